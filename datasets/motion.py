@@ -1,0 +1,49 @@
+"""A source motion as read or synthesised, before anything is fitted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceMotion:
+    """One motion of the SMPL family, unpacked.
+
+    Attributes:
+        name: POSIX path below the input root, with its ending.
+        rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad]; joint 0 is the global orientation, z up.
+        hand_rotvec: Axis-angle of the fingers, shape (nframe, 30, 3) [rad], left 15 then right 15 in SMPL-H order, or
+            None when the layout has no fingers.
+        trans: Translation of the model, shape (nframe, 3) [m]. The pelvis is at trans + J0, J0 not rotated.
+        betas: Shape coefficients, shape (nbeta,), nbeta at most 16.
+        gender: "neutral", "male" or "female".
+        family: "smpl", "smplh" or "smplx".
+        fps: Frames a second that the retargeter uses.
+        fps_source: Where `fps` came from: the key of the file, "assumed" or "corrected".
+        source_fps: Frame rate as the file gives it, or None.
+        sha256: Hash of the file's bytes; empty for a motion that came from no file.
+        warnings: Sentences about anything doubtful that was found and kept.
+    """
+
+    name: str
+    rotvec: np.ndarray
+    hand_rotvec: np.ndarray | None
+    trans: np.ndarray
+    betas: np.ndarray
+    gender: str
+    family: str
+    fps: float
+    fps_source: str
+    source_fps: float | None
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def nframe(self) -> int:
+        """Number of frames."""
+        return len(self.rotvec)
+
+    @property
+    def duration(self) -> float:
+        """Time from the first frame to the last [s]."""
+        return (self.nframe - 1) / self.fps

@@ -1,0 +1,104 @@
+"""Anchor frames: solved by themselves from several starts, then one branch chosen along each clip."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from musclemap.skeletons.reduced import NROOT, ReducedModel
+
+FAILED = 1.5
+"""An anchor whose cost exceeds this multiple of the median of its clip's is tried from other starts."""
+
+FLOOR_COST = 2e-3
+"""Cost below which an anchor counts as solved whatever its neighbours have: about 1 cm at every landmark."""
+
+JUMP = 0.5
+"""Joint change between neighbouring anchors above which both are tried from other starts [rad]."""
+
+_STARTS: tuple[dict[str, float], ...] = (
+    {"shoulder_elv": 0.5, "elbow_flex": 0.4, "knee_angle": 0.3, "hip_flexion": 0.2},
+    {"shoulder_elv": 1.5, "elv_angle": 0.8, "elbow_flex": 1.2, "knee_angle": 1.2, "hip_flexion": 1.0},
+    {"shoulder_elv": 0.8, "elv_angle": -0.9, "elbow_flex": 0.6, "knee_angle": 0.6, "hip_flexion": -0.2},
+    {"shoulder_elv": 2.5, "elv_angle": 0.4, "shoulder_rot": 0.8, "elbow_flex": 1.5, "hip_flexion": 1.5, "knee_angle": 1.8},
+)
+"""Starting joints, the same on both sides, the rest at rest [rad]: near standing, arms forward, arms back, arms up and
+crouched. Chosen to lie on different sides of the shoulder's singularity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorPath:
+    """Chosen postures (nanchor, 7 + njoint), their cost (nanchor,) and whether more than one start was tried."""
+
+    posture: np.ndarray
+    cost: np.ndarray
+    restarted: np.ndarray
+
+
+def anchor_starts(reduced: ReducedModel) -> np.ndarray:
+    """Starting joints within limits, shape (nstart, njoint)."""
+    starts = np.tile(reduced.rest, (len(_STARTS), 1))
+    for k, angles in enumerate(_STARTS):
+        for name, angle in angles.items():
+            for side in "rl":
+                starts[k, reduced.index(f"{name}_{side}")] = angle
+    return np.clip(starts, reduced.lower, reduced.upper)
+
+
+def choose_path(
+    reduced: ReducedModel,
+    solve: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]],
+    clip: np.ndarray,
+    nstart: int,
+) -> AnchorPath:
+    """Solve anchors from the first start, those that failed or jump from all, and pick one solution each.
+
+    Among an anchor's solutions the choice minimises, over the whole clip, each anchor's own cost plus the squared change of
+    joints between neighbours (Viterbi): a branch that fits a little better for one frame does not win over continuity.
+
+    Args:
+        reduced: Coordinates, for the joints that count.
+        solve: Solves rows (n,) from start k; returns postures (n, 7 + njoint) and costs (n,).
+        clip: Clip of every anchor, ascending, shape (nanchor,).
+        nstart: Number of starts.
+    """
+    del reduced
+    rows = np.arange(len(clip))
+    posture, cost = solve(rows, 0)
+    candidates, costs = posture[None].repeat(nstart, 0), np.full((nstart, len(clip)), np.inf)
+    costs[0] = cost
+    doubtful = _doubtful(posture, cost, clip)
+    if doubtful.any():
+        again = rows[doubtful]
+        for k in range(1, nstart):
+            candidates[k, again], costs[k, again] = solve(again, k)
+    chosen = np.zeros(len(clip), int)
+    for c in np.unique(clip):
+        mine = np.flatnonzero(clip == c)
+        chosen[mine] = _viterbi(candidates[:, mine, NROOT:], costs[:, mine])
+    return AnchorPath(posture=candidates[chosen, rows], cost=costs[chosen, rows], restarted=doubtful)
+
+
+def _doubtful(posture: np.ndarray, cost: np.ndarray, clip: np.ndarray) -> np.ndarray:
+    limit = np.array([max(FLOOR_COST, FAILED * float(np.median(cost[clip == c]))) for c in range(int(clip[-1]) + 1)])
+    doubtful = cost > limit[clip]
+    jump = (np.abs(np.diff(posture[:, NROOT:], axis=0)).max(axis=1) > JUMP) & (clip[1:] == clip[:-1])
+    doubtful[1:] |= jump
+    doubtful[:-1] |= jump
+    return doubtful
+
+
+def _viterbi(joints: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Cheapest path; joints (nstart, n, njoint), cost (nstart, n). A squared radian weighs like the clip's median cost."""
+    weight = max(float(np.median(np.min(cost, axis=0))), 1e-4)
+    total, back = cost[:, 0].copy(), np.zeros(cost.shape, int)
+    for t in range(1, cost.shape[1]):
+        change = np.sum((joints[:, None, t - 1] - joints[None, :, t]) ** 2, axis=2)
+        reach = total[:, None] + weight * change
+        back[:, t] = np.argmin(reach, axis=0)
+        total = reach[back[:, t], np.arange(len(total))] + cost[:, t]
+    path = np.empty(cost.shape[1], int)
+    path[-1] = int(np.argmin(total))
+    for t in range(cost.shape[1] - 1, 0, -1):
+        path[t - 1] = back[path[t], t]
+    return path

@@ -1,0 +1,168 @@
+"""Settings of a conversion. Each is read somewhere; an unknown one is refused by `musclemap.pipelines.settings`."""
+
+from dataclasses import dataclass, field
+
+from musclemap.skeletons.errors import SettingsError
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise SettingsError(f"{name} is {value}; it must be above 0")
+
+
+def _not_negative(name: str, value: float) -> None:
+    if not value >= 0:
+        raise SettingsError(f"{name} is {value}; it must not be below 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleConfig:
+    """How the subject's size is read from the motion.
+
+    Attributes:
+        height_sigma: Trust in the scale that pelvis height over the floor gives (one standard deviation, relative).
+        prior_sigma: Trust in the scale of the skeleton when the floor is not where the height expects it (relative).
+        speed_sigma: Spread of a standing foot's speed about zero [m/s].
+        lower: Smallest scale that is believed.
+        upper: Largest scale that is believed.
+    """
+
+    height_sigma: float = 0.03
+    prior_sigma: float = 0.06
+    speed_sigma: float = 0.07
+    lower: float = 0.5
+    upper: float = 2.5
+
+    def __post_init__(self) -> None:
+        for name in ("height_sigma", "prior_sigma", "speed_sigma", "lower"):
+            _positive(f"scale.{name}", getattr(self, name))
+        if not self.lower < self.upper:
+            raise SettingsError(f"scale.lower {self.lower} is not below scale.upper {self.upper}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactConfig:
+    """When a heel or toe of the source counts as standing.
+
+    Attributes:
+        speed: Highest speed of a standing point [m/s].
+        height: Highest point above its floor [m].
+        min_seconds: Shortest contact that is kept, and shortest gap that is not closed [s].
+        free_fall: Downward pelvis acceleration above which nothing has to carry the body [m/s^2].
+    """
+
+    speed: float = 0.30
+    height: float = 0.035
+    min_seconds: float = 0.06
+    free_fall: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("speed", "height", "min_seconds", "free_fall"):
+            _positive(f"contact.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightConfig:
+    """Weights of the terms of the fit, relative to 1 for the square metre of a landmark's error.
+
+    Attributes:
+        trunk: Positions of lumbar1 and head.
+        arm: Positions of humerus, ulna, lunate.
+        pelvis: Position of the pelvis.
+        leg: Positions of femur and tibia.
+        foot: Positions of talus and toes.
+        pelvis_rotation: Orientation of the pelvis [1/rad^2].
+        trunk_rotation: Orientation of the chest [1/rad^2].
+        limb_rotation: Orientation of the other oriented bodies [1/rad^2].
+        contact: Heels and toes that stand, held where they stand.
+        floor: Foot geometry below the floor.
+        prior: Distance of a joint from its rest value [1/rad^2].
+        velocity: First differences of joints at 100 Hz, relative to the stiffness that landmarks give the joint.
+        acceleration: Second differences of joints at 100 Hz, likewise; 1 smooths above about 16 Hz.
+        twist: Factor on both for elevation plane and axial rotation of the shoulder, which are one axis where the arm
+            hangs.
+        root_acceleration: Second differences of the root's departure from the source at 100 Hz, likewise.
+    """
+
+    trunk: float = 0.5
+    arm: float = 1.0
+    pelvis: float = 1.0
+    leg: float = 0.7
+    foot: float = 3.0
+    pelvis_rotation: float = 0.02
+    trunk_rotation: float = 0.02
+    limb_rotation: float = 0.003
+    contact: float = 6.0
+    floor: float = 60.0
+    prior: float = 2e-5
+    velocity: float = 1e-3
+    acceleration: float = 1.0
+    twist: float = 1.0
+    root_acceleration: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            _not_negative(f"weights.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverConfig:
+    """How the fit is solved.
+
+    Attributes:
+        anchor_seconds: Time between anchor frames, which are solved by themselves from several starts [s].
+        anchor_iterations: Levenberg-Marquardt steps of an anchor frame.
+        batch: Frames solved together by themselves.
+        window: Frames of a window of the whole-clip refinement; a multiple of 4.
+        windows: Windows refined together.
+        sweeps: Passes over the clip; each shifts the windows by half.
+        window_iterations: Levenberg-Marquardt steps a window and pass.
+    """
+
+    anchor_seconds: float = 0.1
+    anchor_iterations: int = 20
+    batch: int = 512
+    window: int = 64
+    windows: int = 16
+    sweeps: int = 4
+    window_iterations: int = 3
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            _positive(f"solver.{name}", getattr(self, name))
+        if self.window % 4:
+            raise SettingsError(f"solver.window is {self.window}; it must be a multiple of 4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetargetConfig:
+    """Everything that changes the result of a conversion.
+
+    Attributes:
+        fps: Frames a second of the clips.
+        hands: "locked" (fingers at rest) or "tracked" (fingers follow SMPL-H or SMPL-X hands).
+        limits: "effective" (driven joints stay in their declared range too) or "declared".
+        default_fps: Frame rate of sources that do not tell theirs, or 0 to refuse them.
+        scale: Subject's size.
+        contact: Contact detection.
+        weights: Weights of the fit.
+        solver: Numerical settings.
+    """
+
+    fps: float = 100.0
+    hands: str = "locked"
+    limits: str = "effective"
+    default_fps: float = 0.0
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
+    contact: ContactConfig = field(default_factory=ContactConfig)
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    solver: SolverConfig = field(default_factory=SolverConfig)
+
+    def __post_init__(self) -> None:
+        if not 5.0 <= self.fps <= 1000.0:
+            raise SettingsError(f"fps is {self.fps}; clips run at 5 to 1000 frames a second")
+        if self.hands not in ("locked", "tracked"):
+            raise SettingsError(f"hands is {self.hands!r}; it is 'locked' or 'tracked'")
+        if self.limits not in ("effective", "declared"):
+            raise SettingsError(f"limits is {self.limits!r}; it is 'effective' or 'declared'")
+        _not_negative("default_fps", self.default_fps)

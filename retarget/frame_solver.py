@@ -1,0 +1,101 @@
+"""Levenberg-Marquardt on every frame by itself: box limits inside the solve, one damping a frame."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from musclemap.skeletons.kinematics import forward, integrate
+from musclemap.skeletons.reduced import NROOT
+from musclemap.skeletons.tree import Tree
+
+from .objective import FrameTargets, Normal, Weights, frame_cost, normal_equations
+
+
+class FrameSolution(NamedTuple):
+    """Postures (7 + njoint, nframe), their cost (nframe,) and the norm of the last accepted step (nframe,)."""
+
+    posture: Array
+    cost: Array
+    step: Array
+
+
+def box(tree: Tree) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of all degrees of freedom; the root has none. Shapes (ndof,)."""
+    free = np.full(6, np.inf)
+    return np.concatenate([-free, tree.reduced.lower]), np.concatenate([free, tree.reduced.upper])
+
+
+def held_by_limit(posture: Array, gradient: Array, lower: Array, upper: Array) -> Array:
+    """Mark joints that stand on a limit and are pushed beyond it, shape (ndof, nframe) bool.
+
+    They are taken out of the linear solve, so that the others move as if the joint were fixed there, and come back as
+    soon as their gradient turns.
+    """
+    joints = jnp.concatenate([jnp.zeros_like(posture[:6]), posture[NROOT:]])
+    tiny = 1e-6
+    return ((joints <= lower + tiny) & (gradient > 0)) | ((joints >= upper - tiny) & (gradient < 0))
+
+
+def clamp(posture: Array, lower: Array, upper: Array) -> Array:
+    """Put joints back into their limits."""
+    return posture.at[NROOT:].set(jnp.clip(posture[NROOT:], lower[6:], upper[6:]))
+
+
+def _step(normal: Normal, damping: Array, held: Array) -> Array:
+    """Solve (H + damping diag(H)) step = -g with held joints fixed, shape (ndof, nframe)."""
+    hessian = jnp.moveaxis(normal.hessian, -1, 0)
+    free = (~held).T.astype(hessian.dtype)
+    diagonal = jnp.diagonal(hessian, axis1=1, axis2=2)
+    ridge = damping[:, None] * (diagonal + 1e-3) + 1e-7
+    eye = jnp.eye(hessian.shape[1], dtype=hessian.dtype)
+    system = hessian * free[:, :, None] * free[:, None, :] + eye * (ridge * free + (1 - free))[:, None, :]
+    chol = lax.linalg.cholesky(system, symmetrize_input=False)
+    right = -(normal.gradient.T * free)[..., None]
+    half = lax.linalg.triangular_solve(chol, right, left_side=True, lower=True)
+    return lax.linalg.triangular_solve(chol, half, left_side=True, lower=True, transpose_a=True)[..., 0].T
+
+
+def solve_frames(
+    tree: Tree, posture: Array, targets: FrameTargets, weights: Weights, *, iterations: int, damping: float = 1e-2
+) -> FrameSolution:
+    """Minimise every frame's own cost from a starting posture.
+
+    Args:
+        tree: Target body.
+        posture: Starting postures within limits, shape (7 + njoint, nframe).
+        targets: What to reach.
+        weights: Of the terms.
+        iterations: Number of Levenberg-Marquardt steps; a rejected step counts.
+        damping: First damping, relative to the diagonal of the Hessian.
+    """
+    dtype = posture.dtype
+    lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(tree))
+
+    def evaluate(candidate: Array) -> Normal:
+        return normal_equations(tree, forward(tree, candidate), candidate[NROOT:], targets, weights)
+
+    def iterate(_, state):
+        posture, normal, damping, last = state
+        held = held_by_limit(posture, normal.gradient, lower, upper)
+        step = _step(normal, damping, held)
+        candidate = clamp(integrate(posture, step), lower, upper)
+        trial = evaluate(candidate)
+        better = trial.cost < normal.cost
+        pick = lambda new, old: jnp.where(better, new, old)  # noqa: E731
+        return (
+            pick(candidate, posture),
+            Normal(*(pick(new, old) for new, old in zip(trial, normal, strict=True))),
+            jnp.clip(jnp.where(better, damping * 0.2, damping * 5.0), 1e-6, 1e3),
+            pick(jnp.linalg.norm(step, axis=0), last),
+        )
+
+    start = (posture, evaluate(posture), jnp.full(posture.shape[1], damping, dtype), jnp.full(posture.shape[1], jnp.inf, dtype))
+    posture, normal, _, last = lax.fori_loop(0, iterations, iterate, start)
+    return FrameSolution(posture, normal.cost, last)
+
+
+def total_cost(tree: Tree, posture: Array, targets: FrameTargets, weights: Weights) -> Array:
+    """Cost of given postures, shape (nframe,)."""
+    return frame_cost(forward(tree, posture), posture[NROOT:], targets, weights, rest=tree.reduced.rest)

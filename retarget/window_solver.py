@@ -1,0 +1,218 @@
+"""Whole-clip refinement: Gauss-Newton over windows of frames that hang together by velocity and acceleration.
+
+A window's unknowns are its interior frames; two frames on either side are held, so windows that share no interior frame
+can be solved side by side and none makes the clip's total cost rise. Passes shift the windows by half, so that what
+was held in one pass lies in the middle of a window in the next. Within a window the normal equations are
+block-pentadiagonal (a second difference spans three frames); two frames together make them block-tridiagonal, and one
+Cholesky sweep forward and back solves them exactly. Work and memory do not depend on the length of the clip.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from musclemap.skeletons.kinematics import forward, integrate, quat_to_matrix
+from musclemap.skeletons.reduced import NROOT
+from musclemap.skeletons.tree import Tree
+
+from .frame_solver import box, clamp, held_by_limit
+from .objective import FrameTargets, Normal, Weights, normal_equations
+
+HALO = 2
+"""Frames held on either side of a window's interior."""
+
+
+class Smoothness(NamedTuple):
+    """Weights of first and second differences of each degree of freedom, shape (ndof,) each."""
+
+    velocity: np.ndarray
+    acceleration: np.ndarray
+
+
+class Windows(NamedTuple):
+    """Some windows of `HALO + ninterior + HALO` frames.
+
+    Attributes:
+        posture: Shape (7 + njoint, nwindow, nframe).
+        targets: Of the interior frames, last axis nwindow * ninterior.
+        root_pos: Where the source has the root [m], shape (3, nwindow, nframe).
+        root_rot: How the source has the root turned, shape (3, 3, nwindow, nframe).
+        joined: 1 where a frame and the next belong to one clip, shape (nwindow, nframe - 1).
+        damping: Relative to the diagonal of the Hessian, shape (nwindow,).
+    """
+
+    posture: Array
+    targets: FrameTargets
+    root_pos: Array
+    root_rot: Array
+    joined: Array
+    damping: Array
+
+
+class Refined(NamedTuple):
+    """Interior postures (7 + njoint, nwindow, ninterior), damping (nwindow,), cost before and after (nwindow,)."""
+
+    posture: Array
+    damping: Array
+    before: Array
+    after: Array
+
+
+def _coordinates(posture: Array, root_pos: Array, root_rot: Array) -> Array:
+    """What differences are taken of, shape (ndof, nwindow, nframe): the root's departure from the source, and joints."""
+    rot = quat_to_matrix(posture[3:NROOT])
+    relative = jnp.sum(rot[:, None] * root_rot[None], axis=2)
+    sine = 0.5 * jnp.stack(
+        [relative[2, 1] - relative[1, 2], relative[0, 2] - relative[2, 0], relative[1, 0] - relative[0, 1]]
+    )
+    # exact for small angles, monotone to a right angle: the root does not stray further from its target than that
+    return jnp.concatenate([posture[:3] - root_pos, sine, posture[NROOT:]])
+
+
+class _Temporal(NamedTuple):
+    cost: Array  # (nwindow,)
+    gradient: Array  # (ndof, nwindow, ninterior)
+
+
+def _links(joined: Array) -> tuple[Array, Array]:
+    """Which first differences (nwindow, nframe - 1) and second differences (nwindow, nframe - 2) exist."""
+    return joined, joined[:, 1:] * joined[:, :-1]
+
+
+def _temporal(values: Array, joined: Array, smooth: Smoothness) -> _Temporal:
+    dtype = values.dtype
+    first, second = _links(joined)
+    wv = jnp.asarray(smooth.velocity, dtype)[:, None, None]
+    wa = jnp.asarray(smooth.acceleration, dtype)[:, None, None]
+    v = first * (values[..., 1:] - values[..., :-1])
+    a = second * (values[..., 2:] - 2 * values[..., 1:-1] + values[..., :-2])
+    pad = lambda x, left, right: jnp.pad(x, ((0, 0), (0, 0), (left, right)))  # noqa: E731
+    gradient = wv * (pad(v, 1, 0) - pad(v, 0, 1)) + wa * (pad(a, 2, 0) - 2 * pad(a, 1, 1) + pad(a, 0, 2))
+    cost = 0.5 * jnp.sum(wv * v**2, axis=(0, 2)) + 0.5 * jnp.sum(wa * a**2, axis=(0, 2))
+    return _Temporal(cost, gradient[..., HALO:-HALO])
+
+
+def _bands(joined: Array, smooth: Smoothness, dtype) -> tuple[Array, Array, Array]:
+    """Diagonal, first and second off-diagonal of the temporal Hessian at interior frames.
+
+    Shapes (nwindow, ninterior, ndof); entry t of an off-diagonal couples frames t and t + 1, or t + 2.
+    """
+    first, second = _links(joined)
+    wv, wa = jnp.asarray(smooth.velocity, dtype), jnp.asarray(smooth.acceleration, dtype)
+    n = joined.shape[1] + 1 - 2 * HALO
+    at = lambda x, k: x[:, k : k + n, None]  # noqa: E731
+    # first[t] joins t and t+1; second[t] is centred on t+1; interior frame 0 is frame HALO
+    diagonal = wv * (at(first, 1) + at(first, 2)) + wa * (at(second, 0) + 4 * at(second, 1) + at(second, 2))
+    shifted = jnp.pad(second, ((0, 0), (0, 1)))
+    one = -wv * at(first, 2) - 2 * wa * (at(second, 1) + at(second, 2))
+    return diagonal, one, wa * at(shifted, 2)
+
+
+def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array, held: Array) -> Array:
+    """Newton step of all windows, shape (ndof, nwindow, ninterior).
+
+    Args:
+        normal: Of interior frames, last axis nwindow * ninterior.
+        gradient: Total gradient, shape (ndof, nwindow, ninterior).
+        bands: From `_bands`.
+        damping: Shape (nwindow,).
+        held: Degrees of freedom that stand on a limit, shape (ndof, nwindow, ninterior).
+    """
+    ndof, nwindow, n = gradient.shape
+    nblock, size = n // 2, 2 * ndof
+    free = jnp.transpose(~held, (1, 2, 0)).astype(gradient.dtype)  # (window, frame, dof)
+    hessian = jnp.moveaxis(normal.hessian, -1, 0).reshape(nwindow, n, ndof, ndof)
+    eye = jnp.eye(ndof, dtype=gradient.dtype)
+    band0, band1, band2 = bands
+    data = jnp.diagonal(hessian, axis1=2, axis2=3)
+    ridge = damping[:, None, None] * (data + 1e-3) + 1e-7
+    hessian = hessian * free[..., :, None] * free[..., None, :]
+    hessian = hessian + eye * ((band0 + ridge) * free + (1 - free))[..., None, :]
+    after = jnp.roll(free, -1, axis=1)
+    one = band1 * free * after
+    two = band2 * free * jnp.roll(free, -2, axis=1)
+
+    pair = lambda x: jnp.moveaxis(x.reshape(nwindow, nblock, 2, *x.shape[2:]), 1, 0)  # noqa: E731
+    spread = lambda x: eye * x[..., None, :]  # noqa: E731
+    h, o, t = pair(hessian), pair(one), pair(two)
+    zero = jnp.zeros_like(h[:, :, 0])
+    join = lambda a, b, c, d: jnp.concatenate([jnp.concatenate([a, b], -1), jnp.concatenate([c, d], -1)], -2)  # noqa: E731
+    inner = join(h[:, :, 0], spread(o[:, :, 0]), spread(o[:, :, 0]), h[:, :, 1])
+    outer = join(spread(t[:, :, 0]), spread(o[:, :, 1]), zero, spread(t[:, :, 1]))  # rows: next pair, columns: this one
+    right = -jnp.moveaxis((jnp.transpose(gradient, (1, 2, 0)) * free).reshape(nwindow, nblock, size), 1, 0)[..., None]
+
+    def down(carry, block):
+        lower_prev, rest_prev, link_prev = carry
+        inner, right, link = block
+        carried = lax.linalg.triangular_solve(lower_prev, link_prev, left_side=False, lower=True, transpose_a=True)
+        chol = lax.linalg.cholesky(inner - carried @ jnp.swapaxes(carried, -1, -2), symmetrize_input=False)
+        rest = lax.linalg.triangular_solve(chol, right - carried @ rest_prev, left_side=True, lower=True)
+        return (chol, rest, link), (chol, rest, carried)
+
+    unit = jnp.broadcast_to(jnp.eye(size, dtype=gradient.dtype), (nwindow, size, size))
+    start = (unit, jnp.zeros_like(right[0]), jnp.zeros_like(unit))
+    _, (chol, rest, carried) = lax.scan(down, start, (inner, right, outer))
+
+    def up(later, block):
+        chol, rest, carried_next = block
+        value = rest - jnp.swapaxes(carried_next, -1, -2) @ later
+        step = lax.linalg.triangular_solve(chol, value, left_side=True, lower=True, transpose_a=True)
+        return step, step
+
+    carried_next = jnp.concatenate([carried[1:], jnp.zeros_like(carried[:1])])
+    _, steps = lax.scan(up, jnp.zeros_like(right[0]), (chol, rest, carried_next), reverse=True)
+    return jnp.transpose(steps[..., 0].reshape(nblock, nwindow, 2, ndof), (3, 1, 0, 2)).reshape(ndof, nwindow, n)
+
+
+def refine_windows(
+    tree: Tree, windows: Windows, weights: Weights, smooth: Smoothness, *, iterations: int
+) -> Refined:
+    """Refine the interior of each window, its halo held.
+
+    Args:
+        tree: Target body.
+        windows: Frames, targets and damping.
+        weights: Of each frame's own terms.
+        smooth: Of the terms between frames.
+        iterations: Levenberg-Marquardt steps; a rejected step counts.
+    """
+    dtype = windows.posture.dtype
+    lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(tree))
+    nwindow, n = windows.posture.shape[1], windows.posture.shape[2] - 2 * HALO
+    bands = _bands(windows.joined, smooth, dtype)
+    left, right = windows.posture[..., :HALO], windows.posture[..., -HALO:]
+
+    def evaluate(interior: Array) -> tuple[Normal, _Temporal, Array]:
+        flat = interior.reshape(-1, nwindow * n)
+        normal = normal_equations(tree, forward(tree, flat), flat[NROOT:], windows.targets, weights)
+        whole = jnp.concatenate([left, interior, right], axis=2)
+        values = _coordinates(whole, windows.root_pos, windows.root_rot)
+        temporal = _temporal(values, windows.joined, smooth)
+        return normal, temporal, normal.cost.reshape(nwindow, n).sum(axis=1) + temporal.cost
+
+    def iterate(_, state):
+        interior, normal, temporal, cost, damping = state
+        gradient = normal.gradient.reshape(-1, nwindow, n) + temporal.gradient
+        flat = interior.reshape(-1, nwindow * n)
+        held = held_by_limit(flat, gradient.reshape(-1, nwindow * n), lower, upper).reshape(gradient.shape)
+        step = _solve_windows(normal, gradient, bands, damping, held)
+        candidate = clamp(integrate(flat, step.reshape(-1, nwindow * n)), lower, upper).reshape(interior.shape)
+        new_normal, new_temporal, new_cost = evaluate(candidate)
+        better = new_cost < cost
+        by_frame = jnp.repeat(better, n)
+        return (
+            jnp.where(better[:, None], candidate, interior),
+            Normal(*(jnp.where(by_frame, a, b) for a, b in zip(new_normal, normal, strict=True))),
+            _Temporal(new_temporal.cost, jnp.where(better[:, None], new_temporal.gradient, temporal.gradient)),
+            jnp.where(better, new_cost, cost),
+            jnp.clip(jnp.where(better, damping * 0.2, damping * 5.0), 1e-6, 1e3),
+        )
+
+    interior = windows.posture[..., HALO:-HALO]
+    normal, temporal, before = evaluate(interior)
+    interior, _, _, after, damping = lax.fori_loop(
+        0, iterations, iterate, (interior, normal, temporal, before, windows.damping)
+    )
+    return Refined(interior, damping, before, after)

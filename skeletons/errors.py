@@ -1,0 +1,29 @@
+"""Exceptions under one base class. Bad data is a value where it can be; a bad call is one of these."""
+
+
+class MusclemapError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class SourceError(MusclemapError):
+    """A source file cannot be used. `reason` is a short stable code for the manifest."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BodyModelError(MusclemapError):
+    """A body-model file is missing, unreadable or not of the SMPL family."""
+
+
+class ClipError(MusclemapError):
+    """A clip file is damaged, of another format or another version."""
+
+
+class SettingsError(MusclemapError):
+    """A setting is unknown or has a value it cannot take; the message lists what is known."""
+
+
+class TargetError(MusclemapError):
+    """The target body lacks something that was asked of it; the message lists what it has."""

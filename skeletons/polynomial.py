@@ -1,0 +1,105 @@
+"""Joint couplings of a MuJoCo model: driven = polynomial of one driver, both counted from qpos0."""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from .errors import TargetError
+
+DRIVEN_TOLERANCE = 5e-4
+"""A driver whose joints never leave their declared range by more than this keeps its whole range [rad or m].
+
+The knees' polynomials overshoot by up to 2.5e-4 at the ends of their own range, which is noise of the published
+fit and no reason to forbid a straight knee.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coupling:
+    """One joint equality of the model.
+
+    Attributes:
+        driven: Index of the driven joint.
+        driver: Index of the driving joint, or -1 where the joint is held at a constant.
+        coef: Polynomial coefficients, constant first, shape (5,).
+    """
+
+    driven: int
+    driver: int
+    coef: np.ndarray
+
+
+def couplings(model: mujoco.MjModel) -> tuple[Coupling, ...]:
+    """Read every active joint equality of a model.
+
+    Raises:
+        TargetError: A driver is itself driven, so that the couplings cannot be eliminated in one step.
+    """
+    found = []
+    for k in range(model.neq):
+        if model.eq_type[k] != mujoco.mjtEq.mjEQ_JOINT or not model.eq_active0[k]:
+            continue
+        driven, driver = int(model.eq_obj1id[k]), int(model.eq_obj2id[k])
+        found.append(Coupling(driven=driven, driver=driver, coef=np.array(model.eq_data[k, :5])))
+    chained = {c.driven for c in found} & {c.driver for c in found}
+    if chained:
+        names = ", ".join(model.joint(j).name for j in sorted(chained))
+        raise TargetError(f"joints that drive others are themselves driven: {names}; chains of couplings are unsupported")
+    return tuple(found)
+
+
+def polyval(coef: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """Evaluate polynomials, constant first, by Horner's rule.
+
+    Args:
+        coef: Coefficients, shape (..., ncoef).
+        delta: Argument, broadcastable against coef[..., 0].
+    """
+    value = np.zeros(np.broadcast_shapes(coef.shape[:-1], np.shape(delta)))
+    for k in range(coef.shape[-1] - 1, -1, -1):
+        value = value * delta + coef[..., k]
+    return value
+
+
+def effective_range(model: mujoco.MjModel, joint: int, driven: list[Coupling]) -> tuple[float, float]:
+    """Find the part of a driver's range in which every joint it drives stays in its own declared range.
+
+    The part that holds the driver's rest value is searched outwards on a fine grid and its ends refined by bisection.
+
+    Returns:
+        Lower and upper end, in the unit of the joint (rad or m).
+    """
+    low, high = (float(v) for v in model.jnt_range[joint])
+    rest = float(np.clip(model.qpos0[model.jnt_qposadr[joint]], low, high))
+    if not driven:
+        return low, high
+
+    def inside(value: float, tolerance: float = 1e-9) -> bool:
+        for coupling in driven:
+            adr = model.jnt_qposadr
+            reach = model.qpos0[adr[coupling.driven]] + float(
+                polyval(coupling.coef, np.asarray(value - model.qpos0[adr[joint]]))
+            )
+            lo, hi = model.jnt_range[coupling.driven]
+            if model.jnt_limited[coupling.driven] and not lo - tolerance <= reach <= hi + tolerance:
+                return False
+        return True
+
+    def end(limit: float) -> float:
+        grid = np.linspace(rest, limit, 2001)
+        outside = next((k for k, value in enumerate(grid) if not inside(value)), None)
+        if outside is None:
+            return limit
+        if outside == 0:
+            name = model.joint(joint).name
+            raise TargetError(f"joint {name} drives others out of their range already at its rest value {rest:.4g}")
+        good, bad = grid[outside - 1], grid[outside]
+        for _ in range(50):
+            middle = 0.5 * (good + bad)
+            good, bad = (middle, bad) if inside(middle) else (good, middle)
+        return float(good)
+
+    if all(inside(value, DRIVEN_TOLERANCE) for value in np.linspace(low, high, 2001)):
+        return low, high
+    return end(low), end(high)

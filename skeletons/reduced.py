@@ -1,0 +1,181 @@
+"""Reduced coordinates: a posture by its independent joints alone, so that every coupling holds exactly."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import mujoco
+import numpy as np
+
+from .errors import TargetError
+from .polynomial import couplings, effective_range, polyval
+
+NROOT = 7
+"""Length of the root's part of a posture: position and quaternion wxyz."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReducedModel:
+    """Independent coordinates of a floating-base MuJoCo model with polynomial joint couplings.
+
+    A posture is `x = [root position (3), root quaternion wxyz (4), independent joints (njoint)]`; its tangent space has
+    `ndof = 6 + njoint` dimensions: translation and rotation of the root in the world frame, then the joints.
+
+    Attributes:
+        model: The full MuJoCo model.
+        joint_ids: MuJoCo ids of the independent joints, in MuJoCo order, shape (njoint,).
+        lower: Lower end of the effective ranges, shape (njoint,).
+        upper: Upper end of the effective ranges, shape (njoint,).
+        rest: Value of each independent joint nearest to its qpos0 within its range, shape (njoint,).
+        base: Full posture that supplies every joint not listed here (locked ones) on the coupling manifold, shape (nq,).
+        driver: For every joint of the model the position in `joint_ids` of the joint that moves it (itself where
+            independent), or -1 where nothing does, shape (model.njnt,).
+        coef: For every joint the polynomial of its driver's deviation from qpos0, shape (model.njnt, 5).
+    """
+
+    model: mujoco.MjModel
+    joint_ids: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    rest: np.ndarray
+    base: np.ndarray
+    driver: np.ndarray
+    coef: np.ndarray
+
+    @cached_property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the independent joints."""
+        return tuple(self.model.joint(j).name for j in self.joint_ids)
+
+    @property
+    def njoint(self) -> int:
+        """Number of independent joints, the root not counted."""
+        return len(self.joint_ids)
+
+    @property
+    def ndof(self) -> int:
+        """Dimension of the tangent space."""
+        return 6 + self.njoint
+
+    @cached_property
+    def qposadr(self) -> np.ndarray:
+        """Address in qpos of every independent joint, shape (njoint,)."""
+        return self.model.jnt_qposadr[self.joint_ids]
+
+    @cached_property
+    def qpos0(self) -> np.ndarray:
+        """The model's qpos0 of every independent joint, shape (njoint,)."""
+        return self.model.qpos0[self.qposadr]
+
+    def index(self, name: str) -> int:
+        """Give a joint's position among the independent ones.
+
+        Raises:
+            TargetError: There is no such independent joint; the message lists them.
+        """
+        if name not in self.joint_names:
+            raise TargetError(f"no independent joint {name!r}; there are: {', '.join(self.joint_names)}")
+        return self.joint_names.index(name)
+
+    def expand(self, posture: np.ndarray) -> np.ndarray:
+        """Give the full qpos of reduced postures, couplings exact in float64.
+
+        Args:
+            posture: Shape (nframe, 7 + njoint).
+
+        Returns:
+            Shape (nframe, nq).
+        """
+        qpos = np.tile(self.base, (len(posture), 1))
+        qpos[:, :NROOT] = posture[:, :NROOT]
+        delta = posture[:, NROOT:] - self.qpos0
+        moved = np.flatnonzero(self.driver >= 0)
+        adr = self.model.jnt_qposadr[moved]
+        qpos[:, adr] = self.model.qpos0[adr] + polyval(self.coef[moved], delta[:, self.driver[moved]])
+        return qpos
+
+    def reduce(self, qpos: np.ndarray) -> np.ndarray:
+        """Take the independent coordinates out of full postures; driven joints are dropped.
+
+        Args:
+            qpos: Shape (nframe, nq).
+
+        Returns:
+            Shape (nframe, 7 + njoint).
+        """
+        return np.concatenate([qpos[:, :NROOT], qpos[:, self.qposadr]], axis=1)
+
+    def coupling_residual(self, qpos: np.ndarray) -> np.ndarray:
+        """Measure how far full postures are from the coupling manifold.
+
+        Returns:
+            Largest absolute deviation of a driven joint from its polynomial [rad or m], shape (nframe,).
+        """
+        ids = set(self.joint_ids.tolist())
+        residual = np.zeros(len(qpos))
+        adr = self.model.jnt_qposadr
+        for c in couplings(self.model):
+            if c.driven in ids:
+                raise TargetError(f"joint {self.model.joint(c.driven).name} is both driven and independent")
+            delta = qpos[:, adr[c.driver]] - self.model.qpos0[adr[c.driver]] if c.driver >= 0 else np.zeros(len(qpos))
+            want = self.model.qpos0[adr[c.driven]] + polyval(c.coef, delta)
+            residual = np.maximum(residual, np.abs(qpos[:, adr[c.driven]] - want))
+        return residual
+
+
+def reduce_model(
+    model: mujoco.MjModel, *, locked: frozenset[str] = frozenset(), limits: str = "effective"
+) -> ReducedModel:
+    """Find the independent coordinates of a model whose first joint is free.
+
+    Args:
+        model: Model with one free joint, hinges and slides, and polynomial joint equalities.
+        locked: Names of joints that keep their rest value and are no coordinates.
+        limits: "effective" (every driven joint stays in its declared range) or "declared".
+
+    Raises:
+        TargetError: The model has no free root, a ball joint, chained couplings, or a locked joint it does not have.
+    """
+    if limits not in ("effective", "declared"):
+        raise TargetError(f"limits is {limits!r}; it is 'effective' or 'declared'")
+    if model.njnt == 0 or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE:
+        raise TargetError("the first joint of the model is not free; a floating base is needed")
+    hinge_or_slide = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+    if not np.isin(model.jnt_type[1:], hinge_or_slide).all():
+        raise TargetError("the model has a ball or a second free joint; hinges and slides are supported")
+    known = {model.joint(j).name for j in range(model.njnt)}
+    if locked - known:
+        raise TargetError(f"locked joints the model does not have: {', '.join(sorted(locked - known))}")
+    coupled = couplings(model)
+    driven = {c.driven for c in coupled}
+    ids = np.array([j for j in range(1, model.njnt) if j not in driven and model.joint(j).name not in locked])
+
+    rest_all = model.qpos0.copy()
+    lower_all, upper_all = np.full(model.njnt, -np.inf), np.full(model.njnt, np.inf)
+    for j in range(1, model.njnt):
+        if model.jnt_limited[j]:
+            lower_all[j], upper_all[j] = model.jnt_range[j]
+            if limits == "effective" and j not in driven:
+                lower_all[j], upper_all[j] = effective_range(model, j, [c for c in coupled if c.driver == j])
+        adr = model.jnt_qposadr[j]
+        rest_all[adr] = np.clip(model.qpos0[adr], lower_all[j], upper_all[j])
+
+    place = {int(j): k for k, j in enumerate(ids)}
+    driver, coef = np.full(model.njnt, -1), np.zeros((model.njnt, 5))
+    for j, k in place.items():
+        driver[j], coef[j, 1] = k, 1.0
+    for c in coupled:
+        coef[c.driven] = c.coef
+        driver[c.driven] = place.get(c.driver, -1)
+        adr = model.jnt_qposadr
+        delta = rest_all[adr[c.driver]] - model.qpos0[adr[c.driver]] if c.driver >= 0 else 0.0
+        rest_all[adr[c.driven]] = model.qpos0[adr[c.driven]] + float(polyval(c.coef, np.asarray(delta)))
+    return ReducedModel(
+        model=model,
+        joint_ids=ids,
+        lower=lower_all[ids],
+        upper=upper_all[ids],
+        rest=rest_all[model.jnt_qposadr[ids]],
+        base=rest_all,
+        driver=driver,
+        coef=coef,
+    )

@@ -1,0 +1,34 @@
+"""The SMPL family: joint names, parents, and how AMASS packs a pose. All three bodies share the first 22 joints."""
+
+BODY_NAMES = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
+    "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+)  # fmt: skip
+BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+
+_FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+
+
+def _hand(side: str) -> tuple[str, ...]:
+    return tuple(f"{side}_{finger}{k}" for finger in _FINGERS for k in (1, 2, 3))
+
+
+def _hand_parents(wrist: int, first: int) -> tuple[int, ...]:
+    return tuple(wrist if k == 0 else first + 3 * f + k - 1 for f in range(5) for k in range(3))
+
+
+HAND_NAMES = {"left": _hand("left"), "right": _hand("right")}
+"""Finger joints of one hand, 15 each, in the order SMPL-H packs them (pinky before ring)."""
+
+SMPL_NAMES = (*BODY_NAMES, "left_hand", "right_hand")
+SMPL_PARENTS = (*BODY_PARENTS, 20, 21)
+SMPLH_NAMES = (*BODY_NAMES, *HAND_NAMES["left"], *HAND_NAMES["right"])
+SMPLH_PARENTS = (*BODY_PARENTS, *_hand_parents(20, 22), *_hand_parents(21, 37))
+SMPLX_NAMES = (*BODY_NAMES, "jaw", "left_eye", "right_eye", *HAND_NAMES["left"], *HAND_NAMES["right"])
+SMPLX_PARENTS = (*BODY_PARENTS, 15, 15, 15, *_hand_parents(20, 25), *_hand_parents(21, 40))
+
+FAMILY_NAMES = {"smpl": SMPL_NAMES, "smplh": SMPLH_NAMES, "smplx": SMPLX_NAMES}
+FAMILY_PARENTS = {"smpl": SMPL_PARENTS, "smplh": SMPLH_PARENTS, "smplx": SMPLX_PARENTS}
+FIRST_HAND_JOINT = {"smplh": 22, "smplx": 25}
+"""Index of the first finger joint (left index 1) in a packed pose; plain SMPL has no fingers."""
