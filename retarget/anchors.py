@@ -10,10 +10,10 @@ from musclemap.skeletons.reduced import NROOT, ReducedModel
 FAILED = 1.5
 """An anchor whose cost exceeds this multiple of the median of its clip's is tried from other starts."""
 
-FLOOR_COST = 2e-3
+FLOOR_COST = 4e-3
 """Cost below which an anchor counts as solved whatever its neighbours have: about 1 cm at every landmark."""
 
-JUMP = 0.5
+JUMP = 1.0
 """Joint change between neighbouring anchors above which both are tried from other starts [rad]."""
 
 _STARTS: tuple[dict[str, float], ...] = (
@@ -46,7 +46,6 @@ def anchor_starts(reduced: ReducedModel) -> np.ndarray:
 
 
 def choose_path(
-    reduced: ReducedModel,
     solve: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]],
     clip: np.ndarray,
     nstart: int,
@@ -57,12 +56,10 @@ def choose_path(
     joints between neighbours (Viterbi): a branch that fits a little better for one frame does not win over continuity.
 
     Args:
-        reduced: Coordinates, for the joints that count.
         solve: Solves rows (n,) from start k; returns postures (n, 7 + njoint) and costs (n,).
         clip: Clip of every anchor, ascending, shape (nanchor,).
         nstart: Number of starts.
     """
-    del reduced
     rows = np.arange(len(clip))
     posture, cost = solve(rows, 0)
     candidates, costs = posture[None].repeat(nstart, 0), np.full((nstart, len(clip)), np.inf)

@@ -51,7 +51,7 @@ class ContactConfig:
         free_fall: Downward pelvis acceleration above which nothing has to carry the body [m/s^2].
     """
 
-    speed: float = 0.30
+    speed: float = 0.25
     height: float = 0.035
     min_seconds: float = 0.06
     free_fall: float = 5.0
@@ -92,8 +92,8 @@ class WeightConfig:
     pelvis_rotation: float = 0.02
     trunk_rotation: float = 0.02
     limb_rotation: float = 0.003
-    contact: float = 6.0
-    floor: float = 60.0
+    contact: float = 10.0
+    floor: float = 200.0
     prior: float = 2e-5
     velocity: float = 1e-3
     acceleration: float = 1.0
@@ -124,8 +124,8 @@ class SolverConfig:
     batch: int = 512
     window: int = 64
     windows: int = 16
-    sweeps: int = 4
-    window_iterations: int = 3
+    sweeps: int = 3
+    window_iterations: int = 2
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -142,6 +142,7 @@ class RetargetConfig:
         fps: Frames a second of the clips.
         hands: "locked" (fingers at rest) or "tracked" (fingers follow SMPL-H or SMPL-X hands).
         limits: "effective" (driven joints stay in their declared range too) or "declared".
+        calibration: Largest offset that the motion itself may add to a joint of the source skeleton [m]; 0 for none.
         default_fps: Frame rate of sources that do not tell theirs, or 0 to refuse them.
         scale: Subject's size.
         contact: Contact detection.
@@ -152,6 +153,7 @@ class RetargetConfig:
     fps: float = 100.0
     hands: str = "locked"
     limits: str = "effective"
+    calibration: float = 0.04
     default_fps: float = 0.0
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     contact: ContactConfig = field(default_factory=ContactConfig)
@@ -166,3 +168,4 @@ class RetargetConfig:
         if self.limits not in ("effective", "declared"):
             raise SettingsError(f"limits is {self.limits!r}; it is 'effective' or 'declared'")
         _not_negative("default_fps", self.default_fps)
+        _not_negative("calibration", self.calibration)

@@ -4,8 +4,9 @@ All clips lie one behind the other on one axis of frames. Every compiled shape i
 compilation serves any archive, and memory is bounded by the batch, not by the clips.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -15,9 +16,10 @@ from musclemap.skeletons.myofullbody import MyoFullBody
 from musclemap.skeletons.reduced import NROOT
 
 from .anchors import anchor_starts, choose_path
+from .calibration import limited, mean_miss, moved
 from .config import RetargetConfig
 from .frame_solver import FrameSolution, solve_frames
-from .objective import FrameTargets
+from .objective import NLANDMARK, FrameTargets
 from .targets import MotionTargets
 from .weighting import frame_weights, smoothness
 from .window_solver import HALO, Windows, refine_windows
@@ -29,12 +31,16 @@ class Fit:
 
     Attributes:
         posture: Shape (nframe, 7 + njoint), float64.
+        target_pos: Landmark positions asked for, calibrated, shape (nframe, 17, 3) [m].
+        offset: Calibration of each landmark in its carrier's frame, shape (17, 3) [m].
         cost: Each frame's own cost at the anchors that were solved, after the best start, shape (nanchor,).
         restarts: How many anchor frames needed more than the first start.
         last_decrease: Relative fall of the clip's cost over the last pass; small where the refinement converged.
     """
 
     posture: np.ndarray
+    target_pos: np.ndarray
+    offset: np.ndarray
     cost: np.ndarray
     restarts: int
     last_decrease: float
@@ -58,6 +64,23 @@ class _Axis:
 
     def slices(self) -> list[slice]:
         return [slice(int(s), int(s) + t.nframe) for s, t in zip(self.start, self.targets, strict=True)]
+
+
+class _Solved(NamedTuple):
+    posture: np.ndarray
+    cost: np.ndarray
+    reached: np.ndarray | None
+
+
+class _Anchors(NamedTuple):
+    clip: np.ndarray
+    cost: np.ndarray
+    restarted: np.ndarray
+    offset: np.ndarray
+
+
+CALIBRATION_ROUNDS = 3
+"""Times that offsets are estimated; each round takes up most of the miss that the one before left."""
 
 
 class Fitter:
@@ -88,14 +111,21 @@ class Fitter:
             One result a clip, in order.
         """
         axis = self._axis(targets)
-        restarts, costs = self._solve_anchors(axis)
+        anchors = self._solve_anchors(axis)
         last = np.zeros((len(targets), 2))
         damping = np.full(len(axis.joined) // self.config.solver.window * 2 + 2, 1e-3)
         for sweep in range(self.config.solver.sweeps):
             last = self._sweep(axis, damping, shifted=sweep % 2 == 1)
         drop = float((last[:, 0].sum() - last[:, 1].sum()) / max(last[:, 0].sum(), 1e-30))
         return [
-            Fit(posture=axis.posture[s].astype(np.float64), cost=costs[k], restarts=restarts[k], last_decrease=drop)
+            Fit(
+                posture=axis.posture[s],
+                target_pos=axis.pos[s],
+                offset=anchors.offset[k],
+                cost=anchors.cost[anchors.clip == k],
+                restarts=int(anchors.restarted[anchors.clip == k].sum()),
+                last_decrease=drop,
+            )
             for k, s in enumerate(axis.slices())
         ]
 
@@ -146,41 +176,59 @@ class Fitter:
             floor=move(axis.floor[index] - origin[:, 2:]),
         )
 
-    def _solve_some(self, axis: _Axis, index: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Solve frames by themselves; index (n,), start (n, 7 + njoint) about the frame's root target."""
+    def _solve_some(self, axis: _Axis, index: np.ndarray, start: np.ndarray) -> "_Solved":
+        """Solve frames by themselves; index (n,), start (n, 7 + njoint) in the clip's frame."""
         batch = self.config.solver.batch
-        posture, cost = np.empty(start.shape), np.empty(len(index))
+        posture, cost, reached = np.empty(start.shape), np.empty(len(index)), np.empty((len(index), NLANDMARK, 3))
         for low in range(0, len(index), batch):
             part = np.arange(low, min(low + batch, len(index)))
             full = np.resize(part, batch)  # repeats to keep the compiled shape
-            origin = axis.root_pos[index[full]]
+            origin, begin = axis.root_pos[index[full]], start[full].copy()
+            begin[:, :3] -= origin
             solution: FrameSolution = self._frames(
-                posture=self._put(start[full].T), targets=self._frame_targets(axis, index[full], origin)
+                posture=self._put(begin.T), targets=self._frame_targets(axis, index[full], origin)
             )
-            posture[part] = np.asarray(solution.posture, np.float64).T[: len(part)]
-            posture[part, :3] += origin[: len(part)]
-            cost[part] = np.asarray(solution.cost, np.float64)[: len(part)]
-        return posture, cost
+            own = slice(0, len(part))
+            posture[part] = np.asarray(solution.posture, np.float64).T[own]
+            posture[part, :3] += origin[own]
+            cost[part] = np.asarray(solution.cost, np.float64)[own]
+            reached[part] = np.moveaxis(np.asarray(solution.point_pos, np.float64)[:NLANDMARK], -1, 0)[own] + origin[own, None]
+        return _Solved(posture, cost, reached)
 
-    def _solve_anchors(self, axis: _Axis) -> tuple[list[int], list[np.ndarray]]:
-        """Solve every clip's anchor frames and fill its posture by interpolation between them."""
+    def _solve_anchors(self, axis: _Axis) -> "_Anchors":
+        """Solve every clip's anchor frames, calibrate its targets by them, and fill its posture between them."""
         step = max(1, round(self.config.solver.anchor_seconds * self.config.fps))
         frames = [np.unique(np.append(np.arange(s.start, s.stop, step), s.stop - 1)) for s in axis.slices()]
         index = np.concatenate(frames)
         clip = np.repeat(np.arange(len(frames)), [len(f) for f in frames])
         starts = anchor_starts(self.body.reduced)
-        root_quat = Rotation.from_matrix(axis.root_rot[index]).as_quat(scalar_first=True)
+        root = Rotation.from_matrix(axis.root_rot[index]).as_quat(scalar_first=True)
 
-        def begin(rows: np.ndarray, joints: np.ndarray) -> np.ndarray:
-            return np.concatenate([np.zeros((len(rows), 3)), root_quat[rows], np.broadcast_to(joints, (len(rows), len(joints)))], 1)
+        def solve(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+            joints = np.broadcast_to(starts[k], (len(rows), starts.shape[1]))
+            solved = self._solve_some(axis, index[rows], np.concatenate([axis.root_pos[index[rows]], root[rows], joints], 1))
+            return solved.posture, solved.cost
 
-        solve = lambda rows, k: self._solve_some(axis, index[rows], begin(rows, starts[k]))  # noqa: E731
-        path = choose_path(self.body.reduced, solve, clip, len(starts))
+        path = choose_path(solve, clip, len(starts))
+        solved = _Solved(path.posture, path.cost, None)
+        offset = np.zeros((len(frames), NLANDMARK, 3))
+        if self.config.calibration > 0:
+            for _ in range(CALIBRATION_ROUNDS):
+                solved = self._solve_some(axis, index, solved.posture)
+                self._calibrate(axis, offset, index, clip, solved.reached)
         for k, s in enumerate(axis.slices()):
-            mine = clip == k
-            axis.posture[s] = self._interpolate(axis, s, index[mine], path.posture[mine])
-        axis.posture[axis.slices()[-1].stop :] = axis.posture[axis.slices()[-1].stop - 1]
-        return [int(path.restarted[clip == k].sum()) for k in range(len(frames))], [path.cost[clip == k] for k in range(len(frames))]
+            axis.posture[s] = self._interpolate(axis, s, index[clip == k], solved.posture[clip == k])
+        end = axis.slices()[-1].stop
+        axis.posture[end:] = axis.posture[end - 1]
+        return _Anchors(clip, solved.cost, path.restarted, offset)
+
+    def _calibrate(self, axis: _Axis, offset: np.ndarray, index: np.ndarray, clip: np.ndarray, reached: np.ndarray) -> None:
+        """Add each clip's mean miss at its anchors to its offsets, in place, and move its targets."""
+        for k, (s, targets) in enumerate(zip(axis.slices(), axis.targets, strict=True)):
+            now = replace(targets, pos=axis.pos[s])
+            miss = mean_miss(now, index[clip == k] - s.start, reached[clip == k])
+            offset[k] = limited(offset[k] + miss, self.config.calibration)
+            axis.pos[s] = moved(targets, offset[k])
 
     def _interpolate(self, axis: _Axis, where: slice, index: np.ndarray, posture: np.ndarray) -> np.ndarray:
         """Joints and the root's departure from its target linear between anchors."""

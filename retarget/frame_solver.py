@@ -14,11 +14,11 @@ from .objective import FrameTargets, Normal, Weights, frame_cost, normal_equatio
 
 
 class FrameSolution(NamedTuple):
-    """Postures (7 + njoint, nframe), their cost (nframe,) and the norm of the last accepted step (nframe,)."""
+    """Postures (7 + njoint, nframe), their cost (nframe,) and where their points are (npoint, 3, nframe)."""
 
     posture: Array
     cost: Array
-    step: Array
+    point_pos: Array
 
 
 def box(tree: Tree) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +77,7 @@ def solve_frames(
         return normal_equations(tree, forward(tree, candidate), candidate[NROOT:], targets, weights)
 
     def iterate(_, state):
-        posture, normal, damping, last = state
+        posture, normal, damping = state
         held = held_by_limit(posture, normal.gradient, lower, upper)
         step = _step(normal, damping, held)
         candidate = clamp(integrate(posture, step), lower, upper)
@@ -88,12 +88,11 @@ def solve_frames(
             pick(candidate, posture),
             Normal(*(pick(new, old) for new, old in zip(trial, normal, strict=True))),
             jnp.clip(jnp.where(better, damping * 0.2, damping * 5.0), 1e-6, 1e3),
-            pick(jnp.linalg.norm(step, axis=0), last),
         )
 
-    start = (posture, evaluate(posture), jnp.full(posture.shape[1], damping, dtype), jnp.full(posture.shape[1], jnp.inf, dtype))
-    posture, normal, _, last = lax.fori_loop(0, iterations, iterate, start)
-    return FrameSolution(posture, normal.cost, last)
+    start = (posture, evaluate(posture), jnp.full(posture.shape[1], damping, dtype))
+    posture, normal, _ = lax.fori_loop(0, iterations, iterate, start)
+    return FrameSolution(posture, normal.cost, forward(tree, posture).point_pos)
 
 
 def total_cost(tree: Tree, posture: Array, targets: FrameTargets, weights: Weights) -> Array:

@@ -143,6 +143,8 @@ def fit_proportions(
     for side in SIDES:
         start[reduced.index(f"shoulder_elv_{side}")] = np.pi / 2
     near = start.copy()  # the posture that small priors lead to where landmarks say nothing
+    trust = np.full(reduced.njoint, 0.02)
+    trust[[reduced.index(name) for name in ("flex_extension", "lat_bending", "axial_rotation")]] = 1.0  # stand upright
     weight = np.ones(len(LANDMARKS))
     weight[[LANDMARK_NAMES.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
 
@@ -152,7 +154,7 @@ def fit_proportions(
         gap = weight[:, None] * (pose.landmarks() - skeleton(shape)[follows])
         prior_shape = shape - 1.0 if body_model is None else np.concatenate([shape[:1] - 1.0, shape[1:]]) * 0.3
         return np.concatenate(
-            [gap.ravel(), 0.3 * pose.pose_cues(), 0.02 * (x[6 : reduced.ndof] - near), 0.1 * x[3:6], 0.01 * prior_shape]
+            [gap.ravel(), 0.3 * pose.pose_cues(), trust * (x[6 : reduced.ndof] - near), 0.1 * x[3:6], 0.01 * prior_shape]
         )
 
     shape0 = np.ones(ntree) if body_model is None else np.concatenate([[1.0], np.zeros(nbeta)])

@@ -6,12 +6,13 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion
-from musclemap.skeletons.myofullbody import LANDMARKS
+from musclemap.skeletons.myofullbody import LANDMARK_NAMES, LANDMARKS
 from musclemap.skeletons.smpl import BODY_NAMES
 from musclemap.skeletons.source_kinematics import source_fk
 
 from .config import RetargetConfig
-from .contacts import SOURCE_PELVIS_HEIGHT, Stance, estimate_stance, runs
+from .contacts import SOURCE_PELVIS_HEIGHT, Stance, estimate_stance, velocity
+from .footing import foot_shift, hold, ramp
 from .proportions import Proportions
 
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
@@ -27,25 +28,31 @@ class MotionTargets:
     """Targets of one motion at the clip's frame rate, in a canonical frame: heading and place of the first frame removed.
 
     Attributes:
-        pos: Landmark positions, shape (nframe, 17, 3) [m].
+        pos: Landmark positions, feet put where they stand, shape (nframe, 17, 3) [m].
         rot: Orientations of the oriented landmarks, shape (nframe, noriented, 3, 3).
-        anchor: Where each contact point stands, shape (nframe, 4, 3) [m]; meaningless where `contact` is false.
-        contact: Shape (nframe, 4) bool.
+        carrier_rot: Orientation of each landmark's carrier in the source, shape (nframe, 17, 3, 3).
+        anchor: Where each contact point stands, shape (nframe, 4, 3) [m]; meaningless where `contact` is 0.
+        contact: How firmly each point stands, 0 to 1, with soft ends, shape (nframe, 4).
         floor: Floor under each foot, right then left, shape (nframe, 2) [m].
         stance: Scale, floor and contacts as found.
         heading: Turn about the vertical that leads from the canonical frame back to the world [rad].
         origin: Canonical origin in the world, shape (3,) [m].
+        stance_speed: Mean speed of the source's own standing points, in the target's size [m/s].
+        foot_shift: Mean distance that standing feet were moved to stand still on the floor [m].
         fps: Frames a second.
     """
 
     pos: np.ndarray
     rot: np.ndarray
+    carrier_rot: np.ndarray
     anchor: np.ndarray
     contact: np.ndarray
     floor: np.ndarray
     stance: Stance
     heading: float
     origin: np.ndarray
+    stance_speed: float
+    foot_shift: float
     fps: float
 
     @property
@@ -88,34 +95,37 @@ def build_targets(motion: SourceMotion, proportions: Proportions, config: Retarg
         travel, feet, fps=motion.fps, prior=proportions.leg_ratio, scale=config.scale, contact=config.contact
     )
     root = stance.scale * travel - [0.0, 0.0, stance.floor]
-    pos = xpos[:, _CARRIER] + np.einsum("tlij,lj->tli", xmat[:, _CARRIER], proportions.landmark_offset)
     points = feet + root[:, None]
+    anchor = hold(points, stance, fps=motion.fps)
+    shift = foot_shift(points, anchor, stance.contact, motion.fps)
+    pos = xpos[:, _CARRIER] + np.einsum("tlij,lj->tli", xmat[:, _CARRIER], proportions.landmark_offset) + root[:, None]
+    for landmark, along in _FOOT_FRACTION.items():
+        heel, toe = (2, 3) if landmark.endswith("_r") else (0, 1)
+        pos[:, LANDMARK_NAMES.index(landmark)] += (1 - along) * shift[:, heel] + along * shift[:, toe]
+    stands = stance.contact
     return MotionTargets(
-        pos=pos + root[:, None],
-        rot=xmat[:, _ORIENTING] @ proportions.landmark_rot[ORIENTED],
-        anchor=hold(points, stance),
-        contact=stance.contact,
+        pos=pos,
+        rot=(xmat[:, _ORIENTING] @ proportions.landmark_rot[ORIENTED]).astype(np.float32),
+        carrier_rot=xmat[:, _CARRIER].astype(np.float32),
+        anchor=anchor,
+        contact=ramp(stands, motion.fps),
         floor=_floor(stance),
         stance=stance,
         heading=heading,
         origin=stance.scale * place,
+        stance_speed=_mean_speed(points, stands, motion.fps),
+        foot_shift=float(np.linalg.norm(shift, axis=2)[stands].mean()) if stands.any() else 0.0,
         fps=motion.fps,
     )
 
 
-def hold(points: np.ndarray, stance: Stance) -> np.ndarray:
-    """Replace every contact by one place: its median over the contact, on the ground under it.
+_FOOT_FRACTION = {"talus_r": 0.2, "toes_r": 0.87, "talus_l": 0.2, "toes_l": 0.87}
+"""Where ankle and toe joint lie between the heel's contact point (0) and the toes' (1), measured on MyoFullBody's sole."""
 
-    Args:
-        points: Contact points, shape (nframe, 4, 3) [m].
-        stance: Contacts and ground.
-    """
-    anchor = points.copy()
-    for k in range(points.shape[1]):
-        for start, stop in runs(stance.contact[:, k]):
-            anchor[start:stop, k, :2] = np.median(points[start:stop, k, :2], axis=0)
-            anchor[start:stop, k, 2] = stance.height[start:stop, k]
-    return anchor
+
+def _mean_speed(points: np.ndarray, contact: np.ndarray, fps: float) -> float:
+    speed = np.linalg.norm(velocity(points, fps), axis=2)
+    return float(speed[contact].mean()) if contact.any() else 0.0
 
 
 def _floor(stance: Stance) -> np.ndarray:

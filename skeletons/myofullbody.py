@@ -45,8 +45,8 @@ _PAIRED = (
     Landmark(name="lunate", joint="wrist", carrier="elbow", orientation="wrist"),
     Landmark(name="femur", joint="hip", carrier="pelvis", orientation="hip"),
     Landmark(name="tibia", joint="knee", carrier="hip", orientation="knee"),
-    Landmark(name="talus", joint="ankle", carrier="knee", orientation=None),
-    Landmark(name="toes", joint="foot", carrier="ankle", orientation="ankle"),
+    Landmark(name="talus", joint="ankle", carrier="knee", orientation="ankle"),
+    Landmark(name="toes", joint="foot", carrier="ankle", orientation="foot"),
 )
 
 

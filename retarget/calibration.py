@@ -1,0 +1,63 @@
+"""Proportions that only motion shows: constant offsets of joints that the fit of the T-pose cannot see.
+
+The target's shoulders ride on a girdle that moves with the arm, its knees roll, its head has no neck. Whatever of that is
+constant over a clip is a difference of build between subject and target, not of motion. After the anchor frames are
+solved, each such landmark's mean miss, in the frame of the source bone that carries it, becomes part of its
+offset, the same on both sides (as marker offsets are in inverse kinematics, Wu et al. 2013, simultaneous tracking and
+calibration). Pelvis, hips, wrists and feet keep theirs: they decide where the body is and what it touches.
+"""
+
+import numpy as np
+
+from musclemap.skeletons.myofullbody import LANDMARK_NAMES
+
+from .targets import MotionTargets
+
+FREE = ("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l")
+"""Landmarks whose offset is calibrated."""
+
+_DOUBT = 5.0
+"""Anchor frames' worth of evidence for no offset at all."""
+
+_K = {name: k for k, name in enumerate(LANDMARK_NAMES)}
+
+
+def mean_miss(targets: MotionTargets, frames: np.ndarray, reached: np.ndarray) -> np.ndarray:
+    """Mean of reached minus wanted of each landmark in its carrier's frame, mirror-symmetric.
+
+    Args:
+        targets: Of the clip.
+        frames: Frames of the clip that were solved, shape (n,).
+        reached: Landmarks there, shape (n, 17, 3) [m].
+
+    Returns:
+        Offsets in the source's rest frame, x to the left, shape (17, 3) [m]; zero for landmarks that are not free.
+    """
+    gap = np.einsum("nlji,nlj->nli", targets.carrier_rot[frames], reached - targets.pos[frames])
+    mean = gap.sum(axis=0) / (len(frames) + _DOUBT)
+    mirrored = mean * [-1.0, 1.0, 1.0]
+    offset = np.zeros_like(mean)
+    for name in FREE:
+        twin = name[:-1] + {"r": "l", "l": "r"}[name[-1]] if name[-2] == "_" else name
+        offset[_K[name]] = 0.5 * (mean[_K[name]] + mirrored[_K[twin]])
+    return offset
+
+
+def limited(offset: np.ndarray, limit: float) -> np.ndarray:
+    """Shorten offsets to at most `limit` [m]."""
+    norm = np.linalg.norm(offset, axis=1, keepdims=True)
+    return offset * np.minimum(1.0, limit / np.maximum(norm, 1e-9))
+
+
+def moved(targets: MotionTargets, offset: np.ndarray) -> np.ndarray:
+    """Shift landmarks by offsets in their carriers' frames; an arm goes where its shoulder goes.
+
+    Returns:
+        Landmark positions, shape (nframe, 17, 3) [m].
+    """
+    shift = np.einsum("tlij,lj->tli", targets.carrier_rot, offset)
+    for side in "rl":
+        shoulder = shift[:, _K[f"humerus_{side}"]].copy()
+        for name in ("ulna", "lunate"):
+            shift[:, _K[f"{name}_{side}"]] += shoulder
+    return targets.pos + shift
