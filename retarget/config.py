@@ -92,13 +92,13 @@ class WeightConfig:
     pelvis_rotation: float = 0.02
     trunk_rotation: float = 0.02
     limb_rotation: float = 0.003
-    contact: float = 10.0
-    floor: float = 200.0
+    contact: float = 30.0
+    floor: float = 1000.0
     prior: float = 2e-5
     velocity: float = 1e-3
     acceleration: float = 1.0
     twist: float = 1.0
-    root_acceleration: float = 5.0
+    root_acceleration: float = 50.0
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -112,6 +112,7 @@ class SolverConfig:
     Attributes:
         anchor_seconds: Time between anchor frames, which are solved by themselves from several starts [s].
         anchor_iterations: Levenberg-Marquardt steps of an anchor frame.
+        calibration_iterations: Levenberg-Marquardt steps after each round of calibration.
         batch: Frames solved together by themselves.
         window: Frames of a window of the whole-clip refinement; a multiple of 4.
         windows: Windows refined together.
@@ -121,6 +122,7 @@ class SolverConfig:
 
     anchor_seconds: float = 0.1
     anchor_iterations: int = 20
+    calibration_iterations: int = 5
     batch: int = 512
     window: int = 64
     windows: int = 16

@@ -90,7 +90,9 @@ class Fitter:
         self.body, self.config, self.device = body, config, device
         solver = config.solver
         weights = frame_weights(body, config.weights)
-        self._frames = jax.jit(partial(solve_frames, body.tree, weights=weights, iterations=solver.anchor_iterations))
+        frames = partial(solve_frames, body.tree, weights=weights)
+        self._frames = jax.jit(partial(frames, iterations=solver.anchor_iterations))
+        self._frames_again = jax.jit(partial(frames, iterations=solver.calibration_iterations))
         self._windows = jax.jit(
             partial(
                 refine_windows,
@@ -113,7 +115,7 @@ class Fitter:
         axis = self._axis(targets)
         anchors = self._solve_anchors(axis)
         last = np.zeros((len(targets), 2))
-        damping = np.full(len(axis.joined) // self.config.solver.window * 2 + 2, 1e-3)
+        damping = np.full(len(axis.joined), 1e-3)
         for sweep in range(self.config.solver.sweeps):
             last = self._sweep(axis, damping, shifted=sweep % 2 == 1)
         drop = float((last[:, 0].sum() - last[:, 1].sum()) / max(last[:, 0].sum(), 1e-30))
@@ -176,8 +178,9 @@ class Fitter:
             floor=move(axis.floor[index] - origin[:, 2:]),
         )
 
-    def _solve_some(self, axis: _Axis, index: np.ndarray, start: np.ndarray) -> "_Solved":
+    def _solve_some(self, axis: _Axis, index: np.ndarray, start: np.ndarray, *, again: bool = False) -> "_Solved":
         """Solve frames by themselves; index (n,), start (n, 7 + njoint) in the clip's frame."""
+        solver = self._frames_again if again else self._frames
         batch = self.config.solver.batch
         posture, cost, reached = np.empty(start.shape), np.empty(len(index)), np.empty((len(index), NLANDMARK, 3))
         for low in range(0, len(index), batch):
@@ -185,7 +188,7 @@ class Fitter:
             full = np.resize(part, batch)  # repeats to keep the compiled shape
             origin, begin = axis.root_pos[index[full]], start[full].copy()
             begin[:, :3] -= origin
-            solution: FrameSolution = self._frames(
+            solution: FrameSolution = solver(
                 posture=self._put(begin.T), targets=self._frame_targets(axis, index[full], origin)
             )
             own = slice(0, len(part))
@@ -214,7 +217,7 @@ class Fitter:
         offset = np.zeros((len(frames), NLANDMARK, 3))
         if self.config.calibration > 0:
             for _ in range(CALIBRATION_ROUNDS):
-                solved = self._solve_some(axis, index, solved.posture)
+                solved = self._solve_some(axis, index, solved.posture, again=True)
                 self._calibrate(axis, offset, index, clip, solved.reached)
         for k, s in enumerate(axis.slices()):
             axis.posture[s] = self._interpolate(axis, s, index[clip == k], solved.posture[clip == k])
@@ -259,20 +262,19 @@ class Fitter:
             origin = axis.root_pos[inner[:, 0]]
             posture = axis.posture[reach].copy()
             posture[..., :3] -= origin[:, None]
-            slot = 2 * full + int(shifted)
             windows = Windows(
                 posture=self._put(np.moveaxis(posture, -1, 0)),
                 targets=self._frame_targets(axis, inner.reshape(-1), np.repeat(origin, inner.shape[1], axis=0)),
                 root_pos=self._put(np.moveaxis(axis.root_pos[reach] - origin[:, None], -1, 0)),
                 root_rot=self._put(np.moveaxis(axis.root_rot[reach], (-2, -1), (0, 1))),
                 joined=self._put(axis.joined[reach[:, :-1]] * inside),
-                damping=self._put(damping[slot]),
+                damping=self._put(damping[inner]),
             )
             refined = self._windows(windows=windows)
             new = np.moveaxis(np.asarray(refined.posture, np.float64), 0, -1)[: len(part)]
             new[..., :3] += origin[: len(part), None]
             axis.posture[inner[: len(part)]] = new
-            damping[slot[: len(part)]] = np.asarray(refined.damping)[: len(part)]
+            damping[inner[: len(part)]] = np.asarray(refined.damping)[: len(part)]
             costs.append([float(np.sum(np.asarray(refined.before)[: len(part)])), float(np.sum(np.asarray(refined.after)[: len(part)]))])
         return np.array(costs)
 

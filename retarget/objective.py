@@ -9,6 +9,7 @@ section 6.2) with weights in place of masses. No Jacobian is ever formed.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -18,6 +19,9 @@ from musclemap.skeletons.tree import Tree
 
 NLANDMARK = 17
 NCONTACT = 4
+
+SOFT_FLOOR = 0.002
+"""Length over which the floor begins to act [m]; a hard edge makes a solver step back and forth across it."""
 
 
 class FrameTargets(NamedTuple):
@@ -71,7 +75,8 @@ class Normal(NamedTuple):
 class _Residuals(NamedTuple):
     point: Array  # (NLANDMARK + NCONTACT, 3, nframe)
     point_weight: Array  # (NLANDMARK + NCONTACT, nframe)
-    depth: Array  # (nsphere, nframe), negative where a sphere is under the floor, else 0
+    depth: Array  # (nsphere, nframe), how far a sphere is under the floor, as a smooth function: below 0 everywhere
+    press: Array  # (nsphere, nframe), derivative of depth by the sphere's height, 0 well above the floor to 1 below
     twist: Array  # (noriented, 3, nframe)
     one_minus_cos: Array  # (noriented, nframe)
     joint: Array  # (njoint, nframe)
@@ -100,7 +105,8 @@ def _residuals(kinematics: Kinematics, joints: Array, targets: FrameTargets, wei
     return _Residuals(
         point=point,
         point_weight=point_weight,
-        depth=jnp.minimum(height, 0.0),
+        depth=-SOFT_FLOOR * jax.nn.softplus(-height / SOFT_FLOOR),
+        press=jax.nn.sigmoid(-height / SOFT_FLOOR),
         twist=twist,
         one_minus_cos=0.5 * (3.0 - trace),
         joint=joints - jnp.asarray(rest, dtype)[:, None],
@@ -174,10 +180,10 @@ def _spatial_sums(tree: Tree, kinematics: Kinematics, res: _Residuals, weights: 
     tracked_matrix = jnp.stack([entries[p] * weight if p in entries else zero for p in _UPPER])
     tracked_wrench = jnp.concatenate([cross(tracked, pull), pull])
 
-    under = weights.floor * (res.depth < 0)
+    under = weights.floor * res.press**2
     up = [spheres[1], -spheres[0], jnp.zeros_like(under), jnp.zeros_like(under), jnp.zeros_like(under), jnp.ones_like(under)]
     sphere_matrix = jnp.stack([up[i] * up[j] * under for i, j in _UPPER])
-    sphere_wrench = jnp.stack([component * weights.floor * res.depth for component in up])
+    sphere_wrench = jnp.stack([component * weights.floor * res.press * res.depth for component in up])
 
     rot = jnp.asarray(weights.rot, dtype)[:, None]
     turned = jnp.broadcast_to(rot, (len(weights.rot), res.point.shape[-1]))

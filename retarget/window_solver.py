@@ -40,7 +40,7 @@ class Windows(NamedTuple):
         root_pos: Where the source has the root [m], shape (3, nwindow, nframe).
         root_rot: How the source has the root turned, shape (3, 3, nwindow, nframe).
         joined: 1 where a frame and the next belong to one clip, shape (nwindow, nframe - 1).
-        damping: Relative to the diagonal of the Hessian, shape (nwindow,).
+        damping: Of each interior frame, relative to the diagonal of its Hessian, shape (nwindow, ninterior).
     """
 
     posture: Array
@@ -52,7 +52,7 @@ class Windows(NamedTuple):
 
 
 class Refined(NamedTuple):
-    """Interior postures (7 + njoint, nwindow, ninterior), damping (nwindow,), cost before and after (nwindow,)."""
+    """Interior postures (7 + njoint, nwindow, ninterior), damping (nwindow, ninterior), cost before, after (nwindow,)."""
 
     posture: Array
     damping: Array
@@ -73,6 +73,7 @@ def _coordinates(posture: Array, root_pos: Array, root_rot: Array) -> Array:
 
 class _Temporal(NamedTuple):
     cost: Array  # (nwindow,)
+    share: Array  # (nwindow, ninterior), each frame's part in the cost
     gradient: Array  # (ndof, nwindow, ninterior)
 
 
@@ -90,8 +91,9 @@ def _temporal(values: Array, joined: Array, smooth: Smoothness) -> _Temporal:
     a = second * (values[..., 2:] - 2 * values[..., 1:-1] + values[..., :-2])
     pad = lambda x, left, right: jnp.pad(x, ((0, 0), (0, 0), (left, right)))  # noqa: E731
     gradient = wv * (pad(v, 1, 0) - pad(v, 0, 1)) + wa * (pad(a, 2, 0) - 2 * pad(a, 1, 1) + pad(a, 0, 2))
-    cost = 0.5 * jnp.sum(wv * v**2, axis=(0, 2)) + 0.5 * jnp.sum(wa * a**2, axis=(0, 2))
-    return _Temporal(cost, gradient[..., HALO:-HALO])
+    rate, bend = 0.5 * jnp.sum(wv * v**2, axis=0), 0.5 * jnp.sum(wa * a**2, axis=0)
+    share = (rate[:, 1:] + rate[:, :-1]) / 2 + bend
+    return _Temporal(rate.sum(axis=1) + bend.sum(axis=1), share[:, 1:-1], gradient[..., HALO:-HALO])
 
 
 def _bands(joined: Array, smooth: Smoothness, dtype) -> tuple[Array, Array, Array]:
@@ -117,7 +119,7 @@ def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array
         normal: Of interior frames, last axis nwindow * ninterior.
         gradient: Total gradient, shape (ndof, nwindow, ninterior).
         bands: From `_bands`.
-        damping: Shape (nwindow,).
+        damping: Shape (nwindow, ninterior).
         held: Degrees of freedom that stand on a limit, shape (ndof, nwindow, ninterior).
     """
     ndof, nwindow, n = gradient.shape
@@ -127,7 +129,7 @@ def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array
     eye = jnp.eye(ndof, dtype=gradient.dtype)
     band0, band1, band2 = bands
     data = jnp.diagonal(hessian, axis1=2, axis2=3)
-    ridge = damping[:, None, None] * (data + 1e-3) + 1e-7
+    ridge = damping[..., None] * (data + 1e-3) + 1e-7
     hessian = hessian * free[..., :, None] * free[..., None, :]
     hessian = hessian + eye * ((band0 + ridge) * free + (1 - free))[..., None, :]
     after = jnp.roll(free, -1, axis=1)
@@ -201,13 +203,21 @@ def refine_windows(
         candidate = clamp(integrate(flat, step.reshape(-1, nwindow * n)), lower, upper).reshape(interior.shape)
         new_normal, new_temporal, new_cost = evaluate(candidate)
         better = new_cost < cost
+        # damping is a frame's own: one frame that a step made worse does not slow its whole window down
+        local = lambda normal, temporal: normal.cost.reshape(nwindow, n) + temporal.share  # noqa: E731
+        worse = local(new_normal, new_temporal) > local(normal, temporal)
+        grow, shrink = jnp.where(better[:, None], 1.0, 10.0), jnp.where(better[:, None], 0.2, 1.0)
         by_frame = jnp.repeat(better, n)
         return (
             jnp.where(better[:, None], candidate, interior),
             Normal(*(jnp.where(by_frame, a, b) for a, b in zip(new_normal, normal, strict=True))),
-            _Temporal(new_temporal.cost, jnp.where(better[:, None], new_temporal.gradient, temporal.gradient)),
+            _Temporal(
+                jnp.where(better, new_temporal.cost, temporal.cost),
+                jnp.where(better[:, None], new_temporal.share, temporal.share),
+                jnp.where(better[:, None], new_temporal.gradient, temporal.gradient),
+            ),
             jnp.where(better, new_cost, cost),
-            jnp.clip(jnp.where(better, damping * 0.2, damping * 5.0), 1e-6, 1e3),
+            jnp.clip(damping * jnp.where(worse, grow, shrink), 1e-6, 1e3),
         )
 
     interior = windows.posture[..., HALO:-HALO]

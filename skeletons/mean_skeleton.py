@@ -39,7 +39,10 @@ FRACTION_OF_STATURE = {
 }
 
 HUMERAL_HEAD_RADIUS = 0.024
-"""The joint centre lies about this far inside the acromion's edge [m]. Boileau & Walch 1997, J. Bone Joint Surg. Br. 79."""
+"""The joint centre lies about this far inside the acromion's edge [m].
+
+Boileau & Walch 1997, J. Bone Joint Surg. Br. 79:857: heads of 46 mm diameter in the mean; rounded up for cartilage.
+"""
 
 JUGULAR_NOTCH_HALF_WIDTH = 0.02
 """Half the gap between the clavicles, where the collar joints sit [m]. Gray's Anatomy; a round figure."""
@@ -54,7 +57,7 @@ BALL_HEIGHT = 0.025
 """Centre of the toe joints above the ground [m]; half the foot's height there, a round figure."""
 
 LEG_SLOPE = np.deg2rad(1.5)
-"""Outward slope of the straight legs, so that the feet stand a little wider than the hips [rad]; our choice of stance."""
+"""Outward slope of the straight legs, so that the feet stand a little wider than the hips [rad]; our choice."""
 
 PELVIS_ORIGIN = (0.0, -0.24, 0.03)
 """Where the family's files keep the pelvis in the T-pose [m]: a convention of the format, no measure of a body."""

@@ -1,0 +1,122 @@
+"""Pictures written to files: a film, or a strip of pictures side by side."""
+
+import os
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .stage import RenderError
+
+
+def film_frames(nframe: int, *, fps: float, film_fps: float) -> np.ndarray:
+    """Frames of a motion to show in a film, by time stamps, so that the film lasts as long as the motion did."""
+    count = int(np.floor((nframe - 1) * film_fps / fps + 1e-9)) + 1
+    return np.minimum(np.round(np.arange(count) * fps / film_fps).astype(int), nframe - 1)
+
+
+def strip_frames(nframe: int, *, count: int) -> np.ndarray:
+    """At most `count` frames of a motion, evenly spaced from the first to the last."""
+    return np.unique(np.linspace(0, nframe - 1, count).round().astype(int))
+
+
+def save_film(path: Path, frames: Iterable[np.ndarray], *, fps: float) -> int:
+    """Write pictures, shape (height, width, 3) uint8, as an H.264 film.
+
+    Args:
+        path: File to write; it appears, or is replaced, only when the film is complete.
+        frames: The pictures, all of one size, width and height even (H.264 halves the colours' resolution).
+        fps: Pictures a second.
+
+    Returns:
+        Number of pictures written.
+
+    Raises:
+        RenderError: No pictures, an odd width or height, or no ffmpeg to write with.
+    """
+    with _written(path) as part, closing(_film(part, fps=fps)) as film:
+        next(film)
+        count = 0
+        for picture in frames:
+            film.send(picture)
+            count += 1
+        if not count:
+            raise RenderError("there are no pictures to make a film of")
+    return count
+
+
+def save_strip(path: Path, frames: Iterable[np.ndarray], *, labels: Sequence[str] = ()) -> int:
+    """Write pictures, shape (height, width, 3) uint8, side by side into one PNG file.
+
+    Args:
+        path: File to write; it appears, or is replaced, only when it is complete.
+        frames: The pictures, all of one height.
+        labels: A short text for each, written in its upper left corner.
+
+    Returns:
+        Number of pictures in the strip.
+
+    Raises:
+        RenderError: There are no pictures.
+    """
+    with _written(path) as part:
+        pictures = list(frames)
+        if not pictures:
+            raise RenderError("there are no pictures to make a strip of")
+        strip = Image.fromarray(np.concatenate(pictures, axis=1))
+        _label(strip, [picture.shape[1] for picture in pictures], labels)
+        strip.save(part)
+    return len(pictures)
+
+
+def _label(strip: Image.Image, widths: Sequence[int], labels: Sequence[str]) -> None:
+    """Draw a line between neighbours and write the labels."""
+    height = strip.height
+    pen = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(size=max(10.0, height / 32))
+    left = 0
+    for index, width in enumerate(widths):
+        if index:
+            pen.line([(left, 0), (left, height)], fill=(255, 255, 255), width=max(1, height // 240))
+        if index < len(labels):
+            pen.text((left + height // 40, height // 50), labels[index], fill=(70, 78, 88), font=font)
+        left += width
+
+
+def _film(path: Path, *, fps: float) -> Generator[None, np.ndarray, None]:
+    """Take pictures and encode them; the encoder starts with the first, as only that one tells the size."""
+    picture = yield
+    height, width = picture.shape[:2]
+    if height % 2 or width % 2:
+        raise RenderError(f"a film needs an even width and height, this one has {width}x{height}")
+    rate: Any = fps  # declared whole, but written with two decimals
+    film = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=rate, codec="libx264", quality=7, macro_block_size=2
+    )
+    try:
+        film.send(None)
+    except RuntimeError as error:  # so imageio-ffmpeg says that there is no ffmpeg
+        raise RenderError(f"no ffmpeg to write a film with: {error}") from error
+    with closing(film):
+        while True:
+            film.send(np.ascontiguousarray(picture))
+            picture = yield
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """A file beside `path`, with its ending, that becomes `path` when all went well and is gone otherwise."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o644)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,414 @@
+"""Looking at a clip: the pictures show what is where, with OpenGL and without, and the command says what went wrong."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import imageio_ffmpeg
+import mujoco
+import musclemimic_models
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
+from typer.testing import CliRunner, Result
+
+from musclemap.cli.view import Camera, app
+from musclemap.datasets.clip import Clip, write_clip
+from musclemap.pipelines.rendering import gl
+from musclemap.pipelines.rendering.camera import VIEWS, follow
+from musclemap.pipelines.rendering.film import film_frames, save_film, save_strip, strip_frames
+from musclemap.pipelines.rendering.gl import find_gl, render_frames
+from musclemap.pipelines.rendering.plot import plot_frames
+from musclemap.pipelines.rendering.stage import RenderError, coarsen, drawing_model
+
+FPS = 100.0
+SIZE = (240, 320)
+NAMES = ("pelvis", "ulna_r", "ulna_l")
+
+needs_gl = pytest.mark.skipif(find_gl() is None, reason=f"no OpenGL on this machine ({gl.INSTALL_HINT})")
+routes = pytest.mark.parametrize("draw", [plot_frames, pytest.param(render_frames, marks=needs_gl)])
+
+
+@pytest.fixture(scope="module")
+def model() -> mujoco.MjModel:
+    return drawing_model()
+
+
+@pytest.fixture(scope="module")
+def original() -> mujoco.MjModel:
+    return musclemimic_models.load("myofullbody")[0]
+
+
+def _walk(model: mujoco.MjModel, *, nframe: int = 120, heading: float = 0.4) -> np.ndarray:
+    """Swinging arms and legs while the body goes forward at 1.2 m/s. Shape (nframe, nq)."""
+    time = np.arange(nframe) / FPS
+    qpos = np.tile(model.qpos0, (nframe, 1))
+    for side, phase in (("r", 0.0), ("l", np.pi)):
+        swing = np.sin(2 * np.pi * time + phase)
+        for joint, middle, amplitude in (
+            ("hip_flexion", 0.1, 0.4),
+            ("knee_angle", 0.4, 0.3),
+            ("elbow_flex", 0.5, -0.2),
+        ):
+            qpos[:, model.joint(f"{joint}_{side}").qposadr[0]] = middle + amplitude * swing
+    qpos[:, 0] = 1.2 * time * np.sin(heading)
+    qpos[:, 1] = -1.2 * time * np.cos(heading)
+    qpos[:, 3:7] = [np.cos(heading / 2), 0.0, 0.0, np.sin(heading / 2)]
+    return qpos
+
+
+def _landmarks(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
+    data = mujoco.MjData(model)
+    reached = np.empty((len(qpos), len(NAMES), 3))
+    for frame, posture in enumerate(qpos):
+        data.qpos[:] = posture
+        mujoco.mj_kinematics(model, data)
+        reached[frame] = data.xpos[[model.body(name).id for name in NAMES]]
+    return reached
+
+
+@pytest.fixture(scope="module")
+def clip(model: mujoco.MjModel) -> Clip:
+    qpos = _walk(model)
+    reached = _landmarks(model, qpos)
+    return Clip(
+        qpos=qpos, qvel=np.zeros((len(qpos), model.nv)), landmark_pos=reached, target_pos=reached + 0.01,
+        contact=np.zeros((len(qpos), 4), dtype=np.uint8), fps=FPS, landmark_names=NAMES,
+        joint_names=tuple(model.joint(joint).name for joint in range(model.njnt)), model="MyoFullBody",
+        model_version=version("musclemimic-models"), model_sha256="", source="walk.npz", source_sha256="",
+        source_fps=None, fps_source="assumed", body_model="mean", subject_scale=1.0, hands="locked", config={},
+        software={}, licence="", metrics={}, verdict="feasible", reasons=(),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clip_path(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "walk.h5"
+    write_clip(path, clip)
+    return path
+
+
+def _mm_view(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+# The body that is drawn
+
+
+def test_drawing_changes_nothing_about_the_body(model: mujoco.MjModel, original: mujoco.MjModel) -> None:
+    qpos = _walk(original, nframe=3)[2]
+    drawn, true = mujoco.MjData(model), mujoco.MjData(original)
+    drawn.qpos[:], true.qpos[:] = qpos, qpos
+    mujoco.mj_kinematics(model, drawn)
+    mujoco.mj_kinematics(original, true)
+    np.testing.assert_allclose(drawn.xpos, true.xpos, atol=1e-12)
+
+
+def test_coarse_bones_stay_within_a_cell_of_the_fine_ones() -> None:
+    fine, coarse, cell = drawing_model(mesh_cell=0.0), drawing_model(mesh_cell=0.0), 0.003
+    coarsen(coarse, cell=cell)
+    assert coarse.mesh_facenum.sum() < fine.mesh_facenum.sum() / 4
+    for mesh in range(fine.nmesh):
+        was, now = (
+            m.mesh_vert[m.mesh_vertadr[mesh] :][m.mesh_face[m.mesh_faceadr[mesh] :][: m.mesh_facenum[mesh]].ravel()]
+            for m in (fine, coarse)
+        )
+        assert {tuple(v) for v in now} <= {tuple(v) for v in was}
+        np.testing.assert_allclose([now.min(axis=0), now.max(axis=0)], [was.min(axis=0), was.max(axis=0)], atol=cell)
+
+
+def test_unknown_body_is_named_with_those_there_are() -> None:
+    with pytest.raises(RenderError, match="bimanual, myofullbody"):
+        drawing_model("skeletor")
+
+
+# The camera
+
+
+@pytest.mark.parametrize("camera", VIEWS)
+def test_the_whole_body_is_always_in_the_picture(model: mujoco.MjModel, camera: str) -> None:
+    qpos = _walk(model)
+    track = follow(model, qpos, fps=FPS, camera=camera, size=SIZE)
+    data = mujoco.MjData(model)
+    for frame in range(0, len(qpos), 17):
+        data.qpos[:] = qpos[frame]
+        mujoco.mj_kinematics(model, data)
+        pixel, depth = track.project(data.xpos[1:], frame=frame)
+        assert (depth > 0).all()
+        assert (pixel > 0).all()
+        assert (pixel < SIZE).all()
+
+
+def test_a_turned_motion_is_seen_the_same(model: mujoco.MjModel) -> None:
+    qpos, turn = _walk(model), 1.9
+    turned = qpos.copy()
+    rotation = Rotation.from_rotvec([0.0, 0.0, turn])
+    turned[:, :3] = rotation.apply(qpos[:, :3])
+    turned[:, 3:7] = (rotation * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
+    one = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
+    other = follow(model, turned, fps=FPS, camera="side", size=SIZE)
+    for frame in (0, 60, 119):
+        expected, _ = one.project(qpos[frame, :3], frame=frame)
+        pixel, _ = other.project(turned[frame, :3], frame=frame)
+        np.testing.assert_allclose(pixel, expected, atol=1e-6)
+    assert other.distance == pytest.approx(one.distance)
+
+
+def test_seen_from_the_side_a_walker_goes_to_the_right(model: mujoco.MjModel) -> None:
+    qpos = _walk(model, heading=2.2)
+    track = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
+    pixel, _ = track.project(qpos[[0, 119], :3], frame=60)
+    assert pixel[1, 0] > pixel[0, 0] + 10
+    assert pixel[1, 1] == pytest.approx(pixel[0, 1], abs=1.0)
+
+
+def test_following_steady_travel_lags_nowhere(model: mujoco.MjModel) -> None:
+    qpos = _walk(model)
+    track = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
+    offset = track.lookat - qpos[:, :3]
+    np.testing.assert_allclose(offset, np.broadcast_to(offset[0], offset.shape), atol=1e-9)
+
+
+@pytest.mark.parametrize("nframe", [1, 2])
+def test_very_short_motions_have_a_camera(model: mujoco.MjModel, nframe: int) -> None:
+    track = follow(model, _walk(model, nframe=nframe), fps=FPS, size=SIZE)
+    assert np.isfinite(track.lookat).all()
+    assert track.lookat.shape == (nframe, 3)
+
+
+def test_postures_of_another_body_are_refused(model: mujoco.MjModel) -> None:
+    with pytest.raises(RenderError, match=r"\(nframe, 129\).*\(4, 89\)"):
+        follow(model, np.zeros((4, 89)), fps=FPS)
+    with pytest.raises(RenderError, match="side, front, three-quarter"):
+        follow(model, _walk(model, nframe=1), fps=FPS, camera="above")
+
+
+# The pictures
+
+
+@routes
+def test_a_target_is_drawn_where_the_camera_sees_it(model: mujoco.MjModel, draw) -> None:
+    qpos = _walk(model, nframe=4)
+    target = qpos[:, None, :3] + np.array([[0.0, 0.0, 0.9], [0.7, 0.3, 0.3]])
+    names = ("ulna_l", "ulna_r")
+    arguments = {"target_pos": target, "landmark_names": names, "frames": [2], "size": SIZE, "muscles": False}
+    (picture,) = draw(model, qpos, **arguments)
+    assert picture.shape == (SIZE[1], SIZE[0], 3)
+    assert picture.dtype == np.uint8
+    pixel, _ = follow(model, qpos, fps=FPS, size=SIZE, target_pos=target).project(target[2], frame=2)
+    red, _, blue = np.moveaxis(picture.astype(int), -1, 0)
+    for ball, mask in zip(pixel, (blue - red > 60, red - blue > 60), strict=True):
+        found = np.argwhere(mask)[:, ::-1].mean(axis=0) + 0.5
+        np.testing.assert_allclose(found, ball, atol=1.0)
+
+
+@routes
+def test_a_target_inside_the_body_stays_visible(model: mujoco.MjModel, draw) -> None:
+    qpos = _walk(model, nframe=1)
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos[0]
+    mujoco.mj_kinematics(model, data)
+    skull = data.geom_xpos[model.geom("hat_skull").id][None, None]
+    (bare,) = draw(model, qpos, size=SIZE, camera="side")
+    (marked,) = draw(model, qpos, size=SIZE, camera="side", target_pos=skull)
+    assert (np.abs(marked.astype(int) - bare).max(axis=-1) > 30).sum() > 15
+
+
+@routes
+def test_muscles_and_background(model: mujoco.MjModel, draw) -> None:
+    qpos = _walk(model, nframe=3)
+    (bones,) = draw(model, qpos, frames=[1], size=SIZE, muscles=False)
+    (muscles,) = draw(model, qpos, frames=[1], size=SIZE, muscles=True)
+    assert bones[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 150  # light in all corners
+    reds = [(p[..., 0].astype(int) - p[..., 1] > 80).sum() for p in (bones, muscles)]
+    assert reds[0] == 0
+    assert reds[1] > 300
+
+
+@routes
+def test_the_same_motion_gives_the_same_pictures(model: mujoco.MjModel, draw) -> None:
+    qpos = _walk(model, nframe=30)
+    once, again = (list(draw(model, qpos, frames=[0, 20], size=SIZE)) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+    assert (once[0] != once[1]).any()
+
+
+# OpenGL found, missing, broken
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"PYOPENGL_PLATFORM": "osmesa"},  # fails when MuJoCo's module is imported, as without the library
+        {"__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere.json"},  # fails when the context is made, as without a driver
+        {"MUJOCO_GL": "disabled"},
+    ],
+)
+def test_broken_opengl_is_found_out(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in environ.items():
+        monkeypatch.setenv(key, value)
+    assert not gl._works(environ.get("MUJOCO_GL", "egl"))
+
+
+def test_a_crash_or_a_hang_of_the_driver_is_no_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gl, "_PROBE", "import os; os.abort()")
+    assert not gl._works("egl")
+    monkeypatch.setattr(gl, "_PROBE", "import time; time.sleep(60)")
+    monkeypatch.setattr(gl, "_PROBE_SECONDS", 0.2)
+    assert not gl._works("egl")
+
+
+def test_order_of_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert gl._candidates({}) == ("egl", "osmesa")
+    assert gl._candidates({"DISPLAY": ":0"}) == ("egl", "osmesa", "glfw")
+    assert gl._candidates({"MUJOCO_GL": "OSMesa "}) == ("osmesa",)
+
+
+def test_looking_for_opengl_changes_no_environment() -> None:
+    code = (
+        "import os; was = dict(os.environ)\n"
+        "import musclemap.cli.view, musclemap.pipelines.rendering.gl as gl, musclemap.pipelines.rendering.plot\n"
+        "gl.find_gl(); assert dict(os.environ) == was"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("nframe", "fps", "film_fps"), [(301, 100.0, 30.0), (301, 100.0, 29.97), (1, 100.0, 30.0), (50, 25.0, 60.0)]
+)
+def test_a_film_lasts_as_long_as_the_motion(nframe: int, fps: float, film_fps: float) -> None:
+    chosen = film_frames(nframe, fps=fps, film_fps=film_fps)
+    shown_at = np.arange(len(chosen)) / film_fps
+    assert np.abs(chosen / fps - shown_at).max() <= 0.5 / fps + 1e-9
+    assert 0 <= (nframe - 1) / fps - shown_at[-1] < 1 / film_fps
+
+
+def test_a_strip_goes_from_the_first_frame_to_the_last() -> None:
+    np.testing.assert_array_equal(strip_frames(101, count=5), [0, 25, 50, 75, 100])
+    np.testing.assert_array_equal(strip_frames(3, count=8), [0, 1, 2])
+    np.testing.assert_array_equal(strip_frames(1, count=8), [0])
+
+
+def _grey(count: int, *, width: int = 32, height: int = 48) -> Iterator[np.ndarray]:
+    return (np.full((height, width, 3), 40 * k, dtype=np.uint8) for k in range(count))
+
+
+def test_film_and_strip_hold_all_pictures(tmp_path: Path) -> None:
+    assert save_film(tmp_path / "a.mp4", _grey(6), fps=30.0) == 6
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "a.mp4"))[0] == 6
+    assert save_strip(tmp_path / "a.png", _grey(6), labels=["0.00 s"]) == 6
+    with Image.open(tmp_path / "a.png") as picture:
+        strip = np.asarray(picture)
+    assert strip.shape == (48, 192, 3)
+    np.testing.assert_array_equal(strip[40, 16::32, 0], 40 * np.arange(6))
+
+
+@pytest.mark.parametrize("save", [lambda path, pictures: save_film(path, pictures, fps=30.0), save_strip])
+def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path, save) -> None:
+    def breaking() -> Iterator[np.ndarray]:
+        yield from _grey(3)
+        raise RenderError("broken on purpose")
+
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"before")
+    for pictures in (breaking(), _grey(0)):
+        with pytest.raises(RenderError):
+            save(path, pictures)
+    assert path.read_bytes() == b"before"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_an_odd_film_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RenderError, match="33x48"):
+        save_film(tmp_path / "a.mp4", _grey(2, width=33), fps=30.0)
+
+
+# The command
+
+
+def test_strip_without_opengl_says_what_to_install(
+    clip_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gl, "find_gl", lambda: None)
+    done = _mm_view(clip_path, "--save", tmp_path / "a.png", "--frames", 3, "--size", "60x120")
+    assert done.exit_code == 0, done.stderr
+    with Image.open(tmp_path / "a.png") as strip:
+        assert strip.size == (180, 120)
+    assert "apt-get install libegl1 libgl1-mesa-dri" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("backend", ["plot", pytest.param("gl", marks=needs_gl), "auto"])
+def test_film(clip_path: Path, tmp_path: Path, backend: str) -> None:
+    path = tmp_path / "a film.mp4"
+    done = _mm_view(clip_path, "--save", path, "--fps", 10, "--size", "120x90", "--no-muscles", "--backend", backend)
+    assert done.exit_code == 0, done.stderr
+    assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 12  # 1.19 s
+    assert "12 pictures, 1.20 s" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--save"),
+        (["--save", "a.gif"], ".mp4"),
+        (["--save", "a.png", "--fps", "30"], "--fps"),
+        (["--save", "a.png", "--size", "big"], "WIDTHxHEIGHT"),
+        (["--save", "a.mp4", "--size", "101x100", "--frames", "1", "--backend", "plot"], "101x100"),
+        (["--save", "no folder/a.png", "--backend", "plot"], "no folder"),
+        (["--save", "a.png", "--camera", "above"], "three-quarter"),
+    ],
+)
+def test_wrong_use_is_status_2(
+    clip_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = _mm_view(clip_path, *words)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_clip_is_status_2(clip: Clip, clip_path: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.h5"
+    torn.write_bytes(clip_path.read_bytes()[:2000])
+    other = tmp_path / "other.h5"
+    write_clip(other, replace(clip, model="skeletor"))
+    for path, message in ((torn, "torn.h5"), (other, "skeletor"), (tmp_path / "none.h5", "none.h5")):
+        done = _mm_view(path, "--save", tmp_path / "a.png", "--backend", "plot")
+        assert done.exit_code == 2
+        assert message in done.stderr
+        assert not (tmp_path / "a.png").exists()
+
+
+def test_gl_that_is_not_there_is_status_2(clip_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gl, "find_gl", lambda: None)
+    done = _mm_view(clip_path, "--save", tmp_path / "a.png", "--backend", "gl")
+    assert done.exit_code == 2
+    assert "apt-get install" in done.stderr
+
+
+def test_another_version_of_the_body_is_said(clip: Clip, tmp_path: Path) -> None:
+    write_clip(tmp_path / "old.h5", replace(clip, model_version="1.0.5"))
+    done = _mm_view(tmp_path / "old.h5", "--save", tmp_path / "a.png", "--frames", 1, "--backend", "plot")
+    assert done.exit_code == 0
+    assert "1.0.5" in done.stderr
+
+
+def test_the_command_knows_the_cameras_and_starts_light() -> None:
+    assert [camera.value for camera in Camera] == list(VIEWS)
+    code = "import sys, musclemap.cli.view; assert not {'mujoco', 'matplotlib', 'h5py', 'numpy'} & set(sys.modules)"
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
