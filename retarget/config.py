@@ -97,7 +97,7 @@ class WeightConfig:
     prior: float = 2e-5
     velocity: float = 1e-3
     acceleration: float = 1.0
-    twist: float = 1.0
+    twist: float = 30.0
     root_acceleration: float = 50.0
 
     def __post_init__(self) -> None:

@@ -1,0 +1,59 @@
+# Every target works on a fresh clone: the virtual environment is made on first use, and brought up to date when
+# pyproject.toml changes. Needed beforehand: python 3.11 or newer, git, make.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Extras to install next to the package. `make test EXTRAS=dev,smpl` also cross-checks against smplx (brings PyTorch).
+EXTRAS ?= dev
+PYTHON ?= $(shell for name in python3.11 python3; do \
+    $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+
+BIN := .venv/bin
+DEMO := out/demo
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test quick lint type bench bench-retarget clean
+
+help: ## List the targets (the default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+.venv/.made:
+	@[ -n "$(PYTHON)" ] || { echo "No python3.11 or newer python3 on the PATH; set PYTHON=/path/to/python." >&2; exit 1; }
+	@echo "Making .venv with $(PYTHON)"
+	@$(PYTHON) -m venv .venv || { echo "On Debian and Ubuntu the venv module comes with: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+# One stamp for each set of extras; pip leaves alone what is there already.
+.venv/.installed-%: .venv/.made pyproject.toml
+	@echo "Installing musclemap[$*] into .venv (minutes the first time)"
+	@$(PIP) install --editable '.[$*]'
+	@touch $@
+
+demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips and a picture, in out/demo
+	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthesis import write_archive; \
+	    write_archive(Path("$(DEMO)/source"))'
+	$(BIN)/mm-retarget $(DEMO)/source $(DEMO)/clips
+	$(BIN)/mm-view $(DEMO)/clips/builtin/walk/walk_1.2_poses.h5 --save $(DEMO)/walk.png
+
+test: .venv/.installed-$(EXTRAS) ## All tests
+	$(BIN)/python -m pytest -q
+
+quick: .venv/.installed-$(EXTRAS) ## The tests that take seconds
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
+	$(BIN)/ruff check .
+
+type: .venv/.installed-$(EXTRAS) ## Types: pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: bench-retarget ## All benchmarks
+
+bench-retarget: .venv/.installed-dev,bench ## Accuracy and speed of the retargeter, as tables
+	$(BIN)/python benchmarks/retarget.py
+
+clean: ## Remove .venv, out and caches
+	rm -rf .venv out build dist .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Command-line programs. Thin: they parse, call a pipeline and print."""

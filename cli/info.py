@@ -1,0 +1,126 @@
+"""`mm-info`: what is installed, what it can compute on, and under which licences. It always answers."""
+
+import json
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import musclemap
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+PACKAGES = (
+    "jax", "jaxlib", "mujoco", "mujoco-warp", "warp-lang", "musclemimic-models", "numpy", "scipy", "h5py", "dask",
+    "typer", "matplotlib", "smplx", "torch",
+)  # fmt: skip
+
+DATA_LICENCES = {
+    "SMPL, SMPL-H, SMPL-X body models": "not included; from their publishers, for non-commercial research",
+    "AMASS motions": "not included; each data set has its own terms, which also bind the clips made from it",
+    "clips": "each carries the licence of its source, as far as that is known",
+}
+
+
+@app.command()
+def info(
+    body_models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of body models to list.", show_default=False)
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say which versions, devices, body models and licences there are."""
+    found = gather(body_models)
+    typer.echo(json.dumps(found, indent=2) if json_ else "\n".join(_lines(found)))
+
+
+def gather(body_models: Path | None = None) -> dict[str, Any]:
+    """Everything `mm-info` says, as plain values. What cannot be found out is a text that says why."""
+    return {
+        "musclemap": musclemap.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": {name: probe(lambda name=name: metadata.version(name)) for name in PACKAGES},
+        "devices": {"jax": probe(_jax_devices), "warp": probe(_warp_devices)},
+        "target": probe(_target),
+        "body_models": probe(lambda: _body_models(body_models)),
+        "licences": probe(_licences),
+    }
+
+
+def probe(question: Callable[[], Any]) -> Any:
+    """The answer, or what went wrong as a text: a broken driver must not keep the rest from being told."""
+    try:
+        return question()
+    except metadata.PackageNotFoundError:
+        return "not installed"
+    except Exception as error:  # noqa: BLE001 - any failure of another's software is an answer here
+        return f"unknown ({type(error).__name__}: {error})"
+
+
+def _jax_devices() -> list[str]:
+    import jax
+
+    return [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
+
+
+def _warp_devices() -> list[str]:
+    import warp
+
+    warp.config.log_level = warp.LOG_ERROR  # its greeting would go to stdout
+    warp.init()
+    return [f"{device.alias} {device.name}" for device in warp.get_devices()]
+
+
+def _target() -> dict[str, Any]:
+    from musclemap.skeletons.myofullbody import load_model, model_hash
+
+    model = load_model()
+    return {"name": "MyoFullBody", "sha256": model_hash(model), "nq": model.nq, "nv": model.nv, "nmuscle": model.nu}
+
+
+def _body_models(folder: Path | None) -> list[dict[str, Any]]:
+    from musclemap.skeletons.body_model import find_body_models
+
+    paths = find_body_models(folder) if folder is not None else ()
+    return [{"file": str(path), "is": probe(lambda path=path: _body_model(path))} for path in paths]
+
+
+def _body_model(path: Path) -> str:
+    from musclemap.skeletons.body_model import load_body_model
+
+    model = load_body_model(path)
+    return f"{model.family} {model.gender}, {model.nbeta} betas, sha256 {model.sha256}"
+
+
+def _licences() -> dict[str, str]:
+    bodies = ("mujoco", "musclemimic-models")
+    return (
+        {"musclemap": "Apache-2.0"} | {name: probe(lambda name=name: _licence(name)) for name in bodies} | DATA_LICENCES
+    )
+
+
+def _licence(package: str) -> str:
+    found = metadata.metadata(package)
+    return next((found[key] for key in ("License-Expression", "License") if key in found), "not told")
+
+
+def _lines(found: Any, indent: str = "") -> list[str]:
+    """Nested values as indented lines."""
+    lines = []
+    for key, value in found.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list):
+            rows = [f"{row['file']}: {row['is']}" if isinstance(row, dict) else row for row in value] or ["none"]
+            lines += [f"{indent}{key}:", *(f"{indent}  {row}" for row in rows)]
+        else:
+            lines.append(f"{indent}{key}: {value}")
+    return lines
+
+
+if __name__ == "__main__":
+    app()

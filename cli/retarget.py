@@ -1,0 +1,127 @@
+"""`mm-retarget`: motion capture in, checked reference clips out."""
+
+import json
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from musclemap.skeletons.errors import MusclemapError
+
+if TYPE_CHECKING:
+    from musclemap.retarget.config import RetargetConfig
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+class Hands(StrEnum):
+    """What the fingers do."""
+
+    locked = "locked"
+    tracked = "tracked"
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+@app.command()
+def retarget(
+    source: Annotated[Path, typer.Argument(help="Folder of AMASS files (.npz), or one file.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Folder for the clips and manifest.jsonl.", show_default=False)],
+    body_models: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Body models of the SMPL family, as downloaded; else a mean skeleton."),
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames a second of the clips; 100 unless given.")] = None,
+    hands: Annotated[Hands | None, typer.Option(help="Fingers at rest (the default), or following the source.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only files whose path or name matches; may be repeated.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="No files that match.")] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only members of a group of motions; a wrong name lists them.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The first N files.")] = None,
+    device: Annotated[Device | None, typer.Option(help="A GPU is used where JAX can, unless this says cpu.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make again what is up to date.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")] = False,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as solver.sweeps=6; may be repeated."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every file, and doubts.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,
+) -> None:
+    """Convert motions to clips of MyoFullBody.
+
+    Clips that are up to date are kept; a run that was interrupted goes on where it stopped.
+
+    Exit status: 0 every file has its clip, 1 some have none (each is named with its reason), 2 wrong use.
+    """
+    if verbose and quiet:
+        raise typer.BadParameter("-v and -q exclude each other")
+    from musclemap.pipelines.archive import convert_archive
+    from musclemap.pipelines.device import choose_device
+
+    from .progress_bar import show_progress
+    from .report import print_doubts, print_failures, print_summary
+
+    try:
+        settings = _settings(config, set_ or (), fps=fps, hands=hands)
+        with show_progress(hidden=quiet or dry_run, verbose=verbose) as progress:
+            summary = convert_archive(
+                source,
+                out,
+                config=settings,
+                body_models=body_models,
+                include=include or (),
+                exclude=exclude or (),
+                group=group,
+                limit=limit,
+                overwrite=overwrite,
+                dry_run=dry_run,
+                progress=progress,
+                device=choose_device(device),
+            )
+    except MusclemapError as error:
+        typer.echo(f"mm-retarget: {error}", err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        typer.echo("mm-retarget: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+    if verbose:
+        print_doubts(summary)
+    if json_:
+        typer.echo(json.dumps(summary.to_dict()))
+    elif not quiet:
+        print_summary(summary, dry_run=dry_run)
+    print_failures(summary)
+    raise typer.Exit(0 if summary.complete else 1)
+
+
+def _settings(
+    path: Path | None, assignments: "list[str] | tuple[()]", *, fps: float | None, hands: Hands | None
+) -> "RetargetConfig":
+    """Defaults, then the file, then --set, then the options that have a name of their own."""
+    from musclemap.pipelines.settings import load_settings, override
+    from musclemap.retarget.config import RetargetConfig
+
+    settings = override(load_settings(RetargetConfig, path) if path else RetargetConfig(), assignments)
+    if fps is not None:
+        settings = replace(settings, fps=fps)
+    return replace(settings, hands=hands.value) if hands is not None else settings
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,252 @@
+"""The manifest of a conversion, one JSON line for every source file, and the journal of a run in progress."""
+
+import errno
+import json
+import math
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from musclemap.skeletons.errors import SettingsError
+
+STATUSES = ("ok", "rejected", "failed")
+VERDICTS = ("feasible", "warn", "infeasible")
+
+
+def strict_json(value: object) -> str:
+    """JSON on one line, the same text for the same value: sorted keys, ASCII, floats in full, no NaN.
+
+    A number that is not finite becomes null. Arrays and numpy scalars become lists and numbers.
+
+    Raises:
+        SettingsError: Something has no JSON form; the message names its type.
+    """
+    return json.dumps(_plain(value), sort_keys=True, allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise SettingsError(f"a JSON key must be a string, not {key!r} of type {type(key).__name__}")
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    raise SettingsError(f"{value!r} of type {type(value).__name__} has no JSON form")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash, meets the old content or the new and nothing between.
+
+    The bytes go to a hidden temporary file in the same folder, are synced, and take the name in one step; then the
+    folder is synced. Missing folders are made. On any error the temporary file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".musclemap-{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestEntry:
+    """What became of one source file.
+
+    Attributes:
+        source: POSIX path below the input root.
+        clip: POSIX path of the clip below the output folder, or None when there is none.
+        source_sha256: Hash of the source file, or None when it could not be read.
+        clip_sha256: Hash of the clip, or None.
+        status: "ok"; "rejected", the source cannot be used; or "failed", the conversion broke.
+        reason: Why it is not ok: a short stable code, then what was found; empty when ok.
+        nframe: Frames of the clip.
+        seconds: Duration of the motion [s].
+        verdict: "feasible", "warn", "infeasible", or None without a clip.
+        metrics: Figures of the clip, by name.
+    """
+
+    source: str
+    clip: str | None = None
+    source_sha256: str | None = None
+    clip_sha256: str | None = None
+    status: str
+    reason: str = ""
+    nframe: int = 0
+    seconds: float = 0.0
+    verdict: str | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, str) or not self.source:
+            raise SettingsError(f"source must be a path, not {self.source!r}")
+        if self.status not in STATUSES:
+            raise SettingsError(f"status must be one of {', '.join(STATUSES)}, not {self.status!r}")
+        if self.verdict is not None and self.verdict not in VERDICTS:
+            raise SettingsError(f"verdict must be None or one of {', '.join(VERDICTS)}, not {self.verdict!r}")
+        if not isinstance(self.metrics, Mapping):
+            raise SettingsError(f"metrics must be a mapping, not {type(self.metrics).__name__}")
+
+    def to_line(self) -> bytes:
+        """The entry as one line of the manifest, with its newline."""
+        items = (f"{strict_json(f.name)}: {strict_json(getattr(self, f.name))}" for f in fields(self))
+        return f"{{{', '.join(items)}}}\n".encode()
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Self:
+        """Read one line; keys that this version does not know are passed over.
+
+        Raises:
+            SettingsError: The line is no entry; the message says why.
+        """
+        try:
+            stored = json.loads(line, parse_constant=lambda _: None)
+        except ValueError as error:
+            raise SettingsError(f"no complete JSON: {error}") from error
+        if not isinstance(stored, dict):
+            raise SettingsError("no JSON object")
+        absent = {"source", "status"} - stored.keys()
+        if absent:
+            raise SettingsError(f"no {' and no '.join(sorted(absent))}; there are: {', '.join(sorted(stored))}")
+        return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The lines of a manifest.
+
+    Attributes:
+        entries: Sorted by source, one a source.
+        problems: One sentence for each line that could not be used when it was read; never written back.
+    """
+
+    entries: tuple[ManifestEntry, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = Counter(entry.source for entry in self.entries)
+        twice = sorted(source for source, n in count.items() if n > 1)
+        if twice:
+            raise SettingsError(f"a manifest has one line a source; these have more: {', '.join(twice[:5])}")
+        object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry.source)))
+
+    @classmethod
+    def read(cls, path: Path, *, missing_ok: bool = False) -> Self:
+        """Read a manifest or a journal.
+
+        Damaged lines are named in `problems`; of a repeated source the last line counts.
+
+        Raises:
+            SettingsError: There is no such file, unless `missing_ok`: then the manifest is empty.
+        """
+        if not path.is_file():
+            if missing_ok:
+                return cls()
+            raise SettingsError(f"there is no manifest at {path}")
+        entries: dict[str, ManifestEntry] = {}
+        problems = []
+        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                entry = ManifestEntry.from_line(line)
+            except SettingsError as error:
+                problems.append(f"{path.name} line {number} is damaged and was passed over: {error}")
+                continue
+            entries[entry.source] = entry
+        return cls(entries=tuple(entries.values()), problems=tuple(problems))
+
+    def write(self, path: Path) -> None:
+        """Replace the file at `path` in one step."""
+        write_atomically(path, b"".join(entry.to_line() for entry in self.entries))
+
+    def updated(self, entries: Iterable[ManifestEntry]) -> "Manifest":
+        """This manifest with entries added, each replacing the one of the same source."""
+        merged = {entry.source: entry for entry in self.entries} | {entry.source: entry for entry in entries}
+        return Manifest(entries=tuple(merged.values()), problems=self.problems)
+
+
+class ManifestJournal:
+    """Results of a run in progress, one line each as they come, on disk before `append` returns.
+
+    Use as a context manager, one writer at a time. On opening, what an interrupted run left is in `recovered`; a line
+    it was cut off in is passed over and named there.
+
+        with ManifestJournal(out / "manifest.jsonl.partial") as journal:
+            for entry in results:
+                journal.append(entry)
+            journal.fold(out / "manifest.jsonl")
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.recovered = Manifest.read(path, missing_ok=True)
+        self._file = path.open("a+b", buffering=0)
+        self._end_torn_line()
+        _sync_folder(path.parent)
+
+    def _end_torn_line(self) -> None:
+        if self._file.seek(0, os.SEEK_END):
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
+
+    def append(self, entry: ManifestEntry) -> None:
+        """Put one result on disk."""
+        self._end_torn_line()  # a full disk may have cut the line before
+        line = entry.to_line()
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, "no room for a whole line", str(self.path))
+        os.fsync(self._file.fileno())
+
+    def fold(self, manifest_path: Path) -> Manifest:
+        """Bring every result of the journal into the manifest, then remove the journal.
+
+        Interrupted between the two, it is simply folded again on the next run.
+        """
+        journal = Manifest.read(self.path)
+        manifest = Manifest.read(manifest_path, missing_ok=True).updated(journal.entries)
+        manifest.write(manifest_path)
+        self.close()
+        self.path.unlink()
+        _sync_folder(self.path.parent)
+        return manifest
+
+    def close(self) -> None:
+        """Close the file; what was appended stays for the next run."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

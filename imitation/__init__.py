@@ -1,0 +1,1 @@
+"""Learning to track reference clips. Empty until the trainer lands."""

@@ -1,0 +1,1 @@
+"""The stages put together: one clip, a folder, the demo."""

@@ -1,0 +1,132 @@
+"""A folder of motions to a folder of clips on one machine, as a stream: memory is bounded, whatever the archive's size.
+
+Nothing is dropped silently: every selected file ends as one line of the manifest, and nothing that is wrong with one
+file keeps another from being converted.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from musclemap.datasets.motion import SourceMotion
+from musclemap.retarget.config import RetargetConfig
+from musclemap.skeletons.body_model import find_body_models, load_body_model
+from musclemap.skeletons.errors import BodyModelError
+
+from .batch import BatchRetargeter
+from .conversion import Conversion
+from .intake import Settled, take_in
+from .output_folder import open_output, read_entries
+from .progress import Progress, Tracker
+from .selection import Selection, select
+from .summary import Summary
+
+BATCH_FRAMES = {"cpu": 20_000, "gpu": 200_000}
+"""Source frames that are read before they are converted together; about 3 kB of memory each with their clips."""
+
+
+def convert_archive(
+    source: Path,
+    out: Path,
+    *,
+    config: RetargetConfig,
+    body_models: Path | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    group: str | None = None,
+    limit: int | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    device: Any = None,
+    batch_frames: int | None = None,
+    retargeter: BatchRetargeter | None = None,
+) -> Summary:
+    """Convert a folder of motions, or one file, to clips.
+
+    A clip that is up to date is kept: same source bytes, same settings, same target and body model, same software.
+    A run that was interrupted is taken up by the next one.
+
+    Args:
+        source: Folder of AMASS files, or one file.
+        out: Folder for the clips, OUT/<path below source>.h5, and manifest.jsonl. Made if missing.
+        config: Settings of the conversion.
+        body_models: Folder of body-model files of the SMPL family; None uses the mean skeleton.
+        include: Globs of the files wanted; none means all.
+        exclude: Globs of files not wanted.
+        group: Name of a motion group; only its members are wanted.
+        limit: Largest number of files.
+        overwrite: Convert even what is up to date.
+        dry_run: Read and check everything, write nothing.
+        progress: Called at the start and after each file.
+        device: JAX device to compute on; None leaves the choice to JAX.
+        batch_frames: Source frames that are converted together; None for a number that suits the device.
+        retargeter: Used in place of the one made from `config`, `body_models` and `device`.
+
+    Raises:
+        SourceError: Nothing to convert.
+        BodyModelError: A body model cannot be read, or there is none in the folder.
+        OutputError: The output folder cannot be written to, or another run is writing to it.
+    """
+    started = time.perf_counter()
+    selection = select(source, include=include, exclude=exclude, group=group, limit=limit)
+    make = partial(make_retargeter, config, body_models=body_models, device=device)
+    look = partial(take_in, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
+    if dry_run:
+        return _look_only(selection, out=out, look=partial(look, provenance=(retargeter or make()).provenance))
+    with open_output(out) as folder:
+        maker = retargeter or make()
+        look = partial(look, provenance=maker.provenance)
+        track = Tracker(selection.items, report=progress)
+        run = Conversion(folder, selection.items, look=look, retargeter=maker, track=track)
+        platform = device.platform if device is not None else "cpu"
+        run.run(batch_frames=batch_frames or BATCH_FRAMES.get(platform, BATCH_FRAMES["gpu"]))
+        folder.write_manifest()
+    return Summary(
+        out=out,
+        entries=tuple(run.settled[item.name] for item in selection.items),
+        kept=frozenset(run.kept),
+        missing=selection.missing,
+        warnings=run.warnings,
+        problems=folder.problems,
+        seconds=time.perf_counter() - started,
+        stopped=run.stopped,
+    )
+
+
+def make_retargeter(config: RetargetConfig, *, body_models: Path | None, device: Any) -> BatchRetargeter:
+    """The real one, with every body model of a folder.
+
+    Raises:
+        BodyModelError: A body model cannot be read, or there is none in the folder.
+    """
+    from musclemap.retarget.retargeter import Retargeter  # imports JAX: after everything that can fail at once
+
+    paths = find_body_models(body_models) if body_models is not None else ()
+    if body_models is not None and not paths:
+        raise BodyModelError(f"no body model of the SMPL family below {body_models}")
+    return Retargeter(config, body_models=tuple(load_body_model(path) for path in paths), device=device)
+
+
+def _look_only(selection: Selection, *, out: Path, look: Callable[..., SourceMotion | Settled]) -> Summary:
+    """What a run would do, one file in memory at a time."""
+    known = read_entries(out)
+    entries, kept, planned, warnings = [], [], [], {}
+    for item in selection.items:
+        found = look(item, known=known.get(item.name))
+        if isinstance(found, Settled):
+            entries.append(found.entry)
+            kept += [item.name] if found.kept else []
+        else:
+            planned.append(item.name)
+            warnings |= {item.name: found.warnings} if found.warnings else {}
+    return Summary(
+        out=out,
+        entries=tuple(entries),
+        kept=frozenset(kept),
+        planned=tuple(planned),
+        missing=selection.missing,
+        warnings=warnings,
+    )

@@ -1,0 +1,85 @@
+"""What to do with one input file: convert it, keep the clip it has, or say why it cannot be used."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from musclemap.datasets.amass import read_motion
+from musclemap.datasets.clip import read_clip
+from musclemap.datasets.manifest import ManifestEntry, strict_json
+from musclemap.datasets.motion import SourceMotion
+from musclemap.skeletons.errors import BodyModelError, ClipError, SourceError
+
+from .selection import Selected
+
+Provenance = Callable[[SourceMotion], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """A file that needs no conversion: its line, and whether that says its clip is up to date."""
+
+    entry: ManifestEntry
+    kept: bool = False
+
+
+def take_in(
+    item: Selected,
+    *,
+    out: Path,
+    known: ManifestEntry | None,
+    provenance: Provenance,
+    default_fps: float | None = None,
+    overwrite: bool = False,
+) -> SourceMotion | Settled:
+    """Read one file.
+
+    Args:
+        item: The file.
+        out: Output folder.
+        known: Its line of an earlier run.
+        provenance: Gives the attributes that a motion's clip would get now.
+        default_fps: Frame rate of a file that gives none [Hz]; None refuses it.
+        overwrite: Convert even what is up to date.
+
+    Returns:
+        The motion where it is to be converted.
+    """
+    if item.clash:
+        message = f"{item.clash} has the same clip {item.clip}; rename one of the two"
+        return Settled(entry=unconverted(item, status="failed", reason="name_clash", message=message))
+    try:
+        motion = read_motion(item.path, name=item.name, default_fps=default_fps)
+    except SourceError as error:
+        return Settled(entry=unconverted(item, status="rejected", reason=error.reason, message=str(error)))
+    if known and not overwrite and _up_to_date(motion, item=item, out=out, known=known, provenance=provenance):
+        return Settled(entry=known, kept=True)
+    return motion
+
+
+def unconverted(
+    item: Selected, *, status: str, reason: str, message: str, motion: SourceMotion | None = None
+) -> ManifestEntry:
+    """Line of a file without a clip. `reason` is a short code; `message` says it for people."""
+    entry = ManifestEntry(source=item.name, status=status, reason=f"{reason}: {message}")
+    return replace(entry, source_sha256=motion.sha256, seconds=motion.duration) if motion else entry
+
+
+def _up_to_date(
+    motion: SourceMotion, *, item: Selected, out: Path, known: ManifestEntry, provenance: Provenance
+) -> bool:
+    """Whether the clip is whole and was made of the same bytes, in the same way, by the same software."""
+    path = out / item.clip
+    if (known.status, known.clip, known.source_sha256) != ("ok", item.clip, motion.sha256):
+        return False
+    try:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != known.clip_sha256:
+                return False
+        clip = read_clip(path)
+        wanted = provenance(motion)
+    except (OSError, ClipError, BodyModelError):
+        return False
+    return all(strict_json(getattr(clip, key)) == strict_json(value) for key, value in wanted.items())

@@ -1,0 +1,90 @@
+"""The folder a conversion writes to: one run at a time, nothing half done, each line on disk as soon as it is known."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from musclemap.datasets.manifest import Manifest, ManifestEntry, ManifestJournal
+from musclemap.skeletons.errors import MusclemapError
+
+MANIFEST = "manifest.jsonl"
+JOURNAL = "manifest.jsonl.partial"
+LOCK = ".musclemap.lock"
+
+
+class OutputError(MusclemapError):
+    """The output folder cannot be written to, or another run is writing to it."""
+
+
+class OutputFolder:
+    """An output folder that this process alone writes to. Made by `open_output`.
+
+    Attributes:
+        root: The folder.
+        entries: Last known line of every source, from earlier runs and this one.
+        problems: Sentences about damaged lines of earlier runs.
+    """
+
+    def __init__(self, root: Path, journal: ManifestJournal) -> None:
+        manifest = Manifest.read(root / MANIFEST, missing_ok=True)
+        self.root = root
+        self.entries = _by_source(manifest.updated(journal.recovered.entries))
+        self.problems = manifest.problems + journal.recovered.problems
+        self._journal = journal
+
+    def record(self, entry: ManifestEntry) -> None:
+        """Keep a line.
+
+        Raises:
+            OSError: It cannot be put on disk; it is kept in memory all the same, for `write_manifest`.
+        """
+        self.entries[entry.source] = entry
+        self._journal.append(entry)
+
+    def write_manifest(self) -> None:
+        """Write all lines, old and new, in one step, and drop the journal.
+
+        Raises:
+            OutputError: They cannot be written. What the journal holds is taken over by the next run.
+        """
+        try:
+            Manifest(entries=tuple(self.entries.values())).write(self.root / MANIFEST)
+            self._journal.close()
+            self._journal.path.unlink()
+        except OSError as error:
+            raise OutputError(f"cannot write {self.root / MANIFEST}: {error.strerror}") from error
+
+
+def read_entries(root: Path) -> dict[str, ManifestEntry]:
+    """Last known line of every source, without locking or changing anything."""
+    manifest = Manifest.read(root / MANIFEST, missing_ok=True)
+    return _by_source(manifest.updated(Manifest.read(root / JOURNAL, missing_ok=True).entries))
+
+
+@contextmanager
+def open_output(root: Path) -> Iterator[OutputFolder]:
+    """Make and lock an output folder, remove what a dead run left half done, and take over the lines it finished.
+
+    The kernel drops the lock when the process ends, however it ends.
+
+    Raises:
+        OutputError: The folder cannot be written to, or another run is writing to it.
+    """
+    with ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((root / LOCK).open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in sorted(root.rglob(".musclemap-*.tmp")):
+                path.unlink()
+            journal = stack.enter_context(ManifestJournal(root / JOURNAL))
+        except BlockingIOError as error:
+            raise OutputError(f"another run is writing to {root}; wait for it, or choose another folder") from error
+        except OSError as error:
+            raise OutputError(f"cannot write to {root}: {error.strerror}") from error
+        yield OutputFolder(root, journal)
+
+
+def _by_source(manifest: Manifest) -> dict[str, ManifestEntry]:
+    return {entry.source: entry for entry in manifest.entries}

@@ -1,0 +1,126 @@
+"""The layout that makes one source tree importable under one name, installed or not."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import musclemap
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_each_folder_is_linked_into_the_package(folder):
+    link = ROOT / "src" / "musclemap" / folder
+    assert link.is_symlink()
+    assert os.readlink(link) == f"../../{folder}"
+    assert (ROOT / folder).is_dir()
+
+
+def test_only_datasets_has_no_init_file():
+    without = [folder for folder in FOLDERS if not (ROOT / folder / "__init__.py").exists()]
+    assert without == ["datasets"]
+
+
+def test_gitignore_hides_no_code():
+    lines = [line.strip() for line in (ROOT / ".gitignore").read_text().splitlines()]
+    assert not [line for line in lines if line.strip("/") in FOLDERS]
+
+
+def test_installed_version_is_the_source_version():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", musclemap.__version__)
+    try:
+        installed = metadata.version("musclemap")
+    except metadata.PackageNotFoundError:
+        pytest.skip("runs from the source tree, not installed")
+    assert installed == musclemap.__version__
+
+
+def _module_level_imports(tree: ast.Module) -> set[str]:
+    """First names of everything imported when the module is: also in `if` and `try` blocks, not in functions."""
+    names, blocks = set(), list(tree.body)
+    while blocks:
+        node = blocks.pop()
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            blocks.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+    return names
+
+
+def test_commands_import_nothing_heavy_at_module_level():
+    banned = set(PROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-module-level-imports"])
+    assert banned >= {"jax", "warp", "mujoco", "mujoco_warp", "h5py", "torch"}
+    found = {path.name: _module_level_imports(ast.parse(path.read_text())) & banned for path in ROOT.glob("cli/*.py")}
+    assert not {name: names for name, names in found.items() if names}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_imports_point_one_way(folder):
+    """cli -> pipelines -> {retarget, imitation} -> {datasets, skeletons}; skeletons imports nothing of ours."""
+    below = {"skeletons": set(), "datasets": {"skeletons"}}
+    below["retarget"] = below["imitation"] = {"datasets", "skeletons"}
+    below["pipelines"] = {"retarget", "imitation", "datasets", "skeletons"}
+    below["cli"] = {*below["pipelines"], "pipelines"}
+    for path in ROOT.glob(f"{folder}/**/*.py"):
+        text = path.read_text()
+        seen = set(re.findall(r"^\s*(?:from|import) musclemap\.(\w+)", text, re.MULTILINE))
+        seen |= {name for name in FOLDERS if re.search(rf"^\s*from musclemap import .*\b{name}\b", text, re.MULTILINE)}
+        assert seen <= below[folder] | {folder}, path
+
+
+def test_every_command_has_its_function():
+    for name, target in PROJECT["project"]["scripts"].items():
+        module, _, attribute = target.partition(":")
+        source = (ROOT / Path(*module.split(".")[1:])).with_suffix(".py").read_text()
+        assert name.startswith("mm-")
+        assert re.search(rf"^{attribute}\b", source, re.MULTILINE), target
+
+
+def _build(kind: str, folder: Path, *, source: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+    (built,) = folder.iterdir()
+    return built
+
+
+def test_wheel_has_one_top_level_name_and_all_the_code(tmp_path):
+    pytest.importorskip("hatchling", reason="hatchling comes with the extra [dev]")
+    names = zipfile.ZipFile(_build("wheel", tmp_path, source=ROOT)).namelist()
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"musclemap"}
+    code = {str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    assert code <= {name.removeprefix("musclemap/") for name in names}
+    groups = {f"musclemap/datasets/groups/{path.name}" for path in (ROOT / "datasets" / "groups").glob("*.txt")}
+    assert groups <= set(names)
+    assert "musclemap/py.typed" in names
+
+
+def test_source_archive_builds_the_same_wheel(tmp_path):
+    pytest.importorskip("hatchling", reason="hatchling comes with the extra [dev]")
+    archive = _build("sdist", tmp_path / "sdist", source=ROOT)
+    subprocess.run(["tar", "-xzf", str(archive), "-C", str(tmp_path)], check=True, timeout=60)
+    unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
+    direct = zipfile.ZipFile(_build("wheel", tmp_path / "direct", source=ROOT))
+    again = zipfile.ZipFile(_build("wheel", tmp_path / "again", source=unpacked))
+    assert {i.filename: i.CRC for i in direct.infolist()} == {i.filename: i.CRC for i in again.infolist()}
+
+
+def test_info_runs_from_anywhere_and_prints_json(tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "musclemap.cli.info", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["musclemap"] == musclemap.__version__
