@@ -7,10 +7,6 @@ from scipy.ndimage import binary_closing, binary_opening, uniform_filter1d
 
 from .config import ContactConfig, ScaleConfig
 
-SOURCE_PELVIS_HEIGHT = 0.03
-"""Vertical part of J0, the pelvis's offset from `trans` in files of the SMPL family [m]; forward axis of the rest frame."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Stance:
     """Contacts and ground of one motion, in the target's size.

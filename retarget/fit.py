@@ -48,10 +48,11 @@ class Fit:
 
 @dataclass
 class _Axis:
-    """All clips on one axis, padded at the end; arrays by frame."""
+    """All clips on one axis, each padded to whole windows; arrays by frame."""
 
     targets: list[MotionTargets]
     start: np.ndarray
+    room: np.ndarray
     pos: np.ndarray
     rot: np.ndarray
     anchor: np.ndarray
@@ -118,7 +119,6 @@ class Fitter:
         damping = np.full(len(axis.joined), 1e-3)
         for sweep in range(self.config.solver.sweeps):
             last = self._sweep(axis, damping, shifted=sweep % 2 == 1)
-        drop = float((last[:, 0].sum() - last[:, 1].sum()) / max(last[:, 0].sum(), 1e-30))
         return [
             Fit(
                 posture=axis.posture[s],
@@ -126,7 +126,7 @@ class Fitter:
                 offset=anchors.offset[k],
                 cost=anchors.cost[anchors.clip == k],
                 restarts=int(anchors.restarted[anchors.clip == k].sum()),
-                last_decrease=drop,
+                last_decrease=float((last[k, 0] - last[k, 1]) / max(last[k, 0], 1e-12)),
             )
             for k, s in enumerate(axis.slices())
         ]
@@ -134,25 +134,29 @@ class Fitter:
     def _axis(self, targets: list[MotionTargets]) -> _Axis:
         window = self.config.solver.window
         lengths = np.array([t.nframe for t in targets])
-        total = int(-(-(lengths.sum() + window) // window) * window)  # the last window holds padding alone
-        ends = np.cumsum(lengths)
+        room = -(-(lengths + HALO) // window) * window  # no window holds frames of two clips
+        ends = np.cumsum(room)
 
         def lay(name: str, dtype: type) -> np.ndarray:
-            parts = [np.asarray(getattr(t, name), dtype) for t in targets]
-            pad = np.repeat(parts[-1][-1:], total - ends[-1], axis=0)
-            return np.concatenate([*parts, pad])
+            out = np.empty((ends[-1], *getattr(targets[0], name).shape[1:]), dtype)
+            for end, size, t in zip(ends, room, targets, strict=True):
+                value = getattr(t, name)
+                out[end - size : end - size + len(value)] = value
+                out[end - size + len(value) : end] = value[-1]
+            return out
 
-        joined = np.ones(total, np.float32)
-        joined[ends - 1] = 0.0
-        joined[ends[-1] :] = 0.0
+        joined = np.ones(ends[-1], np.float32)
+        for end, size, length in zip(ends, room, lengths, strict=True):
+            joined[end - size + length - 1 : end] = 0.0
         pos, rot = lay("pos", np.float64), lay("rot", np.float32)
         tree = self.body.tree  # its first point is the pelvis, which is fixed to the root
         root_rot = rot[:, 0] @ tree.point_rot[0].T.astype(np.float32)
         root_pos = pos[:, 0] - root_rot @ tree.point_offset[0]
-        posture = np.zeros((total, NROOT + self.body.reduced.njoint))
+        posture = np.zeros((ends[-1], NROOT + self.body.reduced.njoint))
         return _Axis(
             targets=targets,
-            start=ends - lengths,
+            start=ends - room,
+            room=room,
             pos=pos,
             rot=rot,
             anchor=lay("anchor", np.float64),
@@ -221,8 +225,7 @@ class Fitter:
                 self._calibrate(axis, offset, index, clip, solved.reached)
         for k, s in enumerate(axis.slices()):
             axis.posture[s] = self._interpolate(axis, s, index[clip == k], solved.posture[clip == k])
-        end = axis.slices()[-1].stop
-        axis.posture[end:] = axis.posture[end - 1]
+            axis.posture[s.stop : s.start + axis.room[k]] = axis.posture[s.stop - 1]
         return _Anchors(clip, solved.cost, path.restarted, offset)
 
     def _calibrate(self, axis: _Axis, offset: np.ndarray, index: np.ndarray, clip: np.ndarray, reached: np.ndarray) -> None:
@@ -245,13 +248,13 @@ class Fitter:
         return np.concatenate([pos, quat, between(posture[:, NROOT:])], axis=1)
 
     def _sweep(self, axis: _Axis, damping: np.ndarray, *, shifted: bool) -> np.ndarray:
-        """Refine every window once; returns the cost of each batch of windows before and after."""
+        """Refine every window once; returns the cost of each clip before and after, shape (nclip, 2)."""
         solver = self.config.solver
         size = solver.window
-        starts = np.arange(size // 2 if shifted else 0, len(axis.joined) - size // 2, size)
-        if shifted:
-            starts = starts[starts + size <= len(axis.joined)]
-        costs = []
+        offset = size // 2 if shifted else 0
+        each = [np.arange(s + offset, s + room - offset, size) for s, room in zip(axis.start, axis.room, strict=True)]
+        starts, clip = np.concatenate(each), np.repeat(np.arange(len(each)), [len(e) for e in each])
+        costs = np.zeros((len(each), 2))
         for low in range(0, len(starts), solver.windows):
             part = np.arange(low, min(low + solver.windows, len(starts)))
             full = np.resize(part, solver.windows)
@@ -275,7 +278,8 @@ class Fitter:
             new[..., :3] += origin[: len(part), None]
             axis.posture[inner[: len(part)]] = new
             damping[inner[: len(part)]] = np.asarray(refined.damping)[: len(part)]
-            costs.append([float(np.sum(np.asarray(refined.before)[: len(part)])), float(np.sum(np.asarray(refined.after)[: len(part)]))])
-        return np.array(costs)
+            for side, cost in enumerate((refined.before, refined.after)):
+                np.add.at(costs[:, side], clip[part], np.asarray(cost, np.float64)[: len(part)])
+        return costs
 
 

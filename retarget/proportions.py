@@ -33,7 +33,6 @@ class Proportions:
         landmark_rot: Orientation of each landmark's body in the T-pose, shape (17, 3, 3).
         contact_offset: Heel from the ankle joint, toe from the foot joint, shape (4, 3) [m], order CONTACT_NAMES.
         t_pose: Target posture in the T-pose, shape (7 + njoint,).
-        leg_ratio: Target's leg length over the source's.
         rms: Root mean square distance of the landmarks before offsets took up the rest [m].
         iterations: Evaluations the fit took.
         optimality: Norm of the scaled gradient at the end; small where the fit converged.
@@ -46,7 +45,6 @@ class Proportions:
     landmark_rot: np.ndarray
     contact_offset: np.ndarray
     t_pose: np.ndarray
-    leg_ratio: float
     rms: float
     iterations: int
     optimality: float
@@ -105,7 +103,7 @@ def _bone_groups() -> tuple[np.ndarray, int]:
 
 
 def fit_proportions(
-    body: MyoFullBody, source_joints: np.ndarray, *, body_model: BodyModel | None = None, betas: np.ndarray | None = None
+    body: MyoFullBody, source_joints: np.ndarray, *, body_model: BodyModel | None = None
 ) -> Proportions:
     """Fit the source skeleton and the target's T-pose to each other.
 
@@ -113,12 +111,10 @@ def fit_proportions(
         body: Target.
         source_joints: The subject's rest joints, shape (22, 3) [m]; only directions matter without a body model.
         body_model: Shape space to fit in, or None for free bone lengths.
-        betas: The subject's shape, used for its stature only.
 
     Returns:
         Fitted skeleton, offsets and the quality of the fit.
     """
-    del betas  # stature comes in through source_joints
     reduced, pose = body.reduced, _TPose(body)
     turn = SOURCE_TO_TARGET
     group, ngroup = _bone_groups()
@@ -166,10 +162,10 @@ def fit_proportions(
     posture, shape = unpack(fit.x)
     posture[NROOT:] = np.clip(posture[NROOT:], reduced.lower, reduced.upper)
     pose.place(posture)
-    return _finish(pose, posture, skeleton(shape), source_joints, fit, body_model, shape)
+    return _finish(pose, posture, skeleton(shape), fit, body_model, shape)
 
 
-def _finish(pose: _TPose, posture: np.ndarray, fitted: np.ndarray, source_joints: np.ndarray, fit, body_model, shape) -> Proportions:
+def _finish(pose: _TPose, posture: np.ndarray, fitted: np.ndarray, fit, body_model, shape) -> Proportions:
     """Let the target's own landmarks be the limb joints, and everything else an offset from its carrier."""
     landmarks = pose.landmarks().copy()
     joints = fitted.copy()
@@ -180,17 +176,21 @@ def _finish(pose: _TPose, posture: np.ndarray, fitted: np.ndarray, source_joints
     carrier = joints[[_JOINT[landmark.carrier] for landmark in LANDMARKS]]
     contact_carrier = joints[[_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]]
     back = SOURCE_TO_TARGET  # row vectors times the matrix apply its transpose
-    leg = lambda j: sum(np.linalg.norm(j[_JOINT[a]] - j[_JOINT[b]]) for a, b in (("left_hip", "left_knee"), ("left_knee", "left_ankle")))  # noqa: E731
     return Proportions(
         joints=joints @ back,
         landmark_offset=(landmarks - carrier) @ back,
         landmark_rot=np.einsum("ji,kjl->kil", SOURCE_TO_TARGET, pose.landmark_rot()),
         contact_offset=(pose.contacts() - contact_carrier) @ back,
         t_pose=posture,
-        leg_ratio=float(leg(joints) / leg(source_joints)),
         rms=float(np.sqrt(np.mean(np.sum(gap**2, axis=1)))),
         iterations=int(fit.nfev),
         optimality=float(fit.optimality),
         betas=None if body_model is None else shape[1:] / shape[0],
         body_model="mean" if body_model is None else f"{body_model.file} {body_model.sha256}",
     )
+
+
+def leg_length(joints: np.ndarray) -> float:
+    """Hip to knee to ankle of a rest skeleton, mean of both sides [m]; joints (22, 3)."""
+    bones = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))]
+    return 0.5 * sum(float(np.linalg.norm(joints[_JOINT[a]] - joints[_JOINT[b]])) for a, b in bones)

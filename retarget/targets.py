@@ -11,9 +11,9 @@ from musclemap.skeletons.smpl import BODY_NAMES
 from musclemap.skeletons.source_kinematics import source_fk
 
 from .config import RetargetConfig
-from .contacts import SOURCE_PELVIS_HEIGHT, Stance, estimate_stance, velocity
+from .contacts import Stance, estimate_stance, velocity
 from .footing import foot_shift, hold, ramp
-from .proportions import Proportions
+from .proportions import Proportions, leg_length
 
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
 _CARRIER = np.array([_JOINT[landmark.carrier] for landmark in LANDMARKS])
@@ -72,16 +72,21 @@ def heading_of(pelvis_rot: np.ndarray) -> float:
     return float(np.arctan2(forward[1], forward[0]) + np.pi / 2)
 
 
-def build_targets(motion: SourceMotion, proportions: Proportions, config: RetargetConfig) -> MotionTargets:
+def build_targets(
+    motion: SourceMotion, proportions: Proportions, config: RetargetConfig, *, source_joints: np.ndarray
+) -> MotionTargets:
     """Carry the target's landmarks on the source's rotations.
 
     Args:
         motion: Source at the clip's frame rate.
         proportions: Fitted skeleton and offsets.
+        source_joints: The subject's own rest joints, as well as they are known, shape (22, 3) [m]: where the pelvis
+            lies from `trans`, and the stature that is the scale's first guess.
         config: Thresholds of scale and contact.
     """
-    pelvis = motion.trans + [0.0, 0.0, SOURCE_PELVIS_HEIGHT]
+    pelvis = motion.trans + source_joints[0]
     heading = heading_of(Rotation.from_rotvec(motion.rotvec[0, 0]).as_matrix())
+    prior = leg_length(proportions.joints) / leg_length(source_joints)
     back = Rotation.from_euler("z", -heading).as_matrix()
     place = np.array([*pelvis[0, :2], 0.0])
     rotvec = motion.rotvec.copy()
@@ -92,7 +97,7 @@ def build_targets(motion: SourceMotion, proportions: Proportions, config: Retarg
     xpos, xmat = source_fk(rotvec, np.broadcast_to(-joints[0], travel.shape), joints)
     feet = xpos[:, _CONTACT_CARRIER] + np.einsum("tcij,cj->tci", xmat[:, _CONTACT_CARRIER], proportions.contact_offset)
     stance = estimate_stance(
-        travel, feet, fps=motion.fps, prior=proportions.leg_ratio, scale=config.scale, contact=config.contact
+        travel, feet, fps=motion.fps, prior=prior, scale=config.scale, contact=config.contact
     )
     root = stance.scale * travel - [0.0, 0.0, stance.floor]
     points = feet + root[:, None]

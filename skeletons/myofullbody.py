@@ -116,6 +116,16 @@ class MyoFullBody:
         return build_tree(self.reduced, self.points)
 
     @cached_property
+    def kinematic_model(self) -> mujoco.MjModel:
+        """The same tree without geoms, sites, tendons and muscles: several times quicker where only poses are wanted."""
+        return strip(load_spec())
+
+    @cached_property
+    def foot_geoms(self) -> "FootGeoms":
+        """Colliding geoms of the feet, the right foot's first."""
+        return _foot_geoms(self.model)
+
+    @cached_property
     def version(self) -> str:
         """Version of the package that the model came from."""
         return version("musclemimic-models")
@@ -140,6 +150,45 @@ class Sole:
     contact: tuple[BodyPoint, ...]
     centre: tuple[BodyPoint, ...]
     radius: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootGeoms:
+    """Capsules and ellipsoids that touch the ground, the right foot's first, the left's as many after.
+
+    Attributes:
+        body: Body of each, shape (ngeom,).
+        pos: Centre in the body's frame [m], shape (ngeom, 3).
+        rot: Orientation in the body's frame, shape (ngeom, 3, 3).
+        size: MuJoCo's sizes [m], shape (ngeom, 3).
+        capsule: Which are capsules, shape (ngeom,).
+    """
+
+    body: np.ndarray
+    pos: np.ndarray
+    rot: np.ndarray
+    size: np.ndarray
+    capsule: np.ndarray
+
+    def reach(self, up: np.ndarray) -> np.ndarray:
+        """How far each geom extends below its centre, shape (ngeom,) [m]; `up` is the vertical in its frame, (ngeom, 3)."""
+        long = self.size[:, 0] + self.size[:, 1] * np.abs(up[:, 2])
+        return np.where(self.capsule, long, np.linalg.norm(self.size * up, axis=1))
+
+
+def _foot_geoms(model: mujoco.MjModel) -> FootGeoms:
+    bodies = [model.body(f"{name}_{side}").id for side in SIDES for name in ("calcn", "toes")]
+    geoms = np.array([g for body in bodies for g in _colliding_geoms(model, body)])
+    rot = np.empty((len(geoms), 9))
+    for row, geom in zip(rot, geoms, strict=True):
+        mujoco.mju_quat2Mat(row, model.geom_quat[geom])
+    return FootGeoms(
+        body=model.geom_bodyid[geoms],
+        pos=model.geom_pos[geoms],
+        rot=rot.reshape(-1, 3, 3),
+        size=model.geom_size[geoms],
+        capsule=model.geom_type[geoms] == mujoco.mjtGeom.mjGEOM_CAPSULE,
+    )
 
 
 def _sole(model: mujoco.MjModel) -> Sole:
@@ -196,9 +245,8 @@ def _contact_point(
     return tuple(float(v) for v in centre + below)  # type: ignore[return-value]
 
 
-@cache
-def load_model() -> mujoco.MjModel:
-    """Load MyoFullBody from the package musclemimic-models.
+def load_spec() -> mujoco.MjSpec:
+    """Read MyoFullBody's description from the package musclemimic-models.
 
     Raises:
         TargetError: The package has no such model.
@@ -208,7 +256,26 @@ def load_model() -> mujoco.MjModel:
     path = Path(musclemimic_models.get_xml_path("myofullbody"))
     if not path.is_file():
         raise TargetError(f"musclemimic-models {version('musclemimic-models')} has no MyoFullBody at {path.name}")
-    return mujoco.MjModel.from_xml_path(str(path))
+    return mujoco.MjSpec.from_file(str(path))
+
+
+@cache
+def load_model() -> mujoco.MjModel:
+    """Compile MyoFullBody.
+
+    Raises:
+        TargetError: The package has no such model.
+    """
+    return load_spec().compile()
+
+
+def strip(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    """Compile the tree of a body alone; bodies and joints keep their numbers. Inertias are written out before geoms go."""
+    spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
+    for group in (spec.actuators, spec.tendons, spec.sensors, spec.keys, spec.excludes, spec.pairs, spec.geoms, spec.sites):
+        for element in list(group):
+            spec.delete(element)
+    return spec.compile()
 
 
 def model_hash(model: mujoco.MjModel) -> str:

@@ -1,0 +1,127 @@
+"""What a finished clip is measured by: C MuJoCo's kinematics on the clip's own float32 postures, nothing of the solver's."""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from musclemap.skeletons.myofullbody import FOOT_LANDMARKS, LANDMARK_NAMES, MyoFullBody
+from musclemap.skeletons.polynomial import couplings
+
+DEEP = 0.005
+"""Penetration that counts a frame as under the floor [m]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Where the body really is in every frame.
+
+    Attributes:
+        landmark_pos: Shape (nframe, 17, 3) [m].
+        contact_pos: Heels and toes, shape (nframe, 4, 3) [m].
+        clearance: Lowest point of each foot's colliding geoms over z = 0, right then left, shape (nframe, 2) [m].
+    """
+
+    landmark_pos: np.ndarray
+    contact_pos: np.ndarray
+    clearance: np.ndarray
+
+
+def measure_geometry(body: MyoFullBody, qpos: np.ndarray) -> Geometry:
+    """Run C kinematics over all frames.
+
+    Args:
+        body: Target.
+        qpos: Full postures, shape (nframe, nq).
+    """
+    model = body.kinematic_model
+    data = mujoco.MjData(model)
+    points = list(body.sole.contact)
+    ids, offsets = np.array([p.body for p in points]), np.array([p.offset for p in points])
+    geoms = body.foot_geoms
+    landmarks = np.empty((len(qpos), len(LANDMARK_NAMES), 3))
+    contacts, clearance = np.empty((len(qpos), len(points), 3)), np.empty((len(qpos), 2))
+    for t, posture in enumerate(qpos):
+        data.qpos[:] = posture
+        mujoco.mj_kinematics(model, data)
+        landmarks[t] = data.xpos[body.landmark_ids]
+        xmat = data.xmat.reshape(-1, 3, 3)
+        contacts[t] = data.xpos[ids] + (xmat[ids] @ offsets[..., None])[..., 0]
+        centre = data.xpos[geoms.body, 2] + np.sum(xmat[geoms.body, 2] * geoms.pos, axis=1)
+        up = (xmat[geoms.body, 2][:, None] @ geoms.rot)[:, 0]  # the vertical in each geom's frame
+        low = centre - geoms.reach(up)
+        clearance[t] = low[: len(low) // 2].min(), low[len(low) // 2 :].min()
+    return Geometry(landmark_pos=landmarks, contact_pos=contacts, clearance=clearance)
+
+
+def joint_limits(body: MyoFullBody, qpos: np.ndarray) -> tuple[float, float]:
+    """Largest excess over limits: of independent joints over the fit's ranges, of driven ones over declared ranges [rad, m]."""
+    reduced, model = body.reduced_hands, body.model
+    independent = qpos[:, reduced.qposadr]
+    excess = np.maximum(reduced.lower - independent, independent - reduced.upper).max()
+    driven = [c.driven for c in couplings(model) if model.jnt_limited[c.driven]]
+    values, limits = qpos[:, model.jnt_qposadr[driven]], model.jnt_range[driven]
+    return float(max(excess, 0.0)), float(max(np.maximum(limits[:, 0] - values, values - limits[:, 1]).max(), 0.0))
+
+
+def peak_acceleration(height: np.ndarray, fps: float) -> float:
+    """Largest second difference of a height, shape (nframe,) [m] -> [m/s^2]; 0 for fewer than three frames."""
+    return float(np.abs(np.diff(height, 2)).max() * fps**2) if len(height) > 2 else 0.0
+
+
+def clip_metrics(
+    body: MyoFullBody,
+    qpos: np.ndarray,
+    geometry: Geometry,
+    *,
+    target_pos: np.ndarray,
+    root_height: np.ndarray,
+    contact: np.ndarray,
+    ground: np.ndarray,
+    fps: float,
+) -> dict[str, float | str]:
+    """Measure one clip.
+
+    Args:
+        body: Target.
+        qpos: Postures as stored, shape (nframe, nq).
+        geometry: From `measure_geometry`.
+        target_pos: Landmarks asked for, shape (nframe, 17, 3) [m].
+        root_height: Height of the source's root, scaled, shape (nframe,) [m].
+        contact: Shape (nframe, 4) bool.
+        ground: Floor under right and left foot, shape (nframe, 2) [m].
+        fps: Frames a second.
+
+    Returns:
+        Figures by name, the unit at the end of the name.
+    """
+    error = np.linalg.norm(geometry.landmark_pos - target_pos, axis=2)
+    feet = [LANDMARK_NAMES.index(name) for name in FOOT_LANDMARKS]
+    worst = int(error.mean(axis=0).argmax())
+    depth = np.maximum(ground - geometry.clearance, 0.0).max(axis=1)
+    speed = np.linalg.norm(np.gradient(geometry.contact_pos, 1 / fps, axis=0), axis=2)
+    steps = np.abs(np.diff(qpos[:, 7:], axis=0)).max(axis=0)
+    hinge = body.model.jnt_type[1:] == mujoco.mjtJoint.mjJNT_HINGE
+    quickest = int(np.where(hinge, steps, 0.0).argmax())
+    limit, driven = joint_limits(body, qpos)
+    source_peak, peak = peak_acceleration(root_height, fps), peak_acceleration(qpos[:, 2], fps)
+    return {
+        "landmark_error_mm": float(error.mean() * 1e3),
+        "landmark_error_p95_mm": float(np.percentile(error.mean(axis=1), 95) * 1e3),
+        "landmark_error_max_mm": float(error.max() * 1e3),
+        "worst_landmark": LANDMARK_NAMES[worst],
+        "worst_landmark_error_mm": float(error[:, worst].mean() * 1e3),
+        "foot_error_mm": float(error[:, feet].mean() * 1e3),
+        "limit_excess_rad": limit,
+        "driven_limit_excess_rad": driven,
+        "coupling_residual_rad": float(body.reduced_hands.coupling_residual(qpos).max()),
+        "floor_depth_max_mm": float(depth.max() * 1e3),
+        "floor_depth_p99_mm": float(np.percentile(depth, 99) * 1e3),
+        "floor_deep_fraction": float((depth > DEEP).mean()),
+        "stance_speed_m_s": float(speed[contact].mean()) if contact.any() else 0.0,
+        "stance_fraction": float(contact.any(axis=1).mean()),
+        "root_peak_acceleration_m_s2": peak,
+        "source_root_peak_acceleration_m_s2": source_peak,
+        "joint_step_max_deg": float(np.rad2deg(steps[quickest]) * fps / 100.0),
+        "joint_step_max_name": body.model.joint(quickest + 1).name,
+    }

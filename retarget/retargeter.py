@@ -1,0 +1,215 @@
+"""Motions in, clips out: every stage of the retargeter for a batch of motions."""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from musclemap import __version__
+from musclemap.datasets.clip import Clip
+from musclemap.datasets.motion import SourceMotion
+from musclemap.skeletons.body_model import BodyModel, choose_body_model
+from musclemap.skeletons.mean_skeleton import mean_joints
+from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
+
+from .config import RetargetConfig
+from .fit import Fit, Fitter
+from .hands import finger_joints, with_fingers
+from .metrics import clip_metrics, measure_geometry
+from .proportions import Proportions, fit_proportions
+from .resample import frame_times, resample
+from .targets import MotionTargets, build_targets
+from .velocities import velocities
+from .verdict import judge
+
+MODEL_NAME = "MyoFullBody"
+MIN_FRAMES = 3
+"""Fewer frames have no acceleration, and nothing to be smooth."""
+
+_PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "mujoco", "musclemimic-models", "h5py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retargeted:
+    """What came of one motion.
+
+    Attributes:
+        clip: The clip, or None where the motion cannot be one.
+        reason: Short code where there is no clip.
+        message: A sentence about it.
+        seconds: Computing time, shared evenly by the batch's frames [s].
+    """
+
+    clip: Clip | None
+    reason: str | None
+    message: str
+    seconds: float
+
+
+@cache
+def software_versions(platform: str) -> dict[str, str]:
+    """Versions of everything that computes a clip, and the kind of device."""
+    found = {"musclemap": __version__, "device": platform}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+class Retargeter:
+    """GMR-Fit onto MyoFullBody.
+
+    Args:
+        config: Settings.
+        body_models: Models of the SMPL family to take subjects' shapes from; none for the mean skeleton.
+        device: JAX device to compute on; None for JAX's own choice.
+    """
+
+    def __init__(
+        self,
+        config: RetargetConfig = RetargetConfig(),  # noqa: B008  (frozen)
+        *,
+        body_models: Sequence[BodyModel] = (),
+        device: jax.Device | None = None,
+    ) -> None:
+        self.config = config
+        self.body = MyoFullBody(limits=config.limits)
+        self._models = tuple(body_models)
+        self._device = device if device is not None else jax.devices()[0]
+        with jax.default_device(self._device):
+            self._fitter = Fitter(self.body, config, device=self._device)
+        self._proportions: dict[str, Proportions] = {}
+
+    def provenance(self, motion: SourceMotion) -> Mapping[str, Any]:
+        """Attributes that decide whether an existing clip of this motion is up to date.
+
+        Raises:
+            BodyModelError: Body models were given, and none fits the motion's family and gender.
+        """
+        model = self._model_of(motion)
+        return {
+            "config": dataclasses.asdict(self.config),
+            "software": software_versions(self._device.platform),
+            "model_sha256": self.body.sha256,
+            "body_model": "mean" if model is None else f"{model.file} {model.sha256}",
+        }
+
+    def proportions(self, motion: SourceMotion) -> Proportions:
+        """Fitted skeleton for a motion's body model; fitted once each."""
+        model = self._model_of(motion)
+        key = "" if model is None else model.sha256
+        if key not in self._proportions:
+            joints = mean_joints() if model is None else model.joint_template[:22]
+            self._proportions[key] = fit_proportions(self.body, joints, body_model=model)
+        return self._proportions[key]
+
+    def targets(self, motion: SourceMotion) -> MotionTargets:
+        """What the target is asked to do for a motion, at the clip's frame rate."""
+        model = self._model_of(motion)
+        joints = mean_joints() if model is None else model.joints(motion.betas)[:22]
+        moving = resample(motion, self.config.fps)
+        return build_targets(moving, self.proportions(motion), self.config, source_joints=joints)
+
+    def retarget(self, motions: Sequence[SourceMotion]) -> list[Retargeted]:
+        """Convert motions together; the result of each does not depend on the others.
+
+        Args:
+            motions: Sources at their own frame rates.
+
+        Returns:
+            One result a motion, in order. A motion too short to be a clip has a reason in place of a clip.
+
+        Raises:
+            BodyModelError: Body models were given, and none fits a motion's family and gender.
+        """
+        started = time.perf_counter()
+        long_enough = [len(frame_times(m.duration, self.config.fps)) >= MIN_FRAMES for m in motions]
+        used = [m for m, ok in zip(motions, long_enough, strict=True) if ok]
+        targets = [self.targets(m) for m in used]
+        fits = self._fitter.fit(targets) if used else []
+        clips = iter([self._clip(m, t, f) for m, t, f in zip(used, targets, fits, strict=True)])
+        share = (time.perf_counter() - started) / max(1, sum(t.nframe for t in targets))
+        results = []
+        for motion, ok in zip(motions, long_enough, strict=True):
+            if ok:
+                clip = next(clips)
+                results.append(Retargeted(clip=clip, reason=None, message="", seconds=share * clip.nframe))
+            else:
+                message = f"{motion.nframe} frames at {motion.fps:g} a second are fewer than {MIN_FRAMES} of the clip's"
+                results.append(Retargeted(clip=None, reason="too_short", message=message, seconds=0.0))
+        return results
+
+    def _model_of(self, motion: SourceMotion) -> BodyModel | None:
+        if not self._models:
+            return None
+        return choose_body_model(self._models, family=motion.family, gender=motion.gender)
+
+    def _postures(self, motion: SourceMotion, posture: np.ndarray) -> np.ndarray:
+        """Full qpos, fingers as the settings want them."""
+        if self.config.hands == "locked" or motion.hand_rotvec is None:
+            return self.body.reduced.expand(posture)
+        hands = resample(motion, self.config.fps).hand_rotvec
+        assert hands is not None
+        angles = finger_joints(self.body, self.proportions(motion).t_pose, hands)
+        return with_fingers(self.body, posture, angles)
+
+    def _clip(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> Clip:
+        turn = Rotation.from_euler("z", targets.heading)
+        posture = fit.posture.copy()
+        posture[:, :3] = turn.apply(posture[:, :3]) + targets.origin
+        posture[:, 3:7] = (turn * Rotation.from_quat(posture[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
+        target_pos = (fit.target_pos @ turn.as_matrix().T + targets.origin).astype(np.float32)
+        qpos = self._postures(motion, posture)
+        qvel = velocities(qpos, targets.fps).astype(np.float32)
+        qpos = qpos.astype(np.float32)
+        stored = qpos.astype(np.float64)
+        geometry = measure_geometry(self.body, stored)
+        contact = targets.stance.contact
+        metrics: dict[str, Any] = clip_metrics(
+            self.body, stored, geometry, target_pos=target_pos, root_height=targets.pos[:, 0, 2], contact=contact,
+            ground=targets.floor, fps=targets.fps,
+        )  # fmt: skip
+        metrics |= {
+            "scale": targets.stance.scale,
+            "scale_evidence": targets.stance.scale_evidence,
+            "source_stance_speed_m_s": targets.stance_speed,
+            "foot_shift_mm": targets.foot_shift * 1e3,
+            "calibration_max_mm": float(np.linalg.norm(fit.offset, axis=1).max() * 1e3),
+            "restarted_anchors": fit.restarts,
+            "last_cost_decrease": fit.last_decrease,
+            "frame_rate_doubt": float(any("frame rate" in w for w in motion.warnings)),
+        }
+        verdict, reasons = judge(metrics)
+        tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None
+        return Clip(
+            qpos=qpos,
+            qvel=qvel,
+            landmark_pos=geometry.landmark_pos.astype(np.float32),
+            target_pos=target_pos,
+            contact=contact.astype(np.uint8),
+            fps=targets.fps,
+            joint_names=tuple(self.body.model.joint(j).name for j in range(self.body.model.njnt)),
+            landmark_names=LANDMARK_NAMES,
+            model=MODEL_NAME,
+            model_version=self.body.version,
+            source=motion.name,
+            source_sha256=motion.sha256,
+            source_fps=motion.source_fps,
+            fps_source=motion.fps_source,
+            subject_scale=targets.stance.scale,
+            hands="tracked" if tracked else "locked",
+            licence="unknown",
+            metrics=metrics,
+            verdict=verdict,
+            reasons=reasons,
+            **self.provenance(motion),
+        )
