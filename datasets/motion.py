@@ -11,7 +11,7 @@ class SourceMotion:
 
     Attributes:
         name: POSIX path below the input root, with its ending.
-        rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad]; joint 0 is the global orientation, z up.
+        rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad]; joint 0 is the global orientation.
         hand_rotvec: Axis-angle of the fingers, shape (nframe, 30, 3) [rad], left 15 then right 15 in SMPL-H order, or
             None when the layout has no fingers.
         trans: Translation of the model, shape (nframe, 3) [m]. The pelvis is at trans + J0, J0 not rotated.

@@ -98,7 +98,7 @@ class WeightConfig:
     velocity: float = 1e-3
     acceleration: float = 1.0
     twist: float = 30.0
-    root_acceleration: float = 50.0
+    root_acceleration: float = 300.0
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:

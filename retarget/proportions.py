@@ -53,18 +53,18 @@ class Proportions:
 
 
 class _TPose:
-    """Poses the target in C MuJoCo and reads what the fit compares."""
+    """Poses the (symmetric) target in C MuJoCo and reads what the fit compares."""
 
     def __init__(self, body: MyoFullBody) -> None:
         self.body = body
-        self.data = mujoco.MjData(body.model)
-        model = body.model
+        self.model = model = body.symmetric_model
+        self.data = mujoco.MjData(model)
         self.hand = {s: [model.body(f"{name}_{s}").id for name in ("lunate", "secondmc", "fifthmc")] for s in SIDES}
         self.elbow = {s: (model.joint(f"elbow_flex_{s}").id, model.body(f"lunate_{s}").id) for s in SIDES}
 
     def place(self, posture: np.ndarray) -> None:
         self.data.qpos[:] = self.body.reduced.expand(posture[None])[0]
-        mujoco.mj_kinematics(self.body.model, self.data)
+        mujoco.mj_kinematics(self.model, self.data)
 
     def landmarks(self) -> np.ndarray:
         return self.data.xpos[self.body.landmark_ids]
@@ -74,7 +74,7 @@ class _TPose:
 
     def contacts(self) -> np.ndarray:
         xpos, xmat = self.data.xpos, self.data.xmat
-        return np.array([xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in self.body.sole.contact])
+        return np.array([xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in self.body.points[17:21]])
 
     def pose_cues(self) -> np.ndarray:
         """Zero where elbows would bend forward, palms look down and soles lie flat, shape (14,)."""

@@ -24,7 +24,7 @@ from .fit import Fit, Fitter
 from .hands import finger_joints, with_fingers
 from .metrics import clip_metrics, measure_geometry
 from .proportions import Proportions, fit_proportions
-from .resample import frame_times, resample
+from .resample import frame_times, resample, resample_rotations
 from .targets import MotionTargets, build_targets
 from .velocities import velocities
 from .verdict import judge
@@ -157,8 +157,9 @@ class Retargeter:
         """Full qpos, fingers as the settings want them."""
         if self.config.hands == "locked" or motion.hand_rotvec is None:
             return self.body.reduced.expand(posture)
-        hands = resample(motion, self.config.fps).hand_rotvec
-        assert hands is not None
+        source_times = np.arange(motion.nframe) / motion.fps
+        times = np.minimum(frame_times(motion.duration, self.config.fps), source_times[-1])
+        hands = resample_rotations(motion.hand_rotvec, source_times, times)
         angles = finger_joints(self.body, self.proportions(motion).t_pose, hands)
         return with_fingers(self.body, posture, angles)
 

@@ -1,6 +1,6 @@
 """MyoFullBody as a target: landmarks, finger joints, the soles of its feet, and how sources map onto it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import TargetError
 from .reduced import ReducedModel, reduce_model
+from .symmetry import mirror_points, symmetrise
 from .tree import BodyPoint, Tree, build_tree
 
 SIDES = ("r", "l")
@@ -105,15 +106,25 @@ class MyoFullBody:
         return _sole(self.model)
 
     @cached_property
+    def symmetric_model(self) -> mujoco.MjModel:
+        """The tree alone, left and right exact mirror images; less than a millimetre from the real one."""
+        model = strip(load_spec())
+        symmetrise(model)
+        return model
+
+    @cached_property
     def points(self) -> list[BodyPoint]:
-        """Points that the solver follows: 17 landmarks, 4 contacts, then the centres of the feet's spheres."""
+        """Points that the solver follows on `symmetric_model`: 17 landmarks, 4 contacts, then the feet's spheres."""
+        soles = [*self.sole.contact, *self.sole.centre]
+        bodies, offsets = np.array([p.body for p in soles]), np.array([p.offset for p in soles])
+        moved = mirror_points(self.symmetric_model, bodies, offsets)
         landmarks = [BodyPoint(int(body)) for body in self.landmark_ids]
-        return landmarks + list(self.sole.contact) + list(self.sole.centre)
+        return landmarks + [BodyPoint(int(b), tuple(o)) for b, o in zip(bodies, moved, strict=True)]
 
     @cached_property
     def tree(self) -> Tree:
-        """Kinematic tree of `points`."""
-        return build_tree(self.reduced, self.points)
+        """Kinematic tree of `points` on `symmetric_model`."""
+        return build_tree(replace(self.reduced, model=self.symmetric_model), self.points)
 
     @cached_property
     def kinematic_model(self) -> mujoco.MjModel:

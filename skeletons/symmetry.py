@@ -1,0 +1,84 @@
+"""The body a solver works on: left and right made exact mirror images of each other.
+
+MyoFullBody's sides differ by fractions of a millimetre. Near a singular posture, an arm hanging at the side, that is enough
+to turn the shoulder's elevation plane by several milliradians, so that a mirrored motion would not give the mirrored
+result. Solving on the mean of both sides removes this; what is stored and measured is the real body's kinematics.
+"""
+
+import mujoco
+import numpy as np
+
+from .errors import TargetError
+
+ON_PLANE = 2e-3
+"""A body without a twin whose distance from the median plane is below this is put on it [m]."""
+
+_FLIP = np.array([-1.0, 1.0, 1.0])
+
+
+def _twins(names: list[str]) -> np.ndarray:
+    """Index of the other side's namesake, or of itself, shape (n,)."""
+    place = {name: k for k, name in enumerate(names)}
+    other = [n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2:] in ("_r", "_l") else n for n in names]
+    return np.array([place.get(twin, k) for k, twin in enumerate(other)])
+
+
+def symmetrise(model: mujoco.MjModel) -> None:
+    """Replace positions of bodies and axes of joints by the mean of both sides, in place.
+
+    The median plane is that of the root at qpos0, square to the world's x. Orientations of body frames stay as they are;
+    with every position and axis given, they are only names for directions.
+
+    Raises:
+        TargetError: A joint's anchor is not its body's origin.
+    """
+    if np.abs(model.jnt_pos).max() > 0:
+        raise TargetError("a joint's anchor is off its body's origin; mirroring is unsupported")
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    centre = np.array([data.xpos[model.jnt_bodyid[0], 0], 0.0, 0.0])
+    bodies = _twins([model.body(b).name for b in range(model.nbody)])
+    pos = data.xpos - centre
+    mean = 0.5 * (pos + pos[bodies] * _FLIP)
+    alone = bodies == np.arange(model.nbody)
+    off_plane = alone & (np.abs(pos[:, 0]) > ON_PLANE)
+    mean[off_plane] = pos[off_plane]
+
+    joints = _twins([model.joint(j).name for j in range(model.njnt)])
+    axis = data.xaxis.copy()
+    mirrored = axis[joints] * -_FLIP  # an axis of rotation is mirrored against its direction
+    sliding = model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE
+    mirrored[sliding] *= -1.0
+    mirrored *= np.where(np.sum(mirrored * axis, axis=1) < 0, -1.0, 1.0)[:, None]
+    single = joints == np.arange(model.njnt)
+    mean_axis = np.where((single & (np.sum(mirrored * axis, axis=1) < 0.5))[:, None], axis, axis + mirrored)
+    mean_axis /= np.linalg.norm(mean_axis, axis=1, keepdims=True)
+
+    xmat = data.xmat.reshape(-1, 3, 3)
+    for body in range(1, model.nbody):
+        parent = model.body_parentid[body]
+        if parent > 0:
+            model.body_pos[body] = xmat[parent].T @ (mean[body] - mean[parent])
+    for joint in range(1, model.njnt):
+        model.jnt_axis[joint] = xmat[model.jnt_bodyid[joint]].T @ mean_axis[joint]
+
+
+def mirror_points(model: mujoco.MjModel, body: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Make points of both sides mirror images: each becomes the mean of itself and its nearest twin's image.
+
+    Args:
+        model: A model that `symmetrise` has been through.
+        body: Body of each point, shape (n,).
+        offset: Points in their bodies' frames, shape (n, 3) [m].
+
+    Returns:
+        Offsets in their bodies' frames, shape (n, 3) [m].
+    """
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    centre = np.array([data.xpos[model.jnt_bodyid[0], 0], 0.0, 0.0])
+    xmat = data.xmat.reshape(-1, 3, 3)[body]
+    world = data.xpos[body] + np.einsum("nij,nj->ni", xmat, offset) - centre
+    gap = np.linalg.norm(world[:, None] - (world * _FLIP)[None], axis=2)
+    mean = 0.5 * (world + (world * _FLIP)[gap.argmin(axis=1)])
+    return np.einsum("nji,nj->ni", xmat, mean + centre - data.xpos[body])
