@@ -11,10 +11,7 @@ import numpy as np
 
 from musclemap.skeletons.myofullbody import LANDMARK_NAMES
 
-from .targets import MotionTargets
-
-FREE = ("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l")
-"""Landmarks whose offset is calibrated."""
+from .targets import CALIBRATED, MotionTargets
 
 _DOUBT = 5.0
 """Anchor frames' worth of evidence for no offset at all."""
@@ -33,13 +30,13 @@ def mean_miss(targets: MotionTargets, frames: np.ndarray, reached: np.ndarray) -
     Returns:
         Offsets in the source's rest frame, x to the left, shape (17, 3) [m]; zero for landmarks that are not free.
     """
-    gap = np.einsum("nlji,nlj->nli", targets.carrier_rot[frames], reached - targets.pos[frames])
+    free = [_K[name] for name in CALIBRATED]
+    gap = np.einsum("nfji,nfj->nfi", targets.carrier_rot[frames], (reached - targets.pos[frames])[:, free])
     mean = gap.sum(axis=0) / (len(frames) + _DOUBT)
-    mirrored = mean * [-1.0, 1.0, 1.0]
-    offset = np.zeros_like(mean)
-    for name in FREE:
+    offset = np.zeros((len(LANDMARK_NAMES), 3))
+    for k, name in enumerate(CALIBRATED):
         twin = name[:-1] + {"r": "l", "l": "r"}[name[-1]] if name[-2] == "_" else name
-        offset[_K[name]] = 0.5 * (mean[_K[name]] + mirrored[_K[twin]])
+        offset[_K[name]] = 0.5 * (mean[k] + mean[CALIBRATED.index(twin)] * [-1.0, 1.0, 1.0])
     return offset
 
 
@@ -55,9 +52,11 @@ def moved(targets: MotionTargets, offset: np.ndarray) -> np.ndarray:
     Returns:
         Landmark positions, shape (nframe, 17, 3) [m].
     """
-    shift = np.einsum("tlij,lj->tli", targets.carrier_rot, offset)
-    for side in "rl":
-        shoulder = shift[:, _K[f"humerus_{side}"]].copy()
-        for name in ("ulna", "lunate"):
-            shift[:, _K[f"{name}_{side}"]] += shoulder
-    return targets.pos + shift
+    pos = targets.pos.copy()
+    for k, name in enumerate(CALIBRATED):
+        shift = targets.carrier_rot[:, k] @ offset[_K[name]]
+        pos[:, _K[name]] += shift
+        if name.startswith("humerus"):
+            for below in ("ulna", "lunate"):
+                pos[:, _K[f"{below}{name[-2:]}"]] += shift
+    return pos

@@ -57,11 +57,13 @@ def with_fingers(body: MyoFullBody, posture: np.ndarray, angles: dict[str, np.nd
     Args:
         body: Target.
         posture: Fingers locked, shape (nframe, 7 + njoint of `body.reduced`).
-        angles: From `finger_joints`.
+        angles: From `finger_joints`; fingers that are not named stay at rest.
 
     Returns:
         Full postures, shape (nframe, nq).
     """
+    if not angles:
+        return body.reduced.expand(posture)
     reduced = body.reduced_hands
     free = reduced.reduce(body.reduced.expand(posture))
     for name, angle in angles.items():

@@ -24,7 +24,7 @@ from .fit import Fit, Fitter
 from .hands import finger_joints, with_fingers
 from .metrics import clip_metrics, measure_geometry
 from .proportions import Proportions, fit_proportions
-from .resample import frame_times, resample, resample_rotations
+from .resample import CHUNK, frame_times, resample, resample_rotations
 from .targets import MotionTargets, build_targets
 from .velocities import velocities
 from .verdict import judge
@@ -153,15 +153,26 @@ class Retargeter:
             return None
         return choose_body_model(self._models, family=motion.family, gender=motion.gender)
 
-    def _postures(self, motion: SourceMotion, posture: np.ndarray) -> np.ndarray:
-        """Full qpos, fingers as the settings want them."""
+    def _fingers(self, motion: SourceMotion) -> dict[str, np.ndarray]:
+        """Finger hinges by name, each (nframe,); none where fingers stay at rest."""
         if self.config.hands == "locked" or motion.hand_rotvec is None:
-            return self.body.reduced.expand(posture)
+            return {}
         source_times = np.arange(motion.nframe) / motion.fps
         times = np.minimum(frame_times(motion.duration, self.config.fps), source_times[-1])
         hands = resample_rotations(motion.hand_rotvec, source_times, times)
-        angles = finger_joints(self.body, self.proportions(motion).t_pose, hands)
-        return with_fingers(self.body, posture, angles)
+        return finger_joints(self.body, self.proportions(motion).t_pose, hands)
+
+    def _stored(self, posture: np.ndarray, fingers: dict[str, np.ndarray], fps: float) -> tuple[np.ndarray, np.ndarray]:
+        """Full qpos and qvel as float32, from float64 a stretch of frames at a time."""
+        nframe, model = len(posture), self.body.model
+        qpos, qvel = np.empty((nframe, model.nq), np.float32), np.empty((nframe, model.nv), np.float32)
+        for low in range(0, nframe, CHUNK):
+            high, first, last = min(low + CHUNK, nframe), max(low - 1, 0), min(low + CHUNK + 1, nframe)
+            angles = {name: angle[first:last] for name, angle in fingers.items()}
+            full = with_fingers(self.body, posture[first:last], angles)
+            own = slice(low - first, high - first)
+            qpos[low:high], qvel[low:high] = full[own], velocities(full, fps)[own]
+        return qpos, qvel
 
     def _clip(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> Clip:
         turn = Rotation.from_euler("z", targets.heading)
@@ -169,14 +180,11 @@ class Retargeter:
         posture[:, :3] = turn.apply(posture[:, :3]) + targets.origin
         posture[:, 3:7] = (turn * Rotation.from_quat(posture[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
         target_pos = (fit.target_pos @ turn.as_matrix().T + targets.origin).astype(np.float32)
-        qpos = self._postures(motion, posture)
-        qvel = velocities(qpos, targets.fps).astype(np.float32)
-        qpos = qpos.astype(np.float32)
-        stored = qpos.astype(np.float64)
-        geometry = measure_geometry(self.body, stored)
+        qpos, qvel = self._stored(posture, self._fingers(motion), targets.fps)
+        geometry = measure_geometry(self.body, qpos)
         contact = targets.stance.contact
         metrics: dict[str, Any] = clip_metrics(
-            self.body, stored, geometry, target_pos=target_pos, root_height=targets.pos[:, 0, 2], contact=contact,
+            self.body, qpos, geometry, target_pos=target_pos, root_height=targets.pos[:, 0, 2], contact=contact,
             ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
         metrics |= {

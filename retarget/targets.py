@@ -1,6 +1,7 @@
 """From a source motion to what the target body is asked to do: landmark positions, orientations, contacts, floor."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -14,12 +15,16 @@ from .config import RetargetConfig
 from .contacts import Stance, estimate_stance, velocity
 from .footing import foot_shift, hold, ramp
 from .proportions import Proportions, leg_length
+from .resample import CHUNK
 
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
 _CARRIER = np.array([_JOINT[landmark.carrier] for landmark in LANDMARKS])
 _CONTACT_CARRIER = np.array([_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")])
 ORIENTED = np.array([k for k, landmark in enumerate(LANDMARKS) if landmark.orientation is not None])
 """Indices of the landmarks that have an orientation target."""
+CALIBRATED = ("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l")
+"""Landmarks whose offset the motion itself may correct, see `calibration`."""
+_CALIBRATED = np.array([LANDMARK_NAMES.index(name) for name in CALIBRATED])
 _ORIENTING = np.array([_JOINT[LANDMARKS[k].orientation or ""] for k in ORIENTED])
 
 
@@ -30,7 +35,7 @@ class MotionTargets:
     Attributes:
         pos: Landmark positions, feet put where they stand, shape (nframe, 17, 3) [m].
         rot: Orientations of the oriented landmarks, shape (nframe, noriented, 3, 3).
-        carrier_rot: Orientation of each landmark's carrier in the source, shape (nframe, 17, 3, 3).
+        carrier_rot: Orientation of the carriers of the landmarks in `CALIBRATED`, shape (nframe, ncalibrated, 3, 3).
         anchor: Where each contact point stands, shape (nframe, 4, 3) [m]; meaningless where `contact` is 0.
         contact: How firmly each point stands, 0 to 1, with soft ends, shape (nframe, 4).
         floor: Floor under each foot, right then left, shape (nframe, 2) [m].
@@ -72,6 +77,36 @@ def heading_of(pelvis_rot: np.ndarray) -> float:
     return float(np.arctan2(forward[1], forward[0]) + np.pi / 2)
 
 
+class _Carried(NamedTuple):
+    """What the source's bones carry, relative to the pelvis joint; see `MotionTargets` for the shapes."""
+
+    feet: np.ndarray
+    pos: np.ndarray
+    rot: np.ndarray
+    carrier_rot: np.ndarray
+
+
+def _carry(rotvec: np.ndarray, proportions: Proportions) -> _Carried:
+    """Run the source's kinematics a stretch of frames at a time: matrices of 22 joints are the largest thing here."""
+    nframe, joints = len(rotvec), proportions.joints
+    out = _Carried(
+        feet=np.empty((nframe, 4, 3)),
+        pos=np.empty((nframe, len(LANDMARKS), 3)),
+        rot=np.empty((nframe, len(ORIENTED), 3, 3), np.float32),
+        carrier_rot=np.empty((nframe, len(CALIBRATED), 3, 3), np.float32),
+    )
+    for low in range(0, nframe, CHUNK):
+        part = slice(low, low + CHUNK)
+        origin = np.broadcast_to(-joints[0], (len(rotvec[part]), 3))
+        xpos, xmat = source_fk(rotvec[part], origin, joints)
+        place = lambda bones, offset, x=xpos, r=xmat: x[:, bones] + np.einsum("tbij,bj->tbi", r[:, bones], offset)  # noqa: E731
+        out.feet[part] = place(_CONTACT_CARRIER, proportions.contact_offset)
+        out.pos[part] = place(_CARRIER, proportions.landmark_offset)
+        out.rot[part] = xmat[:, _ORIENTING] @ proportions.landmark_rot[ORIENTED]
+        out.carrier_rot[part] = xmat[:, _CARRIER[_CALIBRATED]]
+    return out
+
+
 def build_targets(
     motion: SourceMotion, proportions: Proportions, config: RetargetConfig, *, source_joints: np.ndarray
 ) -> MotionTargets:
@@ -94,8 +129,8 @@ def build_targets(
     travel = (pelvis - place) @ back.T
 
     joints = proportions.joints
-    xpos, xmat = source_fk(rotvec, np.broadcast_to(-joints[0], travel.shape), joints)
-    feet = xpos[:, _CONTACT_CARRIER] + np.einsum("tcij,cj->tci", xmat[:, _CONTACT_CARRIER], proportions.contact_offset)
+    carried = _carry(rotvec, proportions)
+    feet = carried.feet
     stance = estimate_stance(
         travel, feet, fps=motion.fps, prior=prior, scale=config.scale, contact=config.contact
     )
@@ -103,15 +138,16 @@ def build_targets(
     points = feet + root[:, None]
     anchor = hold(points, stance, fps=motion.fps)
     shift = foot_shift(points, anchor, stance.contact, motion.fps)
-    pos = xpos[:, _CARRIER] + np.einsum("tlij,lj->tli", xmat[:, _CARRIER], proportions.landmark_offset) + root[:, None]
+    pos = carried.pos
+    pos += root[:, None]
     for landmark, along in _FOOT_FRACTION.items():
         heel, toe = (2, 3) if landmark.endswith("_r") else (0, 1)
         pos[:, LANDMARK_NAMES.index(landmark)] += (1 - along) * shift[:, heel] + along * shift[:, toe]
     stands = stance.contact
     return MotionTargets(
         pos=pos,
-        rot=(xmat[:, _ORIENTING] @ proportions.landmark_rot[ORIENTED]).astype(np.float32),
-        carrier_rot=xmat[:, _CARRIER].astype(np.float32),
+        rot=carried.rot,
+        carrier_rot=carried.carrier_rot,
         anchor=anchor,
         contact=ramp(stands, motion.fps),
         floor=_floor(stance),
