@@ -72,11 +72,12 @@ def retarget(
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
     from musclemap.pipelines.archive import convert_archive
-    from musclemap.pipelines.device import choose_device
+    from musclemap.pipelines.device import choose_device, keep_compilations
 
     from .progress_bar import show_progress
     from .report import print_doubts, print_failures, print_summary
 
+    keep_compilations()
     try:
         settings = _settings(config, set_ or (), fps=fps, hands=hands)
         with show_progress(hidden=quiet or dry_run, verbose=verbose) as progress:

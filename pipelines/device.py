@@ -1,5 +1,9 @@
 """Where the retargeter computes."""
 
+import os
+import stat
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from musclemap.skeletons.errors import MusclemapError
@@ -25,3 +29,29 @@ def choose_device(kind: str | None = None) -> Any:
         there = ", ".join(sorted({device.platform for device in jax.devices()}))
         hint = "; a GPU needs its driver and: pip install 'musclemap[gpu]'" if kind == "gpu" else ""
         raise DeviceError(f"JAX finds no {kind}; it has: {there}{hint}") from error
+
+
+def keep_compilations() -> Path | None:
+    """Let JAX keep what it compiles from one run to the next, in the system's folder for temporary files.
+
+    A folder named by the environment variable JAX_COMPILATION_CACHE_DIR is used instead, by JAX itself. Changes JAX's
+    configuration for this process, so only a program calls it, never a library.
+
+    Returns:
+        The folder, or None where one that is ours alone cannot be had (what lies there is run as code).
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir:
+        return Path(jax.config.jax_compilation_cache_dir)
+    folder = Path(tempfile.gettempdir()) / f"musclemap-compiled-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    return folder

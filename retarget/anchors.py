@@ -20,7 +20,14 @@ _STARTS: tuple[dict[str, float], ...] = (
     {"shoulder_elv": 0.5, "elbow_flex": 0.4, "knee_angle": 0.3, "hip_flexion": 0.2},
     {"shoulder_elv": 1.5, "elv_angle": 0.8, "elbow_flex": 1.2, "knee_angle": 1.2, "hip_flexion": 1.0},
     {"shoulder_elv": 0.8, "elv_angle": -0.9, "elbow_flex": 0.6, "knee_angle": 0.6, "hip_flexion": -0.2},
-    {"shoulder_elv": 2.5, "elv_angle": 0.4, "shoulder_rot": 0.8, "elbow_flex": 1.5, "hip_flexion": 1.5, "knee_angle": 1.8},
+    {
+        "shoulder_elv": 2.5,
+        "elv_angle": 0.4,
+        "shoulder_rot": 0.8,
+        "elbow_flex": 1.5,
+        "hip_flexion": 1.5,
+        "knee_angle": 1.8,
+    },
 )
 """Starting joints, the same on both sides, the rest at rest [rad]: near standing, arms forward, arms back, arms up and
 crouched. Chosen to lie on different sides of the shoulder's singularity."""
@@ -52,8 +59,9 @@ def choose_path(
 ) -> AnchorPath:
     """Solve anchors from the first start, those that failed or jump from all, and pick one solution each.
 
-    Among an anchor's solutions the choice minimises, over the whole clip, each anchor's own cost plus the squared change of
-    joints between neighbours (Viterbi): a branch that fits a little better for one frame does not win over continuity.
+    Among an anchor's solutions the choice minimises, over the whole clip, each anchor's own cost plus the squared
+    change of joints between neighbours (Viterbi): a branch that fits a little better for one frame does not win over
+    continuity.
 
     Args:
         solve: Solves rows (n,) from start k; returns postures (n, 7 + njoint) and costs (n,).
@@ -86,7 +94,7 @@ def _doubtful(posture: np.ndarray, cost: np.ndarray, clip: np.ndarray) -> np.nda
 
 
 def _viterbi(joints: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """Cheapest path; joints (nstart, n, njoint), cost (nstart, n). A squared radian weighs like the clip's median cost."""
+    """Cheapest path; joints (nstart, n, njoint), cost (nstart, n). A squared radian costs as the median frame."""
     weight = max(float(np.median(np.min(cost, axis=0))), 1e-4)
     total, back = cost[:, 0].copy(), np.zeros(cost.shape, int)
     for t in range(1, cost.shape[1]):

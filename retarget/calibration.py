@@ -1,8 +1,8 @@
 """Proportions that only motion shows: constant offsets of joints that the fit of the T-pose cannot see.
 
-The target's shoulders ride on a girdle that moves with the arm, its knees roll, its head has no neck. Whatever of that is
-constant over a clip is a difference of build between subject and target, not of motion. After the anchor frames are
-solved, each such landmark's mean miss, in the frame of the source bone that carries it, becomes part of its
+The target's shoulders ride on a girdle that moves with the arm, its knees roll, its head has no neck. Whatever of
+that is constant over a clip is a difference of build between subject and target, not of motion. After the anchor
+frames are solved, each such landmark's mean miss, in the frame of the source bone that carries it, becomes part of its
 offset, the same on both sides (as marker offsets are in inverse kinematics, Wu et al. 2013, simultaneous tracking and
 calibration). Pelvis, hips, wrists and feet keep theirs: they decide where the body is and what it touches.
 """

@@ -7,6 +7,7 @@ from scipy.ndimage import binary_closing, binary_opening, uniform_filter1d
 
 from .config import ContactConfig, ScaleConfig
 
+
 @dataclass(frozen=True, kw_only=True)
 class Stance:
     """Contacts and ground of one motion, in the target's size.
@@ -40,12 +41,14 @@ def _tidy(mask: np.ndarray, length: int) -> np.ndarray:
     return binary_opening(binary_closing(padded, window), window)[length:-length]
 
 
-def detect(points: np.ndarray, pelvis_height: np.ndarray, fps: float, config: ContactConfig) -> tuple[np.ndarray, float]:
+def detect(
+    points: np.ndarray, pelvis_height: np.ndarray, fps: float, config: ContactConfig
+) -> tuple[np.ndarray, float]:
     """Find standing heels and toes by speed and height.
 
-    A point stands where it is slow and near the floor, which is the low end of the heights that slow points have. A body
-    that is neither falling freely nor held by such a point is held by its lowest slow point, whatever its height: a
-    step, a slope, uneven ground.
+    A point stands where it is slow and near the floor, which is the low end of the heights that slow points have. A
+    body that is neither falling freely nor held by such a point is held by its lowest slow point, whatever its
+    height: a step, a slope, uneven ground.
 
     Args:
         points: Positions of the four points, shape (nframe, 4, 3) [m].
@@ -80,7 +83,8 @@ def estimate_stance(
 
     With travel P and the feet relative to the pelvis in the target's size f, a standing point does not move:
     `s dP/dt + df/dt = 0`. The scale is the least-squares solution over all standing points, with the height of the
-    pelvis over the floor (or the skeleton, where the floor is not at z = 0) as prior. Contacts and scale are found in turn.
+    pelvis over the floor (or the skeleton, where the floor is not at z = 0) as prior. Contacts and scale are found
+    in turn.
 
     Args:
         pelvis: Pelvis of the source, unscaled, shape (nframe, 3) [m].

@@ -6,7 +6,7 @@ compilation serves any archive, and memory is bounded by the batch, not by the c
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -70,7 +70,7 @@ class _Axis:
 class _Solved(NamedTuple):
     posture: np.ndarray
     cost: np.ndarray
-    reached: np.ndarray | None
+    reached: np.ndarray
 
 
 class _Anchors(NamedTuple):
@@ -87,7 +87,7 @@ CALIBRATION_ROUNDS = 3
 class Fitter:
     """Compiled solvers for one body, one set of settings and one device."""
 
-    def __init__(self, body: MyoFullBody, config: RetargetConfig, *, device: jax.Device | None = None) -> None:
+    def __init__(self, body: MyoFullBody, config: RetargetConfig, *, device: Any = None) -> None:
         self.body, self.config, self.device = body, config, device
         solver = config.solver
         weights = frame_weights(body, config.weights)
@@ -199,7 +199,9 @@ class Fitter:
             posture[part] = np.asarray(solution.posture, np.float64).T[own]
             posture[part, :3] += origin[own]
             cost[part] = np.asarray(solution.cost, np.float64)[own]
-            reached[part] = np.moveaxis(np.asarray(solution.point_pos, np.float64)[:NLANDMARK], -1, 0)[own] + origin[own, None]
+            reached[part] = (
+                np.moveaxis(np.asarray(solution.point_pos, np.float64)[:NLANDMARK], -1, 0)[own] + origin[own, None]
+            )
         return _Solved(posture, cost, reached)
 
     def _solve_anchors(self, axis: _Axis) -> "_Anchors":
@@ -213,11 +215,13 @@ class Fitter:
 
         def solve(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
             joints = np.broadcast_to(starts[k], (len(rows), starts.shape[1]))
-            solved = self._solve_some(axis, index[rows], np.concatenate([axis.root_pos[index[rows]], root[rows], joints], 1))
+            solved = self._solve_some(
+                axis, index[rows], np.concatenate([axis.root_pos[index[rows]], root[rows], joints], 1)
+            )
             return solved.posture, solved.cost
 
         path = choose_path(solve, clip, len(starts))
-        solved = _Solved(path.posture, path.cost, None)
+        solved = _Solved(path.posture, path.cost, np.empty(0))
         offset = np.zeros((len(frames), NLANDMARK, 3))
         if self.config.calibration > 0:
             for _ in range(CALIBRATION_ROUNDS):
@@ -228,7 +232,9 @@ class Fitter:
             axis.posture[s.stop : s.start + axis.room[k]] = axis.posture[s.stop - 1]
         return _Anchors(clip, solved.cost, path.restarted, offset)
 
-    def _calibrate(self, axis: _Axis, offset: np.ndarray, index: np.ndarray, clip: np.ndarray, reached: np.ndarray) -> None:
+    def _calibrate(
+        self, axis: _Axis, offset: np.ndarray, index: np.ndarray, clip: np.ndarray, reached: np.ndarray
+    ) -> None:
         """Add each clip's mean miss at its anchors to its offsets, in place, and move its targets."""
         for k, (s, targets) in enumerate(zip(axis.slices(), axis.targets, strict=True)):
             now = replace(targets, pos=axis.pos[s])
@@ -281,5 +287,3 @@ class Fitter:
             for side, cost in enumerate((refined.before, refined.after)):
                 np.add.at(costs[:, side], clip[part], np.asarray(cost, np.float64)[: len(part)])
         return costs
-
-

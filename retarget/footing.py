@@ -39,7 +39,8 @@ def hold(points: np.ndarray, stance: Stance, *, fps: float = 100.0) -> np.ndarra
 
 
 def ramp(contact: np.ndarray, fps: float) -> np.ndarray:
-    """Weight of a contact: 1 inside, falling to 0 towards its ends, so that no force appears from one frame to the next.
+    """Weight of a contact: 1 inside, falling to 0 towards its ends, so that no force appears from one frame to the
+    next.
 
     A contact that lasts to the end of the motion keeps its weight there.
     """
@@ -57,9 +58,10 @@ def ramp(contact: np.ndarray, fps: float) -> np.ndarray:
 def foot_shift(points: np.ndarray, anchor: np.ndarray, contact: np.ndarray, fps: float) -> np.ndarray:
     """How far heels and toes must move for the foot to stand where it is held.
 
-    Where only one of a foot's two points stands, the whole foot moves with it; between contacts the shift runs evenly from
-    one to the next, so that a swinging foot is bent from its path as little and as smoothly as possible (compare
-    Kovar, Schreiner & Gleicher 2002, footskate cleanup). What would still pass below the floor is lifted to it.
+    Where only one of a foot's two points stands, the whole foot moves with it; between contacts the shift runs
+    evenly from one to the next, so that a swinging foot is bent from its path as little and as smoothly as possible
+    (compare Kovar, Schreiner & Gleicher 2002, footskate cleanup). What would still pass below the floor is lifted to
+    it.
 
     Args:
         points: Contact points of the source, shape (nframe, 4, 3) [m].
@@ -82,5 +84,7 @@ def foot_shift(points: np.ndarray, anchor: np.ndarray, contact: np.ndarray, fps:
                 filled = np.interp(frames, frames[known], source[known, axis])
                 shift[:, point, axis] = gaussian_filter1d(filled, _BLEND * fps, mode="nearest")
     under = np.minimum((points + shift)[..., 2] - np.minimum(anchor[..., 2], 0.0) * contact, 0.0)
-    shift[..., 2] += gaussian_filter1d(maximum_filter1d(-under, max(1, round(_BLEND * fps)), axis=0), _BLEND * fps / 2, axis=0)
+    shift[..., 2] += gaussian_filter1d(
+        maximum_filter1d(-under, max(1, round(_BLEND * fps)), axis=0), _BLEND * fps / 2, axis=0
+    )
     return shift

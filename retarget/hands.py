@@ -1,8 +1,8 @@
 """Fingers: MyoFullBody's finger joints read off SMPL-H hands, joint by joint.
 
-Both hands have the same hinges: each finger bends at three joints and spreads at the first. An SMPL-H finger joint turns
-freely; the part of its rotation vector along the target hinge's axis in the flat hand is what the hinge can follow. The
-thumb's first joint has two axes, its others one each.
+Both hands have the same hinges: each finger bends at three joints and spreads at the first. An SMPL-H finger joint
+turns freely; the part of its rotation vector along the target hinge's axis in the flat hand is what the hinge can
+follow. The thumb's first joint has two axes, its others one each.
 """
 
 import mujoco

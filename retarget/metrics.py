@@ -1,12 +1,16 @@
-"""What a finished clip is measured by: C MuJoCo's kinematics on the clip's own float32 postures, nothing of the solver's."""
+"""What a finished clip is measured by: C MuJoCo's kinematics on the stored postures, nothing of the solver's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
 from musclemap.skeletons.myofullbody import FOOT_LANDMARKS, LANDMARK_NAMES, MyoFullBody
 from musclemap.skeletons.polynomial import couplings
+
+from .resample import CHUNK
 
 DEEP = 0.005
 """Penetration that counts a frame as under the floor [m]."""
@@ -17,7 +21,7 @@ class Geometry:
     """Where the body really is in every frame.
 
     Attributes:
-        landmark_pos: Shape (nframe, 17, 3) [m].
+        landmark_pos: Shape (nframe, 17, 3) [m], float32 as stored.
         contact_pos: Heels and toes, shape (nframe, 4, 3) [m].
         clearance: Lowest point of each foot's colliding geoms over z = 0, right then left, shape (nframe, 2) [m].
     """
@@ -39,7 +43,7 @@ def measure_geometry(body: MyoFullBody, qpos: np.ndarray) -> Geometry:
     points = list(body.sole.contact)
     ids, offsets = np.array([p.body for p in points]), np.array([p.offset for p in points])
     geoms = body.foot_geoms
-    landmarks = np.empty((len(qpos), len(LANDMARK_NAMES), 3))
+    landmarks = np.empty((len(qpos), len(LANDMARK_NAMES), 3), np.float32)
     contacts, clearance = np.empty((len(qpos), len(points), 3)), np.empty((len(qpos), 2))
     for t, posture in enumerate(qpos):
         data.qpos[:] = posture
@@ -54,14 +58,37 @@ def measure_geometry(body: MyoFullBody, qpos: np.ndarray) -> Geometry:
     return Geometry(landmark_pos=landmarks, contact_pos=contacts, clearance=clearance)
 
 
-def joint_limits(body: MyoFullBody, qpos: np.ndarray) -> tuple[float, float]:
-    """Largest excess over limits: of independent joints over the fit's ranges, of driven ones over declared ranges [rad, m]."""
+class _Extremes(NamedTuple):
+    limit: float
+    driven_limit: float
+    coupling: float
+    step: np.ndarray  # largest change of each joint from frame to frame, shape (njnt - 1,)
+
+
+def _extremes(body: MyoFullBody, qpos: np.ndarray) -> _Extremes:
+    """Largest excess over the fit's ranges, over driven joints' declared ranges, coupling residual, and steps.
+
+    A stretch of frames at a time, so that nothing as large as the postures is made.
+    """
     reduced, model = body.reduced_hands, body.model
-    independent = qpos[:, reduced.qposadr]
-    excess = np.maximum(reduced.lower - independent, independent - reduced.upper).max()
     driven = [c.driven for c in couplings(model) if model.jnt_limited[c.driven]]
-    values, limits = qpos[:, model.jnt_qposadr[driven]], model.jnt_range[driven]
-    return float(max(excess, 0.0)), float(max(np.maximum(limits[:, 0] - values, values - limits[:, 1]).max(), 0.0))
+    lower, upper = model.jnt_range[driven].T
+    found = _Extremes(0.0, 0.0, 0.0, np.zeros(model.njnt - 1))
+    for low in range(0, len(qpos), CHUNK):
+        part = qpos[max(low - 1, 0) : low + CHUNK].astype(np.float64)
+        own, held = part[:, reduced.qposadr], part[:, model.jnt_qposadr[driven]]
+        found = _Extremes(
+            max(found.limit, float(np.maximum(reduced.lower - own, own - reduced.upper).max())),
+            max(found.driven_limit, float(np.maximum(lower - held, held - upper).max())),
+            max(found.coupling, float(reduced.coupling_residual(part).max())),
+            np.maximum(found.step, np.abs(np.diff(part[:, 7:], axis=0)).max(axis=0, initial=0.0)),
+        )
+    return found
+
+
+def _by_stretch(measure: Callable[[slice], np.ndarray], nframe: int) -> np.ndarray:
+    """Join what a measure gives for stretches of frames."""
+    return np.concatenate([measure(slice(low, low + CHUNK)) for low in range(0, nframe, CHUNK)])
 
 
 def peak_acceleration(height: np.ndarray, fps: float) -> float:
@@ -95,15 +122,15 @@ def clip_metrics(
     Returns:
         Figures by name, the unit at the end of the name.
     """
-    error = np.linalg.norm(geometry.landmark_pos - target_pos, axis=2)
+    gap = lambda part: np.linalg.norm(geometry.landmark_pos[part] - target_pos[part], axis=2)  # noqa: E731
+    error = _by_stretch(gap, len(qpos))
     feet = [LANDMARK_NAMES.index(name) for name in FOOT_LANDMARKS]
     worst = int(error.mean(axis=0).argmax())
     depth = np.maximum(ground - geometry.clearance, 0.0).max(axis=1)
     speed = np.linalg.norm(np.gradient(geometry.contact_pos, 1 / fps, axis=0), axis=2)
-    steps = np.abs(np.diff(qpos[:, 7:], axis=0)).max(axis=0)
+    found = _extremes(body, qpos)
     hinge = body.model.jnt_type[1:] == mujoco.mjtJoint.mjJNT_HINGE
-    quickest = int(np.where(hinge, steps, 0.0).argmax())
-    limit, driven = joint_limits(body, qpos)
+    quickest = int(np.where(hinge, found.step, 0.0).argmax())
     source_peak, peak = peak_acceleration(root_height, fps), peak_acceleration(qpos[:, 2], fps)
     return {
         "landmark_error_mm": float(error.mean() * 1e3),
@@ -112,9 +139,9 @@ def clip_metrics(
         "worst_landmark": LANDMARK_NAMES[worst],
         "worst_landmark_error_mm": float(error[:, worst].mean() * 1e3),
         "foot_error_mm": float(error[:, feet].mean() * 1e3),
-        "limit_excess_rad": limit,
-        "driven_limit_excess_rad": driven,
-        "coupling_residual_rad": float(body.reduced_hands.coupling_residual(qpos).max()),
+        "limit_excess_rad": found.limit,
+        "driven_limit_excess_rad": found.driven_limit,
+        "coupling_residual_rad": found.coupling,
         "floor_depth_max_mm": float(depth.max() * 1e3),
         "floor_depth_p99_mm": float(np.percentile(depth, 99) * 1e3),
         "floor_deep_fraction": float((depth > DEEP).mean()),
@@ -122,6 +149,6 @@ def clip_metrics(
         "stance_fraction": float(contact.any(axis=1).mean()),
         "root_peak_acceleration_m_s2": peak,
         "source_root_peak_acceleration_m_s2": source_peak,
-        "joint_step_max_deg": float(np.rad2deg(steps[quickest]) * fps / 100.0),
+        "joint_step_max_deg": float(np.rad2deg(found.step[quickest]) * fps / 100.0),
         "joint_step_max_name": body.model.joint(quickest + 1).name,
     }

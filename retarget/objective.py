@@ -1,10 +1,10 @@
 """What a posture is judged by: normal equations of all terms of one frame, batched over frames.
 
 Every residual here is a wrench in disguise. A row that measures point p along direction n changes with the screw
-S_d = (angular, linear) of a degree of freedom d by `n . (S_ang x p + S_lin) = f . S_d`, f = (p x n, n). So a body's rows
-add up to one 6x6 matrix G = sum w f f^T and one vector h = sum w r f; summed over all bodies below d they give
-`g_d = S_d . h_d` and, for d above e, `H_de = S_d . G_e S_e`, as in the composite-rigid-body algorithm (Featherstone 2008,
-section 6.2) with weights in place of masses. No Jacobian is ever formed.
+S_d = (angular, linear) of a degree of freedom d by `n . (S_ang x p + S_lin) = f . S_d`, f = (p x n, n). So a body's
+rows add up to one 6x6 matrix G = sum w f f^T and one vector h = sum w r f; summed over all bodies below d they give
+`g_d = S_d . h_d` and, for d above e, `H_de = S_d . G_e S_e`, as in the composite-rigid-body algorithm (Featherstone
+2008, section 6.2) with weights in place of masses. No Jacobian is ever formed.
 """
 
 from typing import NamedTuple
@@ -82,7 +82,9 @@ class _Residuals(NamedTuple):
     joint: Array  # (njoint, nframe)
 
 
-def _residuals(kinematics: Kinematics, joints: Array, targets: FrameTargets, weights: Weights, rest: np.ndarray) -> _Residuals:
+def _residuals(
+    kinematics: Kinematics, joints: Array, targets: FrameTargets, weights: Weights, rest: np.ndarray
+) -> _Residuals:
     dtype, nframe = joints.dtype, joints.shape[-1]
     pos = kinematics.point_pos
     point = jnp.concatenate([pos[:NLANDMARK] - targets.pos, pos[NLANDMARK : NLANDMARK + NCONTACT] - targets.anchor])
@@ -173,15 +175,22 @@ def _spatial_sums(tree: Tree, kinematics: Kinematics, res: _Residuals, weights: 
     x, y, z = tracked
     zero = jnp.zeros_like(weight)
     entries = {
-        (0, 0): y * y + z * z, (0, 1): -x * y, (0, 2): -x * z, (1, 1): x * x + z * z, (1, 2): -y * z, (2, 2): x * x + y * y,
-        (0, 4): -z, (0, 5): y, (1, 3): z, (1, 5): -x, (2, 3): -y, (2, 4): x,
+        (0, 0): y * y + z * z, (0, 1): -x * y, (0, 2): -x * z, (1, 1): x * x + z * z, (1, 2): -y * z,
+        (2, 2): x * x + y * y, (0, 4): -z, (0, 5): y, (1, 3): z, (1, 5): -x, (2, 3): -y, (2, 4): x,
         (3, 3): zero + 1, (4, 4): zero + 1, (5, 5): zero + 1,
     }  # fmt: skip
     tracked_matrix = jnp.stack([entries[p] * weight if p in entries else zero for p in _UPPER])
     tracked_wrench = jnp.concatenate([cross(tracked, pull), pull])
 
     under = weights.floor * res.press**2
-    up = [spheres[1], -spheres[0], jnp.zeros_like(under), jnp.zeros_like(under), jnp.zeros_like(under), jnp.ones_like(under)]
+    up = [
+        spheres[1],
+        -spheres[0],
+        jnp.zeros_like(under),
+        jnp.zeros_like(under),
+        jnp.zeros_like(under),
+        jnp.ones_like(under),
+    ]
     sphere_matrix = jnp.stack([up[i] * up[j] * under for i, j in _UPPER])
     sphere_wrench = jnp.stack([component * weights.floor * res.press * res.depth for component in up])
 

@@ -1,8 +1,8 @@
 """Proportions: the source skeleton with the target's bones, and the target's T-pose that it corresponds to.
 
-One small least-squares problem, solved to convergence: the target's posture and the source's bone lengths (or, with a body
-model, its shape coefficients and size) are moved together until the landmarks coincide in the T-pose. What is left
-goes into the fitted skeleton and constant offsets, so that in the T-pose every target is met exactly.
+One small least-squares problem, solved to convergence: the target's posture and the source's bone lengths (or, with
+a body model, its shape coefficients and size) are moved together until the landmarks coincide in the T-pose. What is
+left goes into the fitted skeleton and constant offsets, so that in the T-pose every target is met exactly.
 """
 
 from dataclasses import dataclass
@@ -74,7 +74,9 @@ class _TPose:
 
     def contacts(self) -> np.ndarray:
         xpos, xmat = self.data.xpos, self.data.xmat
-        return np.array([xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in self.body.points[17:21]])
+        return np.array(
+            [xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in self.body.points[17:21]]
+        )
 
     def pose_cues(self) -> np.ndarray:
         """Zero where elbows would bend forward, palms look down and soles lie flat, shape (14,)."""
@@ -150,7 +152,13 @@ def fit_proportions(
         gap = weight[:, None] * (pose.landmarks() - skeleton(shape)[follows])
         prior_shape = shape - 1.0 if body_model is None else np.concatenate([shape[:1] - 1.0, shape[1:]]) * 0.3
         return np.concatenate(
-            [gap.ravel(), 0.3 * pose.pose_cues(), trust * (x[6 : reduced.ndof] - near), 0.1 * x[3:6], 0.01 * prior_shape]
+            [
+                gap.ravel(),
+                0.3 * pose.pose_cues(),
+                trust * (x[6 : reduced.ndof] - near),
+                0.1 * x[3:6],
+                0.01 * prior_shape,
+            ]
         )
 
     shape0 = np.ones(ntree) if body_model is None else np.concatenate([[1.0], np.zeros(nbeta)])
@@ -192,5 +200,7 @@ def _finish(pose: _TPose, posture: np.ndarray, fitted: np.ndarray, fit, body_mod
 
 def leg_length(joints: np.ndarray) -> float:
     """Hip to knee to ankle of a rest skeleton, mean of both sides [m]; joints (22, 3)."""
-    bones = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))]
+    bones = [
+        (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))
+    ]
     return 0.5 * sum(float(np.linalg.norm(joints[_JOINT[a]] - joints[_JOINT[b]])) for a, b in bones)

@@ -23,8 +23,8 @@ def frame_times(duration: float, fps: float) -> np.ndarray:
 def resample(motion: SourceMotion, fps: float) -> SourceMotion:
     """Give a motion another frame rate; its fingers are left out (see `resample_rotations`).
 
-    At the source's own times the source's own values come back. No low-pass filter is applied: motion capture is filtered
-    before release.
+    At the source's own times the source's own values come back. No low-pass filter is applied: motion capture is
+    filtered before release.
 
     Args:
         motion: Source, at least two frames.

@@ -79,7 +79,7 @@ class Retargeter:
         config: RetargetConfig = RetargetConfig(),  # noqa: B008  (frozen)
         *,
         body_models: Sequence[BodyModel] = (),
-        device: jax.Device | None = None,
+        device: Any = None,
     ) -> None:
         self.config = config
         self.body = MyoFullBody(limits=config.limits)
@@ -202,7 +202,7 @@ class Retargeter:
         return Clip(
             qpos=qpos,
             qvel=qvel,
-            landmark_pos=geometry.landmark_pos.astype(np.float32),
+            landmark_pos=geometry.landmark_pos,
             target_pos=target_pos,
             contact=contact.astype(np.uint8),
             fps=targets.fps,

@@ -30,7 +30,8 @@ _ORIENTING = np.array([_JOINT[LANDMARKS[k].orientation or ""] for k in ORIENTED]
 
 @dataclass(frozen=True, kw_only=True)
 class MotionTargets:
-    """Targets of one motion at the clip's frame rate, in a canonical frame: heading and place of the first frame removed.
+    """Targets of one motion at the clip's frame rate, in a canonical frame: heading and place of the first frame
+    removed.
 
     Attributes:
         pos: Landmark positions, feet put where they stand, shape (nframe, 17, 3) [m].
@@ -128,12 +129,9 @@ def build_targets(
     rotvec[:, 0] = (Rotation.from_matrix(back) * Rotation.from_rotvec(rotvec[:, 0])).as_rotvec()
     travel = (pelvis - place) @ back.T
 
-    joints = proportions.joints
     carried = _carry(rotvec, proportions)
     feet = carried.feet
-    stance = estimate_stance(
-        travel, feet, fps=motion.fps, prior=prior, scale=config.scale, contact=config.contact
-    )
+    stance = estimate_stance(travel, feet, fps=motion.fps, prior=prior, scale=config.scale, contact=config.contact)
     root = stance.scale * travel - [0.0, 0.0, stance.floor]
     points = feet + root[:, None]
     anchor = hold(points, stance, fps=motion.fps)
@@ -161,7 +159,7 @@ def build_targets(
 
 
 _FOOT_FRACTION = {"talus_r": 0.2, "toes_r": 0.87, "talus_l": 0.2, "toes_l": 0.87}
-"""Where ankle and toe joint lie between the heel's contact point (0) and the toes' (1), measured on MyoFullBody's sole."""
+"""Where ankle and toe joint lie between the contact points of heel (0) and toes (1), measured on MyoFullBody."""
 
 
 def _mean_speed(points: np.ndarray, contact: np.ndarray, fps: float) -> float:

@@ -19,7 +19,8 @@ def velocities(qpos: np.ndarray, fps: float) -> np.ndarray:
     frames = np.arange(len(qpos))
     before, after = np.maximum(frames - 1, 0), np.minimum(frames + 1, len(qpos) - 1)
     step = ((after - before) / fps)[:, None]
-    quat = Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
-    turn = (quat[before].inv() * quat[after]).as_rotvec()
+    earlier = Rotation.from_quat(qpos[before, 3:7], scalar_first=True)
+    later = Rotation.from_quat(qpos[after, 3:7], scalar_first=True)
+    turn = (earlier.inv() * later).as_rotvec()
     linear = qpos[after, :3] - qpos[before, :3]
     return np.concatenate([linear, turn, qpos[after, 7:] - qpos[before, 7:]], axis=1) / step

@@ -29,9 +29,16 @@ RULES = (
     Rule(metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published retargeter's mean is 25 mm"),
     Rule(metric="floor_depth_max_mm", warn=15.0, infeasible=50.0, source="a soft sole yields about 10 mm"),
     Rule(metric="floor_deep_fraction", warn=0.01, infeasible=None, source="one frame in a hundred deeper than 5 mm"),
-    Rule(metric="stance_speed_m_s", warn=0.1, infeasible=0.5, source="an optical system's standing foot creeps below 0.05"),
+    Rule(
+        metric="stance_speed_m_s",
+        warn=0.1,
+        infeasible=0.5,
+        source="an optical system's standing foot creeps below 0.05",
+    ),
     Rule(metric="foot_shift_mm", warn=50.0, infeasible=None, source="half a foot's width: contacts may be misread"),
-    Rule(metric="joint_step_max_deg", warn=20.0, infeasible=60.0, source="2000 deg/s; pitching reaches 7000 at one joint"),
+    Rule(
+        metric="joint_step_max_deg", warn=20.0, infeasible=60.0, source="2000 deg/s; pitching reaches 7000 at one joint"
+    ),
     Rule(metric="frame_rate_doubt", warn=0.5, infeasible=None, source="free fall or stride rate contradict the file"),
 )
 

@@ -52,7 +52,7 @@ class Windows(NamedTuple):
 
 
 class Refined(NamedTuple):
-    """Interior postures (7 + njoint, nwindow, ninterior), damping (nwindow, ninterior), cost before, after (nwindow,)."""
+    """Interior postures (7 + njoint, nwindow, ninterior), their damping, and each window's cost before and after."""
 
     posture: Array
     damping: Array
@@ -61,7 +61,7 @@ class Refined(NamedTuple):
 
 
 def _coordinates(posture: Array, root_pos: Array, root_rot: Array) -> Array:
-    """What differences are taken of, shape (ndof, nwindow, nframe): the root's departure from the source, and joints."""
+    """What differences are taken of: the root's departure from the source, and joints (ndof, nwindow, nframe)."""
     rot = quat_to_matrix(posture[3:NROOT])
     relative = jnp.sum(rot[:, None] * root_rot[None], axis=2)
     sine = 0.5 * jnp.stack(
@@ -168,9 +168,7 @@ def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array
     return jnp.transpose(steps[..., 0].reshape(nblock, nwindow, 2, ndof), (3, 1, 0, 2)).reshape(ndof, nwindow, n)
 
 
-def refine_windows(
-    tree: Tree, windows: Windows, weights: Weights, smooth: Smoothness, *, iterations: int
-) -> Refined:
+def refine_windows(tree: Tree, windows: Windows, weights: Weights, smooth: Smoothness, *, iterations: int) -> Refined:
     """Refine the interior of each window, its halo held.
 
     Args:

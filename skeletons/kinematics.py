@@ -50,12 +50,12 @@ def quat_to_matrix(quat: Array) -> Array:
 
 def _multiply(a: Array, b: Array) -> Array:
     """Products of 3x3 matrices, shapes (lane, 3, 3, nframe)."""
-    return sum(a[:, :, k, None] * b[:, None, k] for k in range(3))  # type: ignore[return-value]
+    return a[:, :, 0, None] * b[:, None, 0] + a[:, :, 1, None] * b[:, None, 1] + a[:, :, 2, None] * b[:, None, 2]
 
 
 def _apply(a: Array, v: Array) -> Array:
     """Matrices (lane, 3, 3, nframe) times vectors (lane, 3, nframe or 1)."""
-    return sum(a[:, :, k] * v[:, None, k] for k in range(3))  # type: ignore[return-value]
+    return a[:, :, 0] * v[:, None, 0] + a[:, :, 1] * v[:, None, 1] + a[:, :, 2] * v[:, None, 2]
 
 
 def _skew(axis: np.ndarray) -> np.ndarray:
@@ -103,7 +103,7 @@ def forward(tree: Tree, posture: Array) -> Kinematics:
     def step(carry, level):
         pos, rot = carry[0][level["lane"]], carry[1][level["lane"]]
         anchor = pos + _apply(rot, level["offset"][..., None])
-        fixed = sum(rot[:, :, k, None] * level["rot"][:, None, k, :, None] for k in range(3))
+        fixed = _multiply(rot, level["rot"][..., None])
         axis = _apply(fixed, level["axis"][..., None])
         turn = level["angle"][:, None, None]
         eye = jnp.eye(3, dtype=dtype)[None, :, :, None]
@@ -118,9 +118,9 @@ def forward(tree: Tree, posture: Array) -> Kinematics:
     pos = jnp.concatenate([flat(pos), root_pos[None]])[tree.point_slot]
     rot = jnp.concatenate([flat(rot), root_rot[None]])[tree.point_slot]
     point_pos = pos + _apply(rot, const(tree.point_offset)[..., None])
-    point_rot = sum(rot[:, :, k, None] * const(tree.point_rot)[:, None, k, :, None] for k in range(3))
+    point_rot = _multiply(rot, const(tree.point_rot)[..., None])
     screw = _screws(tree, flat(axis), flat(anchor), rate.reshape(-1, nframe), root_pos)
-    return Kinematics(point_pos, point_rot, screw)  # type: ignore[arg-type]
+    return Kinematics(point_pos, point_rot, screw)
 
 
 def _screws(tree: Tree, axis: Array, anchor: Array, rate: Array, root_pos: Array) -> Array:
@@ -168,7 +168,9 @@ def integrate(posture: Array, step: Array) -> Array:
     angle = jnp.sqrt(jnp.sum(half**2, axis=0) + 1e-24)  # the tiny term keeps the derivative finite at no step
     w, v = jnp.cos(angle), half * jnp.sinc(angle / jnp.pi)
     quat = posture[3:NROOT]
-    turned = jnp.concatenate([(w * quat[0] - jnp.sum(v * quat[1:], axis=0))[None], w * quat[1:] + quat[0] * v + cross(v, quat[1:])])
+    turned = jnp.concatenate(
+        [(w * quat[0] - jnp.sum(v * quat[1:], axis=0))[None], w * quat[1:] + quat[0] * v + cross(v, quat[1:])]
+    )
     turned = turned / jnp.linalg.norm(turned, axis=0)
     return jnp.concatenate([posture[:3] + step[:3], turned, posture[NROOT:] + step[6:]])
 

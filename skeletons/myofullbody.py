@@ -53,12 +53,12 @@ _PAIRED = (
 
 def _sided(landmark: Landmark, side: str) -> Landmark:
     word = SIDE_WORD[side]
-    rename = lambda joint: joint if joint in (None, "pelvis") else f"{word}_{joint}"  # noqa: E731
+    rename = lambda joint: joint if joint == "pelvis" else f"{word}_{joint}"  # noqa: E731
     return Landmark(
         name=f"{landmark.name}_{side}",
         joint=rename(landmark.joint),
         carrier=rename(landmark.carrier),
-        orientation=rename(landmark.orientation),
+        orientation=None if landmark.orientation is None else rename(landmark.orientation),
     )
 
 
@@ -128,7 +128,7 @@ class MyoFullBody:
 
     @cached_property
     def kinematic_model(self) -> mujoco.MjModel:
-        """The same tree without geoms, sites, tendons and muscles: several times quicker where only poses are wanted."""
+        """The same tree without geoms, sites, tendons and muscles: several times quicker where poses are enough."""
         return strip(load_spec())
 
     @cached_property
@@ -182,7 +182,7 @@ class FootGeoms:
     capsule: np.ndarray
 
     def reach(self, up: np.ndarray) -> np.ndarray:
-        """How far each geom extends below its centre, shape (ngeom,) [m]; `up` is the vertical in its frame, (ngeom, 3)."""
+        """How far each geom reaches below its centre, (ngeom,) [m]; `up` is the vertical in its frame, (ngeom, 3)."""
         long = self.size[:, 0] + self.size[:, 1] * np.abs(up[:, 2])
         return np.where(self.capsule, long, np.linalg.norm(self.size * up, axis=1))
 
@@ -247,7 +247,10 @@ def _contact_point(
     rot = data.xmat[body].reshape(3, 3)
     world = [rot @ p for p, _ in ends]
     if part == "heel":  # the model faces -y: the rear end of each capsule is the one with the larger y
-        keep = [max(pair, key=lambda k: world[k][1]) for pair in zip(range(0, len(ends), 2), range(1, len(ends), 2), strict=True)]
+        keep = [
+            max(pair, key=lambda k: world[k][1])
+            for pair in zip(range(0, len(ends), 2), range(1, len(ends), 2), strict=True)
+        ]
     else:
         keep = list(range(len(ends)))
     centre = np.mean([ends[k][0] for k in keep], axis=0)
@@ -281,9 +284,18 @@ def load_model() -> mujoco.MjModel:
 
 
 def strip(spec: mujoco.MjSpec) -> mujoco.MjModel:
-    """Compile the tree of a body alone; bodies and joints keep their numbers. Inertias are written out before geoms go."""
+    """Compile the tree of a body alone; numbers of bodies and joints stay, and inertias are kept."""
     spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
-    for group in (spec.actuators, spec.tendons, spec.sensors, spec.keys, spec.excludes, spec.pairs, spec.geoms, spec.sites):
+    for group in (
+        spec.actuators,
+        spec.tendons,
+        spec.sensors,
+        spec.keys,
+        spec.excludes,
+        spec.pairs,
+        spec.geoms,
+        spec.sites,
+    ):
         for element in list(group):
             spec.delete(element)
     return spec.compile()
@@ -295,9 +307,9 @@ def model_hash(model: mujoco.MjModel) -> str:
 
     digest = hashlib.sha256()
     names = (
-        "body_parentid body_pos body_quat body_mass body_inertia jnt_type jnt_pos jnt_axis jnt_range qpos0 eq_type eq_data "
-        "geom_type geom_size geom_pos geom_quat geom_contype geom_conaffinity site_pos tendon_range wrap_type wrap_objid "
-        "actuator_gainprm actuator_biasprm actuator_lengthrange actuator_dynprm"
+        "body_parentid body_pos body_quat body_mass body_inertia jnt_type jnt_pos jnt_axis jnt_range qpos0 eq_type "
+        "eq_data geom_type geom_size geom_pos geom_quat geom_contype geom_conaffinity site_pos tendon_range wrap_type "
+        "wrap_objid actuator_gainprm actuator_biasprm actuator_lengthrange actuator_dynprm"
     )
     for name in names.split():
         digest.update(name.encode())

@@ -45,7 +45,9 @@ def couplings(model: mujoco.MjModel) -> tuple[Coupling, ...]:
     chained = {c.driven for c in found} & {c.driver for c in found}
     if chained:
         names = ", ".join(model.joint(j).name for j in sorted(chained))
-        raise TargetError(f"joints that drive others are themselves driven: {names}; chains of couplings are unsupported")
+        raise TargetError(
+            f"joints that drive others are themselves driven: {names}; chains of couplings are unsupported"
+        )
     return tuple(found)
 
 

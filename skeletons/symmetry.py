@@ -1,8 +1,9 @@
 """The body a solver works on: left and right made exact mirror images of each other.
 
-MyoFullBody's sides differ by fractions of a millimetre. Near a singular posture, an arm hanging at the side, that is enough
-to turn the shoulder's elevation plane by several milliradians, so that a mirrored motion would not give the mirrored
-result. Solving on the mean of both sides removes this; what is stored and measured is the real body's kinematics.
+MyoFullBody's sides differ by fractions of a millimetre. Near a singular posture, an arm hanging at the side, that is
+enough to turn the shoulder's elevation plane by several milliradians, so that a mirrored motion would not give the
+mirrored result. Solving on the mean of both sides removes this; what is stored and measured is the real body's
+kinematics.
 """
 
 import mujoco
@@ -26,8 +27,8 @@ def _twins(names: list[str]) -> np.ndarray:
 def symmetrise(model: mujoco.MjModel) -> None:
     """Replace positions of bodies and axes of joints by the mean of both sides, in place.
 
-    The median plane is that of the root at qpos0, square to the world's x. Orientations of body frames stay as they are;
-    with every position and axis given, they are only names for directions.
+    The median plane is that of the root at qpos0, square to the world's x. Orientations of body frames stay as they
+    are; with every position and axis given, they are only names for directions.
 
     Raises:
         TargetError: A joint's anchor is not its body's origin.

@@ -73,7 +73,9 @@ class _Link(NamedTuple):
     rot: np.ndarray
 
 
-def _links(reduced: ReducedModel, bodies: set[int]) -> tuple[list[_Link], dict[int, tuple[int, np.ndarray, np.ndarray]]]:
+def _links(
+    reduced: ReducedModel, bodies: set[int]
+) -> tuple[list[_Link], dict[int, tuple[int, np.ndarray, np.ndarray]]]:
     """List the links above `bodies`, and for every body the link that carries it with its pose in that link's frame."""
     model = reduced.model
     root = int(model.jnt_bodyid[0])
@@ -154,7 +156,9 @@ def build_tree(reduced: ReducedModel, points: list[BodyPoint]) -> Tree:
             group = {k for k, link in enumerate(links) if reduced.driver[link.joint] == d}
             if group & path and group - path:
                 name = reduced.joint_names[d]
-                raise TargetError(f"joints driven by {name} lie both above and below body {model.body(point.body).name}")
+                raise TargetError(
+                    f"joints driven by {name} lie both above and below body {model.body(point.body).name}"
+                )
             point_mask[p, 6 + d] = bool(group & path)
     return Tree(
         reduced=reduced,
@@ -187,8 +191,8 @@ def _ancestors(point_mask: np.ndarray) -> np.ndarray:
     Two that move the same points are put in their given order, which makes the relation a triangle.
     """
     ndof = point_mask.shape[1]
-    covers = np.array([[bool((point_mask[:, e] <= point_mask[:, d]).all()) for e in range(ndof)] for d in range(ndof)])
-    moves = point_mask.any(axis=0)
+    covers: np.ndarray = np.all(point_mask[:, None, :] <= point_mask[:, :, None], axis=0)
+    moves: np.ndarray = np.any(point_mask, axis=0)
     same = covers & covers.T
     order = np.arange(ndof)
     related = covers & (~same | (order[:, None] <= order[None, :]))

@@ -76,7 +76,8 @@ def rotated(motion: SourceMotion, extra_deg: dict[str, tuple[float, float, float
 
 def scaled_travel(trans: np.ndarray, factor: float) -> np.ndarray:
     """Travel of a taller or shorter subject; trans is the pelvis less J0, whose vertical part is 3 cm."""
-    return (trans + [0, 0, 0.03]) * factor - [0, 0, 0.03]
+    j0 = np.array([0.0, 0.0, 0.03])
+    return (trans + j0) * factor - j0
 
 
 def joints(clip, body):
@@ -136,7 +137,7 @@ def test_head_turn_leaves_the_wrists(builtin):
 
 
 def test_both_hands_follow_alike(retargeter, walk):
-    """Fault 1: the left arm had no position weight; with both hands 3 cm higher it stayed 28 mm behind, the right 10."""
+    """Fault 1: the left arm had no position weight: hands raised by 3 cm, it stayed 28 mm behind, the right 10."""
     targets = retargeter.targets(walk)
     wrists = [LANDMARK_NAMES.index(f"lunate_{side}") for side in "rl"]
     raised = targets.pos.copy()
@@ -218,6 +219,7 @@ def test_fingers_follow_when_asked(walk):
         hands[:, index, 2] = sign * np.deg2rad(40.0 if side == "left" else 20.0)
     tracker = Retargeter(RetargetConfig(hands="tracked"))
     clip = tracker.retarget([replace(walk, hand_rotvec=hands)])[0].clip
+    assert clip is not None
     model = tracker.body.model
     bend = {s: float(clip.qpos[:, model.jnt_qposadr[model.joint(f"pm2_flexion_{s}").id]].mean()) for s in "rl"}
     assert np.rad2deg(bend["l"]) == pytest.approx(40.0, abs=4.0)

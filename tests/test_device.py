@@ -1,0 +1,49 @@
+"""Where the retargeter computes, and what it keeps between runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from musclemap.pipelines.device import DeviceError, choose_device
+
+_RUN = """
+import sys
+from musclemap.pipelines.device import keep_compilations
+folder = keep_compilations()
+print(folder)
+"""
+
+
+def run(temporary: Path, **environment: str) -> str:
+    env = {**os.environ, "TMPDIR": str(temporary), **environment}
+    return subprocess.run([sys.executable, "-c", _RUN], env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_compilations_are_kept_in_a_folder_of_our_own(tmp_path):
+    folder = Path(run(tmp_path))
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_others_can_write_is_not_trusted(tmp_path):
+    folder = Path(run(tmp_path))
+    folder.chmod(0o777)
+    assert run(tmp_path) == "None"
+
+
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / f"musclemap-compiled-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    assert run(tmp_path) == "None"
+
+
+def test_the_environment_decides_first(tmp_path):
+    assert run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine")) == str(tmp_path / "mine")
+
+
+def test_a_missing_device_names_those_there():
+    with pytest.raises(DeviceError, match="cpu"):
+        choose_device("tpu")
