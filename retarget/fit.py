@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
 
 from musclemap.skeletons.myofullbody import MyoFullBody
 from musclemap.skeletons.reduced import NROOT
@@ -113,6 +114,11 @@ class Fitter:
         Returns:
             One result a clip, in order.
         """
+        # The matrices are small: LAPACK's own threads cost more than they gain, above all on a busy machine.
+        with threadpool_limits(limits=1, user_api="blas"):
+            return self._fit(targets)
+
+    def _fit(self, targets: list[MotionTargets]) -> list[Fit]:
         axis = self._axis(targets)
         anchors = self._solve_anchors(axis)
         last = np.zeros((len(targets), 2))
@@ -187,6 +193,7 @@ class Fitter:
         solver = self._frames_again if again else self._frames
         batch = self.config.solver.batch
         posture, cost, reached = np.empty(start.shape), np.empty(len(index)), np.empty((len(index), NLANDMARK, 3))
+
         for low in range(0, len(index), batch):
             part = np.arange(low, min(low + batch, len(index)))
             full = np.resize(part, batch)  # repeats to keep the compiled shape
@@ -260,30 +267,38 @@ class Fitter:
         offset = size // 2 if shifted else 0
         each = [np.arange(s + offset, s + room - offset, size) for s, room in zip(axis.start, axis.room, strict=True)]
         starts, clip = np.concatenate(each), np.repeat(np.arange(len(each)), [len(e) for e in each])
+        parts = [
+            np.arange(low, min(low + solver.windows, len(starts))) for low in range(0, len(starts), solver.windows)
+        ]
         costs = np.zeros((len(each), 2))
-        for low in range(0, len(starts), solver.windows):
-            part = np.arange(low, min(low + solver.windows, len(starts)))
-            full = np.resize(part, solver.windows)
-            inner = starts[full, None] + np.arange(size - HALO)
-            reach = starts[full, None] + np.arange(-HALO, size)
-            inside = (reach[:, :-1] >= 0) & (reach[:, 1:] < len(axis.joined))
-            reach = np.clip(reach, 0, len(axis.joined) - 1)
-            origin = axis.root_pos[inner[:, 0]]
-            posture = axis.posture[reach].copy()
-            posture[..., :3] -= origin[:, None]
-            windows = Windows(
-                posture=self._put(np.moveaxis(posture, -1, 0)),
-                targets=self._frame_targets(axis, inner.reshape(-1), np.repeat(origin, inner.shape[1], axis=0)),
-                root_pos=self._put(np.moveaxis(axis.root_pos[reach] - origin[:, None], -1, 0)),
-                root_rot=self._put(np.moveaxis(axis.root_rot[reach], (-2, -1), (0, 1))),
-                joined=self._put(axis.joined[reach[:, :-1]] * inside),
-                damping=self._put(damping[inner]),
-            )
-            refined = self._windows(windows=windows)
-            new = np.moveaxis(np.asarray(refined.posture, np.float64), 0, -1)[: len(part)]
-            new[..., :3] += origin[: len(part), None]
-            axis.posture[inner[: len(part)]] = new
-            damping[inner[: len(part)]] = np.asarray(refined.damping)[: len(part)]
-            for side, cost in enumerate((refined.before, refined.after)):
-                np.add.at(costs[:, side], clip[part], np.asarray(cost, np.float64)[: len(part)])
+        for part in parts:
+            np.add.at(costs, clip[part], self._refine(axis, damping, starts[part]))
         return costs
+
+    def _refine(self, axis: _Axis, damping: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Refine the windows that begin at some frames, in place; returns each one's cost before and after (n, 2)."""
+        solver = self.config.solver
+        size, own = solver.window, slice(0, len(starts))
+        begin = np.resize(starts, solver.windows)[:, None]  # repeats to keep the compiled shape
+        inner, reach = begin + np.arange(size - HALO), begin + np.arange(-HALO, size)
+        inside = (reach[:, :-1] >= 0) & (reach[:, 1:] < len(axis.joined))
+        reach = np.clip(reach, 0, len(axis.joined) - 1)
+        origin = axis.root_pos[inner[:, 0]]
+        posture = axis.posture[reach]
+        posture[..., :3] -= origin[:, None]
+        windows = Windows(
+            posture=self._put(np.moveaxis(posture, -1, 0)),
+            targets=self._frame_targets(axis, inner.reshape(-1), np.repeat(origin, inner.shape[1], axis=0)),
+            root_pos=self._put(np.moveaxis(axis.root_pos[reach] - origin[:, None], -1, 0)),
+            root_rot=self._put(np.moveaxis(axis.root_rot[reach], (-2, -1), (0, 1))),
+            joined=self._put(axis.joined[reach[:, :-1]] * inside),
+            damping=self._put(damping[inner]),
+        )
+        refined = self._windows(windows=windows)
+        new = np.moveaxis(np.asarray(refined.posture, np.float64), 0, -1)[own]
+        new[..., :3] += origin[own, None]
+        axis.posture[inner[own]] = new
+        damping[inner[own]] = np.asarray(refined.damping)[own]
+        return np.stack(
+            [np.asarray(refined.before, np.float64)[own], np.asarray(refined.after, np.float64)[own]], axis=1
+        )

@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from .errors import TargetError
+from .polynomial import couplings
 from .reduced import ReducedModel, reduce_model
 from .symmetry import mirror_points, symmetrise
 from .tree import BodyPoint, Tree, build_tree
@@ -108,7 +109,7 @@ class MyoFullBody:
     @cached_property
     def symmetric_model(self) -> mujoco.MjModel:
         """The tree alone, left and right exact mirror images; less than a millimetre from the real one."""
-        model = strip(load_spec())
+        model = bare_tree(self.model)
         symmetrise(model)
         return model
 
@@ -129,7 +130,7 @@ class MyoFullBody:
     @cached_property
     def kinematic_model(self) -> mujoco.MjModel:
         """The same tree without geoms, sites, tendons and muscles: several times quicker where poses are enough."""
-        return strip(load_spec())
+        return bare_tree(self.model)
 
     @cached_property
     def foot_geoms(self) -> "FootGeoms":
@@ -259,8 +260,9 @@ def _contact_point(
     return tuple(float(v) for v in centre + below)  # type: ignore[return-value]
 
 
-def load_spec() -> mujoco.MjSpec:
-    """Read MyoFullBody's description from the package musclemimic-models.
+@cache
+def load_model() -> mujoco.MjModel:
+    """Load MyoFullBody from the package musclemimic-models.
 
     Raises:
         TargetError: The package has no such model.
@@ -270,34 +272,47 @@ def load_spec() -> mujoco.MjSpec:
     path = Path(musclemimic_models.get_xml_path("myofullbody"))
     if not path.is_file():
         raise TargetError(f"musclemimic-models {version('musclemimic-models')} has no MyoFullBody at {path.name}")
-    return mujoco.MjSpec.from_file(str(path))
+    return mujoco.MjModel.from_xml_path(str(path))
 
 
-@cache
-def load_model() -> mujoco.MjModel:
-    """Compile MyoFullBody.
-
-    Raises:
-        TargetError: The package has no such model.
-    """
-    return load_spec().compile()
-
-
-def strip(spec: mujoco.MjSpec) -> mujoco.MjModel:
-    """Compile the tree of a body alone; numbers of bodies and joints stay, and inertias are kept."""
-    spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
-    for group in (
-        spec.actuators,
-        spec.tendons,
-        spec.sensors,
-        spec.keys,
-        spec.excludes,
-        spec.pairs,
-        spec.geoms,
-        spec.sites,
-    ):
-        for element in list(group):
-            spec.delete(element)
+def bare_tree(model: mujoco.MjModel) -> mujoco.MjModel:
+    """Build a body anew from its tree, joints, couplings and inertias alone; bodies and joints keep their numbers."""
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
+    bodies = [spec.worldbody]
+    for b in range(1, model.nbody):
+        inertial = {
+            "mass": model.body_mass[b], "inertia": model.body_inertia[b], "ipos": model.body_ipos[b],
+            "iquat": model.body_iquat[b], "explicitinertial": True,
+        }  # fmt: skip
+        parent = bodies[model.body_parentid[b]]
+        body = parent.add_body(name=model.body(b).name, pos=model.body_pos[b], quat=model.body_quat[b], **inertial)
+        bodies.append(body)
+        for j in range(model.body_jntadr[b], model.body_jntadr[b] + model.body_jntnum[b]):
+            if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE:
+                body.add_freejoint(name=model.joint(j).name)
+                continue
+            body.add_joint(
+                name=model.joint(j).name,
+                type=model.jnt_type[j],
+                pos=model.jnt_pos[j],
+                axis=model.jnt_axis[j],
+                range=model.jnt_range[j],
+                limited=int(model.jnt_limited[j]),
+                ref=model.qpos0[model.jnt_qposadr[j]],
+            )
+    for c in couplings(model):
+        data = np.zeros(mujoco.mjNEQDATA)
+        data[: len(c.coef)] = c.coef
+        driver = model.joint(c.driver).name if c.driver >= 0 else ""
+        spec.add_equality(
+            type=mujoco.mjtEq.mjEQ_JOINT,
+            objtype=mujoco.mjtObj.mjOBJ_JOINT,
+            name1=model.joint(c.driven).name,
+            name2=driver,
+            data=data,
+            active=True,
+        )
     return spec.compile()
 
 
