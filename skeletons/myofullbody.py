@@ -275,8 +275,11 @@ def load_model() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_path(str(path))
 
 
-def bare_tree(model: mujoco.MjModel) -> mujoco.MjModel:
-    """Build a body anew from its tree, joints, couplings and inertias alone; bodies and joints keep their numbers."""
+def bare_tree(model: mujoco.MjModel, *, without: frozenset[str] = frozenset()) -> mujoco.MjModel:
+    """Build a body anew from its tree, joints, couplings and inertias alone.
+
+    Bodies keep their numbers, and joints too unless some, uncoupled ones, are left `without`.
+    """
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     bodies = [spec.worldbody]
@@ -289,6 +292,8 @@ def bare_tree(model: mujoco.MjModel) -> mujoco.MjModel:
         body = parent.add_body(name=model.body(b).name, pos=model.body_pos[b], quat=model.body_quat[b], **inertial)
         bodies.append(body)
         for j in range(model.body_jntadr[b], model.body_jntadr[b] + model.body_jntnum[b]):
+            if model.joint(j).name in without:
+                continue
             if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE:
                 body.add_freejoint(name=model.joint(j).name)
                 continue

@@ -38,8 +38,9 @@ def mujoco_points(tree: Tree, points: list[BodyPoint], posture: np.ndarray) -> t
 @pytest.fixture(scope="module")
 def finger_points(body: MyoFullBody) -> list[BodyPoint]:
     """A point off the axis of every tracked body and of all finger tips."""
-    tips = [f"{finger}_{side}" for side in "rl" for finger in ("distal_thumb", "2distph", "3distph", "4distph", "5distph")]
-    bodies = [*body.landmark_ids.tolist(), *(body.model.body(name).id for name in tips)]
+    fingers = ("distal_thumb", "2distph", "3distph", "4distph", "5distph")
+    tips = [body.model.body(f"{finger}_{side}").id for side in "rl" for finger in fingers]
+    bodies = [*body.landmark_ids.tolist(), *tips]
     return [BodyPoint(b, (0.01, -0.02, 0.03)) for b in bodies]
 
 
@@ -75,7 +76,7 @@ def test_double_precision_agrees_to_rounding(body: MyoFullBody) -> None:
 
 
 class Differences(NamedTuple):
-    """Central differences at one posture, by a step along every degree of freedom, and what the kinematics says there."""
+    """Central differences at one posture, a step along every degree of freedom, and what the kinematics says there."""
 
     pos: np.ndarray  # (npoint, 3, ndof)
     rot: np.ndarray  # (npoint, 3, 3, ndof)
@@ -105,12 +106,14 @@ def differences(tree: Tree, *, seed: int, h: float = 1e-5) -> Differences:
 
 @pytest.mark.parametrize("hands", ["locked", "free"])
 def test_screws_are_the_derivative_of_the_kinematics(body: MyoFullBody, hand_tree: Tree, hands: str) -> None:
-    """Along every degree of freedom, also those whose polynomials move several joints: dp = J, d(rot) = omega x rot."""
+    """Along every degree of freedom, also those that drive several joints: dp = J, d(rot) = omega x rot."""
     tree = body.tree if hands == "locked" else hand_tree
     found = differences(tree, seed=13)
     np.testing.assert_allclose(found.jacobian, found.pos, rtol=0, atol=1e-8)
     spin = np.einsum("pikd,pjk->pijd", found.rot, found.kinematics.point_rot[..., 0])
-    omega = 0.5 * np.stack([spin[:, 2, 1] - spin[:, 1, 2], spin[:, 0, 2] - spin[:, 2, 0], spin[:, 1, 0] - spin[:, 0, 1]])
+    omega = 0.5 * np.stack(
+        [spin[:, 2, 1] - spin[:, 1, 2], spin[:, 0, 2] - spin[:, 2, 0], spin[:, 1, 0] - spin[:, 0, 1]]
+    )
     screw = np.asarray(found.kinematics.screw[:3, :, 0])
     np.testing.assert_allclose(omega, screw[:, None] * tree.point_mask[None], rtol=0, atol=1e-8)
     assert not np.abs(found.pos).max(axis=1)[~tree.point_mask].any()
@@ -178,6 +181,15 @@ def test_held_joints_are_part_of_the_body() -> None:
 def test_points_that_no_tree_can_carry_are_refused(body: MyoFullBody) -> None:
     with pytest.raises(TargetError, match="does not descend from the free root"):
         build_tree(body.reduced, [BodyPoint(0)])
+    split = mujoco.MjModel.from_xml_string(
+        """<mujoco><worldbody><body><freejoint/><geom size=".1"/><body name="near"><joint name="a"/><geom size=".1"/>
+        <body name="far"><joint name="b"/><geom size=".1"/></body></body></body></worldbody>
+        <equality><joint joint1="b" joint2="a" polycoef="0 1 0 0 0"/></equality></mujoco>"""
+    )
+    near, far = (BodyPoint(split.body(name).id) for name in ("near", "far"))
+    build_tree(reduce_model(split), [far])
+    with pytest.raises(TargetError, match="joints driven by a lie both above and below body near"):
+        build_tree(reduce_model(split), [far, near])
 
 
 def test_compilation_does_not_grow_with_depth(body: MyoFullBody) -> None:

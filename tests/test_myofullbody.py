@@ -1,4 +1,4 @@
-"""The target body: landmarks of both sides from one table, mirrored geometry, and soles that are the feet's lowest points."""
+"""The target body: landmarks of one table, mirrored geometry, soles that are the feet's lowest points."""
 
 import copy
 from dataclasses import astuple
@@ -18,19 +18,19 @@ from musclemap.skeletons.myofullbody import (
     SIDES,
     SOURCE_TO_TARGET,
     MyoFullBody,
+    _sole,
     model_hash,
 )
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl import BODY_NAMES, BODY_PARENTS
 from musclemap.skeletons.tree import BodyPoint
 
+from .mirror import FLIP, LANDMARK_TWIN, joint_twin
 from .postures import random_postures, standing
 
 LITERATURE = {"pelvis", "lumbar1", "head"} | {
     f"{part}_{side}" for part in ("humerus", "ulna", "lunate", "femur", "tibia", "talus", "toes") for side in "rl"
 }
-TWIN = [LANDMARK_NAMES.index(n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2:] in ("_r", "_l") else n) for n in LANDMARK_NAMES]
-FLIP = np.array([-1.0, 1.0, 1.0])
 
 
 def landmarks(body: MyoFullBody, model: mujoco.MjModel, posture: np.ndarray) -> np.ndarray:
@@ -45,15 +45,13 @@ def landmarks(body: MyoFullBody, model: mujoco.MjModel, posture: np.ndarray) -> 
 
 def mirrored(body: MyoFullBody, posture: np.ndarray) -> np.ndarray:
     """Postures reflected in the plane x = 0: sides change places, sideways bends and turns change sign."""
-    names = body.reduced.joint_names
-    twin = [names.index(n[:-1] + {"r": "l", "l": "r"}[n[-1]]) if n[-2:] in ("_r", "_l") else k for k, n in enumerate(names)]
-    sign = np.where(np.isin(names, ("lat_bending", "axial_rotation")), -1.0, 1.0)
+    sign = np.where(np.isin(body.reduced.joint_names, ("lat_bending", "axial_rotation")), -1.0, 1.0)
     root = posture[:, :NROOT] * [-1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0]
-    return np.concatenate([root, posture[:, NROOT:][:, twin] * sign], axis=1)
+    return np.concatenate([root, posture[:, NROOT:][:, joint_twin(body.reduced)] * sign], axis=1)
 
 
 def foot_postures(body: MyoFullBody, nframe: int, *, seed: int, tilt_deg: float) -> np.ndarray:
-    """Standing with ankles, subtalar and toe joints anywhere in their ranges, the body tilted anyhow to at most an angle."""
+    """Standing, the body tilted by up to an angle; ankles, subtalar and toe joints anywhere in their ranges."""
     rng = np.random.default_rng(seed)
     posture = np.tile(standing(body.reduced), (nframe, 1))
     tilt = np.deg2rad(tilt_deg) * np.sqrt(rng.uniform(size=nframe))
@@ -94,14 +92,14 @@ def test_landmarks_are_the_seventeen_of_the_literature(body: MyoFullBody) -> Non
 
 def test_sides_say_the_same_of_each_other() -> None:
     swap = {"left": "right", "right": "left"}
-    for landmark, twin in zip(LANDMARKS, (LANDMARKS[k] for k in TWIN), strict=True):
+    for landmark, twin in zip(LANDMARKS, (LANDMARKS[k] for k in LANDMARK_TWIN), strict=True):
         for joint, other in zip(astuple(landmark)[1:], astuple(twin)[1:], strict=True):
             side, _, part = (joint or "").partition("_")
             assert other == (f"{swap[side]}_{part}" if side in swap else joint)
 
 
 def test_landmarks_ride_on_the_bone_before_their_joint() -> None:
-    """The carrier is the joint's parent, so that the offset from it turns with the bone; the trunk's stand for its curve."""
+    """The carrier is the joint's parent, so that the offset from it turns with the bone."""
     for landmark in LANDMARKS:
         joint, carrier = BODY_NAMES.index(landmark.joint), BODY_NAMES.index(landmark.carrier)
         if landmark.name not in ("pelvis", "head"):
@@ -134,15 +132,16 @@ def test_source_axes_become_the_targets(body: MyoFullBody) -> None:
 
 
 def test_sides_of_the_real_body_are_mirror_images_to_millimetres(body: MyoFullBody) -> None:
-    for posture, bound in ((standing(body.reduced)[None], 1.5e-3), (random_postures(body.reduced, 50, seed=20), 2.5e-3)):
+    anyhow = random_postures(body.reduced, 50, seed=20)
+    for posture, bound in ((standing(body.reduced)[None], 1.5e-3), (anyhow, 2.5e-3)):
         here, there = landmarks(body, body.model, posture), landmarks(body, body.model, mirrored(body, posture))
-        assert np.linalg.norm(here - there[:, TWIN] * FLIP, axis=2).max() < bound
+        assert np.linalg.norm(here - there[:, LANDMARK_TWIN] * FLIP, axis=2).max() < bound
 
 
 def test_sides_of_the_symmetric_body_are_mirror_images_exactly(body: MyoFullBody) -> None:
     model, posture = body.symmetric_model, random_postures(body.reduced, 50, seed=21)
     here, there = landmarks(body, model, posture), landmarks(body, model, mirrored(body, posture))
-    assert np.linalg.norm(here - there[:, TWIN] * FLIP, axis=2).max() < 1e-12
+    assert np.linalg.norm(here - there[:, LANDMARK_TWIN] * FLIP, axis=2).max() < 1e-12
     apart = np.linalg.norm(here - landmarks(body, body.model, posture), axis=2)
     assert apart.mean() < 0.5e-3
     assert apart.max() < 1.3e-3
@@ -168,7 +167,7 @@ def test_points_of_the_solver_are_mirror_images_exactly(body: MyoFullBody) -> No
 
 
 def test_spheres_reach_as_low_as_the_feet(body: MyoFullBody) -> None:
-    """Against MuJoCo's distances of all colliding geoms, ellipsoids too: tiptoe, on the heel, on an edge, leaning 60 deg."""
+    """Against MuJoCo's distances of all colliding geoms, ellipsoids too: tiptoe, heel, edge, leaning by 60 degrees."""
     data, centre, half = mujoco.MjData(body.model), body.sole.centre, len(body.sole.centre) // 2
     gaps = []
     for qpos in body.reduced.expand(foot_postures(body, 300, seed=22, tilt_deg=60.0)):
@@ -193,7 +192,7 @@ def test_solvers_spheres_are_the_feet_to_a_millimetre(body: MyoFullBody) -> None
 
 
 def test_contact_points_lie_under_heel_and_toes(body: MyoFullBody) -> None:
-    """On a flat foot all four are where the foot meets the ground: heels behind the ankles, toe points ahead of the balls."""
+    """On a flat foot all four are where it meets the ground: heels behind the ankles, toe points ahead of the balls."""
     posture = standing(body.reduced)
     posture[NROOT:] = body.reduced.rest
     data = mujoco.MjData(body.model)
@@ -236,9 +235,7 @@ def test_hash_tells_another_body_apart(body: MyoFullBody, array: str) -> None:
 
 
 def test_a_foot_of_another_shape_is_refused(body: MyoFullBody) -> None:
-    from musclemap.skeletons.myofullbody import _sole
-
     other = copy.copy(body.model)
     other.geom_type[other.geom("r_foot_col1").id] = mujoco.mjtGeom.mjGEOM_BOX
-    with pytest.raises(TargetError, match="r_foot_col1.* is neither capsule nor ellipsoid"):
+    with pytest.raises(TargetError, match=r"r_foot_col1.* is neither capsule nor ellipsoid"):
         _sole(other)

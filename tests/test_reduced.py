@@ -20,9 +20,10 @@ NARROWED = {"flex_extension": (-1.006, 0.454), **{f"elv_angle_{s}": (-1.658, 2.2
 
 def chain(*, root: str = "<freejoint/>", middle: str = "hinge", equality: str = "") -> mujoco.MjModel:
     """A free body with joints a (-2 to 2), b (0 to 1) and c (-9 to 9) in a row; c rests at 0.3."""
+    limit = "" if middle == "ball" else 'range="-2 2"'
     return mujoco.MjModel.from_xml_string(
         f"""<mujoco><compiler angle="radian" autolimits="true"/><worldbody><body>{root}<geom size=".1"/>
-        <body pos="0 0 .3"><joint name="a" type="{middle}" {"" if middle == "ball" else 'range="-2 2"'}/><geom size=".1"/>
+        <body pos="0 0 .3"><joint name="a" type="{middle}" {limit}/><geom size=".1"/>
         <body pos="0 0 .3"><joint name="b" range="0 1" axis="1 0 0"/><geom size=".1"/>
         <body pos="0 0 .3"><joint name="c" range="-9 9" ref="0.3"/><geom size=".1"/>
         </body></body></body></body></worldbody><equality>{equality}</equality></mujoco>"""

@@ -1,0 +1,206 @@
+"""How well clips follow their sources, clip by clip, and the bars that they have to meet."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from musclemap.datasets.clip import Clip
+from musclemap.datasets.motion import SourceMotion
+from musclemap.retarget.resample import resample
+from musclemap.skeletons.smpl import BODY_NAMES
+from tables import table, verdict
+
+SLOW_KINDS = ("walk", "squat", "step")
+"""Kinds of motion, by their names, in which no joint may step far from one frame to the next."""
+
+_LEG = ("hip", "knee", "ankle", "subtalar", "mtp")
+_CHAINS = {
+    "arm": (("collar", "shoulder"), ("elbow",), ("wrist",)),
+    "leg": (("hip",), ("knee",), ("ankle",), ("foot",)),
+    "trunk": (("spine1", "spine2", "spine3"),),
+}
+"""Joints of the source that turn a limb; those in one bracket are one joint of the target's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One clip.
+
+    Attributes:
+        name: Of the source, shortened.
+        nframe: Frames.
+        metrics: As stored with the clip.
+        limb_ratio: Largest joint step over the largest turn of the source's same limb in one frame, over all limbs.
+        limb: The limb where that is.
+        verdict: As stored with the clip.
+    """
+
+    name: str
+    nframe: int
+    metrics: dict[str, Any]
+    limb_ratio: float
+    limb: str
+    verdict: str
+
+    @property
+    def acceleration_ratio(self) -> float:
+        """Peak vertical acceleration of the root over that of the scaled source's."""
+        return self.metrics["root_peak_acceleration_m_s2"] / max(self.metrics["source_root_peak_acceleration_m_s2"], 1e-9)
+
+    @property
+    def slow(self) -> bool:
+        """Whether it is a walk, squat or step."""
+        return any(kind in self.name for kind in SLOW_KINDS)
+
+
+def row(clip: Clip, motion: SourceMotion) -> Row:
+    """Measure one clip beside its source."""
+    steps, turns = _joint_steps(clip), _limb_turns(motion, clip.fps)
+    ratios = {limb: steps[limb] / max(turns[limb], 1e-9) for limb in steps}
+    limb = max(ratios, key=lambda key: ratios[key])
+    return Row(
+        name=clip.source.removesuffix(".npz").removesuffix("_poses").removeprefix("builtin/"),
+        nframe=clip.nframe,
+        metrics=dict(clip.metrics),
+        limb_ratio=ratios[limb],
+        limb=limb,
+        verdict=clip.verdict,
+    )
+
+
+def _limb_of(joint: str) -> str:
+    if joint[-2:] not in ("_r", "_l"):
+        return "trunk"
+    return ("leg" if joint.startswith(_LEG) else "arm") + joint[-2:]
+
+
+def _joint_steps(clip: Clip) -> dict[str, float]:
+    """Largest step of any independent joint of each limb from one frame to the next [rad]."""
+    from musclemap.skeletons.myofullbody import FINGER_JOINTS, load_model
+    from musclemap.skeletons.reduced import reduce_model
+
+    reduced = reduce_model(load_model(), locked=frozenset(FINGER_JOINTS))
+    steps = np.abs(np.diff(clip.qpos[:, reduced.qposadr].astype(np.float64), axis=0)).max(axis=0)
+    largest: dict[str, float] = {}
+    for name, step in zip(reduced.joint_names, steps, strict=True):
+        largest[_limb_of(name)] = max(largest.get(_limb_of(name), 0.0), float(step))
+    return largest
+
+
+def _limb_turns(motion: SourceMotion, fps: float) -> dict[str, float]:
+    """Largest turn of any joint of the source's limbs from one frame to the next at the clip's rate [rad]."""
+    rotvec = resample(motion, fps).rotvec
+
+    def turn(names: Sequence[str]) -> float:
+        whole = Rotation.identity(len(rotvec))
+        for name in names:
+            whole = whole * Rotation.from_rotvec(rotvec[:, BODY_NAMES.index(name)])
+        return float((whole[:-1].inv() * whole[1:]).magnitude().max())
+
+    sides = {"_r": "right_", "_l": "left_"}
+    turns = {"trunk": max(turn(names) for names in _CHAINS["trunk"])}
+    for limb in ("arm", "leg"):
+        for short, word in sides.items():
+            turns[limb + short] = max(turn([word + name for name in names]) for names in _CHAINS[limb])
+    return turns
+
+
+_COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
+    ("clip", lambda r: r.name),
+    ("frames", lambda r: f"{r.nframe}"),
+    ("mean", lambda r: f"{r.metrics['landmark_error_mm']:.1f}"),
+    ("p95", lambda r: f"{r.metrics['landmark_error_p95_mm']:.1f}"),
+    ("feet", lambda r: f"{r.metrics['foot_error_mm']:.1f}"),
+    ("limit", lambda r: f"{r.metrics['limit_excess_rad']:.0e}"),
+    ("driven", lambda r: f"{r.metrics['driven_limit_excess_rad']:.0e}"),
+    ("coupl.", lambda r: f"{r.metrics['coupling_residual_rad']:.0e}"),
+    ("deep99", lambda r: f"{r.metrics['floor_depth_p99_mm']:.1f}"),
+    ("deep", lambda r: f"{r.metrics['floor_depth_max_mm']:.1f}"),
+    ("stance", lambda r: f"{r.metrics['stance_speed_m_s']:.3f}"),
+    ("source", lambda r: f"{r.metrics['source_stance_speed_m_s']:.3f}"),
+    ("accel", lambda r: f"{r.acceleration_ratio:.2f}"),
+    ("step", lambda r: f"{r.metrics['joint_step_max_deg']:.1f}"),
+    ("limb", lambda r: f"{r.limb_ratio:.2f}"),
+    ("verdict", lambda r: r.verdict),
+)
+
+LEGEND = """\
+mean, p95: distance of the 17 landmarks from where they are wanted, over the clip and in the 95th percentile of its frames [mm];
+feet: the same of ankles and toes [mm]; limit, driven: independent joints beyond their effective range, driven ones beyond
+their declared one [rad]; coupl.: driven joints off their polynomials [rad]; deep99, deep: feet below the floor, 99th
+percentile of frames and deepest [mm]; stance, source: mean speed of standing heels and toes, ours and the source's own
+[m/s]; accel: peak vertical acceleration of the root over the source's; step: largest joint step in a frame at 100 Hz [deg];
+limb: largest step of a joint over the largest turn of the source's same limb."""
+
+
+def clip_table(rows: Sequence[Row]) -> str:
+    """One line a clip."""
+    return table([name for name, _ in _COLUMNS], [[tell(r) for _, tell in _COLUMNS] for r in rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A bar and what was reached; the largest value that is allowed, and a note on where the worst is."""
+
+    name: str
+    bar: float
+    value: float
+    unit: str
+    where: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the bar is met."""
+        return self.value <= self.bar
+
+    def told(self) -> str:
+        """In plain words."""
+        digits = ".1e" if self.bar < 1e-3 else ".3f" if self.bar < 1 else ".2f" if self.bar < 5 else ".1f"
+        where = f" ({self.where})" if self.where else ""
+        return verdict(
+            self.name, asked=f"at most {self.bar:g}{self.unit}", got=f"{self.value:{digits}}{self.unit}{where}", met=self.met
+        )
+
+
+def checks(rows: Sequence[Row], *, lost: Sequence[str]) -> list[Check]:
+    """Compare a set of clips with the bars.
+
+    Args:
+        rows: Its clips.
+        lost: Sources that became no clip.
+    """
+    nframe = np.array([r.nframe for r in rows], float)
+    mean = lambda key: float(np.average([r.metrics[key] for r in rows], weights=nframe))  # noqa: E731
+
+    def worst(name: str, bar: float, unit: str, value: Callable[[Row], float], among: Sequence[Row] = rows) -> list[Check]:
+        if not among:
+            return []
+        at = max(among, key=value)
+        return [Check(name=name, bar=bar, value=value(at), unit=unit, where=at.name)]
+
+    def metric(key: str) -> Callable[[Row], float]:
+        return lambda r: float(r.metrics[key])
+
+    def sliding(r: Row) -> float:
+        speed = float(r.metrics["stance_speed_m_s"])
+        return speed if speed > r.metrics["source_stance_speed_m_s"] else 0.0
+
+    slow, other = [r for r in rows if r.slow], [r for r in rows if not r.slow]
+    return [
+        Check(name="sources without a clip", bar=0, value=len(lost), unit="", where=", ".join(lost)),
+        *worst("independent joints beyond range, worst clip", 1e-5, " rad", metric("limit_excess_rad")),
+        *worst("driven joints beyond range, worst clip", 5e-4, " rad", metric("driven_limit_excess_rad")),
+        *worst("coupling residual, worst clip", 1e-5, " rad", metric("coupling_residual_rad")),
+        Check(name="landmark error, mean over all frames", bar=15, value=mean("landmark_error_mm"), unit=" mm"),
+        *worst("landmark error, 95th percentile of frames, worst clip", 30, " mm", metric("landmark_error_p95_mm")),
+        Check(name="error of ankles and toes, mean over all frames", bar=8, value=mean("foot_error_mm"), unit=" mm"),
+        *worst("feet below the floor, 99 % of frames, worst clip", 5, " mm", metric("floor_depth_p99_mm")),
+        *worst("feet below the floor, deepest", 15, " mm", metric("floor_depth_max_mm")),
+        *worst("speed of standing feet where the source's own is less, worst clip", 0.05, " m/s", sliding),
+        *worst("peak vertical root acceleration over the source's, worst clip", 1.2, "", lambda r: r.acceleration_ratio),
+        *worst("largest joint step in a frame, walks, squats and steps", 12, " deg", metric("joint_step_max_deg"), slow),
+        *worst("joint step over the turn of the source's limb, other clips", 2, "", lambda r: r.limb_ratio, other),
+    ]
