@@ -100,8 +100,9 @@ def estimate_stance(
     by_height = float(np.quantile(reach[usable] / source_height[usable], 0.9)) if usable.any() else 0.0
     level = abs(np.log(max(by_height, 1e-3) / prior)) < 1.5 * scale.prior_sigma
     centre, sigma = (by_height, scale.height_sigma) if level else (prior, scale.prior_sigma)
-    size, evidence = centre, "height" if level else "skeleton"
+    evidence = "height" if level else "skeleton"
     travel, swing = velocity(pelvis, fps), velocity(feet, fps)
+    size = _first_size(travel, swing, lowest=feet[..., 2].argmin(axis=1), centre=centre)
     for _ in range(4):
         stands, _ = detect(size * pelvis[:, None] + feet, size * source_height, fps, contact)
         # neighbouring frames say the same thing: count about one independent sample each tenth of a second
@@ -117,6 +118,24 @@ def estimate_stance(
     return Stance(
         contact=stands, scale=size, floor=floor, height=_ground(points, stands, floor, contact), scale_evidence=evidence
     )
+
+
+_SIZES = np.geomspace(0.6, 1.6, 41)
+_SIZE_COST = 0.1
+"""Speed of the supporting foot that outweighs a factor of e^0.3 in size [m/s]."""
+
+
+def _first_size(travel: np.ndarray, swing: np.ndarray, *, lowest: np.ndarray, centre: float) -> float:
+    """Try sizes about a guess and take the one with which the lowest point of the feet moves least.
+
+    With a size far off, standing feet slide too fast to be seen as standing; this finds where to look first.
+    """
+    foot = swing[np.arange(len(lowest)), lowest]
+    costs = []
+    for factor in _SIZES:
+        speed = np.median(np.linalg.norm(centre * factor * travel + foot, axis=1))
+        costs.append(speed + _SIZE_COST * (np.log(factor) / 0.3) ** 2)
+    return float(centre * _SIZES[int(np.argmin(costs))])
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:

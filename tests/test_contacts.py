@@ -34,6 +34,19 @@ def test_standing_points_are_found_and_no_others(name: str) -> None:
     assert not stance.height.any()
 
 
+def test_a_moment_makes_no_contact_and_breaks_none() -> None:
+    """The left foot glides and pauses for 30 ms; the right one stands and shifts by 2 cm within 30 ms."""
+    moving = standing_still(200)
+    glide = np.full(200, 0.6 / FPS)
+    glide[100:105] = 0.0
+    points = moving.points.copy()
+    points[:, :2, 0] += np.cumsum(glide)[:, None]
+    points[:, 2:, 0] += 0.02 * eased(100, 103, 200)[:, None]
+    contact, _ = detect(points, moving.pelvis[:, 2], FPS, CONTACT)
+    assert not contact[:, :2].any()
+    assert contact[:, 2:].all()
+
+
 def test_no_contact_is_shorter_than_the_shortest(walk: Moving) -> None:
     length = round(CONTACT.min_seconds * FPS)
     contact = stance_of(walk).contact
@@ -90,6 +103,19 @@ def test_a_slow_top_of_a_leap_is_no_contact() -> None:
     assert contact[:120].all()
     assert contact[180:].all()
     assert floor == pytest.approx(0.0, abs=1e-6)
+
+
+def test_feet_that_hold_still_below_a_falling_body_carry_nothing() -> None:
+    """Legs stretched towards the ground keep the feet where they are for a third of a second of the fall."""
+    moving = standing_still()
+    t = (np.arange(300) - 150) / FPS
+    points, pelvis = moving.points.copy(), moving.pelvis.copy()
+    points[..., 2] += 0.3 * (eased(110, 130, 300) - eased(170, 190, 300))[:, None]
+    pelvis[:, 2] += np.where(np.abs(t) < 0.35, 0.5 * 9.81 * (0.35**2 - t**2), 0.0)
+    contact, _ = detect(points, pelvis[:, 2], FPS, CONTACT)
+    assert not contact[125:176].any()
+    hanging, _ = detect(points, moving.pelvis[:, 2], FPS, CONTACT)
+    assert hanging[135:166].all()  # the same feet under a body that does not fall stand on something
 
 
 def test_a_raised_foot_is_no_contact_while_the_other_stands() -> None:

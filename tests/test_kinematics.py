@@ -164,7 +164,7 @@ def test_held_joints_are_part_of_the_body() -> None:
     model = mujoco.MjModel.from_xml_string(
         """<mujoco><compiler angle="radian"/><worldbody><body><freejoint/><geom size=".1"/>
         <body name="far" pos=".1 .2 .3" quat=".8 .6 0 0"><geom size=".1"/>
-        <joint name="a" axis="1 2 0" pos=".1 0 .2" range="-1 1"/>
+        <joint name="a" axis="1 2 0" pos=".1 0 .2" range="-1 1" ref=".3"/>
         <joint name="held" axis="0 1 1" pos="0 .3 .1" range=".4 .9"/>
         <joint name="shift" type="slide" axis="0 0 1" range=".2 .3"/>
         <joint name="b" type="slide" axis="1 0 1" range="-1 1"/>

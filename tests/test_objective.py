@@ -186,10 +186,15 @@ def test_floor_pushes_the_foot_that_is_under_it_alone(body: MyoFullBody, standin
 
 def test_both_sides_weigh_alike(body: MyoFullBody) -> None:
     """Fault 1: without a weight on the left arm in the last stage, the left hand stayed 28 mm off and the right 10."""
-    weights = frame_weights(body, WeightConfig())
+    config = WeightConfig(trunk=1.1, arm=1.2, pelvis=1.3, leg=1.4, foot=1.5)
+    weights = frame_weights(body, config)
     table = dict(zip(LANDMARK_NAMES, weights.pos, strict=True))
-    assert all(weight > 0 for weight in table.values())
-    assert all(table[name] == table[f"{name[:-1]}l"] for name in table if name.endswith("_r"))
+    groups = {"pelvis": ("pelvis",), "trunk": ("lumbar1", "head"), "arm": ("humerus", "ulna", "lunate"),
+              "leg": ("femur", "tibia"), "foot": ("talus", "toes")}  # fmt: skip
+    for group, parts in groups.items():
+        mine = [weight for name, weight in table.items() if name.partition("_")[0] in parts]
+        assert len(mine) == len(parts) * (1 if group in ("pelvis", "trunk") else 2)
+        assert set(mine) == {getattr(config, group)}
     turned = dict(zip((LANDMARK_NAMES[k] for k in ORIENTED), weights.rot, strict=True))
     assert "head" not in turned  # a neck that does not exist must not turn the trunk
     assert all(turned[name] == turned[f"{name[:-1]}l"] for name in turned if name.endswith("_r"))

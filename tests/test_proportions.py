@@ -92,7 +92,10 @@ def test_t_pose_is_one(body: MyoFullBody, fitted: Proportions) -> None:
         hand = [body.model.body(f"{name}_{side}").id for name in ("lunate", "secondmc", "fifthmc")]
         lunate, second, fifth = data.xpos[hand]
         palm = sign * np.cross(second - lunate, fifth - lunate)
-        assert -palm[2] > 0.8 * np.linalg.norm(palm)
+        assert -palm[2] > 0.999 * np.linalg.norm(palm)
+        joint = body.model.joint(f"elbow_flex_{side}").id
+        swing = np.cross(data.xaxis[joint], data.xpos[hand[0]] - data.xanchor[joint])  # where the wrist goes as it bends
+        assert -swing[1] > 0.999 * np.linalg.norm(swing)
 
 
 def test_limb_bones_are_the_targets_own(body: MyoFullBody, fitted: Proportions) -> None:

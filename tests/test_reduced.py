@@ -19,8 +19,8 @@ NARROWED = {"flex_extension": (-1.006, 0.454), **{f"elv_angle_{s}": (-1.658, 2.2
 
 
 def chain(*, root: str = "<freejoint/>", middle: str = "hinge", equality: str = "") -> mujoco.MjModel:
-    """A free body with joints a (-2 to 2), b (0 to 1) and c (-9 to 9) in a row; c rests at 0.3."""
-    limit = "" if middle == "ball" else 'range="-2 2"'
+    """A free body with joints a (-2 to 2, rest 0.25), b (0 to 1, rest 0) and c (-9 to 9, rest 0.3) in a row."""
+    limit = "" if middle == "ball" else 'range="-2 2" ref="0.25"'
     return mujoco.MjModel.from_xml_string(
         f"""<mujoco><compiler angle="radian" autolimits="true"/><worldbody><body>{root}<geom size=".1"/>
         <body pos="0 0 .3"><joint name="a" type="{middle}" {limit}/><geom size=".1"/>
@@ -156,12 +156,12 @@ def test_effective_ranges_keep_driven_joints_in_theirs(body: MyoFullBody) -> Non
 
 
 def test_effective_range_is_the_largest_that_holds() -> None:
-    """b = a^2 may reach 1 and c = -4 a may reach -9.3 + 0.3: so a ends at 1 both ways, and only b decides."""
+    """With a counted from its rest, b = a^2 ends at 1 and c = -4 a far beyond: a may go by 1 both ways."""
     model = chain(equality=coupled("b", "a", "0 0 1 0 0") + coupled("c", "a", "0 -4 0 0 0"))
     reduced = reduce_model(model)
     assert reduced.joint_names == ("a",)
-    assert (reduced.lower[0], reduced.upper[0]) == pytest.approx((-1.0, 1.0), abs=1e-8)
-    assert reduced.expand(np.array([[0, 0, 0, 1, 0, 0, 0, 0.5]]))[0, NROOT:].tolist() == [0.5, 0.25, 0.3 - 2.0]
+    assert (reduced.lower[0], reduced.upper[0]) == pytest.approx((-0.75, 1.25), abs=1e-8)
+    assert reduced.expand(np.array([[0, 0, 0, 1, 0, 0, 0, 0.5]]))[0, NROOT:].tolist() == [0.5, 0.0625, 0.3 - 1.0]
 
 
 def test_equality_that_is_switched_off_couples_nothing() -> None:
@@ -172,7 +172,7 @@ def test_equality_that_is_switched_off_couples_nothing() -> None:
 def test_a_locked_driver_holds_what_it_drives() -> None:
     reduced = reduce_model(chain(equality=coupled("c", "a", "0.5 2 0 0 0")), locked=frozenset({"a"}))
     assert reduced.joint_names == ("b",)
-    assert reduced.expand(np.array([[0, 0, 0, 1, 0, 0, 0, 0.7]]))[0, NROOT:].tolist() == [0.0, 0.7, 0.8]
+    assert reduced.expand(np.array([[0, 0, 0, 1, 0, 0, 0, 0.7]]))[0, NROOT:].tolist() == [0.25, 0.7, 0.8]
 
 
 def test_bodies_that_do_not_fit_are_refused_by_name() -> None:
