@@ -16,6 +16,12 @@ from tables import table, verdict
 SLOW_KINDS = ("walk", "squat", "step")
 """Kinds of motion, by their names, in which no joint may step far from one frame to the next."""
 
+LEAST_TURN = 1.0
+"""A limb of the source that turns less than this in a frame counts as turning so much; of nothing there is no ratio [deg]."""
+
+LEAST_ACCELERATION = 0.5
+"""Likewise for the source's root [m/s^2], about what 1 mm of mocap noise over a tenth of a second makes."""
+
 _LEG = ("hip", "knee", "ankle", "subtalar", "mtp")
 _CHAINS = {
     "arm": (("collar", "shoulder"), ("elbow",), ("wrist",)),
@@ -48,7 +54,9 @@ class Row:
     @property
     def acceleration_ratio(self) -> float:
         """Peak vertical acceleration of the root over that of the scaled source's."""
-        return self.metrics["root_peak_acceleration_m_s2"] / max(self.metrics["source_root_peak_acceleration_m_s2"], 1e-9)
+        return self.metrics["root_peak_acceleration_m_s2"] / max(
+            self.metrics["source_root_peak_acceleration_m_s2"], 1e-9
+        )
 
     @property
     def slow(self) -> bool:
@@ -59,7 +67,7 @@ class Row:
 def row(clip: Clip, motion: SourceMotion) -> Row:
     """Measure one clip beside its source."""
     steps, turns = _joint_steps(clip), _limb_turns(motion, clip.fps)
-    ratios = {limb: steps[limb] / max(turns[limb], 1e-9) for limb in steps}
+    ratios = {limb: steps[limb] / max(turns[limb], LEAST_TURN) for limb in steps}
     limb = max(ratios, key=lambda key: ratios[key])
     return Row(
         name=clip.source.removesuffix(".npz").removesuffix("_poses").removeprefix("builtin/"),
@@ -161,7 +169,10 @@ class Check:
         digits = ".1e" if self.bar < 1e-3 else ".3f" if self.bar < 1 else ".2f" if self.bar < 5 else ".1f"
         where = f" ({self.where})" if self.where else ""
         return verdict(
-            self.name, asked=f"at most {self.bar:g}{self.unit}", got=f"{self.value:{digits}}{self.unit}{where}", met=self.met
+            self.name,
+            asked=f"at most {self.bar:g}{self.unit}",
+            got=f"{self.value:{digits}}{self.unit}{where}",
+            met=self.met,
         )
 
 
@@ -175,7 +186,9 @@ def checks(rows: Sequence[Row], *, lost: Sequence[str]) -> list[Check]:
     nframe = np.array([r.nframe for r in rows], float)
     mean = lambda key: float(np.average([r.metrics[key] for r in rows], weights=nframe))  # noqa: E731
 
-    def worst(name: str, bar: float, unit: str, value: Callable[[Row], float], among: Sequence[Row] = rows) -> list[Check]:
+    def worst(
+        name: str, bar: float, unit: str, value: Callable[[Row], float], among: Sequence[Row] = rows
+    ) -> list[Check]:
         if not among:
             return []
         at = max(among, key=value)
@@ -200,7 +213,11 @@ def checks(rows: Sequence[Row], *, lost: Sequence[str]) -> list[Check]:
         *worst("feet below the floor, 99 % of frames, worst clip", 5, " mm", metric("floor_depth_p99_mm")),
         *worst("feet below the floor, deepest", 15, " mm", metric("floor_depth_max_mm")),
         *worst("speed of standing feet where the source's own is less, worst clip", 0.05, " m/s", sliding),
-        *worst("peak vertical root acceleration over the source's, worst clip", 1.2, "", lambda r: r.acceleration_ratio),
-        *worst("largest joint step in a frame, walks, squats and steps", 12, " deg", metric("joint_step_max_deg"), slow),
+        *worst(
+            "peak vertical root acceleration over the source's, worst clip", 1.2, "", lambda r: r.acceleration_ratio
+        ),
+        *worst(
+            "largest joint step in a frame, walks, squats and steps", 12, " deg", metric("joint_step_max_deg"), slow
+        ),
         *worst("joint step over the turn of the source's limb, other clips", 2, "", lambda r: r.limb_ratio, other),
     ]

@@ -31,7 +31,10 @@ def mirrored(motion: SourceMotion) -> SourceMotion:
     """Left for right, across the plane x = 0."""
     twin = [BODY_NAMES.index(_other(name)) for name in BODY_NAMES]
     return replace(
-        motion, rotvec=motion.rotvec[:, twin] * [1.0, -1.0, -1.0], hand_rotvec=None, trans=motion.trans * [-1.0, 1.0, 1.0]
+        motion,
+        rotvec=motion.rotvec[:, twin] * [1.0, -1.0, -1.0],
+        hand_rotvec=None,
+        trans=motion.trans * [-1.0, 1.0, 1.0],
     )
 
 

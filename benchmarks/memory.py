@@ -1,7 +1,7 @@
 """Peak memory of `mm-retarget` on one long motion, each stage in a process of its own.
 
-    python benchmarks/memory.py --minutes 5 15      # the trend
-    python benchmarks/memory.py --hour              # an hour at 120 Hz, the bar
+python benchmarks/memory.py --minutes 5 15      # the trend
+python benchmarks/memory.py --hour              # an hour at 120 Hz, the bar
 """
 
 import argparse
@@ -86,7 +86,9 @@ def table(uses: Sequence[MemoryUse]) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, nargs="+", default=[], metavar="N", help="lengths of motion to convert")
+    parser.add_argument(
+        "--minutes", type=float, nargs="+", default=[], metavar="N", help="lengths of motion to convert"
+    )
     parser.add_argument("--hour", action="store_true", help="an hour as well: takes many minutes")
     parser.add_argument("--json", action="store_true", help="results as JSON on stdout")
     options = parser.parse_args()

@@ -6,6 +6,8 @@ limits, every frame started from the one before. Set up as well as we know how: 
 each of the 51 makes the loop several times slower), no geoms, sites, tendons and muscles, no finger joints, our weights.
 """
 
+import argparse
+import time
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +19,14 @@ import numpy as np
 from musclemap.retarget.config import RetargetConfig, WeightConfig
 from musclemap.retarget.targets import ORIENTED
 from musclemap.retarget.weighting import frame_weights
-from musclemap.skeletons.myofullbody import FINGER_JOINTS, FOOT_LANDMARKS, LANDMARK_NAMES, MyoFullBody, bare_tree, load_model
+from musclemap.skeletons.myofullbody import (
+    FINGER_JOINTS,
+    FOOT_LANDMARKS,
+    LANDMARK_NAMES,
+    MyoFullBody,
+    bare_tree,
+    load_model,
+)
 
 MISSING = "mink, daqp or qpsolvers is missing; they come with: pip install 'musclemap[bench]'"
 
@@ -61,7 +70,9 @@ class MinkReference:
         self._mink: Any = mink
         self.model = _without_fingers()
         self.ids = np.array([self.model.body(name).id for name in LANDMARK_NAMES])
-        self._rest = body.reduced.base[[body.model.joint(self.model.joint(j).name).qposadr[0] for j in range(1, self.model.njnt)]]
+        self._rest = body.reduced.base[
+            [body.model.joint(self.model.joint(j).name).qposadr[0] for j in range(1, self.model.njnt)]
+        ]
         self._couplings = mink.EqualityConstraintTask(self.model, cost=COUPLING_COST)
         self._limits = [mink.ConfigurationLimit(self.model)]
         used = frame_weights(body, weights)
@@ -122,7 +133,9 @@ class MinkReference:
         dt = self.model.opt.timestep
 
         def error() -> float:
-            return float(np.linalg.norm(np.concatenate([task.compute_error(configuration)[: _rows(task)] for task in tasks])))
+            return float(
+                np.linalg.norm(np.concatenate([task.compute_error(configuration)[: _rows(task)] for task in tasks]))
+            )
 
         now, steps = error(), 0
         while steps <= MORE_STEPS:
