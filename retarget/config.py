@@ -116,7 +116,8 @@ class SolverConfig:
         batch: Frames solved together by themselves.
         window: Frames of a window of the whole-clip refinement; a multiple of 4.
         windows: Windows refined together.
-        sweeps: Passes over the clip; each shifts the windows by half.
+        sweeps: Most passes over a clip; each shifts the windows by half.
+        tolerance: A clip is done when a pass of either kind lowers its cost by less than this fraction.
         window_iterations: Levenberg-Marquardt steps a window and pass.
     """
 
@@ -126,7 +127,8 @@ class SolverConfig:
     batch: int = 512
     window: int = 64
     windows: int = 16
-    sweeps: int = 3
+    sweeps: int = 8
+    tolerance: float = 0.05
     window_iterations: int = 2
 
     def __post_init__(self) -> None:

@@ -36,7 +36,7 @@ class Fit:
         offset: Calibration of each landmark in its carrier's frame, shape (17, 3) [m].
         cost: Each frame's own cost at the anchors that were solved, after the best start, shape (nanchor,).
         restarts: How many anchor frames needed more than the first start.
-        last_decrease: Relative fall of the clip's cost over the last pass; small where the refinement converged.
+        last_decrease: Relative fall of the clip's cost over the last two passes, the larger; small where it converged.
     """
 
     posture: np.ndarray
@@ -81,6 +81,9 @@ class _Anchors(NamedTuple):
     offset: np.ndarray
 
 
+MIN_SWEEPS = 3
+"""Passes over a clip before it may count as done: every frame has then been inside a window twice."""
+
 CALIBRATION_ROUNDS = 3
 """Times that offsets are estimated; each round takes up most of the miss that the one before left."""
 
@@ -121,10 +124,15 @@ class Fitter:
     def _fit(self, targets: list[MotionTargets]) -> list[Fit]:
         axis = self._axis(targets)
         anchors = self._solve_anchors(axis)
-        last = np.zeros((len(targets), 2))
         damping = np.full(len(axis.joined), 1e-3)
+        active, drop = np.ones(len(targets), bool), np.ones((2, len(targets)))
         for sweep in range(self.config.solver.sweeps):
-            last = self._sweep(axis, damping, shifted=sweep % 2 == 1)
+            cost = self._sweep(axis, damping, active, shifted=sweep % 2 == 1)
+            drop[sweep % 2, active] = (1.0 - cost[:, 1] / np.maximum(cost[:, 0], 1e-12))[active]
+            if sweep >= MIN_SWEEPS - 1:  # a clip is done when neither kind of window has gained much last time
+                active &= drop.max(axis=0) > self.config.solver.tolerance
+            if not active.any():
+                break
         return [
             Fit(
                 posture=axis.posture[s],
@@ -132,7 +140,7 @@ class Fitter:
                 offset=anchors.offset[k],
                 cost=anchors.cost[anchors.clip == k],
                 restarts=int(anchors.restarted[anchors.clip == k].sum()),
-                last_decrease=float((last[k, 0] - last[k, 1]) / max(last[k, 0], 1e-12)),
+                last_decrease=float(drop[:, k].max()),
             )
             for k, s in enumerate(axis.slices())
         ]
@@ -260,12 +268,13 @@ class Fitter:
         pos = axis.root_pos[where] + between(posture[:, :3] - axis.root_pos[index])
         return np.concatenate([pos, quat, between(posture[:, NROOT:])], axis=1)
 
-    def _sweep(self, axis: _Axis, damping: np.ndarray, *, shifted: bool) -> np.ndarray:
-        """Refine every window once; returns the cost of each clip before and after, shape (nclip, 2)."""
+    def _sweep(self, axis: _Axis, damping: np.ndarray, active: np.ndarray, *, shifted: bool) -> np.ndarray:
+        """Refine every window of active clips once; returns each clip's cost before and after, shape (nclip, 2)."""
         solver = self.config.solver
         size = solver.window
         offset = size // 2 if shifted else 0
         each = [np.arange(s + offset, s + room - offset, size) for s, room in zip(axis.start, axis.room, strict=True)]
+        each = [e if on else e[:0] for e, on in zip(each, active, strict=True)]
         starts, clip = np.concatenate(each), np.repeat(np.arange(len(each)), [len(e) for e in each])
         parts = [
             np.arange(low, min(low + solver.windows, len(starts))) for low in range(0, len(starts), solver.windows)

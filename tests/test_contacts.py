@@ -60,7 +60,7 @@ def test_no_contact_is_shorter_than_the_shortest(walk: Moving) -> None:
 
 @pytest.mark.parametrize("floor", [0.0, 0.3, -0.3])
 @pytest.mark.parametrize("subject", [0.8, 0.9, 1.1, 1.25])
-@pytest.mark.parametrize("name", ["walk_0.8", "walk_1.2"])
+@pytest.mark.parametrize("name", ["walk_0.8", "walk_1.2", "walk_1.6"])
 def test_size_is_read_from_feet_that_stand(name: str, subject: float, floor: float) -> None:
     """Fault 4. A subject of another size and a floor of any height: travel is scaled back, soles come to z = 0."""
     moving = builtin(name)

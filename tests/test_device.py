@@ -19,7 +19,9 @@ print(folder)
 
 def run(temporary: Path, **environment: str) -> str:
     env = {**os.environ, "TMPDIR": str(temporary), **environment}
-    return subprocess.run([sys.executable, "-c", _RUN], env=env, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", _RUN], env=env, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_compilations_are_kept_in_a_folder_of_our_own(tmp_path):

@@ -19,6 +19,7 @@ from musclemap.skeletons.myofullbody import (
     SOURCE_TO_TARGET,
     MyoFullBody,
     _sole,
+    bare_tree,
     model_hash,
 )
 from musclemap.skeletons.reduced import NROOT
@@ -223,6 +224,32 @@ def test_foot_geoms_reach_as_low_as_mujoco_says(body: MyoFullBody) -> None:
         lowest = lowest_geoms(body, data)
         assert bottom[:half].min() == pytest.approx(lowest["r"], abs=1e-6)
         assert bottom[half:].min() == pytest.approx(lowest["l"], abs=1e-6)
+
+
+def test_bare_tree_is_the_body_without_what_it_carries(body: MyoFullBody) -> None:
+    """Same numbers, poses, couplings, limits and centre of mass as the full model; without fingers, 40 joints fewer."""
+    full, bare = body.model, body.kinematic_model
+    assert (bare.nq, bare.nv, bare.nbody, bare.njnt) == (full.nq, full.nv, full.nbody, full.njnt)
+    assert bare.ngeom == bare.nsite == bare.ntendon == bare.nu == 0
+    for name in ("jnt_type", "jnt_limited", "jnt_qposadr", "body_parentid"):
+        np.testing.assert_array_equal(getattr(bare, name), getattr(full, name), err_msg=name)
+    limited = full.jnt_limited.astype(bool)
+    np.testing.assert_allclose(bare.jnt_range[limited], full.jnt_range[limited], atol=1e-12)
+    np.testing.assert_allclose(bare.qpos0[NROOT:], full.qpos0[NROOT:], atol=1e-12)
+    ours, theirs = mujoco.MjData(bare), mujoco.MjData(full)
+    for qpos in body.reduced_hands.expand(random_postures(body.reduced_hands, 5, seed=25)):
+        for model, data in ((bare, ours), (full, theirs)):
+            data.qpos[:] = qpos
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            mujoco.mj_makeConstraint(model, data)
+        np.testing.assert_allclose(ours.xpos, theirs.xpos, atol=1e-12)
+        np.testing.assert_allclose(ours.xmat, theirs.xmat, atol=1e-12)
+        np.testing.assert_allclose(ours.subtree_com[1], theirs.subtree_com[1], atol=1e-9)
+        assert ours.ne == 51
+        assert np.abs(ours.efc_pos[: ours.ne]).max() < 1e-12
+    fingerless = bare_tree(full, without=frozenset(FINGER_JOINTS))
+    assert (fingerless.nq, fingerless.nv, fingerless.neq) == (89, 88, 51)
 
 
 @pytest.mark.parametrize("array", ["jnt_range", "eq_data", "body_pos", "geom_size", "actuator_gainprm"])

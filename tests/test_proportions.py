@@ -94,7 +94,7 @@ def test_t_pose_is_one(body: MyoFullBody, fitted: Proportions) -> None:
         palm = sign * np.cross(second - lunate, fifth - lunate)
         assert -palm[2] > 0.999 * np.linalg.norm(palm)
         joint = body.model.joint(f"elbow_flex_{side}").id
-        swing = np.cross(data.xaxis[joint], data.xpos[hand[0]] - data.xanchor[joint])  # where the wrist goes as it bends
+        swing = np.cross(data.xaxis[joint], lunate - data.xanchor[joint])  # where the wrist goes as the elbow bends
         assert -swing[1] > 0.999 * np.linalg.norm(swing)
 
 
