@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from tables import table, verdict
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
 from musclemap.retarget.resample import resample
 from musclemap.skeletons.smpl import BODY_NAMES
-from tables import table, verdict
 
 SLOW_KINDS = ("walk", "squat", "step")
 """Kinds of motion, by their names, in which no joint may step far from one frame to the next."""
 
-LEAST_TURN = 1.0
-"""A limb of the source that turns less than this in a frame counts as turning so much; of nothing there is no ratio [deg]."""
+LEAST_TURN = float(np.deg2rad(1.0))
+"""A limb of the source that turns less than this in a frame counts as turning so much [rad]."""
 
 LEAST_ACCELERATION = 0.5
 """Likewise for the source's root [m/s^2], about what 1 mm of mocap noise over a tenth of a second makes."""
@@ -55,7 +55,7 @@ class Row:
     def acceleration_ratio(self) -> float:
         """Peak vertical acceleration of the root over that of the scaled source's."""
         return self.metrics["root_peak_acceleration_m_s2"] / max(
-            self.metrics["source_root_peak_acceleration_m_s2"], 1e-9
+            self.metrics["source_root_peak_acceleration_m_s2"], LEAST_ACCELERATION
         )
 
     @property
@@ -131,17 +131,18 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("source", lambda r: f"{r.metrics['source_stance_speed_m_s']:.3f}"),
     ("accel", lambda r: f"{r.acceleration_ratio:.2f}"),
     ("step", lambda r: f"{r.metrics['joint_step_max_deg']:.1f}"),
-    ("limb", lambda r: f"{r.limb_ratio:.2f}"),
+    ("limb", lambda r: f"{r.limb_ratio:.2f} {r.limb}"),
     ("verdict", lambda r: r.verdict),
 )
 
 LEGEND = """\
-mean, p95: distance of the 17 landmarks from where they are wanted, over the clip and in the 95th percentile of its frames [mm];
-feet: the same of ankles and toes [mm]; limit, driven: independent joints beyond their effective range, driven ones beyond
-their declared one [rad]; coupl.: driven joints off their polynomials [rad]; deep99, deep: feet below the floor, 99th
-percentile of frames and deepest [mm]; stance, source: mean speed of standing heels and toes, ours and the source's own
-[m/s]; accel: peak vertical acceleration of the root over the source's; step: largest joint step in a frame at 100 Hz [deg];
-limb: largest step of a joint over the largest turn of the source's same limb."""
+mean, p95: distance of the 17 landmarks from where they are wanted, over the clip and in the 95th percentile of its
+frames [mm]; feet: the same of ankles and toes [mm]; limit, driven: independent joints beyond their effective range,
+driven ones beyond their declared one [rad]; coupl.: driven joints off their polynomials [rad]; deep99, deep: feet below
+the floor, 99th percentile of frames and deepest [mm]; stance, source: mean speed of standing heels and toes, ours and
+the source's own [m/s]; accel: peak vertical acceleration of the root over the source's, which counts as at least
+0.5 m/s^2; step: largest joint step in a frame at 100 Hz [deg]; limb: largest step of a joint over the largest turn of
+the source's same limb, which counts as at least 1 deg, and the limb."""
 
 
 def clip_table(rows: Sequence[Row]) -> str:

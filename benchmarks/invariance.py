@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+from acceptance import Check
 from scipy.spatial.transform import Rotation
 
-from acceptance import Check
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthesis import synthesise

@@ -27,8 +27,9 @@ def describe() -> dict[str, Any]:
 def told(machine: dict[str, Any]) -> str:
     """The same for people."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    devices = ", ".join(machine["devices"])
     lines = [
-        f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {', '.join(machine['devices'])}",
+        f"machine   {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {devices}",
         f"software  python {machine['python']}, {versions}",
     ]
     if machine["load_before"] > 0.5:

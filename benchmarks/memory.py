@@ -52,8 +52,8 @@ def measure(minutes: float) -> MemoryUse:
         subprocess.run([sys.executable, "-c", _WRITE, str(source), str(minutes * 60)], check=True)
         started = time.perf_counter()
         command = [sys.executable, "-m", "musclemap.cli.retarget", str(source.parent), str(out), "--quiet"]
-        # wait4 and not RUSAGE_CHILDREN: that is the largest of all children, the writer among them. A child's peak counts
-        # from its parent's at the start, so that this process stays small and imports nothing heavy.
+        # wait4 and not RUSAGE_CHILDREN, which is the largest of all children, the writer among them. A child's peak
+        # counts from its parent's at the start: this process stays small and imports nothing heavy.
         pid = os.posix_spawn(sys.executable, command, os.environ)
         _, status, usage = os.wait4(pid, 0)
         return MemoryUse(

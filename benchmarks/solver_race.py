@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tables import table, verdict
 
 from musclemap.retarget.fit import Fit, Fitter
 from musclemap.retarget.metrics import measure_geometry
 from musclemap.retarget.targets import MotionTargets
-from tables import table, verdict
 
 RATIO_BAR = 15.0
 """Times that our solver has to be quicker than the reference."""
 
 ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-"""What the reference runs best with: its matrices are small, and threads that wait for each other stop it on a busy machine."""
+"""What the reference runs best with; see `mink_reference`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,9 @@ class Race:
     def told(self) -> str:
         """Table and verdict."""
         ours, theirs = float(np.median(self.ours)), float(np.median(self.mink))
+        rounds = ", ".join(f"{a:.0f}/{b:.0f}" for a, b in zip(self.ours, self.mink, strict=True))
         rows = [
-            ["musclemap, both cores: anchors, calibration, whole clips", f"{self.frames[0]:,}", f"{ours:.0f}",
+            ["musclemap, all cores: anchors, calibration, whole clips", f"{self.frames[0]:,}", f"{ours:.0f}",
              f"{self.error_mm[0]:.2f}", f"{self.coupling[0]:.0e}"],
             [f"mink, one process, {self.steps:.1f} programs a frame", f"{self.frames[1]:,}", f"{theirs:.0f}",
              f"{self.error_mm[1]:.2f}", f"{self.coupling[1]:.0e}"],
@@ -64,7 +65,7 @@ class Race:
         line = verdict(
             "speed of the solver over mink's",
             asked=f"at least {RATIO_BAR:g}",
-            got=f"{self.ratio:.1f} (rounds: {', '.join(f'{a:.0f}/{b:.0f}' for a, b in zip(self.ours, self.mink, strict=True))})",
+            got=f"{self.ratio:.1f} (rounds: {rounds})",
             met=self.ratio >= RATIO_BAR,
         )
         return f"{table(head, rows)}\n\n{line}"
@@ -73,8 +74,8 @@ class Race:
 def race(fitter: Fitter, targets: Sequence[MotionTargets], *, frames: int = 100, rounds: int = 3) -> Race:
     """Run both in turn.
 
-    Ours fits whole clips, which it is made for; mink, whose time grows evenly with them, gets the first frames of each. Its
-    targets are the calibrated ones that ours ends at, so that both are asked for the same. Its couplings are a soft task.
+    Ours fits whole clips, which it is made for; mink, whose time grows evenly with them, gets the first frames of each.
+    Its targets are the calibrated ones that ours ends at, so that both are asked for the same. Its couplings are soft.
 
     Args:
         fitter: Compiled already.

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from tables import table, verdict
+
 from musclemap.datasets.synthesis import write_archive
 from musclemap.pipelines.archive import convert_archive
 from musclemap.retarget.retargeter import Retargeter
-from tables import table, verdict
 
 SPEED_BAR = 300.0
 """Frames a second of the whole conversion after compilation, on two cores."""
@@ -140,10 +141,10 @@ def compilation() -> Compilation:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(folder, "cache"))}
         for _ in range(2):
             started = time.perf_counter()
+            paths = [str(Path(folder, "source")), str(Path(folder, "out")), "--overwrite"]
             done = subprocess.run(
-                [sys.executable, "-c", _COMPILING, str(Path(folder, "source")), str(Path(folder, "out")), "--overwrite"],
-                env=environment, check=True, capture_output=True, text=True,
-            )  # fmt: skip
+                [sys.executable, "-c", _COMPILING, *paths], env=environment, check=True, capture_output=True, text=True
+            )
             command.append(time.perf_counter() - started)
             seconds: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
             compiling.append(sum(s for event, s in seconds.items() if event.startswith("/jax/core/compile/")))

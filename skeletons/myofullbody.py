@@ -154,8 +154,8 @@ class Sole:
 
     Attributes:
         contact: Four points, in the order of `CONTACT_NAMES`: under the heel on the calcaneus, under the toes.
-        centre: Centres of the spheres at both ends of the feet's capsules. Ellipsoids lie inside their hull until the foot
-            tilts by 80 degrees: a prone or kneeling foot can sink unseen.
+        centre: Centres of the spheres at both ends of the feet's capsules. Ellipsoids lie inside their hull until the
+            foot tilts by 80 degrees: a prone or kneeling foot can sink unseen.
         radius: Radius of each sphere [m], shape (ncentre,).
     """
 
@@ -327,10 +327,12 @@ def model_hash(model: mujoco.MjModel) -> str:
 
     digest = hashlib.sha256()
     names = (
-        "body_parentid body_pos body_quat body_ipos body_iquat body_mass body_inertia jnt_type jnt_pos jnt_axis jnt_range "
-        "jnt_limited qpos0 dof_damping dof_armature eq_type eq_obj1id eq_obj2id eq_active0 eq_data geom_type geom_size "
-        "geom_pos geom_quat geom_contype geom_conaffinity geom_friction site_pos tendon_range tendon_stiffness wrap_type "
-        "wrap_objid wrap_prm actuator_gainprm actuator_biasprm actuator_lengthrange actuator_dynprm"
+        "body_parentid body_pos body_quat body_ipos body_iquat body_mass body_inertia "
+        "jnt_type jnt_pos jnt_axis jnt_range jnt_limited qpos0 dof_damping dof_armature "
+        "eq_type eq_obj1id eq_obj2id eq_active0 eq_data "
+        "geom_type geom_size geom_pos geom_quat geom_contype geom_conaffinity geom_friction site_pos "
+        "tendon_range tendon_stiffness wrap_type wrap_objid wrap_prm "
+        "actuator_gainprm actuator_biasprm actuator_lengthrange actuator_dynprm"
     )
     digest.update(bytes(model.names))
     for name in names.split():

@@ -1,0 +1,62 @@
+"""Frames a second against the number of frames: of the fit alone, and of files to files."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tables import table
+
+from musclemap.datasets.synthesis import synthesise, write_motion
+from musclemap.pipelines.archive import convert_archive
+from musclemap.retarget.fit import Fitter
+from musclemap.retarget.retargeter import Retargeter
+
+SIZES = {"cpu": (1_000, 10_000), "gpu": (1_000, 10_000, 100_000)}
+"""Frames, where none are asked for."""
+
+PIECE = 9.99
+"""Length of the walk that is repeated [s]: a thousand frames of a clip at 100 Hz."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Frames, and frames a second of the fit and of everything from files to files."""
+
+    nframe: int
+    fit: float
+    whole: float
+
+
+def scaling(fitter: Fitter, retargeter: Retargeter, sizes: Sequence[int], *, device: Any) -> list[Size]:
+    """Fit and convert copies of one walk, each after a first run of the same size."""
+    motion = synthesise("walk_1.2", seconds=PIECE)
+    piece = retargeter.targets(motion)
+    found = []
+    for size in sizes:
+        count = max(1, round(size / piece.nframe))
+        times = []
+        for _ in range(2):
+            started = time.perf_counter()
+            fitter.fit([piece] * count)
+            times.append(time.perf_counter() - started)
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "source")
+            write_motion(source / "walk_0_poses.npz", motion)
+            for k in range(1, count):
+                shutil.copy(source / "walk_0_poses.npz", source / f"walk_{k}_poses.npz")
+            done = convert_archive(
+                source, Path(folder, "clips"), config=retargeter.config, device=device, retargeter=retargeter
+            )
+        nframe = count * piece.nframe
+        found.append(Size(nframe=nframe, fit=nframe / times[-1], whole=done.nframe / done.seconds))
+    return found
+
+
+def told(sizes: Sequence[Size], *, device: str) -> str:
+    """Table."""
+    rows = [[device, f"{size.nframe:,}", f"{size.fit:,.0f}", f"{size.whole:,.0f}"] for size in sizes]
+    return table(["device", "frames", "fit, frames/s", "files to clips, frames/s"], rows)
