@@ -167,12 +167,11 @@ class Check:
 
     def told(self) -> str:
         """In plain words."""
-        digits = ".1e" if self.bar < 1e-3 else ".3f" if self.bar < 1 else ".2f" if self.bar < 5 else ".1f"
-        where = f" ({self.where})" if self.where else ""
+        where = f" ({self.where})" if self.where and self.value else ""
         return verdict(
             self.name,
             asked=f"at most {self.bar:g}{self.unit}",
-            got=f"{self.value:{digits}}{self.unit}{where}",
+            got=f"{self.value:.3g}{self.unit}{where}",
             met=self.met,
         )
 

@@ -1,15 +1,15 @@
 """Another solver on the same targets: mink, frame by frame, in the two-stage loop of General Motion Retargeting.
 
-The loop is that of GMR (Araujo et al. 2025, `GeneralMotionRetargeting.retarget`): each stage repeats while a step lowers
-the norm of the task errors by more than 1e-3, at most 1 + 10 times; daqp, damping 0.5, Levenberg-Marquardt damping 1,
-joint limits, every frame started from the one before. Set up as well as we know how: couplings in one equality task (one
-for each of the 51 makes the loop twenty times slower), no geoms, sites, tendons and muscles, no finger joints, our
-weights.
+The loop is that of GMR (Araujo et al. 2025, `GeneralMotionRetargeting.retarget`): each stage repeats while a step
+lowers the norm of the task errors by more than 1e-3, at most 1 + 10 times; daqp, damping 0.5, Levenberg-Marquardt
+damping 1, joint limits, every frame started from the one before. Set up as well as we know how: couplings in one
+equality task (one for each of the 51 makes the loop twenty times slower), no geoms, sites, tendons and muscles, no
+finger joints, our weights.
 
     python benchmarks/mink_reference.py TARGETS.npz RESULT.npz
 
-is how `solver_race` runs it, in a process with one thread for linear algebra. More gain nothing with matrices this small,
-and beside any other load they wait for each other until the loop is ten times slower.
+is how `solver_race` runs it, in a process with one thread for linear algebra. More gain nothing with matrices this
+small, and beside any other load they wait for each other until the loop is ten times slower.
 """
 
 import argparse

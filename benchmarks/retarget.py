@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import acceptance
-import jax
 import machine
 import mink_reference
 import scaling
@@ -59,9 +58,7 @@ class Report:
 class Benchmark:
     """A warm retargeter and a folder of motions for each set."""
 
-    def __init__(
-        self, report: Report, *, device: jax.Device, mocap: Path | None, frames: list[int], folder: Path
-    ) -> None:
+    def __init__(self, report: Report, *, device: Any, mocap: Path | None, frames: list[int], folder: Path) -> None:
         self.report, self.device, self.frames, self.folder = report, device, frames, folder
         write_archive(folder / "built-in")
         self.sets = {BUILT_IN: folder / "built-in"} | ({mocap.name: mocap} if mocap else {})

@@ -117,19 +117,19 @@ class SolverConfig:
         window: Frames of a window of the whole-clip refinement; a multiple of 4.
         windows: Windows refined together.
         sweeps: Most passes over a clip; each shifts the windows by half.
-        tolerance: A clip is done when a pass of either kind lowers its cost by less than this fraction.
+        tolerance: A window is done when a pass lowers its cost by less than this fraction.
         window_iterations: Levenberg-Marquardt steps a window and pass.
     """
 
     anchor_seconds: float = 0.1
     anchor_iterations: int = 20
     calibration_iterations: int = 5
-    batch: int = 512
+    batch: int = 128
     window: int = 64
     windows: int = 16
-    sweeps: int = 8
-    tolerance: float = 0.05
-    window_iterations: int = 2
+    sweeps: int = 16
+    tolerance: float = 0.02
+    window_iterations: int = 1
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:

@@ -36,7 +36,7 @@ class Fit:
         offset: Calibration of each landmark in its carrier's frame, shape (17, 3) [m].
         cost: Each frame's own cost at the anchors that were solved, after the best start, shape (nanchor,).
         restarts: How many anchor frames needed more than the first start.
-        last_decrease: Relative fall of the clip's cost over the last two passes, the larger; small where it converged.
+        last_decrease: Relative fall of a window's cost in its last pass, the largest; small where the clip converged.
     """
 
     posture: np.ndarray
@@ -81,8 +81,11 @@ class _Anchors(NamedTuple):
     offset: np.ndarray
 
 
-MIN_SWEEPS = 3
-"""Passes over a clip before it may count as done: every frame has then been inside a window twice."""
+MIN_SWEEPS = 2
+"""Passes over a clip before any part of it may count as done: each frame has then been well inside a window."""
+
+REFUSALS = 3
+"""Steps in a row that may raise a window's cost, each ten times as damped as the one before, until it counts as done."""
 
 CALIBRATION_ROUNDS = 3
 """Times that offsets are estimated; each round takes up most of the miss that the one before left."""
@@ -125,14 +128,14 @@ class Fitter:
         axis = self._axis(targets)
         anchors = self._solve_anchors(axis)
         damping = np.full(len(axis.joined), 1e-3)
-        active, drop = np.ones(len(targets), bool), np.ones((2, len(targets)))
+        half = self.config.solver.window // 2
+        drop = np.ones(len(axis.joined) // half)  # of each half window's last pass
+        refused = np.zeros(len(drop), int)
         for sweep in range(self.config.solver.sweeps):
-            cost = self._sweep(axis, damping, active, shifted=sweep % 2 == 1)
-            drop[sweep % 2, active] = (1.0 - cost[:, 1] / np.maximum(cost[:, 0], 1e-12))[active]
-            if sweep >= MIN_SWEEPS - 1:  # a clip is done when neither kind of window has gained much last time
-                active &= drop.max(axis=0) > self.config.solver.tolerance
-            if not active.any():
+            waiting = drop > self.config.solver.tolerance if sweep >= MIN_SWEEPS else np.ones(len(drop), bool)
+            if not waiting.any():
                 break
+            self._sweep(axis, damping, drop, refused, waiting, shifted=sweep % 2 == 1)
         return [
             Fit(
                 posture=axis.posture[s],
@@ -140,7 +143,7 @@ class Fitter:
                 offset=anchors.offset[k],
                 cost=anchors.cost[anchors.clip == k],
                 restarts=int(anchors.restarted[anchors.clip == k].sum()),
-                last_decrease=float(drop[:, k].max()),
+                last_decrease=float(drop[s.start // half : -(-s.stop // half)].max()),
             )
             for k, s in enumerate(axis.slices())
         ]
@@ -268,24 +271,39 @@ class Fitter:
         pos = axis.root_pos[where] + between(posture[:, :3] - axis.root_pos[index])
         return np.concatenate([pos, quat, between(posture[:, NROOT:])], axis=1)
 
-    def _sweep(self, axis: _Axis, damping: np.ndarray, active: np.ndarray, *, shifted: bool) -> np.ndarray:
-        """Refine every window of active clips once; returns each clip's cost before and after, shape (nclip, 2)."""
+    def _sweep(
+        self,
+        axis: _Axis,
+        damping: np.ndarray,
+        drop: np.ndarray,
+        refused: np.ndarray,
+        waiting: np.ndarray,
+        *,
+        shifted: bool,
+    ) -> None:
+        """Refine every window with a half that waits, and note for each half by how much its cost fell.
+
+        A window whose step was refused tries a shorter one in its next pass, until that has failed `REFUSALS` times.
+        """
         solver = self.config.solver
-        size = solver.window
-        offset = size // 2 if shifted else 0
-        each = [np.arange(s + offset, s + room - offset, size) for s, room in zip(axis.start, axis.room, strict=True)]
-        each = [e if on else e[:0] for e, on in zip(each, active, strict=True)]
-        starts, clip = np.concatenate(each), np.repeat(np.arange(len(each)), [len(e) for e in each])
-        parts = [
-            np.arange(low, min(low + solver.windows, len(starts))) for low in range(0, len(starts), solver.windows)
-        ]
-        costs = np.zeros((len(each), 2))
-        for part in parts:
-            np.add.at(costs, clip[part], self._refine(axis, damping, starts[part]))
-        return costs
+        size, half = solver.window, solver.window // 2
+        offset = half if shifted else 0
+        starts = np.concatenate(
+            [np.arange(s + offset, s + room - offset, size) for s, room in zip(axis.start, axis.room, strict=True)]
+        )
+        cell = starts // half
+        starts = starts[waiting[cell] | waiting[cell + 1]]
+        for low in range(0, len(starts), solver.windows):
+            part = starts[low : low + solver.windows]
+            before, after = self._refine(axis, damping, part)
+            for k in (part // half, part // half + 1):
+                refused[k] = np.where(after < before, 0, refused[k] + 1)
+                drop[k] = np.where(
+                    (refused[k] > 0) & (refused[k] < REFUSALS), 1.0, 1.0 - after / np.maximum(before, 1e-12)
+                )
 
     def _refine(self, axis: _Axis, damping: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Refine the windows that begin at some frames, in place; returns each one's cost before and after (n, 2)."""
+        """Refine the windows that begin at some frames, in place; returns costs before and after, shape (2, n)."""
         solver = self.config.solver
         size, own = solver.window, slice(0, len(starts))
         begin = np.resize(starts, solver.windows)[:, None]  # repeats to keep the compiled shape
@@ -308,6 +326,4 @@ class Fitter:
         new[..., :3] += origin[own, None]
         axis.posture[inner[own]] = new
         damping[inner[own]] = np.asarray(refined.damping)[own]
-        return np.stack(
-            [np.asarray(refined.before, np.float64)[own], np.asarray(refined.after, np.float64)[own]], axis=1
-        )
+        return np.stack([np.asarray(refined.before, np.float64)[own], np.asarray(refined.after, np.float64)[own]])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from musclemap.skeletons.kinematics import Kinematics, cross
 from musclemap.skeletons.tree import Tree
@@ -145,12 +145,14 @@ def normal_equations(
         weights: Of the terms.
     """
     res = _residuals(kinematics, joints, targets, weights, tree.reduced.rest)
-    wrench, matrix = _spatial_sums(tree, kinematics, res, weights)
+    # Barriers keep XLA on the CPU from computing what lies before them once for every entry of the Hessian
+    wrench, matrix = lax.optimization_barrier(_spatial_sums(tree, kinematics, res, weights))
     screw = kinematics.screw
     pairs = {(i, j): k for k, (i, j) in enumerate(_UPPER)}
     force = jnp.stack([sum(matrix[pairs[min(i, j), max(i, j)]] * screw[j] for j in range(6)) for i in range(6)])
     related = jnp.asarray(tree.ancestor, screw.dtype)[..., None]
-    upper = related * sum(screw[k][:, None] * force[k][None] for k in range(6))
+    force = lax.optimization_barrier(force)
+    upper = lax.optimization_barrier(related * sum(screw[k][:, None] * force[k][None] for k in range(6)))
     ndof = tree.reduced.ndof
     diagonal = jnp.eye(ndof, dtype=screw.dtype)[..., None]
     hessian = upper + jnp.swapaxes(upper, 0, 1) * (1 - diagonal)

@@ -123,7 +123,6 @@ def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array
         held: Degrees of freedom that stand on a limit, shape (ndof, nwindow, ninterior).
     """
     ndof, nwindow, n = gradient.shape
-    nblock, size = n // 2, 2 * ndof
     free = jnp.transpose(~held, (1, 2, 0)).astype(gradient.dtype)  # (window, frame, dof)
     hessian = jnp.moveaxis(normal.hessian, -1, 0).reshape(nwindow, n, ndof, ndof)
     eye = jnp.eye(ndof, dtype=gradient.dtype)
@@ -136,36 +135,48 @@ def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array
     one = band1 * free * after
     two = band2 * free * jnp.roll(free, -2, axis=1)
 
-    pair = lambda x: jnp.moveaxis(x.reshape(nwindow, nblock, 2, *x.shape[2:]), 1, 0)  # noqa: E731
-    spread = lambda x: eye * x[..., None, :]  # noqa: E731
-    h, o, t = pair(hessian), pair(one), pair(two)
-    zero = jnp.zeros_like(h[:, :, 0])
-    join = lambda a, b, c, d: jnp.concatenate([jnp.concatenate([a, b], -1), jnp.concatenate([c, d], -1)], -2)  # noqa: E731
-    inner = join(h[:, :, 0], spread(o[:, :, 0]), spread(o[:, :, 0]), h[:, :, 1])
-    outer = join(spread(t[:, :, 0]), spread(o[:, :, 1]), zero, spread(t[:, :, 1]))  # rows: next pair, columns: this one
-    right = -jnp.moveaxis((jnp.transpose(gradient, (1, 2, 0)) * free).reshape(nwindow, nblock, size), 1, 0)[..., None]
+    by_frame = lambda x: jnp.moveaxis(x, 1, 0)  # noqa: E731
+    right = -jnp.transpose(gradient, (2, 1, 0)) * by_frame(free)
+    identity = jnp.broadcast_to(eye, (nwindow, ndof, ndof))
 
-    def down(carry, block):
-        lower_prev, rest_prev, link_prev = carry
-        inner, right, link = block
-        carried = lax.linalg.triangular_solve(lower_prev, link_prev, left_side=False, lower=True, transpose_a=True)
-        chol = lax.linalg.cholesky(inner - carried @ jnp.swapaxes(carried, -1, -2), symmetrize_input=False)
-        rest = lax.linalg.triangular_solve(chol, right - carried @ rest_prev, left_side=True, lower=True)
-        return (chol, rest, link), (chol, rest, carried)
+    def down(carry, frame):
+        """Eliminate frame t; what it leaves on t + 1 (matrix, vector, coupling to t + 2) and t + 2 is carried along."""
+        schur, vector, coupling, schur_after, vector_after = carry
+        hessian, right, one, two = frame
+        chol = lax.linalg.cholesky(hessian - schur, symmetrize_input=False)
+        inverse = lax.linalg.triangular_solve(chol, identity, left_side=True, lower=True)
+        link = eye * one[:, None, :] - coupling  # rows: t, columns: t + 1
+        near = inverse @ link
+        rest = _matvec(inverse, right - vector)
+        half = jnp.swapaxes(inverse, 1, 2)
+        across = half @ jnp.concatenate([near, inverse], axis=2)  # H^-1 link and H^-1
+        far, own = across[..., :ndof] * two[:, :, None], across[..., ndof:] * two[:, :, None] * two[:, None, :]
+        back = _matvec(half, rest)
+        carry = (
+            schur_after + jnp.swapaxes(near, 1, 2) @ near,
+            vector_after + _matvec(jnp.swapaxes(near, 1, 2), rest),
+            jnp.swapaxes(far, 1, 2),
+            own,
+            two * back,
+        )
+        return carry, (back, across[..., :ndof], across[..., ndof:] * two[:, None, :])
 
-    unit = jnp.broadcast_to(jnp.eye(size, dtype=gradient.dtype), (nwindow, size, size))
-    start = (unit, jnp.zeros_like(right[0]), jnp.zeros_like(unit))
-    _, (chol, rest, carried) = lax.scan(down, start, (inner, right, outer))
+    matrix, vector = jnp.zeros_like(identity), jnp.zeros((nwindow, ndof), gradient.dtype)
+    start = (matrix, vector, matrix, matrix, vector)
+    frames = (by_frame(hessian), right, by_frame(one), by_frame(two))
+    _, eliminated = lax.scan(down, start, frames)
 
-    def up(later, block):
-        chol, rest, carried_next = block
-        value = rest - jnp.swapaxes(carried_next, -1, -2) @ later
-        step = lax.linalg.triangular_solve(chol, value, left_side=True, lower=True, transpose_a=True)
-        return step, step
+    def up(later, frame):
+        back, near, far = frame
+        step = back - _matvec(near, later[0]) - _matvec(far, later[1])
+        return (step, later[0]), step
 
-    carried_next = jnp.concatenate([carried[1:], jnp.zeros_like(carried[:1])])
-    _, steps = lax.scan(up, jnp.zeros_like(right[0]), (chol, rest, carried_next), reverse=True)
-    return jnp.transpose(steps[..., 0].reshape(nblock, nwindow, 2, ndof), (3, 1, 0, 2)).reshape(ndof, nwindow, n)
+    _, steps = lax.scan(up, (vector, vector), eliminated, reverse=True)
+    return jnp.transpose(steps, (2, 1, 0))
+
+
+def _matvec(matrix: Array, vector: Array) -> Array:
+    return (matrix @ vector[..., None])[..., 0]
 
 
 def refine_windows(tree: Tree, windows: Windows, weights: Weights, smooth: Smoothness, *, iterations: int) -> Refined:

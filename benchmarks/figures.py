@@ -1,0 +1,167 @@
+"""Pictures of one clip that a person who knows gait can judge: shoulder angles, leg angles over the stride, feet.
+
+python benchmarks/figures.py                                        the built-in walk at 1.2 m/s, to docs/images
+python benchmarks/figures.py --clip FILE --source FILE --out DIR    any clip; the strides need a walk
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from scipy.spatial.transform import Rotation
+
+from musclemap.datasets import gait_tables
+from musclemap.datasets.amass import read_motion
+from musclemap.datasets.clip import Clip, read_clip
+from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.synthesis import synthesise
+from musclemap.retarget.metrics import measure_geometry
+from musclemap.retarget.proportions import fit_proportions
+from musclemap.retarget.resample import resample
+from musclemap.retarget.retargeter import Retargeter
+from musclemap.skeletons.mean_skeleton import mean_joints
+from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.smpl import BODY_NAMES
+
+SIDES = {"l": ("left", "tab:blue"), "r": ("right", "tab:red")}
+SHOULDER = {
+    "elv_angle": "plane of elevation",
+    "shoulder_elv": "elevation",
+    "shoulder_rot": "axial rotation",
+}
+LEG = {
+    "hip_flexion": ("hip_flexion", "hip flexion", "hip", -1.0),
+    "knee_angle": ("knee_flexion", "knee flexion", "knee", 1.0),
+    "ankle_angle": ("ankle_dorsiflexion", "ankle dorsiflexion", "ankle", -1.0),
+}
+"""Joint of the target: curve of the gait tables, title, joint of the source and the sign of its turn about its left."""
+
+BAND = "healthy adults at 1.3 m/s, ±1 SD (datasets/gait_tables.py)"
+SHORTEST, LONGEST = 0.6, 2.0
+"""Strides of a walk [s]; what lies outside is no stride."""
+
+
+def shoulder_angles(clip: Clip, body: MyoFullBody, path: Path) -> None:
+    """The three angles of each shoulder over time; a jump would show."""
+    figure, axes = plt.subplots(3, 1, figsize=(8, 6), sharex=True, constrained_layout=True)
+    time = np.arange(clip.nframe) / clip.fps
+    for axis, (joint, title) in zip(axes, SHOULDER.items(), strict=True):
+        for side, (word, colour) in SIDES.items():
+            axis.plot(time, _degrees(clip, body, f"{joint}_{side}"), color=colour, label=word)
+        axis.set_ylabel(f"{title}\n{joint} [deg]")
+    axes[0].legend(loc="upper right")
+    axes[-1].set_xlabel("time [s]")
+    _finish(figure, f"Shoulders, {_name(clip)}", path)
+
+
+def leg_angles(clip: Clip, motion: SourceMotion | None, body: MyoFullBody, path: Path) -> None:
+    """Hip, knee and ankle over the stride, each stride a line, beside the bands of healthy adults.
+
+    Angles count from the T-pose, in which a source stands with all its angles zero: the target's hips are bent a little in
+    it, as its pelvis leans forward.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4.8), constrained_layout=True)
+    phase = np.linspace(0.0, 1.0, 101)
+    upright = np.rad2deg(body.reduced.expand(fit_proportions(body, mean_joints()).t_pose[None])[0])
+    rotvec = None if motion is None else resample(motion, clip.fps).rotvec
+    for axis, (joint, (curve, title, carrier, sign)) in zip(axes, LEG.items(), strict=True):
+        normal = np.rad2deg(gait_tables.curve(curve, phase=phase))
+        spread = gait_tables.SPREAD[curve]
+        axis.fill_between(100 * phase, normal - spread, normal + spread, color="0.85", label=BAND, linewidth=0)
+        for side, (word, colour) in SIDES.items():
+            adr = body.model.joint(f"{joint}_{side}").qposadr[0]
+            for k, stride in enumerate(_strides(clip, _degrees(clip, body, f"{joint}_{side}") - upright[adr], side)):
+                axis.plot(100 * phase, stride, color=colour, linewidth=0.8, label=None if k else word)
+            if rotvec is None:
+                continue
+            turn = Rotation.from_rotvec(rotvec[:, BODY_NAMES.index(f"{word}_{carrier}")]).as_euler("XYZ", degrees=True)
+            for k, stride in enumerate(_strides(clip, sign * turn[:, 0], side)):
+                axis.plot(100 * phase, stride, ":", color=colour, linewidth=0.8, label=None if k else f"{word}, source")
+        axis.set(title=title, xlabel="stride from heel strike [%]", xlim=(0, 100))
+    axes[0].set_ylabel("angle from the T-pose [deg]")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
+    _finish(figure, f"Legs, {_name(clip)}", path)
+
+
+def feet(clip: Clip, body: MyoFullBody, path: Path, *, seconds: float = 3.0) -> None:
+    """Heights of heels and toes over the floor, with the time that each stands."""
+    nframe = min(clip.nframe, round(seconds * clip.fps))
+    height = 100 * measure_geometry(body, clip.qpos[:nframe].astype(np.float64)).contact_pos[..., 2]
+    time = np.arange(nframe) / clip.fps
+    figure, axes = plt.subplots(2, 1, figsize=(8, 5), sharex=True, sharey=True, constrained_layout=True)
+    for axis, (word, first) in zip(axes, (("left", 0), ("right", 2)), strict=True):
+        for k, (part, colour) in enumerate((("heel", "tab:green"), ("toe", "tab:purple"))):
+            axis.plot(time, height[:, first + k], color=colour, label=part)
+            stands = clip.contact[:nframe, first + k] > 0
+            _bar(axis, time, stands, level=-1.0 - 1.2 * k, colour=colour)
+        axis.axhline(0.0, color="0.6", linewidth=0.8)
+        axis.set_ylabel(f"{word} foot [cm]")
+    axes[0].legend(title="bars: stands", loc="upper right")
+    axes[-1].set_xlabel("time [s]")
+    _finish(figure, f"Feet over the floor, {_name(clip)}", path)
+
+
+def _bar(axis: Axes, time: np.ndarray, mask: np.ndarray, *, level: float, colour: str) -> None:
+    axis.fill_between(time, level, level + 0.8, where=mask.tolist(), color=colour, linewidth=0)
+
+
+def _degrees(clip: Clip, body: MyoFullBody, joint: str) -> np.ndarray:
+    return np.rad2deg(clip.qpos[:, body.model.joint(joint).qposadr[0]].astype(np.float64))
+
+
+def _strides(clip: Clip, values: np.ndarray, side: str) -> Sequence[np.ndarray]:
+    """Values from one heel strike of a side to its next, each at 101 parts of the stride."""
+    heel = clip.contact[:, 0 if side == "l" else 2].astype(int)
+    strikes = np.flatnonzero(np.diff(heel) == 1) + 1
+    found = []
+    for start, stop in itertools.pairwise(strikes):
+        if SHORTEST <= (stop - start) / clip.fps <= LONGEST:
+            found.append(np.interp(np.linspace(start, stop, 101), np.arange(clip.nframe), values))
+    return found
+
+
+def _name(clip: Clip) -> str:
+    return Path(clip.source).stem.removesuffix("_poses")
+
+
+def _finish(figure: plt.Figure, title: str, path: Path) -> None:
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    print(path)
+
+
+def main() -> None:
+    """Draw all three."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clip", type=Path, metavar="FILE", help="clip to draw; else the built-in walk at 1.2 m/s")
+    parser.add_argument(
+        "--source", type=Path, metavar="FILE", help="the motion that the clip was made of, to draw beside it"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("docs/images"), help="folder for the pictures")
+    options = parser.parse_args()
+    body = MyoFullBody()
+    if options.clip is None:
+        motion = synthesise("walk_1.2")
+        clip = Retargeter().retarget([motion])[0].clip
+        assert clip is not None  # the walk is long enough
+    else:
+        clip = read_clip(options.clip)
+        motion = read_motion(options.source, name=clip.source) if options.source else None
+    options.out.mkdir(parents=True, exist_ok=True)
+    shoulder_angles(clip, body, options.out / f"{_name(clip)}_shoulders.png")
+    leg_angles(clip, motion, body, options.out / f"{_name(clip)}_legs.png")
+    feet(clip, body, options.out / f"{_name(clip)}_feet.png")
+
+
+if __name__ == "__main__":
+    main()
