@@ -66,8 +66,8 @@ def shoulder_angles(clip: Clip, body: MyoFullBody, path: Path) -> None:
 def leg_angles(clip: Clip, motion: SourceMotion | None, body: MyoFullBody, path: Path) -> None:
     """Hip, knee and ankle over the stride, each stride a line, beside the bands of healthy adults.
 
-    Angles count from the T-pose, in which a source stands with all its angles zero: the target's hips are bent a little in
-    it, as its pelvis leans forward.
+    Angles count from the T-pose, in which a source stands with all its angles zero: the target's hips are bent a little
+    in it, as its pelvis leans forward.
     """
     figure, axes = plt.subplots(1, 3, figsize=(11, 4.8), constrained_layout=True)
     phase = np.linspace(0.0, 1.0, 101)

@@ -81,6 +81,7 @@ class WeightConfig:
         acceleration: Second differences of joints at 100 Hz, likewise; 1 smooths above about 16 Hz.
         twist: Factor on both for elevation plane and axial rotation of the shoulder, which are one axis where the arm
             hangs.
+        toes: Factor on both for the toes, whose bend no landmark measures: contacts and the floor alone move them.
         root_acceleration: Second differences of the root's departure from the source at 100 Hz, likewise.
     """
 
@@ -97,8 +98,9 @@ class WeightConfig:
     prior: float = 2e-5
     velocity: float = 1e-3
     acceleration: float = 1.0
-    twist: float = 30.0
-    root_acceleration: float = 300.0
+    twist: float = 500.0
+    toes: float = 100.0
+    root_acceleration: float = 500.0
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:

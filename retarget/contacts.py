@@ -27,6 +27,11 @@ class Stance:
     scale_evidence: str
 
 
+LIKELY, UNLIKELY = 1.5, 2.5
+"""Standard deviations of a subject's size: up to the first the pelvis's height is trusted to tell the size, up to the
+second less so, and beyond it the floor is thought not to lie at z = 0."""
+
+
 def velocity(pos: np.ndarray, fps: float) -> np.ndarray:
     """Central differences over time, one-sided at the ends, shape as `pos` [m/s]."""
     return np.gradient(pos, 1.0 / fps, axis=0)
@@ -98,9 +103,9 @@ def estimate_stance(
     reach = -feet[..., 2].min(axis=1)
     usable = source_height > 0.3
     by_height = float(np.quantile(reach[usable] / source_height[usable], 0.9)) if usable.any() else 0.0
-    level = abs(np.log(max(by_height, 1e-3) / prior)) < 1.5 * scale.prior_sigma
-    centre, sigma = (by_height, scale.height_sigma) if level else (prior, scale.prior_sigma)
-    evidence = "height" if level else "skeleton"
+    apart = abs(np.log(max(by_height, 1e-3) / prior)) / scale.prior_sigma
+    level = apart < UNLIKELY
+    centre, sigma = by_height if level else prior, scale.height_sigma if apart < LIKELY else scale.prior_sigma
     travel, swing = velocity(pelvis, fps), velocity(feet, fps)
     size = _first_size(travel, swing, lowest=feet[..., 2].argmin(axis=1), centre=centre)
     for _ in range(4):
@@ -111,8 +116,7 @@ def estimate_stance(
         pull = float(-np.sum(trust * np.sum(travel[:, None] * swing, axis=2)))
         size = (pull + centre / sigma**2) / (information + 1 / sigma**2)
         size = float(np.clip(size, scale.lower, scale.upper))
-        if information > 1 / sigma**2:
-            evidence = "feet"
+    evidence = "feet" if information > 1 / sigma**2 else "height" if level else "skeleton"
     points = size * pelvis[:, None] + feet
     stands, floor = detect(points, size * source_height, fps, contact)
     return Stance(

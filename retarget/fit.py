@@ -85,7 +85,7 @@ MIN_SWEEPS = 2
 """Passes over a clip before any part of it may count as done: each frame has then been well inside a window."""
 
 REFUSALS = 3
-"""Steps in a row that may raise a window's cost, each ten times as damped as the one before, until it counts as done."""
+"""Steps in a row that may raise a window's cost, each ten times as damped as the last, until it counts as done."""
 
 CALIBRATION_ROUNDS = 3
 """Times that offsets are estimated; each round takes up most of the miss that the one before left."""

@@ -17,6 +17,9 @@ _SOFT = 0.06
 _BLEND = 0.03
 """Time constant that smooths the shift of the feet's targets [s]."""
 
+_TAIL = 3.0
+"""Where that filter ends, in standard deviations."""
+
 
 def hold(points: np.ndarray, stance: Stance, *, fps: float = 100.0) -> np.ndarray:
     """Replace every contact by one place: its median over the contact, on the ground under it.
@@ -83,8 +86,8 @@ def foot_shift(points: np.ndarray, anchor: np.ndarray, contact: np.ndarray, fps:
             for axis in range(3):
                 filled = np.interp(frames, frames[known], source[known, axis])
                 shift[:, point, axis] = gaussian_filter1d(filled, _BLEND * fps, mode="nearest")
-    under = np.minimum((points + shift)[..., 2] - np.minimum(anchor[..., 2], 0.0) * contact, 0.0)
-    shift[..., 2] += gaussian_filter1d(
-        maximum_filter1d(-under, max(1, round(_BLEND * fps)), axis=0), _BLEND * fps / 2, axis=0
-    )
+    under = np.maximum(np.minimum(anchor[..., 2], 0.0) * contact - (points + shift)[..., 2], 0.0)
+    sigma = _BLEND * fps / 2
+    reach = int(np.ceil(_TAIL * sigma))  # as wide as the filter after it, so that no peak is smoothed away
+    shift[..., 2] += gaussian_filter1d(maximum_filter1d(under, 2 * reach + 1, axis=0), sigma, axis=0, truncate=_TAIL)
     return shift

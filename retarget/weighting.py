@@ -49,6 +49,9 @@ def smoothness(body: MyoFullBody, config: WeightConfig, fps: float) -> Smoothnes
     for name in ("elv_angle_r", "elv_angle_l", "shoulder_rot_r", "shoulder_rot_l"):
         velocity[6 + reduced.index(name)] *= config.twist
         acceleration[6 + reduced.index(name)] *= config.twist
+    for name in ("mtp_angle_r", "mtp_angle_l"):
+        velocity[6 + reduced.index(name)] *= config.toes
+        acceleration[6 + reduced.index(name)] *= config.toes
     velocity[:6] = 0.0
     acceleration[:6] = config.root_acceleration * stiff[:6]
     rate = fps / 100.0

@@ -145,3 +145,11 @@ def test_a_step_carries_whoever_stands_on_it() -> None:
     assert stance.floor == pytest.approx(0.0, abs=0.01)
     np.testing.assert_allclose(stance.height[225:], 0.3, atol=0.02)
     assert not stance.height[:110].any()
+
+
+@pytest.mark.parametrize("subject", [0.88, 1.12])
+def test_a_short_or_tall_subject_who_goes_nowhere_has_the_size_of_height(subject: float) -> None:
+    """Twelve percent from the mean is a child of thirteen or a very tall man, and likelier than a floor off z = 0."""
+    stance = stance_of(standing_still(), subject=subject, floor=0.0, prior=1.0)
+    assert stance.scale == pytest.approx(1 / subject, rel=0.01)
+    assert stance.scale_evidence == "height"
