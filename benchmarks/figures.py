@@ -17,6 +17,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets import gait_tables
@@ -133,7 +134,7 @@ def _name(clip: Clip) -> str:
     return Path(clip.source).stem.removesuffix("_poses")
 
 
-def _finish(figure: plt.Figure, title: str, path: Path) -> None:
+def _finish(figure: Figure, title: str, path: Path) -> None:
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
     plt.close(figure)

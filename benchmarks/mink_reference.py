@@ -70,11 +70,11 @@ class Solution:
 class MinkReference:
     """The loop on MyoFullBody without fingers."""
 
-    def __init__(self, body: MyoFullBody, weights: WeightConfig) -> None:
+    def __init__(self, body: MyoFullBody, weights: WeightConfig, *, released: bool = False) -> None:
         import mink
 
         self._mink: Any = mink
-        self.model = _without_fingers()
+        self.model = load_model() if released else _without_fingers()
         self.ids = np.array([self.model.body(name).id for name in LANDMARK_NAMES])
         self._rest = body.reduced.base[
             [body.model.joint(self.model.joint(j).name).qposadr[0] for j in range(1, self.model.njnt)]
@@ -169,9 +169,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", type=Path)
     parser.add_argument("result", type=Path)
+    parser.add_argument("--released", action="store_true", help="on the body as it is released, nothing taken away")
     options = parser.parse_args()
     config = RetargetConfig()
-    reference = MinkReference(MyoFullBody(limits=config.limits), config.weights)
+    reference = MinkReference(MyoFullBody(limits=config.limits), config.weights, released=options.released)
     with np.load(options.targets, allow_pickle=False) as file:
         clips = [(file[f"pos_{k}"], file[f"rot_{k}"]) for k in range(len(file.files) // 2)]
     starts = [reference.start(pos[0], rot[0]) for pos, rot in clips]

@@ -31,6 +31,7 @@ class Race:
         frames: Frames of all clips, ours, and of their first parts, mink's.
         ours: Each round's speed.
         mink: Each round's speed of one process.
+        released: Speed of mink on the body as it is released, fingers, muscles and all.
         mink_all: Speed of as many processes at once as there are cores, each with all of mink's frames.
         error_mm: Mean landmark error, ours and mink's, against the same calibrated targets.
         coupling: Largest deviation of a driven joint from its polynomial, ours and mink's [rad or m].
@@ -40,6 +41,7 @@ class Race:
     frames: tuple[int, int]
     ours: tuple[float, ...]
     mink: tuple[float, ...]
+    released: float
     mink_all: float
     error_mm: tuple[float, float]
     coupling: tuple[float, float]
@@ -59,6 +61,7 @@ class Race:
              f"{self.error_mm[0]:.2f}", f"{self.coupling[0]:.0e}"],
             [f"mink, one process, {self.steps:.1f} programs a frame", f"{self.frames[1]:,}", f"{theirs:.0f}",
              f"{self.error_mm[1]:.2f}", f"{self.coupling[1]:.0e}"],
+            ["mink, one process, on the body as released", "", f"{self.released:.0f}", "", ""],
             ["mink, a process on every core", "", f"{self.mink_all:.0f}", "", ""],
         ]  # fmt: skip
         head = ["solver", "frames", "frames/s", "landmarks [mm]", "coupling"]
@@ -97,6 +100,7 @@ def race(fitter: Fitter, targets: Sequence[MotionTargets], *, frames: int = 100,
             ours.append(count / (time.perf_counter() - started))
             mink += _reference(given, [Path(folder, f"result_{k}.npz")])
         ncore = len(os.sched_getaffinity(0))
+        (released,) = _reference(given, [Path(folder, "released.npz")], "--released")
         together = _reference(given, [Path(folder, f"core_{k}.npz") for k in range(ncore)])
         with np.load(Path(folder, "result_0.npz"), allow_pickle=False) as file:
             reached, coupling, steps = file["landmark_pos"], float(file["coupling"].max()), float(file["steps"].mean())
@@ -107,6 +111,7 @@ def race(fitter: Fitter, targets: Sequence[MotionTargets], *, frames: int = 100,
         frames=(count, len(asked)),
         ours=tuple(ours),
         mink=tuple(mink),
+        released=released,
         mink_all=sum(together),
         error_mm=(error(got), error(reached)),
         coupling=(residual, coupling),
@@ -114,11 +119,11 @@ def race(fitter: Fitter, targets: Sequence[MotionTargets], *, frames: int = 100,
     )
 
 
-def _reference(given: Path, results: Sequence[Path]) -> list[float]:
+def _reference(given: Path, results: Sequence[Path], *options: str) -> list[float]:
     """Run mink on a file of targets, once for each result, at the same time; frames a second of each."""
     script = str(Path(__file__).with_name("mink_reference.py"))
     runs = [
-        subprocess.Popen([sys.executable, script, str(given), str(path)], env=os.environ | ONE_THREAD)
+        subprocess.Popen([sys.executable, script, str(given), str(path), *options], env=os.environ | ONE_THREAD)
         for path in results
     ]
     if any([run.wait() for run in runs]):

@@ -42,8 +42,9 @@ def keep_compilations() -> Path | None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    given: str | None = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if given:
+        return Path(given)
     folder = Path(tempfile.gettempdir()) / f"musclemap-compiled-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

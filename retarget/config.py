@@ -115,9 +115,9 @@ class SolverConfig:
         anchor_seconds: Time between anchor frames, which are solved by themselves from several starts [s].
         anchor_iterations: Levenberg-Marquardt steps of an anchor frame.
         calibration_iterations: Levenberg-Marquardt steps after each round of calibration.
-        batch: Frames solved together by themselves.
+        batch: Frames solved together by themselves; 0 for what suits the device.
         window: Frames of a window of the whole-clip refinement; a multiple of 4.
-        windows: Windows refined together.
+        windows: Windows refined together; 0 for what suits the device.
         sweeps: Most passes over a clip; each shifts the windows by half.
         tolerance: A window is done when a pass lowers its cost by less than this fraction.
         window_iterations: Levenberg-Marquardt steps a window and pass.
@@ -126,16 +126,16 @@ class SolverConfig:
     anchor_seconds: float = 0.1
     anchor_iterations: int = 20
     calibration_iterations: int = 5
-    batch: int = 128
+    batch: int = 0
     window: int = 64
-    windows: int = 16
+    windows: int = 0
     sweeps: int = 16
     tolerance: float = 0.02
     window_iterations: int = 1
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            _positive(f"solver.{name}", getattr(self, name))
+            (_not_negative if name in ("batch", "windows") else _positive)(f"solver.{name}", getattr(self, name))
         if self.window % 4:
             raise SettingsError(f"solver.window is {self.window}; it must be a multiple of 4")
 

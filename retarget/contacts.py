@@ -108,6 +108,7 @@ def estimate_stance(
     centre, sigma = by_height if level else prior, scale.height_sigma if apart < LIKELY else scale.prior_sigma
     travel, swing = velocity(pelvis, fps), velocity(feet, fps)
     size = _first_size(travel, swing, lowest=feet[..., 2].argmin(axis=1), centre=centre)
+    information = 0.0
     for _ in range(4):
         stands, _ = detect(size * pelvis[:, None] + feet, size * source_height, fps, contact)
         # neighbouring frames say the same thing: count about one independent sample each tenth of a second

@@ -81,6 +81,14 @@ class _Anchors(NamedTuple):
     offset: np.ndarray
 
 
+class _Together(NamedTuple):
+    batch: int
+    windows: int
+
+
+_SUITS = {"cpu": _Together(batch=128, windows=16), "gpu": _Together(batch=8192, windows=1024)}
+"""Frames and windows solved together: on a CPU what its caches hold, on a GPU what keeps it busy in some 2 GB."""
+
 MIN_SWEEPS = 2
 """Passes over a clip before any part of it may count as done: each frame has then been well inside a window."""
 
@@ -97,6 +105,8 @@ class Fitter:
     def __init__(self, body: MyoFullBody, config: RetargetConfig, *, device: Any = None) -> None:
         self.body, self.config, self.device = body, config, device
         solver = config.solver
+        where = _SUITS["cpu" if getattr(device, "platform", jax.default_backend()) == "cpu" else "gpu"]
+        self._batch, self._nwindow = solver.batch or where.batch, solver.windows or where.windows
         weights = frame_weights(body, config.weights)
         frames = partial(solve_frames, body.tree, weights=weights)
         self._frames = jax.jit(partial(frames, iterations=solver.anchor_iterations))
@@ -202,7 +212,7 @@ class Fitter:
     def _solve_some(self, axis: _Axis, index: np.ndarray, start: np.ndarray, *, again: bool = False) -> "_Solved":
         """Solve frames by themselves; index (n,), start (n, 7 + njoint) in the clip's frame."""
         solver = self._frames_again if again else self._frames
-        batch = self.config.solver.batch
+        batch = self._batch
         posture, cost, reached = np.empty(start.shape), np.empty(len(index)), np.empty((len(index), NLANDMARK, 3))
 
         for low in range(0, len(index), batch):
@@ -293,8 +303,8 @@ class Fitter:
         )
         cell = starts // half
         starts = starts[waiting[cell] | waiting[cell + 1]]
-        for low in range(0, len(starts), solver.windows):
-            part = starts[low : low + solver.windows]
+        for low in range(0, len(starts), self._nwindow):
+            part = starts[low : low + self._nwindow]
             before, after = self._refine(axis, damping, part)
             for k in (part // half, part // half + 1):
                 refused[k] = np.where(after < before, 0, refused[k] + 1)
@@ -306,7 +316,7 @@ class Fitter:
         """Refine the windows that begin at some frames, in place; returns costs before and after, shape (2, n)."""
         solver = self.config.solver
         size, own = solver.window, slice(0, len(starts))
-        begin = np.resize(starts, solver.windows)[:, None]  # repeats to keep the compiled shape
+        begin = np.resize(starts, self._nwindow)[:, None]  # repeats to keep the compiled shape
         inner, reach = begin + np.arange(size - HALO), begin + np.arange(-HALO, size)
         inside = (reach[:, :-1] >= 0) & (reach[:, 1:] < len(axis.joined))
         reach = np.clip(reach, 0, len(axis.joined) - 1)
