@@ -39,6 +39,9 @@ CHUNK_FRAMES = 256
 _ARRAYS = {"qpos": 2, "qvel": 2, "landmark_pos": 3, "target_pos": 3, "contact": 2}
 """Dataset and number of dimensions."""
 
+_OPTIONAL = {"activation": 2, "activation_residual": 2}
+"""Datasets that only clips have whose muscles were looked at."""
+
 _JSON = ("config", "software", "metrics", "reasons")
 _NAMES = ("joint_names", "landmark_names")
 _NUMBERS = ("fps", "source_fps", "subject_scale")
@@ -75,6 +78,9 @@ class Clip:
         metrics: Figures by name.
         verdict: "feasible", "warn" or "infeasible".
         reasons: For each rule broken: rule, value, limit, frames.
+        activation: Activations that would give the joints' torques, shape (nframe, nu), 0 to 1; None where not looked
+            for.
+        activation_residual: Torque that they leave unmet at each independent joint, shape (nframe, njoint) [Nm].
     """
 
     qpos: np.ndarray
@@ -101,6 +107,8 @@ class Clip:
     metrics: Mapping[str, Any]
     verdict: str
     reasons: tuple[Mapping[str, Any], ...]
+    activation: np.ndarray | None = None
+    activation_residual: np.ndarray | None = None
 
     @property
     def nframe(self) -> int:
@@ -113,7 +121,7 @@ class Clip:
         return (self.nframe - 1) / self.fps
 
 
-_ATTRIBUTES = tuple(field.name for field in fields(Clip) if field.name not in _ARRAYS)
+_ATTRIBUTES = tuple(field.name for field in fields(Clip) if field.name not in (*_ARRAYS, *_OPTIONAL))
 _TEXTS = tuple(key for key in _ATTRIBUTES if key not in (*_JSON, *_NAMES, *_NUMBERS))
 
 
@@ -130,7 +138,8 @@ def write_clip(path: Path, clip: Clip) -> str:
     Raises:
         ClipError: The clip breaks the contract; the message names the field.
     """
-    arrays = {key: np.asarray(getattr(clip, key)) for key in _ARRAYS}
+    there = (*_ARRAYS, *(key for key in _OPTIONAL if getattr(clip, key) is not None))
+    arrays = {key: np.asarray(getattr(clip, key)) for key in there}
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
         stored = {key: array.astype(_dtype(key)) for key, array in arrays.items()}
     if not np.array_equal(stored["contact"], arrays["contact"]):
@@ -182,7 +191,8 @@ def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
                 raise ClipError(f"{path} is no clip: its format is {found!r}, not {FORMAT!r}")
             if file.attrs.get("version") != VERSION:
                 raise ClipError(f"{path} has version {file.attrs.get('version')}; this reads version {VERSION}")
-            arrays = {key: _read_array(file, key, path=path) for key in _ARRAYS}
+            there = (*_ARRAYS, *(key for key in _OPTIONAL if key in file))
+            arrays = {key: _read_array(file, key, path=path) for key in there}
             values = {key: _read_attribute(file, key, path=path) for key in _ATTRIBUTES}
     except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
         raise ClipError(f"{path} cannot be read as HDF5: {error}") from error
@@ -243,8 +253,8 @@ def _read_attribute(file: h5py.File, key: str, *, path: Path) -> Any:
 def _check(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any], *, where: str) -> None:
     """Refuse what breaks the contract, naming it."""
     nframe = arrays["qpos"].shape[:1]
-    for key, ndim in _ARRAYS.items():
-        array = arrays[key]
+    for key, array in arrays.items():
+        ndim = (_ARRAYS | _OPTIONAL)[key]
         if array.ndim != ndim or array.shape[:1] != nframe or array.size == 0:
             raise ClipError(f"{where}: {key} has shape {array.shape} beside qpos {arrays['qpos'].shape}")
         if not np.isfinite(array).all():

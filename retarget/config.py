@@ -141,6 +141,37 @@ class SolverConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """How clips are checked.
+
+    Attributes:
+        enabled: Whether a conversion checks its clips on the full body; without it the verdict is kinematic.
+        cutoff: Of the low-pass filter before inverse dynamics [Hz]; 6 is customary in gait analysis (Winter 2009).
+        jitter_cutoff: What the root's height does above this counts as jitter [Hz].
+        friction: Coefficient of friction between sole and ground.
+        bearing_height: Points of a standing foot up to this height bear [m].
+        torque_weight: Squares of activation that a squared newton metre of unmet torque costs.
+        chunk: Frames checked together; bounds the memory, with muscles 70 kB a frame.
+        muscles: Whether a conversion looks for activations and stores them with the clip.
+        limits: Thresholds that differ from the table's, each as "METRIC=WARN:INFEASIBLE"; "none" for no such threshold.
+    """
+
+    enabled: bool = True
+    cutoff: float = 6.0
+    jitter_cutoff: float = 12.0
+    friction: float = 0.8
+    bearing_height: float = 0.03
+    torque_weight: float = 1.0
+    chunk: int = 2048
+    muscles: bool = False
+    limits: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("cutoff", "jitter_cutoff", "friction", "bearing_height", "torque_weight", "chunk"):
+            _positive(f"validation.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetargetConfig:
     """Everything that changes the result of a conversion.
 
@@ -154,6 +185,7 @@ class RetargetConfig:
         contact: Contact detection.
         weights: Weights of the fit.
         solver: Numerical settings.
+        validation: Checks on the full body.
     """
 
     fps: float = 100.0
@@ -165,6 +197,7 @@ class RetargetConfig:
     contact: ContactConfig = field(default_factory=ContactConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)
     solver: SolverConfig = field(default_factory=SolverConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
         if not 5.0 <= self.fps <= 1000.0:

@@ -20,6 +20,7 @@ from musclemap.skeletons.mean_skeleton import mean_joints
 from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
 
 from .config import RetargetConfig
+from .feasibility import Validator
 from .fit import Fit, Fitter
 from .hands import finger_joints, with_fingers
 from .metrics import clip_metrics, measure_geometry
@@ -27,7 +28,7 @@ from .proportions import Proportions, fit_proportions
 from .resample import CHUNK, frame_times, resample, resample_rotations
 from .targets import MotionTargets, build_targets
 from .velocities import velocities
-from .verdict import judge
+from .verdict import judge, rules_with
 
 MODEL_NAME = "MyoFullBody"
 MIN_FRAMES = 3
@@ -87,6 +88,7 @@ class Retargeter:
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):
             self._fitter = Fitter(self.body, config, device=self._device)
+            self._validator = Validator(self.body, config.validation) if config.validation.enabled else None
         self._proportions: dict[str, Proportions] = {}
 
     def provenance(self, motion: SourceMotion) -> Mapping[str, Any]:
@@ -197,9 +199,9 @@ class Retargeter:
             "last_cost_decrease": fit.last_decrease,
             "frame_rate_doubt": float(any("frame rate" in w for w in motion.warnings)),
         }
-        verdict, reasons = judge(metrics)
+        verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.limits))
         tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None
-        return Clip(
+        clip = Clip(
             qpos=qpos,
             qvel=qvel,
             landmark_pos=geometry.landmark_pos,
@@ -222,3 +224,4 @@ class Retargeter:
             reasons=reasons,
             **self.provenance(motion),
         )
+        return self._validator.judged(clip, muscles=self.config.validation.muscles) if self._validator else clip

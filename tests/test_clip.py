@@ -68,6 +68,17 @@ def test_round_trip(tmp_path: Path) -> None:
     assert read_clip(path).duration == pytest.approx(599 / 59.94)
 
 
+def test_activations_are_stored_where_there_are_some(tmp_path: Path) -> None:
+    path = tmp_path / "clip.h5"
+    activation = np.random.default_rng(1).random((600, 416)).astype(np.float32)
+    write_clip(path, make_clip(activation=activation, activation_residual=activation[:, :31]))
+    found = read_clip(path)
+    np.testing.assert_array_equal(found.activation, activation)
+    np.testing.assert_array_equal(found.activation_residual, activation[:, :31])
+    with pytest.raises(ClipError, match="activation has shape"):
+        write_clip(path, make_clip(activation=activation[:10]))
+
+
 def test_contract_of_the_file(tmp_path: Path) -> None:
     """What outside tools rely on, read with h5py alone."""
     path = tmp_path / "clip.h5"
@@ -289,7 +300,7 @@ def test_what_a_later_version_adds_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "clip.h5"
     write_clip(path, make_clip())
     with h5py.File(path, "r+") as file:
-        file["activation"] = np.zeros((600, 416), np.float32)
+        file["mood"] = np.zeros((600, 416), np.float32)
         file.attrs["mood"] = "good"
     same(make_clip(), read_clip(path))
 

@@ -112,7 +112,7 @@ def test_joint_angles_of_walking_are_those_of_the_tables_within_the_spread_of_he
         departure = np.rad2deg(stride.leg(phase)[:, k] - scale.get(name, 1.0) * gait_tables.curve(name, phase=phase))
         spread = gait_tables.SPREAD[name]
         assert np.sqrt(np.mean(departure**2)) < spread, name
-        assert np.max(np.abs(departure)) < 2.1 * spread, name
+        assert np.max(np.abs(departure)) < 2.4 * spread, name  # beyond two for an instant, so that progress is even
 
 
 def test_tables_pass_through_their_key_points_and_close() -> None:

@@ -1,0 +1,162 @@
+"""Checks of finished clips: of a conversion's folder, or of any clips.
+
+Clips that a manifest lists get their new verdict, in their file and in the manifest; others are only told of, as their
+files may hold more than this version knows.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from musclemap.datasets.clip import Clip, read_clip, write_clip
+from musclemap.datasets.manifest import VERDICTS
+from musclemap.retarget.config import RetargetConfig
+from musclemap.retarget.feasibility import Validator
+from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.skeletons.myofullbody import MyoFullBody
+
+from .batch import CRASHES
+from .output_folder import MANIFEST, OutputFolder, open_output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was found in one clip.
+
+    Attributes:
+        clip: POSIX path below the folder.
+        verdict: "feasible", "warn" or "infeasible"; None where it could not be checked.
+        problem: Why it could not be checked, or empty.
+        reasons: Rules that it breaks.
+        metrics: Figures by name.
+        nframe: Frames.
+    """
+
+    clip: str
+    verdict: str | None
+    problem: str = ""
+    reasons: tuple[Any, ...] = ()
+    metrics: dict[str, Any] | None = None
+    nframe: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Result of a run: one entry a clip, and the time it took [s]."""
+
+    clips: tuple[Checked, ...]
+    seconds: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of clips of each verdict, and of those that could not be checked."""
+        counted = {verdict: sum(c.verdict == verdict for c in self.clips) for verdict in VERDICTS}
+        return counted | {"unchecked": sum(c.verdict is None for c in self.clips)}
+
+    @property
+    def nframe(self) -> int:
+        """Frames that were checked."""
+        return sum(c.nframe for c in self.clips)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        plain = {"counts": self.counts, "nframe": self.nframe, "seconds": self.seconds}
+        return plain | {"clips": [asdict(clip) for clip in self.clips]}
+
+
+def validate_clips(
+    source: Path,
+    *,
+    config: RetargetConfig,
+    muscles: bool = False,
+    write: bool = True,
+    device: Any = None,
+    progress: Callable[[Checked], None] | None = None,
+) -> Validation:
+    """Check every clip below a folder, or one file.
+
+    Args:
+        source: Folder of clips (.h5), or one.
+        config: Its part `validation` is used, and `limits`.
+        muscles: Look for activations too; they are stored with clips that are written.
+        write: Put verdicts into the clips of a manifest and into the manifest.
+        device: JAX device; a GPU runs the checks in MuJoCo Warp.
+        progress: Called after each clip.
+
+    Raises:
+        SettingsError: There is no clip.
+        OutputError: The folder cannot be written to, or another run is writing to it.
+    """
+    started = time.perf_counter()
+    root = source if source.is_dir() else source.parent
+    paths = sorted(source.rglob("*.h5")) if source.is_dir() else [source]
+    if not paths:
+        raise SettingsError(f"there is no clip (.h5) below {source}")
+    body = MyoFullBody(limits=config.limits)
+    validator = Validator(body, config.validation, physics=choose_physics(body, device))
+    found = []
+    with ExitStack() as stack:
+        listed = write and source.is_dir() and (root / MANIFEST).is_file()
+        folder = stack.enter_context(open_output(root)) if listed else None
+        for path in paths:
+            checked = _check(path, root, validator, folder, muscles=muscles)
+            found.append(checked)
+            if progress is not None:
+                progress(checked)
+        if folder is not None:
+            folder.write_manifest()
+    return Validation(clips=tuple(found), seconds=time.perf_counter() - started)
+
+
+def choose_physics(body: MyoFullBody, device: Any) -> Any:
+    """MuJoCo Warp for a GPU; for a CPU None, which is MuJoCo C."""
+    if device is None or device.platform == "cpu":
+        return None
+    from musclemap.retarget.warp_physics import WarpPhysics
+
+    return WarpPhysics(body)
+
+
+def _check(path: Path, root: Path, validator: Validator, folder: OutputFolder | None, *, muscles: bool) -> Checked:
+    name = path.relative_to(root).as_posix()
+    entry = None
+    if folder is not None:
+        entry = next((e for e in folder.entries.values() if e.clip == name), None)
+    try:
+        clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
+        _refuse_strangers(clip, validator.body)
+        judged = validator.judged(clip, muscles=muscles)
+    except ClipError as error:
+        return Checked(clip=name, verdict=None, problem=str(error))
+    except CRASHES as error:
+        return Checked(clip=name, verdict=None, problem=f"the checks failed: {type(error).__name__}: {error}")
+    if folder is not None and entry is not None:
+        sha256 = write_clip(path, judged)
+        folder.record(replace(entry, clip_sha256=sha256, verdict=judged.verdict, metrics=judged.metrics))
+    return Checked(
+        clip=name, verdict=judged.verdict, reasons=judged.reasons, metrics=dict(judged.metrics), nframe=clip.nframe
+    )
+
+
+def _refuse_strangers(clip: Clip, body: MyoFullBody) -> None:
+    """Raise ClipError for a clip of another body, or of another version of this one."""
+    model = body.model
+    if clip.qpos.shape[1] != model.nq or clip.qvel.shape[1] != model.nv:
+        raise ClipError(f"{clip.model} has {clip.qpos.shape[1]} positions, not the {model.nq} of MyoFullBody")
+    if clip.model_sha256 != body.sha256:
+        raise ClipError(
+            f"it was made for {clip.model} {clip.model_version} ({clip.model_sha256[:12]}), this is {body.version} "
+            f"({body.sha256[:12]}): convert its source again"
+        )
+    absent = [name for name in _landmarks() if name not in clip.landmark_names]
+    if absent:
+        raise ClipError(f"it has no landmark {', '.join(absent)}")
+
+
+def _landmarks() -> Sequence[str]:
+    from musclemap.skeletons.myofullbody import LANDMARK_NAMES
+
+    return LANDMARK_NAMES

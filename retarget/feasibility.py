@@ -1,0 +1,270 @@
+"""What every frame of a clip is checked for on the real body, and in which frames it fails.
+
+The same checks serve clips of ours and clips made elsewhere: they read what a clip file holds and nothing of the fit.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import mujoco
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import butter, sosfiltfilt
+
+from musclemap.datasets.clip import Clip
+from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
+from musclemap.skeletons.polynomial import couplings
+
+from .config import ValidationConfig
+from .dynamics import GRAVITY, Effort, Ground, GroundReaction, filtered_motion, static_optimisation
+from .joint_rates import REACHED_IN, peak_rate
+from .metrics import measure_geometry
+from .physics import CPhysics, FramePhysics, Physics
+from .verdict import judge, rules_with
+
+JUMP_FACTOR, JUMP_LEAST, JUMP_FRAMES = 10.0, 1e-3, 11
+"""A tendon jumps where its relative step exceeds this multiple of the moving average of its steps, and this least
+(the rule of MuscleMimic, arXiv 2603.25544), averaged over this many frames."""
+
+SLACK, STRETCHED = 0.0, 1.0
+"""Operating range of a muscle: MuJoCo's `actuator_lengthrange`, as parts of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What the checks found in a clip.
+
+    Attributes:
+        metrics: Figures by name, the unit at the end of the name.
+        series: Value of each rule's quantity in every frame, shape (nframe,), for those that have one; a reason names
+            the frames in which it is over the limit.
+        details: Words for a reason's reader, by metric: which joint, which geoms, which muscle.
+        effort: Activations, where asked for.
+        ground: Ground reaction, and the torques that it leaves to the muscles.
+    """
+
+    metrics: dict[str, Any]
+    series: dict[str, np.ndarray]
+    details: dict[str, str]
+    effort: Effort | None
+    ground: Ground
+
+
+class Validator:
+    """Checks clips of one body.
+
+    Args:
+        body: Target.
+        config: Settings of the checks.
+        physics: Engine; MuJoCo C on all cores if None.
+    """
+
+    def __init__(self, body: MyoFullBody, config: ValidationConfig, *, physics: Physics | None = None) -> None:
+        self.body, self.config, self.rules = body, config, rules_with(config.limits)
+        self._physics = physics or CPhysics(body)
+        self._ground = GroundReaction(body, friction=config.friction, reach=config.bearing_height)
+        self._touching = self._neutral_pairs()
+
+    def check(self, clip: Clip, *, muscles: bool = False) -> Findings:
+        """Check every frame, `config.chunk` at a time.
+
+        Args:
+            clip: Of this body.
+            muscles: Whether to look for activations too.
+        """
+        qvel, qacc = filtered_motion(clip.qvel, clip.fps, self.config.cutoff)
+        contact = clip.contact > 0
+        frames, grounds, efforts = [], [], []
+        for low in range(0, clip.nframe, self.config.chunk):
+            part = slice(low, low + self.config.chunk)
+            found = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
+            ground = self._ground(found, clip.qpos[part], contact[part])
+            if muscles:
+                efforts.append(static_optimisation(found, ground.torque, weight=self.config.torque_weight))
+            frames.append((low, found))
+            grounds.append(ground)
+        ground = _joined(Ground, grounds)
+        effort = _joined(Effort, efforts) if efforts else None
+        findings = Findings(metrics={}, series={}, details={}, effort=effort, ground=ground)
+        self._posture(clip, findings)
+        self._rates(clip, findings)
+        self._geometry(clip, frames, findings)
+        self._muscles(np.concatenate([f.muscle_length for _, f in frames]), findings)
+        self._forces(clip, ground, effort, findings)
+        return findings
+
+    def judged(self, clip: Clip, *, muscles: bool = False) -> Clip:
+        """Check a clip and give it its metrics, verdict and reasons, and activations where asked for.
+
+        Metrics that were found when the clip was made and that a finished clip does not show stay as they are.
+        """
+        found = self.check(clip, muscles=muscles)
+        metrics = {**clip.metrics, **found.metrics}
+        verdict, reasons = judge(metrics, series=found.series, details=found.details, rules=self.rules)
+        clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons)
+        if found.effort is None:
+            return clip
+        residual = found.effort.residual.astype(np.float32)
+        return replace(clip, activation=found.effort.activation, activation_residual=residual)
+
+    def _neutral_pairs(self) -> set[tuple[int, int]]:
+        """Pairs of geoms that overlap in the neutral posture: no clip is to blame for them."""
+        model = self.body.model
+        data = mujoco.MjData(model)
+        data.qpos[:] = self.body.reduced.base
+        data.qpos[2] += 10.0
+        mujoco.mj_fwdPosition(model, data)
+        return {(int(min(pair)), int(max(pair))) for pair in data.contact.geom[data.contact.dist < 0]}
+
+    def _posture(self, clip: Clip, found: Findings) -> None:
+        """Limits and couplings, over all joints of the model."""
+        body, model, qpos = self.body, self.body.model, clip.qpos.astype(np.float64)
+        reduced = body.reduced_hands
+        own = qpos[:, reduced.qposadr]
+        beyond = np.maximum(reduced.lower - own, own - reduced.upper)
+        driven = np.array([c.driven for c in couplings(model) if model.jnt_limited[c.driven]])
+        held = qpos[:, model.jnt_qposadr[driven]]
+        lower, upper = model.jnt_range[driven].T
+        over = np.maximum(lower - held, held - upper)
+        _put(found, "limit_excess_rad", beyond.max(axis=1), name=reduced.joint_names[int(beyond.max(axis=0).argmax())])
+        _put(
+            found, "driven_limit_excess_rad", over.max(axis=1), name=model.joint(driven[over.max(axis=0).argmax()]).name
+        )
+        _put(found, "coupling_residual_rad", reduced.coupling_residual(qpos))
+        norm = np.abs(np.linalg.norm(qpos[:, 3:7], axis=1) - 1.0)
+        _put(found, "quaternion_error", norm)
+
+    def _rates(self, clip: Clip, found: Findings) -> None:
+        """Velocities and accelerations against people's, the root's unrest, frames that stand still."""
+        model, fps, qpos = self.body.model, clip.fps, clip.qpos.astype(np.float64)
+        reduced = self.body.reduced_hands
+        joints = qpos[:, reduced.qposadr]
+        limit = np.deg2rad([peak_rate(name) for name in reduced.joint_names])
+        rate = np.abs(np.diff(joints, axis=0)) * fps / limit
+        bend = np.abs(np.diff(joints, 2, axis=0)) * fps**2 * REACHED_IN / limit
+        _put(found, "joint_velocity_ratio", _longer(rate.max(axis=1), clip.nframe), name=_worst(reduced, rate))
+        _put(found, "joint_acceleration_ratio", _longer(bend.max(axis=1), clip.nframe), name=_worst(reduced, bend))
+        step = np.linalg.norm(np.diff(qpos[:, :3], axis=0), axis=1) * fps
+        _put(found, "root_speed_max_m_s", _longer(step, clip.nframe))
+        height = qpos[:, 2]
+        jitter = np.abs(height - _low_pass(height, fps, self.config.jitter_cutoff))
+        _put(found, "root_jitter_mm", 1e3 * jitter)
+        jerk = np.abs(np.diff(height, 3)) * fps**3
+        _put(found, "root_jerk_m_s3", _longer(jerk, clip.nframe))
+        still = (np.abs(np.diff(joints, axis=0)).max(axis=1) < 1e-7) & (step < 1e-6)
+        moving = uniform_filter1d(np.abs(np.diff(joints, axis=0)).max(axis=1), min(len(still), 21)) > 2e-3
+        _put(found, "frozen_fraction", _longer((still & moving).astype(float), clip.nframe), whole=np.mean)
+        expected = np.empty((clip.nframe - 1, model.nv))
+        for t in range(clip.nframe - 1):
+            mujoco.mj_differentiatePos(model, expected[t], 1.0 / fps, qpos[t], qpos[t + 1])
+        midway = 0.5 * (expected[1:] + expected[:-1])
+        apart = np.abs(clip.qvel[1:-1] - midway)[:, 6:].max(axis=1) / np.maximum(np.abs(midway)[:, 6:].max(axis=1), 1.0)
+        _put(found, "velocity_mismatch", np.pad(apart, 1), whole=lambda x: float(np.median(x[1:-1])))
+
+    def _geometry(self, clip: Clip, frames: list[tuple[int, FramePhysics]], found: Findings) -> None:
+        """Landmarks, floor, feet and the body against itself."""
+        model = self.body.model
+        geometry = measure_geometry(self.body, clip.qpos)
+        order = [clip.landmark_names.index(name) for name in LANDMARK_NAMES]
+        error = 1e3 * np.linalg.norm(geometry.landmark_pos - clip.target_pos[:, order], axis=2)
+        worst = LANDMARK_NAMES[int(error.mean(axis=0).argmax())]
+        _put(
+            found, "landmark_error_p95_mm", error.mean(axis=1), whole=lambda x: float(np.percentile(x, 95)), name=worst
+        )
+        stored = 1e3 * np.linalg.norm(geometry.landmark_pos - clip.landmark_pos[:, order], axis=2).max(axis=1)
+        _put(found, "stored_landmark_error_mm", stored)
+        lowest = np.concatenate([f.lowest for _, f in frames])
+        geom = int(np.concatenate([f.lowest_geom for _, f in frames])[lowest.argmin()])
+        name = model.body(model.geom_bodyid[geom]).name
+        _put(found, "floor_penetration_mm", np.maximum(-1e3 * lowest, 0.0), name=name)
+        contact = clip.contact > 0
+        floating = np.where(contact.any(axis=1), np.maximum(1e3 * lowest, 0.0), 0.0)
+        _put(found, "floating_p95_mm", floating, whole=lambda x: float(np.percentile(x, 95)))
+        speed = np.linalg.norm(np.gradient(geometry.contact_pos[..., :2], 1 / clip.fps, axis=0), axis=2) * contact
+        mean = float(speed[contact].mean()) if contact.any() else 0.0
+        _put(found, "skate_m_s", speed.max(axis=1), whole=lambda _: mean)
+        depth, pair = np.zeros(clip.nframe), {}
+        for low, f in frames:
+            for t, (a, b), dist in zip(f.touch_frame, f.touch_pair, f.touch_dist, strict=True):
+                if (int(a), int(b)) not in self._touching and -dist > depth[low + t]:
+                    depth[low + t], pair[low + t] = -dist, (int(a), int(b))
+        words = ""
+        if pair:
+            words = " and ".join(model.body(model.geom_bodyid[g]).name for g in pair[int(depth.argmax())])
+        _put(found, "self_penetration_mm", 1e3 * depth, name=words)
+        overflow = np.concatenate([f.overflow for _, f in frames]).astype(float)
+        _put(found, "overflow_fraction", overflow, whole=np.mean)
+
+    def _muscles(self, length: np.ndarray, found: Findings) -> None:
+        """Jumps of tendon length, and muscles outside their operating range."""
+        model = self.body.model
+        length = length.astype(np.float64)
+        step = np.abs(np.diff(length, axis=0)) / length[:-1]
+        average = uniform_filter1d(step, min(JUMP_FRAMES, len(step)), axis=0, mode="nearest")
+        others = (average * JUMP_FRAMES - step) / (JUMP_FRAMES - 1)  # the step itself must not raise its own bar
+        jumps = step > np.maximum(JUMP_FACTOR * others, JUMP_LEAST)
+        name = model.actuator(int(jumps.any(axis=0).argmax())).name if jumps.any() else ""
+        _put(
+            found,
+            "tendon_jump_fraction",
+            _longer(jumps.any(axis=1).astype(float), len(length)),
+            whole=np.mean,
+            name=name,
+        )
+        low, high = model.actuator_lengthrange.T
+        part = (length - low) / (high - low)
+        beyond = np.maximum(SLACK - part, part - STRETCHED)
+        worst = model.actuator(int(beyond.max(axis=0).argmax())).name
+        _put(found, "muscle_range_excess", np.maximum(beyond.max(axis=1), 0.0), name=worst)
+        found.metrics["muscles_beyond_range_fraction"] = float((beyond > 0).mean())
+
+    def _forces(self, clip: Clip, ground: Ground, effort: Effort | None, found: Findings) -> None:
+        """What neither ground nor muscles can give."""
+        weight = float(self.body.model.body_mass.sum()) * GRAVITY
+        inner = _inside(clip.nframe, clip.fps)
+        mean = lambda x: float(x[inner].mean())  # noqa: E731  the filter has nothing to go by at the ends
+        force = np.linalg.norm(ground.residual_force, axis=1) / weight
+        _put(found, "residual_force_bw", force, whole=mean)
+        _put(found, "residual_torque_nm", np.linalg.norm(ground.residual_torque, axis=1), whole=mean)
+        found.metrics["ground_force_peak_bw"] = float((ground.force[inner].sum(axis=1)[:, 2] / weight).max())
+        if effort is None:
+            return
+        lost = np.abs(effort.residual)
+        name = self.body.reduced.joint_names[int(lost.mean(axis=0).argmax())]
+        _put(found, "unmet_torque_nm", lost.max(axis=1), whole=mean, name=name)
+        found.metrics["activation_mean"] = float(effort.activation.mean())
+        found.metrics["activation_saturated_fraction"] = float((effort.activation > 0.99).mean())
+
+
+def _put(found: Findings, metric: str, series: np.ndarray, *, whole: Any = np.max, name: str = "") -> None:
+    found.metrics[metric] = float(max(whole(series), 0.0))
+    found.series[metric] = series
+    if name and found.metrics[metric] > 0:
+        found.details[metric] = name
+
+
+def _inside(nframe: int, fps: float) -> slice:
+    """Frames that are not within a tenth of a second of an end, or all of a very short clip."""
+    edge = round(0.1 * fps)
+    return slice(edge, nframe - edge) if nframe > 3 * edge else slice(None)
+
+
+def _longer(values: np.ndarray, nframe: int) -> np.ndarray:
+    """Differences laid on the frames they lead to, 0 before; shape (nframe,)."""
+    return np.concatenate([np.zeros(nframe - len(values)), values])
+
+
+def _low_pass(values: np.ndarray, fps: float, cutoff: float) -> np.ndarray:
+    if cutoff >= fps / 2 or len(values) < 4:
+        return values
+    return sosfiltfilt(
+        butter(2, cutoff, fs=fps, output="sos"), values, padlen=min(len(values) - 1, round(fps / cutoff))
+    )
+
+
+def _worst(reduced: Any, values: np.ndarray) -> str:
+    return reduced.joint_names[int(values.max(axis=0).argmax())] if len(values) else ""
+
+
+def _joined(kind: type, parts: list[Any]) -> Any:
+    return kind(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in kind.__dataclass_fields__})
