@@ -2,6 +2,9 @@
 
 import pytest
 
+from musclemap.datasets.clip import Clip
+from musclemap.datasets.synthesis import synthesise
+from musclemap.retarget.retargeter import Retargeter
 from musclemap.skeletons.myofullbody import MyoFullBody
 
 
@@ -9,3 +12,11 @@ from musclemap.skeletons.myofullbody import MyoFullBody
 def body() -> MyoFullBody:
     """MyoFullBody with locked fingers and effective limits."""
     return MyoFullBody()
+
+
+@pytest.fixture(scope="session")
+def walk_clip() -> Clip:
+    """Four seconds of walking at 1.2 m/s on MyoFullBody; not to be changed."""
+    clip = Retargeter().retarget([synthesise("walk_1.2", seconds=4.0)])[0].clip
+    assert clip is not None
+    return clip
