@@ -76,6 +76,7 @@ class WeightConfig:
         limb_rotation: Orientation of the other oriented bodies [1/rad^2].
         contact: Heels and toes that stand, held where they stand.
         floor: Foot geometry below the floor.
+        apart: Limbs that overlap, and limbs below the floor, in the repair of clips that touch themselves.
         prior: Distance of a joint from its rest value [1/rad^2].
         velocity: First differences of joints at 100 Hz, relative to the stiffness that landmarks give the joint.
         acceleration: Second differences of joints at 100 Hz, likewise; 1 smooths above about 16 Hz.
@@ -95,6 +96,7 @@ class WeightConfig:
     limb_rotation: float = 0.003
     contact: float = 30.0
     floor: float = 1000.0
+    apart: float = 100.0
     prior: float = 2e-5
     velocity: float = 1e-3
     acceleration: float = 1.0
@@ -153,6 +155,7 @@ class ValidationConfig:
         torque_weight: Squares of activation that a squared newton metre of unmet torque costs.
         chunk: Frames checked together; bounds the memory, with muscles 70 kB a frame.
         muscles: Whether a conversion looks for activations and stores them with the clip.
+        repair: Whether a clip that touches itself or the floor more than it should is fitted once more.
         limits: Thresholds that differ from the table's, each as "METRIC=WARN:INFEASIBLE"; "none" for no such threshold.
     """
 
@@ -164,6 +167,7 @@ class ValidationConfig:
     torque_weight: float = 1.0
     chunk: int = 2048
     muscles: bool = False
+    repair: bool = True
     limits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

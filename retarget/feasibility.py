@@ -19,7 +19,7 @@ from .config import ValidationConfig
 from .dynamics import GRAVITY, Effort, Ground, GroundReaction, filtered_motion, static_optimisation
 from .joint_rates import REACHED_IN, peak_rate
 from .metrics import measure_geometry
-from .physics import CPhysics, FramePhysics, Physics
+from .physics import CPhysics, FramePhysics, Physics, neutral_pairs
 from .verdict import judge, rules_with
 
 JUMP_FACTOR, JUMP_LEAST, JUMP_FRAMES = 10.0, 1e-3, 11
@@ -63,7 +63,7 @@ class Validator:
         self.body, self.config, self.rules = body, config, rules_with(config.limits)
         self._physics = physics or CPhysics(body)
         self._ground = GroundReaction(body, friction=config.friction, reach=config.bearing_height)
-        self._touching = self._neutral_pairs()
+        self._touching = neutral_pairs(body.model, body.reduced.base)
 
     def check(self, clip: Clip, *, muscles: bool = False) -> Findings:
         """Check every frame, `config.chunk` at a time.
@@ -106,15 +106,6 @@ class Validator:
             return clip
         residual = found.effort.residual.astype(np.float32)
         return replace(clip, activation=found.effort.activation, activation_residual=residual)
-
-    def _neutral_pairs(self) -> set[tuple[int, int]]:
-        """Pairs of geoms that overlap in the neutral posture: no clip is to blame for them."""
-        model = self.body.model
-        data = mujoco.MjData(model)
-        data.qpos[:] = self.body.reduced.base
-        data.qpos[2] += 10.0
-        mujoco.mj_fwdPosition(model, data)
-        return {(int(min(pair)), int(max(pair))) for pair in data.contact.geom[data.contact.dist < 0]}
 
     def _posture(self, clip: Clip, found: Findings) -> None:
         """Limits and couplings, over all joints of the model."""

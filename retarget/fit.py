@@ -15,15 +15,18 @@ from threadpoolctl import threadpool_limits
 
 from musclemap.skeletons.myofullbody import MyoFullBody
 from musclemap.skeletons.reduced import NROOT
+from musclemap.skeletons.tree import Tree
 
 from .anchors import anchor_starts, choose_path
+from .apart import apart_terms, limbs_of
 from .calibration import limited, mean_miss, moved
-from .config import RetargetConfig
+from .config import RetargetConfig, WeightConfig
 from .frame_solver import FrameSolution, solve_frames
 from .objective import NLANDMARK, FrameTargets
+from .physics import neutral_pairs
 from .targets import MotionTargets
 from .weighting import frame_weights, smoothness
-from .window_solver import HALO, Windows, refine_windows
+from .window_solver import HALO, Refined, Windows, refine_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,10 @@ MIN_SWEEPS = 2
 REFUSALS = 3
 """Steps in a row that may raise a window's cost, each ten times as damped as the last, until it counts as done."""
 
+SMOOTHER, FIRMER = 3.0, 10.0
+"""Factors of a repair on the weights of accelerations and of held contacts: limbs that are pushed apart would jerk, and
+smoothed more would slide."""
+
 CALIBRATION_ROUNDS = 3
 """Times that offsets are estimated; each round takes up most of the miss that the one before left."""
 
@@ -111,14 +118,17 @@ class Fitter:
         frames = partial(solve_frames, body.tree, weights=weights)
         self._frames = jax.jit(partial(frames, iterations=solver.anchor_iterations))
         self._frames_again = jax.jit(partial(frames, iterations=solver.calibration_iterations))
-        self._windows = jax.jit(
-            partial(
-                refine_windows,
-                body.tree,
-                weights=weights,
-                smooth=smoothness(body, config.weights, config.fps),
-                iterations=solver.window_iterations,
-            )
+        self._windows = jax.jit(self._window_solver(body.tree, config.weights))
+        self._windows_apart: Any = None
+        self._neutral = neutral_pairs(body.model, body.reduced.base)
+
+    def _window_solver(self, tree: Tree, weights: WeightConfig) -> partial[Refined]:
+        return partial(
+            refine_windows,
+            tree,
+            weights=frame_weights(self.body, weights),
+            smooth=smoothness(self.body, weights, self.config.fps),
+            iterations=self.config.solver.window_iterations,
         )
 
     def fit(self, targets: list[MotionTargets]) -> list[Fit]:
@@ -137,15 +147,8 @@ class Fitter:
     def _fit(self, targets: list[MotionTargets]) -> list[Fit]:
         axis = self._axis(targets)
         anchors = self._solve_anchors(axis)
-        damping = np.full(len(axis.joined), 1e-3)
+        drop = self._converge(axis, self._windows)
         half = self.config.solver.window // 2
-        drop = np.ones(len(axis.joined) // half)  # of each half window's last pass
-        refused = np.zeros(len(drop), int)
-        for sweep in range(self.config.solver.sweeps):
-            waiting = drop > self.config.solver.tolerance if sweep >= MIN_SWEEPS else np.ones(len(drop), bool)
-            if not waiting.any():
-                break
-            self._sweep(axis, damping, drop, refused, waiting, shifted=sweep % 2 == 1)
         return [
             Fit(
                 posture=axis.posture[s],
@@ -157,6 +160,41 @@ class Fitter:
             )
             for k, s in enumerate(axis.slices())
         ]
+
+    def refit(self, targets: list[MotionTargets], fits: list[Fit]) -> list[Fit]:
+        """Go on from fits with limbs kept apart and above the floor; anchors and calibration stay.
+
+        The first call compiles another solver.
+        """
+        if self._windows_apart is None:
+            limbs, weights = limbs_of(self.body, without=self._neutral), self.config.weights
+            firm = replace(weights, acceleration=SMOOTHER * weights.acceleration, contact=FIRMER * weights.contact)
+            solver = self._window_solver(limbs.tree, firm)
+            self._windows_apart = jax.jit(partial(solver, extra=partial(apart_terms, limbs, weights.apart)))
+        axis = self._axis([replace(t, pos=fit.target_pos) for t, fit in zip(targets, fits, strict=True)])
+        for s, room, fit in zip(axis.slices(), axis.room, fits, strict=True):
+            axis.posture[s] = fit.posture
+            axis.posture[s.stop : s.start + room] = fit.posture[-1]
+        with threadpool_limits(limits=1, user_api="blas"):
+            drop = self._converge(axis, self._windows_apart)
+        half = self.config.solver.window // 2
+        return [
+            replace(fit, posture=axis.posture[s], last_decrease=float(drop[s.start // half : -(-s.stop // half)].max()))
+            for s, fit in zip(axis.slices(), fits, strict=True)
+        ]
+
+    def _converge(self, axis: _Axis, windows: Any) -> np.ndarray:
+        """Refine all windows until each has converged; returns each half window's last fall in cost."""
+        damping = np.full(len(axis.joined), 1e-3)
+        half = self.config.solver.window // 2
+        drop = np.ones(len(axis.joined) // half)  # of each half window's last pass
+        refused = np.zeros(len(drop), int)
+        for sweep in range(self.config.solver.sweeps):
+            waiting = drop > self.config.solver.tolerance if sweep >= MIN_SWEEPS else np.ones(len(drop), bool)
+            if not waiting.any():
+                break
+            self._sweep(axis, windows, damping, drop, refused, waiting, shifted=sweep % 2 == 1)
+        return drop
 
     def _axis(self, targets: list[MotionTargets]) -> _Axis:
         window = self.config.solver.window
@@ -284,6 +322,7 @@ class Fitter:
     def _sweep(
         self,
         axis: _Axis,
+        windows: Any,
         damping: np.ndarray,
         drop: np.ndarray,
         refused: np.ndarray,
@@ -305,14 +344,14 @@ class Fitter:
         starts = starts[waiting[cell] | waiting[cell + 1]]
         for low in range(0, len(starts), self._nwindow):
             part = starts[low : low + self._nwindow]
-            before, after = self._refine(axis, damping, part)
+            before, after = self._refine(axis, windows, damping, part)
             for k in (part // half, part // half + 1):
                 refused[k] = np.where(after < before, 0, refused[k] + 1)
                 drop[k] = np.where(
                     (refused[k] > 0) & (refused[k] < REFUSALS), 1.0, 1.0 - after / np.maximum(before, 1e-12)
                 )
 
-    def _refine(self, axis: _Axis, damping: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    def _refine(self, axis: _Axis, solver_windows: Any, damping: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Refine the windows that begin at some frames, in place; returns costs before and after, shape (2, n)."""
         solver = self.config.solver
         size, own = solver.window, slice(0, len(starts))
@@ -331,7 +370,7 @@ class Fitter:
             joined=self._put(axis.joined[reach[:, :-1]] * inside),
             damping=self._put(damping[inner]),
         )
-        refined = self._windows(windows=windows)
+        refined = solver_windows(windows=windows)
         new = np.moveaxis(np.asarray(refined.posture, np.float64), 0, -1)[own]
         new[..., :3] += origin[own, None]
         axis.posture[inner[own]] = new

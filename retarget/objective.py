@@ -92,7 +92,8 @@ def _residuals(
     point_weight = jnp.concatenate([landmark_weight, weights.contact * targets.contact])
     nsphere = len(weights.radius)
     side = np.repeat([0, 1], nsphere // 2)
-    height = pos[NLANDMARK + NCONTACT :, 2] - jnp.asarray(weights.radius, dtype)[:, None] - targets.floor[side]
+    first = NLANDMARK + NCONTACT
+    height = pos[first : first + nsphere, 2] - jnp.asarray(weights.radius, dtype)[:, None] - targets.floor[side]
     error = [kinematics.point_rot[int(k)] for k in weights.oriented]
     relative = jnp.stack([jnp.sum(a[:, None] * b[None], axis=2) for a, b in zip(error, targets.rot, strict=True)])
     twist = 0.5 * jnp.stack(
@@ -138,7 +139,7 @@ def normal_equations(
     """Build the Gauss-Newton model of every frame.
 
     Args:
-        tree: Points in the order landmarks, contacts, foot spheres.
+        tree: Points in the order landmarks, contacts, foot spheres; more after them are not looked at.
         kinematics: Of the postures, from `musclemap.skeletons.kinematics.forward`.
         joints: Independent joints, shape (njoint, nframe).
         targets: What to reach.
@@ -171,7 +172,8 @@ def _spatial_sums(tree: Tree, kinematics: Kinematics, res: _Residuals, weights: 
     dtype = res.point.dtype
     npoint = NLANDMARK + NCONTACT
     pos = jnp.moveaxis(kinematics.point_pos, 1, 0)  # (3, point, nframe)
-    tracked, spheres = pos[:, :npoint], pos[:, npoint:]
+    nsphere = len(weights.radius)
+    tracked, spheres = pos[:, :npoint], pos[:, npoint : npoint + nsphere]
     weight = res.point_weight
     pull = jnp.moveaxis(res.point, 1, 0) * weight
     x, y, z = tracked
@@ -202,7 +204,8 @@ def _spatial_sums(tree: Tree, kinematics: Kinematics, res: _Residuals, weights: 
     rot_matrix = jnp.stack([turned if i == j and i < 3 else none for i, j in _UPPER])
     rot_wrench = jnp.concatenate([jnp.moveaxis(res.twist, 1, 0) * rot, jnp.zeros((3, *none.shape), dtype)])
 
-    mask = np.concatenate([tree.point_mask, tree.point_mask[weights.oriented]]).astype(float)
+    own = tree.point_mask[: npoint + nsphere]
+    mask = np.concatenate([own, tree.point_mask[weights.oriented]]).astype(float)
     groups, member = np.unique(mask, axis=0, return_inverse=True)
     gather = np.zeros((len(groups), len(mask)))
     gather[member.reshape(-1), np.arange(len(mask))] = 1.0

@@ -115,6 +115,15 @@ def root_wrench(force: np.ndarray, qpos: np.ndarray) -> np.ndarray:
     return np.concatenate([force[:, :3], turned], axis=1)
 
 
+def neutral_pairs(model: mujoco.MjModel, qpos: np.ndarray) -> set[tuple[int, int]]:
+    """Pairs of geoms, smaller first, that overlap in a neutral posture (nq,): no clip is to blame for them."""
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos
+    data.qpos[2] += 10.0  # off the ground
+    mujoco.mj_fwdPosition(model, data)
+    return {(int(min(pair)), int(max(pair))) for pair in data.contact.geom[data.contact.dist < 0]}
+
+
 class SolidGeoms:
     """Colliding capsules and ellipsoids of a body, and how low each reaches."""
 

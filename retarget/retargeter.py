@@ -25,6 +25,7 @@ from .fit import Fit, Fitter
 from .hands import finger_joints, with_fingers
 from .metrics import clip_metrics, measure_geometry
 from .proportions import Proportions, fit_proportions
+from .repair import better_of, can_repair
 from .resample import CHUNK, frame_times, resample, resample_rotations
 from .targets import MotionTargets, build_targets
 from .velocities import velocities
@@ -138,7 +139,7 @@ class Retargeter:
         used = [m for m, ok in zip(motions, long_enough, strict=True) if ok]
         targets = [self.targets(m) for m in used]
         fits = self._fitter.fit(targets) if used else []
-        clips = iter([self._clip(m, t, f) for m, t, f in zip(used, targets, fits, strict=True)])
+        clips = iter(self._repaired(used, targets, fits))
         share = (time.perf_counter() - started) / max(1, sum(t.nframe for t in targets))
         results = []
         for motion, ok in zip(motions, long_enough, strict=True):
@@ -149,6 +150,16 @@ class Retargeter:
                 message = f"{motion.nframe} frames at {motion.fps:g} a second are fewer than {MIN_FRAMES} of the clip's"
                 results.append(Retargeted(clip=None, reason="too_short", message=message, seconds=0.0))
         return results
+
+    def _repaired(self, motions: list[SourceMotion], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
+        """Clips of the fits, judged; those that touch themselves or the floor too much fitted again, and told of."""
+        clips = [self._clip(m, t, f) for m, t, f in zip(motions, targets, fits, strict=True)]
+        faulty = [k for k, clip in enumerate(clips) if can_repair(clip)] if self.config.validation.repair else []
+        if faulty:
+            again = self._fitter.refit([targets[k] for k in faulty], [fits[k] for k in faulty])
+            for k, fit in zip(faulty, again, strict=True):
+                clips[k] = better_of(clips[k], self._clip(motions[k], targets[k], fit))
+        return clips
 
     def _model_of(self, motion: SourceMotion) -> BodyModel | None:
         if not self._models:

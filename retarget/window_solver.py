@@ -7,13 +7,14 @@ block-pentadiagonal (a second difference spans three frames); two frames togethe
 Cholesky sweep forward and back solves them exactly. Work and memory do not depend on the length of the clip.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from musclemap.skeletons.kinematics import forward, integrate, quat_to_matrix
+from musclemap.skeletons.kinematics import Kinematics, forward, integrate, quat_to_matrix
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.tree import Tree
 
@@ -179,7 +180,15 @@ def _matvec(matrix: Array, vector: Array) -> Array:
     return (matrix @ vector[..., None])[..., 0]
 
 
-def refine_windows(tree: Tree, windows: Windows, weights: Weights, smooth: Smoothness, *, iterations: int) -> Refined:
+def refine_windows(
+    tree: Tree,
+    windows: Windows,
+    weights: Weights,
+    smooth: Smoothness,
+    *,
+    iterations: int,
+    extra: Callable[[Kinematics, FrameTargets], Normal] | None = None,
+) -> Refined:
     """Refine the interior of each window, its halo held.
 
     Args:
@@ -188,6 +197,7 @@ def refine_windows(tree: Tree, windows: Windows, weights: Weights, smooth: Smoot
         weights: Of each frame's own terms.
         smooth: Of the terms between frames.
         iterations: Levenberg-Marquardt steps; a rejected step counts.
+        extra: More terms of single frames.
     """
     dtype = windows.posture.dtype
     lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(tree))
@@ -197,7 +207,10 @@ def refine_windows(tree: Tree, windows: Windows, weights: Weights, smooth: Smoot
 
     def evaluate(interior: Array) -> tuple[Normal, _Temporal, Array]:
         flat = interior.reshape(-1, nwindow * n)
-        normal = normal_equations(tree, forward(tree, flat), flat[NROOT:], windows.targets, weights)
+        kinematics = forward(tree, flat)
+        normal = normal_equations(tree, kinematics, flat[NROOT:], windows.targets, weights)
+        if extra is not None:
+            normal = Normal(*(a + b for a, b in zip(normal, extra(kinematics, windows.targets), strict=True)))
         whole = jnp.concatenate([left, interior, right], axis=2)
         values = _coordinates(whole, windows.root_pos, windows.root_rot)
         temporal = _temporal(values, windows.joined, smooth)

@@ -15,8 +15,14 @@ def body() -> MyoFullBody:
 
 
 @pytest.fixture(scope="session")
-def walk_clip() -> Clip:
+def retargeter() -> Retargeter:
+    """With the settings that users get; compiled once."""
+    return Retargeter()
+
+
+@pytest.fixture(scope="session")
+def walk_clip(retargeter: Retargeter) -> Clip:
     """Four seconds of walking at 1.2 m/s on MyoFullBody; not to be changed."""
-    clip = Retargeter().retarget([synthesise("walk_1.2", seconds=4.0)])[0].clip
+    clip = retargeter.retarget([synthesise("walk_1.2", seconds=4.0)])[0].clip
     assert clip is not None
     return clip
