@@ -54,6 +54,13 @@ def retarget(
     device: Annotated[Device | None, typer.Option(help="A GPU is used where JAX can, unless this says cpu.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make again what is up to date.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")] = False,
+    muscles: Annotated[
+        bool, typer.Option("--muscles", help="Look for muscle activations too, and store them with the clips.")
+    ] = False,
+    chunk: Annotated[
+        int | None, typer.Option(min=1, help="Frames checked together; bounds the memory.", show_default="2048")
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Write OUT/report.html, a page about all clips.")] = True,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
     set_: Annotated[
         list[str] | None,
@@ -74,12 +81,13 @@ def retarget(
     from musclemap.pipelines.archive import convert_archive
     from musclemap.pipelines.device import choose_device, keep_compilations
 
+    from .page import try_page
     from .progress_bar import show_progress
     from .report import print_doubts, print_failures, print_summary
 
     keep_compilations()
     try:
-        settings = _settings(config, set_ or (), fps=fps, hands=hands)
+        settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
         with show_progress(hidden=quiet or dry_run, verbose=verbose) as progress:
             summary = convert_archive(
                 source,
@@ -101,19 +109,25 @@ def retarget(
     except KeyboardInterrupt as error:
         typer.echo("mm-retarget: interrupted; the same command goes on from here", err=True)
         raise typer.Exit(INTERRUPTED) from error
+    page = None
+    if report and not dry_run and summary.entries:
+        page = try_page(out, command="mm-retarget", limits=settings.validation.limits, hidden=quiet)
     if verbose:
         print_doubts(summary)
     if json_:
         typer.echo(json.dumps(summary.to_dict()))
     elif not quiet:
         print_summary(summary, dry_run=dry_run)
+        if page is not None:
+            typer.echo(f"Report: {page}")
     print_failures(summary)
     raise typer.Exit(0 if summary.complete else 1)
 
 
 def _settings(
-    path: Path | None, assignments: "list[str] | tuple[()]", *, fps: float | None, hands: Hands | None
-) -> "RetargetConfig":
+    path: Path | None, assignments: "list[str] | tuple[()]", *, fps: float | None, hands: Hands | None, muscles: bool,
+    chunk: int | None,
+) -> "RetargetConfig":  # fmt: skip
     """Defaults, then the file, then --set, then the options that have a name of their own."""
     from musclemap.pipelines.settings import load_settings, override
     from musclemap.retarget.config import RetargetConfig
@@ -121,7 +135,10 @@ def _settings(
     settings = override(load_settings(RetargetConfig, path) if path else RetargetConfig(), assignments)
     if fps is not None:
         settings = replace(settings, fps=fps)
-    return replace(settings, hands=hands.value) if hands is not None else settings
+    if hands is not None:
+        settings = replace(settings, hands=hands.value)
+    checks = replace(settings.validation, muscles=muscles or settings.validation.muscles)
+    return replace(settings, validation=replace(checks, chunk=checks.chunk if chunk is None else chunk))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ def validate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change no clip and no manifest.")] = False,
     chunk: Annotated[int | None, typer.Option(min=1, help="Frames checked together; bounds the memory.")] = None,
     device: Annotated[Device | None, typer.Option(help="A GPU is used where JAX can, unless this says cpu.")] = None,
+    report: Annotated[
+        bool, typer.Option(help="Write the folder's report.html anew, where there is a manifest.")
+    ] = True,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
     set_: Annotated[
         list[str] | None,
@@ -54,6 +57,8 @@ def validate(
     from musclemap.pipelines.validation import validate_clips
     from musclemap.retarget.config import RetargetConfig
 
+    from .page import try_page
+
     keep_compilations()
     try:
         settings = override(load_settings(RetargetConfig, config) if config else RetargetConfig(), set_ or ())
@@ -70,6 +75,9 @@ def validate(
     except MusclemapError as error:
         typer.echo(f"mm-validate: {error}", err=True)
         raise typer.Exit(2) from error
+    page = None
+    if report and found.written:
+        page = try_page(source, command="mm-validate", limits=settings.validation.limits, hidden=quiet or json_)
     if json_:
         typer.echo(json.dumps(found.to_dict()))
     else:
@@ -79,6 +87,8 @@ def validate(
                     _tell(clip)
         else:
             typer.echo(_totals(found))
+            if page is not None:
+                typer.echo(f"Report: {page}")
     bad = found.counts["unchecked"] + (found.counts["infeasible"] if strict else 0)
     raise typer.Exit(1 if bad else 0)
 

@@ -6,7 +6,7 @@ import math
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -92,6 +92,7 @@ class ManifestEntry:
         seconds: Duration of the motion [s].
         verdict: "feasible", "warn", "infeasible", or None without a clip.
         metrics: Figures of the clip, by name.
+        reasons: Rules that the clip breaks, as they stand in the clip: rule, value, limit, frames.
     """
 
     source: str
@@ -104,6 +105,7 @@ class ManifestEntry:
     seconds: float = 0.0
     verdict: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    reasons: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, str) or not self.source:
@@ -114,6 +116,9 @@ class ManifestEntry:
             raise SettingsError(f"verdict must be None or one of {', '.join(VERDICTS)}, not {self.verdict!r}")
         if not isinstance(self.metrics, Mapping):
             raise SettingsError(f"metrics must be a mapping, not {type(self.metrics).__name__}")
+        if not isinstance(self.reasons, list | tuple) or not all(isinstance(one, Mapping) for one in self.reasons):
+            raise SettingsError("reasons must be mappings")
+        object.__setattr__(self, "reasons", tuple(self.reasons))
 
     def to_line(self) -> bytes:
         """The entry as one line of the manifest, with its newline."""

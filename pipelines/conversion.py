@@ -143,4 +143,5 @@ def _line(item: Selected, motion: SourceMotion, clip: Clip, *, sha256: str) -> M
         seconds=clip.duration,
         verdict=clip.verdict,
         metrics=clip.metrics,
+        reasons=clip.reasons,
     )

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from musclemap.datasets.clip import Clip, read_clip, write_clip
-from musclemap.datasets.manifest import VERDICTS
+from musclemap.datasets.manifest import VERDICTS, ManifestEntry
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.feasibility import Validator
+from musclemap.retarget.physics import choose_physics
 from musclemap.skeletons.errors import ClipError, SettingsError
 from musclemap.skeletons.myofullbody import MyoFullBody
 
@@ -45,10 +46,11 @@ class Checked:
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Result of a run: one entry a clip, and the time it took [s]."""
+    """Result of a run: one entry a clip, the time it took [s], and whether the folder's manifest was written."""
 
     clips: tuple[Checked, ...]
     seconds: float
+    written: bool
 
     @property
     def counts(self) -> dict[str, int]:
@@ -99,32 +101,25 @@ def validate_clips(
     validator = Validator(body, config.validation, physics=choose_physics(body, device))
     found = []
     with ExitStack() as stack:
-        listed = write and source.is_dir() and (root / MANIFEST).is_file()
-        folder = stack.enter_context(open_output(root)) if listed else None
+        wanted = write and source.is_dir() and (root / MANIFEST).is_file()
+        folder = stack.enter_context(open_output(root)) if wanted else None
+        listed = {entry.clip: entry for entry in folder.entries.values()} if folder is not None else {}
         for path in paths:
-            checked = _check(path, root, validator, folder, muscles=muscles)
+            entry = listed.get(path.relative_to(root).as_posix())
+            checked = _check(path, root, validator, entry, folder, muscles=muscles)
             found.append(checked)
             if progress is not None:
                 progress(checked)
         if folder is not None:
             folder.write_manifest()
-    return Validation(clips=tuple(found), seconds=time.perf_counter() - started)
+    return Validation(clips=tuple(found), seconds=time.perf_counter() - started, written=folder is not None)
 
 
-def choose_physics(body: MyoFullBody, device: Any) -> Any:
-    """MuJoCo Warp for a GPU; for a CPU None, which is MuJoCo C."""
-    if device is None or device.platform == "cpu":
-        return None
-    from musclemap.retarget.warp_physics import WarpPhysics
-
-    return WarpPhysics(body)
-
-
-def _check(path: Path, root: Path, validator: Validator, folder: OutputFolder | None, *, muscles: bool) -> Checked:
+def _check(
+    path: Path, root: Path, validator: Validator, entry: ManifestEntry | None, folder: OutputFolder | None,
+    *, muscles: bool,
+) -> Checked:  # fmt: skip
     name = path.relative_to(root).as_posix()
-    entry = None
-    if folder is not None:
-        entry = next((e for e in folder.entries.values() if e.clip == name), None)
     try:
         clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
         _refuse_strangers(clip, validator.body)
@@ -135,7 +130,8 @@ def _check(path: Path, root: Path, validator: Validator, folder: OutputFolder | 
         return Checked(clip=name, verdict=None, problem=f"the checks failed: {type(error).__name__}: {error}")
     if folder is not None and entry is not None:
         sha256 = write_clip(path, judged)
-        folder.record(replace(entry, clip_sha256=sha256, verdict=judged.verdict, metrics=judged.metrics))
+        told = {"verdict": judged.verdict, "metrics": judged.metrics, "reasons": judged.reasons}
+        folder.record(replace(entry, clip_sha256=sha256, **told))
     return Checked(
         clip=name, verdict=judged.verdict, reasons=judged.reasons, metrics=dict(judged.metrics), nframe=clip.nframe
     )

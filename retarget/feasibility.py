@@ -100,7 +100,8 @@ class Validator:
         """
         found = self.check(clip, muscles=muscles)
         metrics = {**clip.metrics, **found.metrics}
-        verdict, reasons = judge(metrics, series=found.series, details=found.details, rules=self.rules)
+        details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | found.details
+        verdict, reasons = judge(metrics, series=found.series, details=details, rules=self.rules)
         clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons)
         if found.effort is None:
             return clip

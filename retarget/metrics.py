@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from musclemap.skeletons.myofullbody import FOOT_LANDMARKS, LANDMARK_NAMES, MyoFullBody
 from musclemap.skeletons.polynomial import couplings
 
 from .resample import CHUNK
+from .targets import ORIENTED
 
 DEEP = 0.005
 """Penetration that counts a frame as under the floor [m]."""
@@ -22,11 +24,13 @@ class Geometry:
 
     Attributes:
         landmark_pos: Shape (nframe, 17, 3) [m], float32 as stored.
+        landmark_quat: Orientations of the bodies of the landmarks in `ORIENTED`, shape (nframe, noriented, 4), float32.
         contact_pos: Heels and toes, shape (nframe, 4, 3) [m].
         clearance: Lowest point of each foot's colliding geoms over z = 0, right then left, shape (nframe, 2) [m].
     """
 
     landmark_pos: np.ndarray
+    landmark_quat: np.ndarray
     contact_pos: np.ndarray
     clearance: np.ndarray
 
@@ -44,18 +48,20 @@ def measure_geometry(body: MyoFullBody, qpos: np.ndarray) -> Geometry:
     ids, offsets = np.array([p.body for p in points]), np.array([p.offset for p in points])
     geoms = body.foot_geoms
     landmarks = np.empty((len(qpos), len(LANDMARK_NAMES), 3), np.float32)
+    oriented = np.asarray(body.landmark_ids)[ORIENTED]
+    quats = np.empty((len(qpos), len(oriented), 4), np.float32)
     contacts, clearance = np.empty((len(qpos), len(points), 3)), np.empty((len(qpos), 2))
     for t, posture in enumerate(qpos):
         data.qpos[:] = posture
         mujoco.mj_kinematics(model, data)
-        landmarks[t] = data.xpos[body.landmark_ids]
+        landmarks[t], quats[t] = data.xpos[body.landmark_ids], data.xquat[oriented]
         xmat = data.xmat.reshape(-1, 3, 3)
         contacts[t] = data.xpos[ids] + (xmat[ids] @ offsets[..., None])[..., 0]
         centre = data.xpos[geoms.body, 2] + np.sum(xmat[geoms.body, 2] * geoms.pos, axis=1)
         up = (xmat[geoms.body, 2][:, None] @ geoms.rot)[:, 0]  # the vertical in each geom's frame
         low = centre - geoms.reach(up)
         clearance[t] = low[: len(low) // 2].min(), low[len(low) // 2 :].min()
-    return Geometry(landmark_pos=landmarks, contact_pos=contacts, clearance=clearance)
+    return Geometry(landmark_pos=landmarks, landmark_quat=quats, contact_pos=contacts, clearance=clearance)
 
 
 class _Extremes(NamedTuple):
@@ -96,12 +102,28 @@ def peak_acceleration(height: np.ndarray, fps: float) -> float:
     return float(np.abs(np.diff(height, 2)).max() * fps**2) if len(height) > 2 else 0.0
 
 
+def orientation_error(target: np.ndarray, reached: np.ndarray) -> np.ndarray:
+    """Angle between orientations [rad].
+
+    Args:
+        target: Matrices, shape (nframe, n, 3, 3).
+        reached: Quaternions, w first, shape (nframe, n, 4).
+
+    Returns:
+        Shape (nframe, n).
+    """
+    wanted = Rotation.from_matrix(target.reshape(-1, 3, 3))
+    found = Rotation.from_quat(reached.reshape(-1, 4), scalar_first=True)
+    return (wanted.inv() * found).magnitude().reshape(reached.shape[:2])
+
+
 def clip_metrics(
     body: MyoFullBody,
     qpos: np.ndarray,
     geometry: Geometry,
     *,
     target_pos: np.ndarray,
+    target_rot: np.ndarray,
     root_height: np.ndarray,
     contact: np.ndarray,
     ground: np.ndarray,
@@ -114,6 +136,7 @@ def clip_metrics(
         qpos: Postures as stored, shape (nframe, nq).
         geometry: From `measure_geometry`.
         target_pos: Landmarks asked for, shape (nframe, 17, 3) [m].
+        target_rot: Orientations asked for, of the landmarks in `ORIENTED`, shape (nframe, noriented, 3, 3).
         root_height: Height of the source's root, scaled, shape (nframe,) [m].
         contact: Shape (nframe, 4) bool.
         ground: Floor under right and left foot, shape (nframe, 2) [m].
@@ -124,6 +147,9 @@ def clip_metrics(
     """
     gap = lambda part: np.linalg.norm(geometry.landmark_pos[part] - target_pos[part], axis=2)  # noqa: E731
     error = _by_stretch(gap, len(qpos))
+    turn = lambda part: np.degrees(orientation_error(target_rot[part], geometry.landmark_quat[part]))  # noqa: E731
+    turned = _by_stretch(turn, len(qpos))
+    most_turned = int(turned.mean(axis=0).argmax())
     feet = [LANDMARK_NAMES.index(name) for name in FOOT_LANDMARKS]
     worst = int(error.mean(axis=0).argmax())
     depth = np.maximum(ground - geometry.clearance, 0.0).max(axis=1)
@@ -138,6 +164,10 @@ def clip_metrics(
         "landmark_error_max_mm": float(error.max() * 1e3),
         "worst_landmark": LANDMARK_NAMES[worst],
         "worst_landmark_error_mm": float(error[:, worst].mean() * 1e3),
+        "orientation_error_deg": float(turned.mean()),
+        "orientation_error_p95_deg": float(np.percentile(turned.mean(axis=1), 95)),
+        "worst_orientation": LANDMARK_NAMES[ORIENTED[most_turned]],
+        "worst_orientation_error_deg": float(turned[:, most_turned].mean()),
         "foot_error_mm": float(error[:, feet].mean() * 1e3),
         "limit_excess_rad": found.limit,
         "driven_limit_excess_rad": found.driven_limit,

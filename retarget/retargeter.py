@@ -24,6 +24,7 @@ from .feasibility import Validator
 from .fit import Fit, Fitter
 from .hands import finger_joints, with_fingers
 from .metrics import clip_metrics, measure_geometry
+from .physics import choose_physics
 from .proportions import Proportions, fit_proportions
 from .repair import better_of, can_repair
 from .resample import CHUNK, frame_times, resample, resample_rotations
@@ -89,7 +90,10 @@ class Retargeter:
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):
             self._fitter = Fitter(self.body, config, device=self._device)
-            self._validator = Validator(self.body, config.validation) if config.validation.enabled else None
+        self._validator = None
+        if config.validation.enabled:
+            physics = choose_physics(self.body, self._device)
+            self._validator = Validator(self.body, config.validation, physics=physics)
         self._proportions: dict[str, Proportions] = {}
 
     def provenance(self, motion: SourceMotion) -> Mapping[str, Any]:
@@ -197,7 +201,8 @@ class Retargeter:
         geometry = measure_geometry(self.body, qpos)
         contact = targets.stance.contact
         metrics: dict[str, Any] = clip_metrics(
-            self.body, qpos, geometry, target_pos=target_pos, root_height=targets.pos[:, 0, 2], contact=contact,
+            self.body, qpos, geometry, target_pos=target_pos,
+            target_rot=turn.as_matrix() @ targets.rot, root_height=targets.pos[:, 0, 2], contact=contact,
             ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
         metrics |= {

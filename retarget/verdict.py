@@ -34,6 +34,7 @@ RULES = (
     Rule(metric="coupling_residual_rad", warn=1e-5, infeasible=0.05, source="float32 rounding; 0.05 fells policies"),
     Rule(metric="quaternion_error", warn=1e-4, infeasible=0.1, source="float32 rounding"),
     Rule(metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published retargeter's mean is 25 mm"),
+    Rule(metric="orientation_error_p95_deg", warn=25.0, infeasible=60.0, source="ours: good fits have 6 to 18"),
     Rule(metric="stored_landmark_error_mm", warn=1.0, infeasible=50.0, source="landmarks belong to the stored qpos"),
     Rule(metric="floor_depth_max_mm", warn=15.0, infeasible=50.0, source="a soft sole yields about 10 mm"),
     Rule(metric="floor_deep_fraction", warn=0.01, infeasible=None, source="one frame in a hundred deeper than 5 mm"),

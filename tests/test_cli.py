@@ -46,8 +46,8 @@ def made(monkeypatch):
     return calls
 
 
-def run(*arguments):
-    return RUNNER.invoke(retarget.app, [str(argument) for argument in arguments])
+def run(*arguments, report="--no-report"):
+    return RUNNER.invoke(retarget.app, [str(argument) for argument in arguments] + [report])
 
 
 def test_all_good_is_0_with_a_table_of_the_worst(source, out, made):

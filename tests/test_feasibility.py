@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.dynamics import GRAVITY
 from musclemap.retarget.feasibility import Validator
-from musclemap.retarget.metrics import measure_geometry
+from musclemap.retarget.metrics import measure_geometry, orientation_error
 from musclemap.retarget.velocities import velocities
 from musclemap.retarget.verdict import RULES, frames_over, judge, rules_with
 from musclemap.skeletons.errors import SettingsError
@@ -51,6 +52,19 @@ def test_walking_is_feasible(validator: Validator, walk_clip: Clip) -> None:
     assert judged.metrics["residual_force_bw"] < 0.15
     assert judged.metrics["tendon_jump_fraction"] == 0.0
     assert judged.metrics["self_penetration_mm"] == 0.0
+
+
+def test_orientations_are_measured_and_the_worst_body_named(validator: Validator, walk_clip: Clip) -> None:
+    target = Rotation.from_euler("zyx", [[40, 20, 10], [0, 0, 0]], degrees=True)
+    off = target * Rotation.from_rotvec([[0, 0.3, 0], [0, 0, 0.1]])
+    reached = off.as_quat(scalar_first=True)
+    found = orientation_error(target.as_matrix()[None], reached[None])
+    np.testing.assert_allclose(found, [[0.3, 0.1]], atol=1e-9)
+    assert 1.0 < walk_clip.metrics["orientation_error_deg"] < 12.0
+    assert walk_clip.metrics["worst_orientation"] in walk_clip.landmark_names
+    worse = replace(walk_clip, metrics={**walk_clip.metrics, "orientation_error_p95_deg": 40.0})
+    reason = reasons(validator.judged(worse))["orientation_error_p95_deg"]
+    assert (reason["limit"], reason["at"]) == (25.0, walk_clip.metrics["worst_orientation"])
 
 
 def test_the_ground_pushes_as_it_pushes_people(validator: Validator, walk_clip: Clip) -> None:

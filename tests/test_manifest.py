@@ -26,6 +26,7 @@ def make_entry(source: str, **changes: Any) -> ManifestEntry:
         "seconds": 0.1 + 0.7,
         "verdict": "feasible",
         "metrics": {"landmark_mm": 0.1 + 0.2, "depth_mm": None},
+        "reasons": [{"rule": "landmark_mm", "value": 0.3, "limit": 0.2, "frames": [[3, 7]]}],
     }
     return ManifestEntry(**(content | changes))
 
@@ -69,6 +70,7 @@ def test_same_content_same_bytes(tmp_path: Path) -> None:
 def test_lines_hold_every_field_of_the_contract() -> None:
     assert list(json.loads(make_entry("a.npz").to_line())) == [
         "source", "clip", "source_sha256", "clip_sha256", "status", "reason", "nframe", "seconds", "verdict", "metrics",
+            "reasons",
     ]  # fmt: skip
 
 

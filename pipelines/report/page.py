@@ -1,0 +1,219 @@
+"""The page itself: reads what a conversion left behind and writes OUT/report.html with one file a clip beside it."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import musclemap
+from musclemap.datasets.clip import Clip, read_clip
+from musclemap.datasets.manifest import Manifest, ManifestEntry, strict_json, write_atomically
+from musclemap.pipelines.output_folder import JOURNAL, MANIFEST
+from musclemap.retarget.verdict import RULES, Rule
+from musclemap.skeletons.errors import ClipError, SettingsError
+
+from .encoding import encode
+from .rows import STATES, Row, broken_rules, number, plain_reasons, severity, worst_first
+from .sections import clip_sections
+from .strip import picture_strip
+
+PAGE = "report.html"
+FOLDER = "report"
+
+MAX_PICTURES = 100
+"""Clips that get pictures, the worst first: one takes about a second where a processor draws."""
+
+DEFAULT_COLUMNS = (
+    "landmark_error_mm", "landmark_error_p95_mm", "foot_error_mm", "floor_depth_max_mm", "stance_speed_m_s",
+    "joint_step_max_deg", "residual_force_bw",
+)  # fmt: skip
+"""Metrics that the table shows at first, those of them that there are; the others can be added on the page."""
+
+_DIGITS = 5  # significant digits of the figures in the table
+_OURS = re.compile(r"\d{4,}\.js")  # names of the files with curves
+
+
+def write_report(
+    out: Path, *, pictures: bool = True, rules: Sequence[Rule] = RULES,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:  # fmt: skip
+    """Write a page about all sources of a conversion, for a browser, without a server or a network.
+
+    OUT/report.html holds the totals, the distribution of every metric and a row for every source; the curves of a clip
+    lie in a file of its own under OUT/report/, which the page loads when the clip is opened. Clips that cannot be read
+    are listed as such. The same clips give the same bytes. Files of an earlier report that no clip has any more are
+    removed.
+
+    Args:
+        out: Output folder of a conversion.
+        pictures: Draw a strip of pictures for the `MAX_PICTURES` worst clips.
+        rules: Limits shown beside the metrics. The verdicts are those in the clips and are not made anew.
+        progress: Called after every source with the number done and the number there is.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        SettingsError: There is no manifest in `out`.
+        OSError: The page cannot be written.
+    """
+    manifest = _read_manifest(out)
+    drawn = {entry.source for entry in worst_first(manifest.entries, rules=rules)[:MAX_PICTURES]} if pictures else set()
+    rows = []
+    for index, entry in enumerate(manifest.entries):
+        rows.append(_row(out, entry, name=f"{index:04d}.js", pictures=entry.source in drawn, rules=rules))
+        if progress is not None:
+            progress(index + 1, len(manifest.entries))
+    _remove_others(out / FOLDER, keep={row.file for row in rows})
+    data = _data(out.resolve().name, rows, problems=manifest.problems, pictures=pictures, rules=rules)
+    write_atomically(out / PAGE, _page(data))
+    return out / PAGE
+
+
+def _read_manifest(out: Path) -> Manifest:
+    """The manifest, with the lines of a run that has not ended."""
+    if not (out / MANIFEST).is_file() and not (out / JOURNAL).is_file():
+        raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
+    journal = Manifest.read(out / JOURNAL, missing_ok=True)
+    manifest = Manifest.read(out / MANIFEST, missing_ok=True).updated(journal.entries)
+    return replace(manifest, problems=manifest.problems + journal.problems)
+
+
+def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: Sequence[Rule]) -> Row:
+    """Write the curves of one source's clip, if it has one, and give its row."""
+    if entry.status != "ok":
+        return Row(entry=entry, state=entry.status, reason=str(entry.reason))
+    how_bad = severity(entry.metrics, rules=rules)
+    try:
+        path = _clip_path(out, entry)
+        clip = read_clip(path, sha256=entry.clip_sha256)
+    except ClipError as error:
+        reason = str(error).replace(f"{out}/", "")
+        return Row(entry=entry, state="unreadable", reason=reason, broken=broken_rules(entry.metrics), severity=how_bad)
+    details = _details(clip, path, entry)
+    if pictures:
+        details["pictures"], problem = picture_strip(clip)
+        details["notes"] += [problem] * bool(problem)
+    data = f"musclemapClip({strict_json(name)}, {strict_json(_rounded(details, digits=7))});\n"
+    write_atomically(out / FOLDER / name, data.encode("ascii"))
+    broken = tuple(dict.fromkeys(reason["rule"] for reason in details["reasons"]))
+    drawn = bool(details.get("pictures"))
+    return Row(entry=entry, state=clip.verdict, broken=broken, severity=how_bad, file=name, pictures=drawn)
+
+
+def _clip_path(out: Path, entry: ManifestEntry) -> Path:
+    """Where the clip lies.
+
+    Raises:
+        ClipError: The manifest names none, or one outside the folder.
+    """
+    if not isinstance(entry.clip, str) or not entry.clip:
+        raise ClipError("the manifest names no clip")
+    parts = PurePosixPath(entry.clip)
+    if parts.is_absolute() or ".." in parts.parts or "\0" in entry.clip:
+        raise ClipError(f"the manifest names a clip outside the folder: {entry.clip!r}")
+    return out / parts
+
+
+def _details(clip: Clip, path: Path, entry: ManifestEntry) -> dict[str, Any]:
+    """What the page shows of one clip, as plain values."""
+    sections, notes = clip_sections(clip, path)
+    source_fps = "unknown" if clip.source_fps is None else f"{clip.source_fps:g} ({clip.fps_source})"
+    facts = {
+        "clip": entry.clip, "frames": clip.nframe, "duration [s]": clip.duration, "frames a second": clip.fps,
+        "source's frames a second": source_fps, "body model": clip.body_model, "subject's scale": clip.subject_scale,
+        "hands": clip.hands, "model": f"{clip.model} {clip.model_version}", "licence": clip.licence or "unknown",
+    }  # fmt: skip
+    return {
+        "facts": list(facts.items()),
+        "fps": clip.fps,
+        "nframe": clip.nframe,
+        "curves": encode(sections, nframe=clip.nframe, fps=clip.fps),
+        "metrics": dict(clip.metrics),
+        "reasons": plain_reasons(clip.reasons, nframe=clip.nframe),
+        "notes": [*notes, *_repair(clip)],
+    }
+
+
+def _repair(clip: Clip) -> list[str]:
+    """A sentence about a clip that was fitted again with its limbs kept apart."""
+    told = clip.metrics
+    if "repaired" not in told:
+        return []
+    if not told["repaired"]:
+        return ["fitted again with limbs kept apart, which was no better: this is the first fit"]
+    before = {key: told.get(f"repair_{key}_before_mm", float("nan")) for key in ("self_penetration", "landmark_error")}
+    return [
+        f"fitted again with limbs kept apart: self-penetration {before['self_penetration']:.0f} mm before, "
+        f"{told['self_penetration_mm']:.0f} now; landmark error {before['landmark_error']:.1f} mm before, "
+        f"{told['landmark_error_mm']:.1f} now; landmarks moved by up to {told['repair_moved_mm']:.0f} mm; "
+        f"before it was {told.get('repair_verdict_before')}"
+    ]
+
+
+def _remove_others(folder: Path, *, keep: set[str]) -> None:
+    """Remove files of curves that are not in `keep`; nothing else."""
+    for path in sorted(folder.glob("*.js")):
+        if _OURS.fullmatch(path.name) and path.name not in keep:
+            path.unlink()
+
+
+def _rounded(value: Any, *, digits: int) -> Any:
+    """Plain values with every float cut to so many significant digits, and whole ones written without a point."""
+    if isinstance(value, float):
+        short = float(f"{value:.{digits}g}")
+        return int(short) if short.is_integer() and abs(short) < 1e15 else short
+    if isinstance(value, dict):
+        return {key: _rounded(item, digits=digits) for key, item in value.items()}
+    return [_rounded(item, digits=digits) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _page(data: dict[str, Any]) -> bytes:
+    """Put data, style and program into the template. Whatever came from outside is data: JSON in ASCII, without "<"."""
+    here = files("musclemap.pipelines.report")
+    script = "\n".join(here.joinpath(part).read_text("utf-8") for part in ("charts.js", "details.js", "report.js"))
+    text = strict_json(_rounded(data, digits=_DIGITS)).replace("<", "\\u003c")
+    parts = {"style": here.joinpath("report.css").read_text("utf-8"), "script": script, "data": text}
+    template = here.joinpath("template.html").read_text("utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template).encode("utf-8")
+
+
+def _data(
+    name: str, rows: Sequence[Row], *, problems: Sequence[str], pictures: bool, rules: Sequence[Rule]
+) -> dict[str, Any]:
+    """All that the page shows before a clip is opened."""
+    ruled = [rule.metric for rule in rules]
+    there = {key for row in rows for key in row.entry.metrics}
+    metrics = [key for key in ruled if key in there] + sorted(there - set(ruled))
+    clips = [row for row in rows if row.file]
+    return {
+        "name": name,
+        "version": musclemap.__version__,
+        "folder": FOLDER,
+        "states": STATES,
+        "counts": dict(Counter(row.state for row in rows)),
+        "frames": sum(number(row.entry.nframe) or 0 for row in clips),
+        "seconds": sum(number(row.entry.seconds) or 0 for row in clips),
+        "problems": list(problems),
+        "pictures": {"wanted": pictures, "most": MAX_PICTURES, "clips": sum(row.pictures for row in rows)},
+        "rules": {
+            rule.metric: {"warn": rule.warn, "infeasible": rule.infeasible, "source": rule.source} for rule in rules
+        },
+        "metrics": metrics,
+        "columns": [key for key in DEFAULT_COLUMNS if key in there],
+        "rows": [
+            [
+                row.entry.source, row.state, number(row.entry.nframe), number(row.entry.seconds), row.reason,
+                row.broken, row.severity, row.file, [_cell(row.entry.metrics.get(key)) for key in metrics],
+            ]
+            for row in rows
+        ],
+    }  # fmt: skip
+
+
+def _cell(value: Any) -> float | str | None:
+    """A metric as the table shows it: a number, a text, or nothing."""
+    return number(value) if isinstance(value, int | float) else None if value is None else str(value)

@@ -1,0 +1,210 @@
+"use strict";
+// The page: totals, the table with its filters, the histograms that follow them, and which clip is open.
+
+const REPORT = JSON.parse(document.getElementById("data").textContent);
+const PAGE_ROWS = 50;
+const find = (id) => document.getElementById(id);
+
+const ROWS = REPORT.rows.map(([source, state, frames, seconds, reason, broken, severity, file, cells], index) => ({
+  index, source, state, frames, seconds, reason, broken, severity, file,
+  metrics: Object.fromEntries(REPORT.metrics.map((name, k) => [name, cells[k]]).filter(([, value]) => value !== null)),
+  text: `${source}\n${reason}`.toLowerCase(),
+}));
+const STATE_RANK = Object.fromEntries(REPORT.states.map((state, rank) => [state, rank]));
+const VIEW = { sort: "result", down: false, page: 0, columns: new Set(REPORT.columns), rows: ROWS };
+const OPEN = { row: null, from: null };
+
+// Totals -------------------------------------------------------------------------------------------------------------
+
+function duration(seconds) {
+  if (seconds < 120) return `${seconds.toFixed(1)} s`;
+  return seconds < 7200 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function drawTotals() {
+  document.title = `Retargeting report: ${wellFormed(REPORT.name)}`;
+  find("name").textContent = wellFormed(REPORT.name);
+  const total = (text, name, kind = "") => element("div", { class: `total ${kind}` }, element("b", {}, text), element("span", {}, name));
+  const states = [...REPORT.states].reverse().filter((state) => REPORT.counts[state]);
+  find("totals").append(total(ROWS.length.toLocaleString("en"), "sources"),
+    ...states.map((state) => total(REPORT.counts[state].toLocaleString("en"), state, state)),
+    total(REPORT.frames.toLocaleString("en"), "frames"), total(duration(REPORT.seconds), "of motion"));
+  for (const state of states) {
+    const part = element("span", { class: state, title: `${REPORT.counts[state]} ${state}` });
+    part.style.flexGrow = REPORT.counts[state];
+    find("share").append(part);
+  }
+  find("share").setAttribute("aria-label", states.map((state) => `${REPORT.counts[state]} ${state}`).join(", "));
+  find("problems").append(...REPORT.problems.map((problem) => element("li", { class: "problem" }, problem)));
+  const { wanted, clips, most } = REPORT.pictures;
+  const pictures = wanted ? `Pictures were drawn for ${clips} of the clips, at most ${most}: the worst first.` : "Pictures were left out.";
+  find("footer").append(`musclemap ${REPORT.version}. ${pictures} Curves are in the folder “${REPORT.folder}” beside this page.`);
+}
+
+// Table --------------------------------------------------------------------------------------------------------------
+
+/** Columns shown: key, heading, what to sort by, and whether it is a number. */
+function columns() {
+  const rank = (row) => STATE_RANK[row.state] * 1e12 - Math.min(row.severity, 1e11);
+  const fixed = [
+    { key: "source", title: "source", value: (row) => row.source },
+    { key: "result", title: "result", value: rank, hint: "worst first; within a result the furthest beyond a limit first" },
+    { key: "why", title: "rules broken, or reason", value: (row) => row.broken.join() || row.reason },
+    { key: "frames", title: "frames", value: (row) => row.frames, number: true },
+    { key: "seconds", title: "seconds", value: (row) => row.seconds, number: true },
+  ];
+  const order = [...REPORT.columns, ...REPORT.metrics.filter((name) => !REPORT.columns.includes(name))];
+  const shown = order.filter((name) => VIEW.columns.has(name)).map((name) => (
+    { key: name, title: label(name), value: (row) => row.metrics[name], number: true, metric: true }));
+  return [...fixed, ...shown];
+}
+
+/** Order two values; what is missing comes last either way. */
+function compare(a, b, down) {
+  if (a === b) return 0;
+  if (a === undefined || a === "") return 1;
+  if (b === undefined || b === "") return -1;
+  return (a < b ? -1 : 1) * (down ? -1 : 1);
+}
+
+function filterAndSort() {
+  const words = find("text").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const [state, rule] = [find("state").value, find("rule").value];
+  const column = columns().find(({ key }) => key === VIEW.sort) ?? columns()[1];
+  VIEW.rows = ROWS.filter((row) => (!state || row.state === state) && (!rule || row.broken.includes(rule)) && words.every((word) => row.text.includes(word)))
+    .map((row) => [column.value(row), row]).sort(([a, one], [b, other]) => compare(a, b, VIEW.down) || one.index - other.index).map(([, row]) => row);
+  VIEW.page = Math.max(0, Math.min(VIEW.page, Math.ceil(VIEW.rows.length / PAGE_ROWS) - 1));
+}
+
+function drawHead() {
+  const cells = columns().map(({ key, title, number, hint }) => {
+    const button = element("button", { type: "button", title: hint ?? "sort" }, title);
+    button.onclick = () => {
+      // A click on another column starts where the worst is: numbers from the largest.
+      [VIEW.down, VIEW.sort, VIEW.page] = [VIEW.sort === key ? !VIEW.down : Boolean(number), key, 0];
+      update();
+      find("sources").querySelector(`th[data-key="${CSS.escape(key)}"] button`).focus();
+    };
+    const sorted = VIEW.sort !== key ? "none" : VIEW.down ? "descending" : "ascending";
+    return element("th", { scope: "col", "data-key": key, "aria-sort": sorted, class: number ? "number" : "" }, button);
+  });
+  find("sources").tHead.replaceChildren(element("tr", {}, ...cells));
+}
+
+function drawBody() {
+  const shown = columns().filter(({ metric }) => metric);
+  const lines = VIEW.rows.slice(VIEW.page * PAGE_ROWS, (VIEW.page + 1) * PAGE_ROWS).map((row) => {
+    const open = element("button", { type: "button", class: "link" }, row.source);
+    const cells = shown.map(({ key }) => {
+      const state = standing(row.metrics[key], REPORT.rules[key]);
+      return element("td", { class: `number ${state ? `over-${state}` : ""}` }, String(brief(row.metrics[key])));
+    });
+    const line = element("tr", { "data-row": row.index }, element("td", {}, open),
+      element("td", {}, element("span", { class: `state ${row.state}` }, row.state)),
+      element("td", {}, row.broken.map(label).join(", ") || row.reason),
+      element("td", { class: "number" }, row.frames ? row.frames.toLocaleString("en") : ""),
+      element("td", { class: "number" }, row.seconds ? row.seconds.toFixed(1) : ""), ...cells);
+    line.onclick = () => { if (!String(getSelection())) openRow(row); };
+    return line;
+  });
+  find("sources").tBodies[0].replaceChildren(...lines);
+}
+
+function drawPages() {
+  const count = Math.ceil(VIEW.rows.length / PAGE_ROWS);
+  find("shown").textContent = `${VIEW.rows.length.toLocaleString("en")} of ${ROWS.length.toLocaleString("en")} sources`;
+  const turn = (by, text) => {
+    const button = element("button", { type: "button" }, text);
+    button.disabled = VIEW.page + by < 0 || VIEW.page + by >= count;
+    button.onclick = () => { VIEW.page += by; drawBody(); drawPages(); find("sources").scrollIntoView({ block: "start" }); };
+    return button;
+  };
+  const where = element("span", {}, `page ${VIEW.page + 1} of ${count}`);
+  find("pages").replaceChildren(...(count > 1 ? [turn(-1, "Previous page"), where, turn(1, "Next page")] : []));
+}
+
+function drawHistograms() {
+  const values = (rows, name) => rows.map((row) => row.metrics[name]).filter((value) => typeof value === "number");
+  const cards = { ruled: [], unruled: [] };
+  for (const name of REPORT.metrics) {
+    const all = values(ROWS, name);
+    const rule = REPORT.rules[name];
+    if (all.length) cards[rule ? "ruled" : "unruled"].push(histogram(name, all, values(VIEW.rows, name), rule));
+  }
+  for (const [id, found] of Object.entries(cards)) find(id).replaceChildren(...found);
+  find("others").hidden = !cards.unruled.length;
+}
+
+function update() {
+  filterAndSort();
+  drawHead();
+  drawBody();
+  drawPages();
+}
+
+// Filters ------------------------------------------------------------------------------------------------------------
+
+function options(select, all, counts) {
+  select.append(element("option", { value: "" }, all), ...counts.map(([value, n, text]) => element("option", { value }, `${text} (${n})`)));
+}
+
+function setUpFilters() {
+  options(find("state"), "all", REPORT.states.filter((s) => REPORT.counts[s]).map((s) => [s, REPORT.counts[s], s]));
+  const broken = new Map();
+  for (const row of ROWS) for (const rule of row.broken) broken.set(rule, (broken.get(rule) ?? 0) + 1);
+  options(find("rule"), "any or none", [...broken].sort((a, b) => b[1] - a[1]).map(([rule, n]) => [rule, n, label(rule)]));
+  let waiting = 0;
+  const refresh = () => { VIEW.page = 0; update(); drawHistograms(); };
+  find("text").oninput = () => { clearTimeout(waiting); waiting = setTimeout(refresh, ROWS.length > 500 ? 150 : 0); };
+  find("state").onchange = find("rule").onchange = refresh;
+  find("filters").onsubmit = (event) => event.preventDefault();
+  find("filters").onreset = () => setTimeout(refresh);
+  for (const name of REPORT.metrics) {
+    const box = element("input", { type: "checkbox" });
+    box.checked = VIEW.columns.has(name);
+    box.onchange = () => { VIEW.columns[box.checked ? "add" : "delete"](name); update(); };
+    find("columns").append(element("label", {}, box, ` ${label(name)}`));
+  }
+}
+
+// Which clip is open: kept in the address, so that it can be linked to and Back closes it --------------------------------
+
+function openRow(row) {
+  location.hash = `clip=${row.index}`;
+}
+
+function followAddress() {
+  const row = ROWS[Number(/^#clip=(\d+)$/.exec(location.hash)?.[1] ?? -1)];
+  const dialog = find("clip");
+  OPEN.row = row ?? null;
+  if (!row) return dialog.close();
+  if (!dialog.open) { dialog.showModal(); find("clip-body").focus(); }
+  showClip(row);
+  for (const [id, by] of [["previous", -1], ["next", 1]]) {
+    const other = VIEW.rows[VIEW.rows.indexOf(row) + by];
+    find(id).disabled = !other || !VIEW.rows.includes(row);
+    find(id).onclick = () => location.replace(`#clip=${other.index}`);
+  }
+}
+
+function setUpDialog() {
+  const dialog = find("clip");
+  find("close").onclick = () => dialog.close();
+  dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
+  dialog.onclose = () => {
+    const row = OPEN.row;
+    if (row) history.replaceState(null, "", "#"); // unlike an empty location.hash, this leaves the page where it is
+    OPEN.row = null;
+    if (row) find("sources").querySelector(`tr[data-row="${row.index}"] .link`)?.focus();
+  };
+  let waiting = 0;
+  addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { if (OPEN.row) redraw(); }, 150); });
+  addEventListener("hashchange", followAddress);
+  followAddress();
+}
+
+drawTotals();
+setUpFilters();
+update();
+drawHistograms();
+setUpDialog();

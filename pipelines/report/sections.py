@@ -1,0 +1,188 @@
+"""What is drawn of a clip: landmark errors, feet, joint angles with their limits, muscles where there are any."""
+
+from functools import cache
+from pathlib import Path
+
+import h5py
+import mujoco
+import numpy as np
+
+from musclemap.datasets.clip import CONTACTS, Clip
+from musclemap.skeletons.myofullbody import FINGER_JOINTS, MyoFullBody
+
+from .encoding import Line, Panel, Section
+from .muscle_groups import OTHER, muscle_groups
+
+_SIDES = (("_r", "r"), ("_l", "l"))
+_SIDE_WORD = {"r": "right", "l": "left"}
+_body = cache(MyoFullBody)
+_groups = cache(muscle_groups)
+
+
+def clip_sections(clip: Clip, path: Path) -> tuple[list[Section], list[str]]:
+    """Choose the curves of a clip.
+
+    Args:
+        clip: The clip.
+        path: Its file, for `/activation`, shape (nframe, nu), and `/activation_residual`, shape (nframe, njoint) [Nm].
+
+    Returns:
+        The curves, and a sentence for everything that cannot be drawn or may be wrong.
+    """
+    sections = [_landmark_error(clip)]
+    body = _body(limits=str(clip.config.get("limits", "effective"))) if _is_our_body(clip) else None
+    if body is None:
+        notes = [f"the clip is of {clip.model} {clip.model_version}, whose joints and feet are not known here"]
+    else:
+        other = clip.model_version != body.version
+        notes = [f"made for {clip.model} {clip.model_version}, measured on {body.version} here"] * other
+        sections += [_feet(clip, body), *_joints(clip, body)]
+        muscles, problems = _muscles(clip, path, body)
+        sections += muscles
+        notes += problems
+    return [*sections, _each_landmark(clip)], notes
+
+
+def _is_our_body(clip: Clip) -> bool:
+    """Whether the clip's postures can be put on MyoFullBody."""
+    if clip.model.lower() != "myofullbody" or clip.config.get("limits", "effective") not in ("effective", "declared"):
+        return False
+    model = _body(limits="effective").model
+    names = tuple(model.joint(joint).name for joint in range(model.njnt))
+    return clip.joint_names == names and clip.qpos.shape[1] == model.nq
+
+
+def _error_mm(clip: Clip) -> np.ndarray:
+    """Distance of every landmark from its target [mm], shape (nframe, nlandmark)."""
+    return np.linalg.norm(clip.landmark_pos - clip.target_pos, axis=2) * 1e3
+
+
+def _landmark_error(clip: Clip) -> Section:
+    error = _error_mm(clip)
+    lines = (Line(name="mean", values=error.mean(axis=1)), Line(name="largest", values=error.max(axis=1), dashed=True))
+    panel = Panel(title="Landmarks from their targets", unit="mm", lines=lines, wide=True)
+    return Section(title="Landmark error", panels=(panel,))
+
+
+def _each_landmark(clip: Clip) -> Section:
+    error = _error_mm(clip)
+    lines = {name: Line(name=name, values=error[:, k]) for k, name in enumerate(clip.landmark_names)}
+    return Section(title="Error of each landmark", panels=_paired(lines, unit="mm"), shown=False)
+
+
+def _feet(clip: Clip, body: MyoFullBody) -> Section:
+    """Heights of heels and toes over z = 0, and where the clip says that they touch the ground."""
+    height = _foot_heights(clip.qpos, body) * 100.0
+    names = [(name, name[0]) for name in CONTACTS]  # "left heel", "l"
+    lines = tuple(
+        Line(name=name, side=side, values=height[:, k], dashed="toe" in name) for k, (name, side) in enumerate(names)
+    )
+    bars = tuple((name, side, clip.contact[:, k]) for k, (name, side) in enumerate(names))
+    panel = Panel(title="Heels and toes over z = 0; bars: contact", unit="cm", lines=lines, bars=bars, wide=True)
+    return Section(title="Feet", panels=(panel,))
+
+
+def _foot_heights(qpos: np.ndarray, body: MyoFullBody) -> np.ndarray:
+    """Height of the clip's four contact points, in the order of `CONTACTS`, shape (nframe, 4) [m]."""
+    model, points = body.kinematic_model, body.sole.contact
+    ids, offset = np.array([p.body for p in points]), np.array([p.offset for p in points])
+    data = mujoco.MjData(model)
+    height = np.empty((len(qpos), len(points)))
+    for frame, posture in enumerate(qpos):
+        data.qpos[:] = posture
+        mujoco.mj_kinematics(model, data)
+        height[frame] = data.xpos[ids, 2] + (data.xmat[ids, 6:] * offset).sum(axis=1)
+    return height
+
+
+def _joints(clip: Clip, body: MyoFullBody) -> list[Section]:
+    """Independent joints with the ranges that the fit keeps; fingers, apart, only where they were tracked."""
+    tracked = clip.hands == "tracked"
+    reduced = body.reduced_hands if tracked else body.reduced
+    values = clip.qpos[:, reduced.qposadr]
+    hinge = reduced.model.jnt_type[reduced.joint_ids] == mujoco.mjtJoint.mjJNT_HINGE
+    lines: dict[tuple[bool, str], dict[str, Line]] = {}
+    for k, name in enumerate(reduced.joint_names):
+        unit, scale = ("deg", float(np.degrees(1.0))) if hinge[k] else ("cm", 100.0)
+        lower, upper = float(reduced.lower[k]) * scale, float(reduced.upper[k]) * scale
+        line = Line(name=name, values=values[:, k] * scale, lower=lower, upper=upper)
+        lines.setdefault((name in FINGER_JOINTS, unit), {})[name] = line
+    panels = {key: _paired(found, unit=key[1]) for key, found in lines.items()}
+    body_panels, finger_panels = (
+        tuple(panel for (finger, _), found in panels.items() if finger == wanted for panel in found)
+        for wanted in (False, True)
+    )
+    sections = [Section(title=f"Joints, with their {body.limits} limits", panels=body_panels)]
+    return sections + [Section(title="Fingers", panels=finger_panels, shown=False)] * tracked
+
+
+def _read_muscles(path: Path, *, nframe: int) -> tuple[dict[str, np.ndarray], list[str]]:
+    """What the file has of `/activation` and `/activation_residual`, and why the rest cannot be drawn."""
+    found: dict[str, np.ndarray] = {}
+    notes: list[str] = []
+    for key in ("activation", "activation_residual"):
+        try:
+            with h5py.File(path, "r") as file:
+                dataset = file.get(key)
+                if not isinstance(dataset, h5py.Dataset):
+                    continue
+                values = dataset[()]
+        except (OSError, RuntimeError) as error:
+            notes.append(f"/{key} cannot be read: {error}")
+            continue
+        if values.ndim != 2 or len(values) != nframe or values.dtype.kind != "f" or not np.isfinite(values).all():
+            notes.append(f"/{key} of shape {values.shape} is not a finite number for every frame and is not drawn")
+            continue
+        found[key] = values.astype(np.float64)
+    return found, notes
+
+
+def _muscles(clip: Clip, path: Path, body: MyoFullBody) -> tuple[list[Section], list[str]]:
+    """Activations and the torques they leave unmet, where the clip has them for this body."""
+    found, notes = _read_muscles(path, nframe=clip.nframe)
+    sections = []
+    for key, values in found.items():
+        reduced = next((r for r in (body.reduced, body.reduced_hands) if r.njoint == values.shape[1]), None)
+        if key == "activation" and values.shape[1] == body.model.nu:
+            sections.append(_activation(values, body))
+        elif key == "activation_residual" and reduced is not None:
+            lines = {name: Line(name=name, values=values[:, k]) for k, name in enumerate(reduced.joint_names)}
+            panels = _paired(lines, unit="Nm")
+            sections.append(Section(title="Torque that the muscles leave unmet", panels=panels, shown=False))
+        else:
+            notes.append(f"/{key} of shape {values.shape} does not go with this body and is not drawn")
+    return sections, notes
+
+
+def _activation(activation: np.ndarray, body: MyoFullBody) -> Section:
+    """Mean activation of the muscles that turn each joint either way, dashed where they make its angle smaller."""
+    panels: dict[str, list[Line]] = {}
+    for group in _groups(body):
+        stem, side = _side(group.joint)
+        way = "" if group.joint == OTHER else "↑" if group.up else "↓"
+        line = Line(
+            name=f"{_SIDE_WORD.get(side, '')} {way}".strip() or "mean", side=side, dashed=not group.up,
+            values=activation[:, list(group.muscles)].mean(axis=1),
+        )  # fmt: skip
+        panels.setdefault(stem, []).append(line)
+    return Section(
+        title="Mean activation of the muscles that turn each joint (↑ its angle up, ↓ down)",
+        panels=tuple(Panel(title=k, unit="0 to 1", lines=tuple(lines), least=0.1) for k, lines in panels.items()),
+    )
+
+
+def _side(name: str) -> tuple[str, str]:
+    """Name without its side, and the side: "r", "l" or ""."""
+    return next(((name.removesuffix(end), side) for end, side in _SIDES if name.endswith(end)), (name, ""))
+
+
+def _paired(lines: dict[str, Line], *, unit: str) -> tuple[Panel, ...]:
+    """One panel for each name, right and left together."""
+    panels: dict[str, list[Line]] = {}
+    for name, line in lines.items():
+        stem, side = _side(name)
+        whole = _SIDE_WORD.get(side, name)
+        panels.setdefault(stem, []).append(
+            Line(name=whole, side=side, values=line.values, lower=line.lower, upper=line.upper)
+        )
+    return tuple(Panel(title=stem, unit=unit, lines=tuple(found)) for stem, found in panels.items())

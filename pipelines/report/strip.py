@@ -1,0 +1,47 @@
+"""A few small pictures of a clip, as text that a page can hold."""
+
+import base64
+import io
+from functools import cache
+from typing import Any
+
+from PIL import Image
+
+from musclemap.datasets.clip import Clip
+from musclemap.pipelines.rendering.film import strip_frames
+from musclemap.pipelines.rendering.gl import find_gl, render_frames
+from musclemap.pipelines.rendering.plot import plot_frames
+from musclemap.pipelines.rendering.stage import RenderError, drawing_model
+
+COUNT = 6
+"""Pictures of one clip."""
+SIZE = (170, 240)
+"""Width and height of one picture in pixels."""
+
+_QUALITY = 80
+_model = cache(drawing_model)
+
+
+def picture_strip(clip: Clip) -> tuple[list[dict[str, Any]], str]:
+    """Draw a clip from the side, without muscles, with OpenGL where there is one and matplotlib elsewhere.
+
+    Returns:
+        For each picture its time [s] and the base64 of a JPEG, and why there are none, or "".
+    """
+    draw = plot_frames if find_gl() is None else render_frames
+    chosen = strip_frames(clip.nframe, count=COUNT).tolist()
+    try:
+        pictures = list(
+            draw(
+                _model(clip.model.lower()), clip.qpos, target_pos=clip.target_pos, landmark_names=clip.landmark_names,
+                frames=chosen, fps=clip.fps, size=SIZE, camera="side", muscles=False,
+            )
+        )  # fmt: skip
+    except RenderError as error:
+        return [], f"no pictures: {error}"
+    jpegs = []
+    for frame, picture in zip(chosen, pictures, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=_QUALITY)
+        jpegs.append({"time": frame / clip.fps, "jpeg": base64.b64encode(file.getvalue()).decode()})
+    return jpegs, ""
