@@ -1,6 +1,9 @@
-"""`mm-view`: look at a clip, as a film or as a strip of pictures."""
+"""`mm-view`: look at clips in the browser, or draw one as a film or as a strip of pictures."""
 
+import os
+import sys
 import time
+import webbrowser
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -47,49 +50,154 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+_FOR_SAVE, _FOR_BROWSER = "Saved picture or film", "Browser"
+
+
 @app.command()
 def view(
-    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="Clip to look at (.h5).", exists=True, dir_okay=False)],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of clips, or one clip (.h5), to look at.", exists=True)
+    ],
+    clip: Annotated[
+        str | None, typer.Argument(metavar="CLIP", help="Clip to begin with: its path below OUT.", show_default=False)
+    ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="File to write: .mp4 for a film, .png for pictures side by side.")
+        Path | None,
+        typer.Option(
+            help="File to write instead of opening the browser: .mp4 for a film, .png for pictures side by side.",
+            rich_help_panel=_FOR_SAVE,
+        ),
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(min=1, help=f"Pictures: {STRIP_FRAMES} in a strip, in a film as many as there are.")
+        int | None,
+        typer.Option(
+            min=1, help=f"Pictures: {STRIP_FRAMES} in a strip, in a film as many as there are.",
+            rich_help_panel=_FOR_SAVE,
+        ),
     ] = None,
     fps: Annotated[
-        float | None, typer.Option(min=1, max=240, help=f"Pictures a second of a film; {FILM_FPS:g} unless given.")
+        float | None,
+        typer.Option(
+            min=1, max=240, help=f"Pictures a second of a film; {FILM_FPS:g} unless given.", rich_help_panel=_FOR_SAVE
+        ),
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="WxH", help="Of one picture, in pixels; 960x720 in a film, 320x640 in a strip."),
+        typer.Option(
+            metavar="WxH", help="Of one picture, in pixels; 960x720 in a film, 320x640 in a strip.",
+            rich_help_panel=_FOR_SAVE,
+        ),
     ] = None,
-    camera: Annotated[Camera | None, typer.Option(help="Three-quarter for a film, side for a strip.")] = None,
-    muscles: Annotated[bool, typer.Option(help="Draw the muscles; without them it takes half the time.")] = True,
+    camera: Annotated[
+        Camera | None, typer.Option(help="Three-quarter for a film, side for a strip.", rich_help_panel=_FOR_SAVE)
+    ] = None,
     backend: Annotated[
-        Backend, typer.Option(help="gl: OpenGL, no display needed; plot: matplotlib; auto: gl where there is one.")
-    ] = Backend.auto,
-) -> None:
-    """Draw a clip: bones, muscles, points asked for (left blue, right orange, middle green), points reached (dark).
+        Backend | None,
+        typer.Option(
+            help="gl: OpenGL, no display needed; plot: matplotlib; auto: gl where there is one.",
+            rich_help_panel=_FOR_SAVE, show_default="auto",
+        ),
+    ] = None,
+    muscles: Annotated[bool, typer.Option(help="Draw the muscles; without them it takes half the time.")] = True,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to serve at; 0.0.0.0 lets everyone on the network in.", show_default="127.0.0.1",
+            rich_help_panel=_FOR_BROWSER,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port to serve at.", show_default="the first free from 8080 on",
+            rich_help_panel=_FOR_BROWSER,
+        ),
+    ] = None,
+    open_browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--open/--no-open", help="Open the page too, rather than only saying where it is.",
+            show_default="where there is a desktop", rich_help_panel=_FOR_BROWSER,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Look at clips in the browser until Ctrl-C; with --save, draw one clip to a file.
 
-    Exit status: 0 when the file was written, 2 when it could not be.
+    Shown are bones, muscles (blue short, red long, or by activation where the clip has it), points asked for (left
+    blue, right orange, middle green) and, in the browser, these joined to a figure and the heels and toes that stand.
+
+    Exit status: 0 when all went well, 2 when not.
     """
+    saving = {"--frames": frames, "--fps": fps, "--size": size, "--camera": camera, "--backend": backend}
+    serving = {"--host": host, "--port": port, "--open": open_browser}
     try:
-        typer.echo(_view(clip, save, frames, fps, None if size is None else _size(size), camera, muscles, backend))
+        if save is None:
+            _refuse(saving, "for --save FILE.mp4 or --save FILE.png, not for the browser")
+            _serve(out, clip, host=host, port=port, open_browser=open_browser, muscles=muscles)
+        else:
+            _refuse(serving, "for the browser, not for --save")
+            pixels = None if size is None else _size(size)
+            path = _one_clip(out, clip)
+            typer.echo(_draw(path, save, frames, fps, pixels, camera, muscles, backend or Backend.auto))
     except (MusclemapError, OSError) as error:
         typer.echo(f"mm-view: {error}", err=True)
         raise typer.Exit(2) from error
 
 
-def _view(
-    path: Path, save: Path | None, frames: int | None, fps: float | None, size: tuple[int, int] | None,
+def _refuse(options: dict[str, object], why: str) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise SettingsError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
+
+
+def _one_clip(out: Path, name: str | None) -> Path:
+    """File of the clip that is meant."""
+    if name is None and out.is_file():
+        return out
+    from musclemap.pipelines.viewer.clips import find_clips
+
+    clips = find_clips(out)
+    if name is None:
+        raise SettingsError(f"{out} is a folder; say which clip to draw: mm-view {out} {clips.names[0]} --save FILE")
+    return clips.path(clips.find(name))
+
+
+def _serve(
+    out: Path, name: str | None, *, host: str | None, port: int | None, open_browser: bool | None, muscles: bool
+) -> None:
+    """Serve until interrupted."""
+    from musclemap.pipelines.viewer.clips import find_clips
+    from musclemap.pipelines.viewer.server import HOST, Viewer
+
+    clips = find_clips(out)
+    first = clips.names[0] if name is None else clips.find(name)
+    try:
+        viewer = Viewer(clips, first, host=host or HOST, port=port, muscles=muscles)
+        count = len(clips.names)
+        typer.echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C ends)")
+        if _has_desktop() if open_browser is None else open_browser:
+            webbrowser.open(viewer.url)
+        try:
+            viewer.run()
+        finally:
+            viewer.stop()
+    except KeyboardInterrupt:
+        typer.echo("", err=True)
+
+
+def _has_desktop() -> bool:
+    """Whether a browser would open in a window of this machine, not in the terminal or nowhere."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _draw(
+    path: Path, save: Path, frames: int | None, fps: float | None, size: tuple[int, int] | None,
     camera: Camera | None, muscles: bool, backend: Backend,
 ) -> str:  # fmt: skip
     """Draw and write; returns the sentence that says what was written."""
     from musclemap.datasets.clip import read_clip
     from musclemap.pipelines.rendering.film import film_frames, save_film, save_strip, strip_frames
 
-    if save is None:
-        raise SettingsError("give --save FILE.mp4 or --save FILE.png; a view in the browser comes with a later version")
     ending = save.suffix.lower()
     if ending not in (".mp4", ".png"):
         raise SettingsError(f"{save.name} ends in {ending or 'nothing'}; a film ends in .mp4, a strip in .png")
@@ -156,3 +264,7 @@ def _with_progress(pictures: Iterator["np.ndarray"], *, total: int) -> Iterator[
             if not console.is_terminal and time.monotonic() - said > 60:
                 said = time.monotonic()
                 typer.echo(f"mm-view: {count} of {total} pictures", err=True)
+
+
+if __name__ == "__main__":
+    app()

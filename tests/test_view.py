@@ -361,7 +361,9 @@ def test_film(clip_path: Path, tmp_path: Path, backend: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "--save"),
+        (["--frames", "3"], "--frames is for --save"),
+        (["--save", "a.png", "--port", "8080", "--no-open"], "--port and --open"),
+        (["trot", "--save", "a.png"], "no clip 'trot'"),
         (["--save", "a.gif"], ".mp4"),
         (["--save", "a.png", "--fps", "30"], "--fps"),
         (["--save", "a.png", "--size", "big"], "WIDTHxHEIGHT"),
@@ -378,6 +380,14 @@ def test_wrong_use_is_status_2(
     assert done.exit_code == 2
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_clip_of_a_folder_is_named(clip_path: Path, tmp_path: Path) -> None:
+    words = ("--save", tmp_path / "a.png", "--frames", 1, "--size", "60x120", "--backend", "plot")
+    assert _mm_view(clip_path.parent, "walk", *words).exit_code == 0
+    done = _mm_view(clip_path.parent, *words)
+    assert done.exit_code == 2
+    assert f"mm-view {clip_path.parent} walk.h5 --save" in done.stderr.replace("\n", "")
 
 
 def test_a_bad_clip_is_status_2(clip: Clip, clip_path: Path, tmp_path: Path) -> None:

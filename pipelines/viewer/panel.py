@@ -1,0 +1,155 @@
+"""The controls beside the picture. They change nothing themselves: what a user does becomes a call for the server."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import viser
+
+from .muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHORT_RGB
+from .playback import Playback
+from .scene import COLOURINGS, Frame, Scene
+from .stage import LAYERS
+
+SPEEDS = {"⅛×": 0.125, "¼×": 0.25, "½×": 0.5, "1×": 1.0, "2×": 2.0}
+MAX_LISTED = 500
+"""Clips in the chooser at once; beyond, the search field narrows them down."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actions:
+    """What the controls ask for. Called from other threads than the one that draws."""
+
+    choose: Callable[[str], None]
+    step_clip: Callable[[int], None]
+    search: Callable[[str], Sequence[str]]
+    toggle: Callable[[], None]
+    seek: Callable[[int], None]
+    step: Callable[[int], None]
+    speed: Callable[[float], None]
+    loop: Callable[[bool], None]
+    follow: Callable[[bool], None]
+    layer: Callable[[str, bool], None]
+    colouring: Callable[[str], None]
+
+
+class Panel:
+    """Clip chooser, player and layers."""
+
+    def __init__(
+        self, server: viser.ViserServer, names: Sequence[str], *, name: str, muscles: bool, actions: Actions
+    ) -> None:
+        gui = server.gui
+        gui.configure_theme(show_share_button=False, show_logo=False)  # sharing would send clips through the internet
+        gui.set_panel_label("musclemap")
+        self._choosing(gui, names, name, actions)
+        self._playing(gui, actions)
+        self._layers(gui, muscles, actions)
+        self._info = gui.add_markdown("")
+
+    def show_clip(self, name: str, scene: Scene, playback: Playback, *, notes: Sequence[str]) -> None:
+        """Fit the controls to the clip that is shown."""
+        self.show_name(name)
+        self._slider.value = 0
+        self._slider.max = max(playback.nframe - 1, 1)
+        self._colouring.options = COLOURINGS if scene.activation is not None else COLOURINGS[:1]
+        clip = scene.clip
+        self._clip_text = "  \n".join(
+            [
+                f"**{clip.verdict}**, {clip.nframe} frames at {clip.fps:g} Hz, {clip.model}",
+                *(_broken(reason) for reason in clip.reasons),
+                *notes,
+            ]
+        )
+
+    def show_name(self, name: str) -> None:
+        """Let the chooser stand at a clip."""
+        if name not in self._chooser.options:
+            self._chooser.options = (*self._chooser.options, name)
+        self._chooser.value = name
+
+    def show_frame(self, frame: Frame, playback: Playback) -> None:
+        """Follow the clip that plays."""
+        self._slider.value = playback.frame
+        self._play.label = "Pause" if playback.playing else "Play"
+        self._time.content = f"{playback.frame / playback.fps:.2f} of {playback.duration:.2f} s"
+        self._info.content = (
+            f"{self._clip_text}\n\nTargets missed by {1000.0 * frame.error:.0f} mm in the mean  \n"
+            f"{frame.outside} muscles outside their operating range"
+        )
+
+    def show_colouring(self, colouring: str) -> None:
+        """Explain the muscles' colours."""
+        self._colouring.value = colouring
+        if colouring == "activation":
+            self._legend.content = _legend("at rest", "fully active", (REST_RGB, FULL_RGB))
+        else:
+            self._legend.content = _legend("shortest", "longest in its range", (SHORT_RGB, MIDDLE_RGB, LONG_RGB))
+
+    def _choosing(self, gui: viser.GuiApi, names: Sequence[str], name: str, actions: Actions) -> None:
+        listed = names[:MAX_LISTED]
+        if len(names) > MAX_LISTED:
+            search = gui.add_text("Search", "", hint=f"{len(names)} clips; {MAX_LISTED} are listed at once")
+            listed = listed if name in listed else (*listed, name)
+
+            @search.on_update
+            def _(event: viser.GuiEvent[Any]) -> None:
+                found = actions.search(search.value)
+                self._chooser.options = found if self._chooser.value in found else (self._chooser.value, *found)
+
+        self._chooser = gui.add_dropdown("Clip", tuple(listed), initial_value=name)
+        if len(names) > 1:
+            gui.add_button_group("", ("Previous", "Next")).on_click(
+                lambda event: actions.step_clip(1 if event.target.value == "Next" else -1)
+            )
+        _on_user(self._chooser, actions.choose)
+
+    def _playing(self, gui: viser.GuiApi, actions: Actions) -> None:
+        self._time = gui.add_markdown("")
+        self._slider = gui.add_slider("Frame", 0, 1, 1, 0)
+        _on_user(self._slider, actions.seek)
+        self._play = gui.add_button("Pause", hint="Space bar")
+        self._play.on_click(lambda _: actions.toggle())
+        gui.add_command("Play or pause", hotkey="space").on_trigger(lambda _: actions.toggle())
+        gui.add_button_group("Step", ("Back", "Forth")).on_click(
+            lambda event: actions.step(1 if event.target.value == "Forth" else -1)
+        )
+        speed = gui.add_dropdown("Speed", tuple(SPEEDS), initial_value="1×")
+        _on_user(speed, lambda value: actions.speed(SPEEDS[value]))
+        _on_user(gui.add_checkbox("Loop", True), actions.loop)
+        _on_user(gui.add_checkbox("Follow", True, hint="The body stays in view, the ground goes by"), actions.follow)
+
+    def _layers(self, gui: viser.GuiApi, muscles: bool, actions: Actions) -> None:
+        with gui.add_folder("Show"):
+            for layer in LAYERS:
+                box = gui.add_checkbox(layer.capitalize(), muscles or layer != "muscles")
+                _on_user(box, lambda value, layer=layer: actions.layer(layer, value))
+            self._colouring: viser.GuiDropdownHandle[str] = gui.add_dropdown("Colour by", COLOURINGS[:1])
+            _on_user(self._colouring, actions.colouring)
+            self._legend = gui.add_html("")
+
+
+def _on_user(control: Any, act: Callable[[Any], None]) -> None:
+    """Act on what a user sets, and not on what the server sets to follow the clip."""
+    control.on_update(lambda event: act(event.target.value) if event.client_id is not None else None)
+
+
+def _broken(reason: Mapping[str, Any]) -> str:
+    """A rule that the clip breaks, as text that Markdown leaves as it is."""
+    value, limit = (f"{x:.3g}" if isinstance(x, int | float) else str(x) for x in map(reason.get, ("value", "limit")))
+    where = f", {reason['at']}" if reason.get("at") else ""
+    return f"`{reason.get('rule')}` {value}, limit {limit}{where}"
+
+
+def _legend(low: str, high: str, scale: Sequence[tuple[float, float, float]]) -> str:
+    colours = ", ".join(_css(rgb) for rgb in scale)
+    return (
+        f'<div style="margin:0 0.75em 0.75em; font-size:0.75em"><div style="height:0.6em; border-radius:0.3em; '
+        f'background:linear-gradient(to right, {colours})"></div><div style="display:flex; '
+        f'justify-content:space-between"><span>{low}</span><span>{high}</span></div>'
+        f'<span style="color:{_css(PASSIVE_RGB)}">■</span> no muscle</div>'
+    )
+
+
+def _css(rgb: tuple[float, float, float]) -> str:
+    return f"rgb({', '.join(str(round(255 * band)) for band in rgb)})"
