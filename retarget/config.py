@@ -96,7 +96,7 @@ class WeightConfig:
     limb_rotation: float = 0.003
     contact: float = 30.0
     floor: float = 1000.0
-    apart: float = 100.0
+    apart: float = 150.0
     prior: float = 2e-5
     velocity: float = 1e-3
     acceleration: float = 1.0

@@ -21,6 +21,7 @@ from musclemap.skeletons.myofullbody import CONTACT_NAMES, MyoFullBody
 from musclemap.skeletons.tree import Tree
 
 from .box_squares import box_least_squares
+from .contacts import runs
 from .objective import NCONTACT, NLANDMARK
 from .physics import FramePhysics
 
@@ -31,6 +32,19 @@ GRAVITY = 9.81
 
 EDGES = 8
 """Edges of the pyramid that stands for a friction cone."""
+
+HANDOVER, ROLL = 0.25, 0.06
+"""Longest time in which the load passes from one foot to the other, and between heel and toes of one [s]."""
+
+RESIDUAL = 10.0
+"""What the square of a residual body weight costs, when the square of every force costs as many as it has body weights:
+little enough for the load to pass smoothly from foot to foot (at 1000, walking leaves 0.055 body weights in place of
+0.067, and the hips jerk)."""
+
+PIVOT, AIMING = 0.1, 0.3
+"""Height over the pelvis of a point that the force on each foot aims at, where the motion leaves it open [m], and how
+much a force that misses it counts beside a residual. In double support motion does not tell how hard the feet push
+against each other; people's forces meet near the centre of mass or above it (Maus et al. 2010)."""
 
 LEVER = 0.3
 """Torque about the root counts as much as the force that makes it at this distance [m]."""
@@ -87,6 +101,48 @@ def filtered_motion(qvel: np.ndarray, fps: float, cutoff: float) -> tuple[np.nda
     return qvel, np.gradient(qvel, 1.0 / fps, axis=0)
 
 
+def bearing_share(contact: np.ndarray, fps: float) -> np.ndarray:
+    """How much of the load each standing part is to take, where the motion leaves that open.
+
+    While both feet stand, motion alone does not tell how they share the load. People pass it smoothly from the one that
+    will leave to the one that came, which is assumed here (Ren, Jones & Howard 2008), and likewise between the heel and
+    the toes of a foot. Feet that stand on both sides of a double support share evenly.
+
+    Args:
+        contact: Heels and toes that stand, in the order of `CONTACT_NAMES`, shape (nframe, 4) bool.
+        fps: Frames a second.
+
+    Returns:
+        From 0 to 1, shape (nframe, 4); 0 where a part does not stand.
+    """
+    feet = contact[:, 0] | contact[:, 1], contact[:, 2] | contact[:, 3]
+    share = np.empty(contact.shape)
+    for part in range(4):
+        foot, other = part // 2, 1 - part // 2
+        passed = _handed_over(feet[foot], feet[other], longest=round(HANDOVER * fps))
+        rolled = _handed_over(contact[:, part], contact[:, part ^ 1], longest=round(ROLL * fps))
+        share[:, part] = passed * rolled
+    return share
+
+
+def _handed_over(stands: np.ndarray, other: np.ndarray, *, longest: int) -> np.ndarray:
+    """1 where one stands, rising from its coming and falling to its going while the other stands; shape (nframe,)."""
+    share = stands.astype(float)
+    for start, stop in runs(stands):
+        for a, b in runs(other):
+            if a < start < b and start > 0:
+                n = min(min(b, stop) - start, longest)
+                share[start : start + n] *= _smooth(np.arange(1, n + 1) / (n + 1))
+            if a < stop < b and stop < len(stands):
+                n = min(stop - max(a, start), longest)
+                share[stop - n : stop] *= _smooth(np.arange(n, 0, -1) / (n + 1))
+    return share
+
+
+def _smooth(x: np.ndarray) -> np.ndarray:
+    return x * x * (3.0 - 2.0 * x)
+
+
 class GroundReaction:
     """Forces at the soles that leave the least at the root.
 
@@ -107,16 +163,18 @@ class GroundReaction:
             f"{'left' if n.endswith('_l') else 'right'}_{'toe' if n.startswith('toes') else 'heel'}" for n in carriers
         ]
         self._part = np.array([CONTACT_NAMES.index(name) for name in part])
+        left = np.isin(self._part, [CONTACT_NAMES.index("left_heel"), CONTACT_NAMES.index("left_toe")])
+        self._foot = np.stack([left, ~left], axis=1)
         mask = body.tree.point_mask[self._first :].astype(np.float32)
-        self._run = jax.jit(partial(_ground, body.tree, mask, body.sole.radius, self._edges, self._first))
+        self._run = jax.jit(partial(_ground, body.tree, mask, body.sole.radius, self._edges, self._foot, self._first))
 
-    def __call__(self, physics: FramePhysics, qpos: np.ndarray, contact: np.ndarray) -> Ground:
+    def __call__(self, physics: FramePhysics, qpos: np.ndarray, share: np.ndarray) -> Ground:
         """Share each frame's wrench out over the points that stand.
 
         Args:
             physics: Of the same frames.
             qpos: Full postures, shape (nframe, nq).
-            contact: Heels and toes that stand, shape (nframe, 4) bool.
+            share: From `bearing_share`, shape (nframe, 4).
         """
         nframe = len(qpos)
         posture = self.body.reduced.reduce(np.asarray(qpos, np.float64))
@@ -128,15 +186,14 @@ class GroundReaction:
             out = self._run(
                 jnp.asarray(posture[rows].T, jnp.float32),
                 jnp.asarray(wrench[rows], jnp.float32),
-                jnp.asarray(contact[rows][:, self._part], jnp.float32),
+                jnp.asarray(share[rows][:, self._part], jnp.float32),
                 self._reach,
             )
             own = min(BATCH, nframe - low)
             parts.append([np.asarray(a, np.float64)[:own] * self._weight for a in out])
         point_force, ground, torque = (np.concatenate(p) for p in zip(*parts, strict=True))
-        left = np.isin(self._part, [CONTACT_NAMES.index("left_heel"), CONTACT_NAMES.index("left_toe")])
         return Ground(
-            force=np.stack([point_force[:, left].sum(axis=1), point_force[:, ~left].sum(axis=1)], axis=1),
+            force=np.einsum("npk,pf->nfk", point_force, self._foot),
             residual_force=physics.wrench[:, :3] - ground[:, :3],
             residual_torque=physics.wrench[:, 3:] - ground[:, 3:],
             torque=physics.torque - torque,
@@ -148,25 +205,34 @@ def _ground(
     mask: np.ndarray,
     radius: np.ndarray,
     edges: np.ndarray,
+    foot: np.ndarray,
     first: int,
     posture: Array,
     wrench: Array,
-    stands: Array,
+    share: Array,
     reach: float,
 ) -> tuple[Array, Array, Array]:
     """One batch, in body weights; returns forces (n, npoint, 3), their wrench (n, 6) and joint torques (n, njoint)."""
     kinematics = forward(tree, posture)
     points = jnp.moveaxis(kinematics.point_pos[first:], 2, 0)  # (n, npoint, 3)
     points = points.at[..., 2].add(-radius)
-    bears = stands * (points[..., 2] < reach)
+    bears = jnp.sqrt(share) * (points[..., 2] < reach)  # of equal coefficients, forces then go as the shares
     arm = points - posture[:3].T[:, None]
     push = jnp.asarray(edges, points.dtype)
     turn = jnp.cross(arm[:, :, None, :], push[None, None])
     columns = jnp.concatenate([jnp.broadcast_to(push, turn.shape), turn / LEVER], axis=-1) * bears[..., None, None]
     n, npoint, nedge, _ = columns.shape
     scale = jnp.array([1.0, 1.0, 1.0, 1 / LEVER, 1 / LEVER, 1 / LEVER], points.dtype)
+    aim = posture[:3].T[:, None] + jnp.array([0.0, 0.0, PIVOT], points.dtype) - points
+    astray = push[None, None, :, :2] - push[None, None, :, 2:] * (aim[..., :2] / aim[..., 2:])[:, :, None]
+    sideways = jnp.asarray(foot, points.dtype)[None, :, None, :, None] * (astray * bears[..., None, None])[..., None, :]
+    rows = jnp.concatenate([columns, AIMING * sideways.reshape(n, npoint, nedge, 4)], axis=-1)
     x = box_least_squares(
-        jnp.moveaxis(columns.reshape(n, npoint * nedge, 6), 1, 2), wrench * scale, weight=1e3, lower=0.0, upper=jnp.inf
+        jnp.moveaxis(rows.reshape(n, npoint * nedge, 10), 1, 2),
+        jnp.concatenate([wrench * scale, jnp.zeros((n, 4), points.dtype)], axis=1),
+        weight=RESIDUAL,
+        lower=0.0,
+        upper=jnp.inf,
     )
     force = jnp.einsum("npe,ek->npk", x.reshape(n, npoint, nedge) * bears[..., None], push)
     ground = jnp.concatenate([force.sum(axis=1), jnp.cross(arm, force).sum(axis=1)], axis=1)

@@ -16,7 +16,7 @@ from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
 from musclemap.skeletons.polynomial import couplings
 
 from .config import ValidationConfig
-from .dynamics import GRAVITY, Effort, Ground, GroundReaction, filtered_motion, static_optimisation
+from .dynamics import GRAVITY, Effort, Ground, GroundReaction, bearing_share, filtered_motion, static_optimisation
 from .joint_rates import REACHED_IN, peak_rate
 from .metrics import measure_geometry
 from .physics import CPhysics, FramePhysics, Physics, neutral_pairs
@@ -73,12 +73,12 @@ class Validator:
             muscles: Whether to look for activations too.
         """
         qvel, qacc = filtered_motion(clip.qvel, clip.fps, self.config.cutoff)
-        contact = clip.contact > 0
+        share = bearing_share(clip.contact > 0, clip.fps)
         frames, grounds, efforts = [], [], []
         for low in range(0, clip.nframe, self.config.chunk):
             part = slice(low, low + self.config.chunk)
             found = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
-            ground = self._ground(found, clip.qpos[part], contact[part])
+            ground = self._ground(found, clip.qpos[part], share[part])
             if muscles:
                 efforts.append(static_optimisation(found, ground.torque, weight=self.config.torque_weight))
             frames.append((low, found))

@@ -98,7 +98,7 @@ MIN_SWEEPS = 2
 REFUSALS = 3
 """Steps in a row that may raise a window's cost, each ten times as damped as the last, until it counts as done."""
 
-SMOOTHER, FIRMER = 3.0, 10.0
+SMOOTHER, FIRMER = 4.0, 10.0
 """Factors of a repair on the weights of accelerations and of held contacts: limbs that are pushed apart would jerk, and
 smoothed more would slide."""
 

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
+from musclemap.retarget.contacts import runs
 from musclemap.retarget.dynamics import GRAVITY
 from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.metrics import measure_geometry, orientation_error
@@ -82,6 +83,42 @@ def test_the_ground_pushes_as_it_pushes_people(validator: Validator, walk_clip: 
     assert 0.9 < first < 1.4
     assert 0.9 < last < 1.4
     assert trough < min(first, last) - 0.1
+
+
+def test_in_double_support_the_front_foot_brakes_and_the_rear_one_pushes(validator: Validator, walk_clip: Clip) -> None:
+    """Motion does not tell; the load passes over smoothly, and both forces lean towards the body."""
+    ground = validator.check(walk_clip).ground
+    assert ground is not None
+    weight = validator.body.model.body_mass.sum() * GRAVITY
+    left, right = walk_clip.contact[:, :2].any(axis=1), walk_clip.contact[:, 2:].any(axis=1)
+    (start, stop), *_ = [run for run in runs(left & right) if run[0] > 60]
+    fore, load = ground.force[start:stop, :, 0] / weight, ground.force[start:stop, :, 2] / weight
+    front = 0 if not left[start - 1] else 1
+    assert fore[:, front].mean() < -0.03 < 0.03 < fore[:, 1 - front].mean()
+    assert load[0, front] < 0.4 < 0.8 < load[-1, front]
+    assert np.abs(np.diff(load, axis=0)).max() < 0.25
+
+
+def test_muscles_of_walking_act_when_those_of_people_do(validator: Validator, walk_clip: Clip) -> None:
+    """Intervals of largest activity: see benchmarks/emg_literature.py for the sources."""
+    body, effort = validator.body, validator.check(walk_clip, muscles=True).effort
+    assert effort is not None
+    names = [body.model.actuator(k).name for k in range(body.model.nu)]
+    strikes = [start for start, _ in runs(walk_clip.contact[:, :2].any(axis=1)) if start > 20]
+    phase = np.linspace(0.0, 1.0, 101)
+
+    def over_stride(*muscles: str) -> np.ndarray:
+        mean = effort.activation[:, [names.index(f"{muscle}_l") for muscle in muscles]].mean(axis=1)
+        return np.interp(phase, np.linspace(0.0, 1.0, strikes[1] - strikes[0] + 1), mean[strikes[0] : strikes[1] + 1])
+
+    soleus, gastrocnemius = over_stride("soleus"), over_stride("gasmed", "gaslat")
+    assert 30 <= soleus.argmax() <= 60
+    assert 30 <= gastrocnemius.argmax() <= 60
+    assert soleus[65:].max() < 0.05  # silent in swing
+    assert over_stride("vaslat", "vasmed", "vasint").argmax() <= 25
+    tibialis = over_stride("tibant")
+    assert tibialis[60:85].mean() > 0.05 < tibialis[:5].mean()
+    assert tibialis[45:58].max() < 0.1  # silent at push-off
 
 
 def test_a_limb_through_the_floor(validator: Validator, walk_clip: Clip) -> None:

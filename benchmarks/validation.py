@@ -1,0 +1,228 @@
+"""Forces and muscles of a walk beside the literature, and how fast clips are checked.
+
+    python benchmarks/validation.py                         built-in walk at 1.2 m/s; draws docs/images/walk_1.2_emg.png
+    python benchmarks/validation.py --walk FILE             a recorded walk (AMASS .npz) as well
+    python benchmarks/validation.py --frames 10000          more frames for the speeds
+    python benchmarks/validation.py --json FILE             the figures, to keep
+
+The exit status is 0 whether bars are met or missed; what is missed is marked.
+"""
+
+import argparse
+import itertools
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import machine
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from emg_literature import MUSCLES, PHASE, Emg
+from scipy.signal import butter, sosfiltfilt
+
+from musclemap.datasets.amass import read_motion
+from musclemap.datasets.clip import Clip
+from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.synthesis import synthesise
+from musclemap.pipelines.device import choose_device
+from musclemap.retarget.config import ValidationConfig
+from musclemap.retarget.contacts import runs
+from musclemap.retarget.dynamics import GRAVITY
+from musclemap.retarget.feasibility import Findings, Validator
+from musclemap.retarget.physics import CPhysics, Physics, choose_physics
+from musclemap.retarget.retargeter import Retargeter
+from musclemap.skeletons.myofullbody import MyoFullBody
+
+STRIDE = (0.7, 1.8)
+"""Durations of a stride of walking [s]."""
+
+ENVELOPE = 6.0
+"""Cut-off of the low-pass filter that makes an envelope [Hz]; 3 to 10 are in use."""
+
+WINTER = "Winter 1991"
+PEAK = f"1.1 to 1.2, {WINTER}; asked 0.9 to 1.4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """A walk, checked, and its strides: side (0 left, 1 right), first frame, frame after the last."""
+
+    clip: Clip
+    found: Findings
+    strides: tuple[tuple[int, int, int], ...]
+
+    def mean(self, values: np.ndarray, side: int, phase: np.ndarray) -> np.ndarray:
+        """Mean over one side's strides at a part of the stride [%] of values by frame, shape (nframe,)."""
+        own = [values[start : stop + 1] for s, start, stop in self.strides if s == side]
+        return np.mean([np.interp(phase, np.linspace(0, 100, len(v)), v) for v in own], axis=0)
+
+
+def walk_of(motion: SourceMotion, retargeter: Retargeter) -> Walk:
+    """Convert a walk and look for its muscles' activations."""
+    clip = retargeter.retarget([motion])[0].clip
+    if clip is None:
+        raise SystemExit(f"{motion.name} gives no clip")
+    found = Validator(retargeter.body, ValidationConfig()).check(clip, muscles=True)
+    strides = []
+    for side in (0, 1):
+        strikes = [start for start, _ in runs(clip.contact[:, 2 * side : 2 * side + 2].max(axis=1) > 0) if start > 0]
+        inside = [(a, b) for a, b in itertools.pairwise(strikes) if a > 10 and b < clip.nframe - 10]
+        strides += [(side, a, b) for a, b in inside if STRIDE[0] < (b - a) / clip.fps < STRIDE[1]]
+    return Walk(clip=clip, found=found, strides=tuple(strides))
+
+
+def gait_rows(walk: Walk, body: MyoFullBody) -> list[tuple[str, float, str, bool | None]]:
+    """Quantity, value, what the literature has, and whether the bar is met (None where there is none)."""
+    assert walk.found.ground is not None
+    weight = float(body.model.body_mass.sum()) * GRAVITY
+    first, trough, last, stance = [], [], [], []
+    for side, start, stop in walk.strides:
+        stood = int(walk.clip.contact[start:stop, 2 * side : 2 * side + 2].any(axis=1).sum())
+        stance.append(100 * stood / (stop - start))
+        push = walk.found.ground.force[start : start + stood, side, 2] / weight
+        third = len(push) // 3
+        first.append(push[:third].max())
+        trough.append(push[third : 2 * third].min())
+        last.append(push[2 * third :].max())
+    peaks = (float(np.mean(first)), float(np.mean(last)))
+    low = float(np.mean(trough))
+    residual = walk.found.metrics["residual_force_bw"]
+    share = float(np.mean(stance))
+    return [
+        ("strides", float(len(walk.strides)), "", None),
+        ("residual root force, mean [body weights]", residual, "asked: below 0.15", residual < 0.15),
+        ("residual root torque, mean [Nm]", walk.found.metrics["residual_torque_nm"], "", None),
+        ("vertical force, first peak [body weights]", peaks[0], PEAK, 0.9 < peaks[0] < 1.4),
+        ("vertical force, trough [body weights]", low, f"0.7 to 0.8, {WINTER}", low < min(peaks)),
+        ("vertical force, second peak [body weights]", peaks[1], PEAK, 0.9 < peaks[1] < 1.4),
+        ("stance [% of the stride]", share, f"60 to 62, {WINTER}; asked 58 to 65", 58 <= share <= 65),
+    ]  # fmt: skip
+
+
+def activation(walk: Walk, body: MyoFullBody, emg: Emg, phase: np.ndarray = PHASE) -> np.ndarray:
+    """Mean activation of a group over both sides' strides, low-pass filtered as EMG envelopes are."""
+    assert walk.found.effort is not None
+    names = [body.model.actuator(k).name for k in range(body.model.nu)]
+    sides = sorted({side for side, _, _ in walk.strides})
+    groups = {side: [names.index(f"{muscle}_{'lr'[side]}") for muscle in emg.muscles] for side in sides}
+    sections = butter(2, ENVELOPE, fs=walk.clip.fps, output="sos")
+    smooth = np.maximum(sosfiltfilt(sections, walk.found.effort.activation.astype(np.float64), axis=0), 0.0)
+    return np.mean([walk.mean(smooth[:, groups[side]].mean(axis=1), side, phase) for side in sides], axis=0)
+
+
+def emg_row(emg: Emg, curve: np.ndarray) -> tuple[str, str, str, str, str]:
+    """Group, when it is most active, whether people are then, correlation with the envelope, peaks."""
+    at = float(PHASE[curve.argmax()])
+    low, high = emg.busiest
+    inside = any(low <= at + shift <= high for shift in (-100.0, 0.0, 100.0))
+    told = " to ".join(dict.fromkeys(f"{100 * part:.0f}" for part in emg.peak))
+    match = f"{np.corrcoef(curve, emg.envelope)[0, 1]:.2f}" if emg.envelope else ""
+    return (
+        emg.title,
+        f"{at:.0f} %",
+        f"{low:g} to {high:g}: {'yes' if inside else '**no**'}",
+        match,
+        f"{100 * curve.max():.0f} %; {told} %",
+    )
+
+
+def draw(walks: dict[str, Walk], body: MyoFullBody, path: Path) -> None:
+    """Activations over the stride beside EMG."""
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.6), sharex=True, constrained_layout=True)
+    fine = np.linspace(0.0, 100.0, 101)
+    for axis, emg in zip(axes.flat, MUSCLES, strict=True):
+        for start, stop in emg.on:
+            axis.axvspan(start, stop, ymax=0.04, color="0.3", linewidth=0, zorder=3)
+        curves = {name: activation(walk, body, emg, fine) for name, walk in walks.items()}
+        highest = max(max(curve.max() for curve in curves.values()), 0.1)
+        if emg.envelope:
+            axis.fill_between(
+                PHASE, 0, highest * np.array(emg.envelope), color="0.85", linewidth=0, label="EMG envelope, scaled"
+            )
+        for (name, curve), colour in zip(curves.items(), ("tab:blue", "tab:orange"), strict=False):
+            axis.plot(fine, curve, color=colour, label=name)
+        axis.set(title=emg.title, xlim=(0, 100), ylim=(0, 1.08 * highest))
+    for axis in axes[1]:
+        axis.set_xlabel("stride from heel strike [%]")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("activation")
+    figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=4, title="bars: EMG on")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80)
+    print(f"drawn: {path}")
+
+
+def speeds(clip: Clip, body: MyoFullBody, *, nframe: int, device: Any) -> dict[str, float]:
+    """Frames a second of each part after compilation, on frames of a clip repeated."""
+    rows = np.resize(np.arange(clip.nframe), nframe)
+    fields = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
+    long = replace(
+        clip, activation=None, activation_residual=None, **{name: getattr(clip, name)[rows] for name in fields}
+    )
+    found = {}
+    physics: dict[str, Physics] = {"MuJoCo C": CPhysics(body)}
+    if device.platform != "cpu":
+        physics["MuJoCo Warp"] = choose_physics(body, device)
+    for name, engine in physics.items():
+        for muscles in (False, True):
+            validator = Validator(body, ValidationConfig(), physics=engine)
+            validator.check(clip, muscles=muscles)
+            part = (
+                long if not muscles else replace(long, **{f: getattr(long, f)[: max(nframe // 5, 200)] for f in fields})
+            )
+            started = time.perf_counter()
+            validator.check(part, muscles=muscles)
+            what = f"checks and static optimisation, {name}" if muscles else f"checks, {name}"
+            found[what] = part.nframe / (time.perf_counter() - started)
+    return found
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--walk", type=Path, help="a recorded walk (.npz)")
+    parser.add_argument("--frames", type=int, default=4000, help="frames for the speeds")
+    parser.add_argument("--device", choices=("cpu", "gpu"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images/walk_1.2_emg.png"))
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    given = parser.parse_args()
+    device = choose_device(given.device) or jax.devices()[0]
+    retargeter = Retargeter(device=device)
+    body = retargeter.body
+    motions = {"built-in walk, 1.2 m/s": synthesise("walk_1.2", seconds=6.0)}
+    if given.walk:
+        motions[f"recorded walk ({given.walk.stem})"] = read_motion(given.walk, name=given.walk.name)
+    walks = {name: walk_of(motion, retargeter) for name, motion in motions.items()}
+    kept: dict[str, Any] = {"machine": machine.describe(), "gait": {}, "emg": {}}
+    print(machine.told(kept["machine"]))
+    for name, walk in walks.items():
+        print(f"\n{name}: {walk.clip.verdict}\n")
+        rows = gait_rows(walk, body)
+        for what, value, told, met in rows:
+            print(f"| {what} | {value:.3g} | {told}{' **MISSED**' if met is False else ''} |")
+        kept["gait"][name] = {what: value for what, value, _, _ in rows} | {"verdict": walk.clip.verdict}
+        print("\n| muscles | most active at | when EMG is | correlation with the envelope | peak, EMG's peak |")
+        print("| --- | --- | --- | --- | --- |")
+        told = [emg_row(emg, activation(walk, body, emg)) for emg in MUSCLES]
+        for row in told:
+            print(f"| {' | '.join(row)} |")
+        kept["emg"][name] = told
+    draw(walks, body, given.out)
+    first = next(iter(walks.values()))
+    kept["frames_per_second"] = speeds(first.clip, body, nframe=given.frames, device=device)
+    for what, rate in kept["frames_per_second"].items():
+        print(f"| {what} | {rate:,.0f} frames/s |")
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
