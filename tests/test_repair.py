@@ -43,7 +43,7 @@ def test_capsules_stand_for_the_models_geoms(body: MyoFullBody, limbs: Limbs) ->
     share = rng.uniform(0.3, 0.7, (8, body.reduced.njoint))
     joints = body.reduced.lower + share * (body.reduced.upper - body.reduced.lower)
     posture = np.concatenate([np.tile([0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0], (8, 1)), joints], axis=1)
-    ends = np.asarray(forward(limbs.tree, jnp.asarray(posture.T)).point_pos[limbs.first :], np.float64)
+    ends = forward(limbs.tree, jnp.asarray(posture.T)).point_pos[limbs.first :]
     low, high = ends[0::2], ends[1::2]
     one, two = limbs.pairs.T
     a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])
@@ -71,8 +71,8 @@ def test_the_gradient_is_that_of_the_cost(body: MyoFullBody, limbs: Limbs) -> No
     posture = np.concatenate([[0.0, 0.0, 0.9, 1.0, 0.0, 0.0, 0.0], body.reduced.rest])
     posture[7 + body.reduced.index("hip_adduction_r")] = 0.2
     posture[7 + body.reduced.index("knee_angle_r")] = 0.3
-    none = np.zeros((1, 1))
-    targets = FrameTargets(**{name: none for name in FrameTargets._fields} | {"floor": np.zeros((2, 1))})
+    none = jnp.zeros((1, 1))
+    targets = FrameTargets(**{name: none for name in FrameTargets._fields} | {"floor": jnp.zeros((2, 1))})
     with jax.enable_x64(True):
         evaluate = jax.jit(lambda p: apart_terms(limbs, 100.0, forward(limbs.tree, p), targets))
         start = jnp.asarray(posture[:, None], jnp.float64)
