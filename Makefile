@@ -14,7 +14,7 @@ BIN := .venv/bin
 DEMO := out/demo
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick lint type bench bench-retarget clean
+.PHONY: help demo test quick lint type bench bench-retarget bench-validate clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -49,10 +49,13 @@ lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
 type: .venv/.installed-$(EXTRAS) ## Types: pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: bench-retarget ## All benchmarks
+bench: bench-retarget bench-validate ## All benchmarks
 
 bench-retarget: .venv/.installed-dev,bench ## Accuracy and speed of the retargeter, as tables
 	$(BIN)/python benchmarks/retarget.py
+
+bench-validate: .venv/.installed-$(EXTRAS) ## Forces and muscles of a walk beside the literature; speed of the checks
+	$(BIN)/python benchmarks/validation.py --out out/walk_1.2_emg.png
 
 clean: ## Remove .venv, out and caches
 	rm -rf .venv out build dist .pytest_cache .ruff_cache

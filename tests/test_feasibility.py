@@ -235,3 +235,25 @@ def test_frames_that_are_told() -> None:
     assert frames_over(series, 0.5) == [[10, 13], [40, 43], [90, 91]]
     assert frames_over(series, 0.5, most=2) == [[10, 13], [40, 43]]
     assert frames_over(series, 2.0) == []
+
+
+def test_a_long_clip_is_looked_at_in_stretches(
+    validator: Validator, walk_clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing lost where they meet: a fault there is found once, and the figures are those of the whole."""
+    qpos = walk_clip.qpos.copy()
+    qpos[150:, 0] += 0.2
+    clip = planted(validator.body, walk_clip, qpos)
+    whole = validator.check(clip)
+    monkeypatch.setattr("musclemap.retarget.feasibility.STRETCH", 150)
+    monkeypatch.setattr("musclemap.retarget.feasibility.OVERLAP", 100)
+    parts = validator.check(clip)
+    assert parts.details.keys() == whole.details.keys()
+    assert parts.details["joint_velocity_ratio"] == whole.details["joint_velocity_ratio"]
+    assert parts.metrics.keys() == whole.metrics.keys()
+    for name, value in whole.metrics.items():
+        assert parts.metrics[name] == pytest.approx(value, rel=0.01, abs=1e-4), name
+    for name, series in whole.series.items():
+        assert parts.series[name].shape == series.shape
+    assert validator.judged(clip).verdict == "infeasible"
+    assert reasons(validator.judged(clip))["root_speed_max_m_s"]["frames"] == [[150, 151]]

@@ -1,5 +1,7 @@
 """What the checks take from the engines: MuJoCo C by its own inverse dynamics, MuJoCo Warp by MuJoCo C."""
 
+from dataclasses import replace
+
 import mujoco
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.retarget.box_squares import box_least_squares
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.dynamics import GRAVITY, GroundReaction, bearing_share, filtered_motion, static_optimisation
+from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.physics import CPhysics, FramePhysics
 from musclemap.retarget.warp_physics import WarpPhysics
 from musclemap.skeletons.myofullbody import MyoFullBody
@@ -74,7 +77,8 @@ def test_warp_finds_what_mujoco_c_finds(body: MyoFullBody, walk_clip: Clip) -> N
     posture[3:6, 7 + body.reduced.index("hip_adduction_r")] = 0.3  # one thigh in the other
     qpos = body.reduced.expand(posture)
     mine = CPhysics(body).evaluate(qpos, qvel, qacc, muscles=True)
-    theirs = WarpPhysics(body, nworld=9, device="cpu").evaluate(qpos, qvel, qacc, muscles=True)
+    engine = WarpPhysics(body, nworld=9, device="cpu")
+    theirs = engine.evaluate(qpos, qvel, qacc, muscles=True)
     assert mine.muscles is not None
     assert theirs.muscles is not None
     np.testing.assert_allclose(theirs.lowest, mine.lowest, atol=1e-4)
@@ -94,6 +98,14 @@ def test_warp_finds_what_mujoco_c_finds(body: MyoFullBody, walk_clip: Clip) -> N
     assert a.keys() == b.keys()
     assert max(abs(a[key] - b[key]) for key in a) < 1e-4
     assert not theirs.overflow.any()
+
+    rows = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
+    part = replace(walk_clip, **{name: getattr(walk_clip, name)[FRAMES] for name in rows})
+    by_c, by_warp = (Validator(body, ValidationConfig(), physics=p).check(part).metrics for p in (None, engine))
+    assert by_c.keys() == by_warp.keys()
+    for name, value in by_c.items():
+        length = 0.1 if name.endswith("_mm") else 1e-4  # a tenth of a millimetre, or of a milliradian
+        assert by_warp[name] == pytest.approx(value, rel=0.01, abs=length), name
 
 
 def test_warp_tells_of_contacts_that_do_not_fit(
