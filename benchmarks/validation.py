@@ -3,6 +3,7 @@
     python benchmarks/validation.py                         built-in walk at 1.2 m/s; draws docs/images/walk_1.2_emg.png
     python benchmarks/validation.py --walk FILE             a recorded walk (AMASS .npz) as well
     python benchmarks/validation.py --frames 10000          more frames for the speeds
+    python benchmarks/validation.py --warp                  the speed of MuJoCo Warp on the CPU too
     python benchmarks/validation.py --json FILE             the figures, to keep
 
 The exit status is 0 whether bars are met or missed; what is missed is marked.
@@ -38,6 +39,7 @@ from musclemap.retarget.dynamics import GRAVITY
 from musclemap.retarget.feasibility import Findings, Validator
 from musclemap.retarget.physics import CPhysics, Physics, choose_physics
 from musclemap.retarget.retargeter import Retargeter
+from musclemap.retarget.warp_physics import WarpPhysics
 from musclemap.skeletons.myofullbody import MyoFullBody
 
 STRIDE = (0.7, 1.8)
@@ -159,7 +161,7 @@ def draw(walks: dict[str, Walk], body: MyoFullBody, path: Path) -> None:
     print(f"drawn: {path}")
 
 
-def speeds(clip: Clip, body: MyoFullBody, *, nframe: int, device: Any) -> dict[str, float]:
+def speeds(clip: Clip, body: MyoFullBody, *, nframe: int, device: Any, warp: bool) -> dict[str, float]:
     """Frames a second of each part after compilation, on frames of a clip repeated."""
     rows = np.resize(np.arange(clip.nframe), nframe)
     fields = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
@@ -170,6 +172,8 @@ def speeds(clip: Clip, body: MyoFullBody, *, nframe: int, device: Any) -> dict[s
     physics: dict[str, Physics] = {"MuJoCo C": CPhysics(body)}
     if device.platform != "cpu":
         physics["MuJoCo Warp"] = choose_physics(body, device)
+    elif warp:
+        physics["MuJoCo Warp"] = WarpPhysics(body, nworld=64, device="cpu")
     for name, engine in physics.items():
         for muscles in (False, True):
             validator = Validator(body, ValidationConfig(), physics=engine)
@@ -189,6 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--walk", type=Path, help="a recorded walk (.npz)")
     parser.add_argument("--frames", type=int, default=4000, help="frames for the speeds")
+    parser.add_argument("--warp", action="store_true", help="time MuJoCo Warp on the CPU too")
     parser.add_argument("--device", choices=("cpu", "gpu"))
     parser.add_argument("--out", type=Path, default=Path("docs/images/walk_1.2_emg.png"))
     parser.add_argument("--json", type=Path, help="file for the figures")
@@ -216,7 +221,7 @@ def main() -> None:
         kept["emg"][name] = told
     draw(walks, body, given.out)
     first = next(iter(walks.values()))
-    kept["frames_per_second"] = speeds(first.clip, body, nframe=given.frames, device=device)
+    kept["frames_per_second"] = speeds(first.clip, body, nframe=given.frames, device=device, warp=given.warp)
     for what, rate in kept["frames_per_second"].items():
         print(f"| {what} | {rate:,.0f} frames/s |")
     if given.json:

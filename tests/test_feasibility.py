@@ -1,6 +1,7 @@
 """Planted faults are found and named; walking is feasible, and its forces are those of people."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,6 +236,13 @@ def test_frames_that_are_told() -> None:
     assert frames_over(series, 0.5) == [[10, 13], [40, 43], [90, 91]]
     assert frames_over(series, 0.5, most=2) == [[10, 13], [40, 43]]
     assert frames_over(series, 2.0) == []
+
+
+def test_the_documentation_has_the_table_of_rules() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "validation.md").read_text("utf-8")
+    for rule in RULES:
+        infeasible = "none" if rule.infeasible is None else f"{rule.infeasible:g}"
+        assert f"| `{rule.metric}` | {rule.warn:g} | {infeasible} | {rule.source} |" in text
 
 
 def test_a_long_clip_is_looked_at_in_stretches(
