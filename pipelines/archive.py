@@ -16,8 +16,9 @@ from musclemap.skeletons.body_model import find_body_models, load_body_model
 from musclemap.skeletons.errors import BodyModelError
 
 from .batch import BatchRetargeter
-from .conversion import Conversion
+from .conversion import convert_items
 from .intake import Settled, take_in
+from .ledger import Ledger
 from .output_folder import open_output, read_entries
 from .progress import Progress, Tracker
 from .selection import Selection, select
@@ -80,9 +81,14 @@ def convert_archive(
         maker = retargeter or make()
         look = partial(look, provenance=maker.provenance)
         track = Tracker(selection.items, report=progress)
-        run = Conversion(folder, selection.items, look=look, retargeter=maker, track=track)
+        run = Ledger(folder, selection.items, track=track)
         platform = device.platform if device is not None else "cpu"
-        run.run(batch_frames=batch_frames or BATCH_FRAMES.get(platform, BATCH_FRAMES["gpu"]))
+        run.take(
+            convert_items(
+                selection.items, root=out, known=folder.entries, look=look, retargeter=maker,
+                batch_frames=batch_frames or BATCH_FRAMES.get(platform, BATCH_FRAMES["gpu"]),
+            )
+        )  # fmt: skip
         folder.write_manifest()
     return Summary(
         out=out,

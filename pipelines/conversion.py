@@ -1,8 +1,13 @@
-"""One pass over the files of an archive: read, convert together, write, and give each its line."""
+"""One pass over some files of an archive: read, convert together, write the clips, and tell of each what came of it.
+
+It runs in whatever process has the files: the program itself, or a worker on another machine.
+"""
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from musclemap.datasets.clip import Clip, write_clip
 from musclemap.datasets.manifest import ManifestEntry
@@ -11,125 +16,94 @@ from musclemap.skeletons.errors import ClipError
 
 from .batch import BatchRetargeter, Crash, Outcome, retarget_batch
 from .intake import Settled, unconverted
-from .output_folder import OutputFolder
-from .progress import Tracker
 from .selection import Selected
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class _Stop(Exception):
+class StopRun(Exception):
     """The run cannot go on; the text says why."""
 
 
-class Conversion:
-    """A run over the selected files.
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What came of one file.
 
     Attributes:
-        settled: Line of each source that is done.
-        kept: Sources whose clip was up to date.
-        warnings: What is doubtful about sources that were used.
-        stopped: Why the run ended early, or empty.
+        item: The file.
+        entry: Its line of the manifest.
+        kept: Whether its clip was there already and is up to date.
+        warnings: What is doubtful about a source that was used.
     """
 
-    def __init__(
-        self,
-        folder: OutputFolder,
-        items: Sequence[Selected],
-        *,
-        look: Callable[..., SourceMotion | Settled],
-        retargeter: BatchRetargeter,
-        track: Tracker,
-    ) -> None:
-        self.folder = folder
-        self.items = items
-        self.settled: dict[str, ManifestEntry] = {}
-        self.kept: set[str] = set()
-        self.warnings: dict[str, tuple[str, ...]] = {}
-        self.stopped = ""
-        self._look = look
-        self._retargeter = retargeter
-        self._track = track
+    item: Selected
+    entry: ManifestEntry
+    kept: bool = False
+    warnings: tuple[str, ...] = ()
 
-    def run(self, *, batch_frames: int) -> None:
-        """Settle every file. Where the disk is full the rest is settled as not converted."""
-        try:
-            for batch in self._batches(batch_frames):
-                outcomes = retarget_batch(self._retargeter, [motion for _, motion in batch])
-                for (item, motion), outcome in zip(batch, outcomes, strict=True):
-                    self._finish(item, motion, outcome)
-        except _Stop as stop:
-            self.stopped = str(stop)
-            for item in self.items:
-                if item.name not in self.settled:
-                    self._settle(item, unconverted(item, status="failed", reason="not_converted", message=self.stopped))
 
-    def _batches(self, batch_frames: int) -> Iterator[list[tuple[Selected, SourceMotion]]]:
-        """Motions to convert, in groups of at least `batch_frames` frames but for the last."""
-        batch: list[tuple[Selected, SourceMotion]] = []
-        nframe = 0
-        for item in self.items:
-            found = self._look(item, known=self.folder.entries.get(item.name))
-            if isinstance(found, Settled):
-                self._settle(item, found.entry, kept=found.kept)
-                continue
-            if found.warnings:
-                self.warnings[item.name] = found.warnings
-            batch.append((item, found))
-            nframe += found.nframe
-            if nframe >= batch_frames:
-                yield batch
-                batch, nframe = [], 0
-        if batch:
-            yield batch
+def convert_items(
+    items: Sequence[Selected],
+    *,
+    root: Path,
+    known: Mapping[str, ManifestEntry],
+    look: Callable[..., SourceMotion | Settled],
+    retargeter: BatchRetargeter,
+    batch_frames: int,
+) -> Iterator[Line]:
+    """Convert files, so many frames at a time.
 
-    def _finish(self, item: Selected, motion: SourceMotion, outcome: Outcome) -> None:
-        """Write a clip and its line."""
-        tell = partial(unconverted, item, motion=motion)
-        if outcome.clip is None:
-            status = "failed" if isinstance(outcome, Crash) else "rejected"
-            self._settle(item, tell(status=status, reason=outcome.reason or "unknown", message=outcome.message))
-            return
-        try:
-            sha256 = write_clip(self.folder.root / item.clip, outcome.clip)
-        except ClipError as error:
-            self._settle(item, tell(status="failed", reason="bad_clip", message=str(error)))
-        except OSError as error:
-            full = error.errno in _DISK_FULL
-            self._settle(
-                item, tell(status="failed", reason="disk_full" if full else "write_failed", message=str(error))
-            )
-            if full:
-                raise _Stop(f"the disk of {self.folder.root} is full") from error
-        else:
-            self._settle(item, _line(item, motion, outcome.clip, sha256=sha256))
+    Args:
+        items: The files.
+        root: Output folder; clips are written below it.
+        known: Lines of earlier runs by source.
+        look: `take_in` with all but the file and its line.
+        retargeter: Makes the clips.
+        batch_frames: Source frames that are converted together, at least.
 
-    def _settle(self, item: Selected, entry: ManifestEntry, *, kept: bool = False) -> None:
-        """Give a file its line, in the manifest and in the summary."""
-        self.settled[item.name] = entry
-        if kept:
-            self.kept.add(item.name)
-        elif not self._earlier_line_stands(item, entry):
-            try:
-                self._put(item, entry)
-            except OSError as error:
-                raise _Stop(f"cannot write to {self.folder.root}: {error.strerror}") from error
-        self._track.done(item, entry, kept=kept)
+    Raises:
+        StopRun: The disk is full; the file that filled it has had its line.
+    """
+    batch: list[tuple[Selected, SourceMotion]] = []
+    nframe = 0
+    for item in items:
+        found = look(item, known=known.get(item.name))
+        if isinstance(found, Settled):
+            yield Line(item=item, entry=found.entry, kept=found.kept)
+            continue
+        batch.append((item, found))
+        nframe += found.nframe
+        if nframe >= batch_frames:
+            yield from _convert_batch(batch, root, retargeter)
+            batch, nframe = [], 0
+    yield from _convert_batch(batch, root, retargeter)
 
-    def _earlier_line_stands(self, item: Selected, entry: ManifestEntry) -> bool:
-        """Whether this run did not touch the clip that an earlier one made: its line goes on being true."""
-        old = self.folder.entries.get(item.name)
-        untouched = entry.reason.startswith(("not_converted:", "disk_full:"))
-        return untouched and old is not None and old.clip is not None and (self.folder.root / old.clip).is_file()
 
-    def _put(self, item: Selected, entry: ManifestEntry) -> None:
-        old = self.folder.entries.get(item.name)
-        if entry.clip is None and old is not None and old.clip == item.clip and not item.clash:
-            (self.folder.root / item.clip).unlink(missing_ok=True)  # no line tells of the earlier clip any more
-        if self.stopped:
-            self.folder.entries[item.name] = entry  # the journal is full; the manifest has the room that it gives free
-        else:
-            self.folder.record(entry)
+def _convert_batch(
+    batch: Sequence[tuple[Selected, SourceMotion]], root: Path, retargeter: BatchRetargeter
+) -> Iterator[Line]:
+    outcomes = retarget_batch(retargeter, [motion for _, motion in batch])
+    for (item, motion), outcome in zip(batch, outcomes, strict=True):
+        entry = _finish(item, motion, outcome, root)
+        yield Line(item=item, entry=entry, warnings=motion.warnings)
+        if entry.reason.startswith("disk_full:"):
+            raise StopRun(f"the disk of {root} is full")
+
+
+def _finish(item: Selected, motion: SourceMotion, outcome: Outcome, root: Path) -> ManifestEntry:
+    """Write a clip; returns its line."""
+    tell = partial(unconverted, item, motion=motion)
+    if outcome.clip is None:
+        status = "failed" if isinstance(outcome, Crash) else "rejected"
+        return tell(status=status, reason=outcome.reason or "unknown", message=outcome.message)
+    try:
+        sha256 = write_clip(root / item.clip, outcome.clip)
+    except ClipError as error:
+        return tell(status="failed", reason="bad_clip", message=str(error))
+    except OSError as error:
+        reason = "disk_full" if error.errno in _DISK_FULL else "write_failed"
+        return tell(status="failed", reason=reason, message=str(error))
+    return _line(item, motion, outcome.clip, sha256=sha256)
 
 
 def _line(item: Selected, motion: SourceMotion, clip: Clip, *, sha256: str) -> ManifestEntry:
