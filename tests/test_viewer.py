@@ -465,7 +465,10 @@ def address(out: Path) -> Iterator[str]:
     """Where the command serves, as another program; Ctrl-C must end it well."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "musclemap.cli.view", str(out), "walk", "--port", "0", "--no-open"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # in the background it is ignored
+    )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
     try:
