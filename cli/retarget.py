@@ -33,6 +33,9 @@ class Device(StrEnum):
     gpu = "gpu"
 
 
+_FOR_MANY = "Many processes and machines"
+
+
 @app.command()
 def retarget(
     source: Annotated[Path, typer.Argument(help="Folder of AMASS files (.npz), or one file.", show_default=False)],
@@ -52,6 +55,21 @@ def retarget(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first N files.")] = None,
     device: Annotated[Device | None, typer.Option(help="A GPU is used where JAX can, unless this says cpu.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes; one a GPU, or one a core, unless given.", rich_help_panel=_FOR_MANY),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Dask scheduler that runs already.", rich_help_panel=_FOR_MANY),
+    ] = None,
+    scheduler_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File that a scheduler wrote.", rich_help_panel=_FOR_MANY)
+    ] = None,
+    clip_seconds: Annotated[
+        float,
+        typer.Option(min=0.0, help="Longest time a clip may take; 0 for any.", rich_help_panel=_FOR_MANY),
+    ] = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make again what is up to date.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")] = False,
     muscles: Annotated[
@@ -79,7 +97,9 @@ def retarget(
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
     from musclemap.pipelines.archive import convert_archive
+    from musclemap.pipelines.crew import crew_for
     from musclemap.pipelines.device import choose_device, keep_compilations
+    from musclemap.pipelines.selection import select
 
     from .page import try_page
     from .progress_bar import show_progress
@@ -88,6 +108,13 @@ def retarget(
     keep_compilations()
     try:
         settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
+        crew = None
+        if not dry_run:
+            items = select(source, include=include or (), exclude=exclude or (), group=group, limit=limit).items
+            crew = crew_for(
+                items, workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, device=device,
+                clip_seconds=clip_seconds, told=lambda text: typer.echo(f"mm-retarget: {text}", err=True),
+            )  # fmt: skip
         with show_progress(hidden=quiet or dry_run, verbose=verbose) as progress:
             summary = convert_archive(
                 source,
@@ -101,7 +128,8 @@ def retarget(
                 overwrite=overwrite,
                 dry_run=dry_run,
                 progress=progress,
-                device=choose_device(device),
+                device=choose_device(device) if crew is None else None,
+                crew=crew,
             )
     except MusclemapError as error:
         typer.echo(f"mm-retarget: {error}", err=True)

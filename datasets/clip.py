@@ -148,7 +148,7 @@ def write_clip(path: Path, clip: Clip) -> str:
     image = io.BytesIO()
     with h5py.File(image, "w", libver=_FILE_FORMAT) as file:
         for key, array in stored.items():
-            file.create_dataset(
+            dataset = file.create_dataset(
                 key,
                 data=array,
                 chunks=(min(len(array), CHUNK_FRAMES), *array.shape[1:]),
@@ -157,6 +157,7 @@ def write_clip(path: Path, clip: Clip) -> str:
                 compression_opts=1,
                 track_times=False,
             )
+            dataset.flush()  # not whenever the last reference to it goes: a profiler may hold one, and move bytes
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         for key in _ATTRIBUTES:

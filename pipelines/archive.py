@@ -17,15 +17,14 @@ from musclemap.skeletons.errors import BodyModelError
 
 from .batch import BatchRetargeter
 from .conversion import convert_items
+from .crew import Crew
 from .intake import Settled, take_in
+from .jobs import BATCH_FRAMES, Recipe
 from .ledger import Ledger
 from .output_folder import open_output, read_entries
 from .progress import Progress, Tracker
 from .selection import Selection, select
 from .summary import Summary
-
-BATCH_FRAMES = {"cpu": 20_000, "gpu": 200_000}
-"""Source frames that are read before they are converted together; about 3 kB of memory each with their clips."""
 
 
 def convert_archive(
@@ -44,6 +43,7 @@ def convert_archive(
     device: Any = None,
     batch_frames: int | None = None,
     retargeter: BatchRetargeter | None = None,
+    crew: Crew | None = None,
 ) -> Summary:
     """Convert a folder of motions, or one file, to clips.
 
@@ -64,10 +64,12 @@ def convert_archive(
         progress: Called at the start and after each file.
         device: JAX device to compute on; None leaves the choice to JAX.
         batch_frames: Source frames that are converted together; None for a number that suits the device.
-        retargeter: Used in place of the one made from `config`, `body_models` and `device`.
+        retargeter: Used in place of the one made from `config`, `body_models` and `device`; not with a crew.
+        crew: Who does it; None for this process alone.
 
     Raises:
         SourceError: Nothing to convert.
+        ClusterError: The crew's cluster does not answer.
         BodyModelError: A body model cannot be read, or there is none in the folder.
         OutputError: The output folder cannot be written to, or another run is writing to it.
     """
@@ -78,17 +80,24 @@ def convert_archive(
     if dry_run:
         return _look_only(selection, out=out, look=partial(look, provenance=(retargeter or make()).provenance))
     with open_output(out) as folder:
-        maker = retargeter or make()
-        look = partial(look, provenance=maker.provenance)
         track = Tracker(selection.items, report=progress)
         run = Ledger(folder, selection.items, track=track)
-        platform = device.platform if device is not None else "cpu"
-        run.take(
-            convert_items(
-                selection.items, root=out, known=folder.entries, look=look, retargeter=maker,
-                batch_frames=batch_frames or BATCH_FRAMES.get(platform, BATCH_FRAMES["gpu"]),
+        if crew is None:
+            maker = retargeter or make()
+            platform = device.platform if device is not None else "cpu"
+            frames = batch_frames or BATCH_FRAMES.get(platform, BATCH_FRAMES["gpu"])
+            look = partial(look, provenance=maker.provenance)
+            run.take(
+                convert_items(
+                    selection.items, root=out, known=folder.entries, look=look, retargeter=maker, batch_frames=frames
+                )
             )
-        )  # fmt: skip
+        else:
+            recipe = Recipe(
+                config=config, body_models=body_models.resolve() if body_models else None, device=crew.device,
+                batch_frames=batch_frames or 0, make=crew.make,
+            )  # fmt: skip
+            crew.convert(selection.items, folder=folder, ledger=run, recipe=recipe, overwrite=overwrite)
         folder.write_manifest()
     return Summary(
         out=out,

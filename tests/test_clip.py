@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -343,3 +344,23 @@ def test_damaged_arrays_are_found_without_a_hash(tmp_path: Path, key: str) -> No
     path.write_bytes(data)
     with pytest.raises(ClipError, match="cannot be read as HDF5"):
         read_clip(path)
+
+
+def test_bytes_do_not_depend_on_a_profiler_that_holds_frames(tmp_path: Path) -> None:
+    """Dask's workers have one: objects of h5py then live longer, and what their end writes would lie elsewhere."""
+    clip, done = make_clip(nframe=40), threading.Event()
+
+    def sample() -> None:
+        while not done.wait(0.0005):
+            held = sys._current_frames()
+            time.sleep(0.0005)
+            del held
+
+    expected = write_clip(tmp_path / "a.h5", clip)
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        assert {write_clip(tmp_path / "a.h5", clip) for _ in range(60)} == {expected}
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,130 @@
+"""Who converts an archive: worker processes of this machine, or a cluster."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from .jobs import Job, Recipe, pack
+from .ledger import Ledger
+from .output_folder import OutputFolder
+from .selection import Selected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """Worker processes.
+
+    Attributes:
+        workers: Processes on this machine; with a scheduler that runs already, no more than a guess.
+        scheduler: Address of a Dask scheduler that runs already, or None.
+        scheduler_file: File that a scheduler wrote, in place of its address.
+        device: "cpu", "gpu" or None for JAX's choice.
+        clip_seconds: Longest time that a clip may take [s]; 0 for as long as it likes.
+        make: Makes each worker's retargeter, in place of the real one; must be importable.
+        told: Called with sentences for the user.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    scheduler_file: Path | None = None
+    device: str | None = None
+    clip_seconds: float = 0.0
+    make: Any = None
+    told: Callable[[str], None] = lambda text: None
+
+    def convert(
+        self, items: Sequence[Selected], *, folder: OutputFolder, ledger: Ledger, recipe: Recipe, overwrite: bool
+    ) -> None:
+        """Have files converted and keep their lines.
+
+        Raises:
+            ClusterError: The cluster does not answer.
+            KeyboardInterrupt: The run was interrupted; what was under way has been finished and kept.
+        """
+        from .cluster import existing_cluster, local_cluster, run_jobs  # starts threads of Dask's
+
+        out = folder.root.resolve()
+        known = folder.entries
+        jobs = [
+            Job(
+                number=number, items=tuple(_absolute(item) for item in part), out=out, recipe=recipe,
+                known={item.name: known[item.name] for item in part if item.name in known},
+                overwrite=overwrite, clip_seconds=self.clip_seconds,
+            )
+            for number, part in enumerate(pack(items, workers=self.workers))
+        ]  # fmt: skip
+        if self.scheduler is None and self.scheduler_file is None:
+            gpus = 0 if self.device == "cpu" else gpu_count()
+            cluster = local_cluster(min(self.workers, len(jobs)), gpus=gpus)
+        else:
+            cluster = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
+        with _interruptible(self.told) as stopping, cluster as client:
+            if self.scheduler or self.scheduler_file:
+                self.told(f"Dask's dashboard: {client.dashboard_link}")
+            ledger.take(run_jobs(client, jobs, stopping=stopping))
+        for path in sorted(out.rglob(".musclemap-*.tmp")):  # of workers that died while they wrote
+            path.unlink(missing_ok=True)
+
+
+def crew_for(items: Sequence[Selected], *, workers: int | None = None, **options: Any) -> Crew | None:
+    """Who should convert these files.
+
+    Args:
+        items: The files.
+        workers: Processes; None for one a GPU where there are GPUs, else one a core, but no more than have a job.
+        options: Of `Crew`.
+
+    Returns:
+        None where this process had better do it alone: a worker that has little to do is not worth its start.
+    """
+    afar = options.get("scheduler") or options.get("scheduler_file")
+    if workers is None and not afar:
+        own = (
+            len(os.sched_getaffinity(0))
+            if options.get("device") == "cpu"
+            else gpu_count() or len(os.sched_getaffinity(0))
+        )
+        workers = min(own, len(pack(items, workers=own)))
+    alone = (workers or 1) == 1 and not afar and not options.get("clip_seconds")
+    return None if alone else Crew(workers=workers or 1, **options)
+
+
+def gpu_count() -> int:
+    """NVIDIA GPUs of this machine, asked of nvidia-smi: JAX would take their memory."""
+    try:
+        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in told.splitlines())
+
+
+def _absolute(item: Selected) -> Selected:
+    return replace(item, path=item.path.resolve())
+
+
+@contextmanager
+def _interruptible(told: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    """Take the first Ctrl-C as a wish to stop after what is under way; the second stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        told("finishing what is under way; Ctrl-C again stops at once")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
