@@ -21,6 +21,9 @@ NAMED = 50
 COLUMNS = (("landmark_error_mm", "landmarks [mm]"), ("foot_error_mm", "feet [mm]"))
 """Metrics shown, and their headings. The first decides which clips are the worst."""
 
+FRAMES_A_SECOND = 400
+"""What one core of a processor of 2023 converts and checks, for the estimate of a dry run (benchmarks/archive.py)."""
+
 _SEVERITY = ("infeasible", "warn", "feasible")
 
 
@@ -64,7 +67,11 @@ def totals(summary: Summary, *, dry_run: bool = False) -> str:
     counts = summary.counts
     lost = f"{counts['rejected']} rejected, {counts['failed']} failed"
     if dry_run:
-        return f"{len(summary.planned)} to convert, {counts['kept']} up to date, {lost}; nothing was written"
+        hours, megabytes = summary.planned_seconds / 3600, summary.planned_bytes / 1e6
+        much = f"{hours:.2f} h, {summary.planned_frames:,} frames, {megabytes:,.1f} MB"
+        minutes = summary.planned_frames / FRAMES_A_SECOND / 60
+        plan = f"{len(summary.planned)} to convert ({much}; about {minutes:,.0f} min on one core)"
+        return f"{plan}, {counts['kept']} up to date, {lost}; nothing was written"
     verdicts = Counter(entry.verdict for entry in summary.entries if entry.clip)
     told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in reversed(_SEVERITY) if verdicts[verdict])
     rate = f"{summary.nframe:,} frames in {summary.seconds:.1f} s ({summary.nframe / summary.seconds:,.0f} frames/s)"

@@ -10,6 +10,8 @@ import typer
 
 from musclemap.skeletons.errors import MusclemapError
 
+from .names import printable
+
 if TYPE_CHECKING:
     from musclemap.retarget.config import RetargetConfig
 
@@ -39,7 +41,9 @@ _FOR_MANY = "Many processes and machines"
 @app.command()
 def retarget(
     source: Annotated[Path, typer.Argument(help="Folder of AMASS files (.npz), or one file.", show_default=False)],
-    out: Annotated[Path, typer.Argument(help="Folder for the clips and manifest.jsonl.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Argument(help="Folder for the clips and manifest.jsonl.", show_default=False)
+    ] = None,
     body_models: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Body models of the SMPL family, as downloaded; else a mean skeleton."),
@@ -72,6 +76,9 @@ def retarget(
     ] = 0.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make again what is up to date.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="mm-retarget --status OUT: tell what is done, failed or stale there.")
+    ] = False,
     muscles: Annotated[
         bool, typer.Option("--muscles", help="Look for muscle activations too, and store them with the clips.")
     ] = False,
@@ -92,10 +99,16 @@ def retarget(
 
     Clips that are up to date are kept; a run that was interrupted goes on where it stopped.
 
-    Exit status: 0 every file has its clip, 1 some have none (each is named with its reason), 2 wrong use.
+    Exit status: 0 every file has its clip, 1 some have none (each is named with its reason), 2 wrong use. With --status
+    1 where something has failed or is stale.
     """
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
+    if status:
+        _tell_status(out or source, config, set_ or (), fps=fps, hands=hands, device=device, json_=json_)
+        return
+    if out is None:
+        raise typer.BadParameter("OUT is missing: the folder for the clips")
     from musclemap.pipelines.archive import convert_archive
     from musclemap.pipelines.crew import crew_for
     from musclemap.pipelines.device import choose_device, keep_compilations
@@ -150,6 +163,27 @@ def retarget(
             typer.echo(f"Report: {page}")
     print_failures(summary)
     raise typer.Exit(0 if summary.complete else 1)
+
+
+def _tell_status(
+    out: Path, path: Path | None, assignments: "list[str] | tuple[()]", *, fps: float | None, hands: Hands | None,
+    device: Device | None, json_: bool,
+) -> None:  # fmt: skip
+    """Say what a folder holds; clips count as stale where these settings would make them anew."""
+    from musclemap.pipelines.device import choose_device
+    from musclemap.pipelines.settings import to_dict
+    from musclemap.pipelines.status import folder_status, status_lines
+    from musclemap.retarget.retargeter import software_versions
+
+    try:
+        settings = _settings(path, assignments, fps=fps, hands=hands, muscles=False, chunk=None)
+        software = software_versions(choose_device(device).platform)
+        found = folder_status(out, wanted={"config": to_dict(settings), "software": software})
+    except MusclemapError as error:
+        typer.echo(f"mm-retarget: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(json.dumps(found.to_dict()) if json_ else "\n".join(printable(line) for line in status_lines(found)))
+    raise typer.Exit(1 if found.failed or found.stale else 0)
 
 
 def _settings(

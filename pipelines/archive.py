@@ -78,7 +78,9 @@ def convert_archive(
     make = partial(make_retargeter, config, body_models=body_models, device=device)
     look = partial(take_in, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
     if dry_run:
-        return _look_only(selection, out=out, look=partial(look, provenance=(retargeter or make()).provenance))
+        return _look_only(
+            selection, out=out, fps=config.fps, look=partial(look, provenance=(retargeter or make()).provenance)
+        )
     with open_output(out) as folder:
         track = Tracker(selection.items, report=progress)
         run = Ledger(folder, selection.items, track=track)
@@ -125,10 +127,11 @@ def make_retargeter(config: RetargetConfig, *, body_models: Path | None, device:
     return Retargeter(config, body_models=tuple(load_body_model(path) for path in paths), device=device)
 
 
-def _look_only(selection: Selection, *, out: Path, look: Callable[..., SourceMotion | Settled]) -> Summary:
+def _look_only(selection: Selection, *, out: Path, fps: float, look: Callable[..., SourceMotion | Settled]) -> Summary:
     """What a run would do, one file in memory at a time."""
     known = read_entries(out)
     entries, kept, planned, warnings = [], [], [], {}
+    seconds, nframe, nbyte = 0.0, 0, 0
     for item in selection.items:
         found = look(item, known=known.get(item.name))
         if isinstance(found, Settled):
@@ -136,12 +139,18 @@ def _look_only(selection: Selection, *, out: Path, look: Callable[..., SourceMot
             kept += [item.name] if found.kept else []
         else:
             planned.append(item.name)
+            seconds += found.duration
+            nframe += round(found.duration * fps) + 1
+            nbyte += item.path.stat().st_size
             warnings |= {item.name: found.warnings} if found.warnings else {}
     return Summary(
         out=out,
         entries=tuple(entries),
         kept=frozenset(kept),
         planned=tuple(planned),
+        planned_frames=nframe,
+        planned_seconds=seconds,
+        planned_bytes=nbyte,
         missing=selection.missing,
         warnings=warnings,
     )

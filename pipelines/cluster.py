@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import dask.config
+import psutil
 from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, wait
 from distributed.comm.core import CommClosedError
 
@@ -31,6 +32,7 @@ ATTEMPTS = 3
 """Times that a clip may take its worker down before it is given up."""
 
 CONNECT_SECONDS = 30
+CLOSE_SECONDS = 10
 ALONE_SECONDS = 120
 """Time without any worker after which a run gives up [s]."""
 
@@ -65,28 +67,43 @@ class Pinned(WorkerPlugin):
 
 
 @contextmanager
-def local_cluster(workers: int, *, gpus: int = 0) -> Iterator[Any]:
+def local_cluster(workers: int, *, gpus: int = 0, cores: int = 0) -> Iterator[Any]:
     """Worker processes on this machine, each with its share of the cores, and a client of theirs.
 
     Args:
         workers: Processes, one thread each.
         gpus: GPUs to deal out among them.
+        cores: Cores of each; 0 for its share of those there are.
     """
     own = sorted(os.sched_getaffinity(0))
-    cores = [own[k::workers] or own for k in range(workers)]
+    shares = [(own[k::workers] or [own[k % len(own)]])[: cores or None] for k in range(workers)]
     settings = {"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": True}
-    with (
-        dask.config.set(settings),
-        LocalCluster(
+    with dask.config.set(settings):
+        cluster: Any = LocalCluster(
             n_workers=0, threads_per_worker=1, processes=True, dashboard_address=cast("str", None), memory_limit=0,
             host="127.0.0.1", silence_logs=50,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):  # fmt: skip
-        client.register_plugin(Pinned(cores=cores, gpus=gpus))
-        cast("Any", cluster).scale(workers)
-        client.wait_for_workers(workers)
-        yield client
+        )  # fmt: skip
+        client: Any = None
+        try:
+            client = Client(cluster, set_as_default=False)
+            client.register_plugin(Pinned(cores=shares, gpus=gpus))
+            cluster.scale(workers)
+            client.wait_for_workers(workers)
+            yield client
+        finally:
+            _close(client, cluster)
+
+
+def _close(client: Any, cluster: Any) -> None:
+    """End the cluster; what does not answer within a while is killed, so that a run always ends."""
+    for part in (client, cluster):
+        with contextlib.suppress(TimeoutError, OSError, CancelledError):
+            if part is not None:
+                part.close(timeout=CLOSE_SECONDS)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "distributed" in " ".join(process.cmdline()) or "spawn_main" in " ".join(process.cmdline()):
+                process.kill()
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class Crew:
         scheduler: Address of a Dask scheduler that runs already, or None.
         scheduler_file: File that a scheduler wrote, in place of its address.
         device: "cpu", "gpu" or None for JAX's choice.
+        pinned_to: Cores of each process; 0 for its share of those there are.
         clip_seconds: Longest time that a clip may take [s]; 0 for as long as it likes.
         make: Makes each worker's retargeter, in place of the real one; must be importable.
         told: Called with sentences for the user.
@@ -35,6 +36,7 @@ class Crew:
     scheduler: str | None = None
     scheduler_file: Path | None = None
     device: str | None = None
+    pinned_to: int = 0
     clip_seconds: float = 0.0
     make: Any = None
     told: Callable[[str], None] = lambda text: None
@@ -62,7 +64,7 @@ class Crew:
         ]  # fmt: skip
         if self.scheduler is None and self.scheduler_file is None:
             gpus = 0 if self.device == "cpu" else gpu_count()
-            cluster = local_cluster(min(self.workers, len(jobs)), gpus=gpus)
+            cluster = local_cluster(min(self.workers, len(jobs)), gpus=gpus, cores=self.pinned_to)
         else:
             cluster = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
         with _interruptible(self.told) as stopping, cluster as client:

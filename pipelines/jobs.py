@@ -6,6 +6,7 @@ the manifest travel back. Nothing here imports JAX before a job runs, so that a 
 
 import os
 import threading
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,13 +26,13 @@ BATCH_FRAMES = {"cpu": 20_000, "gpu": 200_000}
 """Source frames that are read before they are converted together; about 3 kB of memory each with their clips."""
 
 JOB_BYTES = 4_000_000
-"""Bytes of input that a job has at least, where there is so much: some thousand frames, seconds to tens of seconds."""
+"""Bytes of arrays that a job has at least, where there is so much: some 3,000 frames, seconds of work."""
 
 JOBS_A_WORKER = 8
 """Jobs that each worker gets at least of a large archive, so that all end at about the same time."""
 
 MOST_JOB_BYTES = 32_000_000
-"""Bytes of input that a job has at most, but for a single file that is larger; bounds a worker's memory."""
+"""Bytes of arrays that a job has at most, but for a single file that is larger; bounds a worker's memory."""
 
 LATE = 75
 """Exit status of a worker whose clip took too long."""
@@ -106,7 +107,7 @@ class _Plan:
 
 def pack(items: Sequence[Selected], *, workers: int) -> list[tuple[Selected, ...]]:
     """Put files together in jobs of similar size, the large ones first, the files of each in order of their names."""
-    sizes = {item.name: item.path.stat().st_size if item.path.is_file() else 0 for item in items}
+    sizes = {item.name: unpacked_size(item.path) for item in items}
     share = sum(sizes.values()) / max(workers * JOBS_A_WORKER, 1)
     wanted = min(max(share, JOB_BYTES), MOST_JOB_BYTES)
     plans: list[_Plan] = []
@@ -119,6 +120,15 @@ def pack(items: Sequence[Selected], *, workers: int) -> list[tuple[Selected, ...
         current.nbyte += sizes[item.name]
     plans += [current] if current.items else []
     return [tuple(sorted(plan.items, key=lambda item: item.name)) for plan in plans]
+
+
+def unpacked_size(path: Path) -> int:
+    """Bytes of the arrays in a file, from the archive's directory; of the file, where that cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return path.stat().st_size if path.is_file() else 0
 
 
 def run_job(job: Job) -> Result:

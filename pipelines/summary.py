@@ -8,6 +8,8 @@ from typing import Any
 
 from musclemap.datasets.manifest import STATUSES, ManifestEntry
 
+_PLANNED = ("planned_frames", "planned_seconds", "planned_bytes")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
@@ -18,6 +20,9 @@ class Summary:
         entries: One line for every selected source, sorted by name. In a dry run, those known without converting.
         kept: Sources whose clip was there already and up to date.
         planned: In a dry run, the sources that would be converted.
+        planned_frames: Frames that their clips would have.
+        planned_seconds: Duration of their motion [s].
+        planned_bytes: Size of their files.
         missing: Members of the wanted group that were not found.
         warnings: Sentences about sources that were used although something in them is doubtful.
         problems: Sentences about damage in the manifest of earlier runs.
@@ -29,6 +34,9 @@ class Summary:
     entries: tuple[ManifestEntry, ...]
     kept: frozenset[str] = frozenset()
     planned: tuple[str, ...] = ()
+    planned_frames: int = 0
+    planned_seconds: float = 0.0
+    planned_bytes: int = 0
     missing: tuple[str, ...] = ()
     warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -53,7 +61,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        plain = {key: getattr(self, key) for key in ("counts", "nframe", "seconds", "stopped")}
+        plain = {key: getattr(self, key) for key in ("counts", "nframe", "seconds", "stopped", *_PLANNED)}
         lists = {key: list(getattr(self, key)) for key in ("planned", "missing", "problems")}
         lists |= {"kept": sorted(self.kept), "entries": [asdict(entry) for entry in self.entries]}
         return {"out": str(self.out), **plain, **lists, "warnings": {k: list(v) for k, v in self.warnings.items()}}

@@ -19,11 +19,14 @@ from musclemap.pipelines import jobs
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.cluster import ClusterError
 from musclemap.pipelines.crew import Crew, crew_for
-from musclemap.pipelines.jobs import pack
+from musclemap.pipelines.jobs import pack, unpacked_size
 from musclemap.pipelines.output_folder import OutputError, open_output
 from musclemap.pipelines.selection import select
+from musclemap.pipelines.settings import to_dict
+from musclemap.pipelines.status import folder_status, status_lines
 from musclemap.pipelines.summary import Summary
 from musclemap.retarget.config import RetargetConfig
+from musclemap.skeletons.errors import SettingsError
 
 from .fake_retargeter import FakeRetargeter, save
 from .hazards import Hazardous
@@ -66,8 +69,8 @@ def test_jobs_hold_every_file_once_and_are_of_similar_size(tmp_path: Path, monke
     monkeypatch.setattr(jobs, "MOST_JOB_BYTES", 10**9)
     packed = pack(items, workers=2)
     assert sorted(item.name for job in packed for item in job) == [item.name for item in items]
-    sizes = [sum(item.path.stat().st_size for item in job) for job in packed]
-    largest = max(item.path.stat().st_size for item in items)
+    sizes = [sum(unpacked_size(item.path) for item in job) for job in packed]
+    largest = max(unpacked_size(item.path) for item in items)
     assert len(packed) >= 2 * 8
     assert max(sizes) <= max(sum(sizes) / 16, largest)
     assert all([item.name for item in job] == sorted(item.name for item in job) for job in packed)
@@ -113,6 +116,32 @@ def test_two_runs_at_a_time_are_refused(tmp_path: Path) -> None:
     source = archive(tmp_path / "in", "a")
     with open_output(tmp_path / "out"), pytest.raises(OutputError, match="another run is writing"):
         convert(source, tmp_path / "out")
+
+
+def test_the_state_of_a_folder_is_told(tmp_path: Path) -> None:
+    source, out = archive(tmp_path / "in", "a", "b", "c", "d"), tmp_path / "out"
+    (source / "bad.npz").write_bytes(b"no archive")
+    with pytest.raises(SettingsError, match=r"no manifest\.jsonl"):
+        folder_status(tmp_path, wanted={})
+    convert_archive(source, out, config=RetargetConfig(), retargeter=FakeRetargeter())
+    wanted = {"config": to_dict(RetargetConfig()), "software": {"musclemap": "1"}}
+    found = folder_status(out, wanted=wanted)
+    assert (found.done, dict(found.stale), found.strays) == (("a.npz", "b.npz", "c.npz", "d.npz"), {}, ())
+    assert found.failed["bad.npz"].startswith("rejected: not_npz")
+    assert found.nframe == 5 + 6 + 7 + 8
+    (out / "a.h5").write_bytes((out / "b.h5").read_bytes())
+    (out / "c.h5").unlink()
+    (out / "stray.h5").write_bytes(b"")
+    found = folder_status(out, wanted=wanted)
+    assert found.done == ("b.npz", "d.npz")
+    assert found.stale["a.npz"] == "the clip is not the file that was written"
+    assert found.stale["c.npz"].startswith("the clip cannot be read")
+    assert found.strays == ("stray.h5",)
+    text = "\n".join(status_lines(found))
+    assert "2 done (14 frames), 2 stale, 1 rejected" in text
+    assert "rejected bad.npz: not_npz" in text
+    newer = folder_status(out, wanted={**wanted, "software": {"musclemap": "2"}})
+    assert newer.stale["b.npz"] == "made with other software"
 
 
 def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +214,7 @@ def test_chaos(tmp_path: Path, small_jobs: None) -> None:
     unfinished, status = 0, -1
     for ending in ("kill all", "interrupt", "kill workers", ""):
         run = start(tmp_path, source, out)
-        watch = threading.Thread(target=lambda run=run: run.communicate())
+        watch = threading.Thread(target=lambda run=run: run.communicate(), daemon=True)
         watch.start()
         if ending == "kill workers":
             for _ in range(3):
@@ -199,8 +228,10 @@ def test_chaos(tmp_path: Path, small_jobs: None) -> None:
                     os.kill(run.pid, signal.SIGINT)
                 else:
                     os.killpg(run.pid, signal.SIGKILL)
-        watch.join(timeout=120)
-        assert not watch.is_alive()
+        watch.join(timeout=90)
+        if watch.is_alive():
+            os.killpg(run.pid, signal.SIGKILL)
+            pytest.fail(f"a run never ended: {ending or 'left alone'}")
         status = run.returncode
         unfinished += status != 0
     assert unfinished >= 1  # at least one run was in the middle when it ended
