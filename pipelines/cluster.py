@@ -33,8 +33,11 @@ ATTEMPTS = 3
 
 CONNECT_SECONDS = 30
 CLOSE_SECONDS = 10
-ALONE_SECONDS = 120
-"""Time without any worker after which a run gives up [s]."""
+REVIVE_SECONDS = 5
+"""Time between two looks whether a worker of this machine has to be started anew [s]."""
+
+ALONE_SECONDS, OWN_SECONDS = 600, 45
+"""Time without any worker after which a run gives up [s]: of a cluster that runs already, and of this machine."""
 
 _LOST = (CommClosedError, CancelledError, OSError)
 """What Dask raises when the scheduler is gone; its own kinds of cancellation are kinds of asyncio's."""
@@ -77,7 +80,7 @@ def local_cluster(workers: int, *, gpus: int = 0, cores: int = 0) -> Iterator[An
     """
     own = sorted(os.sched_getaffinity(0))
     shares = [(own[k::workers] or [own[k % len(own)]])[: cores or None] for k in range(workers)]
-    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": True}
+    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.deploy.lost-worker-timeout": "3s"}
     with dask.config.set(settings):
         cluster: Any = LocalCluster(
             n_workers=0, threads_per_worker=1, processes=True, dashboard_address=cast("str", None), memory_limit=0,
@@ -168,7 +171,8 @@ class _Crew:
     """Who is there to work."""
 
     def __init__(self, client: Any) -> None:
-        self._client, self._seen = client, time.monotonic()
+        self._client, self._seen, self._revived = client, time.monotonic(), time.monotonic()
+        self._wanted = 0 if client.cluster is None else len(client.cluster.worker_spec)
 
     def threads(self) -> int:
         """Jobs that can be done at a time.
@@ -178,10 +182,15 @@ class _Crew:
         """
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         now = time.monotonic()
+        own = self._client.cluster  # None where the cluster is not ours
+        if own is not None and len(workers) < self._wanted and now - self._revived > REVIVE_SECONDS:
+            self._revived = now
+            own.scale(len(workers))  # those that it believes to have are forgotten first
+            own.scale(self._wanted)  # Dask gives up a worker that dies while it starts
         if workers:
             self._seen = now
-        elif now - self._seen > ALONE_SECONDS:
-            raise StopRun(f"the cluster has had no worker for {ALONE_SECONDS} s")
+        elif now - self._seen > (patience := ALONE_SECONDS if own is None else OWN_SECONDS):
+            raise StopRun(f"there has been no worker for {patience} s; the same command goes on from here")
         return sum(worker["nthreads"] for worker in workers.values())
 
 

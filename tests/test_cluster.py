@@ -228,7 +228,7 @@ def test_chaos(tmp_path: Path, small_jobs: None) -> None:
                     os.kill(run.pid, signal.SIGINT)
                 else:
                     os.killpg(run.pid, signal.SIGKILL)
-        watch.join(timeout=90)
+        watch.join(timeout=150)
         if watch.is_alive():
             os.killpg(run.pid, signal.SIGKILL)
             pytest.fail(f"a run never ended: {ending or 'left alone'}")

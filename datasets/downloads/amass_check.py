@@ -1,0 +1,165 @@
+"""Which parts of AMASS and which body models a user has, and what to fetch by hand. Nothing is downloaded."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from musclemap.datasets.amass import find_motions
+from musclemap.datasets.groups import DATA_SETS, group_names, load_group, motion_key, select
+from musclemap.skeletons.body_model import find_body_models, load_body_model
+from musclemap.skeletons.errors import BodyModelError
+
+SITE = "https://amass.is.tue.mpg.de"
+
+BODY_MODEL_PAGES = {
+    "smpl": ("https://smpl.is.tue.mpg.de", "SMPL, version 1.1.0 for Python, with the neutral model"),
+    "smplh": ("https://mano.is.tue.mpg.de", "'Extended SMPL+H model' of AMASS, 16 shape coefficients"),
+    "smplx": ("https://smpl-x.is.tue.mpg.de", "SMPL-X, version 1.1"),
+}
+"""For each family the site where its owners give it out, and which of its downloads."""
+
+GENDERS = ("female", "male", "neutral")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupState:
+    """How much of a motion list is here.
+
+    Attributes:
+        entries: Motions of the list.
+        found: Those that are here.
+        missing: For each part of the archive how many are not.
+    """
+
+    entries: int
+    found: int
+    missing: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveState:
+    """What a user has.
+
+    Attributes:
+        root: Folder of the archive.
+        parts: Motions of each part that is here.
+        absent: Parts that are not, sorted.
+        strangers: Motions whose path names no part.
+        groups: How much of each list is here.
+        body_models: Each body model by family and gender, with its file; None where no folder was given.
+        unreadable: Files that look like body models and are none, with the reason.
+    """
+
+    root: Path
+    parts: Mapping[str, int]
+    absent: tuple[str, ...]
+    strangers: int
+    groups: Mapping[str, GroupState]
+    body_models: Mapping[tuple[str, str], str] | None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every motion of every list is here, and a body model where a folder of them was given."""
+        return all(state.found == state.entries for state in self.groups.values()) and self.body_models != {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        models = self.body_models
+        return {
+            "root": str(self.root),
+            "complete": self.complete,
+            "parts": dict(self.parts),
+            "absent": list(self.absent),
+            "strangers": self.strangers,
+            "groups": {name: asdict(state) for name, state in self.groups.items()},
+            "body_models": None
+            if models is None
+            else [{"family": family, "gender": gender, "file": file} for (family, gender), file in models.items()],
+            "unreadable": dict(self.unreadable),
+            "steps": self.steps(),
+        }
+
+    def steps(self) -> list[str]:
+        """What to fetch where, by hand."""
+        needed = Counter[str]()
+        for state in self.groups.values():
+            needed.update(state.missing)
+        how = f"register at {SITE}, accept the terms, and under Download take 'SMPL+H G' or 'SMPL-X G' of"
+        steps = [
+            f"{_called(part)}: {how} {part}; unpack it into {self.root / part} (motion lists lack {count} of it)"
+            for part, count in sorted(needed.items(), key=lambda pair: (-pair[1], pair[0]))
+        ]
+        others = [_called(part) for part in self.absent if part not in needed]
+        if others:
+            steps.append(f"if wanted, likewise at {SITE}: {', '.join(others)}")
+        if self.body_models is not None:
+            for family, (page, which) in BODY_MODEL_PAGES.items():
+                lacking = [gender for gender in GENDERS if (family, gender) not in self.body_models]
+                if lacking:
+                    steps.append(f"body model {family} ({', '.join(lacking)}): register at {page}, accept the terms, "
+                                 f"download {which}, and unpack it below the folder of --body-models")  # fmt: skip
+        return steps
+
+
+def check_archive(root: Path, *, body_models: Path | None = None, groups: Sequence[str] = ()) -> ArchiveState:
+    """Look at file names only; motions are not opened.
+
+    Args:
+        root: Folder of the archive, however deep its parts lie.
+        body_models: Folder of body models, which are read.
+        groups: Motion lists to compare with; all if empty.
+
+    Raises:
+        SourceError: There is no such folder.
+        SettingsError: There is no such list.
+        BodyModelError: There is no such folder of body models.
+    """
+    names = [name for _, name in find_motions(root)]
+    # the folder given may itself be a part, or lie in one
+    prefix = root.resolve().name + "/"
+    keys = [motion_key(prefix + name) for name in names]
+    parts = Counter(key[0] for key in keys if key[0] in DATA_SETS and len(key) > 1)
+    states = {}
+    for name in groups or group_names():
+        entries = load_group(name)
+        missing = select([prefix + n for n in names], entries).missing
+        parts_of = Counter(_part(entry) for entry in missing)
+        states[name] = GroupState(entries=len(entries), found=len(entries) - len(missing), missing=dict(parts_of))
+    models, unreadable = (None, {}) if body_models is None else _models(body_models)
+    return ArchiveState(
+        root=root,
+        parts=dict(sorted(parts.items())),
+        absent=tuple(sorted(set(DATA_SETS) - set(parts))),
+        strangers=len(names) - sum(parts.values()),
+        groups=states,
+        body_models=models,
+        unreadable=unreadable,
+    )
+
+
+def _called(part: str) -> str:
+    """A part with its other names, which help to find it."""
+    return f"{part} (also {', '.join(DATA_SETS[part])})" if DATA_SETS.get(part) else part
+
+
+def _part(entry: str) -> str:
+    """Part of the archive that an entry belongs to."""
+    key = motion_key(entry)
+    return key[0] if key[0] in DATA_SETS else "other"
+
+
+def _models(folder: Path) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
+    """Body models by family and gender, and what could not be read."""
+    models: dict[tuple[str, str], str] = {}
+    unreadable: dict[str, str] = {}
+    for path in find_body_models(folder):
+        try:
+            model = load_body_model(path)
+        except BodyModelError as error:
+            unreadable[str(path)] = str(error)
+            continue
+        models.setdefault((model.family, model.gender), str(path))
+    return dict(sorted(models.items())), unreadable

@@ -1,0 +1,103 @@
+"""BVH: the 17 landmark bodies as a skeleton that animation programs open; centimetres, y up, z forward at rest.
+
+Rest is the model's qpos0. Every joint has channels of position too, which take the place of its offset, since shoulder
+girdle, lumbar spine and knees also move apart: landmarks are then exact.
+"""
+
+import warnings
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from musclemap.datasets.clip import Clip
+from musclemap.skeletons.myofullbody import LANDMARK_NAMES
+
+from .export_body import ExportBody
+
+WORLD_TO_BVH = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+CHANNELS = "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+CENTIMETRES = 100.0
+
+END_SHARE = 0.5
+"""Length of an end site relative to the bone before it; it only makes the last bone visible."""
+
+
+def bvh_bytes(clip: Clip, body: ExportBody) -> bytes:
+    """A clip as BVH.
+
+    Raises:
+        ClipError: The clip is of another body.
+    """
+    qpos, qvel = body.state(clip)
+    rest, motion = body.motion(body.model.qpos0[None], np.zeros((1, body.model.nv))), body.motion(qpos, qvel)
+    parents = _parents(body)
+    rows = [f"Frames: {clip.nframe}", f"Frame Time: {1.0 / clip.fps:.9g}"]
+    at_rest = rest.xmat.reshape(-1, 3, 3)
+    turned = WORLD_TO_BVH @ motion.xmat.reshape(clip.nframe, -1, 3, 3) @ at_rest.swapaxes(1, 2) @ WORLD_TO_BVH.T
+    where, home = (CENTIMETRES * xpos @ WORLD_TO_BVH.T for xpos in (motion.xpos, rest.xpos[0]))
+    columns, lines = [], ["HIERARCHY"]
+    for child in _depth_first(parents):
+        parent = parents[child]
+        if parent < 0:
+            columns += [where[:, child], _euler(turned[:, child])]
+        else:
+            back = turned[:, parent].swapaxes(1, 2)
+            apart = back @ (where[:, child] - where[:, parent])[..., None]
+            columns += [apart[..., 0], _euler(back @ turned[:, child])]
+    lines += _joint(_depth_first(parents)[0], parents, home, body, depth=0)
+    values = np.concatenate(columns, axis=1)
+    rows += [" ".join(["%.6f"] * values.shape[1]) % tuple(row) for row in values.tolist()]
+    return "\n".join([*lines, "MOTION", *rows, ""]).encode()
+
+
+def _parents(body: ExportBody) -> dict[int, int]:
+    """The landmark body above each landmark body, or -1 for the pelvis, which all others are below here."""
+    ids = {body.body_names.index(name) for name in LANDMARK_NAMES}
+    pelvis = body.body_names.index("pelvis")
+    found = {}
+    for b in sorted(ids):
+        above = int(body.model.body_parentid[b])
+        while above > 0 and above not in ids:
+            above = int(body.model.body_parentid[above])
+        found[b] = -1 if b == pelvis else above or pelvis
+    return found
+
+
+def _depth_first(parents: dict[int, int]) -> list[int]:
+    order = []
+    pending = [b for b, parent in parents.items() if parent < 0]
+    while pending:
+        b = pending.pop()
+        order.append(b)
+        pending += sorted((child for child, parent in parents.items() if parent == b), reverse=True)
+    return order
+
+
+def _joint(b: int, parents: dict[int, int], home: np.ndarray, body: ExportBody, *, depth: int) -> list[str]:
+    """Lines of a joint and all below it."""
+    parent, pad = parents[b], "\t" * depth
+    offset = home[b] - home[parent] if parent >= 0 else np.zeros(3)
+    kind = "JOINT" if parent >= 0 else "ROOT"
+    lines = [
+        f"{pad}{kind} {body.body_names[b]}",
+        f"{pad}{{",
+        f"{pad}\t{_offset(offset)}",
+        f"{pad}\tCHANNELS {CHANNELS}",
+    ]
+    children = sorted(child for child, above in parents.items() if above == b)
+    for child in children:
+        lines += _joint(child, parents, home, body, depth=depth + 1)
+    if not children:
+        lines += [f"{pad}\tEnd Site", f"{pad}\t{{", f"{pad}\t\t{_offset(END_SHARE * offset)}", f"{pad}\t}}"]
+    return [*lines, f"{pad}}}"]
+
+
+def _offset(offset: np.ndarray) -> str:
+    return "OFFSET " + " ".join(f"{value:.6f}" for value in offset + 0.0)
+
+
+def _euler(matrices: np.ndarray) -> np.ndarray:
+    """Turns about z, then x, then y of the body [deg], without jumps."""
+    with warnings.catch_warnings():  # where two of the axes meet, any split between their angles is right
+        warnings.simplefilter("ignore", UserWarning)
+        return np.degrees(np.unwrap(Rotation.from_matrix(matrices).as_euler("ZXY"), axis=0))

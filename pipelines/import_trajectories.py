@@ -1,0 +1,306 @@
+"""Trajectories that others fitted to this body, as clips of ours.
+
+Joints are matched by name; what the file does not have (fingers, or the legs in files of both arms) rests. Couplings
+are projected: independent joints stay as they are and driven ones get what their polynomials say, by which the
+published files are up to 0.48 rad off. Velocities, landmarks and contacts are found anew, and the checks are those of
+every clip.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from musclemap.datasets.clip import Clip, read_clip, write_clip
+from musclemap.datasets.downloads.transport import sha256_of
+from musclemap.datasets.exports.locomujoco import Trajectory, read_trajectory
+from musclemap.datasets.manifest import ManifestEntry, strict_json
+from musclemap.retarget.config import RetargetConfig
+from musclemap.retarget.contacts import detect
+from musclemap.retarget.feasibility import Validator
+from musclemap.retarget.metrics import measure_geometry
+from musclemap.retarget.physics import choose_physics
+from musclemap.retarget.retargeter import MIN_FRAMES, MODEL_NAME, software_versions
+from musclemap.retarget.velocities import velocities
+from musclemap.skeletons.errors import ClipError, SourceError
+from musclemap.skeletons.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, MyoFullBody
+
+from .batch import CRASHES
+from .output_folder import OutputFolder, open_output
+from .summary import Summary
+
+TARGETS = "the landmarks themselves: the file holds postures, and not what they were fitted to"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a trajectory is from.
+
+    Attributes:
+        path: The file here.
+        name: POSIX path by which the manifest knows it.
+        clip: POSIX path of its clip below the output folder.
+        collection: What it was part of: a repository of the hub, or another name.
+        file: Its path there.
+        revision: Commit of the collection, or None.
+        licence: Licence of the collection, or "unknown".
+        sha256: Hash of the file as its publisher tells it, so that it need not be here to be known; or None.
+    """
+
+    path: Path
+    name: str
+    clip: str
+    collection: str
+    file: str
+    revision: str | None
+    licence: str
+    sha256: str | None = None
+
+
+class TrajectoryImporter:
+    """Makes clips of trajectories.
+
+    Args:
+        config: `default_fps`, `limits`, `contact` and `validation` are used.
+        device: JAX device of the checks; None for JAX's own choice.
+    """
+
+    def __init__(self, config: RetargetConfig, *, device: Any = None) -> None:
+        import jax
+
+        device = device if device is not None else jax.devices()[0]
+        self.config = config
+        self.body = MyoFullBody(limits=config.limits)
+        self._software = software_versions(device.platform)
+        self._validator = Validator(self.body, config.validation, physics=choose_physics(self.body, device))
+
+    def provenance(self, origin: Origin) -> dict[str, Any]:
+        """Attributes that decide whether a clip is up to date."""
+        told = {
+            "collection": origin.collection, "file": origin.file, "revision": origin.revision,
+            "licence": origin.licence, "targets": TARGETS, "subject_scale": "not known, told as 1",
+        }  # fmt: skip
+        used = {
+            "limits": self.config.limits, "contact": asdict(self.config.contact),
+            "default_fps": self.config.default_fps, "validation": asdict(self.config.validation),
+        }  # fmt: skip
+        return {
+            "config": {"import": told, **used},
+            "software": self._software,
+            "model_sha256": self.body.sha256,
+            "licence": origin.licence,
+        }
+
+    def clip(self, trajectory: Trajectory, origin: Origin) -> Clip:
+        """The clip of a trajectory, judged.
+
+        Raises:
+            SourceError: With one of these reasons: several_motions, unknown_joint, bad_joints,
+                bad_quaternion, no_frame_rate, too_short.
+        """
+        if trajectory.nmotion != 1:
+            raise SourceError("several_motions", f"the file holds {trajectory.nmotion} motions; split it first")
+        fps = trajectory.frequency or self.config.default_fps
+        if not fps:
+            raise SourceError("no_frame_rate", "the file has no frequency; --set default_fps=100 tells one")
+        if len(trajectory.qpos) < MIN_FRAMES:
+            raise SourceError("too_short", f"the file holds {len(trajectory.qpos)} frames; {MIN_FRAMES} are needed")
+        full, changes = project(self.body, trajectory)
+        if self.body.model.joint(0).name not in trajectory.joint_names:
+            full[:, 2] -= measure_geometry(self.body, full[:1]).clearance.min()  # the body at rest stands on the floor
+        qpos, qvel = full.astype(np.float32), velocities(full, fps).astype(np.float32)
+        geometry = measure_geometry(self.body, qpos)
+        contact, floor = detect(geometry.contact_pos, qpos[:, 2].astype(np.float64), fps, self.config.contact)
+        fingers = set(FINGER_JOINTS) & set(trajectory.joint_names)
+        unjudged = Clip(
+            qpos=qpos,
+            qvel=qvel,
+            landmark_pos=geometry.landmark_pos,
+            target_pos=geometry.landmark_pos,
+            contact=contact.astype(np.uint8),
+            fps=fps,
+            joint_names=_joint_names(self.body),
+            landmark_names=LANDMARK_NAMES,
+            model=MODEL_NAME,
+            model_version=self.body.version,
+            source=origin.name,
+            source_sha256=trajectory.sha256,
+            source_fps=trajectory.frequency,
+            fps_source="frequency" if trajectory.frequency else "assumed",
+            body_model="not known",
+            subject_scale=1.0,
+            hands="tracked" if fingers else "locked",
+            metrics={**changes, "targets": "landmarks", "floor_m": floor},
+            verdict="warn",
+            reasons=(),
+            **self.provenance(origin),
+        )
+        return self._validator.judged(unjudged, muscles=self.config.validation.muscles)
+
+
+def project(body: MyoFullBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[str, Any]]:
+    """Put a trajectory's joints into the body's order, and its driven joints onto their couplings.
+
+    Args:
+        body: Target.
+        trajectory: With joints of the body, or some of them.
+
+    Returns:
+        Postures, shape (nframe, nq), float64, every independent joint as in the file; and what was changed: how many
+        joints rest because the file does not have them, how far and which driven joint was moved most, and how far
+        root quaternions were from unit length.
+
+    Raises:
+        SourceError: With reason unknown_joint, bad_joints or bad_quaternion.
+    """
+    model, columns = body.model, joint_columns(trajectory)
+    names = _joint_names(body)
+    strangers = [name for name in trajectory.joint_names if name not in names]
+    if strangers:
+        more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
+        raise SourceError("unknown_joint", f"{MODEL_NAME} has no joint {', '.join(strangers[:5])}{more}")
+    reduced = body.reduced_hands
+    given = np.tile(reduced.base, (len(trajectory.qpos), 1))
+    for joint, name in enumerate(names):
+        if name in columns:
+            column = columns[name]
+            width = column.stop - column.start
+            if width != (7 if joint == 0 else 1):
+                raise SourceError(
+                    "unknown_joint", f"{name} has {width} columns, which is not the joint of {MODEL_NAME}"
+                )
+            first = model.jnt_qposadr[joint]
+            given[:, first : first + width] = trajectory.qpos[:, column]
+    norm = np.linalg.norm(given[:, 3:7], axis=1)
+    if not (norm > 0.5).all():
+        raise SourceError("bad_quaternion", f"the root's quaternion has length {norm.min():.3g} in some frame")
+    given[:, 3:7] /= norm[:, None]
+    full = reduced.expand(reduced.reduce(given))
+    stated = np.array([joint for joint, name in enumerate(names) if joint and name in columns])
+    moved = np.abs(full - given)[:, model.jnt_qposadr[stated]].max(axis=0, initial=0.0)
+    most = int(moved.argmax()) if moved.size else -1
+    return full, {
+        "joints_at_rest": len(names) - len(columns),
+        "import_coupling_change_rad": float(moved.max(initial=0.0)),
+        "import_coupling_change_name": names[stated[most]] if most >= 0 and moved[most] > 0 else "",
+        "import_quaternion_error": float(np.abs(norm - 1.0).max()),
+    }
+
+
+def joint_columns(trajectory: Trajectory) -> dict[str, slice]:
+    """Where each joint is in `qpos`. Without types a free joint shows in the number of columns, and is the first.
+
+    Raises:
+        SourceError: With reason bad_joints.
+    """
+    names, nq = trajectory.joint_names, trajectory.qpos.shape[1]
+    if trajectory.jnt_type is not None:
+        free = trajectory.jnt_type == mujoco.mjtJoint.mjJNT_FREE
+    else:
+        free = (np.arange(len(names)) == 0) & (nq > len(names))
+    stops = np.cumsum(np.where(free, 7, 1))
+    if not len(names) or stops[-1] != nq:
+        raise SourceError("bad_joints", f"qpos has {nq} columns, which {len(names)} joints do not have")
+    starts = [0, *stops[:-1].tolist()]
+    return {name: slice(start, stop) for name, start, stop in zip(names, starts, stops.tolist(), strict=True)}
+
+
+def import_trajectories(
+    origins: Sequence[Origin],
+    out: Path,
+    importer: TrajectoryImporter,
+    *,
+    unavailable: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[ManifestEntry, int, int], None] | None = None,
+) -> Summary:
+    """Make clips of trajectories; each gets its line in the manifest, and those up to date are kept.
+
+    Args:
+        origins: The files.
+        out: Output folder.
+        importer: Makes the clips.
+        unavailable: Reasons of files that could not be had, by name; they get their lines too.
+        overwrite: Make again what is up to date.
+        progress: Called after each file with its line, the number done, and that of all.
+
+    Raises:
+        OutputError: The folder cannot be written to, or another run is writing to it.
+    """
+    started = time.perf_counter()
+    entries: dict[str, ManifestEntry] = {}
+    kept: set[str] = set()
+    total = len(origins) + len(unavailable or {})
+    with open_output(out) as folder:
+        for name, reason in (unavailable or {}).items():
+            entries[name] = ManifestEntry(source=name, status="failed", reason=f"download: {reason}")
+            folder.record(entries[name])
+            if progress is not None:
+                progress(entries[name], len(entries), total)
+        for origin in origins:
+            known = folder.entries.get(origin.name)
+            if known is not None and not overwrite and up_to_date(importer, origin, out, known):
+                entries[origin.name] = known
+                kept.add(origin.name)
+            else:
+                entries[origin.name] = _import(importer, origin, folder)
+                folder.record(entries[origin.name])
+            if progress is not None:
+                progress(entries[origin.name], len(entries), total)
+        folder.write_manifest()
+    return Summary(
+        out=out,
+        entries=tuple(sorted(entries.values(), key=lambda entry: entry.source)),
+        kept=frozenset(kept),
+        problems=folder.problems,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _import(importer: TrajectoryImporter, origin: Origin, folder: OutputFolder) -> ManifestEntry:
+    """Make and write one clip; returns its line."""
+    entry = ManifestEntry(source=origin.name, status="failed")
+    try:
+        trajectory = read_trajectory(origin.path)
+        entry = replace(entry, source_sha256=trajectory.sha256)
+        clip = importer.clip(trajectory, origin)
+        sha256 = write_clip(folder.root / origin.clip, clip)
+    except SourceError as error:
+        return replace(entry, status="rejected", reason=f"{error.reason}: {error}")
+    except ClipError as error:
+        return replace(entry, reason=f"bad_clip: {error}")
+    except OSError as error:
+        return replace(entry, reason=f"write_failed: {error}")
+    except CRASHES as error:
+        return replace(entry, reason=f"import_crash: {type(error).__name__}: {error}")
+    return replace(
+        entry,
+        status="ok",
+        clip=origin.clip,
+        clip_sha256=sha256,
+        nframe=clip.nframe,
+        seconds=clip.duration,
+        verdict=clip.verdict,
+        metrics=clip.metrics,
+        reasons=clip.reasons,
+    )
+
+
+def up_to_date(importer: TrajectoryImporter, origin: Origin, out: Path, known: ManifestEntry) -> bool:
+    """Whether a clip is whole and was made of the same bytes, in the same way, by the same software."""
+    source_sha256 = origin.sha256 or sha256_of(origin.path)
+    if (known.status, known.clip) != ("ok", origin.clip) or known.source_sha256 != source_sha256:
+        return False
+    try:
+        clip = read_clip(out / origin.clip, sha256=known.clip_sha256)
+    except ClipError:
+        return False
+    return all(strict_json(getattr(clip, key)) == strict_json(v) for key, v in importer.provenance(origin).items())
+
+
+def _joint_names(body: MyoFullBody) -> tuple[str, ...]:
+    return tuple(body.model.joint(j).name for j in range(body.model.njnt))
