@@ -1,0 +1,102 @@
+"""`mm-export`: clips in the formats of other programs."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from musclemap.skeletons.errors import MusclemapError
+
+if TYPE_CHECKING:
+    from musclemap.pipelines.export import ExportedClip
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class To(StrEnum):
+    """Formats."""
+
+    musclemimic = "musclemimic"
+    mjlab = "mjlab"
+    csv = "csv"
+    mot = "mot"
+    bvh = "bvh"
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of clips, or one clip (.h5).", exists=True, show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder for the files.", file_okay=False, show_default=False)],
+    to: Annotated[
+        To,
+        typer.Option(
+            "--to",
+            help="musclemimic: trajectory .npz of MuscleMimic and LocoMuJoCo. mjlab: motion .npz. "
+            "csv: one row a frame. mot: OpenSim motion in degrees. bvh: skeleton of the 17 landmarks.",
+            show_default=False,
+        ),
+    ],
+    fingers: Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot).")] = False,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only these clips; may be repeated.")
+    ] = None,
+    feasible_only: Annotated[
+        bool, typer.Option("--feasible-only", help="Refuse clips that the checks found infeasible.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every clip.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,
+) -> None:
+    """Write clips in another program's format, each under its own path, and what became of each in export.json.
+
+    Clips that are damaged or of another body are named with their reason, and the rest goes on.
+
+    Exit status: 0 every clip was written, 1 some were refused, 2 wrong use.
+    """
+    if verbose and quiet:
+        raise typer.BadParameter("-v and -q exclude each other")
+    from musclemap.pipelines.export import export_clips
+
+    from .clip_count import show_count
+
+    try:
+        with show_count(hidden=quiet or json_) as count:
+
+            def told(clip: "ExportedClip", done: int, total: int) -> None:
+                _tell(clip, verbose=verbose and not json_)
+                count(done, total)
+
+            made = export_clips(
+                source, out, to=to.value, fingers=fingers, include=tuple(include or ()), feasible_only=feasible_only,
+                progress=told,
+            )  # fmt: skip
+    except MusclemapError as error:
+        typer.echo(f"mm-export: {error}", err=True)
+        raise typer.Exit(2) from error
+    if json_:
+        typer.echo(json.dumps(made.to_dict()))
+    elif not quiet:
+        written = [clip for clip in made.clips if clip.status == "ok"]
+        frames = sum(clip.nframe for clip in written)
+        typer.echo(f"{len(written)} clips as {to.value} in {out}, {frames:,} frames; {len(made.refused)} refused")
+    raise typer.Exit(1 if made.refused else 0)
+
+
+def _tell(clip: "ExportedClip", *, verbose: bool) -> None:
+    """A refused clip and what is left out of a file go to stderr; with `verbose` every clip has its line."""
+    from .names import printable
+
+    if clip.status != "ok":
+        typer.echo(printable(f"refused {clip.clip}: {clip.reason}"), err=True)
+    for note in clip.notes:
+        typer.echo(printable(f"note {clip.clip}: {note}"), err=True)
+    if verbose and clip.status == "ok":
+        typer.echo(printable(f"{clip.file}: {clip.nframe} frames"))
+
+
+if __name__ == "__main__":
+    app()
