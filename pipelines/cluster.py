@@ -5,21 +5,19 @@ out as there are threads to do them, so nothing piles up anywhere. A worker that
 tried again in halves, each while nothing else is, until the clip that kills workers stands alone and is named.
 """
 
-import contextlib
+import logging
 import os
-import signal
 import time
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import dask.config
-import psutil
-from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, wait
+from distributed import Client, KilledWorker, LocalCluster, wait
 from distributed.comm.core import CommClosedError
 
 from musclemap.skeletons.errors import MusclemapError
@@ -27,16 +25,14 @@ from musclemap.skeletons.errors import MusclemapError
 from .conversion import Line, StopRun
 from .intake import unconverted
 from .jobs import Job, Result, run_job
+from .local_workers import LocalWorkers, Pinned
 
 ATTEMPTS = 3
 """Times that a clip may take its worker down before it is given up."""
 
 CONNECT_SECONDS = 30
-CLOSE_SECONDS = 10
-REVIVE_SECONDS = 5
-"""Time between two looks whether a worker of this machine has to be started anew [s]."""
 
-ALONE_SECONDS, OWN_SECONDS = 600, 45
+ALONE_SECONDS, OWN_SECONDS = 600, 90
 """Time without any worker after which a run gives up [s]: of a cluster that runs already, and of this machine."""
 
 _LOST = (CommClosedError, CancelledError, OSError)
@@ -50,28 +46,24 @@ class ClusterError(MusclemapError):
     """There is no cluster at the address, or no worker in it."""
 
 
-class Pinned(WorkerPlugin):
-    """Dask worker plugin: each worker process gets cores, or a GPU, of its own, and leaves Ctrl-C to the program."""
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Who does the jobs.
 
-    name = "musclemap-pinned"
+    Attributes:
+        client: Dask's.
+        patience: Time without any worker after which a run gives up [s].
+        tend: Called every second or so while jobs are done.
+    """
 
-    def __init__(self, *, cores: Sequence[Sequence[int]], gpus: int = 0) -> None:
-        self.cores, self.gpus = [list(own) for own in cores], gpus
-
-    def setup(self, worker: Any) -> None:
-        """Called by Dask in the worker's process, before its first job."""
-        index = int(worker.name)
-        os.sched_setaffinity(0, self.cores[index % len(self.cores)])
-        if self.gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(index % self.gpus)
-            os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        with contextlib.suppress(ValueError):  # raised outside the main thread, where the signal does not come
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    client: Any
+    patience: float
+    tend: Callable[[], None] = lambda: None
 
 
 @contextmanager
-def local_cluster(workers: int, *, gpus: int = 0, cores: int = 0) -> Iterator[Any]:
-    """Worker processes on this machine, each with its share of the cores, and a client of theirs.
+def local_cluster(workers: int, *, gpus: int = 0, cores: int = 0) -> Iterator[Cluster]:
+    """Worker processes on this machine, each with its share of the cores.
 
     Args:
         workers: Processes, one thread each.
@@ -80,38 +72,29 @@ def local_cluster(workers: int, *, gpus: int = 0, cores: int = 0) -> Iterator[An
     """
     own = sorted(os.sched_getaffinity(0))
     shares = [(own[k::workers] or [own[k % len(own)]])[: cores or None] for k in range(workers)]
-    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.deploy.lost-worker-timeout": "3s"}
-    with dask.config.set(settings):
-        cluster: Any = LocalCluster(
-            n_workers=0, threads_per_worker=1, processes=True, dashboard_address=cast("str", None), memory_limit=0,
-            host="127.0.0.1", silence_logs=50,
-        )  # fmt: skip
-        client: Any = None
+    environ: list[dict[str, str]] = [{} for _ in range(workers)]
+    if gpus:
+        environ = [
+            {"CUDA_VISIBLE_DEVICES": str(k % gpus), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"} for k in range(workers)
+        ]
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(
+            n_workers=0, dashboard_address=cast("str", None), host="127.0.0.1", silence_logs=logging.CRITICAL
+        ) as scheduler,
+        Client(scheduler, set_as_default=False) as client,
+    ):
+        client.register_plugin(Pinned(shares))
+        crew = LocalWorkers(client.scheduler_info()["address"], environ=environ)
         try:
-            client = Client(cluster, set_as_default=False)
-            client.register_plugin(Pinned(cores=shares, gpus=gpus))
-            cluster.scale(workers)
-            client.wait_for_workers(workers)
-            yield client
+            yield Cluster(client=client, patience=OWN_SECONDS, tend=crew.tend)
         finally:
-            _close(client, cluster)
-
-
-def _close(client: Any, cluster: Any) -> None:
-    """End the cluster; what does not answer within a while is killed, so that a run always ends."""
-    for part in (client, cluster):
-        with contextlib.suppress(TimeoutError, OSError, CancelledError):
-            if part is not None:
-                part.close(timeout=CLOSE_SECONDS)
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "distributed" in " ".join(process.cmdline()) or "spawn_main" in " ".join(process.cmdline()):
-                process.kill()
+            crew.end()
 
 
 @contextmanager
-def existing_cluster(address: str | None = None, *, scheduler_file: Path | None = None) -> Iterator[Any]:
-    """A client of a cluster that runs already.
+def existing_cluster(address: str | None = None, *, scheduler_file: Path | None = None) -> Iterator[Cluster]:
+    """A cluster that runs already.
 
     Raises:
         ClusterError: It does not answer, or has no worker.
@@ -129,14 +112,14 @@ def existing_cluster(address: str | None = None, *, scheduler_file: Path | None 
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError as error:
             raise ClusterError(f"{where} has no worker; start one with: dask worker {where}") from error
-        yield client
+        yield Cluster(client=client, patience=ALONE_SECONDS)
 
 
-def run_jobs(client: Any, jobs: Sequence[Job], *, stopping: Callable[[], bool] = lambda: False) -> Iterator[Line]:
+def run_jobs(cluster: Cluster, jobs: Sequence[Job], *, stopping: Callable[[], bool] = lambda: False) -> Iterator[Line]:
     """Have jobs done, and give the lines as they come, in whatever order.
 
     Args:
-        client: Of the cluster.
+        cluster: Who does it.
         jobs: What there is to do.
         stopping: Asked between jobs; once it says yes, no more are handed out, and those under way are waited for.
 
@@ -144,7 +127,7 @@ def run_jobs(client: Any, jobs: Sequence[Job], *, stopping: Callable[[], bool] =
         StopRun: The disk is full, or the cluster is gone; lines come until then.
         KeyboardInterrupt: After all lines, where the run was asked to stop.
     """
-    waiting, out, stopped, crew = deque(jobs), dict[Any, Job](), "", _Crew(client)
+    waiting, out, stopped, crew = deque(jobs), dict[Any, Job](), "", _Crew(cluster)
     try:
         while out or (waiting and not stopped and not stopping()):
             free = crew.threads() - len(out)
@@ -152,9 +135,9 @@ def run_jobs(client: Any, jobs: Sequence[Job], *, stopping: Callable[[], bool] =
                 if out and (waiting[0].suspect or any(job.suspect for job in out.values())):
                     break
                 job = waiting.popleft()
-                out[client.submit(run_job, job, pure=False)] = job
+                out[cluster.client.submit(run_job, job, pure=False)] = job
                 free -= 1
-            for future in _done(client, out):
+            for future in _done(cluster.client, out):
                 result, again = _outcome(future, out.pop(future))
                 waiting.extend(again)
                 stopped = stopped or result.stopped
@@ -170,9 +153,8 @@ def run_jobs(client: Any, jobs: Sequence[Job], *, stopping: Callable[[], bool] =
 class _Crew:
     """Who is there to work."""
 
-    def __init__(self, client: Any) -> None:
-        self._client, self._seen, self._revived = client, time.monotonic(), time.monotonic()
-        self._wanted = 0 if client.cluster is None else len(client.cluster.worker_spec)
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._seen = cluster, time.monotonic()
 
     def threads(self) -> int:
         """Jobs that can be done at a time.
@@ -180,17 +162,13 @@ class _Crew:
         Raises:
             StopRun: There has been no worker for too long.
         """
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        now = time.monotonic()
-        own = self._client.cluster  # None where the cluster is not ours
-        if own is not None and len(workers) < self._wanted and now - self._revived > REVIVE_SECONDS:
-            self._revived = now
-            own.scale(len(workers))  # those that it believes to have are forgotten first
-            own.scale(self._wanted)  # Dask gives up a worker that dies while it starts
+        self._cluster.tend()
+        workers = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
+        now, patience = time.monotonic(), self._cluster.patience
         if workers:
             self._seen = now
-        elif now - self._seen > (patience := ALONE_SECONDS if own is None else OWN_SECONDS):
-            raise StopRun(f"there has been no worker for {patience} s; the same command goes on from here")
+        elif now - self._seen > patience:
+            raise StopRun(f"there has been no worker for {patience:g} s; the same command goes on from here")
         return sum(worker["nthreads"] for worker in workers.values())
 
 

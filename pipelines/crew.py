@@ -64,13 +64,13 @@ class Crew:
         ]  # fmt: skip
         if self.scheduler is None and self.scheduler_file is None:
             gpus = 0 if self.device == "cpu" else gpu_count()
-            cluster = local_cluster(min(self.workers, len(jobs)), gpus=gpus, cores=self.pinned_to)
+            made = local_cluster(min(self.workers, len(jobs)), gpus=gpus, cores=self.pinned_to)
         else:
-            cluster = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
-        with _interruptible(self.told) as stopping, cluster as client:
+            made = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
+        with _interruptible(self.told) as stopping, made as cluster:
             if self.scheduler or self.scheduler_file:
-                self.told(f"Dask's dashboard: {client.dashboard_link}")
-            ledger.take(run_jobs(client, jobs, stopping=stopping))
+                self.told(f"Dask's dashboard: {cluster.client.dashboard_link}")
+            ledger.take(run_jobs(cluster, jobs, stopping=stopping))
         for path in sorted(out.rglob(".musclemap-*.tmp")):  # of workers that died while they wrote
             path.unlink(missing_ok=True)
 

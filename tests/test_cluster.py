@@ -245,16 +245,59 @@ def _until_a_line(journal: Path) -> None:
         time.sleep(0.05)
 
 
-def _kill_a_worker(pid: int, rng: random.Random) -> None:
-    """Kill one of the processes that Dask started below a program."""
+def _workers_below(pid: int) -> list[int]:
+    """Worker processes that a program started."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
-    family = {str(pid)}
-    for _ in range(3):
-        family |= {child for child, parent, _ in rows if parent in family}
-    workers = [int(child) for child, _, command in rows if child in family and "spawn_main" in command]
+    return [int(child) for child, parent, command in rows if parent == str(pid) and "dask_worker" in command]
+
+
+def _kill_a_worker(pid: int, rng: random.Random) -> None:
+    workers = _workers_below(pid)
     if workers:
-        os.kill(rng.choice(workers), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rng.choice(workers), signal.SIGKILL)
+
+
+def test_workers_that_die_while_they_start_are_started_anew(tmp_path: Path, small_jobs: None) -> None:
+    source = archive(tmp_path / "in", *(f"m{k:02}" for k in range(20)))
+    deadline = time.monotonic() + 4.0
+
+    def kill() -> None:
+        while time.monotonic() < deadline:
+            for pid in _workers_below(os.getpid()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.3)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    summary = convert(source, tmp_path / "out")
+    killer.join()
+    assert time.monotonic() > deadline  # none had the time to do its work before
+    assert summary.counts["ok"] == 20
+
+
+def test_workers_end_with_the_program(tmp_path: Path, small_jobs: None) -> None:
+    source = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40)))
+    run = start(tmp_path, source, tmp_path / "out")
+    _until_a_line(tmp_path / "out" / "manifest.jsonl.partial")
+    workers = _workers_below(run.pid)
+    assert len(workers) == 2
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + 20
+    while any(_lives(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(_lives(pid) for pid in workers)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
 
 
 def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jobs: None) -> None:
