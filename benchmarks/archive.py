@@ -9,7 +9,6 @@ conversion of a few clips fills the cache on disk, and the clock runs from the f
 """
 
 import argparse
-import json
 import tempfile
 import threading
 import time
@@ -121,9 +120,7 @@ def main() -> None:
     if not given.sizes:
         one, two = (run["frames_per_second"] for run in kept["runs"])
         print(f"two workers over one: {two / one:.2f}; asked 1.6")
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(kept, indent=1) + "\n")
+    machine.keep(given.json, kept)
 
 
 if __name__ == "__main__":

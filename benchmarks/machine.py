@@ -1,7 +1,10 @@
 """What the numbers were measured on."""
 
+import json
 import os
 import platform
+import shlex
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,18 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def keep(path: Path | None, results: dict[str, Any]) -> None:
+    """Write results to a file, if one is wanted, with the command that made them; of paths elsewhere the names."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = [
+        word if ".." not in Path(word).parts and not Path(word).is_absolute() else Path(word).name for word in sys.argv
+    ]
+    command = shlex.join(["python", *words])
+    path.write_text(json.dumps({"command": command, **results}, indent=1) + "\n")
 
 
 def told(machine: dict[str, Any]) -> str:

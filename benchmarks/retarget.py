@@ -10,7 +10,6 @@ Another solver, mink, runs on the same targets in the same run where the extra [
 """
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -161,8 +160,7 @@ def main() -> None:
     missed = report.missed
     report.say(f"\n## {len(missed)} of the bars are MISSED\n" if missed else "\nEvery bar that was measured is met.")
     print("\n".join(missed))
-    if options.json:
-        options.json.write_text(json.dumps(report.results, indent=1) + "\n")
+    machine.keep(options.json, report.results)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ The exit status is 0 whether bars are met or missed; what is missed is marked.
 
 import argparse
 import itertools
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -224,9 +223,7 @@ def main() -> None:
     kept["frames_per_second"] = speeds(first.clip, body, nframe=given.frames, device=device, warp=given.warp)
     for what, rate in kept["frames_per_second"].items():
         print(f"| {what} | {rate:,.0f} frames/s |")
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(kept, indent=1) + "\n")
+    machine.keep(given.json, kept)
 
 
 if __name__ == "__main__":

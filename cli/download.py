@@ -11,6 +11,8 @@ import typer
 
 from musclemap.skeletons.errors import MusclemapError, SettingsError
 
+from .options import Device
+
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.catalogue import Entry
     from musclemap.datasets.downloads.transport import Patience
@@ -21,13 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _BUNDLES, _HUB, _CHECKS = "Bundles", "Data sets of the Hugging Face hub", "What is here already"
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    cpu = "cpu"
-    gpu = "gpu"
 
 
 class Archive(StrEnum):

@@ -11,6 +11,7 @@ import typer
 from musclemap.skeletons.errors import MusclemapError
 
 from .names import printable
+from .options import Device
 
 if TYPE_CHECKING:
     from musclemap.retarget.config import RetargetConfig
@@ -26,13 +27,6 @@ class Hands(StrEnum):
 
     locked = "locked"
     tracked = "tracked"
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    cpu = "cpu"
-    gpu = "gpu"
 
 
 _FOR_MANY = "Many processes and machines"
@@ -121,11 +115,11 @@ def retarget(
     keep_compilations()
     try:
         settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
-        crew = None
+        crew = selection = None
         if not dry_run:
-            items = select(source, include=include or (), exclude=exclude or (), group=group, limit=limit).items
+            selection = select(source, include=include or (), exclude=exclude or (), group=group, limit=limit)
             crew = crew_for(
-                items, workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, device=device,
+                selection.items, workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, device=device,
                 clip_seconds=clip_seconds, told=lambda text: typer.echo(f"mm-retarget: {text}", err=True),
             )  # fmt: skip
         with show_progress(hidden=quiet or dry_run, verbose=verbose) as progress:
@@ -143,6 +137,7 @@ def retarget(
                 progress=progress,
                 device=choose_device(device) if crew is None else None,
                 crew=crew,
+                selection=selection,
             )
     except MusclemapError as error:
         typer.echo(f"mm-retarget: {error}", err=True)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,17 +9,12 @@ import typer
 
 from musclemap.skeletons.errors import MusclemapError
 
+from .options import Device
+
 if TYPE_CHECKING:
     from musclemap.pipelines.validation import Checked, Validation
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    cpu = "cpu"
-    gpu = "gpu"
 
 
 @app.command()

@@ -127,8 +127,8 @@ def read_motion(
     for key, value in (("default_fps", default_fps), ("fps_override", fps_override)):
         if value is not None and not FPS_RANGE[0] <= value <= FPS_RANGE[1]:
             raise SettingsError(f"{key} must be from {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz, not {value}")
-    data = _read_bytes(path)
-    arrays = _Arrays(data)
+    data = read_source(path)
+    arrays = NpzArrays(data)
     warnings: list[str] = []
     poses, hand_rotvec, family = _poses(arrays, warnings=warnings)
     trans = arrays.numbers("trans", width=3)
@@ -160,7 +160,12 @@ def read_motion(
     )
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_source(path: Path) -> bytes:
+    """Bytes of a source file.
+
+    Raises:
+        SourceError: With reason unreadable or too_large.
+    """
     try:
         if not path.is_file():
             raise SourceError("unreadable", f"{path} is not a file, or a link to nothing")
@@ -172,7 +177,7 @@ def _read_bytes(path: Path) -> bytes:
         raise SourceError("unreadable", f"{path} cannot be read: {error.strerror}") from error
 
 
-class _Arrays:
+class NpzArrays:
     """The arrays of an .npz file in memory, each checked before numpy unpacks it."""
 
     def __init__(self, data: bytes) -> None:
@@ -192,6 +197,7 @@ class _Arrays:
         return key in self.keys
 
     def missing(self, wanted: str) -> SourceError:
+        """What to raise where an array is not there."""
         return SourceError("missing_key", f"no {wanted}; the file has: {', '.join(sorted(self.keys)) or 'no arrays'}")
 
     def array(self, key: str) -> np.ndarray:
@@ -226,7 +232,7 @@ class _Arrays:
             return array.astype(np.float64)
 
 
-def _poses(arrays: _Arrays, *, warnings: list[str]) -> tuple[np.ndarray, np.ndarray | None, str]:
+def _poses(arrays: NpzArrays, *, warnings: list[str]) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Body pose (nframe, 66), finger pose (nframe, 30, 3) or None, and the family."""
     split = "root_orient" in arrays and "pose_body" in arrays
     if "poses" in arrays:
@@ -255,7 +261,7 @@ def _poses(arrays: _Arrays, *, warnings: list[str]) -> tuple[np.ndarray, np.ndar
     return body, hand, _declared_family(arrays)
 
 
-def _declared_family(arrays: _Arrays) -> str:
+def _declared_family(arrays: NpzArrays) -> str:
     """Family of a split layout: as the file says, else SMPL-X if it has a jaw or eyes, else SMPL-H."""
     if "surface_model_type" in arrays:
         stated = _text(arrays.array("surface_model_type"))
@@ -288,7 +294,7 @@ def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
 
 
 def _frame_rate(
-    arrays: _Arrays, *, default: float | None, override: float | None, warnings: list[str]
+    arrays: NpzArrays, *, default: float | None, override: float | None, warnings: list[str]
 ) -> tuple[float, str, float | None]:
     """Frame rate to use [Hz], where it is from, and the file's own or None."""
     rates = {key: arrays.numbers(key) for key in FPS_KEYS if key in arrays}
@@ -315,7 +321,7 @@ def _frame_rate(
     return float(default), "assumed", None
 
 
-def _betas(arrays: _Arrays, *, warnings: list[str]) -> np.ndarray:
+def _betas(arrays: NpzArrays, *, warnings: list[str]) -> np.ndarray:
     """Shape coefficients, shape (nbeta,), nbeta at most 16."""
     if "betas" not in arrays:
         warnings.append("the file gives no betas; the mean shape was used")
@@ -334,7 +340,7 @@ def _betas(arrays: _Arrays, *, warnings: list[str]) -> np.ndarray:
     return rows[0, :MAX_BETAS].copy()
 
 
-def _gender(arrays: _Arrays, *, warnings: list[str]) -> str:
+def _gender(arrays: NpzArrays, *, warnings: list[str]) -> str:
     """The subject's gender, "neutral" with a warning where the file says nothing usable."""
     if "gender" not in arrays:
         warnings.append("the file gives no gender; neutral was assumed")

@@ -44,6 +44,7 @@ def convert_archive(
     batch_frames: int | None = None,
     retargeter: BatchRetargeter | None = None,
     crew: Crew | None = None,
+    selection: Selection | None = None,
 ) -> Summary:
     """Convert a folder of motions, or one file, to clips.
 
@@ -66,6 +67,7 @@ def convert_archive(
         batch_frames: Source frames that are converted together; None for a number that suits the device.
         retargeter: Used in place of the one made from `config`, `body_models` and `device`; not with a crew.
         crew: Who does it; None for this process alone.
+        selection: What `select` gives for the same arguments, where it was asked already.
 
     Raises:
         SourceError: Nothing to convert.
@@ -74,7 +76,7 @@ def convert_archive(
         OutputError: The output folder cannot be written to, or another run is writing to it.
     """
     started = time.perf_counter()
-    selection = select(source, include=include, exclude=exclude, group=group, limit=limit)
+    selection = selection or select(source, include=include, exclude=exclude, group=group, limit=limit)
     make = partial(make_retargeter, config, body_models=body_models, device=device)
     look = partial(take_in, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
     if dry_run:

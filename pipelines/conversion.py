@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from musclemap.datasets.clip import Clip, write_clip
+from musclemap.datasets.clip import write_clip
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.motion import SourceMotion
 from musclemap.skeletons.errors import ClipError
 
 from .batch import BatchRetargeter, Crash, Outcome, retarget_batch
-from .intake import Settled, unconverted
+from .intake import Settled, converted, unconverted
 from .selection import Selected
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -103,19 +103,5 @@ def _finish(item: Selected, motion: SourceMotion, outcome: Outcome, root: Path) 
     except OSError as error:
         reason = "disk_full" if error.errno in _DISK_FULL else "write_failed"
         return tell(status="failed", reason=reason, message=str(error))
-    return _line(item, motion, outcome.clip, sha256=sha256)
-
-
-def _line(item: Selected, motion: SourceMotion, clip: Clip, *, sha256: str) -> ManifestEntry:
-    return ManifestEntry(
-        source=item.name,
-        status="ok",
-        clip=item.clip,
-        source_sha256=motion.sha256,
-        clip_sha256=sha256,
-        nframe=clip.nframe,
-        seconds=clip.duration,
-        verdict=clip.verdict,
-        metrics=clip.metrics,
-        reasons=clip.reasons,
-    )
+    line = ManifestEntry(source=item.name, status="ok", source_sha256=motion.sha256)
+    return converted(line, outcome.clip, path=item.clip, sha256=sha256)

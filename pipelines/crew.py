@@ -6,7 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +30,7 @@ class Crew:
         clip_seconds: Longest time that a clip may take [s]; 0 for as long as it likes.
         make: Makes each worker's retargeter, in place of the real one; must be importable.
         told: Called with sentences for the user.
+        parts: Files of each job, where they are planned already.
     """
 
     workers: int = 1
@@ -40,6 +41,7 @@ class Crew:
     clip_seconds: float = 0.0
     make: Any = None
     told: Callable[[str], None] = lambda text: None
+    parts: Sequence[tuple[Selected, ...]] = field(default=(), compare=False, repr=False)
 
     def convert(
         self, items: Sequence[Selected], *, folder: OutputFolder, ledger: Ledger, recipe: Recipe, overwrite: bool
@@ -60,7 +62,7 @@ class Crew:
                 known={item.name: known[item.name] for item in part if item.name in known},
                 overwrite=overwrite, clip_seconds=self.clip_seconds,
             )
-            for number, part in enumerate(pack(items, workers=self.workers))
+            for number, part in enumerate(self.parts or pack(items, workers=self.workers))
         ]  # fmt: skip
         if self.scheduler is None and self.scheduler_file is None:
             gpus = 0 if self.device == "cpu" else gpu_count()
@@ -87,15 +89,17 @@ def crew_for(items: Sequence[Selected], *, workers: int | None = None, **options
         None where this process had better do it alone: a worker that has little to do is not worth its start.
     """
     afar = options.get("scheduler") or options.get("scheduler_file")
+    parts: Sequence[tuple[Selected, ...]] = ()
     if workers is None and not afar:
         own = (
             len(os.sched_getaffinity(0))
             if options.get("device") == "cpu"
             else gpu_count() or len(os.sched_getaffinity(0))
         )
-        workers = min(own, len(pack(items, workers=own)))
+        parts = pack(items, workers=own)
+        workers = min(own, len(parts))
     alone = (workers or 1) == 1 and not afar and not options.get("clip_seconds")
-    return None if alone else Crew(workers=workers or 1, **options)
+    return None if alone else Crew(workers=workers or 1, parts=parts, **options)
 
 
 def gpu_count() -> int:

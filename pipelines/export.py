@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,10 +15,11 @@ from musclemap.datasets.exports.locomujoco import trajectory_arrays
 from musclemap.datasets.exports.mjlab import mjlab_arrays
 from musclemap.datasets.exports.npz import npz_bytes
 from musclemap.datasets.exports.tables import csv_bytes, mot_bytes
+from musclemap.datasets.globs import taken
 from musclemap.datasets.manifest import ManifestEntry, strict_json, write_atomically
 from musclemap.skeletons.errors import ClipError, SettingsError
 
-from .output_folder import MANIFEST, OutputError, read_entries
+from .output_folder import MANIFEST, OutputError, clip_path, read_entries
 
 RECORD = "export.json"
 RECORD_FORMAT, RECORD_VERSION = "musclemap-export", 1
@@ -154,7 +154,7 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
     entries = {e.clip: e for e in read_entries(root).values() if e.clip} if (root / MANIFEST).is_file() else {}
     if source.is_dir():
         found |= entries.keys()
-    wanted = [name for name in sorted(found) if not include or _matches(name, include)]
+    wanted = [name for name in sorted(found) if taken(name, include=include)]
     if not found:
         raise SettingsError(f"there is no clip (.h5) below {source}")
     if not wanted:
@@ -162,19 +162,12 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
     return root, wanted, entries
 
 
-def _matches(name: str, globs: Sequence[str]) -> bool:
-    bare = PurePosixPath(name).name
-    return any(fnmatchcase(name, glob) or fnmatchcase(bare, glob) for glob in globs)
-
-
 def _export(
     root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str, body: ExportBody, *, feasible_only: bool
 ) -> ExportedClip:  # fmt: skip
     form = FORMATS[to]
     try:
-        if not _is_below(name):
-            raise ClipError("the manifest gives it a path outside the folder")
-        clip = read_clip(root / name, sha256=entry.clip_sha256 if entry else None)
+        clip = read_clip(clip_path(root, name), sha256=entry.clip_sha256 if entry else None)
         if feasible_only and clip.verdict == "infeasible":
             rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
             raise ClipError(f"it is infeasible ({rules})")
@@ -201,11 +194,6 @@ def _export(
         verdict=clip.verdict,
         nframe=clip.nframe,
     )
-
-
-def _is_below(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
 
 
 def _earlier(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:

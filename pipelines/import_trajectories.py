@@ -15,10 +15,10 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from musclemap.datasets.clip import Clip, read_clip, write_clip
+from musclemap.datasets.clip import Clip, write_clip
 from musclemap.datasets.downloads.transport import sha256_of
 from musclemap.datasets.exports.locomujoco import Trajectory, read_trajectory
-from musclemap.datasets.manifest import ManifestEntry, strict_json
+from musclemap.datasets.manifest import ManifestEntry
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.contacts import detect
 from musclemap.retarget.feasibility import Validator
@@ -30,6 +30,7 @@ from musclemap.skeletons.errors import ClipError, SourceError
 from musclemap.skeletons.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, MyoFullBody
 
 from .batch import CRASHES
+from .intake import clip_fault, converted
 from .output_folder import OutputFolder, open_output
 from .summary import Summary
 
@@ -123,7 +124,7 @@ class TrajectoryImporter:
             target_pos=geometry.landmark_pos,
             contact=contact.astype(np.uint8),
             fps=fps,
-            joint_names=_joint_names(self.body),
+            joint_names=self.body.joint_names,
             landmark_names=LANDMARK_NAMES,
             model=MODEL_NAME,
             model_version=self.body.version,
@@ -158,7 +159,7 @@ def project(body: MyoFullBody, trajectory: Trajectory) -> tuple[np.ndarray, dict
         SourceError: With reason unknown_joint, bad_joints or bad_quaternion.
     """
     model, columns = body.model, joint_columns(trajectory)
-    names = _joint_names(body)
+    names = body.joint_names
     strangers = [name for name in trajectory.joint_names if name not in names]
     if strangers:
         more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
@@ -277,17 +278,7 @@ def _import(importer: TrajectoryImporter, origin: Origin, folder: OutputFolder) 
         return replace(entry, reason=f"write_failed: {error}")
     except CRASHES as error:
         return replace(entry, reason=f"import_crash: {type(error).__name__}: {error}")
-    return replace(
-        entry,
-        status="ok",
-        clip=origin.clip,
-        clip_sha256=sha256,
-        nframe=clip.nframe,
-        seconds=clip.duration,
-        verdict=clip.verdict,
-        metrics=clip.metrics,
-        reasons=clip.reasons,
-    )
+    return converted(entry, clip, path=origin.clip, sha256=sha256)
 
 
 def up_to_date(importer: TrajectoryImporter, origin: Origin, out: Path, known: ManifestEntry) -> bool:
@@ -295,12 +286,4 @@ def up_to_date(importer: TrajectoryImporter, origin: Origin, out: Path, known: M
     source_sha256 = origin.sha256 or sha256_of(origin.path)
     if (known.status, known.clip) != ("ok", origin.clip) or known.source_sha256 != source_sha256:
         return False
-    try:
-        clip = read_clip(out / origin.clip, sha256=known.clip_sha256)
-    except ClipError:
-        return False
-    return all(strict_json(getattr(clip, key)) == strict_json(v) for key, v in importer.provenance(origin).items())
-
-
-def _joint_names(body: MyoFullBody) -> tuple[str, ...]:
-    return tuple(body.model.joint(j).name for j in range(body.model.njnt))
+    return not clip_fault(out / origin.clip, sha256=known.clip_sha256, wanted=importer.provenance(origin))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from musclemap.datasets.amass import read_motion
-from musclemap.datasets.clip import read_clip
+from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.datasets.motion import SourceMotion
 from musclemap.skeletons.errors import BodyModelError, ClipError, SourceError
@@ -67,19 +67,41 @@ def unconverted(
     return replace(entry, source_sha256=motion.sha256, seconds=motion.duration) if motion else entry
 
 
+def converted(entry: ManifestEntry, clip: Clip, *, path: str, sha256: str) -> ManifestEntry:
+    """A line with what it says of a clip: `path` below the output folder, hash of the file, and its figures."""
+    return replace(
+        entry, status="ok", reason="", clip=path, clip_sha256=sha256, nframe=clip.nframe, seconds=clip.duration,
+        verdict=clip.verdict, metrics=clip.metrics, reasons=clip.reasons,
+    )  # fmt: skip
+
+
+def clip_fault(path: Path, *, sha256: str | None, wanted: Mapping[str, Any]) -> str:
+    """Why a clip would be made again, or "": it is not whole, or was made in another way or by other software.
+
+    Args:
+        path: The clip.
+        sha256: Its hash, as its line has it.
+        wanted: Attributes that it would have if it were made now.
+    """
+    try:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                return "the clip is not the file that was written"
+        clip = read_clip(path)
+    except (OSError, ClipError) as error:
+        return f"the clip cannot be read: {error}"
+    differ = [key for key, value in wanted.items() if strict_json(getattr(clip, key)) != strict_json(value)]
+    return f"made with other {' and '.join(differ)}" if differ else ""
+
+
 def _up_to_date(
     motion: SourceMotion, *, item: Selected, out: Path, known: ManifestEntry, provenance: Provenance
 ) -> bool:
     """Whether the clip is whole and was made of the same bytes, in the same way, by the same software."""
-    path = out / item.clip
     if (known.status, known.clip, known.source_sha256) != ("ok", item.clip, motion.sha256):
         return False
     try:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != known.clip_sha256:
-                return False
-        clip = read_clip(path)
         wanted = provenance(motion)
-    except (OSError, ClipError, BodyModelError):
+    except BodyModelError:
         return False
-    return all(strict_json(getattr(clip, key)) == strict_json(value) for key, value in wanted.items())
+    return not clip_fault(out / item.clip, sha256=known.clip_sha256, wanted=wanted)

@@ -1,16 +1,15 @@
 """The folder a conversion writes to: one run at a time, nothing half done, each line on disk as soon as it is known."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from musclemap.datasets.folder_lock import locked
 from musclemap.datasets.manifest import Manifest, ManifestEntry, ManifestJournal
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.skeletons.errors import ClipError, MusclemapError
 
 MANIFEST = "manifest.jsonl"
 JOURNAL = "manifest.jsonl.partial"
-LOCK = ".musclemap.lock"
 
 
 class OutputError(MusclemapError):
@@ -62,20 +61,30 @@ def read_entries(root: Path) -> dict[str, ManifestEntry]:
     return _by_source(manifest.updated(Manifest.read(root / JOURNAL, missing_ok=True).entries))
 
 
+def clip_path(root: Path, clip: str | None) -> Path:
+    """Where a clip lies that a manifest names.
+
+    Raises:
+        ClipError: It names none, or one outside the folder.
+    """
+    if not isinstance(clip, str) or not clip:
+        raise ClipError("the manifest names no clip")
+    path = PurePosixPath(clip)
+    if path.is_absolute() or ".." in path.parts or "\0" in clip:
+        raise ClipError(f"the manifest names a clip outside the folder: {clip!r}")
+    return root / path
+
+
 @contextmanager
 def open_output(root: Path) -> Iterator[OutputFolder]:
     """Make and lock an output folder, remove what a dead run left half done, and take over the lines it finished.
-
-    The kernel drops the lock when the process ends, however it ends.
 
     Raises:
         OutputError: The folder cannot be written to, or another run is writing to it.
     """
     with ExitStack() as stack:
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((root / LOCK).open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(root))
             for path in sorted(root.rglob(".musclemap-*.tmp")):
                 path.unlink()
             journal = stack.enter_context(ManifestJournal(root / JOURNAL))

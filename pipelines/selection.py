@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from musclemap.datasets.amass import find_motions
+from musclemap.datasets.globs import taken
 from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
 from musclemap.skeletons.errors import SourceError
@@ -71,9 +71,7 @@ def select(
     found = _with_clips(find_motions(source))
     if not found:
         raise SourceError("no_motions", f"no motion below {source}; a motion is an .npz file with poses and trans")
-    wanted = [
-        item for item in found if (not include or _matches(item.name, include)) and not _matches(item.name, exclude)
-    ]
+    wanted = [item for item in found if taken(item.name, include=include, exclude=exclude)]
     missing: tuple[str, ...] = ()
     if members is not None:
         part = select_members((item.name for item in wanted), members)
@@ -95,8 +93,3 @@ def _with_clips(found: Sequence[tuple[Path, str]]) -> list[Selected]:
         owner = owners.setdefault(clip, name)
         chosen.append(Selected(path=path, name=name, clip=clip, clash=owner if owner != name else ""))
     return chosen
-
-
-def _matches(name: str, globs: Sequence[str]) -> bool:
-    bare = PurePosixPath(name).name
-    return any(fnmatchcase(name, glob) or fnmatchcase(bare, glob) for glob in globs)

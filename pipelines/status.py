@@ -1,17 +1,16 @@
 """What an output folder holds: done, failed and stale, without changing anything."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from musclemap.datasets.clip import read_clip
-from musclemap.datasets.manifest import ManifestEntry, strict_json
+from musclemap.datasets.manifest import ManifestEntry
 from musclemap.skeletons.errors import ClipError, SettingsError
 
-from .output_folder import JOURNAL, MANIFEST, read_entries
+from .intake import clip_fault
+from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +19,8 @@ class Status:
 
     Attributes:
         done: Sources whose clip is whole and was made with the settings and software of today.
-        stale: Sources whose clip would be made again, each with the reason.
+        stale: Sources whose clip would be made again, each with the reason; whether a source itself has changed only a
+            conversion finds out.
         failed: Sources without a clip, each with the reason.
         strays: Clips that no line tells of.
         unfinished: Whether a run is under way, or was cut off.
@@ -73,17 +73,10 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
 
 
 def _fault(out: Path, entry: ManifestEntry, wanted: Mapping[str, Any]) -> str:
-    """Why a clip would be made again, or empty. Whether its source has changed only a conversion finds out."""
-    path = out / str(entry.clip)
     try:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.clip_sha256:
-                return "the clip is not the file that was written"
-        clip = read_clip(path)
-    except (OSError, ClipError) as error:
-        return f"the clip cannot be read: {error}"
-    differ = [key for key, value in wanted.items() if strict_json(getattr(clip, key)) != strict_json(value)]
-    return f"made with other {' and '.join(differ)}" if differ else ""
+        return clip_fault(clip_path(out, entry.clip), sha256=entry.clip_sha256, wanted=wanted)
+    except ClipError as error:
+        return str(error)
 
 
 def status_lines(status: Status, *, named: int = 50) -> list[str]:

@@ -7,7 +7,7 @@ files may hold more than this version knows.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from musclemap.skeletons.errors import ClipError, SettingsError
 from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .batch import CRASHES
+from .intake import converted
 from .output_folder import MANIFEST, OutputFolder, open_output
 
 
@@ -130,8 +131,7 @@ def _check(
         return Checked(clip=name, verdict=None, problem=f"the checks failed: {type(error).__name__}: {error}")
     if folder is not None and entry is not None:
         sha256 = write_clip(path, judged)
-        told = {"verdict": judged.verdict, "metrics": judged.metrics, "reasons": judged.reasons}
-        folder.record(replace(entry, clip_sha256=sha256, **told))
+        folder.record(converted(entry, judged, path=name, sha256=sha256))
     return Checked(
         clip=name, verdict=judged.verdict, reasons=judged.reasons, metrics=dict(judged.metrics), nframe=clip.nframe
     )

@@ -148,7 +148,6 @@ class Fitter:
         axis = self._axis(targets)
         anchors = self._solve_anchors(axis)
         drop = self._converge(axis, self._windows)
-        half = self.config.solver.window // 2
         return [
             Fit(
                 posture=axis.posture[s],
@@ -156,7 +155,7 @@ class Fitter:
                 offset=anchors.offset[k],
                 cost=anchors.cost[anchors.clip == k],
                 restarts=int(anchors.restarted[anchors.clip == k].sum()),
-                last_decrease=float(drop[s.start // half : -(-s.stop // half)].max()),
+                last_decrease=self._last_decrease(drop, s),
             )
             for k, s in enumerate(axis.slices())
         ]
@@ -177,11 +176,15 @@ class Fitter:
             axis.posture[s.stop : s.start + room] = fit.posture[-1]
         with threadpool_limits(limits=1, user_api="blas"):
             drop = self._converge(axis, self._windows_apart)
-        half = self.config.solver.window // 2
         return [
-            replace(fit, posture=axis.posture[s], last_decrease=float(drop[s.start // half : -(-s.stop // half)].max()))
+            replace(fit, posture=axis.posture[s], last_decrease=self._last_decrease(drop, s))
             for s, fit in zip(axis.slices(), fits, strict=True)
         ]
+
+    def _last_decrease(self, drop: np.ndarray, frames: slice) -> float:
+        """Largest among a clip's half windows."""
+        half = self.config.solver.window // 2
+        return float(drop[frames.start // half : -(-frames.stop // half)].max())
 
     def _converge(self, axis: _Axis, windows: Any) -> np.ndarray:
         """Refine all windows until each has converged; returns each half window's last fall in cost."""

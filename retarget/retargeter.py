@@ -224,7 +224,7 @@ class Retargeter:
             target_pos=target_pos,
             contact=contact.astype(np.uint8),
             fps=targets.fps,
-            joint_names=tuple(self.body.model.joint(j).name for j in range(self.body.model.njnt)),
+            joint_names=self.body.joint_names,
             landmark_names=LANDMARK_NAMES,
             model=MODEL_NAME,
             model_version=self.body.version,

@@ -97,6 +97,11 @@ class MyoFullBody:
         self.reduced_hands: ReducedModel = reduce_model(self.model, limits=limits)
 
     @cached_property
+    def joint_names(self) -> tuple[str, ...]:
+        """All joints of the full model in its order, the root first."""
+        return tuple(self.model.joint(j).name for j in range(self.model.njnt))
+
+    @cached_property
     def landmark_ids(self) -> np.ndarray:
         """Body ids of the landmarks, shape (17,)."""
         return np.array([self.model.body(name).id for name in LANDMARK_NAMES])

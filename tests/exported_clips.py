@@ -25,7 +25,7 @@ def moving_clip(body: MyoFullBody, *, nframe: int = 40, **changes: object) -> Cl
                            turn.as_quat(scalar_first=True)], axis=1)  # fmt: skip
     qpos = reduced.expand(np.concatenate([root, reduced.rest + swing], axis=1)).astype(np.float32)
     landmarks = measure_geometry(body, qpos).landmark_pos
-    names = tuple(body.model.joint(j).name for j in range(body.model.njnt))
+    names = body.joint_names
     made = Clip(
         qpos=qpos, qvel=velocities(qpos.astype(np.float64), FPS), landmark_pos=landmarks, target_pos=landmarks,
         contact=np.zeros((nframe, 4)), fps=FPS, joint_names=names,

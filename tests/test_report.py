@@ -41,7 +41,7 @@ def _clip(body: MyoFullBody, *, nframe: int = 30, **changes: object) -> Clip:
     made = Clip(
         qpos=qpos, qvel=np.zeros((nframe, body.model.nv)), landmark_pos=reached,
         target_pos=reached + np.array([0.0, 0.006, 0.008]), contact=np.tile([1, 0, 0, 1], (nframe, 1)), fps=100.0,
-        joint_names=tuple(body.model.joint(j).name for j in range(body.model.njnt)),
+        joint_names=body.joint_names,
         landmark_names=("ulna_r", "ulna_l"), model="MyoFullBody",
         model_version=body.version, model_sha256="", source="knee.npz", source_sha256="",
         source_fps=None, fps_source="assumed", body_model="mean", subject_scale=1.0, hands="locked",

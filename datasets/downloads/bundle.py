@@ -7,7 +7,6 @@ The manifest comes first and is put into the folder last: a folder that has one 
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import re
@@ -20,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+from musclemap.datasets.folder_lock import locked
 from musclemap.datasets.manifest import write_atomically
 
 from .errors import DownloadError
@@ -32,8 +32,6 @@ LONGEST_MANIFEST = 1 << 26
 """Bytes; about 300,000 files."""
 
 PARTS = ".musclemap-download"
-LOCK = ".musclemap.lock"
-"""The same file that a conversion locks: only one of them writes to a folder at a time."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -328,11 +326,10 @@ def _parts(out: Path, missing: Sequence[Sequence[BundleFile]]) -> int:
 
 @contextmanager
 def _only_one(out: Path) -> Iterator[None]:
-    """Make a folder and keep other runs out of it; the kernel drops the lock however the process ends."""
+    """Make a folder and keep other runs out of it, conversions too."""
     try:
-        (out / PARTS).mkdir(parents=True, exist_ok=True)
-        with (out / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked(out):
+            (out / PARTS).mkdir(exist_ok=True)
             yield
     except BlockingIOError as error:
         raise DownloadError(f"another run is writing to {out}; wait for it, or choose another folder") from error

@@ -1,9 +1,8 @@
 """Which files of a collection are wanted."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+
+from musclemap.datasets.globs import taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +23,4 @@ class Wish:
 
     def wants(self, name: str) -> bool:
         """Whether the globs take a name."""
-        return (not self.include or _matches(name, self.include)) and not _matches(name, self.exclude)
-
-
-def _matches(name: str, globs: Sequence[str]) -> bool:
-    bare = PurePosixPath(name).name
-    return any(fnmatchcase(name, glob) or fnmatchcase(bare, glob) for glob in globs)
+        return taken(name, include=self.include, exclude=self.exclude)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.amass import FPS_RANGE, MAX_FRAMES, _Arrays, _read_bytes
+from musclemap.datasets.amass import FPS_RANGE, MAX_FRAMES, NpzArrays, read_source
 from musclemap.datasets.clip import Clip
 from musclemap.skeletons.errors import SourceError
 from musclemap.skeletons.myofullbody import LANDMARK_NAMES
@@ -108,8 +108,8 @@ def read_trajectory(path: Path) -> Trajectory:
         SourceError: With one of these reasons: unreadable, not_npz, truncated, pickled, too_large, missing_key,
             bad_type, bad_shape, no_frames, non_finite, bad_frame_rate, bad_joints, bad_split.
     """
-    data = _read_bytes(path)
-    arrays = _Arrays(data)
+    data = read_source(path)
+    arrays = NpzArrays(data)
     qpos = _frames(arrays, "qpos")
     names = _names(arrays)
     kinds = _kinds(arrays, names, qpos.shape[1])
@@ -128,7 +128,7 @@ def read_trajectory(path: Path) -> Trajectory:
     )
 
 
-def _frames(arrays: _Arrays, key: str) -> np.ndarray:
+def _frames(arrays: NpzArrays, key: str) -> np.ndarray:
     array = arrays.numbers(key)
     if array.ndim != 2:
         raise SourceError("bad_shape", f"{key} has shape {array.shape}, not (nframe, n)")
@@ -142,7 +142,7 @@ def _frames(arrays: _Arrays, key: str) -> np.ndarray:
     return array
 
 
-def _names(arrays: _Arrays) -> tuple[str, ...]:
+def _names(arrays: NpzArrays) -> tuple[str, ...]:
     names = arrays.array("joint_names")
     if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) < len(names):
         raise SourceError("bad_joints", f"joint_names is {names.dtype} of shape {names.shape}, not a list of names "
@@ -150,7 +150,7 @@ def _names(arrays: _Arrays) -> tuple[str, ...]:
     return tuple(names.tolist())
 
 
-def _kinds(arrays: _Arrays, names: tuple[str, ...], nq: int) -> np.ndarray | None:
+def _kinds(arrays: NpzArrays, names: tuple[str, ...], nq: int) -> np.ndarray | None:
     if "jnt_type" not in arrays:
         return None
     kinds = arrays.numbers("jnt_type")
@@ -161,7 +161,7 @@ def _kinds(arrays: _Arrays, names: tuple[str, ...], nq: int) -> np.ndarray | Non
     return kinds.astype(np.int32)
 
 
-def _frequency(arrays: _Arrays) -> float | None:
+def _frequency(arrays: NpzArrays) -> float | None:
     if "frequency" not in arrays:
         return None
     rate = arrays.numbers("frequency")
@@ -171,7 +171,7 @@ def _frequency(arrays: _Arrays) -> float | None:
     return float(rate.item())
 
 
-def _split_points(arrays: _Arrays, nframe: int) -> np.ndarray:
+def _split_points(arrays: NpzArrays, nframe: int) -> np.ndarray:
     points = arrays.numbers("split_points").reshape(-1) if "split_points" in arrays else np.array([0.0, nframe])
     if points.size < 2 or points[0] != 0 or points[-1] != nframe or not (np.diff(points) > 0).all():
         raise SourceError("bad_split", f"split_points is {points[:5].tolist()} for {nframe} frames; it must rise from "
@@ -179,7 +179,7 @@ def _split_points(arrays: _Arrays, nframe: int) -> np.ndarray:
     return points.astype(np.int64)
 
 
-def _metadata(arrays: _Arrays) -> str | None:
+def _metadata(arrays: NpzArrays) -> str | None:
     if "metadata" not in arrays:
         return None
     try:

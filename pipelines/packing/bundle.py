@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import musclemap
+from musclemap.datasets.downloads.bundle import FORMAT, MANIFEST, VERSION
 from musclemap.datasets.manifest import Manifest
 from musclemap.pipelines.output_folder import MANIFEST as LINES
 from musclemap.pipelines.output_folder import OutputError
@@ -22,10 +23,6 @@ from .card import card, licence_of
 from .contents import Contents, Packed, Wishes
 from .croissant import COLUMNS, absent, croissant
 from .splits import SPLITS
-
-MANIFEST = "MANIFEST.json"
-FORMAT, VERSION = "musclemap-bundle", 1
-"""What `mm-download` reads (datasets/downloads/bundle.py)."""
 
 SUMS = "SHA256SUMS"
 

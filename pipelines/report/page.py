@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.resources import files
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import musclemap
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.manifest import Manifest, ManifestEntry, strict_json, write_atomically
-from musclemap.pipelines.output_folder import JOURNAL, MANIFEST
+from musclemap.pipelines.output_folder import JOURNAL, MANIFEST, clip_path
 from musclemap.retarget.verdict import RULES, Rule
 from musclemap.skeletons.errors import ClipError, SettingsError
 
@@ -88,7 +88,7 @@ def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: S
         return Row(entry=entry, state=entry.status, reason=str(entry.reason))
     how_bad = severity(entry.metrics, rules=rules)
     try:
-        path = _clip_path(out, entry)
+        path = clip_path(out, entry.clip)
         clip = read_clip(path, sha256=entry.clip_sha256)
     except ClipError as error:
         reason = str(error).replace(f"{out}/", "")
@@ -102,20 +102,6 @@ def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: S
     broken = tuple(dict.fromkeys(reason["rule"] for reason in details["reasons"]))
     drawn = bool(details.get("pictures"))
     return Row(entry=entry, state=clip.verdict, broken=broken, severity=how_bad, file=name, pictures=drawn)
-
-
-def _clip_path(out: Path, entry: ManifestEntry) -> Path:
-    """Where the clip lies.
-
-    Raises:
-        ClipError: The manifest names none, or one outside the folder.
-    """
-    if not isinstance(entry.clip, str) or not entry.clip:
-        raise ClipError("the manifest names no clip")
-    parts = PurePosixPath(entry.clip)
-    if parts.is_absolute() or ".." in parts.parts or "\0" in entry.clip:
-        raise ClipError(f"the manifest names a clip outside the folder: {entry.clip!r}")
-    return out / parts
 
 
 def _details(clip: Clip, path: Path, entry: ManifestEntry) -> dict[str, Any]:

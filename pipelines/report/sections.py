@@ -47,9 +47,8 @@ def _is_our_body(clip: Clip) -> bool:
     """Whether the clip's postures can be put on MyoFullBody."""
     if clip.model.lower() != "myofullbody" or clip.config.get("limits", "effective") not in ("effective", "declared"):
         return False
-    model = _body(limits="effective").model
-    names = tuple(model.joint(joint).name for joint in range(model.njnt))
-    return clip.joint_names == names and clip.qpos.shape[1] == model.nq
+    body = _body(limits="effective")
+    return clip.joint_names == body.joint_names and clip.qpos.shape[1] == body.model.nq
 
 
 def _error_mm(clip: Clip) -> np.ndarray:
