@@ -26,10 +26,13 @@ from musclemap.retarget.config import RetargetConfig
 
 
 def write_clips(folder: Path, count: int, *, longest: float) -> None:
-    """Walks of 2 s to the longest, at speeds of 0.8 to 1.6 m/s."""
+    """Walks of 2 s to the longest, more short ones than long ones, at speeds of 0.8 to 1.6 m/s.
+
+    Up to 60 s the mean is 10.9 s, near the archive's (40 hours in 15,000 files).
+    """
     rng = np.random.default_rng(0)
     for k in range(count):
-        seconds = float(np.exp(rng.uniform(np.log(2.0), np.log(longest))))
+        seconds = 2.0 * (longest / 2.0) ** (rng.uniform() ** 2)
         motion = long_motion(seconds, speed=float(rng.choice([0.8, 1.2, 1.6])))
         write_motion(folder / f"subject{k % 20:02}" / f"walk{k:04}_poses.npz", motion)
 

@@ -83,7 +83,7 @@ def gait_rows(walk: Walk, body: MyoFullBody) -> list[tuple[str, float, str, bool
     """Quantity, value, what the literature has, and whether the bar is met (None where there is none)."""
     assert walk.found.ground is not None
     weight = float(body.model.body_mass.sum()) * GRAVITY
-    first, trough, last, stance = [], [], [], []
+    first, trough, last, stance, hip = [], [], [], [], []
     for side, start, stop in walk.strides:
         stood = int(walk.clip.contact[start:stop, 2 * side : 2 * side + 2].any(axis=1).sum())
         stance.append(100 * stood / (stop - start))
@@ -92,6 +92,8 @@ def gait_rows(walk: Walk, body: MyoFullBody) -> list[tuple[str, float, str, bool
         first.append(push[:third].max())
         trough.append(push[third : 2 * third].min())
         last.append(push[2 * third :].max())
+        joint = body.reduced.index(f"hip_flexion_{'lr'[side]}")
+        hip.append(np.abs(walk.found.ground.torque[start:stop, joint]).max())
     peaks = (float(np.mean(first)), float(np.mean(last)))
     low = float(np.mean(trough))
     residual = walk.found.metrics["residual_force_bw"]
@@ -103,6 +105,9 @@ def gait_rows(walk: Walk, body: MyoFullBody) -> list[tuple[str, float, str, bool
         ("vertical force, first peak [body weights]", peaks[0], PEAK, 0.9 < peaks[0] < 1.4),
         ("vertical force, trough [body weights]", low, f"0.7 to 0.8, {WINTER}", low < min(peaks)),
         ("vertical force, second peak [body weights]", peaks[1], PEAK, 0.9 < peaks[1] < 1.4),
+        ("largest hip flexion or extension torque, mean over strides [Nm]", float(np.mean(hip)), "", None),
+        ("unmet torque of the worst joint, mean [Nm]", walk.found.metrics["unmet_torque_nm"], "", None),
+        ("saturated muscles [%]", 100 * walk.found.metrics["activation_saturated_fraction"], "", None),
         ("stance [% of the stride]", share, f"60 to 62, {WINTER}; asked 58 to 65", 58 <= share <= 65),
     ]  # fmt: skip
 
