@@ -1,0 +1,36 @@
+"""Settings of the physics that policies are trained in and judged by: one set for every engine."""
+
+from dataclasses import dataclass
+
+from musclemap.skeletons.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhysicsConfig:
+    """How a body is simulated; training and evaluation use the same.
+
+    Attributes:
+        timestep: Step of the physics [s].
+        nsubstep: Physics steps a control step; 5 of 2 ms make the 100 Hz of the clips.
+        iterations: Most iterations of the constraint solver a step.
+        ls_iterations: Most steps of its line search.
+        hands: "locked" (354 muscles of MyoFullBody) or "free" (all 416).
+    """
+
+    timestep: float = 0.002
+    nsubstep: int = 5
+    iterations: int = 20
+    ls_iterations: int = 20
+    hands: str = "locked"
+
+    def __post_init__(self) -> None:
+        for name in ("timestep", "nsubstep", "iterations", "ls_iterations"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"physics.{name} is {getattr(self, name)}; it must be above 0")
+        if self.hands not in ("locked", "free"):
+            raise SettingsError(f"physics.hands is {self.hands!r}; it is 'locked' or 'free'")
+
+    @property
+    def control_fps(self) -> float:
+        """Control steps a second."""
+        return 1.0 / (self.timestep * self.nsubstep)

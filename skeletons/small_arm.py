@@ -1,0 +1,26 @@
+"""A small muscle-driven arm of our own, for tests and for seeing in minutes that something learns.
+
+Two hinges in a vertical plane and six muscles: flexor and extensor of the shoulder, of the elbow, and of both.
+Segment lengths and masses are those of a man of 75 kg and 1.75 m (Winter 2009, Biomechanics and Motor Control of Human
+Movement, table 4.1); maximal forces are of the order of Holzbaur, Murray & Delp 2005 (Ann Biomed Eng 33), muscles of
+the same action lumped together.
+"""
+
+from functools import cache
+from importlib import resources
+
+import mujoco
+
+ARM_NAME = "SmallArm"
+ARM_LANDMARKS = ("shoulder", "elbow", "hand")
+
+
+def small_arm_spec() -> mujoco.MjSpec:
+    """The arm as a specification that can be changed before it is compiled."""
+    return mujoco.MjSpec.from_string(resources.files(__package__).joinpath("small_arm.xml").read_text("utf-8"))
+
+
+@cache
+def load_small_arm() -> mujoco.MjModel:
+    """The arm: nq 2, nv 2, six muscles, three landmark bodies."""
+    return small_arm_spec().compile()
