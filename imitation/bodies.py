@@ -41,7 +41,7 @@ class Body:
         model: What is simulated: muscles as controls, no sensors.
         nsubstep: Physics steps a control step.
         landmark_names: Tracked bodies; positions are taken relative to the first.
-        joint_ids: Independent hinges and slides of `model`, shape (njoint,); the root and driven joints are not counted.
+        joint_ids: Independent hinges and slides of `model`, shape (njoint,); neither the root nor driven joints.
         clip_qpos: Column of a clip's qpos for each of the model's, shape (nq,).
         clip_qvel: The same for qvel, shape (nv,).
         clip_act: Column of a clip's activation for each muscle, shape (nu,).
@@ -101,8 +101,8 @@ class Body:
         return np.flatnonzero(self.model.geom_bodyid == 0)
 
 
-def load_body(name: str, config: PhysicsConfig = PhysicsConfig()) -> Body:  # noqa: B008 (frozen)
-    """Make a body ready for training by the name of a clip's model.
+def load_body(name: str, config: PhysicsConfig | None = None) -> Body:
+    """Make a body ready for training by the name of a clip's model; without a config, as published.
 
     Raises:
         TargetError: There is no such body; the message lists those there are.
@@ -110,7 +110,7 @@ def load_body(name: str, config: PhysicsConfig = PhysicsConfig()) -> Body:  # no
     known = {"MyoFullBody": _myofullbody, ARM_NAME: _small_arm}
     if name not in known:
         raise TargetError(f"no body {name!r} to train; there are: {', '.join(known)}")
-    return known[name](config)
+    return known[name](config or PhysicsConfig())
 
 
 def _small_arm(config: PhysicsConfig) -> Body:

@@ -1,0 +1,7 @@
+"""What can be wrong with what is asked of the trainer."""
+
+from musclemap.skeletons.errors import MusclemapError
+
+
+class TrainingError(MusclemapError):
+    """There is nothing to learn from, or a run cannot go on; the message says why and what would do."""

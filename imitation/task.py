@@ -1,0 +1,215 @@
+"""The tracking task: pure functions from states to observations, rewards, ends and new beginnings.
+
+An episode begins at a frame of a clip, in the reference's own state, and follows the clip to its end. It fails where
+the body has left the reference; the end of a clip, or of an episode's time, cuts it off without a failure.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from musclemap.skeletons.errors import SettingsError
+
+from . import observation, reward
+from .bodies import Body
+from .engine import PhysicsState, Reading
+from .frames import TINY
+from .reference import Reference
+from .reward import Deviations, RewardConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """Settings of the task.
+
+    Attributes:
+        ahead: Steps ahead at which the policy sees the reference.
+        episode_steps: Longest episode [control steps].
+        landmark_limit: Mean distance of the landmarks, relative to the root, at which an episode fails [m].
+        root_limit: Distance of the root at which it fails [m].
+        resting: Excitation that an action of zero gives, and activation of clips without their own.
+        latency_steps: Most control steps that excitations come late; each episode has its own delay.
+        push_interval: Mean time between pushes at the root [s]; 0 for none.
+        push_speed: Largest change of the root's horizontal speed by a push [m/s].
+        reward: The reward to learn from.
+    """
+
+    ahead: tuple[int, ...] = observation.AHEAD
+    episode_steps: int = 1000
+    landmark_limit: float = 0.3
+    root_limit: float = 0.5
+    resting: float = 0.1
+    latency_steps: int = 0
+    push_interval: float = 0.0
+    push_speed: float = 0.5
+    reward: RewardConfig = field(default_factory=RewardConfig)
+
+    def __post_init__(self) -> None:
+        if not self.ahead or min(self.ahead) < 1:
+            raise SettingsError(f"task.ahead is {self.ahead}; it lists steps of at least 1")
+        for name in ("episode_steps", "landmark_limit", "root_limit"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"task.{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("latency_steps", "push_interval", "push_speed"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"task.{name} is {getattr(self, name)}; it must not be below 0")
+        if not 0 < self.resting < 1:
+            raise SettingsError(f"task.resting is {self.resting}; it must be between 0 and 1")
+
+
+class TaskState(NamedTuple):
+    """Where each world is in its episode.
+
+    Attributes:
+        clip: Number of its clip, shape (nworld,).
+        frame: Frame that its state should match, shape (nworld,).
+        first: Frame that the episode began at, shape (nworld,).
+        excitation: Last excitations asked for, shape (nworld, nu).
+        queue: Excitations that were asked for and have not come yet, oldest first, shape (nworld, latency_steps, nu).
+        delay: Steps that excitations come late, shape (nworld,).
+    """
+
+    clip: Array
+    frame: Array
+    first: Array
+    excitation: Array
+    queue: Array
+    delay: Array
+
+
+class Outcome(NamedTuple):
+    """What a control step led to, shapes (nworld,).
+
+    Attributes:
+        reward: To learn from.
+        published: The published reward.
+        landmark_error: Mean distance of the landmarks relative to the root [m].
+        root_error: Distance of the root [m].
+        failed: The body left the reference, or its physics went bad: nothing comes after.
+        cut: The clip or the episode's time is over; it could go on.
+    """
+
+    reward: Array
+    published: Array
+    landmark_error: Array
+    root_error: Array
+    failed: Array
+    cut: Array
+
+
+class Task:
+    """Tracking of a body's clips. Methods are pure; arrays lead with the number of worlds.
+
+    Args:
+        body: The body.
+        config: Settings.
+    """
+
+    def __init__(self, body: Body, config: TaskConfig = TaskConfig()) -> None:
+        self.body, self.config = body, config
+        self.nobs = observation.width(body, config.ahead)
+        self._bias = float(jnp.log(config.resting / (1.0 - config.resting)))
+
+    def excitation(self, action: Array) -> Array:
+        """Excitations from actions of any size: a sigmoid has no dead range; zero gives the resting excitation."""
+        return jax.nn.sigmoid(action + self._bias)
+
+    def begin(self, reference: Reference, clip: Array, frame: Array, key: Array) -> tuple[PhysicsState, TaskState]:
+        """Start episodes in the reference's own state.
+
+        Args:
+            reference: Frames.
+            clip: Clip of each world, shape (nworld,).
+            frame: Frame to begin at, shape (nworld,).
+            key: For the delays.
+        """
+        rows = reference.rows(clip, frame)
+        n, steps = len(clip), self.config.latency_steps
+        physics = PhysicsState(rows.qpos, rows.qvel, rows.act, jnp.zeros_like(rows.qvel))
+        return physics, TaskState(
+            clip=clip,
+            frame=frame,
+            first=frame,
+            excitation=rows.act,
+            queue=jnp.repeat(rows.act[:, None], steps, axis=1),
+            delay=jax.random.randint(key, (n,), 0, steps + 1),
+        )
+
+    def first_reading(self, reference: Reference, task: TaskState) -> Reading:
+        """What is seen of a state that an episode begins in: the reference's landmarks, known without any physics."""
+        rows = reference.rows(task.clip, task.frame)
+        no = jnp.zeros(len(task.clip), bool)
+        return Reading(rows.xpos, rows.xquat, rows.linvel, rows.angvel, rows.contact, overflow=no, bad=no)
+
+    def delayed(self, task: TaskState, excitation: Array) -> tuple[Array, TaskState]:
+        """Excitations that arrive at the muscles now, and the state that remembers those under way."""
+        line = jnp.concatenate([task.queue, excitation[:, None]], axis=1)
+        place = line.shape[1] - 1 - task.delay
+        arrived = jnp.take_along_axis(line, place[:, None, None], axis=1)[:, 0]
+        return arrived, task._replace(queue=line[:, 1:], excitation=excitation)
+
+    def advance(self, task: TaskState) -> TaskState:
+        """Go on to the next frame."""
+        return task._replace(frame=task.frame + 1)
+
+    def push(self, physics: PhysicsState, key: Array) -> PhysicsState:
+        """Change the root's horizontal velocity now and then."""
+        if not (self.body.free and self.config.push_interval):
+            return physics
+        when, what = jax.random.split(key)
+        n = len(physics.qpos)
+        rate = 1.0 / (self.config.push_interval * self.body.control_fps)
+        kick = self.config.push_speed * jax.random.uniform(what, (n, 2), minval=-1.0)
+        kick = jnp.where(jax.random.bernoulli(when, rate, (n, 1)), kick, 0.0)
+        return physics._replace(qvel=physics.qvel.at[:, :2].add(kick))
+
+    def observe(self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState) -> Array:
+        """Observations, shape (nworld, nobs)."""
+        now = reference.rows(task.clip, task.frame)
+        steps = jnp.asarray(self.config.ahead)
+        ahead = reference.rows(task.clip[:, None], task.frame[:, None] + steps)
+        ground = jnp.zeros(len(task.clip))
+        return observation.observe(self.body, physics, reading, task.excitation, now, ahead, ground)
+
+    def deviations(
+        self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState
+    ) -> Deviations:  # fmt: skip
+        """Mean square errors against the frames that worlds should match."""
+        return reward.deviations(self.body, physics, reading, reference.rows(task.clip, task.frame))
+
+    def judge(
+        self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState, before: Array
+    ) -> Outcome:
+        """What a step led to.
+
+        Args:
+            reference: Frames.
+            physics: State after the step.
+            reading: Of the same moment.
+            task: Already advanced to the frame that the state should match.
+            before: Excitations of the step before, shape (nworld, nu).
+        """
+        wanted = reference.rows(task.clip, task.frame)
+        deviation = reward.deviations(self.body, physics, reading, wanted)
+        relative = (reading.xpos[:, 1:] - reading.xpos[:, :1]) - (wanted.xpos[:, 1:] - wanted.xpos[:, :1])
+        landmark_error = jnp.mean(_length(relative), axis=-1)
+        root_error = _length(reading.xpos[:, 0] - wanted.xpos[:, 0])
+        lost = (landmark_error > self.config.landmark_limit) | (root_error > self.config.root_limit)
+        failed = lost | reading.bad
+        over = (task.frame >= reference.length[task.clip] - 1) | (task.frame - task.first >= self.config.episode_steps)
+        learnt = reward.learning_reward(deviation, task.excitation, before, self.config.reward)
+        return Outcome(
+            reward=jnp.where(failed, 0.0, learnt),
+            published=jnp.where(failed, 0.0, reward.published_reward(deviation)),
+            landmark_error=landmark_error,
+            root_error=root_error,
+            failed=failed,
+            cut=over & ~failed,
+        )
+
+
+def _length(vector: Array) -> Array:
+    return jnp.sqrt(jnp.sum(vector**2, axis=-1) + TINY)
