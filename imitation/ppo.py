@@ -7,6 +7,7 @@ What differs from the textbook is here for a reason:
 - Updates stop for the rest of a rollout once the policy has moved too far (KL), instead of diverging.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -141,7 +142,7 @@ class PPO:
         hidden = self.config.hidden
         params = {
             "policy": make_mlp(first, (self.nobs, *hidden, self.nu), last_scale=0.01),
-            "log_std": jnp.full(self.nu, jnp.log(self.config.noise)),
+            "log_std": jnp.full(self.nu, math.log(self.config.noise), jnp.float32),
             "value": make_mlp(second, (self.nobs, *hidden, 1), last_scale=1.0),
         }
         return Learner(params, self._optimizer.init(params), normalising.make_normaliser(self.nobs), jnp.zeros(()))

@@ -1,0 +1,105 @@
+"""Whole states of training on disk, by Orbax; written beside their place and renamed, so that none is half there."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from .errors import TrainingError
+from .trainer import TrainState
+
+KEPT = 2
+"""Checkpoints that are kept; older ones are removed once a newer one is whole."""
+
+
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Args:
+        folder: Where they are, one folder each, named by the number of iterations.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+
+    def latest(self) -> int | None:
+        """Number of the newest, or None."""
+        if not self._folder.is_dir():
+            return None
+        numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
+        return max(numbers, default=None)
+
+    def save(self, state: TrainState, facts: dict[str, Any]) -> int:
+        """Write a state and what else has to be known to go on.
+
+        Returns:
+            Its number.
+        """
+        number = int(state.iterations)
+        if number != self.latest():
+            with _manager(self._folder) as manager:
+                manager.save(
+                    number,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardSave(_named(state)),  # pyright: ignore[reportCallIssue]
+                        facts=ocp.args.JsonSave(facts),  # pyright: ignore[reportCallIssue]
+                    ),
+                )
+                manager.wait_until_finished()
+        return number
+
+    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """Read the newest.
+
+        Args:
+            like: A state of the same shapes, such as the trainer begins with.
+
+        Raises:
+            TrainingError: There is none, or it is damaged or of another shape.
+        """
+        number = self.latest()
+        if number is None:
+            raise TrainingError(f"there is no checkpoint in {self._folder}")
+        flat = _named(like)
+        shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for name, x in flat.items()}
+        try:
+            with _manager(self._folder) as manager:
+                found = manager.restore(
+                    number,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(shapes),  # pyright: ignore[reportCallIssue]
+                        facts=ocp.args.JsonRestore(),  # pyright: ignore[reportCallIssue]
+                    ),
+                )
+        except (ValueError, KeyError, OSError, json.JSONDecodeError) as error:
+            raise TrainingError(f"the checkpoint {self._folder / str(number)} cannot be read: {error}") from error
+        for name, shape in shapes.items():
+            if found.state[name].shape != shape.shape:
+                raise TrainingError(f"the checkpoint has {name} of shape {found.state[name].shape}, not {shape.shape}")
+        leaves = [found.state[name] for name in flat]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves), dict(found.facts)
+
+
+def _named(state: TrainState) -> dict[str, Any]:
+    """Every array by its path in the tree: a plain dictionary, whatever classes the tree is made of."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+@contextmanager
+def _manager(folder: Path) -> Iterator[ocp.CheckpointManager]:
+    """Orbax's manager, which tells much that is of no use at a terminal."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
+    try:
+        with ocp.CheckpointManager(folder, options=options) as manager:
+            yield manager
+    finally:
+        logger.setLevel(before)

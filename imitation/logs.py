@@ -1,0 +1,83 @@
+"""Where the figures of a run go: JSON lines always, TensorBoard, and services that are asked for."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from musclemap.datasets.manifest import strict_json
+from musclemap.skeletons.errors import SettingsError
+
+METRICS = "metrics.jsonl"
+SERVICES = ("wandb", "trackio")
+"""Packages with the same few calls: init, log, finish."""
+
+NOT_DRAWN = ("steps", "seconds", "iteration")
+
+
+class Log(Protocol):
+    """Takes figures."""
+
+    def write(self, figures: Mapping[str, float]) -> None:
+        """Keep figures of one moment; `steps` is among them."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        ...
+
+
+class JsonLines:
+    """One line a moment, appended; a run that is taken up again goes on in the same file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / METRICS).open("a", encoding="utf-8")
+
+    def write(self, figures: Mapping[str, float]) -> None:
+        """See `Log`."""
+        self._file.write(strict_json(dict(figures)) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """See `Log`."""
+        self._file.close()
+
+
+class TensorBoard:
+    """Event files that TensorBoard reads."""
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboardX import SummaryWriter  # only where it is wanted: it brings protobuf
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=10)
+
+    def write(self, figures: Mapping[str, float]) -> None:
+        """See `Log`."""
+        for name, value in figures.items():
+            if name not in NOT_DRAWN:
+                self._writer.add_scalar(name, value, int(figures["steps"]))
+
+    def close(self) -> None:
+        """See `Log`."""
+        self._writer.close()
+
+
+class Service:
+    """Weights & Biases or Trackio."""
+
+    def __init__(self, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
+        if name not in SERVICES:
+            raise SettingsError(f"figures cannot be sent to {name!r}; there are: {', '.join(SERVICES)}")
+        try:
+            self._module = importlib.import_module(name)
+        except ImportError as error:
+            raise SettingsError(f"--track {name} needs the package of that name: pip install {name}") from error
+        self._module.init(project="musclemap", name=folder.name, config=dict(settings))
+
+    def write(self, figures: Mapping[str, float]) -> None:
+        """See `Log`."""
+        self._module.log(dict(figures))
+
+    def close(self) -> None:
+        """See `Log`."""
+        self._module.finish()

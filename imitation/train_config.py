@@ -1,0 +1,32 @@
+"""Settings of a training run, all in one tree: what `mm-train --set` changes and a run's folder keeps."""
+
+from dataclasses import dataclass, field
+
+from musclemap.skeletons.errors import SettingsError
+
+from .config import PhysicsConfig
+from .ppo import PPOConfig
+from .task import TaskConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a run.
+
+    Attributes:
+        num_envs: Worlds that are simulated at a time; 0 for a number that suits body and device.
+        seed: Another number gives other networks, episodes and noise.
+        physics: The simulation.
+        task: What is to be done.
+        ppo: How it is learned.
+    """
+
+    num_envs: int = 0
+    seed: int = 0
+    physics: PhysicsConfig = field(default_factory=PhysicsConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    def __post_init__(self) -> None:
+        if self.num_envs < 0:
+            raise SettingsError(f"num_envs is {self.num_envs}; it must not be below 0")
