@@ -5,3 +5,7 @@ from musclemap.skeletons.errors import MusclemapError
 
 class TrainingError(MusclemapError):
     """There is nothing to learn from, or a run cannot go on; the message says why and what would do."""
+
+
+class PolicyError(MusclemapError):
+    """A policy's file is damaged, of another format, or of a body that is not the one here; the message says which."""

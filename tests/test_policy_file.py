@@ -1,0 +1,183 @@
+"""Policy files: what was learned comes back, computes the same without JAX, and nothing malformed passes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+from musclemap.imitation.arm_motions import arm_clips
+from musclemap.imitation.bodies import load_body
+from musclemap.imitation.errors import PolicyError
+from musclemap.imitation.observation import layout
+from musclemap.imitation.policy_file import body_of, load_policy
+from musclemap.imitation.policy_format import FORMAT
+from musclemap.imitation.reward import RewardConfig
+from musclemap.imitation.task import Task, TaskConfig
+from musclemap.imitation.training_clips import TrainingClips, dataset_facts
+from musclemap.skeletons.errors import MusclemapError
+
+from .arm_policies import save_untrained
+
+CONFIG = TaskConfig(ahead=(1, 5, 20), resting=0.03, reward=RewardConfig(effort=0.2))
+Facts = dict[str, Any]
+Tensors = dict[str, np.ndarray]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    save_untrained(tmp_path / "policy.safetensors", config=CONFIG, loud=400.0)
+    return tmp_path / "policy.safetensors"
+
+
+def test_numpy_gives_what_jax_gives(tmp_path: Path) -> None:
+    ppo, learner = save_untrained(tmp_path / "p.safetensors", config=CONFIG, loud=400.0)
+    policy, task = load_policy(tmp_path / "p.safetensors"), Task(load_body("SmallArm"), CONFIG)
+    obs = np.random.default_rng(0).normal(size=(200, task.nobs)).astype(np.float32) * 4.0
+    obs[0] *= 1e6
+    want = np.asarray(task.excitation(ppo.mean(learner, jax.numpy.asarray(obs))))
+    assert np.ptp(want) > 0.5
+    np.testing.assert_allclose(policy(obs), want, atol=1e-5)
+    np.testing.assert_allclose(policy(obs[3]), want[3], atol=1e-5)
+    assert policy(obs).dtype == np.float32
+
+
+def test_no_action_is_the_resting_excitation(path: Path) -> None:
+    policy = load_policy(path)
+    assert 1.0 / (1.0 + np.exp(-policy.bias)) == pytest.approx(0.03, abs=1e-7)
+
+
+def test_what_the_file_tells_comes_back(tmp_path: Path) -> None:
+    clips = arm_clips(2, 0.6)
+    save_untrained(tmp_path / "p.safetensors", clips, config=CONFIG)
+    policy = load_policy(tmp_path / "p.safetensors")
+    body = body_of(policy)
+    assert policy.task == CONFIG
+    assert policy.facts["steps"] == 12_000
+    assert policy.facts["observation"] == [[name, width] for name, width in layout(body, CONFIG.ahead).items()]
+    assert policy.facts["body"]["sha256"] == body.sha256 == clips[0][1].model_sha256
+    assert policy.facts["dataset"] == dataset_facts(clips)
+    assert {"mujoco", "jax", "musclemimic-models"} <= set(policy.facts["software"])
+    assert policy.count == 50
+
+
+def test_the_same_policy_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    save_untrained(tmp_path / "again.safetensors", config=CONFIG, loud=400.0)
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_clips_that_were_learned_from_are_known_by_hash_and_by_name() -> None:
+    (_, made), (_, other) = arm_clips(2, 0.6)
+    read = replace(made, source="a.npz", source_sha256="12")
+    renamed, changed = replace(read, source="b.npz"), replace(read, source_sha256="34")
+    of_made, of_read = TrainingClips(dataset_facts([("a", made)])), TrainingClips(dataset_facts([("a", read)]))
+    assert (of_made.holds(made), of_made.holds(other)) == (True, False)
+    assert [of_read.holds(clip) for clip in (read, renamed, changed, made)] == [True, True, False, False]
+    assert TrainingClips({}).holds(made) is None
+
+
+# What is malformed
+
+
+def _without(key: str) -> Callable[[Facts, Tensors], None]:
+    return lambda facts, _: facts.pop(key)
+
+
+def _facts(key: str, value: Any) -> Callable[[Facts, Tensors], None]:
+    def change(facts: Facts, _: Tensors) -> None:
+        *tables, leaf = key.split(".")
+        for table in tables:
+            facts = facts[table]
+        facts[leaf] = value
+
+    return change
+
+
+def _tensor(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Facts, Tensors], None]:
+    return lambda _, tensors: tensors.update({name: change(tensors[name])})
+
+
+def _spoil(array: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(array.size).reshape(array.shape) == 1, np.nan, array).astype(np.float32)
+
+
+MALFORMED: dict[str, tuple[Callable[[Facts, Tensors], object], str]] = {
+    "another format": (_facts("format", "x"), "no policy"),
+    "a later version": (_facts("version", 2), "version 2; this reads version 1"),
+    "no body": (_without("body"), "body is None"),
+    "no muscles": (_facts("body.muscles", 6), "no muscles"),
+    "another network": (_facts("network.activation", "tanh"), "'tanh'; this version knows 'silu'"),
+    "no epsilon": (_facts("network.norm_epsilon", 0), "norm_epsilon"),
+    "an unknown setting": (_facts("task.laziness", 1), "task.laziness is not known"),
+    "a setting of another type": (_facts("task.resting", "low"), "task.resting is 'low'"),
+    "a setting out of range": (_facts("task.resting", 1.5), "between 0 and 1"),
+    "a setting that is no table": (_facts("task.reward", 3), "task.reward is 3"),
+    "physics unknown": (_facts("physics.hands", "three"), "'locked' or 'free'"),
+    "an endless number": (_facts("physics.timestep", 10**400), "physics.timestep"),
+    "no layout": (_facts("observation", [["joint_pos", "2"]]), "names and widths"),
+    "another layout": (_facts("observation", [["joint_pos", 2]]), "observations of 2 numbers"),
+    "a layer lost": (lambda _, tensors: tensors.pop("policy.b1"), "has the tensors"),
+    "no layer": (lambda _, tensors: [tensors.pop(k) for k in list(tensors) if "policy" in k], "has the tensors"),
+    "a tensor too much": (lambda _, tensors: tensors.update(more=np.zeros(1, np.float32)), "has the tensors"),
+    "a number missing": (_tensor("policy.w1", _spoil), "policy.w1 is not finite"),
+    "turned": (_tensor("policy.w0", lambda w: w.T.copy()), "policy.w0 has shape"),
+    "too few muscles": (_tensor("policy.b2", lambda b: b[:-1]), "policy.b2 has shape"),
+    "another precision": (_tensor("policy.w0", lambda w: w.astype(np.float16)), "other types than F32"),
+    "a negative variance": (_tensor("normaliser.var", lambda v: v - 1e3), "negative variance"),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_what_is_malformed_is_told(path: Path, what: str) -> None:
+    change, message = MALFORMED[what]
+    with safetensors.safe_open(path, framework="numpy") as file:
+        facts = json.loads(file.metadata()[FORMAT])
+    tensors = safetensors.numpy.load_file(path)
+    change(facts, tensors)
+    safetensors.numpy.save_file(tensors, path, {FORMAT: json.dumps(facts)})
+    with pytest.raises(PolicyError, match=message):
+        load_policy(path)
+
+
+def test_what_is_no_policy_at_all_is_told(path: Path, tmp_path: Path) -> None:
+    whole = path.read_bytes()
+    for size in (0, 7, 60, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(PolicyError, match="cannot be read"):
+            load_policy(path)
+    path.write_bytes(b"\x80\x04\x95pickle" + whole)
+    with pytest.raises(PolicyError, match="cannot be read"):
+        load_policy(path)
+    for metadata, message in ((None, "no metadata"), ({FORMAT: "{"}, "no JSON"), ({FORMAT: "[]"}, "no format")):
+        safetensors.numpy.save_file({"a": np.zeros(1, np.float32)}, path, metadata)
+        with pytest.raises(PolicyError, match=message):
+            load_policy(path)
+    for missing in (tmp_path / "none", tmp_path):
+        with pytest.raises(PolicyError, match="cannot be read"):
+            load_policy(missing)
+    assert issubclass(PolicyError, MusclemapError)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("body.sha256", "0" * 64, "sha256 differ"),
+        ("body.name", "Puppet", "not here: no body 'Puppet'"),
+        ("body.muscles", list("abcdef"), "muscles differ"),
+        ("observation", None, "laid out otherwise"),
+    ],
+)
+def test_a_policy_of_another_body_is_not_used(path: Path, key: str, value: Any, message: str) -> None:
+    with safetensors.safe_open(path, framework="numpy") as file:
+        facts = json.loads(file.metadata()[FORMAT])
+    _facts(key, value or facts["observation"][::-1])(facts, {})
+    safetensors.numpy.save_file(safetensors.numpy.load_file(path), path, {FORMAT: json.dumps(facts)})
+    policy = load_policy(path)
+    with pytest.raises(PolicyError, match=message):
+        body_of(policy)
