@@ -9,6 +9,7 @@ is held for about 20 µs a world; a control step of MyoFullBody takes 2,500.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from musclemap.skeletons.errors import SettingsError
 from .bodies import Body
 from .engine import PhysicsState, Reading
 from .operands import check_nworld, check_operands, finite_rows, too_fast
+from .randomisation import Variants, VariedModel, check_variants
 
 STATE = int(
     mujoco.mjtState.mjSTATE_QPOS
@@ -55,18 +57,26 @@ class MujocoEngine:
         body: The body.
         nworld: Worlds that are stepped together.
         threads: Threads; one a core if None.
+        variants: What differs between the worlds, if anything does; every thread then has a model of its own, which it
+            changes for the world that it steps.
 
     Raises:
         SettingsError: There would be no world or no thread.
+        TargetError: The variants are of another body or of another number of worlds.
     """
 
-    def __init__(self, body: Body, nworld: int, *, threads: int | None = None) -> None:
+    def __init__(
+        self, body: Body, nworld: int, *, threads: int | None = None, variants: Variants | None = None
+    ) -> None:
         check_nworld(nworld)
+        check_variants(body, nworld, variants)
         threads = min(nworld, len(os.sched_getaffinity(0))) if threads is None else threads
         if threads < 1:
             raise SettingsError(f"an engine with {threads} threads was asked for; there must be one at least")
         self.body, self.nworld, self.threads = body, nworld, threads
         self._pool = ThreadPoolExecutor(threads)
+        self._varied = None if variants is None else VariedModel(body, variants)
+        self._models = [body.model if variants is None else copy(body.model) for _ in range(threads)]
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
         for data in self._data:
             data.warning.number[:] = 1  # only the first of a kind is printed and logged: that is never to come
@@ -103,13 +113,19 @@ class MujocoEngine:
             overflow=np.zeros(self.nworld, bool),
         )
         worlds = iter(np.flatnonzero(finite_rows(state)).tolist())  # shared: whoever is free takes the next
-        for done in [self._pool.submit(self._some, data, worlds, seen, nstep) for data in self._data]:
-            done.result()
+        tasks = [
+            self._pool.submit(self._some, model, data, worlds, seen, nstep)
+            for model, data in zip(self._models, self._data, strict=True)
+        ]
+        for task in tasks:
+            task.result()
         return seen
 
-    def _some(self, data: mujoco.MjData, worlds: Iterator[int], seen: _Seen, nstep: int) -> None:
-        model, landmarks = self.body.model, self.body.landmark_ids
+    def _some(self, model: mujoco.MjModel, data: mujoco.MjData, worlds: Iterator[int], seen: _Seen, nstep: int) -> None:
+        landmarks = self.body.landmark_ids
         for w in worlds:
+            if self._varied is not None:
+                self._varied.apply(model, w)
             data.warning.number[:] = 1
             mujoco.mj_setState(model, data, seen.state[w], STATE)
             if nstep:
