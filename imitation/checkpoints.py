@@ -69,7 +69,7 @@ class Checkpoints:
         shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for name, x in flat.items()}
         try:
             with _manager(self._folder) as manager:
-                found = manager.restore(
+                found: Any = manager.restore(
                     number,
                     args=ocp.args.Composite(
                         state=ocp.args.StandardRestore(shapes),  # pyright: ignore[reportCallIssue]

@@ -15,6 +15,8 @@ class PhysicsConfig:
         iterations: Most iterations of the constraint solver a step.
         ls_iterations: Most steps of its line search.
         hands: "locked" (354 muscles of MyoFullBody) or "free" (all 416).
+        nconmax: Contacts that each world has room for in MuJoCo Warp; 0 sizes it on the clips.
+        njmax: Rows of constraints that each world has room for in MuJoCo Warp; 0 sizes it on the clips.
     """
 
     timestep: float = 0.002
@@ -22,11 +24,16 @@ class PhysicsConfig:
     iterations: int = 20
     ls_iterations: int = 20
     hands: str = "locked"
+    nconmax: int = 0
+    njmax: int = 0
 
     def __post_init__(self) -> None:
         for name in ("timestep", "nsubstep", "iterations", "ls_iterations"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"physics.{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("nconmax", "njmax"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"physics.{name} is {getattr(self, name)}; it must not be below 0")
         if self.hands not in ("locked", "free"):
             raise SettingsError(f"physics.hands is {self.hands!r}; it is 'locked' or 'free'")
 

@@ -51,7 +51,8 @@ class Reference(NamedTuple):
     def rows(self, clip: Array, frame: Array) -> "Reference":
         """Frames by clip and number, clamped to the clip; arrays lead with the shape of `clip` and `frame`."""
         row = self.start[clip] + jnp.clip(frame, 0, self.length[clip] - 1)
-        return Reference(*(array[row] for array in self[:-2]), self.start[clip], self.length[clip])
+        gathered = {name: array[row] for name, array in self._asdict().items() if name not in ("start", "length")}
+        return Reference(**gathered, start=self.start[clip], length=self.length[clip])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,9 +40,10 @@ class RunFolder:
         """Write down a world whose physics went bad: the state before, and the excitations that led there."""
         path = self.root / "bad" / f"{iteration:08}.npz"
         path.parent.mkdir(exist_ok=True)
-        arrays = {name: np.asarray(value) for name, value in suspect.physics._asdict().items()}
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in suspect.physics._asdict().items()}
+        arrays |= {"ctrl": np.asarray(suspect.ctrl), "frame": np.asarray(suspect.frame), "clip": np.array(clip)}
         with path.open("wb") as file:
-            np.savez(file, **arrays, ctrl=np.asarray(suspect.ctrl), frame=int(suspect.frame), clip=np.array(clip))
+            np.savez(file, **arrays)
         return path
 
 

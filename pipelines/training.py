@@ -1,0 +1,384 @@
+"""A data set to a policy: everything put together, run until time or steps are up, and kept in a run's folder."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from musclemap import __version__
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.engine import Engine
+from musclemap.imitation.engines import make_engine
+from musclemap.imitation.errors import TrainingError
+from musclemap.imitation.logs import JsonLines, Log, Service, TensorBoard
+from musclemap.imitation.policy_file import write_policy
+from musclemap.imitation.ppo import PPO
+from musclemap.imitation.reference import Library, make_library
+from musclemap.imitation.run_folder import RunFolder, open_run
+from musclemap.imitation.task import Task
+from musclemap.imitation.train_config import TrainConfig
+from musclemap.imitation.trainer import Trainer, TrainState
+from musclemap.imitation.training_clips import dataset_facts
+from musclemap.imitation.worlds import Tally, no_tally
+
+from .settings import to_dict
+
+ALGORITHMS = ("ppo",)
+
+LOG_SECONDS = 5.0
+"""Time between two lines of figures [s]."""
+
+SAVE_SECONDS = 300.0
+"""Time between two checkpoints [s]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run will do, told before it starts.
+
+    Attributes:
+        body: The body.
+        library: The clips.
+        clips: The same as they were read.
+        config: Settings, with the number of worlds decided.
+        engine: Kind of physics: "warp" or "mujoco".
+        device: Where networks are computed, in words.
+        algorithm: How it is learned.
+    """
+
+    body: Body
+    library: Library
+    clips: tuple[tuple[str, Clip], ...]
+    config: TrainConfig
+    engine: str
+    device: str
+    algorithm: str
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all clips [s]."""
+        return float(np.sum(np.asarray(self.library.reference.length) - 1)) / self.body.control_fps
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the run is; it is only gone on with where this is the same."""
+        return {
+            "algorithm": self.algorithm,
+            "body": {"name": self.body.name, "sha256": self.body.sha256},
+            "clips": {name: clip.source_sha256 or clip.source for name, clip in self.clips},
+            "config": to_dict(self.config),
+            "engine": self.engine,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Figures of a run at one moment; `final` is set on the last."""
+
+    figures: Mapping[str, float]
+    final: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came of a run.
+
+    Attributes:
+        policy: File of the policy.
+        steps: Control steps made in all.
+        seconds: Time spent in all [s], over all sittings.
+        why: Why it ended: "time", "steps" or "interrupted".
+        figures: The last.
+    """
+
+    policy: Path
+    steps: int
+    seconds: float
+    why: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Until:
+    """When a run ends.
+
+    Attributes:
+        seconds: Time of this sitting [s], compilation included; None for no limit.
+        steps: Control steps in all; None for no limit.
+        asked: Asked between iterations whether to end.
+    """
+
+    seconds: float | None = None
+    steps: int | None = None
+    asked: Callable[[], bool] = field(default=lambda: False)
+
+
+def plan_training(
+    clips: Sequence[tuple[str, Clip]], config: TrainConfig, *, engine: str = "auto", algorithm: str = "ppo"
+) -> Plan:
+    """Decide what to train on what.
+
+    Args:
+        clips: Name and clip, of one body.
+        config: Settings.
+        engine: "warp", "mujoco", or "auto" for Warp where there is a GPU.
+        algorithm: One of `ALGORITHMS`.
+
+    Raises:
+        TrainingError: No clip can be learned from, clips are of several bodies or of another version, or the algorithm
+            is unknown.
+        TargetError: There is no such body.
+    """
+    if algorithm not in ALGORITHMS:
+        raise TrainingError(f"there is no algorithm {algorithm!r}; there are: {', '.join(ALGORITHMS)}")
+    if not clips:
+        raise TrainingError("no clip can be learned from: all are infeasible or damaged, as their reasons tell")
+    names = sorted({clip.model for _, clip in clips})
+    if len(names) > 1:
+        raise TrainingError(f"the clips are of several bodies: {', '.join(names)}; choose one's with --include")
+    body = load_body(names[0], config.physics)
+    library = make_library(clips, body, resting=config.task.resting)
+    kind = _engine_kind(engine)
+    config = config if config.num_envs else replace(config, num_envs=_usual_worlds(body, kind))
+    used = set(library.names)
+    return Plan(
+        body=body,
+        library=library,
+        clips=tuple((name, clip) for name, clip in clips if name in used),
+        config=config,
+        engine=kind,
+        device=_device_words(),
+        algorithm=algorithm,
+    )
+
+
+def _engine_kind(engine: str) -> str:
+    if engine != "auto":
+        return engine
+    return "warp" if jax.default_backend() == "gpu" else "mujoco"
+
+
+def _usual_worlds(body: Body, engine: str) -> int:
+    """8192 on a GPU, as published; on a processor enough to keep its cores busy and a rollout of some variety."""
+    if engine == "warp" and jax.default_backend() == "gpu":
+        return 8192
+    return 16 if body.model.nu > 100 else 64
+
+
+def _device_words() -> str:
+    device = jax.devices()[0]
+    return platform.processor() or platform.machine() if device.platform == "cpu" else str(device.device_kind)
+
+
+def train(
+    plan: Plan,
+    run: Path,
+    *,
+    until: Until,
+    resume: bool = False,
+    tensorboard: bool = True,
+    track: str | None = None,
+    progress: Callable[[Moment], None] = lambda moment: None,
+    told: Callable[[str], None] = lambda text: None,
+    save_seconds: float = SAVE_SECONDS,
+) -> Trained:
+    """Train until time or steps are up, or it is asked to end; then, and now and then before, all is saved.
+
+    Args:
+        plan: From `plan_training`.
+        run: Folder of the run.
+        until: When to end.
+        resume: Go on with the run that is in the folder.
+        tensorboard: Write event files too.
+        track: "wandb" or "trackio" to send figures there, or None.
+        progress: Called with figures every few seconds.
+        told: Called with sentences for the user.
+        save_seconds: Time between checkpoints [s].
+
+    Raises:
+        TrainingError: The folder holds another run, or memory does not suffice.
+        SettingsError: `track` is unknown or not installed.
+    """
+    facts = plan.facts
+    with open_run(run, facts, resume=resume) as folder, ExitStack() as stack, _told_memory(plan):
+        logs: list[Log] = [JsonLines(folder.root)]
+        if tensorboard:
+            logs.append(TensorBoard(folder.root))
+        if track is not None:
+            logs.append(Service(track, folder.root, facts))
+        for log in logs:
+            stack.callback(log.close)
+        sitting = _Sitting(plan, folder, logs, progress, told)
+        return sitting.run(until, resume=resume, save_seconds=save_seconds)
+
+
+class _Sitting:
+    """One call of `train`: what is under way between its start and its end."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        logs: Sequence[Log],
+        progress: Callable[[Moment], None],
+        told: Callable[[str], None],
+    ) -> None:
+        self._plan, self._folder, self._logs, self._progress, self._told = plan, folder, logs, progress, told
+        config = plan.config
+        self._started = time.monotonic()
+        engine: Engine = make_engine(plan.body, config.num_envs, kind=plan.engine, **_room(plan))
+        self._task = Task(plan.body, config.task)
+        ppo = PPO(self._task.nobs, plan.body.model.nu, config.ppo)
+        self._trainer = Trainer(engine, self._task, plan.library.reference, ppo)
+        self._before = 0.0
+        self._figures: dict[str, float] = {}
+        self._mark = (self._started, 0)
+
+    def run(self, until: Until, *, resume: bool, save_seconds: float) -> Trained:
+        state = self._trainer.begin(self._plan.config.seed)
+        if resume and self._folder.checkpoints.latest() is not None:
+            state, facts = self._folder.checkpoints.restore(state)
+            self._before = float(facts["seconds"])
+            self._told(f"going on after {self._steps(state):,} steps")
+        self._mark = (time.monotonic(), self._steps(state))
+        logged = saved = time.monotonic()
+        why, first = self._why(state, until), True
+        while not why:
+            state, update = self._trainer.iterate(state)
+            now = time.monotonic()
+            why = self._why(state, until)
+            if first or why or now - logged >= LOG_SECONDS:
+                state, logged = self._log(state, update, first=first), now
+            if now - saved >= save_seconds:
+                self._save(state)
+                saved = time.monotonic()
+            first = False
+        self._save(state)
+        self._progress(Moment(figures=self._figures, final=True))
+        return Trained(
+            policy=self._folder.policy, steps=self._steps(state), seconds=self._seconds(), why=why,
+            figures=self._figures,
+        )  # fmt: skip
+
+    def _steps(self, state: TrainState) -> int:
+        return int(state.iterations) * self._trainer.steps_per_iteration
+
+    def _seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def _why(self, state: TrainState, until: Until) -> str:
+        if until.asked():
+            return "interrupted"
+        if until.steps is not None and self._steps(state) >= until.steps:
+            return "steps"
+        if until.seconds is not None and time.monotonic() - self._started >= until.seconds:
+            return "time"
+        return ""
+
+    def _log(self, state: TrainState, update: Mapping[str, Any], *, first: bool) -> TrainState:
+        """Write figures of the time since the last line, and begin to add up anew."""
+        tally, update = jax.device_get((state.worlds.tally, dict(update)))
+        now, steps = time.monotonic(), self._steps(state)
+        since, before = self._mark
+        figures = {
+            "iteration": int(state.iterations), "steps": steps, "seconds": round(self._seconds(), 2),
+            "steps_per_second": (steps - before) / max(now - since, 1e-9), **tally_figures(tally),
+            **{name: float(value) for name, value in update.items()},
+        }  # fmt: skip
+        self._mark = (now, steps)
+        self._figures = figures
+        for log in self._logs:
+            log.write(figures)
+        self._progress(Moment(figures=figures))
+        if first:
+            self._told(f"the first iteration took {now - since:.0f} s, most of it to compile")
+        suspect = jax.device_get(state.worlds.suspect)
+        if suspect.seen:
+            clip = self._plan.library.names[int(suspect.clip)]
+            path = self._folder.keep_suspect(suspect, iteration=int(state.iterations), clip=clip)
+            self._told(
+                f"physics went bad in {figures['bad']:.0f} worlds, which were started anew; one is kept in {path}"
+            )
+        if figures["overflow"]:
+            self._told(
+                f"contacts or constraints found no room in {figures['overflow']:.0f} steps of worlds; fewer touch than "
+                "should: set physics.nconmax and physics.njmax higher"
+            )
+        worlds = state.worlds
+        return state._replace(
+            worlds=worlds._replace(tally=no_tally(), suspect=worlds.suspect._replace(seen=np.zeros((), bool)))
+        )
+
+    def _save(self, state: TrainState) -> None:
+        self._folder.checkpoints.save(state, {"seconds": self._seconds(), "musclemap": __version__})
+        write_policy(
+            self._folder.policy,
+            task=self._task,
+            physics=self._plan.config.physics,
+            params=state.learner.params["policy"],
+            normaliser=state.learner.normaliser,
+            algorithm=self._plan.algorithm,
+            steps=self._steps(state),
+            dataset=dataset_facts(self._plan.clips),
+        )
+
+
+def tally_figures(tally: Tally) -> dict[str, float]:
+    """Means by name, from sums; NaN for what did not happen."""
+    mean = lambda total, count: float(total) / float(count) if count else float("nan")  # noqa: E731
+    steps, episodes = tally.steps, tally.episodes
+    return {
+        "reward": mean(tally.reward, steps),
+        "published_reward": mean(tally.published, steps),
+        "landmark_error_mm": 1000.0 * mean(tally.landmark_error, steps),
+        "root_error_mm": 1000.0 * mean(tally.root_error, steps),
+        "excitation": mean(tally.excitation, steps),
+        "episodes": float(episodes),
+        "failed": mean(tally.failed, episodes),
+        "episode_steps": mean(tally.length, episodes),
+        "coverage": mean(tally.coverage, episodes),
+        "bad": float(tally.bad),
+        "overflow": float(tally.overflow),
+    }
+
+
+def _room(plan: Plan) -> dict[str, Any]:
+    """Where Warp's buffers are sized: on frames of the clips."""
+    if plan.engine != "warp":
+        return {}
+    from musclemap.imitation.buffers import buffers_for
+
+    reference, asked = plan.library.reference, plan.config.physics
+    rows = np.linspace(0, len(reference.qpos) - 1, min(len(reference.qpos), 200)).astype(int)
+    sized = buffers_for(plan.body, np.asarray(reference.qpos[rows]), np.asarray(reference.qvel[rows]))
+    return {"nconmax": asked.nconmax or sized.nconmax, "njmax": asked.njmax or sized.njmax}
+
+
+@contextmanager
+def _told_memory(plan: Plan) -> Iterator[None]:
+    """Say which number to lower where memory does not suffice.
+
+    Raises:
+        TrainingError: It does not.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # JAX's and Warp's own are RuntimeErrors
+        text = str(error)
+        if (
+            not isinstance(error, MemoryError)
+            and "RESOURCE_EXHAUSTED" not in text
+            and "out of memory" not in text.lower()
+        ):
+            raise
+        raise TrainingError(
+            f"the device's memory does not hold {plan.config.num_envs} worlds and rollouts of "
+            f"{plan.config.ppo.rollout} steps: lower --num-envs, or ppo.rollout, or ppo.minibatch"
+        ) from error
