@@ -204,7 +204,7 @@ class PPO:
         params, optimizer, stopped = carry
         batch = {name: array[rows] for name, array in samples.items()}
         (_, figures), grad = jax.value_and_grad(self._loss, has_aux=True)(params, batch)
-        norm = optax.global_norm(grad)
+        norm = optax.tree.norm(grad)
         stopped = stopped | (figures["kl"] > self.config.max_kl)
         make = ~stopped & jnp.isfinite(norm)
         step, next_optimizer = self._optimizer.update(grad, optimizer, params)
