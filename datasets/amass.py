@@ -21,7 +21,7 @@ from musclemap.skeletons.errors import SettingsError, SourceError
 from musclemap.skeletons.smpl import FIRST_HAND_JOINT
 
 from .frame_rate import check_frame_rate
-from .motion import SourceMotion
+from .motion import UNKNOWN_LICENCE, SourceMotion
 
 POSE_WIDTHS = {72: "smpl", 156: "smplh", 165: "smplx"}
 """Columns of `poses` and the family they mean: 3 for each joint of the family."""
@@ -44,6 +44,10 @@ MAX_TRANSLATION = 1e4
 """Largest numbers believed [rad, m]; beyond them a file holds other data, or other units."""
 
 MAX_BETAS = 16
+
+LONGEST_LICENCE = 200
+"""Letters; a licence's name or address, and not its text."""
+
 _BODY = slice(0, 66)
 _GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female", "n": "neutral", "neutral": "neutral"}
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -156,6 +160,7 @@ def read_motion(
         fps_source=fps_source,
         source_fps=source_fps,
         sha256=hashlib.sha256(data).hexdigest(),
+        licence=_licence(arrays, warnings=warnings),
         warnings=tuple(warnings),
     )
 
@@ -355,11 +360,32 @@ def _gender(arrays: NpzArrays, *, warnings: list[str]) -> str:
     return _GENDERS.get(text, "neutral")
 
 
+def _licence(arrays: NpzArrays, *, warnings: list[str]) -> str:
+    """What the array `licence`, which is ours and not AMASS's, says; "unknown" with a warning where it is no name."""
+    if "licence" not in arrays:
+        return UNKNOWN_LICENCE
+    try:
+        array = arrays.array("licence")
+    except SourceError as error:
+        warnings.append(f"{error}; the licence is taken as unknown")
+        return UNKNOWN_LICENCE
+    text = _string(array) if array.itemsize <= 4 * LONGEST_LICENCE else ""
+    if not text or not text.isprintable() or len(text) > LONGEST_LICENCE:
+        warnings.append(f"licence is no line of at most {LONGEST_LICENCE} letters; it is taken as unknown")
+        return UNKNOWN_LICENCE
+    return text
+
+
 def _text(array: np.ndarray) -> str:
     """One word out of a string array of size 1; also out of bytes, and out of bytes once printed, as in "b'male'"."""
+    text = _string(array).lower()
+    word = re.fullmatch(r"b?['\"]?(\w+)['\"]?", text)
+    return word.group(1) if word else text
+
+
+def _string(array: np.ndarray) -> str:
+    """What a string array of size 1 holds, without blanks around it; empty for other arrays."""
     if array.size != 1 or array.dtype.kind not in "SU":
         return ""
     encoding = "latin-1" if array.dtype.kind == "S" else "utf-32-be" if array.dtype.str[0] == ">" else "utf-32-le"
-    text = array.tobytes().decode(encoding, "replace").strip("\0 ").lower()  # numpy fails on code points that are none
-    word = re.fullmatch(r"b?['\"]?(\w+)['\"]?", text)
-    return word.group(1) if word else text
+    return array.tobytes().decode(encoding, "replace").strip("\0 ")  # numpy fails on code points that are none

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+UNKNOWN_LICENCE = "unknown"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceMotion:
@@ -22,6 +24,7 @@ class SourceMotion:
         fps_source: Where `fps` came from: the key of the file, "assumed" or "corrected".
         source_fps: Frame rate as the file gives it, or None.
         sha256: Hash of the file's bytes; empty for a motion that came from no file.
+        licence: Licence that the motion is under, as far as its file says.
         warnings: Sentences about anything doubtful that was found and kept.
     """
 
@@ -36,6 +39,7 @@ class SourceMotion:
     fps_source: str
     source_fps: float | None
     sha256: str
+    licence: str = UNKNOWN_LICENCE
     warnings: tuple[str, ...] = ()
 
     @property

@@ -16,8 +16,11 @@ from musclemap.skeletons.errors import SettingsError, SourceError
 from . import synthetic_exercises as exercises
 from . import synthetic_jump
 from .manifest import write_atomically
-from .motion import SourceMotion
+from .motion import UNKNOWN_LICENCE, SourceMotion
 from .synthetic_walk import walk
+
+LICENCE = "CC0-1.0"
+"""Of the built-in motions, by SPDX's name."""
 
 NBETA = 16
 NHAND_JOINT = 30
@@ -79,7 +82,7 @@ def long_motion(seconds: float, *, speed: float = 1.2, radius: float = 50.0, fps
 
 
 def write_motion(path: Path, motion: SourceMotion) -> None:
-    """Write a motion in the layout of AMASS's SMPL-H files. The same motion gives the same bytes.
+    """Write a motion in the layout of AMASS's SMPL-H files, and its `licence`. The same motion gives the same bytes.
 
     Raises:
         SourceError: The motion is not of the family SMPL-H, whose betas the file would be taken to hold ("bad_shape").
@@ -98,6 +101,7 @@ def write_motion(path: Path, motion: SourceMotion) -> None:
         betas=betas,
         gender=np.array(motion.gender),
         mocap_framerate=np.array(float(motion.fps)),
+        **({} if motion.licence == UNKNOWN_LICENCE else {"licence": np.array(motion.licence)}),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, buffer.getvalue())
@@ -141,4 +145,5 @@ def _source_motion(name: str, rotvec: np.ndarray, trans: np.ndarray, *, fps: flo
         fps_source="synthetic",
         source_fps=fps,
         sha256="",
+        licence=LICENCE,
     )

@@ -31,7 +31,7 @@ class BatchRetargeter(Protocol):
         ...
 
     def provenance(self, motion: SourceMotion) -> Mapping[str, Any]:
-        """Attributes that say how a motion's clip is made: config, software, model_sha256, body_model."""
+        """Attributes that say how a motion's clip is made: config, software, model_sha256, body_model, licence."""
         ...
 
 

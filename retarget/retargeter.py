@@ -108,6 +108,7 @@ class Retargeter:
             "software": software_versions(self._device.platform),
             "model_sha256": self.body.sha256,
             "body_model": "mean" if model is None else f"{model.file} {model.sha256}",
+            "licence": motion.licence,
         }
 
     def proportions(self, motion: SourceMotion) -> Proportions:
@@ -234,7 +235,6 @@ class Retargeter:
             fps_source=motion.fps_source,
             subject_scale=targets.stance.scale,
             hands="tracked" if tracked else "locked",
-            licence="unknown",
             metrics=metrics,
             verdict=verdict,
             reasons=reasons,

@@ -27,7 +27,13 @@ class FakeRetargeter:
 
     def provenance(self, motion):
         software = {"musclemap": self.version}
-        return {"config": to_dict(self.config), "software": software, "model_sha256": "m", "body_model": "mean"}
+        return {
+            "config": to_dict(self.config),
+            "software": software,
+            "model_sha256": "m",
+            "body_model": "mean",
+            "licence": motion.licence,
+        }
 
     def retarget(self, motions):
         self.batches.append(sum(motion.nframe for motion in motions))
@@ -54,7 +60,6 @@ class FakeRetargeter:
             fps_source=motion.fps_source,
             subject_scale=1.0,
             hands="locked",
-            licence="",
             metrics={"landmark_error_mm": 1.0},
             verdict="feasible",
             reasons=(),

@@ -103,6 +103,29 @@ def test_split_arrays_stand_in_for_poses_of_unknown_width(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    "licence", [np.array("CC-BY-4.0"), np.array(b"CC-BY-4.0"), np.array(["CC-BY-4.0"]), np.array(" CC-BY-4.0 ", ">U11")]
+)
+def test_a_licence_that_the_file_names(tmp_path: Path, licence: np.ndarray) -> None:
+    motion = read(save(tmp_path, licence=licence))
+    assert (motion.licence, motion.warnings) == ("CC-BY-4.0", ())
+    assert read(save(tmp_path)).licence == "unknown"
+
+
+@pytest.mark.parametrize(
+    "licence",
+    [
+        np.array(""), np.array("x" * 201), np.array("x" * 900), np.array("MIT\nCC0-1.0"), np.array("MIT\x1b[2J"),
+        np.array(["MIT", "CC0-1.0"]), np.array(["MIT", ""]), np.array(3), np.array([]), np.array("MIT", dtype=object),
+    ],
+)  # fmt: skip
+def test_a_licence_that_is_no_name_is_unknown_with_a_warning(tmp_path: Path, licence: np.ndarray) -> None:
+    motion = read(save(tmp_path, licence=licence))
+    assert motion.licence == "unknown"
+    assert len(motion.warnings) == 1
+    assert "unknown" in motion.warnings[0]
+
+
+@pytest.mark.parametrize(
     "gender",
     [
         "male",

@@ -228,6 +228,23 @@ def test_what_is_up_to_date_is_kept_and_anything_else_made_again(source, out):
     assert again(version="2", config=RetargetConfig(fps=50.0)) == []
 
 
+def test_the_licence_of_a_source_is_its_clips_and_one_that_was_not_read_makes_it_anew(source, out):
+    class Older(FakeRetargeter):
+        """Of a time when no licence was read."""
+
+        def provenance(self, motion):
+            return super().provenance(motion) | {"licence": "unknown"}
+
+    save(source / "d.npz", licence=np.array("CC-BY-4.0"))
+    convert(source, out, retargeter=Older())
+    assert read_clip(out / "d.h5").licence == "unknown"
+    fake = FakeRetargeter()
+    convert(source, out, retargeter=fake)
+    assert fake.seen == ["d.npz"]
+    assert read_clip(out / "d.h5").licence == "CC-BY-4.0"
+    assert read_clip(out / "a.h5").licence == "unknown"
+
+
 def test_a_narrower_run_leaves_the_other_lines_alone(source, out):
     convert(source, out)
     before = lines(out)

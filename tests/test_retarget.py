@@ -100,6 +100,11 @@ BARS = {
 }
 
 
+def test_the_licence_of_a_motion_is_its_clips(builtin, retargeter, walk) -> None:
+    assert {clip.licence for clip in builtin.values()} == {"CC0-1.0"}
+    assert retargeter.provenance(replace(walk, licence="unknown"))["licence"] == "unknown"
+
+
 @pytest.mark.parametrize("name", motion_names())
 def test_builtin_motions_meet_the_bars(builtin, name):
     metrics = builtin[name].metrics

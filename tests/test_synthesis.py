@@ -269,10 +269,17 @@ def test_round_trip_through_the_amass_file(tmp_path: Path, name: str) -> None:
     assert back.hand_rotvec is not None
     assert not np.any(back.hand_rotvec)
     assert (back.fps, back.fps_source, back.gender, back.family) == (120.0, "mocap_framerate", "neutral", "smplh")
+    assert back.licence == motion.licence == "CC0-1.0"
     assert back.warnings == (), "the reader's tests of plausibility must find nothing wrong"
     with np.load(path, allow_pickle=False) as archive:
-        assert sorted(archive.files) == ["betas", "gender", "mocap_framerate", "poses", "trans"]
+        assert sorted(archive.files) == ["betas", "gender", "licence", "mocap_framerate", "poses", "trans"]
         assert archive["poses"].shape == (241, 156)
+
+
+def test_a_licence_that_is_not_known_is_not_written(tmp_path: Path) -> None:
+    write_motion(tmp_path / "a.npz", replace(synthesise("squat", seconds=1.0), licence="unknown"))
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as archive:
+        assert "licence" not in archive.files
 
 
 def test_same_motion_same_bytes(tmp_path: Path) -> None:
