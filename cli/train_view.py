@@ -61,7 +61,8 @@ def plan_lines(plan: "Plan", run: Path, *, max_seconds: float | None, max_steps:
 
 
 def _until(max_seconds: float | None, max_steps: int | None) -> str:
-    parts = [f"{max_seconds:,.0f} s"] * (max_seconds is not None) + [f"{max_steps:,} steps"] * (max_steps is not None)
+    parts = [f"{max_seconds:,.0f} s"] if max_seconds is not None else []
+    parts += [f"{max_steps:,} control steps in all"] if max_steps is not None else []
     return f"for {' or '.join(parts)}" if parts else "until Ctrl-C"
 
 

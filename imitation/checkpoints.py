@@ -81,14 +81,17 @@ class Checkpoints:
         for name, shape in shapes.items():
             if found.state[name].shape != shape.shape:
                 raise TrainingError(f"the checkpoint has {name} of shape {found.state[name].shape}, not {shape.shape}")
-        leaves = [found.state[name] for name in flat]
-        return jax.tree.unflatten(jax.tree.structure(like), leaves), dict(found.facts)
+        put = lambda path, leaf: found.state.get(jax.tree_util.keystr(path), leaf)  # noqa: E731
+        return jax.tree_util.tree_map_with_path(put, like), dict(found.facts)
 
 
 def _named(state: TrainState) -> dict[str, Any]:
-    """Every array by its path in the tree: a plain dictionary, whatever classes the tree is made of."""
+    """Every array by its path in the tree: a plain dictionary, whatever classes the tree is made of.
+
+    Arrays that hold nothing, such as a queue of no delay, are left out; Orbax does not take them.
+    """
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves if leaf.size}
 
 
 @contextmanager

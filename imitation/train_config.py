@@ -6,6 +6,7 @@ from musclemap.skeletons.errors import SettingsError
 
 from .config import PhysicsConfig
 from .ppo import PPOConfig
+from .randomisation import RandomisationConfig
 from .task import TaskConfig
 
 
@@ -19,6 +20,7 @@ class TrainConfig:
         physics: The simulation.
         task: What is to be done.
         ppo: How it is learned.
+        randomisation: How much the worlds' bodies differ.
     """
 
     num_envs: int = 0
@@ -26,6 +28,7 @@ class TrainConfig:
     physics: PhysicsConfig = field(default_factory=PhysicsConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    randomisation: RandomisationConfig = field(default_factory=RandomisationConfig)
 
     def __post_init__(self) -> None:
         if self.num_envs < 0:

@@ -14,12 +14,12 @@ import numpy as np
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.bodies import Body, load_body
-from musclemap.imitation.engine import Engine
-from musclemap.imitation.engines import make_engine
+from musclemap.imitation.engines import has_cuda, make_engine
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.logs import JsonLines, Log, Service, TensorBoard
 from musclemap.imitation.policy_file import write_policy
 from musclemap.imitation.ppo import PPO
+from musclemap.imitation.randomisation import draw_variants
 from musclemap.imitation.reference import Library, make_library
 from musclemap.imitation.run_folder import RunFolder, open_run
 from musclemap.imitation.task import Task
@@ -162,12 +162,12 @@ def plan_training(
 def _engine_kind(engine: str) -> str:
     if engine != "auto":
         return engine
-    return "warp" if jax.default_backend() == "gpu" else "mujoco"
+    return "warp" if has_cuda() else "mujoco"
 
 
 def _usual_worlds(body: Body, engine: str) -> int:
     """8192 on a GPU, as published; on a processor enough to keep its cores busy and a rollout of some variety."""
-    if engine == "warp" and jax.default_backend() == "gpu":
+    if engine == "warp" and has_cuda():
         return 8192
     return 16 if body.model.nu > 100 else 64
 
@@ -233,7 +233,8 @@ class _Sitting:
         self._plan, self._folder, self._logs, self._progress, self._told = plan, folder, logs, progress, told
         config = plan.config
         self._started = time.monotonic()
-        engine: Engine = make_engine(plan.body, config.num_envs, kind=plan.engine, **_room(plan))
+        variants = draw_variants(config.randomisation, plan.body, config.num_envs, config.seed)
+        engine = make_engine(plan.body, config.num_envs, kind=plan.engine, variants=variants, **_room(plan))
         self._task = Task(plan.body, config.task)
         ppo = PPO(self._task.nobs, plan.body.model.nu, config.ppo)
         self._trainer = Trainer(engine, self._task, plan.library.reference, ppo)
