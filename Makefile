@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: help demo test quick lint type bench bench-retarget bench-validate clean
 
 help: ## List the targets (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.made:
 	@[ -n "$(PYTHON)" ] || { echo "No python3.11 or newer python3 on the PATH; set PYTHON=/path/to/python." >&2; exit 1; }
@@ -56,6 +56,8 @@ bench-retarget: .venv/.installed-dev,bench ## Accuracy and speed of the retarget
 
 bench-validate: .venv/.installed-$(EXTRAS) ## Forces and muscles of a walk beside the literature; speed of the checks
 	$(BIN)/python benchmarks/validation.py --out out/walk_1.2_emg.png
+
+include study.mk
 
 clean: ## Remove .venv, out and caches
 	rm -rf .venv out build dist .pytest_cache .ruff_cache

@@ -1,0 +1,133 @@
+"""`mm-reproduce`: does a study give the numbers that are expected of it."""
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from musclemap.skeletons.errors import MusclemapError
+
+if TYPE_CHECKING:
+    from musclemap.pipelines.reproduction import Compared, Comparison, Expectation
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+PACKAGES = ("musclemap", "musclemimic-models", "mujoco", "jax", "jaxlib", "numpy", "scipy")
+"""What the numbers depend on."""
+
+EXPECTED = Path("expected")
+
+SIGNS = {"both": "±", "at_most": "≤", "at_least": "≥"}
+
+
+@app.command()
+def reproduce(
+    clips: Annotated[
+        Path, typer.Argument(help="Folder of clips that mm-validate --muscles has checked.", show_default=False)
+    ],
+    study: Annotated[
+        str, typer.Argument(help="Name of the study: builtin, amass or a group of motions.", show_default=False)
+    ],
+    folder: Annotated[
+        Path, typer.Option("--expected", metavar="DIR", help="Folder of expectations, STUDY.json each.")
+    ] = EXPECTED,
+    write: Annotated[
+        bool, typer.Option("--write", help="Make what is found the expectation; its tolerances stay as they are.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what deviates.")] = False,
+) -> None:
+    """Compare a study's numbers with those expected of it, each within its tolerance.
+
+    Exit status: 0 all are within, 1 some deviate (each is named), 2 wrong use, or no expectations for this study.
+    """
+    from musclemap.pipelines.reproduction import compare, read_expectations, write_expectations
+    from musclemap.pipelines.study import study_figures
+
+    path = folder / f"{study}.json"
+    try:
+        figures = study_figures(clips, study)
+        if write:
+            write_expectations(path, study, figures, made_with=_made_with())
+        found = compare(study, figures, read_expectations(path))
+    except (MusclemapError, OSError) as error:
+        typer.echo(f"mm-reproduce: {error}", err=True)
+        raise typer.Exit(2) from error
+    if json_:
+        typer.echo(json.dumps(found.to_dict()))
+    elif not quiet:
+        _show(found)
+        if write:
+            typer.echo(f"Written: {path}")
+    for row in found.deviations:
+        typer.echo(f"{row.verdict} {row.name}: {_sentence(row)}", err=True)
+    raise typer.Exit(1 if found.deviations else 0)
+
+
+def _made_with() -> dict[str, Any]:
+    """What a reader of the file has to know to make it again."""
+    return {
+        "command": "make reproduce, then mm-reproduce --write",
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    """Name of the processor as Linux has it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _sentence(row: "Compared") -> str:
+    """What is wrong with a quantity."""
+    if row.expected is None:
+        return f"found {_number(row.found)}, and nothing is expected; --write takes it up"
+    if row.found is None:
+        return f"no clip or not every clip has a finite number for it; expected {_number(row.expected.value)}"
+    return f"found {_number(row.found)}, expected {_number(row.expected.value)} {_tolerance(row.expected)}"
+
+
+def _show(found: "Comparison") -> None:
+    """One line a quantity, then one sentence."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("quantity", "found", "expected", "tolerance", "verdict"):
+        table.add_column(heading, justify="right" if heading in ("found", "expected") else "left", no_wrap=True)
+    for row in found.rows:
+        wanted = row.expected
+        shown = ("-", "-") if wanted is None else (_number(wanted.value), _tolerance(wanted))
+        table.add_row(row.name, _number(row.found), *shown, row.verdict)
+    console = Console(highlight=False)
+    console.print(table)
+    good = len(found.rows) - len(found.deviations)
+    console.print(f"{found.study}: {good} of {len(found.rows)} quantities are within their tolerance", soft_wrap=True)
+
+
+def _tolerance(wanted: "Expectation") -> str:
+    """Its direction and size, such as "≤ +2 %"."""
+    sign = SIGNS[wanted.direction]
+    if not wanted.slack:
+        return f"{sign} exactly" if wanted.direction == "both" else f"{sign} 0"
+    side = {"both": "", "at_most": "+", "at_least": "-"}[wanted.direction]
+    size = f"{100 * wanted.relative:g} %" if wanted.relative is not None else f"{wanted.absolute:g}"
+    return f"{sign} {side}{size}"
+
+
+def _number(value: float | None) -> str:
+    """Whole numbers in full, others with four significant digits."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value == round(value) and abs(value) < 1e12 else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    app()

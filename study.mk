@@ -1,0 +1,120 @@
+# A study from its motions to its numbers, stage by stage; the Makefile includes this. docs/reproduce.md tells more.
+#
+#   make reproduce                                                    the built-in motions
+#   make reproduce AMASS=DIR BODY_MODELS=DIR GROUP=kit-kinesis-train  motions of the archive
+#
+# A stage that is done leaves a stamp in OUT/.stages. Some stamps hold a text: what was chosen, hashes of the code, the
+# list of the motions. Where that text would be another one today, the stamp is out of date and so is all that follows.
+
+# Assigned in full, as some shells export variables of these names; the command line still has its way.
+AMASS :=
+BODY_MODELS :=
+GROUP :=
+PARTIAL :=
+TRAIN_SECONDS := 600
+STUDY := $(if $(AMASS),$(or $(GROUP),amass)$(if $(BODY_MODELS),,-mean-skeleton),builtin)
+OUT := out/study/$(STUDY)
+
+# What `make reproduce` does before it compares. Once training belongs to the study: STUDY_STAGES := report train
+STUDY_STAGES := report
+
+STUDY_GOALS := $(filter download retarget validate train report reproduce,$(MAKECMDGOALS))
+ifneq ($(STUDY_GOALS),)
+ifeq ($(AMASS),)
+ifneq ($(GROUP)$(BODY_MODELS),)
+$(error GROUP and BODY_MODELS belong to motions of the archive: give AMASS=DIR too)
+endif
+endif
+endif
+
+empty :=
+quote = '$(subst ','\'',$(1))'
+STAGES := $(subst $(empty) $(empty),\ ,$(OUT))/.stages# as a target: blanks escaped
+STAMPS := $(call quote,$(OUT)/.stages)#                 as a word of the shell
+CLIPS := $(call quote,$(OUT)/clips)
+RUN := $(call quote,$(OUT)/run)
+SOURCE := $(call quote,$(or $(AMASS),$(OUT)/source))
+PICKED := $(if $(GROUP),--group $(call quote,$(GROUP)))
+GO_ON := $(or $(PARTIAL),$(if $(GROUP),,whole archive))
+BODIES := $(if $(BODY_MODELS),--body-models $(call quote,$(BODY_MODELS)))
+
+# What decides on the numbers of clips. The packages as they are installed; mm-retarget stamps clips with the same.
+CODE := retarget skeletons datasets pipelines -maxdepth 1 -name '*.py' -not -name reproduction.py -not -name study.py
+PACKAGES := h5py,jax,jaxlib,mujoco,mujoco_warp,musclemimic_models,numpy,scipy,warp_lang
+
+WRITE_MOTIONS := import sys; from pathlib import Path; \
+    from musclemap.datasets.synthesis import write_archive; write_archive(Path(sys.argv[1]))
+
+# Commands that print the text of a stamp.
+LIST := -type f -printf '%P %s %T@\n' | LC_ALL=C sort | sha256sum
+choice_text = printf '%s\n' $(call quote,AMASS=$(AMASS)) $(call quote,GROUP=$(GROUP)) \
+    $(call quote,BODY_MODELS=$(BODY_MODELS))
+code_text = ( find $(CODE) -exec sha256sum {} + | LC_ALL=C sort; \
+    ls -d .venv/lib/python*/site-packages/{$(PACKAGES)}-*.dist-info 2>/dev/null || true )
+download_text = { find -L $(SOURCE) -iname '*.npz' $(LIST); \
+    $(if $(BODY_MODELS),find -L $(call quote,$(BODY_MODELS)) $(LIST);) }
+train_text = printf 'TRAIN_SECONDS=%s\n' $(call quote,$(TRAIN_SECONDS))
+
+# Prerequisites that are always out of date, where the text of a stamp is another one, or a file is not there.
+changed = $(if $(STUDY_GOALS),$(shell $($(1)_text) 2>/dev/null | cmp -s - $(STAMPS)/$(1) || echo again))
+absent = $(if $(STUDY_GOALS),$(shell [ -e $(1) ] || echo again))
+
+.PHONY: download retarget validate train report reproduce again
+
+download: $(STAGES)/download ## A study's motions: the built-in ones, or a look at what AMASS=DIR has
+retarget: $(STAGES)/retarget ## Its clips
+validate: $(STAGES)/validate ## Checks of its clips, with muscles
+train: $(STAGES)/train ## A policy trained on its clips for TRAIN_SECONDS, and evaluated
+report: $(STAGES)/report ## The page about its clips
+reproduce: $(addprefix $(STAGES)/,$(STUDY_STAGES)) ## All of these but train, then a comparison with expected/STUDY.json
+	$(BIN)/mm-reproduce $(CLIPS) $(call quote,$(STUDY))
+
+$(STAGES)/choice: $(call changed,choice)
+	@mkdir -p $(STAMPS)
+	@$(choice_text) > $(STAMPS)/choice
+
+$(STAGES)/code: $(call changed,code) | .venv/.installed-$(EXTRAS)
+	@mkdir -p $(STAMPS)
+	@$(code_text) > $(STAMPS)/code
+
+ifeq ($(AMASS),)
+$(STAGES)/download: $(STAGES)/choice $(STAGES)/code $(call changed,download)
+	$(BIN)/python -c '$(WRITE_MOTIONS)' $(SOURCE)
+	@$(download_text) > $(STAMPS)/download
+else
+# Motions that the archive has not are told. For a group that ends the study, unless PARTIAL is set.
+$(STAGES)/download: $(STAGES)/choice $(STAGES)/code $(call changed,download)
+	$(BIN)/mm-download --check amass $(PICKED) $(BODIES) $(SOURCE) || { \
+	    status=$$?; [ $$status -ne 1 ] || [ -n $(call quote,$(GO_ON)) ] || \
+	    echo "Stopped, as not all of the group is here. PARTIAL=1 goes on with what there is." >&2; \
+	    [ $$status -eq 1 ] && [ -n $(call quote,$(GO_ON)) ]; }
+	@$(download_text) > $(STAMPS)/download
+endif
+
+# A motion that cannot be converted (status 1) is named, and counted by the comparison; it does not end the study. Clips
+# that other code made are made again; those of an interrupted run are kept.
+$(STAGES)/retarget: $(STAGES)/download $(call absent,$(CLIPS)/manifest.jsonl)
+	@[ -e $(CLIPS) ] || cp $(STAMPS)/code $(STAMPS)/code-of-clips
+	$(BIN)/mm-retarget --no-report $(PICKED) $(BODIES) \
+	    $$(cmp -s $(STAMPS)/code $(STAMPS)/code-of-clips || echo --overwrite) $(SOURCE) $(CLIPS) || [ $$? -eq 1 ]
+	@cp $(STAMPS)/code $(STAMPS)/code-of-clips
+	@touch $(STAMPS)/retarget
+
+$(STAGES)/validate: $(STAGES)/retarget
+	$(BIN)/mm-validate --muscles --no-report $(CLIPS)
+	@touch $(STAMPS)/validate
+
+$(STAGES)/report: $(STAGES)/validate $(call absent,$(CLIPS)/report.html)
+	$(BIN)/mm-report $(CLIPS)
+	@touch $(STAMPS)/report
+
+ifeq ($(shell grep -cE '^mm-(train|eval) =' pyproject.toml),2)
+$(STAGES)/train: $(STAGES)/validate $(call changed,train)
+	$(BIN)/mm-train --dataset $(CLIPS) --run $(RUN) --max-seconds $(TRAIN_SECONDS) \
+	    $$([ ! -e $(RUN)/run.json ] || echo --resume)
+	$(BIN)/mm-eval $(RUN) --dataset $(CLIPS) --json > $(call quote,$(OUT)/evaluation.json)
+	@$(train_text) > $(STAMPS)/train
+else
+$(STAGES)/train:
+	@echo "Training is not part of this version of musclemap: it has no mm-train with mm-eval." >&2; exit 1
+endif
