@@ -4,7 +4,6 @@ They stand for no recorded person. Walks come from tables of normal gait, and th
 fits the mean skeleton, on which feet on the ground stand still and the floor is at z = 0.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from musclemap.skeletons.errors import SettingsError, SourceError
 
 from . import synthetic_exercises as exercises
 from . import synthetic_jump
+from .exports.npz import npz_bytes
 from .manifest import write_atomically
 from .motion import UNKNOWN_LICENCE, SourceMotion
 from .synthetic_walk import walk
@@ -93,18 +93,17 @@ def write_motion(path: Path, motion: SourceMotion) -> None:
     hands = np.zeros((nframe, NHAND_JOINT, 3)) if motion.hand_rotvec is None else motion.hand_rotvec
     betas = np.zeros(NBETA)
     betas[: len(motion.betas)] = motion.betas
-    buffer = io.BytesIO()  # zip entries then carry numpy's fixed date
-    np.savez(
-        buffer,
-        poses=np.concatenate([motion.rotvec.reshape(nframe, -1), hands.reshape(nframe, -1)], axis=1),
-        trans=motion.trans,
-        betas=betas,
-        gender=np.array(motion.gender),
-        mocap_framerate=np.array(float(motion.fps)),
-        **({} if motion.licence == UNKNOWN_LICENCE else {"licence": np.array(motion.licence)}),
-    )
+    arrays = {
+        "poses": np.concatenate([motion.rotvec.reshape(nframe, -1), hands.reshape(nframe, -1)], axis=1),
+        "trans": motion.trans,
+        "betas": betas,
+        "gender": np.array(motion.gender),
+        "mocap_framerate": np.array(float(motion.fps)),
+    }
+    if motion.licence != UNKNOWN_LICENCE:
+        arrays["licence"] = np.array(motion.licence)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, npz_bytes(arrays))
 
 
 def write_archive(folder: Path, names: Sequence[str] | None = None, seconds: float | None = None) -> tuple[Path, ...]:
