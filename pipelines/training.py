@@ -208,13 +208,13 @@ def train(
     """
     facts = plan.facts
     with open_run(run, facts, resume=resume) as folder, ExitStack() as stack, _told_memory(plan):
-        logs: list[Log] = [JsonLines(folder.root)]
-        if tensorboard:
-            logs.append(TensorBoard(folder.root))
-        if track is not None:
-            logs.append(Service(track, folder.root, facts))
-        for log in logs:
-            stack.callback(log.close)
+        logs: list[Log] = []
+        wanted = [lambda: JsonLines(folder.root)]
+        wanted += [lambda: TensorBoard(folder.root)] if tensorboard else []
+        wanted += [lambda: Service(track, folder.root, facts)] if track is not None else []
+        for make in wanted:
+            logs.append(make())
+            stack.callback(logs[-1].close)
         sitting = _Sitting(plan, folder, logs, progress, told)
         return sitting.run(until, resume=resume, save_seconds=save_seconds)
 
