@@ -8,7 +8,6 @@ tried again in halves, each while nothing else is, until the clip that kills wor
 import logging
 import os
 import time
-from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,15 +16,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import dask.config
-from distributed import Client, KilledWorker, LocalCluster, wait
-from distributed.comm.core import CommClosedError
+from distributed import Client, KilledWorker, LocalCluster
 
 from musclemap.skeletons.errors import MusclemapError
 
 from .conversion import Line, StopRun
 from .intake import unconverted
-from .jobs import Job, Result, run_job
+from .jobs import Job, Result
 from .local_workers import LocalWorkers, Pinned
+from .scheduler_link import SchedulerLink
 
 ATTEMPTS = 3
 """Times that a clip may take its worker down before it is given up."""
@@ -34,10 +33,6 @@ CONNECT_SECONDS = 30
 
 ALONE_SECONDS, OWN_SECONDS = 600, 90
 """Time without any worker after which a run gives up [s]: of a cluster that runs already, and of this machine."""
-
-_LOST = (CommClosedError, CancelledError, OSError)
-"""What Dask raises when the scheduler is gone; its own kinds of cancellation are kinds of asyncio's."""
-
 
 _NOTHING = Result(lines=())
 
@@ -51,13 +46,15 @@ class Cluster:
     """Who does the jobs.
 
     Attributes:
-        client: Dask's.
+        link: To its scheduler.
         patience: Time without any worker after which a run gives up [s].
+        dashboard: Address of Dask's dashboard, or empty.
         tend: Called every second or so while jobs are done.
     """
 
-    client: Any
+    link: SchedulerLink
     patience: float
+    dashboard: str = ""
     tend: Callable[[], None] = lambda: None
 
 
@@ -80,14 +77,19 @@ def local_cluster(workers: int, *, gpus: int = 0, cores: int = 0) -> Iterator[Cl
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         LocalCluster(
-            n_workers=0, dashboard_address=cast("str", None), host="127.0.0.1", silence_logs=logging.CRITICAL
+            n_workers=0,
+            host="127.0.0.1",
+            dashboard_address=cast("str", None),
+            silence_logs=logging.CRITICAL,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else port 8787, which other runs have too
         ) as scheduler,
         Client(scheduler, set_as_default=False) as client,
     ):
         client.register_plugin(Pinned(shares))
-        crew = LocalWorkers(client.scheduler_info()["address"], environ=environ)
+        link = SchedulerLink(client)
+        crew = LocalWorkers(link.address, environ=environ)
         try:
-            yield Cluster(client=client, patience=OWN_SECONDS, tend=crew.tend)
+            yield Cluster(link=link, patience=OWN_SECONDS, tend=crew.tend)
         finally:
             crew.end()
 
@@ -107,12 +109,27 @@ def existing_cluster(address: str | None = None, *, scheduler_file: Path | None 
         )  # fmt: skip
     except (OSError, TimeoutError, ValueError) as error:
         raise ClusterError(f"no Dask scheduler answers at {where}: {error}") from error
-    with client:
+    link, logger = SchedulerLink(client), logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)  # a scheduler that is lost is told by us, without a traceback
+    try:
         try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        except TimeoutError as error:
-            raise ClusterError(f"{where} has no worker; start one with: dask worker {where}") from error
-        yield Cluster(client=client, patience=ALONE_SECONDS)
+            _await_worker(link, where)
+            cluster = Cluster(link=link, patience=ALONE_SECONDS, dashboard=link.dashboard())
+        except StopRun as error:
+            raise ClusterError(f"{where}: {error}") from error
+        yield cluster
+    finally:
+        link.close()
+        logger.setLevel(before)
+
+
+def _await_worker(link: SchedulerLink, where: str) -> None:
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while not link.workers():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{where} has no worker; start one with: dask worker {where}")
+        time.sleep(0.2)
 
 
 def run_jobs(cluster: Cluster, jobs: Sequence[Job], *, stopping: Callable[[], bool] = lambda: False) -> Iterator[Line]:
@@ -124,26 +141,27 @@ def run_jobs(cluster: Cluster, jobs: Sequence[Job], *, stopping: Callable[[], bo
         stopping: Asked between jobs; once it says yes, no more are handed out, and those under way are waited for.
 
     Raises:
-        StopRun: The disk is full, or the cluster is gone; lines come until then.
+        StopRun: The disk is full, or the scheduler or all workers are gone; lines come until then.
         KeyboardInterrupt: After all lines, where the run was asked to stop.
     """
     waiting, out, stopped, crew = deque(jobs), dict[Any, Job](), "", _Crew(cluster)
-    try:
-        while out or (waiting and not stopped and not stopping()):
-            free = crew.threads() - len(out)
-            while waiting and free > 0 and not stopped and not stopping():
-                if out and (waiting[0].suspect or any(job.suspect for job in out.values())):
-                    break
-                job = waiting.popleft()
-                out[cluster.client.submit(run_job, job, pure=False)] = job
-                free -= 1
-            for future in _done(cluster.client, out):
-                result, again = _outcome(future, out.pop(future))
-                waiting.extend(again)
-                stopped = stopped or result.stopped
-                yield from result.lines
-    except _LOST as error:
-        raise StopRun(f"the cluster is gone: {type(error).__name__}: {error}") from error
+    while out or (waiting and not stopped and not stopping()):
+        free = crew.threads() - len(out)
+        while waiting and free > 0 and not stopped and not stopping():
+            if out and (waiting[0].suspect or any(job.suspect for job in out.values())):
+                break
+            job = waiting.popleft()
+            out[cluster.link.submit(job)] = job
+            free -= 1
+        for future in cluster.link.done(out):
+            came = _outcome(cluster.link, future, out[future])
+            if came is None:
+                continue
+            del out[future]
+            result, again = came
+            waiting.extend(again)
+            stopped = stopped or result.stopped
+            yield from result.lines
     if stopped:
         raise StopRun(stopped)
     if stopping():
@@ -163,7 +181,7 @@ class _Crew:
             StopRun: There has been no worker for too long.
         """
         self._cluster.tend()
-        workers = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
+        workers = self._cluster.link.workers()
         now, patience = time.monotonic(), self._cluster.patience
         if workers:
             self._seen = now
@@ -172,23 +190,11 @@ class _Crew:
         return sum(worker["nthreads"] for worker in workers.values())
 
 
-def _done(client: Any, out: dict[Any, Job]) -> list[Any]:
-    """Those that are done, once any is, or none after a second."""
-    if not out:
-        time.sleep(0.2)
-        return []
-    try:
-        with client.as_current():
-            found: Any = wait(list(out), timeout=1.0, return_when="FIRST_COMPLETED")
-    except TimeoutError:
-        return []
-    return list(found.done)
-
-
-def _outcome(future: Any, job: Job) -> tuple[Result, list[Job]]:
-    """Lines of a job that is done; where it took its worker down, the jobs to try in its place."""
-    if future.status == "finished":
-        return future.result(), []
+def _outcome(link: SchedulerLink, future: Any, job: Job) -> tuple[Result, list[Job]] | None:
+    """Lines of a job that is done; where it took its worker down, the jobs to try in its place; None if not yet."""
+    if future.status not in ("error", "cancelled"):
+        result = link.result(future)
+        return None if result is None else (result, [])
     error = future.exception() if future.status == "error" else None
     late = job.late_note.exists()
     job.late_note.unlink(missing_ok=True)

@@ -70,8 +70,8 @@ class Crew:
         else:
             made = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
         with _interruptible(self.told) as stopping, made as cluster:
-            if self.scheduler or self.scheduler_file:
-                self.told(f"Dask's dashboard: {cluster.client.dashboard_link}")
+            if cluster.dashboard:
+                self.told(f"Dask's dashboard: {cluster.dashboard}")
             ledger.take(run_jobs(cluster, jobs, stopping=stopping))
         for path in sorted(out.rglob(".musclemap-*.tmp")):  # of workers that died while they wrote
             path.unlink(missing_ok=True)

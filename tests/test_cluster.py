@@ -1,15 +1,11 @@
 """Conversion by worker processes: the same bytes as by one process, whatever befalls the workers."""
 
-import contextlib
 import json
 import os
-import random
 import signal
-import subprocess
-import sys
+import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +17,25 @@ from musclemap.pipelines.cluster import ClusterError
 from musclemap.pipelines.crew import Crew, crew_for
 from musclemap.pipelines.jobs import pack, unpacked_size
 from musclemap.pipelines.output_folder import OutputError, open_output
+from musclemap.pipelines.scheduler_link import SchedulerLink
 from musclemap.pipelines.selection import select
 from musclemap.pipelines.settings import to_dict
 from musclemap.pipelines.status import folder_status, status_lines
-from musclemap.pipelines.summary import Summary
 from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.errors import SettingsError
 
+from .cluster_runs import (
+    SMALL_JOBS,
+    archive,
+    contents,
+    convert,
+    convert_alone,
+    kill,
+    reasons,
+    start,
+    until_a_line,
+    workers_below,
+)
 from .fake_retargeter import FakeRetargeter, save
 from .hazards import Hazardous
 
@@ -35,30 +43,7 @@ from .hazards import Hazardous
 @pytest.fixture
 def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of a few files, so that there are many."""
-    monkeypatch.setattr(jobs, "JOB_BYTES", 30_000)
-
-
-def archive(folder: Path, *names: str) -> Path:
-    for k, name in enumerate(names):
-        save(folder / f"{name}.npz", nframe=5 + k % 7)
-    return folder
-
-
-def convert(source: Path, out: Path, **options: object) -> Summary:
-    crew = Crew(**{"workers": 2, "device": "cpu", "make": FakeRetargeter} | options)  # type: ignore[arg-type]
-    return convert_archive(source, out, config=RetargetConfig(), crew=crew)
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """Every file but the lock."""
-    return {
-        p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file() and p.suffix != ".lock"
-    }
-
-
-def reasons(out: Path) -> dict[str, str]:
-    manifest = Manifest.read(out / "manifest.jsonl")
-    return {Path(e.source).stem: e.reason.partition(":")[0] for e in manifest.entries if e.status != "ok"}
+    monkeypatch.setattr(jobs, "JOB_BYTES", SMALL_JOBS)
 
 
 def test_jobs_hold_every_file_once_and_are_of_similar_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +73,7 @@ def test_little_work_is_done_by_the_program_itself(tmp_path: Path) -> None:
 def test_two_workers_leave_what_one_process_leaves(tmp_path: Path, small_jobs: None) -> None:
     source = archive(tmp_path / "in", *(f"g{k % 3}/m{k:02}" for k in range(30)))
     (source / "bad.npz").write_bytes(b"no archive")
-    alone = convert_archive(source, tmp_path / "alone", config=RetargetConfig(), retargeter=FakeRetargeter())
+    alone = convert_alone(source, tmp_path / "alone")
     both = convert(source, tmp_path / "both")
     assert contents(tmp_path / "both") == contents(tmp_path / "alone")
     assert both.entries == alone.entries
@@ -110,6 +95,42 @@ def test_what_kills_or_hangs_a_worker_is_named_and_the_rest_converted(
     assert summary.counts == {"ok": 13, "rejected": 0, "failed": 2, "kept": 0}
     assert len(Manifest.read(tmp_path / "out" / "manifest.jsonl").entries) == 15
     assert not list((tmp_path / "out").rglob("*.tmp"))
+
+
+def test_another_run_of_this_machine_is_not_in_the_way(tmp_path: Path) -> None:
+    """Dask's own port for its pages is taken by whoever comes first; the next is warned of it, here an error."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        except OSError:
+            pass  # by another program: as well
+        assert convert(archive(tmp_path / "in", "a"), tmp_path / "out").counts["ok"] == 1
+
+
+def test_a_worker_that_dies_with_its_results_does_not_end_the_run(
+    tmp_path: Path, small_jobs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results stay with their worker until they are fetched; the one worker is killed in between, once."""
+    done, killed = SchedulerLink.done, []
+
+    def done_and_dead(link, futures):
+        found = done(link, futures)
+        if found and not killed:
+            killed.extend(workers_below(os.getpid()))
+            for pid in killed:
+                kill(pid)
+        return found
+
+    monkeypatch.setattr(SchedulerLink, "done", done_and_dead)
+    monkeypatch.setattr("musclemap.pipelines.scheduler_link.RESULT_SECONDS", 1.0)
+    source = archive(tmp_path / "in", *(f"m{k:02}" for k in range(12)))
+    summary = convert(source, tmp_path / "out", workers=1)
+    assert len(killed) == 1
+    assert summary.counts == {"ok": 12, "rejected": 0, "failed": 0, "kept": 0}
+    convert_alone(source, tmp_path / "alone")
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
 
 
 def test_two_runs_at_a_time_are_refused(tmp_path: Path) -> None:
@@ -150,127 +171,17 @@ def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: p
         convert(archive(tmp_path / "in", "a"), tmp_path / "out", scheduler="tcp://127.0.0.1:9")
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Path]:
-    """A scheduler and two workers, started by hand; gives the scheduler's file."""
-    file = tmp_path / "scheduler.json"
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
-    scheduler = ["dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    worker = ["dask_worker", "--nworkers", "1", "--nthreads", "1", "--no-dashboard"]
-    started = []
-    for number, (name, *arguments) in enumerate((scheduler, worker, worker)):
-        command = [sys.executable, "-m", f"distributed.cli.{name}", *arguments, "--scheduler-file", str(file)]
-        with (tmp_path / f"dask-{number}.log").open("w") as log:
-            started.append(
-                subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
-            )
-    yield file
-    for process in reversed(started):
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def test_a_cluster_that_was_started_by_hand(tmp_path: Path, small_jobs: None, cluster: Path) -> None:
-    source = archive(tmp_path / "in", *(f"m{k:03}" for k in range(40)))
-    deadline = time.monotonic() + 30
-    while not cluster.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    told: list[str] = []
-    summary = convert(source, tmp_path / "out", scheduler_file=cluster, told=told.append)
-    assert summary.counts["ok"] == 40
-    assert told[0].startswith("Dask's dashboard: http://")
-    convert_archive(source, tmp_path / "alone", config=RetargetConfig(), retargeter=FakeRetargeter())
-    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
-
-
-RUN = """
-import sys
-from pathlib import Path
-from musclemap.pipelines import jobs
-from tests.test_cluster import convert
-from tests.hazards import Hazardous
-jobs.JOB_BYTES = 30_000
-if __name__ == "__main__":
-    convert(Path(sys.argv[1]), Path(sys.argv[2]), make=Hazardous)
-"""
-
-
-def start(tmp_path: Path, source: Path, out: Path) -> subprocess.Popen[str]:
-    script = tmp_path / "run.py"
-    script.write_text(RUN)
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
-    return subprocess.Popen(
-        [sys.executable, str(script), str(source), str(out)], env=environ, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_chaos(tmp_path: Path, small_jobs: None) -> None:
-    """200 clips; workers and whole runs are killed at random; in the end it is as if nothing had happened."""
-    source = archive(tmp_path / "in", *(f"s{k % 9}/m{k:03}slow" for k in range(200)))
-    convert_archive(source, tmp_path / "calm", config=RetargetConfig(), retargeter=FakeRetargeter())
-    out, rng = tmp_path / "out", random.Random(4)
-    unfinished, status = 0, -1
-    for ending in ("kill all", "interrupt", "kill workers", ""):
-        run = start(tmp_path, source, out)
-        watch = threading.Thread(target=lambda run=run: run.communicate(), daemon=True)
-        watch.start()
-        if ending == "kill workers":
-            for _ in range(3):
-                time.sleep(rng.uniform(1.5, 2.5))
-                _kill_a_worker(run.pid, rng)
-        elif ending:
-            _until_a_line(out / "manifest.jsonl.partial")
-            time.sleep(rng.uniform(0.0, 2.0))
-            with contextlib.suppress(ProcessLookupError):
-                if ending == "interrupt":
-                    os.kill(run.pid, signal.SIGINT)
-                else:
-                    os.killpg(run.pid, signal.SIGKILL)
-        watch.join(timeout=150)
-        if watch.is_alive():
-            os.killpg(run.pid, signal.SIGKILL)
-            pytest.fail(f"a run never ended: {ending or 'left alone'}")
-        status = run.returncode
-        unfinished += status != 0
-    assert unfinished >= 1  # at least one run was in the middle when it ended
-    assert status == 0
-    assert contents(out) == contents(tmp_path / "calm")
-
-
-def _until_a_line(journal: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (journal.exists() and journal.stat().st_size):
-        time.sleep(0.05)
-
-
-def _workers_below(pid: int) -> list[int]:
-    """Worker processes that a program started."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    return [int(child) for child, parent, command in rows if parent == str(pid) and "dask_worker" in command]
-
-
-def _kill_a_worker(pid: int, rng: random.Random) -> None:
-    workers = _workers_below(pid)
-    if workers:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(rng.choice(workers), signal.SIGKILL)
-
-
 def test_workers_that_die_while_they_start_are_started_anew(tmp_path: Path, small_jobs: None) -> None:
     source = archive(tmp_path / "in", *(f"m{k:02}" for k in range(20)))
     deadline = time.monotonic() + 4.0
 
-    def kill() -> None:
+    def kill_them() -> None:
         while time.monotonic() < deadline:
-            for pid in _workers_below(os.getpid()):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            for pid in workers_below(os.getpid()):
+                kill(pid)
             time.sleep(0.3)
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill_them)
     killer.start()
     summary = convert(source, tmp_path / "out")
     killer.join()
@@ -281,8 +192,8 @@ def test_workers_that_die_while_they_start_are_started_anew(tmp_path: Path, smal
 def test_workers_end_with_the_program(tmp_path: Path, small_jobs: None) -> None:
     source = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40)))
     run = start(tmp_path, source, tmp_path / "out")
-    _until_a_line(tmp_path / "out" / "manifest.jsonl.partial")
-    workers = _workers_below(run.pid)
+    until_a_line(tmp_path / "out")
+    workers = workers_below(run.pid)
     assert len(workers) == 2
     run.kill()
     run.communicate()
@@ -304,7 +215,7 @@ def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jo
     source = archive(tmp_path / "in", *(f"m{k:03}slow" for k in range(120)))
     run = start(tmp_path, source, tmp_path / "out")
     journal = tmp_path / "out" / "manifest.jsonl.partial"
-    _until_a_line(journal)
+    until_a_line(tmp_path / "out")
     os.kill(run.pid, signal.SIGINT)
     _, told = run.communicate(timeout=60)
     assert run.returncode != 0
