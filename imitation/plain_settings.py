@@ -16,8 +16,8 @@ def from_plain(cls: type[SettingsT], tree: Any, *, where: str) -> SettingsT:
     """Make settings; what the tree lacks, being older, keeps its default.
 
     Args:
-        cls: A frozen dataclass whose fields all have defaults: bool, int, float, str, a tuple of whole numbers, or
-            another such dataclass.
+        cls: A frozen dataclass whose fields all have defaults: bool, int, float, str, a tuple of one of these that is
+            not empty, or another such dataclass.
         tree: Plain values.
         where: What they are, for messages.
 
@@ -38,8 +38,8 @@ def _value(default: Any, value: Any, *, where: str) -> Any:
     kind: type = type(default)
     if dataclasses.is_dataclass(kind):
         return from_plain(kind, value, where=where)
-    if isinstance(default, tuple) and isinstance(value, list) and all(type(part) is int for part in value):
-        return tuple(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        return tuple(_value(default[0], part, where=f"a part of {where}") for part in value)
     if kind is float and isinstance(value, int | float) and type(value) is not bool and abs(value) < LARGEST:
         return float(value)
     if kind is not float and type(value) is kind:

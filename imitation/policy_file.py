@@ -20,6 +20,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,8 @@ def write_policy(
     tensors |= {f"normaliser.{name}": np.asarray(value, np.float32) for name, value in normaliser._asdict().items()}
     body = task.body
     facts = {
-        "format": FORMAT, "version": VERSION, "body": _body_facts(body, physics), "physics": vars(physics),
-        "task": vars(task.config) | {"reward": vars(task.config.reward)},
+        "format": FORMAT, "version": VERSION, "body": _body_facts(body, physics), "physics": asdict(physics),
+        "task": asdict(task.config),
         "observation": list(map(list, observation.layout(body, task.config.ahead).items())),
         "network": NETWORK | {"norm_epsilon": networks.NORM_EPSILON, "farthest": normalising.FARTHEST,
                               "least": normalising.LEAST},
