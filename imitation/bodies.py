@@ -21,6 +21,7 @@ from musclemap.skeletons.polynomial import couplings
 from musclemap.skeletons.small_arm import ARM_LANDMARKS, ARM_NAME, load_small_arm, small_arm_spec
 
 from .config import PhysicsConfig
+from .terrain import Ground, lay, make_ground
 
 TOUCHES = 1e-6
 """Smallest moment arm of a muscle that acts on a joint [m]."""
@@ -47,6 +48,7 @@ class Body:
         clip_act: Column of a clip's activation for each muscle, shape (nu,).
         contact_geoms: Geoms of each of the four parts of the feet, in the order of a clip's contacts; empty where the
             body has no feet.
+        ground: What it moves on, or None where that is flat.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Body:
     clip_qvel: np.ndarray
     clip_act: np.ndarray
     contact_geoms: tuple[tuple[int, ...], ...]
+    ground: Ground | None = None
 
     @property
     def free(self) -> bool:
@@ -105,7 +108,7 @@ def load_body(name: str, config: PhysicsConfig | None = None) -> Body:
     """Make a body ready for training by the name of a clip's model; without a config, as published.
 
     Raises:
-        TargetError: There is no such body; the message lists those there are.
+        TargetError: There is no such body, the message lists those there are; or it cannot stand on terrain.
     """
     known = {"MyoFullBody": _myofullbody, ARM_NAME: _small_arm}
     if name not in known:
@@ -160,6 +163,8 @@ def _body(
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
     spec.option.iterations, spec.option.ls_iterations = config.iterations, config.ls_iterations
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # what goes bad is to be seen
+    if (ground := make_ground(config.terrain)) is not None:
+        lay(spec, ground)
     model = spec.compile()
     muscles = np.array([full.actuator(model.actuator(i).name).id for i in range(model.nu)])
     for field in ("actuator_lengthrange", "actuator_gainprm", "actuator_biasprm", "actuator_acc0"):
@@ -180,6 +185,7 @@ def _body(
         clip_qvel=qvel,
         clip_act=muscles,
         contact_geoms=tuple(_colliding(model, body) for body in contact_geoms),
+        ground=ground,
     )
 
 

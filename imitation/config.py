@@ -1,8 +1,10 @@
 """Settings of the physics that policies are trained in and judged by: one set for every engine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from musclemap.skeletons.errors import SettingsError
+
+from .terrain import TerrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +19,7 @@ class PhysicsConfig:
         hands: "locked" (354 muscles of MyoFullBody) or "free" (all 416).
         nconmax: Contacts that each world has room for in MuJoCo Warp; 0 sizes it on the clips.
         njmax: Rows of constraints that each world has room for in MuJoCo Warp; 0 sizes it on the clips.
+        terrain: The ground.
     """
 
     timestep: float = 0.002
@@ -26,6 +29,7 @@ class PhysicsConfig:
     hands: str = "locked"
     nconmax: int = 0
     njmax: int = 0
+    terrain: TerrainConfig = field(default_factory=TerrainConfig)
 
     def __post_init__(self) -> None:
         for name in ("timestep", "nsubstep", "iterations", "ls_iterations"):

@@ -19,6 +19,7 @@ from .engine import PhysicsState, Reading
 from .frames import TINY
 from .reference import Reference
 from .reward import Deviations, RewardConfig
+from .terrain import height_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class TaskState(NamedTuple):
         excitation: Last excitations asked for, shape (nworld, nu).
         queue: Excitations that were asked for and have not come yet, oldest first, shape (nworld, latency_steps, nu).
         delay: Steps that excitations come late, shape (nworld,).
+        place: Where on the ground the clip's origin lies [m], shape (nworld, 2); zero on flat ground.
     """
 
     clip: Array
@@ -78,6 +80,7 @@ class TaskState(NamedTuple):
     excitation: Array
     queue: Array
     delay: Array
+    place: Array
 
 
 class Outcome(NamedTuple):
@@ -126,21 +129,54 @@ class Task:
             frame: Frame to begin at, shape (nworld,).
             key: For the delays.
         """
-        rows = reference.rows(clip, frame)
         n, steps = len(clip), self.config.latency_steps
-        physics = PhysicsState(rows.qpos, rows.qvel, rows.act, jnp.zeros_like(rows.qvel))
-        return physics, TaskState(
+        delays, places = jax.random.split(key)
+        state = TaskState(
             clip=clip,
             frame=frame,
             first=frame,
-            excitation=rows.act,
-            queue=jnp.repeat(rows.act[:, None], steps, axis=1),
-            delay=jax.random.randint(key, (n,), 0, steps + 1),
+            excitation=jnp.zeros((n, self.body.model.nu)),
+            queue=jnp.zeros((n, steps, self.body.model.nu)),
+            delay=jax.random.randint(delays, (n,), 0, steps + 1),
+            place=self._places(reference, clip, frame, places),
         )
+        rows = self._first_rows(reference, state)
+        physics = PhysicsState(rows.qpos, rows.qvel, rows.act, jnp.zeros_like(rows.qvel))
+        return physics, state._replace(excitation=rows.act, queue=jnp.repeat(rows.act[:, None], steps, axis=1))
+
+    def _places(self, reference: Reference, clip: Array, frame: Array, key: Array) -> Array:
+        """Origins that put roots anywhere in the inner half of the ground."""
+        ground, n = self.body.ground, len(clip)
+        if ground is None:
+            return jnp.zeros((n, 2))
+        half = 0.5 * ground.extent
+        return jax.random.uniform(key, (n, 2), minval=-half, maxval=half) - reference.rows(clip, frame).xpos[:, 0, :2]
+
+    def wanted(self, reference: Reference, task: TaskState, frame: Array) -> Reference:
+        """Frames as they lie on the ground: moved to the world's place and lifted by what is below the root.
+
+        Args:
+            reference: Frames.
+            task: Of the worlds.
+            frame: Shape (nworld,) or (nworld, nahead).
+        """
+        clip, place = (task.clip, task.place) if frame.ndim == 1 else (task.clip[:, None], task.place[:, None])
+        rows = reference.rows(clip, frame)
+        if self.body.ground is None:
+            return rows
+        return _moved(rows, place, height_at(self.body.ground, rows.xpos[..., 0, :2] + place))
+
+    def _first_rows(self, reference: Reference, task: TaskState) -> Reference:
+        """Frames that episodes begin at: lifted so far that no landmark, and no foot, is in the ground."""
+        rows = reference.rows(task.clip, task.frame)
+        if self.body.ground is None:
+            return rows
+        below = height_at(self.body.ground, rows.xpos[..., :2] + task.place[:, None], highest=True)
+        return _moved(rows, task.place, jnp.max(below, axis=1))
 
     def first_reading(self, reference: Reference, task: TaskState) -> Reading:
         """What is seen of a state that an episode begins in: the reference's landmarks, known without any physics."""
-        rows = reference.rows(task.clip, task.frame)
+        rows = self._first_rows(reference, task)
         no = jnp.zeros(len(task.clip), bool)
         return Reading(rows.xpos, rows.xquat, rows.linvel, rows.angvel, rows.contact, overflow=no, bad=no)
 
@@ -168,17 +204,18 @@ class Task:
 
     def observe(self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState) -> Array:
         """Observations, shape (nworld, nobs)."""
-        now = reference.rows(task.clip, task.frame)
-        steps = jnp.asarray(self.config.ahead)
-        ahead = reference.rows(task.clip[:, None], task.frame[:, None] + steps)
+        now = self.wanted(reference, task, task.frame)
+        ahead = self.wanted(reference, task, task.frame[:, None] + jnp.asarray(self.config.ahead))
         ground = jnp.zeros(len(task.clip))
+        if self.body.ground is not None:
+            ground = height_at(self.body.ground, reading.xpos[:, 0, :2])
         return observation.observe(self.body, physics, reading, task.excitation, now, ahead, ground)
 
     def deviations(
         self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState
     ) -> Deviations:  # fmt: skip
         """Mean square errors against the frames that worlds should match."""
-        return reward.deviations(self.body, physics, reading, reference.rows(task.clip, task.frame))
+        return reward.deviations(self.body, physics, reading, self.wanted(reference, task, task.frame))
 
     def judge(
         self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState, before: Array
@@ -192,7 +229,7 @@ class Task:
             task: Already advanced to the frame that the state should match.
             before: Excitations of the step before, shape (nworld, nu).
         """
-        wanted = reference.rows(task.clip, task.frame)
+        wanted = self.wanted(reference, task, task.frame)
         deviation = reward.deviations(self.body, physics, reading, wanted)
         relative = (reading.xpos[:, 1:] - reading.xpos[:, :1]) - (wanted.xpos[:, 1:] - wanted.xpos[:, :1])
         landmark_error = jnp.mean(_length(relative), axis=-1)
@@ -209,6 +246,12 @@ class Task:
             failed=failed,
             cut=over & ~failed,
         )
+
+
+def _moved(rows: Reference, place: Array, lift: Array) -> Reference:
+    """Frames of a body with a free root, moved over the ground and lifted; `lift` is (...), `place` (..., 2)."""
+    shift = jnp.concatenate([jnp.broadcast_to(place, (*lift.shape, 2)), lift[..., None]], axis=-1)
+    return rows._replace(qpos=rows.qpos.at[..., :3].add(shift), xpos=rows.xpos + shift[..., None, :])
 
 
 def _length(vector: Array) -> Array:
