@@ -56,7 +56,7 @@ class WarpEngine:
         nworld: Worlds that are stepped together.
         device: Warp's name of a device; its own choice, a GPU if there is one, if None.
         nconmax: Pairs of geoms that may come near each other, and contacts, that a world has room for on average;
-            see `musclemap.imitation.buffers`, whose answer for the body's rest posture is taken if None.
+            see `musclemap.imitation.buffers`, whose answer for the body's rest posture is taken if None or 0.
         njmax: Rows of constraints that every world has room for; the same.
         variants: What differs between the worlds, if anything does.
 
@@ -159,7 +159,7 @@ class WarpEngine:
 
 
 def _buffers(body: Body, nconmax: int | None, njmax: int | None) -> Buffers:
-    if nconmax is None or njmax is None:
+    if not nconmax or not njmax:
         found = buffers_for(body, body.model.qpos0[None], np.zeros((1, body.model.nv)))
         nconmax, njmax = nconmax or found.nconmax, njmax or found.njmax
     return Buffers(nconmax=nconmax, njmax=njmax)

@@ -4,8 +4,12 @@ import pytest
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.synthesis import synthesise
+from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.warp_engine import WarpEngine
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.skeletons.myofullbody import MyoFullBody
+
+from .engine_states import NWORLD
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +30,27 @@ def walk_clip(retargeter: Retargeter) -> Clip:
     clip = retargeter.retarget([synthesise("walk_1.2", seconds=4.0)])[0].clip
     assert clip is not None
     return clip
+
+
+@pytest.fixture(scope="session")
+def arm() -> Body:
+    """The small arm as it is simulated."""
+    return load_body("SmallArm")
+
+
+@pytest.fixture(scope="session")
+def human() -> Body:
+    """MyoFullBody as it is simulated: fingers locked."""
+    return load_body("MyoFullBody")
+
+
+@pytest.fixture(scope="session")
+def arm_warp(arm: Body) -> WarpEngine:
+    """Worlds of the small arm in MuJoCo Warp on the CPU; a minute to compile the first time."""
+    return WarpEngine(arm, NWORLD, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def human_warp(human: Body) -> WarpEngine:
+    """Worlds of MyoFullBody in MuJoCo Warp on the CPU; minutes to compile the first time."""
+    return WarpEngine(human, NWORLD, device="cpu")
