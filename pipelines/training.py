@@ -28,6 +28,7 @@ from musclemap.imitation.trainer import Trainer, TrainState
 from musclemap.imitation.training_clips import dataset_facts
 from musclemap.imitation.worlds import Tally, no_tally
 
+from .physics import engine_kind, room_for
 from .settings import to_dict
 
 ALGORITHMS = ("ppo",)
@@ -145,7 +146,7 @@ def plan_training(
         raise TrainingError(f"the clips are of several bodies: {', '.join(names)}; choose one's with --include")
     body = load_body(names[0], config.physics)
     library = make_library(clips, body, resting=config.task.resting)
-    kind = _engine_kind(engine)
+    kind = engine_kind(engine)
     config = config if config.num_envs else replace(config, num_envs=_usual_worlds(body, kind))
     used = set(library.names)
     return Plan(
@@ -157,12 +158,6 @@ def plan_training(
         device=_device_words(),
         algorithm=algorithm,
     )
-
-
-def _engine_kind(engine: str) -> str:
-    if engine != "auto":
-        return engine
-    return "warp" if has_cuda() else "mujoco"
 
 
 def _usual_worlds(body: Body, engine: str) -> int:
@@ -234,7 +229,8 @@ class _Sitting:
         config = plan.config
         self._started = time.monotonic()
         variants = draw_variants(config.randomisation, plan.body, config.num_envs, config.seed)
-        engine = make_engine(plan.body, config.num_envs, kind=plan.engine, variants=variants, **_room(plan))
+        room = room_for(plan.body, plan.library.reference, config.physics, kind=plan.engine)
+        engine = make_engine(plan.body, config.num_envs, kind=plan.engine, variants=variants, **room)
         self._task = Task(plan.body, config.task)
         ppo = PPO(self._task.nobs, plan.body.model.nu, config.ppo)
         self._trainer = Trainer(engine, self._task, plan.library.reference, ppo)
@@ -348,18 +344,6 @@ def tally_figures(tally: Tally) -> dict[str, float]:
         "bad": float(tally.bad),
         "overflow": float(tally.overflow),
     }
-
-
-def _room(plan: Plan) -> dict[str, Any]:
-    """Where Warp's buffers are sized: on frames of the clips."""
-    if plan.engine != "warp":
-        return {}
-    from musclemap.imitation.buffers import buffers_for
-
-    reference, asked = plan.library.reference, plan.config.physics
-    rows = np.linspace(0, len(reference.qpos) - 1, min(len(reference.qpos), 200)).astype(int)
-    sized = buffers_for(plan.body, np.asarray(reference.qpos[rows]), np.asarray(reference.qvel[rows]))
-    return {"nconmax": asked.nconmax or sized.nconmax, "njmax": asked.njmax or sized.njmax}
 
 
 @contextmanager

@@ -1,0 +1,31 @@
+"""Which physics engine is used, and the room it is given."""
+
+from typing import Any
+
+import numpy as np
+
+from musclemap.imitation.bodies import Body
+from musclemap.imitation.config import PhysicsConfig
+from musclemap.imitation.engines import has_cuda
+from musclemap.imitation.reference import Reference
+
+LOOKED_AT = 200
+"""Most frames of the clips that room is sized on."""
+
+
+def engine_kind(wanted: str) -> str:
+    """Kind of engine, "warp" or "mujoco": what "auto" stands for on this machine, and anything else as it is."""
+    if wanted != "auto":
+        return wanted
+    return "warp" if has_cuda() else "mujoco"
+
+
+def room_for(body: Body, reference: Reference, physics: PhysicsConfig, *, kind: str) -> dict[str, Any]:
+    """Arguments of `make_engine` for MuJoCo Warp's buffers, where settings give none sized on frames of the clips."""
+    if kind != "warp":
+        return {}
+    from musclemap.imitation.buffers import buffers_for
+
+    rows = np.linspace(0, len(reference.qpos) - 1, min(len(reference.qpos), LOOKED_AT)).astype(int)
+    sized = buffers_for(body, np.asarray(reference.qpos[rows]), np.asarray(reference.qvel[rows]))
+    return {"nconmax": physics.nconmax or sized.nconmax, "njmax": physics.njmax or sized.njmax}
