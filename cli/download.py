@@ -11,6 +11,7 @@ import typer
 
 from musclemap.skeletons.errors import MusclemapError, SettingsError
 
+from .given import refuse_unread
 from .options import Device
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _BUNDLES, _HUB, _CHECKS = "Bundles", "Data sets of the Hugging Face hub", "What is here already"
 
 
+_ALWAYS = ("what", "out", "json_", "verbose", "quiet")
+_SOME = (*_ALWAYS, "include", "exclude", "group", "limit", "workers", "sha256", "dry_run")  # a few refused in words
+_READ = {
+    "list": (*_ALWAYS, "list_"),
+    "check": (*_ALWAYS, "check", "body_models", "group"),
+    "bundle": (*_SOME, "timeout"),
+    "huggingface": (*_SOME, "revision", "convert", "overwrite", "device", "config", "set_"),
+}
+"""Parameters that each kind of call reads."""
+
+
 class Archive(StrEnum):
     """Archives that are fetched by hand."""
 
@@ -33,6 +45,7 @@ class Archive(StrEnum):
 
 @app.command()
 def download(
+    ctx: typer.Context,
     what: Annotated[
         str | None,
         typer.Argument(
@@ -101,6 +114,7 @@ def download(
     try:
         if list_ or check is not None:
             _refuse_more(list_, check, what, out)
+            refuse_unread(ctx, _READ["list" if list_ else "check"], what="--list and --check")
             status = _list(shown) if list_ else _check(Path(what or ""), body_models, group, shown)
         else:
             if what is None or out is None:
@@ -112,10 +126,13 @@ def download(
             patience = Patience(timeout=timeout)
             wish = Wish(include=tuple(include or ()), exclude=tuple(exclude or ()), group=group, limit=limit)
             if what.startswith(("http://", "https://")):
+                refuse_unread(ctx, _READ["bundle"], what="bundles")
                 status = _bundle(what, out, wish, sha256, patience, workers, dry_run, shown)
             else:
-                settings = _settings(config, set_ or [])
                 entry = _entry(what)
+                kind = "data sets of the hub" if entry.kind == "huggingface" else "bundles"
+                refuse_unread(ctx, _READ[entry.kind], what=kind)
+                settings = _settings(config, set_ or [])
                 status = _trajectories(
                     entry, out, wish, shown, settings=settings, revision=revision or entry.revision, convert=convert,
                     overwrite=overwrite, workers=workers, device=device, dry_run=dry_run, sha256=sha256,

@@ -10,6 +10,8 @@ import typer
 
 from musclemap.skeletons.errors import MusclemapError
 
+from .given import refuse_unread
+
 if TYPE_CHECKING:
     from musclemap.pipelines.packing.bundle import Bundle
     from musclemap.pipelines.packing.contents import Contents, Wishes
@@ -24,6 +26,7 @@ _SPLITS, _LABEL = "Splits", "What the metadata say"
 
 @app.command()
 def pack(
+    ctx: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -96,6 +99,12 @@ def pack(
     told = {"url": url, "creator": creator, "date_published": _day(date), "citation": citation}
     groups = {"train": train, "val": val, "test": test}
     try:
+        if any(groups.values()):
+            refuse_unread(
+                ctx, [name for name in ctx.params if name not in ("shares", "seed")], what="groups of motions"
+            )
+        else:
+            refuse_unread(ctx, [name for name in ctx.params if name != "shared_subjects"], what="shares of people")
         wishes = Wishes(
             private=private, infeasible=infeasible, stated=parse_statements(licence or ()),
             groups={split: group for split, group in groups.items() if group is not None},

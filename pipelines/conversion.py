@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from musclemap.datasets.clip import write_clip
+from musclemap.datasets.clip import Clip, write_clip
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.motion import SourceMotion
 from musclemap.skeletons.errors import ClipError
@@ -86,8 +86,7 @@ def _convert_batch(
     for (item, motion), outcome in zip(batch, outcomes, strict=True):
         entry = _finish(item, motion, outcome, root)
         yield Line(item=item, entry=entry, warnings=motion.warnings)
-        if entry.reason.startswith("disk_full:"):
-            raise StopRun(f"the disk of {root} is full")
+        stop_if_full(entry, root)
 
 
 def _finish(item: Selected, motion: SourceMotion, outcome: Outcome, root: Path) -> ManifestEntry:
@@ -96,12 +95,23 @@ def _finish(item: Selected, motion: SourceMotion, outcome: Outcome, root: Path) 
     if outcome.clip is None:
         status = "failed" if isinstance(outcome, Crash) else "rejected"
         return tell(status=status, reason=outcome.reason or "unknown", message=outcome.message)
+    return write_line(item, outcome.clip, root, lost=tell)
+
+
+def write_line(item: Selected, clip: Clip, root: Path, *, lost: Callable[..., ManifestEntry]) -> ManifestEntry:
+    """Write a clip; returns its line, or what `lost` makes of status, reason and message."""
     try:
-        sha256 = write_clip(root / item.clip, outcome.clip)
+        sha256 = write_clip(root / item.clip, clip)
     except ClipError as error:
-        return tell(status="failed", reason="bad_clip", message=str(error))
+        return lost(status="failed", reason="bad_clip", message=str(error))
     except OSError as error:
         reason = "disk_full" if error.errno in _DISK_FULL else "write_failed"
-        return tell(status="failed", reason=reason, message=str(error))
-    line = ManifestEntry(source=item.name, status="ok", source_sha256=motion.sha256)
-    return converted(line, outcome.clip, path=item.clip, sha256=sha256)
+        return lost(status="failed", reason=reason, message=str(error))
+    line = ManifestEntry(source=item.name, status="ok", source_sha256=clip.source_sha256)
+    return converted(line, clip, path=item.clip, sha256=sha256)
+
+
+def stop_if_full(entry: ManifestEntry, root: Path) -> None:
+    """Raise StopRun after the line of a clip that the disk did not take."""
+    if entry.reason.startswith("disk_full:"):
+        raise StopRun(f"the disk of {root} is full")

@@ -184,9 +184,12 @@ def _origin(name: str, file: HubFile, chosen: Chosen, entry: Entry, originals: P
 
 
 def _refused(chosen: Chosen) -> dict[str, str]:
-    """Names that would lead out of the folder, or cannot be written."""
-    refused = {}
+    """Names that would lead out of the folder, cannot be written, or have the clip of an earlier one."""
+    refused, owners = {}, dict[str, str]()
     for name, file in chosen.files.items():
+        owner = owners.setdefault(clip_name(name), name)
+        if owner != name:
+            refused[name] = f"{owner} has the same clip"
         try:
             checked_path(file.path)
             checked_path(name)

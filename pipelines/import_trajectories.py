@@ -7,15 +7,16 @@ every clip.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from musclemap.datasets.clip import Clip, write_clip
+from musclemap.datasets.clip import Clip
 from musclemap.datasets.downloads.transport import sha256_of
 from musclemap.datasets.exports.locomujoco import Trajectory, read_trajectory
 from musclemap.datasets.manifest import ManifestEntry
@@ -30,8 +31,12 @@ from musclemap.skeletons.errors import ClipError, SourceError
 from musclemap.skeletons.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, MyoFullBody
 
 from .batch import CRASHES
-from .intake import clip_fault, converted
-from .output_folder import OutputFolder, open_output
+from .conversion import Line, stop_if_full, write_line
+from .intake import clip_fault, unconverted
+from .ledger import Ledger
+from .output_folder import open_output
+from .progress import Progress, Tracker
+from .selection import Selected
 from .summary import Summary
 
 TARGETS = "the landmarks themselves: the file holds postures, and not what they were fitted to"
@@ -221,6 +226,8 @@ def import_trajectories(
 ) -> Summary:
     """Make clips of trajectories; each gets its line in the manifest, and those up to date are kept.
 
+    A clip of an earlier run whose file could not be had now keeps its line.
+
     Args:
         origins: The files.
         out: Output folder.
@@ -233,52 +240,61 @@ def import_trajectories(
         OutputError: The folder cannot be written to, or another run is writing to it.
     """
     started = time.perf_counter()
-    entries: dict[str, ManifestEntry] = {}
-    kept: set[str] = set()
-    total = len(origins) + len(unavailable or {})
+    lost = {name: Selected(path=Path(), name=name, clip="") for name in unavailable or {}}
+    items = {origin.name: Selected(path=origin.path, name=origin.name, clip=origin.clip) for origin in origins}
     with open_output(out) as folder:
-        for name, reason in (unavailable or {}).items():
-            entries[name] = ManifestEntry(source=name, status="failed", reason=f"download: {reason}")
-            folder.record(entries[name])
-            if progress is not None:
-                progress(entries[name], len(entries), total)
-        for origin in origins:
-            known = folder.entries.get(origin.name)
-            if known is not None and not overwrite and up_to_date(importer, origin, out, known):
-                entries[origin.name] = known
-                kept.add(origin.name)
-            else:
-                entries[origin.name] = _import(importer, origin, folder)
-                folder.record(entries[origin.name])
-            if progress is not None:
-                progress(entries[origin.name], len(entries), total)
+        wanted = [*lost.values(), *items.values()]
+        run = Ledger(folder, wanted, track=Tracker(wanted, report=_teller(progress)))
+
+        def lines() -> Iterator[Line]:
+            for name, reason in (unavailable or {}).items():
+                entry = unconverted(lost[name], status="failed", reason="download", message=reason)
+                yield Line(item=lost[name], entry=entry)
+            for origin in origins:
+                item, known = items[origin.name], folder.entries.get(origin.name)
+                if known is not None and not overwrite and up_to_date(importer, origin, out, known):
+                    yield Line(item=item, entry=known, kept=True)
+                    continue
+                entry = _import(importer, origin, item, folder.root)
+                yield Line(item=item, entry=entry)
+                stop_if_full(entry, folder.root)
+
+        run.take(lines())
         folder.write_manifest()
     return Summary(
         out=out,
-        entries=tuple(sorted(entries.values(), key=lambda entry: entry.source)),
-        kept=frozenset(kept),
+        entries=tuple(sorted(run.settled.values(), key=lambda entry: entry.source)),
+        kept=frozenset(run.kept),
         problems=folder.problems,
         seconds=time.perf_counter() - started,
+        stopped=run.stopped,
     )
 
 
-def _import(importer: TrajectoryImporter, origin: Origin, folder: OutputFolder) -> ManifestEntry:
+def _teller(progress: Callable[[ManifestEntry, int, int], None] | None) -> Callable[[Progress], None] | None:
+    if progress is None:
+        return None
+    return lambda now: progress(now.entry, now.nclip, now.total) if now.entry is not None else None
+
+
+def _import(importer: TrajectoryImporter, origin: Origin, item: Selected, root: Path) -> ManifestEntry:
     """Make and write one clip; returns its line."""
-    entry = ManifestEntry(source=origin.name, status="failed")
+    tell = partial(unconverted, item)
     try:
         trajectory = read_trajectory(origin.path)
-        entry = replace(entry, source_sha256=trajectory.sha256)
-        clip = importer.clip(trajectory, origin)
-        sha256 = write_clip(folder.root / origin.clip, clip)
     except SourceError as error:
-        return replace(entry, status="rejected", reason=f"{error.reason}: {error}")
+        return tell(status="rejected", reason=error.reason, message=str(error))
+    try:
+        clip = importer.clip(trajectory, origin)
+    except SourceError as error:
+        entry = tell(status="rejected", reason=error.reason, message=str(error))
     except ClipError as error:
-        return replace(entry, reason=f"bad_clip: {error}")
-    except OSError as error:
-        return replace(entry, reason=f"write_failed: {error}")
+        entry = tell(status="failed", reason="bad_clip", message=str(error))
     except CRASHES as error:
-        return replace(entry, reason=f"import_crash: {type(error).__name__}: {error}")
-    return converted(entry, clip, path=origin.clip, sha256=sha256)
+        entry = tell(status="failed", reason="import_crash", message=f"{type(error).__name__}: {error}")
+    else:
+        entry = write_line(item, clip, root, lost=tell)
+    return replace(entry, source_sha256=trajectory.sha256)
 
 
 def up_to_date(importer: TrajectoryImporter, origin: Origin, out: Path, known: ManifestEntry) -> bool:

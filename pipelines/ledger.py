@@ -63,7 +63,7 @@ class Ledger:
     def _earlier_line_stands(self, item: Selected, entry: ManifestEntry) -> bool:
         """Whether this run did not touch the clip that an earlier one made: its line goes on being true."""
         old = self.folder.entries.get(item.name)
-        untouched = entry.reason.startswith(("not_converted:", "disk_full:"))
+        untouched = entry.reason.startswith(("not_converted:", "disk_full:", "download:"))
         return untouched and old is not None and old.clip is not None and (self.folder.root / old.clip).is_file()
 
     def _put(self, item: Selected, entry: ManifestEntry) -> None:

@@ -86,7 +86,7 @@ def open_output(root: Path) -> Iterator[OutputFolder]:
         try:
             stack.enter_context(locked(root))
             for path in sorted(root.rglob(".musclemap-*.tmp")):
-                path.unlink()
+                path.unlink(missing_ok=True)  # a worker that an earlier run lost may still be writing
             journal = stack.enter_context(ManifestJournal(root / JOURNAL))
         except BlockingIOError as error:
             raise OutputError(f"another run is writing to {root}; wait for it, or choose another folder") from error

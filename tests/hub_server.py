@@ -22,7 +22,7 @@ class Fault:
     Attributes:
         kind: "drop" (half of the body, then the connection ends), "stall" (half, then silence), "alter" (a byte is
             another), "short" (half, said to be all), "long" (more than all), "status" (another answer), "ignore_range",
-            "wrong_range", "range_416", or "wait" (until `Server.go` is set).
+            "wrong_range", "range_416", "encoded" (said to be gzip, and none), or "wait" (until `Server.go` is set).
         status: For "status".
         code: X-Error-Code for "status".
     """
@@ -199,6 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         for key, value in {"Content-Length": str(len(body)), "Accept-Ranges": "bytes", **headers}.items():
             self.send_header(key, value)
+        if fault.kind == "encoded":
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         if self.command == "HEAD":
             return

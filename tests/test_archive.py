@@ -445,6 +445,17 @@ def test_a_killed_run_leaves_nothing_half_done_and_is_taken_up(source, out, tmp_
     assert files(out) == files(tmp_path / "whole")
 
 
+def test_a_temporary_file_that_goes_while_a_run_begins_is_no_fault(source, out, monkeypatch):
+    """A worker that an earlier run lost gives its file its name between the look into the folder and the removal."""
+    rglob = Path.rglob
+
+    def with_a_ghost(path, pattern):
+        return [*rglob(path, pattern), *([path / ".musclemap-gone.tmp"] if pattern.endswith(".tmp") else [])]
+
+    monkeypatch.setattr(Path, "rglob", with_a_ghost)
+    assert convert(source, out).complete
+
+
 def test_a_dry_run_writes_nothing_and_says_what_would_be(source, out):
     convert(source, out, include=["a.npz"], exclude=["b/*"])
     (source / "d.npz").write_bytes(b"")

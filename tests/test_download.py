@@ -1,5 +1,6 @@
 """`mm-download`: what arrives is whole and what was announced, whatever the server does; and what becomes of it."""
 
+import errno
 import hashlib
 import json
 import os
@@ -297,6 +298,39 @@ def test_a_newer_bundle_replaces_what_changed_and_a_half_new_one_has_no_manifest
     (out / "x").write_bytes(b"nex")  # damaged here: same length, other content
     assert run(url, out).exit_code == 0
     assert (out / "x").read_bytes() == b"new"
+
+
+def test_a_bundle_that_lost_a_file_is_no_whole_one_any_more(server: Server, tmp_path: Path) -> None:
+    url, out = server.bundle(CONTENT), tmp_path / "out"
+    assert run(url, out).exit_code == 0
+    (out / "x").unlink()
+    server.faults["/b/x"] = [Fault(kind="status", status=404)]
+    assert run(url, out).exit_code == 1
+    assert not (out / "MANIFEST.json").exists()
+    assert run(url, out).exit_code == 0
+    assert files_below(out).keys() == {*CONTENT, "MANIFEST.json"}
+
+
+def test_a_body_that_is_not_encoded_as_it_says_is_a_sentence(server: Server, tmp_path: Path) -> None:
+    url = server.bundle(CONTENT)
+    server.faults["/b/MANIFEST.json"] = [Fault(kind="encoded")] * 9
+    result = run(url, tmp_path / "out")
+    assert result.exit_code == 2
+    assert "the body is not encoded as the server says" in told(result)
+    server.faults.clear()
+    server.faults[BIG] = [Fault(kind="encoded")]
+    assert run(url, tmp_path / "out").exit_code == 0
+    assert (tmp_path / "out/clips/walk 1.h5").read_bytes() == CONTENT["clips/walk 1.h5"]
+
+
+def test_progress_counts_what_is_here(server: Server, tmp_path: Path) -> None:
+    from musclemap.datasets.downloads.bundle import Moved, fetch_bundle, read_bundle
+    from musclemap.datasets.downloads.transport import Transport
+
+    url, moved, bring = server.bundle(CONTENT), list[Moved](), Transport()
+    server.faults["/b/x"] = [Fault(kind="status", status=404)]
+    fetch_bundle(read_bundle(url, bring), tmp_path / "out", bring, progress=moved.append)
+    assert (moved[0].nfile, moved[-1].nfile, moved[-1].files) == (0, 3, 4)
 
 
 def test_selection_dry_run_and_a_manifest_by_its_hash(server: Server, tmp_path: Path) -> None:
@@ -674,6 +708,52 @@ def test_files_that_are_no_trajectory_get_their_line_and_reason(
     assert not list(out.rglob("*.h5"))
 
 
+def test_what_becomes_of_earlier_clips(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
+    """A file that does not come leaves its earlier clip and line alone; one that went bad takes its clip with it."""
+    out = tmp_path / "out"
+    assert run("musclemimic-retargeted", out).exit_code == 0
+    before, clips = lines(out), files_below(out)
+    for path in out.rglob("originals/**/*.npz"):
+        path.unlink()
+    server.faults[body_path("KIT/4/walk_poses")] = [Fault(kind="status", status=404, code="EntryNotFound")] * 20
+    server.data_sets[REPOSITORY][f"{FOLDER}/ACCAD/s1/run_poses.npz"] = b"<html>please log in</html>"
+    result = run("musclemimic-retargeted", out, "--overwrite", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["clips"]["counts"] == {"ok": 1, "rejected": 1, "failed": 1, "kept": 0}
+    after = lines(out)
+    assert after["KIT/4/walk_poses.npz"] == before["KIT/4/walk_poses.npz"]
+    assert (out / "KIT/4/walk_poses.h5").read_bytes() == clips["KIT/4/walk_poses.h5"]
+    assert (after["ACCAD/s1/run_poses.npz"].status, after["ACCAD/s1/run_poses.npz"].clip) == ("rejected", None)
+    assert not (out / "ACCAD/s1/run_poses.h5").exists()
+
+
+def test_a_full_disk_stops_the_clips_with_every_line_told(
+    server: Server, tmp_path: Path, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, clip: Clip) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("musclemap.pipelines.conversion.write_clip", full)
+    result = run("musclemimic-retargeted", tmp_path / "out", "--json")
+    assert result.exit_code == 1, result.output
+    assert "stopped early: the disk of" in told(result)
+    reasons = [entry.reason.partition(":")[0] for entry in lines(tmp_path / "out").values()]
+    assert sorted(reasons) == ["disk_full", "not_converted", "not_converted"]
+    monkeypatch.undo()
+
+
+def test_of_two_files_with_one_clip_the_first_has_it(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
+    content = server.data_sets[REPOSITORY]
+    content[f"{FOLDER}/KIT/4/walk_poses.NPZ"] = content.pop(f"{FOLDER}/ACCAD/s1/run_poses.npz")
+    result = run("musclemimic-retargeted", tmp_path / "out", "--include", "KIT/4/*")
+    assert result.exit_code == 1
+    found = lines(tmp_path / "out")
+    assert found["KIT/4/walk_poses.npz"].reason == "download: KIT/4/walk_poses.NPZ has the same clip"
+    assert found["KIT/4/walk_poses.NPZ"].status == "ok"
+    assert run("musclemimic-retargeted", tmp_path / "out", "--include", "KIT/4/*").exit_code == 1
+    assert lines(tmp_path / "out") == found
+
+
 def test_a_rate_that_the_file_does_not_tell_is_told_by_a_setting(
     server: Server, tmp_path: Path, published: dict[str, Any]
 ) -> None:
@@ -802,6 +882,10 @@ def test_the_catalogue_tells_what_it_does_not_know() -> None:
         (["demo_dataset", "out", "--set", "nonsense=1"], "nonsense"),
         (["demo_dataset", "out", "--sha256", "0"], "for bundles"),
         (["demo_dataset", "out", "-q", "-v"], "exclude each other"),
+        (["demo_dataset", "out", "--timeout", "3"], "data sets of the hub do not take --timeout"),
+        (["http://127.0.0.1/b", "out", "--no-convert", "--set", "fps=1"], "bundles do not take --convert, --set"),
+        (["--list", "--group", "kit-kinesis-test"], "do not take --group"),
+        (["--check", "amass", ".", "--include", "x"], "do not take --include"),
     ],
 )
 def test_wrong_use_is_2_and_says_what_would_be_right(

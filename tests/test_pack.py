@@ -191,6 +191,22 @@ def test_nothing_is_overwritten_unasked(out: Path, tmp_path: Path) -> None:
     assert "old.txt" not in _bytes(tmp_path / "empty")
 
 
+def test_a_bundle_is_never_written_over_the_clips_it_is_made_of(out: Path, tmp_path: Path) -> None:
+    assert _run(out, tmp_path / "b", "-q")[0] == 1
+    out.rename(tmp_path / "b" / "out")
+    status, _, stderr = _run(tmp_path / "b" / "out", tmp_path / "b", "--overwrite")
+    assert (status, "which would be replaced" in stderr) == (2, True)
+    assert (tmp_path / "b" / "out" / "manifest.jsonl").exists()
+
+
+def test_a_bundle_in_the_folder_one_is_in(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "b")
+    assert _run(out, ".", "-q")[0] == 1
+    assert (tmp_path / "b" / "MANIFEST.json").exists()
+    assert json.loads((tmp_path / "b" / "MANIFEST.json").read_bytes())["name"] == "b"
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_run_that_breaks_leaves_what_was_there(
     overwrite: bool, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -250,6 +266,8 @@ def test_wrong_use(out: Path, tmp_path: Path) -> None:
         ((out, tmp_path / "b", "--shares", "1,2"), "three numbers"),
         ((out, tmp_path / "b", "--date", "today"), "YYYY-MM-DD"),
         ((out, tmp_path / "b", "--test", "nothing-such"), "there is no group"),
+        ((out, tmp_path / "b", "--test", "nothing-such", "--seed", "3"), "groups do not take --seed"),
+        ((out, tmp_path / "b", "--shared-subjects"), "shares of people do not take --shared-subjects"),
     ):
         status, _, stderr = _run(*words)
         assert status == 2

@@ -182,11 +182,11 @@ def fetch_bundle(
         raise DownloadError(f"none of the {len(bundle.files)} files is wanted; one is {bundle.files[0].path}")
     with _only_one(out):
         marker = out / MANIFEST
-        if marker.is_file() and marker.read_bytes() != bundle.content:
-            marker.unlink()  # from here on the folder is not what it says
         places = {file: place_below(out, file.path) for file in chosen}
         kept = [file for file in chosen if _is_here(file, places[file])]
         missing = _by_hash([file for file in chosen if file not in set(kept)])
+        if marker.is_file() and (missing or marker.read_bytes() != bundle.content):
+            marker.unlink()  # from here on the folder is not what it says
         _check_room(out, missing)
         tally = _Tally(chosen, kept, progress)
         tally.moved(_parts(out, missing))
@@ -249,7 +249,8 @@ def _fetch_all(
                         failed |= {f.path.as_posix(): str(error) for f in jobs[job]}
                     elif error is not None:
                         raise error
-                    tally.done(jobs[job])
+                    else:
+                        tally.done(jobs[job])
         except BaseException:
             transport.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)

@@ -26,7 +26,8 @@ PAUSE, LONGEST_PAUSE = 1.0, 60.0
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers that may be others in a moment (RFC 9110, RFC 6585)."""
 
-_DROPPED = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_DROPPED = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError,
+            requests.exceptions.ContentDecodingError)  # fmt: skip
 
 
 class Altered(DownloadError):
@@ -247,4 +248,6 @@ def _words(error: Exception) -> str:
         return "the server is silent"
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return "the connection is refused or breaks off"
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return "the body is not encoded as the server says"
     return str(error)

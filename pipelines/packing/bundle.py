@@ -80,6 +80,7 @@ def write_bundle(
         OutputError: It cannot be written, or a clip was changed meanwhile. Nothing is left at `out` then.
     """
     check_place(out, root, overwrite=overwrite)
+    out = Path(os.path.abspath(out))  # "." has no name
     temporary = out.with_name(f".musclemap-{secrets.token_hex(8)}.pack")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -108,10 +109,12 @@ def check_place(out: Path, root: Path, *, overwrite: bool) -> None:
     """Refuse a place where a bundle must not be written, before any work is done.
 
     Raises:
-        SettingsError: It is the clips' folder, or below it, or there is something already.
+        SettingsError: It is the clips' folder, or below or above it, or there is something already.
     """
     if out.resolve().is_relative_to(root.resolve()):
         raise SettingsError(f"{out} is in the folder of the clips; choose another place")
+    if root.resolve().is_relative_to(out.resolve()):
+        raise SettingsError(f"the clips are in {out}, which would be replaced; choose another place")
     if not out.exists() and not out.is_symlink():
         return
     if out.is_dir() and not out.is_symlink() and not any(out.iterdir()):
