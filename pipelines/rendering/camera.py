@@ -1,6 +1,6 @@
 """A camera that goes along with the body: where it stands, and where a point of the world falls in its picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -82,18 +82,36 @@ def follow(
     Raises:
         RenderError: There is no such camera, no frame, or `qpos` is of another body.
     """
+    track = _along(model, qpos, fps=fps, camera=camera, size=size)
+    return _stand_back(track, _outline(model, qpos, track.lookat, target_pos))
+
+
+def follow_both(
+    model: mujoco.MjModel, one: np.ndarray, other: np.ndarray, *, fps: float, camera: str = "three-quarter",
+    size: tuple[int, int] = (960, 720),
+) -> tuple[Track, Track]:  # fmt: skip
+    """Set a camera for each of two motions, to be shown side by side: the direction of view, that of the first, and the
+    distance are the same. Arguments and errors are those of `follow`.
+    """
+    tracks = [_along(model, qpos, fps=fps, camera=camera, size=size) for qpos in (one, other)]
+    outline = [_outline(model, qpos, t.lookat, None) for qpos, t in zip((one, other), tracks, strict=True)]
+    first = _stand_back(tracks[0], np.concatenate(outline))
+    aside = first.lookat - tracks[0].lookat
+    return first, replace(first, lookat=tracks[1].lookat + aside[0])
+
+
+def _along(model: mujoco.MjModel, qpos: np.ndarray, *, fps: float, camera: str, size: tuple[int, int]) -> Track:
+    """A camera with its direction of view, which looks at the pelvis from no distance yet."""
     if qpos.ndim != 2 or not len(qpos) or qpos.shape[1] != model.nq:
         raise RenderError(f"postures of shape (nframe, {model.nq}) can be drawn on this body; these have {qpos.shape}")
     if camera not in VIEWS:
         raise RenderError(f"no camera named {camera!r}; there are {', '.join(VIEWS)}")
     turn, elevation = VIEWS[camera]
     root, heading = _root(model, qpos)
-    lookat = _smooth(root, sigma=_SMOOTHING * fps)
-    track = Track(
-        lookat=lookat, azimuth_deg=float(np.degrees(heading) + turn), elevation_deg=elevation, distance=0.0,
-        fovy_deg=float(model.vis.global_.fovy), size=size,
+    return Track(
+        lookat=_smooth(root, sigma=_SMOOTHING * fps), azimuth_deg=float(np.degrees(heading) + turn),
+        elevation_deg=elevation, distance=0.0, fovy_deg=float(model.vis.global_.fovy), size=size,
     )  # fmt: skip
-    return _stand_back(track, _outline(model, qpos, lookat, target_pos))
 
 
 def _smooth(path: np.ndarray, *, sigma: float) -> np.ndarray:

@@ -67,6 +67,7 @@ def render_frames(
     model: mujoco.MjModel, qpos: np.ndarray, *, target_pos: np.ndarray | None = None,
     landmark_pos: np.ndarray | None = None, landmark_names: Sequence[str] = (), frames: Sequence[int] | None = None,
     fps: float = 100.0, size: tuple[int, int] = (960, 720), camera: str = "three-quarter", muscles: bool = True,
+    tendon_rgb: np.ndarray | None = None, track: Track | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Draw frames of a motion, one after the other.
 
@@ -81,6 +82,8 @@ def render_frames(
         size: Width and height of the picture in pixels.
         camera: "side", "front" or "three-quarter".
         muscles: Draw the muscles' paths.
+        tendon_rgb: Colours of the tendons, shape (nframe, ntendon, 3) uint8; all the same red if None.
+        track: A camera to use in place of one by `fps`, `size` and `camera`.
 
     Yields:
         Pictures, shape (height, width, 3) uint8.
@@ -91,14 +94,15 @@ def render_frames(
     name = find_gl()
     if name is None:
         raise RenderError(f"no OpenGL to draw with was found on this machine; {INSTALL_HINT} brings one")
-    track = follow(model, qpos, fps=fps, camera=camera, size=size, target_pos=target_pos)
+    track = track or follow(model, qpos, fps=fps, camera=camera, size=size, target_pos=target_pos)
     marks = markers(target_pos=target_pos, landmark_pos=landmark_pos, landmark_names=landmark_names)
-    return _draw(model, qpos, marks, track, range(len(qpos)) if frames is None else frames, muscles=muscles, name=name)
+    return _draw(model, qpos, marks, track, range(len(qpos)) if frames is None else frames, muscles=muscles,
+                 tendon_rgb=tendon_rgb, name=name)  # fmt: skip
 
 
 def _draw(
     model: mujoco.MjModel, qpos: np.ndarray, marks: Sequence[Markers], track: Track, frames: Iterable[int],
-    *, muscles: bool, name: str,
+    *, muscles: bool, tendon_rgb: np.ndarray | None, name: str,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     model = copy.copy(model)  # the picture's size is kept in the model
     width, height = model.vis.global_.offwidth, model.vis.global_.offheight = track.size
@@ -114,6 +118,8 @@ def _draw(
     with _context(name, model, track.size) as context:
         for frame in frames:
             data.qpos[:] = qpos[frame]
+            if tendon_rgb is not None:
+                model.tendon_rgba[:, :3] = tendon_rgb[frame] / 255.0
             place(model, data)
             eye.lookat[:] = track.lookat[frame]
             mujoco.mjv_updateScene(model, data, option, None, eye, mujoco.mjtCatBit.mjCAT_ALL.value, body)

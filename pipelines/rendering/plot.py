@@ -34,16 +34,18 @@ def plot_frames(
     model: mujoco.MjModel, qpos: np.ndarray, *, target_pos: np.ndarray | None = None,
     landmark_pos: np.ndarray | None = None, landmark_names: Sequence[str] = (), frames: Sequence[int] | None = None,
     fps: float = 100.0, size: tuple[int, int] = (960, 720), camera: str = "three-quarter", muscles: bool = True,
+    tendon_rgb: np.ndarray | None = None, track: Track | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Draw frames of a motion; arguments, pictures and errors are those of `gl.render_frames`, but for the OpenGL."""
-    track = follow(model, qpos, fps=fps, camera=camera, size=size, target_pos=target_pos)
+    track = track or follow(model, qpos, fps=fps, camera=camera, size=size, target_pos=target_pos)
     marks = markers(target_pos=target_pos, landmark_pos=landmark_pos, landmark_names=landmark_names)
-    return _draw(model, qpos, marks, track, range(len(qpos)) if frames is None else frames, muscles=muscles)
+    return _draw(model, qpos, marks, track, range(len(qpos)) if frames is None else frames, muscles=muscles,
+                 tendon_rgb=tendon_rgb)  # fmt: skip
 
 
 def _draw(
     model: mujoco.MjModel, qpos: np.ndarray, marks: Sequence[Markers], track: Track, frames: Iterable[int],
-    *, muscles: bool,
+    *, muscles: bool, tendon_rgb: np.ndarray | None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -63,7 +65,8 @@ def _draw(
         axes.set_axis_off()
         _draw_ground(axes, track, frame)
         _draw_shadow(axes, track, frame, bones)
-        _draw_body(axes, track, frame, bones, _muscle_paths(model, data) if muscles else None)
+        rgb = None if tendon_rgb is None else tendon_rgb[frame] / 255.0
+        _draw_body(axes, track, frame, bones, _muscle_paths(model, data, rgb) if muscles else None)
         for mark in marks:
             _draw_balls(axes, track, frame, mark)
         canvas.draw()
@@ -84,8 +87,11 @@ def _triangles(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(triangles).astype(np.float64), np.concatenate(owner)
 
 
-def _muscle_paths(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
-    """Straight short pieces of all muscles' paths, shape (n, 2, 3) [m], world frame, and their radii (n,) [m]."""
+def _muscle_paths(
+    model: mujoco.MjModel, data: mujoco.MjData, tendon_rgb: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Straight short pieces of all muscles' paths, shape (n, 2, 3) [m], world frame, their radii (n,) [m], and colours
+    (n, 3), 0 to 1: given for each tendon, or one red in three tints."""
     point = data.wrap_xpos.reshape(-1, 3)[: data.ten_wrapnum.sum()]
     radius = np.repeat(model.tendon_width, data.ten_wrapnum)
     last = np.zeros(len(point), dtype=bool)
@@ -96,7 +102,11 @@ def _muscle_paths(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarra
     piece = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     one, step = np.repeat(one, count, axis=0), np.repeat(way / count[:, None], count, axis=0)
     ends = one[:, None] + step[:, None] * (piece[:, None, None] + np.array([[0.0], [1.0]]))
-    return ends, np.repeat(radius[start], count)
+    if tendon_rgb is None:
+        tint = np.resize([0.80, 0.95, 0.88], len(ends))  # neighbours can be told apart
+        return ends, np.repeat(radius[start], count), tint[:, None] * MUSCLE_RGB
+    tendon = np.repeat(np.arange(model.ntendon), data.ten_wrapnum)
+    return ends, np.repeat(radius[start], count), tendon_rgb[np.repeat(tendon[start], count)]
 
 
 def _draw_ground(axes: Any, track: Track, frame: int) -> None:
@@ -137,7 +147,7 @@ def _draw_shadow(axes: Any, track: Track, frame: int, bones: np.ndarray) -> None
 
 
 def _draw_body(
-    axes: Any, track: Track, frame: int, bones: np.ndarray, paths: tuple[np.ndarray, np.ndarray] | None
+    axes: Any, track: Track, frame: int, bones: np.ndarray, paths: tuple[np.ndarray, np.ndarray, np.ndarray] | None
 ) -> None:
     """Bones and muscles in one go, the far ones first; a triangle is a quadrangle whose last corner is there twice."""
     from matplotlib.collections import PolyCollection
@@ -155,9 +165,8 @@ def _draw_body(
 
     shape, rgb, depth = [bone_px[:, [0, 1, 2, 2]]], [bone_rgb], [bone_depth.mean(axis=1)]
     if paths is not None:
-        ribbons, ribbon_depth = _ribbons(track, frame, *paths)
-        tint = np.resize([0.80, 0.95, 0.88], len(ribbons))  # neighbours can be told apart
-        shape, rgb, depth = [*shape, ribbons], [*rgb, tint[:, None] * MUSCLE_RGB], [*depth, ribbon_depth]
+        ribbons, ribbon_depth = _ribbons(track, frame, *paths[:2])
+        shape, rgb, depth = [*shape, ribbons], [*rgb, paths[2]], [*depth, ribbon_depth]
     far = np.concatenate(depth)
     order = np.argsort(-far)[: (far > _NEAR).sum()]
     corners, colors = np.concatenate(shape)[order], np.concatenate(rgb)[order]

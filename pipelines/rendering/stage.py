@@ -9,6 +9,9 @@ import musclemimic_models
 import numpy as np
 
 from musclemap.skeletons.errors import MusclemapError
+from musclemap.skeletons.small_arm import ARM_NAME
+
+from .arm import arm_drawing_spec
 
 BONE_RGB = (0.93, 0.89, 0.80)
 MUSCLE_RGB = (0.72, 0.20, 0.18)
@@ -39,19 +42,22 @@ class RenderError(MusclemapError):
 
 
 def drawing_model(name: str = "myofullbody", *, mesh_cell: float = MESH_CELL) -> mujoco.MjModel:
-    """Compile a body of musclemimic-models for drawing. Its qpos is the same as the original's.
+    """Compile a body for drawing: the small arm, or one of musclemimic-models. Its qpos is the same as the original's.
 
     Args:
-        name: Name in the registry of musclemimic-models, in any case of letters.
+        name: Name of the arm, or in the registry of musclemimic-models, in any case of letters.
         mesh_cell: Detail to keep in the bones [m]; 0 keeps all of it.
 
     Raises:
         RenderError: There is no such body; the message lists those there are.
     """
-    if name.lower() not in musclemimic_models.REGISTRY:
+    if name.lower() == ARM_NAME.lower():
+        spec = arm_drawing_spec()
+    elif name.lower() in musclemimic_models.REGISTRY:
+        spec = mujoco.MjSpec.from_file(str(musclemimic_models.get_xml_path(name.lower())))
+    else:
         known = ", ".join(sorted(musclemimic_models.REGISTRY))
-        raise RenderError(f"no body named {name!r} to draw; musclemimic-models has {known}")
-    spec = mujoco.MjSpec.from_file(str(musclemimic_models.get_xml_path(name.lower())))
+        raise RenderError(f"no body named {name!r} to draw; there are {ARM_NAME}, and of musclemimic-models {known}")
     dress(spec)
     model = spec.compile()
     if mesh_cell > 0:
