@@ -24,8 +24,8 @@ FRAMES = 64
 SPREAD = 0.3
 """Deviation of hinges from a frame [rad], and a tenth of it of slides [m], in the perturbed postures."""
 
-DEPTHS = (0.05, 0.2)
-"""How deep a body is pushed into the ground [m]: a stumble, a fall."""
+DEPTHS = (0.0, 0.02, 0.2)
+"""How deep a body is pushed into the ground [m]: not at all, a hard landing, far more than contacts would let it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class Buffers:
 def buffers_for(body: Body, qpos: np.ndarray, qvel: np.ndarray, *, seed: int = 0) -> Buffers:
     """Room for motion like that of reference frames, and for what becomes of it when it fails.
 
-    Looked at are frames as they are, with every joint off, pushed into the ground, and turned any way round with joints
-    anywhere in their ranges.
+    Looked at are frames as they are and with every joint off, at each of `DEPTHS`, and bodies that fell: turned any way
+    round, with the middle of their lowest geom at the height of the floor.
 
     Args:
         body: The body.
@@ -59,7 +59,8 @@ def buffers_for(body: Body, qpos: np.ndarray, qvel: np.ndarray, *, seed: int = 0
     model, data = body.model, mujoco.MjData(body.model)
     pairs = CandidatePairs(model)
     most = Buffers(nconmax=0, njmax=0)
-    for posture, velocity in _postures(body, np.asarray(qpos, float), np.asarray(qvel, float), seed):
+    rng = np.random.default_rng(seed)
+    for posture, velocity in _postures(body, np.asarray(qpos, float), np.asarray(qvel, float), data, rng):
         mujoco.mj_resetData(model, data)
         data.qpos[:], data.qvel[:] = posture, velocity
         mujoco.mj_fwdPosition(model, data)
@@ -118,27 +119,35 @@ class CandidatePairs:
         return meet
 
 
-def _postures(body: Body, qpos: np.ndarray, qvel: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    rng = np.random.default_rng(seed)
-    model = body.model
-    kind, at = model.jnt_type[body.joint_ids], body.qposadr
+def _postures(
+    body: Body, qpos: np.ndarray, qvel: np.ndarray, data: mujoco.MjData, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    kind = body.model.jnt_type[body.joint_ids]
     spread = np.where(kind == mujoco.mjtJoint.mjJNT_HINGE, SPREAD, SPREAD / 10)
-    low, high = model.jnt_range[body.joint_ids].T
     for t in np.unique(np.linspace(0, len(qpos) - 1, min(FRAMES, len(qpos))).astype(int)):
-        yield qpos[t], qvel[t]
-        off, anyhow = qpos[t].copy(), qpos[t].copy()
-        off[at] += spread * rng.standard_normal(len(at))
-        yield off, qvel[t]
-        anyhow[at] = rng.uniform(low, high)
-        if body.free:
-            anyhow[3:7] = rng.standard_normal(4)
-            anyhow[3:7] /= np.linalg.norm(anyhow[3:7])
+        off = qpos[t].copy()
+        off[body.qposadr] += spread * rng.standard_normal(len(spread))
+        if not body.free:
+            yield from ((qpos[t], qvel[t]), (off, qvel[t]))
+            continue
+        for posture in (qpos[t], off):
             for depth in DEPTHS:
-                for posture in (off, anyhow):
-                    sunk = posture.copy()
-                    sunk[2] -= depth
-                    yield sunk, qvel[t]
-        yield anyhow, qvel[t]
+                sunk = posture.copy()
+                sunk[2] -= depth
+                yield sunk, qvel[t]
+        yield _fallen(body, off, data, rng), qvel[t]
+
+
+def _fallen(body: Body, posture: np.ndarray, data: mujoco.MjData, rng: np.random.Generator) -> np.ndarray:
+    model = body.model
+    turned = posture.copy()
+    turned[3:7] = rng.standard_normal(4)
+    turned[3:7] /= np.linalg.norm(turned[3:7])
+    data.qpos[:] = turned
+    mujoco.mj_kinematics(model, data)
+    solid = ((model.geom_contype != 0) | (model.geom_conaffinity != 0)) & (model.geom_bodyid > 0)
+    turned[2] -= data.geom_xpos[solid, 2].min()
+    return turned
 
 
 def _room(seen: int) -> int:

@@ -268,6 +268,8 @@ def test_too_little_room_is_told(human: Body, human_warp: WarpEngine, walk_clip:
     assert not np.asarray(run(human_warp, state, ctrl)[1].overflow).any()
     few_rows = WarpEngine(human, NWORLD, device="cpu", nconmax=human_warp.buffers.nconmax, njmax=60)
     assert np.asarray(run(few_rows, state, ctrl)[1].overflow).all()
+    in_air = state._replace(qpos=state.qpos.at[:3, 2].add(1.0))
+    np.testing.assert_array_equal(run(few_rows, in_air, ctrl)[1].overflow, [False, False, False, True])
     few_contacts = WarpEngine(human, NWORLD, device="cpu", nconmax=2, njmax=human_warp.buffers.njmax)
     assert np.asarray(few_contacts.read(state).overflow).all()
     assert np.asarray(run(few_contacts, state, ctrl)[1].overflow).all()
