@@ -100,9 +100,7 @@ def pack(
     groups = {"train": train, "val": val, "test": test}
     try:
         if any(groups.values()):
-            refuse_unread(
-                ctx, [name for name in ctx.params if name not in ("shares", "seed")], what="groups of motions"
-            )
+            refuse_unread(ctx, [name for name in ctx.params if name not in ("shares", "seed")], what="groups")
         else:
             refuse_unread(ctx, [name for name in ctx.params if name != "shared_subjects"], what="shares of people")
         wishes = Wishes(
