@@ -35,11 +35,11 @@ CLIPS := $(call quote,$(OUT)/clips)
 RUN := $(call quote,$(OUT)/run)
 SOURCE := $(call quote,$(or $(AMASS),$(OUT)/source))
 PICKED := $(if $(GROUP),--group $(call quote,$(GROUP)))
-GO_ON := $(or $(PARTIAL),$(if $(GROUP),,whole archive))
 BODIES := $(if $(BODY_MODELS),--body-models $(call quote,$(BODY_MODELS)))
 
 # What decides on the numbers of clips. The packages as they are installed; mm-retarget stamps clips with the same.
-CODE := retarget skeletons datasets pipelines -maxdepth 1 -name '*.py' -not -name reproduction.py -not -name study.py
+CODE := retarget skeletons datasets $(addprefix pipelines/,batch.py conversion.py intake.py validation.py) \
+    -maxdepth 1 -name '*.py'
 PACKAGES := h5py,jax,jaxlib,mujoco,mujoco_warp,musclemimic_models,numpy,scipy,warp_lang
 
 WRITE_MOTIONS := import sys; from pathlib import Path; \
@@ -83,11 +83,10 @@ $(STAGES)/download: $(STAGES)/choice $(STAGES)/code $(call changed,download)
 	@$(download_text) > $(STAMPS)/download
 else
 # Motions that the archive has not are told. For a group that ends the study, unless PARTIAL is set.
+IF_MISSING := $(if $(or $(PARTIAL),$(if $(GROUP),,whole archive)),[ $$? -eq 1 ],{ [ $$? -ne 1 ] || \
+    echo "Stopped: not all of the group is here. PARTIAL=1 goes on with what there is." >&2; false; })
 $(STAGES)/download: $(STAGES)/choice $(STAGES)/code $(call changed,download)
-	$(BIN)/mm-download --check amass $(PICKED) $(BODIES) $(SOURCE) || { \
-	    status=$$?; [ $$status -ne 1 ] || [ -n $(call quote,$(GO_ON)) ] || \
-	    echo "Stopped, as not all of the group is here. PARTIAL=1 goes on with what there is." >&2; \
-	    [ $$status -eq 1 ] && [ -n $(call quote,$(GO_ON)) ]; }
+	$(BIN)/mm-download --check amass $(PICKED) $(BODIES) $(SOURCE) || $(IF_MISSING)
 	@$(download_text) > $(STAMPS)/download
 endif
 

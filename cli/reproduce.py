@@ -2,13 +2,14 @@
 
 import json
 import platform
+import shlex
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.skeletons.errors import MusclemapError, SettingsError
 
 if TYPE_CHECKING:
     from musclemap.pipelines.reproduction import Compared, Comparison, Expectation
@@ -50,6 +51,9 @@ def reproduce(
     path = folder / f"{study}.json"
     try:
         figures = study_figures(clips, study)
+        if not (write or path.is_file()):
+            again = shlex.join(["mm-reproduce", str(clips), study, "--expected", str(folder), "--write"])
+            raise SettingsError(f"there is no {path}, so nothing is expected of {study} yet; to make it: {again}")
         if write:
             write_expectations(path, study, figures, made_with=_made_with())
         found = compare(study, figures, read_expectations(path))

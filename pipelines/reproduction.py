@@ -119,7 +119,7 @@ def read_expectations(path: Path) -> dict[str, Expectation]:
         SettingsError: There is no such file, or it cannot be read or used.
     """
     if not path.is_file():
-        raise SettingsError(f"there are no expectations for this study at {path}; mm-reproduce --write makes the file")
+        raise SettingsError(f"there are no expectations at {path}")
     try:
         quantities = json.loads(path.read_text("utf-8"))["quantities"]
         stored = {name: dict(values) for name, values in quantities.items()}
@@ -164,5 +164,7 @@ def write_expectations(path: Path, study: str, figures: Mapping[str, float], *, 
     quantities = {
         name: {key: value for key, value in asdict(one).items() if value is not None} for name, one in kept.items()
     }
-    stored = {"study": study, "made_with": dict(made_with), "quantities": quantities}
-    write_atomically(path, (json.dumps(stored, indent=1, allow_nan=False) + "\n").encode())
+    head = {"study": study, "made_with": dict(made_with)}
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in quantities.items())
+    text = json.dumps(head, indent=1).removesuffix("\n}") + f',\n "quantities": {{\n{lines}\n }}\n}}\n'
+    write_atomically(path, text.encode())

@@ -16,6 +16,7 @@ from musclemap.pipelines.reproduction import Expectation, compare, read_expectat
 from musclemap.pipelines.study import QUANTITIES, Quantity, study_figures
 from musclemap.skeletons.errors import SettingsError
 
+ROOT = Path(__file__).parent.parent
 RUNNER = CliRunner()
 METRICS = sorted({quantity.name.rpartition(".")[0] for quantity in QUANTITIES[9:]})
 BUILT_IN = [synthesise(name, seconds=0.1).name for name in motion_names()]
@@ -171,6 +172,11 @@ def test_writing_again_keeps_tolerances_that_somebody_set(tmp_path: Path) -> Non
     assert (kept.value, kept.direction, kept.relative, kept.absolute) == (FIGURES["frames"], "at_least", 0.5, None)
 
 
+def test_expectations_that_are_not_there_are_not_empty_ones(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no expectations at"):
+        read_expectations(tmp_path / "s.json")
+
+
 def test_a_study_with_a_hole_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"1 figures are missing: skate_m_s\.mean"):
         write_expectations(tmp_path / "s.json", "s", FIGURES | {"skate_m_s.mean": math.nan}, made_with={})
@@ -211,7 +217,7 @@ def test_command_ends_with_0_1_or_2(tmp_path: Path) -> None:
     none = run(clips, "builtin", "--expected", folder)
     assert none.exit_code == 2
     assert "builtin.json" in none.stderr
-    assert "--write" in none.stderr
+    assert f"mm-reproduce {clips} builtin --expected {folder} --write" in none.stderr
     assert run(clips, "builtin", "--expected", folder, "--write").exit_code == 0
     good = run(clips, "builtin", "--expected", folder)
     assert (good.exit_code, good.stderr) == (0, "")
@@ -233,3 +239,11 @@ def test_command_gives_json(tmp_path: Path) -> None:
     assert told["reproduced"] is True
     assert [row["name"] for row in told["quantities"]] == list(FIGURES)
     assert {row["verdict"] for row in told["quantities"]} == {"within"}
+
+
+def test_expectations_in_the_repository_are_whole() -> None:
+    paths = sorted((ROOT / "expected").glob("*.json"))
+    assert ROOT / "expected" / "builtin.json" in paths
+    for path in paths:
+        assert set(read_expectations(path)) == set(FIGURES), path
+        assert json.loads(path.read_text())["study"] == path.stem

@@ -40,7 +40,8 @@ class Tree:
             shutil.copy(ROOT / name, root)
         for folder in ("retarget", "skeletons", "datasets", "pipelines", "cli"):
             self.write(f"{folder}/code.py", "x = 1\n")
-        self.write("pipelines/study.py", "x = 1\n")
+        for name in ("batch", "conversion", "intake", "validation", "study"):
+            self.write(f"pipelines/{name}.py", "x = 1\n")
         for command in COMMANDS:
             self.write(f".venv/bin/{command}", FAKE).chmod(0o755)
         self.write(".venv/lib/python3/site-packages/jax-1.dist-info/RECORD", "")
@@ -132,6 +133,7 @@ DISTURBANCES = {
     "motion removed": (_remove("archive/KIT/3/a b_poses.npz"), STAGES),
     "body model touched": (_touch("models/smplh.npz"), STAGES),
     "solver changed": (_edit("retarget/code.py", "x = 2\n"), STAGES),
+    "checks changed": (_edit("pipelines/validation.py", "x = 2\n"), STAGES),
     "solver touched": (_touch("retarget/code.py"), ()),
     "command changed": (_edit("cli/code.py", "x = 2\n"), ()),
     "comparison changed": (_edit("pipelines/study.py", "x = 2\n"), ()),
