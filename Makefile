@@ -12,9 +12,11 @@ PYTHON ?= $(shell for name in python3.11 python3; do \
 
 BIN := .venv/bin
 DEMO := out/demo
+# Time that the demo trains [s].
+DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick lint type bench bench-retarget bench-validate clean
+.PHONY: help demo test quick lint type bench bench-retarget bench-validate bench-learn bench-sim clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,11 +33,15 @@ help: ## List the targets (the default)
 	@$(PIP) install --editable '.[$*]'
 	@touch $@
 
-demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips and a picture, in out/demo
+demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips, a few minutes of training, a film: out/demo
 	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthesis import write_archive; \
 	    write_archive(Path("$(DEMO)/source"))'
-	$(BIN)/mm-retarget $(DEMO)/source $(DEMO)/clips
+	$(BIN)/mm-retarget --muscles $(DEMO)/source $(DEMO)/clips
 	$(BIN)/mm-view $(DEMO)/clips/builtin/walk/walk_1.2_poses.h5 --save $(DEMO)/walk.png
+	$(BIN)/mm-train --dataset $(DEMO)/clips --include '*walk_1.2*' --run $(DEMO)/run --max-seconds $(DEMO_SECONDS) \
+	    $$([ ! -e $(DEMO)/run/run.json ] || echo --resume)
+	$(BIN)/mm-eval $(DEMO)/run --dataset $(DEMO)/clips --include '*walk_1.2*' --video $(DEMO)/policy.mp4 \
+	    --report $(DEMO)/policy.html
 
 test: .venv/.installed-$(EXTRAS) ## All tests
 	$(BIN)/python -m pytest -q
@@ -49,13 +55,16 @@ lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
 type: .venv/.installed-$(EXTRAS) ## Types: pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: bench-retarget bench-validate ## All benchmarks
+bench: bench-retarget bench-validate bench-learn bench-sim ## All benchmarks
 
 bench-retarget: .venv/.installed-dev,bench ## Accuracy and speed of the retargeter, as tables
 	$(BIN)/python benchmarks/retarget.py
 
 bench-validate: .venv/.installed-$(EXTRAS) ## Forces and muscles of a walk beside the literature; speed of the checks
 	$(BIN)/python benchmarks/validation.py --out out/walk_1.2_emg.png
+
+bench-learn: .venv/.installed-dev,bench ## How quickly a policy learns to move the small arm
+	$(BIN)/python benchmarks/learning.py
 
 include study.mk
 
