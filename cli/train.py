@@ -109,6 +109,7 @@ def train(
     """
     from musclemap.pipelines.dataset import choose_clips
     from musclemap.pipelines.device import keep_compilations
+    from musclemap.pipelines.physics import tell_mujoco_warnings
     from musclemap.pipelines.training import Until, plan_training
     from musclemap.pipelines.training import train as train_plan
 
@@ -116,6 +117,7 @@ def train(
 
     keep_compilations()
     say = (lambda text: None) if quiet else (lambda text: typer.echo(f"mm-train: {printable(text)}", err=True))
+    tell_mujoco_warnings(say)
     try:
         settings = _settings(config, set_ or [], num_envs=num_envs, seed=seed, hands=hands)
         chosen = choose_clips(

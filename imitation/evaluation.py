@@ -198,7 +198,7 @@ def _programs(body: Body, config: TaskConfig) -> tuple[Callable[..., Any], ...]:
     ) -> tuple[_State, Array]:
         state = task.advance(before._replace(excitation=ctrl))
         outcome = task.judge(reference, physics, reading, state, before.excitation)
-        wanted = reference.rows(state.clip, state.frame)
+        wanted = task.wanted(reference, state, state.frame)
         figures = measure(body, physics, reading, wanted, ctrl, outcome)
         return (physics, reading, state), jnp.stack([value.astype(jnp.float32) for value in figures], axis=1)
 

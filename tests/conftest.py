@@ -1,5 +1,8 @@
 """What many tests share: the target body, compiled once."""
 
+from collections.abc import Iterator
+
+import mujoco
 import pytest
 
 from musclemap.datasets.clip import Clip
@@ -10,6 +13,14 @@ from musclemap.retarget.retargeter import Retargeter
 from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .engine_states import NWORLD
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_log_file() -> Iterator[None]:
+    """MuJoCo's warnings, which some tests provoke, do not end in a file in the working directory."""
+    mujoco.set_mju_user_warning(lambda text: None)
+    yield
+    mujoco.set_mju_user_warning(None)
 
 
 @pytest.fixture(scope="session")
