@@ -13,8 +13,8 @@ Count = Callable[[int, int], None]
 
 
 @contextmanager
-def show_count(*, hidden: bool = False) -> Iterator[Count]:
-    """Give a function that is told the number of clips done and that of all."""
+def show_count(*, hidden: bool = False, what: str = "clips") -> Iterator[Count]:
+    """Give a function that is told the number of clips, or of what else it is, done and that of all."""
     console = Console(stderr=True, highlight=False)
     if hidden:
         yield lambda done, total: None
@@ -29,6 +29,6 @@ def show_count(*, hidden: bool = False) -> Iterator[Count]:
         def tell(done: int, total: int) -> None:
             if time.monotonic() - told[0] >= LINE_SECONDS:
                 told[0] = time.monotonic()
-                console.print(f"{done} of {total} clips", markup=False, soft_wrap=True)
+                console.print(f"{done} of {total} {what}", markup=False, soft_wrap=True)
 
         yield tell

@@ -1,4 +1,4 @@
-"""`mm-export`: clips in the formats of other programs."""
+"""`mm-export`: clips, and policies, in the formats of other programs."""
 
 import json
 from enum import StrEnum
@@ -23,23 +23,32 @@ class To(StrEnum):
     csv = "csv"
     mot = "mot"
     bvh = "bvh"
+    onnx = "onnx"
 
 
 @app.command()
 def export(
     source: Annotated[
-        Path, typer.Argument(help="Folder of clips, or one clip (.h5).", exists=True, show_default=False)
+        Path, typer.Argument(help="Folder of clips, or one clip (.h5); left out with --policy.", show_default=False)
     ],
-    out: Annotated[Path, typer.Argument(help="Folder for the files.", file_okay=False, show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Argument(help="Folder for the files; with --policy also a file (.onnx).", show_default=False),
+    ] = None,
+    *,
     to: Annotated[
         To,
         typer.Option(
             "--to",
             help="musclemimic: trajectory .npz of MuscleMimic and LocoMuJoCo. mjlab: motion .npz. "
-            "csv: one row a frame. mot: OpenSim motion in degrees. bvh: skeleton of the 17 landmarks.",
+            "csv: one row a frame. mot: OpenSim motion in degrees. bvh: skeleton of the 17 landmarks. "
+            "onnx: network of a policy.",
             show_default=False,
         ),
     ],
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A policy in place of clips, or the folder of its run.")
+    ] = None,
     fingers: Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot).")] = False,
     include: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Only these clips; may be repeated.")
@@ -53,12 +62,19 @@ def export(
 ) -> None:
     """Write clips in another program's format, each under its own path, and what became of each in export.json.
 
-    Clips that are damaged or of another body are named with their reason, and the rest goes on.
+    Clips that are damaged or of another body are named with their reason, and the rest goes on. With --policy a network
+    is written instead, from an observation to the muscles' excitations, and compared with the policy on the way.
 
     Exit status: 0 every clip was written, 1 some were refused, 2 wrong use.
     """
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
+    if policy is not None or to is To.onnx:
+        given = {"--fingers": fingers, "--include": bool(include), "--feasible-only": feasible_only}
+        unfit = [name for name, is_given in given.items() if is_given]
+        _export_policy(policy, source, out, to, unfit, json_=json_, quiet=quiet)
+        return
+    out = _checked(source, out)
     from musclemap.pipelines.export import export_clips
 
     from .clip_count import show_count
@@ -84,6 +100,34 @@ def export(
         frames = sum(clip.nframe for clip in written)
         typer.echo(f"{len(written)} clips as {to.value} in {out}, {frames:,} frames; {len(made.refused)} refused")
     raise typer.Exit(1 if made.refused else 0)
+
+
+def _checked(source: Path, out: Path | None) -> Path:
+    if not source.exists():
+        raise typer.BadParameter(f"there is no folder and no clip at {source}")
+    if out is None or out.is_file():
+        raise typer.BadParameter(f"{out} is a file; OUT is a folder" if out else "OUT, a folder, is missing")
+    return out
+
+
+def _export_policy(
+    policy: Path | None, out: Path, more: Path | None, to: To, unfit: list[str], *, json_: bool, quiet: bool
+) -> None:
+    """Write a policy; without a source the first path is where to."""
+    if policy is None or to is not To.onnx or more is not None or unfit:
+        why = f"{unfit[0]} is for clips" if unfit else "a policy is written by --policy FILE --to onnx OUT"
+        raise typer.BadParameter(why)
+    from musclemap.pipelines.export_policy import export_policy
+
+    try:
+        made = export_policy(policy, out)
+    except (MusclemapError, OSError) as error:
+        typer.echo(f"mm-export: {error}", err=True)
+        raise typer.Exit(2) from error
+    if json_:
+        typer.echo(json.dumps(made.to_dict()))
+    elif not quiet:
+        typer.echo(f"{made.file}: {made.nobs} observations to {made.nu} excitations of {made.body}")
 
 
 def _tell(clip: "ExportedClip", *, verbose: bool) -> None:

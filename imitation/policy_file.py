@@ -46,6 +46,10 @@ from .policy_format import FORMAT, NETWORK, VERSION, make_policy
 from .task import Task
 
 
+POLICY = "policy.safetensors"
+"""Name of the file in a run's folder."""
+
+
 def write_policy(
     path: Path, *, task: Task, physics: PhysicsConfig, params: Mapping[str, Array], normaliser: normalising.Normaliser,
     algorithm: str, steps: int, dataset: Mapping[str, Any],

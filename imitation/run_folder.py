@@ -13,10 +13,10 @@ from musclemap.datasets.manifest import strict_json, write_atomically
 
 from .checkpoints import Checkpoints
 from .errors import TrainingError
+from .policy_file import POLICY
 from .worlds import Suspect
 
 FACTS = "run.json"
-POLICY = "policy.safetensors"
 
 
 class RunFolder:

@@ -1,6 +1,6 @@
 """A film of what a policy does beside what it should do, muscles coloured by their activation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ FILM_FPS = 30.0
 SIZE = (560, 720)
 """Width and height of either side [pixels]."""
 
-LONGEST = 60.0
+LONGEST = 30.0
 """Time of a film [s]; what comes after is left out."""
 
 CAMERAS = {ARM_NAME: "front"}
@@ -42,13 +42,16 @@ class Scene:
     found: Evaluated
 
 
-def save_policy_film(path: Path, scenes: Sequence[Scene], body: Body) -> float:
+def save_policy_film(
+    path: Path, scenes: Sequence[Scene], body: Body, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> float:
     """Write a film: left the reference, right the policy, one clip after the other.
 
     Args:
         path: File to write, ending in .mp4.
         scenes: Clips in the order of the film.
         body: What the policy moves.
+        progress: Called after each picture with the number done and that of all.
 
     Returns:
         Duration of the film [s].
@@ -61,7 +64,14 @@ def save_policy_film(path: Path, scenes: Sequence[Scene], body: Body) -> float:
     recorded = [scene for scene in scenes if scene.found.recording is not None]
     if not recorded:
         raise RenderError("no clip was recorded that a film could show")
-    return save_film(path, film_pictures(recorded, body), fps=FILM_FPS) / FILM_FPS
+    total = sum(len(frames) for _, frames in _planned(recorded))
+
+    def told() -> Iterator[np.ndarray]:
+        for done, picture in enumerate(film_pictures(recorded, body), start=1):
+            yield picture
+            progress(done, total)
+
+    return save_film(path, told(), fps=FILM_FPS) / FILM_FPS
 
 
 def film_pictures(scenes: Sequence[Scene], body: Body) -> Iterator[np.ndarray]:
@@ -71,12 +81,8 @@ def film_pictures(scenes: Sequence[Scene], body: Body) -> Iterator[np.ndarray]:
         Pictures, shape (height, 2 * width, 3) uint8.
     """
     model = drawing_model(body.name)
-    left = round(LONGEST * FILM_FPS)
-    for scene in scenes:
-        frames = film_frames(_nframe(scene), fps=scene.clip.fps, film_fps=FILM_FPS)[:left]
-        left -= len(frames)
-        if len(frames):
-            yield from _scene(scene, body, model, frames)
+    for scene, frames in _planned(scenes):
+        yield from _scene(scene, body, model, frames)
 
 
 def whole_postures(body: Body, clip: Clip, qpos: np.ndarray) -> np.ndarray:
@@ -92,10 +98,16 @@ def whole_postures(body: Body, clip: Clip, qpos: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _nframe(scene: Scene) -> int:
-    recording = scene.found.recording
-    assert recording is not None
-    return len(recording.qpos)
+def _planned(scenes: Sequence[Scene]) -> list[tuple[Scene, np.ndarray]]:
+    """Which frames of which scenes are drawn."""
+    left, planned = round(LONGEST * FILM_FPS), []
+    for scene in scenes:
+        recording = scene.found.recording
+        assert recording is not None
+        frames = film_frames(len(recording.qpos), fps=scene.clip.fps, film_fps=FILM_FPS)[:left]
+        left -= len(frames)
+        planned += [(scene, frames)] * bool(len(frames))
+    return planned
 
 
 def _scene(scene: Scene, body: Body, model: mujoco.MjModel, frames: np.ndarray) -> Iterator[np.ndarray]:

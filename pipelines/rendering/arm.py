@@ -8,6 +8,7 @@ from musclemap.skeletons.small_arm import load_small_arm, small_arm_spec
 
 _ROUND = 24  # corners around a limb
 _HIDDEN = 5  # group that MuJoCo does not draw
+_BEHIND = (0.0, 0.13, 0.0)  # where the trunk is drawn, or it would hide the arm that moves through its plane [m]
 
 
 def arm_drawing_spec() -> mujoco.MjSpec:
@@ -26,6 +27,7 @@ def arm_drawing_spec() -> mujoco.MjSpec:
         geom.type, geom.meshname = mujoco.mjtGeom.mjGEOM_MESH, geom.name
         geom.fromto = np.full(6, np.nan)
         geom.pos, geom.quat = model.geom(geom.name).pos, model.geom(geom.name).quat
+    spec.geom("trunk").pos = spec.geom("trunk").pos + np.array(_BEHIND)
     for site in spec.sites:
         site.group = _HIDDEN
     return spec

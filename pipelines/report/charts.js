@@ -138,23 +138,25 @@ function decode([low, step, text]) {
 /**
  * Card with the curves of one panel.
  *
- * `time`: {start, step, duration, fps, shades: [{from, to, state}]} in seconds. `width`: of the drawing in pixels.
+ * `time`: {start, step, duration, fps, shades: [{from, to, state}]} in seconds, or in what `unit` says after a number.
+ * `width`: of the drawing in pixels.
  * Returns the card and `point(t)`, which moves the cursor to a time, or takes it away for null.
  */
 function curveChart(panel, time, width) {
   const [height, left, right, top, bottom] = [panel.wide ? 190 : 140, 42, 8, 6, 20];
+  const title = panel.unit ? `${panel.title} [${panel.unit}]` : panel.title;
   const foot = panel.bars.length * 7 + (panel.bars.length ? 4 : 0);
   const floor = height - bottom - foot;
   const lines = panel.lines.map((line) => ({ ...line, values: decode(line.points) }));
   const [low, high] = extent(lines, panel.least);
   const across = (t) => left + (Math.max(0, Math.min(t, time.duration)) / (time.duration || 1)) * (width - left - right);
   const up = (v) => floor - ((v - low) / (high - low)) * (floor - top);
-  const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${panel.title} [${panel.unit}]` });
+  const drawing = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
   for (const v of ticks(low, high, panel.wide ? 5 : 4))
     drawing.append(shape("line", { class: "rule", x1: left, x2: width - right, y1: up(v), y2: up(v) }),
       shape("text", { x: left - 5, y: up(v) + 4, "text-anchor": "end" }, brief(v)));
   for (const t of ticks(0, time.duration, width / 90))
-    drawing.append(shape("text", { x: across(t), y: height - 5, "text-anchor": "middle" }, `${brief(t)} s`));
+    drawing.append(shape("text", { x: across(t), y: height - 5, "text-anchor": "middle" }, `${brief(t)}${time.unit ?? " s"}`));
   for (const { from, to, state } of time.shades)
     drawing.append(shape("rect", { class: `shade ${state}`, x: across(from), y: top, width: Math.max(1.5, across(to) - across(from)), height: height - bottom - top }));
   for (const line of lines) {
@@ -174,7 +176,7 @@ function curveChart(panel, time, width) {
   drawing.append(cursor);
   const readout = element("span", { class: "readout" });
   const card = element("figure", { class: panel.wide ? "card wide" : "card" },
-    element("figcaption", {}, element("b", {}, `${panel.title} [${panel.unit}]`), readout), drawing);
+    element("figcaption", {}, element("b", {}, title), readout), drawing);
   const point = (t) => {
     cursor.setAttribute("visibility", t === null ? "hidden" : "visible");
     if (t !== null) for (const end of ["x1", "x2"]) cursor.setAttribute(end, across(t));

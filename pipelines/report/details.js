@@ -42,7 +42,7 @@ function showClip(row) {
 function fillClip(body, clip) {
   shownShades = new Set(clip.reasons.keys());
   const facts = clip.facts.map(([name, value]) => element("div", {}, element("dt", {}, `${name}`), element("dd", {}, String(typeof value === "number" ? brief(value) : value))));
-  const curves = element("div", { id: "curves", tabindex: "0", role: "group", "aria-label": "Curves over time; arrow keys move the cursor" });
+  const curves = element("div", { id: "curves", class: "curves", tabindex: "0", role: "group", "aria-label": "Curves over time; arrow keys move the cursor" });
   body.replaceChildren(element("dl", { class: "facts" }, ...facts));
   for (const note of clip.notes) body.append(element("p", { class: "hint" }, `Note: ${note}.`));
   body.append(element("h3", {}, "Rules broken"), reasonTable(clip), ...pictureStrip(clip));
@@ -117,7 +117,7 @@ function drawCurves(room, clip) {
   const { start, step, sections } = clip.curves;
   const shades = clip.reasons.flatMap((reason, index) => (shownShades.has(index) ? reason.frames : []).map(([from, to]) => (
     { from: from / clip.fps, to: to / clip.fps, state: reasonState(reason) })));
-  const time = { start, step, duration: (clip.nframe - 1) / clip.fps, fps: clip.fps, shades };
+  const time = { start, step, duration: (clip.nframe - 1) / clip.fps, fps: clip.fps, shades, unit: clip.unit };
   const open = new Map([...room.querySelectorAll("details")].map((part) => [part.dataset.title, part.open]));
   const inside = room.clientWidth;
   const columns = Math.max(1, Math.floor((inside + 12) / 342));

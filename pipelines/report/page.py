@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from musclemap.pipelines.output_folder import JOURNAL, MANIFEST, clip_path
 from musclemap.retarget.verdict import RULES, Rule
 from musclemap.skeletons.errors import ClipError, SettingsError
 
+from .assembly import assemble, rounded
 from .encoding import encode
 from .rows import STATES, Row, broken_rules, number, plain_reasons, severity, worst_first
 from .sections import clip_sections
@@ -32,7 +32,6 @@ DEFAULT_COLUMNS = (
 )  # fmt: skip
 """Metrics that the table shows at first, those of them that there are; the others can be added on the page."""
 
-_DIGITS = 5  # significant digits of the figures in the table
 _OURS = re.compile(r"\d{4,}\.js")  # names of the files with curves
 
 
@@ -69,7 +68,7 @@ def write_report(
             progress(index + 1, len(manifest.entries))
     _remove_others(out / FOLDER, keep={row.file for row in rows})
     data = _data(out.resolve().name, rows, problems=manifest.problems, pictures=pictures, rules=rules)
-    write_atomically(out / PAGE, _page(data))
+    write_atomically(out / PAGE, assemble("template.html", ("charts.js", "details.js", "report.js"), data))
     return out / PAGE
 
 
@@ -97,7 +96,7 @@ def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: S
     if pictures:
         details["pictures"], problem = picture_strip(clip)
         details["notes"] += [problem] * bool(problem)
-    data = f"musclemapClip({strict_json(name)}, {strict_json(_rounded(details, digits=7))});\n"
+    data = f"musclemapClip({strict_json(name)}, {strict_json(rounded(details, digits=7))});\n"
     write_atomically(out / FOLDER / name, data.encode("ascii"))
     broken = tuple(dict.fromkeys(reason["rule"] for reason in details["reasons"]))
     drawn = bool(details.get("pictures"))
@@ -145,26 +144,6 @@ def _remove_others(folder: Path, *, keep: set[str]) -> None:
     for path in sorted(folder.glob("*.js")):
         if _OURS.fullmatch(path.name) and path.name not in keep:
             path.unlink()
-
-
-def _rounded(value: Any, *, digits: int) -> Any:
-    """Plain values with every float cut to so many significant digits, and whole ones written without a point."""
-    if isinstance(value, float):
-        short = float(f"{value:.{digits}g}")
-        return int(short) if short.is_integer() and abs(short) < 1e15 else short
-    if isinstance(value, dict):
-        return {key: _rounded(item, digits=digits) for key, item in value.items()}
-    return [_rounded(item, digits=digits) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _page(data: dict[str, Any]) -> bytes:
-    """Put data, style and program into the template. Whatever came from outside is data: JSON in ASCII, without "<"."""
-    here = files("musclemap.pipelines.report")
-    script = "\n".join(here.joinpath(part).read_text("utf-8") for part in ("charts.js", "details.js", "report.js"))
-    text = strict_json(_rounded(data, digits=_DIGITS)).replace("<", "\\u003c")
-    parts = {"style": here.joinpath("report.css").read_text("utf-8"), "script": script, "data": text}
-    template = here.joinpath("template.html").read_text("utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template).encode("utf-8")
 
 
 def _data(

@@ -12,9 +12,8 @@ from musclemap.skeletons.myofullbody import FINGER_JOINTS, MyoFullBody
 
 from .encoding import Line, Panel, Section
 from .muscle_groups import OTHER, muscle_groups
+from .sides import SIDE_WORD, side_of
 
-_SIDES = (("_r", "r"), ("_l", "l"))
-_SIDE_WORD = {"r": "right", "l": "left"}
 _body = cache(MyoFullBody)
 _groups = cache(muscle_groups)
 
@@ -157,10 +156,10 @@ def _activation(activation: np.ndarray, body: MyoFullBody) -> Section:
     """Mean activation of the muscles that turn each joint either way, dashed where they make its angle smaller."""
     panels: dict[str, list[Line]] = {}
     for group in _groups(body):
-        stem, side = _side(group.joint)
+        stem, side = side_of(group.joint)
         way = "" if group.joint == OTHER else "↑" if group.up else "↓"
         line = Line(
-            name=f"{_SIDE_WORD.get(side, '')} {way}".strip() or "mean", side=side, dashed=not group.up,
+            name=f"{SIDE_WORD.get(side, '')} {way}".strip() or "mean", side=side, dashed=not group.up,
             values=activation[:, list(group.muscles)].mean(axis=1),
         )  # fmt: skip
         panels.setdefault(stem, []).append(line)
@@ -170,17 +169,12 @@ def _activation(activation: np.ndarray, body: MyoFullBody) -> Section:
     )
 
 
-def _side(name: str) -> tuple[str, str]:
-    """Name without its side, and the side: "r", "l" or ""."""
-    return next(((name.removesuffix(end), side) for end, side in _SIDES if name.endswith(end)), (name, ""))
-
-
 def _paired(lines: dict[str, Line], *, unit: str) -> tuple[Panel, ...]:
     """One panel for each name, right and left together."""
     panels: dict[str, list[Line]] = {}
     for name, line in lines.items():
-        stem, side = _side(name)
-        whole = _SIDE_WORD.get(side, name)
+        stem, side = side_of(name)
+        whole = SIDE_WORD.get(side, name)
         panels.setdefault(stem, []).append(
             Line(name=whole, side=side, values=line.values, lower=line.lower, upper=line.upper)
         )
