@@ -96,11 +96,13 @@ def evaluate(
     from musclemap.pipelines.dataset import choose_clips
     from musclemap.pipelines.device import keep_compilations
     from musclemap.pipelines.evaluation import evaluate_policy, find_policy
+    from musclemap.pipelines.physics import tell_mujoco_warnings
 
     from .clip_count import show_count
     from .eval_table import print_evaluation
 
     keep_compilations()
+    tell_mujoco_warnings(lambda text: None if quiet else typer.echo(f"mm-eval: {printable(text)}", err=True))
     try:
         keep = _kept(report=report, video=video, trained_ground=trained_ground)
         chosen = choose_clips(
