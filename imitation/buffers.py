@@ -73,6 +73,9 @@ class CandidatePairs:
     """Pairs of geoms that MuJoCo Warp's broad phase lets through, which need a place in its buffers.
 
     The filters are those of its `collision_driver`: height over a plane, bounding spheres, oriented bounding boxes.
+
+    Attributes:
+        geoms: Pairs that may collide at all, smaller number first, shape (npair, 2).
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
@@ -89,12 +92,13 @@ class CandidatePairs:
         kept = (collide != 0) & (a != b) & ~still & ~related & ~np.isin(signature, model.exclude_signature)
         named = {(int(min(p)), int(max(p))) for p in zip(model.pair_geom1, model.pair_geom2, strict=True)}
         kept |= np.array([(int(i), int(j)) in named for i, j in zip(first, second, strict=True)], bool)
-        self._model, self._first, self._second = model, first[kept], second[kept]
+        self._model = model
+        self.geoms = np.stack([first[kept], second[kept]], axis=1)
         self._reach = model.geom_margin + model.geom_gap
 
     def count(self, data: mujoco.MjData) -> int:
         """How many pairs come near each other in a posture whose kinematics are done."""
-        model, a, b = self._model, self._first, self._second
+        model, (a, b) = self._model, self.geoms.T
         xpos, xmat, radius = data.geom_xpos, data.geom_xmat.reshape(-1, 3, 3), model.geom_rbound
         apart = xpos[b] - xpos[a]
         bound = radius[a] + radius[b] + self._reach[a] + self._reach[b]

@@ -9,10 +9,11 @@ is held for about 20 µs a world; a control step of MyoFullBody takes 2,500.
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 
-import jax.numpy as jnp
+import jax
 import mujoco
 import numpy as np
 from jax import Array
@@ -33,7 +34,7 @@ STATE = int(
 )
 """What a world is set to before a step; MuJoCo keeps it in this order."""
 
-FULL = [int(mujoco.mjtWarning.mjWARN_CONTACTFULL), int(mujoco.mjtWarning.mjWARN_CNSTRFULL)]
+FULL = slice(int(mujoco.mjtWarning.mjWARN_CONTACTFULL), int(mujoco.mjtWarning.mjWARN_CNSTRFULL) + 1)
 """Warnings that contacts or constraints found no room."""
 
 
@@ -74,12 +75,10 @@ class MujocoEngine:
         if threads < 1:
             raise SettingsError(f"an engine with {threads} threads was asked for; there must be one at least")
         self.body, self.nworld, self.threads = body, nworld, threads
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = ThreadPoolExecutor(max(1, threads - 1))
         self._varied = None if variants is None else VariedModel(body, variants)
         self._models = [body.model if variants is None else copy(body.model) for _ in range(threads)]
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
-        for data in self._data:
-            data.warning.number[:] = 1  # only the first of a kind is printed and logged: that is never to come
         self._root = body.model.body_rootid[body.landmark_ids]
         self._part = np.full(body.model.ngeom, -1)
         for part, geoms in enumerate(body.contact_geoms):
@@ -93,8 +92,8 @@ class MujocoEngine:
         seen = self._all(_packed(state, ctrl), nstep=self.body.nsubstep)
         model = self.body.model
         ends = np.cumsum([model.nq, model.nv, model.nu, model.nv])
-        after = PhysicsState(*(jnp.asarray(part, jnp.float32) for part in np.split(seen.state, ends, axis=1)[:4]))
-        return after, self._reading(seen)
+        parts = [part.astype(np.float32) for part in np.split(seen.state, ends, axis=1)[:4]]
+        return PhysicsState(*jax.device_put(parts)), self._reading(seen)
 
     def read(self, state: PhysicsState) -> Reading:
         """See `musclemap.imitation.engine.Engine`."""
@@ -113,12 +112,12 @@ class MujocoEngine:
             overflow=np.zeros(self.nworld, bool),
         )
         worlds = iter(np.flatnonzero(finite_rows(state)).tolist())  # shared: whoever is free takes the next
-        tasks = [
-            self._pool.submit(self._some, model, data, worlds, seen, nstep)
-            for model, data in zip(self._models, self._data, strict=True)
-        ]
-        for task in tasks:
-            task.result()
+        first, *others = zip(self._models, self._data, strict=True)
+        with _unheard_warnings():
+            tasks = [self._pool.submit(self._some, *own, worlds, seen, nstep) for own in others]
+            self._some(*first, worlds, seen, nstep)  # the calling thread works too: a wake-up less
+            for task in tasks:
+                task.result()
         return seen
 
     def _some(self, model: mujoco.MjModel, data: mujoco.MjData, worlds: Iterator[int], seen: _Seen, nstep: int) -> None:
@@ -126,7 +125,7 @@ class MujocoEngine:
         for w in worlds:
             if self._varied is not None:
                 self._varied.apply(model, w)
-            data.warning.number[:] = 1
+            data.warning.number[:] = 0
             mujoco.mj_setState(model, data, seen.state[w], STATE)
             if nstep:
                 mujoco.mj_step(model, data, nstep)
@@ -138,12 +137,14 @@ class MujocoEngine:
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             mujoco.mj_comVel(model, data)
-            seen.xpos[w], seen.xquat[w] = data.xpos[landmarks], data.xquat[landmarks]
-            seen.cvel[w], seen.com[w] = data.cvel[landmarks], data.subtree_com[self._root]
+            data.xpos.take(landmarks, axis=0, out=seen.xpos[w])
+            data.xquat.take(landmarks, axis=0, out=seen.xquat[w])
+            data.cvel.take(landmarks, axis=0, out=seen.cvel[w])
+            data.subtree_com.take(self._root, axis=0, out=seen.com[w])
             if self.body.contact_geoms:
                 mujoco.mj_collision(model, data)
                 seen.contact[w] = self._touching(data.contact.geom, data.contact.dist)
-            seen.overflow[w] = (data.warning.number[FULL] > 1).any()
+            seen.overflow[w] = max(data.warning.number[FULL]) > 0
 
     def _touching(self, geom: np.ndarray, dist: np.ndarray) -> np.ndarray:
         """Which parts of the feet touch the floor, shape (4,); pairs of geoms (ncontact, 2) and distances."""
@@ -157,12 +158,20 @@ class MujocoEngine:
         angvel, linvel = seen.cvel[..., :3], seen.cvel[..., 3:]
         linvel = linvel + np.cross(angvel, seen.xpos - seen.com)  # from the root's centre of mass to the landmark
         qvel = seen.state[:, self.body.model.nq : self.body.model.nq + self.body.model.nv]
-        floats = (seen.xpos, seen.xquat, linvel, angvel, seen.contact)
-        return Reading(
-            *(jnp.asarray(array, jnp.float32) for array in floats),
-            overflow=jnp.asarray(seen.overflow),
-            bad=jnp.asarray(~finite_rows(seen.state) | too_fast(qvel)),
-        )
+        parts = [part.astype(np.float32) for part in (seen.xpos, seen.xquat, linvel, angvel, seen.contact)]
+        bad = ~finite_rows(seen.state) | too_fast(qvel)
+        return Reading(*jax.device_put([*parts, seen.overflow, bad]))
+
+
+@contextmanager
+def _unheard_warnings() -> Iterator[None]:
+    """A world that explodes would print a line a substep and write it to a file; the reading tells of it instead."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda text: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _packed(state: PhysicsState, ctrl: Array | np.ndarray) -> np.ndarray:
