@@ -21,6 +21,7 @@ from musclemap.imitation.scores import ClipScore
 from musclemap.imitation.training_clips import TrainingClips, dataset_facts
 from musclemap.pipelines.dataset import choose_clips
 from musclemap.pipelines.evaluation import Keep, _for_film, evaluate_policy, worst_first
+from musclemap.pipelines.report.sides import side_of
 
 from .arm_dataset import write_dataset
 from .arm_policies import save_untrained
@@ -186,4 +187,4 @@ def test_the_whole_body_is_judged_drawn_and_filmed(walk_clip: Clip, tmp_path: Pa
     assert told["bad_steps"] == told["overflow_steps"] == 0
     assert next(imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4")))["size"] == (1120, 720)
     page = (tmp_path / "page.html").read_text("utf-8")
-    assert all(name.removesuffix("_r") in page for name in load_body("MyoFullBody").joint_names)
+    assert all(f'"title": "{side_of(name)[0]}"' in page for name in load_body("MyoFullBody").joint_names)
