@@ -66,6 +66,9 @@ bench-validate: .venv/.installed-$(EXTRAS) ## Forces and muscles of a walk besid
 bench-learn: .venv/.installed-dev,bench ## How quickly a policy learns to move the small arm
 	$(BIN)/python benchmarks/learning.py
 
+bench-sim: .venv/.installed-$(EXTRAS) ## Control steps a second of the physics, by body, engine and number of worlds
+	$(BIN)/python benchmarks/simulation.py
+
 include study.mk
 
 clean: ## Remove .venv, out and caches

@@ -276,6 +276,28 @@ def test_ten_control_steps_agree(
     np.testing.assert_array_equal(told.contact, seen.contact)
 
 
+def test_too_little_memory_is_told_by_mujoco() -> None:
+    """Boxes side by side, on the floor and high above it."""
+    boxes = "".join(
+        f'<body name="b{i}" pos="{i} 0 0.05"><freejoint/><geom type="box" size="0.06 0.06 0.06"/></body>'
+        for i in range(30)
+    )
+    floor = '<geom type="plane" size="50 5 0.1"/>'
+    model = mujoco.MjModel.from_xml_string(
+        f'<mujoco><size memory="60000"/><worldbody>{floor}{boxes}</worldbody></mujoco>'
+    )
+    body = Body(
+        name="boxes", sha256="", model=model, nsubstep=1, landmark_names=("b0",), joint_ids=np.array([], int),
+        clip_qpos=np.array([], int), clip_qvel=np.array([], int), clip_act=np.array([], int), contact_geoms=(),
+    )  # fmt: skip
+    qpos = np.tile(model.qpos0, (3, 1))
+    qpos[1, 2::7] += 1.0
+    state = packed(body, qpos, np.zeros((3, model.nv)))
+    _, seen = MujocoEngine(body, 3, threads=2).step(state, jnp.zeros((3, 0)))
+    np.testing.assert_array_equal(seen.overflow, [True, False, True])
+    assert not np.asarray(seen.bad).any()
+
+
 @pytest.mark.slow
 def test_too_little_room_is_told(human: Body, human_warp: WarpEngine, walk_clip: Clip) -> None:
     state, ctrl = walking_state(human, walk_clip), excitations(human, 1)

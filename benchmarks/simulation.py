@@ -1,0 +1,234 @@
+"""How many control steps a second the physics makes, by body, engine and number of worlds.
+
+    python benchmarks/simulation.py                           every body and engine that this machine has
+    python benchmarks/simulation.py --bodies SmallArm --engines mujoco --worlds 1 64
+    python benchmarks/simulation.py --only compile            how long MuJoCo Warp compiles, without and with its cache
+    python benchmarks/simulation.py --json FILE               the figures, to keep
+
+A control step is 5 physics steps of 2 ms. Worlds of MyoFullBody start in phases of a walk, with excitations at random,
+and start anew every quarter of a second, as worlds in training that fail early. Each line is a process of its own.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import machine
+import numpy as np
+from tables import table
+
+from musclemap.datasets.clip import read_clip, write_clip
+from musclemap.datasets.synthesis import synthesise
+from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.buffers import buffers_for
+from musclemap.imitation.config import PhysicsConfig
+from musclemap.imitation.engine import Engine, PhysicsState
+from musclemap.imitation.engines import has_cuda, make_engine
+from musclemap.retarget.retargeter import Retargeter
+
+BODIES = {
+    "MyoFullBody": ("MyoFullBody", PhysicsConfig()),
+    "MyoFullBody, fingers free": ("MyoFullBody", PhysicsConfig(hands="free")),
+    "SmallArm": ("SmallArm", PhysicsConfig()),
+}
+
+WORLDS = {
+    ("mujoco", "cpu"): (1, 4, 16, 64),
+    ("warp", "cpu"): (1, 8),
+    ("warp", "gpu"): (16, 64, 256, 1024, 2048, 4096, 8192),
+}
+"""Numbers of worlds, by engine and what it runs on."""
+
+EPISODE = 25
+"""Control steps until worlds start anew."""
+
+PUBLISHED = (
+    "Published, of control steps of 5 x 2 ms with 8192 worlds: 27,900 a second without learning (416 muscles, one\n"
+    "RTX 5090); about 13,000 with learning (354 muscles, one H100; MuscleMimic, arXiv 2603.25544)."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What one process measures: which of `MEASURES`, how long [s], and a clip to start from."""
+
+    body: str
+    engine: str
+    nworld: int
+    measure: str
+    seconds: float
+    clip: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """An engine that has made its first step, and where its worlds start."""
+
+    body: Body
+    engine: Engine
+    start: PhysicsState
+
+
+def physics(setup: Setup, seconds: float) -> dict[str, float]:
+    """Control steps a second of the physics alone, and shares of steps that went bad or found no room."""
+    rng = np.random.default_rng(0)
+    shape = (setup.engine.nworld, setup.body.model.nu)
+    ctrl = [jnp.asarray(rng.random(shape, np.float32) ** 3) for _ in range(5)]
+    count, bad, full, state = 0, 0, 0, setup.start
+    started = time.perf_counter()
+    while count < 3 or time.perf_counter() - started < seconds:
+        state = setup.start if count % EPISODE == 0 else state
+        state, seen = setup.engine.step(state, ctrl[count % len(ctrl)])
+        bad, full, count = bad + int(seen.bad.sum()), full + int(seen.overflow.sum()), count + 1
+    took = time.perf_counter() - started
+    made = count * setup.engine.nworld
+    return {"steps_per_s": made / took, "bad": bad / made, "overflow": full / made}
+
+
+MEASURES: dict[str, Callable[[Setup, float], dict[str, float]]] = {"physics": physics}
+"""What is measured of an engine, by the name of its column; each gives `steps_per_s`."""
+
+
+def run_case(case: Case) -> dict[str, Any]:
+    """Set an engine up and measure it, in this process."""
+    name, config = BODIES[case.body]
+    body = load_body(name, config)
+    started = time.perf_counter()
+    qpos, qvel = _frames(body, Path(case.clip))
+    room = buffers_for(body, qpos, qvel)
+    at = np.arange(case.nworld) % len(qpos)
+    parts = (qpos[at], qvel[at], np.full((case.nworld, body.model.nu), 0.05), np.zeros((case.nworld, body.model.nv)))
+    start = PhysicsState(*(jnp.asarray(part, jnp.float32) for part in parts))
+    engine = make_engine(body, case.nworld, kind=case.engine, nconmax=room.nconmax, njmax=room.njmax)
+    setup = Setup(body=body, engine=engine, start=start)
+    for _ in range(2):  # the second with arrays as they come from the first
+        state, _ = engine.step(start, jnp.zeros((case.nworld, body.model.nu)))
+        engine.step(state, jnp.zeros((case.nworld, body.model.nu)))
+    ready = time.perf_counter() - started
+    found = MEASURES[case.measure](setup, case.seconds)
+    return {**asdict(case), "ready_s": ready, **found, "memory_gib": _memory_gib(), "room": asdict(room)}
+
+
+def _frames(body: Body, clip: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Postures and velocities to start from."""
+    if body.name != "MyoFullBody":
+        low, high = body.model.jnt_range.T
+        qpos = np.random.default_rng(0).uniform(low, high, (256, body.model.nq))
+        return qpos, np.zeros((256, body.model.nv))
+    walk = read_clip(clip)
+    return walk.qpos[:, body.clip_qpos].astype(float), walk.qvel[:, body.clip_qvel].astype(float)
+
+
+def _memory_gib() -> float:
+    """Of a GPU what is taken of its memory, whoever took it; without one the process's peak."""
+    if has_cuda():
+        import warp as wp
+
+        device = wp.get_device("cuda:0")
+        return (device.total_memory - device.free_memory) / 2**30
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0]) / 2**20
+
+
+def in_a_process(case: Case, *, cache: str | None = None) -> dict[str, Any]:
+    """Run a case in a process of its own; with a folder for Warp's compiled kernels, if one is given."""
+    environment = (
+        os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | ({"WARP_CACHE_PATH": cache} if cache else {})
+    )
+    command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+        return {**asdict(case), "failed": f"status {done.returncode}: {last}"}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compilation(clip: str) -> list[dict[str, Any]]:
+    """Seconds until a world of MyoFullBody has made its first steps in MuJoCo Warp, twice from one folder."""
+    case = Case(body="MyoFullBody", engine="warp", nworld=1, measure="physics", seconds=0.0, clip=clip)
+    with tempfile.TemporaryDirectory() as folder:
+        return [{"kept": kept, **in_a_process(case, cache=folder)} for kept in ("nothing", "kernels")]
+
+
+def row(found: dict[str, Any]) -> list[str]:
+    """A line of the table."""
+    head = [f"{found['body']}, {found['engine']}", found["measure"], f"{found['nworld']:,}"]
+    if "failed" in found:
+        return [*head, found["failed"], "", "", "", "", ""]
+    rate = found["steps_per_s"]
+    return [
+        *head, f"{rate:,.0f}", f"{rate / 100:,.1f}", f"{found['ready_s']:.0f}", f"{found['memory_gib']:.2f}",
+        f"{100 * found['bad']:.2g} %", f"{100 * found['overflow']:.2g} %",
+    ]  # fmt: skip
+
+
+HEADINGS = ("body, engine", "what", "worlds", "control steps/s", "times real", "ready [s]", "GiB", "bad", "no room")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("speed", "compile"), nargs="+", default=["speed", "compile"])
+    parser.add_argument("--bodies", choices=tuple(BODIES), nargs="+", default=list(BODIES), metavar="NAME")
+    parser.add_argument("--engines", choices=("mujoco", "warp"), nargs="+", default=["mujoco", "warp"])
+    parser.add_argument("--measures", choices=tuple(MEASURES), nargs="+", default=list(MEASURES))
+    parser.add_argument("--worlds", type=int, nargs="+", metavar="N", help="numbers of worlds instead of the usual")
+    parser.add_argument("--seconds", type=float, default=10.0, help="time to measure each line")
+    parser.add_argument("--clip", type=Path, help="a clip of MyoFullBody to start from, instead of the built-in walk")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.case:
+        print(json.dumps(run_case(Case(**json.loads(given.case)))))
+        return
+    kept: dict[str, Any] = {"machine": machine.describe(), "cases": [], "compilation": []}
+    print(machine.told(kept["machine"]), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = str(given.clip.resolve() if given.clip else _walk(Path(folder)))
+        if "speed" in given.only:
+            kept["cases"] = [_told(in_a_process(case)) for case in _cases(given, clip)]
+            print("\n" + table(HEADINGS, [row(found) for found in kept["cases"]]) + f"\n\n{PUBLISHED}")
+        if "compile" in given.only and "warp" in given.engines:
+            kept["compilation"] = compilation(clip)
+            for found in kept["compilation"]:
+                took = found.get("failed") or f"{found['ready_s']:.0f} s"
+                print(f"MuJoCo Warp ready for MyoFullBody, {found['kept']} kept from before: {took}", flush=True)
+    machine.keep(given.json, kept)
+
+
+def _cases(given: argparse.Namespace, clip: str) -> Sequence[Case]:
+    place = {"mujoco": "cpu", "warp": "gpu" if has_cuda() else "cpu"}
+    return [
+        Case(body=body, engine=engine, nworld=nworld, measure=measure, seconds=given.seconds, clip=clip)
+        for body in given.bodies
+        for engine in given.engines
+        for nworld in given.worlds or WORLDS[engine, place[engine]]
+        for measure in given.measures
+    ]
+
+
+def _told(found: dict[str, Any]) -> dict[str, Any]:
+    print("  ".join(row(found)), file=sys.stderr, flush=True)
+    return found
+
+
+def _walk(folder: Path) -> Path:
+    clip = Retargeter(device=jax.devices("cpu")[0]).retarget([synthesise("walk_1.2", seconds=4.0)])[0].clip
+    if clip is None:
+        raise SystemExit("the built-in walk gives no clip")
+    write_clip(folder / "walk.h5", clip)
+    return folder / "walk.h5"
+
+
+if __name__ == "__main__":
+    main()
