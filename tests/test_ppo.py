@@ -66,7 +66,8 @@ def test_log_probabilities_are_a_gaussians() -> None:
     action, mean, log_std = rng.standard_normal((7, 3)), rng.standard_normal((7, 3)), rng.standard_normal(3)
     std = np.exp(log_std)
     density = np.exp(-0.5 * ((action - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
-    np.testing.assert_allclose(log_prob(action, mean, jnp.asarray(log_std)), np.log(density).sum(axis=1), rtol=1e-4)
+    found = log_prob(*(jnp.asarray(array) for array in (action, mean, log_std)))
+    np.testing.assert_allclose(found, np.log(density).sum(axis=1), rtol=1e-4)
 
 
 def bandit(ppo: PPO, learner, key):
@@ -83,7 +84,7 @@ def bandit(ppo: PPO, learner, key):
 def test_updates_find_the_best_action(optimizer: str) -> None:
     ppo = PPO(3, 2, replace(CONFIG, optimizer=optimizer))
     learner = ppo.begin(jax.random.PRNGKey(0))
-    update = jax.jit(ppo.update)
+    update, figures = jax.jit(ppo.update), {}
     for k in range(60):
         key = jax.random.PRNGKey(k)
         learner, figures = update(learner, bandit(ppo, learner, key), key)
