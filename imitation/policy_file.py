@@ -45,7 +45,6 @@ from .policy import Policy
 from .policy_format import FORMAT, NETWORK, VERSION, make_policy
 from .task import Task
 
-
 POLICY = "policy.safetensors"
 """Name of the file in a run's folder."""
 
