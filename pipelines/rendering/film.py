@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -99,7 +100,10 @@ def _film(path: Path, *, fps: float) -> Generator[None, np.ndarray, None]:
         str(path), (width, height), fps=rate, codec="libx264", quality=7, macro_block_size=2
     )
     try:
-        film.send(None)
+        with warnings.catch_warnings():
+            # JAX warns of every fork once it is loaded; this one becomes another program at once, which is safe
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            film.send(None)
     except RuntimeError as error:  # so imageio-ffmpeg says that there is no ffmpeg
         raise RenderError(f"no ffmpeg to write a film with: {error}") from error
     with closing(film):
