@@ -41,7 +41,7 @@ demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips, a few min
 	$(BIN)/mm-train --dataset $(DEMO)/clips --include '*walk_1.2*' --run $(DEMO)/run --max-seconds $(DEMO_SECONDS) \
 	    $$([ ! -e $(DEMO)/run/run.json ] || echo --resume)
 	$(BIN)/mm-eval $(DEMO)/run --dataset $(DEMO)/clips --include '*walk_1.2*' --video $(DEMO)/policy.mp4 \
-	    --report $(DEMO)/policy.html
+	    --video-seconds 3 --report $(DEMO)/policy.html
 
 test: .venv/.installed-$(EXTRAS) ## All tests
 	$(BIN)/python -m pytest -q

@@ -82,6 +82,7 @@ def evaluate(
     video: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Film beside the reference (.mp4).", rich_help_panel=_OUT)
     ] = None,
+    video_seconds: Annotated[float, typer.Option(min=0.1, help="Longest film [s].", rich_help_panel=_OUT)] = 30.0,
     json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.", rich_help_panel=_OUT)] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 where a clip was not tracked.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,
@@ -104,7 +105,7 @@ def evaluate(
     keep_compilations()
     tell_mujoco_warnings(lambda text: None if quiet else typer.echo(f"mm-eval: {printable(text)}", err=True))
     try:
-        keep = _kept(report=report, video=video, trained_ground=trained_ground)
+        keep = _kept(report=report, video=video, seconds=video_seconds, trained_ground=trained_ground)
         chosen = choose_clips(
             dataset, include=include or (), exclude=exclude or (), group=group, split=split, limit=limit,
             infeasible=infeasible,
@@ -116,7 +117,7 @@ def evaluate(
             )  # fmt: skip
         for line in _left_out(found):
             typer.echo(printable(f"mm-eval: {line}"), err=True)
-        written = _write(found, source, report=report, video=video, hidden=quiet or json_)
+        written = _write(found, source, report=report, video=video, seconds=video_seconds, hidden=quiet or json_)
     except (MusclemapError, OSError) as error:
         typer.echo(f"mm-eval: {printable(str(error))}", err=True)
         raise typer.Exit(2) from error
@@ -129,10 +130,9 @@ def evaluate(
     raise typer.Exit(1 if strict and not found.tracked else 0)
 
 
-def _kept(*, report: Path | None, video: Path | None, trained_ground: bool) -> "Keep":
+def _kept(*, report: Path | None, video: Path | None, seconds: float, trained_ground: bool) -> "Keep":
     """What to record, and a refusal of what could not be written in the end."""
     from musclemap.pipelines.evaluation import Keep
-    from musclemap.pipelines.policy_film import LONGEST
     from musclemap.pipelines.policy_report import MOST
 
     for name, path, ending in (("--report", report, ".html"), ("--video", video, ".mp4")):
@@ -142,7 +142,7 @@ def _kept(*, report: Path | None, video: Path | None, trained_ground: bool) -> "
             raise SettingsError(f"{name} {path}: there is no folder {path.resolve().parent}")
     if video and trained_ground:
         raise SettingsError("--video shows flat ground; leave --trained-ground out")
-    return Keep(worst=MOST if report else 0, seconds=LONGEST if video else 0.0)
+    return Keep(worst=MOST if report else 0, seconds=seconds if video else 0.0)
 
 
 def _left_out(found: "Evaluation") -> list[str]:
@@ -150,7 +150,9 @@ def _left_out(found: "Evaluation") -> list[str]:
     return lines + [f"and {len(found.left_out) - NAMED} more"] * (len(found.left_out) > NAMED)
 
 
-def _write(found: "Evaluation", source: Path, *, report: Path | None, video: Path | None, hidden: bool) -> list[str]:
+def _write(
+    found: "Evaluation", source: Path, *, report: Path | None, video: Path | None, seconds: float, hidden: bool
+) -> list[str]:
     """Write page and film; gives their paths."""
     from musclemap.pipelines.policy_film import Scene, save_policy_film
     from musclemap.pipelines.policy_report import write_policy_report
@@ -161,7 +163,7 @@ def _write(found: "Evaluation", source: Path, *, report: Path | None, video: Pat
         by_name = {judged.found.score.name: judged for judged in found.clips}
         scenes = [Scene(clip=by_name[name].clip, found=by_name[name].found) for name in found.film]
         with show_count(hidden=hidden, what="pictures") as count:
-            save_policy_film(video, scenes, found.body, progress=count)
+            save_policy_film(video, scenes, found.body, longest=seconds, progress=count)
     if report is not None:
         write_policy_report(report, found, run=source if source.is_dir() else source.parent)
     return [str(path) for path in (video, report) if path is not None]

@@ -43,14 +43,16 @@ class Scene:
 
 
 def save_policy_film(
-    path: Path, scenes: Sequence[Scene], body: Body, *, progress: Callable[[int, int], None] = lambda done, total: None
-) -> float:
+    path: Path, scenes: Sequence[Scene], body: Body, *, longest: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> float:  # fmt: skip
     """Write a film: left the reference, right the policy, one clip after the other.
 
     Args:
         path: File to write, ending in .mp4.
         scenes: Clips in the order of the film.
         body: What the policy moves.
+        longest: Where the film ends at the latest [s]; `LONGEST` if None.
         progress: Called after each picture with the number done and that of all.
 
     Returns:
@@ -64,24 +66,25 @@ def save_policy_film(
     recorded = [scene for scene in scenes if scene.found.recording is not None]
     if not recorded:
         raise RenderError("no clip was recorded that a film could show")
-    total = sum(len(frames) for _, frames in _planned(recorded))
+    longest = LONGEST if longest is None else longest
+    total = sum(len(frames) for _, frames in _planned(recorded, longest))
 
     def told() -> Iterator[np.ndarray]:
-        for done, picture in enumerate(film_pictures(recorded, body), start=1):
+        for done, picture in enumerate(film_pictures(recorded, body, longest), start=1):
             yield picture
             progress(done, total)
 
     return save_film(path, told(), fps=FILM_FPS) / FILM_FPS
 
 
-def film_pictures(scenes: Sequence[Scene], body: Body) -> Iterator[np.ndarray]:
-    """Draw clips with OpenGL where there is one, elsewhere with matplotlib, at most `LONGEST` of them.
+def film_pictures(scenes: Sequence[Scene], body: Body, longest: float = LONGEST) -> Iterator[np.ndarray]:
+    """Draw clips with OpenGL where there is one, elsewhere with matplotlib, at most `longest` of them [s].
 
     Yields:
         Pictures, shape (height, 2 * width, 3) uint8.
     """
     model = drawing_model(body.name)
-    for scene, frames in _planned(scenes):
+    for scene, frames in _planned(scenes, longest):
         yield from _scene(scene, body, model, frames)
 
 
@@ -98,9 +101,9 @@ def whole_postures(body: Body, clip: Clip, qpos: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _planned(scenes: Sequence[Scene]) -> list[tuple[Scene, np.ndarray]]:
+def _planned(scenes: Sequence[Scene], longest: float) -> list[tuple[Scene, np.ndarray]]:
     """Which frames of which scenes are drawn."""
-    left, planned = round(LONGEST * FILM_FPS), []
+    left, planned = round(longest * FILM_FPS), []
     for scene in scenes:
         recording = scene.found.recording
         assert recording is not None
