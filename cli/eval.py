@@ -1,7 +1,6 @@
 """`mm-eval`: how well a policy tracks clips."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 from musclemap.skeletons.errors import MusclemapError, SettingsError
 
 from .names import printable
+from .options import Physics
 
 if TYPE_CHECKING:
     from musclemap.pipelines.evaluation import Evaluation, Keep
@@ -20,14 +20,6 @@ NAMED = 10
 """Clips left out that are named one by one."""
 
 _CLIPS, _HOW, _OUT = "Clips", "How it is judged", "What is written"
-
-
-class Physics(StrEnum):
-    """Physics engines."""
-
-    auto = "auto"
-    warp = "warp"
-    mujoco = "mujoco"
 
 
 @app.command(name="eval")

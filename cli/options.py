@@ -8,3 +8,11 @@ class Device(StrEnum):
 
     cpu = "cpu"
     gpu = "gpu"
+
+
+class Physics(StrEnum):
+    """Physics engines; auto is MuJoCo Warp where there is a GPU, else MuJoCo."""
+
+    auto = "auto"
+    warp = "warp"
+    mujoco = "mujoco"

@@ -14,6 +14,7 @@ import typer
 from musclemap.skeletons.errors import MusclemapError
 
 from .names import printable
+from .options import Physics
 
 if TYPE_CHECKING:
     from musclemap.imitation.train_config import TrainConfig
@@ -27,14 +28,6 @@ NAMED = 10
 """Clips left out that are named one by one."""
 
 _CLIPS, _HOW = "Clips", "How it is trained"
-
-
-class Physics(StrEnum):
-    """Physics engines."""
-
-    auto = "auto"
-    warp = "warp"
-    mujoco = "mujoco"
 
 
 class Algorithm(StrEnum):
