@@ -169,12 +169,10 @@ def _devices(name: str | None) -> tuple[str, Any]:
     """Warp's name of a device, and the same device in JAX."""
     import warp as wp
 
-    there = [device.alias for device in wp.get_devices()]
-    device = wp.get_preferred_device() if name is None else None
-    if device is None:
-        if name not in (*there, "cuda"):
-            raise SettingsError(f"MuJoCo Warp has no device {name!r}; there are: {', '.join(there)}")
-        device = wp.get_device(name)
+    there = {device.alias: device for device in wp.get_devices()}
+    if name is not None and name not in there:
+        raise SettingsError(f"MuJoCo Warp has no device {name!r}; there are: {', '.join(there)}")
+    device = wp.get_preferred_device() if name is None else there[name]
     if not device.is_cuda:
         return device.alias, jax.devices("cpu")[0]
     try:

@@ -247,33 +247,39 @@ def test_mujoco_does_not_print_or_log_of_bad_worlds(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("who", "tolerance"),
-    [
-        ("arm", {"qpos": 1e-5, "qvel": 2e-4, "act": 1e-6, "warmstart": 0.05}),
-        ("human", {"qpos": 1e-4, "qvel": 5e-3, "act": 1e-6, "warmstart": 2.0}),
-    ],
-)
-def test_ten_control_steps_agree(
-    who: str, tolerance: dict[str, float], request: pytest.FixtureRequest, walk_clip: Clip
-) -> None:
-    """Fifty substeps in float32 against float64, feet on the ground.
+APART = {
+    "arm": {"qpos": 1e-5, "qvel": 2e-4, "act": 1e-6, "warmstart": 0.05},
+    "human": {"qpos": 1e-4, "qvel": 5e-3, "act": 1e-6, "warmstart": 2.0},
+}
+"""How far engines may be apart after fifty substeps in float32 and in float64, feet on the ground.
 
-    Tolerances are some ten times what was found: of MyoFullBody 1.5e-5 rad where joints move by a fifth of a radian,
-    5e-4 rad/s of 20, and 0.2 rad/s² of 1500 in the accelerations that the solver starts from.
-    """
+Some ten times what was found: of MyoFullBody 1.5e-5 rad where joints move by a fifth of a radian, 5e-4 rad/s of 20, and
+0.2 rad/s² of 1500 in the accelerations that the solver starts from.
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", APART)
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_ten_control_steps_agree(who: str, device: str, request: pytest.FixtureRequest, walk_clip: Clip) -> None:
+    if device != "cpu" and not has_cuda():
+        pytest.skip("JAX finds no NVIDIA GPU")
     body: Body = request.getfixturevalue(who)
+    engine = request.getfixturevalue(f"{who}_warp") if device == "cpu" else WarpEngine(body, NWORLD, device=device)
     state = arm_state(body) if who == "arm" else walking_state(body, walk_clip)
     ctrl = excitations(body, 10)
     mine, seen = run(MujocoEngine(body, NWORLD), state, ctrl)
-    theirs, told = run(request.getfixturevalue(f"{who}_warp"), state, ctrl)
-    for name, most in tolerance.items():
+    theirs, told = run(engine, state, ctrl)
+    for name, most in APART[who].items():
         np.testing.assert_allclose(getattr(theirs, name), getattr(mine, name), rtol=0, atol=most, err_msg=name)
     assert np.abs(np.asarray(mine.qpos) - np.asarray(state.qpos)).max() > 0.02  # something happened
     np.testing.assert_allclose(told.xpos, seen.xpos, atol=2e-5)
     np.testing.assert_allclose(told.linvel, seen.linvel, atol=1e-3)
     np.testing.assert_array_equal(told.contact, seen.contact)
+    kept = [np.array(part) for part in (*theirs, *told)]
+    engine.step(state, jnp.asarray(ctrl[0]))
+    for part, copy in zip((*theirs, *told), kept, strict=True):
+        np.testing.assert_array_equal(part, copy)
 
 
 def test_too_little_memory_is_told_by_mujoco() -> None:
