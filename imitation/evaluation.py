@@ -27,8 +27,8 @@ from .task import Task, TaskConfig, TaskState
 LANDMARK_LIMIT, ROOT_LIMIT = 0.3, 0.5
 """Distances at which a clip counts as failed [m]."""
 
-Act = Callable[[np.ndarray], np.ndarray]
-"""Excitations, shape (nworld, nu), for observations, shape (nworld, nobs): such as a `Policy`."""
+Act = Callable[[Any], Any]
+"""Excitations, shape (nworld, nu), for observations, shape (nworld, nobs): such as a `Policy`, compiled or not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,7 +171,7 @@ class _Worlds:
 
     def step(self, act: Act) -> np.ndarray:
         """Let the policy see and act; give the figures of every world, shape (nworld, nmeasure)."""
-        ctrl = jnp.asarray(act(np.asarray(self._see(self._reference, self._state))), jnp.float32)
+        ctrl = jnp.asarray(act(self._see(self._reference, self._state)), jnp.float32)
         physics, reading = self._engine.step(self._state[0], ctrl)
         self._state, rows = self._judge(self._reference, self._state[2], physics, reading, ctrl)
         return np.asarray(rows)

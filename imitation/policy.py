@@ -1,10 +1,15 @@
-"""What a trained policy computes, in NumPy alone: observation in, muscle excitations out."""
+"""What a trained policy computes, in NumPy or compiled by JAX: observation in, muscle excitations out."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from types import ModuleType
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from .config import PhysicsConfig
 from .task import TaskConfig
@@ -57,26 +62,37 @@ class Policy:
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
         """Excitations between 0 and 1, shape (..., nu), for observations of shape (..., nobs); float32."""
-        return _sigmoid(self.action(obs) + np.float32(self.bias))
+        return _sigmoid(self.action(obs) + np.float32(self.bias), np)
 
     def action(self, obs: np.ndarray) -> np.ndarray:
         """What comes before the sigmoid, shape (..., nu)."""
-        scale = np.sqrt(self.var + np.float32(self.least**2))
-        x = np.clip((np.asarray(obs, np.float32) - self.mean) / scale, -self.farthest, self.farthest)
-        for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = x @ weight + bias
-            if k < len(self.weights) - 1:
-                x = _silu(self._layer_norm(x))
-        return x
-
-    def _layer_norm(self, x: np.ndarray) -> np.ndarray:
-        centred = x - x.mean(axis=-1, keepdims=True)
-        return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + np.float32(self.norm_epsilon))
+        return _action(self, np.asarray(obs, np.float32), np)
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.float32(0.5) * (np.float32(1.0) + np.tanh(np.float32(0.5) * x))  # unlike exp(-x), never too large
+def compile_policy(policy: Policy) -> Callable[[Array], Array]:
+    """The same for JAX, compiled: excitations for observations, both on JAX's device."""
+    names = ("mean", "var", "weights", "biases")
+
+    @jax.jit
+    def run(arrays: dict[str, Any], obs: Array) -> Array:
+        with jax.default_matmul_precision("highest"):  # as exact as NumPy on every device
+            return _sigmoid(_action(replace(policy, **arrays), obs, jnp) + np.float32(policy.bias), jnp)
+
+    return partial(run, jax.device_put({name: getattr(policy, name) for name in names}))
 
 
-def _silu(x: np.ndarray) -> np.ndarray:
-    return x * _sigmoid(x)
+def _action(policy: Policy, obs: Any, xp: ModuleType) -> Any:
+    """The network; `xp` is NumPy or JAX's."""
+    x = (obs - policy.mean) / xp.sqrt(policy.var + np.float32(policy.least**2))
+    x = xp.clip(x, -policy.farthest, policy.farthest)
+    for k, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
+        x = x @ weight + bias
+        if k < len(policy.weights) - 1:
+            centred = x - x.mean(axis=-1, keepdims=True)
+            x = centred / xp.sqrt((centred**2).mean(axis=-1, keepdims=True) + np.float32(policy.norm_epsilon))
+            x = x * _sigmoid(x, xp)
+    return x
+
+
+def _sigmoid(x: Any, xp: ModuleType) -> Any:
+    return np.float32(0.5) * (np.float32(1.0) + xp.tanh(np.float32(0.5) * x))  # unlike exp(-x), never too large

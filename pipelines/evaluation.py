@@ -13,7 +13,7 @@ from musclemap.imitation.bodies import Body
 from musclemap.imitation.engines import has_cuda, make_engine
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.evaluation import Evaluated, evaluate
-from musclemap.imitation.policy import Policy
+from musclemap.imitation.policy import Policy, compile_policy
 from musclemap.imitation.policy_file import POLICY, body_of, load_policy
 from musclemap.imitation.reference import Library, make_library
 from musclemap.imitation.scores import totals
@@ -170,7 +170,8 @@ def evaluate_policy(
     worlds = make_engine(body, _worlds(library, kind, num_envs), kind=kind, **room)
     film = _for_film([(name, by_name[name]) for name in library.names], seen, seconds=keep.seconds)
     kept = _Kept(keep.worst, film)
-    for one in evaluate(worlds, policy.task, library, policy, to_end=to_end, keep=kept, progress=progress):
+    act = compile_policy(policy)
+    for one in evaluate(worlds, policy.task, library, act, to_end=to_end, keep=kept, progress=progress):
         kept.take(one)
     judged = [Judged(clip=by_name[n], found=kept.found[n], learned=seen.holds(by_name[n])) for n in library.names]
     return Evaluation(

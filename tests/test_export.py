@@ -21,10 +21,12 @@ from musclemap.datasets.exports.mjlab import mjlab_arrays
 from musclemap.datasets.exports.npz import npz_bytes
 from musclemap.datasets.exports.tables import ROOT_COLUMNS, csv_bytes, mot_bytes
 from musclemap.datasets.manifest import Manifest, ManifestEntry
+from musclemap.imitation.policy_file import POLICY
 from musclemap.pipelines.export import FORMATS
 from musclemap.skeletons.errors import ClipError, SourceError
 from musclemap.skeletons.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, MyoFullBody
 
+from .arm_policies import save_untrained
 from .exported_clips import FPS, moving_clip, put
 
 N = 40
@@ -385,4 +387,33 @@ def test_wrong_use(out: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_knows_every_format() -> None:
-    assert [to.value for to in To] == list(FORMATS)
+    assert [to.value for to in To] == [*FORMATS, "onnx"]  # the last is for policies
+
+
+def test_a_policy_is_written_as_a_graph(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra [onnx]")
+    save_untrained(tmp_path / "run" / POLICY)
+    for words, file in (
+        ((tmp_path / "run", "--to", "onnx", tmp_path / "net.onnx"), "net.onnx"),
+        ((tmp_path / "run" / POLICY, "--to", "onnx", tmp_path / "nets"), "nets/policy.onnx"),
+    ):
+        status, stdout, _ = _run("--policy", *words)
+        assert status == 0
+        assert f"{tmp_path / file}: 151 observations to 6 excitations of SmallArm" in stdout
+        assert (tmp_path / file).stat().st_size > 10_000
+
+
+def test_wrong_use_with_policies(tmp_path: Path) -> None:
+    save_untrained(tmp_path / POLICY)
+    policy, to = ("--policy", tmp_path / POLICY), ("--to", "onnx")
+    for words, told in (
+        ((*policy, tmp_path / "a", "--to", "csv"), "--to onnx OUT"),
+        ((*policy, tmp_path / "a", tmp_path / "b", *to), "--to onnx OUT"),
+        ((tmp_path / "a", *to), "--to onnx OUT"),
+        ((*policy, tmp_path / "a", *to, "--fingers"), "--fingers is for clips"),
+        (("--policy", tmp_path / "none", tmp_path / "a", *to), "there is no policy at"),
+    ):
+        status, _, stderr = _run(*words)
+        assert status == 2
+        assert told in stderr
+    assert not (tmp_path / "a").exists()

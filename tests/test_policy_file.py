@@ -16,6 +16,7 @@ from musclemap.imitation.arm_motions import arm_clips
 from musclemap.imitation.bodies import load_body
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.observation import layout
+from musclemap.imitation.policy import compile_policy
 from musclemap.imitation.policy_file import body_of, load_policy
 from musclemap.imitation.policy_format import FORMAT
 from musclemap.imitation.reward import RewardConfig
@@ -45,6 +46,7 @@ def test_numpy_gives_what_jax_gives(tmp_path: Path) -> None:
     assert np.ptp(want) > 0.5
     np.testing.assert_allclose(policy(obs), want, atol=1e-5)
     np.testing.assert_allclose(policy(obs[3]), want[3], atol=1e-5)
+    np.testing.assert_allclose(compile_policy(policy)(jax.numpy.asarray(obs)), want, atol=1e-5)
     assert policy(obs).dtype == np.float32
 
 
