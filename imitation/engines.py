@@ -1,5 +1,7 @@
 """Choose what simulates."""
 
+from functools import partial
+
 import jax
 
 from musclemap.skeletons.errors import SettingsError
@@ -8,6 +10,7 @@ from .bodies import Body
 from .engine import Engine
 from .mujoco_engine import MujocoEngine
 from .randomisation import Variants
+from .split_engine import SplitEngine, split_variants
 
 KINDS = ("auto", "warp", "mujoco")
 """MuJoCo Warp where there is a GPU and MuJoCo C elsewhere; the one; the other."""
@@ -15,9 +18,9 @@ KINDS = ("auto", "warp", "mujoco")
 
 def make_engine(
     body: Body, nworld: int, *, kind: str = "auto", threads: int | None = None, device: str | None = None,
-    nconmax: int | None = None, njmax: int | None = None, variants: Variants | None = None,
+    nconmax: int | None = None, njmax: int | None = None, variants: Variants | None = None, gpus: int = 0,
 ) -> Engine:  # fmt: skip
-    """Make an engine.
+    """Make an engine; of MuJoCo Warp, one on every GPU of the machine that together are one.
 
     Args:
         body: The body.
@@ -28,6 +31,7 @@ def make_engine(
         nconmax: See `WarpEngine`.
         njmax: See `WarpEngine`.
         variants: What differs between the worlds.
+        gpus: GPUs that worlds are spread over, where no device is named; 0 for all there are.
 
     Raises:
         SettingsError: There is no such kind, or what it needs is not there; the message lists what there is.
@@ -38,7 +42,16 @@ def make_engine(
         return MujocoEngine(body, nworld, threads=threads, variants=variants)
     from .warp_engine import WarpEngine  # imports Warp, which takes seconds
 
-    return WarpEngine(body, nworld, device=device, nconmax=nconmax, njmax=njmax, variants=variants)
+    make = partial(WarpEngine, body, nconmax=nconmax, njmax=njmax)
+    there = jax.local_devices(backend="cuda") if has_cuda() else []
+    if device is not None or len(there) < 2 or gpus == 1:
+        return make(nworld, device=device, variants=variants)
+    count = gpus or len(there)
+    if count > len(there) or nworld % count:
+        raise SettingsError(f"{nworld} worlds cannot be spread evenly over {count} GPUs; {len(there)} are there")
+    parts = split_variants(variants, count)
+    engines = [make(nworld // count, device=f"cuda:{k}", variants=part) for k, part in enumerate(parts)]
+    return SplitEngine(engines, there[:count])
 
 
 def has_cuda() -> bool:

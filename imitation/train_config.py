@@ -16,6 +16,7 @@ class TrainConfig:
 
     Attributes:
         num_envs: Worlds that are simulated at a time; 0 for a number that suits body and device.
+        gpus: GPUs that worlds are spread over with MuJoCo Warp; 0 for all that the machine has.
         seed: Another number gives other networks, episodes and noise.
         physics: The simulation.
         task: What is to be done.
@@ -24,6 +25,7 @@ class TrainConfig:
     """
 
     num_envs: int = 0
+    gpus: int = 0
     seed: int = 0
     physics: PhysicsConfig = field(default_factory=PhysicsConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -31,5 +33,6 @@ class TrainConfig:
     randomisation: RandomisationConfig = field(default_factory=RandomisationConfig)
 
     def __post_init__(self) -> None:
-        if self.num_envs < 0:
-            raise SettingsError(f"num_envs is {self.num_envs}; it must not be below 0")
+        for name in ("num_envs", "gpus"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must not be below 0")

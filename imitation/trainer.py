@@ -12,6 +12,7 @@ from .engine import Engine, PhysicsState, Reading
 from .ppo import PPO, Learner, Rollout
 from .reference import Reference
 from .sampler import make_sampler
+from .split_engine import SplitEngine
 from .task import Task
 from .worlds import Worlds
 
@@ -55,7 +56,8 @@ class Trainer:
     """
 
     def __init__(self, engine: Engine, task: Task, reference: Reference, ppo: PPO) -> None:
-        self.engine, self.task, self.reference, self.ppo = engine, task, reference, ppo
+        self.engine, self.task, self.ppo = engine, task, ppo
+        self.reference = engine.copied(reference) if isinstance(engine, SplitEngine) else reference
         self._choose = jax.jit(self._chosen)
         self._settle = jax.jit(self._settled)
         self._learn = jax.jit(self._learned)
@@ -71,7 +73,10 @@ class Trainer:
         length = jax.device_get(self.reference.length)
         sampler = make_sampler(length, fps=self.task.body.control_fps)
         worlds = living.begin(self.task, self.reference, sampler, first, self.engine.nworld)
-        return TrainState(self.ppo.begin(second), worlds, third, jnp.zeros((), jnp.int32))
+        state = TrainState(self.ppo.begin(second), worlds, third, jnp.zeros((), jnp.int32))
+        if isinstance(self.engine, SplitEngine):
+            return self.engine.copied(state)._replace(worlds=self.engine.cut(worlds))
+        return state
 
     def iterate(self, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         """Collect a rollout and learn from it.

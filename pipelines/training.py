@@ -230,7 +230,7 @@ class _Sitting:
         self._started = time.monotonic()
         variants = draw_variants(config.randomisation, plan.body, config.num_envs, config.seed)
         room = room_for(plan.body, plan.library.reference, config.physics, kind=plan.engine)
-        engine = make_engine(plan.body, config.num_envs, kind=plan.engine, variants=variants, **room)
+        engine = make_engine(plan.body, config.num_envs, kind=plan.engine, variants=variants, gpus=config.gpus, **room)
         self._task = Task(plan.body, config.task)
         ppo = PPO(self._task.nobs, plan.body.model.nu, config.ppo)
         self._trainer = Trainer(engine, self._task, plan.library.reference, ppo)
