@@ -4,8 +4,8 @@ State comes and goes as JAX arrays through DLPack and never leaves the device. W
 the same, as a CUDA graph needs; what is handed out is copied from there by JAX into arrays that JAX owns, so nothing
 that a caller holds is ever written over. JAX and Warp queue their work on streams of their own. Order between them is
 kept by waiting, three times a step: for the arguments before Warp reads them, for Warp before JAX reads its memory,
-for JAX's copies before that memory may change again. Each wait costs tens of microseconds; a control step of some
-thousand worlds takes a hundred milliseconds and more.
+for JAX's copies before that memory may change again. Each wait costs tens of microseconds; a control step of 8192
+worlds takes 300 milliseconds at the best speed published.
 
 On a GPU sums are formed by atomic additions in any order: two runs differ in the last digits. On a CPU they do not.
 """
