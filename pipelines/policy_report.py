@@ -7,6 +7,7 @@ from typing import Any
 import musclemap
 from musclemap.datasets.manifest import write_atomically
 from musclemap.imitation.evaluation import LANDMARK_LIMIT, ROOT_LIMIT
+from musclemap.imitation.policy_file import POLICY
 
 from .evaluation import GROUPS, Evaluation, Judged, worst_first
 from .report.assembly import assemble
@@ -68,7 +69,7 @@ def _data(found: Evaluation, learning: dict[str, Any] | None) -> dict[str, Any]:
     there = {key for judged in ordered for key in _figures(judged)}
     columns = [column for column in COLUMNS if column[0] in there and (found.body.free or "root" not in column[0])]
     return {
-        "name": found.path.resolve().parent.name,
+        "name": found.path.resolve().parent.name if found.path.name == POLICY else found.path.stem,
         "version": musclemap.__version__,
         "protocol": PROTOCOL,
         "kept": f"Curves are kept of {len(drawn)} clips, the worst: their names can be clicked.",

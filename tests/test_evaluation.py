@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 
@@ -134,6 +135,27 @@ def test_a_policy_without_skill_is_worse_than_the_reference(arm: Body, library: 
     told = totals([one.score for one in found])
     assert told["mean"]["normalised_return"] < 0.8
     assert told["mean"]["joint_angle_error"] > 0.05
+
+
+def test_figures_are_those_of_the_states(arm: Body, clips: list[tuple[str, Clip]], library: Library) -> None:
+    """Worked out again with MuJoCo and NumPy, from the recorded postures and the clip alone."""
+    (found,) = [e for e in evaluate(MujocoEngine(arm, 5), CONFIG, library, _rest, keep=("4.h5",)) if e.recording]
+    recording, clip, data = found.recording, clips[4][1], mujoco.MjData(arm.model)
+    assert recording is not None
+    curves = recording.curves
+    np.testing.assert_allclose(curves.joint_angle_error, np.abs(recording.qpos - clip.qpos)[1:].mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(curves.activation, recording.act[1:].mean(axis=1), atol=1e-6)
+    speed = np.abs(np.gradient(recording.qpos - clip.qpos, 0.01, axis=0))[2:-1].mean(axis=1)
+    np.testing.assert_allclose(curves.joint_velocity_error[1:-1], speed, atol=0.05)
+    for step in range(0, len(curves.effort), 7):
+        data.qpos = recording.qpos[step + 1]
+        mujoco.mj_kinematics(arm.model, data)
+        marks, wanted = data.xpos[arm.landmark_ids], clip.landmark_pos[step + 1]
+        apart = np.linalg.norm(marks - wanted, axis=1)
+        relative = np.linalg.norm(marks - marks[0] - wanted + wanted[0], axis=1)[1:]
+        assert curves.absolute_landmark_error[step] == pytest.approx(apart.mean(), abs=1e-5)
+        assert curves.relative_landmark_error[step] == pytest.approx(relative.mean(), abs=1e-5)
+        assert curves.root_position_error[step] == pytest.approx(apart[0], abs=1e-5)
 
 
 # Batches

@@ -1,5 +1,6 @@
 """The Gymnasium environment: it keeps Gymnasium's contract, and is the task that policies are trained for."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -22,6 +23,8 @@ gymnasium = pytest.importorskip("gymnasium", reason="gymnasium comes with the ex
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
 from musclemap.imitation.gym_env import ENV_ID, TrackingEnv  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,8 @@ def test_it_is_registered_by_its_own_import_alone(tmp_path: Path) -> None:
         f"assert {ENV_ID!r} in gymnasium.registry\n"
         "assert env.reset(seed=0)[0].shape == env.observation_space.shape\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
