@@ -86,8 +86,10 @@ def evaluate(
 
     Exit status: 0 all was judged, 1 with --strict some clip was lost, 2 wrong use.
     """
+    from musclemap.pipelines.device import keep_compilations, share_gpu_memory
+
+    share_gpu_memory()
     from musclemap.pipelines.dataset import choose_clips
-    from musclemap.pipelines.device import keep_compilations
     from musclemap.pipelines.evaluation import evaluate_policy, find_policy
     from musclemap.pipelines.physics import tell_mujoco_warnings
 

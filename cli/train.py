@@ -100,8 +100,10 @@ def train(
 
     Exit status: 0 time or steps are up, 130 interrupted and saved, 2 wrong use, or nothing to learn from.
     """
+    from musclemap.pipelines.device import keep_compilations, share_gpu_memory
+
+    share_gpu_memory()
     from musclemap.pipelines.dataset import choose_clips
-    from musclemap.pipelines.device import keep_compilations
     from musclemap.pipelines.physics import tell_mujoco_warnings
     from musclemap.pipelines.training import Until, plan_training
     from musclemap.pipelines.training import train as train_plan

@@ -92,7 +92,7 @@ class MujocoEngine:
         seen = self._all(_packed(state, ctrl), nstep=self.body.nsubstep)
         model = self.body.model
         ends = np.cumsum([model.nq, model.nv, model.nu, model.nv])
-        parts = [part.astype(np.float32) for part in np.split(seen.state, ends, axis=1)[:4]]
+        parts = [_single(part) for part in np.split(seen.state, ends, axis=1)[:4]]
         return PhysicsState(*jax.device_put(parts)), self._reading(seen)
 
     def read(self, state: PhysicsState) -> Reading:
@@ -130,7 +130,7 @@ class MujocoEngine:
             if nstep:
                 mujoco.mj_step(model, data, nstep)
                 mujoco.mj_getState(model, data, seen.state[w], STATE)
-                seen.state[w] = seen.state[w].astype(np.float32)  # what is handed back is what is read
+                seen.state[w] = _single(seen.state[w])  # what is handed back is what is read
                 if not np.isfinite(seen.state[w]).all():
                     continue
                 mujoco.mj_setState(model, data, seen.state[w], STATE)
@@ -158,7 +158,7 @@ class MujocoEngine:
         angvel, linvel = seen.cvel[..., :3], seen.cvel[..., 3:]
         linvel = linvel + np.cross(angvel, seen.xpos - seen.com)  # from the root's centre of mass to the landmark
         qvel = seen.state[:, self.body.model.nq : self.body.model.nq + self.body.model.nv]
-        parts = [part.astype(np.float32) for part in (seen.xpos, seen.xquat, linvel, angvel, seen.contact)]
+        parts = [_single(part) for part in (seen.xpos, seen.xquat, linvel, angvel, seen.contact)]
         bad = ~finite_rows(seen.state) | too_fast(qvel)
         return Reading(*jax.device_put([*parts, seen.overflow, bad]))
 
@@ -172,6 +172,12 @@ def _unheard_warnings() -> Iterator[None]:
         yield
     finally:
         mujoco.set_mju_user_warning(before)
+
+
+def _single(array: np.ndarray) -> np.ndarray:
+    """As float32; what is too large for it, in worlds that are bad all the same, becomes infinite."""
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
 
 
 def _packed(state: PhysicsState, ctrl: Array | np.ndarray) -> np.ndarray:

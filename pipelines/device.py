@@ -31,6 +31,14 @@ def choose_device(kind: str | None = None) -> Any:
         raise DeviceError(f"JAX finds no {kind}; it has: {there}{hint}") from error
 
 
+def share_gpu_memory() -> None:
+    """Have JAX take a GPU's memory as it needs it, as MuJoCo Warp needs some too; to be called before JAX is used.
+
+    A value that the environment has already stands. Changes this process's environment, so only a program calls it.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
 def keep_compilations() -> Path | None:
     """Let JAX keep what it compiles from one run to the next, in the system's folder for temporary files.
 
