@@ -1,6 +1,7 @@
 """Where the figures of a run go: JSON lines always, TensorBoard, and services that are asked for."""
 
 import importlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,7 +55,7 @@ class TensorBoard:
     def write(self, figures: Mapping[str, float]) -> None:
         """See `Log`."""
         for name, value in figures.items():
-            if name not in NOT_DRAWN:
+            if name not in NOT_DRAWN and math.isfinite(value):  # a mean over nothing is NaN
                 self._writer.add_scalar(name, value, int(figures["steps"]))
 
     def close(self) -> None:
