@@ -491,10 +491,11 @@ def test_a_browser_shows_the_clip_and_plays_it(address: str, tmp_path: Path) -> 
             return float(found[1]) if found else math.nan
 
         def drawn() -> np.ndarray:
-            """Pixels of long muscles and of bones, not of ground and background."""
+            """Pixels of long muscles and of bones, not of ground, background, or notices in orange about the browser."""
             red, green, blue = np.moveaxis(browser.picture(), -1, 0)
             bones = (red - blue > 8) & (red - blue < 60) & (red - green < 15) & (red < 245)
-            return np.array([((red - green > 90) & (red - blue > 90)).sum(), bones.sum()])
+            muscles = (red - green > 90) & (red - blue > 90) & (abs(green - blue) < 60)
+            return np.array([muscles.sum(), bones.sum()])
 
         _until(lambda: (drawn() > 200).all())
         first = _until(seconds)
