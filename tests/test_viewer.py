@@ -491,7 +491,7 @@ def test_a_browser_shows_the_clip_and_plays_it(address: str, tmp_path: Path) -> 
             return float(found[1]) if found else math.nan
 
         def drawn() -> np.ndarray:
-            """Pixels of long muscles and of bones, not of ground, background, or notices in orange about the browser."""
+            """Pixels of long muscles and of bones, not of ground, background or orange notices about the browser."""
             red, green, blue = np.moveaxis(browser.picture(), -1, 0)
             bones = (red - blue > 8) & (red - blue < 60) & (red - green < 15) & (red < 245)
             muscles = (red - green > 90) & (red - blue > 90) & (abs(green - blue) < 60)
