@@ -154,13 +154,20 @@ def test_the_worst_come_first() -> None:
 
 def test_recordings_are_kept_of_the_worst_and_of_the_film(place: Path) -> None:
     chosen = choose_clips(place / "set")
-    found = evaluate_policy(place / "run" / POLICY, chosen, keep=Keep(worst=1, seconds=0.1), num_envs=2)
-    recorded = {judged.found.score.name for judged in found.clips if judged.found.recording is not None}
-    worst = worst_first([judged.found for judged in found.clips])[0].score.name
-    assert found.film == ("arm_002.h5",)  # one at least, and held-out clips come first
-    assert recorded == {worst, "arm_002.h5"}
-    nothing = evaluate_policy(place / "run" / POLICY, chosen)
-    assert all(judged.found.recording is None for judged in nothing.clips)
+
+    def recorded(keep: Keep) -> tuple[list[str], list[str]]:
+        """All clips, the worst first, and those with a recording."""
+        found = evaluate_policy(place / "run" / POLICY, chosen, keep=keep, num_envs=2)
+        ordered = worst_first([judged.found for judged in found.clips])
+        assert found.film == (("arm_002.h5",) if keep.seconds else ())  # one at least; held-out clips come first
+        return [one.score.name for one in ordered], [one.score.name for one in ordered if one.recording is not None]
+
+    names, none = recorded(Keep())
+    assert none == []
+    assert recorded(Keep(worst=1)) == (names, names[:1])
+    assert recorded(Keep(worst=2)) == (names, names[:2])
+    film = [name for name in names if name in (names[0], "arm_002.h5")]
+    assert recorded(Keep(worst=1, seconds=0.1)) == (names, film)
 
 
 def test_a_film_is_as_long_as_asked() -> None:
