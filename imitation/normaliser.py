@@ -17,7 +17,7 @@ class Normaliser(NamedTuple):
 
     mean: Array
     var: Array
-    count: Array
+    count: Array  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 def make_normaliser(width: int) -> Normaliser:
