@@ -17,7 +17,8 @@ ARM_LANDMARKS = ("shoulder", "elbow", "hand")
 
 def small_arm_spec() -> mujoco.MjSpec:
     """The arm as a specification that can be changed before it is compiled."""
-    return mujoco.MjSpec.from_string(resources.files("musclemap.skeletons").joinpath("small_arm.xml").read_text("utf-8"))
+    text = resources.files("musclemap.skeletons").joinpath("small_arm.xml").read_text("utf-8")
+    return mujoco.MjSpec.from_string(text)
 
 
 @cache
