@@ -18,9 +18,9 @@ KINDS = ("auto", "warp", "mujoco")
 
 def make_engine(
     body: Body, nworld: int, *, kind: str = "auto", threads: int | None = None, device: str | None = None,
-    nconmax: int | None = None, njmax: int | None = None, variants: Variants | None = None, gpus: int = 0,
+    nconmax: int | None = None, njmax: int | None = None, variants: Variants | None = None, gpus: int = 1,
 ) -> Engine:  # fmt: skip
-    """Make an engine; of MuJoCo Warp, one on every GPU of the machine that together are one.
+    """Make an engine; of MuJoCo Warp, if so asked, one on each of several GPUs that together are one.
 
     Args:
         body: The body.
@@ -38,7 +38,7 @@ def make_engine(
     """
     if kind not in KINDS:
         raise SettingsError(f"no engine {kind!r}; there are: {', '.join(KINDS)}")
-    if kind == "mujoco" or (kind == "auto" and not has_cuda()):
+    if engine_kind(kind) == "mujoco":
         return MujocoEngine(body, nworld, threads=threads, variants=variants)
     from .warp_engine import WarpEngine  # imports Warp, which takes seconds
 
@@ -52,6 +52,13 @@ def make_engine(
     parts = split_variants(variants, count)
     engines = [make(nworld // count, device=f"cuda:{k}", variants=part) for k, part in enumerate(parts)]
     return SplitEngine(engines, there[:count])
+
+
+def engine_kind(wanted: str) -> str:
+    """What "auto" stands for on this machine, "warp" or "mujoco"; anything else as it is."""
+    if wanted != "auto":
+        return wanted
+    return "warp" if has_cuda() else "mujoco"
 
 
 def has_cuda() -> bool:

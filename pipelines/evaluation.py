@@ -10,7 +10,7 @@ import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.bodies import Body
-from musclemap.imitation.engines import has_cuda, make_engine
+from musclemap.imitation.engines import engine_kind, has_cuda, make_engine
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.evaluation import Evaluated, evaluate
 from musclemap.imitation.policy import Policy, compile_policy
@@ -22,7 +22,7 @@ from musclemap.imitation.training_clips import TrainingClips
 from musclemap.skeletons.errors import SettingsError
 
 from .dataset import Chosen
-from .physics import engine_kind, room_for
+from .physics import room_for
 
 GPU_WORLDS, CPU_WORLDS = 512, 8
 """Most worlds at a time: on a processor so few that hardly any idles while the longest clip ends."""

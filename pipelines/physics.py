@@ -1,4 +1,4 @@
-"""Which physics engine is used, and the room it is given."""
+"""The room that a physics engine is given, and what MuJoCo has to say."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,18 +8,10 @@ import numpy as np
 
 from musclemap.imitation.bodies import Body
 from musclemap.imitation.config import PhysicsConfig
-from musclemap.imitation.engines import has_cuda
 from musclemap.imitation.reference import Reference
 
 LOOKED_AT = 200
 """Most frames of the clips that room is sized on."""
-
-
-def engine_kind(wanted: str) -> str:
-    """Kind of engine, "warp" or "mujoco": what "auto" stands for on this machine, and anything else as it is."""
-    if wanted != "auto":
-        return wanted
-    return "warp" if has_cuda() else "mujoco"
 
 
 def room_for(body: Body, reference: Reference, physics: PhysicsConfig, *, kind: str) -> dict[str, Any]:

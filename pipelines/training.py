@@ -14,7 +14,7 @@ import numpy as np
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.bodies import Body, load_body
-from musclemap.imitation.engines import has_cuda, make_engine
+from musclemap.imitation.engines import engine_kind, has_cuda, make_engine
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.logs import JsonLines, Log, Service, TensorBoard
 from musclemap.imitation.policy_file import write_policy
@@ -28,7 +28,7 @@ from musclemap.imitation.trainer import Trainer, TrainState
 from musclemap.imitation.training_clips import dataset_facts
 from musclemap.imitation.worlds import Tally, no_tally
 
-from .physics import engine_kind, room_for
+from .physics import room_for
 from .settings import to_dict
 
 ALGORITHMS = ("ppo",)

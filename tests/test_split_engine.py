@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from musclemap.imitation import engines
 from musclemap.imitation.bodies import Body
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.randomisation import RandomisationConfig, draw_variants
@@ -79,7 +81,23 @@ def test_variants_are_cut_in_order(arm: Body) -> None:
 
 
 def test_engines_that_do_not_go_together_are_refused(arm: Body) -> None:
-    import jax
-
     with pytest.raises(SettingsError, match="all of one body and one number of worlds"):
         SplitEngine([MujocoEngine(arm, 2), MujocoEngine(arm, 3)], jax.devices() * 2)
+
+
+def test_worlds_are_spread_over_gpus_only_where_that_is_asked(arm: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation of three clips must not fail for a machine's second GPU."""
+    made: list[tuple[int, str | None]] = []
+
+    class Spy(MujocoEngine):
+        def __init__(self, body: Body, nworld: int, *, device: str | None, **_: object) -> None:
+            made.append((nworld, device))
+            super().__init__(body, nworld)
+
+    monkeypatch.setattr(engines, "has_cuda", lambda: True)
+    monkeypatch.setattr("musclemap.imitation.warp_engine.WarpEngine", Spy)
+    monkeypatch.setattr(jax, "local_devices", lambda backend: jax.devices() * 2)
+    assert engines.make_engine(arm, 3, kind="warp").nworld == 3
+    assert made == [(3, None)]
+    with pytest.raises(SettingsError, match="3 worlds cannot be spread evenly over 2 GPUs"):
+        engines.make_engine(arm, 3, kind="warp", gpus=0)
