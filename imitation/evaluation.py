@@ -23,6 +23,7 @@ from .measures import Measures, measure
 from .reference import Library, Reference
 from .scores import ClipScore, score_clip
 from .task import Task, TaskConfig, TaskState
+from .worlds import choose
 
 LANDMARK_LIMIT, ROOT_LIMIT = 0.3, 0.5
 """Distances at which a clip counts as failed [m]."""
@@ -187,8 +188,7 @@ def _programs(body: Body, config: TaskConfig) -> tuple[Callable[..., Any], ...]:
         return physics, task.first_reading(reference, state), state
 
     def restart(reference: Reference, state: _State, clip: Array, fresh: Array) -> _State:
-        choose = lambda new, old: jnp.where(fresh.reshape(-1, *(1,) * (old.ndim - 1)), new, old)  # noqa: E731
-        return jax.tree.map(choose, start(reference, clip), state)
+        return choose(fresh, start(reference, clip), state)
 
     def see(reference: Reference, state: _State) -> Array:
         return jnp.nan_to_num(task.observe(reference, *state))

@@ -192,7 +192,6 @@ class PPO:
             "explained_variance": 1.0 - jnp.mean((flat(target) - flat(rollout.value)) ** 2) / (spread + 1e-8),
             "steps_skipped": jnp.sum(1.0 - made),
             "noise": jnp.mean(jnp.exp(_log_std(params))),
-            "kl_last": figures["kl"][-1],
         }
         known = normalising.take_in(learner.normaliser, obs)
         return Learner(params, optimizer, known, learner.updates + 1), told

@@ -18,7 +18,7 @@ from .bodies import Body
 from .engine import PhysicsState, Reading
 from .frames import TINY
 from .reference import Reference
-from .reward import Deviations, RewardConfig
+from .reward import RewardConfig
 from .terrain import height_at
 
 
@@ -210,12 +210,6 @@ class Task:
         if self.body.ground is not None:
             ground = height_at(self.body.ground, reading.xpos[:, 0, :2])
         return observation.observe(self.body, physics, reading, task.excitation, now, ahead, ground)
-
-    def deviations(
-        self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState
-    ) -> Deviations:  # fmt: skip
-        """Mean square errors against the frames that worlds should match."""
-        return reward.deviations(self.body, physics, reading, self.wanted(reference, task, task.frame))
 
     def judge(
         self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState, before: Array

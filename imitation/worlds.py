@@ -3,7 +3,7 @@
 A step is three calls: what to do, the engine's physics, what came of it. Nothing comes back to the host between them.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from .engine import PhysicsState, Reading
 from .reference import Reference
 from .sampler import Sampler
 from .task import Outcome, Task, TaskState
+
+TreeT = TypeVar("TreeT")
 
 
 class Tally(NamedTuple):
@@ -95,6 +97,18 @@ def begin(task: Task, reference: Reference, sampler: Sampler, key: Array, nworld
     )
 
 
+def choose(which: Array, new: TreeT, old: TreeT) -> TreeT:
+    """Take some worlds' rows from one tree of arrays and the others' from another of the same shapes.
+
+    Args:
+        which: Worlds whose rows come from `new`, shape (nworld,) bool.
+        new: Arrays that lead with (nworld,).
+        old: The same.
+    """
+    pick = lambda a, b: jnp.where(which.reshape(-1, *(1,) * (b.ndim - 1)), a, b)  # noqa: E731
+    return jax.tree.map(pick, new, old)
+
+
 def command(task: Task, worlds: Worlds, action: Array) -> Array:
     """Excitations that arrive at the muscles in this step, shape (nworld, nu)."""
     return task.delayed(worlds.task, task.excitation(action))[0]
@@ -127,9 +141,8 @@ def settle(
     fresh_physics, fresh_state = task.begin(reference, clip, frame, delays)
     fresh_reading = task.first_reading(reference, fresh_state)
     pushed = task.push(physics, kicks)
-    choose = lambda new, old: jnp.where(ended.reshape(-1, *(1,) * (old.ndim - 1)), new, old)  # noqa: E731
-    next_physics, next_state, next_reading = jax.tree.map(
-        choose, (fresh_physics, fresh_state, fresh_reading), (pushed, state, reading)
+    next_physics, next_state, next_reading = choose(
+        ended, (fresh_physics, fresh_state, fresh_reading), (pushed, state, reading)
     )
     obs = jnp.where(ended[:, None], task.observe(reference, next_physics, next_reading, next_state), last_obs)
     fps = task.body.control_fps

@@ -22,18 +22,8 @@ from musclemap.skeletons.errors import SettingsError, TargetError
 
 
 @pytest.fixture(scope="module")
-def full() -> Body:
-    return load_body("MyoFullBody")
-
-
-@pytest.fixture(scope="module")
-def walk(full: Body, walk_clip: Clip) -> Reference:
-    return make_library([("walk", walk_clip)], full, resting=0.1).reference
-
-
-@pytest.fixture(scope="module")
-def arm() -> Body:
-    return load_body("SmallArm")
+def walk(human: Body, walk_clip: Clip) -> Reference:
+    return make_library([("walk", walk_clip)], human, resting=0.1).reference
 
 
 @pytest.fixture(scope="module")
@@ -48,29 +38,29 @@ def at(task: Task, reference: Reference, frames: list[int]) -> tuple[PhysicsStat
     return physics, state, task.first_reading(reference, state)
 
 
-def test_training_bodies_have_the_published_sizes(full: Body, arm: Body) -> None:
-    assert (full.model.nq, full.model.nv, full.model.nu) == (89, 88, 354)
-    assert len(full.joint_ids) == 31
+def test_training_bodies_have_the_published_sizes(human: Body, arm: Body) -> None:
+    assert (human.model.nq, human.model.nv, human.model.nu) == (89, 88, 354)
+    assert len(human.joint_ids) == 31
     free = load_body("MyoFullBody", PhysicsConfig(hands="free"))
     assert (free.model.nq, free.model.nv, free.model.nu) == (129, 128, 416)
     assert (arm.model.nq, arm.model.nu, arm.free, arm.contact_geoms) == (2, 6, False, ())
-    assert full.control_fps == arm.control_fps == 100.0
-    assert full.model.nsensor == 0
+    assert human.control_fps == arm.control_fps == 100.0
+    assert human.model.nsensor == 0
     with pytest.raises(TargetError, match="MyoFullBody, SmallArm"):
         load_body("MyoLegs")
 
 
-def test_locked_hands_leave_the_other_muscles_as_they_are(full: Body) -> None:
+def test_locked_hands_leave_the_other_muscles_as_they_are(human: Body) -> None:
     free = load_body("MyoFullBody", PhysicsConfig(hands="free"))
-    same = [free.muscle_names.index(name) for name in full.muscle_names]
+    same = [free.muscle_names.index(name) for name in human.muscle_names]
     for field in ("actuator_gainprm", "actuator_biasprm", "actuator_lengthrange", "actuator_dynprm"):
-        np.testing.assert_array_equal(getattr(full.model, field), getattr(free.model, field)[same])
-    assert not {"FDS5", "LU_RB2_left"} & set(full.muscle_names)
-    assert {"ECRL", "FCU_left", "soleus_r"} <= set(full.muscle_names)
+        np.testing.assert_array_equal(getattr(human.model, field), getattr(free.model, field)[same])
+    assert not {"FDS5", "LU_RB2_left"} & set(human.muscle_names)
+    assert {"ECRL", "FCU_left", "soleus_r"} <= set(human.muscle_names)
 
 
-def test_the_reference_itself_gets_the_whole_published_reward(full: Body, walk: Reference) -> None:
-    task = Task(full)
+def test_the_reference_itself_gets_the_whole_published_reward(human: Body, walk: Reference) -> None:
+    task = Task(human)
     physics, state, reading = at(task, walk, [0, 100, 250])
     outcome = task.judge(walk, physics, reading, state, state.excitation)
     np.testing.assert_allclose(outcome.published, PUBLISHED_MOST, rtol=1e-3)
@@ -78,29 +68,29 @@ def test_the_reference_itself_gets_the_whole_published_reward(full: Body, walk: 
     assert not outcome.failed.any()
 
 
-def test_every_deviation_costs_reward(full: Body, walk: Reference) -> None:
+def test_every_deviation_costs_reward(human: Body, walk: Reference) -> None:
     """The reward at the reference is the maximum: no small change of posture or speed gains anything."""
-    task = Task(full, TaskConfig(reward=RewardConfig(effort=0.0, action_rate=0.0)))
+    task = Task(human, TaskConfig(reward=RewardConfig(effort=0.0, action_rate=0.0)))
     physics, state, reading = at(task, walk, [100])
     best = float(task.judge(walk, physics, reading, state, state.excitation).reward[0])
     assert best == pytest.approx(1.0, abs=1e-4)
 
     def moved(step: jax.Array) -> jax.Array:
-        q = physics.qpos.at[:, 7:].add(step[: full.model.nq - 7])
-        v = physics.qvel + step[: full.model.nv]
+        q = physics.qpos.at[:, 7:].add(step[: human.model.nq - 7])
+        v = physics.qvel + step[: human.model.nv]
         shifted = reading._replace(xpos=reading.xpos + step[:51].reshape(1, 17, 3))
         return task.judge(walk, physics._replace(qpos=q, qvel=v), shifted, state, state.excitation).reward[0]
 
     rng = np.random.default_rng(0)
     for size in (1e-3, 1e-2, 0.1):
         for _ in range(5):
-            assert float(moved(jnp.asarray(size * rng.standard_normal(full.model.nv), jnp.float32))) < best
-    gradient = jax.grad(moved)(jnp.full(full.model.nv, 0.05))
+            assert float(moved(jnp.asarray(size * rng.standard_normal(human.model.nv), jnp.float32))) < best
+    gradient = jax.grad(moved)(jnp.full(human.model.nv, 0.05))
     assert np.isfinite(gradient).all()
 
 
-def test_the_learning_reward_still_slopes_far_away(full: Body, walk: Reference) -> None:
-    task = Task(full)
+def test_the_learning_reward_still_slopes_far_away(human: Body, walk: Reference) -> None:
+    task = Task(human)
     physics, state, reading = at(task, walk, [100])
     far = lambda d: task.judge(  # noqa: E731
         walk, physics._replace(qpos=physics.qpos.at[:, 0].add(d)), reading, state, state.excitation
@@ -109,9 +99,9 @@ def test_the_learning_reward_still_slopes_far_away(full: Body, walk: Reference) 
     assert float(near.reward[0] - further.reward[0]) > 1e-3  # the published term, exp(-10 d^2 / 3), has 0.04 left
 
 
-def test_observations_do_not_depend_on_where_or_which_way_one_walks(full: Body, walk: Reference) -> None:
+def test_observations_do_not_depend_on_where_or_which_way_one_walks(human: Body, walk: Reference) -> None:
     """Turned about the vertical and moved over the ground, body and reference together look the same."""
-    task = Task(full)
+    task = Task(human)
     angle, shift = 1.1, jnp.array([3.0, -2.0, 0.0])
     turn = jnp.array([np.cos(angle / 2), 0.0, 0.0, np.sin(angle / 2)])
     spin = lambda v: rotate(turn, v)  # noqa: E731
@@ -131,11 +121,11 @@ def test_observations_do_not_depend_on_where_or_which_way_one_walks(full: Body, 
     np.testing.assert_allclose(seen[0], seen[1], atol=2e-4)
 
 
-def test_the_drift_of_the_root_is_seen(full: Body, walk: Reference) -> None:
-    task = Task(full)
+def test_the_drift_of_the_root_is_seen(human: Body, walk: Reference) -> None:
+    task = Task(human)
     physics, state, reading = at(task, walk, [50])
-    names = list(observation.layout(full))
-    widths = np.cumsum([0, *observation.layout(full).values()])
+    names = list(observation.layout(human))
+    widths = np.cumsum([0, *observation.layout(human).values()])
     part = slice(widths[names.index("anchor_pos")], widths[names.index("anchor_pos") + 1])
     drifted = physics._replace(qpos=physics.qpos.at[:, 0].add(0.2))
     seen = task.observe(walk, drifted, reading, state)[0, part]
@@ -196,18 +186,18 @@ def test_excitations_that_come_late_come_in_order(arm: Body, arm_library: Librar
     np.testing.assert_array_equal(np.array(came)[3:, 2], [0, 1, 2])
 
 
-def test_pushes_change_the_roots_speed_as_often_as_asked(full: Body, walk: Reference) -> None:
-    task = Task(full, TaskConfig(push_interval=0.1, push_speed=0.5))
+def test_pushes_change_the_roots_speed_as_often_as_asked(human: Body, walk: Reference) -> None:
+    task = Task(human, TaskConfig(push_interval=0.1, push_speed=0.5))
     physics, _, _ = at(task, walk, [10] * 2000)
     change = np.asarray(task.push(physics, jax.random.PRNGKey(3)).qvel - physics.qvel)
     assert (change[:, 2:] == 0).all()
     assert np.abs(change).max() <= 0.5
     assert (np.abs(change).max(axis=1) > 0).mean() == pytest.approx(0.1, abs=0.03)
-    still = Task(full).push(physics, jax.random.PRNGKey(3))
+    still = Task(human).push(physics, jax.random.PRNGKey(3))
     np.testing.assert_array_equal(still.qvel, physics.qvel)
 
 
-def test_clips_that_cannot_be_used_are_told(arm: Body, full: Body, walk_clip: Clip) -> None:
+def test_clips_that_cannot_be_used_are_told(arm: Body, human: Body, walk_clip: Clip) -> None:
     short = [("short", arm_clips(1, 0.2)[0][1]), *arm_clips(1, 1.0)]
     library = make_library(short, arm, resting=0.1)
     assert library.names == ("arm_000",)
@@ -220,7 +210,7 @@ def test_clips_that_cannot_be_used_are_told(arm: Body, full: Body, walk_clip: Cl
 
     other = replace(walk_clip, model_sha256="0" * 64)
     with pytest.raises(TrainingError, match="another version of MyoFullBody"):
-        make_library([("walk", other)], full, resting=0.1)
+        make_library([("walk", other)], human, resting=0.1)
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
