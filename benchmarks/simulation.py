@@ -2,6 +2,7 @@
 
     python benchmarks/simulation.py                           every body and engine that this machine has
     python benchmarks/simulation.py --bodies SmallArm --engines mujoco --worlds 1 64
+    python benchmarks/simulation.py --measures physics        without learning
     python benchmarks/simulation.py --only compile            how long MuJoCo Warp compiles, without and with its cache
     python benchmarks/simulation.py --json FILE               the figures, to keep
 
@@ -27,13 +28,18 @@ import machine
 import numpy as np
 from tables import table
 
-from musclemap.datasets.clip import read_clip, write_clip
+from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.datasets.synthesis import synthesise
+from musclemap.imitation.arm_motions import arm_clips
 from musclemap.imitation.bodies import Body, load_body
 from musclemap.imitation.buffers import buffers_for
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.engine import Engine, PhysicsState
 from musclemap.imitation.engines import has_cuda, make_engine
+from musclemap.imitation.ppo import PPO, PPOConfig
+from musclemap.imitation.reference import make_library
+from musclemap.imitation.task import Task
+from musclemap.imitation.trainer import Trainer
 from musclemap.retarget.retargeter import Retargeter
 
 BODIES = {
@@ -77,6 +83,7 @@ class Setup:
     body: Body
     engine: Engine
     start: PhysicsState
+    clips: list[tuple[str, Clip]]
 
 
 def physics(setup: Setup, seconds: float) -> dict[str, float]:
@@ -95,7 +102,27 @@ def physics(setup: Setup, seconds: float) -> dict[str, float]:
     return {"steps_per_s": made / took, "bad": bad / made, "overflow": full / made}
 
 
-MEASURES: dict[str, Callable[[Setup, float], dict[str, float]]] = {"physics": physics}
+def with_learning(setup: Setup, seconds: float) -> dict[str, float]:
+    """The same with all that PPO does by its usual settings: task, networks, an update after every 20 steps."""
+    task = Task(setup.body)
+    reference = make_library(setup.clips, setup.body, resting=task.config.resting).reference
+    trainer = Trainer(setup.engine, task, reference, PPO(task.nobs, setup.body.model.nu, PPOConfig()))
+    state, _ = trainer.iterate(trainer.begin(0))  # compiles
+    jax.block_until_ready(state)
+    before, count = jax.device_get(state.worlds.tally), 0
+    started = time.perf_counter()
+    while count < 2 or time.perf_counter() - started < seconds:
+        state, count = trainer.iterate(state)[0], count + 1
+        jax.block_until_ready(state)
+    took = time.perf_counter() - started
+    made, tally = count * trainer.steps_per_iteration, jax.device_get(state.worlds.tally)
+    return {
+        "steps_per_s": made / took, "bad": float(tally.bad - before.bad) / made,
+        "overflow": float(tally.overflow - before.overflow) / made,
+    }  # fmt: skip
+
+
+MEASURES: dict[str, Callable[[Setup, float], dict[str, float]]] = {"physics": physics, "with PPO": with_learning}
 """What is measured of an engine, by the name of its column; each gives `steps_per_s`."""
 
 
@@ -110,7 +137,8 @@ def run_case(case: Case) -> dict[str, Any]:
     parts = (qpos[at], qvel[at], np.full((case.nworld, body.model.nu), 0.05), np.zeros((case.nworld, body.model.nv)))
     start = PhysicsState(*(jnp.asarray(part, jnp.float32) for part in parts))
     engine = make_engine(body, case.nworld, kind=case.engine, nconmax=room.nconmax, njmax=room.njmax)
-    setup = Setup(body=body, engine=engine, start=start)
+    clips = [("walk", read_clip(Path(case.clip)))] if name == "MyoFullBody" else arm_clips(2, 4.0)
+    setup = Setup(body=body, engine=engine, start=start, clips=clips)
     for _ in range(2):  # the second with arrays as they come from the first
         state, _ = engine.step(start, jnp.zeros((case.nworld, body.model.nu)))
         engine.step(state, jnp.zeros((case.nworld, body.model.nu)))

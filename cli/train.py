@@ -34,6 +34,7 @@ class Algorithm(StrEnum):
     """Ways to learn."""
 
     ppo = "ppo"
+    world_model = "world-model"
 
 
 class Track(StrEnum):
@@ -100,7 +101,7 @@ def train(
 
     Exit status: 0 time or steps are up, 130 interrupted and saved, 2 wrong use, or nothing to learn from.
     """
-    from musclemap.pipelines.device import keep_compilations, share_gpu_memory
+    from musclemap.pipelines.device import keep_compilations, private_folder, share_gpu_memory
 
     share_gpu_memory()
     from musclemap.pipelines.dataset import choose_clips
@@ -135,7 +136,7 @@ def train(
             done = train_plan(
                 plan, place, until=Until(seconds=max_seconds, steps=max_steps, asked=asked), resume=resume,
                 tensorboard=tensorboard, track=track.value if track else None, progress=show, told=say,
-                save_seconds=save_seconds,
+                save_seconds=save_seconds, fits=private_folder("fitted"),
             )  # fmt: skip
     except MusclemapError as error:
         typer.echo(f"mm-train: {error}", err=True)

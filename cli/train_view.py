@@ -34,7 +34,13 @@ _ROWS = (
     ("root_error_mm", "root error [mm]", "{:.0f}"),
     ("excitation", "mean excitation", "{:.3f}"),
     ("kl", "KL of an update", "{:.4f}"),
+    ("imagined_reward", "imagined reward (at most 1)", "{:.3f}"),
+    ("model_error_mm_8", "model's error after 8 steps [mm]", "{:.1f}"),
+    ("horizon", "steps imagined", "{:.0f}"),
 )
+
+_OF_ONE_ALGORITHM = ("kl", "imagined_reward", "model_error_mm_8", "horizon")
+"""Figures that are not shown where there are none."""
 
 
 def plan_lines(plan: "Plan", run: Path, *, max_seconds: float | None, max_steps: int | None) -> list[str]:
@@ -102,6 +108,8 @@ def training_line(figures: Mapping[str, float], left: str) -> str:
 def _table(figures: Mapping[str, float], left: str) -> Table:
     table = Table(show_header=False, box=None)
     for name, told, form in _ROWS:
+        if name in _OF_ONE_ALGORITHM and name not in figures:
+            continue
         value = figures.get(name, math.nan)
         table.add_row(told, "-" if math.isnan(value) else form.format(value))
     table.add_row("time left", left)

@@ -5,16 +5,28 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import jax
+from jax import Array
 import orbax.checkpoint as ocp
 
 from .errors import TrainingError
-from .trainer import TrainState
 
 KEPT = 2
 """Checkpoints that are kept; older ones are removed once a newer one is whole."""
+
+
+class Countable(Protocol):
+    """A tree of arrays that tells how many iterations have been made."""
+
+    @property
+    def iterations(self) -> Array:
+        """Iterations made."""
+        ...
+
+
+StateT = TypeVar("StateT", bound=Countable)
 
 
 class Checkpoints:
@@ -34,7 +46,7 @@ class Checkpoints:
         numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
         return max(numbers, default=None)
 
-    def save(self, state: TrainState, facts: dict[str, Any]) -> int:
+    def save(self, state: Countable, facts: dict[str, Any]) -> int:
         """Write a state and what else has to be known to go on.
 
         Returns:
@@ -53,7 +65,7 @@ class Checkpoints:
                 manager.wait_until_finished()
         return number
 
-    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    def restore(self, like: StateT) -> tuple[StateT, dict[str, Any]]:
         """Read the newest.
 
         Args:
@@ -85,7 +97,7 @@ class Checkpoints:
         return jax.tree_util.tree_map_with_path(put, like), dict(found.facts)
 
 
-def _named(state: TrainState) -> dict[str, Any]:
+def _named(state: Countable) -> dict[str, Any]:
     """Every array by its path in the tree: a plain dictionary, whatever classes the tree is made of.
 
     Arrays that hold nothing, such as a queue of no delay, are left out; Orbax does not take them.

@@ -30,15 +30,39 @@ def make_mlp(key: Array, sizes: Sequence[int], *, last_scale: float = 1.0) -> Pa
     return params
 
 
-def apply_mlp(params: Params, x: Array, *, dtype: Any = jnp.float32) -> Array:
-    """Output for inputs of shape (..., n); matrices are multiplied in `dtype`, all else is float32."""
+def product_type(precision: str) -> Any:
+    """Type for `apply_mlp` by its name in settings: "float32" leaves everything in the type that it has."""
+    return None if precision == "float32" else jnp.dtype(precision)
+
+
+def apply_mlp(params: Params, x: Array, *, dtype: Any = None, given: Array | None = None) -> Array:
+    """Output for inputs of shape (..., n), in their type.
+
+    Args:
+        params: From `make_mlp`.
+        x: Inputs; where `given` is there, the first of them only.
+        dtype: Of the matrix products' factors; None for the inputs' own.
+        given: What the last inputs add to the first layer, from `first_layer`, so that it is computed but once.
+    """
     count = len(params) // 2
     for k in range(count):
-        x = jnp.matmul(x.astype(dtype), params[f"w{k}"].astype(dtype), preferred_element_type=jnp.float32)
-        x = x + params[f"b{k}"]
+        x = _product(x, params[f"w{k}"][: x.shape[-1]], dtype) + params[f"b{k}"]
+        if k == 0 and given is not None:
+            x = x + given
         if k < count - 1:
             x = jax.nn.silu(_layer_norm(x))
     return x
+
+
+def first_layer(params: Params, last: Array, *, dtype: Any = None) -> Array:
+    """What the last inputs, shape (..., m), add to the first layer; see `apply_mlp`."""
+    return _product(last, params["w0"][-last.shape[-1] :], dtype)
+
+
+def _product(x: Array, weight: Array, dtype: Any) -> Array:
+    if dtype is None:
+        return x @ weight
+    return jnp.matmul(x.astype(dtype), weight.astype(dtype), preferred_element_type=x.dtype)
 
 
 def _layer_norm(x: Array) -> Array:

@@ -1,7 +1,9 @@
-"""What a policy sees: the body and the reference ahead, all in the heading frame of the body's root.
+"""What a policy sees: the body, how far it is from the reference, and the way the reference goes on.
 
-A policy that sees the world's axes must learn every motion once for each direction; one that does not see where its
-root should be drifts away. Layout, for a body with a free root, is given by `layout`.
+Body and error are in the heading frame of the body's own root, the way ahead in that of the reference's: a policy that
+sees the world's axes must learn every motion once for each direction, and one that does not see where its root should
+be drifts away. The way ahead does not depend on the body, so that it can be looked at once for many steps to come.
+Layout, for a body with a free root, is given by `layout`.
 """
 
 from collections.abc import Sequence
@@ -11,21 +13,21 @@ import numpy as np
 from jax import Array
 
 from .bodies import Body
-from .engine import PhysicsState, Reading
+from .engine import PhysicsState
 from .frames import conjugate, heading, multiply, rotate, six
 from .reference import Reference
 
 AHEAD = (1, 2, 4, 8, 16, 32)
-"""Steps ahead at which the reference is shown; the anchor error is that of the present."""
+"""Steps ahead at which the reference is shown; errors are those of the present."""
 
 
 def layout(body: Body, ahead: Sequence[int] = AHEAD) -> dict[str, int]:
-    """Name and width of each part of an observation, in order."""
+    """Name and width of each part of an observation, in order: the body, then its error, then the way ahead."""
     joints, marks, muscles = len(body.joint_ids), len(body.landmark_names), body.model.nu
     parts = {"joint_pos": joints, "joint_vel": joints, "landmark_pos": 3 * marks - 3, "landmark_vel": 3 * marks}
     if body.free:
         parts |= {"root_height": 1, "up": 3, "root_linvel": 3, "root_angvel": 3}
-    parts |= {"activation": muscles, "excitation": muscles}
+    parts |= {"activation": muscles, "excitation": muscles, "joint_error": joints, "landmark_error": 3 * marks - 3}
     if body.free:
         parts |= {"anchor_pos": 3, "anchor_rot": 6}
     for step in ahead:
@@ -35,44 +37,59 @@ def layout(body: Body, ahead: Sequence[int] = AHEAD) -> dict[str, int]:
     return parts
 
 
-def observe(
-    body: Body,
-    state: PhysicsState,
-    reading: Reading,
-    excitation: Array,
-    now: Reference,
-    ahead: Reference,
-    ground: Array,
+def observe_body(
+    body: Body, state: PhysicsState, xpos: Array, linvel: Array, excitation: Array, now: Reference, ground: Array
 ) -> Array:
-    """Observations of worlds.
+    """The parts of an observation that depend on the body.
 
     Args:
         body: The body.
         state: Physics.
-        reading: Of the same moment.
+        xpos: Its landmarks [m], shape (nworld, nlandmark, 3).
+        linvel: Their velocities [m/s], world axes, shape (nworld, nlandmark, 3).
         excitation: Last excitations, shape (nworld, nu).
         now: The frame that the state should match; arrays lead with (nworld,).
-        ahead: Frames to come; arrays lead with (nworld, nahead).
         ground: Height of the ground below the root [m], shape (nworld,).
 
     Returns:
-        Shape (nworld, nobs), laid out as in `layout`; not normalised.
+        Shape (nworld, nobs - goal_width), not normalised.
     """
-    root = reading.xpos[:, :1]
     turn = _heading(body, state.qpos)
     into = lambda vector: rotate(conjugate(turn)[:, None], vector)  # noqa: E731
     q, v = state.qpos[:, body.qposadr], state.qvel[:, body.dofadr]
-    parts = [q, v, into(reading.xpos - root)[:, 1:], into(reading.linvel)]
+    own = into(xpos - xpos[:, :1])[:, 1:]
+    parts = [q, v, own, into(linvel)]
     if body.free:
-        quat = state.qpos[:, 3:7]
-        up = rotate(conjugate(quat), jnp.array([0.0, 0.0, 1.0]))
+        up = rotate(conjugate(state.qpos[:, 3:7]), jnp.array([0.0, 0.0, 1.0]))
         linear = into(state.qvel[:, None, :3])
         parts += [state.qpos[:, 2:3] - ground[:, None], up, linear, state.qvel[:, 3:6]]
-    parts += [state.act, excitation]
+    wanted = into(now.xpos - now.xpos[:, :1])[:, 1:]
+    parts += [state.act, excitation, now.qpos[:, body.qposadr] - q, wanted - own]
     if body.free:
-        parts += [into(now.qpos[:, None, :3] - state.qpos[:, None, :3]), six(_relative(state, now.qpos[:, 3:7]))]
-    parts += _goals(body, state, turn, root, ahead)
-    return jnp.concatenate([part.reshape(len(state.qpos), -1) for part in parts], axis=-1)
+        turned = multiply(conjugate(state.qpos[:, 3:7]), now.qpos[:, 3:7])
+        parts += [into(now.qpos[:, None, :3] - state.qpos[:, None, :3]), six(turned)]
+    return jnp.concatenate([part.reshape(len(q), -1) for part in parts], axis=-1)
+
+
+def observe_goals(body: Body, now: Reference, ahead: Reference) -> Array:
+    """The parts of an observation that the reference alone decides: for each step ahead how joints change, where the
+    landmarks come to lie from where the root is now, their velocities, and the turn of the root.
+
+    Args:
+        body: The body.
+        now: The frame that the state should match; arrays lead with (nworld,).
+        ahead: Frames to come; arrays lead with (nworld, nahead).
+
+    Returns:
+        Shape (nworld, goal_width), not normalised.
+    """
+    back = conjugate(_heading(body, now.qpos))[:, None, None]
+    joint = ahead.qpos[..., body.qposadr] - now.qpos[:, None, body.qposadr]
+    wanted = [joint, rotate(back, ahead.xpos - now.xpos[:, None, :1]), rotate(back, ahead.linvel)]
+    if body.free:
+        wanted.append(six(multiply(conjugate(now.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
+    flat = [part.reshape(*part.shape[:2], -1) for part in wanted]
+    return jnp.concatenate(flat, axis=-1).reshape(len(joint), -1)
 
 
 def _heading(body: Body, qpos: Array) -> Array:
@@ -82,23 +99,11 @@ def _heading(body: Body, qpos: Array) -> Array:
     return jnp.broadcast_to(jnp.array([1.0, 0.0, 0.0, 0.0], qpos.dtype), (len(qpos), 4))
 
 
-def _relative(state: PhysicsState, quat: Array) -> Array:
-    """Orientation wanted of the root as seen from that it has."""
-    own = conjugate(state.qpos[:, 3:7])
-    return multiply(own.reshape(own.shape[0], *(1,) * (quat.ndim - 2), 4), quat)
-
-
-def _goals(body: Body, state: PhysicsState, turn: Array, root: Array, ahead: Reference) -> list[Array]:
-    """For each step ahead: joints as differences, landmarks from the root of now, their velocities, the root's turn."""
-    into = lambda vector: rotate(conjugate(turn)[:, None, None], vector)  # noqa: E731
-    joint = ahead.qpos[..., body.qposadr] - state.qpos[:, None, body.qposadr]
-    wanted = [joint, into(ahead.xpos - root[:, None]), into(ahead.linvel)]
-    if body.free:
-        wanted.append(six(_relative(state, ahead.qpos[..., 3:7])))
-    flat = [part.reshape(*part.shape[:2], -1) for part in wanted]
-    return [part[:, step] for step in range(joint.shape[1]) for part in flat]
-
-
 def width(body: Body, ahead: Sequence[int] = AHEAD) -> int:
     """Numbers in an observation."""
     return int(np.sum(list(layout(body, ahead).values())))
+
+
+def goal_width(body: Body, ahead: Sequence[int] = AHEAD) -> int:
+    """Numbers at its end that the reference alone decides."""
+    return sum(size for name, size in layout(body, ahead).items() if name.startswith("goal_"))

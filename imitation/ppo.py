@@ -20,8 +20,9 @@ from jax import Array
 from musclemap.skeletons.errors import SettingsError
 
 from . import normaliser as normalising
-from .networks import Params, apply_mlp, make_mlp
+from .networks import Params, apply_mlp, make_mlp, product_type
 from .normaliser import Normaliser
+from .optimisers import OPTIMIZERS, make_optimizer
 
 LOG_TAU = 1.8378770664093453  # log(2 pi)
 LOWEST_STD, HIGHEST_STD = 0.05, 2.0
@@ -75,7 +76,7 @@ class PPOConfig:
         for name in ("discount", "trace"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"ppo.{name} is {getattr(self, name)}; it must be from 0 to below 1")
-        for name, known in (("optimizer", ("muon", "adamw")), ("precision", ("float32", "bfloat16"))):
+        for name, known in (("optimizer", OPTIMIZERS), ("precision", ("float32", "bfloat16"))):
             if getattr(self, name) not in known:
                 raise SettingsError(f"ppo.{name} is {getattr(self, name)!r}; it is one of {', '.join(known)}")
 
@@ -124,17 +125,11 @@ class PPO:
 
     def __init__(self, nobs: int, nu: int, config: PPOConfig) -> None:
         self.nobs, self.nu, self.config = nobs, nu, config
-        self._dtype = jnp.dtype(config.precision)
-        make = {
-            "muon": partial(
-                optax.contrib.muon, adam_weight_decay=config.weight_decay, adam_learning_rate=config.learning_rate
-            ),
-            "adamw": optax.adamw,
-        }
-        self._optimizer = optax.chain(
-            optax.clip_by_global_norm(config.max_grad_norm),
-            make[config.optimizer](config.learning_rate, weight_decay=config.weight_decay),
-        )
+        self._dtype = product_type(config.precision)
+        self._optimizer = make_optimizer(
+            config.optimizer, learning_rate=config.learning_rate, weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm,
+        )  # fmt: skip
 
     def begin(self, key: Array) -> Learner:
         """Networks that know nothing: actions near zero, so excitations near the resting ones."""

@@ -63,13 +63,18 @@ class Library:
         reference: Their frames.
         names: Of the clips, in the order of `reference.start`.
         left_out: Clips that cannot be used, each with the reason.
-        without_activation: How many clips have no activations of their own.
+        has_activation: Whether a clip has activations of its own, shape (nclip,) bool.
     """
 
     reference: Reference
     names: tuple[str, ...]
     left_out: Mapping[str, str]
-    without_activation: int
+    has_activation: np.ndarray
+
+    @property
+    def without_activation(self) -> int:
+        """How many clips have no activations of their own."""
+        return int(np.sum(~self.has_activation))
 
 
 def make_library(clips: Sequence[tuple[str, Clip]], body: Body, *, resting: float) -> Library:
@@ -105,7 +110,7 @@ def make_library(clips: Sequence[tuple[str, Clip]], body: Body, *, resting: floa
         reference=reference,
         names=tuple(name for name, _ in kept),
         left_out=left_out,
-        without_activation=sum(clip.activation is None for _, clip in kept),
+        has_activation=np.array([clip.activation is not None for _, clip in kept]),
     )
 
 

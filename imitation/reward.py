@@ -92,29 +92,52 @@ def deviations(body: Body, state: PhysicsState, reading: Reading, wanted: Refere
         reading: Of the same moment.
         wanted: Frame that each world should match; arrays lead with (nworld,).
     """
-    square = lambda a, b: jnp.mean((a - b) ** 2, axis=tuple(range(1, a.ndim)))  # noqa: E731
-    own, other = _relative(reading.xpos, reading.xquat), _relative(wanted.xpos, wanted.xquat)
+    found = tracking_deviations(body, state, reading.xpos, reading.linvel, wanted)
+    own, other = _orientation(reading.xquat), _orientation(wanted.xquat)
     own_vel = _relative_velocity(reading.xpos, reading.xquat, reading.linvel, reading.angvel)
     other_vel = _relative_velocity(wanted.xpos, wanted.xquat, wanted.linvel, wanted.angvel)
+    found |= {
+        "relative_rotation": jnp.mean(squared_angle(own, other), axis=-1),
+        "relative_linear_velocity": _square(own_vel[0], other_vel[0]),
+        "relative_angular_velocity": _square(own_vel[1], other_vel[1]),
+    }
+    if body.free:
+        found["root_velocity"] = _square(state.qvel[:, :6], wanted.qvel[:, :6])
+    return found
+
+
+def tracking_deviations(
+    body: Body, state: PhysicsState, xpos: Array, linvel: Array, wanted: Reference
+) -> Deviations:  # fmt: skip
+    """Those of `deviations` that `learning_reward` is made of, from positions and velocities of landmarks alone.
+
+    Args:
+        body: The body.
+        state: Physics.
+        xpos: Its landmarks [m], shape (nworld, nlandmark, 3).
+        linvel: Their velocities [m/s], world axes, shape (nworld, nlandmark, 3).
+        wanted: Frame that each world should match; arrays lead with (nworld,).
+    """
     found = Deviations(
-        relative_position=square(own[0], other[0]),
-        joint_position=square(state.qpos[:, body.qposadr], wanted.qpos[:, body.qposadr]),
-        joint_velocity=square(state.qvel[:, body.dofadr], wanted.qvel[:, body.dofadr]),
-        relative_rotation=jnp.mean(squared_angle(own[1], other[1]), axis=-1),
-        relative_linear_velocity=square(own_vel[0], other_vel[0]),
-        relative_angular_velocity=square(own_vel[1], other_vel[1]),
-        landmark_velocity=square(reading.linvel, wanted.linvel),
+        relative_position=_square(xpos[:, 1:] - xpos[:, :1], wanted.xpos[:, 1:] - wanted.xpos[:, :1]),
+        joint_position=_square(state.qpos[:, body.qposadr], wanted.qpos[:, body.qposadr]),
+        joint_velocity=_square(state.qvel[:, body.dofadr], wanted.qvel[:, body.dofadr]),
+        landmark_velocity=_square(linvel, wanted.linvel),
     )
     if body.free:
-        found["root_position"] = square(state.qpos[:, :3], wanted.qpos[:, :3])
-        found["root_velocity"] = square(state.qvel[:, :6], wanted.qvel[:, :6])
+        found["root_position"] = _square(state.qpos[:, :3], wanted.qpos[:, :3])
         found["root_rotation"] = squared_angle(state.qpos[:, 3:7], wanted.qpos[:, 3:7])
     return found
 
 
-def _relative(xpos: Array, xquat: Array) -> tuple[Array, Array]:
-    """Positions from the first landmark in the world's axes; orientations as seen from it."""
-    return xpos[:, 1:] - xpos[:, :1], multiply(conjugate(xquat[:, :1]), xquat[:, 1:])
+def _square(a: Array, b: Array) -> Array:
+    """Mean square difference of each world, shape (nworld,)."""
+    return jnp.mean((a - b) ** 2, axis=tuple(range(1, a.ndim)))
+
+
+def _orientation(xquat: Array) -> Array:
+    """Orientations as seen from the first landmark."""
+    return multiply(conjugate(xquat[:, :1]), xquat[:, 1:])
 
 
 def _relative_velocity(xpos: Array, xquat: Array, linvel: Array, angvel: Array) -> tuple[Array, Array]:

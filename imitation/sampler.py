@@ -73,7 +73,9 @@ def draw(sampler: Sampler, key: Array, count: int) -> tuple[Array, Array]:
     return sampler.clip[second], sampler.first[second] + inside.astype(jnp.int32)
 
 
-def take_in(sampler: Sampler, clip: Array, frame: Array, failed: Array, *, fps: float) -> Sampler:
+def take_in(
+    sampler: Sampler, clip: Array, frame: Array, failed: Array, *, fps: float, shortfall: Array | None = None
+) -> Sampler:  # fmt: skip
     """Learn from worlds at their present frames.
 
     Args:
@@ -82,6 +84,8 @@ def take_in(sampler: Sampler, clip: Array, frame: Array, failed: Array, *, fps: 
         frame: Its frame.
         failed: Whether it failed there.
         fps: Frames a second.
+        shortfall: What each lacked there of the best reward, 0 to 1: seconds that are tracked badly count as failed in
+            part. None where failures alone count.
     """
     size = round(fps)
     last = jnp.concatenate([sampler.offset[1:], jnp.array([len(sampler.clip)])])[clip] - 1
@@ -89,7 +93,8 @@ def take_in(sampler: Sampler, clip: Array, frame: Array, failed: Array, *, fps: 
     earlier = jnp.maximum(here - round(BEFORE), sampler.offset[clip])
     keep = FORGET ** (len(clip) / 100.0)
     fell = failed.astype(jnp.float32)
-    lost = sampler.failed.at[here].add(fell).at[earlier].add(jnp.where(earlier < here, fell, 0.0))
+    bad = fell if shortfall is None else jnp.where(failed, 1.0, shortfall / size)
+    lost = sampler.failed.at[here].add(bad).at[earlier].add(jnp.where(earlier < here, fell, 0.0))
     share = 1.0 / size  # a second that is gone through whole counts once
     passed = (
         sampler.passed.at[here].add(jnp.where(failed, 1.0, share)).at[earlier].add(jnp.where(earlier < here, fell, 0.0))

@@ -22,6 +22,10 @@ from .reward import RewardConfig
 from .terrain import height_at
 
 
+EDGE = 1e-4
+"""Excitations nearer to 0 or 1 than this are not asked for by way of actions."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
     """Settings of the task.
@@ -83,6 +87,22 @@ class TaskState(NamedTuple):
     place: Array
 
 
+class Score(NamedTuple):
+    """How states compare with their frames, shapes (nworld,).
+
+    Attributes:
+        reward: To learn from, also where the limits are broken.
+        landmark_error: Mean distance of the landmarks relative to the root [m].
+        root_error: Distance of the root [m].
+        lost: The limits are broken.
+    """
+
+    reward: Array
+    landmark_error: Array
+    root_error: Array
+    lost: Array
+
+
 class Outcome(NamedTuple):
     """What a control step led to, shapes (nworld,).
 
@@ -119,6 +139,11 @@ class Task:
     def excitation(self, action: Array) -> Array:
         """Excitations from actions of any size: a sigmoid has no dead range; zero gives the resting excitation."""
         return jax.nn.sigmoid(action + self._bias)
+
+    def action(self, excitation: Array) -> Array:
+        """Actions that give excitations, which are kept within `EDGE` of both ends."""
+        kept = jnp.clip(excitation, EDGE, 1.0 - EDGE)
+        return jnp.log(kept / (1.0 - kept)) - self._bias
 
     def begin(self, reference: Reference, clip: Array, frame: Array, key: Array) -> tuple[PhysicsState, TaskState]:
         """Start episodes in the reference's own state.
@@ -209,7 +234,10 @@ class Task:
         ground = jnp.zeros(len(task.clip))
         if self.body.ground is not None:
             ground = height_at(self.body.ground, reading.xpos[:, 0, :2])
-        return observation.observe(self.body, physics, reading, task.excitation, now, ahead, ground)
+        seen = observation.observe_body(
+            self.body, physics, reading.xpos, reading.linvel, task.excitation, now, ground
+        )  # fmt: skip
+        return jnp.concatenate([seen, observation.observe_goals(self.body, now, ahead)], axis=-1)
 
     def judge(
         self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState, before: Array
@@ -224,21 +252,41 @@ class Task:
             before: Excitations of the step before, shape (nworld, nu).
         """
         wanted = self.wanted(reference, task, task.frame)
-        deviation = reward.deviations(self.body, physics, reading, wanted)
-        relative = (reading.xpos[:, 1:] - reading.xpos[:, :1]) - (wanted.xpos[:, 1:] - wanted.xpos[:, :1])
-        landmark_error = jnp.mean(_length(relative), axis=-1)
-        root_error = _length(reading.xpos[:, 0] - wanted.xpos[:, 0])
-        lost = (landmark_error > self.config.landmark_limit) | (root_error > self.config.root_limit)
-        failed = lost | reading.bad
+        found = self.score(wanted, physics, reading.xpos, reading.linvel, task.excitation, before)
+        failed = found.lost | reading.bad
         over = (task.frame >= reference.length[task.clip] - 1) | (task.frame - task.first >= self.config.episode_steps)
-        learnt = reward.learning_reward(deviation, task.excitation, before, self.config.reward)
+        published = reward.published_reward(reward.deviations(self.body, physics, reading, wanted))
         return Outcome(
-            reward=jnp.where(failed, 0.0, learnt),
-            published=jnp.where(failed, 0.0, reward.published_reward(deviation)),
-            landmark_error=landmark_error,
-            root_error=root_error,
+            reward=jnp.where(failed, 0.0, found.reward),
+            published=jnp.where(failed, 0.0, published),
+            landmark_error=found.landmark_error,
+            root_error=found.root_error,
             failed=failed,
             cut=over & ~failed,
+        )
+
+    def score(
+        self, wanted: Reference, physics: PhysicsState, xpos: Array, linvel: Array, excitation: Array, before: Array
+    ) -> Score:
+        """Compare states with frames; differentiable.
+
+        Args:
+            wanted: Frame that each world should match; arrays lead with (nworld,).
+            physics: States.
+            xpos: Their landmarks [m], shape (nworld, nlandmark, 3).
+            linvel: Velocities of the landmarks [m/s], shape (nworld, nlandmark, 3).
+            excitation: Of the step that led here, shape (nworld, nu).
+            before: Of the step before, shape (nworld, nu).
+        """
+        deviation = reward.tracking_deviations(self.body, physics, xpos, linvel, wanted)
+        relative = (xpos[:, 1:] - xpos[:, :1]) - (wanted.xpos[:, 1:] - wanted.xpos[:, :1])
+        landmark_error = jnp.mean(_length(relative), axis=-1)
+        root_error = _length(xpos[:, 0] - wanted.xpos[:, 0])
+        return Score(
+            reward=reward.learning_reward(deviation, excitation, before, self.config.reward),
+            landmark_error=landmark_error,
+            root_error=root_error,
+            lost=(landmark_error > self.config.landmark_limit) | (root_error > self.config.root_limit),
         )
 
 

@@ -8,6 +8,7 @@ from .config import PhysicsConfig
 from .ppo import PPOConfig
 from .randomisation import RandomisationConfig
 from .task import TaskConfig
+from .world_config import WorldModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,8 @@ class TrainConfig:
         seed: Another number gives other networks, episodes and noise.
         physics: The simulation.
         task: What is to be done.
-        ppo: How it is learned.
+        ppo: How it is learned by proximal policy optimisation.
+        world_model: How it is learned through a model of the body's dynamics.
         randomisation: How much the worlds' bodies differ.
     """
 
@@ -30,6 +32,7 @@ class TrainConfig:
     physics: PhysicsConfig = field(default_factory=PhysicsConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     randomisation: RandomisationConfig = field(default_factory=RandomisationConfig)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@ from jax import Array
 
 from . import worlds as living
 from .engine import Engine, PhysicsState, Reading
+from .networks import Params
+from .normaliser import Normaliser
 from .ppo import PPO, Learner, Rollout
 from .reference import Reference
 from .sampler import make_sampler
@@ -77,6 +79,18 @@ class Trainer:
         if isinstance(self.engine, SplitEngine):
             return self.engine.copied(state)._replace(worlds=self.engine.cut(worlds))
         return state
+
+    def saved(self, state: TrainState) -> TrainState:
+        """What a checkpoint holds: all of it."""
+        return state
+
+    def resumed(self, state: TrainState) -> TrainState:
+        """A state to go on with after a checkpoint."""
+        return state
+
+    def policy(self, state: TrainState) -> tuple[Params, Normaliser]:
+        """Network and normaliser of the policy."""
+        return state.learner.params["policy"], state.learner.normaliser
 
     def iterate(self, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         """Collect a rollout and learn from it.

@@ -3,6 +3,7 @@
 A step is three calls: what to do, the engine's physics, what came of it. Nothing comes back to the host between them.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -16,6 +17,22 @@ from .sampler import Sampler
 from .task import Outcome, Task, TaskState
 
 TreeT = TypeVar("TreeT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginnings:
+    """Where episodes begin.
+
+    Attributes:
+        sweepers: The first so many worlds go through the clips in turn, each from frame 0.
+        by_return: Whether seconds of clips come more often the less reward they gave, not only where they were failed.
+    """
+
+    sweepers: int = 0
+    by_return: bool = False
+
+
+USUAL = Beginnings()
 
 
 class Tally(NamedTuple):
@@ -78,10 +95,13 @@ def no_tally() -> Tally:
     return Tally(*(jnp.zeros(()) for _ in Tally._fields))
 
 
-def begin(task: Task, reference: Reference, sampler: Sampler, key: Array, nworld: int) -> Worlds:
+def begin(
+    task: Task, reference: Reference, sampler: Sampler, key: Array, nworld: int, beginnings: Beginnings = USUAL
+) -> Worlds:  # fmt: skip
     """Worlds at the start of their first episodes."""
     key, where, delays = jax.random.split(key, 3)
-    clip, frame = sampling.draw(sampler, where, nworld)
+    nclip = len(reference.length)
+    clip, frame = _beginning(sampler, where, jnp.arange(nworld) - beginnings.sweepers, nclip, beginnings)
     physics, state = task.begin(reference, clip, frame, delays)
     reading = task.first_reading(reference, state)
     one = jax.tree.map(lambda array: jnp.zeros_like(array[0]), (physics, state.excitation, clip, frame))
@@ -114,8 +134,25 @@ def command(task: Task, worlds: Worlds, action: Array) -> Array:
     return task.delayed(worlds.task, task.excitation(action))[0]
 
 
+def _beginning(
+    sampler: Sampler, key: Array, last: Array, nclip: int, beginnings: Beginnings
+) -> tuple[Array, Array]:  # fmt: skip
+    """Clip and frame to begin at; `last` is the clip that each world had before, shape (nworld,)."""
+    clip, frame = sampling.draw(sampler, key, len(last))
+    if not beginnings.sweepers:
+        return clip, frame
+    sweeps = jnp.arange(len(last)) < beginnings.sweepers
+    return jnp.where(sweeps, (last + beginnings.sweepers) % nclip, clip), jnp.where(sweeps, 0, frame)
+
+
 def settle(
-    task: Task, reference: Reference, worlds: Worlds, action: Array, physics: PhysicsState, reading: Reading
+    task: Task,
+    reference: Reference,
+    worlds: Worlds,
+    action: Array,
+    physics: PhysicsState,
+    reading: Reading,
+    beginnings: Beginnings = USUAL,
 ) -> tuple[Worlds, Outcome, Array]:
     """Judge a step that the engine has made, and start ended episodes anew.
 
@@ -126,6 +163,7 @@ def settle(
         action: What the policy wanted, shape (nworld, nu).
         physics: After the step, which was made with `command`.
         reading: Of the same moment.
+        beginnings: Where new episodes begin.
 
     Returns:
         Worlds to go on with; what came of the step; and what was seen at its end, before anything was started anew.
@@ -137,7 +175,7 @@ def settle(
     last_obs = jnp.nan_to_num(task.observe(reference, physics, reading, state))
 
     key, where, delays, kicks = jax.random.split(worlds.key, 4)
-    clip, frame = sampling.draw(worlds.sampler, where, len(ended))
+    clip, frame = _beginning(worlds.sampler, where, state.clip, len(reference.length), beginnings)
     fresh_physics, fresh_state = task.begin(reference, clip, frame, delays)
     fresh_reading = task.first_reading(reference, fresh_state)
     pushed = task.push(physics, kicks)
@@ -146,13 +184,16 @@ def settle(
     )
     obs = jnp.where(ended[:, None], task.observe(reference, next_physics, next_reading, next_state), last_obs)
     fps = task.body.control_fps
+    shortfall = 1.0 - outcome.reward if beginnings.by_return else None
     return (
         Worlds(
             physics=next_physics,
             task=next_state,
             reading=next_reading,
             obs=obs,
-            sampler=sampling.take_in(worlds.sampler, state.clip, state.frame, outcome.failed, fps=fps),
+            sampler=sampling.take_in(
+                worlds.sampler, state.clip, state.frame, outcome.failed, fps=fps, shortfall=shortfall
+            ),
             tally=_add(worlds.tally, reference, outcome, state, reading, ctrl),
             suspect=_suspect(worlds, reading, ctrl),
             key=key,

@@ -53,7 +53,23 @@ def keep_compilations() -> Path | None:
     given: str | None = getattr(jax.config, "jax_compilation_cache_dir", None)
     if given:
         return Path(given)
-    folder = Path(tempfile.gettempdir()) / f"musclemap-compiled-{os.getuid()}"
+    folder = private_folder("compiled")
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    return folder
+
+
+def private_folder(what: str) -> Path | None:
+    """A folder of this user for what takes long to make, among the system's temporary files.
+
+    Args:
+        what: Part of its name.
+
+    Returns:
+        The folder, or None where one that is ours alone cannot be had.
+    """
+    folder = Path(tempfile.gettempdir()) / f"musclemap-{what}-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
@@ -61,6 +77,4 @@ def keep_compilations() -> Path | None:
         return None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         return None
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return folder

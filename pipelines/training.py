@@ -24,14 +24,19 @@ from musclemap.imitation.reference import Library, make_library
 from musclemap.imitation.run_folder import RunFolder, open_run
 from musclemap.imitation.task import Task
 from musclemap.imitation.train_config import TrainConfig
-from musclemap.imitation.trainer import Trainer, TrainState
+from musclemap.imitation.tendons import Tendons, load_or_fit
+from musclemap.imitation.trainer import Trainer
 from musclemap.imitation.training_clips import dataset_facts
+from musclemap.imitation.world_model import WorldModel
+from musclemap.imitation.world_trainer import WorldTrainer
 from musclemap.imitation.worlds import Tally, no_tally
 
 from .physics import room_for
 from .settings import to_dict
 
-ALGORITHMS = ("ppo",)
+AnyTrainer = Trainer | WorldTrainer
+
+ALGORITHMS = ("ppo", "world-model")
 
 LOG_SECONDS = 5.0
 """Time between two lines of figures [s]."""
@@ -147,7 +152,7 @@ def plan_training(
     body = load_body(names[0], config.physics)
     library = make_library(clips, body, resting=config.task.resting)
     kind = engine_kind(engine)
-    config = config if config.num_envs else replace(config, num_envs=_usual_worlds(body, kind))
+    config = config if config.num_envs else replace(config, num_envs=_usual_worlds(body, kind, algorithm))
     used = set(library.names)
     return Plan(
         body=body,
@@ -160,10 +165,10 @@ def plan_training(
     )
 
 
-def _usual_worlds(body: Body, engine: str) -> int:
-    """8192 on a GPU, as published; on a processor enough to keep its cores busy and a rollout of some variety."""
+def _usual_worlds(body: Body, engine: str, algorithm: str) -> int:
+    """8192 on a GPU, as published for PPO; on a processor enough to keep its cores busy and a rollout of some variety."""
     if engine == "warp" and has_cuda():
-        return 8192
+        return 8192 if algorithm == "ppo" else 4096
     return 16 if body.model.nu > 100 else 64
 
 
@@ -183,6 +188,7 @@ def train(
     progress: Callable[[Moment], None] = lambda moment: None,
     told: Callable[[str], None] = lambda text: None,
     save_seconds: float = SAVE_SECONDS,
+    fits: Path | None = None,
 ) -> Trained:
     """Train until time or steps are up, or it is asked to end; then, and now and then before, all is saved.
 
@@ -196,6 +202,7 @@ def train(
         progress: Called with figures every few seconds.
         told: Called with sentences for the user.
         save_seconds: Time between checkpoints [s].
+        fits: Where lengths of muscles that were fitted are kept for other runs; None for the run's folder.
 
     Raises:
         TrainingError: The folder holds another run, or memory does not suffice.
@@ -210,8 +217,34 @@ def train(
         for make in wanted:
             logs.append(make())
             stack.callback(logs[-1].close)
-        sitting = _Sitting(plan, folder, logs, progress, told)
+        sitting = _Sitting(plan, folder, logs, progress, told, fits or folder.root)
         return sitting.run(until, resume=resume, save_seconds=save_seconds)
+
+
+def _make_trainer(plan: Plan, task: Task, fits: Path, told: Callable[[str], None]) -> AnyTrainer:
+    body, config = plan.body, plan.config
+    variants = draw_variants(config.randomisation, body, config.num_envs, config.seed)
+    room = room_for(body, plan.library.reference, config.physics, kind=plan.engine)
+    imagines = plan.algorithm == "world-model"
+    gpus = config.gpus or 1 if imagines else config.gpus
+    engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **room)
+    if not imagines:
+        return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
+    dynamics = config.world_model.dynamics
+    tendons = load_or_fit(body, dynamics.tendons, fits, told=told) if dynamics.variant == "grey" else None
+    if tendons is not None:
+        told(tendon_line(tendons))
+    model = WorldModel(body, dynamics, tendons)
+    return WorldTrainer(engine, task, plan.library, model, config.world_model)
+
+
+def tendon_line(tendons: Tendons) -> str:
+    """How well lengths of muscles are fitted, in a sentence."""
+    length, arm = 1000.0 * tendons.error.length, 1000.0 * tendons.error.arm
+    return (
+        f"lengths of muscles are known to {np.median(length):.2f} mm (median; worst {length.max():.1f}), moment arms to "
+        f"{np.median(arm):.2f} mm (worst {arm.max():.1f}), torques to {100 * tendons.torque_error:.1f} %"
+    )
 
 
 class _Sitting:
@@ -224,24 +257,22 @@ class _Sitting:
         logs: Sequence[Log],
         progress: Callable[[Moment], None],
         told: Callable[[str], None],
+        fits: Path,
     ) -> None:
         self._plan, self._folder, self._logs, self._progress, self._told = plan, folder, logs, progress, told
         config = plan.config
         self._started = time.monotonic()
-        variants = draw_variants(config.randomisation, plan.body, config.num_envs, config.seed)
-        room = room_for(plan.body, plan.library.reference, config.physics, kind=plan.engine)
-        engine = make_engine(plan.body, config.num_envs, kind=plan.engine, variants=variants, gpus=config.gpus, **room)
         self._task = Task(plan.body, config.task)
-        ppo = PPO(self._task.nobs, plan.body.model.nu, config.ppo)
-        self._trainer = Trainer(engine, self._task, plan.library.reference, ppo)
+        self._trainer = _make_trainer(plan, self._task, fits, told)
         self._before = 0.0
         self._figures: dict[str, float] = {}
         self._mark = (self._started, 0)
 
     def run(self, until: Until, *, resume: bool, save_seconds: float) -> Trained:
-        state = self._trainer.begin(self._plan.config.seed)
+        state: Any = self._trainer.begin(self._plan.config.seed)
         if resume and self._folder.checkpoints.latest() is not None:
-            state, facts = self._folder.checkpoints.restore(state)
+            saved, facts = self._folder.checkpoints.restore(self._trainer.saved(state))
+            state = self._trainer.resumed(saved)
             self._before = float(facts["seconds"])
             self._told(f"going on after {self._steps(state):,} steps")
         self._mark = (time.monotonic(), self._steps(state))
@@ -254,7 +285,7 @@ class _Sitting:
             if first or why or now - logged >= LOG_SECONDS:
                 state, logged = self._log(state, update, first=first), now
             if now - saved >= save_seconds:
-                self._save(state)
+                state = self._trainer.resumed(self._save(state))
                 saved = time.monotonic()
             first = False
         self._save(state)
@@ -264,13 +295,13 @@ class _Sitting:
             figures=self._figures,
         )  # fmt: skip
 
-    def _steps(self, state: TrainState) -> int:
+    def _steps(self, state: Any) -> int:
         return int(state.iterations) * self._trainer.steps_per_iteration
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
 
-    def _why(self, state: TrainState, until: Until) -> str:
+    def _why(self, state: Any, until: Until) -> str:
         if until.asked():
             return "interrupted"
         if until.steps is not None and self._steps(state) >= until.steps:
@@ -279,7 +310,7 @@ class _Sitting:
             return "time"
         return ""
 
-    def _log(self, state: TrainState, update: Mapping[str, Any], *, first: bool) -> TrainState:
+    def _log(self, state: Any, update: Mapping[str, Any], *, first: bool) -> Any:
         """Write figures of the time since the last line, and begin to add up anew."""
         tally, update = jax.device_get((state.worlds.tally, dict(update)))
         now, steps = time.monotonic(), self._steps(state)
@@ -313,18 +344,22 @@ class _Sitting:
             worlds=worlds._replace(tally=no_tally(), suspect=worlds.suspect._replace(seen=np.zeros((), bool)))
         )
 
-    def _save(self, state: TrainState) -> None:
-        self._folder.checkpoints.save(state, {"seconds": self._seconds(), "musclemap": __version__})
+    def _save(self, state: Any) -> Any:
+        """Write a checkpoint and the policy; returns what the checkpoint holds."""
+        kept = self._trainer.saved(state)
+        self._folder.checkpoints.save(kept, {"seconds": self._seconds(), "musclemap": __version__})
+        params, normaliser = self._trainer.policy(state)
         write_policy(
             self._folder.policy,
             task=self._task,
             physics=self._plan.config.physics,
-            params=state.learner.params["policy"],
-            normaliser=state.learner.normaliser,
+            params=params,
+            normaliser=normaliser,
             algorithm=self._plan.algorithm,
             steps=self._steps(state),
             dataset=dataset_facts(self._plan.clips),
         )
+        return kept
 
 
 def tally_figures(tally: Tally) -> dict[str, float]:
@@ -363,7 +398,12 @@ def _told_memory(plan: Plan) -> Iterator[None]:
             and "out of memory" not in text.lower()
         ):
             raise
+        config = plan.config
+        if plan.algorithm == "ppo":
+            what, lower = f"rollouts of {config.ppo.rollout} steps", "ppo.rollout, or ppo.minibatch"
+        else:
+            what = f"{config.world_model.capacity:,} remembered steps"
+            lower = "world_model.capacity, or world_model.batch, or world_model.dynamics.batch"
         raise TrainingError(
-            f"the device's memory does not hold {plan.config.num_envs} worlds and rollouts of "
-            f"{plan.config.ppo.rollout} steps: lower --num-envs, or ppo.rollout, or ppo.minibatch"
+            f"the device's memory does not hold {config.num_envs} worlds and {what}: lower --num-envs, or {lower}"
         ) from error

@@ -15,10 +15,11 @@ NROOT = 7
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReducedModel:
-    """Independent coordinates of a floating-base MuJoCo model with polynomial joint couplings.
+    """Independent coordinates of a MuJoCo model with polynomial joint couplings.
 
     A posture is `x = [root position (3), root quaternion wxyz (4), independent joints (njoint)]`; its tangent space has
-    `ndof = 6 + njoint` dimensions: translation and rotation of the root in the world frame, then the joints.
+    `ndof = 6 + njoint` dimensions: translation and rotation of the root in the world frame, then the joints. The root of
+    a body without a free joint is the world: position 0, quaternion 1, and it stays so.
 
     Attributes:
         model: The full MuJoCo model.
@@ -40,6 +41,11 @@ class ReducedModel:
     base: np.ndarray
     driver: np.ndarray
     coef: np.ndarray
+
+    @property
+    def free(self) -> bool:
+        """Whether the first joint is free."""
+        return int(self.model.jnt_type[0]) == mujoco.mjtJoint.mjJNT_FREE
 
     @cached_property
     def joint_names(self) -> tuple[str, ...]:
@@ -86,7 +92,8 @@ class ReducedModel:
             Shape (nframe, nq).
         """
         qpos = np.tile(self.base, (len(posture), 1))
-        qpos[:, :NROOT] = posture[:, :NROOT]
+        if self.free:
+            qpos[:, :NROOT] = posture[:, :NROOT]
         delta = posture[:, NROOT:] - self.qpos0
         moved = np.flatnonzero(self.driver >= 0)
         adr = self.model.jnt_qposadr[moved]
@@ -102,7 +109,8 @@ class ReducedModel:
         Returns:
             Shape (nframe, 7 + njoint).
         """
-        return np.concatenate([qpos[:, :NROOT], qpos[:, self.qposadr]], axis=1)
+        root = qpos[:, :NROOT] if self.free else np.tile(np.eye(1, NROOT, 3), (len(qpos), 1))
+        return np.concatenate([root, qpos[:, self.qposadr]], axis=1)
 
     def coupling_residual(self, qpos: np.ndarray) -> np.ndarray:
         """Measure how far full postures are from the coupling manifold.
@@ -123,35 +131,37 @@ class ReducedModel:
 
 
 def reduce_model(
-    model: mujoco.MjModel, *, locked: frozenset[str] = frozenset(), limits: str = "effective"
+    model: mujoco.MjModel, *, locked: frozenset[str] = frozenset(), limits: str = "effective", fixed: bool = False
 ) -> ReducedModel:
-    """Find the independent coordinates of a model whose first joint is free.
+    """Find the independent coordinates of a model.
 
     Args:
-        model: Model with one free joint, hinges and slides, and polynomial joint equalities.
+        model: Model with a free joint first, then hinges and slides, and polynomial joint equalities.
         locked: Names of joints that keep their rest value and are no coordinates.
         limits: "effective" (every driven joint stays in its declared range) or "declared".
+        fixed: The model has no free joint and is fixed to the world.
 
     Raises:
         TargetError: The model has no free root, a ball joint, chained couplings, or a locked joint it does not have.
     """
     if limits not in ("effective", "declared"):
         raise TargetError(f"limits is {limits!r}; it is 'effective' or 'declared'")
-    if model.njnt == 0 or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE:
+    first = 0 if fixed else 1
+    if not fixed and (model.njnt == 0 or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE):
         raise TargetError("the first joint of the model is not free; a floating base is needed")
     hinge_or_slide = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
-    if not np.isin(model.jnt_type[1:], hinge_or_slide).all():
+    if not np.isin(model.jnt_type[first:], hinge_or_slide).all():
         raise TargetError("the model has a ball or a second free joint; hinges and slides are supported")
     known = {model.joint(j).name for j in range(model.njnt)}
     if locked - known:
         raise TargetError(f"locked joints the model does not have: {', '.join(sorted(locked - known))}")
     coupled = couplings(model)
     driven = {c.driven for c in coupled}
-    ids = np.array([j for j in range(1, model.njnt) if j not in driven and model.joint(j).name not in locked])
+    ids = np.array([j for j in range(first, model.njnt) if j not in driven and model.joint(j).name not in locked])
 
     rest_all = model.qpos0.copy()
     lower_all, upper_all = np.full(model.njnt, -np.inf), np.full(model.njnt, np.inf)
-    for j in range(1, model.njnt):
+    for j in range(first, model.njnt):
         if model.jnt_limited[j]:
             lower_all[j], upper_all[j] = model.jnt_range[j]
             if limits == "effective" and j not in driven:

@@ -78,7 +78,7 @@ def _links(
 ) -> tuple[list[_Link], dict[int, tuple[int, np.ndarray, np.ndarray]]]:
     """List the links above `bodies`, and for every body the link that carries it with its pose in that link's frame."""
     model = reduced.model
-    root = int(model.jnt_bodyid[0])
+    root = int(model.jnt_bodyid[0]) if reduced.free else 0
     wanted: set[int] = set()
     for body in bodies:
         while body != root:

@@ -1,0 +1,202 @@
+"""How well models of the body foretell its motion: with muscles computed ("grey"), and with a network for all ("plain").
+
+    python benchmarks/world_model.py                                       the built-in walk, some 15 minutes
+    python benchmarks/world_model.py --dataset out/demo/clips --include '*walk*'
+    python benchmarks/world_model.py --steps 20000 --fits 3000             fewer transitions, fewer gradient steps
+
+Worlds of MyoFullBody begin at random frames of the clips and are driven by the clips' own activations with noise, until
+they fall. A tenth of the worlds is held out; errors are of these, open-loop, with the excitations that were used. Both
+models see the same transitions in the same number of gradient steps, and have the same hidden layers.
+"""
+
+import argparse
+import math
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import machine
+import numpy as np
+from jax import Array
+from tables import table
+
+from musclemap.datasets.clip import Clip
+from musclemap.datasets.synthesis import synthesise, write_motion
+from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.engines import make_engine
+from musclemap.imitation.reference import make_library
+from musclemap.imitation.replay import Replay, Window, draw_windows
+from musclemap.imitation.task import Task
+from musclemap.imitation.tendons import TendonConfig, Tendons, load_or_fit
+from musclemap.imitation.world_config import WorldModelConfig
+from musclemap.imitation.world_learner import WorldLearner, WorldLearning
+from musclemap.imitation.world_model import Imagined, ModelConfig, WorldModel
+from musclemap.imitation.world_trainer import WorldTrainer, WorldTrainState
+from musclemap.pipelines.archive import convert_archive
+from musclemap.pipelines.dataset import choose_clips
+from musclemap.pipelines.device import keep_compilations, private_folder
+from musclemap.retarget.config import RetargetConfig
+
+AT = (1, 8, 32)
+"""Control steps after which errors are told."""
+
+WINDOWS = 512
+FRESH = 8
+
+
+class Driven(WorldTrainer):
+    """Collects motion that the clips' own activations make, with noise, instead of a policy's."""
+
+    def _chosen(self, learner: WorldLearner, worlds: Any, noise: Array) -> tuple[Array, Array, Array]:
+        noise, _, _ = super()._chosen(learner, worlds, noise)
+        rows = self.reference.rows(worlds.task.clip, worlds.task.frame + 1)
+        action = self.task.action(rows.act + noise)
+        return noise, self.task.excitation(action), action
+
+
+def collect(clips: list[tuple[str, Clip]], body: Body, *, nworld: int, steps: int) -> tuple[Replay, WorldLearner, int]:
+    """Real motion; the normalisers that have seen it; and the number of worlds held out."""
+    task = Task(body)
+    library = make_library(clips, body, resting=task.config.resting)
+    config = WorldModelConfig(
+        capacity=steps, sweepers=0.0, begin=10**9, hidden=(16,), dynamics=ModelConfig(variant="plain", hidden=(16,))
+    )
+    trainer = Driven(make_engine(body, nworld), task, library, WorldModel(body, config.dynamics, None), config)
+    state: WorldTrainState = trainer.begin(0)
+    for _ in range(math.ceil(steps / trainer.steps_per_iteration)):
+        state, _ = trainer.iterate(state)
+    assert state.replay is not None
+    return state.replay, state.learner, max(nworld // 10, 1)
+
+
+def fitted(
+    body: Body, replay: Replay, held: int, *, config: WorldModelConfig, tendons: Tendons | None
+) -> tuple[WorldLearning, WorldLearner, float]:  # fmt: skip
+    """A model fitted to all but the held-out worlds, and the seconds that took."""
+    learning = WorldLearning(Task(body), WorldModel(body, config.dynamics, tendons), config)
+    learner = learning.begin(jax.random.PRNGKey(0))
+    steps = replay.steps
+    flat = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
+    start = Imagined(flat(steps.posture), flat(steps.velocity), flat(steps.act))
+    after = Imagined(flat(steps.next_posture), flat(steps.next_velocity), start.act)
+    valid = steps.fine.ravel().astype(jnp.float32)
+    seen = jax.jit(learning.model.take_in)(learner.dynamics, start, flat(steps.ctrl), after, valid)
+    learner = learner._replace(dynamics=seen)
+    fit = jax.jit(learning.fit, static_argnames=("window", "held"))
+    started = time.perf_counter()
+    for k in range(FRESH):
+        learner, _ = fit(learner, replay, jax.random.PRNGKey(k), window=config.dynamics.window, held=held)
+    jax.block_until_ready(learner)
+    return learning, learner, time.perf_counter() - started
+
+
+def errors(model: WorldModel, found: Imagined, window: Window) -> dict[str, list[float]]:
+    """Root mean squares at each of `AT`: landmarks [mm], joints [deg], joint velocities [deg/s], root's velocity [m/s]."""
+    at, told = model.coordinates, {"landmarks": [], "joints": [], "joint_velocities": [], "root_velocity": []}
+    for k in AT:
+        pick = lambda state, k=k: Imagined(*(part[k - 1] for part in state))
+        ours, true, valid = pick(found), pick(window.true), np.asarray(window.valid[k - 1]) > 0
+        size = lambda a, valid=valid: float(np.sqrt(np.mean(np.square(np.asarray(a)[valid]))))
+        places = [at.landmarks(s.posture, s.velocity).xpos for s in (ours, true)]
+        told["landmarks"].append(1000.0 * math.sqrt(3.0) * size(places[0] - places[1]))
+        told["joints"].append(math.degrees(size(at.joints(ours.posture) - at.joints(true.posture))))
+        rates = at.joint_velocities(ours.velocity) - at.joint_velocities(true.velocity)
+        told["joint_velocities"].append(math.degrees(size(rates)))
+        told["root_velocity"].append(math.sqrt(3.0) * size(ours.velocity[:, :3] - true.velocity[:, :3]))
+    return told
+
+
+def coasting(model: WorldModel, window: Window) -> Imagined:
+    """What comes of velocities that stay as they are."""
+
+    def one(state: Imagined, _: Array) -> tuple[Imagined, Imagined]:
+        moved = state._replace(posture=model.coordinates.integrate(state.posture, state.velocity, state.velocity))
+        return moved, moved
+
+    return jax.lax.scan(one, window.start, window.ctrl)[1]
+
+
+def clips_of(given: argparse.Namespace, folder: Path) -> list[tuple[str, Clip]]:
+    """The data set's, or the built-in walk's."""
+    if given.dataset:
+        return list(choose_clips(given.dataset, include=given.include or ()).clips)
+    write_motion(folder / "in" / "walk_1.2_poses.npz", synthesise("walk_1.2"))
+    config = RetargetConfig()
+    config = replace(config, validation=replace(config.validation, muscles=True))
+    convert_archive(folder / "in", folder / "out", config=config)
+    return list(choose_clips(folder / "out").clips)
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, help="folder of a conversion; else the built-in walk is converted")
+    parser.add_argument("--include", nargs="+", help="globs of its clips")
+    parser.add_argument("--steps", type=int, default=40_000, help="control steps that are collected")
+    parser.add_argument("--worlds", type=int, default=20)
+    parser.add_argument("--fits", type=int, default=3_000, help="gradient steps of each model")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[256, 256, 256])
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    keep_compilations()
+    kept: dict[str, Any] = {"machine": machine.describe(), "models": {}}
+    print(machine.told(kept["machine"]), flush=True)
+    body = load_body("MyoFullBody")
+    tendons = load_or_fit(body, TendonConfig(), private_folder("fitted"), told=print)
+    length, arm = 1000.0 * tendons.error.length, 1000.0 * tendons.error.arm
+    kept["tendons"] = {
+        "torque_error": tendons.torque_error,
+        "muscles": {
+            name: {"length_mm": round(float(a), 3), "arm_mm": round(float(b), 3), "arm_size_mm": round(float(c), 2)}
+            for name, a, b, c in zip(body.muscle_names, length, arm, 1000.0 * tendons.error.arm_size, strict=True)
+        },
+    }
+    worst = np.argsort(length)[::-1][:5]
+    print(
+        f"muscles: length to {np.median(length):.3f} mm (median), {np.quantile(length, 0.9):.2f} (nine of ten), moment arms "
+        f"{np.median(arm):.2f} and {np.quantile(arm, 0.9):.2f} mm, torques {100 * tendons.torque_error:.1f} %; worst: "
+        + ", ".join(f"{body.muscle_names[m]} {length[m]:.1f} mm" for m in worst),
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        clips = clips_of(given, Path(folder))
+    started = time.perf_counter()
+    replay, _, held = collect(clips, body, nworld=given.worlds, steps=given.steps)
+    kept["collected"] = {"steps": int(replay.filled) * given.worlds, "seconds": round(time.perf_counter() - started)}
+    print(f"{kept['collected']['steps']:,} control steps collected in {kept['collected']['seconds']} s", flush=True)
+    lines = []
+    for variant, own in (("grey", tendons), ("plain", None)):
+        dynamics = ModelConfig(
+            variant=variant, hidden=tuple(given.hidden), batch=given.batch, steps=given.fits // FRESH
+        )  # fmt: skip
+        learning, learner, took = fitted(body, replay, held, config=WorldModelConfig(dynamics=dynamics), tendons=own)
+        window = draw_windows(replay, jax.random.PRNGKey(99), WINDOWS, max(AT), failures=0.5, held=-held)
+        found = jax.jit(learning.model.foretell)(learner.dynamics, window.start, window.ctrl)
+        if variant == "grey":
+            for name, still in (("velocity stays", coasting(learning.model, window)),):
+                kept["models"][name] = errors(learning.model, still, window)
+                lines.append(_line(name, kept["models"][name], 0.0))
+        kept["models"][variant] = {**errors(learning.model, found, window), "seconds": round(took)}
+        lines.append(_line(variant, kept["models"][variant], took))
+    headings = ("model", "steps", "landmarks [mm]", "joints [deg]", "their velocities [deg/s]", "root [m/s]", "fit [s]")
+    print("\n" + table(headings, [row for rows in lines for row in rows]))
+    machine.keep(given.json, kept)
+
+
+def _line(name: str, found: dict[str, Any], took: float) -> list[list[str]]:
+    return [
+        [
+            name, str(k), f"{found['landmarks'][i]:.2f}", f"{found['joints'][i]:.2f}",
+            f"{found['joint_velocities'][i]:.1f}", f"{found['root_velocity'][i]:.3f}", f"{took:.0f}" if took else "-",
+        ]
+        for i, k in enumerate(AT)
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

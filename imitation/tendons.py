@@ -1,0 +1,358 @@
+"""Lengths and moment arms of muscles as smooth functions of the few joints each one crosses: a small network a muscle.
+
+MuJoCo finds them by wrapping tendons around bones, which has no derivative and is slow in a batch. Networks are fitted to
+MuJoCo's lengths and moment arms together, in metres and metres, and a moment arm is the gradient of the length, so that
+the two never contradict each other. Driven joints count with their drivers.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import optax
+import safetensors
+import safetensors.numpy
+from jax import Array
+
+from musclemap.datasets.manifest import strict_json, write_atomically
+from musclemap.skeletons.errors import SettingsError
+
+from .bodies import Body
+from .coordinates import Coordinates
+from .muscles import Muscles, muscle_force, muscles_of
+
+CROSSES = 1e-5
+"""Smallest moment arm of a joint that counts as crossed [m]."""
+
+BEYOND = 0.05
+"""Share of a joint's range by which postures go beyond both ends: joint limits in a simulation are soft."""
+
+ARM_ERROR = 1e-3
+"""Error of a moment arm that weighs as much as the same error of the length over `LENGTH_ERROR` [m]."""
+
+LENGTH_ERROR = 1e-3
+"""[m]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TendonConfig:
+    """How the networks are fitted.
+
+    Attributes:
+        hidden: Width of the two hidden layers of each muscle's network.
+        samples: Postures that are fitted; a tenth as many more are held out to tell the error.
+        steps: Gradient steps.
+        batch: Postures of a step.
+        learning_rate: At the start; it falls to nothing along a cosine.
+        seed: Of the postures and the first weights.
+    """
+
+    hidden: int = 32
+    samples: int = 20_000
+    steps: int = 6_000
+    batch: int = 256
+    learning_rate: float = 5e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "samples", "steps", "batch", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"world_model.tendons.{name} is {getattr(self, name)}; it must be above 0")
+
+
+class TendonWeights(NamedTuple):
+    """Of all muscles, muscles first; see `Tendons.length`."""
+
+    w0: Array
+    b0: Array
+    w1: Array
+    b1: Array
+    w2: Array
+    b2: Array
+
+
+class TendonError(NamedTuple):
+    """Errors on postures that were not fitted, shapes (nu,).
+
+    Attributes:
+        length: Root mean square error of the length [m].
+        arm: Of the moment arms, over the joints it crosses [m].
+        arm_size: Root mean square of the moment arms themselves [m].
+    """
+
+    length: np.ndarray
+    arm: np.ndarray
+    arm_size: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tendons:
+    """Fitted lengths of all muscles of a body.
+
+    Attributes:
+        joints: Independent joints that each muscle crosses, padded with 0, shape (nu, ncross).
+        mask: 1 where a joint is crossed, 0 for padding, shape (nu, ncross).
+        middle: Joint value that the networks see as 0, shape (njoint,).
+        half: And the change of it that they see as 1, shape (njoint,).
+        mean: Length that is added, shape (nu,) [m].
+        scale: Length that a network's 1 stands for, shape (nu,) [m].
+        weights: Of the networks.
+        error: On postures that were not fitted.
+        torque_error: Error of all muscles' torque at half activation over its size, root mean squares over postures and
+            joints.
+    """
+
+    joints: np.ndarray
+    mask: np.ndarray
+    middle: np.ndarray
+    half: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: TendonWeights
+    error: TendonError
+    torque_error: float
+
+    def length(self, joint: Array) -> tuple[Array, Array]:
+        """Lengths and moment arms.
+
+        Args:
+            joint: Independent joints, shape (n, njoint).
+
+        Returns:
+            Length [m], shape (n, nu); its derivative by each joint of `joints` [m/rad], shape (nu, n, ncross).
+        """
+        cast = lambda value: jnp.asarray(value, joint.dtype)  # noqa: E731
+        z = (joint - cast(self.middle)) / cast(self.half)
+        crossed = jnp.moveaxis(z[:, self.joints] * cast(self.mask), 1, 0)
+        weights = TendonWeights(*map(cast, self.weights))
+        value, slope = _value_and_slope(weights, crossed)
+        scale = cast(self.scale)
+        arm = slope * (scale[:, None, None] * cast(self.mask / self.half[self.joints])[:, None])
+        return (cast(self.mean)[:, None] + scale[:, None] * value).T, arm
+
+    def torque(self, muscles: Muscles, joint: Array, joint_velocity: Array, act: Array) -> Array:
+        """Torques of the muscles at the independent joints [Nm], shape (n, njoint).
+
+        Args:
+            muscles: Parameters of the muscles.
+            joint: Shape (n, njoint).
+            joint_velocity: Shape (n, njoint).
+            act: Activations, shape (n, nu).
+        """
+        length, arm = self.length(joint)
+        rate = jnp.moveaxis(joint_velocity[:, self.joints], 1, 0)
+        force = muscle_force(muscles, length, jnp.sum(arm * rate, axis=-1).T, act)
+        pull = jnp.moveaxis(arm * force.T[:, :, None], 0, 1).reshape(len(joint), -1)
+        return pull @ jnp.asarray(self._onto(joint.shape[1]), joint.dtype)
+
+    def _onto(self, njoint: int) -> np.ndarray:
+        """Sums each joint's share of every muscle, shape (nu * ncross, njoint)."""
+        return np.eye(njoint)[self.joints.ravel()] * self.mask.reshape(-1, 1)
+
+
+def _value(weights: TendonWeights, z: Array) -> Array:
+    """Networks of all muscles, (nu, n, ncross) -> (nu, n)."""
+    h = jnp.tanh(z @ weights.w0 + weights.b0[:, None])
+    h = jnp.tanh(h @ weights.w1 + weights.b1[:, None])
+    return jnp.einsum("mnh,mh->mn", h, weights.w2) + weights.b2[:, None]
+
+
+def _value_and_slope(weights: TendonWeights, z: Array) -> tuple[Array, Array]:
+    """Value and its gradient by each muscle's own inputs."""
+    value, back = jax.vjp(lambda inputs: _value(weights, inputs), z)
+    return value, back(jnp.ones_like(value))[0]
+
+
+class _Sample(NamedTuple):
+    joint: np.ndarray
+    length: np.ndarray
+    arm: np.ndarray
+
+
+def measure_tendons(body: Body, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths and moment arms by MuJoCo.
+
+    Args:
+        body: The body.
+        joint: Independent joints, shape (n, njoint).
+
+    Returns:
+        Length [m], shape (n, nu), and its derivative by the independent joints, shape (n, nu, njoint).
+    """
+    model, coordinates = body.model, Coordinates(body)
+    root = np.tile(np.eye(1, 7, 3), (len(joint), 1)) if body.free else np.zeros((len(joint), 0))
+    posture = jnp.asarray(np.concatenate([root, joint], axis=1), jnp.float32)
+    still = jnp.zeros((len(joint), coordinates.nvelocity))
+    qpos = np.asarray(jax.jit(coordinates.give)(posture, still)[0], np.float64)
+    slope = jax.jit(jax.vmap(lambda x: jax.jacfwd(lambda v: coordinates.give(x[None], v[None])[1][0])(still[0])))
+    onto = np.asarray(slope(posture))[:, :, coordinates.nvelocity - coordinates.njoint :]
+    data, moment = mujoco.MjData(model), np.zeros((model.nu, model.nv))
+    length, arm = np.empty((len(joint), model.nu)), np.empty((len(joint), model.nu, joint.shape[1]))
+    for k, row in enumerate(qpos):
+        data.qpos = row
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_tendon(model, data)
+        mujoco.mj_transmission(model, data)
+        mujoco.mju_sparse2dense(
+            moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind
+        )
+        length[k], arm[k] = data.actuator_length, moment @ onto[k]
+    return length, arm
+
+
+def draw_postures(body: Body, count: int, seed: int) -> np.ndarray:
+    """Joint values to fit at, shape (count, njoint): half anywhere in the ranges, half nearer to their middle."""
+    coordinates, rng = Coordinates(body), np.random.default_rng(seed)
+    low, high = coordinates.lower, coordinates.upper
+    span = high - low
+    anywhere = rng.uniform(low - BEYOND * span, high + BEYOND * span, (count, len(low)))
+    near = low + span * rng.beta(2.0, 2.0, anywhere.shape)
+    return np.where(rng.uniform(size=(count, 1)) < 0.5, anywhere, near)
+
+
+def fit_tendons(
+    body: Body, config: TendonConfig, *, told: Callable[[str], None] = lambda text: None
+) -> Tendons:  # fmt: skip
+    """Fit all muscles of a body; seconds for a small one, minutes for MyoFullBody on a processor.
+
+    Args:
+        body: The body.
+        config: Settings.
+        told: Called with sentences for the user.
+    """
+    told(f"fitting lengths of the {body.model.nu} muscles of {body.name}, once for this version of the body")
+    held = max(config.samples // 10, 100)
+    joint = draw_postures(body, config.samples + held, config.seed)
+    length, arm = measure_tendons(body, joint)
+    crossing = [np.flatnonzero(np.abs(arm[:, m]).max(axis=0) > CROSSES) for m in range(body.model.nu)]
+    most = max(map(len, crossing))
+    joints, mask = np.zeros((len(crossing), most), np.int32), np.zeros((len(crossing), most))
+    for m, found in enumerate(crossing):
+        joints[m, : len(found)], mask[m, : len(found)] = found, 1.0
+    arm = np.take_along_axis(arm, joints[None], axis=2) * mask
+    coordinates = Coordinates(body)
+    half = np.maximum(0.5 * (coordinates.upper - coordinates.lower), 1e-3)
+    bare = Tendons(
+        joints=joints, mask=mask, middle=0.5 * (coordinates.upper + coordinates.lower), half=half,
+        mean=length.mean(axis=0), scale=np.maximum(length.std(axis=0), 1e-4),
+        weights=_first_weights(len(crossing), most, config), error=TendonError(*np.zeros((3, len(crossing)))),
+        torque_error=0.0,
+    )  # fmt: skip
+    fitted = _descend(bare, _Sample(*(a[held:] for a in (joint, length, arm))), config)
+    tendons = Tendons(**{**vars(bare), "weights": fitted})
+    error, torque = _errors(tendons, body, _Sample(*(a[:held] for a in (joint, length, arm))))
+    return Tendons(**{**vars(tendons), "error": error, "torque_error": torque})
+
+
+def _first_weights(nu: int, ncross: int, config: TendonConfig) -> TendonWeights:
+    rng, h = np.random.default_rng([config.seed, 1]), config.hidden
+    draw = lambda *shape: rng.standard_normal(shape) / np.sqrt(shape[1])  # noqa: E731
+    arrays = (draw(nu, ncross, h), 0.5 * rng.standard_normal((nu, h)), draw(nu, h, h), np.zeros((nu, h)),
+              draw(nu, h), np.zeros(nu))  # fmt: skip
+    return TendonWeights(*(jnp.asarray(array, jnp.float32) for array in arrays))
+
+
+def _descend(tendons: Tendons, sample: _Sample, config: TendonConfig) -> TendonWeights:
+    """Adam on squared errors of length and moment arms, each over what is a good one; each muscle for itself."""
+    per_z = tendons.half[tendons.joints] * tendons.mask  # moment arm to slope in the network's units
+    z = ((sample.joint - tendons.middle) / tendons.half)[:, tendons.joints] * tendons.mask
+    value = (sample.length - tendons.mean) / tendons.scale
+    slope = sample.arm * per_z / tendons.scale[:, None]
+    to_length = jnp.asarray(tendons.scale / LENGTH_ERROR, jnp.float32)[:, None]
+    to_arm = np.divide(tendons.scale[:, None], per_z, out=np.zeros_like(per_z), where=per_z > 0) / ARM_ERROR
+    to_arm = jnp.asarray(to_arm, jnp.float32)[:, None]
+    device = [jnp.asarray(np.moveaxis(array, 0, 1), jnp.float32) for array in (z, value, slope)]
+    count = jnp.asarray(np.maximum(tendons.mask.sum(axis=1), 1.0), jnp.float32)
+
+    def loss(weights: TendonWeights, rows: Array) -> Array:
+        inputs, value, slope = (array[:, rows] for array in device)
+        found, steep = _value_and_slope(weights, inputs)
+        length = jnp.mean(((found - value) * to_length) ** 2, axis=1)
+        arm = jnp.mean(jnp.sum(((steep - slope) * to_arm) ** 2, axis=-1), axis=1) / count
+        return jnp.sum(jnp.log1p(length + arm))  # a muscle that wraps badly does not drown the others
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+
+    def step(carry: tuple[TendonWeights, Any], key: Array) -> tuple[tuple[TendonWeights, Any], None]:
+        weights, state = carry
+        rows = jax.random.randint(key, (config.batch,), 0, len(sample.joint))
+        change, state = optimizer.update(jax.grad(loss)(weights, rows), state)
+        return (optax.apply_updates(weights, change), state), None
+
+    run = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys)[0])
+    keys = jax.random.split(jax.random.PRNGKey(config.seed), config.steps)
+    return run((tendons.weights, optimizer.init(tendons.weights)), keys)[0]
+
+
+def _errors(tendons: Tendons, body: Body, sample: _Sample) -> tuple[TendonError, float]:
+    joint = jnp.asarray(sample.joint, jnp.float32)
+    length, arm = jax.jit(tendons.length)(joint)
+    off = np.moveaxis(np.asarray(arm), 0, 1) - sample.arm
+    count = np.maximum(tendons.mask.sum(axis=1), 1.0)
+    size = lambda array: np.sqrt(np.mean(np.sum(array**2, axis=-1), axis=0) / count)  # noqa: E731
+    error = TendonError(
+        length=np.sqrt(np.mean((np.asarray(length) - sample.length) ** 2, axis=0)), arm=size(off), arm_size=size(sample.arm)
+    )
+    muscles, act = muscles_of(body.model), jnp.full(length.shape, 0.5)
+    found = np.asarray(jax.jit(tendons.torque, static_argnums=())(muscles, joint, jnp.zeros_like(joint), act))
+    force = np.asarray(muscle_force(muscles, jnp.asarray(sample.length, jnp.float32), jnp.zeros_like(length), act))
+    true = (sample.arm * force[:, :, None]).reshape(len(joint), -1) @ tendons._onto(joint.shape[1])
+    return error, float(np.sqrt(np.mean((found - true) ** 2)) / np.sqrt(np.mean(true**2)))
+
+
+def tendon_key(body: Body, config: TendonConfig) -> str:
+    """Names a fit: the same body, muscles and settings give the same."""
+    import hashlib
+
+    facts = {"body": body.sha256, "muscles": body.muscle_names, "joints": body.joint_names, "config": asdict(config),
+             "arm_error": ARM_ERROR, "length_error": LENGTH_ERROR, "version": 1}  # fmt: skip
+    return hashlib.sha256(strict_json(facts).encode()).hexdigest()[:16]
+
+
+def load_or_fit(
+    body: Body, config: TendonConfig, folder: Path | None, *, told: Callable[[str], None] = lambda text: None
+) -> Tendons:  # fmt: skip
+    """Take a fit from a folder, or make it and keep it there.
+
+    Args:
+        body: The body.
+        config: Settings.
+        folder: Where fits are kept; None keeps none.
+        told: Called with sentences for the user.
+    """
+    path = None if folder is None else folder / f"tendons-{body.name}-{tendon_key(body, config)}.safetensors"
+    if path is not None and path.is_file():
+        try:
+            return _read(path)
+        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+            told(f"{path} is damaged ({error}); it is made anew")
+    tendons = fit_tendons(body, config, told=told)
+    if path is not None:
+        _write(path, tendons)
+    return tendons
+
+
+_PLAIN = ("joints", "mask", "middle", "half", "mean", "scale")
+
+
+def _write(path: Path, tendons: Tendons) -> None:
+    arrays = {name: np.ascontiguousarray(getattr(tendons, name)) for name in _PLAIN}
+    arrays |= {f"weights.{name}": np.asarray(value) for name, value in tendons.weights._asdict().items()}
+    arrays |= {f"error.{name}": value for name, value in tendons.error._asdict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, safetensors.numpy.save(arrays | {"torque_error": np.array([tendons.torque_error])}))
+
+
+def _read(path: Path) -> Tendons:
+    arrays = safetensors.numpy.load_file(path)
+    take = lambda kind, prefix: kind(**{name: arrays[f"{prefix}.{name}"] for name in kind._fields})  # noqa: E731
+    return Tendons(
+        **{name: arrays[name] for name in _PLAIN}, weights=take(TendonWeights, "weights"),
+        error=take(TendonError, "error"), torque_error=float(arrays["torque_error"][0]),
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+"""Settings of learning through a model of the body's dynamics."""
+
+from dataclasses import dataclass, field
+
+from musclemap.skeletons.errors import SettingsError
+
+from .optimisers import OPTIMIZERS
+from .world_model import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldModelConfig:
+    """How a policy is learned through imagined rollouts, after SuperMimic (arXiv 2610.28480).
+
+    Attributes:
+        rollout: Control steps that each world makes between updates.
+        capacity: Control steps of worlds that are remembered.
+        begin: Control steps that have to be remembered before anything is learned.
+        noise: Standard deviation of the excitations' noise in real worlds.
+        noise_memory: Share of the noise that is kept from one step to the next.
+        sweepers: Share of the worlds that go through every clip in turn, from frame 0 and without noise.
+        held: Share of the worlds that the model is not fitted to, but judged by.
+        dynamics: The model.
+        horizons: Steps that are imagined; longer as the model gets better.
+        horizon_error: Open-loop error of the landmarks, over the way that they really went, below which a horizon is
+            trusted.
+        batch: Imagined rollouts of a gradient step.
+        steps: Gradient steps of policy and value between real rollouts.
+        discount: What a reward is worth a step later.
+        trace: Lambda of the returns.
+        hidden: Widths of the hidden layers of policy and value.
+        learning_rate: Of the policy.
+        value_learning_rate: Of the value.
+        optimizer: "muon" (hidden matrices; the rest by AdamW) or "adamw".
+        max_grad_norm: Gradients are clipped to this norm.
+        state_grad_norm: So is, at every imagined step, the derivative with respect to each state.
+        average: Share of the old that the averaged policy keeps in a gradient step; it is what acts and is kept.
+        target: The same for the value that returns are computed with.
+        effort: Weight of the mean square excitation, once tracking is good.
+        effort_from: Mean reward of a step from which effort counts; fully, 0.1 above it.
+        precision: "float32", or "bfloat16" for the matrix products.
+    """
+
+    rollout: int = 8
+    capacity: int = 1_000_000
+    begin: int = 10_000
+    noise: float = 0.1
+    noise_memory: float = 0.9
+    sweepers: float = 0.1
+    held: float = 0.1
+    dynamics: ModelConfig = field(default_factory=ModelConfig)
+    horizons: tuple[int, ...] = (8, 16, 32)
+    horizon_error: float = 0.3
+    batch: int = 1024
+    steps: int = 8
+    discount: float = 0.97
+    trace: float = 0.95
+    hidden: tuple[int, ...] = (1024, 512, 512)
+    learning_rate: float = 4e-4
+    value_learning_rate: float = 4e-4
+    optimizer: str = "muon"
+    max_grad_norm: float = 1.0
+    state_grad_norm: float = 1.0
+    average: float = 0.995
+    target: float = 0.99
+    effort: float = 0.02
+    effort_from: float = 0.8
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        above = (
+            "rollout", "capacity", "begin", "horizon_error", "batch", "steps", "learning_rate", "value_learning_rate",
+            "max_grad_norm", "state_grad_norm",
+        )  # fmt: skip
+        for name in above:
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("noise_memory", "discount", "trace", "average", "target", "sweepers", "held"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must be from 0 to below 1")
+        for name in ("noise", "effort"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must not be below 0")
+        if not self.horizons or list(self.horizons) != sorted({*self.horizons}) or self.horizons[0] < 1:
+            raise SettingsError(f"world_model.horizons is {self.horizons}; it lists steps, each more than the one before")
+        for name, known in (("optimizer", OPTIMIZERS), ("precision", ("float32", "bfloat16"))):
+            if getattr(self, name) not in known:
+                told = ", ".join(known)
+                raise SettingsError(f"world_model.{name} is {getattr(self, name)!r}; it is one of {told}")

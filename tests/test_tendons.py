@@ -1,0 +1,86 @@
+"""Lengths of muscles as smooth functions: near MuJoCo's, with moment arms that are their slopes."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+
+from musclemap.imitation.bodies import Body
+from musclemap.imitation.coordinates import Coordinates
+from musclemap.imitation.muscles import muscles_of
+from musclemap.imitation.tendons import (
+    TendonConfig,
+    Tendons,
+    draw_postures,
+    fit_tendons,
+    load_or_fit,
+    measure_tendons,
+)
+
+QUICK = TendonConfig(samples=2000, steps=2000)
+
+
+@pytest.fixture(scope="module")
+def tendons(arm: Body) -> Tendons:
+    return fit_tendons(arm, QUICK)
+
+
+def test_moment_arms_of_mujoco_are_slopes_of_its_lengths(human: Body) -> None:
+    """Through the couplings: a shoulder muscle's arm about shoulder_elv counts the joints that it drives."""
+    joint = draw_postures(human, 3, 0)
+    _, arm = measure_tendons(human, joint)
+    step = 1e-3
+    for j in (0, 7, 15, 30):
+        moved = [joint + sign * step * np.eye(joint.shape[1])[j] for sign in (1, -1)]
+        ahead, behind = (measure_tendons(human, rows)[0] for rows in moved)
+        slope = (ahead - behind) / (2 * step)
+        close = np.abs(slope - arm[:, :, j]) < 1e-3
+        assert close.mean() > 0.98  # a tendon may jump off a bone in between
+
+
+def test_lengths_and_arms_of_the_arm_are_known(arm: Body, tendons: Tendons) -> None:
+    assert tendons.error.length.max() < 1e-3
+    assert np.median(tendons.error.length) < 3e-4
+    assert tendons.torque_error < 0.05
+    joint = draw_postures(arm, 50, 9)
+    length, moment = measure_tendons(arm, joint)
+    found, slope = tendons.length(jnp.asarray(joint, jnp.float32))
+    np.testing.assert_allclose(found, length, atol=4e-3)
+    assert np.sqrt(np.mean((found - length) ** 2)) < 5e-4
+    assert tendons.mask.sum(axis=1).tolist() == [1, 1, 1, 1, 2, 2]
+    assert np.median(np.abs(np.asarray(slope)[0, :, 0] - moment[:, 0, 0])) < 1e-3
+
+
+def test_torques_are_mujocos(arm: Body, tendons: Tendons) -> None:
+    model, at = arm.model, Coordinates(arm)
+    rng = np.random.default_rng(4)
+    joint, rate = rng.uniform(at.lower, at.upper, (40, 2)), rng.normal(0, 2, (40, 2))
+    act = rng.uniform(0, 1, (40, model.nu))
+    data, want = mujoco.MjData(model), []
+    for q, v, a in zip(joint, rate, act, strict=True):
+        data.qpos, data.qvel, data.act = q, v, a
+        mujoco.mj_forward(model, data)
+        want.append(data.qfrc_actuator.copy())
+    arrays = (jnp.asarray(x, jnp.float32) for x in (joint, rate, act))
+    found = jax.jit(tendons.torque)(muscles_of(model), *arrays)
+    assert np.sqrt(np.mean((found - np.array(want)) ** 2)) < 0.06 * np.sqrt(np.mean(np.square(want)))
+
+
+def test_fits_are_kept_and_made_anew_when_damaged(arm: Body, tmp_path: Path) -> None:
+    config = TendonConfig(samples=200, steps=20)
+    told: list[str] = []
+    first = load_or_fit(arm, config, tmp_path, told=told.append)
+    again = load_or_fit(arm, config, tmp_path, told=told.append)
+    assert len(told) == 1
+    np.testing.assert_array_equal(first.weights.w1, again.weights.w1)
+    np.testing.assert_array_equal(first.error.length, again.error.length)
+    load_or_fit(arm, TendonConfig(samples=200, steps=21), tmp_path, told=told.append)
+    assert len(list(tmp_path.iterdir())) == 2  # other settings, another fit
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    mended = load_or_fit(arm, config, tmp_path, told=told.append)
+    assert any("is damaged" in line for line in told)
+    np.testing.assert_array_equal(first.weights.w1, mended.weights.w1)

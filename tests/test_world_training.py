@@ -1,0 +1,197 @@
+"""Training through a world model: a run taken up again equals one that went on, the model learns, and so does the policy."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from musclemap.imitation.arm_motions import arm_clips
+from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.checkpoints import Checkpoints
+from musclemap.imitation.config import PhysicsConfig
+from musclemap.imitation.mujoco_engine import MujocoEngine
+from musclemap.imitation.policy_file import load_policy
+from musclemap.imitation.reference import Library, make_library
+from musclemap.imitation.replay import draw_windows
+from musclemap.imitation.task import Task, TaskConfig
+from musclemap.imitation.tendons import TendonConfig
+from musclemap.imitation.terrain import TerrainConfig
+from musclemap.imitation.train_config import TrainConfig
+from musclemap.imitation.world_config import WorldModelConfig
+from musclemap.imitation.world_model import ModelConfig, WorldModel, spread
+from musclemap.imitation.world_trainer import WorldTrainer, WorldTrainState
+from musclemap.pipelines.training import Plan, Until, plan_training, train
+from musclemap.skeletons.errors import SettingsError
+
+DYNAMICS = ModelConfig(
+    variant="plain", hidden=(32, 32), batch=32, steps=4, tendons=TendonConfig(samples=200, steps=20, hidden=8)
+)
+CONFIG = WorldModelConfig(
+    rollout=4, capacity=800, begin=20, batch=16, steps=2, hidden=(16,), dynamics=DYNAMICS, horizons=(4, 8), sweepers=0.2
+)
+NWORLD = 10
+ITERATION = NWORLD * CONFIG.rollout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every run compiles the same functions anew; here they come from a cache after the first time."""
+    wanted = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    before = {name: getattr(jax.config, name) for name in wanted}
+    for name, value in wanted.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    config = TrainConfig(num_envs=NWORLD, world_model=replace(CONFIG, dynamics=replace(DYNAMICS, variant="grey")))
+    return plan_training(arm_clips(2, 1.0), config, engine="mujoco", algorithm="world-model")
+
+
+@pytest.fixture(scope="module")
+def library(arm: Body) -> Library:
+    return make_library(arm_clips(3, 1.0), arm, resting=0.1)
+
+
+def trainer(arm: Body, library: Library, config: WorldModelConfig = CONFIG) -> WorldTrainer:
+    return WorldTrainer(
+        MujocoEngine(arm, NWORLD), Task(arm), library, WorldModel(arm, config.dynamics, None), config
+    )  # fmt: skip
+
+
+def same(one: WorldTrainState, two: WorldTrainState) -> None:
+    named = lambda state: dict(jax.tree_util.tree_flatten_with_path(state._replace(replay=None))[0])  # noqa: E731
+    first, second = named(one), named(two)
+    assert first.keys() == second.keys()
+    for path, array in first.items():
+        np.testing.assert_array_equal(array, second[path], err_msg=jax.tree_util.keystr(path))
+
+
+def test_a_run_that_was_taken_up_again_equals_one_that_went_on(arm: Body, library: Library, tmp_path: Path) -> None:
+    """What is remembered is not on disk; a checkpoint begins it anew in the run that goes on, too."""
+    first = trainer(arm, library)
+    state = first.begin(0)
+    for _ in range(3):
+        state, _ = first.iterate(state)
+    kept = first.saved(state)
+    Checkpoints(tmp_path).save(kept, {})
+    went_on = first.resumed(kept)
+
+    second = trainer(arm, library)
+    found, _ = Checkpoints(tmp_path).restore(second.saved(second.begin(1)))
+    taken_up = second.resumed(found)
+    for _ in range(3):
+        went_on, _ = first.iterate(went_on)
+        taken_up, figures = second.iterate(taken_up)
+    assert "model_loss" in figures  # both have learned since
+    same(went_on, taken_up)
+
+
+def test_a_run_interrupted_between_checkpoints_ends_in_the_same_bytes(tmp_path: Path, plan: Plan) -> None:
+    run = lambda name, n, **more: train(  # noqa: E731
+        plan, tmp_path / name, until=Until(steps=n * ITERATION), tensorboard=False, save_seconds=0.0, **more
+    )
+    whole = run("whole", 4)
+    run("parts", 2)
+    parts = run("parts", 4, resume=True)
+    assert whole.steps == parts.steps == 4 * ITERATION
+    assert whole.policy.read_bytes() == parts.policy.read_bytes()
+    assert load_policy(parts.policy).facts["algorithm"] == "world-model"
+
+
+def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
+    told: list[str] = []
+    done = train(plan, tmp_path, until=Until(steps=3 * ITERATION), told=told.append, tensorboard=False)
+    assert {"model_loss", "model_error_mm_8", "imagined_reward", "sweep_reward", "horizon"} <= set(done.figures)
+    assert any("moment arms to" in line for line in told)
+    assert list(tmp_path.glob("tendons-SmallArm-*.safetensors"))
+
+
+def test_the_model_learns_what_worlds_do(arm: Body, library: Library) -> None:
+    """Open-loop, in worlds that it is not fitted to, far better than velocities that stay as they are."""
+    config = replace(CONFIG, capacity=8000, batch=4, steps=1, dynamics=replace(DYNAMICS, hidden=(64, 64), batch=128, steps=60))
+    learner = trainer(arm, library, config)
+    state = learner.begin(0)
+    for _ in range(60):
+        state, _ = learner.iterate(state)
+    assert state.replay is not None
+    model, dynamics = learner._model, state.learner.dynamics
+    window = draw_windows(state.replay, jax.random.PRNGKey(7), 200, 8, failures=0.5, held=-1)
+    found = model.foretell(dynamics, window.start, window.ctrl)
+    off = lambda velocity: float(  # noqa: E731
+        jnp.sum(jnp.abs(velocity - window.true.velocity).mean(-1) * window.valid) / jnp.sum(window.valid)
+    )
+    assert off(found.velocity) < 0.3 * off(jnp.broadcast_to(window.start.velocity, found.velocity.shape))
+    assert float(spread(dynamics).min()) > 0.01
+
+
+def test_horizons_grow_as_the_model_gets_better_and_never_shrink(arm: Body, library: Library) -> None:
+    learner = trainer(arm, library)
+    state, _ = learner.iterate(learner.begin(0))
+    assert state.replay is not None
+    assert int(state.learner.horizon) == 0
+    judge = lambda error: int(  # noqa: E731
+        learner._learning.judge(
+            state.learner._replace(error=jnp.array(error)), state.replay, jax.random.PRNGKey(0), held=1
+        )[0].horizon
+    )
+    assert judge([0.01, 1.0]) == 0
+    assert judge([0.01, 0.01]) == 1
+    grown = state.learner._replace(horizon=jnp.array(1, jnp.int32), error=jnp.array([1.0, 1.0]))
+    assert int(learner._learning.judge(grown, state.replay, jax.random.PRNGKey(0), held=1)[0].horizon) == 1
+
+
+def test_sweepers_go_through_every_clip_from_its_first_frame(arm: Body, library: Library) -> None:
+    task_config = TaskConfig(landmark_limit=10.0)
+    learner = WorldTrainer(
+        MujocoEngine(arm, NWORLD), Task(arm, task_config), library, WorldModel(arm, DYNAMICS, None),
+        replace(CONFIG, begin=10**6),
+    )  # fmt: skip
+    state = learner.begin(0)
+    seen: set[tuple[int, int]] = set()
+    for _ in range(80):  # 320 steps: three clips of 100
+        worlds = state.worlds.task
+        assert (worlds.first[:2] == 0).all()
+        seen |= {(w, int(worlds.clip[w])) for w in range(2)}
+        state, _ = learner.iterate(state)
+    assert seen == {(w, clip) for w in range(2) for clip in range(3)}
+    assert (np.asarray(state.worlds.task.first[2:]) > 0).any()
+
+
+def test_clips_without_activations_begin_with_those_that_tracked_them(arm: Body) -> None:
+    clips = [(name, replace(clip, activation=None, activation_residual=None)) for name, clip in arm_clips(2, 1.0)]
+    library = make_library(clips, arm, resting=0.1)
+    learner = WorldTrainer(
+        MujocoEngine(arm, NWORLD), Task(arm, TaskConfig(landmark_limit=10.0)), library, WorldModel(arm, DYNAMICS, None),
+        replace(CONFIG, begin=10**6),
+    )  # fmt: skip
+    state = learner.begin(0)
+    for _ in range(40):
+        state, _ = learner.iterate(state)
+    changed = np.asarray(state.act != library.reference.act).any(axis=1)
+    assert 0 < changed.sum() < len(changed)
+    own = trainer(arm, make_library(arm_clips(2, 1.0), arm, resting=0.1))
+    assert own.begin(0).act.shape[0] == 0  # clips with activations of their own keep them
+
+
+def test_what_a_model_does_not_know_is_refused(arm: Body, library: Library) -> None:
+    model = WorldModel(arm, DYNAMICS, None)
+    with pytest.raises(SettingsError, match="flat ground and no latency"):
+        WorldTrainer(MujocoEngine(arm, 2), Task(arm, TaskConfig(latency_steps=1)), library, model, CONFIG)
+    rough = load_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind="rough")))
+    with pytest.raises(SettingsError, match="flat ground"):
+        WorldTrainer(MujocoEngine(arm, 2), Task(rough), library, model, CONFIG)
+    with pytest.raises(SettingsError, match="it is one of grey, plain"):
+        ModelConfig(variant="pink")
+    with pytest.raises(SettingsError, match="each more than the one before"):
+        WorldModelConfig(horizons=(16, 8))
