@@ -6,8 +6,9 @@
 
 Motions are made from a seed (`musclemap.imitation.arm_motions`). Before and after training the policy tracks every clip
 from its first frame to its last without noise, and clips it has never seen too. The error is the mean distance of the
-landmarks, over all frames, with those after a failure. Times include compilation. Of PPO it is asked that the error falls
-5 times; of the world model that it is no larger than PPO's after a third of the time and a tenth of the control steps.
+landmarks, over all frames, with those after a failure. Times include compilation. Of PPO it is asked that the error
+falls 5 times; of the world model that it is no larger than PPO's after a third of the time and a tenth of the control
+steps.
 """
 
 import argparse
@@ -101,8 +102,8 @@ def main() -> None:
         for ppo, model in zip(by["ppo"], by["world-model"], strict=True):
             print(
                 f"seed {ppo['seed']}: world model {model['after_mm']:.1f} mm, PPO {ppo['after_mm']:.1f} mm, with "
-                f"{ppo['steps'] / model['steps']:.1f} times fewer steps in {ppo['seconds'] / model['seconds']:.1f} times "
-                "less time; asked: no more, 10 and 3"
+                f"{ppo['steps'] / model['steps']:.1f} times fewer steps in {ppo['seconds'] / model['seconds']:.1f} "
+                "times less time; asked: no more, 10 and 3"
             )
     machine.keep(given.json, kept)
 

@@ -1,4 +1,4 @@
-"""How well models of the body foretell its motion: with muscles computed ("grey"), and with a network for all ("plain").
+"""How well models of the body foretell its motion: with muscles computed ("grey"), and a network for all ("plain").
 
     python benchmarks/world_model.py                                       the built-in walk, some 15 minutes
     python benchmarks/world_model.py --dataset out/demo/clips --include '*walk*'
@@ -14,6 +14,7 @@ import math
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,11 @@ def fitted(
 
 
 def errors(model: WorldModel, found: Imagined, window: Window) -> dict[str, list[float]]:
-    """Root mean squares at each of `AT`: landmarks [mm], joints [deg], joint velocities [deg/s], root's velocity [m/s]."""
+    """Root mean squares at each of `AT`: landmarks [mm], joints [deg], their velocities [deg/s], the root's [m/s]."""
     at, told = model.coordinates, {"landmarks": [], "joints": [], "joint_velocities": [], "root_velocity": []}
     for k in AT:
-        pick = lambda state, k=k: Imagined(*(part[k - 1] for part in state))
-        ours, true, valid = pick(found), pick(window.true), np.asarray(window.valid[k - 1]) > 0
-        size = lambda a, valid=valid: float(np.sqrt(np.mean(np.square(np.asarray(a)[valid]))))
+        ours, true = (Imagined(*(part[k - 1] for part in state)) for state in (found, window.true))
+        size = partial(_size, valid=np.asarray(window.valid[k - 1]) > 0)
         places = [at.landmarks(s.posture, s.velocity).xpos for s in (ours, true)]
         told["landmarks"].append(1000.0 * math.sqrt(3.0) * size(places[0] - places[1]))
         told["joints"].append(math.degrees(size(at.joints(ours.posture) - at.joints(true.posture))))
@@ -108,6 +108,11 @@ def errors(model: WorldModel, found: Imagined, window: Window) -> dict[str, list
         told["joint_velocities"].append(math.degrees(size(rates)))
         told["root_velocity"].append(math.sqrt(3.0) * size(ours.velocity[:, :3] - true.velocity[:, :3]))
     return told
+
+
+def _size(error: Array, valid: np.ndarray) -> float:
+    """Root mean square over valid rows."""
+    return float(np.sqrt(np.mean(np.square(np.asarray(error)[valid]))))
 
 
 def coasting(model: WorldModel, window: Window) -> Imagined:
@@ -158,9 +163,9 @@ def main() -> None:
     }
     worst = np.argsort(length)[::-1][:5]
     print(
-        f"muscles: length to {np.median(length):.3f} mm (median), {np.quantile(length, 0.9):.2f} (nine of ten), moment arms "
-        f"{np.median(arm):.2f} and {np.quantile(arm, 0.9):.2f} mm, torques {100 * tendons.torque_error:.1f} %; worst: "
-        + ", ".join(f"{body.muscle_names[m]} {length[m]:.1f} mm" for m in worst),
+        f"muscles: length to {np.median(length):.3f} mm (median), {np.quantile(length, 0.9):.2f} (nine of ten), moment "
+        f"arms {np.median(arm):.2f} and {np.quantile(arm, 0.9):.2f} mm, torques {100 * tendons.torque_error:.1f} %; "
+        "worst: " + ", ".join(f"{body.muscle_names[m]} {length[m]:.1f} mm" for m in worst),
         flush=True,
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -88,6 +88,10 @@ def train(
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Time of this sitting [s].")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Control steps in all.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Begin with what another run has learned, to learn more clips."),
+    ] = None,
     save_seconds: Annotated[float, typer.Option(min=1.0, help="Time between checkpoints [s].")] = 300.0,
     tensorboard: Annotated[bool, typer.Option(help="Write files for TensorBoard too.")] = True,
     track: Annotated[Track | None, typer.Option(help="Send figures to a service.")] = None,
@@ -136,7 +140,7 @@ def train(
             done = train_plan(
                 plan, place, until=Until(seconds=max_seconds, steps=max_steps, asked=asked), resume=resume,
                 tensorboard=tensorboard, track=track.value if track else None, progress=show, told=say,
-                save_seconds=save_seconds, fits=private_folder("fitted"),
+                save_seconds=save_seconds, fits=private_folder("fitted"), start=start,
             )  # fmt: skip
     except MusclemapError as error:
         typer.echo(f"mm-train: {error}", err=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import jax
-from jax import Array
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jax import Array
 
 from .errors import TrainingError
 
@@ -27,6 +28,7 @@ class Countable(Protocol):
 
 
 StateT = TypeVar("StateT", bound=Countable)
+LearnedT = TypeVar("LearnedT")
 
 
 class Checkpoints:
@@ -95,6 +97,36 @@ class Checkpoints:
                 raise TrainingError(f"the checkpoint has {name} of shape {found.state[name].shape}, not {shape.shape}")
         put = lambda path, leaf: found.state.get(jax.tree_util.keystr(path), leaf)  # noqa: E731
         return jax.tree_util.tree_map_with_path(put, like), dict(found.facts)
+
+    def learned(self, like: LearnedT) -> LearnedT:
+        """Read what the newest one's run has learned, and nothing else of it.
+
+        Args:
+            like: What a trainer of the same algorithm begins with, its state's `learner`.
+
+        Raises:
+            TrainingError: There is none, or it is damaged, or its networks are of another shape.
+        """
+        number = self.latest()
+        if number is None:
+            raise TrainingError(f"there is no checkpoint in {self._folder}")
+        try:
+            with _manager(self._folder) as manager:
+                found: Any = manager.restore(number, args=ocp.args.Composite(state=ocp.args.StandardRestore()))
+        except (ValueError, KeyError, OSError, json.JSONDecodeError) as error:
+            raise TrainingError(f"the checkpoint {self._folder / str(number)} cannot be read: {error}") from error
+
+        def taken(path: tuple[Any, ...], leaf: Array) -> Array:
+            name = f".learner{jax.tree_util.keystr(path)}"
+            there = found.state.get(name)
+            if there is None or there.shape != leaf.shape:
+                was = "none" if there is None else f"of shape {there.shape}"
+                raise TrainingError(
+                    f"the other run's {name[9:]} is {was}; here it is of shape {leaf.shape}: set the same sizes"
+                )
+            return jnp.asarray(there, leaf.dtype)
+
+        return jax.tree_util.tree_map_with_path(taken, like)
 
 
 def _named(state: Countable) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A body's independent coordinates in JAX, for models that foretell its motion: couplings hold exactly, root and all.
 
-A posture is [root position (3), root quaternion wxyz (4), independent joints (njoint)], a velocity [root, world axes (3),
-root's rotation in its own axes (3), joints (njoint)] as in MuJoCo; a body without a free root has the joints alone. All
+A posture is [root position (3), root quaternion wxyz (4), independent joints (njoint)], a velocity [root, world axes
+(3), root's rotation in its own axes (3), joints (njoint)] as in MuJoCo; without a free root it is joints alone. All
 functions are differentiable, and computed in the type of what they are given.
 """
 
@@ -170,7 +170,9 @@ class Coordinates:
             return other - posture
         turn = multiply(conjugate(posture[:, 3:7]), other[:, 3:7])
         turn = jnp.where(turn[:, :1] < 0, -turn, turn)
-        return jnp.concatenate([other[:, :3] - posture[:, :3], 2.0 * turn[:, 1:], other[:, 7:] - posture[:, 7:]], axis=1)
+        return jnp.concatenate(
+            [other[:, :3] - posture[:, :3], 2.0 * turn[:, 1:], other[:, 7:] - posture[:, 7:]], axis=1
+        )
 
 
 def _turn(vector: Array) -> Array:

@@ -1,8 +1,9 @@
 """Rollouts in a model of the body instead of its physics, and what they promise: differentiable from end to end.
 
-A policy is improved by the derivative of the return along such a rollout (Heess et al. 2015, arXiv 1510.09142; with the
-value of its last state, Xu et al. 2022, arXiv 2204.07137). The reference ahead is encoded for all steps at once, outside
-the recurrence; the derivative with respect to the state is bounded, world by world, at every step on its way back.
+A policy is improved by the derivative of the return along such a rollout (Heess et al. 2015, arXiv 1510.09142; with
+the value of its last state, Xu et al. 2022, arXiv 2204.07137). The reference ahead is encoded for all steps at once,
+outside the recurrence; the derivative with respect to the state is bounded, world by world, at every step on its way
+back.
 """
 
 from functools import partial
@@ -91,7 +92,7 @@ class Imagination:
             nstep: Control steps.
             most: Norm that the derivative with respect to one world's state is kept below.
         """
-        task, body, model = self.task, self.task.body, self.model
+        task, model = self.task, self.model
         frame = start.frame + jnp.arange(nstep + 1)[:, None]
         rows = reference.rows(jnp.broadcast_to(start.clip, frame.shape), frame)
         goals = self._goals(minds.normaliser, reference, start.clip, frame)
@@ -107,7 +108,7 @@ class Imagination:
             after = model.step(dynamics, state, excitation)
             good = _finite(after)
             after = jax.tree.map(lambda new, old: jnp.where(good[:, None], new, old), after, start.state)
-            after = limit_gradient(after, bound, most)
+            after: Imagined = limit_gradient(after, bound, most)  # pyright: ignore[reportAssignmentType]
             physics, moving = model.to_physics(after), model.coordinates.landmarks(after.posture, after.velocity)
             score = task.score(wanted, physics, moving.xpos, moving.linvel, excitation, before)
             later = self._seen(minds.normaliser, after, excitation, wanted)
@@ -170,7 +171,7 @@ def alive(rollout: Rollout) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def limit_gradient(state: Imagined, bound: Array, most: float) -> Imagined:
-    """The state itself; on the way back each row's derivative is shortened to a norm of `most`, or dropped if not finite.
+    """The state itself; on the way back each row's derivative is shortened to a norm, or dropped if not finite.
 
     Args:
         state: States, (n, ...).

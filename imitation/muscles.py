@@ -1,11 +1,12 @@
 """MuJoCo's muscles in JAX: activation dynamics, and force from length, velocity and activation; differentiable.
 
-The curves are those of MuJoCo's documentation of `general/muscle` (FLV: force-length, force-velocity, passive force); the
-activation's time constants depend on the activation as in Millard et al. 2013 (J Biomech Eng 135).
+The curves are those of MuJoCo's documentation of muscle actuators (FLV: force-length, force-velocity, passive force);
+the activation's time constants depend on the activation as in Millard et al. 2013 (J Biomech Eng 135).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -107,7 +108,7 @@ def activate(muscles: Muscles, act: Array, excitation: Array, timestep: float) -
 def activate_through(
     muscles: Muscles, act: Array, excitation: Array, timestep: float, nsubstep: int
 ) -> tuple[Array, Array]:
-    """Activations after a control step, and their mean over its physics steps, each of which uses the one it begins with.
+    """Activations after a control step, and their mean over its physics steps, each with the one that it begins with.
 
     Force is proportional to activation, so that the mean is what a force at a fixed length and velocity has to use.
     """
@@ -133,7 +134,7 @@ def muscle_force(muscles: Muscles, length: Array, velocity: Array, act: Array) -
     return -m.force * active * act - m.passive * _passive(m, (length - m.passive_rest) / m.passive_scale)
 
 
-def _force_length(m: Muscles, norm: Array) -> Array:
+def _force_length(m: Any, norm: Array) -> Array:
     """A bump of four parabolas from lmin over 1 to lmax."""
     low, high = 0.5 * (m.lmin + 1.0), 0.5 * (m.lmax + 1.0)
     rise, fall = (norm - m.lmin) / (low - m.lmin), (norm - m.lmax) / (high - m.lmax)
@@ -144,7 +145,7 @@ def _force_length(m: Muscles, norm: Array) -> Array:
     return jnp.where(inside, jnp.where((norm > low) & (norm <= high), inner, outer), 0.0)
 
 
-def _force_velocity(m: Muscles, rate: Array) -> Array:
+def _force_velocity(m: Any, rate: Array) -> Array:
     """0 at the fastest shortening, 1 at none, fvmax when lengthening."""
     most = m.fvmax - 1.0
     shortening = jnp.where(rate <= -1.0, 0.0, (rate + 1.0) ** 2)
@@ -152,7 +153,7 @@ def _force_velocity(m: Muscles, rate: Array) -> Array:
     return jnp.where(rate <= 0.0, shortening, lengthening)
 
 
-def _passive(m: Muscles, norm: Array) -> Array:
+def _passive(m: Any, norm: Array) -> Array:
     """A parabola above length 1, straight after half the way to lmax, over the force there."""
     high = 0.5 * (1.0 + m.passive_lmax)
     share = (norm - 1.0) / (high - 1.0)
@@ -160,6 +161,6 @@ def _passive(m: Muscles, norm: Array) -> Array:
     return jnp.where(norm <= 1.0, 0.0, jnp.where(norm <= high, bent, straight))
 
 
-def _typed(muscles: Muscles, like: Array) -> Muscles:
-    """Parameters in the type of an array."""
-    return Muscles(*(jnp.asarray(value, like.dtype) for value in muscles))  # pyright: ignore[reportArgumentType]
+def _typed(muscles: Muscles, like: Array) -> Any:
+    """The same, as JAX arrays of the type of another."""
+    return jax.tree.map(lambda value: jnp.asarray(value, like.dtype), muscles)

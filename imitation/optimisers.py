@@ -29,7 +29,7 @@ def make_optimizer(
         chosen = optax.contrib.muon(
             learning_rate, weight_decay=weight_decay, adam_weight_decay=weight_decay,
             adam_learning_rate=learning_rate,
-            muon_weight_dimension_numbers=hidden_matrices if hidden_only else None,
+            muon_weight_dimension_numbers=hidden_matrices if hidden_only else None,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), chosen)
 

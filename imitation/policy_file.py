@@ -75,7 +75,7 @@ def write_policy(
     tensors |= {f"normaliser.{name}": np.asarray(value, np.float32) for name, value in normaliser._asdict().items()}
     body = task.body
     facts = {
-        "format": FORMAT, "version": VERSION, "body": _body_facts(body, physics), "physics": asdict(physics),
+        "format": FORMAT, "version": VERSION, "body": body_facts(body, physics), "physics": asdict(physics),
         "task": asdict(task.config),
         "observation": list(map(list, observation.layout(body, task.config.ahead).items())),
         "network": NETWORK | {"norm_epsilon": networks.NORM_EPSILON, "farthest": normalising.FARTHEST,
@@ -124,7 +124,7 @@ def body_of(policy: Policy) -> Body:
         body = load_body(told["name"], policy.physics)
     except MusclemapError as error:
         raise PolicyError(f"the policy is of a body that is not here: {error}") from error
-    here = _body_facts(body, policy.physics)
+    here = body_facts(body, policy.physics)
     other = [name for name, value in here.items() if told.get(name) != value and name != "model_version"]
     if other:
         raise PolicyError(
@@ -137,7 +137,8 @@ def body_of(policy: Policy) -> Body:
     return body
 
 
-def _body_facts(body: Body, physics: PhysicsConfig) -> dict[str, Any]:
+def body_facts(body: Body, physics: PhysicsConfig) -> dict[str, Any]:
+    """What a policy's file says about its body."""
     return {
         "name": body.name,
         "sha256": body.sha256,

@@ -1,4 +1,4 @@
-"""What worlds went through lately, kept on the device: a ring of control steps, and windows and states drawn from it."""
+"""What worlds went through lately, on the device: a ring of control steps, and windows and states drawn from it."""
 
 from typing import NamedTuple
 

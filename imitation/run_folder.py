@@ -17,6 +17,8 @@ from .policy_file import POLICY
 from .worlds import Suspect
 
 FACTS = "run.json"
+EARLIER = "from.json"
+"""What the policy had learned from before this run, where it did not begin with nothing."""
 
 
 class RunFolder:
@@ -35,6 +37,15 @@ class RunFolder:
     def policy(self) -> Path:
         """The policy's file."""
         return self.root / POLICY
+
+    def keep_earlier(self, dataset: Mapping[str, Any]) -> None:
+        """Note what the policy that this run begins with has learned from."""
+        write_atomically(self.root / EARLIER, (strict_json(dict(dataset)) + "\n").encode())
+
+    def earlier(self) -> dict[str, Any] | None:
+        """What was noted, or None."""
+        path = self.root / EARLIER
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
     def keep_suspect(self, suspect: Suspect, *, iteration: int, clip: str) -> Path:
         """Write down a world whose physics went bad: the state before, and the excitations that led there."""

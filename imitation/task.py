@@ -21,7 +21,6 @@ from .reference import Reference
 from .reward import RewardConfig
 from .terrain import height_at
 
-
 EDGE = 1e-4
 """Excitations nearer to 0 or 1 than this are not asked for by way of actions."""
 

@@ -1,8 +1,8 @@
 """Lengths and moment arms of muscles as smooth functions of the few joints each one crosses: a small network a muscle.
 
-MuJoCo finds them by wrapping tendons around bones, which has no derivative and is slow in a batch. Networks are fitted to
-MuJoCo's lengths and moment arms together, in metres and metres, and a moment arm is the gradient of the length, so that
-the two never contradict each other. Driven joints count with their drivers.
+MuJoCo finds them by wrapping tendons around bones, which has no derivative and is slow in a batch. Networks are fitted
+to MuJoCo's lengths and moment arms together; a moment arm is the gradient of the length, so that the two never
+contradict each other. Driven joints count with their drivers.
 """
 
 from collections.abc import Callable
@@ -53,8 +53,8 @@ class TendonConfig:
     """
 
     hidden: int = 32
-    samples: int = 20_000
-    steps: int = 6_000
+    samples: int = 10_000
+    steps: int = 2_000
     batch: int = 256
     learning_rate: float = 5e-3
     seed: int = 0
@@ -279,7 +279,7 @@ def _descend(tendons: Tendons, sample: _Sample, config: TendonConfig) -> TendonW
 
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
 
-    def step(carry: tuple[TendonWeights, Any], key: Array) -> tuple[tuple[TendonWeights, Any], None]:
+    def step(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], None]:
         weights, state = carry
         rows = jax.random.randint(key, (config.batch,), 0, len(sample.joint))
         change, state = optimizer.update(jax.grad(loss)(weights, rows), state)
@@ -297,10 +297,12 @@ def _errors(tendons: Tendons, body: Body, sample: _Sample) -> tuple[TendonError,
     count = np.maximum(tendons.mask.sum(axis=1), 1.0)
     size = lambda array: np.sqrt(np.mean(np.sum(array**2, axis=-1), axis=0) / count)  # noqa: E731
     error = TendonError(
-        length=np.sqrt(np.mean((np.asarray(length) - sample.length) ** 2, axis=0)), arm=size(off), arm_size=size(sample.arm)
+        length=np.sqrt(np.mean((np.asarray(length) - sample.length) ** 2, axis=0)),
+        arm=size(off),
+        arm_size=size(sample.arm),
     )
     muscles, act = muscles_of(body.model), jnp.full(length.shape, 0.5)
-    found = np.asarray(jax.jit(tendons.torque, static_argnums=())(muscles, joint, jnp.zeros_like(joint), act))
+    found = np.asarray(jax.jit(tendons.torque)(muscles, joint, jnp.zeros_like(joint), act))
     force = np.asarray(muscle_force(muscles, jnp.asarray(sample.length, jnp.float32), jnp.zeros_like(length), act))
     true = (sample.arm * force[:, :, None]).reshape(len(joint), -1) @ tendons._onto(joint.shape[1])
     return error, float(np.sqrt(np.mean((found - true) ** 2)) / np.sqrt(np.mean(true**2)))

@@ -26,6 +26,18 @@ def dataset_facts(clips: Sequence[tuple[str, Clip]]) -> dict[str, Any]:
     }
 
 
+def with_earlier(facts: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of a policy that had learned from other clips before: all clips are known to it.
+
+    Args:
+        facts: From `dataset_facts`, of the clips that it learned from last.
+        earlier: What its file told before. Goes under `earlier`, but for its clips, which join `clips`.
+    """
+    clips = {tuple(row) for row in [*facts["clips"], *earlier.get("clips", [])]}
+    kept = {name: value for name, value in earlier.items() if name != "clips"}
+    return {**facts, "clips": sorted(map(list, clips)), "earlier": kept}
+
+
 class TrainingClips:
     """The sources that a policy has learned from.
 

@@ -82,7 +82,7 @@ class WorldModelConfig:
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must not be below 0")
         if not self.horizons or list(self.horizons) != sorted({*self.horizons}) or self.horizons[0] < 1:
-            raise SettingsError(f"world_model.horizons is {self.horizons}; it lists steps, each more than the one before")
+            raise SettingsError(f"world_model.horizons is {self.horizons}; it lists steps, each more than the last")
         for name, known in (("optimizer", OPTIMIZERS), ("precision", ("float32", "bfloat16"))):
             if getattr(self, name) not in known:
                 told = ", ".join(known)

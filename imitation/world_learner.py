@@ -1,4 +1,4 @@
-"""Learning through a model of the body: the model from what worlds went through, policy and value from what it imagines."""
+"""Learning through a model: the model from what worlds went through, policy and value from what it imagines."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -164,7 +164,7 @@ class WorldLearning:
     def judge(
         self, learner: WorldLearner, replay: Replay, key: Array, *, held: int
     ) -> tuple[WorldLearner, dict[str, Array]]:
-        """Measure the model open-loop in worlds that it is not fitted to, and trust it with a longer horizon if it is good.
+        """Measure the model open-loop in worlds that it is not fitted to; trust it with a longer horizon if it is good.
 
         Args:
             learner: What was learned.

@@ -1,8 +1,8 @@
 """A body's dynamics, learned and differentiable, a control step at a time.
 
-What is known is not learned: activations follow MuJoCo's own equation, muscles pull by MuJoCo's curves at lengths fitted
-beforehand (`tendons`), couplings and the step from velocity to posture are exact. What is left, how torques, gravity,
-inertia and contacts change the velocity within a control step, a network foretells in independent coordinates.
+What is known is not learned: activations follow MuJoCo's own equation, muscles pull by MuJoCo's curves at lengths
+fitted beforehand (`tendons`), couplings and the step from velocity to posture are exact. What is left, how torques,
+gravity, inertia and contacts change the velocity within a control step, a network foretells in independent coordinates.
 """
 
 from dataclasses import dataclass, field
@@ -175,7 +175,7 @@ class WorldModel:
         return jax.lax.scan(one, start, ctrl)[1]
 
     def loss(self, known: Dynamics, start: Imagined, ctrl: Array, true: Imagined, valid: Array) -> Array:
-        """Error of open-loop windows, in spreads of a step's change; of postures, in what that change moves in a window.
+        """Error of open-loop windows, in spreads of a step's change; of postures, in what it moves in a window.
 
         Args:
             known: What was learned.

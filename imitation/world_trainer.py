@@ -63,8 +63,8 @@ class WorldTrainer:
         config: How to learn.
 
     Raises:
-        SettingsError: The model does not know what the task asks for: ground that is not flat, or latency; or worlds are
-            spread over several GPUs.
+        SettingsError: The model does not know what the task asks for, ground that is not flat or latency; or worlds
+            are spread over several GPUs.
     """
 
     def __init__(

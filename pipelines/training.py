@@ -14,29 +14,19 @@ import numpy as np
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.bodies import Body, load_body
-from musclemap.imitation.engines import engine_kind, has_cuda, make_engine
+from musclemap.imitation.engines import engine_kind, has_cuda
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.logs import JsonLines, Log, Service, TensorBoard
 from musclemap.imitation.policy_file import write_policy
-from musclemap.imitation.ppo import PPO
-from musclemap.imitation.randomisation import draw_variants
 from musclemap.imitation.reference import Library, make_library
 from musclemap.imitation.run_folder import RunFolder, open_run
 from musclemap.imitation.task import Task
 from musclemap.imitation.train_config import TrainConfig
-from musclemap.imitation.tendons import Tendons, load_or_fit
-from musclemap.imitation.trainer import Trainer
-from musclemap.imitation.training_clips import dataset_facts
-from musclemap.imitation.world_model import WorldModel
-from musclemap.imitation.world_trainer import WorldTrainer
+from musclemap.imitation.training_clips import dataset_facts, with_earlier
 from musclemap.imitation.worlds import Tally, no_tally
 
-from .physics import room_for
+from .learners import ALGORITHMS, learned_by, make_trainer
 from .settings import to_dict
-
-AnyTrainer = Trainer | WorldTrainer
-
-ALGORITHMS = ("ppo", "world-model")
 
 LOG_SECONDS = 5.0
 """Time between two lines of figures [s]."""
@@ -166,7 +156,7 @@ def plan_training(
 
 
 def _usual_worlds(body: Body, engine: str, algorithm: str) -> int:
-    """8192 on a GPU, as published for PPO; on a processor enough to keep its cores busy and a rollout of some variety."""
+    """8192 on a GPU, as published for PPO; on a processor enough to keep its cores busy and some variety."""
     if engine == "warp" and has_cuda():
         return 8192 if algorithm == "ppo" else 4096
     return 16 if body.model.nu > 100 else 64
@@ -189,6 +179,7 @@ def train(
     told: Callable[[str], None] = lambda text: None,
     save_seconds: float = SAVE_SECONDS,
     fits: Path | None = None,
+    start: Path | None = None,
 ) -> Trained:
     """Train until time or steps are up, or it is asked to end; then, and now and then before, all is saved.
 
@@ -203,12 +194,16 @@ def train(
         told: Called with sentences for the user.
         save_seconds: Time between checkpoints [s].
         fits: Where lengths of muscles that were fitted are kept for other runs; None for the run's folder.
+        start: Folder of another run; what it has learned is what this one begins with.
 
     Raises:
-        TrainingError: The folder holds another run, or memory does not suffice.
+        TrainingError: The folder holds another run, or memory does not suffice, or the run to start from is another
+            body's or algorithm's.
         SettingsError: `track` is unknown or not installed.
     """
     facts = plan.facts
+    if resume and start is not None:
+        raise TrainingError("a run that is gone on with begins with nothing else: leave one of the two out")
     with open_run(run, facts, resume=resume) as folder, ExitStack() as stack, _told_memory(plan):
         logs: list[Log] = []
         wanted = [lambda: JsonLines(folder.root)]
@@ -218,33 +213,7 @@ def train(
             logs.append(make())
             stack.callback(logs[-1].close)
         sitting = _Sitting(plan, folder, logs, progress, told, fits or folder.root)
-        return sitting.run(until, resume=resume, save_seconds=save_seconds)
-
-
-def _make_trainer(plan: Plan, task: Task, fits: Path, told: Callable[[str], None]) -> AnyTrainer:
-    body, config = plan.body, plan.config
-    variants = draw_variants(config.randomisation, body, config.num_envs, config.seed)
-    room = room_for(body, plan.library.reference, config.physics, kind=plan.engine)
-    imagines = plan.algorithm == "world-model"
-    gpus = config.gpus or 1 if imagines else config.gpus
-    engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **room)
-    if not imagines:
-        return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
-    dynamics = config.world_model.dynamics
-    tendons = load_or_fit(body, dynamics.tendons, fits, told=told) if dynamics.variant == "grey" else None
-    if tendons is not None:
-        told(tendon_line(tendons))
-    model = WorldModel(body, dynamics, tendons)
-    return WorldTrainer(engine, task, plan.library, model, config.world_model)
-
-
-def tendon_line(tendons: Tendons) -> str:
-    """How well lengths of muscles are fitted, in a sentence."""
-    length, arm = 1000.0 * tendons.error.length, 1000.0 * tendons.error.arm
-    return (
-        f"lengths of muscles are known to {np.median(length):.2f} mm (median; worst {length.max():.1f}), moment arms to "
-        f"{np.median(arm):.2f} mm (worst {arm.max():.1f}), torques to {100 * tendons.torque_error:.1f} %"
-    )
+        return sitting.run(until, resume=resume, start=start, save_seconds=save_seconds)
 
 
 class _Sitting:
@@ -263,18 +232,23 @@ class _Sitting:
         config = plan.config
         self._started = time.monotonic()
         self._task = Task(plan.body, config.task)
-        self._trainer = _make_trainer(plan, self._task, fits, told)
+        self._trainer: Any = make_trainer(plan, self._task, fits, told)
         self._before = 0.0
         self._figures: dict[str, float] = {}
         self._mark = (self._started, 0)
 
-    def run(self, until: Until, *, resume: bool, save_seconds: float) -> Trained:
+    def run(self, until: Until, *, resume: bool, start: Path | None, save_seconds: float) -> Trained:
         state: Any = self._trainer.begin(self._plan.config.seed)
         if resume and self._folder.checkpoints.latest() is not None:
             saved, facts = self._folder.checkpoints.restore(self._trainer.saved(state))
             state = self._trainer.resumed(saved)
             self._before = float(facts["seconds"])
             self._told(f"going on after {self._steps(state):,} steps")
+        elif start is not None:
+            learner, dataset = learned_by(start, self._plan, self._task, state.learner)
+            state = state._replace(learner=learner)
+            self._folder.keep_earlier(dataset)
+            self._told(f"beginning with what {start} has learned")
         self._mark = (time.monotonic(), self._steps(state))
         logged = saved = time.monotonic()
         why, first = self._why(state, until), True
@@ -357,9 +331,14 @@ class _Sitting:
             normaliser=normaliser,
             algorithm=self._plan.algorithm,
             steps=self._steps(state),
-            dataset=dataset_facts(self._plan.clips),
+            dataset=self._dataset(),
         )
         return kept
+
+    def _dataset(self) -> dict[str, Any]:
+        """What the policy has learned from, in this run and before it."""
+        facts, earlier = dataset_facts(self._plan.clips), self._folder.earlier()
+        return facts if earlier is None else with_earlier(facts, earlier)
 
 
 def tally_figures(tally: Tally) -> dict[str, float]:

@@ -18,8 +18,8 @@ class ReducedModel:
     """Independent coordinates of a MuJoCo model with polynomial joint couplings.
 
     A posture is `x = [root position (3), root quaternion wxyz (4), independent joints (njoint)]`; its tangent space has
-    `ndof = 6 + njoint` dimensions: translation and rotation of the root in the world frame, then the joints. The root of
-    a body without a free joint is the world: position 0, quaternion 1, and it stays so.
+    `ndof = 6 + njoint` dimensions: translation and rotation of the root in the world frame, then the joints. The root
+    of a body without a free joint is the world: position 0, quaternion 1, and it stays so.
 
     Attributes:
         model: The full MuJoCo model.

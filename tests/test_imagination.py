@@ -12,7 +12,7 @@ from musclemap.imitation.bodies import Body
 from musclemap.imitation.imagination import Imagination, Minds, Rollout, alive, limit_gradient, returns
 from musclemap.imitation.networks import apply_mlp, make_mlp
 from musclemap.imitation.normaliser import Normaliser, normalise
-from musclemap.imitation.reference import Reference, make_library
+from musclemap.imitation.reference import make_library
 from musclemap.imitation.replay import Start
 from musclemap.imitation.task import Task
 from musclemap.imitation.tendons import TendonConfig, Tendons, fit_tendons
@@ -36,7 +36,9 @@ class Setting:
         self.minds = Minds(
             policy=make_mlp(keys[0], (nobs, 16, nu), last_scale=1.0),
             value=make_mlp(keys[1], (nobs, 16, 1)),
-            normaliser=Normaliser(jnp.asarray(rng.normal(0, 0.1, nobs), jnp.float32), jnp.full(nobs, 0.7), jnp.ones(())),
+            normaliser=Normaliser(
+                jnp.asarray(rng.normal(0, 0.1, nobs), jnp.float32), jnp.full(nobs, 0.7), jnp.ones(())
+            ),
         )
         known = self.model.begin(keys[2])
         params = {**known.params, "w2": 30.0 * known.params["w2"]}
@@ -73,6 +75,7 @@ def test_the_gradient_of_the_imagined_return_is_right(name: str, request: pytest
         minds, dynamics, reference, start = map(
             wide, (setting.minds, setting.dynamics, setting.reference, setting.start)
         )
+
         @jax.jit
         def gain(policy: dict[str, jax.Array]) -> jax.Array:
             rollout = setting.imagination.rollout(
@@ -156,7 +159,7 @@ def test_derivatives_of_states_are_shortened_row_by_row_and_dropped_where_not_fi
     slopes = jnp.array([0.1, 50.0, jnp.nan])
 
     def loss(state: Imagined, bound: jax.Array) -> jax.Array:
-        kept = limit_gradient(state, bound, 1.0)
+        kept: Imagined = limit_gradient(state, bound, 1.0)  # pyright: ignore[reportAssignmentType]
         return jnp.sum(slopes * (kept.posture[:, 0] + kept.act[:, 0]))
 
     gradient, count = jax.grad(loss, argnums=(0, 1))(state, jnp.zeros(2))

@@ -42,8 +42,8 @@ def test_force_is_mujocos(human: Body) -> None:
         length = extent[:, 0] + share * (extent[:, 1] - extent[:, 0])
         velocity, act = rng.normal(0, 3, model.nu) * (extent[:, 1] - extent[:, 0]), rng.uniform(0, 1, model.nu)
         want = [
-            mujoco.mju_muscleGain(l, v, e, a, g[:9]) * k + mujoco.mju_muscleBias(l, e, a, b[:9])
-            for l, v, e, a, g, b, k in zip(
+            mujoco.mju_muscleGain(x, v, e, a, g[:9]) * k + mujoco.mju_muscleBias(x, e, a, b[:9])
+            for x, v, e, a, g, b, k in zip(
                 length, velocity, extent, model.actuator_acc0, model.actuator_gainprm, model.actuator_biasprm, act,
                 strict=True,
             )
@@ -69,7 +69,7 @@ def test_forces_have_finite_slopes(human: Body) -> None:
     extent = human.model.actuator_lengthrange
     for share in (-1.0, 0.0, 0.5, 1.0, 3.0):
         length = jnp.asarray((extent[:, 0] + share * (extent[:, 1] - extent[:, 0]))[None], jnp.float32)
-        pull = lambda l, v, a: jnp.sum(muscle_force(muscles, l, v, a))  # noqa: E731
+        pull = lambda x, v, a: jnp.sum(muscle_force(muscles, x, v, a))  # noqa: E731
         for velocity in (-10.0, 0.0, 10.0):
             slopes = jax.grad(pull, argnums=(0, 1, 2))(length, jnp.full_like(length, velocity), jnp.ones_like(length))
             assert all(np.isfinite(slope).all() for slope in slopes)

@@ -77,7 +77,8 @@ def test_failures_are_at_most_their_share() -> None:
 def test_worlds_that_are_held_out_are_judged_by_alone() -> None:
     replay = ring(rows(0, 4))
     world = lambda held: set(  # noqa: E731
-        np.asarray(draw_windows(replay, jax.random.PRNGKey(3), 300, 2, failures=0.5, held=held).start.posture)[:, 0] % 100
+        np.asarray(draw_windows(replay, jax.random.PRNGKey(3), 300, 2, failures=0.5, held=held).start.posture)[:, 0]
+        % 100
     )
     assert world(2) == {0, 1, 2}
     assert world(-2) == {3, 4}
@@ -85,7 +86,9 @@ def test_worlds_that_are_held_out_are_judged_by_alone() -> None:
 
 def test_what_is_not_finite_is_kept_out() -> None:
     steps = rows(0, 4)
-    replay = ring(steps._replace(next_posture=steps.next_posture.at[1, 1].set(jnp.nan), fine=steps.fine.at[1, 1].set(False)))
+    replay = ring(
+        steps._replace(next_posture=steps.next_posture.at[1, 1].set(jnp.nan), fine=steps.fine.at[1, 1].set(False))
+    )
     window = draw_windows(replay, jax.random.PRNGKey(4), 300, 4, failures=0.5)
     assert np.isfinite(window.true.posture).all()
     assert 101 not in np.asarray(window.start.posture)

@@ -1,0 +1,95 @@
+"""Trainers put together: physics, task and algorithm of a plan; and what another run has learned, to begin with."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from musclemap.imitation import observation
+from musclemap.imitation.checkpoints import Checkpoints
+from musclemap.imitation.engines import make_engine
+from musclemap.imitation.errors import PolicyError, TrainingError
+from musclemap.imitation.policy_file import POLICY, body_facts, load_policy
+from musclemap.imitation.ppo import PPO
+from musclemap.imitation.randomisation import draw_variants
+from musclemap.imitation.task import Task
+from musclemap.imitation.tendons import Tendons, load_or_fit
+from musclemap.imitation.trainer import Trainer
+from musclemap.imitation.world_model import WorldModel
+from musclemap.imitation.world_trainer import WorldTrainer
+
+from .physics import room_for
+
+if TYPE_CHECKING:
+    from .training import Plan
+
+ALGORITHMS = ("ppo", "world-model")
+
+AnyTrainer = Trainer | WorldTrainer
+
+
+def make_trainer(plan: "Plan", task: Task, fits: Path, told: Callable[[str], None]) -> AnyTrainer:
+    """Make the trainer that a plan asks for.
+
+    Args:
+        plan: What to train on what.
+        task: Of the plan's body.
+        fits: Where lengths of muscles that were fitted are kept.
+        told: Called with sentences for the user.
+
+    Raises:
+        SettingsError: The algorithm cannot do what the settings ask for.
+    """
+    body, config = plan.body, plan.config
+    variants = draw_variants(config.randomisation, body, config.num_envs, config.seed)
+    room = room_for(body, plan.library.reference, config.physics, kind=plan.engine)
+    imagines = plan.algorithm == "world-model"
+    gpus = config.gpus or 1 if imagines else config.gpus
+    engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **room)
+    if not imagines:
+        return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
+    dynamics = config.world_model.dynamics
+    tendons = load_or_fit(body, dynamics.tendons, fits, told=told) if dynamics.variant == "grey" else None
+    if tendons is not None:
+        told(tendon_line(tendons))
+    model = WorldModel(body, dynamics, tendons)
+    return WorldTrainer(engine, task, plan.library, model, config.world_model)
+
+
+def tendon_line(tendons: Tendons) -> str:
+    """How well lengths of muscles are fitted, in a sentence."""
+    length, arm = 1000.0 * tendons.error.length, 1000.0 * tendons.error.arm
+    return (
+        f"lengths of muscles are known to {np.median(length):.2f} mm (median; worst {length.max():.1f}), moment arms "
+        f"to {np.median(arm):.2f} mm (worst {arm.max():.1f}), torques to {100 * tendons.torque_error:.1f} %"
+    )
+
+
+def learned_by(run: Path, plan: "Plan", task: Task, like: Any) -> tuple[Any, dict[str, Any]]:
+    """What another run has learned, to begin a new one with.
+
+    Args:
+        run: Its folder.
+        plan: Of the new run.
+        task: Of the new run.
+        like: What the new run would begin with.
+
+    Returns:
+        The same as `like`, learned; and what it was learned from, as the policy's file tells.
+
+    Raises:
+        TrainingError: The other run is of another body, algorithm, observation or size of networks, or has no policy or
+            checkpoint yet.
+    """
+    try:
+        facts = load_policy(run / POLICY).facts
+    except PolicyError as error:
+        raise TrainingError(f"{run} is no run to begin with: {error}") from error
+    layout = list(map(list, observation.layout(task.body, task.config.ahead).items()))
+    wanted = {"algorithm": plan.algorithm, "body": body_facts(task.body, plan.config.physics), "observation": layout}
+    for name, value in wanted.items():
+        if facts[name] != value:
+            told = f": {facts[name]}, not {value}" if name == "algorithm" else ""
+            raise TrainingError(f"{run} has learned with another {name}{told}")
+    return Checkpoints(run / "checkpoints").learned(like), dict(facts["dataset"])
