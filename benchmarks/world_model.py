@@ -64,12 +64,12 @@ def collect(clips: list[tuple[str, Clip]], body: Body, *, nworld: int, steps: in
     task = Task(body)
     library = make_library(clips, body, resting=task.config.resting)
     config = WorldModelConfig(
-        capacity=steps, sweepers=0.0, begin=10**9, hidden=(16,), dynamics=ModelConfig(variant="plain", hidden=(16,))
+        capacity=steps, sweepers=0.0, hidden=(16,), dynamics=ModelConfig(variant="plain", hidden=(16,))
     )
     trainer = Driven(make_engine(body, nworld), task, library, WorldModel(body, config.dynamics, None), config)
     state: WorldTrainState = trainer.begin(0)
     for _ in range(math.ceil(steps / trainer.steps_per_iteration)):
-        state, _ = trainer.iterate(state)
+        state, _ = trainer.collect(state)
     assert state.replay is not None
     return state.replay, state.learner, max(nworld // 10, 1)
 

@@ -138,9 +138,28 @@ class WorldTrainer:
         Returns:
             The state after it, and figures of the update, still on the device.
         """
+        state, figures = self.collect(state)
         assert state.replay is not None
-        reference = self.reference if self._bare is None else self.reference._replace(act=state.act)
-        worlds, noise, act = state.worlds, state.noise, state.act
+        learner, replay = state.learner, state.replay
+        if int(replay.filled) >= self._least:
+            key, *keys = jax.random.split(state.key, 4)
+            horizon = self.config.horizons[int(learner.horizon)]
+            window = self.config.dynamics.window * (2 if horizon > self.config.horizons[0] else 1)
+            learner, fitted = self._fit(learner, replay, keys[0], window=window, held=self._held)
+            learner, judged = self._judge(learner, replay, keys[1], held=self._held)
+            learner, improved = self._improve(learner, self._reference(state), replay, keys[2], nstep=horizon)
+            state = state._replace(learner=learner, key=key)
+            figures = {**figures, **fitted, **judged, **improved}
+        return state._replace(iterations=state.iterations + 1), figures
+
+    def collect(self, state: WorldTrainState) -> tuple[WorldTrainState, dict[str, Array]]:
+        """Let all worlds go on for a rollout, which is remembered and seen by the normalisers.
+
+        Returns:
+            The state after it, and figures, still on the device.
+        """
+        assert state.replay is not None
+        reference, worlds, noise, act = self._reference(state), state.worlds, state.noise, state.act
         rows = []
         for _ in range(self.config.rollout):
             noise, ctrl, action = self._choose(state.learner, worlds, noise)
@@ -148,15 +167,11 @@ class WorldTrainer:
             worlds, act, row = self._settle(reference, worlds, act, action, ctrl, physics, reading)
             rows.append(row)
         replay, learner, figures = self._keep(state.replay, state.learner, rows)
-        key, *keys = jax.random.split(state.key, 4)
-        if int(replay.filled) >= self._least:
-            horizon = self.config.horizons[int(learner.horizon)]
-            window = self.config.dynamics.window * (2 if horizon > self.config.horizons[0] else 1)
-            learner, fitted = self._fit(learner, replay, keys[0], window=window, held=self._held)
-            learner, judged = self._judge(learner, replay, keys[1], held=self._held)
-            learner, improved = self._improve(learner, reference, replay, keys[2], nstep=horizon)
-            figures = {**figures, **fitted, **judged, **improved}
-        return WorldTrainState(learner, worlds, act, noise, key, state.iterations + 1, replay), figures
+        return state._replace(learner=learner, worlds=worlds, act=act, noise=noise, replay=replay), figures
+
+    def _reference(self, state: WorldTrainState) -> Reference:
+        """The clips, with the activations that episodes begin with by now."""
+        return self.reference if self._bare is None else self.reference._replace(act=state.act)
 
     def _chosen(self, learner: WorldLearner, worlds: Worlds, noise: Array) -> tuple[Array, Array, Array]:
         """Noise of this step, excitations, and the actions that give them."""
