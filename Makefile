@@ -16,7 +16,7 @@ DEMO := out/demo
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick lint type bench bench-retarget bench-validate bench-learn bench-sim clean
+.PHONY: help demo test quick lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,7 +55,7 @@ lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
 type: .venv/.installed-$(EXTRAS) ## Types: pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: bench-retarget bench-validate bench-learn bench-sim ## All benchmarks
+bench: bench-retarget bench-validate bench-learn bench-world bench-sim ## All benchmarks
 
 bench-retarget: .venv/.installed-dev,bench ## Accuracy and speed of the retargeter, as tables
 	$(BIN)/python benchmarks/retarget.py
@@ -63,8 +63,11 @@ bench-retarget: .venv/.installed-dev,bench ## Accuracy and speed of the retarget
 bench-validate: .venv/.installed-$(EXTRAS) ## Forces and muscles of a walk beside the literature; speed of the checks
 	$(BIN)/python benchmarks/validation.py --out out/walk_1.2_emg.png
 
-bench-learn: .venv/.installed-dev,bench ## How quickly a policy learns to move the small arm
+bench-learn: .venv/.installed-dev,bench ## How quickly policies learn to move the small arm, by both algorithms
 	$(BIN)/python benchmarks/learning.py
+
+bench-world: .venv/.installed-$(EXTRAS) ## How well models of MyoFullBody foretell its motion
+	$(BIN)/python benchmarks/world_model.py
 
 bench-sim: .venv/.installed-$(EXTRAS) ## Control steps a second of the physics, by body, engine and number of worlds
 	$(BIN)/python benchmarks/simulation.py

@@ -57,13 +57,23 @@ def plan_lines(plan: "Plan", run: Path, *, max_seconds: float | None, max_steps:
         f"to {run}, {_until(max_seconds, max_steps)}",
     ]
     if plan.engine == "mujoco" and body.model.nu > 100:
-        days = PUBLISHED_STEPS / CPU_STEPS / 86400
-        lines.append(
-            f"without a GPU a core makes about {CPU_STEPS} control steps a second of this body; the published recipe "
-            f"takes {PUBLISHED_STEPS:.0e} for one walking clip, {days:,.0f} days of a core. Expect a body that "
-            "stays up a little longer than at first, no walking"
-        )
+        lines.append(_without_gpu(plan.algorithm))
     return lines
+
+
+def _without_gpu(algorithm: str) -> str:
+    """What to expect of a processor."""
+    speed = f"without a GPU a core makes about {CPU_STEPS} control steps a second of this body"
+    if algorithm == "world-model":
+        return (
+            f"{speed}, and imagining them takes as long: set world_model.hidden, .batch and .dynamics.hidden low. "
+            "Expect a body that stays up a little longer than at first, no walking"
+        )
+    days = PUBLISHED_STEPS / CPU_STEPS / 86400
+    return (
+        f"{speed}; the published recipe takes {PUBLISHED_STEPS:.0e} for one walking clip, {days:,.0f} days of a core. "
+        "Expect a body that stays up a little longer than at first, no walking"
+    )
 
 
 def _until(max_seconds: float | None, max_steps: int | None) -> str:

@@ -158,8 +158,8 @@ class Tendons:
 def _value_and_slope(weights: TendonWeights, z: Array) -> tuple[Array, Array]:
     """Networks of all muscles and their derivatives by each input.
 
-    On a processor muscle by muscle, in its cache, which takes a quarter of the time of all at once; on the way back what
-    is inside is computed again instead of fetched.
+    On a processor muscle by muscle, in its cache, which takes a quarter of the time of all at once; on the way back
+    what is inside is computed again instead of fetched.
 
     Args:
         weights: Of all networks.

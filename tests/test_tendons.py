@@ -14,6 +14,9 @@ from musclemap.imitation.muscles import muscles_of
 from musclemap.imitation.tendons import (
     TendonConfig,
     Tendons,
+    TendonWeights,
+    _one_muscle,
+    _value_and_slope,
     draw_postures,
     fit_tendons,
     load_or_fit,
@@ -84,3 +87,11 @@ def test_fits_are_kept_and_made_anew_when_damaged(arm: Body, tmp_path: Path) -> 
     mended = load_or_fit(arm, config, tmp_path, told=told.append)
     assert any("is damaged" in line for line in told)
     np.testing.assert_array_equal(first.weights.w1, mended.weights.w1)
+
+
+def test_all_at_once_is_the_same_as_muscle_by_muscle(tendons: Tendons) -> None:
+    """A GPU takes all muscles together, a processor one after the other."""
+    weights = TendonWeights(*map(jnp.asarray, tendons.weights))
+    z = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (6, tendons.mask.shape[1], 20)), jnp.float32)
+    for found, want in zip(_value_and_slope(weights, z), jax.vmap(_one_muscle)(weights, z), strict=True):
+        np.testing.assert_allclose(found, want, atol=1e-5)

@@ -112,6 +112,42 @@ def test_a_run_leaves_figures_and_a_policy(tmp_path: Path, plan: Plan) -> None:
     assert policy(np.zeros((1, policy.nobs))).shape == (1, 6)
 
 
+def test_a_run_can_begin_with_what_another_has_learned(tmp_path: Path, plan: Plan) -> None:
+    first = train(plan, tmp_path / "first", until=Until(steps=3 * ITERATION), tensorboard=False)
+    other = plan_training(arm_clips(3, 1.0, seed=5)[2:], replace(CONFIG, num_envs=4), engine="mujoco")
+    none = Until(seconds=0.0)  # time is up before the first iteration
+    begun = train(other, tmp_path / "second", until=none, start=tmp_path / "first", tensorboard=False)
+    old, new = load_policy(first.policy), load_policy(begun.policy)
+    for name in ("weights", "biases"):
+        for one, two in zip(getattr(old, name), getattr(new, name), strict=True):
+            np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(old.mean, new.mean)
+    assert begun.steps == 0
+    further = train(
+        other, tmp_path / "second", until=Until(steps=2 * 4 * 8), resume=True, tensorboard=False
+    )  # fmt: skip
+    told = load_policy(further.policy).facts["dataset"]
+    assert [source for source, _ in told["clips"]] == ["arm/seed_0/arm_000", "arm/seed_0/arm_001", "arm/seed_5/arm_002"]
+    assert told["earlier"]["nclip"] == 2
+    assert not np.array_equal(load_policy(further.policy).weights[0], old.weights[0])
+
+
+def test_a_run_of_another_kind_is_no_beginning(tmp_path: Path, plan: Plan) -> None:
+    train(plan, tmp_path / "first", until=Until(steps=ITERATION), tensorboard=False)
+    begin = lambda plan, **more: train(  # noqa: E731
+        plan, tmp_path / "second", until=Until(seconds=0.0), tensorboard=False, **more
+    )
+    wide = replace(plan, config=replace(CONFIG, ppo=replace(CONFIG.ppo, hidden=(32, 16))))
+    with pytest.raises(TrainingError, match=r"w0.*of shape .*set the same sizes"):
+        begin(wide, start=tmp_path / "first")
+    with pytest.raises(TrainingError, match="is no run to begin with"):
+        begin(plan, start=tmp_path / "nowhere")
+    with pytest.raises(TrainingError, match="leave one of the two out"):
+        begin(plan, start=tmp_path / "first", resume=True)
+    with pytest.raises(TrainingError, match="has learned with another algorithm: ppo, not world-model"):
+        begin(replace(plan, algorithm="world-model"), start=tmp_path / "first")
+
+
 def test_a_folder_with_another_run_is_refused(tmp_path: Path, plan: Plan) -> None:
     train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
     with pytest.raises(TrainingError, match="holds a run already; --resume"):
