@@ -156,10 +156,7 @@ def main() -> None:
     length, arm = 1000.0 * tendons.error.length, 1000.0 * tendons.error.arm
     kept["tendons"] = {
         "torque_error": tendons.torque_error,
-        "muscles": {
-            name: {"length_mm": round(float(a), 3), "arm_mm": round(float(b), 3), "arm_size_mm": round(float(c), 2)}
-            for name, a, b, c in zip(body.muscle_names, length, arm, 1000.0 * tendons.error.arm_size, strict=True)
-        },
+        "muscles": tendons.error.by_muscle(body.muscle_names),
     }
     worst = np.argsort(length)[::-1][:5]
     print(

@@ -15,6 +15,7 @@ from jax import Array
 
 from . import normaliser as normalising
 from . import observation
+from .coordinates import Moving
 from .networks import Params, apply_mlp, first_layer, product_type
 from .normaliser import Normaliser
 from .reference import Reference
@@ -99,7 +100,7 @@ class Imagination:
         policy_goals = first_layer(minds.policy, goals[:-1], dtype=self._dtype)
         value_goals = first_layer(minds.value, goals[1:], dtype=self._dtype)
         now = jax.tree.map(lambda array: array[0], rows)
-        seen = self._seen(minds.normaliser, start.state, start.before, now)
+        seen = self._seen(minds.normaliser, start.state, self._moving(start.state), start.before, now)
 
         def step(carry: tuple[Imagined, Array, Array], given: tuple[Reference, Array, Array]) -> tuple[Any, Any]:
             state, before, seen = carry
@@ -109,9 +110,9 @@ class Imagination:
             good = _finite(after)
             after = jax.tree.map(lambda new, old: jnp.where(good[:, None], new, old), after, start.state)
             after: Imagined = limit_gradient(after, bound, most)  # pyright: ignore[reportAssignmentType]
-            physics, moving = model.to_physics(after), model.coordinates.landmarks(after.posture, after.velocity)
-            score = task.score(wanted, physics, moving.xpos, moving.linvel, excitation, before)
-            later = self._seen(minds.normaliser, after, excitation, wanted)
+            moving = self._moving(after)
+            score = task.score(wanted, model.to_physics(after), moving.xpos, moving.linvel, excitation, before)
+            later = self._seen(minds.normaliser, after, moving, excitation, wanted)
             value = apply_mlp(minds.value, later, dtype=self._dtype, given=for_value)[..., 0]
             failed = score.lost | ~good
             told = {
@@ -127,9 +128,11 @@ class Imagination:
         over = frame[1:] >= reference.length[start.clip] - 1
         return Rollout(goals=goals[:-1], over=over, last=last, **told)
 
-    def _seen(self, known: Normaliser, state: Imagined, before: Array, now: Reference) -> Array:
+    def _moving(self, state: Imagined) -> Moving:
+        return self.model.coordinates.landmarks(state.posture, state.velocity)
+
+    def _seen(self, known: Normaliser, state: Imagined, moving: Moving, before: Array, now: Reference) -> Array:
         """Normalised observation of the body and its error."""
-        moving = self.model.coordinates.landmarks(state.posture, state.velocity)
         ground = jnp.zeros(len(before), before.dtype)
         physics = self.model.to_physics(state)
         seen = observation.observe_body(self.task.body, physics, moving.xpos, moving.linvel, before, now, ground)

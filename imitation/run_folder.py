@@ -17,6 +17,7 @@ from .policy_file import POLICY
 from .worlds import Suspect
 
 FACTS = "run.json"
+FIT = "muscles.json"
 EARLIER = "from.json"
 """What the policy had learned from before this run, where it did not begin with nothing."""
 
@@ -41,6 +42,10 @@ class RunFolder:
     def keep_earlier(self, dataset: Mapping[str, Any]) -> None:
         """Note what the policy that this run begins with has learned from."""
         write_atomically(self.root / EARLIER, (strict_json(dict(dataset)) + "\n").encode())
+
+    def keep_fit(self, muscles: Mapping[str, Any]) -> None:
+        """Write down how well each muscle's length is known."""
+        write_atomically(self.root / FIT, (json.dumps(dict(muscles), indent=1) + "\n").encode())
 
     def earlier(self) -> dict[str, Any] | None:
         """What was noted, or None."""

@@ -5,7 +5,7 @@ to MuJoCo's lengths and moment arms together; a moment arm is the gradient of th
 contradict each other. Driven joints count with their drivers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,6 +88,15 @@ class TendonError(NamedTuple):
     length: np.ndarray
     arm: np.ndarray
     arm_size: np.ndarray
+
+    def by_muscle(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Plain values in millimetres, by name."""
+        rows = 1000.0 * np.stack([self.length, self.arm, self.arm_size], axis=1)
+        keys = ("length_mm", "arm_mm", "arm_size_mm")
+        return {
+            name: {k: round(float(v), 4) for k, v in zip(keys, row, strict=True)}
+            for name, row in zip(names, rows, strict=True)
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,7 +19,7 @@ from .task import Task
 from .world_config import WorldModelConfig
 from .world_model import Dynamics, Imagined, WorldModel
 
-JUDGED = 256
+JUDGED = 64
 """Windows that the model is judged by after each rollout."""
 
 SMOOTH = 0.9

@@ -13,6 +13,7 @@ from musclemap.imitation.errors import PolicyError, TrainingError
 from musclemap.imitation.policy_file import POLICY, body_facts, load_policy
 from musclemap.imitation.ppo import PPO
 from musclemap.imitation.randomisation import draw_variants
+from musclemap.imitation.run_folder import RunFolder
 from musclemap.imitation.task import Task
 from musclemap.imitation.tendons import Tendons, load_or_fit
 from musclemap.imitation.trainer import Trainer
@@ -29,12 +30,13 @@ ALGORITHMS = ("ppo", "world-model")
 AnyTrainer = Trainer | WorldTrainer
 
 
-def make_trainer(plan: "Plan", task: Task, fits: Path, told: Callable[[str], None]) -> AnyTrainer:
+def make_trainer(plan: "Plan", task: Task, folder: RunFolder, fits: Path, told: Callable[[str], None]) -> AnyTrainer:
     """Make the trainer that a plan asks for.
 
     Args:
         plan: What to train on what.
         task: Of the plan's body.
+        folder: Of the run, where it is written down how well muscles are known.
         fits: Where lengths of muscles that were fitted are kept.
         told: Called with sentences for the user.
 
@@ -53,6 +55,7 @@ def make_trainer(plan: "Plan", task: Task, fits: Path, told: Callable[[str], Non
     tendons = load_or_fit(body, dynamics.tendons, fits, told=told) if dynamics.variant == "grey" else None
     if tendons is not None:
         told(tendon_line(tendons))
+        folder.keep_fit(tendons.error.by_muscle(body.muscle_names))
     model = WorldModel(body, dynamics, tendons)
     return WorldTrainer(engine, task, plan.library, model, config.world_model)
 

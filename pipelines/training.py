@@ -232,7 +232,7 @@ class _Sitting:
         config = plan.config
         self._started = time.monotonic()
         self._task = Task(plan.body, config.task)
-        self._trainer: Any = make_trainer(plan, self._task, fits, told)
+        self._trainer: Any = make_trainer(plan, self._task, folder, fits, told)
         self._before = 0.0
         self._figures: dict[str, float] = {}
         self._mark = (self._started, 0)

@@ -1,5 +1,6 @@
 """Training through a world model: a run taken up again equals one that went on, and the model learns."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,8 @@ def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
     assert {"model_loss", "model_error_mm_8", "imagined_reward", "sweep_reward", "horizon"} <= set(done.figures)
     assert any("moment arms to" in line for line in told)
     assert list(tmp_path.glob("tendons-SmallArm-*.safetensors"))
+    fit = json.loads((tmp_path / "muscles.json").read_text())
+    assert set(fit["elbow_flexor"]) == {"length_mm", "arm_mm", "arm_size_mm"}
 
 
 def test_the_model_learns_what_worlds_do(arm: Body, library: Library) -> None:
