@@ -64,6 +64,7 @@ def human_setting(human: Body, walk_clip: Clip) -> Setting:
     return Setting(human, walk_clip, fit_tendons(human, ROUGH), [20, 200])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["arm_setting", "human_setting"])
 def test_the_gradient_of_the_imagined_return_is_right(name: str, request: pytest.FixtureRequest) -> None:
     """Against finite differences, in float64, through muscles, tendons, kinematics, reward and value."""
@@ -96,6 +97,7 @@ def test_the_gradient_of_the_imagined_return_is_right(name: str, request: pytest
             assert abs(float(slope)) > 1e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["arm_setting", "human_setting"])
 def test_what_is_imagined_is_seen_and_judged_as_real(name: str, request: pytest.FixtureRequest) -> None:
     """One step, then the task's own observation, reward and limits of the state that was imagined."""

@@ -12,7 +12,6 @@ import pytest
 
 from musclemap.imitation.arm_motions import arm_clips
 from musclemap.imitation.bodies import Body, load_body
-from musclemap.imitation.checkpoints import Checkpoints
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.policy_file import load_policy
@@ -24,7 +23,7 @@ from musclemap.imitation.terrain import TerrainConfig
 from musclemap.imitation.train_config import TrainConfig
 from musclemap.imitation.world_config import WorldModelConfig
 from musclemap.imitation.world_model import ModelConfig, WorldModel, spread
-from musclemap.imitation.world_trainer import WorldTrainer, WorldTrainState
+from musclemap.imitation.world_trainer import WorldTrainer
 from musclemap.pipelines.training import Plan, Until, plan_training, train
 from musclemap.skeletons.errors import SettingsError
 
@@ -70,36 +69,9 @@ def trainer(arm: Body, library: Library, config: WorldModelConfig = CONFIG) -> W
     )  # fmt: skip
 
 
-def same(one: WorldTrainState, two: WorldTrainState) -> None:
-    named = lambda state: dict(jax.tree_util.tree_flatten_with_path(state._replace(replay=None))[0])  # noqa: E731
-    first, second = named(one), named(two)
-    assert first.keys() == second.keys()
-    for path, array in first.items():
-        np.testing.assert_array_equal(array, second[path], err_msg=jax.tree_util.keystr(path))
-
-
-def test_a_run_that_was_taken_up_again_equals_one_that_went_on(arm: Body, library: Library, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_run_that_was_taken_up_again_equals_one_that_went_on(tmp_path: Path, plan: Plan) -> None:
     """What is remembered is not on disk; a checkpoint begins it anew in the run that goes on, too."""
-    first = trainer(arm, library)
-    state = first.begin(0)
-    for _ in range(3):
-        state, _ = first.iterate(state)
-    kept = first.saved(state)
-    Checkpoints(tmp_path).save(kept, {})
-    went_on = first.resumed(kept)
-
-    second = trainer(arm, library)
-    found, _ = Checkpoints(tmp_path).restore(second.saved(second.begin(1)))
-    taken_up = second.resumed(found)
-    figures = {}
-    for _ in range(3):
-        went_on, _ = first.iterate(went_on)
-        taken_up, figures = second.iterate(taken_up)
-    assert "model_loss" in figures  # both have learned since
-    same(went_on, taken_up)
-
-
-def test_a_run_interrupted_between_checkpoints_ends_in_the_same_bytes(tmp_path: Path, plan: Plan) -> None:
     run = lambda name, n, **more: train(  # noqa: E731
         plan, tmp_path / name, until=Until(steps=n * ITERATION), tensorboard=False, save_seconds=0.0, **more
     )
@@ -121,6 +93,7 @@ def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
     assert set(fit["elbow_flexor"]) == {"length_mm", "arm_mm", "arm_size_mm"}
 
 
+@pytest.mark.slow
 def test_the_model_learns_what_worlds_do(arm: Body, library: Library) -> None:
     """Open-loop, in worlds that it is not fitted to, far better than velocities that stay as they are."""
     config = replace(
