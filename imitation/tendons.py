@@ -177,9 +177,9 @@ def _value_and_slope(weights: TendonWeights, z: Array) -> tuple[Array, Array]:
     Returns:
         Shapes (nu, n) and (nu, ncross, n).
     """
-    in_turn = jax.checkpoint(lambda one: _one_muscle(*one))
+    one = jax.checkpoint(_one_muscle)
     return jax.lax.platform_dependent(
-        weights, z, cpu=lambda w, z: jax.lax.map(in_turn, (w, z)), default=jax.vmap(_one_muscle)
+        weights, z, cpu=lambda w, z: jax.lax.map(lambda pair: one(*pair), (w, z)), default=jax.vmap(one)
     )  # fmt: skip
 
 
