@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.coordinates import Coordinates
 from musclemap.imitation.frames import multiply
 from musclemap.imitation.reference import Reference, make_library
@@ -31,6 +32,8 @@ def drawn(coordinates: Coordinates, count: int) -> tuple[jax.Array, jax.Array]:
 
 def test_widths(human: Body, arm: Body) -> None:
     assert (Coordinates(human).nposture, Coordinates(human).nvelocity) == (38, 37)
+    free = load_body("MyoFullBody", PhysicsConfig(hands="free"))
+    assert (Coordinates(free).nposture, Coordinates(free).nvelocity) == (78, 77)
     assert (Coordinates(arm).nposture, Coordinates(arm).nvelocity, Coordinates(arm).free) == (2, 2, False)
 
 
