@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jax import Array
 
@@ -110,21 +109,25 @@ class Checkpoints:
         number = self.latest()
         if number is None:
             raise TrainingError(f"there is no checkpoint in {self._folder}")
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])  # wherever the other run was
         try:
-            with _manager(self._folder) as manager:
-                found: Any = manager.restore(number, args=ocp.args.Composite(state=ocp.args.StandardRestore()))
-        except (ValueError, KeyError, OSError, json.JSONDecodeError) as error:
+            with _quiet(), ocp.StandardCheckpointer() as reader:
+                path = self._folder / str(number) / "state"
+                there: Any = reader.metadata(path).item_metadata
+                shapes = {n: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here) for n, x in there.tree.items()}
+                found: Any = reader.restore(path, shapes)
+        except (ValueError, KeyError, AttributeError, OSError) as error:
             raise TrainingError(f"the checkpoint {self._folder / str(number)} cannot be read: {error}") from error
 
         def taken(path: tuple[Any, ...], leaf: Array) -> Array:
             name = f".learner{jax.tree_util.keystr(path)}"
-            there = found.state.get(name)
+            there = found.get(name)
             if there is None or there.shape != leaf.shape:
                 was = "none" if there is None else f"of shape {there.shape}"
                 raise TrainingError(
                     f"the other run's {name[9:]} is {was}; here it is of shape {leaf.shape}: set the same sizes"
                 )
-            return jnp.asarray(there, leaf.dtype)
+            return jax.device_put(there.astype(leaf.dtype), leaf.sharding)
 
         return jax.tree_util.tree_map_with_path(taken, like)
 
@@ -140,13 +143,18 @@ def _named(state: Countable) -> dict[str, Any]:
 
 @contextmanager
 def _manager(folder: Path) -> Iterator[ocp.CheckpointManager]:
-    """Orbax's manager, which tells much that is of no use at a terminal."""
+    options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
+    with _quiet(), ocp.CheckpointManager(folder, options=options) as manager:
+        yield manager
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax tells much that is of no use at a terminal."""
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.ERROR)
-    options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
     try:
-        with ocp.CheckpointManager(folder, options=options) as manager:
-            yield manager
+        yield
     finally:
         logger.setLevel(before)

@@ -159,7 +159,7 @@ class Coordinates:
             rates = jnp.concatenate([jnp.zeros((6, n), dtype), velocity.T])
         found = forward(self._tree, full)
         mask = jnp.asarray(self._tree.point_mask, dtype)
-        twist = jnp.einsum("cdn,pd->cpn", found.screw * rates, mask)
+        twist = jnp.einsum("cdn,pd->cpn", found.screw * rates, mask, precision="highest")  # large terms cancel
         xpos = jnp.moveaxis(found.point_pos, 1, 0)  # (3, npoint, n)
         linvel = cross(twist[:3], xpos) + twist[3:]
         return Moving(jnp.moveaxis(xpos, (0, 1, 2), (2, 1, 0)), jnp.moveaxis(linvel, (0, 1, 2), (2, 1, 0)))

@@ -109,17 +109,18 @@ class Imagination:
             after = model.step(dynamics, state, excitation)
             good = _finite(after)
             after = jax.tree.map(lambda new, old: jnp.where(good[:, None], new, old), after, start.state)
-            after: Imagined = limit_gradient(after, bound, most)  # pyright: ignore[reportAssignmentType]
+            limited: Any = limit_gradient((after, excitation), bound, most)
+            after, carried = limited
             moving = self._moving(after)
             score = task.score(wanted, model.to_physics(after), moving.xpos, moving.linvel, excitation, before)
-            later = self._seen(minds.normaliser, after, moving, excitation, wanted)
+            later = self._seen(minds.normaliser, after, moving, carried, wanted)
             value = apply_mlp(minds.value, later, dtype=self._dtype, given=for_value)[..., 0]
             failed = score.lost | ~good
             told = {
                 "seen": seen, "excitation": excitation, "reward": jnp.where(failed, 0.0, score.reward),
                 "next_value": value, "failed": failed, "broken": ~good,
             }  # fmt: skip
-            return (after, excitation, later), told
+            return (after, carried, later), told
 
         later_rows = jax.tree.map(lambda array: array[1:], rows)
         (last, _, _), told = jax.lax.scan(
@@ -173,23 +174,23 @@ def alive(rollout: Rollout) -> Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def limit_gradient(state: Imagined, bound: Array, most: float) -> Imagined:
+def limit_gradient(state: Any, bound: Array, most: float) -> Any:
     """The state itself; on the way back each row's derivative is shortened to a norm, or dropped if not finite.
 
     Args:
-        state: States, (n, ...).
+        state: Tree of arrays, (n, ...).
         bound: Zeros, shape (2,): its derivative is the number of rows that were shortened, and dropped.
         most: The norm.
     """
     return state
 
 
-def _limit_forward(state: Imagined, bound: Array, most: float) -> tuple[Imagined, None]:
+def _limit_forward(state: Any, bound: Array, most: float) -> tuple[Any, None]:
     return state, None
 
 
-def _limit_backward(most: float, _: None, grad: Imagined) -> tuple[Imagined, Array]:
-    norm = jnp.sqrt(sum(jnp.sum(part**2, axis=1) for part in grad))
+def _limit_backward(most: float, _: None, grad: Any) -> tuple[Any, Array]:
+    norm = jnp.sqrt(sum(jnp.sum(part**2, axis=1) for part in jax.tree.leaves(grad)))
     fine = jnp.isfinite(norm)
     scale = jnp.where(norm > most, most / norm, 1.0)
     cut = jax.tree.map(lambda part: jnp.where(fine[:, None], part * scale[:, None], 0.0), grad)

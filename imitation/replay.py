@@ -102,9 +102,16 @@ def make_replay(like: Steps, nrow: int) -> Replay:
 
 
 def write(replay: Replay, steps: Steps) -> Replay:
-    """Put in steps in the place of the oldest; what is not finite is made so and marked as not fine."""
+    """Put in steps in the place of the oldest; those that are not fine lead nowhere, so that no number is too large."""
     count = len(steps.clip)
-    clean = jax.tree.map(jnp.nan_to_num, steps)
+    fine = steps.fine[..., None]
+    clean = jax.tree.map(
+        jnp.nan_to_num,
+        steps._replace(
+            next_posture=jnp.where(fine, steps.next_posture, steps.posture),
+            next_velocity=jnp.where(fine, steps.next_velocity, steps.velocity),
+        ),
+    )
     put = lambda room, new: jax.lax.dynamic_update_slice_in_dim(room, new, replay.at, axis=0)  # noqa: E731
     return Replay(
         jax.tree.map(put, replay.steps, clean),
@@ -134,6 +141,7 @@ def draw_windows(replay: Replay, key: Array, count: int, nstep: int, *, failures
         going = going & jnp.roll(chained, -k, axis=0)
     bad, good = jnp.sum(usable & fails), jnp.sum(usable & ~fails)
     most = failures / (1.0 - failures) * good if failures < 1 else jnp.inf
+    most = jnp.where(good > 0, most, bad)  # where there is nothing else, failures are all that can be drawn
     less = jnp.minimum(1.0, most / jnp.maximum(bad, 1))
     weight = jnp.where(usable, jnp.where(fails, less, 1.0), 0.0).ravel()
     total = jnp.cumsum(weight)

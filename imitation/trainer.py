@@ -80,6 +80,10 @@ class Trainer:
             return self.engine.copied(state)._replace(worlds=self.engine.cut(worlds))
         return state
 
+    def begin_with(self, state: TrainState, learner: Learner) -> TrainState:
+        """A state that begins with what another run has learned."""
+        return state._replace(learner=learner)
+
     def saved(self, state: TrainState) -> TrainState:
         """What a checkpoint holds: all of it."""
         return state

@@ -104,6 +104,11 @@ class WorldLearning:
             tracking=jnp.zeros(()),
         )
 
+    def begin_with(self, learner: WorldLearner) -> WorldLearner:
+        """What another run has learned, to learn other clips: how far the model can be trusted is found out anew."""
+        bare = self.begin(jax.random.PRNGKey(0))
+        return learner._replace(error=bare.error, horizon=bare.horizon, tracking=bare.tracking)
+
     def act(self, learner: WorldLearner, obs: Array) -> Array:
         """Excitations of the averaged policy, without noise, shape (nworld, nu)."""
         x = normalising.normalise(learner.normaliser, obs)
@@ -116,7 +121,7 @@ class WorldLearning:
             learner: What was learned.
             obs: Observations, shape (nstep, nworld, nobs).
             steps: The rollout.
-            tracking: Mean reward of the sweepers in it; NaN where there are none.
+            tracking: Mean reward of the sweepers in it, or of all worlds where there are none.
         """
         flat = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
         start = Imagined(flat(steps.posture), flat(steps.velocity), flat(steps.act))
@@ -127,7 +132,7 @@ class WorldLearning:
         return learner._replace(
             normaliser=normalising.take_in(learner.normaliser, flat(obs)),
             dynamics=self.model.take_in(learner.dynamics, clean[0], flat(steps.ctrl), clean[1], valid),
-            tracking=jnp.where(jnp.isfinite(tracking), kept, learner.tracking),
+            tracking=kept,
         )
 
     def fit(
@@ -176,10 +181,9 @@ class WorldLearning:
         nstep = max(*horizons, *OPEN_LOOP)
         drawn = draw_windows(replay, key, JUDGED, nstep, failures=self.config.dynamics.failures, held=-held)
         off, way = self.open_loop(learner.dynamics, drawn.start, drawn.ctrl, drawn.true)
-        mean = lambda array, k: jnp.sum((array * drawn.valid)[k - 1]) / jnp.maximum(jnp.sum(drawn.valid[k - 1]), 1.0)  # noqa: E731
+        mean = lambda array, k: jnp.nanmean(jnp.where(drawn.valid > 0, array, jnp.nan)[k - 1])  # noqa: E731
         error = jnp.stack([mean(off, k) / jnp.maximum(mean(way, k), 1e-3) for k in horizons])
-        known = jnp.stack([jnp.sum(drawn.valid[k - 1]) > 0 for k in horizons])
-        kept = jnp.where(known, SMOOTH * learner.error + (1.0 - SMOOTH) * error, learner.error)
+        kept = jnp.where(jnp.isfinite(error), SMOOTH * learner.error + (1.0 - SMOOTH) * error, learner.error)
         trusted = jnp.cumprod(kept < self.config.horizon_error)
         horizon = jnp.clip(jnp.sum(trusted) - 1, learner.horizon, len(horizons) - 1)
         figures = {f"model_error_mm_{k}": 1000.0 * mean(off, k) for k in OPEN_LOOP}

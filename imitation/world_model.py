@@ -186,11 +186,13 @@ class WorldModel:
         """
         found = self.foretell(known, start, ctrl)
         size = spread(known)
-        far = jax.vmap(self.coordinates.nearest_turn)(true.posture, found.posture)
-        posture = _bounded(far * (self.body.control_fps / (len(ctrl) * size)))
-        velocity = _bounded((found.velocity - true.velocity) / size)
+        at = self.coordinates
+        far = jax.vmap(at.nearest_turn)(true.posture, found.posture)
+        turned = jax.vmap(at.change)(true.posture, jnp.zeros_like(far), far)  # as the spread, in the heading frame
+        posture = _bounded(turned * (self.body.control_fps / (len(ctrl) * size)))
+        velocity = _bounded(jax.vmap(at.change)(true.posture, true.velocity, found.velocity) / size)
         each = jnp.mean(velocity, axis=-1) + jnp.mean(posture, axis=-1)
-        return jnp.sum(each * valid) / jnp.maximum(jnp.sum(valid), 1.0)
+        return jnp.sum(jnp.where(valid > 0, each, 0.0)) / jnp.maximum(jnp.sum(valid), 1.0)
 
     def take_in(self, known: Dynamics, start: Imagined, ctrl: Array, after: Imagined, valid: Array) -> Dynamics:
         """Let the normalisers see transitions; those of `valid` 0 are passed over.

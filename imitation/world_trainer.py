@@ -26,6 +26,9 @@ from .worlds import Beginnings, Worlds
 TRACKED = 0.1
 """Landmark error below which a world's activations are kept for clips that have none of their own [m]."""
 
+NOISE = 1000
+"""Number of the noise's random keys; those that `settle` splits off have small numbers, and may not be used twice."""
+
 SETTLED = 20
 """Control steps after its beginning from which they are."""
 
@@ -52,6 +55,16 @@ class WorldTrainState(NamedTuple):
     replay: Replay | None
 
 
+def check_known(task: Task) -> None:
+    """Refuse what a world model does not know.
+
+    Raises:
+        SettingsError: The ground is not flat, or excitations come late.
+    """
+    if task.body.ground is not None or task.config.latency_steps:
+        raise SettingsError("a world model knows flat ground and no latency; use --algo ppo for the others")
+
+
 class WorldTrainer:
     """Learns through a world model in the worlds of an engine.
 
@@ -70,8 +83,7 @@ class WorldTrainer:
     def __init__(
         self, engine: Engine, task: Task, library: Library, model: WorldModel, config: WorldModelConfig
     ) -> None:
-        if task.body.ground is not None or task.config.latency_steps:
-            raise SettingsError("a world model knows flat ground and no latency; use --algo ppo for the others")
+        check_known(task)
         if isinstance(engine, SplitEngine):
             raise SettingsError("a world model is learned on one GPU: set gpus = 1")
         self.engine, self.task, self.config = engine, task, config
@@ -112,6 +124,10 @@ class WorldTrainer:
             replay=None,
         )
         return self.resumed(state)
+
+    def begin_with(self, state: WorldTrainState, learner: WorldLearner) -> WorldTrainState:
+        """A state that begins with what another run has learned."""
+        return state._replace(learner=self._learning.begin_with(learner))
 
     def saved(self, state: WorldTrainState) -> WorldTrainState:
         """What a checkpoint holds: all but what worlds went through."""
@@ -176,7 +192,7 @@ class WorldTrainer:
     def _chosen(self, learner: WorldLearner, worlds: Worlds, noise: Array) -> tuple[Array, Array, Array]:
         """Noise of this step, excitations, and the actions that give them."""
         config = self.config
-        key = jax.random.fold_in(worlds.key, 1)
+        key = jax.random.fold_in(worlds.key, NOISE)
         fresh = jax.random.normal(key, noise.shape) * config.noise
         noise = config.noise_memory * noise + math.sqrt(1.0 - config.noise_memory**2) * fresh
         noisy = jnp.arange(len(noise)) >= self._beginnings.sweepers

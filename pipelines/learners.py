@@ -18,7 +18,7 @@ from musclemap.imitation.task import Task
 from musclemap.imitation.tendons import Tendons, load_or_fit
 from musclemap.imitation.trainer import Trainer
 from musclemap.imitation.world_model import WorldModel
-from musclemap.imitation.world_trainer import WorldTrainer
+from musclemap.imitation.world_trainer import WorldTrainer, check_known
 
 from .physics import room_for
 
@@ -47,6 +47,8 @@ def make_trainer(plan: "Plan", task: Task, folder: RunFolder, fits: Path, told: 
     variants = draw_variants(config.randomisation, body, config.num_envs, config.seed)
     room = room_for(body, plan.library.reference, config.physics, kind=plan.engine)
     imagines = plan.algorithm == "world-model"
+    if imagines:
+        check_known(task)  # before minutes are spent on muscles
     gpus = config.gpus or 1 if imagines else config.gpus
     engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **room)
     if not imagines:
@@ -91,8 +93,13 @@ def learned_by(run: Path, plan: "Plan", task: Task, like: Any) -> tuple[Any, dic
         raise TrainingError(f"{run} is no run to begin with: {error}") from error
     layout = list(map(list, observation.layout(task.body, task.config.ahead).items()))
     wanted = {"algorithm": plan.algorithm, "body": body_facts(task.body, plan.config.physics), "observation": layout}
+    found = {name: facts[name] for name in wanted}
+    physics, resting = plan.config.physics, task.config.resting
+    wanted |= {"timestep": physics.timestep, "nsubstep": physics.nsubstep, "resting excitation": resting}
+    found |= {name: facts["physics"][name] for name in ("timestep", "nsubstep")}
+    found |= {"resting excitation": facts["task"]["resting"]}
     for name, value in wanted.items():
-        if facts[name] != value:
-            told = f": {facts[name]}, not {value}" if name == "algorithm" else ""
+        if found[name] != value:
+            told = f": {found[name]}, not {value}" if not isinstance(value, dict | list) else ""
             raise TrainingError(f"{run} has learned with another {name}{told}")
     return Checkpoints(run / "checkpoints").learned(like), dict(facts["dataset"])

@@ -240,14 +240,16 @@ class _Sitting:
     def run(self, until: Until, *, resume: bool, start: Path | None, save_seconds: float) -> Trained:
         state: Any = self._trainer.begin(self._plan.config.seed)
         if resume and self._folder.checkpoints.latest() is not None:
-            saved, facts = self._folder.checkpoints.restore(self._trainer.saved(state))
-            state = self._trainer.resumed(saved)
+            state = self._trainer.saved(state)  # what is remembered of worlds would be held twice
+            state, facts = self._folder.checkpoints.restore(state)
+            state = self._trainer.resumed(state)
             self._before = float(facts["seconds"])
             self._told(f"going on after {self._steps(state):,} steps")
         elif start is not None:
             learner, dataset = learned_by(start, self._plan, self._task, state.learner)
-            state = state._replace(learner=learner)
+            state = self._trainer.begin_with(state, learner)
             self._folder.keep_earlier(dataset)
+            self._save(state)  # whatever happens before the next checkpoint, what was learned before is not lost
             self._told(f"beginning with what {start} has learned")
         self._mark = (time.monotonic(), self._steps(state))
         logged = saved = time.monotonic()
@@ -259,7 +261,8 @@ class _Sitting:
             if first or why or now - logged >= LOG_SECONDS:
                 state, logged = self._log(state, update, first=first), now
             if now - saved >= save_seconds:
-                state = self._trainer.resumed(self._save(state))
+                state = self._save(state)
+                state = self._trainer.resumed(state)
                 saved = time.monotonic()
             first = False
         self._save(state)

@@ -135,7 +135,7 @@ def _screws(tree: Tree, axis: Array, anchor: Array, rate: Array, root_pos: Array
     used = np.flatnonzero(tree.coef.reshape(-1, 5).any(axis=1))
     gather[tree.driver.reshape(-1)[used], used] = 1.0
     links = jnp.concatenate([angular, linear])  # (6, nslot, nframe)
-    joints = jnp.einsum("ds,ksb->kdb", jnp.asarray(gather, dtype), links)
+    joints = jnp.einsum("ds,ksb->kdb", jnp.asarray(gather, dtype), links, precision="highest")
     eye = jnp.broadcast_to(jnp.eye(3, dtype=dtype)[:, :, None], (3, 3, nframe))
     pivot = jnp.broadcast_to(root_pos[:, None], (3, 3, nframe))
     root = jnp.concatenate([

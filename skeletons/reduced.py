@@ -27,8 +27,8 @@ class ReducedModel:
         lower: Lower end of the effective ranges, shape (njoint,).
         upper: Upper end of the effective ranges, shape (njoint,).
         rest: Value of each independent joint nearest to its qpos0 within its range, shape (njoint,).
-        base: Full posture that supplies every joint not listed here (locked ones) on the coupling manifold, shape
-        (nq,). driver: For every joint of the model the position in `joint_ids` of the joint that moves it (itself where
+        base: Full posture that supplies every joint not listed here (locked ones), on the coupling manifold, (nq,).
+        driver: For every joint of the model the position in `joint_ids` of the joint that moves it (itself where
             independent), or -1 where nothing does, shape (model.njnt,).
         coef: For every joint the polynomial of its driver's deviation from qpos0, shape (model.njnt, 5).
     """

@@ -1,5 +1,7 @@
 """Optimisers: Muon moves matrices by orthogonal steps, and between hidden layers alone where that is asked."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ def steps(name: str, *, hidden_only: bool) -> dict[str, np.ndarray]:
     params = make_mlp(jax.random.PRNGKey(0), (8, 12, 12, 4))
     optimizer = make_optimizer(name, learning_rate=0.01, max_grad_norm=1.0, hidden_only=hidden_only)
     gradient = jax.tree.map(lambda a: a + 0.1, params)
-    change, _ = optimizer.update(gradient, optimizer.init(params), params)
+    change: Any = optimizer.update(gradient, optimizer.init(params), params)[0]
     return {key: np.asarray(value) for key, value in change.items()}
 
 

@@ -74,6 +74,14 @@ def test_failures_are_at_most_their_share() -> None:
     assert not (world(0.0) < 4).any()
 
 
+def test_where_all_windows_fail_they_are_drawn_all_the_same() -> None:
+    failed = np.ones((4, NWORLD), bool)
+    replay = ring(rows(0, 4, failed=failed, chained=~failed))
+    window = draw_windows(replay, jax.random.PRNGKey(6), 200, 3, failures=0.5)
+    assert {int(x) // 100 for x in window.start.posture[:, 0]} == {0, 1, 2, 3}
+    np.testing.assert_array_equal(window.valid[0], 1.0)
+
+
 def test_worlds_that_are_held_out_are_judged_by_alone() -> None:
     replay = ring(rows(0, 4))
     world = lambda held: set(  # noqa: E731

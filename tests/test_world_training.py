@@ -127,6 +127,8 @@ def test_horizons_grow_as_the_model_gets_better_and_never_shrink(arm: Body, libr
     )
     assert judge([0.01, 1.0]) == 0
     assert judge([0.01, 0.01]) == 1
+    begun = learner.begin_with(state, state.learner._replace(horizon=jnp.array(1, jnp.int32)))
+    assert int(begun.learner.horizon) == 0  # a run on other clips trusts the model anew
     grown = state.learner._replace(horizon=jnp.array(1, jnp.int32), error=jnp.array([1.0, 1.0]))
     assert int(learner._learning.judge(grown, replay, jax.random.PRNGKey(0), held=1)[0].horizon) == 1
 
