@@ -39,6 +39,10 @@ class RunFolder:
         """The policy's file."""
         return self.root / POLICY
 
+    def forget(self) -> None:
+        """Leave the folder as if no run had begun in it: for one that did not come to its first step."""
+        (self.root / FACTS).unlink()
+
     def keep_earlier(self, dataset: Mapping[str, Any]) -> None:
         """Note what the policy that this run begins with has learned from."""
         write_atomically(self.root / EARLIER, (strict_json(dict(dataset)) + "\n").encode())

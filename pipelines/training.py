@@ -246,7 +246,11 @@ class _Sitting:
             self._before = float(facts["seconds"])
             self._told(f"going on after {self._steps(state):,} steps")
         elif start is not None:
-            learner, dataset = learned_by(start, self._plan, self._task, state.learner)
+            try:
+                learner, dataset = learned_by(start, self._plan, self._task, state.learner)
+            except TrainingError:
+                self._folder.forget()
+                raise
             state = self._trainer.begin_with(state, learner)
             self._folder.keep_earlier(dataset)
             self._save(state)  # whatever happens before the next checkpoint, what was learned before is not lost

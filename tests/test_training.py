@@ -138,7 +138,7 @@ def test_a_run_of_another_kind_is_no_beginning(tmp_path: Path, plan: Plan) -> No
         plan, tmp_path / "second", until=Until(seconds=0.0), tensorboard=False, **more
     )
     wide = replace(plan, config=replace(CONFIG, ppo=replace(CONFIG.ppo, hidden=(32, 16))))
-    with pytest.raises(TrainingError, match=r"w0.*of shape .*set the same sizes"):
+    with pytest.raises(TrainingError, match=r"of shape .*; here it is of shape .*set the same sizes"):
         begin(wide, start=tmp_path / "first")
     with pytest.raises(TrainingError, match="is no run to begin with"):
         begin(plan, start=tmp_path / "nowhere")
@@ -188,7 +188,7 @@ def test_a_world_that_goes_bad_is_started_anew_counted_and_kept(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "musclemap.pipelines.training.make_engine", lambda body, n, **_: Breaks(body, n)
+        "musclemap.pipelines.learners.make_engine", lambda body, n, **_: Breaks(body, n)
     )  # fmt: skip
     said: list[str] = []
     train(plan, tmp_path, until=Until(steps=3 * ITERATION), tensorboard=False, told=said.append)
@@ -209,7 +209,7 @@ def test_too_little_memory_is_told_with_the_number_to_lower(
     def full(*args: object, **kwargs: object) -> None:
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
 
-    monkeypatch.setattr("musclemap.pipelines.training.make_engine", full)
+    monkeypatch.setattr("musclemap.pipelines.learners.make_engine", full)
     with pytest.raises(TrainingError, match="lower --num-envs"):
         train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
 
