@@ -399,7 +399,7 @@ def test_a_policy_is_written_as_a_graph(tmp_path: Path) -> None:
     ):
         status, stdout, _ = _run("--policy", *words)
         assert status == 0
-        assert f"{tmp_path / file}: 151 observations to 6 excitations of SmallArm" in stdout
+        assert f"{tmp_path / file}: 159 observations to 6 excitations of SmallArm" in stdout
         assert (tmp_path / file).stat().st_size > 10_000
 
 
