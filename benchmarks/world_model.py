@@ -59,8 +59,8 @@ class Driven(WorldTrainer):
         return noise, self.task.excitation(action), action
 
 
-def collect(clips: list[tuple[str, Clip]], body: Body, *, nworld: int, steps: int) -> tuple[Replay, WorldLearner, int]:
-    """Real motion; the normalisers that have seen it; and the number of worlds held out."""
+def collect(clips: list[tuple[str, Clip]], body: Body, *, nworld: int, steps: int) -> tuple[Replay, int]:
+    """Real motion, and the number of worlds held out."""
     task = Task(body)
     library = make_library(clips, body, resting=task.config.resting)
     config = WorldModelConfig(
@@ -71,7 +71,7 @@ def collect(clips: list[tuple[str, Clip]], body: Body, *, nworld: int, steps: in
     for _ in range(math.ceil(steps / trainer.steps_per_iteration)):
         state, _ = trainer.collect(state)
     assert state.replay is not None
-    return state.replay, state.learner, max(nworld // 10, 1)
+    return state.replay, max(nworld // 10, 1)
 
 
 def fitted(
@@ -168,7 +168,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = clips_of(given, Path(folder))
     started = time.perf_counter()
-    replay, _, held = collect(clips, body, nworld=given.worlds, steps=given.steps)
+    replay, held = collect(clips, body, nworld=given.worlds, steps=given.steps)
     kept["collected"] = {"steps": int(replay.filled) * given.worlds, "seconds": round(time.perf_counter() - started)}
     print(f"{kept['collected']['steps']:,} control steps collected in {kept['collected']['seconds']} s", flush=True)
     lines = []

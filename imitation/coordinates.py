@@ -44,7 +44,6 @@ class Coordinates:
         nvelocity: Width of a velocity.
         lower: Lower end of the joints' effective ranges, shape (njoint,).
         upper: Upper end, shape (njoint,).
-        rest: Joint values near the model's own reference posture, within the ranges, shape (njoint,).
     """
 
     def __init__(self, body: Body) -> None:
@@ -54,7 +53,7 @@ class Coordinates:
         self.nvelocity = self.njoint + (6 if body.free else 0)
         reduced = reduce_model(model, fixed=not body.free)
         assert reduced.joint_ids.tolist() == body.joint_ids.tolist()
-        self.lower, self.upper, self.rest = reduced.lower, reduced.upper, reduced.rest
+        self.lower, self.upper = reduced.lower, reduced.upper
         self._tree = build_tree(reduced, [BodyPoint(int(b)) for b in body.landmark_ids])
         self._base = np.where(np.isfinite(reduced.base), reduced.base, 0.0)
         moved = np.flatnonzero(reduced.driver >= 0)

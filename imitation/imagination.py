@@ -50,7 +50,6 @@ class Rollout(NamedTuple):
         failed: Nothing comes after.
         over: The clip ends here.
         broken: The state was not finite and is made up from here on.
-        last: State after the last step, (n, ...).
     """
 
     seen: Array
@@ -61,7 +60,6 @@ class Rollout(NamedTuple):
     failed: Array
     over: Array
     broken: Array
-    last: Imagined
 
 
 class Imagination:
@@ -123,11 +121,11 @@ class Imagination:
             return (after, carried, later), told
 
         later_rows = jax.tree.map(lambda array: array[1:], rows)
-        (last, _, _), told = jax.lax.scan(
+        _, told = jax.lax.scan(
             step, (start.state, start.before, seen), (later_rows, policy_goals, value_goals)
         )  # fmt: skip
         over = frame[1:] >= reference.length[start.clip] - 1
-        return Rollout(goals=goals[:-1], over=over, last=last, **told)
+        return Rollout(goals=goals[:-1], over=over, **told)
 
     def _moving(self, state: Imagined) -> Moving:
         return self.model.coordinates.landmarks(state.posture, state.velocity)

@@ -104,11 +104,6 @@ class WorldLearning:
             tracking=jnp.zeros(()),
         )
 
-    def begin_with(self, learner: WorldLearner) -> WorldLearner:
-        """What another run has learned, to learn other clips: how far the model can be trusted is found out anew."""
-        bare = self.begin(jax.random.PRNGKey(0))
-        return learner._replace(error=bare.error, horizon=bare.horizon, tracking=bare.tracking)
-
     def act(self, learner: WorldLearner, obs: Array) -> Array:
         """Excitations of the averaged policy, without noise, shape (nworld, nu)."""
         x = normalising.normalise(learner.normaliser, obs)

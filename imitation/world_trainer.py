@@ -126,8 +126,10 @@ class WorldTrainer:
         return self.resumed(state)
 
     def begin_with(self, state: WorldTrainState, learner: WorldLearner) -> WorldTrainState:
-        """A state that begins with what another run has learned."""
-        return state._replace(learner=self._learning.begin_with(learner))
+        """A state that begins with what another run has learned; how far the model can be trusted is found out anew."""
+        fresh = state.learner
+        known = learner._replace(error=fresh.error, horizon=fresh.horizon, tracking=fresh.tracking)
+        return state._replace(learner=known)
 
     def saved(self, state: WorldTrainState) -> WorldTrainState:
         """What a checkpoint holds: all but what worlds went through."""

@@ -133,10 +133,9 @@ def test_goals_are_the_end_of_an_observation(human: Body) -> None:
 
 def made(reward: np.ndarray, value: np.ndarray, failed: np.ndarray, over: np.ndarray) -> Rollout:
     empty = jnp.zeros((*reward.shape, 0))
-    last = Imagined(*(jnp.zeros((reward.shape[1], 0)) for _ in range(3)))
     return Rollout(
         seen=empty, goals=empty, excitation=empty, reward=jnp.asarray(reward), next_value=jnp.asarray(value),
-        failed=jnp.asarray(failed), over=jnp.asarray(over), broken=jnp.zeros(reward.shape, bool), last=last,
+        failed=jnp.asarray(failed), over=jnp.asarray(over), broken=jnp.zeros(reward.shape, bool),
     )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,23 +27,10 @@ from musclemap.imitation.ppo import PPOConfig
 from musclemap.imitation.train_config import TrainConfig
 from musclemap.pipelines.training import Moment, Plan, Until, plan_training, train
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), rollout=8, minibatch=24))
 ITERATION = 6 * 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Every run compiles the same functions anew; here they come from a cache after the first time."""
-    wanted = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    before = {name: getattr(jax.config, name) for name in wanted}
-    for name, value in wanted.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Training through a world model: a run taken up again equals one that went on, and the model learns."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,8 @@ from musclemap.imitation.world_trainer import WorldTrainer
 from musclemap.pipelines.training import Plan, Until, plan_training, train
 from musclemap.skeletons.errors import SettingsError
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 DYNAMICS = ModelConfig(
     variant="plain", hidden=(32, 32), batch=32, steps=4, tendons=TendonConfig(samples=200, steps=20, hidden=8)
 )
@@ -35,21 +36,6 @@ CONFIG = WorldModelConfig(
 )
 NWORLD = 10
 ITERATION = NWORLD * CONFIG.rollout
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Every run compiles the same functions anew; here they come from a cache after the first time."""
-    wanted = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    before = {name: getattr(jax.config, name) for name in wanted}
-    for name, value in wanted.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")
