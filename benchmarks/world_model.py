@@ -152,7 +152,7 @@ def main() -> None:
     kept: dict[str, Any] = {"machine": machine.describe(), "models": {}}
     print(machine.told(kept["machine"]), flush=True)
     body = load_body("MyoFullBody")
-    tendons = load_or_fit(body, TendonConfig(), private_folder("fitted"), told=print)
+    tendons = load_or_fit(body, TendonConfig(), *filter(None, [private_folder("fitted")]), told=print)
     length, arm = 1000.0 * tendons.error.length, 1000.0 * tendons.error.arm
     kept["tendons"] = {
         "torque_error": tendons.torque_error,

@@ -343,25 +343,29 @@ def tendon_key(body: Body, config: TendonConfig) -> str:
 
 
 def load_or_fit(
-    body: Body, config: TendonConfig, folder: Path | None, *, told: Callable[[str], None] = lambda text: None
-) -> Tendons:  # fmt: skip
-    """Take a fit from a folder, or make it and keep it there.
+    body: Body, config: TendonConfig, *folders: Path, told: Callable[[str], None] = lambda text: None
+) -> Tendons:
+    """Take a fit from the first folder that has it, or make it; it is kept in all of them.
 
     Args:
         body: The body.
         config: Settings.
-        folder: Where fits are kept; None keeps none.
+        folders: Where fits are kept.
         told: Called with sentences for the user.
     """
-    path = None if folder is None else folder / f"tendons-{body.name}-{tendon_key(body, config)}.safetensors"
-    if path is not None and path.is_file():
-        try:
-            return _read(path)
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            told(f"{path} is damaged ({error}); it is made anew")
-    tendons = fit_tendons(body, config, told=told)
-    if path is not None:
-        _write(path, tendons)
+    name = f"tendons-{body.name}-{tendon_key(body, config)}.safetensors"
+    tendons = None
+    for path in (folder / name for folder in folders):
+        if tendons is None and path.is_file():
+            try:
+                tendons = _read(path)
+            except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+                told(f"{path} is damaged ({error}); it is made anew")
+                path.unlink(missing_ok=True)
+    tendons = tendons or fit_tendons(body, config, told=told)
+    for folder in folders:
+        if not (folder / name).is_file():
+            _write(folder / name, tendons)
     return tendons
 
 

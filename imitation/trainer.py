@@ -89,8 +89,12 @@ class Trainer:
         return state
 
     def resumed(self, state: TrainState) -> TrainState:
-        """A state to go on with after a checkpoint."""
+        """A state to go on with from a checkpoint."""
         return state
+
+    def forgets(self, state: TrainState) -> bool:
+        """Whether the run shall go on as if taken up from a checkpoint: never, as all is in it."""
+        return False
 
     def policy(self, state: TrainState) -> tuple[Params, Normaliser]:
         """Network and normaliser of the policy."""

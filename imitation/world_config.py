@@ -16,6 +16,9 @@ class WorldModelConfig:
         rollout: Control steps that each world makes between updates.
         capacity: Control steps of worlds that are remembered.
         begin: Control steps that have to be remembered before anything is learned.
+        refill: Iterations after which memory is emptied and a checkpoint written, or 0: never. What is remembered is
+            on no disk, so a run that is taken up again begins with nothing; from these checkpoints it equals one that
+            went on.
         noise: Standard deviation of the excitations' noise in real worlds.
         noise_memory: Share of the noise that is kept from one step to the next.
         sweepers: Share of the worlds that go through every clip in turn, from frame 0 and without noise.
@@ -44,6 +47,7 @@ class WorldModelConfig:
     rollout: int = 8
     capacity: int = 1_000_000
     begin: int = 10_000
+    refill: int = 300
     noise: float = 0.1
     noise_memory: float = 0.9
     sweepers: float = 0.1
@@ -78,7 +82,7 @@ class WorldModelConfig:
         for name in ("noise_memory", "discount", "trace", "average", "target", "sweepers", "held"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must be from 0 to below 1")
-        for name in ("noise", "effort"):
+        for name in ("noise", "effort", "refill"):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must not be below 0")
         if not self.horizons or list(self.horizons) != sorted({*self.horizons}) or self.horizons[0] < 1:

@@ -136,15 +136,17 @@ class WorldTrainer:
         return state._replace(replay=None)
 
     def resumed(self, state: WorldTrainState) -> WorldTrainState:
-        """A state to go on with after a checkpoint, in the run that wrote it too: nothing is remembered yet.
-
-        Iterations collect without learning until enough is.
-        """
+        """A state to go on with from a checkpoint: nothing is remembered, and iterations collect until enough is."""
         worlds = state.worlds
         _, ctrl, _ = self._choose(state.learner, worlds, state.noise)
         row = _row(self._model, worlds, ctrl, worlds.physics, worlds.reading, worlds)
         like = jax.tree.map(lambda array: jnp.broadcast_to(array[None], (1, *array.shape)), row)
         return state._replace(replay=make_replay(like, self._nrow))
+
+    def forgets(self, state: WorldTrainState) -> bool:
+        """Whether the run shall go on as if it had been taken up from a checkpoint."""
+        every = self.config.refill
+        return bool(every) and int(state.iterations) % every == 0
 
     def policy(self, state: WorldTrainState) -> tuple[Params, Normaliser]:
         """Network and normaliser of the policy that acts."""

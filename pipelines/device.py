@@ -3,6 +3,8 @@
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,33 @@ from musclemap.skeletons.errors import MusclemapError
 
 class DeviceError(MusclemapError):
     """JAX has no device of the kind asked for."""
+
+
+class DeviceMemoryError(MusclemapError):
+    """The device's memory does not suffice; the message says which number to lower."""
+
+
+_FULL = ("resource_exhausted", "out of memory", "failed to allocate")
+"""What JAX and Warp say, both in a RuntimeError, where memory does not suffice."""
+
+
+@contextmanager
+def told_memory(what: str, lower: str) -> Iterator[None]:
+    """Say which number to lower where memory does not suffice.
+
+    Args:
+        what: What it should hold.
+        lower: Options and settings that make it less.
+
+    Raises:
+        DeviceMemoryError: It does not.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not any(word in str(error).lower() for word in _FULL):
+            raise
+        raise DeviceMemoryError(f"the device's memory does not hold {what}: lower {lower}") from error
 
 
 def choose_device(kind: str | None = None) -> Any:

@@ -15,13 +15,14 @@ from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.evaluation import Evaluated, evaluate
 from musclemap.imitation.policy import Policy, compile_policy
 from musclemap.imitation.policy_file import POLICY, body_of, load_policy
-from musclemap.imitation.reference import Library, make_library
+from musclemap.imitation.reference import make_library
 from musclemap.imitation.scores import totals
 from musclemap.imitation.terrain import TerrainConfig
 from musclemap.imitation.training_clips import TrainingClips
 from musclemap.skeletons.errors import SettingsError
 
 from .dataset import Chosen
+from .device import told_memory
 from .physics import room_for
 
 GPU_WORLDS, CPU_WORLDS = 512, 8
@@ -149,6 +150,7 @@ def evaluate_policy(
         PolicyError: The file is no policy, or of another version of the body.
         TrainingError: No clip can be tracked.
         SettingsError: All were learned from and held-out ones were asked for, or the engine is not there.
+        DeviceMemoryError: Memory does not suffice.
     """
     started = time.monotonic()
     policy = load_policy(path)
@@ -163,16 +165,17 @@ def evaluate_policy(
     if not clips:
         told = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
         raise SettingsError(f"there is no clip to track: {told}")
-    library = make_library(clips, body, resting=policy.task.resting)
-    by_name = dict(clips)
-    kind = engine_kind(engine)
-    room = room_for(body, library.reference, policy.physics, kind=kind)
-    worlds = make_engine(body, _worlds(library, kind, num_envs), kind=kind, **room)
-    film = _for_film([(name, by_name[name]) for name in library.names], seen, seconds=keep.seconds)
-    kept = _Kept(keep.worst, film)
-    act = compile_policy(policy)
-    for one in evaluate(worlds, policy.task, library, act, to_end=to_end, keep=kept, progress=progress):
-        kept.take(one)
+    kind, by_name = engine_kind(engine), dict(clips)
+    nworld = min(num_envs or (GPU_WORLDS if kind == "warp" and has_cuda() else CPU_WORLDS), len(clips))
+    with told_memory(f"{len(clips)} clips and {nworld} worlds", "--num-envs, or --limit"):
+        library = make_library(clips, body, resting=policy.task.resting)
+        room = room_for(body, library.reference, policy.physics, kind=kind)
+        worlds = make_engine(body, min(nworld, len(library.names)), kind=kind, **room)
+        film = _for_film([(name, by_name[name]) for name in library.names], seen, seconds=keep.seconds)
+        kept = _Kept(keep.worst, film)
+        act = compile_policy(policy)
+        for one in evaluate(worlds, policy.task, library, act, to_end=to_end, keep=kept, progress=progress):
+            kept.take(one)
     judged = [Judged(clip=by_name[n], found=kept.found[n], learned=seen.holds(by_name[n])) for n in library.names]
     return Evaluation(
         path=path,
@@ -184,11 +187,6 @@ def evaluate_policy(
         left_out=left_out | dict(library.left_out),
         seconds=time.monotonic() - started,
     )
-
-
-def _worlds(library: Library, kind: str, wanted: int | None) -> int:
-    most = wanted or (GPU_WORLDS if kind == "warp" and has_cuda() else CPU_WORLDS)
-    return min(most, len(library.names))
 
 
 def _for_film(clips: Sequence[tuple[str, Clip]], seen: TrainingClips, *, seconds: float) -> tuple[str, ...]:

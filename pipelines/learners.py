@@ -1,6 +1,6 @@
 """Trainers put together: physics, task and algorithm of a plan; and what another run has learned, to begin with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +30,16 @@ ALGORITHMS = ("ppo", "world-model")
 AnyTrainer = Trainer | WorldTrainer
 
 
-def make_trainer(plan: "Plan", task: Task, folder: RunFolder, fits: Path, told: Callable[[str], None]) -> AnyTrainer:
+def make_trainer(
+    plan: "Plan", task: Task, folder: RunFolder, fits: Sequence[Path], told: Callable[[str], None]
+) -> AnyTrainer:
     """Make the trainer that a plan asks for.
 
     Args:
         plan: What to train on what.
         task: Of the plan's body.
         folder: Of the run, where it is written down how well muscles are known.
-        fits: Where lengths of muscles that were fitted are kept.
+        fits: Folders that fitted lengths of muscles are taken from, the first that has them, and kept in.
         told: Called with sentences for the user.
 
     Raises:
@@ -54,7 +56,7 @@ def make_trainer(plan: "Plan", task: Task, folder: RunFolder, fits: Path, told: 
     if not imagines:
         return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
     dynamics = config.world_model.dynamics
-    tendons = load_or_fit(body, dynamics.tendons, fits, told=told) if dynamics.variant == "grey" else None
+    tendons = load_or_fit(body, dynamics.tendons, *fits, told=told) if dynamics.variant == "grey" else None
     if tendons is not None:
         told(tendon_line(tendons))
         folder.keep_fit(tendons.error.by_muscle(body.muscle_names))

@@ -2,8 +2,8 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from musclemap.imitation.train_config import TrainConfig
 from musclemap.imitation.training_clips import dataset_facts, with_earlier
 from musclemap.imitation.worlds import Tally, no_tally
 
+from .device import told_memory
 from .learners import ALGORITHMS, learned_by, make_trainer
 from .settings import to_dict
 
@@ -140,7 +141,8 @@ def plan_training(
     if len(names) > 1:
         raise TrainingError(f"the clips are of several bodies: {', '.join(names)}; choose one's with --include")
     body = load_body(names[0], config.physics)
-    library = make_library(clips, body, resting=config.task.resting)
+    with told_memory(f"{len(clips)} clips", "the number of clips: --include, --split or --limit"):
+        library = make_library(clips, body, resting=config.task.resting)
     kind = engine_kind(engine)
     config = config if config.num_envs else replace(config, num_envs=_usual_worlds(body, kind, algorithm))
     used = set(library.names)
@@ -193,18 +195,19 @@ def train(
         progress: Called with figures every few seconds.
         told: Called with sentences for the user.
         save_seconds: Time between checkpoints [s].
-        fits: Where lengths of muscles that were fitted are kept for other runs; None for the run's folder.
+        fits: Where lengths of muscles that were fitted are kept for other runs, as well as in the run's folder, which
+            comes first: a run is gone on with on another machine with the muscles that it had.
         start: Folder of another run; what it has learned is what this one begins with.
 
     Raises:
-        TrainingError: The folder holds another run, or memory does not suffice, or the run to start from is another
-            body's or algorithm's.
+        TrainingError: The folder holds another run, or the run to start from is another body's or algorithm's.
+        DeviceMemoryError: Memory does not suffice.
         SettingsError: `track` is unknown or not installed.
     """
     facts = plan.facts
     if resume and start is not None:
         raise TrainingError("a run that is gone on with begins with nothing else: leave one of the two out")
-    with open_run(run, facts, resume=resume) as folder, ExitStack() as stack, _told_memory(plan):
+    with open_run(run, facts, resume=resume) as folder, ExitStack() as stack, _memory(plan):
         logs: list[Log] = []
         wanted = [lambda: JsonLines(folder.root)]
         wanted += [lambda: TensorBoard(folder.root)] if tensorboard else []
@@ -212,7 +215,7 @@ def train(
         for make in wanted:
             logs.append(make())
             stack.callback(logs[-1].close)
-        sitting = _Sitting(plan, folder, logs, progress, told, fits or folder.root)
+        sitting = _Sitting(plan, folder, logs, progress, told, fits)
         return sitting.run(until, resume=resume, start=start, save_seconds=save_seconds)
 
 
@@ -226,13 +229,13 @@ class _Sitting:
         logs: Sequence[Log],
         progress: Callable[[Moment], None],
         told: Callable[[str], None],
-        fits: Path,
+        fits: Path | None,
     ) -> None:
         self._plan, self._folder, self._logs, self._progress, self._told = plan, folder, logs, progress, told
         config = plan.config
         self._started = time.monotonic()
         self._task = Task(plan.body, config.task)
-        self._trainer: Any = make_trainer(plan, self._task, folder, fits, told)
+        self._trainer: Any = make_trainer(plan, self._task, folder, [folder.root, *([fits] if fits else [])], told)
         self._before = 0.0
         self._figures: dict[str, float] = {}
         self._mark = (self._started, 0)
@@ -264,9 +267,11 @@ class _Sitting:
             why = self._why(state, until)
             if first or why or now - logged >= LOG_SECONDS:
                 state, logged = self._log(state, update, first=first), now
-            if now - saved >= save_seconds:
-                state = self._save(state)
-                state = self._trainer.resumed(state)
+            forgets = self._trainer.forgets(state)
+            if forgets:
+                state = self._trainer.resumed(self._trainer.saved(state))
+            if forgets or now - saved >= save_seconds:
+                self._save(state)
                 saved = time.monotonic()
             first = False
         self._save(state)
@@ -325,10 +330,10 @@ class _Sitting:
             worlds=worlds._replace(tally=no_tally(), suspect=worlds.suspect._replace(seen=np.zeros((), bool)))
         )
 
-    def _save(self, state: Any) -> Any:
-        """Write a checkpoint and the policy; returns what the checkpoint holds."""
-        kept = self._trainer.saved(state)
-        self._folder.checkpoints.save(kept, {"seconds": self._seconds(), "musclemap": __version__})
+    def _save(self, state: Any) -> None:
+        """Write a checkpoint and the policy."""
+        facts = {"seconds": self._seconds(), "musclemap": __version__}
+        self._folder.checkpoints.save(self._trainer.saved(state), facts)
         params, normaliser = self._trainer.policy(state)
         write_policy(
             self._folder.policy,
@@ -340,7 +345,6 @@ class _Sitting:
             steps=self._steps(state),
             dataset=self._dataset(),
         )
-        return kept
 
     def _dataset(self) -> dict[str, Any]:
         """What the policy has learned from, in this run and before it."""
@@ -367,29 +371,12 @@ def tally_figures(tally: Tally) -> dict[str, float]:
     }
 
 
-@contextmanager
-def _told_memory(plan: Plan) -> Iterator[None]:
-    """Say which number to lower where memory does not suffice.
-
-    Raises:
-        TrainingError: It does not.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:  # JAX's and Warp's own are RuntimeErrors
-        text = str(error)
-        if (
-            not isinstance(error, MemoryError)
-            and "RESOURCE_EXHAUSTED" not in text
-            and "out of memory" not in text.lower()
-        ):
-            raise
-        config = plan.config
-        if plan.algorithm == "ppo":
-            what, lower = f"rollouts of {config.ppo.rollout} steps", "ppo.rollout, or ppo.minibatch"
-        else:
-            what = f"{config.world_model.capacity:,} remembered steps"
-            lower = "world_model.capacity, or world_model.batch, or world_model.dynamics.batch"
-        raise TrainingError(
-            f"the device's memory does not hold {config.num_envs} worlds and {what}: lower --num-envs, or {lower}"
-        ) from error
+def _memory(plan: Plan) -> AbstractContextManager[None]:
+    """Says which number to lower where memory does not suffice."""
+    config = plan.config
+    if plan.algorithm == "ppo":
+        what, lower = f"rollouts of {config.ppo.rollout} steps", "ppo.rollout, or ppo.minibatch"
+    else:
+        what = f"{config.world_model.capacity:,} remembered steps"
+        lower = "world_model.capacity, or world_model.batch, or world_model.dynamics.batch"
+    return told_memory(f"{config.num_envs} worlds and {what}", f"--num-envs, or {lower}")

@@ -89,6 +89,17 @@ def test_fits_are_kept_and_made_anew_when_damaged(arm: Body, tmp_path: Path) -> 
     np.testing.assert_array_equal(first.weights.w1, mended.weights.w1)
 
 
+def test_a_fit_is_kept_in_every_folder_and_the_first_decides(arm: Body, tmp_path: Path) -> None:
+    """A run that is gone on with elsewhere has the muscles that it had."""
+    config, run, shared = TendonConfig(samples=200, steps=20), tmp_path / "run", tmp_path / "shared"
+    load_or_fit(arm, config, shared)
+    load_or_fit(arm, config, run, shared)
+    (kept,), (there,) = run.iterdir(), shared.iterdir()
+    assert kept.read_bytes() == there.read_bytes()
+    load_or_fit(arm, config, run, tmp_path / "elsewhere")
+    assert next((tmp_path / "elsewhere").iterdir()).read_bytes() == kept.read_bytes()
+
+
 def test_all_at_once_is_the_same_as_muscle_by_muscle(tendons: Tendons) -> None:
     """A GPU takes all muscles together, a processor one after the other."""
     weights = TendonWeights(*map(jnp.asarray, tendons.weights))

@@ -25,6 +25,7 @@ from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.policy_file import load_policy
 from musclemap.imitation.ppo import PPOConfig
 from musclemap.imitation.train_config import TrainConfig
+from musclemap.pipelines.device import DeviceMemoryError
 from musclemap.pipelines.training import Moment, Plan, Until, plan_training, train
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
@@ -189,14 +190,35 @@ def test_a_world_that_goes_bad_is_started_anew_counted_and_kept(
         assert np.isfinite(array).all(), name
 
 
+FULL = (
+    RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes."),  # JAX
+    RuntimeError("Failed to allocate 1 bytes on device 'cuda:0'"),  # Warp
+    MemoryError(),
+)
+
+
+@pytest.mark.parametrize("error", FULL, ids=["jax", "warp", "numpy"])
+@pytest.mark.parametrize(("algorithm", "lower"), [("ppo", "ppo.rollout"), ("world-model", "world_model.capacity")])
 def test_too_little_memory_is_told_with_the_number_to_lower(
-    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, error: Exception, algorithm: str, lower: str
 ) -> None:
     def full(*args: object, **kwargs: object) -> None:
-        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes")
+        raise error
 
     monkeypatch.setattr("musclemap.pipelines.learners.make_engine", full)
-    with pytest.raises(TrainingError, match="lower --num-envs"):
+    with pytest.raises(DeviceMemoryError, match=f"lower --num-envs, or {lower}"):
+        train(replace(plan, algorithm=algorithm), tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+    monkeypatch.setattr("musclemap.pipelines.training.make_library", full)
+    with pytest.raises(DeviceMemoryError, match="lower the number of clips"):
+        plan_training(plan.clips, plan.config, engine="mujoco", algorithm=algorithm)
+
+
+def test_other_errors_pass(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr("musclemap.pipelines.learners.make_engine", broken)
+    with pytest.raises(RuntimeError, match="something else"):
         train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
 
 

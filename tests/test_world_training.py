@@ -11,6 +11,7 @@ import pytest
 
 from musclemap.imitation.arm_motions import arm_clips
 from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.checkpoints import Checkpoints
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.policy_file import load_policy
@@ -57,16 +58,26 @@ def trainer(arm: Body, library: Library, config: WorldModelConfig = CONFIG) -> W
 
 @pytest.mark.slow
 def test_a_run_that_was_taken_up_again_equals_one_that_went_on(tmp_path: Path, plan: Plan) -> None:
-    """What is remembered is not on disk; a checkpoint begins it anew in the run that goes on, too."""
+    """What is remembered is not on disk: it is begun anew every `refill` iterations in the run that goes on, too."""
+    plan = replace(plan, config=replace(plan.config, world_model=replace(plan.config.world_model, refill=2)))
     run = lambda name, n, **more: train(  # noqa: E731
-        plan, tmp_path / name, until=Until(steps=n * ITERATION), tensorboard=False, save_seconds=0.0, **more
+        plan, tmp_path / name, until=Until(steps=n * ITERATION), tensorboard=False, **more
     )
     whole = run("whole", 4)
+    assert Checkpoints(tmp_path / "whole/checkpoints").latest() == 4
     run("parts", 2)
     parts = run("parts", 4, resume=True)
     assert whole.steps == parts.steps == 4 * ITERATION
     assert whole.policy.read_bytes() == parts.policy.read_bytes()
     assert load_policy(parts.policy).facts["algorithm"] == "world-model"
+
+
+@pytest.mark.slow
+def test_how_often_a_run_is_saved_changes_nothing(tmp_path: Path, plan: Plan) -> None:
+    run = lambda name, **more: train(  # noqa: E731
+        plan, tmp_path / name, until=Until(steps=3 * ITERATION), tensorboard=False, **more
+    )
+    assert run("often", save_seconds=0.0).policy.read_bytes() == run("once").policy.read_bytes()
 
 
 def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
