@@ -1,6 +1,6 @@
 """How quickly a policy learns to move the small arm by its muscles: by PPO, and through a world model.
 
-    python benchmarks/learning.py                      three seeds; PPO 5 minutes each, the world model a third of them
+    python benchmarks/learning.py                      three seeds; PPO 4 minutes each, the world model a third of them
     python benchmarks/learning.py --seconds 120 --seeds 0
     python benchmarks/learning.py --algorithms ppo
 
@@ -8,10 +8,11 @@ Motions are made from a seed (`musclemap.imitation.arm_motions`). Before and aft
 from its first frame to its last without noise, and clips it has never seen too. The error is the mean distance of the
 landmarks, over all frames, with those after a failure. Times include compilation. Of PPO it is asked that the error
 falls 5 times; of the world model that it is no larger than PPO's after a third of the time and a tenth of the control
-steps.
+steps, of which it gets a little less. Ends with 1 where a seed falls short.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -35,6 +36,9 @@ from musclemap.pipelines.training import Until, plan_training, train
 SETTINGS = {"ppo": "small_arm.toml", "world-model": "small_arm_world.toml"}
 ASKED, FASTER, FEWER = 5.0, 3.0, 10.0
 """Times that PPO's error falls; times less time, and times fewer control steps, that the world model takes."""
+
+ENDING = 2.0
+"""Time that is left for the iteration under way and for writing the policy [s]."""
 
 
 def motions() -> tuple[list[tuple[str, Clip]], list[tuple[str, Clip]]]:
@@ -73,7 +77,7 @@ def learn(algorithm: str, seed: int, until: Until) -> dict[str, Any]:
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=300.0, help="time of PPO, compilation included")
+    parser.add_argument("--seconds", type=float, default=240.0, help="time of PPO, compilation included")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--algorithms", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--json", type=Path)
@@ -93,19 +97,23 @@ def main() -> None:
                 f"{run['after_mm']:11.1f} {run['held_out_mm']:14.1f} {run['times_smaller']:14.1f}",
                 flush=True,
             )
-            limits = Until(seconds=run["seconds"] / FASTER, steps=int(run["steps"] / FEWER))
+            limits = Until(seconds=run["seconds"] / FASTER - ENDING, steps=int(run["steps"] / FEWER))
     by = {name: [run for run in kept["runs"] if run["algorithm"] == name] for name in given.algorithms}
+    short = False
     if "ppo" in by:
         worst = min(run["times_smaller"] for run in by["ppo"])
+        short = worst < ASKED
         print(f"PPO: the worst seed's error is {worst:.1f} times smaller; asked {ASKED:g}")
     if len(by) == len(SETTINGS):
         for ppo, model in zip(by["ppo"], by["world-model"], strict=True):
+            fewer, faster = ppo["steps"] / model["steps"], ppo["seconds"] / model["seconds"]
+            short |= model["after_mm"] > ppo["after_mm"] or fewer < FEWER or faster < FASTER
             print(
-                f"seed {ppo['seed']}: world model {model['after_mm']:.1f} mm, PPO {ppo['after_mm']:.1f} mm, with "
-                f"{ppo['steps'] / model['steps']:.1f} times fewer steps in {ppo['seconds'] / model['seconds']:.1f} "
-                "times less time; asked: no more, 10 and 3"
+                f"seed {ppo['seed']}: world model {model['after_mm']:.2f} mm, PPO {ppo['after_mm']:.2f} mm, with "
+                f"{fewer:.1f} times fewer steps in {faster:.2f} times less time; asked: no more, {FEWER:g}, {FASTER:g}"
             )
     machine.keep(given.json, kept)
+    sys.exit("fallen short of what is asked" if short else 0)
 
 
 if __name__ == "__main__":

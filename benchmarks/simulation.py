@@ -108,6 +108,7 @@ def with_learning(setup: Setup, seconds: float) -> dict[str, float]:
     reference = make_library(setup.clips, setup.body, resting=task.config.resting).reference
     trainer = Trainer(setup.engine, task, reference, PPO(task.nobs, setup.body.model.nu, PPOConfig()))
     state, _ = trainer.iterate(trainer.begin(0))  # compiles
+    state, _ = trainer.iterate(state)
     jax.block_until_ready(state)
     before, count = jax.device_get(state.worlds.tally), 0
     started = time.perf_counter()

@@ -49,8 +49,8 @@ def download(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="Name of the catalogue, hf://OWNER/NAME[@REVISION], or URL of a bundle's MANIFEST.json; with --check "
-            "the folder of the archive.",
+            help="Name of the catalogue, hf://OWNER/NAME or hf://OWNER/NAME@REVISION, or URL of a bundle's "
+            "MANIFEST.json; with --check the folder of the archive.",
             show_default=False,
         ),
     ] = None,
@@ -282,7 +282,7 @@ def _trajectories(
         return _bundle(entry.where or "", out, wish, sha256 or known, patience, workers, dry_run, shown)
     if sha256 is not None:
         raise SettingsError("--sha256 is for bundles; of a data set of the hub --revision fixes every file")
-    from musclemap.pipelines.device import choose_device, keep_compilations
+    from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
     from musclemap.pipelines.download import choose_files, download_data_set
 
     from .download_report import amount, calm_hub, show_converted, show_files
@@ -293,6 +293,7 @@ def _trajectories(
         _tell_chosen(chosen, entry, shown, amount(chosen.size))
         return 0
     if convert:
+        share_gpu_memory()
         keep_compilations()
     hidden = shown.quiet or shown.json
     with show_files(chosen, hidden=hidden) as moved, show_converted(hidden=hidden, verbose=shown.verbose) as converted:

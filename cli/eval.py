@@ -74,7 +74,9 @@ def evaluate(
     video: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Film beside the reference (.mp4).", rich_help_panel=_OUT)
     ] = None,
-    video_seconds: Annotated[float, typer.Option(min=0.1, help="Longest film [s].", rich_help_panel=_OUT)] = 30.0,
+    video_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Longest film, in seconds.", rich_help_panel=_OUT)
+    ] = 30.0,
     json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.", rich_help_panel=_OUT)] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 where a clip was not tracked.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,

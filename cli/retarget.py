@@ -105,13 +105,14 @@ def retarget(
         raise typer.BadParameter("OUT is missing: the folder for the clips")
     from musclemap.pipelines.archive import convert_archive
     from musclemap.pipelines.crew import crew_for
-    from musclemap.pipelines.device import choose_device, keep_compilations
+    from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
     from musclemap.pipelines.selection import select
 
     from .page import try_page
     from .progress_bar import show_progress
     from .report import print_doubts, print_failures, print_summary
 
+    share_gpu_memory()
     keep_compilations()
     try:
         settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from musclemap.pipelines.training import Moment, Plan
@@ -121,7 +122,7 @@ def _table(figures: Mapping[str, float], left: str) -> Table:
         if name in _OF_ONE_ALGORITHM and name not in figures:
             continue
         value = figures.get(name, math.nan)
-        table.add_row(told, "-" if math.isnan(value) else form.format(value))
+        table.add_row(Text(told), "-" if math.isnan(value) else form.format(value))
     table.add_row("time left", left)
     return table
 

@@ -46,13 +46,14 @@ def validate(
 
     Exit status: 0 every clip was checked, 1 some could not be (or, with --strict, are infeasible), 2 wrong use.
     """
-    from musclemap.pipelines.device import choose_device, keep_compilations
+    from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
     from musclemap.pipelines.settings import load_settings, override
     from musclemap.pipelines.validation import validate_clips
     from musclemap.retarget.config import RetargetConfig
 
     from .page import try_page
 
+    share_gpu_memory()
     keep_compilations()
     try:
         settings = override(load_settings(RetargetConfig, config) if config else RetargetConfig(), set_ or ())

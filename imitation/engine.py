@@ -4,7 +4,7 @@ Arrays are JAX arrays, float32, worlds first. An engine keeps no state of its ow
 miss: stepping the same state with the same controls gives the same result.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jax import Array
 
@@ -59,6 +59,8 @@ class Engine(Protocol):
 
     body: Body
     nworld: int
+    device: Any
+    """JAX device that its arrays lie on, or None: JAX may lay them where it likes."""
 
     def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, Reading]:
         """Go one control step further: `body.nsubstep` physics steps with excitations held.

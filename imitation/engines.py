@@ -45,7 +45,7 @@ def make_engine(
     make = partial(WarpEngine, body, nconmax=nconmax, njmax=njmax)
     there = jax.local_devices(backend="cuda") if has_cuda() else []
     if device is not None or len(there) < 2 or gpus == 1:
-        return make(nworld, device=device, variants=variants)
+        return make(nworld, device=device or ("cuda:0" if there else None), variants=variants)
     count = gpus or len(there)
     if count > len(there) or nworld % count:
         raise SettingsError(f"{nworld} worlds cannot be spread evenly over {count} GPUs; {len(there)} are there")

@@ -69,7 +69,7 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         body = load_body(found[0][1].model, physics)
         self._device = jax.devices("cpu")[0]  # one world: to go to another device and back takes longer
         with jax.default_device(self._device):
-            library = make_library(found, body, resting=config.resting)
+            library = make_library(found, body, resting=config.resting, look_ahead=max(config.ahead))
             self._task, self._engine = Task(body, config), MujocoEngine(body, 1)
             self._reference = library.reference
             self._begin, self._command, self._settle = (

@@ -77,6 +77,7 @@ class MujocoEngine:
         self.body, self.nworld, self.threads = body, nworld, threads
         self._pool = ThreadPoolExecutor(max(1, threads - 1))
         self._varied = None if variants is None else VariedModel(body, variants)
+        self.device = None
         self._models = [body.model if variants is None else copy(body.model) for _ in range(threads)]
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
         self._root = body.model.body_rootid[body.landmark_ids]

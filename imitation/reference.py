@@ -15,8 +15,8 @@ from musclemap.datasets.clip import Clip
 from .bodies import Body
 from .errors import TrainingError
 
-LEAST_FRAMES = 34
-"""Frames that a clip must have: the longest look-ahead, 32 steps, and a step to take."""
+LOOK_AHEAD = 32
+"""Steps that the task sees ahead if it is not told otherwise; a clip must have as many frames, and two for a step."""
 
 FPS_TOLERANCE = 1e-3
 
@@ -77,25 +77,29 @@ class Library:
         return int(np.sum(~self.has_activation))
 
 
-def make_library(clips: Sequence[tuple[str, Clip]], body: Body, *, resting: float) -> Library:
+def make_library(
+    clips: Sequence[tuple[str, Clip]], body: Body, *, resting: float, look_ahead: int = LOOK_AHEAD
+) -> Library:
     """Put clips on the device.
 
     Args:
         clips: Name and clip.
         body: What tracks them.
         resting: Activation of the muscles of clips that have none.
+        look_ahead: Steps that the task sees ahead.
 
     Raises:
         TrainingError: A clip is of another body or version of it, or no clip can be used.
     """
+    least = look_ahead + 2
     left_out: dict[str, str] = {}
     kept: list[tuple[str, Clip]] = []
     for name, clip in clips:
         _check_body(name, clip, body)
         if abs(clip.fps - body.control_fps) > FPS_TOLERANCE:
             left_out[name] = f"it has {clip.fps:g} frames a second; the body is controlled {body.control_fps:g} times"
-        elif clip.nframe < LEAST_FRAMES:
-            left_out[name] = f"it has {clip.nframe} frames; the look-ahead needs {LEAST_FRAMES}"
+        elif clip.nframe < least:
+            left_out[name] = f"it has {clip.nframe} frames; the look-ahead needs {least}"
         else:
             kept.append((name, clip))
     if not kept:

@@ -68,7 +68,9 @@ def probabilities(sampler: Sampler) -> Array:
 def draw(sampler: Sampler, key: Array, count: int) -> tuple[Array, Array]:
     """Clips and frames to begin at, shapes (count,)."""
     which, where = jax.random.split(key)
-    second = jax.random.categorical(which, jnp.log(probabilities(sampler)), shape=(count,))
+    upto = jnp.cumsum(probabilities(sampler))
+    second = jnp.searchsorted(upto, jax.random.uniform(which, (count,)) * upto[-1], side="right")
+    second = jnp.minimum(second, len(upto) - 1)  # rounding
     inside = jax.random.uniform(where, (count,)) * sampler.frames[second]
     return sampler.clip[second], sampler.first[second] + inside.astype(jnp.int32)
 

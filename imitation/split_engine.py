@@ -39,6 +39,7 @@ class SplitEngine:
     def __init__(self, engines: Sequence[Engine], devices: Sequence[Any]) -> None:
         if len(engines) != len(devices) or len({(id(engine.body), engine.nworld) for engine in engines}) != 1:
             raise SettingsError("a split engine takes one engine a device, all of one body and one number of worlds")
+        self.device = None  # several
         self.body, self.nworld = engines[0].body, sum(engine.nworld for engine in engines)
         self._engines, self._devices = tuple(engines), tuple(devices)
         mesh = Mesh(np.array(devices), (WORLD,))

@@ -21,6 +21,7 @@ from jax import Array
 
 from musclemap.datasets.manifest import strict_json, write_atomically
 from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.precision import precise
 
 from .bodies import Body
 from .coordinates import Coordinates
@@ -126,6 +127,7 @@ class Tendons:
     error: TendonError
     torque_error: float
 
+    @precise
     def length(self, joint: Array) -> tuple[Array, Array]:
         """Lengths and moment arms.
 
@@ -144,6 +146,7 @@ class Tendons:
         per_joint = scale * cast(self.mask / self.half[self.joints])
         return cast(self.mean)[:, None] + scale * value, slope * per_joint[..., None]
 
+    @precise
     def torque(self, muscles: Muscles, joint: Array, joint_velocity: Array, act: Array) -> Array:
         """Torques of the muscles at the independent joints [Nm], shape (n, njoint).
 

@@ -78,7 +78,7 @@ class Trainer:
         state = TrainState(self.ppo.begin(second), worlds, third, jnp.zeros((), jnp.int32))
         if isinstance(self.engine, SplitEngine):
             return self.engine.copied(state)._replace(worlds=self.engine.cut(worlds))
-        return state
+        return jax.device_put(state, self.engine.device)
 
     def begin_with(self, state: TrainState, learner: Learner) -> TrainState:
         """A state that begins with what another run has learned."""

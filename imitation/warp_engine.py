@@ -79,7 +79,7 @@ class WarpEngine:
         self._mjw: Any = mjw
         with wp.ScopedLogLevel(wp.LOG_WARNING):  # no banner, no line for each of a hundred kernels
             wp.init()
-            self._device, self._jax_device = _devices(device)
+            self._device, self.device = _devices(device)
             self.buffers = _buffers(body, nconmax, njmax)
             with wp.ScopedDevice(self._device):
                 self._model, self._data = self._put(variants)
@@ -112,14 +112,14 @@ class WarpEngine:
 
     def _run(self, state: PhysicsState, ctrl: Array, launch: Callable[[], None]) -> tuple[PhysicsState, Reading]:
         wp, d = self._wp, self._data
-        state, ctrl = jax.device_put((PhysicsState(*state), ctrl), self._jax_device)
+        state, ctrl = jax.device_put((PhysicsState(*state), ctrl), self.device)
         whole, *parts = self._clean(state, ctrl)
         jax.block_until_ready(parts)
         with wp.ScopedDevice(self._device):
             for field, part in zip((d.qpos, d.qvel, d.act, d.qacc_warmstart, d.ctrl), parts, strict=True):
                 wp.copy(field, wp.from_jax(part))
             launch()
-            wp.synchronize_stream()
+            wp.synchronize_stream(self._device)
             raw = _Raw(*(wp.to_jax(array) for array in self._arrays()))
             return jax.block_until_ready(self._collect(state, whole, raw))
 
@@ -171,7 +171,8 @@ def _devices(name: str | None) -> tuple[str, Any]:
 
     there = {device.alias: device for device in wp.get_devices()}
     if name is not None and name not in there:
-        raise SettingsError(f"MuJoCo Warp has no device {name!r}; there are: {', '.join(there)}")
+        older = "; does the GPU's driver suit this version of Warp?" if name.startswith("cuda") else ""
+        raise SettingsError(f"MuJoCo Warp has no device {name!r}; there are: {', '.join(there)}{older}")
     device = wp.get_preferred_device() if name is None else there[name]
     if not device.is_cuda:
         return device.alias, jax.devices("cpu")[0]

@@ -259,6 +259,7 @@ class WorldLearning:
         figures = {
             "imagined_reward": jnp.sum(rollout.reward * going) / steps,
             "imagined_return": jnp.mean(found[0]),
+            "imagined_failed": jnp.mean(jnp.any(rollout.failed & (going > 0), axis=0)),
             "value_loss": value_error,
             "grad_norm": policy_norm,
             "value_grad_norm": value_norm,

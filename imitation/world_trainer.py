@@ -123,7 +123,7 @@ class WorldTrainer:
             iterations=jnp.zeros((), jnp.int32),
             replay=None,
         )
-        return self.resumed(state)
+        return self.resumed(jax.device_put(state, self.engine.device))
 
     def begin_with(self, state: WorldTrainState, learner: WorldLearner) -> WorldTrainState:
         """A state that begins with what another run has learned; how far the model can be trusted is found out anew."""
@@ -141,7 +141,7 @@ class WorldTrainer:
         _, ctrl, _ = self._choose(state.learner, worlds, state.noise)
         row = _row(self._model, worlds, ctrl, worlds.physics, worlds.reading, worlds)
         like = jax.tree.map(lambda array: jnp.broadcast_to(array[None], (1, *array.shape)), row)
-        return state._replace(replay=make_replay(like, self._nrow))
+        return state._replace(replay=jax.device_put(make_replay(like, self._nrow), self.engine.device))
 
     def forgets(self, state: WorldTrainState) -> bool:
         """Whether the run shall go on as if it had been taken up from a checkpoint."""

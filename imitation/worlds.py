@@ -4,6 +4,7 @@ A step is three calls: what to do, the engine's physics, what came of it. Nothin
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -95,6 +96,13 @@ def no_tally() -> Tally:
     return Tally(*(jnp.zeros(()) for _ in Tally._fields))
 
 
+@jax.jit
+def without_tally(worlds: Worlds) -> Worlds:
+    """The same, with nothing added up and no suspect; compiled, so that arrays stay on the device that they lie on."""
+    return worlds._replace(tally=no_tally(), suspect=worlds.suspect._replace(seen=jnp.zeros((), bool)))
+
+
+@partial(jax.jit, static_argnames=("task", "nworld", "beginnings"))
 def begin(
     task: Task, reference: Reference, sampler: Sampler, key: Array, nworld: int, beginnings: Beginnings = USUAL
 ) -> Worlds:  # fmt: skip

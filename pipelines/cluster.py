@@ -71,8 +71,11 @@ def local_cluster(workers: int, *, gpus: int = 0, cores: int = 0) -> Iterator[Cl
     shares = [(own[k::workers] or [own[k % len(own)]])[: cores or None] for k in range(workers)]
     environ: list[dict[str, str]] = [{} for _ in range(workers)]
     if gpus:
+        names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if os.environ.get("CUDA_VISIBLE_DEVICES") else []
+        names = [name.strip() for name in names if name.strip()] or [str(k) for k in range(gpus)]
         environ = [
-            {"CUDA_VISIBLE_DEVICES": str(k % gpus), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"} for k in range(workers)
+            {"CUDA_VISIBLE_DEVICES": names[k % len(names)], "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+            for k in range(workers)
         ]
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -103,7 +104,11 @@ def crew_for(items: Sequence[Selected], *, workers: int | None = None, **options
 
 
 def gpu_count() -> int:
-    """NVIDIA GPUs of this machine, asked of nvidia-smi: JAX would take their memory."""
+    """NVIDIA GPUs that JAX may use; nvidia-smi is asked how many there are, as JAX would take their memory."""
+    if not any(find_spec(name) for name in ("jax_cuda12_plugin", "jax_cuda13_plugin")):
+        return 0
+    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return len([name for name in chosen.split(",") if name.strip() and name.strip() != "-1"])
     try:
         told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):

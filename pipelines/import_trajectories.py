@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import mujoco
 import numpy as np
 
@@ -76,9 +77,8 @@ class TrajectoryImporter:
     """
 
     def __init__(self, config: RetargetConfig, *, device: Any = None) -> None:
-        import jax
-
         device = device if device is not None else jax.devices()[0]
+        self._device = device
         self.config = config
         self.body = MyoFullBody(limits=config.limits)
         self._software = software_versions(device.platform)
@@ -145,7 +145,8 @@ class TrajectoryImporter:
             reasons=(),
             **self.provenance(origin),
         )
-        return self._validator.judged(unjudged, muscles=self.config.validation.muscles)
+        with jax.default_device(self._device):
+            return self._validator.judged(unjudged, muscles=self.config.validation.muscles)
 
 
 def project(body: MyoFullBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[str, Any]]:

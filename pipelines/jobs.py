@@ -162,8 +162,9 @@ def _retargeter(recipe: Recipe) -> tuple[BatchRetargeter, int]:
     if recipe.make is not None:
         return recipe.make(recipe.config), recipe.batch_frames or BATCH_FRAMES["cpu"]
     from .archive import make_retargeter
-    from .device import choose_device, keep_compilations
+    from .device import choose_device, keep_compilations, share_gpu_memory
 
+    share_gpu_memory()
     keep_compilations()
     device = choose_device(recipe.device)
     made = make_retargeter(recipe.config, body_models=recipe.body_models, device=device)

@@ -23,7 +23,7 @@ from musclemap.imitation.run_folder import RunFolder, open_run
 from musclemap.imitation.task import Task
 from musclemap.imitation.train_config import TrainConfig
 from musclemap.imitation.training_clips import dataset_facts, with_earlier
-from musclemap.imitation.worlds import Tally, no_tally
+from musclemap.imitation.worlds import Tally, without_tally
 
 from .device import told_memory
 from .learners import ALGORITHMS, learned_by, make_trainer
@@ -142,7 +142,7 @@ def plan_training(
         raise TrainingError(f"the clips are of several bodies: {', '.join(names)}; choose one's with --include")
     body = load_body(names[0], config.physics)
     with told_memory(f"{len(clips)} clips", "the number of clips: --include, --split or --limit"):
-        library = make_library(clips, body, resting=config.task.resting)
+        library = make_library(clips, body, resting=config.task.resting, look_ahead=max(config.task.ahead))
     kind = engine_kind(engine)
     config = config if config.num_envs else replace(config, num_envs=_usual_worlds(body, kind, algorithm))
     used = set(library.names)
@@ -325,10 +325,7 @@ class _Sitting:
                 f"contacts or constraints found no room in {figures['overflow']:.0f} steps of worlds; fewer touch than "
                 "should: set physics.nconmax and physics.njmax higher"
             )
-        worlds = state.worlds
-        return state._replace(
-            worlds=worlds._replace(tally=no_tally(), suspect=worlds.suspect._replace(seen=np.zeros((), bool)))
-        )
+        return state._replace(worlds=without_tally(state.worlds))
 
     def _save(self, state: Any) -> None:
         """Write a checkpoint and the policy."""

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.datasets.manifest import VERDICTS, ManifestEntry
 from musclemap.retarget.config import RetargetConfig
@@ -102,6 +104,7 @@ def validate_clips(
     validator = Validator(body, config.validation, physics=choose_physics(body, device))
     found = []
     with ExitStack() as stack:
+        stack.enter_context(jax.default_device(device))
         wanted = write and source.is_dir() and (root / MANIFEST).is_file()
         folder = stack.enter_context(open_output(root)) if wanted else None
         listed = {entry.clip: entry for entry in folder.entries.values()} if folder is not None else {}

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from musclemap.skeletons.precision import precise
+
 _STEPS = 40
 _HALVINGS = 12
 _LEAST_DAMPING = 1e-7
@@ -68,6 +70,7 @@ def _solve(a: Array, b: Array, weight: float, lower: float, upper: float) -> Arr
 
 
 @partial(jax.jit, static_argnames=("weight", "lower", "upper"))
+@precise
 def box_least_squares(a: Array, b: Array, *, weight: float, lower: float = 0.0, upper: float = jnp.inf) -> Array:
     """Solve a batch of problems.
 

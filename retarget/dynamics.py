@@ -18,6 +18,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from musclemap.skeletons.kinematics import forward
 from musclemap.skeletons.myofullbody import CONTACT_NAMES, MyoFullBody
+from musclemap.skeletons.precision import precise
 from musclemap.skeletons.tree import Tree
 
 from .box_squares import box_least_squares
@@ -25,8 +26,8 @@ from .contacts import runs
 from .objective import NCONTACT, NLANDMARK
 from .physics import FramePhysics
 
-BATCH = 128
-"""Frames solved together; the last ones are filled up, so that one shape is compiled."""
+BATCH = {"cpu": 128, "gpu": 4096}
+"""Frames solved together, by platform; the last ones are filled up, so that one shape is compiled."""
 
 GRAVITY = 9.81
 
@@ -166,7 +167,8 @@ class GroundReaction:
         left = np.isin(self._part, [CONTACT_NAMES.index("left_heel"), CONTACT_NAMES.index("left_toe")])
         self._foot = np.stack([left, ~left], axis=1)
         mask = body.tree.point_mask[self._first :].astype(np.float32)
-        self._run = jax.jit(partial(_ground, body.tree, mask, body.sole.radius, self._edges, self._foot, self._first))
+        ground = partial(_ground, body.tree, mask, body.sole.radius, self._edges, self._foot, self._first)
+        self._run = jax.jit(precise(ground))
 
     def __call__(self, physics: FramePhysics, qpos: np.ndarray, share: np.ndarray) -> Ground:
         """Share each frame's wrench out over the points that stand.
@@ -181,15 +183,16 @@ class GroundReaction:
         posture[:, :2] = 0.0
         wrench = physics.wrench / self._weight
         parts = []
-        for low in range(0, nframe, BATCH):
-            rows = np.resize(np.arange(low, min(low + BATCH, nframe)), BATCH)
+        batch = _batch()
+        for low in range(0, nframe, batch):
+            rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
             out = self._run(
                 jnp.asarray(posture[rows].T, jnp.float32),
                 jnp.asarray(wrench[rows], jnp.float32),
                 jnp.asarray(share[rows][:, self._part], jnp.float32),
                 self._reach,
             )
-            own = min(BATCH, nframe - low)
+            own = min(batch, nframe - low)
             parts.append([np.asarray(a, np.float64)[:own] * self._weight for a in out])
         point_force, ground, torque = (np.concatenate(p) for p in zip(*parts, strict=True))
         return Ground(
@@ -198,6 +201,11 @@ class GroundReaction:
             residual_torque=physics.wrench[:, 3:] - ground[:, 3:],
             torque=physics.torque - torque,
         )
+
+
+def _batch() -> int:
+    (device,) = jnp.zeros(()).devices()  # where arrays go
+    return BATCH["cpu" if device.platform == "cpu" else "gpu"]
 
 
 def _ground(
@@ -258,9 +266,10 @@ def static_optimisation(physics: FramePhysics, torque: np.ndarray, *, weight: fl
     muscles, nframe = physics.muscles, len(torque)
     activation = np.empty(muscles.active.shape, np.float32)
     residual = np.empty(torque.shape)
-    for low in range(0, nframe, BATCH):
-        rows = np.resize(np.arange(low, min(low + BATCH, nframe)), BATCH)
-        own = slice(low, min(low + BATCH, nframe))
+    batch = _batch()
+    for low in range(0, nframe, batch):
+        rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
+        own = slice(low, min(low + batch, nframe))
         moment = np.swapaxes(muscles.moment[rows], 1, 2)
         gain = moment * muscles.active[rows, None, :]
         wanted = torque[rows] - (moment @ muscles.passive[rows, :, None])[..., 0]

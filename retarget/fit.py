@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
 from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.tree import Tree
 
@@ -116,9 +117,9 @@ class Fitter:
         self._batch, self._nwindow = solver.batch or where.batch, solver.windows or where.windows
         weights = frame_weights(body, config.weights)
         frames = partial(solve_frames, body.tree, weights=weights)
-        self._frames = jax.jit(partial(frames, iterations=solver.anchor_iterations))
-        self._frames_again = jax.jit(partial(frames, iterations=solver.calibration_iterations))
-        self._windows = jax.jit(self._window_solver(body.tree, config.weights))
+        self._frames = jax.jit(precise(partial(frames, iterations=solver.anchor_iterations)))
+        self._frames_again = jax.jit(precise(partial(frames, iterations=solver.calibration_iterations)))
+        self._windows = jax.jit(precise(self._window_solver(body.tree, config.weights)))
         self._windows_apart: Any = None
         self._neutral = neutral_pairs(body.model, body.reduced.base)
 
@@ -169,7 +170,7 @@ class Fitter:
             limbs, weights = limbs_of(self.body, without=self._neutral), self.config.weights
             firm = replace(weights, acceleration=SMOOTHER * weights.acceleration, contact=FIRMER * weights.contact)
             solver = self._window_solver(limbs.tree, firm)
-            self._windows_apart = jax.jit(partial(solver, extra=partial(apart_terms, limbs, weights.apart)))
+            self._windows_apart = jax.jit(precise(partial(solver, extra=partial(apart_terms, limbs, weights.apart))))
         axis = self._axis([replace(t, pos=fit.target_pos) for t, fit in zip(targets, fits, strict=True)])
         for s, room, fit in zip(axis.slices(), axis.room, fits, strict=True):
             axis.posture[s] = fit.posture

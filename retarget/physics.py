@@ -262,4 +262,4 @@ def choose_physics(body: MyoFullBody, device: Any) -> Physics:
         return CPhysics(body)
     from .warp_physics import WarpPhysics
 
-    return WarpPhysics(body)
+    return WarpPhysics(body, device=f"cuda:{device.local_hardware_id}")

@@ -143,8 +143,9 @@ class Retargeter:
         long_enough = [len(frame_times(m.duration, self.config.fps)) >= MIN_FRAMES for m in motions]
         used = [m for m, ok in zip(motions, long_enough, strict=True) if ok]
         targets = [self.targets(m) for m in used]
-        fits = self._fitter.fit(targets) if used else []
-        clips = iter(self._repaired(used, targets, fits))
+        with jax.default_device(self._device):
+            fits = self._fitter.fit(targets) if used else []
+            clips = iter(self._repaired(used, targets, fits))
         share = (time.perf_counter() - started) / max(1, sum(t.nframe for t in targets))
         results = []
         for motion, ok in zip(motions, long_enough, strict=True):

@@ -9,6 +9,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from musclemap.skeletons.errors import TargetError
 from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .physics import CouplingSlopes, FramePhysics, Muscles, SolidGeoms, join, root_wrench
@@ -24,6 +25,9 @@ class WarpPhysics:
         body: The body with its geoms, tendons and muscles.
         nworld: Frames evaluated together; one shape is compiled.
         device: Warp's name of a device; its own choice, a GPU if there is one, if None.
+
+    Raises:
+        TargetError: There is no such device.
     """
 
     def __init__(self, body: MyoFullBody, *, nworld: int = 2048, device: str | None = None) -> None:
@@ -33,21 +37,32 @@ class WarpPhysics:
         self.body, self.nworld = body, nworld
         self._mjw: Any = mjw
         self._wp: Any = wp
-        self._device = device or str(wp.get_preferred_device())
         self._slopes, self._solid = CouplingSlopes(body), SolidGeoms(body.model)
         data = mujoco.MjData(body.model)
         data.qpos[:] = body.reduced.base
         data.qpos[2] += 10.0  # off the ground
         mujoco.mj_forward(body.model, data)
-        with wp.ScopedDevice(self._device):
+        with self._quiet():
+            self._device = device or str(wp.get_preferred_device())
+            there = [known.alias for known in wp.get_devices()]
+            if self._device not in there:
+                raise TargetError(
+                    f"MuJoCo Warp has no device {self._device!r}; there are: {', '.join(there)}; does the GPU's "
+                    "driver suit this version of Warp?"
+                )
+        with self._quiet(), wp.ScopedDevice(self._device):
             self._model = mjw.put_model(body.model)
             self._data = mjw.put_data(body.model, data, nworld=nworld, nconmax=CONTACTS, njmax=data.nefc + 64)
+
+    def _quiet(self) -> Any:
+        """No banner, and no line for each of a hundred kernels: they would go to stdout."""
+        return self._wp.ScopedLogLevel(self._wp.LOG_WARNING)
 
     def evaluate(self, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, muscles: bool = False) -> FramePhysics:
         """See `musclemap.retarget.physics.Physics`."""
         qpos, qvel, qacc = (np.asarray(a, np.float64) for a in (qpos, qvel, qacc))
         parts = []
-        with self._wp.ScopedDevice(self._device):
+        with self._quiet(), self._wp.ScopedDevice(self._device):
             for low in range(0, len(qpos), self.nworld):
                 part = slice(low, low + self.nworld)
                 parts.append(self._some(low, qpos[part], qvel[part], qacc[part], muscles=muscles))
@@ -98,7 +113,7 @@ class WarpPhysics:
         pair = np.sort(d.contact.geom.numpy()[:count], axis=1).astype(int)
         own = (world < n) & ~np.isin(pair, self._solid.floor).any(axis=1)
         lost = d.overflow.numpy()[:n] != 0
-        if found > room:  # the store is shared and does not tell whose contact did not fit
+        if max(found, int(d.ncollision.numpy()[0])) > room:  # the store is shared: nobody knows whose did not fit
             lost = np.ones(n, bool)
         return world[own].astype(int), pair[own], dist[own], lost
 
@@ -117,12 +132,14 @@ class WarpPhysics:
         to_joint[self._slopes.dof] = self._slopes.driver
         scale = np.zeros((n, model.nv))
         scale[:, self._slopes.dof] = slope
-        moment = np.empty((n, model.nu, njoint), np.float32)
-        for t in range(n):
-            row = np.repeat(np.arange(model.nu), count[t])
-            at = np.repeat(start[t] - np.cumsum(count[t]) + count[t], count[t]) + np.arange(len(row))
-            dof = column[t][at]
-            moment[t] = np.bincount(
-                row * njoint + to_joint[dof], weights=value[t][at] * scale[t, dof], minlength=model.nu * njoint
-            ).reshape(-1, njoint)
-        return Muscles(passive=passive, active=full - passive, moment=moment)
+        size, each = count.ravel(), n * model.nu
+        row = np.repeat(np.arange(each), size)  # of all frames, one after the other
+        frame = row // model.nu
+        at = np.repeat(start.ravel() - np.cumsum(size) + size, size) + np.arange(len(row))
+        dof = column[frame, at]
+        moment = np.bincount(
+            row * njoint + to_joint[dof], weights=value[frame, at] * scale[frame, dof], minlength=each * njoint
+        )
+        return Muscles(
+            passive=passive, active=full - passive, moment=moment.reshape(n, model.nu, njoint).astype(np.float32)
+        )

@@ -6,6 +6,7 @@ import numpy as np
 
 from musclemap.skeletons.kinematics import forward
 from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
+from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT
 
 from .config import WeightConfig
@@ -79,4 +80,4 @@ def joint_stiffness(body: MyoFullBody, config: WeightConfig) -> np.ndarray:
         normal = normal_equations(tree, kinematics, posture[NROOT:], targets, frame_weights(body, config))
         return jnp.diagonal(normal.hessian[..., 0])
 
-    return np.asarray(jax.jit(diagonal)(posture), dtype=np.float64)
+    return np.asarray(jax.jit(precise(diagonal))(posture), dtype=np.float64)

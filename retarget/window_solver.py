@@ -227,7 +227,7 @@ def refine_windows(
         better = new_cost < cost
         # damping is a frame's own: one frame that a step made worse does not slow its whole window down
         local = lambda normal, temporal: normal.cost.reshape(nwindow, n) + temporal.share  # noqa: E731
-        worse = local(new_normal, new_temporal) > local(normal, temporal)
+        worse = ~(local(new_normal, new_temporal) <= local(normal, temporal))  # nor what is no number
         grow, shrink = jnp.where(better[:, None], 1.0, 10.0), jnp.where(better[:, None], 0.2, 1.0)
         by_frame = jnp.repeat(better, n)
         return (

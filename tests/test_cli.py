@@ -1,15 +1,20 @@
 """The commands: what they accept, what they print where, and how they end."""
 
 import errno
+import io
 import json
 import os
 import re
 import time
+from importlib import import_module
 
 import pytest
+import typer
+from rich.console import Console
+from rich.text import Text
 from typer.testing import CliRunner
 
-from musclemap.cli import info, progress_bar, report, retarget
+from musclemap.cli import info, progress_bar, report, retarget, train_view
 from musclemap.cli.names import printable
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.pipelines import archive, conversion
@@ -282,3 +287,23 @@ def test_info_survives_whatever_its_questions_meet(tmp_path, monkeypatch):
             result = RUNNER.invoke(info.app, [*form, "--body-models", str(folder)])
             assert result.exit_code == 0, result.output
             assert "driver and library do not match" in result.stdout
+
+
+APPS = ("download", "eval", "export", "info", "pack", "page", "reproduce", "retarget", "train", "validate", "view")
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_help_is_shown_as_it_was_written(name):
+    """Square brackets are markup to the terminal, which swallows them."""
+    command = typer.main.get_command(import_module(f"musclemap.cli.{name}").app)
+    texts = [command.help or "", *(getattr(param, "help", None) or "" for param in command.params)]
+    assert sum(map(len, texts)) > 100
+    for text in texts:
+        assert Text.from_markup(text).plain == text
+
+
+def test_units_are_seen_while_a_run_goes_on():
+    figures = {"steps": 10.0, "steps_per_second": 5.0, "landmark_error_mm": 3.0}
+    console = Console(record=True, width=80, file=io.StringIO())
+    console.print(train_view._table(figures, "0:01:00"))
+    assert re.search(r"landmark error \[mm\]\s+3\b", console.export_text())

@@ -48,7 +48,7 @@ class Puppet:
 
     def __init__(self, body: Body, library: Library, nworld: int, **changes: float) -> None:
         self.body, self.nworld, self._library, self._changes = body, nworld, library, changes
-        self._real = MujocoEngine(body, nworld)
+        self._real, self.device = MujocoEngine(body, nworld), None
 
     def step(self, state: PhysicsState, ctrl: jnp.ndarray) -> tuple[PhysicsState, Reading]:
         reference = self._library.reference

@@ -50,6 +50,18 @@ def test_numpy_gives_what_jax_gives(tmp_path: Path) -> None:
     assert policy(obs).dtype == np.float32
 
 
+def test_the_reader_in_the_documentation_needs_no_more_than_numpy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "policies.md").read_text(encoding="utf-8")
+    code = page.split("```python")[1].split("```")[0]
+    assert "musclemap." not in code
+    monkeypatch.chdir(path.parent)
+    made: dict[str, Any] = {}
+    exec(code, made)
+    policy = load_policy(path)
+    obs = np.random.default_rng(0).normal(size=(50, policy.nobs)).astype(np.float32)
+    np.testing.assert_allclose(made["excitation"](obs), policy(obs), atol=1e-5)
+
+
 def test_no_action_is_the_resting_excitation(path: Path) -> None:
     policy = load_policy(path)
     assert 1.0 / (1.0 + np.exp(-policy.bias)) == pytest.approx(0.03, abs=1e-7)

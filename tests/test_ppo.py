@@ -159,6 +159,15 @@ def test_episodes_begin_more_often_where_they_fail() -> None:
     assert (chance >= 0.099 * even).all()  # none is ever forgotten
 
 
+def test_seconds_with_little_reward_come_more_often_where_that_is_asked() -> None:
+    known = sampler.make_sampler(np.array([250, 100]), fps=100.0)
+    clip, frame, fell = jnp.array([0, 0, 1]), jnp.array([50, 150, 50]), jnp.zeros(3, bool)
+    for _ in range(2000):
+        known = sampler.take_in(known, clip, frame, fell, fps=100.0, shortfall=jnp.array([0.1, 0.9, 0.5]))
+    chance = np.asarray(sampler.probabilities(known) / known.frames)
+    assert chance[1] > 1.2 * chance[3] > 1.2 * 1.2 * chance[0]
+
+
 def test_draws_follow_the_probabilities_and_stay_within_the_clips() -> None:
     fresh = sampler.make_sampler(np.array([250, 100]), fps=100.0)
     clip, frame = sampler.draw(fresh, jax.random.PRNGKey(0), 5000)

@@ -72,6 +72,7 @@ def test_every_deviation_costs_reward(human: Body, walk: Reference) -> None:
     """The reward at the reference is the maximum: no small change of posture or speed gains anything."""
     task = Task(human, TaskConfig(reward=RewardConfig(effort=0.0, action_rate=0.0)))
     physics, state, reading = at(task, walk, [100])
+    assert walk.contact[100].any()  # a foot is on the ground
     best = float(task.judge(walk, physics, reading, state, state.excitation).reward[0])
     assert best == pytest.approx(1.0, abs=1e-4)
 
@@ -85,8 +86,10 @@ def test_every_deviation_costs_reward(human: Body, walk: Reference) -> None:
     for size in (1e-3, 1e-2, 0.1):
         for _ in range(5):
             assert float(moved(jnp.asarray(size * rng.standard_normal(human.model.nv), jnp.float32))) < best
-    gradient = jax.grad(moved)(jnp.full(human.model.nv, 0.05))
-    assert np.isfinite(gradient).all()
+    for size in (0.0, 0.05):
+        gradient = jax.grad(moved)(jnp.full(human.model.nv, size))
+        assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 1e-3
 
 
 def test_the_learning_reward_still_slopes_far_away(human: Body, walk: Reference) -> None:
@@ -202,6 +205,10 @@ def test_clips_that_cannot_be_used_are_told(arm: Body, human: Body, walk_clip: C
     library = make_library(short, arm, resting=0.1)
     assert library.names == ("arm_000",)
     assert "21 frames" in library.left_out["short"]
+    assert make_library(short, arm, resting=0.1, look_ahead=19).names == ("short", "arm_000")
+    assert not make_library(short[:1], arm, resting=0.1, look_ahead=19).left_out
+    with pytest.raises(TrainingError, match="it has 101 frames; the look-ahead needs 102"):
+        make_library(short[1:], arm, resting=0.1, look_ahead=100)
     with pytest.raises(TrainingError, match="no clip can be learned from: short"):
         make_library(short[:1], arm, resting=0.1)
     with pytest.raises(TrainingError, match="a clip of MyoFullBody, not of SmallArm"):

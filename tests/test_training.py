@@ -28,6 +28,8 @@ from musclemap.imitation.train_config import TrainConfig
 from musclemap.pipelines.device import DeviceMemoryError
 from musclemap.pipelines.training import Moment, Plan, Until, plan_training, train
 
+from .pages import explained
+
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
 CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), rollout=8, minibatch=24))
@@ -91,6 +93,7 @@ def test_a_run_leaves_figures_and_a_policy(tmp_path: Path, plan: Plan) -> None:
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["steps"] == done.steps == 2 * ITERATION
     assert {"reward", "coverage", "kl", "explained_variance", "landmark_error_mm"} <= set(lines[-1])
+    assert explained("training.md") >= set(lines[-1])
     assert 0.0 < lines[-1]["reward"] <= 1.0
     assert told[-1].final
     assert list((tmp_path / "tensorboard").iterdir())

@@ -1,6 +1,7 @@
 """Training through a world model: a run taken up again equals one that went on, and the model learns."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from musclemap.imitation.world_model import ModelConfig, WorldModel, spread
 from musclemap.imitation.world_trainer import WorldTrainer
 from musclemap.pipelines.training import Plan, Until, plan_training, train
 from musclemap.skeletons.errors import SettingsError
+
+from .pages import explained
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 
@@ -84,6 +87,7 @@ def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
     told: list[str] = []
     done = train(plan, tmp_path, until=Until(steps=3 * ITERATION), told=told.append, tensorboard=False)
     assert {"model_loss", "model_error_mm_8", "imagined_reward", "sweep_reward", "horizon"} <= set(done.figures)
+    assert explained("training.md", "world-model.md") >= {re.sub(r"_\d+$", "", name) for name in done.figures}
     assert any("moment arms to" in line for line in told)
     assert list(tmp_path.glob("tendons-SmallArm-*.safetensors"))
     fit = json.loads((tmp_path / "muscles.json").read_text())
@@ -145,6 +149,61 @@ def test_sweepers_go_through_every_clip_from_its_first_frame(arm: Body, library:
         state, _ = learner.iterate(state)
     assert seen == {(w, clip) for w in range(2) for clip in range(3)}
     assert (np.asarray(state.worlds.task.first[2:]) > 0).any()
+
+
+def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: Body, library: Library) -> None:
+    """Of the spread and memory that are set, but not where worlds sweep; the averaged policy is what acts."""
+    learner = trainer(arm, library, replace(CONFIG, noise=0.02))
+    state = learner.begin(0)
+    policy = jax.tree.map(lambda x: x + 1.0, state.learner.policy)  # not what acts
+    known, worlds, noise, seen = state.learner._replace(policy=policy), state.worlds, state.noise, []
+    for k in range(3000):
+        worlds = worlds._replace(key=jax.random.PRNGKey(k))
+        noise = learner._choose(known, worlds, noise)[0]
+        seen.append(np.asarray(noise))
+    noise, ctrl, _ = learner._choose(known, worlds, noise)
+    wanted = learner._learning.act(state.learner, worlds.obs)
+    np.testing.assert_allclose(ctrl[:2], wanted[:2], atol=1e-5)
+    np.testing.assert_allclose(ctrl[2:], wanted[2:] + noise[2:], atol=1e-5)
+    run = np.stack(seen)[100:]
+    assert run.std() == pytest.approx(0.02, rel=0.05)
+    assert np.mean(run[1:] * run[:-1]) / np.mean(run**2) == pytest.approx(0.9, abs=0.01)
+
+
+def test_what_acts_and_is_kept_is_an_average_over_gradient_steps(arm: Body, library: Library) -> None:
+    learner = trainer(arm, library, replace(CONFIG, steps=1, average=0.75, target=0.5))
+    state, _ = learner.iterate(learner.begin(0))  # the first gradient step: the average was the policy itself
+    old, new = learner.begin(0).learner, state.learner
+    for share, kept, now, before in (
+        (0.75, new.average, new.policy, old.policy), (0.5, new.target, new.value, old.value)
+    ):  # fmt: skip
+        for a, b, c in zip(*map(jax.tree.leaves, (kept, now, before)), strict=True):
+            np.testing.assert_allclose(a, share * c + (1 - share) * b, atol=1e-6)
+    assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (new.average, new.policy)), strict=True))
+    assert learner.policy(state)[0] is new.average
+
+
+def test_effort_counts_once_tracking_is_good_and_windows_grow_with_the_horizon(
+    arm: Body, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = trainer(arm, library)
+    state, _ = learner.iterate(learner.begin(0))
+    assert state.replay is not None
+    share = lambda tracking: float(  # noqa: E731
+        learner._improve(
+            state.learner._replace(tracking=jnp.array(tracking)), library.reference, state.replay,
+            jax.random.PRNGKey(0), nstep=4,
+        )[1]["effort_share"]
+    )  # fmt: skip
+    assert [round(share(t), 3) for t in (0.0, 0.8, 0.85, 0.9, 1.0)] == [0.0, 0.0, 0.5, 1.0, 1.0]
+    windows: list[int] = []
+    fit = learner._fit
+    spy = lambda *args, window, held: (windows.append(window), fit(*args, window=window, held=held))[1]  # noqa: E731
+    monkeypatch.setattr(learner, "_fit", spy)
+    for horizon in (0, 1):
+        own = jax.tree.map(jnp.copy, state)  # what is remembered is written over
+        learner.iterate(own._replace(learner=own.learner._replace(horizon=jnp.array(horizon, jnp.int32))))
+    assert windows == [8, 16]
 
 
 def test_clips_without_activations_begin_with_those_that_tracked_them(arm: Body) -> None:
