@@ -97,7 +97,7 @@ def main() -> None:
                 f"{run['after_mm']:11.1f} {run['held_out_mm']:14.1f} {run['times_smaller']:14.1f}",
                 flush=True,
             )
-            limits = Until(seconds=run["seconds"] / FASTER - ENDING, steps=int(run["steps"] / FEWER))
+            limits = Until(seconds=max(run["seconds"] / FASTER - ENDING, 1.0), steps=int(run["steps"] / FEWER))
     by = {name: [run for run in kept["runs"] if run["algorithm"] == name] for name in given.algorithms}
     short = False
     if "ppo" in by:

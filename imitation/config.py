@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.setting_checks import check_above_0, check_known, check_not_below_0
 
 from .terrain import TerrainConfig
 
@@ -32,14 +32,9 @@ class PhysicsConfig:
     terrain: TerrainConfig = field(default_factory=TerrainConfig)
 
     def __post_init__(self) -> None:
-        for name in ("timestep", "nsubstep", "iterations", "ls_iterations"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"physics.{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("nconmax", "njmax"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"physics.{name} is {getattr(self, name)}; it must not be below 0")
-        if self.hands not in ("locked", "free"):
-            raise SettingsError(f"physics.hands is {self.hands!r}; it is 'locked' or 'free'")
+        check_above_0("physics", self, "timestep", "nsubstep", "iterations", "ls_iterations")
+        check_not_below_0("physics", self, "nconmax", "njmax")
+        check_known("physics", self, hands=("locked", "free"))
 
     @property
     def control_fps(self) -> float:

@@ -145,7 +145,7 @@ class _Worlds:
         self._start, self._restart, self._see, self._judge = _programs(engine.body, config)
         self._clip = np.zeros(engine.nworld, np.int32)
         self._fresh = np.zeros(engine.nworld, bool)
-        self._state = self._start(reference, self._clip)
+        self._state = jax.device_put(self._start(reference, self._clip), engine.device)
 
     def place(self, world: int, clip: int) -> None:
         """Let a world begin a clip."""

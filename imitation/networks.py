@@ -30,6 +30,10 @@ def make_mlp(key: Array, sizes: Sequence[int], *, last_scale: float = 1.0) -> Pa
     return params
 
 
+PRECISIONS = ("float32", "bfloat16")
+"""Names for `product_type`."""
+
+
 def product_type(precision: str) -> Any:
     """Type for `apply_mlp` by its name in settings: "float32" leaves everything in the type that it has."""
     return None if precision == "float32" else jnp.dtype(precision)

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.setting_checks import check_above_0, check_below_1, check_known
 
 from . import normaliser as normalising
-from .networks import Params, apply_mlp, make_mlp, product_type
+from .networks import PRECISIONS, Params, apply_mlp, make_mlp, product_type
 from .normaliser import Normaliser
 from .optimisers import OPTIMIZERS, make_optimizer
 
@@ -70,15 +70,11 @@ class PPOConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("rollout", "epochs", "minibatch", "clip", "learning_rate", "max_grad_norm", "max_kl", "noise"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"ppo.{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("discount", "trace"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"ppo.{name} is {getattr(self, name)}; it must be from 0 to below 1")
-        for name, known in (("optimizer", OPTIMIZERS), ("precision", ("float32", "bfloat16"))):
-            if getattr(self, name) not in known:
-                raise SettingsError(f"ppo.{name} is {getattr(self, name)!r}; it is one of {', '.join(known)}")
+        check_above_0(
+            "ppo", self, "rollout", "epochs", "minibatch", "clip", "learning_rate", "max_grad_norm", "max_kl", "noise"
+        )
+        check_below_1("ppo", self, "discount", "trace")
+        check_known("ppo", self, optimizer=OPTIMIZERS, precision=PRECISIONS)
 
 
 class Learner(NamedTuple):

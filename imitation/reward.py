@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import Array
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.setting_checks import check_above_0, check_not_below_0
 
 from .bodies import Body
 from .engine import PhysicsState, Reading
@@ -71,12 +71,9 @@ class RewardConfig:
     wide: float = 4.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name.endswith("_scale") or name == "wide":
-                if not value > 0:
-                    raise SettingsError(f"reward.{name} is {value}; it must be above 0")
-            elif not value >= 0:
-                raise SettingsError(f"reward.{name} is {value}; it must not be below 0")
+        widths = [name for name in vars(self) if name.endswith("_scale") or name == "wide"]
+        check_above_0("task.reward", self, *widths)
+        check_not_below_0("task.reward", self, *(vars(self).keys() - widths))
 
 
 class Deviations(dict[str, Array]):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.setting_checks import check_above_0, check_not_below_0
 
 from . import observation, reward
 from .bodies import Body
@@ -54,12 +55,8 @@ class TaskConfig:
     def __post_init__(self) -> None:
         if not self.ahead or min(self.ahead) < 1:
             raise SettingsError(f"task.ahead is {self.ahead}; it lists steps of at least 1")
-        for name in ("episode_steps", "landmark_limit", "root_limit"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"task.{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("latency_steps", "push_interval", "push_speed"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"task.{name} is {getattr(self, name)}; it must not be below 0")
+        check_above_0("task", self, "episode_steps", "landmark_limit", "root_limit")
+        check_not_below_0("task", self, "latency_steps", "push_interval", "push_speed")
         if not 0 < self.resting < 1:
             raise SettingsError(f"task.resting is {self.resting}; it must be between 0 and 1")
 

@@ -20,8 +20,8 @@ import safetensors.numpy
 from jax import Array
 
 from musclemap.datasets.manifest import strict_json, write_atomically
-from musclemap.skeletons.errors import SettingsError
 from musclemap.skeletons.precision import precise
+from musclemap.skeletons.setting_checks import check_above_0
 
 from .bodies import Body
 from .coordinates import Coordinates
@@ -61,9 +61,7 @@ class TendonConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "samples", "steps", "batch", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"world_model.tendons.{name} is {getattr(self, name)}; it must be above 0")
+        check_above_0("world_model.dynamics.tendons", self, "hidden", "samples", "steps", "batch", "learning_rate")
 
 
 class TendonWeights(NamedTuple):
@@ -127,7 +125,6 @@ class Tendons:
     error: TendonError
     torque_error: float
 
-    @precise
     def length(self, joint: Array) -> tuple[Array, Array]:
         """Lengths and moment arms.
 
@@ -167,6 +164,7 @@ class Tendons:
         return np.eye(njoint)[self.joints.ravel()] * self.mask.reshape(-1, 1)
 
 
+@precise
 def _value_and_slope(weights: TendonWeights, z: Array) -> tuple[Array, Array]:
     """Networks of all muscles and their derivatives by each input.
 
@@ -348,7 +346,7 @@ def tendon_key(body: Body, config: TendonConfig) -> str:
 def load_or_fit(
     body: Body, config: TendonConfig, *folders: Path, told: Callable[[str], None] = lambda text: None
 ) -> Tendons:
-    """Take a fit from the first folder that has it, or make it; it is kept in all of them.
+    """Take a fit from the first folder that has it, or make it; folders that have none get it.
 
     Args:
         body: The body.
@@ -363,7 +361,7 @@ def load_or_fit(
             try:
                 tendons = _read(path)
             except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-                told(f"{path} is damaged ({error}); it is made anew")
+                told(f"{path} is damaged ({error}); it is replaced")
                 path.unlink(missing_ok=True)
     tendons = tendons or fit_tendons(body, config, told=told)
     for folder in folders:

@@ -10,6 +10,7 @@ from jax import Array
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from musclemap.skeletons.errors import SettingsError, TargetError
+from musclemap.skeletons.setting_checks import check_above_0, check_known
 
 KINDS = ("flat", "rough", "slope", "steps", "obstacles")
 
@@ -50,11 +51,8 @@ class TerrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SettingsError(f"terrain.kind is {self.kind!r}; it is one of {', '.join(KINDS)}")
-        for name in ("height", "length"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"terrain.{name} is {getattr(self, name)}; it must be above 0")
+        check_known("terrain", self, kind=KINDS)
+        check_above_0("terrain", self, "height", "length")
         if not 2.0 <= self.extent <= 100.0:
             raise SettingsError(f"terrain.extent is {self.extent}; it is from 2 to 100 m")
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.setting_checks import check_not_below_0
 
 from .config import PhysicsConfig
 from .ppo import PPOConfig
@@ -36,6 +36,4 @@ class TrainConfig:
     randomisation: RandomisationConfig = field(default_factory=RandomisationConfig)
 
     def __post_init__(self) -> None:
-        for name in ("num_envs", "gpus"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}; it must not be below 0")
+        check_not_below_0("", self, "num_envs", "gpus")

@@ -1,6 +1,7 @@
 """Rollouts and updates in turn: one iteration of learning, its whole state in one tree of arrays."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -60,6 +61,7 @@ class Trainer:
     def __init__(self, engine: Engine, task: Task, reference: Reference, ppo: PPO) -> None:
         self.engine, self.task, self.ppo = engine, task, ppo
         self.reference = engine.copied(reference) if isinstance(engine, SplitEngine) else reference
+        self._begin = jax.jit(partial(living.begin, task, nworld=engine.nworld))
         self._choose = jax.jit(self._chosen)
         self._settle = jax.jit(self._settled)
         self._learn = jax.jit(self._learned)
@@ -74,7 +76,7 @@ class Trainer:
         first, second, third = jax.random.split(jax.random.PRNGKey(seed), 3)
         length = jax.device_get(self.reference.length)
         sampler = make_sampler(length, fps=self.task.body.control_fps)
-        worlds = living.begin(self.task, self.reference, sampler, first, self.engine.nworld)
+        worlds = self._begin(self.reference, sampler, first)
         state = TrainState(self.ppo.begin(second), worlds, third, jnp.zeros((), jnp.int32))
         if isinstance(self.engine, SplitEngine):
             return self.engine.copied(state)._replace(worlds=self.engine.cut(worlds))

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.setting_checks import check_above_0, check_below_1, check_known, check_not_below_0
 
+from .networks import PRECISIONS
 from .optimisers import OPTIMIZERS
 from .world_model import ModelConfig
 
@@ -16,9 +18,9 @@ class WorldModelConfig:
         rollout: Control steps that each world makes between updates.
         capacity: Control steps of worlds that are remembered.
         begin: Control steps that have to be remembered before anything is learned.
-        refill: Iterations after which memory is emptied and a checkpoint written, or 0: never. What is remembered is
-            on no disk, so a run that is taken up again begins with nothing; from these checkpoints it equals one that
-            went on.
+        refill: Control steps after which memory is emptied and a checkpoint written, many times `capacity`, or 0:
+            never. What is remembered is on no disk, so a run that is taken up again begins with nothing; from these
+            checkpoints it equals one that went on.
         noise: Standard deviation of the excitations' noise in real worlds.
         noise_memory: Share of the noise that is kept from one step to the next.
         sweepers: Share of the worlds that go through every clip in turn, from frame 0 and without noise.
@@ -47,7 +49,7 @@ class WorldModelConfig:
     rollout: int = 8
     capacity: int = 1_000_000
     begin: int = 10_000
-    refill: int = 300
+    refill: int = 10_000_000
     noise: float = 0.1
     noise_memory: float = 0.9
     sweepers: float = 0.1
@@ -72,22 +74,13 @@ class WorldModelConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        above = (
-            "rollout", "capacity", "begin", "horizon_error", "batch", "steps", "learning_rate", "value_learning_rate",
-            "max_grad_norm", "state_grad_norm",
+        section = "world_model"
+        check_above_0(
+            section, self, "rollout", "capacity", "begin", "horizon_error", "batch", "steps", "learning_rate",
+            "value_learning_rate", "max_grad_norm", "state_grad_norm",
         )  # fmt: skip
-        for name in above:
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("noise_memory", "discount", "trace", "average", "target", "sweepers", "held"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must be from 0 to below 1")
-        for name in ("noise", "effort", "refill"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"world_model.{name} is {getattr(self, name)}; it must not be below 0")
+        check_below_1(section, self, "noise_memory", "discount", "trace", "average", "target", "sweepers", "held")
+        check_not_below_0(section, self, "noise", "effort", "refill")
         if not self.horizons or list(self.horizons) != sorted({*self.horizons}) or self.horizons[0] < 1:
             raise SettingsError(f"world_model.horizons is {self.horizons}; it lists steps, each more than the last")
-        for name, known in (("optimizer", OPTIMIZERS), ("precision", ("float32", "bfloat16"))):
-            if getattr(self, name) not in known:
-                told = ", ".join(known)
-                raise SettingsError(f"world_model.{name} is {getattr(self, name)!r}; it is one of {told}")
+        check_known(section, self, optimizer=OPTIMIZERS, precision=PRECISIONS)

@@ -13,13 +13,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.setting_checks import check_above_0, check_known
 
 from . import normaliser as normalising
 from .bodies import Body
 from .coordinates import Coordinates
 from .engine import PhysicsState
 from .muscles import activate_through, muscles_of
-from .networks import Params, apply_mlp, make_mlp, product_type
+from .networks import PRECISIONS, Params, apply_mlp, make_mlp, product_type
 from .normaliser import Normaliser
 from .tendons import TendonConfig, Tendons
 
@@ -60,13 +61,9 @@ class ModelConfig:
     tendons: TendonConfig = field(default_factory=TendonConfig)
 
     def __post_init__(self) -> None:
-        for name in ("window", "batch", "steps", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"world_model.dynamics.{name} is {getattr(self, name)}; it must be above 0")
-        for name, known in (("variant", VARIANTS), ("precision", ("float32", "bfloat16"))):
-            if getattr(self, name) not in known:
-                told = ", ".join(known)
-                raise SettingsError(f"world_model.dynamics.{name} is {getattr(self, name)!r}; it is one of {told}")
+        section = "world_model.dynamics"
+        check_above_0(section, self, "window", "batch", "steps", "learning_rate")
+        check_known(section, self, variant=VARIANTS, precision=PRECISIONS)
         if not 0 <= self.failures <= 1:
             raise SettingsError(f"world_model.dynamics.failures is {self.failures}; it must be from 0 to 1")
 

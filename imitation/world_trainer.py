@@ -1,6 +1,7 @@
 """Real rollouts and imagined ones in turn: one iteration of learning through a model of the body's dynamics."""
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -97,6 +98,8 @@ class WorldTrainer:
         self._least = math.ceil(min(config.begin, 0.5 * self._nrow * n) / n)
         bare = jnp.asarray(~library.has_activation)
         self._bare: Array | None = bare if library.without_activation else None
+        begin = partial(living.begin, task, nworld=n, beginnings=self._beginnings)
+        self._begin = jax.jit(begin)
         self._choose = jax.jit(self._chosen)
         self._settle = jax.jit(self._settled)
         self._keep = jax.jit(self._kept, donate_argnums=0)
@@ -113,7 +116,7 @@ class WorldTrainer:
         """A policy and a model that know nothing, in worlds at the start of their first episodes."""
         first, second, third = jax.random.split(jax.random.PRNGKey(seed), 3)
         sampler = make_sampler(jax.device_get(self.reference.length), fps=self.task.body.control_fps)
-        worlds = living.begin(self.task, self.reference, sampler, first, self.engine.nworld, self._beginnings)
+        worlds = self._begin(self.reference, sampler, first)
         state = WorldTrainState(
             learner=self._learning.begin(second),
             worlds=worlds,
@@ -145,8 +148,8 @@ class WorldTrainer:
 
     def forgets(self, state: WorldTrainState) -> bool:
         """Whether the run shall go on as if it had been taken up from a checkpoint."""
-        every = self.config.refill
-        return bool(every) and int(state.iterations) % every == 0
+        every, steps = self.config.refill, int(state.iterations) * self.steps_per_iteration
+        return bool(every) and steps // every > (steps - self.steps_per_iteration) // every
 
     def policy(self, state: WorldTrainState) -> tuple[Params, Normaliser]:
         """Network and normaliser of the policy that acts."""

@@ -4,7 +4,6 @@ A step is three calls: what to do, the engine's physics, what came of it. Nothin
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -102,7 +101,6 @@ def without_tally(worlds: Worlds) -> Worlds:
     return worlds._replace(tally=no_tally(), suspect=worlds.suspect._replace(seen=jnp.zeros((), bool)))
 
 
-@partial(jax.jit, static_argnames=("task", "nworld", "beginnings"))
 def begin(
     task: Task, reference: Reference, sampler: Sampler, key: Array, nworld: int, beginnings: Beginnings = USUAL
 ) -> Worlds:  # fmt: skip

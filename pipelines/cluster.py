@@ -59,22 +59,20 @@ class Cluster:
 
 
 @contextmanager
-def local_cluster(workers: int, *, gpus: int = 0, cores: int = 0) -> Iterator[Cluster]:
+def local_cluster(workers: int, *, gpus: Sequence[str] = (), cores: int = 0) -> Iterator[Cluster]:
     """Worker processes on this machine, each with its share of the cores.
 
     Args:
         workers: Processes, one thread each.
-        gpus: GPUs to deal out among them.
+        gpus: GPUs to deal out among them, as CUDA_VISIBLE_DEVICES names them.
         cores: Cores of each; 0 for its share of those there are.
     """
     own = sorted(os.sched_getaffinity(0))
     shares = [(own[k::workers] or [own[k % len(own)]])[: cores or None] for k in range(workers)]
     environ: list[dict[str, str]] = [{} for _ in range(workers)]
     if gpus:
-        names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if os.environ.get("CUDA_VISIBLE_DEVICES") else []
-        names = [name.strip() for name in names if name.strip()] or [str(k) for k in range(gpus)]
         environ = [
-            {"CUDA_VISIBLE_DEVICES": names[k % len(names)], "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+            {"CUDA_VISIBLE_DEVICES": gpus[k % len(gpus)], "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
             for k in range(workers)
         ]
     with (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -66,7 +67,7 @@ class Crew:
             for number, part in enumerate(self.parts or pack(items, workers=self.workers))
         ]  # fmt: skip
         if self.scheduler is None and self.scheduler_file is None:
-            gpus = 0 if self.device == "cpu" else gpu_count()
+            gpus = [] if self.device == "cpu" else visible_gpus()
             made = local_cluster(min(self.workers, len(jobs)), gpus=gpus, cores=self.pinned_to)
         else:
             made = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
@@ -95,7 +96,7 @@ def crew_for(items: Sequence[Selected], *, workers: int | None = None, **options
         own = (
             len(os.sched_getaffinity(0))
             if options.get("device") == "cpu"
-            else gpu_count() or len(os.sched_getaffinity(0))
+            else len(visible_gpus()) or len(os.sched_getaffinity(0))
         )
         parts = pack(items, workers=own)
         workers = min(own, len(parts))
@@ -103,17 +104,26 @@ def crew_for(items: Sequence[Selected], *, workers: int | None = None, **options
     return None if alone else Crew(workers=workers or 1, parts=parts, **options)
 
 
-def gpu_count() -> int:
-    """NVIDIA GPUs that JAX may use; nvidia-smi is asked how many there are, as JAX would take their memory."""
+def visible_gpus() -> list[str]:
+    """NVIDIA GPUs that JAX may use, by the names that CUDA_VISIBLE_DEVICES takes.
+
+    nvidia-smi is asked which there are, as JAX would take their memory. Of those that the variable names, CUDA takes
+    none from the first on that is not there.
+    """
     if not any(find_spec(name) for name in ("jax_cuda12_plugin", "jax_cuda13_plugin")):
-        return 0
-    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return len([name for name in chosen.split(",") if name.strip() and name.strip() != "-1"])
+        return []
     try:
         told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in told.splitlines())
+        return []
+    count = sum(line.startswith("GPU ") for line in told.splitlines())
+    there = [str(number) for number in range(count)]
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None or not there:
+        return there
+    named = [name.strip() for name in wanted.split(",")]
+    known = lambda name: name in there or name.startswith(("GPU-", "MIG-"))  # noqa: E731
+    return list(takewhile(known, named))
 
 
 def _absolute(item: Selected) -> Selected:

@@ -56,7 +56,7 @@ def choose_device(kind: str | None = None) -> Any:
         return jax.devices(kind)[0]
     except RuntimeError as error:
         there = ", ".join(sorted({device.platform for device in jax.devices()}))
-        hint = "; a GPU needs its driver and: pip install 'musclemap[gpu]'" if kind == "gpu" else ""
+        hint = "; a GPU needs its driver, 580 or newer, and: pip install 'musclemap[gpu]'" if kind == "gpu" else ""
         raise DeviceError(f"JAX finds no {kind}; it has: {there}{hint}") from error
 
 

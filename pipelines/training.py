@@ -269,7 +269,8 @@ class _Sitting:
                 state, logged = self._log(state, update, first=first), now
             forgets = self._trainer.forgets(state)
             if forgets:
-                state = self._trainer.resumed(self._trainer.saved(state))
+                state = self._trainer.saved(state)  # first let go of what is remembered: it is not held twice
+                state = self._trainer.resumed(state)
             if forgets or now - saved >= save_seconds:
                 self._save(state)
                 saved = time.monotonic()

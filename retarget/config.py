@@ -3,16 +3,7 @@
 from dataclasses import dataclass, field
 
 from musclemap.skeletons.errors import SettingsError
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise SettingsError(f"{name} is {value}; it must be above 0")
-
-
-def _not_negative(name: str, value: float) -> None:
-    if not value >= 0:
-        raise SettingsError(f"{name} is {value}; it must not be below 0")
+from musclemap.skeletons.setting_checks import check_above_0, check_known, check_not_below_0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +25,7 @@ class ScaleConfig:
     upper: float = 2.5
 
     def __post_init__(self) -> None:
-        for name in ("height_sigma", "prior_sigma", "speed_sigma", "lower"):
-            _positive(f"scale.{name}", getattr(self, name))
+        check_above_0("scale", self, "height_sigma", "prior_sigma", "speed_sigma", "lower")
         if not self.lower < self.upper:
             raise SettingsError(f"scale.lower {self.lower} is not below scale.upper {self.upper}")
 
@@ -57,8 +47,7 @@ class ContactConfig:
     free_fall: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("speed", "height", "min_seconds", "free_fall"):
-            _positive(f"contact.{name}", getattr(self, name))
+        check_above_0("contact", self, "speed", "height", "min_seconds", "free_fall")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +94,7 @@ class WeightConfig:
     root_acceleration: float = 500.0
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            _not_negative(f"weights.{name}", getattr(self, name))
+        check_not_below_0("weights", self, *self.__dataclass_fields__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +124,8 @@ class SolverConfig:
     window_iterations: int = 1
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            (_not_negative if name in ("batch", "windows") else _positive)(f"solver.{name}", getattr(self, name))
+        check_not_below_0("solver", self, "batch", "windows")
+        check_above_0("solver", self, *(self.__dataclass_fields__.keys() - {"batch", "windows"}))
         if self.window % 4:
             raise SettingsError(f"solver.window is {self.window}; it must be a multiple of 4")
 
@@ -171,8 +159,9 @@ class ValidationConfig:
     limits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("cutoff", "jitter_cutoff", "friction", "bearing_height", "torque_weight", "chunk"):
-            _positive(f"validation.{name}", getattr(self, name))
+        check_above_0(
+            "validation", self, "cutoff", "jitter_cutoff", "friction", "bearing_height", "torque_weight", "chunk"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,9 +195,5 @@ class RetargetConfig:
     def __post_init__(self) -> None:
         if not 5.0 <= self.fps <= 1000.0:
             raise SettingsError(f"fps is {self.fps}; clips run at 5 to 1000 frames a second")
-        if self.hands not in ("locked", "tracked"):
-            raise SettingsError(f"hands is {self.hands!r}; it is 'locked' or 'tracked'")
-        if self.limits not in ("effective", "declared"):
-            raise SettingsError(f"limits is {self.limits!r}; it is 'effective' or 'declared'")
-        _not_negative("default_fps", self.default_fps)
-        _not_negative("calibration", self.calibration)
+        check_known("", self, hands=("locked", "tracked"), limits=("effective", "declared"))
+        check_not_below_0("", self, "default_fps", "calibration")

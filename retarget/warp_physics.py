@@ -9,7 +9,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from musclemap.skeletons.errors import TargetError
+from musclemap.skeletons.errors import SettingsError
 from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .physics import CouplingSlopes, FramePhysics, Muscles, SolidGeoms, join, root_wrench
@@ -27,7 +27,7 @@ class WarpPhysics:
         device: Warp's name of a device; its own choice, a GPU if there is one, if None.
 
     Raises:
-        TargetError: There is no such device.
+        SettingsError: There is no such device.
     """
 
     def __init__(self, body: MyoFullBody, *, nworld: int = 2048, device: str | None = None) -> None:
@@ -46,10 +46,8 @@ class WarpPhysics:
             self._device = device or str(wp.get_preferred_device())
             there = [known.alias for known in wp.get_devices()]
             if self._device not in there:
-                raise TargetError(
-                    f"MuJoCo Warp has no device {self._device!r}; there are: {', '.join(there)}; does the GPU's "
-                    "driver suit this version of Warp?"
-                )
+                older = "; does the GPU's driver suit this version of Warp?" if self._device.startswith("cuda") else ""
+                raise SettingsError(f"MuJoCo Warp has no device {self._device!r}; there are: {', '.join(there)}{older}")
         with self._quiet(), wp.ScopedDevice(self._device):
             self._model = mjw.put_model(body.model)
             self._data = mjw.put_data(body.model, data, nworld=nworld, nconmax=CONTACTS, njmax=data.nefc + 64)

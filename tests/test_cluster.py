@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from musclemap.datasets.manifest import Manifest
-from musclemap.pipelines import jobs
+from musclemap.pipelines import crew, jobs
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.cluster import ClusterError
 from musclemap.pipelines.crew import Crew, crew_for
@@ -225,3 +225,29 @@ def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jo
     clips = sorted(path.name for path in (tmp_path / "out").glob("*.h5"))
     assert clips == sorted(entry["clip"] for entry in kept)  # nothing written that no line tells of
     assert convert(source, tmp_path / "out").counts == {"ok": 120, "rejected": 0, "failed": 0, "kept": len(kept)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (None, ["0", "1"]), ("1", ["1"]), ("", []), ("-1", []), ("1,-1,0", ["1"]), ("0,1,2,3", ["0", "1"]),
+        ("GPU-8932f937-d72c,0", ["GPU-8932f937-d72c", "0"]),
+    ],
+)  # fmt: skip
+def test_gpus_are_those_that_jax_may_use(
+    wanted: str | None, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a machine with two, as CUDA takes them; none without JAX's plug-in, or without a driver."""
+    tell = tmp_path / "nvidia-smi"
+    tell.write_text("#!/bin/sh\necho 'GPU 0: H100 (UUID: GPU-a)'\necho 'GPU 1: H100 (UUID: GPU-b)'\n")
+    tell.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if wanted is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", wanted)
+    monkeypatch.setattr(crew, "find_spec", lambda name: None)
+    assert crew.visible_gpus() == []
+    monkeypatch.setattr(crew, "find_spec", lambda name: name)
+    assert crew.visible_gpus() == found
+    tell.write_text("#!/bin/sh\nexit 9\n")
+    assert crew.visible_gpus() == []

@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -19,7 +20,9 @@ from musclemap.imitation.engine import FASTEST, Engine, PhysicsState, Reading
 from musclemap.imitation.engines import has_cuda, make_engine
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.warp_engine import WarpEngine
+from musclemap.retarget.warp_physics import WarpPhysics
 from musclemap.skeletons.errors import SettingsError, TargetError
+from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .engine_states import (
     NWORLD,
@@ -369,3 +372,14 @@ def test_warp_is_not_touched_before_it_is_asked_for() -> None:
     code = "import sys, musclemap.imitation.engines, musclemap.imitation.warp_engine; print('warp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+@pytest.mark.skipif(has_cuda(), reason="Warp can use this machine's GPU")
+def test_a_gpu_that_jax_can_use_and_warp_cannot_is_told(arm: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worlds for a GPU are not simulated on the CPU without a word."""
+    monkeypatch.setattr("musclemap.imitation.engines.has_cuda", lambda: True)
+    monkeypatch.setattr(jax, "local_devices", lambda backend: ["a GPU"])
+    with pytest.raises(SettingsError, match="no device 'cuda:0'; there are: cpu; does the GPU's driver suit"):
+        make_engine(arm, 8)
+    with pytest.raises(SettingsError, match="no device 'cuda:0'; there are: cpu; does the GPU's driver suit"):
+        WarpPhysics(MyoFullBody(), device="cuda:0")

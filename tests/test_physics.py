@@ -70,7 +70,7 @@ def test_threads_and_stretches_change_nothing(body: MyoFullBody, walk_clip: Clip
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
-def test_warp_finds_what_mujoco_c_finds(body: MyoFullBody, walk_clip: Clip) -> None:
+def test_warp_finds_what_mujoco_c_finds(body: MyoFullBody, walk_clip: Clip, capfd: pytest.CaptureFixture[str]) -> None:
     """On the CPU, in batches that do not divide the frames, with a hand in the thigh."""
     qpos, qvel, qacc = motion(walk_clip)
     posture = body.reduced.reduce(qpos)
@@ -79,6 +79,7 @@ def test_warp_finds_what_mujoco_c_finds(body: MyoFullBody, walk_clip: Clip) -> N
     mine = CPhysics(body).evaluate(qpos, qvel, qacc, muscles=True)
     engine = WarpPhysics(body, nworld=9, device="cpu")
     theirs = engine.evaluate(qpos, qvel, qacc, muscles=True)
+    assert capfd.readouterr().out == ""  # commands print JSON there
     assert mine.muscles is not None
     assert theirs.muscles is not None
     np.testing.assert_allclose(theirs.lowest, mine.lowest, atol=1e-4)

@@ -132,7 +132,7 @@ MALFORMED: dict[str, tuple[Callable[[Facts, Tensors], object], str]] = {
     "a setting of another type": (_facts("task.resting", "low"), "task.resting is 'low'"),
     "a setting out of range": (_facts("task.resting", 1.5), "between 0 and 1"),
     "a setting that is no table": (_facts("task.reward", 3), "task.reward is 3"),
-    "physics unknown": (_facts("physics.hands", "three"), "'locked' or 'free'"),
+    "physics unknown": (_facts("physics.hands", "three"), "it is one of locked, free"),
     "an endless number": (_facts("physics.timestep", 10**400), "physics.timestep"),
     "no layout": (_facts("observation", [["joint_pos", "2"]]), "names and widths"),
     "another layout": (_facts("observation", [["joint_pos", 2]]), "observations of 2 numbers"),

@@ -98,6 +98,6 @@ def test_worlds_are_spread_over_gpus_only_where_that_is_asked(arm: Body, monkeyp
     monkeypatch.setattr("musclemap.imitation.warp_engine.WarpEngine", Spy)
     monkeypatch.setattr(jax, "local_devices", lambda backend: jax.devices() * 2)
     assert engines.make_engine(arm, 3, kind="warp").nworld == 3
-    assert made == [(3, None)]
+    assert made == [(3, "cuda:0")]
     with pytest.raises(SettingsError, match="3 worlds cannot be spread evenly over 2 GPUs"):
         engines.make_engine(arm, 3, kind="warp", gpus=0)

@@ -13,6 +13,8 @@ from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.reference import Reference, make_library
 from musclemap.imitation.task import Task
 from musclemap.imitation.terrain import FLIGHT, KINDS, TerrainConfig, height_at, lay, make_ground
+from musclemap.imitation.warp_engine import WarpEngine
+from musclemap.pipelines.physics import room_for
 from musclemap.skeletons.errors import SettingsError, TargetError
 
 UNEVEN = tuple(kind for kind in KINDS if kind != "flat")
@@ -100,6 +102,30 @@ def test_feet_stand_on_it_and_do_not_begin_in_it(stairs: Body, walk: Reference) 
         assert min(deep, default=0.0) > -0.01
     sunk = physics._replace(qpos=physics.qpos.at[:, 2].add(-0.1))
     assert float(engine.read(sunk).contact.max(axis=1).mean()) > 0.7
+
+
+@pytest.mark.slow
+def test_warp_stands_on_it_as_mujoco_c_does(stairs: Body, walk: Reference) -> None:
+    """On the same steps the same parts of the feet touch; later they go apart, as they place contacts differently."""
+    task, n = Task(stairs), 4
+    physics, _ = task.begin(walk, jnp.zeros(n, jnp.int32), jnp.arange(n) * 40, jax.random.PRNGKey(1))
+    sunk = physics._replace(qpos=physics.qpos.at[:, 2].add(-0.03))
+    room = room_for(stairs, walk, PhysicsConfig(), kind="warp")
+    mine, theirs = MujocoEngine(stairs, n), WarpEngine(stairs, n, device="cpu", **room)
+    seen, told = mine.read(sunk), theirs.read(sunk)
+    assert float(seen.contact.max(axis=1).mean()) > 0.7
+    np.testing.assert_array_equal(told.contact, seen.contact)
+    assert not told.overflow.any()
+    ctrl = jnp.full((n, stairs.model.nu), 0.1)
+    ends = []
+    for engine in (mine, theirs):
+        state = physics
+        for _ in range(10):
+            state, reading = engine.step(state, ctrl)
+            assert not (reading.bad | reading.overflow).any()
+        ends.append(np.asarray(state.qpos))
+    assert np.abs(ends[0][:, :3] - ends[1][:, :3]).max() < 0.01
+    assert np.abs(ends[0] - np.asarray(physics.qpos)).max() > 0.05
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -12,7 +12,6 @@ import pytest
 
 from musclemap.imitation.arm_motions import arm_clips
 from musclemap.imitation.bodies import Body, load_body
-from musclemap.imitation.checkpoints import Checkpoints
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.policy_file import load_policy
@@ -61,13 +60,15 @@ def trainer(arm: Body, library: Library, config: WorldModelConfig = CONFIG) -> W
 
 @pytest.mark.slow
 def test_a_run_that_was_taken_up_again_equals_one_that_went_on(tmp_path: Path, plan: Plan) -> None:
-    """What is remembered is not on disk: it is begun anew every `refill` iterations in the run that goes on, too."""
-    plan = replace(plan, config=replace(plan.config, world_model=replace(plan.config.world_model, refill=2)))
+    """What is remembered is not on disk: it is begun anew after `refill` steps in the run that goes on, too."""
+    plan = replace(
+        plan, config=replace(plan.config, world_model=replace(plan.config.world_model, refill=2 * ITERATION))
+    )
     run = lambda name, n, **more: train(  # noqa: E731
         plan, tmp_path / name, until=Until(steps=n * ITERATION), tensorboard=False, **more
     )
     whole = run("whole", 4)
-    assert Checkpoints(tmp_path / "whole/checkpoints").latest() == 4
+    assert (tmp_path / "whole/checkpoints/2").is_dir()
     run("parts", 2)
     parts = run("parts", 4, resume=True)
     assert whole.steps == parts.steps == 4 * ITERATION
