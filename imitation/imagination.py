@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from . import normaliser as normalising
@@ -29,7 +30,7 @@ class Minds(NamedTuple):
 
     Attributes:
         policy: The policy's network; derivatives are wanted of it.
-        value: Networks by name that the value of what comes later is taken from, see `least_value`.
+        value: Network that the value of what comes later is taken from.
         normaliser: Of observations.
     """
 
@@ -62,6 +63,11 @@ class Rollout(NamedTuple):
     broken: Array
 
 
+UNJUDGED = ("activation", "excitation")
+"""Parts of an observation that the value does not see. The policy sets them as it likes, so it would find any error
+that the value makes there before it finds a better motion: promises then rise above what rewards could add up to."""
+
+
 class Imagination:
     """Rolls policies out in a world model.
 
@@ -75,6 +81,18 @@ class Imagination:
         self.task, self.model = task, model
         self._dtype = product_type(precision)
         self._nbody = task.nobs - observation.goal_width(task.body, task.config.ahead)
+        parts = observation.layout(task.body, task.config.ahead).items()
+        judged = np.repeat([name not in UNJUDGED for name, _ in parts], [size for _, size in parts])
+        self._judged = np.flatnonzero(judged[: self._nbody])
+
+    @property
+    def nvalue(self) -> int:
+        """Width of what the value sees."""
+        return len(self._judged) + self.task.nobs - self._nbody
+
+    def judged(self, seen: Array, goals: Array) -> Array:
+        """What the value sees of normalised observations of the body and goals, shape (..., nvalue)."""
+        return jnp.concatenate([seen[..., self._judged], goals], axis=-1)
 
     def rollout(
         self, minds: Minds, dynamics: Dynamics, reference: Reference, start: Start, bound: Array, *, nstep: int,
@@ -96,11 +114,11 @@ class Imagination:
         rows = reference.rows(jnp.broadcast_to(start.clip, frame.shape), frame)
         goals = self._goals(minds.normaliser, reference, start.clip, frame)
         policy_goals = first_layer(minds.policy, goals[:-1], dtype=self._dtype)
-        value_goals = {name: first_layer(net, goals[1:], dtype=self._dtype) for name, net in minds.value.items()}
+        value_goals = first_layer(minds.value, goals[1:], dtype=self._dtype)
         now = jax.tree.map(lambda array: array[0], rows)
         seen = self._seen(minds.normaliser, start.state, self._moving(start.state), start.before, now)
 
-        def step(carry: tuple[Imagined, Array, Array], given: tuple[Reference, Array, Params]) -> tuple[Any, Any]:
+        def step(carry: tuple[Imagined, Array, Array], given: tuple[Reference, Array, Array]) -> tuple[Any, Any]:
             state, before, seen = carry
             wanted, for_policy, for_value = given
             excitation = task.excitation(apply_mlp(minds.policy, seen, dtype=self._dtype, given=for_policy))
@@ -112,7 +130,7 @@ class Imagination:
             moving = self._moving(after)
             score = task.score(wanted, model.to_physics(after), moving.xpos, moving.linvel, excitation, before)
             later = self._seen(minds.normaliser, after, moving, carried, wanted)
-            value = least_value(minds.value, later, dtype=self._dtype, given=for_value)
+            value = apply_mlp(minds.value, later[:, self._judged], dtype=self._dtype, given=for_value)[..., 0]
             failed = score.lost | ~good
             told = {
                 "seen": seen, "excitation": excitation, "reward": jnp.where(failed, 0.0, score.reward),
@@ -145,23 +163,6 @@ class Imagination:
         ahead = reference.rows(clips[:, None], flat[:, None] + jnp.asarray(self.task.config.ahead))
         goals = observation.observe_goals(self.task.body, now, ahead)
         return normalising.normalise(_part(known, slice(self._nbody, None)), goals).reshape(*frame.shape, -1)
-
-
-def least_value(networks: Params, seen: Array, *, dtype: Any, given: Params) -> Array:
-    """The least of what several networks say: a policy that seeks states of much value finds their errors first, and
-    those that all of them make are fewer (Fujimoto et al. 2018, arXiv 1802.09477).
-
-    Args:
-        networks: By name.
-        seen: Normalised observations without the goals, (n, ...).
-        dtype: Of the matrix products' factors.
-        given: What the goals add to each network's first layer.
-
-    Returns:
-        Shape (n,).
-    """
-    said = [apply_mlp(net, seen, dtype=dtype, given=given[name])[..., 0] for name, net in networks.items()]
-    return jnp.min(jnp.stack(said), axis=0)
 
 
 def returns(rollout: Rollout, *, discount: float, trace: float) -> Array:

@@ -34,7 +34,6 @@ class WorldModelConfig:
         discount: What a reward is worth a step later.
         trace: Lambda of the returns.
         hidden: Widths of the hidden layers of policy and value.
-        critics: Networks of the value; the least of what they say counts.
         learning_rate: Of the policy.
         value_learning_rate: Of the value.
         optimizer: "muon" (hidden matrices; the rest by AdamW) or "adamw".
@@ -63,7 +62,6 @@ class WorldModelConfig:
     discount: float = 0.97
     trace: float = 0.95
     hidden: tuple[int, ...] = (1024, 512, 512)
-    critics: int = 2
     learning_rate: float = 4e-4
     value_learning_rate: float = 4e-4
     optimizer: str = "muon"
@@ -78,8 +76,8 @@ class WorldModelConfig:
     def __post_init__(self) -> None:
         section = "world_model"
         check_above_0(
-            section, self, "rollout", "capacity", "begin", "horizon_error", "batch", "steps", "critics",
-            "learning_rate", "value_learning_rate", "max_grad_norm", "state_grad_norm",
+            section, self, "rollout", "capacity", "begin", "horizon_error", "batch", "steps", "learning_rate",
+            "value_learning_rate", "max_grad_norm", "state_grad_norm",
         )  # fmt: skip
         check_below_1(section, self, "noise_memory", "discount", "trace", "average", "target", "sweepers", "held")
         check_not_below_0(section, self, "noise", "effort", "refill")

@@ -41,8 +41,8 @@ class WorldLearner(NamedTuple):
     Attributes:
         policy: The policy's network.
         average: Its average over gradient steps; what acts.
-        value: Networks of the value, by name.
-        target: Their averages, which returns are computed with.
+        value: The value's network.
+        target: Its average, which returns are computed with.
         optimizer: Of policy, value and model, in this order.
         normaliser: Of observations.
         dynamics: The model.
@@ -88,8 +88,7 @@ class WorldLearning:
         first, second, third = jax.random.split(key, 3)
         nobs, nu, hidden = self.task.nobs, self.task.body.model.nu, self.config.hidden
         policy = make_mlp(first, (nobs, *hidden, nu), last_scale=0.01)
-        keys = jax.random.split(second, self.config.critics)
-        value = {f"{k}": make_mlp(key, (nobs, *hidden, 1), last_scale=0.01) for k, key in enumerate(keys)}
+        value = make_mlp(second, (self._imagination.nvalue, *hidden, 1), last_scale=0.01)
         dynamics = self.model.begin(third)
         made = (policy, value, dynamics.params)
         return WorldLearner(
@@ -248,9 +247,8 @@ class WorldLearning:
         weight = going * (1.0 - rollout.broken)
 
         def value_loss(value: Params) -> Array:
-            x = jnp.concatenate([rollout.seen, rollout.goals], axis=-1)
-            said = jnp.stack([apply_mlp(net, x, dtype=self._dtype)[..., 0] for net in value.values()])
-            off = said - jax.lax.stop_gradient(found)
+            x = self._imagination.judged(rollout.seen, rollout.goals)
+            off = apply_mlp(value, x, dtype=self._dtype)[..., 0] - jax.lax.stop_gradient(found)
             return jnp.sum(off**2 * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
         value_error, value_grad = jax.value_and_grad(value_loss)(learner.value)
@@ -262,7 +260,7 @@ class WorldLearning:
             "imagined_reward": jnp.sum(rollout.reward * going) / steps,
             "imagined_return": jnp.mean(found[0]),
             "imagined_failed": jnp.mean(jnp.any(rollout.failed & (going > 0), axis=0)),
-            "value_loss": value_error / self.config.critics,
+            "value_loss": value_error,
             "grad_norm": policy_norm,
             "value_grad_norm": value_norm,
             "rows_clipped": bound[0] / rows,

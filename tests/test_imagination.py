@@ -35,7 +35,7 @@ class Setting:
         rng = np.random.default_rng(0)
         self.minds = Minds(
             policy=make_mlp(keys[0], (nobs, 16, nu), last_scale=1.0),
-            value={f"{k}": make_mlp(key, (nobs, 16, 1)) for k, key in enumerate(jax.random.split(keys[1]))},
+            value=make_mlp(keys[1], (self.imagination.nvalue, 16, 1)),
             normaliser=Normaliser(
                 jnp.asarray(rng.normal(0, 0.1, nobs), jnp.float32), jnp.full(nobs, 0.7), jnp.ones(())
             ),
@@ -122,17 +122,9 @@ def test_what_is_imagined_is_seen_and_judged_as_real(name: str, request: pytest.
     obs = task.observe(setting.reference, model.to_physics(after), reading, later)
     seen = jnp.concatenate([rollout.seen[1], rollout.goals[1]], axis=-1)
     np.testing.assert_allclose(seen, normalise(setting.minds.normaliser, obs), atol=2e-3)
-
-
-def test_the_least_value_counts(arm_setting: Setting) -> None:
-    rollout, value = arm_setting.rollout(4), arm_setting.minds.value
-    alone = [
-        arm_setting.rollout(4, minds=arm_setting.minds._replace(value={name: net})).next_value
-        for name, net in value.items()
-    ]
-    np.testing.assert_allclose(rollout.next_value, np.minimum(alone[0], alone[1]), atol=1e-6)
-    assert (alone[0] < alone[1]).any()
-    assert (alone[1] < alone[0]).any()
+    judged = setting.imagination.judged(rollout.seen[1], rollout.goals[1])
+    np.testing.assert_allclose(rollout.next_value[0], apply_mlp(setting.minds.value, judged)[:, 0], atol=1e-4)
+    assert judged.shape[1] == task.nobs - 2 * task.body.model.nu  # all but activations and last excitations
 
 
 def test_goals_are_the_end_of_an_observation(human: Body) -> None:
