@@ -145,7 +145,14 @@ def run_case(case: Case) -> dict[str, Any]:
         engine.step(state, jnp.zeros((case.nworld, body.model.nu)))
     ready = time.perf_counter() - started
     found = MEASURES[case.measure](setup, case.seconds)
-    return {**asdict(case), "ready_s": ready, **found, "memory_gib": _memory_gib(), "room": asdict(room)}
+    return {
+        **asdict(case),
+        "clip": Path(case.clip).name,
+        "ready_s": ready,
+        **found,
+        "memory_gib": _memory_gib(),
+        "room": asdict(room),
+    }
 
 
 def _frames(body: Body, clip: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +185,7 @@ def in_a_process(case: Case, *, cache: str | None = None) -> dict[str, Any]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
-        return {**asdict(case), "failed": f"status {done.returncode}: {last}"}
+        return {**asdict(case), "clip": Path(case.clip).name, "failed": f"status {done.returncode}: {last}"}
     return json.loads(done.stdout.splitlines()[-1])
 
 
