@@ -15,7 +15,7 @@ from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.engine import PhysicsState, Reading
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.frames import conjugate, heading, multiply, rotate, squared_angle
-from musclemap.imitation.reference import Library, Reference, make_library
+from musclemap.imitation.reference import LOOK_AHEAD, Library, Reference, make_library
 from musclemap.imitation.reward import PUBLISHED_MOST, RewardConfig
 from musclemap.imitation.task import Task, TaskConfig, TaskState
 from musclemap.skeletons.errors import SettingsError, TargetError
@@ -205,6 +205,7 @@ def test_clips_that_cannot_be_used_are_told(arm: Body, human: Body, walk_clip: C
     library = make_library(short, arm, resting=0.1)
     assert library.names == ("arm_000",)
     assert "21 frames" in library.left_out["short"]
+    assert max(TaskConfig().ahead) == LOOK_AHEAD  # what is taken where no task is at hand
     assert make_library(short, arm, resting=0.1, look_ahead=19).names == ("short", "arm_000")
     assert not make_library(short[:1], arm, resting=0.1, look_ahead=19).left_out
     with pytest.raises(TrainingError, match="it has 101 frames; the look-ahead needs 102"):
