@@ -5,6 +5,10 @@ class MusclemapError(Exception):
     """Base of every error this package raises on purpose."""
 
 
+class FileError(MusclemapError):
+    """A file is not what it should be: of another kind, too large, damaged, or not of the right types."""
+
+
 class SourceError(MusclemapError):
     """A source file cannot be used. `reason` is a short stable code for the manifest."""
 

@@ -1,0 +1,80 @@
+"""Whatever goes wrong with one file is that file's reason, and never ends the work on the others.
+
+This is the one place that catches every exception. Lists of the exceptions that a library may raise on damaged data
+were never complete: each lacked one or two. What must pass, such as a full disk that ends the run, is named by the
+caller; KeyboardInterrupt and SystemExit always pass.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from musclemap.skeletons.errors import MusclemapError, SourceError
+
+LONGEST_MESSAGE = 500
+"""Characters of a reason; a message that quotes a whole array is cut off."""
+
+_LOGGER = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why the work on one file failed.
+
+    Attributes:
+        reason: Short stable code: that of a `SourceError`, "out_of_memory", or the caller's.
+        message: One sentence for people.
+        expected: Whether this package raised the error on purpose, as it does for bad data.
+        error: The exception.
+    """
+
+    reason: str
+    message: str
+    expected: bool
+    error: Exception
+
+
+def attempt(
+    work: Callable[[], ResultT], *, reason: str = "crash", passing: tuple[type[Exception], ...] = ()
+) -> ResultT | Failure:
+    """Work on one file.
+
+    An error that this package did not raise on purpose is logged with its traceback at level DEBUG, logger
+    `musclemap.failures`.
+
+    Args:
+        work: Called without arguments.
+        reason: Code of an error that has none of its own.
+        passing: Exceptions that end more than this file's work and are not caught.
+
+    Returns:
+        What the work returns, or why it failed.
+    """
+    try:
+        return work()
+    except passing:
+        raise
+    except Exception as error:
+        expected = isinstance(error, MusclemapError)
+        if not expected:
+            _LOGGER.debug("unexpected error", exc_info=error)
+        return Failure(reason=_code(error, reason), message=describe(error), expected=expected, error=error)
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one sentence: its message, after the name of its type where it is not one of ours."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, MusclemapError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+
+
+def _code(error: Exception, default: str) -> str:
+    if isinstance(error, SourceError):
+        return error.reason
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return "out_of_memory"
+    return default

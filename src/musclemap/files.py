@@ -1,0 +1,173 @@
+"""Files of others are data: bytes up to a limit and JSON within limits, read so that nothing waits, grows or runs.
+
+Every reader of a file that may come from somebody else goes through here first. What can go wrong is a `FileError`,
+which the reader turns into its own error.
+"""
+
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from musclemap.skeletons.errors import FileError
+
+MAX_JSON_BYTES = 2**26
+"""Longest JSON text that is parsed [B]; the manifest of a million clips is read line by line, far below this."""
+
+MAX_JSON_DEPTH = 32
+"""Deepest nesting of objects and lists; what we write has six levels at most."""
+
+MAX_INTEGER = 2**63 - 1
+"""Largest whole number; anything beyond is no count, size or seed of ours."""
+
+
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """Read a regular file.
+
+    A pipe or a device would block or never end, so both are refused. They are recognised on the open file, so a path
+    that is replaced meanwhile changes nothing.
+
+    Args:
+        path: File to read; a link to a regular file is followed.
+        limit: Largest size [B].
+
+    Raises:
+        FileError: There is no such file, it is not a regular file, it is larger than the limit, or reading it fails.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise FileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(f"{path} is not a regular file")
+        if status.st_size > limit:
+            raise FileError(f"{path} has {status.st_size} bytes; at most {limit} are read")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise FileError(f"{path} grew beyond {limit} bytes while it was read")
+    return data
+
+
+def parse_json(data: bytes | str, *, limit: int = MAX_JSON_BYTES) -> Any:
+    """Parse JSON from a file that may be damaged or hostile.
+
+    A number that is not finite becomes None, which is how such a number is written.
+
+    Args:
+        data: UTF-8 text.
+        limit: Longest text [B].
+
+    Raises:
+        FileError: The text is no JSON, is too long, is nested too deeply, holds an integer beyond 64 bits, or holds
+            half of a surrogate pair. Surrogates U+DC80 to U+DCFF pass: they stand for the bytes of a file name that is
+            not UTF-8.
+    """
+    if len(data) > limit:
+        raise FileError(f"JSON of {len(data)} bytes; at most {limit} are read")
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        tree = json.loads(text, parse_int=_integer, parse_constant=lambda _: None)
+    except RecursionError as error:
+        raise FileError(f"JSON nested deeper than {MAX_JSON_DEPTH} levels") from error
+    except ValueError as error:
+        raise FileError(f"no complete JSON: {error}") from error
+    return _checked(tree)
+
+
+def read_json(path: Path, *, limit: int = MAX_JSON_BYTES) -> Any:
+    """Read and parse a JSON file.
+
+    Raises:
+        FileError: As `read_bytes` and `parse_json`; the message starts with the path.
+    """
+    data = read_bytes(path, limit=limit)
+    try:
+        return parse_json(data, limit=limit)
+    except FileError as error:
+        raise FileError(f"{path}: {error}") from error
+
+
+def read_json_object(path: Path, *, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Read a JSON file whose root must be an object.
+
+    Raises:
+        FileError: As `read_json`, or the root is something else.
+    """
+    tree = read_json(path, limit=limit)
+    if not isinstance(tree, dict):
+        raise FileError(f"{path}: the root is a {type(tree).__name__}, not a JSON object")
+    return tree
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) > MAX_INTEGER:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _checked(root: Any) -> Any:
+    """The same tree with infinite numbers replaced by None; goes through it level by level, without recursion."""
+    box = [root]
+    level: list[Any] = [box]
+    for _ in range(MAX_JSON_DEPTH + 2):
+        below: list[Any] = []
+        for node in level:
+            items = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
+            for key, value in items:
+                if isinstance(key, str):
+                    _check_text(key)
+                if isinstance(value, dict | list):
+                    below.append(value)
+                elif isinstance(value, str):
+                    _check_text(value)
+                elif isinstance(value, float) and not math.isfinite(value):
+                    node[key] = None
+        if not below:
+            return box[0]
+        level = below
+    raise FileError(f"JSON nested deeper than {MAX_JSON_DEPTH} levels")
+
+
+def _check_text(text: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise FileError(f"text with half of a surrogate pair at {error.start}") from error
+
+
+def check_fields(tree: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]], *, where: str) -> None:
+    """Check that fields are there and of their type; a bool is not taken for a number.
+
+    Args:
+        tree: Fields by name; others than those of `kinds` are passed over.
+        kinds: Type or types of each.
+        where: What the fields belong to, for messages.
+
+    Raises:
+        FileError: One is missing or of another type; the message names it.
+    """
+    for key, kind in kinds.items():
+        if key not in tree:
+            raise FileError(f"{where} has no {key}")
+        value, allowed = tree[key], kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            names = " or ".join(one.__name__ for one in allowed)
+            raise FileError(f"{where}: {key} is {shown(value)}, not of type {names}")
+
+
+def shown(value: object, *, longest: int = 80) -> str:
+    """A value of a file as part of a message: one line, cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}..."
