@@ -1,6 +1,5 @@
 """`mm-download`: data that others prepared, brought here and made into clips; and what has to be fetched by hand."""
 
-import json
 import time
 from dataclasses import asdict
 from enum import StrEnum
@@ -9,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError, SettingsError
+from musclemap.skeletons.errors import SettingsError
 
 from .given import refuse_unread
 from .options import Device
+from .program import Program
+from .terminal_text import echo, echo_json, echo_lines
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.catalogue import Entry
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from musclemap.pipelines.download import Chosen, Downloaded
     from musclemap.retarget.config import RetargetConfig
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Program("mm-download")
 
 _BUNDLES, _HUB, _CHECKS = "Bundles", "Data sets of the Hugging Face hub", "What is here already"
 
@@ -111,36 +112,32 @@ def download(
     from musclemap.datasets.downloads.transport import Patience
 
     shown = _Shown(json=json_, quiet=quiet, verbose=verbose)
-    try:
-        if list_ or check is not None:
-            _refuse_more(list_, check, what, out)
-            refuse_unread(ctx, _READ["list" if list_ else "check"], what="--list and --check")
-            status = _list(shown) if list_ else _check(Path(what or ""), body_models, group, shown)
-        else:
-            if what is None or out is None:
-                raise SettingsError(
-                    "what to download, and the folder for it, must be given; --list tells what there is"
-                )
-            from musclemap.datasets.downloads.wish import Wish
+    if list_ or check is not None:
+        _refuse_more(list_, check, what, out)
+        refuse_unread(ctx, _READ["list" if list_ else "check"], what="--list and --check")
+        status = _list(shown) if list_ else _check(Path(what or ""), body_models, group, shown)
+    else:
+        if what is None or out is None:
+            raise SettingsError(
+                "what to download, and the folder for it, must be given; --list tells what there is"
+            )
+        from musclemap.datasets.downloads.wish import Wish
 
-            patience = Patience(timeout=timeout)
-            wish = Wish(include=tuple(include or ()), exclude=tuple(exclude or ()), group=group, limit=limit)
-            if what.startswith(("http://", "https://")):
-                refuse_unread(ctx, _READ["bundle"], what="bundles")
-                status = _bundle(what, out, wish, sha256, patience, workers, dry_run, shown)
-            else:
-                entry = _entry(what)
-                kind = "data sets of the hub" if entry.kind == "huggingface" else "bundles"
-                refuse_unread(ctx, _READ[entry.kind], what=kind)
-                settings = _settings(config, set_ or [])
-                status = _trajectories(
-                    entry, out, wish, shown, settings=settings, revision=revision or entry.revision, convert=convert,
-                    overwrite=overwrite, workers=workers, device=device, dry_run=dry_run, sha256=sha256,
-                    patience=patience,
-                )  # fmt: skip
-    except MusclemapError as error:
-        typer.echo(f"mm-download: {error}", err=True)
-        raise typer.Exit(2) from error
+        patience = Patience(timeout=timeout)
+        wish = Wish(include=tuple(include or ()), exclude=tuple(exclude or ()), group=group, limit=limit)
+        if what.startswith(("http://", "https://")):
+            refuse_unread(ctx, _READ["bundle"], what="bundles")
+            status = _bundle(what, out, wish, sha256, patience, workers, dry_run, shown)
+        else:
+            entry = _entry(what)
+            kind = "data sets of the hub" if entry.kind == "huggingface" else "bundles"
+            refuse_unread(ctx, _READ[entry.kind], what=kind)
+            settings = _settings(config, set_ or [])
+            status = _trajectories(
+                entry, out, wish, shown, settings=settings, revision=revision or entry.revision, convert=convert,
+                overwrite=overwrite, workers=workers, device=device, dry_run=dry_run, sha256=sha256,
+                patience=patience,
+            )  # fmt: skip
     raise typer.Exit(status)
 
 
@@ -168,7 +165,7 @@ def _list(shown: _Shown) -> int:
 
     entries = load_catalogue()
     if shown.json:
-        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        echo_json([asdict(entry) for entry in entries], indent=2)
         return 0
     for entry in entries:
         note = f" ({entry.licence_note})" if entry.licence_note else ""
@@ -183,7 +180,7 @@ def _list(shown: _Shown) -> int:
         if entry.kind != "by hand":
             size = f"{entry.size:,} bytes" if entry.size is not None else UNKNOWN
             lines.append(f"  size: {size}; hashes: {hashes}; revision: {entry.revision or 'the newest'}")
-        typer.echo("\n".join(lines))
+        echo_lines(lines)
     return 0
 
 
@@ -194,10 +191,10 @@ def _check(root: Path, body_models: Path | None, group: str | None, shown: _Show
 
     state = check_archive(root, body_models=body_models, groups=(group,) if group else ())
     if shown.json:
-        typer.echo(json.dumps(state.to_dict(), indent=2))
+        echo_json(state.to_dict(), indent=2)
     else:
         for line in archive_lines(state, brief=shown.quiet):
-            typer.echo(line)
+            echo(line)
     return 0 if state.complete else 1
 
 
@@ -251,9 +248,9 @@ def _bundle(
         size = sum(file.size for file in wanted)
         told = {"url": bundle.url, "licence": bundle.licence, "sha256": bundle.sha256, "files": len(wanted)}
         if shown.json:
-            typer.echo(json.dumps({**told, "size": size}))
+            echo_json({**told, "size": size})
         elif shown.words:
-            typer.echo(f"{len(wanted)} files, {amount(size)}, licence {bundle.licence}; nothing was downloaded")
+            echo(f"{len(wanted)} files, {amount(size)}, licence {bundle.licence}; nothing was downloaded")
         return 0
     started = time.perf_counter()
     with show_moved(hidden=shown.quiet or shown.json) as progress:
@@ -261,14 +258,14 @@ def _bundle(
     print_lost(fetched.failed)
     if shown.json:
         told = {"done": fetched.done, "kept": fetched.kept, "failed": dict(fetched.failed), "out": str(out)}
-        typer.echo(json.dumps({**told, "url": bundle.url, "licence": bundle.licence, "sha256": bundle.sha256}))
+        echo_json({**told, "url": bundle.url, "licence": bundle.licence, "sha256": bundle.sha256})
     elif shown.words:
         for name in fetched.done if shown.verbose else ():
-            typer.echo(f"here {name}")
+            echo(f"here {name}")
         counts = (
             f"{len(fetched.done)} files downloaded, {len(fetched.kept)} here already, {len(fetched.failed)} missing"
         )
-        typer.echo(f"{counts}; licence {bundle.licence}; {out}, {time.perf_counter() - started:.1f} s")
+        echo(f"{counts}; licence {bundle.licence}; {out}, {time.perf_counter() - started:.1f} s")
     return 1 if fetched.failed else 0
 
 
@@ -309,12 +306,12 @@ def _tell_chosen(chosen: "Chosen", entry: "Entry", shown: _Shown, size: str) -> 
     data_set = chosen.data_set
     if shown.json:
         told = {"repository": data_set.repository, "revision": data_set.revision, "licence": data_set.licence}
-        typer.echo(json.dumps({**told, "files": list(chosen.files), "size": chosen.size}))
+        echo_json({**told, "files": list(chosen.files), "size": chosen.size})
     elif shown.words:
         for name in chosen.files if shown.verbose else ():
-            typer.echo(name)
+            echo(name)
         licence = data_set.licence or entry.licence or "not known"
-        typer.echo(f"{len(chosen.files)} files, {size}, of {data_set.repository} at {data_set.revision[:12]}, licence "
+        echo(f"{len(chosen.files)} files, {size}, of {data_set.repository} at {data_set.revision[:12]}, licence "
                    f"{licence}; nothing was downloaded")  # fmt: skip
 
 
@@ -328,15 +325,15 @@ def _tell(came: "Downloaded", shown: _Shown, size: str) -> None:
     else:
         print_lost({**came.brought.failed, **came.refused})
     if came.chosen.missing:
-        typer.echo(f"{len(came.chosen.missing)} motions of the list are not in {data_set.repository}; the first is "
+        echo(f"{len(came.chosen.missing)} motions of the list are not in {data_set.repository}; the first is "
                    f"{came.chosen.missing[0]}", err=True)  # fmt: skip
     if shown.json:
-        typer.echo(json.dumps(came.to_dict()))
+        echo_json(came.to_dict())
     elif shown.words:
         if came.summary is not None:
             print_summary(came.summary)
         where = f"{data_set.repository} at {data_set.revision[:12]}, licence {data_set.licence or 'not told'}"
-        typer.echo(f"{len(came.brought.places)} files here of {len(came.chosen.files)} wanted ({size}) from {where}; "
+        echo(f"{len(came.brought.places)} files here of {len(came.chosen.files)} wanted ({size}) from {where}; "
                    f"as they came in {came.originals}")  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rich.progress as bars
 from rich.console import Console
 
-from .names import printable
+from .terminal_text import printable
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.amass_check import ArchiveState

@@ -1,20 +1,20 @@
 """`mm-eval`: how well a policy tracks clips."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError, SettingsError
+from musclemap.skeletons.errors import SettingsError
 
-from .names import printable
 from .options import Physics
+from .program import Program
+from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.pipelines.evaluation import Evaluation, Keep
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Program("mm-eval")
 
 NAMED = 10
 """Clips left out that are named one by one."""
@@ -99,30 +99,26 @@ def evaluate(
     from .eval_table import print_evaluation
 
     keep_compilations()
-    tell_mujoco_warnings(lambda text: None if quiet else typer.echo(f"mm-eval: {printable(text)}", err=True))
-    try:
-        keep = _kept(report=report, video=video, seconds=video_seconds, trained_ground=trained_ground)
-        chosen = choose_clips(
-            dataset, include=include or (), exclude=exclude or (), group=group, split=split, limit=limit,
-            infeasible=infeasible,
+    tell_mujoco_warnings(lambda text: None if quiet else echo(f"mm-eval: {text}", err=True))
+    keep = _kept(report=report, video=video, seconds=video_seconds, trained_ground=trained_ground)
+    chosen = choose_clips(
+        dataset, include=include or (), exclude=exclude or (), group=group, split=split, limit=limit,
+        infeasible=infeasible,
+    )  # fmt: skip
+    with show_count(hidden=quiet or json_) as count:
+        found = evaluate_policy(
+            find_policy(source), chosen, engine=engine.value, num_envs=num_envs, held_out=held_out,
+            trained_ground=trained_ground, to_end=to_end, keep=keep, progress=count,
         )  # fmt: skip
-        with show_count(hidden=quiet or json_) as count:
-            found = evaluate_policy(
-                find_policy(source), chosen, engine=engine.value, num_envs=num_envs, held_out=held_out,
-                trained_ground=trained_ground, to_end=to_end, keep=keep, progress=count,
-            )  # fmt: skip
-        for line in _left_out(found):
-            typer.echo(printable(f"mm-eval: {line}"), err=True)
-        written = _write(found, source, report=report, video=video, seconds=video_seconds, hidden=quiet or json_)
-    except (MusclemapError, OSError) as error:
-        typer.echo(f"mm-eval: {printable(str(error))}", err=True)
-        raise typer.Exit(2) from error
+    for line in _left_out(found):
+        echo(f"mm-eval: {line}", err=True)
+    written = _write(found, source, report=report, video=video, seconds=video_seconds, hidden=quiet or json_)
     if json_:
-        typer.echo(json.dumps({**found.to_dict(), "written": written}))
+        echo_json({**found.to_dict(), "written": written})
     elif not quiet:
         print_evaluation(found)
         for line in written:
-            typer.echo(line)
+            echo(line)
     raise typer.Exit(1 if strict and not found.tracked else 0)
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .names import printable
+from .terminal_text import printable
 
 if TYPE_CHECKING:
     from musclemap.pipelines.evaluation import Evaluation

@@ -1,18 +1,18 @@
 """`mm-export`: clips, and policies, in the formats of other programs."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError
+from .program import Program
+from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.pipelines.export import ExportedClip
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Program("mm-export")
 
 
 class To(StrEnum):
@@ -79,26 +79,22 @@ def export(
 
     from .clip_count import show_count
 
-    try:
-        with show_count(hidden=quiet or json_) as count:
+    with show_count(hidden=quiet or json_) as count:
 
-            def told(clip: "ExportedClip", done: int, total: int) -> None:
-                _tell(clip, verbose=verbose and not json_)
-                count(done, total)
+        def told(clip: "ExportedClip", done: int, total: int) -> None:
+            _tell(clip, verbose=verbose and not json_)
+            count(done, total)
 
-            made = export_clips(
-                source, out, to=to.value, fingers=fingers, include=tuple(include or ()), feasible_only=feasible_only,
-                progress=told,
-            )  # fmt: skip
-    except MusclemapError as error:
-        typer.echo(f"mm-export: {error}", err=True)
-        raise typer.Exit(2) from error
+        made = export_clips(
+            source, out, to=to.value, fingers=fingers, include=tuple(include or ()), feasible_only=feasible_only,
+            progress=told,
+        )  # fmt: skip
     if json_:
-        typer.echo(json.dumps(made.to_dict()))
+        echo_json(made.to_dict())
     elif not quiet:
         written = [clip for clip in made.clips if clip.status == "ok"]
         frames = sum(clip.nframe for clip in written)
-        typer.echo(f"{len(written)} clips as {to.value} in {out}, {frames:,} frames; {len(made.refused)} refused")
+        echo(f"{len(written)} clips as {to.value} in {out}, {frames:,} frames; {len(made.refused)} refused")
     raise typer.Exit(1 if made.refused else 0)
 
 
@@ -119,27 +115,21 @@ def _export_policy(
         raise typer.BadParameter(why)
     from musclemap.pipelines.export_policy import export_policy
 
-    try:
-        made = export_policy(policy, out)
-    except (MusclemapError, OSError) as error:
-        typer.echo(f"mm-export: {error}", err=True)
-        raise typer.Exit(2) from error
+    made = export_policy(policy, out)
     if json_:
-        typer.echo(json.dumps(made.to_dict()))
+        echo_json(made.to_dict())
     elif not quiet:
-        typer.echo(f"{made.file}: {made.nobs} observations to {made.nu} excitations of {made.body}")
+        echo(f"{made.file}: {made.nobs} observations to {made.nu} excitations of {made.body}")
 
 
 def _tell(clip: "ExportedClip", *, verbose: bool) -> None:
     """A refused clip and what is left out of a file go to stderr; with `verbose` every clip has its line."""
-    from .names import printable
-
     if clip.status != "ok":
-        typer.echo(printable(f"refused {clip.clip}: {clip.reason}"), err=True)
+        echo(f"refused {clip.clip}: {clip.reason}", err=True)
     for note in clip.notes:
-        typer.echo(printable(f"note {clip.clip}: {note}"), err=True)
+        echo(f"note {clip.clip}: {note}", err=True)
     if verbose and clip.status == "ok":
-        typer.echo(printable(f"{clip.file}: {clip.nframe} frames"))
+        echo(f"{clip.file}: {clip.nframe} frames")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`mm-info`: what is installed, what it can compute on, and under which licences. It always answers."""
 
-import json
 import platform
 from collections.abc import Callable
 from importlib import metadata
@@ -11,7 +10,10 @@ import typer
 
 import musclemap
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from .program import Program
+from .terminal_text import echo_json, echo_lines
+
+app = Program("mm-info")
 
 PACKAGES = (
     "jax", "jaxlib", "mujoco", "mujoco-warp", "warp-lang", "musclemimic-models", "numpy", "scipy", "h5py", "dask",
@@ -34,7 +36,10 @@ def info(
 ) -> None:
     """Say which versions, devices, body models and licences there are."""
     found = gather(body_models)
-    typer.echo(json.dumps(found, indent=2) if json_ else "\n".join(_lines(found)))
+    if json_:
+        echo_json(found, indent=2)
+    else:
+        echo_lines(_lines(found))
 
 
 def gather(body_models: Path | None = None) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`mm-pack`: a bundle of clips that can be published, or kept."""
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -8,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError
-
 from .given import refuse_unread
+from .program import Program
+from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.pipelines.packing.bundle import Bundle
     from musclemap.pipelines.packing.contents import Contents, Wishes
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Program("mm-pack")
 
 NAMED = 50
 """Clips named one by one on the terminal; MANIFEST.json has all."""
@@ -98,33 +97,29 @@ def pack(
 
     told = {"url": url, "creator": creator, "date_published": _day(date), "citation": citation}
     groups = {"train": train, "val": val, "test": test}
-    try:
-        if any(groups.values()):
-            refuse_unread(ctx, [name for name in ctx.params if name not in ("shares", "seed")], what="groups")
-        else:
-            refuse_unread(ctx, [name for name in ctx.params if name != "shared_subjects"], what="shares of people")
-        wishes = Wishes(
-            private=private, infeasible=infeasible, stated=parse_statements(licence or ()),
-            groups={split: group for split, group in groups.items() if group is not None},
-            shares=parse_shares(shares), seed=seed, shared_subjects=shared_subjects,
-        )  # fmt: skip
-        label = Label(
-            name=name or out.resolve().name, version=data_version, description=description,
-            told={key: value for key, value in told.items() if value is not None},
-        )  # fmt: skip
-        check_place(out, source, overwrite=overwrite)
+    if any(groups.values()):
+        refuse_unread(ctx, [name for name in ctx.params if name not in ("shares", "seed")], what="groups")
+    else:
+        refuse_unread(ctx, [name for name in ctx.params if name != "shared_subjects"], what="shares of people")
+    wishes = Wishes(
+        private=private, infeasible=infeasible, stated=parse_statements(licence or ()),
+        groups={split: group for split, group in groups.items() if group is not None},
+        shares=parse_shares(shares), seed=seed, shared_subjects=shared_subjects,
+    )  # fmt: skip
+    label = Label(
+        name=name or out.resolve().name, version=data_version, description=description,
+        told={key: value for key, value in told.items() if value is not None},
+    )  # fmt: skip
+    check_place(out, source, overwrite=overwrite)
+    with show_count(hidden=quiet or json_) as count:
+        contents = choose(source, wishes, progress=count)
+    bundle = None
+    if not dry_run:
         with show_count(hidden=quiet or json_) as count:
-            contents = choose(source, wishes, progress=count)
-        bundle = None
-        if not dry_run:
-            with show_count(hidden=quiet or json_) as count:
-                bundle = write_bundle(source, contents, out, wishes, label, overwrite=overwrite, progress=count)
-    except MusclemapError as error:
-        typer.echo(f"mm-pack: {error}", err=True)
-        raise typer.Exit(2) from error
+            bundle = write_bundle(source, contents, out, wishes, label, overwrite=overwrite, progress=count)
     _name_faults(contents)
     if json_:
-        typer.echo(json.dumps(_plain(contents, bundle)))
+        echo_json(_plain(contents, bundle))
     elif not quiet:
         _summarise(contents, bundle, wishes)
     raise typer.Exit(1 if contents.faults else 0)
@@ -142,34 +137,32 @@ def _day(text: str | None) -> str | None:
 
 
 def _name_faults(contents: "Contents") -> None:
-    from .names import printable
-
     for one in contents.faults[:NAMED]:
-        typer.echo(printable(f"{one.code} {one.source}: {one.reason}"), err=True)
+        echo(f"{one.code} {one.source}: {one.reason}", err=True)
     if len(contents.faults) > NAMED:
-        typer.echo(f"and {len(contents.faults) - NAMED} more", err=True)
+        echo(f"and {len(contents.faults) - NAMED} more", err=True)
 
 
 def _summarise(contents: "Contents", bundle: "Bundle | None", wishes: "Wishes") -> None:
     splits = Counter(clip.split for clip in contents.clips)
     hours = sum(clip.facts["seconds"] for clip in contents.clips) / 3600
     told = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test"))
-    typer.echo(
+    echo(
         f"{len(contents.clips)} clips ({told}), {hours:.3f} h, {len({c.subject for c in contents.clips})} people"
     )
     codes = Counter(one.code for one in contents.left_out)
     if codes:
-        typer.echo("left out: " + ", ".join(f"{count} {code}" for code, count in sorted(codes.items())))
+        echo("left out: " + ", ".join(f"{count} {code}" for code, count in sorted(codes.items())))
     empty = [split for split, share in wishes.shares.items() if share > 0 and not splits[split]]
     if empty and not wishes.groups:
-        typer.echo(f"no clip is in {' and '.join(empty)}: there are too few people", err=True)
+        echo(f"no clip is in {' and '.join(empty)}: there are too few people", err=True)
     if bundle is None:
-        typer.echo("nothing was written")
+        echo("nothing was written")
         return
     if bundle.lacking:
-        typer.echo(f"croissant.json lacks {', '.join(bundle.lacking)}, which a publication has to tell: see --url, "
+        echo(f"croissant.json lacks {', '.join(bundle.lacking)}, which a publication has to tell: see --url, "
                    "--creator, --date", err=True)  # fmt: skip
-    typer.echo(f"{bundle.out}: {bundle.size / 1e6:,.1f} MB, MANIFEST.json {bundle.sha256}")
+    echo(f"{bundle.out}: {bundle.size / 1e6:,.1f} MB, MANIFEST.json {bundle.sha256}")
 
 
 def _plain(contents: "Contents", bundle: "Bundle | None") -> dict[str, Any]:

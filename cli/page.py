@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.failures import Failure, attempt
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from .program import Program
+from .terminal_text import echo
+
+app = Program("mm-report")
 
 
 @app.command()
@@ -32,13 +35,9 @@ def report(
 
     Exit status: 0 when it is written, 2 when not.
     """
-    try:
-        page = write_page(out, pictures=pictures, limits=tuple(limits or ()), hidden=quiet)
-    except (MusclemapError, OSError) as error:
-        typer.echo(f"mm-report: {error}", err=True)
-        raise typer.Exit(2) from error
+    page = write_page(out, pictures=pictures, limits=tuple(limits or ()), hidden=quiet)
     if not quiet:
-        typer.echo(str(page))
+        echo(str(page))
     if open_browser:
         webbrowser.open(page.resolve().as_uri())
 
@@ -69,11 +68,11 @@ def write_page(out: Path, *, pictures: bool = True, limits: tuple[str, ...] = ()
 
 def try_page(out: Path, *, command: str, limits: tuple[str, ...], hidden: bool) -> Path | None:
     """Write the page at the end of another command, whose result stands whether or not this works."""
-    try:
-        return write_page(out, limits=limits, hidden=hidden)
-    except (MusclemapError, OSError) as error:
-        typer.echo(f"{command}: no report: {error}", err=True)
+    page = attempt(lambda: write_page(out, limits=limits, hidden=hidden))
+    if isinstance(page, Failure):
+        echo(f"{command}: no report: {page.message}", err=True)
         return None
+    return page
 
 
 if __name__ == "__main__":

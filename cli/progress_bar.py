@@ -9,7 +9,7 @@ from rich.console import Console
 
 from musclemap.pipelines.progress import Progress
 
-from .names import printable
+from .terminal_text import printable
 
 LINE_SECONDS = 60.0
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.pipelines.summary import Summary
 
-from .names import printable
+from .terminal_text import printable
 
 WORST = 5
 """Clips named in the table."""

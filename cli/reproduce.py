@@ -1,6 +1,5 @@
 """`mm-reproduce`: does a study give the numbers that are expected of it."""
 
-import json
 import platform
 import shlex
 from importlib import metadata
@@ -9,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError, SettingsError
+from musclemap.skeletons.errors import SettingsError
+
+from .program import Program
+from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.pipelines.reproduction import Compared, Comparison, Expectation
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Program("mm-reproduce")
 
 PACKAGES = ("musclemap", "musclemimic-models", "mujoco", "jax", "jaxlib", "numpy", "scipy")
 """What the numbers depend on."""
@@ -49,25 +51,21 @@ def reproduce(
     from musclemap.pipelines.study import study_figures
 
     path = folder / f"{study}.json"
-    try:
-        figures = study_figures(clips, study)
-        if not (write or path.is_file()):
-            again = shlex.join(["mm-reproduce", str(clips), study, "--expected", str(folder), "--write"])
-            raise SettingsError(f"there is no {path}, so nothing is expected of {study} yet; to make it: {again}")
-        if write:
-            write_expectations(path, study, figures, made_with=_made_with())
-        found = compare(study, figures, read_expectations(path))
-    except (MusclemapError, OSError) as error:
-        typer.echo(f"mm-reproduce: {error}", err=True)
-        raise typer.Exit(2) from error
+    figures = study_figures(clips, study)
+    if not (write or path.is_file()):
+        again = shlex.join(["mm-reproduce", str(clips), study, "--expected", str(folder), "--write"])
+        raise SettingsError(f"there is no {path}, so nothing is expected of {study} yet; to make it: {again}")
+    if write:
+        write_expectations(path, study, figures, made_with=_made_with())
+    found = compare(study, figures, read_expectations(path))
     if json_:
-        typer.echo(json.dumps(found.to_dict()))
+        echo_json(found.to_dict())
     elif not quiet:
         _show(found)
         if write:
-            typer.echo(f"Written: {path}")
+            echo(f"Written: {path}")
     for row in found.deviations:
-        typer.echo(f"{row.verdict} {row.name}: {_sentence(row)}", err=True)
+        echo(f"{row.verdict} {row.name}: {_sentence(row)}", err=True)
     raise typer.Exit(1 if found.deviations else 0)
 
 

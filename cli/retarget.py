@@ -1,6 +1,5 @@
 """`mm-retarget`: motion capture in, checked reference clips out."""
 
-import json
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -8,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError
-
-from .names import printable
 from .options import Device
+from .program import Program
+from .terminal_text import echo, echo_json, echo_lines
 
 if TYPE_CHECKING:
     from musclemap.retarget.config import RetargetConfig
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Program("mm-retarget")
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -121,7 +119,7 @@ def retarget(
             selection = select(source, include=include or (), exclude=exclude or (), group=group, limit=limit)
             crew = crew_for(
                 selection.items, workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, device=device,
-                clip_seconds=clip_seconds, told=lambda text: typer.echo(f"mm-retarget: {text}", err=True),
+                clip_seconds=clip_seconds, told=lambda text: echo(f"mm-retarget: {text}", err=True),
             )  # fmt: skip
         with show_progress(hidden=quiet or dry_run, verbose=verbose) as progress:
             summary = convert_archive(
@@ -140,11 +138,8 @@ def retarget(
                 crew=crew,
                 selection=selection,
             )
-    except MusclemapError as error:
-        typer.echo(f"mm-retarget: {error}", err=True)
-        raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        typer.echo("mm-retarget: interrupted; the same command goes on from here", err=True)
+        echo("mm-retarget: interrupted; the same command goes on from here", err=True)
         raise typer.Exit(INTERRUPTED) from error
     page = None
     if report and not dry_run and summary.entries:
@@ -152,11 +147,11 @@ def retarget(
     if verbose:
         print_doubts(summary)
     if json_:
-        typer.echo(json.dumps(summary.to_dict()))
+        echo_json(summary.to_dict())
     elif not quiet:
         print_summary(summary, dry_run=dry_run)
         if page is not None:
-            typer.echo(f"Report: {page}")
+            echo(f"Report: {page}")
     print_failures(summary)
     raise typer.Exit(0 if summary.complete else 1)
 
@@ -171,14 +166,13 @@ def _tell_status(
     from musclemap.pipelines.status import folder_status, status_lines
     from musclemap.retarget.retargeter import software_versions
 
-    try:
-        settings = _settings(path, assignments, fps=fps, hands=hands, muscles=False, chunk=None)
-        software = software_versions(choose_device(device).platform)
-        found = folder_status(out, wanted={"config": to_dict(settings), "software": software})
-    except MusclemapError as error:
-        typer.echo(f"mm-retarget: {error}", err=True)
-        raise typer.Exit(2) from error
-    typer.echo(json.dumps(found.to_dict()) if json_ else "\n".join(printable(line) for line in status_lines(found)))
+    settings = _settings(path, assignments, fps=fps, hands=hands, muscles=False, chunk=None)
+    software = software_versions(choose_device(device).platform)
+    found = folder_status(out, wanted={"config": to_dict(settings), "software": software})
+    if json_:
+        echo_json(found.to_dict())
+    else:
+        echo_lines(status_lines(found))
     raise typer.Exit(1 if found.failed or found.stale else 0)
 
 

@@ -1,6 +1,5 @@
 """`mm-train`: clips in, a policy that tracks them with its muscles out."""
 
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -11,15 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError
-
-from .names import printable
 from .options import Physics
+from .program import Program
+from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.imitation.train_config import TrainConfig
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Program("mm-train")
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM, once all is saved."""
@@ -116,42 +114,38 @@ def train(
     from .train_view import plan_lines, show_training
 
     keep_compilations()
-    say = (lambda text: None) if quiet else (lambda text: typer.echo(f"mm-train: {printable(text)}", err=True))
+    say = (lambda text: None) if quiet else (lambda text: echo(f"mm-train: {text}", err=True))
     tell_mujoco_warnings(say)
-    try:
-        settings = _settings(config, set_ or [], num_envs=num_envs, seed=seed, hands=hands)
-        chosen = choose_clips(
-            dataset, include=include or (), exclude=exclude or (), group=group, split=split or _own_split(dataset),
-            limit=limit, infeasible=infeasible,
+    settings = _settings(config, set_ or [], num_envs=num_envs, seed=seed, hands=hands)
+    chosen = choose_clips(
+        dataset, include=include or (), exclude=exclude or (), group=group, split=split or _own_split(dataset),
+        limit=limit, infeasible=infeasible,
+    )  # fmt: skip
+    plan = plan_training(chosen.clips, settings, engine=engine.value, algorithm=algo.value)
+    left_out = {**chosen.left_out, **plan.library.left_out}
+    for name, why in list(left_out.items())[:NAMED]:
+        say(f"left out {name}: {why}")
+    if len(left_out) > NAMED:
+        say(f"and {len(left_out) - NAMED} more")
+    place = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
+    if not quiet:
+        for line in plan_lines(plan, place, max_seconds=max_seconds, max_steps=max_steps):
+            echo(line, err=json_)
+    if dry_run:
+        raise typer.Exit(0)
+    with _stopping(say) as asked, show_training(hidden=quiet, max_seconds=max_seconds, max_steps=max_steps) as show:
+        done = train_plan(
+            plan, place, until=Until(seconds=max_seconds, steps=max_steps, asked=asked), resume=resume,
+            tensorboard=tensorboard, track=track.value if track else None, progress=show, told=say,
+            save_seconds=save_seconds, fits=private_folder("fitted"), start=start,
         )  # fmt: skip
-        plan = plan_training(chosen.clips, settings, engine=engine.value, algorithm=algo.value)
-        left_out = {**chosen.left_out, **plan.library.left_out}
-        for name, why in list(left_out.items())[:NAMED]:
-            say(f"left out {name}: {why}")
-        if len(left_out) > NAMED:
-            say(f"and {len(left_out) - NAMED} more")
-        place = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
-        if not quiet:
-            for line in plan_lines(plan, place, max_seconds=max_seconds, max_steps=max_steps):
-                typer.echo(line, err=json_)
-        if dry_run:
-            raise typer.Exit(0)
-        with _stopping(say) as asked, show_training(hidden=quiet, max_seconds=max_seconds, max_steps=max_steps) as show:
-            done = train_plan(
-                plan, place, until=Until(seconds=max_seconds, steps=max_steps, asked=asked), resume=resume,
-                tensorboard=tensorboard, track=track.value if track else None, progress=show, told=say,
-                save_seconds=save_seconds, fits=private_folder("fitted"), start=start,
-            )  # fmt: skip
-    except MusclemapError as error:
-        typer.echo(f"mm-train: {error}", err=True)
-        raise typer.Exit(2) from error
     if json_:
         told = {"policy": str(done.policy), "steps": done.steps, "seconds": done.seconds, "why": done.why}
-        typer.echo(json.dumps({**told, "left_out": left_out, "figures": dict(done.figures)}))
+        echo_json({**told, "left_out": left_out, "figures": dict(done.figures)})
     elif not quiet:
-        typer.echo(f"{done.steps:,} control steps, {done.seconds:,.0f} s in all; the policy is {done.policy}")
-        typer.echo(f"  mm-eval {place} --dataset {dataset}    tells how well it tracks")
-        typer.echo(f"  mm-train --dataset {dataset} --run {place} --resume    goes on")
+        echo(f"{done.steps:,} control steps, {done.seconds:,.0f} s in all; the policy is {done.policy}")
+        echo(f"  mm-eval {place} --dataset {dataset}    tells how well it tracks")
+        echo(f"  mm-train --dataset {dataset} --run {place} --resume    goes on")
     raise typer.Exit(INTERRUPTED if done.why == "interrupted" else 0)
 
 

@@ -1,20 +1,19 @@
 """`mm-validate`: are clips feasible on the body, and if not, why."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError
-
 from .options import Device
+from .program import Program
+from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.pipelines.validation import Checked, Validation
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = Program("mm-validate")
 
 
 @app.command()
@@ -55,51 +54,45 @@ def validate(
 
     share_gpu_memory()
     keep_compilations()
-    try:
-        settings = override(load_settings(RetargetConfig, config) if config else RetargetConfig(), set_ or ())
-        if chunk is not None:
-            settings = replace(settings, validation=replace(settings.validation, chunk=chunk))
-        found = validate_clips(
-            source,
-            config=settings,
-            muscles=muscles or settings.validation.muscles,
-            write=not dry_run,
-            device=choose_device(device),
-            progress=None if json_ or quiet else _tell,
-        )
-    except MusclemapError as error:
-        typer.echo(f"mm-validate: {error}", err=True)
-        raise typer.Exit(2) from error
+    settings = override(load_settings(RetargetConfig, config) if config else RetargetConfig(), set_ or ())
+    if chunk is not None:
+        settings = replace(settings, validation=replace(settings.validation, chunk=chunk))
+    found = validate_clips(
+        source,
+        config=settings,
+        muscles=muscles or settings.validation.muscles,
+        write=not dry_run,
+        device=choose_device(device),
+        progress=None if json_ or quiet else _tell,
+    )
     page = None
     if report and found.written:
         page = try_page(source, command="mm-validate", limits=settings.validation.limits, hidden=quiet or json_)
     if json_:
-        typer.echo(json.dumps(found.to_dict()))
+        echo_json(found.to_dict())
     else:
         if quiet:
             for clip in found.clips:
                 if clip.verdict is None or (strict and clip.verdict == "infeasible"):
                     _tell(clip)
         else:
-            typer.echo(_totals(found))
+            echo(_totals(found))
             if page is not None:
-                typer.echo(f"Report: {page}")
+                echo(f"Report: {page}")
     bad = found.counts["unchecked"] + (found.counts["infeasible"] if strict else 0)
     raise typer.Exit(1 if bad else 0)
 
 
 def _tell(checked: "Checked") -> None:
     """A line for a clip, and one for each reason."""
-    from .names import printable
-
-    typer.echo(printable(f"{checked.verdict or 'unchecked':<11} {checked.clip}"), err=checked.verdict is None)
+    echo(f"{checked.verdict or 'unchecked':<11} {checked.clip}", err=checked.verdict is None)
     if checked.problem:
-        typer.echo(printable(f"            {checked.problem}"), err=True)
+        echo(f"            {checked.problem}", err=True)
     for reason in checked.reasons:
         at = f", {reason['at']}" if reason.get("at") else ""
         frames = ", ".join(f"{start}-{stop - 1}" for start, stop in reason["frames"][:3])
         where = f"; frames {frames}{' and more' if len(reason['frames']) > 3 else ''}" if frames else ""
-        typer.echo(f"            {reason['rule']} {reason['value']:.4g}, limit {reason['limit']:.4g}{at}{where}")
+        echo(f"            {reason['rule']} {reason['value']:.4g}, limit {reason['limit']:.4g}{at}{where}")
 
 
 def _totals(found: "Validation") -> str:

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import MusclemapError, SettingsError
+from musclemap.skeletons.errors import SettingsError
+
+from .program import Program
+from .terminal_text import echo
 
 if TYPE_CHECKING:
     import numpy as np
 
     from musclemap.datasets.clip import Clip
 
-app = typer.Typer(add_completion=False)
+app = Program("mm-view")
 
 
 class Camera(StrEnum):
@@ -130,18 +133,14 @@ def view(
     """
     saving = {"--frames": frames, "--fps": fps, "--size": size, "--camera": camera, "--backend": backend}
     serving = {"--host": host, "--port": port, "--open": open_browser}
-    try:
-        if save is None:
-            _refuse(saving, "for --save FILE.mp4 or --save FILE.png, not for the browser")
-            _serve(out, clip, host=host, port=port, open_browser=open_browser, muscles=muscles)
-        else:
-            _refuse(serving, "for the browser, not for --save")
-            pixels = None if size is None else _size(size)
-            path = _one_clip(out, clip)
-            typer.echo(_draw(path, save, frames, fps, pixels, camera, muscles, backend or Backend.auto))
-    except (MusclemapError, OSError) as error:
-        typer.echo(f"mm-view: {error}", err=True)
-        raise typer.Exit(2) from error
+    if save is None:
+        _refuse(saving, "for --save FILE.mp4 or --save FILE.png, not for the browser")
+        _serve(out, clip, host=host, port=port, open_browser=open_browser, muscles=muscles)
+    else:
+        _refuse(serving, "for the browser, not for --save")
+        pixels = None if size is None else _size(size)
+        path = _one_clip(out, clip)
+        echo(_draw(path, save, frames, fps, pixels, camera, muscles, backend or Backend.auto))
 
 
 def _refuse(options: dict[str, object], why: str) -> None:
@@ -174,7 +173,7 @@ def _serve(
     try:
         viewer = Viewer(clips, first, host=host or HOST, port=port, muscles=muscles)
         count = len(clips.names)
-        typer.echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C ends)")
+        echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C ends)")
         if _has_desktop() if open_browser is None else open_browser:
             webbrowser.open(viewer.url)
         try:
@@ -182,7 +181,7 @@ def _serve(
         finally:
             viewer.stop()
     except KeyboardInterrupt:
-        typer.echo("", err=True)
+        echo("", err=True)
 
 
 def _has_desktop() -> bool:
@@ -221,7 +220,7 @@ def _warn_of_other_body(clip: "Clip") -> None:
 
     here = version("musclemimic-models")
     if clip.model_version != here:
-        typer.echo(
+        echo(
             f"mm-view: the clip was made for {clip.model} {clip.model_version} and drawn on {here}; joints may differ",
             err=True,
         )
@@ -238,7 +237,7 @@ def _pictures(
     if backend is Backend.plot or (backend is Backend.auto and find_gl() is None):
         draw = plot_frames
         if backend is Backend.auto:
-            typer.echo(
+            echo(
                 f"mm-view: no OpenGL was found, so matplotlib draws; for better pictures: {INSTALL_HINT}", err=True
             )
     pictures = draw(
@@ -263,7 +262,7 @@ def _with_progress(pictures: Iterator["np.ndarray"], *, total: int) -> Iterator[
             progress.update(task, completed=count)
             if not console.is_terminal and time.monotonic() - said > 60:
                 said = time.monotonic()
-                typer.echo(f"mm-view: {count} of {total} pictures", err=True)
+                echo(f"mm-view: {count} of {total} pictures", err=True)
 
 
 if __name__ == "__main__":

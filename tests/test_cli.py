@@ -15,7 +15,7 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from musclemap.cli import info, progress_bar, report, retarget, train_view
-from musclemap.cli.names import printable
+from musclemap.cli.terminal_text import printable
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.pipelines import archive, conversion
 from musclemap.pipelines.progress import Progress

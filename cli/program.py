@@ -1,0 +1,137 @@
+"""What all commands share: whatever happens, a command ends with one sentence and an exit status, never a traceback."""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+from typer.exceptions import TyperException
+
+from musclemap.failures import describe
+from musclemap.skeletons.errors import MusclemapError
+
+from .terminal_text import echo
+
+WRONG_USE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 2, 70, 130, 141
+"""Exit statuses: wrong use, or nothing could be done; a fault of the program (EX_SOFTWARE of sysexits.h); Ctrl-C and a
+closed pipe as shells have them, 128 + the signal's number."""
+
+DEBUG = "MUSCLEMAP_DEBUG"
+"""Environment variable; if set, unexpected errors are logged with their traceback."""
+
+
+class Program(typer.Typer):
+    """A Typer application whose commands end as described above.
+
+    Args:
+        name: Name of the program, such as "mm-retarget"; starts its messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(add_completion=False, pretty_exceptions_enable=False)
+        self._class = type("Command", (_Command,), {"program": name})
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """As `Typer.command`."""
+        return super().command(name, cls=self._class, **options)
+
+
+class _PipeClosed(Exception):
+    """Whoever reads the output has left. Typer would exit with 1, which here means that some clips failed."""
+
+
+class _Command(TyperCommand):
+    program = ""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As Typer's."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _PipeClosed from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command; exits with its status, or returns it if not `standalone_mode`."""
+        _replace_unencodable()
+        if os.environ.get(DEBUG):
+            logging.basicConfig(level=logging.WARNING)
+            logging.getLogger("musclemap").setLevel(logging.DEBUG)
+        status = self._guarded(args, prog_name or self.program, complete_var, extra)
+        status = self._flushed(status)
+        if standalone_mode:
+            sys.exit(status)
+        return status
+
+    def _guarded(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, extra: Any) -> int:
+        try:
+            result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except (TyperException, MusclemapError) as error:
+            message = error.format_message() if isinstance(error, TyperException) else str(error)
+            return self._say(message, WRONG_USE)
+        except typer.Abort:
+            return self._say("interrupted", INTERRUPTED)
+        except (_PipeClosed, BrokenPipeError):
+            return PIPE_CLOSED
+        except OSError as error:
+            return self._say(_os_error(error), WRONG_USE)
+        except Exception as error:
+            logging.getLogger("musclemap.cli").debug("unexpected error", exc_info=error)
+            hint = f"please report it; with {DEBUG}=1 in the environment a traceback is shown"
+            return self._say(f"internal error: {describe(error)} ({hint})", INTERNAL)
+        return result if isinstance(result, int) else 0
+
+    def _say(self, message: str, status: int) -> int:
+        try:
+            echo(f"{self.program}: {message}", err=True)
+        except OSError:  # stderr is closed or full too: the status alone has to tell
+            return status
+        return status
+
+    def _flushed(self, status: int) -> int:
+        """Write what is still in the buffers; what cannot be written must not fail again when the interpreter ends."""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except BrokenPipeError:
+                _discard(stream)
+                status = PIPE_CLOSED
+            except OSError as error:
+                _discard(stream)
+                status = status or WRONG_USE
+                if stream is sys.stdout:
+                    self._say(f"cannot write the output: {error.strerror}", status)
+        return status
+
+
+def _os_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _replace_unencodable() -> None:
+    """What the terminal's encoding does not have is shown as an escape, rather than ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard(stream: Any) -> None:
+    """Let a stream that cannot be written to end nowhere."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
