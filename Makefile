@@ -12,11 +12,14 @@ PYTHON ?= $(shell for name in python3.11 python3; do \
 
 BIN := .venv/bin
 DEMO := out/demo
+# Damaged files of each kind that `make fuzz` reads.
+COUNT ?= 50000
+ATTACKS := tests/test_files.py tests/test_fuzz.py tests/test_program.py
 # Time that the demo trains [s].
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
+.PHONY: help demo test quick attack fuzz lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +51,12 @@ test: .venv/.installed-$(EXTRAS) ## All tests
 
 quick: .venv/.installed-$(EXTRAS) ## The tests that take seconds
 	$(BIN)/python -m pytest -q -m 'not slow'
+
+attack: .venv/.installed-$(EXTRAS) ## The tests against hostile files, sockets and kills alone
+	$(BIN)/python -m pytest -q $(ATTACKS)
+
+fuzz: .venv/.installed-$(EXTRAS) ## Damaged files of every kind, COUNT of each, as a table
+	$(BIN)/python -m tests.fuzzing $(COUNT)
 
 lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
 	$(BIN)/ruff check .
