@@ -29,8 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "numprocesses", None):
         for name, value in ONE_THREAD.items():
             os.environ.setdefault(name, value)
-    if config.cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = Path(config.cache.mkdir("compiled"))
+    if getattr(config, "cache", None) is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = Path(config.cache.mkdir("compiled"))  # pyright: ignore[reportOptionalMemberAccess]
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
