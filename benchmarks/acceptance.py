@@ -87,7 +87,7 @@ def _limb_of(joint: str) -> str:
 
 def _joint_steps(clip: Clip) -> dict[str, float]:
     """Largest step of any independent joint of each limb from one frame to the next [rad]."""
-    from musclemap.skeletons.myofullbody import FINGER_JOINTS, load_model
+    from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, load_model
     from musclemap.skeletons.reduced import reduce_model
 
     reduced = reduce_model(load_model(), locked=frozenset(FINGER_JOINTS))

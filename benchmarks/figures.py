@@ -29,8 +29,9 @@ from musclemap.retarget.metrics import measure_geometry
 from musclemap.retarget.proportions import fit_proportions
 from musclemap.retarget.resample import resample
 from musclemap.retarget.retargeter import Retargeter
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.mean_skeleton import mean_joints
-from musclemap.skeletons.myofullbody import MyoFullBody
 from musclemap.skeletons.smpl import BODY_NAMES
 
 SIDES = {"l": ("left", "tab:blue"), "r": ("right", "tab:red")}
@@ -51,7 +52,7 @@ SHORTEST, LONGEST = 0.6, 2.0
 """Strides of a walk [s]; what lies outside is no stride."""
 
 
-def shoulder_angles(clip: Clip, body: MyoFullBody, path: Path) -> None:
+def shoulder_angles(clip: Clip, body: TargetBody, path: Path) -> None:
     """The three angles of each shoulder over time; a jump would show."""
     figure, axes = plt.subplots(3, 1, figsize=(8, 6), sharex=True, constrained_layout=True)
     time = np.arange(clip.nframe) / clip.fps
@@ -64,7 +65,7 @@ def shoulder_angles(clip: Clip, body: MyoFullBody, path: Path) -> None:
     _finish(figure, f"Shoulders, {_name(clip)}", path)
 
 
-def leg_angles(clip: Clip, motion: SourceMotion | None, body: MyoFullBody, path: Path) -> None:
+def leg_angles(clip: Clip, motion: SourceMotion | None, body: TargetBody, path: Path) -> None:
     """Hip, knee and ankle over the stride, each stride a line, beside the bands of healthy adults.
 
     Angles count from the T-pose, in which a source stands with all its angles zero: the target's hips are bent a little
@@ -93,7 +94,7 @@ def leg_angles(clip: Clip, motion: SourceMotion | None, body: MyoFullBody, path:
     _finish(figure, f"Legs, {_name(clip)}", path)
 
 
-def feet(clip: Clip, body: MyoFullBody, path: Path, *, seconds: float = 3.0) -> None:
+def feet(clip: Clip, body: TargetBody, path: Path, *, seconds: float = 3.0) -> None:
     """Heights of heels and toes over the floor, with the time that each stands."""
     nframe = min(clip.nframe, round(seconds * clip.fps))
     height = 100 * measure_geometry(body, clip.qpos[:nframe].astype(np.float64)).contact_pos[..., 2]
@@ -115,7 +116,7 @@ def _bar(axis: Axes, time: np.ndarray, mask: np.ndarray, *, level: float, colour
     axis.fill_between(time, level, level + 0.8, where=mask.tolist(), color=colour, linewidth=0)
 
 
-def _degrees(clip: Clip, body: MyoFullBody, joint: str) -> np.ndarray:
+def _degrees(clip: Clip, body: TargetBody, joint: str) -> np.ndarray:
     return np.rad2deg(clip.qpos[:, body.model.joint(joint).qposadr[0]].astype(np.float64))
 
 
@@ -150,7 +151,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path("docs/images"), help="folder for the pictures")
     options = parser.parse_args()
-    body = MyoFullBody()
+    body = load_body()
     if options.clip is None:
         motion = synthesise("walk_1.2")
         clip = Retargeter().retarget([motion])[0].clip

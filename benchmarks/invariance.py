@@ -11,7 +11,7 @@ from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthesis import synthesise
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.skeletons.mean_skeleton import mean_joints
-from musclemap.skeletons.reduced import ReducedModel
+from musclemap.skeletons.reduced import ReducedCoordinates
 from musclemap.skeletons.smpl import BODY_NAMES
 
 HEADINGS_DEG = (37.0, 90.0, 180.0, 263.0)
@@ -75,7 +75,7 @@ def _other(name: str) -> str:
     return name
 
 
-def _mirrored_joints(reduced: ReducedModel, joints: np.ndarray) -> np.ndarray:
+def _mirrored_joints(reduced: ReducedCoordinates, joints: np.ndarray) -> np.ndarray:
     """Joints of the mirrored posture; the trunk's bend to the side and turn change sign."""
     names = reduced.joint_names
     twin = [names.index(n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2:] in ("_r", "_l") else n) for n in names]

@@ -24,7 +24,7 @@ import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import load_body
+from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.evaluation import evaluate
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.policy_file import load_policy
@@ -50,7 +50,7 @@ def motions() -> tuple[list[tuple[str, Clip]], list[tuple[str, Clip]]]:
 def error_mm(policy: Path, clips: list[tuple[str, Clip]]) -> float:
     """Mean landmark error of a policy over clips [mm]."""
     loaded = load_policy(policy)
-    body = load_body("SmallArm", loaded.physics)
+    body = load_simulation_body("SmallArm", loaded.physics)
     library = make_library(clips, body, resting=loaded.task.resting)
     found = evaluate(MujocoEngine(body, len(clips)), loaded.task, library, loaded)
     return 1000.0 * float(np.mean([one.score.metrics["relative_landmark_error_to_end"] for one in found]))

@@ -23,20 +23,18 @@ import mujoco
 import numpy as np
 
 from musclemap.retarget.config import RetargetConfig, WeightConfig
-from musclemap.retarget.targets import ORIENTED
 from musclemap.retarget.weighting import frame_weights
-from musclemap.skeletons.myofullbody import (
-    FINGER_JOINTS,
-    FOOT_LANDMARKS,
-    LANDMARK_NAMES,
-    MyoFullBody,
-    bare_tree,
-    load_model,
-)
+from musclemap.skeletons.bare_tree import bare_tree
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, FIT, LANDMARK_NAMES, LANDMARKS, load_model
+from musclemap.skeletons.body import TargetBody
 
 MISSING = "mink, daqp or qpsolvers is missing; they come with: pip install 'musclemap[bench]'"
 
-FIRST_STAGE = ("pelvis", *FOOT_LANDMARKS)
+ORIENTED = [k for k, landmark in enumerate(LANDMARKS) if landmark.orientation is not None]
+"""Landmarks that have an orientation target."""
+
+FIRST_STAGE = ("pelvis", *FIT.along_foot)
 """Landmarks whose position counts in the first stage, next to all orientations."""
 
 SCALE = 100.0
@@ -70,7 +68,7 @@ class Solution:
 class MinkReference:
     """The loop on MyoFullBody without fingers."""
 
-    def __init__(self, body: MyoFullBody, weights: WeightConfig, *, released: bool = False) -> None:
+    def __init__(self, body: TargetBody, weights: WeightConfig, *, released: bool = False) -> None:
         import mink  # pyright: ignore[reportMissingImports] of the extra [bench]
 
         self._mink: Any = mink
@@ -82,7 +80,7 @@ class MinkReference:
         self._couplings = mink.EqualityConstraintTask(self.model, cost=COUPLING_COST)
         self._limits = [mink.ConfigurationLimit(self.model)]
         used = frame_weights(body, weights)
-        rot = dict(zip(ORIENTED.tolist(), used.rot, strict=True))
+        rot = dict(zip(ORIENTED, used.rot, strict=True))
         first = [w if name in FIRST_STAGE else 0.0 for name, w in zip(LANDMARK_NAMES, used.pos, strict=True)]
         self._stages = [
             {k: self._task(k, pos[k], rot.get(k, 0.0)) for k in range(len(pos)) if pos[k] or k in rot}
@@ -101,7 +99,7 @@ class MinkReference:
     def start(self, pos: np.ndarray, rot: np.ndarray) -> Any:
         """Solve a first frame thoroughly, from rest under the pelvis's target; shapes as in `solve`, without frames."""
         quat = np.empty(4)
-        mujoco.mju_mat2Quat(quat, rot[ORIENTED.tolist().index(0)].astype(np.float64).ravel())
+        mujoco.mju_mat2Quat(quat, rot[ORIENTED.index(0)].astype(np.float64).ravel())
         configuration = self._mink.Configuration(self.model, q=np.concatenate([pos[0], quat, self._rest]))
         self._aim(pos, rot)
         for _ in range(10):
@@ -126,7 +124,7 @@ class MinkReference:
         return Solution(landmark_pos=reached, coupling=coupling, steps=steps)
 
     def _aim(self, pos: np.ndarray, rot: np.ndarray) -> None:
-        place = dict(zip(ORIENTED.tolist(), rot.astype(np.float64), strict=True))
+        place = dict(zip(ORIENTED, rot.astype(np.float64), strict=True))
         for k in self._stages[1]:
             turn = self._mink.SO3.from_matrix(place[k]) if k in place else self._mink.SO3.identity()
             target = self._mink.SE3.from_rotation_and_translation(turn, pos[k])
@@ -172,7 +170,7 @@ def main() -> None:
     parser.add_argument("--released", action="store_true", help="on the body as it is released, nothing taken away")
     options = parser.parse_args()
     config = RetargetConfig()
-    reference = MinkReference(MyoFullBody(limits=config.limits), config.weights, released=options.released)
+    reference = MinkReference(load_body(limits=config.limits), config.weights, released=options.released)
     with np.load(options.targets, allow_pickle=False) as file:
         clips = [(file[f"pos_{k}"], file[f"rot_{k}"]) for k in range(len(file.files) // 2)]
     starts = [reference.start(pos[0], rot[0]) for pos, rot in clips]

@@ -31,7 +31,7 @@ from tables import table
 from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.datasets.synthesis import synthesise
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.buffers import buffers_for
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.engine import Engine, PhysicsState
@@ -80,7 +80,7 @@ class Case:
 class Setup:
     """An engine that has made its first step, and where its worlds start."""
 
-    body: Body
+    body: SimulationBody
     engine: Engine
     start: PhysicsState
     clips: list[tuple[str, Clip]]
@@ -130,7 +130,7 @@ MEASURES: dict[str, Callable[[Setup, float], dict[str, float]]] = {"physics": ph
 def run_case(case: Case) -> dict[str, Any]:
     """Set an engine up and measure it, in this process."""
     name, config = BODIES[case.body]
-    body = load_body(name, config)
+    body = load_simulation_body(name, config)
     started = time.perf_counter()
     qpos, qvel = _frames(body, Path(case.clip))
     room = buffers_for(body, qpos, qvel)
@@ -155,7 +155,7 @@ def run_case(case: Case) -> dict[str, Any]:
     }
 
 
-def _frames(body: Body, clip: Path) -> tuple[np.ndarray, np.ndarray]:
+def _frames(body: SimulationBody, clip: Path) -> tuple[np.ndarray, np.ndarray]:
     """Postures and velocities to start from."""
     if body.name != "MyoFullBody":
         low, high = body.model.jnt_range.T

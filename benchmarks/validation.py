@@ -39,7 +39,7 @@ from musclemap.retarget.feasibility import Findings, Validator
 from musclemap.retarget.physics import CPhysics, Physics, choose_physics
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.retarget.warp_physics import WarpPhysics
-from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.body import TargetBody
 
 STRIDE = (0.7, 1.8)
 """Durations of a stride of walking [s]."""
@@ -79,7 +79,7 @@ def walk_of(motion: SourceMotion, retargeter: Retargeter) -> Walk:
     return Walk(clip=clip, found=found, strides=tuple(strides))
 
 
-def gait_rows(walk: Walk, body: MyoFullBody) -> list[tuple[str, float, str, bool | None]]:
+def gait_rows(walk: Walk, body: TargetBody) -> list[tuple[str, float, str, bool | None]]:
     """Quantity, value, what the literature has, and whether the bar is met (None where there is none)."""
     assert walk.found.ground is not None
     weight = float(body.model.body_mass.sum()) * GRAVITY
@@ -112,7 +112,7 @@ def gait_rows(walk: Walk, body: MyoFullBody) -> list[tuple[str, float, str, bool
     ]  # fmt: skip
 
 
-def activation(walk: Walk, body: MyoFullBody, emg: Emg, phase: np.ndarray = PHASE) -> np.ndarray:
+def activation(walk: Walk, body: TargetBody, emg: Emg, phase: np.ndarray = PHASE) -> np.ndarray:
     """Mean activation of a group over both sides' strides, low-pass filtered as EMG envelopes are."""
     assert walk.found.effort is not None
     names = [body.model.actuator(k).name for k in range(body.model.nu)]
@@ -139,7 +139,7 @@ def emg_row(emg: Emg, curve: np.ndarray) -> tuple[str, str, str, str, str]:
     )
 
 
-def draw(walks: dict[str, Walk], body: MyoFullBody, path: Path) -> None:
+def draw(walks: dict[str, Walk], body: TargetBody, path: Path) -> None:
     """Activations over the stride beside EMG."""
     figure, axes = plt.subplots(2, 4, figsize=(13, 5.6), sharex=True, constrained_layout=True)
     fine = np.linspace(0.0, 100.0, 101)
@@ -165,7 +165,7 @@ def draw(walks: dict[str, Walk], body: MyoFullBody, path: Path) -> None:
     print(f"drawn: {path}")
 
 
-def speeds(clip: Clip, body: MyoFullBody, *, nframe: int, device: Any, warp: bool) -> dict[str, float]:
+def speeds(clip: Clip, body: TargetBody, *, nframe: int, device: Any, warp: bool) -> dict[str, float]:
     """Frames a second of each part after compilation, on frames of a clip repeated."""
     rows = np.resize(np.arange(clip.nframe), nframe)
     fields = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")

@@ -27,7 +27,7 @@ from tables import table
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.synthesis import synthesise, write_motion
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.engines import make_engine
 from musclemap.imitation.reference import make_library
 from musclemap.imitation.replay import Replay, Window, draw_windows
@@ -59,7 +59,7 @@ class Driven(WorldTrainer):
         return noise, self.task.excitation(action), action
 
 
-def collect(clips: list[tuple[str, Clip]], body: Body, *, nworld: int, steps: int) -> tuple[Replay, int]:
+def collect(clips: list[tuple[str, Clip]], body: SimulationBody, *, nworld: int, steps: int) -> tuple[Replay, int]:
     """Real motion, and the number of worlds held out."""
     task = Task(body)
     library = make_library(clips, body, resting=task.config.resting)
@@ -75,7 +75,7 @@ def collect(clips: list[tuple[str, Clip]], body: Body, *, nworld: int, steps: in
 
 
 def fitted(
-    body: Body, replay: Replay, held: int, *, config: WorldModelConfig, tendons: Tendons | None
+    body: SimulationBody, replay: Replay, held: int, *, config: WorldModelConfig, tendons: Tendons | None
 ) -> tuple[WorldLearning, WorldLearner, float]:  # fmt: skip
     """A model fitted to all but the held-out worlds, and the seconds that took."""
     learning = WorldLearning(Task(body), WorldModel(body, config.dynamics, tendons), config)
@@ -151,7 +151,7 @@ def main() -> None:
     keep_compilations()
     kept: dict[str, Any] = {"machine": machine.describe(), "models": {}}
     print(machine.told(kept["machine"]), flush=True)
-    body = load_body("MyoFullBody")
+    body = load_simulation_body("MyoFullBody")
     tendons = load_or_fit(body, TendonConfig(), *filter(None, [private_folder("fitted")]), told=print)
     length, arm = 1000.0 * tendons.error.length, 1000.0 * tendons.error.arm
     kept["tendons"] = {

@@ -81,10 +81,11 @@ def _warp_devices() -> list[str]:
 
 
 def _target() -> dict[str, Any]:
-    from musclemap.skeletons.myofullbody import load_model, model_hash
+    from musclemap.skeletons.bodies import load_body
 
-    model = load_model()
-    return {"name": "MyoFullBody", "sha256": model_hash(model), "nq": model.nq, "nv": model.nv, "nmuscle": model.nu}
+    body = load_body()
+    model = body.model
+    return {"name": body.name, "sha256": body.sha256, "nq": model.nq, "nv": model.nv, "nmuscle": model.nu}
 
 
 def _body_models(folder: Path | None) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from scipy.optimize import lsq_linear
 
 from musclemap import __version__
 from musclemap.datasets.clip import CONTACTS, Clip
-from musclemap.skeletons.myofullbody import model_hash
-from musclemap.skeletons.small_arm import ARM_LANDMARKS, ARM_NAME, load_small_arm
+from musclemap.skeletons.bodies.small_arm import ARM_LANDMARKS, ARM_NAME, load_small_arm
+from musclemap.skeletons.model_hash import model_hash
 
 FPS = 100.0
 

@@ -3,22 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import mujoco
 import numpy as np
 
-from musclemap.skeletons.errors import TargetError
-from musclemap.skeletons.myofullbody import (
-    CONTACT_NAMES,
-    FINGER_JOINTS,
-    LANDMARK_NAMES,
-    SIDE_WORD,
-    load_model,
-    model_hash,
-)
-from musclemap.skeletons.polynomial import couplings
-from musclemap.skeletons.small_arm import ARM_LANDMARKS, ARM_NAME, load_small_arm, small_arm_spec
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.columns import columns_of
+from musclemap.skeletons.couplings import couplings
+from musclemap.skeletons.soles import colliding_geoms
 
 from .config import PhysicsConfig
 from .terrain import Ground, lay, make_ground
@@ -27,21 +20,14 @@ TOUCHES = 1e-6
 """Smallest moment arm of a muscle that acts on a joint [m]."""
 
 
-_FREE, _HINGE, _SLIDE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{name}")) for name in ("FREE", "HINGE", "SLIDE"))
-_WIDTH = {_FREE: (7, 6), _HINGE: (1, 1), _SLIDE: (1, 1)}
-"""Columns of qpos and of qvel that a joint has."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Body:
-    """A body to train.
+class SimulationBody:
+    """A target body as it is simulated and trained.
 
     Attributes:
-        name: Name of the target model, as clips have it.
-        sha256: Hash of the whole model that clips are made for.
+        target: The body that clips are made for.
         model: What is simulated: muscles as controls, no sensors.
         nsubstep: Physics steps a control step.
-        landmark_names: Tracked bodies; positions are taken relative to the first.
         joint_ids: Independent hinges and slides of `model`, shape (njoint,); neither the root nor driven joints.
         clip_qpos: Column of a clip's qpos for each of the model's, shape (nq,).
         clip_qvel: The same for qvel, shape (nv,).
@@ -51,11 +37,9 @@ class Body:
         ground: What it moves on, or None where that is flat.
     """
 
-    name: str
-    sha256: str
+    target: TargetBody
     model: mujoco.MjModel
     nsubstep: int
-    landmark_names: tuple[str, ...]
     joint_ids: np.ndarray
     clip_qpos: np.ndarray
     clip_qvel: np.ndarray
@@ -64,9 +48,24 @@ class Body:
     ground: Ground | None = None
 
     @property
+    def name(self) -> str:
+        """Name of the target body, as clips have it."""
+        return self.target.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the whole model that clips are made for."""
+        return self.target.sha256
+
+    @property
+    def landmark_names(self) -> tuple[str, ...]:
+        """Tracked bodies; positions are taken relative to the first."""
+        return self.target.landmark_names
+
+    @property
     def free(self) -> bool:
         """Whether the body has a free root: its first joint."""
-        return int(self.model.jnt_type[0]) == _FREE
+        return self.target.free
 
     @property
     def control_fps(self) -> float:
@@ -104,35 +103,18 @@ class Body:
         return np.flatnonzero(self.model.geom_bodyid == 0)
 
 
-def load_body(name: str, config: PhysicsConfig | None = None) -> Body:
+def load_simulation_body(name: str, config: PhysicsConfig | None = None) -> SimulationBody:
     """Make a body ready for training by the name of a clip's model; without a config, as published.
 
     Raises:
         TargetError: There is no such body, the message lists those there are; or it cannot stand on terrain.
     """
-    known = {"MyoFullBody": _myofullbody, ARM_NAME: _small_arm}
-    if name not in known:
-        raise TargetError(f"no body {name!r} to train; there are: {', '.join(known)}")
-    return known[name](config or PhysicsConfig())
-
-
-def _small_arm(config: PhysicsConfig) -> Body:
-    return _body(ARM_NAME, load_small_arm(), small_arm_spec(), config, landmarks=ARM_LANDMARKS, contact_geoms=())
-
-
-def _myofullbody(config: PhysicsConfig) -> Body:
-    import musclemimic_models
-
-    full = load_model()
-    spec = mujoco.MjSpec.from_file(str(Path(musclemimic_models.get_xml_path("myofullbody"))))
-    if config.hands == "locked":
-        _lock(spec, full, FINGER_JOINTS)
-    parts = [(side, part) for side in ("l", "r") for part in ("calcn", "toes")]
-    assert tuple(f"{SIDE_WORD[side]}_{'heel' if part == 'calcn' else 'toe'}" for side, part in parts) == CONTACT_NAMES
-    return _body(
-        "MyoFullBody", full, spec, config, landmarks=LANDMARK_NAMES,
-        contact_geoms=tuple(f"{part}_{side}" for side, part in parts),
-    )  # fmt: skip
+    config = config or PhysicsConfig()
+    target = load_body(name)
+    spec = target.make_spec()
+    if config.hands == "locked" and target.finger_joints:
+        _lock(spec, target.model, target.finger_joints)
+    return _simulation_body(target, spec, config)
 
 
 def _lock(spec: mujoco.MjSpec, full: mujoco.MjModel, joints: Sequence[str]) -> None:
@@ -153,10 +135,7 @@ def _lock(spec: mujoco.MjSpec, full: mujoco.MjModel, joints: Sequence[str]) -> N
         spec.delete(joint)
 
 
-def _body(
-    name: str, full: mujoco.MjModel, spec: mujoco.MjSpec, config: PhysicsConfig, *, landmarks: Sequence[str],
-    contact_geoms: Sequence[str],
-) -> Body:  # fmt: skip
+def _simulation_body(target: TargetBody, spec: mujoco.MjSpec, config: PhysicsConfig) -> SimulationBody:
     for sensor in list(spec.sensors):
         spec.delete(sensor)
     spec.option.timestep = config.timestep
@@ -165,30 +144,20 @@ def _body(
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # what goes bad is to be seen
     if (ground := make_ground(config.terrain)) is not None:
         lay(spec, ground)
-    model = spec.compile()
-    muscles = np.array([full.actuator(model.actuator(i).name).id for i in range(model.nu)])
+    full, model = target.model, spec.compile()
+    columns = columns_of(full, model)
     for field in ("actuator_lengthrange", "actuator_gainprm", "actuator_biasprm", "actuator_acc0"):
-        getattr(model, field)[:] = getattr(full, field)[muscles]  # compiled for the body with all its joints
+        getattr(model, field)[:] = getattr(full, field)[columns.act]  # compiled for the body with all its joints
     driven = {c.driven for c in couplings(model)}
-    hinges = [j for j in range(model.njnt) if model.jnt_type[j] != _FREE]
-    joints = [(full.joint(model.joint(j).name).id, *_WIDTH[int(model.jnt_type[j])]) for j in range(model.njnt)]
-    qpos = np.concatenate([full.jnt_qposadr[j] + np.arange(nq) for j, nq, _ in joints])
-    qvel = np.concatenate([full.jnt_dofadr[j] + np.arange(nv) for j, _, nv in joints])
-    return Body(
-        name=name,
-        sha256=model_hash(full),
+    first = 1 if target.free else 0
+    return SimulationBody(
+        target=target,
         model=model,
         nsubstep=config.nsubstep,
-        landmark_names=tuple(landmarks),
-        joint_ids=np.array([j for j in hinges if j not in driven]),
-        clip_qpos=qpos,
-        clip_qvel=qvel,
-        clip_act=muscles,
-        contact_geoms=tuple(_colliding(model, body) for body in contact_geoms),
+        joint_ids=np.array([j for j in range(first, model.njnt) if j not in driven]),
+        clip_qpos=columns.qpos,
+        clip_qvel=columns.qvel,
+        clip_act=columns.act,
+        contact_geoms=tuple(colliding_geoms(model, part.body) for part in target.contact_parts),
         ground=ground,
     )
-
-
-def _colliding(model: mujoco.MjModel, body: str) -> tuple[int, ...]:
-    first, count = int(model.body(body).geomadr[0]), int(model.body(body).geomnum[0])
-    return tuple(g for g in range(first, first + count) if model.geom_contype[g] or model.geom_conaffinity[g])

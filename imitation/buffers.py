@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from .bodies import Body
+from .bodies import SimulationBody
 
 MARGIN = 1.25
 """Room over the most that was seen."""
@@ -41,7 +41,7 @@ class Buffers:
     njmax: int
 
 
-def buffers_for(body: Body, qpos: np.ndarray, qvel: np.ndarray, *, seed: int = 0) -> Buffers:
+def buffers_for(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray, *, seed: int = 0) -> Buffers:
     """Room for motion like that of reference frames, and for what becomes of it when it fails.
 
     Looked at are frames as they are and with every joint off, at each of `DEPTHS`, and bodies that fell: turned any way
@@ -124,7 +124,7 @@ class CandidatePairs:
 
 
 def _postures(
-    body: Body, qpos: np.ndarray, qvel: np.ndarray, data: mujoco.MjData, rng: np.random.Generator
+    body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray, data: mujoco.MjData, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     kind = body.model.jnt_type[body.joint_ids]
     spread = np.where(kind == mujoco.mjtJoint.mjJNT_HINGE, SPREAD, SPREAD / 10)
@@ -142,7 +142,7 @@ def _postures(
         yield _fallen(body, off, data, rng), qvel[t]
 
 
-def _fallen(body: Body, posture: np.ndarray, data: mujoco.MjData, rng: np.random.Generator) -> np.ndarray:
+def _fallen(body: SimulationBody, posture: np.ndarray, data: mujoco.MjData, rng: np.random.Generator) -> np.ndarray:
     model = body.model
     turned = posture.copy()
     turned[3:7] = rng.standard_normal(4)

@@ -15,7 +15,7 @@ from musclemap.skeletons.kinematics import cross, forward
 from musclemap.skeletons.reduced import NROOT, reduce_model
 from musclemap.skeletons.tree import BodyPoint, build_tree
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .frames import TINY, conjugate, heading, multiply, rotate
 
 
@@ -46,7 +46,7 @@ class Coordinates:
         upper: Upper end, shape (njoint,).
     """
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: SimulationBody) -> None:
         model = body.model
         self.free, self.njoint = body.free, len(body.joint_ids)
         self.nposture = self.njoint + (7 if body.free else 0)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from jax import Array
 
-from .bodies import Body
+from .bodies import SimulationBody
 
 
 class PhysicsState(NamedTuple):
@@ -57,7 +57,7 @@ FASTEST = 1000.0
 class Engine(Protocol):
     """Physics of many worlds."""
 
-    body: Body
+    body: SimulationBody
     nworld: int
     device: Any
     """JAX device that its arrays lie on, or None: JAX may lay them where it likes."""

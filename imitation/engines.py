@@ -6,7 +6,7 @@ import jax
 
 from musclemap.skeletons.errors import SettingsError
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .engine import Engine
 from .mujoco_engine import MujocoEngine
 from .randomisation import Variants
@@ -17,7 +17,7 @@ KINDS = ("auto", "warp", "mujoco")
 
 
 def make_engine(
-    body: Body, nworld: int, *, kind: str = "auto", threads: int | None = None, device: str | None = None,
+    body: SimulationBody, nworld: int, *, kind: str = "auto", threads: int | None = None, device: str | None = None,
     nconmax: int | None = None, njmax: int | None = None, variants: Variants | None = None, gpus: int = 1,
 ) -> Engine:  # fmt: skip
     """Make an engine; of MuJoCo Warp, if so asked, one on each of several GPUs that together are one.

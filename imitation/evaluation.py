@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .engine import Engine, PhysicsState, Reading
 from .measures import Measures, measure
 from .reference import Library, Reference
@@ -179,7 +179,7 @@ class _Worlds:
 
 
 @lru_cache(maxsize=4)
-def _programs(body: Body, config: TaskConfig) -> tuple[Callable[..., Any], ...]:
+def _programs(body: SimulationBody, config: TaskConfig) -> tuple[Callable[..., Any], ...]:
     """Compiled once for a body and a task: start worlds, restart some, what they see, what a step led to."""
     task = Task(body, config)
 

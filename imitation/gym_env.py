@@ -19,7 +19,7 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.skeletons.errors import SettingsError
 
 from .arm_motions import arm_clips
-from .bodies import load_body
+from .bodies import load_simulation_body
 from .config import PhysicsConfig
 from .engine import PhysicsState, Reading
 from .mujoco_engine import MujocoEngine
@@ -66,7 +66,7 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> None:  # fmt: skip
         self.render_mode = render_mode
         found, config = _read(clips), task or TaskConfig()
-        body = load_body(found[0][1].model, physics)
+        body = load_simulation_body(found[0][1].model, physics)
         self._device = jax.devices("cpu")[0]  # one world: to go to another device and back takes longer
         with jax.default_device(self._device):
             library = make_library(found, body, resting=config.resting, look_ahead=max(config.ahead))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import mujoco
 from jax import Array
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .engine import PhysicsState, Reading
 from .reference import Reference
 from .task import Outcome
@@ -46,7 +46,7 @@ class Measures(NamedTuple):
 
 
 def measure(
-    body: Body, physics: PhysicsState, reading: Reading, wanted: Reference, ctrl: Array, outcome: Outcome
+    body: SimulationBody, physics: PhysicsState, reading: Reading, wanted: Reference, ctrl: Array, outcome: Outcome
 ) -> Measures:
     """Measure worlds.
 

@@ -20,7 +20,7 @@ from jax import Array
 
 from musclemap.skeletons.errors import SettingsError
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .engine import PhysicsState, Reading
 from .operands import check_nworld, check_operands, finite_rows, too_fast
 from .randomisation import Variants, VariedModel, check_variants
@@ -67,7 +67,7 @@ class MujocoEngine:
     """
 
     def __init__(
-        self, body: Body, nworld: int, *, threads: int | None = None, variants: Variants | None = None
+        self, body: SimulationBody, nworld: int, *, threads: int | None = None, variants: Variants | None = None
     ) -> None:
         check_nworld(nworld)
         check_variants(body, nworld, variants)

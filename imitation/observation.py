@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .engine import PhysicsState
 from .frames import conjugate, heading, multiply, rotate, six
 from .reference import Reference
@@ -21,7 +21,7 @@ AHEAD = (1, 2, 4, 8, 16, 32)
 """Steps ahead at which the reference is shown; errors are those of the present."""
 
 
-def layout(body: Body, ahead: Sequence[int] = AHEAD) -> dict[str, int]:
+def layout(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> dict[str, int]:
     """Name and width of each part of an observation, in order: the body, then its error, then the way ahead."""
     joints, marks, muscles = len(body.joint_ids), len(body.landmark_names), body.model.nu
     parts = {"joint_pos": joints, "joint_vel": joints, "landmark_pos": 3 * marks - 3, "landmark_vel": 3 * marks}
@@ -38,8 +38,9 @@ def layout(body: Body, ahead: Sequence[int] = AHEAD) -> dict[str, int]:
 
 
 def observe_body(
-    body: Body, state: PhysicsState, xpos: Array, linvel: Array, excitation: Array, now: Reference, ground: Array
-) -> Array:
+    body: SimulationBody, state: PhysicsState, xpos: Array, linvel: Array, excitation: Array, now: Reference,
+    ground: Array,
+) -> Array:  # fmt: skip
     """The parts of an observation that depend on the body.
 
     Args:
@@ -71,7 +72,7 @@ def observe_body(
     return jnp.concatenate([part.reshape(len(q), -1) for part in parts], axis=-1)
 
 
-def observe_goals(body: Body, now: Reference, ahead: Reference) -> Array:
+def observe_goals(body: SimulationBody, now: Reference, ahead: Reference) -> Array:
     """The parts of an observation that the reference alone decides: for each step ahead how joints change, where the
     landmarks come to lie from where the root is now, their velocities, and the turn of the root.
 
@@ -92,18 +93,18 @@ def observe_goals(body: Body, now: Reference, ahead: Reference) -> Array:
     return jnp.concatenate(flat, axis=-1).reshape(len(joint), -1)
 
 
-def _heading(body: Body, qpos: Array) -> Array:
+def _heading(body: SimulationBody, qpos: Array) -> Array:
     """Quaternion of the heading frame, shape (nworld, 4)."""
     if body.free:
         return heading(qpos[:, 3:7])
     return jnp.broadcast_to(jnp.array([1.0, 0.0, 0.0, 0.0], qpos.dtype), (len(qpos), 4))
 
 
-def width(body: Body, ahead: Sequence[int] = AHEAD) -> int:
+def width(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> int:
     """Numbers in an observation."""
     return int(np.sum(list(layout(body, ahead).values())))
 
 
-def goal_width(body: Body, ahead: Sequence[int] = AHEAD) -> int:
+def goal_width(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> int:
     """Numbers at its end that the reference alone decides."""
     return sum(size for name, size in layout(body, ahead).items() if name.startswith("goal_"))

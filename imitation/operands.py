@@ -5,7 +5,7 @@ from jax import Array
 
 from musclemap.skeletons.errors import SettingsError, TargetError
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .engine import FASTEST, PhysicsState
 
 
@@ -19,7 +19,7 @@ def check_nworld(nworld: int) -> None:
         raise SettingsError(f"an engine of {nworld} worlds was asked for; there must be one at least")
 
 
-def check_operands(body: Body, nworld: int, state: PhysicsState, ctrl: Array | None = None) -> None:
+def check_operands(body: SimulationBody, nworld: int, state: PhysicsState, ctrl: Array | None = None) -> None:
     """Refuse a state or controls of another body or of another number of worlds.
 
     Raises:

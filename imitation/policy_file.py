@@ -34,11 +34,10 @@ from jax import Array
 from musclemap import __version__
 from musclemap.datasets.manifest import strict_json, write_atomically
 from musclemap.skeletons.errors import MusclemapError
-from musclemap.skeletons.small_arm import ARM_NAME
 
 from . import networks, observation
 from . import normaliser as normalising
-from .bodies import Body, load_body
+from .bodies import SimulationBody, load_simulation_body
 from .config import PhysicsConfig
 from .errors import PolicyError
 from .policy import Policy
@@ -113,7 +112,7 @@ def load_policy(path: Path) -> Policy:
     return make_policy(facts, tensors, where=str(path))
 
 
-def body_of(policy: Policy) -> Body:
+def body_of(policy: Policy) -> SimulationBody:
     """The body that a policy moves, ready to be simulated as in training.
 
     Raises:
@@ -121,7 +120,7 @@ def body_of(policy: Policy) -> Body:
     """
     told = policy.facts["body"]
     try:
-        body = load_body(told["name"], policy.physics)
+        body = load_simulation_body(told["name"], policy.physics)
     except MusclemapError as error:
         raise PolicyError(f"the policy is of a body that is not here: {error}") from error
     here = body_facts(body, policy.physics)
@@ -137,12 +136,12 @@ def body_of(policy: Policy) -> Body:
     return body
 
 
-def body_facts(body: Body, physics: PhysicsConfig) -> dict[str, Any]:
+def body_facts(body: SimulationBody, physics: PhysicsConfig) -> dict[str, Any]:
     """What a policy's file says about its body."""
     return {
         "name": body.name,
         "sha256": body.sha256,
-        "model_version": __version__ if body.name == ARM_NAME else version("musclemimic-models"),
+        "model_version": body.target.version,
         "hands": physics.hands,
         "joints": list(body.joint_names),
         "muscles": list(body.muscle_names),

@@ -12,7 +12,7 @@ import numpy as np
 
 from musclemap.skeletons.errors import SettingsError, TargetError
 
-from .bodies import Body
+from .bodies import SimulationBody
 
 FORCE, FORCE_SCALE = 2, 3
 """Columns of gainprm and biasprm: peak force; and what it is, divided by acc0, where that is below 0."""
@@ -64,7 +64,7 @@ class Variants:
     activation_time: np.ndarray | None = None
 
 
-def draw_variants(config: RandomisationConfig, body: Body, nworld: int, seed: int) -> Variants | None:
+def draw_variants(config: RandomisationConfig, body: SimulationBody, nworld: int, seed: int) -> Variants | None:
     """Draw the worlds' bodies.
 
     Each quantity has random numbers of its own: turning one on changes none of the others.
@@ -80,7 +80,7 @@ def draw_variants(config: RandomisationConfig, body: Body, nworld: int, seed: in
     return Variants(**drawn) if drawn else None
 
 
-def check_variants(body: Body, nworld: int, variants: Variants | None) -> None:
+def check_variants(body: SimulationBody, nworld: int, variants: Variants | None) -> None:
     """Refuse variants of another body or of another number of worlds.
 
     Raises:
@@ -94,7 +94,7 @@ def check_variants(body: Body, nworld: int, variants: Variants | None) -> None:
             raise TargetError(f"variants' {name} has shape {value.shape}; {nworld} worlds of {body.name} have {shape}")
 
 
-def _shapes(body: Body, nworld: int) -> dict[str, tuple[int, ...]]:
+def _shapes(body: SimulationBody, nworld: int) -> dict[str, tuple[int, ...]]:
     nbody, nu = body.model.nbody, body.model.nu
     return {"mass": (nworld, nbody), "friction": (nworld,), "strength": (nworld, nu), "activation_time": (nworld, nu)}
 
@@ -102,7 +102,7 @@ def _shapes(body: Body, nworld: int) -> dict[str, tuple[int, ...]]:
 class VariedModel:
     """The numbers of a model that differ between worlds."""
 
-    def __init__(self, body: Body, variants: Variants) -> None:
+    def __init__(self, body: SimulationBody, variants: Variants) -> None:
         self._model, self._variants = body.model, variants
         self._derived = self._derive() if variants.mass is not None else []
         self.nworld = len(next(v for f in fields(variants) if (v := getattr(variants, f.name)) is not None))

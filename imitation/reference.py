@@ -12,7 +12,7 @@ from jax import Array
 
 from musclemap.datasets.clip import Clip
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .errors import TrainingError
 
 LOOK_AHEAD = 32
@@ -78,7 +78,7 @@ class Library:
 
 
 def make_library(
-    clips: Sequence[tuple[str, Clip]], body: Body, *, resting: float, look_ahead: int = LOOK_AHEAD
+    clips: Sequence[tuple[str, Clip]], body: SimulationBody, *, resting: float, look_ahead: int = LOOK_AHEAD
 ) -> Library:
     """Put clips on the device.
 
@@ -118,7 +118,7 @@ def make_library(
     )
 
 
-def _check_body(name: str, clip: Clip, body: Body) -> None:
+def _check_body(name: str, clip: Clip, body: SimulationBody) -> None:
     if clip.model != body.name or clip.landmark_names != body.landmark_names:
         raise TrainingError(f"{name} is a clip of {clip.model}, not of {body.name}")
     if clip.model_sha256 != body.sha256:
@@ -128,7 +128,7 @@ def _check_body(name: str, clip: Clip, body: Body) -> None:
         )
 
 
-def _arrays(clip: Clip, body: Body, *, resting: float) -> dict[str, np.ndarray]:
+def _arrays(clip: Clip, body: SimulationBody, *, resting: float) -> dict[str, np.ndarray]:
     qpos, qvel = clip.qpos[:, body.clip_qpos], clip.qvel[:, body.clip_qvel]
     act = np.full((clip.nframe, body.model.nu), resting, np.float32)
     if clip.activation is not None:
@@ -136,7 +136,7 @@ def _arrays(clip: Clip, body: Body, *, resting: float) -> dict[str, np.ndarray]:
     return {"qpos": qpos, "qvel": qvel, "act": act, "contact": clip.contact} | landmark_motion(body, qpos, qvel)
 
 
-def landmark_motion(body: Body, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
+def landmark_motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
     """Where landmarks are and how they move: xpos, xquat, linvel and angvel of `Reference`, by MuJoCo.
 
     Args:
@@ -150,7 +150,7 @@ def landmark_motion(body: Body, qpos: np.ndarray, qvel: np.ndarray) -> dict[str,
     return {key: np.concatenate([part[key] for part in found]) for key in found[0]}
 
 
-def _motion(body: Body, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
+def _motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
     model, ids = body.model, body.landmark_ids
     data = mujoco.MjData(model)
     n, k = len(qpos), len(ids)

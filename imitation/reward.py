@@ -7,7 +7,7 @@ from jax import Array
 
 from musclemap.skeletons.setting_checks import check_above_0, check_not_below_0
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .engine import PhysicsState, Reading
 from .frames import conjugate, multiply, rotate, squared_angle
 from .reference import Reference
@@ -80,7 +80,7 @@ class Deviations(dict[str, Array]):
     """Mean square errors by name, each of shape (nworld,)."""
 
 
-def deviations(body: Body, state: PhysicsState, reading: Reading, wanted: Reference) -> Deviations:
+def deviations(body: SimulationBody, state: PhysicsState, reading: Reading, wanted: Reference) -> Deviations:
     """How far states are from the reference: mean squares over landmarks or joints and, for vectors, their axes.
 
     Args:
@@ -104,7 +104,7 @@ def deviations(body: Body, state: PhysicsState, reading: Reading, wanted: Refere
 
 
 def tracking_deviations(
-    body: Body, state: PhysicsState, xpos: Array, linvel: Array, wanted: Reference
+    body: SimulationBody, state: PhysicsState, xpos: Array, linvel: Array, wanted: Reference
 ) -> Deviations:  # fmt: skip
     """Those of `deviations` that `learning_reward` is made of, from positions and velocities of landmarks alone.
 

@@ -15,7 +15,7 @@ from musclemap.skeletons.errors import SettingsError
 from musclemap.skeletons.setting_checks import check_above_0, check_not_below_0
 
 from . import observation, reward
-from .bodies import Body
+from .bodies import SimulationBody
 from .engine import PhysicsState, Reading
 from .frames import TINY
 from .reference import Reference
@@ -127,7 +127,7 @@ class Task:
         config: Settings.
     """
 
-    def __init__(self, body: Body, config: TaskConfig = TaskConfig()) -> None:
+    def __init__(self, body: SimulationBody, config: TaskConfig = TaskConfig()) -> None:
         self.body, self.config = body, config
         self.nobs = observation.width(body, config.ahead)
         self._bias = float(jnp.log(config.resting / (1.0 - config.resting)))

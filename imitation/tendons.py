@@ -23,7 +23,7 @@ from musclemap.datasets.manifest import strict_json, write_atomically
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.setting_checks import check_above_0
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .coordinates import Coordinates
 from .muscles import Muscles, muscle_force, muscles_of
 
@@ -199,7 +199,7 @@ class _Sample(NamedTuple):
     arm: np.ndarray
 
 
-def measure_tendons(body: Body, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def measure_tendons(body: SimulationBody, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lengths and moment arms by MuJoCo.
 
     Args:
@@ -231,7 +231,7 @@ def measure_tendons(body: Body, joint: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return length, arm
 
 
-def draw_postures(body: Body, count: int, seed: int) -> np.ndarray:
+def draw_postures(body: SimulationBody, count: int, seed: int) -> np.ndarray:
     """Joint values to fit at, shape (count, njoint): half anywhere in the ranges, half nearer to their middle."""
     coordinates, rng = Coordinates(body), np.random.default_rng(seed)
     low, high = coordinates.lower, coordinates.upper
@@ -242,7 +242,7 @@ def draw_postures(body: Body, count: int, seed: int) -> np.ndarray:
 
 
 def fit_tendons(
-    body: Body, config: TendonConfig, *, told: Callable[[str], None] = lambda text: None
+    body: SimulationBody, config: TendonConfig, *, told: Callable[[str], None] = lambda text: None
 ) -> Tendons:  # fmt: skip
     """Fit all muscles of a body; seconds for a small one, minutes for MyoFullBody on a processor.
 
@@ -315,7 +315,7 @@ def _descend(tendons: Tendons, sample: _Sample, config: TendonConfig) -> TendonW
     return run((tendons.weights, optimizer.init(tendons.weights)), keys)[0]
 
 
-def _errors(tendons: Tendons, body: Body, sample: _Sample) -> tuple[TendonError, float]:
+def _errors(tendons: Tendons, body: SimulationBody, sample: _Sample) -> tuple[TendonError, float]:
     joint = jnp.asarray(sample.joint, jnp.float32)
     length, arm = jax.jit(tendons.length)(joint)
     length, arm = np.asarray(length).T, np.moveaxis(np.asarray(arm), 2, 0)
@@ -334,7 +334,7 @@ def _errors(tendons: Tendons, body: Body, sample: _Sample) -> tuple[TendonError,
     return error, float(np.sqrt(np.mean((found - true) ** 2)) / np.sqrt(np.mean(true**2)))
 
 
-def tendon_key(body: Body, config: TendonConfig) -> str:
+def tendon_key(body: SimulationBody, config: TendonConfig) -> str:
     """Names a fit: the same body, muscles and settings give the same."""
     import hashlib
 
@@ -344,7 +344,7 @@ def tendon_key(body: Body, config: TendonConfig) -> str:
 
 
 def load_or_fit(
-    body: Body, config: TendonConfig, *folders: Path, told: Callable[[str], None] = lambda text: None
+    body: SimulationBody, config: TendonConfig, *folders: Path, told: Callable[[str], None] = lambda text: None
 ) -> Tendons:
     """Take a fit from the first folder that has it, or make it; folders that have none get it.
 

@@ -22,7 +22,7 @@ from jax import Array
 
 from musclemap.skeletons.errors import SettingsError
 
-from .bodies import Body
+from .bodies import SimulationBody
 from .buffers import Buffers, buffers_for
 from .engine import FASTEST, PhysicsState, Reading
 from .operands import check_nworld, check_operands
@@ -66,7 +66,7 @@ class WarpEngine:
     """
 
     def __init__(
-        self, body: Body, nworld: int, *, device: str | None = None, nconmax: int | None = None,
+        self, body: SimulationBody, nworld: int, *, device: str | None = None, nconmax: int | None = None,
         njmax: int | None = None, variants: Variants | None = None,
     ) -> None:  # fmt: skip
         import mujoco_warp as mjw
@@ -158,7 +158,7 @@ class WarpEngine:
         return lambda: wp.capture_launch(capture.graph)
 
 
-def _buffers(body: Body, nconmax: int | None, njmax: int | None) -> Buffers:
+def _buffers(body: SimulationBody, nconmax: int | None, njmax: int | None) -> Buffers:
     if not nconmax or not njmax:
         found = buffers_for(body, body.model.qpos0[None], np.zeros((1, body.model.nv)))
         nconmax, njmax = nconmax or found.nconmax, njmax or found.njmax
@@ -184,7 +184,7 @@ def _devices(name: str | None) -> tuple[str, Any]:
         ) from error
 
 
-def _cleaner(body: Body) -> Callable[..., tuple[Array, ...]]:
+def _cleaner(body: SimulationBody) -> Callable[..., tuple[Array, ...]]:
     """Function that puts the rest posture in place of worlds that are not finite: they would fill shared buffers."""
     rest = jnp.asarray(body.model.qpos0, jnp.float32)
 
@@ -197,7 +197,7 @@ def _cleaner(body: Body) -> Callable[..., tuple[Array, ...]]:
     return clean
 
 
-def _collector(body: Body, overflow_bits: int) -> Callable[..., tuple[PhysicsState, Reading]]:
+def _collector(body: SimulationBody, overflow_bits: int) -> Callable[..., tuple[PhysicsState, Reading]]:
     """Function that copies state and reading out of Warp's memory."""
     landmarks = jnp.asarray(body.landmark_ids)
     roots = jnp.asarray(body.model.body_rootid[body.landmark_ids])
@@ -223,7 +223,7 @@ def _collector(body: Body, overflow_bits: int) -> Callable[..., tuple[PhysicsSta
     return collect
 
 
-def _touch_finder(body: Body) -> Callable[[_Raw, int], Array]:
+def _touch_finder(body: SimulationBody) -> Callable[[_Raw, int], Array]:
     """Function that tells which parts of the feet touch the floor, shape (nworld, 4)."""
     part = np.full(body.model.ngeom, -1)
     for k, geoms in enumerate(body.contact_geoms):

@@ -16,7 +16,7 @@ from musclemap.skeletons.errors import SettingsError
 from musclemap.skeletons.setting_checks import check_above_0, check_known
 
 from . import normaliser as normalising
-from .bodies import Body
+from .bodies import SimulationBody
 from .coordinates import Coordinates
 from .engine import PhysicsState
 from .muscles import activate_through, muscles_of
@@ -105,7 +105,7 @@ class WorldModel:
         tendons: Lengths of its muscles; None for the plain variant.
     """
 
-    def __init__(self, body: Body, config: ModelConfig, tendons: Tendons | None) -> None:
+    def __init__(self, body: SimulationBody, config: ModelConfig, tendons: Tendons | None) -> None:
         if (config.variant == "grey") != (tendons is not None):
             raise SettingsError("a grey model needs lengths of muscles, a plain one has none")
         self.body, self.config, self.tendons = body, config, tendons

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.engines import engine_kind, has_cuda, make_engine
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.evaluation import Evaluated, evaluate
@@ -72,7 +72,7 @@ class Evaluation:
 
     path: Path
     policy: Policy
-    body: Body
+    body: SimulationBody
     engine: str
     clips: tuple[Judged, ...]
     film: tuple[str, ...]

@@ -17,6 +17,7 @@ from musclemap.datasets.exports.npz import npz_bytes
 from musclemap.datasets.exports.tables import csv_bytes, mot_bytes
 from musclemap.datasets.globs import taken
 from musclemap.datasets.manifest import ManifestEntry, strict_json, write_atomically
+from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.errors import ClipError, SettingsError
 
 from .output_folder import MANIFEST, OutputError, clip_path, read_entries
@@ -136,7 +137,7 @@ def export_clips(
                             f"{', '.join(name for name, form in FORMATS.items() if form.fingers)}")  # fmt: skip
     earlier = _earlier(out, to=to, fingers=fingers)
     root, names, entries = _clips(source, include)
-    body = ExportBody(fingers=fingers)
+    body = ExportBody(load_body(), fingers=fingers)
     done = []
     for name in names:
         exported = _export(root, name, entries.get(name), out, to, body, feasible_only=feasible_only)

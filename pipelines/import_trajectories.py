@@ -26,10 +26,11 @@ from musclemap.retarget.contacts import detect
 from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.metrics import measure_geometry
 from musclemap.retarget.physics import choose_physics
-from musclemap.retarget.retargeter import MIN_FRAMES, MODEL_NAME, software_versions
+from musclemap.retarget.retargeter import MIN_FRAMES, software_versions
 from musclemap.retarget.velocities import velocities
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import ClipError, SourceError
-from musclemap.skeletons.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, MyoFullBody
 
 from .batch import CRASHES
 from .conversion import Line, stop_if_full, write_line
@@ -80,7 +81,7 @@ class TrajectoryImporter:
         device = device if device is not None else jax.devices()[0]
         self._device = device
         self.config = config
-        self.body = MyoFullBody(limits=config.limits)
+        self.body = load_body(limits=config.limits)
         self._software = software_versions(device.platform)
         self._validator = Validator(self.body, config.validation, physics=choose_physics(self.body, device))
 
@@ -121,7 +122,7 @@ class TrajectoryImporter:
         qpos, qvel = full.astype(np.float32), velocities(full, fps).astype(np.float32)
         geometry = measure_geometry(self.body, qpos)
         contact, floor = detect(geometry.contact_pos, qpos[:, 2].astype(np.float64), fps, self.config.contact)
-        fingers = set(FINGER_JOINTS) & set(trajectory.joint_names)
+        fingers = set(self.body.finger_joints) & set(trajectory.joint_names)
         unjudged = Clip(
             qpos=qpos,
             qvel=qvel,
@@ -130,8 +131,8 @@ class TrajectoryImporter:
             contact=contact.astype(np.uint8),
             fps=fps,
             joint_names=self.body.joint_names,
-            landmark_names=LANDMARK_NAMES,
-            model=MODEL_NAME,
+            landmark_names=self.body.landmark_names,
+            model=self.body.name,
             model_version=self.body.version,
             source=origin.name,
             source_sha256=trajectory.sha256,
@@ -149,7 +150,7 @@ class TrajectoryImporter:
             return self._validator.judged(unjudged, muscles=self.config.validation.muscles)
 
 
-def project(body: MyoFullBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[str, Any]]:
+def project(body: TargetBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[str, Any]]:
     """Put a trajectory's joints into the body's order, and its driven joints onto their couplings.
 
     Args:
@@ -169,7 +170,7 @@ def project(body: MyoFullBody, trajectory: Trajectory) -> tuple[np.ndarray, dict
     strangers = [name for name in trajectory.joint_names if name not in names]
     if strangers:
         more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
-        raise SourceError("unknown_joint", f"{MODEL_NAME} has no joint {', '.join(strangers[:5])}{more}")
+        raise SourceError("unknown_joint", f"{body.name} has no joint {', '.join(strangers[:5])}{more}")
     reduced = body.reduced_hands
     given = np.tile(reduced.base, (len(trajectory.qpos), 1))
     for joint, name in enumerate(names):
@@ -178,7 +179,7 @@ def project(body: MyoFullBody, trajectory: Trajectory) -> tuple[np.ndarray, dict
             width = column.stop - column.start
             if width != (7 if joint == 0 else 1):
                 raise SourceError(
-                    "unknown_joint", f"{name} has {width} columns, which is not the joint of {MODEL_NAME}"
+                    "unknown_joint", f"{name} has {width} columns, which is not the joint of {body.name}"
                 )
             first = model.jnt_qposadr[joint]
             given[:, first : first + width] = trajectory.qpos[:, column]

@@ -6,7 +6,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.reference import Reference
 
@@ -14,7 +14,7 @@ LOOKED_AT = 200
 """Most frames of the clips that room is sized on."""
 
 
-def room_for(body: Body, reference: Reference, physics: PhysicsConfig, *, kind: str) -> dict[str, Any]:
+def room_for(body: SimulationBody, reference: Reference, physics: PhysicsConfig, *, kind: str) -> dict[str, Any]:
     """Arguments of `make_engine` for MuJoCo Warp's buffers, where settings give none sized on frames of the clips."""
     if kind != "warp":
         return {}

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.evaluation import Evaluated
-from musclemap.skeletons.small_arm import ARM_NAME
+from musclemap.skeletons.bodies.small_arm import ARM_NAME
 
 from .rendering.camera import follow_both
 from .rendering.film import film_frames, save_film
@@ -43,7 +43,7 @@ class Scene:
 
 
 def save_policy_film(
-    path: Path, scenes: Sequence[Scene], body: Body, *, longest: float | None = None,
+    path: Path, scenes: Sequence[Scene], body: SimulationBody, *, longest: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> float:  # fmt: skip
     """Write a film: left the reference, right the policy, one clip after the other.
@@ -77,7 +77,7 @@ def save_policy_film(
     return save_film(path, told(), fps=FILM_FPS) / FILM_FPS
 
 
-def film_pictures(scenes: Sequence[Scene], body: Body, longest: float = LONGEST) -> Iterator[np.ndarray]:
+def film_pictures(scenes: Sequence[Scene], body: SimulationBody, longest: float = LONGEST) -> Iterator[np.ndarray]:
     """Draw clips with OpenGL where there is one, elsewhere with matplotlib, at most `longest` of them [s].
 
     Yields:
@@ -88,7 +88,7 @@ def film_pictures(scenes: Sequence[Scene], body: Body, longest: float = LONGEST)
         yield from _scene(scene, body, model, frames)
 
 
-def whole_postures(body: Body, clip: Clip, qpos: np.ndarray) -> np.ndarray:
+def whole_postures(body: SimulationBody, clip: Clip, qpos: np.ndarray) -> np.ndarray:
     """Postures of the body as those of the clip's whole model; what the body lacks, such as fingers, is the clip's.
 
     Args:
@@ -113,7 +113,7 @@ def _planned(scenes: Sequence[Scene], longest: float) -> list[tuple[Scene, np.nd
     return planned
 
 
-def _scene(scene: Scene, body: Body, model: mujoco.MjModel, frames: np.ndarray) -> Iterator[np.ndarray]:
+def _scene(scene: Scene, body: SimulationBody, model: mujoco.MjModel, frames: np.ndarray) -> Iterator[np.ndarray]:
     recording, score, fps = scene.found.recording, scene.found.score, scene.clip.fps
     assert recording is not None
     reference = scene.clip.qpos[: len(recording.qpos)].astype(np.float64)
@@ -132,7 +132,7 @@ def _scene(scene: Scene, body: Body, model: mujoco.MjModel, frames: np.ndarray) 
         yield np.concatenate([left, _labelled(right, "policy", lost, ink=_LOST)], axis=1)
 
 
-def _colours(body: Body, model: mujoco.MjModel, act: np.ndarray) -> np.ndarray:
+def _colours(body: SimulationBody, model: mujoco.MjModel, act: np.ndarray) -> np.ndarray:
     """Colour of every tendon by the activation of its muscle, shape (nframe, ntendon, 3) uint8."""
     activation = np.zeros((len(act), model.nu))
     activation[:, body.clip_act] = act

@@ -13,7 +13,7 @@ import numpy as np
 
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.engines import engine_kind, has_cuda
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.logs import JsonLines, Log, Service, TensorBoard
@@ -50,7 +50,7 @@ class Plan:
         algorithm: How it is learned.
     """
 
-    body: Body
+    body: SimulationBody
     library: Library
     clips: tuple[tuple[str, Clip], ...]
     config: TrainConfig
@@ -140,7 +140,7 @@ def plan_training(
     names = sorted({clip.model for _, clip in clips})
     if len(names) > 1:
         raise TrainingError(f"the clips are of several bodies: {', '.join(names)}; choose one's with --include")
-    body = load_body(names[0], config.physics)
+    body = load_simulation_body(names[0], config.physics)
     with told_memory(f"{len(clips)} clips", "the number of clips: --include, --split or --limit"):
         library = make_library(clips, body, resting=config.task.resting, look_ahead=max(config.task.ahead))
     kind = engine_kind(engine)
@@ -157,7 +157,7 @@ def plan_training(
     )
 
 
-def _usual_worlds(body: Body, engine: str, algorithm: str) -> int:
+def _usual_worlds(body: SimulationBody, engine: str, algorithm: str) -> int:
     """8192 on a GPU, as published for PPO; on a processor enough to keep its cores busy and some variety."""
     if engine == "warp" and has_cuda():
         return 8192 if algorithm == "ppo" else 4096

@@ -5,7 +5,7 @@ files may hold more than this version knows.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ from musclemap.datasets.manifest import VERDICTS, ManifestEntry
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.physics import choose_physics
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import ClipError, SettingsError
-from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .batch import CRASHES
 from .intake import converted
@@ -100,7 +101,7 @@ def validate_clips(
     paths = sorted(source.rglob("*.h5")) if source.is_dir() else [source]
     if not paths:
         raise SettingsError(f"there is no clip (.h5) below {source}")
-    body = MyoFullBody(limits=config.limits)
+    body = load_body(limits=config.limits)
     validator = Validator(body, config.validation, physics=choose_physics(body, device))
     found = []
     with ExitStack() as stack:
@@ -140,22 +141,16 @@ def _check(
     )
 
 
-def _refuse_strangers(clip: Clip, body: MyoFullBody) -> None:
+def _refuse_strangers(clip: Clip, body: TargetBody) -> None:
     """Raise ClipError for a clip of another body, or of another version of this one."""
     model = body.model
     if clip.qpos.shape[1] != model.nq or clip.qvel.shape[1] != model.nv:
-        raise ClipError(f"{clip.model} has {clip.qpos.shape[1]} positions, not the {model.nq} of MyoFullBody")
+        raise ClipError(f"{clip.model} has {clip.qpos.shape[1]} positions, not the {model.nq} of {body.name}")
     if clip.model_sha256 != body.sha256:
         raise ClipError(
             f"it was made for {clip.model} {clip.model_version} ({clip.model_sha256[:12]}), this is {body.version} "
             f"({body.sha256[:12]}): convert its source again"
         )
-    absent = [name for name in _landmarks() if name not in clip.landmark_names]
+    absent = [name for name in body.landmark_names if name not in clip.landmark_names]
     if absent:
         raise ClipError(f"it has no landmark {', '.join(absent)}")
-
-
-def _landmarks() -> Sequence[str]:
-    from musclemap.skeletons.myofullbody import LANDMARK_NAMES
-
-    return LANDMARK_NAMES

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musclemap.skeletons.reduced import NROOT, ReducedModel
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.reduced import NROOT
 
 FAILED = 1.5
 """An anchor whose cost exceeds this multiple of the median of its clip's is tried from other starts."""
@@ -16,23 +17,6 @@ FLOOR_COST = 4e-3
 JUMP = 1.0
 """Joint change between neighbouring anchors above which both are tried from other starts [rad]."""
 
-_STARTS: tuple[dict[str, float], ...] = (
-    {"shoulder_elv": 0.5, "elbow_flex": 0.4, "knee_angle": 0.3, "hip_flexion": 0.2},
-    {"shoulder_elv": 1.5, "elv_angle": 0.8, "elbow_flex": 1.2, "knee_angle": 1.2, "hip_flexion": 1.0},
-    {"shoulder_elv": 0.8, "elv_angle": -0.9, "elbow_flex": 0.6, "knee_angle": 0.6, "hip_flexion": -0.2},
-    {
-        "shoulder_elv": 2.5,
-        "elv_angle": 0.4,
-        "shoulder_rot": 0.8,
-        "elbow_flex": 1.5,
-        "hip_flexion": 1.5,
-        "knee_angle": 1.8,
-    },
-)
-"""Starting joints, the same on both sides, the rest at rest [rad]: near standing, arms forward, arms back, arms up and
-crouched. Chosen to lie on different sides of the shoulder's singularity."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class AnchorPath:
     """Chosen postures (nanchor, 7 + njoint), their cost (nanchor,) and whether more than one start was tried."""
@@ -42,13 +26,13 @@ class AnchorPath:
     restarted: np.ndarray
 
 
-def anchor_starts(reduced: ReducedModel) -> np.ndarray:
+def anchor_starts(body: TargetBody) -> np.ndarray:
     """Starting joints within limits, shape (nstart, njoint)."""
-    starts = np.tile(reduced.rest, (len(_STARTS), 1))
-    for k, angles in enumerate(_STARTS):
-        for name, angle in angles.items():
-            for side in "rl":
-                starts[k, reduced.index(f"{name}_{side}")] = angle
+    reduced = body.reduced
+    starts = np.tile(reduced.rest, (len(body.fit.starts), 1))
+    for row, joints in zip(starts, body.fit.starts, strict=True):
+        for name, value in joints.items():
+            row[reduced.index(name)] = value
     return np.clip(starts, reduced.lower, reduced.upper)
 
 

@@ -13,8 +13,8 @@ import mujoco
 import numpy as np
 from jax import Array
 
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import Kinematics, cross
-from musclemap.skeletons.myofullbody import MyoFullBody
 from musclemap.skeletons.symmetry import mirror_points
 from musclemap.skeletons.tree import BodyPoint, Tree, build_tree
 
@@ -46,7 +46,7 @@ class Limbs:
     above: np.ndarray
 
 
-def limbs_of(body: MyoFullBody, *, without: set[tuple[int, int]]) -> Limbs:
+def limbs_of(body: TargetBody, *, without: set[tuple[int, int]]) -> Limbs:
     """Find the capsules of a body's collision pairs.
 
     Args:
@@ -66,7 +66,7 @@ def limbs_of(body: MyoFullBody, *, without: set[tuple[int, int]]) -> Limbs:
     carriers = np.repeat(model.geom_bodyid[geoms], 2)
     moved = mirror_points(body.symmetric_model, carriers, np.concatenate(ends))
     points = [*body.points, *(BodyPoint(int(b), tuple(o)) for b, o in zip(carriers, moved, strict=True))]
-    feet = {model.body(f"{name}_{side}").id for name in ("calcn", "toes") for side in "rl"}
+    feet = {model.body(part.body).id for part in body.contact_parts}
     return Limbs(
         tree=build_tree(replace(body.reduced, model=body.symmetric_model), points),
         first=len(body.points),

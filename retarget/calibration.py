@@ -9,34 +9,35 @@ calibration). Pelvis, hips, wrists and feet keep theirs: they decide where the b
 
 import numpy as np
 
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES
+from musclemap.skeletons.body import TargetBody
 
-from .targets import CALIBRATED, MotionTargets
+from .targets import MotionTargets
 
 _DOUBT = 5.0
 """Anchor frames' worth of evidence for no offset at all."""
 
-_K = {name: k for k, name in enumerate(LANDMARK_NAMES)}
 
-
-def mean_miss(targets: MotionTargets, frames: np.ndarray, reached: np.ndarray) -> np.ndarray:
+def mean_miss(body: TargetBody, targets: MotionTargets, frames: np.ndarray, reached: np.ndarray) -> np.ndarray:
     """Mean of reached minus wanted of each landmark in its carrier's frame, mirror-symmetric.
 
     Args:
+        body: Target.
         targets: Of the clip.
         frames: Frames of the clip that were solved, shape (n,).
-        reached: Landmarks there, shape (n, 17, 3) [m].
+        reached: Landmarks there, shape (n, nlandmark, 3) [m].
 
     Returns:
-        Offsets in the source's rest frame, x to the left, shape (17, 3) [m]; zero for landmarks that are not free.
+        Offsets in the source's rest frame, x to the left, shape (nlandmark, 3) [m]; zero for landmarks
+        that are not free.
     """
-    free = [_K[name] for name in CALIBRATED]
+    names, place = body.fit.calibrated, body.landmark_names.index
+    free = [place(name) for name in names]
     gap = np.einsum("nfji,nfj->nfi", targets.carrier_rot[frames], (reached - targets.pos[frames])[:, free])
     mean = gap.sum(axis=0) / (len(frames) + _DOUBT)
-    offset = np.zeros((len(LANDMARK_NAMES), 3))
-    for k, name in enumerate(CALIBRATED):
+    offset = np.zeros((body.nlandmark, 3))
+    for k, name in enumerate(names):
         twin = name[:-1] + {"r": "l", "l": "r"}[name[-1]] if name[-2] == "_" else name
-        offset[_K[name]] = 0.5 * (mean[k] + mean[CALIBRATED.index(twin)] * [-1.0, 1.0, 1.0])
+        offset[place(name)] = 0.5 * (mean[k] + mean[names.index(twin)] * [-1.0, 1.0, 1.0])
     return offset
 
 
@@ -46,17 +47,17 @@ def limited(offset: np.ndarray, limit: float) -> np.ndarray:
     return offset * np.minimum(1.0, limit / np.maximum(norm, 1e-9))
 
 
-def moved(targets: MotionTargets, offset: np.ndarray) -> np.ndarray:
+def moved(body: TargetBody, targets: MotionTargets, offset: np.ndarray) -> np.ndarray:
     """Shift landmarks by offsets in their carriers' frames; an arm goes where its shoulder goes.
 
     Returns:
-        Landmark positions, shape (nframe, 17, 3) [m].
+        Landmark positions, shape (nframe, nlandmark, 3) [m].
     """
-    pos = targets.pos.copy()
-    for k, name in enumerate(CALIBRATED):
-        shift = targets.carrier_rot[:, k] @ offset[_K[name]]
-        pos[:, _K[name]] += shift
-        if name.startswith("humerus"):
-            for below in ("ulna", "lunate"):
-                pos[:, _K[f"{below}{name[-2:]}"]] += shift
+    pos, place = targets.pos.copy(), body.landmark_names.index
+    for k, name in enumerate(body.fit.calibrated):
+        shift = targets.carrier_rot[:, k] @ offset[place(name)]
+        pos[:, place(name)] += shift
+        for other, carrier in body.fit.carried_by.items():
+            if carrier == name:
+                pos[:, place(other)] += shift
     return pos

@@ -16,14 +16,13 @@ import numpy as np
 from jax import Array
 from scipy.signal import butter, sosfiltfilt
 
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward
-from musclemap.skeletons.myofullbody import CONTACT_NAMES, MyoFullBody
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.tree import Tree
 
 from .box_squares import box_least_squares
 from .contacts import runs
-from .objective import NCONTACT, NLANDMARK
 from .physics import FramePhysics
 
 BATCH = {"cpu": 128, "gpu": 4096}
@@ -110,7 +109,7 @@ def bearing_share(contact: np.ndarray, fps: float) -> np.ndarray:
     the toes of a foot. Feet that stand on both sides of a double support share evenly.
 
     Args:
-        contact: Heels and toes that stand, in the order of `CONTACT_NAMES`, shape (nframe, 4) bool.
+        contact: Heels and toes that stand, in the order of the body's contact parts, shape (nframe, 4) bool.
         fps: Frames a second.
 
     Returns:
@@ -153,18 +152,15 @@ class GroundReaction:
         reach: Points of a standing foot that are no higher than this bear [m].
     """
 
-    def __init__(self, body: MyoFullBody, *, friction: float, reach: float) -> None:
+    def __init__(self, body: TargetBody, *, friction: float, reach: float) -> None:
         self.body, self._reach = body, reach
         self._weight = float(body.model.body_mass.sum()) * GRAVITY
         angle = np.arange(EDGES) * 2 * np.pi / EDGES
         self._edges = np.stack([friction * np.cos(angle), friction * np.sin(angle), np.ones(EDGES)], axis=1)
-        self._first = NLANDMARK + NCONTACT
-        carriers = [body.model.body(p.body).name for p in body.sole.centre]
-        part = [
-            f"{'left' if n.endswith('_l') else 'right'}_{'toe' if n.startswith('toes') else 'heel'}" for n in carriers
-        ]
-        self._part = np.array([CONTACT_NAMES.index(name) for name in part])
-        left = np.isin(self._part, [CONTACT_NAMES.index("left_heel"), CONTACT_NAMES.index("left_toe")])
+        self._first = body.nlandmark + body.ncontact
+        parts = [part.body for part in body.contact_parts]
+        self._part = np.array([parts.index(body.model.body(p.body).name) for p in body.sole.centre])
+        left = np.array([name.endswith("_l") for name in parts])[self._part]
         self._foot = np.stack([left, ~left], axis=1)
         mask = body.tree.point_mask[self._first :].astype(np.float32)
         ground = partial(_ground, body.tree, mask, body.sole.radius, self._edges, self._foot, self._first)

@@ -13,8 +13,8 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
-from musclemap.skeletons.polynomial import couplings
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.couplings import couplings
 
 from .config import ValidationConfig
 from .dynamics import GRAVITY, Effort, Ground, GroundReaction, bearing_share, filtered_motion, static_optimisation
@@ -70,7 +70,7 @@ class Validator:
         physics: Engine; MuJoCo C on all cores if None.
     """
 
-    def __init__(self, body: MyoFullBody, config: ValidationConfig, *, physics: Physics | None = None) -> None:
+    def __init__(self, body: TargetBody, config: ValidationConfig, *, physics: Physics | None = None) -> None:
         self.body, self.config, self.rules = body, config, rules_with(config.limits)
         self._physics = physics or CPhysics(body)
         self._ground = GroundReaction(body, friction=config.friction, reach=config.bearing_height)
@@ -180,9 +180,10 @@ class Validator:
         """Landmarks, floor, feet and the body against itself."""
         model = self.body.model
         geometry = measure_geometry(self.body, clip.qpos)
-        order = [clip.landmark_names.index(name) for name in LANDMARK_NAMES]
+        names = self.body.landmark_names
+        order = [clip.landmark_names.index(name) for name in names]
         error = 1e3 * np.linalg.norm(geometry.landmark_pos - clip.target_pos[:, order], axis=2)
-        worst = LANDMARK_NAMES[int(error.mean(axis=0).argmax())]
+        worst = names[int(error.mean(axis=0).argmax())]
         found.put("landmark_error_p95_mm", error.mean(axis=1), whole=_p95, name=worst)
         stored = 1e3 * np.linalg.norm(geometry.landmark_pos - clip.landmark_pos[:, order], axis=2).max(axis=1)
         found.put("stored_landmark_error_mm", stored)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
-from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.tree import Tree
@@ -23,7 +23,7 @@ from .apart import apart_terms, limbs_of
 from .calibration import limited, mean_miss, moved
 from .config import RetargetConfig, WeightConfig
 from .frame_solver import FrameSolution, solve_frames
-from .objective import NLANDMARK, FrameTargets
+from .objective import FrameTargets
 from .physics import neutral_pairs
 from .targets import MotionTargets
 from .weighting import frame_weights, smoothness
@@ -36,8 +36,8 @@ class Fit:
 
     Attributes:
         posture: Shape (nframe, 7 + njoint), float64.
-        target_pos: Landmark positions asked for, calibrated, shape (nframe, 17, 3) [m].
-        offset: Calibration of each landmark in its carrier's frame, shape (17, 3) [m].
+        target_pos: Landmark positions asked for, calibrated, shape (nframe, nlandmark, 3) [m].
+        offset: Calibration of each landmark in its carrier's frame, shape (nlandmark, 3) [m].
         cost: Each frame's own cost at the anchors that were solved, after the best start, shape (nanchor,).
         restarts: How many anchor frames needed more than the first start.
         last_decrease: Relative fall of a window's cost in its last pass, the largest; small where the clip converged.
@@ -110,7 +110,7 @@ CALIBRATION_ROUNDS = 3
 class Fitter:
     """Compiled solvers for one body, one set of settings and one device."""
 
-    def __init__(self, body: MyoFullBody, config: RetargetConfig, *, device: Any = None) -> None:
+    def __init__(self, body: TargetBody, config: RetargetConfig, *, device: Any = None) -> None:
         self.body, self.config, self.device = body, config, device
         solver = config.solver
         where = _SUITS["cpu" if getattr(device, "platform", jax.default_backend()) == "cpu" else "gpu"]
@@ -255,7 +255,8 @@ class Fitter:
         """Solve frames by themselves; index (n,), start (n, 7 + njoint) in the clip's frame."""
         solver = self._frames_again if again else self._frames
         batch = self._batch
-        posture, cost, reached = np.empty(start.shape), np.empty(len(index)), np.empty((len(index), NLANDMARK, 3))
+        n, nlandmark = len(index), self.body.nlandmark
+        posture, cost, reached = np.empty(start.shape), np.empty(n), np.empty((n, nlandmark, 3))
 
         for low in range(0, len(index), batch):
             part = np.arange(low, min(low + batch, len(index)))
@@ -269,9 +270,8 @@ class Fitter:
             posture[part] = np.asarray(solution.posture, np.float64).T[own]
             posture[part, :3] += origin[own]
             cost[part] = np.asarray(solution.cost, np.float64)[own]
-            reached[part] = (
-                np.moveaxis(np.asarray(solution.point_pos, np.float64)[:NLANDMARK], -1, 0)[own] + origin[own, None]
-            )
+            points = np.asarray(solution.point_pos, np.float64)[:nlandmark]
+            reached[part] = np.moveaxis(points, -1, 0)[own] + origin[own, None]
         return _Solved(posture, cost, reached)
 
     def _solve_anchors(self, axis: _Axis) -> "_Anchors":
@@ -280,7 +280,7 @@ class Fitter:
         frames = [np.unique(np.append(np.arange(s.start, s.stop, step), s.stop - 1)) for s in axis.slices()]
         index = np.concatenate(frames)
         clip = np.repeat(np.arange(len(frames)), [len(f) for f in frames])
-        starts = anchor_starts(self.body.reduced)
+        starts = anchor_starts(self.body)
         root = Rotation.from_matrix(axis.root_rot[index]).as_quat(scalar_first=True)
 
         def solve(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -292,7 +292,7 @@ class Fitter:
 
         path = choose_path(solve, clip, len(starts))
         solved = _Solved(path.posture, path.cost, np.empty(0))
-        offset = np.zeros((len(frames), NLANDMARK, 3))
+        offset = np.zeros((len(frames), self.body.nlandmark, 3))
         if self.config.calibration > 0:
             for _ in range(CALIBRATION_ROUNDS):
                 solved = self._solve_some(axis, index, solved.posture, again=True)
@@ -308,9 +308,9 @@ class Fitter:
         """Add each clip's mean miss at its anchors to its offsets, in place, and move its targets."""
         for k, (s, targets) in enumerate(zip(axis.slices(), axis.targets, strict=True)):
             now = replace(targets, pos=axis.pos[s])
-            miss = mean_miss(now, index[clip == k] - s.start, reached[clip == k])
+            miss = mean_miss(self.body, now, index[clip == k] - s.start, reached[clip == k])
             offset[k] = limited(offset[k] + miss, self.config.calibration)
-            axis.pos[s] = moved(targets, offset[k])
+            axis.pos[s] = moved(self.body, targets, offset[k])
 
     def _interpolate(self, axis: _Axis, where: slice, index: np.ndarray, posture: np.ndarray) -> np.ndarray:
         """Joints and the root's departure from its target linear between anchors."""

@@ -1,4 +1,4 @@
-"""Fingers: MyoFullBody's finger joints read off SMPL-H hands, joint by joint.
+"""Fingers: TargetBody's finger joints read off SMPL-H hands, joint by joint.
 
 Both hands have the same hinges: each finger bends at three joints and spreads at the first. An SMPL-H finger joint
 turns freely; the part of its rotation vector along the target hinge's axis in the flat hand is what the hinge can
@@ -8,7 +8,7 @@ follow. The thumb's first joint has two axes, its others one each.
 import mujoco
 import numpy as np
 
-from musclemap.skeletons.myofullbody import SIDE_WORD, SIDES, SOURCE_TO_TARGET, MyoFullBody
+from musclemap.skeletons.body import SIDE_WORD, SIDES, TargetBody
 from musclemap.skeletons.smpl import HAND_NAMES
 
 _FINGER = {"2": "index", "3": "middle", "4": "ring", "5": "pinky"}
@@ -26,7 +26,7 @@ def _pairs(side: str) -> list[tuple[str, int]]:
     return thumb + rest
 
 
-def finger_joints(body: MyoFullBody, t_pose: np.ndarray, hand_rotvec: np.ndarray) -> dict[str, np.ndarray]:
+def finger_joints(body: TargetBody, t_pose: np.ndarray, hand_rotvec: np.ndarray) -> dict[str, np.ndarray]:
     """Follow the source's fingers.
 
     Args:
@@ -44,14 +44,14 @@ def finger_joints(body: MyoFullBody, t_pose: np.ndarray, hand_rotvec: np.ndarray
     angles = {}
     for side in SIDES:
         for name, source in _pairs(side):
-            axis = SOURCE_TO_TARGET.T @ data.xaxis[model.joint(name).id]
+            axis = body.source_to_target.T @ data.xaxis[model.joint(name).id]
             k = reduced.index(name)
             flat = data.qpos[reduced.qposadr[k]]
             angles[name] = np.clip(flat + hand_rotvec[:, source] @ axis, reduced.lower[k], reduced.upper[k])
     return angles
 
 
-def with_fingers(body: MyoFullBody, posture: np.ndarray, angles: dict[str, np.ndarray]) -> np.ndarray:
+def with_fingers(body: TargetBody, posture: np.ndarray, angles: dict[str, np.ndarray]) -> np.ndarray:
     """Put fingers into postures.
 
     Args:

@@ -8,11 +8,10 @@ import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from musclemap.skeletons.myofullbody import FOOT_LANDMARKS, LANDMARK_NAMES, MyoFullBody
-from musclemap.skeletons.polynomial import couplings
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.couplings import couplings
 
 from .resample import CHUNK
-from .targets import ORIENTED
 
 DEEP = 0.005
 """Penetration that counts a frame as under the floor [m]."""
@@ -23,8 +22,9 @@ class Geometry:
     """Where the body really is in every frame.
 
     Attributes:
-        landmark_pos: Shape (nframe, 17, 3) [m], float32 as stored.
-        landmark_quat: Orientations of the bodies of the landmarks in `ORIENTED`, shape (nframe, noriented, 4), float32.
+        landmark_pos: Shape (nframe, nlandmark, 3) [m], float32 as stored.
+        landmark_quat: Orientations of the bodies of the landmarks in `TargetBody.oriented`, shape (nframe, noriented,
+            4), float32.
         contact_pos: Heels and toes, shape (nframe, 4, 3) [m].
         clearance: Lowest point of each foot's colliding geoms over z = 0, right then left, shape (nframe, 2) [m].
     """
@@ -35,7 +35,7 @@ class Geometry:
     clearance: np.ndarray
 
 
-def measure_geometry(body: MyoFullBody, qpos: np.ndarray) -> Geometry:
+def measure_geometry(body: TargetBody, qpos: np.ndarray) -> Geometry:
     """Run C kinematics over all frames.
 
     Args:
@@ -47,8 +47,8 @@ def measure_geometry(body: MyoFullBody, qpos: np.ndarray) -> Geometry:
     points = list(body.sole.contact)
     ids, offsets = np.array([p.body for p in points]), np.array([p.offset for p in points])
     geoms = body.foot_geoms
-    landmarks = np.empty((len(qpos), len(LANDMARK_NAMES), 3), np.float32)
-    oriented = np.asarray(body.landmark_ids)[ORIENTED]
+    landmarks = np.empty((len(qpos), body.nlandmark, 3), np.float32)
+    oriented = np.asarray(body.landmark_ids)[body.oriented]
     quats = np.empty((len(qpos), len(oriented), 4), np.float32)
     contacts, clearance = np.empty((len(qpos), len(points), 3)), np.empty((len(qpos), 2))
     for t, posture in enumerate(qpos):
@@ -71,7 +71,7 @@ class _Extremes(NamedTuple):
     step: np.ndarray  # largest change of each joint from frame to frame, shape (njnt - 1,)
 
 
-def _extremes(body: MyoFullBody, qpos: np.ndarray) -> _Extremes:
+def _extremes(body: TargetBody, qpos: np.ndarray) -> _Extremes:
     """Largest excess over the fit's ranges, over driven joints' declared ranges, coupling residual, and steps.
 
     A stretch of frames at a time, so that nothing as large as the postures is made.
@@ -118,7 +118,7 @@ def orientation_error(target: np.ndarray, reached: np.ndarray) -> np.ndarray:
 
 
 def clip_metrics(
-    body: MyoFullBody,
+    body: TargetBody,
     qpos: np.ndarray,
     geometry: Geometry,
     *,
@@ -135,8 +135,8 @@ def clip_metrics(
         body: Target.
         qpos: Postures as stored, shape (nframe, nq).
         geometry: From `measure_geometry`.
-        target_pos: Landmarks asked for, shape (nframe, 17, 3) [m].
-        target_rot: Orientations asked for, of the landmarks in `ORIENTED`, shape (nframe, noriented, 3, 3).
+        target_pos: Landmarks asked for, shape (nframe, nlandmark, 3) [m].
+        target_rot: Orientations asked for, of the landmarks in `TargetBody.oriented`, shape (nframe, noriented, 3, 3).
         root_height: Height of the source's root, scaled, shape (nframe,) [m].
         contact: Shape (nframe, 4) bool.
         ground: Floor under right and left foot, shape (nframe, 2) [m].
@@ -150,7 +150,8 @@ def clip_metrics(
     turn = lambda part: np.degrees(orientation_error(target_rot[part], geometry.landmark_quat[part]))  # noqa: E731
     turned = _by_stretch(turn, len(qpos))
     most_turned = int(turned.mean(axis=0).argmax())
-    feet = [LANDMARK_NAMES.index(name) for name in FOOT_LANDMARKS]
+    names = body.landmark_names
+    feet = [names.index(name) for name in body.fit.along_foot]
     worst = int(error.mean(axis=0).argmax())
     depth = np.maximum(ground - geometry.clearance, 0.0).max(axis=1)
     speed = np.linalg.norm(np.gradient(geometry.contact_pos, 1 / fps, axis=0), axis=2)
@@ -162,11 +163,11 @@ def clip_metrics(
         "landmark_error_mm": float(error.mean() * 1e3),
         "landmark_error_p95_mm": float(np.percentile(error.mean(axis=1), 95) * 1e3),
         "landmark_error_max_mm": float(error.max() * 1e3),
-        "worst_landmark": LANDMARK_NAMES[worst],
+        "worst_landmark": names[worst],
         "worst_landmark_error_mm": float(error[:, worst].mean() * 1e3),
         "orientation_error_deg": float(turned.mean()),
         "orientation_error_p95_deg": float(np.percentile(turned.mean(axis=1), 95)),
-        "worst_orientation": LANDMARK_NAMES[ORIENTED[most_turned]],
+        "worst_orientation": names[body.oriented[most_turned]],
         "worst_orientation_error_deg": float(turned[:, most_turned].mean()),
         "foot_error_mm": float(error[:, feet].mean() * 1e3),
         "limit_excess_rad": found.limit,

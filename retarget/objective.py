@@ -17,9 +17,6 @@ from jax import Array, lax
 from musclemap.skeletons.kinematics import Kinematics, cross
 from musclemap.skeletons.tree import Tree
 
-NLANDMARK = 17
-NCONTACT = 4
-
 SOFT_FLOOR = 0.002
 """Length over which the floor begins to act [m]; a hard edge makes a solver step back and forth across it."""
 
@@ -28,10 +25,10 @@ class FrameTargets(NamedTuple):
     """What each frame is asked to reach. Frames are the last axis; a weight of 0 switches a term off.
 
     Attributes:
-        pos: Landmark positions [m], shape (17, 3, nframe).
+        pos: Landmark positions [m], shape (nlandmark, 3, nframe).
         rot: Orientations of the oriented landmarks, shape (noriented, 3, 3, nframe).
-        anchor: Where contact points are held [m], shape (4, 3, nframe).
-        contact: 1 where a contact point is held, else 0, shape (4, nframe).
+        anchor: Where contact points are held [m], shape (ncontact, 3, nframe).
+        contact: 1 where a contact point is held, else 0, shape (ncontact, nframe).
         floor: Height of the floor under each foot, right then left [m], shape (2, nframe).
     """
 
@@ -46,7 +43,7 @@ class Weights(NamedTuple):
     """Weights of the terms; arrays are NumPy constants of a compiled solve.
 
     Attributes:
-        pos: Of each landmark's position [1/m^2], shape (17,).
+        pos: Of each landmark's position [1/m^2], shape (nlandmark,).
         rot: Of each oriented landmark [1/rad^2], shape (noriented,).
         oriented: Which landmarks are oriented, shape (noriented,).
         contact: Of a held contact point [1/m^2].
@@ -73,8 +70,8 @@ class Normal(NamedTuple):
 
 
 class _Residuals(NamedTuple):
-    point: Array  # (NLANDMARK + NCONTACT, 3, nframe)
-    point_weight: Array  # (NLANDMARK + NCONTACT, nframe)
+    point: Array  # (nlandmark + ncontact, 3, nframe)
+    point_weight: Array  # (nlandmark + ncontact, nframe)
     depth: Array  # (nsphere, nframe), how far a sphere is under the floor, as a smooth function: below 0 everywhere
     press: Array  # (nsphere, nframe), derivative of depth by the sphere's height, 0 well above the floor to 1 below
     twist: Array  # (noriented, 3, nframe)
@@ -86,13 +83,13 @@ def _residuals(
     kinematics: Kinematics, joints: Array, targets: FrameTargets, weights: Weights, rest: np.ndarray
 ) -> _Residuals:
     dtype, nframe = joints.dtype, joints.shape[-1]
-    pos = kinematics.point_pos
-    point = jnp.concatenate([pos[:NLANDMARK] - targets.pos, pos[NLANDMARK : NLANDMARK + NCONTACT] - targets.anchor])
-    landmark_weight = jnp.broadcast_to(jnp.asarray(weights.pos, dtype)[:, None], (NLANDMARK, nframe))
+    pos, nlandmark = kinematics.point_pos, len(weights.pos)
+    first = nlandmark + len(targets.contact)
+    point = jnp.concatenate([pos[:nlandmark] - targets.pos, pos[nlandmark:first] - targets.anchor])
+    landmark_weight = jnp.broadcast_to(jnp.asarray(weights.pos, dtype)[:, None], (nlandmark, nframe))
     point_weight = jnp.concatenate([landmark_weight, weights.contact * targets.contact])
     nsphere = len(weights.radius)
     side = np.repeat([0, 1], nsphere // 2)
-    first = NLANDMARK + NCONTACT
     height = pos[first : first + nsphere, 2] - jnp.asarray(weights.radius, dtype)[:, None] - targets.floor[side]
     error = [kinematics.point_rot[int(k)] for k in weights.oriented]
     relative = jnp.stack([jnp.sum(a[:, None] * b[None], axis=2) for a, b in zip(error, targets.rot, strict=True)])
@@ -170,7 +167,7 @@ _UPPER = [(i, j) for i in range(6) for j in range(i, 6)]
 def _spatial_sums(tree: Tree, kinematics: Kinematics, res: _Residuals, weights: Weights) -> tuple[Array, Array]:
     """Sum wrenches (6, ndof, nframe) and the 21 upper entries of the 6x6 matrices over all points below each dof."""
     dtype = res.point.dtype
-    npoint = NLANDMARK + NCONTACT
+    npoint = len(res.point)
     pos = jnp.moveaxis(kinematics.point_pos, 1, 0)  # (3, point, nframe)
     nsphere = len(weights.radius)
     tracked, spheres = pos[:, :npoint], pos[:, npoint : npoint + nsphere]

@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import mujoco
 import numpy as np
 
-from musclemap.skeletons.myofullbody import MyoFullBody
-from musclemap.skeletons.polynomial import polyval
+from musclemap.skeletons.body import TargetBody
 
 CHUNK = 256
 """Frames that one thread, or one batch of worlds, works on at a time."""
@@ -81,29 +80,6 @@ class Physics(Protocol):
         ...
 
 
-class CouplingSlopes:
-    """How fast every joint moves with its driver; carries forces of the full model to its independent joints."""
-
-    def __init__(self, body: MyoFullBody) -> None:
-        self._reduced = reduced = body.reduced
-        model = body.model
-        joints = np.flatnonzero(reduced.driver >= 0)
-        self._joints, self.driver, self.dof = joints, reduced.driver[joints], model.jnt_dofadr[joints]
-        power = np.arange(1, reduced.coef.shape[1])
-        self._derivative = np.concatenate([reduced.coef[joints, 1:] * power, np.zeros((len(joints), 1))], axis=1)
-        self._gather = np.zeros((len(joints), reduced.njoint))
-        self._gather[np.arange(len(joints)), self.driver] = 1.0
-
-    def at(self, qpos: np.ndarray) -> np.ndarray:
-        """Slope of each moved joint by its driver, shape (nframe, nmoved); qpos (nframe, nq)."""
-        delta = qpos[:, self._reduced.qposadr] - self._reduced.qpos0
-        return polyval(self._derivative, delta[:, self.driver])
-
-    def torque(self, force: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Generalised forces on independent joints, shape (nframe, njoint), from those on all dofs (nframe, nv)."""
-        return (force[:, self.dof] * slope) @ self._gather
-
-
 def root_wrench(force: np.ndarray, qpos: np.ndarray) -> np.ndarray:
     """World-frame force and torque of the free joint, shape (nframe, 6).
 
@@ -157,15 +133,15 @@ class CPhysics:
         threads: Number of threads; one for each core this process may use if None.
     """
 
-    def __init__(self, body: MyoFullBody, *, threads: int | None = None) -> None:
+    def __init__(self, body: TargetBody, *, threads: int | None = None) -> None:
         self.body = body
-        self._slopes, self._solid = CouplingSlopes(body), SolidGeoms(body.model)
+        self._solid = SolidGeoms(body.model)
         self._threads = threads or len(os.sched_getaffinity(0))
 
     def evaluate(self, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, muscles: bool = False) -> FramePhysics:
         """See `Physics`."""
         qpos, qvel, qacc = (np.asarray(a, np.float64) for a in (qpos, qvel, qacc))
-        slope = self._slopes.at(qpos)
+        slope = self.body.reduced.slope(qpos)
 
         def some(low: int) -> FramePhysics:
             part = slice(low, low + CHUNK)
@@ -214,7 +190,7 @@ class CPhysics:
             touch_dist=found[:, 3],
             muscle_length=length,
             wrench=root_wrench(force, qpos),
-            torque=self._slopes.torque(force, slope),
+            torque=self.body.reduced.to_independent(force, slope),
             muscles=Muscles(passive=passive, active=full - passive, moment=moment) if muscles else None,
             overflow=np.zeros(n, bool),
         )
@@ -223,7 +199,8 @@ class CPhysics:
         """Moment arms about the independent joints, shape (nu, njoint), from MuJoCo's sparse ones."""
         model, njoint = self.body.model, self.body.reduced.njoint
         scale, column = np.zeros(model.nv), np.zeros(model.nv, int)
-        scale[self._slopes.dof], column[self._slopes.dof] = slope, self._slopes.driver
+        reduced = self.body.reduced
+        scale[reduced.moved_dof], column[reduced.moved_dof] = slope, reduced.moved_driver
         row = np.repeat(np.arange(model.nu), data.moment_rownnz)
         at = np.repeat(data.moment_rowadr - np.cumsum(data.moment_rownnz) + data.moment_rownnz, data.moment_rownnz)
         at = at + np.arange(len(row))
@@ -251,7 +228,7 @@ def join(parts: Sequence[FramePhysics]) -> FramePhysics:
     return FramePhysics(**arrays, muscles=together)
 
 
-def choose_physics(body: MyoFullBody, device: Any) -> Physics:
+def choose_physics(body: TargetBody, device: Any) -> Physics:
     """MuJoCo Warp for a GPU; MuJoCo C, in threads, for a CPU, where it is three to six times as fast.
 
     Args:

@@ -12,8 +12,8 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from musclemap.skeletons.body import SIDES, TargetBody
 from musclemap.skeletons.body_model import BodyModel
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES, LANDMARKS, SIDES, SOURCE_TO_TARGET, MyoFullBody
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl import BODY_NAMES, BODY_PARENTS
 
@@ -29,9 +29,10 @@ class Proportions:
 
     Attributes:
         joints: Fitted source skeleton, shape (22, 3) [m], with the target's limb bones.
-        landmark_offset: Each landmark from its carrier joint, shape (17, 3) [m].
-        landmark_rot: Orientation of each landmark's body in the T-pose, shape (17, 3, 3).
-        contact_offset: Heel from the ankle joint, toe from the foot joint, shape (4, 3) [m], order CONTACT_NAMES.
+        landmark_offset: Each landmark from its carrier joint, shape (nlandmark, 3) [m].
+        landmark_rot: Orientation of each landmark's body in the T-pose, shape (nlandmark, 3, 3).
+        contact_offset: Heel from the ankle joint, toe from the foot joint, shape (4, 3) [m], in the order of the
+            contact parts.
         t_pose: Target posture in the T-pose, shape (7 + njoint,).
         rms: Root mean square distance of the landmarks before offsets took up the rest [m].
         iterations: Evaluations the fit took.
@@ -55,7 +56,7 @@ class Proportions:
 class _TPose:
     """Poses the (symmetric) target in C MuJoCo and reads what the fit compares."""
 
-    def __init__(self, body: MyoFullBody) -> None:
+    def __init__(self, body: TargetBody) -> None:
         self.body = body
         self.model = model = body.symmetric_model
         self.data = mujoco.MjData(model)
@@ -74,9 +75,9 @@ class _TPose:
 
     def contacts(self) -> np.ndarray:
         xpos, xmat = self.data.xpos, self.data.xmat
-        return np.array(
-            [xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in self.body.points[17:21]]
-        )
+        first = self.body.nlandmark
+        points = self.body.points[first : first + self.body.ncontact]
+        return np.array([xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in points])
 
     def pose_cues(self) -> np.ndarray:
         """Zero where elbows would bend forward, palms look down and soles lie flat, shape (14,)."""
@@ -105,7 +106,7 @@ def _bone_groups() -> tuple[np.ndarray, int]:
 
 
 def fit_proportions(
-    body: MyoFullBody, source_joints: np.ndarray, *, body_model: BodyModel | None = None
+    body: TargetBody, source_joints: np.ndarray, *, body_model: BodyModel | None = None
 ) -> Proportions:
     """Fit the source skeleton and the target's T-pose to each other.
 
@@ -118,11 +119,11 @@ def fit_proportions(
         Fitted skeleton, offsets and the quality of the fit.
     """
     reduced, pose = body.reduced, _TPose(body)
-    turn = SOURCE_TO_TARGET
+    turn = body.source_to_target
     group, ngroup = _bone_groups()
     nbeta = 0 if body_model is None else body_model.joint_dirs.shape[2]
     ntree = ngroup if body_model is None else 1 + nbeta
-    follows = np.array([_JOINT[landmark.joint] for landmark in LANDMARKS])
+    follows = np.array([_JOINT[landmark.joint] for landmark in body.landmarks])
 
     def skeleton(shape: np.ndarray) -> np.ndarray:
         if body_model is not None:  # linear in size and size * betas
@@ -143,8 +144,8 @@ def fit_proportions(
     near = start.copy()  # the posture that small priors lead to where landmarks say nothing
     trust = np.full(reduced.njoint, 0.02)
     trust[[reduced.index(name) for name in ("flex_extension", "lat_bending", "axial_rotation")]] = 1.0  # stand upright
-    weight = np.ones(len(LANDMARKS))
-    weight[[LANDMARK_NAMES.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
+    weight = np.ones(body.nlandmark)
+    weight[[body.landmark_names.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
 
     def residual(x: np.ndarray) -> np.ndarray:
         posture, shape = unpack(x)
@@ -175,19 +176,20 @@ def fit_proportions(
 
 def _finish(pose: _TPose, posture: np.ndarray, fitted: np.ndarray, fit, body_model, shape) -> Proportions:
     """Let the target's own landmarks be the limb joints, and everything else an offset from its carrier."""
+    body = pose.body
     landmarks = pose.landmarks().copy()
     joints = fitted.copy()
-    gap = landmarks - fitted[[_JOINT[landmark.joint] for landmark in LANDMARKS]]
-    for k, landmark in enumerate(LANDMARKS):
+    gap = landmarks - fitted[[_JOINT[landmark.joint] for landmark in body.landmarks]]
+    for k, landmark in enumerate(body.landmarks):
         if landmark.joint in _LIMB:
             joints[_JOINT[landmark.joint]] = landmarks[k]
-    carrier = joints[[_JOINT[landmark.carrier] for landmark in LANDMARKS]]
+    carrier = joints[[_JOINT[landmark.carrier] for landmark in body.landmarks]]
     contact_carrier = joints[[_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]]
-    back = SOURCE_TO_TARGET  # row vectors times the matrix apply its transpose
+    back = body.source_to_target  # row vectors times the matrix apply its transpose
     return Proportions(
         joints=joints @ back,
         landmark_offset=(landmarks - carrier) @ back,
-        landmark_rot=np.einsum("ji,kjl->kil", SOURCE_TO_TARGET, pose.landmark_rot()),
+        landmark_rot=np.einsum("ji,kjl->kil", body.source_to_target, pose.landmark_rot()),
         contact_offset=(pose.contacts() - contact_carrier) @ back,
         t_pose=posture,
         rms=float(np.sqrt(np.mean(np.sum(gap**2, axis=1)))),

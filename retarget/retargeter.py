@@ -15,9 +15,9 @@ from scipy.spatial.transform import Rotation
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
+from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.mean_skeleton import mean_joints
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
 
 from .config import RetargetConfig
 from .feasibility import Validator
@@ -32,7 +32,6 @@ from .targets import MotionTargets, build_targets
 from .velocities import velocities
 from .verdict import judge, rules_with
 
-MODEL_NAME = "MyoFullBody"
 MIN_FRAMES = 3
 """Fewer frames have no acceleration, and nothing to be smooth."""
 
@@ -85,7 +84,7 @@ class Retargeter:
         device: Any = None,
     ) -> None:
         self.config = config
-        self.body = MyoFullBody(limits=config.limits)
+        self.body = load_body(limits=config.limits)
         self._models = tuple(body_models)
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):
@@ -125,7 +124,7 @@ class Retargeter:
         model = self._model_of(motion)
         joints = mean_joints() if model is None else model.joints(motion.betas)[:22]
         moving = resample(motion, self.config.fps)
-        return build_targets(moving, self.proportions(motion), self.config, source_joints=joints)
+        return build_targets(self.body, moving, self.proportions(motion), self.config, source_joints=joints)
 
     def retarget(self, motions: Sequence[SourceMotion]) -> list[Retargeted]:
         """Convert motions together; the result of each does not depend on the others.
@@ -227,8 +226,8 @@ class Retargeter:
             contact=contact.astype(np.uint8),
             fps=targets.fps,
             joint_names=self.body.joint_names,
-            landmark_names=LANDMARK_NAMES,
-            model=MODEL_NAME,
+            landmark_names=self.body.landmark_names,
+            model=self.body.name,
             model_version=self.body.version,
             source=motion.name,
             source_sha256=motion.sha256,

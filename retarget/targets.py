@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES, LANDMARKS
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl import BODY_NAMES
 from musclemap.skeletons.source_kinematics import source_fk
 
@@ -18,14 +18,7 @@ from .proportions import Proportions, leg_length
 from .resample import CHUNK
 
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
-_CARRIER = np.array([_JOINT[landmark.carrier] for landmark in LANDMARKS])
 _CONTACT_CARRIER = np.array([_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")])
-ORIENTED = np.array([k for k, landmark in enumerate(LANDMARKS) if landmark.orientation is not None])
-"""Indices of the landmarks that have an orientation target."""
-CALIBRATED = ("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l")
-"""Landmarks whose offset the motion itself may correct, see `calibration`."""
-_CALIBRATED = np.array([LANDMARK_NAMES.index(name) for name in CALIBRATED])
-_ORIENTING = np.array([_JOINT[LANDMARKS[k].orientation or ""] for k in ORIENTED])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +27,9 @@ class MotionTargets:
     removed.
 
     Attributes:
-        pos: Landmark positions, feet put where they stand, shape (nframe, 17, 3) [m].
+        pos: Landmark positions, feet put where they stand, shape (nframe, nlandmark, 3) [m].
         rot: Orientations of the oriented landmarks, shape (nframe, noriented, 3, 3).
-        carrier_rot: Orientation of the carriers of the landmarks in `CALIBRATED`, shape (nframe, ncalibrated, 3, 3).
+        carrier_rot: Orientation of the carriers of the calibrated landmarks, shape (nframe, ncalibrated, 3, 3).
         anchor: Where each contact point stands, shape (nframe, 4, 3) [m]; meaningless where `contact` is 0.
         contact: How firmly each point stands, 0 to 1, with soft ends, shape (nframe, 4).
         floor: Floor under each foot, right then left, shape (nframe, 2) [m].
@@ -87,14 +80,17 @@ class _Carried(NamedTuple):
     carrier_rot: np.ndarray
 
 
-def _carry(rotvec: np.ndarray, proportions: Proportions) -> _Carried:
+def _carry(body: TargetBody, rotvec: np.ndarray, proportions: Proportions) -> _Carried:
     """Run the source's kinematics a stretch of frames at a time: matrices of 22 joints are the largest thing here."""
     nframe, joints = len(rotvec), proportions.joints
+    carrier = np.array([_JOINT[landmark.carrier] for landmark in body.landmarks])
+    orienting = np.array([_JOINT[body.landmarks[k].orientation or ""] for k in body.oriented])
+    calibrated = carrier[[body.landmark_names.index(name) for name in body.fit.calibrated]]
     out = _Carried(
         feet=np.empty((nframe, 4, 3)),
-        pos=np.empty((nframe, len(LANDMARKS), 3)),
-        rot=np.empty((nframe, len(ORIENTED), 3, 3), np.float32),
-        carrier_rot=np.empty((nframe, len(CALIBRATED), 3, 3), np.float32),
+        pos=np.empty((nframe, body.nlandmark, 3)),
+        rot=np.empty((nframe, len(orienting), 3, 3), np.float32),
+        carrier_rot=np.empty((nframe, len(calibrated), 3, 3), np.float32),
     )
     for low in range(0, nframe, CHUNK):
         part = slice(low, low + CHUNK)
@@ -102,18 +98,20 @@ def _carry(rotvec: np.ndarray, proportions: Proportions) -> _Carried:
         xpos, xmat = source_fk(rotvec[part], origin, joints)
         place = lambda bones, offset, x=xpos, r=xmat: x[:, bones] + np.einsum("tbij,bj->tbi", r[:, bones], offset)  # noqa: E731
         out.feet[part] = place(_CONTACT_CARRIER, proportions.contact_offset)
-        out.pos[part] = place(_CARRIER, proportions.landmark_offset)
-        out.rot[part] = xmat[:, _ORIENTING] @ proportions.landmark_rot[ORIENTED]
-        out.carrier_rot[part] = xmat[:, _CARRIER[_CALIBRATED]]
+        out.pos[part] = place(carrier, proportions.landmark_offset)
+        out.rot[part] = xmat[:, orienting] @ proportions.landmark_rot[body.oriented]
+        out.carrier_rot[part] = xmat[:, calibrated]
     return out
 
 
 def build_targets(
-    motion: SourceMotion, proportions: Proportions, config: RetargetConfig, *, source_joints: np.ndarray
-) -> MotionTargets:
+    body: TargetBody, motion: SourceMotion, proportions: Proportions, config: RetargetConfig, *,
+    source_joints: np.ndarray,
+) -> MotionTargets:  # fmt: skip
     """Carry the target's landmarks on the source's rotations.
 
     Args:
+        body: Target.
         motion: Source at the clip's frame rate.
         proportions: Fitted skeleton and offsets.
         source_joints: The subject's own rest joints, as well as they are known, shape (22, 3) [m]: where the pelvis
@@ -129,7 +127,7 @@ def build_targets(
     rotvec[:, 0] = (Rotation.from_matrix(back) * Rotation.from_rotvec(rotvec[:, 0])).as_rotvec()
     travel = (pelvis - place) @ back.T
 
-    carried = _carry(rotvec, proportions)
+    carried = _carry(body, rotvec, proportions)
     feet = carried.feet
     stance = estimate_stance(travel, feet, fps=motion.fps, prior=prior, scale=config.scale, contact=config.contact)
     root = stance.scale * travel - [0.0, 0.0, stance.floor]
@@ -138,9 +136,9 @@ def build_targets(
     shift = foot_shift(points, anchor, stance.contact, motion.fps)
     pos = carried.pos
     pos += root[:, None]
-    for landmark, along in _FOOT_FRACTION.items():
+    for landmark, along in body.fit.along_foot.items():
         heel, toe = (2, 3) if landmark.endswith("_r") else (0, 1)
-        pos[:, LANDMARK_NAMES.index(landmark)] += (1 - along) * shift[:, heel] + along * shift[:, toe]
+        pos[:, body.landmark_names.index(landmark)] += (1 - along) * shift[:, heel] + along * shift[:, toe]
     stands = stance.contact
     return MotionTargets(
         pos=pos,
@@ -156,10 +154,6 @@ def build_targets(
         foot_shift=float(np.linalg.norm(shift, axis=2)[stands].mean()) if stands.any() else 0.0,
         fps=motion.fps,
     )
-
-
-_FOOT_FRACTION = {"talus_r": 0.2, "toes_r": 0.87, "talus_l": 0.2, "toes_l": 0.87}
-"""Where ankle and toe joint lie between the contact points of heel (0) and toes (1), measured on MyoFullBody."""
 
 
 def _mean_speed(points: np.ndarray, contact: np.ndarray, fps: float) -> float:

@@ -9,10 +9,10 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.myofullbody import MyoFullBody
 
-from .physics import CouplingSlopes, FramePhysics, Muscles, SolidGeoms, join, root_wrench
+from .physics import FramePhysics, Muscles, SolidGeoms, join, root_wrench
 
 CONTACTS = 48
 """Contacts that a world has room for on average; what does not fit is told as overflow."""
@@ -30,14 +30,14 @@ class WarpPhysics:
         SettingsError: There is no such device.
     """
 
-    def __init__(self, body: MyoFullBody, *, nworld: int = 2048, device: str | None = None) -> None:
+    def __init__(self, body: TargetBody, *, nworld: int = 2048, device: str | None = None) -> None:
         import mujoco_warp as mjw
         import warp as wp
 
         self.body, self.nworld = body, nworld
         self._mjw: Any = mjw
         self._wp: Any = wp
-        self._slopes, self._solid = CouplingSlopes(body), SolidGeoms(body.model)
+        self._solid = SolidGeoms(body.model)
         data = mujoco.MjData(body.model)
         data.qpos[:] = body.reduced.base
         data.qpos[2] += 10.0  # off the ground
@@ -83,7 +83,7 @@ class WarpPhysics:
         mjw.rne(m, d, flg_acc=True)
         taken = d.qfrc_bias.numpy()[:n].astype(np.float64) + model.dof_armature * qacc
         force = taken - passive_force
-        slope = self._slopes.at(qpos)
+        slope = self.body.reduced.slope(qpos)
         xpos, xmat = d.geom_xpos.numpy()[:n, solid.ids], d.geom_xmat.numpy()[:n, solid.ids].reshape(n, -1, 3, 3)
         bottoms = solid.bottoms(xpos.astype(np.float64), xmat.astype(np.float64))
         frame, pair, dist, overflow = self._contacts(n)
@@ -96,7 +96,7 @@ class WarpPhysics:
             touch_dist=dist,
             muscle_length=length,
             wrench=root_wrench(force, qpos),
-            torque=self._slopes.torque(force, slope),
+            torque=self.body.reduced.to_independent(force, slope),
             muscles=self._muscles(n, slope) if muscles else None,
             overflow=overflow,
         )
@@ -127,9 +127,10 @@ class WarpPhysics:
         count, start = d.moment_rownnz.numpy()[:n], d.moment_rowadr.numpy()[:n]
         column, value = d.moment_colind.numpy()[:n], d.actuator_moment.numpy()[:n]
         to_joint = np.zeros(model.nv, int)
-        to_joint[self._slopes.dof] = self._slopes.driver
+        reduced = self.body.reduced
+        to_joint[reduced.moved_dof] = reduced.moved_driver
         scale = np.zeros((n, model.nv))
-        scale[:, self._slopes.dof] = slope
+        scale[:, reduced.moved_dof] = slope
         size, each = count.ravel(), n * model.nu
         row = np.repeat(np.arange(each), size)  # of all frames, one after the other
         frame = row // model.nu

@@ -4,32 +4,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT
 
 from .config import WeightConfig
-from .objective import NCONTACT, NLANDMARK, FrameTargets, Weights, normal_equations
-from .targets import ORIENTED
+from .objective import FrameTargets, Weights, normal_equations
 from .window_solver import Smoothness
 
-_GROUP = {
-    "pelvis": "pelvis", "lumbar1": "trunk", "head": "trunk", "humerus": "arm", "ulna": "arm", "lunate": "arm",
-    "femur": "leg", "tibia": "leg", "talus": "foot", "toes": "foot",
-}  # fmt: skip
-_ROTATION = {"pelvis": "pelvis_rotation", "lumbar1": "trunk_rotation"}
-_BENT = {"knee_angle": 0.5, "elbow_flex": 0.5, "shoulder_elv": 0.5, "hip_flexion": 0.3}
-"""A posture in which no joint is singular [rad]; the stiffness of the joints is read there."""
 
-
-def frame_weights(body: MyoFullBody, config: WeightConfig) -> Weights:
-    """Arrange the weights of single frames by landmark; both sides get the same."""
-    stems = [name.removesuffix("_r").removesuffix("_l") for name in LANDMARK_NAMES]
+def frame_weights(body: TargetBody, config: WeightConfig) -> Weights:
+    """Arrange the weights of single frames by landmark."""
+    fit, names = body.fit, body.landmark_names
+    rotation = [fit.rotation_weights.get(names[k], "limb_rotation") for k in body.oriented]
     return Weights(
-        pos=np.array([getattr(config, _GROUP[stem]) for stem in stems]),
-        rot=np.array([getattr(config, _ROTATION.get(stems[k], "limb_rotation")) for k in ORIENTED]),
-        oriented=ORIENTED,
+        pos=np.array([getattr(config, fit.position_weights[name]) for name in names]),
+        rot=np.array([getattr(config, name) for name in rotation]),
+        oriented=body.oriented,
         contact=config.contact,
         floor=config.floor,
         prior=np.full(body.reduced.njoint, config.prior),
@@ -37,7 +29,7 @@ def frame_weights(body: MyoFullBody, config: WeightConfig) -> Weights:
     )
 
 
-def smoothness(body: MyoFullBody, config: WeightConfig, fps: float) -> Smoothness:
+def smoothness(body: TargetBody, config: WeightConfig, fps: float) -> Smoothness:
     """Weights of differences between frames, in proportion to how stiffly landmarks hold each degree of freedom.
 
     Differences shrink with the frame rate, so their weights grow with its square and fourth power: the settings mean
@@ -47,34 +39,30 @@ def smoothness(body: MyoFullBody, config: WeightConfig, fps: float) -> Smoothnes
     stiff = joint_stiffness(body, config)
     velocity = config.velocity * stiff
     acceleration = config.acceleration * stiff
-    for name in ("elv_angle_r", "elv_angle_l", "shoulder_rot_r", "shoulder_rot_l"):
-        velocity[6 + reduced.index(name)] *= config.twist
-        acceleration[6 + reduced.index(name)] *= config.twist
-    for name in ("mtp_angle_r", "mtp_angle_l"):
-        velocity[6 + reduced.index(name)] *= config.toes
-        acceleration[6 + reduced.index(name)] *= config.toes
+    for name, factor in body.fit.smoothing.items():
+        velocity[6 + reduced.index(name)] *= getattr(config, factor)
+        acceleration[6 + reduced.index(name)] *= getattr(config, factor)
     velocity[:6] = 0.0
     acceleration[:6] = config.root_acceleration * stiff[:6]
     rate = fps / 100.0
     return Smoothness(velocity=velocity * rate**2, acceleration=acceleration * rate**4)
 
 
-def joint_stiffness(body: MyoFullBody, config: WeightConfig) -> np.ndarray:
+def joint_stiffness(body: TargetBody, config: WeightConfig) -> np.ndarray:
     """Diagonal of the landmarks' Hessian in a bent posture, shape (ndof,) [1/m^2 or 1/rad^2]."""
     reduced, tree = body.reduced, body.tree
     joints = reduced.rest.copy()
-    for name, angle in _BENT.items():
-        for side in "rl":
-            joints[reduced.index(f"{name}_{side}")] = angle
+    for name, value in body.fit.bent.items():
+        joints[reduced.index(name)] = value
     posture = np.concatenate([np.zeros(3), [1.0], np.zeros(3), joints])[:, None].astype(np.float32)
 
     def diagonal(posture: jax.Array) -> jax.Array:
         kinematics = forward(tree, posture)
         targets = FrameTargets(
-            pos=kinematics.point_pos[:NLANDMARK],
-            rot=kinematics.point_rot[ORIENTED],
-            anchor=kinematics.point_pos[NLANDMARK : NLANDMARK + NCONTACT],
-            contact=jnp.zeros((NCONTACT, 1)),
+            pos=kinematics.point_pos[: body.nlandmark],
+            rot=kinematics.point_rot[body.oriented],
+            anchor=kinematics.point_pos[body.nlandmark : body.nlandmark + body.ncontact],
+            contact=jnp.zeros((body.ncontact, 1)),
             floor=jnp.full((2, 1), -10.0),
         )
         normal = normal_equations(tree, kinematics, posture[NROOT:], targets, frame_weights(body, config))

@@ -6,15 +6,15 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
+from .couplings import couplings, effective_range, polyval
 from .errors import TargetError
-from .polynomial import couplings, effective_range, polyval
 
 NROOT = 7
 """Length of the root's part of a posture: position and quaternion wxyz."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ReducedModel:
+class ReducedCoordinates:
     """Independent coordinates of a MuJoCo model with polynomial joint couplings.
 
     A posture is `x = [root position (3), root quaternion wxyz (4), independent joints (njoint)]`; its tangent space has
@@ -95,9 +95,8 @@ class ReducedModel:
         if self.free:
             qpos[:, :NROOT] = posture[:, :NROOT]
         delta = posture[:, NROOT:] - self.qpos0
-        moved = np.flatnonzero(self.driver >= 0)
-        adr = self.model.jnt_qposadr[moved]
-        qpos[:, adr] = self.model.qpos0[adr] + polyval(self.coef[moved], delta[:, self.driver[moved]])
+        adr = self.model.jnt_qposadr[self.moved]
+        qpos[:, adr] = self.model.qpos0[adr] + polyval(self.coef[self.moved], delta[:, self.moved_driver])
         return qpos
 
     def reduce(self, qpos: np.ndarray) -> np.ndarray:
@@ -111,6 +110,52 @@ class ReducedModel:
         """
         root = qpos[:, :NROOT] if self.free else np.tile(np.eye(1, NROOT, 3), (len(qpos), 1))
         return np.concatenate([root, qpos[:, self.qposadr]], axis=1)
+
+    @cached_property
+    def moved(self) -> np.ndarray:
+        """Joints that follow an independent one, themselves included, shape (nmoved,)."""
+        return np.flatnonzero(self.driver >= 0)
+
+    @cached_property
+    def moved_dof(self) -> np.ndarray:
+        """Degree of freedom of each of `moved` in the full model, shape (nmoved,)."""
+        return self.model.jnt_dofadr[self.moved]
+
+    @cached_property
+    def moved_driver(self) -> np.ndarray:
+        """Independent joint that moves each of `moved`, shape (nmoved,)."""
+        return self.driver[self.moved]
+
+    def slope(self, qpos: np.ndarray) -> np.ndarray:
+        """Velocity of each moved joint at unit velocity of its driver, shape (nframe, nmoved).
+
+        Args:
+            qpos: Full postures, shape (nframe, nq).
+        """
+        delta = qpos[:, self.qposadr] - self.qpos0
+        return polyval(self._derivative, delta[:, self.moved_driver])
+
+    def to_independent(self, force: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Generalised forces on the independent joints, shape (nframe, njoint).
+
+        By virtual work, a force on a driven joint acts on its driver times the slope.
+
+        Args:
+            force: On every degree of freedom of the full model, shape (nframe, nv) [N or Nm].
+            slope: From `slope`, shape (nframe, nmoved).
+        """
+        return (force[:, self.moved_dof] * slope) @ self._gather
+
+    @cached_property
+    def _derivative(self) -> np.ndarray:
+        power = np.arange(1, self.coef.shape[1])
+        return np.concatenate([self.coef[self.moved, 1:] * power, np.zeros((len(self.moved), 1))], axis=1)
+
+    @cached_property
+    def _gather(self) -> np.ndarray:
+        gather = np.zeros((len(self.moved), self.njoint))
+        gather[np.arange(len(self.moved)), self.moved_driver] = 1.0
+        return gather
 
     def coupling_residual(self, qpos: np.ndarray) -> np.ndarray:
         """Measure how far full postures are from the coupling manifold.
@@ -130,9 +175,15 @@ class ReducedModel:
         return residual
 
 
+def check_limits(limits: str) -> None:
+    """Raise TargetError for an unknown kind of limits."""
+    if limits not in ("effective", "declared"):
+        raise TargetError(f"limits is {limits!r}; it is 'effective' or 'declared'")
+
+
 def reduce_model(
     model: mujoco.MjModel, *, locked: frozenset[str] = frozenset(), limits: str = "effective", fixed: bool = False
-) -> ReducedModel:
+) -> ReducedCoordinates:
     """Find the independent coordinates of a model.
 
     Args:
@@ -144,8 +195,7 @@ def reduce_model(
     Raises:
         TargetError: The model has no free root, a ball joint, chained couplings, or a locked joint it does not have.
     """
-    if limits not in ("effective", "declared"):
-        raise TargetError(f"limits is {limits!r}; it is 'effective' or 'declared'")
+    check_limits(limits)
     first = 0 if fixed else 1
     if not fixed and (model.njnt == 0 or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE):
         raise TargetError("the first joint of the model is not free; a floating base is needed")
@@ -179,7 +229,7 @@ def reduce_model(
         adr = model.jnt_qposadr
         delta = rest_all[adr[c.driver]] - model.qpos0[adr[c.driver]] if c.driver >= 0 else 0.0
         rest_all[adr[c.driven]] = model.qpos0[adr[c.driven]] + float(polyval(c.coef, np.asarray(delta)))
-    return ReducedModel(
+    return ReducedCoordinates(
         model=model,
         joint_ids=ids,
         lower=lower_all[ids],

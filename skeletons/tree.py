@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 
 from .errors import TargetError
-from .reduced import ReducedModel
+from .reduced import ReducedCoordinates
 
 
 class BodyPoint(NamedTuple):
@@ -40,7 +40,7 @@ class Tree:
         ancestor: ancestor[d, e] is True where d is e or lies between e and the root, shape (ndof, ndof).
     """
 
-    reduced: ReducedModel
+    reduced: ReducedCoordinates
     parent_lane: np.ndarray
     offset: np.ndarray
     rot: np.ndarray
@@ -74,7 +74,7 @@ class _Link(NamedTuple):
 
 
 def _links(
-    reduced: ReducedModel, bodies: set[int]
+    reduced: ReducedCoordinates, bodies: set[int]
 ) -> tuple[list[_Link], dict[int, tuple[int, np.ndarray, np.ndarray]]]:
     """List the links above `bodies`, and for every body the link that carries it with its pose in that link's frame."""
     model = reduced.model
@@ -103,7 +103,7 @@ def _links(
     return links, carrier
 
 
-def _held(reduced: ReducedModel, joint: int, pos: np.ndarray, rot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _held(reduced: ReducedCoordinates, joint: int, pos: np.ndarray, rot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     model, adr = reduced.model, reduced.model.jnt_qposadr[joint]
     value, axis = reduced.base[adr] - model.qpos0[adr], model.jnt_axis[joint]
     if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
@@ -114,7 +114,7 @@ def _held(reduced: ReducedModel, joint: int, pos: np.ndarray, rot: np.ndarray) -
     return anchor - turned @ model.jnt_pos[joint], turned
 
 
-def build_tree(reduced: ReducedModel, points: list[BodyPoint]) -> Tree:
+def build_tree(reduced: ReducedCoordinates, points: list[BodyPoint]) -> Tree:
     """Arrange the joints that move some points by their depth.
 
     Args:

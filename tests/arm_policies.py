@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import load_body
+from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.normaliser import take_in
 from musclemap.imitation.policy_file import write_policy
@@ -38,7 +38,7 @@ def save_untrained(
 ) -> tuple[PPO, Learner]:  # fmt: skip
     """Write such a policy, which claims to have learned from `clips`."""
     physics = PhysicsConfig()
-    task = Task(load_body(body, physics), config or TaskConfig())
+    task = Task(load_simulation_body(body, physics), config or TaskConfig())
     ppo, learner = untrained(task, loud=loud)
     write_policy(
         path, task=task, physics=physics, params=learner.params["policy"], normaliser=learner.normaliser,

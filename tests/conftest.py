@@ -10,10 +10,11 @@ import pytest
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.synthesis import synthesise
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.warp_engine import WarpEngine
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import TargetBody
 
 from .engine_states import NWORLD
 
@@ -45,9 +46,9 @@ def no_log_file() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def body() -> MyoFullBody:
+def body() -> TargetBody:
     """MyoFullBody with locked fingers and effective limits."""
-    return MyoFullBody()
+    return load_body()
 
 
 @pytest.fixture(scope="session")
@@ -65,24 +66,24 @@ def walk_clip(retargeter: Retargeter) -> Clip:
 
 
 @pytest.fixture(scope="session")
-def arm() -> Body:
+def arm() -> SimulationBody:
     """The small arm as it is simulated."""
-    return load_body("SmallArm")
+    return load_simulation_body("SmallArm")
 
 
 @pytest.fixture(scope="session")
-def human() -> Body:
+def human() -> SimulationBody:
     """MyoFullBody as it is simulated: fingers locked."""
-    return load_body("MyoFullBody")
+    return load_simulation_body("MyoFullBody")
 
 
 @pytest.fixture(scope="session")
-def arm_warp(arm: Body) -> WarpEngine:
+def arm_warp(arm: SimulationBody) -> WarpEngine:
     """Worlds of the small arm in MuJoCo Warp on the CPU; a minute to compile the first time."""
     return WarpEngine(arm, NWORLD, device="cpu")
 
 
 @pytest.fixture(scope="session")
-def human_warp(human: Body) -> WarpEngine:
+def human_warp(human: SimulationBody) -> WarpEngine:
     """Worlds of MyoFullBody in MuJoCo Warp on the CPU; minutes to compile the first time."""
     return WarpEngine(human, NWORLD, device="cpu")

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.engine import Engine, PhysicsState, Reading
 
 Part = TypeVar("Part", PhysicsState, Reading)
@@ -17,14 +17,14 @@ NWORLD = 4
 """One number of worlds for all: MuJoCo Warp takes a while to set up."""
 
 
-def packed(body: Body, qpos: np.ndarray, qvel: np.ndarray) -> PhysicsState:
+def packed(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> PhysicsState:
     """Postures and velocities with muscles nearly at rest."""
     model, n = body.model, len(qpos)
     arrays = (qpos, qvel, np.full((n, model.nu), 0.05), np.zeros((n, model.nv)))
     return PhysicsState(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
 
-def arm_state(arm: Body, n: int = NWORLD) -> PhysicsState:
+def arm_state(arm: SimulationBody, n: int = NWORLD) -> PhysicsState:
     """Worlds of the small arm, within its limits, moving; one against a stop."""
     rng = np.random.default_rng(3)
     low, high = arm.model.jnt_range.T
@@ -33,7 +33,7 @@ def arm_state(arm: Body, n: int = NWORLD) -> PhysicsState:
     return packed(arm, qpos, rng.normal(size=(n, 2)))
 
 
-def walking_state(human: Body, clip: Clip, n: int = NWORLD) -> PhysicsState:
+def walking_state(human: SimulationBody, clip: Clip, n: int = NWORLD) -> PhysicsState:
     """Worlds of MyoFullBody in phases of a stride, 5 mm lower than the clip, so that feet touch the floor."""
     frames = np.linspace(100, 200, n).astype(int)
     qpos = clip.qpos[frames][:, human.clip_qpos]
@@ -41,7 +41,7 @@ def walking_state(human: Body, clip: Clip, n: int = NWORLD) -> PhysicsState:
     return packed(human, qpos, clip.qvel[frames][:, human.clip_qvel])
 
 
-def excitations(body: Body, nstep: int, n: int = NWORLD) -> np.ndarray:
+def excitations(body: SimulationBody, nstep: int, n: int = NWORLD) -> np.ndarray:
     """Controls that vary from muscle to muscle, world to world and step to step, shape (nstep, n, nu)."""
     return (np.random.default_rng(7).random((nstep, n, body.model.nu)) ** 3).astype(np.float32)
 
@@ -80,7 +80,7 @@ class Said(NamedTuple):
     contact: np.ndarray
 
 
-def mujoco_says(body: Body, state: PhysicsState, world: int) -> Said:
+def mujoco_says(body: SimulationBody, state: PhysicsState, world: int) -> Said:
     """Landmarks from a full forward pass and `mj_objectVelocity`; contacts from its list of them."""
     model, data = body.model, mujoco.MjData(body.model)
     data.qpos[:], data.qvel[:] = np.asarray(state.qpos[world]), np.asarray(state.qvel[world])

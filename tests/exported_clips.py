@@ -10,12 +10,13 @@ from musclemap.datasets.clip import Clip, write_clip
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.retarget.metrics import measure_geometry
 from musclemap.retarget.velocities import velocities
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
+from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
+from musclemap.skeletons.body import TargetBody
 
 FPS = 100.0
 
 
-def moving_clip(body: MyoFullBody, *, nframe: int = 40, **changes: object) -> Clip:
+def moving_clip(body: TargetBody, *, nframe: int = 40, **changes: object) -> Clip:
     """All independent joints swing about rest, fingers too; the root turns about all axes and goes its way."""
     reduced, time = body.reduced_hands, np.arange(nframe) / FPS
     phase = np.linspace(0.0, 2 * np.pi, reduced.njoint)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES
-from musclemap.skeletons.reduced import ReducedModel
+from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
+from musclemap.skeletons.reduced import ReducedCoordinates
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 
@@ -16,6 +16,6 @@ def other_side(name: str) -> str:
 LANDMARK_TWIN = [LANDMARK_NAMES.index(other_side(name)) for name in LANDMARK_NAMES]
 
 
-def joint_twin(reduced: ReducedModel) -> list[int]:
+def joint_twin(reduced: ReducedCoordinates) -> list[int]:
     """Position of each independent joint's namesake on the other side."""
     return [reduced.joint_names.index(other_side(name)) for name in reduced.joint_names]

@@ -5,16 +5,17 @@ import numpy as np
 from jax import Array
 from scipy.spatial.transform import Rotation
 
-from musclemap.retarget.objective import NCONTACT, NLANDMARK, FrameTargets
-from musclemap.retarget.targets import ORIENTED
+from musclemap.retarget.objective import FrameTargets
 from musclemap.skeletons.kinematics import Kinematics
-from musclemap.skeletons.reduced import ReducedModel
+from musclemap.skeletons.reduced import ReducedCoordinates
+
+from .target_facts import NCONTACT, NLANDMARK, ORIENTED
 
 DEEP_FLOOR = -10.0
 """A floor that nothing reaches [m]."""
 
 
-def random_postures(reduced: ReducedModel, nframe: int, *, seed: int, spread: float = 1.0) -> np.ndarray:
+def random_postures(reduced: ReducedCoordinates, nframe: int, *, seed: int, spread: float = 1.0) -> np.ndarray:
     """Draw postures: the root some metres away and turned anyhow, joints anywhere in the middle part of their ranges.
 
     Args:
@@ -33,7 +34,7 @@ def random_postures(reduced: ReducedModel, nframe: int, *, seed: int, spread: fl
     return np.concatenate([rng.uniform(-4.0, 4.0, (nframe, 3)), quat, joints], axis=1)
 
 
-def standing(reduced: ReducedModel) -> np.ndarray:
+def standing(reduced: ReducedCoordinates) -> np.ndarray:
     """Posture with every joint at rest but knees, elbows and shoulders slightly bent, shape (7 + njoint,)."""
     joints = reduced.rest.copy()
     for name, angle in (("knee_angle", 0.3), ("elbow_flex", 0.5), ("shoulder_elv", 0.6), ("hip_flexion", 0.2)):

@@ -8,7 +8,7 @@ import pytest
 
 from musclemap.retarget import anchors
 from musclemap.retarget.anchors import FLOOR_COST, JUMP, anchor_starts, choose_path
-from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
 from .mirror import joint_twin
@@ -27,8 +27,8 @@ def table(joints: np.ndarray, cost: np.ndarray, calls: list[tuple[int, list[int]
     return solve
 
 
-def test_starts_are_postures_within_limits_and_differ(body: MyoFullBody) -> None:
-    starts = anchor_starts(body.reduced)
+def test_starts_are_postures_within_limits_and_differ(body: TargetBody) -> None:
+    starts = anchor_starts(body)
     assert np.all(starts >= body.reduced.lower)
     assert np.all(starts <= body.reduced.upper)
     for a, b in itertools.combinations(starts, 2):

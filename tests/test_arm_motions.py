@@ -8,9 +8,9 @@ import pytest
 
 from musclemap.datasets.clip import read_clip, write_clip
 from musclemap.imitation.arm_motions import MARGIN, arm_clips, minimum_jerk
-from musclemap.imitation.bodies import load_body
+from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.reference import make_library
-from musclemap.skeletons.small_arm import load_small_arm
+from musclemap.skeletons.bodies.small_arm import load_small_arm
 
 
 def test_clips_keep_the_contract_and_can_be_tracked(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_clips_keep_the_contract_and_can_be_tracked(tmp_path: Path) -> None:
     assert name == "arm_000"
     assert write_clip(tmp_path / "clip.h5", clip) == write_clip(tmp_path / "again.h5", arm_clips(2, 1.0, seed=2)[0][1])
     np.testing.assert_array_equal(read_clip(tmp_path / "clip.h5").qpos, clip.qpos)
-    assert make_library([(name, clip)], load_body("SmallArm"), resting=0.1).names == ("arm_000",)
+    assert make_library([(name, clip)], load_simulation_body("SmallArm"), resting=0.1).names == ("arm_000",)
 
 
 def test_postures_stay_off_the_limits_and_clips_differ() -> None:

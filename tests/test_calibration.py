@@ -9,12 +9,15 @@ from scipy.spatial.transform import Rotation
 from musclemap.retarget.calibration import limited, mean_miss, moved
 from musclemap.retarget.contacts import Stance
 from musclemap.retarget.fit import CALIBRATION_ROUNDS
-from musclemap.retarget.targets import CALIBRATED, MotionTargets
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES
+from musclemap.retarget.targets import MotionTargets
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
 
 from .mirror import FLIP, LANDMARK_TWIN
+from .target_facts import CALIBRATED
 
 NFRAME = 400
+BODY = load_body()
 K = {name: k for k, name in enumerate(LANDMARK_NAMES)}
 FREE = [K[name] for name in CALIBRATED]
 FIXED = [k for k in range(17) if k not in FREE]
@@ -53,15 +56,15 @@ def test_a_constant_miss_is_found(targets: MotionTargets) -> None:
     """Exactly but for the doubt, which is worth five frames; whatever moves evenly about it averages out."""
     offset, frames = symmetric_offsets(101), np.arange(NFRAME)
     reached = missed_by(targets, offset)
-    np.testing.assert_allclose(mean_miss(targets, frames, reached), offset * NFRAME / (NFRAME + 5), atol=1e-12)
+    np.testing.assert_allclose(mean_miss(BODY, targets, frames, reached), offset * NFRAME / (NFRAME + 5), atol=1e-12)
     noise = np.random.default_rng(102).normal(0, 0.02, reached.shape)
-    np.testing.assert_allclose(mean_miss(targets, frames, reached + noise), offset, atol=5e-3)
+    np.testing.assert_allclose(mean_miss(BODY, targets, frames, reached + noise), offset, atol=5e-3)
 
 
 def test_only_the_frames_that_were_solved_count(targets: MotionTargets) -> None:
     offset, frames = symmetric_offsets(103), np.array([3, 50, 51, 399])
     reached = missed_by(targets, offset)[frames]
-    np.testing.assert_allclose(mean_miss(targets, frames, reached), offset * 4 / 9, atol=1e-12)
+    np.testing.assert_allclose(mean_miss(BODY, targets, frames, reached), offset * 4 / 9, atol=1e-12)
 
 
 def test_offsets_are_symmetric_and_leave_the_rest_alone(targets: MotionTargets) -> None:
@@ -71,7 +74,7 @@ def test_offsets_are_symmetric_and_leave_the_rest_alone(targets: MotionTargets) 
     offset[K["head"]] = [0.02, 0.01, 0.0]
     reached = missed_by(targets, offset)
     reached[:, FIXED] += 0.05
-    found = mean_miss(targets, np.arange(NFRAME), reached) * (NFRAME + 5) / NFRAME
+    found = mean_miss(BODY, targets, np.arange(NFRAME), reached) * (NFRAME + 5) / NFRAME
     np.testing.assert_allclose(found[K["humerus_r"]], [0.01, 0.005, -0.015], atol=1e-12)
     np.testing.assert_allclose(found[K["humerus_l"]], [-0.01, 0.005, -0.015], atol=1e-12)
     np.testing.assert_allclose(found[K["head"]], [0.0, 0.01, 0.0], atol=1e-12)  # the head has no side to lean to
@@ -95,23 +98,23 @@ def test_limit_shortens_and_never_turns() -> None:
 def test_landmarks_move_in_their_carriers_frame_and_arms_with_their_shoulder(targets: MotionTargets) -> None:
     offset = symmetric_offsets(105)
     own = missed_by(targets, offset) - targets.pos
-    shift = moved(targets, offset) - targets.pos
+    shift = moved(BODY, targets, offset) - targets.pos
     for k, name in enumerate(LANDMARK_NAMES):
         expected = own[:, k].copy()
         if name.startswith(("ulna", "lunate")):
             expected += own[:, K[f"humerus_{name[-1]}"]]
         np.testing.assert_allclose(shift[:, k], expected, atol=1e-12)
-    np.testing.assert_array_equal(moved(targets, np.zeros((17, 3))), targets.pos)
+    np.testing.assert_array_equal(moved(BODY, targets, np.zeros((17, 3))), targets.pos)
 
 
 def test_rounds_take_up_what_the_first_left(targets: MotionTargets) -> None:
     """As the fit does it: the body keeps reaching the same places; three rounds leave less than a tenth of the miss."""
     truth, frames, offset = symmetric_offsets(106), np.arange(0, NFRAME, 10), np.zeros((17, 3))
-    reached = moved(targets, truth)
+    reached = moved(BODY, targets, truth)
     for name in ("lunate_r", "lunate_l"):  # a wrist goes where its shoulder goes; it is not calibrated by itself
         assert not truth[K[name]].any()
-    before = np.linalg.norm(mean_miss(targets, frames, reached[frames]), axis=1).max()
+    before = np.linalg.norm(mean_miss(BODY, targets, frames, reached[frames]), axis=1).max()
     for _ in range(CALIBRATION_ROUNDS):
-        now = replace(targets, pos=moved(targets, offset))
-        offset = limited(offset + mean_miss(now, frames, reached[frames]), 0.1)
+        now = replace(targets, pos=moved(BODY, targets, offset))
+        offset = limited(offset + mean_miss(BODY, now, frames, reached[frames]), 0.1)
     np.testing.assert_allclose(offset, truth, atol=0.1 * before)

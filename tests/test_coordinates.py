@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.coordinates import Coordinates
 from musclemap.imitation.frames import multiply
@@ -15,7 +15,7 @@ from musclemap.imitation.reference import Reference, make_library
 
 
 @pytest.fixture(scope="module")
-def walk(human: Body, walk_clip: Clip) -> Reference:
+def walk(human: SimulationBody, walk_clip: Clip) -> Reference:
     return make_library([("walk", walk_clip)], human, resting=0.1).reference
 
 
@@ -30,14 +30,14 @@ def drawn(coordinates: Coordinates, count: int) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(posture, jnp.float32), jnp.asarray(velocity, jnp.float32)
 
 
-def test_widths(human: Body, arm: Body) -> None:
+def test_widths(human: SimulationBody, arm: SimulationBody) -> None:
     assert (Coordinates(human).nposture, Coordinates(human).nvelocity) == (38, 37)
-    free = load_body("MyoFullBody", PhysicsConfig(hands="free"))
+    free = load_simulation_body("MyoFullBody", PhysicsConfig(hands="free"))
     assert (Coordinates(free).nposture, Coordinates(free).nvelocity) == (78, 77)
     assert (Coordinates(arm).nposture, Coordinates(arm).nvelocity, Coordinates(arm).free) == (2, 2, False)
 
 
-def test_what_is_given_is_taken_back_and_lies_on_the_couplings(human: Body) -> None:
+def test_what_is_given_is_taken_back_and_lies_on_the_couplings(human: SimulationBody) -> None:
     at = Coordinates(human)
     posture, velocity = drawn(at, 8)
     qpos, qvel = at.give(posture, velocity)
@@ -52,7 +52,7 @@ def test_what_is_given_is_taken_back_and_lies_on_the_couplings(human: Body) -> N
         np.testing.assert_allclose(data.efc_vel[coupled], 0.0, atol=1e-4)  # driven joints move as their drivers do
 
 
-def test_a_clip_lies_in_independent_coordinates(human: Body, walk: Reference) -> None:
+def test_a_clip_lies_in_independent_coordinates(human: SimulationBody, walk: Reference) -> None:
     at = Coordinates(human)
     qpos, qvel = at.give(*at.take(walk.qpos, walk.qvel))
     np.testing.assert_allclose(qpos, walk.qpos, atol=2e-5)
@@ -61,7 +61,7 @@ def test_a_clip_lies_in_independent_coordinates(human: Body, walk: Reference) ->
 
 @pytest.mark.parametrize("name", ["arm", "human"])
 def test_landmarks_and_their_velocities_are_mujocos(name: str, request: pytest.FixtureRequest) -> None:
-    body: Body = request.getfixturevalue(name)
+    body: SimulationBody = request.getfixturevalue(name)
     at = Coordinates(body)
     posture, velocity = drawn(at, 6)
     qpos, qvel = at.give(posture, velocity)
@@ -78,7 +78,7 @@ def test_landmarks_and_their_velocities_are_mujocos(name: str, request: pytest.F
             np.testing.assert_allclose(moving.linvel[k, mark], speed[3:], atol=2e-4)
 
 
-def test_a_step_is_mujocos_when_velocities_change_evenly(human: Body) -> None:
+def test_a_step_is_mujocos_when_velocities_change_evenly(human: SimulationBody) -> None:
     """Five semi-implicit steps, each by the velocity at its end."""
     at = Coordinates(human)
     posture, before = drawn(at, 4)
@@ -94,7 +94,7 @@ def test_a_step_is_mujocos_when_velocities_change_evenly(human: Body) -> None:
     np.testing.assert_allclose(found, want, atol=2e-6)
 
 
-def test_what_the_dynamics_see_does_not_depend_on_heading_and_place(human: Body) -> None:
+def test_what_the_dynamics_see_does_not_depend_on_heading_and_place(human: SimulationBody) -> None:
     at = Coordinates(human)
     posture, velocity = drawn(at, 5)
     turn = jnp.array([np.cos(0.4), 0.0, 0.0, np.sin(0.4)])

@@ -29,8 +29,9 @@ from musclemap.pipelines import download as pipeline
 from musclemap.pipelines.import_trajectories import Origin, TrajectoryImporter, joint_columns, project
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.metrics import measure_geometry
+from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import SourceError
-from musclemap.skeletons.myofullbody import FINGER_JOINTS, MyoFullBody
 
 from .body_model_files import synthetic_model, write_npz
 from .hub_server import COMMIT, Fault, Server, serving
@@ -379,7 +380,7 @@ def test_killed_in_the_middle_nothing_looks_complete(server: Server, tmp_path: P
 # Data sets of the hub
 
 
-def made_motion(body: MyoFullBody, *, seed: int = 0) -> np.ndarray:
+def made_motion(body: TargetBody, *, seed: int = 0) -> np.ndarray:
     """Full postures of a body that sways on its feet, couplings off by up to 0.3 rad in driven joints."""
     rng = np.random.default_rng(seed)
     phase = np.arange(NFRAME)[:, None] / 100 * 2 * np.pi
@@ -395,11 +396,11 @@ def made_motion(body: MyoFullBody, *, seed: int = 0) -> np.ndarray:
     return full
 
 
-def _names(body: MyoFullBody) -> list[str]:
+def _names(body: TargetBody) -> list[str]:
     return [body.model.joint(j).name for j in range(body.model.njnt)]
 
 
-def trajectory_arrays(body: MyoFullBody, full: np.ndarray, *, without: frozenset[str]) -> dict[str, Any]:
+def trajectory_arrays(body: TargetBody, full: np.ndarray, *, without: frozenset[str]) -> dict[str, Any]:
     """A motion as musclemimic and LocoMuJoCo write it, with the model facts that concern joints."""
     model = body.model
     kept = [j for j in range(model.njnt) if model.joint(j).name not in without]
@@ -445,7 +446,7 @@ def one_importer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def published(server: Server, tmp_path: Path, body: MyoFullBody, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def published(server: Server, tmp_path: Path, body: TargetBody, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A data set on the hub: three motions and a page about them. Gives the arrays of the first."""
     arrays = {
         name: trajectory_arrays(body, made_motion(body, seed=k), without=frozenset(FINGER_JOINTS))
@@ -470,13 +471,13 @@ def lines(out: Path) -> dict[str, ManifestEntry]:
     return {entry.source: entry for entry in manifest.entries}
 
 
-def angles(body: MyoFullBody, clip: Clip) -> dict[str, np.ndarray]:
+def angles(body: TargetBody, clip: Clip) -> dict[str, np.ndarray]:
     model = body.model
     return {name: clip.qpos[:, model.joint(name).qposadr[0]] for name in _names(body)[1:]}
 
 
 def test_trajectories_become_clips_with_their_joint_angles(
-    server: Server, tmp_path: Path, body: MyoFullBody, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, body: TargetBody, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.token = "hf_right"
     monkeypatch.setenv("HF_TOKEN", "hf_right")
@@ -680,7 +681,7 @@ def test_a_motion_list_takes_its_members_and_tells_what_is_missing(
 
 
 def test_files_that_are_no_trajectory_get_their_line_and_reason(
-    server: Server, tmp_path: Path, body: MyoFullBody, published: dict[str, Any]
+    server: Server, tmp_path: Path, body: TargetBody, published: dict[str, Any]
 ) -> None:
     good, place = published, tmp_path / "bad.npz"
     torn, two = as_bytes(place, **good), {"split_points": np.array([0, 2])}
@@ -767,7 +768,7 @@ def test_a_rate_that_the_file_does_not_tell_is_told_by_a_setting(
 
 
 def test_arms_without_a_root_are_matched_by_name(
-    tmp_path: Path, body: MyoFullBody, importer: TrajectoryImporter
+    tmp_path: Path, body: TargetBody, importer: TrajectoryImporter
 ) -> None:
     full = made_motion(body)
     arms = {name for name in _names(body) if re.search(r"(clav|scap|hum_|hum|elv|shoulder|elbow|pro_sup)", name)}
@@ -799,7 +800,7 @@ def test_arms_without_a_root_are_matched_by_name(
 
 
 def test_a_root_among_the_joints_is_found_by_its_type_or_its_width(
-    tmp_path: Path, body: MyoFullBody, published: dict[str, Any]
+    tmp_path: Path, body: TargetBody, published: dict[str, Any]
 ) -> None:
     plain = {key: value for key, value in published.items() if key != "jnt_type"}
     columns = [joint_columns(read_trajectory(_put(tmp_path, arrays))) for arrays in (published, plain)]

@@ -13,7 +13,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.buffers import CandidatePairs, buffers_for
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.engine import FASTEST, Engine, PhysicsState, Reading
@@ -21,8 +21,8 @@ from musclemap.imitation.engines import has_cuda, make_engine
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.warp_engine import WarpEngine
 from musclemap.retarget.warp_physics import WarpPhysics
+from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.errors import SettingsError, TargetError
-from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .engine_states import (
     NWORLD,
@@ -45,7 +45,7 @@ OTHERS = [0, 2, 3]
 class Case:
     """An engine, and a state to try it with."""
 
-    body: Body
+    body: SimulationBody
     engine: Engine
     state: PhysicsState
 
@@ -193,7 +193,7 @@ def test_control_steps_of_mujoco_are_one_unbroken_run(walk_clip: Clip, iteration
 
     A solver that may make two iterations only gets where its start lets it.
     """
-    body = load_body("MyoFullBody", PhysicsConfig(iterations=iterations))
+    body = load_simulation_body("MyoFullBody", PhysicsConfig(iterations=iterations))
     state = walking_state(body, walk_clip)
     ctrl = excitations(body, 8)
     model, data = body.model, mujoco.MjData(body.model)
@@ -213,7 +213,7 @@ def test_control_steps_of_mujoco_are_one_unbroken_run(walk_clip: Clip, iteration
 
 
 @pytest.mark.parametrize("threads", [1, 3, 8])
-def test_threads_change_nothing(arm: Body, threads: int) -> None:
+def test_threads_change_nothing(arm: SimulationBody, threads: int) -> None:
     n = 17
     ctrl = excitations(arm, 3, n)
     one = run(MujocoEngine(arm, n, threads=2), arm_state(arm, n), ctrl)
@@ -222,7 +222,7 @@ def test_threads_change_nothing(arm: Body, threads: int) -> None:
     assert_same(one[1], other[1])
 
 
-def test_a_world_does_not_depend_on_how_many_there_are(arm: Body) -> None:
+def test_a_world_does_not_depend_on_how_many_there_are(arm: SimulationBody) -> None:
     ctrl = excitations(arm, 3, 9)
     many = run(MujocoEngine(arm, 9), arm_state(arm, 9), ctrl)[0]
     alone = run(MujocoEngine(arm, 1), rows(arm_state(arm, 9), [4]), ctrl[:, [4]])[0]
@@ -230,7 +230,8 @@ def test_a_world_does_not_depend_on_how_many_there_are(arm: Body) -> None:
 
 
 def test_mujoco_does_not_print_or_log_of_bad_worlds(
-    human: Body, walk_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    human: SimulationBody, walk_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Its linesearch has much to say of worlds that explode; whoever listens otherwise hears it again afterwards."""
     monkeypatch.chdir(tmp_path)
@@ -267,7 +268,7 @@ Some ten times what was found: of MyoFullBody 1.5e-5 rad where joints move by a 
 def test_ten_control_steps_agree(who: str, device: str, request: pytest.FixtureRequest, walk_clip: Clip) -> None:
     if device != "cpu" and not has_cuda():
         pytest.skip("JAX finds no NVIDIA GPU")
-    body: Body = request.getfixturevalue(who)
+    body: SimulationBody = request.getfixturevalue(who)
     engine = request.getfixturevalue(f"{who}_warp") if device == "cpu" else WarpEngine(body, NWORLD, device=device)
     state = arm_state(body) if who == "arm" else walking_state(body, walk_clip)
     ctrl = excitations(body, 10)
@@ -295,7 +296,7 @@ def test_too_little_memory_is_told_by_mujoco() -> None:
     model = mujoco.MjModel.from_xml_string(
         f'<mujoco><size memory="60000"/><worldbody>{floor}{boxes}</worldbody></mujoco>'
     )
-    body = Body(
+    body = SimulationBody(
         name="boxes", sha256="", model=model, nsubstep=1, landmark_names=("b0",), joint_ids=np.array([], int),
         clip_qpos=np.array([], int), clip_qvel=np.array([], int), clip_act=np.array([], int), contact_geoms=(),
     )  # fmt: skip
@@ -308,7 +309,7 @@ def test_too_little_memory_is_told_by_mujoco() -> None:
 
 
 @pytest.mark.slow
-def test_too_little_room_is_told(human: Body, human_warp: WarpEngine, walk_clip: Clip) -> None:
+def test_too_little_room_is_told(human: SimulationBody, human_warp: WarpEngine, walk_clip: Clip) -> None:
     state, ctrl = walking_state(human, walk_clip), excitations(human, 1)
     assert not np.asarray(run(human_warp, state, ctrl)[1].overflow).any()
     few_rows = WarpEngine(human, NWORLD, device="cpu", nconmax=human_warp.buffers.nconmax, njmax=60)
@@ -320,7 +321,7 @@ def test_too_little_room_is_told(human: Body, human_warp: WarpEngine, walk_clip:
     assert np.asarray(run(few_contacts, state, ctrl)[1].overflow).all()
 
 
-def test_room_is_made_for_what_was_seen(human: Body, walk_clip: Clip) -> None:
+def test_room_is_made_for_what_was_seen(human: SimulationBody, walk_clip: Clip) -> None:
     qpos, qvel = walk_clip.qpos[:, human.clip_qpos].astype(float), walk_clip.qvel[:, human.clip_qvel].astype(float)
     room = buffers_for(human, qpos, qvel)
     data, pairs = mujoco.MjData(human.model), CandidatePairs(human.model)
@@ -337,7 +338,7 @@ def test_room_is_made_for_what_was_seen(human: Body, walk_clip: Clip) -> None:
 
 
 @pytest.mark.slow
-def test_candidate_pairs_are_those_of_warp(human: Body, human_warp: WarpEngine, walk_clip: Clip) -> None:
+def test_candidate_pairs_are_those_of_warp(human: SimulationBody, human_warp: WarpEngine, walk_clip: Clip) -> None:
     rng = np.random.default_rng(0)
     data, pairs = mujoco.MjData(human.model), CandidatePairs(human.model)
     np.testing.assert_array_equal(pairs.geoms, human_warp._model.nxn_geom_pair_filtered.numpy())
@@ -355,7 +356,7 @@ def test_candidate_pairs_are_those_of_warp(human: Body, human_warp: WarpEngine, 
         assert count == int(human_warp._data.ncollision.numpy()[0])
 
 
-def test_what_there_is_not_is_refused_by_name(arm: Body) -> None:
+def test_what_there_is_not_is_refused_by_name(arm: SimulationBody) -> None:
     with pytest.raises(SettingsError, match="'bullet'; there are: auto, warp, mujoco"):
         make_engine(arm, 1, kind="bullet")
     with pytest.raises(SettingsError, match="no device 'tpu'; there are: cpu"):
@@ -375,11 +376,11 @@ def test_warp_is_not_touched_before_it_is_asked_for() -> None:
 
 
 @pytest.mark.skipif(has_cuda(), reason="Warp can use this machine's GPU")
-def test_a_gpu_that_jax_can_use_and_warp_cannot_is_told(arm: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_jax_can_use_and_warp_cannot_is_told(arm: SimulationBody, monkeypatch: pytest.MonkeyPatch) -> None:
     """Worlds for a GPU are not simulated on the CPU without a word."""
     monkeypatch.setattr("musclemap.imitation.engines.has_cuda", lambda: True)
     monkeypatch.setattr(jax, "local_devices", lambda backend: ["a GPU"])
     with pytest.raises(SettingsError, match="no device 'cuda:0'; there are: cpu; does the GPU's driver suit"):
         make_engine(arm, 8)
     with pytest.raises(SettingsError, match="no device 'cuda:0'; there are: cpu; does the GPU's driver suit"):
-        WarpPhysics(MyoFullBody(), device="cuda:0")
+        WarpPhysics(load_body(), device="cuda:0")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from musclemap.cli import eval as command
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import load_body
+from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.evaluation import Evaluated
 from musclemap.imitation.policy_file import POLICY
 from musclemap.imitation.scores import ClipScore
@@ -194,4 +194,4 @@ def test_the_whole_body_is_judged_drawn_and_filmed(walk_clip: Clip, tmp_path: Pa
     assert told["bad_steps"] == told["overflow_steps"] == 0
     assert next(imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4")))["size"] == (1120, 720)
     page = (tmp_path / "page.html").read_text("utf-8")
-    assert all(f'"title": "{side_of(name)[0]}"' in page for name in load_body("MyoFullBody").joint_names)
+    assert all(f'"title": "{side_of(name)[0]}"' in page for name in load_simulation_body("MyoFullBody").joint_names)

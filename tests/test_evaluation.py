@@ -10,7 +10,7 @@ import pytest
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.engine import PhysicsState, Reading
 from musclemap.imitation.evaluation import Evaluated, evaluate, in_order, judged_by
 from musclemap.imitation.measures import Measures
@@ -25,8 +25,8 @@ CONFIG = TaskConfig()
 
 
 @pytest.fixture(scope="module")
-def arm() -> Body:
-    return load_body("SmallArm")
+def arm() -> SimulationBody:
+    return load_simulation_body("SmallArm")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def clips() -> list[tuple[str, Clip]]:
 
 
 @pytest.fixture(scope="module")
-def library(arm: Body, clips: list[tuple[str, Clip]]) -> Library:
+def library(arm: SimulationBody, clips: list[tuple[str, Clip]]) -> Library:
     return make_library(clips, arm, resting=CONFIG.resting)
 
 
@@ -46,7 +46,7 @@ class Puppet:
     Where a world is in its clip it keeps in place of the accelerations that a solver would start from.
     """
 
-    def __init__(self, body: Body, library: Library, nworld: int, **changes: float) -> None:
+    def __init__(self, body: SimulationBody, library: Library, nworld: int, **changes: float) -> None:
         self.body, self.nworld, self._library, self._changes = body, nworld, library, changes
         self._real, self.device = MujocoEngine(body, nworld), None
 
@@ -80,7 +80,7 @@ def _rest(obs: np.ndarray) -> np.ndarray:
     return np.full((len(obs), 6), CONFIG.resting, np.float32)
 
 
-def _puppets(arm: Body, library: Library, *, to_end: bool = True, **changes: float) -> list[ClipScore]:
+def _puppets(arm: SimulationBody, library: Library, *, to_end: bool = True, **changes: float) -> list[ClipScore]:
     engine = Puppet(arm, library, 2, **changes)
     found = list(evaluate(engine, CONFIG, library, _rest, to_end=to_end))
     return [one.score for one in in_order(found, library)]
@@ -100,7 +100,7 @@ def _whole_marks(played: Played, config: RewardConfig, tracking: tuple[str, ...]
     np.testing.assert_allclose(played.outcome.reward * weights - calm, share, rtol=0.01)
 
 
-def test_the_reference_earns_all_that_can_be_earned(arm: Body, library: Library) -> None:
+def test_the_reference_earns_all_that_can_be_earned(arm: SimulationBody, library: Library) -> None:
     """Three worlds at a time, and the clips' lengths are no multiples of three."""
     task, engine = Task(arm, judged_by(CONFIG)), MujocoEngine(arm, 3)
     for clip, length in enumerate(np.asarray(library.reference.length)):
@@ -111,7 +111,7 @@ def test_the_reference_earns_all_that_can_be_earned(arm: Body, library: Library)
 
 @pytest.mark.slow
 def test_a_walk_of_the_whole_body_earns_all_that_can_be_earned(walk_clip: Clip) -> None:
-    body = load_body("MyoFullBody")
+    body = load_simulation_body("MyoFullBody")
     walk = make_library([("walk.h5", walk_clip)], body, resting=CONFIG.resting)
     played = play_back(MujocoEngine(body, 8), Task(body, judged_by(CONFIG)), walk.reference, clip=0)
     _whole_marks(
@@ -120,7 +120,7 @@ def test_a_walk_of_the_whole_body_earns_all_that_can_be_earned(walk_clip: Clip) 
     )  # fmt: skip
 
 
-def test_a_body_that_is_where_the_clip_is_scores_full_marks(arm: Body, library: Library) -> None:
+def test_a_body_that_is_where_the_clip_is_scores_full_marks(arm: SimulationBody, library: Library) -> None:
     for score, length in zip(_puppets(arm, library), np.asarray(library.reference.length), strict=True):
         assert (score.success, score.steps, score.covered, score.simulated) == (True, *[length - 1] * 3)
         assert score.metrics["normalised_return"] == pytest.approx(1.0, abs=0.01)
@@ -130,14 +130,14 @@ def test_a_body_that_is_where_the_clip_is_scores_full_marks(arm: Body, library: 
         assert "contact_agreement" not in score.metrics  # it has no feet
 
 
-def test_a_policy_without_skill_is_worse_than_the_reference(arm: Body, library: Library) -> None:
+def test_a_policy_without_skill_is_worse_than_the_reference(arm: SimulationBody, library: Library) -> None:
     found = list(evaluate(MujocoEngine(arm, 4), CONFIG, library, _rest))
     told = totals([one.score for one in found])
     assert told["mean"]["normalised_return"] < 0.8
     assert told["mean"]["joint_angle_error"] > 0.05
 
 
-def test_figures_are_those_of_the_states(arm: Body, clips: list[tuple[str, Clip]], library: Library) -> None:
+def test_figures_are_those_of_the_states(arm: SimulationBody, clips: list[tuple[str, Clip]], library: Library) -> None:
     """Worked out again with MuJoCo and NumPy, from the recorded postures and the clip alone."""
     (found,) = [e for e in evaluate(MujocoEngine(arm, 5), CONFIG, library, _rest, keep=("4.h5",)) if e.recording]
     recording, clip, data = found.recording, clips[4][1], mujoco.MjData(arm.model)
@@ -161,7 +161,7 @@ def test_figures_are_those_of_the_states(arm: Body, clips: list[tuple[str, Clip]
 # Batches
 
 
-def test_the_number_of_worlds_changes_nothing(arm: Body, library: Library) -> None:
+def test_the_number_of_worlds_changes_nothing(arm: SimulationBody, library: Library) -> None:
     def act(obs: np.ndarray) -> np.ndarray:
         return 0.3 + 0.3 * np.tanh(obs[:, :6] + obs[:, 6:12])
 
@@ -173,14 +173,14 @@ def test_the_number_of_worlds_changes_nothing(arm: Body, library: Library) -> No
     np.testing.assert_allclose(kept[0].qpos, kept[1].qpos, atol=1e-4)
 
 
-def test_every_clip_is_done_once_and_told(arm: Body, library: Library) -> None:
+def test_every_clip_is_done_once_and_told(arm: SimulationBody, library: Library) -> None:
     heard: list[tuple[int, int]] = []
     found = list(evaluate(Puppet(arm, library, 3), CONFIG, library, _rest, progress=lambda *n: heard.append(n)))
     assert sorted(one.score.name for one in found) == sorted(library.names)
     assert heard == [(k, 5) for k in range(1, 6)]
 
 
-def test_a_recording_is_of_the_clip_it_is_named_after(arm: Body, library: Library) -> None:
+def test_a_recording_is_of_the_clip_it_is_named_after(arm: SimulationBody, library: Library) -> None:
     found = {one.score.name: one for one in evaluate(Puppet(arm, library, 2), CONFIG, library, _rest, keep={"1.h5"})}
     assert [name for name, one in found.items() if one.recording] == ["1.h5"]
     recording = found["1.h5"].recording
@@ -205,7 +205,7 @@ def test_a_recording_is_of_the_clip_it_is_named_after(arm: Body, library: Librar
     ],
 )
 def test_failures_are_those_of_the_protocol(
-    arm: Body, library: Library, change: tuple[str, float], failure: str
+    arm: SimulationBody, library: Library, change: tuple[str, float], failure: str
 ) -> None:
     scores = _puppets(arm, library, to_end=True, clip=3, frame=21, **{change[0]: change[1]})
     steps = int(library.reference.length[3]) - 1
@@ -216,7 +216,7 @@ def test_failures_are_those_of_the_protocol(
     assert scores[3].metrics["bad_steps"] == scores[3].metrics["overflow_steps"] == (failure == "physics")
 
 
-def test_nothing_is_earned_after_a_failure_that_was_overcome(arm: Body, library: Library) -> None:
+def test_nothing_is_earned_after_a_failure_that_was_overcome(arm: SimulationBody, library: Library) -> None:
     """The body is back on the reference after two frames, and is still counted as lost."""
     score = _puppets(arm, library, clip=3, frame=21, until=23, root=2.0)[3]
     assert (score.covered, score.simulated) == (20, score.steps)
@@ -225,12 +225,12 @@ def test_nothing_is_earned_after_a_failure_that_was_overcome(arm: Body, library:
     assert score.metrics["root_position_error_to_end"] == pytest.approx(2.0 * 2 / score.steps, rel=1e-3)
 
 
-def test_simulation_ends_at_the_failure_when_asked(arm: Body, library: Library) -> None:
+def test_simulation_ends_at_the_failure_when_asked(arm: SimulationBody, library: Library) -> None:
     score = _puppets(arm, library, to_end=False, clip=3, frame=21, root=2.0)[3]
     assert (score.covered, score.simulated) == (20, 21)
 
 
-def test_a_clip_that_fails_at_once_has_no_errors_but_counts(arm: Body, library: Library) -> None:
+def test_a_clip_that_fails_at_once_has_no_errors_but_counts(arm: SimulationBody, library: Library) -> None:
     scores = _puppets(arm, library, clip=0, frame=1, root=2.0)
     assert scores[0].covered == 0
     assert "joint_angle_error" not in scores[0].metrics
@@ -275,7 +275,7 @@ def test_totals_weigh_clips_and_frames() -> None:
 
 def test_contacts_agree_where_the_same_parts_stand(walk_clip: Clip) -> None:
     """With the clip's own contacts all agree, and with one part of four turned three quarters do."""
-    body = load_body("MyoFullBody")
+    body = load_simulation_body("MyoFullBody")
     few = replace(walk_clip, qpos=walk_clip.qpos[:40], qvel=walk_clip.qvel[:40], contact=walk_clip.contact[:40],
                   landmark_pos=walk_clip.landmark_pos[:40], target_pos=walk_clip.target_pos[:40])  # fmt: skip
     walk = make_library([("walk.h5", few)], body, resting=CONFIG.resting)
@@ -298,7 +298,7 @@ def test_training_randomness_is_left_out_of_the_judgement() -> None:
     assert judged_by(asked).root_limit == 0.5
 
 
-def test_physics_that_goes_bad_ends_its_clip_alone(arm: Body, library: Library) -> None:
+def test_physics_that_goes_bad_ends_its_clip_alone(arm: SimulationBody, library: Library) -> None:
     """Real physics: muscles that are told nonsense make a world not finite; the others go on."""
 
     def act(obs: np.ndarray) -> np.ndarray:

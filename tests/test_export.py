@@ -23,8 +23,10 @@ from musclemap.datasets.exports.tables import ROOT_COLUMNS, csv_bytes, mot_bytes
 from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.imitation.policy_file import POLICY
 from musclemap.pipelines.export import FORMATS
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import ClipError, SourceError
-from musclemap.skeletons.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, MyoFullBody
 
 from .arm_policies import save_untrained
 from .exported_clips import FPS, moving_clip, put
@@ -34,7 +36,7 @@ NBODY = 102
 
 
 @pytest.fixture(scope="module")
-def clip(body: MyoFullBody) -> Clip:
+def clip(body: TargetBody) -> Clip:
     """Not to be changed."""
     return moving_clip(body, nframe=N)
 
@@ -42,7 +44,7 @@ def clip(body: MyoFullBody) -> Clip:
 @pytest.fixture(scope="module")
 def bare() -> ExportBody:
     """Without fingers."""
-    return ExportBody()
+    return ExportBody(load_body())
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +133,7 @@ def test_trajectory_comes_back(clip: Clip, bare: ExportBody, tmp_path: Path) -> 
 
 
 def test_trajectory_becomes_a_clip_with_its_joint_angles(
-    clip: Clip, bare: ExportBody, body: MyoFullBody, tmp_path: Path
+    clip: Clip, bare: ExportBody, body: TargetBody, tmp_path: Path
 ) -> None:
     importing = pytest.importorskip("musclemap.pipelines.import_trajectories", reason="mm-download is not there")
     (tmp_path / "a.npz").write_bytes(npz_bytes(trajectory_arrays(clip, bare)))
@@ -186,7 +188,7 @@ def test_bad_trajectories_are_refused(changes: dict, reason: str, clip: Clip, ba
 
 @pytest.mark.parametrize("fingers", [False, True])
 def test_mjlab_motion_moves_as_mujoco_says(fingers: bool, clip: Clip) -> None:
-    body = ExportBody(fingers=fingers)
+    body = ExportBody(load_body(), fingers=fingers)
     arrays, model, data = mjlab_arrays(clip, body), body.model, mujoco.MjData(body.model)
     nq, nbody = 129 if fingers else 89, NBODY - 1
     shapes = {"joint_pos": (N, nq - 7), "joint_vel": (N, nq - 7), "body_pos_w": (N, nbody, 3),
@@ -219,7 +221,7 @@ def _table(text: str, separator: str) -> tuple[list[str], np.ndarray]:
 
 
 def test_csv_gives_back_every_bit(clip: Clip) -> None:
-    columns, values = _table(csv_bytes(clip, ExportBody(fingers=True)).decode(), ",")
+    columns, values = _table(csv_bytes(clip, ExportBody(load_body(), fingers=True)).decode(), ",")
     assert columns == ["time", *ROOT_COLUMNS, *clip.joint_names[1:]]
     np.testing.assert_array_equal(values[:, 1:].astype(np.float32), clip.qpos)
     np.testing.assert_allclose(values[:, 0], np.arange(N) / FPS, atol=1e-9)
@@ -297,7 +299,7 @@ def test_bvh_puts_every_landmark_where_it_is(clip: Clip, bare: ExportBody) -> No
 
 @pytest.mark.parametrize("to", FORMATS)
 def test_same_clip_same_bytes(to: str, clip: Clip) -> None:
-    assert FORMATS[to].write(clip, ExportBody()) == FORMATS[to].write(clip, ExportBody())
+    assert FORMATS[to].write(clip, ExportBody(load_body())) == FORMATS[to].write(clip, ExportBody(load_body()))
 
 
 @pytest.mark.parametrize("to", FORMATS)

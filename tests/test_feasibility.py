@@ -15,16 +15,16 @@ from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.metrics import measure_geometry, orientation_error
 from musclemap.retarget.velocities import velocities
 from musclemap.retarget.verdict import RULES, frames_over, judge, rules_with
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.myofullbody import MyoFullBody
 
 
 @pytest.fixture(scope="module")
-def validator(body: MyoFullBody) -> Validator:
+def validator(body: TargetBody) -> Validator:
     return Validator(body, ValidationConfig())
 
 
-def planted(body: MyoFullBody, clip: Clip, qpos: np.ndarray, **changes: object) -> Clip:
+def planted(body: TargetBody, clip: Clip, qpos: np.ndarray, **changes: object) -> Clip:
     """The clip with other postures, and velocities and landmarks that go with them."""
     qpos = qpos.astype(np.float32)
     qvel = velocities(qpos.astype(np.float64), clip.fps).astype(np.float32)
@@ -36,7 +36,7 @@ def reasons(clip: Clip) -> dict[str, dict]:
     return {reason["rule"]: dict(reason) for reason in clip.reasons}
 
 
-def bent(body: MyoFullBody, clip: Clip, frames: slice, **angles: float) -> np.ndarray:
+def bent(body: TargetBody, clip: Clip, frames: slice, **angles: float) -> np.ndarray:
     """Postures with some joints set in some frames, eased in and out over a fifth of a second, couplings kept."""
     posture = body.reduced.reduce(clip.qpos.astype(np.float64))
     share = np.zeros(len(posture))
@@ -189,7 +189,7 @@ def test_landmarks_that_are_not_the_postures(validator: Validator, walk_clip: Cl
     assert "stored_landmark_error_mm" in reasons(judged)
 
 
-def test_chunks_change_nothing(body: MyoFullBody, walk_clip: Clip) -> None:
+def test_chunks_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
     whole = Validator(body, ValidationConfig()).check(walk_clip).metrics
     parts = Validator(body, ValidationConfig(chunk=50)).check(walk_clip).metrics
     assert parts == pytest.approx(whole, rel=1e-4, abs=1e-4)

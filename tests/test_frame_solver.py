@@ -10,13 +10,14 @@ import pytest
 from musclemap.retarget.anchors import anchor_starts
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.frame_solver import FrameSolution, box, clamp, held_by_limit, solve_frames
-from musclemap.retarget.objective import NLANDMARK, FrameTargets, Normal, Weights, normal_equations
+from musclemap.retarget.objective import FrameTargets, Normal, Weights, normal_equations
 from musclemap.retarget.weighting import frame_weights
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward, forward_jit
-from musclemap.skeletons.myofullbody import MyoFullBody
 from musclemap.skeletons.reduced import NROOT
 
 from .postures import frames_last, met_targets, random_postures, standing
+from .target_facts import NLANDMARK
 
 NFRAME = 64
 
@@ -25,18 +26,18 @@ Beyond = tuple[FrameSolution, Normal, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def weights(body: MyoFullBody) -> Weights:
+def weights(body: TargetBody) -> Weights:
     return frame_weights(body, WeightConfig(prior=0.0))
 
 
 @pytest.fixture(scope="module")
-def solve(body: MyoFullBody, weights: Weights) -> Solver:
+def solve(body: TargetBody, weights: Weights) -> Solver:
     """Forty steps from postures (NFRAME, 7 + njoint)."""
     compiled = jax.jit(lambda x, targets: solve_frames(body.tree, x, targets, weights, iterations=40))
     return lambda posture, targets: compiled(frames_last(posture), targets)
 
 
-def targets_of(body: MyoFullBody, posture: np.ndarray) -> FrameTargets:
+def targets_of(body: TargetBody, posture: np.ndarray) -> FrameTargets:
     return met_targets(forward_jit(body.tree, frames_last(posture)))
 
 
@@ -49,7 +50,7 @@ def near_origin(posture: np.ndarray) -> np.ndarray:
     return np.concatenate([0.1 * posture[:, :3], posture[:, 3:]], axis=1)
 
 
-def ordinary(body: MyoFullBody, *, seed: int, spread: float) -> np.ndarray:
+def ordinary(body: TargetBody, *, seed: int, spread: float) -> np.ndarray:
     """Postures about standing, joints up to a part of half their range away."""
     reduced, rng = body.reduced, np.random.default_rng(seed)
     posture = near_origin(random_postures(reduced, NFRAME, seed=seed))
@@ -61,7 +62,7 @@ def ordinary(body: MyoFullBody, *, seed: int, spread: float) -> np.ndarray:
     return posture
 
 
-def test_known_postures_come_back(body: MyoFullBody, solve: Solver) -> None:
+def test_known_postures_come_back(body: TargetBody, solve: Solver) -> None:
     """Anywhere in the ranges, from half a radian away: landmarks to a hundredth of a millimetre, and every joint."""
     reduced, rng = body.reduced, np.random.default_rng(40)
     known = near_origin(random_postures(reduced, NFRAME, seed=41, spread=0.9))
@@ -78,10 +79,10 @@ def test_known_postures_come_back(body: MyoFullBody, solve: Solver) -> None:
     assert np.median(joints) < 1e-4
 
 
-def test_cold_starts_reach_ordinary_postures(body: MyoFullBody, solve: Solver) -> None:
+def test_cold_starts_reach_ordinary_postures(body: TargetBody, solve: Solver) -> None:
     """From the anchors' starts, the root on its target: 97 in 100 from the first, all from the best of four."""
     known = ordinary(body, seed=42, spread=0.6)
-    targets, starts = targets_of(body, known), anchor_starts(body.reduced)
+    targets, starts = targets_of(body, known), anchor_starts(body)
     assert np.all(starts >= body.reduced.lower)
     assert np.all(starts <= body.reduced.upper)
     reached = []
@@ -94,7 +95,7 @@ def test_cold_starts_reach_ordinary_postures(body: MyoFullBody, solve: Solver) -
 
 
 @pytest.fixture(scope="module")
-def beyond(body: MyoFullBody, solve: Solver, weights: Weights) -> Beyond:
+def beyond(body: TargetBody, solve: Solver, weights: Weights) -> Beyond:
     """The answer where joints are asked to go far outside their limits, its derivatives, and the start's cost."""
     asked = near_origin(random_postures(body.reduced, NFRAME, seed=43, spread=1.4))
     start = asked.copy()
@@ -105,7 +106,7 @@ def beyond(body: MyoFullBody, solve: Solver, weights: Weights) -> Beyond:
     return solution, derive(solution.posture), np.asarray(derive(frames_last(start)).cost)
 
 
-def test_limits_are_never_passed(body: MyoFullBody, beyond: Beyond) -> None:
+def test_limits_are_never_passed(body: TargetBody, beyond: Beyond) -> None:
     joints = np.asarray(beyond[0].posture)[NROOT:].T
     low, high = body.reduced.lower.astype(np.float32), body.reduced.upper.astype(np.float32)
     assert np.all(joints >= low)
@@ -113,7 +114,7 @@ def test_limits_are_never_passed(body: MyoFullBody, beyond: Beyond) -> None:
     assert np.mean((joints == low) | (joints == high)) > 0.1  # and many stand on one
 
 
-def test_answer_is_a_minimum_inside_the_limits(body: MyoFullBody, beyond: Beyond) -> None:
+def test_answer_is_a_minimum_inside_the_limits(body: TargetBody, beyond: Beyond) -> None:
     """Karush-Kuhn-Tucker: no slope along free coordinates, and each held joint is pushed outwards, not back in."""
     solution, normal, before = beyond
     gradient, joints = np.asarray(normal.gradient), np.asarray(solution.posture)[NROOT:]
@@ -129,7 +130,7 @@ def test_answer_is_a_minimum_inside_the_limits(body: MyoFullBody, beyond: Beyond
     np.testing.assert_allclose(solution.cost, normal.cost, rtol=1e-4)
 
 
-def test_joints_leave_a_limit_they_stand_on(body: MyoFullBody, solve: Solver) -> None:
+def test_joints_leave_a_limit_they_stand_on(body: TargetBody, solve: Solver) -> None:
     """Knees, elbows and shoulders start straight, which is on their limit; the postures asked for have them bent."""
     known, reduced = ordinary(body, seed=44, spread=0.3), body.reduced
     names = [f"{name}_{side}" for name in ("knee_angle", "elbow_flex", "shoulder_elv") for side in "rl"]
@@ -153,7 +154,7 @@ def test_joint_is_held_only_where_it_is_pushed_out() -> None:
     assert not held[:6].any()
 
 
-def test_box_leaves_the_root_alone(body: MyoFullBody) -> None:
+def test_box_leaves_the_root_alone(body: TargetBody) -> None:
     lower, upper = box(body.tree)
     far = frames_last(random_postures(body.reduced, 4, seed=45, spread=2.0)) * 100
     clamped = np.asarray(clamp(far, jnp.asarray(lower)[:, None], jnp.asarray(upper)[:, None]))

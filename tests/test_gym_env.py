@@ -11,7 +11,7 @@ import pytest
 
 from musclemap.datasets.clip import write_clip
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import load_body
+from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.evaluation import evaluate
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.reference import make_library
@@ -78,7 +78,7 @@ def test_a_seed_gives_the_same_episode(env: TrackingEnv) -> None:
 def test_a_clip_from_its_start_is_what_evaluation_sees(env: TrackingEnv) -> None:
     """The same excitations earn the same published rewards and errors."""
     clips = arm_clips(2, 0.6, seed=1)
-    body = load_body("SmallArm")
+    body = load_simulation_body("SmallArm")
     library = make_library(clips, body, resting=TaskConfig().resting)
     found = {one.score.name: one for one in evaluate(
         MujocoEngine(body, 2), TaskConfig(), library, lambda obs: np.full((2, 6), 0.1, np.float32), keep=env.clip_names

@@ -8,7 +8,7 @@ import pytest
 from musclemap.datasets.clip import Clip
 from musclemap.imitation import observation
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.imagination import Imagination, Minds, Rollout, alive, limit_gradient, returns
 from musclemap.imitation.networks import apply_mlp, make_mlp
 from musclemap.imitation.normaliser import Normaliser, normalise
@@ -25,7 +25,7 @@ SMALL = ModelConfig(hidden=(16, 16))
 class Setting:
     """A body with a world model and a policy of random weights, at frames of a clip."""
 
-    def __init__(self, body: Body, clip: Clip, tendons: Tendons, frames: list[int]) -> None:
+    def __init__(self, body: SimulationBody, clip: Clip, tendons: Tendons, frames: list[int]) -> None:
         self.task = Task(body)
         self.model = WorldModel(body, SMALL, tendons)
         self.reference = make_library([("clip", clip)], body, resting=0.1).reference
@@ -55,12 +55,12 @@ class Setting:
 
 
 @pytest.fixture(scope="module")
-def arm_setting(arm: Body) -> Setting:
+def arm_setting(arm: SimulationBody) -> Setting:
     return Setting(arm, arm_clips(1, 1.0)[0][1], fit_tendons(arm, ROUGH), [0, 10, 40, 97])
 
 
 @pytest.fixture(scope="module")
-def human_setting(human: Body, walk_clip: Clip) -> Setting:
+def human_setting(human: SimulationBody, walk_clip: Clip) -> Setting:
     return Setting(human, walk_clip, fit_tendons(human, ROUGH), [20, 200])
 
 
@@ -127,7 +127,7 @@ def test_what_is_imagined_is_seen_and_judged_as_real(name: str, request: pytest.
     assert judged.shape[1] == task.nobs - 2 * task.body.model.nu  # all but activations and last excitations
 
 
-def test_goals_are_the_end_of_an_observation(human: Body) -> None:
+def test_goals_are_the_end_of_an_observation(human: SimulationBody) -> None:
     names = list(observation.layout(human))
     goals = [name for name in names if name.startswith("goal_")]
     assert names[-len(goals) :] == goals

@@ -12,9 +12,9 @@ import pytest
 from jax import Array
 from scipy.spatial.transform import Rotation
 
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import TargetError
 from musclemap.skeletons.kinematics import Kinematics, forward, forward_jit, integrate, point_jacobian, quat_to_matrix
-from musclemap.skeletons.myofullbody import MyoFullBody
 from musclemap.skeletons.reduced import NROOT, reduce_model
 from musclemap.skeletons.tree import BodyPoint, Tree, build_tree
 
@@ -36,7 +36,7 @@ def mujoco_points(tree: Tree, points: list[BodyPoint], posture: np.ndarray) -> t
 
 
 @pytest.fixture(scope="module")
-def finger_points(body: MyoFullBody) -> list[BodyPoint]:
+def finger_points(body: TargetBody) -> list[BodyPoint]:
     """A point off the axis of every tracked body and of all finger tips."""
     fingers = ("distal_thumb", "2distph", "3distph", "4distph", "5distph")
     tips = [body.model.body(f"{finger}_{side}").id for side in "rl" for finger in fingers]
@@ -45,11 +45,11 @@ def finger_points(body: MyoFullBody) -> list[BodyPoint]:
 
 
 @pytest.fixture(scope="module")
-def hand_tree(body: MyoFullBody, finger_points: list[BodyPoint]) -> Tree:
+def hand_tree(body: TargetBody, finger_points: list[BodyPoint]) -> Tree:
     return build_tree(body.reduced_hands, finger_points)
 
 
-def test_points_are_where_mujoco_has_them(body: MyoFullBody) -> None:
+def test_points_are_where_mujoco_has_them(body: TargetBody) -> None:
     """In float32, over the whole effective ranges, metres from the origin; the solver's own 37 points."""
     posture = random_postures(body.reduced, 64, seed=10)
     kinematics = forward_jit(body.tree, frames_last(posture))
@@ -66,7 +66,7 @@ def test_finger_tips_are_where_mujoco_has_them(hand_tree: Tree, finger_points: l
     assert np.abs(np.asarray(kinematics.point_rot) - rot).max() < 1e-5
 
 
-def test_double_precision_agrees_to_rounding(body: MyoFullBody) -> None:
+def test_double_precision_agrees_to_rounding(body: TargetBody) -> None:
     posture = random_postures(body.reduced, 8, seed=12)
     with jax.enable_x64(True):
         kinematics = forward_jit(body.tree, frames_last(posture, np.float64))
@@ -105,7 +105,7 @@ def differences(tree: Tree, *, seed: int, h: float = 1e-5) -> Differences:
 
 
 @pytest.mark.parametrize("hands", ["locked", "free"])
-def test_screws_are_the_derivative_of_the_kinematics(body: MyoFullBody, hand_tree: Tree, hands: str) -> None:
+def test_screws_are_the_derivative_of_the_kinematics(body: TargetBody, hand_tree: Tree, hands: str) -> None:
     """Along every degree of freedom, also those that drive several joints: dp = J, d(rot) = omega x rot."""
     tree = body.tree if hands == "locked" else hand_tree
     found = differences(tree, seed=13)
@@ -119,7 +119,7 @@ def test_screws_are_the_derivative_of_the_kinematics(body: MyoFullBody, hand_tre
     assert not np.abs(found.pos).max(axis=1)[~tree.point_mask].any()
 
 
-def test_ancestors_are_exactly_the_pairs_that_share_a_point(body: MyoFullBody, hand_tree: Tree) -> None:
+def test_ancestors_are_exactly_the_pairs_that_share_a_point(body: TargetBody, hand_tree: Tree) -> None:
     """A Hessian's block is summed over the deeper of the two, so what it moves the other must move too."""
     for tree in (body.tree, hand_tree):
         mask = tree.point_mask
@@ -130,7 +130,7 @@ def test_ancestors_are_exactly_the_pairs_that_share_a_point(body: MyoFullBody, h
             assert np.all(mask[:, d] >= mask[:, e])
 
 
-def test_steps_of_the_root_are_a_group(body: MyoFullBody) -> None:
+def test_steps_of_the_root_are_a_group(body: TargetBody) -> None:
     """No step changes nothing, a step and its inverse cancel, and steps compose as world rotations do."""
     posture = random_postures(body.reduced, 16, seed=15)
     rng = np.random.default_rng(16)
@@ -151,7 +151,7 @@ def test_steps_of_the_root_are_a_group(body: MyoFullBody) -> None:
     np.testing.assert_allclose(np.linalg.norm(both[3:NROOT], axis=0), 1.0, atol=1e-15)
 
 
-def test_step_can_be_differentiated_where_it_is_nothing(body: MyoFullBody) -> None:
+def test_step_can_be_differentiated_where_it_is_nothing(body: TargetBody) -> None:
     x = frames_last(random_postures(body.reduced, 1, seed=17))
     slope = jax.jit(jax.jacfwd(lambda step: integrate(x, step)[3:NROOT, 0]))(jnp.zeros((body.reduced.ndof, 1)))
     half = np.asarray(slope)[:, 3:6, 0]
@@ -178,7 +178,7 @@ def test_held_joints_are_part_of_the_body() -> None:
     assert np.abs(got - mujoco_points(tree, points, posture)[0]).max() < 1e-12
 
 
-def test_points_that_no_tree_can_carry_are_refused(body: MyoFullBody) -> None:
+def test_points_that_no_tree_can_carry_are_refused(body: TargetBody) -> None:
     with pytest.raises(TargetError, match="does not descend from the free root"):
         build_tree(body.reduced, [BodyPoint(0)])
     split = mujoco.MjModel.from_xml_string(
@@ -192,7 +192,7 @@ def test_points_that_no_tree_can_carry_are_refused(body: MyoFullBody) -> None:
         build_tree(reduce_model(split), [far, near])
 
 
-def test_compilation_does_not_grow_with_depth(body: MyoFullBody) -> None:
+def test_compilation_does_not_grow_with_depth(body: TargetBody) -> None:
     """An unrolled tree of this body took minutes; ours, stepped through by levels, takes about a second."""
     x = frames_last(random_postures(body.reduced, 5, seed=19))  # a shape that nothing has compiled yet
     start = time.perf_counter()

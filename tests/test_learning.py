@@ -7,7 +7,7 @@ import pytest
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import load_body
+from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.evaluation import evaluate
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.policy_file import load_policy
@@ -25,7 +25,7 @@ PPO_STEPS, WORLD_STEPS = 60_000, 9_000
 def error(policy: Path, clips: list[tuple[str, Clip]]) -> float:
     """Mean landmark error over all frames of all clips, without noise [m]."""
     loaded = load_policy(policy)
-    body = load_body("SmallArm", loaded.physics)
+    body = load_simulation_body("SmallArm", loaded.physics)
     found = evaluate(
         MujocoEngine(body, len(clips)), loaded.task, make_library(clips, body, resting=loaded.task.resting), loaded
     )

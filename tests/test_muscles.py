@@ -6,15 +6,15 @@ import mujoco
 import numpy as np
 import pytest
 
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.muscles import activate, activate_through, muscle_force, muscles_of
+from musclemap.skeletons.bodies.small_arm import small_arm_spec
 from musclemap.skeletons.errors import TargetError
-from musclemap.skeletons.small_arm import small_arm_spec
 
 
 @pytest.mark.parametrize("name", ["arm", "human"])
 def test_activation_is_mujocos(name: str, request: pytest.FixtureRequest) -> None:
-    body: Body = request.getfixturevalue(name)
+    body: SimulationBody = request.getfixturevalue(name)
     model, muscles = body.model, muscles_of(body.model)
     rng = np.random.default_rng(0)
     act, ctrl = rng.uniform(0, 1, (5, model.nu)), rng.uniform(-0.2, 1.2, (5, model.nu))
@@ -24,7 +24,7 @@ def test_activation_is_mujocos(name: str, request: pytest.FixtureRequest) -> Non
     np.testing.assert_allclose(found, act + 0.002 * np.array(rate), atol=2e-6)
 
 
-def test_activation_with_a_smooth_change_of_time_constants_is_mujocos(arm: Body) -> None:
+def test_activation_with_a_smooth_change_of_time_constants_is_mujocos(arm: SimulationBody) -> None:
     muscles = muscles_of(arm.model)._replace(smoothing=np.full(6, 0.4))
     act, ctrl = np.full((9, 6), 0.5), np.linspace(0.2, 0.8, 9)[:, None] * np.ones(6)
     found = activate(muscles, jnp.asarray(act), jnp.asarray(ctrl), 0.002)
@@ -33,7 +33,7 @@ def test_activation_with_a_smooth_change_of_time_constants_is_mujocos(arm: Body)
     np.testing.assert_allclose(found[:, 0], want, atol=1e-6)
 
 
-def test_force_is_mujocos(human: Body) -> None:
+def test_force_is_mujocos(human: SimulationBody) -> None:
     """Over the whole curve: too short, working range, too long; shortening and lengthening, passive and active."""
     model, muscles = human.model, muscles_of(human.model)
     rng = np.random.default_rng(1)
@@ -52,7 +52,7 @@ def test_force_is_mujocos(human: Body) -> None:
         np.testing.assert_allclose(found[0], want, rtol=1e-3, atol=0.05)
 
 
-def test_a_control_step_uses_the_mean_activation(arm: Body) -> None:
+def test_a_control_step_uses_the_mean_activation(arm: SimulationBody) -> None:
     """Five physics steps, each with the activation that it begins with."""
     muscles = muscles_of(arm.model)
     act, ctrl = jnp.full((1, 6), 0.2), jnp.full((1, 6), 0.9)
@@ -64,7 +64,7 @@ def test_a_control_step_uses_the_mean_activation(arm: Body) -> None:
     np.testing.assert_allclose(mean, np.mean(np.array(steps[:5]), axis=0), rtol=1e-6)
 
 
-def test_forces_have_finite_slopes(human: Body) -> None:
+def test_forces_have_finite_slopes(human: SimulationBody) -> None:
     muscles = muscles_of(human.model)
     extent = human.model.actuator_lengthrange
     for share in (-1.0, 0.0, 0.5, 1.0, 3.0):

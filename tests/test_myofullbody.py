@@ -8,33 +8,32 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from musclemap.skeletons.errors import TargetError
-from musclemap.skeletons.myofullbody import (
+from musclemap.skeletons.bare_tree import bare_tree
+from musclemap.skeletons.bodies.myofullbody import (
     CONTACT_NAMES,
     FINGER_JOINTS,
-    FOOT_LANDMARKS,
     LANDMARK_NAMES,
     LANDMARKS,
-    SIDES,
     SOURCE_TO_TARGET,
-    MyoFullBody,
-    _sole,
-    bare_tree,
-    model_hash,
 )
+from musclemap.skeletons.body import SIDES, TargetBody
+from musclemap.skeletons.errors import TargetError
+from musclemap.skeletons.model_hash import model_hash
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl import BODY_NAMES, BODY_PARENTS
+from musclemap.skeletons.soles import find_sole
 from musclemap.skeletons.tree import BodyPoint
 
 from .mirror import FLIP, LANDMARK_TWIN, joint_twin
 from .postures import random_postures, standing
+from .target_facts import FOOT_LANDMARKS
 
 LITERATURE = {"pelvis", "lumbar1", "head"} | {
     f"{part}_{side}" for part in ("humerus", "ulna", "lunate", "femur", "tibia", "talus", "toes") for side in "rl"
 }
 
 
-def landmarks(body: MyoFullBody, model: mujoco.MjModel, posture: np.ndarray) -> np.ndarray:
+def landmarks(body: TargetBody, model: mujoco.MjModel, posture: np.ndarray) -> np.ndarray:
     """Landmarks by C MuJoCo, shape (nframe, 17, 3) [m]."""
     data, out = mujoco.MjData(model), []
     for qpos in body.reduced.expand(posture):
@@ -44,14 +43,14 @@ def landmarks(body: MyoFullBody, model: mujoco.MjModel, posture: np.ndarray) -> 
     return np.array(out)
 
 
-def mirrored(body: MyoFullBody, posture: np.ndarray) -> np.ndarray:
+def mirrored(body: TargetBody, posture: np.ndarray) -> np.ndarray:
     """Postures reflected in the plane x = 0: sides change places, sideways bends and turns change sign."""
     sign = np.where(np.isin(body.reduced.joint_names, ("lat_bending", "axial_rotation")), -1.0, 1.0)
     root = posture[:, :NROOT] * [-1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0]
     return np.concatenate([root, posture[:, NROOT:][:, joint_twin(body.reduced)] * sign], axis=1)
 
 
-def foot_postures(body: MyoFullBody, nframe: int, *, seed: int, tilt_deg: float) -> np.ndarray:
+def foot_postures(body: TargetBody, nframe: int, *, seed: int, tilt_deg: float) -> np.ndarray:
     """Standing, the body tilted by up to an angle; ankles, subtalar and toe joints anywhere in their ranges."""
     rng = np.random.default_rng(seed)
     posture = np.tile(standing(body.reduced), (nframe, 1))
@@ -72,7 +71,7 @@ def world(data: mujoco.MjData, point: BodyPoint) -> np.ndarray:
     return data.xpos[point.body] + data.xmat[point.body].reshape(3, 3) @ np.asarray(point.offset)
 
 
-def lowest_geoms(body: MyoFullBody, data: mujoco.MjData) -> dict[str, float]:
+def lowest_geoms(body: TargetBody, data: mujoco.MjData) -> dict[str, float]:
     """Distance of every foot's lowest colliding geom to the floor by MuJoCo's own collision routine [m]."""
     model, lowest = body.model, {}
     floor = model.geom("floor").id
@@ -84,7 +83,7 @@ def lowest_geoms(body: MyoFullBody, data: mujoco.MjData) -> dict[str, float]:
     return lowest
 
 
-def test_landmarks_are_the_seventeen_of_the_literature(body: MyoFullBody) -> None:
+def test_landmarks_are_the_seventeen_of_the_literature(body: TargetBody) -> None:
     assert len(LANDMARK_NAMES) == 17
     assert set(LANDMARK_NAMES) == LITERATURE
     assert set(FOOT_LANDMARKS) <= set(LANDMARK_NAMES)
@@ -108,7 +107,7 @@ def test_landmarks_ride_on_the_bone_before_their_joint() -> None:
         assert landmark.orientation is None or landmark.orientation in BODY_NAMES
 
 
-def test_finger_joints_exist_and_are_forty(body: MyoFullBody) -> None:
+def test_finger_joints_exist_and_are_forty(body: TargetBody) -> None:
     names = {body.model.joint(j).name for j in range(body.model.njnt)}
     assert set(FINGER_JOINTS) <= names
     assert len(set(FINGER_JOINTS)) == 40
@@ -121,7 +120,7 @@ def test_finger_joints_exist_and_are_forty(body: MyoFullBody) -> None:
     assert below_wrist == set(FINGER_JOINTS)
 
 
-def test_source_axes_become_the_targets(body: MyoFullBody) -> None:
+def test_source_axes_become_the_targets(body: TargetBody) -> None:
     """The source's rest frame has x left, y up, z forward; at its default root the target faces -y."""
     posture = standing(body.reduced)[None].copy()
     pos = dict(zip(LANDMARK_NAMES, landmarks(body, body.model, posture)[0], strict=True))
@@ -132,14 +131,14 @@ def test_source_axes_become_the_targets(body: MyoFullBody) -> None:
     assert (pos["toes_l"] - pos["talus_l"]) @ forward > 0.1
 
 
-def test_sides_of_the_real_body_are_mirror_images_to_millimetres(body: MyoFullBody) -> None:
+def test_sides_of_the_real_body_are_mirror_images_to_millimetres(body: TargetBody) -> None:
     anyhow = random_postures(body.reduced, 50, seed=20)
     for posture, bound in ((standing(body.reduced)[None], 1.5e-3), (anyhow, 2.5e-3)):
         here, there = landmarks(body, body.model, posture), landmarks(body, body.model, mirrored(body, posture))
         assert np.linalg.norm(here - there[:, LANDMARK_TWIN] * FLIP, axis=2).max() < bound
 
 
-def test_sides_of_the_symmetric_body_are_mirror_images_exactly(body: MyoFullBody) -> None:
+def test_sides_of_the_symmetric_body_are_mirror_images_exactly(body: TargetBody) -> None:
     model, posture = body.symmetric_model, random_postures(body.reduced, 50, seed=21)
     here, there = landmarks(body, model, posture), landmarks(body, model, mirrored(body, posture))
     assert np.linalg.norm(here - there[:, LANDMARK_TWIN] * FLIP, axis=2).max() < 1e-12
@@ -148,7 +147,7 @@ def test_sides_of_the_symmetric_body_are_mirror_images_exactly(body: MyoFullBody
     assert apart.max() < 1.3e-3
 
 
-def test_points_of_the_solver_are_mirror_images_exactly(body: MyoFullBody) -> None:
+def test_points_of_the_solver_are_mirror_images_exactly(body: TargetBody) -> None:
     model, posture = body.symmetric_model, standing(body.reduced)
     data = mujoco.MjData(model)
     data.qpos[:] = body.reduced.expand(posture[None])[0]
@@ -167,7 +166,7 @@ def test_points_of_the_solver_are_mirror_images_exactly(body: MyoFullBody) -> No
     assert all(name.endswith("_l") for name in names[half:])
 
 
-def test_spheres_reach_as_low_as_the_feet(body: MyoFullBody) -> None:
+def test_spheres_reach_as_low_as_the_feet(body: TargetBody) -> None:
     """Against MuJoCo's distances of all colliding geoms, ellipsoids too: tiptoe, heel, edge, leaning by 60 degrees."""
     data, centre, half = mujoco.MjData(body.model), body.sole.centre, len(body.sole.centre) // 2
     gaps = []
@@ -181,7 +180,7 @@ def test_spheres_reach_as_low_as_the_feet(body: MyoFullBody) -> None:
     assert max(gaps) < 2e-3
 
 
-def test_solvers_spheres_are_the_feet_to_a_millimetre(body: MyoFullBody) -> None:
+def test_solvers_spheres_are_the_feet_to_a_millimetre(body: TargetBody) -> None:
     """The solver's spheres lie on the symmetric body, whose feet are moved by less than a millimetre."""
     real, symmetric = mujoco.MjData(body.model), mujoco.MjData(body.symmetric_model)
     for qpos in body.reduced.expand(foot_postures(body, 20, seed=23, tilt_deg=30.0)):
@@ -192,7 +191,7 @@ def test_solvers_spheres_are_the_feet_to_a_millimetre(body: MyoFullBody) -> None
             assert np.linalg.norm(world(real, point) - world(symmetric, solver)) < 1.2e-3
 
 
-def test_contact_points_lie_under_heel_and_toes(body: MyoFullBody) -> None:
+def test_contact_points_lie_under_heel_and_toes(body: TargetBody) -> None:
     """On a flat foot all four are where it meets the ground: heels behind the ankles, toe points ahead of the balls."""
     posture = standing(body.reduced)
     posture[NROOT:] = body.reduced.rest
@@ -211,7 +210,7 @@ def test_contact_points_lie_under_heel_and_toes(body: MyoFullBody) -> None:
         assert abs((pos - joint)[0]) < 0.03
 
 
-def test_foot_geoms_reach_as_low_as_mujoco_says(body: MyoFullBody) -> None:
+def test_foot_geoms_reach_as_low_as_mujoco_says(body: TargetBody) -> None:
     data, geoms = mujoco.MjData(body.model), body.foot_geoms
     half = len(geoms.body) // 2
     for qpos in body.reduced.expand(random_postures(body.reduced, 30, seed=24)):
@@ -226,7 +225,7 @@ def test_foot_geoms_reach_as_low_as_mujoco_says(body: MyoFullBody) -> None:
         assert bottom[half:].min() == pytest.approx(lowest["l"], abs=1e-6)
 
 
-def test_bare_tree_is_the_body_without_what_it_carries(body: MyoFullBody) -> None:
+def test_bare_tree_is_the_body_without_what_it_carries(body: TargetBody) -> None:
     """Same numbers, poses, couplings, limits and centre of mass as the full model; without fingers, 40 joints fewer."""
     full, bare = body.model, body.kinematic_model
     assert (bare.nq, bare.nv, bare.nbody, bare.njnt) == (full.nq, full.nv, full.nbody, full.njnt)
@@ -253,7 +252,7 @@ def test_bare_tree_is_the_body_without_what_it_carries(body: MyoFullBody) -> Non
 
 
 @pytest.mark.parametrize("array", ["jnt_range", "eq_data", "body_pos", "geom_size", "actuator_gainprm"])
-def test_hash_tells_another_body_apart(body: MyoFullBody, array: str) -> None:
+def test_hash_tells_another_body_apart(body: TargetBody, array: str) -> None:
     other = copy.copy(body.model)
     assert model_hash(other) == body.sha256
     assert len(body.sha256) == 64
@@ -261,8 +260,8 @@ def test_hash_tells_another_body_apart(body: MyoFullBody, array: str) -> None:
     assert model_hash(other) != body.sha256
 
 
-def test_a_foot_of_another_shape_is_refused(body: MyoFullBody) -> None:
+def test_a_foot_of_another_shape_is_refused(body: TargetBody) -> None:
     other = copy.copy(body.model)
     other.geom_type[other.geom("r_foot_col1").id] = mujoco.mjtGeom.mjGEOM_BOX
     with pytest.raises(TargetError, match=r"r_foot_col1.* is neither capsule nor ellipsoid"):
-        _sole(other)
+        find_sole(other, body.contact_parts)

@@ -13,8 +13,6 @@ from musclemap.retarget import weighting
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.frame_solver import total_cost
 from musclemap.retarget.objective import (
-    NCONTACT,
-    NLANDMARK,
     SOFT_FLOOR,
     FrameTargets,
     Normal,
@@ -22,13 +20,14 @@ from musclemap.retarget.objective import (
     frame_cost,
     normal_equations,
 )
-from musclemap.retarget.targets import ORIENTED
 from musclemap.retarget.weighting import frame_weights, joint_stiffness, smoothness
+from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import Kinematics, forward, forward_jit, integrate, point_jacobian
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
 from musclemap.skeletons.reduced import NROOT
 
 from .postures import DEEP_FLOOR, frames_last, met_targets, random_postures, standing
+from .target_facts import NCONTACT, NLANDMARK, ORIENTED
 
 NFRAME = 3
 
@@ -43,7 +42,7 @@ class Case(NamedTuple):
     normal: Normal
 
 
-def random_weights(body: MyoFullBody, seed: int) -> Weights:
+def random_weights(body: TargetBody, seed: int) -> Weights:
     rng = np.random.default_rng(seed)
     return Weights(
         pos=rng.uniform(0.5, 2.0, NLANDMARK),
@@ -73,7 +72,7 @@ def off_targets(kinematics: Kinematics, seed: int) -> FrameTargets:
 
 
 @pytest.fixture(scope="module")
-def case(body: MyoFullBody) -> Iterator[Case]:
+def case(body: TargetBody) -> Iterator[Case]:
     with jax.enable_x64(True):
         posture = frames_last(random_postures(body.reduced, NFRAME, seed=30), np.float64)
         kinematics = forward_jit(body.tree, posture)
@@ -82,7 +81,7 @@ def case(body: MyoFullBody) -> Iterator[Case]:
         yield Case(posture, kinematics, targets, weights, evaluate(posture))
 
 
-def test_cost_is_what_it_says(body: MyoFullBody, case: Case) -> None:
+def test_cost_is_what_it_says(body: TargetBody, case: Case) -> None:
     """Written out again with plain loops and rotation angles."""
     pos, rot = np.asarray(case.kinematics.point_pos), np.asarray(case.kinematics.point_rot)
     w, t = case.weights, jax.tree.map(np.asarray, case.targets)
@@ -107,7 +106,7 @@ def test_cost_is_what_it_says(body: MyoFullBody, case: Case) -> None:
     np.testing.assert_allclose(cost, expected, rtol=1e-12)
 
 
-def test_gradient_is_the_derivative_of_the_cost(body: MyoFullBody, case: Case) -> None:
+def test_gradient_is_the_derivative_of_the_cost(body: TargetBody, case: Case) -> None:
     """By reverse differentiation of the kinematics, and along random directions by central differences."""
     tree, ndof, h = body.tree, body.reduced.ndof, 1e-5
     directions = np.random.default_rng(33).normal(size=(ndof, NFRAME))
@@ -121,7 +120,7 @@ def test_gradient_is_the_derivative_of_the_cost(body: MyoFullBody, case: Case) -
     np.testing.assert_allclose(np.sum(case.normal.gradient * directions, axis=0), difference, rtol=1e-6)
 
 
-def test_hessian_is_that_of_dense_jacobians(body: MyoFullBody, case: Case) -> None:
+def test_hessian_is_that_of_dense_jacobians(body: TargetBody, case: Case) -> None:
     """J^T W J with J from `point_jacobian`, one row for every number that is measured."""
     tree, w, ndof = body.tree, case.weights, body.reduced.ndof
     with jax.enable_x64(True):
@@ -155,7 +154,7 @@ class Standing(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def standing_frame(body: MyoFullBody) -> Standing:
+def standing_frame(body: TargetBody) -> Standing:
     posture = frames_last(standing(body.reduced)[None])
     weights = random_weights(body, seed=34)._replace(prior=np.zeros(body.reduced.njoint))
     kinematics = forward_jit(body.tree, posture)
@@ -169,7 +168,7 @@ def test_a_posture_on_its_targets_costs_nothing(standing_frame: Standing) -> Non
     assert float(jnp.abs(normal.gradient).max()) < 1e-4
 
 
-def test_floor_pushes_the_foot_that_is_under_it_alone(body: MyoFullBody, standing_frame: Standing) -> None:
+def test_floor_pushes_the_foot_that_is_under_it_alone(body: TargetBody, standing_frame: Standing) -> None:
     """The floor's first row is the right foot's. Raised by 1 cm into its sole, it moves the right leg and the root."""
     kinematics, weights, evaluate = standing_frame
     bottom = np.asarray(kinematics.point_pos)[NLANDMARK + NCONTACT :, 2, 0] - weights.radius
@@ -184,7 +183,7 @@ def test_floor_pushes_the_foot_that_is_under_it_alone(body: MyoFullBody, standin
     assert hard < float(normal.cost[0]) < 1.6 * hard  # the soft edge adds a little, never takes away
 
 
-def test_both_sides_weigh_alike(body: MyoFullBody) -> None:
+def test_both_sides_weigh_alike(body: TargetBody) -> None:
     """Fault 1: without a weight on the left arm in the last stage, the left hand stayed 28 mm off and the right 10."""
     config = WeightConfig(trunk=1.1, arm=1.2, pelvis=1.3, leg=1.4, foot=1.5)
     weights = frame_weights(body, config)
@@ -205,7 +204,7 @@ def test_both_sides_weigh_alike(body: MyoFullBody) -> None:
             assert value == pytest.approx(stiff[f"{name[:-1]}l"], rel=1e-3)
 
 
-def test_smoothness_means_the_same_at_any_rate(body: MyoFullBody, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smoothness_means_the_same_at_any_rate(body: TargetBody, monkeypatch: pytest.MonkeyPatch) -> None:
     """One curve, sampled twice as often: the sum of weighted squared differences a second stays the same."""
     monkeypatch.setattr(weighting, "joint_stiffness", lambda body, config: np.ones(body.reduced.ndof))
 

@@ -30,8 +30,8 @@ from musclemap.pipelines.packing.splits import (
     split_by_subject,
     subject_of,
 )
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .exported_clips import moving_clip, put
 
@@ -39,7 +39,7 @@ OPEN_CLIPS = ("walks/ann/a_poses.npz", "walks/ann/b_poses.npz", "walks/bob/a_pos
 
 
 @pytest.fixture(scope="module")
-def clip(body: MyoFullBody) -> Clip:
+def clip(body: TargetBody) -> Clip:
     """Not to be changed."""
     return moving_clip(body, nframe=8, licence="CC-BY-4.0")
 

@@ -14,7 +14,7 @@ from musclemap.retarget.dynamics import GRAVITY, GroundReaction, bearing_share, 
 from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.physics import CPhysics, FramePhysics
 from musclemap.retarget.warp_physics import WarpPhysics
-from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.body import TargetBody
 
 FRAMES = slice(90, 114)
 
@@ -25,11 +25,11 @@ def motion(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def found(body: MyoFullBody, walk_clip: Clip) -> FramePhysics:
+def found(body: TargetBody, walk_clip: Clip) -> FramePhysics:
     return CPhysics(body).evaluate(*motion(walk_clip), muscles=True)
 
 
-def test_forces_are_those_of_mujocos_inverse_dynamics(body: MyoFullBody, walk_clip: Clip, found: FramePhysics) -> None:
+def test_forces_are_those_of_mujocos_inverse_dynamics(body: TargetBody, walk_clip: Clip, found: FramePhysics) -> None:
     qpos, qvel, qacc = motion(walk_clip)
     model, data = body.model, mujoco.MjData(body.model)
     slope = np.zeros(model.nv)
@@ -49,7 +49,7 @@ def test_forces_are_those_of_mujocos_inverse_dynamics(body: MyoFullBody, walk_cl
         assert found.torque[t, k] == pytest.approx(slope @ force, abs=1e-3)
 
 
-def test_moment_arms_are_the_change_of_length(body: MyoFullBody, walk_clip: Clip, found: FramePhysics) -> None:
+def test_moment_arms_are_the_change_of_length(body: TargetBody, walk_clip: Clip, found: FramePhysics) -> None:
     """d length / d joint with the driven joints moving along, by central differences."""
     assert found.muscles is not None
     qpos, step = motion(walk_clip)[0], 1e-4
@@ -63,14 +63,14 @@ def test_moment_arms_are_the_change_of_length(body: MyoFullBody, walk_clip: Clip
         np.testing.assert_allclose(found.muscles.moment[5, :, k], slope, atol=5e-4)
 
 
-def test_threads_and_stretches_change_nothing(body: MyoFullBody, walk_clip: Clip) -> None:
+def test_threads_and_stretches_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
     parts = [np.tile(a, (30, 1)) for a in motion(walk_clip)]  # more frames than one thread takes at a time
     one, two = (CPhysics(body, threads=n).evaluate(*parts) for n in (1, 3))
     for name in ("lowest", "muscle_length", "wrench", "torque", "touch_frame", "touch_dist"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
-def test_warp_finds_what_mujoco_c_finds(body: MyoFullBody, walk_clip: Clip, capfd: pytest.CaptureFixture[str]) -> None:
+def test_warp_finds_what_mujoco_c_finds(body: TargetBody, walk_clip: Clip, capfd: pytest.CaptureFixture[str]) -> None:
     """On the CPU, in batches that do not divide the frames, with a hand in the thigh."""
     qpos, qvel, qacc = motion(walk_clip)
     posture = body.reduced.reduce(qpos)
@@ -110,7 +110,7 @@ def test_warp_finds_what_mujoco_c_finds(body: MyoFullBody, walk_clip: Clip, capf
 
 
 def test_warp_tells_of_contacts_that_do_not_fit(
-    body: MyoFullBody, walk_clip: Clip, monkeypatch: pytest.MonkeyPatch
+    body: TargetBody, walk_clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("musclemap.retarget.warp_physics.CONTACTS", 2)
     qpos, qvel, qacc = motion(walk_clip)
@@ -139,7 +139,7 @@ def test_bounded_least_squares_against_scipy(rows: int, columns: int, upper: flo
         assert cost(x[k]) <= 1.002 * cost(best) + 1e-6
 
 
-def test_the_ground_carries_who_stands(body: MyoFullBody, walk_clip: Clip) -> None:
+def test_the_ground_carries_who_stands(body: TargetBody, walk_clip: Clip) -> None:
     """Standing still: all of the weight, no residual, and the pressure inside the feet."""
     qpos = walk_clip.qpos[100:101].repeat(5, axis=0).astype(np.float64)
     zero = np.zeros((5, body.model.nv))
@@ -153,7 +153,7 @@ def test_the_ground_carries_who_stands(body: MyoFullBody, walk_clip: Clip) -> No
     np.testing.assert_array_equal(airborne.torque, physics.torque)
 
 
-def test_activations_give_the_torques_they_are_asked_for(body: MyoFullBody, found: FramePhysics) -> None:
+def test_activations_give_the_torques_they_are_asked_for(body: TargetBody, found: FramePhysics) -> None:
     """Torques made by known activations are found again, by no more effort; what is beyond strength is told."""
     muscles = found.muscles
     assert muscles is not None

@@ -13,7 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import load_body
+from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.observation import layout
 from musclemap.imitation.policy import compile_policy
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_numpy_gives_what_jax_gives(tmp_path: Path) -> None:
     ppo, learner = save_untrained(tmp_path / "p.safetensors", config=CONFIG, loud=400.0)
-    policy, task = load_policy(tmp_path / "p.safetensors"), Task(load_body("SmallArm"), CONFIG)
+    policy, task = load_policy(tmp_path / "p.safetensors"), Task(load_simulation_body("SmallArm"), CONFIG)
     obs = np.random.default_rng(0).normal(size=(200, task.nobs)).astype(np.float32) * 4.0
     obs[0] *= 1e6
     want = np.asarray(task.excitation(ppo.mean(learner, jax.numpy.asarray(obs))))

@@ -10,7 +10,7 @@ import pytest
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.evaluation import Evaluated, Recording
 from musclemap.imitation.measures import Measures
 from musclemap.imitation.scores import score_clip
@@ -19,8 +19,8 @@ from musclemap.pipelines.policy_film import Scene, _colours, film_pictures, save
 from musclemap.pipelines.rendering.camera import follow_both
 from musclemap.pipelines.rendering.stage import RenderError, drawing_model, place
 from musclemap.pipelines.viewer.muscles import FULL_RGB, REST_RGB
-from musclemap.skeletons.myofullbody import MyoFullBody
-from musclemap.skeletons.small_arm import load_small_arm
+from musclemap.skeletons.bodies.small_arm import load_small_arm
+from musclemap.skeletons.body import TargetBody
 
 from .exported_clips import moving_clip
 
@@ -64,7 +64,7 @@ def test_the_sides_differ_where_the_policy_does(clip: Clip, gl: bool, monkeypatc
         monkeypatch.setattr(policy_film, "find_gl", lambda: None)
     elif policy_film.find_gl() is None:
         pytest.skip("there is no OpenGL here")
-    arm, n = load_body("SmallArm"), clip.nframe
+    arm, n = load_simulation_body("SmallArm"), clip.nframe
     bent = clip.qpos + np.array([0.0, 0.4], np.float32)
     same = list(film_pictures([_scene(clip, clip.qpos, np.zeros((n, 6)))], arm))
     other = list(film_pictures([_scene(clip, bent, np.zeros((n, 6)))], arm))
@@ -84,7 +84,7 @@ def test_the_sides_differ_where_the_policy_does(clip: Clip, gl: bool, monkeypatc
 
 
 def test_a_lost_clip_is_marked(clip: Clip) -> None:
-    arm, n = load_body("SmallArm"), clip.nframe
+    arm, n = load_simulation_body("SmallArm"), clip.nframe
     fine = list(film_pictures([_scene(clip, clip.qpos, np.zeros((n, 6)))], arm))
     lost = list(film_pictures([_scene(clip, clip.qpos, np.zeros((n, 6)), failed=20)], arm))
     differ = [bool((one != two).any()) for one, two in zip(fine, lost, strict=True)]
@@ -92,7 +92,7 @@ def test_a_lost_clip_is_marked(clip: Clip) -> None:
 
 
 def test_muscles_have_the_colours_of_their_activation() -> None:
-    arm, model = load_body("SmallArm"), drawing_model("SmallArm")
+    arm, model = load_simulation_body("SmallArm"), drawing_model("SmallArm")
     act = np.zeros((2, 6))
     act[1, 4] = 1.0
     rgb = _colours(arm, model, act) / 255.0
@@ -101,7 +101,7 @@ def test_muscles_have_the_colours_of_their_activation() -> None:
     np.testing.assert_allclose(rgb[1, 5], REST_RGB, atol=3e-3)
 
 
-def test_what_a_body_lacks_is_the_clips(body: MyoFullBody, human: Body) -> None:
+def test_what_a_body_lacks_is_the_clips(body: TargetBody, human: SimulationBody) -> None:
     clip = moving_clip(body, nframe=5)
     np.testing.assert_allclose(whole_postures(human, clip, clip.qpos[:, human.clip_qpos]), clip.qpos, atol=1e-7)
     moved = clip.qpos[:3, human.clip_qpos] + 0.25
@@ -112,7 +112,7 @@ def test_what_a_body_lacks_is_the_clips(body: MyoFullBody, human: Body) -> None:
     np.testing.assert_array_equal(whole[:, fingers], clip.qpos[:3, fingers])
 
 
-def test_both_cameras_see_the_same_way(body: MyoFullBody) -> None:
+def test_both_cameras_see_the_same_way(body: TargetBody) -> None:
     """One walks off and the other stays and falls: same direction and distance, each with its own body in view."""
     model = drawing_model()
     qpos = moving_clip(body, nframe=30).qpos.astype(np.float64)
@@ -133,7 +133,7 @@ def test_both_cameras_see_the_same_way(body: MyoFullBody) -> None:
 
 def test_films_are_cut_at_their_longest_and_told(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_film, "LONGEST", 0.5)
-    arm, act = load_body("SmallArm"), np.zeros((clip.nframe, 6))
+    arm, act = load_simulation_body("SmallArm"), np.zeros((clip.nframe, 6))
     heard: list[tuple[int, int]] = []
     scenes = [_scene(clip, clip.qpos, act)] * 2
     seconds = save_policy_film(tmp_path / "film.mp4", scenes, arm, progress=lambda *n: heard.append(n))
@@ -144,7 +144,7 @@ def test_films_are_cut_at_their_longest_and_told(clip: Clip, tmp_path: Path, mon
 def test_what_cannot_be_filmed_is_told(clip: Clip, tmp_path: Path) -> None:
     scene = _scene(clip, clip.qpos, np.zeros((clip.nframe, 6)))
     with pytest.raises(RenderError, match=r"ends in \.mp4"):
-        save_policy_film(tmp_path / "film.gif", [scene], load_body("SmallArm"))
+        save_policy_film(tmp_path / "film.gif", [scene], load_simulation_body("SmallArm"))
     bare = replace(scene, found=replace(scene.found, recording=None))
     with pytest.raises(RenderError, match="no clip was recorded"):
-        save_policy_film(tmp_path / "film.mp4", [bare], load_body("SmallArm"))
+        save_policy_film(tmp_path / "film.mp4", [bare], load_simulation_body("SmallArm"))

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.muscles import muscles_of
 from musclemap.imitation.tendons import TendonConfig, fit_tendons
 from musclemap.retarget.box_squares import box_least_squares
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.fit import Fitter
-from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
 
 
@@ -36,7 +36,7 @@ def test_bounded_least_squares_are_exact() -> None:
     assert count == exact > 0
 
 
-def test_torques_of_muscles_are_exact(arm: Body) -> None:
+def test_torques_of_muscles_are_exact(arm: SimulationBody) -> None:
     tendons, n = fit_tendons(arm, TendonConfig(samples=50, steps=1)), 4
     joint, act = jnp.zeros((n, 2)), jnp.full((n, arm.model.nu), 0.5)
     torque = lambda q: jnp.sum(tendons.torque(muscles_of(arm.model), q, q, act))  # noqa: E731
@@ -45,7 +45,7 @@ def test_torques_of_muscles_are_exact(arm: Body) -> None:
 
 
 @pytest.mark.parametrize("name", ["_frames", "_frames_again", "_windows"])
-def test_solvers_are_traced_exactly(body: MyoFullBody, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_solvers_are_traced_exactly(body: TargetBody, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str | None] = []
 
     def solver(*args: object, **kwargs: object) -> jax.Array:

@@ -12,9 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.retarget import proportions as module
 from musclemap.retarget.proportions import Proportions, fit_proportions, leg_length
+from musclemap.skeletons.bodies.myofullbody import CONTACT_NAMES, LANDMARK_NAMES, LANDMARKS, SOURCE_TO_TARGET
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.body_model import BodyModel, load_body_model
 from musclemap.skeletons.mean_skeleton import mean_joints
-from musclemap.skeletons.myofullbody import CONTACT_NAMES, LANDMARK_NAMES, LANDMARKS, SOURCE_TO_TARGET, MyoFullBody
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl import BODY_NAMES, SMPLH_NAMES, SMPLH_PARENTS
 from musclemap.skeletons.source_kinematics import source_fk
@@ -31,11 +32,11 @@ ARRAYS = ("joints", "landmark_offset", "landmark_rot", "contact_offset")
 
 
 @pytest.fixture(scope="module")
-def fitted(body: MyoFullBody) -> Proportions:
+def fitted(body: TargetBody) -> Proportions:
     return fit_proportions(body, mean_joints())
 
 
-def posed(body: MyoFullBody, model: mujoco.MjModel, proportions: Proportions) -> mujoco.MjData:
+def posed(body: TargetBody, model: mujoco.MjModel, proportions: Proportions) -> mujoco.MjData:
     data = mujoco.MjData(model)
     data.qpos[:] = body.reduced.expand(proportions.t_pose[None])[0]
     mujoco.mj_kinematics(model, data)
@@ -54,7 +55,7 @@ def carried(proportions: Proportions) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return landmarks, mat[0, 0] @ proportions.landmark_rot, contacts
 
 
-def check_t_pose(body: MyoFullBody, proportions: Proportions) -> None:
+def check_t_pose(body: TargetBody, proportions: Proportions) -> None:
     """In the T-pose every target is where the target body is, on the coupling manifold and within limits."""
     landmarks, rot, contacts = carried(proportions)
     data = posed(body, body.symmetric_model, proportions)
@@ -69,12 +70,12 @@ def check_t_pose(body: MyoFullBody, proportions: Proportions) -> None:
     assert np.all(proportions.t_pose[NROOT:] <= body.reduced.upper)
 
 
-def test_every_target_is_met_in_the_t_pose(body: MyoFullBody, fitted: Proportions) -> None:
+def test_every_target_is_met_in_the_t_pose(body: TargetBody, fitted: Proportions) -> None:
     """Matched in a T-pose off the couplings, as was published, each arm is 38.6 mm wrong."""
     check_t_pose(body, fitted)
 
 
-def test_t_pose_is_one(body: MyoFullBody, fitted: Proportions) -> None:
+def test_t_pose_is_one(body: TargetBody, fitted: Proportions) -> None:
     """Arms level and sideways, elbows and knees straight, back upright, soles level on the ground, facing -y."""
     pos = dict(zip(LANDMARK_NAMES, carried(fitted)[0], strict=True))
     for side, sign in (("r", -1.0), ("l", 1.0)):
@@ -98,7 +99,7 @@ def test_t_pose_is_one(body: MyoFullBody, fitted: Proportions) -> None:
         assert -swing[1] > 0.999 * np.linalg.norm(swing)
 
 
-def test_limb_bones_are_the_targets_own(body: MyoFullBody, fitted: Proportions) -> None:
+def test_limb_bones_are_the_targets_own(body: TargetBody, fitted: Proportions) -> None:
     data = posed(body, body.symmetric_model, fitted)
     at = dict(zip(LANDMARK_NAMES, data.xpos[body.landmark_ids], strict=True))
     joint: dict[str, np.ndarray] = dict(zip(BODY_NAMES, fitted.joints, strict=True))
@@ -127,7 +128,7 @@ def test_sides_are_mirror_images(fitted: Proportions) -> None:
 
 
 def check_converged(
-    monkeypatch: pytest.MonkeyPatch, body: MyoFullBody, fitted: Proportions, joints: np.ndarray, model: BodyModel | None
+    monkeypatch: pytest.MonkeyPatch, body: TargetBody, fitted: Proportions, joints: np.ndarray, model: BodyModel | None
 ) -> None:
     """No slope is left, and other starts lead to the same answer."""
     assert fitted.optimality < 1e-6
@@ -147,13 +148,13 @@ def check_converged(
 
 
 def test_fit_converges_from_anywhere_near(
-    monkeypatch: pytest.MonkeyPatch, body: MyoFullBody, fitted: Proportions
+    monkeypatch: pytest.MonkeyPatch, body: TargetBody, fitted: Proportions
 ) -> None:
     check_converged(monkeypatch, body, fitted, mean_joints(), None)
     assert fitted.iterations < 50
 
 
-def test_only_the_directions_of_the_source_matter(body: MyoFullBody, fitted: Proportions) -> None:
+def test_only_the_directions_of_the_source_matter(body: TargetBody, fitted: Proportions) -> None:
     """A child of the same build, and one with short legs, get the same bones: the target's."""
     joints = mean_joints()
     stunted = joints.copy()
@@ -208,11 +209,11 @@ def subject(fitted: Proportions, tmp_path_factory: pytest.TempPathFactory) -> Bo
 
 
 @pytest.fixture(scope="module")
-def shaped(body: MyoFullBody, subject: BodyModel) -> Proportions:
+def shaped(body: TargetBody, subject: BodyModel) -> Proportions:
     return fit_proportions(body, subject.joint_template[:22], body_model=subject)
 
 
-def test_shape_of_a_body_model_is_found(body: MyoFullBody, subject: BodyModel, shaped: Proportions) -> None:
+def test_shape_of_a_body_model_is_found(body: TargetBody, subject: BodyModel, shaped: Proportions) -> None:
     assert shaped.betas is not None
     np.testing.assert_allclose(shaped.betas, BETAS, atol=0.35)
     assert shaped.body_model == f"model.npz {subject.sha256}"
@@ -220,7 +221,7 @@ def test_shape_of_a_body_model_is_found(body: MyoFullBody, subject: BodyModel, s
 
 
 def test_shape_fit_converges(
-    monkeypatch: pytest.MonkeyPatch, body: MyoFullBody, subject: BodyModel, shaped: Proportions
+    monkeypatch: pytest.MonkeyPatch, body: TargetBody, subject: BodyModel, shaped: Proportions
 ) -> None:
     check_converged(monkeypatch, body, shaped, subject.joint_template[:22], subject)
 

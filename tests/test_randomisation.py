@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.randomisation import (
     MASS_DERIVED,
@@ -32,7 +32,7 @@ CHANGES = {
 }
 
 
-def drawn(config: RandomisationConfig, body: Body, nworld: int = NWORLD, seed: int = 1) -> Variants:
+def drawn(config: RandomisationConfig, body: SimulationBody, nworld: int = NWORLD, seed: int = 1) -> Variants:
     variants = draw_variants(config, body, nworld, seed)
     assert variants is not None
     return variants
@@ -43,7 +43,7 @@ def only(name: str, spread: float = 0.3) -> RandomisationConfig:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_setting_changes_what_it_names_and_nothing_else(human: Body, name: str) -> None:
+def test_a_setting_changes_what_it_names_and_nothing_else(human: SimulationBody, name: str) -> None:
     variants = drawn(only(name), human)
     model = copy(human.model)
     VariedModel(human, variants).apply(model, 2)
@@ -65,7 +65,7 @@ def test_a_setting_changes_what_it_names_and_nothing_else(human: Body, name: str
 
 
 @pytest.mark.parametrize("automatic", [False, True])
-def test_strength_multiplies_the_force_of_muscles(arm: Body, automatic: bool) -> None:
+def test_strength_multiplies_the_force_of_muscles(arm: SimulationBody, automatic: bool) -> None:
     """Active and passive; also where the peak force is given as a multiple of 1 / acc0."""
     base = copy(arm.model)
     if automatic:
@@ -88,7 +88,7 @@ def test_strength_multiplies_the_force_of_muscles(arm: Body, automatic: bool) ->
             np.testing.assert_allclose(forces[1], forces[0] * variants.strength[world])
 
 
-def test_what_follows_from_masses_is_what_mujoco_makes_of_them(arm: Body) -> None:
+def test_what_follows_from_masses_is_what_mujoco_makes_of_them(arm: SimulationBody) -> None:
     variants = drawn(only("mass"), arm)
     assert variants.mass is not None
     model, expected = copy(arm.model), copy(arm.model)
@@ -100,7 +100,7 @@ def test_what_follows_from_masses_is_what_mujoco_makes_of_them(arm: Body) -> Non
         np.testing.assert_array_equal(getattr(model, name), getattr(expected, name))
 
 
-def test_draws_are_even_within_their_spread_and_each_its_own(human: Body) -> None:
+def test_draws_are_even_within_their_spread_and_each_its_own(human: SimulationBody) -> None:
     one, all_on = drawn(only("strength", 0.3), human), drawn(ALL, human)
     assert one.mass is one.friction is one.activation_time is None
     assert one.strength is not None
@@ -116,7 +116,7 @@ def test_draws_are_even_within_their_spread_and_each_its_own(human: Body) -> Non
     assert draw_variants(RandomisationConfig(), human, NWORLD, 1) is None
 
 
-def test_settings_and_sizes_that_cannot_be_are_refused(arm: Body) -> None:
+def test_settings_and_sizes_that_cannot_be_are_refused(arm: SimulationBody) -> None:
     for value in (-0.1, 1.0, float("nan")):
         with pytest.raises(SettingsError, match=r"randomisation\.mass"):
             RandomisationConfig(mass=value)
@@ -126,7 +126,7 @@ def test_settings_and_sizes_that_cannot_be_are_refused(arm: Body) -> None:
             engine(arm, NWORLD, variants=variants)
 
 
-def test_each_world_is_a_body_of_its_own(arm: Body) -> None:
+def test_each_world_is_a_body_of_its_own(arm: SimulationBody) -> None:
     """As one engine's worlds and as an engine of one world each, on any number of threads."""
     config = replace(ALL, friction=0.0)
     variants, ctrl, state = drawn(config, arm), excitations(arm, 3), arm_state(arm)
@@ -143,7 +143,7 @@ def test_each_world_is_a_body_of_its_own(arm: Body) -> None:
 @pytest.mark.parametrize("who", ["arm", "human"])
 def test_engines_agree_on_worlds_that_differ(who: str, request: pytest.FixtureRequest, walk_clip: Clip) -> None:
     """Closer than they are to worlds that do not, by far."""
-    body: Body = request.getfixturevalue(who)
+    body: SimulationBody = request.getfixturevalue(who)
     variants = drawn(ALL, body)
     state = arm_state(body) if who == "arm" else walking_state(body, walk_clip)
     ctrl = excitations(body, 3)

@@ -6,10 +6,12 @@ import mujoco
 import numpy as np
 import pytest
 
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.couplings import DRIVEN_TOLERANCE, couplings, polyval
 from musclemap.skeletons.errors import TargetError
-from musclemap.skeletons.myofullbody import FINGER_JOINTS, MyoFullBody
-from musclemap.skeletons.polynomial import DRIVEN_TOLERANCE, couplings, polyval
-from musclemap.skeletons.reduced import NROOT, ReducedModel, reduce_model
+from musclemap.skeletons.reduced import NROOT, ReducedCoordinates, reduce_model
 
 from .postures import random_postures
 
@@ -34,7 +36,7 @@ def coupled(driven: str, driver: str, coef: str) -> str:
     return f'<joint joint1="{driven}" joint2="{driver}" polycoef="{coef}"/>'
 
 
-def ranges_broken(reduced: ReducedModel, *, tolerance: float) -> set[str]:
+def ranges_broken(reduced: ReducedCoordinates, *, tolerance: float) -> set[str]:
     """Driven joints that leave their declared range somewhere in their driver's range."""
     model, broken = reduced.model, set()
     for coupling in couplings(model):
@@ -49,7 +51,7 @@ def ranges_broken(reduced: ReducedModel, *, tolerance: float) -> set[str]:
     return broken
 
 
-def test_body_has_the_coordinates_that_are_known_of_it(body: MyoFullBody) -> None:
+def test_body_has_the_coordinates_that_are_known_of_it(body: TargetBody) -> None:
     model = body.model
     free, _, slide, hinge = np.bincount(model.jnt_type, minlength=4)
     assert (model.nq, model.nv, model.njnt, free, slide, hinge) == (129, 128, 123, 1, 10, 112)
@@ -59,7 +61,7 @@ def test_body_has_the_coordinates_that_are_known_of_it(body: MyoFullBody) -> Non
     assert len(FINGER_JOINTS) == 40
 
 
-def test_couplings_are_those_of_trunk_girdle_and_knees(body: MyoFullBody) -> None:
+def test_couplings_are_those_of_trunk_girdle_and_knees(body: TargetBody) -> None:
     found = couplings(body.model)
     by_driver = Counter("held" if c.driver < 0 else body.model.joint(c.driver).name for c in found)
     trunk = sum(by_driver.pop(name) for name in ("flex_extension", "lat_bending", "axial_rotation", "held"))
@@ -75,7 +77,7 @@ def test_polynomial_is_constant_first() -> None:
     np.testing.assert_allclose(polyval(coef, x), 0.5 - x + 2 * x**2 + 3 * x**4, rtol=1e-14)
 
 
-def test_expanded_postures_satisfy_the_models_own_equations(body: MyoFullBody) -> None:
+def test_expanded_postures_satisfy_the_models_own_equations(body: TargetBody) -> None:
     """MuJoCo's constraint residual, which knows nothing of our polynomials, is zero in every drawn posture."""
     model, data = body.model, mujoco.MjData(body.model)
     for reduced in (body.reduced, body.reduced_hands):
@@ -92,7 +94,7 @@ def test_expanded_postures_satisfy_the_models_own_equations(body: MyoFullBody) -
             assert np.abs(data.efc_pos[: data.ne]).max() < 1e-12
 
 
-def test_reduce_undoes_expand(body: MyoFullBody) -> None:
+def test_reduce_undoes_expand(body: TargetBody) -> None:
     for reduced in (body.reduced, body.reduced_hands):
         postures = random_postures(reduced, 20, seed=2)
         np.testing.assert_allclose(reduced.reduce(reduced.expand(postures)), postures, rtol=0, atol=1e-12)
@@ -100,7 +102,7 @@ def test_reduce_undoes_expand(body: MyoFullBody) -> None:
         np.testing.assert_allclose(reduced.expand(reduced.reduce(qpos)), qpos, rtol=0, atol=1e-12)
 
 
-def test_locked_fingers_stay_at_rest_whatever_the_rest_does(body: MyoFullBody) -> None:
+def test_locked_fingers_stay_at_rest_whatever_the_rest_does(body: TargetBody) -> None:
     qpos = body.reduced.expand(random_postures(body.reduced, 5, seed=3))
     adr = [body.model.joint(name).qposadr[0] for name in FINGER_JOINTS]
     model_range = np.array([body.model.joint(name).range for name in FINGER_JOINTS])
@@ -110,20 +112,20 @@ def test_locked_fingers_stay_at_rest_whatever_the_rest_does(body: MyoFullBody) -
 
 
 @pytest.mark.parametrize("joint", ["knee_angle_translation2_r", "L3_L4_FE", "Abs_t1", "shoulder1_r2_l"])
-def test_residual_measures_the_very_fault(body: MyoFullBody, joint: str) -> None:
+def test_residual_measures_the_very_fault(body: TargetBody, joint: str) -> None:
     qpos = body.reduced.expand(random_postures(body.reduced, 3, seed=4))
     qpos[1, body.model.joint(joint).qposadr[0]] += 0.0123
     np.testing.assert_allclose(body.reduced.coupling_residual(qpos), [0.0, 0.0123, 0.0], atol=1e-12)
 
 
-def test_residual_finds_a_broken_driver_and_the_models_own_rest_posture(body: MyoFullBody) -> None:
+def test_residual_finds_a_broken_driver_and_the_models_own_rest_posture(body: TargetBody) -> None:
     qpos = body.reduced.expand(random_postures(body.reduced, 1, seed=5, spread=0.5))
     qpos[:, body.model.joint("shoulder_elv_l").qposadr[0]] += 0.3
     assert body.reduced.coupling_residual(qpos)[0] > 0.05
     assert body.reduced.coupling_residual(body.model.qpos0[None])[0] == pytest.approx(0.052, abs=5e-4)
 
 
-def test_rest_posture_obeys_every_limit_which_qpos0_does_not(body: MyoFullBody) -> None:
+def test_rest_posture_obeys_every_limit_which_qpos0_does_not(body: TargetBody) -> None:
     model, reduced = body.model, body.reduced_hands
     adr, limited = model.jnt_qposadr[1:], model.jnt_limited[1:].astype(bool)
     low, high = model.jnt_range[1:].T
@@ -138,8 +140,8 @@ def test_rest_posture_obeys_every_limit_which_qpos0_does_not(body: MyoFullBody) 
     assert outside(model.qpos0, DRIVEN_TOLERANCE) == 2  # the patellae, by 11 mm
 
 
-def test_effective_ranges_keep_driven_joints_in_theirs(body: MyoFullBody) -> None:
-    declared = MyoFullBody(limits="declared").reduced
+def test_effective_ranges_keep_driven_joints_in_theirs(body: TargetBody) -> None:
+    declared = load_body(limits="declared").reduced
     for name, expected in NARROWED.items():
         k = body.reduced.index(name)
         assert (body.reduced.lower[k], body.reduced.upper[k]) == pytest.approx(expected, abs=1e-3)
@@ -186,11 +188,11 @@ def test_bodies_that_do_not_fit_are_refused_by_name() -> None:
         reduce_model(chain(equality=coupled("b", "a", "1.5 0.1 0 0 0")))
 
 
-def test_errors_list_what_exists(body: MyoFullBody) -> None:
+def test_errors_list_what_exists(body: TargetBody) -> None:
     with pytest.raises(TargetError, match=r"no independent joint 'knee_r'; there are: flex_extension, .*knee_angle_r"):
         body.reduced.index("knee_r")
     with pytest.raises(TargetError, match=r"does not have: thumb_x"):
         reduce_model(body.model, locked=frozenset({"thumb_x", "knee_angle_r"}))
     with pytest.raises(TargetError, match=r"'loose'; it is 'effective' or 'declared'"):
-        MyoFullBody(limits="loose")
+        load_body(limits="loose")
     assert body.reduced.index("knee_angle_r") == body.reduced.joint_names.index("knee_angle_r")

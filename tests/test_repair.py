@@ -18,12 +18,12 @@ from musclemap.retarget.objective import FrameTargets
 from musclemap.retarget.physics import neutral_pairs
 from musclemap.retarget.repair import better_of, can_repair
 from musclemap.retarget.retargeter import Retargeter
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward, integrate
-from musclemap.skeletons.myofullbody import MyoFullBody
 
 
 @pytest.fixture(scope="module")
-def limbs(body: MyoFullBody) -> Limbs:
+def limbs(body: TargetBody) -> Limbs:
     return limbs_of(body, without=neutral_pairs(body.model, body.reduced.base))
 
 
@@ -37,7 +37,7 @@ def knock_kneed() -> SourceMotion:
     return replace(motion, rotvec=rotvec)
 
 
-def test_capsules_stand_for_the_models_geoms(body: MyoFullBody, limbs: Limbs) -> None:
+def test_capsules_stand_for_the_models_geoms(body: TargetBody, limbs: Limbs) -> None:
     """Distances of pairs of capsules are MuJoCo's to a millimetre: the solver's body is the model made symmetric."""
     model, rng = body.model, np.random.default_rng(0)
     share = rng.uniform(0.3, 0.7, (8, body.reduced.njoint))
@@ -66,7 +66,7 @@ def test_capsules_stand_for_the_models_geoms(body: MyoFullBody, limbs: Limbs) ->
     assert compared > 500
 
 
-def test_the_gradient_is_that_of_the_cost(body: MyoFullBody, limbs: Limbs) -> None:
+def test_the_gradient_is_that_of_the_cost(body: TargetBody, limbs: Limbs) -> None:
     """Central differences in float64 along every degree of freedom, in a posture where the legs overlap."""
     posture = np.concatenate([[0.0, 0.0, 0.9, 1.0, 0.0, 0.0, 0.0], body.reduced.rest])
     posture[7 + body.reduced.index("hip_adduction_r")] = 0.2

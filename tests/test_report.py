@@ -24,15 +24,15 @@ from musclemap.pipelines.report.rows import broken_rules, plain_reasons, severit
 from musclemap.pipelines.report.sections import clip_sections
 from musclemap.retarget.metrics import measure_geometry
 from musclemap.retarget.verdict import RULES
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.myofullbody import MyoFullBody
 
 EVIL = "a \"quoted\" '</script><script>alert(1)</script>' {{data}} ümläut \udcff.npz"
 RULE = next(rule for rule in RULES if rule.warn > 0 and rule.infeasible is not None)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def _clip(body: MyoFullBody, *, nframe: int = 30, **changes: object) -> Clip:
+def _clip(body: TargetBody, *, nframe: int = 30, **changes: object) -> Clip:
     """A knee that bends once, and landmarks 10 mm beside their targets."""
     posture = np.tile(np.concatenate([[0.0, 0.0, 0.95, 1.0, 0.0, 0.0, 0.0], body.reduced.rest]), (nframe, 1))
     posture[:, 7 + body.reduced.index("knee_angle_r")] = np.sin(np.linspace(0, np.pi, nframe))
@@ -76,7 +76,7 @@ def _values(line: dict) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def out(body: MyoFullBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip that is fine, a bad one, a torn one, a lost one, one of another body, a failed and a rejected source."""
     out = tmp_path_factory.mktemp("archive")
     limit = RULE.infeasible
@@ -134,7 +134,7 @@ def test_nothing_is_fetched_from_elsewhere(out: Path) -> None:
     assert not re.findall(r"https?:|//\w+\.\w+/|@import|<link (?!rel=\"icon\" href=\"data:)", text)
 
 
-def test_curves_are_the_clips(out: Path, body: MyoFullBody) -> None:
+def test_curves_are_the_clips(out: Path, body: TargetBody) -> None:
     (row,) = (row for row in _page_data(out / "report.html")["rows"] if row[0] == "good.npz")
     data = _clip_data(out / "report" / row[7])
     clip = _clip(body)
@@ -154,7 +154,7 @@ def test_curves_are_the_clips(out: Path, body: MyoFullBody) -> None:
     assert [bar["frames"] for bar in feet["bars"]] == [[[0, 30]], [], [], [[0, 30]]]
 
 
-def test_a_body_that_is_not_ours_keeps_its_landmarks(out: Path, body: MyoFullBody) -> None:
+def test_a_body_that_is_not_ours_keeps_its_landmarks(out: Path, body: TargetBody) -> None:
     (row,) = (row for row in _page_data(out / "report.html")["rows"] if row[0] == "other.npz")
     data = _clip_data(out / "report" / row[7])
     assert "skeletor" in data["notes"][0]
@@ -175,7 +175,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
-def test_pictures_go_to_the_worst(body: MyoFullBody, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_go_to_the_worst(body: TargetBody, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 2 * RULE.warn
     clips = [_clip(body, nframe=8, verdict="infeasible", metrics={RULE.metric: k * limit}) for k in (2.0, 3.0)]
     entries = [_entry(tmp_path, f"{k}.npz", clip) for k, clip in enumerate([_clip(body, nframe=8), *clips])]
@@ -249,7 +249,7 @@ def test_metrics_that_are_no_numbers_break_no_rule() -> None:
     assert severity({RULE.metric: None}) == 0.0
 
 
-def test_every_muscle_is_in_one_group_and_pulls_its_way(body: MyoFullBody) -> None:
+def test_every_muscle_is_in_one_group_and_pulls_its_way(body: TargetBody) -> None:
     groups = muscle_groups(body)
     members = [muscle for group in groups for muscle in group.muscles]
     assert sorted(members) == list(range(body.model.nu))
@@ -264,7 +264,7 @@ def test_every_muscle_is_in_one_group_and_pulls_its_way(body: MyoFullBody) -> No
     assert "soleus_l" in found["ankle_angle_l", False]
 
 
-def test_activations_are_drawn_where_they_fit(body: MyoFullBody, tmp_path: Path) -> None:
+def test_activations_are_drawn_where_they_fit(body: TargetBody, tmp_path: Path) -> None:
     clip = _clip(body)
     for shape, expected in (((30, body.model.nu), 1), ((30, 7), 0), ((4, body.model.nu), 0)):
         write_clip(tmp_path / "a.h5", clip)
@@ -282,7 +282,7 @@ def test_activations_are_drawn_where_they_fit(body: MyoFullBody, tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def many(body: MyoFullBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def many(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """5,000 sources with long names and all metrics; 20 have a clip that can be read."""
     out = tmp_path_factory.mktemp("many")
     rng = np.random.default_rng(0)

@@ -12,7 +12,8 @@ from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthesis import motion_names, synthesise
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.skeletons.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, SIDE_WORD
+from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES
+from musclemap.skeletons.body import SIDE_WORD
 from musclemap.skeletons.smpl import BODY_NAMES
 
 JOINT = {name: k for k, name in enumerate(BODY_NAMES)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from musclemap.imitation import engines
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.randomisation import RandomisationConfig, draw_variants
 from musclemap.imitation.split_engine import SplitEngine, split_variants
@@ -20,7 +20,7 @@ SCRIPT = """
 import sys
 import jax, numpy as np
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import load_body
+from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.ppo import PPO, PPOConfig
 from musclemap.imitation.reference import make_library
@@ -29,7 +29,7 @@ from musclemap.imitation.task import Task
 from musclemap.imitation.trainer import Trainer
 
 assert len(jax.devices()) == 2
-body, task = load_body("SmallArm"), None
+body, task = load_simulation_body("SmallArm"), None
 reference = make_library(arm_clips(2, 1.0), body, resting=0.1).reference
 task = Task(body)
 ppo = PPO(task.nobs, 6, PPOConfig(hidden=(16,), rollout=4, minibatch=16, optimizer="adamw"))
@@ -70,7 +70,7 @@ def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["two" + name], found["one" + name], atol=2e-3, err_msg=name)
 
 
-def test_variants_are_cut_in_order(arm: Body) -> None:
+def test_variants_are_cut_in_order(arm: SimulationBody) -> None:
     variants = draw_variants(RandomisationConfig(strength=0.1), arm, 6, 0)
     assert variants is not None
     parts = split_variants(variants, 3)
@@ -80,17 +80,19 @@ def test_variants_are_cut_in_order(arm: Body) -> None:
     assert split_variants(None, 2) == [None, None]
 
 
-def test_engines_that_do_not_go_together_are_refused(arm: Body) -> None:
+def test_engines_that_do_not_go_together_are_refused(arm: SimulationBody) -> None:
     with pytest.raises(SettingsError, match="all of one body and one number of worlds"):
         SplitEngine([MujocoEngine(arm, 2), MujocoEngine(arm, 3)], jax.devices() * 2)
 
 
-def test_worlds_are_spread_over_gpus_only_where_that_is_asked(arm: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worlds_are_spread_over_gpus_only_where_that_is_asked(
+    arm: SimulationBody, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An evaluation of three clips must not fail for a machine's second GPU."""
     made: list[tuple[int, str | None]] = []
 
     class Spy(MujocoEngine):
-        def __init__(self, body: Body, nworld: int, *, device: str | None, **_: object) -> None:
+        def __init__(self, body: SimulationBody, nworld: int, *, device: str | None, **_: object) -> None:
             made.append((nworld, device))
             super().__init__(body, nworld)
 

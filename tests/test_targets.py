@@ -12,14 +12,18 @@ from musclemap.datasets.synthesis import synthesise
 from musclemap.retarget import targets as module
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.proportions import Proportions, fit_proportions
-from musclemap.retarget.targets import ORIENTED, MotionTargets, build_targets, heading_of
+from musclemap.retarget.targets import MotionTargets, build_targets, heading_of
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES, SOURCE_TO_TARGET
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.mean_skeleton import mean_joints
-from musclemap.skeletons.myofullbody import FOOT_LANDMARKS, LANDMARK_NAMES, SOURCE_TO_TARGET, MyoFullBody
 from musclemap.skeletons.smpl import BODY_NAMES
+
+from .target_facts import FOOT_LANDMARKS, ORIENTED
 
 
 @pytest.fixture(scope="module")
-def fitted(body: MyoFullBody) -> Proportions:
+def fitted(body: TargetBody) -> Proportions:
     return fit_proportions(body, mean_joints())
 
 
@@ -29,7 +33,7 @@ def walk() -> SourceMotion:
 
 
 def asked(motion: SourceMotion, proportions: Proportions) -> MotionTargets:
-    return build_targets(motion, proportions, RetargetConfig(), source_joints=mean_joints())
+    return build_targets(load_body(), motion, proportions, RetargetConfig(), source_joints=mean_joints())
 
 
 def elsewhere(motion: SourceMotion, turn: Rotation, shift: np.ndarray) -> SourceMotion:
@@ -65,7 +69,7 @@ def test_targets_do_not_know_where_the_subject_faces(walk: SourceMotion, fitted:
     np.testing.assert_allclose(there.origin, there.stance.scale * place, atol=1e-9)
 
 
-def test_t_pose_is_asked_for_as_it_is(body: MyoFullBody, fitted: Proportions, walk: SourceMotion) -> None:
+def test_t_pose_is_asked_for_as_it_is(body: TargetBody, fitted: Proportions, walk: SourceMotion) -> None:
     """A source in its T-pose asks for the target's T-pose: relative positions and orientations of what is no foot."""
     rotvec = np.zeros((50, 22, 3))
     rotvec[:, 0] = Rotation.from_matrix(SOURCE_TO_TARGET).as_rotvec()

@@ -10,7 +10,7 @@ import pytest
 from musclemap.datasets.clip import Clip
 from musclemap.imitation import observation
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.engine import PhysicsState, Reading
 from musclemap.imitation.errors import TrainingError
@@ -22,12 +22,12 @@ from musclemap.skeletons.errors import SettingsError, TargetError
 
 
 @pytest.fixture(scope="module")
-def walk(human: Body, walk_clip: Clip) -> Reference:
+def walk(human: SimulationBody, walk_clip: Clip) -> Reference:
     return make_library([("walk", walk_clip)], human, resting=0.1).reference
 
 
 @pytest.fixture(scope="module")
-def arm_library(arm: Body) -> Library:
+def arm_library(arm: SimulationBody) -> Library:
     return make_library(arm_clips(3, 1.5), arm, resting=0.1)
 
 
@@ -38,20 +38,20 @@ def at(task: Task, reference: Reference, frames: list[int]) -> tuple[PhysicsStat
     return physics, state, task.first_reading(reference, state)
 
 
-def test_training_bodies_have_the_published_sizes(human: Body, arm: Body) -> None:
+def test_training_bodies_have_the_published_sizes(human: SimulationBody, arm: SimulationBody) -> None:
     assert (human.model.nq, human.model.nv, human.model.nu) == (89, 88, 354)
     assert len(human.joint_ids) == 31
-    free = load_body("MyoFullBody", PhysicsConfig(hands="free"))
+    free = load_simulation_body("MyoFullBody", PhysicsConfig(hands="free"))
     assert (free.model.nq, free.model.nv, free.model.nu) == (129, 128, 416)
     assert (arm.model.nq, arm.model.nu, arm.free, arm.contact_geoms) == (2, 6, False, ())
     assert human.control_fps == arm.control_fps == 100.0
     assert human.model.nsensor == 0
     with pytest.raises(TargetError, match="MyoFullBody, SmallArm"):
-        load_body("MyoLegs")
+        load_simulation_body("MyoLegs")
 
 
-def test_locked_hands_leave_the_other_muscles_as_they_are(human: Body) -> None:
-    free = load_body("MyoFullBody", PhysicsConfig(hands="free"))
+def test_locked_hands_leave_the_other_muscles_as_they_are(human: SimulationBody) -> None:
+    free = load_simulation_body("MyoFullBody", PhysicsConfig(hands="free"))
     same = [free.muscle_names.index(name) for name in human.muscle_names]
     for field in ("actuator_gainprm", "actuator_biasprm", "actuator_lengthrange", "actuator_dynprm"):
         np.testing.assert_array_equal(getattr(human.model, field), getattr(free.model, field)[same])
@@ -59,7 +59,7 @@ def test_locked_hands_leave_the_other_muscles_as_they_are(human: Body) -> None:
     assert {"ECRL", "FCU_left", "soleus_r"} <= set(human.muscle_names)
 
 
-def test_the_reference_itself_gets_the_whole_published_reward(human: Body, walk: Reference) -> None:
+def test_the_reference_itself_gets_the_whole_published_reward(human: SimulationBody, walk: Reference) -> None:
     task = Task(human)
     physics, state, reading = at(task, walk, [0, 100, 250])
     outcome = task.judge(walk, physics, reading, state, state.excitation)
@@ -68,7 +68,7 @@ def test_the_reference_itself_gets_the_whole_published_reward(human: Body, walk:
     assert not outcome.failed.any()
 
 
-def test_every_deviation_costs_reward(human: Body, walk: Reference) -> None:
+def test_every_deviation_costs_reward(human: SimulationBody, walk: Reference) -> None:
     """The reward at the reference is the maximum: no small change of posture or speed gains anything."""
     task = Task(human, TaskConfig(reward=RewardConfig(effort=0.0, action_rate=0.0)))
     physics, state, reading = at(task, walk, [100])
@@ -92,7 +92,7 @@ def test_every_deviation_costs_reward(human: Body, walk: Reference) -> None:
     assert np.abs(gradient).max() > 1e-3
 
 
-def test_the_learning_reward_still_slopes_far_away(human: Body, walk: Reference) -> None:
+def test_the_learning_reward_still_slopes_far_away(human: SimulationBody, walk: Reference) -> None:
     task = Task(human)
     physics, state, reading = at(task, walk, [100])
     far = lambda d: task.judge(  # noqa: E731
@@ -102,7 +102,7 @@ def test_the_learning_reward_still_slopes_far_away(human: Body, walk: Reference)
     assert float(near.reward[0] - further.reward[0]) > 1e-3  # the published term, exp(-10 d^2 / 3), has 0.04 left
 
 
-def test_observations_do_not_depend_on_where_or_which_way_one_walks(human: Body, walk: Reference) -> None:
+def test_observations_do_not_depend_on_where_or_which_way_one_walks(human: SimulationBody, walk: Reference) -> None:
     """Turned about the vertical and moved over the ground, body and reference together look the same."""
     task = Task(human)
     angle, shift = 1.1, jnp.array([3.0, -2.0, 0.0])
@@ -124,7 +124,7 @@ def test_observations_do_not_depend_on_where_or_which_way_one_walks(human: Body,
     np.testing.assert_allclose(seen[0], seen[1], atol=2e-4)
 
 
-def test_the_drift_of_the_root_is_seen(human: Body, walk: Reference) -> None:
+def test_the_drift_of_the_root_is_seen(human: SimulationBody, walk: Reference) -> None:
     task = Task(human)
     physics, state, reading = at(task, walk, [50])
     names = list(observation.layout(human))
@@ -135,7 +135,7 @@ def test_the_drift_of_the_root_is_seen(human: Body, walk: Reference) -> None:
     assert float(jnp.linalg.norm(seen)) == pytest.approx(0.2, abs=1e-4)
 
 
-def test_excitations_reach_both_ends_and_have_slope_everywhere(arm: Body) -> None:
+def test_excitations_reach_both_ends_and_have_slope_everywhere(arm: SimulationBody) -> None:
     task = Task(arm, TaskConfig(resting=0.1))
     assert float(task.excitation(jnp.zeros(1))[0]) == pytest.approx(0.1)
     wide = task.excitation(jnp.array([-12.0, 12.0]))
@@ -144,7 +144,7 @@ def test_excitations_reach_both_ends_and_have_slope_everywhere(arm: Body) -> Non
     assert (jax.vmap(jax.grad(lambda a: task.excitation(a)))(jnp.linspace(-4.0, 4.0, 9)) > 1e-3).all()
 
 
-def test_episodes_begin_with_the_activations_of_the_clip(arm: Body, arm_library: Library) -> None:
+def test_episodes_begin_with_the_activations_of_the_clip(arm: SimulationBody, arm_library: Library) -> None:
     task = Task(arm)
     clips = arm_clips(3, 1.5)
     physics, _ = task.begin(
@@ -155,7 +155,7 @@ def test_episodes_begin_with_the_activations_of_the_clip(arm: Body, arm_library:
     assert float(physics.act.max()) > 0.0
 
 
-def test_the_end_of_a_clip_is_no_failure(arm: Body, arm_library: Library) -> None:
+def test_the_end_of_a_clip_is_no_failure(arm: SimulationBody, arm_library: Library) -> None:
     task = Task(arm, TaskConfig(episode_steps=40))
     length = int(arm_library.reference.length[0])
     physics, state, reading = at(task, arm_library.reference, [length - 1, 50, 60])
@@ -165,7 +165,7 @@ def test_the_end_of_a_clip_is_no_failure(arm: Body, arm_library: Library) -> Non
     assert not outcome.failed.any()
 
 
-def test_who_leaves_the_reference_fails_and_gets_nothing(arm: Body, arm_library: Library) -> None:
+def test_who_leaves_the_reference_fails_and_gets_nothing(arm: SimulationBody, arm_library: Library) -> None:
     task = Task(arm)
     physics, state, reading = at(task, arm_library.reference, [5, 5, 5])
     away = reading.xpos.at[0, 1:].add(jnp.array([0.31, 0.0, 0.0]))
@@ -176,7 +176,7 @@ def test_who_leaves_the_reference_fails_and_gets_nothing(arm: Body, arm_library:
     assert float(outcome.reward[2]) > 0.9
 
 
-def test_excitations_that_come_late_come_in_order(arm: Body, arm_library: Library) -> None:
+def test_excitations_that_come_late_come_in_order(arm: SimulationBody, arm_library: Library) -> None:
     task = Task(arm, TaskConfig(latency_steps=3))
     _, state, _ = at(task, arm_library.reference, [0, 0, 0])
     state = state._replace(delay=jnp.array([0, 1, 3]))
@@ -189,7 +189,7 @@ def test_excitations_that_come_late_come_in_order(arm: Body, arm_library: Librar
     np.testing.assert_array_equal(np.array(came)[3:, 2], [0, 1, 2])
 
 
-def test_pushes_change_the_roots_speed_as_often_as_asked(human: Body, walk: Reference) -> None:
+def test_pushes_change_the_roots_speed_as_often_as_asked(human: SimulationBody, walk: Reference) -> None:
     task = Task(human, TaskConfig(push_interval=0.1, push_speed=0.5))
     physics, _, _ = at(task, walk, [10] * 2000)
     change = np.asarray(task.push(physics, jax.random.PRNGKey(3)).qvel - physics.qvel)
@@ -200,7 +200,7 @@ def test_pushes_change_the_roots_speed_as_often_as_asked(human: Body, walk: Refe
     np.testing.assert_array_equal(still.qvel, physics.qvel)
 
 
-def test_clips_that_cannot_be_used_are_told(arm: Body, human: Body, walk_clip: Clip) -> None:
+def test_clips_that_cannot_be_used_are_told(arm: SimulationBody, human: SimulationBody, walk_clip: Clip) -> None:
     short = [("short", arm_clips(1, 0.2)[0][1]), *arm_clips(1, 1.0)]
     library = make_library(short, arm, resting=0.1)
     assert library.names == ("arm_000",)
@@ -246,7 +246,7 @@ def test_rotations() -> None:
     assert float(squared_angle(small, jnp.array([[1.0, 0.0, 0.0, 0.0]]))[0]) == pytest.approx(4e-4, rel=0.05)
 
 
-def test_an_arm_has_a_clip_file(tmp_path: Path, arm: Body) -> None:
+def test_an_arm_has_a_clip_file(tmp_path: Path, arm: SimulationBody) -> None:
     from musclemap.datasets.clip import read_clip, write_clip
 
     name, clip = arm_clips(1, 1.0)[0]

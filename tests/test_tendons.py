@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.coordinates import Coordinates
 from musclemap.imitation.muscles import muscles_of
 from musclemap.imitation.tendons import (
@@ -27,11 +27,11 @@ QUICK = TendonConfig(samples=2000, steps=2000)
 
 
 @pytest.fixture(scope="module")
-def tendons(arm: Body) -> Tendons:
+def tendons(arm: SimulationBody) -> Tendons:
     return fit_tendons(arm, QUICK)
 
 
-def test_moment_arms_of_mujoco_are_slopes_of_its_lengths(human: Body) -> None:
+def test_moment_arms_of_mujoco_are_slopes_of_its_lengths(human: SimulationBody) -> None:
     """Through the couplings: a shoulder muscle's arm about shoulder_elv counts the joints that it drives."""
     joint = draw_postures(human, 3, 0)
     _, arm = measure_tendons(human, joint)
@@ -44,7 +44,7 @@ def test_moment_arms_of_mujoco_are_slopes_of_its_lengths(human: Body) -> None:
         assert close.mean() > 0.98  # a tendon may jump off a bone in between
 
 
-def test_lengths_and_arms_of_the_arm_are_known(arm: Body, tendons: Tendons) -> None:
+def test_lengths_and_arms_of_the_arm_are_known(arm: SimulationBody, tendons: Tendons) -> None:
     assert tendons.error.length.max() < 1e-3
     assert np.median(tendons.error.length) < 3e-4
     assert tendons.torque_error < 0.05
@@ -57,7 +57,7 @@ def test_lengths_and_arms_of_the_arm_are_known(arm: Body, tendons: Tendons) -> N
     assert np.median(np.abs(np.asarray(slope)[0, 0] - moment[:, 0, 0])) < 1e-3
 
 
-def test_torques_are_mujocos(arm: Body, tendons: Tendons) -> None:
+def test_torques_are_mujocos(arm: SimulationBody, tendons: Tendons) -> None:
     model, at = arm.model, Coordinates(arm)
     rng = np.random.default_rng(4)
     joint, rate = rng.uniform(at.lower, at.upper, (40, 2)), rng.normal(0, 2, (40, 2))
@@ -72,7 +72,7 @@ def test_torques_are_mujocos(arm: Body, tendons: Tendons) -> None:
     assert np.sqrt(np.mean((found - np.array(want)) ** 2)) < 0.06 * np.sqrt(np.mean(np.square(want)))
 
 
-def test_fits_are_kept_and_made_anew_when_damaged(arm: Body, tmp_path: Path) -> None:
+def test_fits_are_kept_and_made_anew_when_damaged(arm: SimulationBody, tmp_path: Path) -> None:
     config = TendonConfig(samples=200, steps=20)
     told: list[str] = []
     first = load_or_fit(arm, config, tmp_path, told=told.append)
@@ -89,7 +89,7 @@ def test_fits_are_kept_and_made_anew_when_damaged(arm: Body, tmp_path: Path) -> 
     np.testing.assert_array_equal(first.weights.w1, mended.weights.w1)
 
 
-def test_a_fit_is_kept_in_every_folder_and_the_first_decides(arm: Body, tmp_path: Path) -> None:
+def test_a_fit_is_kept_in_every_folder_and_the_first_decides(arm: SimulationBody, tmp_path: Path) -> None:
     """A run that is gone on with elsewhere has the muscles that it had."""
     config, run, shared = TendonConfig(samples=200, steps=20), tmp_path / "run", tmp_path / "shared"
     load_or_fit(arm, config, shared)

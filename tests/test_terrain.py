@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.reference import Reference, make_library
@@ -20,17 +20,17 @@ from musclemap.skeletons.errors import SettingsError, TargetError
 UNEVEN = tuple(kind for kind in KINDS if kind != "flat")
 
 
-def full(kind: str, **changes: float) -> Body:
-    return load_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind=kind, extent=8.0, **changes)))  # type: ignore[arg-type]
+def full(kind: str, **changes: float) -> SimulationBody:
+    return load_simulation_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind=kind, extent=8.0, **changes)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def stairs() -> Body:
+def stairs() -> SimulationBody:
     return full("steps", height=0.1, length=0.8)
 
 
 @pytest.fixture(scope="module")
-def walk(stairs: Body, walk_clip: Clip) -> Reference:
+def walk(stairs: SimulationBody, walk_clip: Clip) -> Reference:
     return make_library([("walk", walk_clip)], stairs, resting=0.1).reference
 
 
@@ -68,11 +68,11 @@ def test_ground_is_as_high_as_asked(kind: str, highest: float) -> None:
 
 def test_flat_ground_is_the_bodys_own_floor() -> None:
     assert make_ground(TerrainConfig()) is None
-    body = load_body("MyoFullBody")
+    body = load_simulation_body("MyoFullBody")
     assert body.model.nhfield == 0
 
 
-def test_a_reference_is_lifted_by_the_ground_below_its_root(stairs: Body, walk: Reference) -> None:
+def test_a_reference_is_lifted_by_the_ground_below_its_root(stairs: SimulationBody, walk: Reference) -> None:
     task, n = Task(stairs), 300
     clip, frame = jnp.zeros(n, jnp.int32), jnp.full(n, 50)
     physics, state = task.begin(walk, clip, frame, jax.random.PRNGKey(0))
@@ -89,7 +89,7 @@ def test_a_reference_is_lifted_by_the_ground_below_its_root(stairs: Body, walk: 
     np.testing.assert_allclose(MujocoEngine(stairs, n).read(physics).xpos, seen.xpos, atol=1e-4)
 
 
-def test_feet_stand_on_it_and_do_not_begin_in_it(stairs: Body, walk: Reference) -> None:
+def test_feet_stand_on_it_and_do_not_begin_in_it(stairs: SimulationBody, walk: Reference) -> None:
     task, n = Task(stairs), 60
     clip, frame = jnp.zeros(n, jnp.int32), jnp.arange(n) * 5
     physics, _ = task.begin(walk, clip, frame, jax.random.PRNGKey(1))
@@ -105,7 +105,7 @@ def test_feet_stand_on_it_and_do_not_begin_in_it(stairs: Body, walk: Reference) 
 
 
 @pytest.mark.slow
-def test_warp_stands_on_it_as_mujoco_c_does(stairs: Body, walk: Reference) -> None:
+def test_warp_stands_on_it_as_mujoco_c_does(stairs: SimulationBody, walk: Reference) -> None:
     """On the same steps the same parts of the feet touch; later they go apart, as they place contacts differently."""
     task, n = Task(stairs), 4
     physics, _ = task.begin(walk, jnp.zeros(n, jnp.int32), jnp.arange(n) * 40, jax.random.PRNGKey(1))
@@ -135,4 +135,4 @@ def test_what_cannot_be_is_refused() -> None:
         with pytest.raises(SettingsError, match="terrain"):
             make()
     with pytest.raises(TargetError, match="has 0 that it can stand on"):
-        load_body("SmallArm", PhysicsConfig(terrain=TerrainConfig(kind="rough")))
+        load_simulation_body("SmallArm", PhysicsConfig(terrain=TerrainConfig(kind="rough")))

@@ -15,7 +15,7 @@ from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.velocities import velocities
-from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.body import TargetBody
 
 RUNNER = CliRunner()
 NFRAME = 60
@@ -98,7 +98,7 @@ def test_strict_ends_with_1_where_a_clip_is_infeasible(tmp_path: Path, short: Cl
     assert run(out, "--set=validation.limits=['no_such_rule=1:2']").exit_code == 2
 
 
-def test_json_tells_all_and_activations_are_stored(tmp_path: Path, short: Clip, body: MyoFullBody) -> None:
+def test_json_tells_all_and_activations_are_stored(tmp_path: Path, short: Clip, body: TargetBody) -> None:
     out = put(tmp_path / "out", good=short)
     result = run(out, "--json", "--muscles", "--set", "validation.limits=['skate_m_s=0.0001:none']")
     assert result.exit_code == 0
@@ -159,7 +159,7 @@ def test_wrong_use_is_2(tmp_path: Path) -> None:
     assert "there is no clip" in result.stderr
 
 
-def test_findings_do_not_depend_on_the_chunk(body: MyoFullBody, short: Clip) -> None:
+def test_findings_do_not_depend_on_the_chunk(body: TargetBody, short: Clip) -> None:
     whole = Validator(body, ValidationConfig()).check(short).metrics
     parts = Validator(body, ValidationConfig(chunk=17)).check(short).metrics
     assert whole.keys() == parts.keys()

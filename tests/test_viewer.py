@@ -36,8 +36,9 @@ from musclemap.pipelines.viewer.playback import Playback
 from musclemap.pipelines.viewer.scene import Scene, sticks
 from musclemap.pipelines.viewer.server import LONGEST_STEP, Viewer
 from musclemap.retarget.metrics import measure_geometry
+from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
 
 FPS, NFRAME = 100.0, 150
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -271,7 +272,7 @@ def test_a_frame_is_that_of_the_clip(drawn: Body, clip: Clip) -> None:
     np.testing.assert_allclose(frame.muscle, drawn.paths.segments(data), atol=1e-12)
 
 
-def test_contacts_are_where_the_retargeter_looks_for_them(drawn: Body, clip: Clip, body: MyoFullBody) -> None:
+def test_contacts_are_where_the_retargeter_looks_for_them(drawn: Body, clip: Clip, body: TargetBody) -> None:
     scene, frames = Scene(clip, drawn), [0, 40, 110]
     expected = measure_geometry(body, clip.qpos[frames]).contact_pos
     np.testing.assert_allclose([scene.frame(k).contact for k in frames], expected, atol=1e-4)

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.frame_solver import total_cost
-from musclemap.retarget.objective import NLANDMARK, Normal, Weights, normal_equations
+from musclemap.retarget.objective import Normal, Weights, normal_equations
 from musclemap.retarget.weighting import frame_weights, smoothness
 from musclemap.retarget.window_solver import (
     HALO,
@@ -25,11 +25,12 @@ from musclemap.retarget.window_solver import (
     _temporal,
     refine_windows,
 )
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward, forward_jit, integrate
-from musclemap.skeletons.myofullbody import MyoFullBody
 from musclemap.skeletons.reduced import NROOT
 
 from .postures import frames_last, met_targets, random_postures, standing
+from .target_facts import NLANDMARK
 
 NWINDOW, INTERIOR = 3, 12
 NALL = INTERIOR + 2 * HALO
@@ -150,7 +151,7 @@ def test_frames_that_are_not_joined_move_apart() -> None:
     assert np.all(np.abs(here[:, 1, first:] - there[:, 1, first:]).max(axis=0) > 0)
 
 
-def test_coordinates_follow_steps_one_to_one_where_the_root_is_on_its_source(body: MyoFullBody) -> None:
+def test_coordinates_follow_steps_one_to_one_where_the_root_is_on_its_source(body: TargetBody) -> None:
     """The temporal gradient is taken as that of the step. For the root's turn this is exact on its source, and off by
     no more than the angle of departure elsewhere."""
     ndof = body.reduced.ndof
@@ -183,7 +184,7 @@ class Clip(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def clip(body: MyoFullBody) -> Clip:
+def clip(body: TargetBody) -> Clip:
     reduced, rng = body.reduced, np.random.default_rng(56)
     time = np.arange(NWINDOW * NALL) / 100.0
     true = np.tile(standing(reduced), (len(time), 1))
@@ -213,7 +214,7 @@ def clip(body: MyoFullBody) -> Clip:
 
 
 @pytest.fixture(scope="module")
-def refine(body: MyoFullBody, clip: Clip) -> Refine:
+def refine(body: TargetBody, clip: Clip) -> Refine:
     compiled = jax.jit(lambda windows, smooth: refine_windows(body.tree, windows, clip.weights, smooth, iterations=4))
     return lambda windows, smooth: compiled(windows, Smoothness(*(s.astype(np.float32) for s in smooth)))
 
@@ -223,7 +224,7 @@ def with_interior(windows: Windows, interior: jax.Array) -> Windows:
 
 
 @pytest.fixture(scope="module")
-def whole_cost(body: MyoFullBody, clip: Clip) -> Cost:
+def whole_cost(body: TargetBody, clip: Clip) -> Cost:
     """Cost of each window, temporal part by plain differences, shape (NWINDOW,)."""
     own_cost = jax.jit(lambda flat, targets: total_cost(body.tree, flat, targets, clip.weights))
     coordinates = jax.jit(_coordinates)
@@ -252,7 +253,7 @@ def test_cost_is_the_clips_and_never_rises(clip: Clip, refine: Refine, whole_cos
     assert np.all(costs[-1] < 0.05 * costs[0])
 
 
-def test_without_ties_between_frames_every_target_is_met(body: MyoFullBody, clip: Clip, refine: Refine) -> None:
+def test_without_ties_between_frames_every_target_is_met(body: TargetBody, clip: Clip, refine: Refine) -> None:
     none = Smoothness(velocity=np.zeros(body.reduced.ndof), acceleration=np.zeros(body.reduced.ndof))
     refined = refine(clip.windows, none)
     flat = np.asarray(refined.posture).reshape(-1, NWINDOW * INTERIOR)
@@ -260,7 +261,7 @@ def test_without_ties_between_frames_every_target_is_met(body: MyoFullBody, clip
     assert np.linalg.norm(reached - np.asarray(clip.windows.targets.pos), axis=1).max() < 1e-3
 
 
-def test_ties_take_the_jitter_out(body: MyoFullBody, clip: Clip, refine: Refine) -> None:
+def test_ties_take_the_jitter_out(body: TargetBody, clip: Clip, refine: Refine) -> None:
     """Targets shaken by 5 mm a frame: joints bend several times less than without ties, and stay near the motion."""
     rng = np.random.default_rng(57)
     targets = clip.windows.targets
@@ -276,7 +277,7 @@ def test_ties_take_the_jitter_out(body: MyoFullBody, clip: Clip, refine: Refine)
     assert away["tied"] < away["free"]
 
 
-def test_a_neighbour_on_the_axis_is_not_felt(body: MyoFullBody, clip: Clip, refine: Refine) -> None:
+def test_a_neighbour_on_the_axis_is_not_felt(body: TargetBody, clip: Clip, refine: Refine) -> None:
     """The halo's frames belong to other clips: with `joined` 0 there the result is the same bits whatever they hold."""
     apart = np.ones((NWINDOW, NALL - 1), np.float32)
     apart[:, :HALO] = apart[:, -HALO:] = 0.0
@@ -289,7 +290,7 @@ def test_a_neighbour_on_the_axis_is_not_felt(body: MyoFullBody, clip: Clip, refi
     np.testing.assert_array_equal(a.damping, b.damping)
 
 
-def test_limits_hold_in_windows_too(body: MyoFullBody, clip: Clip, refine: Refine) -> None:
+def test_limits_hold_in_windows_too(body: TargetBody, clip: Clip, refine: Refine) -> None:
     """Knees and elbows are asked to bend backwards. They stop on their limit, and no slope is left along the others."""
     reduced = body.reduced
     bent = [NROOT + reduced.index(f"{name}_{side}") for name in ("knee_angle", "elbow_flex") for side in "rl"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.policy_file import load_policy
@@ -46,11 +46,11 @@ def plan() -> Plan:
 
 
 @pytest.fixture(scope="module")
-def library(arm: Body) -> Library:
+def library(arm: SimulationBody) -> Library:
     return make_library(arm_clips(3, 1.0), arm, resting=0.1)
 
 
-def trainer(arm: Body, library: Library, config: WorldModelConfig = CONFIG) -> WorldTrainer:
+def trainer(arm: SimulationBody, library: Library, config: WorldModelConfig = CONFIG) -> WorldTrainer:
     return WorldTrainer(
         MujocoEngine(arm, NWORLD), Task(arm), library, WorldModel(arm, config.dynamics, None), config
     )  # fmt: skip
@@ -94,7 +94,7 @@ def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
 
 
 @pytest.mark.slow
-def test_the_model_learns_what_worlds_do(arm: Body, library: Library) -> None:
+def test_the_model_learns_what_worlds_do(arm: SimulationBody, library: Library) -> None:
     """Open-loop, in worlds that it is not fitted to, far better than velocities that stay as they are."""
     config = replace(
         CONFIG, capacity=8000, batch=4, steps=1, dynamics=replace(DYNAMICS, hidden=(64, 64), batch=128, steps=60)
@@ -114,7 +114,7 @@ def test_the_model_learns_what_worlds_do(arm: Body, library: Library) -> None:
     assert float(spread(dynamics).min()) > 0.01
 
 
-def test_horizons_grow_as_the_model_gets_better_and_never_shrink(arm: Body, library: Library) -> None:
+def test_horizons_grow_as_the_model_gets_better_and_never_shrink(arm: SimulationBody, library: Library) -> None:
     learner = trainer(arm, library)
     state, _ = learner.iterate(learner.begin(0))
     replay = state.replay
@@ -133,7 +133,7 @@ def test_horizons_grow_as_the_model_gets_better_and_never_shrink(arm: Body, libr
     assert int(learner._learning.judge(grown, replay, jax.random.PRNGKey(0), held=1)[0].horizon) == 1
 
 
-def test_sweepers_go_through_every_clip_from_its_first_frame(arm: Body, library: Library) -> None:
+def test_sweepers_go_through_every_clip_from_its_first_frame(arm: SimulationBody, library: Library) -> None:
     task_config = TaskConfig(landmark_limit=10.0)
     learner = WorldTrainer(
         MujocoEngine(arm, NWORLD), Task(arm, task_config), library, WorldModel(arm, DYNAMICS, None),
@@ -150,7 +150,7 @@ def test_sweepers_go_through_every_clip_from_its_first_frame(arm: Body, library:
     assert (np.asarray(state.worlds.task.first[2:]) > 0).any()
 
 
-def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: Body, library: Library) -> None:
+def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: SimulationBody, library: Library) -> None:
     """Of the spread and memory that are set, but not where worlds sweep; the averaged policy is what acts."""
     learner = trainer(arm, library, replace(CONFIG, noise=0.02))
     state = learner.begin(0)
@@ -169,7 +169,7 @@ def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: Body, li
     assert np.mean(run[1:] * run[:-1]) / np.mean(run**2) == pytest.approx(0.9, abs=0.01)
 
 
-def test_what_acts_and_is_kept_is_an_average_over_gradient_steps(arm: Body, library: Library) -> None:
+def test_what_acts_and_is_kept_is_an_average_over_gradient_steps(arm: SimulationBody, library: Library) -> None:
     learner = trainer(arm, library, replace(CONFIG, steps=1, average=0.75, target=0.5))
     state, _ = learner.iterate(learner.begin(0))  # the first gradient step: the average was the policy itself
     old, new = learner.begin(0).learner, state.learner
@@ -183,7 +183,7 @@ def test_what_acts_and_is_kept_is_an_average_over_gradient_steps(arm: Body, libr
 
 
 def test_effort_counts_once_tracking_is_good_and_windows_grow_with_the_horizon(
-    arm: Body, library: Library, monkeypatch: pytest.MonkeyPatch
+    arm: SimulationBody, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner = trainer(arm, library)
     state, _ = learner.iterate(learner.begin(0))
@@ -205,7 +205,7 @@ def test_effort_counts_once_tracking_is_good_and_windows_grow_with_the_horizon(
     assert windows == [8, 16]
 
 
-def test_clips_without_activations_begin_with_those_that_tracked_them(arm: Body) -> None:
+def test_clips_without_activations_begin_with_those_that_tracked_them(arm: SimulationBody) -> None:
     clips = [(name, replace(clip, activation=None, activation_residual=None)) for name, clip in arm_clips(2, 1.0)]
     library = make_library(clips, arm, resting=0.1)
     learner = WorldTrainer(
@@ -221,11 +221,11 @@ def test_clips_without_activations_begin_with_those_that_tracked_them(arm: Body)
     assert own.begin(0).act.shape[0] == 0  # clips with activations of their own keep them
 
 
-def test_what_a_model_does_not_know_is_refused(arm: Body, library: Library) -> None:
+def test_what_a_model_does_not_know_is_refused(arm: SimulationBody, library: Library) -> None:
     model = WorldModel(arm, DYNAMICS, None)
     with pytest.raises(SettingsError, match="flat ground and no latency"):
         WorldTrainer(MujocoEngine(arm, 2), Task(arm, TaskConfig(latency_steps=1)), library, model, CONFIG)
-    rough = load_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind="rough")))
+    rough = load_simulation_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind="rough")))
     with pytest.raises(SettingsError, match="flat ground"):
         WorldTrainer(MujocoEngine(arm, 2), Task(rough), library, model, CONFIG)
     with pytest.raises(SettingsError, match="it is one of grey, plain"):

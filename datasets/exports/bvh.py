@@ -10,7 +10,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES
 
 from .export_body import ExportBody
 
@@ -52,7 +51,7 @@ def bvh_bytes(clip: Clip, body: ExportBody) -> bytes:
 
 def _parents(body: ExportBody) -> dict[int, int]:
     """The landmark body above each landmark body, or -1 for the pelvis, which all others are below here."""
-    ids = {body.body_names.index(name) for name in LANDMARK_NAMES}
+    ids = {body.body_names.index(name) for name in body.target.landmark_names}
     pelvis = body.body_names.index("pelvis")
     found = {}
     for b in sorted(ids):

@@ -6,8 +6,10 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.skeletons.bare_tree import bare_tree
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.columns import columns_of
 from musclemap.skeletons.errors import ClipError
-from musclemap.skeletons.myofullbody import FINGER_JOINTS, bare_tree, load_model, model_hash
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,23 +33,19 @@ class BodyMotion:
 
 
 class ExportBody:
-    """MyoFullBody's tree with its couplings and masses, and where its joints are in a clip.
+    """A target body's tree with its couplings and masses, and where its joints are in a clip.
 
     Args:
+        target: The body.
         fingers: Keep the 40 finger joints. Without them nq is 89 and nv 88, as in MuscleMimic's body.
     """
 
-    def __init__(self, *, fingers: bool = False) -> None:
-        full = load_model()
-        self.fingers = fingers
-        self.model = bare_tree(full, without=frozenset() if fingers else frozenset(FINGER_JOINTS))
+    def __init__(self, target: TargetBody, *, fingers: bool = False) -> None:
+        self.target, self.fingers = target, fingers
+        self.model = bare_tree(target.model, without=frozenset() if fingers else frozenset(target.finger_joints))
         self.joint_names = tuple(self.model.joint(j).name for j in range(self.model.njnt))
         self.body_names = tuple(self.model.body(b).name for b in range(self.model.nbody))
-        self._full_names = tuple(full.joint(j).name for j in range(full.njnt))
-        self._sha256 = model_hash(full)
-        kept = [self._full_names.index(name) for name in self.joint_names[1:]]
-        self._qpos = np.concatenate([np.arange(7), full.jnt_qposadr[kept]])
-        self._qvel = np.concatenate([np.arange(6), full.jnt_dofadr[kept]])
+        self._columns = columns_of(target.model, self.model)
 
     def state(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
         """A clip's postures and velocities on this body, float64, shapes (nframe, nq) and (nframe, nv).
@@ -55,14 +53,15 @@ class ExportBody:
         Raises:
             ClipError: The clip is of another body, or of another version of this one.
         """
-        if clip.joint_names != self._full_names:
+        if clip.joint_names != self.target.joint_names:
             raise ClipError(f"{clip.model} with {len(clip.joint_names)} joints is not the body that is exported")
-        if clip.model_sha256 != self._sha256:
+        if clip.model_sha256 != self.target.sha256:
             raise ClipError(
                 f"it was made for {clip.model} {clip.model_version} ({clip.model_sha256[:12]}), this is another "
-                f"version of the body ({self._sha256[:12]}): convert its source again"
+                f"version of the body ({self.target.sha256[:12]}): convert its source again"
             )
-        return clip.qpos[:, self._qpos].astype(np.float64), clip.qvel[:, self._qvel].astype(np.float64)
+        columns = self._columns
+        return clip.qpos[:, columns.qpos].astype(np.float64), clip.qvel[:, columns.qvel].astype(np.float64)
 
     def motion(self, qpos: np.ndarray, qvel: np.ndarray) -> BodyMotion:
         """Where every body is and how it moves."""

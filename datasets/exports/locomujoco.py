@@ -16,7 +16,6 @@ import numpy as np
 from musclemap.datasets.amass import FPS_RANGE, MAX_FRAMES, NpzArrays, read_source
 from musclemap.datasets.clip import Clip
 from musclemap.skeletons.errors import SourceError
-from musclemap.skeletons.myofullbody import LANDMARK_NAMES
 
 from .export_body import ExportBody
 
@@ -78,7 +77,7 @@ def trajectory_arrays(clip: Clip, body: ExportBody) -> dict[str, np.ndarray]:
     qpos, qvel = body.state(clip)
     qpos[:, :2] -= qpos[0, :2]
     model, motion = body.model, body.motion(qpos, qvel)
-    ids = np.sort([model.body(name).id for name in LANDMARK_NAMES])
+    ids = np.sort([model.body(name).id for name in body.target.landmark_names])
     moving = {
         "qpos": qpos, "qvel": qvel, "xpos": motion.xpos, "xquat": motion.xquat, "cvel": motion.cvel,
         "subtree_com": motion.subtree_com, "site_xpos": motion.xpos[:, ids], "site_xmat": motion.xmat[:, ids],

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import trimesh
 
-from musclemap.skeletons.small_arm import load_small_arm, small_arm_spec
+from musclemap.skeletons.bodies.small_arm import load_small_arm, small_arm_spec
 
 _ROUND = 24  # corners around a limb
 _HIDDEN = 5  # group that MuJoCo does not draw

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from musclemap.skeletons.myofullbody import MyoFullBody
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
 _STEP = 1e-3  # change of a joint for the finite difference [rad]
@@ -30,7 +30,7 @@ class MuscleGroup:
     muscles: tuple[int, ...]
 
 
-def moment_arms(body: MyoFullBody) -> np.ndarray:
+def moment_arms(body: TargetBody) -> np.ndarray:
     """Moment arm of every muscle at every independent joint in the rest posture, couplings followed.
 
     A central difference of muscle length; positive where a shorter muscle means a larger angle.
@@ -54,7 +54,7 @@ def moment_arms(body: MyoFullBody) -> np.ndarray:
     return arms
 
 
-def muscle_groups(body: MyoFullBody) -> tuple[MuscleGroup, ...]:
+def muscle_groups(body: TargetBody) -> tuple[MuscleGroup, ...]:
     """Put every muscle into one group: that of the joint at which its arm is longest."""
     arms = moment_arms(body)
     best = np.abs(arms).argmax(axis=1)

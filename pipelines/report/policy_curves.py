@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.bodies import Body
+from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.evaluation import Evaluated, Recording
 from musclemap.imitation.logs import METRICS
 from musclemap.imitation.reward import PUBLISHED_MOST
@@ -31,7 +31,7 @@ LEARNING = (
 """Title, unit and figures of each panel; those that a run does not have are left out."""
 
 
-def clip_curves(clip: Clip, found: Evaluated, body: Body) -> dict[str, Any]:
+def clip_curves(clip: Clip, found: Evaluated, body: SimulationBody) -> dict[str, Any]:
     """Curves of a clip that was recorded, as the page draws them; frames after a failure are shaded.
 
     Args:
@@ -61,7 +61,7 @@ def _from_first(values: Any, first: float) -> np.ndarray:
     return np.concatenate([[first], np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)])
 
 
-def _errors(recording: Recording, body: Body, *, covered: int) -> Section:
+def _errors(recording: Recording, body: SimulationBody, *, covered: int) -> Section:
     curves = recording.curves
     earned = np.where(np.arange(len(curves.published)) < covered, curves.published, 0.0) / PUBLISHED_MOST
     distances = tuple(
@@ -87,7 +87,7 @@ def _errors(recording: Recording, body: Body, *, covered: int) -> Section:
     return Section(title="Errors", panels=panels)
 
 
-def _joints(clip: Clip, recording: Recording, body: Body) -> list[Section]:
+def _joints(clip: Clip, recording: Recording, body: SimulationBody) -> list[Section]:
     """Independent joints with their limits, the reference dashed."""
     model, nframe = body.model, len(recording.qpos)
     wanted = clip.qpos[:nframe, body.clip_qpos]
@@ -109,7 +109,7 @@ def _joints(clip: Clip, recording: Recording, body: Body) -> list[Section]:
     return [Section(title="Joints, the reference dashed", panels=found)]
 
 
-def _muscles(clip: Clip, recording: Recording, body: Body) -> Section:
+def _muscles(clip: Clip, recording: Recording, body: SimulationBody) -> Section:
     nframe = len(recording.qpos)
     lines = [Line(name="policy", values=recording.act.mean(axis=1))]
     if clip.activation is not None:

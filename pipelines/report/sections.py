@@ -8,13 +8,14 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import CONTACTS, Clip
-from musclemap.skeletons.myofullbody import FINGER_JOINTS, MyoFullBody
+from musclemap.skeletons.bodies import BODIES, load_body
+from musclemap.skeletons.body import TargetBody
 
 from .encoding import Line, Panel, Section
 from .muscle_groups import OTHER, muscle_groups
 from .sides import SIDE_WORD, side_of
 
-_body = cache(MyoFullBody)
+_body = cache(load_body)
 _groups = cache(muscle_groups)
 
 
@@ -29,7 +30,7 @@ def clip_sections(clip: Clip, path: Path) -> tuple[list[Section], list[str]]:
         The curves, and a sentence for everything that cannot be drawn or may be wrong.
     """
     sections = [_landmark_error(clip)]
-    body = _body(limits=str(clip.config.get("limits", "effective"))) if _is_our_body(clip) else None
+    body = _body(clip.model, limits=str(clip.config.get("limits", "effective"))) if _is_known_body(clip) else None
     if body is None:
         notes = [f"the clip is of {clip.model} {clip.model_version}, whose joints and feet are not known here"]
     else:
@@ -42,11 +43,11 @@ def clip_sections(clip: Clip, path: Path) -> tuple[list[Section], list[str]]:
     return [*sections, _each_landmark(clip)], notes
 
 
-def _is_our_body(clip: Clip) -> bool:
-    """Whether the clip's postures can be put on MyoFullBody."""
-    if clip.model.lower() != "myofullbody" or clip.config.get("limits", "effective") not in ("effective", "declared"):
+def _is_known_body(clip: Clip) -> bool:
+    """Whether the clip's postures can be put on a body that is known here."""
+    if clip.model not in BODIES or clip.config.get("limits", "effective") not in ("effective", "declared"):
         return False
-    body = _body(limits="effective")
+    body = _body(clip.model, limits="effective")
     return clip.joint_names == body.joint_names and clip.qpos.shape[1] == body.model.nq
 
 
@@ -68,7 +69,7 @@ def _each_landmark(clip: Clip) -> Section:
     return Section(title="Error of each landmark", panels=_paired(lines, unit="mm"), shown=False)
 
 
-def _feet(clip: Clip, body: MyoFullBody) -> Section:
+def _feet(clip: Clip, body: TargetBody) -> Section:
     """Heights of heels and toes over z = 0, and where the clip says that they touch the ground."""
     height = _foot_heights(clip.qpos, body) * 100.0
     names = [(name, name[0]) for name in CONTACTS]  # "left heel", "l"
@@ -80,7 +81,7 @@ def _feet(clip: Clip, body: MyoFullBody) -> Section:
     return Section(title="Feet", panels=(panel,))
 
 
-def _foot_heights(qpos: np.ndarray, body: MyoFullBody) -> np.ndarray:
+def _foot_heights(qpos: np.ndarray, body: TargetBody) -> np.ndarray:
     """Height of the clip's four contact points, in the order of `CONTACTS`, shape (nframe, 4) [m]."""
     model, points = body.kinematic_model, body.sole.contact
     ids, offset = np.array([p.body for p in points]), np.array([p.offset for p in points])
@@ -93,7 +94,7 @@ def _foot_heights(qpos: np.ndarray, body: MyoFullBody) -> np.ndarray:
     return height
 
 
-def _joints(clip: Clip, body: MyoFullBody) -> list[Section]:
+def _joints(clip: Clip, body: TargetBody) -> list[Section]:
     """Independent joints with the ranges that the fit keeps; fingers, apart, only where they were tracked."""
     tracked = clip.hands == "tracked"
     reduced = body.reduced_hands if tracked else body.reduced
@@ -104,7 +105,7 @@ def _joints(clip: Clip, body: MyoFullBody) -> list[Section]:
         unit, scale = ("deg", float(np.degrees(1.0))) if hinge[k] else ("cm", 100.0)
         lower, upper = float(reduced.lower[k]) * scale, float(reduced.upper[k]) * scale
         line = Line(name=name, values=values[:, k] * scale, lower=lower, upper=upper)
-        lines.setdefault((name in FINGER_JOINTS, unit), {})[name] = line
+        lines.setdefault((name in body.finger_joints, unit), {})[name] = line
     panels = {key: _paired(found, unit=key[1]) for key, found in lines.items()}
     body_panels, finger_panels = (
         tuple(panel for (finger, _), found in panels.items() if finger == wanted for panel in found)
@@ -135,7 +136,7 @@ def _read_muscles(path: Path, *, nframe: int) -> tuple[dict[str, np.ndarray], li
     return found, notes
 
 
-def _muscles(clip: Clip, path: Path, body: MyoFullBody) -> tuple[list[Section], list[str]]:
+def _muscles(clip: Clip, path: Path, body: TargetBody) -> tuple[list[Section], list[str]]:
     """Activations and the torques they leave unmet, where the clip has them for this body."""
     found, notes = _read_muscles(path, nframe=clip.nframe)
     sections = []
@@ -152,7 +153,7 @@ def _muscles(clip: Clip, path: Path, body: MyoFullBody) -> tuple[list[Section], 
     return sections, notes
 
 
-def _activation(activation: np.ndarray, body: MyoFullBody) -> Section:
+def _activation(activation: np.ndarray, body: TargetBody) -> Section:
     """Mean activation of the muscles that turn each joint either way, dashed where they make its angle smaller."""
     panels: dict[str, list[Line]] = {}
     for group in _groups(body):

@@ -11,13 +11,15 @@ from importlib import resources
 
 import mujoco
 
+from musclemap.skeletons.body import FitSettings, Landmark, TargetBody
+
 ARM_NAME = "SmallArm"
 ARM_LANDMARKS = ("shoulder", "elbow", "hand")
 
 
 def small_arm_spec() -> mujoco.MjSpec:
     """The arm as a specification that can be changed before it is compiled."""
-    text = resources.files("musclemap.skeletons").joinpath("small_arm.xml").read_text("utf-8")
+    text = resources.files("musclemap.skeletons.bodies").joinpath("small_arm.xml").read_text("utf-8")
     return mujoco.MjSpec.from_string(text)
 
 
@@ -25,3 +27,18 @@ def small_arm_spec() -> mujoco.MjSpec:
 def load_small_arm() -> mujoco.MjModel:
     """The arm: nq 2, nv 2, six muscles, three landmark bodies."""
     return small_arm_spec().compile()
+
+
+FIT = FitSettings(
+    position_weights=dict.fromkeys(ARM_LANDMARKS, "arm"),
+    bent={"shoulder_flexion": 0.5, "elbow_flexion": 0.5},
+    starts=({}, {"shoulder_flexion": 1.0, "elbow_flexion": 1.5}),
+)
+
+
+def load_small_arm_body(*, limits: str = "effective") -> TargetBody:
+    """The arm as a target: fixed to the world, without feet."""
+    return TargetBody(
+        name=ARM_NAME, model=load_small_arm(), make_spec=small_arm_spec, package=None,
+        landmarks=tuple(Landmark(name=name) for name in ARM_LANDMARKS), fit=FIT, limits=limits,
+    )  # fmt: skip

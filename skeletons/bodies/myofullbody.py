@@ -1,0 +1,138 @@
+"""MyoFullBody: landmarks, finger joints, the parts that stand, how sources map onto it and how it is fitted."""
+
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from musclemap.skeletons.body import SIDE_WORD, SIDES, FitSettings, Landmark, TargetBody
+from musclemap.skeletons.errors import TargetError
+from musclemap.skeletons.soles import ContactPart
+
+NAME = "MyoFullBody"
+PACKAGE = "musclemimic-models"
+
+_CENTRAL = (
+    Landmark(name="pelvis", joint="pelvis", carrier="pelvis", orientation="pelvis"),
+    Landmark(name="lumbar1", joint="spine2", carrier="spine1", orientation="spine3"),
+    # The target has no neck: its head rides on the chest, so the source's neck and head rotations are left out.
+    Landmark(name="head", joint="head", carrier="spine3", orientation=None),
+)
+_PAIRED = (
+    Landmark(name="humerus", joint="shoulder", carrier="collar", orientation="shoulder"),
+    Landmark(name="ulna", joint="elbow", carrier="shoulder", orientation=None),
+    Landmark(name="lunate", joint="wrist", carrier="elbow", orientation="wrist"),
+    Landmark(name="femur", joint="hip", carrier="pelvis", orientation="hip"),
+    Landmark(name="tibia", joint="knee", carrier="hip", orientation="knee"),
+    Landmark(name="talus", joint="ankle", carrier="knee", orientation="ankle"),
+    Landmark(name="toes", joint="foot", carrier="ankle", orientation="foot"),
+)
+
+
+def _sided(landmark: Landmark, side: str) -> Landmark:
+    word = SIDE_WORD[side]
+    rename = lambda joint: joint if joint == "pelvis" else f"{word}_{joint}"  # noqa: E731
+    return Landmark(
+        name=f"{landmark.name}_{side}",
+        joint=rename(landmark.joint),
+        carrier=rename(landmark.carrier),
+        orientation=None if landmark.orientation is None else rename(landmark.orientation),
+    )
+
+
+LANDMARKS = _CENTRAL + tuple(_sided(landmark, side) for side in SIDES for landmark in _PAIRED)
+"""The 17 bodies tracked in the literature; the right side's seven, then the left's, from one table."""
+
+LANDMARK_NAMES = tuple(landmark.name for landmark in LANDMARKS)
+CONTACT_PARTS = tuple(
+    ContactPart(name=f"{SIDE_WORD[side]}_{part}", body=f"{body}_{side}", rear=part == "heel")
+    for side in ("l", "r")
+    for part, body in (("heel", "calcn"), ("toe", "toes"))
+)
+CONTACT_NAMES = tuple(part.name for part in CONTACT_PARTS)
+"""Columns of a clip's `/contact`."""
+
+_FINGER_DIGITS = ("2", "3", "4", "5")
+FINGER_JOINTS = tuple(
+    f"{name}_{side}"
+    for side in SIDES
+    for name in (
+        "cmc_flexion", "cmc_abduction", "mp_flexion", "ip_flexion",
+        *(f"{part}{digit}_{motion}" for digit in _FINGER_DIGITS
+          for part, motion in (("mcp", "flexion"), ("mcp", "abduction"), ("pm", "flexion"), ("md", "flexion"))),
+    )
+)  # fmt: skip
+
+SOURCE_TO_TARGET = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+"""Turns the source's rest frame (x left, y up, z forward) into the target's (x left, y backward, z up)."""
+
+
+_SIDED_WEIGHTS = {
+    "humerus": "arm", "ulna": "arm", "lunate": "arm", "femur": "leg", "tibia": "leg", "talus": "foot", "toes": "foot",
+}  # fmt: skip
+_STARTS: tuple[dict[str, float], ...] = (
+    {"shoulder_elv": 0.5, "elbow_flex": 0.4, "knee_angle": 0.3, "hip_flexion": 0.2},
+    {"shoulder_elv": 1.5, "elv_angle": 0.8, "elbow_flex": 1.2, "knee_angle": 1.2, "hip_flexion": 1.0},
+    {"shoulder_elv": 0.8, "elv_angle": -0.9, "elbow_flex": 0.6, "knee_angle": 0.6, "hip_flexion": -0.2},
+    {"shoulder_elv": 2.5, "elv_angle": 0.4, "shoulder_rot": 0.8, "elbow_flex": 1.5, "hip_flexion": 1.5,
+     "knee_angle": 1.8},
+)  # fmt: skip
+"""Near standing, arms forward, arms back, arms up and crouched, the same on both sides. Chosen to lie on different
+sides of the shoulder's singularity."""
+
+
+def _both_sides(values: dict[str, float]) -> dict[str, float]:
+    return {f"{name}_{side}": value for name, value in values.items() for side in SIDES}
+
+
+FIT = FitSettings(
+    position_weights={"pelvis": "pelvis", "lumbar1": "trunk", "head": "trunk"}
+    | {f"{name}_{side}": group for name, group in _SIDED_WEIGHTS.items() for side in SIDES},
+    rotation_weights={"pelvis": "pelvis_rotation", "lumbar1": "trunk_rotation"},
+    smoothing={f"{name}_{side}": "twist" for name in ("elv_angle", "shoulder_rot") for side in SIDES}
+    | {f"mtp_angle_{side}": "toes" for side in SIDES},
+    bent=_both_sides({"knee_angle": 0.5, "elbow_flex": 0.5, "shoulder_elv": 0.5, "hip_flexion": 0.3}),
+    starts=tuple(_both_sides(start) for start in _STARTS),
+    calibrated=("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l"),
+    carried_by={f"{name}_{side}": f"humerus_{side}" for name in ("ulna", "lunate") for side in SIDES},
+    along_foot={f"{name}_{side}": part for side in SIDES for name, part in (("talus", 0.2), ("toes", 0.87))},
+)
+
+
+def load_myofullbody(*, limits: str = "effective") -> TargetBody:
+    """MyoFullBody with 416 muscles, as the package musclemimic-models has it."""
+    return TargetBody(
+        name=NAME, model=load_model(), make_spec=make_spec, package=PACKAGE, landmarks=LANDMARKS,
+        contact_parts=CONTACT_PARTS, finger_joints=FINGER_JOINTS, fit=FIT,
+        source_to_target=SOURCE_TO_TARGET, limits=limits,
+    )  # fmt: skip
+
+
+def make_spec() -> mujoco.MjSpec:
+    """The body as a specification that can be changed before it is compiled.
+
+    Raises:
+        TargetError: The package has no such model.
+    """
+    return mujoco.MjSpec.from_file(str(_path()))
+
+
+@cache
+def load_model() -> mujoco.MjModel:
+    """The compiled model.
+
+    Raises:
+        TargetError: The package has no such model.
+    """
+    return mujoco.MjModel.from_xml_path(str(_path()))
+
+
+def _path() -> Path:
+    import musclemimic_models  # its import is cheap, but it is needed only here
+
+    path = Path(musclemimic_models.get_xml_path("myofullbody"))
+    if not path.is_file():
+        raise TargetError(f"{PACKAGE} {version(PACKAGE)} has no MyoFullBody at {path.name}")
+    return path

@@ -1,0 +1,198 @@
+"""A target body as data: what motions are fitted to, checked on, simulated with, drawn and exported.
+
+Each body is a table under `skeletons/bodies/`; everything else asks a `TargetBody` and knows no body by name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib.metadata import version
+
+import mujoco
+import numpy as np
+
+from musclemap import __version__
+
+from .bare_tree import bare_tree
+from .model_hash import model_hash
+from .reduced import ReducedCoordinates, check_limits, reduce_model
+from .soles import ContactPart, FootGeoms, Sole, find_foot_geoms, find_sole
+from .symmetry import mirror_points, symmetrise
+from .tree import BodyPoint, Tree, build_tree
+
+SIDES = ("r", "l")
+SIDE_WORD = {"r": "right", "l": "left"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landmark:
+    """A tracked body of the target and what it follows in the source.
+
+    Attributes:
+        name: Body of the target whose origin is the landmark.
+        joint: Source joint that gives the position.
+        carrier: Source joint whose rotation carries the landmark's offset from `joint`.
+        orientation: Source joint that gives the orientation, or None where orientation means nothing here.
+    """
+
+    name: str
+    joint: str = ""
+    carrier: str = ""
+    orientation: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How a body is fitted, by the names of its landmarks and joints.
+
+    Attributes:
+        position_weights: Field of `WeightConfig` that weighs each landmark's position.
+        rotation_weights: Field that weighs a landmark's orientation, where it is not "limb_rotation".
+        smoothing: Field that multiplies the smoothness of a joint.
+        bent: A configuration in which no joint is singular [rad or m]; the stiffness of the joints is read there.
+        starts: Configurations that anchor frames are solved from, joints that are not named at rest [rad or m].
+        calibrated: Landmarks whose offset the motion itself may correct.
+        carried_by: For a landmark that goes where a calibrated one goes, which.
+        along_foot: Where a landmark lies between the contact points of its heel (0) and toes (1), by its name.
+    """
+
+    position_weights: Mapping[str, str] = field(default_factory=dict)
+    rotation_weights: Mapping[str, str] = field(default_factory=dict)
+    smoothing: Mapping[str, str] = field(default_factory=dict)
+    bent: Mapping[str, float] = field(default_factory=dict)
+    starts: tuple[Mapping[str, float], ...] = ({},)
+    calibrated: tuple[str, ...] = ()
+    carried_by: Mapping[str, str] = field(default_factory=dict)
+    along_foot: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TargetBody:
+    """A body that motions are fitted to. Made by `musclemap.skeletons.bodies.load_body`.
+
+    Attributes:
+        name: As in a clip's `model`.
+        model: Full MuJoCo model, fingers and muscles included; not to be changed.
+        make_spec: Gives a new specification of the same model, which may be changed before it is compiled.
+        package: Package that the model comes from; ours if None.
+        landmarks: Tracked bodies, in the order of a clip's `landmark_names`. Positions are relative to the first.
+        contact_parts: Parts that can stand, in the order of the columns of a clip's `contact`; none without feet.
+        finger_joints: Joints that are locked unless hands are tracked.
+        fit: How it is fitted.
+        source_to_target: Turns the source's rest frame (x left, y up, z forward) into the model's, shape (3, 3).
+        limits: "effective" joint ranges, in which every driven joint stays in its own, or "declared" ones.
+    """
+
+    name: str
+    model: mujoco.MjModel
+    make_spec: Callable[[], mujoco.MjSpec]
+    package: str | None
+    landmarks: tuple[Landmark, ...]
+    contact_parts: tuple[ContactPart, ...] = ()
+    finger_joints: tuple[str, ...] = ()
+    fit: FitSettings = FitSettings()
+    source_to_target: np.ndarray = field(default_factory=lambda: np.eye(3))
+    limits: str = "effective"
+
+    def __post_init__(self) -> None:
+        check_limits(self.limits)
+
+    @property
+    def free(self) -> bool:
+        """Whether the root is free; if not, the body is fixed to the world."""
+        return int(self.model.jnt_type[0]) == mujoco.mjtJoint.mjJNT_FREE
+
+    @cached_property
+    def reduced(self) -> ReducedCoordinates:
+        """Reduced coordinates with fingers locked."""
+        locked = frozenset(self.finger_joints)
+        return reduce_model(self.model, locked=locked, limits=self.limits, fixed=not self.free)
+
+    @cached_property
+    def reduced_hands(self) -> ReducedCoordinates:
+        """Reduced coordinates with fingers free."""
+        return reduce_model(self.model, limits=self.limits, fixed=not self.free)
+
+    @cached_property
+    def joint_names(self) -> tuple[str, ...]:
+        """All joints of the full model in its order, a free root first."""
+        return tuple(self.model.joint(j).name for j in range(self.model.njnt))
+
+    @cached_property
+    def landmark_names(self) -> tuple[str, ...]:
+        """Names of the landmarks, shape (nlandmark,)."""
+        return tuple(landmark.name for landmark in self.landmarks)
+
+    @cached_property
+    def landmark_ids(self) -> np.ndarray:
+        """Body ids of the landmarks, shape (nlandmark,)."""
+        return np.array([self.model.body(name).id for name in self.landmark_names])
+
+    @cached_property
+    def oriented(self) -> np.ndarray:
+        """Indices of the landmarks that have an orientation target, shape (noriented,)."""
+        return np.array([k for k, landmark in enumerate(self.landmarks) if landmark.orientation is not None], int)
+
+    @property
+    def nlandmark(self) -> int:
+        """Number of landmarks."""
+        return len(self.landmarks)
+
+    @property
+    def ncontact(self) -> int:
+        """Number of contact parts."""
+        return len(self.contact_parts)
+
+    @cached_property
+    def contact_names(self) -> tuple[str, ...]:
+        """Names of the contact parts, shape (ncontact,)."""
+        return tuple(part.name for part in self.contact_parts)
+
+    @cached_property
+    def sole(self) -> Sole:
+        """Points under the feet."""
+        return find_sole(self.model, self.contact_parts)
+
+    @cached_property
+    def foot_geoms(self) -> FootGeoms:
+        """Colliding geoms of the feet, the right foot's first."""
+        return find_foot_geoms(self.model, self.contact_parts)
+
+    @cached_property
+    def kinematic_model(self) -> mujoco.MjModel:
+        """The tree without geoms, sites, tendons and muscles: several times quicker where poses are enough."""
+        return bare_tree(self.model)
+
+    @cached_property
+    def symmetric_model(self) -> mujoco.MjModel:
+        """The tree alone, left and right exact mirror images; for a body of one side, the tree as it is."""
+        model = bare_tree(self.model)
+        if self.free:
+            symmetrise(model)
+        return model
+
+    @cached_property
+    def points(self) -> list[BodyPoint]:
+        """Points that the solver follows on `symmetric_model`: landmarks, contacts, then the feet's spheres."""
+        landmarks = [BodyPoint(int(body)) for body in self.landmark_ids]
+        soles = [*self.sole.contact, *self.sole.centre]
+        if not soles:
+            return landmarks
+        bodies, offsets = np.array([p.body for p in soles]), np.array([p.offset for p in soles])
+        moved = mirror_points(self.symmetric_model, bodies, offsets)
+        return landmarks + [BodyPoint(int(b), tuple(o)) for b, o in zip(bodies, moved, strict=True)]
+
+    @cached_property
+    def tree(self) -> Tree:
+        """Kinematic tree of `points` on `symmetric_model`."""
+        return build_tree(replace(self.reduced, model=self.symmetric_model), self.points)
+
+    @cached_property
+    def version(self) -> str:
+        """Version of the package that the model came from."""
+        return __version__ if self.package is None else version(self.package)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the compiled model, which tells versions of a body apart."""
+        return model_hash(self.model)
