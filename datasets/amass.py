@@ -5,7 +5,6 @@ A file's bytes are read once; the hash, the arrays and so the clip come from the
 
 import hashlib
 import math
-import os
 import re
 from collections.abc import Callable
 from functools import wraps
@@ -16,6 +15,7 @@ import numpy as np
 
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
+from musclemap.folders import find_files
 from musclemap.npz_arrays import NpzArrays, text_of
 from musclemap.skeletons.errors import FileError, SettingsError, SourceError
 from musclemap.skeletons.smpl import FIRST_HAND_JOINT
@@ -71,6 +71,26 @@ def is_motion_file(path: Path) -> bool:
     return name.endswith(".npz") and not (name.startswith(".") or name.endswith("_stagei.npz") or name == "shape.npz")
 
 
+def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]:
+    """Decorate a reader of source files: whatever goes wrong with a file is a SourceError. A bad call stays what it is.
+
+    What a `FileError` says keeps its reason. What nobody expected has the reason "unreadable" or "out_of_memory".
+    """
+
+    @wraps(read)
+    def refuse(*args: _ParamsT.args, **kwargs: _ParamsT.kwargs) -> _ResultT:
+        result = attempt(lambda: read(*args, **kwargs), reason="unreadable", passing=(SettingsError,))
+        if not isinstance(result, Failure):
+            return result
+        if isinstance(result.error, SourceError):
+            raise result.error
+        reason = result.error.reason if isinstance(result.error, FileError) else ""
+        raise SourceError(reason or result.reason, result.message) from result.error
+
+    return refuse
+
+
+@refusing
 def find_motions(root: Path) -> list[tuple[Path, str]]:
     """List the motion files below a folder, or the one file given.
 
@@ -91,49 +111,9 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
         return [(root, root.name)]
     if not root.is_dir():
         raise SourceError("unreadable", f"{root} is neither a file nor a folder")
-    found: list[Path] = []
-    seen: set[str] = set()
-    pending, links = [root], []
-    while pending or links:
-        folder = pending.pop() if pending else links.pop(0)
-        real = os.path.realpath(folder)
-        if real in seen:
-            continue
-        seen.add(real)
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            if folder == root:
-                raise SourceError("unreadable", f"{root} cannot be listed: {error.strerror}") from error
-            found.append(folder)
-            continue
-        for entry in entries:
-            if os.path.isdir(entry.path):  # unlike entry.is_dir(), not upset by a link to itself
-                if not entry.name.startswith("."):
-                    (links if entry.is_symlink() else pending).append(Path(entry.path))
-            elif is_motion_file(Path(entry.path)):
-                found.append(Path(entry.path))
+    found, unlisted = find_files(root, wanted=lambda name: is_motion_file(Path(name)))
+    found += unlisted
     return sorted(((path, path.relative_to(root).as_posix()) for path in found), key=lambda pair: pair[1])
-
-
-def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]:
-    """Decorate a reader of source files: whatever goes wrong with a file is a SourceError. A bad call stays what it is.
-
-    What a `FileError` says keeps its reason. What nobody expected has the reason "unreadable" or "out_of_memory".
-    """
-
-    @wraps(read)
-    def refuse(*args: _ParamsT.args, **kwargs: _ParamsT.kwargs) -> _ResultT:
-        result = attempt(lambda: read(*args, **kwargs), reason="unreadable", passing=(SettingsError,))
-        if not isinstance(result, Failure):
-            return result
-        if isinstance(result.error, SourceError):
-            raise result.error
-        reason = result.error.reason if isinstance(result.error, FileError) else ""
-        raise SourceError(reason or result.reason, result.message) from result.error
-
-    return refuse
 
 
 @refusing
