@@ -90,8 +90,9 @@ def dense(value: Any, *, name: str) -> np.ndarray:
     """
 
     def make(value: Any) -> np.ndarray:
-        made = _sparse(value) if _is_sparse(value) else _chumpy(value, depth=0)
-        return np.ascontiguousarray(_numbers(made), dtype=np.float64)
+        with np.errstate(all="ignore"):  # numbers that are not finite stay what they are
+            made = _sparse(value) if _is_sparse(value) else _chumpy(value, depth=0)
+            return np.ascontiguousarray(_numbers(made), dtype=np.float64)
 
     return _resolved(value, make, name=name)
 

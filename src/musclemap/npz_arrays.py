@@ -29,6 +29,7 @@ MAX_TEXT_BYTES = 2**20
 
 _RATIO_FROM = 2**28
 _PIECE = 2**20
+_HEADER_FROM = 12  # after the version and the length
 _HEADER_BYTES = 2**14  # numpy reads headers of up to 10,000 characters
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -172,6 +173,8 @@ class _ShortReads:
 def _header(key: str, info: zipfile.ZipInfo, archive: zipfile.ZipFile) -> ArrayHeader:
     with archive.open(info) as member:
         stream = io.BytesIO(member.read(_HEADER_BYTES))
+    if b"\\" in stream.getvalue().partition(b"\n")[0][_HEADER_FROM:]:  # Python would warn of it to the user
+        raise FileError(f"{key} has a header that cannot be parsed", reason="truncated")
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
         raise FileError(f"{key} is stored in a way that numpy does not write: version {version}", reason="not_npz")
@@ -194,7 +197,7 @@ def _items(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: ArrayHeader,
     """All items, converted to `dtype` piece by piece, in the order of memory that they are stored in."""
     flat = np.empty(header.size, dtype)
     per_piece = max(_PIECE // header.dtype.itemsize, 1)
-    with archive.open(info) as member, np.errstate(over="ignore"):  # a number beyond float64 becomes infinite
+    with archive.open(info) as member, np.errstate(all="ignore"):  # a number beyond float64 becomes infinite
         member.read(header.nbyte)
         for first in range(0, header.size, per_piece):
             count = min(per_piece, header.size - first)
