@@ -32,8 +32,6 @@ from musclemap.pipelines.training import Moment, Plan, Until, plan_training, tra
 
 from .pages import explained
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), rollout=8, minibatch=24))
 PLAIN = WorldModelConfig(dynamics=ModelConfig(variant="plain"))  # needs no lengths of muscles
 ITERATION = 6 * 8
