@@ -241,7 +241,7 @@ def _frame_rate(
     arrays: NpzArrays, *, default: float | None, override: float | None, warnings: list[str]
 ) -> tuple[float, str, float | None]:
     """Frame rate to use [Hz], where it is from, and the file's own or None."""
-    rates = {key: arrays.numbers(key) for key in FPS_KEYS if key in arrays}
+    rates = {key: arrays.numbers(key, most=MAX_FRAMES) for key in FPS_KEYS if key in arrays}
     for key, rate in rates.items():
         if rate.size != 1 or not FPS_RANGE[0] <= rate.item() <= FPS_RANGE[1]:
             shown = rate.reshape(-1)[:5].tolist()
@@ -270,7 +270,7 @@ def _betas(arrays: NpzArrays, *, warnings: list[str]) -> np.ndarray:
     if "betas" not in arrays:
         warnings.append("the file gives no betas; the mean shape was used")
         return np.zeros(MAX_BETAS)
-    betas = arrays.numbers("betas")
+    betas = arrays.numbers("betas", most=MAX_FRAMES * MAX_BETAS)
     if betas.ndim not in (1, 2) or betas.size == 0:
         raise SourceError("bad_shape", f"betas has shape {betas.shape}, not (nbeta,) or (nframe, nbeta)")
     if not np.isfinite(betas).all():

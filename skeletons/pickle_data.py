@@ -25,6 +25,9 @@ MAX_INTEGER_BYTES = 64
 MAX_NAME = 200
 """Longest name of a class, and longest key [characters]."""
 
+MAX_KEY_PARTS = 8
+"""Most parts of a key that is a tuple."""
+
 LONG = 4096
 """Byte strings from this length on stay a view of the file, also those that Python 2 wrote: they are array data."""
 
@@ -51,7 +54,8 @@ def read_pickle(data: bytes) -> Any:
 
     Returns:
         None, numbers, text, bytes or a view of them, lists, tuples, dictionaries, `ClassName` and `Record`. Sets are
-        lists. Text of Python 2 is Latin-1, and a view of bytes from 4 kB on. Containers may hold themselves.
+        lists, and a key that is a tuple is its text. Text of Python 2 is Latin-1, and a view of bytes from 4 kB on.
+        Containers may hold themselves.
 
     Raises:
         FileError: The pickle is damaged ("truncated"), names a class that is not of numpy, scipy.sparse or chumpy
@@ -163,11 +167,17 @@ def _set_items(m: Machine, values: list[Any]) -> None:
 
 
 def _pairs(values: list[Any]) -> dict[Any, Any]:
-    keys = values[::2]
-    for key in keys:
-        if not _is_key(key):
-            raise TypeError(f"a dictionary has a key of type {type(key).__name__}, or a long one")
+    keys = [_key(key) for key in values[::2]]
     return dict(zip(keys, values[1::2], strict=True))
+
+
+def _key(key: object) -> object:
+    """A key that can be used; a tuple becomes its text, as tuples can be chosen so that all have one hash."""
+    if _is_key(key):
+        return key
+    if isinstance(key, tuple) and len(key) <= MAX_KEY_PARTS and all(map(_is_key, key)):
+        return str(tuple(part.qualname if isinstance(part, Record) else part for part in key))
+    raise TypeError(f"a dictionary has a key of type {type(key).__name__}, or a long one")
 
 
 def _is_key(key: object) -> bool:

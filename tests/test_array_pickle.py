@@ -50,6 +50,7 @@ def test_plain_data_comes_back(protocol: int) -> None:
     read = read_pickle(pickle.dumps(tree, protocol=protocol))
     assert read == tree | {"o": dict(ordered)}
     assert list(read["o"]) == ["b", "a"]
+    assert read_pickle(pickle.dumps({(1, "a", None): 2}, protocol=protocol)) == {"(1, 'a', None)": 2}
     assert sorted(read_pickle(pickle.dumps({"s": {1, 2}, "f": frozenset({3})}, protocol=protocol))["s"]) == [1, 2]
 
 
@@ -242,7 +243,8 @@ def test_what_reaches_out_of_the_file_is_refused(program: bytes) -> None:
         b"ccopyreg\n_reconstructor\n)R.", b"ccollections\nOrderedDict\n(]]atR.", b"cbuiltins\nset\n(NtR.",
         b"T\xff\xff\xff\xff.", b"X\x02\x00\x00\x00\xff\xff.", b"S'a\n.", b"Sa\n.", b"I\n.", b"Ix\n.", b"Fx\n.",
         b"V\\u12\n.",
-        b"\x8a\x09.", b"\x80", b"\x95\x00", b"}" + made.text("k" * 300) + b"Ns.", b"}" + made.integer(2**61) + b"Ns.",
+        b"\x8a\x09.", b"\x80", b"\x95\x00", b"}" + made.text("k" * 300) + b"Ns.",
+        b"}(" + b"N" * 9 + b"tNs.", b"})\x85\x85Ns.", b"}" + made.integer(2**61) + b"Ns.",
     ],
 )  # fmt: skip
 def test_programs_that_make_no_sense_are_damaged(program: bytes) -> None:

@@ -105,6 +105,9 @@ def test_an_array_is_limited_as_stored_and_as_float64() -> None:
     assert refused(npz(a=np.zeros(101, np.int8)), limit=800).reason == "too_large"
     assert len(NpzArrays(npz(a=np.zeros(60, np.int8)), limit=800).numbers("a")) == 60
     assert refused(npz(a=np.zeros(101)), limit=800).reason == "too_large"
+    assert NpzArrays(npz(a=np.zeros(3)), limit=800).numbers("a", most=3).size == 3
+    with pytest.raises(FileError, match="at most 2 numbers"):
+        NpzArrays(npz(a=np.zeros(3)), limit=800).numbers("a", most=2)
 
 
 def test_a_bomb_is_refused_by_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +119,10 @@ def test_a_bomb_is_refused_by_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("musclemap.npz_arrays._RATIO_FROM", 2**20)
     assert refused(data).reason == "too_large"
     np.testing.assert_array_equal(NpzArrays(data, limit=LIMIT).numbers("b"), measured)
+    lying = bytearray(npz(a=zeros))  # says that it is packed into more bytes than the file has
+    at = lying.index(b"PK\x01\x02") + 20
+    lying[at : at + 4] = (2**30).to_bytes(4, "little")
+    assert refused(bytes(lying)).reason == "too_large"
 
 
 def test_a_small_bomb_in_text_is_refused() -> None:
@@ -172,8 +179,9 @@ def test_a_long_directory_is_refused_before_it_is_read() -> None:
 
 @pytest.mark.parametrize("fps", [30, 60, 100, 120, 150])
 @pytest.mark.parametrize("dtype", ["<f4", "<f8"])
-def test_the_longest_motion_is_within_every_limit(fps: int, dtype: str) -> None:
+def test_the_longest_motion_is_within_every_limit(fps: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four hours in the widest layout, both packed and split as newer releases have it; of the file only a header."""
+    monkeypatch.setattr("musclemap.npz_arrays.MAX_RATIO", 2**40)  # its numbers are not there
     nframe = int(amass.MAX_SECONDS * fps)
     assert nframe <= amass.MAX_FRAMES
     columns = {"poses": max(amass.POSE_WIDTHS), "trans": 3, "dmpls": 8}

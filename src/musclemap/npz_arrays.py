@@ -80,7 +80,7 @@ class NpzArrays:
             raise FileError("the file is a pickle, which is never loaded", reason="pickled")
         if data[:2] != b"PK":
             raise FileError(f"the file is no .npz archive: it starts with {data[:6]!r}", reason="not_npz")
-        self._limit = limit
+        self._limit, self._nbyte = limit, len(data)
         self._archive = open_archive(io.BytesIO(data))
         names = Counter(info.filename for info in self._archive.infolist())
         self._twice = {name for name, count in names.items() if count > 1}
@@ -108,15 +108,16 @@ class NpzArrays:
             raise FileError(message, reason="too_large")
         return self._read(key, header, dtype=header.dtype)
 
-    def numbers(self, key: str, *, width: int | None = None) -> np.ndarray:
-        """One array as float64; with `width`, of shape (nframe, width)."""
+    def numbers(self, key: str, *, width: int | None = None, most: int | None = None) -> np.ndarray:
+        """One array as float64; with `width`, of shape (nframe, width); with `most`, of so many numbers at most."""
         header = self.header(key)
         if header.dtype.kind not in "fiu":
             raise FileError(f"{key} holds {header.dtype}, not real numbers", reason="bad_type")
         if width is not None and (len(header.shape) != 2 or header.shape[1] != width):
             raise FileError(f"{key} has shape {header.shape}, not (nframe, {width})", reason="bad_shape")
-        if 8 * header.size > self._limit:
-            message = f"{key} has shape {header.shape}, which is more than {self._limit} bytes of float64"
+        largest = self._limit // 8 if most is None else most
+        if header.size > largest:
+            message = f"{key} has shape {header.shape}; at most {largest} numbers are read"
             raise FileError(message, reason="too_large")
         return self._read(key, header, dtype=np.dtype(np.float64))
 
@@ -132,8 +133,9 @@ class NpzArrays:
         if info.file_size > self._limit:
             message = f"{key} unpacks to {info.file_size} bytes; at most {self._limit} are read"
             raise FileError(message, reason="too_large")
-        if info.file_size > max(_RATIO_FROM, MAX_RATIO * info.compress_size):
-            message = f"{key} unpacks from {info.compress_size} bytes to {info.file_size}, as no measured data does"
+        packed = min(info.compress_size, self._nbyte)
+        if info.file_size > max(_RATIO_FROM, MAX_RATIO * packed):
+            message = f"{key} unpacks from {packed} bytes to {info.file_size}, as no measured data does"
             raise FileError(message, reason="too_large")
         return info
 
