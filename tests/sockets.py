@@ -64,7 +64,7 @@ def answer_over(port: int, *, tls: bool = False) -> bytes:
 
 
 @contextlib.contextmanager
-def sampled(pid: int, *, seconds: float = 0.02) -> Iterator[set[Listening]]:
+def sampled(pid: int, *, seconds: float = 0.2) -> Iterator[set[Listening]]:
     """Gather the listening sockets that appear while the block runs."""
     found, ended = set[Listening](), threading.Event()
 
