@@ -18,7 +18,7 @@ from musclemap.pipelines.cluster import ClusterError
 from .cluster_runs import archive, contents, convert, convert_alone
 from .hand_started import ENVIRON, ROOT, HandStarted
 from .sockets import listening_sockets
-from .test_sockets import refuses_strangers
+from .strangers import refuses_strangers
 
 GUIDE = (ROOT / "docs" / "cluster.md").read_text()
 

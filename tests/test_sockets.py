@@ -1,21 +1,20 @@
 """What a run opens: sockets on this machine's loopback alone, no HTTP server, and nothing for strangers."""
 
-import asyncio
+import contextlib
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from distributed.core import rpc
-from distributed.protocol.pickle import dumps
-from distributed.security import Security
 
 from .cluster_runs import archive, convert, start, until_a_line, workers_below
-from .sockets import Listening, answer_over, listening_sockets, process_tree, wait_for_sockets
+from .hand_started import HandStarted
+from .sockets import listening_sockets, process_tree, wait_for_sockets
+from .strangers import ask_to_run, refuses_strangers
 
 SECRET = b"PRIVATE KEY"
 
@@ -32,19 +31,6 @@ def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
     finally:
         run.kill()
         run.communicate()
-
-
-def stranger(address: str, mark: Path, **options: Any) -> None:
-    """Ask a worker or scheduler to run code, as one who has no key."""
-
-    def write() -> None:
-        mark.touch()
-
-    async def ask() -> None:
-        async with rpc(address, timeout=3, **options) as other:
-            await asyncio.wait_for(other.run(function=dumps(write)), timeout=5)
-
-    asyncio.run(ask())
 
 
 def test_the_list_of_sockets_is_complete() -> None:
@@ -75,16 +61,19 @@ def test_a_run_listens_on_loopback_alone_and_answers_no_stranger(tmp_path: Path)
         assert run.poll() is None
 
 
-def refuses_strangers(each: Listening, mark: Path) -> None:
-    """No HTTP, no code without a key, no code with another key."""
-    for tls in (False, True):
-        assert b"HTTP" not in answer_over(each.port, tls=tls)
-    with pytest.raises((OSError, TimeoutError)):
-        stranger(f"tcp://127.0.0.1:{each.port}", mark)
-    other = Security.temporary().get_connection_args("client")
-    with pytest.raises((OSError, TimeoutError)):
-        stranger(f"tls://127.0.0.1:{each.port}", mark, connection_args=other)
-    assert not mark.exists()
+def test_the_same_stranger_gets_into_an_open_worker(tmp_path: Path) -> None:
+    """Else its being kept out of others would show nothing."""
+    cluster = HandStarted(tmp_path)
+    try:
+        cluster.add_worker()
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "mark").exists() and time.monotonic() < deadline:
+            for each in listening_sockets(os.getpid()):
+                with contextlib.suppress(OSError, ValueError, AttributeError):  # not a worker
+                    ask_to_run(f"tcp://127.0.0.1:{each.port}", tmp_path / "mark")
+        assert (tmp_path / "mark").exists()
+    finally:
+        cluster.end()
 
 
 def test_nothing_of_a_run_is_where_others_can_read_or_replace_it(tmp_path: Path) -> None:
