@@ -7,7 +7,8 @@ import h5py
 import mujoco
 import numpy as np
 
-from musclemap.datasets.clip import CONTACTS, Clip
+from musclemap.datasets.clip import Clip
+from musclemap.datasets.clip_schema import CONTACTS
 from musclemap.skeletons.myofullbody import FINGER_JOINTS, MyoFullBody
 
 from .encoding import Line, Panel, Section
