@@ -221,9 +221,9 @@ def _check_identity(contents: Contents) -> None:
     found = {key: contents.identity.get(key, {}).get("value") for key in ("format", "version")}
     if found["format"] != FORMAT:
         raise FileError(f"it is no clip: its format is {shown(found['format'])}, not {FORMAT!r}")
-    if contents.identity["version"] != {"kind": "number", "value": repr(float(VERSION))}:
-        text = str(found["version"]).removesuffix(".0")
-        raise FileError(f"it has version {shown(text)[1:-1]}; this reads version {VERSION}")
+    if contents.identity.get("version") != {"kind": "number", "value": repr(float(VERSION))}:
+        text = shown(str(found["version"]).removesuffix(".0"))
+        raise FileError(f"it has version {text[1:-1]}; this reads version {VERSION}")
 
 
 def _value(contents: Contents, key: str) -> Any:

@@ -31,6 +31,7 @@ MAX_FILE = 2**32
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PIPE = 2**20
 _ENDED = "the process that reads HDF5 files ended"
+_ENDLESS = "the HDF5 library does not come to an end with it"
 _PROGRAM = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
 
 
@@ -73,7 +74,19 @@ def _check_superblock(head: bytes, nbyte: int) -> None:
 
 
 class _WorkerError(Exception):
-    """A worker ended, or the library failed; the message says how."""
+    """A worker ended, or the library failed; the message says how.
+
+    Attributes:
+        is_final: Whether another worker would fare no better.
+    """
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_final = is_final
+
+
+class _RefusedError(Exception):
+    """A check of ours refused the file; the worker is fit for the next."""
 
 
 class _Reader:
@@ -98,24 +111,29 @@ class _Reader:
         with self._lock:
             is_used = self._requests is not None
             try:
-                try:
-                    return self._request(descriptor)
-                except _WorkerError:
-                    self._drop_worker()
-                    if not is_used:
-                        raise
-                    return self._request(descriptor)
+                return self._request(descriptor)
             except _WorkerError as error:
-                self._drop_worker()
+                if not is_used or error.is_final:
+                    raise FileError(f"it cannot be read as HDF5: {error}") from error
+            try:
+                return self._request(descriptor)
+            except _WorkerError as error:
                 raise FileError(f"it cannot be read as HDF5: {error}") from error
-            except FileError:
-                self._drop_worker()
-                raise
-            except BaseException:
-                self._stop()  # they may still be at work on this file
-                raise
 
     def _request(self, descriptor: int) -> Contents:
+        """Read a file in the worker of now; after any failure there is none."""
+        try:
+            return self._answered(descriptor)
+        except _RefusedError as error:
+            raise FileError(str(error)) from error
+        except (_WorkerError, FileError):
+            self._drop_worker()
+            raise
+        except BaseException:
+            self._stop()  # they may still be at work on this file
+            raise
+
+    def _answered(self, descriptor: int) -> Contents:
         requests = self._worker()
         receiving, sending = os.pipe()
         with open(receiving, "rb", buffering=0) as pipe:
@@ -136,12 +154,13 @@ class _Reader:
         except ConnectionError:
             reply = b""
         if not reply:
-            raise _WorkerError(self._ending())
+            how = self._ending()
+            raise _WorkerError(how, is_final=how == _ENDLESS)
         result = parse_json(reply)
         if not result and contents is not None:
             return contents
         if result.get("expected"):
-            raise FileError(str(result.get("error")))
+            raise _RefusedError(str(result.get("error")))
         raise _WorkerError(str(result.get("error")))
 
     def _worker(self) -> socket.socket:
@@ -185,8 +204,8 @@ class _Reader:
             self._stop()
             return _ENDED
         status = int.from_bytes(data, "little", signed=True)
-        if status == -signal.SIGXCPU:
-            return "the HDF5 library does not come to an end with it"
+        if status == -signal.SIGPROF:
+            return _ENDLESS
         return f"the HDF5 library crashed ({signal.Signals(-status).name})" if status < 0 else _ENDED
 
     def _drop_worker(self) -> None:

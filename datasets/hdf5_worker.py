@@ -1,9 +1,9 @@
 """The processes that HDF5 files are opened in: a program that forks workers, one after the other.
 
 Started by `hdf5_process`. The HDF5 library crashes, hangs or fills the memory on some damaged files; here that ends a
-worker. A worker reads one file after the other up to the first that it refuses, so that what a damaged file did to the
-library's state goes with it. For each file it has a few seconds of processor time. It may not use more than `MEMORY`
-beyond what it starts with, and can neither open files nor write any, so that no link in a file leads anywhere.
+worker. A worker reads one file after the other up to the first on which the library fails, so that what that file did
+to the library's state goes with it. For each file it has a few seconds of processor time. It may not use more than
+`MEMORY` beyond what it starts with, and can neither open files nor write any, so that no link in a file leads anywhere.
 """
 
 import io
@@ -13,7 +13,6 @@ import os
 import resource
 import signal
 import socket
-import time
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -25,14 +24,14 @@ from musclemap.failures import Failure, attempt
 from .clip_schema import ARRAYS, JSON, NAMES, NUMBERS, OPTIONAL, TEXTS, check_shapes
 from .hdf5_contents import attribute_names, dataset_names, open_dataset, read_attributes, slabs
 
-SECONDS = 3
-"""Processor time for the structure of a file [s]; a clip's takes a few milliseconds."""
+SECONDS = 2.0
+"""Processor time for any file [s]; a small clip takes a few milliseconds."""
 
 BYTES_A_SECOND = 2**26
-"""Numbers that are unpacked in one more second [B]; a tenth of what a processor of 2015 does."""
+"""Bytes of the file, and of its numbers, that take one more second; a tenth of what a processor of 2015 does."""
 
-MEMORY = 2**30
-"""Memory beyond that of the program itself [B]; a stretch of numbers and a chunk take a tenth."""
+MEMORY = 2**29
+"""Memory beyond that of the program itself [B]; a stretch of numbers and a chunk take a quarter at most."""
 
 OPEN_FILES = 5
 """Files that a worker can have open: its three standard ones, and the two of a request."""
@@ -44,6 +43,7 @@ def main() -> None:
     """Serve on the socket that is standard input until it closes: each request is the socket of a new worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _warm_up()
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _work(descriptor: int) -> NoReturn:
-    """Answer requests, each a file and a pipe for the answer, up to the first file that is refused."""
+    """Answer requests, each a file and a pipe for the answer, up to the first file on which the library fails."""
     try:
         os.dup2(descriptor, 0)
         _limit()
@@ -74,7 +74,7 @@ def _work(descriptor: int) -> NoReturn:
                 for one in descriptors:
                     os.close(one)
                 requests.sendall(json.dumps(result).encode("ascii"))
-                if result:
+                if result and not result["expected"]:
                     os._exit(0)
     finally:
         os._exit(1)
@@ -89,9 +89,9 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
 
 
-def _allow(seconds: int) -> None:
-    """Let the process use so much processor time from now on [s]."""
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + seconds, resource.RLIM_INFINITY))
+def _allow(nbyte: int) -> None:
+    """Let the process use as much processor time from now on as so many bytes may take; SIGPROF ends it then."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS + nbyte / BYTES_A_SECOND)
 
 
 def _answer(file: int, answer: int) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _answer(file: int, answer: int) -> dict[str, Any]:
     Returns:
         Nothing where the file was read; otherwise `error`, and `expected`, whether a check of ours refused the file.
     """
-    _allow(SECONDS)
+    _allow(os.fstat(file).st_size)
     with open(file, "rb", buffering=0, closefd=False) as source, open(answer, "wb", closefd=False) as target:
         result = attempt(lambda: _send(source, target))
     if not isinstance(result, Failure):
@@ -125,7 +125,7 @@ def _send(source: BinaryIO, target: BinaryIO) -> None:
         head: dict[str, Any] = {"identity": identity, "shapes": shapes, "attributes": read_attributes(file, wanted)}
         head["names"] = attribute_names(file) if len(head["attributes"]) < len(wanted) else []
         _send_head(target, head)
-        _allow(SECONDS + 4 * sum(map(math.prod, shapes.values())) // BYTES_A_SECOND)
+        _allow(nbyte + 4 * sum(map(math.prod, shapes.values())))
         for dataset in datasets.values():
             for part in slabs(dataset):
                 target.write(part.data)

@@ -3,6 +3,7 @@
 HDF5 finds most damage by the checksums of its metadata, so only damage with right checksums gets to the code behind.
 """
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ SIGNED = (b"OHDR", b"OCHK", b"FRHP", b"BTHD", b"BTLF", b"BTIN", b"FAHD", b"FADB"
 SUPERBLOCK = 44
 """Bytes of a superblock of version 3 before its checksum."""
 
-LONGEST = 2048
+M = 2**32 - 1
+
+LONGEST = 512
 """Longest part that is looked for [B]."""
 
 VALUES = (0, 1, 7, 8, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
@@ -37,35 +40,48 @@ def read(data: bytes, tmp_path: Path) -> Clip:
 
 def lookup3(data: bytes) -> int:
     """Bob Jenkins' lookup3 hash with initial value 0, which is HDF5's checksum of metadata."""
-    return int(_lookup3(data, np.array([len(data)]))[0])
+    padded = data.ljust(-(-len(data) // 12) * 12, b"\0")
+    words = struct.unpack(f"<{len(padded) // 4}I", padded)
+    a = b = c = (0xDEADBEEF + len(data)) & M
+    for k in range(0, len(words), 3):
+        a, b, c = a + words[k] & M, b + words[k + 1] & M, c + words[k + 2] & M
+        a, b, c = _mix(a, b, c) if k + 3 < len(words) else _final(a, b, c)
+    return c
 
 
 def sealed_parts(data: bytes) -> list[tuple[int, int]]:
     """Where each part with a checksum begins and where its checksum lies."""
     parts = [(0, SUPERBLOCK)]
     for signature in SIGNED:
-        start = data.find(signature)
-        while start >= 0:
-            lengths = np.arange(8, min(LONGEST, len(data) - start - 4))
-            if lengths.size:
-                window = np.frombuffer(data, np.uint8, offset=start)
-                stored = np.lib.stride_tricks.sliding_window_view(window, 4)[lengths].copy().view("<u4").ravel()
-                right = np.flatnonzero(stored == _lookup3(data[start : start + LONGEST], lengths))
-                parts += [(start, start + int(lengths[k])) for k in right[:1]]
-            start = data.find(signature, start + 1)
+        for start in places(data, signature):
+            ends = range(start + 8, min(start + LONGEST, len(data) - 4))
+            right = (end for end in ends if data[end : end + 4] == _checksum(data[start:end]))
+            parts += [(start, end) for end in right][:1]
     return parts
+
+
+def places(data: bytes, signature: bytes) -> list[int]:
+    """Where a part begins with these bytes."""
+    found = [data.find(signature)]
+    while found[-1] >= 0:
+        found.append(data.find(signature, found[-1] + 1))
+    return found[:-1]
+
+
+def _checksum(data: bytes) -> bytes:
+    return lookup3(data).to_bytes(4, "little")
 
 
 def mutated(valid: bytes, parts: list[tuple[int, int]], rng: np.random.Generator) -> bytes:
     """One damaged version: a few changes of one kind, and in three of four the checksums made right again."""
     data = bytearray(valid)
-    heaps = [k for k in range(len(valid) - 4) if valid[k : k + 4] == b"GCOL"] if rng.random() < 0.3 else []
+    heaps = places(valid, b"GCOL") if rng.random() < 0.3 else []
     for _ in range(int(rng.integers(1, 5))):
         _change(data, valid, parts, heaps, rng)
     if rng.random() < 0.75:
         for start, end in parts:
-            if end + 4 <= len(data):
-                data[end : end + 4] = lookup3(bytes(data[start:end])).to_bytes(4, "little")
+            if end + 4 <= len(data) and data[start:end] != valid[start:end]:
+                data[end : end + 4] = _checksum(bytes(data[start:end]))
     return bytes(data)
 
 
@@ -104,51 +120,26 @@ def _change(
         data[at : at + 8] = (value % 2**64).to_bytes(8, "little")[: len(data) - at]
 
 
-def _lookup3(data: bytes, lengths: np.ndarray) -> np.ndarray:
-    """lookup3 of the first bytes of `data`, for each of these lengths."""
-    longest = int(lengths.max())
-    blocks = -(-longest // 12)
-    padded = np.frombuffer(data[:longest].ljust(blocks * 12, b"\0"), np.uint8)
-    a = (np.uint32(0xDEADBEEF) + lengths).astype(np.uint32)
-    b, c = a.copy(), a.copy()
-    result = c.copy()
-    for block in range(blocks):
-        left = lengths - 12 * block
-        kept = np.arange(12) < left[:, None]
-        words = np.where(kept, padded[12 * block : 12 * block + 12], 0).astype(np.uint8).view("<u4")
-        a, b, c = a + words[:, 0], b + words[:, 1], c + words[:, 2]
-        last = (left > 0) & (left <= 12)
-        if last.any():
-            result = np.where(last, _final(a, b, c), result)
-        a, b, c = _mix(a, b, c)
-    return result
+def _rot(x: int, k: int) -> int:
+    return (x << k | x >> (32 - k)) & M
 
 
-def _rot(x: np.ndarray, k: int) -> np.ndarray:
-    return (x << np.uint32(k)) | (x >> np.uint32(32 - k))
-
-
-def _mix(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    a = (a - c) ^ _rot(c, 4)
-    c = c + b
-    b = (b - a) ^ _rot(a, 6)
-    a = a + c
-    c = (c - b) ^ _rot(b, 8)
-    b = b + a
-    a = (a - c) ^ _rot(c, 16)
-    c = c + b
-    b = (b - a) ^ _rot(a, 19)
-    a = a + c
-    c = (c - b) ^ _rot(b, 4)
-    b = b + a
+def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
+    a, c = (a - c & M) ^ _rot(c, 4), c + b & M
+    b, a = (b - a & M) ^ _rot(a, 6), a + c & M
+    c, b = (c - b & M) ^ _rot(b, 8), b + a & M
+    a, c = (a - c & M) ^ _rot(c, 16), c + b & M
+    b, a = (b - a & M) ^ _rot(a, 19), a + c & M
+    c, b = (c - b & M) ^ _rot(b, 4), b + a & M
     return a, b, c
 
 
-def _final(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    c = (c ^ b) - _rot(b, 14)
-    a = (a ^ c) - _rot(c, 11)
-    b = (b ^ a) - _rot(a, 25)
-    c = (c ^ b) - _rot(b, 16)
-    a = (a ^ c) - _rot(c, 4)
-    b = (b ^ a) - _rot(a, 14)
-    return (c ^ b) - _rot(b, 24)
+def _final(a: int, b: int, c: int) -> tuple[int, int, int]:
+    c = (c ^ b) - _rot(b, 14) & M
+    a = (a ^ c) - _rot(c, 11) & M
+    b = (b ^ a) - _rot(a, 25) & M
+    c = (c ^ b) - _rot(b, 16) & M
+    a = (a ^ c) - _rot(c, 4) & M
+    b = (b ^ a) - _rot(a, 14) & M
+    c = (c ^ b) - _rot(b, 24) & M
+    return a, b, c
