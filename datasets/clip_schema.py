@@ -48,7 +48,7 @@ UNPACKED_ANYWAY = 2**30
 MAX_NAMES, MAX_NAME = 1024, 256
 """Joints or landmarks, and characters of one's name."""
 
-MAX_TEXT, MAX_JSON_TEXT = 2**16, 2**24
+MAX_TEXT, MAX_JSON_TEXT = 2**16, 2**22
 """Length of a text attribute, and of one that holds JSON [B]."""
 
 MAX_METRICS, MAX_LIST = 1000, 10_000
@@ -135,11 +135,8 @@ def check_values(values: Mapping[str, Any]) -> None:
     for key in TEXTS:
         check_text(values[key], MAX_TEXT, where=key)
     for key, (low, high) in _RANGES.items():
-        value = values[key]
-        if value is None and key == "source_fps":
-            continue
-        if not _is_number(value) or not low <= value <= high:
-            raise FileError(f"{key} is {shown(value)}, not a number from {low:g} to {high:g}")
+        if not (values[key] is None and key == "source_fps"):
+            check_range(values[key], low, high, where=key)
     for key, known in (("verdict", VERDICTS), ("hands", HANDS)):
         if values[key] not in known:
             raise FileError(f"{key} is {shown(values[key])}, not one of {', '.join(known)}")
@@ -165,6 +162,26 @@ def _check_versions(software: object) -> None:
     for name, version in software.items():
         if not (version is None or isinstance(version, str | int | float)):
             raise FileError(f"software: {shown(name)} is {shown(version)}, not a version")
+
+
+def check_range(value: object, low: float, high: float, *, where: str) -> None:
+    """Refuse what is no number from `low` to `high`.
+
+    Raises:
+        FileError: It is not.
+    """
+    if not _is_number(value) or not low <= value <= high:
+        raise FileError(f"{where} is {shown(value)}, not a number from {low:g} to {high:g}")
+
+
+def check_count(value: object, high: int, *, where: str) -> None:
+    """Refuse what is no whole number from 0 to `high`.
+
+    Raises:
+        FileError: It is not.
+    """
+    if not _is_frame(value) or value > high:
+        raise FileError(f"{where} is {shown(value)}, not a whole number from 0 to {high}")
 
 
 def check_text(value: object, limit: int, *, where: str) -> None:
@@ -202,10 +219,10 @@ def check_metrics(metrics: object) -> None:
         check_text(name, MAX_NAME, where="the name of a metric")
         items = value if isinstance(value, list | tuple) else (value,)
         if len(items) > MAX_LIST or not all(_is_figure(item) for item in items):
-            raise FileError(f"metrics: {name} is {shown(value)}, not a number, a text or a list of them")
+            raise FileError(f"metrics: {shown(name)} is {shown(value)}, not a number, a text or a list of them")
         for item in items:
             if isinstance(item, str):
-                check_text(item, MAX_TEXT, where=f"metrics: {name}")
+                check_text(item, MAX_TEXT, where=f"metrics: {shown(name)}")
 
 
 def check_reasons(reasons: object) -> None:
@@ -223,14 +240,14 @@ def check_reasons(reasons: object) -> None:
             raise FileError(f"reasons is no list of JSON objects: {shown(reason)}")
         rule = reason.get("rule")
         check_text(rule, MAX_NAME, where="reasons: rule")
-        check_text(reason.get("at", ""), MAX_TEXT, where=f"reasons: {rule}: at")
+        check_text(reason.get("at", ""), MAX_TEXT, where=f"reasons: {shown(rule)}: at")
         for key in ("value", "limit"):
             value = reason.get(key)
             if value is not None and not _is_number(value):
-                raise FileError(f"reasons: {rule}: {key} is {shown(value)}, not a number")
+                raise FileError(f"reasons: {shown(rule)}: {key} is {shown(value)}, not a number")
         frames = reason.get("frames", ())
         if not isinstance(frames, list | tuple) or len(frames) > MAX_RANGES or not all(map(_is_range, frames)):
-            raise FileError(f"reasons: {rule}: frames is {shown(frames)}, not a list of ranges of frames")
+            raise FileError(f"reasons: {shown(rule)}: frames is {shown(frames)}, not a list of ranges of frames")
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -246,8 +263,8 @@ def _is_figure(value: object) -> bool:
     return value is None or isinstance(value, str | bool | float) or _is_number(value)
 
 
-def _is_frame(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER
+def _is_frame(value: object) -> TypeGuard[int]:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER
 
 
 def _is_range(frames: object) -> bool:
