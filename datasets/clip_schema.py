@@ -264,7 +264,7 @@ def _is_figure(value: object) -> bool:
 
 
 def _is_frame(value: object) -> TypeGuard[int]:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) <= MAX_INTEGER
 
 
 def _is_range(frames: object) -> bool:

@@ -48,7 +48,7 @@ MAX_PROBLEMS = 1000
 """Damaged lines that are named one by one."""
 
 
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def strict_json(value: object) -> str:
@@ -155,7 +155,7 @@ class ManifestEntry:
             check_text(self.clip, MAX_PATH, where="clip")
         for key in ("source_sha256", "clip_sha256"):
             value = getattr(self, key)
-            if value and not (isinstance(value, str) and _SHA256.fullmatch(value)):
+            if value not in (None, "") and not (isinstance(value, str) and _SHA256.fullmatch(value)):
                 raise FileError(f"{key} is {shown(value)}, not 64 hexadecimal digits")
         if self.status not in STATUSES:
             raise FileError(f"status must be one of {', '.join(STATUSES)}, not {shown(self.status)}")
@@ -204,6 +204,30 @@ def _storable(reason: str) -> str:
     return cut
 
 
+def read_lines(path: Path) -> tuple[list[ManifestEntry], tuple[str, ...]]:
+    """Every whole line of a manifest or journal in its order, and one sentence for each that is damaged.
+
+    Only the first `MAX_PROBLEMS` are named, the rest are counted.
+
+    Raises:
+        SettingsError: It is a pipe, a device, a folder, too large, or cannot be read.
+    """
+    entries = list[ManifestEntry]()
+    problems, unnamed = list[str](), 0
+    try:
+        for number, line in _lines(path):
+            try:
+                entries.append(ManifestEntry.from_line(line))
+            except SettingsError as error:
+                unnamed += len(problems) >= MAX_PROBLEMS
+                if len(problems) < MAX_PROBLEMS:
+                    problems.append(f"{path.name} line {number} is damaged and was passed over: {error}")
+    except FileError as error:
+        raise SettingsError(str(error)) from error
+    problems += [f"{path.name} has {unnamed} more damaged lines, which were passed over"] * bool(unnamed)
+    return entries, tuple(problems)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The lines of a manifest.
@@ -227,8 +251,7 @@ class Manifest:
     def read(cls, path: Path, *, missing_ok: bool = False) -> Self:
         """Read a manifest or a journal.
 
-        Damaged lines are named in `problems`, the first `MAX_PROBLEMS` of them; of a repeated source the last line
-        counts.
+        Damaged lines are named in `problems`; of a repeated source the last line counts.
 
         Raises:
             SettingsError: There is no such file, unless `missing_ok`: then the manifest is empty. Or it is a pipe, a
@@ -238,22 +261,8 @@ class Manifest:
             if missing_ok:
                 return cls()
             raise SettingsError(f"there is no manifest at {path}")
-        entries: dict[str, ManifestEntry] = {}
-        problems, unnamed = list[str](), 0
-        try:
-            for number, line in _lines(path):
-                try:
-                    entry = ManifestEntry.from_line(line)
-                except SettingsError as error:
-                    unnamed += len(problems) == MAX_PROBLEMS
-                    if len(problems) < MAX_PROBLEMS:
-                        problems.append(f"{path.name} line {number} is damaged and was passed over: {error}")
-                else:
-                    entries[entry.source] = entry
-        except FileError as error:
-            raise SettingsError(str(error)) from error
-        problems += [f"{path.name} has {unnamed} more damaged lines, which were passed over"] * bool(unnamed)
-        return cls(entries=tuple(entries.values()), problems=tuple(problems))
+        entries, problems = read_lines(path)
+        return cls(entries=tuple({entry.source: entry for entry in entries}.values()), problems=problems)
 
     def write(self, path: Path) -> None:
         """Replace the file at `path` in one step."""
