@@ -99,7 +99,8 @@ def _tell(checked: "Checked") -> None:
         at = f", {reason['at']}" if reason.get("at") else ""
         frames = ", ".join(f"{start}-{stop - 1}" for start, stop in reason["frames"][:3])
         where = f"; frames {frames}{' and more' if len(reason['frames']) > 3 else ''}" if frames else ""
-        typer.echo(f"            {reason['rule']} {reason['value']:.4g}, limit {reason['limit']:.4g}{at}{where}")
+        told = f"            {reason['rule']} {reason['value']:.4g}, limit {reason['limit']:.4g}{at}{where}"
+        typer.echo(printable(told))  # words about where may be a metric of the clip
 
 
 def _totals(found: "Validation") -> str:

@@ -57,6 +57,9 @@ MAX_METRICS, MAX_LIST = 1000, 10_000
 MAX_REASONS, MAX_RANGES = 1000, 100_000
 """Rules that a clip breaks, and ranges of frames of one."""
 
+MAX_VALUE = 1e9
+"""Largest number in a dataset, of whatever unit; its square is still far from the largest that float32 holds."""
+
 FPS = (1.0, 10_000.0)
 SOURCE_FPS = (1e-3, 1e6)
 SUBJECT_SCALE = (1e-3, 1e3)
@@ -94,15 +97,16 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], *, nbyte: int | None = N
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
-    """Refuse numbers that are not finite, contacts that are neither 0 nor 1, and shapes that names contradict.
+    """Refuse numbers that are not finite or beyond any motion, contacts that are neither 0 nor 1, and shapes that
+    names contradict.
 
     Raises:
         FileError: The message names the dataset and the first frame at fault.
     """
     for key, array in arrays.items():
-        bad = _not_finite(array)
-        if bad.size:
-            raise FileError(f"{key} is not finite in {bad.size} frames, the first is {bad[0]}")
+        if array.dtype != np.uint8 and (bad := _frames_beyond(array, MAX_VALUE)).size:
+            what = f"beyond {MAX_VALUE:g}" if np.isfinite(array[bad]).all() else "not finite"
+            raise FileError(f"{key} is {what} in {bad.size} frames, the first is {bad[0]}")
     if arrays["contact"].shape[1:] != (len(CONTACTS),) or arrays["contact"].max() > 1:
         raise FileError(f"contact must hold 0 or 1 in 4 columns: {', '.join(CONTACTS)}")
     landmarks = (len(values["landmark_names"]), 3)
@@ -114,13 +118,15 @@ def check_arrays(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) ->
         raise FileError(f"{len(values['joint_names'])} joint_names do not go with qvel of {nv} columns")
 
 
-def _not_finite(array: np.ndarray, *, rows: int = 4096) -> np.ndarray:
-    """Indices of frames that are not finite; a part at a time, so that nothing as large as the array is made."""
-    if not np.issubdtype(array.dtype, np.floating):
-        return np.empty(0, int)
+def _frames_beyond(array: np.ndarray, limit: float, *, rows: int = 4096) -> np.ndarray:
+    """Indices of frames with a number that is not within the limit; only a part of the array is looked at at once."""
     flat = array.reshape(len(array), -1)
-    bad = [low + np.flatnonzero(~np.isfinite(flat[low : low + rows]).all(axis=1)) for low in range(0, len(flat), rows)]
-    return np.concatenate(bad)
+    bad = []
+    for low in range(0, len(flat), rows):
+        part = flat[low : low + rows]
+        if not (part.min() >= -limit and part.max() <= limit):  # also where they are NaN
+            bad.append(low + np.flatnonzero(~(np.abs(part) <= limit).all(axis=1)))
+    return np.concatenate(bad) if bad else np.empty(0, int)
 
 
 def check_values(values: Mapping[str, Any]) -> None:
