@@ -28,6 +28,9 @@ from .hdf5_answer import PATIENCE, Answer, Contents, CutOffError, receive
 MAX_FILE = 2**32
 """Largest file that is opened [B]."""
 
+HASHED_ANYWAY = 2**26
+"""Size up to which the hash is compared first, although the file cannot be what it should be [B]."""
+
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PIPE = 2**20
 _ENDED = "the process that reads HDF5 files ended"
@@ -47,12 +50,15 @@ def read_contents(path: Path, *, sha256: str | None) -> Contents:
             fails on it.
     """
     with open_regular(path, limit=MAX_FILE) as descriptor:
-        if sha256 is not None:
+        size = os.fstat(descriptor).st_size
+        problem = _superblock_problem(os.pread(descriptor, 64, 0), size)
+        if sha256 is not None and (not problem or size <= HASHED_ANYWAY):
             with open(descriptor, "rb", closefd=False) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     raise FileError(f"{path} is not the file that was written: its SHA-256 is not {shown(sha256)}")
+        if problem:
+            raise FileError(f"{path} cannot be read as HDF5: {problem}")
         try:
-            _check_superblock(os.pread(descriptor, 64, 0), os.fstat(descriptor).st_size)
             return _READER.read(descriptor)
         except FileError as error:
             raise FileError(f"{path}: {error}") from error
@@ -60,17 +66,16 @@ def read_contents(path: Path, *, sha256: str | None) -> Contents:
             raise FileError(f"{path} cannot be read: {error}") from error
 
 
-def _check_superblock(head: bytes, nbyte: int) -> None:
-    """Refuse what does not begin as HDF5, and a file that is longer or shorter than it says: cut off, or sparse."""
+def _superblock_problem(head: bytes, nbyte: int) -> str:
+    """Why a file is no HDF5 by its first bytes, or "". It may be cut off, or be longer than it says: sparse."""
     if head[:8] != _SIGNATURE or len(head) < 48:
-        raise FileError("it cannot be read as HDF5: it does not begin as such a file")
+        return "it does not begin as such a file"
     version = head[8]
     at = {0: 40, 1: 44, 2: 28, 3: 28}.get(version)
     if at is None:
-        raise FileError(f"it cannot be read as HDF5: its superblock is of version {version}, not 0 to 3")
+        return f"its superblock is of version {version}, not 0 to 3"
     end = int.from_bytes(head[at : at + 8], "little")
-    if end != nbyte:
-        raise FileError(f"it cannot be read as HDF5: it has {nbyte} bytes and says that it ends after {end}")
+    return f"it has {nbyte} bytes and says that it ends after {end}" if end != nbyte else ""
 
 
 class _WorkerError(Exception):
