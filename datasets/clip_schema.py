@@ -64,6 +64,7 @@ FPS = (1.0, 10_000.0)
 SOURCE_FPS = (1e-3, 1e6)
 SUBJECT_SCALE = (1e-3, 1e3)
 
+_FILE_NAMES = ("source", "body_model")
 _RANGES = {"fps": FPS, "source_fps": SOURCE_FPS, "subject_scale": SUBJECT_SCALE}
 
 
@@ -139,7 +140,7 @@ def check_values(values: Mapping[str, Any]) -> None:
         FileError: The message names the attribute.
     """
     for key in TEXTS:
-        check_text(values[key], MAX_TEXT, where=key)
+        check_text(values[key], MAX_TEXT, where=key, is_name=key in _FILE_NAMES)
     for key, (low, high) in _RANGES.items():
         if not (values[key] is None and key == "source_fps"):
             check_range(values[key], low, high, where=key)
@@ -166,8 +167,9 @@ def _check_versions(software: object) -> None:
     if not isinstance(software, Mapping):
         raise FileError("software is no JSON object")
     for name, version in software.items():
-        if not (version is None or isinstance(version, str | int | float)):
-            raise FileError(f"software: {shown(name)} is {shown(version)}, not a version")
+        check_text(name, MAX_NAME, where="software: a name")
+        if not (version is None or isinstance(version, int | float)):
+            check_text(version, MAX_NAME, where=f"software: {shown(name)}")
 
 
 def check_range(value: object, low: float, high: float, *, where: str) -> None:
@@ -190,10 +192,15 @@ def check_count(value: object, high: int, *, where: str) -> None:
         raise FileError(f"{where} is {shown(value)}, not a whole number from 0 to {high}")
 
 
-def check_text(value: object, limit: int, *, where: str) -> None:
-    """Refuse what is no text, is longer than `limit` characters, or holds a null character.
+def check_text(value: object, limit: int, *, where: str, is_name: bool = False) -> None:
+    """Refuse what is no text, is longer than `limit` characters, holds a null character, or is no Unicode.
 
-    Bytes of a file name that is not UTF-8 are allowed, as surrogates U+DC80 to U+DCFF; no other surrogates are.
+    Args:
+        value: The text.
+        limit: Most characters.
+        where: What it is, for messages.
+        is_name: Whether it is, or has in it, the name of a file: bytes in another encoding than UTF-8 are allowed then,
+            as surrogates U+DC80 to U+DCFF.
 
     Raises:
         FileError: It is one of these.
@@ -206,9 +213,9 @@ def check_text(value: object, limit: int, *, where: str) -> None:
         raise FileError(f"{where} holds a null character: {shown(value)}")
     if not value.isascii():
         try:
-            value.encode("utf-8", "surrogateescape")
+            value.encode("utf-8", "surrogateescape" if is_name else "strict")
         except UnicodeEncodeError as error:
-            raise FileError(f"{where} holds half of a surrogate pair at {error.start}") from error
+            raise FileError(f"{where} is no Unicode: a surrogate at {error.start}") from error
 
 
 def check_metrics(metrics: object) -> None:

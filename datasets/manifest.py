@@ -148,11 +148,11 @@ class ManifestEntry:
         object.__setattr__(self, "reasons", tuple(self.reasons))
 
     def _check(self) -> None:
-        check_text(self.source, MAX_PATH, where="source")
+        check_text(self.source, MAX_PATH, where="source", is_name=True)
         if not self.source:
             raise FileError("source must be a path, not ''")
         if self.clip is not None:
-            check_text(self.clip, MAX_PATH, where="clip")
+            check_text(self.clip, MAX_PATH, where="clip", is_name=True)
         for key in ("source_sha256", "clip_sha256"):
             value = getattr(self, key)
             if value not in (None, "") and not (isinstance(value, str) and _SHA256.fullmatch(value)):

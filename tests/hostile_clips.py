@@ -163,7 +163,7 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "metric a list of lists": (_text("metrics", '{"a": [[1]]}'), "metrics: 'a' is"),
     "many metrics": (_text("metrics", json.dumps(dict.fromkeys(map(str, range(2000)), 1))), "2000 figures"),
     "software a list": (_text("software", "[]"), "software is no JSON object"),
-    "software of objects": (_text("software", '{"numpy": {"a": 1}}'), "not a version"),
+    "software of objects": (_text("software", '{"numpy": {"a": 1}}'), "software: 'numpy' is"),
     "reasons of numbers": (_text("reasons", "[1]"), "no list of JSON objects"),
     "reason without a rule": (_text("reasons", "[{}]"), "rule is None"),
     "rule a number": (_text("reasons", '[{"rule": 5}]'), "rule is 5"),
@@ -173,6 +173,9 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "frames of three": (_text("reasons", '[{"rule": "a", "frames": [[1, 2, 3]]}]'), "frames is"),
     "frames backwards": (_text("reasons", '[{"rule": "a", "frames": [[3, 1]]}]'), "frames is"),
     "at a number": (_text("reasons", '[{"rule": "a", "at": 3}]'), "at is 3"),
+    "licence of bytes": (_text("licence", b"\xff\xfe"), "licence is no Unicode"),
+    "metric of bytes": (_text("metrics", '{"a": "\\udcff"}'), "no Unicode"),
+    "version of bytes": (_text("software", '{"a": "\\udcff"}'), "no Unicode"),
     "verdict of its own": (_text("verdict", "splendid"), "verdict is 'splendid'"),
 }  # fmt: skip
 """What is done, and what the message must say."""
@@ -185,7 +188,7 @@ HARMLESS: dict[str, Edit] = {
     "repaired, without its figures": _text("metrics", '{"repaired": true}'),
     "repaired, with texts for figures": _text("metrics", '{"repaired": 1, "self_penetration_mm": "x"}'),
     "names of JavaScript's own": _text("metrics", '{"__proto__": 1, "constructor": 2, "toString": "<b>"}'),
-    "licence of bytes": _text("licence", b"\xff\xfe"),
+    "name of bytes": _text("source", b"\xff\xfe.npz"),
     "reasons without figures": _text("reasons", '[{"rule": "a", "value": null}, {"rule": "b", "frames": [3]}]'),
 }
 """Odd, and still a clip."""

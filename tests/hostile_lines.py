@@ -109,8 +109,9 @@ def read(data: bytes, tmp_path: Path) -> Manifest:
 
 
 TOKENS = (
-    b"null", b"true", b"-1", b"1e999", b"NaN", b"9" * 30, b"[]", b"{}", b'""', b'"\\ud800"', b'"\\u0000"', b"[[[[",
-    b"}", b"{", b'"', b",", b":", b"\n", b"\0", b"\xff", b"1.5", b'"x"', b"\xef\xbb\xbf", b'{"rule": 1}', b"[[1, 2, 3]]",
+    b"null", b"true", b"-1", b"1e999", b"NaN", b"9" * 30, b"[]", b"{}", b'"\\ud800"', b'"\\u0000"', b"[[[[",
+    b'""', b"}", b"{", b'"', b",", b":", b"\n", b"\0", b"\xff", b"1.5", b'"x"', b"\xef\xbb\xbf", b'{"rule": 1}',
+    b"[[1, 2, 3]]",
 )  # fmt: skip
 
 

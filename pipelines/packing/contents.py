@@ -166,9 +166,10 @@ def _look(root: Path, entry: ManifestEntry, wishes: Wishes) -> tuple[Terms, int,
 
 
 def _facts(clip: Clip) -> dict[str, Any]:
+    error = clip.metrics.get("landmark_error_mm")
     keys = ("fps", "model", "model_version", "model_sha256", "body_model", "hands", "verdict", "nframe", "software")
     return {key: getattr(clip, key) for key in keys} | {
-        "seconds": clip.duration, "landmark_error_mm": clip.metrics.get("landmark_error_mm"),
+        "seconds": clip.duration, "landmark_error_mm": error if isinstance(error, int | float) else None,
     }  # fmt: skip
 
 
