@@ -8,7 +8,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ MAX_INTEGER = 2**63 - 1
 """Largest whole number; anything beyond is no count, size or seed of ours."""
 
 
-def read_bytes(path: Path, *, limit: int) -> bytes:
-    """Read a regular file.
+@contextmanager
+def open_regular(path: Path, *, limit: int) -> Iterator[int]:
+    """Open a regular file for reading; gives its descriptor.
 
     A pipe or a device would block or never end, so both are refused. They are recognised on the open file, so a path
     that is replaced meanwhile changes nothing.
@@ -35,7 +37,7 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         limit: Largest size [B].
 
     Raises:
-        FileError: There is no such file, it is not a regular file, it is larger than the limit, or reading it fails.
+        FileError: There is no such file, it is not a regular file, or it is larger than the limit.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -47,12 +49,27 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
             raise FileError(f"{path} is not a regular file")
         if status.st_size > limit:
             raise FileError(f"{path} has {status.st_size} bytes; at most {limit} are read")
-        with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """Read a regular file. A pipe or a device is refused, as by `open_regular`.
+
+    Args:
+        path: File to read; a link to a regular file is followed.
+        limit: Largest size [B].
+
+    Raises:
+        FileError: There is no such file, it is not a regular file, it is larger than the limit, or reading it fails.
+    """
+    with open_regular(path, limit=limit) as descriptor:
+        try:
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        except OSError as error:
+            raise FileError(f"{path} cannot be read: {error.strerror}") from error
     if len(data) > limit:
         raise FileError(f"{path} grew beyond {limit} bytes while it was read")
     return data
