@@ -166,10 +166,11 @@ def write_clip(path: Path, clip: Clip) -> str:
                 track_times=False,
             )
             dataset.flush()  # not whenever the last reference to it goes: a profiler may hold one, and move bytes
-        file.attrs["format"] = FORMAT
-        file.attrs["version"] = VERSION
+        attributes = file.attrs  # once: h5py opens the root group again each time it is asked
+        attributes["format"] = FORMAT
+        attributes["version"] = VERSION
         for key in _ATTRIBUTES:
-            _write_attribute(file, key, texts.get(key, getattr(clip, key)))
+            _write_attribute(attributes, key, texts.get(key, getattr(clip, key)))
     data = image.getvalue()
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
@@ -203,17 +204,17 @@ def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
     return Clip(**contents.arrays, **values)
 
 
-def _write_attribute(file: h5py.File, key: str, value: Any) -> None:
+def _write_attribute(attributes: h5py.AttributeManager, key: str, value: Any) -> None:
     """Strings are of variable length, which HDF5's limit of 64 KiB an attribute does not touch.
 
     A file name in another encoding than UTF-8 keeps its bytes, as the file system has them.
     """
     if key in NUMBERS:
-        file.attrs[key] = math.nan if value is None else float(value)
+        attributes[key] = math.nan if value is None else float(value)
     elif key in NAMES:
-        file.attrs[key] = np.array(value, dtype=h5py.string_dtype())
+        attributes[key] = np.array(value, dtype=h5py.string_dtype())
     else:
-        file.attrs.create(key, value.encode("utf-8", "surrogateescape"), dtype=h5py.string_dtype())
+        attributes.create(key, value.encode("utf-8", "surrogateescape"), dtype=h5py.string_dtype())
 
 
 def _check_identity(contents: Contents) -> None:

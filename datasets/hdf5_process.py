@@ -49,13 +49,14 @@ def read_contents(path: Path, *, sha256: str | None) -> Contents:
         FileError: It is not regular, too large, has another hash, is no HDF5, is not stored plainly, or the library
             fails on it.
     """
-    with open_regular(path, limit=MAX_FILE) as descriptor:
+    with open_regular(path, limit=MAX_FILE) as file:
+        descriptor = file.fileno()
         size = os.fstat(descriptor).st_size
         problem = _superblock_problem(os.pread(descriptor, 64, 0), size)
         if sha256 is not None and (not problem or size <= HASHED_ANYWAY):
-            with open(descriptor, "rb", closefd=False) as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                    raise FileError(f"{path} is not the file that was written: its SHA-256 is not {shown(sha256)}")
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                raise FileError(f"{path} is not the file that was written: its SHA-256 is not {shown(sha256)}")
+            file.seek(0)
         if problem:
             raise FileError(f"{path} cannot be read as HDF5: {problem}")
         try:

@@ -280,19 +280,16 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     Raises:
         FileError: The file is not regular, too large, or cannot be read.
     """
-    with open_regular(path, limit=MAX_MANIFEST) as descriptor, open(descriptor, "rb", closefd=False) as file:
-        try:
-            for number in count(1):
-                line = file.readline(MAX_LINE + 1)
-                rest = line
-                while rest and not rest.endswith(b"\n"):
-                    rest = file.readline(MAX_LINE)
-                if not line:
-                    return
-                if line.strip():
-                    yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        except OSError as error:
-            raise FileError(f"{path} cannot be read: {error.strerror}") from error
+    with open_regular(path, limit=MAX_MANIFEST) as file:
+        for number in count(1):
+            line = file.readline(MAX_LINE + 1)
+            rest = line
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(MAX_LINE)
+            if not line:
+                return
+            if line.strip():
+                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
 class ManifestJournal:
