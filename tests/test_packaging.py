@@ -70,7 +70,10 @@ def test_commands_import_nothing_heavy_at_module_level():
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_imports_point_one_way(folder):
-    """cli -> pipelines -> {retarget, imitation} -> {datasets, skeletons}; skeletons imports nothing of ours."""
+    """cli -> pipelines -> {retarget, imitation} -> {datasets, skeletons}; skeletons imports nothing of ours.
+
+    The modules beside these folders, `files` and `failures`, are for all but skeletons, whose errors they raise.
+    """
     below = {"skeletons": set(), "datasets": {"skeletons"}}
     below["retarget"] = below["imitation"] = {"datasets", "skeletons"}
     below["pipelines"] = {"retarget", "imitation", "datasets", "skeletons"}
@@ -79,7 +82,8 @@ def test_imports_point_one_way(folder):
         text = path.read_text()
         seen = set(re.findall(r"^\s*(?:from|import) musclemap\.(\w+)", text, re.MULTILINE))
         seen |= {name for name in FOLDERS if re.search(rf"^\s*from musclemap import .*\b{name}\b", text, re.MULTILINE)}
-        assert seen <= below[folder] | {folder}, path
+        shared = set() if folder == "skeletons" else {"files", "failures"}
+        assert seen <= below[folder] | {folder} | shared, path
 
 
 def test_every_command_has_its_function():
