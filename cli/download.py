@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from musclemap.skeletons.errors import SettingsError
+from musclemap.urls import shown_url
 
 from .given import refuse_unread
 from .options import Device
@@ -17,7 +18,7 @@ from .terminal_text import echo, echo_json, echo_lines
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.catalogue import Entry
-    from musclemap.datasets.downloads.transport import Patience
+    from musclemap.datasets.downloads.pace import Patience
     from musclemap.datasets.downloads.wish import Wish
     from musclemap.pipelines.download import Chosen, Downloaded
     from musclemap.retarget.config import RetargetConfig
@@ -109,7 +110,7 @@ def download(
     """
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
-    from musclemap.datasets.downloads.transport import Patience
+    from musclemap.datasets.downloads.pace import Patience
 
     shown = _Shown(json=json_, quiet=quiet, verbose=verbose)
     if list_ or check is not None:
@@ -234,7 +235,8 @@ def _bundle(
     dry_run: bool,
     shown: _Shown,
 ) -> int:
-    from musclemap.datasets.downloads.bundle import fetch_bundle, read_bundle
+    from musclemap.datasets.downloads.bundle import fetch_bundle
+    from musclemap.datasets.downloads.bundle_manifest import read_bundle
     from musclemap.datasets.downloads.transport import Transport
 
     from .download_report import amount, print_lost, show_moved
@@ -246,7 +248,7 @@ def _bundle(
     if dry_run:
         wanted = [file for file in bundle.files if wish.wants(file.path.as_posix())]
         size = sum(file.size for file in wanted)
-        told = {"url": bundle.url, "licence": bundle.licence, "sha256": bundle.sha256, "files": len(wanted)}
+        told = {"url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256, "files": len(wanted)}
         if shown.json:
             echo_json({**told, "size": size})
         elif shown.words:
@@ -258,7 +260,7 @@ def _bundle(
     print_lost(fetched.failed)
     if shown.json:
         told = {"done": fetched.done, "kept": fetched.kept, "failed": dict(fetched.failed), "out": str(out)}
-        echo_json({**told, "url": bundle.url, "licence": bundle.licence, "sha256": bundle.sha256})
+        echo_json({**told, "url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256})
     elif shown.words:
         for name in fetched.done if shown.verbose else ():
             echo(f"here {name}")

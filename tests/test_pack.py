@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from musclemap.cli.pack import app
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.downloads.bundle import parse_bundle
+from musclemap.datasets.downloads.bundle_manifest import parse_bundle
 from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.pipelines.output_folder import OutputError
 from musclemap.pipelines.packing import bundle as packing

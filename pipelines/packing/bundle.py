@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import musclemap
-from musclemap.datasets.downloads.bundle import FORMAT, MANIFEST, VERSION
+from musclemap.datasets.downloads.bundle_manifest import FORMAT, MANIFEST, VERSION, read_local_bundle
+from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.manifest import Manifest
 from musclemap.pipelines.output_folder import MANIFEST as LINES
 from musclemap.pipelines.output_folder import OutputError
@@ -126,11 +127,14 @@ def check_place(out: Path, root: Path, *, overwrite: bool) -> None:
 
 
 def _is_bundle(out: Path) -> bool:
-    try:
-        stored = json.loads((out / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    """Whether a folder is a bundle, which may be replaced; what only looks like one is left alone."""
+    if out.is_symlink():
         return False
-    return not out.is_symlink() and isinstance(stored, dict) and stored.get("format") == FORMAT
+    try:
+        read_local_bundle(out)
+    except DownloadError:
+        return False
+    return True
 
 
 def _copy(source: Path, place: Path, *, sha256: str | None) -> None:

@@ -5,10 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from musclemap.datasets.downloads.bundle_manifest import SPLITS
 from musclemap.datasets.groups import group_names, load_group, motion_key, select
 from musclemap.skeletons.errors import SettingsError
-
-SPLITS: tuple[str, ...] = ("train", "val", "test")
 
 _PERSON_OF_FOLDER = re.compile(r"((?:Female|Male)\d+)\w*_c3d")
 """ACCAD has several folders a person, such as Female1Walking_c3d and Female1Running_c3d."""
