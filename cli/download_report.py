@@ -101,11 +101,15 @@ def _shown(*, hidden: bool) -> Iterator[Show]:
 
 
 def calm_hub() -> None:
-    """Let huggingface_hub show no bars and log no retries: both are told by us. For this process."""
+    """Let huggingface_hub show no bars, log no retries, and wait for no server that is too slow. For this process."""
     from huggingface_hub.utils import disable_progress_bars, logging
+
+    from musclemap.datasets.downloads.hub_pace import watch_hub
+    from musclemap.datasets.downloads.pace import Patience
 
     disable_progress_bars()
     logging.set_verbosity_error()
+    watch_hub(Patience())
 
 
 def amount(nbyte: int) -> str:

@@ -128,11 +128,11 @@ class _SecureConnection(HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Connection  # type: ignore[assignment] - as urllib3 itself does it
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls = _SecureConnection  # type: ignore[assignment]
 
 
 WATCHED_POOLS = {"http": _Pool, "https": _SecurePool}

@@ -46,7 +46,8 @@ class Session(requests.Session):
             requests.RequestException: As requests.
         """
         user, password = get_auth_from_url(url)
-        secret = (user.encode(), password.encode()) if user or password else None
+        # requests sends what it can write in Latin-1; most servers want UTF-8
+        secret = (_as_utf8(user), _as_utf8(password)) if user or password else None
         home, place = _origin(check_url(url)), _without_user(url)
         for _ in range(MAX_REDIRECTS + 1):
             auth = secret if _origin(place) == home else None
@@ -86,6 +87,10 @@ def check_url(url: str) -> str:
     if not fit:
         raise DownloadError(f"{url!r} is no http or https address")
     return url
+
+
+def _as_utf8(text: str) -> str:
+    return text.encode().decode("latin-1")
 
 
 def _redirected(place: str, target: str) -> str:
