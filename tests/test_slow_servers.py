@@ -83,7 +83,7 @@ SLOW = [
 def test_server_below_the_least_speed_ends_a_manifest_and_a_file(answer, tmp_path: Path) -> None:
     with raw_serving(answer) as server:
         began = time.monotonic()
-        with pytest.raises(DownloadError, match="too slow|silent|breaks off|redirects"):
+        with pytest.raises(DownloadError, match=r"too slow|silent|breaks off|redirects"):
             read_bundle(server.url(), Transport(patience=HASTY))
         assert time.monotonic() - began < ENOUGH
         began = time.monotonic()
