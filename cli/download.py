@@ -28,6 +28,9 @@ app = Program("mm-download")
 _BUNDLES, _HUB, _CHECKS = "Bundles", "Data sets of the Hugging Face hub", "What is here already"
 
 
+LONGEST_WORDS = 200
+"""Letters of a licence that are shown."""
+
 _ALWAYS = ("what", "out", "json_", "verbose", "quiet")
 _SOME = (*_ALWAYS, "include", "exclude", "group", "limit", "workers", "sha256", "dry_run")  # a few refused in words
 _READ = {
@@ -252,7 +255,7 @@ def _bundle(
         if shown.json:
             echo_json({**told, "size": size})
         elif shown.words:
-            echo(f"{len(wanted)} files, {amount(size)}, licence {bundle.licence}; nothing was downloaded")
+            echo(f"{len(wanted)} files, {amount(size)}, licence {_short(bundle.licence)}; nothing was downloaded")
         return 0
     started = time.perf_counter()
     with show_moved(hidden=shown.quiet or shown.json) as progress:
@@ -267,8 +270,13 @@ def _bundle(
         counts = (
             f"{len(fetched.done)} files downloaded, {len(fetched.kept)} here already, {len(fetched.failed)} missing"
         )
-        echo(f"{counts}; licence {bundle.licence}; {out}, {time.perf_counter() - started:.1f} s")
+        echo(f"{counts}; licence {_short(bundle.licence)}; {out}, {time.perf_counter() - started:.1f} s")
     return 1 if fetched.failed else 0
+
+
+def _short(text: str) -> str:
+    """Words of others, cut off where they are long; --json has them whole."""
+    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}..."
 
 
 def _trajectories(

@@ -29,8 +29,8 @@ SPLITS: tuple[str, ...] = ("train", "val", "test")
 LONGEST_MANIFEST = 1 << 25
 """Bytes; about 150,000 files."""
 
-LONGEST_TEXT = 1000
-"""Letters of the name or the licence."""
+LONGEST_TEXT = 1 << 16
+"""Letters of the name or the licence, which may be those of many motions."""
 
 LARGEST_FILE = 1 << 50
 

@@ -170,7 +170,7 @@ def _put(temporary: Path, out: Path) -> None:
 def _tables(contents: Contents, wishes: Wishes, label: Label) -> dict[str, bytes]:
     """All files that are not clips, each from those before it; MANIFEST.json, the last, has the hash of every other."""
     private = any(clip.terms.objection for clip in contents.clips)
-    software, about = musclemap.__version__, plain_text(label.description or _description(contents))
+    software, about = musclemap.__version__, _text(label.description) or plain_text(_description(contents))
     lines = Manifest(entries=tuple(replace(clip.entry, clip=clip.path) for clip in contents.clips))
     files = {
         "README.md": card(
