@@ -84,7 +84,7 @@ function drawHead() {
       // A click on another column starts where the worst is: numbers from the largest.
       [VIEW.down, VIEW.sort, VIEW.page] = [VIEW.sort === key ? !VIEW.down : Boolean(number), key, 0];
       update();
-      find("sources").querySelector(`th[data-key="${CSS.escape(key)}"] button`).focus();
+      find("sources").querySelector(`th[data-key="${CSS.escape(wellFormed(key))}"] button`).focus();
     };
     const sorted = VIEW.sort !== key ? "none" : VIEW.down ? "descending" : "ascending";
     return element("th", { scope: "col", "data-key": key, "aria-sort": sorted, class: number ? "number" : "" }, button);
