@@ -264,10 +264,11 @@ def _pictures(
 
 def _with_progress(pictures: Iterator["np.ndarray"], *, total: int) -> Iterator["np.ndarray"]:
     """Show how far it is, on stderr: a bar on a terminal, otherwise a line a minute."""
-    from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    from .console import clean_console
+
+    console = clean_console(err=True)
     said = time.monotonic()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("drawing", total=total)

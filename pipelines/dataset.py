@@ -1,13 +1,13 @@
 """Clips to learn from or to be judged by: of a conversion's folder, or of a bundle."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.downloads.bundle import FORMAT
-from musclemap.datasets.downloads.bundle import MANIFEST as BUNDLE_MANIFEST
+from musclemap.datasets.downloads.bundle_manifest import MANIFEST as BUNDLE_MANIFEST
+from musclemap.datasets.downloads.bundle_manifest import read_local_bundle
+from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.globs import taken
 from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
@@ -15,8 +15,6 @@ from musclemap.failures import Failure, attempt
 from musclemap.skeletons.errors import SettingsError
 
 from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,19 +104,13 @@ def _listed(root: Path) -> list[Listed]:
             key=lambda clip: clip.path,
         )
     try:
-        stored = json.loads((root / BUNDLE_MANIFEST).read_bytes())
-        if stored.get("format") == FORMAT:
-            return [
-                Listed(path=file["path"], sha256=file["sha256"], split=file["split"])
-                for file in stored["files"]
-                if "split" in file
-            ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        files = read_local_bundle(root).files
+    except DownloadError as error:
         raise SettingsError(
             f"{root} is no data set: it has no {MANIFEST} (as mm-retarget makes it) and no readable {BUNDLE_MANIFEST} "
-            "(as mm-pack does)"
+            f"(as mm-pack does): {error}"
         ) from error
-    raise SettingsError(f"{root / BUNDLE_MANIFEST} is no manifest of a bundle")
+    return [Listed(path=file.path.as_posix(), sha256=file.sha256, split=file.split) for file in files if file.split]
 
 
 def _source(path: str) -> str:

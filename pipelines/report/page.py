@@ -128,7 +128,7 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
         "fps": clip.fps,
         "nframe": clip.nframe,
         "curves": encode(sections, nframe=clip.nframe, fps=clip.fps),
-        "metrics": dict(clip.metrics),
+        "metrics": list(clip.metrics.items()),  # as pairs: in a program, "__proto__" would be no name of an object
         "reasons": plain_reasons(clip.reasons, nframe=clip.nframe),
         "notes": [*notes, *_repair(clip)],
     }
