@@ -11,9 +11,10 @@ from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.globs import taken
 from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
-from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.failures import Failure, attempt
+from musclemap.skeletons.errors import SettingsError
 
-from .output_folder import JOURNAL, MANIFEST, read_entries
+from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +76,22 @@ def choose_clips(
     clips: list[tuple[str, Clip]] = []
     left_out: dict[str, str] = {}
     for number, item in enumerate(wanted[:limit], start=1):
-        try:
-            clip = read_clip(root / item.path if root.is_dir() else root, sha256=item.sha256)
-        except ClipError as error:
-            left_out[item.path] = str(error)
+        clip = _read(root, item)
+        if isinstance(clip, Failure):
+            left_out[item.path] = clip.message
+        elif clip.verdict == "infeasible" and not infeasible:
+            rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
+            left_out[item.path] = f"infeasible ({rules})"
         else:
-            if clip.verdict == "infeasible" and not infeasible:
-                rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-                left_out[item.path] = f"infeasible ({rules})"
-            else:
-                clips.append((item.path, clip))
+            clips.append((item.path, clip))
         if progress is not None:
             progress(number, len(wanted[:limit]))
     return Chosen(clips=tuple(clips), left_out=left_out)
+
+
+def _read(root: Path, item: Listed) -> Clip | Failure:
+    """The clip, or why it cannot be had."""
+    return attempt(lambda: read_clip(clip_path(root, item.path) if root.is_dir() else root, sha256=item.sha256))
 
 
 def _listed(root: Path) -> list[Listed]:

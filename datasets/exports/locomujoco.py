@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.amass import FPS_RANGE, MAX_FRAMES, NpzArrays, read_source
+from musclemap.datasets.amass import FPS_RANGE, MAX_BYTES, MAX_FILE_BYTES, MAX_FRAMES, refusing
 from musclemap.datasets.clip import Clip
-from musclemap.skeletons.errors import SourceError
+from musclemap.files import read_bytes
+from musclemap.npz_arrays import NpzArrays
+from musclemap.skeletons.errors import FileError, SourceError
 from musclemap.skeletons.myofullbody import LANDMARK_NAMES
 
 from .export_body import ExportBody
@@ -110,6 +112,7 @@ def trajectory_arrays(clip: Clip, body: ExportBody) -> dict[str, np.ndarray]:
     }
 
 
+@refusing
 def read_trajectory(path: Path) -> Trajectory:
     """Read a trajectory file without pickle; arrays that follow from `qpos` and the model are not read.
 
@@ -117,8 +120,8 @@ def read_trajectory(path: Path) -> Trajectory:
         SourceError: With one of these reasons: unreadable, not_npz, truncated, pickled, too_large, missing_key,
             bad_type, bad_shape, no_frames, non_finite, out_of_range, bad_frame_rate, bad_joints, bad_split.
     """
-    data = read_source(path)
-    arrays = NpzArrays(data)
+    data = read_bytes(path, limit=MAX_FILE_BYTES)
+    arrays = NpzArrays(data, limit=MAX_BYTES)
     qpos = _frames(arrays, "qpos")
     names = _names(arrays)
     kinds = _kinds(arrays, names, qpos.shape[1])
@@ -201,7 +204,7 @@ def _metadata(arrays: NpzArrays) -> str | None:
         return None
     try:
         found = arrays.array("metadata")
-    except SourceError as error:
+    except FileError as error:
         if error.reason == NO_METADATA:
             return None
         raise
