@@ -37,7 +37,7 @@ def hostile_metrics(mark: str) -> dict[str, Any]:
     return {
         "landmark_error_mm": 1e3, image(f"metric {mark}"): 1.0, script(f"metric {mark}"): 2.0, TERMINAL: 3.0,
         "__proto__": 4.0, "constructor": 5.0, "toString": 6.0, "valueOf": image(f"value {mark}"), "polluted": 7.0,
-        "nested": {"__proto__": {"polluted": 1}, "x": script(f"nested {mark}")},
+        "listed": [script(f"listed {mark}"), "__proto__"],
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ class DownloadError(MusclemapError):
     """
 
     def __init__(self, message: str) -> None:
-        text = without_secrets(message)
+        text = without_secrets(message[: 10 * LONGEST_MESSAGE])
         super().__init__(text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}...")
 
 

@@ -70,7 +70,7 @@ def describe(error: BaseException) -> str:
 
     Passwords and tokens of addresses, which libraries quote, are hidden.
     """
-    text = without_secrets(" ".join(str(error).split()))
+    text = without_secrets(" ".join(str(error)[: 100 * LONGEST_MESSAGE].split()))
     if not isinstance(error, MusclemapError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."

@@ -16,8 +16,8 @@ TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"
 SHORTEST_TOKEN = 8
 """Letters; the value of one of those variables that is shorter is no token, and would hide common words."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f]+")
-_END = re.compile(r"[)\]}>'\"`.,;:!]*$")
+_URL = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\x00-\x1f]+")
+_END = ")]}>'\"`.,;:!"
 _VALUE = re.compile(r"([?&][\w.~%\[\]-]+=)[^\s&'\"<>)]+")
 _HEADER = re.compile(r"((?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?)(?:[A-Za-z]+\s+)?[^\s'\",}]+", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic) [A-Za-z0-9._~+/=-]{8,}")
@@ -42,7 +42,7 @@ def has_user(url: str) -> bool:
 def without_secrets(text: str) -> str:
     """Text of any origin with what `shown_url` hides hidden in every address, and tokens of the hub and of headers too.
 
-    Text without an address or a token comes back as it is.
+    Text without an address or a token comes back as it is. The time is linear in the length of the text.
     """
     for name in TOKEN_VARIABLES:
         token = os.environ.get(name, "").strip()
@@ -57,9 +57,9 @@ def without_secrets(text: str) -> str:
 
 def _shown(found: str) -> str:
     """An address inside a sentence, with the quotes or brackets that follow it."""
-    end = _END.search(found)
-    cut = end.start() if end else len(found)
-    return shown_url(found[:cut]) + found[cut:]
+    url = found.rstrip(_END)
+    mark = "?" if url.endswith("?") else ""  # of a query that was hidden before
+    return shown_url(url) + mark + found[len(url) :]
 
 
 def _parts(url: str) -> SplitResult | None:
@@ -73,5 +73,11 @@ def _parts(url: str) -> SplitResult | None:
 
 
 def _hidden_values(query: str) -> str:
-    names = (part.partition("=") for part in query.split("&"))
-    return "&".join(f"{name}={HIDDEN}" if sign else HIDDEN for name, sign, _ in names)
+    return "&".join(_hidden_value(part) for part in query.split("&"))
+
+
+def _hidden_value(part: str) -> str:
+    name, sign, value = part.partition("=")
+    if not sign:
+        return HIDDEN if name else ""
+    return f"{name}={HIDDEN}" if value else part
