@@ -23,7 +23,7 @@ from musclemap.pipelines.report.page import MAX_METRICS, write_report
 from musclemap.pipelines.status import folder_status
 from musclemap.retarget.verdict import judge
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import TargetBody
 
 from . import hostile_lines
 from .exported_clips import moving_clip, put
@@ -34,7 +34,7 @@ LARGE = ("zeros that unpack to a thousand times", "JSON of 5 MB")
 
 
 @pytest.fixture(scope="module")
-def out(body: MyoFullBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three good clips, all hostile ones with the hashes they have, odd ones, things that are no files, and lines."""
     out = tmp_path_factory.mktemp("hostile") / "out"
     good = moving_clip(body, nframe=8, licence="CC-BY-4.0")
