@@ -78,6 +78,7 @@ def export(
     from musclemap.pipelines.export import export_clips
 
     from .clip_count import show_count
+    from .names import printable
 
     try:
         with show_count(hidden=quiet or json_) as count:
@@ -93,13 +94,15 @@ def export(
     except MusclemapError as error:
         typer.echo(f"mm-export: {error}", err=True)
         raise typer.Exit(2) from error
+    for problem in made.problems:
+        typer.echo(printable(problem), err=True)
     if json_:
         typer.echo(json.dumps(made.to_dict()))
     elif not quiet:
         written = [clip for clip in made.clips if clip.status == "ok"]
         frames = sum(clip.nframe for clip in written)
         typer.echo(f"{len(written)} clips as {to.value} in {out}, {frames:,} frames; {len(made.refused)} refused")
-    raise typer.Exit(1 if made.refused else 0)
+    raise typer.Exit(1 if made.refused or made.problems else 0)
 
 
 def _checked(source: Path, out: Path | None) -> Path:
