@@ -19,7 +19,7 @@ from musclemap.datasets.manifest import ManifestEntry, strict_json, write_atomic
 from musclemap.files import check_fields, read_json_object
 from musclemap.skeletons.errors import ClipError, FileError, SettingsError
 
-from .output_folder import MANIFEST, OutputError, clip_path, read_entries
+from .output_folder import MANIFEST, OutputError, clip_path, read_entries, read_manifest
 
 RECORD = "export.json"
 RECORD_FORMAT, RECORD_VERSION = "musclemap-export", 1
@@ -87,11 +87,12 @@ class ExportedClip:
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """Result of a run: one entry a clip."""
+    """Result of a run: one entry a clip, and sentences about damaged lines of the manifest."""
 
     out: Path
     to: str
     clips: tuple[ExportedClip, ...]
+    problems: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[ExportedClip, ...]:
@@ -101,7 +102,8 @@ class Exported:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         counts = {"ok": len(self.clips) - len(self.refused), "refused": len(self.refused)}
-        return {"out": str(self.out), "to": self.to, "counts": counts, "clips": [asdict(clip) for clip in self.clips]}
+        told = {"out": str(self.out), "to": self.to, "counts": counts, "problems": list(self.problems)}
+        return told | {"clips": [asdict(clip) for clip in self.clips]}
 
 
 def export_clips(
@@ -144,7 +146,7 @@ def export_clips(
         if progress is not None:
             progress(exported, len(done), len(names))
     _write_record(out, earlier | {clip.clip: asdict(clip) for clip in done}, to=to, fingers=fingers)
-    return Exported(out=out, to=to, clips=tuple(done))
+    return Exported(out=out, to=to, clips=tuple(done), problems=read_manifest(root).problems)
 
 
 def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[str, ManifestEntry]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from musclemap.datasets.folder_lock import locked
@@ -55,10 +56,15 @@ class OutputFolder:
             raise OutputError(f"cannot write {self.root / MANIFEST}: {error.strerror}") from error
 
 
+def read_manifest(root: Path) -> Manifest:
+    """Last known line of every source, and sentences about damaged lines; nothing is locked or changed."""
+    manifest, journal = (Manifest.read(root / name, missing_ok=True) for name in (MANIFEST, JOURNAL))
+    return replace(manifest.updated(journal.entries), problems=manifest.problems + journal.problems)
+
+
 def read_entries(root: Path) -> dict[str, ManifestEntry]:
-    """Last known line of every source, without locking or changing anything."""
-    manifest = Manifest.read(root / MANIFEST, missing_ok=True)
-    return _by_source(manifest.updated(Manifest.read(root / JOURNAL, missing_ok=True).entries))
+    """The same by source, without the sentences."""
+    return _by_source(read_manifest(root))
 
 
 def clip_path(root: Path, clip: str | None) -> Path:

@@ -11,7 +11,7 @@ from musclemap.failures import Failure, attempt
 from musclemap.skeletons.errors import SettingsError
 
 from .intake import clip_fault
-from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries
+from .output_folder import JOURNAL, MANIFEST, clip_path, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class Status:
         strays: Clips that no line tells of.
         unfinished: Whether a run is under way, or was cut off.
         nframe: Frames of the clips that are done.
+        problems: Sentences about damaged lines of the manifest.
     """
 
     done: tuple[str, ...]
@@ -34,6 +35,7 @@ class Status:
     strays: tuple[str, ...]
     unfinished: bool
     nframe: int
+    problems: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -52,7 +54,8 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
     """
     if not (out / MANIFEST).is_file() and not (out / JOURNAL).is_file():
         raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
-    entries = read_entries(out)
+    manifest = read_manifest(out)
+    entries = {entry.source: entry for entry in manifest.entries}
     done, stale, failed = [], {}, {}
     for name, entry in sorted(entries.items()):
         if entry.status != "ok":
@@ -70,6 +73,7 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
         strays=tuple(clip for clip in clips if clip not in known),
         unfinished=(out / JOURNAL).is_file(),
         nframe=sum(entries[name].nframe for name in done),
+        problems=manifest.problems,
     )
 
 
@@ -87,6 +91,7 @@ def status_lines(status: Status, *, named: int = 50) -> list[str]:
     for name, why in list(status.failed.items())[:named]:
         word, _, reason = why.partition(": ")
         lines.append(f"{word} {name}: {reason}")
+    lines += status.problems[:named]
     if status.strays:
         lines.append(f"{len(status.strays)} clips that no line tells of, the first is {status.strays[0]}")
     lines += ["a run is under way, or was cut off; the same command goes on from there"] * status.unfinished

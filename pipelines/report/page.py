@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import musclemap
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.manifest import VERDICTS, Manifest, ManifestEntry, strict_json, write_atomically
 from musclemap.failures import Failure, attempt
-from musclemap.pipelines.output_folder import JOURNAL, MANIFEST, clip_path
+from musclemap.pipelines.output_folder import JOURNAL, MANIFEST, clip_path, read_manifest
 from musclemap.retarget.verdict import RULES, Rule
 from musclemap.skeletons.errors import SettingsError
 
@@ -83,9 +82,7 @@ def _read_manifest(out: Path) -> Manifest:
     """The manifest, with the lines of a run that has not ended."""
     if not (out / MANIFEST).is_file() and not (out / JOURNAL).is_file():
         raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
-    journal = Manifest.read(out / JOURNAL, missing_ok=True)
-    manifest = Manifest.read(out / MANIFEST, missing_ok=True).updated(journal.entries)
-    return replace(manifest, problems=manifest.problems + journal.problems)
+    return read_manifest(out)
 
 
 def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: Sequence[Rule]) -> Row:
