@@ -16,7 +16,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ import numpy as np
 
 from musclemap.skeletons.errors import ClipError
 
-from .manifest import VERDICTS, strict_json, write_atomically
+from .atomic_file import write_atomically
+from .manifest import VERDICTS, strict_json
 
 FORMAT = "musclemap-clip"
 VERSION = 1
@@ -125,12 +126,13 @@ _ATTRIBUTES = tuple(field.name for field in fields(Clip) if field.name not in (*
 _TEXTS = tuple(key for key in _ATTRIBUTES if key not in (*_JSON, *_NAMES, *_NUMBERS))
 
 
-def write_clip(path: Path, clip: Clip) -> str:
+def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] | None = None) -> str:
     """Write a clip in one step: a reader finds the old file, the new one or none, never a part.
 
     Args:
         path: File to write; folders are made.
         clip: Clip; float arrays are stored as float32, and NaN inside dictionaries as null.
+        before_rename: Called with the SHA-256 once the bytes are on disk and before they take the file's name.
 
     Returns:
         SHA-256 of the file.
@@ -163,8 +165,9 @@ def write_clip(path: Path, clip: Clip) -> str:
         for key in _ATTRIBUTES:
             _write_attribute(file, key, getattr(clip, key))
     data = image.getvalue()
-    write_atomically(path, data)
-    return hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(data).hexdigest()
+    write_atomically(path, data, before_rename=None if before_rename is None else lambda: before_rename(sha256))
+    return sha256
 
 
 def read_clip(path: Path, *, sha256: str | None = None) -> Clip:

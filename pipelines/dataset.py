@@ -13,7 +13,7 @@ from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
 from musclemap.skeletons.errors import ClipError, SettingsError
 
-from .output_folder import JOURNAL, MANIFEST, read_entries
+from .output_folder import MANIFEST, has_lines, read_entries
 
 SPLITS = ("train", "val", "test")
 
@@ -95,7 +95,7 @@ def choose_clips(
 def _listed(root: Path) -> list[Listed]:
     if root.is_file():
         return [Listed(path=root.name, sha256=None)]
-    if (root / MANIFEST).is_file() or (root / JOURNAL).is_file():
+    if has_lines(root):
         entries = read_entries(root).values()
         return sorted(
             (Listed(path=entry.clip, sha256=entry.clip_sha256) for entry in entries if entry.clip is not None),

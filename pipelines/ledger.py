@@ -68,9 +68,12 @@ class Ledger:
 
     def _put(self, item: Selected, entry: ManifestEntry) -> None:
         old = self.folder.entries.get(item.name)
-        if entry.clip is None and old is not None and old.clip == item.clip and not item.clash:
-            (self.folder.root / item.clip).unlink(missing_ok=True)  # no line tells of the earlier clip any more
-        if self.stopped:
-            self.folder.entries[item.name] = entry  # the journal is full; the manifest has the room that it gives free
-        else:
-            self.folder.record(entry)
+        lost = entry.clip is None and old is not None and old.clip == item.clip and not item.clash
+        try:
+            if self.stopped:
+                self.folder.entries[item.name] = entry  # the journal is full; the manifest has the room it gives free
+            else:
+                self.folder.record(entry)
+        finally:
+            if lost:
+                (self.folder.root / item.clip).unlink(missing_ok=True)  # no line tells of the earlier clip any more

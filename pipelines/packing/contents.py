@@ -9,7 +9,7 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.downloads.paths import check_together, checked_path
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.pipelines.output_folder import MANIFEST, read_entries
+from musclemap.pipelines.output_folder import MANIFEST, has_lines, read_entries
 from musclemap.skeletons.errors import ClipError, SettingsError
 
 from .licences import Terms, terms_of
@@ -106,7 +106,7 @@ def choose(root: Path, wishes: Wishes, *, progress: Callable[[int, int], None] |
     Raises:
         SettingsError: There is no manifest, no clip is left, or the splits cannot be made.
     """
-    if not (root / MANIFEST).is_file():
+    if not has_lines(root):
         raise SettingsError(f"there is no {MANIFEST} in {root}: a bundle is made of a conversion's folder")
     entries = sorted(read_entries(root).values(), key=lambda entry: entry.source)
     taken: dict[str, tuple[ManifestEntry, Terms, int, Mapping[str, Any]]] = {}
