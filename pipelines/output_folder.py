@@ -231,7 +231,10 @@ def _counting(root: Path, listed: ManifestEntry | None, later: Sequence[Manifest
 def _sha256(root: Path, clip: str | None) -> str | None:
     """Hash of a clip; None where it cannot be read."""
     try:
-        with clip_path(root, clip).open("rb") as file:
+        path = clip_path(root, clip)
+        if not path.is_file():  # a pipe would not end
+            return None
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ClipError):
         return None

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from musclemap.datasets.manifest import write_atomically
+from musclemap.datasets.atomic_file import write_atomically
 from musclemap.skeletons.errors import SettingsError
 
 from .study import QUANTITIES, Direction

@@ -19,6 +19,8 @@ from musclemap.datasets.manifest import Manifest
 from musclemap.pipelines import intake, output_folder
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.output_folder import OutputError, open_output
+from musclemap.pipelines.settings import to_dict
+from musclemap.pipelines.status import folder_status
 from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.errors import SettingsError, SourceError
 
@@ -241,6 +243,59 @@ def test_what_is_up_to_date_is_kept_and_anything_else_made_again(source, out):
     assert len(again(overwrite=True)) == len(again(version="2")) == 4
     assert len(again(version="2", config=RetargetConfig(fps=50.0))) == 4
     assert again(version="2", config=RetargetConfig(fps=50.0)) == []
+
+
+class WithMuscles(FakeRetargeter):
+    """Finds activations where they are asked for."""
+
+    def clip(self, motion):
+        made = super().clip(motion)
+        if not self.config.validation.muscles:
+            return made
+        return replace(
+            made,
+            activation=np.full((motion.nframe, 3), 0.5, np.float32),
+            activation_residual=np.zeros((motion.nframe, 2), np.float32),
+        )
+
+
+def test_activations_are_kept_where_none_are_asked_for_and_made_where_they_are(source, out):
+    """The number of frames checked together changes nothing either; `--status` says the same as a run does."""
+
+    def settings(**changes):
+        return RetargetConfig(validation=replace(CONFIG.validation, **changes))
+
+    def again(config):
+        fake = WithMuscles(config)
+        stale = folder_status(out, wanted={"config": to_dict(config), "software": {"musclemap": "1"}}).stale
+        convert(source, out, config=config, retargeter=fake)
+        assert set(stale) == set(fake.seen)
+        return len(fake.seen)
+
+    convert(source, out, retargeter=WithMuscles())
+    assert again(settings(chunk=7)) == 0
+    assert again(settings(muscles=True)) == 4
+    before = files(out)
+    assert again(CONFIG) == 0
+    assert again(settings(muscles=True, chunk=7)) == 0
+    assert files(out) == before
+    assert read_clip(out / "a.h5").activation is not None
+    assert again(settings(cutoff=9.0)) == 4
+    assert read_clip(out / "a.h5").activation is None
+
+
+@pytest.mark.parametrize("path", ["in", "in/", "other/../in", "link"])
+def test_clips_are_not_written_among_the_motions_themselves(source, tmp_path, path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to(source)
+    before = files(source)
+    for dry_run in (False, True):
+        with pytest.raises(SettingsError, match="is the folder that is read"):
+            convert(source, tmp_path / path, dry_run=dry_run)
+    assert files(source) == before
+    assert not (source / ".musclemap.lock").exists()
+    assert convert(source, source / "clips").complete, "a folder below is another one"
+    assert convert(source / "a.npz", source).complete, "and one file may have its clip beside it"
 
 
 def test_the_licence_of_a_source_is_its_clips_and_one_that_was_not_read_makes_it_anew(source, out):
@@ -485,6 +540,8 @@ import sys, time
 from pathlib import Path
 from musclemap.pipelines import intake, output_folder
 from musclemap.pipelines.archive import convert_archive
+from musclemap.pipelines.settings import to_dict
+from musclemap.pipelines.status import folder_status
 from musclemap.retarget.config import RetargetConfig
 from tests.fake_retargeter import FakeRetargeter
 

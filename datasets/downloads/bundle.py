@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.folder_lock import locked
-from musclemap.datasets.manifest import write_atomically
 
 from .errors import DownloadError
 from .paths import check_together, checked_path, place_below
@@ -330,6 +330,7 @@ def _only_one(out: Path) -> Iterator[None]:
     """Make a folder and keep other runs out of it, conversions too."""
     try:
         with locked(out):
+            remove_leftovers(out)
             (out / PARTS).mkdir(exist_ok=True)
             yield
     except BlockingIOError as error:
