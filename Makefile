@@ -16,7 +16,7 @@ DEMO := out/demo
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
+.PHONY: help demo test quick kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,10 @@ test: .venv/.installed-$(EXTRAS) ## All tests
 	$(BIN)/python -m pytest -q
 
 quick: .venv/.installed-$(EXTRAS) ## The tests that take seconds
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -m 'not slow and not kills'
+
+kills: .venv/.installed-$(EXTRAS) ## Each writing command killed at every moment, and 25 times at random; 20 minutes
+	$(BIN)/python -m pytest -q -m kills
 
 lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
 	$(BIN)/ruff check .

@@ -69,11 +69,15 @@ class Ledger:
     def _put(self, item: Selected, entry: ManifestEntry) -> None:
         old = self.folder.entries.get(item.name)
         lost = entry.clip is None and old is not None and old.clip == item.clip and not item.clash
-        try:
-            if self.stopped:
+        if self.stopped:
+            if not lost:  # else the earlier clip and its line stay as they are
                 self.folder.entries[item.name] = entry  # the journal is full; the manifest has the room it gives free
-            else:
-                self.folder.record(entry)
-        finally:
-            if lost:
-                (self.folder.root / item.clip).unlink(missing_ok=True)  # no line tells of the earlier clip any more
+            return
+        try:
+            self.folder.record(entry)
+        except OSError:
+            if lost and old is not None:
+                self.folder.entries[item.name] = old
+            raise
+        if lost:
+            (self.folder.root / item.clip).unlink(missing_ok=True)  # no line tells of the earlier clip any more

@@ -111,7 +111,8 @@ def convert(version: str = "1", *words: object) -> int:
     """mm-retarget with a quick retargeter of some version."""
     make = lambda *_, **__: NotedRetargeter(version=version)  # noqa: E731
     cpu = SimpleNamespace(platform="cpu")
-    with patch.object(archive, "make_retargeter", make), patch("musclemap.pipelines.device.choose_device", lambda _: cpu):
+    choose_device = patch("musclemap.pipelines.device.choose_device", lambda _: cpu)
+    with patch.object(archive, "make_retargeter", make), choose_device:
         return run(retarget.app, "in", OUT, "--no-report", "-q", *words)
 
 
@@ -205,9 +206,9 @@ def report_faults() -> list[str]:
         data = path.read_text("ascii") if path.is_file() else ""
         match = re.fullmatch(r'musclemapClip\("([^"]+)", (.*)\);\n', data)
         if match is None or match[1] != name:
-            faults.append(f"the page's part {name} is missing or damaged")
+            faults.append(f"a part of the page is missing or damaged: {name}")
         elif hashlib.sha256(match[2].encode()).hexdigest()[:12] != name[-15:-3]:
-            faults.append(f"the page's part {name} is another's")
+            faults.append(f"a part of the page is another clip's: {name}")
     return faults + clip_faults()
 
 
@@ -231,7 +232,7 @@ def bundle_faults(folder: Path = Path("bundle")) -> list[str]:
         return ["there is no bundle"]
     files = json.loads((folder / "MANIFEST.json").read_bytes())["files"]
     return [
-        f"{file['path']} is not what the bundle says" for file in files
+        f"not what the bundle says: {file['path']}" for file in files
         if hashlib.sha256((folder / file["path"]).read_bytes()).hexdigest() != file["sha256"]
     ]  # fmt: skip
 
@@ -354,8 +355,9 @@ def bring_in(version: str = "2") -> int:
     hashed = lambda path: SimpleNamespace(sha256=hashlib.sha256(path.read_bytes()).hexdigest())  # noqa: E731
     origins = [
         import_trajectories.Origin(
-            path=path, name=path.relative_to("in").as_posix(), clip=path.relative_to("in").with_suffix(".h5").as_posix(),
-            collection="o/n", file=path.name, revision="r", licence="unknown",
+            path=path, name=path.relative_to("in").as_posix(),
+            clip=path.relative_to("in").with_suffix(".h5").as_posix(), collection="o/n", file=path.name, revision="r",
+            licence="unknown",
         )
         for path in sorted(Path("in").rglob("*.npz"))
     ]  # fmt: skip

@@ -1,10 +1,10 @@
-"""Kills a writing command again and again and looks at what is left: `python -m tests.kill_trials mm-pack`.
+"""Kills writing commands again and again and looks at what is left: `python -m tests.kill_trials mm-pack mm-export`.
 
     --kills N     so many moments; all changes of the file system without it
     --random      at random times, rather than before a change of the file system
     --seed N      of the moments
 
-Prints one JSON object: how many were killed, and for each fault how often it was seen.
+Prints one JSON object a command: how many were killed, and for each fault how often it was seen.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .kill_real import REAL
 from .kill_scenarios import SCENARIOS, SEEN, URL, Scenario, server
 from .killing import LOG, Ended, import_what_it_imports, in_child, moments
 
@@ -73,6 +74,7 @@ class Trials:
         self._begin()
         import_what_it_imports(scenario.command, self.home)
         self.alone = self._run()
+        self.shortest = self.alone.seconds
         self.reference = contents(self.home)
         if self.alone.status != scenario.status:
             raise RuntimeError(f"a run that is left alone ends with {self.alone.status}:\n{self.log()}")
@@ -94,6 +96,7 @@ class Trials:
     def trial(self, table: Table, **kill: float) -> None:
         """Kill one run, look, and run again."""
         ended = self._run(**kill)
+        self.shortest = self.shortest if ended.killed else min(self.shortest, ended.seconds)
         table.killed += ended.killed
         table.ended += not ended.killed
         faults = self._look()
@@ -121,13 +124,15 @@ class Trials:
 
 def run_trials(name: str, *, kills: int | None, at_random: bool, seed: int) -> Table:
     """Kill one command."""
-    scenario, table, rng = SCENARIOS[name], Table(), random.Random(seed)
+    scenario, table, rng = (SCENARIOS | REAL)[name], Table(), random.Random(seed)
     serving = server() if scenario.serves else contextlib.nullcontext("")
     with serving as url, tempfile.TemporaryDirectory() as folder:
         trials = Trials(scenario, Path(folder).resolve(), url)
         if at_random:
-            for _ in range(kills or 25):
-                trials.trial(table, after_seconds=rng.uniform(0.0, trials.alone.seconds))
+            for _ in range(4 * (kills or 25)):
+                trials.trial(table, after_seconds=rng.uniform(0.0, trials.shortest))
+                if table.killed == (kills or 25):
+                    break
         else:
             for moment in moments(trials.alone.changes, most=kills, rng=rng):
                 trials.trial(table, before_change=moment)
@@ -137,14 +142,15 @@ def run_trials(name: str, *, kills: int | None, at_random: bool, seed: int) -> T
 def main() -> None:
     """Print what came of it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=SCENARIOS)
+    parser.add_argument("names", nargs="+", choices=SCENARIOS | REAL)
     parser.add_argument("--kills", type=int)
     parser.add_argument("--random", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    table = run_trials(given.name, kills=given.kills, at_random=given.random, seed=given.seed)
-    json.dump({"name": given.name, **table.__dict__}, sys.stdout)
-    print()
+    for name in given.names:
+        table = run_trials(name, kills=given.kills, at_random=given.random, seed=given.seed)
+        sys.stdout.write(json.dumps({"name": name, **table.__dict__}) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

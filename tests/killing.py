@@ -94,9 +94,9 @@ def _work(work: Callable[[], int], folder: Path, before_change: int | None, pipe
         count = _count_changes(folder, before_change)
         status = work()
         os.write(pipe, str(count()).encode())
-    except BaseException:
-        traceback.print_exc()
-    finally:
+    finally:  # this child must not go on with the parent's work, whatever happens
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
