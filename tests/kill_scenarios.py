@@ -101,7 +101,7 @@ def note_lines() -> None:
 class NotedRetargeter(FakeRetargeter):
     """Writes down what it converts."""
 
-    def retarget(self, motions: Sequence[Any]) -> Sequence[Any]:
+    def retarget(self, motions: Sequence[Any]) -> list[Any]:
         with SEEN.open("a") as file:
             file.writelines(f"{motion.name}\n" for motion in motions)
         return super().retarget(motions)

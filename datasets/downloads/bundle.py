@@ -31,6 +31,9 @@ FORMAT, VERSION = "musclemap-bundle", 1
 LONGEST_MANIFEST = 1 << 26
 """Bytes; about 300,000 files."""
 
+LINES = "manifest.jsonl"
+"""What a conversion's folder has, and most bundles."""
+
 PARTS = ".musclemap-download"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -175,11 +178,12 @@ def fetch_bundle(
         progress: Called now and then, never by two threads at a time.
 
     Raises:
-        DownloadError: The folder cannot be written to, is in use, or has too little room.
+        DownloadError: The folder cannot be written to, is in use, has too little room, or holds a conversion.
     """
     chosen = [file for file in bundle.files if wanted(file.path.as_posix())]
     if not chosen:
         raise DownloadError(f"none of the {len(bundle.files)} files is wanted; one is {bundle.files[0].path}")
+    _refuse_conversion(bundle, out)
     with _only_one(out):
         marker = out / MANIFEST
         places = {file: place_below(out, file.path) for file in chosen}
@@ -199,6 +203,16 @@ def fetch_bundle(
     done = [f.path.as_posix() for same in missing for f in same if f.path.as_posix() not in failed]
     here = tuple(f.path.as_posix() for f in kept)
     return Fetched(out=out, done=tuple(sorted(done)), kept=here, failed=dict(sorted(failed.items())))
+
+
+def _refuse_conversion(bundle: Bundle, out: Path) -> None:
+    """Refuse a folder whose list of clips is not this bundle's, and that no download has begun: it would be lost."""
+    lines = out / LINES
+    if (out / MANIFEST).exists() or (out / PARTS).exists() or not lines.is_file():
+        return
+    ours = [file for file in bundle.files if file.path.as_posix() == LINES]
+    if ours and not _is_here(ours[0], lines):
+        raise DownloadError(f"{out} holds the clips of a conversion, which would be replaced; choose another folder")
 
 
 class _Tally:
