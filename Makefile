@@ -12,11 +12,16 @@ PYTHON ?= $(shell for name in python3.11 python3; do \
 
 BIN := .venv/bin
 DEMO := out/demo
+# Processes that `make test` runs tests in, each with one thread for computations.
+JOBS ?= 2
+# Damaged files of each kind that `make fuzz` reads.
+COUNT ?= 50000
+ATTACKS := tests/test_files.py tests/test_fuzz.py tests/test_program.py
 # Time that the demo trains [s].
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
+.PHONY: help demo test quick attack fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +48,8 @@ demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips, a few min
 	$(BIN)/mm-eval $(DEMO)/run --dataset $(DEMO)/clips --include '*walk_1.2*' --video $(DEMO)/policy.mp4 \
 	    --video-seconds 3 --report $(DEMO)/policy.html
 
-test: .venv/.installed-$(EXTRAS) ## All tests
-	$(BIN)/python -m pytest -q
+test: .venv/.installed-$(EXTRAS) ## All tests, in JOBS processes
+	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --durations 20
 
 quick: .venv/.installed-$(EXTRAS) ## The tests that take seconds
 	$(BIN)/python -m pytest -q -m 'not slow and not kills'
@@ -52,10 +57,23 @@ quick: .venv/.installed-$(EXTRAS) ## The tests that take seconds
 kills: .venv/.installed-$(EXTRAS) ## Each writing command killed at every moment, and 25 times at random; 20 minutes
 	$(BIN)/python -m pytest -q -m kills
 
+attack: .venv/.installed-$(EXTRAS) ## The tests against hostile files, sockets and kills alone
+	$(BIN)/python -m pytest -q $(ATTACKS)
+
+fuzz: .venv/.installed-$(EXTRAS) ## Damaged files of every kind, COUNT of each, as a table
+	$(BIN)/python -m tests.fuzzing $(COUNT)
+
 lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
 	$(BIN)/ruff check .
 
-type: .venv/.installed-$(EXTRAS) ## Types: pyright
+# MuJoCo's wheel brings no types for its compiled parts. They are generated from the installed version, outside git.
+typings/.made: .venv/.installed-$(EXTRAS)
+	@rm -rf typings && mkdir typings
+	@$(BIN)/pybind11-stubgen mujoco --output-dir typings --ignore-all-errors > typings/log.txt 2>&1 \
+	    || { cat typings/log.txt >&2; exit 1; }
+	@touch $@
+
+type: typings/.made ## Types: pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: bench-retarget bench-validate bench-learn bench-world bench-sim ## All benchmarks
@@ -78,5 +96,5 @@ bench-sim: .venv/.installed-$(EXTRAS) ## Control steps a second of the physics, 
 include study.mk
 
 clean: ## Remove .venv, out and caches
-	rm -rf .venv out build dist .pytest_cache .ruff_cache
+	rm -rf .venv out build dist typings .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

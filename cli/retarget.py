@@ -72,7 +72,7 @@ def retarget(
         bool, typer.Option("--status", help="mm-retarget --status OUT: tell what is done, failed or stale there.")
     ] = False,
     muscles: Annotated[
-        bool, typer.Option("--muscles", help="Look for muscle activations too; clips that have them are kept without it.")
+        bool, typer.Option("--muscles", help="Look for muscle activations too; without it, clips keep those they have.")
     ] = False,
     chunk: Annotated[
         int | None, typer.Option(min=1, help="Frames checked together; bounds the memory.", show_default="2048")

@@ -53,6 +53,11 @@ def remove_leftovers(folder: Path, *, deep: bool = True) -> None:
                 path.unlink(missing_ok=True)
 
 
+def not_by_link(path: str | Path, flags: int) -> int:
+    """Open a file that is written in place: in a folder from somebody else a link could lead to any other file."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+
+
 def sync_folder(folder: Path) -> None:
     """Put the names in a folder on disk, where the file system can."""
     descriptor = os.open(folder, os.O_RDONLY)

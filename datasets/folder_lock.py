@@ -1,10 +1,13 @@
 """One run at a time writes to a folder; the kernel drops the lock when the process ends, however it ends."""
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .atomic_file import not_by_link
 
 LOCK = ".musclemap.lock"
 
@@ -21,7 +24,7 @@ def locked(folder: Path) -> Iterator[None]:
         OSError: It cannot be made or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
+    with os.fdopen(not_by_link(folder / LOCK, os.O_WRONLY | os.O_CREAT), "wb") as lock:
         for left in reversed(range(_TRIES)):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

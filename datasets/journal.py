@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from .atomic_file import sync_folder
+from .atomic_file import not_by_link, sync_folder
 
 
 class Journal:
@@ -32,7 +32,8 @@ class Journal:
             OSError: It cannot be written as a whole.
         """
         if self._file is None:
-            self._file = self.path.open("a+b", buffering=0)
+            descriptor = not_by_link(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            self._file = os.fdopen(descriptor, "a+b", buffering=0)
             sync_folder(self.path.parent)
         if self._file.seek(0, os.SEEK_END):
             self._file.seek(-1, os.SEEK_END)

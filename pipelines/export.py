@@ -1,7 +1,6 @@
 """Clips of a folder written in another program's format, with a list of what became of each."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import musclemap
 from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.clip import Clip, read_clip
+from musclemap.datasets.downloads.transport import sha256_of
 from musclemap.datasets.exports.bvh import bvh_bytes
 from musclemap.datasets.exports.export_body import ExportBody
 from musclemap.datasets.exports.locomujoco import trajectory_arrays
@@ -22,8 +22,8 @@ from musclemap.datasets.globs import taken
 from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.failures import Failure, attempt
-from musclemap.files import parse_json
-from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.files import check_fields, parse_json, read_bytes, read_json_object
+from musclemap.skeletons.errors import ClipError, FileError, SettingsError
 
 from .conversion import is_full
 from .output_folder import OutputError, clip_path, has_lines, read_entries, refuse_own_source
@@ -31,6 +31,8 @@ from .output_folder import OutputError, clip_path, has_lines, read_entries, refu
 RECORD = "export.json"
 JOURNAL = "export.json.partial"
 """Lines of files that are in place or about to be; of a file's lines that one counts which has its hash."""
+MAX_JOURNAL = 2**28
+"""Largest journal that is read [B]; a line has half a kilobyte."""
 RECORD_FORMAT, RECORD_VERSION = "musclemap-export", 1
 
 
@@ -255,12 +257,14 @@ def _earlier(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
     clips: dict[str, dict[str, Any]] = {}
     if path.is_file():
         try:
-            stored = json.loads(path.read_bytes())
-            same = stored["format"] == RECORD_FORMAT
-            kind = (stored["to"], stored["fingers"])
-            clips = {clip["clip"]: clip for clip in stored["clips"]}
-        except (ValueError, KeyError, TypeError) as error:
-            raise SettingsError(f"{path} is damaged; choose another folder, or remove it") from error
+            stored = read_json_object(path)
+            check_fields(stored, {"format": str, "to": str, "fingers": bool, "clips": list}, where="it")
+            for clip in stored["clips"]:
+                check_fields(clip if isinstance(clip, dict) else {}, {"clip": str, "status": str}, where="a clip of it")
+        except FileError as error:
+            raise SettingsError(f"{path} is damaged ({error}); choose another folder, or remove it") from error
+        same, kind = stored["format"] == RECORD_FORMAT, (stored["to"], stored["fingers"])
+        clips = {clip["clip"]: clip for clip in stored["clips"]}
         if not same or kind != (to, fingers):
             told = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
             raise SettingsError(f"{out} holds exports to {told}; choose another folder")
@@ -271,12 +275,13 @@ def _cut_off(out: Path) -> dict[str, dict[str, Any]]:
     """Lines of a run that was cut off, those of them that are true of the files there."""
     path = out / JOURNAL
     found: dict[str, dict[str, Any]] = {}
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
+    for line in read_bytes(path, limit=MAX_JOURNAL).splitlines() if path.is_file() else ():
         entry = attempt(lambda line=line: ExportedClip(**parse_json(line)))
-        if isinstance(entry, ExportedClip) and isinstance(entry.file, str):
-            there = attempt(lambda file=entry.file: hashlib.sha256(clip_path(out, file).read_bytes()).hexdigest())
-            if there == entry.sha256:
-                found[entry.clip] = asdict(entry)
+        if not isinstance(entry, ExportedClip) or not isinstance(entry.clip, str):
+            continue
+        there = attempt(lambda file=entry.file: sha256_of(clip_path(out, file)))
+        if there == entry.sha256:
+            found[entry.clip] = asdict(entry)
     return found
 
 

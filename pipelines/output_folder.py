@@ -131,11 +131,15 @@ def read_manifest(root: Path) -> Manifest:
     later: dict[str, list[ManifestEntry]] = {}
     problems: list[str] = []
     for path in _journals(root):  # before the manifest: a run that ends meanwhile has its lines there by then
-        with contextlib.suppress(FileNotFoundError):
+        try:
             entries, damaged = read_lines(path)
-            problems += damaged
-            for entry in entries:
-                later.setdefault(entry.source, []).append(entry)
+        except SettingsError:
+            if path.exists():
+                raise
+            continue
+        problems += damaged
+        for entry in entries:
+            later.setdefault(entry.source, []).append(entry)
     manifest = Manifest.read(root / MANIFEST, missing_ok=True)
     listed = {entry.source: entry for entry in manifest.entries}
     for source, entries in later.items():

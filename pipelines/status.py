@@ -8,7 +8,8 @@ from typing import Any
 
 from musclemap.datasets.folder_lock import is_held
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.failures import Failure, attempt
+from musclemap.skeletons.errors import SettingsError
 
 from .intake import clip_fault
 from .output_folder import MANIFEST, clip_path, has_lines, read_entries, was_cut_off
@@ -79,10 +80,8 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
 
 
 def _fault(out: Path, entry: ManifestEntry, wanted: Mapping[str, Any]) -> str:
-    try:
-        return clip_fault(clip_path(out, entry.clip), sha256=entry.clip_sha256, wanted=wanted)
-    except ClipError as error:
-        return str(error)
+    fault = attempt(lambda: clip_fault(clip_path(out, entry.clip), sha256=entry.clip_sha256, wanted=wanted))
+    return fault.message if isinstance(fault, Failure) else fault
 
 
 def status_lines(status: Status, *, named: int = 50) -> list[str]:

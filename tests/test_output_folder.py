@@ -256,6 +256,17 @@ def test_what_was_appended_survives_a_kill(tmp_path: Path) -> None:
 # Leftovers and locks
 
 
+@pytest.mark.parametrize("name", [".musclemap.lock", JOURNAL])
+def test_nothing_is_written_through_a_link(tmp_path: Path, name: str) -> None:
+    """A folder may be from somebody else."""
+    (tmp_path / "mine.txt").write_bytes(b"mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).symlink_to(tmp_path / "mine.txt")
+    with pytest.raises((OSError, output_folder.OutputError)), open_output(tmp_path / "out") as folder:
+        folder.record(ManifestEntry(source="a.npz", status="failed", reason="x: y"))
+    assert (tmp_path / "mine.txt").read_bytes() == b"mine"
+
+
 def test_leftovers_of_dead_writers_go_and_those_of_writers_at_work_stay(tmp_path: Path) -> None:
     names = [".musclemap-0123456789abcdef.tmp", "below/.musclemap-fedcba9876543210.tmp"]
     (tmp_path / "below").mkdir()
