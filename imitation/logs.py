@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import strict_json
 from musclemap.skeletons.errors import SettingsError
 
@@ -32,12 +33,11 @@ class JsonLines:
     """One line a moment, appended; a run that is taken up again goes on in the same file."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / METRICS).open("a", encoding="utf-8")
+        self._file = Journal(folder / METRICS)
 
     def write(self, figures: Mapping[str, float]) -> None:
         """See `Log`."""
-        self._file.write(strict_json(dict(figures)) + "\n")
-        self._file.flush()
+        self._file.append((strict_json(dict(figures)) + "\n").encode())
 
     def close(self) -> None:
         """See `Log`."""

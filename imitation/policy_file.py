@@ -32,7 +32,8 @@ import safetensors.numpy
 from jax import Array
 
 from musclemap import __version__
-from musclemap.datasets.manifest import strict_json, write_atomically
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.manifest import strict_json
 from musclemap.skeletons.errors import MusclemapError
 from musclemap.skeletons.small_arm import ARM_NAME
 

@@ -1,5 +1,6 @@
 """The folder of a training run: its settings, what it learns from, its figures, checkpoints and policy."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.folder_lock import locked
-from musclemap.datasets.manifest import strict_json, write_atomically
+from musclemap.datasets.manifest import strict_json
 
 from .checkpoints import Checkpoints
 from .errors import TrainingError
@@ -59,11 +61,11 @@ class RunFolder:
     def keep_suspect(self, suspect: Suspect, *, iteration: int, clip: str) -> Path:
         """Write down a world whose physics went bad: the state before, and the excitations that led there."""
         path = self.root / "bad" / f"{iteration:08}.npz"
-        path.parent.mkdir(exist_ok=True)
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in suspect.physics._asdict().items()}
         arrays |= {"ctrl": np.asarray(suspect.ctrl), "frame": np.asarray(suspect.frame), "clip": np.array(clip)}
-        with path.open("wb") as file:
-            np.savez(file, **arrays)
+        image = io.BytesIO()
+        np.savez(image, **arrays)
+        write_atomically(path, image.getvalue())
         return path
 
 
@@ -83,6 +85,8 @@ def open_run(root: Path, facts: Mapping[str, Any], *, resume: bool) -> Iterator[
     path = root / FACTS
     try:
         with locked(root):
+            for folder in (root, root / "bad"):
+                remove_leftovers(folder, deep=False)
             if path.is_file():
                 if not resume:
                     raise TrainingError(f"{root} holds a run already; --resume goes on with it, or give another --run")

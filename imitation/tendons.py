@@ -19,7 +19,8 @@ import safetensors
 import safetensors.numpy
 from jax import Array
 
-from musclemap.datasets.manifest import strict_json, write_atomically
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.manifest import strict_json
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.setting_checks import check_above_0
 

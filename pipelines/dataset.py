@@ -14,7 +14,7 @@ from musclemap.datasets.groups import select as select_members
 from musclemap.failures import Failure, attempt
 from musclemap.skeletons.errors import SettingsError
 
-from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries, read_manifest
+from .output_folder import MANIFEST, clip_path, has_lines, read_entries, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def _read(root: Path, item: Listed) -> Clip | Failure:
 def _listed(root: Path) -> list[Listed]:
     if root.is_file():
         return [Listed(path=root.name, sha256=None)]
-    if (root / MANIFEST).is_file() or (root / JOURNAL).is_file():
+    if has_lines(root):
         entries = read_entries(root).values()
         return sorted(
             (Listed(path=entry.clip, sha256=entry.clip_sha256) for entry in entries if entry.clip is not None),

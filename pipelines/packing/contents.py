@@ -10,7 +10,7 @@ from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.downloads.paths import check_together, checked_path
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.failures import Failure, attempt
-from musclemap.pipelines.output_folder import MANIFEST, read_manifest
+from musclemap.pipelines.output_folder import MANIFEST, has_lines, read_manifest
 from musclemap.skeletons.errors import SettingsError
 
 from .licences import Terms, terms_of
@@ -108,7 +108,7 @@ def choose(root: Path, wishes: Wishes, *, progress: Callable[[int, int], None] |
     Raises:
         SettingsError: There is no manifest, no clip is left, or the splits cannot be made.
     """
-    if not (root / MANIFEST).is_file():
+    if not has_lines(root):
         raise SettingsError(f"there is no {MANIFEST} in {root}: a bundle is made of a conversion's folder")
     manifest = read_manifest(root)
     entries = manifest.entries
