@@ -2,12 +2,16 @@
 
 import importlib
 import math
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from musclemap.datasets.manifest import strict_json
 from musclemap.skeletons.errors import SettingsError
+
+from .errors import TrainingError
 
 METRICS = "metrics.jsonl"
 SERVICES = ("wandb", "trackio")
@@ -29,14 +33,29 @@ class Log(Protocol):
 
 
 class JsonLines:
-    """One line a moment, appended; a run that is taken up again goes on in the same file."""
+    """One line a moment, appended; a run that is resumed appends to the same file.
+
+    Raises:
+        TrainingError: The file is a link, a pipe or something else that is no regular file.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / METRICS).open("a", encoding="utf-8")
+        path = folder / METRICS
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            self._file = open(os.open(path, flags, 0o666), "ab")  # noqa: SIM115 closed by `close`
+        except OSError as error:
+            raise TrainingError(f"figures cannot be written to {path}: {error.strerror}") from error
+        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            self._file.close()
+            raise TrainingError(f"figures cannot be written to {path}: it is not a regular file")
+        size = os.fstat(self._file.fileno()).st_size
+        if size and os.pread(self._file.fileno(), 1, size - 1) != b"\n":
+            self._file.write(b"\n")  # a line that was cut off does not spoil the next one
 
     def write(self, figures: Mapping[str, float]) -> None:
         """See `Log`."""
-        self._file.write(strict_json(dict(figures)) + "\n")
+        self._file.write(strict_json(dict(figures)).encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:
