@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from .errors import TrainingError
 
 NOISY = ("absl", "asyncio", "jax", "orbax")
 """Loggers of libraries that report one damaged file many times, with tracebacks. What they know is in the exception."""
+
+AFTER_FAILURE = 0.3
+"""Time for reads under way to end after one of them has failed [s]."""
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, Array]) -> None:
@@ -71,16 +76,24 @@ def _check(name: str, stored: Any, shape: jax.ShapeDtypeStruct) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the libraries' logs while a checkpoint is read or written."""
+    """Silence the libraries' logs while a checkpoint is read or written.
+
+    After a failure other reads of the same checkpoint are still under way in threads of the library. Each reports, as
+    an exception that nobody can catch, that nobody waits for it any more; so they are waited for.
+    """
     loggers = [logging.getLogger(name) for name in NOISY]
-    before = [logger.disabled for logger in loggers]
+    before, hook = [logger.disabled for logger in loggers], sys.unraisablehook
     for logger in loggers:
         logger.disabled = True
+    sys.unraisablehook = lambda unraisable: None
     try:
         yield
     except BaseException:
-        gc.collect()  # asyncio logs the failure of a task when the task is collected: now, while it is silent
+        for _ in range(3):
+            time.sleep(AFTER_FAILURE / 3)
+            gc.collect()  # a task that failed is reported when it is collected
         raise
     finally:
+        sys.unraisablehook = hook
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled

@@ -27,6 +27,9 @@ MAX_DIGITS = 9
 MAX_BYTES = 2**32
 """Largest checkpoint of another run, whose number of worlds is not known here [B]; 8192 of MyoFullBody take 0.2 GB."""
 
+LONGEST_REASON = 150
+"""Letters that are shown of a library's error."""
+
 STATE = "state"
 
 
@@ -137,7 +140,7 @@ class Checkpoints:
                 return Restored(tree=result[0], seconds=result[1], number=number, damaged=damaged)
             if result.reason == "out_of_memory":
                 raise result.error
-            damaged[number] = result.message
+            damaged[number] = result.message if result.expected else _beginning(result.message)
         if not damaged:
             raise TrainingError(f"there is no checkpoint in {self._folder}")
         told = "; ".join(f"{number}: {why}" for number, why in damaged.items())
@@ -154,6 +157,11 @@ class Checkpoints:
             raise FileError(f"it is of iteration {int(arrays['.iterations'])}, not {iterations} as its name says")
         put = lambda path, leaf: arrays.get(prefix + jax.tree_util.keystr(path), leaf)  # noqa: E731
         return jax.tree_util.tree_map_with_path(put, like), seconds
+
+
+def _beginning(text: str) -> str:
+    """The beginning of what a library says, which can be a page long."""
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 def _is_checkpoint(path: Path) -> bool:
