@@ -12,9 +12,11 @@ PYTHON ?= $(shell for name in python3.11 python3; do \
 
 BIN := .venv/bin
 DEMO := out/demo
+# Processes that `make test` runs tests in, each with one thread for computations.
+JOBS ?= 2
 # Damaged files of each kind that `make fuzz` reads.
 COUNT ?= 50000
-ATTACKS := tests/test_files.py tests/test_fuzz.py tests/test_program.py
+ATTACKS := tests/test_array_pickle.py tests/test_body_model.py tests/test_files.py tests/test_fuzz.py tests/test_npz_arrays.py tests/test_program.py
 # Time that the demo trains [s].
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -46,8 +48,8 @@ demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips, a few min
 	$(BIN)/mm-eval $(DEMO)/run --dataset $(DEMO)/clips --include '*walk_1.2*' --video $(DEMO)/policy.mp4 \
 	    --video-seconds 3 --report $(DEMO)/policy.html
 
-test: .venv/.installed-$(EXTRAS) ## All tests
-	$(BIN)/python -m pytest -q
+test: .venv/.installed-$(EXTRAS) ## All tests, in JOBS processes
+	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --durations 20
 
 quick: .venv/.installed-$(EXTRAS) ## The tests that take seconds
 	$(BIN)/python -m pytest -q -m 'not slow'
@@ -61,7 +63,14 @@ fuzz: .venv/.installed-$(EXTRAS) ## Damaged files of every kind, COUNT of each, 
 lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
 	$(BIN)/ruff check .
 
-type: .venv/.installed-$(EXTRAS) ## Types: pyright
+# MuJoCo's wheel brings no types for its compiled parts. They are generated from the installed version, outside git.
+typings/.made: .venv/.installed-$(EXTRAS)
+	@rm -rf typings && mkdir typings
+	@$(BIN)/pybind11-stubgen mujoco --output-dir typings --ignore-all-errors > typings/log.txt 2>&1 \
+	    || { cat typings/log.txt >&2; exit 1; }
+	@touch $@
+
+type: typings/.made ## Types: pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: bench-retarget bench-validate bench-learn bench-world bench-sim ## All benchmarks
@@ -84,5 +93,5 @@ bench-sim: .venv/.installed-$(EXTRAS) ## Control steps a second of the physics, 
 include study.mk
 
 clean: ## Remove .venv, out and caches
-	rm -rf .venv out build dist .pytest_cache .ruff_cache
+	rm -rf .venv out build dist typings .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -71,7 +71,7 @@ class MinkReference:
     """The loop on MyoFullBody without fingers."""
 
     def __init__(self, body: MyoFullBody, weights: WeightConfig, *, released: bool = False) -> None:
-        import mink
+        import mink  # pyright: ignore[reportMissingImports] of the extra [bench]
 
         self._mink: Any = mink
         self.model = load_model() if released else _without_fingers()

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rich.progress as bars
-from rich.console import Console
 
+from .console import clean_console
 from .progress_bar import LINE_SECONDS
 
 Count = Callable[[int, int], None]
@@ -15,7 +15,7 @@ Count = Callable[[int, int], None]
 @contextmanager
 def show_count(*, hidden: bool = False, what: str = "clips") -> Iterator[Count]:
     """Give a function that is told the number of clips, or of what else it is, done and that of all."""
-    console = Console(stderr=True, highlight=False)
+    console = clean_console(err=True)
     if hidden:
         yield lambda done, total: None
     elif console.is_terminal:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from musclemap.skeletons.errors import SettingsError
+from musclemap.urls import shown_url
 
 from .given import refuse_unread
 from .options import Device
@@ -17,7 +18,7 @@ from .terminal_text import echo, echo_json, echo_lines
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.catalogue import Entry
-    from musclemap.datasets.downloads.transport import Patience
+    from musclemap.datasets.downloads.pace import Patience
     from musclemap.datasets.downloads.wish import Wish
     from musclemap.pipelines.download import Chosen, Downloaded
     from musclemap.retarget.config import RetargetConfig
@@ -26,6 +27,9 @@ app = Program("mm-download")
 
 _BUNDLES, _HUB, _CHECKS = "Bundles", "Data sets of the Hugging Face hub", "What is here already"
 
+
+LONGEST_WORDS = 200
+"""Letters of a licence that are shown."""
 
 _ALWAYS = ("what", "out", "json_", "verbose", "quiet")
 _SOME = (*_ALWAYS, "include", "exclude", "group", "limit", "workers", "sha256", "dry_run")  # a few refused in words
@@ -109,7 +113,7 @@ def download(
     """
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
-    from musclemap.datasets.downloads.transport import Patience
+    from musclemap.datasets.downloads.pace import Patience
 
     shown = _Shown(json=json_, quiet=quiet, verbose=verbose)
     if list_ or check is not None:
@@ -234,7 +238,8 @@ def _bundle(
     dry_run: bool,
     shown: _Shown,
 ) -> int:
-    from musclemap.datasets.downloads.bundle import fetch_bundle, read_bundle
+    from musclemap.datasets.downloads.bundle import fetch_bundle
+    from musclemap.datasets.downloads.bundle_manifest import read_bundle
     from musclemap.datasets.downloads.transport import Transport
 
     from .download_report import amount, print_lost, show_moved
@@ -246,11 +251,11 @@ def _bundle(
     if dry_run:
         wanted = [file for file in bundle.files if wish.wants(file.path.as_posix())]
         size = sum(file.size for file in wanted)
-        told = {"url": bundle.url, "licence": bundle.licence, "sha256": bundle.sha256, "files": len(wanted)}
+        told = {"url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256, "files": len(wanted)}
         if shown.json:
             echo_json({**told, "size": size})
         elif shown.words:
-            echo(f"{len(wanted)} files, {amount(size)}, licence {bundle.licence}; nothing was downloaded")
+            echo(f"{len(wanted)} files, {amount(size)}, licence {_short(bundle.licence)}; nothing was downloaded")
         return 0
     started = time.perf_counter()
     with show_moved(hidden=shown.quiet or shown.json) as progress:
@@ -258,15 +263,20 @@ def _bundle(
     print_lost(fetched.failed)
     if shown.json:
         told = {"done": fetched.done, "kept": fetched.kept, "failed": dict(fetched.failed), "out": str(out)}
-        echo_json({**told, "url": bundle.url, "licence": bundle.licence, "sha256": bundle.sha256})
+        echo_json({**told, "url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256})
     elif shown.words:
         for name in fetched.done if shown.verbose else ():
             echo(f"here {name}")
         counts = (
             f"{len(fetched.done)} files downloaded, {len(fetched.kept)} here already, {len(fetched.failed)} missing"
         )
-        echo(f"{counts}; licence {bundle.licence}; {out}, {time.perf_counter() - started:.1f} s")
+        echo(f"{counts}; licence {_short(bundle.licence)}; {out}, {time.perf_counter() - started:.1f} s")
     return 1 if fetched.failed else 0
+
+
+def _short(text: str) -> str:
+    """Words of others, cut off where they are long; --json has them whole."""
+    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}..."
 
 
 def _trajectories(

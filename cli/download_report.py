@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import rich.progress as bars
-from rich.console import Console
 
+from .console import clean_console
 from .terminal_text import printable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def show_converted(
     *, hidden: bool = False, verbose: bool = False
 ) -> Iterator[Callable[["ManifestEntry", int, int], None]]:
     """Give a listener for the clips of `download_data_set`."""
-    console = Console(stderr=True, highlight=False)
+    console = clean_console(err=True)
     with _shown(hidden=hidden) as show:
 
         def told(entry: "ManifestEntry", nclip: int, total: int) -> None:
@@ -63,7 +63,7 @@ def show_converted(
 @contextmanager
 def _shown(*, hidden: bool) -> Iterator[Show]:
     """A bar on a terminal, which appears with the first word; otherwise a plain line a minute."""
-    console = Console(stderr=True, highlight=False)
+    console = clean_console(err=True)
     if hidden:
         yield lambda share, words: None
         return
@@ -78,9 +78,12 @@ def _shown(*, hidden: bool) -> Iterator[Show]:
         yield line
         return
     bar = bars.Progress(
-        bars.BarColumn(), bars.TextColumn("{task.fields[words]}"), bars.TimeElapsedColumn(), console=console,
+        bars.BarColumn(),
+        bars.TextColumn("{task.fields[words]}", markup=False),
+        bars.TimeElapsedColumn(),
+        console=console,
         transient=True,
-    )  # fmt: skip
+    )
     tasks: list[bars.TaskID] = []
 
     def show(share: float, words: str) -> None:
@@ -98,11 +101,15 @@ def _shown(*, hidden: bool) -> Iterator[Show]:
 
 
 def calm_hub() -> None:
-    """Let huggingface_hub show no bars and log no retries: both are told by us. For this process."""
+    """Let huggingface_hub show no bars, log no retries, and wait for no server that is too slow. For this process."""
     from huggingface_hub.utils import disable_progress_bars, logging
+
+    from musclemap.datasets.downloads.hub_pace import watch_hub
+    from musclemap.datasets.downloads.pace import Patience
 
     disable_progress_bars()
     logging.set_verbosity_error()
+    watch_hub(Patience())
 
 
 def amount(nbyte: int) -> str:
@@ -117,7 +124,7 @@ def amount(nbyte: int) -> str:
 
 def print_lost(failed: Mapping[str, str]) -> None:
     """Every file that is not here, with its reason."""
-    console = Console(stderr=True, highlight=False)
+    console = clean_console(err=True)
     for name, reason in list(failed.items())[:NAMED]:
         console.print(printable(f"failed {name}: {reason}"), markup=False, soft_wrap=True)
     if len(failed) > NAMED:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .console import clean_console
 from .terminal_text import printable
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def print_evaluation(found: "Evaluation") -> None:
     """The clips, the worst first, then the totals: means over clips, and over frames."""
     from musclemap.pipelines.evaluation import worst_first
 
-    console = Console(highlight=False)
+    console = clean_console()
     columns = [c for c in COLUMNS[: None if console.width >= WIDE else NARROW] if found.body.free or "root" not in c[0]]
     learned = {judged.found.score.name: judged.learned for judged in found.clips}
     rows = worst_first([judged.found for judged in found.clips])

@@ -95,7 +95,7 @@ def pack(
 
     from .clip_count import show_count
 
-    told = {"url": url, "creator": creator, "date_published": _day(date), "citation": citation}
+    told = {"url": _page(url), "creator": creator, "date_published": _day(date), "citation": citation}
     groups = {"train": train, "val": val, "test": test}
     if any(groups.values()):
         refuse_unread(ctx, [name for name in ctx.params if name not in ("shares", "seed")], what="groups")
@@ -123,6 +123,18 @@ def pack(
     elif not quiet:
         _summarise(contents, bundle, wishes)
     raise typer.Exit(1 if contents.faults else 0)
+
+
+def _page(url: str | None) -> str | None:
+    """The address of a page that is published with the data: without a password, and of the web."""
+    from musclemap.urls import has_user, shown_url
+
+    if url is not None and (not url.startswith(("http://", "https://")) or has_user(url)):
+        raise typer.BadParameter(
+            f"{shown_url(url)} is no address to publish: it has to begin with http:// or https:// and hold no user or "
+            "password", param_hint="--url",
+        )  # fmt: skip
+    return url
 
 
 def _day(text: str | None) -> str | None:

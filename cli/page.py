@@ -49,13 +49,14 @@ def write_page(out: Path, *, pictures: bool = True, limits: tuple[str, ...] = ()
         SettingsError: There is no manifest in `out`, or no such rule.
         OSError: The page cannot be written.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from musclemap.pipelines.report.page import write_report
     from musclemap.retarget.verdict import rules_with
 
-    console = Console(stderr=True)
+    from .console import clean_console
+
+    console = clean_console(err=True)
     with Progress(console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
         task = bar.add_task("report", total=None)
         return write_report(

@@ -14,7 +14,9 @@ from typer.exceptions import TyperException
 
 from musclemap.failures import describe
 from musclemap.skeletons.errors import MusclemapError
+from musclemap.urls import without_secrets
 
+from .library_text import clean_library_text
 from .terminal_text import echo
 
 WRONG_USE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 2, 70, 130, 141
@@ -69,8 +71,9 @@ class _Command(TyperCommand):
         if os.environ.get(DEBUG):
             logging.basicConfig(level=logging.WARNING)
             logging.getLogger("musclemap").setLevel(logging.DEBUG)
-        status = self._guarded(args, prog_name or self.program, complete_var, extra)
-        status = self._flushed(status)
+        with clean_library_text():
+            status = self._guarded(args, prog_name or self.program, complete_var, extra)
+            status = self._flushed(status)
         if standalone_mode:
             sys.exit(status)
         return status
@@ -95,7 +98,7 @@ class _Command(TyperCommand):
 
     def _say(self, message: str, status: int) -> int:
         try:
-            echo(f"{self.program}: {message}", err=True)
+            echo(f"{self.program}: {without_secrets(message)}", err=True)
         except OSError:  # stderr is closed or full too: the status alone has to tell
             return status
         return status

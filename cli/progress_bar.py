@@ -3,13 +3,17 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import rich.progress as bars
-from rich.console import Console
 
 from musclemap.pipelines.progress import Progress
 
+from .console import clean_console
 from .terminal_text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console  # noqa: TID251 as a type
 
 LINE_SECONDS = 60.0
 
@@ -24,7 +28,7 @@ def show_progress(*, hidden: bool = False, verbose: bool = False) -> Iterator[Li
         hidden: Show nothing.
         verbose: One more line for every file that is done.
     """
-    console = Console(stderr=True, highlight=False)
+    console = clean_console(err=True)
     if hidden:
         yield lambda progress: None
     elif console.is_terminal:
@@ -50,12 +54,12 @@ def file_line(progress: Progress) -> str:
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[Listener]:
+def _bar(console: "Console") -> Iterator[Listener]:
     columns = (
         bars.BarColumn(),
-        bars.TextColumn("{task.fields[clips]} clips  {task.fields[rate]} frames/s "),
+        bars.TextColumn("{task.fields[clips]} clips  {task.fields[rate]} frames/s ", markup=False),
         bars.TimeElapsedColumn(),
-        bars.TextColumn(" {task.fields[left]} left"),
+        bars.TextColumn(" {task.fields[left]} left", markup=False),
     )
     with bars.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1.0, clips="0", rate="-", left="?")
@@ -68,7 +72,7 @@ def _bar(console: Console) -> Iterator[Listener]:
 
 
 @contextmanager
-def _minute_lines(console: Console) -> Iterator[Listener]:
+def _minute_lines(console: "Console") -> Iterator[Listener]:
     latest: list[Progress] = []
     ended = threading.Event()
 
@@ -89,7 +93,7 @@ def _minute_lines(console: Console) -> Iterator[Listener]:
         thread.join()
 
 
-def _and_lines(show: Listener, console: Console) -> Listener:
+def _and_lines(show: Listener, console: "Console") -> Listener:
     def both(progress: Progress) -> None:
         console.print(file_line(progress), markup=False, soft_wrap=True)
         show(progress)

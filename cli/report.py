@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.pipelines.summary import Summary
 
+from .console import clean_console
 from .terminal_text import printable
 
 WORST = 5
@@ -29,7 +29,7 @@ _SEVERITY = ("infeasible", "warn", "feasible")
 
 def print_summary(summary: Summary, *, dry_run: bool = False) -> None:
     """Totals, then the worst clips."""
-    console = Console(highlight=False)
+    console = clean_console()
     console.print(totals(summary, dry_run=dry_run), markup=False, soft_wrap=True)
     made = [entry for entry in summary.entries if entry.status == "ok"]
     if made and not dry_run:
@@ -38,7 +38,7 @@ def print_summary(summary: Summary, *, dry_run: bool = False) -> None:
 
 def print_failures(summary: Summary) -> None:
     """Every source without a clip with its reason, and what else a person has to know."""
-    console = Console(stderr=True, highlight=False)
+    console = clean_console(err=True)
     lost = [entry for entry in summary.entries if entry.status != "ok"]
     told = [f"{entry.status} {entry.source}: {entry.reason}" for entry in lost[:NAMED]]
     if len(lost) > NAMED:
@@ -56,7 +56,7 @@ def print_failures(summary: Summary) -> None:
 
 def print_doubts(summary: Summary) -> None:
     """What is doubtful in sources that were used."""
-    console = Console(stderr=True, highlight=False)
+    console = clean_console(err=True)
     for name, texts in summary.warnings.items():
         for text in texts:
             console.print(printable(f"doubt {name}: {text}"), markup=False, soft_wrap=True)

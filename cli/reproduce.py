@@ -98,8 +98,9 @@ def _sentence(row: "Compared") -> str:
 
 def _show(found: "Comparison") -> None:
     """One line a quantity, then one sentence."""
-    from rich.console import Console
     from rich.table import Table
+
+    from .console import clean_console
 
     table = Table(box=None, pad_edge=False)
     for heading in ("quantity", "found", "expected", "tolerance", "verdict"):
@@ -108,7 +109,7 @@ def _show(found: "Comparison") -> None:
         wanted = row.expected
         shown = ("-", "-") if wanted is None else (_number(wanted.value), _tolerance(wanted))
         table.add_row(row.name, _number(row.found), *shown, row.verdict)
-    console = Console(highlight=False)
+    console = clean_console()
     console.print(table)
     good = len(found.rows) - len(found.deviations)
     console.print(f"{found.study}: {good} of {len(found.rows)} quantities are within their tolerance", soft_wrap=True)

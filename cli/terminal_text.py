@@ -24,5 +24,5 @@ def echo_lines(lines: Iterable[str], *, err: bool = False) -> None:
 
 
 def echo_json(value: object, *, indent: int | None = None) -> None:
-    """Print a value as JSON for programs, in ASCII: everything else is escaped, so it needs no cleaning."""
-    typer.echo(json.dumps(value, indent=indent))  # noqa: TID251 the one place
+    """Print a value as JSON for programs, in ASCII: everything else is escaped, DEL too, which JSON itself leaves."""
+    typer.echo(json.dumps(value, indent=indent).replace("\x7f", "\\u007f"))  # noqa: TID251 the one place

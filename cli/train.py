@@ -154,7 +154,7 @@ def train(
 
 def _own_split(dataset: Path) -> str | None:
     """The part of a bundle that is for training; None where the data set has no parts."""
-    from musclemap.datasets.downloads.bundle import MANIFEST
+    from musclemap.datasets.downloads.bundle_manifest import MANIFEST
     from musclemap.pipelines.output_folder import MANIFEST as LINES
 
     return "train" if (dataset / MANIFEST).is_file() and not (dataset / LINES).is_file() else None

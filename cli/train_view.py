@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from .console import clean_console
 
 if TYPE_CHECKING:
     from musclemap.pipelines.training import Moment, Plan
@@ -88,7 +89,7 @@ def show_training(
     *, hidden: bool, max_seconds: float | None, max_steps: int | None
 ) -> Iterator[Callable[["Moment"], None]]:
     """Give a listener for `train`: a table on a terminal, else a line a minute on stderr."""
-    console = Console(stderr=True, highlight=False)
+    console = clean_console(err=True)
     started = time.monotonic()
     left = lambda figures: _left(figures, started, max_seconds, max_steps)  # noqa: E731
     if hidden:

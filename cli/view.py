@@ -2,9 +2,11 @@
 
 import os
 import sys
+import tempfile
 import time
 import webbrowser
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -105,8 +107,9 @@ def view(
     host: Annotated[
         str | None,
         typer.Option(
-            help="Address to serve at; 0.0.0.0 lets everyone on the network in.", show_default="127.0.0.1",
-            rich_help_panel=_FOR_BROWSER,
+            help="Address to serve at. With 0.0.0.0 all who have the page's address, token included, can look from "
+            "the network, unencrypted.",
+            show_default="127.0.0.1", rich_help_panel=_FOR_BROWSER,
         ),
     ] = None,
     port: Annotated[
@@ -125,6 +128,8 @@ def view(
     ] = None,
 ) -> None:  # fmt: skip
     """Look at clips in the browser until Ctrl-C; with --save, draw one clip to a file.
+
+    The page is served to this machine alone, and only to those who have its whole address, which holds a token.
 
     Shown are bones, muscles (blue short, red long, or by activation where the clip has it), points asked for (left
     blue, right orange, middle green) and, in the browser, these joined to a figure and the heels and toes that stand.
@@ -172,16 +177,25 @@ def _serve(
     first = clips.names[0] if name is None else clips.find(name)
     try:
         viewer = Viewer(clips, first, host=host or HOST, port=port, muscles=muscles)
-        count = len(clips.names)
+        count, wanted = len(clips.names), _has_desktop() if open_browser is None else open_browser
         echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C ends)")
-        if _has_desktop() if open_browser is None else open_browser:
-            webbrowser.open(viewer.url)
         try:
-            viewer.run()
+            with _opened(viewer.url) if wanted else nullcontext():
+                viewer.run()
         finally:
             viewer.stop()
     except KeyboardInterrupt:
         echo("", err=True)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[None]:
+    """Open a page in the browser, by way of a file of this user's: others could read the token on a command line."""
+    with tempfile.TemporaryDirectory(prefix="musclemap-view-") as folder:
+        page = Path(folder) / "view.html"
+        page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
+        webbrowser.open(page.as_uri())
+        yield
 
 
 def _has_desktop() -> bool:
@@ -250,10 +264,11 @@ def _pictures(
 
 def _with_progress(pictures: Iterator["np.ndarray"], *, total: int) -> Iterator["np.ndarray"]:
     """Show how far it is, on stderr: a bar on a terminal, otherwise a line a minute."""
-    from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    from .console import clean_console
+
+    console = clean_console(err=True)
     said = time.monotonic()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("drawing", total=total)

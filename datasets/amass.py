@@ -4,20 +4,20 @@ A file's bytes are read once; the hash, the arrays and so the clip come from the
 """
 
 import hashlib
-import io
-import lzma
 import math
-import os
 import re
-import struct
-import tokenize
-import zipfile
-import zlib
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from musclemap.skeletons.errors import SettingsError, SourceError
+from musclemap.failures import Failure, attempt
+from musclemap.files import read_bytes
+from musclemap.folders import find_files
+from musclemap.npz_arrays import NpzArrays, text_of
+from musclemap.skeletons.errors import FileError, SettingsError, SourceError
 from musclemap.skeletons.smpl import FIRST_HAND_JOINT
 
 from .frame_rate import check_frame_rate
@@ -29,12 +29,18 @@ POSE_WIDTHS = {72: "smpl", 156: "smplh", 165: "smplx"}
 FPS_KEYS = ("mocap_framerate", "mocap_frame_rate")
 """Older releases have the first, newer ones the second."""
 
-MAX_BYTES = 2**30
-"""Largest file, and largest array when unpacked [B]. The archive's longest files are below 100 MB."""
-
-MAX_FRAMES = 1_000_000
 MAX_SECONDS = 4 * 3600.0
 """Longest motion that is believed; a longer one is a damaged frame rate or shape."""
+
+MAX_FRAMES = 4 * 3600 * 150
+"""Frames of the longest motion at 150 Hz, the highest frame rate of the archive's releases."""
+
+MAX_BYTES = MAX_FRAMES * 165 * 8 + 2**20
+"""Largest array, as stored and as float64 [B]: `poses` of the widest layout with MAX_FRAMES frames."""
+
+MAX_FILE_BYTES = MAX_FRAMES * (2 * 165 + 3 + 8) * 8 + 2**20
+"""Largest file [B]: poses, once packed and once split as newer releases have them, trans and dmpls, uncompressed. The
+archive's longest files are below 100 MB. Such a file and its poses as float64 are in memory at the same time."""
 
 FPS_RANGE = (1.0, 10_000.0)
 """Frame rates that are believed [Hz]; below the first there is no motion to see."""
@@ -44,16 +50,19 @@ MAX_TRANSLATION = 1e4
 """Largest numbers believed [rad, m]; beyond them a file holds other data, or other units."""
 
 MAX_BETAS = 16
+"""Shape coefficients used; files hold more."""
+
+MAX_BETA = 1e3
+"""Largest shape coefficient believed [standard deviations of the body model's subjects]."""
 
 LONGEST_LICENCE = 200
 """Letters; a licence's name or address, and not its text."""
 
+_ParamsT = ParamSpec("_ParamsT")
+_ResultT = TypeVar("_ResultT")
+
 _BODY = slice(0, 66)
 _GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female", "n": "neutral", "neutral": "neutral"}
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, struct.error, EOFError, OSError,
-           ValueError, OverflowError)  # fmt: skip
-"""What the standard library raises on a damaged archive that is already in memory."""
 
 
 def is_motion_file(path: Path) -> bool:
@@ -62,6 +71,26 @@ def is_motion_file(path: Path) -> bool:
     return name.endswith(".npz") and not (name.startswith(".") or name.endswith("_stagei.npz") or name == "shape.npz")
 
 
+def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]:
+    """Decorate a reader of source files: whatever goes wrong with a file is a SourceError. A bad call stays what it is.
+
+    What a `FileError` says keeps its reason. What nobody expected has the reason "unreadable" or "out_of_memory".
+    """
+
+    @wraps(read)
+    def refuse(*args: _ParamsT.args, **kwargs: _ParamsT.kwargs) -> _ResultT:
+        result = attempt(lambda: read(*args, **kwargs), reason="unreadable", passing=(SettingsError,))
+        if not isinstance(result, Failure):
+            return result
+        if isinstance(result.error, SourceError):
+            raise result.error
+        reason = result.error.reason if isinstance(result.error, FileError) else ""
+        raise SourceError(reason or result.reason, result.message) from result.error
+
+    return refuse
+
+
+@refusing
 def find_motions(root: Path) -> list[tuple[Path, str]]:
     """List the motion files below a folder, or the one file given.
 
@@ -82,32 +111,12 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
         return [(root, root.name)]
     if not root.is_dir():
         raise SourceError("unreadable", f"{root} is neither a file nor a folder")
-    found: list[Path] = []
-    seen: set[str] = set()
-    pending, links = [root], []
-    while pending or links:
-        folder = pending.pop() if pending else links.pop(0)
-        real = os.path.realpath(folder)
-        if real in seen:
-            continue
-        seen.add(real)
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            if folder == root:
-                raise SourceError("unreadable", f"{root} cannot be listed: {error.strerror}") from error
-            found.append(folder)
-            continue
-        for entry in entries:
-            if os.path.isdir(entry.path):  # unlike entry.is_dir(), not upset by a link to itself
-                if not entry.name.startswith("."):
-                    (links if entry.is_symlink() else pending).append(Path(entry.path))
-            elif is_motion_file(Path(entry.path)):
-                found.append(Path(entry.path))
+    found, unlisted = find_files(root, wanted=lambda name: is_motion_file(Path(name)))
+    found += unlisted
     return sorted(((path, path.relative_to(root).as_posix()) for path in found), key=lambda pair: pair[1])
 
 
+@refusing
 def read_motion(
     path: Path, *, name: str, default_fps: float | None = None, fps_override: float | None = None
 ) -> SourceMotion:
@@ -125,14 +134,15 @@ def read_motion(
 
     Raises:
         SourceError: With one of these reasons: unreadable, not_npz, truncated, pickled, too_large, missing_key,
-            bad_type, bad_shape, no_frames, single_frame, non_finite, out_of_range, no_frame_rate, bad_frame_rate.
+            bad_type, bad_shape, no_frames, single_frame, non_finite, out_of_range, no_frame_rate, bad_frame_rate,
+            out_of_memory.
         SettingsError: `default_fps` or `fps_override` is outside FPS_RANGE.
     """
     for key, value in (("default_fps", default_fps), ("fps_override", fps_override)):
         if value is not None and not FPS_RANGE[0] <= value <= FPS_RANGE[1]:
             raise SettingsError(f"{key} must be from {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz, not {value}")
-    data = read_source(path)
-    arrays = NpzArrays(data)
+    data = read_bytes(path, limit=MAX_FILE_BYTES)
+    arrays = NpzArrays(data, limit=MAX_BYTES)
     warnings: list[str] = []
     poses, hand_rotvec, family = _poses(arrays, warnings=warnings)
     trans = arrays.numbers("trans", width=3)
@@ -165,78 +175,6 @@ def read_motion(
     )
 
 
-def read_source(path: Path) -> bytes:
-    """Bytes of a source file.
-
-    Raises:
-        SourceError: With reason unreadable or too_large.
-    """
-    try:
-        if not path.is_file():
-            raise SourceError("unreadable", f"{path} is not a file, or a link to nothing")
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise SourceError("too_large", f"{path} has {size} bytes; at most {MAX_BYTES} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise SourceError("unreadable", f"{path} cannot be read: {error.strerror}") from error
-
-
-class NpzArrays:
-    """The arrays of an .npz file in memory, each checked before numpy unpacks it."""
-
-    def __init__(self, data: bytes) -> None:
-        if not data:
-            raise SourceError("truncated", "the file is empty")
-        if data[:1] == b"\x80":
-            raise SourceError("pickled", "the file is a pickle, which is never loaded")
-        if data[:2] != b"PK":
-            raise SourceError("not_npz", f"the file is no .npz archive: it starts with {data[:6]!r}")
-        try:
-            self._archive = zipfile.ZipFile(io.BytesIO(data))
-        except (*_DAMAGE, NotImplementedError) as error:
-            raise SourceError("truncated", f"the archive's directory is damaged or cut off: {error}") from error
-        self.keys = tuple(n.removesuffix(".npy") for n in self._archive.namelist() if n.endswith(".npy"))
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.keys
-
-    def missing(self, wanted: str) -> SourceError:
-        """What to raise where an array is not there."""
-        return SourceError("missing_key", f"no {wanted}; the file has: {', '.join(sorted(self.keys)) or 'no arrays'}")
-
-    def array(self, key: str) -> np.ndarray:
-        """One array as stored. Its header must match the bytes that follow, so that no false shape is allocated."""
-        if key not in self.keys:
-            raise self.missing(key)
-        info = self._archive.getinfo(f"{key}.npy")
-        if info.file_size > MAX_BYTES:
-            raise SourceError("too_large", f"{key} unpacks to {info.file_size} bytes; at most {MAX_BYTES} are read")
-        try:
-            stream = io.BytesIO(self._archive.read(info))
-            shape, _, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
-            if dtype.hasobject:
-                raise SourceError("pickled", f"{key} holds Python objects, which are never loaded")
-            if math.prod(shape) * dtype.itemsize != stream.getbuffer().nbytes - stream.tell():
-                raise SourceError("truncated", f"{key} is declared as {shape} of {dtype}, which its bytes do not hold")
-            stream.seek(0)
-            return np.load(stream, allow_pickle=False)
-        except (RuntimeError, KeyError) as error:  # encrypted, another compression, another array version
-            raise SourceError("not_npz", f"{key} is stored in a way that numpy does not write: {error}") from error
-        except _DAMAGE as error:
-            raise SourceError("truncated", f"{key} is damaged or cut off: {error}") from error
-
-    def numbers(self, key: str, *, width: int | None = None) -> np.ndarray:
-        """One array as float64; with `width`, of shape (nframe, width)."""
-        array = self.array(key)
-        if array.dtype.kind not in "fiu":
-            raise SourceError("bad_type", f"{key} holds {array.dtype}, not real numbers")
-        if width is not None and (array.ndim != 2 or array.shape[1] != width):
-            raise SourceError("bad_shape", f"{key} has shape {array.shape}, not (nframe, {width})")
-        with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite and is refused as such
-            return array.astype(np.float64)
-
-
 def _poses(arrays: NpzArrays, *, warnings: list[str]) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Body pose (nframe, 66), finger pose (nframe, 30, 3) or None, and the family."""
     split = "root_orient" in arrays and "pose_body" in arrays
@@ -253,6 +191,7 @@ def _poses(arrays: NpzArrays, *, warnings: list[str]) -> tuple[np.ndarray, np.nd
             known = ", ".join(f"{width} ({family})" for width, family in POSE_WIDTHS.items())
             raise SourceError("bad_shape", f"poses has shape {poses.shape}; known second dimensions are {known}")
         warnings.append(f"poses has the unknown shape {poses.shape}; root_orient and pose_body were read instead")
+        del poses  # may be as large as those
     if not split:
         raise arrays.missing("poses, nor root_orient and pose_body")
 
@@ -293,7 +232,7 @@ def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
             more = f" and {bad.size - 5} more" if bad.size > 5 else ""
             raise SourceError("non_finite", f"{key} is not finite in frames {', '.join(map(str, bad[:5]))}{more}")
         limit, unit = (MAX_TRANSLATION, "m") if key == "trans" else (MAX_ROTATION, "rad")
-        largest = np.abs(part).max()
+        largest = max(part.max(), -part.min())  # np.abs would hold it twice
         if largest > limit:
             raise SourceError("out_of_range", f"{key} reaches {largest:.3g} {unit}; at most {limit:g} is believed")
 
@@ -302,7 +241,7 @@ def _frame_rate(
     arrays: NpzArrays, *, default: float | None, override: float | None, warnings: list[str]
 ) -> tuple[float, str, float | None]:
     """Frame rate to use [Hz], where it is from, and the file's own or None."""
-    rates = {key: arrays.numbers(key) for key in FPS_KEYS if key in arrays}
+    rates = {key: arrays.numbers(key, most=MAX_FRAMES) for key in FPS_KEYS if key in arrays}
     for key, rate in rates.items():
         if rate.size != 1 or not FPS_RANGE[0] <= rate.item() <= FPS_RANGE[1]:
             shown = rate.reshape(-1)[:5].tolist()
@@ -331,11 +270,14 @@ def _betas(arrays: NpzArrays, *, warnings: list[str]) -> np.ndarray:
     if "betas" not in arrays:
         warnings.append("the file gives no betas; the mean shape was used")
         return np.zeros(MAX_BETAS)
-    betas = arrays.numbers("betas")
+    betas = arrays.numbers("betas", most=MAX_FRAMES * MAX_BETAS)
     if betas.ndim not in (1, 2) or betas.size == 0:
         raise SourceError("bad_shape", f"betas has shape {betas.shape}, not (nbeta,) or (nframe, nbeta)")
     if not np.isfinite(betas).all():
         raise SourceError("non_finite", "betas is not finite")
+    largest = max(betas.max(), -betas.min())
+    if largest > MAX_BETA:
+        raise SourceError("out_of_range", f"betas reaches {largest:.3g}; at most {MAX_BETA:g} is believed")
     rows = np.atleast_2d(betas)
     if np.ptp(rows, axis=0).max() > 1e-6:
         warnings.append(f"betas change over its {len(rows)} rows; their mean was used")
@@ -352,7 +294,7 @@ def _gender(arrays: NpzArrays, *, warnings: list[str]) -> str:
         return "neutral"
     try:
         text = _text(arrays.array("gender"))
-    except SourceError as error:
+    except FileError as error:
         warnings.append(f"{error}; neutral was assumed")
         return "neutral"
     if text not in _GENDERS:
@@ -366,10 +308,10 @@ def _licence(arrays: NpzArrays, *, warnings: list[str]) -> str:
         return UNKNOWN_LICENCE
     try:
         array = arrays.array("licence")
-    except SourceError as error:
+    except FileError as error:
         warnings.append(f"{error}; the licence is taken as unknown")
         return UNKNOWN_LICENCE
-    text = _string(array) if array.itemsize <= 4 * LONGEST_LICENCE else ""
+    text = text_of(array) if array.itemsize <= 4 * LONGEST_LICENCE else ""
     if not text or not text.isprintable() or len(text) > LONGEST_LICENCE:
         warnings.append(f"licence is no line of at most {LONGEST_LICENCE} letters; it is taken as unknown")
         return UNKNOWN_LICENCE
@@ -378,14 +320,6 @@ def _licence(arrays: NpzArrays, *, warnings: list[str]) -> str:
 
 def _text(array: np.ndarray) -> str:
     """One word out of a string array of size 1; also out of bytes, and out of bytes once printed, as in "b'male'"."""
-    text = _string(array).lower()
+    text = text_of(array).lower()
     word = re.fullmatch(r"b?['\"]?(\w+)['\"]?", text)
     return word.group(1) if word else text
-
-
-def _string(array: np.ndarray) -> str:
-    """What a string array of size 1 holds, without blanks around it; empty for other arrays."""
-    if array.size != 1 or array.dtype.kind not in "SU":
-        return ""
-    encoding = "latin-1" if array.dtype.kind == "S" else "utf-32-be" if array.dtype.str[0] == ">" else "utf-32-le"
-    return array.tobytes().decode(encoding, "replace").strip("\0 ")  # numpy fails on code points that are none

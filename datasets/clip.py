@@ -14,7 +14,6 @@ same bytes: no times, no random order, the format's version pinned.
 
 import hashlib
 import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -24,27 +23,31 @@ from typing import Any
 import h5py
 import numpy as np
 
-from musclemap.skeletons.errors import ClipError
+from musclemap.files import parse_json, shown
+from musclemap.skeletons.errors import ClipError, FileError, SettingsError
 
-from .manifest import VERDICTS, strict_json, write_atomically
+from .clip_schema import (
+    ARRAYS,
+    JSON,
+    MAX_JSON_TEXT,
+    NAMES,
+    NUMBERS,
+    OPTIONAL,
+    check_arrays,
+    check_shapes,
+    check_values,
+    dtype_of,
+)
+from .hdf5_answer import Contents
+from .hdf5_process import read_contents
+from .manifest import strict_json, write_atomically
 
 FORMAT = "musclemap-clip"
 VERSION = 1
-HANDS = ("locked", "tracked")
-CONTACTS = ("left heel", "left toe", "right heel", "right toe")
 
 CHUNK_FRAMES = 256
 """Frames in one chunk: 2.56 s at the control rate, about 130 kB of qpos."""
 
-_ARRAYS = {"qpos": 2, "qvel": 2, "landmark_pos": 3, "target_pos": 3, "contact": 2}
-"""Dataset and number of dimensions."""
-
-_OPTIONAL = {"activation": 2, "activation_residual": 2}
-"""Datasets that only clips have whose muscles were looked at."""
-
-_JSON = ("config", "software", "metrics", "reasons")
-_NAMES = ("joint_names", "landmark_names")
-_NUMBERS = ("fps", "source_fps", "subject_scale")
 _FILE_FORMAT = ("v110", "v110")
 """Range of HDF5 releases whose format is used; pinned, or the bytes would follow the library's default."""
 
@@ -121,8 +124,7 @@ class Clip:
         return (self.nframe - 1) / self.fps
 
 
-_ATTRIBUTES = tuple(field.name for field in fields(Clip) if field.name not in (*_ARRAYS, *_OPTIONAL))
-_TEXTS = tuple(key for key in _ATTRIBUTES if key not in (*_JSON, *_NAMES, *_NUMBERS))
+_ATTRIBUTES = tuple(field.name for field in fields(Clip) if field.name not in (*ARRAYS, *OPTIONAL))
 
 
 def write_clip(path: Path, clip: Clip) -> str:
@@ -138,13 +140,19 @@ def write_clip(path: Path, clip: Clip) -> str:
     Raises:
         ClipError: The clip breaks the contract; the message names the field.
     """
-    there = (*_ARRAYS, *(key for key in _OPTIONAL if getattr(clip, key) is not None))
+    there = (*ARRAYS, *(key for key in OPTIONAL if getattr(clip, key) is not None))
     arrays = {key: np.asarray(getattr(clip, key)) for key in there}
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
-        stored = {key: array.astype(_dtype(key)) for key, array in arrays.items()}
+        stored = {key: array.astype(dtype_of(key)) for key, array in arrays.items()}
     if not np.array_equal(stored["contact"], arrays["contact"]):
         raise ClipError("contact holds other values than 0 and 1")
-    _check(stored, {key: getattr(clip, key) for key in _ATTRIBUTES}, where="the clip")
+    try:
+        texts = {key: strict_json(getattr(clip, key)) for key in JSON}
+        values = {key: getattr(clip, key) for key in _ATTRIBUTES}
+        values |= {key: _from_json(text, key) for key, text in texts.items()}  # as it will be read
+        _check({key: array.shape for key, array in stored.items()}, stored, values)
+    except (FileError, SettingsError) as error:
+        raise ClipError(f"the clip: {error}") from error
     image = io.BytesIO()
     with h5py.File(image, "w", libver=_FILE_FORMAT) as file:
         for key, array in stored.items():
@@ -158,10 +166,11 @@ def write_clip(path: Path, clip: Clip) -> str:
                 track_times=False,
             )
             dataset.flush()  # not whenever the last reference to it goes: a profiler may hold one, and move bytes
-        file.attrs["format"] = FORMAT
-        file.attrs["version"] = VERSION
+        attributes = file.attrs  # once: h5py opens the root group again each time it is asked
+        attributes["format"] = FORMAT
+        attributes["version"] = VERSION
         for key in _ATTRIBUTES:
-            _write_attribute(file, key, getattr(clip, key))
+            _write_attribute(attributes, key, texts.get(key, getattr(clip, key)))
     data = image.getvalue()
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
@@ -170,117 +179,88 @@ def write_clip(path: Path, clip: Clip) -> str:
 def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
     """Read a clip and check all of it. Datasets and attributes that this version does not know are passed over.
 
+    The file may be anybody's: it is opened in another process (`hdf5_process`), nothing outside it is read, and what
+    comes back is of the types and within the limits of `clip_schema`.
+
     Args:
         path: File to read.
         sha256: Hash that the manifest has for the clip. With it any damage is found. Without it damage to the text of
-            attributes can go unseen, as HDF5 keeps no checksum there, and some makes the HDF5 library wait for ever.
+            attributes can go unseen, as HDF5 keeps no checksum there.
 
     Raises:
         ClipError: The file is missing, damaged, of another format or version, or breaks the contract; the message says
             where.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ClipError(f"{path} cannot be read: {error.strerror}") from error
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise ClipError(f"{path} is not the file that was written: its SHA-256 is not {sha256}")
+        contents = read_contents(path, sha256=sha256)
+    except FileError as error:
+        raise ClipError(str(error)) from error
     try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            found = file.attrs.get("format")
-            if found != FORMAT:
-                raise ClipError(f"{path} is no clip: its format is {found!r}, not {FORMAT!r}")
-            if file.attrs.get("version") != VERSION:
-                raise ClipError(f"{path} has version {file.attrs.get('version')}; this reads version {VERSION}")
-            there = (*_ARRAYS, *(key for key in _OPTIONAL if key in file))
-            arrays = {key: _read_array(file, key, path=path) for key in there}
-            values = {key: _read_attribute(file, key, path=path) for key in _ATTRIBUTES}
-    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
-        raise ClipError(f"{path} cannot be read as HDF5: {error}") from error
-    _check(arrays, values, where=str(path))
-    return Clip(**arrays, **values)
+        _check_identity(contents)
+        values = {key: _value(contents, key) for key in _ATTRIBUTES}
+        _check({key: array.shape for key, array in contents.arrays.items()}, contents.arrays, values)
+    except FileError as error:
+        raise ClipError(f"{path}: {error}") from error
+    return Clip(**contents.arrays, **values)
 
 
-def _dtype(key: str) -> type[np.generic]:
-    return np.uint8 if key == "contact" else np.float32
-
-
-def _write_attribute(file: h5py.File, key: str, value: Any) -> None:
+def _write_attribute(attributes: h5py.AttributeManager, key: str, value: Any) -> None:
     """Strings are of variable length, which HDF5's limit of 64 KiB an attribute does not touch.
 
     A file name in another encoding than UTF-8 keeps its bytes, as the file system has them.
     """
-    if key in _NUMBERS:
-        file.attrs[key] = math.nan if value is None else float(value)
-    elif key in _NAMES:
-        file.attrs[key] = np.array(value, dtype=h5py.string_dtype())
+    if key in NUMBERS:
+        attributes[key] = math.nan if value is None else float(value)
+    elif key in NAMES:
+        attributes[key] = np.array(value, dtype=h5py.string_dtype())
     else:
-        text = strict_json(value) if key in _JSON else value
-        file.attrs.create(key, text.encode("utf-8", "surrogateescape"), dtype=h5py.string_dtype())
+        attributes.create(key, value.encode("utf-8", "surrogateescape"), dtype=h5py.string_dtype())
 
 
-def _read_array(file: h5py.File, key: str, *, path: Path) -> np.ndarray:
-    dataset = file.get(key)
-    if not isinstance(dataset, h5py.Dataset):
-        raise ClipError(f"{path} has no dataset {key}; it has: {', '.join(file)}")
-    if dataset.dtype != _dtype(key):
-        raise ClipError(f"{path}: {key} is of type {dataset.dtype}, not {_dtype(key).__name__}")
-    return dataset[()]
+def _check_identity(contents: Contents) -> None:
+    """Refuse what is no clip, or one of another version."""
+    found = {key: contents.identity.get(key, {}).get("value") for key in ("format", "version")}
+    if found["format"] != FORMAT:
+        raise FileError(f"it is no clip: its format is {shown(found['format'])}, not {FORMAT!r}")
+    if contents.identity.get("version") != {"kind": "number", "value": repr(float(VERSION))}:
+        text = shown(str(found["version"]).removesuffix(".0"))
+        raise FileError(f"it has version {text[1:-1]}; this reads version {VERSION}")
 
 
-def _read_attribute(file: h5py.File, key: str, *, path: Path) -> Any:
-    if key not in file.attrs:
-        raise ClipError(f"{path} has no attribute {key}; it has: {', '.join(file.attrs)}")
-    value = file.attrs[key]
-    if key in _NAMES:
-        if not isinstance(value, np.ndarray) or not all(isinstance(name, str) for name in value.flat):
-            raise ClipError(f"{path}: {key} is of type {type(value).__name__}, not a list of text")
-        return tuple(value.flat)
-    if key in _NUMBERS:
-        if not isinstance(value, float | int | np.number):
-            raise ClipError(f"{path}: {key} is {value!r}, not a number")
-        return None if key == "source_fps" and math.isnan(value) else float(value)
-    if not isinstance(value, str):
-        raise ClipError(f"{path}: {key} is of type {type(value).__name__}, not text")
-    if key not in _JSON:
-        return value
+def _value(contents: Contents, key: str) -> Any:
+    """An attribute as `Clip` has it."""
+    if key not in contents.attributes:
+        raise FileError(f"no attribute {key}; it has: {', '.join(contents.names)}")
+    kind, value = (contents.attributes[key].get(part) for part in ("kind", "value"))
+    type_name = {"text": "str", "number": "float", "names": "ndarray"}.get(str(kind), str(value))
+    if key in NAMES:
+        if kind != "names":
+            raise FileError(f"{key} is of type {type_name}, not a list of text")
+        return tuple(value)
+    if key in NUMBERS:
+        if kind != "number":
+            what = f"of type {type_name}" if kind == "other" else shown(value)
+            raise FileError(f"{key} is {what}, not a number")
+        number = float(value)
+        return None if key == "source_fps" and math.isnan(number) else number
+    if kind != "text":
+        raise FileError(f"{key} is of type {type_name}, not text")
+    return _from_json(value, key) if key in JSON else value
+
+
+def _from_json(text: str, key: str) -> Any:
+    """The object that a JSON attribute stands for."""
     try:
-        decoded = json.loads(value)
-    except ValueError as error:
-        raise ClipError(f"{path}: {key} is no JSON: {error}") from error
-    return tuple(decoded) if key == "reasons" and isinstance(decoded, list) else decoded
+        tree = parse_json(text, limit=MAX_JSON_TEXT)
+    except FileError as error:
+        raise FileError(f"{key} is no JSON: {error}") from error
+    return tuple(tree) if key == "reasons" and isinstance(tree, list) else tree
 
 
-def _check(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any], *, where: str) -> None:
+def _check(
+    shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]
+) -> None:  # fmt: skip
     """Refuse what breaks the contract, naming it."""
-    nframe = arrays["qpos"].shape[:1]
-    for key, array in arrays.items():
-        ndim = (_ARRAYS | _OPTIONAL)[key]
-        if array.ndim != ndim or array.shape[:1] != nframe or array.size == 0:
-            raise ClipError(f"{where}: {key} has shape {array.shape} beside qpos {arrays['qpos'].shape}")
-        if not np.isfinite(array).all():
-            frames = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
-            raise ClipError(f"{where}: {key} is not finite in {frames.size} frames, the first is {frames[0]}")
-    if arrays["contact"].shape[1:] != (len(CONTACTS),) or arrays["contact"].max() > 1:
-        raise ClipError(f"{where}: contact must hold 0 or 1 in 4 columns: {', '.join(CONTACTS)}")
-    landmarks = (len(values["landmark_names"]), 3)
-    for key in ("landmark_pos", "target_pos"):
-        if arrays[key].shape[1:] != landmarks:
-            raise ClipError(f"{where}: {key} has shape {arrays[key].shape} for {landmarks[0]} landmark_names")
-    nv = arrays["qvel"].shape[1]
-    if not len(values["joint_names"]) <= nv <= arrays["qpos"].shape[1]:
-        raise ClipError(f"{where}: {len(values['joint_names'])} joint_names do not go with qvel of {nv} columns")
-    for key in _TEXTS:
-        if not isinstance(values[key], str):
-            raise ClipError(f"{where}: {key} is {values[key]!r}, not text")
-    for key in ("fps", "subject_scale"):
-        if not (math.isfinite(values[key]) and values[key] > 0):
-            raise ClipError(f"{where}: {key} is {values[key]}, not a positive number")
-    for key, known in (("verdict", VERDICTS), ("hands", HANDS)):
-        if values[key] not in known:
-            raise ClipError(f"{where}: {key} is {values[key]!r}, not one of {', '.join(known)}")
-    for key in ("config", "software", "metrics"):
-        if not isinstance(values[key], Mapping):
-            raise ClipError(f"{where}: {key} is no JSON object")
-    if not isinstance(values["reasons"], tuple) or not all(isinstance(r, Mapping) for r in values["reasons"]):
-        raise ClipError(f"{where}: reasons is no list of JSON objects")
+    check_shapes(shapes)
+    check_values(values)
+    check_arrays(arrays, values)

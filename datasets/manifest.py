@@ -1,22 +1,54 @@
 """The manifest of a conversion, one JSON line for every source file, and the journal of a run in progress."""
 
+import codecs
 import errno
 import json
 import math
 import os
+import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.files import open_regular, parse_json, shown
+from musclemap.skeletons.errors import FileError, SettingsError
+
+from .clip_schema import (
+    MAX_FRAMES,
+    MAX_TEXT,
+    VERDICTS,
+    check_count,
+    check_metrics,
+    check_range,
+    check_reasons,
+    check_text,
+)
 
 STATUSES = ("ok", "rejected", "failed")
-VERDICTS = ("feasible", "warn", "infeasible")
+
+MAX_MANIFEST = 2**30
+"""Largest manifest or journal that is read [B]: some 350,000 clips, at 3 kB a line."""
+
+MAX_LINE = 2**24
+"""Longest line [B]; that of a clip with many reasons has 20 kB."""
+
+MAX_PATH = 4096
+"""Characters of a path."""
+
+MAX_SECONDS = 1e7
+"""Longest motion that a line may tell of [s]."""
+
+MAX_PROBLEMS = 1000
+"""Damaged lines that are named one by one."""
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def strict_json(value: object) -> str:
@@ -108,17 +140,35 @@ class ManifestEntry:
     reasons: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.source, str) or not self.source:
-            raise SettingsError(f"source must be a path, not {self.source!r}")
-        if self.status not in STATUSES:
-            raise SettingsError(f"status must be one of {', '.join(STATUSES)}, not {self.status!r}")
-        if self.verdict is not None and self.verdict not in VERDICTS:
-            raise SettingsError(f"verdict must be None or one of {', '.join(VERDICTS)}, not {self.verdict!r}")
-        if not isinstance(self.metrics, Mapping):
-            raise SettingsError(f"metrics must be a mapping, not {type(self.metrics).__name__}")
-        if not isinstance(self.reasons, list | tuple) or not all(isinstance(one, Mapping) for one in self.reasons):
-            raise SettingsError("reasons must be mappings")
+        try:
+            self._check()
+        except FileError as error:
+            raise SettingsError(str(error)) from error
+        object.__setattr__(self, "reason", _storable(self.reason))
         object.__setattr__(self, "reasons", tuple(self.reasons))
+
+    def _check(self) -> None:
+        check_text(self.source, MAX_PATH, where="source", is_name=True)
+        if not self.source:
+            raise FileError("source must be a path, not ''")
+        if self.clip is not None:
+            check_text(self.clip, MAX_PATH, where="clip", is_name=True)
+        for key in ("source_sha256", "clip_sha256"):
+            value = getattr(self, key)
+            if value not in (None, "") and not (isinstance(value, str) and _SHA256.fullmatch(value)):
+                raise FileError(f"{key} is {shown(value)}, not 64 hexadecimal digits")
+        if self.status not in STATUSES:
+            raise FileError(f"status must be one of {', '.join(STATUSES)}, not {shown(self.status)}")
+        if self.verdict is not None and self.verdict not in VERDICTS:
+            raise FileError(f"verdict must be None or one of {', '.join(VERDICTS)}, not {shown(self.verdict)}")
+        if not isinstance(self.reason, str):
+            raise FileError(f"reason is {shown(self.reason)}, not text")
+        check_count(self.nframe, MAX_FRAMES, where="nframe")
+        check_range(self.seconds, 0.0, MAX_SECONDS, where="seconds")
+        if not isinstance(self.metrics, Mapping):
+            raise FileError(f"metrics must be a mapping, not {shown(self.metrics)}")
+        check_metrics(self.metrics)
+        check_reasons(self.reasons)
 
     def to_line(self) -> bytes:
         """The entry as one line of the manifest, with its newline."""
@@ -133,15 +183,49 @@ class ManifestEntry:
             SettingsError: The line is no entry; the message says why.
         """
         try:
-            stored = json.loads(line, parse_constant=lambda _: None)
-        except ValueError as error:
-            raise SettingsError(f"no complete JSON: {error}") from error
+            stored = parse_json(line, limit=MAX_LINE)
+        except FileError as error:
+            raise SettingsError(str(error)) from error
         if not isinstance(stored, dict):
             raise SettingsError("no JSON object")
         absent = {"source", "status"} - stored.keys()
         if absent:
-            raise SettingsError(f"no {' and no '.join(sorted(absent))}; there are: {', '.join(sorted(stored))}")
+            raise SettingsError(f"no {' and no '.join(sorted(absent))}; there are: {shown(', '.join(sorted(stored)))}")
         return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
+
+
+def _storable(reason: str) -> str:
+    """A reason as it can be read back: not too long, and without half of a surrogate pair."""
+    cut = reason if len(reason) <= MAX_TEXT else f"{reason[: MAX_TEXT - 3]}..."
+    try:
+        cut.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return cut.encode("utf-8", "replace").decode("utf-8")
+    return cut
+
+
+def read_lines(path: Path) -> tuple[list[ManifestEntry], tuple[str, ...]]:
+    """Every whole line of a manifest or journal in its order, and one sentence for each that is damaged.
+
+    Only the first `MAX_PROBLEMS` are named, the rest are counted.
+
+    Raises:
+        SettingsError: It is a pipe, a device, a folder, too large, or cannot be read.
+    """
+    entries = list[ManifestEntry]()
+    problems, unnamed = list[str](), 0
+    try:
+        for number, line in _lines(path):
+            try:
+                entries.append(ManifestEntry.from_line(line))
+            except SettingsError as error:
+                unnamed += len(problems) >= MAX_PROBLEMS
+                if len(problems) < MAX_PROBLEMS:
+                    problems.append(f"{path.name} line {number} is damaged and was passed over: {error}")
+    except FileError as error:
+        raise SettingsError(str(error)) from error
+    problems += [f"{path.name} has {unnamed} more damaged lines, which were passed over"] * bool(unnamed)
+    return entries, tuple(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +241,8 @@ class Manifest:
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        count = Counter(entry.source for entry in self.entries)
-        twice = sorted(source for source, n in count.items() if n > 1)
+        counted = Counter(entry.source for entry in self.entries)
+        twice = sorted(source for source, n in counted.items() if n > 1)
         if twice:
             raise SettingsError(f"a manifest has one line a source; these have more: {', '.join(twice[:5])}")
         object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry.source)))
@@ -170,24 +254,15 @@ class Manifest:
         Damaged lines are named in `problems`; of a repeated source the last line counts.
 
         Raises:
-            SettingsError: There is no such file, unless `missing_ok`: then the manifest is empty.
+            SettingsError: There is no such file, unless `missing_ok`: then the manifest is empty. Or it is a pipe, a
+                device, a folder, too large, or cannot be read.
         """
-        if not path.is_file():
+        if not os.path.lexists(path):
             if missing_ok:
                 return cls()
             raise SettingsError(f"there is no manifest at {path}")
-        entries: dict[str, ManifestEntry] = {}
-        problems = []
-        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-            if not line.strip():
-                continue
-            try:
-                entry = ManifestEntry.from_line(line)
-            except SettingsError as error:
-                problems.append(f"{path.name} line {number} is damaged and was passed over: {error}")
-                continue
-            entries[entry.source] = entry
-        return cls(entries=tuple(entries.values()), problems=tuple(problems))
+        entries, problems = read_lines(path)
+        return cls(entries=tuple({entry.source: entry for entry in entries}.values()), problems=problems)
 
     def write(self, path: Path) -> None:
         """Replace the file at `path` in one step."""
@@ -197,6 +272,24 @@ class Manifest:
         """This manifest with entries added, each replacing the one of the same source."""
         merged = {entry.source: entry for entry in self.entries} | {entry.source: entry for entry in entries}
         return Manifest(entries=tuple(merged.values()), problems=self.problems)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, with their numbers; of one that is too long a part too long to be read.
+
+    Raises:
+        FileError: The file is not regular, too large, or cannot be read.
+    """
+    with open_regular(path, limit=MAX_MANIFEST) as file:
+        for number in count(1):
+            line = file.readline(MAX_LINE + 1)
+            rest = line
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(MAX_LINE)
+            if not line:
+                return
+            if line.strip():
+                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
 class ManifestJournal:

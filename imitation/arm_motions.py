@@ -9,7 +9,8 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 from musclemap import __version__
-from musclemap.datasets.clip import CONTACTS, Clip
+from musclemap.datasets.clip import Clip
+from musclemap.datasets.clip_schema import CONTACTS
 from musclemap.skeletons.myofullbody import model_hash
 from musclemap.skeletons.small_arm import ARM_LANDMARKS, ARM_NAME, load_small_arm
 

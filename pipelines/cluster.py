@@ -16,29 +16,23 @@ from pathlib import Path
 from typing import Any, cast
 
 import dask.config
-from distributed import Client, KilledWorker, LocalCluster
-
-from musclemap.skeletons.errors import MusclemapError
+from distributed import Client, KilledWorker, SpecCluster
 
 from .conversion import Line, StopRun
 from .intake import unconverted
 from .jobs import Job, Result
-from .local_workers import LocalWorkers, Pinned
+from .local_workers import LocalWorkers
+from .private_dask import new_keys, pack_keys, private_settings, scheduler_spec
+from .scheduler_access import CONNECT_SECONDS, ClusterError, address_in, check_keys, open_warning
 from .scheduler_link import SchedulerLink
 
 ATTEMPTS = 3
 """Times that a clip may take its worker down before it is given up."""
 
-CONNECT_SECONDS = 30
-
 ALONE_SECONDS, OWN_SECONDS = 600, 90
 """Time without any worker after which a run gives up [s]: of a cluster that runs already, and of this machine."""
 
 _NOTHING = Result(lines=())
-
-
-class ClusterError(MusclemapError):
-    """There is no cluster at the address, or no worker in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +43,20 @@ class Cluster:
         link: To its scheduler.
         patience: Time without any worker after which a run gives up [s].
         dashboard: Address of Dask's dashboard, or empty.
+        warning: What the user should know of it, or empty.
         tend: Called every second or so while jobs are done.
     """
 
     link: SchedulerLink
     patience: float
     dashboard: str = ""
+    warning: str = ""
     tend: Callable[[], None] = lambda: None
 
 
 @contextmanager
 def local_cluster(workers: int, *, gpus: Sequence[str] = (), cores: int = 0) -> Iterator[Cluster]:
-    """Worker processes on this machine, each with its share of the cores.
+    """Worker processes on this machine, each with its share of the cores; nobody else can reach them.
 
     Args:
         workers: Processes, one thread each.
@@ -75,20 +71,16 @@ def local_cluster(workers: int, *, gpus: Sequence[str] = (), cores: int = 0) -> 
             {"CUDA_VISIBLE_DEVICES": gpus[k % len(gpus)], "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
             for k in range(workers)
         ]
+    keys = new_keys()
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        LocalCluster(
-            n_workers=0,
-            host="127.0.0.1",
-            dashboard_address=cast("str", None),
-            silence_logs=logging.CRITICAL,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else port 8787, which other runs have too
+        dask.config.set({"distributed.scheduler.allowed-failures": 0, **private_settings()}),
+        SpecCluster(
+            scheduler=scheduler_spec(keys), security=keys, silence_logs=cast("bool", logging.CRITICAL)
         ) as scheduler,
-        Client(scheduler, set_as_default=False) as client,
+        Client(scheduler, security=keys, set_as_default=False) as client,
     ):
-        client.register_plugin(Pinned(shares))
         link = SchedulerLink(client)
-        crew = LocalWorkers(link.address, environ=environ)
+        crew = LocalWorkers(link.address, keys=pack_keys(keys), cores=shares, environ=environ)
         try:
             yield Cluster(link=link, patience=OWN_SECONDS, tend=crew.tend)
         finally:
@@ -97,39 +89,42 @@ def local_cluster(workers: int, *, gpus: Sequence[str] = (), cores: int = 0) -> 
 
 @contextmanager
 def existing_cluster(address: str | None = None, *, scheduler_file: Path | None = None) -> Iterator[Cluster]:
-    """A cluster that runs already.
+    """A cluster that runs already, with the keys of Dask's own settings where it asks for some.
 
     Raises:
-        ClusterError: It does not answer, or has no worker.
+        ClusterError: It does not answer or let us in, or has no worker.
     """
-    where = address or f"the scheduler of {scheduler_file}"
+    if address is None:
+        if scheduler_file is None:
+            raise ClusterError("neither the address nor the file of a Dask scheduler was given")
+        address = address_in(scheduler_file)
+    check_keys(address)
     try:
-        client = Client(
-            address, scheduler_file=str(scheduler_file) if scheduler_file else None, timeout=CONNECT_SECONDS,
-            set_as_default=False,
-        )  # fmt: skip
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterError(f"no Dask scheduler answers at {where}: {error}") from error
+        raise ClusterError(f"no Dask scheduler answers at {address}: {error}") from error
     link, logger = SchedulerLink(client), logging.getLogger("distributed.client")
     before = logger.level
     logger.setLevel(logging.CRITICAL)  # a scheduler that is lost is told by us, without a traceback
     try:
         try:
-            _await_worker(link, where)
-            cluster = Cluster(link=link, patience=ALONE_SECONDS, dashboard=link.dashboard())
+            _await_worker(link, address)
+            cluster = Cluster(
+                link=link, patience=ALONE_SECONDS, dashboard=link.dashboard(), warning=open_warning(address)
+            )
         except StopRun as error:
-            raise ClusterError(f"{where}: {error}") from error
+            raise ClusterError(f"{address}: {error}") from error
         yield cluster
     finally:
         link.close()
         logger.setLevel(before)
 
 
-def _await_worker(link: SchedulerLink, where: str) -> None:
+def _await_worker(link: SchedulerLink, address: str) -> None:
     deadline = time.monotonic() + CONNECT_SECONDS
     while not link.workers():
         if time.monotonic() > deadline:
-            raise ClusterError(f"{where} has no worker; start one with: dask worker {where}")
+            raise ClusterError(f"{address} has no worker; start one with: dask worker {address}")
         time.sleep(0.2)
 
 

@@ -74,6 +74,8 @@ class Crew:
         with _interruptible(self.told) as stopping, made as cluster:
             if cluster.dashboard:
                 self.told(f"Dask's dashboard: {cluster.dashboard}")
+            if cluster.warning:
+                self.told(cluster.warning)
             ledger.take(run_jobs(cluster, jobs, stopping=stopping))
         for path in sorted(out.rglob(".musclemap-*.tmp")):  # of workers that died while they wrote
             path.unlink(missing_ok=True)

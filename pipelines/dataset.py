@@ -1,21 +1,20 @@
 """Clips to learn from or to be judged by: of a conversion's folder, or of a bundle."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.downloads.bundle import FORMAT
-from musclemap.datasets.downloads.bundle import MANIFEST as BUNDLE_MANIFEST
+from musclemap.datasets.downloads.bundle_manifest import MANIFEST as BUNDLE_MANIFEST
+from musclemap.datasets.downloads.bundle_manifest import read_local_bundle
+from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.globs import taken
 from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
-from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.failures import Failure, attempt
+from musclemap.skeletons.errors import SettingsError
 
-from .output_folder import JOURNAL, MANIFEST, read_entries
-
-SPLITS = ("train", "val", "test")
+from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +76,22 @@ def choose_clips(
     clips: list[tuple[str, Clip]] = []
     left_out: dict[str, str] = {}
     for number, item in enumerate(wanted[:limit], start=1):
-        try:
-            clip = read_clip(root / item.path if root.is_dir() else root, sha256=item.sha256)
-        except ClipError as error:
-            left_out[item.path] = str(error)
+        clip = _read(root, item)
+        if isinstance(clip, Failure):
+            left_out[item.path] = clip.message
+        elif clip.verdict == "infeasible" and not infeasible:
+            rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
+            left_out[item.path] = f"infeasible ({rules})"
         else:
-            if clip.verdict == "infeasible" and not infeasible:
-                rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-                left_out[item.path] = f"infeasible ({rules})"
-            else:
-                clips.append((item.path, clip))
+            clips.append((item.path, clip))
         if progress is not None:
             progress(number, len(wanted[:limit]))
     return Chosen(clips=tuple(clips), left_out=left_out)
+
+
+def _read(root: Path, item: Listed) -> Clip | Failure:
+    """The clip, or why it cannot be had."""
+    return attempt(lambda: read_clip(clip_path(root, item.path) if root.is_dir() else root, sha256=item.sha256))
 
 
 def _listed(root: Path) -> list[Listed]:
@@ -102,19 +104,13 @@ def _listed(root: Path) -> list[Listed]:
             key=lambda clip: clip.path,
         )
     try:
-        stored = json.loads((root / BUNDLE_MANIFEST).read_bytes())
-        if stored.get("format") == FORMAT:
-            return [
-                Listed(path=file["path"], sha256=file["sha256"], split=file["split"])
-                for file in stored["files"]
-                if "split" in file
-            ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        files = read_local_bundle(root).files
+    except DownloadError as error:
         raise SettingsError(
             f"{root} is no data set: it has no {MANIFEST} (as mm-retarget makes it) and no readable {BUNDLE_MANIFEST} "
-            "(as mm-pack does)"
+            f"(as mm-pack does): {error}"
         ) from error
-    raise SettingsError(f"{root / BUNDLE_MANIFEST} is no manifest of a bundle")
+    return [Listed(path=file.path.as_posix(), sha256=file.sha256, split=file.split) for file in files if file.split]
 
 
 def _source(path: str) -> str:

@@ -1,7 +1,6 @@
 """Clips of a folder written in another program's format, with a list of what became of each."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,8 @@ from musclemap.datasets.exports.npz import npz_bytes
 from musclemap.datasets.exports.tables import csv_bytes, mot_bytes
 from musclemap.datasets.globs import taken
 from musclemap.datasets.manifest import ManifestEntry, strict_json, write_atomically
-from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.files import check_fields, read_json_object
+from musclemap.skeletons.errors import ClipError, FileError, SettingsError
 
 from .output_folder import MANIFEST, OutputError, clip_path, read_entries
 
@@ -202,12 +202,14 @@ def _earlier(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        stored = json.loads(path.read_bytes())
-        same = stored["format"] == RECORD_FORMAT
-        kind = (stored["to"], stored["fingers"])
-        clips = {clip["clip"]: clip for clip in stored["clips"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{path} is damaged; choose another folder, or remove it") from error
+        stored = read_json_object(path)
+        check_fields(stored, {"format": str, "to": str, "fingers": bool, "clips": list}, where="it")
+        for clip in stored["clips"]:
+            check_fields(clip if isinstance(clip, dict) else {}, {"clip": str, "status": str}, where="a clip of it")
+    except FileError as error:
+        raise SettingsError(f"{path} is damaged ({error}); choose another folder, or remove it") from error
+    same, kind = stored["format"] == RECORD_FORMAT, (stored["to"], stored["fingers"])
+    clips = {clip["clip"]: clip for clip in stored["clips"]}
     if not same or kind != (to, fingers):
         told = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
         raise SettingsError(f"{out} holds exports to {told}; choose another folder")

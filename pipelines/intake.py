@@ -1,6 +1,5 @@
 """What to do with one input file: convert it, keep the clip it has, or say why it cannot be used."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,8 @@ from musclemap.datasets.amass import read_motion
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.datasets.motion import SourceMotion
-from musclemap.skeletons.errors import BodyModelError, ClipError, SourceError
+from musclemap.failures import Failure, attempt
+from musclemap.skeletons.errors import BodyModelError, SourceError
 
 from .selection import Selected
 
@@ -83,13 +83,11 @@ def clip_fault(path: Path, *, sha256: str | None, wanted: Mapping[str, Any]) -> 
         sha256: Its hash, as its line has it.
         wanted: Attributes that it would have if it were made now.
     """
-    try:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                return "the clip is not the file that was written"
-        clip = read_clip(path)
-    except (OSError, ClipError) as error:
-        return f"the clip cannot be read: {error}"
+    if sha256 is None:
+        return "its line has no hash of the clip"
+    clip = attempt(lambda: read_clip(path, sha256=sha256))
+    if isinstance(clip, Failure):
+        return clip.message
     differ = [key for key, value in wanted.items() if strict_json(getattr(clip, key)) != strict_json(value)]
     return f"made with other {' and '.join(differ)}" if differ else ""
 

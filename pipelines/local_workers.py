@@ -7,15 +7,8 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from distributed import WorkerPlugin
-
-PARENT_SECONDS = 0.5
-"""Time between two looks of a worker whether the program is still there [s]."""
 
 START_SECONDS = 1.0
 """Shortest time between two starts of one worker [s]."""
@@ -24,35 +17,20 @@ END_SECONDS = 5.0
 """Time that workers get to end by themselves [s]."""
 
 
-class Pinned(WorkerPlugin):
-    """Dask worker plugin: each process gets cores of its own, and ends with the program that started it."""
-
-    name = "musclemap-pinned"
-
-    def __init__(self, cores: Sequence[Sequence[int]]) -> None:
-        self.cores, self.parent = [list(own) for own in cores], os.getpid()
-
-    def setup(self, worker: Any) -> None:
-        """Called by Dask in the worker's process, before its first job."""
-        os.sched_setaffinity(0, self.cores[int(worker.name)])
-        threading.Thread(target=self._end_with_parent, daemon=True).start()
-
-    def _end_with_parent(self) -> None:
-        while os.getppid() == self.parent:
-            time.sleep(PARENT_SECONDS)
-        os._exit(1)
-
-
 class LocalWorkers:
     """Processes with one thread each, for a scheduler that runs already.
 
     Args:
         scheduler: Its address.
+        keys: What each process reads from its standard input to be let in by the scheduler.
+        cores: Cores of each process.
         environ: What each process finds in its environment besides ours; one entry a process.
     """
 
-    def __init__(self, scheduler: str, *, environ: Sequence[Mapping[str, str]]) -> None:
-        self._scheduler, self._environ = scheduler, environ
+    def __init__(
+        self, scheduler: str, *, keys: bytes, cores: Sequence[Sequence[int]], environ: Sequence[Mapping[str, str]]
+    ) -> None:
+        self._scheduler, self._keys, self._cores, self._environ = scheduler, keys, cores, environ
         self._started = [0.0] * len(environ)
         self._processes = [self._start(k) for k in range(len(environ))]
 
@@ -76,12 +54,17 @@ class LocalWorkers:
     def _start(self, k: int) -> subprocess.Popen[bytes]:
         self._started[k] = time.monotonic()
         command = [
-            sys.executable, "-m", "distributed.cli.dask_worker", self._scheduler, "--name", str(k), "--nthreads", "1",
-            "--no-nanny", "--no-dashboard", "--memory-limit", "0",
+            sys.executable, "-P", "-m", "musclemap.pipelines.worker_process", self._scheduler, str(k),
+            ",".join(map(str, self._cores[k])), str(os.getpid()),
         ]  # fmt: skip
         own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "DASK_LOGGING__DISTRIBUTED": "critical"}
-        # in a session of its own, where Ctrl-C is left to the program
-        return subprocess.Popen(
-            command, env={**os.environ, **own, **self._environ[k]}, stdin=subprocess.DEVNULL,
+        # -P: import nothing from the current folder, which may hold files of others.
+        # In a session of its own, where Ctrl-C is left to the program.
+        process = subprocess.Popen(
+            command, env={**os.environ, **own, **self._environ[k]}, stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # killed already: it is started again
+            pipe.write(self._keys)  # far less than a pipe holds, so nobody waits
+        return process

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from musclemap.datasets.manifest import write_atomically
-from musclemap.skeletons.errors import SettingsError
+from musclemap.files import read_json_object, shown
+from musclemap.skeletons.errors import FileError, SettingsError
 
 from .study import QUANTITIES, Direction
+
+LONGEST = 1 << 20
+"""Bytes of a file of expectations."""
 
 VERDICTS = ("within", "beyond", "missing", "unexpected")
 """Within the tolerance; beyond it; no finite number was found; no number was expected. Only the first is good."""
@@ -41,11 +45,11 @@ class Expectation:
             raise SettingsError("a tolerance is absolute or relative, one of the two")
         for number in (self.value, *given):
             if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-                raise SettingsError(f"{number!r} is no finite number")
+                raise SettingsError(f"{shown(number)} is no finite number")
         if given[0] < 0:
             raise SettingsError(f"a tolerance is 0 or more, not {given[0]}")
         if self.direction not in get_args(Direction):
-            raise SettingsError(f"a direction is one of {', '.join(get_args(Direction))}, not {self.direction!r}")
+            raise SettingsError(f"a direction is one of {', '.join(get_args(Direction))}, not {shown(self.direction)}")
 
     @property
     def slack(self) -> float:
@@ -121,15 +125,16 @@ def read_expectations(path: Path) -> dict[str, Expectation]:
     if not path.is_file():
         raise SettingsError(f"there are no expectations at {path}")
     try:
-        quantities = json.loads(path.read_text("utf-8"))["quantities"]
-        stored = {name: dict(values) for name, values in quantities.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SettingsError(f"{path} holds no quantities by name: {type(error).__name__}: {error}") from error
+        stored = read_json_object(path, limit=LONGEST).get("quantities")
+    except FileError as error:
+        raise SettingsError(f"{path} holds no quantities by name: {error}") from error
+    if not isinstance(stored, dict) or not all(isinstance(values, dict) for values in stored.values()):
+        raise SettingsError(f"{path} holds no quantities by name, each with its value and direction")
     known = {field.name for field in fields(Expectation)}
     found = {}
     for name, values in stored.items():
         if not {"value", "direction"} <= values.keys() <= known:
-            raise SettingsError(f"{path}: {name} has {', '.join(values)}; known are {', '.join(sorted(known))}")
+            raise SettingsError(f"{path}: {shown(name)} has {shown([*values])}; known are {', '.join(sorted(known))}")
         try:
             found[name] = Expectation(**values)
         except SettingsError as error:

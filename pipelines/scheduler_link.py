@@ -48,9 +48,10 @@ class SchedulerLink:
         return self._client.scheduler.address
 
     def dashboard(self) -> str:
-        """Address of its dashboard."""
-        with self._answered():
+        """Address of its dashboard; empty where it has none."""
+        with self._answered(), contextlib.suppress(KeyError):
             return self._client.dashboard_link
+        return ""
 
     def workers(self) -> dict[str, Any]:
         """What it knows of its workers, by address."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.failures import Failure, attempt
+from musclemap.skeletons.errors import SettingsError
 
 from .intake import clip_fault
 from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries
@@ -73,10 +74,8 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
 
 
 def _fault(out: Path, entry: ManifestEntry, wanted: Mapping[str, Any]) -> str:
-    try:
-        return clip_fault(clip_path(out, entry.clip), sha256=entry.clip_sha256, wanted=wanted)
-    except ClipError as error:
-        return str(error)
+    fault = attempt(lambda: clip_fault(clip_path(out, entry.clip), sha256=entry.clip_sha256, wanted=wanted))
+    return fault.message if isinstance(fault, Failure) else fault
 
 
 def status_lines(status: Status, *, named: int = 50) -> list[str]:

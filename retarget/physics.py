@@ -134,7 +134,7 @@ class SolidGeoms:
         self.floor = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
         known = np.isin(
             model.geom_type,
-            (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_ELLIPSOID, mujoco.mjtGeom.mjGEOM_SPHERE),
+            [int(getattr(mujoco.mjtGeom, f"mjGEOM_{name}")) for name in ("CAPSULE", "ELLIPSOID", "SPHERE")],
         )
         self.ids = np.flatnonzero(solid & known & (model.geom_bodyid > 0))
         self.size = model.geom_size[self.ids]

@@ -107,7 +107,7 @@ def judge(
     """
     verdict, reasons = "feasible", []
     for rule in rules:
-        value = float(metrics.get(rule.metric) or 0.0)
+        value = _figure(metrics.get(rule.metric))
         if not value > rule.warn:
             continue
         broken = rule.infeasible is not None and value > rule.infeasible
@@ -119,6 +119,11 @@ def judge(
             reason["at"] = details[rule.metric]
         reasons.append(reason)
     return verdict, tuple(reasons)
+
+
+def _figure(value: Any) -> float:
+    """A metric as a number; one that is missing, or a text in a clip of another's, breaks no rule."""
+    return float(value) if isinstance(value, int | float | np.number) else 0.0
 
 
 def frames_over(series: np.ndarray, limit: float, *, gap: int = 5, most: int = 20) -> list[list[int]]:

@@ -6,24 +6,38 @@ kilobytes out of hundreds of megabytes.
 """
 
 import hashlib
-import mmap
+import logging
+import os
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from .array_pickle import dense, load_arrays
-from .errors import BodyModelError
+from musclemap.failures import Failure, attempt
+from musclemap.files import open_regular, read_bytes
+from musclemap.folders import find_files
+from musclemap.npz_arrays import NpzArrays, open_archive, text_of
+
+from .array_pickle import MAX_ELEMENTS, MAX_PICKLE_BYTES, array, dense, load_arrays
+from .errors import BodyModelError, FileError
+from .pickle_machine import Record
 from .smpl import FAMILY_PARENTS
 
 MAX_BETA = 16
 """Shape coefficients used at most: AMASS fits 16, and files of the later releases hold up to 300 directions."""
 
+MAX_FILE_BYTES = MAX_PICKLE_BYTES
+"""Largest file of a body model [B]; the largest published ones have 550 MB."""
+
+MAX_NUMBER = 1e6
+"""Largest number believed in a body model [m]; beyond it the file holds other data."""
+
 _KEYS = ("v_template", "shapedirs", "J_regressor")
+_PIECE = 2**20
+_LOGGER = logging.getLogger(__name__)
 _FAMILY_OF_NJOINT = {len(parents): family for family, parents in FAMILY_PARENTS.items()}
 _GENDERS = {"neutral": "neutral", "n": "neutral", "male": "male", "m": "male", "female": "female", "f": "female"}
 _OTHER_MODELS = ("mano", "flame", "smal")  # of a hand, a head, an animal, published next to these in the same format
@@ -86,12 +100,24 @@ def load_body_model(path: Path) -> BodyModel:
     name of the folder it lies in (`SMPL_FEMALE.pkl`, `basicModel_f_lbs_10_207_0_v1.0.0.pkl`, `male/model.npz`).
 
     Raises:
-        BodyModelError: The file is missing or damaged, is not of the family, or does not tell its gender.
+        BodyModelError: The file is missing or damaged, is not of the family, or does not tell its gender. Whatever goes
+            wrong with a file is this error.
     """
     path = Path(path)
-    if not path.is_file():
+    result = attempt(lambda: _load(path))
+    if not isinstance(result, Failure):
+        return result
+    if isinstance(result.error, BodyModelError):
+        raise result.error
+    names_it = str(path) in result.message
+    raise BodyModelError(result.message if names_it else f"{path} cannot be read: {result.message}") from result.error
+
+
+def _load(path: Path) -> BodyModel:
+    if not os.path.lexists(path):
         raise BodyModelError(f"there is no body-model file {path}")
-    content = _read(path)
+    data = read_bytes(path, limit=MAX_FILE_BYTES)
+    content = _read(path, data)
     missing = [key for key in _KEYS if key not in content]
     if missing:
         raise BodyModelError(f"{path} is no body model of the SMPL family: it lacks {', '.join(missing)}")
@@ -99,11 +125,9 @@ def load_body_model(path: Path) -> BodyModel:
     _check_shapes(path, template, dirs, regressor)
     family = _family(path, content, len(regressor))
     dirs = dirs[:, :, : _shape_directions(family, dirs.shape[2])]
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     return BodyModel(
         file=path.name,
-        sha256=sha256,
+        sha256=hashlib.sha256(data).hexdigest(),
         family=family,
         gender=_gender(path, content),
         joint_template=regressor @ template,
@@ -115,17 +139,25 @@ def find_body_models(folder: Path) -> tuple[Path, ...]:
     """List the files below a folder that hold a body model, sorted; a path to one file stands for itself.
 
     A file counts when it names the three arrays that are needed. Hands (MANO), heads (FLAME) and animals (SMAL), which
-    come in the same archives and the same format, are left out by their names.
+    come in the same archives and the same format, are left out by their names. A file that cannot be looked into is
+    listed, so that `load_body_model` says what is wrong with it: to use another model in its place would be silent.
+    Links are followed. A folder that cannot be listed is passed over with a warning in the log.
 
     Raises:
-        BodyModelError: There is no such folder or file.
+        BodyModelError: There is no such folder or file, or it cannot be listed.
     """
     folder = Path(folder)
-    if folder.is_file():
-        return (folder,)
-    if not folder.is_dir():
-        raise BodyModelError(f"there is no folder of body models {folder}")
-    return tuple(path for path in sorted(folder.rglob("*")) if path.is_file() and _looks_like_body_model(path))
+    try:
+        if folder.is_file():
+            return (folder,)
+        if not folder.is_dir():
+            raise BodyModelError(f"there is no folder of body models {folder}")
+        found, unlisted = find_files(folder, wanted=_may_be_body_model)
+    except (FileError, OSError) as error:
+        raise BodyModelError(f"{folder} cannot be searched for body models: {error}") from error
+    for path in unlisted:
+        _LOGGER.warning("%s cannot be listed; body models in it are not used", path)
+    return tuple(path for path in sorted(found) if _looks_like_body_model(path))
 
 
 def choose_body_model(models: Sequence[BodyModel], *, family: str, gender: str) -> BodyModel:
@@ -149,29 +181,27 @@ def choose_body_model(models: Sequence[BodyModel], *, family: str, gender: str) 
     )
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path, data: bytes) -> Mapping[str, Any]:
     if path.suffix == ".pkl":
-        with path.open("rb") as stream:
-            return load_arrays(stream, name=str(path))
+        return load_arrays(data, name=str(path))
     if path.suffix != ".npz":
         raise BodyModelError(f"{path} is neither .npz nor .pkl")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {key: archive[key] for key in (*_KEYS, "kintree_table", "gender") if key in archive.files}
-    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BodyModelError(f"{path} cannot be read: {error}") from error
+    arrays = NpzArrays(data, limit=8 * MAX_ELEMENTS)
+    numbers = {key: arrays.numbers(key) for key in (*_KEYS, "kintree_table") if key in arrays}
+    return numbers | ({"gender": arrays.array("gender")} if "gender" in arrays else {})
 
 
 def _check_shapes(path: Path, template: np.ndarray, dirs: np.ndarray, regressor: np.ndarray) -> None:
-    nvertex = len(template)
+    nvertex = len(template) if template.ndim else 0
     good = template.shape == (nvertex, 3) and dirs.ndim == 3 and dirs.shape[:2] == (nvertex, 3)
-    if not (good and regressor.ndim == 2 and regressor.shape[1] == nvertex):
+    if not (good and dirs.size and regressor.ndim == 2 and regressor.shape[1] == nvertex):
         raise BodyModelError(
             f"the arrays of {path} do not fit together: v_template {template.shape}, shapedirs {dirs.shape}, "
             f"J_regressor {regressor.shape}; expected (nvertex, 3), (nvertex, 3, nbeta), (njoint, nvertex)"
         )
-    if not all(np.all(np.isfinite(array)) for array in (template, dirs, regressor)):
-        raise BodyModelError(f"{path} holds numbers that are not finite")
+    for part in (template, dirs, regressor):
+        if not (part.min(initial=0.0) >= -MAX_NUMBER and part.max(initial=0.0) <= MAX_NUMBER):
+            raise BodyModelError(f"{path} holds numbers that are not finite, or beyond {MAX_NUMBER:g}")
 
 
 def _family(path: Path, content: Mapping[str, Any], njoint: int) -> str:
@@ -194,9 +224,10 @@ def _shape_directions(family: str, ndir: int) -> int:
 
 
 def _gender(path: Path, content: Mapping[str, Any]) -> str:
-    entry = np.asarray(content.get("gender", "")).ravel()
-    label = entry[0] if entry.size == 1 else ""
-    label = label.decode("latin1") if isinstance(label, bytes) else str(label)
+    label = content.get("gender", "")
+    if isinstance(label, Record | np.ndarray):
+        label = text_of(array(label, name=f"gender in {path}"))
+    label = label.decode("latin-1") if isinstance(label, bytes) else label if isinstance(label, str) else ""
     for text in (label, path.stem, path.parent.name):
         said = {_GENDERS[word] for word in re.split(r"[^a-z]+", text.lower()) if word in _GENDERS}
         if len(said) == 1:
@@ -206,13 +237,29 @@ def _gender(path: Path, content: Mapping[str, Any]) -> str:
     )
 
 
+def _may_be_body_model(name: str) -> bool:
+    return name.endswith((".npz", ".pkl")) and not name.lower().startswith(_OTHER_MODELS)
+
+
 def _looks_like_body_model(path: Path) -> bool:
-    if path.name.lower().startswith(_OTHER_MODELS):
-        return False
-    if path.suffix == ".npz" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return {f"{key}.npy" for key in _KEYS} <= set(archive.namelist())
-    if path.suffix == ".pkl" and path.stat().st_size > 0:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return all(content.find(key.encode()) >= 0 for key in _KEYS)
-    return False
+    try:
+        with open_regular(path, limit=MAX_FILE_BYTES) as stream:
+            return _names_arrays(stream, packed=path.suffix == ".npz")
+    except FileError:
+        return True
+
+
+def _names_arrays(stream: BinaryIO, *, packed: bool) -> bool:
+    """Whether a file names the three arrays; of a damaged one, which may be cut off, one will do."""
+    if packed:
+        try:
+            return {f"{key}.npy" for key in _KEYS} <= set(open_archive(stream).namelist())
+        except FileError:
+            stream.seek(0)
+    found: set[str] = set()
+    piece = tail = b""
+    while len(found) < len(_KEYS) and (piece := stream.read(_PIECE)):
+        found |= {key for key in _KEYS if key.encode() in tail + piece}
+        tail = (tail + piece)[-max(map(len, _KEYS)) :]
+    whole = not packed and tail.endswith(b".")
+    return len(found) == len(_KEYS) or (bool(found) and not whole)

@@ -6,7 +6,14 @@ class MusclemapError(Exception):
 
 
 class FileError(MusclemapError):
-    """A file is not what it should be: of another kind, too large, damaged, or not of the right types."""
+    """A file is not what it should be: of another kind, too large, damaged, or not of the right types.
+
+    `reason` is a short stable code where the reader gives one, the same as a `SourceError` would have; else empty.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SourceError(MusclemapError):

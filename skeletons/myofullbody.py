@@ -320,7 +320,7 @@ def bare_tree(model: mujoco.MjModel, *, without: frozenset[str] = frozenset()) -
             objtype=mujoco.mjtObj.mjOBJ_JOINT,
             name1=model.joint(c.driven).name,
             name2=driver,
-            data=data,
+            data=data.tolist(),
             active=True,
         )
     return spec.compile()

@@ -149,7 +149,7 @@ def reduce_model(
     first = 0 if fixed else 1
     if not fixed and (model.njnt == 0 or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE):
         raise TargetError("the first joint of the model is not free; a floating base is needed")
-    hinge_or_slide = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+    hinge_or_slide = [int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)]
     if not np.isin(model.jnt_type[first:], hinge_or_slide).all():
         raise TargetError("the model has a ball or a second free joint; hinges and slides are supported")
     known = {model.joint(j).name for j in range(model.njnt)}

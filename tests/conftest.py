@@ -1,6 +1,8 @@
 """What many tests share: the target body, compiled once."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import mujoco
@@ -15,6 +17,24 @@ from musclemap.skeletons.myofullbody import MyoFullBody
 
 from .engine_states import NWORLD
 
+ONE_THREAD = {
+    "NPROC": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}  # fmt: skip
+"""Environment of test processes that run side by side: each computes with one thread, or they wait for each other."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile each function once for the whole suite, its subprocesses and the next run."""
+    if getattr(config.option, "numprocesses", None):
+        for name, value in ONE_THREAD.items():
+            os.environ.setdefault(name, value)
+    if getattr(config, "cache", None) is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = Path(config.cache.mkdir("compiled"))  # pyright: ignore[reportOptionalMemberAccess]
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_log_file() -> Iterator[None]:
@@ -22,21 +42,6 @@ def no_log_file() -> Iterator[None]:
     mujoco.set_mju_user_warning(lambda text: None)
     yield
     mujoco.set_mju_user_warning(None)
-
-
-@pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Every run compiles the same functions anew; here they come from a cache after the first time."""
-    wanted = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    before = {name: getattr(jax.config, name) for name in wanted}
-    for name, value in wanted.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,11 @@ import numpy as np
 from musclemap.datasets.amass import read_motion
 from musclemap.datasets.clip import read_clip
 from musclemap.datasets.manifest import Manifest
-from musclemap.skeletons.body_model import load_body_model
+from musclemap.skeletons.body_model import find_body_models, load_body_model
 
 from .body_model_files import synthetic_model, write_npz, write_smpl_pkl
 from .fuzzing import PLAIN, Kind
+from .reader_mutations import pickle_piece, pickle_program, zip_directory, zip_members
 
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 10**400, 1.5, -0.0, float("nan"), float("inf"), 1e308, 1e-308,
@@ -157,18 +158,25 @@ def _manifest(folder: Path) -> bytes:
     return b"".join(entry.to_line() for entry in manifest_entries())
 
 
+def _body_model(path: Path) -> None:
+    find_body_models(path.parent)
+    load_body_model(path)
+
+
 _SMPL = synthetic_model("smpl", ndir=4, nvertex=30)
+_NPZ = (zip_member, zip_members, zip_directory)
 
 KINDS = {
     "motion": Kind(
-        suffix=".npz", make=_motion, read=lambda path: read_motion(path, name="m.npz"), mutations=(zip_member,)
+        suffix=".npz", make=_motion, read=lambda path: read_motion(path, name="m.npz"), mutations=_NPZ,
     ),
     "body model npz": Kind(
-        suffix="_male.npz", make=_written("a_male.npz", lambda path: write_npz(path, _SMPL)), read=load_body_model,
-        mutations=(zip_member,),
+        suffix="_male.npz", make=_written("a_male.npz", lambda path: write_npz(path, _SMPL)), read=_body_model,
+        mutations=_NPZ,
     ),
     "body model pkl": Kind(
-        suffix="_male.pkl", make=_written("a_male.pkl", lambda path: write_smpl_pkl(path, _SMPL)), read=load_body_model,
+        suffix="_male.pkl", make=_written("a_male.pkl", lambda path: write_smpl_pkl(path, _SMPL)), read=_body_model,
+        mutations=(pickle_program, pickle_piece),
     ),
     "clip": Kind(suffix=".h5", make=_written("a.h5", _clip), read=read_clip),
     "manifest": Kind(suffix=".jsonl", make=_manifest, read=Manifest.read, mutations=(json_lines,)),

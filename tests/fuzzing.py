@@ -180,7 +180,8 @@ def _child(name: str, seed: int, first: int, count: int) -> None:
         path.write_bytes(valid)
         kind.read(path)  # a valid file is read, and everything is imported
         before, size = _peak(), _address_space()
-        resource.setrlimit(resource.RLIMIT_AS, (size + int(1.5 * GIBIBYTES * 2**30),) * 2)
+        most = size + int(1.5 * GIBIBYTES * 2**30)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
         print(json.dumps(_line(first - 1, 0.0, 0.0)), file=report)
         for number, data in stream(valid, kind.mutations, seed, count, first):
             path.write_bytes(data)

@@ -21,10 +21,11 @@ class HandStarted:
 
     Args:
         folder: For the scheduler's file and the logs.
+        environ: What all of them find in their environment besides ours.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / "scheduler.json"
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.folder, self.file, self.environ = folder, folder / "scheduler.json", environ
         self.file.unlink(missing_ok=True)
         self._started: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
@@ -39,8 +40,13 @@ class HandStarted:
     @property
     def address(self) -> str:
         """The scheduler's, HOST:PORT."""
+        return self.url.partition("://")[2]
+
+    @property
+    def url(self) -> str:
+        """The scheduler's address as Dask writes it, PROTOCOL://HOST:PORT."""
         self.wait()
-        return json.loads(self.file.read_text())["address"].removeprefix("tcp://")
+        return json.loads(self.file.read_text())["address"]
 
     def add_worker(self, address: str | None = None, **environ: str) -> None:
         """Start one, for the scheduler or for a line to it."""
@@ -70,7 +76,7 @@ class HandStarted:
         with (self.folder / f"dask-{len(self._started)}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.{name}", *arguments], cwd=self.folder, stdout=log, stderr=log,
-                env={**os.environ, **ENVIRON, **(environ or {})}, start_new_session=True,
+                env={**os.environ, **ENVIRON, **self.environ, **(environ or {})}, start_new_session=True,
             )  # fmt: skip
         self._started.append(process)
         return process

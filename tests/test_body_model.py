@@ -1,8 +1,11 @@
 """Body models are read exactly, from every published format, and never executed."""
 
 import importlib.util
+import io
+import os
 import pickle
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -248,3 +251,143 @@ def test_joints_equal_those_of_the_smplx_package(tmp_path: Path, family: str, nd
     shaped = theirs.v_template + blend_shapes(betas, theirs.shapedirs)
     expected = vertices2joints(theirs.J_regressor, shaped)[0].numpy()
     np.testing.assert_allclose(load_body_model(path).joints(betas[0].numpy()), expected, rtol=0, atol=1e-6)
+
+
+# What a folder of other people's files may hold
+
+
+def test_a_damaged_archive_is_refused_by_name(tmp_path: Path) -> None:
+    """The cases of motions hold here too, for both read their archives in one place."""
+    model = synthetic_model("smplh", ndir=16)
+    path = tmp_path / "male.npz"
+    write_npz(path, model)
+    whole = path.read_bytes()
+    objects = np.array([{}], dtype=object)
+    cases = {
+        "cut": whole[: len(whole) // 2], "empty": b"", "page": b"<html>", "pickle": b"\x80\x04N.",
+        "objects": npz_bytes(v_template=objects, shapedirs=model.dirs, J_regressor=model.regressor),
+        "text": npz_bytes(v_template=np.array("x"), shapedirs=model.dirs, J_regressor=model.regressor),
+        "complex": npz_bytes(v_template=model.template * 1j, shapedirs=model.dirs, J_regressor=model.regressor),
+        "no directions": npz_bytes(v_template=model.template, shapedirs=model.dirs[:, :, :0],
+                                   J_regressor=model.regressor),
+        "no vertices": npz_bytes(v_template=model.template[:0], shapedirs=model.dirs[:0],
+                                 J_regressor=model.regressor[:, :0]),
+        "scalar": npz_bytes(v_template=np.float64(1), shapedirs=model.dirs, J_regressor=model.regressor),
+        "huge": npz_bytes(v_template=model.template * 1e300, shapedirs=model.dirs * 1e300,
+                          J_regressor=model.regressor * 1e300),
+    }  # fmt: skip
+    for data in cases.values():
+        path.write_bytes(data)
+        with pytest.raises(BodyModelError, match=r"male\.npz"):
+            load_body_model(path)
+
+
+def npz_bytes(**arrays: object) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = synthetic_model("smplh", ndir=16)
+    monkeypatch.setattr("musclemap.skeletons.body_model.MAX_ELEMENTS", 10_000)
+    write_npz(tmp_path / "male.npz", model)
+    assert load_body_model(tmp_path / "male.npz").gender == "male"
+    write_npz(tmp_path / "male.npz", model, v_template=np.zeros((10_001, 3), np.int8))
+    with pytest.raises(BodyModelError, match=r"male\.npz.*v_template"):
+        load_body_model(tmp_path / "male.npz")
+
+
+LINKS = ("/dev/zero", "nowhere", "male.npz", "male.pkl")  # the last two lead to themselves, or to nothing
+NO_FILES: list[Callable[[Path], None]] = [os.mkfifo, os.mkdir]
+NO_FILES += [lambda path, to=to: os.symlink(to, path) for to in LINKS]
+
+
+@pytest.mark.parametrize("make", NO_FILES)
+@pytest.mark.parametrize("name", ["male.npz", "male.pkl"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None], name: str) -> None:
+    make(tmp_path / name)
+    with pytest.raises(BodyModelError, match=name):
+        load_body_model(tmp_path / name)
+    assert find_body_models(tmp_path) == (() if (tmp_path / name).is_dir() else (tmp_path / name,))
+
+
+def test_larger_files_are_refused_unread(tmp_path: Path) -> None:
+    for name in ("male.npz", "male.pkl"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(2**42)
+        with pytest.raises(BodyModelError, match=f"{name} has 4398046511104 bytes"):
+            load_body_model(tmp_path / name)
+    assert len(find_body_models(tmp_path)) == 2
+
+
+def test_a_damaged_body_model_in_a_folder_is_listed_so_that_it_is_named(tmp_path: Path) -> None:
+    """It would be silent to take another model in its place. Other damaged files are none of our business."""
+    model = synthetic_model("smplh", ndir=16)
+    write_npz(tmp_path / "male.npz", model)
+    write_smpl_pkl(tmp_path / "female.pkl", synthetic_model("smpl", ndir=10))
+    np.savez(tmp_path / "motion.npz", poses=np.zeros((3, 156)))
+    for name in ("male.npz", "female.pkl", "motion.npz"):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "page.npz").write_text("<html>")
+    assert [path.name for path in find_body_models(tmp_path)] == ["female.pkl", "male.npz"]
+    for path in find_body_models(tmp_path):
+        with pytest.raises(BodyModelError, match=path.name):
+            load_body_model(path)
+
+
+def test_a_key_is_found_across_the_pieces_that_a_file_is_searched_in(tmp_path: Path) -> None:
+    for before in range(2**20 - 14, 2**20 + 2):
+        (tmp_path / "male.pkl").write_bytes(b"J_regressor" + bytes(before - 11) + b"v_templateshapedirs" + b".")
+        assert find_body_models(tmp_path) == (tmp_path / "male.pkl",)
+
+
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
+    write_npz(tmp_path / "elsewhere" / "male.npz", synthetic_model("smplh", ndir=16))
+    (tmp_path / "models" / "a").mkdir(parents=True)
+    (tmp_path / "models" / "smplh").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "models" / "a" / "up").symlink_to(tmp_path / "models")
+    (tmp_path / "models" / "itself").symlink_to("itself")
+    assert find_body_models(tmp_path / "models") == (tmp_path / "models" / "smplh" / "male.npz",)
+
+
+def test_what_may_not_be_read_is_named_and_a_folder_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_npz(tmp_path / "male.npz", synthetic_model("smplh", ndir=16))
+    (tmp_path / "locked").mkdir()
+    open_file, scandir = os.open, os.scandir
+
+    def no_file(path: Path, *arguments: int) -> int:
+        if Path(path).name == "male.npz":
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, *arguments)
+
+    def no_folder(path: Path) -> object:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "open", no_file)
+    monkeypatch.setattr(os, "scandir", no_folder)
+    assert find_body_models(tmp_path) == (tmp_path / "male.npz",)
+    assert "locked cannot be listed" in caplog.text
+    with pytest.raises(BodyModelError, match=r"male\.npz cannot be read: Permission denied"):
+        load_body_model(tmp_path / "male.npz")
+    with pytest.raises(BodyModelError, match="locked cannot be listed"):
+        find_body_models(tmp_path / "locked")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RecursionError("deep"), AssertionError(), OSError(5, "I/O error")])
+def test_whatever_goes_wrong_is_a_body_model_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    write_npz(tmp_path / "male.npz", synthetic_model("smplh", ndir=16))
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("musclemap.skeletons.body_model._check_shapes", fails)
+    with pytest.raises(BodyModelError, match=r"male\.npz"):
+        load_body_model(tmp_path / "male.npz")

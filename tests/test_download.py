@@ -324,7 +324,8 @@ def test_a_body_that_is_not_encoded_as_it_says_is_a_sentence(server: Server, tmp
 
 
 def test_progress_counts_what_is_here(server: Server, tmp_path: Path) -> None:
-    from musclemap.datasets.downloads.bundle import Moved, fetch_bundle, read_bundle
+    from musclemap.datasets.downloads.bundle import Moved, fetch_bundle
+    from musclemap.datasets.downloads.bundle_manifest import read_bundle
     from musclemap.datasets.downloads.transport import Transport
 
     url, moved, bring = server.bundle(CONTENT), list[Moved](), Transport()

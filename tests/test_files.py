@@ -3,6 +3,8 @@
 import json
 import os
 import threading
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,24 @@ def test_larger_file_is_refused_before_it_is_read(tmp_path):
         file.truncate(2**40)
     with pytest.raises(FileError, match="at most 1000"):
         read_bytes(tmp_path / "sparse", limit=1000)
+
+
+def test_a_small_file_takes_little_memory_whatever_the_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 100)
+    tracemalloc.start()
+    try:
+        assert len(read_bytes(tmp_path / "a", limit=2**32)) == 100
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux has files without a size")
+def test_a_file_that_gives_no_size_is_read_whole():
+    assert os.stat("/proc/self/status").st_size == 0
+    assert b"Name:" in read_bytes(Path("/proc/self/status"), limit=2**20)[:100]
+    with pytest.raises(FileError, match="beyond 10 bytes"):
+        read_bytes(Path("/proc/self/status"), limit=10)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from musclemap.cli.pack import app
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.downloads.bundle import parse_bundle
+from musclemap.datasets.downloads.bundle_manifest import parse_bundle
 from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.pipelines.output_folder import OutputError
 from musclemap.pipelines.packing import bundle as packing
 from musclemap.pipelines.packing.bundle import Label, write_bundle
-from musclemap.pipelines.packing.card import _escaped
+from musclemap.pipelines.packing.card import escaped
 from musclemap.pipelines.packing.contents import Wishes, choose
 from musclemap.pipelines.packing.croissant import COLUMNS
 from musclemap.pipelines.packing.licences import OPEN, parse_statements, terms_of
@@ -309,7 +309,7 @@ def test_a_statement_fills_in_and_overrules_nothing() -> None:
 
 
 def test_text_of_others_stays_text_in_the_card() -> None:
-    assert _escaped("<b>|a](x)`\n\udcff") == "\\<b\\>\\|a\\](x)\\`??".replace("??", "?\ufffd")
+    assert escaped("<b>|a](x)`\n\udcff") == "\\<b\\>\\|a\\](x)\\`??".replace("??", "?\ufffd")
 
 
 # Splits

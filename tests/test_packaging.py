@@ -17,6 +17,9 @@ import musclemap
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
+READERS = {path.stem for path in (ROOT / "src" / "musclemap").glob("*.py")}
+"""Modules of the package that are in no folder; all may use them, and of ours they use the errors only."""
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -70,7 +73,7 @@ def test_commands_import_nothing_heavy_at_module_level():
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_imports_point_one_way(folder):
-    """cli -> pipelines -> {retarget, imitation} -> {datasets, skeletons}; skeletons imports nothing of ours."""
+    """cli -> pipelines -> {retarget, imitation} -> {datasets, skeletons}, and all of them the readers beside them."""
     below = {"skeletons": set(), "datasets": {"skeletons"}}
     below["retarget"] = below["imitation"] = {"datasets", "skeletons"}
     below["pipelines"] = {"retarget", "imitation", "datasets", "skeletons"}
@@ -79,7 +82,13 @@ def test_imports_point_one_way(folder):
         text = path.read_text()
         seen = set(re.findall(r"^\s*(?:from|import) musclemap\.(\w+)", text, re.MULTILINE))
         seen |= {name for name in FOLDERS if re.search(rf"^\s*from musclemap import .*\b{name}\b", text, re.MULTILINE)}
-        assert seen <= below[folder] | {folder}, path
+        assert seen <= below[folder] | {folder} | READERS, path
+
+
+def test_readers_beside_the_folders_import_errors_only():
+    for path in (ROOT / "src" / "musclemap").glob("*.py"):
+        seen = set(re.findall(r"^\s*(?:from|import) musclemap\.([\w.]+)", path.read_text(), re.MULTILINE))
+        assert seen <= READERS | {"skeletons.errors"}, path
 
 
 def test_every_command_has_its_function():

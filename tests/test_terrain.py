@@ -48,7 +48,7 @@ def test_heights_are_those_that_a_ray_of_mujoco_finds(kind: str) -> None:
     mujoco.mj_forward(model, data)
     xy = np.random.default_rng(0).uniform(-3.9, 3.9, (400, 2))
     down, found = np.array([0.0, 0.0, -1.0]), np.zeros(1, np.int32)
-    hit = np.array([5.0 - mujoco.mj_ray(model, data, np.array([*at, 5.0]), down, None, 1, -1, found) for at in xy])
+    hit = np.array([5.0 - mujoco.mj_ray(model, data, np.array([*at, 5.0]), down, None, True, -1, found) for at in xy])
     np.testing.assert_allclose(height_at(ground, jnp.asarray(xy, jnp.float32)), hit, atol=2e-5)
     assert hit.max() - hit.min() > 0.1  # it is not flat
 

@@ -31,8 +31,7 @@ from musclemap.pipelines.device import DeviceMemoryError
 from musclemap.pipelines.training import Moment, Plan, Until, plan_training, train
 
 from .pages import explained
-
-pytestmark = pytest.mark.usefixtures("compiled_once")
+from .sockets import sampled
 
 CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), rollout=8, minibatch=24))
 PLAIN = WorldModelConfig(dynamics=ModelConfig(variant="plain"))  # needs no lengths of muscles
@@ -245,6 +244,16 @@ def test_the_command_trains_and_says_what_it_does(dataset: Path, tmp_path: Path)
     more = CliRunner().invoke(app, [*call, "--max-steps", "64", "--resume"])
     assert more.exit_code == 0, more.output
     assert "64 control steps" in more.stdout
+
+
+def test_training_listens_nowhere(dataset: Path, tmp_path: Path) -> None:
+    small = ["--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
+    with sampled(os.getpid()) as sockets:
+        done = CliRunner().invoke(
+            app, ["--dataset", str(dataset), "--run", str(tmp_path / "run"), "--max-steps", "32", *small]
+        )
+    assert done.exit_code == 0, done.output
+    assert sockets == set()
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,16 @@ def test_a_crash_or_a_hang_of_the_driver_is_no_opengl(monkeypatch: pytest.Monkey
     assert not gl._works("egl")
 
 
+def test_the_search_for_opengl_imports_nothing_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the folder of a downloaded data set."""
+    (tmp_path / "mujoco.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    gl._works("egl")
+    assert not (tmp_path / "imported").exists()
+
+
 def test_order_of_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     assert gl._candidates({}) == ("egl", "osmesa")

@@ -1,6 +1,7 @@
 """The browser viewer: each part against MuJoCo or by its own rule, and the whole in a browser without a window."""
 
 import base64
+import html
 import io
 import json
 import math
@@ -11,12 +12,15 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import mujoco
 import numpy as np
@@ -24,20 +28,27 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from musclemap.cli import view
 from musclemap.cli.view import app
 from musclemap.datasets.clip import Clip, write_clip
 from musclemap.pipelines.rendering.stage import MESH_CELL, drawing_model
 from musclemap.pipelines.viewer.body import Body
 from musclemap.pipelines.viewer.clips import ClipFolder, find_clips
+from musclemap.pipelines.viewer.guard import GuardError
 from musclemap.pipelines.viewer.muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHORT_RGB
 from musclemap.pipelines.viewer.playback import Playback
 from musclemap.pipelines.viewer.scene import Scene, sticks
 from musclemap.pipelines.viewer.server import LONGEST_STEP, Viewer
+from musclemap.pipelines.viewer.text import plain
 from musclemap.retarget.metrics import measure_geometry
 from musclemap.skeletons.errors import SettingsError
 from musclemap.skeletons.myofullbody import LANDMARK_NAMES, MyoFullBody
+
+from .hostile_text import HOSTILE
+from .sockets import listening_sockets
 
 FPS, NFRAME = 100.0, 150
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -312,7 +323,7 @@ def viewer(out: Path) -> Iterator[Viewer]:
 
 
 def _told(viewer: Viewer) -> str:
-    return viewer._panel._info.content
+    return html.unescape(viewer._panel._info.content)
 
 
 def test_following_keeps_the_body_and_moves_the_ground(viewer: Viewer, clip: Clip, drawn: Body) -> None:
@@ -339,7 +350,7 @@ def test_time_passes_and_clips_change(viewer: Viewer) -> None:
     viewer.step(0.5)
     assert viewer._playback.frame == 50
     assert viewer._panel._slider.value == 50
-    assert "self_penetration_mm` 59.8, limit 50, tibia_r and tibia_l" in _told(viewer)
+    assert "self_penetration_mm 59.8, limit 50, tibia_r and tibia_l" in _told(viewer)
     viewer._colour("activation")
     viewer._step_frame(1)
     viewer.step(0.5)
@@ -388,6 +399,10 @@ _PRESS = """{
 }"""
 
 
+_MADE_BY_TEXT = "iframe, a, script[src], svg[onload], img:not([src^='data:image/svg'])"
+"""Elements that the page has only if text became some; viser's own mark is an image."""
+
+
 class Browser:
     """A Chromium without a window, worked through its DevTools protocol."""
 
@@ -399,7 +414,7 @@ class Browser:
             [
                 CHROMIUM, "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
                 "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking",
-                "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+                "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
                 f"--user-data-dir={profile}", "--remote-debugging-port=0", "--window-size=900,640", "about:blank",
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -449,6 +464,15 @@ class Browser:
                 self.faults.append(json.dumps(said))
 
 
+@contextmanager
+def _browsing(profile: Path) -> Iterator[Browser]:
+    browser = Browser(profile)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
 def _until(look: Callable[[], T | None], *, seconds: float = 60.0) -> T:
     """What `look` finds, asked again and again."""
     end = time.monotonic() + seconds
@@ -460,11 +484,11 @@ def _until(look: Callable[[], T | None], *, seconds: float = 60.0) -> T:
     raise AssertionError(f"nothing within {seconds:g} s")
 
 
-@pytest.fixture
-def address(out: Path) -> Iterator[str]:
-    """Where the command serves, as another program; Ctrl-C must end it well."""
+@contextmanager
+def _serving(out: Path, clip: str) -> Iterator[tuple[str, int]]:
+    """Where the command serves, as another program, and its number; Ctrl-C must end it well."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "musclemap.cli.view", str(out), "walk", "--port", "0", "--no-open"]
+    command = [sys.executable, "-m", "musclemap.cli.view", str(out), clip, "--port", "0", "--no-open"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # in the background it is ignored
@@ -472,17 +496,85 @@ def address(out: Path) -> Iterator[str]:
     assert process.stdout is not None
     line = process.stdout.readline()
     try:
-        yield re.findall(r"3 clips at (http://127\.0\.0\.1:\d+) ", line)[0]
+        yield re.findall(r" at (http://127\.0\.0\.1:\d+/[\w-]{32}/) ", line)[0], process.pid
     finally:
         process.send_signal(signal.SIGINT)
         rest, faults = process.communicate(timeout=30)
     assert (process.returncode, rest, faults.strip()) == (0, "", "")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
-def test_a_browser_shows_the_clip_and_plays_it(address: str, tmp_path: Path) -> None:
-    browser = Browser(tmp_path)
+def test_the_command_listens_on_loopback_alone_and_wants_its_token(out: Path) -> None:
+    with _serving(out, "walk") as (address, pid):
+        port = urllib.parse.urlsplit(address).port
+        found = [(each.kind, each.address, each.port) for each in listening_sockets(pid)]
+        assert found == [("tcp", "127.0.0.1", port)]
+        with urllib.request.urlopen(address) as answer:
+            assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/")
+        protocol: Any = f"viser-v{version('viser')}"
+        there = address.replace("http://", "ws://").rstrip("/")
+        with connect(there, subprotocols=[protocol], max_size=None) as line:
+            assert line.recv(timeout=30)
+        for url, origin in ((f"ws://127.0.0.1:{port}", None), (there, "http://evil.example")):
+            with pytest.raises(InvalidStatus, match="403"):
+                connect(url, subprotocols=[protocol], origin=cast("Any", origin))
+
+
+def test_a_viser_that_cannot_be_guarded_serves_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musclemap.pipelines.viewer.server.guarding", lambda guard: nullcontext())
+    before = listening_sockets(os.getpid())
+    with pytest.raises(GuardError, match="nothing is served"):
+        Viewer(find_clips(out), "walk.h5", port=0)
+    assert listening_sockets(os.getpid()) == before
+
+
+def test_the_token_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser is started with a file's address, which only this user can read."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    with view._opened("http://127.0.0.1:8080/secret/"):
+        page = Path(urllib.parse.urlsplit(opened[0]).path)
+        assert "secret" not in opened[0]
+        assert 'url=http://127.0.0.1:8080/secret/"' in page.read_text()
+        assert page.parent.stat().st_mode & 0o077 == 0
+    assert not page.parent.exists()
+
+
+@pytest.fixture(scope="module")
+def hostile(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of clips whose text and names run as scripts if they can."""
+    out = tmp_path_factory.mktemp("hostile")
+    reasons = tuple({"rule": text, "value": text, "limit": 1.0, "at": text} for text in HOSTILE[:10])
+    write_clip(out / "walk.h5", replace(clip, reasons=reasons, model_version=HOSTILE[1], activation=None))
+    for k, name in enumerate(text.replace("/", "∕") for text in HOSTILE if 0 < len(text) < 80 and text.isprintable()):
+        write_clip(out / f"{k} {name}.h5", replace(clip, verdict="feasible", reasons=(), source=name))
+    for name in (b"\xff\xfe.h5", b"\x1b[31mred.h5", b"turned \xe2\x80\xaemp4.h5"):
+        Path(os.fsdecode(os.fsencode(out) + b"/" + name)).write_bytes(b"no clip")
+    return out
+
+
+def test_text_of_files_is_inert_wherever_the_page_shows_it(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer = Viewer(find_clips(hostile), "walk.h5", port=0)
     try:
+        assert "<" not in viewer._panel._info.content
+        assert "`" not in viewer._panel._info.content
+        options = viewer._panel._chooser.options
+        assert len(options) == len(viewer._clips.names) == len(set(options))
+        assert all(option.isprintable() for option in options)
+        chosen: list[str] = []
+        monkeypatch.setattr(viewer._panel, "_actions", replace(viewer._panel._actions, choose=chosen.append))
+        for option in options:
+            viewer._panel._choose(option)
+        viewer._panel._choose("../../elsewhere.h5")  # by a page that is not ours
+        assert chosen == list(viewer._clips.names)
+    finally:
+        viewer.stop()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
+def test_a_browser_shows_the_clip_and_plays_it(out: Path, tmp_path: Path) -> None:
+    with _serving(out, "walk") as (address, _), _browsing(tmp_path) as browser:
         browser.open(address)
         assert _until(lambda: browser.evaluate("document.querySelectorAll('canvas').length"))
 
@@ -510,5 +602,20 @@ def test_a_browser_shows_the_clip_and_plays_it(address: str, tmp_path: Path) -> 
         browser.press("Muscles")
         _until(lambda: drawn()[0] < 20)
         assert browser.faults == []
-    finally:
-        browser.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
+def test_a_browser_runs_nothing_of_a_file_and_shows_nothing_without_token(hostile: Path, tmp_path: Path) -> None:
+    with _serving(hostile, "walk") as (address, _), _browsing(tmp_path) as browser:
+        browser.open(address)
+        _until(lambda: "parent.PWN" in (browser.evaluate("document.body.innerText") or ""))
+        text = browser.evaluate("document.body.innerText").replace("\u2060", "")
+        for hostile_text in HOSTILE[:10]:
+            assert plain(hostile_text) in text
+        browser.press("Previous")  # cannot be shown: a notice
+        _until(lambda: "This clip cannot be shown" in browser.evaluate("document.body.innerText"))
+        assert browser.evaluate("String(window.PWN)") == "undefined"
+        assert browser.evaluate(f"document.querySelectorAll({json.dumps(_MADE_BY_TEXT)}).length") == 0
+        browser.open(address.rstrip("/").rpartition("/")[0] + "/")
+        _until(lambda: "This viewer wants its token" in (browser.evaluate("document.body.innerText") or ""))
+        assert browser.evaluate("document.querySelectorAll('canvas').length") == 0

@@ -29,8 +29,6 @@ from musclemap.skeletons.errors import SettingsError
 
 from .pages import explained
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 DYNAMICS = ModelConfig(
     variant="plain", hidden=(32, 32), batch=32, steps=4, tendons=TendonConfig(samples=200, steps=20, hidden=8)
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 from musclemap.datasets.amass import find_motions
 from musclemap.datasets.groups import DATA_SETS, group_names, load_group, motion_key, select
+from musclemap.failures import Failure, attempt
 from musclemap.skeletons.body_model import find_body_models, load_body_model
-from musclemap.skeletons.errors import BodyModelError
 
 SITE = "https://amass.is.tue.mpg.de"
 
@@ -156,10 +156,9 @@ def _models(folder: Path) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
     models: dict[tuple[str, str], str] = {}
     unreadable: dict[str, str] = {}
     for path in find_body_models(folder):
-        try:
-            model = load_body_model(path)
-        except BodyModelError as error:
-            unreadable[str(path)] = str(error)
+        model = attempt(lambda path=path: load_body_model(path))
+        if isinstance(model, Failure):
+            unreadable[str(path)] = model.message
             continue
         models.setdefault((model.family, model.gender), str(path))
     return dict(sorted(models.items())), unreadable

@@ -1,81 +1,34 @@
-"""Bundles: a manifest with the name, size and SHA-256 of every file, and the files beside it on some server.
-
-    {"format": "musclemap-bundle", "version": 1, "name": "walks", "licence": "CC-BY-4.0",
-     "files": [{"path": "clips/walk.h5", "size": 12345, "sha256": "..."}, ...]}
+"""Bundles from a server: a manifest with the name, size and SHA-256 of every file, and the files beside it.
 
 The manifest comes first and is put into the folder last: a folder that has one has everything it lists.
 """
 
 import errno
-import hashlib
-import json
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
 
 from musclemap.datasets.folder_lock import locked
 from musclemap.datasets.manifest import write_atomically
+from musclemap.failures import Failure, attempt
+from musclemap.files import read_bytes
+from musclemap.skeletons.errors import FileError
 
+from .bundle_manifest import LONGEST_MANIFEST, MANIFEST, Bundle, BundleFile
 from .errors import DownloadError
-from .paths import check_together, checked_path, place_below
-from .transport import Remote, Transport, check_url, sha256_of
-
-MANIFEST = "MANIFEST.json"
-FORMAT, VERSION = "musclemap-bundle", 1
-LONGEST_MANIFEST = 1 << 26
-"""Bytes; about 300,000 files."""
+from .paths import place_below
+from .transport import Remote, Transport, Unreachable, sha256_of
 
 PARTS = ".musclemap-download"
 
+LOST_IN_A_ROW = 8
+"""Files that a server does not bring, one after the other, until it is asked for no more."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleFile:
-    """One file of a bundle: path below the folder, bytes, hash."""
-
-    path: PurePosixPath
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """What a manifest says.
-
-    Attributes:
-        url: Where the manifest is; files are beside it.
-        name: Of the bundle, or empty.
-        licence: Or "unknown".
-        files: Sorted by path.
-        content: The manifest's bytes.
-    """
-
-    url: str
-    name: str
-    licence: str
-    files: tuple[BundleFile, ...]
-    content: bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the manifest, which fixes those of all files."""
-        return hashlib.sha256(self.content).hexdigest()
-
-    def remote(self, file: BundleFile) -> Remote:
-        """Where a file is."""
-        return Remote(url=urljoin(self.url, quote(file.path.as_posix())), size=file.size, sha256=file.sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,53 +56,6 @@ class Fetched:
     done: tuple[str, ...]
     kept: tuple[str, ...]
     failed: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_bundle(url: str, transport: Transport, *, sha256: str | None = None) -> Bundle:
-    """Read a manifest.
-
-    Args:
-        url: Of the manifest, or of the folder it is in.
-        transport: Brings it.
-        sha256: What its hash has to be.
-
-    Raises:
-        DownloadError: It does not come, is none, or has another hash; the message says which.
-    """
-    check_url(url)
-    if not urlsplit(url).path.endswith(".json"):
-        url = urljoin(url if url.endswith("/") else url + "/", MANIFEST)
-    content = transport.text(url, longest=LONGEST_MANIFEST)
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256.lower():
-        raise DownloadError(f"{url} is not the manifest that was meant: its SHA-256 is {found}, not {sha256.lower()}")
-    return parse_bundle(content, url=url)
-
-
-def parse_bundle(content: bytes, *, url: str) -> Bundle:
-    """Make sense of a manifest; everything in it is checked before anything is used.
-
-    Raises:
-        DownloadError: It is none; the message says what is wrong.
-    """
-    try:
-        stored = json.loads(content)
-    except ValueError as error:
-        raise DownloadError(f"{url} is no manifest: {error}") from error
-    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
-        found = stored.get("format") if isinstance(stored, dict) else type(stored).__name__
-        raise DownloadError(f"{url} is no manifest of a bundle: its format is {found!r}, not {FORMAT!r}")
-    if stored.get("version") != VERSION:
-        raise DownloadError(f"{url} has version {stored.get('version')!r}; this reads version {VERSION}")
-    listed = stored.get("files")
-    if not isinstance(listed, list) or not listed:
-        raise DownloadError(f"{url} lists no files")
-    files = sorted((_file(item, url) for item in listed), key=lambda file: file.path)
-    check_together(file.path for file in files)
-    text = lambda key, default: stored[key] if isinstance(stored.get(key), str) else default  # noqa: E731
-    return Bundle(
-        url=url, name=text("name", ""), licence=text("licence", "unknown"), files=tuple(files), content=content
-    )
 
 
 def fetch_bundle(
@@ -185,7 +91,7 @@ def fetch_bundle(
         places = {file: place_below(out, file.path) for file in chosen}
         kept = [file for file in chosen if _is_here(file, places[file])]
         missing = _by_hash([file for file in chosen if file not in set(kept)])
-        if marker.is_file() and (missing or marker.read_bytes() != bundle.content):
+        if marker.is_file() and (missing or _content(marker) != bundle.content):
             marker.unlink()  # from here on the folder is not what it says
         _check_room(out, missing)
         tally = _Tally(chosen, kept, progress)
@@ -232,9 +138,10 @@ def _fetch_all(
 ) -> dict[str, str]:  # fmt: skip
     """Reasons of the files that did not come, by path."""
     failed: dict[str, str] = {}
+    lost = 0
     with ThreadPoolExecutor(max_workers=workers) as pool:
         jobs = {
-            pool.submit(_fetch_one, bundle.remote(same[0]), [places[f] for f in same], out, transport): same
+            pool.submit(_tried, bundle.remote(same[0]), [places[f] for f in same], out, transport): same
             for same in missing
         }
         pending = set(jobs)
@@ -242,15 +149,15 @@ def _fetch_all(
             while pending:
                 for job in _ended(pending, tally):
                     pending.discard(job)
-                    error = job.exception()
-                    if isinstance(error, OSError) and error.errno in _FULL:
-                        transport.stop.set()
-                    if isinstance(error, DownloadError | OSError):
-                        failed |= {f.path.as_posix(): str(error) for f in jobs[job]}
-                    elif error is not None:
-                        raise error
-                    else:
+                    failure = job.result()
+                    if failure is None:
+                        lost = 0
                         tally.done(jobs[job])
+                        continue
+                    failed |= {f.path.as_posix(): failure.message for f in jobs[job]}
+                    lost += isinstance(failure.error, Unreachable)
+                    if lost >= LOST_IN_A_ROW or _is_full(failure.error):
+                        transport.stop.set()
         except BaseException:
             transport.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -264,6 +171,24 @@ def _ended(pending: set[Any], tally: _Tally) -> Iterator[Any]:
         yield from as_completed(set(pending), timeout=0.5)
     except TimeoutError:
         tally.tell()
+
+
+def _tried(remote: Remote, places: Sequence[Path], out: Path, transport: Transport) -> Failure | None:
+    """Bring one file; None where it is there. Whatever goes wrong with it is its own failure."""
+    result = attempt(lambda: _fetch_one(remote, places, out, transport), reason="download")
+    return result if isinstance(result, Failure) else None
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _content(path: Path) -> bytes | None:
+    """Bytes of a manifest that is here; None where it is none."""
+    try:
+        return read_bytes(path, limit=LONGEST_MANIFEST)
+    except FileError:
+        return None
 
 
 def _fetch_one(remote: Remote, places: Sequence[Path], out: Path, transport: Transport) -> None:
@@ -280,19 +205,6 @@ def _fetch_one(remote: Remote, places: Sequence[Path], out: Path, transport: Tra
 def _put(source: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     source.replace(place)
-
-
-def _file(item: Any, url: str) -> BundleFile:
-    if not isinstance(item, dict):
-        raise DownloadError(f"{url}: a file is listed as {item!r}, not with its path, size and sha256")
-    path, size, sha256 = checked_path(item.get("path")), item.get("size"), item.get("sha256")
-    if path.as_posix().casefold() == MANIFEST.casefold():
-        raise DownloadError(f"{url} lists itself as a file")
-    if type(size) is not int or not 0 <= size < 1 << 50:
-        raise DownloadError(f"{url}: the size of {path} is {size!r}, not a number of bytes")
-    if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise DownloadError(f"{url}: the sha256 of {path} is {sha256!r}, not 64 hexadecimal digits")
-    return BundleFile(path=path, size=size, sha256=sha256)
 
 
 def _is_here(file: BundleFile, place: Path) -> bool:

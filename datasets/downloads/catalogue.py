@@ -1,10 +1,11 @@
 """What can be had: the list in the package, whose gaps are told as gaps."""
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.files import check_fields, read_json_object
+from musclemap.skeletons.errors import FileError, SettingsError
 
 from .errors import DownloadError
 
@@ -13,6 +14,17 @@ FORMAT, VERSION = "musclemap-catalogue", 1
 KINDS = ("huggingface", "bundle", "by hand")
 
 UNKNOWN = "not known"
+
+LONGEST_CATALOGUE = 1 << 20
+"""Bytes."""
+
+_NEEDED = ("name", "kind", "what", "where", "page")
+_TEXT, _NUMBER, _HASHES = (str, type(None)), (int, type(None)), (dict, type(None))
+
+_KINDS_OF_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "name": str, "kind": str, "what": str, "where": _TEXT, "page": str, "folder": _TEXT, "model": _TEXT, "gated": bool,
+    "revision": _TEXT, "licence": _TEXT, "licence_note": str, "size": _NUMBER, "sha256": _HASHES,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +69,26 @@ def load_catalogue(path: Path = _FILE) -> tuple[Entry, ...]:
         DownloadError: The file is none.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        known = {field.name for field in fields(Entry)}
-        entries = tuple(Entry(**{k: v for k, v in entry.items() if k in known}) for entry in stored["entries"])
-        right = (stored["format"], stored["version"]) == (FORMAT, VERSION)
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        stored = read_json_object(path, limit=LONGEST_CATALOGUE)
+        check_fields(stored, {"format": str, "version": int, "entries": list}, where=str(path))
+        entries = tuple(_entry(item, where=f"{path}: entry {k}") for k, item in enumerate(stored["entries"]))
+    except FileError as error:
         raise DownloadError(f"{path} is no catalogue: {error}") from error
     wrong = [entry.name for entry in entries if entry.kind not in KINDS]
-    if not right or wrong:
+    if (stored["format"], stored["version"]) != (FORMAT, VERSION) or wrong:
         raise DownloadError(f"{path} is no catalogue that this version reads: {', '.join(wrong) or 'other format'}")
     return entries
+
+
+def _entry(item: Any, *, where: str) -> Entry:
+    if not isinstance(item, dict):
+        raise FileError(f"{where} is no object")
+    given = {field.name: item[field.name] for field in fields(Entry) if field.name in item}
+    check_fields(item, {name: _KINDS_OF_FIELDS[name] for name in (*_NEEDED, *given)}, where=where)
+    hashes = given.get("sha256") or {}
+    if not all(isinstance(value, str) for value in hashes.values()):
+        raise FileError(f"{where}: sha256 is not one text a file")
+    return Entry(**given)
 
 
 def find_entry(name: str) -> Entry:

@@ -5,8 +5,10 @@ storage; it checks sizes only, so hashes are checked here.
 """
 
 import hashlib
+import itertools
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,9 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from musclemap.failures import Failure, attempt
+from musclemap.files import shown
+
 from .errors import AccessError, DownloadError
 from .paths import checked_path, place_below
-from .transport import Altered
+from .transport import LONGEST_REASON, Altered, Unreachable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -24,6 +29,14 @@ if TYPE_CHECKING:
 DEFAULT_ENDPOINT = "https://huggingface.co"
 TRIES, PAUSE = 4, 1.0
 """Attempts at a listing, and the wait after the first [s], doubled after each."""
+
+MOST_FILES = 1_000_000
+"""Files of a data set; a listing that goes on beyond is none."""
+
+LOST_IN_A_ROW = 8
+"""Files that the hub does not bring, one after the other, until it is asked for no more."""
+
+_SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 
 Result = TypeVar("Result")
 
@@ -100,30 +113,49 @@ def list_data_set(repository: str, *, revision: str | None = None) -> HubDataSet
     """
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository):
         raise DownloadError(f"{repository!r} is no data set of the hub; it would be OWNER/NAME")
+    listed = attempt(lambda: _listed(repository, revision), passing=(OSError,))
+    if isinstance(listed, Failure):
+        if listed.expected:
+            raise listed.error
+        raise DownloadError(f"{endpoint()} answers what nobody can read: {listed.message}") from listed.error
+    return listed
+
+
+def _listed(repository: str, revision: str | None) -> HubDataSet:
+    """The data set, as far as the hub's answers make sense."""
     from huggingface_hub.hf_api import RepoFile
 
     api = _api()
     info = _ask(lambda: api.dataset_info(repository, revision=revision), repository, revision)
     commit = info.sha
-    if not commit:
-        raise DownloadError(f"{endpoint()} gives no commit of {repository}")
-    tree = _ask(
-        lambda: list(api.list_repo_tree(repository, repo_type="dataset", revision=commit, recursive=True)),
-        repository,
-        revision,
-    )
-    files = [
-        HubFile(path=f.path, size=f.size, sha256=f.lfs.sha256 if f.lfs else None, blob_id=f.blob_id)
-        for f in tree
-        if isinstance(f, RepoFile)
-    ]
+    if not isinstance(commit, str) or not _SHA1.fullmatch(commit):
+        raise DownloadError(f"{endpoint()} gives no commit of {repository}, but {shown(commit)}")
+
+    def tree() -> list[Any]:
+        found = api.list_repo_tree(repository, repo_type="dataset", revision=commit, recursive=True)
+        return list(itertools.islice(found, MOST_FILES + 1))
+
+    listed = _ask(tree, repository, revision)
+    if len(listed) > MOST_FILES:
+        raise DownloadError(f"{repository} lists more than {MOST_FILES} files")
+    files = [_file(item, repository) for item in listed if isinstance(item, RepoFile)]
     licence = info.card_data.get("license") if info.card_data is not None else None
+    licences = licence if isinstance(licence, list) else [licence]
     return HubDataSet(
         repository=repository,
         revision=commit,
-        licence=", ".join(licence) if isinstance(licence, list) else licence,
+        licence=", ".join(str(one) for one in licences if one is not None) or None,
         files=tuple(sorted(files, key=lambda file: file.path)),
     )
+
+
+def _file(item: Any, repository: str) -> HubFile:
+    """One file of a listing, of the right types."""
+    sha256 = item.lfs.sha256 if item.lfs else None
+    right = isinstance(item.path, str) and type(item.size) is int and item.size >= 0 and isinstance(item.blob_id, str)
+    if not right or not (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256))):
+        raise DownloadError(f"{repository} lists a file as {shown(item)}, not with its path, size and hash")
+    return HubFile(path=item.path, size=item.size, sha256=sha256, blob_id=item.blob_id)
 
 
 def fetch_files(
@@ -149,29 +181,41 @@ def fetch_files(
     """
     places: dict[str, Path] = {}
     failed: dict[str, str] = {}
-    nbyte = 0
+    nbyte = lost = 0
+    stop = threading.Event()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DownloadError(f"cannot write to {out}: {error.strerror}") from error
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        jobs = {pool.submit(_fetch_one, data_set, file, out): file for file in files}
+        jobs = {pool.submit(_tried, data_set, file, out, stop): file for file in files}
         try:
             for job in as_completed(jobs):
-                file = jobs[job]
-                try:
-                    places[file.path] = job.result()
-                except AccessError:
-                    raise
-                except (DownloadError, OSError) as error:
-                    failed[file.path] = str(error)
+                file, result = jobs[job], job.result()
+                if isinstance(result, Failure):
+                    failed[file.path] = result.message
+                    lost += isinstance(result.error, Unreachable)
+                else:
+                    places[file.path] = result
+                    lost = 0
+                if lost >= LOST_IN_A_ROW:
+                    stop.set()
                 nbyte += file.size
                 if progress is not None:
                     progress(len(places) + len(failed), nbyte)
         except BaseException:
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return Brought(places=dict(sorted(places.items())), failed=dict(sorted(failed.items())))
+
+
+def _tried(data_set: HubDataSet, file: HubFile, out: Path, stop: threading.Event) -> Path | Failure:
+    """Bring one file, or say why not; only a closed gate is every file's."""
+    if stop.is_set():
+        error = DownloadError(f"not asked for, as {LOST_IN_A_ROW} files in a row did not come; run again to go on")
+        return Failure(reason="download", message=str(error), expected=True, error=error)
+    return attempt(lambda: _fetch_one(data_set, file, out), reason="download", passing=(AccessError,))
 
 
 def _fetch_one(data_set: HubDataSet, file: HubFile, out: Path) -> Path:
@@ -256,7 +300,12 @@ def _meaning(error: BaseException, repository: str, revision: str | None, file: 
         return DownloadError(f"{endpoint()} has no data set {repository} (404), or your account may not see it")
     if status == 416 or status == 429 or status >= 500:
         return None
-    return DownloadError(f"{repository}: the hub answers {status} {answer.headers.get('X-Error-Message', '')}".strip())
+    return DownloadError(f"{repository}: the hub answers {status} {_said(answer)}".strip())
+
+
+def _said(answer: Any) -> str:
+    """The hub's own words, which may be of any length."""
+    return str(answer.headers.get("X-Error-Message", ""))[:LONGEST_REASON]
 
 
 def _gate(repository: str, status: int, code: str) -> str:

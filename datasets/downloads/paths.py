@@ -1,5 +1,6 @@
 """Names that others chose for files, checked before anything is written under them."""
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +11,9 @@ RESERVED = ".musclemap"
 
 LONGEST_NAME, LONGEST_PATH = 240, 1024
 """Bytes of one name and of a whole path; file systems take 255 and 4096, and a temporary name needs room."""
+
+DEEPEST = 32
+"""Most names in a path."""
 
 _FORBIDDEN = frozenset('\\:*?"<>|')
 _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(10))))
@@ -26,6 +30,8 @@ def checked_path(text: object) -> PurePosixPath:
     parts = text.split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise DownloadError(f"path {text!r} is not below the folder: no empty part, no '.' and no '..' may be in it")
+    if len(parts) > DEEPEST:
+        raise DownloadError(f"path {text[:80]!r}... has {len(parts)} names; at most {DEEPEST} are read")
     for part in parts:
         if not part.isprintable() or _FORBIDDEN & set(part) or part != part.strip(" ") or part.endswith("."):
             raise DownloadError(f"path {text!r} has a name that some file systems do not take: {part!r}")
@@ -46,14 +52,19 @@ def check_together(paths: Iterable[PurePosixPath]) -> None:
     """
     files: dict[str, PurePosixPath] = {}
     for path in paths:
-        key = path.as_posix().casefold()
+        key = _key(path)
         if key in files:
-            raise DownloadError(f"{files[key]} and {path} are one file where capitals do not count")
+            raise DownloadError(f"{files[key]} and {path} are one file where capitals or accents do not count")
         files[key] = path
     for path in files.values():
         for parent in list(path.parents)[:-1]:
-            if parent.as_posix().casefold() in files:
+            if _key(parent) in files:
                 raise DownloadError(f"{parent} is a file, and also the folder of {path}")
+
+
+def _key(path: PurePosixPath) -> str:
+    """What two names share that some file systems take for one: the case, and how accents are encoded."""
+    return unicodedata.normalize("NFC", path.as_posix().casefold())
 
 
 def place_below(root: Path, path: PurePosixPath) -> Path:

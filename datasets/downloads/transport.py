@@ -8,20 +8,28 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from .errors import AccessError, DownloadError
+from .pace import Pace, Patience
+from .session import Session
 
-CHUNK = 1 << 15
-"""Bytes read at a time; what came of a chunk before the connection broke is lost."""
+CHUNK = 1 << 14
+"""Bytes read at a time; what came of a chunk before the connection broke is lost. Far fewer than the least that has to
+come in a window, so that counting whole chunks is exact enough."""
 
 PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Wait after the first attempt that brought nothing [s]; doubled after each, up to the longest."""
+
+LONGEST_REASON = 100
+"""Letters of a server's own words that are told."""
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers that may be others in a moment (RFC 9110, RFC 6585)."""
@@ -34,17 +42,8 @@ class Altered(DownloadError):
     """All bytes came, and they are others than announced."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long a server is waited for.
-
-    Attributes:
-        timeout: Longest silence [s].
-        tries: Attempts in a row that may bring nothing new.
-    """
-
-    timeout: float = 30.0
-    tries: int = 5
+class Unreachable(DownloadError):
+    """A server was asked again and again, and does not answer, or too slowly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,7 @@ class Transport:
         told: Called with the number of bytes that came; less than zero where bytes that had come were thrown away.
     """
 
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     stop: threading.Event = field(default_factory=threading.Event)
     told: Callable[[int], None] = lambda _: None
     _own: threading.local = field(default_factory=threading.local)
@@ -105,15 +104,16 @@ class Transport:
         fruitless = 0
         while True:
             try:
-                with self._get(url, {}) as answer:
+                with self._answer(url, {}, longest=self.patience.listing) as (answer, pace):
                     _raise_for(answer)
                     content = bytearray()
                     for chunk in answer.iter_content(CHUNK):
+                        pace.came(len(chunk))
                         content += chunk
                         if len(content) > longest:
                             raise DownloadError(f"{url} is longer than {longest} bytes; it is no list of files")
-                    return bytes(content)
-            except (*_DROPPED, _Passing) as error:
+                return bytes(content)
+            except (*_DROPPED, _Passing, _TooSlow) as error:
                 fruitless = self._wait(fruitless, url, error)
 
     def _complete(self, remote: Remote, part: Path) -> None:
@@ -126,21 +126,23 @@ class Transport:
         while (had := part.stat().st_size) < remote.size:
             if self.stop.is_set():
                 raise DownloadError(f"{remote.url} was stopped after {had} of {remote.size} bytes")
+            began = time.monotonic()
             try:
                 self._continue(remote, part, had)
                 error: Exception = DownloadError("the body ended early")
-            except (*_DROPPED, _Passing) as caught:
+            except (*_DROPPED, _Passing, _TooSlow) as caught:
                 error = caught
             now = part.stat().st_size
             if now == remote.size:
                 return
-            fruitless = 0 if now > farthest else self._wait(fruitless, remote.url, error)
+            enough = now - farthest >= max(self.patience.least * (time.monotonic() - began), 1.0)
+            fruitless = 0 if enough else self._wait(fruitless, remote.url, error)
             farthest = max(farthest, now)
 
     def _continue(self, remote: Remote, part: Path, had: int) -> None:
         """One request: append what comes, or start anew where the server cannot go on."""
         wanted = {"Range": f"bytes={had}-"} if had else {}
-        with self._get(remote.url, wanted) as answer:
+        with self._answer(remote.url, wanted) as (answer, pace):
             if had and answer.status_code == 416:  # the file there is shorter than the part: it is another one
                 self._drop(part)
                 part.touch()
@@ -154,6 +156,7 @@ class Transport:
                     raise _Passing("206: the server sent another range than asked for")
             with part.open("ab") as file:
                 for chunk in answer.iter_content(CHUNK):
+                    pace.came(len(chunk))
                     had += len(chunk)
                     if had > remote.size:
                         file.close()
@@ -164,23 +167,39 @@ class Transport:
                     if self.stop.is_set():
                         return
 
+    @contextmanager
+    def _answer(
+        self, url: str, headers: dict[str, str], *, longest: float | None = None
+    ) -> Iterator[tuple[requests.Response, Pace]]:
+        """An answer whose body is to be read and counted inside; too slow a one ends with `_TooSlow`."""
+        with self.patience.pace(longest=longest) as pace:
+            try:
+                with self._get(url, headers) as answer:
+                    yield answer, pace
+            except _DROPPED as error:
+                if pace.slow:
+                    raise _TooSlow from error
+                raise
+            if pace.slow:  # a body without a length seems to end where its connection does
+                raise _TooSlow
+
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
         session = getattr(self._own, "session", None)
         if session is None:
-            session = self._own.session = requests.Session()
+            session = self._own.session = Session()
         # a compressed body has other bytes than the file, and ranges of it are ranges of something else
         headers = {"Accept-Encoding": "identity", **headers}
         try:
-            return session.get(url, headers=headers, stream=True, timeout=self.patience.timeout)
+            return session.ask(url, headers=headers, timeout=self.patience.timeout)
         except _DROPPED:
             raise
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError, ValueError) as error:
             raise DownloadError(f"{url} cannot be asked for: {error}") from error
 
     def _wait(self, fruitless: int, url: str, error: Exception) -> int:
         """Count an attempt that brought nothing, and wait; give up after too many."""
         if fruitless + 1 >= self.patience.tries:
-            raise DownloadError(f"{url} does not come ({_words(error)}); run again to go on") from error
+            raise Unreachable(f"{url} does not come ({_words(error)}); run again to go on") from error
         self.stop.wait(min(PAUSE * 2**fruitless, LONGEST_PAUSE))
         if self.stop.is_set():
             raise DownloadError(f"{url} was stopped") from error
@@ -196,16 +215,8 @@ class _Passing(Exception):
     """The server says that it cannot now."""
 
 
-def check_url(url: str) -> str:
-    """A URL that is read over HTTP.
-
-    Raises:
-        DownloadError: It is another kind.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise DownloadError(f"{url!r} is no http or https address")
-    return url
+class _TooSlow(Exception):
+    """Bytes came, and fewer than the least speed allows."""
 
 
 def sha256_of(path: Path) -> str | None:
@@ -220,11 +231,16 @@ def _raise_for(answer: requests.Response) -> None:
         meaning = "wants to know who asks" if code == 401 else "does not let you in"
         raise AccessError(f"{url} {meaning} ({code}); ask whoever gave you the address for access")
     if code in _PASSING:
-        raise _Passing(f"{code} {answer.reason}")
+        raise _Passing(f"{code} {_reason(answer)}")
     if code == 404 or code == 410:
         raise DownloadError(f"{url} does not exist ({code})")
     if code not in (200, 206):
-        raise DownloadError(f"{url} answers {code} {answer.reason}")
+        raise DownloadError(f"{url} answers {code} {_reason(answer)}")
+
+
+def _reason(answer: requests.Response) -> str:
+    """The server's own words for its answer, which may be of any length."""
+    return str(answer.reason or "")[:LONGEST_REASON]
 
 
 def _goes_on(answer: requests.Response, had: int, size: int) -> bool:
@@ -242,6 +258,8 @@ def _sha256(path: Path) -> str:
 
 def _words(error: Exception) -> str:
     """Why an attempt failed, without the layers of libraries that said so."""
+    if isinstance(error, _TooSlow):
+        return "the server is too slow"
     if isinstance(error, requests.Timeout):
         return "the server is silent"
     if isinstance(error, requests.ConnectionError) and "Read timed out" in str(error):

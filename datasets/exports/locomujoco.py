@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.amass import FPS_RANGE, MAX_FRAMES, NpzArrays, read_source
+from musclemap.datasets.amass import FPS_RANGE, MAX_BYTES, MAX_FILE_BYTES, MAX_FRAMES, refusing
 from musclemap.datasets.clip import Clip
-from musclemap.skeletons.errors import SourceError
+from musclemap.files import read_bytes
+from musclemap.npz_arrays import NpzArrays
+from musclemap.skeletons.errors import FileError, SourceError
 from musclemap.skeletons.myofullbody import LANDMARK_NAMES
 
 from .export_body import ExportBody
@@ -28,6 +30,15 @@ SITE_OF = {"pelvis": "pelvis_mimic", "lumbar1": "upper_body_mimic", "head": "hea
     f"{part}_{side}": f"{_SIDES[side]}_{name}_mimic" for side in _SIDES for part, name in _PARTS.items()
 }
 """MuscleMimic's site at the origin of each tracked body (`body2sites_for_mimic` of its MyoFullBody)."""
+
+MAX_COLUMNS = 10_000
+"""Columns of qpos and qvel; MyoFullBody has about a hundred."""
+
+MAX_TEXT = 1 << 20
+"""Bytes of the names, and of the metadata."""
+
+LARGEST = 1e6
+"""Largest position [m], angle [rad] or velocity that is believed."""
 
 NO_METADATA = "pickled"
 """Reason that an object array is refused with; of `metadata` it is taken to mean that there is none."""
@@ -101,15 +112,16 @@ def trajectory_arrays(clip: Clip, body: ExportBody) -> dict[str, np.ndarray]:
     }
 
 
+@refusing
 def read_trajectory(path: Path) -> Trajectory:
     """Read a trajectory file without pickle; arrays that follow from `qpos` and the model are not read.
 
     Raises:
         SourceError: With one of these reasons: unreadable, not_npz, truncated, pickled, too_large, missing_key,
-            bad_type, bad_shape, no_frames, non_finite, bad_frame_rate, bad_joints, bad_split.
+            bad_type, bad_shape, no_frames, non_finite, out_of_range, bad_frame_rate, bad_joints, bad_split.
     """
-    data = read_source(path)
-    arrays = NpzArrays(data)
+    data = read_bytes(path, limit=MAX_FILE_BYTES)
+    arrays = NpzArrays(data, limit=MAX_BYTES)
     qpos = _frames(arrays, "qpos")
     names = _names(arrays)
     kinds = _kinds(arrays, names, qpos.shape[1])
@@ -134,20 +146,28 @@ def _frames(arrays: NpzArrays, key: str) -> np.ndarray:
         raise SourceError("bad_shape", f"{key} has shape {array.shape}, not (nframe, n)")
     if len(array) == 0:
         raise SourceError("no_frames", "the file holds no frames")
+    if array.shape[1] > MAX_COLUMNS:
+        raise SourceError("too_large", f"{key} has {array.shape[1]} columns; at most {MAX_COLUMNS} are read")
     if len(array) > MAX_FRAMES:
         raise SourceError("too_large", f"the file holds {len(array)} frames; at most {MAX_FRAMES} are read")
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if bad.size:
         raise SourceError("non_finite", f"{key} is not finite in {bad.size} frames, the first is {bad[0]}")
+    largest = float(np.abs(array).max(initial=0.0))
+    if largest > LARGEST:
+        raise SourceError("out_of_range", f"{key} reaches {largest:.3g}; at most {LARGEST:g} is believed")
     return array
 
 
 def _names(arrays: NpzArrays) -> tuple[str, ...]:
     names = arrays.array("joint_names")
-    if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) < len(names):
+    if names.ndim != 1 or names.dtype.kind != "U" or names.nbytes > MAX_TEXT or np.unique(names).size < names.size:
         raise SourceError("bad_joints", f"joint_names is {names.dtype} of shape {names.shape}, not a list of names "
                           "that differ")  # fmt: skip
-    return tuple(names.tolist())
+    try:
+        return tuple(names.tolist())
+    except ValueError as error:  # a number that is no character
+        raise SourceError("bad_joints", f"joint_names holds no text: {error}") from error
 
 
 def _kinds(arrays: NpzArrays, names: tuple[str, ...], nq: int) -> np.ndarray | None:
@@ -184,8 +204,13 @@ def _metadata(arrays: NpzArrays) -> str | None:
         return None
     try:
         found = arrays.array("metadata")
-    except SourceError as error:
+    except FileError as error:
         if error.reason == NO_METADATA:
             return None
         raise
-    return str(found.item()) if found.size == 1 else str(found.tolist())
+    if found.nbytes > MAX_TEXT:
+        raise SourceError("too_large", f"metadata has {found.nbytes} bytes; at most {MAX_TEXT} are read")
+    try:
+        return str(found.item()) if found.size == 1 else str(found.tolist())
+    except ValueError as error:  # a number that is no character
+        raise SourceError("bad_type", f"metadata holds no text: {error}") from error

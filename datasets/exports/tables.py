@@ -10,6 +10,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.skeletons.errors import ClipError
 
 from .export_body import ExportBody
+from .spreadsheet import safe_cell
 
 ROOT_COLUMNS = ("root_x", "root_y", "root_z", "root_qw", "root_qx", "root_qy", "root_qz")
 
@@ -75,6 +76,7 @@ def _rows(columns: tuple[str, ...], times: np.ndarray, values: np.ndarray, *, se
     odd = [name for name in columns if separator in name or not name.isprintable()]
     if odd:
         raise ClipError(f"a joint's name cannot be that of a column: {odd[0]!r}")
+    columns = tuple(str(safe_cell(name)) for name in columns)
     line = separator.join(["%.9g", *[number] * values.shape[1]])
     lines = [line % (time, *row) for time, row in zip(times.tolist(), values.tolist(), strict=True)]
     return "\n".join([separator.join(columns), *lines, ""])

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import musclemap
-from musclemap.datasets.downloads.bundle import FORMAT, MANIFEST, VERSION
+from musclemap.datasets.downloads.bundle_manifest import FORMAT, MANIFEST, VERSION, read_local_bundle
+from musclemap.datasets.downloads.errors import DownloadError
+from musclemap.datasets.exports.spreadsheet import safe_cell
 from musclemap.datasets.manifest import Manifest
 from musclemap.pipelines.output_folder import MANIFEST as LINES
 from musclemap.pipelines.output_folder import OutputError
 from musclemap.skeletons.errors import SettingsError
 
-from .card import card, licence_of
+from .card import card, escaped, licence_of, plain_text
 from .contents import Contents, Packed, Wishes
 from .croissant import COLUMNS, absent, croissant
 from .splits import SPLITS
@@ -126,11 +128,14 @@ def check_place(out: Path, root: Path, *, overwrite: bool) -> None:
 
 
 def _is_bundle(out: Path) -> bool:
-    try:
-        stored = json.loads((out / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    """Whether a folder is a bundle, which may be replaced; what only looks like one is left alone."""
+    if out.is_symlink():
         return False
-    return not out.is_symlink() and isinstance(stored, dict) and stored.get("format") == FORMAT
+    try:
+        read_local_bundle(out)
+    except DownloadError:
+        return False
+    return True
 
 
 def _copy(source: Path, place: Path, *, sha256: str | None) -> None:
@@ -165,10 +170,13 @@ def _put(temporary: Path, out: Path) -> None:
 def _tables(contents: Contents, wishes: Wishes, label: Label) -> dict[str, bytes]:
     """All files that are not clips, each from those before it; MANIFEST.json, the last, has the hash of every other."""
     private = any(clip.terms.objection for clip in contents.clips)
-    software, about = musclemap.__version__, label.description or _description(contents)
+    software, about = musclemap.__version__, _text(label.description) or plain_text(_description(contents))
     lines = Manifest(entries=tuple(replace(clip.entry, clip=clip.path) for clip in contents.clips))
     files = {
-        "README.md": card(label.name, contents, private=private, software=software, description=about).encode(),
+        "README.md": card(
+            label.name, contents, private=private, software=software,
+            description=about if label.description else escaped(about),
+        ).encode(),
         "clips.csv": _csv(contents),
         LINES: b"".join(entry.to_line() for entry in lines.entries),
         **{f"splits/{split}.txt": _split_list(contents, split) for split in SPLITS},
@@ -199,9 +207,9 @@ def _csv(contents: Contents) -> bytes:
     writer.writerow(COLUMNS)
     for clip in sorted(contents.clips, key=lambda clip: clip.path):
         told = {**clip.facts, "clip": clip.path, "split": clip.split, "subject": _text(clip.subject),
-                "source": _text(clip.entry.source), "licence": clip.terms.licence,
+                "source": _text(clip.entry.source), "licence": _text(clip.terms.licence),
                 "sha256": clip.entry.clip_sha256}  # fmt: skip
-        writer.writerow(["" if told[column] is None else told[column] for column in COLUMNS])
+        writer.writerow(["" if told[column] is None else safe_cell(told[column]) for column in COLUMNS])
     return stream.getvalue().encode()
 
 

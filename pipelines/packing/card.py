@@ -18,6 +18,10 @@ WARNING = (
 _HUB_NAMES = {"ODC-By-1.0": "odc-by", "ODbL-1.0": "odbl", "PDDL-1.0": "pddl"}
 """Where the hub does not call a licence by SPDX's name in small letters."""
 
+_MARKS = frozenset("\\`*_[]|<>#{}&~$@:!=")
+"""Signs that begin something in CommonMark, in GitHub's and the hub's Markdown, or in MDX. A backslash before one makes
+it a sign of the text; that before a colon keeps addresses from becoming links."""
+
 
 def licence_of(contents: Contents) -> str:
     """One licence, or several joined by AND as SPDX writes it; what is not open is in words."""
@@ -26,9 +30,17 @@ def licence_of(contents: Contents) -> str:
 
 
 def card(name: str, contents: Contents, *, private: bool, software: str, description: str) -> str:
-    """The text, in Markdown, with the head that the Hugging Face hub reads."""
+    """The text, in Markdown, with the head that the Hugging Face hub reads.
+
+    Args:
+        name: Of the bundle.
+        contents: What it holds.
+        private: Whether it may not be passed on.
+        software: Version of this package.
+        description: Markdown, as whoever packs it wrote it, or `escaped`.
+    """
     clips = contents.clips
-    parts = [_head(name, contents), f"# {name}\n", description]
+    parts = [_head(name, contents), f"# {escaped(name)}\n", description]
     if private:
         parts.append(WARNING)
     parts += ["## Contents\n\n" + _contents(), "## Splits\n\n" + _splits(clips), "## Licences\n\n" + _licences(clips)]
@@ -40,11 +52,11 @@ def card(name: str, contents: Contents, *, private: bool, software: str, descrip
 def _head(name: str, contents: Contents) -> str:
     licences = {clip.terms.licence for clip in contents.clips}
     only = licences.pop() if len(licences) == 1 else ""
-    lines = ["---", f"pretty_name: {json.dumps(name)}"]
+    lines = ["---", f"pretty_name: {_yaml(name)}"]
     if only in OPEN:
         lines.append(f"license: {_HUB_NAMES.get(only, only.lower())}")
     else:
-        lines += ["license: other", f"license_name: {json.dumps(licence_of(contents))}"]
+        lines += ["license: other", f"license_name: {_yaml(licence_of(contents))}"]
     lines += ["tags:", "- motion-capture", "- musculoskeletal", "- mujoco", "- MyoFullBody"]
     lines += ["configs:", "- config_name: default", "  data_files: clips.csv", "---"]
     return "\n".join(lines)
@@ -68,7 +80,7 @@ def _splits(clips: Sequence[Packed]) -> str:
         verdicts = Counter(clip.facts["verdict"] for clip in part)
         frames = sum(clip.facts["nframe"] for clip in part)
         hours = sum(clip.facts["seconds"] for clip in part) / 3600
-        told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in sorted(verdicts)) or "none"
+        told = ", ".join(f"{verdicts[verdict]} {escaped(verdict)}" for verdict in sorted(verdicts)) or "none"
         rows.append(
             [split, f"{len(part):,}", str(len({clip.subject for clip in part})), f"{frames:,}", f"{hours:.3f}", told]
         )
@@ -83,8 +95,8 @@ def _licences(clips: Sequence[Packed]) -> str:
     for key in sorted({(_collection(clip), clip.terms.licence, clip.terms.stated) for clip in clips}):
         count = sum((_collection(clip), clip.terms.licence, clip.terms.stated) == key for clip in clips)
         folder, licence, stated = key
-        shown = f"[{licence}]({OPEN[licence]})" if licence in OPEN else _escaped(licence)
-        rows.append([_escaped(folder), f"{count:,}", shown, "whoever packed it" if stated else "the clip"])
+        shown = f"[{licence}]({OPEN[licence]})" if licence in OPEN else escaped(licence)
+        rows.append([escaped(folder), f"{count:,}", shown, "whoever packed it" if stated else "the clip"])
     note = "The licence of a motion also binds the clip made from it."
     return _table(["source", "clips", "licence", "says"], rows) + f"\n\n{note}"
 
@@ -107,7 +119,7 @@ def _quality(clips: Sequence[Packed]) -> str:
 
 def _making(clips: Sequence[Packed], software: str) -> str:
     def told(key: str) -> str:
-        return ", ".join(sorted({_escaped(str(clip.facts[key])) for clip in clips}))
+        return ", ".join(sorted({escaped(str(clip.facts[key])) for clip in clips}))
 
     versions = sorted({f"{name} {version}" for clip in clips for name, version in clip.facts["software"].items()})
     rates = ", ".join(f"{fps:g}" for fps in sorted({clip.facts["fps"] for clip in clips}))
@@ -115,7 +127,7 @@ def _making(clips: Sequence[Packed], software: str) -> str:
         f"- body: {told('model')} {told('model_version')} (SHA-256 {told('model_sha256')}), hands {told('hands')}\n"
         f"- body model of the sources: {told('body_model')}\n"
         f"- frame rate: {rates} Hz; z up, metres, radians, quaternions wxyz\n"
-        f"- software: {_escaped(', '.join(versions))}\n"
+        f"- software: {escaped(', '.join(versions))}\n"
         f"- packed with musclemap {software}"
     )
 
@@ -130,8 +142,18 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _escaped(text: str) -> str:
-    """Text of unknown origin inside a table of Markdown."""
+def escaped(text: str) -> str:
+    """Text of unknown origin inside Markdown: no HTML, MDX, link, image, mention or formula, and one line."""
+    marked = "".join(f"\\{letter}" if letter in _MARKS else letter for letter in plain_text(text))
+    return marked.replace("www.", "www\\.")  # such addresses become links without any other sign
+
+
+def plain_text(text: str) -> str:
+    """Text of unknown origin in one line, as UTF-8 has it; bytes that are no text, and control codes, become marks."""
     shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    plain = "".join(letter if letter.isprintable() else "?" for letter in shown)
-    return "".join(f"\\{letter}" if letter in "\\`*_[]|<>#" else letter for letter in plain)
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
+
+
+def _yaml(text: str) -> str:
+    """Text of unknown origin as a string of YAML, which in double quotes and on one line cannot end early."""
+    return json.dumps(plain_text(text), ensure_ascii=False)

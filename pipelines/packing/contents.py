@@ -9,8 +9,9 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.downloads.paths import check_together, checked_path
 from musclemap.datasets.manifest import ManifestEntry
+from musclemap.failures import Failure, attempt
 from musclemap.pipelines.output_folder import MANIFEST, read_entries
-from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.skeletons.errors import SettingsError
 
 from .licences import Terms, terms_of
 from .splits import SPLITS, split_by_groups, split_by_subject, subject_of
@@ -150,23 +151,25 @@ def _look(root: Path, entry: ManifestEntry, wishes: Wishes) -> tuple[Terms, int,
         checked_path(entry.clip)
     except DownloadError as error:
         raise _NotWantedError("bad_path", str(error)) from error
-    try:
-        clip = read_clip(root / entry.clip, sha256=entry.clip_sha256)
-    except ClipError as error:
-        raise _NotWantedError("unreadable", str(error)) from error
+    path = root / entry.clip
+    found = attempt(lambda: (read_clip(path, sha256=entry.clip_sha256), path.stat().st_size))
+    if isinstance(found, Failure):
+        raise _NotWantedError("unreadable", found.message) from found.error
+    clip, size = found
     terms = terms_of(clip.licence, clip.source, stated=wishes.stated)
     if terms.objection and not wishes.private:
         raise _NotWantedError(REFUSED, f"{terms.objection}; --private packs it all the same")
     if clip.verdict == "infeasible" and not wishes.infeasible:
         rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
         raise _NotWantedError("infeasible", f"infeasible ({rules}); --infeasible packs it all the same")
-    return terms, (root / entry.clip).stat().st_size, _facts(clip)
+    return terms, size, _facts(clip)
 
 
 def _facts(clip: Clip) -> dict[str, Any]:
+    error = clip.metrics.get("landmark_error_mm")
     keys = ("fps", "model", "model_version", "model_sha256", "body_model", "hands", "verdict", "nframe", "software")
     return {key: getattr(clip, key) for key in keys} | {
-        "seconds": clip.duration, "landmark_error_mm": clip.metrics.get("landmark_error_mm"),
+        "seconds": clip.duration, "landmark_error_mm": error if isinstance(error, int | float) else None,
     }  # fmt: skip
 
 

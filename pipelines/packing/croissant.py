@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .card import plain_text
 from .contents import CLIPS, Contents
 from .licences import OPEN
 from .splits import SPLITS
@@ -70,12 +71,12 @@ def croissant(
         told: `url`, `creator`, `date_published`, `citation`, where somebody told them. The specification requires the
             first three; what nobody told is left out rather than made up.
     """
-    licences = sorted({clip.terms.licence for clip in contents.clips})
+    licences = sorted({plain_text(clip.terms.licence) for clip in contents.clips})
     stored: dict[str, Any] = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
-        "name": name,
+        "name": plain_text(name),
         "description": description,
         "license": [OPEN.get(licence, licence) for licence in licences],
         "version": version,
@@ -88,7 +89,8 @@ def croissant(
         "distribution": _distribution(contents, tables),
         "recordSet": [_split_records(), _clip_records()],
     }
-    return json.dumps(stored, indent=2) + "\n"
+    # pages put this between script tags; JSON has another way to write what would end them
+    return json.dumps(stored, indent=2).replace("<", "\\u003c") + "\n"
 
 
 def absent(told: Mapping[str, str]) -> Sequence[str]:

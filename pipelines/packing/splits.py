@@ -5,10 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from musclemap.datasets.downloads.bundle_manifest import SPLITS
 from musclemap.datasets.groups import group_names, load_group, motion_key, select
-from musclemap.skeletons.errors import SettingsError
+from musclemap.files import read_bytes
+from musclemap.skeletons.errors import FileError, SettingsError
 
-SPLITS: tuple[str, ...] = ("train", "val", "test")
+LONGEST_GROUP = 1 << 26
+"""Bytes of a list of motions."""
 
 _PERSON_OF_FOLDER = re.compile(r"((?:Female|Male)\d+)\w*_c3d")
 """ACCAD has several folders a person, such as Female1Walking_c3d and Female1Running_c3d."""
@@ -141,5 +144,8 @@ def _refuse_shared(of: Mapping[str, str]) -> None:
 def _members(name: str) -> tuple[str, ...]:
     if name in group_names() or not Path(name).is_file():
         return load_group(name)
-    lines = Path(name).read_text(encoding="utf-8").split("\n")
+    try:
+        lines = read_bytes(Path(name), limit=LONGEST_GROUP).decode("utf-8").split("\n")
+    except (FileError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name} is no list of motions: {error}") from error
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))

@@ -56,8 +56,9 @@ def _first_working(names: tuple[str, ...]) -> str | None:
 
 def _works(name: str) -> bool:
     environ = {**os.environ, "MUJOCO_GL": name}
+    command = [sys.executable, "-P", "-c", _PROBE]  # -P: the current folder may be one of downloaded files
     try:
-        done = subprocess.run([sys.executable, "-c", _PROBE], env=environ, capture_output=True, timeout=_PROBE_SECONDS)
+        done = subprocess.run(command, env=environ, capture_output=True, timeout=_PROBE_SECONDS)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0

@@ -167,9 +167,9 @@ def _light(spec: mujoco.MjSpec) -> None:
     lamp = root.add_light() if root is not None else spec.worldbody.add_light()
     lamp.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
     lamp.mode = mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM
-    lamp.pos, lamp.dir = tuple(-4.0 * x for x in LAMP_DIR), LAMP_DIR
+    lamp.pos, lamp.dir = -4.0 * np.array(LAMP_DIR), np.array(LAMP_DIR)
     lamp.castshadow = True
-    lamp.ambient, lamp.diffuse, lamp.specular = (0.0,) * 3, (0.46,) * 3, (0.15,) * 3
+    lamp.ambient, lamp.diffuse, lamp.specular = (np.full(3, x, np.float32) for x in (0.0, 0.46, 0.15))
 
 
 def _ground(spec: mujoco.MjSpec) -> None:
@@ -191,5 +191,5 @@ def _ground(spec: mujoco.MjSpec) -> None:
     if not floor:
         floor = [spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0, 0, 0.1), contype=0, conaffinity=0)]
     for plane in floor:
-        plane.material, plane.group, plane.rgba = "drawing_floor", _GROUND, (1.0,) * 4
+        plane.material, plane.group, plane.rgba = "drawing_floor", _GROUND, np.ones(4, np.float32)
         plane.pos = plane.pos + np.array([0.25, 0.25, 0.0])  # brings the grid's lines to multiples of 0.5 m

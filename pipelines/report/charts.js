@@ -3,8 +3,18 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Text with a sign in place of each half of a character pair: file names in another encoding than UTF-8 have such. */
-const wellFormed = (part) => (typeof part === "string" ? part.replace(/\p{Surrogate}/gu, "\ufffd") : part);
+/**
+ * Text with a sign in place of what is no letter: halves of character pairs (file names in another encoding than UTF-8
+ * have such), control codes, and those that turn the direction of all that follows.
+ */
+const wellFormed = (part) => (typeof part === "string" ? part.replace(/\p{Surrogate}|\p{Cc}|[\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd") : part);
+
+/** Values by names that come from files. Unlike those of {}, names such as "constructor" are not there unless given. */
+function record(pairs) {
+  const made = Object.create(null);
+  for (const [name, value] of pairs) made[name] = value;
+  return made;
+}
 
 /** Make an element; `attributes` are set as they are, `children` are elements or text (never markup). */
 function element(name, attributes = {}, ...children) {

@@ -6,7 +6,7 @@ let shownShades = new Set(); // reasons whose frames are shaded, by index
 let redraw = () => {};
 
 function musclemapClip(file, clip) {
-  loaded = { file, clip };
+  loaded = { file, clip: { ...clip, metrics: record(clip.metrics) } };
 }
 
 /** Load the curves of a row and call `done` with them, or with null where the file is missing. */

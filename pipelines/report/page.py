@@ -9,10 +9,11 @@ from typing import Any
 
 import musclemap
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.manifest import Manifest, ManifestEntry, strict_json, write_atomically
+from musclemap.datasets.manifest import VERDICTS, Manifest, ManifestEntry, strict_json, write_atomically
+from musclemap.failures import Failure, attempt
 from musclemap.pipelines.output_folder import JOURNAL, MANIFEST, clip_path
 from musclemap.retarget.verdict import RULES, Rule
-from musclemap.skeletons.errors import ClipError, SettingsError
+from musclemap.skeletons.errors import SettingsError
 
 from .assembly import assemble, rounded
 from .encoding import encode
@@ -31,6 +32,12 @@ DEFAULT_COLUMNS = (
     "joint_step_max_deg", "residual_force_bw",
 )  # fmt: skip
 """Metrics that the table shows at first, those of them that there are; the others can be added on the page."""
+
+MAX_METRICS = 200
+"""Metrics that the table can show; a conversion gives 60."""
+
+MAX_CELL = 200
+"""Characters of a metric that is a text."""
 
 _OURS = re.compile(r"\d{4,}\.js")  # names of the files with curves
 
@@ -86,13 +93,11 @@ def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: S
     if entry.status != "ok":
         return Row(entry=entry, state=entry.status, reason=str(entry.reason))
     how_bad = severity(entry.metrics, rules=rules)
-    try:
-        path = clip_path(out, entry.clip)
-        clip = read_clip(path, sha256=entry.clip_sha256)
-    except ClipError as error:
-        reason = str(error).replace(f"{out}/", "")
+    found = attempt(lambda: _read(out, entry))
+    if isinstance(found, Failure):
+        reason = found.message.replace(f"{out}/", "")
         return Row(entry=entry, state="unreadable", reason=reason, broken=broken_rules(entry.metrics), severity=how_bad)
-    details = _details(clip, path, entry)
+    clip, details = found
     if pictures:
         details["pictures"], problem = picture_strip(clip)
         details["notes"] += [problem] * bool(problem)
@@ -103,9 +108,15 @@ def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: S
     return Row(entry=entry, state=clip.verdict, broken=broken, severity=how_bad, file=name, pictures=drawn)
 
 
-def _details(clip: Clip, path: Path, entry: ManifestEntry) -> dict[str, Any]:
+def _read(out: Path, entry: ManifestEntry) -> tuple[Clip, dict[str, Any]]:
+    """A source's clip, and what the page shows of it."""
+    clip = read_clip(clip_path(out, entry.clip), sha256=entry.clip_sha256)
+    return clip, _details(clip, entry)
+
+
+def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
     """What the page shows of one clip, as plain values."""
-    sections, notes = clip_sections(clip, path)
+    sections, notes = clip_sections(clip)
     source_fps = "unknown" if clip.source_fps is None else f"{clip.source_fps:g} ({clip.fps_source})"
     facts = {
         "clip": entry.clip, "frames": clip.nframe, "duration [s]": clip.duration, "frames a second": clip.fps,
@@ -117,7 +128,7 @@ def _details(clip: Clip, path: Path, entry: ManifestEntry) -> dict[str, Any]:
         "fps": clip.fps,
         "nframe": clip.nframe,
         "curves": encode(sections, nframe=clip.nframe, fps=clip.fps),
-        "metrics": dict(clip.metrics),
+        "metrics": list(clip.metrics.items()),  # as pairs: in a program, "__proto__" would be no name of an object
         "reasons": plain_reasons(clip.reasons, nframe=clip.nframe),
         "notes": [*notes, *_repair(clip)],
     }
@@ -130,12 +141,18 @@ def _repair(clip: Clip) -> list[str]:
         return []
     if not told["repaired"]:
         return ["fitted again with limbs kept apart, which was no better: this is the first fit"]
-    before = {key: told.get(f"repair_{key}_before_mm", float("nan")) for key in ("self_penetration", "landmark_error")}
+
+    def figure(name: str, digits: int) -> str:
+        value = number(told.get(name))
+        return "?" if value is None else f"{value:.{digits}f}"
+
+    before = told.get("repair_verdict_before")
     return [
-        f"fitted again with limbs kept apart: self-penetration {before['self_penetration']:.0f} mm before, "
-        f"{told['self_penetration_mm']:.0f} now; landmark error {before['landmark_error']:.1f} mm before, "
-        f"{told['landmark_error_mm']:.1f} now; landmarks moved by up to {told['repair_moved_mm']:.0f} mm; "
-        f"before it was {told.get('repair_verdict_before')}"
+        f"fitted again with limbs kept apart: self-penetration {figure('repair_self_penetration_before_mm', 0)} mm "
+        f"before, {figure('self_penetration_mm', 0)} now; landmark error "
+        f"{figure('repair_landmark_error_before_mm', 1)} mm before, {figure('landmark_error_mm', 1)} now; landmarks "
+        f"moved by up to {figure('repair_moved_mm', 0)} mm; before it was "
+        f"{before if before in VERDICTS else 'not told'}"
     ]
 
 
@@ -152,7 +169,8 @@ def _data(
     """All that the page shows before a clip is opened."""
     ruled = [rule.metric for rule in rules]
     there = {key for row in rows for key in row.entry.metrics}
-    metrics = [key for key in ruled if key in there] + sorted(there - set(ruled))
+    metrics = ([key for key in ruled if key in there] + sorted(there - set(ruled)))[:MAX_METRICS]
+    left_out = [f"of {len(there)} metrics {len(metrics)} are shown"] if len(there) > len(metrics) else []
     clips = [row for row in rows if row.file]
     return {
         "name": name,
@@ -162,7 +180,7 @@ def _data(
         "counts": dict(Counter(row.state for row in rows)),
         "frames": sum(number(row.entry.nframe) or 0 for row in clips),
         "seconds": sum(number(row.entry.seconds) or 0 for row in clips),
-        "problems": list(problems),
+        "problems": [*problems, *left_out],
         "pictures": {"wanted": pictures, "most": MAX_PICTURES, "clips": sum(row.pictures for row in rows)},
         "rules": {
             rule.metric: {"warn": rule.warn, "infeasible": rule.infeasible, "source": rule.source} for rule in rules
@@ -181,4 +199,4 @@ def _data(
 
 def _cell(value: Any) -> float | str | None:
     """A metric as the table shows it: a number, a text, or nothing."""
-    return number(value) if isinstance(value, int | float) else None if value is None else str(value)
+    return number(value) if isinstance(value, int | float) else None if value is None else str(value)[:MAX_CELL]

@@ -2,6 +2,7 @@
 // The page about a policy: totals, groups of clips, a table that sorts, curves of a clip, and how it learned.
 
 const REPORT = JSON.parse(document.getElementById("data").textContent);
+REPORT.rules = record(Object.entries(REPORT.rules));
 const find = (id) => document.getElementById(id);
 const VIEW = { sort: null, down: false };
 

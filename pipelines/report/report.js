@@ -2,12 +2,13 @@
 // The page: totals, the table with its filters, the histograms that follow them, and which clip is open.
 
 const REPORT = JSON.parse(document.getElementById("data").textContent);
+REPORT.rules = record(Object.entries(REPORT.rules));
 const PAGE_ROWS = 50;
 const find = (id) => document.getElementById(id);
 
 const ROWS = REPORT.rows.map(([source, state, frames, seconds, reason, broken, severity, file, cells], index) => ({
   index, source, state, frames, seconds, reason, broken, severity, file,
-  metrics: Object.fromEntries(REPORT.metrics.map((name, k) => [name, cells[k]]).filter(([, value]) => value !== null)),
+  metrics: record(REPORT.metrics.map((name, k) => [name, cells[k]]).filter(([, value]) => value !== null)),
   text: `${source}\n${reason}`.toLowerCase(),
 }));
 const STATE_RANK = Object.fromEntries(REPORT.states.map((state, rank) => [state, rank]));
@@ -83,7 +84,7 @@ function drawHead() {
       // A click on another column starts where the worst is: numbers from the largest.
       [VIEW.down, VIEW.sort, VIEW.page] = [VIEW.sort === key ? !VIEW.down : Boolean(number), key, 0];
       update();
-      find("sources").querySelector(`th[data-key="${CSS.escape(key)}"] button`).focus();
+      find("sources").querySelector(`th[data-key="${CSS.escape(wellFormed(key))}"] button`).focus();
     };
     const sorted = VIEW.sort !== key ? "none" : VIEW.down ? "descending" : "ascending";
     return element("th", { scope: "col", "data-key": key, "aria-sort": sorted, class: number ? "number" : "" }, button);

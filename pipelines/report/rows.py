@@ -40,8 +40,12 @@ class Row:
 
 def number(value: Any) -> float | None:
     """The value if it is a finite number, else None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond all floats
+        return None
 
 
 def severity(metrics: Mapping[str, Any], *, rules: Sequence[Rule] = RULES) -> float:

@@ -3,11 +3,12 @@
 from functools import cache
 from pathlib import Path
 
-import h5py
 import mujoco
 import numpy as np
 
-from musclemap.datasets.clip import CONTACTS, Clip
+from musclemap.datasets.clip import Clip, read_clip
+from musclemap.datasets.clip_schema import CONTACTS
+from musclemap.failures import Failure, attempt
 from musclemap.skeletons.myofullbody import FINGER_JOINTS, MyoFullBody
 
 from .encoding import Line, Panel, Section
@@ -18,12 +19,12 @@ _body = cache(MyoFullBody)
 _groups = cache(muscle_groups)
 
 
-def clip_sections(clip: Clip, path: Path) -> tuple[list[Section], list[str]]:
+def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], list[str]]:
     """Choose the curves of a clip.
 
     Args:
         clip: The clip.
-        path: Its file, for `/activation`, shape (nframe, nu), and `/activation_residual`, shape (nframe, njoint) [Nm].
+        path: Its file, where activations are in that and not in `clip`.
 
     Returns:
         The curves, and a sentence for everything that cannot be drawn or may be wrong.
@@ -36,7 +37,8 @@ def clip_sections(clip: Clip, path: Path) -> tuple[list[Section], list[str]]:
         other = clip.model_version != body.version
         notes = [f"made for {clip.model} {clip.model_version}, measured on {body.version} here"] * other
         sections += [_feet(clip, body), *_joints(clip, body)]
-        muscles, problems = _muscles(clip, path, body)
+        found = clip if path is None else attempt(lambda: read_clip(path))
+        muscles, problems = ([], [found.message]) if isinstance(found, Failure) else _muscles(found, body)
         sections += muscles
         notes += problems
     return [*sections, _each_landmark(clip)], notes
@@ -114,32 +116,15 @@ def _joints(clip: Clip, body: MyoFullBody) -> list[Section]:
     return sections + [Section(title="Fingers", panels=finger_panels, shown=False)] * tracked
 
 
-def _read_muscles(path: Path, *, nframe: int) -> tuple[dict[str, np.ndarray], list[str]]:
-    """What the file has of `/activation` and `/activation_residual`, and why the rest cannot be drawn."""
-    found: dict[str, np.ndarray] = {}
-    notes: list[str] = []
-    for key in ("activation", "activation_residual"):
-        try:
-            with h5py.File(path, "r") as file:
-                dataset = file.get(key)
-                if not isinstance(dataset, h5py.Dataset):
-                    continue
-                values = dataset[()]
-        except (OSError, RuntimeError) as error:
-            notes.append(f"/{key} cannot be read: {error}")
-            continue
-        if values.ndim != 2 or len(values) != nframe or values.dtype.kind != "f" or not np.isfinite(values).all():
-            notes.append(f"/{key} of shape {values.shape} is not a finite number for every frame and is not drawn")
-            continue
-        found[key] = values.astype(np.float64)
-    return found, notes
-
-
-def _muscles(clip: Clip, path: Path, body: MyoFullBody) -> tuple[list[Section], list[str]]:
+def _muscles(clip: Clip, body: MyoFullBody) -> tuple[list[Section], list[str]]:
     """Activations and the torques they leave unmet, where the clip has them for this body."""
-    found, notes = _read_muscles(path, nframe=clip.nframe)
+    notes: list[str] = []
     sections = []
-    for key, values in found.items():
+    for key in ("activation", "activation_residual"):
+        values = getattr(clip, key)
+        if values is None:
+            continue
+        values = values.astype(np.float64)
         reduced = next((r for r in (body.reduced, body.reduced_hands) if r.njoint == values.shape[1]), None)
         if key == "activation" and values.shape[1] == body.model.nu:
             sections.append(_activation(values, body))

@@ -10,7 +10,7 @@ REST_RGB, FULL_RGB = (0.80, 0.62, 0.60), (0.78, 0.00, 0.02)
 PASSIVE_RGB = (0.42, 0.46, 0.50)
 """Colour of tendons that no muscle pulls, such as ligaments."""
 
-_SPATIAL = [mujoco.mjtWrap.mjWRAP_SITE, mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER]
+_SPATIAL = [int(getattr(mujoco.mjtWrap, f"mjWRAP_{name}")) for name in ("SITE", "SPHERE", "CYLINDER")]
 
 
 class MusclePaths:

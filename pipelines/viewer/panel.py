@@ -1,4 +1,7 @@
-"""The controls beside the picture. They change nothing themselves: what a user does becomes a call for the server."""
+"""The controls beside the picture. They change nothing themselves: what a user does becomes a call for the server.
+
+All text of files passes through `text` on its way to the page; `add_html` gets none.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +13,13 @@ from .muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHOR
 from .playback import Playback
 from .scene import COLOURINGS, Frame, Scene
 from .stage import LAYERS
+from .text import labels, markdown
 
 SPEEDS = {"⅛×": 0.125, "¼×": 0.25, "½×": 0.5, "1×": 1.0, "2×": 2.0}
 MAX_LISTED = 500
 """Clips in the chooser at once; beyond, the search field narrows them down."""
+MAX_REASONS = 20
+"""Rules that a clip breaks which are listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,8 @@ class Panel:
     def __init__(
         self, server: viser.ViserServer, names: Sequence[str], *, name: str, muscles: bool, actions: Actions
     ) -> None:
+        self._actions, self._label = actions, labels(names)
+        self._name = {label: name for name, label in self._label.items()}
         gui = server.gui
         gui.configure_theme(show_share_button=False, show_logo=False)  # sharing would send clips through the internet
         gui.set_panel_label("musclemap")
@@ -56,17 +64,19 @@ class Panel:
         clip = scene.clip
         self._clip_text = "  \n".join(
             [
-                f"**{clip.verdict}**, {clip.nframe} frames at {clip.fps:g} Hz, {clip.model}",
-                *(_broken(reason) for reason in clip.reasons),
-                *notes,
+                f"**{markdown(clip.verdict)}**, {clip.nframe} frames at {clip.fps:g} Hz, {markdown(clip.model)}",
+                *(_broken(reason) for reason in clip.reasons[:MAX_REASONS]),
+                *([f"and {len(clip.reasons) - MAX_REASONS} more"] if len(clip.reasons) > MAX_REASONS else []),
+                *(markdown(note) for note in notes),
             ]
         )
 
     def show_name(self, name: str) -> None:
         """Let the chooser stand at a clip."""
-        if name not in self._chooser.options:
-            self._chooser.options = (*self._chooser.options, name)
-        self._chooser.value = name
+        label = self._label[name]
+        if label not in self._chooser.options:
+            self._chooser.options = (*self._chooser.options, label)
+        self._chooser.value = label
 
     def show_frame(self, frame: Frame, playback: Playback) -> None:
         """Follow the clip that plays."""
@@ -94,15 +104,21 @@ class Panel:
 
             @search.on_update
             def _(event: viser.GuiEvent[Any]) -> None:
-                found = actions.search(search.value)
+                found = tuple(self._label[each] for each in actions.search(search.value))
                 self._chooser.options = found if self._chooser.value in found else (self._chooser.value, *found)
 
-        self._chooser = gui.add_dropdown("Clip", tuple(listed), initial_value=name)
+        options = tuple(self._label[each] for each in listed)
+        self._chooser = gui.add_dropdown("Clip", options, initial_value=self._label[name])
         if len(names) > 1:
             gui.add_button_group("", ("Previous", "Next")).on_click(
                 lambda event: actions.step_clip(1 if event.target.value == "Next" else -1)
             )
-        _on_user(self._chooser, actions.choose)
+        _on_user(self._chooser, self._choose)
+
+    def _choose(self, label: str) -> None:
+        """Ask for the clip of a label. A page could send any text; it names no file."""
+        if label in self._name:
+            self._actions.choose(self._name[label])
 
     def _playing(self, gui: viser.GuiApi, actions: Actions) -> None:
         self._time = gui.add_markdown("")
@@ -135,10 +151,10 @@ def _on_user(control: Any, act: Callable[[Any], None]) -> None:
 
 
 def _broken(reason: Mapping[str, Any]) -> str:
-    """A rule that the clip breaks, as text that Markdown leaves as it is."""
+    """A rule that the clip breaks, as Markdown."""
     value, limit = (f"{x:.3g}" if isinstance(x, int | float) else str(x) for x in map(reason.get, ("value", "limit")))
     where = f", {reason['at']}" if reason.get("at") else ""
-    return f"`{reason.get('rule')}` {value}, limit {limit}{where}"
+    return markdown(f"{reason.get('rule')} {value}, limit {limit}{where}")
 
 
 def _legend(low: str, high: str, scale: Sequence[tuple[float, float, float]]) -> str:

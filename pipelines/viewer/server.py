@@ -17,10 +17,12 @@ from musclemap.skeletons.errors import MusclemapError, SettingsError
 
 from .body import Body
 from .clips import ClipFolder
+from .guard import Guard, check_guarded, guarding
 from .panel import MAX_LISTED, Actions, Panel
 from .playback import Playback
 from .scene import Scene
 from .stage import Stage
+from .text import plain
 
 HOST, PORT = "127.0.0.1", 8080
 FRAME_SECONDS = 1.0 / 30.0
@@ -45,12 +47,13 @@ class Viewer:
         Args:
             clips: Clips to choose from.
             name: The one to begin with.
-            host: Address to serve at. Whoever reaches it can look at the clips.
+            host: Address to serve at. Whoever reaches it and has the token of `url` can look at the clips.
             port: Port; without it `PORT`, or the next that is free.
             muscles: Show the muscles to begin with.
 
         Raises:
             MusclemapError: The clip cannot be shown.
+            GuardError: This viser cannot be closed to others.
             SettingsError: There is no such address, or its port is taken.
         """
         self._clips, self._bodies = clips, dict[str, Body]()
@@ -60,8 +63,14 @@ class Viewer:
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
         scene = self._read(name)
         free = _free_port(host, port)
-        with _quiet():
+        self._guard = Guard(host)
+        with _quiet(), guarding(self._guard):
             self.server = viser.ViserServer(host=host, port=free, verbose=False)
+        try:
+            check_guarded(host, self.server.get_port(), self._guard)  # before there is anything on the page
+        except MusclemapError:
+            self.stop()
+            raise
         self._stage = Stage(self.server)
         self._stage.set_visible("muscles", muscles)
         self._playback = Playback(nframe=1, fps=1.0)
@@ -72,10 +81,10 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        """Address of the page."""
+        """Address of the page with its token; whoever has it can look at the clips."""
         host = self.server.get_host()
         name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)
-        return f"http://{name}:{self.server.get_port()}"
+        return f"http://{name}:{self.server.get_port()}/{self._guard.token}/"
 
     def step(self, seconds: float) -> None:
         """Let time pass on the clock on the wall [s], do what users asked for, and send the frame if it is new."""
@@ -142,7 +151,7 @@ class Viewer:
             scene = self._read(name)
         except MusclemapError as error:
             for client in self.server.get_clients().values():
-                client.add_notification("This clip cannot be shown", str(error), color="red")
+                client.add_notification("This clip cannot be shown", plain(error), color="red")
             self._panel.show_name(self.name)
             return
         self._show(name, scene)

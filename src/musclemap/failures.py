@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from musclemap.skeletons.errors import MusclemapError, SourceError
+from musclemap.urls import without_secrets
 
 LONGEST_MESSAGE = 500
 """Characters of a reason; a message that quotes a whole array is cut off."""
@@ -65,8 +66,11 @@ def attempt(
 
 
 def describe(error: BaseException) -> str:
-    """An exception as one sentence: its message, after the name of its type where it is not one of ours."""
-    text = " ".join(str(error).split())
+    """An exception as one sentence: its message, after the name of its type where it is not one of ours.
+
+    Passwords and tokens of addresses, which libraries quote, are hidden.
+    """
+    text = without_secrets(" ".join(str(error)[: 100 * LONGEST_MESSAGE].split()))
     if not isinstance(error, MusclemapError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."

@@ -8,9 +8,10 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from musclemap.skeletons.errors import FileError
 
@@ -23,9 +24,12 @@ MAX_JSON_DEPTH = 32
 MAX_INTEGER = 2**63 - 1
 """Largest whole number; anything beyond is no count, size or seed of ours."""
 
+_PIECE = 2**20
 
-def read_bytes(path: Path, *, limit: int) -> bytes:
-    """Read a regular file.
+
+@contextmanager
+def open_regular(path: Path, *, limit: int) -> Iterator[BinaryIO]:
+    """Open a regular file for reading.
 
     A pipe or a device would block or never end, so both are refused. They are recognised on the open file, so a path
     that is replaced meanwhile changes nothing.
@@ -35,26 +39,48 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         limit: Largest size [B].
 
     Raises:
-        FileError: There is no such file, it is not a regular file, it is larger than the limit, or reading it fails.
+        FileError: There is no such file, it is not a regular file, or reading it fails ("unreadable"); it is larger
+            than the limit ("too_large").
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise FileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        message = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise FileError(message, reason="unreadable") from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise FileError(f"{path} is not a regular file")
+            raise FileError(f"{path} is not a regular file", reason="unreadable")
         if status.st_size > limit:
-            raise FileError(f"{path} has {status.st_size} bytes; at most {limit} are read")
+            raise FileError(f"{path} has {status.st_size} bytes; at most {limit} are read", reason="too_large")
         with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
+            yield file
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+        raise FileError(f"{path} cannot be read: {error.strerror or error}", reason="unreadable") from error
     finally:
         os.close(descriptor)
+
+
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """Read a regular file.
+
+    Args:
+        path: File to read; a link to a regular file is followed.
+        limit: Largest size [B].
+
+    Raises:
+        FileError: As `open_regular`, or the file grew beyond the limit while it was read ("too_large").
+    """
+    with open_regular(path, limit=limit) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(min(size, limit) + 1) or b""  # not the limit: reading reserves as much memory as it asks for
+        while size < len(data) <= limit:  # it grows, or it is of a file system that gives no sizes
+            piece = file.read(min(_PIECE, limit + 1 - len(data)))
+            if not piece:
+                break
+            data += piece
     if len(data) > limit:
-        raise FileError(f"{path} grew beyond {limit} bytes while it was read")
+        raise FileError(f"{path} grew beyond {limit} bytes while it was read", reason="too_large")
     return data
 
 

@@ -1,0 +1,286 @@
+"""What a clip and a line of a manifest may hold: names, kinds, shapes and limits, the same for writing and reading.
+
+Whatever is written has passed these checks, and whatever is read has too, so the rest of the package relies on them.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from musclemap.files import MAX_INTEGER, shown
+from musclemap.skeletons.errors import FileError
+
+VERDICTS = ("feasible", "warn", "infeasible")
+HANDS = ("locked", "tracked")
+CONTACTS = ("left heel", "left toe", "right heel", "right toe")
+
+ARRAYS = {"qpos": 2, "qvel": 2, "landmark_pos": 3, "target_pos": 3, "contact": 2}
+"""Dataset and number of dimensions."""
+
+OPTIONAL = {"activation": 2, "activation_residual": 2}
+"""Datasets that only clips have whose muscles were looked at."""
+
+JSON = ("config", "software", "metrics", "reasons")
+NAMES = ("joint_names", "landmark_names")
+NUMBERS = ("fps", "source_fps", "subject_scale")
+TEXTS = (
+    "model", "model_version", "model_sha256", "source", "source_sha256", "fps_source", "body_model", "hands", "licence",
+    "verdict",
+)  # fmt: skip
+
+MAX_FRAMES = 4 * 3600 * 1000
+"""Four hours, the longest source, at the highest frame rate of a conversion."""
+
+MAX_COLUMNS = 8192
+"""Numbers of one frame in one dataset; MyoFullBody has 416 muscles."""
+
+MAX_BYTES = 2**33
+"""Numbers of a whole clip [B]; four hours of MyoFullBody at 100 Hz with activations have 4.9e9."""
+
+MAX_PACKED = 64
+"""Times its file's size that a clip beyond `UNPACKED_ANYWAY` may have; motions have 1.5, zeros up to 1000."""
+
+UNPACKED_ANYWAY = 2**30
+"""Size of a clip that is accepted however small its file is [B]."""
+
+MAX_NAMES, MAX_NAME = 1024, 256
+"""Joints or landmarks, and characters of one's name."""
+
+MAX_TEXT, MAX_JSON_TEXT = 2**16, 2**22
+"""Length of a text attribute, and of one that holds JSON [B]."""
+
+MAX_METRICS, MAX_LIST = 1000, 10_000
+"""Figures of a clip, and values in the list of one."""
+
+MAX_REASONS, MAX_RANGES = 1000, 100_000
+"""Rules that a clip breaks, and ranges of frames of one."""
+
+MAX_VALUE = 1e9
+"""Largest number in a dataset, of whatever unit; its square is still far from the largest that float32 holds."""
+
+FPS = (1.0, 10_000.0)
+SOURCE_FPS = (1e-3, 1e6)
+SUBJECT_SCALE = (1e-3, 1e3)
+
+_FILE_NAMES = ("source", "body_model")
+_RANGES = {"fps": FPS, "source_fps": SOURCE_FPS, "subject_scale": SUBJECT_SCALE}
+
+
+def dtype_of(key: str) -> type[np.generic]:
+    """Type of a dataset's numbers."""
+    return np.uint8 if key == "contact" else np.float32
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], *, nbyte: int | None = None) -> None:
+    """Refuse datasets that do not go together or are too large, before anything of them is read.
+
+    Args:
+        shapes: Shape of each dataset there is.
+        nbyte: Size of the file, or None where there is none.
+
+    Raises:
+        FileError: The message names the dataset.
+    """
+    nframe = shapes["qpos"][:1]
+    for key, shape in shapes.items():
+        ndim = (ARRAYS | OPTIONAL)[key]
+        if len(shape) != ndim or shape[:1] != nframe or 0 in shape:
+            raise FileError(f"{key} has shape {shape} beside qpos {shapes['qpos']}")
+        if shape[0] > MAX_FRAMES or math.prod(shape[1:]) > MAX_COLUMNS:
+            raise FileError(f"{key} has shape {shape}; at most {MAX_FRAMES} frames of {MAX_COLUMNS} numbers are read")
+    total = sum(math.prod(shape) * np.dtype(dtype_of(key)).itemsize for key, shape in shapes.items())
+    if total > MAX_BYTES:
+        raise FileError(f"its datasets have {total} bytes together; at most {MAX_BYTES} are read")
+    if nbyte is not None and total > max(UNPACKED_ANYWAY, MAX_PACKED * nbyte):
+        raise FileError(f"its {nbyte} bytes unpack to {total}, which no motion does")
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
+    """Refuse numbers that are not finite or beyond any motion, contacts that are neither 0 nor 1, and shapes that
+    names contradict.
+
+    Raises:
+        FileError: The message names the dataset and the first frame at fault.
+    """
+    for key, array in arrays.items():
+        if array.dtype != np.uint8 and (bad := _frames_beyond(array, MAX_VALUE)).size:
+            what = f"beyond {MAX_VALUE:g}" if np.isfinite(array[bad]).all() else "not finite"
+            raise FileError(f"{key} is {what} in {bad.size} frames, the first is {bad[0]}")
+    if arrays["contact"].shape[1:] != (len(CONTACTS),) or arrays["contact"].max() > 1:
+        raise FileError(f"contact must hold 0 or 1 in 4 columns: {', '.join(CONTACTS)}")
+    landmarks = (len(values["landmark_names"]), 3)
+    for key in ("landmark_pos", "target_pos"):
+        if arrays[key].shape[1:] != landmarks:
+            raise FileError(f"{key} has shape {arrays[key].shape} for {landmarks[0]} landmark_names")
+    nv = arrays["qvel"].shape[1]
+    if not len(values["joint_names"]) <= nv <= arrays["qpos"].shape[1]:
+        raise FileError(f"{len(values['joint_names'])} joint_names do not go with qvel of {nv} columns")
+
+
+def _frames_beyond(array: np.ndarray, limit: float, *, rows: int = 4096) -> np.ndarray:
+    """Indices of frames with a number that is not within the limit; only a part of the array is looked at at once."""
+    flat = array.reshape(len(array), -1)
+    bad = []
+    for low in range(0, len(flat), rows):
+        part = flat[low : low + rows]
+        if not (part.min() >= -limit and part.max() <= limit):  # also where they are NaN
+            bad.append(low + np.flatnonzero(~(np.abs(part) <= limit).all(axis=1)))
+    return np.concatenate(bad) if bad else np.empty(0, int)
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Refuse attributes of a clip of another kind or range than the contract has.
+
+    Args:
+        values: Every attribute by name; JSON as the objects it stands for, names as tuples.
+
+    Raises:
+        FileError: The message names the attribute.
+    """
+    for key in TEXTS:
+        check_text(values[key], MAX_TEXT, where=key, is_name=key in _FILE_NAMES)
+    for key, (low, high) in _RANGES.items():
+        if not (values[key] is None and key == "source_fps"):
+            check_range(values[key], low, high, where=key)
+    for key, known in (("verdict", VERDICTS), ("hands", HANDS)):
+        if values[key] not in known:
+            raise FileError(f"{key} is {shown(values[key])}, not one of {', '.join(known)}")
+    for key in NAMES:
+        _check_names(values[key], where=key)
+    if not isinstance(values["config"], Mapping):
+        raise FileError("config is no JSON object")
+    _check_versions(values["software"])
+    check_metrics(values["metrics"])
+    check_reasons(values["reasons"])
+
+
+def _check_names(names: object, *, where: str) -> None:
+    if not isinstance(names, tuple | list) or len(names) > MAX_NAMES:
+        raise FileError(f"{where} is {shown(names)}, not a list of at most {MAX_NAMES} names")
+    for name in names:
+        check_text(name, MAX_NAME, where=where)
+
+
+def _check_versions(software: object) -> None:
+    if not isinstance(software, Mapping):
+        raise FileError("software is no JSON object")
+    for name, version in software.items():
+        check_text(name, MAX_NAME, where="software: a name")
+        if not (version is None or isinstance(version, int | float)):
+            check_text(version, MAX_NAME, where=f"software: {shown(name)}")
+
+
+def check_range(value: object, low: float, high: float, *, where: str) -> None:
+    """Refuse what is no number from `low` to `high`.
+
+    Raises:
+        FileError: It is not.
+    """
+    if not _is_number(value) or not low <= value <= high:
+        raise FileError(f"{where} is {shown(value)}, not a number from {low:g} to {high:g}")
+
+
+def check_count(value: object, high: int, *, where: str) -> None:
+    """Refuse what is no whole number from 0 to `high`.
+
+    Raises:
+        FileError: It is not.
+    """
+    if not _is_frame(value) or value > high:
+        raise FileError(f"{where} is {shown(value)}, not a whole number from 0 to {high}")
+
+
+def check_text(value: object, limit: int, *, where: str, is_name: bool = False) -> None:
+    """Refuse what is no text, is longer than `limit` characters, holds a null character, or is no Unicode.
+
+    Args:
+        value: The text.
+        limit: Most characters.
+        where: What it is, for messages.
+        is_name: Whether it is, or has in it, the name of a file: bytes in another encoding than UTF-8 are allowed then,
+            as surrogates U+DC80 to U+DCFF.
+
+    Raises:
+        FileError: It is one of these.
+    """
+    if not isinstance(value, str):
+        raise FileError(f"{where} is {shown(value)}, not text")
+    if len(value) > limit:
+        raise FileError(f"{where} has {len(value)} characters; at most {limit} are read")
+    if "\0" in value:
+        raise FileError(f"{where} holds a null character: {shown(value)}")
+    if not value.isascii():
+        try:
+            value.encode("utf-8", "surrogateescape" if is_name else "strict")
+        except UnicodeEncodeError as error:
+            raise FileError(f"{where} is no Unicode: a surrogate at {error.start}") from error
+
+
+def check_metrics(metrics: object) -> None:
+    """Refuse figures that are no JSON object of numbers, truth values, texts, None, or lists of these.
+
+    Raises:
+        FileError: The message names the figure.
+    """
+    if not isinstance(metrics, Mapping):
+        raise FileError(f"metrics is no JSON object but {shown(metrics)}")
+    if len(metrics) > MAX_METRICS:
+        raise FileError(f"metrics has {len(metrics)} figures; at most {MAX_METRICS} are read")
+    for name, value in metrics.items():
+        check_text(name, MAX_NAME, where="the name of a metric")
+        items = value if isinstance(value, list | tuple) else (value,)
+        if len(items) > MAX_LIST or not all(_is_figure(item) for item in items):
+            raise FileError(f"metrics: {shown(name)} is {shown(value)}, not a number, a text or a list of them")
+        for item in items:
+            if isinstance(item, str):
+                check_text(item, MAX_TEXT, where=f"metrics: {shown(name)}")
+
+
+def check_reasons(reasons: object) -> None:
+    """Refuse reasons of another kind: each has a rule, and may have a value, a limit, frames and words about where.
+
+    Frames are numbers of frames or half-open ranges [start, stop) of them. Keys beyond these are passed over.
+
+    Raises:
+        FileError: The message names the rule.
+    """
+    if not isinstance(reasons, tuple | list) or len(reasons) > MAX_REASONS:
+        raise FileError(f"reasons is no list of at most {MAX_REASONS} rules")
+    for reason in reasons:
+        if not isinstance(reason, Mapping):
+            raise FileError(f"reasons is no list of JSON objects: {shown(reason)}")
+        rule = reason.get("rule")
+        check_text(rule, MAX_NAME, where="reasons: rule")
+        check_text(reason.get("at", ""), MAX_TEXT, where=f"reasons: {shown(rule)}: at")
+        for key in ("value", "limit"):
+            value = reason.get(key)
+            if value is not None and not _is_number(value):
+                raise FileError(f"reasons: {shown(rule)}: {key} is {shown(value)}, not a number")
+        frames = reason.get("frames", ())
+        if not isinstance(frames, list | tuple) or len(frames) > MAX_RANGES or not all(map(_is_range, frames)):
+            raise FileError(f"reasons: {shown(rule)}: frames is {shown(frames)}, not a list of ranges of frames")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a finite number of at most 64 bits, and no truth value."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= MAX_INTEGER
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _is_figure(value: object) -> bool:
+    return value is None or isinstance(value, str | bool | float) or _is_number(value)
+
+
+def _is_frame(value: object) -> TypeGuard[int]:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) <= MAX_INTEGER
+
+
+def _is_range(frames: object) -> bool:
+    if isinstance(frames, list | tuple):
+        return len(frames) == 2 and _is_frame(frames[0]) and _is_frame(frames[1]) and frames[0] <= frames[1]
+    return _is_frame(frames)

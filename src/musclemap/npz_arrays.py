@@ -1,0 +1,232 @@
+"""Arrays of an .npz file in memory, each checked before it is unpacked. Nothing is unpickled.
+
+An .npz file is a zip archive with one .npy file for each array. What it says of itself may be false: the length of its
+directory, the size of an array, its shape. So each is compared with the bytes that are there before memory is taken,
+and an array of numbers is converted to float64 piece by piece, so that it is never held twice.
+"""
+
+import io
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+
+from musclemap.failures import Failure, attempt
+from musclemap.skeletons.errors import FileError
+
+MAX_DIRECTORY_BYTES = 2**20
+"""Longest directory of an archive [B]: about 10,000 arrays. Python takes 500 bytes of memory for each."""
+
+MAX_RATIO = 200
+"""Largest unpacked size over packed size of an array beyond 256 MiB. Motions reach 3, zeros 1,000."""
+
+MAX_TEXT_BYTES = 2**20
+"""Largest array of text [B]."""
+
+_RATIO_FROM = 2**28
+_PIECE = 2**20
+_HEADER_FROM = 12  # after the version and the length
+_HEADER_BYTES = 2**14  # numpy reads headers of up to 10,000 characters
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED_OR_PATCHED = 0x61
+
+_ResultT = TypeVar("_ResultT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayHeader:
+    """What an array says of itself.
+
+    Attributes:
+        shape: Size of each dimension.
+        fortran_order: Whether the first index varies fastest.
+        dtype: Type of an item.
+        nbyte: Length of the header, before the items [B].
+    """
+
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype
+    nbyte: int
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+        return math.prod(self.shape)
+
+
+class NpzArrays:
+    """The arrays of an .npz file in memory.
+
+    Errors are a `FileError` with one of these reasons: truncated, pickled, not_npz, too_large, missing_key, bad_type,
+    bad_shape.
+    """
+
+    def __init__(self, data: bytes, *, limit: int) -> None:
+        """Read the directory.
+
+        Args:
+            data: The file.
+            limit: Largest array, as it is stored and as float64 [B].
+        """
+        if not data:
+            raise FileError("the file is empty", reason="truncated")
+        if data[:1] == b"\x80":
+            raise FileError("the file is a pickle, which is never loaded", reason="pickled")
+        if data[:2] != b"PK":
+            raise FileError(f"the file is no .npz archive: it starts with {data[:6]!r}", reason="not_npz")
+        self._limit, self._nbyte = limit, len(data)
+        self._archive = open_archive(io.BytesIO(data))
+        names = Counter(info.filename for info in self._archive.infolist())
+        self._twice = {name for name, count in names.items() if count > 1}
+        self.keys = tuple(name.removesuffix(".npy") for name in names if name.endswith(".npy"))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.keys
+
+    def missing(self, ref: str) -> FileError:
+        """What to raise where an array is not there."""
+        names = [key if len(key) <= 60 else f"{key[:60]}..." for key in sorted(self.keys)[:20]]
+        more = f" and {len(self.keys) - 20} more" if len(self.keys) > 20 else ""
+        return FileError(f"no {ref}; the file has: {', '.join(names) or 'no arrays'}{more}", reason="missing_key")
+
+    def header(self, key: str) -> ArrayHeader:
+        """Shape and type of an array, which match the bytes that follow. Nothing is unpacked but the first 16 kB."""
+        info = self._member(key)
+        return _checked(key, lambda: _header(key, info, self._archive))
+
+    def array(self, key: str) -> np.ndarray:
+        """One small array as stored, of numbers or text, up to MAX_TEXT_BYTES."""
+        header = self.header(key)
+        if header.size * header.dtype.itemsize > MAX_TEXT_BYTES:
+            message = f"{key} holds {header.shape} of {header.dtype}; at most {MAX_TEXT_BYTES} bytes are read of it"
+            raise FileError(message, reason="too_large")
+        return self._read(key, header, dtype=header.dtype)
+
+    def numbers(self, key: str, *, width: int | None = None, most: int | None = None) -> np.ndarray:
+        """One array as float64; with `width`, of shape (nframe, width); with `most`, of so many numbers at most."""
+        header = self.header(key)
+        if header.dtype.kind not in "fiu":
+            raise FileError(f"{key} holds {header.dtype}, not real numbers", reason="bad_type")
+        if width is not None and (len(header.shape) != 2 or header.shape[1] != width):
+            raise FileError(f"{key} has shape {header.shape}, not (nframe, {width})", reason="bad_shape")
+        largest = self._limit // 8 if most is None else most
+        if header.size > largest:
+            message = f"{key} has shape {header.shape}; at most {largest} numbers are read"
+            raise FileError(message, reason="too_large")
+        return self._read(key, header, dtype=np.dtype(np.float64))
+
+    def _member(self, key: str) -> zipfile.ZipInfo:
+        if key not in self.keys:
+            raise self.missing(key)
+        name = f"{key}.npy"
+        info = self._archive.getinfo(name)
+        if name in self._twice:
+            raise FileError(f"{key} is in the file more than once", reason="not_npz")
+        if info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED_OR_PATCHED:
+            raise FileError(f"{key} is stored in a way that numpy does not write", reason="not_npz")
+        if info.file_size > self._limit:
+            message = f"{key} unpacks to {info.file_size} bytes; at most {self._limit} are read"
+            raise FileError(message, reason="too_large")
+        packed = min(info.compress_size, self._nbyte)
+        if info.file_size > max(_RATIO_FROM, MAX_RATIO * packed):
+            message = f"{key} unpacks from {packed} bytes to {info.file_size}, as no measured data does"
+            raise FileError(message, reason="too_large")
+        return info
+
+    def _read(self, key: str, header: ArrayHeader, *, dtype: np.dtype) -> np.ndarray:
+        info = self._member(key)
+        return _checked(key, lambda: _items(self._archive, info, header, dtype))
+
+
+def open_archive(stream: BinaryIO) -> zipfile.ZipFile:
+    """Read the directory of a zip archive.
+
+    Raises:
+        FileError: It is damaged ("truncated") or too long ("too_large").
+    """
+    result = attempt(lambda: zipfile.ZipFile(_ShortReads(stream)))  # type: ignore[arg-type]
+    if isinstance(result, Failure):
+        if isinstance(result.error, FileError):
+            raise result.error
+        message = f"the archive's directory is damaged or cut off: {_says(result.error)}"
+        raise FileError(message, reason="truncated") from result.error
+    return result
+
+
+class _ShortReads:
+    """A stream for `zipfile`, which would read a directory of any length at once because the file says so."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.seek, self.tell, self.seekable, self._read = stream.seek, stream.tell, stream.seekable, stream.read
+
+    def read(self, size: int = -1) -> bytes:
+        if size > max(MAX_DIRECTORY_BYTES, _PIECE):
+            raise FileError(f"the archive's directory has {size} bytes; at most {MAX_DIRECTORY_BYTES} are read",
+                            reason="too_large")  # fmt: skip
+        return self._read(size)
+
+
+def _header(key: str, info: zipfile.ZipInfo, archive: zipfile.ZipFile) -> ArrayHeader:
+    with archive.open(info) as member:
+        stream = io.BytesIO(member.read(_HEADER_BYTES))
+    if b"\\" in stream.getvalue().partition(b"\n")[0][_HEADER_FROM:]:  # Python would warn of it to the user
+        raise FileError(f"{key} has a header that cannot be parsed", reason="truncated")
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADERS:
+        raise FileError(f"{key} is stored in a way that numpy does not write: version {version}", reason="not_npz")
+    try:
+        shape, fortran_order, dtype = _HEADERS[version](stream)
+    except MemoryError as error:  # Python's parser on brackets or signs without end
+        raise FileError(f"{key} has a header that cannot be parsed", reason="truncated") from error
+    if dtype.hasobject:
+        raise FileError(f"{key} holds Python objects, which are never loaded", reason="pickled")
+    if dtype.kind not in "biufcSU" or dtype.subdtype is not None:
+        raise FileError(f"{key} holds {dtype}, not numbers or text", reason="bad_type")
+    nbyte = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or not dtype.itemsize or nbyte != info.file_size - stream.tell():
+        message = f"{key} is declared as {shape} of {dtype}, which its bytes do not hold"
+        raise FileError(message, reason="truncated")
+    return ArrayHeader(shape=shape, fortran_order=fortran_order, dtype=dtype, nbyte=stream.tell())
+
+
+def _items(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: ArrayHeader, dtype: np.dtype) -> np.ndarray:
+    """All items, converted to `dtype` piece by piece, in the order of memory that they are stored in."""
+    flat = np.empty(header.size, dtype)
+    per_piece = max(_PIECE // header.dtype.itemsize, 1)
+    with archive.open(info) as member, np.errstate(all="ignore"):  # a number beyond float64 becomes infinite
+        member.read(header.nbyte)
+        for first in range(0, header.size, per_piece):
+            count = min(per_piece, header.size - first)
+            data = member.read(count * header.dtype.itemsize)  # raises at the end where the checksum is another
+            flat[first : first + count] = np.frombuffer(data, header.dtype, count=count)
+    return flat.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def _checked(key: str, work: Callable[[], _ResultT]) -> _ResultT:
+    """The result of work on one array; whatever numpy and the standard library raise on damage is a FileError."""
+    result = attempt(work)
+    if not isinstance(result, Failure):
+        return result
+    if isinstance(result.error, FileError):
+        raise result.error
+    reason = "out_of_memory" if isinstance(result.error, MemoryError) else "truncated"
+    raise FileError(f"{key} is damaged or cut off: {_says(result.error)}", reason=reason) from result.error
+
+
+def _says(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def text_of(array: np.ndarray) -> str:
+    """What a string array of size 1 holds, without blanks around it; empty for other arrays."""
+    if array.size != 1 or array.dtype.kind not in "SU":
+        return ""
+    encoding = "latin-1" if array.dtype.kind == "S" else "utf-32-be" if array.dtype.str[0] == ">" else "utf-32-le"
+    return array.tobytes().decode(encoding, "replace").strip("\0 ")  # numpy fails on code points that are none
