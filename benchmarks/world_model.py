@@ -32,7 +32,8 @@ from musclemap.imitation.engines import make_engine
 from musclemap.imitation.reference import make_library
 from musclemap.imitation.replay import Replay, Window, draw_windows
 from musclemap.imitation.task import Task
-from musclemap.imitation.tendons import TendonConfig, Tendons, load_or_fit
+from musclemap.imitation.tendon_files import load_or_fit
+from musclemap.imitation.tendons import TendonConfig, Tendons
 from musclemap.imitation.world_config import WorldModelConfig
 from musclemap.imitation.world_learner import WorldLearner, WorldLearning
 from musclemap.imitation.world_model import Imagined, ModelConfig, WorldModel

@@ -85,7 +85,7 @@ def train(
     ] = None,
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Time of this sitting, in seconds.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Control steps in all.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in the folder.")] = False,
     start: Annotated[
         Path | None,
         typer.Option("--from", metavar="RUN", help="Begin with what another run has learned, to learn more clips."),
@@ -114,7 +114,8 @@ def train(
     from .train_view import plan_lines, show_training
 
     keep_compilations()
-    say = (lambda text: None) if quiet else (lambda text: echo(f"mm-train: {text}", err=True))
+    warn = lambda text: echo(f"mm-train: {text}", err=True)  # noqa: E731
+    say = (lambda text: None) if quiet else warn
     tell_mujoco_warnings(say)
     settings = _settings(config, set_ or [], num_envs=num_envs, seed=seed, hands=hands)
     chosen = choose_clips(
@@ -136,14 +137,16 @@ def train(
     with _stopping(say) as asked, show_training(hidden=quiet, max_seconds=max_seconds, max_steps=max_steps) as show:
         done = train_plan(
             plan, place, until=Until(seconds=max_seconds, steps=max_steps, asked=asked), resume=resume,
-            tensorboard=tensorboard, track=track.value if track else None, progress=show, told=say,
+            tensorboard=tensorboard, track=track.value if track else None, progress=show, told=say, warned=warn,
             save_seconds=save_seconds, fits=private_folder("fitted"), start=start,
         )  # fmt: skip
     if json_:
-        told = {"policy": str(done.policy), "steps": done.steps, "seconds": done.seconds, "why": done.why}
+        told = {"policy": str(done.policy), "policy_steps": done.policy_steps, "steps": done.steps}
+        told |= {"seconds": done.seconds, "why": done.why}
         echo_json({**told, "left_out": left_out, "figures": dict(done.figures)})
     elif not quiet:
-        echo(f"{done.steps:,} control steps, {done.seconds:,.0f} s in all; the policy is {done.policy}")
+        more = f", of {done.policy_steps:,} steps" if done.policy_steps != done.steps else ""
+        echo(f"{done.steps:,} control steps, {done.seconds:,.0f} s in all; the policy is {done.policy}{more}")
         echo(f"  mm-eval {place} --dataset {dataset}    tells how well it tracks")
         echo(f"  mm-train --dataset {dataset} --run {place} --resume    goes on")
     raise typer.Exit(INTERRUPTED if done.why == "interrupted" else 0)

@@ -110,11 +110,12 @@ def show_training(
 
 def training_line(figures: Mapping[str, float], left: str) -> str:
     """Figures of one moment on a line."""
-    told = (("reward", "reward {:.3f}"), ("coverage", "coverage {:.2f}"), ("landmark_error_mm", "landmarks {:.0f} mm"))
+    told = (
+        ("steps_per_second", "{:,.0f} a second"), ("reward", "reward {:.3f}"), ("coverage", "coverage {:.2f}"),
+        ("landmark_error_mm", "landmarks {:.0f} mm"),
+    )  # fmt: skip
     parts = [form.format(figures[name]) for name, form in told if not math.isnan(figures.get(name, math.nan))]
-    return (
-        f"{figures['steps']:,.0f} steps, {figures['steps_per_second']:,.0f} a second, {', '.join(parts)}, {left} left"
-    )
+    return ", ".join([f"{figures['steps']:,.0f} steps", *parts, f"{left} left"])
 
 
 def _table(figures: Mapping[str, float], left: str) -> Table:

@@ -1,20 +1,36 @@
-"""Whole states of training on disk, by Orbax; written beside their place and renamed, so that none is half there."""
+"""Whole states of training on disk; written beside their place and renamed, so that none is half there."""
 
-import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import jax
-import orbax.checkpoint as ocp
 from jax import Array
 
+from musclemap.failures import Failure, attempt
+from musclemap.files import shown
+from musclemap.skeletons.errors import FileError
+
+from .array_store import read_arrays, write_arrays
+from .checkpoint_files import SPARE, check_contents, give_name, new_folder, remove, write_contents
 from .errors import TrainingError
+from .set_aside import set_aside
 
 KEPT = 2
 """Checkpoints that are kept; older ones are removed once a newer one is whole."""
+
+MAX_DIGITS = 9
+"""Digits of a checkpoint's number, which is counted in 32 bits."""
+
+MAX_BYTES = 2**32
+"""Largest checkpoint of another run, whose number of worlds is not known here [B]; 8192 of MyoFullBody take 0.2 GB."""
+
+LONGEST_REASON = 150
+"""Letters that are shown of a library's error."""
+
+STATE = "state"
 
 
 class Countable(Protocol):
@@ -27,134 +43,145 @@ class Countable(Protocol):
 
 
 StateT = TypeVar("StateT", bound=Countable)
-LearnedT = TypeVar("LearnedT")
+TreeT = TypeVar("TreeT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored(Generic[TreeT]):
+    """What was read from a checkpoint.
+
+    Attributes:
+        tree: The state, or a part of it.
+        seconds: Time that the run had taken [s].
+        number: Of the checkpoint: iterations made.
+        damaged: Newer checkpoints that cannot be read: their numbers, and why.
+    """
+
+    tree: TreeT
+    seconds: float
+    number: int
+    damaged: dict[int, str]
 
 
 class Checkpoints:
     """The checkpoints of a run.
 
     Args:
-        folder: Where they are, one folder each, named by the number of iterations.
+        folder: Where they are, one folder each, named by the number of iterations. Whatever else lies there is left
+            alone.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
 
+    def numbers(self) -> list[int]:
+        """Numbers of all that there are, the newest last; whether they can be read is not known yet."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self._folder.iterdir() if _is_checkpoint(path))
+
     def latest(self) -> int | None:
         """Number of the newest, or None."""
-        if not self._folder.is_dir():
-            return None
-        numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
-        return max(numbers, default=None)
+        return max(self.numbers(), default=None)
 
-    def save(self, state: Countable, facts: dict[str, Any]) -> int:
-        """Write a state and what else has to be known to go on.
+    def save(self, state: Countable, *, seconds: float, software: str) -> int:
+        """Write a state, and remove all but the newest `KEPT`. One that is there already is not written again.
+
+        Args:
+            state: The state.
+            seconds: Time that the run has taken [s].
+            software: Version that writes.
 
         Returns:
             Its number.
         """
         number = int(state.iterations)
-        if number != self.latest():
-            with _manager(self._folder) as manager:
-                manager.save(
-                    number,
-                    args=ocp.args.Composite(
-                        state=ocp.args.StandardSave(_named(state)),  # pyright: ignore[reportCallIssue]
-                        facts=ocp.args.JsonSave(facts),  # pyright: ignore[reportCallIssue]
-                    ),
-                )
-                manager.wait_until_finished()
+        if number not in self.numbers():
+            folder = new_folder(self._folder)
+            write_arrays(folder / STATE, _named(state))
+            write_contents(folder, {"seconds": seconds, "musclemap": software})
+            give_name(folder, self._folder / str(number))
+        for older in self.numbers()[:-KEPT]:
+            remove(self._folder / str(older))
         return number
 
-    def restore(self, like: StateT) -> tuple[StateT, dict[str, Any]]:
-        """Read the newest.
+    def restore(self, like: StateT) -> Restored[StateT]:
+        """Read the newest that can be read.
 
         Args:
             like: A state of the same shapes, such as the trainer begins with.
 
         Raises:
-            TrainingError: There is none, or it is damaged or of another shape.
+            TrainingError: There is none.
         """
-        number = self.latest()
-        if number is None:
-            raise TrainingError(f"there is no checkpoint in {self._folder}")
-        flat = _named(like)
-        shapes = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for name, x in flat.items()}
-        try:
-            with _manager(self._folder) as manager:
-                found: Any = manager.restore(
-                    number,
-                    args=ocp.args.Composite(
-                        state=ocp.args.StandardRestore(shapes),  # pyright: ignore[reportCallIssue]
-                        facts=ocp.args.JsonRestore(),  # pyright: ignore[reportCallIssue]
-                    ),
-                )
-        except (ValueError, KeyError, OSError, json.JSONDecodeError) as error:
-            raise TrainingError(f"the checkpoint {self._folder / str(number)} cannot be read: {error}") from error
-        for name, shape in shapes.items():
-            if found.state[name].shape != shape.shape:
-                raise TrainingError(f"the checkpoint has {name} of shape {found.state[name].shape}, not {shape.shape}")
-        put = lambda path, leaf: found.state.get(jax.tree_util.keystr(path), leaf)  # noqa: E731
-        return jax.tree_util.tree_map_with_path(put, like), dict(found.facts)
+        return self._newest(lambda number: self._tree(number, like, prefix="", iterations=number))
 
-    def learned(self, like: LearnedT) -> LearnedT:
+    def learned(self, like: TreeT) -> Restored[TreeT]:
         """Read what the newest one's run has learned, and nothing else of it.
 
         Args:
             like: What a trainer of the same algorithm begins with, its state's `learner`.
 
         Raises:
-            TrainingError: There is none, or it is damaged, or its networks are of another shape.
+            TrainingError: There is none that can be read, or its networks are of another shape.
         """
-        number = self.latest()
-        if number is None:
+        return self._newest(lambda number: self._tree(number, like, prefix=".learner"))
+
+    def set_aside(self, number: int) -> Path:
+        """Rename a damaged checkpoint, so that it is no longer the newest; returns where it is."""
+        return set_aside(self._folder / str(number))
+
+    def _newest(self, read: Callable[[int], tuple[TreeT, float]]) -> Restored[TreeT]:
+        """The newest that can be read."""
+        damaged: dict[int, str] = {}
+        for number in reversed(self.numbers()):
+            result = attempt(lambda number=number: read(number))
+            if not isinstance(result, Failure):
+                return Restored(tree=result[0], seconds=result[1], number=number, damaged=damaged)
+            if result.reason == "out_of_memory":
+                raise result.error
+            damaged[number] = result.message if result.expected else _beginning(result.message)
+        if not damaged:
             raise TrainingError(f"there is no checkpoint in {self._folder}")
-        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])  # wherever the other run was
-        try:
-            with _quiet(), ocp.StandardCheckpointer() as reader:
-                path = self._folder / str(number) / "state"
-                there: Any = reader.metadata(path).item_metadata
-                shapes = {n: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here) for n, x in there.tree.items()}
-                found: Any = reader.restore(path, shapes)
-        except (ValueError, KeyError, AttributeError, OSError) as error:
-            raise TrainingError(f"the checkpoint {self._folder / str(number)} cannot be read: {error}") from error
+        told = "; ".join(f"{number}: {why}" for number, why in damaged.items())
+        raise TrainingError(f"no checkpoint in {self._folder} can be read: {told}")
 
-        def taken(path: tuple[Any, ...], leaf: Array) -> Array:
-            name = f".learner{jax.tree_util.keystr(path)}"
-            there = found.get(name)
-            if there is None or there.shape != leaf.shape:
-                was = "none" if there is None else f"of shape {there.shape}"
-                raise TrainingError(
-                    f"the other run's {name[9:]} is {was}; here it is of shape {leaf.shape}: set the same sizes"
-                )
-            return jax.device_put(there.astype(leaf.dtype), leaf.sharding)
-
-        return jax.tree_util.tree_map_with_path(taken, like)
+    def _tree(
+        self, number: int, like: TreeT, *, prefix: str, iterations: int | None = None
+    ) -> tuple[TreeT, float]:  # fmt: skip
+        folder, named = self._folder / str(number), _named(like, prefix=prefix)
+        limit = 2 * sum(array.nbytes for array in named.values()) + SPARE  # what does not compress grows a little
+        seconds = _seconds(check_contents(folder, limit=limit if iterations is not None else max(limit, MAX_BYTES)))
+        arrays = read_arrays(folder / STATE, named)
+        if iterations is not None and int(arrays[".iterations"]) != iterations:
+            raise FileError(f"it is of iteration {int(arrays['.iterations'])}, not {iterations} as its name says")
+        put = lambda path, leaf: arrays.get(prefix + jax.tree_util.keystr(path), leaf)  # noqa: E731
+        return jax.tree_util.tree_map_with_path(put, like), seconds
 
 
-def _named(state: Countable) -> dict[str, Any]:
+def _beginning(text: str) -> str:
+    """The beginning of what a library says, which can be a page long."""
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+
+
+def _is_checkpoint(path: Path) -> bool:
+    name = path.name
+    if not (name.isascii() and name.isdigit() and len(name) <= MAX_DIGITS and str(int(name)) == name):
+        return False
+    return not path.is_symlink() and path.is_dir() and any(path.iterdir())
+
+
+def _named(tree: Any, *, prefix: str = "") -> dict[str, Array]:
     """Every array by its path in the tree: a plain dictionary, whatever classes the tree is made of.
 
     Arrays that hold nothing, such as a queue of no delay, are left out; Orbax does not take them.
     """
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves if leaf.size}
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {prefix + jax.tree_util.keystr(path): leaf for path, leaf in leaves if leaf.size}
 
 
-@contextmanager
-def _manager(folder: Path) -> Iterator[ocp.CheckpointManager]:
-    options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
-    with _quiet(), ocp.CheckpointManager(folder, options=options) as manager:
-        yield manager
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Orbax tells much that is of no use at a terminal."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+def _seconds(facts: dict[str, Any]) -> float:
+    value = facts.get("seconds")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise FileError(f"its time is {shown(value)}, not a number of seconds")
+    return float(value)

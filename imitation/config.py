@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from musclemap.skeletons.setting_checks import check_above_0, check_known, check_not_below_0
+from musclemap.skeletons.setting_checks import check_above_0, check_at_most, check_known, check_not_below_0
 
 from .terrain import TerrainConfig
 
@@ -34,6 +34,9 @@ class PhysicsConfig:
     def __post_init__(self) -> None:
         check_above_0("physics", self, "timestep", "nsubstep", "iterations", "ls_iterations")
         check_not_below_0("physics", self, "nconmax", "njmax")
+        # A control step is 0.2 s at most, the slowest control of clips (5 Hz); buffers are those of a small GPU.
+        check_at_most("physics", self, timestep=0.2, nsubstep=1000, iterations=1000, ls_iterations=1000)
+        check_at_most("physics", self, nconmax=100_000, njmax=1_000_000)
         check_known("physics", self, hands=("locked", "free"))
 
     @property

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import strict_json
 from musclemap.skeletons.errors import SettingsError
+
+from .errors import TrainingError
 
 METRICS = "metrics.jsonl"
 SERVICES = ("wandb", "trackio")
@@ -29,15 +32,24 @@ class Log(Protocol):
 
 
 class JsonLines:
-    """One line a moment, appended; a run that is taken up again goes on in the same file."""
+    """One line a moment, appended; a run that is resumed appends to the same file.
+
+    Raises:
+        TrainingError: The file is a link, a pipe or something else that is no regular file.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / METRICS).open("a", encoding="utf-8")
+        path = folder / METRICS
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise TrainingError(f"figures cannot be written to {path}: it is not a regular file")
+        try:
+            self._file = Journal(path)
+        except OSError as error:
+            raise TrainingError(f"figures cannot be written to {path}: {error.strerror}") from error
 
     def write(self, figures: Mapping[str, float]) -> None:
         """See `Log`."""
-        self._file.write(strict_json(dict(figures)) + "\n")
-        self._file.flush()
+        self._file.append((strict_json(dict(figures)) + "\n").encode())
 
     def close(self) -> None:
         """See `Log`."""

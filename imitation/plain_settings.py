@@ -4,12 +4,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from musclemap.files import shown
 from musclemap.skeletons.errors import SettingsError
 
 SettingsT = TypeVar("SettingsT")
 
 LARGEST = 1e30
 """Numbers are smaller than this."""
+
+LONGEST = 1000
+"""Most values of a list."""
 
 
 def from_plain(cls: type[SettingsT], tree: Any, *, where: str) -> SettingsT:
@@ -25,12 +29,13 @@ def from_plain(cls: type[SettingsT], tree: Any, *, where: str) -> SettingsT:
         SettingsError: Something is unknown, of another type, or out of its range.
     """
     if not isinstance(tree, Mapping):
-        raise SettingsError(f"{where} is {tree!r}, not a table of settings")
+        raise SettingsError(f"{where} is {shown(tree)}, not a table of settings")
     defaults = cls()
     known = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}  # pyright: ignore[reportArgumentType]
     unknown = sorted(set(tree) - set(known))
     if unknown:
-        raise SettingsError(f"{where}.{unknown[0]} is not known to this version; {where} has {', '.join(known)}")
+        name = shown(unknown[0]).strip("'")
+        raise SettingsError(f"{where}.{name} is not known to this version; {where} has {', '.join(known)}")
     return cls(**{key: _value(known[key], value, where=f"{where}.{key}") for key, value in tree.items()})
 
 
@@ -38,10 +43,10 @@ def _value(default: Any, value: Any, *, where: str) -> Any:
     kind: type = type(default)
     if dataclasses.is_dataclass(kind):
         return from_plain(kind, value, where=where)
-    if isinstance(default, tuple) and isinstance(value, list):
+    if isinstance(default, tuple) and isinstance(value, list) and len(value) <= LONGEST:
         return tuple(_value(default[0], part, where=f"a part of {where}") for part in value)
     if kind is float and isinstance(value, int | float) and type(value) is not bool and abs(value) < LARGEST:
         return float(value)
     if kind is not float and type(value) is kind:
         return value
-    raise SettingsError(f"{where} is {value!r}; it has to be of type {kind.__name__}, such as {default!r}")
+    raise SettingsError(f"{where} is {shown(value)}; it has to be of type {kind.__name__}, such as {default!r}")

@@ -17,7 +17,6 @@ pickle in it, so that nothing is run by reading one.
 """
 
 import hashlib
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -32,8 +31,11 @@ import safetensors.numpy
 from jax import Array
 
 from musclemap import __version__
-from musclemap.datasets.manifest import strict_json, write_atomically
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.manifest import strict_json
+from musclemap.failures import Failure, attempt
+from musclemap.files import parse_json, read_bytes, shown
+from musclemap.skeletons.errors import FileError, MusclemapError
 
 from . import networks, observation
 from . import normaliser as normalising
@@ -46,6 +48,15 @@ from .task import Task
 
 POLICY = "policy.safetensors"
 """Name of the file in a run's folder."""
+
+MAX_BYTES = 2**29
+"""Largest file [B]: 134 million weights, more than the widest networks that settings allow."""
+
+MAX_FACTS = 2**24
+"""Longest JSON [B]: 100,000 clips of 160 letters each."""
+
+MAX_TENSORS = 100
+"""Most tensors: of 48 layers, and three of the normaliser."""
 
 
 def write_policy(
@@ -68,7 +79,7 @@ def write_policy(
         SHA-256 of the file.
 
     Raises:
-        PolicyError: The network does not fit the task, or a number is not finite.
+        PolicyError: The network does not fit the task, a number is not finite, or there are too many clips.
     """
     tensors = {f"policy.{name}": np.asarray(value, np.float32) for name, value in params.items()}
     tensors |= {f"normaliser.{name}": np.asarray(value, np.float32) for name, value in normaliser._asdict().items()}
@@ -81,9 +92,8 @@ def write_policy(
                               "least": normalising.LEAST},
         "algorithm": algorithm, "steps": int(steps), "software": _software(), "dataset": dict(dataset),
     }  # fmt: skip
-    text = strict_json(facts)
-    make_policy(json.loads(text), tensors, where="the policy")
-    data = safetensors.numpy.save(tensors, {FORMAT: text})
+    data = safetensors.numpy.save(tensors, {FORMAT: strict_json(facts)})
+    _read(data, where="the policy")  # whatever is written can be read
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
 
@@ -95,21 +105,40 @@ def load_policy(path: Path) -> Policy:
         PolicyError: The file is missing, damaged, no policy, or of a version that is not known here.
     """
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(FORMAT)
-            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 no mapping
-            other = {name: kind for name, kind in kinds.items() if kind != "F32"}
-            if text is None or other:
-                what = f"its tensors are of other types than F32: {other}" if text else f"it has no metadata {FORMAT!r}"
-                raise PolicyError(f"{path} is no policy: {what}")
-            tensors = {name: file.get_tensor(name) for name in kinds}
-    except (OSError, safetensors.SafetensorError) as error:
+        data = read_bytes(path, limit=MAX_BYTES)
+    except FileError as error:
         raise PolicyError(f"{path} cannot be read as a policy: {error}") from error
+    return _read(data, where=str(path))
+
+
+def _read(data: bytes, *, where: str) -> Policy:
+    """A policy from the bytes of its file.
+
+    The length of the header, which the file itself tells, is checked before the library reads it.
+    """
+    header = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or header > min(len(data) - 8, 2 * MAX_FACTS):  # in the header quotes are escaped
+        raise PolicyError(f"{where} cannot be read as a policy: a header of {header:,} bytes in {len(data):,}")
     try:
-        facts = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PolicyError(f"{path}: its metadata are no JSON: {error}") from error
-    return make_policy(facts, tensors, where=str(path))
+        told = parse_json(data[8 : 8 + header], limit=2 * MAX_FACTS)
+        text = told.get("__metadata__", {}).get(FORMAT) if isinstance(told, dict) else None
+    except (FileError, AttributeError) as error:
+        raise PolicyError(f"{where} cannot be read as a policy: {error}") from error
+    tensors = attempt(lambda: dict(safetensors.deserialize(data)))
+    if isinstance(tensors, Failure):
+        raise PolicyError(f"{where} cannot be read as a policy: {tensors.message}")
+    if not isinstance(text, str):
+        raise PolicyError(f"{where} is no policy: it has no metadata {FORMAT!r}")
+    other = {name: tensor["dtype"] for name, tensor in tensors.items() if tensor["dtype"] != "F32"}
+    if other or len(tensors) > MAX_TENSORS:
+        what = f"its tensors are of other types than F32: {shown(other)}" if other else f"it has {len(tensors)} tensors"
+        raise PolicyError(f"{where} is no policy: {what}")
+    try:
+        facts = parse_json(text, limit=MAX_FACTS)
+    except FileError as error:
+        raise PolicyError(f"{where}: its metadata are no JSON: {error}") from error
+    arrays = {name: np.frombuffer(t["data"], "<f4").reshape(t["shape"]) for name, t in tensors.items()}
+    return make_policy(facts, arrays, where=where)
 
 
 def body_of(policy: Policy) -> SimulationBody:

@@ -17,7 +17,15 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from musclemap.skeletons.setting_checks import check_above_0, check_below_1, check_known
+from musclemap.skeletons.setting_checks import (
+    MAX_FACTOR,
+    check_above_0,
+    check_at_most,
+    check_below_1,
+    check_known,
+    check_not_below_0,
+    check_widths,
+)
 
 from . import normaliser as normalising
 from .networks import PRECISIONS, Params, apply_mlp, make_mlp, product_type
@@ -74,6 +82,14 @@ class PPOConfig:
             "ppo", self, "rollout", "epochs", "minibatch", "clip", "learning_rate", "max_grad_norm", "max_kl", "noise"
         )
         check_below_1("ppo", self, "discount", "trace")
+        check_not_below_0("ppo", self, "entropy", "value", "weight_decay")
+        # Rollouts are kept in memory for every world, and a gradient step holds a minibatch.
+        check_at_most("ppo", self, rollout=10_000, epochs=1000, minibatch=10_000_000)
+        check_at_most(
+            "ppo", self, clip=MAX_FACTOR, entropy=MAX_FACTOR, value=MAX_FACTOR, learning_rate=MAX_FACTOR,
+            weight_decay=MAX_FACTOR, max_grad_norm=MAX_FACTOR, max_kl=MAX_FACTOR, noise=MAX_FACTOR,
+        )  # fmt: skip
+        check_widths("ppo", self, "hidden")
         check_known("ppo", self, optimizer=OPTIMIZERS, precision=PRECISIONS)
 
 

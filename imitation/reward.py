@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import Array
 
-from musclemap.skeletons.setting_checks import check_above_0, check_not_below_0
+from musclemap.skeletons.errors import SettingsError
+from musclemap.skeletons.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_not_below_0
 
 from .bodies import SimulationBody
 from .engine import PhysicsState, Reading
@@ -73,7 +74,14 @@ class RewardConfig:
     def __post_init__(self) -> None:
         widths = [name for name in vars(self) if name.endswith("_scale") or name == "wide"]
         check_above_0("task.reward", self, *widths)
-        check_not_below_0("task.reward", self, *(vars(self).keys() - widths))
+        weights = vars(self).keys() - widths
+        check_not_below_0("task.reward", self, *weights)
+        check_at_most("task.reward", self, **dict.fromkeys(vars(self), MAX_FACTOR))
+        if min(getattr(self, name) for name in widths) < 1.0 / MAX_FACTOR:
+            raise SettingsError(f"task.reward has a scale below {1.0 / MAX_FACTOR:g}: {', '.join(widths)}")
+        if not sum(getattr(self, name) for name in weights - {"root", "root_rotation"}):
+            # Some bodies have no free root; what is left would be divided by 0.
+            raise SettingsError("task.reward has no weight above 0 besides those of the root")
 
 
 class Deviations(dict[str, Array]):

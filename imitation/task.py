@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from musclemap.files import shown
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.setting_checks import check_above_0, check_not_below_0
+from musclemap.skeletons.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_not_below_0
 
 from . import observation, reward
 from .bodies import SimulationBody
@@ -24,6 +25,10 @@ from .terrain import height_at
 
 EDGE = 1e-4
 """Excitations nearer to 0 or 1 than this are not asked for by way of actions."""
+
+
+MAX_AHEAD, MAX_LOOK_AHEAD = 64, 1000
+"""Most steps ahead at which the reference is seen, and the farthest: 10 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +59,22 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         if not self.ahead or min(self.ahead) < 1:
-            raise SettingsError(f"task.ahead is {self.ahead}; it lists steps of at least 1")
+            raise SettingsError(f"task.ahead is {shown(self.ahead)}; it lists steps of at least 1")
+        if len(set(self.ahead)) < len(self.ahead) or len(self.ahead) > MAX_AHEAD or max(self.ahead) > MAX_LOOK_AHEAD:
+            raise SettingsError(
+                f"task.ahead is {shown(self.ahead)}; it lists at most {MAX_AHEAD} different steps of at most "
+                f"{MAX_LOOK_AHEAD}"
+            )
         check_above_0("task", self, "episode_steps", "landmark_limit", "root_limit")
         check_not_below_0("task", self, "latency_steps", "push_interval", "push_speed")
-        if not 0 < self.resting < 1:
-            raise SettingsError(f"task.resting is {self.resting}; it must be between 0 and 1")
+        # Steps are counted in 32 bits; what comes late is kept in memory for every world.
+        check_at_most("task", self, episode_steps=2**31 - 1, latency_steps=1000)
+        check_at_most(
+            "task", self, landmark_limit=MAX_FACTOR, root_limit=MAX_FACTOR, push_interval=MAX_FACTOR,
+            push_speed=MAX_FACTOR,
+        )  # fmt: skip
+        if not EDGE <= self.resting <= 1.0 - EDGE:
+            raise SettingsError(f"task.resting is {self.resting}; it must be between 0 and 1, and {EDGE} from either")
 
 
 class TaskState(NamedTuple):

@@ -6,8 +6,7 @@ contradict each other. Driven joints count with their drivers.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -15,13 +14,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import optax
-import safetensors
-import safetensors.numpy
 from jax import Array
 
-from musclemap.datasets.manifest import strict_json, write_atomically
 from musclemap.skeletons.precision import precise
-from musclemap.skeletons.setting_checks import check_above_0
+from musclemap.skeletons.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_seed
 
 from .bodies import SimulationBody
 from .coordinates import Coordinates
@@ -61,7 +57,12 @@ class TendonConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_above_0("world_model.dynamics.tendons", self, "hidden", "samples", "steps", "batch", "learning_rate")
+        section = "world_model.dynamics.tendons"
+        check_above_0(section, self, "hidden", "samples", "steps", "batch", "learning_rate")
+        # Every muscle has a network of its own, and every sample all moment arms.
+        check_at_most(section, self, hidden=256, samples=1_000_000, steps=1_000_000, batch=1_000_000)
+        check_at_most(section, self, learning_rate=MAX_FACTOR)
+        check_seed(section, self, "seed")
 
 
 class TendonWeights(NamedTuple):
@@ -332,59 +333,3 @@ def _errors(tendons: Tendons, body: SimulationBody, sample: _Sample) -> tuple[Te
     force = np.asarray(muscle_force(muscles, jnp.asarray(sample.length, jnp.float32), jnp.zeros(length.shape), act))
     true = (sample.arm * force[:, :, None]).reshape(len(joint), -1) @ tendons._onto(joint.shape[1])
     return error, float(np.sqrt(np.mean((found - true) ** 2)) / np.sqrt(np.mean(true**2)))
-
-
-def tendon_key(body: SimulationBody, config: TendonConfig) -> str:
-    """Names a fit: the same body, muscles and settings give the same."""
-    import hashlib
-
-    facts = {"body": body.sha256, "muscles": body.muscle_names, "joints": body.joint_names, "config": asdict(config),
-             "arm_error": ARM_ERROR, "length_error": LENGTH_ERROR, "version": 2}  # fmt: skip
-    return hashlib.sha256(strict_json(facts).encode()).hexdigest()[:16]
-
-
-def load_or_fit(
-    body: SimulationBody, config: TendonConfig, *folders: Path, told: Callable[[str], None] = lambda text: None
-) -> Tendons:
-    """Take a fit from the first folder that has it, or make it; folders that have none get it.
-
-    Args:
-        body: The body.
-        config: Settings.
-        folders: Where fits are kept.
-        told: Called with sentences for the user.
-    """
-    name = f"tendons-{body.name}-{tendon_key(body, config)}.safetensors"
-    tendons = None
-    for path in (folder / name for folder in folders):
-        if tendons is None and path.is_file():
-            try:
-                tendons = _read(path)
-            except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-                told(f"{path} is damaged ({error}); it is replaced")
-                path.unlink(missing_ok=True)
-    tendons = tendons or fit_tendons(body, config, told=told)
-    for folder in folders:
-        if not (folder / name).is_file():
-            _write(folder / name, tendons)
-    return tendons
-
-
-_PLAIN = ("joints", "mask", "middle", "half", "mean", "scale")
-
-
-def _write(path: Path, tendons: Tendons) -> None:
-    arrays = {name: np.ascontiguousarray(getattr(tendons, name)) for name in _PLAIN}
-    arrays |= {f"weights.{name}": np.asarray(value) for name, value in tendons.weights._asdict().items()}
-    arrays |= {f"error.{name}": value for name, value in tendons.error._asdict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, safetensors.numpy.save(arrays | {"torque_error": np.array([tendons.torque_error])}))
-
-
-def _read(path: Path) -> Tendons:
-    arrays = safetensors.numpy.load_file(path)
-    take = lambda kind, prefix: kind(**{name: arrays[f"{prefix}.{name}"] for name in kind._fields})  # noqa: E731
-    return Tendons(
-        **{name: arrays[name] for name in _PLAIN}, weights=take(TendonWeights, "weights"),
-        error=take(TendonError, "error"), torque_error=float(arrays["torque_error"][0]),
-    )  # fmt: skip

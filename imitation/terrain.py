@@ -10,7 +10,7 @@ from jax import Array
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from musclemap.skeletons.errors import SettingsError, TargetError
-from musclemap.skeletons.setting_checks import check_above_0, check_known
+from musclemap.skeletons.setting_checks import check_above_0, check_at_most, check_known, check_seed
 
 KINDS = ("flat", "rough", "slope", "steps", "obstacles")
 
@@ -53,6 +53,10 @@ class TerrainConfig:
     def __post_init__(self) -> None:
         check_known("terrain", self, kind=KINDS)
         check_above_0("terrain", self, "height", "length")
+        check_at_most("terrain", self, height=10.0, length=50.0)  # hills of 50 m take 4 s to smooth
+        check_seed("terrain", self, "seed")
+        if self.length < 0.01:
+            raise SettingsError(f"terrain.length is {self.length}; it must be at least 0.01 m")
         if not 2.0 <= self.extent <= 100.0:
             raise SettingsError(f"terrain.extent is {self.extent}; it is from 2 to 100 m")
 

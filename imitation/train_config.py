@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from musclemap.skeletons.setting_checks import check_not_below_0
+from musclemap.skeletons.setting_checks import check_at_most, check_not_below_0, check_seed
 
 from .config import PhysicsConfig
 from .ppo import PPOConfig
@@ -37,3 +37,5 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_not_below_0("", self, "num_envs", "gpus")
+        check_at_most("", self, num_envs=1_000_000, gpus=1024)  # worlds: a hundred times what fills a GPU
+        check_seed("", self, "seed")

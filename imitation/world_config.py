@@ -2,12 +2,24 @@
 
 from dataclasses import dataclass, field
 
+from musclemap.files import shown
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.setting_checks import check_above_0, check_below_1, check_known, check_not_below_0
+from musclemap.skeletons.setting_checks import (
+    MAX_FACTOR,
+    check_above_0,
+    check_at_most,
+    check_below_1,
+    check_known,
+    check_not_below_0,
+    check_widths,
+)
 
 from .networks import PRECISIONS
 from .optimisers import OPTIMIZERS
 from .world_model import ModelConfig
+
+MAX_HORIZON, MAX_HORIZONS = 1000, 16
+"""Most steps that are imagined, 10 s, and most horizons, each of which is compiled by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +93,23 @@ class WorldModelConfig:
         )  # fmt: skip
         check_below_1(section, self, "noise_memory", "discount", "trace", "average", "target", "sweepers", "held")
         check_not_below_0(section, self, "noise", "effort", "refill")
+        # Steps: what single precision counts. Rollouts and horizons are compiled step by step, and kept in memory.
+        check_at_most(section, self, rollout=10_000, capacity=1_000_000_000, begin=1_000_000_000, steps=10_000)
+        check_at_most(section, self, batch=10_000_000, refill=10**15)
+        check_at_most(
+            section, self, noise=MAX_FACTOR, horizon_error=MAX_FACTOR, learning_rate=MAX_FACTOR,
+            value_learning_rate=MAX_FACTOR, max_grad_norm=MAX_FACTOR, state_grad_norm=MAX_FACTOR, effort=MAX_FACTOR,
+            effort_from=MAX_FACTOR,
+        )  # fmt: skip
+        check_widths(section, self, "hidden")
+        if self.effort_from < -MAX_FACTOR:
+            raise SettingsError(f"world_model.effort_from is {self.effort_from}; it must not be below {-MAX_FACTOR:,}")
+        if max(self.horizons, default=0) > MAX_HORIZON or len(self.horizons) > MAX_HORIZONS:
+            raise SettingsError(
+                f"world_model.horizons is {shown(self.horizons)}; it lists at most {MAX_HORIZONS} of at most "
+                f"{MAX_HORIZON} steps"
+            )
         if not self.horizons or list(self.horizons) != sorted({*self.horizons}) or self.horizons[0] < 1:
-            raise SettingsError(f"world_model.horizons is {self.horizons}; it lists steps, each more than the last")
+            rule = "it lists steps, each more than the last"
+            raise SettingsError(f"world_model.horizons is {shown(self.horizons)}; {rule}")
         check_known(section, self, optimizer=OPTIMIZERS, precision=PRECISIONS)

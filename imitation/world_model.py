@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.setting_checks import check_above_0, check_known
+from musclemap.skeletons.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_known, check_widths
 
 from . import normaliser as normalising
 from .bodies import SimulationBody
@@ -63,6 +63,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         section = "world_model.dynamics"
         check_above_0(section, self, "window", "batch", "steps", "learning_rate")
+        # A window is gone through step by step, and kept in memory for its gradient.
+        check_at_most(section, self, window=1000, batch=10_000_000, steps=10_000, learning_rate=MAX_FACTOR)
+        check_widths(section, self, "hidden")
         check_known(section, self, variant=VARIANTS, precision=PRECISIONS)
         if not 0 <= self.failures <= 1:
             raise SettingsError(f"world_model.dynamics.failures is {self.failures}; it must be from 0 to 1")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from musclemap.files import shown
 from musclemap.imitation import observation
 from musclemap.imitation.checkpoints import Checkpoints
 from musclemap.imitation.engines import make_engine
@@ -15,7 +16,8 @@ from musclemap.imitation.ppo import PPO
 from musclemap.imitation.randomisation import draw_variants
 from musclemap.imitation.run_folder import RunFolder
 from musclemap.imitation.task import Task
-from musclemap.imitation.tendons import Tendons, load_or_fit
+from musclemap.imitation.tendon_files import load_or_fit
+from musclemap.imitation.tendons import Tendons
 from musclemap.imitation.trainer import Trainer
 from musclemap.imitation.world_model import WorldModel
 from musclemap.imitation.world_trainer import WorldTrainer, check_known
@@ -73,7 +75,9 @@ def tendon_line(tendons: Tendons) -> str:
     )
 
 
-def learned_by(run: Path, plan: "Plan", task: Task, like: Any) -> tuple[Any, dict[str, Any]]:
+def learned_by(
+    run: Path, plan: "Plan", task: Task, like: Any, *, warned: Callable[[str], None]
+) -> tuple[Any, dict[str, Any]]:
     """What another run has learned, to begin a new one with.
 
     Args:
@@ -81,27 +85,35 @@ def learned_by(run: Path, plan: "Plan", task: Task, like: Any) -> tuple[Any, dic
         plan: Of the new run.
         task: Of the new run.
         like: What the new run would begin with.
+        warned: Called with sentences about checkpoints that are damaged.
 
     Returns:
         The same as `like`, learned; and what it was learned from, as the policy's file tells.
 
     Raises:
         TrainingError: The other run is of another body, algorithm, observation or size of networks, or has no policy or
-            checkpoint yet.
+            checkpoint yet, or they are damaged.
     """
     try:
-        facts = load_policy(run / POLICY).facts
+        policy = load_policy(run / POLICY)
     except PolicyError as error:
         raise TrainingError(f"{run} is no run to begin with: {error}") from error
+    facts = policy.facts
     layout = list(map(list, observation.layout(task.body, task.config.ahead).items()))
     wanted = {"algorithm": plan.algorithm, "body": body_facts(task.body, plan.config.physics), "observation": layout}
     found = {name: facts[name] for name in wanted}
     physics, resting = plan.config.physics, task.config.resting
     wanted |= {"timestep": physics.timestep, "nsubstep": physics.nsubstep, "resting excitation": resting}
-    found |= {name: facts["physics"][name] for name in ("timestep", "nsubstep")}
-    found |= {"resting excitation": facts["task"]["resting"]}
+    found |= {"timestep": policy.physics.timestep, "nsubstep": policy.physics.nsubstep}
+    found |= {"resting excitation": policy.task.resting}
     for name, value in wanted.items():
         if found[name] != value:
-            told = f": {found[name]}, not {value}" if not isinstance(value, dict | list) else ""
+            told = f": {shown(found[name])}, not {value!r}" if not isinstance(value, dict | list) else ""
             raise TrainingError(f"{run} has learned with another {name}{told}")
-    return Checkpoints(run / "checkpoints").learned(like), dict(facts["dataset"])
+    try:
+        restored = Checkpoints(run / "checkpoints").learned(like)
+    except TrainingError as error:
+        raise TrainingError(f"{run} is no run to begin with: {error}") from error
+    for number, why in restored.damaged.items():
+        warned(f"checkpoint {number} of {run} is damaged ({why}); the run begins with checkpoint {restored.number}")
+    return restored.tree, dict(facts["dataset"])

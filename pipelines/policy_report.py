@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import musclemap
-from musclemap.datasets.manifest import write_atomically
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.failures import Failure, attempt
 from musclemap.imitation.evaluation import LANDMARK_LIMIT, ROOT_LIMIT
 from musclemap.imitation.policy_file import POLICY
 
@@ -56,7 +57,10 @@ def write_policy_report(path: Path, found: Evaluation, *, run: Path | None = Non
     Raises:
         OSError: The page cannot be written.
     """
-    data = _data(found, None if run is None else learning_curves(run))
+    learning = attempt(lambda: None if run is None else learning_curves(run))
+    data = _data(found, None if isinstance(learning, Failure) else learning)
+    if isinstance(learning, Failure):
+        data["problems"].append(f"how it learned is not shown: {learning.message}")
     write_atomically(path, assemble("policy.html", ("charts.js", "details.js", "policy.js"), data))
     return path
 

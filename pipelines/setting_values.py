@@ -7,9 +7,29 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.failures import Failure, attempt
+from musclemap.files import MAX_INTEGER, check_depth, shown
+from musclemap.skeletons.errors import FileError, SettingsError
+
+LARGEST = 1e300
+"""Largest number besides infinity; a whole one may be larger than a floating-point number can be."""
+
+MAX_POINTS = 200
+"""Most points in a line: for a key of n parts the parser takes memory that grows with the square of n."""
 
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", types.NoneType: '"none"'}
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML from a file that may be damaged or hostile.
+
+    Raises:
+        FileError: A line has too many points, or tables are nested too deeply.
+        Exception: Whatever the parser raises: its own error, or another for integers too long.
+    """
+    if any(line.count(".") > MAX_POINTS for line in text.splitlines()):
+        raise FileError(f"a line with more than {MAX_POINTS} points")
+    return check_depth(tomllib.loads(text))
 
 
 def convert(value: Any, hint: Any, *, name: str) -> Any:
@@ -20,7 +40,7 @@ def convert(value: Any, hint: Any, *, name: str) -> Any:
     """
     fits, converted = _fit(value, hint)
     if not fits:
-        raise SettingsError(f"setting {name!r} takes {_describe(hint)}, got {value!r}")
+        raise SettingsError(f"setting {name!r} takes {_describe(hint)}, got {shown(value)}")
     return converted
 
 
@@ -30,9 +50,8 @@ def read_text(text: str, hint: Any, *, name: str) -> Any:
     Raises:
         SettingsError: As `convert`.
     """
-    try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    table = attempt(lambda: parse_toml(f"value = {text}"))
+    if isinstance(table, Failure):
         return convert(text, hint, name=name)
     value = table["value"] if len(table) == 1 else text
     if _fit(value, hint)[0]:
@@ -61,8 +80,11 @@ def _fit(value: Any, hint: Any) -> tuple[bool, Any]:
     if hint is types.NoneType:
         return value is None or value == "none", None
     if hint is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = number and (math.isinf(value) or abs(value) <= LARGEST)
         return number, float(value) if number else None
+    if hint is int:
+        return type(value) is int and abs(value) <= MAX_INTEGER, value
     return type(value) is hint, value
 
 

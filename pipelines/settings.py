@@ -9,16 +9,20 @@ the group is added.
 import dataclasses
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.failures import Failure, attempt
+from musclemap.files import read_bytes, shown
+from musclemap.skeletons.errors import FileError, SettingsError
 
-from .setting_values import convert, read_text, toml_lines
+from .setting_values import convert, parse_toml, read_text, toml_lines
 
 SettingsT = TypeVar("SettingsT")
+
+MAX_BYTES = 2**16
+"""Longest file [B]; all settings with their names have 5 kB."""
 
 
 class _Text(str):
@@ -29,12 +33,16 @@ def load_settings(cls: type[SettingsT], path: Path) -> SettingsT:
     """Read a TOML file; what it does not say keeps its default.
 
     Raises:
-        SettingsError: The file is unreadable or not TOML, or has an unknown key or an unfitting value.
+        SettingsError: The file is unreadable, too long or not TOML, or has an unknown key or an unfitting value.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = read_bytes(path, limit=MAX_BYTES)
+    except FileError as error:
         raise SettingsError(f"cannot read settings from {path}: {error}") from error
+    # Besides its own error the parser raises others, for text nested too deeply and integers too long.
+    tree = attempt(lambda: parse_toml(text.decode("utf-8")))
+    if isinstance(tree, Failure):
+        raise SettingsError(f"cannot read settings from {path}: {tree.message}")
     return from_dict(cls, tree)
 
 
@@ -59,13 +67,13 @@ def override(settings: SettingsT, assignments: Iterable[str]) -> SettingsT:
     for assignment in assignments:
         key, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals or not key:
-            raise SettingsError(f"expected KEY=VALUE such as solver.iterations=20, got {assignment!r}")
+            raise SettingsError(f"expected KEY=VALUE such as solver.iterations=20, got {shown(assignment)}")
         *tables, leaf = key.split(".")
         table = tree
         for name in tables:
             table = table.setdefault(name, {})
             if not isinstance(table, dict):
-                raise SettingsError(f"{key!r} is set, and {name!r} above it is set to a value too")
+                raise SettingsError(f"{shown(key)} is set, and {shown(name)} above it is set to a value too")
         table[leaf] = _Text(text)
     return _replace(settings, tree, prefix="")
 
@@ -94,7 +102,7 @@ def _replace(settings: SettingsT, tree: Mapping[str, Any], *, prefix: str) -> Se
         name = prefix + key
         if key not in known:
             where = f"settings in {prefix.rstrip('.')!r}" if prefix else "settings"
-            raise SettingsError(f"unknown setting {name!r}; {where}: {', '.join(sorted(known))}")
+            raise SettingsError(f"unknown setting {shown(name)}; {where}: {', '.join(sorted(known))}")
         old = known[key]
         if not dataclasses.is_dataclass(old):
             changes[key] = _leaf(value, hints[key], name=name)
@@ -105,7 +113,7 @@ def _replace(settings: SettingsT, tree: Mapping[str, Any], *, prefix: str) -> Se
             raise SettingsError(f"{name!r} is a group of settings: {inner}")
     try:
         return dataclasses.replace(settings, **changes)  # pyright: ignore[reportArgumentType]
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise SettingsError(f"{prefix.rstrip('.') or 'settings'}: {error}") from error
 
 

@@ -17,12 +17,11 @@ from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.engines import engine_kind, has_cuda
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.logs import JsonLines, Log, Service, TensorBoard
-from musclemap.imitation.policy_file import write_policy
 from musclemap.imitation.reference import Library, make_library
 from musclemap.imitation.run_folder import RunFolder, open_run
 from musclemap.imitation.task import Task
 from musclemap.imitation.train_config import TrainConfig
-from musclemap.imitation.training_clips import dataset_facts, with_earlier
+from musclemap.imitation.training_clips import clip_facts, dataset_facts, with_earlier
 from musclemap.imitation.worlds import Tally, without_tally
 
 from .device import told_memory
@@ -65,11 +64,11 @@ class Plan:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the run is; it is only gone on with where this is the same."""
+        """What the run is; it resumes only where this is the same."""
         return {
             "algorithm": self.algorithm,
             "body": {"name": self.body.name, "sha256": self.body.sha256},
-            "clips": {name: clip.source_sha256 or clip.source for name, clip in self.clips},
+            "clips": clip_facts(self.clips),
             "config": to_dict(self.config),
             "engine": self.engine,
         }
@@ -89,6 +88,8 @@ class Trained:
 
     Attributes:
         policy: File of the policy.
+        policy_steps: Control steps of the policy in it: more than `steps` where the run resumed from an older
+            checkpoint and has not caught up.
         steps: Control steps made in all.
         seconds: Time spent in all [s], over all sittings.
         why: Why it ended: "time", "steps" or "interrupted".
@@ -96,6 +97,7 @@ class Trained:
     """
 
     policy: Path
+    policy_steps: int
     steps: int
     seconds: float
     why: str
@@ -179,6 +181,7 @@ def train(
     track: str | None = None,
     progress: Callable[[Moment], None] = lambda moment: None,
     told: Callable[[str], None] = lambda text: None,
+    warned: Callable[[str], None] | None = None,
     save_seconds: float = SAVE_SECONDS,
     fits: Path | None = None,
     start: Path | None = None,
@@ -189,25 +192,29 @@ def train(
         plan: From `plan_training`.
         run: Folder of the run.
         until: When to end.
-        resume: Go on with the run that is in the folder.
+        resume: Resume the run that is in the folder.
         tensorboard: Write event files too.
         track: "wandb" or "trackio" to send figures there, or None.
         progress: Called with figures every few seconds.
         told: Called with sentences for the user.
+        warned: Called with those about what is damaged, lost or kept; `told` if None.
         save_seconds: Time between checkpoints [s].
         fits: Where lengths of muscles that were fitted are kept for other runs, as well as in the run's folder, which
-            comes first: a run is gone on with on another machine with the muscles that it had.
+            comes first: a run resumes on another machine with the muscles that it had.
         start: Folder of another run; what it has learned is what this one begins with.
 
     Raises:
-        TrainingError: The folder holds another run, or the run to start from is another body's or algorithm's.
+        TrainingError: The folder holds another run, or one that cannot be resumed; or the run to start from is another
+            body's or algorithm's, or damaged.
         DeviceMemoryError: Memory does not suffice.
         SettingsError: `track` is unknown or not installed.
     """
-    facts = plan.facts
+    facts, warned = plan.facts, warned or told
     if resume and start is not None:
-        raise TrainingError("a run that is gone on with begins with nothing else: leave one of the two out")
-    with open_run(run, facts, resume=resume) as folder, ExitStack() as stack, _memory(plan):
+        raise TrainingError("a run that is resumed begins with nothing else: leave one of the two out")
+    with open_run(run, facts, resume=resume) as (folder, notes), ExitStack() as stack, _memory(plan):
+        for note in notes:
+            warned(note)
         logs: list[Log] = []
         wanted = [lambda: JsonLines(folder.root)]
         wanted += [lambda: TensorBoard(folder.root)] if tensorboard else []
@@ -215,7 +222,7 @@ def train(
         for make in wanted:
             logs.append(make())
             stack.callback(logs[-1].close)
-        sitting = _Sitting(plan, folder, logs, progress, told, fits)
+        sitting = _Sitting(plan, folder, logs, progress, told, warned, fits)
         return sitting.run(until, resume=resume, start=start, save_seconds=save_seconds)
 
 
@@ -229,9 +236,12 @@ class _Sitting:
         logs: Sequence[Log],
         progress: Callable[[Moment], None],
         told: Callable[[str], None],
+        warned: Callable[[str], None],
         fits: Path | None,
     ) -> None:
         self._plan, self._folder, self._logs, self._progress, self._told = plan, folder, logs, progress, told
+        self._warned, self._last_warning = warned, ""
+        self._earlier = folder.earlier()
         config = plan.config
         self._started = time.monotonic()
         self._task = Task(plan.body, config.task)
@@ -243,24 +253,16 @@ class _Sitting:
     def run(self, until: Until, *, resume: bool, start: Path | None, save_seconds: float) -> Trained:
         state: Any = self._trainer.begin(self._plan.config.seed)
         if resume and self._folder.checkpoints.latest() is not None:
-            state = self._trainer.saved(state)  # what is remembered of worlds would be held twice
-            state, facts = self._folder.checkpoints.restore(state)
-            state = self._trainer.resumed(state)
-            self._before = float(facts["seconds"])
-            self._told(f"going on after {self._steps(state):,} steps")
+            state = self._resumed(state)
         elif start is not None:
-            try:
-                learner, dataset = learned_by(start, self._plan, self._task, state.learner)
-            except TrainingError:
-                self._folder.forget()
-                raise
-            state = self._trainer.begin_with(state, learner)
-            self._folder.keep_earlier(dataset)
-            self._save(state)  # whatever happens before the next checkpoint, what was learned before is not lost
-            self._told(f"beginning with what {start} has learned")
+            state = self._started_from(start, state)
+        steps = self._steps(state)
+        self._figures = {"iteration": int(state.iterations), "steps": steps, "seconds": self._seconds()}
         self._mark = (time.monotonic(), self._steps(state))
         logged = saved = time.monotonic()
         why, first = self._why(state, until), True
+        if why == "steps":
+            self._told(f"the run has {steps:,} steps already, as many as it is to have; nothing is left to do")
         while not why:
             state, update = self._trainer.iterate(state)
             now = time.monotonic()
@@ -278,9 +280,39 @@ class _Sitting:
         self._save(state)
         self._progress(Moment(figures=self._figures, final=True))
         return Trained(
-            policy=self._folder.policy, steps=self._steps(state), seconds=self._seconds(), why=why,
-            figures=self._figures,
+            policy=self._folder.policy, policy_steps=self._folder.policy_steps() or 0, steps=self._steps(state),
+            seconds=self._seconds(), why=why, figures=self._figures,
         )  # fmt: skip
+
+    def _resumed(self, state: Any) -> Any:
+        """The state of the newest checkpoint that can be read; what is lost with newer ones is told, and they stay."""
+        state = self._trainer.saved(state)  # what is remembered of worlds would be held twice
+        restored = self._folder.checkpoints.restore(state)
+        state, self._before = self._trainer.resumed(restored.tree), restored.seconds
+        steps = self._steps(state)
+        for number, why in restored.damaged.items():
+            kept = self._folder.checkpoints.set_aside(number)
+            lost = number * self._trainer.steps_per_iteration - steps
+            self._warned(
+                f"the checkpoint after {steps + lost:,} steps is damaged ({why}); it is kept as {kept.name}, and "
+                f"{lost:,} steps are made again"
+            )
+        self._told(f"resuming after {steps:,} steps")
+        return state
+
+    def _started_from(self, start: Path, state: Any) -> Any:
+        """A state that begins with what another run has learned."""
+        try:
+            learner, dataset = learned_by(start, self._plan, self._task, state.learner, warned=self._warned)
+        except TrainingError:
+            self._folder.forget()
+            raise
+        state = self._trainer.begin_with(state, learner)
+        self._folder.keep_earlier(dataset)
+        self._earlier = dataset
+        self._save(state)  # whatever happens before the next checkpoint, what was learned before is not lost
+        self._told(f"beginning with what {start} has learned")
+        return state
 
     def _steps(self, state: Any) -> int:
         return int(state.iterations) * self._trainer.steps_per_iteration
@@ -298,7 +330,7 @@ class _Sitting:
         return ""
 
     def _log(self, state: Any, update: Mapping[str, Any], *, first: bool) -> Any:
-        """Write figures of the time since the last line, and begin to add up anew."""
+        """Write figures of the time since the last line; the tally starts again from 0."""
         tally, update = jax.device_get((state.worlds.tally, dict(update)))
         now, steps = time.monotonic(), self._steps(state)
         since, before = self._mark
@@ -329,12 +361,10 @@ class _Sitting:
         return state._replace(worlds=without_tally(state.worlds))
 
     def _save(self, state: Any) -> None:
-        """Write a checkpoint and the policy."""
-        facts = {"seconds": self._seconds(), "musclemap": __version__}
-        self._folder.checkpoints.save(self._trainer.saved(state), facts)
+        """Write a checkpoint, and the policy if the one in the folder has no more steps."""
+        self._folder.checkpoints.save(self._trainer.saved(state), seconds=self._seconds(), software=__version__)
         params, normaliser = self._trainer.policy(state)
-        write_policy(
-            self._folder.policy,
+        warning = self._folder.save_policy(
             task=self._task,
             physics=self._plan.config.physics,
             params=params,
@@ -343,11 +373,14 @@ class _Sitting:
             steps=self._steps(state),
             dataset=self._dataset(),
         )
+        if warning and warning != self._last_warning:
+            self._warned(warning)
+        self._last_warning = warning
 
     def _dataset(self) -> dict[str, Any]:
         """What the policy has learned from, in this run and before it."""
-        facts, earlier = dataset_facts(self._plan.clips), self._folder.earlier()
-        return facts if earlier is None else with_earlier(facts, earlier)
+        facts = dataset_facts(self._plan.clips)
+        return facts if self._earlier is None else with_earlier(facts, self._earlier)
 
 
 def tally_figures(tally: Tally) -> dict[str, float]:

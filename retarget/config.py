@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.setting_checks import check_above_0, check_known, check_not_below_0
+from musclemap.skeletons.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_known, check_not_below_0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class ScaleConfig:
 
     def __post_init__(self) -> None:
         check_above_0("scale", self, "height_sigma", "prior_sigma", "speed_sigma", "lower")
+        check_at_most("scale", self, **dict.fromkeys(self.__dataclass_fields__, MAX_FACTOR))
         if not self.lower < self.upper:
             raise SettingsError(f"scale.lower {self.lower} is not below scale.upper {self.upper}")
 
@@ -48,6 +49,7 @@ class ContactConfig:
 
     def __post_init__(self) -> None:
         check_above_0("contact", self, "speed", "height", "min_seconds", "free_fall")
+        check_at_most("contact", self, **dict.fromkeys(self.__dataclass_fields__, MAX_FACTOR))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ class WeightConfig:
 
     def __post_init__(self) -> None:
         check_not_below_0("weights", self, *self.__dataclass_fields__)
+        check_at_most("weights", self, **dict.fromkeys(self.__dataclass_fields__, MAX_FACTOR))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,10 @@ class SolverConfig:
     def __post_init__(self) -> None:
         check_not_below_0("solver", self, "batch", "windows")
         check_above_0("solver", self, *(self.__dataclass_fields__.keys() - {"batch", "windows"}))
+        # Memory grows with the frames solved together, time with the steps.
+        check_at_most("solver", self, batch=1_000_000, window=4096, windows=100_000, anchor_seconds=MAX_FACTOR)
+        check_at_most("solver", self, anchor_iterations=10_000, calibration_iterations=10_000, window_iterations=10_000)
+        check_at_most("solver", self, sweeps=10_000, tolerance=MAX_FACTOR)
         if self.window % 4:
             raise SettingsError(f"solver.window is {self.window}; it must be a multiple of 4")
 
@@ -162,6 +169,11 @@ class ValidationConfig:
         check_above_0(
             "validation", self, "cutoff", "jitter_cutoff", "friction", "bearing_height", "torque_weight", "chunk"
         )
+        check_at_most("validation", self, chunk=10_000_000)  # of a clip of four hours all frames
+        check_at_most(
+            "validation", self, cutoff=MAX_FACTOR, jitter_cutoff=MAX_FACTOR, friction=MAX_FACTOR,
+            bearing_height=MAX_FACTOR, torque_weight=MAX_FACTOR,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,3 +209,4 @@ class RetargetConfig:
             raise SettingsError(f"fps is {self.fps}; clips run at 5 to 1000 frames a second")
         check_known("", self, hands=("locked", "tracked"), limits=("effective", "declared"))
         check_not_below_0("", self, "default_fps", "calibration")
+        check_at_most("", self, default_fps=MAX_FACTOR, calibration=MAX_FACTOR)

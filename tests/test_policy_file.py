@@ -121,11 +121,21 @@ def _spoil(array: np.ndarray) -> np.ndarray:
     return np.where(np.arange(array.size).reshape(array.shape) == 1, np.nan, array).astype(np.float32)
 
 
+def nested(key: str, depth: int) -> Facts:
+    """An object in an object, and so on."""
+    tree: Facts = {"a": 1}
+    for _ in range(depth):
+        tree = {key: tree}
+    return tree
+
+
+WEIGHTS = [name for name in vars(RewardConfig()) if not name.endswith("_scale") and name != "wide"]
+
 MALFORMED: dict[str, tuple[Callable[[Facts, Tensors], object], str]] = {
     "another format": (_facts("format", "x"), "no policy"),
     "a later version": (_facts("version", 2), "version 2; this reads version 1"),
-    "no body": (_without("body"), "body is None"),
-    "no muscles": (_facts("body.muscles", 6), "no muscles"),
+    "no body": (_without("body"), "has no body"),
+    "no muscles": (_facts("body.muscles", 6), "body: muscles is 6, not of type list"),
     "another network": (_facts("network.activation", "tanh"), "'tanh'; this version knows 'silu'"),
     "no epsilon": (_facts("network.norm_epsilon", 0), "norm_epsilon"),
     "an unknown setting": (_facts("task.laziness", 1), "task.laziness is not known"),
@@ -133,7 +143,40 @@ MALFORMED: dict[str, tuple[Callable[[Facts, Tensors], object], str]] = {
     "a setting out of range": (_facts("task.resting", 1.5), "between 0 and 1"),
     "a setting that is no table": (_facts("task.reward", 3), "task.reward is 3"),
     "physics unknown": (_facts("physics.hands", "three"), "it is one of locked, free"),
-    "an endless number": (_facts("physics.timestep", 10**400), "physics.timestep"),
+    "an endless number": (_facts("physics.timestep", 10**400), "an integer of 401 digits"),
+    "a step too long": (_facts("physics.timestep", 1e29), r"physics.timestep is 1e\+29; it must not be above 0.2"),
+    "no number": (_facts("physics.timestep", float("nan")), "physics.timestep is None"),
+    "steps too many": (_facts("physics.nsubstep", 10**9), "nsubstep is 1000000000; it must not be above 1,000"),
+    "steps below 0": (_facts("physics.nsubstep", -5), "nsubstep is -5"),
+    "iterations too many": (_facts("physics.iterations", 2**62), "physics.iterations"),
+    "buffers too large": (_facts("physics.nconmax", 2**62), "physics.nconmax"),
+    "hills too wide": (_facts("physics.terrain.length", 1e29), "terrain.length"),
+    "hills too narrow": (_facts("physics.terrain.length", 1e-300), "terrain.length"),
+    "a seed below 0": (_facts("physics.terrain.seed", -1), "terrain.seed"),
+    "a look-ahead too far": (_facts("task.ahead", [10**9]), "task.ahead"),
+    "a look-ahead twice": (_facts("task.ahead", [1, 1]), "different steps"),
+    "a look-ahead too long": (_facts("task.ahead", [1] * 10**6), r"task.ahead is \[1, .{1,80}\.\.\.; it"),
+    "a delay too long": (_facts("task.latency_steps", 10**9), "task.latency_steps"),
+    "no excitation": (_facts("task.resting", 1e-300), "task.resting"),
+    "a scale of nothing": (_facts("task.reward.joint_scale", 1e-300), "task.reward"),
+    "no reward": (_facts("task.reward", dict.fromkeys(WEIGHTS, 0.0)), "no weight above 0"),
+    "steps learned below 0": (_facts("steps", -1), "steps is -1, below 0"),
+    "steps learned endless": (_facts("steps", 10**400), "an integer of 401 digits"),
+    "steps learned in part": (_facts("steps", 1.5), "steps is 1.5, not of type int"),
+    "muscles without a name": (_facts("body.muscles", [1, 2]), "not a list of names"),
+    "an endless name": (_facts("body.name", "x" * 10**6), r"name is 'x{1,80}\.\.\., not a word"),
+    "a version that is a list": (_facts("body.model_version", [[1]]), "model_version"),
+    "an endless algorithm": (_facts("algorithm", "x" * 10**6), "of 1000000 letters"),
+    "an epsilon too large": (_facts("network.norm_epsilon", 1e29), "norm_epsilon"),
+    "a spread too small": (_facts("network.least", 1e-300), "least of the network"),
+    "clips that are numbers": (_facts("dataset.clips", [1, 2]), "clips is"),
+    "a clip of three": (_facts("dataset.clips", [["a", "b", "c"]]), "clips is"),
+    "seconds of text": (_facts("dataset.seconds", "long"), "seconds is 'long'"),
+    "licences of lists": (_facts("dataset.licences", {"a": []}), "licences is"),
+    "no end of earlier runs": (_facts("dataset.earlier", nested("earlier", 20)), "more than 16 earlier"),
+    "nested too deeply": (_facts("dataset.more", nested("a", 40)), "nested deeper"),
+    "half a letter": (_facts("algorithm", "\ud800"), "surrogate"),
+    "a layout too wide": (_facts("observation", [["joint_pos", 2**62]]), "names and widths"),
     "no layout": (_facts("observation", [["joint_pos", "2"]]), "names and widths"),
     "another layout": (_facts("observation", [["joint_pos", 2]]), "observations of 2 numbers"),
     "a layer lost": (lambda _, tensors: tensors.pop("policy.b1"), "has the tensors"),
@@ -143,6 +186,15 @@ MALFORMED: dict[str, tuple[Callable[[Facts, Tensors], object], str]] = {
     "turned": (_tensor("policy.w0", lambda w: w.T.copy()), "policy.w0 has shape"),
     "too few muscles": (_tensor("policy.b2", lambda b: b[:-1]), "policy.b2 has shape"),
     "another precision": (_tensor("policy.w0", lambda w: w.astype(np.float16)), "other types than F32"),
+    "weights too large": (_tensor("policy.w1", lambda w: w + 1e30), "policy.w1 has values beyond"),
+    "no width": (
+        lambda _, t: t.update(
+            {"policy.w1": np.zeros((24, 0), "f4"), "policy.b1": np.zeros(0, "f4"), "policy.w2": np.zeros((0, 6), "f4")}
+        ),
+        "widths are from 1",
+    ),
+    "a matrix of offsets": (_tensor("policy.b1", lambda b: b.reshape(2, 8)), "policy.b1 has shape"),
+    "too many tensors": (lambda _, t: t.update({f"a{k}": np.zeros(1, "f4") for k in range(200)}), "203|209 tensors"),
     "a negative variance": (_tensor("normaliser.var", lambda v: v - 1e3), "negative variance"),
 }
 

@@ -11,6 +11,7 @@ import pytest
 from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.coordinates import Coordinates
 from musclemap.imitation.muscles import muscles_of
+from musclemap.imitation.tendon_files import load_or_fit
 from musclemap.imitation.tendons import (
     TendonConfig,
     Tendons,
@@ -19,7 +20,6 @@ from musclemap.imitation.tendons import (
     _value_and_slope,
     draw_postures,
     fit_tendons,
-    load_or_fit,
     measure_tendons,
 )
 

@@ -1,7 +1,8 @@
 """What is drawn of a policy: how it tracked a clip, and how it learned."""
 
-import json
+import io
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,27 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.files import parse_json, read_bytes
 from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.evaluation import Evaluated, Recording
 from musclemap.imitation.logs import METRICS
 from musclemap.imitation.reward import PUBLISHED_MOST
+from musclemap.skeletons.errors import FileError
 
 from .encoding import MAX_POINTS, Line, Panel, Section, encode
 from .sides import SIDE_WORD, side_of
+
+MAX_BYTES = 2**28
+"""Largest file of figures [B]: two weeks of a run."""
+
+MAX_LINE = 2**14
+"""Longest line of it [B]; ours have 1 kB."""
+
+MAX_MOMENTS = 20_000
+"""Most lines that are looked at, evenly over the file: far more than a curve has points."""
+
+LARGEST_FIGURE, LARGEST_STEPS = 1e15, 2**53
+"""Figures and steps beyond these are no figures of a run; they would make others invisible in a curve."""
 
 LEARNING = (
     ("Reward (at most 1) and published reward over its most", "0 to 1", ("reward", "published_reward")),
@@ -29,6 +44,8 @@ LEARNING = (
     ("Control steps a second", "", ("steps_per_second",)),
 )
 """Title, unit and figures of each panel; those that a run does not have are left out."""
+
+_DRAWN = ("steps", *(key for _, _, keys in LEARNING for key in keys))
 
 
 def clip_curves(clip: Clip, found: Evaluated, body: SimulationBody) -> dict[str, Any]:
@@ -127,7 +144,11 @@ def _muscles(clip: Clip, recording: Recording, body: SimulationBody) -> Section:
 
 
 def learning_curves(run: Path) -> dict[str, Any] | None:
-    """Curves of a run's figures over control steps; None where there are not two moments of it."""
+    """Curves of a run's figures over control steps; None where there are not two moments of it.
+
+    Raises:
+        FileError: The file of figures cannot be read, or is too large.
+    """
     rows = _moments(run / METRICS)
     if len(rows) < 2:
         return None
@@ -145,12 +166,12 @@ def learning_curves(run: Path) -> dict[str, Any] | None:
 
 
 def _learning_panel(
-    rows: list[Mapping[str, Any]], steps: np.ndarray, grid: np.ndarray, title: str, unit: str, keys: tuple[str, ...]
+    rows: list[Mapping[str, float]], steps: np.ndarray, grid: np.ndarray, title: str, unit: str, keys: tuple[str, ...]
 ) -> Panel | None:
     """A panel with those of its figures that there are, drawn through moments at which they are numbers."""
     lines = []
     for key, side in zip(keys, ("l", "r"), strict=False):
-        values = np.array([_number(row.get(key)) for row in rows])
+        values = np.array([row[key] for row in rows])
         there = np.isfinite(values)
         if there.sum() < 2:
             continue
@@ -160,22 +181,36 @@ def _learning_panel(
     return Panel(title=title, unit=unit, lines=tuple(lines), least=1e-3) if lines else None
 
 
-def _moments(path: Path) -> list[Mapping[str, Any]]:
+def _moments(path: Path) -> list[Mapping[str, float]]:
     """Lines of a run's figures in the order of their steps; what a resumed run went through again counts once."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return []
-    rows: list[Mapping[str, Any]] = []
-    for line in path.read_text("utf-8", "replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:  # the last line of a run that is being written, or was cut off
+    data = read_bytes(path, limit=MAX_BYTES)
+    every = data.count(b"\n") // MAX_MOMENTS + 1
+    rows: list[Mapping[str, float]] = []
+    for number, line in enumerate(io.BytesIO(data)):
+        if number % every or len(line) > MAX_LINE:
             continue
-        if isinstance(row, dict) and math.isfinite(_number(row.get("steps"))):
+        row = _moment(line)
+        if row is not None:
             while rows and rows[-1]["steps"] >= row["steps"]:
                 rows.pop()
             rows.append(row)
     return rows
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+def _moment(line: bytes) -> Mapping[str, float] | None:
+    """The figures of a line that are drawn; None where it is damaged, as the last one of a killed run may be."""
+    try:
+        row = parse_json(line)
+    except FileError:
+        return None
+    if not isinstance(row, dict) or not _number(row.get("steps"), most=LARGEST_STEPS) >= 0:
+        return None
+    return {key: _number(row.get(key), most=LARGEST_STEPS if key == "steps" else LARGEST_FIGURE) for key in _DRAWN}
+
+
+def _number(value: Any, *, most: float) -> float:
+    """A number, or NaN where the value is none or is beyond a limit."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) <= most else math.nan

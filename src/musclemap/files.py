@@ -110,6 +110,21 @@ def parse_json(data: bytes | str, *, limit: int = MAX_JSON_BYTES) -> Any:
     return _checked(tree)
 
 
+def check_depth(tree: Any) -> Any:
+    """The same tree, if it is nested no deeper than `MAX_JSON_DEPTH`; for those that other parsers make.
+
+    Raises:
+        FileError: It is nested deeper.
+    """
+    level = [tree]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        below = [value for node in level for value in (node.values() if isinstance(node, dict) else node)]
+        level = [value for value in below if isinstance(value, dict | list)]
+        if not level:
+            return tree
+    raise FileError(f"nested deeper than {MAX_JSON_DEPTH} levels")
+
+
 def read_json(path: Path, *, limit: int = MAX_JSON_BYTES) -> Any:
     """Read and parse a JSON file.
 
@@ -148,7 +163,8 @@ def _checked(root: Any) -> Any:
     for _ in range(MAX_JSON_DEPTH + 2):
         below: list[Any] = []
         for node in level:
-            items = list(node.items()) if isinstance(node, dict) else list(enumerate(node))
+            # Values are replaced while it is gone through, which neither kind minds; a copy could be of a gigabyte.
+            items = node.items() if isinstance(node, dict) else enumerate(node)
             for key, value in items:
                 if isinstance(key, str):
                     _check_text(key)
