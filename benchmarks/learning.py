@@ -31,7 +31,8 @@ from musclemap.imitation.policy_file import load_policy
 from musclemap.imitation.reference import make_library
 from musclemap.imitation.train_config import TrainConfig
 from musclemap.pipelines.settings import load_settings
-from musclemap.pipelines.training import Until, plan_training, train
+from musclemap.pipelines.training import Until, train
+from musclemap.pipelines.training_plan import plan_training
 
 SETTINGS = {"ppo": "small_arm.toml", "world-model": "small_arm_world.toml"}
 ASKED, FASTER, FEWER = 5.0, 3.0, 10.0

@@ -29,10 +29,10 @@ from musclemap.imitation.reference import make_library
 from musclemap.imitation.scores import totals
 from musclemap.imitation.train_config import TrainConfig
 from musclemap.pipelines.device import keep_compilations, private_folder
-from musclemap.pipelines.learners import ALGORITHMS
 from musclemap.pipelines.physics import room_for
 from musclemap.pipelines.settings import load_settings
-from musclemap.pipelines.training import Until, plan_training, train
+from musclemap.pipelines.training import Until, train
+from musclemap.pipelines.training_plan import ALGORITHMS, plan_training
 
 SETTINGS = {"ppo": "walk_ppo.toml", "world-model": "walk_world.toml"}
 STARTS = 10

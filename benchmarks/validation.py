@@ -36,7 +36,8 @@ from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.contacts import runs
 from musclemap.retarget.dynamics import GRAVITY
 from musclemap.retarget.feasibility import Findings, Validator
-from musclemap.retarget.physics import CPhysics, Physics, choose_physics
+from musclemap.retarget.physics import CPhysics, Physics
+from musclemap.retarget.physics_engines import choose_physics
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.retarget.warp_physics import WarpPhysics
 from musclemap.skeletons.body import TargetBody

@@ -108,8 +108,9 @@ def train(
     share_gpu_memory()
     from musclemap.pipelines.dataset import choose_clips
     from musclemap.pipelines.physics import tell_mujoco_warnings
-    from musclemap.pipelines.training import Until, plan_training
+    from musclemap.pipelines.training import Until
     from musclemap.pipelines.training import train as train_plan
+    from musclemap.pipelines.training_plan import plan_training
 
     from .train_view import plan_lines, show_training
 

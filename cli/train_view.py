@@ -14,7 +14,8 @@ from rich.text import Text
 from .console import clean_console
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.training import Moment, Plan
+    from musclemap.pipelines.training import Moment
+    from musclemap.pipelines.training_plan import Plan
 
 LINE_SECONDS = 60.0
 """Time between two lines where there is no terminal [s]."""

@@ -12,8 +12,6 @@ from typing import Any
 
 from musclemap.datasets.motion import SourceMotion
 from musclemap.retarget.config import RetargetConfig
-from musclemap.skeletons.body_model import find_body_models, load_body_model
-from musclemap.skeletons.errors import BodyModelError
 
 from .batch import BatchRetargeter
 from .conversion import convert_items
@@ -23,6 +21,7 @@ from .jobs import BATCH_FRAMES, Recipe
 from .ledger import Ledger
 from .output_folder import open_output, read_entries, refuse_own_source
 from .progress import Progress, Tracker
+from .retargeters import make_retargeter
 from .selection import Selection, select
 from .summary import Summary
 
@@ -116,20 +115,6 @@ def convert_archive(
         seconds=time.perf_counter() - started,
         stopped=run.stopped,
     )
-
-
-def make_retargeter(config: RetargetConfig, *, body_models: Path | None, device: Any) -> BatchRetargeter:
-    """The real one, with every body model of a folder.
-
-    Raises:
-        BodyModelError: A body model cannot be read, or there is none in the folder.
-    """
-    from musclemap.retarget.retargeter import Retargeter  # imports JAX: after everything that can fail at once
-
-    paths = find_body_models(body_models) if body_models is not None else ()
-    if body_models is not None and not paths:
-        raise BodyModelError(f"no body model of the SMPL family below {body_models}")
-    return Retargeter(config, body_models=tuple(load_body_model(path) for path in paths), device=device)
 
 
 def _look_only(selection: Selection, *, out: Path, fps: float, look: Callable[..., SourceMotion | Settled]) -> Summary:

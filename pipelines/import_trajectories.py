@@ -26,7 +26,7 @@ from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.contacts import detect
 from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.metrics import measure_geometry
-from musclemap.retarget.physics import choose_physics
+from musclemap.retarget.physics_engines import choose_physics
 from musclemap.retarget.retargeter import MIN_FRAMES, software_versions
 from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.bodies import load_body

@@ -24,6 +24,7 @@ from .batch import BatchRetargeter
 from .conversion import Line, StopRun, convert_items
 from .intake import take_in
 from .output_folder import JOURNAL, LATE_NOTES
+from .retargeters import make_retargeter
 from .selection import Selected
 
 BATCH_FRAMES = {"cpu": 20_000, "gpu": 200_000}
@@ -179,7 +180,6 @@ def _retargeter(recipe: Recipe) -> tuple[BatchRetargeter, int]:
     """One a process, as it is compiled once; and how many frames suit it."""
     if recipe.make is not None:
         return recipe.make(recipe.config), recipe.batch_frames or BATCH_FRAMES["cpu"]
-    from .archive import make_retargeter
     from .device import choose_device, keep_compilations, share_gpu_memory
 
     share_gpu_memory()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,17 +23,13 @@ from musclemap.imitation.world_model import WorldModel
 from musclemap.imitation.world_trainer import WorldTrainer, check_known
 
 from .physics import room_for
-
-if TYPE_CHECKING:
-    from .training import Plan
-
-ALGORITHMS = ("ppo", "world-model")
+from .training_plan import Plan
 
 AnyTrainer = Trainer | WorldTrainer
 
 
 def make_trainer(
-    plan: "Plan", task: Task, folder: RunFolder, fits: Sequence[Path], told: Callable[[str], None]
+    plan: Plan, task: Task, folder: RunFolder, fits: Sequence[Path], told: Callable[[str], None]
 ) -> AnyTrainer:
     """Make the trainer that a plan asks for.
 
@@ -76,7 +72,7 @@ def tendon_line(tendons: Tendons) -> str:
 
 
 def learned_by(
-    run: Path, plan: "Plan", task: Task, like: Any, *, warned: Callable[[str], None]
+    run: Path, plan: Plan, task: Task, like: Any, *, warned: Callable[[str], None]
 ) -> tuple[Any, dict[str, Any]]:
     """What another run has learned, to begin a new one with.
 

@@ -18,7 +18,7 @@ from musclemap.datasets.manifest import VERDICTS, ManifestEntry
 from musclemap.failures import Failure, attempt
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.feasibility import Validator
-from musclemap.retarget.physics import choose_physics
+from musclemap.retarget.physics_engines import choose_physics
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.errors import ClipError, SettingsError

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import mujoco
 import numpy as np
@@ -226,17 +226,3 @@ def join(parts: Sequence[FramePhysics]) -> FramePhysics:
             **{name: np.concatenate([getattr(m, name) for m in muscles]) for name in Muscles.__dataclass_fields__}
         )
     return FramePhysics(**arrays, muscles=together)
-
-
-def choose_physics(body: TargetBody, device: Any) -> Physics:
-    """MuJoCo Warp for a GPU; MuJoCo C, in threads, for a CPU, where it is three to six times as fast.
-
-    Args:
-        body: Target.
-        device: JAX device, or None for the CPU.
-    """
-    if device is None or device.platform == "cpu":
-        return CPhysics(body)
-    from .warp_physics import WarpPhysics
-
-    return WarpPhysics(body, device=f"cuda:{device.local_hardware_id}")

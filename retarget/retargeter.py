@@ -24,7 +24,7 @@ from .feasibility import Validator
 from .fit import Fit, Fitter
 from .hands import finger_joints, with_fingers
 from .metrics import clip_metrics, measure_geometry
-from .physics import choose_physics
+from .physics_engines import choose_physics
 from .proportions import Proportions, fit_proportions
 from .repair import better_of, can_repair
 from .resample import CHUNK, frame_times, resample, resample_rotations

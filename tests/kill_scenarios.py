@@ -263,7 +263,7 @@ _BODY: list[ExportBody] = []
 def export_clips() -> int:
     """mm-export, with a body that is made once."""
     _BODY.extend([] if _BODY else [ExportBody()])
-    with patch("musclemap.pipelines.export.ExportBody", lambda **_: _BODY[0]):
+    with patch("musclemap.pipelines.export.ExportBody", lambda *_, **__: _BODY[0]):
         return run(export.app, OUT, EXPORT, "--to", "csv", "-q")
 
 

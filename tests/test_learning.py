@@ -14,7 +14,8 @@ from musclemap.imitation.policy_file import load_policy
 from musclemap.imitation.reference import make_library
 from musclemap.imitation.train_config import TrainConfig
 from musclemap.pipelines.settings import load_settings
-from musclemap.pipelines.training import Until, plan_training, train
+from musclemap.pipelines.training import Until, train
+from musclemap.pipelines.training_plan import plan_training
 
 SETTINGS = Path(__file__).parents[1] / "benchmarks"
 

@@ -28,7 +28,8 @@ from musclemap.imitation.train_config import TrainConfig
 from musclemap.imitation.world_config import WorldModelConfig
 from musclemap.imitation.world_model import ModelConfig
 from musclemap.pipelines.device import DeviceMemoryError
-from musclemap.pipelines.training import Moment, Plan, Until, plan_training, train
+from musclemap.pipelines.training import Moment, Until, train
+from musclemap.pipelines.training_plan import Plan, plan_training
 
 from .pages import explained
 from .sockets import sampled
@@ -215,7 +216,7 @@ def test_too_little_memory_is_told_with_the_number_to_lower(
     monkeypatch.setattr("musclemap.pipelines.learners.make_engine", full)
     with pytest.raises(DeviceMemoryError, match=f"lower --num-envs, or {lower}"):
         train(replace(plan, algorithm=algorithm), tmp_path, until=Until(steps=ITERATION), tensorboard=False)
-    monkeypatch.setattr("musclemap.pipelines.training.make_library", full)
+    monkeypatch.setattr("musclemap.pipelines.training_plan.make_library", full)
     with pytest.raises(DeviceMemoryError, match="lower the number of clips"):
         plan_training(plan.clips, plan.config, engine="mujoco", algorithm=algorithm)
 

@@ -24,7 +24,8 @@ from musclemap.imitation.train_config import TrainConfig
 from musclemap.imitation.world_config import WorldModelConfig
 from musclemap.imitation.world_model import ModelConfig, WorldModel, spread
 from musclemap.imitation.world_trainer import WorldTrainer
-from musclemap.pipelines.training import Plan, Until, plan_training, train
+from musclemap.pipelines.training import Until, train
+from musclemap.pipelines.training_plan import Plan, plan_training
 from musclemap.skeletons.errors import SettingsError
 
 from .pages import explained
