@@ -17,6 +17,7 @@ from musclemap.datasets.manifest import Manifest
 from musclemap.skeletons.body_model import find_body_models, load_body_model
 
 from .body_model_files import synthetic_model, write_npz, write_smpl_pkl
+from .fuzz_training import TRAINING_KINDS
 from .fuzzing import PLAIN, Kind
 from .reader_mutations import pickle_piece, pickle_program, zip_directory, zip_members
 
@@ -50,7 +51,7 @@ def mutate_tree(tree: Any, rng: random.Random) -> Any:
     if how == 0:
         del node[key]
     elif how == 1 and isinstance(node, dict):
-        node[rng.choice(("", "__proto__", "\ud800", "x" * 1000, rng.choice(list(node))))] = node.pop(key)
+        node[rng.choice(("", "__proto__", "\ud800", "x" * 1000, rng.choice([*node, key])))] = node.pop(key)
     elif how == 2:
         for _ in range(rng.choice((1, 40))):
             node[key] = [node[key]] if rng.random() < 0.5 else {"a": node[key]}
@@ -180,4 +181,5 @@ KINDS = {
     ),
     "clip": Kind(suffix=".h5", make=_written("a.h5", _clip), read=read_clip),
     "manifest": Kind(suffix=".jsonl", make=_manifest, read=Manifest.read, mutations=(json_lines,)),
+    **TRAINING_KINDS,
 }  # fmt: skip
