@@ -54,7 +54,8 @@ def mutate_tree(tree: Any, rng: random.Random) -> Any:
     if how == 0:
         del node[key]
     elif how == 1 and isinstance(node, dict):
-        node[rng.choice(("", "__proto__", "\ud800", "x" * 1000, rng.choice(list(node))))] = node.pop(key)
+        name = rng.choice(("", "__proto__", "\ud800", "x" * 1000, rng.choice(list(node))))
+        node[name] = node.pop(key)
     elif how == 2:
         for _ in range(rng.choice((1, 40))):
             node[key] = [node[key]] if rng.random() < 0.5 else {"a": node[key]}
