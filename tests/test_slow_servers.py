@@ -20,7 +20,7 @@ from musclemap.datasets.downloads.pace import Patience
 from musclemap.datasets.downloads.session import MAX_REDIRECTS, Session
 from musclemap.datasets.downloads.transport import Remote, Transport, Unreachable
 
-from .raw_server import OK, drip, raw_serving
+from .raw_server import OK, Answer, drip, raw_serving
 
 HASTY = Patience(timeout=0.15, tries=2, window=0.3, least=1000.0, listing=2.0)
 ENOUGH = 6.0
@@ -159,7 +159,7 @@ def test_server_that_brings_no_file_is_soon_asked_for_no_more(tmp_path: Path) ->
 # Redirects, and who learns the password
 
 
-def redirecting(target: str, *, body: bytes = b"") -> object:
+def redirecting(target: str, *, body: bytes = b"") -> Answer:
     def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
         head = f"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: {target}\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode("latin-1") + body)
@@ -266,7 +266,7 @@ def test_session_follows_nothing_by_itself() -> None:
 # The hub
 
 
-def hub(body: object) -> object:
+def hub(body: Answer) -> Answer:
     """Answers as the hub, whose files come by `body`."""
     entry = {"type": "file", "path": "a.npz", "size": SIZE, "oid": "0" * 40,
              "lfs": {"oid": hashlib.sha256(BODY).hexdigest(), "size": SIZE, "pointerSize": 130}}  # fmt: skip
@@ -280,7 +280,7 @@ def hub(body: object) -> object:
                 {"id": "o/n", "sha": commit, "siblings": [], "cardData": {"license": ["mit", 7]}}
             ).encode()
         else:
-            body(connection, path, over)  # type: ignore[operator]
+            body(connection, path, over)
             return
         connection.sendall(OK + b"Content-Length: %d\r\n\r\n%s" % (len(data), data))
 
@@ -313,7 +313,7 @@ def hub_dripping(connection: socket.socket, path: str, over: threading.Event) ->
 
 @pytest.mark.usefixtures("hub_alone")
 def test_hub_below_the_least_speed_is_soon_asked_for_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with raw_serving(hub(hub_dripping)) as server:  # type: ignore[arg-type]
+    with raw_serving(hub(hub_dripping)) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url("", user="ann:s3cret@"))
         data_set = hub_module.list_data_set("o/n")
         assert data_set.licence == "mit, 7"
