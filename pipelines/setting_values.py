@@ -81,7 +81,7 @@ def _fit(value: Any, hint: Any) -> tuple[bool, Any]:
         return value is None or value == "none", None
     if hint is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        number = number and (math.isinf(value) or abs(value) <= LARGEST)
+        number = number and (abs(value) <= LARGEST or value in (math.inf, -math.inf))
         return number, float(value) if number else None
     if hint is int:
         return type(value) is int and abs(value) <= MAX_INTEGER, value

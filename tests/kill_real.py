@@ -11,7 +11,8 @@ from musclemap.cli import retarget, train, validate
 from musclemap.datasets.synthesis import write_archive
 from musclemap.imitation.policy_file import load_policy
 
-from .kill_scenarios import OUT, Scenario, clip_faults, note_lines, run
+from .kill_clips import OUT, clip_faults, note_lines, run
+from .kill_scenarios import Scenario
 
 MOTIONS = ("walk_0.8", "walk_1.2")
 

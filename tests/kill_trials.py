@@ -18,8 +18,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .kill_clips import SEEN
+from .kill_products import URL, server
 from .kill_real import REAL
-from .kill_scenarios import SCENARIOS, SEEN, URL, Scenario, server
+from .kill_scenarios import SCENARIOS, Scenario
 from .killing import LOG, Ended, import_what_it_imports, in_child, moments
 
 PASSED_OVER = (".musclemap.lock", SEEN.name, "done.txt", URL.name)

@@ -8,8 +8,8 @@ import pytest
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.pipelines.output_folder import read_entries
 
-from . import kill_scenarios
-from .kill_scenarios import OUT, QuickImporter, QuickValidator, clip_faults
+from . import kill_clips
+from .kill_clips import OUT, QuickImporter, QuickValidator, clip_faults
 from .test_archive import ODD
 
 ERRORS = [*ODD, MemoryError(), OSError(5, "Input/output error")]
@@ -31,9 +31,9 @@ def test_a_check_that_raises_anything_costs_only_its_clip(
                 raise error
             return super().judged(clip, muscles=muscles)
 
-    assert kill_scenarios.prepare_clips() == 0
-    monkeypatch.setattr(kill_scenarios, "QuickValidator", Breaks)
-    assert kill_scenarios.check() == 1
+    assert kill_clips.prepare_clips() == 0
+    monkeypatch.setattr(kill_clips, "QuickValidator", Breaks)
+    assert kill_clips.check() == 1
     told = capsys.readouterr().err
     assert "unchecked   b.h5" in told
     assert f"the checks failed: {type(error).__name__}" in told
@@ -53,9 +53,9 @@ def test_a_trajectory_that_raises_anything_costs_only_its_clip(
                 raise error
             return super().clip(trajectory, origin)
 
-    assert kill_scenarios.prepare_import() == 0
-    monkeypatch.setattr(kill_scenarios, "QuickImporter", Breaks)
-    assert kill_scenarios.bring_in() == 1
+    assert kill_clips.prepare_import() == 0
+    monkeypatch.setattr(kill_clips, "QuickImporter", Breaks)
+    assert kill_clips.bring_in() == 1
     entries = read_entries(OUT)
     reason = "out_of_memory" if isinstance(error, MemoryError) else "import_crash"
     assert {e.source for e in entries.values() if e.status == "ok"} == {"a.npz", "sub/c.npz", "sub/d.npz"}
@@ -68,7 +68,7 @@ def test_a_clip_that_was_checked_and_cannot_be_written_keeps_its_old_verdict(
 ) -> None:
     from musclemap.pipelines import output_folder
 
-    assert kill_scenarios.prepare_clips() == 0
+    assert kill_clips.prepare_clips() == 0
     write = output_folder.write_clip
 
     def denied(path: Path, clip: Any, **options: Any) -> str:
@@ -77,7 +77,7 @@ def test_a_clip_that_was_checked_and_cannot_be_written_keeps_its_old_verdict(
         return write(path, clip, **options)
 
     monkeypatch.setattr(output_folder, "write_clip", denied)
-    assert kill_scenarios.check() == 1
+    assert kill_clips.check() == 1
     assert "its verdict cannot be written: PermissionError" in capsys.readouterr().err
     entries: dict[str, ManifestEntry] = read_entries(OUT)
     assert (entries["b.npz"].verdict, entries["a.npz"].verdict) == ("feasible", "warn")

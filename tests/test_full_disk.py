@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from .kill_scenarios import SCENARIOS, URL
+from .kill_products import URL
+from .kill_scenarios import SCENARIOS
 
 COMMANDS = ["mm-retarget", "mm-validate", "mm-report", "mm-pack", "mm-export"]
 MOMENTS = 8
@@ -56,7 +57,12 @@ def test_a_disk_that_is_full_from_some_moment_on(
 def test_a_folder_that_cannot_be_written_to(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = Path.open
+    whole, open_descriptor = Path.open, os.open
+
+    def read_only_descriptor(path: str, flags: int, *arguments: object, **options: object) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return open_descriptor(path, flags, *arguments, **options)  # type: ignore[arg-type]
 
     def read_only(path: Path, mode: str = "r", *arguments: object, **options: object) -> object:
         if set(mode) & set("wxa+"):
@@ -66,6 +72,7 @@ def test_a_folder_that_cannot_be_written_to(
     capsys.readouterr()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", read_only)
+        patch.setattr(os, "open", read_only_descriptor)
         status = SCENARIOS[command].command()
     told = capsys.readouterr().err
     assert status == 2
