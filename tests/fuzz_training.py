@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from musclemap.imitation.bodies import Body, load_body
+from musclemap.imitation.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.config import PhysicsConfig
 from musclemap.imitation.run_facts import check_same, read_facts
 from musclemap.imitation.run_folder import RunFolder
@@ -172,7 +172,7 @@ def make_fit(folder: Path) -> bytes:
     """Fitted lengths of the small arm's muscles."""
     from musclemap.imitation.tendon_files import load_or_fit
 
-    _ARM[:] = [load_body("SmallArm")]
+    _ARM[:] = [load_simulation_body("SmallArm")]
     load_or_fit(_ARM[0], TENDONS, folder)
     return _taken(next(folder.glob("tendons-*")))
 
