@@ -165,7 +165,7 @@ def toml_value(data: bytes, rng: random.Random) -> bytes:
     return b"\n".join(lines)
 
 
-_ARM: list[Body] = []
+_ARM: list[SimulationBody] = []
 
 
 def make_fit(folder: Path) -> bytes:
