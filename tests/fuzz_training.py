@@ -78,8 +78,9 @@ def _json_lines(data: bytes, rng: random.Random) -> bytes:
 
 def _facts() -> dict[str, Any]:
     clip = {"source": "a" * 64, "motion_sha256": "b" * 64}
-    facts = {"algorithm": "ppo", "body": {"name": "SmallArm", "sha256": "c" * 64}, "clips": {"a.h5": clip, "b.h5": clip},
-             "config": dataclasses.asdict(TrainConfig()), "engine": "mujoco"}  # fmt: skip
+    clips, body = {"a.h5": clip, "b.h5": clip}, {"name": "SmallArm", "sha256": "c" * 64}
+    config = dataclasses.asdict(TrainConfig())
+    facts = {"algorithm": "ppo", "body": body, "clips": clips, "config": config, "engine": "mujoco"}
     return json.loads(json.dumps(facts))
 
 
