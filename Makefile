@@ -21,7 +21,7 @@ ATTACKS := tests/test_array_pickle.py tests/test_body_model.py tests/test_files.
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick attack fuzz lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
+.PHONY: help demo test quick attack fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +52,10 @@ test: .venv/.installed-$(EXTRAS) ## All tests, in JOBS processes
 	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --durations 20
 
 quick: .venv/.installed-$(EXTRAS) ## The tests that take seconds
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -m 'not slow and not kills'
+
+kills: .venv/.installed-$(EXTRAS) ## Each writing command killed at every moment, and 25 times at random; 20 minutes
+	$(BIN)/python -m pytest -q -m kills
 
 attack: .venv/.installed-$(EXTRAS) ## The tests against hostile files, sockets and kills alone
 	$(BIN)/python -m pytest -q $(ATTACKS)

@@ -89,13 +89,15 @@ def export(
             source, out, to=to.value, fingers=fingers, include=tuple(include or ()), feasible_only=feasible_only,
             progress=told,
         )  # fmt: skip
+    for problem in made.problems:
+        echo(problem, err=True)
     if json_:
         echo_json(made.to_dict())
     elif not quiet:
         written = [clip for clip in made.clips if clip.status == "ok"]
         frames = sum(clip.nframe for clip in written)
         echo(f"{len(written)} clips as {to.value} in {out}, {frames:,} frames; {len(made.refused)} refused")
-    raise typer.Exit(1 if made.refused else 0)
+    raise typer.Exit(1 if made.refused or made.problems else 0)
 
 
 def _checked(source: Path, out: Path | None) -> Path:

@@ -72,7 +72,7 @@ def retarget(
         bool, typer.Option("--status", help="mm-retarget --status OUT: tell what is done, failed or stale there.")
     ] = False,
     muscles: Annotated[
-        bool, typer.Option("--muscles", help="Look for muscle activations too, and store them with the clips.")
+        bool, typer.Option("--muscles", help="Look for muscle activations too; without it, clips keep those they have.")
     ] = False,
     chunk: Annotated[
         int | None, typer.Option(min=1, help="Frames checked together; bounds the memory.", show_default="2048")
@@ -97,7 +97,8 @@ def retarget(
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
     if status:
-        _tell_status(out or source, config, set_ or (), fps=fps, hands=hands, device=device, json_=json_)
+        wanted = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
+        _tell_status(out or source, wanted, device=device, json_=json_)
         return
     if out is None:
         raise typer.BadParameter("OUT is missing: the folder for the clips")
@@ -156,19 +157,15 @@ def retarget(
     raise typer.Exit(0 if summary.complete else 1)
 
 
-def _tell_status(
-    out: Path, path: Path | None, assignments: "list[str] | tuple[()]", *, fps: float | None, hands: Hands | None,
-    device: Device | None, json_: bool,
-) -> None:  # fmt: skip
-    """Say what a folder holds; clips count as stale where these settings would make them anew."""
+def _tell_status(out: Path, wanted: "RetargetConfig", *, device: Device | None, json_: bool) -> None:
+    """Say what a folder holds; clips count as stale where a run with these settings would make them again."""
     from musclemap.pipelines.device import choose_device
     from musclemap.pipelines.settings import to_dict
     from musclemap.pipelines.status import folder_status, status_lines
     from musclemap.retarget.retargeter import software_versions
 
-    settings = _settings(path, assignments, fps=fps, hands=hands, muscles=False, chunk=None)
     software = software_versions(choose_device(device).platform)
-    found = folder_status(out, wanted={"config": to_dict(settings), "software": software})
+    found = folder_status(out, wanted={"config": to_dict(wanted), "software": software})
     if json_:
         echo_json(found.to_dict())
     else:

@@ -15,7 +15,7 @@ same bytes: no times, no random order, the format's version pinned.
 import hashlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import numpy as np
 from musclemap.files import parse_json, shown
 from musclemap.skeletons.errors import ClipError, FileError, SettingsError
 
+from .atomic_file import write_atomically
 from .clip_schema import (
     ARRAYS,
     JSON,
@@ -40,7 +41,7 @@ from .clip_schema import (
 )
 from .hdf5_answer import Contents
 from .hdf5_process import read_contents
-from .manifest import strict_json, write_atomically
+from .manifest import strict_json
 
 FORMAT = "musclemap-clip"
 VERSION = 1
@@ -127,12 +128,13 @@ class Clip:
 _ATTRIBUTES = tuple(field.name for field in fields(Clip) if field.name not in (*ARRAYS, *OPTIONAL))
 
 
-def write_clip(path: Path, clip: Clip) -> str:
+def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] | None = None) -> str:
     """Write a clip in one step: a reader finds the old file, the new one or none, never a part.
 
     Args:
         path: File to write; folders are made.
         clip: Clip; float arrays are stored as float32, and NaN inside dictionaries as null.
+        before_rename: Called with the SHA-256 once the bytes are on disk and before they take the file's name.
 
     Returns:
         SHA-256 of the file.
@@ -172,8 +174,9 @@ def write_clip(path: Path, clip: Clip) -> str:
         for key in _ATTRIBUTES:
             _write_attribute(attributes, key, texts.get(key, getattr(clip, key)))
     data = image.getvalue()
-    write_atomically(path, data)
-    return hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(data).hexdigest()
+    write_atomically(path, data, before_rename=None if before_rename is None else lambda: before_rename(sha256))
+    return sha256
 
 
 def read_clip(path: Path, *, sha256: str | None = None) -> Clip:

@@ -1,14 +1,12 @@
-"""The manifest of a conversion, one JSON line for every source file, and the journal of a run in progress."""
+"""The manifest of a conversion: one JSON line for every source file."""
 
 import codecs
-import errno
 import json
 import math
 import os
 import re
-import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import count
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 from musclemap.files import open_regular, parse_json, shown
 from musclemap.skeletons.errors import FileError, SettingsError
 
+from .atomic_file import write_atomically
 from .clip_schema import (
     MAX_FRAMES,
     MAX_TEXT,
@@ -77,36 +76,6 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     raise SettingsError(f"{value!r} of type {type(value).__name__} has no JSON form")
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a crash, meets the old content or the new and nothing between.
-
-    The bytes go to a hidden temporary file in the same folder, are synced, and take the name in one step; then the
-    folder is synced. Missing folders are made. On any error the temporary file is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".musclemap-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync a folder
-            raise
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +218,7 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path, *, missing_ok: bool = False) -> Self:
-        """Read a manifest or a journal.
+        """Read a manifest.
 
         Damaged lines are named in `problems`; of a repeated source the last line counts.
 
@@ -268,11 +237,6 @@ class Manifest:
         """Replace the file at `path` in one step."""
         write_atomically(path, b"".join(entry.to_line() for entry in self.entries))
 
-    def updated(self, entries: Iterable[ManifestEntry]) -> "Manifest":
-        """This manifest with entries added, each replacing the one of the same source."""
-        merged = {entry.source: entry for entry in self.entries} | {entry.source: entry for entry in entries}
-        return Manifest(entries=tuple(merged.values()), problems=self.problems)
-
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Lines that are not blank, with their numbers; of one that is too long a part too long to be read.
@@ -290,61 +254,3 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 return
             if line.strip():
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-
-
-class ManifestJournal:
-    """Results of a run in progress, one line each as they come, on disk before `append` returns.
-
-    Use as a context manager, one writer at a time. On opening, what an interrupted run left is in `recovered`; a line
-    it was cut off in is passed over and named there.
-
-        with ManifestJournal(out / "manifest.jsonl.partial") as journal:
-            for entry in results:
-                journal.append(entry)
-            journal.fold(out / "manifest.jsonl")
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.recovered = Manifest.read(path, missing_ok=True)
-        self._file = path.open("a+b", buffering=0)
-        self._end_torn_line()
-        _sync_folder(path.parent)
-
-    def _end_torn_line(self) -> None:
-        if self._file.seek(0, os.SEEK_END):
-            self._file.seek(-1, os.SEEK_END)
-            if self._file.read(1) != b"\n":
-                self._file.write(b"\n")
-
-    def append(self, entry: ManifestEntry) -> None:
-        """Put one result on disk."""
-        self._end_torn_line()  # a full disk may have cut the line before
-        line = entry.to_line()
-        if self._file.write(line) != len(line):
-            raise OSError(errno.ENOSPC, "no room for a whole line", str(self.path))
-        os.fsync(self._file.fileno())
-
-    def fold(self, manifest_path: Path) -> Manifest:
-        """Bring every result of the journal into the manifest, then remove the journal.
-
-        Interrupted between the two, it is simply folded again on the next run.
-        """
-        journal = Manifest.read(self.path)
-        manifest = Manifest.read(manifest_path, missing_ok=True).updated(journal.entries)
-        manifest.write(manifest_path)
-        self.close()
-        self.path.unlink()
-        _sync_folder(self.path.parent)
-        return manifest
-
-    def close(self) -> None:
-        """Close the file; what was appended stays for the next run."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -14,8 +14,8 @@ from musclemap.skeletons.errors import SettingsError, SourceError
 
 from . import synthetic_exercises as exercises
 from . import synthetic_jump
+from .atomic_file import write_atomically
 from .exports.npz import npz_bytes
-from .manifest import write_atomically
 from .motion import UNKNOWN_LICENCE, SourceMotion
 from .synthetic_walk import walk
 

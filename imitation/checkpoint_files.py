@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from musclemap.datasets.manifest import strict_json, write_atomically
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.manifest import strict_json
 from musclemap.files import check_fields, read_json_object
 from musclemap.skeletons.errors import FileError
 

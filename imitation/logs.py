@@ -2,12 +2,11 @@
 
 import importlib
 import math
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import strict_json
 from musclemap.skeletons.errors import SettingsError
 
@@ -41,22 +40,16 @@ class JsonLines:
 
     def __init__(self, folder: Path) -> None:
         path = folder / METRICS
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise TrainingError(f"figures cannot be written to {path}: it is not a regular file")
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._file = open(os.open(path, flags, 0o666), "ab")  # noqa: SIM115 closed by `close`
+            self._file = Journal(path)
         except OSError as error:
             raise TrainingError(f"figures cannot be written to {path}: {error.strerror}") from error
-        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-            self._file.close()
-            raise TrainingError(f"figures cannot be written to {path}: it is not a regular file")
-        size = os.fstat(self._file.fileno()).st_size
-        if size and os.pread(self._file.fileno(), 1, size - 1) != b"\n":
-            self._file.write(b"\n")  # a line that was cut off does not spoil the next one
 
     def write(self, figures: Mapping[str, float]) -> None:
         """See `Log`."""
-        self._file.write(strict_json(dict(figures)).encode() + b"\n")
-        self._file.flush()
+        self._file.append((strict_json(dict(figures)) + "\n").encode())
 
     def close(self) -> None:
         """See `Log`."""

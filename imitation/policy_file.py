@@ -31,7 +31,8 @@ import safetensors.numpy
 from jax import Array
 
 from musclemap import __version__
-from musclemap.datasets.manifest import strict_json, write_atomically
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.manifest import strict_json
 from musclemap.failures import Failure, attempt
 from musclemap.files import parse_json, read_bytes, shown
 from musclemap.skeletons.errors import FileError, MusclemapError

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.folder_lock import locked
-from musclemap.datasets.manifest import strict_json, write_atomically
+from musclemap.datasets.manifest import strict_json
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_json_object
 from musclemap.skeletons.errors import FileError
@@ -109,9 +110,9 @@ class RunFolder:
         path = self.root / "bad" / f"{iteration:08}.npz"
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in suspect.physics._asdict().items()}
         arrays |= {"ctrl": np.asarray(suspect.ctrl), "frame": np.asarray(suspect.frame), "clip": np.array(clip)}
-        data = io.BytesIO()
-        np.savez(data, **arrays)
-        write_atomically(path, data.getvalue())
+        image = io.BytesIO()
+        np.savez(image, **arrays)
+        write_atomically(path, image.getvalue())
         return path
 
 
@@ -133,6 +134,8 @@ def open_run(root: Path, facts: Mapping[str, Any], *, resume: bool) -> Iterator[
     """
     try:
         with locked(root):
+            for place in (root, root / "bad"):
+                remove_leftovers(place, deep=False)
             folder = RunFolder(root)
             notes = _check_resumed(folder, facts) if resume else _check_free(folder)
             write_atomically(root / FACTS, (strict_json(dict(facts)) + "\n").encode())

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from musclemap.datasets.manifest import strict_json, write_atomically
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.manifest import strict_json
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
 from musclemap.skeletons.errors import FileError

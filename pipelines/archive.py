@@ -21,7 +21,7 @@ from .crew import Crew
 from .intake import Settled, take_in
 from .jobs import BATCH_FRAMES, Recipe
 from .ledger import Ledger
-from .output_folder import open_output, read_entries
+from .output_folder import open_output, read_entries, refuse_own_source
 from .progress import Progress, Tracker
 from .selection import Selection, select
 from .summary import Summary
@@ -71,11 +71,13 @@ def convert_archive(
 
     Raises:
         SourceError: Nothing to convert.
+        SettingsError: The clips would go into the folder of the motions itself.
         ClusterError: The crew's cluster does not answer.
         BodyModelError: A body model cannot be read, or there is none in the folder.
         OutputError: The output folder cannot be written to, or another run is writing to it.
     """
     started = time.perf_counter()
+    refuse_own_source(source, out)
     selection = selection or select(source, include=include, exclude=exclude, group=group, limit=limit)
     make = partial(make_retargeter, config, body_models=body_models, device=device)
     look = partial(take_in, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
@@ -93,7 +95,8 @@ def convert_archive(
             look = partial(look, provenance=maker.provenance)
             run.take(
                 convert_items(
-                    selection.items, root=out, known=folder.entries, look=look, retargeter=maker, batch_frames=frames
+                    selection.items, root=out, announce=folder.announce, known=folder.entries, look=look,
+                    retargeter=maker, batch_frames=frames,
                 )
             )
         else:

@@ -6,10 +6,7 @@ from typing import Any, Protocol
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
-from musclemap.skeletons.errors import SourceError
-
-CRASHES = (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError)
-"""What numpy, scipy and XLA raise on data they cannot take; XLA's own errors are RuntimeErrors."""
+from musclemap.failures import Failure, attempt
 
 
 class Outcome(Protocol):
@@ -52,21 +49,17 @@ def retarget_batch(retargeter: BatchRetargeter, motions: Sequence[SourceMotion])
     """
     if not motions:
         return []
-    try:
-        outcomes = list(retargeter.retarget(motions))
-    except (SourceError, *CRASHES) as error:
-        if len(motions) == 1:
-            return [_crash(error)]
-        half = len(motions) // 2
-        return retarget_batch(retargeter, motions[:half]) + retarget_batch(retargeter, motions[half:])
+    made = attempt(lambda: _together(retargeter, motions), reason="retarget_crash")
+    if not isinstance(made, Failure):
+        return made
+    if len(motions) == 1:
+        return [Crash(reason=made.reason, message=made.message)]
+    half = len(motions) // 2
+    return retarget_batch(retargeter, motions[:half]) + retarget_batch(retargeter, motions[half:])
+
+
+def _together(retargeter: BatchRetargeter, motions: Sequence[SourceMotion]) -> list[Outcome]:
+    outcomes = list(retargeter.retarget(motions))
     if len(outcomes) != len(motions):
         raise AssertionError(f"the retargeter returned {len(outcomes)} results for {len(motions)} motions")
     return outcomes
-
-
-def _crash(error: Exception) -> Crash:
-    message = f"{type(error).__name__}: {error}"
-    if isinstance(error, SourceError):
-        return Crash(reason=error.reason, message=str(error))
-    out_of_memory = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in message
-    return Crash(reason="out_of_memory" if out_of_memory else "retarget_crash", message=message)

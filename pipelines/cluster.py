@@ -153,11 +153,13 @@ def run_jobs(cluster: Cluster, jobs: Sequence[Job], *, stopping: Callable[[], bo
             came = _outcome(cluster.link, future, out[future])
             if came is None:
                 continue
-            del out[future]
+            job = out.pop(future)
             result, again = came
             waiting.extend(again)
             stopped = stopped or result.stopped
             yield from result.lines
+            if not again:
+                job.journal.unlink(missing_ok=True)  # the run's own has its lines now
     if stopped:
         raise StopRun(stopped)
     if stopping():

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from musclemap.datasets.clip import Clip, write_clip
+from musclemap.datasets.clip import Clip
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.motion import SourceMotion
+from musclemap.failures import Failure, attempt
 from musclemap.skeletons.errors import ClipError
 
 from .batch import BatchRetargeter, Crash, Outcome, retarget_batch
 from .intake import Settled, converted, unconverted
+from .output_folder import write_listed
 from .selection import Selected
+
+Announce = Callable[[ManifestEntry], None]
+"""Puts the line of a clip on disk before the clip is there."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -46,6 +51,7 @@ def convert_items(
     items: Sequence[Selected],
     *,
     root: Path,
+    announce: Announce,
     known: Mapping[str, ManifestEntry],
     look: Callable[..., SourceMotion | Settled],
     retargeter: BatchRetargeter,
@@ -56,6 +62,7 @@ def convert_items(
     Args:
         items: The files.
         root: Output folder; clips are written below it.
+        announce: Puts the line of each clip on disk before the clip takes its name.
         known: Lines of earlier runs by source.
         look: `take_in` with all but the file and its line.
         retargeter: Makes the clips.
@@ -74,41 +81,56 @@ def convert_items(
         batch.append((item, found))
         nframe += found.nframe
         if nframe >= batch_frames:
-            yield from _convert_batch(batch, root, retargeter)
+            yield from _convert_batch(batch, root, announce, retargeter)
             batch, nframe = [], 0
-    yield from _convert_batch(batch, root, retargeter)
+    yield from _convert_batch(batch, root, announce, retargeter)
 
 
 def _convert_batch(
-    batch: Sequence[tuple[Selected, SourceMotion]], root: Path, retargeter: BatchRetargeter
+    batch: Sequence[tuple[Selected, SourceMotion]], root: Path, announce: Announce, retargeter: BatchRetargeter
 ) -> Iterator[Line]:
     outcomes = retarget_batch(retargeter, [motion for _, motion in batch])
     for (item, motion), outcome in zip(batch, outcomes, strict=True):
-        entry = _finish(item, motion, outcome, root)
+        entry = _finish(item, motion, outcome, root, announce)
         yield Line(item=item, entry=entry, warnings=motion.warnings)
         stop_if_full(entry, root)
 
 
-def _finish(item: Selected, motion: SourceMotion, outcome: Outcome, root: Path) -> ManifestEntry:
+def _finish(
+    item: Selected, motion: SourceMotion, outcome: Outcome, root: Path, announce: Announce
+) -> ManifestEntry:
     """Write a clip; returns its line."""
     tell = partial(unconverted, item, motion=motion)
     if outcome.clip is None:
         status = "failed" if isinstance(outcome, Crash) else "rejected"
         return tell(status=status, reason=outcome.reason or "unknown", message=outcome.message)
-    return write_line(item, outcome.clip, root, lost=tell)
+    return write_line(item, outcome.clip, root, announce=announce, lost=tell)
 
 
-def write_line(item: Selected, clip: Clip, root: Path, *, lost: Callable[..., ManifestEntry]) -> ManifestEntry:
+def write_line(
+    item: Selected, clip: Clip, root: Path, *, announce: Announce, lost: Callable[..., ManifestEntry]
+) -> ManifestEntry:
     """Write a clip; returns its line, or what `lost` makes of status, reason and message."""
-    try:
-        sha256 = write_clip(root / item.clip, clip)
-    except ClipError as error:
-        return lost(status="failed", reason="bad_clip", message=str(error))
-    except OSError as error:
-        reason = "disk_full" if error.errno in _DISK_FULL else "write_failed"
-        return lost(status="failed", reason=reason, message=str(error))
-    line = ManifestEntry(source=item.name, status="ok", source_sha256=clip.source_sha256)
-    return converted(line, clip, path=item.clip, sha256=sha256)
+    first = ManifestEntry(source=item.name, status="ok", source_sha256=clip.source_sha256)
+    line = partial(_line, first, clip, item.clip)
+    written = attempt(lambda: write_listed(root / item.clip, clip, line=line, announce=announce))
+    if not isinstance(written, Failure):
+        return written
+    reason = written.reason
+    if isinstance(written.error, ClipError):
+        reason = "bad_clip"
+    elif isinstance(written.error, OSError):
+        reason = "disk_full" if is_full(written.error) else "write_failed"
+    return lost(status="failed", reason=reason, message=written.message)
+
+
+def _line(first: ManifestEntry, clip: Clip, path: str, sha256: str) -> ManifestEntry:
+    return converted(first, clip, path=path, sha256=sha256)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an error says that the disk, or the user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
 def stop_if_full(entry: ManifestEntry, root: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from musclemap.datasets.atomic_file import remove_leftovers
+
 from .jobs import Job, Recipe, pack
 from .ledger import Ledger
 from .output_folder import OutputFolder
@@ -77,8 +79,7 @@ class Crew:
             if cluster.warning:
                 self.told(cluster.warning)
             ledger.take(run_jobs(cluster, jobs, stopping=stopping))
-        for path in sorted(out.rglob(".musclemap-*.tmp")):  # of workers that died while they wrote
-            path.unlink(missing_ok=True)
+        remove_leftovers(out)  # of workers that died while they wrote
 
 
 def crew_for(items: Sequence[Selected], *, workers: int | None = None, **options: Any) -> Crew | None:

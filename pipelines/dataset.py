@@ -14,7 +14,7 @@ from musclemap.datasets.groups import select as select_members
 from musclemap.failures import Failure, attempt
 from musclemap.skeletons.errors import SettingsError
 
-from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries
+from .output_folder import MANIFEST, clip_path, has_lines, read_entries, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def choose_clips(
         example = f"; one is {listed[0].path}" if listed else ""
         raise SettingsError(f"none of the {len(listed)} clips of {root} is wanted{example}")
     clips: list[tuple[str, Clip]] = []
-    left_out: dict[str, str] = {}
+    left_out = _damaged_lines(root)
     for number, item in enumerate(wanted[:limit], start=1):
         clip = _read(root, item)
         if isinstance(clip, Failure):
@@ -89,6 +89,12 @@ def choose_clips(
     return Chosen(clips=tuple(clips), left_out=left_out)
 
 
+def _damaged_lines(root: Path) -> dict[str, str]:
+    """Lines of the manifest that cannot be used, by number, each with the reason."""
+    parts = (problem.partition(" is ") for problem in read_manifest(root).problems) if root.is_dir() else ()
+    return {where: f"is {why}" for where, _, why in parts}
+
+
 def _read(root: Path, item: Listed) -> Clip | Failure:
     """The clip, or why it cannot be had."""
     return attempt(lambda: read_clip(clip_path(root, item.path) if root.is_dir() else root, sha256=item.sha256))
@@ -97,7 +103,7 @@ def _read(root: Path, item: Listed) -> Clip | Failure:
 def _listed(root: Path) -> list[Listed]:
     if root.is_file():
         return [Listed(path=root.name, sha256=None)]
-    if (root / MANIFEST).is_file() or (root / JOURNAL).is_file():
+    if has_lines(root):
         entries = read_entries(root).values()
         return sorted(
             (Listed(path=entry.clip, sha256=entry.clip_sha256) for entry in entries if entry.clip is not None),

@@ -1,27 +1,38 @@
 """Clips of a folder written in another program's format, with a list of what became of each."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import musclemap
+from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.clip import Clip, read_clip
+from musclemap.datasets.downloads.transport import sha256_of
 from musclemap.datasets.exports.bvh import bvh_bytes
 from musclemap.datasets.exports.export_body import ExportBody
 from musclemap.datasets.exports.locomujoco import trajectory_arrays
 from musclemap.datasets.exports.mjlab import mjlab_arrays
 from musclemap.datasets.exports.npz import npz_bytes
 from musclemap.datasets.exports.tables import csv_bytes, mot_bytes
+from musclemap.datasets.folder_lock import locked
 from musclemap.datasets.globs import taken
-from musclemap.datasets.manifest import ManifestEntry, strict_json, write_atomically
-from musclemap.files import check_fields, read_json_object
+from musclemap.datasets.journal import Journal
+from musclemap.datasets.manifest import ManifestEntry, strict_json
+from musclemap.failures import Failure, attempt
+from musclemap.files import check_fields, parse_json, read_bytes, read_json_object
 from musclemap.skeletons.errors import ClipError, FileError, SettingsError
 
-from .output_folder import MANIFEST, OutputError, clip_path, read_entries
+from .conversion import is_full
+from .output_folder import OutputError, clip_path, has_lines, read_entries, read_manifest, refuse_own_source
 
 RECORD = "export.json"
+JOURNAL = "export.json.partial"
+"""Lines of files that are in place or about to be; of a file's lines that one counts which has its hash."""
+MAX_JOURNAL = 2**28
+"""Largest journal that is read [B]; a line has half a kilobyte."""
 RECORD_FORMAT, RECORD_VERSION = "musclemap-export", 1
 
 
@@ -87,11 +98,12 @@ class ExportedClip:
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """Result of a run: one entry a clip."""
+    """Result of a run: one entry a clip, and sentences about damaged lines of the manifest."""
 
     out: Path
     to: str
     clips: tuple[ExportedClip, ...]
+    problems: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[ExportedClip, ...]:
@@ -101,7 +113,8 @@ class Exported:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         counts = {"ok": len(self.clips) - len(self.refused), "refused": len(self.refused)}
-        return {"out": str(self.out), "to": self.to, "counts": counts, "clips": [asdict(clip) for clip in self.clips]}
+        told = {"out": str(self.out), "to": self.to, "counts": counts, "problems": list(self.problems)}
+        return told | {"clips": [asdict(clip) for clip in self.clips]}
 
 
 def export_clips(
@@ -126,32 +139,56 @@ def export_clips(
         progress: Called after each clip with the number done and that of all.
 
     Raises:
-        SettingsError: There is no clip, no such format, or the folder holds another.
-        OutputError: A file cannot be written.
+        SettingsError: There is no clip, no such format, the folder holds another, or is that of the clips itself.
+        OutputError: The folder cannot be written to, its disk is full, or another run is writing to it.
     """
     if to not in FORMATS:
         raise SettingsError(f"there is no format {to!r}; there are: {', '.join(FORMATS)}")
     if fingers and not FORMATS[to].fingers:
         raise SettingsError(f"{to} has no fingers; those that can have them: "
                             f"{', '.join(name for name, form in FORMATS.items() if form.fingers)}")  # fmt: skip
-    earlier = _earlier(out, to=to, fingers=fingers)
+    refuse_own_source(source, out)
     root, names, entries = _clips(source, include)
+    _earlier(out, to=to, fingers=fingers)
     body = ExportBody(fingers=fingers)
-    done = []
-    for name in names:
-        exported = _export(root, name, entries.get(name), out, to, body, feasible_only=feasible_only)
-        done.append(exported)
-        if progress is not None:
-            progress(exported, len(done), len(names))
-    _write_record(out, earlier | {clip.clip: asdict(clip) for clip in done}, to=to, fingers=fingers)
-    return Exported(out=out, to=to, clips=tuple(done))
+    done: list[ExportedClip] = []
+    with _open_folder(out) as journal:
+        earlier = _earlier(out, to=to, fingers=fingers)
+        if not (out / RECORD).is_file():
+            _write_record(out, earlier, to=to, fingers=fingers)  # from now on the folder is for this format
+        for name in names:
+            exported = _export(root, name, entries.get(name), out, to, body, journal, feasible_only=feasible_only)
+            done.append(exported)
+            if progress is not None:
+                progress(exported, len(done), len(names))
+        _write_record(out, earlier | {clip.clip: asdict(clip) for clip in done}, to=to, fingers=fingers)
+        journal.path.unlink(missing_ok=True)
+    return Exported(out=out, to=to, clips=tuple(done), problems=read_manifest(root).problems)
+
+
+@contextmanager
+def _open_folder(out: Path) -> Iterator[Journal]:
+    """Make and lock the folder, and remove what a dead run left half done.
+
+    Raises:
+        OutputError: It cannot be written to, or another run is writing to it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(out))
+        except BlockingIOError as error:
+            raise OutputError(f"another run is writing to {out}; wait for it, or choose another folder") from error
+        except OSError as error:
+            raise OutputError(f"cannot write to {out}: {error.strerror or error}") from error
+        remove_leftovers(out)
+        yield stack.enter_context(Journal(out / JOURNAL))
 
 
 def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[str, ManifestEntry]]:
     """The folder, the wanted clips in it, those among them that only the manifest knows too, and its lines by clip."""
     root = source if source.is_dir() else source.parent
     found = {path.relative_to(root).as_posix() for path in (root.rglob("*.h5") if source.is_dir() else [source])}
-    entries = {e.clip: e for e in read_entries(root).values() if e.clip} if (root / MANIFEST).is_file() else {}
+    entries = {e.clip: e for e in read_entries(root).values() if e.clip} if has_lines(root) else {}
     if source.is_dir():
         found |= entries.keys()
     wanted = [name for name in sorted(found) if taken(name, include=include)]
@@ -163,57 +200,91 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
 
 
 def _export(
-    root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str, body: ExportBody, *, feasible_only: bool
+    root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str, body: ExportBody, journal: Journal,
+    *, feasible_only: bool,
 ) -> ExportedClip:  # fmt: skip
+    """Write one clip.
+
+    Raises:
+        OutputError: The disk is full.
+    """
     form = FORMATS[to]
-    try:
-        clip = read_clip(clip_path(root, name), sha256=entry.clip_sha256 if entry else None)
+
+    def made() -> tuple[Clip, bytes, str]:
+        path = clip_path(root, name)
+        clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
         if feasible_only and clip.verdict == "infeasible":
             rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
             raise ClipError(f"it is infeasible ({rules})")
-        data = form.write(clip, body)
-    except ClipError as error:
-        return ExportedClip(clip=name, status="refused", reason=str(error))
-    file = PurePosixPath(name).with_suffix(form.ending).as_posix()
-    try:
-        write_atomically(out / file, data)
-    except OSError as error:
-        raise OutputError(f"cannot write {out / file}: {error.strerror or error}") from error
+        sha256 = (entry.clip_sha256 if entry else None) or hashlib.sha256(path.read_bytes()).hexdigest()
+        return clip, form.write(clip, body), sha256
+
+    written = attempt(made)
+    if isinstance(written, Failure):
+        return ExportedClip(clip=name, status="refused", reason=written.message)
+    clip, data, clip_sha256 = written
     notes = (
         ("the clip has tracked fingers, which were left out",) if clip.hands == "tracked" and not body.fingers else ()
     )
-    return ExportedClip(
+    exported = ExportedClip(
         clip=name,
-        file=file,
+        file=PurePosixPath(name).with_suffix(form.ending).as_posix(),
         sha256=hashlib.sha256(data).hexdigest(),
         status="ok",
         notes=notes,
-        clip_sha256=entry.clip_sha256 if entry else hashlib.sha256((root / name).read_bytes()).hexdigest(),
+        clip_sha256=clip_sha256,
         source=clip.source,
         licence=clip.licence,
         verdict=clip.verdict,
         nframe=clip.nframe,
     )
+    try:
+        _put(out, exported, data, journal)
+    except OSError as error:
+        if is_full(error):
+            raise OutputError(f"cannot write {out / str(exported.file)}: {error.strerror or error}") from error
+        return ExportedClip(clip=name, status="refused", reason=f"cannot write it: {error.strerror or error}")
+    return exported
+
+
+def _put(out: Path, exported: ExportedClip, data: bytes, journal: Journal) -> None:
+    """Write a file whose line is in the journal before the file takes its name."""
+    line = f"{strict_json(asdict(exported))}\n".encode()
+    write_atomically(out / str(exported.file), data, before_rename=lambda: journal.append(line))
 
 
 def _earlier(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
-    """Entries of earlier runs into this folder, by clip."""
+    """Entries of earlier runs into this folder, by clip, with those of a run that was cut off."""
     path = out / RECORD
-    if not path.is_file():
-        return {}
-    try:
-        stored = read_json_object(path)
-        check_fields(stored, {"format": str, "to": str, "fingers": bool, "clips": list}, where="it")
-        for clip in stored["clips"]:
-            check_fields(clip if isinstance(clip, dict) else {}, {"clip": str, "status": str}, where="a clip of it")
-    except FileError as error:
-        raise SettingsError(f"{path} is damaged ({error}); choose another folder, or remove it") from error
-    same, kind = stored["format"] == RECORD_FORMAT, (stored["to"], stored["fingers"])
-    clips = {clip["clip"]: clip for clip in stored["clips"]}
-    if not same or kind != (to, fingers):
-        told = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
-        raise SettingsError(f"{out} holds exports to {told}; choose another folder")
-    return clips
+    clips: dict[str, dict[str, Any]] = {}
+    if path.is_file():
+        try:
+            stored = read_json_object(path)
+            check_fields(stored, {"format": str, "to": str, "fingers": bool, "clips": list}, where="it")
+            for clip in stored["clips"]:
+                check_fields(clip if isinstance(clip, dict) else {}, {"clip": str, "status": str}, where="a clip of it")
+        except FileError as error:
+            raise SettingsError(f"{path} is damaged ({error}); choose another folder, or remove it") from error
+        same, kind = stored["format"] == RECORD_FORMAT, (stored["to"], stored["fingers"])
+        clips = {clip["clip"]: clip for clip in stored["clips"]}
+        if not same or kind != (to, fingers):
+            told = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
+            raise SettingsError(f"{out} holds exports to {told}; choose another folder")
+    return clips | _cut_off(out)
+
+
+def _cut_off(out: Path) -> dict[str, dict[str, Any]]:
+    """Lines of a run that was cut off, those of them that are true of the files there."""
+    path = out / JOURNAL
+    found: dict[str, dict[str, Any]] = {}
+    for line in read_bytes(path, limit=MAX_JOURNAL).splitlines() if path.is_file() else ():
+        entry = attempt(lambda line=line: ExportedClip(**parse_json(line)))
+        if not isinstance(entry, ExportedClip) or not isinstance(entry.clip, str):
+            continue
+        there = attempt(lambda file=entry.file: sha256_of(clip_path(out, file)))
+        if there == entry.sha256:
+            found[entry.clip] = asdict(entry)
+    return found
 
 
 def _write_record(out: Path, clips: dict[str, dict[str, Any]], *, to: str, fingers: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from musclemap.datasets.manifest import write_atomically
+from musclemap.datasets.atomic_file import write_atomically
 from musclemap.imitation.onnx_export import onnx_bytes
 from musclemap.imitation.policy_file import load_policy
 

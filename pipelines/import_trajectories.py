@@ -21,6 +21,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.datasets.downloads.transport import sha256_of
 from musclemap.datasets.exports.locomujoco import Trajectory, read_trajectory
 from musclemap.datasets.manifest import ManifestEntry
+from musclemap.failures import Failure, attempt
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.contacts import detect
 from musclemap.retarget.feasibility import Validator
@@ -31,8 +32,7 @@ from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.errors import ClipError, SourceError
 from musclemap.skeletons.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, MyoFullBody
 
-from .batch import CRASHES
-from .conversion import Line, stop_if_full, write_line
+from .conversion import Announce, Line, stop_if_full, write_line
 from .intake import clip_fault, unconverted
 from .ledger import Ledger
 from .output_folder import open_output
@@ -256,7 +256,7 @@ def import_trajectories(
                 if known is not None and not overwrite and up_to_date(importer, origin, out, known):
                     yield Line(item=item, entry=known, kept=True)
                     continue
-                entry = _import(importer, origin, item, folder.root)
+                entry = _import(importer, origin, item, folder.root, folder.announce)
                 yield Line(item=item, entry=entry)
                 stop_if_full(entry, folder.root)
 
@@ -278,29 +278,34 @@ def _teller(progress: Callable[[ManifestEntry, int, int], None] | None) -> Calla
     return lambda now: progress(now.entry, now.nclip, now.total) if now.entry is not None else None
 
 
-def _import(importer: TrajectoryImporter, origin: Origin, item: Selected, root: Path) -> ManifestEntry:
+def _import(
+    importer: TrajectoryImporter, origin: Origin, item: Selected, root: Path, announce: Announce
+) -> ManifestEntry:
     """Make and write one clip; returns its line."""
-    tell = partial(unconverted, item)
-    try:
-        trajectory = read_trajectory(origin.path)
-    except SourceError as error:
-        return tell(status="rejected", reason=error.reason, message=str(error))
-    try:
-        clip = importer.clip(trajectory, origin)
-    except SourceError as error:
-        entry = tell(status="rejected", reason=error.reason, message=str(error))
-    except ClipError as error:
-        entry = tell(status="failed", reason="bad_clip", message=str(error))
-    except CRASHES as error:
-        entry = tell(status="failed", reason="import_crash", message=f"{type(error).__name__}: {error}")
+    trajectory = attempt(lambda: read_trajectory(origin.path), reason="import_crash")
+    if isinstance(trajectory, Failure):
+        return _lost(item, trajectory)
+    clip = attempt(lambda: importer.clip(trajectory, origin), reason="import_crash")
+    if isinstance(clip, Failure):
+        entry = _lost(item, clip)
     else:
-        entry = write_line(item, clip, root, lost=tell)
+        entry = write_line(item, clip, root, announce=announce, lost=partial(unconverted, item))
     return replace(entry, source_sha256=trajectory.sha256)
+
+
+def _lost(item: Selected, failure: Failure) -> ManifestEntry:
+    reason = "bad_clip" if isinstance(failure.error, ClipError) else failure.reason
+    status = "rejected" if isinstance(failure.error, SourceError) else "failed"
+    return unconverted(item, status=status, reason=reason, message=failure.message)
 
 
 def up_to_date(importer: TrajectoryImporter, origin: Origin, out: Path, known: ManifestEntry) -> bool:
     """Whether a clip is whole and was made of the same bytes, in the same way, by the same software."""
-    source_sha256 = origin.sha256 or sha256_of(origin.path)
-    if (known.status, known.clip) != ("ok", origin.clip) or known.source_sha256 != source_sha256:
-        return False
-    return not clip_fault(out / origin.clip, sha256=known.clip_sha256, wanted=importer.provenance(origin))
+
+    def fault() -> str:
+        source_sha256 = origin.sha256 or sha256_of(origin.path)
+        if (known.status, known.clip, known.source_sha256) != ("ok", origin.clip, source_sha256):
+            return "made of another file"
+        return clip_fault(out / origin.clip, sha256=known.clip_sha256, wanted=importer.provenance(origin))
+
+    return attempt(fault) == ""

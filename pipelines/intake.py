@@ -1,6 +1,6 @@
 """What to do with one input file: convert it, keep the clip it has, or say why it cannot be used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def take_in(
     default_fps: float | None = None,
     overwrite: bool = False,
 ) -> SourceMotion | Settled:
-    """Read one file.
+    """Read one file. Whatever goes wrong with it becomes its line.
 
     Args:
         item: The file.
@@ -50,13 +50,18 @@ def take_in(
     if item.clash:
         message = f"{item.clash} has the same clip {item.clip}; rename one of the two"
         return Settled(entry=unconverted(item, status="failed", reason="name_clash", message=message))
-    try:
+
+    def read() -> SourceMotion | Settled:
         motion = read_motion(item.path, name=item.name, default_fps=default_fps)
-    except SourceError as error:
-        return Settled(entry=unconverted(item, status="rejected", reason=error.reason, message=str(error)))
-    if known and not overwrite and _up_to_date(motion, item=item, out=out, known=known, provenance=provenance):
-        return Settled(entry=known, kept=True)
-    return motion
+        if known and not overwrite and _up_to_date(motion, item=item, out=out, known=known, provenance=provenance):
+            return Settled(entry=known, kept=True)
+        return motion
+
+    taken = attempt(read)
+    if isinstance(taken, Failure):
+        status = "rejected" if isinstance(taken.error, SourceError) else "failed"
+        return Settled(entry=unconverted(item, status=status, reason=taken.reason, message=taken.message))
+    return taken
 
 
 def unconverted(
@@ -88,8 +93,34 @@ def clip_fault(path: Path, *, sha256: str | None, wanted: Mapping[str, Any]) -> 
     clip = attempt(lambda: read_clip(path, sha256=sha256))
     if isinstance(clip, Failure):
         return clip.message
-    differ = [key for key, value in wanted.items() if strict_json(getattr(clip, key)) != strict_json(value)]
+    differ = [text for key, value in wanted.items() if (text := _difference(key, getattr(clip, key), value, clip))]
     return f"made with other {' and '.join(differ)}" if differ else ""
+
+
+def _difference(key: str, there: Any, value: Any, clip: Clip) -> str:
+    """What of an attribute differs in a way that counts, or "".
+
+    The number of frames checked together only bounds the memory. A clip that has activations is as good as one
+    without where none are asked for, so they are kept.
+    """
+    if key != "config":
+        return "" if strict_json(there) == strict_json(value) else key
+    before, now = dict(_leaves(there)), dict(_leaves(value))
+    passed_over = {"validation.chunk"}
+    if now.get("validation.muscles") != "true" or clip.activation is not None:
+        passed_over.add("validation.muscles")
+    other = sorted(k for k in {*before, *now} - passed_over if before.get(k) != now.get(k))
+    more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+    return f"settings ({', '.join(other[:3])}{more})" if other else ""
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by their whole names, as text that is the same for the same value."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, strict_json(value)
 
 
 def _up_to_date(

@@ -14,12 +14,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from musclemap.datasets.manifest import ManifestEntry, write_atomically
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.journal import Journal
+from musclemap.datasets.manifest import ManifestEntry
+from musclemap.failures import Failure, attempt
 from musclemap.retarget.config import RetargetConfig
 
 from .batch import BatchRetargeter
 from .conversion import Line, StopRun, convert_items
 from .intake import take_in
+from .output_folder import JOURNAL, LATE_NOTES
 from .selection import Selected
 
 BATCH_FRAMES = {"cpu": 20_000, "gpu": 200_000}
@@ -88,7 +92,16 @@ class Job:
     @property
     def late_note(self) -> Path:
         """File that tells that the job took too long."""
-        return self.out / f".musclemap-late-{self.number}-{len(self.items)}-{self.attempt}.tmp"
+        return self.out / LATE_NOTES.replace("*", self._name)
+
+    @property
+    def journal(self) -> Path:
+        """File that the worker puts the line of each clip in, before the clip is there."""
+        return self.out / f"{JOURNAL}.{self._name}"
+
+    @property
+    def _name(self) -> str:
+        return f"{self.number}-{len(self.items)}-{self.attempt}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +137,16 @@ def pack(items: Sequence[Selected], *, workers: int) -> list[tuple[Selected, ...
 
 def unpacked_size(path: Path) -> int:
     """Bytes of the arrays in a file, from the archive's directory; of the file, where that cannot be read."""
-    try:
+
+    def arrays() -> int:
         with zipfile.ZipFile(path) as archive:
             return sum(member.file_size for member in archive.infolist())
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return path.stat().st_size if path.is_file() else 0
+
+    for size in (arrays, lambda: path.stat().st_size):
+        found = attempt(size)
+        if not isinstance(found, Failure):
+            return found
+    return 0
 
 
 def run_job(job: Job) -> Result:
@@ -136,7 +154,7 @@ def run_job(job: Job) -> Result:
     lines: list[Line] = []
     stopped = ""
     retargeter, batch_frames = _retargeter(job.recipe)
-    with _time_limit(job):
+    with _time_limit(job), Journal(job.journal) as journal:
         look = partial(
             take_in,
             out=job.out,
@@ -147,8 +165,8 @@ def run_job(job: Job) -> Result:
         try:
             lines.extend(
                 convert_items(
-                    job.items, root=job.out, known=job.known, look=look, retargeter=retargeter,
-                    batch_frames=batch_frames,
+                    job.items, root=job.out, announce=lambda entry: journal.append(entry.to_line()), known=job.known,
+                    look=look, retargeter=retargeter, batch_frames=batch_frames,
                 )
             )  # fmt: skip
         except StopRun as stop:

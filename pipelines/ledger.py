@@ -68,9 +68,16 @@ class Ledger:
 
     def _put(self, item: Selected, entry: ManifestEntry) -> None:
         old = self.folder.entries.get(item.name)
-        if entry.clip is None and old is not None and old.clip == item.clip and not item.clash:
-            (self.folder.root / item.clip).unlink(missing_ok=True)  # no line tells of the earlier clip any more
+        lost = entry.clip is None and old is not None and old.clip == item.clip and not item.clash
         if self.stopped:
-            self.folder.entries[item.name] = entry  # the journal is full; the manifest has the room that it gives free
-        else:
+            if not lost:  # else the earlier clip and its line stay as they are
+                self.folder.entries[item.name] = entry  # the journal is full; the manifest has the room it gives free
+            return
+        try:
             self.folder.record(entry)
+        except OSError:
+            if lost and old is not None:
+                self.folder.entries[item.name] = old
+            raise
+        if lost:
+            (self.folder.root / item.clip).unlink(missing_ok=True)  # no line tells of the earlier clip any more

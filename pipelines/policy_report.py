@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import musclemap
-from musclemap.datasets.manifest import write_atomically
+from musclemap.datasets.atomic_file import write_atomically
 from musclemap.failures import Failure, attempt
 from musclemap.imitation.evaluation import LANDMARK_LIMIT, ROOT_LIMIT
 from musclemap.imitation.policy_file import POLICY

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from musclemap.datasets.manifest import write_atomically
+from musclemap.datasets.atomic_file import write_atomically
 from musclemap.files import read_json_object, shown
 from musclemap.skeletons.errors import FileError, SettingsError
 

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from musclemap.datasets.folder_lock import is_held
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.failures import Failure, attempt
 from musclemap.skeletons.errors import SettingsError
 
 from .intake import clip_fault
-from .output_folder import JOURNAL, MANIFEST, clip_path, read_entries
+from .output_folder import MANIFEST, clip_path, has_lines, read_manifest, was_cut_off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +25,20 @@ class Status:
             conversion finds out.
         failed: Sources without a clip, each with the reason.
         strays: Clips that no line tells of.
-        unfinished: Whether a run is under way, or was cut off.
+        running: Whether a run is writing to the folder now.
+        unfinished: Whether a run was cut off; the same command goes on from there.
         nframe: Frames of the clips that are done.
+        problems: Sentences about damaged lines of the manifest.
     """
 
     done: tuple[str, ...]
     stale: Mapping[str, str]
     failed: Mapping[str, str]
     strays: tuple[str, ...]
+    running: bool
     unfinished: bool
     nframe: int
+    problems: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -50,9 +55,12 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
     Raises:
         SettingsError: There is no manifest in it.
     """
-    if not (out / MANIFEST).is_file() and not (out / JOURNAL).is_file():
+    if not has_lines(out):
         raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
-    entries = read_entries(out)
+    running = is_held(out)
+    unfinished = not running and was_cut_off(out)
+    manifest = read_manifest(out)
+    entries = {entry.source: entry for entry in manifest.entries}
     done, stale, failed = [], {}, {}
     for name, entry in sorted(entries.items()):
         if entry.status != "ok":
@@ -68,8 +76,10 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
         stale=stale,
         failed=failed,
         strays=tuple(clip for clip in clips if clip not in known),
-        unfinished=(out / JOURNAL).is_file(),
+        running=running,
+        unfinished=unfinished,
         nframe=sum(entries[name].nframe for name in done),
+        problems=manifest.problems,
     )
 
 
@@ -87,7 +97,9 @@ def status_lines(status: Status, *, named: int = 50) -> list[str]:
     for name, why in list(status.failed.items())[:named]:
         word, _, reason = why.partition(": ")
         lines.append(f"{word} {name}: {reason}")
+    lines += status.problems[:named]
     if status.strays:
         lines.append(f"{len(status.strays)} clips that no line tells of, the first is {status.strays[0]}")
-    lines += ["a run is under way, or was cut off; the same command goes on from there"] * status.unfinished
+    lines += ["a run is under way"] * status.running
+    lines += ["a run was cut off; the same command goes on from there"] * status.unfinished
     return lines

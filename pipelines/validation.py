@@ -13,17 +13,18 @@ from typing import Any
 
 import jax
 
-from musclemap.datasets.clip import Clip, read_clip, write_clip
+from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.manifest import VERDICTS, ManifestEntry
+from musclemap.failures import Failure, attempt
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.feasibility import Validator
 from musclemap.retarget.physics import choose_physics
 from musclemap.skeletons.errors import ClipError, SettingsError
 from musclemap.skeletons.myofullbody import MyoFullBody
 
-from .batch import CRASHES
+from .conversion import is_full
 from .intake import converted
-from .output_folder import MANIFEST, OutputFolder, open_output
+from .output_folder import OutputFolder, has_lines, open_output, write_listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Checked:
     Attributes:
         clip: POSIX path below the folder.
         verdict: "feasible", "warn" or "infeasible"; None where it could not be checked.
-        problem: Why it could not be checked, or empty.
+        problem: Why it could not be checked, or its verdict not be kept; or empty.
         reasons: Rules that it breaks.
         metrics: Figures by name.
         nframe: Frames.
@@ -102,15 +103,20 @@ def validate_clips(
         raise SettingsError(f"there is no clip (.h5) below {source}")
     body = MyoFullBody(limits=config.limits)
     validator = Validator(body, config.validation, physics=choose_physics(body, device))
-    found = []
+    found: list[Checked] = []
+    full = ""
     with ExitStack() as stack:
         stack.enter_context(jax.default_device(device))
-        wanted = write and source.is_dir() and (root / MANIFEST).is_file()
+        wanted = write and source.is_dir() and has_lines(root)
         folder = stack.enter_context(open_output(root)) if wanted else None
         listed = {entry.clip: entry for entry in folder.entries.values()} if folder is not None else {}
         for path in paths:
-            entry = listed.get(path.relative_to(root).as_posix())
-            checked = _check(path, root, validator, entry, folder, muscles=muscles)
+            name = path.relative_to(root).as_posix()
+            entry = listed.get(name)
+            if full:
+                checked = Checked(clip=name, verdict=None, problem=full)
+            else:
+                checked, full = _check(path, root, validator, entry, folder, muscles=muscles)
             found.append(checked)
             if progress is not None:
                 progress(checked)
@@ -122,22 +128,37 @@ def validate_clips(
 def _check(
     path: Path, root: Path, validator: Validator, entry: ManifestEntry | None, folder: OutputFolder | None,
     *, muscles: bool,
-) -> Checked:  # fmt: skip
+) -> tuple[Checked, str]:  # fmt: skip
+    """What was found, and why the rest cannot be done, or ""."""
     name = path.relative_to(root).as_posix()
-    try:
+
+    def judge() -> Clip:
         clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
         _refuse_strangers(clip, validator.body)
-        judged = validator.judged(clip, muscles=muscles)
-    except ClipError as error:
-        return Checked(clip=name, verdict=None, problem=str(error))
-    except CRASHES as error:
-        return Checked(clip=name, verdict=None, problem=f"the checks failed: {type(error).__name__}: {error}")
+        return validator.judged(clip, muscles=muscles)
+
+    judged = attempt(judge)
+    if isinstance(judged, Failure):
+        problem = judged.message if judged.expected else f"the checks failed: {judged.message}"
+        return Checked(clip=name, verdict=None, problem=problem), ""
     if folder is not None and entry is not None:
-        sha256 = write_clip(path, judged)
-        folder.record(converted(entry, judged, path=name, sha256=sha256))
+        kept = attempt(lambda: _keep(path, judged, folder, entry, name))
+        if isinstance(kept, Failure):
+            full = f"not checked: the disk of {root} is full" if is_full(kept.error) else ""
+            return Checked(clip=name, verdict=None, problem=f"its verdict cannot be written: {kept.message}"), full
     return Checked(
-        clip=name, verdict=judged.verdict, reasons=judged.reasons, metrics=dict(judged.metrics), nframe=clip.nframe
-    )
+        clip=name, verdict=judged.verdict, reasons=judged.reasons, metrics=dict(judged.metrics), nframe=judged.nframe
+    ), ""
+
+
+def _keep(path: Path, judged: Clip, folder: OutputFolder, entry: ManifestEntry, name: str) -> None:
+    """Put a verdict into the clip and into its line."""
+    folder.record(
+        write_listed(
+            path, judged, announce=folder.announce,
+            line=lambda sha256: converted(entry, judged, path=name, sha256=sha256),
+        )
+    )  # fmt: skip
 
 
 def _refuse_strangers(clip: Clip, body: MyoFullBody) -> None:

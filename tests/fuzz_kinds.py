@@ -13,9 +13,13 @@ import numpy as np
 
 from musclemap.datasets.amass import read_motion
 from musclemap.datasets.clip import read_clip
+from musclemap.datasets.downloads.bundle_manifest import LONGEST_MANIFEST, parse_bundle
+from musclemap.datasets.exports.locomujoco import read_trajectory
 from musclemap.datasets.manifest import Manifest
+from musclemap.files import read_bytes
 from musclemap.skeletons.body_model import find_body_models, load_body_model
 
+from . import bundle_manifests
 from .body_model_files import synthetic_model, write_npz, write_smpl_pkl
 from .fuzz_training import TRAINING_KINDS
 from .fuzzing import PLAIN, Kind
@@ -164,6 +168,10 @@ def _body_model(path: Path) -> None:
     load_body_model(path)
 
 
+def _bundle(path: Path) -> object:
+    return parse_bundle(read_bytes(path, limit=LONGEST_MANIFEST), url=str(path))
+
+
 _SMPL = synthetic_model("smpl", ndir=4, nvertex=30)
 _NPZ = (zip_member, zip_members, zip_directory)
 
@@ -180,6 +188,13 @@ KINDS = {
         mutations=(pickle_program, pickle_piece),
     ),
     "clip": Kind(suffix=".h5", make=_written("a.h5", _clip), read=read_clip),
+    "bundle manifest": Kind(
+        suffix=".json", make=lambda folder: bundle_manifests.make_valid(), read=_bundle, mutations=(json_text,),
+    ),
+    "trajectory": Kind(
+        suffix=".npz", make=lambda folder: bundle_manifests.make_valid_trajectory(), read=read_trajectory,
+        mutations=_NPZ,
+    ),
     "manifest": Kind(suffix=".jsonl", make=_manifest, read=Manifest.read, mutations=(json_lines,)),
     **TRAINING_KINDS,
 }  # fmt: skip

@@ -51,13 +51,13 @@ def zip_members(data: bytes, rng: random.Random) -> bytes:
 
 def _odd_numbers(content: bytes, rng: random.Random) -> bytes:
     try:
-        array = np.lib.format.read_array(io.BytesIO(content)).copy()
+        array = np.lib.format.read_array(io.BytesIO(content)).copy("C")
     except Exception:  # noqa: BLE001 damaged already, in whatever way
         return content
     if array.dtype.kind == "f" and array.size:
         with np.errstate(all="ignore"):
             value = rng.choice((np.nan, np.inf, -np.inf, 1e308, -1e300, 1e7, 0.0, 1e-310))
-            array.flat[rng.randrange(array.size) :: rng.choice((1, 7))] = value
+            array.reshape(-1)[rng.randrange(array.size) :: rng.choice((1, 7))] = value
     made = io.BytesIO()
     np.lib.format.write_array(made, array)
     return made.getvalue()

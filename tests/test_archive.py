@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.clip import read_clip
+from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import Manifest
-from musclemap.pipelines import conversion
+from musclemap.pipelines import intake, output_folder
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.output_folder import OutputError, open_output
+from musclemap.pipelines.settings import to_dict
+from musclemap.pipelines.status import folder_status
 from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.errors import SettingsError, SourceError
 
@@ -25,6 +28,20 @@ from .fake_retargeter import BreaksOn, FakeRetargeter, Outcome, save
 
 ROOT = Path(__file__).parent.parent
 CONFIG = RetargetConfig()
+
+
+class OddLookup(KeyError):
+    """Of some library."""
+
+
+class OddError(Exception):
+    """Of another one."""
+
+
+ODD = [
+    OddLookup("pelvis"), AssertionError(), RecursionError("too deep"), TypeError("no number"),
+    AttributeError("typo"), OddError("of some library"),
+]  # fmt: skip
 
 
 def convert(source, out, **options):
@@ -228,6 +245,59 @@ def test_what_is_up_to_date_is_kept_and_anything_else_made_again(source, out):
     assert again(version="2", config=RetargetConfig(fps=50.0)) == []
 
 
+class WithMuscles(FakeRetargeter):
+    """Finds activations where they are asked for."""
+
+    def clip(self, motion):
+        made = super().clip(motion)
+        if not self.config.validation.muscles:
+            return made
+        return replace(
+            made,
+            activation=np.full((motion.nframe, 3), 0.5, np.float32),
+            activation_residual=np.zeros((motion.nframe, 2), np.float32),
+        )
+
+
+def test_activations_are_kept_where_none_are_asked_for_and_made_where_they_are(source, out):
+    """The number of frames checked together changes nothing either; `--status` says the same as a run does."""
+
+    def settings(**changes):
+        return RetargetConfig(validation=replace(CONFIG.validation, **changes))
+
+    def again(config):
+        fake = WithMuscles(config)
+        stale = folder_status(out, wanted={"config": to_dict(config), "software": {"musclemap": "1"}}).stale
+        convert(source, out, config=config, retargeter=fake)
+        assert set(stale) == set(fake.seen)
+        return len(fake.seen)
+
+    convert(source, out, retargeter=WithMuscles())
+    assert again(settings(chunk=7)) == 0
+    assert again(settings(muscles=True)) == 4
+    before = files(out)
+    assert again(CONFIG) == 0
+    assert again(settings(muscles=True, chunk=7)) == 0
+    assert files(out) == before
+    assert read_clip(out / "a.h5").activation is not None
+    assert again(settings(cutoff=9.0)) == 4
+    assert read_clip(out / "a.h5").activation is None
+
+
+@pytest.mark.parametrize("path", ["in", "in/", "other/../in", "link"])
+def test_clips_are_not_written_among_the_motions_themselves(source, tmp_path, path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to(source)
+    before = files(source)
+    for dry_run in (False, True):
+        with pytest.raises(SettingsError, match="is the folder that is read"):
+            convert(source, tmp_path / path, dry_run=dry_run)
+    assert files(source) == before
+    assert not (source / ".musclemap.lock").exists()
+    assert convert(source, source / "clips").complete, "a folder below is another one"
+    assert convert(source / "a.npz", source).complete, "and one file may have its clip beside it"
+
+
 def test_the_licence_of_a_source_is_its_clips_and_one_that_was_not_read_makes_it_anew(source, out):
     class Older(FakeRetargeter):
         """Of a time when no licence was read."""
@@ -272,6 +342,13 @@ def test_a_source_that_went_bad_takes_its_old_clip_with_it(source, out):
         (FloatingPointError("divide by zero"), "retarget_crash"),
         (np.linalg.LinAlgError("singular"), "retarget_crash"),
         (SourceError("no_body_model", "none for this gender"), "no_body_model"),
+        (AttributeError("typo"), "retarget_crash"),
+        (AssertionError(), "retarget_crash"),
+        (RecursionError("too deep"), "retarget_crash"),
+        (TypeError("no number"), "retarget_crash"),
+        (OddLookup("pelvis"), "retarget_crash"),
+        (OSError(5, "Input/output error"), "retarget_crash"),
+        (OddError("of some library"), "retarget_crash"),
     ],
 )
 def test_a_crash_costs_only_the_guilty_clip(source, out, error, reason):
@@ -280,9 +357,67 @@ def test_a_crash_costs_only_the_guilty_clip(source, out, error, reason):
     assert lines(out)["b/a.npz"].reason.startswith(f"{reason}: ")
 
 
-def test_a_mistake_in_the_program_is_not_swallowed(source, out):
-    with pytest.raises(AttributeError):
+@pytest.mark.parametrize("error", [*ODD, MemoryError()])
+def test_a_reader_that_raises_anything_costs_only_that_file(source, out, monkeypatch, error):
+    read = intake.read_motion
+
+    def broken(path, *, name, **options):
+        if name == "b/a.npz":
+            raise error
+        return read(path, name=name, **options)
+
+    monkeypatch.setattr(intake, "read_motion", broken)
+    assert convert(source, out).counts == {"ok": 3, "rejected": 0, "failed": 1, "kept": 0}
+    reason, _, message = lines(out)["b/a.npz"].reason.partition(": ")
+    assert reason == ("out_of_memory" if isinstance(error, MemoryError) else "crash")
+    assert message.startswith(type(error).__name__)
+
+
+@pytest.mark.parametrize("error", ODD)
+def test_a_clip_that_cannot_be_written_for_any_reason_costs_only_that_file(source, out, monkeypatch, error):
+    write = output_folder.write_clip
+
+    def broken(path, clip, **options):
+        if clip.source == "b/a.npz":
+            raise error
+        return write(path, clip, **options)
+
+    monkeypatch.setattr(output_folder, "write_clip", broken)
+    assert convert(source, out).counts["ok"] == 3
+    assert lines(out)["b/a.npz"].reason.startswith("crash: ")
+
+
+@pytest.mark.parametrize("error", ODD)
+def test_what_says_how_clips_are_made_may_fail_for_one_file(source, out, error):
+    class Unsure(FakeRetargeter):
+        def provenance(self, motion):
+            if motion.name == "b/a.npz" and self.version == "2":
+                raise error
+            return super().provenance(motion)
+
+    convert(source, out)
+    assert convert(source, out, retargeter=Unsure(version="2")).counts["ok"] == 3
+    assert lines(out)["b/a.npz"].reason.startswith("crash: ")
+
+
+def test_too_few_results_are_a_crash_of_their_motions_and_of_no_other(source, out):
+    class Forgets(FakeRetargeter):
+        def retarget(self, motions):
+            return super().retarget([motion for motion in motions if motion.name != "b/a.npz"])
+
+    assert convert(source, out, retargeter=Forgets()).counts["ok"] == 3
+    assert "returned 0 results for 1 motions" in lines(out)["b/a.npz"].reason
+
+
+def test_an_unexpected_error_is_logged_with_its_traceback(source, out, caplog):
+    with caplog.at_level("DEBUG", logger="musclemap.failures"):
         convert(source, out, retargeter=BreaksOn("b/a.npz", AttributeError("typo")))
+    assert "AttributeError: typo" in caplog.text
+
+
+def test_an_interruption_passes(source, out):
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, out, retargeter=BreaksOn("b/a.npz", KeyboardInterrupt()))
 
 
 def test_a_motion_the_retargeter_refuses_is_rejected(source, out):
@@ -330,14 +465,14 @@ def test_progress_counts_every_file_and_ends_at_all(source, out):
 def test_a_full_disk_stops_the_run_with_every_line_told(source, out, monkeypatch, code):
     convert(source, out, include=["d.npz"])
     old = (out / "d.h5").read_bytes()
-    write = conversion.write_clip
+    write = output_folder.write_clip
 
-    def full(path, clip):
+    def full(path, clip, **options):
         if path.name == "a.h5" and path.parent.name == "b":
             raise OSError(code, os.strerror(code))
-        return write(path, clip)
+        return write(path, clip, **options)
 
-    monkeypatch.setattr(conversion, "write_clip", full)
+    monkeypatch.setattr(output_folder, "write_clip", full)
     summary = convert(source, out, overwrite=True)
     assert "full" in summary.stopped
     assert [entry.reason.split(":")[0] for entry in summary.entries] == [
@@ -362,15 +497,14 @@ def test_any_other_write_error_costs_one_clip(source, out, monkeypatch):
 
 
 def test_a_full_disk_for_the_journal_stops_the_run_too(source, out, monkeypatch):
-    from musclemap.datasets.manifest import ManifestJournal
-
-    def full(journal, entry):
+    def full(journal, line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(ManifestJournal, "append", full)
+    monkeypatch.setattr(Journal, "append", full)
     summary = convert(source, out)
     assert "No space left" in summary.stopped
-    assert [entry.status for entry in lines(out).values()] == ["ok", "failed", "failed", "failed"]
+    assert [entry.status for entry in lines(out).values()] == ["failed"] * 4
+    assert not list(out.rglob("*.h5")), "no clip without its line"
 
 
 def test_an_output_that_cannot_be_written_to_is_a_wrong_call(source, tmp_path):
@@ -404,21 +538,23 @@ def test_a_damaged_manifest_is_told_and_mended(source, out):
 SLOW_RUN = """
 import sys, time
 from pathlib import Path
-from musclemap.pipelines import conversion
+from musclemap.pipelines import intake, output_folder
 from musclemap.pipelines.archive import convert_archive
+from musclemap.pipelines.settings import to_dict
+from musclemap.pipelines.status import folder_status
 from musclemap.retarget.config import RetargetConfig
 from tests.fake_retargeter import FakeRetargeter
 
-write = conversion.write_clip
+write = output_folder.write_clip
 
-def slow(path, clip):
+def slow(path, clip, **options):
     if path.name == "d.h5":
         path.with_name(".musclemap-0123456789abcdef.tmp").write_bytes(b"half a clip")
         print("writing", flush=True)
         time.sleep(60)
-    return write(path, clip)
+    return write(path, clip, **options)
 
-conversion.write_clip = slow
+output_folder.write_clip = slow
 convert_archive(Path(sys.argv[1]), Path(sys.argv[2]), config=RetargetConfig(), retargeter=FakeRetargeter())
 """
 
@@ -450,7 +586,8 @@ def test_a_temporary_file_that_goes_while_a_run_begins_is_no_fault(source, out, 
     rglob = Path.rglob
 
     def with_a_ghost(path, pattern):
-        return [*rglob(path, pattern), *([path / ".musclemap-gone.tmp"] if pattern.endswith(".tmp") else [])]
+        ghost = path / ".musclemap-0123456789abcdef.tmp"
+        return [*rglob(path, pattern), *([ghost] if pattern.endswith(".tmp") else [])]
 
     monkeypatch.setattr(Path, "rglob", with_a_ghost)
     assert convert(source, out).complete

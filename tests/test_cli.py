@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from musclemap.cli import info, progress_bar, report, retarget, train_view
 from musclemap.cli.terminal_text import printable
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.pipelines import archive, conversion
+from musclemap.pipelines import archive, output_folder
 from musclemap.pipelines.progress import Progress
 from musclemap.pipelines.summary import Summary
 
@@ -187,10 +187,10 @@ def test_verbose_names_every_file_and_what_is_doubtful(source, out, made):
 
 
 def test_a_full_disk_is_told_and_is_1(source, out, made, monkeypatch):
-    def full(path, clip):
+    def full(path, clip, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(conversion, "write_clip", full)
+    monkeypatch.setattr(output_folder, "write_clip", full)
     result = run(source, out)
     assert result.exit_code == 1
     assert "stopped early: the disk of" in result.stderr

@@ -21,7 +21,7 @@ from musclemap.pipelines.scheduler_link import SchedulerLink
 from musclemap.pipelines.selection import select
 from musclemap.pipelines.settings import to_dict
 from musclemap.pipelines.status import folder_status, status_lines
-from musclemap.retarget.config import RetargetConfig
+from musclemap.retarget.config import RetargetConfig, ValidationConfig
 from musclemap.skeletons.errors import SettingsError
 
 from .cluster_runs import (
@@ -155,14 +155,38 @@ def test_the_state_of_a_folder_is_told(tmp_path: Path) -> None:
     (out / "stray.h5").write_bytes(b"")
     found = folder_status(out, wanted=wanted)
     assert found.done == ("b.npz", "d.npz")
-    assert found.stale["a.npz"] == "the clip is not the file that was written"
-    assert found.stale["c.npz"].startswith("the clip cannot be read")
+    assert "is not the file that was written" in found.stale["a.npz"]
+    assert "c.h5 cannot be read" in found.stale["c.npz"]
     assert found.strays == ("stray.h5",)
     text = "\n".join(status_lines(found))
     assert "2 done (14 frames), 2 stale, 1 rejected" in text
     assert "rejected bad.npz: not_npz" in text
     newer = folder_status(out, wanted={**wanted, "software": {"musclemap": "2"}})
     assert newer.stale["b.npz"] == "made with other software"
+    other = RetargetConfig(fps=50.0, validation=ValidationConfig(chunk=7, cutoff=9.0))
+    other_settings = folder_status(out, wanted={**wanted, "config": to_dict(other)})
+    assert other_settings.stale["b.npz"] == "made with other settings (fps, validation.cutoff)"
+    assert (found.running, found.unfinished) == (False, False)
+
+
+def test_a_run_under_way_is_told_from_one_that_was_cut_off(tmp_path: Path) -> None:
+    source, out = archive(tmp_path / "in", "a", "b"), tmp_path / "out"
+    convert_alone(source, out)
+    with open_output(out) as folder:
+        found = folder_status(out, wanted={})
+        assert (found.running, found.unfinished) == (True, False)
+        folder.record(folder.entries["a.npz"])
+        found = folder_status(out, wanted={})
+        assert (found.running, found.unfinished) == (True, False)
+        assert status_lines(found)[-1] == "a run is under way"
+    found = folder_status(out, wanted={})
+    assert (found.running, found.unfinished) == (False, True)
+    assert "was cut off" in status_lines(found)[-1]
+    convert_alone(source, out)
+    with pytest.raises(RuntimeError), open_output(out):
+        raise RuntimeError
+    found = folder_status(out, wanted={})
+    assert (found.running, found.unfinished) == (False, False)
 
 
 def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

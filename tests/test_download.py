@@ -119,6 +119,22 @@ def test_a_bundle_arrives_whole_and_a_second_run_asks_for_nothing(server: Server
     assert server.bodies() == ["/b/MANIFEST.json"]
 
 
+def test_a_bundle_does_not_replace_the_clips_of_a_conversion(server: Server, tmp_path: Path) -> None:
+    url = server.bundle({**CONTENT, "manifest.jsonl": b"new\n"})
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.jsonl").write_bytes(b"mine\n")
+    result = run(url, out)
+    assert result.exit_code == 2
+    assert "holds the clips of a conversion" in told(result)
+    assert files_below(out) == {"manifest.jsonl": b"mine\n"}
+    (out / "manifest.jsonl").unlink()
+    assert run(url, out).exit_code == 0
+    newer = server.bundle({**CONTENT, "manifest.jsonl": b"newer\n"})
+    assert run(newer, out).exit_code == 0, "a bundle may replace an earlier version of it"
+    assert (out / "manifest.jsonl").read_bytes() == b"newer\n"
+
+
 @pytest.mark.parametrize("kind", ["drop", "stall"])
 def test_a_body_that_breaks_off_is_continued_where_it_ended(server: Server, tmp_path: Path, kind: str) -> None:
     url = server.bundle(CONTENT)

@@ -372,6 +372,32 @@ def test_an_earlier_record_is_kept_and_another_format_refused(out: Path, tmp_pat
     assert (status, "holds exports to csv without fingers" in stderr) == (2, True)
 
 
+def test_clips_are_not_exported_into_their_own_folder(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for place in (out, tmp_path / "link", tmp_path / "nowhere" / ".." / out.name):
+        status, _, stderr = _run(out, place, "--to", "csv")
+        assert (status, "is the folder that is read" in stderr) == (2, True)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert _run(out, out / "csv", "--to", "csv", "--include", "walk_*", "-q")[0] == 0
+
+
+@pytest.mark.parametrize("error", [KeyError("pelvis"), RecursionError(), AssertionError(), MemoryError()])
+def test_a_clip_that_breaks_the_export_costs_only_itself(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(clip: Clip, body: ExportBody) -> bytes:
+        if "walk" in clip.source:
+            raise error
+        return csv_bytes(clip, body)
+
+    monkeypatch.setitem(FORMATS, "csv", replace(FORMATS["csv"], write=broken))
+    _, stdout, _ = _run(out, tmp_path / "csv", "--to", "csv", "--json")
+    told = {clip["clip"]: (clip["status"], clip["reason"]) for clip in json.loads(stdout)["clips"]}
+    assert told["bad.h5"] == ("ok", "")
+    assert told["sub/walk_0.8.h5"][1].startswith(type(error).__name__)
+
+
 def test_wrong_use(out: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for words, told in (

@@ -69,7 +69,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
         {"joint_names": ("a" * 1000,)},
         {"qpos": np.full((40, 9), 1e20)},
     ],
-    ids=str,
+    ids=lambda changes: f"{next(iter(changes))}-{type(next(iter(changes.values()))).__name__}",
 )
 def test_what_would_not_be_read_is_not_written(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ClipError):

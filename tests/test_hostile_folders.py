@@ -20,7 +20,7 @@ from musclemap.pipelines.export import FORMATS
 from musclemap.pipelines.packing import contents
 from musclemap.pipelines.report import page as report
 from musclemap.pipelines.report.page import MAX_METRICS, write_report
-from musclemap.pipelines.status import folder_status
+from musclemap.pipelines.status import folder_status, status_lines
 from musclemap.retarget.verdict import judge
 from musclemap.skeletons.errors import SettingsError
 from musclemap.skeletons.myofullbody import MyoFullBody
@@ -101,6 +101,7 @@ def test_report(out: Path) -> None:
 def test_export(out: Path, tmp_path: Path, to: str) -> None:
     status, stdout, _ = _run(export.app, out, tmp_path / "x", "--to", to, "--json")
     assert status == 1
+    assert len(json.loads(stdout)["problems"]) == len(hostile_lines.REFUSED)
     clips = {clip["clip"]: clip for clip in json.loads(stdout)["clips"]}
     assert [clips[name.replace(".npz", ".h5")]["status"] for name in GOOD] == ["ok"] * 3
     done = {clip["file"] for clip in clips.values() if clip["status"] == "ok"}
@@ -114,7 +115,9 @@ def test_pack(out: Path, tmp_path: Path) -> None:
     status, stdout, stderr = _run(pack.app, out, tmp_path / "b", "--private", "--shares", "1,1,1", "--json")
     assert status == 1, stderr
     assert {Path(path).name for path in (tmp_path / "b").rglob("*_poses.h5")} >= {"one_poses.h5", "three_poses.h5"}
-    assert "unreadable" in stdout + stderr
+    left = [one["code"] for one in json.loads(stdout)["left_out"]]
+    assert left.count("damaged_line") == len(hostile_lines.REFUSED)
+    assert left.count("unreadable") >= len(REFUSED) - len(LARGE)
 
 
 def test_status(out: Path) -> None:
@@ -122,6 +125,8 @@ def test_status(out: Path) -> None:
     assert set(found.done) >= set(GOOD)
     assert all(found.stale[f"k/{name}_poses.npz"] for name in ("pipe", "device", "folder", "sparse", "passwd"))
     assert "outside the folder" in found.stale["l/outside.npz"]
+    assert len(found.problems) == len(hostile_lines.REFUSED)
+    assert sum("line" in text and "is damaged" in text for text in status_lines(found)) >= 50
 
 
 def test_data_set_to_learn_from(out: Path) -> None:
@@ -129,6 +134,7 @@ def test_data_set_to_learn_from(out: Path) -> None:
     assert {name for name, _ in chosen.clips} >= {name.replace(".npz", ".h5") for name in GOOD}
     assert len(chosen.left_out) >= len(REFUSED) - len(LARGE) + 11
     assert "outside the folder" in chosen.left_out["../../../etc/passwd"]
+    assert sum(name.startswith("manifest.jsonl line ") for name in chosen.left_out) == len(hostile_lines.REFUSED)
 
 
 def test_picture(out: Path, tmp_path: Path) -> None:

@@ -2,16 +2,13 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from musclemap.datasets.manifest import Manifest, ManifestEntry, ManifestJournal, strict_json
+from musclemap.datasets.manifest import Manifest, ManifestEntry, strict_json
 from musclemap.skeletons.errors import SettingsError
 
 
@@ -136,76 +133,3 @@ def test_other_damaged_lines_are_reported(tmp_path: Path, line: bytes) -> None:
 def test_keys_of_later_versions_are_passed_over() -> None:
     stored = json.loads(make_entry("a.npz").to_line()) | {"mood": "good"}
     assert ManifestEntry.from_line(json.dumps(stored).encode()) == make_entry("a.npz")
-
-
-def test_journal_folds_into_the_manifest(tmp_path: Path) -> None:
-    path, journal_path = tmp_path / "manifest.jsonl", tmp_path / "manifest.jsonl.partial"
-    Manifest(entries=(make_entry("a.npz", nframe=1), make_entry("z.npz"))).write(path)
-    with ManifestJournal(journal_path) as journal:
-        assert journal.recovered == Manifest()
-        for entry in (make_entry("m.npz"), make_entry("a.npz", nframe=2), REFUSED):
-            journal.append(entry)
-        manifest = journal.fold(path)
-    assert manifest == Manifest.read(path)
-    assert [(e.source, e.nframe) for e in manifest.entries] == [
-        ("a.npz", 2), ("b/refused.npz", 300), ("m.npz", 300), ("z.npz", 300)]  # fmt: skip
-    assert [p.name for p in tmp_path.iterdir()] == ["manifest.jsonl"]
-
-
-def test_journal_cut_at_any_byte_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    first, second, third = make_entry("a.npz"), make_entry("b.npz"), make_entry("c.npz")
-    for cut in range(len(second.to_line()) + 1):
-        path.write_bytes(first.to_line() + second.to_line()[:cut])
-        with ManifestJournal(path) as journal:
-            known = {entry.source for entry in journal.recovered.entries}
-            assert "a.npz" in known
-            assert len(journal.recovered.problems) == (0 < cut < len(second.to_line()) - 1)
-            journal.append(third)
-            manifest = journal.fold(tmp_path / "manifest.jsonl")
-        assert {entry.source for entry in manifest.entries} >= known | {"c.npz"}
-        assert not path.exists()
-
-
-def test_a_line_cut_by_a_full_disk_does_not_take_the_next_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "journal"
-    with ManifestJournal(path) as journal:
-        whole = ManifestEntry.to_line
-        with monkeypatch.context() as patch:
-            patch.setattr(ManifestEntry, "to_line", lambda entry: whole(entry)[:-30])
-            journal.append(make_entry("cut.npz"))
-        journal.append(make_entry("a.npz"))
-    with ManifestJournal(path) as journal:
-        assert [entry.source for entry in journal.recovered.entries] == ["a.npz"]
-        assert len(journal.recovered.problems) == 1
-
-
-def test_folding_twice_is_folding_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed after the manifest is written and before the journal is gone, the next run ends in the same state."""
-    path, journal_path = tmp_path / "manifest.jsonl", tmp_path / "journal"
-    with ManifestJournal(journal_path) as journal:
-        journal.append(make_entry("a.npz"))
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
-            with pytest.raises(KeyboardInterrupt):
-                journal.fold(path)
-    with ManifestJournal(journal_path) as journal:
-        assert len(journal.recovered.entries) == 1
-        assert journal.fold(path).entries == (make_entry("a.npz"),)
-
-
-def test_what_was_appended_survives_a_kill(tmp_path: Path) -> None:
-    code = (
-        "import os, pathlib, signal, sys\n"
-        "from musclemap.datasets.manifest import ManifestEntry, ManifestJournal\n"
-        "journal = ManifestJournal(pathlib.Path(sys.argv[1]))\n"
-        "for k in range(3): journal.append(ManifestEntry(source=f'{k}.npz', status='ok'))\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "journal")], env=environment, check=False)
-    assert done.returncode == -signal.SIGKILL
-    with ManifestJournal(tmp_path / "journal") as journal:
-        assert [entry.source for entry in journal.recovered.entries] == ["0.npz", "1.npz", "2.npz"]

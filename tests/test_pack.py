@@ -4,7 +4,12 @@ import csv
 import hashlib
 import io
 import json
+import os
 import random
+import shutil
+import signal
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +22,12 @@ from musclemap.datasets.downloads.bundle_manifest import parse_bundle
 from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.pipelines.output_folder import OutputError
 from musclemap.pipelines.packing import bundle as packing
+from musclemap.pipelines.packing import folder_in_place
 from musclemap.pipelines.packing.bundle import Label, write_bundle
 from musclemap.pipelines.packing.card import escaped
 from musclemap.pipelines.packing.contents import Wishes, choose
 from musclemap.pipelines.packing.croissant import COLUMNS
+from musclemap.pipelines.packing.folder_in_place import folder_in_place_of
 from musclemap.pipelines.packing.licences import OPEN, parse_statements, terms_of
 from musclemap.pipelines.packing.splits import (
     SPLITS,
@@ -236,10 +243,69 @@ def test_an_earlier_bundle_comes_back_when_the_new_one_cannot_take_its_name(
             raise OSError(5, "Input/output error")
         return rename(path, target)
 
+    monkeypatch.setattr(folder_in_place, "_exchange", lambda *_: False)
     monkeypatch.setattr(Path, "rename", broken)
     assert _run(out, tmp_path / "b", "--overwrite", "--infeasible")[0] == 2
     assert _bytes(tmp_path / "b") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "out"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+@pytest.mark.parametrize("earlier", ["none", "empty", "bundle"])
+def test_killed_at_any_moment_there_is_the_earlier_folder_or_the_new_one(
+    earlier: str, can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moments are those of calls that change names. Without an exchange the next call mends one of them."""
+    place, names = tmp_path / "b", ("rename", "_exchange", "rmtree", "unlink")
+    if not can_exchange:
+        monkeypatch.setattr(folder_in_place, "_exchange", lambda *_: False)
+
+    def put(*, after: int) -> None:
+        """Put a folder in place, in a process that is killed before its call number `after`."""
+        with warnings.catch_warnings():  # JAX warns of every fork; this child does not use it
+            warnings.simplefilter("ignore")
+            child = os.fork()
+        if child == 0:
+            left = [after]
+            for owner, name in zip((Path, folder_in_place, shutil, Path), names, strict=True):
+                setattr(owner, name, _counted(getattr(owner, name), left))
+            with folder_in_place_of(place) as folder:
+                (folder / "new").write_bytes(b"")
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, -signal.SIGKILL)
+
+    for after in range(6):
+        shutil.rmtree(place, ignore_errors=True)
+        if earlier != "none":
+            place.mkdir()
+        if earlier == "bundle":
+            (place / "old").write_bytes(b"")
+        there = {(path.name,) for path in place.iterdir()} if place.exists() else set()
+        put(after=after)
+        found = {path.name for path in place.iterdir()} if place.exists() else None
+        assert found in ({"new"}, {name for (name,) in there}) or (found is None and not (can_exchange and there))
+        with pytest.raises(RuntimeError), folder_in_place_of(place):
+            raise RuntimeError
+        assert earlier == "none" or {path.name for path in place.iterdir()} in ({"new"}, {name for (name,) in there})
+        assert {path.name for path in tmp_path.iterdir()} <= {"b"}
+
+
+def _counted(call: Callable[..., object], left: list[int]) -> Callable[..., object]:
+    def counted(*arguments: object, **options: object) -> object:
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+        return call(*arguments, **options)
+
+    return counted
+
+
+def test_two_runs_do_not_pack_into_one_place(tmp_path: Path) -> None:
+    with folder_in_place_of(tmp_path / "b") as folder:
+        (folder / "a").write_bytes(b"")
+        with pytest.raises(BlockingIOError), folder_in_place_of(tmp_path / "b"):
+            pass
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["a"]
 
 
 def test_a_clip_that_changes_meanwhile_stops_it(out: Path, clip: Clip, tmp_path: Path) -> None:
@@ -280,7 +346,8 @@ def test_wrong_use(out: Path, tmp_path: Path) -> None:
 def test_a_name_that_no_server_takes_is_left_out(out: Path, clip: Clip, tmp_path: Path) -> None:
     manifest = Manifest.read(out / "manifest.jsonl")
     outside = replace(manifest.entries[-1], source="z.npz", clip="../z.h5", status="ok")
-    manifest.updated([put(out, "walks/ann/a:b.npz", clip), outside]).write(out / "manifest.jsonl")
+    lines = {entry.source: entry for entry in (*manifest.entries, put(out, "walks/ann/a:b.npz", clip), outside)}
+    Manifest(entries=tuple(lines.values())).write(out / "manifest.jsonl")
     left = {one.source: one.code for one in choose(out, Wishes()).left_out}
     assert (left["walks/ann/a:b.npz"], left["z.npz"]) == ("bad_path", "bad_path")
 

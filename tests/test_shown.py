@@ -348,10 +348,10 @@ def test_token_of_the_environment_is_hidden_wherever_it_stands(monkeypatch: pyte
 
 
 def test_time_to_hide_secrets_is_linear_in_the_text() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for part in ("x", "x:", "?", "?a", "&a=", "://", "a://", "a://!", "authorization ", "Basic ", "hf_", "a.b", "%"):
         without_secrets(part * (1_000_000 // len(part)))
-    assert time.monotonic() - began < 30.0
+    assert time.process_time() - began < 30.0
 
 
 def test_errors_of_downloads_and_of_libraries_hide_secrets_by_themselves() -> None:

@@ -5,19 +5,22 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from musclemap.datasets.downloads import hub as hub_module
 from musclemap.datasets.downloads import pace, transport
 from musclemap.datasets.downloads.bundle import LOST_IN_A_ROW, fetch_bundle
 from musclemap.datasets.downloads.bundle_manifest import parse_bundle, read_bundle
 from musclemap.datasets.downloads.errors import DownloadError
+from musclemap.datasets.downloads.hub_pace import watch_hub
 from musclemap.datasets.downloads.pace import Patience
 from musclemap.datasets.downloads.session import MAX_REDIRECTS, Session
 from musclemap.datasets.downloads.transport import Remote, Transport, Unreachable
 
-from .raw_server import OK, drip, raw_serving
+from .raw_server import OK, Answer, drip, raw_serving
 
 HASTY = Patience(timeout=0.15, tries=2, window=0.3, least=1000.0, listing=2.0)
 ENOUGH = 6.0
@@ -156,7 +159,7 @@ def test_server_that_brings_no_file_is_soon_asked_for_no_more(tmp_path: Path) ->
 # Redirects, and who learns the password
 
 
-def redirecting(target: str, *, body: bytes = b"") -> object:
+def redirecting(target: str, *, body: bytes = b"") -> Answer:
     def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
         head = f"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: {target}\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode("latin-1") + body)
@@ -258,3 +261,102 @@ def test_session_follows_nothing_by_itself() -> None:
     with raw_serving(redirecting("/there")) as server:
         answer = Session().get(server.url(), stream=True, allow_redirects=True, timeout=2.0)
         assert answer.status_code == 302
+
+
+# The hub
+
+
+def hub(body: Answer) -> Answer:
+    """Answers as the hub, whose files come by `body`."""
+    entry = {"type": "file", "path": "a.npz", "size": SIZE, "oid": "0" * 40,
+             "lfs": {"oid": hashlib.sha256(BODY).hexdigest(), "size": SIZE, "pointerSize": 130}}  # fmt: skip
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
+        if path.startswith("/api/") and "/tree/" in path:
+            data = json.dumps([{**entry, "path": f"{k}.npz"} for k in range(40)]).encode()
+        elif path.startswith("/api/"):
+            data = json.dumps(
+                {"id": "o/n", "sha": commit, "siblings": [], "cardData": {"license": ["mit", 7]}}
+            ).encode()
+        else:
+            body(connection, path, over)
+            return
+        connection.sendall(OK + b"Content-Length: %d\r\n\r\n%s" % (len(data), data))
+
+    return answer
+
+
+@pytest.fixture
+def hub_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The library's client is made anew, and as it was afterwards; no token, no cache, no waiting."""
+    from huggingface_hub import constants, set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    for name in ("HF_TOKEN", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
+    monkeypatch.setattr(hub_module, "PAUSE", 0.0)
+    watch_hub(HASTY)
+    yield
+    set_client_factory(default_client_factory)
+
+
+def hub_dripping(connection: socket.socket, path: str, over: threading.Event) -> None:
+    head = OK + b'X-Repo-Commit: 0123456789abcdef0123456789abcdef01234567\r\nETag: "%s"\r\n' % (b"0" * 64)
+    connection.sendall(head + b"Content-Length: %d\r\n\r\n" % SIZE)
+    drip(connection, BODY, over)
+
+
+@pytest.mark.usefixtures("hub_alone")
+def test_hub_below_the_least_speed_is_soon_asked_for_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_serving(hub(hub_dripping)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url("", user="ann:s3cret@"))
+        data_set = hub_module.list_data_set("o/n")
+        assert data_set.licence == "mit, 7"
+        began = time.monotonic()
+        brought = hub_module.fetch_files(data_set, data_set.files, tmp_path / "out", workers=4)
+        assert time.monotonic() - began < 4 * ENOUGH
+    assert len(brought.failed) == 40
+    reasons = " ".join(brought.failed.values())
+    assert "too slow" in reasons
+    assert "in a row" in reasons
+    assert "s3cret" not in reasons
+
+
+@pytest.mark.usefixtures("hub_alone")
+@pytest.mark.parametrize(
+    "data",
+    [b"[1", b"[]", b'{"id": "o/n", "sha": 7}', b'{"id": "o/n", "sha": "../../x"}', b"[" * 100_000,
+     b'{"id": ["o/n"], "sha": "0123456789abcdef0123456789abcdef01234567", "siblings": 3, "cardData": [1]}'],
+)  # fmt: skip
+def test_hub_that_answers_nonsense_is_a_sentence(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
+        connection.sendall(OK + b"Content-Length: %d\r\n\r\n%s" % (len(data), data))
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with raw_serving(answer) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url(""))
+        with pytest.raises(DownloadError):
+            hub_module.list_data_set("o/n")
+
+
+@pytest.mark.usefixtures("hub_alone")
+@pytest.mark.parametrize(
+    "change", [{"size": "9"}, {"size": -1}, {"lfs": {"oid": "../x", "size": 1, "pointerSize": 1}}, {"path": 7}]
+)
+def test_hub_that_lists_files_of_wrong_types_is_a_sentence(change: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {"type": "file", "path": "a.npz", "size": 1, "oid": "0" * 40, **change}
+    sent = {"id": "o/n", "sha": "0123456789abcdef0123456789abcdef01234567", "siblings": []}
+
+    def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
+        data = json.dumps([entry] if "/tree/" in path else sent).encode()
+        connection.sendall(OK + b"Content-Length: %d\r\n\r\n%s" % (len(data), data))
+
+    with raw_serving(answer) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url(""))
+        with pytest.raises(DownloadError):
+            hub_module.list_data_set("o/n")

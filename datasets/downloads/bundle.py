@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.folder_lock import locked
-from musclemap.datasets.manifest import write_atomically
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
 from musclemap.skeletons.errors import FileError
@@ -22,6 +22,9 @@ from .bundle_manifest import LONGEST_MANIFEST, MANIFEST, Bundle, BundleFile
 from .errors import DownloadError
 from .paths import place_below
 from .transport import Remote, Transport, Unreachable, sha256_of
+
+LINES = "manifest.jsonl"
+"""What a conversion's folder has, and most bundles."""
 
 PARTS = ".musclemap-download"
 
@@ -81,11 +84,12 @@ def fetch_bundle(
         progress: Called now and then, never by two threads at a time.
 
     Raises:
-        DownloadError: The folder cannot be written to, is in use, or has too little room.
+        DownloadError: The folder cannot be written to, is in use, has too little room, or holds a conversion.
     """
     chosen = [file for file in bundle.files if wanted(file.path.as_posix())]
     if not chosen:
         raise DownloadError(f"none of the {len(bundle.files)} files is wanted; one is {bundle.files[0].path}")
+    _refuse_conversion(bundle, out)
     with _only_one(out):
         marker = out / MANIFEST
         places = {file: place_below(out, file.path) for file in chosen}
@@ -105,6 +109,16 @@ def fetch_bundle(
     done = [f.path.as_posix() for same in missing for f in same if f.path.as_posix() not in failed]
     here = tuple(f.path.as_posix() for f in kept)
     return Fetched(out=out, done=tuple(sorted(done)), kept=here, failed=dict(sorted(failed.items())))
+
+
+def _refuse_conversion(bundle: Bundle, out: Path) -> None:
+    """Refuse a folder whose list of clips is not this bundle's, and that no download has begun: it would be lost."""
+    lines = out / LINES
+    if (out / MANIFEST).exists() or (out / PARTS).exists() or not lines.is_file():
+        return
+    ours = [file for file in bundle.files if file.path.as_posix() == LINES]
+    if ours and not _is_here(ours[0], lines):
+        raise DownloadError(f"{out} holds the clips of a conversion, which would be replaced; choose another folder")
 
 
 class _Tally:
@@ -242,6 +256,7 @@ def _only_one(out: Path) -> Iterator[None]:
     """Make a folder and keep other runs out of it, conversions too."""
     try:
         with locked(out):
+            remove_leftovers(out)
             (out / PARTS).mkdir(exist_ok=True)
             yield
     except BlockingIOError as error:

@@ -52,19 +52,21 @@ def check_together(paths: Iterable[PurePosixPath]) -> None:
     """
     files: dict[str, PurePosixPath] = {}
     for path in paths:
-        key = _key(path)
+        key = _key(path.as_posix())
         if key in files:
             raise DownloadError(f"{files[key]} and {path} are one file where capitals or accents do not count")
         files[key] = path
-    for path in files.values():
-        for parent in list(path.parents)[:-1]:
-            if _key(parent) in files:
-                raise DownloadError(f"{parent} is a file, and also the folder of {path}")
+    for key, path in files.items():
+        at = key.find("/")
+        while at >= 0:
+            if key[:at] in files:
+                raise DownloadError(f"{files[key[:at]]} is a file, and also the folder of {path}")
+            at = key.find("/", at + 1)
 
 
-def _key(path: PurePosixPath) -> str:
+def _key(path: str) -> str:
     """What two names share that some file systems take for one: the case, and how accents are encoded."""
-    return unicodedata.normalize("NFC", path.as_posix().casefold())
+    return unicodedata.normalize("NFC", path.casefold())
 
 
 def place_below(root: Path, path: PurePosixPath) -> Path:

@@ -5,8 +5,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from musclemap.skeletons.errors import SettingsError
 from .card import card, escaped, licence_of, plain_text
 from .contents import Contents, Packed, Wishes
 from .croissant import COLUMNS, absent, croissant
+from .folder_in_place import folder_in_place_of
 from .splits import SPLITS
 
 SUMS = "SHA256SUMS"
@@ -83,22 +82,19 @@ def write_bundle(
     """
     check_place(out, root, overwrite=overwrite)
     out = Path(os.path.abspath(out))  # "." has no name
-    temporary = out.with_name(f".musclemap-{secrets.token_hex(8)}.pack")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        for number, clip in enumerate(contents.clips, start=1):
-            _copy(root / (clip.entry.clip or ""), temporary / clip.path, sha256=clip.entry.clip_sha256)
-            if progress is not None:
-                progress(number, len(contents.clips))
-        tables = _tables(contents, wishes, label)
-        for path, data in tables.items():
-            _write(temporary / path, data)
-        _put(temporary, out)
+        with folder_in_place_of(out) as temporary:
+            for number, clip in enumerate(contents.clips, start=1):
+                _copy(root / (clip.entry.clip or ""), temporary / clip.path, sha256=clip.entry.clip_sha256)
+                if progress is not None:
+                    progress(number, len(contents.clips))
+            tables = _tables(contents, wishes, label)
+            for path, data in tables.items():
+                _write(temporary / path, data)
+    except BlockingIOError as error:
+        raise OutputError(f"another run is packing into {out}; wait for it, or choose another place") from error
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Bundle(
         out=out,
         sha256=hashlib.sha256(tables[MANIFEST]).hexdigest(),
@@ -151,20 +147,6 @@ def _write(place: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _put(temporary: Path, out: Path) -> None:
-    """Give a whole bundle its name; an earlier one is moved aside first and removed last."""
-    aside = out.with_name(f"{temporary.name}.old")
-    if out.exists():
-        out.rename(aside)
-    try:
-        temporary.rename(out)
-    except OSError:
-        if aside.exists():
-            aside.rename(out)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _tables(contents: Contents, wishes: Wishes, label: Label) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.downloads.paths import check_together, checked_path
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.failures import Failure, attempt
-from musclemap.pipelines.output_folder import MANIFEST, read_entries
+from musclemap.pipelines.output_folder import MANIFEST, has_lines, read_manifest
 from musclemap.skeletons.errors import SettingsError
 
 from .licences import Terms, terms_of
@@ -19,7 +19,8 @@ from .splits import SPLITS, split_by_groups, split_by_subject, subject_of
 CLIPS = "clips"
 """Folder of the clips in a bundle."""
 
-FAULTS = ("unreadable", "bad_path")
+DAMAGED_LINE = "damaged_line"
+FAULTS = ("unreadable", "bad_path", DAMAGED_LINE)
 """Reasons of clips that are left out because something is wrong, and not because of what was asked for."""
 
 REFUSED = "licence"
@@ -107,11 +108,12 @@ def choose(root: Path, wishes: Wishes, *, progress: Callable[[int, int], None] |
     Raises:
         SettingsError: There is no manifest, no clip is left, or the splits cannot be made.
     """
-    if not (root / MANIFEST).is_file():
+    if not has_lines(root):
         raise SettingsError(f"there is no {MANIFEST} in {root}: a bundle is made of a conversion's folder")
-    entries = sorted(read_entries(root).values(), key=lambda entry: entry.source)
+    manifest = read_manifest(root)
+    entries = manifest.entries
     taken: dict[str, tuple[ManifestEntry, Terms, int, Mapping[str, Any]]] = {}
-    left: list[LeftOut] = []
+    left = [LeftOut(source=MANIFEST, code=DAMAGED_LINE, reason=problem) for problem in manifest.problems]
     for number, entry in enumerate(entries, start=1):
         try:
             terms, size, facts = _look(root, entry, wishes)

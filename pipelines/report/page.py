@@ -1,17 +1,18 @@
 """The page itself: reads what a conversion left behind and writes OUT/report.html with one file a clip beside it."""
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import musclemap
+from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.manifest import VERDICTS, Manifest, ManifestEntry, strict_json, write_atomically
+from musclemap.datasets.manifest import VERDICTS, Manifest, ManifestEntry, strict_json
 from musclemap.failures import Failure, attempt
-from musclemap.pipelines.output_folder import JOURNAL, MANIFEST, clip_path
+from musclemap.pipelines.output_folder import MANIFEST, clip_path, has_lines, read_manifest
 from musclemap.retarget.verdict import RULES, Rule
 from musclemap.skeletons.errors import SettingsError
 
@@ -39,7 +40,8 @@ MAX_METRICS = 200
 MAX_CELL = 200
 """Characters of a metric that is a text."""
 
-_OURS = re.compile(r"\d{4,}\.js")  # names of the files with curves
+_OURS = re.compile(r"\d{4,}(-[0-9a-f]{12})?\.js")
+"""Names of the files with curves: the row, and the hash of the content, so that a page never meets another's curves."""
 
 
 def write_report(
@@ -50,8 +52,8 @@ def write_report(
 
     OUT/report.html holds the totals, the distribution of every metric and a row for every source; the curves of a clip
     lie in a file of its own under OUT/report/, which the page loads when the clip is opened. Clips that cannot be read
-    are listed as such. The same clips give the same bytes. Files of an earlier report that no clip has any more are
-    removed.
+    are listed as such. The same clips give the same bytes. An earlier page and its files stay as they are until the new
+    page takes its place; then files that no clip has any more are removed.
 
     Args:
         out: Output folder of a conversion.
@@ -67,28 +69,28 @@ def write_report(
         OSError: The page cannot be written.
     """
     manifest = _read_manifest(out)
+    for folder in (out, out / FOLDER):
+        remove_leftovers(folder, deep=False)
     drawn = {entry.source for entry in worst_first(manifest.entries, rules=rules)[:MAX_PICTURES]} if pictures else set()
     rows = []
     for index, entry in enumerate(manifest.entries):
-        rows.append(_row(out, entry, name=f"{index:04d}.js", pictures=entry.source in drawn, rules=rules))
+        rows.append(_row(out, entry, index=index, pictures=entry.source in drawn, rules=rules))
         if progress is not None:
             progress(index + 1, len(manifest.entries))
-    _remove_others(out / FOLDER, keep={row.file for row in rows})
     data = _data(out.resolve().name, rows, problems=manifest.problems, pictures=pictures, rules=rules)
     write_atomically(out / PAGE, assemble("template.html", ("charts.js", "details.js", "report.js"), data))
+    _remove_others(out / FOLDER, keep={row.file for row in rows})
     return out / PAGE
 
 
 def _read_manifest(out: Path) -> Manifest:
     """The manifest, with the lines of a run that has not ended."""
-    if not (out / MANIFEST).is_file() and not (out / JOURNAL).is_file():
+    if not has_lines(out):
         raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
-    journal = Manifest.read(out / JOURNAL, missing_ok=True)
-    manifest = Manifest.read(out / MANIFEST, missing_ok=True).updated(journal.entries)
-    return replace(manifest, problems=manifest.problems + journal.problems)
+    return read_manifest(out)
 
 
-def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: Sequence[Rule]) -> Row:
+def _row(out: Path, entry: ManifestEntry, *, index: int, pictures: bool, rules: Sequence[Rule]) -> Row:
     """Write the curves of one source's clip, if it has one, and give its row."""
     if entry.status != "ok":
         return Row(entry=entry, state=entry.status, reason=str(entry.reason))
@@ -101,7 +103,9 @@ def _row(out: Path, entry: ManifestEntry, *, name: str, pictures: bool, rules: S
     if pictures:
         details["pictures"], problem = picture_strip(clip)
         details["notes"] += [problem] * bool(problem)
-    data = f"musclemapClip({strict_json(name)}, {strict_json(rounded(details, digits=7))});\n"
+    text = strict_json(rounded(details, digits=7))
+    name = f"{index:04d}-{hashlib.sha256(text.encode('ascii')).hexdigest()[:12]}.js"
+    data = f"musclemapClip({strict_json(name)}, {text});\n"
     write_atomically(out / FOLDER / name, data.encode("ascii"))
     broken = tuple(dict.fromkeys(reason["rule"] for reason in details["reasons"]))
     drawn = bool(details.get("pictures"))

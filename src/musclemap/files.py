@@ -163,16 +163,17 @@ def _checked(root: Any) -> Any:
     for _ in range(MAX_JSON_DEPTH + 2):
         below: list[Any] = []
         for node in level:
-            # Values are replaced while it is gone through, which neither kind minds; a copy could be of a gigabyte.
-            items = node.items() if isinstance(node, dict) else enumerate(node)
-            for key, value in items:
-                if isinstance(key, str):
+            if type(node) is dict:
+                for key in node:
                     _check_text(key)
-                if isinstance(value, dict | list):
+            # no copy, of which there may be millions; only values are replaced on the way
+            for key, value in node.items() if type(node) is dict else enumerate(node):
+                kind = type(value)
+                if kind is dict or kind is list:
                     below.append(value)
-                elif isinstance(value, str):
+                elif kind is str:
                     _check_text(value)
-                elif isinstance(value, float) and not math.isfinite(value):
+                elif kind is float and not math.isfinite(value):
                     node[key] = None
         if not below:
             return box[0]

@@ -7,6 +7,7 @@ and an array of numbers is converted to float64 piece by piece, so that it is ne
 
 import io
 import math
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -106,7 +107,13 @@ class NpzArrays:
         if header.size * header.dtype.itemsize > MAX_TEXT_BYTES:
             message = f"{key} holds {header.shape} of {header.dtype}; at most {MAX_TEXT_BYTES} bytes are read of it"
             raise FileError(message, reason="too_large")
-        return self._read(key, header, dtype=header.dtype)
+        array = self._read(key, header, dtype=header.dtype)
+        if array.dtype.kind == "U" and array.nbytes:
+            points = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).reshape(-1).view(np.uint32)
+            # numpy makes text of any number, which then breaks whatever prints or writes it
+            if ((points > sys.maxunicode) | ((points >= 0xD800) & (points <= 0xDFFF))).any():
+                raise FileError(f"{key} holds numbers that are no characters", reason="bad_type")
+        return array
 
     def numbers(self, key: str, *, width: int | None = None, most: int | None = None) -> np.ndarray:
         """One array as float64; with `width`, of shape (nframe, width); with `most`, of so many numbers at most."""
