@@ -16,9 +16,15 @@ DEMO := out/demo
 JOBS ?= 2
 # Damaged files of each kind that `make fuzz` reads.
 COUNT ?= 50000
+<<<<<<< HEAD
 ATTACKS := tests/test_array_pickle.py tests/test_body_model.py tests/test_checkpoints.py tests/test_files.py tests/test_fuzz.py \
     tests/test_npz_arrays.py tests/test_policy_file.py tests/test_program.py tests/test_run_folder.py tests/test_settings.py \
     tests/test_training_faults.py
+=======
+ATTACKS := tests/test_array_pickle.py tests/test_body_model.py tests/test_conversion_reasons.py tests/test_files.py \
+    tests/test_full_disk.py tests/test_fuzz.py tests/test_kills.py tests/test_npz_arrays.py tests/test_output_folder.py \
+    tests/test_program.py
+>>>>>>> kills
 # Time that the demo trains [s].
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
