@@ -16,7 +16,10 @@ DEMO := out/demo
 JOBS ?= 2
 # Damaged files of each kind that `make fuzz` reads.
 COUNT ?= 50000
-ATTACKS := tests/test_array_pickle.py tests/test_body_model.py tests/test_files.py tests/test_fuzz.py tests/test_npz_arrays.py tests/test_program.py
+ATTACKS := $(addprefix tests/test_,array_pickle.py body_model.py bundle_manifest.py checkpoints.py cluster_tls.py \
+    conversion_reasons.py files.py full_disk.py fuzz.py hdf5_process.py hostile_clips.py hostile_folders.py \
+    hostile_lines.py hostile_pages.py kills.py npz_arrays.py output_folder.py policy_file.py program.py run_folder.py \
+    settings.py shown.py slow_servers.py sockets.py training_faults.py view_guard.py view_text.py)
 # Time that the demo trains [s].
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -58,7 +61,7 @@ kills: .venv/.installed-$(EXTRAS) ## Each writing command killed at every moment
 	$(BIN)/python -m pytest -q -m kills
 
 attack: .venv/.installed-$(EXTRAS) ## The tests against hostile files, sockets and kills alone
-	$(BIN)/python -m pytest -q $(ATTACKS)
+	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile -m 'not slow and not kills' $(ATTACKS)
 
 fuzz: .venv/.installed-$(EXTRAS) ## Damaged files of every kind, COUNT of each, as a table
 	$(BIN)/python -m tests.fuzzing $(COUNT)

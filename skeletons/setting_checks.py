@@ -10,7 +10,7 @@ from .errors import SettingsError
 MAX_SEED = 2**32 - 1
 """Largest seed; larger ones would be cut off to 32 bits."""
 
-MAX_LAYERS, MAX_WIDTH = 6, 4096
+MAX_LAYERS, MAX_WIDTH = 5, 4096
 """Most hidden layers of a network and their largest width: four times the published network's."""
 
 MAX_FACTOR = 1e6

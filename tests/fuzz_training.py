@@ -126,7 +126,7 @@ def read_metrics(path: Path) -> object:
 
     target = path.with_name("metrics.jsonl")
     path.replace(target)
-    with np.errstate(all="raise"):
+    with np.errstate(all="raise", under="ignore"):
         return learning_curves(target.parent)
 
 

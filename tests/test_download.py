@@ -748,10 +748,10 @@ def test_what_becomes_of_earlier_clips(server: Server, tmp_path: Path, published
 def test_a_full_disk_stops_the_clips_with_every_line_told(
     server: Server, tmp_path: Path, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, clip: Clip) -> str:
+    def full(path: Path, clip: Clip, **options: Any) -> str:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("musclemap.pipelines.conversion.write_clip", full)
+    monkeypatch.setattr("musclemap.pipelines.output_folder.write_clip", full)
     result = run("musclemimic-retargeted", tmp_path / "out", "--json")
     assert result.exit_code == 1, result.output
     assert "stopped early: the disk of" in told(result)

@@ -21,7 +21,7 @@ from musclemap.imitation.engines import has_cuda, make_engine
 from musclemap.imitation.mujoco_engine import MujocoEngine
 from musclemap.imitation.warp_engine import WarpEngine
 from musclemap.retarget.warp_physics import WarpPhysics
-from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies import load_simulation_body
 from musclemap.skeletons.errors import SettingsError, TargetError
 
 from .engine_states import (

@@ -1,8 +1,10 @@
 """Policy files: what was learned comes back, computes the same without JAX, and nothing malformed passes."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ from musclemap.imitation.bodies import load_simulation_body
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.observation import layout
 from musclemap.imitation.policy import compile_policy
-from musclemap.imitation.policy_file import body_of, load_policy
-from musclemap.imitation.policy_format import FORMAT
+from musclemap.imitation.policy_file import MAX_BYTES, MAX_FACTS, MAX_TENSORS, body_of, load_policy
+from musclemap.imitation.policy_format import FORMAT, WIDEST
+from musclemap.imitation.ppo import PPOConfig
 from musclemap.imitation.reward import RewardConfig
 from musclemap.imitation.task import Task, TaskConfig
 from musclemap.imitation.training_clips import TrainingClips, dataset_facts
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.skeletons.errors import MusclemapError, SettingsError
+from musclemap.skeletons.setting_checks import MAX_LAYERS, MAX_WIDTH
 
 from .arm_policies import save_untrained
 
@@ -228,6 +232,50 @@ def test_what_is_no_policy_at_all_is_told(path: Path, tmp_path: Path) -> None:
         with pytest.raises(PolicyError, match="cannot be read"):
             load_policy(missing)
     assert issubclass(PolicyError, MusclemapError)
+
+
+def _lying(path: Path) -> None:
+    """A header that claims to be longer than the file."""
+    path.write_bytes((2**40).to_bytes(8, "little") + path.read_bytes()[8:])
+
+
+def _metadata(path: Path) -> None:
+    """100 MB of metadata."""
+    text = b'{"__metadata__": {"a": "' + b"x" * 10**8 + b'"}}'
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+
+
+def _offsets(path: Path) -> None:
+    """Tensors that begin beyond the file's end."""
+    text = b'{"__metadata__": {}, "a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4000000000000]}}'
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero"), Path.touch, _lying, _metadata, _offsets]
+)
+def test_a_file_of_another_kind_or_size_is_refused_at_once(path: Path, make: Callable[[Path], object]) -> None:
+    if make is not _lying:
+        path.unlink()
+    make(path)
+    with pytest.raises(PolicyError, match="cannot be read as a policy"):
+        load_policy(path)
+
+
+def test_a_sparse_file_of_ten_terabytes_is_refused_at_once(path: Path) -> None:
+    os.truncate(path, 10 * 2**40)
+    with pytest.raises(PolicyError, match="at most 671088640 are read"):
+        load_policy(path)
+
+
+def test_the_widest_networks_that_settings_allow_have_files_that_are_read() -> None:
+    widths = [WIDEST, *[MAX_WIDTH] * MAX_LAYERS, 416]
+    assert 4 * sum((m + 1) * n for m, n in pairwise(widths)) + 2 * MAX_FACTS < MAX_BYTES
+    assert 2 * (MAX_LAYERS + 1) + 3 <= MAX_TENSORS
+    PPOConfig(hidden=(MAX_WIDTH,) * MAX_LAYERS)
+    for hidden in ((MAX_WIDTH + 1,), (1,) * (MAX_LAYERS + 1), (0,), (-5,)):
+        with pytest.raises(SettingsError, match=r"ppo\.hidden"):
+            PPOConfig(hidden=hidden)
 
 
 @pytest.mark.parametrize(

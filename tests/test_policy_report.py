@@ -2,9 +2,11 @@
 
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from musclemap.imitation.reward import PUBLISHED_MOST
 from musclemap.pipelines.dataset import Chosen
 from musclemap.pipelines.evaluation import Evaluation, Keep, evaluate_policy
 from musclemap.pipelines.policy_report import write_policy_report
-from musclemap.pipelines.report.policy_curves import clip_curves, learning_curves
+from musclemap.pipelines.report.policy_curves import LEARNING, clip_curves, learning_curves
 
 from .arm_policies import save_untrained
 
@@ -131,6 +133,51 @@ def test_a_run_that_went_on_is_drawn_once(tmp_path: Path) -> None:
     np.testing.assert_allclose(_values(failed)[-2:], [0.5, 0.25], atol=1e-4)
     assert data["fps"] == pytest.approx(1 / 1000)
     assert learning_curves(tmp_path / "none") is None
+
+
+HOSTILE = [
+    {"steps": "many", "reward": 1}, {"steps": 10**300, "reward": 1}, {"steps": -5, "reward": 1}, {"steps": True},
+    {"steps": 1500, "reward": "<img src=x onerror=alert(1)>", "kl": [[1]], "noise": {"a": 1}}, [], "text", None, 5,
+    {"steps": 1600, "reward": 1e308, "kl": -1e308}, {"steps": 1700, "reward": float("nan"), "kl": float("inf")},
+    {"</script><script>alert(1)</script>": 1, "steps": 1800}, {"steps": 1900, "reward": 10**400},
+]  # fmt: skip
+"""Lines that no run writes."""
+
+
+def test_figures_of_a_stranger_are_numbers_or_nothing(found: Evaluation, tmp_path: Path) -> None:
+    honest = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
+    lines = [json.dumps(row) for row in [*honest[:2], *HOSTILE, *honest[2:]]]
+    lines += ["[" * 100_000, "x" * 100_000, "\x00", '{"steps": 9000, "reward": "' + "y" * 100_000 + '"}']
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    with np.errstate(all="raise"):
+        data = learning_curves(tmp_path)
+    assert data is not None
+    (reward,) = _panels(data["curves"])[LEARNING[0][0]]["lines"]
+    values = _values(reward)
+    assert values.min() >= 0.0
+    assert values.max() == pytest.approx(0.4)
+    page = write_policy_report(tmp_path / "page.html", found, run=tmp_path)
+    assert page.read_text("utf-8").count("<script") == 2
+    assert "<img" not in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: (path.touch(), os.truncate(path, 2**40))])
+def test_figures_that_cannot_be_read_are_a_line_on_the_page(
+    found: Evaluation, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "metrics.jsonl")
+    data = _data(write_policy_report(tmp_path / "page.html", found, run=tmp_path))
+    assert data["learning"] is None
+    assert data["problems"][-1].startswith("how it learned is not shown: ")
+
+
+def test_of_many_lines_some_are_drawn(tmp_path: Path) -> None:
+    with (tmp_path / "metrics.jsonl").open("w") as file:
+        file.writelines(f'{{"steps": {k}, "reward": {0.5 if k < 30_000 else 1.0}}}\n' for k in range(60_000))
+    data = learning_curves(tmp_path)
+    assert data is not None
+    (reward,) = _panels(data["curves"])[LEARNING[0][0]]["lines"]
+    assert (_values(reward)[0], _values(reward)[-1]) == (0.5, pytest.approx(1.0))
 
 
 def test_a_body_that_falls_apart_is_drawn_too(found: Evaluation) -> None:

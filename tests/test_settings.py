@@ -1,11 +1,14 @@
 """Settings survive every round trip, and say what they know when they are given something else."""
 
+import os
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Literal
 
 import pytest
 
+from musclemap.imitation.train_config import TrainConfig
 from musclemap.pipelines.settings import fingerprint, from_dict, load_settings, override, to_dict, to_toml
+from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.errors import SettingsError
 
 
@@ -124,6 +127,56 @@ def test_mistakes_are_named(text, parts):
         override(Config(), [text])
     for part in parts:
         assert part in str(caught.value)
+
+
+HOSTILE = [
+    b"fps = " + b"9" * 5000, b"fps = 1" + b"0" * 400, b"limit = " + b"9" * 400, b"fps = 1979-05-27", b"fps = nan",
+    b"fps = " + b"[" * 100_000, b"fps = " + b"[" * 40 + b"]" * 40, b"fps = {" + b"a." * 150 + b"a = 1}",
+    b"a." * 30_000 + b"a = 1", b"[" + b"a." * 30_000 + b"a]", b"#" * 100_000, b"fps = 07:32:00", b"solver = [1]",
+    b"[[solver]]\n", b"title = " + b'"' + b"x" * 1000 + b'"\nfps = "' + b"x" * 60_000 + b'"',
+]  # fmt: skip
+"""Texts that parsers stumble over: too long, too deep, of other types, or of keys that take memory by their square."""
+
+
+@pytest.mark.parametrize("content", HOSTILE)
+def test_hostile_files_are_one_sentence(content, tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(Config, path)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: (path.touch(), os.truncate(path, 10 * 2**40))])
+def test_what_is_no_file_of_settings_is_refused_at_once(make, tmp_path):
+    make(tmp_path / "settings.toml")
+    with pytest.raises(SettingsError, match="cannot read settings"):
+        load_settings(Config, tmp_path / "settings.toml")
+
+
+ENDLESS = [
+    "num_envs=1000000000", "gpus=100000", "seed=-1", "seed=4294967296", "physics.nsubstep=1000000000",
+    "physics.timestep=1e30", "physics.timestep=inf", "physics.nconmax=1000000000", "physics.terrain.length=1e9",
+    "physics.terrain.height=inf", "task.ahead=[1000000]", "task.latency_steps=1000000", "task.push_speed=inf",
+    "task.reward.wide=inf", "ppo.hidden=[1000000]", "ppo.hidden=[1,1,1,1,1,1]", "ppo.rollout=1000000",
+    "ppo.entropy=-1", "ppo.value=inf", "ppo.minibatch=1000000000", "world_model.capacity=100000000000",
+    "world_model.horizons=[1000000]", "world_model.hidden=[1000000]", "world_model.batch=1000000000",
+    "world_model.effort_from=-inf", "world_model.dynamics.hidden=[1000000]", "world_model.dynamics.window=1000000",
+    "world_model.dynamics.tendons.hidden=100000", "world_model.dynamics.tendons.samples=1000000000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("assignment", ENDLESS)
+def test_settings_that_would_cost_all_time_or_memory_are_refused(assignment):
+    name = assignment.partition("=")[0]
+    with pytest.raises(SettingsError, match=name.removeprefix("physics.") if "terrain" in name else name):
+        override(TrainConfig(), [assignment])
+
+
+@pytest.mark.parametrize("assignment", ["solver.window=1000000", "solver.batch=10000000000", "weights.arm=inf"])
+def test_settings_of_a_conversion_are_finite_too(assignment):
+    with pytest.raises(SettingsError, match=assignment.partition("=")[0]):
+        override(RetargetConfig(), [assignment])
 
 
 @pytest.mark.parametrize("content", [b"fps = ", b"\xff", b"nonsense = 1", b"solver = 3"])

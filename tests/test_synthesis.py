@@ -302,9 +302,9 @@ def test_archive_has_folders_that_the_reader_finds(tmp_path: Path) -> None:
 
 
 def test_an_hour_of_walking_is_cheap_and_its_feet_hardly_slip() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     motion = long_motion(600.0)
-    assert time.perf_counter() - begun < 10.0
+    assert time.process_time() - begun < 10.0
     assert motion.nframe == 72001
     travelled = np.sum(np.linalg.norm(np.diff(motion.trans[:, :2], axis=0), axis=-1))
     np.testing.assert_allclose(travelled / 600.0, 1.2, rtol=0.03)

@@ -1,5 +1,7 @@
 """Lengths of muscles as smooth functions: near MuJoCo's, with moment arms that are their slopes."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -7,7 +9,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+import safetensors.numpy
 
+from musclemap.imitation import tendon_files
 from musclemap.imitation.bodies import SimulationBody
 from musclemap.imitation.coordinates import Coordinates
 from musclemap.imitation.muscles import muscles_of
@@ -87,6 +91,48 @@ def test_fits_are_kept_and_made_anew_when_damaged(arm: SimulationBody, tmp_path:
     mended = load_or_fit(arm, config, tmp_path, told=told.append)
     assert any("is damaged" in line for line in told)
     np.testing.assert_array_equal(first.weights.w1, mended.weights.w1)
+
+
+def _changed(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], object]:
+    def damage(path: Path) -> None:
+        arrays = safetensors.numpy.load_file(path)
+        safetensors.numpy.save_file(arrays | {name: change(arrays[name])}, path)
+
+    return damage
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a joint out of range": _changed("joints", lambda a: a + 1000),
+    "a joint below 0": _changed("joints", lambda a: a - 1),
+    "another type": _changed("mask", lambda a: a.astype(np.int64)),
+    "another shape": _changed("weights.w1", lambda a: a[:, :2].copy()),
+    "no joints": _changed("joints", lambda a: a[:, :0].copy()),
+    "joints of no shape": _changed("joints", lambda a: a.ravel()[:1].reshape(())),
+    "no number": _changed("mean", lambda a: a * np.nan),
+    "too large": _changed("weights.w0", lambda a: a + np.float32(1e30)),
+    "a range of nothing": _changed("half", lambda a: a * 0.0),
+    "half a mask": _changed("mask", lambda a: a * 0.5),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a link to nothing": lambda path: (path.unlink(), path.symlink_to("nothing")),
+    "sparse": lambda path: os.truncate(path, 10 * 2**40),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_fit_of_other_shapes_or_ranges_is_made_again(
+    arm: SimulationBody, tendons: Tendons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(tendon_files, "fit_tendons", lambda *_, **__: tendons)
+    told: list[str] = []
+    load_or_fit(arm, QUICK, tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    DAMAGES[what](path)
+    load_or_fit(arm, QUICK, tmp_path, told=told.append)
+    (sentence,) = told
+    assert "is damaged (" in sentence
+    assert path.read_bytes() == whole
 
 
 def test_a_fit_is_kept_in_every_folder_and_the_first_decides(arm: SimulationBody, tmp_path: Path) -> None:

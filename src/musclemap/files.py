@@ -10,8 +10,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from musclemap.skeletons.errors import FileError
 
@@ -28,7 +29,7 @@ _PIECE = 2**20
 
 
 @contextmanager
-def open_regular(path: Path, *, limit: int) -> Iterator[BinaryIO]:
+def open_regular(path: Path, *, limit: int) -> Iterator[BufferedReader]:
     """Open a regular file for reading.
 
     A pipe or a device would block or never end, so both are refused. They are recognised on the open file, so a path
