@@ -42,7 +42,7 @@ help: ## List the targets (the default)
 	@touch $@
 
 demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips, a few minutes of training, a film: out/demo
-	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthesis import write_archive; \
+	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthetic.synthesis import write_archive; \
 	    write_archive(Path("$(DEMO)/source"))'
 	$(BIN)/mm-retarget --muscles $(DEMO)/source $(DEMO)/clips
 	$(BIN)/mm-view $(DEMO)/clips/builtin/walk/walk_1.2_poses.h5 --save $(DEMO)/walk.png
@@ -64,7 +64,7 @@ attack: .venv/.installed-$(EXTRAS) ## The tests against hostile files, sockets a
 	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile -m 'not slow and not kills' $(ATTACKS)
 
 fuzz: .venv/.installed-$(EXTRAS) ## Damaged files of every kind, COUNT of each, as a table
-	$(BIN)/python -m tests.fuzzing $(COUNT)
+	$(BIN)/python -m tests.support.fuzz.fuzzing $(COUNT)
 
 lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
 	$(BIN)/ruff check .

@@ -38,12 +38,11 @@ PICKED := $(if $(GROUP),--group $(call quote,$(GROUP)))
 BODIES := $(if $(BODY_MODELS),--body-models $(call quote,$(BODY_MODELS)))
 
 # What decides on the numbers of clips. The packages as they are installed; mm-retarget stamps clips with the same.
-CODE := retarget skeletons datasets $(addprefix pipelines/,batch.py conversion.py intake.py validation.py) \
-    -maxdepth 1 -name '*.py'
+CODE := retarget skeletons datasets pipelines/convert pipelines/validation.py src/musclemap -name '*.py'
 PACKAGES := h5py,jax,jaxlib,mujoco,mujoco_warp,musclemimic_models,numpy,scipy,warp_lang
 
 WRITE_MOTIONS := import sys; from pathlib import Path; \
-    from musclemap.datasets.synthesis import write_archive; write_archive(Path(sys.argv[1]))
+    from musclemap.datasets.synthetic.synthesis import write_archive; write_archive(Path(sys.argv[1]))
 
 # Commands that print the text of a stamp.
 LIST := -type f -printf '%P %s %T@\n' | LC_ALL=C sort | sha256sum

@@ -11,7 +11,7 @@ from tables import table, verdict
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
 from musclemap.retarget.resample import resample
-from musclemap.skeletons.smpl import BODY_NAMES
+from musclemap.skeletons.smpl.joints import BODY_NAMES
 
 SLOW_KINDS = ("walk", "squat", "step")
 """Kinds of motion, by their names, in which no joint may step far from one frame to the next."""

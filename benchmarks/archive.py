@@ -19,9 +19,9 @@ import machine
 import numpy as np
 import psutil
 
-from musclemap.datasets.synthesis import long_motion, write_motion
+from musclemap.datasets.synthetic.synthesis import long_motion, write_motion
 from musclemap.pipelines.archive import convert_archive
-from musclemap.pipelines.crew import Crew
+from musclemap.pipelines.cluster.worker_pool import Crew
 from musclemap.retarget.config import RetargetConfig
 
 

@@ -20,19 +20,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 
-from musclemap.datasets import gait_tables
-from musclemap.datasets.amass import read_motion
+from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.motion import SourceMotion
-from musclemap.datasets.synthesis import synthesise
-from musclemap.retarget.metrics import measure_geometry
-from musclemap.retarget.proportions import fit_proportions
+from musclemap.datasets.synthetic import gait_tables
+from musclemap.datasets.synthetic.synthesis import synthesise
+from musclemap.retarget.checks.metrics import measure_geometry
 from musclemap.retarget.resample import resample
 from musclemap.retarget.retargeter import Retargeter
+from musclemap.retarget.targets.proportions import fit_proportions
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.mean_skeleton import mean_joints
-from musclemap.skeletons.smpl import BODY_NAMES
+from musclemap.skeletons.smpl.joints import BODY_NAMES
+from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 SIDES = {"l": ("left", "tab:blue"), "r": ("right", "tab:red")}
 SHOULDER = {
@@ -47,7 +47,7 @@ LEG = {
 }
 """Joint of the target: curve of the gait tables, title, joint of the source and the sign of its turn about its left."""
 
-BAND = "healthy adults at 1.3 m/s, ±1 SD (datasets/gait_tables.py)"
+BAND = "healthy adults at 1.3 m/s, ±1 SD (datasets/synthetic/gait_tables.py)"
 SHORTEST, LONGEST = 0.6, 2.0
 """Strides of a walk [s]; what lies outside is no stride."""
 

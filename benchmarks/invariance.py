@@ -8,11 +8,11 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
-from musclemap.datasets.synthesis import synthesise
+from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.skeletons.mean_skeleton import mean_joints
 from musclemap.skeletons.reduced import ReducedCoordinates
-from musclemap.skeletons.smpl import BODY_NAMES
+from musclemap.skeletons.smpl.joints import BODY_NAMES
+from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 HEADINGS_DEG = (37.0, 90.0, 180.0, 263.0)
 HEAD_TURN_DEG = 40.0

@@ -4,7 +4,7 @@
     python benchmarks/learning.py --seconds 120 --seeds 0
     python benchmarks/learning.py --algorithms ppo
 
-Motions are made from a seed (`musclemap.imitation.arm_motions`). Before and after training the policy tracks every clip
+Motions are made from a seed (`imitation/task/arm_motions.py`). Before and after training the policy tracks every clip
 from its first frame to its last without noise, and clips it has never seen too. The error is the mean distance of the
 landmarks, over all frames, with those after a failure. Times include compilation. Of PPO it is asked that the error
 falls 5 times; of the world model that it is no larger than PPO's after a third of the time and a tenth of the control
@@ -23,16 +23,16 @@ import machine
 import numpy as np
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import load_simulation_body
-from musclemap.imitation.evaluation import evaluate
-from musclemap.imitation.mujoco_engine import MujocoEngine
-from musclemap.imitation.policy_file import load_policy
-from musclemap.imitation.reference import make_library
-from musclemap.imitation.train_config import TrainConfig
-from musclemap.pipelines.settings import load_settings
-from musclemap.pipelines.training import Until, train
-from musclemap.pipelines.training_plan import plan_training
+from musclemap.imitation.eval.evaluation import evaluate
+from musclemap.imitation.physics.bodies import load_simulation_body
+from musclemap.imitation.physics.mujoco_engine import MujocoEngine
+from musclemap.imitation.policy.policy_file import load_policy
+from musclemap.imitation.runs.train_config import TrainConfig
+from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.imitation.task.reference import make_library
+from musclemap.pipelines.train.plan import plan_training
+from musclemap.pipelines.train.training import Until, train
+from musclemap.settings import load_settings
 
 SETTINGS = {"ppo": "small_arm.toml", "world-model": "small_arm_world.toml"}
 ASKED, FASTER, FEWER = 5.0, 3.0, 10.0

@@ -21,7 +21,7 @@ BAR_GIB = 4.0
 _WRITE = """
 import sys
 from pathlib import Path
-from musclemap.datasets.synthesis import long_motion, write_motion
+from musclemap.datasets.synthetic.synthesis import long_motion, write_motion
 write_motion(Path(sys.argv[1]), long_motion(float(sys.argv[2])))
 """
 

@@ -23,7 +23,7 @@ import mujoco
 import numpy as np
 
 from musclemap.retarget.config import RetargetConfig, WeightConfig
-from musclemap.retarget.weighting import frame_weights
+from musclemap.retarget.solver.cost_weights import frame_weights
 from musclemap.skeletons.bare_tree import bare_tree
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, FIT, LANDMARK_NAMES, LANDMARKS, load_model

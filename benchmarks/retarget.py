@@ -25,13 +25,13 @@ import solver_race
 import speed
 from invariance import invariance
 
-from musclemap.datasets.amass import find_motions, read_motion
+from musclemap.datasets.amass.reader import find_motions, read_motion
 from musclemap.datasets.clip import read_clip
-from musclemap.datasets.synthesis import synthesise, write_archive
+from musclemap.datasets.synthetic.synthesis import synthesise, write_archive
 from musclemap.pipelines.device import DeviceError, choose_device
 from musclemap.retarget.config import RetargetConfig
-from musclemap.retarget.fit import Fitter
 from musclemap.retarget.retargeter import Retargeter
+from musclemap.retarget.solver.fitter import Fitter
 
 BUILT_IN = "built-in motions"
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from tables import table
 
-from musclemap.datasets.synthesis import synthesise, write_motion
+from musclemap.datasets.synthetic.synthesis import synthesise, write_motion
 from musclemap.pipelines.archive import convert_archive
-from musclemap.retarget.fit import Fitter
 from musclemap.retarget.retargeter import Retargeter
+from musclemap.retarget.solver.fitter import Fitter
 
 SIZES = {"cpu": (1_000, 10_000), "gpu": (1_000, 10_000, 100_000)}
 """Frames, where none are asked for."""

@@ -21,18 +21,18 @@ from tables import table
 from world_model import clips_of
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.engines import make_engine
-from musclemap.imitation.evaluation import evaluate
-from musclemap.imitation.policy import compile_policy
-from musclemap.imitation.policy_file import body_of, load_policy
-from musclemap.imitation.reference import make_library
-from musclemap.imitation.scores import totals
-from musclemap.imitation.train_config import TrainConfig
+from musclemap.imitation.eval.evaluation import evaluate
+from musclemap.imitation.eval.scores import totals
+from musclemap.imitation.physics.engines import make_engine
+from musclemap.imitation.policy.policy import compile_policy
+from musclemap.imitation.policy.policy_file import body_of, load_policy
+from musclemap.imitation.runs.train_config import TrainConfig
+from musclemap.imitation.task.reference import make_library
 from musclemap.pipelines.device import keep_compilations, private_folder
-from musclemap.pipelines.physics import room_for
-from musclemap.pipelines.settings import load_settings
-from musclemap.pipelines.training import Until, train
-from musclemap.pipelines.training_plan import ALGORITHMS, plan_training
+from musclemap.pipelines.train.plan import ALGORITHMS, plan_training
+from musclemap.pipelines.train.simulation_room import room_for
+from musclemap.pipelines.train.training import Until, train
+from musclemap.settings import load_settings
 
 SETTINGS = {"ppo": "walk_ppo.toml", "world-model": "walk_world.toml"}
 STARTS = 10

@@ -29,17 +29,17 @@ import numpy as np
 from tables import table
 
 from musclemap.datasets.clip import Clip, read_clip, write_clip
-from musclemap.datasets.synthesis import synthesise
-from musclemap.imitation.arm_motions import arm_clips
-from musclemap.imitation.bodies import SimulationBody, load_simulation_body
-from musclemap.imitation.buffers import buffers_for
-from musclemap.imitation.config import PhysicsConfig
-from musclemap.imitation.engine import Engine, PhysicsState
-from musclemap.imitation.engines import has_cuda, make_engine
-from musclemap.imitation.ppo import PPO, PPOConfig
-from musclemap.imitation.reference import make_library
-from musclemap.imitation.task import Task
-from musclemap.imitation.trainer import Trainer
+from musclemap.datasets.synthetic.synthesis import synthesise
+from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.buffers import buffers_for
+from musclemap.imitation.physics.config import PhysicsConfig
+from musclemap.imitation.physics.engine import Engine, PhysicsState
+from musclemap.imitation.physics.engines import has_cuda, make_engine
+from musclemap.imitation.ppo.ppo import PPO, PPOConfig
+from musclemap.imitation.ppo.trainer import Trainer
+from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.imitation.task.reference import make_library
+from musclemap.imitation.task.task import Task
 from musclemap.retarget.retargeter import Retargeter
 
 BODIES = {

@@ -24,8 +24,10 @@ import machine
 from tables import table
 
 from musclemap import npz_arrays
-from musclemap.datasets import amass, clip, manifest
-from musclemap.pipelines import archive, conversion, output_folder
+from musclemap.datasets import clip, manifest, output_folder
+from musclemap.datasets.amass import reader as amass
+from musclemap.pipelines import archive
+from musclemap.pipelines.convert import conversion
 from musclemap.retarget.config import RetargetConfig
 
 OTHER = "everything else"
@@ -122,7 +124,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to put the files; its disk is what is waited for")
     given = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from tests.fake_retargeter import FakeRetargeter, save
+    from tests.support.data.fake_retargeter import FakeRetargeter, save
 
     print(machine.told(machine.describe()))
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:

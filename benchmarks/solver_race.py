@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from tables import table, verdict
 
-from musclemap.retarget.fit import Fit, Fitter
-from musclemap.retarget.metrics import measure_geometry
-from musclemap.retarget.targets import MotionTargets
+from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.solver.fitter import Fit, Fitter
+from musclemap.retarget.targets.landmark_targets import MotionTargets
 
 RATIO_BAR = 15.0
 """Times that our solver has to be quicker than the reference."""

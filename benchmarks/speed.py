@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from tables import table, verdict
 
-from musclemap.datasets.synthesis import write_archive
+from musclemap.datasets.synthetic.synthesis import write_archive
 from musclemap.pipelines.archive import convert_archive
 from musclemap.retarget.retargeter import Retargeter
 
@@ -27,12 +27,12 @@ COMPILE_BAR = 30.0
 """Most seconds that compiling may take."""
 
 STAGES = (
-    ("read", "musclemap.pipelines.intake.read_motion"),
+    ("read", "musclemap.pipelines.convert.prepare.read_motion"),
     ("targets", "musclemap.retarget.retargeter.Retargeter.targets"),
-    ("anchors, calibration", "musclemap.retarget.fit.Fitter._solve_anchors"),
-    ("whole clips", "musclemap.retarget.fit.Fitter._sweep"),
+    ("anchors, calibration", "musclemap.retarget.solver.fitter.Fitter._solve_anchors"),
+    ("whole clips", "musclemap.retarget.solver.fitter.Fitter._sweep"),
     ("qpos, qvel, metrics", "musclemap.retarget.retargeter.Retargeter._clip"),
-    ("write", "musclemap.pipelines.conversion.write_clip"),
+    ("write", "musclemap.pipelines.convert.conversion.write_clip"),
 )
 """Functions that are timed, by name, without changing them."""
 

@@ -27,19 +27,19 @@ import numpy as np
 from emg_literature import MUSCLES, PHASE, Emg
 from scipy.signal import butter, sosfiltfilt
 
-from musclemap.datasets.amass import read_motion
+from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
-from musclemap.datasets.synthesis import synthesise
+from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.pipelines.device import choose_device
+from musclemap.retarget.checks.inverse_dynamics import GRAVITY
+from musclemap.retarget.checks.physics_checks import CPhysics, Physics
+from musclemap.retarget.checks.physics_engines import choose_physics
+from musclemap.retarget.checks.validator import Findings, Validator
+from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
-from musclemap.retarget.contacts import runs
-from musclemap.retarget.dynamics import GRAVITY
-from musclemap.retarget.feasibility import Findings, Validator
-from musclemap.retarget.physics import CPhysics, Physics
-from musclemap.retarget.physics_engines import choose_physics
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.retarget.warp_physics import WarpPhysics
+from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.body import TargetBody
 
 STRIDE = (0.7, 1.8)

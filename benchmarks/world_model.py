@@ -26,21 +26,21 @@ from jax import Array
 from tables import table
 
 from musclemap.datasets.clip import Clip
-from musclemap.datasets.synthesis import synthesise, write_motion
-from musclemap.imitation.bodies import SimulationBody, load_simulation_body
-from musclemap.imitation.engines import make_engine
-from musclemap.imitation.reference import make_library
-from musclemap.imitation.replay import Replay, Window, draw_windows
-from musclemap.imitation.task import Task
-from musclemap.imitation.tendon_files import load_or_fit
-from musclemap.imitation.tendons import TendonConfig, Tendons
-from musclemap.imitation.world_config import WorldModelConfig
-from musclemap.imitation.world_learner import WorldLearner, WorldLearning
-from musclemap.imitation.world_model import Imagined, ModelConfig, WorldModel
-from musclemap.imitation.world_trainer import WorldTrainer, WorldTrainState
+from musclemap.datasets.synthetic.synthesis import synthesise, write_motion
+from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.engines import make_engine
+from musclemap.imitation.task.reference import make_library
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.world_model.replay import Replay, Window, draw_windows
+from musclemap.imitation.world_model.tendon_files import load_or_fit
+from musclemap.imitation.world_model.tendons import TendonConfig, Tendons
+from musclemap.imitation.world_model.world_config import WorldModelConfig
+from musclemap.imitation.world_model.world_learner import WorldLearner, WorldLearning
+from musclemap.imitation.world_model.world_model import Imagined, ModelConfig, WorldModel
+from musclemap.imitation.world_model.world_trainer import WorldTrainer, WorldTrainState
 from musclemap.pipelines.archive import convert_archive
-from musclemap.pipelines.dataset import choose_clips
 from musclemap.pipelines.device import keep_compilations, private_folder
+from musclemap.pipelines.train.dataset import choose_clips
 from musclemap.retarget.config import RetargetConfig
 
 AT = (1, 8, 32)

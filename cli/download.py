@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.errors import SettingsError
 from musclemap.urls import shown_url
 
-from .given import refuse_unread
+from .option_checks import refuse_unread
 from .options import Device
 from .program import Program
-from .terminal_text import echo, echo_json, echo_lines
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.catalogue import Entry
@@ -189,9 +189,8 @@ def _list(shown: _Shown) -> int:
 
 
 def _check(root: Path, body_models: Path | None, group: str | None, shown: _Shown) -> int:
+    from musclemap.cli.output.download_report import archive_lines
     from musclemap.datasets.downloads.amass_check import check_archive
-
-    from .download_report import archive_lines
 
     state = check_archive(root, body_models=body_models, groups=(group,) if group else ())
     if shown.json:
@@ -222,8 +221,8 @@ def _entry(what: str) -> "Entry":
 
 
 def _settings(config: Path | None, assignments: list[str]) -> "RetargetConfig":
-    from musclemap.pipelines.settings import load_settings, override
     from musclemap.retarget.config import RetargetConfig
+    from musclemap.settings import load_settings, override
 
     return override(load_settings(RetargetConfig, config) if config else RetargetConfig(), assignments)
 
@@ -238,11 +237,10 @@ def _bundle(
     dry_run: bool,
     shown: _Shown,
 ) -> int:
+    from musclemap.cli.output.download_report import amount, print_lost, show_moved
     from musclemap.datasets.downloads.bundle import fetch_bundle
     from musclemap.datasets.downloads.bundle_manifest import read_bundle
     from musclemap.datasets.downloads.transport import Transport
-
-    from .download_report import amount, print_lost, show_moved
 
     if wish.group is not None or wish.limit is not None:
         raise SettingsError("--group and --limit are for data sets of the hub; a bundle takes --include and --exclude")
@@ -289,10 +287,9 @@ def _trajectories(
         return _bundle(entry.where or "", out, wish, sha256 or known, patience, workers, dry_run, shown)
     if sha256 is not None:
         raise SettingsError("--sha256 is for bundles; of a data set of the hub --revision fixes every file")
+    from musclemap.cli.output.download_report import amount, calm_hub, show_converted, show_files
     from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
     from musclemap.pipelines.download import choose_files, download_data_set
-
-    from .download_report import amount, calm_hub, show_converted, show_files
 
     calm_hub()
     chosen = choose_files(entry, wish, revision=revision)
@@ -326,8 +323,8 @@ def _tell_chosen(chosen: "Chosen", entry: "Entry", shown: _Shown, size: str) -> 
 
 
 def _tell(came: "Downloaded", shown: _Shown, size: str) -> None:
-    from .download_report import print_lost
-    from .report import print_failures, print_summary
+    from musclemap.cli.output.conversion_report import print_failures, print_summary
+    from musclemap.cli.output.download_report import print_lost
 
     data_set = came.chosen.data_set
     if came.summary is not None:

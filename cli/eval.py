@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.cli.output.terminal_text import echo, echo_json
+from musclemap.errors import SettingsError
 
 from .options import Physics
 from .program import Program
-from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.evaluation import Evaluation, Keep
+    from musclemap.pipelines.train.evaluation import Evaluation, Keep
 
 app = Program("mm-eval")
 
@@ -91,12 +91,11 @@ def evaluate(
     from musclemap.pipelines.device import keep_compilations, share_gpu_memory
 
     share_gpu_memory()
-    from musclemap.pipelines.dataset import choose_clips
-    from musclemap.pipelines.evaluation import evaluate_policy, find_policy
-    from musclemap.pipelines.physics import tell_mujoco_warnings
-
-    from .clip_count import show_count
-    from .eval_table import print_evaluation
+    from musclemap.cli.output.clip_count import show_count
+    from musclemap.cli.output.eval_table import print_evaluation
+    from musclemap.pipelines.train.dataset import choose_clips
+    from musclemap.pipelines.train.evaluation import evaluate_policy, find_policy
+    from musclemap.pipelines.train.simulation_room import tell_mujoco_warnings
 
     keep_compilations()
     tell_mujoco_warnings(lambda text: None if quiet else echo(f"mm-eval: {text}", err=True))
@@ -124,8 +123,8 @@ def evaluate(
 
 def _kept(*, report: Path | None, video: Path | None, seconds: float, trained_ground: bool) -> "Keep":
     """What to record, and a refusal of what could not be written in the end."""
-    from musclemap.pipelines.evaluation import Keep
-    from musclemap.pipelines.policy_report import MOST
+    from musclemap.pipelines.report.policy_report import MOST
+    from musclemap.pipelines.train.evaluation import Keep
 
     for name, path, ending in (("--report", report, ".html"), ("--video", video, ".mp4")):
         if path is not None and path.suffix.lower() != ending:
@@ -146,10 +145,9 @@ def _write(
     found: "Evaluation", source: Path, *, report: Path | None, video: Path | None, seconds: float, hidden: bool
 ) -> list[str]:
     """Write page and film; gives their paths."""
-    from musclemap.pipelines.policy_film import Scene, save_policy_film
-    from musclemap.pipelines.policy_report import write_policy_report
-
-    from .clip_count import show_count
+    from musclemap.cli.output.clip_count import show_count
+    from musclemap.pipelines.rendering.policy_film import Scene, save_policy_film
+    from musclemap.pipelines.report.policy_report import write_policy_report
 
     if video is not None:
         by_name = {judged.found.score.name: judged for judged in found.clips}

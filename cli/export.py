@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from musclemap.cli.output.terminal_text import echo, echo_json
+
 from .program import Program
-from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.pipelines.export import ExportedClip
@@ -75,9 +76,8 @@ def export(
         _export_policy(policy, source, out, to, unfit, json_=json_, quiet=quiet)
         return
     out = _checked(source, out)
+    from musclemap.cli.output.clip_count import show_count
     from musclemap.pipelines.export import export_clips
-
-    from .clip_count import show_count
 
     with show_count(hidden=quiet or json_) as count:
 

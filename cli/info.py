@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 import musclemap
+from musclemap.cli.output.terminal_text import echo_json, echo_lines
 
 from .program import Program
-from .terminal_text import echo_json, echo_lines
 
 app = Program("mm-info")
 
@@ -89,14 +89,14 @@ def _target() -> dict[str, Any]:
 
 
 def _body_models(folder: Path | None) -> list[dict[str, Any]]:
-    from musclemap.skeletons.body_model import find_body_models
+    from musclemap.skeletons.smpl.body_model import find_body_models
 
     paths = find_body_models(folder) if folder is not None else ()
     return [{"file": str(path), "is": probe(lambda path=path: _body_model(path))} for path in paths]
 
 
 def _body_model(path: Path) -> str:
-    from musclemap.skeletons.body_model import load_body_model
+    from musclemap.skeletons.smpl.body_model import load_body_model
 
     model = load_body_model(path)
     return f"{model.family} {model.gender}, {model.nbeta} betas, sha256 {model.sha256}"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .given import refuse_unread
+from musclemap.cli.output.terminal_text import echo, echo_json
+
+from .option_checks import refuse_unread
 from .program import Program
-from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.pipelines.packing.bundle import Bundle
@@ -88,12 +89,11 @@ def pack(
     Exit status: 0 all that was asked for is packed, 1 clips are damaged or refused for their licence (each is named),
     2 wrong use, or nothing to pack.
     """
+    from musclemap.cli.output.clip_count import show_count
     from musclemap.pipelines.packing.bundle import Label, check_place, write_bundle
     from musclemap.pipelines.packing.contents import Wishes, choose
     from musclemap.pipelines.packing.licences import parse_statements
     from musclemap.pipelines.packing.splits import parse_shares
-
-    from .clip_count import show_count
 
     told = {"url": _page(url), "creator": creator, "date_published": _day(date), "citation": citation}
     groups = {"train": train, "val": val, "test": test}

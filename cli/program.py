@@ -12,12 +12,11 @@ import typer
 from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
+from musclemap.cli.output.library_text import clean_library_text
+from musclemap.cli.output.terminal_text import echo
+from musclemap.errors import MusclemapError
 from musclemap.failures import describe
-from musclemap.skeletons.errors import MusclemapError
 from musclemap.urls import without_secrets
-
-from .library_text import clean_library_text
-from .terminal_text import echo
 
 WRONG_USE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 2, 70, 130, 141
 """Exit statuses: wrong use, or nothing could be done; a fault of the program (EX_SOFTWARE of sysexits.h); Ctrl-C and a

@@ -1,106 +1,79 @@
-"""A conversion's summary for people: totals and the worst clips to stdout, what went wrong to stderr."""
+"""`mm-report`: the page about a folder of clips, which the other commands write too when they end."""
 
-from collections import Counter
-from collections.abc import Sequence
+import webbrowser
+from pathlib import Path
+from typing import Annotated
 
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from musclemap.datasets.manifest import ManifestEntry
-from musclemap.pipelines.summary import Summary
+from musclemap.cli.output.terminal_text import echo
+from musclemap.failures import Failure, attempt
 
-from .console import clean_console
-from .terminal_text import printable
+from .program import Program
 
-WORST = 5
-"""Clips named in the table."""
-
-NAMED = 50
-"""Files without a clip that are named one by one; the manifest names all."""
-
-COLUMNS = (("landmark_error_mm", "landmarks [mm]"), ("foot_error_mm", "feet [mm]"))
-"""Metrics shown, and their headings. The first decides which clips are the worst."""
-
-FRAMES_A_SECOND = 400
-"""What one core of a processor of 2023 converts and checks, for the estimate of a dry run (benchmarks/archive.py)."""
-
-_SEVERITY = ("infeasible", "warn", "feasible")
+app = Program("mm-report")
 
 
-def print_summary(summary: Summary, *, dry_run: bool = False) -> None:
-    """Totals, then the worst clips."""
-    console = clean_console()
-    console.print(totals(summary, dry_run=dry_run), markup=False, soft_wrap=True)
-    made = [entry for entry in summary.entries if entry.status == "ok"]
-    if made and not dry_run:
-        console.print(_table(worst(made)))
+@app.command()
+def report(
+    out: Annotated[
+        Path, typer.Argument(help="Folder that mm-retarget wrote.", exists=True, file_okay=False, show_default=False)
+    ],
+    pictures: Annotated[bool, typer.Option(help="Draw the worst clips, at most 100: up to a second each.")] = True,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit", metavar="METRIC=WARN:INFEASIBLE", help="Show another threshold; mm-validate judges by it."
+        ),
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,
+) -> None:
+    """Write OUT/report.html: totals, distributions, a table of all sources, and the curves of every clip.
+
+    It needs no network and no server; its parts beside it, in OUT/report, are read when a clip is opened.
+
+    Exit status: 0 when it is written, 2 when not.
+    """
+    page = write_page(out, pictures=pictures, limits=tuple(limits or ()), hidden=quiet)
+    if not quiet:
+        echo(str(page))
+    if open_browser:
+        webbrowser.open(page.resolve().as_uri())
 
 
-def print_failures(summary: Summary) -> None:
-    """Every source without a clip with its reason, and what else a person has to know."""
+def write_page(out: Path, *, pictures: bool = True, limits: tuple[str, ...] = (), hidden: bool = False) -> Path:
+    """Write the page, with a bar on a terminal unless hidden.
+
+    Raises:
+        SettingsError: There is no manifest in `out`, or no such rule.
+        OSError: The page cannot be written.
+    """
+    from rich.progress import Progress
+
+    from musclemap.cli.output.console import clean_console
+    from musclemap.pipelines.report.page import write_report
+    from musclemap.retarget.checks.verdict import rules_with
+
     console = clean_console(err=True)
-    lost = [entry for entry in summary.entries if entry.status != "ok"]
-    told = [f"{entry.status} {entry.source}: {entry.reason}" for entry in lost[:NAMED]]
-    if len(lost) > NAMED:
-        codes = Counter(entry.reason.partition(":")[0] for entry in lost)
-        kinds = ", ".join(f"{count} {code}" for code, count in codes.most_common())
-        told.append(f"and {len(lost) - NAMED} more, see {summary.out / 'manifest.jsonl'}; in all {kinds}")
-    told += summary.problems
-    if summary.missing:
-        told.append(f"{len(summary.missing)} members of the group are not there; the first is {summary.missing[0]}")
-    if summary.stopped:
-        told.append(f"stopped early: {summary.stopped}")
-    for line in told:
-        console.print(printable(line), markup=False, soft_wrap=True)
+    with Progress(console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task("report", total=None)
+        return write_report(
+            out,
+            pictures=pictures,
+            rules=rules_with(limits),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
 
 
-def print_doubts(summary: Summary) -> None:
-    """What is doubtful in sources that were used."""
-    console = clean_console(err=True)
-    for name, texts in summary.warnings.items():
-        for text in texts:
-            console.print(printable(f"doubt {name}: {text}"), markup=False, soft_wrap=True)
+def try_page(out: Path, *, command: str, limits: tuple[str, ...], hidden: bool) -> Path | None:
+    """Write the page at the end of another command, whose result stands whether or not this works."""
+    page = attempt(lambda: write_page(out, limits=limits, hidden=hidden))
+    if isinstance(page, Failure):
+        echo(f"{command}: no report: {page.message}", err=True)
+        return None
+    return page
 
 
-def totals(summary: Summary, *, dry_run: bool = False) -> str:
-    """One sentence on the whole run."""
-    counts = summary.counts
-    lost = f"{counts['rejected']} rejected, {counts['failed']} failed"
-    if dry_run:
-        hours, megabytes = summary.planned_seconds / 3600, summary.planned_bytes / 1e6
-        much = f"{hours:.2f} h, {summary.planned_frames:,} frames, {megabytes:,.1f} MB"
-        minutes = summary.planned_frames / FRAMES_A_SECOND / 60
-        plan = f"{len(summary.planned)} to convert ({much}; about {minutes:,.0f} min on one core)"
-        return f"{plan}, {counts['kept']} up to date, {lost}; nothing was written"
-    verdicts = Counter(entry.verdict for entry in summary.entries if entry.clip)
-    told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in reversed(_SEVERITY) if verdicts[verdict])
-    rate = f"{summary.nframe:,} frames in {summary.seconds:.1f} s ({summary.nframe / summary.seconds:,.0f} frames/s)"
-    clips = f"{counts['ok']} clips in {summary.out}" + (f" ({told})" if told else "")
-    return printable(f"{clips}, {counts['kept']} of them up to date, {lost}; {rate}")
-
-
-def worst(entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
-    """The clips to look at first: by verdict, then by the first column, then by name."""
-
-    def rank(entry: ManifestEntry) -> tuple[int, float, str]:
-        severity = _SEVERITY.index(entry.verdict) if entry.verdict in _SEVERITY else len(_SEVERITY)
-        return severity, -_number(entry, COLUMNS[0][0]), entry.source
-
-    return sorted(entries, key=rank)[:WORST]
-
-
-def _table(entries: Sequence[ManifestEntry]) -> Table:
-    table = Table(title="Worst clips", title_justify="left", box=None, pad_edge=False)
-    table.add_column("clip", overflow="fold")
-    table.add_column("verdict")
-    for heading in ("frames", *(heading for _, heading in COLUMNS)):
-        table.add_column(Text(heading), justify="right")  # as text, or [mm] would count as markup
-    for entry in entries:
-        numbers = [f"{_number(entry, key):.1f}" if key in entry.metrics else "-" for key, _ in COLUMNS]
-        table.add_row(Text(printable(entry.clip or "")), entry.verdict, str(entry.nframe), *numbers)
-    return table
-
-
-def _number(entry: ManifestEntry, key: str) -> float:
-    value = entry.metrics.get(key)
-    return float(value) if isinstance(value, int | float) else 0.0
+if __name__ == "__main__":
+    app()

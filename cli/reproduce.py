@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.cli.output.terminal_text import echo, echo_json
+from musclemap.errors import SettingsError
 
 from .program import Program
-from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.reproduction import Compared, Comparison, Expectation
+    from musclemap.pipelines.study.reproduction import Compared, Comparison, Expectation
 
 app = Program("mm-reproduce")
 
@@ -47,8 +47,8 @@ def reproduce(
 
     Exit status: 0 all are within, 1 some deviate (each is named), 2 wrong use, or no expectations for this study.
     """
-    from musclemap.pipelines.reproduction import compare, read_expectations, write_expectations
-    from musclemap.pipelines.study import study_figures
+    from musclemap.pipelines.study.reproduction import compare, read_expectations, write_expectations
+    from musclemap.pipelines.study.study import study_figures
 
     path = folder / f"{study}.json"
     figures = study_figures(clips, study)
@@ -100,7 +100,7 @@ def _show(found: "Comparison") -> None:
     """One line a quantity, then one sentence."""
     from rich.table import Table
 
-    from .console import clean_console
+    from musclemap.cli.output.console import clean_console
 
     table = Table(box=None, pad_edge=False)
     for heading in ("quantity", "found", "expected", "tolerance", "verdict"):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+
 from .options import Device
 from .program import Program
-from .terminal_text import echo, echo_json, echo_lines
 
 if TYPE_CHECKING:
     from musclemap.retarget.config import RetargetConfig
@@ -102,14 +103,14 @@ def retarget(
         return
     if out is None:
         raise typer.BadParameter("OUT is missing: the folder for the clips")
+    from musclemap.cli.output.conversion_report import print_doubts, print_failures, print_summary
+    from musclemap.cli.output.progress_bar import show_progress
+    from musclemap.datasets.selection import select
     from musclemap.pipelines.archive import convert_archive
-    from musclemap.pipelines.crew import crew_for
+    from musclemap.pipelines.cluster.worker_pool import crew_for
     from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
-    from musclemap.pipelines.selection import select
 
-    from .page import try_page
-    from .progress_bar import show_progress
-    from .report import print_doubts, print_failures, print_summary
+    from .report import try_page
 
     share_gpu_memory()
     keep_compilations()
@@ -159,10 +160,10 @@ def retarget(
 
 def _tell_status(out: Path, wanted: "RetargetConfig", *, device: Device | None, json_: bool) -> None:
     """Say what a folder holds; clips count as stale where a run with these settings would make them again."""
+    from musclemap.pipelines.convert.status import folder_status, status_lines
     from musclemap.pipelines.device import choose_device
-    from musclemap.pipelines.settings import to_dict
-    from musclemap.pipelines.status import folder_status, status_lines
     from musclemap.retarget.retargeter import software_versions
+    from musclemap.settings import to_dict
 
     software = software_versions(choose_device(device).platform)
     found = folder_status(out, wanted={"config": to_dict(wanted), "software": software})
@@ -178,8 +179,8 @@ def _settings(
     chunk: int | None,
 ) -> "RetargetConfig":  # fmt: skip
     """Defaults, then the file, then --set, then the options that have a name of their own."""
-    from musclemap.pipelines.settings import load_settings, override
     from musclemap.retarget.config import RetargetConfig
+    from musclemap.settings import load_settings, override
 
     settings = override(load_settings(RetargetConfig, path) if path else RetargetConfig(), assignments)
     if fps is not None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from musclemap.cli.output.terminal_text import echo, echo_json
+
 from .options import Physics
 from .program import Program
-from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
-    from musclemap.imitation.train_config import TrainConfig
+    from musclemap.imitation.runs.train_config import TrainConfig
 
 app = Program("mm-train")
 
@@ -106,13 +107,12 @@ def train(
     from musclemap.pipelines.device import keep_compilations, private_folder, share_gpu_memory
 
     share_gpu_memory()
-    from musclemap.pipelines.dataset import choose_clips
-    from musclemap.pipelines.physics import tell_mujoco_warnings
-    from musclemap.pipelines.training import Until
-    from musclemap.pipelines.training import train as train_plan
-    from musclemap.pipelines.training_plan import plan_training
-
-    from .train_view import plan_lines, show_training
+    from musclemap.cli.output.train_view import plan_lines, show_training
+    from musclemap.pipelines.train.dataset import choose_clips
+    from musclemap.pipelines.train.plan import plan_training
+    from musclemap.pipelines.train.simulation_room import tell_mujoco_warnings
+    from musclemap.pipelines.train.training import Until
+    from musclemap.pipelines.train.training import train as train_plan
 
     keep_compilations()
     warn = lambda text: echo(f"mm-train: {text}", err=True)  # noqa: E731
@@ -156,7 +156,7 @@ def train(
 def _own_split(dataset: Path) -> str | None:
     """The part of a bundle that is for training; None where the data set has no parts."""
     from musclemap.datasets.downloads.bundle_manifest import MANIFEST
-    from musclemap.pipelines.output_folder import MANIFEST as LINES
+    from musclemap.datasets.output_folder import MANIFEST as LINES
 
     return "train" if (dataset / MANIFEST).is_file() and not (dataset / LINES).is_file() else None
 
@@ -165,8 +165,8 @@ def _settings(
     path: Path | None, assignments: list[str], *, num_envs: int | None, seed: int | None, hands: bool
 ) -> "TrainConfig":
     """Defaults, then the file, then --set, then the options that have a name of their own."""
-    from musclemap.imitation.train_config import TrainConfig
-    from musclemap.pipelines.settings import load_settings, override
+    from musclemap.imitation.runs.train_config import TrainConfig
+    from musclemap.settings import load_settings, override
 
     settings = override(load_settings(TrainConfig, path) if path else TrainConfig(), assignments)
     own = {"num_envs": num_envs, "seed": seed, "physics.hands": "free" if hands else None}

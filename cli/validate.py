@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from musclemap.cli.output.terminal_text import echo, echo_json
+
 from .options import Device
 from .program import Program
-from .terminal_text import echo, echo_json
 
 if TYPE_CHECKING:
     from musclemap.pipelines.validation import Checked, Validation
@@ -46,11 +47,11 @@ def validate(
     Exit status: 0 every clip was checked, 1 some could not be (or, with --strict, are infeasible), 2 wrong use.
     """
     from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
-    from musclemap.pipelines.settings import load_settings, override
     from musclemap.pipelines.validation import validate_clips
     from musclemap.retarget.config import RetargetConfig
+    from musclemap.settings import load_settings, override
 
-    from .page import try_page
+    from .report import try_page
 
     share_gpu_memory()
     keep_compilations()

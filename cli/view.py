@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.cli.output.terminal_text import echo
+from musclemap.errors import SettingsError
 
 from .program import Program
-from .terminal_text import echo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -266,7 +266,7 @@ def _with_progress(pictures: Iterator["np.ndarray"], *, total: int) -> Iterator[
     """Show how far it is, on stderr: a bar on a terminal, otherwise a line a minute."""
     from rich.progress import Progress
 
-    from .console import clean_console
+    from musclemap.cli.output.console import clean_console
 
     console = clean_console(err=True)
     said = time.monotonic()

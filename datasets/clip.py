@@ -23,8 +23,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from musclemap.datasets.hdf5.answer import Contents
+from musclemap.datasets.hdf5.process import read_contents
+from musclemap.errors import ClipError, FileError, SettingsError
 from musclemap.files import parse_json, shown
-from musclemap.skeletons.errors import ClipError, FileError, SettingsError
 
 from .atomic_file import write_atomically
 from .clip_schema import (
@@ -39,8 +41,6 @@ from .clip_schema import (
     check_values,
     dtype_of,
 )
-from .hdf5_answer import Contents
-from .hdf5_process import read_contents
 from .manifest import strict_json
 
 FORMAT = "musclemap-clip"

@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from musclemap.errors import FileError
 from musclemap.files import MAX_INTEGER, shown
-from musclemap.skeletons.errors import FileError
 
 VERDICTS = ("feasible", "warn", "infeasible")
 HANDS = ("locked", "tracked")

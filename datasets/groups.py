@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.errors import SettingsError
 
 _FOLDER = Path(__file__).resolve().parent / "groups"
 

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from musclemap.errors import FileError, SettingsError
 from musclemap.files import open_regular, parse_json, shown
-from musclemap.skeletons.errors import FileError, SettingsError
 
 from .atomic_file import write_atomically
 from .clip_schema import (

@@ -1,6 +1,6 @@
 """What can be wrong with what is asked of the trainer."""
 
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.errors import MusclemapError
 
 
 class TrainingError(MusclemapError):

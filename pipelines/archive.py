@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.output_folder import open_output, read_entries, refuse_own_source
+from musclemap.datasets.selection import Selection, select
+from musclemap.datasets.summary import Summary
+from musclemap.pipelines.cluster.worker_pool import Crew
+from musclemap.pipelines.convert.batch import BatchRetargeter
+from musclemap.pipelines.convert.conversion import convert_items
+from musclemap.pipelines.convert.jobs import BATCH_FRAMES, Recipe
+from musclemap.pipelines.convert.prepare import Settled, take_in
+from musclemap.pipelines.convert.progress import Progress, Tracker
+from musclemap.pipelines.convert.retargeters import make_retargeter
+from musclemap.pipelines.convert.run_recorder import Ledger
 from musclemap.retarget.config import RetargetConfig
-
-from .batch import BatchRetargeter
-from .conversion import convert_items
-from .crew import Crew
-from .intake import Settled, take_in
-from .jobs import BATCH_FRAMES, Recipe
-from .ledger import Ledger
-from .output_folder import open_output, read_entries, refuse_own_source
-from .progress import Progress, Tracker
-from .retargeters import make_retargeter
-from .selection import Selection, select
-from .summary import Summary
 
 
 def convert_archive(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.errors import MusclemapError
 
 
 class DeviceError(MusclemapError):

@@ -13,12 +13,12 @@ from musclemap.datasets.downloads.wish import Wish
 from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
 from musclemap.datasets.manifest import ManifestEntry
+from musclemap.datasets.output_folder import read_entries
+from musclemap.datasets.selection import clip_name
+from musclemap.datasets.summary import Summary
 from musclemap.retarget.config import RetargetConfig
 
 from .import_trajectories import Origin, TrajectoryImporter, import_trajectories, up_to_date
-from .output_folder import read_entries
-from .selection import clip_name
-from .summary import Summary
 
 ORIGINALS = "originals"
 """Folder below the output for files as they were downloaded; it may be deleted once the clips are there."""

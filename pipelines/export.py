@@ -11,23 +11,29 @@ import musclemap
 from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.downloads.transport import sha256_of
-from musclemap.datasets.exports.bvh import bvh_bytes
-from musclemap.datasets.exports.export_body import ExportBody
-from musclemap.datasets.exports.locomujoco import trajectory_arrays
-from musclemap.datasets.exports.mjlab import mjlab_arrays
-from musclemap.datasets.exports.npz import npz_bytes
-from musclemap.datasets.exports.tables import csv_bytes, mot_bytes
 from musclemap.datasets.folder_lock import locked
+from musclemap.datasets.formats.bvh import bvh_bytes
+from musclemap.datasets.formats.export_body import ExportBody
+from musclemap.datasets.formats.locomujoco import trajectory_arrays
+from musclemap.datasets.formats.mjlab import mjlab_arrays
+from musclemap.datasets.formats.npz import npz_bytes
+from musclemap.datasets.formats.tables import csv_bytes, mot_bytes
 from musclemap.datasets.globs import taken
 from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import ManifestEntry, strict_json
+from musclemap.datasets.output_folder import (
+    OutputError,
+    clip_path,
+    has_lines,
+    read_entries,
+    read_manifest,
+    refuse_own_source,
+)
+from musclemap.errors import ClipError, FileError, SettingsError
 from musclemap.failures import Failure, attempt
 from musclemap.files import check_fields, parse_json, read_bytes, read_json_object
+from musclemap.pipelines.convert.conversion import is_full
 from musclemap.skeletons.bodies import load_body
-from musclemap.skeletons.errors import ClipError, FileError, SettingsError
-
-from .conversion import is_full
-from .output_folder import OutputError, clip_path, has_lines, read_entries, read_manifest, refuse_own_source
 
 RECORD = "export.json"
 JOURNAL = "export.json.partial"

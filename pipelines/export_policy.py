@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from musclemap.datasets.atomic_file import write_atomically
-from musclemap.imitation.onnx_export import onnx_bytes
-from musclemap.imitation.policy_file import load_policy
-
-from .evaluation import find_policy
+from musclemap.imitation.policy.onnx_export import onnx_bytes
+from musclemap.imitation.policy.policy_file import load_policy
+from musclemap.pipelines.train.evaluation import find_policy
 
 ENDING = ".onnx"
 

@@ -19,27 +19,26 @@ import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.downloads.transport import sha256_of
-from musclemap.datasets.exports.locomujoco import Trajectory, read_trajectory
+from musclemap.datasets.formats.locomujoco import Trajectory, read_trajectory
 from musclemap.datasets.manifest import ManifestEntry
+from musclemap.datasets.output_folder import open_output
+from musclemap.datasets.selection import Selected
+from musclemap.datasets.summary import Summary
+from musclemap.errors import ClipError, SourceError
 from musclemap.failures import Failure, attempt
+from musclemap.pipelines.convert.conversion import Announce, Line, stop_if_full, write_line
+from musclemap.pipelines.convert.prepare import clip_fault, unconverted
+from musclemap.pipelines.convert.progress import Progress, Tracker
+from musclemap.pipelines.convert.run_recorder import Ledger
+from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.checks.physics_engines import choose_physics
+from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.config import RetargetConfig
-from musclemap.retarget.contacts import detect
-from musclemap.retarget.feasibility import Validator
-from musclemap.retarget.metrics import measure_geometry
-from musclemap.retarget.physics_engines import choose_physics
 from musclemap.retarget.retargeter import MIN_FRAMES, software_versions
+from musclemap.retarget.targets.contacts import detect
 from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.errors import ClipError, SourceError
-
-from .conversion import Announce, Line, stop_if_full, write_line
-from .intake import clip_fault, unconverted
-from .ledger import Ledger
-from .output_folder import open_output
-from .progress import Progress, Tracker
-from .selection import Selected
-from .summary import Summary
 
 TARGETS = "the landmarks themselves: the file holds postures, and not what they were fitted to"
 

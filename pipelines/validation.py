@@ -15,17 +15,16 @@ import jax
 
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.manifest import VERDICTS, ManifestEntry
+from musclemap.datasets.output_folder import OutputFolder, has_lines, open_output, write_listed
+from musclemap.errors import ClipError, SettingsError
 from musclemap.failures import Failure, attempt
+from musclemap.pipelines.convert.conversion import is_full
+from musclemap.pipelines.convert.prepare import converted
+from musclemap.retarget.checks.physics_engines import choose_physics
+from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.config import RetargetConfig
-from musclemap.retarget.feasibility import Validator
-from musclemap.retarget.physics_engines import choose_physics
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.errors import ClipError, SettingsError
-
-from .conversion import is_full
-from .intake import converted
-from .output_folder import OutputFolder, has_lines, open_output, write_listed
 
 
 @dataclass(frozen=True, kw_only=True)

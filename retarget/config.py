@@ -1,9 +1,9 @@
-"""Settings of a conversion. Each is read somewhere; an unknown one is refused by `musclemap.pipelines.settings`."""
+"""Settings of a conversion. Each is read somewhere; an unknown one is refused by `musclemap.settings`."""
 
 from dataclasses import dataclass, field
 
-from musclemap.skeletons.errors import SettingsError
-from musclemap.skeletons.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_known, check_not_below_0
+from musclemap.errors import SettingsError
+from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_known, check_not_below_0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 
 from musclemap.skeletons.body import SIDE_WORD, SIDES, TargetBody
-from musclemap.skeletons.smpl import HAND_NAMES
+from musclemap.skeletons.smpl.joints import HAND_NAMES
 
 _FINGER = {"2": "index", "3": "middle", "4": "ring", "5": "pinky"}
 _PARTS = (("mcp", "flexion", 1), ("mcp", "abduction", 1), ("pm", "flexion", 2), ("md", "flexion", 3))

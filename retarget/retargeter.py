@@ -15,22 +15,22 @@ from scipy.spatial.transform import Rotation
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
+from musclemap.retarget.checks.metrics import clip_metrics, measure_geometry
+from musclemap.retarget.checks.physics_engines import choose_physics
+from musclemap.retarget.checks.validator import Validator
+from musclemap.retarget.checks.verdict import judge, rules_with
+from musclemap.retarget.solver.fitter import Fit, Fitter
+from musclemap.retarget.solver.refit import better_of, can_repair
+from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
+from musclemap.retarget.targets.proportions import Proportions, fit_proportions
 from musclemap.skeletons.bodies import load_body
-from musclemap.skeletons.body_model import BodyModel, choose_body_model
-from musclemap.skeletons.mean_skeleton import mean_joints
+from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
+from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 from .config import RetargetConfig
-from .feasibility import Validator
-from .fit import Fit, Fitter
 from .hands import finger_joints, with_fingers
-from .metrics import clip_metrics, measure_geometry
-from .physics_engines import choose_physics
-from .proportions import Proportions, fit_proportions
-from .repair import better_of, can_repair
 from .resample import CHUNK, frame_times, resample, resample_rotations
-from .targets import MotionTargets, build_targets
 from .velocities import velocities
-from .verdict import judge, rules_with
 
 MIN_FRAMES = 3
 """Fewer frames have no acceleration, and nothing to be smooth."""

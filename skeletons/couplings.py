@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from .errors import TargetError
+from musclemap.errors import TargetError
 
 DRIVEN_TOLERANCE = 5e-4
 """A driver whose joints never leave their declared range by more than this keeps its whole range [rad or m].

@@ -6,8 +6,9 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
+from musclemap.errors import TargetError
+
 from .couplings import couplings, effective_range, polyval
-from .errors import TargetError
 
 NROOT = 7
 """Length of the root's part of a posture: position and quaternion wxyz."""

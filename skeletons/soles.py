@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from musclemap.skeletons.errors import TargetError
+from musclemap.errors import TargetError
 
 from .tree import BodyPoint
 

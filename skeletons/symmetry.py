@@ -9,7 +9,7 @@ kinematics.
 import mujoco
 import numpy as np
 
-from .errors import TargetError
+from musclemap.errors import TargetError
 
 ON_PLANE = 2e-3
 """A body without a twin whose distance from the median plane is below this is put on it [m]."""

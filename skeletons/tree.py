@@ -6,7 +6,8 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from .errors import TargetError
+from musclemap.errors import TargetError
+
 from .reduced import ReducedCoordinates
 
 

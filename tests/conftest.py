@@ -9,14 +9,14 @@ import mujoco
 import pytest
 
 from musclemap.datasets.clip import Clip
-from musclemap.datasets.synthesis import synthesise
-from musclemap.imitation.bodies import SimulationBody, load_simulation_body
-from musclemap.imitation.warp_engine import WarpEngine
+from musclemap.datasets.synthetic.synthesis import synthesise
+from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.warp_engine import WarpEngine
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.skeletons.bodies import load_simulation_body
 from musclemap.skeletons.body import TargetBody
 
-from .engine_states import NWORLD
+from .support.engine_states import NWORLD
 
 ONE_THREAD = {
     "NPROC": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",

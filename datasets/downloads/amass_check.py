@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from musclemap.datasets.amass import find_motions
+from musclemap.datasets.amass.reader import find_motions
 from musclemap.datasets.groups import DATA_SETS, group_names, load_group, motion_key, select
 from musclemap.failures import Failure, attempt
-from musclemap.skeletons.body_model import find_body_models, load_body_model
+from musclemap.skeletons.smpl.body_model import find_body_models, load_body_model
 
 SITE = "https://amass.is.tue.mpg.de"
 

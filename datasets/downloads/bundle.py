@@ -14,9 +14,9 @@ from typing import Any
 
 from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.folder_lock import locked
+from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
-from musclemap.skeletons.errors import FileError
 
 from .bundle_manifest import LONGEST_MANIFEST, MANIFEST, Bundle, BundleFile
 from .errors import DownloadError

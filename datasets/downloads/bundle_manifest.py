@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
+from musclemap.errors import FileError
 from musclemap.files import parse_json, read_bytes, shown
-from musclemap.skeletons.errors import FileError
 
 from .errors import DownloadError
 from .paths import check_together, checked_path

@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from musclemap.errors import FileError, SettingsError
 from musclemap.files import check_fields, read_json_object
-from musclemap.skeletons.errors import FileError, SettingsError
 
 from .errors import DownloadError
 

@@ -1,6 +1,6 @@
 """What goes wrong with a download, in words that say what to do."""
 
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.errors import MusclemapError
 from musclemap.urls import without_secrets
 
 LONGEST_MESSAGE = 2000

@@ -13,11 +13,11 @@ from typing import Any
 import musclemap
 from musclemap.datasets.downloads.bundle_manifest import FORMAT, MANIFEST, VERSION, read_local_bundle
 from musclemap.datasets.downloads.errors import DownloadError
-from musclemap.datasets.exports.spreadsheet import safe_cell
+from musclemap.datasets.formats.spreadsheet import safe_cell
 from musclemap.datasets.manifest import Manifest
-from musclemap.pipelines.output_folder import MANIFEST as LINES
-from musclemap.pipelines.output_folder import OutputError
-from musclemap.skeletons.errors import SettingsError
+from musclemap.datasets.output_folder import MANIFEST as LINES
+from musclemap.datasets.output_folder import OutputError
+from musclemap.errors import SettingsError
 
 from .card import card, escaped, licence_of, plain_text
 from .contents import Contents, Packed, Wishes

@@ -9,9 +9,9 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.downloads.paths import check_together, checked_path
 from musclemap.datasets.manifest import ManifestEntry
+from musclemap.datasets.output_folder import MANIFEST, has_lines, read_manifest
+from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
-from musclemap.pipelines.output_folder import MANIFEST, has_lines, read_manifest
-from musclemap.skeletons.errors import SettingsError
 
 from .licences import Terms, terms_of
 from .splits import SPLITS, split_by_groups, split_by_subject, subject_of

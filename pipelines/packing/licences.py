@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from musclemap.datasets.groups import DATA_SETS, motion_key
-from musclemap.skeletons.errors import SettingsError
+from musclemap.errors import SettingsError
 
 OPEN = {
     "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",

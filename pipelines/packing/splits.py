@@ -7,8 +7,8 @@ from pathlib import Path
 
 from musclemap.datasets.downloads.bundle_manifest import SPLITS
 from musclemap.datasets.groups import group_names, load_group, motion_key, select
+from musclemap.errors import FileError, SettingsError
 from musclemap.files import read_bytes
-from musclemap.skeletons.errors import FileError, SettingsError
 
 LONGEST_GROUP = 1 << 26
 """Bytes of a list of motions."""

@@ -8,8 +8,8 @@ import mujoco
 import musclemimic_models
 import numpy as np
 
+from musclemap.errors import MusclemapError
 from musclemap.skeletons.bodies.small_arm import ARM_NAME
-from musclemap.skeletons.errors import MusclemapError
 
 from .arm import arm_drawing_spec
 

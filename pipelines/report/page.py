@@ -11,10 +11,10 @@ import musclemap
 from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.manifest import VERDICTS, Manifest, ManifestEntry, strict_json
+from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, read_manifest
+from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
-from musclemap.pipelines.output_folder import MANIFEST, clip_path, has_lines, read_manifest
-from musclemap.retarget.verdict import RULES, Rule
-from musclemap.skeletons.errors import SettingsError
+from musclemap.retarget.checks.verdict import RULES, Rule
 
 from .assembly import assemble, rounded
 from .encoding import encode

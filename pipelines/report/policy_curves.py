@@ -11,12 +11,12 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.errors import FileError
 from musclemap.files import parse_json, read_bytes
-from musclemap.imitation.bodies import SimulationBody
-from musclemap.imitation.evaluation import Evaluated, Recording
-from musclemap.imitation.logs import METRICS
-from musclemap.imitation.reward import PUBLISHED_MOST
-from musclemap.skeletons.errors import FileError
+from musclemap.imitation.eval.evaluation import Evaluated, Recording
+from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.imitation.runs.logs import METRICS
+from musclemap.imitation.task.reward import PUBLISHED_MOST
 
 from .encoding import MAX_POINTS, Line, Panel, Section, encode
 from .sides import SIDE_WORD, side_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.retarget.verdict import RULES, Rule
+from musclemap.retarget.checks.verdict import RULES, Rule
 
 STATES = ("failed", "unreadable", "rejected", "infeasible", "warn", "feasible")
 """What can come of a source, the worst first: a status, or a verdict where there is a clip that can be read."""

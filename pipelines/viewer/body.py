@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from musclemap.pipelines.rendering.muscles import MuscleColours, MusclePaths
 from musclemap.pipelines.rendering.stage import drawing_model
-
-from .muscles import MuscleColours, MusclePaths
 
 _FEET = (("calcn_l", "toes_l"), ("toes_l", None), ("calcn_r", "toes_r"), ("toes_r", None))
 """Body of each contact in the clip's order, and the body that it is at the far end from: a heel is behind the toes."""

@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from musclemap.skeletons.errors import SettingsError
+from musclemap.errors import SettingsError
 
 _SUFFIX = ".h5"
 

@@ -28,7 +28,7 @@ import websockets.asyncio.server
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from musclemap.skeletons.errors import MusclemapError
+from musclemap.errors import MusclemapError
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import viser
 
-from .muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHORT_RGB
+from musclemap.pipelines.rendering.muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHORT_RGB
+
 from .playback import Playback
 from .scene import COLOURINGS, Frame, Scene
 from .stage import LAYERS

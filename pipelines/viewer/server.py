@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 import viser
 
 from musclemap.datasets.clip import read_clip
-from musclemap.skeletons.errors import MusclemapError, SettingsError
+from musclemap.errors import MusclemapError, SettingsError
 
 from .body import Body
 from .clips import ClipFolder

@@ -1,7 +1,7 @@
 """The bodies, one table a file, and `load_body`, which gives one by its name. Nothing outside names a body's file."""
 
+from musclemap.errors import TargetError
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.errors import TargetError
 
 from . import myofullbody, small_arm
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from musclemap.errors import TargetError
 from musclemap.skeletons.body import SIDE_WORD, SIDES, FitSettings, Landmark, TargetBody
-from musclemap.skeletons.errors import TargetError
 from musclemap.skeletons.soles import ContactPart
 
 NAME = "MyoFullBody"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from musclemap.skeletons.errors import MusclemapError, SourceError
+from musclemap.errors import MusclemapError, SourceError
 from musclemap.urls import without_secrets
 
 LONGEST_MESSAGE = 500

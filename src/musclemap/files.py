@@ -14,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from musclemap.skeletons.errors import FileError
+from musclemap.errors import FileError
 
 MAX_JSON_BYTES = 2**26
 """Longest JSON text that is parsed [B]; the manifest of a million clips is read line by line, far below this."""

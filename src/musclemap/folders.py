@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from musclemap.skeletons.errors import FileError
+from musclemap.errors import FileError
 
 
 def find_files(root: Path, *, wanted: Callable[[str], bool]) -> tuple[list[Path], list[Path]]:

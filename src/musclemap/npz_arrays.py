@@ -16,8 +16,8 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
+from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
-from musclemap.skeletons.errors import FileError
 
 MAX_DIRECTORY_BYTES = 2**20
 """Longest directory of an archive [B]: about 10,000 arrays. Python takes 500 bytes of memory for each."""

@@ -1,0 +1,89 @@
+"""An evaluation on the terminal: a row a clip, and totals of every group of clips."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from .console import clean_console
+from .terminal_text import printable
+
+if TYPE_CHECKING:
+    from musclemap.pipelines.train.evaluation import Evaluation
+
+ROWS = 60
+"""Clips shown, the worst; --json and the page have all."""
+
+Column = tuple[str, str, str, float]
+
+COLUMNS: tuple[Column, ...] = (
+    ("coverage", "covered", "{:.0%}", 1.0),
+    ("normalised_return", "return", "{:.3f}", 1.0),
+    ("root_position_error", "root [mm]", "{:.0f}", 1e3),
+    ("relative_landmark_error", "marks [mm]", "{:.0f}", 1e3),
+    ("joint_angle_error_deg", "joints [°]", "{:.1f}", 1.0),
+    ("joint_velocity_error", "[rad/s]", "{:.2f}", 1.0),
+    ("activation", "activation", "{:.3f}", 1.0),
+    ("effort", "effort", "{:.4f}", 1.0),
+    ("contact_agreement", "contacts", "{:.0%}", 1.0),
+)
+"""Figure, heading, how it is written, and by what it is multiplied first."""
+
+NARROW = 5
+"""Columns that a terminal of 80 letters has room for."""
+
+WIDE = 120
+"""Letters that all columns need."""
+
+WORDS = {"all": "all clips", "held_out": "held out", "training": "learned", "unknown": "unknown"}
+
+
+def print_evaluation(found: "Evaluation") -> None:
+    """The clips, the worst first, then the totals: means over clips, and over frames."""
+    from musclemap.pipelines.train.evaluation import worst_first
+
+    console = clean_console()
+    columns = [c for c in COLUMNS[: None if console.width >= WIDE else NARROW] if found.body.free or "root" not in c[0]]
+    learned = {judged.found.score.name: judged.learned for judged in found.clips}
+    rows = worst_first([judged.found for judged in found.clips])
+    clips = _table(("clip", "", "lost by"), columns)
+    for one in rows[:ROWS]:
+        group = {True: WORDS["training"], False: WORDS["held_out"], None: ""}[learned[one.score.name]]
+        figures = {"coverage": one.score.coverage, **one.score.metrics}
+        clips.add_row(Text(printable(one.score.name)), group, one.score.failure, *_cells(figures, columns))
+    console.print(clips)
+    if len(rows) > ROWS:
+        console.print(f"and {len(rows) - ROWS} clips that were tracked better; --json has all")
+    console.print()
+    console.print(_totals(found.totals, columns))
+    whole = found.totals["all"]
+    console.print(
+        f"{whole['steps'] / found.body.control_fps:,.1f} s of motion in {found.seconds:,.1f} s, {found.engine}; bad "
+        f"physics in {whole['bad_steps']} steps, no room for contacts in {whole['overflow_steps']}",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _totals(totals: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) -> Table:
+    table = _table(("", "tracked", "mean over"), columns)
+    for name, total in totals.items():
+        if name == "all" and len(totals) == 2:
+            continue  # the one group is all
+        tracked = f"{total['tracked']} of {total['clips']}"
+        table.add_row(WORDS[name], tracked, "clips", *_cells(total["mean"], columns))
+        table.add_row("", f"{total['success_rate']:.1%}", "frames", *_cells(total["by_frame"], columns))
+    return table
+
+
+def _table(first: Sequence[str], columns: Sequence[Column]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for number, heading in enumerate(first):
+        table.add_column(heading, overflow="fold", no_wrap=number > 0)
+    for _, heading, _, _ in columns:
+        table.add_column(Text(heading), justify="right", no_wrap=True)
+    return table
+
+
+def _cells(figures: Mapping[str, Any], columns: Sequence[Column]) -> list[str]:
+    return [form.format(figures[key] * scale) if key in figures else "-" for key, _, form, scale in columns]

@@ -1,0 +1,178 @@
+"""Whether a motion's declared frame rate can be true, judged by physics and by the way people walk.
+
+Between releases of the archive about 5,000 frame rates disagree: 60 for 120, 150 for 120. A wrong rate leaves every
+posture right and every speed wrong, so nothing else in the data gives it away.
+
+Two clocks are in the motion itself:
+
+- Free fall. While nothing touches the ground the centre of mass falls with g and moves evenly across the floor. If the
+  file declares r times the true rate, the acceleration comes out as r^2 g. This finds 150 for 120 (r = 1.25).
+- Stride rate. People who step faster also step longer: step length over step rate, the walk ratio, stays near 0.39 m s
+  from slow walking to fast. At r times the true rate it comes out as 1/r of that. This finds a factor of two, no less.
+
+What cannot be found: a wrong rate in standing, sitting, gestures, handling of objects or dance without leaps; a factor
+below about 1.6 in walking; a change of rate within the file. What cannot be told apart: lengths k times too large look
+like a rate too high by the root of k. What is flagged wrongly: people who creep or lunge in long slow steps or hurry in
+long quick ones, and flights that are none (ropes, trampolines, a quick step over a box with a floor left out). So the
+outcome is a warning and never a correction.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import find_peaks
+
+from musclemap.skeletons.smpl.joints import BODY_NAMES
+from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+from musclemap.skeletons.smpl.source_kinematics import source_fk
+
+GRAVITY = 9.81
+"""[m/s^2]"""
+
+WALK_RATIO = 0.39
+"""Step length over step rate of adults [m s]: 0.0065 m per step/min. Sekiya & Nagasaki 1998, Gait & Posture 7:225."""
+
+FLIGHT_RATIO = (0.87, 1.15)
+"""Declared over true rate that free fall lets pass; the nearest mistakes to be told apart are 0.8 and 1.25."""
+
+WALK_RATIO_BAND = (0.22, 0.65)
+"""Walk ratios that pass [m s]; half and twice the usual one, 0.2 and 0.78, do not."""
+
+MAX_FRAMES = 20_000
+"""Frames looked at, from the start; more would cost time and tell no more."""
+
+_SEGMENTS = (  # proximal, distal, fraction of mass, centre from the proximal end: de Leva 1996, women and men averaged;
+    ("pelvis", "neck", 0.4302, 0.50),  # the trunk's centre is rounded, as its ends here are not de Leva's
+    ("head", "head", 0.0681, 0.0),
+    ("hip", "knee", 0.1447, 0.385),
+    ("knee", "ankle", 0.0457, 0.444),
+    ("ankle", "foot", 0.0133, 0.50),
+    ("shoulder", "elbow", 0.0263, 0.576),
+    ("elbow", "wrist", 0.0150, 0.457),
+    ("wrist", "wrist", 0.0059, 0.0),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRateReport:
+    """What the motion says about its frame rate.
+
+    Attributes:
+        declared: Frame rate that was tested [Hz].
+        estimate: Frame rate that the motion's own clock gives [Hz], or None when it has none to read. From free fall it
+            is good to a few per cent, from walking to about a third.
+        suspicious: Whether the two disagree by more than people and bodies vary.
+        evidence: One sentence for each clock that could be read; empty when there was none.
+    """
+
+    declared: float
+    estimate: float | None
+    suspicious: bool
+    evidence: tuple[str, ...]
+
+
+def check_frame_rate(
+    rotvec: np.ndarray, trans: np.ndarray, *, fps: float, joints: np.ndarray | None = None
+) -> FrameRateReport:
+    """Test a declared frame rate against free fall and stride rate.
+
+    Args:
+        rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad], z up.
+        trans: Translation, shape (nframe, 3) [m].
+        fps: Declared frame rate [Hz].
+        joints: Rest positions, shape (22, 3) [m]; those of a mean adult when None.
+
+    Returns:
+        The report. Free fall overrules stride rate where both can be read.
+    """
+    rest = mean_joints() if joints is None else joints
+    xpos, _ = source_fk(rotvec[:MAX_FRAMES], trans[:MAX_FRAMES], rest)
+    evidence = []
+    estimate, suspicious = None, False
+
+    walk_ratio, nstep = _walk_ratio(xpos, fps=fps)
+    if walk_ratio is not None:
+        evidence.append(f"{nstep} steps with a walk ratio of {walk_ratio:.2f} m s, usual is {WALK_RATIO}")
+        if not WALK_RATIO_BAND[0] <= walk_ratio <= WALK_RATIO_BAND[1]:
+            estimate, suspicious = fps * walk_ratio / WALK_RATIO, True
+
+    falls = _flight_accelerations(xpos, fps=fps)
+    if falls.size:
+        fall = float(np.median(falls))
+        ratio = np.sqrt(fall / GRAVITY)
+        agree = np.abs(np.sqrt(falls / fall) - 1) < 0.15
+        evidence.append(f"{falls.size} flights falling at {fall:.1f} m/s^2 in the median, free fall is {GRAVITY}")
+        if agree.mean() > 0.5:
+            estimate = fps / float(ratio)
+            suspicious = not FLIGHT_RATIO[0] <= ratio <= FLIGHT_RATIO[1]
+        else:
+            evidence.append("the flights disagree with each other and were not used")
+    return FrameRateReport(declared=fps, estimate=estimate, suspicious=suspicious, evidence=tuple(evidence))
+
+
+def _centre_of_mass(xpos: np.ndarray) -> np.ndarray:
+    """Centre of mass from joint positions, shape (nframe, 3) [m]."""
+    weight = np.zeros(len(BODY_NAMES))
+    for proximal, distal, mass, along in _SEGMENTS:
+        for side in ("left_", "right_") if f"left_{proximal}" in BODY_NAMES else ("",):
+            weight[BODY_NAMES.index(side + proximal)] += mass * (1 - along)
+            weight[BODY_NAMES.index(side + distal)] += mass * along
+    return np.einsum("j,tjk->tk", weight / weight.sum(), xpos)
+
+
+def _flight_accelerations(xpos: np.ndarray, *, fps: float) -> np.ndarray:
+    """Downward acceleration [m/s^2] in each flight, shape (nflight,).
+
+    A flight is found by shape alone, so that a wrong rate does not hide it: the lowest joint of the whole body rises at
+    least 3 cm and comes down again, while the centre of mass draws a parabola at least 2 cm high, misfit below 3 % of
+    its height, bent in the vertical only.
+    """
+    low = xpos[:, :, 2].min(axis=1)
+    centre = _centre_of_mass(xpos)
+    peaks, at = find_peaks(low, prominence=0.03, width=1, rel_height=0.75)
+    falls = []
+    for k in range(len(peaks)):
+        first, last = int(np.ceil(at["left_ips"][k])), int(np.floor(at["right_ips"][k]))
+        path = centre[first : last + 1]
+        if len(path) < 5:
+            continue
+        time = (np.arange(len(path)) - (len(path) - 1) / 2) / fps
+        basis = np.stack([np.ones_like(time), time, time**2 / 2], axis=1)
+        fit = np.linalg.lstsq(basis, path, rcond=None)[0]
+        misfit = np.sqrt(np.mean((basis @ fit - path)[:, 2] ** 2))
+        fall, across = -fit[2, 2], np.hypot(fit[2, 0], fit[2, 1])
+        height = fall * time[-1] ** 2 / 2
+        if height > 0.02 and misfit < 0.03 * height and across < 0.15 * fall:
+            falls.append(fall)
+    return np.array(falls)
+
+
+def _walk_ratio(xpos: np.ndarray, *, fps: float) -> tuple[float | None, int]:
+    """Step length over step rate [m s] and the number of steps, or None where nobody walks steadily.
+
+    A step lasts from one ankle farthest ahead of the other to the reverse. At least three, each way the same, all over
+    35 cm in the median and of even duration (within a quarter of it), count as walking or running.
+    """
+    hips = xpos[:, BODY_NAMES.index("left_hip")] - xpos[:, BODY_NAMES.index("right_hip")]
+    ahead = np.cross(hips, (0.0, 0.0, 1.0))[:, :2]
+    ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
+    apart = xpos[:, BODY_NAMES.index("left_ankle"), :2] - xpos[:, BODY_NAMES.index("right_ankle"), :2]
+    lead = np.sum(apart * ahead, axis=1)
+    left, right = (find_peaks(sign * lead, height=0.15, prominence=0.25)[0] for sign in (1, -1))
+    turns = sorted([(int(i), 1) for i in left] + [(int(i), -1) for i in right])
+    pelvis = xpos[:, 0, :2]
+    steps = np.array(
+        [
+            ((j - i) / fps, (pelvis[j] - pelvis[i]) @ ahead[i])
+            for (i, foot), (j, other) in itertools.pairwise(turns)
+            if foot != other
+        ]
+    ).reshape(-1, 2)
+    if len(steps) < 3:
+        return None, len(steps)
+    duration, length = steps.T
+    one_way = abs(np.sign(length).sum()) == len(length)
+    if not one_way or abs(np.median(length)) < 0.35 or duration.std() > 0.25 * duration.mean():
+        return None, len(steps)
+    return float(abs(np.median(length)) * np.median(duration)), len(steps)

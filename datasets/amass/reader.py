@@ -1,0 +1,325 @@
+"""AMASS motion files: every layout of the archive's releases, read into one form, or refused with a reason.
+
+A file's bytes are read once; the hash, the arrays and so the clip come from the same bytes. Nothing is unpickled.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from musclemap.datasets.motion import UNKNOWN_LICENCE, SourceMotion
+from musclemap.errors import FileError, SettingsError, SourceError
+from musclemap.failures import Failure, attempt
+from musclemap.files import read_bytes
+from musclemap.folders import find_files
+from musclemap.npz_arrays import NpzArrays, text_of
+from musclemap.skeletons.smpl.joints import FIRST_HAND_JOINT
+
+from .frame_rate import check_frame_rate
+
+POSE_WIDTHS = {72: "smpl", 156: "smplh", 165: "smplx"}
+"""Columns of `poses` and the family they mean: 3 for each joint of the family."""
+
+FPS_KEYS = ("mocap_framerate", "mocap_frame_rate")
+"""Older releases have the first, newer ones the second."""
+
+MAX_SECONDS = 4 * 3600.0
+"""Longest motion that is believed; a longer one is a damaged frame rate or shape."""
+
+MAX_FRAMES = 4 * 3600 * 150
+"""Frames of the longest motion at 150 Hz, the highest frame rate of the archive's releases."""
+
+MAX_BYTES = MAX_FRAMES * 165 * 8 + 2**20
+"""Largest array, as stored and as float64 [B]: `poses` of the widest layout with MAX_FRAMES frames."""
+
+MAX_FILE_BYTES = MAX_FRAMES * (2 * 165 + 3 + 8) * 8 + 2**20
+"""Largest file [B]: poses, once packed and once split as newer releases have them, trans and dmpls, uncompressed. The
+archive's longest files are below 100 MB. Such a file and its poses as float64 are in memory at the same time."""
+
+FPS_RANGE = (1.0, 10_000.0)
+"""Frame rates that are believed [Hz]; below the first there is no motion to see."""
+
+MAX_ROTATION = 1e3
+MAX_TRANSLATION = 1e4
+"""Largest numbers believed [rad, m]; beyond them a file holds other data, or other units."""
+
+MAX_BETAS = 16
+"""Shape coefficients used; files hold more."""
+
+MAX_BETA = 1e3
+"""Largest shape coefficient believed [standard deviations of the body model's subjects]."""
+
+LONGEST_LICENCE = 200
+"""Letters; a licence's name or address, and not its text."""
+
+_ParamsT = ParamSpec("_ParamsT")
+_ResultT = TypeVar("_ResultT")
+
+_BODY = slice(0, 66)
+_GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female", "n": "neutral", "neutral": "neutral"}
+
+
+def is_motion_file(path: Path) -> bool:
+    """Whether a file's name says it holds a motion: an .npz, not hidden, no subject shape, no first stage of a fit."""
+    name = path.name.lower()
+    return name.endswith(".npz") and not (name.startswith(".") or name.endswith("_stagei.npz") or name == "shape.npz")
+
+
+def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]:
+    """Decorate a reader of source files: whatever goes wrong with a file is a SourceError. A bad call stays what it is.
+
+    What a `FileError` says keeps its reason. What nobody expected has the reason "unreadable" or "out_of_memory".
+    """
+
+    @wraps(read)
+    def refuse(*args: _ParamsT.args, **kwargs: _ParamsT.kwargs) -> _ResultT:
+        result = attempt(lambda: read(*args, **kwargs), reason="unreadable", passing=(SettingsError,))
+        if not isinstance(result, Failure):
+            return result
+        if isinstance(result.error, SourceError):
+            raise result.error
+        reason = result.error.reason if isinstance(result.error, FileError) else ""
+        raise SourceError(reason or result.reason, result.message) from result.error
+
+    return refuse
+
+
+@refusing
+def find_motions(root: Path) -> list[tuple[Path, str]]:
+    """List the motion files below a folder, or the one file given.
+
+    Links are followed. A folder that several paths lead to is listed once, by its real place where that is below the
+    root, so loops end. A broken link, and a folder that cannot be listed, stay in the list, so that reading them fails
+    with a reason and they get their line in the manifest.
+
+    Args:
+        root: Folder or file.
+
+    Returns:
+        Path and name of each, sorted by name. The name is the POSIX path below the root, with its ending.
+
+    Raises:
+        SourceError: There is nothing at `root`, or it cannot be listed ("unreadable").
+    """
+    if root.is_file():
+        return [(root, root.name)]
+    if not root.is_dir():
+        raise SourceError("unreadable", f"{root} is neither a file nor a folder")
+    found, unlisted = find_files(root, wanted=lambda name: is_motion_file(Path(name)))
+    found += unlisted
+    return sorted(((path, path.relative_to(root).as_posix()) for path in found), key=lambda pair: pair[1])
+
+
+@refusing
+def read_motion(
+    path: Path, *, name: str, default_fps: float | None = None, fps_override: float | None = None
+) -> SourceMotion:
+    """Read one motion.
+
+    Args:
+        path: File to read.
+        name: What to call it: its POSIX path below the input root.
+        default_fps: Frame rate [Hz] for a file that gives none; without it such a file is refused.
+        fps_override: Frame rate [Hz] to use whatever the file says.
+
+    Returns:
+        The motion. Anything doubtful that was kept is in its `warnings`, among them a frame rate that the motion itself
+        contradicts; the rate is never changed on that ground.
+
+    Raises:
+        SourceError: With one of these reasons: unreadable, not_npz, truncated, pickled, too_large, missing_key,
+            bad_type, bad_shape, no_frames, single_frame, non_finite, out_of_range, no_frame_rate, bad_frame_rate,
+            out_of_memory.
+        SettingsError: `default_fps` or `fps_override` is outside FPS_RANGE.
+    """
+    for key, value in (("default_fps", default_fps), ("fps_override", fps_override)):
+        if value is not None and not FPS_RANGE[0] <= value <= FPS_RANGE[1]:
+            raise SettingsError(f"{key} must be from {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz, not {value}")
+    data = read_bytes(path, limit=MAX_FILE_BYTES)
+    arrays = NpzArrays(data, limit=MAX_BYTES)
+    warnings: list[str] = []
+    poses, hand_rotvec, family = _poses(arrays, warnings=warnings)
+    trans = arrays.numbers("trans", width=3)
+    if len(trans) != len(poses):
+        raise SourceError("bad_shape", f"trans has {len(trans)} frames and the poses have {len(poses)}")
+    _check_motion({"poses": poses, "hands": hand_rotvec, "trans": trans})
+    fps, fps_source, source_fps = _frame_rate(arrays, default=default_fps, override=fps_override, warnings=warnings)
+    if len(poses) / fps > MAX_SECONDS:
+        raise SourceError("too_large", f"{len(poses)} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours")
+
+    rotvec = poses.reshape(-1, 22, 3)
+    report = check_frame_rate(rotvec, trans, fps=fps)
+    if report.suspicious:
+        found = "; ".join(report.evidence)
+        warnings.append(f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {found}")
+    return SourceMotion(
+        name=name,
+        rotvec=rotvec,
+        hand_rotvec=hand_rotvec,
+        trans=trans,
+        betas=_betas(arrays, warnings=warnings),
+        gender=_gender(arrays, warnings=warnings),
+        family=family,
+        fps=fps,
+        fps_source=fps_source,
+        source_fps=source_fps,
+        sha256=hashlib.sha256(data).hexdigest(),
+        licence=_licence(arrays, warnings=warnings),
+        warnings=tuple(warnings),
+    )
+
+
+def _poses(arrays: NpzArrays, *, warnings: list[str]) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Body pose (nframe, 66), finger pose (nframe, 30, 3) or None, and the family."""
+    split = "root_orient" in arrays and "pose_body" in arrays
+    if "poses" in arrays:
+        poses = arrays.numbers("poses")
+        family = POSE_WIDTHS.get(poses.shape[1]) if poses.ndim == 2 else None
+        if family is not None:
+            hand = None
+            if family in FIRST_HAND_JOINT:
+                first = 3 * FIRST_HAND_JOINT[family]
+                hand = poses[:, first : first + 90].reshape(-1, 30, 3)
+            return poses[:, _BODY], hand, family
+        if not split:
+            known = ", ".join(f"{width} ({family})" for width, family in POSE_WIDTHS.items())
+            raise SourceError("bad_shape", f"poses has shape {poses.shape}; known second dimensions are {known}")
+        warnings.append(f"poses has the unknown shape {poses.shape}; root_orient and pose_body were read instead")
+        del poses  # may be as large as those
+    if not split:
+        raise arrays.missing("poses, nor root_orient and pose_body")
+
+    parts = [arrays.numbers("root_orient", width=3), arrays.numbers("pose_body", width=63)]
+    if "pose_hand" in arrays:
+        parts.append(arrays.numbers("pose_hand", width=90))
+    if len({len(part) for part in parts}) > 1:
+        raise SourceError("bad_shape", f"root_orient, pose_body, pose_hand have {[len(p) for p in parts]} frames")
+    body = np.concatenate(parts[:2], axis=1)
+    hand = parts[2].reshape(-1, 30, 3) if len(parts) > 2 else None
+    return body, hand, _declared_family(arrays)
+
+
+def _declared_family(arrays: NpzArrays) -> str:
+    """Family of a split layout: as the file says, else SMPL-X if it has a jaw or eyes, else SMPL-H."""
+    if "surface_model_type" in arrays:
+        stated = _text(arrays.array("surface_model_type"))
+        if stated in POSE_WIDTHS.values():
+            return stated
+    return "smplx" if "pose_jaw" in arrays or "pose_eye" in arrays else "smplh"
+
+
+def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
+    """Refuse a motion that is too short, too long, not finite or out of all proportion."""
+    nframe, present = 0, {}
+    for key, part in parts.items():
+        if part is not None:
+            nframe, present[key] = len(part), part.reshape(len(part), math.prod(part.shape[1:]))
+    if nframe == 0:
+        raise SourceError("no_frames", "the file holds no frames")
+    if nframe == 1:
+        raise SourceError("single_frame", "the file holds one frame, a posture and not a motion")
+    if nframe > MAX_FRAMES:
+        raise SourceError("too_large", f"the file holds {nframe} frames; at most {MAX_FRAMES} are read")
+    for key, part in present.items():
+        bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
+        if bad.size:
+            more = f" and {bad.size - 5} more" if bad.size > 5 else ""
+            raise SourceError("non_finite", f"{key} is not finite in frames {', '.join(map(str, bad[:5]))}{more}")
+        limit, unit = (MAX_TRANSLATION, "m") if key == "trans" else (MAX_ROTATION, "rad")
+        largest = max(part.max(), -part.min())  # np.abs would hold it twice
+        if largest > limit:
+            raise SourceError("out_of_range", f"{key} reaches {largest:.3g} {unit}; at most {limit:g} is believed")
+
+
+def _frame_rate(
+    arrays: NpzArrays, *, default: float | None, override: float | None, warnings: list[str]
+) -> tuple[float, str, float | None]:
+    """Frame rate to use [Hz], where it is from, and the file's own or None."""
+    rates = {key: arrays.numbers(key, most=MAX_FRAMES) for key in FPS_KEYS if key in arrays}
+    for key, rate in rates.items():
+        if rate.size != 1 or not FPS_RANGE[0] <= rate.item() <= FPS_RANGE[1]:
+            shown = rate.reshape(-1)[:5].tolist()
+            limits = f"{FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz"
+            if override is None:
+                raise SourceError("bad_frame_rate", f"{key} is {shown}, not one number from {limits}")
+            warnings.append(f"{key} is {shown}, not one number from {limits}; {override:g} Hz was given instead")
+    stated = {key: float(rate.item()) for key, rate in rates.items() if rate.size == 1}
+    if len(set(stated.values())) > 1:
+        warnings.append("the file gives two frame rates: " + ", ".join(f"{k} {v:g}" for k, v in stated.items()))
+    source_key = next(iter(stated), None)
+    source_fps = stated[source_key] if source_key is not None else None
+    if override is not None:
+        return float(override), "corrected", source_fps if source_fps is None or math.isfinite(source_fps) else None
+    if source_key is not None and source_fps is not None:
+        return source_fps, source_key, source_fps
+    if default is None:
+        error = arrays.missing(" and no ".join(FPS_KEYS) + ", and no default was given")
+        raise SourceError("no_frame_rate", str(error))
+    warnings.append(f"the file gives no frame rate; {default:g} Hz was assumed")
+    return float(default), "assumed", None
+
+
+def _betas(arrays: NpzArrays, *, warnings: list[str]) -> np.ndarray:
+    """Shape coefficients, shape (nbeta,), nbeta at most 16."""
+    if "betas" not in arrays:
+        warnings.append("the file gives no betas; the mean shape was used")
+        return np.zeros(MAX_BETAS)
+    betas = arrays.numbers("betas", most=MAX_FRAMES * MAX_BETAS)
+    if betas.ndim not in (1, 2) or betas.size == 0:
+        raise SourceError("bad_shape", f"betas has shape {betas.shape}, not (nbeta,) or (nframe, nbeta)")
+    if not np.isfinite(betas).all():
+        raise SourceError("non_finite", "betas is not finite")
+    largest = max(betas.max(), -betas.min())
+    if largest > MAX_BETA:
+        raise SourceError("out_of_range", f"betas reaches {largest:.3g}; at most {MAX_BETA:g} is believed")
+    rows = np.atleast_2d(betas)
+    if np.ptp(rows, axis=0).max() > 1e-6:
+        warnings.append(f"betas change over its {len(rows)} rows; their mean was used")
+        rows = rows.mean(axis=0, keepdims=True)
+    if rows.shape[1] > MAX_BETAS:
+        warnings.append(f"betas has {rows.shape[1]} coefficients; the first {MAX_BETAS} were used")
+    return rows[0, :MAX_BETAS].copy()
+
+
+def _gender(arrays: NpzArrays, *, warnings: list[str]) -> str:
+    """The subject's gender, "neutral" with a warning where the file says nothing usable."""
+    if "gender" not in arrays:
+        warnings.append("the file gives no gender; neutral was assumed")
+        return "neutral"
+    try:
+        text = _text(arrays.array("gender"))
+    except FileError as error:
+        warnings.append(f"{error}; neutral was assumed")
+        return "neutral"
+    if text not in _GENDERS:
+        warnings.append(f"gender is {text!r}; neutral was assumed")
+    return _GENDERS.get(text, "neutral")
+
+
+def _licence(arrays: NpzArrays, *, warnings: list[str]) -> str:
+    """What the array `licence`, which is ours and not AMASS's, says; "unknown" with a warning where it is no name."""
+    if "licence" not in arrays:
+        return UNKNOWN_LICENCE
+    try:
+        array = arrays.array("licence")
+    except FileError as error:
+        warnings.append(f"{error}; the licence is taken as unknown")
+        return UNKNOWN_LICENCE
+    text = text_of(array) if array.itemsize <= 4 * LONGEST_LICENCE else ""
+    if not text or not text.isprintable() or len(text) > LONGEST_LICENCE:
+        warnings.append(f"licence is no line of at most {LONGEST_LICENCE} letters; it is taken as unknown")
+        return UNKNOWN_LICENCE
+    return text
+
+
+def _text(array: np.ndarray) -> str:
+    """One word out of a string array of size 1; also out of bytes, and out of bytes once printed, as in "b'male'"."""
+    text = text_of(array).lower()
+    word = re.fullmatch(r"b?['\"]?(\w+)['\"]?", text)
+    return word.group(1) if word else text

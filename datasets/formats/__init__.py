@@ -1,0 +1,1 @@
+"""Writers and readers of other programs' formats. Import `datasets` and `skeletons` only."""

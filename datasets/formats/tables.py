@@ -1,0 +1,82 @@
+"""Clips as text: a CSV table, and OpenSim's motion files."""
+
+import warnings
+
+import mujoco
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from musclemap.datasets.clip import Clip
+from musclemap.errors import ClipError
+
+from .export_body import ExportBody
+from .spreadsheet import safe_cell
+
+ROOT_COLUMNS = ("root_x", "root_y", "root_z", "root_qw", "root_qx", "root_qy", "root_qz")
+
+PELVIS_COLUMNS = ("pelvis_tilt", "pelvis_list", "pelvis_rotation", "pelvis_tx", "pelvis_ty", "pelvis_tz")
+"""Coordinates of the pelvis in OpenSim's models of gait: turns about z, then x, then y of the body."""
+
+WORLD_TO_OPENSIM = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
+"""OpenSim's ground has y up and x forward, which is -y here; the pelvis's own axes are OpenSim's already."""
+
+_MOT_HEADER = """Coordinates
+version=1
+nRows={rows}
+nColumns={columns}
+inDegrees=yes
+
+Units are S.I. units (second, meters, Newtons, ...)
+If the header above contains a line with 'inDegrees', this indicates whether rotational values are in degrees (yes) or radians (no).
+
+endheader
+"""  # noqa: E501 - as OpenSim 4's tool for inverse kinematics writes it
+
+
+def csv_bytes(clip: Clip, body: ExportBody) -> bytes:
+    """A table with a head and one row a frame: time [s], root (position [m], quaternion wxyz), joints [rad or m].
+
+    Nine digits, which give back the clip's float32 numbers.
+
+    Raises:
+        ClipError: The clip is of another body, or a joint's name cannot stand in a head.
+    """
+    qpos, _ = body.state(clip)
+    columns = ("time", *ROOT_COLUMNS, *body.joint_names[1:])
+    return _rows(columns, _times(clip), qpos, separator=",", number="%.9g").encode()
+
+
+def mot_bytes(clip: Clip, body: ExportBody) -> bytes:
+    """An OpenSim motion file: time [s], the pelvis and all joints, angles in degrees, sliding joints in metres.
+
+    Joints keep their names, zeros and signs, which the model has from OpenSim models.
+
+    Raises:
+        ClipError: The clip is of another body.
+    """
+    qpos, qvel = body.state(clip)
+    motion, pelvis = body.motion(qpos, qvel), body.body_names.index("pelvis")
+    turn = WORLD_TO_OPENSIM @ motion.xmat[:, pelvis].reshape(-1, 3, 3)
+    with warnings.catch_warnings():  # where a pelvis lies on its side two angles are one; any split of it is right
+        warnings.simplefilter("ignore", UserWarning)
+        angles = np.unwrap(Rotation.from_matrix(turn).as_euler("ZXY"), axis=0)
+    hinge = body.model.jnt_type[1:] == mujoco.mjtJoint.mjJNT_HINGE
+    joints = np.where(hinge, np.degrees(qpos[:, 7:]), qpos[:, 7:])
+    values = np.concatenate([np.degrees(angles), motion.xpos[:, pelvis] @ WORLD_TO_OPENSIM.T, joints], axis=1)
+    columns = ("time", *PELVIS_COLUMNS, *body.joint_names[1:])
+    header = _MOT_HEADER.format(rows=len(values), columns=len(columns))
+    return (header + _rows(columns, _times(clip), values, separator="\t", number="%.8f")).encode()
+
+
+def _times(clip: Clip) -> np.ndarray:
+    return np.arange(clip.nframe) / clip.fps
+
+
+def _rows(columns: tuple[str, ...], times: np.ndarray, values: np.ndarray, *, separator: str, number: str) -> str:
+    odd = [name for name in columns if separator in name or not name.isprintable()]
+    if odd:
+        raise ClipError(f"a joint's name cannot be that of a column: {odd[0]!r}")
+    columns = tuple(str(safe_cell(name)) for name in columns)
+    line = separator.join(["%.9g", *[number] * values.shape[1]])
+    lines = [line % (time, *row) for time, row in zip(times.tolist(), values.tolist(), strict=True)]
+    return "\n".join([separator.join(columns), *lines, ""])

@@ -1,0 +1,184 @@
+"""What an HDF5 file holds of a clip, read only after its structure was found harmless. Runs in `hdf5_worker` alone.
+
+HDF5 can point anywhere: links to other files, numbers that lie in other files, views of other files, filters that are
+programs to be loaded, and values for what was never written. None of these is followed. A dataset must be a plain one,
+whose numbers all lie in this file.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t, h5z  # pyright: ignore[reportAttributeAccessIssue]
+
+from musclemap.datasets.clip_schema import MAX_NAMES, dtype_of
+from musclemap.errors import FileError
+from musclemap.files import shown
+
+FILTERS = (h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_FLETCHER32)
+"""Filters of HDF5 itself that compress or check; others would be loaded as programs."""
+
+MAX_CHUNK = 2**26
+"""Size of one chunk when it is unpacked [B]; ours have 0.4 MB at most."""
+
+MAX_CHUNKS = 200_000
+"""Chunks of one dataset; four hours at 100 Hz have 5,625."""
+
+MAX_NUMBER_BYTES = 16
+"""Size of a number in an attribute [B]."""
+
+SLAB = 2**23
+"""Size of what is read at once [B], where one row of chunks is not larger."""
+
+NAMED = 20
+"""Names of what there is in a message about what there is not."""
+
+_KINDS = {
+    h5t.TypeStringID: "fixed length", h5t.TypeEnumID: "bool or enum", h5t.TypeCompoundID: "complex or compound",
+    h5t.TypeOpaqueID: "void", h5t.TypeReferenceID: "reference", h5t.TypeBitfieldID: "bit field",
+}  # fmt: skip
+
+Attribute = dict[str, Any]
+"""Kind of an attribute ("text", "number", "names" or "other") and its value."""
+
+
+def dataset_names(file: h5py.File, wanted: Sequence[str]) -> list[str]:
+    """Those of the wanted datasets that the root group has a link of."""
+    return [key for key in wanted if file.id.links.exists(key.encode())]
+
+
+def open_dataset(file: h5py.File, key: str, *, nbyte: int) -> h5py.Dataset:
+    """Open a dataset of a clip after checking its structure.
+
+    Args:
+        file: File whose root group has it.
+        key: Name.
+        nbyte: Size of the file.
+
+    Raises:
+        FileError: It is a link, no dataset, of another type, or not stored plainly and wholly in this file.
+    """
+    group, name = file.id, key.encode()
+    if not group.links.exists(name):
+        raise FileError(f"no dataset {key}; it has: {', '.join(_names(group))}")
+    if group.links.get_info(name).type != h5l.TYPE_HARD:
+        raise FileError(f"{key} is a link to another place; only datasets of the file itself are read")
+    if h5o.get_info(group, name).type != h5o.TYPE_DATASET:
+        raise FileError(f"{key} is no dataset")
+    dataset = h5d.open(group, name)
+    _check_type(dataset, key)
+    _check_layout(dataset, key)
+    if dataset.get_create_plist().get_layout() == h5d.CHUNKED:
+        _check_chunks(dataset, key, nbyte=nbyte)
+    elif dataset.get_storage_size() != _nbyte(dataset):
+        raise FileError(f"{key} was never written: {dataset.get_storage_size()} of {_nbyte(dataset)} bytes are there")
+    return h5py.Dataset(dataset)
+
+
+def _names(group: h5g.GroupID) -> list[str]:
+    found: list[str] = []
+
+    def take(name: bytes) -> bool | None:
+        found.append(name.decode("utf-8", "replace"))
+        return True if len(found) == NAMED else None
+
+    group.links.iterate(take)
+    return found
+
+
+def _check_type(dataset: h5d.DatasetID, key: str) -> None:
+    wanted = {np.uint8: h5t.STD_U8LE, np.float32: h5t.IEEE_F32LE}[dtype_of(key)]
+    kind = dataset.get_type()
+    if not kind.equal(wanted):
+        name = kind.dtype if isinstance(kind, h5t.TypeIntegerID | h5t.TypeFloatID) else type(kind).__name__
+        raise FileError(f"{key} is of type {name}, not {dtype_of(key).__name__}")
+    if dataset.get_space().get_simple_extent_type() != h5s.SIMPLE:
+        raise FileError(f"{key} is a single value or empty, not an array")
+
+
+def _check_layout(dataset: h5d.DatasetID, key: str) -> None:
+    plist = dataset.get_create_plist()
+    if plist.get_layout() not in (h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED):
+        raise FileError(f"{key} is a view of other datasets; only numbers of the file itself are read")
+    if plist.get_external_count():
+        raise FileError(f"{key} lies in other files; only numbers of the file itself are read")
+    filters = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]
+    if len(filters) > len(FILTERS) or not set(filters) <= set(FILTERS):
+        raise FileError(f"{key} has filters {shown(filters)}; those read are shuffle, deflate and fletcher32")
+
+
+def _check_chunks(dataset: h5d.DatasetID, key: str, *, nbyte: int) -> None:
+    """Every chunk must be there once, in the file, and all together must not be larger than it."""
+    chunk, shape = dataset.get_create_plist().get_chunk(), dataset.shape
+    if math.prod(chunk) * dataset.get_type().get_size() > MAX_CHUNK:
+        raise FileError(f"{key} has chunks of {shown(chunk)} numbers; at most {MAX_CHUNK} bytes are read at once")
+    count = math.prod(-(-size // step) for size, step in zip(shape, chunk, strict=True))
+    if count > MAX_CHUNKS:
+        raise FileError(f"{key} has {count} chunks; at most {MAX_CHUNKS} are read")
+    found: dict[tuple[int, ...], int] = {}
+
+    def take(info: Any) -> None:
+        at = tuple(info.chunk_offset)
+        if at in found or info.byte_offset is None or info.byte_offset + info.size > nbyte:
+            raise FileError(f"{key} is damaged: the chunk at {at} is there twice or outside the file")
+        found[at] = info.size
+
+    dataset.chunk_iter(take)
+    inside = all(0 <= a < n and a % c == 0 for at in found for a, n, c in zip(at, shape, chunk, strict=True))
+    if len(found) != count or not inside:
+        raise FileError(f"{key} was never written whole: {len(found)} of {count} chunks are there")
+    if sum(found.values()) > nbyte:
+        raise FileError(f"{key} has chunks that lie over each other")
+
+
+def _nbyte(dataset: h5d.DatasetID) -> int:
+    return math.prod(dataset.shape) * dataset.get_type().get_size()
+
+
+def slabs(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
+    """Numbers of a dataset, in order, a stretch of whole rows at a time."""
+    row = max(math.prod(dataset.shape[1:]) * dataset.dtype.itemsize, 1)
+    step = dataset.chunks[0] if dataset.chunks else 1
+    rows = max(SLAB // (row * step), 1) * step
+    if rows * row > MAX_CHUNK:  # chunks that are narrow and long
+        rows = max(MAX_CHUNK // row, 1)
+    for low in range(0, len(dataset), rows):
+        yield np.ascontiguousarray(dataset[low : low + rows])
+
+
+def read_attributes(file: h5py.File, wanted: Sequence[str]) -> Mapping[str, Attribute]:
+    """Read those of the wanted attributes of the root group that there are."""
+    return {key: _attribute(file, key) for key in wanted if h5a.exists(file.id, key.encode())}
+
+
+def attribute_names(file: h5py.File) -> list[str]:
+    """Names of attributes there are, the first few."""
+    count = min(h5a.get_num_attrs(file.id), NAMED)
+    return [h5a.open(file.id, index=k).name.decode("utf-8", "replace") for k in range(count)]
+
+
+def _attribute(file: h5py.File, key: str) -> Attribute:
+    attribute = h5a.open(file.id, key.encode())
+    kind, extent = attribute.get_type(), attribute.get_space().get_simple_extent_type()
+    shape = attribute.shape if extent != h5s.NULL else None
+    is_text = isinstance(kind, h5t.TypeStringID) and kind.is_variable_str()
+    if is_text and extent == h5s.SCALAR:
+        return {"kind": "text", "value": _texts(attribute)[0]}
+    if is_text and shape is not None and len(shape) == 1 and shape[0] <= MAX_NAMES:
+        return {"kind": "names", "value": _texts(attribute)}
+    is_number = isinstance(kind, h5t.TypeIntegerID | h5t.TypeFloatID) and kind.get_size() <= MAX_NUMBER_BYTES
+    if is_number and extent == h5s.SCALAR:
+        number = np.zeros((), attribute.dtype)
+        attribute.read(number)
+        return {"kind": "number", "value": repr(float(number))}
+    return {"kind": "other", "value": "ndarray" if shape else _KINDS.get(type(kind), "no simple type")}
+
+
+def _texts(attribute: h5a.AttrID) -> list[str]:
+    """Texts of variable length; bytes that are no UTF-8 become surrogates, as in names of files."""
+    values = np.zeros(attribute.shape, attribute.dtype)
+    if values.size:
+        attribute.read(values)
+    return [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else "" for value in values.ravel()]

@@ -1,0 +1,67 @@
+"""What came of a conversion, for programs and for people."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .manifest import STATUSES, ManifestEntry
+
+_PLANNED = ("planned_frames", "planned_seconds", "planned_bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Result of a conversion.
+
+    Attributes:
+        out: The output folder.
+        entries: One line for every selected source, sorted by name. In a dry run, those known without converting.
+        kept: Sources whose clip was there already and up to date.
+        planned: In a dry run, the sources that would be converted.
+        planned_frames: Frames that their clips would have.
+        planned_seconds: Duration of their motion [s].
+        planned_bytes: Size of their files.
+        missing: Members of the wanted group that were not found.
+        warnings: Sentences about sources that were used although something in them is doubtful.
+        problems: Sentences about damage in the manifest of earlier runs.
+        seconds: Time it took [s].
+        stopped: Why the run ended early, or empty.
+    """
+
+    out: Path
+    entries: tuple[ManifestEntry, ...]
+    kept: frozenset[str] = frozenset()
+    planned: tuple[str, ...] = ()
+    planned_frames: int = 0
+    planned_seconds: float = 0.0
+    planned_bytes: int = 0
+    missing: tuple[str, ...] = ()
+    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    seconds: float = 0.0
+    stopped: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of sources of each status; "kept" ones are among "ok"."""
+        counted = Counter(entry.status for entry in self.entries)
+        return {status: counted[status] for status in STATUSES} | {"kept": len(self.kept)}
+
+    @property
+    def nframe(self) -> int:
+        """Frames of the clips made in this run."""
+        return sum(entry.nframe for entry in self.entries if entry.source not in self.kept)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every source that was settled has its clip."""
+        return all(entry.status == "ok" for entry in self.entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        plain = {key: getattr(self, key) for key in ("counts", "nframe", "seconds", "stopped", *_PLANNED)}
+        lists = {key: list(getattr(self, key)) for key in ("planned", "missing", "problems")}
+        lists |= {"kept": sorted(self.kept), "entries": [asdict(entry) for entry in self.entries]}
+        return {"out": str(self.out), **plain, **lists, "warnings": {k: list(v) for k, v in self.warnings.items()}}

@@ -1,0 +1,1 @@
+"""Built-in motions, made without any data. Imports `datasets` and `skeletons` only."""

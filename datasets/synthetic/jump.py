@@ -1,0 +1,156 @@
+"""A vertical jump from standing: crouch, push off, fly, land, stand; the arms swing along.
+
+On the ground the ball of the foot stays where it is. In flight the hips, and with them the pelvis, follow the parabola
+of free fall, and the legs only come to rest in their joints. Landing is the push played backwards, more slowly.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .exercises import AT_SIDE, ELBOW, HIPS_AHEAD, HIPS_HEIGHT, SIDES, compose, ease, planted, vector
+from .pose import BALL, SHANK, THIGH, arm, turn
+
+GRAVITY = 9.81  # [m/s^2]
+TAKE_OFF_SPEED = 1.7  # so the jump is 15 cm high [m/s]
+PUSH_PITCH, PUSH_KNEE = np.deg2rad(50.0), np.deg2rad(30.0)  # heel raised and knee still bent at take-off [rad]
+CROUCH, LANDING = 0.28, 0.22  # how far the hips sink before and after [m]
+HIPS_CROUCHED, HIPS_LEAVING = -0.07, 0.08  # place of the hips ahead of where the ankles stand [m]
+LEAN_CROUCHED, LEAN_LEAVING = (
+    np.deg2rad(32.0),
+    np.deg2rad(4.0),
+)  # of the pelvis; the thorax leans half as much more [rad]
+HEEL_RISE = 0.3  # part of the push at which the heel leaves the ground
+FOLLOW_LEG, FOLLOW_FOOT = 0.045, 0.08  # time in which knee and ankle come to rest after take-off [s]
+
+CROUCH_START = 0.4  # [s]
+PUSH_START = CROUCH_START + 0.65
+TAKE_OFF = PUSH_START + 0.33
+TOUCH_DOWN = TAKE_OFF + 2 * TAKE_OFF_SPEED / GRAVITY
+LOWEST = TOUCH_DOWN + 0.36
+STANDING = LOWEST + 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Posture:
+    """What a posture of the jump is made from, one number or shape (n,) each.
+
+    Attributes:
+        height: Of the hips [m].
+        ahead: The hips ahead of where the ankles stand [m].
+        lean: Of the pelvis [rad].
+        pitch: Heel raised about the ball of the foot [rad].
+    """
+
+    height: np.ndarray
+    ahead: np.ndarray
+    lean: np.ndarray
+    pitch: np.ndarray
+
+
+def _ankle_rise(pitch: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """Height of the ankle and its way along the foot when the heel rises about the ball [m].
+
+    The first is also the rate of the second with the angle.
+    """
+    cos, sin = np.cos(pitch), np.sin(pitch)
+    return BALL[2] * sin - BALL[1] * cos, BALL[2] * (1.0 - cos) - BALL[1] * sin
+
+
+def _leaving_height() -> float:
+    """Height of the hips at take-off, from the knee's angle [m]."""
+    leg2 = THIGH[1] ** 2 + SHANK[1] ** 2 + 2 * THIGH[1] * SHANK[1] * np.cos(PUSH_KNEE)
+    up, along = _ankle_rise(PUSH_PITCH)
+    return float(up + np.sqrt(leg2 - (HIPS_LEAVING - along) ** 2))
+
+
+LOW, DEEP, TOP = HIPS_HEIGHT - CROUCH, HIPS_HEIGHT - LANDING, _leaving_height()
+
+
+def _quintic(time: np.ndarray, duration: float, start: tuple[float, ...], end: tuple[float, ...]) -> np.ndarray:
+    """The polynomial of degree 5 between two states of position, velocity and acceleration."""
+    k = np.arange(6)
+    at_start = np.eye(3, 6) * [1, 1, 2, 1, 1, 1]
+    at_end = np.stack(
+        [duration**k, k * duration ** np.maximum(k - 1, 0), k * (k - 1) * duration ** np.maximum(k - 2, 0)]
+    )
+    coefficients = np.linalg.solve(np.concatenate([at_start, at_end]), np.array([*start, *end]))
+    return np.polynomial.polynomial.polyval(time, coefficients)
+
+
+def _height(time: np.ndarray) -> np.ndarray:
+    """Height of the hips at each instant, shape (n,) [m]; continuous up to the acceleration."""
+    leave, land = (TOP, TAKE_OFF_SPEED, -GRAVITY), (TOP, -TAKE_OFF_SPEED, -GRAVITY)
+    flight = time - TAKE_OFF
+    return np.select(
+        [time < PUSH_START, time < TAKE_OFF, time < TOUCH_DOWN, time < LOWEST],
+        [
+            HIPS_HEIGHT - CROUCH * ease(time, CROUCH_START, PUSH_START),
+            _quintic(time - PUSH_START, TAKE_OFF - PUSH_START, (LOW, 0.0, 0.0), leave),
+            TOP + TAKE_OFF_SPEED * flight - 0.5 * GRAVITY * flight**2,
+            _quintic(time - TOUCH_DOWN, LOWEST - TOUCH_DOWN, land, (DEEP, 0.0, 0.0)),
+        ],
+        DEEP + LANDING * ease(time, LOWEST, STANDING),
+    )
+
+
+def _pushing(height: np.ndarray) -> _Posture:
+    """Posture of the push, or of the landing, by the height of the hips; nothing but the heel moves on at its end."""
+    done = np.clip((height - LOW) / (TOP - LOW), 0.0, 1.0)
+    left, heel = (1.0 - done) ** 2, np.clip((done - HEEL_RISE) / (1.0 - HEEL_RISE), 0.0, 1.0)
+    return _Posture(
+        height=height,
+        ahead=HIPS_LEAVING + (HIPS_CROUCHED - HIPS_LEAVING) * left,
+        lean=LEAN_LEAVING + (LEAN_CROUCHED - LEAN_LEAVING) * left,
+        pitch=PUSH_PITCH * (2.0 * heel**2 - heel**3),
+    )
+
+
+def _posture(time: np.ndarray) -> _Posture:
+    """Posture at each instant. Before the push and after landing, the feet are flat and the hips move over them."""
+    height = _height(time)
+    push, landed = _pushing(height), _pushing(np.asarray(DEEP))
+    down, up = ease(time, CROUCH_START, PUSH_START), ease(time, LOWEST, STANDING)
+    before, after = time < PUSH_START, time > LOWEST
+    ahead = np.select([before, after], [HIPS_AHEAD + (HIPS_CROUCHED - HIPS_AHEAD) * down,
+                                        landed.ahead + (HIPS_AHEAD - landed.ahead) * up], push.ahead)  # fmt: skip
+    lean = np.select([before, after], [LEAN_CROUCHED * down, landed.lean * (1.0 - up)], push.lean)
+    return _Posture(height=height, ahead=ahead, lean=lean, pitch=np.where(before | after, 0.0, push.pitch))
+
+
+def _follow(time: np.ndarray, rate: float, duration: float) -> np.ndarray:
+    """What is added to a quantity that starts at a rate and comes to rest within a time."""
+    s = np.clip(time / duration, 0.0, 1.0)
+    return rate * duration * (s - s**2 + s**3 / 3.0)
+
+
+def jump(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The whole jump, by the time since its beginning; see `to_amass` for what is returned."""
+    posture = _posture(time)
+    hips = vector(0.0, posture.height, posture.ahead)
+
+    # Since take-off, or until touch-down, whichever is nearer; zero on the ground.
+    aloft = np.clip(np.minimum(time - TAKE_OFF, TOUCH_DOWN - time), 0.0, None)
+    pitch_rate = PUSH_PITCH / (1.0 - HEEL_RISE) * TAKE_OFF_SPEED / (TOP - LOW)
+    pitch = posture.pitch + _follow(aloft, pitch_rate, FOLLOW_FOOT)
+    lever = BALL[2] * np.cos(PUSH_PITCH) + BALL[1] * np.sin(PUSH_PITCH)
+    hang_on = _follow(aloft, _ankle_rise(PUSH_PITCH)[0] * pitch_rate, FOLLOW_LEG)
+    stretch = _follow(aloft, TAKE_OFF_SPEED - lever * pitch_rate, FOLLOW_LEG)
+    flying = np.where(aloft > 0.0, posture.height - TOP, 0.0)
+
+    ankles, feet = planted(time)
+    up, along = _ankle_rise(posture.pitch)
+    for side in SIDES:
+        forward = feet[side][:, :, 2]
+        ankles[side] = ankles[side] + forward * (along + hang_on)[:, None]
+        ankles[side][:, 1] = up + flying - stretch
+        feet[side] = feet[side] @ turn("x", pitch)
+    swing = (
+        np.deg2rad(-45.0) * ease(time, CROUCH_START + 0.1, PUSH_START)
+        + np.deg2rad(165.0) * ease(time, PUSH_START, TAKE_OFF + 0.1)
+        - np.deg2rad(120.0) * ease(time, TAKE_OFF + 0.15, STANDING)
+    )
+    arms = arm(swing, np.full_like(time, AT_SIDE), np.full_like(time, ELBOW))
+    pelvis, thorax = turn("x", posture.lean), turn("x", 1.5 * posture.lean)
+    toes = pitch * (1.0 - ease(aloft, 0.0, 0.12))
+    return compose(hips, pelvis, thorax, ankles, feet, {"left": arms, "right": arms}, toes=toes)

@@ -1,0 +1,148 @@
+"""Built-in motions in the form of AMASS, made from published figures: to try everything without any download.
+
+They stand for no recorded person. Walks come from tables of normal gait, and the rest from minimum-jerk movements; each
+fits the mean skeleton, on which feet on the ground stand still and the floor is at z = 0.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.formats.npz import npz_bytes
+from musclemap.datasets.motion import UNKNOWN_LICENCE, SourceMotion
+from musclemap.errors import SettingsError, SourceError
+
+from . import exercises as exercises
+from . import jump as synthetic_jump
+from .walk import walk
+
+LICENCE = "CC0-1.0"
+"""Of the built-in motions, by SPDX's name."""
+
+NBETA = 16
+NHAND_JOINT = 30
+
+_Motion = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def _walk(time: np.ndarray, *, speed: float) -> tuple[np.ndarray, np.ndarray]:
+    return walk(speed, time=time)
+
+
+_CATALOGUE: dict[str, tuple[str, float, _Motion]] = {
+    **{f"walk_{speed}": ("walk", 6.0, partial(_walk, speed=speed)) for speed in (0.8, 1.2, 1.6)},
+    "squat": ("exercise", 4.0, exercises.squat),
+    "arm_raise": ("exercise", 6.7, exercises.arm_raise),
+    "reach": ("exercise", 5.6, exercises.reach),
+    "turn": ("exercise", exercises.TURN_DURATION, exercises.turn_around),
+    "jump": ("exercise", synthetic_jump.STANDING + 0.4, synthetic_jump.jump),
+}
+"""Folder, duration [s] and function of each motion."""
+
+
+def motion_names() -> tuple[str, ...]:
+    """Names of the built-in motions; the number after "walk" is the speed [m/s]."""
+    return tuple(_CATALOGUE)
+
+
+def synthesise(name: str, *, fps: float = 120.0, seconds: float | None = None) -> SourceMotion:
+    """Make a built-in motion.
+
+    Args:
+        name: One of `motion_names()`.
+        fps: Frame rate [Hz].
+        seconds: Duration; without it, the motion's own. A walk goes on as long as asked; the others, which begin and
+            end in standing, are repeated or cut.
+
+    Raises:
+        SettingsError: The name is unknown; the message lists the known ones. Or rate and duration make no two frames.
+    """
+    if name not in _CATALOGUE:
+        raise SettingsError(f"there is no built-in motion {name!r}; there are {', '.join(motion_names())}")
+    folder, duration, motion = _CATALOGUE[name]
+    time = _instants(fps=fps, seconds=duration if seconds is None else seconds)
+    rotvec, trans = motion(time if folder == "walk" else time % duration)
+    return _source_motion(f"builtin/{folder}/{name}_poses.npz", rotvec, trans, fps=fps)
+
+
+def long_motion(seconds: float, *, speed: float = 1.2, radius: float = 50.0, fps: float = 120.0) -> SourceMotion:
+    """Walk in a large circle for as long as asked, to measure time and memory with; an hour is made in under a minute.
+
+    Args:
+        seconds: Duration.
+        speed: Walking speed [m/s].
+        radius: Radius of the circle [m]; feet slip by about speed * 0.4 m / radius, 1 cm/s as it stands.
+        fps: Frame rate [Hz].
+    """
+    rotvec, trans = walk(speed, time=_instants(fps=fps, seconds=seconds), radius=radius)
+    return _source_motion(f"builtin/walk/long_{seconds:g}s_poses.npz", rotvec, trans, fps=fps)
+
+
+def write_motion(path: Path, motion: SourceMotion) -> None:
+    """Write a motion in the layout of AMASS's SMPL-H files, and its `licence`. The same motion gives the same bytes.
+
+    Raises:
+        SourceError: The motion is not of the family SMPL-H, whose betas the file would be taken to hold ("bad_shape").
+    """
+    if motion.family != "smplh":
+        raise SourceError("bad_shape", f"{motion.name} is of family {motion.family}; only smplh is written")
+    nframe = motion.nframe
+    hands = np.zeros((nframe, NHAND_JOINT, 3)) if motion.hand_rotvec is None else motion.hand_rotvec
+    betas = np.zeros(NBETA)
+    betas[: len(motion.betas)] = motion.betas
+    arrays = {
+        "poses": np.concatenate([motion.rotvec.reshape(nframe, -1), hands.reshape(nframe, -1)], axis=1),
+        "trans": motion.trans,
+        "betas": betas,
+        "gender": np.array(motion.gender),
+        "mocap_framerate": np.array(float(motion.fps)),
+    }
+    if motion.licence != UNKNOWN_LICENCE:
+        arrays["licence"] = np.array(motion.licence)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, npz_bytes(arrays))
+
+
+def write_archive(folder: Path, names: Sequence[str] | None = None, seconds: float | None = None) -> tuple[Path, ...]:
+    """Write built-in motions as a small archive, in the folders that their names tell.
+
+    Args:
+        folder: Root of the archive.
+        names: Which motions; without it, all.
+        seconds: Duration of each; without it, its own.
+
+    Returns:
+        Paths of the files, such as folder/builtin/walk/walk_1.2_poses.npz.
+    """
+    paths = []
+    for name in motion_names() if names is None else names:
+        motion = synthesise(name, seconds=seconds)
+        paths.append(Path(folder, *PurePosixPath(motion.name).parts))
+        write_motion(paths[-1], motion)
+    return tuple(paths)
+
+
+def _instants(*, fps: float, seconds: float) -> np.ndarray:
+    if not (fps > 0.0 and seconds * fps >= 1.0):
+        raise SettingsError(f"{seconds} s at {fps} Hz hold no two frames")
+    return np.arange(int(np.floor(seconds * fps + 1e-9)) + 1) / fps
+
+
+def _source_motion(name: str, rotvec: np.ndarray, trans: np.ndarray, *, fps: float) -> SourceMotion:
+    return SourceMotion(
+        name=name,
+        rotvec=rotvec,
+        hand_rotvec=np.broadcast_to(0.0, (len(rotvec), NHAND_JOINT, 3)),  # flat hands, in no memory
+        trans=trans,
+        betas=np.zeros(NBETA),
+        gender="neutral",
+        family="smplh",
+        fps=fps,
+        fps_source="synthetic",
+        source_fps=fps,
+        sha256="",
+        licence=LICENCE,
+    )

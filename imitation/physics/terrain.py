@@ -1,0 +1,155 @@
+"""Ground that is not flat: a height field for the simulation, and its heights for those who place a reference on it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jax import Array
+from scipy.ndimage import gaussian_filter, maximum_filter
+
+from musclemap.errors import SettingsError, TargetError
+from musclemap.setting_checks import check_above_0, check_at_most, check_known, check_seed
+
+KINDS = ("flat", "rough", "slope", "steps", "obstacles")
+
+CELL = 0.1
+"""Side of a cell of the height field [m]; edges of steps and obstacles rise over one cell."""
+
+BASE = 0.5
+"""Thickness of the ground below its lowest point [m]."""
+
+FLIGHT = 5
+"""Steps that go up before as many go down."""
+
+FOOT = 0.2
+"""How far from a foot's landmarks ground may be under the foot [m]: in MyoFullBody's rest posture its geoms reach at
+most 0.12 m, and a cell is 0.1 m."""
+
+OBSTACLE = 0.3
+"""Side of an obstacle [m]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerrainConfig:
+    """The ground.
+
+    Attributes:
+        kind: "flat"; "rough", hills and hollows at random; "slope", up and down at one grade; "steps", stairs up and
+            down; "obstacles", blocks on flat ground.
+        height: Largest rise [m]: of a hill, of a slope's top, of one step, of a block.
+        length: Over what way [m]: between hills, from a slope's foot to its top, of a step's tread, between blocks.
+        extent: Half the side of the square ground [m]; episodes begin in its inner half.
+        seed: Of what is random about it.
+    """
+
+    kind: str = "flat"
+    height: float = 0.05
+    length: float = 1.0
+    extent: float = 20.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_known("terrain", self, kind=KINDS)
+        check_above_0("terrain", self, "height", "length")
+        check_at_most("terrain", self, height=10.0, length=50.0)  # hills of 50 m take 4 s to smooth
+        check_seed("terrain", self, "seed")
+        if self.length < 0.01:
+            raise SettingsError(f"terrain.length is {self.length}; it must be at least 0.01 m")
+        if not 2.0 <= self.extent <= 100.0:
+            raise SettingsError(f"terrain.extent is {self.extent}; it is from 2 to 100 m")
+
+
+class Ground(NamedTuple):
+    """Heights at the corners of square cells about the world's origin, rows along y.
+
+    Attributes:
+        height: Heights [m], shape (nrow, nrow).
+        highest: Largest height within a foot's reach of each corner [m], shape (nrow, nrow).
+        extent: Half the side of the square [m].
+    """
+
+    height: np.ndarray
+    highest: np.ndarray
+    extent: float
+
+
+def make_ground(config: TerrainConfig) -> Ground | None:
+    """Heights from 0 up; None for flat ground."""
+    if config.kind == "flat":
+        return None
+    count = 2 * round(config.extent / CELL) + 1
+    axis = np.linspace(-config.extent, config.extent, count)
+    rng = np.random.default_rng(config.seed)
+    make = {"rough": _rough, "slope": _slope, "steps": _steps, "obstacles": _obstacles}
+    height = make[config.kind](config, axis, rng)
+    height = height - height.min()
+    reach = 2 * round(FOOT / CELL) + 1
+    return Ground(height=height, highest=maximum_filter(height, reach, mode="nearest"), extent=config.extent)
+
+
+def _rough(config: TerrainConfig, axis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    noise = gaussian_filter(rng.standard_normal((len(axis), len(axis))), config.length / 4.0 / CELL)
+    low, high = noise.min(), noise.max()
+    return config.height * (noise - low) / (high - low)
+
+
+def _slope(config: TerrainConfig, axis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    up = np.abs((axis / config.length) % 2.0 - 1.0)
+    return np.broadcast_to(config.height * up, (len(axis), len(axis))).copy()
+
+
+def _steps(config: TerrainConfig, axis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    number = np.floor(axis / config.length + 1e-9) % (2 * FLIGHT)
+    level = np.minimum(number, 2 * FLIGHT - number)
+    return np.broadcast_to(config.height * level, (len(axis), len(axis))).copy()
+
+
+def _obstacles(config: TerrainConfig, axis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    height = np.zeros((len(axis), len(axis)))
+    half = max(round(0.5 * OBSTACLE / CELL), 1)
+    count = max(round((2 * config.extent / (config.length + OBSTACLE)) ** 2), 1)
+    for row, column in rng.integers(half, len(axis) - half, (count, 2)):
+        height[row - half : row + half + 1, column - half : column + half + 1] = config.height
+    return height
+
+
+def height_at(ground: Ground, xy: Array, *, highest: bool = False) -> Array:
+    """Height of the ground [m] below points (..., 2), on MuJoCo's triangles; beyond the edge, that of the edge.
+
+    With `highest` that of the highest ground within a foot's reach.
+    """
+    table = jnp.asarray(ground.highest if highest else ground.height, jnp.float32)
+    last = table.shape[0] - 1
+    place = jnp.clip((xy + ground.extent) / (2.0 * ground.extent) * last, 0.0, last)
+    corner = jnp.minimum(place.astype(jnp.int32), last - 1)
+    u, v = jnp.moveaxis(place - corner, -1, 0)
+    column, row = jnp.moveaxis(corner, -1, 0)
+    here, right = table[row, column], table[row, column + 1]
+    up, across = table[row + 1, column], table[row + 1, column + 1]
+    below = here + u * (right - here) + v * (across - right)
+    above = here + v * (up - here) + u * (across - up)
+    return jnp.where(u >= v, below, above)
+
+
+def lay(spec: mujoco.MjSpec, ground: Ground) -> None:
+    """Put ground in place of a body's flat floor, with the floor's friction and softness.
+
+    Raises:
+        TargetError: The body has no flat floor that it can stand on.
+    """
+    floors = [
+        geom for geom in spec.worldbody.geoms
+        if geom.type == mujoco.mjtGeom.mjGEOM_PLANE and (geom.contype or geom.conaffinity)
+    ]  # fmt: skip
+    if len(floors) != 1:
+        raise TargetError(f"terrain takes the place of one flat floor; the body has {len(floors)} that it can stand on")
+    rise = float(ground.height.max())
+    spec.add_hfield(
+        name="terrain", nrow=ground.height.shape[0], ncol=ground.height.shape[1],
+        size=[ground.extent, ground.extent, rise, BASE], userdata=(ground.height / rise).ravel().tolist(),
+    )  # fmt: skip
+    floor = floors[0]
+    floor.type, floor.hfieldname = mujoco.mjtGeom.mjGEOM_HFIELD, "terrain"
+    floor.pos = [0.0, 0.0, 0.0]

@@ -1,0 +1,1 @@
+"""Policies as files, as functions and as environments. Imports no trainer."""

@@ -1,0 +1,1 @@
+"""The tracking task: references, observation, reward, episodes. Knows no algorithm."""

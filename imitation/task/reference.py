@@ -1,0 +1,165 @@
+"""Reference clips on the device: every frame of every clip in one table, gathered by row."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jax import Array
+
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.errors import TrainingError
+from musclemap.imitation.physics.bodies import SimulationBody
+
+LOOK_AHEAD = 32
+"""Steps that the task sees ahead if it is not told otherwise; a clip must have as many frames, and two for a step."""
+
+FPS_TOLERANCE = 1e-3
+
+
+class Reference(NamedTuple):
+    """Frames of all clips, one after the other, as JAX arrays.
+
+    Attributes:
+        qpos: Postures of the body, shape (nrow, nq).
+        qvel: Velocities, shape (nrow, nv).
+        act: Muscle activations, shape (nrow, nu); of clips without them the resting activation.
+        xpos: Landmarks [m], world, shape (nrow, nlandmark, 3).
+        xquat: Their orientations wxyz, shape (nrow, nlandmark, 4).
+        linvel: Their velocities [m/s], world axes, shape (nrow, nlandmark, 3).
+        angvel: Their angular velocities [rad/s], world axes, shape (nrow, nlandmark, 3).
+        contact: Contacts of the feet, shape (nrow, 4).
+        start: First row of each clip, shape (nclip,).
+        length: Frames of each clip, shape (nclip,).
+    """
+
+    qpos: Array
+    qvel: Array
+    act: Array
+    xpos: Array
+    xquat: Array
+    linvel: Array
+    angvel: Array
+    contact: Array
+    start: Array
+    length: Array
+
+    def rows(self, clip: Array, frame: Array) -> "Reference":
+        """Frames by clip and number, clamped to the clip; arrays lead with the shape of `clip` and `frame`."""
+        row = self.start[clip] + jnp.clip(frame, 0, self.length[clip] - 1)
+        gathered = {name: array[row] for name, array in self._asdict().items() if name not in ("start", "length")}
+        return Reference(**gathered, start=self.start[clip], length=self.length[clip])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Clips that can be tracked.
+
+    Attributes:
+        reference: Their frames.
+        names: Of the clips, in the order of `reference.start`.
+        left_out: Clips that cannot be used, each with the reason.
+        has_activation: Whether a clip has activations of its own, shape (nclip,) bool.
+    """
+
+    reference: Reference
+    names: tuple[str, ...]
+    left_out: Mapping[str, str]
+    has_activation: np.ndarray
+
+    @property
+    def without_activation(self) -> int:
+        """How many clips have no activations of their own."""
+        return int(np.sum(~self.has_activation))
+
+
+def make_library(
+    clips: Sequence[tuple[str, Clip]], body: SimulationBody, *, resting: float, look_ahead: int = LOOK_AHEAD
+) -> Library:
+    """Put clips on the device.
+
+    Args:
+        clips: Name and clip.
+        body: What tracks them.
+        resting: Activation of the muscles of clips that have none.
+        look_ahead: Steps that the task sees ahead.
+
+    Raises:
+        TrainingError: A clip is of another body or version of it, or no clip can be used.
+    """
+    least = look_ahead + 2
+    left_out: dict[str, str] = {}
+    kept: list[tuple[str, Clip]] = []
+    for name, clip in clips:
+        _check_body(name, clip, body)
+        if abs(clip.fps - body.control_fps) > FPS_TOLERANCE:
+            left_out[name] = f"it has {clip.fps:g} frames a second; the body is controlled {body.control_fps:g} times"
+        elif clip.nframe < least:
+            left_out[name] = f"it has {clip.nframe} frames; the look-ahead needs {least}"
+        else:
+            kept.append((name, clip))
+    if not kept:
+        told = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
+        raise TrainingError(f"no clip can be learned from{': ' if told else ''}{told}")
+    parts = [_arrays(clip, body, resting=resting) for _, clip in kept]
+    length = np.array([clip.nframe for _, clip in kept])
+    joined = {key: jnp.asarray(np.concatenate([part[key] for part in parts]), jnp.float32) for key in parts[0]}
+    start = np.concatenate([[0], np.cumsum(length)[:-1]])
+    reference = Reference(**joined, start=jnp.asarray(start, jnp.int32), length=jnp.asarray(length, jnp.int32))
+    return Library(
+        reference=reference,
+        names=tuple(name for name, _ in kept),
+        left_out=left_out,
+        has_activation=np.array([clip.activation is not None for _, clip in kept]),
+    )
+
+
+def _check_body(name: str, clip: Clip, body: SimulationBody) -> None:
+    if clip.model != body.name or clip.landmark_names != body.landmark_names:
+        raise TrainingError(f"{name} is a clip of {clip.model}, not of {body.name}")
+    if clip.model_sha256 != body.sha256:
+        raise TrainingError(
+            f"{name} was made for another version of {body.name} ({clip.model_version}, {clip.model_sha256[:12]}; here "
+            f"{body.sha256[:12]}): a policy would learn another body. Convert its source again"
+        )
+
+
+def _arrays(clip: Clip, body: SimulationBody, *, resting: float) -> dict[str, np.ndarray]:
+    qpos, qvel = clip.qpos[:, body.clip_qpos], clip.qvel[:, body.clip_qvel]
+    act = np.full((clip.nframe, body.model.nu), resting, np.float32)
+    if clip.activation is not None:
+        act = clip.activation[:, body.clip_act]
+    return {"qpos": qpos, "qvel": qvel, "act": act, "contact": clip.contact} | landmark_motion(body, qpos, qvel)
+
+
+def landmark_motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
+    """Where landmarks are and how they move: xpos, xquat, linvel and angvel of `Reference`, by MuJoCo.
+
+    Args:
+        body: The body.
+        qpos: Shape (nframe, nq).
+        qvel: Shape (nframe, nv).
+    """
+    parts = np.array_split(np.arange(len(qpos)), max(len(qpos) // 500, 1))
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda rows: _motion(body, qpos[rows], qvel[rows]), parts))
+    return {key: np.concatenate([part[key] for part in found]) for key in found[0]}
+
+
+def _motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
+    model, ids = body.model, body.landmark_ids
+    data = mujoco.MjData(model)
+    n, k = len(qpos), len(ids)
+    xpos, xquat, cvel, com = np.empty((n, k, 3)), np.empty((n, k, 4)), np.empty((n, k, 6)), np.empty((n, k, 3))
+    for frame in range(n):
+        data.qpos, data.qvel = qpos[frame], qvel[frame]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_comVel(model, data)
+        xpos[frame], xquat[frame], cvel[frame] = data.xpos[ids], data.xquat[ids], data.cvel[ids]
+        com[frame] = data.subtree_com[model.body_rootid[ids]]
+    angvel = cvel[..., :3]  # MuJoCo has velocities at the centre of mass of the root's subtree
+    return {"xpos": xpos, "xquat": xquat, "linvel": cvel[..., 3:] + np.cross(angvel, xpos - com), "angvel": angvel}

@@ -1,0 +1,1 @@
+"""Learning through a model of the body's dynamics. Imports `ppo` for its networks."""

@@ -1,0 +1,179 @@
+"""A body's independent coordinates in JAX, for models that foretell its motion: couplings hold exactly, root and all.
+
+A posture is [root position (3), root quaternion wxyz (4), independent joints (njoint)], a velocity [root, world axes
+(3), root's rotation in its own axes (3), joints (njoint)] as in MuJoCo; without a free root it is joints alone. All
+functions are differentiable, and computed in the type of what they are given.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.imitation.task.frames import TINY, conjugate, heading, multiply, rotate
+from musclemap.skeletons.kinematics import cross, forward
+from musclemap.skeletons.reduced import NROOT, reduce_model
+from musclemap.skeletons.tree import BodyPoint, build_tree
+
+
+class Moving(NamedTuple):
+    """Landmarks of moving bodies.
+
+    Attributes:
+        xpos: Positions [m], world, shape (n, nlandmark, 3).
+        linvel: Velocities [m/s], world axes, shape (n, nlandmark, 3).
+    """
+
+    xpos: Array
+    linvel: Array
+
+
+class Coordinates:
+    """Postures and velocities of a body by its independent coordinates.
+
+    Args:
+        body: The body.
+
+    Attributes:
+        free: Whether there is a free root.
+        njoint: Independent joints.
+        nposture: Width of a posture.
+        nvelocity: Width of a velocity.
+        lower: Lower end of the joints' effective ranges, shape (njoint,).
+        upper: Upper end, shape (njoint,).
+    """
+
+    def __init__(self, body: SimulationBody) -> None:
+        model = body.model
+        self.free, self.njoint = body.free, len(body.joint_ids)
+        self.nposture = self.njoint + (7 if body.free else 0)
+        self.nvelocity = self.njoint + (6 if body.free else 0)
+        reduced = reduce_model(model, fixed=not body.free)
+        assert reduced.joint_ids.tolist() == body.joint_ids.tolist()
+        self.lower, self.upper = reduced.lower, reduced.upper
+        self._tree = build_tree(reduced, [BodyPoint(int(b)) for b in body.landmark_ids])
+        self._base = np.where(np.isfinite(reduced.base), reduced.base, 0.0)
+        moved = np.flatnonzero(reduced.driver >= 0)
+        self._driver, self._coef = reduced.driver[moved].astype(np.int32), reduced.coef[moved]
+        self._q, self._v = model.jnt_qposadr[moved], model.jnt_dofadr[moved]
+        self._offset, self._zero = model.qpos0[self._q], reduced.qpos0
+        self._own_q, self._own_v = body.qposadr, body.dofadr
+        self._nv, self._substep, self._nsubstep = model.nv, model.opt.timestep, body.nsubstep
+
+    def take(self, qpos: Array, qvel: Array) -> tuple[Array, Array]:
+        """Posture and velocity out of MuJoCo's, shapes (n, nq) and (n, nv); what driven joints do is left out."""
+        x, v = qpos[:, self._own_q], qvel[:, self._own_v]
+        if not self.free:
+            return x, v
+        return jnp.concatenate([qpos[:, :7], x], axis=1), jnp.concatenate([qvel[:, :6], v], axis=1)
+
+    def give(self, posture: Array, velocity: Array) -> tuple[Array, Array]:
+        """MuJoCo's qpos (n, nq) and qvel (n, nv), with driven joints where their drivers put them."""
+        delta = (self.joints(posture) - jnp.asarray(self._zero, posture.dtype))[:, self._driver]
+        rate = self.joint_velocities(velocity)[:, self._driver]
+        value, slope = jnp.zeros_like(delta), jnp.zeros_like(delta)
+        for k in range(self._coef.shape[1] - 1, -1, -1):
+            slope = slope * delta + value
+            value = value * delta + jnp.asarray(self._coef[:, k], delta.dtype)
+        n = len(posture)
+        qpos = jnp.broadcast_to(jnp.asarray(self._base, posture.dtype), (n, len(self._base)))
+        qpos = qpos.at[:, self._q].set(value + jnp.asarray(self._offset, value.dtype))
+        qvel = jnp.zeros((n, self._nv), velocity.dtype).at[:, self._v].set(slope * rate)
+        if self.free:
+            qpos, qvel = qpos.at[:, :7].set(posture[:, :7]), qvel.at[:, :6].set(velocity[:, :6])
+        return qpos, qvel
+
+    def joints(self, posture: Array) -> Array:
+        """Joint values, shape (n, njoint)."""
+        return posture[:, self.nposture - self.njoint :]
+
+    def joint_velocities(self, velocity: Array) -> Array:
+        """Joint velocities, shape (n, njoint)."""
+        return velocity[:, self.nvelocity - self.njoint :]
+
+    def seen(self, posture: Array, velocity: Array) -> Array:
+        """What the dynamics depend on, seen from the heading frame of the root: shape (n, nseen).
+
+        Of a free root: its height, the world's vertical and its velocity in its own frames. Then joints and their
+        velocities.
+        """
+        parts = [self.joints(posture), self.joint_velocities(velocity)]
+        if self.free:
+            quat = posture[:, 3:7]
+            up = rotate(conjugate(quat), jnp.array([0.0, 0.0, 1.0], posture.dtype))
+            linear = rotate(conjugate(heading(quat)), velocity[:, :3])
+            parts = [posture[:, 2:3], up, linear, velocity[:, 3:6], *parts]
+        return jnp.concatenate(parts, axis=1)
+
+    @property
+    def nseen(self) -> int:
+        """Width of `seen`."""
+        return 2 * self.njoint + (10 if self.free else 0)
+
+    def change(self, posture: Array, before: Array, after: Array) -> Array:
+        """Difference of two velocities, that of the root in its heading frame before; shape (n, nvelocity)."""
+        found = after - before
+        if not self.free:
+            return found
+        return jnp.concatenate([rotate(conjugate(heading(posture[:, 3:7])), found[:, :3]), found[:, 3:]], axis=1)
+
+    def changed(self, posture: Array, velocity: Array, change: Array) -> Array:
+        """Velocity after a `change`."""
+        if not self.free:
+            return velocity + change
+        turned = rotate(heading(posture[:, 3:7]), change[:, :3])
+        return velocity + jnp.concatenate([turned, change[:, 3:]], axis=1)
+
+    def integrate(self, posture: Array, before: Array, after: Array) -> Array:
+        """Posture after a control step in which the velocity goes evenly from one to another.
+
+        Each physics step moves by the velocity at its end, as MuJoCo's semi-implicit Euler does.
+        """
+        n = self._nsubstep
+        mean = before + (after - before) * ((n + 1) / (2 * n))
+        joints = self.joints(posture) + self.joint_velocities(mean) * (n * self._substep)
+        if not self.free:
+            return joints
+        quat = posture[:, 3:7]
+        for k in range(1, n + 1):
+            rate = before[:, 3:6] + (after[:, 3:6] - before[:, 3:6]) * (k / n)
+            quat = multiply(quat, _turn(rate * self._substep))
+        quat = quat / jnp.linalg.norm(quat, axis=1, keepdims=True)
+        place = posture[:, :3] + mean[:, :3] * (n * self._substep)
+        return jnp.concatenate([place, quat, joints], axis=1)
+
+    def landmarks(self, posture: Array, velocity: Array) -> Moving:
+        """Where the landmarks are and how they move."""
+        n, dtype = len(posture), posture.dtype
+        if self.free:
+            spin = rotate(posture[:, 3:7], velocity[:, 3:6])
+            rates = jnp.concatenate([velocity[:, :3], spin, velocity[:, 6:]], axis=1).T
+            full = posture.T
+        else:
+            world = jnp.zeros((NROOT, n), dtype).at[3].set(1.0)
+            full = jnp.concatenate([world, posture.T])
+            rates = jnp.concatenate([jnp.zeros((6, n), dtype), velocity.T])
+        found = forward(self._tree, full)
+        mask = jnp.asarray(self._tree.point_mask, dtype)
+        twist = jnp.einsum("cdn,pd->cpn", found.screw * rates, mask, precision="highest")  # large terms cancel
+        xpos = jnp.moveaxis(found.point_pos, 1, 0)  # (3, npoint, n)
+        linvel = cross(twist[:3], xpos) + twist[3:]
+        return Moving(jnp.moveaxis(xpos, (0, 1, 2), (2, 1, 0)), jnp.moveaxis(linvel, (0, 1, 2), (2, 1, 0)))
+
+    def nearest_turn(self, posture: Array, other: Array) -> Array:
+        """How postures differ: other less posture, the root's turn as a rotation vector; shape (n, nvelocity)."""
+        if not self.free:
+            return other - posture
+        turn = multiply(conjugate(posture[:, 3:7]), other[:, 3:7])
+        turn = jnp.where(turn[:, :1] < 0, -turn, turn)
+        return jnp.concatenate(
+            [other[:, :3] - posture[:, :3], 2.0 * turn[:, 1:], other[:, 7:] - posture[:, 7:]], axis=1
+        )
+
+
+def _turn(vector: Array) -> Array:
+    """Quaternions of rotation vectors, shape (n, 3) -> (n, 4)."""
+    angle = jnp.sqrt(jnp.sum(vector**2, axis=1, keepdims=True) + TINY)
+    return jnp.concatenate([jnp.cos(0.5 * angle), vector * (jnp.sin(0.5 * angle) / angle)], axis=1)

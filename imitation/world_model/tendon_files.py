@@ -1,0 +1,129 @@
+"""Fitted lengths of muscles on disk: a file for each body and settings, in folders that runs share."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.datasets.manifest import strict_json
+from musclemap.errors import FileError
+from musclemap.failures import Failure, attempt
+from musclemap.files import read_bytes
+from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.set_aside import set_aside
+
+from .tendons import ARM_ERROR, LENGTH_ERROR, TendonConfig, TendonError, Tendons, TendonWeights, fit_tendons
+
+LARGEST = 1e6
+"""Weights, lengths and errors are within this."""
+
+_PLAIN = ("joints", "mask", "middle", "half", "mean", "scale")
+
+
+def tendon_key(body: SimulationBody, config: TendonConfig) -> str:
+    """Names a fit: the same body, muscles and settings give the same."""
+    facts = {"body": body.sha256, "muscles": body.muscle_names, "joints": body.joint_names, "config": asdict(config),
+             "arm_error": ARM_ERROR, "length_error": LENGTH_ERROR, "version": 2}  # fmt: skip
+    return hashlib.sha256(strict_json(facts).encode()).hexdigest()[:16]
+
+
+def load_or_fit(
+    body: SimulationBody, config: TendonConfig, *folders: Path, told: Callable[[str], None] = lambda text: None
+) -> Tendons:
+    """Take a fit from the first folder that has it, or make it; folders that have none get it.
+
+    Args:
+        body: The body.
+        config: Settings.
+        folders: Where fits are kept.
+        told: Called with sentences for the user; a file that is damaged is one of them, and is replaced.
+    """
+    name = f"tendons-{body.name}-{tendon_key(body, config)}.safetensors"
+    tendons = None
+    for path in (folder / name for folder in folders):
+        if tendons is None and os.path.lexists(path):
+            result = attempt(lambda path=path: _read(path, body, config))
+            if isinstance(result, Failure):
+                told(f"{path} is damaged ({result.message}); it is replaced")
+                _remove(path)
+            else:
+                tendons = result
+    tendons = tendons or fit_tendons(body, config, told=told)
+    for folder in folders:
+        if not os.path.lexists(folder / name):
+            _write(folder / name, tendons)
+    return tendons
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        set_aside(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write(path: Path, tendons: Tendons) -> None:
+    arrays = {name: np.ascontiguousarray(getattr(tendons, name)) for name in _PLAIN}
+    arrays |= {f"weights.{name}": np.asarray(value) for name, value in tendons.weights._asdict().items()}
+    arrays |= {f"error.{name}": value for name, value in tendons.error._asdict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, safetensors.numpy.save(arrays | {"torque_error": np.array([tendons.torque_error])}))
+
+
+def _read(path: Path, body: SimulationBody, config: TendonConfig) -> Tendons:
+    """Read a fit of a body by certain settings; types and shapes are those that `fit_tendons` would give.
+
+    Raises:
+        FileError: Something is missing, or of another type, shape or range.
+        Exception: Whatever the library raises on damaged files.
+    """
+    nu, njoint = body.model.nu, len(body.joint_names)
+    arrays = safetensors.numpy.load(read_bytes(path, limit=_most_bytes(nu, njoint, config.hidden)))
+    ncross = arrays["joints"].shape[-1] if arrays.get("joints", np.zeros(())).ndim == 2 else 0
+    if not 1 <= ncross <= njoint:
+        raise FileError(f"a muscle crosses 1 to {njoint} joints, not {ncross}")
+    for name, (kind, shape) in _layout(nu, njoint, ncross, config.hidden).items():
+        _check(name, arrays.get(name), kind, shape)
+    if arrays["joints"].min() < 0 or arrays["joints"].max() >= njoint:
+        raise FileError(f"joints are numbered from 0 to {njoint - 1}")
+    for name in ("half", "scale"):
+        if arrays[name].min() <= 0:
+            raise FileError(f"{name} is not above 0")
+    if not np.isin(arrays["mask"], (0.0, 1.0)).all():
+        raise FileError("mask holds other values than 0 and 1")
+    take = lambda kind, prefix: kind(**{name: arrays[f"{prefix}.{name}"] for name in kind._fields})  # noqa: E731
+    return Tendons(
+        **{name: arrays[name] for name in _PLAIN}, weights=take(TendonWeights, "weights"),
+        error=take(TendonError, "error"), torque_error=float(arrays["torque_error"][0]),
+    )  # fmt: skip
+
+
+def _layout(nu: int, njoint: int, ncross: int, hidden: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of every array of a fit."""
+    crossed, joint, muscle = (nu, ncross), (njoint,), (nu,)
+    plain = {"joints": ("int32", crossed), "mask": ("float64", crossed), "middle": ("float64", joint),
+             "half": ("float64", joint), "mean": ("float64", muscle), "scale": ("float64", muscle)}  # fmt: skip
+    shapes = ((nu, hidden, ncross), (nu, hidden), (nu, hidden, hidden), (nu, hidden), (nu, hidden), muscle)
+    weights = {f"weights.{name}": ("float32", s) for name, s in zip(TendonWeights._fields, shapes, strict=True)}
+    errors = {f"error.{name}": ("float64", muscle) for name in TendonError._fields}
+    return plain | weights | errors | {"torque_error": ("float64", (1,))}
+
+
+def _most_bytes(nu: int, njoint: int, hidden: int) -> int:
+    """Largest file of a fit [B]: arrays of eight bytes a number, and a header."""
+    return 8 * sum(math.prod(shape) for _, shape in _layout(nu, njoint, njoint, hidden).values()) + 2**16
+
+
+def _check(name: str, array: np.ndarray | None, kind: str, shape: tuple[int, ...]) -> None:
+    if array is None:
+        raise FileError(f"it has no {name}")
+    if array.dtype != kind or array.shape != shape:
+        raise FileError(f"{name} is of type {array.dtype} and shape {array.shape}, not {kind} and {shape}")
+    if not np.isfinite(array).all() or np.abs(array).max() > LARGEST:
+        raise FileError(f"{name} is not finite, or has values beyond {LARGEST:g}")

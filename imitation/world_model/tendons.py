@@ -1,0 +1,335 @@
+"""Lengths and moment arms of muscles as smooth functions of the few joints each one crosses: a small network a muscle.
+
+MuJoCo finds them by wrapping tendons around bones, which has no derivative and is slow in a batch. Networks are fitted
+to MuJoCo's lengths and moment arms together; a moment arm is the gradient of the length, so that the two never
+contradict each other. Driven joints count with their drivers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import optax
+from jax import Array
+
+from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_seed
+from musclemap.skeletons.precision import precise
+
+from .coordinates import Coordinates
+from .muscles import Muscles, muscle_force, muscles_of
+
+CROSSES = 1e-5
+"""Smallest moment arm of a joint that counts as crossed [m]."""
+
+BEYOND = 0.05
+"""Share of a joint's range by which postures go beyond both ends: joint limits in a simulation are soft."""
+
+ARM_ERROR = 1e-3
+"""Error of a moment arm that weighs as much as the same error of the length over `LENGTH_ERROR` [m]."""
+
+LENGTH_ERROR = 1e-3
+"""[m]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TendonConfig:
+    """How the networks are fitted.
+
+    Attributes:
+        hidden: Width of the two hidden layers of each muscle's network.
+        samples: Postures that are fitted; a tenth as many more are held out to tell the error.
+        steps: Gradient steps.
+        batch: Postures of a step.
+        learning_rate: At the start; it falls to nothing along a cosine.
+        seed: Of the postures and the first weights.
+    """
+
+    hidden: int = 16
+    samples: int = 10_000
+    steps: int = 2_000
+    batch: int = 256
+    learning_rate: float = 5e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        section = "world_model.dynamics.tendons"
+        check_above_0(section, self, "hidden", "samples", "steps", "batch", "learning_rate")
+        # Every muscle has a network of its own, and every sample all moment arms.
+        check_at_most(section, self, hidden=256, samples=1_000_000, steps=1_000_000, batch=1_000_000)
+        check_at_most(section, self, learning_rate=MAX_FACTOR)
+        check_seed(section, self, "seed")
+
+
+class TendonWeights(NamedTuple):
+    """Of all muscles, muscles first; see `Tendons.length`."""
+
+    w0: Array
+    b0: Array
+    w1: Array
+    b1: Array
+    w2: Array
+    b2: Array
+
+
+class TendonError(NamedTuple):
+    """Errors on postures that were not fitted, shapes (nu,).
+
+    Attributes:
+        length: Root mean square error of the length [m].
+        arm: Of the moment arms, over the joints it crosses [m].
+        arm_size: Root mean square of the moment arms themselves [m].
+    """
+
+    length: np.ndarray
+    arm: np.ndarray
+    arm_size: np.ndarray
+
+    def by_muscle(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Plain values in millimetres, by name."""
+        rows = 1000.0 * np.stack([self.length, self.arm, self.arm_size], axis=1)
+        keys = ("length_mm", "arm_mm", "arm_size_mm")
+        return {
+            name: {k: round(float(v), 4) for k, v in zip(keys, row, strict=True)}
+            for name, row in zip(names, rows, strict=True)
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tendons:
+    """Fitted lengths of all muscles of a body.
+
+    Attributes:
+        joints: Independent joints that each muscle crosses, padded with 0, shape (nu, ncross).
+        mask: 1 where a joint is crossed, 0 for padding, shape (nu, ncross).
+        middle: Joint value that the networks see as 0, shape (njoint,).
+        half: And the change of it that they see as 1, shape (njoint,).
+        mean: Length that is added, shape (nu,) [m].
+        scale: Length that a network's 1 stands for, shape (nu,) [m].
+        weights: Of the networks.
+        error: On postures that were not fitted.
+        torque_error: Error of all muscles' torque at half activation over its size, root mean squares over postures and
+            joints.
+    """
+
+    joints: np.ndarray
+    mask: np.ndarray
+    middle: np.ndarray
+    half: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: TendonWeights
+    error: TendonError
+    torque_error: float
+
+    def length(self, joint: Array) -> tuple[Array, Array]:
+        """Lengths and moment arms.
+
+        Args:
+            joint: Independent joints, shape (n, njoint).
+
+        Returns:
+            Length [m], shape (nu, n); its derivative by each joint of `joints` [m/rad], shape (nu, ncross, n).
+        """
+        cast = lambda value: jnp.asarray(value, joint.dtype)  # noqa: E731
+        z = ((joint - cast(self.middle)) / cast(self.half)).T
+        value, slope = _value_and_slope(
+            TendonWeights(*map(cast, self.weights)), z[self.joints] * cast(self.mask)[..., None]
+        )
+        scale = cast(self.scale)[:, None]
+        per_joint = scale * cast(self.mask / self.half[self.joints])
+        return cast(self.mean)[:, None] + scale * value, slope * per_joint[..., None]
+
+    @precise
+    def torque(self, muscles: Muscles, joint: Array, joint_velocity: Array, act: Array) -> Array:
+        """Torques of the muscles at the independent joints [Nm], shape (n, njoint).
+
+        Args:
+            muscles: Parameters of the muscles.
+            joint: Shape (n, njoint).
+            joint_velocity: Shape (n, njoint).
+            act: Activations, shape (n, nu).
+        """
+        length, arm = self.length(joint)
+        velocity = jnp.sum(arm * joint_velocity.T[self.joints], axis=1)
+        force = muscle_force(muscles, length.T, velocity.T, act)
+        pull = (arm * force.T[:, None]).reshape(-1, len(joint))
+        return (jnp.asarray(self._onto(joint.shape[1]).T, joint.dtype) @ pull).T
+
+    def _onto(self, njoint: int) -> np.ndarray:
+        """Sums each joint's share of every muscle, shape (nu * ncross, njoint)."""
+        return np.eye(njoint)[self.joints.ravel()] * self.mask.reshape(-1, 1)
+
+
+@precise
+def _value_and_slope(weights: TendonWeights, z: Array) -> tuple[Array, Array]:
+    """Networks of all muscles and their derivatives by each input.
+
+    On a processor muscle by muscle, in its cache, which takes a quarter of the time of all at once; on the way back
+    what is inside is computed again instead of fetched.
+
+    Args:
+        weights: Of all networks.
+        z: Inputs, shape (nu, ncross, n).
+
+    Returns:
+        Shapes (nu, n) and (nu, ncross, n).
+    """
+    one = jax.checkpoint(_one_muscle)
+    return jax.lax.platform_dependent(
+        weights, z, cpu=lambda w, z: jax.lax.map(lambda pair: one(*pair), (w, z)), default=jax.vmap(one)
+    )  # fmt: skip
+
+
+def _one_muscle(weights: TendonWeights, z: Array) -> tuple[Array, Array]:
+    """One network and its derivatives, (ncross, n) -> (n,) and (ncross, n)."""
+    first = jnp.tanh(weights.w0 @ z + weights.b0[:, None])
+    second = jnp.tanh(weights.w1 @ first + weights.b1[:, None])
+    value = weights.w2 @ second + weights.b2
+    back = weights.w1.T @ (weights.w2[:, None] * (1.0 - second**2)) * (1.0 - first**2)
+    return value, weights.w0.T @ back
+
+
+class _Sample(NamedTuple):
+    joint: np.ndarray
+    length: np.ndarray
+    arm: np.ndarray
+
+
+def measure_tendons(body: SimulationBody, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths and moment arms by MuJoCo.
+
+    Args:
+        body: The body.
+        joint: Independent joints, shape (n, njoint).
+
+    Returns:
+        Length [m], shape (n, nu), and its derivative by the independent joints, shape (n, nu, njoint).
+    """
+    model, coordinates = body.model, Coordinates(body)
+    root = np.tile(np.eye(1, 7, 3), (len(joint), 1)) if body.free else np.zeros((len(joint), 0))
+    posture = jnp.asarray(np.concatenate([root, joint], axis=1), jnp.float32)
+    still = jnp.zeros((len(joint), coordinates.nvelocity))
+    qpos = np.asarray(jax.jit(coordinates.give)(posture, still)[0], np.float64)
+    slope = jax.jit(jax.vmap(lambda x: jax.jacfwd(lambda v: coordinates.give(x[None], v[None])[1][0])(still[0])))
+    onto = np.asarray(slope(posture))[:, :, coordinates.nvelocity - coordinates.njoint :]
+    data, moment = mujoco.MjData(model), np.zeros((model.nu, model.nv))
+    length, arm = np.empty((len(joint), model.nu)), np.empty((len(joint), model.nu, joint.shape[1]))
+    for k, row in enumerate(qpos):
+        data.qpos = row
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_tendon(model, data)
+        mujoco.mj_transmission(model, data)
+        mujoco.mju_sparse2dense(
+            moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind
+        )
+        length[k], arm[k] = data.actuator_length, moment @ onto[k]
+    return length, arm
+
+
+def draw_postures(body: SimulationBody, count: int, seed: int) -> np.ndarray:
+    """Joint values to fit at, shape (count, njoint): half anywhere in the ranges, half nearer to their middle."""
+    coordinates, rng = Coordinates(body), np.random.default_rng(seed)
+    low, high = coordinates.lower, coordinates.upper
+    span = high - low
+    anywhere = rng.uniform(low - BEYOND * span, high + BEYOND * span, (count, len(low)))
+    near = low + span * rng.beta(2.0, 2.0, anywhere.shape)
+    return np.where(rng.uniform(size=(count, 1)) < 0.5, anywhere, near)
+
+
+def fit_tendons(
+    body: SimulationBody, config: TendonConfig, *, told: Callable[[str], None] = lambda text: None
+) -> Tendons:  # fmt: skip
+    """Fit all muscles of a body; seconds for a small one, minutes for MyoFullBody on a processor.
+
+    Args:
+        body: The body.
+        config: Settings.
+        told: Called with sentences for the user.
+    """
+    told(f"fitting lengths of the {body.model.nu} muscles of {body.name}, once for this version of the body")
+    held = max(config.samples // 10, 100)
+    joint = draw_postures(body, config.samples + held, config.seed)
+    length, arm = measure_tendons(body, joint)
+    crossing = [np.flatnonzero(np.abs(arm[:, m]).max(axis=0) > CROSSES) for m in range(body.model.nu)]
+    most = max(map(len, crossing))
+    joints, mask = np.zeros((len(crossing), most), np.int32), np.zeros((len(crossing), most))
+    for m, found in enumerate(crossing):
+        joints[m, : len(found)], mask[m, : len(found)] = found, 1.0
+    arm = np.take_along_axis(arm, joints[None], axis=2) * mask
+    coordinates = Coordinates(body)
+    half = np.maximum(0.5 * (coordinates.upper - coordinates.lower), 1e-3)
+    bare = Tendons(
+        joints=joints, mask=mask, middle=0.5 * (coordinates.upper + coordinates.lower), half=half,
+        mean=length.mean(axis=0), scale=np.maximum(length.std(axis=0), 1e-4),
+        weights=_first_weights(len(crossing), most, config), error=TendonError(*np.zeros((3, len(crossing)))),
+        torque_error=0.0,
+    )  # fmt: skip
+    fitted = _descend(bare, _Sample(*(a[held:] for a in (joint, length, arm))), config)
+    tendons = Tendons(**{**vars(bare), "weights": fitted})
+    error, torque = _errors(tendons, body, _Sample(*(a[:held] for a in (joint, length, arm))))
+    return Tendons(**{**vars(tendons), "error": error, "torque_error": torque})
+
+
+def _first_weights(nu: int, ncross: int, config: TendonConfig) -> TendonWeights:
+    rng, h = np.random.default_rng([config.seed, 1]), config.hidden
+    draw = lambda *shape: rng.standard_normal(shape) / np.sqrt(shape[-1])  # noqa: E731
+    arrays = (draw(nu, h, ncross), 0.5 * rng.standard_normal((nu, h)), draw(nu, h, h), np.zeros((nu, h)),
+              draw(nu, h), np.zeros(nu))  # fmt: skip
+    return TendonWeights(*(jnp.asarray(array, jnp.float32) for array in arrays))
+
+
+def _descend(tendons: Tendons, sample: _Sample, config: TendonConfig) -> TendonWeights:
+    """Adam on squared errors of length and moment arms, each over what is a good one; each muscle for itself."""
+    per_z = tendons.half[tendons.joints] * tendons.mask  # moment arm to slope in the network's units
+    z = ((sample.joint - tendons.middle) / tendons.half)[:, tendons.joints] * tendons.mask
+    value = (sample.length - tendons.mean) / tendons.scale
+    slope = sample.arm * per_z / tendons.scale[:, None]
+    to_length = jnp.asarray(tendons.scale / LENGTH_ERROR, jnp.float32)[:, None]
+    to_arm = np.divide(tendons.scale[:, None], per_z, out=np.zeros_like(per_z), where=per_z > 0) / ARM_ERROR
+    to_arm = jnp.asarray(to_arm, jnp.float32)[..., None]
+    device = [jnp.asarray(array, jnp.float32) for array in (z, value, slope)]
+    count = jnp.asarray(np.maximum(tendons.mask.sum(axis=1), 1.0), jnp.float32)
+
+    def loss(weights: TendonWeights, rows: Array) -> Array:
+        inputs, value, slope = (jnp.moveaxis(array[rows], 0, -1) for array in device)
+        found, steep = _value_and_slope(weights, inputs)
+        length = jnp.mean(((found - value) * to_length) ** 2, axis=1)
+        arm = jnp.sum(jnp.mean(((steep - slope) * to_arm) ** 2, axis=-1), axis=1) / count
+        return jnp.sum(jnp.log1p(length + arm))  # a muscle that wraps badly does not drown the others
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+
+    def step(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], None]:
+        weights, state = carry
+        rows = jax.random.randint(key, (config.batch,), 0, len(sample.joint))
+        change, state = optimizer.update(jax.grad(loss)(weights, rows), state)
+        return (optax.apply_updates(weights, change), state), None
+
+    run = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys)[0])
+    keys = jax.random.split(jax.random.PRNGKey(config.seed), config.steps)
+    return run((tendons.weights, optimizer.init(tendons.weights)), keys)[0]
+
+
+def _errors(tendons: Tendons, body: SimulationBody, sample: _Sample) -> tuple[TendonError, float]:
+    joint = jnp.asarray(sample.joint, jnp.float32)
+    length, arm = jax.jit(tendons.length)(joint)
+    length, arm = np.asarray(length).T, np.moveaxis(np.asarray(arm), 2, 0)
+    off = arm - sample.arm
+    count = np.maximum(tendons.mask.sum(axis=1), 1.0)
+    size = lambda array: np.sqrt(np.mean(np.sum(array**2, axis=-1), axis=0) / count)  # noqa: E731
+    error = TendonError(
+        length=np.sqrt(np.mean((length - sample.length) ** 2, axis=0)),
+        arm=size(off),
+        arm_size=size(sample.arm),
+    )
+    muscles, act = muscles_of(body.model), jnp.full(length.shape, 0.5)
+    found = np.asarray(jax.jit(tendons.torque)(muscles, joint, jnp.zeros_like(joint), act))
+    force = np.asarray(muscle_force(muscles, jnp.asarray(sample.length, jnp.float32), jnp.zeros(length.shape), act))
+    true = (sample.arm * force[:, :, None]).reshape(len(joint), -1) @ tendons._onto(joint.shape[1])
+    return error, float(np.sqrt(np.mean((found - true) ** 2)) / np.sqrt(np.mean(true**2)))

@@ -1,0 +1,223 @@
+"""A body's dynamics, learned and differentiable, a control step at a time.
+
+What is known is not learned: activations follow MuJoCo's own equation, muscles pull by MuJoCo's curves at lengths
+fitted beforehand (`tendons`), couplings and the step from velocity to posture are exact. What is left, how torques,
+gravity, inertia and contacts change the velocity within a control step, a network foretells in independent coordinates.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from musclemap.errors import SettingsError
+from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.imitation.physics.engine import PhysicsState
+from musclemap.imitation.ppo import normaliser as normalising
+from musclemap.imitation.ppo.networks import PRECISIONS, Params, apply_mlp, make_mlp, product_type
+from musclemap.imitation.ppo.normaliser import Normaliser
+from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_known, check_widths
+
+from .coordinates import Coordinates
+from .muscles import activate_through, muscles_of
+from .tendons import TendonConfig, Tendons
+
+VARIANTS = ("grey", "plain")
+
+WILD = 20.0
+"""Changes of velocity are kept within so many times their spread: a network that errs does not run away."""
+
+KNEE = 3.0
+"""Errors beyond so many spreads weigh as their size, not as their square."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network that foretells, and how it is fitted.
+
+    Attributes:
+        variant: "grey": muscles are computed and the network sees their torques; or "plain": it sees activations and
+            excitations and has to find out about muscles by itself.
+        hidden: Widths of the hidden layers.
+        window: Control steps that a fit goes through open-loop, from a real state.
+        batch: Windows of a gradient step.
+        steps: Gradient steps between rollouts.
+        learning_rate: Of Adam.
+        failures: Largest share of windows that end in a failure or begin just before one.
+        precision: "float32", or "bfloat16" for the matrix products.
+        tendons: How lengths of muscles are fitted.
+    """
+
+    variant: str = "grey"
+    hidden: tuple[int, ...] = (1024, 1024, 1024, 1024)
+    window: int = 8
+    batch: int = 1024
+    steps: int = 16
+    learning_rate: float = 5e-4
+    failures: float = 0.5
+    precision: str = "float32"
+    tendons: TendonConfig = field(default_factory=TendonConfig)
+
+    def __post_init__(self) -> None:
+        section = "world_model.dynamics"
+        check_above_0(section, self, "window", "batch", "steps", "learning_rate")
+        # A window is gone through step by step, and kept in memory for its gradient.
+        check_at_most(section, self, window=1000, batch=10_000_000, steps=10_000, learning_rate=MAX_FACTOR)
+        check_widths(section, self, "hidden")
+        check_known(section, self, variant=VARIANTS, precision=PRECISIONS)
+        if not 0 <= self.failures <= 1:
+            raise SettingsError(f"world_model.dynamics.failures is {self.failures}; it must be from 0 to 1")
+
+
+class Imagined(NamedTuple):
+    """State that is foretold.
+
+    Attributes:
+        posture: In independent coordinates, shape (n, nposture).
+        velocity: Shape (n, nvelocity).
+        act: Activations, shape (n, nu).
+    """
+
+    posture: Array
+    velocity: Array
+    act: Array
+
+
+class Dynamics(NamedTuple):
+    """What was learned of a body's dynamics.
+
+    Attributes:
+        params: The network.
+        inputs: Mean and spread of what it sees.
+        change: Mean and spread of what it foretells: changes of velocity in a control step.
+    """
+
+    params: Params
+    inputs: Normaliser
+    change: Normaliser
+
+
+class WorldModel:
+    """Foretells control steps of a body. Methods are pure.
+
+    Args:
+        body: The body.
+        config: Settings.
+        tendons: Lengths of its muscles; None for the plain variant.
+    """
+
+    def __init__(self, body: SimulationBody, config: ModelConfig, tendons: Tendons | None) -> None:
+        if (config.variant == "grey") != (tendons is not None):
+            raise SettingsError("a grey model needs lengths of muscles, a plain one has none")
+        self.body, self.config, self.tendons = body, config, tendons
+        self.coordinates = Coordinates(body)
+        self.muscles = muscles_of(body.model)
+        self._dtype = product_type(config.precision)
+        nu = body.model.nu
+        self.ninput = self.coordinates.nseen + (self.coordinates.njoint if config.variant == "grey" else 2 * nu)
+
+    def begin(self, key: Array) -> Dynamics:
+        """A model that knows nothing: velocities stay as they are."""
+        width = self.coordinates.nvelocity
+        params = make_mlp(key, (self.ninput, *self.config.hidden, width), last_scale=0.01)
+        return Dynamics(params, normalising.make_normaliser(self.ninput), normalising.make_normaliser(width))
+
+    def of(self, physics: PhysicsState) -> Imagined:
+        """An engine's states, as far as they are foretold."""
+        return Imagined(*self.coordinates.take(physics.qpos, physics.qvel), physics.act)
+
+    def to_physics(self, state: Imagined) -> PhysicsState:
+        """As an engine has it; accelerations are not foretold and zero."""
+        qpos, qvel = self.coordinates.give(state.posture, state.velocity)
+        return PhysicsState(qpos, qvel, state.act, jnp.zeros_like(qvel))
+
+    def inputs(self, state: Imagined, ctrl: Array) -> tuple[Array, Array]:
+        """What the network sees, shape (n, ninput), not normalised; and activations after the step, (n, nu)."""
+        body, at = self.body, self.coordinates
+        act, mean = activate_through(self.muscles, state.act, ctrl, body.model.opt.timestep, body.nsubstep)
+        seen = at.seen(state.posture, state.velocity)
+        if self.tendons is None:
+            return jnp.concatenate([seen, state.act, ctrl], axis=1), act
+        torque = self.tendons.torque(
+            self.muscles, at.joints(state.posture), at.joint_velocities(state.velocity), mean
+        )  # fmt: skip
+        return jnp.concatenate([seen, torque], axis=1), act
+
+    def step(self, known: Dynamics, state: Imagined, ctrl: Array) -> Imagined:
+        """Foretell a control step.
+
+        Args:
+            known: What was learned.
+            state: States.
+            ctrl: Excitations, held for the step, shape (n, nu).
+        """
+        seen, act = self.inputs(state, ctrl)
+        out = apply_mlp(known.params, normalising.normalise(known.inputs, seen), dtype=self._dtype)
+        change = known.change.mean + spread(known) * WILD * jnp.tanh(out / WILD)
+        velocity = self.coordinates.changed(state.posture, state.velocity, change)
+        return Imagined(self.coordinates.integrate(state.posture, state.velocity, velocity), velocity, act)
+
+    def foretell(self, known: Dynamics, start: Imagined, ctrl: Array) -> Imagined:
+        """Open-loop: states after each of some steps, arrays lead with (nstep, n).
+
+        Args:
+            known: What was learned.
+            start: States to begin with.
+            ctrl: Excitations, shape (nstep, n, nu).
+        """
+
+        def one(state: Imagined, now: Array) -> tuple[Imagined, Imagined]:
+            after = self.step(known, state, now)
+            return after, after
+
+        return jax.lax.scan(one, start, ctrl)[1]
+
+    def loss(self, known: Dynamics, start: Imagined, ctrl: Array, true: Imagined, valid: Array) -> Array:
+        """Error of open-loop windows, in spreads of a step's change; of postures, in what it moves in a window.
+
+        Args:
+            known: What was learned.
+            start: Real states, (n, ...).
+            ctrl: Excitations, shape (nstep, n, nu).
+            true: What came of them, arrays lead with (nstep, n); activations are not compared, for they are exact.
+            valid: 1 where the step is part of the window, shape (nstep, n).
+        """
+        found = self.foretell(known, start, ctrl)
+        size = spread(known)
+        at = self.coordinates
+        far = jax.vmap(at.nearest_turn)(true.posture, found.posture)
+        turned = jax.vmap(at.change)(true.posture, jnp.zeros_like(far), far)  # as the spread, in the heading frame
+        posture = _bounded(turned * (self.body.control_fps / (len(ctrl) * size)))
+        velocity = _bounded(jax.vmap(at.change)(true.posture, true.velocity, found.velocity) / size)
+        each = jnp.mean(velocity, axis=-1) + jnp.mean(posture, axis=-1)
+        return jnp.sum(jnp.where(valid > 0, each, 0.0)) / jnp.maximum(jnp.sum(valid), 1.0)
+
+    def take_in(self, known: Dynamics, start: Imagined, ctrl: Array, after: Imagined, valid: Array) -> Dynamics:
+        """Let the normalisers see transitions; those of `valid` 0 are passed over.
+
+        Args:
+            known: What was learned.
+            start: States before, (n, ...).
+            ctrl: Excitations, shape (n, nu).
+            after: States after.
+            valid: Shape (n,).
+        """
+        seen, _ = self.inputs(start, ctrl)
+        change = self.coordinates.change(start.posture, start.velocity, after.velocity)
+        return known._replace(
+            inputs=normalising.take_in(known.inputs, seen, valid),
+            change=normalising.take_in(known.change, change, valid),
+        )
+
+
+def spread(known: Dynamics) -> Array:
+    """Spread of the changes of velocity in a control step, shape (nvelocity,)."""
+    return jnp.sqrt(known.change.var + normalising.LEAST**2)
+
+
+def _bounded(error: Array) -> Array:
+    """Squares that go on as lines beyond `KNEE`: impacts, which come rarely and large, do not rule the fit."""
+    size = jnp.abs(error)
+    return jnp.where(size <= KNEE, 0.5 * error**2, KNEE * (size - 0.5 * KNEE))

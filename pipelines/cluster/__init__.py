@@ -1,0 +1,1 @@
+"""Dask clusters and worker processes that convert an archive. Imports `convert`, never the other way round."""

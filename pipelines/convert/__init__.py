@@ -1,0 +1,1 @@
+"""One pass over files of an archive, in whatever process has them. Knows no cluster."""

@@ -1,0 +1,157 @@
+"""A page about a policy: how well it tracks, clip by clip, with curves, and how it learned. One file, no network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import musclemap
+from musclemap.datasets.atomic_file import write_atomically
+from musclemap.failures import Failure, attempt
+from musclemap.imitation.eval.evaluation import LANDMARK_LIMIT, ROOT_LIMIT
+from musclemap.imitation.policy.policy_file import POLICY
+from musclemap.pipelines.train.evaluation import GROUPS, Evaluation, Judged, worst_first
+
+from .assembly import assemble
+from .policy_curves import clip_curves, learning_curves
+from .rows import number
+
+MOST = 30
+"""Clips whose curves are on the page, the worst: up to 125 kB each."""
+
+COLUMNS = (
+    ("coverage", "covered", 1, 100.0),
+    ("normalised_return", "return", 3, 1.0),
+    ("root_position_error", "root [mm]", 1, 1e3),
+    ("root_position_rms_axis", "root, RMS of an axis [mm]", 1, 1e3),
+    ("relative_landmark_error", "landmarks from root [mm]", 1, 1e3),
+    ("absolute_landmark_error", "landmarks in world [mm]", 1, 1e3),
+    ("joint_angle_error", "joints [rad]", 3, 1.0),
+    ("joint_angle_error_deg", "joints [°]", 2, 1.0),
+    ("joint_velocity_error", "joints [rad/s]", 3, 1.0),
+    ("activation", "activation", 3, 1.0),
+    ("effort", "effort", 4, 1.0),
+    ("contact_agreement", "contacts agree", 1, 100.0),
+    ("root_position_error_to_end", "root to the end [mm]", 1, 1e3),
+    ("joint_angle_error_deg_to_end", "joints to the end [°]", 2, 1.0),
+)
+"""Figure, heading, digits after the point, and by what it is multiplied; those by 100 are percentages."""
+
+WORDS = {"all": "all", "held_out": "held out", "training": "learned from", "unknown": "not known which"}
+
+PROTOCOL = (
+    "Every clip once, from its first frame, without noise. It is lost where the landmarks, relative to the root, are "
+    f"on average more than {LANDMARK_LIMIT:g} m off, or the root more than {ROOT_LIMIT:g} m; errors are means over the "
+    "frames before that, those “to the end” over all frames that were simulated. Return: published reward over the "
+    "most that the whole clip could give, nothing after a loss. Effort: mean square of the excitations."
+)
+
+
+def write_policy_report(path: Path, found: Evaluation, *, run: Path | None = None) -> Path:
+    """Write the page.
+
+    Args:
+        path: File to write.
+        found: What came of an evaluation; clips that were recorded get curves.
+        run: Folder of the policy's run, for how it learned.
+
+    Raises:
+        OSError: The page cannot be written.
+    """
+    learning = attempt(lambda: None if run is None else learning_curves(run))
+    data = _data(found, None if isinstance(learning, Failure) else learning)
+    if isinstance(learning, Failure):
+        data["problems"].append(f"how it learned is not shown: {learning.message}")
+    write_atomically(path, assemble("policy.html", ("charts.js", "details.js", "policy.js"), data))
+    return path
+
+
+def _data(found: Evaluation, learning: dict[str, Any] | None) -> dict[str, Any]:
+    by_name = {judged.found.score.name: judged for judged in found.clips}
+    ordered = [by_name[one.score.name] for one in worst_first([judged.found for judged in found.clips])]
+    drawn = [judged for judged in ordered if judged.found.recording is not None][:MOST]
+    place = {judged.found.score.name: number for number, judged in enumerate(drawn)}
+    there = {key for judged in ordered for key in _figures(judged)}
+    columns = [column for column in COLUMNS if column[0] in there and (found.body.free or "root" not in column[0])]
+    return {
+        "name": found.path.resolve().parent.name if found.path.name == POLICY else found.path.stem,
+        "version": musclemap.__version__,
+        "protocol": PROTOCOL,
+        "kept": f"Curves are kept of {len(drawn)} clips, the worst: their names can be clicked.",
+        "tiles": _tiles(found),
+        "facts": list(_facts(found).items()),
+        "problems": [f"left out {name}: {why}" for name, why in found.left_out.items()],
+        "columns": [
+            {"title": title, "digits": digits, "percent": scale == 100.0} for _, title, digits, scale in columns
+        ],
+        "groups": _groups(found, columns),
+        "rows": [_row(judged, columns, place.get(judged.found.score.name)) for judged in ordered],
+        "curves": [clip_curves(judged.clip, judged.found, found.body) for judged in drawn],
+        "learning": learning,
+        "rules": {"lost": {"infeasible": 0}},
+        "metrics": [],
+    }
+
+
+def _figures(judged: Judged) -> Mapping[str, float]:
+    return {"coverage": judged.found.score.coverage, **judged.found.score.metrics}
+
+
+def _values(figures: Mapping[str, float], columns: list[tuple[str, str, int, float]]) -> list[float | None]:
+    return [figures[key] * scale if key in figures else None for key, _, _, scale in columns]
+
+
+def _row(judged: Judged, columns: list[tuple[str, str, int, float]], curves: int | None) -> list[Any]:
+    group = next(name for name, learned in GROUPS.items() if learned is judged.learned)
+    word = "" if group == "unknown" else WORDS[group]
+    score = judged.found.score
+    return [score.name, word, score.failure, _values(_figures(judged), columns), curves]
+
+
+def _groups(found: Evaluation, columns: list[tuple[str, str, int, float]]) -> list[dict[str, Any]]:
+    rows, totals = [], found.totals
+    for name, total in totals.items():
+        if name == "all" and len(totals) == 2:
+            continue  # the one group is all
+        tracked = f"{total['tracked']} of {total['clips']} ({total['success_rate']:.1%})"
+        rows.append({"cells": [WORDS[name], tracked, "clips"], "values": _values(total["mean"], columns)})
+        rows.append({"cells": ["", "", "frames"], "values": _values(total["by_frame"], columns)})
+    return rows
+
+
+def _tiles(found: Evaluation) -> list[dict[str, str]]:
+    """Figures in large: of held-out clips where there are some, otherwise of all."""
+    totals = found.totals
+    name = "held_out" if "held_out" in totals else "all"
+    total, mean = totals[name], totals[name]["mean"]
+    what = " (held out)" if name == "held_out" and len(totals) > 2 else ""
+    kind = "feasible" if total["tracked"] == total["clips"] else "warn"
+    tiles = [
+        {"text": f"{total['tracked']} of {total['clips']}", "name": f"clips tracked{what}", "kind": kind},
+        {"text": f"{mean['coverage']:.1%}", "name": "covered", "kind": ""},
+        {"text": f"{mean['normalised_return']:.3f}", "name": "normalised return", "kind": ""},
+    ]
+    for key, unit, name, scale in (
+        ("joint_angle_error_deg", "°", "joint angle error", 1.0),
+        ("root_position_error", " mm", "root position error", 1e3),
+        ("relative_landmark_error", " mm", "landmark error", 1e3),
+    ):
+        if key in mean and (found.body.free or "root" not in key):
+            tiles.append({"text": f"{mean[key] * scale:.1f}{unit}", "name": name, "kind": ""})
+    return tiles
+
+
+def _facts(found: Evaluation) -> dict[str, str]:
+    facts, whole = found.policy.facts, found.totals["all"]
+    body, data = facts["body"], facts["dataset"]
+    seconds = number(data.get("seconds"))
+    learned = f"{data.get('nclip', 'unknown')} clips" + (f", {seconds:,.0f} s" if seconds is not None else "")
+    return {
+        "body": f"{body['name']} {body.get('model_version', '')}, {len(body['muscles'])} muscles",
+        "learned from": learned,
+        "control steps": f"{facts['steps']:,}",
+        "algorithm": facts["algorithm"],
+        "physics": f"{found.engine}, {found.body.nsubstep} × {1e3 * found.body.model.opt.timestep:g} ms a control step",
+        "simulated": f"{whole['steps'] / found.body.control_fps:,.1f} s in {found.seconds:,.1f} s",
+        "bad physics": f"{whole['bad_steps']} steps",
+        "no room for contacts": f"{whole['overflow_steps']} steps",
+    }

@@ -1,0 +1,1 @@
+"""A whole study and its figures beside those expected."""

@@ -1,0 +1,267 @@
+"""Arrays out of a pickle without running it.
+
+The SMPL family is published as Python 2 pickles that name classes of numpy, scipy.sparse and chumpy; many motions are
+pickles of numpy arrays. The pickle is read as plain data (`pickle_data`). Here arrays are made of that: plain bytes, a
+shape that fits them, and one of a closed list of types.
+
+    content = load_arrays(data, name="SMPL_MALE.pkl")
+    template = dense(content["v_template"], name="v_template")
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from musclemap.errors import FileError
+from musclemap.failures import Failure, attempt
+
+from .pickle_data import read_pickle
+from .pickle_machine import Record
+
+MAX_PICKLE_BYTES = 2**30
+"""Largest pickle [B]; body models reach 550 MB."""
+
+MAX_ELEMENTS = 2**25
+"""Most numbers of a dense array; the shape directions of SMPL-X are 12.6 million."""
+
+_DEEPEST = 16
+"""How many chumpy objects may wrap each other; real files have two."""
+
+_MAX_NDIM = 32
+_TYPE = re.compile(r"[<>=|]?(?:f[248]|[iu][1248]|b1|[SU][1-9][0-9]{0,4})")
+"""Types of an array that is made: real numbers, truth values, text of fixed length."""
+
+
+def load_arrays(source: bytes | BinaryIO, *, name: str) -> dict[Any, Any]:
+    """Read a pickled dictionary whose values are arrays, or hold arrays.
+
+    Nothing is imported, called or built but plain data. An array is a `Record` for `array` and `dense` to resolve, so
+    damage in one that is not needed does no harm.
+
+    Args:
+        source: The file's bytes, or the open file.
+        name: What to call the file in errors.
+
+    Raises:
+        FileError: The pickle is damaged ("truncated"), names a class that is not on the list ("pickled"), is too large
+            ("too_large"), or is no dictionary ("bad_type").
+    """
+    data = source if isinstance(source, bytes) else source.read(MAX_PICKLE_BYTES + 1)
+    if len(data) > MAX_PICKLE_BYTES:
+        raise FileError(f"{name} has over {MAX_PICKLE_BYTES} bytes", reason="too_large")
+    try:
+        content = read_pickle(data)
+    except FileError as error:
+        raise FileError(f"{name} was refused: {error}", reason=error.reason) from error
+    if not isinstance(content, dict):
+        message = f"{name} holds a {type(content).__name__}, where a dictionary of arrays was expected"
+        raise FileError(message, reason="bad_type")
+    return content
+
+
+def array(value: Any, *, name: str) -> np.ndarray:
+    """Make a numpy array, or a numpy scalar, of what a pickle says of it.
+
+    Args:
+        value: As it came out of `load_arrays`.
+        name: What to call the value in errors.
+
+    Returns:
+        The array in its own type. It is a view of the file and cannot be written to.
+
+    Raises:
+        FileError: The value is no array, is of a type that is not on the list, or its bytes do not fit its shape.
+    """
+    return _resolved(value, _array, name=name)
+
+
+def dense(value: Any, *, name: str) -> np.ndarray:
+    """Turn an array, or an object of chumpy or scipy.sparse, into a dense array of float64.
+
+    Args:
+        value: As it came out of `load_arrays`, or an array.
+        name: What to call the value in errors.
+
+    Raises:
+        FileError: The value is of another kind, is too large, or its parts do not fit together.
+    """
+
+    def make(value: Any) -> np.ndarray:
+        with np.errstate(all="ignore"):  # numbers that are not finite stay what they are
+            made = _sparse(value) if _is_sparse(value) else _chumpy(value, depth=0)
+            return np.ascontiguousarray(_numbers(made), dtype=np.float64)
+
+    return _resolved(value, make, name=name)
+
+
+def _resolved(value: Any, make: Callable[[Any], np.ndarray], *, name: str) -> np.ndarray:
+    result = attempt(lambda: make(value))
+    if not isinstance(result, Failure):
+        return result
+    kind = value.qualname if isinstance(value, Record) else type(value).__name__
+    says = str(result.error) if isinstance(result.error, TypeError | ValueError) else result.message
+    message = f"{name} cannot be read as an array (found {kind}: {says[:200]})"
+    raise FileError(message, reason=getattr(result.error, "reason", "") or "bad_type") from result.error
+
+
+def _array(value: Any) -> np.ndarray:
+    """The ways in which numpy writes an array or a scalar."""
+    if isinstance(value, np.ndarray):
+        return value
+    kind, args = (value.qualname.rpartition(".")[2], value.args) if isinstance(value, Record) else ("", ())
+    if kind == "_reconstruct":
+        if not isinstance(value.state, tuple) or len(value.state) not in (4, 5):
+            raise ValueError("an array without its shape, type and bytes")
+        shape, dtype, fortran_order, data = value.state[-4:]
+        return _from_bytes(data, dtype, shape, "F" if fortran_order else "C")
+    if kind == "_frombuffer" and len(args) == 4:
+        return _from_bytes(*args)
+    if kind == "_frombuffer" and len(args) == 5 and args[3] == "K":  # of an array whose axes were exchanged
+        return _from_bytes(*args[:3], "C").transpose(args[4] if _is_shape(args[4]) else None)
+    if kind == "scalar" and len(args) == 2:
+        return _from_bytes(args[1], args[0], (), "C")
+    raise TypeError("no array")
+
+
+def _from_bytes(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    kind = _dtype(dtype)
+    if isinstance(data, list):
+        raise FileError("an array of Python objects, which are never loaded", reason="pickled")
+    if isinstance(data, str):
+        data = data.encode("latin-1")
+    if not isinstance(data, bytes | memoryview) or order not in ("C", "F"):
+        raise TypeError("an array whose items are no bytes")
+    if not _is_shape(shape) or math.prod(shape) * kind.itemsize != len(data):
+        raise ValueError(f"{len(data)} bytes of {kind} do not have the shape {str(shape)[:100]}")
+    return np.frombuffer(data, kind).reshape(shape, order=order)
+
+
+def _is_shape(shape: Any) -> bool:
+    """Whether a shape is a tuple of whole numbers, none below zero."""
+    if not isinstance(shape, tuple) or len(shape) > _MAX_NDIM:
+        return False
+    return all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= 2**40 for n in shape)
+
+
+def _plain(shape: Any) -> tuple[Any, ...]:
+    """A shape as a tuple; it may be one number, and its numbers may be numpy's."""
+    parts = tuple(shape[: _MAX_NDIM + 1]) if isinstance(shape, tuple | list) else (shape,)
+    return tuple(_array(n).item() if isinstance(n, Record) else n for n in parts)
+
+
+def _dtype(value: Any) -> np.dtype:
+    """A type by its code. The byte order is part of its state; all else there is left out."""
+    if not isinstance(value, Record) or value.qualname != "numpy.dtype" or not value.args:
+        raise TypeError("an array without a type")
+    code = value.args[0]
+    code = code.decode("latin-1") if isinstance(code, bytes) else code
+    if not isinstance(code, str) or not _TYPE.fullmatch(code):
+        raise TypeError(f"an array of the type {str(code)[:40]!r}, which is not read")
+    if value.state is None:
+        return np.dtype(code)
+    order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else None
+    order = order.decode("latin-1") if isinstance(order, bytes) else order
+    if order not in ("<", ">", "|", "="):
+        raise TypeError("a type of no byte order")
+    return np.dtype(code).newbyteorder(order)
+
+
+def _numbers(made: np.ndarray) -> np.ndarray:
+    """An array of real numbers that is small enough."""
+    if made.dtype.kind not in "fiub":
+        raise TypeError(f"{made.dtype}, not real numbers")
+    _check_size(made.shape)
+    return made
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise FileError(f"a dense array of shape {shape}; at most {MAX_ELEMENTS} numbers are read", reason="too_large")
+
+
+def _is_sparse(value: Any) -> bool:
+    return isinstance(value, Record) and value.qualname.startswith("scipy.sparse")
+
+
+def _state(value: Record) -> dict[Any, Any]:
+    if not isinstance(value.state, dict):
+        raise TypeError("an object whose state is no dictionary")
+    return value.state
+
+
+def _sparse(value: Record) -> np.ndarray:
+    """scipy.sparse keeps its parts in its __dict__; the class is the last word of the name, csc_matrix or csc_array."""
+    state, layout = _state(value), value.qualname.rpartition(".")[2][:3]
+    shape = _sides(state["_shape"] if "_shape" in state else state["shape"])
+    _check_size(shape)
+    data = _numbers(_array(state["data"]))
+    if layout in ("csc", "csr"):
+        minor = _whole(state["indices"])
+        major = _major(_whole(state["indptr"]), count=shape[layout == "csc"])
+        row, col = (minor[: len(major)], major) if layout == "csc" else (major, minor[: len(major)])
+        data = data[: len(major)]
+    elif layout == "coo":
+        row, col = map(_whole, state["coords"] if "coords" in state else (state["row"], state["col"]))
+    else:
+        raise TypeError("only the sparse layouts csc, csr and coo are known")
+    if not (data.shape == row.shape == col.shape and data.ndim == 1):
+        raise ValueError(f"{data.shape} numbers, {row.shape} rows and {col.shape} columns")
+    for index, side in ((row, shape[0]), (col, shape[1])):
+        if index.size and not (index.min() >= 0 and index.max() < side):
+            raise ValueError(f"an index outside the shape {shape}")
+    made = np.zeros(shape)
+    np.add.at(made, (row, col), data)  # what is there twice is added up, as scipy does
+    return made
+
+
+def _sides(shape: Any) -> tuple[int, int]:
+    shape = _plain(shape)
+    if not _is_shape(shape) or len(shape) != 2:
+        raise ValueError("a sparse array without two dimensions")
+    return shape
+
+
+def _whole(value: Any) -> np.ndarray:
+    """An array of indices as int64."""
+    made = _array(value)
+    if made.dtype.kind not in "iu":
+        raise TypeError(f"indices of {made.dtype}")
+    _check_size(made.shape)
+    return made.astype(np.int64)  # of uint64 beyond it comes a negative index, which is refused
+
+
+def _major(indptr: np.ndarray, *, count: int) -> np.ndarray:
+    """Row or column of each number, from where each row or column begins."""
+    if indptr.shape != (count + 1,) or indptr[0] != 0 or indptr.min() < 0 or indptr.max() > MAX_ELEMENTS:
+        raise ValueError("rows or columns that do not begin at 0, or end beyond all numbers")
+    steps = np.diff(indptr)
+    if steps.min(initial=0) < 0:
+        raise ValueError("rows or columns that end before they begin")
+    return np.repeat(np.arange(count), steps)  # within the limits its sum cannot overflow
+
+
+def _chumpy(value: Any, *, depth: int) -> np.ndarray:
+    """chumpy objects are expressions: a constant `Ch.x`, or a selection or a new shape of another one, `a`."""
+    if not isinstance(value, Record) or not value.qualname.startswith("chumpy"):
+        return _numbers(_array(value))
+    if depth > _DEEPEST:
+        raise ValueError(f"more than {_DEEPEST} objects of chumpy inside each other")
+    state, kind = _state(value), value.qualname.rpartition(".")[2]
+    if kind == "Ch":
+        return _chumpy(state["x"], depth=depth + 1)
+    if kind == "Select":
+        picked = _chumpy(state["a"], depth=depth + 1).ravel()[_whole(state["idxs"])]
+        return _reshaped(picked, state["preferred_shape"]) if "preferred_shape" in state else picked
+    if kind == "Reshape":
+        return _reshaped(_chumpy(state["a"], depth=depth + 1), state["newshape"])
+    raise TypeError("only chumpy's Ch, Select and Reshape are known")
+
+
+def _reshaped(made: np.ndarray, shape: Any) -> np.ndarray:
+    shape = _plain(shape)
+    if not _is_shape(tuple(0 if n == -1 else n for n in shape)):
+        raise ValueError("a new shape that is none")
+    return made.reshape(shape)

@@ -1,0 +1,309 @@
+"""A pickle read as data: numbers, text, bytes, lists, dictionaries, and records of the objects that it names.
+
+A pickle is a program, and an ordinary unpickler imports and calls what the program names. Python's unpickler cannot be
+made safe by a closed table of names: numpy's own types take a forged state, which chooses the address that is read. It
+also takes memory by the numbers in the file (an index of the memo, the length of a byte array), and hashing a deeply
+nested key overflows the stack. So this is an interpreter of its own. It builds plain data only; an object becomes
+a `Record`, and its class no more than a name. Work and memory are linear in the length of the file.
+"""
+
+import codecs
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from musclemap.errors import FileError
+from musclemap.failures import Failure, attempt
+from musclemap.files import shown
+
+from .pickle_machine import ClassName, Machine, Record
+
+MAX_INTEGER_BYTES = 64
+"""Longest integer."""
+
+MAX_NAME = 200
+"""Longest name of a class, and longest key [characters]."""
+
+MAX_KEY_PARTS = 8
+"""Most parts of a key that is a tuple."""
+
+LONG = 4096
+"""Byte strings from this length on stay a view of the file, also those that Python 2 wrote: they are array data."""
+
+_LONG_TEXT = 2**20
+_LAST_OF_LATIN1 = 0xC3  # first byte of the last character of Latin-1 in UTF-8
+
+_ENCODE, _ORDERED = "_codecs.encode", "collections.OrderedDict"
+_BYTES = ("__builtin__.bytes", "builtins.bytes")
+_SETS = tuple(f"{module}.{kind}" for module in ("__builtin__", "builtins") for kind in ("set", "frozenset"))
+_RECONSTRUCTORS = ("copy_reg._reconstructor", "copyreg._reconstructor")
+_NAMES = frozenset((
+    "numpy.ndarray", "numpy.dtype", _ENCODE, _ORDERED, *_BYTES, *_SETS, *_RECONSTRUCTORS,
+    *(f"{module}.{kind}" for module in ("__builtin__", "builtins") for kind in ("object", "slice")),
+    *(f"numpy.{core}.{name}" for core in ("core", "_core")
+      for name in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")),
+))  # fmt: skip
+
+
+def read_pickle(data: bytes) -> Any:
+    """Read a pickle of protocol 0 to 5.
+
+    Args:
+        data: The file.
+
+    Returns:
+        None, numbers, text, bytes or a view of them, lists, tuples, dictionaries, `ClassName` and `Record`. Sets are
+        lists, and a key that is a tuple is its text. Text of Python 2 is Latin-1, and a view of bytes from 4 kB on.
+        Containers may hold themselves.
+
+    Raises:
+        FileError: The pickle is damaged ("truncated"), names a class that is not of numpy, scipy.sparse or chumpy
+            ("pickled"), or is beyond a limit ("too_large").
+    """
+    result = attempt(lambda: Machine(data).run(_STEPS))
+    if not isinstance(result, Failure):
+        return result
+    if isinstance(result.error, FileError):
+        raise result.error
+    if isinstance(result.error, MemoryError):
+        raise FileError("it takes more memory than there is", reason="out_of_memory") from result.error
+    raise FileError(f"it is damaged or cut off ({result.message})", reason="truncated") from result.error
+
+
+def _mark(m: Machine) -> None:
+    m.marks.append(len(m.stack))
+
+
+def _pop(m: Machine) -> None:
+    if m.marks and m.marks[-1] == len(m.stack):
+        m.marks.pop()
+    else:
+        m.pop()
+
+
+def _protocol(m: Machine) -> None:
+    if (version := m.number("<B")) > 5:
+        raise FileError(f"it is of protocol {version}; 0 to 5 are read", reason="pickled")
+
+
+def _frame(m: Machine) -> None:
+    size = m.number("<Q")
+    if size > len(m.data) - m.at:
+        raise EOFError(f"a frame of {size} bytes is declared at {m.at} of {len(m.data)}")
+
+
+def _put(m: Machine, index: int) -> None:
+    m.memo[index] = m.top()
+
+
+def _get(m: Machine, index: int) -> None:
+    m.push(m.memo[index])
+
+
+# Numbers and text
+
+
+def _decimal(m: Machine) -> None:
+    """INT and LONG of protocol 0; INT also writes the two truth values."""
+    digits = m.line(2 * MAX_INTEGER_BYTES).strip()
+    m.push({b"00": False, b"01": True}.get(digits) if digits in (b"00", b"01") else int(digits.rstrip(b"L")))
+
+
+def _integer(m: Machine, size: int) -> None:
+    if not 0 <= size <= MAX_INTEGER_BYTES:
+        raise FileError(f"it holds an integer of {size} bytes", reason="too_large")
+    m.push(int.from_bytes(m.take(size), "little", signed=True))
+
+
+def _bytes(m: Machine, size: int) -> None:
+    view = m.take(size)
+    m.push(view if size >= LONG else bytes(view))
+
+
+def _old_text(m: Machine, size: int) -> None:
+    """A string of Python 2: text where it is short, array data where it is long."""
+    view = m.take(size)
+    m.push(view if size >= LONG else str(view, "latin-1"))
+
+
+def _quoted(m: Machine) -> None:
+    """STRING of protocol 0: a string of Python 2 as it would stand in a program."""
+    line = m.line(len(m.data)).strip()
+    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+        raise ValueError("a string without quotes")
+    text = m.charge(codecs.escape_decode(line[1:-1])[0])
+    m.push(memoryview(text) if len(text) >= LONG else text.decode("latin-1"))
+
+
+def _escaped(m: Machine) -> None:
+    """UNICODE of protocol 0."""
+    m.push(m.charge(str(m.line(16 * _LONG_TEXT), "raw-unicode-escape")))
+
+
+def _text(m: Machine, size: int) -> None:
+    """UTF-8. One character beyond Latin-1 makes all others take two or four bytes, so long text may have none."""
+    view = m.take(size)
+    if size > _LONG_TEXT and np.frombuffer(view, np.uint8).max() > _LAST_OF_LATIN1:
+        raise FileError(f"it holds text of {size} bytes", reason="too_large")
+    m.push(m.charge(str(view, "utf-8")))
+
+
+# Containers
+
+
+def _append(m: Machine, values: list[Any]) -> None:
+    target = m.top()
+    if not isinstance(target, list):
+        raise TypeError("items are added to what is no list")
+    target.extend(values)
+
+
+def _set_items(m: Machine, values: list[Any]) -> None:
+    target = m.top()
+    if not isinstance(target, dict) or len(values) % 2:
+        raise TypeError("pairs are added to what is no dictionary")
+    target.update(_pairs(values))
+
+
+def _pairs(values: list[Any]) -> dict[Any, Any]:
+    keys = [_key(key) for key in values[::2]]
+    return dict(zip(keys, values[1::2], strict=True))
+
+
+def _key(key: object) -> object:
+    """A key that can be used; a tuple becomes its text, as tuples can be chosen so that all have one hash."""
+    if _is_key(key):
+        return key
+    if isinstance(key, tuple) and len(key) <= MAX_KEY_PARTS and all(map(_is_key, key)):
+        return str(tuple(part.qualname if isinstance(part, Record) else part for part in key))
+    raise TypeError(f"a dictionary has a key of type {type(key).__name__}, or a long one")
+
+
+def _is_key(key: object) -> bool:
+    """Whether a key is soon hashed and compared. Integers from 2**61 on can be chosen so that all have one hash."""
+    if isinstance(key, str | bytes):
+        return len(key) <= MAX_NAME
+    return key is None or isinstance(key, Record | float) or (isinstance(key, int) and -(2**60) < key < 2**60)
+
+
+def _dict_from_mark(m: Machine) -> None:
+    m.push(_pairs(m.pop_to_mark()))
+
+
+# Objects
+
+
+def _global(m: Machine, module: object, name: object) -> None:
+    if not (isinstance(module, str) and isinstance(name, str)) or len(module) + len(name) > MAX_NAME:
+        raise TypeError("the name of a class is no short text")
+    qualname = f"{module}.{name}"
+    if qualname not in _NAMES and module.split(".")[0] != "chumpy" and not f"{module}.".startswith("scipy.sparse."):
+        raise FileError(f"it names {shown(qualname)}, which is no array type; nothing of it was run", reason="pickled")
+    m.push(ClassName(qualname))
+
+
+def _global_line(m: Machine) -> None:
+    _global(m, str(m.line(MAX_NAME), "utf-8"), str(m.line(MAX_NAME), "utf-8"))
+
+
+def _global_stack(m: Machine) -> None:
+    name, module = m.pop(), m.pop()
+    _global(m, module, name)
+
+
+def _make(m: Machine, kind: object, args: object) -> None:
+    """What calling a class or function would make, as far as it is plain data; else a record."""
+    if not isinstance(kind, ClassName) or not isinstance(args, tuple):
+        raise TypeError("an object of no named class")
+    name = kind.qualname
+    if name == _ENCODE:
+        m.push(m.charge(_encoded(*args)))
+    elif name in _BYTES and not args:  # how Python 3 writes no bytes in an old protocol
+        m.push(b"")
+    elif name == _ORDERED or name in _SETS:
+        (items,) = args or ([],)
+        m.charge(items)
+        made = _pairs([part for pair in items for part in _two(pair)]) if name == _ORDERED else list(items)
+        m.push(m.charge(made))
+    elif name in _RECONSTRUCTORS:
+        if not args or not isinstance(args[0], ClassName):
+            raise TypeError("an object of no named class")
+        m.push(Record(args[0].qualname, ()))
+    else:
+        m.push(Record(name, args))
+
+
+def _encoded(text: str, encoding: str = "latin1") -> bytes:
+    """How Python 3 writes bytes in an old protocol."""
+    return text.encode("latin-1")
+
+
+def _two(pair: Any) -> tuple[Any, Any]:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise TypeError("an ordered dictionary of what are no pairs")
+    return pair[0], pair[1]
+
+
+def _reduce(m: Machine) -> None:
+    args, kind = m.pop(), m.pop()
+    _make(m, kind, args)
+
+
+def _reduce_with_names(m: Machine) -> None:
+    if m.pop():
+        raise TypeError("an object with arguments by name")
+    _reduce(m)
+
+
+def _reduce_mark(m: Machine) -> None:
+    kind, *args = m.pop_to_mark()
+    _make(m, kind, tuple(args))
+
+
+def _instance_line(m: Machine) -> None:
+    _global_line(m)
+    kind = m.pop()
+    _make(m, kind, tuple(m.pop_to_mark()))
+
+
+def _build(m: Machine) -> None:
+    state, target = m.pop(), m.top()
+    if isinstance(target, Record):
+        target.state = state
+    elif not isinstance(target, dict):  # an ordered dictionary with attributes, which are left out
+        raise TypeError("a state for what is no object")
+
+
+_STEPS: dict[int, Callable[[Machine], None]] = {
+    ord(code): step
+    for code, step in {
+        b"(": _mark, b"0": _pop, b"1": lambda m: m.pop_to_mark() and None, b"2": lambda m: m.push(m.top()),
+        b"\x80": _protocol, b"\x95": _frame,
+        b"p": lambda m: _put(m, int(m.line(20))), b"q": lambda m: _put(m, m.number("<B")),
+        b"r": lambda m: _put(m, m.number("<I")), b"\x94": lambda m: _put(m, len(m.memo)),
+        b"g": lambda m: _get(m, int(m.line(20))), b"h": lambda m: _get(m, m.number("<B")),
+        b"j": lambda m: _get(m, m.number("<I")),
+        b"N": lambda m: m.push(None), b"\x88": lambda m: m.push(True), b"\x89": lambda m: m.push(False),
+        b"I": _decimal, b"L": _decimal, b"F": lambda m: m.push(float(m.line(64))),
+        b"G": lambda m: m.push(m.number(">d")), b"J": lambda m: m.push(m.number("<i")),
+        b"K": lambda m: m.push(m.number("<B")), b"M": lambda m: m.push(m.number("<H")),
+        b"\x8a": lambda m: _integer(m, m.number("<B")), b"\x8b": lambda m: _integer(m, m.number("<i")),
+        b"S": _quoted, b"T": lambda m: _old_text(m, m.number("<i")), b"U": lambda m: _old_text(m, m.number("<B")),
+        b"V": _escaped, b"X": lambda m: _text(m, m.number("<I")), b"\x8c": lambda m: _text(m, m.number("<B")),
+        b"\x8d": lambda m: _text(m, m.number("<Q")),
+        b"B": lambda m: _bytes(m, m.number("<I")), b"C": lambda m: _bytes(m, m.number("<B")),
+        b"\x8e": lambda m: _bytes(m, m.number("<Q")), b"\x96": lambda m: _bytes(m, m.number("<Q")),
+        b"]": lambda m: m.push([]), b"}": lambda m: m.push({}), b"\x8f": lambda m: m.push([]),
+        b")": lambda m: m.push(()), b"t": lambda m: m.push(tuple(m.pop_to_mark())),
+        b"\x85": lambda m: m.push(m.pop_tuple(1)), b"\x86": lambda m: m.push(m.pop_tuple(2)),
+        b"\x87": lambda m: m.push(m.pop_tuple(3)),
+        b"l": lambda m: m.push(m.pop_to_mark()), b"\x91": lambda m: m.push(m.pop_to_mark()), b"d": _dict_from_mark,
+        b"a": lambda m: _append(m, [m.pop()]), b"e": lambda m: _append(m, m.pop_to_mark()),
+        b"\x90": lambda m: _append(m, m.pop_to_mark()),
+        b"s": lambda m: _set_items(m, [m.pop(), m.pop()][::-1]), b"u": lambda m: _set_items(m, m.pop_to_mark()),
+        b"c": _global_line, b"\x93": _global_stack, b"i": _instance_line, b"o": _reduce_mark,
+        b"R": _reduce, b"\x81": _reduce, b"\x92": _reduce_with_names, b"b": _build,
+    }.items()
+}  # fmt: skip
+"""What each opcode does. Left out, so refused: persistent identifiers, the extension registry, buffers out of band."""

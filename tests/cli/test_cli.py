@@ -1,0 +1,312 @@
+"""The commands: what they accept, what they print where, and how they end."""
+
+import errno
+import io
+import json
+import os
+import re
+import time
+from importlib import import_module
+
+import pytest
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.testing import CliRunner
+
+from musclemap.cli import info, retarget
+from musclemap.cli.output import conversion_report as report
+from musclemap.cli.output import progress_bar, train_view
+from musclemap.cli.output.terminal_text import printable
+from musclemap.datasets import output_folder
+from musclemap.datasets.manifest import ManifestEntry
+from musclemap.datasets.summary import Summary
+from musclemap.pipelines import archive
+from musclemap.pipelines.convert.progress import Progress
+
+from ..support.data.fake_retargeter import BreaksOn, FakeRetargeter, save
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def source(tmp_path):
+    for k in range(3):
+        save(tmp_path / "in" / f"m{k}.npz", nframe=5 + k)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What the command asked to be made: (config, body_models, device) each time."""
+    calls = []
+
+    def make(config, *, body_models, device):
+        calls.append((config, body_models, device))
+        return FakeRetargeter(config)
+
+    monkeypatch.setattr(archive, "make_retargeter", make)
+    return calls
+
+
+def run(*arguments, report="--no-report"):
+    return RUNNER.invoke(retarget.app, [str(argument) for argument in arguments] + [report])
+
+
+def test_all_good_is_0_with_a_table_of_the_worst(source, out, made):
+    result = run(source, out)
+    assert result.exit_code == 0, result.output
+    assert "3 clips in" in result.stdout
+    assert "3 feasible" in result.stdout
+    assert re.search(r"m2\.h5\s+feasible\s+7", result.stdout)
+    assert result.stderr == ""
+    assert len(list(out.rglob("*.h5"))) == 3
+    again = run(source, out)
+    assert "3 of them up to date" in again.stdout
+
+
+def test_any_name_can_be_told(source, out, made):
+    save(source / "[red]x[.npz")
+    save(source / os.fsdecode(b"l\xfcks.npz"))
+    (source / "[blue].npz").write_bytes(b"")
+    result = run(source, out, "-v")
+    assert result.exit_code == 1
+    assert "[red]x[.h5" in result.stdout
+    assert "landmarks [mm]" in result.stdout
+    assert "l\ufffdks.h5" in result.stdout
+    assert "rejected [blue].npz" in result.stderr
+    assert json.loads(run(source, out, "--json").stdout)["counts"]["ok"] == 5
+
+
+def test_some_failed_is_1_and_each_is_named_with_its_reason(source, out, made):
+    (source / "m1.npz").write_bytes(b"")
+    result = run(source, out)
+    assert result.exit_code == 1
+    assert "rejected m1.npz: truncated: the file is empty" in result.stderr
+    assert "2 clips in" in result.stdout
+    quiet = run(source, out, "-q")
+    assert (quiet.exit_code, quiet.stdout) == (1, "")
+    assert "m1.npz" in quiet.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--set", "solver.nonsense=1"], "solver.nonsense"),
+        (["--set", "fps"], "KEY=VALUE"),
+        (["--fps", "0"], "fps is 0"),
+        (["--hands", "waving"], "locked"),
+        (["--limit", "0"], "limit"),
+        (["--group", "nonsense"], "kit-kinesis-test"),
+        (["--include", "nothing*"], "none of 3 motions"),
+        (["--config", "absent.toml"], "cannot read settings"),
+        (["--device", "abacus"], "cpu"),
+        (["-v", "-q"], "exclude each other"),
+    ],
+)
+def test_wrong_use_is_2_and_says_what_would_be_right(source, out, made, arguments, told):
+    result = run(source, out, *arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert result.stdout == ""
+    assert not out.exists()
+
+
+def test_nothing_to_convert_is_2(tmp_path, out, made):
+    (tmp_path / "void").mkdir()
+    for folder in ("void", "absent"):
+        result = run(tmp_path / folder, out)
+        assert result.exit_code == 2
+        assert folder in result.stderr
+
+
+def test_an_output_that_is_a_file_is_2(source, tmp_path, made):
+    (tmp_path / "file").write_text("")
+    result = run(source, tmp_path / "file")
+    assert result.exit_code == 2
+    assert "cannot write to" in result.stderr
+
+
+def test_options_beat_set_and_set_beats_the_file(source, out, made, tmp_path):
+    (tmp_path / "settings.toml").write_text('fps = 30\nhands = "tracked"\n[solver]\nsweeps = 2\nbatch = 64\n')
+    file = ["--config", tmp_path / "settings.toml"]
+    run(source, out, *file, "--set", "solver.sweeps=3", "--set", "fps=40", "--fps", "50", "--dry-run")
+    config, body_models, device = made[-1]
+    assert (config.fps, config.hands, config.solver.sweeps, config.solver.batch) == (50.0, "tracked", 3, 64)
+    assert (body_models, device.platform) == (None, "cpu")
+    run(source, out, *file, "--hands", "locked", "--dry-run", "--device", "cpu", "--body-models", tmp_path)
+    config, body_models, device = made[-1]
+    assert (config.fps, config.hands, body_models, device.platform) == (30.0, "locked", tmp_path, "cpu")
+
+
+def test_a_gpu_that_is_not_there_is_2(source, out, made):
+    import jax
+
+    if any(device.platform == "gpu" for device in jax.devices()):
+        pytest.skip("this machine has a GPU")
+    result = run(source, out, "--device", "gpu")
+    assert result.exit_code == 2
+    assert "it has: cpu" in result.stderr
+
+
+def test_selection_and_dry_run(source, out, made):
+    result = run(source, out, "--include", "m[12]*", "--exclude", "m2*", "--dry-run")
+    assert result.exit_code == 0
+    assert re.search(r"1 to convert \(.* h, \d+ frames, .* MB; about .* min on one core\), 0 up to date", result.stdout)
+    assert not out.exists()
+    run(source, out, "--limit", "2")
+    assert {path.name for path in out.glob("*.h5")} == {"m0.h5", "m1.h5"}
+
+
+def test_overwrite_makes_everything_again(source, out, made):
+    run(source, out)
+    stamps = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
+    run(source, out)
+    assert stamps == {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
+    run(source, out, "--overwrite")
+    assert not set(stamps.items()) & {(path, path.stat().st_mtime_ns) for path in out.glob("*.h5")}
+
+
+def test_json_is_all_there_is_on_stdout(source, out, made):
+    (source / "m1.npz").write_bytes(b"")
+    result = run(source, out, "--json", "-v")
+    told = json.loads(result.stdout)
+    assert told["counts"] == {"ok": 2, "rejected": 1, "failed": 0, "kept": 0}
+    assert [entry["source"] for entry in told["entries"]] == ["m0.npz", "m1.npz", "m2.npz"]
+
+
+def test_verbose_names_every_file_and_what_is_doubtful(source, out, made):
+    save(source / "m3.npz", gender=None)
+    result = run(source, out, "-v")
+    for k in range(4):
+        assert re.search(rf"ok +m{k}\.npz: \d+ frames, feasible", result.stderr)
+    assert "doubt m3.npz: the file gives no gender" in result.stderr
+    assert "doubt" not in run(source, out, "--overwrite").stderr
+
+
+def test_a_full_disk_is_told_and_is_1(source, out, made, monkeypatch):
+    def full(path, clip, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(output_folder, "write_clip", full)
+    result = run(source, out)
+    assert result.exit_code == 1
+    assert "stopped early: the disk of" in result.stderr
+    assert "failed m2.npz: not_converted" in result.stderr
+
+
+def test_an_interrupt_says_how_to_go_on(source, out, monkeypatch):
+    monkeypatch.setattr(archive, "make_retargeter", lambda *_, **__: BreaksOn("m0.npz", KeyboardInterrupt()))
+    result = run(source, out)
+    assert result.exit_code == 130
+    assert "goes on from here" in result.stderr
+
+
+def entry(name, *, verdict="feasible", error=1.0):
+    metrics = {report.COLUMNS[0][0]: error}
+    return ManifestEntry(
+        source=f"{name}.npz", clip=f"{name}.h5", status="ok", verdict=verdict, metrics=metrics, nframe=9
+    )
+
+
+def test_worst_clips_come_by_verdict_then_by_error():
+    entries = [
+        entry("a", error=9.0),
+        entry("b", verdict="infeasible"),
+        entry("c", verdict="warn"),
+        entry("d", error=10.0),
+    ]
+    assert [found.source[0] for found in report.worst(entries)] == ["b", "c", "d", "a"]
+    assert len(report.worst([entry(str(k)) for k in range(99)])) == report.WORST
+
+
+def test_many_failures_are_counted_by_reason(tmp_path, capsys):
+    lost = [ManifestEntry(source=f"{k:03}.npz", status="rejected", reason="truncated: x") for k in range(60)]
+    report.print_failures(Summary(out=tmp_path, entries=tuple(lost)))
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == report.NAMED + 1
+    assert "60 truncated" in told[-1]
+
+
+def test_time_left_follows_the_share_that_is_done():
+    half = Progress(entry=None, nclip=3, total=9, nframe=5000, share=0.5, seconds=10.0)
+    assert progress_bar.sentence(half) == "3 of 9 clips, 500 frames/s, 0:00:10 left"
+    start = Progress(entry=None, nclip=0, total=9, nframe=0, share=0.0, seconds=0.0)
+    assert progress_bar.sentence(start) == "0 of 9 clips, - frames/s, ? left"
+
+
+def test_without_a_terminal_a_line_comes_from_time_to_time(monkeypatch, capsys):
+    monkeypatch.setattr(progress_bar, "LINE_SECONDS", 0.05)
+    with progress_bar.show_progress() as show:
+        show(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
+        time.sleep(0.2)
+    told = capsys.readouterr().err.splitlines()
+    assert set(told) == {"1 of 2 clips, 10 frames/s, 0:00:03 left"}
+    assert 1 <= len(told) <= 4
+
+
+def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress_bar.show_progress() as show:
+        show(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
+    told = capsys.readouterr().err
+    assert "1/2 clips" in told
+    assert "10 frames/s" in told
+
+
+def test_names_that_no_terminal_takes_are_shown_all_the_same():
+    assert printable("ü 走\udcff\n\x1b[31m") == "ü 走\ufffd??[31m"
+    printable("\udcff").encode()
+
+
+def test_info_answers_in_both_forms():
+    result = RUNNER.invoke(info.app, ["--json"])
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert told["packages"]["musclemimic-models"] == "1.0.6"
+    assert told["target"]["nq"] == 129
+    assert any(device.startswith("cpu") for device in told["devices"]["jax"])
+    text = RUNNER.invoke(info.app, [])
+    assert text.exit_code == 0
+    for key in told:
+        assert re.search(rf"^{key}:", text.stdout, re.MULTILINE)
+
+
+def test_info_survives_whatever_its_questions_meet(tmp_path, monkeypatch):
+    def broken():
+        raise OSError("driver and library do not match")
+
+    monkeypatch.setattr(info, "_jax_devices", broken)
+    monkeypatch.setattr(info, "_target", broken)
+    (tmp_path / "SMPL_NEUTRAL.npz").write_bytes(b"junk")
+    for folder in (tmp_path, tmp_path / "absent", tmp_path / "SMPL_NEUTRAL.npz"):
+        for form in ([], ["--json"]):
+            result = RUNNER.invoke(info.app, [*form, "--body-models", str(folder)])
+            assert result.exit_code == 0, result.output
+            assert "driver and library do not match" in result.stdout
+
+
+APPS = ("download", "eval", "export", "info", "pack", "page", "reproduce", "retarget", "train", "validate", "view")
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_help_is_shown_as_it_was_written(name):
+    """Square brackets are markup to the terminal, which swallows them."""
+    command = typer.main.get_command(import_module(f"musclemap.cli.{name}").app)
+    texts = [command.help or "", *(getattr(param, "help", None) or "" for param in command.params)]
+    assert sum(map(len, texts)) > 100
+    for text in texts:
+        assert Text.from_markup(text).plain == text
+
+
+def test_units_are_seen_while_a_run_goes_on():
+    figures = {"steps": 10.0, "steps_per_second": 5.0, "landmark_error_mm": 3.0}
+    console = Console(record=True, width=80, file=io.StringIO())
+    console.print(train_view._table(figures, "0:01:00"))
+    assert re.search(r"landmark error \[mm\]\s+3\b", console.export_text())

@@ -1,0 +1,197 @@
+"""`mm-eval`: a policy and a data set in, figures, a page and a film out; what it says when it cannot."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import pytest
+from typer.testing import CliRunner, Result
+
+from musclemap.cli import eval as command
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.eval.evaluation import Evaluated
+from musclemap.imitation.eval.scores import ClipScore
+from musclemap.imitation.physics.bodies import load_simulation_body
+from musclemap.imitation.policy.policy_file import POLICY
+from musclemap.imitation.policy.training_clips import TrainingClips, dataset_facts
+from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.pipelines.report.sides import side_of
+from musclemap.pipelines.train.dataset import choose_clips
+from musclemap.pipelines.train.evaluation import Keep, _for_film, evaluate_policy, worst_first
+
+from ..support.data.arm_dataset import write_dataset
+from ..support.data.arm_policies import save_untrained
+
+RUNNER = CliRunner()
+SECONDS = 0.5
+LEARNED = ("arm_000", "arm_001")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of four clips, one of them infeasible, and a run that has learned from two of them."""
+    place = tmp_path_factory.mktemp("eval")
+    clips = arm_clips(4, SECONDS, seed=1)
+    clips[3] = (clips[3][0], replace(clips[3][1], verdict="infeasible", reasons=({"rule": "strength"},)))
+    write_dataset(place / "set", clips)
+    save_untrained(place / "run" / POLICY, [item for item in clips if item[0] in LEARNED])
+    rows = [{"steps": steps, "seconds": 1.0, "reward": 0.5, "coverage": 0.1} for steps in (1000, 2000)]
+    (place / "run" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return place
+
+
+def run(place: Path, *arguments: object, source: str = "run") -> Result:
+    words = [str(place / source), "--dataset", str(place / "set"), *map(str, arguments)]
+    return RUNNER.invoke(command.app, words)
+
+
+@pytest.fixture(scope="module")
+def told(place: Path) -> dict[str, Any]:
+    """The whole of it, once: JSON, page and film."""
+    result = run(place, "--json", "--report", place / "page.html", "--video", place / "film.mp4")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_every_clip_has_its_figures(told: dict[str, Any]) -> None:
+    assert [clip["name"] for clip in told["clips"]] == ["arm_000.h5", "arm_001.h5", "arm_002.h5"]
+    for clip in told["clips"]:
+        assert clip["steps"] == clip["simulated"] == round(100 * SECONDS)
+        assert 0 < clip["normalised_return"] < 1
+        assert clip["joint_angle_error_to_end"] > 0
+    assert told["left_out"] == {"arm_003.h5": "infeasible (strength)"}
+    assert (told["body"], told["engine"], told["ground"], told["steps"]) == ("SmallArm", "mujoco", "flat", 12_000)
+
+
+def test_clips_that_were_not_learned_from_are_totalled_apart(told: dict[str, Any]) -> None:
+    assert {clip["name"]: clip["group"] for clip in told["clips"]} == {
+        "arm_000.h5": "training", "arm_001.h5": "training", "arm_002.h5": "held_out"
+    }  # fmt: skip
+    totals = {name: total["clips"] for name, total in told["totals"].items()}
+    assert totals == {"all": 3, "held_out": 1, "training": 2}
+    (clip,) = (clip for clip in told["clips"] if clip["group"] == "held_out")
+    assert told["totals"]["held_out"]["mean"]["normalised_return"] == pytest.approx(clip["normalised_return"])
+
+
+def test_film_and_page_are_written(told: dict[str, Any], place: Path) -> None:
+    assert told["written"] == [str(place / "film.mp4"), str(place / "page.html")]
+    meta = next(imageio_ffmpeg.read_frames(str(place / "film.mp4")))
+    assert meta["size"] == (1120, 720)
+    assert meta["duration"] == pytest.approx(3 * SECONDS, abs=0.15)
+    assert b"Over control steps" in (place / "page.html").read_bytes()
+
+
+def test_only_what_was_asked_for_is_judged(place: Path) -> None:
+    held_out = json.loads(run(place, "--json", "--held-out").stdout)
+    assert [clip["name"] for clip in held_out["clips"]] == ["arm_002.h5"]
+    some = json.loads(run(place, "--json", "--infeasible", "--exclude", "*1.h5", "--limit", 3).stdout)
+    assert [clip["name"] for clip in some["clips"]] == ["arm_000.h5", "arm_002.h5", "arm_003.h5"]
+
+
+def test_people_get_a_table(place: Path) -> None:
+    result = run(place, "--include", "arm_00[02].h5", source=f"run/{POLICY}")
+    assert result.exit_code == 0
+    assert re.search(r"arm_000\.h5 +learned +(landmarks)? +\d+%", result.stdout)
+    assert re.search(r"arm_002\.h5 +held out", result.stdout)
+    assert re.search(r"all clips +\d of 2 +clips", result.stdout)
+    assert "1.0 s of motion" in result.stdout
+    quiet = run(place, "-q", "--include", "arm_000.h5")
+    assert (quiet.exit_code, quiet.stdout) == (0, "")
+
+
+def test_a_lost_clip_fails_a_strict_call(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musclemap.imitation.eval.evaluation.LANDMARK_LIMIT", 1e-4)
+    lost = ["--include", "arm_000.h5", "-q"]
+    assert run(place, *lost).exit_code == 0
+    assert run(place, *lost, "--strict").exit_code == 1
+    monkeypatch.setattr("musclemap.imitation.eval.evaluation.LANDMARK_LIMIT", 10.0)
+    assert run(place, *lost, "--strict").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--include", "x"], "none of the 4 clips"),
+        (["--report", "page.txt"], "has to end in .html"),
+        (["--video", "no/such/film.mp4"], "there is no folder"),
+        (["--video", "f.mp4", "--trained-ground"], "shows flat ground"),
+        (["--held-out", "--include", "arm_000.h5"], "none is held out"),
+        (["--include", "arm_003.h5"], "no clip to track: arm_003.h5: infeasible"),
+    ],
+)
+def test_what_cannot_be_done_is_told(place: Path, arguments: list[str], message: str) -> None:
+    result = run(place, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_what_is_no_policy_is_told(place: Path) -> None:
+    (place / "empty").mkdir(exist_ok=True)
+    assert "there is no policy at" in run(place, source="empty").stderr
+    result = run(place, source="run/metrics.jsonl")
+    assert result.exit_code == 2
+    assert "cannot be read as a policy" in result.stderr
+
+
+# What is kept
+
+
+def _score(name: str, covered: int, error: float = 0.1) -> Evaluated:
+    failure = "root" if covered < 10 else ""
+    metrics = {"relative_landmark_error": error}
+    score = ClipScore(name=name, steps=10, covered=covered, simulated=10, failure=failure, metrics=metrics)
+    return Evaluated(score=score, recording=None)
+
+
+def test_the_worst_come_first() -> None:
+    found = [_score("fine", 10, 0.1), _score("late", 8), _score("early", 2), _score("rough", 10, 0.2)]
+    assert [one.score.name for one in worst_first(found)] == ["early", "late", "rough", "fine"]
+
+
+def test_recordings_are_kept_of_the_worst_and_of_the_film(place: Path) -> None:
+    chosen = choose_clips(place / "set")
+
+    def recorded(keep: Keep) -> tuple[list[str], list[str]]:
+        """All clips, the worst first, and those with a recording."""
+        found = evaluate_policy(place / "run" / POLICY, chosen, keep=keep, num_envs=2)
+        ordered = worst_first([judged.found for judged in found.clips])
+        assert found.film == (("arm_002.h5",) if keep.seconds else ())  # one at least; held-out clips come first
+        return [one.score.name for one in ordered], [one.score.name for one in ordered if one.recording is not None]
+
+    names, none = recorded(Keep())
+    assert none == []
+    assert recorded(Keep(worst=1)) == (names, names[:1])
+    assert recorded(Keep(worst=2)) == (names, names[:2])
+    film = [name for name in names if name in (names[0], "arm_002.h5")]
+    assert recorded(Keep(worst=1, seconds=0.1)) == (names, film)
+
+
+def test_a_film_is_as_long_as_asked() -> None:
+    clips = arm_clips(4, SECONDS)
+    seen = TrainingClips(dataset_facts(clips[:2]))
+    film: Callable[[float], tuple[str, ...]] = lambda seconds: _for_film(clips, seen, seconds=seconds)  # noqa: E731
+    assert film(0.0) == ()
+    assert film(0.1) == ("arm_002",)
+    assert film(3.1 * SECONDS) == ("arm_002", "arm_003", "arm_000")
+
+
+@pytest.mark.slow
+def test_the_whole_body_is_judged_drawn_and_filmed(walk_clip: Clip, tmp_path: Path) -> None:
+    few = {name: getattr(walk_clip, name)[:40] for name in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
+    clip = replace(walk_clip, **few)
+    write_dataset(tmp_path / "set", [("walk", clip)])
+    save_untrained(tmp_path / "run" / POLICY, [], body="MyoFullBody")
+    result = run(tmp_path, "--json", "--report", tmp_path / "page.html", "--video", tmp_path / "film.mp4")
+    assert result.exit_code == 0, result.output
+    (told,) = json.loads(result.stdout)["clips"]
+    assert told["group"] == "held_out"
+    assert 0.0 <= told["contact_agreement"] <= 1.0
+    assert told["root_position_rms_axis"] < told["root_position_error"]
+    assert told["bad_steps"] == told["overflow_steps"] == 0
+    assert next(imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4")))["size"] == (1120, 720)
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert all(f'"title": "{side_of(name)[0]}"' in page for name in load_simulation_body("MyoFullBody").joint_names)

@@ -1,0 +1,138 @@
+"""How every command ends: with one sentence and a status, whatever happens and wherever its output goes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from musclemap.cli.output.terminal_text import echo, printable
+from musclemap.cli.program import INTERNAL, INTERRUPTED, PIPE_CLOSED, WRONG_USE, Program
+from musclemap.errors import SettingsError
+
+RUNNER = CliRunner()
+HOSTILE = "a\x1b]0;title\x07\x1b[31mred\x1b[2J\x9b1mb\rc\nd\u202egnp.exe"
+SOURCES = str(Path(__file__).parents[2] / "src")
+
+
+def _program(act):
+    app = Program("mm-test")
+
+    @app.command()
+    def command(path: Path = Path("x"), number: int = typer.Option(0, min=0, max=9)) -> None:
+        act(path)
+
+    return app
+
+
+def _raising(error):
+    def act(path):
+        raise error
+
+    return _program(act)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (SettingsError("no such setting"), WRONG_USE, "mm-test: no such setting"),
+        (typer.BadParameter("both cannot be"), WRONG_USE, "both cannot be"),
+        (FileNotFoundError(2, "No such file or directory", "a/b"), WRONG_USE, "a/b: No such file or directory"),
+        (OSError(28, "No space left on device"), WRONG_USE, "No space left on device"),
+        (KeyError("qpos"), INTERNAL, "internal error: KeyError: 'qpos'"),
+        (RecursionError("too deep"), INTERNAL, "internal error: RecursionError: too deep"),
+        (MemoryError(), INTERNAL, "internal error: MemoryError"),
+        (AssertionError(), INTERNAL, "internal error: AssertionError"),
+        (KeyboardInterrupt(), INTERRUPTED, ""),
+    ],
+)
+def test_any_error_is_one_sentence_and_a_status(error, status, words):
+    result = RUNNER.invoke(_raising(error), [])
+    assert result.exit_code == status
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 1
+    assert "Traceback" not in result.output
+
+
+def test_exit_status_of_a_command_passes():
+    for status in (0, 1, 5):
+        assert RUNNER.invoke(_raising(typer.Exit(status)), []).exit_code == status
+    assert RUNNER.invoke(_program(lambda path: None), []).exit_code == 0
+
+
+def test_control_codes_of_names_reach_no_terminal():
+    """Neither what a command prints, nor its errors, nor what it says about a wrong option."""
+    for app, arguments in (
+        (_program(lambda path: echo(f"read {path}")), ["--path", HOSTILE]),
+        (_raising(SettingsError(f"no clip {HOSTILE}")), []),
+        (_raising(FileNotFoundError(2, "missing", HOSTILE)), []),
+        (_raising(ValueError(HOSTILE)), []),
+        (_program(lambda path: None), ["--number", HOSTILE]),
+        (_program(lambda path: None), [f"--{HOSTILE}"]),
+    ):
+        result = RUNNER.invoke(app, arguments)
+        assert result.output.strip()
+        assert all(letter.isprintable() for line in result.output.splitlines() for letter in line), repr(result.output)
+        assert len(result.output.splitlines()) == 1
+
+
+def test_bytes_that_are_no_text_are_shown_as_marks():
+    assert printable("a\udcffb\x00c") == "a\N{REPLACEMENT CHARACTER}b?c"
+
+
+def _run(command, **options):
+    return subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": SOURCES, **options},
+    )  # fmt: skip
+
+
+PRINTS = """
+from pathlib import Path
+from musclemap.cli.program import Program
+from musclemap.cli.output.terminal_text import echo
+app = Program("mm-test")
+@app.command()
+def command() -> None:
+    for _ in range(LINES):
+        echo("µ → 1 m²")
+app([])
+"""
+
+
+def test_an_encoding_without_the_letters_ends_nothing():
+    tables = PRINTS.replace("LINES", "1").replace("        echo(", "        Console().print(")
+    done = _run(f"from rich.console import Console\n{tables}", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, b"\\xb5 \\u2192 1 m\\xb2\n"), done.stderr
+
+
+def test_full_disk_behind_the_output_is_one_sentence():
+    for lines in (1, 100_000):  # in the buffer until the end, and beyond it
+        done = subprocess.run(
+            ["sh", "-c", f'exec {sys.executable} -c "$0" > /dev/full', PRINTS.replace("LINES", str(lines))],
+            capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": SOURCES},
+        )  # fmt: skip
+        assert done.returncode == WRONG_USE, done.stderr
+        assert done.stderr.startswith("mm-test: ")
+        assert "No space left" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_reader_that_leaves_early_is_no_error():
+    done = subprocess.run(
+        ["bash", "-c", f'{sys.executable} -c "$0" | head -1; exit ${{PIPESTATUS[0]}}', PRINTS.replace("LINES", "9999")],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": SOURCES},
+    )  # fmt: skip
+    assert done.returncode == PIPE_CLOSED
+    assert done.stderr == ""
+
+
+def test_traceback_is_there_for_those_who_ask():
+    broken = PRINTS.replace("for _ in range(LINES):", "if True:\n        raise KeyError('x')")
+    assert b"Traceback" not in _run(broken).stderr
+    done = _run(broken, MUSCLEMAP_DEBUG="1")
+    assert done.returncode == INTERNAL
+    assert b"Traceback" in done.stderr

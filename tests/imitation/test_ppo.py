@@ -1,0 +1,195 @@
+"""PPO's parts against plain loops worked by hand, and the sampler and normaliser that it learns with."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from musclemap.errors import SettingsError
+from musclemap.imitation.ppo import normaliser
+from musclemap.imitation.ppo.networks import apply_mlp, make_mlp
+from musclemap.imitation.ppo.ppo import PPO, PPOConfig, Rollout, advantages, log_prob, policy_loss
+from musclemap.imitation.task import sampler
+
+CONFIG = PPOConfig(hidden=(32, 32), minibatch=64, rollout=8, learning_rate=3e-3, optimizer="adamw", epochs=4)
+
+
+def test_advantages_are_those_of_a_plain_loop() -> None:
+    rng = np.random.default_rng(0)
+    n, m, gamma, lam = 12, 5, 0.9, 0.8
+    reward, value, after = rng.standard_normal((3, n, m))
+    failed = rng.random((n, m)) < 0.15
+    ended = failed | (rng.random((n, m)) < 0.15)
+    wanted = np.zeros((n, m))
+    for w in range(m):
+        for t in range(n):  # the sum as the paper writes it, up to the end of the episode
+            weight = 1.0
+            for k in range(t, n):
+                delta = reward[k, w] + gamma * after[k, w] * (not failed[k, w]) - value[k, w]
+                wanted[t, w] += weight * delta
+                weight *= gamma * lam
+                if ended[k, w]:
+                    break
+    given = (jnp.asarray(a, jnp.float32) for a in (reward, value, after, failed, ended))
+    found, target = advantages(*given, discount=gamma, trace=lam)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(target, wanted + value, atol=1e-5)
+
+
+def test_a_cut_episode_is_worth_what_would_have_come_and_a_failed_one_nothing() -> None:
+    one = jnp.ones((1, 2))
+    found, _ = advantages(
+        0 * one, 0 * one, 5 * one, jnp.array([[1.0, 0.0]]), jnp.array([[1.0, 1.0]]), discount=0.9, trace=0.95
+    )
+    np.testing.assert_allclose(found, [[0.0, 4.5]], rtol=1e-6)
+
+
+def test_the_loss_is_that_worked_by_hand() -> None:
+    new, old = jnp.log(jnp.array([0.5, 0.9, 0.2])), jnp.log(jnp.array([0.5, 0.5, 0.4]))
+    advantage = jnp.array([1.0, -1.0, 3.0])
+    scaled = (np.array([1.0, -1.0, 3.0]) - 1.0) / np.std([1.0, -1.0, 3.0])
+    ratio = np.array([1.0, 1.8, 0.5])
+    by_hand = -np.mean([
+        min(ratio[0] * scaled[0], 1.0 * scaled[0]),
+        min(ratio[1] * scaled[1], 1.2 * scaled[1]),  # a bad action is made rarer, however far the ratio has gone
+        min(ratio[2] * scaled[2], 0.8 * scaled[2]),
+    ])  # fmt: skip
+    found = policy_loss(new, old, advantage, clip=0.2)
+    assert float(found["policy_loss"]) == pytest.approx(by_hand, rel=1e-5)
+    assert float(found["clipped"]) == pytest.approx(2 / 3)
+    assert float(found["kl"]) == pytest.approx(np.mean(ratio - 1 - np.log(ratio)), rel=1e-5)
+
+
+def test_log_probabilities_are_a_gaussians() -> None:
+    rng = np.random.default_rng(1)
+    action, mean, log_std = rng.standard_normal((7, 3)), rng.standard_normal((7, 3)), rng.standard_normal(3)
+    std = np.exp(log_std)
+    density = np.exp(-0.5 * ((action - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
+    found = log_prob(*(jnp.asarray(array) for array in (action, mean, log_std)))
+    np.testing.assert_allclose(found, np.log(density).sum(axis=1), rtol=1e-4)
+
+
+def bandit(ppo: PPO, learner, key):
+    """A rollout of a task whose best action is 0.7 everywhere."""
+    n = 16
+    obs = jax.random.normal(key, (8, n, 3))
+    action, logp, value = ppo.act(learner, obs, jax.random.fold_in(key, 1))
+    reward = -jnp.sum((action - 0.7) ** 2, axis=-1)
+    ones = jnp.ones_like(reward)
+    return Rollout(obs, action, logp, value, jnp.zeros_like(value), reward, ones, ones)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_updates_find_the_best_action(optimizer: str) -> None:
+    ppo = PPO(3, 2, replace(CONFIG, optimizer=optimizer))
+    learner = ppo.begin(jax.random.PRNGKey(0))
+    update, figures = jax.jit(ppo.update), {}
+    for k in range(60):
+        key = jax.random.PRNGKey(k)
+        learner, figures = update(learner, bandit(ppo, learner, key), key)
+    assert np.isfinite(list(figures.values())).all()
+    found = ppo.mean(learner, jax.random.normal(jax.random.PRNGKey(9), (50, 3)))
+    assert float(jnp.abs(found - 0.7).max()) < 0.35
+    assert float(jnp.abs(jnp.mean(found) - 0.7)) < 0.1
+
+
+def test_updates_stop_once_the_policy_has_moved_too_far() -> None:
+    ppo = PPO(3, 2, replace(CONFIG, learning_rate=0.3, max_kl=0.02, epochs=10))
+    learner = ppo.begin(jax.random.PRNGKey(0))
+    key = jax.random.PRNGKey(1)
+    _, figures = jax.jit(ppo.update)(learner, bandit(ppo, learner, key), key)
+    assert float(figures["steps_skipped"]) >= 10
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
+    ppo = PPO(3, 2, replace(CONFIG, minibatch=128))
+    learner = ppo.begin(jax.random.PRNGKey(0))
+    key = jax.random.PRNGKey(1)
+    rollout = bandit(ppo, learner, key)
+    rollout = rollout._replace(reward=rollout.reward.at[0, 0].set(jnp.nan))
+    after, figures = jax.jit(ppo.update)(learner, rollout, key)
+    jax.tree.map(np.testing.assert_array_equal, after.params, learner.params)
+    assert float(figures["steps_skipped"]) > 0
+
+
+def test_the_normaliser_stands_still_within_an_update() -> None:
+    ppo = PPO(3, 2, CONFIG)
+    learner = ppo.begin(jax.random.PRNGKey(0))
+    key = jax.random.PRNGKey(1)
+    rollout = bandit(ppo, learner, key)
+    wide = rollout._replace(obs=100.0 * rollout.obs)
+    ratios = log_prob(rollout.action, ppo.mean(learner, rollout.obs), jnp.log(jnp.full(2, CONFIG.noise)))
+    np.testing.assert_allclose(ratios, rollout.log_prob, atol=1e-4)  # the first ratio of an update is 1
+    after, _ = jax.jit(ppo.update)(learner, wide, key)
+    np.testing.assert_allclose(after.normaliser.mean, np.asarray(wide.obs).reshape(-1, 3).mean(axis=0), rtol=1e-4)
+
+
+def test_the_normaliser_has_mean_and_variance_of_all_it_has_seen() -> None:
+    rng = np.random.default_rng(2)
+    parts = [3.0 + 2.0 * rng.standard_normal((n, 4)) for n in (1, 50, 7, 200)]
+    known = normaliser.make_normaliser(4)
+    np.testing.assert_array_equal(normaliser.normalise(known, jnp.ones((1, 4))), np.ones((1, 4)))
+    for part in parts:
+        known = normaliser.take_in(known, jnp.asarray(part, jnp.float32))
+    everything = np.concatenate(parts)
+    np.testing.assert_allclose(known.mean, everything.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(known.var, everything.var(axis=0), rtol=1e-4)
+    bad = jnp.full((2, 4), jnp.nan)
+    kept = normaliser.take_in(known, bad, weight=jnp.zeros(2))
+    np.testing.assert_allclose(kept.mean, known.mean, rtol=1e-6)
+
+
+def test_episodes_begin_more_often_where_they_fail() -> None:
+    fresh = sampler.make_sampler(np.array([250, 100, 60]), fps=100.0)
+    assert fresh.clip.tolist() == [0, 0, 0, 1, 2]
+    assert fresh.frames.tolist() == [100, 100, 49, 99, 59]  # the last frame of a clip has nothing after it
+    even = np.asarray(sampler.probabilities(fresh))
+    np.testing.assert_allclose(even, np.array([100, 100, 49, 99, 59]) / 407, rtol=1e-5)
+    clip, frame = jnp.array([0] * 50 + [1] * 50), jnp.array([230] * 50 + [50] * 50)
+    known = fresh
+    for _ in range(20):
+        known = sampler.take_in(known, clip, frame, jnp.array([True] * 50 + [False] * 50), fps=100.0)
+    chance = np.asarray(sampler.probabilities(known))
+    assert chance.sum() == pytest.approx(1.0, rel=1e-5)
+    per_frame = chance / np.asarray(fresh.frames)
+    assert per_frame[2] > 1.5 * per_frame[0]  # where they fell
+    assert per_frame[1] > 1.5 * per_frame[0]  # and the second before
+    assert per_frame[3] < per_frame[0]
+    assert (chance >= 0.099 * even).all()  # none is ever forgotten
+
+
+def test_seconds_with_little_reward_come_more_often_where_that_is_asked() -> None:
+    known = sampler.make_sampler(np.array([250, 100]), fps=100.0)
+    clip, frame, fell = jnp.array([0, 0, 1]), jnp.array([50, 150, 50]), jnp.zeros(3, bool)
+    for _ in range(2000):
+        known = sampler.take_in(known, clip, frame, fell, fps=100.0, shortfall=jnp.array([0.1, 0.9, 0.5]))
+    chance = np.asarray(sampler.probabilities(known) / known.frames)
+    assert chance[1] > 1.2 * chance[3] > 1.2 * 1.2 * chance[0]
+
+
+def test_draws_follow_the_probabilities_and_stay_within_the_clips() -> None:
+    fresh = sampler.make_sampler(np.array([250, 100]), fps=100.0)
+    clip, frame = sampler.draw(fresh, jax.random.PRNGKey(0), 5000)
+    assert set(np.unique(clip)) == {0, 1}
+    assert frame[clip == 0].min() >= 0
+    assert frame[clip == 0].max() == 248
+    assert frame[clip == 1].max() == 98
+    assert float((clip == 0).mean()) == pytest.approx(249 / 348, abs=0.03)
+
+
+def test_half_precision_changes_results_a_little_and_no_more() -> None:
+    params = make_mlp(jax.random.PRNGKey(0), (10, 64, 64, 3))
+    x = jax.random.normal(jax.random.PRNGKey(1), (20, 10))
+    exact, half = apply_mlp(params, x), apply_mlp(params, x, dtype=jnp.bfloat16)
+    assert half.dtype == jnp.float32
+    assert 0 < float(jnp.abs(exact - half).max()) < 0.1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"rollout": 0}, {"discount": 1.0}, {"optimizer": "sgd"}, {"precision": "float16"}, {"noise": 0.0}]
+)
+def test_settings_that_make_no_sense_are_refused(changes: dict) -> None:
+    with pytest.raises(SettingsError, match=f"ppo.{next(iter(changes))}"):
+        PPOConfig(**changes)

@@ -1,0 +1,295 @@
+"""Training runs: taken up again as if never stopped, told what is wrong, and learning."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from musclemap.cli.train import app
+from musclemap.datasets.clip import write_clip
+from musclemap.datasets.manifest import Manifest, ManifestEntry
+from musclemap.imitation.errors import TrainingError
+from musclemap.imitation.physics.engine import PhysicsState, Reading
+from musclemap.imitation.physics.mujoco_engine import MujocoEngine
+from musclemap.imitation.policy.policy_file import load_policy
+from musclemap.imitation.ppo.ppo import PPOConfig
+from musclemap.imitation.runs.train_config import TrainConfig
+from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.imitation.world_model.world_config import WorldModelConfig
+from musclemap.imitation.world_model.world_model import ModelConfig
+from musclemap.pipelines.device import DeviceMemoryError
+from musclemap.pipelines.train.plan import Plan, plan_training
+from musclemap.pipelines.train.training import Moment, Until, train
+
+from ..support.hostile.sockets import sampled
+from ..support.pages import explained
+
+CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), rollout=8, minibatch=24))
+PLAIN = WorldModelConfig(dynamics=ModelConfig(variant="plain"))  # needs no lengths of muscles
+ITERATION = 6 * 8
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return plan_training(arm_clips(2, 1.0), CONFIG, engine="mujoco")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a conversion leaves it, with three clips of the arm, one of them infeasible."""
+    root = tmp_path_factory.mktemp("data") / "arms"
+    entries = []
+    for name, clip in arm_clips(3, 1.0):
+        if name == "arm_002":
+            clip = replace(clip, verdict="infeasible", reasons=({"rule": "floor", "value": 1.0, "limit": 0.5},))
+        sha256 = write_clip(root / f"{name}.h5", clip)
+        entries.append(
+            ManifestEntry(
+                source=f"{name}.npz", clip=f"{name}.h5", clip_sha256=sha256, status="ok", nframe=clip.nframe,
+                seconds=clip.duration, verdict=clip.verdict,
+            )
+        )  # fmt: skip
+    Manifest(entries=tuple(entries)).write(root / "manifest.jsonl")
+    return root
+
+
+def checkpoint(run: Path) -> dict[str, np.ndarray]:
+    import orbax.checkpoint as ocp
+
+    folder = max((run / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    return ocp.StandardCheckpointer().restore(folder / "state")
+
+
+def test_a_run_that_was_interrupted_equals_one_that_was_not(tmp_path: Path, plan: Plan) -> None:
+    whole = train(plan, tmp_path / "whole", until=Until(steps=6 * ITERATION), tensorboard=False)
+    train(plan, tmp_path / "parts", until=Until(steps=2 * ITERATION), tensorboard=False)
+    parts = train(plan, tmp_path / "parts", until=Until(steps=6 * ITERATION), resume=True, tensorboard=False)
+    assert whole.steps == parts.steps == 6 * ITERATION
+    assert (tmp_path / "whole" / "policy.safetensors").read_bytes() == parts.policy.read_bytes()
+    first, second = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        if ".tally" not in name and ".suspect" not in name:  # what the log adds up begins anew with each line
+            np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+def test_another_seed_gives_another_policy(tmp_path: Path, plan: Plan) -> None:
+    other = replace(plan, config=replace(plan.config, seed=1))
+    one = train(plan, tmp_path / "a", until=Until(steps=ITERATION), tensorboard=False)
+    two = train(other, tmp_path / "b", until=Until(steps=ITERATION), tensorboard=False)
+    assert not np.array_equal(load_policy(one.policy).weights[0], load_policy(two.policy).weights[0])
+
+
+def test_a_run_leaves_figures_and_a_policy(tmp_path: Path, plan: Plan) -> None:
+    told: list[Moment] = []
+    done = train(plan, tmp_path, until=Until(steps=2 * ITERATION), progress=told.append)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["steps"] == done.steps == 2 * ITERATION
+    assert {"reward", "coverage", "kl", "explained_variance", "landmark_error_mm"} <= set(lines[-1])
+    assert explained("training.md") >= set(lines[-1])
+    assert 0.0 < lines[-1]["reward"] <= 1.0
+    assert told[-1].final
+    assert list((tmp_path / "tensorboard").iterdir())
+    policy = load_policy(done.policy)
+    assert policy.facts["steps"] == done.steps
+    assert policy(np.zeros((1, policy.nobs))).shape == (1, 6)
+
+
+def test_a_run_can_begin_with_what_another_has_learned(tmp_path: Path, plan: Plan) -> None:
+    first = train(plan, tmp_path / "first", until=Until(steps=3 * ITERATION), tensorboard=False)
+    other = plan_training(arm_clips(3, 1.0, seed=5)[2:], replace(CONFIG, num_envs=4), engine="mujoco")
+    none = Until(seconds=0.0)  # time is up before the first iteration
+    begun = train(other, tmp_path / "second", until=none, start=tmp_path / "first", tensorboard=False)
+    old, new = load_policy(first.policy), load_policy(begun.policy)
+    for name in ("weights", "biases"):
+        for one, two in zip(getattr(old, name), getattr(new, name), strict=True):
+            np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(old.mean, new.mean)
+    assert begun.steps == 0
+    further = train(
+        other, tmp_path / "second", until=Until(steps=2 * 4 * 8), resume=True, tensorboard=False
+    )  # fmt: skip
+    told = load_policy(further.policy).facts["dataset"]
+    assert [source for source, _ in told["clips"]] == ["arm/seed_0/arm_000", "arm/seed_0/arm_001", "arm/seed_5/arm_002"]
+    assert told["earlier"]["nclip"] == 2
+    assert not np.array_equal(load_policy(further.policy).weights[0], old.weights[0])
+
+
+def test_a_run_of_another_kind_is_no_beginning(tmp_path: Path, plan: Plan) -> None:
+    train(plan, tmp_path / "first", until=Until(steps=ITERATION), tensorboard=False)
+    begin = lambda plan, **more: train(  # noqa: E731
+        plan, tmp_path / "second", until=Until(seconds=0.0), tensorboard=False, **more
+    )
+    wide = replace(plan, config=replace(CONFIG, ppo=replace(CONFIG.ppo, hidden=(32, 16))))
+    with pytest.raises(TrainingError, match=r"of shape .*; here it is of shape .*set the same sizes"):
+        begin(wide, start=tmp_path / "first")
+    with pytest.raises(TrainingError, match="is no run to begin with"):
+        begin(plan, start=tmp_path / "nowhere")
+    with pytest.raises(TrainingError, match="leave one of the two out"):
+        begin(plan, start=tmp_path / "first", resume=True)
+    with pytest.raises(TrainingError, match="has learned with another algorithm: 'ppo', not 'world-model'"):
+        begin(
+            replace(plan, algorithm="world-model", config=replace(CONFIG, world_model=PLAIN)), start=tmp_path / "first"
+        )
+
+
+def test_a_folder_with_another_run_is_refused(tmp_path: Path, plan: Plan) -> None:
+    train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+    with pytest.raises(TrainingError, match="holds a run already; --resume"):
+        train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+    other = replace(plan, config=replace(plan.config, ppo=replace(plan.config.ppo, clip=0.1)))
+    with pytest.raises(TrainingError, match=r"other settings: config\.ppo\.clip was 0\.2, is 0\.1"):
+        train(other, tmp_path, until=Until(steps=ITERATION), resume=True, tensorboard=False)
+    with pytest.raises(TrainingError, match="no run in"):
+        train(plan, tmp_path / "new", until=Until(steps=ITERATION), resume=True, tensorboard=False)
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path, plan: Plan) -> None:
+    train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+    for path in sorted((tmp_path / "checkpoints" / "1" / "state").rglob("*")):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(TrainingError, match=r"no checkpoint in .* can be read: 1: .* is not the file that was written"):
+        train(plan, tmp_path, until=Until(steps=2 * ITERATION), resume=True, tensorboard=False)
+
+
+class Breaks(MujocoEngine):
+    """Its third world goes bad in every fifth step."""
+
+    count = 0
+
+    def step(self, state: PhysicsState, ctrl: jax.Array) -> tuple[PhysicsState, Reading]:
+        after, reading = super().step(state, ctrl)
+        Breaks.count += 1
+        if Breaks.count % 5:
+            return after, reading
+        qpos = after.qpos.at[2].set(jnp.nan)
+        return after._replace(qpos=qpos), reading._replace(
+            bad=reading.bad.at[2].set(True), xpos=reading.xpos.at[2].set(jnp.nan)
+        )
+
+
+def test_a_world_that_goes_bad_is_started_anew_counted_and_kept(
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "musclemap.pipelines.train.learners.make_engine", lambda body, n, **_: Breaks(body, n)
+    )  # fmt: skip
+    said: list[str] = []
+    train(plan, tmp_path, until=Until(steps=3 * ITERATION), tensorboard=False, told=said.append)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert sum(line["bad"] for line in lines) == 24 // 5
+    assert any("went bad in" in text for text in said)
+    kept = np.load(next((tmp_path / "bad").iterdir()))
+    assert kept["qpos"].shape == (2,)
+    assert np.isfinite(kept["qpos"]).all()
+    assert str(kept["clip"]) in plan.library.names
+    for name, array in checkpoint(tmp_path).items():
+        assert np.isfinite(array).all(), name
+
+
+FULL = (
+    RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes."),  # JAX
+    RuntimeError("Failed to allocate 1 bytes on device 'cuda:0'"),  # Warp
+    MemoryError(),
+)
+
+
+@pytest.mark.parametrize("error", FULL, ids=["jax", "warp", "numpy"])
+@pytest.mark.parametrize(("algorithm", "lower"), [("ppo", "ppo.rollout"), ("world-model", "world_model.capacity")])
+def test_too_little_memory_is_told_with_the_number_to_lower(
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, error: Exception, algorithm: str, lower: str
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("musclemap.pipelines.train.learners.make_engine", full)
+    with pytest.raises(DeviceMemoryError, match=f"lower --num-envs, or {lower}"):
+        train(replace(plan, algorithm=algorithm), tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+    monkeypatch.setattr("musclemap.pipelines.train.plan.make_library", full)
+    with pytest.raises(DeviceMemoryError, match="lower the number of clips"):
+        plan_training(plan.clips, plan.config, engine="mujoco", algorithm=algorithm)
+
+
+def test_other_errors_pass(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr("musclemap.pipelines.train.learners.make_engine", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+
+
+def test_the_command_trains_and_says_what_it_does(dataset: Path, tmp_path: Path) -> None:
+    small = ["--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
+    call = ["--dataset", str(dataset), "--run", str(tmp_path / "run"), "--max-steps", "32", *small]
+    done = CliRunner().invoke(app, [*call, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["steps"], told["why"]) == (32, "steps")
+    assert told["left_out"] == {"arm_002.h5": "infeasible (floor)"}
+    assert "2 clips" in done.stderr
+    again = CliRunner().invoke(app, call)
+    assert again.exit_code == 2
+    assert "--resume" in again.stderr
+    more = CliRunner().invoke(app, [*call, "--max-steps", "64", "--resume"])
+    assert more.exit_code == 0, more.output
+    assert "64 control steps" in more.stdout
+
+
+def test_training_listens_nowhere(dataset: Path, tmp_path: Path) -> None:
+    small = ["--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
+    with sampled(os.getpid()) as sockets:
+        done = CliRunner().invoke(
+            app, ["--dataset", str(dataset), "--run", str(tmp_path / "run"), "--max-steps", "32", *small]
+        )
+    assert done.exit_code == 0, done.output
+    assert sockets == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--include", "nothing*"], "none of the 3 clips"),
+        (["--include", "arm_002*"], "no clip can be learned from"),
+        (["--set", "ppo.klip=1"], "unknown setting 'ppo.klip'"),
+        (["--split", "val"], "has no split"),
+        (["--engine", "mujoco", "--set", "task.ahead=[0]"], "steps of at least 1"),
+        (["--track", "wandb", "--max-steps", "8"], "pip install wandb"),
+    ],
+)
+def test_wrong_use_is_told(dataset: Path, tmp_path: Path, options: list[str], told: str) -> None:
+    done = CliRunner().invoke(app, ["--dataset", str(dataset), "--run", str(tmp_path / "run"), *options])
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
+@pytest.mark.slow
+def test_sigterm_saves(dataset: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "musclemap.cli.train", "--dataset", str(dataset), "--run", str(tmp_path / "run"),
+        "--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco",
+    ]  # fmt: skip
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and not (tmp_path / "run" / "metrics.jsonl").exists():
+        time.sleep(0.2)
+    while time.monotonic() < deadline and not (tmp_path / "run" / "metrics.jsonl").stat().st_size:
+        time.sleep(0.2)
+    run.send_signal(signal.SIGTERM)
+    _, told = run.communicate(timeout=120)
+    assert run.returncode == 130, told
+    assert "saving after this iteration" in told
+    assert (tmp_path / "run" / "policy.safetensors").is_file()
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]

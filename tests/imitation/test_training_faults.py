@@ -1,0 +1,197 @@
+"""Training beside damaged files: a command ends with one sentence and its status, and nothing learned is lost."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from typer.testing import CliRunner
+
+from musclemap.cli.eval import app as eval_app
+from musclemap.cli.train import app
+from musclemap.imitation.policy.policy_file import load_policy
+from musclemap.imitation.policy.policy_format import FORMAT
+from musclemap.imitation.task.arm_motions import arm_clips
+
+from ..support.data.arm_dataset import write_dataset
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
+SMALL = [
+    "--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco", "--no-tensorboard",
+    "--quiet",
+]  # fmt: skip
+ITERATION = 4 * 8
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set `arm`, and `run`, which has checkpoints after one and two iterations; not to be changed."""
+    root = tmp_path_factory.mktemp("place")
+    write_dataset(root / "arm", arm_clips(2, 0.6))
+    for steps, more in ((ITERATION, []), (2 * ITERATION, ["--resume"])):
+        done = train(root / "arm", root / "run", "--max-steps", str(steps), *more)
+        assert done.exit_code == 0, done.output
+    return root
+
+
+@pytest.fixture
+def run(place: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(place / "run", tmp_path / "run"))
+
+
+def train(dataset: Path, run: Path, *more: str) -> Any:
+    return CliRunner().invoke(app, ["--dataset", str(dataset), "--run", str(run), *SMALL, *more])
+
+
+def said(done: Any, status: int, lines: int = 1) -> str:
+    """What a command has said, if it ended with a status and so many lines."""
+    assert done.exit_code == status, done.output
+    assert len(done.stderr.splitlines()) == lines, done.stderr
+    assert "Traceback" not in done.output
+    assert "internal error" not in done.output
+    return done.stderr
+
+
+def steps_of(run: Path) -> int:
+    return load_policy(run / "policy.safetensors").facts["steps"]
+
+
+def test_a_run_whose_steps_are_up_ends_well(place: Path, run: Path) -> None:
+    before = (run / "policy.safetensors").read_bytes()
+    for steps in (1, ITERATION, 2 * ITERATION):
+        said(train(place / "arm", run, "--resume", "--max-steps", str(steps)), 0, lines=0)
+    done = CliRunner().invoke(
+        app, ["--dataset", str(place / "arm"), "--run", str(run), *SMALL[:-1], "--resume", "--max-steps", "1", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["steps"], told["policy_steps"], told["why"]) == (2 * ITERATION, 2 * ITERATION, "steps")
+    assert "nothing is left to do" in done.stderr
+    assert (run / "policy.safetensors").read_bytes() == before
+
+
+def test_a_run_whose_time_is_up_before_its_first_step_ends_well(place: Path, tmp_path: Path) -> None:
+    said(train(place / "arm", tmp_path / "new", "--max-seconds", "0"), 0, lines=0)
+    assert steps_of(tmp_path / "new") == 0
+
+
+def test_without_checkpoints_nothing_is_begun(place: Path, run: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+    told = said(train(place / "arm", run, "--resume", "--max-steps", "1"), 2)
+    assert f"replace policy.safetensors of {2 * ITERATION} steps" in told
+    assert steps_of(run) == 2 * ITERATION
+
+
+def test_the_newest_checkpoint_is_damaged_and_the_policy_stays_until_it_is_overtaken(place: Path, run: Path) -> None:
+    shutil.rmtree(run / "checkpoints" / "2" / "state")
+    told = said(train(place / "arm", run, "--resume", "--max-steps", "1"), 0, lines=2)
+    assert f"the checkpoint after {2 * ITERATION} steps is damaged" in told
+    assert f"kept as 2.damaged, and {ITERATION} steps are made again" in told
+    assert f"has {2 * ITERATION} steps and stays" in told
+    assert steps_of(run) == 2 * ITERATION
+    said(train(place / "arm", run, "--resume", "--max-steps", str(3 * ITERATION)), 0, lines=0)
+    assert steps_of(run) == 3 * ITERATION
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"2.damaged", "1", "3"}
+
+
+def test_the_same_steps_made_again_give_the_same_policy(place: Path, run: Path) -> None:
+    shutil.rmtree(run / "checkpoints" / "2" / "state")
+    (run / "policy.safetensors").unlink()
+    said(train(place / "arm", run, "--resume", "--max-steps", str(2 * ITERATION)), 0)
+    assert (run / "policy.safetensors").read_bytes() == (place / "run" / "policy.safetensors").read_bytes()
+
+
+def test_an_edited_clip_is_noticed(place: Path, run: Path, tmp_path: Path) -> None:
+    (name, clip), other = arm_clips(2, 0.6)
+    write_dataset(tmp_path / "arm", [(name, replace(clip, qvel=clip.qvel * np.float32(0.5))), other])
+    told = said(train(tmp_path / "arm", run, "--resume", "--max-steps", "1"), 2)
+    assert f"'{name}.h5' was edited since training began" in told
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "checkpoints": (
+        lambda run: [shutil.rmtree(path / "state") for path in (run / "checkpoints").iterdir()],
+        "no checkpoint in .* can be read: 2: .*; 1: ",
+    ),
+    "run.json": (lambda run: (run / "run.json").write_bytes(b""), "no complete JSON"),
+    "from.json": (lambda run: (run / "from.json").write_text("[]"), "not a JSON object"),
+    "metrics.jsonl": (lambda run: os.replace(run / "checkpoints" / "1", run / "metrics.jsonl"), "metrics.jsonl"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_damaged_run_is_one_sentence(place: Path, run: Path, what: str) -> None:
+    damage, message = DAMAGES[what]
+    if what == "metrics.jsonl":
+        (run / "metrics.jsonl").unlink()
+    damage(run)
+    assert re.search(message, said(train(place / "arm", run, "--resume", "--max-steps", "1"), 2))
+
+
+FROM: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no checkpoints": (lambda run: shutil.rmtree(run / "checkpoints"), "there is no checkpoint"),
+    "no policy": (lambda run: (run / "policy.safetensors").unlink(), "no run to begin with"),
+    "a policy that is a pipe": (
+        lambda run: ((run / "policy.safetensors").unlink(), os.mkfifo(run / "policy.safetensors")),
+        "not a regular file",
+    ),
+    "checkpoints of noise": (
+        lambda run: [
+            path.write_bytes(b"noise" * 100) for path in (run / "checkpoints").rglob("*")
+            if path.is_file() and path.name != "checkpoint.json"
+        ],
+        "is not the file that was written",
+    ),
+    "clips of numbers": (lambda run: change(run / "policy.safetensors", "dataset", {"clips": [[1, 2]]}), "clips is"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FROM)
+def test_a_damaged_run_is_no_beginning_and_leaves_no_run_behind(
+    place: Path, run: Path, tmp_path: Path, what: str
+) -> None:
+    damage, message = FROM[what]
+    damage(run)
+    told = said(train(place / "arm", tmp_path / "new", "--from", str(run), "--max-seconds", "0"), 2)
+    assert message in told
+    said(train(place / "arm", tmp_path / "new", "--from", str(place / "run"), "--max-seconds", "0"), 0, lines=0)
+
+
+def change(path: Path, section: str, values: dict[str, Any]) -> None:
+    """Change some facts in a policy's file."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        facts = json.loads(file.metadata()[FORMAT])
+    facts[section] |= values
+    safetensors.numpy.save_file(safetensors.numpy.load_file(path), path, {FORMAT: json.dumps(facts)})
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("physics", {"timestep": 1e30}, "physics.timestep"),
+        ("physics", {"timestep": -0.002}, "physics.timestep"),
+        ("physics", {"nsubstep": 10**9}, "physics.nsubstep"),
+        ("physics", {"timestep": 0.02}, "it has 100 frames a second; the body is controlled 10 times"),
+        ("task", {"ahead": [10**6]}, "task.ahead"),
+        ("task", {"ahead": [1, 2]}, "laid out otherwise|observation"),
+        ("body", {"muscles": ["a"] * 6}, "muscles differ"),
+        ("body", {"name": "\x1b[31mPuppet"}, "no body"),
+    ],
+)
+def test_a_hostile_policy_is_judged_in_one_sentence(
+    place: Path, run: Path, section: str, values: dict[str, Any], message: str
+) -> None:
+    change(run / "policy.safetensors", section, values)
+    done = CliRunner().invoke(eval_app, [str(run), "--dataset", str(place / "arm"), "--engine", "mujoco", "--quiet"])
+    told = said(done, 2)
+    assert re.search(message, told), told
+    assert "\x1b" not in told

@@ -1,0 +1,235 @@
+"""Training through a world model: a run taken up again equals one that went on, and the model learns."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from musclemap.errors import SettingsError
+from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.config import PhysicsConfig
+from musclemap.imitation.physics.mujoco_engine import MujocoEngine
+from musclemap.imitation.physics.terrain import TerrainConfig
+from musclemap.imitation.policy.policy_file import load_policy
+from musclemap.imitation.runs.train_config import TrainConfig
+from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.imitation.task.reference import Library, make_library
+from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.world_model.replay import draw_windows
+from musclemap.imitation.world_model.tendons import TendonConfig
+from musclemap.imitation.world_model.world_config import WorldModelConfig
+from musclemap.imitation.world_model.world_model import ModelConfig, WorldModel, spread
+from musclemap.imitation.world_model.world_trainer import WorldTrainer
+from musclemap.pipelines.train.plan import Plan, plan_training
+from musclemap.pipelines.train.training import Until, train
+
+from ..support.pages import explained
+
+DYNAMICS = ModelConfig(
+    variant="plain", hidden=(32, 32), batch=32, steps=4, tendons=TendonConfig(samples=200, steps=20, hidden=8)
+)
+CONFIG = WorldModelConfig(
+    rollout=4, capacity=800, begin=20, batch=16, steps=2, hidden=(16,), dynamics=DYNAMICS, horizons=(4, 8), sweepers=0.2
+)
+NWORLD = 10
+ITERATION = NWORLD * CONFIG.rollout
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    config = TrainConfig(num_envs=NWORLD, world_model=replace(CONFIG, dynamics=replace(DYNAMICS, variant="grey")))
+    return plan_training(arm_clips(2, 1.0), config, engine="mujoco", algorithm="world-model")
+
+
+@pytest.fixture(scope="module")
+def library(arm: SimulationBody) -> Library:
+    return make_library(arm_clips(3, 1.0), arm, resting=0.1)
+
+
+def trainer(arm: SimulationBody, library: Library, config: WorldModelConfig = CONFIG) -> WorldTrainer:
+    return WorldTrainer(
+        MujocoEngine(arm, NWORLD), Task(arm), library, WorldModel(arm, config.dynamics, None), config
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_run_that_was_taken_up_again_equals_one_that_went_on(tmp_path: Path, plan: Plan) -> None:
+    """What is remembered is not on disk: it is begun anew after `refill` steps in the run that goes on, too."""
+    plan = replace(
+        plan, config=replace(plan.config, world_model=replace(plan.config.world_model, refill=2 * ITERATION))
+    )
+    run = lambda name, n, **more: train(  # noqa: E731
+        plan, tmp_path / name, until=Until(steps=n * ITERATION), tensorboard=False, **more
+    )
+    whole = run("whole", 4)
+    assert (tmp_path / "whole/checkpoints/2").is_dir()
+    run("parts", 2)
+    parts = run("parts", 4, resume=True)
+    assert whole.steps == parts.steps == 4 * ITERATION
+    assert whole.policy.read_bytes() == parts.policy.read_bytes()
+    assert load_policy(parts.policy).facts["algorithm"] == "world-model"
+
+
+@pytest.mark.slow
+def test_how_often_a_run_is_saved_changes_nothing(tmp_path: Path, plan: Plan) -> None:
+    run = lambda name, **more: train(  # noqa: E731
+        plan, tmp_path / name, until=Until(steps=3 * ITERATION), tensorboard=False, **more
+    )
+    assert run("often", save_seconds=0.0).policy.read_bytes() == run("once").policy.read_bytes()
+
+
+def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
+    told: list[str] = []
+    done = train(plan, tmp_path, until=Until(steps=3 * ITERATION), told=told.append, tensorboard=False)
+    assert {"model_loss", "model_error_mm_8", "imagined_reward", "sweep_reward", "horizon"} <= set(done.figures)
+    assert explained("training.md", "world-model.md") >= {re.sub(r"_\d+$", "", name) for name in done.figures}
+    assert any("moment arms to" in line for line in told)
+    assert list(tmp_path.glob("tendons-SmallArm-*.safetensors"))
+    fit = json.loads((tmp_path / "muscles.json").read_text())
+    assert set(fit["elbow_flexor"]) == {"length_mm", "arm_mm", "arm_size_mm"}
+
+
+@pytest.mark.slow
+def test_the_model_learns_what_worlds_do(arm: SimulationBody, library: Library) -> None:
+    """Open-loop, in worlds that it is not fitted to, far better than velocities that stay as they are."""
+    config = replace(
+        CONFIG, capacity=8000, batch=4, steps=1, dynamics=replace(DYNAMICS, hidden=(64, 64), batch=128, steps=60)
+    )
+    learner = trainer(arm, library, config)
+    state = learner.begin(0)
+    for _ in range(60):
+        state, _ = learner.iterate(state)
+    assert state.replay is not None
+    model, dynamics = learner._model, state.learner.dynamics
+    window = draw_windows(state.replay, jax.random.PRNGKey(7), 200, 8, failures=0.5, held=-1)
+    found = model.foretell(dynamics, window.start, window.ctrl)
+    off = lambda velocity: float(  # noqa: E731
+        jnp.sum(jnp.abs(velocity - window.true.velocity).mean(-1) * window.valid) / jnp.sum(window.valid)
+    )
+    assert off(found.velocity) < 0.5 * off(jnp.broadcast_to(window.start.velocity, found.velocity.shape))
+    assert float(spread(dynamics).min()) > 0.01
+
+
+def test_horizons_grow_as_the_model_gets_better_and_never_shrink(arm: SimulationBody, library: Library) -> None:
+    learner = trainer(arm, library)
+    state, _ = learner.iterate(learner.begin(0))
+    replay = state.replay
+    assert replay is not None
+    assert int(state.learner.horizon) == 0
+    judge = lambda error: int(  # noqa: E731
+        learner._learning.judge(state.learner._replace(error=jnp.array(error)), replay, jax.random.PRNGKey(0), held=1)[
+            0
+        ].horizon
+    )
+    assert judge([0.01, 1.0]) == 0
+    assert judge([0.01, 0.01]) == 1
+    begun = learner.begin_with(state, state.learner._replace(horizon=jnp.array(1, jnp.int32)))
+    assert int(begun.learner.horizon) == 0  # a run on other clips trusts the model anew
+    grown = state.learner._replace(horizon=jnp.array(1, jnp.int32), error=jnp.array([1.0, 1.0]))
+    assert int(learner._learning.judge(grown, replay, jax.random.PRNGKey(0), held=1)[0].horizon) == 1
+
+
+def test_sweepers_go_through_every_clip_from_its_first_frame(arm: SimulationBody, library: Library) -> None:
+    task_config = TaskConfig(landmark_limit=10.0)
+    learner = WorldTrainer(
+        MujocoEngine(arm, NWORLD), Task(arm, task_config), library, WorldModel(arm, DYNAMICS, None),
+        replace(CONFIG, begin=10**6),
+    )  # fmt: skip
+    state = learner.begin(0)
+    seen: set[tuple[int, int]] = set()
+    for _ in range(80):  # 320 steps: three clips of 100
+        worlds = state.worlds.task
+        assert (worlds.first[:2] == 0).all()
+        seen |= {(w, int(worlds.clip[w])) for w in range(2)}
+        state, _ = learner.iterate(state)
+    assert seen == {(w, clip) for w in range(2) for clip in range(3)}
+    assert (np.asarray(state.worlds.task.first[2:]) > 0).any()
+
+
+def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: SimulationBody, library: Library) -> None:
+    """Of the spread and memory that are set, but not where worlds sweep; the averaged policy is what acts."""
+    learner = trainer(arm, library, replace(CONFIG, noise=0.02))
+    state = learner.begin(0)
+    policy = jax.tree.map(lambda x: x + 1.0, state.learner.policy)  # not what acts
+    known, worlds, noise, seen = state.learner._replace(policy=policy), state.worlds, state.noise, []
+    for k in range(3000):
+        worlds = worlds._replace(key=jax.random.PRNGKey(k))
+        noise = learner._choose(known, worlds, noise)[0]
+        seen.append(np.asarray(noise))
+    noise, ctrl, _ = learner._choose(known, worlds, noise)
+    wanted = learner._learning.act(state.learner, worlds.obs)
+    np.testing.assert_allclose(ctrl[:2], wanted[:2], atol=1e-5)
+    np.testing.assert_allclose(ctrl[2:], wanted[2:] + noise[2:], atol=1e-5)
+    run = np.stack(seen)[100:]
+    assert run.std() == pytest.approx(0.02, rel=0.05)
+    assert np.mean(run[1:] * run[:-1]) / np.mean(run**2) == pytest.approx(0.9, abs=0.01)
+
+
+def test_what_acts_and_is_kept_is_an_average_over_gradient_steps(arm: SimulationBody, library: Library) -> None:
+    learner = trainer(arm, library, replace(CONFIG, steps=1, average=0.75, target=0.5))
+    state, _ = learner.iterate(learner.begin(0))  # the first gradient step: the average was the policy itself
+    old, new = learner.begin(0).learner, state.learner
+    for share, kept, now, before in (
+        (0.75, new.average, new.policy, old.policy), (0.5, new.target, new.value, old.value)
+    ):  # fmt: skip
+        for a, b, c in zip(*map(jax.tree.leaves, (kept, now, before)), strict=True):
+            np.testing.assert_allclose(a, share * c + (1 - share) * b, atol=1e-6)
+    assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (new.average, new.policy)), strict=True))
+    assert learner.policy(state)[0] is new.average
+
+
+def test_effort_counts_once_tracking_is_good_and_windows_grow_with_the_horizon(
+    arm: SimulationBody, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = trainer(arm, library)
+    state, _ = learner.iterate(learner.begin(0))
+    assert state.replay is not None
+    share = lambda tracking: float(  # noqa: E731
+        learner._improve(
+            state.learner._replace(tracking=jnp.array(tracking)), library.reference, state.replay,
+            jax.random.PRNGKey(0), nstep=4,
+        )[1]["effort_share"]
+    )  # fmt: skip
+    assert [round(share(t), 3) for t in (0.0, 0.8, 0.85, 0.9, 1.0)] == [0.0, 0.0, 0.5, 1.0, 1.0]
+    windows: list[int] = []
+    fit = learner._fit
+    spy = lambda *args, window, held: (windows.append(window), fit(*args, window=window, held=held))[1]  # noqa: E731
+    monkeypatch.setattr(learner, "_fit", spy)
+    for horizon in (0, 1):
+        own = jax.tree.map(jnp.copy, state)  # what is remembered is written over
+        learner.iterate(own._replace(learner=own.learner._replace(horizon=jnp.array(horizon, jnp.int32))))
+    assert windows == [8, 16]
+
+
+def test_clips_without_activations_begin_with_those_that_tracked_them(arm: SimulationBody) -> None:
+    clips = [(name, replace(clip, activation=None, activation_residual=None)) for name, clip in arm_clips(2, 1.0)]
+    library = make_library(clips, arm, resting=0.1)
+    learner = WorldTrainer(
+        MujocoEngine(arm, NWORLD), Task(arm, TaskConfig(landmark_limit=10.0)), library, WorldModel(arm, DYNAMICS, None),
+        replace(CONFIG, begin=10**6),
+    )  # fmt: skip
+    state = learner.begin(0)
+    for _ in range(40):
+        state, _ = learner.iterate(state)
+    changed = np.asarray(state.act != library.reference.act).any(axis=1)
+    assert 0 < changed.sum() < changed.size
+    own = trainer(arm, make_library(arm_clips(2, 1.0), arm, resting=0.1))
+    assert own.begin(0).act.shape[0] == 0  # clips with activations of their own keep them
+
+
+def test_what_a_model_does_not_know_is_refused(arm: SimulationBody, library: Library) -> None:
+    model = WorldModel(arm, DYNAMICS, None)
+    with pytest.raises(SettingsError, match="flat ground and no latency"):
+        WorldTrainer(MujocoEngine(arm, 2), Task(arm, TaskConfig(latency_steps=1)), library, model, CONFIG)
+    rough = load_simulation_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind="rough")))
+    with pytest.raises(SettingsError, match="flat ground"):
+        WorldTrainer(MujocoEngine(arm, 2), Task(rough), library, model, CONFIG)
+    with pytest.raises(SettingsError, match="it is one of grey, plain"):
+        ModelConfig(variant="pink")
+    with pytest.raises(SettingsError, match="each more than the last"):
+        WorldModelConfig(horizons=(16, 8))

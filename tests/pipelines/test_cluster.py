@@ -1,0 +1,278 @@
+"""Conversion by worker processes: the same bytes as by one process, whatever befalls the workers."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from musclemap.datasets.manifest import Manifest
+from musclemap.datasets.output_folder import OutputError, open_output
+from musclemap.datasets.selection import select
+from musclemap.errors import SettingsError
+from musclemap.pipelines.archive import convert_archive
+from musclemap.pipelines.cluster import worker_pool as crew
+from musclemap.pipelines.cluster.dask_cluster import ClusterError
+from musclemap.pipelines.cluster.scheduler_link import SchedulerLink
+from musclemap.pipelines.cluster.worker_pool import Crew, crew_for
+from musclemap.pipelines.convert import jobs
+from musclemap.pipelines.convert.jobs import pack, unpacked_size
+from musclemap.pipelines.convert.status import folder_status, status_lines
+from musclemap.retarget.config import RetargetConfig, ValidationConfig
+from musclemap.settings import to_dict
+
+from ..support.cluster_runs import (
+    SMALL_JOBS,
+    archive,
+    contents,
+    convert,
+    convert_alone,
+    kill,
+    reasons,
+    start,
+    until_a_line,
+    workers_below,
+)
+from ..support.data.fake_retargeter import FakeRetargeter, save
+from ..support.hazards import Hazardous
+
+
+@pytest.fixture
+def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of a few files, so that there are many."""
+    monkeypatch.setattr(jobs, "JOB_BYTES", SMALL_JOBS)
+
+
+def test_jobs_hold_every_file_once_and_are_of_similar_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for k in range(40):
+        save(tmp_path / f"m{k:02}.npz", nframe=5 + 40 * (k % 5))
+    items = select(tmp_path).items
+    monkeypatch.setattr(jobs, "JOB_BYTES", 1)
+    monkeypatch.setattr(jobs, "MOST_JOB_BYTES", 10**9)
+    packed = pack(items, workers=2)
+    assert sorted(item.name for job in packed for item in job) == [item.name for item in items]
+    sizes = [sum(unpacked_size(item.path) for item in job) for job in packed]
+    largest = max(unpacked_size(item.path) for item in items)
+    assert len(packed) >= 2 * 8
+    assert max(sizes) <= max(sum(sizes) / 16, largest)
+    assert all([item.name for item in job] == sorted(item.name for item in job) for job in packed)
+
+
+def test_little_work_is_done_by_the_program_itself(tmp_path: Path) -> None:
+    items = select(archive(tmp_path, "a", "b")).items
+    assert crew_for(items) is None
+    assert crew_for(items, workers=1) is None
+    assert crew_for(items, workers=1, clip_seconds=5.0) == Crew(workers=1, clip_seconds=5.0)
+    assert crew_for(items, workers=2, device="cpu") == Crew(workers=2, device="cpu")
+    assert crew_for(items, scheduler="tcp://there:1") == Crew(scheduler="tcp://there:1")
+
+
+def test_two_workers_leave_what_one_process_leaves(tmp_path: Path, small_jobs: None) -> None:
+    source = archive(tmp_path / "in", *(f"g{k % 3}/m{k:02}" for k in range(30)))
+    (source / "bad.npz").write_bytes(b"no archive")
+    alone = convert_alone(source, tmp_path / "alone")
+    both = convert(source, tmp_path / "both")
+    assert contents(tmp_path / "both") == contents(tmp_path / "alone")
+    assert both.entries == alone.entries
+    assert both.counts == {"ok": 30, "rejected": 1, "failed": 0, "kept": 0}
+    again = convert(source, tmp_path / "both")
+    assert again.counts["kept"] == 30
+    assert contents(tmp_path / "both") == contents(tmp_path / "alone")
+
+
+def test_what_kills_or_hangs_a_worker_is_named_and_the_rest_converted(
+    tmp_path: Path, small_jobs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setenv("MUSCLEMAP_TEST_MARKS", str(tmp_path / "marks"))
+    fine = [f"m{k:02}" for k in range(12)]
+    source = archive(tmp_path / "in", *fine, "m03kill", "m05once", "m07hang")
+    summary = convert(source, tmp_path / "out", make=Hazardous, clip_seconds=1.0)
+    assert reasons(tmp_path / "out") == {"m03kill": "worker_died", "m07hang": "time_limit"}
+    assert summary.counts == {"ok": 13, "rejected": 0, "failed": 2, "kept": 0}
+    assert len(Manifest.read(tmp_path / "out" / "manifest.jsonl").entries) == 15
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+
+
+def test_another_run_of_this_machine_is_not_in_the_way(tmp_path: Path) -> None:
+    """Dask's own port for its pages is taken by whoever comes first; the next is warned of it, here an error."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        except OSError:
+            pass  # by another program: as well
+        assert convert(archive(tmp_path / "in", "a"), tmp_path / "out").counts["ok"] == 1
+
+
+def test_a_worker_that_dies_with_its_results_does_not_end_the_run(
+    tmp_path: Path, small_jobs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results stay with their worker until they are fetched; the one worker is killed in between, once."""
+    done, killed = SchedulerLink.done, []
+
+    def done_and_dead(link, futures):
+        found = done(link, futures)
+        if found and not killed:
+            killed.extend(workers_below(os.getpid()))
+            for pid in killed:
+                kill(pid)
+        return found
+
+    monkeypatch.setattr(SchedulerLink, "done", done_and_dead)
+    monkeypatch.setattr("musclemap.pipelines.cluster.scheduler_link.RESULT_SECONDS", 1.0)
+    source = archive(tmp_path / "in", *(f"m{k:02}" for k in range(12)))
+    summary = convert(source, tmp_path / "out", workers=1)
+    assert len(killed) == 1
+    assert summary.counts == {"ok": 12, "rejected": 0, "failed": 0, "kept": 0}
+    convert_alone(source, tmp_path / "alone")
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+def test_two_runs_at_a_time_are_refused(tmp_path: Path) -> None:
+    source = archive(tmp_path / "in", "a")
+    with open_output(tmp_path / "out"), pytest.raises(OutputError, match="another run is writing"):
+        convert(source, tmp_path / "out")
+
+
+def test_the_state_of_a_folder_is_told(tmp_path: Path) -> None:
+    source, out = archive(tmp_path / "in", "a", "b", "c", "d"), tmp_path / "out"
+    (source / "bad.npz").write_bytes(b"no archive")
+    with pytest.raises(SettingsError, match=r"no manifest\.jsonl"):
+        folder_status(tmp_path, wanted={})
+    convert_archive(source, out, config=RetargetConfig(), retargeter=FakeRetargeter())
+    wanted = {"config": to_dict(RetargetConfig()), "software": {"musclemap": "1"}}
+    found = folder_status(out, wanted=wanted)
+    assert (found.done, dict(found.stale), found.strays) == (("a.npz", "b.npz", "c.npz", "d.npz"), {}, ())
+    assert found.failed["bad.npz"].startswith("rejected: not_npz")
+    assert found.nframe == 5 + 6 + 7 + 8
+    (out / "a.h5").write_bytes((out / "b.h5").read_bytes())
+    (out / "c.h5").unlink()
+    (out / "stray.h5").write_bytes(b"")
+    found = folder_status(out, wanted=wanted)
+    assert found.done == ("b.npz", "d.npz")
+    assert "is not the file that was written" in found.stale["a.npz"]
+    assert "c.h5 cannot be read" in found.stale["c.npz"]
+    assert found.strays == ("stray.h5",)
+    text = "\n".join(status_lines(found))
+    assert "2 done (14 frames), 2 stale, 1 rejected" in text
+    assert "rejected bad.npz: not_npz" in text
+    newer = folder_status(out, wanted={**wanted, "software": {"musclemap": "2"}})
+    assert newer.stale["b.npz"] == "made with other software"
+    other = RetargetConfig(fps=50.0, validation=ValidationConfig(chunk=7, cutoff=9.0))
+    other_settings = folder_status(out, wanted={**wanted, "config": to_dict(other)})
+    assert other_settings.stale["b.npz"] == "made with other settings (fps, validation.cutoff)"
+    assert (found.running, found.unfinished) == (False, False)
+
+
+def test_a_run_under_way_is_told_from_one_that_was_cut_off(tmp_path: Path) -> None:
+    source, out = archive(tmp_path / "in", "a", "b"), tmp_path / "out"
+    convert_alone(source, out)
+    with open_output(out) as folder:
+        found = folder_status(out, wanted={})
+        assert (found.running, found.unfinished) == (True, False)
+        folder.record(folder.entries["a.npz"])
+        found = folder_status(out, wanted={})
+        assert (found.running, found.unfinished) == (True, False)
+        assert status_lines(found)[-1] == "a run is under way"
+    found = folder_status(out, wanted={})
+    assert (found.running, found.unfinished) == (False, True)
+    assert "was cut off" in status_lines(found)[-1]
+    convert_alone(source, out)
+    with pytest.raises(RuntimeError), open_output(out):
+        raise RuntimeError
+    found = folder_status(out, wanted={})
+    assert (found.running, found.unfinished) == (False, False)
+
+
+def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musclemap.pipelines.cluster.dask_cluster.CONNECT_SECONDS", 1)
+    with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        convert(archive(tmp_path / "in", "a"), tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+
+def test_workers_that_die_while_they_start_are_started_anew(tmp_path: Path, small_jobs: None) -> None:
+    source = archive(tmp_path / "in", *(f"m{k:02}" for k in range(20)))
+    deadline = time.monotonic() + 4.0
+
+    def kill_them() -> None:
+        while time.monotonic() < deadline:
+            for pid in workers_below(os.getpid()):
+                kill(pid)
+            time.sleep(0.3)
+
+    killer = threading.Thread(target=kill_them)
+    killer.start()
+    summary = convert(source, tmp_path / "out")
+    killer.join()
+    assert time.monotonic() > deadline  # none had the time to do its work before
+    assert summary.counts["ok"] == 20
+
+
+def test_workers_end_with_the_program(tmp_path: Path, small_jobs: None) -> None:
+    source = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40)))
+    run = start(tmp_path, source, tmp_path / "out")
+    until_a_line(tmp_path / "out")
+    workers = workers_below(run.pid)
+    assert len(workers) == 2
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + 20
+    while any(_lives(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(_lives(pid) for pid in workers)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+
+
+def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jobs: None) -> None:
+    source = archive(tmp_path / "in", *(f"m{k:03}slow" for k in range(120)))
+    run = start(tmp_path, source, tmp_path / "out")
+    journal = tmp_path / "out" / "manifest.jsonl.partial"
+    until_a_line(tmp_path / "out")
+    os.kill(run.pid, signal.SIGINT)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert "KeyboardInterrupt" in told
+    kept = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert 0 < len(kept) < 120
+    clips = sorted(path.name for path in (tmp_path / "out").glob("*.h5"))
+    assert clips == sorted(entry["clip"] for entry in kept)  # nothing written that no line tells of
+    assert convert(source, tmp_path / "out").counts == {"ok": 120, "rejected": 0, "failed": 0, "kept": len(kept)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (None, ["0", "1"]), ("1", ["1"]), ("", []), ("-1", []), ("1,-1,0", ["1"]), ("0,1,2,3", ["0", "1"]),
+        ("GPU-8932f937-d72c,0", ["GPU-8932f937-d72c", "0"]),
+    ],
+)  # fmt: skip
+def test_gpus_are_those_that_jax_may_use(
+    wanted: str | None, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a machine with two, as CUDA takes them; none without JAX's plug-in, or without a driver."""
+    tell = tmp_path / "nvidia-smi"
+    tell.write_text("#!/bin/sh\necho 'GPU 0: H100 (UUID: GPU-a)'\necho 'GPU 1: H100 (UUID: GPU-b)'\n")
+    tell.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if wanted is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", wanted)
+    monkeypatch.setattr(crew, "find_spec", lambda name: None)
+    assert crew.visible_gpus() == []
+    monkeypatch.setattr(crew, "find_spec", lambda name: name)
+    assert crew.visible_gpus() == found
+    tell.write_text("#!/bin/sh\nexit 9\n")
+    assert crew.visible_gpus() == []

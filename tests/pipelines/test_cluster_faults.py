@@ -1,0 +1,184 @@
+"""A scheduler, a worker's line, the disk or a source is lost in the middle: told, and made good by the next run."""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from musclemap.datasets.clip import read_clip
+from musclemap.datasets.manifest import Manifest
+from musclemap.datasets.selection import select
+from musclemap.datasets.summary import Summary
+from musclemap.pipelines.cluster import scheduler_link
+from musclemap.pipelines.cluster.dask_cluster import ClusterError
+from musclemap.pipelines.convert import jobs
+
+from ..support.cluster_runs import SMALL_JOBS, archive, contents, convert, convert_alone, reasons, until_a_line
+from ..support.data.fake_retargeter import save
+from ..support.hand_started import HandStarted, Line
+from ..support.hazards import FULL, MARKS, Hazardous
+
+
+@pytest.fixture(autouse=True)
+def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of a few files, so that there are many."""
+    monkeypatch.setattr(jobs, "JOB_BYTES", SMALL_JOBS)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[HandStarted]:
+    """A scheduler, still without workers."""
+    (tmp_path / "dask").mkdir()
+    started = HandStarted(tmp_path / "dask")
+    yield started
+    started.end()
+
+
+def in_the_middle(out: Path, act: Callable[[], None], run: Callable[[], Summary]) -> tuple[Summary, float]:
+    """Do something once a run has finished its first file; gives what came of the run, and how long it went on [s]."""
+    acted = []
+
+    def wait() -> None:
+        until_a_line(out)
+        act()
+        acted.append(time.monotonic())
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    summary = run()
+    thread.join()
+    return summary, time.monotonic() - acted[0]
+
+
+def check_lines(summary: Summary, source: Path, out: Path) -> None:
+    """Every source has one line; each that is ok has its clip, and the run that stopped is why the others are not."""
+    lines = Manifest.read(out / "manifest.jsonl").entries
+    assert [line.source for line in lines] == sorted(path.name for path in source.iterdir())
+    done = [line for line in lines if line.status == "ok"]
+    assert 0 < len(done) < len(lines)
+    assert summary.counts["ok"] == len(done)
+    assert set(reasons(out).values()) <= {"not_converted", "disk_full"}
+    assert all(read_clip(out / line.clip, sha256=line.clip_sha256) for line in done if line.clip)
+    for path in out.rglob("*.h5"):
+        read_clip(path)
+
+
+def check_made_good(source: Path, out: Path, *, kept: int) -> None:
+    """The next run keeps what is done, and leaves what an undisturbed one leaves."""
+    again = convert_alone(source, out)
+    assert again.complete
+    assert again.counts["kept"] == kept
+    convert_alone(source, out.with_name("calm"))
+    deadline = time.monotonic() + 20
+    while list(out.rglob("*.tmp")) and time.monotonic() < deadline:  # of workers that were lost and still write
+        time.sleep(0.05)
+    assert contents(out) == contents(out.with_name("calm"))
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_killed(tmp_path: Path, cluster: HandStarted) -> None:
+    source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
+    for _ in range(2):
+        cluster.add_worker()
+    summary, seconds = in_the_middle(
+        out, cluster.lose_scheduler, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file)
+    )
+    assert seconds < 30
+    assert "scheduler is gone" in summary.stopped
+    assert "\n" not in summary.stopped
+    check_lines(summary, source, out)
+    check_made_good(source, out, kept=summary.counts["ok"])  # while the lost workers may still be writing
+
+
+@pytest.mark.slow
+def test_lines_that_are_cut(tmp_path: Path, cluster: HandStarted) -> None:
+    """First the program's line to the scheduler, whose cluster goes on, then that of one of its two workers."""
+    source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
+    program, worker = Line(cluster.address), Line(cluster.address)
+    cluster.add_worker()
+    cluster.add_worker(worker.address)
+    summary, seconds = in_the_middle(
+        out, program.cut, lambda: convert(source, out, make=Hazardous, scheduler=f"tcp://{program.address}")
+    )
+    assert seconds < 30
+    assert "scheduler is gone" in summary.stopped
+    check_lines(summary, source, out)
+    again, _ = in_the_middle(out, worker.cut, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file))
+    assert again.complete
+    assert again.counts["kept"] == summary.counts["ok"]
+    check_made_good(source, out, kept=40)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_answer_any_more(
+    tmp_path: Path, cluster: HandStarted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
+    cluster.add_worker()
+
+    def pause() -> None:
+        monkeypatch.setattr(scheduler_link, "ANSWER_SECONDS", 2.0)
+        cluster.pause_scheduler()
+
+    summary, seconds = in_the_middle(
+        out, pause, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file)
+    )
+    assert seconds < 30
+    assert "does not answer" in summary.stopped
+    check_lines(summary, source, out)
+
+
+def test_a_cluster_without_workers_is_said(
+    tmp_path: Path, cluster: HandStarted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musclemap.pipelines.cluster.dask_cluster.CONNECT_SECONDS", 5)
+    address = f"tcp://{cluster.address}"
+    with pytest.raises(ClusterError, match=f"{address} has no worker; start one with: dask worker {address}"):
+        convert(archive(tmp_path / "in", "a"), tmp_path / "out", scheduler=address)
+
+
+def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    monkeypatch.setenv(MARKS, str(marks))
+    source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
+    summary, _ = in_the_middle(out, (marks / FULL).touch, lambda: convert(source, out, make=Hazardous))
+    assert summary.stopped == f"the disk of {out} is full"
+    check_lines(summary, source, out)
+    assert 1 <= list(reasons(out).values()).count("disk_full") <= 2  # once for each worker at most
+    assert not list(out.rglob("*.tmp"))
+    (marks / FULL).unlink()
+    check_made_good(source, out, kept=summary.counts["ok"])
+
+
+def test_sources_that_are_replaced(tmp_path: Path) -> None:
+    """One after it was converted, one before: each clip tells of what it was made, and the next run notices."""
+    names = [f"m{k:02}slow" for k in range(40)]
+    source, out = archive(tmp_path / "in", *names), tmp_path / "out"
+    archive(tmp_path / "new", *names)
+    for path in (tmp_path / "new").iterdir():
+        save(path, nframe=17)
+    replaced: dict[str, str] = {}
+
+    def replace_two() -> None:
+        done = {line.source for line in Manifest.read(out / "manifest.jsonl.partial").entries}
+        last = jobs.pack(select(source).items, workers=2)[-1][-1].name
+        for name in (min(done), last):
+            replaced[name] = hashlib.sha256((source / name).read_bytes()).hexdigest()
+            os.replace(tmp_path / "new" / name, source / name)
+
+    summary, _ = in_the_middle(out, replace_two, lambda: convert(source, out, make=Hazardous))
+    assert summary.complete
+    lines = {line.source: line for line in Manifest.read(out / "manifest.jsonl").entries}
+    early, late = replaced
+    assert lines[early].source_sha256 == replaced[early]
+    assert lines[late].source_sha256 == hashlib.sha256((source / late).read_bytes()).hexdigest() != replaced[late]
+    assert [lines[name].nframe == 17 for name in (early, late)] == [False, True]
+    for line in lines.values():
+        assert line.clip is not None
+        assert read_clip(out / line.clip, sha256=line.clip_sha256).source_sha256 == line.source_sha256
+    check_made_good(source, out, kept=39)

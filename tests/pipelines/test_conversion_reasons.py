@@ -1,0 +1,84 @@
+"""Whatever goes wrong with one clip, while it is checked or brought in, is that clip's reason and no other's."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from musclemap.datasets.manifest import ManifestEntry
+from musclemap.datasets.output_folder import read_entries
+
+from ..support.kills import kill_clips
+from ..support.kills.kill_clips import OUT, QuickImporter, QuickValidator, clip_faults
+from .test_archive import ODD
+
+ERRORS = [*ODD, MemoryError(), OSError(5, "Input/output error")]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_check_that_raises_anything_costs_only_its_clip(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Breaks(QuickValidator):
+        def judged(self, clip: Any, *, muscles: bool) -> Any:
+            if clip.source == "b.npz":
+                raise error
+            return super().judged(clip, muscles=muscles)
+
+    assert kill_clips.prepare_clips() == 0
+    monkeypatch.setattr(kill_clips, "QuickValidator", Breaks)
+    assert kill_clips.check() == 1
+    told = capsys.readouterr().err
+    assert "unchecked   b.h5" in told
+    assert f"the checks failed: {type(error).__name__}" in told
+    assert {e.source: e.verdict for e in read_entries(OUT).values()} == {
+        "a.npz": "warn", "b.npz": "feasible", "sub/c.npz": "warn", "sub/d.npz": "warn"
+    }  # fmt: skip
+    assert clip_faults() == []
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_trajectory_that_raises_anything_costs_only_its_clip(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Breaks(QuickImporter):
+        def clip(self, trajectory: Any, origin: Any) -> Any:
+            if origin.name == "b.npz":
+                raise error
+            return super().clip(trajectory, origin)
+
+    assert kill_clips.prepare_import() == 0
+    monkeypatch.setattr(kill_clips, "QuickImporter", Breaks)
+    assert kill_clips.bring_in() == 1
+    entries = read_entries(OUT)
+    reason = "out_of_memory" if isinstance(error, MemoryError) else "import_crash"
+    assert {e.source for e in entries.values() if e.status == "ok"} == {"a.npz", "sub/c.npz", "sub/d.npz"}
+    assert entries["b.npz"].reason.startswith(f"{reason}: {type(error).__name__}")
+    assert clip_faults() == []
+
+
+def test_a_clip_that_was_checked_and_cannot_be_written_keeps_its_old_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from musclemap.datasets import output_folder
+
+    assert kill_clips.prepare_clips() == 0
+    write = output_folder.write_clip
+
+    def denied(path: Path, clip: Any, **options: Any) -> str:
+        if path.name == "b.h5":
+            raise PermissionError(13, "Permission denied", str(path))
+        return write(path, clip, **options)
+
+    monkeypatch.setattr(output_folder, "write_clip", denied)
+    assert kill_clips.check() == 1
+    assert "its verdict cannot be written: PermissionError" in capsys.readouterr().err
+    entries: dict[str, ManifestEntry] = read_entries(OUT)
+    assert (entries["b.npz"].verdict, entries["a.npz"].verdict) == ("feasible", "warn")
+    assert clip_faults() == []

@@ -1,0 +1,221 @@
+"""The page about a policy: its figures are those of the evaluation, its curves those of the recordings."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.imitation.task.reward import PUBLISHED_MOST
+from musclemap.pipelines.report.policy_curves import LEARNING, clip_curves, learning_curves
+from musclemap.pipelines.report.policy_report import write_policy_report
+from musclemap.pipelines.train.dataset import Chosen
+from musclemap.pipelines.train.evaluation import Evaluation, Keep, evaluate_policy
+
+from ..support.data.arm_policies import save_untrained
+
+EVIL = "a \"quoted\" '</script><script>alert(1)</script>' {{data}} ümläut.h5"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """Three clips; one has a name that would break a page; curves are kept of the two worst."""
+    path = tmp_path_factory.mktemp("run") / "policy.safetensors"
+    clips = [(EVIL, clip) if k == 0 else (f"{k}.h5", clip) for k, (_, clip) in enumerate(arm_clips(3, 0.6, seed=1))]
+    save_untrained(path, clips[:1])
+    chosen = Chosen(clips=tuple(clips), left_out={"<b>bad</b>.h5": "it is damaged"})
+    return evaluate_policy(path, chosen, keep=Keep(worst=2))
+
+
+@pytest.fixture(scope="module")
+def page(found: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("figures")
+    rows = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return write_policy_report(run / "page.html", found, run=run)
+
+
+def _data(path: Path) -> dict[str, Any]:
+    (text,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', path.read_text(), re.DOTALL)
+    return json.loads(text)
+
+
+def _values(line: dict[str, Any]) -> np.ndarray:
+    low, step, text = line["points"]
+    return low + step * np.frombuffer(base64.b64decode(text), dtype="<u2")
+
+
+def _panels(curves: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {panel["title"]: panel for section in curves["sections"] for panel in section["panels"]}
+
+
+def test_every_clip_has_its_row(found: Evaluation, page: Path) -> None:
+    data = _data(page)
+    titles = [column["title"] for column in data["columns"]]
+    assert not [title for title in titles if title.startswith("root")]  # the arm's does not move
+    rows = {row[0]: row for row in data["rows"]}
+    assert set(rows) == {EVIL, "1.h5", "2.h5"}
+    assert sum(row[4] is not None for row in rows.values()) == len(data["curves"]) == 2
+    for judged in found.clips:
+        score = judged.found.score
+        _, group, failure, values, _ = rows[score.name]
+        assert group == ("learned from" if score.name == EVIL else "held out")
+        assert failure == score.failure
+        assert values[titles.index("covered")] == pytest.approx(100.0 * score.coverage, rel=1e-4)
+        assert values[titles.index("joints [°]")] == pytest.approx(score.metrics["joint_angle_error_deg"], rel=1e-4)
+    assert data["problems"] == ["left out <b>bad</b>.h5: it is damaged"]
+    assert [group["cells"][0] for group in data["groups"]] == ["all", "", "held out", "", "learned from", ""]
+
+
+def test_nothing_in_names_is_markup_and_nothing_is_fetched(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert "alert(1)</script>" not in text
+    assert "<b>bad" not in text
+    assert text.count("<script") == 2
+    assert not re.findall(r"https?:|//\w+\.\w+/|@import", text.replace("http://www.w3.org/2000/svg", ""))
+
+
+def test_curves_are_those_of_the_recording(found: Evaluation) -> None:
+    judged = next(judged for judged in found.clips if judged.found.recording is not None)
+    recording, clip = judged.found.recording, judged.clip
+    assert recording is not None
+    assert clip.activation is not None
+    data = clip_curves(clip, judged.found, found.body)
+    panels = _panels(data["curves"])
+    policy, reference = panels["elbow_flexion"]["lines"]
+    np.testing.assert_allclose(_values(policy), np.degrees(recording.qpos[:, 1]), atol=1e-2)
+    np.testing.assert_allclose(_values(reference), np.degrees(clip.qpos[:, 1]), atol=1e-2)
+    assert (policy["upper"], reference["dashed"]) == (pytest.approx(np.degrees(2.1)), True)
+    own, least = panels["Mean activation"]["lines"]
+    np.testing.assert_allclose(_values(own), recording.act.mean(axis=1), atol=1e-4)
+    np.testing.assert_allclose(_values(least), clip.activation.mean(axis=1), atol=1e-4)
+    marks = panels["Distance from the reference"]["lines"][0]
+    assert marks["name"] == "landmarks from the root"
+    np.testing.assert_allclose(_values(marks)[1:], 1e3 * recording.curves.relative_landmark_error, atol=0.05)
+    assert _values(marks)[0] == 0.0
+
+
+def test_after_a_loss_frames_are_shaded_and_nothing_is_earned(found: Evaluation) -> None:
+    judged = next(judged for judged in found.clips if judged.found.recording is not None)
+    lost = replace(judged.found, score=replace(judged.found.score, failure="landmarks", covered=20))
+    data = clip_curves(judged.clip, lost, found.body)
+    assert data["reasons"] == [{"rule": "lost", "limit": 0, "frames": [[21, 61]], "lost": 0}]
+    (reward,) = next(p for title, p in _panels(data["curves"]).items() if title.startswith("Published"))["lines"]
+    assert judged.found.recording is not None
+    want = judged.found.recording.curves.published[:20] / PUBLISHED_MOST
+    np.testing.assert_allclose(_values(reward)[1:21], want, atol=1e-3)
+    assert not _values(reward)[21:].any()
+
+
+def test_a_run_that_went_on_is_drawn_once(tmp_path: Path) -> None:
+    """It was stopped at 3000, taken up again at 2000, and its last line is cut off; a figure began late."""
+    steps = [1000, 2000, 3000, 2000, 3000, 4000]
+    rows = [{"steps": s, "reward": 0.1 * k, "failed": None} for k, s in enumerate(steps)]
+    rows[4]["failed"], rows[5]["failed"] = 0.5, 0.25
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"steps": 5')
+    data = learning_curves(tmp_path)
+    assert data is not None
+    panels = _panels(data["curves"])
+    (reward,) = next(panel for title, panel in panels.items() if title.startswith("Reward"))["lines"]
+    np.testing.assert_allclose(_values(reward), [0.0, 0.3, 0.4, 0.5], atol=1e-4)
+    (failed,) = next(panel for title, panel in panels.items() if title.startswith("Share"))["lines"]
+    np.testing.assert_allclose(_values(failed)[-2:], [0.5, 0.25], atol=1e-4)
+    assert data["fps"] == pytest.approx(1 / 1000)
+    assert learning_curves(tmp_path / "none") is None
+
+
+HOSTILE = [
+    {"steps": "many", "reward": 1}, {"steps": 10**300, "reward": 1}, {"steps": -5, "reward": 1}, {"steps": True},
+    {"steps": 1500, "reward": "<img src=x onerror=alert(1)>", "kl": [[1]], "noise": {"a": 1}}, [], "text", None, 5,
+    {"steps": 1600, "reward": 1e308, "kl": -1e308}, {"steps": 1700, "reward": float("nan"), "kl": float("inf")},
+    {"</script><script>alert(1)</script>": 1, "steps": 1800}, {"steps": 1900, "reward": 10**400},
+]  # fmt: skip
+"""Lines that no run writes."""
+
+
+def test_figures_of_a_stranger_are_numbers_or_nothing(found: Evaluation, tmp_path: Path) -> None:
+    honest = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
+    lines = [json.dumps(row) for row in [*honest[:2], *HOSTILE, *honest[2:]]]
+    lines += ["[" * 100_000, "x" * 100_000, "\x00", '{"steps": 9000, "reward": "' + "y" * 100_000 + '"}']
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    with np.errstate(all="raise"):
+        data = learning_curves(tmp_path)
+    assert data is not None
+    (reward,) = _panels(data["curves"])[LEARNING[0][0]]["lines"]
+    values = _values(reward)
+    assert values.min() >= 0.0
+    assert values.max() == pytest.approx(0.4)
+    page = write_policy_report(tmp_path / "page.html", found, run=tmp_path)
+    assert page.read_text("utf-8").count("<script") == 2
+    assert "<img" not in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: (path.touch(), os.truncate(path, 2**40))])
+def test_figures_that_cannot_be_read_are_a_line_on_the_page(
+    found: Evaluation, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "metrics.jsonl")
+    data = _data(write_policy_report(tmp_path / "page.html", found, run=tmp_path))
+    assert data["learning"] is None
+    assert data["problems"][-1].startswith("how it learned is not shown: ")
+
+
+def test_of_many_lines_some_are_drawn(tmp_path: Path) -> None:
+    with (tmp_path / "metrics.jsonl").open("w") as file:
+        file.writelines(f'{{"steps": {k}, "reward": {0.5 if k < 30_000 else 1.0}}}\n' for k in range(60_000))
+    data = learning_curves(tmp_path)
+    assert data is not None
+    (reward,) = _panels(data["curves"])[LEARNING[0][0]]["lines"]
+    assert (_values(reward)[0], _values(reward)[-1]) == (0.5, pytest.approx(1.0))
+
+
+def test_a_body_that_falls_apart_is_drawn_too(found: Evaluation) -> None:
+    """Figures of bad physics are not finite."""
+    judged = next(judged for judged in found.clips if judged.found.recording is not None)
+    recording = judged.found.recording
+    assert recording is not None
+    error = np.append(recording.curves.relative_landmark_error[:-1], np.nan)
+    curves = recording.curves._replace(relative_landmark_error=error)
+    spoilt = replace(judged.found, recording=replace(recording, curves=curves))
+    json.dumps(clip_curves(judged.clip, spoilt, found.body), allow_nan=False)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page with")
+def test_a_browser_draws_it(page: Path, tmp_path: Path) -> None:
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom",
+        f"--user-data-dir={tmp_path}", f"{page.as_uri()}#clip=0",
+    ]  # fmt: skip
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
+    body = dom.split('<script id="data"')[0]
+    assert body.count("<tr>") >= 1 + 6 + 1 + 3
+    assert "3 of 3 clips" in body
+    assert "elbow_flexion [deg]" in body  # the dialog of the first clip is open
+    assert body.count("<svg") > 5
+
+
+@pytest.mark.slow
+def test_joints_of_both_sides_share_a_panel(walk_clip: Clip, tmp_path: Path) -> None:
+    few = {name: getattr(walk_clip, name)[:36] for name in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
+    save_untrained(tmp_path / "p.safetensors", body="MyoFullBody")
+    chosen = Chosen(clips=(("walk.h5", replace(walk_clip, **few)),), left_out={})
+    found = evaluate_policy(tmp_path / "p.safetensors", chosen, keep=Keep(worst=1))
+    data = _data(write_policy_report(tmp_path / "page.html", found))
+    panels = _panels(data["curves"][0]["curves"])
+    lines = [(line["name"], line["side"]) for line in panels["knee_angle"]["lines"]]
+    assert lines == [
+        ("right policy", "r"), ("right reference", "r"), ("left policy", "l"), ("left reference", "l")
+    ]  # fmt: skip
+    assert {"root [mm]", "contacts agree"} <= {column["title"] for column in data["columns"]}
+    assert data["learning"] is None

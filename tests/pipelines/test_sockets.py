@@ -1,0 +1,103 @@
+"""What a run opens: sockets on this machine's loopback alone, no HTTP server, and nothing for strangers."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ..support.cluster_runs import archive, convert, start, until_a_line, workers_below
+from ..support.hand_started import HandStarted
+from ..support.hostile.sockets import listening_sockets, process_tree, wait_for_sockets
+from ..support.hostile.strangers import ask_to_run, refuses_strangers
+
+SECRET = b"PRIVATE KEY"
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run of two workers, a program of its own, that has finished its first file and has some seconds to go."""
+    source = archive(folder / "in", *(f"m{k:03}slow" for k in range(200)))
+    (folder / "temporary").mkdir()
+    run = start(folder, source, folder / "out", environ={"TMPDIR": str(folder / "temporary")})
+    try:
+        until_a_line(folder / "out")
+        yield run
+    finally:
+        run.kill()
+        run.communicate()
+
+
+def test_the_list_of_sockets_is_complete() -> None:
+    """Every kind of socket that others can reach is found, with its address, and no other."""
+    before = set(listening_sockets(os.getpid()))
+    with (
+        socket.create_server(("0.0.0.0", 0)) as everywhere,
+        socket.create_server(("127.0.0.1", 0)) as here,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
+        socket.socket(type=socket.SOCK_DGRAM) as datagrams,
+        socket.create_connection(here.getsockname()),
+    ):
+        datagrams.bind(("127.0.0.1", 0))
+        found = {(s.kind, s.address, s.port): s.local for s in set(listening_sockets(os.getpid())) - before}
+        expected = {("tcp", everywhere): False, ("tcp", here): True, ("tcp6", six): True, ("udp", datagrams): True}
+        assert found == {(kind, *end.getsockname()[:2]): local for (kind, end), local in expected.items()}
+
+
+def test_a_run_listens_on_loopback_alone_and_answers_no_stranger(tmp_path: Path) -> None:
+    with running(tmp_path) as run:
+        sockets = wait_for_sockets(run.pid, 3)
+        workers = workers_below(run.pid)
+        assert len(workers) == 2
+        assert [each for each in sockets if not each.local] == []
+        assert sorted(each.pid for each in sockets) == sorted([run.pid, *workers])  # a scheduler and two workers
+        for each in sockets:
+            refuses_strangers(each, tmp_path / "mark")
+        assert run.poll() is None
+
+
+def test_the_same_stranger_gets_into_an_open_worker(tmp_path: Path) -> None:
+    """Else its being kept out of others would show nothing."""
+    cluster = HandStarted(tmp_path)
+    try:
+        cluster.add_worker()
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "mark").exists() and time.monotonic() < deadline:
+            for each in listening_sockets(os.getpid()):
+                with contextlib.suppress(OSError, ValueError, AttributeError):  # not a worker
+                    ask_to_run(f"tcp://127.0.0.1:{each.port}", tmp_path / "mark")
+        assert (tmp_path / "mark").exists()
+    finally:
+        cluster.end()
+
+
+def test_nothing_of_a_run_is_where_others_can_read_or_replace_it(tmp_path: Path) -> None:
+    """Neither its key nor the folders that its processes import from."""
+    with running(tmp_path) as run:
+        for pid in process_tree(run.pid):
+            for name in ("cmdline", "environ"):
+                assert SECRET not in Path(f"/proc/{pid}/{name}").read_bytes()
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert len(files) > 200
+        assert [path for path in files if SECRET in path.read_bytes()] == []
+        made = {path.name: path.stat().st_mode & 0o077 for path in (tmp_path / "temporary").iterdir()}
+        assert made == {f"musclemap-dask-{os.getuid()}": 0}
+
+
+def test_workers_import_nothing_from_the_folder_that_a_run_starts_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the folder of a downloaded data set."""
+    here = tmp_path / "data"
+    source = archive(here, "a", "b")
+    mark = tmp_path / "imported"
+    for name in ("numpy", "h5py", "distributed", "json"):
+        (here / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()\nraise SystemExit(1)\n")
+    monkeypatch.chdir(here)
+    assert convert(source, tmp_path / "out").counts["ok"] == 2
+    assert not mark.exists()

@@ -1,0 +1,622 @@
+"""The browser viewer: each part against MuJoCo or by its own rule, and the whole in a browser without a window."""
+
+import base64
+import html
+import io
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import mujoco
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
+from typer.testing import CliRunner
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from musclemap.cli import view
+from musclemap.cli.view import app
+from musclemap.datasets.clip import Clip, write_clip
+from musclemap.errors import SettingsError
+from musclemap.pipelines.rendering.muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHORT_RGB
+from musclemap.pipelines.rendering.stage import MESH_CELL, drawing_model
+from musclemap.pipelines.viewer.body import Body
+from musclemap.pipelines.viewer.clips import ClipFolder, find_clips
+from musclemap.pipelines.viewer.guard import GuardError
+from musclemap.pipelines.viewer.playback import Playback
+from musclemap.pipelines.viewer.scene import Scene, sticks
+from musclemap.pipelines.viewer.server import LONGEST_STEP, Viewer
+from musclemap.pipelines.viewer.text import plain
+from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
+from musclemap.skeletons.body import TargetBody
+
+from ..support.hostile.hostile_text import HOSTILE
+from ..support.hostile.sockets import listening_sockets
+
+FPS, NFRAME = 100.0, 150
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Body:
+    return Body("MyoFullBody")
+
+
+@pytest.fixture(scope="module")
+def clip(drawn: Body) -> Clip:
+    """Walks 1.2 m/s with swinging limbs; landmarks 10 mm beside their targets; one muscle more active every frame."""
+    model, when = drawn.model, np.arange(NFRAME) / FPS
+    qpos = np.tile(model.qpos0, (NFRAME, 1))
+    for side, phase in (("r", 0.0), ("l", np.pi)):
+        swing = np.sin(2 * np.pi * when + phase)
+        for joint, middle, amplitude in (("hip_flexion", 0.1, 0.4), ("knee_angle", 0.4, 0.3), ("elbow_flex", 0.5, 0.2)):
+            qpos[:, model.joint(f"{joint}_{side}").qposadr[0]] = middle + amplitude * swing
+    qpos[:, 1] = -1.2 * when
+    data, reached = mujoco.MjData(model), np.empty((NFRAME, len(LANDMARK_NAMES), 3))
+    for frame, posture in enumerate(qpos):
+        data.qpos[:] = posture
+        mujoco.mj_kinematics(model, data)
+        reached[frame] = data.xpos[[model.body(name).id for name in LANDMARK_NAMES]]
+    beside = np.array([0.0, 0.006, 0.008])
+    return Clip(
+        qpos=qpos, qvel=np.zeros((NFRAME, model.nv)), landmark_pos=reached, target_pos=reached + beside,
+        contact=np.tile([1, 0, 0, 1], (NFRAME, 1)).astype(np.uint8), fps=FPS, landmark_names=LANDMARK_NAMES,
+        joint_names=tuple(model.joint(joint).name for joint in range(model.njnt)), model="MyoFullBody",
+        model_version=version("musclemimic-models"), model_sha256="", source="walk.npz", source_sha256="",
+        source_fps=None, fps_source="assumed", body_model="mean", subject_scale=1.0, hands="locked", config={},
+        software={}, licence="", metrics={}, verdict="infeasible",
+        reasons=({"rule": "self_penetration_mm", "value": 59.82023, "limit": 50.0, "at": "tibia_r and tibia_l"},),
+        activation=np.tile(np.linspace(0.0, 1.0, NFRAME)[:, None], (1, model.nu)),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def out(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips, the second without activations, and one that is torn."""
+    out = tmp_path_factory.mktemp("clips")
+    write_clip(out / "walk.h5", clip)
+    still = {key: getattr(clip, key)[:1] for key in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
+    write_clip(out / "more" / "still.h5", replace(clip, **still, activation=None, verdict="feasible", reasons=()))
+    (out / "torn.h5").write_bytes((out / "walk.h5").read_bytes()[:3000])
+    return out
+
+
+def _at(model: mujoco.MjModel, qpos: np.ndarray) -> mujoco.MjData:
+    """A posture with all that follows from it."""
+    data = mujoco.MjData(model)
+    data.qpos[:] = qpos
+    mujoco.mj_fwdPosition(model, data)
+    return data
+
+
+# Playback
+
+
+@pytest.mark.parametrize("speed", [0.125, 1.0, 2.0])
+def test_speed_is_right_however_time_is_cut(speed: float) -> None:
+    whole, cut = (Playback(nframe=1000, fps=100.0, speed=speed) for _ in range(2))
+    pieces = np.random.default_rng(0).uniform(0.0, 0.2, 40)
+    for piece in pieces:
+        cut.advance(piece)
+    whole.advance(pieces.sum())
+    assert cut.time == pytest.approx(whole.time) == pytest.approx(speed * pieces.sum() % 10.0)
+    assert cut.frame == int(cut.time * 100.0)
+
+
+@pytest.mark.parametrize("fps", [100.0, 29.97, 3.0, 1.0 / 7.0])
+def test_every_frame_can_be_gone_to(fps: float) -> None:
+    playback = Playback(nframe=333, fps=fps)
+    for frame in range(333):
+        playback.seek(frame)
+        assert playback.frame == frame
+    playback.seek(-4)
+    assert playback.frame == 0
+    playback.seek(999)
+    assert playback.frame == 332
+    assert playback.time == pytest.approx(playback.duration)
+
+
+def test_the_end_begins_anew_or_stops() -> None:
+    looped, once = (Playback(nframe=10, fps=10.0, loop=loop) for loop in (True, False))
+    for playback in (looped, once):
+        playback.advance(1.05)
+    assert (looped.playing, looped.frame) == (True, 0)
+    assert (once.playing, once.frame) == (False, 9)
+    once.advance(5.0)
+    assert once.frame == 9
+    once.toggle()
+    assert (once.playing, once.frame) == (True, 0)
+
+
+def test_what_is_stopped_stays_and_goes_on_from_there() -> None:
+    playback = Playback(nframe=10, fps=10.0)
+    playback.seek(4)
+    playback.toggle()
+    playback.advance(0.3)
+    assert playback.frame == 4
+    playback.toggle()
+    playback.advance(0.1)
+    assert playback.frame == 5
+
+
+# Clips
+
+
+def test_clips_below_a_folder(tmp_path: Path) -> None:
+    for name in ("b.h5", "a/Kick 2.h5", "a/kick.h5", ".cache/c.h5", "a/.d.h5", "manifest.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    clips = find_clips(tmp_path)
+    assert clips.names == ("a/Kick 2.h5", "a/kick.h5", "b.h5")
+    assert clips.find("a/kick") == clips.find("a/kick.h5") == clips.find("./a/kick") == "a/kick.h5"
+    assert clips.path("b.h5") == tmp_path / "b.h5"
+    assert clips.matching("KICK", limit=9) == ("a/Kick 2.h5", "a/kick.h5")
+    assert clips.matching("2 kick", limit=9) == ("a/Kick 2.h5",)
+    assert clips.matching("", limit=2) == ("a/Kick 2.h5", "a/kick.h5")
+    assert find_clips(tmp_path / "b.h5") == ClipFolder(root=tmp_path, names=("b.h5",))
+
+
+def test_a_wrong_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "walk_1.2_poses.h5").touch()
+    with pytest.raises(SettingsError, match=r"'wlak_1\.2'.*walk_1\.2_poses\.h5"):
+        find_clips(tmp_path).find("wlak_1.2")
+    (tmp_path / "walk_1.2_poses.h5").unlink()
+    with pytest.raises(SettingsError, match=r"no clip .*mm-retarget INPUT"):
+        find_clips(tmp_path)
+    with pytest.raises(SettingsError, match="no folder and no clip"):
+        find_clips(tmp_path / "none")
+
+
+# Muscles
+
+
+def test_paths_are_as_long_as_the_tendons(drawn: Body, clip: Clip) -> None:
+    """Exactly where a path runs over sites only; where it lies around a bone, a chord is shorter than its arc."""
+    model, tendon = drawn.model, drawn.paths.tendon
+    wraps = [model.wrap_type[adr : adr + num] for adr, num in zip(model.tendon_adr, model.tendon_num, strict=True)]
+    straight = np.array([(wrap == mujoco.mjtWrap.mjWRAP_SITE).all() for wrap in wraps])
+    assert 50 < straight.sum() < model.ntendon
+    for frame in (0, 40, 110):
+        data = _at(model, clip.qpos[frame])
+        ends = drawn.paths.segments(data)
+        length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
+        again = (ends[1:] == ends[:-1]).all(axis=(1, 2)) & (tendon[1:] == tendon[:-1])
+        length[1:][again] = 0.0  # what is left over repeats the last
+        length = np.bincount(tendon, length, minlength=model.ntendon)
+        np.testing.assert_allclose(length[straight], data.ten_length[straight], atol=1e-9)
+        assert (length <= data.ten_length + 1e-9).all()
+        assert (length > 0.8 * data.ten_length).all()
+
+
+def test_a_path_has_no_gaps_and_ends_at_its_last_site(drawn: Body, clip: Clip) -> None:
+    model, data = drawn.model, _at(drawn.model, clip.qpos[70])
+    ends = drawn.paths.segments(data)
+    for tendon in range(model.ntendon):
+        path = ends[drawn.paths.tendon == tendon]
+        sites = model.wrap_objid[model.tendon_adr[tendon] :][: model.tendon_num[tendon]][[0, -1]]
+        np.testing.assert_allclose([path[0, 0], path[-1, 1]], data.site_xpos[sites], atol=1e-12)
+        joined = (path[1:, 0] == path[:-1, 1]).all(axis=1) | (path[1:] == path[:-1]).all(axis=(1, 2))
+        assert joined.all()
+
+
+def test_length_fraction_is_that_of_the_actuators(drawn: Body, clip: Clip) -> None:
+    model, data = drawn.model, _at(drawn.model, clip.qpos[33])
+    low, high = model.actuator_lengthrange.T
+    np.testing.assert_allclose(drawn.colours.fraction(data.ten_length), (data.actuator_length - low) / (high - low))
+
+
+def _rgb(colour: tuple[float, float, float]) -> np.ndarray:
+    return np.round(255 * np.array(colour))
+
+
+def test_colours_follow_length_and_activation(drawn: Body) -> None:
+    model, colours = drawn.model, drawn.colours
+    tendon, (low, high) = model.actuator_trnid[:, 0], model.actuator_lengthrange.T
+    passive = np.setdiff1d(np.arange(model.ntendon), tendon)
+    for part, expected in ((-0.5, SHORT_RGB), (0.0, SHORT_RGB), (0.5, MIDDLE_RGB), (1.0, LONG_RGB), (1.5, LONG_RGB)):
+        length = np.zeros(model.ntendon)
+        length[tendon] = low + part * (high - low)
+        painted = colours.by_length(length)
+        assert painted.dtype == np.uint8
+        np.testing.assert_allclose(painted[tendon], np.tile(_rgb(expected), (model.nu, 1)), atol=1)
+        np.testing.assert_array_equal(painted[passive], np.tile(_rgb(PASSIVE_RGB), (len(passive), 1)))
+    active = np.zeros(model.nu)
+    active[7] = 1.0
+    painted = colours.by_activation(active)[tendon]
+    np.testing.assert_array_equal(painted[7], _rgb(FULL_RGB))
+    np.testing.assert_array_equal(np.delete(painted, 7, axis=0), np.tile(_rgb(REST_RGB), (model.nu - 1, 1)))
+
+
+# Scene
+
+
+def test_bones_are_where_mujoco_has_them(drawn: Body, clip: Clip) -> None:
+    """Every mesh of the full detail, in the world, lies in the box of its solid, and all solids are filled."""
+    fine, frame = drawing_model(mesh_cell=0.0), Scene(clip, drawn).frame(60)
+    data = _at(fine, clip.qpos[60])
+    weld, seen = fine.body_weldid[fine.geom_bodyid], 0
+    for solid, pos, quat in zip(drawn.solids, frame.body_pos, frame.body_quat, strict=True):
+        placed = pos + Rotation.from_quat(quat, scalar_first=True).apply(solid.vertices)
+        geoms = np.flatnonzero((fine.geom_type == mujoco.mjtGeom.mjGEOM_MESH) & (weld == solid.body))
+        true = []
+        for geom in geoms:
+            mesh = fine.geom_dataid[geom]
+            vert = fine.mesh_vert[fine.mesh_vertadr[mesh] :][: fine.mesh_vertnum[mesh]]
+            true.append(data.geom_xpos[geom] + vert @ data.geom_xmat[geom].reshape(3, 3).T)
+        true = np.concatenate(true)
+        np.testing.assert_allclose(
+            [placed.min(axis=0), placed.max(axis=0)], [true.min(axis=0), true.max(axis=0)], atol=MESH_CELL
+        )
+        assert solid.faces.max() < len(solid.vertices)
+        seen += len(geoms)
+    assert seen == np.count_nonzero(fine.geom_type == mujoco.mjtGeom.mjGEOM_MESH)
+
+
+def test_a_frame_is_that_of_the_clip(drawn: Body, clip: Clip) -> None:
+    scene = Scene(clip, drawn)
+    frame, data = scene.frame(60), _at(drawn.model, clip.qpos[60])
+    np.testing.assert_array_equal(frame.target, clip.target_pos[60])
+    np.testing.assert_array_equal(frame.standing, [True, False, False, True])
+    assert frame.error == pytest.approx(0.010)
+    fraction = drawn.colours.fraction(data.ten_length)
+    assert frame.outside == int(((fraction < 0) | (fraction > 1)).sum())
+    np.testing.assert_array_equal(frame.muscle_rgb, drawn.colours.by_length(data.ten_length)[drawn.paths.tendon])
+    np.testing.assert_allclose(frame.muscle, drawn.paths.segments(data), atol=1e-12)
+
+
+def test_contacts_are_where_the_retargeter_looks_for_them(drawn: Body, clip: Clip, body: TargetBody) -> None:
+    scene, frames = Scene(clip, drawn), [0, 40, 110]
+    expected = measure_geometry(body, clip.qpos[frames]).contact_pos
+    np.testing.assert_allclose([scene.frame(k).contact for k in frames], expected, atol=1e-4)
+
+
+def test_the_ghost_joins_all_targets_to_one_figure(drawn: Body, clip: Clip) -> None:
+    pairs = sticks(drawn.model, LANDMARK_NAMES)
+    assert len(pairs) == len(LANDMARK_NAMES) - 1
+    reached = {0}
+    for _ in pairs:
+        reached |= {int(b) for a, b in pairs if a in reached}
+    assert len(reached) == len(LANDMARK_NAMES)
+    named = {frozenset((LANDMARK_NAMES[a], LANDMARK_NAMES[b])) for a, b in pairs}
+    assert {frozenset(("femur_l", "tibia_l")), frozenset(("pelvis", "lumbar1"))} <= named
+    np.testing.assert_array_equal(Scene(clip, drawn).frame(9).ghost, clip.target_pos[9][pairs])
+    assert sticks(drawn.model, ("nose", "chin")).shape == (0, 2)
+
+
+def test_activation_colours_where_it_fits(drawn: Body, clip: Clip) -> None:
+    scene = Scene(clip, drawn)
+    muscle = np.isin(drawn.paths.tendon, drawn.model.actuator_trnid[:, 0])
+    for index, expected in ((0, REST_RGB), (NFRAME - 1, FULL_RGB)):
+        rgb = scene.frame(index, colouring="activation").muscle_rgb[muscle]
+        np.testing.assert_array_equal(rgb, np.tile(_rgb(expected), (muscle.sum(), 1)))
+    other = Scene(replace(clip, activation=np.zeros((NFRAME, 7))), drawn)
+    assert other.activation is None
+    np.testing.assert_array_equal(other.frame(3, colouring="activation").muscle_rgb, scene.frame(3).muscle_rgb)
+
+
+# The page, without a browser
+
+
+@pytest.fixture
+def viewer(out: Path) -> Iterator[Viewer]:
+    viewer = Viewer(find_clips(out), "walk.h5", port=0)
+    yield viewer
+    viewer.stop()
+
+
+def _told(viewer: Viewer) -> str:
+    return html.unescape(viewer._panel._info.content)
+
+
+def test_following_keeps_the_body_and_moves_the_ground(viewer: Viewer, clip: Clip, drawn: Body) -> None:
+    stage, scene = viewer._stage, Scene(clip, drawn)
+    frame, away = scene.frame(100), scene.track.lookat[100] - scene.track.lookat[0]
+    assert away[1] == pytest.approx(-1.2, abs=0.1)
+    away[2] = 0.0
+    stage.draw(frame, index=100, following=False)
+    middle = np.array(stage._ground.position)
+    for following, shift in ((False, np.zeros(3)), (True, away)):
+        stage.draw(frame, index=100, following=following)
+        np.testing.assert_allclose(stage._muscles.points, frame.muscle - shift, atol=1e-5)
+        np.testing.assert_allclose(stage._ghost.points, frame.ghost - shift, atol=1e-5)
+        np.testing.assert_allclose(stage._targets.batched_positions, frame.target - shift, atol=1e-5)
+        np.testing.assert_allclose(stage._contacts.batched_positions, frame.contact - shift, atol=1e-5)
+        np.testing.assert_allclose(stage._ground.position, middle - shift, atol=1e-5)
+        for handle, pos, quat in zip(stage._solids, frame.body_pos, frame.body_quat, strict=True):
+            np.testing.assert_allclose(handle.batched_positions[0], pos - shift, atol=2e-5)
+            np.testing.assert_allclose(handle.batched_wxyzs[0], quat, atol=2e-5)
+    np.testing.assert_array_equal(np.asarray(stage._contacts.batched_scales) > 0.5, frame.standing)
+
+
+def test_time_passes_and_clips_change(viewer: Viewer) -> None:
+    viewer.step(0.5)
+    assert viewer._playback.frame == 50
+    assert viewer._panel._slider.value == 50
+    assert "self_penetration_mm 59.8, limit 50, tibia_r and tibia_l" in _told(viewer)
+    viewer._colour("activation")
+    viewer._step_frame(1)
+    viewer.step(0.5)
+    assert (viewer._playback.playing, viewer._playback.frame) == (False, 51)
+    viewer._choose("torn.h5")
+    assert viewer.name == viewer._panel._chooser.value == "walk.h5"
+    viewer._choose("more/still.h5")
+    viewer._stale = True
+    viewer.step(LONGEST_STEP)
+    assert viewer.name == viewer._panel._chooser.value == "more/still.h5"
+    assert viewer._colouring == viewer._panel._colouring.value == "length"
+    assert viewer._panel._colouring.options == ("length",)
+    assert "**feasible**, 1 frames" in _told(viewer)
+    viewer._step_clip(1)
+    assert viewer.name == "more/still.h5"  # the next is torn
+
+
+def test_what_does_not_go_with_the_body_is_said(clip: Clip, tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.h5", replace(clip, model_version="1.0.5", activation=np.zeros((NFRAME, 7))))
+    viewer = Viewer(find_clips(tmp_path), "a.h5", port=0)
+    viewer.stop()
+    assert "made for MyoFullBody 1.0.5" in _told(viewer)
+    assert "activations are of 7 muscles, the body has 416: not shown" in _told(viewer)
+
+
+def test_an_address_that_cannot_be_served_at_is_status_2(viewer: Viewer, out: Path) -> None:
+    port = viewer.server.get_port()
+    for words, message in (
+        (["--port", str(port)], f"port {port}"),
+        (["--host", "192.0.2.1", "--port", "0"], "192.0.2.1"),
+        (["wlak"], "walk.h5"),
+        (["torn"], "torn.h5"),
+    ):
+        done = CliRunner().invoke(app, [str(out), *words, "--no-open"])
+        assert done.exit_code == 2
+        assert message in done.stderr
+
+
+# The browser
+
+
+_PRESS = """{
+  const found = [...document.querySelectorAll("button, label")].filter((each) => each.textContent.trim() === LABEL);
+  const row = found[0].closest("div").parentElement;
+  (found.find((each) => each.tagName === "BUTTON" || each.control) ?? row.querySelector("input")).click();
+}"""
+
+
+_MADE_BY_TEXT = "iframe, a, script[src], svg[onload], img:not([src^='data:image/svg'])"
+"""Elements that the page has only if text became some; viser's own mark is an image."""
+
+
+class Browser:
+    """A Chromium without a window, worked through its DevTools protocol."""
+
+    def __init__(self, profile: Path) -> None:
+        assert CHROMIUM is not None
+        self.faults: list[str] = []
+        self._count = 0
+        self._process = subprocess.Popen(
+            [
+                CHROMIUM, "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
+                "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking",
+                "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
+                f"--user-data-dir={profile}", "--remote-debugging-port=0", "--window-size=900,640", "about:blank",
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        told = profile / "DevToolsActivePort"
+        port = _until(lambda: told.read_text().splitlines()[0] if told.exists() and told.stat().st_size else None)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
+            page = next(target for target in json.load(answer) if target["type"] == "page")
+        self._socket = connect(page["webSocketDebuggerUrl"], max_size=None)
+        for domain in ("Page", "Runtime", "Log"):
+            self._call(f"{domain}.enable")
+
+    def open(self, url: str) -> None:
+        """Go to a page."""
+        self._call("Page.navigate", url=url)
+
+    def evaluate(self, code: str) -> Any:
+        """Value of an expression in the page."""
+        return self._call("Runtime.evaluate", expression=code, returnByValue=True)["result"].get("value")
+
+    def press(self, label: str) -> None:
+        """Press the button, or the box beside the label, that reads so."""
+        self.evaluate(_PRESS.replace("LABEL", json.dumps(label)))
+
+    def picture(self) -> np.ndarray:
+        """What is to be seen left of the panel and below the notices, shape (height, width, 3)."""
+        png = base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)[160:, :560]
+
+    def close(self) -> None:
+        """End the browser."""
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        self._count += 1
+        self._socket.send(json.dumps({"id": self._count, "method": method, "params": params}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=60))
+            if message.get("id") == self._count:
+                return message["result"]
+            said = message.get("params", {})
+            if message["method"] == "Runtime.exceptionThrown" or "error" in (
+                said.get("type"), said.get("entry", {}).get("level"),
+            ):  # fmt: skip
+                self.faults.append(json.dumps(said))
+
+
+@contextmanager
+def _browsing(profile: Path) -> Iterator[Browser]:
+    browser = Browser(profile)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def _until(look: Callable[[], T | None], *, seconds: float = 60.0) -> T:
+    """What `look` finds, asked again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"nothing within {seconds:g} s")
+
+
+@contextmanager
+def _serving(out: Path, clip: str) -> Iterator[tuple[str, int]]:
+    """Where the command serves, as another program, and its number; Ctrl-C must end it well."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "musclemap.cli.view", str(out), clip, "--port", "0", "--no-open"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # in the background it is ignored
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    try:
+        yield re.findall(r" at (http://127\.0\.0\.1:\d+/[\w-]{32}/) ", line)[0], process.pid
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, faults = process.communicate(timeout=30)
+    assert (process.returncode, rest, faults.strip()) == (0, "", "")
+
+
+def test_the_command_listens_on_loopback_alone_and_wants_its_token(out: Path) -> None:
+    with _serving(out, "walk") as (address, pid):
+        port = urllib.parse.urlsplit(address).port
+        found = [(each.kind, each.address, each.port) for each in listening_sockets(pid)]
+        assert found == [("tcp", "127.0.0.1", port)]
+        with urllib.request.urlopen(address) as answer:
+            assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/")
+        protocol: Any = f"viser-v{version('viser')}"
+        there = address.replace("http://", "ws://").rstrip("/")
+        with connect(there, subprotocols=[protocol], max_size=None) as line:
+            assert line.recv(timeout=30)
+        for url, origin in ((f"ws://127.0.0.1:{port}", None), (there, "http://evil.example")):
+            with pytest.raises(InvalidStatus, match="403"):
+                connect(url, subprotocols=[protocol], origin=cast("Any", origin))
+
+
+def test_a_viser_that_cannot_be_guarded_serves_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musclemap.pipelines.viewer.server.guarding", lambda guard: nullcontext())
+    before = listening_sockets(os.getpid())
+    with pytest.raises(GuardError, match="nothing is served"):
+        Viewer(find_clips(out), "walk.h5", port=0)
+    assert listening_sockets(os.getpid()) == before
+
+
+def test_the_token_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser is started with a file's address, which only this user can read."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    with view._opened("http://127.0.0.1:8080/secret/"):
+        page = Path(urllib.parse.urlsplit(opened[0]).path)
+        assert "secret" not in opened[0]
+        assert 'url=http://127.0.0.1:8080/secret/"' in page.read_text()
+        assert page.parent.stat().st_mode & 0o077 == 0
+    assert not page.parent.exists()
+
+
+@pytest.fixture(scope="module")
+def hostile(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of clips whose text and names run as scripts if they can."""
+    out = tmp_path_factory.mktemp("hostile")
+    reasons = tuple({"rule": text, "value": text, "limit": 1.0, "at": text} for text in HOSTILE[:10])
+    write_clip(out / "walk.h5", replace(clip, reasons=reasons, model_version=HOSTILE[1], activation=None))
+    for k, name in enumerate(text.replace("/", "∕") for text in HOSTILE if 0 < len(text) < 80 and text.isprintable()):
+        write_clip(out / f"{k} {name}.h5", replace(clip, verdict="feasible", reasons=(), source=name))
+    for name in (b"\xff\xfe.h5", b"\x1b[31mred.h5", b"turned \xe2\x80\xaemp4.h5"):
+        Path(os.fsdecode(os.fsencode(out) + b"/" + name)).write_bytes(b"no clip")
+    return out
+
+
+def test_text_of_files_is_inert_wherever_the_page_shows_it(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer = Viewer(find_clips(hostile), "walk.h5", port=0)
+    try:
+        assert "<" not in viewer._panel._info.content
+        assert "`" not in viewer._panel._info.content
+        options = viewer._panel._chooser.options
+        assert len(options) == len(viewer._clips.names) == len(set(options))
+        assert all(option.isprintable() for option in options)
+        chosen: list[str] = []
+        monkeypatch.setattr(viewer._panel, "_actions", replace(viewer._panel._actions, choose=chosen.append))
+        for option in options:
+            viewer._panel._choose(option)
+        viewer._panel._choose("../../elsewhere.h5")  # by a page that is not ours
+        assert chosen == list(viewer._clips.names)
+    finally:
+        viewer.stop()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
+def test_a_browser_shows_the_clip_and_plays_it(out: Path, tmp_path: Path) -> None:
+    with _serving(out, "walk") as (address, _), _browsing(tmp_path) as browser:
+        browser.open(address)
+        assert _until(lambda: browser.evaluate("document.querySelectorAll('canvas').length"))
+
+        def seconds() -> float:
+            found = re.search(r"(\d+\.\d\d) of 1\.49 s", browser.evaluate("document.body.innerText") or "")
+            return float(found[1]) if found else math.nan
+
+        def drawn() -> np.ndarray:
+            """Pixels of long muscles and of bones, not of ground, background or orange notices about the browser."""
+            red, green, blue = np.moveaxis(browser.picture(), -1, 0)
+            bones = (red - blue > 8) & (red - blue < 60) & (red - green < 15) & (red < 245)
+            muscles = (red - green > 90) & (red - blue > 90) & (abs(green - blue) < 60)
+            return np.array([muscles.sum(), bones.sum()])
+
+        _until(lambda: (drawn() > 200).all())
+        first = _until(seconds)
+        _until(lambda: abs(seconds() - first) > 0.05)  # plays
+        browser.press("Pause")
+        _until(lambda: "Play" in browser.evaluate("document.body.innerText").splitlines())
+        stopped = seconds()
+        time.sleep(0.5)
+        assert seconds() == stopped
+        browser.press("Forth")
+        _until(lambda: seconds() == pytest.approx(min(stopped + 0.01, 1.49)))
+        browser.press("Muscles")
+        _until(lambda: drawn()[0] < 20)
+        assert browser.faults == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
+def test_a_browser_runs_nothing_of_a_file_and_shows_nothing_without_token(hostile: Path, tmp_path: Path) -> None:
+    with _serving(hostile, "walk") as (address, _), _browsing(tmp_path) as browser:
+        browser.open(address)
+        _until(lambda: "parent.PWN" in (browser.evaluate("document.body.innerText") or ""))
+        text = browser.evaluate("document.body.innerText").replace("\u2060", "")
+        for hostile_text in HOSTILE[:10]:
+            assert plain(hostile_text) in text
+        browser.press("Previous")  # cannot be shown: a notice
+        _until(lambda: "This clip cannot be shown" in browser.evaluate("document.body.innerText"))
+        assert browser.evaluate("String(window.PWN)") == "undefined"
+        assert browser.evaluate(f"document.querySelectorAll({json.dumps(_MADE_BY_TEXT)}).length") == 0
+        browser.open(address.rstrip("/").rpartition("/")[0] + "/")
+        _until(lambda: "This viewer wants its token" in (browser.evaluate("document.body.innerText") or ""))
+        assert browser.evaluate("document.querySelectorAll('canvas').length") == 0

@@ -1,0 +1,267 @@
+"""Planted faults are found and named; walking is feasible, and its forces are those of people."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from musclemap.datasets.clip import Clip
+from musclemap.errors import SettingsError
+from musclemap.retarget.checks.inverse_dynamics import GRAVITY
+from musclemap.retarget.checks.metrics import measure_geometry, orientation_error
+from musclemap.retarget.checks.validator import Validator
+from musclemap.retarget.checks.verdict import RULES, frames_over, judge, rules_with
+from musclemap.retarget.config import ValidationConfig
+from musclemap.retarget.targets.contacts import runs
+from musclemap.retarget.velocities import velocities
+from musclemap.skeletons.body import TargetBody
+
+
+@pytest.fixture(scope="module")
+def validator(body: TargetBody) -> Validator:
+    return Validator(body, ValidationConfig())
+
+
+def planted(body: TargetBody, clip: Clip, qpos: np.ndarray, **changes: object) -> Clip:
+    """The clip with other postures, and velocities and landmarks that go with them."""
+    qpos = qpos.astype(np.float32)
+    qvel = velocities(qpos.astype(np.float64), clip.fps).astype(np.float32)
+    landmarks = measure_geometry(body, qpos).landmark_pos
+    return replace(clip, qpos=qpos, qvel=qvel, landmark_pos=landmarks, **changes)  # type: ignore[arg-type]
+
+
+def reasons(clip: Clip) -> dict[str, dict]:
+    return {reason["rule"]: dict(reason) for reason in clip.reasons}
+
+
+def bent(body: TargetBody, clip: Clip, frames: slice, **angles: float) -> np.ndarray:
+    """Postures with some joints set in some frames, eased in and out over a fifth of a second, couplings kept."""
+    posture = body.reduced.reduce(clip.qpos.astype(np.float64))
+    share = np.zeros(len(posture))
+    share[frames] = 1.0
+    share = np.convolve(np.pad(share, 10, mode="edge"), np.hanning(21) / np.hanning(21).sum(), mode="valid")
+    for name, angle in angles.items():
+        k = 7 + body.reduced.index(name)
+        posture[:, k] += share * (angle - posture[:, k])
+    return body.reduced.expand(posture)
+
+
+def test_walking_is_feasible(validator: Validator, walk_clip: Clip) -> None:
+    judged = validator.judged(walk_clip)
+    assert judged.verdict == "feasible", judged.reasons
+    assert judged.metrics["residual_force_bw"] < 0.15
+    assert judged.metrics["tendon_jump_fraction"] == 0.0
+    assert judged.metrics["self_penetration_mm"] == 0.0
+
+
+def test_orientations_are_measured_and_the_worst_body_named(validator: Validator, walk_clip: Clip) -> None:
+    target = Rotation.from_euler("zyx", [[40, 20, 10], [0, 0, 0]], degrees=True)
+    off = target * Rotation.from_rotvec([[0, 0.3, 0], [0, 0, 0.1]])
+    reached = off.as_quat(scalar_first=True)
+    found = orientation_error(target.as_matrix()[None], reached[None])
+    np.testing.assert_allclose(found, [[0.3, 0.1]], atol=1e-9)
+    assert 1.0 < walk_clip.metrics["orientation_error_deg"] < 12.0
+    assert walk_clip.metrics["worst_orientation"] in walk_clip.landmark_names
+    worse = replace(walk_clip, metrics={**walk_clip.metrics, "orientation_error_p95_deg": 40.0})
+    reason = reasons(validator.judged(worse))["orientation_error_p95_deg"]
+    assert (reason["limit"], reason["at"]) == (25.0, walk_clip.metrics["worst_orientation"])
+
+
+def test_the_ground_pushes_as_it_pushes_people(validator: Validator, walk_clip: Clip) -> None:
+    """Two peaks of 0.9 to 1.4 body weights around a trough, on one foot; stance takes 58 to 65 % of the stride."""
+    ground = validator.check(walk_clip).ground
+    weight = validator.body.model.body_mass.sum() * GRAVITY
+    left = walk_clip.contact[:, :2].any(axis=1).astype(int)
+    strikes = np.flatnonzero(np.diff(left) == 1) + 1
+    start, stop = strikes[-2], strikes[-1]
+    stance = float(left[start:stop].mean())
+    assert 0.58 < stance < 0.67  # a frame of 0.01 s is 1 % of the stride
+    push = ground.force[start : start + round(stance * (stop - start)), 0, 2] / weight
+    third = len(push) // 3
+    first, trough, last = push[:third].max(), push[third : 2 * third].min(), push[2 * third :].max()
+    assert 0.9 < first < 1.4
+    assert 0.9 < last < 1.4
+    assert trough < min(first, last) - 0.1
+
+
+def test_in_double_support_the_front_foot_brakes_and_the_rear_one_pushes(validator: Validator, walk_clip: Clip) -> None:
+    """Motion does not tell; the load passes over smoothly, and both forces lean towards the body."""
+    ground = validator.check(walk_clip).ground
+    assert ground is not None
+    weight = validator.body.model.body_mass.sum() * GRAVITY
+    left, right = walk_clip.contact[:, :2].max(axis=1) > 0, walk_clip.contact[:, 2:].max(axis=1) > 0
+    (start, stop), *_ = [run for run in runs(left & right) if run[0] > 60]
+    fore, load = ground.force[start:stop, :, 0] / weight, ground.force[start:stop, :, 2] / weight
+    front = 0 if not left[start - 1] else 1
+    assert fore[:, front].mean() < -0.03 < 0.03 < fore[:, 1 - front].mean()
+    assert load[0, front] < 0.4 < 0.8 < load[-1, front]
+    assert np.abs(np.diff(load, axis=0)).max() < 0.25
+
+
+def test_muscles_of_walking_act_when_those_of_people_do(validator: Validator, walk_clip: Clip) -> None:
+    """Intervals of largest activity: see benchmarks/emg_literature.py for the sources."""
+    body, effort = validator.body, validator.check(walk_clip, muscles=True).effort
+    assert effort is not None
+    names = [body.model.actuator(k).name for k in range(body.model.nu)]
+    strikes = [start for start, _ in runs(walk_clip.contact[:, :2].max(axis=1) > 0) if start > 20]
+    phase = np.linspace(0.0, 1.0, 101)
+
+    def over_stride(*muscles: str) -> np.ndarray:
+        mean = effort.activation[:, [names.index(f"{muscle}_l") for muscle in muscles]].mean(axis=1)
+        return np.interp(phase, np.linspace(0.0, 1.0, strikes[1] - strikes[0] + 1), mean[strikes[0] : strikes[1] + 1])
+
+    soleus, gastrocnemius = over_stride("soleus"), over_stride("gasmed", "gaslat")
+    assert 30 <= soleus.argmax() <= 60
+    assert 30 <= gastrocnemius.argmax() <= 60
+    assert soleus[65:].max() < 0.05  # silent in swing
+    assert over_stride("vaslat", "vasmed", "vasint").argmax() <= 25
+    tibialis = over_stride("tibant")
+    assert tibialis[60:85].mean() > 0.05 < tibialis[:5].mean()
+    assert tibialis[45:58].max() < 0.1  # silent at push-off
+
+
+def test_a_limb_through_the_floor(validator: Validator, walk_clip: Clip) -> None:
+    body = validator.body
+    qpos = bent(body, walk_clip, slice(150, 200), ankle_angle_r=-0.8, knee_angle_r=0.0, hip_flexion_r=0.0)
+    found = reasons(validator.judged(planted(body, walk_clip, qpos)))
+    assert found["floor_penetration_mm"]["at"] in ("toes_r", "calcn_r")
+    (start, stop), *_ = found["floor_penetration_mm"]["frames"]
+    assert 130 < start < stop < 220
+
+
+def test_a_hand_in_the_trunk(validator: Validator, walk_clip: Clip) -> None:
+    body = validator.body
+    qpos = bent(
+        body, walk_clip, slice(150, 200), shoulder_elv_r=0.5, elv_angle_r=-0.5, shoulder_rot_r=1.0, elbow_flex_r=2.2
+    )
+    found = reasons(validator.judged(planted(body, walk_clip, qpos)))
+    assert "thorax" in found["self_penetration_mm"]["at"] or "torso" in found["self_penetration_mm"]["at"]
+    assert found["self_penetration_mm"]["frames"]
+
+
+def test_a_swapped_knee_coupling(validator: Validator, walk_clip: Clip) -> None:
+    body, qpos = validator.body, walk_clip.qpos.copy()
+    right, left = (body.model.joint(f"knee_angle_translation1_{side}").qposadr[0] for side in "rl")
+    qpos[:, [right, left]] = qpos[:, [left, right]]
+    found = reasons(validator.judged(planted(body, walk_clip, qpos)))
+    assert found["coupling_residual_rad"]["value"] > 1e-3
+
+
+def test_a_frozen_frame(validator: Validator, walk_clip: Clip) -> None:
+    qpos = walk_clip.qpos.copy()
+    qpos[200] = qpos[199]
+    found = reasons(validator.judged(planted(validator.body, walk_clip, qpos)))
+    assert found["frozen_fraction"]["frames"] == [[200, 201]]
+
+
+def test_a_jump_of_the_root(validator: Validator, walk_clip: Clip) -> None:
+    qpos = walk_clip.qpos.copy()
+    qpos[200:, 0] += 0.2
+    judged = validator.judged(planted(validator.body, walk_clip, qpos))
+    assert judged.verdict == "infeasible"
+    assert reasons(judged)["root_speed_max_m_s"]["frames"] == [[200, 201]]
+
+
+def test_a_wrong_frame_rate(validator: Validator, walk_clip: Clip) -> None:
+    """Told by velocities that do not fit; or, where they were made to fit, by forces that no ground gives."""
+    label = validator.judged(replace(walk_clip, fps=200.0))
+    assert label.verdict == "infeasible"
+    assert "velocity_mismatch" in reasons(label)
+    consistent = validator.judged(replace(walk_clip, fps=200.0, qvel=walk_clip.qvel * 2.0))
+    assert consistent.verdict != "feasible"
+    assert "residual_torque_nm" in reasons(consistent)
+
+
+def test_a_tendon_that_flips_around_its_bone(validator: Validator, walk_clip: Clip) -> None:
+    """A posture from the other side of a wrap for single frames: one muscle's length jumps and comes back."""
+    body, qpos = validator.body, walk_clip.qpos.astype(np.float64).copy()
+    posture = body.reduced.reduce(qpos)
+    posture[[150, 200, 250], 7 + body.reduced.index("shoulder_rot_l")] += 0.7
+    found = reasons(validator.judged(planted(body, walk_clip, body.reduced.expand(posture))))
+    assert found["tendon_jump_fraction"]["frames"] == [[150, 152], [200, 202], [250, 252]]
+    assert found["tendon_jump_fraction"]["at"].endswith("_left")
+
+
+def test_landmarks_that_are_not_the_postures(validator: Validator, walk_clip: Clip) -> None:
+    judged = validator.judged(replace(walk_clip, landmark_pos=np.roll(walk_clip.landmark_pos, 10, axis=0)))
+    assert "stored_landmark_error_mm" in reasons(judged)
+
+
+def test_chunks_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
+    whole = Validator(body, ValidationConfig()).check(walk_clip).metrics
+    parts = Validator(body, ValidationConfig(chunk=50)).check(walk_clip).metrics
+    assert parts == pytest.approx(whole, rel=1e-4, abs=1e-4)
+
+
+def test_muscles_that_walk(validator: Validator, walk_clip: Clip) -> None:
+    """Calf in late stance, vasti in early stance: compare the plot in docs/validation.md."""
+    body, model = validator.body, validator.body.model
+    judged = validator.judged(walk_clip, muscles=True)
+    assert judged.activation is not None
+    assert judged.activation_residual is not None
+    assert judged.activation.shape == (walk_clip.nframe, model.nu)
+    assert judged.activation_residual.shape == (walk_clip.nframe, body.reduced.njoint)
+    right = walk_clip.contact[:, 2:].any(axis=1).astype(int)
+    strikes = np.flatnonzero(np.diff(right) == 1) + 1
+    start, stop = strikes[-2], strikes[-1]
+    activation = judged.activation
+
+    def part(name: str, a: float, b: float) -> float:
+        frames = slice(round(start + a * (stop - start)), round(start + b * (stop - start)))
+        return float(activation[frames, model.actuator(name).id].mean())
+
+    assert part("soleus_r", 0.35, 0.55) > 2 * part("soleus_r", 0.7, 0.95)
+    assert part("vasint_r", 0.05, 0.25) > part("vasint_r", 0.3, 0.5)
+
+
+def test_thresholds_can_be_changed_and_wrong_ones_are_refused() -> None:
+    rules = rules_with(["skate_m_s=0.2:none", "residual_force_bw=0.5:2"])
+    changed = {rule.metric: (rule.warn, rule.infeasible) for rule in rules}
+    assert changed["skate_m_s"] == (0.2, None)
+    assert changed["residual_force_bw"] == (0.5, 2.0)
+    assert len(rules) == len(RULES) == len({rule.metric for rule in RULES})
+    assert judge({"skate_m_s": 0.15}, rules=rules)[0] == "feasible"
+    assert judge({"skate_m_s": 0.15})[0] == "warn"
+    with pytest.raises(SettingsError, match="there are: limit_excess_rad"):
+        rules_with(["speed=1:2"])
+    with pytest.raises(SettingsError, match="METRIC=WARN:INFEASIBLE"):
+        rules_with(["skate_m_s=1"])
+
+
+def test_frames_that_are_told() -> None:
+    series = np.zeros(100)
+    series[[10, 12, 40, 41, 42, 90]] = 1.0
+    assert frames_over(series, 0.5) == [[10, 13], [40, 43], [90, 91]]
+    assert frames_over(series, 0.5, most=2) == [[10, 13], [40, 43]]
+    assert frames_over(series, 2.0) == []
+
+
+def test_the_documentation_has_the_table_of_rules() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "validation.md").read_text("utf-8")
+    for rule in RULES:
+        infeasible = "none" if rule.infeasible is None else f"{rule.infeasible:g}"
+        assert f"| `{rule.metric}` | {rule.warn:g} | {infeasible} | {rule.source} |" in text
+
+
+def test_a_long_clip_is_looked_at_in_stretches(
+    validator: Validator, walk_clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing lost where they meet: a fault there is found once, and the figures are those of the whole."""
+    qpos = walk_clip.qpos.copy()
+    qpos[150:, 0] += 0.2
+    clip = planted(validator.body, walk_clip, qpos)
+    whole = validator.check(clip)
+    monkeypatch.setattr("musclemap.retarget.checks.validator.STRETCH", 150)
+    monkeypatch.setattr("musclemap.retarget.checks.validator.OVERLAP", 100)
+    parts = validator.check(clip)
+    assert parts.details.keys() == whole.details.keys()
+    assert parts.details["joint_velocity_ratio"] == whole.details["joint_velocity_ratio"]
+    assert parts.metrics.keys() == whole.metrics.keys()
+    for name, value in whole.metrics.items():
+        assert parts.metrics[name] == pytest.approx(value, rel=0.01, abs=1e-4), name
+    for name, series in whole.series.items():
+        assert parts.series[name].shape == series.shape
+    assert validator.judged(clip).verdict == "infeasible"
+    assert reasons(validator.judged(clip))["root_speed_max_m_s"]["frames"] == [[150, 151]]

@@ -1,0 +1,121 @@
+"""Clips that touch themselves are fitted again with limbs kept apart; what that changed is told."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from musclemap.datasets.amass.reader import SourceMotion
+from musclemap.datasets.clip import Clip
+from musclemap.datasets.synthetic.synthesis import synthesise
+from musclemap.retarget.checks.physics_checks import neutral_pairs
+from musclemap.retarget.retargeter import Retargeter
+from musclemap.retarget.solver.objective import FrameTargets
+from musclemap.retarget.solver.refit import better_of, can_repair
+from musclemap.retarget.solver.self_collision import Limbs, _nearest, apart_terms, limbs_of
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.kinematics import forward, integrate
+
+
+@pytest.fixture(scope="module")
+def limbs(body: TargetBody) -> Limbs:
+    return limbs_of(body, without=neutral_pairs(body.model, body.reduced.base))
+
+
+def knock_kneed() -> SourceMotion:
+    """Walking with both thighs turned inwards, so that the legs pass through each other."""
+    motion = synthesise("walk_1.2", seconds=1.5)
+    rotvec = motion.rotvec.copy()
+    for joint, inward in ((1, -4.0), (2, 4.0)):
+        turned = Rotation.from_rotvec(rotvec[:, joint]) * Rotation.from_euler("z", inward, degrees=True)
+        rotvec[:, joint] = turned.as_rotvec()
+    return replace(motion, rotvec=rotvec)
+
+
+def test_capsules_stand_for_the_models_geoms(body: TargetBody, limbs: Limbs) -> None:
+    """Distances of pairs of capsules are MuJoCo's to a millimetre: the solver's body is the model made symmetric."""
+    model, rng = body.model, np.random.default_rng(0)
+    share = rng.uniform(0.3, 0.7, (8, body.reduced.njoint))
+    joints = body.reduced.lower + share * (body.reduced.upper - body.reduced.lower)
+    posture = np.concatenate([np.tile([0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0], (8, 1)), joints], axis=1)
+    ends = forward(limbs.tree, jnp.asarray(posture.T)).point_pos[limbs.first :]
+    low, high = ends[0::2], ends[1::2]
+    one, two = limbs.pairs.T
+    a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])
+    ours = np.linalg.norm(np.asarray(a - b), axis=1) - (limbs.radius[one] + limbs.radius[two])[:, None]
+    data, compared = mujoco.MjData(model), 0
+    pairs = np.sort(np.stack([model.pair_geom1, model.pair_geom2], axis=1), axis=1).tolist()
+    neutral = neutral_pairs(model, body.reduced.base)
+    capsule = int(mujoco.mjtGeom.mjGEOM_CAPSULE)
+    movable = [pair for pair in pairs if tuple(pair) not in neutral and min(model.geom_type[pair]) >= capsule]
+    movable = [p for p in movable if max(model.geom_type[p]) <= int(mujoco.mjtGeom.mjGEOM_ELLIPSOID)]
+    assert len(movable) == len(limbs.pairs)
+    for frame, qpos in enumerate(body.reduced.expand(posture)):
+        data.qpos[:] = qpos
+        mujoco.mj_kinematics(model, data)
+        for row, (g, h) in enumerate(movable):
+            if model.geom_type[g] == capsule == model.geom_type[h]:
+                theirs = mujoco.mj_geomDistance(model, data, g, h, 10.0, None)
+                assert ours[row, frame] == pytest.approx(theirs, abs=1e-3)
+                compared += 1
+    assert compared > 500
+
+
+def test_the_gradient_is_that_of_the_cost(body: TargetBody, limbs: Limbs) -> None:
+    """Central differences in float64 along every degree of freedom, in a posture where the legs overlap."""
+    posture = np.concatenate([[0.0, 0.0, 0.9, 1.0, 0.0, 0.0, 0.0], body.reduced.rest])
+    posture[7 + body.reduced.index("hip_adduction_r")] = 0.2
+    posture[7 + body.reduced.index("knee_angle_r")] = 0.3
+    none = jnp.zeros((1, 1))
+    targets = FrameTargets(**{name: none for name in FrameTargets._fields} | {"floor": jnp.zeros((2, 1))})
+    with jax.enable_x64(True):
+        evaluate = jax.jit(lambda p: apart_terms(limbs, 100.0, forward(limbs.tree, p), targets))
+        start = jnp.asarray(posture[:, None], jnp.float64)
+        found = evaluate(start)
+        assert float(found.cost[0]) > 1e-3
+        step, differences = 1e-6, []
+        for k in range(found.gradient.shape[0]):
+            delta = jnp.zeros((found.gradient.shape[0], 1)).at[k].set(step)
+            up, down = (float(evaluate(integrate(start, sign * delta)).cost[0]) for sign in (1, -1))
+            differences.append((up - down) / (2 * step))
+    np.testing.assert_allclose(found.gradient[:, 0], differences, rtol=1e-4, atol=1e-6)
+
+
+def test_legs_that_pass_through_each_other_are_parted(retargeter: Retargeter) -> None:
+    clip = retargeter.retarget([knock_kneed()])[0].clip
+    assert clip is not None
+    assert clip.metrics["repaired"] == 1.0
+    assert clip.metrics["repair_self_penetration_before_mm"] > 30.0
+    assert clip.metrics["repair_verdict_before"] != "feasible"
+    assert clip.metrics["self_penetration_mm"] < 10.0
+    assert 15.0 < clip.metrics["repair_moved_mm"] < 150.0
+    assert clip.metrics["joint_velocity_ratio"] < 1.0
+    assert clip.verdict == "feasible", clip.reasons
+
+
+def _judged(clip: Clip, verdict: str, depth: float) -> Clip:
+    metrics = {**clip.metrics, "self_penetration_mm": depth, "floor_penetration_mm": 0.0}
+    return replace(clip, verdict=verdict, metrics=metrics, landmark_pos=clip.landmark_pos + 0.001 * depth)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "depth", "kept"), [("warn", 5.0, True), ("infeasible", 5.0, False), ("warn", 40.0, False)]
+)
+def test_a_repair_that_is_no_better_is_not_kept(walk_clip: Clip, verdict: str, depth: float, kept: bool) -> None:
+    before = _judged(walk_clip, "warn", 30.0)
+    chosen = better_of(before, _judged(walk_clip, verdict, depth))
+    assert chosen.metrics["repaired"] == float(kept)
+    assert chosen.metrics["self_penetration_mm"] == (depth if kept else 30.0)
+    assert chosen.metrics["repair_moved_mm"] == pytest.approx(25.0 * np.sqrt(3.0) if kept else 0.0, rel=1e-3)
+
+
+def test_only_rules_that_it_answers_ask_for_a_repair(walk_clip: Clip) -> None:
+    reason = partial(dict, value=1.0, limit=0.5, frames=[])
+    assert not can_repair(walk_clip)
+    assert not can_repair(replace(walk_clip, reasons=(reason(rule="skate_m_s"),)))
+    assert can_repair(replace(walk_clip, reasons=(reason(rule="floor_penetration_mm"),)))

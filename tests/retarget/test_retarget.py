@@ -1,0 +1,240 @@
+"""The retargeter as a whole: what must not change the result, and each published fault of its predecessor."""
+
+from dataclasses import replace
+
+import mujoco
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from musclemap.datasets.clip import write_clip
+from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.synthetic.synthesis import motion_names, synthesise
+from musclemap.retarget.config import RetargetConfig
+from musclemap.retarget.retargeter import Retargeter
+from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES
+from musclemap.skeletons.body import SIDE_WORD
+from musclemap.skeletons.smpl.joints import BODY_NAMES
+
+JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
+MIRROR_JOINT = [JOINT[n.replace("left", "#").replace("right", "left").replace("#", "right")] for n in BODY_NAMES]
+
+
+@pytest.fixture(scope="module")
+def retargeter() -> Retargeter:
+    return Retargeter(RetargetConfig())
+
+
+@pytest.fixture(scope="module")
+def walk() -> SourceMotion:
+    return synthesise("walk_1.2", seconds=2.5)
+
+
+@pytest.fixture(scope="module")
+def builtin(retargeter, walk):
+    """Clips of all built-in motions and of variants of the walk, converted together once."""
+    motions = {name: synthesise(name, seconds=None if name == "jump" else 3.0) for name in motion_names()}
+    motions["walk"] = walk
+    for degrees in (90, 173, 180, 187, -135):
+        motions[f"turned {degrees}"] = turned(walk, degrees)
+    motions["mirrored"] = mirrored(walk)
+    motions["head"] = rotated(walk, {"neck": (0, 20, 0), "head": (0, 20, 0)})
+    motions["taller"] = replace(walk, trans=scaled_travel(walk.trans, 1.2))
+    motions["shorter"] = replace(walk, trans=scaled_travel(walk.trans, 0.85))
+    results = retargeter.retarget(list(motions.values()))
+    return {name: result.clip for name, result in zip(motions, results, strict=True)}
+
+
+def turned(motion: SourceMotion, degrees: float) -> SourceMotion:
+    """The motion led in another direction; J0 stays where it is, so trans makes up for it."""
+    from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+
+    turn, offset = Rotation.from_euler("z", degrees, degrees=True), mean_joints()[0]
+    rotvec = motion.rotvec.copy()
+    rotvec[:, 0] = (turn * Rotation.from_rotvec(rotvec[:, 0])).as_rotvec()
+    return replace(motion, rotvec=rotvec, trans=turn.apply(motion.trans + offset) - offset)
+
+
+def mirrored(motion: SourceMotion) -> SourceMotion:
+    """Reflected in the world's xz plane, through which the built-in motions walk."""
+    from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+
+    offset = mean_joints()[0]
+    rotvec = motion.rotvec[:, MIRROR_JOINT] * [1.0, -1.0, -1.0]  # rest frame: x left, reflected across x = 0
+    flip_world, flip_rest = np.diag([1.0, -1.0, 1.0]), np.diag([-1.0, 1.0, 1.0])
+    root = flip_world @ Rotation.from_rotvec(motion.rotvec[:, 0]).as_matrix() @ flip_rest
+    rotvec[:, 0] = Rotation.from_matrix(root).as_rotvec()
+    return replace(motion, rotvec=rotvec, trans=(motion.trans + offset) * [1.0, -1.0, 1.0] - offset)
+
+
+def rotated(motion: SourceMotion, extra_deg: dict[str, tuple[float, float, float]]) -> SourceMotion:
+    rotvec = motion.rotvec.copy()
+    for name, angles in extra_deg.items():
+        turn = Rotation.from_rotvec(np.deg2rad(angles))
+        rotvec[:, JOINT[name]] = (Rotation.from_rotvec(rotvec[:, JOINT[name]]) * turn).as_rotvec()
+    return replace(motion, rotvec=rotvec)
+
+
+def scaled_travel(trans: np.ndarray, factor: float) -> np.ndarray:
+    """Travel of a taller or shorter subject; trans is the pelvis less J0, whose vertical part is 3 cm."""
+    j0 = np.array([0.0, 0.0, 0.03])
+    return (trans + j0) * factor - j0
+
+
+def joints(clip, body):
+    return clip.qpos[:, body.reduced.qposadr].astype(float)
+
+
+def landmark(clip, name):
+    return clip.landmark_pos[:, LANDMARK_NAMES.index(name)]
+
+
+BARS = {
+    "limit_excess_rad": 1e-5,
+    "driven_limit_excess_rad": 5e-4,
+    "coupling_residual_rad": 1e-5,
+    "landmark_error_mm": 15.0,
+    "landmark_error_p95_mm": 30.0,
+    "foot_error_mm": 8.0,
+    "floor_deep_fraction": 0.01,
+    "floor_depth_max_mm": 15.0,
+}
+
+
+def test_the_licence_of_a_motion_is_its_clips(builtin, retargeter, walk) -> None:
+    assert {clip.licence for clip in builtin.values()} == {"CC0-1.0"}
+    assert retargeter.provenance(replace(walk, licence="unknown"))["licence"] == "unknown"
+
+
+@pytest.mark.parametrize("name", motion_names())
+def test_builtin_motions_meet_the_bars(builtin, name):
+    metrics = builtin[name].metrics
+    for metric, bar in BARS.items():
+        assert metrics[metric] <= bar, metric
+    assert metrics["stance_speed_m_s"] <= max(0.05, metrics["source_stance_speed_m_s"])
+    assert metrics["root_peak_acceleration_m_s2"] <= 1.2 * metrics["source_root_peak_acceleration_m_s2"] + 0.1
+    if name != "jump":
+        assert metrics["joint_step_max_deg"] <= 12.0
+    assert np.isfinite(builtin[name].qpos).all()
+    assert np.isfinite(builtin[name].qvel).all()
+
+
+@pytest.mark.parametrize("degrees", [90, 173, 180, 187, -135])
+def test_heading_turns_the_result_and_nothing_else(builtin, retargeter, degrees):
+    """Fault 2: within 12 degrees of facing opposite, the predecessor locks a wrong branch (53 to 221 mm)."""
+    plain, other = builtin["walk"], builtin[f"turned {degrees}"]
+    np.testing.assert_allclose(joints(other, retargeter.body), joints(plain, retargeter.body), atol=1e-3)
+    turn = Rotation.from_euler("z", degrees, degrees=True)
+    np.testing.assert_allclose(other.landmark_pos, plain.landmark_pos @ turn.as_matrix().T, atol=1e-3)
+
+
+def test_mirroring_the_source_mirrors_the_result(builtin, retargeter):
+    names = retargeter.body.reduced.joint_names
+    twin = [names.index(n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2] == "_" else n) for n in names]
+    sign = np.where(np.isin(names, ("lat_bending", "axial_rotation")), -1.0, 1.0)
+    expected = joints(builtin["walk"], retargeter.body)[:, twin] * sign
+    np.testing.assert_allclose(joints(builtin["mirrored"], retargeter.body), expected, atol=2e-3)
+
+
+def test_head_turn_leaves_the_wrists(builtin):
+    for side in "rl":
+        moved = landmark(builtin["head"], f"lunate_{side}") - landmark(builtin["walk"], f"lunate_{side}")
+        assert np.linalg.norm(moved, axis=1).max() < 0.005
+
+
+def test_both_hands_follow_alike(retargeter, walk):
+    """Fault 1: the left arm had no position weight: hands raised by 3 cm, it stayed 28 mm behind, the right 10."""
+    targets = retargeter.targets(walk)
+    wrists = [LANDMARK_NAMES.index(f"lunate_{side}") for side in "rl"]
+    raised = targets.pos.copy()
+    raised[:, wrists, 2] += 0.03
+    from musclemap.retarget.checks.metrics import measure_geometry
+
+    (fit,) = retargeter._fitter.fit([replace(targets, pos=raised)])
+    reached = measure_geometry(retargeter.body, retargeter.body.reduced.expand(fit.posture)).landmark_pos
+    miss = np.linalg.norm(reached[:, wrists] - fit.target_pos[:, wrists], axis=2).mean(axis=0)
+    assert miss.max() < 0.015
+    assert abs(miss[0] - miss[1]) < 0.003
+
+
+def test_ground_is_one_offset(builtin):
+    """Fault 3: lifting frames one by one raised the root's peak vertical acceleration from 3.1 to 13.4 m/s^2."""
+    metrics = builtin["walk"].metrics
+    assert metrics["root_peak_acceleration_m_s2"] <= 1.2 * metrics["source_root_peak_acceleration_m_s2"]
+
+
+@pytest.mark.parametrize(("name", "factor"), [("taller", 1.2), ("shorter", 0.85)])
+def test_stature_is_read_from_the_motion(builtin, name, factor):
+    """Fault 4: with the subject's size ignored, feet slide by the difference in stride."""
+    clip, plain = builtin[name], builtin["walk"]
+    assert clip.subject_scale * factor == pytest.approx(plain.subject_scale, rel=0.02)
+    assert clip.metrics["stance_speed_m_s"] < 0.05
+    travel = lambda c: np.linalg.norm(c.qpos[-1, :2] - c.qpos[0, :2])  # noqa: E731
+    assert travel(clip) == pytest.approx(travel(plain), rel=0.02)
+
+
+def test_velocities_belong_to_the_postures(builtin, retargeter):
+    """Fault 5: velocities splined apart from positions."""
+    clip, model = builtin["walk"], retargeter.body.model
+    qpos, expected = clip.qpos.astype(float), np.empty(model.nv)
+    for t in (1, 57, clip.nframe - 2):
+        mujoco.mj_differentiatePos(model, expected, 2 / clip.fps, qpos[t - 1], qpos[t + 1])
+        np.testing.assert_allclose(clip.qvel[t], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("fps", [59.94, 30.0, 120.0, 150.0])
+def test_any_frame_rate_keeps_time(retargeter, fps):
+    """Fault 6: rates were floored (59.94 gave 14 of 60 frames a step), so that time ran differently."""
+    motion = synthesise("squat", fps=fps, seconds=2.0)
+    targets = retargeter.targets(motion)
+    reference = retargeter.targets(synthesise("squat", fps=100.0, seconds=2.0))
+    assert abs(targets.nframe - reference.nframe) <= 1 + 100.0 / fps  # the last source frame may come a frame sooner
+    n = min(targets.nframe, reference.nframe)
+    np.testing.assert_allclose(targets.pos[:n, 0, 2], reference.pos[:n, 0, 2], atol=2e-3)
+
+
+def test_the_shoulder_turns_evenly_through_its_singularity(builtin, retargeter):
+    """With the arm at the side, elevation plane and rotation are one axis; frame by frame they jump by 100 degrees."""
+    names = retargeter.body.reduced.joint_names
+    for side in "rl":
+        for joint in ("elv_angle", "shoulder_elv", "shoulder_rot"):
+            angle = joints(builtin["walk_1.6"], retargeter.body)[:, names.index(f"{joint}_{side}")]
+            assert np.rad2deg(np.abs(np.diff(angle)).max()) < 12.0
+
+
+def test_a_clip_does_not_depend_on_its_batch(builtin, retargeter, walk, tmp_path):
+    alone = retargeter.retarget([walk])[0].clip
+    assert write_clip(tmp_path / "alone.h5", alone) == write_clip(tmp_path / "together.h5", builtin["walk"])
+
+
+def test_too_short_a_motion_is_a_value_not_an_exception(retargeter, walk):
+    stub = replace(walk, rotvec=walk.rotvec[:2], trans=walk.trans[:2], hand_rotvec=None)
+    short, full = retargeter.retarget([stub, walk])
+    assert short.clip is None
+    assert short.reason == "too_short"
+    assert full.clip is not None
+
+
+def test_fingers_follow_when_asked(walk):
+    """One finger bent by 40 degrees at its middle joint bends the same hinge of the target, on its own side alone."""
+    hands = np.zeros((walk.nframe, 30, 3))
+    from musclemap.skeletons.smpl.joints import HAND_NAMES
+
+    for side, sign in (("left", -1.0), ("right", 1.0)):  # in the T-pose the palm is down: flexion turns about z
+        index = HAND_NAMES[side].index(f"{side}_index2") + (15 if side == "right" else 0)
+        hands[:, index, 2] = sign * np.deg2rad(40.0 if side == "left" else 20.0)
+    tracker = Retargeter(RetargetConfig(hands="tracked"))
+    clip = tracker.retarget([replace(walk, hand_rotvec=hands)])[0].clip
+    assert clip is not None
+    model = tracker.body.model
+    bend = {s: float(clip.qpos[:, model.jnt_qposadr[model.joint(f"pm2_flexion_{s}").id]].mean()) for s in "rl"}
+    assert np.rad2deg(bend["l"]) == pytest.approx(40.0, abs=4.0)
+    assert np.rad2deg(bend["r"]) == pytest.approx(20.0, abs=4.0)
+    other = [n for n in FINGER_JOINTS if n.startswith(("pm3", "pm4", "md"))]
+    assert max(abs(float(np.ptp(clip.qpos[:, model.jnt_qposadr[model.joint(n).id]]))) for n in other) == 0.0
+    assert clip.hands == "tracked"
+    assert clip.metrics["coupling_residual_rad"] <= 1e-5
+
+
+def test_sides_are_named_as_in_the_source():
+    assert SIDE_WORD == {"r": "right", "l": "left"}

@@ -1,0 +1,67 @@
+"""Random postures of a body, and the targets that a posture meets exactly."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from scipy.spatial.transform import Rotation
+
+from musclemap.retarget.solver.objective import FrameTargets
+from musclemap.skeletons.kinematics import Kinematics
+from musclemap.skeletons.reduced import ReducedCoordinates
+
+from .target_facts import NCONTACT, NLANDMARK, ORIENTED
+
+DEEP_FLOOR = -10.0
+"""A floor that nothing reaches [m]."""
+
+
+def random_postures(reduced: ReducedCoordinates, nframe: int, *, seed: int, spread: float = 1.0) -> np.ndarray:
+    """Draw postures: the root some metres away and turned anyhow, joints anywhere in the middle part of their ranges.
+
+    Args:
+        reduced: Coordinates to draw in.
+        nframe: How many.
+        seed: Of the generator.
+        spread: Part of each range that is used; 1 for all of it.
+
+    Returns:
+        Shape (nframe, 7 + njoint).
+    """
+    rng = np.random.default_rng(seed)
+    centre, half = (reduced.upper + reduced.lower) / 2, (reduced.upper - reduced.lower) / 2
+    joints = centre + spread * half * rng.uniform(-1.0, 1.0, (nframe, reduced.njoint))
+    quat = Rotation.random(nframe, rng=rng).as_quat(scalar_first=True)
+    return np.concatenate([rng.uniform(-4.0, 4.0, (nframe, 3)), quat, joints], axis=1)
+
+
+def standing(reduced: ReducedCoordinates) -> np.ndarray:
+    """Posture with every joint at rest but knees, elbows and shoulders slightly bent, shape (7 + njoint,)."""
+    joints = reduced.rest.copy()
+    for name, angle in (("knee_angle", 0.3), ("elbow_flex", 0.5), ("shoulder_elv", 0.6), ("hip_flexion", 0.2)):
+        for side in "rl":
+            joints[reduced.index(f"{name}_{side}")] = angle
+    return np.concatenate([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0], joints])
+
+
+def met_targets(kinematics: Kinematics, *, contact: float = 0.0, floor: float = DEEP_FLOOR) -> FrameTargets:
+    """Targets that the postures of `kinematics` meet.
+
+    Args:
+        kinematics: Points in the solver's order, frames last.
+        contact: Weight of every contact point.
+        floor: Height of the floor under both feet [m].
+    """
+    pos, dtype = kinematics.point_pos, kinematics.point_pos.dtype
+    nframe = pos.shape[-1]
+    return FrameTargets(
+        pos=pos[:NLANDMARK],
+        rot=kinematics.point_rot[ORIENTED],
+        anchor=pos[NLANDMARK : NLANDMARK + NCONTACT],
+        contact=jnp.full((NCONTACT, nframe), contact, dtype),
+        floor=jnp.full((2, nframe), floor, dtype),
+    )
+
+
+def frames_last(posture: np.ndarray, dtype: type = np.float32) -> Array:
+    """Postures (nframe, 7 + njoint) as the kinematics takes them, frames last."""
+    return jnp.asarray(posture.T, dtype)
