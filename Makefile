@@ -16,10 +16,16 @@ DEMO := out/demo
 JOBS ?= 2
 # Damaged files of each kind that `make fuzz` reads.
 COUNT ?= 50000
-ATTACKS := $(addprefix tests/test_,array_pickle.py body_model.py bundle_manifest.py checkpoints.py cluster_tls.py \
-    conversion_reasons.py files.py full_disk.py fuzz.py hdf5_process.py hostile_clips.py hostile_folders.py \
-    hostile_lines.py hostile_pages.py kills.py npz_arrays.py output_folder.py policy_file.py program.py run_folder.py \
-    settings.py shown.py slow_servers.py sockets.py training_faults.py view_guard.py view_text.py)
+ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.py \
+    tests/datasets/test_bundle_manifest.py tests/imitation/test_checkpoints.py tests/pipelines/test_cluster_tls.py \
+    tests/pipelines/test_conversion_reasons.py tests/datasets/test_files.py tests/pipelines/test_full_disk.py \
+    tests/datasets/test_fuzz.py tests/datasets/test_hdf5_process.py tests/datasets/test_hostile_clips.py \
+    tests/pipelines/test_hostile_folders.py tests/datasets/test_hostile_lines.py \
+    tests/pipelines/test_hostile_pages.py tests/pipelines/test_kills.py tests/skeletons/test_npz_arrays.py \
+    tests/datasets/test_output_folder.py tests/imitation/test_policy_file.py tests/cli/test_program.py \
+    tests/imitation/test_run_folder.py tests/datasets/test_settings.py tests/cli/test_shown.py \
+    tests/datasets/test_slow_servers.py tests/pipelines/test_sockets.py tests/imitation/test_training_faults.py \
+    tests/pipelines/test_view_guard.py tests/pipelines/test_view_text.py
 # Time that the demo trains [s].
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -21,7 +21,7 @@ import psutil
 
 from musclemap.datasets.synthetic.synthesis import long_motion, write_motion
 from musclemap.pipelines.archive import convert_archive
-from musclemap.pipelines.cluster.worker_pool import Crew
+from musclemap.pipelines.cluster.worker_pool import WorkerPool
 from musclemap.retarget.config import RetargetConfig
 
 
@@ -79,16 +79,16 @@ def convert(source: Path, out: Path, *, workers: int) -> dict[str, Any]:
     sampler = threading.Thread(target=watch.sample)
     sampler.start()
     try:
-        crew = Crew(workers=workers, device="cpu", pinned_to=1)
-        summary = convert_archive(source, out, config=RetargetConfig(), crew=crew, progress=watch.line)
+        pool = WorkerPool(workers=workers, device="cpu", pinned_to=1)
+        summary = convert_archive(source, out, config=RetargetConfig(), pool=pool, progress=watch.line)
     finally:
         watch.end()
         sampler.join()
-    settled = [size for at, size in watch.memory if at > watch.lines[len(watch.lines) // 4][0]]
+    recorded = [size for at, size in watch.memory if at > watch.lines[len(watch.lines) // 4][0]]
     return {
         "workers": workers, "clips": summary.counts["ok"], "nframe": summary.nframe, "frames_per_second": watch.rate(),
-        "worker_gib_quarter": round(settled[0], 2) if settled else None,
-        "worker_gib_end": round(settled[-1], 2) if settled else None,
+        "worker_gib_quarter": round(recorded[0], 2) if recorded else None,
+        "worker_gib_end": round(recorded[-1], 2) if recorded else None,
         "worker_gib_curve": [round(size, 2) for _, size in watch.memory][:: max(len(watch.memory) // 20, 1)],
     }  # fmt: skip
 

@@ -36,7 +36,7 @@ from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import TendonConfig, Tendons
 from musclemap.imitation.world_model.world_config import WorldModelConfig
 from musclemap.imitation.world_model.world_learner import WorldLearner, WorldLearning
-from musclemap.imitation.world_model.world_model import Imagined, ModelConfig, WorldModel
+from musclemap.imitation.world_model.world_model import ModelConfig, ModelState, WorldModel
 from musclemap.imitation.world_model.world_trainer import WorldTrainer, WorldTrainState
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.device import keep_compilations, private_folder
@@ -83,8 +83,8 @@ def fitted(
     learner = learning.begin(jax.random.PRNGKey(0))
     steps = replay.steps
     flat = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
-    start = Imagined(flat(steps.posture), flat(steps.velocity), flat(steps.act))
-    after = Imagined(flat(steps.next_posture), flat(steps.next_velocity), start.act)
+    start = ModelState(flat(steps.posture), flat(steps.velocity), flat(steps.act))
+    after = ModelState(flat(steps.next_posture), flat(steps.next_velocity), start.act)
     valid = steps.fine.ravel().astype(jnp.float32)
     seen = jax.jit(learning.model.take_in)(learner.dynamics, start, flat(steps.ctrl), after, valid)
     learner = learner._replace(dynamics=seen)
@@ -96,11 +96,11 @@ def fitted(
     return learning, learner, time.perf_counter() - started
 
 
-def errors(model: WorldModel, found: Imagined, window: Window) -> dict[str, list[float]]:
+def errors(model: WorldModel, found: ModelState, window: Window) -> dict[str, list[float]]:
     """Root mean squares at each of `AT`: landmarks [mm], joints [deg], their velocities [deg/s], the root's [m/s]."""
     at, told = model.coordinates, {"landmarks": [], "joints": [], "joint_velocities": [], "root_velocity": []}
     for k in AT:
-        ours, true = (Imagined(*(part[k - 1] for part in state)) for state in (found, window.true))
+        ours, true = (ModelState(*(part[k - 1] for part in state)) for state in (found, window.true))
         size = partial(_size, valid=np.asarray(window.valid[k - 1]) > 0)
         places = [at.landmarks(s.posture, s.velocity).xpos for s in (ours, true)]
         told["landmarks"].append(1000.0 * math.sqrt(3.0) * size(places[0] - places[1]))
@@ -116,10 +116,10 @@ def _size(error: Array, valid: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(np.asarray(error)[valid]))))
 
 
-def coasting(model: WorldModel, window: Window) -> Imagined:
+def coasting(model: WorldModel, window: Window) -> ModelState:
     """What comes of velocities that stay as they are."""
 
-    def one(state: Imagined, _: Array) -> tuple[Imagined, Imagined]:
+    def one(state: ModelState, _: Array) -> tuple[ModelState, ModelState]:
         moved = state._replace(posture=model.coordinates.integrate(state.posture, state.velocity, state.velocity))
         return moved, moved
 
@@ -179,7 +179,7 @@ def main() -> None:
         )  # fmt: skip
         learning, learner, took = fitted(body, replay, held, config=WorldModelConfig(dynamics=dynamics), tendons=own)
         window = draw_windows(replay, jax.random.PRNGKey(99), WINDOWS, max(AT), failures=0.5, held=-held)
-        found = jax.jit(learning.model.foretell)(learner.dynamics, window.start, window.ctrl)
+        found = jax.jit(learning.model.predict)(learner.dynamics, window.start, window.ctrl)
         if variant == "grey":
             for name, still in (("velocity stays", coasting(learning.model, window)),):
                 kept["models"][name] = errors(learning.model, still, window)

@@ -18,8 +18,8 @@ from .program import Program
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.catalogue import Entry
+    from musclemap.datasets.downloads.file_filter import FileFilter
     from musclemap.datasets.downloads.pace import Patience
-    from musclemap.datasets.downloads.wish import Wish
     from musclemap.pipelines.download import Chosen, Downloaded
     from musclemap.retarget.config import RetargetConfig
 
@@ -125,20 +125,20 @@ def download(
             raise SettingsError(
                 "what to download, and the folder for it, must be given; --list tells what there is"
             )
-        from musclemap.datasets.downloads.wish import Wish
+        from musclemap.datasets.downloads.file_filter import FileFilter
 
         patience = Patience(timeout=timeout)
-        wish = Wish(include=tuple(include or ()), exclude=tuple(exclude or ()), group=group, limit=limit)
+        file_filter = FileFilter(include=tuple(include or ()), exclude=tuple(exclude or ()), group=group, limit=limit)
         if what.startswith(("http://", "https://")):
             refuse_unread(ctx, _READ["bundle"], what="bundles")
-            status = _bundle(what, out, wish, sha256, patience, workers, dry_run, shown)
+            status = _bundle(what, out, file_filter, sha256, patience, workers, dry_run, shown)
         else:
             entry = _entry(what)
             kind = "data sets of the hub" if entry.kind == "huggingface" else "bundles"
             refuse_unread(ctx, _READ[entry.kind], what=kind)
             settings = _settings(config, set_ or [])
             status = _trajectories(
-                entry, out, wish, shown, settings=settings, revision=revision or entry.revision, convert=convert,
+                entry, out, file_filter, shown, settings=settings, revision=revision or entry.revision, convert=convert,
                 overwrite=overwrite, workers=workers, device=device, dry_run=dry_run, sha256=sha256,
                 patience=patience,
             )  # fmt: skip
@@ -230,7 +230,7 @@ def _settings(config: Path | None, assignments: list[str]) -> "RetargetConfig":
 def _bundle(
     url: str,
     out: Path,
-    wish: "Wish",
+    file_filter: "FileFilter",
     sha256: str | None,
     patience: "Patience",
     workers: int,
@@ -242,12 +242,12 @@ def _bundle(
     from musclemap.datasets.downloads.bundle_manifest import read_bundle
     from musclemap.datasets.downloads.transport import Transport
 
-    if wish.group is not None or wish.limit is not None:
+    if file_filter.group is not None or file_filter.limit is not None:
         raise SettingsError("--group and --limit are for data sets of the hub; a bundle takes --include and --exclude")
     transport = Transport(patience=patience)
     bundle = read_bundle(url, transport, sha256=sha256)
     if dry_run:
-        wanted = [file for file in bundle.files if wish.wants(file.path.as_posix())]
+        wanted = [file for file in bundle.files if file_filter.wants(file.path.as_posix())]
         size = sum(file.size for file in wanted)
         told = {"url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256, "files": len(wanted)}
         if shown.json:
@@ -257,7 +257,7 @@ def _bundle(
         return 0
     started = time.perf_counter()
     with show_moved(hidden=shown.quiet or shown.json) as progress:
-        fetched = fetch_bundle(bundle, out, transport, workers=workers, wanted=wish.wants, progress=progress)
+        fetched = fetch_bundle(bundle, out, transport, workers=workers, wanted=file_filter.wants, progress=progress)
     print_lost(fetched.failed)
     if shown.json:
         told = {"done": fetched.done, "kept": fetched.kept, "failed": dict(fetched.failed), "out": str(out)}
@@ -278,13 +278,14 @@ def _short(text: str) -> str:
 
 
 def _trajectories(
-    entry: "Entry", out: Path, wish: "Wish", shown: _Shown, *, settings: "RetargetConfig", revision: str | None,
+    entry: "Entry", out: Path, file_filter: "FileFilter", shown: _Shown, *, settings: "RetargetConfig",
+    revision: str | None,
     convert: bool, overwrite: bool, workers: int, device: Device | None, dry_run: bool, sha256: str | None,
     patience: "Patience",
 ) -> int:  # fmt: skip
     if entry.kind == "bundle":
         known = (entry.sha256 or {}).get("MANIFEST.json")
-        return _bundle(entry.where or "", out, wish, sha256 or known, patience, workers, dry_run, shown)
+        return _bundle(entry.where or "", out, file_filter, sha256 or known, patience, workers, dry_run, shown)
     if sha256 is not None:
         raise SettingsError("--sha256 is for bundles; of a data set of the hub --revision fixes every file")
     from musclemap.cli.output.download_report import amount, calm_hub, show_converted, show_files
@@ -292,7 +293,7 @@ def _trajectories(
     from musclemap.pipelines.download import choose_files, download_data_set
 
     calm_hub()
-    chosen = choose_files(entry, wish, revision=revision)
+    chosen = choose_files(entry, file_filter, revision=revision)
     if dry_run:
         _tell_chosen(chosen, entry, shown, amount(chosen.size))
         return 0

@@ -107,7 +107,7 @@ def retarget(
     from musclemap.cli.output.progress_bar import show_progress
     from musclemap.datasets.selection import select
     from musclemap.pipelines.archive import convert_archive
-    from musclemap.pipelines.cluster.worker_pool import crew_for
+    from musclemap.pipelines.cluster.worker_pool import worker_pool_for
     from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
 
     from .report import try_page
@@ -116,10 +116,10 @@ def retarget(
     keep_compilations()
     try:
         settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
-        crew = selection = None
+        pool = selection = None
         if not dry_run:
             selection = select(source, include=include or (), exclude=exclude or (), group=group, limit=limit)
-            crew = crew_for(
+            pool = worker_pool_for(
                 selection.items, workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, device=device,
                 clip_seconds=clip_seconds, told=lambda text: echo(f"mm-retarget: {text}", err=True),
             )  # fmt: skip
@@ -136,8 +136,8 @@ def retarget(
                 overwrite=overwrite,
                 dry_run=dry_run,
                 progress=progress,
-                device=choose_device(device) if crew is None else None,
-                crew=crew,
+                device=choose_device(device) if pool is None else None,
+                pool=pool,
                 selection=selection,
             )
     except KeyboardInterrupt as error:

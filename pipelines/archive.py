@@ -14,14 +14,14 @@ from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.output_folder import open_output, read_entries, refuse_own_source
 from musclemap.datasets.selection import Selection, select
 from musclemap.datasets.summary import Summary
-from musclemap.pipelines.cluster.worker_pool import Crew
+from musclemap.pipelines.cluster.worker_pool import WorkerPool
 from musclemap.pipelines.convert.batch import BatchRetargeter
 from musclemap.pipelines.convert.conversion import convert_items
 from musclemap.pipelines.convert.jobs import BATCH_FRAMES, Recipe
-from musclemap.pipelines.convert.prepare import Settled, take_in
+from musclemap.pipelines.convert.prepare import Skipped, load_or_skip
 from musclemap.pipelines.convert.progress import Progress, Tracker
 from musclemap.pipelines.convert.retargeters import make_retargeter
-from musclemap.pipelines.convert.run_recorder import Ledger
+from musclemap.pipelines.convert.run_recorder import RunRecorder
 from musclemap.retarget.config import RetargetConfig
 
 
@@ -41,7 +41,7 @@ def convert_archive(
     device: Any = None,
     batch_frames: int | None = None,
     retargeter: BatchRetargeter | None = None,
-    crew: Crew | None = None,
+    pool: WorkerPool | None = None,
     selection: Selection | None = None,
 ) -> Summary:
     """Convert a folder of motions, or one file, to clips.
@@ -78,15 +78,15 @@ def convert_archive(
     refuse_own_source(source, out)
     selection = selection or select(source, include=include, exclude=exclude, group=group, limit=limit)
     make = partial(make_retargeter, config, body_models=body_models, device=device)
-    look = partial(take_in, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
+    look = partial(load_or_skip, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
     if dry_run:
         return _look_only(
             selection, out=out, fps=config.fps, look=partial(look, provenance=(retargeter or make()).provenance)
         )
     with open_output(out) as folder:
         track = Tracker(selection.items, report=progress)
-        run = Ledger(folder, selection.items, track=track)
-        if crew is None:
+        run = RunRecorder(folder, selection.items, track=track)
+        if pool is None:
             maker = retargeter or make()
             platform = device.platform if device is not None else "cpu"
             frames = batch_frames or BATCH_FRAMES.get(platform, BATCH_FRAMES["gpu"])
@@ -99,14 +99,14 @@ def convert_archive(
             )
         else:
             recipe = Recipe(
-                config=config, body_models=body_models.resolve() if body_models else None, device=crew.device,
-                batch_frames=batch_frames or 0, make=crew.make,
+                config=config, body_models=body_models.resolve() if body_models else None, device=pool.device,
+                batch_frames=batch_frames or 0, make=pool.make,
             )  # fmt: skip
-            crew.convert(selection.items, folder=folder, ledger=run, recipe=recipe, overwrite=overwrite)
+            pool.convert(selection.items, folder=folder, recorder=run, recipe=recipe, overwrite=overwrite)
         folder.write_manifest()
     return Summary(
         out=out,
-        entries=tuple(run.settled[item.name] for item in selection.items),
+        entries=tuple(run.recorded[item.name] for item in selection.items),
         kept=frozenset(run.kept),
         missing=selection.missing,
         warnings=run.warnings,
@@ -116,14 +116,14 @@ def convert_archive(
     )
 
 
-def _look_only(selection: Selection, *, out: Path, fps: float, look: Callable[..., SourceMotion | Settled]) -> Summary:
+def _look_only(selection: Selection, *, out: Path, fps: float, look: Callable[..., SourceMotion | Skipped]) -> Summary:
     """What a run would do, one file in memory at a time."""
     known = read_entries(out)
     entries, kept, planned, warnings = [], [], [], {}
     seconds, nframe, nbyte = 0.0, 0, 0
     for item in selection.items:
         found = look(item, known=known.get(item.name))
-        if isinstance(found, Settled):
+        if isinstance(found, Skipped):
             entries.append(found.entry)
             kept += [item.name] if found.kept else []
         else:

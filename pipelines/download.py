@@ -7,9 +7,9 @@ from typing import Any
 
 from musclemap.datasets.downloads.catalogue import Entry
 from musclemap.datasets.downloads.errors import DownloadError
+from musclemap.datasets.downloads.file_filter import FileFilter
 from musclemap.datasets.downloads.hub import Brought, HubDataSet, HubFile, fetch_files, list_data_set
 from musclemap.datasets.downloads.paths import checked_path
-from musclemap.datasets.downloads.wish import Wish
 from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
 from musclemap.datasets.manifest import ManifestEntry
@@ -82,7 +82,7 @@ class Downloaded:
         }
 
 
-def choose_files(entry: Entry, wish: Wish, *, revision: str | None = None) -> Chosen:
+def choose_files(entry: Entry, file_filter: FileFilter, *, revision: str | None = None) -> Chosen:
     """List the trajectories of a data set that are wanted.
 
     Args:
@@ -94,7 +94,7 @@ def choose_files(entry: Entry, wish: Wish, *, revision: str | None = None) -> Ch
         DownloadError: The data set cannot be listed, or nothing in it is wanted.
         SettingsError: There is no such motion list.
     """
-    members = load_group(wish.group) if wish.group is not None else None
+    members = load_group(file_filter.group) if file_filter.group is not None else None
     data_set = list_data_set(entry.where or "", revision=revision or entry.revision)
     prefix = f"{entry.folder}/" if entry.folder else ""
     there = {
@@ -102,7 +102,7 @@ def choose_files(entry: Entry, wish: Wish, *, revision: str | None = None) -> Ch
         for file in data_set.files
         if file.path.startswith(prefix) and file.path.lower().endswith(".npz")
     }
-    names = [name for name in sorted(there) if wish.wants(name)]
+    names = [name for name in sorted(there) if file_filter.wants(name)]
     missing: tuple[str, ...] = ()
     if members is not None:
         part = select_members(names, members)
@@ -111,7 +111,7 @@ def choose_files(entry: Entry, wish: Wish, *, revision: str | None = None) -> Ch
         example = f"; one is {min(there)}" if there else f"; it has {len(data_set.files)} other files"
         raise DownloadError(f"none of {len(there)} trajectories of {data_set.repository} below {prefix or '/'} is "
                             f"wanted{example}")  # fmt: skip
-    return Chosen(data_set=data_set, files={name: there[name] for name in names[: wish.limit]}, missing=missing)
+    return Chosen(data_set=data_set, files={name: there[name] for name in names[: file_filter.limit]}, missing=missing)
 
 
 def download_data_set(

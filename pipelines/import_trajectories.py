@@ -26,10 +26,10 @@ from musclemap.datasets.selection import Selected
 from musclemap.datasets.summary import Summary
 from musclemap.errors import ClipError, SourceError
 from musclemap.failures import Failure, attempt
-from musclemap.pipelines.convert.conversion import Announce, Line, stop_if_full, write_line
+from musclemap.pipelines.convert.conversion import Announce, ConversionResult, stop_if_full, write_line
 from musclemap.pipelines.convert.prepare import clip_fault, unconverted
 from musclemap.pipelines.convert.progress import Progress, Tracker
-from musclemap.pipelines.convert.run_recorder import Ledger
+from musclemap.pipelines.convert.run_recorder import RunRecorder
 from musclemap.retarget.checks.metrics import measure_geometry
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
@@ -146,7 +146,7 @@ class TrajectoryImporter:
             **self.provenance(origin),
         )
         with jax.default_device(self._device):
-            return self._validator.judged(unjudged, muscles=self.config.validation.muscles)
+            return self._validator.validate(unjudged, muscles=self.config.validation.muscles)
 
 
 def project(body: TargetBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[str, Any]]:
@@ -245,26 +245,26 @@ def import_trajectories(
     items = {origin.name: Selected(path=origin.path, name=origin.name, clip=origin.clip) for origin in origins}
     with open_output(out) as folder:
         wanted = [*lost.values(), *items.values()]
-        run = Ledger(folder, wanted, track=Tracker(wanted, report=_teller(progress)))
+        run = RunRecorder(folder, wanted, track=Tracker(wanted, report=_teller(progress)))
 
-        def lines() -> Iterator[Line]:
+        def lines() -> Iterator[ConversionResult]:
             for name, reason in (unavailable or {}).items():
                 entry = unconverted(lost[name], status="failed", reason="download", message=reason)
-                yield Line(item=lost[name], entry=entry)
+                yield ConversionResult(item=lost[name], entry=entry)
             for origin in origins:
                 item, known = items[origin.name], folder.entries.get(origin.name)
                 if known is not None and not overwrite and up_to_date(importer, origin, out, known):
-                    yield Line(item=item, entry=known, kept=True)
+                    yield ConversionResult(item=item, entry=known, kept=True)
                     continue
                 entry = _import(importer, origin, item, folder.root, folder.announce)
-                yield Line(item=item, entry=entry)
+                yield ConversionResult(item=item, entry=entry)
                 stop_if_full(entry, folder.root)
 
         run.take(lines())
         folder.write_manifest()
     return Summary(
         out=out,
-        entries=tuple(sorted(run.settled.values(), key=lambda entry: entry.source)),
+        entries=tuple(sorted(run.recorded.values(), key=lambda entry: entry.source)),
         kept=frozenset(run.kept),
         problems=folder.problems,
         seconds=time.perf_counter() - started,

@@ -135,28 +135,29 @@ def _check(
     def judge() -> Clip:
         clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
         _refuse_strangers(clip, validator.body)
-        return validator.judged(clip, muscles=muscles)
+        return validator.validate(clip, muscles=muscles)
 
-    judged = attempt(judge)
-    if isinstance(judged, Failure):
-        problem = judged.message if judged.expected else f"the checks failed: {judged.message}"
+    checked = attempt(judge)
+    if isinstance(checked, Failure):
+        problem = checked.message if checked.expected else f"the checks failed: {checked.message}"
         return Checked(clip=name, verdict=None, problem=problem), ""
     if folder is not None and entry is not None:
-        kept = attempt(lambda: _keep(path, judged, folder, entry, name))
+        kept = attempt(lambda: _keep(path, checked, folder, entry, name))
         if isinstance(kept, Failure):
             full = f"not checked: the disk of {root} is full" if is_full(kept.error) else ""
             return Checked(clip=name, verdict=None, problem=f"its verdict cannot be written: {kept.message}"), full
     return Checked(
-        clip=name, verdict=judged.verdict, reasons=judged.reasons, metrics=dict(judged.metrics), nframe=judged.nframe
+        clip=name, verdict=checked.verdict, reasons=checked.reasons, metrics=dict(checked.metrics),
+        nframe=checked.nframe,
     ), ""
 
 
-def _keep(path: Path, judged: Clip, folder: OutputFolder, entry: ManifestEntry, name: str) -> None:
+def _keep(path: Path, checked: Clip, folder: OutputFolder, entry: ManifestEntry, name: str) -> None:
     """Put a verdict into the clip and into its line."""
     folder.record(
         write_listed(
-            path, judged, announce=folder.announce,
-            line=lambda sha256: converted(entry, judged, path=name, sha256=sha256),
+            path, checked, announce=folder.announce,
+            line=lambda sha256: converted(entry, checked, path=name, sha256=sha256),
         )
     )  # fmt: skip
 

@@ -87,7 +87,7 @@ class WeightConfig:
     limb_rotation: float = 0.003
     contact: float = 30.0
     floor: float = 1000.0
-    apart: float = 150.0
+    self_collision: float = 150.0
     prior: float = 2e-5
     velocity: float = 1e-3
     acceleration: float = 1.0
@@ -162,7 +162,7 @@ class ValidationConfig:
     torque_weight: float = 1.0
     chunk: int = 2048
     muscles: bool = False
-    repair: bool = True
+    refit: bool = True
     limits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

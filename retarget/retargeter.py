@@ -20,7 +20,7 @@ from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import judge, rules_with
 from musclemap.retarget.solver.fitter import Fit, Fitter
-from musclemap.retarget.solver.refit import better_of, can_repair
+from musclemap.retarget.solver.refit import accept_refit, needs_refit
 from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
 from musclemap.retarget.targets.proportions import Proportions, fit_proportions
 from musclemap.skeletons.bodies import load_body
@@ -144,7 +144,7 @@ class Retargeter:
         targets = [self.targets(m) for m in used]
         with jax.default_device(self._device):
             fits = self._fitter.fit(targets) if used else []
-            clips = iter(self._repaired(used, targets, fits))
+            clips = iter(self._refitted(used, targets, fits))
         share = (time.perf_counter() - started) / max(1, sum(t.nframe for t in targets))
         results = []
         for motion, ok in zip(motions, long_enough, strict=True):
@@ -156,14 +156,14 @@ class Retargeter:
                 results.append(Retargeted(clip=None, reason="too_short", message=message, seconds=0.0))
         return results
 
-    def _repaired(self, motions: list[SourceMotion], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
+    def _refitted(self, motions: list[SourceMotion], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
         """Clips of the fits, judged; those that touch themselves or the floor too much fitted again, and told of."""
         clips = [self._clip(m, t, f) for m, t, f in zip(motions, targets, fits, strict=True)]
-        faulty = [k for k, clip in enumerate(clips) if can_repair(clip)] if self.config.validation.repair else []
+        faulty = [k for k, clip in enumerate(clips) if needs_refit(clip)] if self.config.validation.refit else []
         if faulty:
             again = self._fitter.refit([targets[k] for k in faulty], [fits[k] for k in faulty])
             for k, fit in zip(faulty, again, strict=True):
-                clips[k] = better_of(clips[k], self._clip(motions[k], targets[k], fit))
+                clips[k] = accept_refit(clips[k], self._clip(motions[k], targets[k], fit))
         return clips
 
     def _model_of(self, motion: SourceMotion) -> BodyModel | None:
@@ -240,4 +240,4 @@ class Retargeter:
             reasons=reasons,
             **self.provenance(motion),
         )
-        return self._validator.judged(clip, muscles=self.config.validation.muscles) if self._validator else clip
+        return self._validator.validate(clip, muscles=self.config.validation.muscles) if self._validator else clip

@@ -13,7 +13,7 @@ from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.warp_engine import WarpEngine
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.skeletons.bodies import load_simulation_body
+from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
 
 from .support.engine_states import NWORLD

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.physics.engine import Engine, PhysicsState, Reading
+from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 from musclemap.imitation.task.measures import Measures, measure
 from musclemap.imitation.task.reference import Library, Reference
 from musclemap.imitation.task.task import Task, TaskConfig, TaskState
@@ -135,7 +135,7 @@ def _evaluated(run: _Run, name: str, *, kept: bool) -> Evaluated:
     return Evaluated(score=score, recording=Recording(curves=curves, qpos=qpos, act=activation))
 
 
-_State = tuple[PhysicsState, Reading, TaskState]
+_State = tuple[PhysicsState, SensorData, TaskState]
 
 
 class _Worlds:
@@ -195,7 +195,7 @@ def _programs(body: SimulationBody, config: TaskConfig) -> tuple[Callable[..., A
         return jnp.nan_to_num(task.observe(reference, *state))
 
     def judge(
-        reference: Reference, before: TaskState, physics: PhysicsState, reading: Reading, ctrl: Array
+        reference: Reference, before: TaskState, physics: PhysicsState, reading: SensorData, ctrl: Array
     ) -> tuple[_State, Array]:
         state = task.advance(before._replace(excitation=ctrl))
         outcome = task.judge(reference, physics, reading, state, before.excitation)

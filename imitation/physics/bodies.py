@@ -14,7 +14,7 @@ from musclemap.skeletons.couplings import couplings
 from musclemap.skeletons.soles import colliding_geoms
 
 from .config import PhysicsConfig
-from .terrain import Ground, lay, make_ground
+from .terrain import HeightField, lay, make_ground
 
 TOUCHES = 1e-6
 """Smallest moment arm of a muscle that acts on a joint [m]."""
@@ -45,7 +45,7 @@ class SimulationBody:
     clip_qvel: np.ndarray
     clip_act: np.ndarray
     contact_geoms: tuple[tuple[int, ...], ...]
-    ground: Ground | None = None
+    ground: HeightField | None = None
 
     @property
     def name(self) -> str:

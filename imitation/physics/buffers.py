@@ -1,7 +1,7 @@
 """How much room a world needs for contacts and constraints, found by looking at postures in MuJoCo C.
 
 MuJoCo Warp works in buffers of fixed size: contacts are shared by all worlds, rows of constraints are each world's own.
-Too much room costs memory and time, too little loses contacts; what was lost is told by `Reading.overflow`.
+Too much room costs memory and time, too little loses contacts; what was lost is told by `SensorData.overflow`.
 """
 
 from collections.abc import Iterator

@@ -27,7 +27,7 @@ class PhysicsState(NamedTuple):
     warmstart: Array
 
 
-class Reading(NamedTuple):
+class SensorData(NamedTuple):
     """What is seen of a state.
 
     Attributes:
@@ -62,7 +62,7 @@ class Engine(Protocol):
     device: Any
     """JAX device that its arrays lie on, or None: JAX may lay them where it likes."""
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, Reading]:
+    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
         """Go one control step further: `body.nsubstep` physics steps with excitations held.
 
         Args:
@@ -74,6 +74,6 @@ class Engine(Protocol):
         """
         ...
 
-    def read(self, state: PhysicsState) -> Reading:
+    def read(self, state: PhysicsState) -> SensorData:
         """See a state without stepping: kinematics and contacts alone."""
         ...

@@ -21,7 +21,7 @@ from jax import Array
 from musclemap.errors import SettingsError
 
 from .bodies import SimulationBody
-from .engine import PhysicsState, Reading
+from .engine import PhysicsState, SensorData
 from .operands import check_nworld, check_operands, finite_rows, too_fast
 from .randomisation import Variants, VariedModel, check_variants
 
@@ -87,7 +87,7 @@ class MujocoEngine:
         self._floor = np.zeros(body.model.ngeom, bool)
         self._floor[body.floor_ids] = True
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, Reading]:
+    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
         """See `musclemap.imitation.physics.engine.Engine`; a world that is not finite is left as it is."""
         check_operands(self.body, self.nworld, state, ctrl)
         seen = self._all(_packed(state, ctrl), nstep=self.body.nsubstep)
@@ -96,7 +96,7 @@ class MujocoEngine:
         parts = [_single(part) for part in np.split(seen.state, ends, axis=1)[:4]]
         return PhysicsState(*jax.device_put(parts)), self._reading(seen)
 
-    def read(self, state: PhysicsState) -> Reading:
+    def read(self, state: PhysicsState) -> SensorData:
         """See `musclemap.imitation.physics.engine.Engine`."""
         check_operands(self.body, self.nworld, state)
         return self._reading(self._all(_packed(state, np.zeros((self.nworld, self.body.model.nu))), nstep=0))
@@ -155,13 +155,13 @@ class MujocoEngine:
         touched[[part for part in self._part[feet] if part >= 0]] = 1.0
         return touched
 
-    def _reading(self, seen: _Seen) -> Reading:
+    def _reading(self, seen: _Seen) -> SensorData:
         angvel, linvel = seen.cvel[..., :3], seen.cvel[..., 3:]
         linvel = linvel + np.cross(angvel, seen.xpos - seen.com)  # from the root's centre of mass to the landmark
         qvel = seen.state[:, self.body.model.nq : self.body.model.nq + self.body.model.nv]
         parts = [_single(part) for part in (seen.xpos, seen.xquat, linvel, angvel, seen.contact)]
         bad = ~finite_rows(seen.state) | too_fast(qvel)
-        return Reading(*jax.device_put([*parts, seen.overflow, bad]))
+        return SensorData(*jax.device_put([*parts, seen.overflow, bad]))
 
 
 @contextmanager

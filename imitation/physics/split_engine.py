@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from musclemap.errors import SettingsError
 
-from .engine import Engine, PhysicsState, Reading
+from .engine import Engine, PhysicsState, SensorData
 from .randomisation import Variants
 
 TreeT = TypeVar("TreeT")
@@ -46,11 +46,11 @@ class SplitEngine:
         self._cut, self._copied = NamedSharding(mesh, PartitionSpec(WORLD)), NamedSharding(mesh, PartitionSpec())
         self._pool = ThreadPoolExecutor(len(engines))  # each waits for its own device
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, Reading]:
+    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
         """See `musclemap.imitation.physics.engine.Engine`."""
         return self._each(lambda engine, part: engine.step(*part), (PhysicsState(*state), ctrl))
 
-    def read(self, state: PhysicsState) -> Reading:
+    def read(self, state: PhysicsState) -> SensorData:
         """See `musclemap.imitation.physics.engine.Engine`."""
         return self._each(lambda engine, part: engine.read(part), PhysicsState(*state))
 

@@ -1,4 +1,4 @@
-"""Ground that is not flat: a height field for the simulation, and its heights for those who place a reference on it."""
+"""Ground that is not flat: a height field for the simulation, and its heights for placing a reference on it."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -61,7 +61,7 @@ class TerrainConfig:
             raise SettingsError(f"terrain.extent is {self.extent}; it is from 2 to 100 m")
 
 
-class Ground(NamedTuple):
+class HeightField(NamedTuple):
     """Heights at the corners of square cells about the world's origin, rows along y.
 
     Attributes:
@@ -75,7 +75,7 @@ class Ground(NamedTuple):
     extent: float
 
 
-def make_ground(config: TerrainConfig) -> Ground | None:
+def make_ground(config: TerrainConfig) -> HeightField | None:
     """Heights from 0 up; None for flat ground."""
     if config.kind == "flat":
         return None
@@ -86,7 +86,7 @@ def make_ground(config: TerrainConfig) -> Ground | None:
     height = make[config.kind](config, axis, rng)
     height = height - height.min()
     reach = 2 * round(FOOT / CELL) + 1
-    return Ground(height=height, highest=maximum_filter(height, reach, mode="nearest"), extent=config.extent)
+    return HeightField(height=height, highest=maximum_filter(height, reach, mode="nearest"), extent=config.extent)
 
 
 def _rough(config: TerrainConfig, axis: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -115,7 +115,7 @@ def _obstacles(config: TerrainConfig, axis: np.ndarray, rng: np.random.Generator
     return height
 
 
-def height_at(ground: Ground, xy: Array, *, highest: bool = False) -> Array:
+def height_at(ground: HeightField, xy: Array, *, highest: bool = False) -> Array:
     """Height of the ground [m] below points (..., 2), on MuJoCo's triangles; beyond the edge, that of the edge.
 
     With `highest` that of the highest ground within a foot's reach.
@@ -133,7 +133,7 @@ def height_at(ground: Ground, xy: Array, *, highest: bool = False) -> Array:
     return jnp.where(u >= v, below, above)
 
 
-def lay(spec: mujoco.MjSpec, ground: Ground) -> None:
+def lay(spec: mujoco.MjSpec, ground: HeightField) -> None:
     """Put ground in place of a body's flat floor, with the floor's friction and softness.
 
     Raises:

@@ -24,7 +24,7 @@ from musclemap.errors import SettingsError
 
 from .bodies import SimulationBody
 from .buffers import Buffers, buffers_for
-from .engine import FASTEST, PhysicsState, Reading
+from .engine import FASTEST, PhysicsState, SensorData
 from .operands import check_nworld, check_operands
 from .randomisation import Variants, VariedModel, check_variants
 
@@ -100,17 +100,17 @@ class WarpEngine:
         m.opt.warn_overflow = 0  # told in the reading, not printed from the device
         return m, mjw.make_data(model, nworld=self.nworld, nconmax=room.nconmax, njmax=room.njmax)
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, Reading]:
+    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
         """See `musclemap.imitation.physics.engine.Engine`; a world that is not finite is left as it is."""
         check_operands(self.body, self.nworld, state, ctrl)
         return self._run(state, ctrl, self._step)
 
-    def read(self, state: PhysicsState) -> Reading:
+    def read(self, state: PhysicsState) -> SensorData:
         """See `musclemap.imitation.physics.engine.Engine`."""
         check_operands(self.body, self.nworld, state)
         return self._run(state, jnp.zeros((self.nworld, self.body.model.nu)), self._look)[1]
 
-    def _run(self, state: PhysicsState, ctrl: Array, launch: Callable[[], None]) -> tuple[PhysicsState, Reading]:
+    def _run(self, state: PhysicsState, ctrl: Array, launch: Callable[[], None]) -> tuple[PhysicsState, SensorData]:
         wp, d = self._wp, self._data
         state, ctrl = jax.device_put((PhysicsState(*state), ctrl), self.device)
         whole, *parts = self._clean(state, ctrl)
@@ -197,13 +197,13 @@ def _cleaner(body: SimulationBody) -> Callable[..., tuple[Array, ...]]:
     return clean
 
 
-def _collector(body: SimulationBody, overflow_bits: int) -> Callable[..., tuple[PhysicsState, Reading]]:
+def _collector(body: SimulationBody, overflow_bits: int) -> Callable[..., tuple[PhysicsState, SensorData]]:
     """Function that copies state and reading out of Warp's memory."""
     landmarks = jnp.asarray(body.landmark_ids)
     roots = jnp.asarray(body.model.body_rootid[body.landmark_ids])
     touches = _touch_finder(body)
 
-    def collect(before: PhysicsState, whole: Array, raw: _Raw) -> tuple[PhysicsState, Reading]:
+    def collect(before: PhysicsState, whole: Array, raw: _Raw) -> tuple[PhysicsState, SensorData]:
         after = (raw.qpos, raw.qvel, raw.act, raw.warmstart)
         state = PhysicsState(*(jnp.where(whole[:, None], a, b) for a, b in zip(after, before, strict=True)))
         finite = jnp.stack([jnp.isfinite(part).all(axis=1) for part in state]).all(axis=0) & whole
@@ -213,7 +213,7 @@ def _collector(body: SimulationBody, overflow_bits: int) -> Callable[..., tuple[
         seen = (xpos, raw.xquat[:, landmarks], linvel, angvel)
         room = raw.contact_dist.shape[0]
         full = (raw.ncontact[0] > room) | (raw.ncandidate[0] > room)  # shared: nobody knows whose did not fit
-        return state, Reading(
+        return state, SensorData(
             *(jnp.where(finite[:, None, None], part, jnp.nan) for part in seen),
             contact=jnp.where(finite[:, None], touches(raw, len(whole)), 0.0),
             overflow=((raw.overflow & overflow_bits) != 0) | full,

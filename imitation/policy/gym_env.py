@@ -19,7 +19,7 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.physics.engine import PhysicsState, Reading
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
@@ -31,7 +31,7 @@ FARTHEST_ACTION = 10.0
 """Actions are within this; with a resting excitation of 0.1 excitations then reach from 5e-6 to 0.9996."""
 
 Clips = Path | str | Sequence[tuple[str, Clip]] | None
-_State = tuple[PhysicsState, Reading, TaskState]
+_State = tuple[PhysicsState, SensorData, TaskState]
 
 
 class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):

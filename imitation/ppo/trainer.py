@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from musclemap.imitation.physics.engine import Engine, PhysicsState, Reading
+from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 from musclemap.imitation.physics.split_engine import SplitEngine
 from musclemap.imitation.task import worlds as living
 from musclemap.imitation.task.reference import Reference
@@ -125,9 +125,9 @@ class Trainer:
 
     def _settled(
         self, reference: Reference, learner: Learner, worlds: Worlds, choice: _Choice, physics: PhysicsState,
-        reading: Reading,
+        reading: SensorData,
     ) -> tuple[Worlds, Rollout]:  # fmt: skip
-        after, outcome, last_obs = living.settle(self.task, reference, worlds, choice.action, physics, reading)
+        after, outcome, last_obs = living.post_step(self.task, reference, worlds, choice.action, physics, reading)
         return after, Rollout(
             obs=worlds.obs,
             action=choice.action,

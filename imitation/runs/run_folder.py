@@ -19,7 +19,7 @@ from musclemap.files import read_json_object
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.policy.policy_file import POLICY, load_policy, write_policy
 from musclemap.imitation.policy.training_clips import check_dataset
-from musclemap.imitation.task.worlds import Suspect
+from musclemap.imitation.task.worlds import NanGuard
 from musclemap.set_aside import set_aside
 
 from .checkpoints import Checkpoints
@@ -105,11 +105,11 @@ class RunFolder:
             raise TrainingError(f"what the run began with cannot be read: {error}") from error
         return noted
 
-    def keep_suspect(self, suspect: Suspect, *, iteration: int, clip: str) -> Path:
+    def keep_nan_dump(self, nan_guard: NanGuard, *, iteration: int, clip: str) -> Path:
         """Write down a world whose physics went bad: the state before, and the excitations that led there."""
         path = self.root / "bad" / f"{iteration:08}.npz"
-        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in suspect.physics._asdict().items()}
-        arrays |= {"ctrl": np.asarray(suspect.ctrl), "frame": np.asarray(suspect.frame), "clip": np.array(clip)}
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in nan_guard.physics._asdict().items()}
+        arrays |= {"ctrl": np.asarray(nan_guard.ctrl), "frame": np.asarray(nan_guard.frame), "clip": np.array(clip)}
         image = io.BytesIO()
         np.savez(image, **arrays)
         write_atomically(path, image.getvalue())

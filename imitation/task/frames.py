@@ -37,7 +37,7 @@ def heading(quat: Array) -> Array:
     return jnp.stack([w / size, zero, zero, z / size], axis=-1)
 
 
-def six(quat: Array) -> Array:
+def rot6d(quat: Array) -> Array:
     """First two columns of the rotation matrices, shape (..., 6): continuous, unlike the quaternion itself."""
     x = rotate(quat, jnp.array([1.0, 0.0, 0.0], quat.dtype))
     y = rotate(quat, jnp.array([0.0, 1.0, 0.0], quat.dtype))

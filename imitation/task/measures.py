@@ -7,7 +7,7 @@ import mujoco
 from jax import Array
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.physics.engine import PhysicsState, Reading
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 
 from .reference import Reference
 from .task import Outcome
@@ -47,7 +47,7 @@ class Measures(NamedTuple):
 
 
 def measure(
-    body: SimulationBody, physics: PhysicsState, reading: Reading, wanted: Reference, ctrl: Array, outcome: Outcome
+    body: SimulationBody, physics: PhysicsState, reading: SensorData, wanted: Reference, ctrl: Array, outcome: Outcome
 ) -> Measures:
     """Measure worlds.
 

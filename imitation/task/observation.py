@@ -15,7 +15,7 @@ from jax import Array
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import PhysicsState
 
-from .frames import conjugate, heading, multiply, rotate, six
+from .frames import conjugate, heading, multiply, rot6d, rotate
 from .reference import Reference
 
 AHEAD = (1, 2, 4, 8, 16, 32)
@@ -69,7 +69,7 @@ def observe_body(
     parts += [state.act, excitation, now.qpos[:, body.qposadr] - q, wanted - own]
     if body.free:
         turned = multiply(conjugate(state.qpos[:, 3:7]), now.qpos[:, 3:7])
-        parts += [into(now.qpos[:, None, :3] - state.qpos[:, None, :3]), six(turned)]
+        parts += [into(now.qpos[:, None, :3] - state.qpos[:, None, :3]), rot6d(turned)]
     return jnp.concatenate([part.reshape(len(q), -1) for part in parts], axis=-1)
 
 
@@ -89,7 +89,7 @@ def observe_goals(body: SimulationBody, now: Reference, ahead: Reference) -> Arr
     joint = ahead.qpos[..., body.qposadr] - now.qpos[:, None, body.qposadr]
     wanted = [joint, rotate(back, ahead.xpos - now.xpos[:, None, :1]), rotate(back, ahead.linvel)]
     if body.free:
-        wanted.append(six(multiply(conjugate(now.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
+        wanted.append(rot6d(multiply(conjugate(now.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
     flat = [part.reshape(*part.shape[:2], -1) for part in wanted]
     return jnp.concatenate(flat, axis=-1).reshape(len(joint), -1)
 

@@ -7,7 +7,7 @@ from jax import Array
 
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.physics.engine import PhysicsState, Reading
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_not_below_0
 
 from .frames import conjugate, multiply, rotate, squared_angle
@@ -88,7 +88,7 @@ class Deviations(dict[str, Array]):
     """Mean square errors by name, each of shape (nworld,)."""
 
 
-def deviations(body: SimulationBody, state: PhysicsState, reading: Reading, wanted: Reference) -> Deviations:
+def deviations(body: SimulationBody, state: PhysicsState, reading: SensorData, wanted: Reference) -> Deviations:
     """How far states are from the reference: mean squares over landmarks or joints and, for vectors, their axes.
 
     Args:

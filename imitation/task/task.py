@@ -14,7 +14,7 @@ from jax import Array
 from musclemap.errors import SettingsError
 from musclemap.files import shown
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.physics.engine import PhysicsState, Reading
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.terrain import height_at
 from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_not_below_0
 
@@ -211,11 +211,11 @@ class Task:
         below = height_at(self.body.ground, rows.xpos[..., :2] + task.place[:, None], highest=True)
         return _moved(rows, task.place, jnp.max(below, axis=1))
 
-    def first_reading(self, reference: Reference, task: TaskState) -> Reading:
+    def first_reading(self, reference: Reference, task: TaskState) -> SensorData:
         """What is seen of a state that an episode begins in: the reference's landmarks, known without any physics."""
         rows = self._first_rows(reference, task)
         no = jnp.zeros(len(task.clip), bool)
-        return Reading(rows.xpos, rows.xquat, rows.linvel, rows.angvel, rows.contact, overflow=no, bad=no)
+        return SensorData(rows.xpos, rows.xquat, rows.linvel, rows.angvel, rows.contact, overflow=no, bad=no)
 
     def delayed(self, task: TaskState, excitation: Array) -> tuple[Array, TaskState]:
         """Excitations that arrive at the muscles now, and the state that remembers those under way."""
@@ -239,7 +239,7 @@ class Task:
         kick = jnp.where(jax.random.bernoulli(when, rate, (n, 1)), kick, 0.0)
         return physics._replace(qvel=physics.qvel.at[:, :2].add(kick))
 
-    def observe(self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState) -> Array:
+    def observe(self, reference: Reference, physics: PhysicsState, reading: SensorData, task: TaskState) -> Array:
         """Observations, shape (nworld, nobs)."""
         now = self.wanted(reference, task, task.frame)
         ahead = self.wanted(reference, task, task.frame[:, None] + jnp.asarray(self.config.ahead))
@@ -252,7 +252,7 @@ class Task:
         return jnp.concatenate([seen, observation.observe_goals(self.body, now, ahead)], axis=-1)
 
     def judge(
-        self, reference: Reference, physics: PhysicsState, reading: Reading, task: TaskState, before: Array
+        self, reference: Reference, physics: PhysicsState, reading: SensorData, task: TaskState, before: Array
     ) -> Outcome:
         """What a step led to.
 

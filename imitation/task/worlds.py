@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from musclemap.imitation.physics.engine import PhysicsState, Reading
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 
 from . import sampler as sampling
 from .reference import Reference
@@ -21,7 +21,7 @@ TreeT = TypeVar("TreeT")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beginnings:
+class ResetConfig:
     """Where episodes begin.
 
     Attributes:
@@ -33,7 +33,7 @@ class Beginnings:
     by_return: bool = False
 
 
-USUAL = Beginnings()
+USUAL = ResetConfig()
 
 
 class Tally(NamedTuple):
@@ -68,7 +68,7 @@ class Tally(NamedTuple):
     overflow: Array
 
 
-class Suspect(NamedTuple):
+class NanGuard(NamedTuple):
     """The last world whose physics went bad: its state before, what it was told to do, and where it was."""
 
     seen: Array
@@ -83,11 +83,11 @@ class Worlds(NamedTuple):
 
     physics: PhysicsState
     task: TaskState
-    reading: Reading
+    reading: SensorData
     obs: Array
     sampler: Sampler
     tally: Tally
-    suspect: Suspect
+    nan_guard: NanGuard
     key: Array
 
 
@@ -99,11 +99,11 @@ def no_tally() -> Tally:
 @jax.jit
 def without_tally(worlds: Worlds) -> Worlds:
     """The same, with nothing added up and no suspect; compiled, so that arrays stay on the device that they lie on."""
-    return worlds._replace(tally=no_tally(), suspect=worlds.suspect._replace(seen=jnp.zeros((), bool)))
+    return worlds._replace(tally=no_tally(), nan_guard=worlds.nan_guard._replace(seen=jnp.zeros((), bool)))
 
 
 def begin(
-    task: Task, reference: Reference, sampler: Sampler, key: Array, nworld: int, beginnings: Beginnings = USUAL
+    task: Task, reference: Reference, sampler: Sampler, key: Array, nworld: int, beginnings: ResetConfig = USUAL
 ) -> Worlds:  # fmt: skip
     """Worlds at the start of their first episodes."""
     key, where, delays = jax.random.split(key, 3)
@@ -119,7 +119,7 @@ def begin(
         obs=task.observe(reference, physics, reading, state),
         sampler=sampler,
         tally=no_tally(),
-        suspect=Suspect(jnp.zeros((), bool), *one),
+        nan_guard=NanGuard(jnp.zeros((), bool), *one),
         key=key,
     )
 
@@ -142,7 +142,7 @@ def command(task: Task, worlds: Worlds, action: Array) -> Array:
 
 
 def _beginning(
-    sampler: Sampler, key: Array, last: Array, nclip: int, beginnings: Beginnings
+    sampler: Sampler, key: Array, last: Array, nclip: int, beginnings: ResetConfig
 ) -> tuple[Array, Array]:  # fmt: skip
     """Clip and frame to begin at; `last` is the clip that each world had before, shape (nworld,)."""
     clip, frame = sampling.draw(sampler, key, len(last))
@@ -152,14 +152,14 @@ def _beginning(
     return jnp.where(sweeps, (last + beginnings.sweepers) % nclip, clip), jnp.where(sweeps, 0, frame)
 
 
-def settle(
+def post_step(
     task: Task,
     reference: Reference,
     worlds: Worlds,
     action: Array,
     physics: PhysicsState,
-    reading: Reading,
-    beginnings: Beginnings = USUAL,
+    reading: SensorData,
+    beginnings: ResetConfig = USUAL,
 ) -> tuple[Worlds, Outcome, Array]:
     """Judge a step that the engine has made, and start ended episodes anew.
 
@@ -202,7 +202,7 @@ def settle(
                 worlds.sampler, state.clip, state.frame, outcome.failed, fps=fps, shortfall=shortfall
             ),
             tally=_add(worlds.tally, reference, outcome, state, reading, ctrl),
-            suspect=_suspect(worlds, reading, ctrl),
+            nan_guard=_suspect(worlds, reading, ctrl),
             key=key,
         ),
         outcome,
@@ -211,7 +211,7 @@ def settle(
 
 
 def _add(
-    tally: Tally, reference: Reference, outcome: Outcome, state: TaskState, reading: Reading, ctrl: Array
+    tally: Tally, reference: Reference, outcome: Outcome, state: TaskState, reading: SensorData, ctrl: Array
 ) -> Tally:
     ended = outcome.failed | outcome.cut
     steps = state.frame - state.first
@@ -235,15 +235,15 @@ def _add(
     return jax.tree.map(lambda total, value: total + jnp.sum(value.astype(jnp.float32)), tally, one)
 
 
-def _suspect(worlds: Worlds, reading: Reading, ctrl: Array) -> Suspect:
+def _suspect(worlds: Worlds, reading: SensorData, ctrl: Array) -> NanGuard:
     which = jnp.argmax(reading.bad)
-    found = Suspect(
+    found = NanGuard(
         reading.bad[which],
         jax.tree.map(lambda array: array[which], worlds.physics),
         ctrl[which],
         worlds.task.clip[which],
         worlds.task.frame[which],
     )
-    old = worlds.suspect
+    old = worlds.nan_guard
     kept = jax.tree.map(lambda new, earlier: jnp.where(found.seen, new, earlier), found, old)
     return kept._replace(seen=old.seen | found.seen)

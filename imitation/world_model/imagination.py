@@ -23,10 +23,10 @@ from musclemap.imitation.task.task import Task
 
 from .coordinates import Moving
 from .replay import Start
-from .world_model import Dynamics, Imagined, WorldModel
+from .world_model import Dynamics, ModelState, WorldModel
 
 
-class Minds(NamedTuple):
+class ActorCritic(NamedTuple):
     """What acts and what judges in a rollout.
 
     Attributes:
@@ -96,7 +96,8 @@ class Imagination:
         return jnp.concatenate([seen[..., self._judged], goals], axis=-1)
 
     def rollout(
-        self, minds: Minds, dynamics: Dynamics, reference: Reference, start: Start, bound: Array, *, nstep: int,
+        self, actor_critic: ActorCritic, dynamics: Dynamics, reference: Reference, start: Start, bound: Array, *,
+        nstep: int,
         most: float,
     ) -> Rollout:  # fmt: skip
         """Imagine some control steps.
@@ -113,16 +114,16 @@ class Imagination:
         task, model = self.task, self.model
         frame = start.frame + jnp.arange(nstep + 1)[:, None]
         rows = reference.rows(jnp.broadcast_to(start.clip, frame.shape), frame)
-        goals = self._goals(minds.normaliser, reference, start.clip, frame)
-        policy_goals = first_layer(minds.policy, goals[:-1], dtype=self._dtype)
-        value_goals = first_layer(minds.value, goals[1:], dtype=self._dtype)
+        goals = self._goals(actor_critic.normaliser, reference, start.clip, frame)
+        policy_goals = first_layer(actor_critic.policy, goals[:-1], dtype=self._dtype)
+        value_goals = first_layer(actor_critic.value, goals[1:], dtype=self._dtype)
         now = jax.tree.map(lambda array: array[0], rows)
-        seen = self._seen(minds.normaliser, start.state, self._moving(start.state), start.before, now)
+        seen = self._seen(actor_critic.normaliser, start.state, self._moving(start.state), start.before, now)
 
-        def step(carry: tuple[Imagined, Array, Array], given: tuple[Reference, Array, Array]) -> tuple[Any, Any]:
+        def step(carry: tuple[ModelState, Array, Array], given: tuple[Reference, Array, Array]) -> tuple[Any, Any]:
             state, before, seen = carry
             wanted, for_policy, for_value = given
-            excitation = task.excitation(apply_mlp(minds.policy, seen, dtype=self._dtype, given=for_policy))
+            excitation = task.excitation(apply_mlp(actor_critic.policy, seen, dtype=self._dtype, given=for_policy))
             after = model.step(dynamics, state, excitation)
             good = _finite(after)
             after = jax.tree.map(lambda new, old: jnp.where(good[:, None], new, old), after, start.state)
@@ -130,8 +131,8 @@ class Imagination:
             after, carried = limited
             moving = self._moving(after)
             score = task.score(wanted, model.to_physics(after), moving.xpos, moving.linvel, excitation, before)
-            later = self._seen(minds.normaliser, after, moving, carried, wanted)
-            value = apply_mlp(minds.value, later[:, self._judged], dtype=self._dtype, given=for_value)[..., 0]
+            later = self._seen(actor_critic.normaliser, after, moving, carried, wanted)
+            value = apply_mlp(actor_critic.value, later[:, self._judged], dtype=self._dtype, given=for_value)[..., 0]
             failed = score.lost | ~good
             told = {
                 "seen": seen, "excitation": excitation, "reward": jnp.where(failed, 0.0, score.reward),
@@ -146,10 +147,10 @@ class Imagination:
         over = frame[1:] >= reference.length[start.clip] - 1
         return Rollout(goals=goals[:-1], over=over, **told)
 
-    def _moving(self, state: Imagined) -> Moving:
+    def _moving(self, state: ModelState) -> Moving:
         return self.model.coordinates.landmarks(state.posture, state.velocity)
 
-    def _seen(self, known: Normaliser, state: Imagined, moving: Moving, before: Array, now: Reference) -> Array:
+    def _seen(self, known: Normaliser, state: ModelState, moving: Moving, before: Array, now: Reference) -> Array:
         """Normalised observation of the body and its error."""
         ground = jnp.zeros(len(before), before.dtype)
         physics = self.model.to_physics(state)
@@ -218,7 +219,7 @@ def _limit_backward(most: float, _: None, grad: Any) -> tuple[Any, Array]:
 limit_gradient.defvjp(_limit_forward, _limit_backward)
 
 
-def _finite(state: Imagined) -> Array:
+def _finite(state: ModelState) -> Array:
     """Worlds whose state is finite, shape (n,)."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(part), axis=1) for part in state]), axis=0)
 

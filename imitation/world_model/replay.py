@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .world_model import Imagined
+from .world_model import ModelState
 
 
 class Steps(NamedTuple):
@@ -75,16 +75,16 @@ class Window(NamedTuple):
         valid: 1 where a step belongs to the window, shape (nstep, n).
     """
 
-    start: Imagined
+    start: ModelState
     ctrl: Array
-    true: Imagined
+    true: ModelState
     valid: Array
 
 
 class Start(NamedTuple):
     """States to imagine from, (n, ...), with what the task has to know of them."""
 
-    state: Imagined
+    state: ModelState
     before: Array
     clip: Array
     frame: Array
@@ -154,9 +154,9 @@ def draw_windows(replay: Replay, key: Array, count: int, nstep: int, *, failures
         valid.append(going & take(steps.fine)[k])
         going = valid[-1] & take(chained)[k]
     return Window(
-        start=Imagined(steps.posture[row, world], steps.velocity[row, world], steps.act[row, world]),
+        start=ModelState(steps.posture[row, world], steps.velocity[row, world], steps.act[row, world]),
         ctrl=take(steps.ctrl),
-        true=Imagined(take(steps.next_posture), take(steps.next_velocity), jnp.zeros((nstep, count, 0))),
+        true=ModelState(take(steps.next_posture), take(steps.next_velocity), jnp.zeros((nstep, count, 0))),
         valid=jnp.stack(valid).astype(jnp.float32),
     )
 
@@ -167,7 +167,7 @@ def draw_starts(replay: Replay, key: Array, count: int) -> Start:
     row = jax.random.randint(which, (count,), 0, jnp.maximum(replay.filled, 1))
     world = jax.random.randint(where, (count,), 0, replay.nworld)
     steps = replay.steps
-    state = Imagined(steps.posture[row, world], steps.velocity[row, world], steps.act[row, world])
+    state = ModelState(steps.posture[row, world], steps.velocity[row, world], steps.act[row, world])
     return Start(state, steps.before[row, world], steps.clip[row, world], steps.frame[row, world])
 
 

@@ -15,10 +15,10 @@ from musclemap.imitation.ppo.optimisers import make_optimizer
 from musclemap.imitation.task.reference import Reference
 from musclemap.imitation.task.task import Task
 
-from .imagination import Imagination, Minds, Rollout, alive, returns
+from .imagination import ActorCritic, Imagination, Rollout, alive, returns
 from .replay import Replay, Steps, draw_starts, draw_windows
 from .world_config import WorldModelConfig
-from .world_model import Dynamics, Imagined, WorldModel
+from .world_model import Dynamics, ModelState, WorldModel
 
 JUDGED = 64
 """Windows that the model is judged by after each rollout."""
@@ -120,8 +120,8 @@ class WorldLearning:
             tracking: Mean reward of the sweepers in it, or of all worlds where there are none.
         """
         flat = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
-        start = Imagined(flat(steps.posture), flat(steps.velocity), flat(steps.act))
-        after = Imagined(flat(steps.next_posture), flat(steps.next_velocity), flat(steps.act))
+        start = ModelState(flat(steps.posture), flat(steps.velocity), flat(steps.act))
+        after = ModelState(flat(steps.next_posture), flat(steps.next_velocity), flat(steps.act))
         valid = flat(steps.fine).astype(jnp.float32)
         clean = jax.tree.map(jnp.nan_to_num, (start, after))
         kept = SMOOTH * learner.tracking + (1.0 - SMOOTH) * tracking
@@ -186,7 +186,7 @@ class WorldLearning:
         figures |= {f"model_error_share_{k}": kept[i] for i, k in enumerate(horizons)}
         return learner._replace(error=kept, horizon=horizon.astype(jnp.int32)), figures
 
-    def open_loop(self, known: Dynamics, start: Imagined, ctrl: Array, true: Imagined) -> tuple[Array, Array]:
+    def open_loop(self, known: Dynamics, start: ModelState, ctrl: Array, true: ModelState) -> tuple[Array, Array]:
         """Mean distance of the landmarks between foretold and real, and way that they really went from the start [m].
 
         Args:
@@ -198,7 +198,7 @@ class WorldLearning:
         Returns:
             Shapes (nstep, n).
         """
-        found = self.model.foretell(known, start, ctrl)
+        found = self.model.predict(known, start, ctrl)
         place = lambda state: self.model.coordinates.landmarks(state.posture, state.velocity).xpos  # noqa: E731
         foretold, real = (jax.vmap(place)(state._replace(act=state.posture[..., :0])) for state in (found, true))
         far = lambda a, b: jnp.mean(jnp.linalg.norm(a - b, axis=-1), axis=-1)  # noqa: E731
@@ -229,9 +229,9 @@ class WorldLearning:
         share = jnp.clip((learner.tracking - config.effort_from) / EFFORT_RAMP, 0.0, 1.0)
 
         def loss(policy: Params, bound: Array) -> tuple[Array, tuple[Rollout, Array, Array]]:
-            minds = Minds(policy, learner.target, learner.normaliser)
+            actor_critic = ActorCritic(policy, learner.target, learner.normaliser)
             rollout = self._imagination.rollout(
-                minds, learner.dynamics, reference, start, bound, nstep=nstep,
+                actor_critic, learner.dynamics, reference, start, bound, nstep=nstep,
                 most=config.state_grad_norm / config.batch,
             )  # fmt: skip
             found = returns(rollout, discount=config.discount, trace=config.trace)

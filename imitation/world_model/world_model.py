@@ -71,7 +71,7 @@ class ModelConfig:
             raise SettingsError(f"world_model.dynamics.failures is {self.failures}; it must be from 0 to 1")
 
 
-class Imagined(NamedTuple):
+class ModelState(NamedTuple):
     """State that is foretold.
 
     Attributes:
@@ -124,16 +124,16 @@ class WorldModel:
         params = make_mlp(key, (self.ninput, *self.config.hidden, width), last_scale=0.01)
         return Dynamics(params, normalising.make_normaliser(self.ninput), normalising.make_normaliser(width))
 
-    def of(self, physics: PhysicsState) -> Imagined:
+    def of(self, physics: PhysicsState) -> ModelState:
         """An engine's states, as far as they are foretold."""
-        return Imagined(*self.coordinates.take(physics.qpos, physics.qvel), physics.act)
+        return ModelState(*self.coordinates.take(physics.qpos, physics.qvel), physics.act)
 
-    def to_physics(self, state: Imagined) -> PhysicsState:
+    def to_physics(self, state: ModelState) -> PhysicsState:
         """As an engine has it; accelerations are not foretold and zero."""
         qpos, qvel = self.coordinates.give(state.posture, state.velocity)
         return PhysicsState(qpos, qvel, state.act, jnp.zeros_like(qvel))
 
-    def inputs(self, state: Imagined, ctrl: Array) -> tuple[Array, Array]:
+    def inputs(self, state: ModelState, ctrl: Array) -> tuple[Array, Array]:
         """What the network sees, shape (n, ninput), not normalised; and activations after the step, (n, nu)."""
         body, at = self.body, self.coordinates
         act, mean = activate_through(self.muscles, state.act, ctrl, body.model.opt.timestep, body.nsubstep)
@@ -145,7 +145,7 @@ class WorldModel:
         )  # fmt: skip
         return jnp.concatenate([seen, torque], axis=1), act
 
-    def step(self, known: Dynamics, state: Imagined, ctrl: Array) -> Imagined:
+    def step(self, known: Dynamics, state: ModelState, ctrl: Array) -> ModelState:
         """Foretell a control step.
 
         Args:
@@ -157,9 +157,9 @@ class WorldModel:
         out = apply_mlp(known.params, normalising.normalise(known.inputs, seen), dtype=self._dtype)
         change = known.change.mean + spread(known) * WILD * jnp.tanh(out / WILD)
         velocity = self.coordinates.changed(state.posture, state.velocity, change)
-        return Imagined(self.coordinates.integrate(state.posture, state.velocity, velocity), velocity, act)
+        return ModelState(self.coordinates.integrate(state.posture, state.velocity, velocity), velocity, act)
 
-    def foretell(self, known: Dynamics, start: Imagined, ctrl: Array) -> Imagined:
+    def predict(self, known: Dynamics, start: ModelState, ctrl: Array) -> ModelState:
         """Open-loop: states after each of some steps, arrays lead with (nstep, n).
 
         Args:
@@ -168,13 +168,13 @@ class WorldModel:
             ctrl: Excitations, shape (nstep, n, nu).
         """
 
-        def one(state: Imagined, now: Array) -> tuple[Imagined, Imagined]:
+        def one(state: ModelState, now: Array) -> tuple[ModelState, ModelState]:
             after = self.step(known, state, now)
             return after, after
 
         return jax.lax.scan(one, start, ctrl)[1]
 
-    def loss(self, known: Dynamics, start: Imagined, ctrl: Array, true: Imagined, valid: Array) -> Array:
+    def loss(self, known: Dynamics, start: ModelState, ctrl: Array, true: ModelState, valid: Array) -> Array:
         """Error of open-loop windows, in spreads of a step's change; of postures, in what it moves in a window.
 
         Args:
@@ -184,7 +184,7 @@ class WorldModel:
             true: What came of them, arrays lead with (nstep, n); activations are not compared, for they are exact.
             valid: 1 where the step is part of the window, shape (nstep, n).
         """
-        found = self.foretell(known, start, ctrl)
+        found = self.predict(known, start, ctrl)
         size = spread(known)
         at = self.coordinates
         far = jax.vmap(at.nearest_turn)(true.posture, found.posture)
@@ -194,7 +194,7 @@ class WorldModel:
         each = jnp.mean(velocity, axis=-1) + jnp.mean(posture, axis=-1)
         return jnp.sum(jnp.where(valid > 0, each, 0.0)) / jnp.maximum(jnp.sum(valid), 1.0)
 
-    def take_in(self, known: Dynamics, start: Imagined, ctrl: Array, after: Imagined, valid: Array) -> Dynamics:
+    def take_in(self, known: Dynamics, start: ModelState, ctrl: Array, after: ModelState, valid: Array) -> Dynamics:
         """Let the normalisers see transitions; those of `valid` 0 are passed over.
 
         Args:

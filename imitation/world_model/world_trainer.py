@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from musclemap.errors import SettingsError
-from musclemap.imitation.physics.engine import Engine, PhysicsState, Reading
+from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 from musclemap.imitation.physics.split_engine import SplitEngine
 from musclemap.imitation.ppo.networks import Params
 from musclemap.imitation.ppo.normaliser import Normaliser
@@ -17,7 +17,7 @@ from musclemap.imitation.task import worlds as living
 from musclemap.imitation.task.reference import Library, Reference
 from musclemap.imitation.task.sampler import make_sampler
 from musclemap.imitation.task.task import Task, TaskState
-from musclemap.imitation.task.worlds import Beginnings, Worlds
+from musclemap.imitation.task.worlds import ResetConfig, Worlds
 
 from .replay import Replay, Steps, make_replay, write
 from .world_config import WorldModelConfig
@@ -28,7 +28,7 @@ TRACKED = 0.1
 """Landmark error below which a world's activations are kept for clips that have none of their own [m]."""
 
 NOISE = 1000
-"""Number of the noise's random keys; those that `settle` splits off have small numbers, and may not be used twice."""
+"""Number of the noise's random keys; those that `post_step` splits off are small numbers and must not be used twice."""
 
 SETTLED = 20
 """Control steps after its beginning from which they are."""
@@ -92,7 +92,7 @@ class WorldTrainer:
         self._learning = WorldLearning(task, model, config)
         self._model = model
         n = engine.nworld
-        self._beginnings = Beginnings(sweepers=math.floor(config.sweepers * n), by_return=True)
+        self._beginnings = ResetConfig(sweepers=math.floor(config.sweepers * n), by_return=True)
         self._held = max(math.floor(config.held * n), 1) if n > 1 and config.held else 0
         self._nrow = max(config.capacity // n // config.rollout, 1) * config.rollout
         self._least = math.ceil(min(config.begin, 0.5 * self._nrow * n) / n)
@@ -209,9 +209,9 @@ class WorldTrainer:
 
     def _settled(
         self, reference: Reference, worlds: Worlds, act: Array, action: Array, ctrl: Array, physics: PhysicsState,
-        reading: Reading,
+        reading: SensorData,
     ) -> tuple[Worlds, Array, tuple[Steps, Array, Array]]:  # fmt: skip
-        after, outcome, _ = living.settle(
+        after, outcome, _ = living.post_step(
             self.task, reference, worlds, action, physics, reading, self._beginnings
         )  # fmt: skip
         row = _row(self._model, worlds, ctrl, physics, reading, after)._replace(failed=outcome.failed)
@@ -234,7 +234,7 @@ class WorldTrainer:
 
 
 def _row(
-    model: WorldModel, worlds: Worlds, ctrl: Array, physics: PhysicsState, reading: Reading, after: Worlds
+    model: WorldModel, worlds: Worlds, ctrl: Array, physics: PhysicsState, reading: SensorData, after: Worlds
 ) -> Steps:  # fmt: skip
     """What a step was, to be remembered; `failed` is still to be filled in."""
     before, then = model.of(worlds.physics), model.of(physics)

@@ -18,7 +18,7 @@ from typing import Any, cast
 import dask.config
 from distributed import Client, KilledWorker, SpecCluster
 
-from musclemap.pipelines.convert.conversion import Line, StopRun
+from musclemap.pipelines.convert.conversion import ConversionResult, StopRun
 from musclemap.pipelines.convert.jobs import Job, Result
 from musclemap.pipelines.convert.prepare import unconverted
 
@@ -81,11 +81,11 @@ def local_cluster(workers: int, *, gpus: Sequence[str] = (), cores: int = 0) -> 
         Client(scheduler, security=keys, set_as_default=False) as client,
     ):
         link = SchedulerLink(client)
-        crew = LocalWorkers(link.address, keys=pack_keys(keys), cores=shares, environ=environ)
+        pool = LocalWorkers(link.address, keys=pack_keys(keys), cores=shares, environ=environ)
         try:
-            yield Cluster(link=link, patience=OWN_SECONDS, tend=crew.tend)
+            yield Cluster(link=link, patience=OWN_SECONDS, tend=pool.tend)
         finally:
-            crew.end()
+            pool.end()
 
 
 @contextmanager
@@ -129,7 +129,9 @@ def _await_worker(link: SchedulerLink, address: str) -> None:
         time.sleep(0.2)
 
 
-def run_jobs(cluster: Cluster, jobs: Sequence[Job], *, stopping: Callable[[], bool] = lambda: False) -> Iterator[Line]:
+def run_jobs(
+    cluster: Cluster, jobs: Sequence[Job], *, stopping: Callable[[], bool] = lambda: False
+) -> Iterator[ConversionResult]:
     """Have jobs done, and give the lines as they come, in whatever order.
 
     Args:
@@ -141,9 +143,9 @@ def run_jobs(cluster: Cluster, jobs: Sequence[Job], *, stopping: Callable[[], bo
         StopRun: The disk is full, or the scheduler or all workers are gone; lines come until then.
         KeyboardInterrupt: After all lines, where the run was asked to stop.
     """
-    waiting, out, stopped, crew = deque(jobs), dict[Any, Job](), "", _Crew(cluster)
+    waiting, out, stopped, pool = deque(jobs), dict[Any, Job](), "", _Crew(cluster)
     while out or (waiting and not stopped and not stopping()):
-        free = crew.threads() - len(out)
+        free = pool.threads() - len(out)
         while waiting and free > 0 and not stopped and not stopping():
             if out and (waiting[0].suspect or any(job.suspect for job in out.values())):
                 break
@@ -208,4 +210,4 @@ def _outcome(link: SchedulerLink, future: Any, job: Job) -> tuple[Result, list[J
     message = f"took longer than {job.clip_seconds:g} s" if late else f"its worker process died {ATTEMPTS} times"
     item = next(iter(job.items))
     entry = unconverted(item, status="failed", reason=reason, message=message)
-    return Result(lines=(Line(item=item, entry=entry),)), []
+    return Result(lines=(ConversionResult(item=item, entry=entry),)), []

@@ -17,11 +17,11 @@ from musclemap.datasets.atomic_file import remove_leftovers
 from musclemap.datasets.output_folder import OutputFolder
 from musclemap.datasets.selection import Selected
 from musclemap.pipelines.convert.jobs import Job, Recipe, pack
-from musclemap.pipelines.convert.run_recorder import Ledger
+from musclemap.pipelines.convert.run_recorder import RunRecorder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
+class WorkerPool:
     """Worker processes.
 
     Attributes:
@@ -47,7 +47,7 @@ class Crew:
     parts: Sequence[tuple[Selected, ...]] = field(default=(), compare=False, repr=False)
 
     def convert(
-        self, items: Sequence[Selected], *, folder: OutputFolder, ledger: Ledger, recipe: Recipe, overwrite: bool
+        self, items: Sequence[Selected], *, folder: OutputFolder, recorder: RunRecorder, recipe: Recipe, overwrite: bool
     ) -> None:
         """Have files converted and keep their lines.
 
@@ -77,17 +77,17 @@ class Crew:
                 self.told(f"Dask's dashboard: {cluster.dashboard}")
             if cluster.warning:
                 self.told(cluster.warning)
-            ledger.take(run_jobs(cluster, jobs, stopping=stopping))
+            recorder.take(run_jobs(cluster, jobs, stopping=stopping))
         remove_leftovers(out)  # of workers that died while they wrote
 
 
-def crew_for(items: Sequence[Selected], *, workers: int | None = None, **options: Any) -> Crew | None:
+def worker_pool_for(items: Sequence[Selected], *, workers: int | None = None, **options: Any) -> WorkerPool | None:
     """Who should convert these files.
 
     Args:
         items: The files.
         workers: Processes; None for one a GPU where there are GPUs, else one a core, but no more than have a job.
-        options: Of `Crew`.
+        options: Of `WorkerPool`.
 
     Returns:
         None where this process had better do it alone: a worker that has little to do is not worth its start.
@@ -103,7 +103,7 @@ def crew_for(items: Sequence[Selected], *, workers: int | None = None, **options
         parts = pack(items, workers=own)
         workers = min(own, len(parts))
     alone = (workers or 1) == 1 and not afar and not options.get("clip_seconds")
-    return None if alone else Crew(workers=workers or 1, parts=parts, **options)
+    return None if alone else WorkerPool(workers=workers or 1, parts=parts, **options)
 
 
 def visible_gpus() -> list[str]:

@@ -18,7 +18,7 @@ from musclemap.errors import ClipError
 from musclemap.failures import Failure, attempt
 
 from .batch import BatchRetargeter, Crash, Outcome, retarget_batch
-from .prepare import Settled, converted, unconverted
+from .prepare import Skipped, converted, unconverted
 
 Announce = Callable[[ManifestEntry], None]
 """Puts the line of a clip on disk before the clip is there."""
@@ -31,7 +31,7 @@ class StopRun(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class ConversionResult:
     """What came of one file.
 
     Attributes:
@@ -53,10 +53,10 @@ def convert_items(
     root: Path,
     announce: Announce,
     known: Mapping[str, ManifestEntry],
-    look: Callable[..., SourceMotion | Settled],
+    look: Callable[..., SourceMotion | Skipped],
     retargeter: BatchRetargeter,
     batch_frames: int,
-) -> Iterator[Line]:
+) -> Iterator[ConversionResult]:
     """Convert files, so many frames at a time.
 
     Args:
@@ -64,7 +64,7 @@ def convert_items(
         root: Output folder; clips are written below it.
         announce: Puts the line of each clip on disk before the clip takes its name.
         known: Lines of earlier runs by source.
-        look: `take_in` with all but the file and its line.
+        look: `load_or_skip` with all but the file and its line.
         retargeter: Makes the clips.
         batch_frames: Source frames that are converted together, at least.
 
@@ -75,8 +75,8 @@ def convert_items(
     nframe = 0
     for item in items:
         found = look(item, known=known.get(item.name))
-        if isinstance(found, Settled):
-            yield Line(item=item, entry=found.entry, kept=found.kept)
+        if isinstance(found, Skipped):
+            yield ConversionResult(item=item, entry=found.entry, kept=found.kept)
             continue
         batch.append((item, found))
         nframe += found.nframe
@@ -88,11 +88,11 @@ def convert_items(
 
 def _convert_batch(
     batch: Sequence[tuple[Selected, SourceMotion]], root: Path, announce: Announce, retargeter: BatchRetargeter
-) -> Iterator[Line]:
+) -> Iterator[ConversionResult]:
     outcomes = retarget_batch(retargeter, [motion for _, motion in batch])
     for (item, motion), outcome in zip(batch, outcomes, strict=True):
         entry = _finish(item, motion, outcome, root, announce)
-        yield Line(item=item, entry=entry, warnings=motion.warnings)
+        yield ConversionResult(item=item, entry=entry, warnings=motion.warnings)
         stop_if_full(entry, root)
 
 

@@ -23,8 +23,8 @@ from musclemap.failures import Failure, attempt
 from musclemap.retarget.config import RetargetConfig
 
 from .batch import BatchRetargeter
-from .conversion import Line, StopRun, convert_items
-from .prepare import take_in
+from .conversion import ConversionResult, StopRun, convert_items
+from .prepare import load_or_skip
 from .retargeters import make_retargeter
 
 BATCH_FRAMES = {"cpu": 20_000, "gpu": 200_000}
@@ -109,7 +109,7 @@ class Job:
 class Result:
     """What came of a job: lines, and why the run cannot go on, or empty."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ConversionResult, ...]
     stopped: str = ""
 
 
@@ -152,12 +152,12 @@ def unpacked_size(path: Path) -> int:
 
 def run_job(job: Job) -> Result:
     """Convert the files of a job. Runs on a worker."""
-    lines: list[Line] = []
+    lines: list[ConversionResult] = []
     stopped = ""
     retargeter, batch_frames = _retargeter(job.recipe)
     with _time_limit(job), Journal(job.journal) as journal:
         look = partial(
-            take_in,
+            load_or_skip,
             out=job.out,
             provenance=retargeter.provenance,
             default_fps=job.recipe.config.default_fps or None,

@@ -17,14 +17,14 @@ Provenance = Callable[[SourceMotion], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settled:
+class Skipped:
     """A file that needs no conversion: its line, and whether that says its clip is up to date."""
 
     entry: ManifestEntry
     kept: bool = False
 
 
-def take_in(
+def load_or_skip(
     item: Selected,
     *,
     out: Path,
@@ -32,7 +32,7 @@ def take_in(
     provenance: Provenance,
     default_fps: float | None = None,
     overwrite: bool = False,
-) -> SourceMotion | Settled:
+) -> SourceMotion | Skipped:
     """Read one file. Whatever goes wrong with it becomes its line.
 
     Args:
@@ -48,25 +48,25 @@ def take_in(
     """
     if item.clash:
         message = f"{item.clash} has the same clip {item.clip}; rename one of the two"
-        return Settled(entry=unconverted(item, status="failed", reason="name_clash", message=message))
+        return Skipped(entry=unconverted(item, status="failed", reason="name_clash", message=message))
 
-    def read() -> SourceMotion | Settled:
+    def read() -> SourceMotion | Skipped:
         motion = read_motion(item.path, name=item.name, default_fps=default_fps)
         if known and not overwrite and _up_to_date(motion, item=item, out=out, known=known, provenance=provenance):
-            return Settled(entry=known, kept=True)
+            return Skipped(entry=known, kept=True)
         return motion
 
     taken = attempt(read)
     if isinstance(taken, Failure):
         status = "rejected" if isinstance(taken.error, SourceError) else "failed"
-        return Settled(entry=unconverted(item, status=status, reason=taken.reason, message=taken.message))
+        return Skipped(entry=unconverted(item, status=status, reason=taken.reason, message=taken.message))
     return taken
 
 
 def unconverted(
     item: Selected, *, status: str, reason: str, message: str, motion: SourceMotion | None = None
 ) -> ManifestEntry:
-    """Line of a file without a clip. `reason` is a short code; `message` says it for people."""
+    """Manifest line of a file without a clip. `reason` is a short code; `message` says it for people."""
     entry = ManifestEntry(source=item.name, status=status, reason=f"{reason}: {message}")
     return replace(entry, source_sha256=motion.sha256, seconds=motion.duration) if motion else entry
 

@@ -13,7 +13,7 @@ class Progress:
     """How far a conversion is.
 
     Attributes:
-        entry: Line of the source that was just done, or None at the start.
+        entry: Manifest line of the source that was just done, or None at the start.
         nclip: Sources done.
         total: Sources in all.
         nframe: Frames written to clips so far.

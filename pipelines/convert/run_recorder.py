@@ -6,16 +6,16 @@ from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.output_folder import OutputFolder
 from musclemap.datasets.selection import Selected
 
-from .conversion import Line, StopRun
+from .conversion import ConversionResult, StopRun
 from .prepare import unconverted
 from .progress import Tracker
 
 
-class Ledger:
+class RunRecorder:
     """Lines of a run, put on disk as they come.
 
     Attributes:
-        settled: Line of each source that is done.
+        settled: Manifest line of each source that is done.
         kept: Sources whose clip was up to date.
         warnings: What is doubtful about sources that were used.
         stopped: Why the run ended early, or empty.
@@ -24,31 +24,31 @@ class Ledger:
     def __init__(self, folder: OutputFolder, items: Sequence[Selected], *, track: Tracker) -> None:
         self.folder = folder
         self.items = items
-        self.settled: dict[str, ManifestEntry] = {}
+        self.recorded: dict[str, ManifestEntry] = {}
         self.kept: set[str] = set()
         self.warnings: dict[str, tuple[str, ...]] = {}
         self.stopped = ""
         self._track = track
 
-    def take(self, lines: Iterable[Line]) -> None:
+    def take(self, lines: Iterable[ConversionResult]) -> None:
         """Settle files as their lines come. Where the run cannot go on the rest is settled as not converted."""
         try:
             for line in lines:
-                self.settle(line)
+                self.record(line)
         except StopRun as stop:
             self.stopped = str(stop)
             for item in self.items:
-                if item.name not in self.settled:
+                if item.name not in self.recorded:
                     entry = unconverted(item, status="failed", reason="not_converted", message=self.stopped)
-                    self.settle(Line(item=item, entry=entry))
+                    self.record(ConversionResult(item=item, entry=entry))
 
-    def settle(self, line: Line) -> None:
+    def record(self, line: ConversionResult) -> None:
         """Give a file its line, in the manifest and in the summary.
 
         Raises:
             StopRun: The line cannot be written.
         """
-        self.settled[line.item.name] = line.entry
+        self.recorded[line.item.name] = line.entry
         if line.warnings:
             self.warnings[line.item.name] = line.warnings
         if line.kept:

@@ -42,7 +42,7 @@ PROTOCOL = (
     "Every clip once, from its first frame, without noise. It is lost where the landmarks, relative to the root, are "
     f"on average more than {LANDMARK_LIMIT:g} m off, or the root more than {ROOT_LIMIT:g} m; errors are means over the "
     "frames before that, those “to the end” over all frames that were simulated. Return: published reward over the "
-    "most that the whole clip could give, nothing after a loss. Effort: mean square of the excitations."
+    "most that the whole clip could give, nothing after a loss. StaticOptimization: mean square of the excitations."
 )
 
 

@@ -248,10 +248,10 @@ class _Sitting:
         self._progress(Moment(figures=figures))
         if first:
             self._told(f"the first iteration took {now - since:.0f} s, most of it to compile")
-        suspect = jax.device_get(state.worlds.suspect)
-        if suspect.seen:
-            clip = self._plan.library.names[int(suspect.clip)]
-            path = self._folder.keep_suspect(suspect, iteration=int(state.iterations), clip=clip)
+        nan_guard = jax.device_get(state.worlds.nan_guard)
+        if nan_guard.seen:
+            clip = self._plan.library.names[int(nan_guard.clip)]
+            path = self._folder.keep_nan_dump(nan_guard, iteration=int(state.iterations), clip=clip)
             self._told(
                 f"physics went bad in {figures['bad']:.0f} worlds, which were started anew; one is kept in {path}"
             )

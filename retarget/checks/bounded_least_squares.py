@@ -71,7 +71,7 @@ def _solve(a: Array, b: Array, weight: float, lower: float, upper: float) -> Arr
 
 @partial(jax.jit, static_argnames=("weight", "lower", "upper"))
 @precise
-def box_least_squares(a: Array, b: Array, *, weight: float, lower: float = 0.0, upper: float = jnp.inf) -> Array:
+def bounded_least_squares(a: Array, b: Array, *, weight: float, lower: float = 0.0, upper: float = jnp.inf) -> Array:
     """Solve a batch of problems.
 
     Args:

@@ -22,7 +22,7 @@ from musclemap.skeletons.kinematics import forward
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.tree import Tree
 
-from .bounded_least_squares import box_least_squares
+from .bounded_least_squares import bounded_least_squares
 from .physics_checks import FramePhysics
 
 BATCH = {"cpu": 128, "gpu": 4096}
@@ -51,7 +51,7 @@ LEVER = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class GroundReaction:
     """What the ground gives.
 
     Attributes:
@@ -68,7 +68,7 @@ class Ground:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class StaticOptimization:
     """What the muscles would have to do.
 
     Attributes:
@@ -143,7 +143,7 @@ def _smooth(x: np.ndarray) -> np.ndarray:
     return x * x * (3.0 - 2.0 * x)
 
 
-class GroundReaction:
+class GroundReactionSolver:
     """Forces at the soles that leave the least at the root.
 
     Args:
@@ -166,7 +166,7 @@ class GroundReaction:
         ground = partial(_ground, body.tree, mask, body.sole.radius, self._edges, self._foot, self._first)
         self._run = jax.jit(precise(ground))
 
-    def __call__(self, physics: FramePhysics, qpos: np.ndarray, share: np.ndarray) -> Ground:
+    def __call__(self, physics: FramePhysics, qpos: np.ndarray, share: np.ndarray) -> GroundReaction:
         """Share each frame's wrench out over the points that stand.
 
         Args:
@@ -191,7 +191,7 @@ class GroundReaction:
             own = min(batch, nframe - low)
             parts.append([np.asarray(a, np.float64)[:own] * self._weight for a in out])
         point_force, ground, torque = (np.concatenate(p) for p in zip(*parts, strict=True))
-        return Ground(
+        return GroundReaction(
             force=np.einsum("npk,pf->nfk", point_force, self._foot),
             residual_force=physics.wrench[:, :3] - ground[:, :3],
             residual_torque=physics.wrench[:, 3:] - ground[:, 3:],
@@ -231,7 +231,7 @@ def _ground(
     astray = push[None, None, :, :2] - push[None, None, :, 2:] * (aim[..., :2] / aim[..., 2:])[:, :, None]
     sideways = jnp.asarray(foot, points.dtype)[None, :, None, :, None] * (astray * bears[..., None, None])[..., None, :]
     rows = jnp.concatenate([columns, AIMING * sideways.reshape(n, npoint, nedge, 4)], axis=-1)
-    x = box_least_squares(
+    x = bounded_least_squares(
         jnp.moveaxis(rows.reshape(n, npoint * nedge, 10), 1, 2),
         jnp.concatenate([wrench * scale, jnp.zeros((n, 4), points.dtype)], axis=1),
         weight=RESIDUAL,
@@ -246,7 +246,7 @@ def _ground(
     return force, ground, torque[:, 6:]
 
 
-def static_optimisation(physics: FramePhysics, torque: np.ndarray, *, weight: float = 1.0) -> Effort:
+def static_optimisation(physics: FramePhysics, torque: np.ndarray, *, weight: float = 1.0) -> StaticOptimization:
     """Activations of the least sum of squares that give every joint its torque.
 
     Args:
@@ -269,10 +269,10 @@ def static_optimisation(physics: FramePhysics, torque: np.ndarray, *, weight: fl
         moment = np.swapaxes(muscles.moment[rows], 1, 2)
         gain = moment * muscles.active[rows, None, :]
         wanted = torque[rows] - (moment @ muscles.passive[rows, :, None])[..., 0]
-        found = box_least_squares(
+        found = bounded_least_squares(
             jnp.asarray(gain, jnp.float32), jnp.asarray(wanted, jnp.float32), weight=weight, lower=0.0, upper=1.0
         )
         x = np.asarray(found)[: own.stop - low]
         activation[own] = x
         residual[own] = wanted[: own.stop - low] - (gain[: own.stop - low] @ x[..., None])[..., 0]
-    return Effort(activation=activation, residual=residual)
+    return StaticOptimization(activation=activation, residual=residual)

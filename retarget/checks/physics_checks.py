@@ -1,8 +1,8 @@
 """What a posture means on the real body: what touches, how long every muscle is, and what force the motion takes.
 
 One evaluation covers many frames, each by itself: a world a frame. `CPhysics` runs MuJoCo C on a thread a core, which
-on a CPU is several times quicker than MuJoCo Warp there; `musclemap.retarget.checks.warp_physics.WarpPhysics` runs the same on
-a GPU. Both hand full-model quantities to `reduce_forces`, so that what is made of them is the same.
+on a CPU is several times quicker than MuJoCo Warp there; `warp_physics.WarpPhysics` runs the same on a GPU. Both reduce
+full-model quantities by `ReducedCoordinates`, so that what is made of them is the same.
 """
 
 import os

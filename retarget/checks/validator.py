@@ -19,9 +19,9 @@ from musclemap.skeletons.couplings import couplings
 
 from .inverse_dynamics import (
     GRAVITY,
-    Effort,
-    Ground,
     GroundReaction,
+    GroundReactionSolver,
+    StaticOptimization,
     bearing_share,
     filtered_motion,
     static_optimisation,
@@ -65,8 +65,8 @@ class Findings:
     metrics: dict[str, Any]
     series: dict[str, np.ndarray]
     details: dict[str, str]
-    effort: Effort | None
-    ground: Ground
+    optimization: StaticOptimization | None
+    ground: GroundReaction
 
 
 class Validator:
@@ -81,7 +81,7 @@ class Validator:
     def __init__(self, body: TargetBody, config: ValidationConfig, *, physics: Physics | None = None) -> None:
         self.body, self.config, self.rules = body, config, rules_with(config.limits)
         self._physics = physics or CPhysics(body)
-        self._ground = GroundReaction(body, friction=config.friction, reach=config.bearing_height)
+        self._ground = GroundReactionSolver(body, friction=config.friction, reach=config.bearing_height)
         self._touching = neutral_pairs(body.model, body.reduced.base)
 
     def check(self, clip: Clip, *, muscles: bool = False) -> Findings:
@@ -116,17 +116,17 @@ class Validator:
                 efforts.append(static_optimisation(found, ground.torque, weight=self.config.torque_weight))
             frames.append((low, replace(found, muscles=None)))  # its moment arms would fill the memory
             grounds.append(ground)
-        ground = _joined(Ground, grounds)
-        effort = _joined(Effort, efforts) if efforts else None
-        stretch = _Stretch(ground=ground, effort=effort)
+        ground = _joined(GroundReaction, grounds)
+        optimization = _joined(StaticOptimization, efforts) if efforts else None
+        stretch = _Stretch(ground=ground, optimization=optimization)
         self._posture(clip, stretch)
         self._rates(clip, stretch)
         self._geometry(clip, frames, stretch)
         self._muscles(np.concatenate([f.muscle_length for _, f in frames]), stretch)
-        self._forces(ground, effort, inner, stretch)
+        self._forces(ground, optimization, inner, stretch)
         return stretch
 
-    def judged(self, clip: Clip, *, muscles: bool = False) -> Clip:
+    def validate(self, clip: Clip, *, muscles: bool = False) -> Clip:
         """Check a clip and give it its metrics, verdict and reasons, and activations where asked for.
 
         Metrics that were found when the clip was made and that a finished clip does not show stay as they are.
@@ -136,10 +136,10 @@ class Validator:
         details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | found.details
         verdict, reasons = judge(metrics, series=found.series, details=details, rules=self.rules)
         clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons)
-        if found.effort is None:
+        if found.optimization is None:
             return clip
-        residual = found.effort.residual.astype(np.float32)
-        return replace(clip, activation=found.effort.activation, activation_residual=residual)
+        residual = found.optimization.residual.astype(np.float32)
+        return replace(clip, activation=found.optimization.activation, activation_residual=residual)
 
     def _posture(self, clip: Clip, found: "_Stretch") -> None:
         """Limits and couplings, over all joints of the model."""
@@ -239,7 +239,9 @@ class Validator:
         found.put("muscle_range_excess", np.maximum(beyond.max(axis=1), 0.0), name=worst)
         found.put("muscles_beyond_range_fraction", of=(beyond > 0).mean(axis=1), whole=np.mean)
 
-    def _forces(self, ground: Ground, effort: Effort | None, inner: np.ndarray, found: "_Stretch") -> None:
+    def _forces(
+        self, ground: GroundReaction, optimization: StaticOptimization | None, inner: np.ndarray, found: "_Stretch"
+    ) -> None:
         """What neither ground nor muscles can give; `inner` are the frames in which the filter has enough to go by."""
         weight = float(self.body.model.body_mass.sum()) * GRAVITY
         where = lambda values: np.where(inner, values, np.nan)  # noqa: E731
@@ -249,13 +251,13 @@ class Validator:
         found.put("residual_torque_nm", torque, of=where(torque), whole=np.nanmean)
         push = ground.force.sum(axis=1)[:, 2] / weight
         found.put("ground_force_peak_bw", of=where(push), whole=np.nanmax)
-        if effort is None:
+        if optimization is None:
             return
-        lost = np.abs(effort.residual)
+        lost = np.abs(optimization.residual)
         name = self.body.reduced.joint_names[int(lost.mean(axis=0).argmax())]
         found.put("unmet_torque_nm", lost.max(axis=1), of=where(lost.max(axis=1)), whole=np.nanmean, name=name)
-        found.put("activation_mean", of=effort.activation.mean(axis=1), whole=np.mean)
-        found.put("activation_saturated_fraction", of=(effort.activation > 0.99).mean(axis=1), whole=np.mean)
+        found.put("activation_mean", of=optimization.activation.mean(axis=1), whole=np.mean)
+        found.put("activation_saturated_fraction", of=(optimization.activation > 0.99).mean(axis=1), whole=np.mean)
 
 
 @dataclass(kw_only=True)
@@ -270,8 +272,8 @@ class _Stretch:
         names: For each metric what is at fault here.
     """
 
-    ground: Ground
-    effort: Effort | None
+    ground: GroundReaction
+    optimization: StaticOptimization | None
     series: dict[str, np.ndarray] = field(default_factory=dict)
     parts: dict[str, tuple[np.ndarray, Whole]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -292,8 +294,8 @@ class _Stretch:
         """Leave out the frames that are here only for the others' sake."""
         cut = lambda kind, values: kind(**{f: getattr(values, f)[own] for f in kind.__dataclass_fields__})  # noqa: E731
         return _Stretch(
-            ground=cut(Ground, self.ground),
-            effort=None if self.effort is None else cut(Effort, self.effort),
+            ground=cut(GroundReaction, self.ground),
+            optimization=None if self.optimization is None else cut(StaticOptimization, self.optimization),
             series={metric: values[own] for metric, values in self.series.items()},
             parts={metric: (values[own], whole) for metric, (values, whole) in self.parts.items()},
             names=self.names,
@@ -310,13 +312,13 @@ def _findings(stretches: list[_Stretch]) -> Findings:
         worst = max(range(len(stretches)), key=lambda k: _value(whole, values[k]))
         if metrics[metric] > 0 and stretches[worst].names[metric]:
             details[metric] = stretches[worst].names[metric]
-    efforts = [stretch.effort for stretch in stretches if stretch.effort is not None]
+    efforts = [stretch.optimization for stretch in stretches if stretch.optimization is not None]
     return Findings(
         metrics=metrics,
         series={metric: np.concatenate([stretch.series[metric] for stretch in stretches]) for metric in first.series},
         details=details,
-        effort=_joined(Effort, efforts) if efforts else None,
-        ground=_joined(Ground, [stretch.ground for stretch in stretches]),
+        optimization=_joined(StaticOptimization, efforts) if efforts else None,
+        ground=_joined(GroundReaction, [stretch.ground for stretch in stretches]),
     )
 
 

@@ -26,7 +26,7 @@ from .anchors import anchor_starts, choose_path
 from .cost_weights import frame_weights, smoothness
 from .frame_solver import FrameSolution, solve_frames
 from .objective import FrameTargets
-from .self_collision import apart_terms, limbs_of
+from .self_collision import collision_capsules, self_collision_terms
 from .window_solver import HALO, Refined, Windows, refine_windows
 
 
@@ -120,7 +120,7 @@ class Fitter:
         self._frames = jax.jit(precise(partial(frames, iterations=solver.anchor_iterations)))
         self._frames_again = jax.jit(precise(partial(frames, iterations=solver.calibration_iterations)))
         self._windows = jax.jit(precise(self._window_solver(body.tree, config.weights)))
-        self._windows_apart: Any = None
+        self._windows_refit: Any = None
         self._neutral = neutral_pairs(body.model, body.reduced.base)
 
     def _window_solver(self, tree: Tree, weights: WeightConfig) -> partial[Refined]:
@@ -166,17 +166,18 @@ class Fitter:
 
         The first call compiles another solver.
         """
-        if self._windows_apart is None:
-            limbs, weights = limbs_of(self.body, without=self._neutral), self.config.weights
+        if self._windows_refit is None:
+            capsules, weights = collision_capsules(self.body, without=self._neutral), self.config.weights
             firm = replace(weights, acceleration=SMOOTHER * weights.acceleration, contact=FIRMER * weights.contact)
-            solver = self._window_solver(limbs.tree, firm)
-            self._windows_apart = jax.jit(precise(partial(solver, extra=partial(apart_terms, limbs, weights.apart))))
+            solver = self._window_solver(capsules.tree, firm)
+            terms = partial(self_collision_terms, capsules, weights.self_collision)
+            self._windows_refit = jax.jit(precise(partial(solver, extra=terms)))
         axis = self._axis([replace(t, pos=fit.target_pos) for t, fit in zip(targets, fits, strict=True)])
         for s, room, fit in zip(axis.slices(), axis.room, fits, strict=True):
             axis.posture[s] = fit.posture
             axis.posture[s.stop : s.start + room] = fit.posture[-1]
         with threadpool_limits(limits=1, user_api="blas"):
-            drop = self._converge(axis, self._windows_apart)
+            drop = self._converge(axis, self._windows_refit)
         return [
             replace(fit, posture=axis.posture[s], last_decrease=self._last_decrease(drop, s))
             for s, fit in zip(axis.slices(), fits, strict=True)

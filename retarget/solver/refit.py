@@ -14,12 +14,12 @@ REPAIRED = ("self_penetration_mm", "floor_penetration_mm")
 _TOLD = (*REPAIRED, "landmark_error_mm", "foot_error_mm")
 
 
-def can_repair(clip: Clip) -> bool:
+def needs_refit(clip: Clip) -> bool:
     """Whether the clip breaks a rule that a repair answers."""
     return any(reason["rule"] in REPAIRED for reason in clip.reasons)
 
 
-def better_of(before: Clip, after: Clip) -> Clip:
+def accept_refit(before: Clip, after: Clip) -> Clip:
     """Choose between a clip and its repair, and tell in its metrics what was done.
 
     The repair is kept if its verdict is no worse and the parts that were inside each other, or below the floor, are so

@@ -1,4 +1,4 @@
-"""Limbs kept apart and above the floor: one-sided terms for clips that touch themselves, as in the soles' floor term.
+"""Self-collision: one-sided terms that keep limbs apart and above the floor, as the soles' floor term does.
 
 Every colliding geom that a clip may be blamed for stands for a capsule, an ellipsoid for the one along its longest
 axis. Between two capsules the nearest points of their axes are found anew in every iteration, and held fixed while the
@@ -28,7 +28,7 @@ MARGIN = -0.005
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Limbs:
+class CollisionCapsules:
     """Capsules of a body and which of them are kept apart.
 
     Attributes:
@@ -46,7 +46,7 @@ class Limbs:
     above: np.ndarray
 
 
-def limbs_of(body: TargetBody, *, without: set[tuple[int, int]]) -> Limbs:
+def collision_capsules(body: TargetBody, *, without: set[tuple[int, int]]) -> CollisionCapsules:
     """Find the capsules of a body's collision pairs.
 
     Args:
@@ -67,7 +67,7 @@ def limbs_of(body: TargetBody, *, without: set[tuple[int, int]]) -> Limbs:
     moved = mirror_points(body.symmetric_model, carriers, np.concatenate(ends))
     points = [*body.points, *(BodyPoint(int(b), tuple(o)) for b, o in zip(carriers, moved, strict=True))]
     feet = {model.body(part.body).id for part in body.contact_parts}
-    return Limbs(
+    return CollisionCapsules(
         tree=build_tree(replace(body.reduced, model=body.symmetric_model), points),
         first=len(body.points),
         radius=np.array(radius),
@@ -104,7 +104,9 @@ def _nearest(p: Array, u: Array, q: Array, v: Array) -> tuple[Array, Array]:
     return p + s * u, q + t * v
 
 
-def apart_terms(limbs: Limbs, weight: float, kinematics: Kinematics, targets: FrameTargets) -> Normal:
+def self_collision_terms(
+    capsules: CollisionCapsules, weight: float, kinematics: Kinematics, targets: FrameTargets
+) -> Normal:
     """Gauss-Newton model of the terms.
 
     Args:
@@ -113,24 +115,24 @@ def apart_terms(limbs: Limbs, weight: float, kinematics: Kinematics, targets: Fr
         kinematics: Of `limbs.tree`.
         targets: Of the frames, which know where the floor is.
     """
-    ends = kinematics.point_pos[limbs.first :]
+    ends = kinematics.point_pos[capsules.first :]
     low, high = ends[0::2], ends[1::2]
-    one, two = limbs.pairs.T
+    one, two = capsules.pairs.T
     a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])  # (npair, 3, nframe)
     gap = a - b
     length = jnp.sqrt(jnp.sum(gap**2, axis=1) + 1e-12)
     normal = gap / length[:, None]
-    distance = length - (limbs.radius[one] + limbs.radius[two] + MARGIN)[:, None]
-    mask = limbs.tree.point_mask[limbs.first :: 2].astype(np.float32)
+    distance = length - (capsules.radius[one] + capsules.radius[two] + MARGIN)[:, None]
+    mask = capsules.tree.point_mask[capsules.first :: 2].astype(np.float32)
     rows = (
         _row(kinematics.screw, a, normal) * mask[one][..., None]
         - _row(kinematics.screw, b, normal) * mask[two][..., None]
     )
 
-    lowest = jnp.where(low[limbs.above, 2:] < high[limbs.above, 2:], low[limbs.above], high[limbs.above])
+    lowest = jnp.where(low[capsules.above, 2:] < high[capsules.above, 2:], low[capsules.above], high[capsules.above])
     up = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0], gap.dtype)[:, None], lowest.shape)
-    clearance = lowest[:, 2] - limbs.radius[limbs.above][:, None] - jnp.min(targets.floor, axis=0)
-    rows = jnp.concatenate([rows, _row(kinematics.screw, lowest, up) * mask[limbs.above][..., None]])
+    clearance = lowest[:, 2] - capsules.radius[capsules.above][:, None] - jnp.min(targets.floor, axis=0)
+    rows = jnp.concatenate([rows, _row(kinematics.screw, lowest, up) * mask[capsules.above][..., None]])
     height = jnp.concatenate([distance, clearance])
     depth = -SOFT * jax.nn.softplus(-height / SOFT)
     press = jax.nn.sigmoid(-height / SOFT)

@@ -17,12 +17,12 @@ from musclemap.errors import SettingsError, TargetError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.buffers import CandidatePairs, buffers_for
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.physics.engine import FASTEST, Engine, PhysicsState, Reading
+from musclemap.imitation.physics.engine import FASTEST, Engine, PhysicsState, SensorData
 from musclemap.imitation.physics.engines import has_cuda, make_engine
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.physics.warp_engine import WarpEngine
 from musclemap.retarget.checks.warp_physics import WarpPhysics
-from musclemap.skeletons.bodies import load_simulation_body
+from musclemap.skeletons.bodies import load_body
 
 from ..support.engine_states import (
     NWORLD,
@@ -49,7 +49,7 @@ class Case:
     engine: Engine
     state: PhysicsState
 
-    def run(self, state: PhysicsState, nstep: int = 2) -> tuple[PhysicsState, Reading]:
+    def run(self, state: PhysicsState, nstep: int = 2) -> tuple[PhysicsState, SensorData]:
         return run(self.engine, state, excitations(self.body, nstep))
 
 

@@ -13,7 +13,7 @@ from musclemap.imitation.eval.evaluation import Evaluated, evaluate, in_order, j
 from musclemap.imitation.eval.playback import Played, play_back
 from musclemap.imitation.eval.scores import ClipScore, score_clip, totals
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
-from musclemap.imitation.physics.engine import PhysicsState, Reading
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.measures import Measures
@@ -50,7 +50,7 @@ class Puppet:
         self.body, self.nworld, self._library, self._changes = body, nworld, library, changes
         self._real, self.device = MujocoEngine(body, nworld), None
 
-    def step(self, state: PhysicsState, ctrl: jnp.ndarray) -> tuple[PhysicsState, Reading]:
+    def step(self, state: PhysicsState, ctrl: jnp.ndarray) -> tuple[PhysicsState, SensorData]:
         reference = self._library.reference
         begun = np.asarray(state.qpos)[:, None] == np.asarray(reference.qpos[reference.start])
         first = np.asarray(reference.start)[begun.all(axis=2).argmax(axis=1)]
@@ -60,7 +60,7 @@ class Puppet:
         physics = PhysicsState(reference.qpos[row], reference.qvel[row], reference.act[row], place)
         return physics, self._spoil(self._real.read(physics), row)
 
-    def _spoil(self, reading: Reading, row: np.ndarray) -> Reading:
+    def _spoil(self, reading: SensorData, row: np.ndarray) -> SensorData:
         """Move all landmarks of one clip from one frame on, or call it bad."""
         change = self._changes
         start = int(self._library.reference.start[int(change.get("clip", 0))])
@@ -71,7 +71,7 @@ class Puppet:
         xpos = reading.xpos.at[:, :, 0].add(jnp.asarray(late[:, None] * marks))
         return reading._replace(xpos=xpos, bad=bad, overflow=bad)
 
-    def read(self, state: PhysicsState) -> Reading:
+    def read(self, state: PhysicsState) -> SensorData:
         return self._real.read(state)
 
 
@@ -281,7 +281,7 @@ def test_contacts_agree_where_the_same_parts_stand(walk_clip: Clip) -> None:
     walk = make_library([("walk.h5", few)], body, resting=CONFIG.resting)
 
     class Standing(Puppet):
-        def _spoil(self, reading: Reading, row: np.ndarray) -> Reading:
+        def _spoil(self, reading: SensorData, row: np.ndarray) -> SensorData:
             contact = self._library.reference.contact[row]
             return reading._replace(contact=contact.at[:, 0].set(1.0 - contact[:, 0]))
 

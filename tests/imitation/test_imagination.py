@@ -13,10 +13,17 @@ from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
 from musclemap.imitation.task.task import Task
-from musclemap.imitation.world_model.imagination import Imagination, Minds, Rollout, alive, limit_gradient, returns
+from musclemap.imitation.world_model.imagination import (
+    ActorCritic,
+    Imagination,
+    Rollout,
+    alive,
+    limit_gradient,
+    returns,
+)
 from musclemap.imitation.world_model.replay import Start
 from musclemap.imitation.world_model.tendons import TendonConfig, Tendons, fit_tendons
-from musclemap.imitation.world_model.world_model import Dynamics, Imagined, ModelConfig, WorldModel
+from musclemap.imitation.world_model.world_model import Dynamics, ModelConfig, ModelState, WorldModel
 
 ROUGH = TendonConfig(samples=200, steps=30, hidden=8)
 SMALL = ModelConfig(hidden=(16, 16))
@@ -33,7 +40,7 @@ class Setting:
         nobs, nu = self.task.nobs, body.model.nu
         keys = jax.random.split(jax.random.PRNGKey(0), 3)
         rng = np.random.default_rng(0)
-        self.minds = Minds(
+        self.actor_critic = ActorCritic(
             policy=make_mlp(keys[0], (nobs, 16, nu), last_scale=1.0),
             value=make_mlp(keys[1], (self.imagination.nvalue, 16, 1)),
             normaliser=Normaliser(
@@ -46,11 +53,11 @@ class Setting:
         rows = self.reference.rows(jnp.zeros(len(frames), jnp.int32), jnp.array(frames))
         posture, velocity = self.model.coordinates.take(rows.qpos, rows.qvel)
         self.start = Start(
-            Imagined(posture, velocity, rows.act), rows.act, jnp.zeros(len(frames), jnp.int32), jnp.array(frames)
+            ModelState(posture, velocity, rows.act), rows.act, jnp.zeros(len(frames), jnp.int32), jnp.array(frames)
         )
 
     def rollout(self, nstep: int, **changed: object) -> Rollout:
-        given = {"minds": self.minds, "dynamics": self.dynamics, "reference": self.reference, "start": self.start}
+        given = {name: getattr(self, name) for name in ("actor_critic", "dynamics", "reference", "start")}
         return self.imagination.rollout(**{**given, **changed}, bound=jnp.zeros(2), nstep=nstep, most=1e9)  # pyright: ignore[reportArgumentType]
 
 
@@ -73,24 +80,24 @@ def test_the_gradient_of_the_imagined_return_is_right(name: str, request: pytest
         wide = lambda tree: jax.tree.map(  # noqa: E731
             lambda a: jnp.asarray(np.asarray(a), jnp.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree
         )
-        minds, dynamics, reference, start = map(
-            wide, (setting.minds, setting.dynamics, setting.reference, setting.start)
+        actor_critic, dynamics, reference, start = map(
+            wide, (setting.actor_critic, setting.dynamics, setting.reference, setting.start)
         )
 
         @jax.jit
         def gain(policy: dict[str, jax.Array]) -> jax.Array:
             rollout = setting.imagination.rollout(
-                minds._replace(policy=policy), dynamics, reference, start, jnp.zeros(2), nstep=6, most=1e9
+                actor_critic._replace(policy=policy), dynamics, reference, start, jnp.zeros(2), nstep=6, most=1e9
             )
             return jnp.mean(returns(rollout, discount=0.9, trace=0.8)[0])
 
-        gradient = jax.jit(jax.grad(gain))(minds.policy)
+        gradient = jax.jit(jax.grad(gain))(actor_critic.policy)
         assert gradient["w0"].dtype == jnp.float64
         rng = np.random.default_rng(1)
         for _ in range(4):
-            way = jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(a.shape)), minds.policy)
+            way = jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(a.shape)), actor_critic.policy)
             slope = sum(jnp.sum(a * b) for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(way), strict=True))
-            moved = lambda e: gain(jax.tree.map(lambda a, b: a + e * b, minds.policy, way))  # noqa: E731, B023
+            moved = lambda e: gain(jax.tree.map(lambda a, b: a + e * b, actor_critic.policy, way))  # noqa: E731, B023
             step = 1e-6
             measured = (moved(step) - moved(-step)) / (2 * step)
             assert float(slope) == pytest.approx(float(measured), rel=2e-4, abs=1e-9)
@@ -107,8 +114,8 @@ def test_what_is_imagined_is_seen_and_judged_as_real(name: str, request: pytest.
     physics, state = task.begin(setting.reference, start.clip, start.frame, jax.random.PRNGKey(0))
     obs = task.observe(setting.reference, physics, task.first_reading(setting.reference, state), state)
     seen = jnp.concatenate([rollout.seen[0], rollout.goals[0]], axis=-1)
-    np.testing.assert_allclose(seen, normalise(setting.minds.normaliser, obs), atol=2e-3)
-    excitation = task.excitation(apply_mlp(setting.minds.policy, seen))
+    np.testing.assert_allclose(seen, normalise(setting.actor_critic.normaliser, obs), atol=2e-3)
+    excitation = task.excitation(apply_mlp(setting.actor_critic.policy, seen))
     np.testing.assert_allclose(rollout.excitation[0], excitation, atol=1e-4)
 
     after = model.step(setting.dynamics, start.state, rollout.excitation[0])
@@ -121,9 +128,9 @@ def test_what_is_imagined_is_seen_and_judged_as_real(name: str, request: pytest.
     np.testing.assert_array_equal(rollout.over[0], outcome.cut)
     obs = task.observe(setting.reference, model.to_physics(after), reading, later)
     seen = jnp.concatenate([rollout.seen[1], rollout.goals[1]], axis=-1)
-    np.testing.assert_allclose(seen, normalise(setting.minds.normaliser, obs), atol=2e-3)
+    np.testing.assert_allclose(seen, normalise(setting.actor_critic.normaliser, obs), atol=2e-3)
     judged = setting.imagination.judged(rollout.seen[1], rollout.goals[1])
-    np.testing.assert_allclose(rollout.next_value[0], apply_mlp(setting.minds.value, judged)[:, 0], atol=1e-4)
+    np.testing.assert_allclose(rollout.next_value[0], apply_mlp(setting.actor_critic.value, judged)[:, 0], atol=1e-4)
     assert judged.shape[1] == task.nobs - 2 * task.body.model.nu  # all but activations and last excitations
 
 
@@ -159,11 +166,11 @@ def test_returns_against_a_plain_loop() -> None:
 
 
 def test_derivatives_of_states_are_shortened_row_by_row_and_dropped_where_not_finite() -> None:
-    state = Imagined(jnp.ones((3, 2)), jnp.ones((3, 2)), jnp.ones((3, 1)))
+    state = ModelState(jnp.ones((3, 2)), jnp.ones((3, 2)), jnp.ones((3, 1)))
     slopes = jnp.array([0.1, 50.0, jnp.nan])
 
-    def loss(state: Imagined, bound: jax.Array) -> jax.Array:
-        kept: Imagined = limit_gradient(state, bound, 1.0)  # pyright: ignore[reportAssignmentType]
+    def loss(state: ModelState, bound: jax.Array) -> jax.Array:
+        kept: ModelState = limit_gradient(state, bound, 1.0)  # pyright: ignore[reportAssignmentType]
         return jnp.sum(slopes * (kept.posture[:, 0] + kept.act[:, 0]))
 
     gradient, count = jax.grad(loss, argnums=(0, 1))(state, jnp.zeros(2))

@@ -30,7 +30,7 @@ from musclemap.imitation.runs.logs import JsonLines
 from musclemap.imitation.runs.run_folder import RunFolder, open_run
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.task import Task, TaskConfig
-from musclemap.imitation.task.worlds import Suspect
+from musclemap.imitation.task.worlds import NanGuard
 
 from ..support.data.arm_policies import save_untrained, untrained
 from ..support.data.small_states import state
@@ -314,7 +314,7 @@ def test_a_state_that_went_bad_replaces_a_link_and_not_its_target(run: Path) -> 
     (run / "mine").write_text("mine")
     (run / "bad" / "00000005.npz").symlink_to(run / "mine")
     physics, one = PhysicsState(jnp.ones(2), jnp.ones(2), jnp.ones(6), jnp.ones(2)), jnp.ones(())
-    suspect = Suspect(one, physics, jnp.ones(6), one, one)
-    RunFolder(run).keep_suspect(suspect, iteration=5, clip="a")
+    nan_guard = NanGuard(one, physics, jnp.ones(6), one, one)
+    RunFolder(run).keep_nan_dump(nan_guard, iteration=5, clip="a")
     assert (run / "mine").read_text() == "mine"
     assert not (run / "bad" / "00000005.npz").is_symlink()

@@ -12,7 +12,7 @@ from musclemap.errors import SettingsError, TargetError
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.physics.engine import PhysicsState, Reading
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.frames import conjugate, heading, multiply, rotate, squared_angle
@@ -31,7 +31,7 @@ def arm_library(arm: SimulationBody) -> Library:
     return make_library(arm_clips(3, 1.5), arm, resting=0.1)
 
 
-def at(task: Task, reference: Reference, frames: list[int]) -> tuple[PhysicsState, TaskState, Reading]:
+def at(task: Task, reference: Reference, frames: list[int]) -> tuple[PhysicsState, TaskState, SensorData]:
     """Worlds in the reference's own state."""
     clip = jnp.zeros(len(frames), jnp.int32)
     physics, state = task.begin(reference, clip, jnp.array(frames, jnp.int32), jax.random.PRNGKey(0))

@@ -107,7 +107,7 @@ def test_the_model_learns_what_worlds_do(arm: SimulationBody, library: Library) 
     assert state.replay is not None
     model, dynamics = learner._model, state.learner.dynamics
     window = draw_windows(state.replay, jax.random.PRNGKey(7), 200, 8, failures=0.5, held=-1)
-    found = model.foretell(dynamics, window.start, window.ctrl)
+    found = model.predict(dynamics, window.start, window.ctrl)
     off = lambda velocity: float(  # noqa: E731
         jnp.sum(jnp.abs(velocity - window.true.velocity).mean(-1) * window.valid) / jnp.sum(window.valid)
     )

@@ -539,7 +539,7 @@ def test_a_damaged_manifest_is_told_and_mended(source, out):
 SLOW_RUN = """
 import sys, time
 from pathlib import Path
-from musclemap.pipelines import intake, output_folder
+from musclemap.datasets import output_folder
 from musclemap.pipelines.archive import convert_archive
 from musclemap.settings import to_dict
 from musclemap.pipelines.convert.status import folder_status

@@ -15,10 +15,10 @@ from musclemap.datasets.output_folder import OutputError, open_output
 from musclemap.datasets.selection import select
 from musclemap.errors import SettingsError
 from musclemap.pipelines.archive import convert_archive
-from musclemap.pipelines.cluster import worker_pool as crew
+from musclemap.pipelines.cluster import worker_pool as pool
 from musclemap.pipelines.cluster.dask_cluster import ClusterError
 from musclemap.pipelines.cluster.scheduler_link import SchedulerLink
-from musclemap.pipelines.cluster.worker_pool import Crew, crew_for
+from musclemap.pipelines.cluster.worker_pool import WorkerPool, worker_pool_for
 from musclemap.pipelines.convert import jobs
 from musclemap.pipelines.convert.jobs import pack, unpacked_size
 from musclemap.pipelines.convert.status import folder_status, status_lines
@@ -64,11 +64,11 @@ def test_jobs_hold_every_file_once_and_are_of_similar_size(tmp_path: Path, monke
 
 def test_little_work_is_done_by_the_program_itself(tmp_path: Path) -> None:
     items = select(archive(tmp_path, "a", "b")).items
-    assert crew_for(items) is None
-    assert crew_for(items, workers=1) is None
-    assert crew_for(items, workers=1, clip_seconds=5.0) == Crew(workers=1, clip_seconds=5.0)
-    assert crew_for(items, workers=2, device="cpu") == Crew(workers=2, device="cpu")
-    assert crew_for(items, scheduler="tcp://there:1") == Crew(scheduler="tcp://there:1")
+    assert worker_pool_for(items) is None
+    assert worker_pool_for(items, workers=1) is None
+    assert worker_pool_for(items, workers=1, clip_seconds=5.0) == WorkerPool(workers=1, clip_seconds=5.0)
+    assert worker_pool_for(items, workers=2, device="cpu") == WorkerPool(workers=2, device="cpu")
+    assert worker_pool_for(items, scheduler="tcp://there:1") == WorkerPool(scheduler="tcp://there:1")
 
 
 def test_two_workers_leave_what_one_process_leaves(tmp_path: Path, small_jobs: None) -> None:
@@ -270,9 +270,9 @@ def test_gpus_are_those_that_jax_may_use(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if wanted is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", wanted)
-    monkeypatch.setattr(crew, "find_spec", lambda name: None)
-    assert crew.visible_gpus() == []
-    monkeypatch.setattr(crew, "find_spec", lambda name: name)
-    assert crew.visible_gpus() == found
+    monkeypatch.setattr(pool, "find_spec", lambda name: None)
+    assert pool.visible_gpus() == []
+    monkeypatch.setattr(pool, "find_spec", lambda name: name)
+    assert pool.visible_gpus() == found
     tell.write_text("#!/bin/sh\nexit 9\n")
-    assert crew.visible_gpus() == []
+    assert pool.visible_gpus() == []

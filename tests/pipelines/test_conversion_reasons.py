@@ -26,10 +26,10 @@ def test_a_check_that_raises_anything_costs_only_its_clip(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Breaks(QuickValidator):
-        def judged(self, clip: Any, *, muscles: bool) -> Any:
+        def validate(self, clip: Any, *, muscles: bool) -> Any:
             if clip.source == "b.npz":
                 raise error
-            return super().judged(clip, muscles=muscles)
+            return super().validate(clip, muscles=muscles)
 
     assert kill_clips.prepare_clips() == 0
     monkeypatch.setattr(kill_clips, "QuickValidator", Breaks)

@@ -49,11 +49,11 @@ def bent(body: TargetBody, clip: Clip, frames: slice, **angles: float) -> np.nda
 
 
 def test_walking_is_feasible(validator: Validator, walk_clip: Clip) -> None:
-    judged = validator.judged(walk_clip)
-    assert judged.verdict == "feasible", judged.reasons
-    assert judged.metrics["residual_force_bw"] < 0.15
-    assert judged.metrics["tendon_jump_fraction"] == 0.0
-    assert judged.metrics["self_penetration_mm"] == 0.0
+    checked = validator.validate(walk_clip)
+    assert checked.verdict == "feasible", checked.reasons
+    assert checked.metrics["residual_force_bw"] < 0.15
+    assert checked.metrics["tendon_jump_fraction"] == 0.0
+    assert checked.metrics["self_penetration_mm"] == 0.0
 
 
 def test_orientations_are_measured_and_the_worst_body_named(validator: Validator, walk_clip: Clip) -> None:
@@ -65,7 +65,7 @@ def test_orientations_are_measured_and_the_worst_body_named(validator: Validator
     assert 1.0 < walk_clip.metrics["orientation_error_deg"] < 12.0
     assert walk_clip.metrics["worst_orientation"] in walk_clip.landmark_names
     worse = replace(walk_clip, metrics={**walk_clip.metrics, "orientation_error_p95_deg": 40.0})
-    reason = reasons(validator.judged(worse))["orientation_error_p95_deg"]
+    reason = reasons(validator.validate(worse))["orientation_error_p95_deg"]
     assert (reason["limit"], reason["at"]) == (25.0, walk_clip.metrics["worst_orientation"])
 
 
@@ -125,7 +125,7 @@ def test_muscles_of_walking_act_when_those_of_people_do(validator: Validator, wa
 def test_a_limb_through_the_floor(validator: Validator, walk_clip: Clip) -> None:
     body = validator.body
     qpos = bent(body, walk_clip, slice(150, 200), ankle_angle_r=-0.8, knee_angle_r=0.0, hip_flexion_r=0.0)
-    found = reasons(validator.judged(planted(body, walk_clip, qpos)))
+    found = reasons(validator.validate(planted(body, walk_clip, qpos)))
     assert found["floor_penetration_mm"]["at"] in ("toes_r", "calcn_r")
     (start, stop), *_ = found["floor_penetration_mm"]["frames"]
     assert 130 < start < stop < 220
@@ -136,7 +136,7 @@ def test_a_hand_in_the_trunk(validator: Validator, walk_clip: Clip) -> None:
     qpos = bent(
         body, walk_clip, slice(150, 200), shoulder_elv_r=0.5, elv_angle_r=-0.5, shoulder_rot_r=1.0, elbow_flex_r=2.2
     )
-    found = reasons(validator.judged(planted(body, walk_clip, qpos)))
+    found = reasons(validator.validate(planted(body, walk_clip, qpos)))
     assert "thorax" in found["self_penetration_mm"]["at"] or "torso" in found["self_penetration_mm"]["at"]
     assert found["self_penetration_mm"]["frames"]
 
@@ -145,31 +145,31 @@ def test_a_swapped_knee_coupling(validator: Validator, walk_clip: Clip) -> None:
     body, qpos = validator.body, walk_clip.qpos.copy()
     right, left = (body.model.joint(f"knee_angle_translation1_{side}").qposadr[0] for side in "rl")
     qpos[:, [right, left]] = qpos[:, [left, right]]
-    found = reasons(validator.judged(planted(body, walk_clip, qpos)))
+    found = reasons(validator.validate(planted(body, walk_clip, qpos)))
     assert found["coupling_residual_rad"]["value"] > 1e-3
 
 
 def test_a_frozen_frame(validator: Validator, walk_clip: Clip) -> None:
     qpos = walk_clip.qpos.copy()
     qpos[200] = qpos[199]
-    found = reasons(validator.judged(planted(validator.body, walk_clip, qpos)))
+    found = reasons(validator.validate(planted(validator.body, walk_clip, qpos)))
     assert found["frozen_fraction"]["frames"] == [[200, 201]]
 
 
 def test_a_jump_of_the_root(validator: Validator, walk_clip: Clip) -> None:
     qpos = walk_clip.qpos.copy()
     qpos[200:, 0] += 0.2
-    judged = validator.judged(planted(validator.body, walk_clip, qpos))
-    assert judged.verdict == "infeasible"
-    assert reasons(judged)["root_speed_max_m_s"]["frames"] == [[200, 201]]
+    checked = validator.validate(planted(validator.body, walk_clip, qpos))
+    assert checked.verdict == "infeasible"
+    assert reasons(checked)["root_speed_max_m_s"]["frames"] == [[200, 201]]
 
 
 def test_a_wrong_frame_rate(validator: Validator, walk_clip: Clip) -> None:
     """Told by velocities that do not fit; or, where they were made to fit, by forces that no ground gives."""
-    label = validator.judged(replace(walk_clip, fps=200.0))
+    label = validator.validate(replace(walk_clip, fps=200.0))
     assert label.verdict == "infeasible"
     assert "velocity_mismatch" in reasons(label)
-    consistent = validator.judged(replace(walk_clip, fps=200.0, qvel=walk_clip.qvel * 2.0))
+    consistent = validator.validate(replace(walk_clip, fps=200.0, qvel=walk_clip.qvel * 2.0))
     assert consistent.verdict != "feasible"
     assert "residual_torque_nm" in reasons(consistent)
 
@@ -179,14 +179,14 @@ def test_a_tendon_that_flips_around_its_bone(validator: Validator, walk_clip: Cl
     body, qpos = validator.body, walk_clip.qpos.astype(np.float64).copy()
     posture = body.reduced.reduce(qpos)
     posture[[150, 200, 250], 7 + body.reduced.index("shoulder_rot_l")] += 0.7
-    found = reasons(validator.judged(planted(body, walk_clip, body.reduced.expand(posture))))
+    found = reasons(validator.validate(planted(body, walk_clip, body.reduced.expand(posture))))
     assert found["tendon_jump_fraction"]["frames"] == [[150, 152], [200, 202], [250, 252]]
     assert found["tendon_jump_fraction"]["at"].endswith("_left")
 
 
 def test_landmarks_that_are_not_the_postures(validator: Validator, walk_clip: Clip) -> None:
-    judged = validator.judged(replace(walk_clip, landmark_pos=np.roll(walk_clip.landmark_pos, 10, axis=0)))
-    assert "stored_landmark_error_mm" in reasons(judged)
+    checked = validator.validate(replace(walk_clip, landmark_pos=np.roll(walk_clip.landmark_pos, 10, axis=0)))
+    assert "stored_landmark_error_mm" in reasons(checked)
 
 
 def test_chunks_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
@@ -198,15 +198,15 @@ def test_chunks_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
 def test_muscles_that_walk(validator: Validator, walk_clip: Clip) -> None:
     """Calf in late stance, vasti in early stance: compare the plot in docs/validation.md."""
     body, model = validator.body, validator.body.model
-    judged = validator.judged(walk_clip, muscles=True)
-    assert judged.activation is not None
-    assert judged.activation_residual is not None
-    assert judged.activation.shape == (walk_clip.nframe, model.nu)
-    assert judged.activation_residual.shape == (walk_clip.nframe, body.reduced.njoint)
+    checked = validator.validate(walk_clip, muscles=True)
+    assert checked.activation is not None
+    assert checked.activation_residual is not None
+    assert checked.activation.shape == (walk_clip.nframe, model.nu)
+    assert checked.activation_residual.shape == (walk_clip.nframe, body.reduced.njoint)
     right = walk_clip.contact[:, 2:].any(axis=1).astype(int)
     strikes = np.flatnonzero(np.diff(right) == 1) + 1
     start, stop = strikes[-2], strikes[-1]
-    activation = judged.activation
+    activation = checked.activation
 
     def part(name: str, a: float, b: float) -> float:
         frames = slice(round(start + a * (stop - start)), round(start + b * (stop - start)))
@@ -263,5 +263,5 @@ def test_a_long_clip_is_looked_at_in_stretches(
         assert parts.metrics[name] == pytest.approx(value, rel=0.01, abs=1e-4), name
     for name, series in whole.series.items():
         assert parts.series[name].shape == series.shape
-    assert validator.judged(clip).verdict == "infeasible"
-    assert reasons(validator.judged(clip))["root_speed_max_m_s"]["frames"] == [[150, 151]]
+    assert validator.validate(clip).verdict == "infeasible"
+    assert reasons(validator.validate(clip))["root_speed_max_m_s"]["frames"] == [[150, 151]]

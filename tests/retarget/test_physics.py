@@ -8,10 +8,10 @@ import pytest
 from scipy.optimize import lsq_linear
 
 from musclemap.datasets.clip import Clip
-from musclemap.retarget.checks.bounded_least_squares import box_least_squares
+from musclemap.retarget.checks.bounded_least_squares import bounded_least_squares
 from musclemap.retarget.checks.inverse_dynamics import (
     GRAVITY,
-    GroundReaction,
+    GroundReactionSolver,
     bearing_share,
     filtered_motion,
     static_optimisation,
@@ -135,7 +135,8 @@ def test_bounded_least_squares_against_scipy(rows: int, columns: int, upper: flo
         * rng.uniform(1, 50, (8, 1, columns))
     )
     b = rng.normal(size=(8, rows)) * rng.choice([1.0, 100.0, 3000.0], (8, 1))
-    x = np.asarray(box_least_squares(a.astype(np.float32), b.astype(np.float32), weight=1.0, upper=upper), np.float64)
+    single = a.astype(np.float32), b.astype(np.float32)
+    x = np.asarray(bounded_least_squares(*single, weight=1.0, upper=upper), np.float64)
     assert (x >= 0).all()
     assert (x <= upper).all()
     for k in range(8):
@@ -150,11 +151,11 @@ def test_the_ground_carries_who_stands(body: TargetBody, walk_clip: Clip) -> Non
     qpos = walk_clip.qpos[100:101].repeat(5, axis=0).astype(np.float64)
     zero = np.zeros((5, body.model.nv))
     physics = CPhysics(body).evaluate(qpos, zero, zero)
-    ground = GroundReaction(body, friction=0.8, reach=0.03)(physics, qpos, np.ones((5, 4)))
+    ground = GroundReactionSolver(body, friction=0.8, reach=0.03)(physics, qpos, np.ones((5, 4)))
     weight = body.model.body_mass.sum() * GRAVITY
     np.testing.assert_allclose(ground.force.sum(axis=1)[:, 2], weight, rtol=0.01)
     assert np.linalg.norm(ground.residual_force, axis=1).max() < 0.01 * weight
-    airborne = GroundReaction(body, friction=0.8, reach=0.03)(physics, qpos, np.zeros((5, 4)))
+    airborne = GroundReactionSolver(body, friction=0.8, reach=0.03)(physics, qpos, np.zeros((5, 4)))
     np.testing.assert_allclose(airborne.residual_force, physics.wrench[:, :3])
     np.testing.assert_array_equal(airborne.torque, physics.torque)
 

@@ -16,15 +16,20 @@ from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.retarget.checks.physics_checks import neutral_pairs
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.retarget.solver.objective import FrameTargets
-from musclemap.retarget.solver.refit import better_of, can_repair
-from musclemap.retarget.solver.self_collision import Limbs, _nearest, apart_terms, limbs_of
+from musclemap.retarget.solver.refit import accept_refit, needs_refit
+from musclemap.retarget.solver.self_collision import (
+    CollisionCapsules,
+    _nearest,
+    collision_capsules,
+    self_collision_terms,
+)
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward, integrate
 
 
 @pytest.fixture(scope="module")
-def limbs(body: TargetBody) -> Limbs:
-    return limbs_of(body, without=neutral_pairs(body.model, body.reduced.base))
+def capsules(body: TargetBody) -> CollisionCapsules:
+    return collision_capsules(body, without=neutral_pairs(body.model, body.reduced.base))
 
 
 def knock_kneed() -> SourceMotion:
@@ -37,24 +42,24 @@ def knock_kneed() -> SourceMotion:
     return replace(motion, rotvec=rotvec)
 
 
-def test_capsules_stand_for_the_models_geoms(body: TargetBody, limbs: Limbs) -> None:
+def test_capsules_stand_for_the_models_geoms(body: TargetBody, capsules: CollisionCapsules) -> None:
     """Distances of pairs of capsules are MuJoCo's to a millimetre: the solver's body is the model made symmetric."""
     model, rng = body.model, np.random.default_rng(0)
     share = rng.uniform(0.3, 0.7, (8, body.reduced.njoint))
     joints = body.reduced.lower + share * (body.reduced.upper - body.reduced.lower)
     posture = np.concatenate([np.tile([0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0], (8, 1)), joints], axis=1)
-    ends = forward(limbs.tree, jnp.asarray(posture.T)).point_pos[limbs.first :]
+    ends = forward(capsules.tree, jnp.asarray(posture.T)).point_pos[capsules.first :]
     low, high = ends[0::2], ends[1::2]
-    one, two = limbs.pairs.T
+    one, two = capsules.pairs.T
     a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])
-    ours = np.linalg.norm(np.asarray(a - b), axis=1) - (limbs.radius[one] + limbs.radius[two])[:, None]
+    ours = np.linalg.norm(np.asarray(a - b), axis=1) - (capsules.radius[one] + capsules.radius[two])[:, None]
     data, compared = mujoco.MjData(model), 0
     pairs = np.sort(np.stack([model.pair_geom1, model.pair_geom2], axis=1), axis=1).tolist()
     neutral = neutral_pairs(model, body.reduced.base)
     capsule = int(mujoco.mjtGeom.mjGEOM_CAPSULE)
     movable = [pair for pair in pairs if tuple(pair) not in neutral and min(model.geom_type[pair]) >= capsule]
     movable = [p for p in movable if max(model.geom_type[p]) <= int(mujoco.mjtGeom.mjGEOM_ELLIPSOID)]
-    assert len(movable) == len(limbs.pairs)
+    assert len(movable) == len(capsules.pairs)
     for frame, qpos in enumerate(body.reduced.expand(posture)):
         data.qpos[:] = qpos
         mujoco.mj_kinematics(model, data)
@@ -66,7 +71,7 @@ def test_capsules_stand_for_the_models_geoms(body: TargetBody, limbs: Limbs) -> 
     assert compared > 500
 
 
-def test_the_gradient_is_that_of_the_cost(body: TargetBody, limbs: Limbs) -> None:
+def test_the_gradient_is_that_of_the_cost(body: TargetBody, capsules: CollisionCapsules) -> None:
     """Central differences in float64 along every degree of freedom, in a posture where the legs overlap."""
     posture = np.concatenate([[0.0, 0.0, 0.9, 1.0, 0.0, 0.0, 0.0], body.reduced.rest])
     posture[7 + body.reduced.index("hip_adduction_r")] = 0.2
@@ -74,7 +79,7 @@ def test_the_gradient_is_that_of_the_cost(body: TargetBody, limbs: Limbs) -> Non
     none = jnp.zeros((1, 1))
     targets = FrameTargets(**{name: none for name in FrameTargets._fields} | {"floor": jnp.zeros((2, 1))})
     with jax.enable_x64(True):
-        evaluate = jax.jit(lambda p: apart_terms(limbs, 100.0, forward(limbs.tree, p), targets))
+        evaluate = jax.jit(lambda p: self_collision_terms(capsules, 100.0, forward(capsules.tree, p), targets))
         start = jnp.asarray(posture[:, None], jnp.float64)
         found = evaluate(start)
         assert float(found.cost[0]) > 1e-3
@@ -108,7 +113,7 @@ def _judged(clip: Clip, verdict: str, depth: float) -> Clip:
 )
 def test_a_repair_that_is_no_better_is_not_kept(walk_clip: Clip, verdict: str, depth: float, kept: bool) -> None:
     before = _judged(walk_clip, "warn", 30.0)
-    chosen = better_of(before, _judged(walk_clip, verdict, depth))
+    chosen = accept_refit(before, _judged(walk_clip, verdict, depth))
     assert chosen.metrics["repaired"] == float(kept)
     assert chosen.metrics["self_penetration_mm"] == (depth if kept else 30.0)
     assert chosen.metrics["repair_moved_mm"] == pytest.approx(25.0 * np.sqrt(3.0) if kept else 0.0, rel=1e-3)
@@ -116,6 +121,6 @@ def test_a_repair_that_is_no_better_is_not_kept(walk_clip: Clip, verdict: str, d
 
 def test_only_rules_that_it_answers_ask_for_a_repair(walk_clip: Clip) -> None:
     reason = partial(dict, value=1.0, limit=0.5, frames=[])
-    assert not can_repair(walk_clip)
-    assert not can_repair(replace(walk_clip, reasons=(reason(rule="skate_m_s"),)))
-    assert can_repair(replace(walk_clip, reasons=(reason(rule="floor_penetration_mm"),)))
+    assert not needs_refit(walk_clip)
+    assert not needs_refit(replace(walk_clip, reasons=(reason(rule="skate_m_s"),)))
+    assert needs_refit(replace(walk_clip, reasons=(reason(rule="floor_penetration_mm"),)))

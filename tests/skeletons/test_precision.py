@@ -9,7 +9,7 @@ import pytest
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.world_model.muscles import muscles_of
 from musclemap.imitation.world_model.tendons import TendonConfig, fit_tendons
-from musclemap.retarget.checks.bounded_least_squares import box_least_squares
+from musclemap.retarget.checks.bounded_least_squares import bounded_least_squares
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.solver.fitter import Fitter
 from musclemap.skeletons.body import TargetBody
@@ -31,7 +31,7 @@ def test_products_and_their_derivatives_are_exact() -> None:
 
 
 def test_bounded_least_squares_are_exact() -> None:
-    text = box_least_squares.lower(jnp.ones((2, 6, 8)), jnp.ones((2, 6)), weight=1.0).as_text()
+    text = bounded_least_squares.lower(jnp.ones((2, 6, 8)), jnp.ones((2, 6)), weight=1.0).as_text()
     count, exact = products(text)
     assert count == exact > 0
 

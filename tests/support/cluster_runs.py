@@ -12,7 +12,7 @@ from pathlib import Path
 from musclemap.datasets.manifest import Manifest
 from musclemap.datasets.summary import Summary
 from musclemap.pipelines.archive import convert_archive
-from musclemap.pipelines.cluster.worker_pool import Crew
+from musclemap.pipelines.cluster.worker_pool import WorkerPool
 from musclemap.retarget.config import RetargetConfig
 
 from ..support.data.fake_retargeter import FakeRetargeter, save
@@ -24,7 +24,7 @@ SMALL_JOBS = 30_000
 RUN = """
 import sys
 from pathlib import Path
-from musclemap.pipelines import jobs
+from musclemap.pipelines.convert import jobs
 from tests.support.cluster_runs import SMALL_JOBS, convert
 from tests.support.hazards import Hazardous
 jobs.JOB_BYTES = SMALL_JOBS
@@ -45,8 +45,8 @@ def archive(folder: Path, *names: str) -> Path:
 
 def convert(source: Path, out: Path, **options: object) -> Summary:
     """Convert by two workers."""
-    crew = Crew(**{"workers": 2, "device": "cpu", "make": FakeRetargeter} | options)  # type: ignore[arg-type]
-    return convert_archive(source, out, config=RetargetConfig(), crew=crew)
+    pool = WorkerPool(**{"workers": 2, "device": "cpu", "make": FakeRetargeter} | options)  # type: ignore[arg-type]
+    return convert_archive(source, out, config=RetargetConfig(), pool=pool)
 
 
 def convert_alone(source: Path, out: Path) -> Summary:

@@ -9,9 +9,9 @@ import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.physics.engine import Engine, PhysicsState, Reading
+from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 
-Part = TypeVar("Part", PhysicsState, Reading)
+Part = TypeVar("Part", PhysicsState, SensorData)
 
 NWORLD = 4
 """One number of worlds for all: MuJoCo Warp takes a while to set up."""
@@ -46,7 +46,7 @@ def excitations(body: SimulationBody, nstep: int, n: int = NWORLD) -> np.ndarray
     return (np.random.default_rng(7).random((nstep, n, body.model.nu)) ** 3).astype(np.float32)
 
 
-def run(engine: Engine, state: PhysicsState, ctrl: np.ndarray) -> tuple[PhysicsState, Reading]:
+def run(engine: Engine, state: PhysicsState, ctrl: np.ndarray) -> tuple[PhysicsState, SensorData]:
     """State and reading after all control steps."""
     reading = engine.read(state)
     for moment in ctrl:

@@ -121,7 +121,7 @@ class QuickValidator:
     def __init__(self, *_: object, **__: object) -> None:
         self.body = None
 
-    def judged(self, clip: Any, *, muscles: bool) -> Any:
+    def validate(self, clip: Any, *, muscles: bool) -> Any:
         """See `musclemap.retarget.checks.validator.Validator`."""
         return replace(clip, verdict="warn", metrics={**clip.metrics, "checked": 1.0})
 

@@ -6,7 +6,7 @@ from musclemap.datasets.globs import taken
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class FileFilter:
     """Which files are wanted.
 
     Attributes:
