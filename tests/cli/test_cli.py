@@ -292,7 +292,7 @@ def test_info_survives_whatever_its_questions_meet(tmp_path, monkeypatch):
             assert "driver and library do not match" in result.stdout
 
 
-APPS = ("download", "eval", "export", "info", "pack", "page", "reproduce", "retarget", "train", "validate", "view")
+APPS = ("download", "eval", "export", "info", "pack", "report", "reproduce", "retarget", "train", "validate", "view")
 
 
 @pytest.mark.parametrize("name", APPS)

@@ -23,6 +23,7 @@ from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.physics.warp_engine import WarpEngine
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import Landmark, TargetBody
 
 from ..support.engine_states import (
     NWORLD,
@@ -296,8 +297,11 @@ def test_too_little_memory_is_told_by_mujoco() -> None:
     model = mujoco.MjModel.from_xml_string(
         f'<mujoco><size memory="60000"/><worldbody>{floor}{boxes}</worldbody></mujoco>'
     )
+    target = TargetBody(
+        name="boxes", model=model, make_spec=mujoco.MjSpec, package=None, landmarks=(Landmark(name="b0"),)
+    )
     body = SimulationBody(
-        name="boxes", sha256="", model=model, nsubstep=1, landmark_names=("b0",), joint_ids=np.array([], int),
+        target=target, model=model, nsubstep=1, joint_ids=np.array([], int),
         clip_qpos=np.array([], int), clip_qvel=np.array([], int), clip_act=np.array([], int), contact_geoms=(),
     )  # fmt: skip
     qpos = np.tile(model.qpos0, (3, 1))

@@ -282,7 +282,7 @@ def test_the_widest_networks_that_settings_allow_have_files_that_are_read() -> N
     ("key", "value", "message"),
     [
         ("body.sha256", "0" * 64, "sha256 differ"),
-        ("body.name", "Puppet", "not here: no body 'Puppet'"),
+        ("body.name", "Puppet", "not here: there is no body 'Puppet'"),
         ("body.muscles", list("abcdef"), "muscles differ"),
         ("observation", None, "laid out otherwise"),
     ],

@@ -23,8 +23,6 @@ from musclemap.imitation.task.arm_motions import arm_clips
 
 from ..support.data.arm_dataset import write_dataset
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 SMALL = [
     "--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco", "--no-tensorboard",
     "--quiet",

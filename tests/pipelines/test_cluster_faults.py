@@ -19,7 +19,7 @@ from musclemap.pipelines.convert import jobs
 
 from ..support.cluster_runs import SMALL_JOBS, archive, contents, convert, convert_alone, reasons, until_a_line
 from ..support.data.fake_retargeter import save
-from ..support.hand_started import ConversionResult, HandStarted
+from ..support.hand_started import HandStarted, Line
 from ..support.hazards import FULL, MARKS, Hazardous
 
 
@@ -98,7 +98,7 @@ def test_a_scheduler_that_is_killed(tmp_path: Path, cluster: HandStarted) -> Non
 def test_lines_that_are_cut(tmp_path: Path, cluster: HandStarted) -> None:
     """First the program's line to the scheduler, whose cluster goes on, then that of one of its two workers."""
     source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
-    program, worker = ConversionResult(cluster.address), ConversionResult(cluster.address)
+    program, worker = Line(cluster.address), Line(cluster.address)
     cluster.add_worker()
     cluster.add_worker(worker.address)
     summary, seconds = in_the_middle(

@@ -40,8 +40,8 @@ class Tree:
             shutil.copy(ROOT / name, root)
         for folder in ("retarget", "skeletons", "datasets", "pipelines", "cli"):
             self.write(f"{folder}/code.py", "x = 1\n")
-        for name in ("batch", "conversion", "intake", "validation", "study"):
-            self.write(f"pipelines/{name}.py", "x = 1\n")
+        for name in ("pipelines/convert/batch", "pipelines/validation", "pipelines/study/study", "src/musclemap/files"):
+            self.write(f"{name}.py", "x = 1\n")
         for command in COMMANDS:
             self.write(f".venv/bin/{command}", FAKE).chmod(0o755)
         self.write(".venv/lib/python3/site-packages/jax-1.dist-info/RECORD", "")

@@ -546,7 +546,7 @@ def test_the_token_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> Non
 def hostile(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of clips whose text and names run as scripts if they can."""
     out = tmp_path_factory.mktemp("hostile")
-    reasons = tuple({"rule": text, "value": text, "limit": 1.0, "at": text} for text in HOSTILE[:10])
+    reasons = tuple({"rule": text, "value": 2.0, "limit": 1.0, "at": text} for text in HOSTILE[:10])
     write_clip(out / "walk.h5", replace(clip, reasons=reasons, model_version=HOSTILE[1], activation=None))
     for k, name in enumerate(text.replace("/", "∕") for text in HOSTILE if 0 < len(text) < 80 and text.isprintable()):
         write_clip(out / f"{k} {name}.h5", replace(clip, verdict="feasible", reasons=(), source=name))
