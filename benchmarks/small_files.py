@@ -24,7 +24,7 @@ import machine
 from tables import table
 
 from musclemap import npz_arrays
-from musclemap.datasets import clip, manifest, output_folder
+from musclemap.datasets import clip, journal, output_folder
 from musclemap.datasets.amass import reader as amass
 from musclemap.pipelines import archive
 from musclemap.pipelines.convert import conversion
@@ -40,9 +40,9 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
     (npz_arrays.NpzArrays, "array", "unpack its arrays"),
     (amass, "check_frame_rate", "check the frame rate"),
     (conversion, "retarget_batch", "stand-in for the fit"),
-    (conversion, "write_clip", "clip: HDF5 in memory"),
+    (output_folder, "write_clip", "clip: HDF5 in memory"),
     (clip, "write_atomically", "clip: file, then its name"),
-    (manifest.ManifestJournal, "append", "line of the manifest"),
+    (journal.Journal, "append", "line of the manifest"),
     (output_folder.OutputFolder, "write_manifest", "the whole manifest, at the end"),
 )
 

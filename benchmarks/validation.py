@@ -115,12 +115,12 @@ def gait_rows(walk: Walk, body: TargetBody) -> list[tuple[str, float, str, bool 
 
 def activation(walk: Walk, body: TargetBody, emg: Emg, phase: np.ndarray = PHASE) -> np.ndarray:
     """Mean activation of a group over both sides' strides, low-pass filtered as EMG envelopes are."""
-    assert walk.found.effort is not None
+    assert walk.found.optimization is not None
     names = [body.model.actuator(k).name for k in range(body.model.nu)]
     sides = sorted({side for side, _, _ in walk.strides})
     groups = {side: [names.index(f"{muscle}_{'lr'[side]}") for muscle in emg.muscles] for side in sides}
     sections = butter(2, ENVELOPE, fs=walk.clip.fps, output="sos")
-    smooth = np.maximum(sosfiltfilt(sections, walk.found.effort.activation.astype(np.float64), axis=0), 0.0)
+    smooth = np.maximum(sosfiltfilt(sections, walk.found.optimization.activation.astype(np.float64), axis=0), 0.0)
     return np.mean([walk.mean(smooth[:, groups[side]].mean(axis=1), side, phase) for side in sides], axis=0)
 
 

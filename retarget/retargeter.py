@@ -19,6 +19,7 @@ from musclemap.retarget.checks.metrics import clip_metrics, measure_geometry
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import judge, rules_with
+from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.solver.fitter import Fit, Fitter
 from musclemap.retarget.solver.refit import accept_refit, needs_refit
 from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
@@ -27,7 +28,6 @@ from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
-from .config import RetargetConfig
 from .hands import finger_joints, with_fingers
 from .resample import CHUNK, frame_times, resample, resample_rotations
 from .velocities import velocities

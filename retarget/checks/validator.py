@@ -58,7 +58,7 @@ class Findings:
         series: Value of each rule's quantity in every frame, shape (nframe,), for those that have one; a reason names
             the frames in which it is over the limit.
         details: Words for a reason's reader, by metric: which joint, which geoms, which muscle.
-        effort: Activations, where asked for.
+        optimization: Activations, where asked for.
         ground: Ground reaction, and the torques that it leaves to the muscles.
     """
 
@@ -107,17 +107,17 @@ class Validator:
 
     def _check(self, clip: Clip, share: np.ndarray, inner: np.ndarray, *, muscles: bool) -> "_Stretch":
         qvel, qacc = filtered_motion(clip.qvel, clip.fps, self.config.cutoff)
-        frames, grounds, efforts = [], [], []
+        frames, grounds, optimizations = [], [], []
         for low in range(0, clip.nframe, self.config.chunk):
             part = slice(low, low + self.config.chunk)
             found = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
             ground = self._ground(found, clip.qpos[part], share[part])
             if muscles:
-                efforts.append(static_optimisation(found, ground.torque, weight=self.config.torque_weight))
+                optimizations.append(static_optimisation(found, ground.torque, weight=self.config.torque_weight))
             frames.append((low, replace(found, muscles=None)))  # its moment arms would fill the memory
             grounds.append(ground)
         ground = _joined(GroundReaction, grounds)
-        optimization = _joined(StaticOptimization, efforts) if efforts else None
+        optimization = _joined(StaticOptimization, optimizations) if optimizations else None
         stretch = _Stretch(ground=ground, optimization=optimization)
         self._posture(clip, stretch)
         self._rates(clip, stretch)
@@ -266,7 +266,7 @@ class _Stretch:
 
     Attributes:
         ground: Of its frames.
-        effort: Of its frames, where asked for.
+        optimization: Of its frames, where asked for.
         series: As in `Findings`.
         parts: For each metric values by frame and what makes the metric of those of all frames.
         names: For each metric what is at fault here.
@@ -312,12 +312,12 @@ def _findings(stretches: list[_Stretch]) -> Findings:
         worst = max(range(len(stretches)), key=lambda k: _value(whole, values[k]))
         if metrics[metric] > 0 and stretches[worst].names[metric]:
             details[metric] = stretches[worst].names[metric]
-    efforts = [stretch.optimization for stretch in stretches if stretch.optimization is not None]
+    optimizations = [stretch.optimization for stretch in stretches if stretch.optimization is not None]
     return Findings(
         metrics=metrics,
         series={metric: np.concatenate([stretch.series[metric] for stretch in stretches]) for metric in first.series},
         details=details,
-        optimization=_joined(StaticOptimization, efforts) if efforts else None,
+        optimization=_joined(StaticOptimization, optimizations) if optimizations else None,
         ground=_joined(GroundReaction, [stretch.ground for stretch in stretches]),
     )
 

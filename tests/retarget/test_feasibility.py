@@ -102,14 +102,14 @@ def test_in_double_support_the_front_foot_brakes_and_the_rear_one_pushes(validat
 
 def test_muscles_of_walking_act_when_those_of_people_do(validator: Validator, walk_clip: Clip) -> None:
     """Intervals of largest activity: see benchmarks/emg_literature.py for the sources."""
-    body, effort = validator.body, validator.check(walk_clip, muscles=True).effort
-    assert effort is not None
+    body, optimization = validator.body, validator.check(walk_clip, muscles=True).optimization
+    assert optimization is not None
     names = [body.model.actuator(k).name for k in range(body.model.nu)]
     strikes = [start for start, _ in runs(walk_clip.contact[:, :2].max(axis=1) > 0) if start > 20]
     phase = np.linspace(0.0, 1.0, 101)
 
     def over_stride(*muscles: str) -> np.ndarray:
-        mean = effort.activation[:, [names.index(f"{muscle}_l") for muscle in muscles]].mean(axis=1)
+        mean = optimization.activation[:, [names.index(f"{muscle}_l") for muscle in muscles]].mean(axis=1)
         return np.interp(phase, np.linspace(0.0, 1.0, strikes[1] - strikes[0] + 1), mean[strikes[0] : strikes[1] + 1])
 
     soleus, gastrocnemius = over_stride("soleus"), over_stride("gasmed", "gaslat")

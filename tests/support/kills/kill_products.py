@@ -20,6 +20,7 @@ from musclemap.cli import download, export, pack
 from musclemap.cli import report as page
 from musclemap.datasets.formats.export_body import ExportBody
 from musclemap.datasets.manifest import Manifest
+from musclemap.skeletons.bodies import load_body
 
 from ...support.data.fake_retargeter import save
 from ...support.hub_server import Server, serving
@@ -89,7 +90,6 @@ EXPORT = Path("csv")
 
 def prepare_export(version: str = "1") -> int:
     """Clips of MyoFullBody, and an export of them as they were before."""
-    from musclemap.skeletons.bodies import load_body
 
     from ...support.data.exported_clips import moving_clip, put
 
@@ -107,7 +107,7 @@ _BODY: list[ExportBody] = []
 
 def export_clips() -> int:
     """mm-export, with a body that is made once."""
-    _BODY.extend([] if _BODY else [ExportBody()])
+    _BODY.extend([] if _BODY else [ExportBody(load_body())])
     with patch("musclemap.pipelines.export.ExportBody", lambda *_, **__: _BODY[0]):
         return run(export.app, OUT, EXPORT, "--to", "csv", "-q")
 
