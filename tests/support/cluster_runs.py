@@ -95,7 +95,7 @@ def until_a_line(out: Path, *, more_than: int = 0) -> None:
 
 def workers_below(pid: int) -> list[int]:
     """Worker processes that a program started."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
     return [int(child) for child, parent, command in rows if parent == str(pid) and "worker_process" in command]
 
