@@ -144,11 +144,6 @@ class TargetBody:
         return len(self.contact_parts)
 
     @cached_property
-    def contact_names(self) -> tuple[str, ...]:
-        """Names of the contact parts, shape (ncontact,)."""
-        return tuple(part.name for part in self.contact_parts)
-
-    @cached_property
     def sole(self) -> Sole:
         """Points under the feet."""
         return find_sole(self.model, self.contact_parts)
