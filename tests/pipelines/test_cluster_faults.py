@@ -68,10 +68,13 @@ def check_lines(summary: Summary, source: Path, out: Path) -> None:
 
 
 def check_made_good(source: Path, out: Path, *, kept: int) -> None:
-    """The next run keeps what is done, and leaves what an undisturbed one leaves."""
+    """The next run keeps what is done, and leaves what an undisturbed one leaves.
+
+    More than `kept` files are kept where workers that the run had lost still finished some: their journals list them.
+    """
     again = convert_alone(source, out)
     assert again.complete
-    assert again.counts["kept"] == kept
+    assert again.counts["kept"] >= kept
     convert_alone(source, out.with_name("calm"))
     deadline = time.monotonic() + 20
     while list(out.rglob("*.tmp")) and time.monotonic() < deadline:  # of workers that were lost and still write

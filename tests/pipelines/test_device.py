@@ -18,7 +18,8 @@ print(folder)
 
 
 def run(temporary: Path, **environment: str) -> str:
-    env = {**os.environ, "TMPDIR": str(temporary), **environment}
+    inherited = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    env = {**inherited, "TMPDIR": str(temporary), **environment}
     return subprocess.run(
         [sys.executable, "-c", _RUN], env=env, check=True, capture_output=True, text=True
     ).stdout.strip()
