@@ -165,7 +165,7 @@ class Check:
         """Whether the bar is met."""
         return self.value <= self.bar
 
-    def told(self) -> str:
+    def message(self) -> str:
         """In plain words."""
         where = f" ({self.where})" if self.where and self.value else ""
         return verdict(

@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     kept: dict[str, Any] = {"machine": machine.describe(), "runs": []}
-    print(machine.told(kept["machine"]))
+    print(machine.message(kept["machine"]))
     with tempfile.TemporaryDirectory() as folder:
         warm = Path(folder) / "warm"
         write_clips(warm, 2, longest=3.0)

@@ -124,11 +124,11 @@ def _strides(clip: Clip, values: np.ndarray, side: str) -> Sequence[np.ndarray]:
     """Values from one heel strike of a side to its next, each at 101 parts of the stride."""
     heel = clip.contact[:, 0 if side == "l" else 2].astype(int)
     strikes = np.flatnonzero(np.diff(heel) == 1) + 1
-    found = []
+    result = []
     for start, stop in itertools.pairwise(strikes):
         if SHORTEST <= (stop - start) / clip.fps <= LONGEST:
-            found.append(np.interp(np.linspace(start, stop, 101), np.arange(clip.nframe), values))
-    return found
+            result.append(np.interp(np.linspace(start, stop, 101), np.arange(clip.nframe), values))
+    return result
 
 
 def _name(clip: Clip) -> str:

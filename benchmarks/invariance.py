@@ -51,8 +51,8 @@ def invariance(retargeter: Retargeter, *, name: str = "walk_1.2", seconds: float
     motion = turned(motion, 0.3)  # so that the plain one has nothing round about it
     variants = [turned(motion, np.deg2rad(angle)) for angle in HEADINGS_DEG]
     variants += [mirrored(motion), head_turned(motion, np.deg2rad(HEAD_TURN_DEG))]
-    found = [done.clip for done in retargeter.retarget([motion, *variants])]
-    plain, *others = [clip for clip in found if clip is not None]
+    result = [done.clip for done in retargeter.retarget([motion, *variants])]
+    plain, *others = [clip for clip in result if clip is not None]
     reduced = retargeter.body.reduced
     joints = lambda clip: clip.qpos[:, reduced.qposadr].astype(np.float64)  # noqa: E731
     heading = max(float(np.abs(joints(clip) - joints(plain)).max()) for clip in others[: len(HEADINGS_DEG)])
@@ -76,7 +76,7 @@ def _other(name: str) -> str:
 
 
 def _mirrored_joints(reduced: ReducedCoordinates, joints: np.ndarray) -> np.ndarray:
-    """Joints of the mirrored posture; the trunk's bend to the side and turn change sign."""
+    """Joints of the mirrored configuration; the trunk's bend to the side and turn change sign."""
     names = reduced.joint_names
     twin = [names.index(n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2:] in ("_r", "_l") else n) for n in names]
     sign = np.array([-1.0 if name in ("lat_bending", "axial_rotation") else 1.0 for name in names])

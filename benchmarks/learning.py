@@ -53,8 +53,8 @@ def error_mm(policy: Path, clips: list[tuple[str, Clip]]) -> float:
     loaded = load_policy(policy)
     body = load_simulation_body("SmallArm", loaded.physics)
     library = make_library(clips, body, resting=loaded.task.resting)
-    found = evaluate(MujocoEngine(body, len(clips)), loaded.task, library, loaded)
-    return 1000.0 * float(np.mean([one.score.metrics["relative_landmark_error_to_end"] for one in found]))
+    result = evaluate(MujocoEngine(body, len(clips)), loaded.task, library, loaded)
+    return 1000.0 * float(np.mean([one.score.metrics["relative_landmark_error_to_end"] for one in result]))
 
 
 def learn(algorithm: str, seed: int, until: Until) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def main() -> None:
     given = parser.parse_args()
     asked = {"times_smaller": ASKED, "times_faster": FASTER, "times_fewer_steps": FEWER}
     kept: dict[str, Any] = {"machine": machine.describe(), "asked": asked, "runs": []}
-    print(machine.told(kept["machine"]))
+    print(machine.message(kept["machine"]))
     print("algorithm    seed  seconds      steps  before [mm]  after [mm]  held out [mm]  times smaller")
     for seed in given.seeds:
         limits = Until(seconds=given.seconds)

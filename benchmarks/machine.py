@@ -39,7 +39,7 @@ def keep(path: Path | None, results: dict[str, Any]) -> None:
     path.write_text(json.dumps({"command": command, **results}, indent=1) + "\n")
 
 
-def told(machine: dict[str, Any]) -> str:
+def message(machine: dict[str, Any]) -> str:
     """The same for people."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     devices = ", ".join(machine["devices"])

@@ -79,8 +79,8 @@ class Benchmark:
                     lost.append(name)
             checks = acceptance.checks(rows, lost=lost)
             self.report.say(f"\n## Clips: {title}\n\n{acceptance.clip_table(rows)}\n")
-            self.report.say("\n".join(check.told() for check in checks))
-            self.report.say(f"\nTime of the same conversion, compiled before:\n\n{run.told()}")
+            self.report.say("\n".join(check.message() for check in checks))
+            self.report.say(f"\nTime of the same conversion, compiled before:\n\n{run.message()}")
             self.report.results[title] = {
                 "rows": [asdict(r) | {"acceleration_ratio": r.acceleration_ratio} for r in rows],
                 "checks": [asdict(check) | {"met": check.met} for check in checks],
@@ -91,14 +91,14 @@ class Benchmark:
     def invariance(self) -> None:
         """Turn, mirror, and turn the head."""
         checks = invariance(self.retargeter)
-        self.report.say("\n## What must not change the result\n\n" + "\n".join(check.told() for check in checks))
+        self.report.say("\n## What must not change the result\n\n" + "\n".join(check.message() for check in checks))
         self.report.results["invariance"] = [asdict(check) | {"met": check.met} for check in checks]
 
     def compilation(self) -> None:
         """The command, cold and with what JAX keeps."""
-        found = speed.compilation()
-        self.report.say(f"\n## Compilation\n\n{found.told()}")
-        self.report.results["compilation"] = asdict(found)
+        result = speed.compilation()
+        self.report.say(f"\n## Compilation\n\n{result.message()}")
+        self.report.results["compilation"] = asdict(result)
 
     def mink(self) -> None:
         """Our solver against mink, on every set."""
@@ -108,16 +108,16 @@ class Benchmark:
                 self.report.say(f"not measured: {mink_reference.MISSING}")
                 return
             targets = [self.retargeter.targets(read_motion(path, name=name)) for path, name in find_motions(source)]
-            found = solver_race.race(self.fitter, targets)
-            self.report.say(found.told())
-            self.report.results[f"mink, {title}"] = asdict(found) | {"ratio": found.ratio}
+            result = solver_race.race(self.fitter, targets)
+            self.report.say(result.message())
+            self.report.results[f"mink, {title}"] = asdict(result) | {"ratio": result.ratio}
 
     def scaling(self) -> None:
         """Speed against size."""
         kind = "cpu" if self.device.platform == "cpu" else "gpu"
         self.report.say("\n## Speed against size\n")
         sizes = scaling.scaling(self.fitter, self.retargeter, self.frames or scaling.SIZES[kind], device=self.device)
-        self.report.say(scaling.told(sizes, device=kind))
+        self.report.say(scaling.message(sizes, device=kind))
         self.report.results["scaling"] = {"device": kind, "sizes": [asdict(size) for size in sizes]}
         if kind == "cpu":
             self.report.say("gpu     not measured: JAX finds none on this machine, or cpu was asked for")
@@ -152,7 +152,7 @@ def main() -> None:
         report.say(f"{error}: not measured there; on the cpu instead")
         device = choose_device("cpu")
     report.results["machine"] = machine.describe()
-    report.say(machine.told(report.results["machine"]))
+    report.say(machine.message(report.results["machine"]))
     with tempfile.TemporaryDirectory() as folder:
         run = Benchmark(report, device=device, mocap=options.mocap, frames=options.frames, folder=Path(folder))
         for name in options.only:

@@ -35,7 +35,7 @@ def scaling(fitter: Fitter, retargeter: Retargeter, sizes: Sequence[int], *, dev
     """Fit and convert copies of one walk, each after a first run of the same size."""
     motion = synthesise("walk_1.2", seconds=PIECE)
     piece = retargeter.targets(motion)
-    found = []
+    result = []
     for size in sizes:
         count = max(1, round(size / piece.nframe))
         times = []
@@ -52,11 +52,11 @@ def scaling(fitter: Fitter, retargeter: Retargeter, sizes: Sequence[int], *, dev
                 source, Path(folder, "clips"), config=retargeter.config, device=device, retargeter=retargeter
             )
         nframe = count * piece.nframe
-        found.append(Size(nframe=nframe, fit=nframe / times[-1], whole=done.nframe / done.seconds))
-    return found
+        result.append(Size(nframe=nframe, fit=nframe / times[-1], whole=done.nframe / done.seconds))
+    return result
 
 
-def told(sizes: Sequence[Size], *, device: str) -> str:
+def message(sizes: Sequence[Size], *, device: str) -> str:
     """Table."""
     rows = [[device, f"{size.nframe:,}", f"{size.fit:,.0f}", f"{size.whole:,.0f}"] for size in sizes]
     return table(["device", "frames", "fit, frames/s", "files to clips, frames/s"], rows)

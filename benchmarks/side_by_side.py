@@ -48,7 +48,7 @@ FIGURES = {
 WORLDS = 16
 """Clips that are tracked at a time."""
 
-HEADINGS = ("algorithm", "seed", "control steps", "time [s]", "judge", *(told for told, _ in FIGURES.values()))
+HEADINGS = ("algorithm", "seed", "control steps", "time [s]", "judge", *(message for message, _ in FIGURES.values()))
 
 
 def judged(policy_file: Path, clips: list[tuple[str, Clip]], kind: str) -> dict[str, float]:
@@ -63,9 +63,9 @@ def judged(policy_file: Path, clips: list[tuple[str, Clip]], kind: str) -> dict[
     library = make_library([*clips, *later], body, resting=policy.task.resting)
     room = room_for(body, library.reference, policy.physics, kind=kind)
     engine = make_engine(body, min(len(library.names), WORLDS), kind=kind, **room)
-    found = {one.score.name: one.score for one in evaluate(engine, policy.task, library, compile_policy(policy))}
-    up = [found[name].coverage * clip.duration for name, clip in later]
-    return {**totals([found[name] for name, _ in clips])["mean"], "seconds_up": float(np.mean(up))}
+    result = {one.score.name: one.score for one in evaluate(engine, policy.task, library, compile_policy(policy))}
+    up = [result[name].coverage * clip.duration for name, clip in later]
+    return {**totals([result[name] for name, _ in clips])["mean"], "seconds_up": float(np.mean(up))}
 
 
 def begun_at(clip: Clip, frame: int) -> Clip:
@@ -82,7 +82,7 @@ def learn(
     """Train one policy; `usual` takes the settings that mm-train has without any."""
     config = TrainConfig() if usual else load_settings(TrainConfig, Path(__file__).with_name(SETTINGS[algorithm]))
     plan = plan_training(clips, replace(config, seed=seed), algorithm=algorithm)
-    done = train(plan, folder, until=until, tensorboard=False, told=print, fits=private_folder("fitted"))
+    done = train(plan, folder, until=until, tensorboard=False, on_message=print, fits=private_folder("fitted"))
     return {
         "algorithm": algorithm,
         "seed": seed,
@@ -105,7 +105,7 @@ def main() -> None:
     given = parser.parse_args()
     keep_compilations()
     kept: dict[str, Any] = {"machine": machine.describe(), "runs": []}
-    print(machine.told(kept["machine"]), flush=True)
+    print(machine.message(kept["machine"]), flush=True)
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -118,11 +118,11 @@ def main() -> None:
                 run = learn(known, seed, clips, until, folder / f"{algorithm}{seed}", usual=given.usual)
                 policy = run.pop("policy")
                 for judge in given.judges:
-                    found = judged(policy, clips, judge)
-                    kept["runs"].append({**run, "algorithm": algorithm, "judge": judge, **found})
+                    result = judged(policy, clips, judge)
+                    kept["runs"].append({**run, "algorithm": algorithm, "judge": judge, **result})
                     rows.append([
                         algorithm, str(seed), f"{run['steps']:,}", f"{run['seconds']}", judge,
-                        *(form.format(found[key]) if key in found else "-" for key, (_, form) in FIGURES.items()),
+                        *(form.format(result[key]) if key in result else "-" for key, (_, form) in FIGURES.items()),
                     ])  # fmt: skip
                     print("  ".join(rows[-1]), flush=True)
     print("\n" + table(HEADINGS, rows))

@@ -144,19 +144,19 @@ def run_case(case: Case) -> dict[str, Any]:
         state, _ = engine.step(start, jnp.zeros((case.nworld, body.model.nu)))
         engine.step(state, jnp.zeros((case.nworld, body.model.nu)))
     ready = time.perf_counter() - started
-    found = MEASURES[case.measure](setup, case.seconds)
+    result = MEASURES[case.measure](setup, case.seconds)
     return {
         **asdict(case),
         "clip": Path(case.clip).name,
         "ready_s": ready,
-        **found,
+        **result,
         "memory_gib": _memory_gib(),
         "room": asdict(room),
     }
 
 
 def _frames(body: SimulationBody, clip: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Postures and velocities to start from."""
+    """Configurations and velocities to start from."""
     if body.name != "MyoFullBody":
         low, high = body.model.jnt_range.T
         qpos = np.random.default_rng(0).uniform(low, high, (256, body.model.nq))
@@ -196,15 +196,15 @@ def compilation(clip: str) -> list[dict[str, Any]]:
         return [{"kept": kept, **in_a_process(case, cache=folder)} for kept in ("nothing", "kernels")]
 
 
-def row(found: dict[str, Any]) -> list[str]:
+def row(result: dict[str, Any]) -> list[str]:
     """A line of the table."""
-    head = [f"{found['body']}, {found['engine']}", found["measure"], f"{found['nworld']:,}"]
-    if "failed" in found:
-        return [*head, found["failed"], "", "", "", "", ""]
-    rate = found["steps_per_s"]
+    head = [f"{result['body']}, {result['engine']}", result["measure"], f"{result['nworld']:,}"]
+    if "failed" in result:
+        return [*head, result["failed"], "", "", "", "", ""]
+    rate = result["steps_per_s"]
     return [
-        *head, f"{rate:,.0f}", f"{rate / 100:,.1f}", f"{found['ready_s']:.0f}", f"{found['memory_gib']:.2f}",
-        f"{100 * found['bad']:.2g} %", f"{100 * found['overflow']:.2g} %",
+        *head, f"{rate:,.0f}", f"{rate / 100:,.1f}", f"{result['ready_s']:.0f}", f"{result['memory_gib']:.2f}",
+        f"{100 * result['bad']:.2g} %", f"{100 * result['overflow']:.2g} %",
     ]  # fmt: skip
 
 
@@ -228,17 +228,17 @@ def main() -> None:
         print(json.dumps(run_case(Case(**json.loads(given.case)))))
         return
     kept: dict[str, Any] = {"machine": machine.describe(), "cases": [], "compilation": []}
-    print(machine.told(kept["machine"]), flush=True)
+    print(machine.message(kept["machine"]), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         clip = str(given.clip.resolve() if given.clip else _walk(Path(folder)))
         if "speed" in given.only:
             kept["cases"] = [_told(in_a_process(case)) for case in _cases(given, clip)]
-            print("\n" + table(HEADINGS, [row(found) for found in kept["cases"]]) + f"\n\n{PUBLISHED}")
+            print("\n" + table(HEADINGS, [row(result) for result in kept["cases"]]) + f"\n\n{PUBLISHED}")
         if "compile" in given.only and "warp" in given.engines:
             kept["compilation"] = compilation(clip)
-            for found in kept["compilation"]:
-                took = found.get("failed") or f"{found['ready_s']:.0f} s"
-                print(f"MuJoCo Warp ready for MyoFullBody, {found['kept']} kept from before: {took}", flush=True)
+            for result in kept["compilation"]:
+                took = result.get("failed") or f"{result['ready_s']:.0f} s"
+                print(f"MuJoCo Warp ready for MyoFullBody, {result['kept']} kept from before: {took}", flush=True)
     machine.keep(given.json, kept)
 
 
@@ -253,9 +253,9 @@ def _cases(given: argparse.Namespace, clip: str) -> Sequence[Case]:
     ]
 
 
-def _told(found: dict[str, Any]) -> dict[str, Any]:
-    print("  ".join(row(found)), file=sys.stderr, flush=True)
-    return found
+def _told(result: dict[str, Any]) -> dict[str, Any]:
+    print("  ".join(row(result)), file=sys.stderr, flush=True)
+    return result
 
 
 def _walk(folder: Path) -> Path:

@@ -126,7 +126,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from tests.support.data.fake_retargeter import FakeRetargeter, save
 
-    print(machine.told(machine.describe()))
+    print(machine.message(machine.describe()))
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         source = Path(folder) / "in"
         for k in range(given.files):

@@ -52,7 +52,7 @@ class Race:
         """Median over the rounds of ours over mink's one process."""
         return float(np.median([a / b for a, b in zip(self.ours, self.mink, strict=True)]))
 
-    def told(self) -> str:
+    def message(self) -> str:
         """Table and verdict."""
         ours, theirs = float(np.median(self.ours)), float(np.median(self.mink))
         rounds = ", ".join(f"{a:.0f}/{b:.0f}" for a, b in zip(self.ours, self.mink, strict=True))
@@ -138,5 +138,5 @@ def _reference(given: Path, results: Sequence[Path], *options: str) -> list[floa
 def _ours(fitter: Fitter, fits: Sequence[Fit], frames: int) -> tuple[np.ndarray, float]:
     """Landmarks that we reach by C MuJoCo's kinematics (n, 17, 3), and the largest coupling residual."""
     body = fitter.body
-    qpos = np.concatenate([body.reduced.expand(fit.posture[:frames]) for fit in fits])
+    qpos = np.concatenate([body.reduced.expand(fit.q[:frames]) for fit in fits])
     return measure_geometry(body, qpos).landmark_pos, float(body.reduced_hands.coupling_residual(qpos).max())

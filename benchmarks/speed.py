@@ -69,7 +69,7 @@ class Conversion:
         """Frames a second."""
         return self.nframe / self.seconds
 
-    def told(self) -> str:
+    def message(self) -> str:
         """Table and verdict."""
         rest = self.seconds - sum(self.stages.values())
         rows = [
@@ -120,7 +120,7 @@ class Compilation:
     command: tuple[float, float]
     compiling: tuple[float, float]
 
-    def told(self) -> str:
+    def message(self) -> str:
         """Table and verdict."""
         rows = [
             [name, f"{self.compiling[k]:.1f}", f"{self.command[k]:.1f}"]

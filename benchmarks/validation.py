@@ -57,7 +57,7 @@ class Walk:
     """A walk, checked, and its strides: side (0 left, 1 right), first frame, frame after the last."""
 
     clip: Clip
-    found: Findings
+    result: Findings
     strides: tuple[tuple[int, int, int], ...]
 
     def mean(self, values: np.ndarray, side: int, phase: np.ndarray) -> np.ndarray:
@@ -71,56 +71,56 @@ def walk_of(motion: SourceMotion, retargeter: Retargeter) -> Walk:
     clip = retargeter.retarget([motion])[0].clip
     if clip is None:
         raise SystemExit(f"{motion.name} gives no clip")
-    found = Validator(retargeter.body, ValidationConfig()).check(clip, muscles=True)
+    result = Validator(retargeter.body, ValidationConfig()).check(clip, muscles=True)
     strides = []
     for side in (0, 1):
         strikes = [start for start, _ in runs(clip.contact[:, 2 * side : 2 * side + 2].max(axis=1) > 0) if start > 0]
         inside = [(a, b) for a, b in itertools.pairwise(strikes) if a > 10 and b < clip.nframe - 10]
         strides += [(side, a, b) for a, b in inside if STRIDE[0] < (b - a) / clip.fps < STRIDE[1]]
-    return Walk(clip=clip, found=found, strides=tuple(strides))
+    return Walk(clip=clip, result=result, strides=tuple(strides))
 
 
 def gait_rows(walk: Walk, body: TargetBody) -> list[tuple[str, float, str, bool | None]]:
     """Quantity, value, what the literature has, and whether the bar is met (None where there is none)."""
-    assert walk.found.ground is not None
+    assert walk.result.ground is not None
     weight = float(body.model.body_mass.sum()) * GRAVITY
     first, trough, last, stance, hip = [], [], [], [], []
     for side, start, stop in walk.strides:
         stood = int(walk.clip.contact[start:stop, 2 * side : 2 * side + 2].any(axis=1).sum())
         stance.append(100 * stood / (stop - start))
-        push = walk.found.ground.force[start : start + stood, side, 2] / weight
+        push = walk.result.ground.force[start : start + stood, side, 2] / weight
         third = len(push) // 3
         first.append(push[:third].max())
         trough.append(push[third : 2 * third].min())
         last.append(push[2 * third :].max())
         joint = body.reduced.index(f"hip_flexion_{'lr'[side]}")
-        hip.append(np.abs(walk.found.ground.torque[start:stop, joint]).max())
+        hip.append(np.abs(walk.result.ground.torque[start:stop, joint]).max())
     peaks = (float(np.mean(first)), float(np.mean(last)))
     low = float(np.mean(trough))
-    residual = walk.found.metrics["residual_force_bw"]
+    residual = walk.result.metrics["residual_force_bw"]
     share = float(np.mean(stance))
     return [
         ("strides", float(len(walk.strides)), "", None),
         ("residual root force, mean [body weights]", residual, "asked: below 0.15", residual < 0.15),
-        ("residual root torque, mean [Nm]", walk.found.metrics["residual_torque_nm"], "", None),
+        ("residual root torque, mean [Nm]", walk.result.metrics["residual_torque_nm"], "", None),
         ("vertical force, first peak [body weights]", peaks[0], PEAK, 0.9 < peaks[0] < 1.4),
         ("vertical force, trough [body weights]", low, f"0.7 to 0.8, {WINTER}", low < min(peaks)),
         ("vertical force, second peak [body weights]", peaks[1], PEAK, 0.9 < peaks[1] < 1.4),
         ("largest hip flexion or extension torque, mean over strides [Nm]", float(np.mean(hip)), "", None),
-        ("unmet torque of the worst joint, mean [Nm]", walk.found.metrics["unmet_torque_nm"], "", None),
-        ("saturated muscles [%]", 100 * walk.found.metrics["activation_saturated_fraction"], "", None),
+        ("unmet torque of the worst joint, mean [Nm]", walk.result.metrics["unmet_torque_nm"], "", None),
+        ("saturated muscles [%]", 100 * walk.result.metrics["activation_saturated_fraction"], "", None),
         ("stance [% of the stride]", share, f"60 to 62, {WINTER}; asked 58 to 65", 58 <= share <= 65),
     ]  # fmt: skip
 
 
 def activation(walk: Walk, body: TargetBody, emg: Emg, phase: np.ndarray = PHASE) -> np.ndarray:
     """Mean activation of a group over both sides' strides, low-pass filtered as EMG envelopes are."""
-    assert walk.found.optimization is not None
+    assert walk.result.optimization is not None
     names = [body.model.actuator(k).name for k in range(body.model.nu)]
     sides = sorted({side for side, _, _ in walk.strides})
     groups = {side: [names.index(f"{muscle}_{'lr'[side]}") for muscle in emg.muscles] for side in sides}
     sections = butter(2, ENVELOPE, fs=walk.clip.fps, output="sos")
-    smooth = np.maximum(sosfiltfilt(sections, walk.found.optimization.activation.astype(np.float64), axis=0), 0.0)
+    smooth = np.maximum(sosfiltfilt(sections, walk.result.optimization.activation.astype(np.float64), axis=0), 0.0)
     return np.mean([walk.mean(smooth[:, groups[side]].mean(axis=1), side, phase) for side in sides], axis=0)
 
 
@@ -129,14 +129,14 @@ def emg_row(emg: Emg, curve: np.ndarray) -> tuple[str, str, str, str, str]:
     at = float(PHASE[curve.argmax()])
     low, high = emg.busiest
     inside = any(low <= at + shift <= high for shift in (-100.0, 0.0, 100.0))
-    told = " to ".join(dict.fromkeys(f"{100 * part:.0f}" for part in emg.peak))
+    message = " to ".join(dict.fromkeys(f"{100 * part:.0f}" for part in emg.peak))
     match = f"{np.corrcoef(curve, emg.envelope)[0, 1]:.2f}" if emg.envelope else ""
     return (
         emg.title,
         f"{at:.0f} %",
         f"{low:g} to {high:g}: {'yes' if inside else '**no**'}",
         match,
-        f"{100 * curve.max():.0f} %; {told} %",
+        f"{100 * curve.max():.0f} %; {message} %",
     )
 
 
@@ -173,7 +173,7 @@ def speeds(clip: Clip, body: TargetBody, *, nframe: int, device: Any, warp: bool
     long = replace(
         clip, activation=None, activation_residual=None, **{name: getattr(clip, name)[rows] for name in fields}
     )
-    found = {}
+    result = {}
     physics: dict[str, Physics] = {"MuJoCo C": CPhysics(body)}
     if device.platform != "cpu":
         physics["MuJoCo Warp"] = choose_physics(body, device)
@@ -189,8 +189,8 @@ def speeds(clip: Clip, body: TargetBody, *, nframe: int, device: Any, warp: bool
             started = time.perf_counter()
             validator.check(part, muscles=muscles)
             what = f"checks and static optimisation, {name}" if muscles else f"checks, {name}"
-            found[what] = part.nframe / (time.perf_counter() - started)
-    return found
+            result[what] = part.nframe / (time.perf_counter() - started)
+    return result
 
 
 def main() -> None:
@@ -211,19 +211,19 @@ def main() -> None:
         motions[f"recorded walk ({given.walk.stem})"] = read_motion(given.walk, name=given.walk.name)
     walks = {name: walk_of(motion, retargeter) for name, motion in motions.items()}
     kept: dict[str, Any] = {"machine": machine.describe(), "gait": {}, "emg": {}}
-    print(machine.told(kept["machine"]))
+    print(machine.message(kept["machine"]))
     for name, walk in walks.items():
         print(f"\n{name}: {walk.clip.verdict}\n")
         rows = gait_rows(walk, body)
-        for what, value, told, met in rows:
-            print(f"| {what} | {value:.3g} | {told}{' **MISSED**' if met is False else ''} |")
+        for what, value, message, met in rows:
+            print(f"| {what} | {value:.3g} | {message}{' **MISSED**' if met is False else ''} |")
         kept["gait"][name] = {what: value for what, value, _, _ in rows} | {"verdict": walk.clip.verdict}
         print("\n| muscles | most active at | when EMG is | correlation with the envelope | peak, EMG's peak |")
         print("| --- | --- | --- | --- | --- |")
-        told = [emg_row(emg, activation(walk, body, emg)) for emg in MUSCLES]
-        for row in told:
+        message = [emg_row(emg, activation(walk, body, emg)) for emg in MUSCLES]
+        for row in message:
             print(f"| {' | '.join(row)} |")
-        kept["emg"][name] = told
+        kept["emg"][name] = message
     draw(walks, body, given.out)
     first = next(iter(walks.values()))
     kept["frames_per_second"] = speeds(first.clip, body, nframe=given.frames, device=device, warp=given.warp)

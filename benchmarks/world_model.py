@@ -83,8 +83,8 @@ def fitted(
     learner = learning.begin(jax.random.PRNGKey(0))
     steps = replay.steps
     flat = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
-    start = ModelState(flat(steps.posture), flat(steps.velocity), flat(steps.act))
-    after = ModelState(flat(steps.next_posture), flat(steps.next_velocity), start.act)
+    start = ModelState(flat(steps.q), flat(steps.velocity), flat(steps.act))
+    after = ModelState(flat(steps.next_q), flat(steps.next_velocity), start.act)
     valid = steps.fine.ravel().astype(jnp.float32)
     seen = jax.jit(learning.model.take_in)(learner.dynamics, start, flat(steps.ctrl), after, valid)
     learner = learner._replace(dynamics=seen)
@@ -96,19 +96,19 @@ def fitted(
     return learning, learner, time.perf_counter() - started
 
 
-def errors(model: WorldModel, found: ModelState, window: Window) -> dict[str, list[float]]:
+def errors(model: WorldModel, result: ModelState, window: Window) -> dict[str, list[float]]:
     """Root mean squares at each of `AT`: landmarks [mm], joints [deg], their velocities [deg/s], the root's [m/s]."""
-    at, told = model.coordinates, {"landmarks": [], "joints": [], "joint_velocities": [], "root_velocity": []}
+    at, message = model.coordinates, {"landmarks": [], "joints": [], "joint_velocities": [], "root_velocity": []}
     for k in AT:
-        ours, true = (ModelState(*(part[k - 1] for part in state)) for state in (found, window.true))
+        ours, true = (ModelState(*(part[k - 1] for part in state)) for state in (result, window.true))
         size = partial(_size, valid=np.asarray(window.valid[k - 1]) > 0)
-        places = [at.landmarks(s.posture, s.velocity).xpos for s in (ours, true)]
-        told["landmarks"].append(1000.0 * math.sqrt(3.0) * size(places[0] - places[1]))
-        told["joints"].append(math.degrees(size(at.joints(ours.posture) - at.joints(true.posture))))
+        places = [at.landmarks(s.q, s.velocity).xpos for s in (ours, true)]
+        message["landmarks"].append(1000.0 * math.sqrt(3.0) * size(places[0] - places[1]))
+        message["joints"].append(math.degrees(size(at.joints(ours.q) - at.joints(true.q))))
         rates = at.joint_velocities(ours.velocity) - at.joint_velocities(true.velocity)
-        told["joint_velocities"].append(math.degrees(size(rates)))
-        told["root_velocity"].append(math.sqrt(3.0) * size(ours.velocity[:, :3] - true.velocity[:, :3]))
-    return told
+        message["joint_velocities"].append(math.degrees(size(rates)))
+        message["root_velocity"].append(math.sqrt(3.0) * size(ours.velocity[:, :3] - true.velocity[:, :3]))
+    return message
 
 
 def _size(error: Array, valid: np.ndarray) -> float:
@@ -120,7 +120,7 @@ def coasting(model: WorldModel, window: Window) -> ModelState:
     """What comes of velocities that stay as they are."""
 
     def one(state: ModelState, _: Array) -> tuple[ModelState, ModelState]:
-        moved = state._replace(posture=model.coordinates.integrate(state.posture, state.velocity, state.velocity))
+        moved = state._replace(q=model.coordinates.integrate(state.q, state.velocity, state.velocity))
         return moved, moved
 
     return jax.lax.scan(one, window.start, window.ctrl)[1]
@@ -151,9 +151,9 @@ def main() -> None:
     given = parser.parse_args()
     keep_compilations()
     kept: dict[str, Any] = {"machine": machine.describe(), "models": {}}
-    print(machine.told(kept["machine"]), flush=True)
+    print(machine.message(kept["machine"]), flush=True)
     body = load_simulation_body("MyoFullBody")
-    tendons = load_or_fit(body, TendonConfig(), *filter(None, [private_folder("fitted")]), told=print)
+    tendons = load_or_fit(body, TendonConfig(), *filter(None, [private_folder("fitted")]), on_message=print)
     length, arm = 1000.0 * tendons.error.length, 1000.0 * tendons.error.arm
     kept["tendons"] = {
         "torque_error": tendons.torque_error,
@@ -179,23 +179,23 @@ def main() -> None:
         )  # fmt: skip
         learning, learner, took = fitted(body, replay, held, config=WorldModelConfig(dynamics=dynamics), tendons=own)
         window = draw_windows(replay, jax.random.PRNGKey(99), WINDOWS, max(AT), failures=0.5, held=-held)
-        found = jax.jit(learning.model.predict)(learner.dynamics, window.start, window.ctrl)
+        result = jax.jit(learning.model.predict)(learner.dynamics, window.start, window.ctrl)
         if variant == "grey":
             for name, still in (("velocity stays", coasting(learning.model, window)),):
                 kept["models"][name] = errors(learning.model, still, window)
                 lines.append(_line(name, kept["models"][name], 0.0))
-        kept["models"][variant] = {**errors(learning.model, found, window), "seconds": round(took)}
+        kept["models"][variant] = {**errors(learning.model, result, window), "seconds": round(took)}
         lines.append(_line(variant, kept["models"][variant], took))
     headings = ("model", "steps", "landmarks [mm]", "joints [deg]", "their velocities [deg/s]", "root [m/s]", "fit [s]")
     print("\n" + table(headings, [row for rows in lines for row in rows]))
     machine.keep(given.json, kept)
 
 
-def _line(name: str, found: dict[str, Any], took: float) -> list[list[str]]:
+def _line(name: str, result: dict[str, Any], took: float) -> list[list[str]]:
     return [
         [
-            name, str(k), f"{found['landmarks'][i]:.2f}", f"{found['joints'][i]:.2f}",
-            f"{found['joint_velocities'][i]:.1f}", f"{found['root_velocity'][i]:.3f}", f"{took:.0f}" if took else "-",
+            name, str(k), f"{result['landmarks'][i]:.2f}", f"{result['joints'][i]:.2f}",
+            f"{result['joint_velocities'][i]:.1f}", f"{result['root_velocity'][i]:.3f}", f"{took:.0f}" if took else "-",
         ]
         for i, k in enumerate(AT)
     ]  # fmt: skip

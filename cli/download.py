@@ -122,9 +122,7 @@ def download(
         status = _list(shown) if list_ else _check(Path(what or ""), body_models, group, shown)
     else:
         if what is None or out is None:
-            raise SettingsError(
-                "what to download, and the folder for it, must be given; --list tells what there is"
-            )
+            raise SettingsError("what to download, and the folder for it, must be given; --list tells what there is")
         from musclemap.datasets.downloads.file_filter import FileFilter
 
         patience = Patience(timeout=timeout)
@@ -247,21 +245,26 @@ def _bundle(
     transport = Transport(patience=patience)
     bundle = read_bundle(url, transport, sha256=sha256)
     if dry_run:
-        wanted = [file for file in bundle.files if file_filter.wants(file.path.as_posix())]
-        size = sum(file.size for file in wanted)
-        told = {"url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256, "files": len(wanted)}
+        requested = [file for file in bundle.files if file_filter.wants(file.path.as_posix())]
+        size = sum(file.size for file in requested)
+        message = {
+            "url": shown_url(bundle.url),
+            "licence": bundle.licence,
+            "sha256": bundle.sha256,
+            "files": len(requested),
+        }
         if shown.json:
-            echo_json({**told, "size": size})
+            echo_json({**message, "size": size})
         elif shown.words:
-            echo(f"{len(wanted)} files, {amount(size)}, licence {_short(bundle.licence)}; nothing was downloaded")
+            echo(f"{len(requested)} files, {amount(size)}, licence {_short(bundle.licence)}; nothing was downloaded")
         return 0
     started = time.perf_counter()
     with show_moved(hidden=shown.quiet or shown.json) as progress:
-        fetched = fetch_bundle(bundle, out, transport, workers=workers, wanted=file_filter.wants, progress=progress)
+        fetched = fetch_bundle(bundle, out, transport, workers=workers, requested=file_filter.wants, progress=progress)
     print_lost(fetched.failed)
     if shown.json:
-        told = {"done": fetched.done, "kept": fetched.kept, "failed": dict(fetched.failed), "out": str(out)}
-        echo_json({**told, "url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256})
+        message = {"done": fetched.done, "kept": fetched.kept, "failed": dict(fetched.failed), "out": str(out)}
+        echo_json({**message, "url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256})
     elif shown.words:
         for name in fetched.done if shown.verbose else ():
             echo(f"here {name}")
@@ -313,8 +316,8 @@ def _trajectories(
 def _tell_chosen(chosen: "Chosen", entry: "Entry", shown: _Shown, size: str) -> None:
     data_set = chosen.data_set
     if shown.json:
-        told = {"repository": data_set.repository, "revision": data_set.revision, "licence": data_set.licence}
-        echo_json({**told, "files": list(chosen.files), "size": chosen.size})
+        message = {"repository": data_set.repository, "revision": data_set.revision, "licence": data_set.licence}
+        echo_json({**message, "files": list(chosen.files), "size": chosen.size})
     elif shown.words:
         for name in chosen.files if shown.verbose else ():
             echo(name)

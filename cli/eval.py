@@ -105,20 +105,20 @@ def evaluate(
         infeasible=infeasible,
     )  # fmt: skip
     with show_count(hidden=quiet or json_) as count:
-        found = evaluate_policy(
+        result = evaluate_policy(
             find_policy(source), chosen, engine=engine.value, num_envs=num_envs, held_out=held_out,
             trained_ground=trained_ground, to_end=to_end, keep=keep, progress=count,
         )  # fmt: skip
-    for line in _left_out(found):
+    for line in _left_out(result):
         echo(f"mm-eval: {line}", err=True)
-    written = _write(found, source, report=report, video=video, seconds=video_seconds, hidden=quiet or json_)
+    written = _write(result, source, report=report, video=video, seconds=video_seconds, hidden=quiet or json_)
     if json_:
-        echo_json({**found.to_dict(), "written": written})
+        echo_json({**result.to_dict(), "written": written})
     elif not quiet:
-        print_evaluation(found)
+        print_evaluation(result)
         for line in written:
             echo(line)
-    raise typer.Exit(1 if strict and not found.tracked else 0)
+    raise typer.Exit(1 if strict and not result.tracked else 0)
 
 
 def _kept(*, report: Path | None, video: Path | None, seconds: float, trained_ground: bool) -> "Keep":
@@ -136,13 +136,13 @@ def _kept(*, report: Path | None, video: Path | None, seconds: float, trained_gr
     return Keep(worst=MOST if report else 0, seconds=seconds if video else 0.0)
 
 
-def _left_out(found: "Evaluation") -> list[str]:
-    lines = [f"left out {name}: {why}" for name, why in list(found.left_out.items())[:NAMED]]
-    return lines + [f"and {len(found.left_out) - NAMED} more"] * (len(found.left_out) > NAMED)
+def _left_out(result: "Evaluation") -> list[str]:
+    lines = [f"left out {name}: {why}" for name, why in list(result.left_out.items())[:NAMED]]
+    return lines + [f"and {len(result.left_out) - NAMED} more"] * (len(result.left_out) > NAMED)
 
 
 def _write(
-    found: "Evaluation", source: Path, *, report: Path | None, video: Path | None, seconds: float, hidden: bool
+    result: "Evaluation", source: Path, *, report: Path | None, video: Path | None, seconds: float, hidden: bool
 ) -> list[str]:
     """Write page and film; gives their paths."""
     from musclemap.cli.output.clip_count import show_count
@@ -150,12 +150,12 @@ def _write(
     from musclemap.pipelines.report.policy_report import write_policy_report
 
     if video is not None:
-        by_name = {judged.found.score.name: judged for judged in found.clips}
-        scenes = [Scene(clip=by_name[name].clip, found=by_name[name].found) for name in found.film]
+        by_name = {judged.result.score.name: judged for judged in result.clips}
+        scenes = [Scene(clip=by_name[name].clip, result=by_name[name].result) for name in result.film]
         with show_count(hidden=hidden, what="pictures") as count:
-            save_policy_film(video, scenes, found.body, longest=seconds, progress=count)
+            save_policy_film(video, scenes, result.body, longest=seconds, progress=count)
     if report is not None:
-        write_policy_report(report, found, run=source if source.is_dir() else source.parent)
+        write_policy_report(report, result, run=source if source.is_dir() else source.parent)
     return [str(path) for path in (video, report) if path is not None]
 
 

@@ -81,13 +81,13 @@ def export(
 
     with show_count(hidden=quiet or json_) as count:
 
-        def told(clip: "ExportedClip", done: int, total: int) -> None:
+        def message(clip: "ExportedClip", done: int, total: int) -> None:
             _tell(clip, verbose=verbose and not json_)
             count(done, total)
 
         made = export_clips(
             source, out, to=to.value, fingers=fingers, include=tuple(include or ()), feasible_only=feasible_only,
-            progress=told,
+            progress=message,
         )  # fmt: skip
     for problem in made.problems:
         echo(problem, err=True)

@@ -35,11 +35,11 @@ def info(
     json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say which versions, devices, body models and licences there are."""
-    found = gather(body_models)
+    result = gather(body_models)
     if json_:
-        echo_json(found, indent=2)
+        echo_json(result, indent=2)
     else:
-        echo_lines(_lines(found))
+        echo_lines(_lines(result))
 
 
 def gather(body_models: Path | None = None) -> dict[str, Any]:
@@ -110,14 +110,14 @@ def _licences() -> dict[str, str]:
 
 
 def _licence(package: str) -> str:
-    found = metadata.metadata(package)
-    return next((found[key] for key in ("License-Expression", "License") if key in found), "not told")
+    result = metadata.metadata(package)
+    return next((result[key] for key in ("License-Expression", "License") if key in result), "not told")
 
 
-def _lines(found: Any, indent: str = "") -> list[str]:
+def _lines(result: Any, indent: str = "") -> list[str]:
     """Nested values as indented lines."""
     lines = []
-    for key, value in found.items():
+    for key, value in result.items():
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
         elif isinstance(value, list):

@@ -9,12 +9,12 @@ from musclemap.errors import SettingsError
 
 def given(ctx: typer.Context) -> dict[str, str]:
     """Parameters that stand on the command line, each with the option that gives it."""
-    found = {}
+    result = {}
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name or "")
         if source is not None and source.name == "COMMANDLINE":
-            found[parameter.name or ""] = parameter.opts[0]
-    return found
+            result[parameter.name or ""] = parameter.opts[0]
+    return result
 
 
 def refuse_unread(ctx: typer.Context, read: Collection[str], *, what: str) -> None:

@@ -95,7 +95,7 @@ def pack(
     from musclemap.pipelines.packing.licences import parse_statements
     from musclemap.pipelines.packing.splits import parse_shares
 
-    told = {"url": _page(url), "creator": creator, "date_published": _day(date), "citation": citation}
+    message = {"url": _page(url), "creator": creator, "date_published": _day(date), "citation": citation}
     groups = {"train": train, "val": val, "test": test}
     if any(groups.values()):
         refuse_unread(ctx, [name for name in ctx.params if name not in ("shares", "seed")], what="groups")
@@ -108,7 +108,7 @@ def pack(
     )  # fmt: skip
     label = Label(
         name=name or out.resolve().name, version=data_version, description=description,
-        told={key: value for key, value in told.items() if value is not None},
+        stated={key: value for key, value in message.items() if value is not None},
     )  # fmt: skip
     check_place(out, source, overwrite=overwrite)
     with show_count(hidden=quiet or json_) as count:
@@ -158,10 +158,8 @@ def _name_faults(contents: "Contents") -> None:
 def _summarise(contents: "Contents", bundle: "Bundle | None", wishes: "Wishes") -> None:
     splits = Counter(clip.split for clip in contents.clips)
     hours = sum(clip.facts["seconds"] for clip in contents.clips) / 3600
-    told = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test"))
-    echo(
-        f"{len(contents.clips)} clips ({told}), {hours:.3f} h, {len({c.subject for c in contents.clips})} people"
-    )
+    message = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test"))
+    echo(f"{len(contents.clips)} clips ({message}), {hours:.3f} h, {len({c.subject for c in contents.clips})} people")
     codes = Counter(one.code for one in contents.left_out)
     if codes:
         echo("left out: " + ", ".join(f"{count} {code}" for code, count in sorted(codes.items())))

@@ -57,16 +57,16 @@ def reproduce(
         raise SettingsError(f"there is no {path}, so nothing is expected of {study} yet; to make it: {again}")
     if write:
         write_expectations(path, study, figures, made_with=_made_with())
-    found = compare(study, figures, read_expectations(path))
+    result = compare(study, figures, read_expectations(path))
     if json_:
-        echo_json(found.to_dict())
+        echo_json(result.to_dict())
     elif not quiet:
-        _show(found)
+        _show(result)
         if write:
             echo(f"Written: {path}")
-    for row in found.deviations:
+    for row in result.deviations:
         echo(f"{row.verdict} {row.name}: {_sentence(row)}", err=True)
-    raise typer.Exit(1 if found.deviations else 0)
+    raise typer.Exit(1 if result.deviations else 0)
 
 
 def _made_with() -> dict[str, Any]:
@@ -90,13 +90,13 @@ def _processor() -> str:
 def _sentence(row: "Compared") -> str:
     """What is wrong with a quantity."""
     if row.expected is None:
-        return f"found {_number(row.found)}, and nothing is expected; --write takes it up"
-    if row.found is None:
+        return f"found {_number(row.result)}, and nothing is expected; --write takes it up"
+    if row.result is None:
         return f"no clip or not every clip has a finite number for it; expected {_number(row.expected.value)}"
-    return f"found {_number(row.found)}, expected {_number(row.expected.value)} {_tolerance(row.expected)}"
+    return f"found {_number(row.result)}, expected {_number(row.expected.value)} {_tolerance(row.expected)}"
 
 
-def _show(found: "Comparison") -> None:
+def _show(result: "Comparison") -> None:
     """One line a quantity, then one sentence."""
     from rich.table import Table
 
@@ -105,23 +105,23 @@ def _show(found: "Comparison") -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("quantity", "found", "expected", "tolerance", "verdict"):
         table.add_column(heading, justify="right" if heading in ("found", "expected") else "left", no_wrap=True)
-    for row in found.rows:
-        wanted = row.expected
-        shown = ("-", "-") if wanted is None else (_number(wanted.value), _tolerance(wanted))
-        table.add_row(row.name, _number(row.found), *shown, row.verdict)
+    for row in result.rows:
+        requested = row.expected
+        shown = ("-", "-") if requested is None else (_number(requested.value), _tolerance(requested))
+        table.add_row(row.name, _number(row.result), *shown, row.verdict)
     console = clean_console()
     console.print(table)
-    good = len(found.rows) - len(found.deviations)
-    console.print(f"{found.study}: {good} of {len(found.rows)} quantities are within their tolerance", soft_wrap=True)
+    good = len(result.rows) - len(result.deviations)
+    console.print(f"{result.study}: {good} of {len(result.rows)} quantities are within their tolerance", soft_wrap=True)
 
 
-def _tolerance(wanted: "Expectation") -> str:
+def _tolerance(requested: "Expectation") -> str:
     """Its direction and size, such as "≤ +2 %"."""
-    sign = SIGNS[wanted.direction]
-    if not wanted.slack:
-        return f"{sign} exactly" if wanted.direction == "both" else f"{sign} 0"
-    side = {"both": "", "at_most": "+", "at_least": "-"}[wanted.direction]
-    size = f"{100 * wanted.relative:g} %" if wanted.relative is not None else f"{wanted.absolute:g}"
+    sign = SIGNS[requested.direction]
+    if not requested.slack:
+        return f"{sign} exactly" if requested.direction == "both" else f"{sign} 0"
+    side = {"both": "", "at_most": "+", "at_least": "-"}[requested.direction]
+    size = f"{100 * requested.relative:g} %" if requested.relative is not None else f"{requested.absolute:g}"
     return f"{sign} {side}{size}"
 
 

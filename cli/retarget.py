@@ -98,8 +98,8 @@ def retarget(
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
     if status:
-        wanted = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
-        _tell_status(out or source, wanted, device=device, json_=json_)
+        requested = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
+        _tell_status(out or source, requested, device=device, json_=json_)
         return
     if out is None:
         raise typer.BadParameter("OUT is missing: the folder for the clips")
@@ -121,7 +121,7 @@ def retarget(
             selection = select(source, include=include or (), exclude=exclude or (), group=group, limit=limit)
             pool = worker_pool_for(
                 selection.items, workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, device=device,
-                clip_seconds=clip_seconds, told=lambda text: echo(f"mm-retarget: {text}", err=True),
+                clip_seconds=clip_seconds, on_message=lambda text: echo(f"mm-retarget: {text}", err=True),
             )  # fmt: skip
         with show_progress(hidden=quiet or dry_run, verbose=verbose) as progress:
             summary = convert_archive(
@@ -158,7 +158,7 @@ def retarget(
     raise typer.Exit(0 if summary.complete else 1)
 
 
-def _tell_status(out: Path, wanted: "RetargetConfig", *, device: Device | None, json_: bool) -> None:
+def _tell_status(out: Path, requested: "RetargetConfig", *, device: Device | None, json_: bool) -> None:
     """Say what a folder holds; clips count as stale where a run with these settings would make them again."""
     from musclemap.pipelines.convert.status import folder_status, status_lines
     from musclemap.pipelines.device import choose_device
@@ -166,12 +166,12 @@ def _tell_status(out: Path, wanted: "RetargetConfig", *, device: Device | None, 
     from musclemap.settings import to_dict
 
     software = software_versions(choose_device(device).platform)
-    found = folder_status(out, wanted={"config": to_dict(wanted), "software": software})
+    result = folder_status(out, requested={"config": to_dict(requested), "software": software})
     if json_:
-        echo_json(found.to_dict())
+        echo_json(result.to_dict())
     else:
-        echo_lines(status_lines(found))
-    raise typer.Exit(1 if found.failed or found.stale else 0)
+        echo_lines(status_lines(result))
+    raise typer.Exit(1 if result.failed or result.stale else 0)
 
 
 def _settings(

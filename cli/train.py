@@ -138,13 +138,14 @@ def train(
     with _stopping(say) as asked, show_training(hidden=quiet, max_seconds=max_seconds, max_steps=max_steps) as show:
         done = train_plan(
             plan, place, until=Until(seconds=max_seconds, steps=max_steps, asked=asked), resume=resume,
-            tensorboard=tensorboard, track=track.value if track else None, progress=show, told=say, warned=warn,
+            tensorboard=tensorboard, track=track.value if track else None, progress=show,
+            on_message=say, on_warning=warn,
             save_seconds=save_seconds, fits=private_folder("fitted"), start=start,
         )  # fmt: skip
     if json_:
-        told = {"policy": str(done.policy), "policy_steps": done.policy_steps, "steps": done.steps}
-        told |= {"seconds": done.seconds, "why": done.why}
-        echo_json({**told, "left_out": left_out, "figures": dict(done.figures)})
+        message = {"policy": str(done.policy), "policy_steps": done.policy_steps, "steps": done.steps}
+        message |= {"seconds": done.seconds, "why": done.why}
+        echo_json({**message, "left_out": left_out, "figures": dict(done.figures)})
     elif not quiet:
         more = f", of {done.policy_steps:,} steps" if done.policy_steps != done.steps else ""
         echo(f"{done.steps:,} control steps, {done.seconds:,.0f} s in all; the policy is {done.policy}{more}")

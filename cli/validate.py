@@ -58,7 +58,7 @@ def validate(
     settings = override(load_settings(RetargetConfig, config) if config else RetargetConfig(), set_ or ())
     if chunk is not None:
         settings = replace(settings, validation=replace(settings.validation, chunk=chunk))
-    found = validate_clips(
+    result = validate_clips(
         source,
         config=settings,
         muscles=muscles or settings.validation.muscles,
@@ -67,20 +67,20 @@ def validate(
         progress=None if json_ or quiet else _tell,
     )
     page = None
-    if report and found.written:
+    if report and result.written:
         page = try_page(source, command="mm-validate", limits=settings.validation.limits, hidden=quiet or json_)
     if json_:
-        echo_json(found.to_dict())
+        echo_json(result.to_dict())
     else:
         if quiet:
-            for clip in found.clips:
+            for clip in result.clips:
                 if clip.verdict is None or (strict and clip.verdict == "infeasible"):
                     _tell(clip)
         else:
-            echo(_totals(found))
+            echo(_totals(result))
             if page is not None:
                 echo(f"Report: {page}")
-    bad = found.counts["unchecked"] + (found.counts["infeasible"] if strict else 0)
+    bad = result.counts["unchecked"] + (result.counts["infeasible"] if strict else 0)
     raise typer.Exit(1 if bad else 0)
 
 
@@ -96,12 +96,11 @@ def _tell(checked: "Checked") -> None:
         echo(f"            {reason['rule']} {reason['value']:.4g}, limit {reason['limit']:.4g}{at}{where}")
 
 
-def _totals(found: "Validation") -> str:
-    counts = ", ".join(f"{count} {word}" for word, count in found.counts.items())
-    speed = found.nframe / max(found.seconds, 1e-9)
-    return (
-        f"{len(found.clips)} clips: {counts}; {found.nframe:,} frames in {found.seconds:.1f} s ({speed:.0f} frames/s)"
-    )
+def _totals(result: "Validation") -> str:
+    counts = ", ".join(f"{count} {word}" for word, count in result.counts.items())
+    speed = result.nframe / max(result.seconds, 1e-9)
+    frames = f"{result.nframe:,} frames in {result.seconds:.1f} s ({speed:.0f} frames/s)"
+    return f"{len(result.clips)} clips: {counts}; {frames}"
 
 
 if __name__ == "__main__":

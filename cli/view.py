@@ -177,10 +177,10 @@ def _serve(
     first = clips.names[0] if name is None else clips.find(name)
     try:
         viewer = Viewer(clips, first, host=host or HOST, port=port, muscles=muscles)
-        count, wanted = len(clips.names), _has_desktop() if open_browser is None else open_browser
+        count, requested = len(clips.names), _has_desktop() if open_browser is None else open_browser
         echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C ends)")
         try:
-            with _opened(viewer.url) if wanted else nullcontext():
+            with _opened(viewer.url) if requested else nullcontext():
                 viewer.run()
         finally:
             viewer.stop()
@@ -251,9 +251,7 @@ def _pictures(
     if backend is Backend.plot or (backend is Backend.auto and find_gl() is None):
         draw = plot_frames
         if backend is Backend.auto:
-            echo(
-                f"mm-view: no OpenGL was found, so matplotlib draws; for better pictures: {INSTALL_HINT}", err=True
-            )
+            echo(f"mm-view: no OpenGL was found, so matplotlib draws; for better pictures: {INSTALL_HINT}", err=True)
     pictures = draw(
         drawing_model(clip.model), clip.qpos, target_pos=clip.target_pos, landmark_pos=clip.landmark_pos,
         landmark_names=clip.landmark_names, frames=chosen.tolist(), fps=clip.fps, size=size, camera=camera.value,

@@ -58,7 +58,7 @@ class Clip:
     """One retargeted motion.
 
     Attributes:
-        qpos: Postures of the whole target model, shape (nframe, nq).
+        qpos: Configurations of the whole target model, shape (nframe, nq).
         qvel: Velocities, shape (nframe, nv).
         landmark_pos: Landmarks as reached, shape (nframe, nlandmark, 3) [m], world.
         target_pos: Landmarks as asked for, shape (nframe, nlandmark, 3) [m], world.
@@ -222,11 +222,11 @@ def _write_attribute(attributes: h5py.AttributeManager, key: str, value: Any) ->
 
 def _check_identity(contents: Contents) -> None:
     """Refuse what is no clip, or one of another version."""
-    found = {key: contents.identity.get(key, {}).get("value") for key in ("format", "version")}
-    if found["format"] != FORMAT:
-        raise FileError(f"it is no clip: its format is {shown(found['format'])}, not {FORMAT!r}")
+    result = {key: contents.identity.get(key, {}).get("value") for key in ("format", "version")}
+    if result["format"] != FORMAT:
+        raise FileError(f"it is no clip: its format is {shown(result['format'])}, not {FORMAT!r}")
     if contents.identity.get("version") != {"kind": "number", "value": repr(float(VERSION))}:
-        text = shown(str(found["version"]).removesuffix(".0"))
+        text = shown(str(result["version"]).removesuffix(".0"))
         raise FileError(f"it has version {text[1:-1]}; this reads version {VERSION}")
 
 

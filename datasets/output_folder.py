@@ -214,11 +214,11 @@ def open_output(root: Path) -> Iterator[OutputFolder]:
 
 def _journals(root: Path) -> list[Path]:
     """The journals that hold anything; one of 0 bytes is of a run that had nothing to say."""
-    found = []
+    result = []
     for path in sorted(root.glob(f"{JOURNAL}*")):
         with contextlib.suppress(OSError):
-            found += [path] if path.is_file() and path.stat().st_size else []
-    return found
+            result += [path] if path.is_file() and path.stat().st_size else []
+    return result
 
 
 def _counting(root: Path, listed: ManifestEntry | None, later: Sequence[ManifestEntry]) -> ManifestEntry | None:

@@ -69,27 +69,27 @@ def select(
         SettingsError: There is no such group.
     """
     members = load_group(group) if group is not None else None
-    found = _with_clips(find_motions(source))
-    if not found:
+    result = _with_clips(find_motions(source))
+    if not result:
         raise SourceError("no_motions", f"no motion below {source}; a motion is an .npz file with poses and trans")
-    wanted = [item for item in found if taken(item.name, include=include, exclude=exclude)]
+    requested = [item for item in result if taken(item.name, include=include, exclude=exclude)]
     missing: tuple[str, ...] = ()
     if members is not None:
-        part = select_members((item.name for item in wanted), members)
+        part = select_members((item.name for item in requested), members)
         names, missing = set(part.names), part.missing
-        wanted = [item for item in wanted if item.name in names]
-    if not wanted:
+        requested = [item for item in requested if item.name in names]
+    if not requested:
         raise SourceError(
-            "no_motions", f"none of {len(found)} motions below {source} is wanted; one is {found[0].name}"
+            "no_motions", f"none of {len(result)} motions below {source} is wanted; one is {result[0].name}"
         )
-    return Selection(items=tuple(wanted[:limit]), missing=missing)
+    return Selection(items=tuple(requested[:limit]), missing=missing)
 
 
-def _with_clips(found: Sequence[tuple[Path, str]]) -> list[Selected]:
+def _with_clips(result: Sequence[tuple[Path, str]]) -> list[Selected]:
     """Name the clips; of several sources with one clip the first by name has it, whatever else is selected."""
     owners: dict[str, str] = {}
     chosen = []
-    for path, name in found:
+    for path, name in result:
         clip = clip_name(name)
         owner = owners.setdefault(clip, name)
         chosen.append(Selected(path=path, name=name, clip=clip, clash=owner if owner != name else ""))

@@ -93,8 +93,13 @@ def convert_archive(
             look = partial(look, provenance=maker.provenance)
             run.take(
                 convert_items(
-                    selection.items, root=out, announce=folder.announce, known=folder.entries, look=look,
-                    retargeter=maker, batch_frames=frames,
+                    selection.items,
+                    root=out,
+                    announce=folder.announce,
+                    known=folder.entries,
+                    look=look,
+                    retargeter=maker,
+                    batch_frames=frames,
                 )
             )
         else:
@@ -122,16 +127,16 @@ def _look_only(selection: Selection, *, out: Path, fps: float, look: Callable[..
     entries, kept, planned, warnings = [], [], [], {}
     seconds, nframe, nbyte = 0.0, 0, 0
     for item in selection.items:
-        found = look(item, known=known.get(item.name))
-        if isinstance(found, Skipped):
-            entries.append(found.entry)
-            kept += [item.name] if found.kept else []
+        result = look(item, known=known.get(item.name))
+        if isinstance(result, Skipped):
+            entries.append(result.entry)
+            kept += [item.name] if result.kept else []
         else:
             planned.append(item.name)
-            seconds += found.duration
-            nframe += round(found.duration * fps) + 1
+            seconds += result.duration
+            nframe += round(result.duration * fps) + 1
             nbyte += item.path.stat().st_size
-            warnings |= {item.name: found.warnings} if found.warnings else {}
+            warnings |= {item.name: result.warnings} if result.warnings else {}
     return Summary(
         out=out,
         entries=tuple(entries),

@@ -120,8 +120,8 @@ class Exported:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         counts = {"ok": len(self.clips) - len(self.refused), "refused": len(self.refused)}
-        told = {"out": str(self.out), "to": self.to, "counts": counts, "problems": list(self.problems)}
-        return told | {"clips": [asdict(clip) for clip in self.clips]}
+        message = {"out": str(self.out), "to": self.to, "counts": counts, "problems": list(self.problems)}
+        return message | {"clips": [asdict(clip) for clip in self.clips]}
 
 
 def export_clips(
@@ -194,16 +194,16 @@ def _open_folder(out: Path) -> Iterator[Journal]:
 def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[str, ManifestEntry]]:
     """The folder, the wanted clips in it, those among them that only the manifest knows too, and its lines by clip."""
     root = source if source.is_dir() else source.parent
-    found = {path.relative_to(root).as_posix() for path in (root.rglob("*.h5") if source.is_dir() else [source])}
+    result = {path.relative_to(root).as_posix() for path in (root.rglob("*.h5") if source.is_dir() else [source])}
     entries = {e.clip: e for e in read_entries(root).values() if e.clip} if has_lines(root) else {}
     if source.is_dir():
-        found |= entries.keys()
-    wanted = [name for name in sorted(found) if taken(name, include=include)]
-    if not found:
+        result |= entries.keys()
+    requested = [name for name in sorted(result) if taken(name, include=include)]
+    if not result:
         raise SettingsError(f"there is no clip (.h5) below {source}")
-    if not wanted:
-        raise SettingsError(f"none of {len(found)} clips below {source} is wanted; one is {min(found)}")
-    return root, wanted, entries
+    if not requested:
+        raise SettingsError(f"none of {len(result)} clips below {source} is wanted; one is {min(result)}")
+    return root, requested, entries
 
 
 def _export(
@@ -275,23 +275,23 @@ def _earlier(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
         same, kind = stored["format"] == RECORD_FORMAT, (stored["to"], stored["fingers"])
         clips = {clip["clip"]: clip for clip in stored["clips"]}
         if not same or kind != (to, fingers):
-            told = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
-            raise SettingsError(f"{out} holds exports to {told}; choose another folder")
+            message = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
+            raise SettingsError(f"{out} holds exports to {message}; choose another folder")
     return clips | _cut_off(out)
 
 
 def _cut_off(out: Path) -> dict[str, dict[str, Any]]:
     """Lines of a run that was cut off, those of them that are true of the files there."""
     path = out / JOURNAL
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     for line in read_bytes(path, limit=MAX_JOURNAL).splitlines() if path.is_file() else ():
         entry = attempt(lambda line=line: ExportedClip(**parse_json(line)))
         if not isinstance(entry, ExportedClip) or not isinstance(entry.clip, str):
             continue
         there = attempt(lambda file=entry.file: sha256_of(clip_path(out, file)))
         if there == entry.sha256:
-            found[entry.clip] = asdict(entry)
-    return found
+            result[entry.clip] = asdict(entry)
+    return result
 
 
 def _write_record(out: Path, clips: dict[str, dict[str, Any]], *, to: str, fingers: bool) -> None:

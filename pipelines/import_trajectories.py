@@ -40,7 +40,7 @@ from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
 
-TARGETS = "the landmarks themselves: the file holds postures, and not what they were fitted to"
+TARGETS = "the landmarks themselves: the file holds configurations, and not what they were fitted to"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class TrajectoryImporter:
 
     def provenance(self, origin: Origin) -> dict[str, Any]:
         """Attributes that decide whether a clip is up to date."""
-        told = {
+        message = {
             "collection": origin.collection, "file": origin.file, "revision": origin.revision,
             "licence": origin.licence, "targets": TARGETS, "subject_scale": "not known, told as 1",
         }  # fmt: skip
@@ -95,7 +95,7 @@ class TrajectoryImporter:
             "default_fps": self.config.default_fps, "validation": asdict(self.config.validation),
         }  # fmt: skip
         return {
-            "config": {"import": told, **used},
+            "config": {"import": message, **used},
             "software": self._software,
             "model_sha256": self.body.sha256,
             "licence": origin.licence,
@@ -157,8 +157,8 @@ def project(body: TargetBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[
         trajectory: With joints of the body, or some of them.
 
     Returns:
-        Postures, shape (nframe, nq), float64, every independent joint as in the file; and what was changed: how many
-        joints rest because the file does not have them, how far and which driven joint was moved most, and how far
+        Configurations, shape (nframe, nq), float64, every independent joint as in the file; and what was changed: how
+        many joints rest because the file does not have them, how far and which driven joint was moved most, and how far
         root quaternions were from unit length.
 
     Raises:
@@ -177,9 +177,7 @@ def project(body: TargetBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[
             column = columns[name]
             width = column.stop - column.start
             if width != (7 if joint == 0 else 1):
-                raise SourceError(
-                    "unknown_joint", f"{name} has {width} columns, which is not the joint of {body.name}"
-                )
+                raise SourceError("unknown_joint", f"{name} has {width} columns, which is not the joint of {body.name}")
             first = model.jnt_qposadr[joint]
             given[:, first : first + width] = trajectory.qpos[:, column]
     norm = np.linalg.norm(given[:, 3:7], axis=1)
@@ -244,8 +242,8 @@ def import_trajectories(
     lost = {name: Selected(path=Path(), name=name, clip="") for name in unavailable or {}}
     items = {origin.name: Selected(path=origin.path, name=origin.name, clip=origin.clip) for origin in origins}
     with open_output(out) as folder:
-        wanted = [*lost.values(), *items.values()]
-        run = RunRecorder(folder, wanted, track=Tracker(wanted, report=_teller(progress)))
+        requested = [*lost.values(), *items.values()]
+        run = RunRecorder(folder, requested, track=Tracker(requested, report=_teller(progress)))
 
         def lines() -> Iterator[ConversionResult]:
             for name, reason in (unavailable or {}).items():
@@ -306,6 +304,6 @@ def up_to_date(importer: TrajectoryImporter, origin: Origin, out: Path, known: M
         source_sha256 = origin.sha256 or sha256_of(origin.path)
         if (known.status, known.clip, known.source_sha256) != ("ok", origin.clip, source_sha256):
             return "made of another file"
-        return clip_fault(out / origin.clip, sha256=known.clip_sha256, wanted=importer.provenance(origin))
+        return clip_fault(out / origin.clip, sha256=known.clip_sha256, requested=importer.provenance(origin))
 
     return attempt(fault) == ""

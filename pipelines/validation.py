@@ -103,12 +103,12 @@ def validate_clips(
         raise SettingsError(f"there is no clip (.h5) below {source}")
     body = load_body(limits=config.limits)
     validator = Validator(body, config.validation, physics=choose_physics(body, device))
-    found: list[Checked] = []
+    result: list[Checked] = []
     full = ""
     with ExitStack() as stack:
         stack.enter_context(jax.default_device(device))
-        wanted = write and source.is_dir() and has_lines(root)
-        folder = stack.enter_context(open_output(root)) if wanted else None
+        requested = write and source.is_dir() and has_lines(root)
+        folder = stack.enter_context(open_output(root)) if requested else None
         listed = {entry.clip: entry for entry in folder.entries.values()} if folder is not None else {}
         for path in paths:
             name = path.relative_to(root).as_posix()
@@ -117,12 +117,12 @@ def validate_clips(
                 checked = Checked(clip=name, verdict=None, problem=full)
             else:
                 checked, full = _check(path, root, validator, entry, folder, muscles=muscles)
-            found.append(checked)
+            result.append(checked)
             if progress is not None:
                 progress(checked)
         if folder is not None:
             folder.write_manifest()
-    return Validation(clips=tuple(found), seconds=time.perf_counter() - started, written=folder is not None)
+    return Validation(clips=tuple(result), seconds=time.perf_counter() - started, written=folder is not None)
 
 
 def _check(
@@ -147,7 +147,10 @@ def _check(
             full = f"not checked: the disk of {root} is full" if is_full(kept.error) else ""
             return Checked(clip=name, verdict=None, problem=f"its verdict cannot be written: {kept.message}"), full
     return Checked(
-        clip=name, verdict=checked.verdict, reasons=checked.reasons, metrics=dict(checked.metrics),
+        clip=name,
+        verdict=checked.verdict,
+        reasons=checked.reasons,
+        metrics=dict(checked.metrics),
         nframe=checked.nframe,
     ), ""
 

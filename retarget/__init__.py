@@ -1,1 +1,1 @@
-"""From source motion to posture of the target body: proportions, targets, solver, contacts, metrics."""
+"""From source motion to configuration of the target body: proportions, targets, solver, contacts, metrics."""

@@ -31,7 +31,7 @@ def finger_joints(body: TargetBody, t_pose: np.ndarray, hand_rotvec: np.ndarray)
 
     Args:
         body: Target.
-        t_pose: Target posture that corresponds to the source's rest, fingers locked, shape (7 + njoint,).
+        t_pose: Target configuration that corresponds to the source's rest, fingers locked, shape (7 + njoint,).
         hand_rotvec: Source fingers, shape (nframe, 30, 3) [rad], zero for the flat hand.
 
     Returns:
@@ -51,21 +51,21 @@ def finger_joints(body: TargetBody, t_pose: np.ndarray, hand_rotvec: np.ndarray)
     return angles
 
 
-def with_fingers(body: TargetBody, posture: np.ndarray, angles: dict[str, np.ndarray]) -> np.ndarray:
-    """Put fingers into postures.
+def with_fingers(body: TargetBody, q: np.ndarray, angles: dict[str, np.ndarray]) -> np.ndarray:
+    """Put fingers into configurations.
 
     Args:
         body: Target.
-        posture: Fingers locked, shape (nframe, 7 + njoint of `body.reduced`).
+        q: Fingers locked, shape (nframe, 7 + njoint of `body.reduced`).
         angles: From `finger_joints`; fingers that are not named stay at rest.
 
     Returns:
-        Full postures, shape (nframe, nq).
+        Full configurations, shape (nframe, nq).
     """
     if not angles:
-        return body.reduced.expand(posture)
+        return body.reduced.expand(q)
     reduced = body.reduced_hands
-    free = reduced.reduce(body.reduced.expand(posture))
+    free = reduced.reduce(body.reduced.expand(q))
     for name, angle in angles.items():
         free[:, 7 + reduced.index(name)] = angle
     return reduced.expand(free)

@@ -58,13 +58,13 @@ class Retargeted:
 @cache
 def software_versions(platform: str) -> dict[str, str]:
     """Versions of everything that computes a clip, and the kind of device."""
-    found = {"musclemap": __version__, "device": platform}
+    result = {"musclemap": __version__, "device": platform}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            result[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+            result[name] = "unknown"
+    return result
 
 
 class Retargeter:
@@ -180,25 +180,25 @@ class Retargeter:
         hands = resample_rotations(motion.hand_rotvec, source_times, times)
         return finger_joints(self.body, self.proportions(motion).t_pose, hands)
 
-    def _stored(self, posture: np.ndarray, fingers: dict[str, np.ndarray], fps: float) -> tuple[np.ndarray, np.ndarray]:
+    def _stored(self, q: np.ndarray, fingers: dict[str, np.ndarray], fps: float) -> tuple[np.ndarray, np.ndarray]:
         """Full qpos and qvel as float32, from float64 a stretch of frames at a time."""
-        nframe, model = len(posture), self.body.model
+        nframe, model = len(q), self.body.model
         qpos, qvel = np.empty((nframe, model.nq), np.float32), np.empty((nframe, model.nv), np.float32)
         for low in range(0, nframe, CHUNK):
             high, first, last = min(low + CHUNK, nframe), max(low - 1, 0), min(low + CHUNK + 1, nframe)
             angles = {name: angle[first:last] for name, angle in fingers.items()}
-            full = with_fingers(self.body, posture[first:last], angles)
+            full = with_fingers(self.body, q[first:last], angles)
             own = slice(low - first, high - first)
             qpos[low:high], qvel[low:high] = full[own], velocities(full, fps)[own]
         return qpos, qvel
 
     def _clip(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> Clip:
         turn = Rotation.from_euler("z", targets.heading)
-        posture = fit.posture.copy()
-        posture[:, :3] = turn.apply(posture[:, :3]) + targets.origin
-        posture[:, 3:7] = (turn * Rotation.from_quat(posture[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
+        q = fit.q.copy()
+        q[:, :3] = turn.apply(q[:, :3]) + targets.origin
+        q[:, 3:7] = (turn * Rotation.from_quat(q[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
         target_pos = (fit.target_pos @ turn.as_matrix().T + targets.origin).astype(np.float32)
-        qpos, qvel = self._stored(posture, self._fingers(motion), targets.fps)
+        qpos, qvel = self._stored(q, self._fingers(motion), targets.fps)
         geometry = measure_geometry(self.body, qpos)
         contact = targets.stance.contact
         metrics: dict[str, Any] = clip_metrics(

@@ -1,4 +1,4 @@
-"""Velocities from postures, as `mj_differentiatePos` takes them, for all frames at once."""
+"""Velocities from configurations, as `mj_differentiatePos` takes them, for all frames at once."""
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -7,10 +7,11 @@ from scipy.spatial.transform import Rotation
 def velocities(qpos: np.ndarray, fps: float) -> np.ndarray:
     """Central differences over two steps, one-sided at the ends.
 
-    The free root's angular velocity is, as in MuJoCo, in the frame of the earlier of the two postures.
+    The free root's angular velocity is, as in MuJoCo, in the frame of the earlier of the two configurations.
 
     Args:
-        qpos: Postures of a model whose first joint is free and whose others have one coordinate, shape (nframe, nq).
+        qpos: Configurations of a model whose first joint is free and whose others have one coordinate, shape (nframe,
+            nq).
         fps: Frames a second.
 
     Returns:

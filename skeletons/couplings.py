@@ -36,19 +36,19 @@ def couplings(model: mujoco.MjModel) -> tuple[Coupling, ...]:
     Raises:
         TargetError: A driver is itself driven, so that the couplings cannot be eliminated in one step.
     """
-    found = []
+    result = []
     for k in range(model.neq):
         if model.eq_type[k] != mujoco.mjtEq.mjEQ_JOINT or not model.eq_active0[k]:
             continue
         driven, driver = int(model.eq_obj1id[k]), int(model.eq_obj2id[k])
-        found.append(Coupling(driven=driven, driver=driver, coef=np.array(model.eq_data[k, :5])))
-    chained = {c.driven for c in found} & {c.driver for c in found}
+        result.append(Coupling(driven=driven, driver=driver, coef=np.array(model.eq_data[k, :5])))
+    chained = {c.driven for c in result} & {c.driver for c in result}
     if chained:
         names = ", ".join(model.joint(j).name for j in sorted(chained))
         raise TargetError(
             f"joints that drive others are themselves driven: {names}; chains of couplings are unsupported"
         )
-    return tuple(found)
+    return tuple(result)
 
 
 def polyval(coef: np.ndarray, delta: np.ndarray) -> np.ndarray:

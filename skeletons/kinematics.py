@@ -64,21 +64,21 @@ def _skew(axis: np.ndarray) -> np.ndarray:
     return np.stack([np.stack([o, -z, y], -1), np.stack([z, o, -x], -1), np.stack([-y, x, o], -1)], -2)
 
 
-def forward(tree: Tree, posture: Array) -> Kinematics:
-    """Place a tree's points for a batch of postures.
+def forward(tree: Tree, q: Array) -> Kinematics:
+    """Place a tree's points for a batch of configurations.
 
     Args:
         tree: What to move.
-        posture: Reduced postures, shape (7 + njoint, nframe), float32 or float64.
+        q: Reduced configurations, shape (7 + njoint, nframe), float32 or float64.
 
     Returns:
         Points, orientations and screws; see `Kinematics`.
     """
-    dtype, nframe = posture.dtype, posture.shape[1]
+    dtype, nframe = q.dtype, q.shape[1]
     nlevel, width = tree.driver.shape
     reduced = tree.reduced
     const = lambda value: jnp.asarray(value, dtype)  # noqa: E731
-    delta = posture[NROOT:] - const(reduced.qpos0)[:, None]
+    delta = q[NROOT:] - const(reduced.qpos0)[:, None]
     driver = delta[tree.driver.reshape(-1)].reshape(nlevel, width, nframe)
     coef = const(tree.coef)[..., None]
     angle, rate = jnp.zeros_like(driver), jnp.zeros_like(driver)
@@ -86,7 +86,7 @@ def forward(tree: Tree, posture: Array) -> Kinematics:
         rate = rate * driver + angle
         angle = angle * driver + coef[:, :, k]
 
-    root_pos, root_rot = posture[:3], quat_to_matrix(posture[3:NROOT])
+    root_pos, root_rot = q[:3], quat_to_matrix(q[3:NROOT])
     skew = _skew(tree.axis)
     hinge = 1.0 - tree.slide
     levels = {
@@ -157,22 +157,22 @@ def point_jacobian(tree: Tree, kinematics: Kinematics) -> Array:
     return jnp.moveaxis(columns * mask, 0, 1)
 
 
-def integrate(posture: Array, step: Array) -> Array:
-    """Move postures along tangent steps; the root's rotation step is a world-frame rotation vector.
+def integrate(q: Array, step: Array) -> Array:
+    """Move configurations along tangent steps; the root's rotation step is a world-frame rotation vector.
 
     Args:
-        posture: Shape (7 + njoint, nframe).
+        q: Shape (7 + njoint, nframe).
         step: Shape (ndof, nframe).
     """
     half = 0.5 * step[3:6]
     angle = jnp.sqrt(jnp.sum(half**2, axis=0) + 1e-24)  # the tiny term keeps the derivative finite at no step
     w, v = jnp.cos(angle), half * jnp.sinc(angle / jnp.pi)
-    quat = posture[3:NROOT]
+    quat = q[3:NROOT]
     turned = jnp.concatenate(
         [(w * quat[0] - jnp.sum(v * quat[1:], axis=0))[None], w * quat[1:] + quat[0] * v + cross(v, quat[1:])]
     )
     turned = turned / jnp.linalg.norm(turned, axis=0)
-    return jnp.concatenate([posture[:3] + step[:3], turned, posture[NROOT:] + step[6:]])
+    return jnp.concatenate([q[:3] + step[:3], turned, q[NROOT:] + step[6:]])
 
 
 forward_jit = jax.jit(forward, static_argnums=0)

@@ -1,4 +1,4 @@
-"""Reduced coordinates: a posture by its independent joints alone, so that every coupling holds exactly."""
+"""Reduced coordinates: a configuration by its independent joints alone, so that every coupling holds exactly."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,16 +11,16 @@ from musclemap.errors import TargetError
 from .couplings import couplings, effective_range, polyval
 
 NROOT = 7
-"""Length of the root's part of a posture: position and quaternion wxyz."""
+"""Length of the root's part of a configuration: position and quaternion wxyz."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReducedCoordinates:
     """Independent coordinates of a MuJoCo model with polynomial joint couplings.
 
-    A posture is `x = [root position (3), root quaternion wxyz (4), independent joints (njoint)]`; its tangent space has
-    `ndof = 6 + njoint` dimensions: translation and rotation of the root in the world frame, then the joints. The root
-    of a body without a free joint is the world: position 0, quaternion 1, and it stays so.
+    A configuration is `x = [root position (3), root quaternion wxyz (4), independent joints (njoint)]`; its tangent
+    space has `ndof = 6 + njoint` dimensions: translation and rotation of the root in the world frame, then the joints.
+    The root of a body without a free joint is the world: position 0, quaternion 1, and it stays so.
 
     Attributes:
         model: The full MuJoCo model.
@@ -28,7 +28,8 @@ class ReducedCoordinates:
         lower: Lower end of the effective ranges, shape (njoint,).
         upper: Upper end of the effective ranges, shape (njoint,).
         rest: Value of each independent joint nearest to its qpos0 within its range, shape (njoint,).
-        base: Full posture that supplies every joint not listed here (locked ones), on the coupling manifold, (nq,).
+        base: Full configuration that supplies every joint not listed here (locked ones), on the coupling manifold,
+            (nq,).
         driver: For every joint of the model the position in `joint_ids` of the joint that moves it (itself where
             independent), or -1 where nothing does, shape (model.njnt,).
         coef: For every joint the polynomial of its driver's deviation from qpos0, shape (model.njnt, 5).
@@ -83,25 +84,25 @@ class ReducedCoordinates:
             raise TargetError(f"no independent joint {name!r}; there are: {', '.join(self.joint_names)}")
         return self.joint_names.index(name)
 
-    def expand(self, posture: np.ndarray) -> np.ndarray:
-        """Give the full qpos of reduced postures, couplings exact in float64.
+    def expand(self, q: np.ndarray) -> np.ndarray:
+        """Give the full qpos of reduced configurations, couplings exact in float64.
 
         Args:
-            posture: Shape (nframe, 7 + njoint).
+            q: Shape (nframe, 7 + njoint).
 
         Returns:
             Shape (nframe, nq).
         """
-        qpos = np.tile(self.base, (len(posture), 1))
+        qpos = np.tile(self.base, (len(q), 1))
         if self.free:
-            qpos[:, :NROOT] = posture[:, :NROOT]
-        delta = posture[:, NROOT:] - self.qpos0
+            qpos[:, :NROOT] = q[:, :NROOT]
+        delta = q[:, NROOT:] - self.qpos0
         adr = self.model.jnt_qposadr[self.moved]
         qpos[:, adr] = self.model.qpos0[adr] + polyval(self.coef[self.moved], delta[:, self.moved_driver])
         return qpos
 
     def reduce(self, qpos: np.ndarray) -> np.ndarray:
-        """Take the independent coordinates out of full postures; driven joints are dropped.
+        """Take the independent coordinates out of full configurations; driven joints are dropped.
 
         Args:
             qpos: Shape (nframe, nq).
@@ -131,7 +132,7 @@ class ReducedCoordinates:
         """Velocity of each moved joint at unit velocity of its driver, shape (nframe, nmoved).
 
         Args:
-            qpos: Full postures, shape (nframe, nq).
+            qpos: Full configurations, shape (nframe, nq).
         """
         delta = qpos[:, self.qposadr] - self.qpos0
         return polyval(self._derivative, delta[:, self.moved_driver])
@@ -159,7 +160,7 @@ class ReducedCoordinates:
         return gather
 
     def coupling_residual(self, qpos: np.ndarray) -> np.ndarray:
-        """Measure how far full postures are from the coupling manifold.
+        """Measure how far full configurations are from the coupling manifold.
 
         Returns:
             Largest absolute deviation of a driven joint from its polynomial [rad or m], shape (nframe,).

@@ -1,7 +1,7 @@
 """The body a solver works on: left and right made exact mirror images of each other.
 
-MyoFullBody's sides differ by fractions of a millimetre. Near a singular posture, an arm hanging at the side, that is
-enough to turn the shoulder's elevation plane by several milliradians, so that a mirrored motion would not give the
+MyoFullBody's sides differ by fractions of a millimetre. Near a singular configuration, an arm hanging at the side, that
+is enough to turn the shoulder's elevation plane by several milliradians, so that a mirrored motion would not give the
 mirrored result. Solving on the mean of both sides removes this; what is stored and measured is the real body's
 kinematics.
 """

@@ -26,8 +26,8 @@ def _module(path: Path) -> str:
 def _file(module: str) -> Path | None:
     """The file of a module, or the `__init__` of a package."""
     path = ROOT.joinpath(*module.split(".")[1:])
-    found = (path.with_suffix(".py"), path / "__init__.py")
-    return next((one for one in found if one.is_file() and path != ROOT), None)
+    result = (path.with_suffix(".py"), path / "__init__.py")
+    return next((one for one in result if one.is_file() and path != ROOT), None)
 
 
 def _imports(path: Path) -> set[Path]:
@@ -42,8 +42,8 @@ def _imports(path: Path) -> set[Path]:
             modules += [base, *(f"{base}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
-    found = {_file(module) for module in modules if module.startswith("musclemap.")}
-    return {file for file in found if file is not None and file != path}
+    result = {_file(module) for module in modules if module.startswith("musclemap.")}
+    return {file for file in result if file is not None and file != path}
 
 
 GRAPH = {path: _imports(path) for path in _sources()}
@@ -59,14 +59,14 @@ def _circle(graph: dict[str, set[str]]) -> list[str]:
 
 def test_the_graph_has_been_read() -> None:
     name = lambda path: path.relative_to(ROOT).as_posix()  # noqa: E731
-    edges = {(name(path), name(other)) for path, found in GRAPH.items() for other in found}
+    edges = {(name(path), name(other)) for path, result in GRAPH.items() for other in result}
     assert ("pipelines/archive.py", "pipelines/convert/conversion.py") in edges
     assert ("cli/retarget.py", "pipelines/archive.py") in edges  # within a function
     assert len(edges) > 500
 
 
 def test_files_import_each_other_in_no_circle() -> None:
-    assert not _circle({str(path): set(map(str, found)) for path, found in GRAPH.items()})
+    assert not _circle({str(path): set(map(str, result)) for path, result in GRAPH.items()})
 
 
 def test_sub_packages_import_each_other_in_no_circle() -> None:
@@ -77,8 +77,8 @@ def test_sub_packages_import_each_other_in_no_circle() -> None:
         return "/".join(parts[:2])
 
     graph: dict[str, set[str]] = defaultdict(set)
-    for path, found in GRAPH.items():
-        graph[node(path)] |= {node(other) for other in found if other.name != "__init__.py"} - {node(path)}
+    for path, result in GRAPH.items():
+        graph[node(path)] |= {node(other) for other in result if other.name != "__init__.py"} - {node(path)}
     assert not _circle(graph)
 
 

@@ -67,8 +67,8 @@ def _module_level_imports(tree: ast.Module) -> set[str]:
 def test_commands_import_nothing_heavy_at_module_level():
     banned = set(PROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-module-level-imports"])
     assert banned >= {"jax", "warp", "mujoco", "mujoco_warp", "h5py", "torch"}
-    found = {path.name: _module_level_imports(ast.parse(path.read_text())) & banned for path in ROOT.glob("cli/*.py")}
-    assert not {name: names for name, names in found.items() if names}
+    result = {path.name: _module_level_imports(ast.parse(path.read_text())) & banned for path in ROOT.glob("cli/*.py")}
+    assert not {name: names for name, names in result.items() if names}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -24,11 +24,11 @@ def show_count(*, hidden: bool = False, what: str = "clips") -> Iterator[Count]:
             task = bar.add_task("", total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
     else:
-        told = [time.monotonic()]
+        message = [time.monotonic()]
 
         def tell(done: int, total: int) -> None:
-            if time.monotonic() - told[0] >= LINE_SECONDS:
-                told[0] = time.monotonic()
+            if time.monotonic() - message[0] >= LINE_SECONDS:
+                message[0] = time.monotonic()
                 console.print(f"{done} of {total} {what}", markup=False, soft_wrap=True)
 
         yield tell

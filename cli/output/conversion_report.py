@@ -40,17 +40,17 @@ def print_failures(summary: Summary) -> None:
     """Every source without a clip with its reason, and what else a person has to know."""
     console = clean_console(err=True)
     lost = [entry for entry in summary.entries if entry.status != "ok"]
-    told = [f"{entry.status} {entry.source}: {entry.reason}" for entry in lost[:NAMED]]
+    message = [f"{entry.status} {entry.source}: {entry.reason}" for entry in lost[:NAMED]]
     if len(lost) > NAMED:
         codes = Counter(entry.reason.partition(":")[0] for entry in lost)
         kinds = ", ".join(f"{count} {code}" for code, count in codes.most_common())
-        told.append(f"and {len(lost) - NAMED} more, see {summary.out / 'manifest.jsonl'}; in all {kinds}")
-    told += summary.problems
+        message.append(f"and {len(lost) - NAMED} more, see {summary.out / 'manifest.jsonl'}; in all {kinds}")
+    message += summary.problems
     if summary.missing:
-        told.append(f"{len(summary.missing)} members of the group are not there; the first is {summary.missing[0]}")
+        message.append(f"{len(summary.missing)} members of the group are not there; the first is {summary.missing[0]}")
     if summary.stopped:
-        told.append(f"stopped early: {summary.stopped}")
-    for line in told:
+        message.append(f"stopped early: {summary.stopped}")
+    for line in message:
         console.print(printable(line), markup=False, soft_wrap=True)
 
 
@@ -73,9 +73,9 @@ def totals(summary: Summary, *, dry_run: bool = False) -> str:
         plan = f"{len(summary.planned)} to convert ({much}; about {minutes:,.0f} min on one core)"
         return f"{plan}, {counts['kept']} up to date, {lost}; nothing was written"
     verdicts = Counter(entry.verdict for entry in summary.entries if entry.clip)
-    told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in reversed(_SEVERITY) if verdicts[verdict])
+    message = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in reversed(_SEVERITY) if verdicts[verdict])
     rate = f"{summary.nframe:,} frames in {summary.seconds:.1f} s ({summary.nframe / summary.seconds:,.0f} frames/s)"
-    clips = f"{counts['ok']} clips in {summary.out}" + (f" ({told})" if told else "")
+    clips = f"{counts['ok']} clips in {summary.out}" + (f" ({message})" if message else "")
     return printable(f"{clips}, {counts['kept']} of them up to date, {lost}; {rate}")
 
 

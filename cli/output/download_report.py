@@ -51,13 +51,13 @@ def show_converted(
     console = clean_console(err=True)
     with _shown(hidden=hidden) as show:
 
-        def told(entry: "ManifestEntry", nclip: int, total: int) -> None:
+        def message(entry: "ManifestEntry", nclip: int, total: int) -> None:
             if verbose:
                 came = f"{entry.nframe} frames, {entry.verdict}" if entry.clip else entry.reason
                 console.print(printable(f"{entry.status:8} {entry.source}: {came}"), markup=False, soft_wrap=True)
             show(nclip / max(total, 1), f"{nclip} of {total} clips")
 
-        yield told
+        yield message
 
 
 @contextmanager
@@ -68,11 +68,11 @@ def _shown(*, hidden: bool) -> Iterator[Show]:
         yield lambda share, words: None
         return
     if not console.is_terminal:
-        told = [time.monotonic()]
+        message = [time.monotonic()]
 
         def line(share: float, words: str) -> None:
-            if time.monotonic() - told[0] >= LINE_SECONDS:
-                told[0] = time.monotonic()
+            if time.monotonic() - message[0] >= LINE_SECONDS:
+                message[0] = time.monotonic()
                 console.print(words, markup=False, soft_wrap=True)
 
         yield line

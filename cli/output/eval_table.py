@@ -39,14 +39,16 @@ WIDE = 120
 WORDS = {"all": "all clips", "held_out": "held out", "training": "learned", "unknown": "unknown"}
 
 
-def print_evaluation(found: "Evaluation") -> None:
+def print_evaluation(result: "Evaluation") -> None:
     """The clips, the worst first, then the totals: means over clips, and over frames."""
     from musclemap.pipelines.train.evaluation import worst_first
 
     console = clean_console()
-    columns = [c for c in COLUMNS[: None if console.width >= WIDE else NARROW] if found.body.free or "root" not in c[0]]
-    learned = {judged.found.score.name: judged.learned for judged in found.clips}
-    rows = worst_first([judged.found for judged in found.clips])
+    columns = [
+        c for c in COLUMNS[: None if console.width >= WIDE else NARROW] if result.body.free or "root" not in c[0]
+    ]
+    learned = {judged.result.score.name: judged.learned for judged in result.clips}
+    rows = worst_first([judged.result for judged in result.clips])
     clips = _table(("clip", "", "lost by"), columns)
     for one in rows[:ROWS]:
         group = {True: WORDS["training"], False: WORDS["held_out"], None: ""}[learned[one.score.name]]
@@ -56,10 +58,10 @@ def print_evaluation(found: "Evaluation") -> None:
     if len(rows) > ROWS:
         console.print(f"and {len(rows) - ROWS} clips that were tracked better; --json has all")
     console.print()
-    console.print(_totals(found.totals, columns))
-    whole = found.totals["all"]
+    console.print(_totals(result.totals, columns))
+    whole = result.totals["all"]
     console.print(
-        f"{whole['steps'] / found.body.control_fps:,.1f} s of motion in {found.seconds:,.1f} s, {found.engine}; bad "
+        f"{whole['steps'] / result.body.control_fps:,.1f} s of motion in {result.seconds:,.1f} s, {result.engine}; bad "
         f"physics in {whole['bad_steps']} steps, no room for contacts in {whole['overflow_steps']}",
         markup=False, soft_wrap=True,
     )  # fmt: skip

@@ -49,8 +49,8 @@ def file_line(progress: Progress) -> str:
     entry = progress.entry
     if entry is None:
         return f"{progress.total} files"
-    told = f"{entry.nframe} frames, {entry.verdict}" if entry.clip else entry.reason
-    return f"{entry.status:8} {printable(entry.source)}: {printable(told)}"
+    message = f"{entry.nframe} frames, {entry.verdict}" if entry.clip else entry.reason
+    return f"{entry.status:8} {printable(entry.source)}: {printable(message)}"
 
 
 @contextmanager

@@ -111,21 +111,21 @@ def show_training(
 
 def training_line(figures: Mapping[str, float], left: str) -> str:
     """Figures of one moment on a line."""
-    told = (
+    message = (
         ("steps_per_second", "{:,.0f} a second"), ("reward", "reward {:.3f}"), ("coverage", "coverage {:.2f}"),
         ("landmark_error_mm", "landmarks {:.0f} mm"),
     )  # fmt: skip
-    parts = [form.format(figures[name]) for name, form in told if not math.isnan(figures.get(name, math.nan))]
+    parts = [form.format(figures[name]) for name, form in message if not math.isnan(figures.get(name, math.nan))]
     return ", ".join([f"{figures['steps']:,.0f} steps", *parts, f"{left} left"])
 
 
 def _table(figures: Mapping[str, float], left: str) -> Table:
     table = Table(show_header=False, box=None)
-    for name, told, form in _ROWS:
+    for name, message, form in _ROWS:
         if name in _OF_ONE_ALGORITHM and name not in figures:
             continue
         value = figures.get(name, math.nan)
-        table.add_row(Text(told), "-" if math.isnan(value) else form.format(value))
+        table.add_row(Text(message), "-" if math.isnan(value) else form.format(value))
     table.add_row("time left", left)
     return table
 

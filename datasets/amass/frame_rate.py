@@ -1,7 +1,7 @@
 """Whether a motion's declared frame rate can be true, judged by physics and by the way people walk.
 
 Between releases of the archive about 5,000 frame rates disagree: 60 for 120, 150 for 120. A wrong rate leaves every
-posture right and every speed wrong, so nothing else in the data gives it away.
+configuration right and every speed wrong, so nothing else in the data gives it away.
 
 Two clocks are in the motion itself:
 

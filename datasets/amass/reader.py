@@ -111,9 +111,9 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
         return [(root, root.name)]
     if not root.is_dir():
         raise SourceError("unreadable", f"{root} is neither a file nor a folder")
-    found, unlisted = find_files(root, wanted=lambda name: is_motion_file(Path(name)))
-    found += unlisted
-    return sorted(((path, path.relative_to(root).as_posix()) for path in found), key=lambda pair: pair[1])
+    result, unlisted = find_files(root, accept=lambda name: is_motion_file(Path(name)))
+    result += unlisted
+    return sorted(((path, path.relative_to(root).as_posix()) for path in result), key=lambda pair: pair[1])
 
 
 @refusing
@@ -156,8 +156,8 @@ def read_motion(
     rotvec = poses.reshape(-1, 22, 3)
     report = check_frame_rate(rotvec, trans, fps=fps)
     if report.suspicious:
-        found = "; ".join(report.evidence)
-        warnings.append(f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {found}")
+        result = "; ".join(report.evidence)
+        warnings.append(f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {result}")
     return SourceMotion(
         name=name,
         rotvec=rotvec,
@@ -223,7 +223,7 @@ def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
     if nframe == 0:
         raise SourceError("no_frames", "the file holds no frames")
     if nframe == 1:
-        raise SourceError("single_frame", "the file holds one frame, a posture and not a motion")
+        raise SourceError("single_frame", "the file holds one frame, a configuration and not a motion")
     if nframe > MAX_FRAMES:
         raise SourceError("too_large", f"the file holds {nframe} frames; at most {MAX_FRAMES} are read")
     for key, part in present.items():

@@ -67,26 +67,26 @@ def fetch_bundle(
     transport: Transport,
     *,
     workers: int = 4,
-    wanted: Callable[[str], bool] = lambda _: True,
+    requested: Callable[[str], bool] = lambda _: True,
     progress: Callable[[Moved], None] | None = None,
 ) -> Fetched:
     """Bring the files of a bundle that are not here, several at a time.
 
     Each is put in place whole, after its hash was checked. Run again after an interruption it goes on where it stopped.
-    The manifest is put in place when all its files are; with `wanted` it is not.
+    The manifest is put in place when all its files are; with `requested` it is not.
 
     Args:
         bundle: From `read_bundle`.
         out: Folder.
         transport: Brings the files.
         workers: How many at a time.
-        wanted: Tells of a path whether it is wanted.
+        requested: Tells of a path whether it is wanted.
         progress: Called now and then, never by two threads at a time.
 
     Raises:
         DownloadError: The folder cannot be written to, is in use, has too little room, or holds a conversion.
     """
-    chosen = [file for file in bundle.files if wanted(file.path.as_posix())]
+    chosen = [file for file in bundle.files if requested(file.path.as_posix())]
     if not chosen:
         raise DownloadError(f"none of the {len(bundle.files)} files is wanted; one is {bundle.files[0].path}")
     _refuse_conversion(bundle, out)
@@ -100,7 +100,7 @@ def fetch_bundle(
         _check_room(out, missing)
         tally = _Tally(chosen, kept, progress)
         tally.moved(_parts(out, missing))
-        transport.told = tally.moved
+        transport.on_bytes = tally.moved
         failed = _fetch_all(bundle, out, transport, missing, places, workers, tally)
         if not failed:
             shutil.rmtree(out / PARTS, ignore_errors=True)

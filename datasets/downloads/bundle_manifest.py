@@ -93,9 +93,9 @@ def read_bundle(url: str, transport: Transport, *, sha256: str | None = None) ->
     if not urlsplit(url).path.endswith(".json"):
         url = urljoin(url if url.endswith("/") else url + "/", MANIFEST)
     content = transport.text(url, longest=LONGEST_MANIFEST)
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256.lower():
-        raise DownloadError(f"{url} is not the manifest that was meant: its SHA-256 is {found}, not {sha256.lower()}")
+    result = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and result != sha256.lower():
+        raise DownloadError(f"{url} is not the manifest that was meant: its SHA-256 is {result}, not {sha256.lower()}")
     return parse_bundle(content, url=url)
 
 
@@ -128,8 +128,8 @@ def parse_bundle(content: bytes, *, url: str) -> Bundle:
     except FileError as error:
         raise DownloadError(f"{url} is no manifest: {error}") from error
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
-        found = stored.get("format") if isinstance(stored, dict) else type(stored).__name__
-        raise DownloadError(f"{url} is no manifest of a bundle: its format is {shown(found)}, not {FORMAT!r}")
+        result = stored.get("format") if isinstance(stored, dict) else type(stored).__name__
+        raise DownloadError(f"{url} is no manifest of a bundle: its format is {shown(result)}, not {FORMAT!r}")
     version = stored.get("version")
     if type(version) is not int or version != VERSION:
         raise DownloadError(f"{url} has version {shown(version)}; this reads version {VERSION}")

@@ -132,8 +132,8 @@ def _listed(repository: str, revision: str | None) -> HubDataSet:
         raise DownloadError(f"{endpoint()} gives no commit of {repository}, but {shown(commit)}")
 
     def tree() -> list[Any]:
-        found = api.list_repo_tree(repository, repo_type="dataset", revision=commit, recursive=True)
-        return list(itertools.islice(found, MOST_FILES + 1))
+        result = api.list_repo_tree(repository, repo_type="dataset", revision=commit, recursive=True)
+        return list(itertools.islice(result, MOST_FILES + 1))
 
     listed = _ask(tree, repository, revision)
     if len(listed) > MOST_FILES:
@@ -261,9 +261,9 @@ def _ask(question: Callable[[], Result], repository: str, revision: str | None, 
         except faults as error:
             if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
                 raise  # of this machine: no room, no permission
-            told = _meaning(error, repository, revision, file)
-            if told is not None:
-                raise told from error
+            message = _meaning(error, repository, revision, file)
+            if message is not None:
+                raise message from error
             if pause is None:
                 name = f"{file} of {repository}" if file else repository
                 raise DownloadError(f"{name} does not come from {endpoint()}: {_first_line(error)}") from error

@@ -73,14 +73,14 @@ class Pace:
         return max(min(self._window, self._end - time.monotonic()), 0.0)
 
     def _shut(self) -> None:
-        found = self._socket
-        if found is None:
+        result = self._socket
+        if result is None:
             return
         with contextlib.suppress(OSError):  # it is closed already
-            if isinstance(found, socket.socket):
-                socket.socket.shutdown(found, socket.SHUT_RDWR)  # that of TLS sockets is not for another thread
+            if isinstance(result, socket.socket):
+                socket.socket.shutdown(result, socket.SHUT_RDWR)  # that of TLS sockets is not for another thread
             else:
-                found.shutdown(socket.SHUT_RDWR)
+                result.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(frozen=True, kw_only=True)

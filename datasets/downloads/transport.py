@@ -29,7 +29,7 @@ PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Wait after the first attempt that brought nothing [s]; doubled after each, up to the longest."""
 
 LONGEST_REASON = 100
-"""Letters of a server's own words that are told."""
+"""Letters of a server's own words that are shown."""
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers that may be others in a moment (RFC 9110, RFC 6585)."""
@@ -68,12 +68,12 @@ class Transport:
     Attributes:
         patience: How long a server is waited for.
         stop: Set by whoever wants every download to end; the parts stay.
-        told: Called with the number of bytes that came; less than zero where bytes that had come were thrown away.
+        on_bytes: Called with the number of bytes that came; less than zero where bytes that had come were thrown away.
     """
 
     patience: Patience = field(default_factory=Patience)
     stop: threading.Event = field(default_factory=threading.Event)
-    told: Callable[[int], None] = lambda _: None
+    on_bytes: Callable[[int], None] = lambda _: None
     _own: threading.local = field(default_factory=threading.local)
 
     def fetch(self, remote: Remote, part: Path) -> None:
@@ -85,14 +85,14 @@ class Transport:
         """
         for again in (True, False):
             self._complete(remote, part)
-            found = _sha256(part)
-            if found == remote.sha256:
+            result = _sha256(part)
+            if result == remote.sha256:
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
                 return
             self._drop(part)
             if not again:
-                raise Altered(f"{remote.url} is not what was announced: SHA-256 {found} in place of {remote.sha256}")
+                raise Altered(f"{remote.url} is not what was announced: SHA-256 {result} in place of {remote.sha256}")
 
     def text(self, url: str, *, longest: int) -> bytes:
         """Content of a small file whose hash is not known.
@@ -141,8 +141,8 @@ class Transport:
 
     def _continue(self, remote: Remote, part: Path, had: int) -> None:
         """One request: append what comes, or start anew where the server cannot go on."""
-        wanted = {"Range": f"bytes={had}-"} if had else {}
-        with self._answer(remote.url, wanted) as (answer, pace):
+        requested = {"Range": f"bytes={had}-"} if had else {}
+        with self._answer(remote.url, requested) as (answer, pace):
             if had and answer.status_code == 416:  # the file there is shorter than the part: it is another one
                 self._drop(part)
                 part.touch()
@@ -163,7 +163,7 @@ class Transport:
                         self._drop(part)
                         raise Altered(f"{remote.url} is longer than the {remote.size} bytes announced")
                     file.write(chunk)
-                    self.told(len(chunk))
+                    self.on_bytes(len(chunk))
                     if self.stop.is_set():
                         return
 
@@ -207,7 +207,7 @@ class Transport:
 
     def _drop(self, part: Path) -> None:
         if part.is_file():
-            self.told(-part.stat().st_size)
+            self.on_bytes(-part.stat().st_size)
             part.unlink()
 
 

@@ -53,13 +53,13 @@ def _parents(body: ExportBody) -> dict[int, int]:
     """The landmark body above each landmark body, or -1 for the pelvis, which all others are below here."""
     ids = {body.body_names.index(name) for name in body.target.landmark_names}
     pelvis = body.body_names.index("pelvis")
-    found = {}
+    result = {}
     for b in sorted(ids):
         above = int(body.model.body_parentid[b])
         while above > 0 and above not in ids:
             above = int(body.model.body_parentid[above])
-        found[b] = -1 if b == pelvis else above or pelvis
-    return found
+        result[b] = -1 if b == pelvis else above or pelvis
+    return result
 
 
 def _depth_first(parents: dict[int, int]) -> list[int]:

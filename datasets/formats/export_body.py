@@ -48,7 +48,7 @@ class ExportBody:
         self._columns = columns_of(target.model, self.model)
 
     def state(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-        """A clip's postures and velocities on this body, float64, shapes (nframe, nq) and (nframe, nv).
+        """A clip's configurations and velocities on this body, float64, shapes (nframe, nq) and (nframe, nv).
 
         Raises:
             ClipError: The clip is of another body, or of another version of this one.
@@ -66,7 +66,7 @@ class ExportBody:
     def motion(self, qpos: np.ndarray, qvel: np.ndarray) -> BodyMotion:
         """Where every body is and how it moves."""
         model, data, nframe = self.model, mujoco.MjData(self.model), len(qpos)
-        found = {
+        result = {
             key: np.empty((nframe, model.nbody, width))
             for key, width in (("xpos", 3), ("xquat", 4), ("xmat", 9), ("cvel", 6), ("subtree_com", 3))
         }
@@ -75,6 +75,6 @@ class ExportBody:
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             mujoco.mj_comVel(model, data)
-            for key, array in found.items():
+            for key, array in result.items():
                 array[frame] = getattr(data, key)
-        return BodyMotion(**found)
+        return BodyMotion(**result)

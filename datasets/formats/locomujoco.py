@@ -47,7 +47,7 @@ class Trajectory:
     Attributes:
         joint_names: Joints in the order of `qpos`.
         jnt_type: MuJoCo's type of each joint (0 free, 2 slide, 3 hinge), or None where the file has none.
-        qpos: Postures, shape (nframe, nq), float64.
+        qpos: Configurations, shape (nframe, nq), float64.
         qvel: Velocities, shape (nframe, nv), float64, or None where the file has none.
         frequency: Frames a second, or None where the file does not say.
         split_points: First frame of every motion, and the number of frames; shape (nmotion + 1,).
@@ -196,9 +196,9 @@ def _metadata(arrays: NpzArrays) -> str | None:
     if "metadata" not in arrays:
         return None
     try:
-        found = arrays.array("metadata")
+        result = arrays.array("metadata")
     except FileError as error:
         if error.reason == NO_METADATA:
             return None
         raise
-    return str(found.item()) if found.size == 1 else str(found.tolist())
+    return str(result.item()) if result.size == 1 else str(result.tolist())

@@ -44,9 +44,9 @@ Attribute = dict[str, Any]
 """Kind of an attribute ("text", "number", "names" or "other") and its value."""
 
 
-def dataset_names(file: h5py.File, wanted: Sequence[str]) -> list[str]:
+def dataset_names(file: h5py.File, requested: Sequence[str]) -> list[str]:
     """Those of the wanted datasets that the root group has a link of."""
-    return [key for key in wanted if file.id.links.exists(key.encode())]
+    return [key for key in requested if file.id.links.exists(key.encode())]
 
 
 def open_dataset(file: h5py.File, key: str, *, nbyte: int) -> h5py.Dataset:
@@ -78,20 +78,20 @@ def open_dataset(file: h5py.File, key: str, *, nbyte: int) -> h5py.Dataset:
 
 
 def _names(group: h5g.GroupID) -> list[str]:
-    found: list[str] = []
+    result: list[str] = []
 
     def take(name: bytes) -> bool | None:
-        found.append(name.decode("utf-8", "replace"))
-        return True if len(found) == NAMED else None
+        result.append(name.decode("utf-8", "replace"))
+        return True if len(result) == NAMED else None
 
     group.links.iterate(take)
-    return found
+    return result
 
 
 def _check_type(dataset: h5d.DatasetID, key: str) -> None:
-    wanted = {np.uint8: h5t.STD_U8LE, np.float32: h5t.IEEE_F32LE}[dtype_of(key)]
+    requested = {np.uint8: h5t.STD_U8LE, np.float32: h5t.IEEE_F32LE}[dtype_of(key)]
     kind = dataset.get_type()
-    if not kind.equal(wanted):
+    if not kind.equal(requested):
         name = kind.dtype if isinstance(kind, h5t.TypeIntegerID | h5t.TypeFloatID) else type(kind).__name__
         raise FileError(f"{key} is of type {name}, not {dtype_of(key).__name__}")
     if dataset.get_space().get_simple_extent_type() != h5s.SIMPLE:
@@ -117,19 +117,19 @@ def _check_chunks(dataset: h5d.DatasetID, key: str, *, nbyte: int) -> None:
     count = math.prod(-(-size // step) for size, step in zip(shape, chunk, strict=True))
     if count > MAX_CHUNKS:
         raise FileError(f"{key} has {count} chunks; at most {MAX_CHUNKS} are read")
-    found: dict[tuple[int, ...], int] = {}
+    result: dict[tuple[int, ...], int] = {}
 
     def take(info: Any) -> None:
         at = tuple(info.chunk_offset)
-        if at in found or info.byte_offset is None or info.byte_offset + info.size > nbyte:
+        if at in result or info.byte_offset is None or info.byte_offset + info.size > nbyte:
             raise FileError(f"{key} is damaged: the chunk at {at} is there twice or outside the file")
-        found[at] = info.size
+        result[at] = info.size
 
     dataset.chunk_iter(take)
-    inside = all(0 <= a < n and a % c == 0 for at in found for a, n, c in zip(at, shape, chunk, strict=True))
-    if len(found) != count or not inside:
-        raise FileError(f"{key} was never written whole: {len(found)} of {count} chunks are there")
-    if sum(found.values()) > nbyte:
+    inside = all(0 <= a < n and a % c == 0 for at in result for a, n, c in zip(at, shape, chunk, strict=True))
+    if len(result) != count or not inside:
+        raise FileError(f"{key} was never written whole: {len(result)} of {count} chunks are there")
+    if sum(result.values()) > nbyte:
         raise FileError(f"{key} has chunks that lie over each other")
 
 
@@ -148,9 +148,9 @@ def slabs(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(dataset[low : low + rows])
 
 
-def read_attributes(file: h5py.File, wanted: Sequence[str]) -> Mapping[str, Attribute]:
+def read_attributes(file: h5py.File, requested: Sequence[str]) -> Mapping[str, Attribute]:
     """Read those of the wanted attributes of the root group that there are."""
-    return {key: _attribute(file, key) for key in wanted if h5a.exists(file.id, key.encode())}
+    return {key: _attribute(file, key) for key in requested if h5a.exists(file.id, key.encode())}
 
 
 def attribute_names(file: h5py.File) -> list[str]:

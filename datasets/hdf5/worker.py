@@ -120,9 +120,9 @@ def _send(source: BinaryIO, target: BinaryIO) -> None:
         }
         shapes = {key: dataset.shape for key, dataset in datasets.items()}
         check_shapes(shapes, nbyte=nbyte)
-        wanted = (*TEXTS, *JSON, *NAMES, *NUMBERS)
-        head: dict[str, Any] = {"identity": identity, "shapes": shapes, "attributes": read_attributes(file, wanted)}
-        head["names"] = attribute_names(file) if len(head["attributes"]) < len(wanted) else []
+        requested = (*TEXTS, *JSON, *NAMES, *NUMBERS)
+        head: dict[str, Any] = {"identity": identity, "shapes": shapes, "attributes": read_attributes(file, requested)}
+        head["names"] = attribute_names(file) if len(head["attributes"]) < len(requested) else []
         _send_head(target, head)
         _allow(nbyte + 4 * sum(map(math.prod, shapes.values())))
         for dataset in datasets.values():

@@ -47,7 +47,7 @@ Kadaba, Ramakrishnan & Wootten 1990, J. Orthop. Res. 8:383.
 WALK_RATIO = 0.705 / 113
 """Step length over cadence [m per step/min]. Perry: stride 1.41 m, cadence 113.
 
-That the ratio hardly changes with speed is from Sekiya & Nagasaki 1998, Gait Posture 7:225.
+That the ratio hardly changes with speed is from Sekiya & Nagasaki 1998, Gait Configuration 7:225.
 """
 
 TOE_OUT = np.deg2rad(7.0)

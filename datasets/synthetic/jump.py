@@ -32,8 +32,8 @@ STANDING = LOWEST + 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Posture:
-    """What a posture of the jump is made from, one number or shape (n,) each.
+class _Pose:
+    """What a configuration of the jump is made from, one number or shape (n,) each.
 
     Attributes:
         height: Of the hips [m].
@@ -94,11 +94,11 @@ def _height(time: np.ndarray) -> np.ndarray:
     )
 
 
-def _pushing(height: np.ndarray) -> _Posture:
-    """Posture of the push, or of the landing, by the height of the hips; nothing but the heel moves on at its end."""
+def _pushing(height: np.ndarray) -> _Pose:
+    """Pose of the push, or of the landing, by the height of the hips; nothing but the heel moves on at its end."""
     done = np.clip((height - LOW) / (TOP - LOW), 0.0, 1.0)
     left, heel = (1.0 - done) ** 2, np.clip((done - HEEL_RISE) / (1.0 - HEEL_RISE), 0.0, 1.0)
-    return _Posture(
+    return _Pose(
         height=height,
         ahead=HIPS_LEAVING + (HIPS_CROUCHED - HIPS_LEAVING) * left,
         lean=LEAN_LEAVING + (LEAN_CROUCHED - LEAN_LEAVING) * left,
@@ -106,8 +106,8 @@ def _pushing(height: np.ndarray) -> _Posture:
     )
 
 
-def _posture(time: np.ndarray) -> _Posture:
-    """Posture at each instant. Before the push and after landing, the feet are flat and the hips move over them."""
+def _pose(time: np.ndarray) -> _Pose:
+    """Pose at each instant. Before the push and after landing, the feet are flat and the hips move over them."""
     height = _height(time)
     push, landed = _pushing(height), _pushing(np.asarray(DEEP))
     down, up = ease(time, CROUCH_START, PUSH_START), ease(time, LOWEST, STANDING)
@@ -115,7 +115,7 @@ def _posture(time: np.ndarray) -> _Posture:
     ahead = np.select([before, after], [HIPS_AHEAD + (HIPS_CROUCHED - HIPS_AHEAD) * down,
                                         landed.ahead + (HIPS_AHEAD - landed.ahead) * up], push.ahead)  # fmt: skip
     lean = np.select([before, after], [LEAN_CROUCHED * down, landed.lean * (1.0 - up)], push.lean)
-    return _Posture(height=height, ahead=ahead, lean=lean, pitch=np.where(before | after, 0.0, push.pitch))
+    return _Pose(height=height, ahead=ahead, lean=lean, pitch=np.where(before | after, 0.0, push.pitch))
 
 
 def _follow(time: np.ndarray, rate: float, duration: float) -> np.ndarray:
@@ -126,20 +126,20 @@ def _follow(time: np.ndarray, rate: float, duration: float) -> np.ndarray:
 
 def jump(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The whole jump, by the time since its beginning; see `to_amass` for what is returned."""
-    posture = _posture(time)
-    hips = vector(0.0, posture.height, posture.ahead)
+    pose = _pose(time)
+    hips = vector(0.0, pose.height, pose.ahead)
 
     # Since take-off, or until touch-down, whichever is nearer; zero on the ground.
     aloft = np.clip(np.minimum(time - TAKE_OFF, TOUCH_DOWN - time), 0.0, None)
     pitch_rate = PUSH_PITCH / (1.0 - HEEL_RISE) * TAKE_OFF_SPEED / (TOP - LOW)
-    pitch = posture.pitch + _follow(aloft, pitch_rate, FOLLOW_FOOT)
+    pitch = pose.pitch + _follow(aloft, pitch_rate, FOLLOW_FOOT)
     lever = BALL[2] * np.cos(PUSH_PITCH) + BALL[1] * np.sin(PUSH_PITCH)
     hang_on = _follow(aloft, _ankle_rise(PUSH_PITCH)[0] * pitch_rate, FOLLOW_LEG)
     stretch = _follow(aloft, TAKE_OFF_SPEED - lever * pitch_rate, FOLLOW_LEG)
-    flying = np.where(aloft > 0.0, posture.height - TOP, 0.0)
+    flying = np.where(aloft > 0.0, pose.height - TOP, 0.0)
 
     ankles, feet = planted(time)
-    up, along = _ankle_rise(posture.pitch)
+    up, along = _ankle_rise(pose.pitch)
     for side in SIDES:
         forward = feet[side][:, :, 2]
         ankles[side] = ankles[side] + forward * (along + hang_on)[:, None]
@@ -151,6 +151,6 @@ def jump(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         - np.deg2rad(120.0) * ease(time, TAKE_OFF + 0.15, STANDING)
     )
     arms = arm(swing, np.full_like(time, AT_SIDE), np.full_like(time, ELBOW))
-    pelvis, thorax = turn("x", posture.lean), turn("x", 1.5 * posture.lean)
+    pelvis, thorax = turn("x", pose.lean), turn("x", 1.5 * pose.lean)
     toes = pitch * (1.0 - ease(aloft, 0.0, 0.12))
     return compose(hips, pelvis, thorax, ankles, feet, {"left": arms, "right": arms}, toes=toes)

@@ -39,7 +39,7 @@ class Recording:
 
     Attributes:
         curves: Figures of every step that was simulated, shapes (nsimulated,).
-        qpos: Postures from the clip's first frame on, shape (nsimulated + 1, nq).
+        qpos: Configurations from the clip's first frame on, shape (nsimulated + 1, nq).
         act: Activations, shape (nsimulated + 1, nu).
     """
 
@@ -120,10 +120,10 @@ def evaluate(
                 progress(done, len(length))
 
 
-def in_order(found: Sequence[Evaluated], library: Library) -> list[Evaluated]:
+def in_order(result: Sequence[Evaluated], library: Library) -> list[Evaluated]:
     """Clips in the order of the library."""
     place = {name: number for number, name in enumerate(library.names)}
-    return sorted(found, key=lambda one: place[one.score.name])
+    return sorted(result, key=lambda one: place[one.score.name])
 
 
 def _evaluated(run: _Run, name: str, *, kept: bool) -> Evaluated:
@@ -164,11 +164,11 @@ class _Worlds:
 
     def note(self, runs: Sequence[_Run | None], kept: Sequence[bool], *, first: bool = False) -> None:
         """Write down the states of worlds that are to be kept; with `first`, of those that have none yet."""
-        wanted = [(w, run) for w, run in enumerate(runs) if run is not None and kept[w] and not (first and run.states)]
-        if wanted:
+        ref = [(w, run) for w, run in enumerate(runs) if run is not None and kept[w] and not (first and run.states)]
+        if ref:
             physics = self._state[0]
             qpos, act = np.asarray(physics.qpos), np.asarray(physics.act)
-            for world, run in wanted:
+            for world, run in ref:
                 run.states.append((qpos[world].copy(), act[world].copy()))  # not the whole of all worlds
 
     def step(self, act: Act) -> np.ndarray:
@@ -199,8 +199,8 @@ def _programs(body: SimulationBody, config: TaskConfig) -> tuple[Callable[..., A
     ) -> tuple[_State, Array]:
         state = task.advance(before._replace(excitation=ctrl))
         outcome = task.judge(reference, physics, reading, state, before.excitation)
-        wanted = task.wanted(reference, state, state.frame)
-        figures = measure(body, physics, reading, wanted, ctrl, outcome)
+        ref = task.ref(reference, state, state.frame)
+        figures = measure(body, physics, reading, ref, ctrl, outcome)
         return (physics, reading, state), jnp.stack([value.astype(jnp.float32) for value in figures], axis=1)
 
     return tuple(jax.jit(program) for program in (start, restart, see, judge))

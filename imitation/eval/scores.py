@@ -123,9 +123,9 @@ def totals(scores: Sequence[ClipScore]) -> dict[str, Any]:
     mean: dict[str, float] = {}
     by_frame: dict[str, float] = {}
     for key in ("coverage", "normalised_return", *ERRORS, *OTHERS, *(name + TO_END for name in ERRORS)):
-        found = [(value, _frames(score, key)) for score in scores if (value := _figure(score, key)) is not None]
-        if found:
-            values, frames = np.array(found).T
+        result = [(value, _frames(score, key)) for score in scores if (value := _figure(score, key)) is not None]
+        if result:
+            values, frames = np.array(result).T
             mean[key], by_frame[key] = float(values.mean()), float(values @ frames / frames.sum())
     tracked = sum(score.success for score in scores)
     return {

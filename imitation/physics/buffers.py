@@ -1,4 +1,4 @@
-"""How much room a world needs for contacts and constraints, found by looking at postures in MuJoCo C.
+"""How much room a world needs for contacts and constraints, found by looking at configurations in MuJoCo C.
 
 MuJoCo Warp works in buffers of fixed size: contacts are shared by all worlds, rows of constraints are each world's own.
 Too much room costs memory and time, too little loses contacts; what was lost is told by `SensorData.overflow`.
@@ -22,7 +22,7 @@ FRAMES = 64
 """Most frames that are looked at, evenly spread."""
 
 SPREAD = 0.3
-"""Deviation of hinges from a frame [rad], and a tenth of it of slides [m], in the perturbed postures."""
+"""Deviation of hinges from a frame [rad], and a tenth of it of slides [m], in the perturbed configurations."""
 
 DEPTHS = (0.0, 0.02, 0.2)
 """How deep a body is pushed into the ground [m]: not at all, a hard landing, far more than contacts would let it."""
@@ -60,9 +60,9 @@ def buffers_for(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray, *, see
     pairs = CandidatePairs(model)
     most = Buffers(nconmax=0, njmax=0)
     rng = np.random.default_rng(seed)
-    for posture, velocity in _postures(body, np.asarray(qpos, float), np.asarray(qvel, float), data, rng):
+    for q, velocity in _configurations(body, np.asarray(qpos, float), np.asarray(qvel, float), data, rng):
         mujoco.mj_resetData(model, data)
-        data.qpos[:], data.qvel[:] = posture, velocity
+        data.qpos[:], data.qvel[:] = q, velocity
         mujoco.mj_fwdPosition(model, data)
         near = max(pairs.count(data), data.ncon)
         most = Buffers(nconmax=max(most.nconmax, near), njmax=max(most.njmax, data.nefc))
@@ -97,7 +97,7 @@ class CandidatePairs:
         self._reach = model.geom_margin + model.geom_gap
 
     def count(self, data: mujoco.MjData) -> int:
-        """How many pairs come near each other in a posture whose kinematics are done."""
+        """How many pairs come near each other in a configuration whose kinematics are done."""
         model, (a, b) = self._model, self.geoms.T
         xpos, xmat, radius = data.geom_xpos, data.geom_xmat.reshape(-1, 3, 3), model.geom_rbound
         apart = xpos[b] - xpos[a]
@@ -123,7 +123,7 @@ class CandidatePairs:
         return meet
 
 
-def _postures(
+def _configurations(
     body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray, data: mujoco.MjData, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     kind = body.model.jnt_type[body.joint_ids]
@@ -134,17 +134,17 @@ def _postures(
         if not body.free:
             yield from ((qpos[t], qvel[t]), (off, qvel[t]))
             continue
-        for posture in (qpos[t], off):
+        for q in (qpos[t], off):
             for depth in DEPTHS:
-                sunk = posture.copy()
+                sunk = q.copy()
                 sunk[2] -= depth
                 yield sunk, qvel[t]
         yield _fallen(body, off, data, rng), qvel[t]
 
 
-def _fallen(body: SimulationBody, posture: np.ndarray, data: mujoco.MjData, rng: np.random.Generator) -> np.ndarray:
+def _fallen(body: SimulationBody, q: np.ndarray, data: mujoco.MjData, rng: np.random.Generator) -> np.ndarray:
     model = body.model
-    turned = posture.copy()
+    turned = q.copy()
     turned[3:7] = rng.standard_normal(4)
     turned[3:7] /= np.linalg.norm(turned[3:7])
     data.qpos[:] = turned

@@ -15,7 +15,7 @@ class PhysicsState(NamedTuple):
     """All that the next step depends on, besides the controls.
 
     Attributes:
-        qpos: Postures, shape (nworld, nq).
+        qpos: Configurations, shape (nworld, nq).
         qvel: Velocities, shape (nworld, nv).
         act: Muscle activations, shape (nworld, nu).
         warmstart: Accelerations that the constraint solver starts from, shape (nworld, nv).

@@ -54,10 +54,10 @@ def make_engine(
     return SplitEngine(engines, there[:count])
 
 
-def engine_kind(wanted: str) -> str:
+def engine_kind(ref: str) -> str:
     """What "auto" stands for on this machine, "warp" or "mujoco"; anything else as it is."""
-    if wanted != "auto":
-        return wanted
+    if ref != "auto":
+        return ref
     return "warp" if has_cuda() else "mujoco"
 
 

@@ -66,8 +66,8 @@ class SplitEngine:
     def _each(self, work: Callable[[Engine, Any], Any], tree: Any) -> Any:
         cut = jax.device_put(tree, self._cut)
         parts = [jax.tree.map(lambda array, d=device: _part(array, d), cut) for device in self._devices]
-        found = list(self._pool.map(work, self._engines, parts))
-        return jax.tree.map(self._join, *found)
+        result = list(self._pool.map(work, self._engines, parts))
+        return jax.tree.map(self._join, *result)
 
     def _join(self, *parts: Array) -> Array:
         own = [jax.device_put(part, device) for part, device in zip(parts, self._devices, strict=True)]

@@ -24,8 +24,8 @@ FLIGHT = 5
 """Steps that go up before as many go down."""
 
 FOOT = 0.2
-"""How far from a foot's landmarks ground may be under the foot [m]: in MyoFullBody's rest posture its geoms reach at
-most 0.12 m, and a cell is 0.1 m."""
+"""How far from a foot's landmarks ground may be under the foot [m]: in MyoFullBody's rest configuration its geoms reach
+at most 0.12 m, and a cell is 0.1 m."""
 
 OBSTACLE = 0.3
 """Side of an obstacle [m]."""

@@ -56,7 +56,8 @@ class WarpEngine:
         nworld: Worlds that are stepped together.
         device: Warp's name of a device; its own choice, a GPU if there is one, if None.
         nconmax: Pairs of geoms that may come near each other, and contacts, that a world has room for on average;
-            see `musclemap.imitation.physics.buffers`, whose answer for the body's rest posture is taken if None or 0.
+            see `musclemap.imitation.physics.buffers`, whose answer for the body's rest configuration is taken if None
+            or 0.
         njmax: Rows of constraints that every world has room for; the same.
         variants: What differs between the worlds, if anything does.
 
@@ -160,8 +161,8 @@ class WarpEngine:
 
 def _buffers(body: SimulationBody, nconmax: int | None, njmax: int | None) -> Buffers:
     if not nconmax or not njmax:
-        found = buffers_for(body, body.model.qpos0[None], np.zeros((1, body.model.nv)))
-        nconmax, njmax = nconmax or found.nconmax, njmax or found.njmax
+        result = buffers_for(body, body.model.qpos0[None], np.zeros((1, body.model.nv)))
+        nconmax, njmax = nconmax or result.nconmax, njmax or result.njmax
     return Buffers(nconmax=nconmax, njmax=njmax)
 
 
@@ -185,7 +186,7 @@ def _devices(name: str | None) -> tuple[str, Any]:
 
 
 def _cleaner(body: SimulationBody) -> Callable[..., tuple[Array, ...]]:
-    """Function that puts the rest posture in place of worlds that are not finite: they would fill shared buffers."""
+    """Function that resets worlds that are not finite to the rest configuration: they would fill shared buffers."""
     rest = jnp.asarray(body.model.qpos0, jnp.float32)
 
     def clean(state: PhysicsState, ctrl: Array) -> tuple[Array, ...]:

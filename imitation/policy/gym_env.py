@@ -64,11 +64,11 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         render_mode: str | None = None,
     ) -> None:  # fmt: skip
         self.render_mode = render_mode
-        found, config = _read(clips), task or TaskConfig()
-        body = load_simulation_body(found[0][1].model, physics)
+        result, config = _read(clips), task or TaskConfig()
+        body = load_simulation_body(result[0][1].model, physics)
         self._device = jax.devices("cpu")[0]  # one world: to go to another device and back takes longer
         with jax.default_device(self._device):
-            library = make_library(found, body, resting=config.resting, look_ahead=max(config.ahead))
+            library = make_library(result, body, resting=config.resting, look_ahead=max(config.ahead))
             self._task, self._engine = Task(body, config), MujocoEngine(body, 1)
             self._reference = library.reference
             self._begin, self._command, self._settle = (
@@ -108,18 +108,18 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             physics, reading = self._engine.step(pushed, ctrl)
             before = self._state[2].excitation
             self._state, obs, outcome = self._settle(self._reference, (physics, reading, task), before)
-            told: Outcome = jax.device_get(jax.tree.map(lambda array: array[0], outcome))
+            message: Outcome = jax.device_get(jax.tree.map(lambda array: array[0], outcome))
             clip, frame, overflow = int(task.clip[0]), int(task.frame[0]) + 1, bool(reading.overflow[0])
         info = {
             "clip": self.clip_names[clip],
             "frame": frame,
-            "landmark_error": float(told.landmark_error),
-            "root_error": float(told.root_error),
-            "published": float(told.published),
+            "landmark_error": float(message.landmark_error),
+            "root_error": float(message.root_error),
+            "published": float(message.published),
             "bad": bool(reading.bad[0]),
             "overflow": overflow,
         }
-        return np.asarray(obs[0]), float(told.reward), bool(told.failed), bool(told.cut), info
+        return np.asarray(obs[0]), float(message.reward), bool(message.failed), bool(message.cut), info
 
     def _start(self, options: Mapping[str, Any]) -> tuple[int, int]:
         unknown = set(options) - {"clip", "frame"}

@@ -121,8 +121,8 @@ def _read(data: bytes, *, where: str) -> Policy:
     if len(data) < 8 or header > min(len(data) - 8, 2 * MAX_FACTS):  # in the header quotes are escaped
         raise PolicyError(f"{where} cannot be read as a policy: a header of {header:,} bytes in {len(data):,}")
     try:
-        told = parse_json(data[8 : 8 + header], limit=2 * MAX_FACTS)
-        text = told.get("__metadata__", {}).get(FORMAT) if isinstance(told, dict) else None
+        message = parse_json(data[8 : 8 + header], limit=2 * MAX_FACTS)
+        text = message.get("__metadata__", {}).get(FORMAT) if isinstance(message, dict) else None
     except (FileError, AttributeError) as error:
         raise PolicyError(f"{where} cannot be read as a policy: {error}") from error
     tensors = attempt(lambda: dict(safetensors.deserialize(data)))
@@ -148,16 +148,16 @@ def body_of(policy: Policy) -> SimulationBody:
     Raises:
         PolicyError: The body here is another version than the policy learned on, on which it would fall.
     """
-    told = policy.facts["body"]
+    message = policy.facts["body"]
     try:
-        body = load_simulation_body(told["name"], policy.physics)
+        body = load_simulation_body(message["name"], policy.physics)
     except MusclemapError as error:
         raise PolicyError(f"the policy is of a body that is not here: {error}") from error
     here = body_facts(body, policy.physics)
-    other = [name for name, value in here.items() if told.get(name) != value and name != "model_version"]
+    other = [name for name, value in here.items() if message.get(name) != value and name != "model_version"]
     if other:
         raise PolicyError(
-            f"the policy was trained on another {body.name} (version {told.get('model_version')}; here "
+            f"the policy was trained on another {body.name} (version {message.get('model_version')}; here "
             f"{here['model_version']}): {', '.join(other)} differ, and it would not move this one as it should"
         )
     layout = list(map(list, observation.layout(body, policy.task.ahead).items()))
@@ -180,5 +180,5 @@ def body_facts(body: SimulationBody, physics: PhysicsConfig) -> dict[str, Any]:
 
 def _software() -> dict[str, str]:
     packages = ("jax", "mujoco-warp", "musclemimic-models", "numpy", "optax", "warp-lang")
-    found = {"musclemap": __version__, "python": platform.python_version(), "mujoco": mujoco.__version__}
-    return found | {name: version(name) for name in packages}
+    result = {"musclemap": __version__, "python": platform.python_version(), "mujoco": mujoco.__version__}
+    return result | {name: version(name) for name in packages}

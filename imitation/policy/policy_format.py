@@ -55,8 +55,8 @@ def make_policy(facts: Any, tensors: Mapping[str, np.ndarray], *, where: str) ->
         raise PolicyError(str(error)) from error
     count = sum(name.startswith("policy.w") for name in tensors)
     layers = [f"policy.{kind}{k}" for k in range(count) for kind in "wb"]
-    wanted = {"normaliser.mean", "normaliser.var", "normaliser.count", *layers}
-    if set(tensors) != wanted or not count:
+    ref = {"normaliser.mean", "normaliser.var", "normaliser.count", *layers}
+    if set(tensors) != ref or not count:
         raise PolicyError(f"{where} has the tensors {shown(', '.join(sorted(tensors)))}; a policy has w0, b0 and so "
                           "on, and mean, var and count of the normaliser")  # fmt: skip
     try:

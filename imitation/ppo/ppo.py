@@ -193,15 +193,15 @@ class PPO:
         carry = (learner.params, learner.optimizer, jnp.zeros((), bool))
         (params, optimizer, _), figures = jax.lax.scan(partial(self._step, samples), carry, order.reshape(-1, size))
         made = figures.pop("made")
-        told = {name: jnp.sum(value * made) / jnp.maximum(jnp.sum(made), 1.0) for name, value in figures.items()}
+        message = {name: jnp.sum(value * made) / jnp.maximum(jnp.sum(made), 1.0) for name, value in figures.items()}
         spread = jnp.var(flat(target))
-        told |= {
+        message |= {
             "explained_variance": 1.0 - jnp.mean((flat(target) - flat(rollout.value)) ** 2) / (spread + 1e-8),
             "steps_skipped": jnp.sum(1.0 - made),
             "noise": jnp.mean(jnp.exp(_log_std(params))),
         }
         known = normalising.take_in(learner.normaliser, obs)
-        return Learner(params, optimizer, known, learner.updates + 1), told
+        return Learner(params, optimizer, known, learner.updates + 1), message
 
     def _step(
         self, samples: dict[str, Array], carry: tuple[Params, Any, Array], rows: Array
@@ -223,13 +223,13 @@ class PPO:
 
     def _loss(self, params: Params, batch: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
         mean, log_std = self._mean(params, batch["x"]), _log_std(params)
-        found = policy_loss(
+        result = policy_loss(
             log_prob(batch["action"], mean, log_std), batch["log_prob"], batch["advantage"], clip=self.config.clip
         )
         entropy = jnp.sum(log_std + 0.5 * (LOG_TAU + 1.0))
         value = 0.5 * jnp.mean((self._value(params, batch["x"]) - batch["target"]) ** 2)
-        loss = found["policy_loss"] + self.config.value * value - self.config.entropy * entropy
-        return loss, {**found, "value_loss": value, "entropy": entropy}
+        loss = result["policy_loss"] + self.config.value * value - self.config.entropy * entropy
+        return loss, {**result, "value_loss": value, "entropy": entropy}
 
     def _mean(self, params: Params, x: Array) -> Array:
         return apply_mlp(params["policy"], x, dtype=self._dtype)
@@ -297,5 +297,5 @@ def advantages(
         now = row[0] + discount * trace * (1.0 - row[1]) * later
         return now, now
 
-    _, found = jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, ended.astype(delta.dtype)), reverse=True)
-    return found, found + value
+    _, result = jax.lax.scan(back, jnp.zeros_like(delta[0]), (delta, ended.astype(delta.dtype)), reverse=True)
+    return result, result + value

@@ -81,15 +81,15 @@ def check_contents(folder: Path, *, limit: int) -> dict[str, Any]:
     sizes = contents_of(folder, limit=limit)
     if CONTENTS not in sizes:
         return read_json_object(folder / "facts" / "metadata", limit=MAX_CONTENTS)
-    told = read_json_object(folder / CONTENTS, limit=MAX_CONTENTS)
-    check_fields(told, {"facts": dict, "files": dict}, where=CONTENTS)
-    other = sorted(told["files"].keys() ^ (sizes.keys() - {CONTENTS}))
+    message = read_json_object(folder / CONTENTS, limit=MAX_CONTENTS)
+    check_fields(message, {"facts": dict, "files": dict}, where=CONTENTS)
+    other = sorted(message["files"].keys() ^ (sizes.keys() - {CONTENTS}))
     if other:
-        raise FileError(f"{other[0]} is {'missing' if other[0] in told['files'] else 'no file of it'}")
-    for name, sha256 in told["files"].items():
+        raise FileError(f"{other[0]} is {'missing' if other[0] in message['files'] else 'no file of it'}")
+    for name, sha256 in message["files"].items():
         if _sha256(folder / name) != sha256:
             raise FileError(f"{name} is not the file that was written: its SHA-256 is another")
-    return told["facts"]
+    return message["facts"]
 
 
 def _sha256(path: Path) -> str:

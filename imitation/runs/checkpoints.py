@@ -143,8 +143,8 @@ class Checkpoints:
             damaged[number] = result.message if result.expected else _beginning(result.message)
         if not damaged:
             raise TrainingError(f"there is no checkpoint in {self._folder}")
-        told = "; ".join(f"{number}: {why}" for number, why in damaged.items())
-        raise TrainingError(f"no checkpoint in {self._folder} can be read: {told}")
+        message = "; ".join(f"{number}: {why}" for number, why in damaged.items())
+        raise TrainingError(f"no checkpoint in {self._folder} can be read: {message}")
 
     def _tree(
         self, number: int, like: TreeT, *, prefix: str, iterations: int | None = None

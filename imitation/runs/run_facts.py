@@ -54,8 +54,8 @@ def check_same(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> li
     before, now = (dict(_leaves({k: v for k, v in facts.items() if k != "clips"})) for facts in (old, new))
     other = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if other:
-        told = _listed([f"{name} was {shown(before.get(name))}, is {shown(now.get(name))}" for name in other])
-        raise TrainingError(f"{root} holds a run of other settings: {told}. Give the same, or another --run")
+        message = _listed([f"{name} was {shown(before.get(name))}, is {shown(now.get(name))}" for name in other])
+        raise TrainingError(f"{root} holds a run of other settings: {message}. Give the same, or another --run")
     changed = _changed_clips(old["clips"], new["clips"])
     if changed:
         raise TrainingError(
@@ -73,20 +73,20 @@ def check_same(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> li
 
 def _changed_clips(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between clips, a sentence each."""
-    told = []
+    message = []
     for name in sorted({*old, *new}):
         if name not in old:
-            told.append(f"{shown(name)} was not among them")
+            message.append(f"{shown(name)} was not among them")
         elif name not in new:
-            told.append(f"{shown(name)} is missing")
+            message.append(f"{shown(name)} is missing")
         else:
             was, clip = old[name], new[name]
             source = was if isinstance(was, str) else was["source"]
             if source != clip["source"]:
-                told.append(f"{shown(name)} is of another source")
+                message.append(f"{shown(name)} is of another source")
             elif not isinstance(was, str) and was["motion_sha256"] != clip["motion_sha256"]:
-                told.append(f"{shown(name)} was edited since training began: its motion or its activations differ")
-    return told
+                message.append(f"{shown(name)} was edited since training began: its motion or its activations differ")
+    return message
 
 
 def _listed(parts: list[str]) -> str:

@@ -68,14 +68,14 @@ class RunFolder:
         Returns:
             A sentence about what was kept, or "".
         """
-        there, told = attempt(self.policy_steps), ""
+        there, message = attempt(self.policy_steps), ""
         if isinstance(there, Failure):
             kept = set_aside(self.policy)
-            told = f"{self.policy} could not be read and is kept as {kept.name} ({there.message})"
+            message = f"{self.policy} could not be read and is kept as {kept.name} ({there.message})"
         elif there is not None and there > steps:
             return f"{self.policy} has {there:,} steps and stays until the run has as many"
         write_policy(self.policy, steps=steps, **policy)
-        return told
+        return message
 
     def forget(self) -> None:
         """Leave the folder as if no run had begun in it: for one that did not come to its first step."""

@@ -1,7 +1,7 @@
 """Motions of the small arm, made from a seed: something to learn from, and to test with, in minutes.
 
-Joints go from one random posture to the next along minimum-jerk paths (Flash & Hogan 1985, J Neurosci 5) and rest a
-moment there. Activations are the least that move the arm so, by static optimisation frame by frame.
+Joints go from one random configuration to the next along minimum-jerk paths (Flash & Hogan 1985, J Neurosci 5) and rest
+a moment there. Activations are the least that move the arm so, by static optimisation frame by frame.
 """
 
 import mujoco
@@ -17,7 +17,7 @@ from musclemap.skeletons.model_hash import model_hash
 FPS = 100.0
 
 MARGIN = 0.5
-"""Distance that postures keep from the joints' limits [rad]: nearer, some of them are beyond the muscles' strength."""
+"""Distance of configurations from the joint limits [rad]: nearer, some of them are beyond the muscles' strength."""
 
 MOVE, REST = (0.7, 1.4), (0.05, 0.3)
 """Shortest and longest time of a movement and of the rest after it [s]."""
@@ -38,7 +38,7 @@ def arm_clips(count: int, seconds: float, seed: int = 0) -> list[tuple[str, Clip
     Args:
         count: How many.
         seconds: Duration of each [s].
-        seed: Of the postures. Clip k of a seed does not depend on `count`.
+        seed: Of the configurations. Clip k of a seed does not depend on `count`.
 
     Returns:
         Name, `arm_000` and so on, and clip at 100 frames a second. The largest activation and the largest unmet torque
@@ -56,7 +56,7 @@ def minimum_jerk(share: np.ndarray) -> np.ndarray:
 
 
 def _clip(model: mujoco.MjModel, nframe: int, *, seed: int, number: int) -> Clip:
-    qpos = _postures(model, nframe, np.random.default_rng([seed, number])).astype(np.float32)
+    qpos = _configurations(model, nframe, np.random.default_rng([seed, number])).astype(np.float32)
     qvel = np.gradient(qpos.astype(np.float64), 1.0 / FPS, axis=0)
     activation, residual = muscle_activations(model, qpos, qvel)
     landmarks = _landmarks(model, qpos)
@@ -76,7 +76,7 @@ def _clip(model: mujoco.MjModel, nframe: int, *, seed: int, number: int) -> Clip
     )  # fmt: skip
 
 
-def _postures(model: mujoco.MjModel, nframe: int, rng: np.random.Generator) -> np.ndarray:
+def _configurations(model: mujoco.MjModel, nframe: int, rng: np.random.Generator) -> np.ndarray:
     """Joint angles, shape (nframe, nq)."""
     low, high = model.jnt_range[:, 0] + MARGIN, model.jnt_range[:, 1] - MARGIN
     time = np.arange(nframe) / FPS
@@ -94,7 +94,7 @@ def muscle_activations(model: mujoco.MjModel, qpos: np.ndarray, qvel: np.ndarray
 
     Args:
         model: The body; its muscles are its only actuators.
-        qpos: Postures, shape (nframe, nq), at 100 frames a second.
+        qpos: Configurations, shape (nframe, nq), at 100 frames a second.
         qvel: Velocities, shape (nframe, nv).
 
     Returns:
@@ -132,9 +132,9 @@ def _least_activations(pull: np.ndarray, torque: np.ndarray) -> np.ndarray:
 def _landmarks(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
     """Positions of the landmark bodies [m], shape (nframe, nlandmark, 3)."""
     ids, data = [model.body(name).id for name in ARM_LANDMARKS], mujoco.MjData(model)
-    found = np.empty((len(qpos), len(ids), 3), np.float32)
-    for frame, posture in enumerate(qpos):
-        data.qpos = posture
+    result = np.empty((len(qpos), len(ids), 3), np.float32)
+    for frame, q in enumerate(qpos):
+        data.qpos = q
         mujoco.mj_kinematics(model, data)
-        found[frame] = data.xpos[ids]
-    return found
+        result[frame] = data.xpos[ids]
+    return result

@@ -47,7 +47,7 @@ class Measures(NamedTuple):
 
 
 def measure(
-    body: SimulationBody, physics: PhysicsState, reading: SensorData, wanted: Reference, ctrl: Array, outcome: Outcome
+    body: SimulationBody, physics: PhysicsState, reading: SensorData, ref: Reference, ctrl: Array, outcome: Outcome
 ) -> Measures:
     """Measure worlds.
 
@@ -55,22 +55,22 @@ def measure(
         body: The body.
         physics: After the step.
         reading: Of the same moment.
-        wanted: Frame that each world should match; arrays lead with (nworld,).
+        ref: Frame that each world should match; arrays lead with (nworld,).
         ctrl: Excitations of the step, shape (nworld, nu).
         outcome: What the task says of the step.
     """
     hinges = body.joint_ids[body.model.jnt_type[body.joint_ids] == mujoco.mjtJoint.mjJNT_HINGE]
     angles, rates = body.model.jnt_qposadr[hinges], body.model.jnt_dofadr[hinges]
     apart = lambda a, b: jnp.mean(jnp.abs(a - b), axis=-1)  # noqa: E731
-    distance = jnp.linalg.norm(reading.xpos - wanted.xpos, axis=-1)
-    agreed = jnp.mean((reading.contact > 0.5) == (wanted.contact > 0.5), axis=-1)
+    distance = jnp.linalg.norm(reading.xpos - ref.xpos, axis=-1)
+    agreed = jnp.mean((reading.contact > 0.5) == (ref.contact > 0.5), axis=-1)
     return Measures(
         published=outcome.published,
         relative_landmark_error=outcome.landmark_error,
         absolute_landmark_error=jnp.mean(distance, axis=-1),
         root_position_error=distance[:, 0],
-        joint_angle_error=apart(physics.qpos[:, angles], wanted.qpos[:, angles]),
-        joint_velocity_error=apart(physics.qvel[:, rates], wanted.qvel[:, rates]),
+        joint_angle_error=apart(physics.qpos[:, angles], ref.qpos[:, angles]),
+        joint_velocity_error=apart(physics.qvel[:, rates], ref.qvel[:, rates]),
         activation=jnp.mean(physics.act, axis=-1),
         effort=jnp.mean(ctrl**2, axis=-1),
         contact_agreement=agreed if body.contact_geoms else jnp.full_like(agreed, jnp.nan),

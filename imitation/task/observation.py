@@ -65,8 +65,8 @@ def observe_body(
         up = rotate(conjugate(state.qpos[:, 3:7]), jnp.array([0.0, 0.0, 1.0]))
         linear = into(state.qvel[:, None, :3])
         parts += [state.qpos[:, 2:3] - ground[:, None], up, linear, state.qvel[:, 3:6]]
-    wanted = into(now.xpos - now.xpos[:, :1])[:, 1:]
-    parts += [state.act, excitation, now.qpos[:, body.qposadr] - q, wanted - own]
+    ref = into(now.xpos - now.xpos[:, :1])[:, 1:]
+    parts += [state.act, excitation, now.qpos[:, body.qposadr] - q, ref - own]
     if body.free:
         turned = multiply(conjugate(state.qpos[:, 3:7]), now.qpos[:, 3:7])
         parts += [into(now.qpos[:, None, :3] - state.qpos[:, None, :3]), rot6d(turned)]
@@ -87,10 +87,10 @@ def observe_goals(body: SimulationBody, now: Reference, ahead: Reference) -> Arr
     """
     back = conjugate(_heading(body, now.qpos))[:, None, None]
     joint = ahead.qpos[..., body.qposadr] - now.qpos[:, None, body.qposadr]
-    wanted = [joint, rotate(back, ahead.xpos - now.xpos[:, None, :1]), rotate(back, ahead.linvel)]
+    ref = [joint, rotate(back, ahead.xpos - now.xpos[:, None, :1]), rotate(back, ahead.linvel)]
     if body.free:
-        wanted.append(rot6d(multiply(conjugate(now.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
-    flat = [part.reshape(*part.shape[:2], -1) for part in wanted]
+        ref.append(rot6d(multiply(conjugate(now.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
+    flat = [part.reshape(*part.shape[:2], -1) for part in ref]
     return jnp.concatenate(flat, axis=-1).reshape(len(joint), -1)
 
 

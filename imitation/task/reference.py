@@ -24,7 +24,7 @@ class Reference(NamedTuple):
     """Frames of all clips, one after the other, as JAX arrays.
 
     Attributes:
-        qpos: Postures of the body, shape (nrow, nq).
+        qpos: Configurations of the body, shape (nrow, nq).
         qvel: Velocities, shape (nrow, nv).
         act: Muscle activations, shape (nrow, nu); of clips without them the resting activation.
         xpos: Landmarks [m], world, shape (nrow, nlandmark, 3).
@@ -102,8 +102,8 @@ def make_library(
         else:
             kept.append((name, clip))
     if not kept:
-        told = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
-        raise TrainingError(f"no clip can be learned from{': ' if told else ''}{told}")
+        message = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
+        raise TrainingError(f"no clip can be learned from{': ' if message else ''}{message}")
     parts = [_arrays(clip, body, resting=resting) for _, clip in kept]
     length = np.array([clip.nframe for _, clip in kept])
     joined = {key: jnp.asarray(np.concatenate([part[key] for part in parts]), jnp.float32) for key in parts[0]}
@@ -145,8 +145,8 @@ def landmark_motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) ->
     """
     parts = np.array_split(np.arange(len(qpos)), max(len(qpos) // 500, 1))
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda rows: _motion(body, qpos[rows], qvel[rows]), parts))
-    return {key: np.concatenate([part[key] for part in found]) for key in found[0]}
+        result = list(pool.map(lambda rows: _motion(body, qpos[rows], qvel[rows]), parts))
+    return {key: np.concatenate([part[key] for part in result]) for key in result[0]}
 
 
 def _motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:

@@ -88,31 +88,31 @@ class Deviations(dict[str, Array]):
     """Mean square errors by name, each of shape (nworld,)."""
 
 
-def deviations(body: SimulationBody, state: PhysicsState, reading: SensorData, wanted: Reference) -> Deviations:
+def deviations(body: SimulationBody, state: PhysicsState, reading: SensorData, ref: Reference) -> Deviations:
     """How far states are from the reference: mean squares over landmarks or joints and, for vectors, their axes.
 
     Args:
         body: The body.
         state: Physics.
         reading: Of the same moment.
-        wanted: Frame that each world should match; arrays lead with (nworld,).
+        ref: Frame that each world should match; arrays lead with (nworld,).
     """
-    found = tracking_deviations(body, state, reading.xpos, reading.linvel, wanted)
-    own, other = _orientation(reading.xquat), _orientation(wanted.xquat)
+    result = tracking_deviations(body, state, reading.xpos, reading.linvel, ref)
+    own, other = _orientation(reading.xquat), _orientation(ref.xquat)
     own_vel = _relative_velocity(reading.xpos, reading.xquat, reading.linvel, reading.angvel)
-    other_vel = _relative_velocity(wanted.xpos, wanted.xquat, wanted.linvel, wanted.angvel)
-    found |= {
+    other_vel = _relative_velocity(ref.xpos, ref.xquat, ref.linvel, ref.angvel)
+    result |= {
         "relative_rotation": jnp.mean(squared_angle(own, other), axis=-1),
         "relative_linear_velocity": _square(own_vel[0], other_vel[0]),
         "relative_angular_velocity": _square(own_vel[1], other_vel[1]),
     }
     if body.free:
-        found["root_velocity"] = _square(state.qvel[:, :6], wanted.qvel[:, :6])
-    return found
+        result["root_velocity"] = _square(state.qvel[:, :6], ref.qvel[:, :6])
+    return result
 
 
 def tracking_deviations(
-    body: SimulationBody, state: PhysicsState, xpos: Array, linvel: Array, wanted: Reference
+    body: SimulationBody, state: PhysicsState, xpos: Array, linvel: Array, ref: Reference
 ) -> Deviations:  # fmt: skip
     """Those of `deviations` that `learning_reward` is made of, from positions and velocities of landmarks alone.
 
@@ -121,18 +121,18 @@ def tracking_deviations(
         state: Physics.
         xpos: Its landmarks [m], shape (nworld, nlandmark, 3).
         linvel: Their velocities [m/s], world axes, shape (nworld, nlandmark, 3).
-        wanted: Frame that each world should match; arrays lead with (nworld,).
+        ref: Frame that each world should match; arrays lead with (nworld,).
     """
-    found = Deviations(
-        relative_position=_square(xpos[:, 1:] - xpos[:, :1], wanted.xpos[:, 1:] - wanted.xpos[:, :1]),
-        joint_position=_square(state.qpos[:, body.qposadr], wanted.qpos[:, body.qposadr]),
-        joint_velocity=_square(state.qvel[:, body.dofadr], wanted.qvel[:, body.dofadr]),
-        landmark_velocity=_square(linvel, wanted.linvel),
+    result = Deviations(
+        relative_position=_square(xpos[:, 1:] - xpos[:, :1], ref.xpos[:, 1:] - ref.xpos[:, :1]),
+        joint_position=_square(state.qpos[:, body.qposadr], ref.qpos[:, body.qposadr]),
+        joint_velocity=_square(state.qvel[:, body.dofadr], ref.qvel[:, body.dofadr]),
+        landmark_velocity=_square(linvel, ref.linvel),
     )
     if body.free:
-        found["root_position"] = _square(state.qpos[:, :3], wanted.qpos[:, :3])
-        found["root_rotation"] = squared_angle(state.qpos[:, 3:7], wanted.qpos[:, 3:7])
-    return found
+        result["root_position"] = _square(state.qpos[:, :3], ref.qpos[:, :3])
+        result["root_rotation"] = squared_angle(state.qpos[:, 3:7], ref.qpos[:, 3:7])
+    return result
 
 
 def _square(a: Array, b: Array) -> Array:

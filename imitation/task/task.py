@@ -189,7 +189,7 @@ class Task:
         half = 0.5 * ground.extent
         return jax.random.uniform(key, (n, 2), minval=-half, maxval=half) - reference.rows(clip, frame).xpos[:, 0, :2]
 
-    def wanted(self, reference: Reference, task: TaskState, frame: Array) -> Reference:
+    def ref(self, reference: Reference, task: TaskState, frame: Array) -> Reference:
         """Frames as they lie on the ground: moved to the world's place and lifted by what is below the root.
 
         Args:
@@ -241,8 +241,8 @@ class Task:
 
     def observe(self, reference: Reference, physics: PhysicsState, reading: SensorData, task: TaskState) -> Array:
         """Observations, shape (nworld, nobs)."""
-        now = self.wanted(reference, task, task.frame)
-        ahead = self.wanted(reference, task, task.frame[:, None] + jnp.asarray(self.config.ahead))
+        now = self.ref(reference, task, task.frame)
+        ahead = self.ref(reference, task, task.frame[:, None] + jnp.asarray(self.config.ahead))
         ground = jnp.zeros(len(task.clip))
         if self.body.ground is not None:
             ground = height_at(self.body.ground, reading.xpos[:, 0, :2])
@@ -263,37 +263,37 @@ class Task:
             task: Already advanced to the frame that the state should match.
             before: Excitations of the step before, shape (nworld, nu).
         """
-        wanted = self.wanted(reference, task, task.frame)
-        found = self.score(wanted, physics, reading.xpos, reading.linvel, task.excitation, before)
-        failed = found.lost | reading.bad
+        ref = self.ref(reference, task, task.frame)
+        result = self.score(ref, physics, reading.xpos, reading.linvel, task.excitation, before)
+        failed = result.lost | reading.bad
         over = (task.frame >= reference.length[task.clip] - 1) | (task.frame - task.first >= self.config.episode_steps)
-        published = reward.published_reward(reward.deviations(self.body, physics, reading, wanted))
+        published = reward.published_reward(reward.deviations(self.body, physics, reading, ref))
         return Outcome(
-            reward=jnp.where(failed, 0.0, found.reward),
+            reward=jnp.where(failed, 0.0, result.reward),
             published=jnp.where(failed, 0.0, published),
-            landmark_error=found.landmark_error,
-            root_error=found.root_error,
+            landmark_error=result.landmark_error,
+            root_error=result.root_error,
             failed=failed,
             cut=over & ~failed,
         )
 
     def score(
-        self, wanted: Reference, physics: PhysicsState, xpos: Array, linvel: Array, excitation: Array, before: Array
+        self, ref: Reference, physics: PhysicsState, xpos: Array, linvel: Array, excitation: Array, before: Array
     ) -> Score:
         """Compare states with frames; differentiable.
 
         Args:
-            wanted: Frame that each world should match; arrays lead with (nworld,).
+            ref: Frame that each world should match; arrays lead with (nworld,).
             physics: States.
             xpos: Their landmarks [m], shape (nworld, nlandmark, 3).
             linvel: Velocities of the landmarks [m/s], shape (nworld, nlandmark, 3).
             excitation: Of the step that led here, shape (nworld, nu).
             before: Of the step before, shape (nworld, nu).
         """
-        deviation = reward.tracking_deviations(self.body, physics, xpos, linvel, wanted)
-        relative = (xpos[:, 1:] - xpos[:, :1]) - (wanted.xpos[:, 1:] - wanted.xpos[:, :1])
+        deviation = reward.tracking_deviations(self.body, physics, xpos, linvel, ref)
+        relative = (xpos[:, 1:] - xpos[:, :1]) - (ref.xpos[:, 1:] - ref.xpos[:, :1])
         landmark_error = jnp.mean(_length(relative), axis=-1)
-        root_error = _length(xpos[:, 0] - wanted.xpos[:, 0])
+        root_error = _length(xpos[:, 0] - ref.xpos[:, 0])
         return Score(
             reward=reward.learning_reward(deviation, excitation, before, self.config.reward),
             landmark_error=landmark_error,

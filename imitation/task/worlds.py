@@ -237,7 +237,7 @@ def _add(
 
 def _suspect(worlds: Worlds, reading: SensorData, ctrl: Array) -> NanGuard:
     which = jnp.argmax(reading.bad)
-    found = NanGuard(
+    result = NanGuard(
         reading.bad[which],
         jax.tree.map(lambda array: array[which], worlds.physics),
         ctrl[which],
@@ -245,5 +245,5 @@ def _suspect(worlds: Worlds, reading: SensorData, ctrl: Array) -> NanGuard:
         worlds.task.frame[which],
     )
     old = worlds.nan_guard
-    kept = jax.tree.map(lambda new, earlier: jnp.where(found.seen, new, earlier), found, old)
-    return kept._replace(seen=old.seen | found.seen)
+    kept = jax.tree.map(lambda new, earlier: jnp.where(result.seen, new, earlier), result, old)
+    return kept._replace(seen=old.seen | result.seen)

@@ -122,7 +122,7 @@ class Imagination:
 
         def step(carry: tuple[ModelState, Array, Array], given: tuple[Reference, Array, Array]) -> tuple[Any, Any]:
             state, before, seen = carry
-            wanted, for_policy, for_value = given
+            ref, for_policy, for_value = given
             excitation = task.excitation(apply_mlp(actor_critic.policy, seen, dtype=self._dtype, given=for_policy))
             after = model.step(dynamics, state, excitation)
             good = _finite(after)
@@ -130,25 +130,25 @@ class Imagination:
             limited: Any = limit_gradient((after, excitation), bound, most)
             after, carried = limited
             moving = self._moving(after)
-            score = task.score(wanted, model.to_physics(after), moving.xpos, moving.linvel, excitation, before)
-            later = self._seen(actor_critic.normaliser, after, moving, carried, wanted)
+            score = task.score(ref, model.to_physics(after), moving.xpos, moving.linvel, excitation, before)
+            later = self._seen(actor_critic.normaliser, after, moving, carried, ref)
             value = apply_mlp(actor_critic.value, later[:, self._judged], dtype=self._dtype, given=for_value)[..., 0]
             failed = score.lost | ~good
-            told = {
+            message = {
                 "seen": seen, "excitation": excitation, "reward": jnp.where(failed, 0.0, score.reward),
                 "next_value": value, "failed": failed, "broken": ~good,
             }  # fmt: skip
-            return (after, carried, later), told
+            return (after, carried, later), message
 
         later_rows = jax.tree.map(lambda array: array[1:], rows)
-        _, told = jax.lax.scan(
+        _, message = jax.lax.scan(
             step, (start.state, start.before, seen), (later_rows, policy_goals, value_goals)
         )  # fmt: skip
         over = frame[1:] >= reference.length[start.clip] - 1
-        return Rollout(goals=goals[:-1], over=over, **told)
+        return Rollout(goals=goals[:-1], over=over, **message)
 
     def _moving(self, state: ModelState) -> Moving:
-        return self.model.coordinates.landmarks(state.posture, state.velocity)
+        return self.model.coordinates.landmarks(state.q, state.velocity)
 
     def _seen(self, known: Normaliser, state: ModelState, moving: Moving, before: Array, now: Reference) -> Array:
         """Normalised observation of the body and its error."""
@@ -177,8 +177,8 @@ def returns(rollout: Rollout, *, discount: float, trace: float) -> Array:
     def back(later: Array, row: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
         reward, value, failed, ended = row
         ahead = jnp.where(ended, value, (1.0 - trace) * value + trace * later)
-        found = (1.0 - discount) * reward + discount * jnp.where(failed, 0.0, ahead)
-        return found, found
+        result = (1.0 - discount) * reward + discount * jnp.where(failed, 0.0, ahead)
+        return result, result
 
     rows = (rollout.reward, rollout.next_value, rollout.failed, ended)
     return jax.lax.scan(back, rollout.next_value[-1], rows, reverse=True)[1]

@@ -13,12 +13,12 @@ class Steps(NamedTuple):
     """Control steps, arrays lead with (nstep, nworld).
 
     Attributes:
-        posture: In independent coordinates, before the step.
+        q: In independent coordinates, before the step.
         velocity: The same.
         act: Activations before it.
         before: Excitations asked for in the step before.
         ctrl: Excitations of the step.
-        next_posture: After it.
+        next_q: After it.
         next_velocity: After it.
         clip: Clip that was tracked.
         frame: Frame that the state before should match.
@@ -27,12 +27,12 @@ class Steps(NamedTuple):
         fine: The physics was good.
     """
 
-    posture: Array
+    q: Array
     velocity: Array
     act: Array
     before: Array
     ctrl: Array
-    next_posture: Array
+    next_q: Array
     next_velocity: Array
     clip: Array
     frame: Array
@@ -108,7 +108,7 @@ def write(replay: Replay, steps: Steps) -> Replay:
     clean = jax.tree.map(
         jnp.nan_to_num,
         steps._replace(
-            next_posture=jnp.where(fine, steps.next_posture, steps.posture),
+            next_q=jnp.where(fine, steps.next_q, steps.q),
             next_velocity=jnp.where(fine, steps.next_velocity, steps.velocity),
         ),
     )
@@ -154,9 +154,9 @@ def draw_windows(replay: Replay, key: Array, count: int, nstep: int, *, failures
         valid.append(going & take(steps.fine)[k])
         going = valid[-1] & take(chained)[k]
     return Window(
-        start=ModelState(steps.posture[row, world], steps.velocity[row, world], steps.act[row, world]),
+        start=ModelState(steps.q[row, world], steps.velocity[row, world], steps.act[row, world]),
         ctrl=take(steps.ctrl),
-        true=ModelState(take(steps.next_posture), take(steps.next_velocity), jnp.zeros((nstep, count, 0))),
+        true=ModelState(take(steps.next_q), take(steps.next_velocity), jnp.zeros((nstep, count, 0))),
         valid=jnp.stack(valid).astype(jnp.float32),
     )
 
@@ -167,7 +167,7 @@ def draw_starts(replay: Replay, key: Array, count: int) -> Start:
     row = jax.random.randint(which, (count,), 0, jnp.maximum(replay.filled, 1))
     world = jax.random.randint(where, (count,), 0, replay.nworld)
     steps = replay.steps
-    state = ModelState(steps.posture[row, world], steps.velocity[row, world], steps.act[row, world])
+    state = ModelState(steps.q[row, world], steps.velocity[row, world], steps.act[row, world])
     return Start(state, steps.before[row, world], steps.clip[row, world], steps.frame[row, world])
 
 

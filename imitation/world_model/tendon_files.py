@@ -34,7 +34,7 @@ def tendon_key(body: SimulationBody, config: TendonConfig) -> str:
 
 
 def load_or_fit(
-    body: SimulationBody, config: TendonConfig, *folders: Path, told: Callable[[str], None] = lambda text: None
+    body: SimulationBody, config: TendonConfig, *folders: Path, on_message: Callable[[str], None] = lambda text: None
 ) -> Tendons:
     """Take a fit from the first folder that has it, or make it; folders that have none get it.
 
@@ -42,7 +42,7 @@ def load_or_fit(
         body: The body.
         config: Settings.
         folders: Where fits are kept.
-        told: Called with sentences for the user; a file that is damaged is one of them, and is replaced.
+        on_message: Called with sentences for the user; a file that is damaged is one of them, and is replaced.
     """
     name = f"tendons-{body.name}-{tendon_key(body, config)}.safetensors"
     tendons = None
@@ -50,11 +50,11 @@ def load_or_fit(
         if tendons is None and os.path.lexists(path):
             result = attempt(lambda path=path: _read(path, body, config))
             if isinstance(result, Failure):
-                told(f"{path} is damaged ({result.message}); it is replaced")
+                on_message(f"{path} is damaged ({result.message}); it is replaced")
                 _remove(path)
             else:
                 tendons = result
-    tendons = tendons or fit_tendons(body, config, told=told)
+    tendons = tendons or fit_tendons(body, config, on_message=on_message)
     for folder in folders:
         if not os.path.lexists(folder / name):
             _write(folder / name, tendons)

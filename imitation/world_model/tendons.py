@@ -27,7 +27,7 @@ CROSSES = 1e-5
 """Smallest moment arm of a joint that counts as crossed [m]."""
 
 BEYOND = 0.05
-"""Share of a joint's range by which postures go beyond both ends: joint limits in a simulation are soft."""
+"""Share of a joint's range by which configurations go beyond both ends: joint limits in a simulation are soft."""
 
 ARM_ERROR = 1e-3
 """Error of a moment arm that weighs as much as the same error of the length over `LENGTH_ERROR` [m]."""
@@ -42,11 +42,11 @@ class TendonConfig:
 
     Attributes:
         hidden: Width of the two hidden layers of each muscle's network.
-        samples: Postures that are fitted; a tenth as many more are held out to tell the error.
+        samples: Configurations that are fitted; a tenth as many more are held out to tell the error.
         steps: Gradient steps.
-        batch: Postures of a step.
+        batch: Configurations of a step.
         learning_rate: At the start; it falls to nothing along a cosine.
-        seed: Of the postures and the first weights.
+        seed: Of the configurations and the first weights.
     """
 
     hidden: int = 16
@@ -77,7 +77,7 @@ class TendonWeights(NamedTuple):
 
 
 class TendonError(NamedTuple):
-    """Errors on postures that were not fitted, shapes (nu,).
+    """Errors on configurations that were not fitted, shapes (nu,).
 
     Attributes:
         length: Root mean square error of the length [m].
@@ -111,9 +111,9 @@ class Tendons:
         mean: Length that is added, shape (nu,) [m].
         scale: Length that a network's 1 stands for, shape (nu,) [m].
         weights: Of the networks.
-        error: On postures that were not fitted.
-        torque_error: Error of all muscles' torque at half activation over its size, root mean squares over postures and
-            joints.
+        error: On configurations that were not fitted.
+        torque_error: Error of all muscles' torque at half activation over its size, root mean squares over
+            configurations and joints.
     """
 
     joints: np.ndarray
@@ -212,11 +212,11 @@ def measure_tendons(body: SimulationBody, joint: np.ndarray) -> tuple[np.ndarray
     """
     model, coordinates = body.model, Coordinates(body)
     root = np.tile(np.eye(1, 7, 3), (len(joint), 1)) if body.free else np.zeros((len(joint), 0))
-    posture = jnp.asarray(np.concatenate([root, joint], axis=1), jnp.float32)
+    q = jnp.asarray(np.concatenate([root, joint], axis=1), jnp.float32)
     still = jnp.zeros((len(joint), coordinates.nvelocity))
-    qpos = np.asarray(jax.jit(coordinates.give)(posture, still)[0], np.float64)
+    qpos = np.asarray(jax.jit(coordinates.give)(q, still)[0], np.float64)
     slope = jax.jit(jax.vmap(lambda x: jax.jacfwd(lambda v: coordinates.give(x[None], v[None])[1][0])(still[0])))
-    onto = np.asarray(slope(posture))[:, :, coordinates.nvelocity - coordinates.njoint :]
+    onto = np.asarray(slope(q))[:, :, coordinates.nvelocity - coordinates.njoint :]
     data, moment = mujoco.MjData(model), np.zeros((model.nu, model.nv))
     length, arm = np.empty((len(joint), model.nu)), np.empty((len(joint), model.nu, joint.shape[1]))
     for k, row in enumerate(qpos):
@@ -232,7 +232,7 @@ def measure_tendons(body: SimulationBody, joint: np.ndarray) -> tuple[np.ndarray
     return length, arm
 
 
-def draw_postures(body: SimulationBody, count: int, seed: int) -> np.ndarray:
+def draw_configurations(body: SimulationBody, count: int, seed: int) -> np.ndarray:
     """Joint values to fit at, shape (count, njoint): half anywhere in the ranges, half nearer to their middle."""
     coordinates, rng = Coordinates(body), np.random.default_rng(seed)
     low, high = coordinates.lower, coordinates.upper
@@ -243,24 +243,24 @@ def draw_postures(body: SimulationBody, count: int, seed: int) -> np.ndarray:
 
 
 def fit_tendons(
-    body: SimulationBody, config: TendonConfig, *, told: Callable[[str], None] = lambda text: None
+    body: SimulationBody, config: TendonConfig, *, on_message: Callable[[str], None] = lambda text: None
 ) -> Tendons:  # fmt: skip
     """Fit all muscles of a body; seconds for a small one, minutes for MyoFullBody on a processor.
 
     Args:
         body: The body.
         config: Settings.
-        told: Called with sentences for the user.
+        on_message: Called with sentences for the user.
     """
-    told(f"fitting lengths of the {body.model.nu} muscles of {body.name}, once for this version of the body")
+    on_message(f"fitting lengths of the {body.model.nu} muscles of {body.name}, once for this version of the body")
     held = max(config.samples // 10, 100)
-    joint = draw_postures(body, config.samples + held, config.seed)
+    joint = draw_configurations(body, config.samples + held, config.seed)
     length, arm = measure_tendons(body, joint)
     crossing = [np.flatnonzero(np.abs(arm[:, m]).max(axis=0) > CROSSES) for m in range(body.model.nu)]
     most = max(map(len, crossing))
     joints, mask = np.zeros((len(crossing), most), np.int32), np.zeros((len(crossing), most))
-    for m, found in enumerate(crossing):
-        joints[m, : len(found)], mask[m, : len(found)] = found, 1.0
+    for m, result in enumerate(crossing):
+        joints[m, : len(result)], mask[m, : len(result)] = result, 1.0
     arm = np.take_along_axis(arm, joints[None], axis=2) * mask
     coordinates = Coordinates(body)
     half = np.maximum(0.5 * (coordinates.upper - coordinates.lower), 1e-3)
@@ -298,8 +298,8 @@ def _descend(tendons: Tendons, sample: _Sample, config: TendonConfig) -> TendonW
 
     def loss(weights: TendonWeights, rows: Array) -> Array:
         inputs, value, slope = (jnp.moveaxis(array[rows], 0, -1) for array in device)
-        found, steep = _value_and_slope(weights, inputs)
-        length = jnp.mean(((found - value) * to_length) ** 2, axis=1)
+        result, steep = _value_and_slope(weights, inputs)
+        length = jnp.mean(((result - value) * to_length) ** 2, axis=1)
         arm = jnp.sum(jnp.mean(((steep - slope) * to_arm) ** 2, axis=-1), axis=1) / count
         return jnp.sum(jnp.log1p(length + arm))  # a muscle that wraps badly does not drown the others
 
@@ -329,7 +329,7 @@ def _errors(tendons: Tendons, body: SimulationBody, sample: _Sample) -> tuple[Te
         arm_size=size(sample.arm),
     )
     muscles, act = muscles_of(body.model), jnp.full(length.shape, 0.5)
-    found = np.asarray(jax.jit(tendons.torque)(muscles, joint, jnp.zeros_like(joint), act))
+    result = np.asarray(jax.jit(tendons.torque)(muscles, joint, jnp.zeros_like(joint), act))
     force = np.asarray(muscle_force(muscles, jnp.asarray(sample.length, jnp.float32), jnp.zeros(length.shape), act))
     true = (sample.arm * force[:, :, None]).reshape(len(joint), -1) @ tendons._onto(joint.shape[1])
-    return error, float(np.sqrt(np.mean((found - true) ** 2)) / np.sqrt(np.mean(true**2)))
+    return error, float(np.sqrt(np.mean((result - true) ** 2)) / np.sqrt(np.mean(true**2)))

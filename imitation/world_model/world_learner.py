@@ -120,8 +120,8 @@ class WorldLearning:
             tracking: Mean reward of the sweepers in it, or of all worlds where there are none.
         """
         flat = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
-        start = ModelState(flat(steps.posture), flat(steps.velocity), flat(steps.act))
-        after = ModelState(flat(steps.next_posture), flat(steps.next_velocity), flat(steps.act))
+        start = ModelState(flat(steps.q), flat(steps.velocity), flat(steps.act))
+        after = ModelState(flat(steps.next_q), flat(steps.next_velocity), flat(steps.act))
         valid = flat(steps.fine).astype(jnp.float32)
         clean = jax.tree.map(jnp.nan_to_num, (start, after))
         kept = SMOOTH * learner.tracking + (1.0 - SMOOTH) * tracking
@@ -198,9 +198,9 @@ class WorldLearning:
         Returns:
             Shapes (nstep, n).
         """
-        found = self.model.predict(known, start, ctrl)
-        place = lambda state: self.model.coordinates.landmarks(state.posture, state.velocity).xpos  # noqa: E731
-        foretold, real = (jax.vmap(place)(state._replace(act=state.posture[..., :0])) for state in (found, true))
+        result = self.model.predict(known, start, ctrl)
+        place = lambda state: self.model.coordinates.landmarks(state.q, state.velocity).xpos  # noqa: E731
+        foretold, real = (jax.vmap(place)(state._replace(act=state.q[..., :0])) for state in (result, true))
         far = lambda a, b: jnp.mean(jnp.linalg.norm(a - b, axis=-1), axis=-1)  # noqa: E731
         return far(foretold, real), far(real, place(start)[None])
 
@@ -234,14 +234,14 @@ class WorldLearning:
                 actor_critic, learner.dynamics, reference, start, bound, nstep=nstep,
                 most=config.state_grad_norm / config.batch,
             )  # fmt: skip
-            found = returns(rollout, discount=config.discount, trace=config.trace)
+            result = returns(rollout, discount=config.discount, trace=config.trace)
             going = alive(rollout)
             sound = 1.0 - jnp.any(rollout.broken, axis=0)
             effort = jnp.sum(jnp.mean(rollout.excitation**2, axis=-1) * going) / jnp.maximum(jnp.sum(going), 1.0)
-            gain = jnp.sum(found[0] * sound) / config.batch
-            return config.effort * share * effort - gain, (rollout, found, going)
+            gain = jnp.sum(result[0] * sound) / config.batch
+            return config.effort * share * effort - gain, (rollout, result, going)
 
-        (_, (rollout, found, going)), (grad, bound) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
+        (_, (rollout, result, going)), (grad, bound) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
             learner.policy, jnp.zeros(2)
         )
         policy, policy_state, policy_norm = self._moved(0, grad, learner.optimizer[0], learner.policy)
@@ -249,7 +249,7 @@ class WorldLearning:
 
         def value_loss(value: Params) -> Array:
             x = self._imagination.judged(rollout.seen, rollout.goals)
-            off = apply_mlp(value, x, dtype=self._dtype)[..., 0] - jax.lax.stop_gradient(found)
+            off = apply_mlp(value, x, dtype=self._dtype)[..., 0] - jax.lax.stop_gradient(result)
             return jnp.sum(off**2 * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
         value_error, value_grad = jax.value_and_grad(value_loss)(learner.value)
@@ -259,7 +259,7 @@ class WorldLearning:
         rows = config.batch * nstep
         figures = {
             "imagined_reward": jnp.sum(rollout.reward * going) / steps,
-            "imagined_return": jnp.mean(found[0]),
+            "imagined_return": jnp.mean(result[0]),
             "imagined_failed": jnp.mean(jnp.any(rollout.failed & (going > 0), axis=0)),
             "value_loss": value_error,
             "grad_norm": policy_norm,

@@ -1,8 +1,9 @@
 """A body's dynamics, learned and differentiable, a control step at a time.
 
 What is known is not learned: activations follow MuJoCo's own equation, muscles pull by MuJoCo's curves at lengths
-fitted beforehand (`tendons`), couplings and the step from velocity to posture are exact. What is left, how torques,
-gravity, inertia and contacts change the velocity within a control step, a network foretells in independent coordinates.
+fitted beforehand (`tendons`), couplings and the step from velocity to configuration are exact. What is left, how
+torques, gravity, inertia and contacts change the velocity within a control step, a network foretells in independent
+coordinates.
 """
 
 from dataclasses import dataclass, field
@@ -75,12 +76,12 @@ class ModelState(NamedTuple):
     """State that is foretold.
 
     Attributes:
-        posture: In independent coordinates, shape (n, nposture).
+        q: In independent coordinates, shape (n, nposture).
         velocity: Shape (n, nvelocity).
         act: Activations, shape (n, nu).
     """
 
-    posture: Array
+    q: Array
     velocity: Array
     act: Array
 
@@ -130,18 +131,18 @@ class WorldModel:
 
     def to_physics(self, state: ModelState) -> PhysicsState:
         """As an engine has it; accelerations are not foretold and zero."""
-        qpos, qvel = self.coordinates.give(state.posture, state.velocity)
+        qpos, qvel = self.coordinates.give(state.q, state.velocity)
         return PhysicsState(qpos, qvel, state.act, jnp.zeros_like(qvel))
 
     def inputs(self, state: ModelState, ctrl: Array) -> tuple[Array, Array]:
         """What the network sees, shape (n, ninput), not normalised; and activations after the step, (n, nu)."""
         body, at = self.body, self.coordinates
         act, mean = activate_through(self.muscles, state.act, ctrl, body.model.opt.timestep, body.nsubstep)
-        seen = at.seen(state.posture, state.velocity)
+        seen = at.seen(state.q, state.velocity)
         if self.tendons is None:
             return jnp.concatenate([seen, state.act, ctrl], axis=1), act
         torque = self.tendons.torque(
-            self.muscles, at.joints(state.posture), at.joint_velocities(state.velocity), mean
+            self.muscles, at.joints(state.q), at.joint_velocities(state.velocity), mean
         )  # fmt: skip
         return jnp.concatenate([seen, torque], axis=1), act
 
@@ -156,8 +157,8 @@ class WorldModel:
         seen, act = self.inputs(state, ctrl)
         out = apply_mlp(known.params, normalising.normalise(known.inputs, seen), dtype=self._dtype)
         change = known.change.mean + spread(known) * WILD * jnp.tanh(out / WILD)
-        velocity = self.coordinates.changed(state.posture, state.velocity, change)
-        return ModelState(self.coordinates.integrate(state.posture, state.velocity, velocity), velocity, act)
+        velocity = self.coordinates.changed(state.q, state.velocity, change)
+        return ModelState(self.coordinates.integrate(state.q, state.velocity, velocity), velocity, act)
 
     def predict(self, known: Dynamics, start: ModelState, ctrl: Array) -> ModelState:
         """Open-loop: states after each of some steps, arrays lead with (nstep, n).
@@ -175,7 +176,7 @@ class WorldModel:
         return jax.lax.scan(one, start, ctrl)[1]
 
     def loss(self, known: Dynamics, start: ModelState, ctrl: Array, true: ModelState, valid: Array) -> Array:
-        """Error of open-loop windows, in spreads of a step's change; of postures, in what it moves in a window.
+        """Error of open-loop windows, in spreads of a step's change; of configurations, in what it moves in a window.
 
         Args:
             known: What was learned.
@@ -184,14 +185,14 @@ class WorldModel:
             true: What came of them, arrays lead with (nstep, n); activations are not compared, for they are exact.
             valid: 1 where the step is part of the window, shape (nstep, n).
         """
-        found = self.predict(known, start, ctrl)
+        result = self.predict(known, start, ctrl)
         size = spread(known)
         at = self.coordinates
-        far = jax.vmap(at.nearest_turn)(true.posture, found.posture)
-        turned = jax.vmap(at.change)(true.posture, jnp.zeros_like(far), far)  # as the spread, in the heading frame
-        posture = _bounded(turned * (self.body.control_fps / (len(ctrl) * size)))
-        velocity = _bounded(jax.vmap(at.change)(true.posture, true.velocity, found.velocity) / size)
-        each = jnp.mean(velocity, axis=-1) + jnp.mean(posture, axis=-1)
+        far = jax.vmap(at.nearest_turn)(true.q, result.q)
+        turned = jax.vmap(at.change)(true.q, jnp.zeros_like(far), far)  # as the spread, in the heading frame
+        q = _bounded(turned * (self.body.control_fps / (len(ctrl) * size)))
+        velocity = _bounded(jax.vmap(at.change)(true.q, true.velocity, result.velocity) / size)
+        each = jnp.mean(velocity, axis=-1) + jnp.mean(q, axis=-1)
         return jnp.sum(jnp.where(valid > 0, each, 0.0)) / jnp.maximum(jnp.sum(valid), 1.0)
 
     def take_in(self, known: Dynamics, start: ModelState, ctrl: Array, after: ModelState, valid: Array) -> Dynamics:
@@ -205,7 +206,7 @@ class WorldModel:
             valid: Shape (n,).
         """
         seen, _ = self.inputs(start, ctrl)
-        change = self.coordinates.change(start.posture, start.velocity, after.velocity)
+        change = self.coordinates.change(start.q, start.velocity, after.velocity)
         return known._replace(
             inputs=normalising.take_in(known.inputs, seen, valid),
             change=normalising.take_in(known.change, change, valid),

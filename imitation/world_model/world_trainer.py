@@ -203,8 +203,8 @@ class WorldTrainer:
         fresh = jax.random.normal(key, noise.shape) * config.noise
         noise = config.noise_memory * noise + math.sqrt(1.0 - config.noise_memory**2) * fresh
         noisy = jnp.arange(len(noise)) >= self._beginnings.sweepers
-        wanted = self._learning.act(learner, worlds.obs) + jnp.where(noisy[:, None], noise, 0.0)
-        action = self.task.action(wanted)
+        ref = self._learning.act(learner, worlds.obs) + jnp.where(noisy[:, None], noise, 0.0)
+        action = self.task.action(ref)
         return noise, living.command(self.task, worlds, action), action
 
     def _settled(
@@ -241,8 +241,8 @@ def _row(
     same = lambda a, b: jnp.all(a == b, axis=1)  # noqa: E731
     task: TaskState = worlds.task
     return Steps(
-        posture=before.posture, velocity=before.velocity, act=before.act, before=task.excitation, ctrl=ctrl,
-        next_posture=then.posture, next_velocity=then.velocity, clip=task.clip, frame=task.frame,
+        q=before.q, velocity=before.velocity, act=before.act, before=task.excitation, ctrl=ctrl,
+        next_q=then.q, next_velocity=then.velocity, clip=task.clip, frame=task.frame,
         chained=same(after.physics.qpos, physics.qpos) & same(after.physics.qvel, physics.qvel),
         failed=reading.bad, fine=~reading.bad,
     )  # fmt: skip

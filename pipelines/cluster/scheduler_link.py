@@ -70,8 +70,8 @@ class SchedulerLink:
             time.sleep(IDLE_SECONDS)
             return []
         with self._answered(), self._client.as_current(), contextlib.suppress(TimeoutError):
-            found: Any = wait(list(futures), timeout=1.0, return_when="FIRST_COMPLETED")
-            return list(found.done)
+            result: Any = wait(list(futures), timeout=1.0, return_when="FIRST_COMPLETED")
+            return list(result.done)
         return []
 
     def result(self, future: Any) -> Any:

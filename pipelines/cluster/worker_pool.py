@@ -32,7 +32,7 @@ class WorkerPool:
         pinned_to: Cores of each process; 0 for its share of those there are.
         clip_seconds: Longest time that a clip may take [s]; 0 for as long as it likes.
         make: Makes each worker's retargeter, in place of the real one; must be importable.
-        told: Called with sentences for the user.
+        on_message: Called with sentences for the user.
         parts: Files of each job, where they are planned already.
     """
 
@@ -43,7 +43,7 @@ class WorkerPool:
     pinned_to: int = 0
     clip_seconds: float = 0.0
     make: Any = None
-    told: Callable[[str], None] = lambda text: None
+    on_message: Callable[[str], None] = lambda text: None
     parts: Sequence[tuple[Selected, ...]] = field(default=(), compare=False, repr=False)
 
     def convert(
@@ -72,11 +72,11 @@ class WorkerPool:
             made = local_cluster(min(self.workers, len(jobs)), gpus=gpus, cores=self.pinned_to)
         else:
             made = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
-        with _interruptible(self.told) as stopping, made as cluster:
+        with _interruptible(self.on_message) as stopping, made as cluster:
             if cluster.dashboard:
-                self.told(f"Dask's dashboard: {cluster.dashboard}")
+                self.on_message(f"Dask's dashboard: {cluster.dashboard}")
             if cluster.warning:
-                self.told(cluster.warning)
+                self.on_message(cluster.warning)
             recorder.take(run_jobs(cluster, jobs, stopping=stopping))
         remove_leftovers(out)  # of workers that died while they wrote
 
@@ -115,15 +115,15 @@ def visible_gpus() -> list[str]:
     if not any(find_spec(name) for name in ("jax_cuda12_plugin", "jax_cuda13_plugin")):
         return []
     try:
-        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+        message = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    count = sum(line.startswith("GPU ") for line in told.splitlines())
+    count = sum(line.startswith("GPU ") for line in message.splitlines())
     there = [str(number) for number in range(count)]
-    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is None or not there:
+    requested = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if requested is None or not there:
         return there
-    named = [name.strip() for name in wanted.split(",")]
+    named = [name.strip() for name in requested.split(",")]
     known = lambda name: name in there or name.startswith(("GPU-", "MIG-"))  # noqa: E731
     return list(takewhile(known, named))
 
@@ -133,7 +133,7 @@ def _absolute(item: Selected) -> Selected:
 
 
 @contextmanager
-def _interruptible(told: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+def _interruptible(on_message: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Take the first Ctrl-C as a wish to stop after what is under way; the second stops at once."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -144,7 +144,7 @@ def _interruptible(told: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        told("finishing what is under way; Ctrl-C again stops at once")
+        on_message("finishing what is under way; Ctrl-C again stops at once")
 
     before = signal.signal(signal.SIGINT, stop)
     try:

@@ -24,10 +24,10 @@ def main() -> None:
     from .private_dask import unpack_keys, work  # after the cores are taken: its threads inherit them
 
     async def until_told() -> None:
-        told = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+        message = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, message.set)
         working = asyncio.create_task(work(scheduler, name=name, security=unpack_keys(packed)))
-        await asyncio.wait([working, asyncio.create_task(told.wait())], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working, asyncio.create_task(message.wait())], return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
 

@@ -74,12 +74,12 @@ def convert_items(
     batch: list[tuple[Selected, SourceMotion]] = []
     nframe = 0
     for item in items:
-        found = look(item, known=known.get(item.name))
-        if isinstance(found, Skipped):
-            yield ConversionResult(item=item, entry=found.entry, kept=found.kept)
+        result = look(item, known=known.get(item.name))
+        if isinstance(result, Skipped):
+            yield ConversionResult(item=item, entry=result.entry, kept=result.kept)
             continue
-        batch.append((item, found))
-        nframe += found.nframe
+        batch.append((item, result))
+        nframe += result.nframe
         if nframe >= batch_frames:
             yield from _convert_batch(batch, root, announce, retargeter)
             batch, nframe = [], 0
@@ -96,9 +96,7 @@ def _convert_batch(
         stop_if_full(entry, root)
 
 
-def _finish(
-    item: Selected, motion: SourceMotion, outcome: Outcome, root: Path, announce: Announce
-) -> ManifestEntry:
+def _finish(item: Selected, motion: SourceMotion, outcome: Outcome, root: Path, announce: Announce) -> ManifestEntry:
     """Write a clip; returns its line."""
     tell = partial(unconverted, item, motion=motion)
     if outcome.clip is None:

@@ -123,11 +123,11 @@ def pack(items: Sequence[Selected], *, workers: int) -> list[tuple[Selected, ...
     """Put files together in jobs of similar size, the large ones first, the files of each in order of their names."""
     sizes = {item.name: unpacked_size(item.path) for item in items}
     share = sum(sizes.values()) / max(workers * JOBS_A_WORKER, 1)
-    wanted = min(max(share, JOB_BYTES), MOST_JOB_BYTES)
+    requested = min(max(share, JOB_BYTES), MOST_JOB_BYTES)
     plans: list[_Plan] = []
     current = _Plan()
     for item in sorted(items, key=lambda item: (-sizes[item.name], item.name)):
-        if current.items and current.nbyte + sizes[item.name] > wanted:
+        if current.items and current.nbyte + sizes[item.name] > requested:
             plans.append(current)
             current = _Plan()
         current.items.append(item)
@@ -144,9 +144,9 @@ def unpacked_size(path: Path) -> int:
             return sum(member.file_size for member in archive.infolist())
 
     for size in (arrays, lambda: path.stat().st_size):
-        found = attempt(size)
-        if not isinstance(found, Failure):
-            return found
+        result = attempt(size)
+        if not isinstance(result, Failure):
+            return result
     return 0
 
 

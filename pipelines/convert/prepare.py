@@ -79,20 +79,20 @@ def converted(entry: ManifestEntry, clip: Clip, *, path: str, sha256: str) -> Ma
     )  # fmt: skip
 
 
-def clip_fault(path: Path, *, sha256: str | None, wanted: Mapping[str, Any]) -> str:
+def clip_fault(path: Path, *, sha256: str | None, requested: Mapping[str, Any]) -> str:
     """Why a clip would be made again, or "": it is not whole, or was made in another way or by other software.
 
     Args:
         path: The clip.
         sha256: Its hash, as its line has it.
-        wanted: Attributes that it would have if it were made now.
+        requested: Attributes that it would have if it were made now.
     """
     if sha256 is None:
         return "its line has no hash of the clip"
     clip = attempt(lambda: read_clip(path, sha256=sha256))
     if isinstance(clip, Failure):
         return clip.message
-    differ = [text for key, value in wanted.items() if (text := _difference(key, getattr(clip, key), value, clip))]
+    differ = [text for key, value in requested.items() if (text := _difference(key, getattr(clip, key), value, clip))]
     return f"made with other {' and '.join(differ)}" if differ else ""
 
 
@@ -129,7 +129,7 @@ def _up_to_date(
     if (known.status, known.clip, known.source_sha256) != ("ok", item.clip, motion.sha256):
         return False
     try:
-        wanted = provenance(motion)
+        requested = provenance(motion)
     except BodyModelError:
         return False
-    return not clip_fault(out / item.clip, sha256=known.clip_sha256, wanted=wanted)
+    return not clip_fault(out / item.clip, sha256=known.clip_sha256, requested=requested)

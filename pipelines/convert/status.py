@@ -45,12 +45,12 @@ class Status:
         return asdict(self)
 
 
-def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
+def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
     """Look at a folder; every clip is read.
 
     Args:
         out: Output folder of a conversion.
-        wanted: Attributes that a clip made today would have: config and software.
+        requested: Attributes that a clip made today would have: config and software.
 
     Raises:
         SettingsError: There is no manifest in it.
@@ -65,7 +65,7 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
     for name, entry in sorted(entries.items()):
         if entry.status != "ok":
             failed[name] = f"{entry.status}: {entry.reason}"
-        elif fault := _fault(out, entry, wanted):
+        elif fault := _fault(out, entry, requested):
             stale[name] = fault
         else:
             done.append(name)
@@ -83,16 +83,16 @@ def folder_status(out: Path, *, wanted: Mapping[str, Any]) -> Status:
     )
 
 
-def _fault(out: Path, entry: ManifestEntry, wanted: Mapping[str, Any]) -> str:
-    fault = attempt(lambda: clip_fault(clip_path(out, entry.clip), sha256=entry.clip_sha256, wanted=wanted))
+def _fault(out: Path, entry: ManifestEntry, requested: Mapping[str, Any]) -> str:
+    fault = attempt(lambda: clip_fault(clip_path(out, entry.clip), sha256=entry.clip_sha256, requested=requested))
     return fault.message if isinstance(fault, Failure) else fault
 
 
 def status_lines(status: Status, *, named: int = 50) -> list[str]:
     """The state in words."""
     counts = Counter(text.partition(":")[0] for text in status.failed.values())
-    told = ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "0 failed"
-    lines = [f"{len(status.done)} done ({status.nframe:,} frames), {len(status.stale)} stale, {told}"]
+    message = ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "0 failed"
+    lines = [f"{len(status.done)} done ({status.nframe:,} frames), {len(status.stale)} stale, {message}"]
     lines += [f"stale {name}: {why}" for name, why in list(status.stale.items())[:named]]
     for name, why in list(status.failed.items())[:named]:
         word, _, reason = why.partition(": ")

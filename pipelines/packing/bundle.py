@@ -36,13 +36,13 @@ class Label:
         name: Name.
         version: Of the data, MAJOR.MINOR.PATCH.
         description: In words; without one it is made from the numbers.
-        told: `url`, `creator`, `date_published`, `citation`, for the metadata.
+        stated: `url`, `creator`, `date_published`, `citation`, for the metadata.
     """
 
     name: str
     version: str = "1.0.0"
     description: str = ""
-    told: Mapping[str, str] = field(default_factory=dict)
+    stated: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def write_bundle(
         out=out,
         sha256=hashlib.sha256(tables[MANIFEST]).hexdigest(),
         size=sum(len(data) for data in tables.values()) + sum(clip.size for clip in contents.clips),
-        lacking=tuple(absent(label.told)),
+        lacking=tuple(absent(label.stated)),
     )
 
 
@@ -156,7 +156,10 @@ def _tables(contents: Contents, wishes: Wishes, label: Label) -> dict[str, bytes
     lines = Manifest(entries=tuple(replace(clip.entry, clip=clip.path) for clip in contents.clips))
     files = {
         "README.md": card(
-            label.name, contents, private=private, software=software,
+            label.name,
+            contents,
+            private=private,
+            software=software,
             description=about if label.description else escaped(about),
         ).encode(),
         "clips.csv": _csv(contents),
@@ -166,7 +169,7 @@ def _tables(contents: Contents, wishes: Wishes, label: Label) -> dict[str, bytes
     types = {".md": "text/markdown", ".csv": "text/csv", ".jsonl": "application/jsonlines", ".txt": "text/plain"}
     described = {path: (len(data), _sha256(data), types[Path(path).suffix]) for path, data in files.items()}
     files["croissant.json"] = croissant(
-        label.name, contents, described, description=about, version=label.version, told=label.told
+        label.name, contents, described, description=about, version=label.version, stated=label.stated
     ).encode()
     files[SUMS] = _sums(contents, files)
     files[MANIFEST] = _manifest(contents, files, wishes, label, private=private)
@@ -188,10 +191,10 @@ def _csv(contents: Contents) -> bytes:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for clip in sorted(contents.clips, key=lambda clip: clip.path):
-        told = {**clip.facts, "clip": clip.path, "split": clip.split, "subject": _text(clip.subject),
+        row = {**clip.facts, "clip": clip.path, "split": clip.split, "subject": _text(clip.subject),
                 "source": _text(clip.entry.source), "licence": _text(clip.terms.licence),
                 "sha256": clip.entry.clip_sha256}  # fmt: skip
-        writer.writerow(["" if told[column] is None else safe_cell(told[column]) for column in COLUMNS])
+        writer.writerow(["" if row[column] is None else safe_cell(row[column]) for column in COLUMNS])
     return stream.getvalue().encode()
 
 

@@ -64,7 +64,7 @@ def _head(name: str, contents: Contents) -> str:
 
 def _contents() -> str:
     return (
-        "- `clips/`: one HDF5 file a motion; postures `/qpos`, velocities `/qvel`, landmarks, targets and contacts\n"
+        "- `clips/`: one HDF5 file per motion: configurations `/qpos`, velocities `/qvel`, landmarks, contacts\n"
         "- `clips.csv`: a line a clip: split, subject, licence, verdict, duration, SHA-256\n"
         "- `splits/train.txt`, `val.txt`, `test.txt`: paths of the clips of each split\n"
         "- `manifest.jsonl`: the lines of the conversion, so that `mm-validate`, `mm-view` and `mm-report` work here\n"
@@ -80,14 +80,21 @@ def _splits(clips: Sequence[Packed]) -> str:
         verdicts = Counter(clip.facts["verdict"] for clip in part)
         frames = sum(clip.facts["nframe"] for clip in part)
         hours = sum(clip.facts["seconds"] for clip in part) / 3600
-        told = ", ".join(f"{verdicts[verdict]} {escaped(verdict)}" for verdict in sorted(verdicts)) or "none"
+        verdict_counts = ", ".join(f"{verdicts[verdict]} {escaped(verdict)}" for verdict in sorted(verdicts)) or "none"
         rows.append(
-            [split, f"{len(part):,}", str(len({clip.subject for clip in part})), f"{frames:,}", f"{hours:.3f}", told]
+            [
+                split,
+                f"{len(part):,}",
+                str(len({clip.subject for clip in part})),
+                f"{frames:,}",
+                f"{hours:.3f}",
+                verdict_counts,
+            ]
         )
     both = shared({clip.entry.source: clip.split for clip in clips})
     people = f"{len(both)} people are in more than one split." if both else "No person is in two splits."
-    told = " People are told apart by the folders of the motions; those without a folder count as one."
-    return _table(["split", "clips", "people", "frames", "hours", "verdicts"], rows) + f"\n\n{people}{told}"
+    note = " People are told apart by the folders of the motions; those without a folder count as one."
+    return _table(["split", "clips", "people", "frames", "hours", "verdicts"], rows) + f"\n\n{people}{note}"
 
 
 def _licences(clips: Sequence[Packed]) -> str:
@@ -118,14 +125,15 @@ def _quality(clips: Sequence[Packed]) -> str:
 
 
 def _making(clips: Sequence[Packed], software: str) -> str:
-    def told(key: str) -> str:
+    def values(key: str) -> str:
         return ", ".join(sorted({escaped(str(clip.facts[key])) for clip in clips}))
 
     versions = sorted({f"{name} {version}" for clip in clips for name, version in clip.facts["software"].items()})
     rates = ", ".join(f"{fps:g}" for fps in sorted({clip.facts["fps"] for clip in clips}))
     return (
-        f"- body: {told('model')} {told('model_version')} (SHA-256 {told('model_sha256')}), hands {told('hands')}\n"
-        f"- body model of the sources: {told('body_model')}\n"
+        f"- body: {values('model')} {values('model_version')} (SHA-256 {values('model_sha256')})\n"
+        f"- hands: {values('hands')}\n"
+        f"- body model of the sources: {values('body_model')}\n"
         f"- frame rate: {rates} Hz; z up, metres, radians, quaternions wxyz\n"
         f"- software: {escaped(', '.join(versions))}\n"
         f"- packed with musclemap {software}"

@@ -118,7 +118,7 @@ def choose(root: Path, wishes: Wishes, *, progress: Callable[[int, int], None] |
         try:
             terms, size, facts = _look(root, entry, wishes)
             taken[entry.source] = (entry, terms, size, facts)
-        except _NotWantedError as error:
+        except _NotRequestedError as error:
             left.append(LeftOut(source=entry.source, code=error.code, reason=str(error)))
         if progress is not None:
             progress(number, len(entries))
@@ -137,7 +137,7 @@ def choose(root: Path, wishes: Wishes, *, progress: Callable[[int, int], None] |
     return Contents(clips=tuple(clips), left_out=tuple(sorted(left, key=lambda one: one.source)))
 
 
-class _NotWantedError(Exception):
+class _NotRequestedError(Exception):
     """A clip does not go into the bundle."""
 
     def __init__(self, code: str, reason: str) -> None:
@@ -148,22 +148,22 @@ class _NotWantedError(Exception):
 def _look(root: Path, entry: ManifestEntry, wishes: Wishes) -> tuple[Terms, int, dict[str, Any]]:
     """Terms, size and facts of a clip that is wanted."""
     if entry.status != "ok" or entry.clip is None:
-        raise _NotWantedError(entry.status, entry.reason or "it has no clip")
+        raise _NotRequestedError(entry.status, entry.reason or "it has no clip")
     try:
         checked_path(entry.clip)
     except DownloadError as error:
-        raise _NotWantedError("bad_path", str(error)) from error
+        raise _NotRequestedError("bad_path", str(error)) from error
     path = root / entry.clip
-    found = attempt(lambda: (read_clip(path, sha256=entry.clip_sha256), path.stat().st_size))
-    if isinstance(found, Failure):
-        raise _NotWantedError("unreadable", found.message) from found.error
-    clip, size = found
+    result = attempt(lambda: (read_clip(path, sha256=entry.clip_sha256), path.stat().st_size))
+    if isinstance(result, Failure):
+        raise _NotRequestedError("unreadable", result.message) from result.error
+    clip, size = result
     terms = terms_of(clip.licence, clip.source, stated=wishes.stated)
     if terms.objection and not wishes.private:
-        raise _NotWantedError(REFUSED, f"{terms.objection}; --private packs it all the same")
+        raise _NotRequestedError(REFUSED, f"{terms.objection}; --private packs it all the same")
     if clip.verdict == "infeasible" and not wishes.infeasible:
         rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-        raise _NotWantedError("infeasible", f"infeasible ({rules}); --infeasible packs it all the same")
+        raise _NotRequestedError("infeasible", f"infeasible ({rules}); --infeasible packs it all the same")
     return terms, size, _facts(clip)
 
 
@@ -185,7 +185,7 @@ def _split(entries: Sequence[ManifestEntry], wishes: Wishes) -> dict[str, str]:
 def _why(left: Sequence[LeftOut]) -> str:
     """How many were left out for what, and the first whose licence is in the way."""
     codes = {one.code for one in left}
-    told = [f"{sum(one.code == code for one in left)} {code}" for code in sorted(codes)]
+    counts = [f"{sum(one.code == code for one in left)} {code}" for code in sorted(codes)]
     first = next((one for one in left if one.code == REFUSED), None)
     more = f"; {first.source}: {first.reason}, or --licence GLOB=LICENCE says what it is" if first else ""
-    return (", ".join(told) or "the manifest has no lines") + more
+    return (", ".join(counts) or "the manifest has no lines") + more

@@ -58,7 +58,7 @@ def croissant(
     *,
     description: str,
     version: str,
-    told: Mapping[str, str],
+    stated: Mapping[str, str],
 ) -> str:
     """The metadata as JSON.
 
@@ -68,8 +68,8 @@ def croissant(
         tables: Files that are not clips: size, SHA-256 and media type by path.
         description: In words.
         version: Of the data, such as 1.0.0.
-        told: `url`, `creator`, `date_published`, `citation`, where somebody told them. The specification requires the
-            first three; what nobody told is left out rather than made up.
+        stated: `url`, `creator`, `date_published`, `citation`, where known. The specification requires the
+            first three; unknown ones are left out, not made up.
     """
     licences = sorted({plain_text(clip.terms.licence) for clip in contents.clips})
     stored: dict[str, Any] = {
@@ -81,10 +81,10 @@ def croissant(
         "license": [OPEN.get(licence, licence) for licence in licences],
         "version": version,
         "keywords": ["motion capture", "musculoskeletal", "MuJoCo", "MyoFullBody"],
-        **({"url": told["url"]} if "url" in told else {}),
-        **({"creator": {"@type": "sc:Organization", "name": told["creator"]}} if "creator" in told else {}),
-        **({"datePublished": told["date_published"]} if "date_published" in told else {}),
-        **({"citeAs": told["citation"]} if "citation" in told else {}),
+        **({"url": stated["url"]} if "url" in stated else {}),
+        **({"creator": {"@type": "sc:Organization", "name": stated["creator"]}} if "creator" in stated else {}),
+        **({"datePublished": stated["date_published"]} if "date_published" in stated else {}),
+        **({"citeAs": stated["citation"]} if "citation" in stated else {}),
         "isLiveDataset": False,
         "distribution": _distribution(contents, tables),
         "recordSet": [_split_records(), _clip_records()],
@@ -93,10 +93,10 @@ def croissant(
     return json.dumps(stored, indent=2).replace("<", "\\u003c") + "\n"
 
 
-def absent(told: Mapping[str, str]) -> Sequence[str]:
-    """Properties that the specification requires and nobody told."""
+def absent(stated: Mapping[str, str]) -> Sequence[str]:
+    """Properties that the specification requires and nobody stated."""
     names = {"url": "url", "creator": "creator", "date_published": "datePublished"}
-    return [name for key, name in names.items() if key not in told]
+    return [name for key, name in names.items() if key not in stated]
 
 
 def _distribution(contents: Contents, tables: Mapping[str, tuple[int, str, str]]) -> list[dict[str, Any]]:

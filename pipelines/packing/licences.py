@@ -78,6 +78,6 @@ def terms_of(licence: str, source: str, *, stated: Mapping[str, str]) -> Terms:
         return Terms(licence=said[-1], stated=True, objection="")
     data_set = motion_key(source)[0]
     if data_set in DATA_SETS:
-        told = f"its licence is unknown, and it looks like {data_set} of AMASS, whose licence forbids it"
-        return Terms(licence=UNKNOWN, stated=False, objection=told)
+        objection = f"its licence is unknown, and it looks like {data_set} of AMASS, whose licence forbids it"
+        return Terms(licence=UNKNOWN, stated=False, objection=objection)
     return Terms(licence=UNKNOWN, stated=False, objection="its licence is unknown")

@@ -69,12 +69,12 @@ def split_by_subject(seconds: Mapping[str, float], shares: Mapping[str, float], 
     for source in sorted(seconds):
         people[subject_of(source)] = people.get(subject_of(source), 0.0) + seconds[source]
     total, have = sum(people.values()), dict.fromkeys(SPLITS, 0.0)
-    wanted = [split for split in SPLITS if shares[split] > 0]
+    requested = [split for split in SPLITS if shares[split] > 0]
     of: dict[str, str] = {}
     for person in sorted(people, key=lambda name: _drawn(name, seed)):
-        of[person] = max(wanted, key=lambda split: shares[split] * total - have[split])
+        of[person] = max(requested, key=lambda split: shares[split] * total - have[split])
         have[of[person]] += people[person]
-    _fill(of, people, wanted)
+    _fill(of, people, requested)
     return {source: of[subject_of(source)] for source in seconds}
 
 
@@ -82,11 +82,11 @@ def _drawn(person: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}:{person}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _fill(of: dict[str, str], people: Mapping[str, float], wanted: Sequence[str]) -> None:
+def _fill(of: dict[str, str], people: Mapping[str, float], requested: Sequence[str]) -> None:
     """Where there are people enough, let no split be empty: the one with most people gives the one with least time."""
-    for split in wanted:
-        members = {each: [person for person in of if of[person] == each] for each in wanted}
-        crowded = max(wanted, key=lambda each: len(members[each]))
+    for split in requested:
+        members = {each: [person for person in of if of[person] == each] for each in requested}
+        crowded = max(requested, key=lambda each: len(members[each]))
         if not members[split] and len(members[crowded]) > 1:
             of[min(members[crowded], key=lambda person: (people[person], person))] = split
 
@@ -128,7 +128,7 @@ def shared(of: Mapping[str, str]) -> dict[str, list[str]]:
     splits: dict[str, set[str]] = {}
     for source, split in of.items():
         splits.setdefault(subject_of(source), set()).add(split)
-    return {person: sorted(found, key=SPLITS.index) for person, found in sorted(splits.items()) if len(found) > 1}
+    return {person: sorted(result, key=SPLITS.index) for person, result in sorted(splits.items()) if len(result) > 1}
 
 
 def _refuse_shared(of: Mapping[str, str]) -> None:

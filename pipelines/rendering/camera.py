@@ -73,7 +73,7 @@ def follow(
 
     Args:
         model: Body, as `drawing_model` gives it.
-        qpos: Postures, shape (nframe, nq).
+        qpos: Configurations, shape (nframe, nq).
         fps: Frames a second of `qpos`.
         camera: A name in `VIEWS`.
         size: Width and height of the picture in pixels.
@@ -103,7 +103,9 @@ def follow_both(
 def _along(model: mujoco.MjModel, qpos: np.ndarray, *, fps: float, camera: str, size: tuple[int, int]) -> Track:
     """A camera with its direction of view, which looks at the pelvis from no distance yet."""
     if qpos.ndim != 2 or not len(qpos) or qpos.shape[1] != model.nq:
-        raise RenderError(f"postures of shape (nframe, {model.nq}) can be drawn on this body; these have {qpos.shape}")
+        raise RenderError(
+            f"configurations of shape (nframe, {model.nq}) can be drawn on this body; these have {qpos.shape}"
+        )
     if camera not in VIEWS:
         raise RenderError(f"no camera named {camera!r}; there are {', '.join(VIEWS)}")
     turn, elevation = VIEWS[camera]

@@ -74,7 +74,7 @@ def render_frames(
 
     Args:
         model: Body, as `drawing_model` gives it.
-        qpos: Postures of the whole motion, shape (nframe, nq).
+        qpos: Configurations of the whole motion, shape (nframe, nq).
         target_pos: Points asked for [m], shape (nframe, nlandmark, 3), world frame; drawn as balls.
         landmark_pos: Points reached, of the same shape; drawn as smaller dark balls.
         landmark_names: Names of the landmarks, for the colour of their side.

@@ -39,7 +39,7 @@ class Scene:
     """One clip of a film: the clip, and what the policy made of it, with a recording."""
 
     clip: Clip
-    found: Evaluated
+    result: Evaluated
 
 
 def save_policy_film(
@@ -63,18 +63,18 @@ def save_policy_film(
     """
     if path.suffix.lower() != ".mp4":
         raise RenderError(f"{path.name} ends in {path.suffix or 'nothing'}; a film ends in .mp4")
-    recorded = [scene for scene in scenes if scene.found.recording is not None]
+    recorded = [scene for scene in scenes if scene.result.recording is not None]
     if not recorded:
         raise RenderError("no clip was recorded that a film could show")
     longest = LONGEST if longest is None else longest
     total = sum(len(frames) for _, frames in _planned(recorded, longest))
 
-    def told() -> Iterator[np.ndarray]:
+    def message() -> Iterator[np.ndarray]:
         for done, picture in enumerate(film_pictures(recorded, body, longest), start=1):
             yield picture
             progress(done, total)
 
-    return save_film(path, told(), fps=FILM_FPS) / FILM_FPS
+    return save_film(path, message(), fps=FILM_FPS) / FILM_FPS
 
 
 def film_pictures(scenes: Sequence[Scene], body: SimulationBody, longest: float = LONGEST) -> Iterator[np.ndarray]:
@@ -88,8 +88,9 @@ def film_pictures(scenes: Sequence[Scene], body: SimulationBody, longest: float 
         yield from _scene(scene, body, model, frames)
 
 
-def whole_postures(body: SimulationBody, clip: Clip, qpos: np.ndarray) -> np.ndarray:
-    """Postures of the body as those of the clip's whole model; what the body lacks, such as fingers, is the clip's.
+def full_configurations(body: SimulationBody, clip: Clip, qpos: np.ndarray) -> np.ndarray:
+    """Configurations of the body as those of the clip's whole model; what the body lacks, such as fingers, is the
+    clip's.
 
     Args:
         body: The body.
@@ -105,7 +106,7 @@ def _planned(scenes: Sequence[Scene], longest: float) -> list[tuple[Scene, np.nd
     """Which frames of which scenes are drawn."""
     left, planned = round(longest * FILM_FPS), []
     for scene in scenes:
-        recording = scene.found.recording
+        recording = scene.result.recording
         assert recording is not None
         frames = film_frames(len(recording.qpos), fps=scene.clip.fps, film_fps=FILM_FPS)[:left]
         left -= len(frames)
@@ -114,10 +115,10 @@ def _planned(scenes: Sequence[Scene], longest: float) -> list[tuple[Scene, np.nd
 
 
 def _scene(scene: Scene, body: SimulationBody, model: mujoco.MjModel, frames: np.ndarray) -> Iterator[np.ndarray]:
-    recording, score, fps = scene.found.recording, scene.found.score, scene.clip.fps
+    recording, score, fps = scene.result.recording, scene.result.score, scene.clip.fps
     assert recording is not None
     reference = scene.clip.qpos[: len(recording.qpos)].astype(np.float64)
-    policy = whole_postures(body, scene.clip, recording.qpos)
+    policy = full_configurations(body, scene.clip, recording.qpos)
     camera = CAMERAS.get(body.name, "three-quarter")
     tracks = follow_both(model, reference, policy, fps=fps, camera=camera, size=SIZE)
     draw = plot_frames if find_gl() is None else render_frames

@@ -125,14 +125,14 @@ def markers(
     *, target_pos: np.ndarray | None, landmark_pos: np.ndarray | None, landmark_names: Sequence[str]
 ) -> tuple[Markers, ...]:
     """Balls for the points asked for, coloured by side, and smaller dark ones for the points reached."""
-    found = []
+    result = []
     if target_pos is not None:
         rgb = landmark_rgb(landmark_names, nlandmark=target_pos.shape[1])
-        found.append(Markers(pos=target_pos, rgb=rgb, radius=TARGET_RADIUS))
+        result.append(Markers(pos=target_pos, rgb=rgb, radius=TARGET_RADIUS))
     if landmark_pos is not None:
         rgb = np.tile(np.array(REACHED_RGB, dtype=np.float32), (landmark_pos.shape[1], 1))
-        found.append(Markers(pos=landmark_pos, rgb=rgb, radius=REACHED_RADIUS))
-    return tuple(found)
+        result.append(Markers(pos=landmark_pos, rgb=rgb, radius=REACHED_RADIUS))
+    return tuple(result)
 
 
 def landmark_rgb(names: Sequence[str], *, nlandmark: int) -> np.ndarray:

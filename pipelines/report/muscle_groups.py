@@ -31,7 +31,7 @@ class MuscleGroup:
 
 
 def moment_arms(body: TargetBody) -> np.ndarray:
-    """Moment arm of every muscle at every independent joint in the rest posture, couplings followed.
+    """Moment arm of every muscle at every independent joint in the rest configuration, couplings followed.
 
     A central difference of muscle length; positive where a shorter muscle means a larger angle.
 
@@ -45,9 +45,9 @@ def moment_arms(body: TargetBody) -> np.ndarray:
     for joint in range(reduced.njoint):
         length = []
         for sign in (1.0, -1.0):
-            posture = rest.copy()
-            posture[NROOT + joint] += sign * _STEP
-            data.qpos[:] = reduced.expand(posture[None])[0]
+            q = rest.copy()
+            q[NROOT + joint] += sign * _STEP
+            data.qpos[:] = reduced.expand(q[None])[0]
             mujoco.mj_fwdPosition(model, data)
             length.append(data.actuator_length.copy())
         arms[:, joint] = (length[1] - length[0]) / (2.0 * _STEP)

@@ -95,11 +95,11 @@ def _row(out: Path, entry: ManifestEntry, *, index: int, pictures: bool, rules: 
     if entry.status != "ok":
         return Row(entry=entry, state=entry.status, reason=str(entry.reason))
     how_bad = severity(entry.metrics, rules=rules)
-    found = attempt(lambda: _read(out, entry))
-    if isinstance(found, Failure):
-        reason = found.message.replace(f"{out}/", "")
+    result = attempt(lambda: _read(out, entry))
+    if isinstance(result, Failure):
+        reason = result.message.replace(f"{out}/", "")
         return Row(entry=entry, state="unreadable", reason=reason, broken=broken_rules(entry.metrics), severity=how_bad)
-    clip, details = found
+    clip, details = result
     if pictures:
         details["pictures"], problem = picture_strip(clip)
         details["notes"] += [problem] * bool(problem)
@@ -140,17 +140,17 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
 
 def _repair(clip: Clip) -> list[str]:
     """A sentence about a clip that was fitted again with its limbs kept apart."""
-    told = clip.metrics
-    if "repaired" not in told:
+    message = clip.metrics
+    if "repaired" not in message:
         return []
-    if not told["repaired"]:
+    if not message["repaired"]:
         return ["fitted again with limbs kept apart, which was no better: this is the first fit"]
 
     def figure(name: str, digits: int) -> str:
-        value = number(told.get(name))
+        value = number(message.get(name))
         return "?" if value is None else f"{value:.{digits}f}"
 
-    before = told.get("repair_verdict_before")
+    before = message.get("repair_verdict_before")
     return [
         f"fitted again with limbs kept apart: self-penetration {figure('repair_self_penetration_before_mm', 0)} mm "
         f"before, {figure('self_penetration_mm', 0)} now; landmark error "

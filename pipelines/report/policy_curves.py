@@ -48,15 +48,15 @@ LEARNING = (
 _DRAWN = ("steps", *(key for _, _, keys in LEARNING for key in keys))
 
 
-def clip_curves(clip: Clip, found: Evaluated, body: SimulationBody) -> dict[str, Any]:
+def clip_curves(clip: Clip, result: Evaluated, body: SimulationBody) -> dict[str, Any]:
     """Curves of a clip that was recorded, as the page draws them; frames after a failure are shaded.
 
     Args:
         clip: The clip.
-        found: What the policy made of it.
+        result: What the policy made of it.
         body: What the policy moved.
     """
-    recording, score = found.recording, found.score
+    recording, score = result.recording, result.score
     assert recording is not None
     nframe = len(recording.qpos)
     sections = [
@@ -107,7 +107,7 @@ def _errors(recording: Recording, body: SimulationBody, *, covered: int) -> Sect
 def _joints(clip: Clip, recording: Recording, body: SimulationBody) -> list[Section]:
     """Independent joints with their limits, the reference dashed."""
     model, nframe = body.model, len(recording.qpos)
-    wanted = clip.qpos[:nframe, body.clip_qpos]
+    requested = clip.qpos[:nframe, body.clip_qpos]
     panels: dict[tuple[str, str], list[Line]] = {}
     for joint, name in zip(body.joint_ids, body.joint_names, strict=True):
         column, hinge = model.jnt_qposadr[joint], model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE
@@ -115,23 +115,23 @@ def _joints(clip: Clip, recording: Recording, body: SimulationBody) -> list[Sect
         stem, side = side_of(name)
         word = SIDE_WORD.get(side, "")
         low, high = model.jnt_range[joint] * scale
-        values, reference = recording.qpos[:, column] * scale, wanted[:, column] * scale
+        values, reference = recording.qpos[:, column] * scale, requested[:, column] * scale
         panels.setdefault((stem, unit), []).extend(
             (
                 Line(name=f"{word} policy".strip(), side=side, values=values, lower=float(low), upper=float(high)),
                 Line(name=f"{word} reference".strip(), side=side, values=reference, dashed=True),
             )
         )
-    found = tuple(Panel(title=stem, unit=unit, lines=tuple(lines)) for (stem, unit), lines in panels.items())
-    return [Section(title="Joints, the reference dashed", panels=found)]
+    result = tuple(Panel(title=stem, unit=unit, lines=tuple(lines)) for (stem, unit), lines in panels.items())
+    return [Section(title="Joints, the reference dashed", panels=result)]
 
 
 def _muscles(clip: Clip, recording: Recording, body: SimulationBody) -> Section:
     nframe = len(recording.qpos)
     lines = [Line(name="policy", values=recording.act.mean(axis=1))]
     if clip.activation is not None:
-        wanted = clip.activation[:nframe, body.clip_act].mean(axis=1)
-        lines.append(Line(name="least that would do", values=wanted, dashed=True))
+        requested = clip.activation[:nframe, body.clip_act].mean(axis=1)
+        lines.append(Line(name="least that would do", values=requested, dashed=True))
     effort = np.sqrt(recording.curves.effort)
     panels = (
         Panel(title="Mean activation", unit="0 to 1", lines=tuple(lines), least=0.05, wide=True),

@@ -46,46 +46,46 @@ PROTOCOL = (
 )
 
 
-def write_policy_report(path: Path, found: Evaluation, *, run: Path | None = None) -> Path:
+def write_policy_report(path: Path, result: Evaluation, *, run: Path | None = None) -> Path:
     """Write the page.
 
     Args:
         path: File to write.
-        found: What came of an evaluation; clips that were recorded get curves.
+        result: What came of an evaluation; clips that were recorded get curves.
         run: Folder of the policy's run, for how it learned.
 
     Raises:
         OSError: The page cannot be written.
     """
     learning = attempt(lambda: None if run is None else learning_curves(run))
-    data = _data(found, None if isinstance(learning, Failure) else learning)
+    data = _data(result, None if isinstance(learning, Failure) else learning)
     if isinstance(learning, Failure):
         data["problems"].append(f"how it learned is not shown: {learning.message}")
     write_atomically(path, assemble("policy.html", ("charts.js", "details.js", "policy.js"), data))
     return path
 
 
-def _data(found: Evaluation, learning: dict[str, Any] | None) -> dict[str, Any]:
-    by_name = {judged.found.score.name: judged for judged in found.clips}
-    ordered = [by_name[one.score.name] for one in worst_first([judged.found for judged in found.clips])]
-    drawn = [judged for judged in ordered if judged.found.recording is not None][:MOST]
-    place = {judged.found.score.name: number for number, judged in enumerate(drawn)}
+def _data(result: Evaluation, learning: dict[str, Any] | None) -> dict[str, Any]:
+    by_name = {judged.result.score.name: judged for judged in result.clips}
+    ordered = [by_name[one.score.name] for one in worst_first([judged.result for judged in result.clips])]
+    drawn = [judged for judged in ordered if judged.result.recording is not None][:MOST]
+    place = {judged.result.score.name: number for number, judged in enumerate(drawn)}
     there = {key for judged in ordered for key in _figures(judged)}
-    columns = [column for column in COLUMNS if column[0] in there and (found.body.free or "root" not in column[0])]
+    columns = [column for column in COLUMNS if column[0] in there and (result.body.free or "root" not in column[0])]
     return {
-        "name": found.path.resolve().parent.name if found.path.name == POLICY else found.path.stem,
+        "name": result.path.resolve().parent.name if result.path.name == POLICY else result.path.stem,
         "version": musclemap.__version__,
         "protocol": PROTOCOL,
         "kept": f"Curves are kept of {len(drawn)} clips, the worst: their names can be clicked.",
-        "tiles": _tiles(found),
-        "facts": list(_facts(found).items()),
-        "problems": [f"left out {name}: {why}" for name, why in found.left_out.items()],
+        "tiles": _tiles(result),
+        "facts": list(_facts(result).items()),
+        "problems": [f"left out {name}: {why}" for name, why in result.left_out.items()],
         "columns": [
             {"title": title, "digits": digits, "percent": scale == 100.0} for _, title, digits, scale in columns
         ],
-        "groups": _groups(found, columns),
-        "rows": [_row(judged, columns, place.get(judged.found.score.name)) for judged in ordered],
-        "curves": [clip_curves(judged.clip, judged.found, found.body) for judged in drawn],
+        "groups": _groups(result, columns),
+        "rows": [_row(judged, columns, place.get(judged.result.score.name)) for judged in ordered],
+        "curves": [clip_curves(judged.clip, judged.result, result.body) for judged in drawn],
         "learning": learning,
         "rules": {"lost": {"infeasible": 0}},
         "metrics": [],
@@ -93,7 +93,7 @@ def _data(found: Evaluation, learning: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _figures(judged: Judged) -> Mapping[str, float]:
-    return {"coverage": judged.found.score.coverage, **judged.found.score.metrics}
+    return {"coverage": judged.result.score.coverage, **judged.result.score.metrics}
 
 
 def _values(figures: Mapping[str, float], columns: list[tuple[str, str, int, float]]) -> list[float | None]:
@@ -103,12 +103,12 @@ def _values(figures: Mapping[str, float], columns: list[tuple[str, str, int, flo
 def _row(judged: Judged, columns: list[tuple[str, str, int, float]], curves: int | None) -> list[Any]:
     group = next(name for name, learned in GROUPS.items() if learned is judged.learned)
     word = "" if group == "unknown" else WORDS[group]
-    score = judged.found.score
+    score = judged.result.score
     return [score.name, word, score.failure, _values(_figures(judged), columns), curves]
 
 
-def _groups(found: Evaluation, columns: list[tuple[str, str, int, float]]) -> list[dict[str, Any]]:
-    rows, totals = [], found.totals
+def _groups(result: Evaluation, columns: list[tuple[str, str, int, float]]) -> list[dict[str, Any]]:
+    rows, totals = [], result.totals
     for name, total in totals.items():
         if name == "all" and len(totals) == 2:
             continue  # the one group is all
@@ -118,9 +118,9 @@ def _groups(found: Evaluation, columns: list[tuple[str, str, int, float]]) -> li
     return rows
 
 
-def _tiles(found: Evaluation) -> list[dict[str, str]]:
+def _tiles(result: Evaluation) -> list[dict[str, str]]:
     """Figures in large: of held-out clips where there are some, otherwise of all."""
-    totals = found.totals
+    totals = result.totals
     name = "held_out" if "held_out" in totals else "all"
     total, mean = totals[name], totals[name]["mean"]
     what = " (held out)" if name == "held_out" and len(totals) > 2 else ""
@@ -135,13 +135,13 @@ def _tiles(found: Evaluation) -> list[dict[str, str]]:
         ("root_position_error", " mm", "root position error", 1e3),
         ("relative_landmark_error", " mm", "landmark error", 1e3),
     ):
-        if key in mean and (found.body.free or "root" not in key):
+        if key in mean and (result.body.free or "root" not in key):
             tiles.append({"text": f"{mean[key] * scale:.1f}{unit}", "name": name, "kind": ""})
     return tiles
 
 
-def _facts(found: Evaluation) -> dict[str, str]:
-    facts, whole = found.policy.facts, found.totals["all"]
+def _facts(result: Evaluation) -> dict[str, str]:
+    facts, whole = result.policy.facts, result.totals["all"]
     body, data = facts["body"], facts["dataset"]
     seconds = number(data.get("seconds"))
     learned = f"{data.get('nclip', 'unknown')} clips" + (f", {seconds:,.0f} s" if seconds is not None else "")
@@ -150,8 +150,8 @@ def _facts(found: Evaluation) -> dict[str, str]:
         "learned from": learned,
         "control steps": f"{facts['steps']:,}",
         "algorithm": facts["algorithm"],
-        "physics": f"{found.engine}, {found.body.nsubstep} × {1e3 * found.body.model.opt.timestep:g} ms a control step",
-        "simulated": f"{whole['steps'] / found.body.control_fps:,.1f} s in {found.seconds:,.1f} s",
+        "physics": f"{result.engine}, {result.body.nsubstep} × {1e3 * result.body.model.opt.timestep:g} ms per step",
+        "simulated": f"{whole['steps'] / result.body.control_fps:,.1f} s in {result.seconds:,.1f} s",
         "bad physics": f"{whole['bad_steps']} steps",
         "no room for contacts": f"{whole['overflow_steps']} steps",
     }

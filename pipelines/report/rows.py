@@ -58,8 +58,8 @@ def severity(metrics: Mapping[str, Any], *, rules: Sequence[Rule] = RULES) -> fl
 
 def broken_rules(metrics: Mapping[str, Any], *, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
     """Rules that a clip's figures break, for a clip that cannot itself be asked."""
-    found = [(rule, number(metrics.get(rule.metric))) for rule in rules]
-    return tuple(rule.metric for rule, value in found if value is not None and value > rule.warn)
+    result = [(rule, number(metrics.get(rule.metric))) for rule in rules]
+    return tuple(rule.metric for rule, value in result if value is not None and value > rule.warn)
 
 
 def worst_first(entries: Sequence[ManifestEntry], *, rules: Sequence[Rule] = RULES) -> list[ManifestEntry]:

@@ -38,15 +38,15 @@ def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], 
         other = clip.model_version != body.version
         notes = [f"made for {clip.model} {clip.model_version}, measured on {body.version} here"] * other
         sections += [_feet(clip, body), *_joints(clip, body)]
-        found = clip if path is None else attempt(lambda: read_clip(path))
-        muscles, problems = ([], [found.message]) if isinstance(found, Failure) else _muscles(found, body)
+        result = clip if path is None else attempt(lambda: read_clip(path))
+        muscles, problems = ([], [result.message]) if isinstance(result, Failure) else _muscles(result, body)
         sections += muscles
         notes += problems
     return [*sections, _each_landmark(clip)], notes
 
 
 def _is_known_body(clip: Clip) -> bool:
-    """Whether the clip's postures can be put on a body that is known here."""
+    """Whether the clip's configurations can be put on a body that is known here."""
     if clip.model not in BODIES or clip.config.get("limits", "effective") not in ("effective", "declared"):
         return False
     body = _body(clip.model, limits="effective")
@@ -89,8 +89,8 @@ def _foot_heights(qpos: np.ndarray, body: TargetBody) -> np.ndarray:
     ids, offset = np.array([p.body for p in points]), np.array([p.offset for p in points])
     data = mujoco.MjData(model)
     height = np.empty((len(qpos), len(points)))
-    for frame, posture in enumerate(qpos):
-        data.qpos[:] = posture
+    for frame, q in enumerate(qpos):
+        data.qpos[:] = q
         mujoco.mj_kinematics(model, data)
         height[frame] = data.xpos[ids, 2] + (data.xmat[ids, 6:] * offset).sum(axis=1)
     return height
@@ -108,10 +108,10 @@ def _joints(clip: Clip, body: TargetBody) -> list[Section]:
         lower, upper = float(reduced.lower[k]) * scale, float(reduced.upper[k]) * scale
         line = Line(name=name, values=values[:, k] * scale, lower=lower, upper=upper)
         lines.setdefault((name in body.finger_joints, unit), {})[name] = line
-    panels = {key: _paired(found, unit=key[1]) for key, found in lines.items()}
+    panels = {key: _paired(result, unit=key[1]) for key, result in lines.items()}
     body_panels, finger_panels = (
-        tuple(panel for (finger, _), found in panels.items() if finger == wanted for panel in found)
-        for wanted in (False, True)
+        tuple(panel for (finger, _), result in panels.items() if finger == requested for panel in result)
+        for requested in (False, True)
     )
     sections = [Section(title=f"Joints, with their {body.limits} limits", panels=body_panels)]
     return sections + [Section(title="Fingers", panels=finger_panels, shown=False)] * tracked
@@ -164,4 +164,4 @@ def _paired(lines: dict[str, Line], *, unit: str) -> tuple[Panel, ...]:
         panels.setdefault(stem, []).append(
             Line(name=whole, side=side, values=line.values, lower=line.lower, upper=line.upper)
         )
-    return tuple(Panel(title=stem, unit=unit, lines=tuple(found)) for stem, found in panels.items())
+    return tuple(Panel(title=stem, unit=unit, lines=tuple(result)) for stem, result in panels.items())

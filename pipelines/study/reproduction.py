@@ -56,11 +56,11 @@ class Expectation:
         """The tolerance in the quantity's unit."""
         return self.absolute if self.absolute is not None else (self.relative or 0.0) * abs(self.value)
 
-    def met_by(self, found: float) -> bool:
+    def met_by(self, result: float) -> bool:
         """Whether a number is finite and no worse than the tolerance allows."""
         low = -math.inf if self.direction == "at_most" else self.value - self.slack
         high = math.inf if self.direction == "at_least" else self.value + self.slack
-        return math.isfinite(found) and low <= found <= high
+        return math.isfinite(result) and low <= result <= high
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Compared:
     """A quantity as it was found beside what was expected; `verdict` is one of `VERDICTS`."""
 
     name: str
-    found: float | None
+    result: float | None
     expected: Expectation | None
     verdict: str
 
@@ -103,15 +103,15 @@ def compare(study: str, figures: Mapping[str, float], expected: Mapping[str, Exp
     names = sorted({*figures, *expected}, key=lambda name: (order.index(name) if name in order else len(order), name))
     rows = []
     for name in names:
-        found, wanted = figures.get(name, math.nan), expected.get(name)
-        if wanted is None:
+        result, requested = figures.get(name, math.nan), expected.get(name)
+        if requested is None:
             verdict = "unexpected"
-        elif not math.isfinite(found):
+        elif not math.isfinite(result):
             verdict = "missing"
         else:
-            verdict = "within" if wanted.met_by(found) else "beyond"
+            verdict = "within" if requested.met_by(result) else "beyond"
         rows.append(
-            Compared(name=name, found=found if math.isfinite(found) else None, expected=wanted, verdict=verdict)
+            Compared(name=name, result=result if math.isfinite(result) else None, expected=requested, verdict=verdict)
         )
     return Comparison(study=study, rows=tuple(rows))
 
@@ -131,15 +131,15 @@ def read_expectations(path: Path) -> dict[str, Expectation]:
     if not isinstance(stored, dict) or not all(isinstance(values, dict) for values in stored.values()):
         raise SettingsError(f"{path} holds no quantities by name, each with its value and direction")
     known = {field.name for field in fields(Expectation)}
-    found = {}
+    result = {}
     for name, values in stored.items():
         if not {"value", "direction"} <= values.keys() <= known:
             raise SettingsError(f"{path}: {shown(name)} has {shown([*values])}; known are {', '.join(sorted(known))}")
         try:
-            found[name] = Expectation(**values)
+            result[name] = Expectation(**values)
         except SettingsError as error:
             raise SettingsError(f"{path}: {name}: {error}") from error
-    return found
+    return result
 
 
 def write_expectations(path: Path, study: str, figures: Mapping[str, float], *, made_with: Mapping[str, Any]) -> None:

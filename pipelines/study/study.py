@@ -70,8 +70,8 @@ def _metric(
 ) -> Quantity:  # fmt: skip
     def measure(entries: Sequence[ManifestEntry]) -> float:
         clips = _clips(entries)
-        found = [number(entry.metrics.get(metric)) for entry in clips]
-        values = np.array([np.nan if value is None else value for value in found])
+        result = [number(entry.metrics.get(metric)) for entry in clips]
+        values = np.array([np.nan if value is None else value for value in result])
         if not len(values) or not np.isfinite(values).all():
             return np.nan
         return _STATISTICS[statistic](values, np.array([entry.nframe for entry in clips]))

@@ -65,16 +65,16 @@ def choose_clips(
         if split not in there:
             raise SettingsError(f"{root} has no split {split!r}; it has: {', '.join(there) or 'none, being no bundle'}")
         listed = [clip for clip in listed if clip.split == split]
-    wanted = [clip for clip in listed if taken(clip.path, include=include, exclude=exclude)]
+    requested = [clip for clip in listed if taken(clip.path, include=include, exclude=exclude)]
     if group is not None:
-        members = select_members((_source(clip.path) for clip in wanted), load_group(group)).names
-        wanted = [clip for clip in wanted if _source(clip.path) in set(members)]
-    if not wanted:
+        members = select_members((_source(clip.path) for clip in requested), load_group(group)).names
+        requested = [clip for clip in requested if _source(clip.path) in set(members)]
+    if not requested:
         example = f"; one is {listed[0].path}" if listed else ""
         raise SettingsError(f"none of the {len(listed)} clips of {root} is wanted{example}")
     clips: list[tuple[str, Clip]] = []
     left_out = _damaged_lines(root)
-    for number, item in enumerate(wanted[:limit], start=1):
+    for number, item in enumerate(requested[:limit], start=1):
         clip = _read(root, item)
         if isinstance(clip, Failure):
             left_out[item.path] = clip.message
@@ -84,7 +84,7 @@ def choose_clips(
         else:
             clips.append((item.path, clip))
         if progress is not None:
-            progress(number, len(wanted[:limit]))
+            progress(number, len(requested[:limit]))
     return Chosen(clips=tuple(clips), left_out=left_out)
 
 

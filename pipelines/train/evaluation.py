@@ -51,7 +51,7 @@ class Judged:
     """A clip, what came of it, and whether the policy has learned from it; None where its file does not tell."""
 
     clip: Clip
-    found: Evaluated
+    result: Evaluated
     learned: bool | None
 
 
@@ -82,14 +82,14 @@ class Evaluation:
     @property
     def tracked(self) -> bool:
         """Whether every clip was tracked to its end."""
-        return all(judged.found.score.success for judged in self.clips)
+        return all(judged.result.score.success for judged in self.clips)
 
     @property
     def totals(self) -> dict[str, dict[str, Any]]:
         """Totals over `all` clips, and over each of `GROUPS` that has some."""
         groups = {name: [j for j in self.clips if j.learned is learned] for name, learned in GROUPS.items()}
         there = {name: clips for name, clips in groups.items() if clips}
-        return {name: totals([j.found.score for j in clips]) for name, clips in {"all": self.clips, **there}.items()}
+        return {name: totals([j.result.score for j in clips]) for name, clips in {"all": self.clips, **there}.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -104,7 +104,7 @@ class Evaluation:
             "ground": terrain,
             "seconds": self.seconds,
             "totals": self.totals,
-            "clips": [{**j.found.score.to_dict(), "group": group[j.learned]} for j in self.clips],
+            "clips": [{**j.result.score.to_dict(), "group": group[j.learned]} for j in self.clips],
             "left_out": dict(self.left_out),
         }
 
@@ -163,8 +163,8 @@ def evaluate_policy(
         if not clips:
             raise SettingsError(f"the policy has learned from all {len(chosen.clips)} clips; none is held out")
     if not clips:
-        told = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
-        raise SettingsError(f"there is no clip to track: {told}")
+        message = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
+        raise SettingsError(f"there is no clip to track: {message}")
     kind, by_name = engine_kind(engine), dict(clips)
     nworld = min(num_envs or (GPU_WORLDS if kind == "warp" and has_cuda() else CPU_WORLDS), len(clips))
     with told_memory(f"{len(clips)} clips and {nworld} worlds", "--num-envs, or --limit"):
@@ -176,7 +176,7 @@ def evaluate_policy(
         act = compile_policy(policy)
         for one in evaluate(worlds, policy.task, library, act, to_end=to_end, keep=kept, progress=progress):
             kept.take(one)
-    judged = [Judged(clip=by_name[n], found=kept.found[n], learned=seen.holds(by_name[n])) for n in library.names]
+    judged = [Judged(clip=by_name[n], result=kept.result[n], learned=seen.holds(by_name[n])) for n in library.names]
     return Evaluation(
         path=path,
         policy=policy,
@@ -201,21 +201,21 @@ class _Kept:
 
     def __init__(self, worst: int, film: Sequence[str]) -> None:
         self._worst, self._film = worst, set(film)
-        self.found: dict[str, Evaluated] = {}
+        self.result: dict[str, Evaluated] = {}
 
     def __contains__(self, name: object) -> bool:
         return bool(self._worst) or name in self._film
 
     def take(self, one: Evaluated) -> None:
         """Take a clip that is done."""
-        self.found[one.score.name] = one
-        held = [f for f in self.found.values() if f.recording is not None]
+        self.result[one.score.name] = one
+        held = [f for f in self.result.values() if f.recording is not None]
         for other in worst_first(held)[self._worst :]:
             if other.score.name not in self._film:
-                self.found[other.score.name] = replace(other, recording=None)
+                self.result[other.score.name] = replace(other, recording=None)
 
 
-def worst_first(found: Sequence[Evaluated]) -> list[Evaluated]:
+def worst_first(result: Sequence[Evaluated]) -> list[Evaluated]:
     """Those that were lost, the earliest first, then those with the largest landmark error."""
     error = lambda one: one.score.metrics.get("relative_landmark_error", np.inf)  # noqa: E731
-    return sorted(found, key=lambda one: (one.score.coverage, -error(one), one.score.name))
+    return sorted(result, key=lambda one: (one.score.coverage, -error(one), one.score.name))

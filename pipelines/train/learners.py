@@ -29,7 +29,7 @@ AnyTrainer = Trainer | WorldTrainer
 
 
 def make_trainer(
-    plan: Plan, task: Task, folder: RunFolder, fits: Sequence[Path], told: Callable[[str], None]
+    plan: Plan, task: Task, folder: RunFolder, fits: Sequence[Path], on_message: Callable[[str], None]
 ) -> AnyTrainer:
     """Make the trainer that a plan asks for.
 
@@ -38,7 +38,7 @@ def make_trainer(
         task: Of the plan's body.
         folder: Of the run, where it is written down how well muscles are known.
         fits: Folders that fitted lengths of muscles are taken from, the first that has them, and kept in.
-        told: Called with sentences for the user.
+        on_message: Called with sentences for the user.
 
     Raises:
         SettingsError: The algorithm cannot do what the settings ask for.
@@ -54,9 +54,9 @@ def make_trainer(
     if not imagines:
         return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
     dynamics = config.world_model.dynamics
-    tendons = load_or_fit(body, dynamics.tendons, *fits, told=told) if dynamics.variant == "grey" else None
+    tendons = load_or_fit(body, dynamics.tendons, *fits, on_message=on_message) if dynamics.variant == "grey" else None
     if tendons is not None:
-        told(tendon_line(tendons))
+        on_message(tendon_line(tendons))
         folder.keep_fit(tendons.error.by_muscle(body.muscle_names))
     model = WorldModel(body, dynamics, tendons)
     return WorldTrainer(engine, task, plan.library, model, config.world_model)
@@ -72,7 +72,7 @@ def tendon_line(tendons: Tendons) -> str:
 
 
 def learned_by(
-    run: Path, plan: Plan, task: Task, like: Any, *, warned: Callable[[str], None]
+    run: Path, plan: Plan, task: Task, like: Any, *, on_warning: Callable[[str], None]
 ) -> tuple[Any, dict[str, Any]]:
     """What another run has learned, to begin a new one with.
 
@@ -81,7 +81,7 @@ def learned_by(
         plan: Of the new run.
         task: Of the new run.
         like: What the new run would begin with.
-        warned: Called with sentences about checkpoints that are damaged.
+        on_warning: Called with sentences about checkpoints that are damaged.
 
     Returns:
         The same as `like`, learned; and what it was learned from, as the policy's file tells.
@@ -96,20 +96,20 @@ def learned_by(
         raise TrainingError(f"{run} is no run to begin with: {error}") from error
     facts = policy.facts
     layout = list(map(list, observation.layout(task.body, task.config.ahead).items()))
-    wanted = {"algorithm": plan.algorithm, "body": body_facts(task.body, plan.config.physics), "observation": layout}
-    found = {name: facts[name] for name in wanted}
+    requested = {"algorithm": plan.algorithm, "body": body_facts(task.body, plan.config.physics), "observation": layout}
+    result = {name: facts[name] for name in requested}
     physics, resting = plan.config.physics, task.config.resting
-    wanted |= {"timestep": physics.timestep, "nsubstep": physics.nsubstep, "resting excitation": resting}
-    found |= {"timestep": policy.physics.timestep, "nsubstep": policy.physics.nsubstep}
-    found |= {"resting excitation": policy.task.resting}
-    for name, value in wanted.items():
-        if found[name] != value:
-            told = f": {shown(found[name])}, not {value!r}" if not isinstance(value, dict | list) else ""
-            raise TrainingError(f"{run} has learned with another {name}{told}")
+    requested |= {"timestep": physics.timestep, "nsubstep": physics.nsubstep, "resting excitation": resting}
+    result |= {"timestep": policy.physics.timestep, "nsubstep": policy.physics.nsubstep}
+    result |= {"resting excitation": policy.task.resting}
+    for name, value in requested.items():
+        if result[name] != value:
+            difference = f": {shown(result[name])}, not {value!r}" if not isinstance(value, dict | list) else ""
+            raise TrainingError(f"{run} has learned with another {name}{difference}")
     try:
         restored = Checkpoints(run / "checkpoints").learned(like)
     except TrainingError as error:
         raise TrainingError(f"{run} is no run to begin with: {error}") from error
     for number, why in restored.damaged.items():
-        warned(f"checkpoint {number} of {run} is damaged ({why}); the run begins with checkpoint {restored.number}")
+        on_warning(f"checkpoint {number} of {run} is damaged ({why}); the run begins with checkpoint {restored.number}")
     return restored.tree, dict(facts["dataset"])

@@ -1,6 +1,5 @@
 """What a training run will do, decided before it starts."""
 
-
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -25,7 +25,7 @@ def room_for(body: SimulationBody, reference: Reference, physics: PhysicsConfig,
     return {"nconmax": physics.nconmax or sized.nconmax, "njmax": physics.njmax or sized.njmax}
 
 
-def tell_mujoco_warnings(told: Callable[[str], None]) -> None:
+def tell_mujoco_warnings(on_message: Callable[[str], None]) -> None:
     """Have MuJoCo's warnings told, each text once, in place of the file MUJOCO_LOG.TXT that it writes where it runs.
 
     Changes MuJoCo for this process, so only a program calls it, never a library. What matters in them, states that are
@@ -37,6 +37,6 @@ def tell_mujoco_warnings(told: Callable[[str], None]) -> None:
         kind = text.partition("Time =")[0].strip()
         if kind not in seen:
             seen.add(kind)
-            told(f"MuJoCo warns: {kind}")
+            on_message(f"MuJoCo warns: {kind}")
 
     mujoco.set_mju_user_warning(hear)

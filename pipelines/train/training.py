@@ -82,8 +82,8 @@ def train(
     tensorboard: bool = True,
     track: str | None = None,
     progress: Callable[[Moment], None] = lambda moment: None,
-    told: Callable[[str], None] = lambda text: None,
-    warned: Callable[[str], None] | None = None,
+    on_message: Callable[[str], None] = lambda text: None,
+    on_warning: Callable[[str], None] | None = None,
     save_seconds: float = SAVE_SECONDS,
     fits: Path | None = None,
     start: Path | None = None,
@@ -98,8 +98,8 @@ def train(
         tensorboard: Write event files too.
         track: "wandb" or "trackio" to send figures there, or None.
         progress: Called with figures every few seconds.
-        told: Called with sentences for the user.
-        warned: Called with those about what is damaged, lost or kept; `told` if None.
+        on_message: Called with sentences for the user.
+        on_warning: Called with those about what is damaged, lost or kept; `on_message` if None.
         save_seconds: Time between checkpoints [s].
         fits: Where lengths of muscles that were fitted are kept for other runs, as well as in the run's folder, which
             comes first: a run resumes on another machine with the muscles that it had.
@@ -111,20 +111,20 @@ def train(
         DeviceMemoryError: Memory does not suffice.
         SettingsError: `track` is unknown or not installed.
     """
-    facts, warned = plan.facts, warned or told
+    facts, on_warning = plan.facts, on_warning or on_message
     if resume and start is not None:
         raise TrainingError("a run that is resumed begins with nothing else: leave one of the two out")
     with open_run(run, facts, resume=resume) as (folder, notes), ExitStack() as stack, _memory(plan):
         for note in notes:
-            warned(note)
+            on_warning(note)
         logs: list[Log] = []
-        wanted = [lambda: JsonLines(folder.root)]
-        wanted += [lambda: TensorBoard(folder.root)] if tensorboard else []
-        wanted += [lambda: Service(track, folder.root, facts)] if track is not None else []
-        for make in wanted:
+        requested = [lambda: JsonLines(folder.root)]
+        requested += [lambda: TensorBoard(folder.root)] if tensorboard else []
+        requested += [lambda: Service(track, folder.root, facts)] if track is not None else []
+        for make in requested:
             logs.append(make())
             stack.callback(logs[-1].close)
-        sitting = _Sitting(plan, folder, logs, progress, told, warned, fits)
+        sitting = _Sitting(plan, folder, logs, progress, on_message, on_warning, fits)
         return sitting.run(until, resume=resume, start=start, save_seconds=save_seconds)
 
 
@@ -137,17 +137,25 @@ class _Sitting:
         folder: RunFolder,
         logs: Sequence[Log],
         progress: Callable[[Moment], None],
-        told: Callable[[str], None],
-        warned: Callable[[str], None],
+        on_message: Callable[[str], None],
+        on_warning: Callable[[str], None],
         fits: Path | None,
     ) -> None:
-        self._plan, self._folder, self._logs, self._progress, self._told = plan, folder, logs, progress, told
-        self._warned, self._last_warning = warned, ""
+        self._plan, self._folder, self._logs, self._progress, self._on_message = (
+            plan,
+            folder,
+            logs,
+            progress,
+            on_message,
+        )
+        self._on_warning, self._last_warning = on_warning, ""
         self._earlier = folder.earlier()
         config = plan.config
         self._started = time.monotonic()
         self._task = Task(plan.body, config.task)
-        self._trainer: Any = make_trainer(plan, self._task, folder, [folder.root, *([fits] if fits else [])], told)
+        self._trainer: Any = make_trainer(
+            plan, self._task, folder, [folder.root, *([fits] if fits else [])], on_message
+        )
         self._before = 0.0
         self._figures: dict[str, float] = {}
         self._mark = (self._started, 0)
@@ -164,7 +172,7 @@ class _Sitting:
         logged = saved = time.monotonic()
         why, first = self._why(state, until), True
         if why == "steps":
-            self._told(f"the run has {steps:,} steps already, as many as it is to have; nothing is left to do")
+            self._on_message(f"the run has {steps:,} steps already, as many as it is to have; nothing is left to do")
         while not why:
             state, update = self._trainer.iterate(state)
             now = time.monotonic()
@@ -187,7 +195,7 @@ class _Sitting:
         )  # fmt: skip
 
     def _resumed(self, state: Any) -> Any:
-        """The state of the newest checkpoint that can be read; what is lost with newer ones is told, and they stay."""
+        """The state of the newest checkpoint that can be read; newer ones stay, and their loss is reported."""
         state = self._trainer.saved(state)  # what is remembered of worlds would be held twice
         restored = self._folder.checkpoints.restore(state)
         state, self._before = self._trainer.resumed(restored.tree), restored.seconds
@@ -195,17 +203,17 @@ class _Sitting:
         for number, why in restored.damaged.items():
             kept = self._folder.checkpoints.set_aside(number)
             lost = number * self._trainer.steps_per_iteration - steps
-            self._warned(
+            self._on_warning(
                 f"the checkpoint after {steps + lost:,} steps is damaged ({why}); it is kept as {kept.name}, and "
                 f"{lost:,} steps are made again"
             )
-        self._told(f"resuming after {steps:,} steps")
+        self._on_message(f"resuming after {steps:,} steps")
         return state
 
     def _started_from(self, start: Path, state: Any) -> Any:
         """A state that begins with what another run has learned."""
         try:
-            learner, dataset = learned_by(start, self._plan, self._task, state.learner, warned=self._warned)
+            learner, dataset = learned_by(start, self._plan, self._task, state.learner, on_warning=self._on_warning)
         except TrainingError:
             self._folder.forget()
             raise
@@ -213,7 +221,7 @@ class _Sitting:
         self._folder.keep_earlier(dataset)
         self._earlier = dataset
         self._save(state)  # whatever happens before the next checkpoint, what was learned before is not lost
-        self._told(f"beginning with what {start} has learned")
+        self._on_message(f"beginning with what {start} has learned")
         return state
 
     def _steps(self, state: Any) -> int:
@@ -247,16 +255,16 @@ class _Sitting:
             log.write(figures)
         self._progress(Moment(figures=figures))
         if first:
-            self._told(f"the first iteration took {now - since:.0f} s, most of it to compile")
+            self._on_message(f"the first iteration took {now - since:.0f} s, most of it to compile")
         nan_guard = jax.device_get(state.worlds.nan_guard)
         if nan_guard.seen:
             clip = self._plan.library.names[int(nan_guard.clip)]
             path = self._folder.keep_nan_dump(nan_guard, iteration=int(state.iterations), clip=clip)
-            self._told(
+            self._on_message(
                 f"physics went bad in {figures['bad']:.0f} worlds, which were started anew; one is kept in {path}"
             )
         if figures["overflow"]:
-            self._told(
+            self._on_message(
                 f"contacts or constraints found no room in {figures['overflow']:.0f} steps of worlds; fewer touch than "
                 "should: set physics.nconmax and physics.njmax higher"
             )
@@ -276,7 +284,7 @@ class _Sitting:
             dataset=self._dataset(),
         )
         if warning and warning != self._last_warning:
-            self._warned(warning)
+            self._on_warning(warning)
         self._last_warning = warning
 
     def _dataset(self) -> dict[str, Any]:

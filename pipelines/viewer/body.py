@@ -80,7 +80,7 @@ def contact_points(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
     """Heels and toes: bodies, shape (4,), and points in them at the sole, shape (4, 3) [m]; none without such feet.
 
     They are the points that a clip's contacts were found at: under the rear ends of the heel's capsules and under the
-    middle of the toes'. In the default posture the sole's down is the world's.
+    middle of the toes'. In the default configuration the sole's down is the world's.
     """
     bodies = [[_body(model, name) for name in pair if name is not None] for pair in _FEET]
     if min(body for pair in bodies for body in pair) < 0:

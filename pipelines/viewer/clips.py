@@ -27,11 +27,11 @@ class ClipFolder:
         Raises:
             SettingsError: There is no such clip; the message gives the names most like it.
         """
-        wanted = Path(text).as_posix()
-        for name in (wanted, wanted + _SUFFIX):
+        requested = Path(text).as_posix()
+        for name in (requested, requested + _SUFFIX):
             if name in self.names:
                 return name
-        near = difflib.get_close_matches(wanted, self.names, n=3, cutoff=0.3) or self.names[:3]
+        near = difflib.get_close_matches(requested, self.names, n=3, cutoff=0.3) or self.names[:3]
         raise SettingsError(f"no clip {text!r} below {self.root}; there is, for one: {', '.join(near)}")
 
     def matching(self, text: str, *, limit: int) -> tuple[str, ...]:

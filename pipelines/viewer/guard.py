@@ -148,8 +148,8 @@ def check_guarded(host: str, port: int, guard: Guard) -> None:
         "Sec-WebSocket-Key": "bm90IGEgcmVhbCBvbmUuLg==", "Sec-WebSocket-Protocol": f"viser-v{version('viser')}",
     }  # fmt: skip
     expected = (("/", {}, 403), ("/", upgrade, 403), (f"/{guard.token}/", {}, 200))
-    found = [(path, headers, _status(there, port, path, headers)) for path, headers, _ in expected]
-    if found != list(expected):
+    result = [(path, headers, _status(there, port, path, headers)) for path, headers, _ in expected]
+    if result != list(expected):
         raise GuardError(
             f"viser {version('viser')} cannot be closed to others, so nothing is served; musclemap was made for 1.1"
         )

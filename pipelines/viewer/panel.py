@@ -105,8 +105,8 @@ class Panel:
 
             @search.on_update
             def _(event: viser.GuiEvent[Any]) -> None:
-                found = tuple(self._label[each] for each in actions.search(search.value))
-                self._chooser.options = found if self._chooser.value in found else (self._chooser.value, *found)
+                result = tuple(self._label[each] for each in actions.search(search.value))
+                self._chooser.options = result if self._chooser.value in result else (self._chooser.value, *result)
 
         options = tuple(self._label[each] for each in listed)
         self._chooser = gui.add_dropdown("Clip", options, initial_value=self._label[name])

@@ -52,7 +52,7 @@ class Scene:
     """
 
     def __init__(self, clip: Clip, body: Body) -> None:
-        """Prepare a clip; `RenderError` where its postures are not of this body."""
+        """Prepare a clip; `RenderError` where its configurations are not of this body."""
         self.clip, self.body = clip, body
         fits = clip.activation is not None and clip.activation.shape[1] == body.model.nu
         self.activation = clip.activation if fits else None

@@ -40,15 +40,15 @@ def markdown(text: object) -> str:
 
 def labels(names: Iterable[str]) -> dict[str, str]:
     """A plain text for each name, no two the same."""
-    found, taken, count = dict[str, str](), set[str](), Counter[str]()
+    result, taken, count = dict[str, str](), set[str](), Counter[str]()
     for name in names:
         label = base = plain(name)
         while label in taken:
             count[base] += 1
             label = f"{base} ({count[base] + 1})"
         taken.add(label)
-        found[name] = label
-    return found
+        result[name] = label
+    return result
 
 
 def _shown(sign: str) -> str:

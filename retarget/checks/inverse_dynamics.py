@@ -171,19 +171,19 @@ class GroundReactionSolver:
 
         Args:
             physics: Of the same frames.
-            qpos: Full postures, shape (nframe, nq).
+            qpos: Full configurations, shape (nframe, nq).
             share: From `bearing_share`, shape (nframe, 4).
         """
         nframe = len(qpos)
-        posture = self.body.reduced.reduce(np.asarray(qpos, np.float64))
-        posture[:, :2] = 0.0
+        q = self.body.reduced.reduce(np.asarray(qpos, np.float64))
+        q[:, :2] = 0.0
         wrench = physics.wrench / self._weight
         parts = []
         batch = _batch()
         for low in range(0, nframe, batch):
             rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
             out = self._run(
-                jnp.asarray(posture[rows].T, jnp.float32),
+                jnp.asarray(q[rows].T, jnp.float32),
                 jnp.asarray(wrench[rows], jnp.float32),
                 jnp.asarray(share[rows][:, self._part], jnp.float32),
                 self._reach,
@@ -211,23 +211,23 @@ def _ground(
     edges: np.ndarray,
     foot: np.ndarray,
     first: int,
-    posture: Array,
+    q: Array,
     wrench: Array,
     share: Array,
     reach: float,
 ) -> tuple[Array, Array, Array]:
     """One batch, in body weights; returns forces (n, npoint, 3), their wrench (n, 6) and joint torques (n, njoint)."""
-    kinematics = forward(tree, posture)
+    kinematics = forward(tree, q)
     points = jnp.moveaxis(kinematics.point_pos[first:], 2, 0)  # (n, npoint, 3)
     points = points.at[..., 2].add(-radius)
     bears = jnp.sqrt(share) * (points[..., 2] < reach)  # of equal coefficients, forces then go as the shares
-    arm = points - posture[:3].T[:, None]
+    arm = points - q[:3].T[:, None]
     push = jnp.asarray(edges, points.dtype)
     turn = jnp.cross(arm[:, :, None, :], push[None, None])
     columns = jnp.concatenate([jnp.broadcast_to(push, turn.shape), turn / LEVER], axis=-1) * bears[..., None, None]
     n, npoint, nedge, _ = columns.shape
     scale = jnp.array([1.0, 1.0, 1.0, 1 / LEVER, 1 / LEVER, 1 / LEVER], points.dtype)
-    aim = posture[:3].T[:, None] + jnp.array([0.0, 0.0, PIVOT], points.dtype) - points
+    aim = q[:3].T[:, None] + jnp.array([0.0, 0.0, PIVOT], points.dtype) - points
     astray = push[None, None, :, :2] - push[None, None, :, 2:] * (aim[..., :2] / aim[..., 2:])[:, :, None]
     sideways = jnp.asarray(foot, points.dtype)[None, :, None, :, None] * (astray * bears[..., None, None])[..., None, :]
     rows = jnp.concatenate([columns, AIMING * sideways.reshape(n, npoint, nedge, 4)], axis=-1)
@@ -268,11 +268,11 @@ def static_optimisation(physics: FramePhysics, torque: np.ndarray, *, weight: fl
         own = slice(low, min(low + batch, nframe))
         moment = np.swapaxes(muscles.moment[rows], 1, 2)
         gain = moment * muscles.active[rows, None, :]
-        wanted = torque[rows] - (moment @ muscles.passive[rows, :, None])[..., 0]
-        found = bounded_least_squares(
-            jnp.asarray(gain, jnp.float32), jnp.asarray(wanted, jnp.float32), weight=weight, lower=0.0, upper=1.0
+        ref = torque[rows] - (moment @ muscles.passive[rows, :, None])[..., 0]
+        result = bounded_least_squares(
+            jnp.asarray(gain, jnp.float32), jnp.asarray(ref, jnp.float32), weight=weight, lower=0.0, upper=1.0
         )
-        x = np.asarray(found)[: own.stop - low]
+        x = np.asarray(result)[: own.stop - low]
         activation[own] = x
-        residual[own] = wanted[: own.stop - low] - (gain[: own.stop - low] @ x[..., None])[..., 0]
+        residual[own] = ref[: own.stop - low] - (gain[: own.stop - low] @ x[..., None])[..., 0]
     return StaticOptimization(activation=activation, residual=residual)

@@ -1,4 +1,4 @@
-"""What a finished clip is measured by: C MuJoCo's kinematics on the stored postures, nothing of the solver's."""
+"""What a finished clip is measured by: C MuJoCo's kinematics on the stored configurations, nothing of the solver's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def measure_geometry(body: TargetBody, qpos: np.ndarray) -> Geometry:
 
     Args:
         body: Target.
-        qpos: Full postures, shape (nframe, nq).
+        qpos: Full configurations, shape (nframe, nq).
     """
     model = body.kinematic_model
     data = mujoco.MjData(model)
@@ -50,8 +50,8 @@ def measure_geometry(body: TargetBody, qpos: np.ndarray) -> Geometry:
     oriented = np.asarray(body.landmark_ids)[body.oriented]
     quats = np.empty((len(qpos), len(oriented), 4), np.float32)
     contacts, clearance = np.empty((len(qpos), len(points), 3)), np.empty((len(qpos), 2))
-    for t, posture in enumerate(qpos):
-        data.qpos[:] = posture
+    for t, q in enumerate(qpos):
+        data.qpos[:] = q
         mujoco.mj_kinematics(model, data)
         landmarks[t], quats[t] = data.xpos[body.landmark_ids], data.xquat[oriented]
         xmat = data.xmat.reshape(-1, 3, 3)
@@ -73,22 +73,22 @@ class _Extremes(NamedTuple):
 def _extremes(body: TargetBody, qpos: np.ndarray) -> _Extremes:
     """Largest excess over the fit's ranges, over driven joints' declared ranges, coupling residual, and steps.
 
-    A stretch of frames at a time, so that nothing as large as the postures is made.
+    A stretch of frames at a time, so that nothing as large as the configurations is made.
     """
     reduced, model = body.reduced_hands, body.model
     driven = [c.driven for c in couplings(model) if model.jnt_limited[c.driven]]
     lower, upper = model.jnt_range[driven].T
-    found = _Extremes(0.0, 0.0, 0.0, np.zeros(model.njnt - 1))
+    result = _Extremes(0.0, 0.0, 0.0, np.zeros(model.njnt - 1))
     for low in range(0, len(qpos), CHUNK):
         part = qpos[max(low - 1, 0) : low + CHUNK].astype(np.float64)
         own, held = part[:, reduced.qposadr], part[:, model.jnt_qposadr[driven]]
-        found = _Extremes(
-            max(found.limit, float(np.maximum(reduced.lower - own, own - reduced.upper).max())),
-            max(found.driven_limit, float(np.maximum(lower - held, held - upper).max())),
-            max(found.coupling, float(reduced.coupling_residual(part).max())),
-            np.maximum(found.step, np.abs(np.diff(part[:, 7:], axis=0)).max(axis=0, initial=0.0)),
+        result = _Extremes(
+            max(result.limit, float(np.maximum(reduced.lower - own, own - reduced.upper).max())),
+            max(result.driven_limit, float(np.maximum(lower - held, held - upper).max())),
+            max(result.coupling, float(reduced.coupling_residual(part).max())),
+            np.maximum(result.step, np.abs(np.diff(part[:, 7:], axis=0)).max(axis=0, initial=0.0)),
         )
-    return found
+    return result
 
 
 def _by_stretch(measure: Callable[[slice], np.ndarray], nframe: int) -> np.ndarray:
@@ -111,9 +111,9 @@ def orientation_error(target: np.ndarray, reached: np.ndarray) -> np.ndarray:
     Returns:
         Shape (nframe, n).
     """
-    wanted = Rotation.from_matrix(target.reshape(-1, 3, 3))
-    found = Rotation.from_quat(reached.reshape(-1, 4), scalar_first=True)
-    return (wanted.inv() * found).magnitude().reshape(reached.shape[:2])
+    ref = Rotation.from_matrix(target.reshape(-1, 3, 3))
+    result = Rotation.from_quat(reached.reshape(-1, 4), scalar_first=True)
+    return (ref.inv() * result).magnitude().reshape(reached.shape[:2])
 
 
 def clip_metrics(
@@ -132,7 +132,7 @@ def clip_metrics(
 
     Args:
         body: Target.
-        qpos: Postures as stored, shape (nframe, nq).
+        qpos: Configurations as stored, shape (nframe, nq).
         geometry: From `measure_geometry`.
         target_pos: Landmarks asked for, shape (nframe, nlandmark, 3) [m].
         target_rot: Orientations asked for, of the landmarks in `TargetBody.oriented`, shape (nframe, noriented, 3, 3).
@@ -154,9 +154,9 @@ def clip_metrics(
     worst = int(error.mean(axis=0).argmax())
     depth = np.maximum(ground - geometry.clearance, 0.0).max(axis=1)
     speed = np.linalg.norm(np.gradient(geometry.contact_pos, 1 / fps, axis=0), axis=2)
-    found = _extremes(body, qpos)
+    result = _extremes(body, qpos)
     hinge = body.model.jnt_type[1:] == mujoco.mjtJoint.mjJNT_HINGE
-    quickest = int(np.where(hinge, found.step, 0.0).argmax())
+    quickest = int(np.where(hinge, result.step, 0.0).argmax())
     source_peak, peak = peak_acceleration(root_height, fps), peak_acceleration(qpos[:, 2], fps)
     return {
         "landmark_error_mm": float(error.mean() * 1e3),
@@ -169,9 +169,9 @@ def clip_metrics(
         "worst_orientation": names[body.oriented[most_turned]],
         "worst_orientation_error_deg": float(turned[:, most_turned].mean()),
         "foot_error_mm": float(error[:, feet].mean() * 1e3),
-        "limit_excess_rad": found.limit,
-        "driven_limit_excess_rad": found.driven_limit,
-        "coupling_residual_rad": found.coupling,
+        "limit_excess_rad": result.limit,
+        "driven_limit_excess_rad": result.driven_limit,
+        "coupling_residual_rad": result.coupling,
         "floor_depth_max_mm": float(depth.max() * 1e3),
         "floor_depth_p99_mm": float(np.percentile(depth, 99) * 1e3),
         "floor_deep_fraction": float((depth > DEEP).mean()),
@@ -179,6 +179,6 @@ def clip_metrics(
         "stance_fraction": float(contact.any(axis=1).mean()),
         "root_peak_acceleration_m_s2": peak,
         "source_root_peak_acceleration_m_s2": source_peak,
-        "joint_step_max_deg": float(np.rad2deg(found.step[quickest]) * fps / 100.0),
+        "joint_step_max_deg": float(np.rad2deg(result.step[quickest]) * fps / 100.0),
         "joint_step_max_name": body.model.joint(quickest + 1).name,
     }

@@ -1,4 +1,4 @@
-"""What a posture means on the real body: what touches, how long every muscle is, and what force the motion takes.
+"""What a configuration means on the real body: what touches, how long every muscle is, and what force the motion takes.
 
 One evaluation covers many frames, each by itself: a world a frame. `CPhysics` runs MuJoCo C on a thread a core, which
 on a CPU is several times quicker than MuJoCo Warp there; `warp_physics.WarpPhysics` runs the same on a GPU. Both reduce
@@ -72,7 +72,7 @@ class Physics(Protocol):
         """Evaluate frames.
 
         Args:
-            qpos: Full postures, shape (nframe, nq).
+            qpos: Full configurations, shape (nframe, nq).
             qvel: Shape (nframe, nv).
             qacc: Shape (nframe, nv).
             muscles: Whether to fill `FramePhysics.muscles`, 61 kB a frame.
@@ -92,7 +92,7 @@ def root_wrench(force: np.ndarray, qpos: np.ndarray) -> np.ndarray:
 
 
 def neutral_pairs(model: mujoco.MjModel, qpos: np.ndarray) -> set[tuple[int, int]]:
-    """Pairs of geoms, smaller first, that overlap in a neutral posture (nq,): no clip is to blame for them."""
+    """Pairs of geoms, smaller first, that overlap in a neutral configuration (nq,): no clip is to blame for them."""
     data = mujoco.MjData(model)
     data.qpos[:] = qpos
     data.qpos[2] += 10.0  # off the ground
@@ -181,13 +181,13 @@ class CPhysics:
                 mujoco.mj_fwdActuation(model, data)
                 full[t] = data.actuator_force
                 moment[t] = self._moment(data, slope[t])
-        found = np.array(touches, float).reshape(-1, 4)
+        result = np.array(touches, float).reshape(-1, 4)
         return FramePhysics(
             lowest=lowest,
             lowest_geom=lowest_geom,
-            touch_frame=found[:, 0].astype(int),
-            touch_pair=found[:, 1:3].astype(int),
-            touch_dist=found[:, 3],
+            touch_frame=result[:, 0].astype(int),
+            touch_pair=result[:, 1:3].astype(int),
+            touch_dist=result[:, 3],
             muscle_length=length,
             wrench=root_wrench(force, qpos),
             torque=self.body.reduced.to_independent(force, slope),

@@ -101,8 +101,8 @@ class Validator:
             part = (
                 clip if wide == slice(0, clip.nframe) else replace(clip, **{f: getattr(clip, f)[wide] for f in _READ})
             )
-            found = self._check(part, share[wide], inner[wide], muscles=muscles)
-            stretches.append(found.cut(slice(low - wide.start, high - wide.start)))
+            result = self._check(part, share[wide], inner[wide], muscles=muscles)
+            stretches.append(result.cut(slice(low - wide.start, high - wide.start)))
         return _findings(stretches)
 
     def _check(self, clip: Clip, share: np.ndarray, inner: np.ndarray, *, muscles: bool) -> "_Stretch":
@@ -110,16 +110,16 @@ class Validator:
         frames, grounds, optimizations = [], [], []
         for low in range(0, clip.nframe, self.config.chunk):
             part = slice(low, low + self.config.chunk)
-            found = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
-            ground = self._ground(found, clip.qpos[part], share[part])
+            result = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
+            ground = self._ground(result, clip.qpos[part], share[part])
             if muscles:
-                optimizations.append(static_optimisation(found, ground.torque, weight=self.config.torque_weight))
-            frames.append((low, replace(found, muscles=None)))  # its moment arms would fill the memory
+                optimizations.append(static_optimisation(result, ground.torque, weight=self.config.torque_weight))
+            frames.append((low, replace(result, muscles=None)))  # its moment arms would fill the memory
             grounds.append(ground)
         ground = _joined(GroundReaction, grounds)
         optimization = _joined(StaticOptimization, optimizations) if optimizations else None
         stretch = _Stretch(ground=ground, optimization=optimization)
-        self._posture(clip, stretch)
+        self._configuration(clip, stretch)
         self._rates(clip, stretch)
         self._geometry(clip, frames, stretch)
         self._muscles(np.concatenate([f.muscle_length for _, f in frames]), stretch)
@@ -131,17 +131,17 @@ class Validator:
 
         Metrics that were found when the clip was made and that a finished clip does not show stay as they are.
         """
-        found = self.check(clip, muscles=muscles)
-        metrics = {**clip.metrics, **found.metrics}
-        details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | found.details
-        verdict, reasons = judge(metrics, series=found.series, details=details, rules=self.rules)
+        result = self.check(clip, muscles=muscles)
+        metrics = {**clip.metrics, **result.metrics}
+        details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | result.details
+        verdict, reasons = judge(metrics, series=result.series, details=details, rules=self.rules)
         clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons)
-        if found.optimization is None:
+        if result.optimization is None:
             return clip
-        residual = found.optimization.residual.astype(np.float32)
-        return replace(clip, activation=found.optimization.activation, activation_residual=residual)
+        residual = result.optimization.residual.astype(np.float32)
+        return replace(clip, activation=result.optimization.activation, activation_residual=residual)
 
-    def _posture(self, clip: Clip, found: "_Stretch") -> None:
+    def _configuration(self, clip: Clip, result: "_Stretch") -> None:
         """Limits and couplings, over all joints of the model."""
         body, model, qpos = self.body, self.body.model, clip.qpos.astype(np.float64)
         reduced = body.reduced_hands
@@ -151,13 +151,15 @@ class Validator:
         held = qpos[:, model.jnt_qposadr[driven]]
         lower, upper = model.jnt_range[driven].T
         over = np.maximum(lower - held, held - upper)
-        found.put("limit_excess_rad", beyond.max(axis=1), name=reduced.joint_names[int(beyond.max(axis=0).argmax())])
-        found.put("driven_limit_excess_rad", over.max(axis=1), name=model.joint(driven[over.max(axis=0).argmax()]).name)
-        found.put("coupling_residual_rad", reduced.coupling_residual(qpos))
+        result.put("limit_excess_rad", beyond.max(axis=1), name=reduced.joint_names[int(beyond.max(axis=0).argmax())])
+        result.put(
+            "driven_limit_excess_rad", over.max(axis=1), name=model.joint(driven[over.max(axis=0).argmax()]).name
+        )
+        result.put("coupling_residual_rad", reduced.coupling_residual(qpos))
         norm = np.abs(np.linalg.norm(qpos[:, 3:7], axis=1) - 1.0)
-        found.put("quaternion_error", norm)
+        result.put("quaternion_error", norm)
 
-    def _rates(self, clip: Clip, found: "_Stretch") -> None:
+    def _rates(self, clip: Clip, result: "_Stretch") -> None:
         """Velocities and accelerations against people's, the root's unrest, frames that stand still."""
         model, fps, qpos = self.body.model, clip.fps, clip.qpos.astype(np.float64)
         reduced = self.body.reduced_hands
@@ -165,26 +167,26 @@ class Validator:
         limit = np.deg2rad([peak_rate(name) for name in reduced.joint_names])
         rate = np.abs(np.diff(joints, axis=0)) * fps / limit
         bend = np.abs(np.diff(joints, 2, axis=0)) * fps**2 * REACHED_IN / limit
-        found.put("joint_velocity_ratio", _longer(rate.max(axis=1), clip.nframe), name=_worst(reduced, rate))
-        found.put("joint_acceleration_ratio", _longer(bend.max(axis=1), clip.nframe), name=_worst(reduced, bend))
+        result.put("joint_velocity_ratio", _longer(rate.max(axis=1), clip.nframe), name=_worst(reduced, rate))
+        result.put("joint_acceleration_ratio", _longer(bend.max(axis=1), clip.nframe), name=_worst(reduced, bend))
         step = np.linalg.norm(np.diff(qpos[:, :3], axis=0), axis=1) * fps
-        found.put("root_speed_max_m_s", _longer(step, clip.nframe))
+        result.put("root_speed_max_m_s", _longer(step, clip.nframe))
         height = qpos[:, 2]
         jitter = np.abs(height - _low_pass(height, fps, self.config.jitter_cutoff))
-        found.put("root_jitter_mm", 1e3 * jitter)
+        result.put("root_jitter_mm", 1e3 * jitter)
         jerk = np.abs(np.diff(height, 3)) * fps**3
-        found.put("root_jerk_m_s3", _longer(jerk, clip.nframe))
+        result.put("root_jerk_m_s3", _longer(jerk, clip.nframe))
         still = (np.abs(np.diff(joints, axis=0)).max(axis=1) < 1e-7) & (step < 1e-6)
         moving = uniform_filter1d(np.abs(np.diff(joints, axis=0)).max(axis=1), min(len(still), 21)) > 2e-3
-        found.put("frozen_fraction", _longer((still & moving).astype(float), clip.nframe), whole=np.mean)
+        result.put("frozen_fraction", _longer((still & moving).astype(float), clip.nframe), whole=np.mean)
         expected = np.empty((clip.nframe - 1, model.nv))
         for t in range(clip.nframe - 1):
             mujoco.mj_differentiatePos(model, expected[t], 1.0 / fps, qpos[t], qpos[t + 1])
         midway = 0.5 * (expected[1:] + expected[:-1])
         apart = np.abs(clip.qvel[1:-1] - midway)[:, 6:].max(axis=1) / np.maximum(np.abs(midway)[:, 6:].max(axis=1), 1.0)
-        found.put("velocity_mismatch", np.pad(apart, 1, constant_values=np.nan), whole=np.nanmedian)
+        result.put("velocity_mismatch", np.pad(apart, 1, constant_values=np.nan), whole=np.nanmedian)
 
-    def _geometry(self, clip: Clip, frames: list[tuple[int, FramePhysics]], found: "_Stretch") -> None:
+    def _geometry(self, clip: Clip, frames: list[tuple[int, FramePhysics]], result: "_Stretch") -> None:
         """Landmarks, floor, feet and the body against itself."""
         model = self.body.model
         geometry = measure_geometry(self.body, clip.qpos)
@@ -192,19 +194,19 @@ class Validator:
         order = [clip.landmark_names.index(name) for name in names]
         error = 1e3 * np.linalg.norm(geometry.landmark_pos - clip.target_pos[:, order], axis=2)
         worst = names[int(error.mean(axis=0).argmax())]
-        found.put("landmark_error_p95_mm", error.mean(axis=1), whole=_p95, name=worst)
+        result.put("landmark_error_p95_mm", error.mean(axis=1), whole=_p95, name=worst)
         stored = 1e3 * np.linalg.norm(geometry.landmark_pos - clip.landmark_pos[:, order], axis=2).max(axis=1)
-        found.put("stored_landmark_error_mm", stored)
+        result.put("stored_landmark_error_mm", stored)
         lowest = np.concatenate([f.lowest for _, f in frames])
         geom = int(np.concatenate([f.lowest_geom for _, f in frames])[lowest.argmin()])
         name = model.body(model.geom_bodyid[geom]).name
-        found.put("floor_penetration_mm", np.maximum(-1e3 * lowest, 0.0), name=name)
+        result.put("floor_penetration_mm", np.maximum(-1e3 * lowest, 0.0), name=name)
         contact = clip.contact > 0
         floating = np.where(contact.any(axis=1), np.maximum(1e3 * lowest, 0.0), 0.0)
-        found.put("floating_p95_mm", floating, whole=_p95)
+        result.put("floating_p95_mm", floating, whole=_p95)
         speed = np.linalg.norm(np.gradient(geometry.contact_pos[..., :2], 1 / clip.fps, axis=0), axis=2) * contact
         standing = np.stack([speed.sum(axis=1), contact.sum(axis=1)], axis=1)
-        found.put("skate_m_s", speed.max(axis=1), of=standing, whole=lambda x: x[:, 0].sum() / max(x[:, 1].sum(), 1))
+        result.put("skate_m_s", speed.max(axis=1), of=standing, whole=lambda x: x[:, 0].sum() / max(x[:, 1].sum(), 1))
         depth, pair = np.zeros(clip.nframe), {}
         for low, f in frames:
             for t, (a, b), dist in zip(f.touch_frame, f.touch_pair, f.touch_dist, strict=True):
@@ -213,11 +215,11 @@ class Validator:
         words = ""
         if pair:
             words = " and ".join(model.body(model.geom_bodyid[g]).name for g in pair[int(depth.argmax())])
-        found.put("self_penetration_mm", 1e3 * depth, name=words)
+        result.put("self_penetration_mm", 1e3 * depth, name=words)
         overflow = np.concatenate([f.overflow for _, f in frames]).astype(float)
-        found.put("overflow_fraction", overflow, whole=np.mean)
+        result.put("overflow_fraction", overflow, whole=np.mean)
 
-    def _muscles(self, length: np.ndarray, found: "_Stretch") -> None:
+    def _muscles(self, length: np.ndarray, result: "_Stretch") -> None:
         """Jumps of tendon length, and muscles outside their operating range."""
         model = self.body.model
         length = length.astype(np.float64)
@@ -226,7 +228,7 @@ class Validator:
         others = (average * JUMP_FRAMES - step) / (JUMP_FRAMES - 1)  # the step itself must not raise its own bar
         jumps = step > np.maximum(JUMP_FACTOR * others, JUMP_LEAST)
         name = model.actuator(int(jumps.any(axis=0).argmax())).name if jumps.any() else ""
-        found.put(
+        result.put(
             "tendon_jump_fraction",
             _longer(jumps.any(axis=1).astype(float), len(length)),
             whole=np.mean,
@@ -236,28 +238,28 @@ class Validator:
         part = (length - low) / (high - low)
         beyond = np.maximum(SLACK - part, part - STRETCHED)
         worst = model.actuator(int(beyond.max(axis=0).argmax())).name
-        found.put("muscle_range_excess", np.maximum(beyond.max(axis=1), 0.0), name=worst)
-        found.put("muscles_beyond_range_fraction", of=(beyond > 0).mean(axis=1), whole=np.mean)
+        result.put("muscle_range_excess", np.maximum(beyond.max(axis=1), 0.0), name=worst)
+        result.put("muscles_beyond_range_fraction", of=(beyond > 0).mean(axis=1), whole=np.mean)
 
     def _forces(
-        self, ground: GroundReaction, optimization: StaticOptimization | None, inner: np.ndarray, found: "_Stretch"
+        self, ground: GroundReaction, optimization: StaticOptimization | None, inner: np.ndarray, result: "_Stretch"
     ) -> None:
         """What neither ground nor muscles can give; `inner` are the frames in which the filter has enough to go by."""
         weight = float(self.body.model.body_mass.sum()) * GRAVITY
         where = lambda values: np.where(inner, values, np.nan)  # noqa: E731
         force = np.linalg.norm(ground.residual_force, axis=1) / weight
         torque = np.linalg.norm(ground.residual_torque, axis=1)
-        found.put("residual_force_bw", force, of=where(force), whole=np.nanmean)
-        found.put("residual_torque_nm", torque, of=where(torque), whole=np.nanmean)
+        result.put("residual_force_bw", force, of=where(force), whole=np.nanmean)
+        result.put("residual_torque_nm", torque, of=where(torque), whole=np.nanmean)
         push = ground.force.sum(axis=1)[:, 2] / weight
-        found.put("ground_force_peak_bw", of=where(push), whole=np.nanmax)
+        result.put("ground_force_peak_bw", of=where(push), whole=np.nanmax)
         if optimization is None:
             return
         lost = np.abs(optimization.residual)
         name = self.body.reduced.joint_names[int(lost.mean(axis=0).argmax())]
-        found.put("unmet_torque_nm", lost.max(axis=1), of=where(lost.max(axis=1)), whole=np.nanmean, name=name)
-        found.put("activation_mean", of=optimization.activation.mean(axis=1), whole=np.mean)
-        found.put("activation_saturated_fraction", of=(optimization.activation > 0.99).mean(axis=1), whole=np.mean)
+        result.put("unmet_torque_nm", lost.max(axis=1), of=where(lost.max(axis=1)), whole=np.nanmean, name=name)
+        result.put("activation_mean", of=optimization.activation.mean(axis=1), whole=np.mean)
+        result.put("activation_saturated_fraction", of=(optimization.activation > 0.99).mean(axis=1), whole=np.mean)
 
 
 @dataclass(kw_only=True)

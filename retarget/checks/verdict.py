@@ -53,7 +53,12 @@ RULES = (
         metric="velocity_mismatch", warn=0.02, infeasible=0.3, source="qvel is the derivative of qpos at the file's fps"
     ),
     Rule(metric="tendon_jump_fraction", warn=0.005, infeasible=0.05, source="MuscleMimic's rule, arXiv 2603.25544"),
-    Rule(metric="muscle_range_excess", warn=5.0, infeasible=None, source="ours: hand muscles reach 2 in any posture"),
+    Rule(
+        metric="muscle_range_excess",
+        warn=5.0,
+        infeasible=None,
+        source="ours: hand muscles reach 2 in any configuration",
+    ),
     Rule(metric="residual_force_bw", warn=0.25, infeasible=0.75, source="published clips have a median of 0.62"),
     Rule(metric="residual_torque_nm", warn=75.0, infeasible=None, source="ours: 0.1 body weights at 0.9 m"),
     Rule(metric="unmet_torque_nm", warn=50.0, infeasible=None, source="ours: half of walking's hip torque"),

@@ -105,13 +105,13 @@ class WarpPhysics:
         """Frame, geoms and distance of contacts within the body; and which frames may have lost some."""
         d = self._data
         room = d.contact.dist.shape[0]
-        found = int(d.nacon.numpy()[0])
-        count = min(found, room)
+        result = int(d.nacon.numpy()[0])
+        count = min(result, room)
         world, dist = d.contact.worldid.numpy()[:count], d.contact.dist.numpy()[:count].astype(np.float64)
         pair = np.sort(d.contact.geom.numpy()[:count], axis=1).astype(int)
         own = (world < n) & ~np.isin(pair, self._solid.floor).any(axis=1)
         lost = d.overflow.numpy()[:n] != 0
-        if max(found, int(d.ncollision.numpy()[0])) > room:  # the store is shared: nobody knows whose did not fit
+        if max(result, int(d.ncollision.numpy()[0])) > room:  # the store is shared: nobody knows whose did not fit
             lost = np.ones(n, bool)
         return world[own].astype(int), pair[own], dist[own], lost
 

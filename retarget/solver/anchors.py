@@ -17,11 +17,12 @@ FLOOR_COST = 4e-3
 JUMP = 1.0
 """Joint change between neighbouring anchors above which both are tried from other starts [rad]."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class AnchorPath:
-    """Chosen postures (nanchor, 7 + njoint), their cost (nanchor,) and whether more than one start was tried."""
+    """Chosen configurations (nanchor, 7 + njoint), their cost (nanchor,) and whether more than one start was tried."""
 
-    posture: np.ndarray
+    q: np.ndarray
     cost: np.ndarray
     restarted: np.ndarray
 
@@ -48,15 +49,15 @@ def choose_path(
     continuity.
 
     Args:
-        solve: Solves rows (n,) from start k; returns postures (n, 7 + njoint) and costs (n,).
+        solve: Solves rows (n,) from start k; returns configurations (n, 7 + njoint) and costs (n,).
         clip: Clip of every anchor, ascending, shape (nanchor,).
         nstart: Number of starts.
     """
     rows = np.arange(len(clip))
-    posture, cost = solve(rows, 0)
-    candidates, costs = posture[None].repeat(nstart, 0), np.full((nstart, len(clip)), np.inf)
+    q, cost = solve(rows, 0)
+    candidates, costs = q[None].repeat(nstart, 0), np.full((nstart, len(clip)), np.inf)
     costs[0] = cost
-    doubtful = _doubtful(posture, cost, clip)
+    doubtful = _doubtful(q, cost, clip)
     if doubtful.any():
         again = rows[doubtful]
         for k in range(1, nstart):
@@ -65,13 +66,13 @@ def choose_path(
     for c in np.unique(clip):
         mine = np.flatnonzero(clip == c)
         chosen[mine] = _viterbi(candidates[:, mine, NROOT:], costs[:, mine])
-    return AnchorPath(posture=candidates[chosen, rows], cost=costs[chosen, rows], restarted=doubtful)
+    return AnchorPath(q=candidates[chosen, rows], cost=costs[chosen, rows], restarted=doubtful)
 
 
-def _doubtful(posture: np.ndarray, cost: np.ndarray, clip: np.ndarray) -> np.ndarray:
+def _doubtful(q: np.ndarray, cost: np.ndarray, clip: np.ndarray) -> np.ndarray:
     limit = np.array([max(FLOOR_COST, FAILED * float(np.median(cost[clip == c]))) for c in range(int(clip[-1]) + 1)])
     doubtful = cost > limit[clip]
-    jump = (np.abs(np.diff(posture[:, NROOT:], axis=0)).max(axis=1) > JUMP) & (clip[1:] == clip[:-1])
+    jump = (np.abs(np.diff(q[:, NROOT:], axis=0)).max(axis=1) > JUMP) & (clip[1:] == clip[:-1])
     doubtful[1:] |= jump
     doubtful[:-1] |= jump
     return doubtful

@@ -49,15 +49,15 @@ def smoothness(body: TargetBody, config: WeightConfig, fps: float) -> Smoothness
 
 
 def joint_stiffness(body: TargetBody, config: WeightConfig) -> np.ndarray:
-    """Diagonal of the landmarks' Hessian in a bent posture, shape (ndof,) [1/m^2 or 1/rad^2]."""
+    """Diagonal of the landmarks' Hessian in a bent configuration, shape (ndof,) [1/m^2 or 1/rad^2]."""
     reduced, tree = body.reduced, body.tree
     joints = reduced.rest.copy()
     for name, value in body.fit.bent.items():
         joints[reduced.index(name)] = value
-    posture = np.concatenate([np.zeros(3), [1.0], np.zeros(3), joints])[:, None].astype(np.float32)
+    q = np.concatenate([np.zeros(3), [1.0], np.zeros(3), joints])[:, None].astype(np.float32)
 
-    def diagonal(posture: jax.Array) -> jax.Array:
-        kinematics = forward(tree, posture)
+    def diagonal(q: jax.Array) -> jax.Array:
+        kinematics = forward(tree, q)
         targets = FrameTargets(
             pos=kinematics.point_pos[: body.nlandmark],
             rot=kinematics.point_rot[body.oriented],
@@ -65,7 +65,7 @@ def joint_stiffness(body: TargetBody, config: WeightConfig) -> np.ndarray:
             contact=jnp.zeros((body.ncontact, 1)),
             floor=jnp.full((2, 1), -10.0),
         )
-        normal = normal_equations(tree, kinematics, posture[NROOT:], targets, frame_weights(body, config))
+        normal = normal_equations(tree, kinematics, q[NROOT:], targets, frame_weights(body, config))
         return jnp.diagonal(normal.hessian[..., 0])
 
-    return np.asarray(jax.jit(precise(diagonal))(posture), dtype=np.float64)
+    return np.asarray(jax.jit(precise(diagonal))(q), dtype=np.float64)

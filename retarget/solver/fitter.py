@@ -35,7 +35,7 @@ class Fit:
     """Result of one clip, in the canonical frame of its targets.
 
     Attributes:
-        posture: Shape (nframe, 7 + njoint), float64.
+        q: Shape (nframe, 7 + njoint), float64.
         target_pos: Landmark positions asked for, calibrated, shape (nframe, nlandmark, 3) [m].
         offset: Calibration of each landmark in its carrier's frame, shape (nlandmark, 3) [m].
         cost: Each frame's own cost at the anchors that were solved, after the best start, shape (nanchor,).
@@ -43,7 +43,7 @@ class Fit:
         last_decrease: Relative fall of a window's cost in its last pass, the largest; small where the clip converged.
     """
 
-    posture: np.ndarray
+    q: np.ndarray
     target_pos: np.ndarray
     offset: np.ndarray
     cost: np.ndarray
@@ -66,14 +66,14 @@ class _Axis:
     joined: np.ndarray
     root_pos: np.ndarray
     root_rot: np.ndarray
-    posture: np.ndarray
+    q: np.ndarray
 
     def slices(self) -> list[slice]:
         return [slice(int(s), int(s) + t.nframe) for s, t in zip(self.start, self.targets, strict=True)]
 
 
 class _Solved(NamedTuple):
-    posture: np.ndarray
+    q: np.ndarray
     cost: np.ndarray
     reached: np.ndarray
 
@@ -151,7 +151,7 @@ class Fitter:
         drop = self._converge(axis, self._windows)
         return [
             Fit(
-                posture=axis.posture[s],
+                q=axis.q[s],
                 target_pos=axis.pos[s],
                 offset=anchors.offset[k],
                 cost=anchors.cost[anchors.clip == k],
@@ -174,12 +174,12 @@ class Fitter:
             self._windows_refit = jax.jit(precise(partial(solver, extra=terms)))
         axis = self._axis([replace(t, pos=fit.target_pos) for t, fit in zip(targets, fits, strict=True)])
         for s, room, fit in zip(axis.slices(), axis.room, fits, strict=True):
-            axis.posture[s] = fit.posture
-            axis.posture[s.stop : s.start + room] = fit.posture[-1]
+            axis.q[s] = fit.q
+            axis.q[s.stop : s.start + room] = fit.q[-1]
         with threadpool_limits(limits=1, user_api="blas"):
             drop = self._converge(axis, self._windows_refit)
         return [
-            replace(fit, posture=axis.posture[s], last_decrease=self._last_decrease(drop, s))
+            replace(fit, q=axis.q[s], last_decrease=self._last_decrease(drop, s))
             for s, fit in zip(axis.slices(), fits, strict=True)
         ]
 
@@ -222,7 +222,7 @@ class Fitter:
         tree = self.body.tree  # its first point is the pelvis, which is fixed to the root
         root_rot = rot[:, 0] @ tree.point_rot[0].T.astype(np.float32)
         root_pos = pos[:, 0] - root_rot @ tree.point_offset[0]
-        posture = np.zeros((ends[-1], NROOT + self.body.reduced.njoint))
+        q = np.zeros((ends[-1], NROOT + self.body.reduced.njoint))
         return _Axis(
             targets=targets,
             start=ends - room,
@@ -235,7 +235,7 @@ class Fitter:
             joined=joined,
             root_pos=root_pos,
             root_rot=root_rot,
-            posture=posture,
+            q=q,
         )
 
     def _put(self, array: np.ndarray) -> jax.Array:
@@ -257,7 +257,7 @@ class Fitter:
         solver = self._frames_again if again else self._frames
         batch = self._batch
         n, nlandmark = len(index), self.body.nlandmark
-        posture, cost, reached = np.empty(start.shape), np.empty(n), np.empty((n, nlandmark, 3))
+        q, cost, reached = np.empty(start.shape), np.empty(n), np.empty((n, nlandmark, 3))
 
         for low in range(0, len(index), batch):
             part = np.arange(low, min(low + batch, len(index)))
@@ -265,18 +265,18 @@ class Fitter:
             origin, begin = axis.root_pos[index[full]], start[full].copy()
             begin[:, :3] -= origin
             solution: FrameSolution = solver(
-                posture=self._put(begin.T), targets=self._frame_targets(axis, index[full], origin)
+                q=self._put(begin.T), targets=self._frame_targets(axis, index[full], origin)
             )
             own = slice(0, len(part))
-            posture[part] = np.asarray(solution.posture, np.float64).T[own]
-            posture[part, :3] += origin[own]
+            q[part] = np.asarray(solution.q, np.float64).T[own]
+            q[part, :3] += origin[own]
             cost[part] = np.asarray(solution.cost, np.float64)[own]
             points = np.asarray(solution.point_pos, np.float64)[:nlandmark]
             reached[part] = np.moveaxis(points, -1, 0)[own] + origin[own, None]
-        return _Solved(posture, cost, reached)
+        return _Solved(q, cost, reached)
 
     def _solve_anchors(self, axis: _Axis) -> "_Anchors":
-        """Solve every clip's anchor frames, calibrate its targets by them, and fill its posture between them."""
+        """Solve every clip's anchor frames, calibrate its targets by them, and fill its configuration between them."""
         step = max(1, round(self.config.solver.anchor_seconds * self.config.fps))
         frames = [np.unique(np.append(np.arange(s.start, s.stop, step), s.stop - 1)) for s in axis.slices()]
         index = np.concatenate(frames)
@@ -289,18 +289,18 @@ class Fitter:
             solved = self._solve_some(
                 axis, index[rows], np.concatenate([axis.root_pos[index[rows]], root[rows], joints], 1)
             )
-            return solved.posture, solved.cost
+            return solved.q, solved.cost
 
         path = choose_path(solve, clip, len(starts))
-        solved = _Solved(path.posture, path.cost, np.empty(0))
+        solved = _Solved(path.q, path.cost, np.empty(0))
         offset = np.zeros((len(frames), self.body.nlandmark, 3))
         if self.config.calibration > 0:
             for _ in range(CALIBRATION_ROUNDS):
-                solved = self._solve_some(axis, index, solved.posture, again=True)
+                solved = self._solve_some(axis, index, solved.q, again=True)
                 self._calibrate(axis, offset, index, clip, solved.reached)
         for k, s in enumerate(axis.slices()):
-            axis.posture[s] = self._interpolate(axis, s, index[clip == k], solved.posture[clip == k])
-            axis.posture[s.stop : s.start + axis.room[k]] = axis.posture[s.stop - 1]
+            axis.q[s] = self._interpolate(axis, s, index[clip == k], solved.q[clip == k])
+            axis.q[s.stop : s.start + axis.room[k]] = axis.q[s.stop - 1]
         return _Anchors(clip, solved.cost, path.restarted, offset)
 
     def _calibrate(
@@ -313,16 +313,16 @@ class Fitter:
             offset[k] = limited(offset[k] + miss, self.config.calibration)
             axis.pos[s] = moved(self.body, targets, offset[k])
 
-    def _interpolate(self, axis: _Axis, where: slice, index: np.ndarray, posture: np.ndarray) -> np.ndarray:
+    def _interpolate(self, axis: _Axis, where: slice, index: np.ndarray, q: np.ndarray) -> np.ndarray:
         """Joints and the root's departure from its target linear between anchors."""
         frames = np.arange(where.start, where.stop)
         between = lambda columns: np.stack([np.interp(frames, index, c) for c in columns.T], axis=1)  # noqa: E731
-        wanted = Rotation.from_matrix(axis.root_rot[where])
-        solved = Rotation.from_quat(posture[:, 3:NROOT], scalar_first=True)
-        drift = between((solved * wanted[index - where.start].inv()).as_rotvec())
-        quat = (Rotation.from_rotvec(drift) * wanted).as_quat(scalar_first=True)
-        pos = axis.root_pos[where] + between(posture[:, :3] - axis.root_pos[index])
-        return np.concatenate([pos, quat, between(posture[:, NROOT:])], axis=1)
+        ref = Rotation.from_matrix(axis.root_rot[where])
+        solved = Rotation.from_quat(q[:, 3:NROOT], scalar_first=True)
+        drift = between((solved * ref[index - where.start].inv()).as_rotvec())
+        quat = (Rotation.from_rotvec(drift) * ref).as_quat(scalar_first=True)
+        pos = axis.root_pos[where] + between(q[:, :3] - axis.root_pos[index])
+        return np.concatenate([pos, quat, between(q[:, NROOT:])], axis=1)
 
     def _sweep(
         self,
@@ -365,10 +365,10 @@ class Fitter:
         inside = (reach[:, :-1] >= 0) & (reach[:, 1:] < len(axis.joined))
         reach = np.clip(reach, 0, len(axis.joined) - 1)
         origin = axis.root_pos[inner[:, 0]]
-        posture = axis.posture[reach]
-        posture[..., :3] -= origin[:, None]
+        q = axis.q[reach]
+        q[..., :3] -= origin[:, None]
         windows = Windows(
-            posture=self._put(np.moveaxis(posture, -1, 0)),
+            q=self._put(np.moveaxis(q, -1, 0)),
             targets=self._frame_targets(axis, inner.reshape(-1), np.repeat(origin, inner.shape[1], axis=0)),
             root_pos=self._put(np.moveaxis(axis.root_pos[reach] - origin[:, None], -1, 0)),
             root_rot=self._put(np.moveaxis(axis.root_rot[reach], (-2, -1), (0, 1))),
@@ -376,8 +376,8 @@ class Fitter:
             damping=self._put(damping[inner]),
         )
         refined = solver_windows(windows=windows)
-        new = np.moveaxis(np.asarray(refined.posture, np.float64), 0, -1)[own]
+        new = np.moveaxis(np.asarray(refined.q, np.float64), 0, -1)[own]
         new[..., :3] += origin[own, None]
-        axis.posture[inner[own]] = new
+        axis.q[inner[own]] = new
         damping[inner[own]] = np.asarray(refined.damping)[own]
         return np.stack([np.asarray(refined.before, np.float64)[own], np.asarray(refined.after, np.float64)[own]])

@@ -14,9 +14,9 @@ from .objective import FrameTargets, Normal, Weights, frame_cost, normal_equatio
 
 
 class FrameSolution(NamedTuple):
-    """Postures (7 + njoint, nframe), their cost (nframe,) and where their points are (npoint, 3, nframe)."""
+    """Configurations (7 + njoint, nframe), their cost (nframe,) and where their points are (npoint, 3, nframe)."""
 
-    posture: Array
+    q: Array
     cost: Array
     point_pos: Array
 
@@ -27,20 +27,20 @@ def box(tree: Tree) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([-free, tree.reduced.lower]), np.concatenate([free, tree.reduced.upper])
 
 
-def held_by_limit(posture: Array, gradient: Array, lower: Array, upper: Array) -> Array:
+def held_by_limit(q: Array, gradient: Array, lower: Array, upper: Array) -> Array:
     """Mark joints that stand on a limit and are pushed beyond it, shape (ndof, nframe) bool.
 
     They are taken out of the linear solve, so that the others move as if the joint were fixed there, and come back as
     soon as their gradient turns.
     """
-    joints = jnp.concatenate([jnp.zeros_like(posture[:6]), posture[NROOT:]])
+    joints = jnp.concatenate([jnp.zeros_like(q[:6]), q[NROOT:]])
     tiny = 1e-6
     return ((joints <= lower + tiny) & (gradient > 0)) | ((joints >= upper - tiny) & (gradient < 0))
 
 
-def clamp(posture: Array, lower: Array, upper: Array) -> Array:
+def clamp(q: Array, lower: Array, upper: Array) -> Array:
     """Put joints back into their limits."""
-    return posture.at[NROOT:].set(jnp.clip(posture[NROOT:], lower[6:], upper[6:]))
+    return q.at[NROOT:].set(jnp.clip(q[NROOT:], lower[6:], upper[6:]))
 
 
 def _step(normal: Normal, damping: Array, held: Array) -> Array:
@@ -58,43 +58,43 @@ def _step(normal: Normal, damping: Array, held: Array) -> Array:
 
 
 def solve_frames(
-    tree: Tree, posture: Array, targets: FrameTargets, weights: Weights, *, iterations: int, damping: float = 1e-2
+    tree: Tree, q: Array, targets: FrameTargets, weights: Weights, *, iterations: int, damping: float = 1e-2
 ) -> FrameSolution:
-    """Minimise every frame's own cost from a starting posture.
+    """Minimise every frame's own cost from a starting configuration.
 
     Args:
         tree: Target body.
-        posture: Starting postures within limits, shape (7 + njoint, nframe).
+        q: Starting configurations within limits, shape (7 + njoint, nframe).
         targets: What to reach.
         weights: Of the terms.
         iterations: Number of Levenberg-Marquardt steps; a rejected step counts.
         damping: First damping, relative to the diagonal of the Hessian.
     """
-    dtype = posture.dtype
+    dtype = q.dtype
     lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(tree))
 
     def evaluate(candidate: Array) -> Normal:
         return normal_equations(tree, forward(tree, candidate), candidate[NROOT:], targets, weights)
 
     def iterate(_, state):
-        posture, normal, damping = state
-        held = held_by_limit(posture, normal.gradient, lower, upper)
+        q, normal, damping = state
+        held = held_by_limit(q, normal.gradient, lower, upper)
         step = _step(normal, damping, held)
-        candidate = clamp(integrate(posture, step), lower, upper)
+        candidate = clamp(integrate(q, step), lower, upper)
         trial = evaluate(candidate)
         better = trial.cost < normal.cost
         pick = lambda new, old: jnp.where(better, new, old)  # noqa: E731
         return (
-            pick(candidate, posture),
+            pick(candidate, q),
             Normal(*(pick(new, old) for new, old in zip(trial, normal, strict=True))),
             jnp.clip(jnp.where(better, damping * 0.2, damping * 5.0), 1e-6, 1e3),
         )
 
-    start = (posture, evaluate(posture), jnp.full(posture.shape[1], damping, dtype))
-    posture, normal, _ = lax.fori_loop(0, iterations, iterate, start)
-    return FrameSolution(posture, normal.cost, forward(tree, posture).point_pos)
+    start = (q, evaluate(q), jnp.full(q.shape[1], damping, dtype))
+    q, normal, _ = lax.fori_loop(0, iterations, iterate, start)
+    return FrameSolution(q, normal.cost, forward(tree, q).point_pos)
 
 
-def total_cost(tree: Tree, posture: Array, targets: FrameTargets, weights: Weights) -> Array:
-    """Cost of given postures, shape (nframe,)."""
-    return frame_cost(forward(tree, posture), posture[NROOT:], targets, weights, rest=tree.reduced.rest)
+def total_cost(tree: Tree, q: Array, targets: FrameTargets, weights: Weights) -> Array:
+    """Cost of given configurations, shape (nframe,)."""
+    return frame_cost(forward(tree, q), q[NROOT:], targets, weights, rest=tree.reduced.rest)

@@ -1,4 +1,4 @@
-"""What a posture is judged by: normal equations of all terms of one frame, batched over frames.
+"""What a configuration is judged by: normal equations of all terms of one frame, batched over frames.
 
 Every residual here is a wrench in disguise. A row that measures point p along direction n changes with the screw
 S_d = (angular, linear) of a degree of freedom d by `n . (S_ang x p + S_lin) = f . S_d`, f = (p x n, n). So a body's
@@ -137,7 +137,7 @@ def normal_equations(
 
     Args:
         tree: Points in the order landmarks, contacts, foot spheres; more after them are not looked at.
-        kinematics: Of the postures, from `musclemap.skeletons.kinematics.forward`.
+        kinematics: Of the configurations, from `musclemap.skeletons.kinematics.forward`.
         joints: Independent joints, shape (njoint, nframe).
         targets: What to reach.
         weights: Of the terms.

@@ -32,11 +32,11 @@ def accept_refit(before: Clip, after: Clip) -> Clip:
     """
     depth = [sum(max(clip.metrics[name], 0.0) for name in REPAIRED) for clip in (before, after)]
     kept = VERDICTS.index(after.verdict) <= VERDICTS.index(before.verdict) and depth[1] < depth[0]
-    told: dict[str, Any] = {"repaired": float(kept), "repair_moved_mm": 0.0}
+    message: dict[str, Any] = {"repaired": float(kept), "repair_moved_mm": 0.0}
     if kept:
         moved = np.linalg.norm(after.landmark_pos - before.landmark_pos, axis=2)
-        told["repair_moved_mm"] = 1e3 * float(moved.max())
-        told |= {f"repair_{name.removesuffix('_mm')}_before_mm": before.metrics[name] for name in _TOLD}
-        told["repair_verdict_before"] = before.verdict
+        message["repair_moved_mm"] = 1e3 * float(moved.max())
+        message |= {f"repair_{name.removesuffix('_mm')}_before_mm": before.metrics[name] for name in _TOLD}
+        message["repair_verdict_before"] = before.verdict
     clip = after if kept else before
-    return replace(clip, metrics={**clip.metrics, **told})
+    return replace(clip, metrics={**clip.metrics, **message})

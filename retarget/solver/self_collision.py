@@ -51,7 +51,7 @@ def collision_capsules(body: TargetBody, *, without: set[tuple[int, int]]) -> Co
 
     Args:
         body: Target.
-        without: Pairs of geoms, smaller first, that overlap in the neutral posture and are left alone.
+        without: Pairs of geoms, smaller first, that overlap in the neutral configuration and are left alone.
     """
     model = body.model
     pairs = np.sort(np.stack([model.pair_geom1, model.pair_geom2], axis=1), axis=1)

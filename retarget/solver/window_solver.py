@@ -36,7 +36,7 @@ class Windows(NamedTuple):
     """Some windows of `HALO + ninterior + HALO` frames.
 
     Attributes:
-        posture: Shape (7 + njoint, nwindow, nframe).
+        q: Shape (7 + njoint, nwindow, nframe).
         targets: Of the interior frames, last axis nwindow * ninterior.
         root_pos: Where the source has the root [m], shape (3, nwindow, nframe).
         root_rot: How the source has the root turned, shape (3, 3, nwindow, nframe).
@@ -44,7 +44,7 @@ class Windows(NamedTuple):
         damping: Of each interior frame, relative to the diagonal of its Hessian, shape (nwindow, ninterior).
     """
 
-    posture: Array
+    q: Array
     targets: FrameTargets
     root_pos: Array
     root_rot: Array
@@ -53,23 +53,23 @@ class Windows(NamedTuple):
 
 
 class Refined(NamedTuple):
-    """Interior postures (7 + njoint, nwindow, ninterior), their damping, and each window's cost before and after."""
+    """Interior configurations (7 + njoint, nwindow, ninterior), their damping, each window's cost before and after."""
 
-    posture: Array
+    q: Array
     damping: Array
     before: Array
     after: Array
 
 
-def _coordinates(posture: Array, root_pos: Array, root_rot: Array) -> Array:
+def _coordinates(q: Array, root_pos: Array, root_rot: Array) -> Array:
     """What differences are taken of: the root's departure from the source, and joints (ndof, nwindow, nframe)."""
-    rot = quat_to_matrix(posture[3:NROOT])
+    rot = quat_to_matrix(q[3:NROOT])
     relative = jnp.sum(rot[:, None] * root_rot[None], axis=2)
     sine = 0.5 * jnp.stack(
         [relative[2, 1] - relative[1, 2], relative[0, 2] - relative[2, 0], relative[1, 0] - relative[0, 1]]
     )
     # exact for small angles, monotone to a right angle: the root does not stray further from its target than that
-    return jnp.concatenate([posture[:3] - root_pos, sine, posture[NROOT:]])
+    return jnp.concatenate([q[:3] - root_pos, sine, q[NROOT:]])
 
 
 class _Temporal(NamedTuple):
@@ -199,11 +199,11 @@ def refine_windows(
         iterations: Levenberg-Marquardt steps; a rejected step counts.
         extra: More terms of single frames.
     """
-    dtype = windows.posture.dtype
+    dtype = windows.q.dtype
     lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(tree))
-    nwindow, n = windows.posture.shape[1], windows.posture.shape[2] - 2 * HALO
+    nwindow, n = windows.q.shape[1], windows.q.shape[2] - 2 * HALO
     bands = _bands(windows.joined, smooth, dtype)
-    left, right = windows.posture[..., :HALO], windows.posture[..., -HALO:]
+    left, right = windows.q[..., :HALO], windows.q[..., -HALO:]
 
     def evaluate(interior: Array) -> tuple[Normal, _Temporal, Array]:
         flat = interior.reshape(-1, nwindow * n)
@@ -242,7 +242,7 @@ def refine_windows(
             jnp.clip(damping * jnp.where(worse, grow, shrink), 1e-6, 1e3),
         )
 
-    interior = windows.posture[..., HALO:-HALO]
+    interior = windows.q[..., HALO:-HALO]
     normal, temporal, before = evaluate(interior)
     interior, _, _, after, damping = lax.fori_loop(
         0, iterations, iterate, (interior, normal, temporal, before, windows.damping)

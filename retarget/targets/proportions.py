@@ -1,8 +1,8 @@
 """Proportions: the source skeleton with the target's bones, and the target's T-pose that it corresponds to.
 
-One small least-squares problem, solved to convergence: the target's posture and the source's bone lengths (or, with
-a body model, its shape coefficients and size) are moved together until the landmarks coincide in the T-pose. What is
-left goes into the fitted skeleton and constant offsets, so that in the T-pose every target is met exactly.
+One small least-squares problem, solved to convergence: the target's configuration and the source's bone lengths (or,
+with a body model, its shape coefficients and size) are moved together until the landmarks coincide in the T-pose. What
+is left goes into the fitted skeleton and constant offsets, so that in the T-pose every target is met exactly.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Proportions:
         landmark_rot: Orientation of each landmark's body in the T-pose, shape (nlandmark, 3, 3).
         contact_offset: Heel from the ankle joint, toe from the foot joint, shape (4, 3) [m], in the order of the
             contact parts.
-        t_pose: Target posture in the T-pose, shape (7 + njoint,).
+        t_pose: Target configuration in the T-pose, shape (7 + njoint,).
         rms: Root mean square distance of the landmarks before offsets took up the rest [m].
         iterations: Evaluations the fit took.
         optimality: Norm of the scaled gradient at the end; small where the fit converged.
@@ -63,8 +63,8 @@ class _TPose:
         self.hand = {s: [model.body(f"{name}_{s}").id for name in ("lunate", "secondmc", "fifthmc")] for s in SIDES}
         self.elbow = {s: (model.joint(f"elbow_flex_{s}").id, model.body(f"lunate_{s}").id) for s in SIDES}
 
-    def place(self, posture: np.ndarray) -> None:
-        self.data.qpos[:] = self.body.reduced.expand(posture[None])[0]
+    def place(self, q: np.ndarray) -> None:
+        self.data.qpos[:] = self.body.reduced.expand(q[None])[0]
         mujoco.mj_kinematics(self.model, self.data)
 
     def landmarks(self) -> np.ndarray:
@@ -105,9 +105,7 @@ def _bone_groups() -> tuple[np.ndarray, int]:
     return group, len(names)
 
 
-def fit_proportions(
-    body: TargetBody, source_joints: np.ndarray, *, body_model: BodyModel | None = None
-) -> Proportions:
+def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: BodyModel | None = None) -> Proportions:
     """Fit the source skeleton and the target's T-pose to each other.
 
     Args:
@@ -141,15 +139,15 @@ def fit_proportions(
     start = reduced.rest.copy()
     for side in SIDES:
         start[reduced.index(f"shoulder_elv_{side}")] = np.pi / 2
-    near = start.copy()  # the posture that small priors lead to where landmarks say nothing
+    near = start.copy()  # the configuration that small priors lead to where landmarks say nothing
     trust = np.full(reduced.njoint, 0.02)
     trust[[reduced.index(name) for name in ("flex_extension", "lat_bending", "axial_rotation")]] = 1.0  # stand upright
     weight = np.ones(body.nlandmark)
     weight[[body.landmark_names.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
 
     def residual(x: np.ndarray) -> np.ndarray:
-        posture, shape = unpack(x)
-        pose.place(posture)
+        q, shape = unpack(x)
+        pose.place(q)
         gap = weight[:, None] * (pose.landmarks() - skeleton(shape)[follows])
         prior_shape = shape - 1.0 if body_model is None else np.concatenate([shape[:1] - 1.0, shape[1:]]) * 0.3
         return np.concatenate(
@@ -168,13 +166,13 @@ def fit_proportions(
     lower = np.concatenate([-free[0], reduced.lower, -free[1]])
     upper = np.concatenate([free[0], reduced.upper, free[1]])
     fit = least_squares(residual, x0, bounds=(lower - 1e-9, upper + 1e-9), xtol=1e-10, ftol=1e-10, gtol=1e-10)
-    posture, shape = unpack(fit.x)
-    posture[NROOT:] = np.clip(posture[NROOT:], reduced.lower, reduced.upper)
-    pose.place(posture)
-    return _finish(pose, posture, skeleton(shape), fit, body_model, shape)
+    q, shape = unpack(fit.x)
+    q[NROOT:] = np.clip(q[NROOT:], reduced.lower, reduced.upper)
+    pose.place(q)
+    return _finish(pose, q, skeleton(shape), fit, body_model, shape)
 
 
-def _finish(pose: _TPose, posture: np.ndarray, fitted: np.ndarray, fit, body_model, shape) -> Proportions:
+def _finish(pose: _TPose, q: np.ndarray, fitted: np.ndarray, fit, body_model, shape) -> Proportions:
     """Let the target's own landmarks be the limb joints, and everything else an offset from its carrier."""
     body = pose.body
     landmarks = pose.landmarks().copy()
@@ -191,7 +189,7 @@ def _finish(pose: _TPose, posture: np.ndarray, fitted: np.ndarray, fit, body_mod
         landmark_offset=(landmarks - carrier) @ back,
         landmark_rot=np.einsum("ji,kjl->kil", body.source_to_target, pose.landmark_rot()),
         contact_offset=(pose.contacts() - contact_carrier) @ back,
-        t_pose=posture,
+        t_pose=q,
         rms=float(np.sqrt(np.mean(np.sum(gap**2, axis=1)))),
         iterations=int(fit.nfev),
         optimality=float(fit.optimality),

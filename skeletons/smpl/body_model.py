@@ -152,12 +152,12 @@ def find_body_models(folder: Path) -> tuple[Path, ...]:
             return (folder,)
         if not folder.is_dir():
             raise BodyModelError(f"there is no folder of body models {folder}")
-        found, unlisted = find_files(folder, wanted=_may_be_body_model)
+        result, unlisted = find_files(folder, wanted=_may_be_body_model)
     except (FileError, OSError) as error:
         raise BodyModelError(f"{folder} cannot be searched for body models: {error}") from error
     for path in unlisted:
         _LOGGER.warning("%s cannot be listed; body models in it are not used", path)
-    return tuple(path for path in sorted(found) if _looks_like_body_model(path))
+    return tuple(path for path in sorted(result) if _looks_like_body_model(path))
 
 
 def choose_body_model(models: Sequence[BodyModel], *, family: str, gender: str) -> BodyModel:
@@ -174,9 +174,9 @@ def choose_body_model(models: Sequence[BodyModel], *, family: str, gender: str) 
         fitting = [model for model in models if (model.family, model.gender) == (family, wanted)]
         if fitting:
             return min(fitting, key=lambda model: (-model.nbeta, model.file, model.sha256))
-    found = ", ".join(f"{m.file} ({m.family}, {m.gender})" for m in models) or "none at all"
+    result = ", ".join(f"{m.file} ({m.family}, {m.gender})" for m in models) or "none at all"
     raise BodyModelError(
-        f"no body model for family {family}, gender {gender} (nor neutral); found: {found}. "
+        f"no body model for family {family}, gender {gender} (nor neutral); found: {result}. "
         "Shape coefficients of one family mean nothing in another"
     )
 
@@ -256,10 +256,10 @@ def _names_arrays(stream: BinaryIO, *, packed: bool) -> bool:
             return {f"{key}.npy" for key in _KEYS} <= set(open_archive(stream).namelist())
         except FileError:
             stream.seek(0)
-    found: set[str] = set()
+    result: set[str] = set()
     piece = tail = b""
-    while len(found) < len(_KEYS) and (piece := stream.read(_PIECE)):
-        found |= {key for key in _KEYS if key.encode() in tail + piece}
+    while len(result) < len(_KEYS) and (piece := stream.read(_PIECE)):
+        result |= {key for key in _KEYS if key.encode() in tail + piece}
         tail = (tail + piece)[-max(map(len, _KEYS)) :]
     whole = not packed and tail.endswith(b".")
-    return len(found) == len(_KEYS) or (bool(found) and not whole)
+    return len(result) == len(_KEYS) or (bool(result) and not whole)

@@ -7,7 +7,7 @@ from pathlib import Path
 from musclemap.errors import FileError
 
 
-def find_files(root: Path, *, wanted: Callable[[str], bool]) -> tuple[list[Path], list[Path]]:
+def find_files(root: Path, *, accept: Callable[[str], bool]) -> tuple[list[Path], list[Path]]:
     """List files by their names.
 
     Links are followed. A folder that several paths lead to is listed once, by its real place where that is below the
@@ -15,7 +15,7 @@ def find_files(root: Path, *, wanted: Callable[[str], bool]) -> tuple[list[Path]
 
     Args:
         root: Folder to search.
-        wanted: Says of a file's name, without its folder, whether it is listed.
+        accept: Says of a file's name, without its folder, whether it is listed.
 
     Returns:
         The files, and the folders that cannot be listed.
@@ -23,7 +23,7 @@ def find_files(root: Path, *, wanted: Callable[[str], bool]) -> tuple[list[Path]
     Raises:
         FileError: The root cannot be listed ("unreadable").
     """
-    found: list[Path] = []
+    result: list[Path] = []
     unlisted: list[Path] = []
     seen: set[str] = set()
     pending, links = [root], []
@@ -45,6 +45,6 @@ def find_files(root: Path, *, wanted: Callable[[str], bool]) -> tuple[list[Path]
             if os.path.isdir(entry.path):  # unlike entry.is_dir(), not upset by a link to itself
                 if not entry.name.startswith("."):
                     (links if entry.is_symlink() else pending).append(Path(entry.path))
-            elif wanted(entry.name):
-                found.append(Path(entry.path))
-    return found, unlisted
+            elif accept(entry.name):
+                result.append(Path(entry.path))
+    return result, unlisted

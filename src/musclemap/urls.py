@@ -55,11 +55,11 @@ def without_secrets(text: str) -> str:
     return _VALUE.sub(rf"\1{HIDDEN}", text)
 
 
-def _shown(found: str) -> str:
+def _shown(result: str) -> str:
     """An address inside a sentence, with the quotes or brackets that follow it."""
-    url = found.rstrip(_END)
+    url = result.rstrip(_END)
     mark = "?" if url.endswith("?") else ""  # of a query that was hidden before
-    return shown_url(url) + mark + found[len(url) :]
+    return shown_url(url) + mark + result[len(url) :]
 
 
 def _parts(url: str) -> SplitResult | None:

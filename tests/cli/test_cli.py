@@ -95,7 +95,7 @@ def test_some_failed_is_1_and_each_is_named_with_its_reason(source, out, made):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "output"),
     [
         (["--set", "solver.nonsense=1"], "solver.nonsense"),
         (["--set", "fps"], "KEY=VALUE"),
@@ -109,10 +109,10 @@ def test_some_failed_is_1_and_each_is_named_with_its_reason(source, out, made):
         (["-v", "-q"], "exclude each other"),
     ],
 )
-def test_wrong_use_is_2_and_says_what_would_be_right(source, out, made, arguments, told):
+def test_wrong_use_is_2_and_says_what_would_be_right(source, out, made, arguments, output):
     result = run(source, out, *arguments)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert output in result.stderr
     assert result.stdout == ""
     assert not out.exists()
 
@@ -175,9 +175,9 @@ def test_overwrite_makes_everything_again(source, out, made):
 def test_json_is_all_there_is_on_stdout(source, out, made):
     (source / "m1.npz").write_bytes(b"")
     result = run(source, out, "--json", "-v")
-    told = json.loads(result.stdout)
-    assert told["counts"] == {"ok": 2, "rejected": 1, "failed": 0, "kept": 0}
-    assert [entry["source"] for entry in told["entries"]] == ["m0.npz", "m1.npz", "m2.npz"]
+    output = json.loads(result.stdout)
+    assert output["counts"] == {"ok": 2, "rejected": 1, "failed": 0, "kept": 0}
+    assert [entry["source"] for entry in output["entries"]] == ["m0.npz", "m1.npz", "m2.npz"]
 
 
 def test_verbose_names_every_file_and_what_is_doubtful(source, out, made):
@@ -221,16 +221,16 @@ def test_worst_clips_come_by_verdict_then_by_error():
         entry("c", verdict="warn"),
         entry("d", error=10.0),
     ]
-    assert [found.source[0] for found in report.worst(entries)] == ["b", "c", "d", "a"]
+    assert [result.source[0] for result in report.worst(entries)] == ["b", "c", "d", "a"]
     assert len(report.worst([entry(str(k)) for k in range(99)])) == report.WORST
 
 
 def test_many_failures_are_counted_by_reason(tmp_path, capsys):
     lost = [ManifestEntry(source=f"{k:03}.npz", status="rejected", reason="truncated: x") for k in range(60)]
     report.print_failures(Summary(out=tmp_path, entries=tuple(lost)))
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == report.NAMED + 1
-    assert "60 truncated" in told[-1]
+    output = capsys.readouterr().err.splitlines()
+    assert len(output) == report.NAMED + 1
+    assert "60 truncated" in output[-1]
 
 
 def test_time_left_follows_the_share_that_is_done():
@@ -245,9 +245,9 @@ def test_without_a_terminal_a_line_comes_from_time_to_time(monkeypatch, capsys):
     with progress_bar.show_progress() as show:
         show(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
         time.sleep(0.2)
-    told = capsys.readouterr().err.splitlines()
-    assert set(told) == {"1 of 2 clips, 10 frames/s, 0:00:03 left"}
-    assert 1 <= len(told) <= 4
+    output = capsys.readouterr().err.splitlines()
+    assert set(output) == {"1 of 2 clips, 10 frames/s, 0:00:03 left"}
+    assert 1 <= len(output) <= 4
 
 
 def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
@@ -255,9 +255,9 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
     with progress_bar.show_progress() as show:
         show(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
-    told = capsys.readouterr().err
-    assert "1/2 clips" in told
-    assert "10 frames/s" in told
+    output = capsys.readouterr().err
+    assert "1/2 clips" in output
+    assert "10 frames/s" in output
 
 
 def test_names_that_no_terminal_takes_are_shown_all_the_same():
@@ -268,13 +268,13 @@ def test_names_that_no_terminal_takes_are_shown_all_the_same():
 def test_info_answers_in_both_forms():
     result = RUNNER.invoke(info.app, ["--json"])
     assert result.exit_code == 0
-    told = json.loads(result.stdout)
-    assert told["packages"]["musclemimic-models"] == "1.0.6"
-    assert told["target"]["nq"] == 129
-    assert any(device.startswith("cpu") for device in told["devices"]["jax"])
+    output = json.loads(result.stdout)
+    assert output["packages"]["musclemimic-models"] == "1.0.6"
+    assert output["target"]["nq"] == 129
+    assert any(device.startswith("cpu") for device in output["devices"]["jax"])
     text = RUNNER.invoke(info.app, [])
     assert text.exit_code == 0
-    for key in told:
+    for key in output:
         assert re.search(rf"^{key}:", text.stdout, re.MULTILINE)
 
 

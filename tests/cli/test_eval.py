@@ -50,35 +50,40 @@ def run(place: Path, *arguments: object, source: str = "run") -> Result:
 
 
 @pytest.fixture(scope="module")
-def told(place: Path) -> dict[str, Any]:
+def output(place: Path) -> dict[str, Any]:
     """The whole of it, once: JSON, page and film."""
     result = run(place, "--json", "--report", place / "page.html", "--video", place / "film.mp4")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
 
-def test_every_clip_has_its_figures(told: dict[str, Any]) -> None:
-    assert [clip["name"] for clip in told["clips"]] == ["arm_000.h5", "arm_001.h5", "arm_002.h5"]
-    for clip in told["clips"]:
+def test_every_clip_has_its_figures(output: dict[str, Any]) -> None:
+    assert [clip["name"] for clip in output["clips"]] == ["arm_000.h5", "arm_001.h5", "arm_002.h5"]
+    for clip in output["clips"]:
         assert clip["steps"] == clip["simulated"] == round(100 * SECONDS)
         assert 0 < clip["normalised_return"] < 1
         assert clip["joint_angle_error_to_end"] > 0
-    assert told["left_out"] == {"arm_003.h5": "infeasible (strength)"}
-    assert (told["body"], told["engine"], told["ground"], told["steps"]) == ("SmallArm", "mujoco", "flat", 12_000)
+    assert output["left_out"] == {"arm_003.h5": "infeasible (strength)"}
+    assert (output["body"], output["engine"], output["ground"], output["steps"]) == (
+        "SmallArm",
+        "mujoco",
+        "flat",
+        12_000,
+    )
 
 
-def test_clips_that_were_not_learned_from_are_totalled_apart(told: dict[str, Any]) -> None:
-    assert {clip["name"]: clip["group"] for clip in told["clips"]} == {
+def test_clips_that_were_not_learned_from_are_totalled_apart(output: dict[str, Any]) -> None:
+    assert {clip["name"]: clip["group"] for clip in output["clips"]} == {
         "arm_000.h5": "training", "arm_001.h5": "training", "arm_002.h5": "held_out"
     }  # fmt: skip
-    totals = {name: total["clips"] for name, total in told["totals"].items()}
+    totals = {name: total["clips"] for name, total in output["totals"].items()}
     assert totals == {"all": 3, "held_out": 1, "training": 2}
-    (clip,) = (clip for clip in told["clips"] if clip["group"] == "held_out")
-    assert told["totals"]["held_out"]["mean"]["normalised_return"] == pytest.approx(clip["normalised_return"])
+    (clip,) = (clip for clip in output["clips"] if clip["group"] == "held_out")
+    assert output["totals"]["held_out"]["mean"]["normalised_return"] == pytest.approx(clip["normalised_return"])
 
 
-def test_film_and_page_are_written(told: dict[str, Any], place: Path) -> None:
-    assert told["written"] == [str(place / "film.mp4"), str(place / "page.html")]
+def test_film_and_page_are_written(output: dict[str, Any], place: Path) -> None:
+    assert output["written"] == [str(place / "film.mp4"), str(place / "page.html")]
     meta = next(imageio_ffmpeg.read_frames(str(place / "film.mp4")))
     assert meta["size"] == (1120, 720)
     assert meta["duration"] == pytest.approx(3 * SECONDS, abs=0.15)
@@ -148,8 +153,8 @@ def _score(name: str, covered: int, error: float = 0.1) -> Evaluated:
 
 
 def test_the_worst_come_first() -> None:
-    found = [_score("fine", 10, 0.1), _score("late", 8), _score("early", 2), _score("rough", 10, 0.2)]
-    assert [one.score.name for one in worst_first(found)] == ["early", "late", "rough", "fine"]
+    result = [_score("fine", 10, 0.1), _score("late", 8), _score("early", 2), _score("rough", 10, 0.2)]
+    assert [one.score.name for one in worst_first(result)] == ["early", "late", "rough", "fine"]
 
 
 def test_recordings_are_kept_of_the_worst_and_of_the_film(place: Path) -> None:
@@ -157,9 +162,9 @@ def test_recordings_are_kept_of_the_worst_and_of_the_film(place: Path) -> None:
 
     def recorded(keep: Keep) -> tuple[list[str], list[str]]:
         """All clips, the worst first, and those with a recording."""
-        found = evaluate_policy(place / "run" / POLICY, chosen, keep=keep, num_envs=2)
-        ordered = worst_first([judged.found for judged in found.clips])
-        assert found.film == (("arm_002.h5",) if keep.seconds else ())  # one at least; held-out clips come first
+        result = evaluate_policy(place / "run" / POLICY, chosen, keep=keep, num_envs=2)
+        ordered = worst_first([judged.result for judged in result.clips])
+        assert result.film == (("arm_002.h5",) if keep.seconds else ())  # one at least; held-out clips come first
         return [one.score.name for one in ordered], [one.score.name for one in ordered if one.recording is not None]
 
     names, none = recorded(Keep())
@@ -187,11 +192,11 @@ def test_the_whole_body_is_judged_drawn_and_filmed(walk_clip: Clip, tmp_path: Pa
     save_untrained(tmp_path / "run" / POLICY, [], body="MyoFullBody")
     result = run(tmp_path, "--json", "--report", tmp_path / "page.html", "--video", tmp_path / "film.mp4")
     assert result.exit_code == 0, result.output
-    (told,) = json.loads(result.stdout)["clips"]
-    assert told["group"] == "held_out"
-    assert 0.0 <= told["contact_agreement"] <= 1.0
-    assert told["root_position_rms_axis"] < told["root_position_error"]
-    assert told["bad_steps"] == told["overflow_steps"] == 0
+    (output,) = json.loads(result.stdout)["clips"]
+    assert output["group"] == "held_out"
+    assert 0.0 <= output["contact_agreement"] <= 1.0
+    assert output["root_position_rms_axis"] < output["root_position_error"]
+    assert output["bad_steps"] == output["overflow_steps"] == 0
     assert next(imageio_ffmpeg.read_frames(str(tmp_path / "film.mp4")))["size"] == (1120, 720)
     page = (tmp_path / "page.html").read_text("utf-8")
     assert all(f'"title": "{side_of(name)[0]}"' in page for name in load_simulation_body("MyoFullBody").joint_names)

@@ -405,9 +405,9 @@ def test_find_motions(tmp_path: Path) -> None:
     for name in names + others:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = find_motions(tmp_path)
-    assert [name for _, name in found] == sorted(names)
-    assert all(path == tmp_path / name for path, name in found)
+    result = find_motions(tmp_path)
+    assert [name for _, name in result] == sorted(names)
+    assert all(path == tmp_path / name for path, name in result)
     assert find_motions(tmp_path / "a.npz") == [(tmp_path / "a.npz", "a.npz")]
     assert [is_motion_file(Path(name)) for name in ("shape.npz", "neutral_stagei.npz", "x_stageii.npz")] == [
         False,
@@ -445,9 +445,9 @@ def test_a_folder_that_cannot_be_listed_stays_in_the_list(tmp_path: Path, monkey
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", denied)
-    found = find_motions(tmp_path)
-    assert [name for _, name in found] == ["locked", "x.npz"]
-    assert refused(found[0][0]).reason == "unreadable"
+    result = find_motions(tmp_path)
+    assert [name for _, name in result] == ["locked", "x.npz"]
+    assert refused(result[0][0]).reason == "unreadable"
     with pytest.raises(SourceError, match="cannot be listed"):
         find_motions(tmp_path / "locked")
 
@@ -456,7 +456,7 @@ def test_a_folder_that_cannot_be_listed_stays_in_the_list(tmp_path: Path, monkey
 
 
 def jump(*, fps: float, flight: float = 0.4, rest: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
-    """Crouch, push, fly on a parabola, land: posture T but for the legs, at the true frame rate `fps` [Hz]."""
+    """Crouch, push, fly on a parabola, land: configuration T but for the legs, at the true frame rate `fps` [Hz]."""
     takeoff = 9.81 * flight / 2
     time = np.arange(0, 2 * rest + flight, 1 / fps) - rest
     depth = 0.25
@@ -508,9 +508,9 @@ def test_reading_warns_and_never_corrects(tmp_path: Path) -> None:
 
 @needs_mocap
 def test_real_recordings_are_read_without_a_warning() -> None:
-    found = find_motions(MOCAP)
-    assert len(found) == 26
-    for path, name in found:
+    result = find_motions(MOCAP)
+    assert len(result) == 26
+    for path, name in result:
         motion = read_motion(path, name=name)
         assert motion.warnings == (), name
         assert motion.fps == (120.0 if name.startswith("cmu") else 30.0)
@@ -531,8 +531,8 @@ def test_real_jumps_at_a_wrong_rate(name: str, factor: float) -> None:
 def test_real_walks_at_twice_or_half_the_rate(name: str) -> None:
     """A factor of 1.25 cannot be seen in walking: people differ by more."""
     motion = read_motion(MOCAP / name, name=name)
-    found = {f: check_frame_rate(motion.rotvec, motion.trans, fps=motion.fps * f) for f in (1.0, 1.25, 0.8, 2.0, 0.5)}
-    assert {factor: report.suspicious for factor, report in found.items()} == {
+    result = {f: check_frame_rate(motion.rotvec, motion.trans, fps=motion.fps * f) for f in (1.0, 1.25, 0.8, 2.0, 0.5)}
+    assert {factor: report.suspicious for factor, report in result.items()} == {
         1.0: False, 1.25: False, 0.8: False, 2.0: True, 0.5: True}  # fmt: skip
     for factor in (2.0, 0.5):
-        assert found[factor].estimate == pytest.approx(motion.fps, rel=0.3)
+        assert result[factor].estimate == pytest.approx(motion.fps, rel=0.3)

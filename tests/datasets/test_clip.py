@@ -73,9 +73,9 @@ def test_activations_are_stored_where_there_are_some(tmp_path: Path) -> None:
     path = tmp_path / "clip.h5"
     activation = np.random.default_rng(1).random((600, 416)).astype(np.float32)
     write_clip(path, make_clip(activation=activation, activation_residual=activation[:, :31]))
-    found = read_clip(path)
-    np.testing.assert_array_equal(found.activation, activation)
-    np.testing.assert_array_equal(found.activation_residual, activation[:, :31])
+    result = read_clip(path)
+    np.testing.assert_array_equal(result.activation, activation)
+    np.testing.assert_array_equal(result.activation_residual, activation[:, :31])
     with pytest.raises(ClipError, match="activation has shape"):
         write_clip(path, make_clip(activation=activation[:10]))
 

@@ -33,9 +33,9 @@ from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS
 from musclemap.skeletons.body import TargetBody
 
+from ..support.configurations import standing
 from ..support.data.body_model_files import synthetic_model, write_npz
 from ..support.hub_server import COMMIT, Fault, Server, serving
-from ..support.postures import standing
 
 RUNNER = CliRunner()
 ROOT = Path(__file__).parents[2]
@@ -82,14 +82,14 @@ def run(*arguments: object) -> Result:
     return RUNNER.invoke(download.app, [str(argument) for argument in arguments])
 
 
-def told(result: Result) -> str:
+def facts(result: Result) -> str:
     return " ".join(result.stderr.split())
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
     """Content of every file that is not ours to hide."""
-    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    return {name: content for name, content in found.items() if not name.startswith(".musclemap")}
+    result = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: content for name, content in result.items() if not name.startswith(".musclemap")}
 
 
 def noise(nbyte: int, *, seed: int = 0) -> bytes:
@@ -127,7 +127,7 @@ def test_a_bundle_does_not_replace_the_clips_of_a_conversion(server: Server, tmp
     (out / "manifest.jsonl").write_bytes(b"mine\n")
     result = run(url, out)
     assert result.exit_code == 2
-    assert "holds the clips of a conversion" in told(result)
+    assert "holds the clips of a conversion" in facts(result)
     assert files_below(out) == {"manifest.jsonl": b"mine\n"}
     (out / "manifest.jsonl").unlink()
     assert run(url, out).exit_code == 0
@@ -142,7 +142,7 @@ def test_a_body_that_breaks_off_is_continued_where_it_ended(server: Server, tmp_
     server.faults[BIG] = [Fault(kind=kind), Fault(kind=kind)]
     assert run(url, tmp_path / "out", "--timeout", "0.3").exit_code == 0
     assert (tmp_path / "out/clips/walk 1.h5").read_bytes() == CONTENT["clips/walk 1.h5"]
-    starts = [int(wanted[6:-1] or 0) for wanted in server.ranges(BIG)]
+    starts = [int(expected[6:-1] or 0) for expected in server.ranges(BIG)]
     assert len(starts) == 3
     assert starts == sorted(set(starts))
     assert starts[-1] > 100_000
@@ -153,8 +153,8 @@ def test_what_a_failed_run_brought_is_continued_by_the_next(server: Server, tmp_
     server.faults[BIG] = [Fault(kind="drop"), *[Fault(kind="status", status=503)] * 9]
     result = run(url, tmp_path / "out", "--timeout", "5")
     assert result.exit_code == 1
-    assert "failed clips/walk 1.h5" in told(result)
-    assert "run again to go on" in told(result)
+    assert "failed clips/walk 1.h5" in facts(result)
+    assert "run again to go on" in facts(result)
     found = files_below(tmp_path / "out")
     assert found == {name: content for name, content in CONTENT.items() if name != "clips/walk 1.h5"}
     server.faults.clear()
@@ -174,7 +174,7 @@ def test_what_is_not_what_was_announced_is_never_put_in_place(server: Server, tm
         server.faults[BIG] = [Fault(kind=kind)] * 9
     result = run(url, tmp_path / "out")
     assert result.exit_code == 1
-    assert "failed clips/walk 1.h5" in told(result)
+    assert "failed clips/walk 1.h5" in facts(result)
     assert files_below(tmp_path / "out").keys() == CONTENT.keys() - {"clips/walk 1.h5"}
     server.faults.clear()
     server.bundle(CONTENT)
@@ -205,7 +205,7 @@ def test_refusals_say_what_they_mean(server: Server, tmp_path: Path, status: int
     server.faults["/b/MANIFEST.json"] = [Fault(kind="status", status=status)]
     result = run(url, tmp_path / "out")
     assert result.exit_code == 2
-    assert words in told(result)
+    assert words in facts(result)
     assert not (tmp_path / "out").exists()
     server.faults["/b/x"] = [Fault(kind="status", status=status)]
     result = run(url, tmp_path / "out", "--json")
@@ -228,7 +228,7 @@ def test_nobody_listening_is_said(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     result = run(f"http://127.0.0.1:{port}/MANIFEST.json", tmp_path / "out")
     assert result.exit_code == 2
-    assert "the connection is refused" in told(result)
+    assert "the connection is refused" in facts(result)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(server: Server, tmp
     (tmp_path / "out/clips").symlink_to(tmp_path / "elsewhere")
     result = run(server.bundle(CONTENT), tmp_path / "out")
     assert result.exit_code == 2
-    assert "leads out of it" in told(result)
+    assert "leads out of it" in facts(result)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -333,7 +333,7 @@ def test_a_body_that_is_not_encoded_as_it_says_is_a_sentence(server: Server, tmp
     server.faults["/b/MANIFEST.json"] = [Fault(kind="encoded")] * 9
     result = run(url, tmp_path / "out")
     assert result.exit_code == 2
-    assert "the body is not encoded as the server says" in told(result)
+    assert "the body is not encoded as the server says" in facts(result)
     server.faults.clear()
     server.faults[BIG] = [Fault(kind="encoded")]
     assert run(url, tmp_path / "out").exit_code == 0
@@ -363,7 +363,7 @@ def test_selection_dry_run_and_a_manifest_by_its_hash(server: Server, tmp_path: 
     assert run(url, out, "--sha256", digest.upper()).exit_code == 0
     result = run(url, out, "--sha256", "0" * 64)
     assert result.exit_code == 2
-    assert "not the manifest that was meant" in told(result)
+    assert "not the manifest that was meant" in facts(result)
 
 
 def test_two_runs_do_not_write_to_one_folder(server: Server, tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_two_runs_do_not_write_to_one_folder(server: Server, tmp_path: Path) -> 
     with open_output(tmp_path / "out"):
         result = run(server.bundle(CONTENT), tmp_path / "out")
     assert result.exit_code == 2
-    assert "another run is writing" in told(result)
+    assert "another run is writing" in facts(result)
 
 
 def test_killed_in_the_middle_nothing_looks_complete(server: Server, tmp_path: Path) -> None:
@@ -398,15 +398,15 @@ def test_killed_in_the_middle_nothing_looks_complete(server: Server, tmp_path: P
 
 
 def made_motion(body: TargetBody, *, seed: int = 0) -> np.ndarray:
-    """Full postures of a body that sways on its feet, couplings off by up to 0.3 rad in driven joints."""
+    """Full configurations of a body that sways on its feet, couplings off by up to 0.3 rad in driven joints."""
     rng = np.random.default_rng(seed)
     phase = np.arange(NFRAME)[:, None] / 100 * 2 * np.pi
     reduced = body.reduced
-    posture = np.tile(standing(reduced), (NFRAME, 1))
-    posture[:, 7:] += 0.02 * np.sin(phase + rng.uniform(0, 6, reduced.njoint))
+    q = np.tile(standing(reduced), (NFRAME, 1))
+    q[:, 7:] += 0.02 * np.sin(phase + rng.uniform(0, 6, reduced.njoint))
     turn = 0.3 + 0.1 * np.sin(phase[:, 0])
-    posture[:, 3], posture[:, 6] = np.cos(turn / 2), np.sin(turn / 2)
-    full = reduced.expand(posture)
+    q[:, 3], q[:, 6] = np.cos(turn / 2), np.sin(turn / 2)
+    full = reduced.expand(q)
     model = body.model
     full[:, model.joint("shoulder1_r2_r").qposadr[0]] += 0.3
     full[:, model.joint("L1_L2_FE").qposadr[0] if "L1_L2_FE" in _names(body) else 8] -= 0.1
@@ -454,10 +454,10 @@ def one_importer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Where a test wants an importer, the one there is gets its settings; the checks have the same in all tests."""
 
     def make(config: RetargetConfig, *, device: Any = None) -> TrajectoryImporter:
-        found: TrajectoryImporter = request.getfixturevalue("importer")
+        result: TrajectoryImporter = request.getfixturevalue("importer")
         assert config.validation == RetargetConfig().validation
-        monkeypatch.setattr(found, "config", config)
-        return found
+        monkeypatch.setattr(result, "config", config)
+        return result
 
     monkeypatch.setattr(pipeline, "TrajectoryImporter", make)
 
@@ -532,9 +532,9 @@ def test_trajectories_become_clips_with_their_joint_angles(
     assert "residual_force_bw" in clip.metrics  # the checks ran
     assert entry.verdict == clip.verdict
     assert clip.licence == "other (made from AMASS, whose licence allows non-commercial research only)"
-    told = clip.config["import"]
-    assert (told["collection"], told["revision"]) == (REPOSITORY, COMMIT)
-    assert told["file"] == f"{FOLDER}/KIT/4/walk_poses.npz"
+    facts = clip.config["import"]
+    assert (facts["collection"], facts["revision"]) == (REPOSITORY, COMMIT)
+    assert facts["file"] == f"{FOLDER}/KIT/4/walk_poses.npz"
     assert (clip.fps, clip.source_fps, clip.fps_source) == (100.0, 100.0, "frequency")
     assert "another body" not in {content.decode("latin-1") for content in files_below(out).values()}
 
@@ -578,7 +578,7 @@ def test_the_gate_is_explained(
     result = run("musclemimic-retargeted", tmp_path / "out")
     assert result.exit_code == 2
     for word in (*words, f"https://huggingface.co/datasets/{REPOSITORY}"):
-        assert word in told(result)
+        assert word in facts(result)
     assert "hf_wrong" not in result.output
     assert not (tmp_path / "out").exists()
     # listing may be open to all where files are not
@@ -589,7 +589,7 @@ def test_the_gate_is_explained(
         ] * 20
     result = run("musclemimic-retargeted", tmp_path / "out", "--no-convert")
     assert result.exit_code == 2
-    assert "ask for access" in told(result)
+    assert "ask for access" in facts(result)
 
 
 def test_what_the_hub_does_not_have(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
@@ -606,7 +606,7 @@ def test_what_the_hub_does_not_have(server: Server, tmp_path: Path, published: d
     ):
         result = run(arguments[0], tmp_path / "out", *arguments[1:])
         assert result.exit_code == 2, arguments
-        assert words in told(result), arguments
+        assert words in facts(result), arguments
     assert not (tmp_path / "out").exists()
 
 
@@ -641,8 +641,8 @@ def test_an_altered_trajectory_is_refused_and_named(
     server.faults[body_path(name)] = [Fault(kind="alter")] * 20
     result = run("musclemimic-retargeted", out, "--limit", "3", "--include", "*poses.npz")
     assert result.exit_code == 1, result.output
-    assert f"failed {name}.npz: download: " in told(result)
-    assert "its hash is another" in told(result)
+    assert f"failed {name}.npz: download: " in facts(result)
+    assert "its hash is another" in facts(result)
     found = lines(out)
     assert [entry.status for entry in found.values()].count("ok") == 2
     assert found[f"{name}.npz"].status == "failed"
@@ -679,7 +679,7 @@ def test_the_hub_cannot_name_a_file_outside(server: Server, tmp_path: Path, publ
     server.data_sets[REPOSITORY] = {f"{FOLDER}/../../../../evil.npz": b"x", f"{FOLDER}/a/.musclemap.npz": b"x"}
     result = run("musclemimic-retargeted", tmp_path / "out")
     assert result.exit_code == 1
-    assert "is not below the folder" in told(result)
+    assert "is not below the folder" in facts(result)
     assert server.bodies() == []
     assert not list(tmp_path.rglob("evil*"))
 
@@ -694,7 +694,7 @@ def test_a_motion_list_takes_its_members_and_tells_what_is_missing(
     assert json.loads(result.stdout)["files"] == [f"{members[3]}.npz"]
     result = run("musclemimic-retargeted", tmp_path / "out", "--group", "kit-kinesis-test", "--no-convert")
     assert result.exit_code == 0
-    assert "107 motions of the list are not in" in told(result)
+    assert "107 motions of the list are not in" in facts(result)
 
 
 def test_files_that_are_no_trajectory_get_their_line_and_reason(
@@ -754,7 +754,7 @@ def test_a_full_disk_stops_the_clips_with_every_line_told(
     monkeypatch.setattr("musclemap.datasets.output_folder.write_clip", full)
     result = run("musclemimic-retargeted", tmp_path / "out", "--json")
     assert result.exit_code == 1, result.output
-    assert "stopped early: the disk of" in told(result)
+    assert "stopped early: the disk of" in facts(result)
     reasons = [entry.reason.partition(":")[0] for entry in lines(tmp_path / "out").values()]
     assert sorted(reasons) == ["disk_full", "not_converted", "not_converted"]
     monkeypatch.undo()
@@ -912,5 +912,5 @@ def test_wrong_use_is_2_and_says_what_would_be_right(
     monkeypatch.chdir(tmp_path)
     result = run(*arguments)
     assert result.exit_code == 2
-    assert words in told(result)
+    assert words in facts(result)
     assert not (tmp_path / "out").exists()

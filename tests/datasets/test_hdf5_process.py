@@ -135,23 +135,23 @@ def test_checksums_are_those_of_the_file() -> None:
     """The superblock's is where the format has it, so the hash is right; and there are parts of every kind."""
     data = small_clip_bytes(nframe=300)
     assert lookup3(data[:44]).to_bytes(4, "little") == data[44:48]
-    found = {data[start : start + 4] for start, _ in sealed_parts(data)}
-    assert found >= {b"OHDR", b"OCHK", b"FRHP", b"BTHD", b"BTLF", b"FAHD", b"FADB"}
+    result = {data[start : start + 4] for start, _ in sealed_parts(data)}
+    assert result >= {b"OHDR", b"OCHK", b"FRHP", b"BTHD", b"BTLF", b"FAHD", b"FADB"}
 
 
 def test_threads_take_turns(good: Path) -> None:
-    found: list[int] = []
+    result: list[int] = []
 
     def read_some() -> None:
         for _ in range(5):
-            found.append(read_clip(good).nframe)
+            result.append(read_clip(good).nframe)
 
     threads = [threading.Thread(target=read_some) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60.0)
-    assert found == [40] * 20
+    assert result == [40] * 20
 
 
 def test_a_fork_has_processes_of_its_own(good: Path) -> None:

@@ -63,9 +63,7 @@ def line_of(clip: Clip, sha256: str) -> ManifestEntry:
 
 def replace_clip(folder: OutputFolder, clip: Clip) -> None:
     folder.record(
-        write_listed(
-            folder.root / "a.h5", clip, line=lambda sha256: line_of(clip, sha256), announce=folder.announce
-        )
+        write_listed(folder.root / "a.h5", clip, line=lambda sha256: line_of(clip, sha256), announce=folder.announce)
     )
 
 

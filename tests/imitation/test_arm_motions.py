@@ -35,11 +35,11 @@ def test_activations_give_the_torques_of_the_motion() -> None:
     """Forward dynamics at the activations found is the acceleration of the motion."""
     model, (_, clip) = load_small_arm(), arm_clips(1, 1.5, seed=1)[0]
     assert clip.activation is not None
-    wanted, data = np.gradient(clip.qvel.astype(float), 0.01, axis=0), mujoco.MjData(model)
+    expected, data = np.gradient(clip.qvel.astype(float), 0.01, axis=0), mujoco.MjData(model)
     for frame in range(0, clip.nframe, 10):
         data.qpos, data.qvel, data.act = clip.qpos[frame], clip.qvel[frame], clip.activation[frame]
         mujoco.mj_forward(model, data)
-        np.testing.assert_allclose(data.qacc, wanted[frame], atol=0.05)
+        np.testing.assert_allclose(data.qacc, expected[frame], atol=0.05)
 
 
 @pytest.mark.parametrize("duration", [0.5, 2.0])

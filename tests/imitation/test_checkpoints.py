@@ -43,8 +43,8 @@ def test_the_newest_is_read_and_older_ones_are_removed(folder: Path) -> None:
     checkpoints = Checkpoints(folder)
     restored = checkpoints.restore(state(0))
     assert (restored.number, restored.seconds, restored.damaged) == (7, 7.0, {})
-    for found, want in zip(jax.tree.leaves(restored.tree), jax.tree.leaves(state(7)), strict=True):
-        np.testing.assert_array_equal(found, want)
+    for result, want in zip(jax.tree.leaves(restored.tree), jax.tree.leaves(state(7)), strict=True):
+        np.testing.assert_array_equal(result, want)
     checkpoints.save(state(9), seconds=9.0, software="0")
     assert checkpoints.numbers() == [7, 9]
     assert KEPT == 2
@@ -133,8 +133,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 def _facts(checkpoint: Path, **facts: Any) -> None:
     path = checkpoint / "checkpoint.json"
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps(told | {"facts": told["facts"] | facts}))
+    output = json.loads(path.read_text())
+    path.write_text(json.dumps(output | {"facts": output["facts"] | facts}))
 
 
 @pytest.mark.parametrize("what", DAMAGES)
@@ -163,19 +163,19 @@ def test_memory_that_does_not_suffice_is_no_damage(folder: Path, monkeypatch: py
 def test_arrays_are_as_large_as_the_run_expects_and_not_as_the_file_claims(tmp_path: Path) -> None:
     """Chunks, types and shapes that a file claims are compared before anything is allocated."""
     array_store.write_arrays(tmp_path / "state", {"a": jnp.zeros((2000, 100)), "b": jnp.zeros(3, jnp.int32)})
-    for like, told in (
+    for like, output in (
         ({"a": jnp.zeros((2, 2))}, "shape"), ({"a": jnp.zeros((2000, 100), jnp.int32)}, "of type"),
         ({"c": jnp.zeros(1)}, "has no c"),
     ):  # fmt: skip
-        with pytest.raises(TrainingError, match=told):
+        with pytest.raises(TrainingError, match=output):
             array_store.read_arrays(tmp_path / "state", like)
 
 
 def test_a_chunk_that_claims_to_be_larger_than_its_array_is_not_allocated(tmp_path: Path) -> None:
     array_store.write_arrays(tmp_path / "state", {"a": jnp.zeros((20, 10))})
     stored = tensorstore.KvStore.open({"driver": "ocdbt", "base": f"file://{tmp_path}/state/"}).result()
-    told = json.loads(stored["a/.zarray"])
-    stored["a/.zarray"] = json.dumps(told | {"chunks": [20, 10**9]})
+    output = json.loads(stored["a/.zarray"])
+    stored["a/.zarray"] = json.dumps(output | {"chunks": [20, 10**9]})
     with pytest.raises(TrainingError, match="larger than itself"):
         array_store.read_arrays(tmp_path / "state", {"a": jnp.zeros((20, 10))})
 

@@ -129,9 +129,9 @@ def test_a_world_does_not_depend_on_its_neighbours(case: Case) -> None:
     order = [2, 0, 3, 1]
     ctrl = excitations(case.body, 2)
     there, seen = run(case.engine, case.state, ctrl)
-    moved, found = run(case.engine, rows(case.state, order), ctrl[:, order])
+    moved, result = run(case.engine, rows(case.state, order), ctrl[:, order])
     assert_same(rows(there, order), moved)
-    assert_same(rows(seen, order), found)
+    assert_same(rows(seen, order), result)
 
 
 def test_a_reset_touches_its_world_only(case: Case) -> None:
@@ -155,13 +155,13 @@ def test_a_world_that_went_bad_is_told_and_hurts_no_other(case: Case, part: str)
         ctrl[0, 1, 0] = np.nan
     else:
         state = with_row(state, 1, **{part: np.nan})
-    hurt, told = run(case.engine, state, ctrl)
-    np.testing.assert_array_equal(told.bad, [False, True, False, False])
+    hurt, output = run(case.engine, state, ctrl)
+    np.testing.assert_array_equal(output.bad, [False, True, False, False])
     assert_same(rows(hurt, OTHERS), rows(good, OTHERS))
-    assert_same(rows(told, OTHERS), rows(seen, OTHERS))
+    assert_same(rows(output, OTHERS), rows(seen, OTHERS))
     for before, after in zip(state, hurt, strict=True):
         np.testing.assert_array_equal(before[1], after[1])
-    assert not np.asarray(told.contact[1]).any()
+    assert not np.asarray(output.contact[1]).any()
 
 
 def test_a_world_that_explodes_is_told_and_hurts_no_other(case: Case) -> None:
@@ -169,10 +169,10 @@ def test_a_world_that_explodes_is_told_and_hurts_no_other(case: Case) -> None:
     ctrl = excitations(case.body, 1)
     good, seen = run(case.engine, case.state, ctrl)
     for speed in (2 * FASTEST, 1e9, 1e30):
-        hurt, told = run(case.engine, with_row(case.state, 1, qvel=speed), ctrl)
-        np.testing.assert_array_equal(told.bad, [False, True, False, False])
+        hurt, output = run(case.engine, with_row(case.state, 1, qvel=speed), ctrl)
+        np.testing.assert_array_equal(output.bad, [False, True, False, False])
         assert_same(rows(hurt, OTHERS), rows(good, OTHERS))
-        assert_same(rows(told, OTHERS), rows(seen, OTHERS))
+        assert_same(rows(output, OTHERS), rows(seen, OTHERS))
 
 
 def test_what_is_of_another_body_or_number_of_worlds_is_refused(case: Case) -> None:
@@ -231,7 +231,10 @@ def test_a_world_does_not_depend_on_how_many_there_are(arm: SimulationBody) -> N
 
 
 def test_mujoco_does_not_print_or_log_of_bad_worlds(
-    human: SimulationBody, walk_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    human: SimulationBody,
+    walk_clip: Clip,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Its linesearch has much to say of worlds that explode; whoever listens otherwise hears it again afterwards."""
@@ -274,16 +277,16 @@ def test_ten_control_steps_agree(who: str, device: str, request: pytest.FixtureR
     state = arm_state(body) if who == "arm" else walking_state(body, walk_clip)
     ctrl = excitations(body, 10)
     mine, seen = run(MujocoEngine(body, NWORLD), state, ctrl)
-    theirs, told = run(engine, state, ctrl)
+    theirs, output = run(engine, state, ctrl)
     for name, most in APART[who].items():
         np.testing.assert_allclose(getattr(theirs, name), getattr(mine, name), rtol=0, atol=most, err_msg=name)
     assert np.abs(np.asarray(mine.qpos) - np.asarray(state.qpos)).max() > 0.02  # something happened
-    np.testing.assert_allclose(told.xpos, seen.xpos, atol=2e-5)
-    np.testing.assert_allclose(told.linvel, seen.linvel, atol=1e-3)
-    np.testing.assert_array_equal(told.contact, seen.contact)
-    kept = [np.array(part) for part in (*theirs, *told)]
+    np.testing.assert_allclose(output.xpos, seen.xpos, atol=2e-5)
+    np.testing.assert_allclose(output.linvel, seen.linvel, atol=1e-3)
+    np.testing.assert_array_equal(output.contact, seen.contact)
+    kept = [np.array(part) for part in (*theirs, *output)]
     engine.step(state, jnp.asarray(ctrl[0]))
-    for part, copy in zip((*theirs, *told), kept, strict=True):
+    for part, copy in zip((*theirs, *output), kept, strict=True):
         np.testing.assert_array_equal(part, copy)
 
 
@@ -329,9 +332,9 @@ def test_room_is_made_for_what_was_seen(human: SimulationBody, walk_clip: Clip) 
     qpos, qvel = walk_clip.qpos[:, human.clip_qpos].astype(float), walk_clip.qvel[:, human.clip_qvel].astype(float)
     room = buffers_for(human, qpos, qvel)
     data, pairs = mujoco.MjData(human.model), CandidatePairs(human.model)
-    for posture in qpos[::10]:
+    for q in qpos[::10]:
         for sink in (0.0, 0.1):
-            data.qpos[:] = posture
+            data.qpos[:] = q
             data.qpos[2] -= sink
             mujoco.mj_fwdPosition(human.model, data)
             assert max(data.ncon, pairs.count(data)) <= room.nconmax
@@ -353,8 +356,8 @@ def test_candidate_pairs_are_those_of_warp(human: SimulationBody, human_warp: Wa
         qpos[1, 2] -= 0.3
         human_warp.read(state._replace(qpos=jnp.asarray(qpos)))
         count = 0
-        for posture in qpos:
-            data.qpos[:] = posture
+        for q in qpos:
+            data.qpos[:] = q
             mujoco.mj_kinematics(human.model, data)
             count += pairs.count(data)
         assert count == int(human_warp._data.ncollision.numpy()[0])

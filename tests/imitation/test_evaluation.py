@@ -82,8 +82,8 @@ def _rest(obs: np.ndarray) -> np.ndarray:
 
 def _puppets(arm: SimulationBody, library: Library, *, to_end: bool = True, **changes: float) -> list[ClipScore]:
     engine = Puppet(arm, library, 2, **changes)
-    found = list(evaluate(engine, CONFIG, library, _rest, to_end=to_end))
-    return [one.score for one in in_order(found, library)]
+    result = list(evaluate(engine, CONFIG, library, _rest, to_end=to_end))
+    return [one.score for one in in_order(result, library)]
 
 
 # The reference itself
@@ -131,16 +131,16 @@ def test_a_body_that_is_where_the_clip_is_scores_full_marks(arm: SimulationBody,
 
 
 def test_a_policy_without_skill_is_worse_than_the_reference(arm: SimulationBody, library: Library) -> None:
-    found = list(evaluate(MujocoEngine(arm, 4), CONFIG, library, _rest))
-    told = totals([one.score for one in found])
-    assert told["mean"]["normalised_return"] < 0.8
-    assert told["mean"]["joint_angle_error"] > 0.05
+    result = list(evaluate(MujocoEngine(arm, 4), CONFIG, library, _rest))
+    output = totals([one.score for one in result])
+    assert output["mean"]["normalised_return"] < 0.8
+    assert output["mean"]["joint_angle_error"] > 0.05
 
 
 def test_figures_are_those_of_the_states(arm: SimulationBody, clips: list[tuple[str, Clip]], library: Library) -> None:
-    """Worked out again with MuJoCo and NumPy, from the recorded postures and the clip alone."""
-    (found,) = [e for e in evaluate(MujocoEngine(arm, 5), CONFIG, library, _rest, keep=("4.h5",)) if e.recording]
-    recording, clip, data = found.recording, clips[4][1], mujoco.MjData(arm.model)
+    """Worked out again with MuJoCo and NumPy, from the recorded configurations and the clip alone."""
+    (result,) = [e for e in evaluate(MujocoEngine(arm, 5), CONFIG, library, _rest, keep=("4.h5",)) if e.recording]
+    recording, clip, data = result.recording, clips[4][1], mujoco.MjData(arm.model)
     assert recording is not None
     curves = recording.curves
     np.testing.assert_allclose(curves.joint_angle_error, np.abs(recording.qpos - clip.qpos)[1:].mean(axis=1), atol=1e-6)
@@ -150,9 +150,9 @@ def test_figures_are_those_of_the_states(arm: SimulationBody, clips: list[tuple[
     for step in range(0, len(curves.effort), 7):
         data.qpos = recording.qpos[step + 1]
         mujoco.mj_kinematics(arm.model, data)
-        marks, wanted = data.xpos[arm.landmark_ids], clip.landmark_pos[step + 1]
-        apart = np.linalg.norm(marks - wanted, axis=1)
-        relative = np.linalg.norm(marks - marks[0] - wanted + wanted[0], axis=1)[1:]
+        marks, expected = data.xpos[arm.landmark_ids], clip.landmark_pos[step + 1]
+        apart = np.linalg.norm(marks - expected, axis=1)
+        relative = np.linalg.norm(marks - marks[0] - expected + expected[0], axis=1)[1:]
         assert curves.absolute_landmark_error[step] == pytest.approx(apart.mean(), abs=1e-5)
         assert curves.relative_landmark_error[step] == pytest.approx(relative.mean(), abs=1e-5)
         assert curves.root_position_error[step] == pytest.approx(apart[0], abs=1e-5)
@@ -169,21 +169,21 @@ def test_the_number_of_worlds_changes_nothing(arm: SimulationBody, library: Libr
     for a, b in zip(in_order(many, library), in_order(one, library), strict=True):
         assert a.score.name == b.score.name
         assert a.score.metrics == pytest.approx(b.score.metrics, rel=1e-3, abs=1e-5)
-    kept = [next(e.recording for e in found if e.recording) for found in (many, one)]
+    kept = [next(e.recording for e in result if e.recording) for result in (many, one)]
     np.testing.assert_allclose(kept[0].qpos, kept[1].qpos, atol=1e-4)
 
 
 def test_every_clip_is_done_once_and_told(arm: SimulationBody, library: Library) -> None:
     heard: list[tuple[int, int]] = []
-    found = list(evaluate(Puppet(arm, library, 3), CONFIG, library, _rest, progress=lambda *n: heard.append(n)))
-    assert sorted(one.score.name for one in found) == sorted(library.names)
+    result = list(evaluate(Puppet(arm, library, 3), CONFIG, library, _rest, progress=lambda *n: heard.append(n)))
+    assert sorted(one.score.name for one in result) == sorted(library.names)
     assert heard == [(k, 5) for k in range(1, 6)]
 
 
 def test_a_recording_is_of_the_clip_it_is_named_after(arm: SimulationBody, library: Library) -> None:
-    found = {one.score.name: one for one in evaluate(Puppet(arm, library, 2), CONFIG, library, _rest, keep={"1.h5"})}
-    assert [name for name, one in found.items() if one.recording] == ["1.h5"]
-    recording = found["1.h5"].recording
+    result = {one.score.name: one for one in evaluate(Puppet(arm, library, 2), CONFIG, library, _rest, keep={"1.h5"})}
+    assert [name for name, one in result.items() if one.recording] == ["1.h5"]
+    recording = result["1.h5"].recording
     assert recording is not None
     start, length = int(library.reference.start[1]), int(library.reference.length[1])
     np.testing.assert_array_equal(recording.qpos, library.reference.qpos[start : start + length])
@@ -235,10 +235,10 @@ def test_a_clip_that_fails_at_once_has_no_errors_but_counts(arm: SimulationBody,
     assert scores[0].covered == 0
     assert "joint_angle_error" not in scores[0].metrics
     assert scores[0].metrics["normalised_return"] == 0.0
-    told = totals(scores)
-    assert told["success_rate"] == 0.8
-    assert told["mean"]["coverage"] == 0.8
-    assert told["mean"]["joint_angle_error"] == pytest.approx(0.0, abs=1e-5)
+    output = totals(scores)
+    assert output["success_rate"] == 0.8
+    assert output["mean"]["coverage"] == 0.8
+    assert output["mean"]["joint_angle_error"] == pytest.approx(0.0, abs=1e-5)
 
 
 # Figures
@@ -262,13 +262,13 @@ def test_totals_weigh_clips_and_frames() -> None:
     short = score_clip("a", _curves(joint_angle_error=[0.3] * 4), steps=4, root_limit=0.5)
     fell = _curves(joint_angle_error=[0.1, 0.1, 9.0, 9.0], failed=[0, 0, 1, 1])
     long = score_clip("b", fell, steps=8, root_limit=0.5)
-    told = totals([short, long])
-    assert (told["clips"], told["tracked"], told["steps"]) == (2, 1, 12)
-    assert told["mean"]["joint_angle_error"] == pytest.approx(0.2)
-    assert told["by_frame"]["joint_angle_error"] == pytest.approx((4 * 0.3 + 2 * 0.1) / 6)
-    assert told["by_frame"]["joint_angle_error_to_end"] == pytest.approx((4 * 0.3 + 2 * 0.1 + 2 * 9.0) / 8)
-    assert told["mean"]["coverage"] == pytest.approx((1.0 + 0.25) / 2)
-    assert told["by_frame"]["coverage"] == pytest.approx((4 + 2) / 12)
+    output = totals([short, long])
+    assert (output["clips"], output["tracked"], output["steps"]) == (2, 1, 12)
+    assert output["mean"]["joint_angle_error"] == pytest.approx(0.2)
+    assert output["by_frame"]["joint_angle_error"] == pytest.approx((4 * 0.3 + 2 * 0.1) / 6)
+    assert output["by_frame"]["joint_angle_error_to_end"] == pytest.approx((4 * 0.3 + 2 * 0.1 + 2 * 9.0) / 8)
+    assert output["mean"]["coverage"] == pytest.approx((1.0 + 0.25) / 2)
+    assert output["by_frame"]["coverage"] == pytest.approx((4 + 2) / 12)
     assert totals([]) == {"clips": 0, "tracked": 0, "success_rate": 0.0, "steps": 0, "mean": {}, "by_frame": {},
                           "bad_steps": 0, "overflow_steps": 0}  # fmt: skip
 
@@ -286,9 +286,9 @@ def test_contacts_agree_where_the_same_parts_stand(walk_clip: Clip) -> None:
             return reading._replace(contact=contact.at[:, 0].set(1.0 - contact[:, 0]))
 
     engine = Standing(body, walk, 1)
-    (found,) = evaluate(engine, CONFIG, walk, lambda obs: np.full((len(obs), body.model.nu), 0.1, np.float32))
-    assert found.score.metrics["contact_agreement"] == 0.75
-    assert found.score.metrics["root_position_error"] == pytest.approx(0.0, abs=1e-3)
+    (result,) = evaluate(engine, CONFIG, walk, lambda obs: np.full((len(obs), body.model.nu), 0.1, np.float32))
+    assert result.score.metrics["contact_agreement"] == 0.75
+    assert result.score.metrics["root_position_error"] == pytest.approx(0.0, abs=1e-3)
 
 
 def test_training_randomness_is_left_out_of_the_judgement() -> None:
@@ -306,7 +306,7 @@ def test_physics_that_goes_bad_ends_its_clip_alone(arm: SimulationBody, library:
         ctrl[0] = np.nan
         return ctrl
 
-    found: list[Evaluated] = in_order(list(evaluate(MujocoEngine(arm, 5), CONFIG, library, act)), library)
-    (bad,) = [one.score for one in found if one.score.failure == "physics"]
+    result: list[Evaluated] = in_order(list(evaluate(MujocoEngine(arm, 5), CONFIG, library, act)), library)
+    (bad,) = [one.score for one in result if one.score.failure == "physics"]
     assert (bad.covered, bad.simulated, bad.metrics["bad_steps"]) == (0, 1, 1)
-    assert all(one.score.simulated == one.score.steps for one in found if one.score is not bad)
+    assert all(one.score.simulated == one.score.steps for one in result if one.score is not bad)

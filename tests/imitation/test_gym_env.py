@@ -80,10 +80,10 @@ def test_a_clip_from_its_start_is_what_evaluation_sees(env: TrackingEnv) -> None
     clips = arm_clips(2, 0.6, seed=1)
     body = load_simulation_body("SmallArm")
     library = make_library(clips, body, resting=TaskConfig().resting)
-    found = {one.score.name: one for one in evaluate(
+    result = {one.score.name: one for one in evaluate(
         MujocoEngine(body, 2), TaskConfig(), library, lambda obs: np.full((2, 6), 0.1, np.float32), keep=env.clip_names
     )}  # fmt: skip
-    recording = found["arm_001"].recording
+    recording = result["arm_001"].recording
     assert recording is not None
     env.reset(seed=0, options={"clip": "arm_001", "frame": 0})
     step, terminated, truncated = -1, False, False

@@ -51,9 +51,9 @@ class Setting:
         params = {**known.params, "w2": 30.0 * known.params["w2"]}
         self.dynamics = Dynamics(params, known.inputs, known.change._replace(var=jnp.full_like(known.change.var, 0.05)))
         rows = self.reference.rows(jnp.zeros(len(frames), jnp.int32), jnp.array(frames))
-        posture, velocity = self.model.coordinates.take(rows.qpos, rows.qvel)
+        q, velocity = self.model.coordinates.take(rows.qpos, rows.qvel)
         self.start = Start(
-            ModelState(posture, velocity, rows.act), rows.act, jnp.zeros(len(frames), jnp.int32), jnp.array(frames)
+            ModelState(q, velocity, rows.act), rows.act, jnp.zeros(len(frames), jnp.int32), jnp.array(frames)
         )
 
     def rollout(self, nstep: int, **changed: object) -> Rollout:
@@ -119,7 +119,7 @@ def test_what_is_imagined_is_seen_and_judged_as_real(name: str, request: pytest.
     np.testing.assert_allclose(rollout.excitation[0], excitation, atol=1e-4)
 
     after = model.step(setting.dynamics, start.state, rollout.excitation[0])
-    moving = model.coordinates.landmarks(after.posture, after.velocity)
+    moving = model.coordinates.landmarks(after.q, after.velocity)
     reading = task.first_reading(setting.reference, state)._replace(xpos=moving.xpos, linvel=moving.linvel)
     later = task.advance(state)._replace(excitation=rollout.excitation[0])
     outcome = task.judge(setting.reference, model.to_physics(after), reading, later, state.excitation)
@@ -155,13 +155,13 @@ def test_returns_against_a_plain_loop() -> None:
     failed, over = np.zeros((5, 3), bool), np.zeros((5, 3), bool)
     failed[2, 1], over[3, 2] = True, True
     rollout = made(reward, value, failed, over)
-    found = returns(rollout, discount=0.9, trace=0.7)
+    result = returns(rollout, discount=0.9, trace=0.7)
     for world in range(3):
         later = value[4, world]
         for k in range(4, -1, -1):
             ahead = value[k, world] if over[k, world] else 0.3 * value[k, world] + 0.7 * later
             later = 0.1 * reward[k, world] + (0.0 if failed[k, world] else 0.9 * ahead)
-            assert float(found[k, world]) == pytest.approx(later, rel=1e-5)
+            assert float(result[k, world]) == pytest.approx(later, rel=1e-5)
     np.testing.assert_array_equal(alive(rollout).T, [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
 
 
@@ -171,7 +171,7 @@ def test_derivatives_of_states_are_shortened_row_by_row_and_dropped_where_not_fi
 
     def loss(state: ModelState, bound: jax.Array) -> jax.Array:
         kept: ModelState = limit_gradient(state, bound, 1.0)  # pyright: ignore[reportAssignmentType]
-        return jnp.sum(slopes * (kept.posture[:, 0] + kept.act[:, 0]))
+        return jnp.sum(slopes * (kept.q[:, 0] + kept.act[:, 0]))
 
     gradient, count = jax.grad(loss, argnums=(0, 1))(state, jnp.zeros(2))
     rows = np.concatenate(gradient, axis=1)

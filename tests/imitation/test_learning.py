@@ -27,10 +27,10 @@ def error(policy: Path, clips: list[tuple[str, Clip]]) -> float:
     """Mean landmark error over all frames of all clips, without noise [m]."""
     loaded = load_policy(policy)
     body = load_simulation_body("SmallArm", loaded.physics)
-    found = evaluate(
+    result = evaluate(
         MujocoEngine(body, len(clips)), loaded.task, make_library(clips, body, resting=loaded.task.resting), loaded
     )
-    return float(np.mean([one.score.metrics["relative_landmark_error_to_end"] for one in found]))
+    return float(np.mean([one.score.metrics["relative_landmark_error_to_end"] for one in result]))
 
 
 @pytest.mark.slow

@@ -20,13 +20,13 @@ def handler() -> Iterator[None]:
 
 def test_each_warning_is_told_once(handler: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    told: list[str] = []
-    tell_mujoco_warnings(told.append)
+    messages: list[str] = []
+    tell_mujoco_warnings(messages.append)
     model = mujoco.MjModel.from_xml_string(BALL)
     for _ in range(3):  # a warning comes once for each data
         data = mujoco.MjData(model)
         data.qpos[0] = float("nan")
         mujoco.mj_step(model, data)
-    assert len(told) == 1
-    assert told[0].startswith("MuJoCo warns: Nan, Inf or huge value in QPOS")
+    assert len(messages) == 1
+    assert messages[0].startswith("MuJoCo warns: Nan, Inf or huge value in QPOS")
     assert not list(tmp_path.iterdir())

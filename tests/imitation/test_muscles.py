@@ -20,17 +20,17 @@ def test_activation_is_mujocos(name: str, request: pytest.FixtureRequest) -> Non
     act, ctrl = rng.uniform(0, 1, (5, model.nu)), rng.uniform(-0.2, 1.2, (5, model.nu))
     rate = [[mujoco.mju_muscleDynamics(c, a, p) for c, a, p in zip(*row, model.actuator_dynprm[:, :3], strict=True)]
             for row in zip(ctrl, act, strict=True)]  # fmt: skip
-    found = activate(muscles, jnp.asarray(act, jnp.float32), jnp.asarray(ctrl, jnp.float32), 0.002)
-    np.testing.assert_allclose(found, act + 0.002 * np.array(rate), atol=2e-6)
+    result = activate(muscles, jnp.asarray(act, jnp.float32), jnp.asarray(ctrl, jnp.float32), 0.002)
+    np.testing.assert_allclose(result, act + 0.002 * np.array(rate), atol=2e-6)
 
 
 def test_activation_with_a_smooth_change_of_time_constants_is_mujocos(arm: SimulationBody) -> None:
     muscles = muscles_of(arm.model)._replace(smoothing=np.full(6, 0.4))
     act, ctrl = np.full((9, 6), 0.5), np.linspace(0.2, 0.8, 9)[:, None] * np.ones(6)
-    found = activate(muscles, jnp.asarray(act), jnp.asarray(ctrl), 0.002)
+    result = activate(muscles, jnp.asarray(act), jnp.asarray(ctrl), 0.002)
     prm = np.array([*arm.model.actuator_dynprm[0, :2], 0.4])
     want = [0.5 + 0.002 * mujoco.mju_muscleDynamics(c, 0.5, prm) for c in ctrl[:, 0]]
-    np.testing.assert_allclose(found[:, 0], want, atol=1e-6)
+    np.testing.assert_allclose(result[:, 0], want, atol=1e-6)
 
 
 def test_force_is_mujocos(human: SimulationBody) -> None:
@@ -48,8 +48,8 @@ def test_force_is_mujocos(human: SimulationBody) -> None:
                 strict=True,
             )
         ]  # fmt: skip
-        found = muscle_force(muscles, *(jnp.asarray(x[None], jnp.float32) for x in (length, velocity, act)))
-        np.testing.assert_allclose(found[0], want, rtol=1e-3, atol=0.05)
+        result = muscle_force(muscles, *(jnp.asarray(x[None], jnp.float32) for x in (length, velocity, act)))
+        np.testing.assert_allclose(result[0], want, rtol=1e-3, atol=0.05)
 
 
 def test_a_control_step_uses_the_mean_activation(arm: SimulationBody) -> None:

@@ -30,10 +30,10 @@ def test_the_graph_gives_what_numpy_gives(policy: Policy) -> None:
     for count in (1, 37):
         obs = np.random.default_rng(count).normal(size=(count, policy.nobs), scale=5.0).astype(np.float32)
         obs[0, :5] = 1e4  # beyond what the normaliser lets through
-        (found,) = session.run(None, {"obs": obs})
-        assert found.shape == (count, 6)
-        np.testing.assert_allclose(found, policy(obs), atol=1e-5)
-    assert np.ptp(found) > 0.5
+        (result,) = session.run(None, {"obs": obs})
+        assert result.shape == (count, 6)
+        np.testing.assert_allclose(result, policy(obs), atol=1e-5)
+    assert np.ptp(result) > 0.5
 
 
 def test_the_graph_tells_what_the_file_tells(policy: Policy) -> None:

@@ -31,11 +31,11 @@ def test_hidden_matrices_are_those_between_hidden_layers() -> None:
 
 @pytest.mark.parametrize(("hidden_only", "by_muon"), [(True, {"w1"}), (False, {"w0", "w1", "w2"})])
 def test_muon_moves_the_matrices_that_it_should(hidden_only: bool, by_muon: set[str]) -> None:
-    found = steps("muon", hidden_only=hidden_only)
-    adam = {name for name in found if np.ptp(np.abs(found[name])) < 1e-4}  # Adam's first step is a sign, all alike
+    result = steps("muon", hidden_only=hidden_only)
+    adam = {name for name in result if np.ptp(np.abs(result[name])) < 1e-4}  # Adam's first step is a sign, all alike
     assert adam == {"w0", "b0", "w1", "b1", "w2", "b2"} - by_muon
     for name in by_muon:
-        values = singular(found[name])
+        values = singular(result[name])
         assert values.max() < 2.0 * values.min()  # all directions alike, nearly
 
 

@@ -22,28 +22,28 @@ def test_advantages_are_those_of_a_plain_loop() -> None:
     reward, value, after = rng.standard_normal((3, n, m))
     failed = rng.random((n, m)) < 0.15
     ended = failed | (rng.random((n, m)) < 0.15)
-    wanted = np.zeros((n, m))
+    expected = np.zeros((n, m))
     for w in range(m):
         for t in range(n):  # the sum as the paper writes it, up to the end of the episode
             weight = 1.0
             for k in range(t, n):
                 delta = reward[k, w] + gamma * after[k, w] * (not failed[k, w]) - value[k, w]
-                wanted[t, w] += weight * delta
+                expected[t, w] += weight * delta
                 weight *= gamma * lam
                 if ended[k, w]:
                     break
     given = (jnp.asarray(a, jnp.float32) for a in (reward, value, after, failed, ended))
-    found, target = advantages(*given, discount=gamma, trace=lam)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-    np.testing.assert_allclose(target, wanted + value, atol=1e-5)
+    result, target = advantages(*given, discount=gamma, trace=lam)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+    np.testing.assert_allclose(target, expected + value, atol=1e-5)
 
 
 def test_a_cut_episode_is_worth_what_would_have_come_and_a_failed_one_nothing() -> None:
     one = jnp.ones((1, 2))
-    found, _ = advantages(
+    result, _ = advantages(
         0 * one, 0 * one, 5 * one, jnp.array([[1.0, 0.0]]), jnp.array([[1.0, 1.0]]), discount=0.9, trace=0.95
     )
-    np.testing.assert_allclose(found, [[0.0, 4.5]], rtol=1e-6)
+    np.testing.assert_allclose(result, [[0.0, 4.5]], rtol=1e-6)
 
 
 def test_the_loss_is_that_worked_by_hand() -> None:
@@ -56,10 +56,10 @@ def test_the_loss_is_that_worked_by_hand() -> None:
         min(ratio[1] * scaled[1], 1.2 * scaled[1]),  # a bad action is made rarer, however far the ratio has gone
         min(ratio[2] * scaled[2], 0.8 * scaled[2]),
     ])  # fmt: skip
-    found = policy_loss(new, old, advantage, clip=0.2)
-    assert float(found["policy_loss"]) == pytest.approx(by_hand, rel=1e-5)
-    assert float(found["clipped"]) == pytest.approx(2 / 3)
-    assert float(found["kl"]) == pytest.approx(np.mean(ratio - 1 - np.log(ratio)), rel=1e-5)
+    result = policy_loss(new, old, advantage, clip=0.2)
+    assert float(result["policy_loss"]) == pytest.approx(by_hand, rel=1e-5)
+    assert float(result["clipped"]) == pytest.approx(2 / 3)
+    assert float(result["kl"]) == pytest.approx(np.mean(ratio - 1 - np.log(ratio)), rel=1e-5)
 
 
 def test_log_probabilities_are_a_gaussians() -> None:
@@ -67,8 +67,8 @@ def test_log_probabilities_are_a_gaussians() -> None:
     action, mean, log_std = rng.standard_normal((7, 3)), rng.standard_normal((7, 3)), rng.standard_normal(3)
     std = np.exp(log_std)
     density = np.exp(-0.5 * ((action - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
-    found = log_prob(*(jnp.asarray(array) for array in (action, mean, log_std)))
-    np.testing.assert_allclose(found, np.log(density).sum(axis=1), rtol=1e-4)
+    result = log_prob(*(jnp.asarray(array) for array in (action, mean, log_std)))
+    np.testing.assert_allclose(result, np.log(density).sum(axis=1), rtol=1e-4)
 
 
 def bandit(ppo: PPO, learner, key):
@@ -90,9 +90,9 @@ def test_updates_find_the_best_action(optimizer: str) -> None:
         key = jax.random.PRNGKey(k)
         learner, figures = update(learner, bandit(ppo, learner, key), key)
     assert np.isfinite(list(figures.values())).all()
-    found = ppo.mean(learner, jax.random.normal(jax.random.PRNGKey(9), (50, 3)))
-    assert float(jnp.abs(found - 0.7).max()) < 0.35
-    assert float(jnp.abs(jnp.mean(found) - 0.7)) < 0.1
+    result = ppo.mean(learner, jax.random.normal(jax.random.PRNGKey(9), (50, 3)))
+    assert float(jnp.abs(result - 0.7).max()) < 0.35
+    assert float(jnp.abs(jnp.mean(result) - 0.7)) < 0.1
 
 
 def test_updates_stop_once_the_policy_has_moved_too_far() -> None:

@@ -47,8 +47,8 @@ def facts(clips: list[tuple[str, Clip]], **more: Any) -> dict[str, Any]:
             "engine": "mujoco", **more}  # fmt: skip
 
 
-def resume(root: Path, told: dict[str, Any]) -> list[str]:
-    with open_run(root, told, resume=True) as (_, notes):
+def resume(root: Path, output: dict[str, Any]) -> list[str]:
+    with open_run(root, output, resume=True) as (_, notes):
         return notes
 
 
@@ -238,17 +238,17 @@ def test_a_damaged_run_json_is_one_sentence(run: Path, clips: list[tuple[str, Cl
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "output"),
     [
         ("clips", [], "clips is"), ("clips", {"a": 1}, "neither a source"), ("clips", {"a": {"source": 1}}, "source"),
         ("config", None, "config is None"), ("engine", {}, "engine is"), ("body", "x" * 10**6, "body is 'x"),
     ],
 )  # fmt: skip
 def test_a_run_json_of_other_types_is_one_sentence(
-    run: Path, clips: list[tuple[str, Clip]], key: str, value: Any, told: str
+    run: Path, clips: list[tuple[str, Clip]], key: str, value: Any, output: str
 ) -> None:
     (run / "run.json").write_text(json.dumps({**facts(clips), key: value}))
-    with pytest.raises(TrainingError, match=told) as caught:
+    with pytest.raises(TrainingError, match=output) as caught:
         resume(run, facts(clips))
     assert len(str(caught.value)) < 600
 
@@ -271,13 +271,13 @@ def test_a_damaged_note_of_earlier_clips_is_one_sentence(run: Path, clips: list[
 
 
 def test_clips_of_many_runs_one_after_the_other_stay_readable(clips: list[tuple[str, Clip]]) -> None:
-    told = dataset_facts(clips)
+    output = dataset_facts(clips)
     for number in range(40):
         again = [(name, replace(clip, source=f"{number}/{name}")) for name, clip in clips]
-        told = with_earlier(dataset_facts(again), json.loads(json.dumps(told)))
-        check_dataset(told, where="it")
-    assert len(told["clips"]) == 41 * 3
-    depth, part = 0, told
+        output = with_earlier(dataset_facts(again), json.loads(json.dumps(output)))
+        check_dataset(output, where="it")
+    assert len(output["clips"]) == 41 * 3
+    depth, part = 0, output
     while "earlier" in part:
         depth, part = depth + 1, part["earlier"]
     assert depth == MAX_EARLIER

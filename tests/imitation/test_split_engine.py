@@ -63,11 +63,11 @@ def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
         timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = np.load(tmp_path / "found.npz")
-    names = [name.removeprefix("one") for name in found.files if name.startswith("one")]
+    result = np.load(tmp_path / "found.npz")
+    names = [name.removeprefix("one") for name in result.files if name.startswith("one")]
     assert len(names) > 8
     for name in names:  # sums over samples are made in another order
-        np.testing.assert_allclose(found["two" + name], found["one" + name], atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(result["two" + name], result["one" + name], atol=2e-3, err_msg=name)
 
 
 def test_variants_are_cut_in_order(arm: SimulationBody) -> None:

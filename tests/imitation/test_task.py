@@ -69,7 +69,7 @@ def test_the_reference_itself_gets_the_whole_published_reward(human: SimulationB
 
 
 def test_every_deviation_costs_reward(human: SimulationBody, walk: Reference) -> None:
-    """The reward at the reference is the maximum: no small change of posture or speed gains anything."""
+    """The reward at the reference is the maximum: no small change of configuration or speed gains anything."""
     task = Task(human, TaskConfig(reward=RewardConfig(effort=0.0, action_rate=0.0)))
     physics, state, reading = at(task, walk, [100])
     assert walk.contact[100].any()  # a foot is on the ground

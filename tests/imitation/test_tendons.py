@@ -22,7 +22,7 @@ from musclemap.imitation.world_model.tendons import (
     TendonWeights,
     _one_muscle,
     _value_and_slope,
-    draw_postures,
+    draw_configurations,
     fit_tendons,
     measure_tendons,
 )
@@ -37,7 +37,7 @@ def tendons(arm: SimulationBody) -> Tendons:
 
 def test_moment_arms_of_mujoco_are_slopes_of_its_lengths(human: SimulationBody) -> None:
     """Through the couplings: a shoulder muscle's arm about shoulder_elv counts the joints that it drives."""
-    joint = draw_postures(human, 3, 0)
+    joint = draw_configurations(human, 3, 0)
     _, arm = measure_tendons(human, joint)
     step = 1e-3
     for j in (0, 7, 15, 30):
@@ -52,11 +52,11 @@ def test_lengths_and_arms_of_the_arm_are_known(arm: SimulationBody, tendons: Ten
     assert tendons.error.length.max() < 1e-3
     assert np.median(tendons.error.length) < 3e-4
     assert tendons.torque_error < 0.05
-    joint = draw_postures(arm, 50, 9)
+    joint = draw_configurations(arm, 50, 9)
     length, moment = measure_tendons(arm, joint)
-    found, slope = tendons.length(jnp.asarray(joint, jnp.float32))
-    np.testing.assert_allclose(found.T, length, atol=4e-3)
-    assert np.sqrt(np.mean((found.T - length) ** 2)) < 5e-4
+    result, slope = tendons.length(jnp.asarray(joint, jnp.float32))
+    np.testing.assert_allclose(result.T, length, atol=4e-3)
+    assert np.sqrt(np.mean((result.T - length) ** 2)) < 5e-4
     assert tendons.mask.sum(axis=1).tolist() == [1, 1, 1, 1, 2, 2]
     assert np.median(np.abs(np.asarray(slope)[0, 0] - moment[:, 0, 0])) < 1e-3
 
@@ -72,24 +72,24 @@ def test_torques_are_mujocos(arm: SimulationBody, tendons: Tendons) -> None:
         mujoco.mj_forward(model, data)
         want.append(data.qfrc_actuator.copy())
     arrays = (jnp.asarray(x, jnp.float32) for x in (joint, rate, act))
-    found = jax.jit(tendons.torque)(muscles_of(model), *arrays)
-    assert np.sqrt(np.mean((found - np.array(want)) ** 2)) < 0.06 * np.sqrt(np.mean(np.square(want)))
+    result = jax.jit(tendons.torque)(muscles_of(model), *arrays)
+    assert np.sqrt(np.mean((result - np.array(want)) ** 2)) < 0.06 * np.sqrt(np.mean(np.square(want)))
 
 
 def test_fits_are_kept_and_made_anew_when_damaged(arm: SimulationBody, tmp_path: Path) -> None:
     config = TendonConfig(samples=200, steps=20)
-    told: list[str] = []
-    first = load_or_fit(arm, config, tmp_path, told=told.append)
-    again = load_or_fit(arm, config, tmp_path, told=told.append)
-    assert len(told) == 1
+    messages: list[str] = []
+    first = load_or_fit(arm, config, tmp_path, on_message=messages.append)
+    again = load_or_fit(arm, config, tmp_path, on_message=messages.append)
+    assert len(messages) == 1
     np.testing.assert_array_equal(first.weights.w1, again.weights.w1)
     np.testing.assert_array_equal(first.error.length, again.error.length)
-    load_or_fit(arm, TendonConfig(samples=200, steps=21), tmp_path, told=told.append)
+    load_or_fit(arm, TendonConfig(samples=200, steps=21), tmp_path, on_message=messages.append)
     assert len(list(tmp_path.iterdir())) == 2  # other settings, another fit
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    mended = load_or_fit(arm, config, tmp_path, told=told.append)
-    assert any("is damaged" in line for line in told)
+    mended = load_or_fit(arm, config, tmp_path, on_message=messages.append)
+    assert any("is damaged" in line for line in messages)
     np.testing.assert_array_equal(first.weights.w1, mended.weights.w1)
 
 
@@ -124,13 +124,13 @@ def test_a_fit_of_other_shapes_or_ranges_is_made_again(
     arm: SimulationBody, tendons: Tendons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr(tendon_files, "fit_tendons", lambda *_, **__: tendons)
-    told: list[str] = []
+    messages: list[str] = []
     load_or_fit(arm, QUICK, tmp_path)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     DAMAGES[what](path)
-    load_or_fit(arm, QUICK, tmp_path, told=told.append)
-    (sentence,) = told
+    load_or_fit(arm, QUICK, tmp_path, on_message=messages.append)
+    (sentence,) = messages
     assert "is damaged (" in sentence
     assert path.read_bytes() == whole
 
@@ -150,5 +150,5 @@ def test_all_at_once_is_the_same_as_muscle_by_muscle(tendons: Tendons) -> None:
     """A GPU takes all muscles together, a processor one after the other."""
     weights = TendonWeights(*map(jnp.asarray, tendons.weights))
     z = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (6, tendons.mask.shape[1], 20)), jnp.float32)
-    for found, want in zip(_value_and_slope(weights, z), jax.vmap(_one_muscle)(weights, z), strict=True):
-        np.testing.assert_allclose(found, want, atol=1e-5)
+    for result, want in zip(_value_and_slope(weights, z), jax.vmap(_one_muscle)(weights, z), strict=True):
+        np.testing.assert_allclose(result, want, atol=1e-5)

@@ -47,8 +47,8 @@ def test_heights_are_those_that_a_ray_of_mujoco_finds(kind: str) -> None:
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     xy = np.random.default_rng(0).uniform(-3.9, 3.9, (400, 2))
-    down, found = np.array([0.0, 0.0, -1.0]), np.zeros(1, np.int32)
-    hit = np.array([5.0 - mujoco.mj_ray(model, data, np.array([*at, 5.0]), down, None, True, -1, found) for at in xy])
+    down, result = np.array([0.0, 0.0, -1.0]), np.zeros(1, np.int32)
+    hit = np.array([5.0 - mujoco.mj_ray(model, data, np.array([*at, 5.0]), down, None, True, -1, result) for at in xy])
     np.testing.assert_allclose(height_at(ground, jnp.asarray(xy, jnp.float32)), hit, atol=2e-5)
     assert hit.max() - hit.min() > 0.1  # it is not flat
 
@@ -77,12 +77,12 @@ def test_a_reference_is_lifted_by_the_ground_below_its_root(stairs: SimulationBo
     clip, frame = jnp.zeros(n, jnp.int32), jnp.full(n, 50)
     physics, state = task.begin(walk, clip, frame, jax.random.PRNGKey(0))
     later = task.advance(state)
-    wanted, bare = task.wanted(walk, later, later.frame), walk.rows(clip, frame + 1)
+    expected, bare = task.ref(walk, later, later.frame), walk.rows(clip, frame + 1)
     assert stairs.ground is not None
-    lift = height_at(stairs.ground, wanted.xpos[:, 0, :2])
-    np.testing.assert_allclose(wanted.qpos[:, 2] - bare.qpos[:, 2], lift, atol=1e-5)
-    np.testing.assert_allclose(wanted.xpos[..., 2] - bare.xpos[..., 2], jnp.repeat(lift[:, None], 17, 1), atol=1e-5)
-    np.testing.assert_allclose(wanted.qpos[:, 3:], bare.qpos[:, 3:], atol=1e-6)
+    lift = height_at(stairs.ground, expected.xpos[:, 0, :2])
+    np.testing.assert_allclose(expected.qpos[:, 2] - bare.qpos[:, 2], lift, atol=1e-5)
+    np.testing.assert_allclose(expected.xpos[..., 2] - bare.xpos[..., 2], jnp.repeat(lift[:, None], 17, 1), atol=1e-5)
+    np.testing.assert_allclose(expected.qpos[:, 3:], bare.qpos[:, 3:], atol=1e-6)
     assert len(np.unique(np.round(lift, 1))) >= FLIGHT  # episodes begin on every step
     seen = task.first_reading(walk, state)
     np.testing.assert_allclose(seen.xpos[:, 0], physics.qpos[:, :3], atol=1e-4)  # the pelvis is the root
@@ -112,10 +112,10 @@ def test_warp_stands_on_it_as_mujoco_c_does(stairs: SimulationBody, walk: Refere
     sunk = physics._replace(qpos=physics.qpos.at[:, 2].add(-0.03))
     room = room_for(stairs, walk, PhysicsConfig(), kind="warp")
     mine, theirs = MujocoEngine(stairs, n), WarpEngine(stairs, n, device="cpu", **room)
-    seen, told = mine.read(sunk), theirs.read(sunk)
+    seen, output = mine.read(sunk), theirs.read(sunk)
     assert float(seen.contact.max(axis=1).mean()) > 0.7
-    np.testing.assert_array_equal(told.contact, seen.contact)
-    assert not told.overflow.any()
+    np.testing.assert_array_equal(output.contact, seen.contact)
+    assert not output.overflow.any()
     ctrl = jnp.full((n, stairs.model.nu), 0.1)
     ends = []
     for engine in (mine, theirs):

@@ -91,14 +91,14 @@ def test_another_seed_gives_another_policy(tmp_path: Path, plan: Plan) -> None:
 
 
 def test_a_run_leaves_figures_and_a_policy(tmp_path: Path, plan: Plan) -> None:
-    told: list[Moment] = []
-    done = train(plan, tmp_path, until=Until(steps=2 * ITERATION), progress=told.append)
+    output: list[Moment] = []
+    done = train(plan, tmp_path, until=Until(steps=2 * ITERATION), progress=output.append)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["steps"] == done.steps == 2 * ITERATION
     assert {"reward", "coverage", "kl", "explained_variance", "landmark_error_mm"} <= set(lines[-1])
     assert explained("training.md") >= set(lines[-1])
     assert 0.0 < lines[-1]["reward"] <= 1.0
-    assert told[-1].final
+    assert output[-1].final
     assert list((tmp_path / "tensorboard").iterdir())
     policy = load_policy(done.policy)
     assert policy.facts["steps"] == done.steps
@@ -119,9 +119,13 @@ def test_a_run_can_begin_with_what_another_has_learned(tmp_path: Path, plan: Pla
     further = train(
         other, tmp_path / "second", until=Until(steps=2 * 4 * 8), resume=True, tensorboard=False
     )  # fmt: skip
-    told = load_policy(further.policy).facts["dataset"]
-    assert [source for source, _ in told["clips"]] == ["arm/seed_0/arm_000", "arm/seed_0/arm_001", "arm/seed_5/arm_002"]
-    assert told["earlier"]["nclip"] == 2
+    output = load_policy(further.policy).facts["dataset"]
+    assert [source for source, _ in output["clips"]] == [
+        "arm/seed_0/arm_000",
+        "arm/seed_0/arm_001",
+        "arm/seed_5/arm_002",
+    ]
+    assert output["earlier"]["nclip"] == 2
     assert not np.array_equal(load_policy(further.policy).weights[0], old.weights[0])
 
 
@@ -186,7 +190,7 @@ def test_a_world_that_goes_bad_is_started_anew_counted_and_kept(
         "musclemap.pipelines.train.learners.make_engine", lambda body, n, **_: Breaks(body, n)
     )  # fmt: skip
     said: list[str] = []
-    train(plan, tmp_path, until=Until(steps=3 * ITERATION), tensorboard=False, told=said.append)
+    train(plan, tmp_path, until=Until(steps=3 * ITERATION), tensorboard=False, on_message=said.append)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert sum(line["bad"] for line in lines) == 24 // 5
     assert any("went bad in" in text for text in said)
@@ -235,9 +239,9 @@ def test_the_command_trains_and_says_what_it_does(dataset: Path, tmp_path: Path)
     call = ["--dataset", str(dataset), "--run", str(tmp_path / "run"), "--max-steps", "32", *small]
     done = CliRunner().invoke(app, [*call, "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["steps"], told["why"]) == (32, "steps")
-    assert told["left_out"] == {"arm_002.h5": "infeasible (floor)"}
+    output = json.loads(done.stdout.splitlines()[-1])
+    assert (output["steps"], output["why"]) == (32, "steps")
+    assert output["left_out"] == {"arm_002.h5": "infeasible (floor)"}
     assert "2 clips" in done.stderr
     again = CliRunner().invoke(app, call)
     assert again.exit_code == 2
@@ -258,7 +262,7 @@ def test_training_listens_nowhere(dataset: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "output"),
     [
         (["--include", "nothing*"], "none of the 3 clips"),
         (["--include", "arm_002*"], "no clip can be learned from"),
@@ -268,10 +272,10 @@ def test_training_listens_nowhere(dataset: Path, tmp_path: Path) -> None:
         (["--track", "wandb", "--max-steps", "8"], "pip install wandb"),
     ],
 )
-def test_wrong_use_is_told(dataset: Path, tmp_path: Path, options: list[str], told: str) -> None:
+def test_wrong_use_is_told(dataset: Path, tmp_path: Path, options: list[str], output: str) -> None:
     done = CliRunner().invoke(app, ["--dataset", str(dataset), "--run", str(tmp_path / "run"), *options])
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert output in done.stderr
 
 
 @pytest.mark.slow
@@ -288,8 +292,8 @@ def test_sigterm_saves(dataset: Path, tmp_path: Path) -> None:
     while time.monotonic() < deadline and not (tmp_path / "run" / "metrics.jsonl").stat().st_size:
         time.sleep(0.2)
     run.send_signal(signal.SIGTERM)
-    _, told = run.communicate(timeout=120)
-    assert run.returncode == 130, told
-    assert "saving after this iteration" in told
+    _, output = run.communicate(timeout=120)
+    assert run.returncode == 130, output
+    assert "saving after this iteration" in output
     assert (tmp_path / "run" / "policy.safetensors").is_file()
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]

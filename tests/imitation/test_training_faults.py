@@ -71,8 +71,8 @@ def test_a_run_whose_steps_are_up_ends_well(place: Path, run: Path) -> None:
         app, ["--dataset", str(place / "arm"), "--run", str(run), *SMALL[:-1], "--resume", "--max-steps", "1", "--json"]
     )
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["steps"], told["policy_steps"], told["why"]) == (2 * ITERATION, 2 * ITERATION, "steps")
+    output = json.loads(done.stdout.splitlines()[-1])
+    assert (output["steps"], output["policy_steps"], output["why"]) == (2 * ITERATION, 2 * ITERATION, "steps")
     assert "nothing is left to do" in done.stderr
     assert (run / "policy.safetensors").read_bytes() == before
 
@@ -84,17 +84,17 @@ def test_a_run_whose_time_is_up_before_its_first_step_ends_well(place: Path, tmp
 
 def test_without_checkpoints_nothing_is_begun(place: Path, run: Path) -> None:
     shutil.rmtree(run / "checkpoints")
-    told = said(train(place / "arm", run, "--resume", "--max-steps", "1"), 2)
-    assert f"replace policy.safetensors of {2 * ITERATION} steps" in told
+    output = said(train(place / "arm", run, "--resume", "--max-steps", "1"), 2)
+    assert f"replace policy.safetensors of {2 * ITERATION} steps" in output
     assert steps_of(run) == 2 * ITERATION
 
 
 def test_the_newest_checkpoint_is_damaged_and_the_policy_stays_until_it_is_overtaken(place: Path, run: Path) -> None:
     shutil.rmtree(run / "checkpoints" / "2" / "state")
-    told = said(train(place / "arm", run, "--resume", "--max-steps", "1"), 0, lines=2)
-    assert f"the checkpoint after {2 * ITERATION} steps is damaged" in told
-    assert f"kept as 2.damaged, and {ITERATION} steps are made again" in told
-    assert f"has {2 * ITERATION} steps and stays" in told
+    output = said(train(place / "arm", run, "--resume", "--max-steps", "1"), 0, lines=2)
+    assert f"the checkpoint after {2 * ITERATION} steps is damaged" in output
+    assert f"kept as 2.damaged, and {ITERATION} steps are made again" in output
+    assert f"has {2 * ITERATION} steps and stays" in output
     assert steps_of(run) == 2 * ITERATION
     said(train(place / "arm", run, "--resume", "--max-steps", str(3 * ITERATION)), 0, lines=0)
     assert steps_of(run) == 3 * ITERATION
@@ -111,8 +111,8 @@ def test_the_same_steps_made_again_give_the_same_policy(place: Path, run: Path) 
 def test_an_edited_clip_is_noticed(place: Path, run: Path, tmp_path: Path) -> None:
     (name, clip), other = arm_clips(2, 0.6)
     write_dataset(tmp_path / "arm", [(name, replace(clip, qvel=clip.qvel * np.float32(0.5))), other])
-    told = said(train(tmp_path / "arm", run, "--resume", "--max-steps", "1"), 2)
-    assert f"'{name}.h5' was edited since training began" in told
+    output = said(train(tmp_path / "arm", run, "--resume", "--max-steps", "1"), 2)
+    assert f"'{name}.h5' was edited since training began" in output
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -159,8 +159,8 @@ def test_a_damaged_run_is_no_beginning_and_leaves_no_run_behind(
 ) -> None:
     damage, message = FROM[what]
     damage(run)
-    told = said(train(place / "arm", tmp_path / "new", "--from", str(run), "--max-seconds", "0"), 2)
-    assert message in told
+    output = said(train(place / "arm", tmp_path / "new", "--from", str(run), "--max-seconds", "0"), 2)
+    assert message in output
     said(train(place / "arm", tmp_path / "new", "--from", str(place / "run"), "--max-seconds", "0"), 0, lines=0)
 
 
@@ -190,6 +190,6 @@ def test_a_hostile_policy_is_judged_in_one_sentence(
 ) -> None:
     change(run / "policy.safetensors", section, values)
     done = CliRunner().invoke(eval_app, [str(run), "--dataset", str(place / "arm"), "--engine", "mujoco", "--quiet"])
-    told = said(done, 2)
-    assert re.search(message, told), told
-    assert "\x1b" not in told
+    output = said(done, 2)
+    assert re.search(message, output), output
+    assert "\x1b" not in output

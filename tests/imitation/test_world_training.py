@@ -84,11 +84,11 @@ def test_how_often_a_run_is_saved_changes_nothing(tmp_path: Path, plan: Plan) ->
 
 
 def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
-    told: list[str] = []
-    done = train(plan, tmp_path, until=Until(steps=3 * ITERATION), told=told.append, tensorboard=False)
+    messages: list[str] = []
+    done = train(plan, tmp_path, until=Until(steps=3 * ITERATION), on_message=messages.append, tensorboard=False)
     assert {"model_loss", "model_error_mm_8", "imagined_reward", "sweep_reward", "horizon"} <= set(done.figures)
     assert explained("training.md", "world-model.md") >= {re.sub(r"_\d+$", "", name) for name in done.figures}
-    assert any("moment arms to" in line for line in told)
+    assert any("moment arms to" in line for line in messages)
     assert list(tmp_path.glob("tendons-SmallArm-*.safetensors"))
     fit = json.loads((tmp_path / "muscles.json").read_text())
     assert set(fit["elbow_flexor"]) == {"length_mm", "arm_mm", "arm_size_mm"}
@@ -107,11 +107,11 @@ def test_the_model_learns_what_worlds_do(arm: SimulationBody, library: Library) 
     assert state.replay is not None
     model, dynamics = learner._model, state.learner.dynamics
     window = draw_windows(state.replay, jax.random.PRNGKey(7), 200, 8, failures=0.5, held=-1)
-    found = model.predict(dynamics, window.start, window.ctrl)
+    result = model.predict(dynamics, window.start, window.ctrl)
     off = lambda velocity: float(  # noqa: E731
         jnp.sum(jnp.abs(velocity - window.true.velocity).mean(-1) * window.valid) / jnp.sum(window.valid)
     )
-    assert off(found.velocity) < 0.5 * off(jnp.broadcast_to(window.start.velocity, found.velocity.shape))
+    assert off(result.velocity) < 0.5 * off(jnp.broadcast_to(window.start.velocity, result.velocity.shape))
     assert float(spread(dynamics).min()) > 0.01
 
 
@@ -162,9 +162,9 @@ def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: Simulati
         noise = learner._choose(known, worlds, noise)[0]
         seen.append(np.asarray(noise))
     noise, ctrl, _ = learner._choose(known, worlds, noise)
-    wanted = learner._learning.act(state.learner, worlds.obs)
-    np.testing.assert_allclose(ctrl[:2], wanted[:2], atol=1e-5)
-    np.testing.assert_allclose(ctrl[2:], wanted[2:] + noise[2:], atol=1e-5)
+    expected = learner._learning.act(state.learner, worlds.obs)
+    np.testing.assert_allclose(ctrl[:2], expected[:2], atol=1e-5)
+    np.testing.assert_allclose(ctrl[2:], expected[2:] + noise[2:], atol=1e-5)
     run = np.stack(seen)[100:]
     assert run.std() == pytest.approx(0.02, rel=0.05)
     assert np.mean(run[1:] * run[:-1]) / np.mean(run**2) == pytest.approx(0.9, abs=0.01)

@@ -55,8 +55,8 @@ def lines(out):
 
 def files(folder):
     """Content of every file but the lock."""
-    found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in sorted(found.items()) if name != ".musclemap.lock"}
+    result = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in sorted(result.items()) if name != ".musclemap.lock"}
 
 
 @pytest.fixture
@@ -268,7 +268,7 @@ def test_activations_are_kept_where_none_are_asked_for_and_made_where_they_are(s
 
     def again(config):
         fake = WithMuscles(config)
-        stale = folder_status(out, wanted={"config": to_dict(config), "software": {"musclemap": "1"}}).stale
+        stale = folder_status(out, requested={"config": to_dict(config), "software": {"musclemap": "1"}}).stale
         convert(source, out, config=config, retargeter=fake)
         assert set(stale) == set(fake.seen)
         return len(fake.seen)
@@ -451,15 +451,15 @@ def test_batches_are_bounded_by_frames(tmp_path, out):
 
 
 def test_progress_counts_every_file_and_ends_at_all(source, out):
-    told = []
+    output = []
     (source / "a.npz").write_bytes(b"")
-    summary = convert(source, out, progress=told.append)
-    assert [p.nclip for p in told] == [0, 1, 2, 3, 4]
-    assert [p.total for p in told] == [4] * 5
-    assert told[-1].share == 1.0
-    assert told[-1].nframe == summary.nframe == sum(e.nframe for e in summary.entries)
-    convert(source, out, progress=told.append)
-    assert told[-1].nframe == 0
+    summary = convert(source, out, progress=output.append)
+    assert [p.nclip for p in output] == [0, 1, 2, 3, 4]
+    assert [p.total for p in output] == [4] * 5
+    assert output[-1].share == 1.0
+    assert output[-1].nframe == summary.nframe == sum(e.nframe for e in summary.entries)
+    convert(source, out, progress=output.append)
+    assert output[-1].nframe == 0
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

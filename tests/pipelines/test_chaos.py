@@ -65,11 +65,11 @@ def test_a_cluster_that_was_started_by_hand(
     tmp_path: Path, source: Path, calm: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "JOB_BYTES", SMALL_JOBS)
-    told: list[str] = []
+    messages: list[str] = []
     with hand_started(tmp_path / "dask") as cluster:
-        summary = convert(source, tmp_path / "out", scheduler_file=cluster.file, told=told.append)
+        summary = convert(source, tmp_path / "out", scheduler_file=cluster.file, on_message=messages.append)
     assert summary.counts["ok"] == 200
-    assert told[0].startswith("Dask's dashboard: http://")
+    assert messages[0].startswith("Dask's dashboard: http://")
     assert contents(tmp_path / "out") == calm
 
 
@@ -82,7 +82,7 @@ class Disturbed:
         rng: Decides when, and whom it hits.
 
     Attributes:
-        told: What the last run of each kind said on stderr.
+        messages: What the last run of each kind said on stderr.
     """
 
     def __init__(self, folder: Path, source: Path, rng: random.Random) -> None:
@@ -91,7 +91,7 @@ class Disturbed:
         self.out, self.marks = folder / "out", folder / "marks"
         self.marks.mkdir()
         self.replaced: list[Path] = []
-        self.told: dict[str, str] = {}
+        self.messages: dict[str, str] = {}
 
     def run(self, event: str, *, change: str = "") -> int:
         """One run; gives the status it ended with."""
@@ -101,7 +101,7 @@ class Disturbed:
                 self.folder, self.source, self.out, scheduler=cluster.file if cluster else None,
                 environ={MARKS: str(self.marks)},
             )  # fmt: skip
-            watch = threading.Thread(target=lambda: self.told.update({event: run.communicate()[1]}), daemon=True)
+            watch = threading.Thread(target=lambda: self.messages.update({event: run.communicate()[1]}), daemon=True)
             watch.start()
             if event or change:
                 until_a_line(self.out, more_than=before)
@@ -169,7 +169,7 @@ def test_chaos(tmp_path: Path, source: Path, calm: dict[str, bytes]) -> None:
     assert all(status.values()), "each run was in the middle when it ended"
     assert (status["kill all"], status["fill disk"], status["lose scheduler"]) == (
         -signal.SIGKILL, 3, 3
-    ), disturbed.told  # fmt: skip
+    ), disturbed.messages  # fmt: skip
     disturbed.run("kill workers")
     assert disturbed.run("") == 0
     assert contents(disturbed.out) == calm

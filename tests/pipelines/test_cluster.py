@@ -117,12 +117,12 @@ def test_a_worker_that_dies_with_its_results_does_not_end_the_run(
     done, killed = SchedulerLink.done, []
 
     def done_and_dead(link, futures):
-        found = done(link, futures)
-        if found and not killed:
+        result = done(link, futures)
+        if result and not killed:
             killed.extend(workers_below(os.getpid()))
             for pid in killed:
                 kill(pid)
-        return found
+        return result
 
     monkeypatch.setattr(SchedulerLink, "done", done_and_dead)
     monkeypatch.setattr("musclemap.pipelines.cluster.scheduler_link.RESULT_SECONDS", 1.0)
@@ -144,50 +144,50 @@ def test_the_state_of_a_folder_is_told(tmp_path: Path) -> None:
     source, out = archive(tmp_path / "in", "a", "b", "c", "d"), tmp_path / "out"
     (source / "bad.npz").write_bytes(b"no archive")
     with pytest.raises(SettingsError, match=r"no manifest\.jsonl"):
-        folder_status(tmp_path, wanted={})
+        folder_status(tmp_path, requested={})
     convert_archive(source, out, config=RetargetConfig(), retargeter=FakeRetargeter())
-    wanted = {"config": to_dict(RetargetConfig()), "software": {"musclemap": "1"}}
-    found = folder_status(out, wanted=wanted)
-    assert (found.done, dict(found.stale), found.strays) == (("a.npz", "b.npz", "c.npz", "d.npz"), {}, ())
-    assert found.failed["bad.npz"].startswith("rejected: not_npz")
-    assert found.nframe == 5 + 6 + 7 + 8
+    expected = {"config": to_dict(RetargetConfig()), "software": {"musclemap": "1"}}
+    result = folder_status(out, requested=expected)
+    assert (result.done, dict(result.stale), result.strays) == (("a.npz", "b.npz", "c.npz", "d.npz"), {}, ())
+    assert result.failed["bad.npz"].startswith("rejected: not_npz")
+    assert result.nframe == 5 + 6 + 7 + 8
     (out / "a.h5").write_bytes((out / "b.h5").read_bytes())
     (out / "c.h5").unlink()
     (out / "stray.h5").write_bytes(b"")
-    found = folder_status(out, wanted=wanted)
-    assert found.done == ("b.npz", "d.npz")
-    assert "is not the file that was written" in found.stale["a.npz"]
-    assert "c.h5 cannot be read" in found.stale["c.npz"]
-    assert found.strays == ("stray.h5",)
-    text = "\n".join(status_lines(found))
+    result = folder_status(out, requested=expected)
+    assert result.done == ("b.npz", "d.npz")
+    assert "is not the file that was written" in result.stale["a.npz"]
+    assert "c.h5 cannot be read" in result.stale["c.npz"]
+    assert result.strays == ("stray.h5",)
+    text = "\n".join(status_lines(result))
     assert "2 done (14 frames), 2 stale, 1 rejected" in text
     assert "rejected bad.npz: not_npz" in text
-    newer = folder_status(out, wanted={**wanted, "software": {"musclemap": "2"}})
+    newer = folder_status(out, requested={**expected, "software": {"musclemap": "2"}})
     assert newer.stale["b.npz"] == "made with other software"
     other = RetargetConfig(fps=50.0, validation=ValidationConfig(chunk=7, cutoff=9.0))
-    other_settings = folder_status(out, wanted={**wanted, "config": to_dict(other)})
+    other_settings = folder_status(out, requested={**expected, "config": to_dict(other)})
     assert other_settings.stale["b.npz"] == "made with other settings (fps, validation.cutoff)"
-    assert (found.running, found.unfinished) == (False, False)
+    assert (result.running, result.unfinished) == (False, False)
 
 
 def test_a_run_under_way_is_told_from_one_that_was_cut_off(tmp_path: Path) -> None:
     source, out = archive(tmp_path / "in", "a", "b"), tmp_path / "out"
     convert_alone(source, out)
     with open_output(out) as folder:
-        found = folder_status(out, wanted={})
-        assert (found.running, found.unfinished) == (True, False)
+        result = folder_status(out, requested={})
+        assert (result.running, result.unfinished) == (True, False)
         folder.record(folder.entries["a.npz"])
-        found = folder_status(out, wanted={})
-        assert (found.running, found.unfinished) == (True, False)
-        assert status_lines(found)[-1] == "a run is under way"
-    found = folder_status(out, wanted={})
-    assert (found.running, found.unfinished) == (False, True)
-    assert "was cut off" in status_lines(found)[-1]
+        result = folder_status(out, requested={})
+        assert (result.running, result.unfinished) == (True, False)
+        assert status_lines(result)[-1] == "a run is under way"
+    result = folder_status(out, requested={})
+    assert (result.running, result.unfinished) == (False, True)
+    assert "was cut off" in status_lines(result)[-1]
     convert_alone(source, out)
     with pytest.raises(RuntimeError), open_output(out):
         raise RuntimeError
-    found = folder_status(out, wanted={})
-    assert (found.running, found.unfinished) == (False, False)
+    result = folder_status(out, requested={})
+    assert (result.running, result.unfinished) == (False, False)
 
 
 def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,9 +242,9 @@ def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jo
     journal = tmp_path / "out" / "manifest.jsonl.partial"
     until_a_line(tmp_path / "out")
     os.kill(run.pid, signal.SIGINT)
-    _, told = run.communicate(timeout=60)
+    _, output = run.communicate(timeout=60)
     assert run.returncode != 0
-    assert "KeyboardInterrupt" in told
+    assert "KeyboardInterrupt" in output
     kept = [json.loads(line) for line in journal.read_text().splitlines()]
     assert 0 < len(kept) < 120
     clips = sorted(path.name for path in (tmp_path / "out").glob("*.h5"))
@@ -253,14 +253,14 @@ def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jo
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("expected", "result"),
     [
         (None, ["0", "1"]), ("1", ["1"]), ("", []), ("-1", []), ("1,-1,0", ["1"]), ("0,1,2,3", ["0", "1"]),
         ("GPU-8932f937-d72c,0", ["GPU-8932f937-d72c", "0"]),
     ],
 )  # fmt: skip
 def test_gpus_are_those_that_jax_may_use(
-    wanted: str | None, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    expected: str | None, result: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a machine with two, as CUDA takes them; none without JAX's plug-in, or without a driver."""
     tell = tmp_path / "nvidia-smi"
@@ -268,11 +268,11 @@ def test_gpus_are_those_that_jax_may_use(
     tell.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if wanted is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", wanted)
+    if expected is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", expected)
     monkeypatch.setattr(pool, "find_spec", lambda name: None)
     assert pool.visible_gpus() == []
     monkeypatch.setattr(pool, "find_spec", lambda name: name)
-    assert pool.visible_gpus() == found
+    assert pool.visible_gpus() == result
     tell.write_text("#!/bin/sh\nexit 9\n")
     assert pool.visible_gpus() == []

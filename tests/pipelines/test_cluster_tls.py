@@ -60,12 +60,12 @@ def test_the_guide_to_a_closed_cluster(tmp_path: Path, settings: Path, cluster: 
     source = archive(tmp_path / "in", *(f"m{k}" for k in range(6)))
     convert_alone(source, tmp_path / "alone")
     assert cluster.url.startswith("tls://127.0.0.1:")
-    told: list[str] = []
+    messages: list[str] = []
     with read_settings(settings):
-        convert(source, tmp_path / "a", scheduler=cluster.url, told=told.append)
-        convert(source, tmp_path / "b", scheduler_file=cluster.file, told=told.append)
+        convert(source, tmp_path / "a", scheduler=cluster.url, on_message=messages.append)
+        convert(source, tmp_path / "b", scheduler_file=cluster.file, on_message=messages.append)
     assert contents(tmp_path / "a") == contents(tmp_path / "b") == contents(tmp_path / "alone")
-    assert not [text for text in told if "can run code" in text]
+    assert not [text for text in messages if "can run code" in text]
     for each in listening_sockets(cluster.scheduler.pid):
         if each.port == int(cluster.address.rpartition(":")[2]):
             refuses_strangers(each, tmp_path / "mark")

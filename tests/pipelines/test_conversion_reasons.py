@@ -34,9 +34,9 @@ def test_a_check_that_raises_anything_costs_only_its_clip(
     assert kill_clips.prepare_clips() == 0
     monkeypatch.setattr(kill_clips, "QuickValidator", Breaks)
     assert kill_clips.check() == 1
-    told = capsys.readouterr().err
-    assert "unchecked   b.h5" in told
-    assert f"the checks failed: {type(error).__name__}" in told
+    output = capsys.readouterr().err
+    assert "unchecked   b.h5" in output
+    assert f"the checks failed: {type(error).__name__}" in output
     assert {e.source: e.verdict for e in read_entries(OUT).values()} == {
         "a.npz": "warn", "b.npz": "feasible", "sub/c.npz": "warn", "sub/d.npz": "warn"
     }  # fmt: skip

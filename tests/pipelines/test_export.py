@@ -337,9 +337,9 @@ def _run(*words: object) -> tuple[int, str, str]:
 
 def test_bad_clips_are_named_and_the_rest_is_written(out: Path, tmp_path: Path) -> None:
     status, stdout, stderr = _run(out, tmp_path / "csv", "--to", "csv", "--json")
-    told = json.loads(stdout)
-    reasons = {clip["clip"]: clip["reason"] for clip in told["clips"] if clip["status"] == "refused"}
-    assert (status, told["counts"]) == (1, {"ok": 2, "refused": 4})
+    output = json.loads(stdout)
+    reasons = {clip["clip"]: clip["reason"] for clip in output["clips"] if clip["status"] == "refused"}
+    assert (status, output["counts"]) == (1, {"ok": 2, "refused": 4})
     assert set(reasons) == {"torn.h5", "altered.h5", "lost.h5", "../outside.h5"}
     assert "outside the folder" in reasons["../outside.h5"]
     assert "is not the file that was written" in reasons["altered.h5"]
@@ -395,14 +395,14 @@ def test_a_clip_that_breaks_the_export_costs_only_itself(
 
     monkeypatch.setitem(FORMATS, "csv", replace(FORMATS["csv"], write=broken))
     _, stdout, _ = _run(out, tmp_path / "csv", "--to", "csv", "--json")
-    told = {clip["clip"]: (clip["status"], clip["reason"]) for clip in json.loads(stdout)["clips"]}
-    assert told["bad.h5"] == ("ok", "")
-    assert told["sub/walk_0.8.h5"][1].startswith(type(error).__name__)
+    output = {clip["clip"]: (clip["status"], clip["reason"]) for clip in json.loads(stdout)["clips"]}
+    assert output["bad.h5"] == ("ok", "")
+    assert output["sub/walk_0.8.h5"][1].startswith(type(error).__name__)
 
 
 def test_wrong_use(out: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for words, told in (
+    for words, output in (
         ((tmp_path / "empty", tmp_path / "a", "--to", "csv"), "there is no clip"),
         ((out, tmp_path / "a", "--to", "csv", "--include", "x*"), "none of 6 clips"),
         ((out, tmp_path / "a", "--to", "bvh", "--fingers"), "bvh has no fingers"),
@@ -410,7 +410,7 @@ def test_wrong_use(out: Path, tmp_path: Path) -> None:
     ):
         status, _, stderr = _run(*words)
         assert status == 2
-        assert told in stderr
+        assert output in stderr
     assert not (tmp_path / "a").exists()
 
 
@@ -434,7 +434,7 @@ def test_a_policy_is_written_as_a_graph(tmp_path: Path) -> None:
 def test_wrong_use_with_policies(tmp_path: Path) -> None:
     save_untrained(tmp_path / POLICY)
     policy, to = ("--policy", tmp_path / POLICY), ("--to", "onnx")
-    for words, told in (
+    for words, output in (
         ((*policy, tmp_path / "a", "--to", "csv"), "--to onnx OUT"),
         ((*policy, tmp_path / "a", tmp_path / "b", *to), "--to onnx OUT"),
         ((tmp_path / "a", *to), "--to onnx OUT"),
@@ -443,5 +443,5 @@ def test_wrong_use_with_policies(tmp_path: Path) -> None:
     ):
         status, _, stderr = _run(*words)
         assert status == 2
-        assert told in stderr
+        assert output in stderr
     assert not (tmp_path / "a").exists()

@@ -46,10 +46,10 @@ def test_a_disk_that_is_full_from_some_moment_on(
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
             status = SCENARIOS[command].command()
-        told = capsys.readouterr().err
+        output = capsys.readouterr().err
         assert status in (1, 2), moment
-        assert "No space left" in told or "is full" in told
-        assert "Traceback" not in told
+        assert "No space left" in output or "is full" in output
+        assert "Traceback" not in output
         assert SCENARIOS[command].faults() == [], moment
     assert has_healed(command)
 
@@ -74,9 +74,9 @@ def test_a_folder_that_cannot_be_written_to(
         patch.setattr(Path, "open", read_only)
         patch.setattr(os, "open", read_only_descriptor)
         status = SCENARIOS[command].command()
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert status == 2
-    assert "Read-only file system" in told
-    assert len(told.strip().splitlines()) == 1
+    assert "Read-only file system" in output
+    assert len(output.strip().splitlines()) == 1
     assert SCENARIOS[command].faults() == []
     assert has_healed(command)

@@ -83,8 +83,8 @@ def test_report(out: Path) -> None:
     assert (status, stderr) == (0, "")
     text = (out / "report.html").read_text("utf-8")
     (data,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', text, re.DOTALL)
-    told = json.loads(data)
-    state = {row[0]: row[1] for row in told["rows"]}
+    output = json.loads(data)
+    state = {row[0]: row[1] for row in output["rows"]}
     assert [state[name] for name in (*GOOD, "m/odd_metrics_poses.npz")] == ["feasible"] * 4
     refused = [name for name in state if name.startswith(("k/", "l/"))]
     assert len(refused) == 12
@@ -93,8 +93,8 @@ def test_report(out: Path) -> None:
     assert [state[name] == "unreadable" for name in hostile] == [True] * (len(REFUSED) - len(LARGE)) + [False] * len(
         HARMLESS
     )
-    assert len(told["problems"]) == len(hostile_lines.REFUSED) + 1
-    assert len(told["metrics"]) == MAX_METRICS
+    assert len(output["problems"]) == len(hostile_lines.REFUSED) + 1
+    assert len(output["metrics"]) == MAX_METRICS
     assert len(text) < 2e6
 
 
@@ -122,12 +122,12 @@ def test_pack(out: Path, tmp_path: Path) -> None:
 
 
 def test_status(out: Path) -> None:
-    found = folder_status(out, wanted={"config": {}})
-    assert set(found.done) >= set(GOOD)
-    assert all(found.stale[f"k/{name}_poses.npz"] for name in ("pipe", "device", "folder", "sparse", "passwd"))
-    assert "outside the folder" in found.stale["l/outside.npz"]
-    assert len(found.problems) == len(hostile_lines.REFUSED)
-    assert sum("line" in text and "is damaged" in text for text in status_lines(found)) >= 50
+    result = folder_status(out, requested={"config": {}})
+    assert set(result.done) >= set(GOOD)
+    assert all(result.stale[f"k/{name}_poses.npz"] for name in ("pipe", "device", "folder", "sparse", "passwd"))
+    assert "outside the folder" in result.stale["l/outside.npz"]
+    assert len(result.problems) == len(hostile_lines.REFUSED)
+    assert sum("line" in text and "is damaged" in text for text in status_lines(result)) >= 50
 
 
 def test_data_set_to_learn_from(out: Path) -> None:
@@ -184,9 +184,9 @@ def test_an_error_that_nobody_thought_of_is_one_clip_s(
         assert len(chosen.clips) == 2
         text = str(chosen.left_out)
     else:
-        found = contents.choose(tmp_path, contents.Wishes())
-        assert len(found.clips) == 2
-        text = str(found.left_out)
+        result = contents.choose(tmp_path, contents.Wishes())
+        assert len(result.clips) == 2
+        text = str(result.left_out)
     assert "AssertionError: nobody thought of it" in text
 
 

@@ -59,8 +59,8 @@ def policy_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_untrained(folder / "policy.safetensors", clips[:1])
     left_out = {name: script("left out") for name in NAMES}
     chosen = Chosen(clips=tuple(clips), left_out=left_out)
-    found = evaluate_policy(folder / "policy.safetensors", chosen, keep=Keep(worst=2))
-    return write_policy_report(folder / "page.html", found)
+    result = evaluate_policy(folder / "policy.safetensors", chosen, keep=Keep(worst=2))
+    return write_policy_report(folder / "page.html", result)
 
 
 @pytest.mark.slow

@@ -80,9 +80,9 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 def test_every_file_is_there_with_its_hash(out: Path, tmp_path: Path) -> None:
     status, stdout, stderr = _run(out, tmp_path / "b", "--shares", "1,1,1", "--json")
-    files, told = _bytes(tmp_path / "b"), json.loads(stdout)
+    files, output = _bytes(tmp_path / "b"), json.loads(stdout)
     bundle = parse_bundle(files["MANIFEST.json"], url="http://localhost/MANIFEST.json")
-    assert (bundle.name, bundle.licence, bundle.sha256) == ("b", "CC-BY-4.0", told["bundle"]["sha256"])
+    assert (bundle.name, bundle.licence, bundle.sha256) == ("b", "CC-BY-4.0", output["bundle"]["sha256"])
     assert {file.path.as_posix() for file in bundle.files} == files.keys() - {"MANIFEST.json"}
     for file in bundle.files:
         data = files[file.path.as_posix()]
@@ -90,9 +90,9 @@ def test_every_file_is_there_with_its_hash(out: Path, tmp_path: Path) -> None:
     sums = dict(line.split("  ", 1)[::-1] for line in files["SHA256SUMS"].decode().splitlines())
     assert sums.keys() == files.keys() - {"MANIFEST.json", "SHA256SUMS"}
     assert all(hashlib.sha256(files[path]).hexdigest() == sha256 for path, sha256 in sums.items())
-    assert told["bundle"]["size"] == sum(map(len, files.values()))
+    assert output["bundle"]["size"] == sum(map(len, files.values()))
     assert {path for path in files if path.endswith(".h5")} == {f"clips/{s.replace('.npz', '.h5')}" for s in OPEN_CLIPS}
-    codes = {one["source"]: one["code"] for one in told["left_out"]}
+    codes = {one["source"]: one["code"] for one in output["left_out"]}
     assert codes == {
         "walks/cy/bad_poses.npz": "infeasible", "KIT/317/walk_poses.npz": "licence",
         "closed/dee/a_poses.npz": "licence", "walks/bob/torn_poses.npz": "unreadable",
@@ -186,9 +186,9 @@ def test_nothing_is_overwritten_unasked(out: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear")
     (tmp_path / "empty").mkdir()
-    for place, told in ((tmp_path / "mine", "is no bundle"), (out / "b", "in the folder of the clips")):
+    for place, output in ((tmp_path / "mine", "is no bundle"), (out / "b", "in the folder of the clips")):
         status, _, stderr = _run(out, place, "--overwrite")
-        assert (status, told in stderr) == (2, True)
+        assert (status, output in stderr) == (2, True)
     assert _bytes(tmp_path / "mine") == {"diary.txt": b"dear"}
     assert _run(out, tmp_path / "empty")[0] == 1
     status, _, stderr = _run(out, tmp_path / "empty")
@@ -282,8 +282,8 @@ def test_killed_at_any_moment_there_is_the_earlier_folder_or_the_new_one(
             (place / "old").write_bytes(b"")
         there = {(path.name,) for path in place.iterdir()} if place.exists() else set()
         put(after=after)
-        found = {path.name for path in place.iterdir()} if place.exists() else None
-        assert found in ({"new"}, {name for (name,) in there}) or (found is None and not (can_exchange and there))
+        result = {path.name for path in place.iterdir()} if place.exists() else None
+        assert result in ({"new"}, {name for (name,) in there}) or (result is None and not (can_exchange and there))
         with pytest.raises(RuntimeError), folder_in_place_of(place):
             raise RuntimeError
         assert earlier == "none" or {path.name for path in place.iterdir()} in ({"new"}, {name for (name,) in there})
@@ -325,7 +325,7 @@ def test_a_dry_run_writes_nothing(out: Path, tmp_path: Path) -> None:
 def test_wrong_use(out: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     put(closed, "a.npz", read_clip(out / "KIT/317/walk_poses.h5"))
-    for words, told in (
+    for words, output in (
         ((closed, tmp_path / "b"), "there is no manifest.jsonl"),
         ((out, tmp_path / "b", "--licence", "CC0-1.0"), "stated as GLOB=LICENCE"),
         ((out, tmp_path / "b", "--licence", "*=mine"), "no licence known to allow"),
@@ -337,7 +337,7 @@ def test_wrong_use(out: Path, tmp_path: Path) -> None:
     ):
         status, _, stderr = _run(*words)
         assert status == 2
-        assert told in stderr
+        assert output in stderr
     Manifest(entries=(put(closed, "a.npz", read_clip(out / "KIT/317/walk_poses.h5")),)).write(closed / "manifest.jsonl")
     status, _, stderr = _run(closed, tmp_path / "b")
     assert (status, "nothing to pack: 1 licence" in stderr, "--private" in stderr) == (2, True, True)
@@ -439,6 +439,6 @@ def test_groups_decide_and_people_in_two_are_refused(tmp_path: Path) -> None:
 def test_clips_of_no_group_are_told(out: Path, tmp_path: Path) -> None:
     (tmp_path / "g.txt").write_text("walks/ann/a\nwalks/ann/b\n")
     _, stdout, _ = _run(out, tmp_path / "b", "--train", tmp_path / "g.txt", "--json")
-    told = json.loads(stdout)
-    assert [clip["split"] for clip in told["clips"]] == ["train", "train"]
-    assert sum(one["code"] == "no_split" for one in told["left_out"]) == 2
+    output = json.loads(stdout)
+    assert [clip["split"] for clip in output["clips"]] == ["train", "train"]
+    assert sum(one["code"] == "no_split" for one in output["left_out"]) == 2

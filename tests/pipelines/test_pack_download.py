@@ -37,8 +37,8 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return {name: content for name, content in found.items() if not name.startswith(".musclemap")}
+    result = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {name: content for name, content in result.items() if not name.startswith(".musclemap")}
 
 
 def put_up(server: Server, bundle: Path) -> str:
@@ -61,11 +61,11 @@ def test_clips_of_built_in_motions_are_packed_under_their_licence(bundle: Path) 
 
 def test_what_was_packed_is_what_arrives(server: Server, bundle: Path, tmp_path: Path) -> None:
     sha256 = hashlib.sha256((bundle / "MANIFEST.json").read_bytes()).hexdigest()
-    status, told, _ = fetch(put_up(server, bundle), tmp_path / "here", "--sha256", sha256, "--json")
+    status, facts, _ = fetch(put_up(server, bundle), tmp_path / "here", "--sha256", sha256, "--json")
     assert status == 0
     assert files(tmp_path / "here") == files(bundle)
     assert len(files(bundle)) == 2 + 9  # two clips; card, table, lines, three splits, Croissant, sums, manifest
-    assert json.loads(told)["licence"] == "CC0-1.0"
+    assert json.loads(facts)["licence"] == "CC0-1.0"
     sums = dict(line.split("  ", 1)[::-1] for line in (tmp_path / "here" / "SHA256SUMS").read_text().splitlines())
     for path, digest in sums.items():
         assert hashlib.sha256((tmp_path / "here" / path).read_bytes()).hexdigest() == digest
@@ -77,9 +77,9 @@ def test_an_altered_file_does_not_arrive(server: Server, bundle: Path, tmp_path:
     content = bytearray(server.files[f"/sets/walks/{path}"])
     content[len(content) // 2] ^= 1
     server.files[f"/sets/walks/{path}"] = bytes(content)
-    status, _, told = fetch(url, tmp_path / "here")
+    status, _, facts = fetch(url, tmp_path / "here")
     assert status == 1
-    assert f"failed {path}: {url}/{path} is not what was announced" in told
+    assert f"failed {path}: {url}/{path} is not what was announced" in facts
     assert files(tmp_path / "here").keys() == files(bundle).keys() - {path, "MANIFEST.json"}
 
 
@@ -87,6 +87,6 @@ def test_an_altered_manifest_is_refused_by_its_hash(server: Server, bundle: Path
     url, name = put_up(server, bundle), "/sets/walks/MANIFEST.json"
     sha256 = hashlib.sha256(server.files[name]).hexdigest()
     server.files[name] = server.files[name].replace(b'"CC0-1.0"', b'"MIT"')
-    status, _, told = fetch(url, tmp_path / "here", "--sha256", sha256)
-    assert (status, "is not the manifest that was meant" in told) == (2, True)
+    status, _, facts = fetch(url, tmp_path / "here", "--sha256", sha256)
+    assert (status, "is not the manifest that was meant" in facts) == (2, True)
     assert not (tmp_path / "here").exists()

@@ -17,7 +17,13 @@ from musclemap.imitation.task.measures import Measures
 from musclemap.pipelines.rendering import policy_film
 from musclemap.pipelines.rendering.camera import follow_both
 from musclemap.pipelines.rendering.muscles import FULL_RGB, REST_RGB
-from musclemap.pipelines.rendering.policy_film import Scene, _colours, film_pictures, save_policy_film, whole_postures
+from musclemap.pipelines.rendering.policy_film import (
+    Scene,
+    _colours,
+    film_pictures,
+    full_configurations,
+    save_policy_film,
+)
 from musclemap.pipelines.rendering.stage import RenderError, drawing_model, place
 from musclemap.skeletons.bodies.small_arm import load_small_arm
 from musclemap.skeletons.body import TargetBody
@@ -31,7 +37,7 @@ def _scene(clip: Clip, qpos: np.ndarray, act: np.ndarray, *, failed: int | None 
     lost: Any = np.arange(steps) >= (steps if failed is None else failed)
     curves = Measures(*[zeros] * len(Measures._fields))._replace(failed=lost)
     score = score_clip("clip", curves, steps=steps, root_limit=0.5)
-    return Scene(clip=clip, found=Evaluated(score=score, recording=Recording(curves=curves, qpos=qpos, act=act)))
+    return Scene(clip=clip, result=Evaluated(score=score, recording=Recording(curves=curves, qpos=qpos, act=act)))
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +109,9 @@ def test_muscles_have_the_colours_of_their_activation() -> None:
 
 def test_what_a_body_lacks_is_the_clips(body: TargetBody, human: SimulationBody) -> None:
     clip = moving_clip(body, nframe=5)
-    np.testing.assert_allclose(whole_postures(human, clip, clip.qpos[:, human.clip_qpos]), clip.qpos, atol=1e-7)
+    np.testing.assert_allclose(full_configurations(human, clip, clip.qpos[:, human.clip_qpos]), clip.qpos, atol=1e-7)
     moved = clip.qpos[:3, human.clip_qpos] + 0.25
-    whole = whole_postures(human, clip, moved)
+    whole = full_configurations(human, clip, moved)
     np.testing.assert_allclose(whole[:, human.clip_qpos], moved, atol=1e-6)
     fingers = np.setdiff1d(np.arange(clip.qpos.shape[1]), human.clip_qpos)
     assert len(fingers) == 40
@@ -123,8 +129,8 @@ def test_both_cameras_see_the_same_way(body: TargetBody) -> None:
         other.azimuth_deg, other.elevation_deg, other.distance
     )  # fmt: skip
     data = mujoco.MjData(model)
-    for track, postures in ((one, qpos), (other, fallen)):
-        data.qpos = postures[15]
+    for track, configurations in ((one, qpos), (other, fallen)):
+        data.qpos = configurations[15]
         mujoco.mj_kinematics(model, data)
         pixel, _ = track.project(data.xpos[1:], frame=15)
         assert (pixel > 0).all()
@@ -145,6 +151,6 @@ def test_what_cannot_be_filmed_is_told(clip: Clip, tmp_path: Path) -> None:
     scene = _scene(clip, clip.qpos, np.zeros((clip.nframe, 6)))
     with pytest.raises(RenderError, match=r"ends in \.mp4"):
         save_policy_film(tmp_path / "film.gif", [scene], load_simulation_body("SmallArm"))
-    bare = replace(scene, found=replace(scene.found, recording=None))
+    bare = replace(scene, result=replace(scene.result, recording=None))
     with pytest.raises(RenderError, match="no clip was recorded"):
         save_policy_film(tmp_path / "film.mp4", [bare], load_simulation_body("SmallArm"))

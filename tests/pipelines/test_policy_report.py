@@ -29,7 +29,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+def result(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """Three clips; one has a name that would break a page; curves are kept of the two worst."""
     path = tmp_path_factory.mktemp("run") / "policy.safetensors"
     clips = [(EVIL, clip) if k == 0 else (f"{k}.h5", clip) for k, (_, clip) in enumerate(arm_clips(3, 0.6, seed=1))]
@@ -39,11 +39,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def page(found: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(result: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("figures")
     rows = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return write_policy_report(run / "page.html", found, run=run)
+    return write_policy_report(run / "page.html", result, run=run)
 
 
 def _data(path: Path) -> dict[str, Any]:
@@ -60,15 +60,15 @@ def _panels(curves: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {panel["title"]: panel for section in curves["sections"] for panel in section["panels"]}
 
 
-def test_every_clip_has_its_row(found: Evaluation, page: Path) -> None:
+def test_every_clip_has_its_row(result: Evaluation, page: Path) -> None:
     data = _data(page)
     titles = [column["title"] for column in data["columns"]]
     assert not [title for title in titles if title.startswith("root")]  # the arm's does not move
     rows = {row[0]: row for row in data["rows"]}
     assert set(rows) == {EVIL, "1.h5", "2.h5"}
     assert sum(row[4] is not None for row in rows.values()) == len(data["curves"]) == 2
-    for judged in found.clips:
-        score = judged.found.score
+    for judged in result.clips:
+        score = judged.result.score
         _, group, failure, values, _ = rows[score.name]
         assert group == ("learned from" if score.name == EVIL else "held out")
         assert failure == score.failure
@@ -86,12 +86,12 @@ def test_nothing_in_names_is_markup_and_nothing_is_fetched(page: Path) -> None:
     assert not re.findall(r"https?:|//\w+\.\w+/|@import", text.replace("http://www.w3.org/2000/svg", ""))
 
 
-def test_curves_are_those_of_the_recording(found: Evaluation) -> None:
-    judged = next(judged for judged in found.clips if judged.found.recording is not None)
-    recording, clip = judged.found.recording, judged.clip
+def test_curves_are_those_of_the_recording(result: Evaluation) -> None:
+    judged = next(judged for judged in result.clips if judged.result.recording is not None)
+    recording, clip = judged.result.recording, judged.clip
     assert recording is not None
     assert clip.activation is not None
-    data = clip_curves(clip, judged.found, found.body)
+    data = clip_curves(clip, judged.result, result.body)
     panels = _panels(data["curves"])
     policy, reference = panels["elbow_flexion"]["lines"]
     np.testing.assert_allclose(_values(policy), np.degrees(recording.qpos[:, 1]), atol=1e-2)
@@ -106,14 +106,14 @@ def test_curves_are_those_of_the_recording(found: Evaluation) -> None:
     assert _values(marks)[0] == 0.0
 
 
-def test_after_a_loss_frames_are_shaded_and_nothing_is_earned(found: Evaluation) -> None:
-    judged = next(judged for judged in found.clips if judged.found.recording is not None)
-    lost = replace(judged.found, score=replace(judged.found.score, failure="landmarks", covered=20))
-    data = clip_curves(judged.clip, lost, found.body)
+def test_after_a_loss_frames_are_shaded_and_nothing_is_earned(result: Evaluation) -> None:
+    judged = next(judged for judged in result.clips if judged.result.recording is not None)
+    lost = replace(judged.result, score=replace(judged.result.score, failure="landmarks", covered=20))
+    data = clip_curves(judged.clip, lost, result.body)
     assert data["reasons"] == [{"rule": "lost", "limit": 0, "frames": [[21, 61]], "lost": 0}]
     (reward,) = next(p for title, p in _panels(data["curves"]).items() if title.startswith("Published"))["lines"]
-    assert judged.found.recording is not None
-    want = judged.found.recording.curves.published[:20] / PUBLISHED_MOST
+    assert judged.result.recording is not None
+    want = judged.result.recording.curves.published[:20] / PUBLISHED_MOST
     np.testing.assert_allclose(_values(reward)[1:21], want, atol=1e-3)
     assert not _values(reward)[21:].any()
 
@@ -144,7 +144,7 @@ HOSTILE = [
 """Lines that no run writes."""
 
 
-def test_figures_of_a_stranger_are_numbers_or_nothing(found: Evaluation, tmp_path: Path) -> None:
+def test_figures_of_a_stranger_are_numbers_or_nothing(result: Evaluation, tmp_path: Path) -> None:
     honest = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
     lines = [json.dumps(row) for row in [*honest[:2], *HOSTILE, *honest[2:]]]
     lines += ["[" * 100_000, "x" * 100_000, "\x00", '{"steps": 9000, "reward": "' + "y" * 100_000 + '"}']
@@ -156,17 +156,17 @@ def test_figures_of_a_stranger_are_numbers_or_nothing(found: Evaluation, tmp_pat
     values = _values(reward)
     assert values.min() >= 0.0
     assert values.max() == pytest.approx(0.4)
-    page = write_policy_report(tmp_path / "page.html", found, run=tmp_path)
+    page = write_policy_report(tmp_path / "page.html", result, run=tmp_path)
     assert page.read_text("utf-8").count("<script") == 2
     assert "<img" not in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: (path.touch(), os.truncate(path, 2**40))])
 def test_figures_that_cannot_be_read_are_a_line_on_the_page(
-    found: Evaluation, tmp_path: Path, make: Callable[[Path], object]
+    result: Evaluation, tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     make(tmp_path / "metrics.jsonl")
-    data = _data(write_policy_report(tmp_path / "page.html", found, run=tmp_path))
+    data = _data(write_policy_report(tmp_path / "page.html", result, run=tmp_path))
     assert data["learning"] is None
     assert data["problems"][-1].startswith("how it learned is not shown: ")
 
@@ -180,15 +180,15 @@ def test_of_many_lines_some_are_drawn(tmp_path: Path) -> None:
     assert (_values(reward)[0], _values(reward)[-1]) == (0.5, pytest.approx(1.0))
 
 
-def test_a_body_that_falls_apart_is_drawn_too(found: Evaluation) -> None:
+def test_a_body_that_falls_apart_is_drawn_too(result: Evaluation) -> None:
     """Figures of bad physics are not finite."""
-    judged = next(judged for judged in found.clips if judged.found.recording is not None)
-    recording = judged.found.recording
+    judged = next(judged for judged in result.clips if judged.result.recording is not None)
+    recording = judged.result.recording
     assert recording is not None
     error = np.append(recording.curves.relative_landmark_error[:-1], np.nan)
     curves = recording.curves._replace(relative_landmark_error=error)
-    spoilt = replace(judged.found, recording=replace(recording, curves=curves))
-    json.dumps(clip_curves(judged.clip, spoilt, found.body), allow_nan=False)
+    spoilt = replace(judged.result, recording=replace(recording, curves=curves))
+    json.dumps(clip_curves(judged.clip, spoilt, result.body), allow_nan=False)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page with")
@@ -210,8 +210,8 @@ def test_joints_of_both_sides_share_a_panel(walk_clip: Clip, tmp_path: Path) -> 
     few = {name: getattr(walk_clip, name)[:36] for name in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
     save_untrained(tmp_path / "p.safetensors", body="MyoFullBody")
     chosen = Chosen(clips=(("walk.h5", replace(walk_clip, **few)),), left_out={})
-    found = evaluate_policy(tmp_path / "p.safetensors", chosen, keep=Keep(worst=1))
-    data = _data(write_policy_report(tmp_path / "page.html", found))
+    result = evaluate_policy(tmp_path / "p.safetensors", chosen, keep=Keep(worst=1))
+    data = _data(write_policy_report(tmp_path / "page.html", result))
     panels = _panels(data["curves"][0]["curves"])
     lines = [(line["name"], line["side"]) for line in panels["knee_angle"]["lines"]]
     assert lines == [

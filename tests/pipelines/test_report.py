@@ -31,9 +31,9 @@ RULE = next(rule for rule in RULES if rule.warn > 0 and rule.infeasible is not N
 
 def _clip(body: TargetBody, *, nframe: int = 30, **changes: object) -> Clip:
     """A knee that bends once, and landmarks 10 mm beside their targets."""
-    posture = np.tile(np.concatenate([[0.0, 0.0, 0.95, 1.0, 0.0, 0.0, 0.0], body.reduced.rest]), (nframe, 1))
-    posture[:, 7 + body.reduced.index("knee_angle_r")] = np.sin(np.linspace(0, np.pi, nframe))
-    qpos = body.reduced.expand(posture)
+    q = np.tile(np.concatenate([[0.0, 0.0, 0.95, 1.0, 0.0, 0.0, 0.0], body.reduced.rest]), (nframe, 1))
+    q[:, 7 + body.reduced.index("knee_angle_r")] = np.sin(np.linspace(0, np.pi, nframe))
+    qpos = body.reduced.expand(q)
     reached = np.zeros((nframe, 2, 3))
     made = Clip(
         qpos=qpos, qvel=np.zeros((nframe, body.model.nv)), landmark_pos=reached,
@@ -255,10 +255,10 @@ def test_every_muscle_is_in_one_group_and_pulls_its_way(body: TargetBody) -> Non
         if group.joint != OTHER:
             arm = arms[list(group.muscles), body.reduced.index(group.joint)]
             assert ((arm > 0) == group.up).all()
-    found = {(group.joint, group.up): {body.model.actuator(k).name for k in group.muscles} for group in groups}
-    assert "vaslat_r" not in found["knee_angle_r", True]  # extends the knee
-    assert "vaslat_r" in found["knee_angle_r", False]
-    assert "soleus_l" in found["ankle_angle_l", False]
+    result = {(group.joint, group.up): {body.model.actuator(k).name for k in group.muscles} for group in groups}
+    assert "vaslat_r" not in result["knee_angle_r", True]  # extends the knee
+    assert "vaslat_r" in result["knee_angle_r", False]
+    assert "soleus_l" in result["ankle_angle_l", False]
 
 
 def test_activations_are_drawn_where_they_fit(body: TargetBody, tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ FIGURES = {quantity.name: 10.0 + k for k, quantity in enumerate(QUANTITIES)}
 
 
 def entry(source: str, *, nframe: int = 100, verdict: str = "feasible", **metrics: Any) -> ManifestEntry:
-    found = {metric: 1.0 for metric in METRICS} | metrics
+    result = {metric: 1.0 for metric in METRICS} | metrics
     return ManifestEntry(
         source=source, clip=source[:-4] + ".h5", source_sha256="0" * 64, clip_sha256="0" * 64, status="ok",
-        nframe=nframe, seconds=nframe / 100, verdict=verdict, metrics=found,
+        nframe=nframe, seconds=nframe / 100, verdict=verdict, metrics=result,
     )  # fmt: skip
 
 
@@ -59,10 +59,10 @@ def run(*words: object) -> Result:
 
 
 def test_identical_figures_pass_whole() -> None:
-    found = compare("s", FIGURES, EXPECTED)
-    assert [row.name for row in found.rows] == [quantity.name for quantity in QUANTITIES]
-    assert not found.deviations
-    assert found.to_dict()["reproduced"] is True
+    result = compare("s", FIGURES, EXPECTED)
+    assert [row.name for row in result.rows] == [quantity.name for quantity in QUANTITIES]
+    assert not result.deviations
+    assert result.to_dict()["reproduced"] is True
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: quantity.name)
@@ -72,18 +72,18 @@ def test_each_quantity_may_move_within_its_tolerance_and_is_named_beyond_it(quan
     for side, sign in steps:
         bound = quantity.direction in (side, "both")
         for step, fails in ((0.9 * slack, False), (1.1 * slack + 1e-9, bound), (2 * value, bound)):
-            found = compare("s", FIGURES | {quantity.name: value + sign * step}, EXPECTED)
-            assert [row.name for row in found.deviations] == ([quantity.name] if fails else [])
-            assert found.to_dict()["reproduced"] is not fails
+            result = compare("s", FIGURES | {quantity.name: value + sign * step}, EXPECTED)
+            assert [row.name for row in result.deviations] == ([quantity.name] if fails else [])
+            assert result.to_dict()["reproduced"] is not fails
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: quantity.name)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
 def test_nothing_that_is_no_finite_number_passes(quantity: Quantity, value: float | None) -> None:
-    figures = {name: found for name, found in FIGURES.items() if name != quantity.name}
-    found = compare("s", figures if value is None else figures | {quantity.name: value}, EXPECTED)
-    assert [(row.name, row.verdict, row.found) for row in found.deviations] == [(quantity.name, "missing", None)]
-    json.dumps(found.to_dict(), allow_nan=False)
+    figures = {name: result for name, result in FIGURES.items() if name != quantity.name}
+    result = compare("s", figures if value is None else figures | {quantity.name: value}, EXPECTED)
+    assert [(row.name, row.verdict, row.result) for row in result.deviations] == [(quantity.name, "missing", None)]
+    json.dumps(result.to_dict(), allow_nan=False)
 
 
 def test_a_figure_that_nobody_expects_and_an_expectation_that_nobody_knows_do_not_pass() -> None:
@@ -114,30 +114,30 @@ def test_figures_are_of_whole_clips_weighted_by_frames(tmp_path: Path) -> None:
         lost(names[3], "rejected"),
         lost(names[4], "failed"),
     )
-    found = study_figures(tmp_path, "builtin")
-    assert set(found) == {quantity.name for quantity in QUANTITIES}
-    counts = {name: found[name] for name in list(found)[:8]}
+    result = study_figures(tmp_path, "builtin")
+    assert set(result) == {quantity.name for quantity in QUANTITIES}
+    counts = {name: result[name] for name in list(result)[:8]}
     assert counts == {
         "sources": 5, "status.ok": 3, "status.rejected": 1, "status.failed": 1, "verdict.feasible": 1,
         "verdict.warn": 1, "verdict.infeasible": 1, "frames": 500,
     }  # fmt: skip
-    assert found["hours"] == pytest.approx(5 / 3600)
-    assert found["skate_m_s.mean"] == pytest.approx(0.18)
-    assert found["floor_penetration_mm.max"] == 9.0
-    assert found["tendon_jump_fraction.clips"] == 2.0
-    assert found["landmark_error_mm.p95"] == pytest.approx(1.0 + 0.9 * 20.0)
+    assert result["hours"] == pytest.approx(5 / 3600)
+    assert result["skate_m_s.mean"] == pytest.approx(0.18)
+    assert result["floor_penetration_mm.max"] == 9.0
+    assert result["tendon_jump_fraction.clips"] == 2.0
+    assert result["landmark_error_mm.p95"] == pytest.approx(1.0 + 0.9 * 20.0)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, "1.0", True])
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_metric_that_one_clip_lacks_is_missing_from_the_study(tmp_path: Path, metric: str, value: object) -> None:
-    found = study_figures(builtin(tmp_path, **{metric: value}), "builtin")
-    assert {name.rpartition(".")[0] for name, number in found.items() if not math.isfinite(number)} == {metric}
+    result = study_figures(builtin(tmp_path, **{metric: value}), "builtin")
+    assert {name.rpartition(".")[0] for name, number in result.items() if not math.isfinite(number)} == {metric}
 
 
 def test_a_study_without_a_clip_has_no_metrics(tmp_path: Path) -> None:
-    found = study_figures(write(tmp_path, lost("builtin/walk/walk_1.2_poses.npz", "failed")), "builtin")
-    assert {name for name, number in found.items() if not math.isfinite(number)} == set(list(FIGURES)[9:])
+    result = study_figures(write(tmp_path, lost("builtin/walk/walk_1.2_poses.npz", "failed")), "builtin")
+    assert {name for name, number in result.items() if not math.isfinite(number)} == set(list(FIGURES)[9:])
 
 
 def test_motions_of_another_study_are_refused(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ GOOD = {"value": 1.0, "direction": "both", "absolute": 0.1}
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "output"),
     [
         ("{", "holds no quantities"),
         ("[]", "holds no quantities"),
@@ -204,10 +204,10 @@ GOOD = {"value": 1.0, "direction": "both", "absolute": 0.1}
         ({**GOOD, "tolerance": 0.1}, "known are"),
     ],
 )
-def test_an_expectation_that_cannot_be_used_is_refused_with_its_name(tmp_path: Path, text: Any, told: str) -> None:
+def test_an_expectation_that_cannot_be_used_is_refused_with_its_name(tmp_path: Path, text: Any, output: str) -> None:
     path = tmp_path / "s.json"
     path.write_text(text if isinstance(text, str) else json.dumps({"quantities": {"frames": text}}))
-    with pytest.raises(SettingsError, match=told) as caught:
+    with pytest.raises(SettingsError, match=output) as caught:
         read_expectations(path)
     assert str(path) in str(caught.value)
 
@@ -234,11 +234,11 @@ def test_command_ends_with_0_1_or_2(tmp_path: Path) -> None:
 
 def test_command_gives_json(tmp_path: Path) -> None:
     clips, folder = builtin(tmp_path / "clips"), tmp_path / "expected"
-    told = json.loads(run(clips, "builtin", "--expected", folder, "--write", "--json").stdout)
-    assert told["study"] == "builtin"
-    assert told["reproduced"] is True
-    assert [row["name"] for row in told["quantities"]] == list(FIGURES)
-    assert {row["verdict"] for row in told["quantities"]} == {"within"}
+    output = json.loads(run(clips, "builtin", "--expected", folder, "--write", "--json").stdout)
+    assert output["study"] == "builtin"
+    assert output["reproduced"] is True
+    assert [row["name"] for row in output["quantities"]] == list(FIGURES)
+    assert {row["verdict"] for row in output["quantities"]} == {"within"}
 
 
 def test_expectations_in_the_repository_are_whole() -> None:

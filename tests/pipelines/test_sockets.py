@@ -44,9 +44,9 @@ def test_the_list_of_sockets_is_complete() -> None:
         socket.create_connection(here.getsockname()),
     ):
         datagrams.bind(("127.0.0.1", 0))
-        found = {(s.kind, s.address, s.port): s.local for s in set(listening_sockets(os.getpid())) - before}
+        result = {(s.kind, s.address, s.port): s.local for s in set(listening_sockets(os.getpid())) - before}
         expected = {("tcp", everywhere): False, ("tcp", here): True, ("tcp6", six): True, ("udp", datagrams): True}
-        assert found == {(kind, *end.getsockname()[:2]): local for (kind, end), local in expected.items()}
+        assert result == {(kind, *end.getsockname()[:2]): local for (kind, end), local in expected.items()}
 
 
 def test_a_run_listens_on_loopback_alone_and_answers_no_stranger(tmp_path: Path) -> None:

@@ -103,11 +103,11 @@ def test_json_tells_all_and_activations_are_stored(tmp_path: Path, short: Clip, 
     out = put(tmp_path / "out", good=short)
     result = run(out, "--json", "--muscles", "--set", "validation.limits=['skate_m_s=0.0001:none']")
     assert result.exit_code == 0
-    told = json.loads(result.stdout)
-    assert told["counts"] == {"feasible": 0, "warn": 1, "infeasible": 0, "unchecked": 0}
-    assert told["nframe"] == NFRAME
-    assert [reason["rule"] for reason in told["clips"][0]["reasons"]] == ["skate_m_s"]
-    assert told["clips"][0]["metrics"]["unmet_torque_nm"] > 0
+    output = json.loads(result.stdout)
+    assert output["counts"] == {"feasible": 0, "warn": 1, "infeasible": 0, "unchecked": 0}
+    assert output["nframe"] == NFRAME
+    assert [reason["rule"] for reason in output["clips"][0]["reasons"]] == ["skate_m_s"]
+    assert output["clips"][0]["metrics"]["unmet_torque_nm"] > 0
     clip = read_clip(out / "good.h5", sha256=entries(out)["good.npz"].clip_sha256)
     assert clip.activation is not None
     assert clip.activation_residual is not None
@@ -132,12 +132,12 @@ def test_bad_clips_are_named_and_the_others_checked(tmp_path: Path, short: Clip)
     result = run(out)
     assert result.exit_code == 1
     assert "6 clips: 1 feasible, 0 warn, 0 infeasible, 5 unchecked" in result.stdout
-    told = " ".join(result.stderr.split())
+    output = " ".join(result.stderr.split())
     for words in (
         "torn.h5 cannot be read as HDF5", "qpos is not finite in 1 frames, the first is 7", "no dataset contact",
         "made for MyoFullBody 0.9", "text.h5 cannot be read as HDF5",
     ):  # fmt: skip
-        assert words in told
+        assert words in output
 
 
 def test_a_clip_that_is_not_what_the_manifest_says_is_left_alone(tmp_path: Path, short: Clip, jumping: Clip) -> None:

@@ -65,8 +65,8 @@ def _walk(model: mujoco.MjModel, *, nframe: int = 120, heading: float = 0.4) -> 
 def _landmarks(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
     data = mujoco.MjData(model)
     reached = np.empty((len(qpos), len(NAMES), 3))
-    for frame, posture in enumerate(qpos):
-        data.qpos[:] = posture
+    for frame, q in enumerate(qpos):
+        data.qpos[:] = q
         mujoco.mj_kinematics(model, data)
         reached[frame] = data.xpos[[model.body(name).id for name in NAMES]]
     return reached
@@ -203,8 +203,8 @@ def test_a_target_is_drawn_where_the_camera_sees_it(model: mujoco.MjModel, draw)
     pixel, _ = follow(model, qpos, fps=FPS, size=SIZE, target_pos=target).project(target[2], frame=2)
     red, _, blue = np.moveaxis(picture.astype(int), -1, 0)
     for ball, mask in zip(pixel, (blue - red > 60, red - blue > 60), strict=True):
-        found = np.argwhere(mask)[:, ::-1].mean(axis=0) + 0.5
-        np.testing.assert_allclose(found, ball, atol=1.0)
+        result = np.argwhere(mask)[:, ::-1].mean(axis=0) + 0.5
+        np.testing.assert_allclose(result, ball, atol=1.0)
 
 
 @routes

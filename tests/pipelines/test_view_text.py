@@ -65,9 +65,9 @@ def test_ordinary_names_stay_as_they_are() -> None:
 
 def test_each_name_has_a_label_of_its_own() -> None:
     names = ["a", "a\u200b", "a\x00", "a (2)", "b" * 300, "b" * 301, "\udcff", "\udcfe", " ", ""]
-    found = labels(names)
-    assert list(found) == names
-    assert len(set(found.values())) == len(names)
-    assert found["a"] == "a"
+    result = labels(names)
+    assert list(result) == names
+    assert len(set(result.values())) == len(names)
+    assert result["a"] == "a"
     many = [f"a{chr(8203) * k}" for k in range(3000)]
     assert len(set(labels(many).values())) == 3000

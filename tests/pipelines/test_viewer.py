@@ -72,8 +72,8 @@ def clip(drawn: Body) -> Clip:
             qpos[:, model.joint(f"{joint}_{side}").qposadr[0]] = middle + amplitude * swing
     qpos[:, 1] = -1.2 * when
     data, reached = mujoco.MjData(model), np.empty((NFRAME, len(LANDMARK_NAMES), 3))
-    for frame, posture in enumerate(qpos):
-        data.qpos[:] = posture
+    for frame, q in enumerate(qpos):
+        data.qpos[:] = q
         mujoco.mj_kinematics(model, data)
         reached[frame] = data.xpos[[model.body(name).id for name in LANDMARK_NAMES]]
     beside = np.array([0.0, 0.006, 0.008])
@@ -101,7 +101,7 @@ def out(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _at(model: mujoco.MjModel, qpos: np.ndarray) -> mujoco.MjData:
-    """A posture with all that follows from it."""
+    """A configuration with all that follows from it."""
     data = mujoco.MjData(model)
     data.qpos[:] = qpos
     mujoco.mj_fwdPosition(model, data)
@@ -420,8 +420,8 @@ class Browser:
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        told = profile / "DevToolsActivePort"
-        port = _until(lambda: told.read_text().splitlines()[0] if told.exists() and told.stat().st_size else None)
+        output = profile / "DevToolsActivePort"
+        port = _until(lambda: output.read_text().splitlines()[0] if output.exists() and output.stat().st_size else None)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
             page = next(target for target in json.load(answer) if target["type"] == "page")
         self._socket = connect(page["webSocketDebuggerUrl"], max_size=None)
@@ -478,9 +478,9 @@ def _until(look: Callable[[], T | None], *, seconds: float = 60.0) -> T:
     """What `look` finds, asked again and again."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
+        result = look()
+        if result:
+            return result
         time.sleep(0.05)
     raise AssertionError(f"nothing within {seconds:g} s")
 
@@ -507,8 +507,8 @@ def _serving(out: Path, clip: str) -> Iterator[tuple[str, int]]:
 def test_the_command_listens_on_loopback_alone_and_wants_its_token(out: Path) -> None:
     with _serving(out, "walk") as (address, pid):
         port = urllib.parse.urlsplit(address).port
-        found = [(each.kind, each.address, each.port) for each in listening_sockets(pid)]
-        assert found == [("tcp", "127.0.0.1", port)]
+        result = [(each.kind, each.address, each.port) for each in listening_sockets(pid)]
+        assert result == [("tcp", "127.0.0.1", port)]
         with urllib.request.urlopen(address) as answer:
             assert answer.status == 200
         with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -580,8 +580,8 @@ def test_a_browser_shows_the_clip_and_plays_it(out: Path, tmp_path: Path) -> Non
         assert _until(lambda: browser.evaluate("document.querySelectorAll('canvas').length"))
 
         def seconds() -> float:
-            found = re.search(r"(\d+\.\d\d) of 1\.49 s", browser.evaluate("document.body.innerText") or "")
-            return float(found[1]) if found else math.nan
+            result = re.search(r"(\d+\.\d\d) of 1\.49 s", browser.evaluate("document.body.innerText") or "")
+            return float(result[1]) if result else math.nan
 
         def drawn() -> np.ndarray:
             """Pixels of long muscles and of bones, not of ground, background or orange notices about the browser."""

@@ -42,7 +42,7 @@ def test_good_anchors_are_solved_once() -> None:
     path = choose_path(table(joints, np.full((3, 6), 1e-3), calls), np.zeros(6, int), 3)
     assert calls == [(0, [0, 1, 2, 3, 4, 5])]
     assert not path.restarted.any()
-    np.testing.assert_array_equal(path.posture[:, NROOT:], joints[0])
+    np.testing.assert_array_equal(path.q[:, NROOT:], joints[0])
 
 
 def test_failed_anchors_and_both_ends_of_a_jump_are_tried_again() -> None:
@@ -72,7 +72,7 @@ def test_path_is_the_cheapest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
             return float(cost[list(choice), range(6)].sum() + weight * np.sum(np.diff(picked, axis=0) ** 2))
 
         best = min(itertools.product(range(3), repeat=6), key=total)
-        np.testing.assert_array_equal(path.posture[:, NROOT:], joints[list(best), range(6)])
+        np.testing.assert_array_equal(path.q[:, NROOT:], joints[list(best), range(6)])
         np.testing.assert_array_equal(path.cost, cost[list(best), range(6)])
 
 
@@ -82,7 +82,7 @@ def test_a_branch_that_fits_a_little_better_for_one_frame_does_not_win() -> None
     cost = np.full((2, 9), 1e-2)
     cost[0, 4] = 0.9e-2
     path = choose_path(table(joints, cost), np.zeros(9, int), 2)
-    assert path.posture[4, NROOT] == 0.0
+    assert path.q[4, NROOT] == 0.0
 
 
 def test_clips_do_not_meet() -> None:
@@ -95,5 +95,5 @@ def test_clips_do_not_meet() -> None:
     for c in (0, 1):
         mine = clip == c
         alone = choose_path(table(joints[:, mine], cost[:, mine]), np.zeros(mine.sum(), int), 3)
-        np.testing.assert_array_equal(both.posture[mine], alone.posture)
+        np.testing.assert_array_equal(both.q[mine], alone.q)
         np.testing.assert_array_equal(both.restarted[mine], alone.restarted)

@@ -74,12 +74,12 @@ def test_offsets_are_symmetric_and_leave_the_rest_alone(targets: MotionTargets) 
     offset[K["head"]] = [0.02, 0.01, 0.0]
     reached = missed_by(targets, offset)
     reached[:, FIXED] += 0.05
-    found = mean_miss(BODY, targets, np.arange(NFRAME), reached) * (NFRAME + 5) / NFRAME
-    np.testing.assert_allclose(found[K["humerus_r"]], [0.01, 0.005, -0.015], atol=1e-12)
-    np.testing.assert_allclose(found[K["humerus_l"]], [-0.01, 0.005, -0.015], atol=1e-12)
-    np.testing.assert_allclose(found[K["head"]], [0.0, 0.01, 0.0], atol=1e-12)  # the head has no side to lean to
-    assert not found[FIXED].any()
-    np.testing.assert_allclose(found, found[LANDMARK_TWIN] * FLIP, atol=1e-15)
+    result = mean_miss(BODY, targets, np.arange(NFRAME), reached) * (NFRAME + 5) / NFRAME
+    np.testing.assert_allclose(result[K["humerus_r"]], [0.01, 0.005, -0.015], atol=1e-12)
+    np.testing.assert_allclose(result[K["humerus_l"]], [-0.01, 0.005, -0.015], atol=1e-12)
+    np.testing.assert_allclose(result[K["head"]], [0.0, 0.01, 0.0], atol=1e-12)  # the head has no side to lean to
+    assert not result[FIXED].any()
+    np.testing.assert_allclose(result, result[LANDMARK_TWIN] * FLIP, atol=1e-15)
     paired = {f"{part}_{side}" for part in ("humerus", "ulna", "tibia") for side in "rl"}
     assert set(CALIBRATED) == {"lumbar1", "head", *paired}
 

@@ -25,7 +25,7 @@ def validator(body: TargetBody) -> Validator:
 
 
 def planted(body: TargetBody, clip: Clip, qpos: np.ndarray, **changes: object) -> Clip:
-    """The clip with other postures, and velocities and landmarks that go with them."""
+    """The clip with other configurations, and velocities and landmarks that go with them."""
     qpos = qpos.astype(np.float32)
     qvel = velocities(qpos.astype(np.float64), clip.fps).astype(np.float32)
     landmarks = measure_geometry(body, qpos).landmark_pos
@@ -37,15 +37,15 @@ def reasons(clip: Clip) -> dict[str, dict]:
 
 
 def bent(body: TargetBody, clip: Clip, frames: slice, **angles: float) -> np.ndarray:
-    """Postures with some joints set in some frames, eased in and out over a fifth of a second, couplings kept."""
-    posture = body.reduced.reduce(clip.qpos.astype(np.float64))
-    share = np.zeros(len(posture))
+    """Configurations with some joints set in some frames, eased in and out over a fifth of a second, couplings kept."""
+    q = body.reduced.reduce(clip.qpos.astype(np.float64))
+    share = np.zeros(len(q))
     share[frames] = 1.0
     share = np.convolve(np.pad(share, 10, mode="edge"), np.hanning(21) / np.hanning(21).sum(), mode="valid")
     for name, angle in angles.items():
         k = 7 + body.reduced.index(name)
-        posture[:, k] += share * (angle - posture[:, k])
-    return body.reduced.expand(posture)
+        q[:, k] += share * (angle - q[:, k])
+    return body.reduced.expand(q)
 
 
 def test_walking_is_feasible(validator: Validator, walk_clip: Clip) -> None:
@@ -60,8 +60,8 @@ def test_orientations_are_measured_and_the_worst_body_named(validator: Validator
     target = Rotation.from_euler("zyx", [[40, 20, 10], [0, 0, 0]], degrees=True)
     off = target * Rotation.from_rotvec([[0, 0.3, 0], [0, 0, 0.1]])
     reached = off.as_quat(scalar_first=True)
-    found = orientation_error(target.as_matrix()[None], reached[None])
-    np.testing.assert_allclose(found, [[0.3, 0.1]], atol=1e-9)
+    result = orientation_error(target.as_matrix()[None], reached[None])
+    np.testing.assert_allclose(result, [[0.3, 0.1]], atol=1e-9)
     assert 1.0 < walk_clip.metrics["orientation_error_deg"] < 12.0
     assert walk_clip.metrics["worst_orientation"] in walk_clip.landmark_names
     worse = replace(walk_clip, metrics={**walk_clip.metrics, "orientation_error_p95_deg": 40.0})
@@ -125,9 +125,9 @@ def test_muscles_of_walking_act_when_those_of_people_do(validator: Validator, wa
 def test_a_limb_through_the_floor(validator: Validator, walk_clip: Clip) -> None:
     body = validator.body
     qpos = bent(body, walk_clip, slice(150, 200), ankle_angle_r=-0.8, knee_angle_r=0.0, hip_flexion_r=0.0)
-    found = reasons(validator.validate(planted(body, walk_clip, qpos)))
-    assert found["floor_penetration_mm"]["at"] in ("toes_r", "calcn_r")
-    (start, stop), *_ = found["floor_penetration_mm"]["frames"]
+    result = reasons(validator.validate(planted(body, walk_clip, qpos)))
+    assert result["floor_penetration_mm"]["at"] in ("toes_r", "calcn_r")
+    (start, stop), *_ = result["floor_penetration_mm"]["frames"]
     assert 130 < start < stop < 220
 
 
@@ -136,24 +136,24 @@ def test_a_hand_in_the_trunk(validator: Validator, walk_clip: Clip) -> None:
     qpos = bent(
         body, walk_clip, slice(150, 200), shoulder_elv_r=0.5, elv_angle_r=-0.5, shoulder_rot_r=1.0, elbow_flex_r=2.2
     )
-    found = reasons(validator.validate(planted(body, walk_clip, qpos)))
-    assert "thorax" in found["self_penetration_mm"]["at"] or "torso" in found["self_penetration_mm"]["at"]
-    assert found["self_penetration_mm"]["frames"]
+    result = reasons(validator.validate(planted(body, walk_clip, qpos)))
+    assert "thorax" in result["self_penetration_mm"]["at"] or "torso" in result["self_penetration_mm"]["at"]
+    assert result["self_penetration_mm"]["frames"]
 
 
 def test_a_swapped_knee_coupling(validator: Validator, walk_clip: Clip) -> None:
     body, qpos = validator.body, walk_clip.qpos.copy()
     right, left = (body.model.joint(f"knee_angle_translation1_{side}").qposadr[0] for side in "rl")
     qpos[:, [right, left]] = qpos[:, [left, right]]
-    found = reasons(validator.validate(planted(body, walk_clip, qpos)))
-    assert found["coupling_residual_rad"]["value"] > 1e-3
+    result = reasons(validator.validate(planted(body, walk_clip, qpos)))
+    assert result["coupling_residual_rad"]["value"] > 1e-3
 
 
 def test_a_frozen_frame(validator: Validator, walk_clip: Clip) -> None:
     qpos = walk_clip.qpos.copy()
     qpos[200] = qpos[199]
-    found = reasons(validator.validate(planted(validator.body, walk_clip, qpos)))
-    assert found["frozen_fraction"]["frames"] == [[200, 201]]
+    result = reasons(validator.validate(planted(validator.body, walk_clip, qpos)))
+    assert result["frozen_fraction"]["frames"] == [[200, 201]]
 
 
 def test_a_jump_of_the_root(validator: Validator, walk_clip: Clip) -> None:
@@ -175,13 +175,13 @@ def test_a_wrong_frame_rate(validator: Validator, walk_clip: Clip) -> None:
 
 
 def test_a_tendon_that_flips_around_its_bone(validator: Validator, walk_clip: Clip) -> None:
-    """A posture from the other side of a wrap for single frames: one muscle's length jumps and comes back."""
+    """A configuration from the other side of a wrap for single frames: one muscle's length jumps and comes back."""
     body, qpos = validator.body, walk_clip.qpos.astype(np.float64).copy()
-    posture = body.reduced.reduce(qpos)
-    posture[[150, 200, 250], 7 + body.reduced.index("shoulder_rot_l")] += 0.7
-    found = reasons(validator.validate(planted(body, walk_clip, body.reduced.expand(posture))))
-    assert found["tendon_jump_fraction"]["frames"] == [[150, 152], [200, 202], [250, 252]]
-    assert found["tendon_jump_fraction"]["at"].endswith("_left")
+    q = body.reduced.reduce(qpos)
+    q[[150, 200, 250], 7 + body.reduced.index("shoulder_rot_l")] += 0.7
+    result = reasons(validator.validate(planted(body, walk_clip, body.reduced.expand(q))))
+    assert result["tendon_jump_fraction"]["frames"] == [[150, 152], [200, 202], [250, 252]]
+    assert result["tendon_jump_fraction"]["at"].endswith("_left")
 
 
 def test_landmarks_that_are_not_the_postures(validator: Validator, walk_clip: Clip) -> None:

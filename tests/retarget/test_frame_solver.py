@@ -1,4 +1,4 @@
-"""Single frames: a known posture comes back, no limit is ever passed, what is found is a minimum inside the limits."""
+"""Single frames: a known configuration is recovered, limits hold, the result is a minimum inside the limits."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward, forward_jit
 from musclemap.skeletons.reduced import NROOT
 
-from ..support.postures import frames_last, met_targets, random_postures, standing
+from ..support.configurations import frames_last, met_targets, random_configurations, standing
 from ..support.target_facts import NLANDMARK
 
 NFRAME = 64
@@ -32,13 +32,13 @@ def weights(body: TargetBody) -> Weights:
 
 @pytest.fixture(scope="module")
 def solve(body: TargetBody, weights: Weights) -> Solver:
-    """Forty steps from postures (NFRAME, 7 + njoint)."""
+    """Forty steps from configurations (NFRAME, 7 + njoint)."""
     compiled = jax.jit(lambda x, targets: solve_frames(body.tree, x, targets, weights, iterations=40))
-    return lambda posture, targets: compiled(frames_last(posture), targets)
+    return lambda q, targets: compiled(frames_last(q), targets)
 
 
-def targets_of(body: TargetBody, posture: np.ndarray) -> FrameTargets:
-    return met_targets(forward_jit(body.tree, frames_last(posture)))
+def targets_of(body: TargetBody, q: np.ndarray) -> FrameTargets:
+    return met_targets(forward_jit(body.tree, frames_last(q)))
 
 
 def miss(solution: FrameSolution, targets: FrameTargets) -> np.ndarray:
@@ -46,26 +46,26 @@ def miss(solution: FrameSolution, targets: FrameTargets) -> np.ndarray:
     return np.linalg.norm(np.asarray(solution.point_pos)[:NLANDMARK] - np.asarray(targets.pos), axis=1).max(axis=0)
 
 
-def near_origin(posture: np.ndarray) -> np.ndarray:
-    return np.concatenate([0.1 * posture[:, :3], posture[:, 3:]], axis=1)
+def near_origin(q: np.ndarray) -> np.ndarray:
+    return np.concatenate([0.1 * q[:, :3], q[:, 3:]], axis=1)
 
 
 def ordinary(body: TargetBody, *, seed: int, spread: float) -> np.ndarray:
-    """Postures about standing, joints up to a part of half their range away."""
+    """Configurations about standing, joints up to a part of half their range away."""
     reduced, rng = body.reduced, np.random.default_rng(seed)
-    posture = near_origin(random_postures(reduced, NFRAME, seed=seed))
+    q = near_origin(random_configurations(reduced, NFRAME, seed=seed))
     joints = (
         standing(reduced)[NROOT:]
         + spread * rng.uniform(-1, 1, (NFRAME, reduced.njoint)) * (reduced.upper - reduced.lower) / 2
     )
-    posture[:, NROOT:] = np.clip(joints, reduced.lower, reduced.upper)
-    return posture
+    q[:, NROOT:] = np.clip(joints, reduced.lower, reduced.upper)
+    return q
 
 
 def test_known_postures_come_back(body: TargetBody, solve: Solver) -> None:
     """Anywhere in the ranges, from half a radian away: landmarks to a hundredth of a millimetre, and every joint."""
     reduced, rng = body.reduced, np.random.default_rng(40)
-    known = near_origin(random_postures(reduced, NFRAME, seed=41, spread=0.9))
+    known = near_origin(random_configurations(reduced, NFRAME, seed=41, spread=0.9))
     start = known.copy()
     start[:, :3] += rng.normal(0, 0.03, (NFRAME, 3))
     start[:, NROOT:] += rng.normal(0, 0.25, (NFRAME, reduced.njoint))
@@ -75,7 +75,7 @@ def test_known_postures_come_back(body: TargetBody, solve: Solver) -> None:
     error = miss(solution, targets)
     assert np.median(error) < 1e-5
     assert error.max() < 1e-3
-    joints = np.abs(np.asarray(solution.posture).T[:, NROOT:] - known[:, NROOT:]).max(axis=1)
+    joints = np.abs(np.asarray(solution.q).T[:, NROOT:] - known[:, NROOT:]).max(axis=1)
     assert np.median(joints) < 1e-4
 
 
@@ -87,9 +87,9 @@ def test_cold_starts_reach_ordinary_postures(body: TargetBody, solve: Solver) ->
     assert np.all(starts <= body.reduced.upper)
     reached = []
     for start in starts:
-        posture = known.copy()
-        posture[:, NROOT:] = start
-        reached.append(miss(solve(posture, targets), targets) < 1e-3)
+        q = known.copy()
+        q[:, NROOT:] = start
+        reached.append(miss(solve(q, targets), targets) < 1e-3)
     assert np.mean(reached[0]) >= 0.97
     assert np.all(np.any(reached, axis=0))
 
@@ -97,17 +97,17 @@ def test_cold_starts_reach_ordinary_postures(body: TargetBody, solve: Solver) ->
 @pytest.fixture(scope="module")
 def beyond(body: TargetBody, solve: Solver, weights: Weights) -> Beyond:
     """The answer where joints are asked to go far outside their limits, its derivatives, and the start's cost."""
-    asked = near_origin(random_postures(body.reduced, NFRAME, seed=43, spread=1.4))
+    asked = near_origin(random_configurations(body.reduced, NFRAME, seed=43, spread=1.4))
     start = asked.copy()
     start[:, NROOT:] = np.clip(asked[:, NROOT:], body.reduced.lower, body.reduced.upper)
     targets = targets_of(body, asked)
     solution = solve(start, targets)
     derive = jax.jit(lambda x: normal_equations(body.tree, forward(body.tree, x), x[NROOT:], targets, weights))
-    return solution, derive(solution.posture), np.asarray(derive(frames_last(start)).cost)
+    return solution, derive(solution.q), np.asarray(derive(frames_last(start)).cost)
 
 
 def test_limits_are_never_passed(body: TargetBody, beyond: Beyond) -> None:
-    joints = np.asarray(beyond[0].posture)[NROOT:].T
+    joints = np.asarray(beyond[0].q)[NROOT:].T
     low, high = body.reduced.lower.astype(np.float32), body.reduced.upper.astype(np.float32)
     assert np.all(joints >= low)
     assert np.all(joints <= high)
@@ -117,7 +117,7 @@ def test_limits_are_never_passed(body: TargetBody, beyond: Beyond) -> None:
 def test_answer_is_a_minimum_inside_the_limits(body: TargetBody, beyond: Beyond) -> None:
     """Karush-Kuhn-Tucker: no slope along free coordinates, and each held joint is pushed outwards, not back in."""
     solution, normal, before = beyond
-    gradient, joints = np.asarray(normal.gradient), np.asarray(solution.posture)[NROOT:]
+    gradient, joints = np.asarray(normal.gradient), np.asarray(solution.q)[NROOT:]
     low, high = (limit.astype(np.float32)[:, None] for limit in (body.reduced.lower, body.reduced.upper))
     at_low, at_high = joints <= low + 1e-6, joints >= high - 1e-6
     free = np.concatenate([np.ones((6, NFRAME), bool), ~(at_low | at_high)])
@@ -131,7 +131,7 @@ def test_answer_is_a_minimum_inside_the_limits(body: TargetBody, beyond: Beyond)
 
 
 def test_joints_leave_a_limit_they_stand_on(body: TargetBody, solve: Solver) -> None:
-    """Knees, elbows and shoulders start straight, which is on their limit; the postures asked for have them bent."""
+    """Knees, elbows and shoulders start straight, which is on their limit; the reference configurations bend them."""
     known, reduced = ordinary(body, seed=44, spread=0.3), body.reduced
     names = [f"{name}_{side}" for name in ("knee_angle", "elbow_flex", "shoulder_elv") for side in "rl"]
     straight = [NROOT + reduced.index(name) for name in names]
@@ -140,23 +140,23 @@ def test_joints_leave_a_limit_they_stand_on(body: TargetBody, solve: Solver) -> 
     targets = targets_of(body, known)
     solution = solve(start, targets)
     assert miss(solution, targets).max() < 1e-3
-    assert np.all(np.asarray(solution.posture).T[:, straight] > known[:, straight] - 0.05)
+    assert np.all(np.asarray(solution.q).T[:, straight] > known[:, straight] - 0.05)
 
 
 def test_joint_is_held_only_where_it_is_pushed_out() -> None:
     """Columns: inside; on the lower limit pushed out, pushed in; on the upper limit pushed out, pushed in."""
     lower, upper = jnp.full((7, 1), -1.0), jnp.full((7, 1), 2.0)
-    posture = jnp.zeros((8, 5)).at[7].set(jnp.array([0.0, -1.0, -1.0, 2.0, 2.0]))
+    q = jnp.zeros((8, 5)).at[7].set(jnp.array([0.0, -1.0, -1.0, 2.0, 2.0]))
     gradient = jnp.ones((7, 5)).at[6].set(jnp.array([1.0, 1.0, -1.0, -1.0, 1.0]))
     free = jnp.full((6, 1), jnp.inf)
-    held = held_by_limit(posture, gradient, jnp.concatenate([-free, lower[6:]]), jnp.concatenate([free, upper[6:]]))
+    held = held_by_limit(q, gradient, jnp.concatenate([-free, lower[6:]]), jnp.concatenate([free, upper[6:]]))
     np.testing.assert_array_equal(held[6], [False, True, False, True, False])
     assert not held[:6].any()
 
 
 def test_box_leaves_the_root_alone(body: TargetBody) -> None:
     lower, upper = box(body.tree)
-    far = frames_last(random_postures(body.reduced, 4, seed=45, spread=2.0)) * 100
+    far = frames_last(random_configurations(body.reduced, 4, seed=45, spread=2.0)) * 100
     clamped = np.asarray(clamp(far, jnp.asarray(lower)[:, None], jnp.asarray(upper)[:, None]))
     np.testing.assert_array_equal(clamped[:NROOT], far[:NROOT])
     assert np.all(clamped[NROOT:] >= body.reduced.lower.astype(np.float32)[:, None])

@@ -26,7 +26,7 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import Kinematics, forward, forward_jit, integrate, point_jacobian
 from musclemap.skeletons.reduced import NROOT
 
-from ..support.postures import DEEP_FLOOR, frames_last, met_targets, random_postures, standing
+from ..support.configurations import DEEP_FLOOR, frames_last, met_targets, random_configurations, standing
 from ..support.target_facts import NCONTACT, NLANDMARK, ORIENTED
 
 NFRAME = 3
@@ -35,7 +35,7 @@ NFRAME = 3
 class Case(NamedTuple):
     """A few frames off their targets, every weight another one, in float64."""
 
-    posture: jax.Array
+    q: jax.Array
     kinematics: Kinematics
     targets: FrameTargets
     weights: Weights
@@ -74,11 +74,11 @@ def off_targets(kinematics: Kinematics, seed: int) -> FrameTargets:
 @pytest.fixture(scope="module")
 def case(body: TargetBody) -> Iterator[Case]:
     with jax.enable_x64(True):
-        posture = frames_last(random_postures(body.reduced, NFRAME, seed=30), np.float64)
-        kinematics = forward_jit(body.tree, posture)
+        q = frames_last(random_configurations(body.reduced, NFRAME, seed=30), np.float64)
+        kinematics = forward_jit(body.tree, q)
         targets, weights = off_targets(kinematics, seed=31), random_weights(body, seed=32)
         evaluate = jax.jit(lambda x: normal_equations(body.tree, forward(body.tree, x), x[NROOT:], targets, weights))
-        yield Case(posture, kinematics, targets, weights, evaluate(posture))
+        yield Case(q, kinematics, targets, weights, evaluate(q))
 
 
 def test_cost_is_what_it_says(body: TargetBody, case: Case) -> None:
@@ -98,10 +98,10 @@ def test_cost_is_what_it_says(body: TargetBody, case: Case) -> None:
         for k, radius in enumerate(w.radius):
             height = pos[NLANDMARK + NCONTACT + k, 2, b] - radius - t.floor[0 if k < len(w.radius) // 2 else 1, b]
             expected[b] += 0.5 * w.floor * (SOFT_FLOOR * np.logaddexp(0.0, -height / SOFT_FLOOR)) ** 2
-        expected[b] += 0.5 * np.sum(w.prior * (np.asarray(case.posture)[NROOT:, b] - body.reduced.rest) ** 2)
+        expected[b] += 0.5 * np.sum(w.prior * (np.asarray(case.q)[NROOT:, b] - body.reduced.rest) ** 2)
     np.testing.assert_allclose(case.normal.cost, expected, rtol=1e-12)
     with jax.enable_x64(True):
-        joints = case.posture[NROOT:]
+        joints = case.q[NROOT:]
         cost = frame_cost(case.kinematics, joints, case.targets, case.weights, rest=body.reduced.rest)
     np.testing.assert_allclose(cost, expected, rtol=1e-12)
 
@@ -111,7 +111,7 @@ def test_gradient_is_the_derivative_of_the_cost(body: TargetBody, case: Case) ->
     tree, ndof, h = body.tree, body.reduced.ndof, 1e-5
     directions = np.random.default_rng(33).normal(size=(ndof, NFRAME))
     with jax.enable_x64(True):
-        cost = jax.jit(lambda step: total_cost(tree, integrate(case.posture, step), case.targets, case.weights))
+        cost = jax.jit(lambda step: total_cost(tree, integrate(case.q, step), case.targets, case.weights))
         slope = jax.jit(jax.grad(lambda step: jnp.sum(cost(step))))(jnp.zeros((ndof, NFRAME)))
         difference = (cost(jnp.asarray(h * directions)) - cost(jnp.asarray(-h * directions))) / (2 * h)
     scale = np.abs(slope).max()
@@ -155,10 +155,10 @@ class Standing(NamedTuple):
 
 @pytest.fixture(scope="module")
 def standing_frame(body: TargetBody) -> Standing:
-    posture = frames_last(standing(body.reduced)[None])
+    q = frames_last(standing(body.reduced)[None])
     weights = random_weights(body, seed=34)._replace(prior=np.zeros(body.reduced.njoint))
-    kinematics = forward_jit(body.tree, posture)
-    normal = jax.jit(lambda targets: normal_equations(body.tree, kinematics, posture[NROOT:], targets, weights))
+    kinematics = forward_jit(body.tree, q)
+    normal = jax.jit(lambda targets: normal_equations(body.tree, kinematics, q[NROOT:], targets, weights))
     return Standing(kinematics, weights, normal)
 
 

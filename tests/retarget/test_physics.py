@@ -31,11 +31,11 @@ def motion(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def found(body: TargetBody, walk_clip: Clip) -> FramePhysics:
+def result(body: TargetBody, walk_clip: Clip) -> FramePhysics:
     return CPhysics(body).evaluate(*motion(walk_clip), muscles=True)
 
 
-def test_forces_are_those_of_mujocos_inverse_dynamics(body: TargetBody, walk_clip: Clip, found: FramePhysics) -> None:
+def test_forces_are_those_of_mujocos_inverse_dynamics(body: TargetBody, walk_clip: Clip, result: FramePhysics) -> None:
     qpos, qvel, qacc = motion(walk_clip)
     model, data = body.model, mujoco.MjData(body.model)
     slope = np.zeros(model.nv)
@@ -43,30 +43,30 @@ def test_forces_are_those_of_mujocos_inverse_dynamics(body: TargetBody, walk_cli
         data.qpos[:], data.qvel[:], data.qacc[:] = qpos[t], qvel[t], qacc[t]
         mujoco.mj_inverse(model, data)
         force = data.qfrc_inverse + data.qfrc_constraint  # what is needed were there no constraints
-        np.testing.assert_allclose(found.wrench[t, :3], force[:3], atol=1e-6)
+        np.testing.assert_allclose(result.wrench[t, :3], force[:3], atol=1e-6)
         turned = data.xmat[model.jnt_bodyid[0]].reshape(3, 3) @ force[3:6]
-        np.testing.assert_allclose(found.wrench[t, 3:], turned, atol=1e-6)
+        np.testing.assert_allclose(result.wrench[t, 3:], turned, atol=1e-6)
         # virtual work of the independent knee, its driven joints moving along
-        posture = body.reduced.reduce(qpos[t : t + 1]).repeat(2, axis=0)
+        q = body.reduced.reduce(qpos[t : t + 1]).repeat(2, axis=0)
         k = body.reduced.index("knee_angle_r")
-        posture[:, 7 + k] += [-1e-5, 1e-5]
-        ends = body.reduced.expand(posture)
+        q[:, 7 + k] += [-1e-5, 1e-5]
+        ends = body.reduced.expand(q)
         mujoco.mj_differentiatePos(model, slope, 2e-5, ends[0], ends[1])
-        assert found.torque[t, k] == pytest.approx(slope @ force, abs=1e-3)
+        assert result.torque[t, k] == pytest.approx(slope @ force, abs=1e-3)
 
 
-def test_moment_arms_are_the_change_of_length(body: TargetBody, walk_clip: Clip, found: FramePhysics) -> None:
+def test_moment_arms_are_the_change_of_length(body: TargetBody, walk_clip: Clip, result: FramePhysics) -> None:
     """d length / d joint with the driven joints moving along, by central differences."""
-    assert found.muscles is not None
+    assert result.muscles is not None
     qpos, step = motion(walk_clip)[0], 1e-4
     for name in ("knee_angle_r", "shoulder_elv_l", "flex_extension", "ankle_angle_r"):
         k = body.reduced.index(name)
-        posture = body.reduced.reduce(qpos[5:6]).repeat(2, axis=0)
-        posture[:, 7 + k] += [-step, step]
+        q = body.reduced.reduce(qpos[5:6]).repeat(2, axis=0)
+        q[:, 7 + k] += [-step, step]
         zero = np.zeros((2, body.model.nv))
-        ends = CPhysics(body, threads=1).evaluate(body.reduced.expand(posture), zero, zero).muscle_length
+        ends = CPhysics(body, threads=1).evaluate(body.reduced.expand(q), zero, zero).muscle_length
         slope = (ends[1].astype(float) - ends[0]) / (2 * step)
-        np.testing.assert_allclose(found.muscles.moment[5, :, k], slope, atol=5e-4)
+        np.testing.assert_allclose(result.muscles.moment[5, :, k], slope, atol=5e-4)
 
 
 def test_threads_and_stretches_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
@@ -79,9 +79,9 @@ def test_threads_and_stretches_change_nothing(body: TargetBody, walk_clip: Clip)
 def test_warp_finds_what_mujoco_c_finds(body: TargetBody, walk_clip: Clip, capfd: pytest.CaptureFixture[str]) -> None:
     """On the CPU, in batches that do not divide the frames, with a hand in the thigh."""
     qpos, qvel, qacc = motion(walk_clip)
-    posture = body.reduced.reduce(qpos)
-    posture[3:6, 7 + body.reduced.index("hip_adduction_r")] = 0.3  # one thigh in the other
-    qpos = body.reduced.expand(posture)
+    q = body.reduced.reduce(qpos)
+    q[3:6, 7 + body.reduced.index("hip_adduction_r")] = 0.3  # one thigh in the other
+    qpos = body.reduced.expand(q)
     mine = CPhysics(body).evaluate(qpos, qvel, qacc, muscles=True)
     engine = WarpPhysics(body, nworld=9, device="cpu")
     theirs = engine.evaluate(qpos, qvel, qacc, muscles=True)
@@ -120,9 +120,9 @@ def test_warp_tells_of_contacts_that_do_not_fit(
 ) -> None:
     monkeypatch.setattr("musclemap.retarget.checks.warp_physics.CONTACTS", 2)
     qpos, qvel, qacc = motion(walk_clip)
-    posture = body.reduced.reduce(qpos)
-    posture[:, 2] -= 0.2
-    qpos = body.reduced.expand(posture)
+    q = body.reduced.reduce(qpos)
+    q[:, 2] -= 0.2
+    qpos = body.reduced.expand(q)
     assert WarpPhysics(body, nworld=9, device="cpu").evaluate(qpos[:9], qvel[:9], qacc[:9]).overflow.any()
 
 
@@ -141,8 +141,8 @@ def test_bounded_least_squares_against_scipy(rows: int, columns: int, upper: flo
     assert (x <= upper).all()
     for k in range(8):
         cost = lambda v, k=k: 0.5 * v @ v + 0.5 * np.sum((a[k] @ v - b[k]) ** 2)  # noqa: E731
-        stacked, wanted = np.vstack([a[k], np.eye(columns)]), np.concatenate([b[k], np.zeros(columns)])
-        best = lsq_linear(stacked, wanted, bounds=(0.0, upper), tol=1e-12).x
+        stacked, expected = np.vstack([a[k], np.eye(columns)]), np.concatenate([b[k], np.zeros(columns)])
+        best = lsq_linear(stacked, expected, bounds=(0.0, upper), tol=1e-12).x
         assert cost(x[k]) <= 1.002 * cost(best) + 1e-6
 
 
@@ -160,20 +160,20 @@ def test_the_ground_carries_who_stands(body: TargetBody, walk_clip: Clip) -> Non
     np.testing.assert_array_equal(airborne.torque, physics.torque)
 
 
-def test_activations_give_the_torques_they_are_asked_for(body: TargetBody, found: FramePhysics) -> None:
+def test_activations_give_the_torques_they_are_asked_for(body: TargetBody, result: FramePhysics) -> None:
     """Torques made by known activations are found again, by no more effort; what is beyond strength is told."""
-    muscles = found.muscles
+    muscles = result.muscles
     assert muscles is not None
     rng = np.random.default_rng(0)
     true = np.where(rng.random(muscles.active.shape) < 0.3, rng.random(muscles.active.shape) * 0.5, 0.0)
     force = muscles.passive + muscles.active * true
     torque = np.einsum("tij,ti->tj", muscles.moment, force)
-    effort = static_optimisation(found, torque)
+    effort = static_optimisation(result, torque)
     assert np.abs(effort.residual).max() < 0.5
     assert (effort.activation**2).sum() <= 1.01 * (true**2).sum()
     knee = body.reduced.index("knee_angle_r")
     torque[:, knee] -= 5000.0
-    assert static_optimisation(found, torque).residual[:, knee].max() < -1000.0
+    assert static_optimisation(result, torque).residual[:, knee].max() < -1000.0
 
 
 def test_the_load_passes_smoothly_from_foot_to_foot() -> None:

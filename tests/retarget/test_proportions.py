@@ -226,16 +226,16 @@ def test_shape_fit_converges(
     check_converged(monkeypatch, body, shaped, subject.joint_template[:22], subject)
 
 
-def limb_error(model: BodyModel, shape: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def limb_error(model: BodyModel, shape: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Limb joints of a size and a shape, from those wanted, pelvis on pelvis, shape (nlimb, 3) [m]."""
     joints = shape[0] * model.joint_template[:22] + model.joint_dirs[:22] @ shape[1:]
-    return (joints - joints[0])[LIMBS] - (wanted - wanted[0])[LIMBS]
+    return (joints - joints[0])[LIMBS] - (expected - expected[0])[LIMBS]
 
 
 def test_500_steps_of_adam_would_not_have_found_it(subject: BodyModel, shaped: Proportions) -> None:
     """Fault 8: no coefficient comes further than 0.5 in 500 steps of 1e-3, however far it has to go."""
     assert shaped.betas is not None
-    found = np.array([1.0, *shaped.betas])
+    result = np.array([1.0, *shaped.betas])
 
     def error(shape: np.ndarray) -> np.ndarray:
         return limb_error(subject, shape, shaped.joints)
@@ -249,9 +249,9 @@ def test_500_steps_of_adam_would_not_have_found_it(subject: BodyModel, shaped: P
         slope = 2.0 * np.einsum("kij,ij->k", probe, error(shape))
         mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
         shape = shape - 1e-3 * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-    size = least_squares(lambda size: error(size[0] * found).ravel(), [1.0]).x[0]
+    size = least_squares(lambda size: error(size[0] * result).ravel(), [1.0]).x[0]
     assert rms(shape) > 0.010
-    assert rms(size * found) < 0.003
+    assert rms(size * result) < 0.003
 
 
 def test_fields_are_those_that_are_described() -> None:

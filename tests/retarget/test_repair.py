@@ -47,8 +47,8 @@ def test_capsules_stand_for_the_models_geoms(body: TargetBody, capsules: Collisi
     model, rng = body.model, np.random.default_rng(0)
     share = rng.uniform(0.3, 0.7, (8, body.reduced.njoint))
     joints = body.reduced.lower + share * (body.reduced.upper - body.reduced.lower)
-    posture = np.concatenate([np.tile([0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0], (8, 1)), joints], axis=1)
-    ends = forward(capsules.tree, jnp.asarray(posture.T)).point_pos[capsules.first :]
+    q = np.concatenate([np.tile([0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0], (8, 1)), joints], axis=1)
+    ends = forward(capsules.tree, jnp.asarray(q.T)).point_pos[capsules.first :]
     low, high = ends[0::2], ends[1::2]
     one, two = capsules.pairs.T
     a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])
@@ -60,7 +60,7 @@ def test_capsules_stand_for_the_models_geoms(body: TargetBody, capsules: Collisi
     movable = [pair for pair in pairs if tuple(pair) not in neutral and min(model.geom_type[pair]) >= capsule]
     movable = [p for p in movable if max(model.geom_type[p]) <= int(mujoco.mjtGeom.mjGEOM_ELLIPSOID)]
     assert len(movable) == len(capsules.pairs)
-    for frame, qpos in enumerate(body.reduced.expand(posture)):
+    for frame, qpos in enumerate(body.reduced.expand(q)):
         data.qpos[:] = qpos
         mujoco.mj_kinematics(model, data)
         for row, (g, h) in enumerate(movable):
@@ -72,23 +72,23 @@ def test_capsules_stand_for_the_models_geoms(body: TargetBody, capsules: Collisi
 
 
 def test_the_gradient_is_that_of_the_cost(body: TargetBody, capsules: CollisionCapsules) -> None:
-    """Central differences in float64 along every degree of freedom, in a posture where the legs overlap."""
-    posture = np.concatenate([[0.0, 0.0, 0.9, 1.0, 0.0, 0.0, 0.0], body.reduced.rest])
-    posture[7 + body.reduced.index("hip_adduction_r")] = 0.2
-    posture[7 + body.reduced.index("knee_angle_r")] = 0.3
+    """Central differences in float64 along every degree of freedom, in a configuration where the legs overlap."""
+    q = np.concatenate([[0.0, 0.0, 0.9, 1.0, 0.0, 0.0, 0.0], body.reduced.rest])
+    q[7 + body.reduced.index("hip_adduction_r")] = 0.2
+    q[7 + body.reduced.index("knee_angle_r")] = 0.3
     none = jnp.zeros((1, 1))
     targets = FrameTargets(**{name: none for name in FrameTargets._fields} | {"floor": jnp.zeros((2, 1))})
     with jax.enable_x64(True):
         evaluate = jax.jit(lambda p: self_collision_terms(capsules, 100.0, forward(capsules.tree, p), targets))
-        start = jnp.asarray(posture[:, None], jnp.float64)
-        found = evaluate(start)
-        assert float(found.cost[0]) > 1e-3
+        start = jnp.asarray(q[:, None], jnp.float64)
+        result = evaluate(start)
+        assert float(result.cost[0]) > 1e-3
         step, differences = 1e-6, []
-        for k in range(found.gradient.shape[0]):
-            delta = jnp.zeros((found.gradient.shape[0], 1)).at[k].set(step)
+        for k in range(result.gradient.shape[0]):
+            delta = jnp.zeros((result.gradient.shape[0], 1)).at[k].set(step)
             up, down = (float(evaluate(integrate(start, sign * delta)).cost[0]) for sign in (1, -1))
             differences.append((up - down) / (2 * step))
-    np.testing.assert_allclose(found.gradient[:, 0], differences, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result.gradient[:, 0], differences, rtol=1e-4, atol=1e-6)
 
 
 def test_legs_that_pass_through_each_other_are_parted(retargeter: Retargeter) -> None:

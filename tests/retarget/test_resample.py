@@ -110,8 +110,8 @@ def test_quaternions_are_continuous_and_say_the_same() -> None:
         np.testing.assert_allclose(np.linalg.norm(quat, axis=2), 1.0, atol=1e-12)
         assert apart(rotvec, Rotation.from_quat(quat.reshape(-1, 4))).max() < 1e-9
     times = np.arange(len(source)) / 30.0
-    wanted = frame_times(times[-1], 100.0)
-    one, other = (resample_rotations(rotvec, times, wanted) for rotvec in (source, wound))
+    expected = frame_times(times[-1], 100.0)
+    one, other = (resample_rotations(rotvec, times, expected) for rotvec in (source, wound))
     assert apart(one, Rotation.from_rotvec(other.reshape(-1, 3))).max() < 1e-9
 
 

@@ -151,7 +151,7 @@ def test_both_hands_follow_alike(retargeter, walk):
     from musclemap.retarget.checks.metrics import measure_geometry
 
     (fit,) = retargeter._fitter.fit([replace(targets, pos=raised)])
-    reached = measure_geometry(retargeter.body, retargeter.body.reduced.expand(fit.posture)).landmark_pos
+    reached = measure_geometry(retargeter.body, retargeter.body.reduced.expand(fit.q)).landmark_pos
     miss = np.linalg.norm(reached[:, wrists] - fit.target_pos[:, wrists], axis=2).mean(axis=0)
     assert miss.max() < 0.015
     assert abs(miss[0] - miss[1]) < 0.003

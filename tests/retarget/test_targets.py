@@ -48,8 +48,8 @@ def test_heading_is_the_turn_about_the_vertical(degrees: float) -> None:
     facing = Rotation.from_euler("z", degrees, degrees=True) * Rotation.from_matrix(SOURCE_TO_TARGET)
     on_one_side = facing * Rotation.from_euler("z", 90, degrees=True)  # left axis up: told by the front
     for pelvis in (facing, on_one_side):
-        found = Rotation.from_euler("z", heading_of(pelvis.as_matrix()))
-        assert (found * Rotation.from_euler("z", -degrees, degrees=True)).magnitude() < 1e-12
+        result = Rotation.from_euler("z", heading_of(pelvis.as_matrix()))
+        assert (result * Rotation.from_euler("z", -degrees, degrees=True)).magnitude() < 1e-12
 
 
 @pytest.mark.parametrize("degrees", [90, 174, 180, -173])
@@ -74,18 +74,18 @@ def test_t_pose_is_asked_for_as_it_is(body: TargetBody, fitted: Proportions, wal
     rotvec = np.zeros((50, 22, 3))
     rotvec[:, 0] = Rotation.from_matrix(SOURCE_TO_TARGET).as_rotvec()
     still = replace(walk, rotvec=rotvec, trans=np.tile([0.0, 0.0, 0.9], (50, 1)), hand_rotvec=None)
-    found = asked(still, fitted)
+    result = asked(still, fitted)
     data = mujoco.MjData(body.symmetric_model)
     data.qpos[:] = body.reduced.expand(fitted.t_pose[None])[0]
     mujoco.mj_kinematics(body.symmetric_model, data)
     pos = data.xpos[body.landmark_ids]
     foot = np.isin(LANDMARK_NAMES, FOOT_LANDMARKS)
-    apart = np.linalg.norm((found.pos[7] - found.pos[7, 0]) - (pos - pos[0]), axis=1)
+    apart = np.linalg.norm((result.pos[7] - result.pos[7, 0]) - (pos - pos[0]), axis=1)
     assert apart[~foot].max() < 1e-6
     assert apart[foot].max() < 4e-3  # soles that are not quite level are put on the floor
-    np.testing.assert_allclose(found.rot[7], data.xmat[body.landmark_ids[ORIENTED]].reshape(-1, 3, 3), atol=1e-6)
-    assert found.contact.min() == 1.0
-    np.testing.assert_allclose(found.anchor[..., 2], 0.0, atol=1e-12)
+    np.testing.assert_allclose(result.rot[7], data.xmat[body.landmark_ids[ORIENTED]].reshape(-1, 3, 3), atol=1e-6)
+    assert result.contact.min() == 1.0
+    np.testing.assert_allclose(result.anchor[..., 2], 0.0, atol=1e-12)
 
 
 def test_turning_the_head_asks_for_nothing(walk: SourceMotion, fitted: Proportions) -> None:
@@ -101,18 +101,18 @@ def test_turning_the_head_asks_for_nothing(walk: SourceMotion, fitted: Proportio
 def test_feet_stand_where_they_are_held(walk: SourceMotion, fitted: Proportions) -> None:
     """The source drifts sideways by 12 cm/s; while heel and toe stand, ankle and toe joint are asked to stay."""
     drift = np.arange(walk.nframe)[:, None] / walk.fps * [0.0, 0.12, 0.0]
-    found = asked(replace(walk, trans=walk.trans + drift), fitted)
-    assert found.stance_speed > 0.1
+    result = asked(replace(walk, trans=walk.trans + drift), fitted)
+    assert result.stance_speed > 0.1
     for side, heel, toe in (("l", 0, 1), ("r", 2, 3)):
-        still = (found.contact[:, heel] == 1.0) & (found.contact[:, toe] == 1.0)
+        still = (result.contact[:, heel] == 1.0) & (result.contact[:, toe] == 1.0)
         pairs = still[1:] & still[:-1]
         assert pairs.sum() > 20
         for name in (f"talus_{side}", f"toes_{side}"):
-            speed = np.linalg.norm(np.diff(found.pos[:, LANDMARK_NAMES.index(name)], axis=0), axis=1) * found.fps
+            speed = np.linalg.norm(np.diff(result.pos[:, LANDMARK_NAMES.index(name)], axis=0), axis=1) * result.fps
             assert speed[pairs].max() < 0.12
             assert np.median(speed[pairs]) < 0.03
-    assert found.stance.floor != 0.0
-    assert np.all(found.floor == 0.0)
+    assert result.stance.floor != 0.0
+    assert np.all(result.floor == 0.0)
 
 
 def test_a_long_motion_is_carried_a_stretch_at_a_time(

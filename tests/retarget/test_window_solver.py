@@ -29,7 +29,7 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward, forward_jit, integrate
 from musclemap.skeletons.reduced import NROOT
 
-from ..support.postures import frames_last, met_targets, random_postures, standing
+from ..support.configurations import frames_last, met_targets, random_configurations, standing
 from ..support.target_facts import NLANDMARK
 
 NWINDOW, INTERIOR = 3, 12
@@ -114,18 +114,18 @@ def test_bands_and_gradient_are_derivatives_of_the_temporal_cost() -> None:
     values = np.random.default_rng(52).normal(size=(ndof, NWINDOW, NALL))
     with jax.enable_x64(True):
         temporal = jax.jit(lambda v: _temporal(v, jnp.asarray(problem.joined), problem.smooth))
-        found = jax.tree.map(np.asarray, temporal(jnp.asarray(values)))
+        result = jax.tree.map(np.asarray, temporal(jnp.asarray(values)))
         bands = [np.asarray(band) for band in _bands(jnp.asarray(problem.joined), problem.smooth, jnp.float64)]
         for coordinate, frame in ((0, HALO), (3, HALO + 5), (4, HALO + INTERIOR - 1)):
             nudge = np.zeros_like(values)
             nudge[coordinate, :, frame] = h
             slope = (temporal(jnp.asarray(values + nudge)).cost - temporal(jnp.asarray(values - nudge)).cost) / (2 * h)
-            np.testing.assert_allclose(found.gradient[coordinate, :, frame - HALO], slope, atol=1e-7)
+            np.testing.assert_allclose(result.gradient[coordinate, :, frame - HALO], slope, atol=1e-7)
     for w in range(NWINDOW):
         matrix, x = difference_matrix(problem.joined[w], problem.smooth), values[:, w].T.ravel()
-        assert found.cost[w] == pytest.approx(0.5 * x @ matrix @ x, rel=1e-12)
+        assert result.cost[w] == pytest.approx(0.5 * x @ matrix @ x, rel=1e-12)
         gradient = (matrix @ x).reshape(NALL, ndof)[HALO:-HALO]
-        np.testing.assert_allclose(found.gradient[:, w].T, gradient, atol=1e-11)
+        np.testing.assert_allclose(result.gradient[:, w].T, gradient, atol=1e-11)
         blocks = matrix.reshape(NALL, ndof, NALL, ndof)
         for t in range(INTERIOR):
             for apart in range(3):
@@ -155,10 +155,10 @@ def test_coordinates_follow_steps_one_to_one_where_the_root_is_on_its_source(bod
     """The temporal gradient is taken as that of the step. For the root's turn this is exact on its source, and off by
     no more than the angle of departure elsewhere."""
     ndof = body.reduced.ndof
-    posture = random_postures(body.reduced, 1, seed=55)
-    rot = Rotation.from_quat(posture[0, 3:NROOT], scalar_first=True)
+    q = random_configurations(body.reduced, 1, seed=55)
+    rot = Rotation.from_quat(q[0, 3:NROOT], scalar_first=True)
     with jax.enable_x64(True):
-        x = frames_last(posture, np.float64)
+        x = frames_last(q, np.float64)
 
         def slope(root_rot: jax.Array) -> jax.Array:
             move = lambda step: _coordinates(  # noqa: E731
@@ -175,7 +175,7 @@ def test_coordinates_follow_steps_one_to_one_where_the_root_is_on_its_source(bod
 
 
 class Clip(NamedTuple):
-    """A second and a bit of a body that bends and walks off, cut into windows that start from a shaken posture."""
+    """Just over a second of a body that bends and walks off, in windows that start from perturbed configurations."""
 
     true: np.ndarray  # (NWINDOW, NALL, 7 + njoint)
     windows: Windows
@@ -202,7 +202,7 @@ def clip(body: TargetBody) -> Clip:
     frames = lambda a: jnp.asarray(np.moveaxis(a, -1, 0), jnp.float32)  # noqa: E731
     root_rot = turn.as_matrix().reshape(NWINDOW, NALL, 3, 3)
     windows = Windows(
-        posture=frames(start),
+        q=frames(start),
         targets=met_targets(forward_jit(body.tree, frames_last(inside))),
         root_pos=frames(true[..., :3]),
         root_rot=jnp.asarray(np.moveaxis(root_rot, (-2, -1), (0, 1)), jnp.float32),
@@ -220,7 +220,7 @@ def refine(body: TargetBody, clip: Clip) -> Refine:
 
 
 def with_interior(windows: Windows, interior: jax.Array) -> Windows:
-    return windows._replace(posture=windows.posture.at[..., HALO:-HALO].set(interior))
+    return windows._replace(q=windows.q.at[..., HALO:-HALO].set(interior))
 
 
 @pytest.fixture(scope="module")
@@ -230,9 +230,9 @@ def whole_cost(body: TargetBody, clip: Clip) -> Cost:
     coordinates = jax.jit(_coordinates)
 
     def cost(windows: Windows, smooth: Smoothness) -> np.ndarray:
-        flat = windows.posture[..., HALO:-HALO].reshape(-1, NWINDOW * INTERIOR)
+        flat = windows.q[..., HALO:-HALO].reshape(-1, NWINDOW * INTERIOR)
         own = np.asarray(own_cost(flat, windows.targets)).reshape(NWINDOW, INTERIOR).sum(axis=1)
-        values = np.asarray(coordinates(windows.posture, windows.root_pos, windows.root_rot), np.float64)
+        values = np.asarray(coordinates(windows.q, windows.root_pos, windows.root_rot), np.float64)
         rate = smooth.velocity[:, None, None] * np.diff(values, axis=2) ** 2
         bend = smooth.acceleration[:, None, None] * np.diff(values, 2, axis=2) ** 2
         return own + 0.5 * (rate.sum(axis=(0, 2)) + bend.sum(axis=(0, 2)))
@@ -247,7 +247,7 @@ def test_cost_is_the_clips_and_never_rises(clip: Clip, refine: Refine, whole_cos
         refined = refine(windows, clip.smooth)
         assert np.all(np.asarray(refined.after) <= np.asarray(refined.before))
         np.testing.assert_allclose(refined.before, costs[-1], rtol=1e-3, atol=1e-5)
-        windows = with_interior(windows, refined.posture)._replace(damping=refined.damping)
+        windows = with_interior(windows, refined.q)._replace(damping=refined.damping)
         costs.append(whole_cost(windows, clip.smooth))
         np.testing.assert_allclose(refined.after, costs[-1], rtol=1e-3, atol=1e-5)
     assert np.all(costs[-1] < 0.05 * costs[0])
@@ -256,7 +256,7 @@ def test_cost_is_the_clips_and_never_rises(clip: Clip, refine: Refine, whole_cos
 def test_without_ties_between_frames_every_target_is_met(body: TargetBody, clip: Clip, refine: Refine) -> None:
     none = Smoothness(velocity=np.zeros(body.reduced.ndof), acceleration=np.zeros(body.reduced.ndof))
     refined = refine(clip.windows, none)
-    flat = np.asarray(refined.posture).reshape(-1, NWINDOW * INTERIOR)
+    flat = np.asarray(refined.q).reshape(-1, NWINDOW * INTERIOR)
     reached = np.asarray(forward_jit(body.tree, jnp.asarray(flat)).point_pos)[:NLANDMARK]
     assert np.linalg.norm(reached - np.asarray(clip.windows.targets.pos), axis=1).max() < 1e-3
 
@@ -270,7 +270,7 @@ def test_ties_take_the_jitter_out(body: TargetBody, clip: Clip, refine: Refine) 
     bend, away = {}, {}
     true = np.moveaxis(clip.true[:, HALO:-HALO, NROOT:], -1, 0)
     for name, smooth in (("tied", clip.smooth), ("free", none)):
-        joints = np.asarray(refine(noisy, smooth).posture)[NROOT:]
+        joints = np.asarray(refine(noisy, smooth).q)[NROOT:]
         bend[name] = np.sqrt(np.mean(np.diff(joints - true, 2, axis=2) ** 2))
         away[name] = np.sqrt(np.mean((joints - true) ** 2))
     assert bend["tied"] < 0.2 * bend["free"]
@@ -282,11 +282,11 @@ def test_a_neighbour_on_the_axis_is_not_felt(body: TargetBody, clip: Clip, refin
     apart = np.ones((NWINDOW, NALL - 1), np.float32)
     apart[:, :HALO] = apart[:, -HALO:] = 0.0
     one = clip.windows._replace(joined=jnp.asarray(apart))
-    other = np.array(one.posture)
+    other = np.array(one.q)
     for seed, halo in ((58, slice(0, HALO)), (59, slice(-HALO, None))):
-        other[..., halo] = random_postures(body.reduced, NWINDOW * HALO, seed=seed).T.reshape(-1, NWINDOW, HALO)
-    a, b = refine(one, clip.smooth), refine(one._replace(posture=jnp.asarray(other)), clip.smooth)
-    np.testing.assert_array_equal(a.posture, b.posture)
+        other[..., halo] = random_configurations(body.reduced, NWINDOW * HALO, seed=seed).T.reshape(-1, NWINDOW, HALO)
+    a, b = refine(one, clip.smooth), refine(one._replace(q=jnp.asarray(other)), clip.smooth)
+    np.testing.assert_array_equal(a.q, b.q)
     np.testing.assert_array_equal(a.damping, b.damping)
 
 
@@ -301,8 +301,8 @@ def test_limits_hold_in_windows_too(body: TargetBody, clip: Clip, refine: Refine
     windows = clip.windows._replace(targets=targets)
     for _ in range(4):
         refined = refine(windows, none)
-        windows = with_interior(windows, refined.posture)._replace(damping=refined.damping)
-    flat = windows.posture[..., HALO:-HALO].reshape(-1, NWINDOW * INTERIOR)
+        windows = with_interior(windows, refined.q)._replace(damping=refined.damping)
+    flat = windows.q[..., HALO:-HALO].reshape(-1, NWINDOW * INTERIOR)
     joints = np.asarray(flat)[NROOT:]
     low, high = (limit.astype(np.float32)[:, None] for limit in (reduced.lower, reduced.upper))
     assert np.all(joints >= low)

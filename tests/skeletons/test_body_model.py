@@ -183,9 +183,9 @@ def test_finding_takes_bodies_only(tmp_path: Path) -> None:
     (tmp_path / "smpl" / "other.pkl").write_bytes(pickle.dumps({"verts": 1}))
     (tmp_path / "smpl" / "empty.pkl").touch()
     (tmp_path / "LICENSE.txt").write_text("terms")
-    found = find_body_models(tmp_path)
-    assert [p.relative_to(tmp_path).as_posix() for p in found] == ["smpl/SMPL_FEMALE.pkl", "smplh/male/model.npz"]
-    assert find_body_models(found[0]) == (found[0],)
+    result = find_body_models(tmp_path)
+    assert [p.relative_to(tmp_path).as_posix() for p in result] == ["smpl/SMPL_FEMALE.pkl", "smplh/male/model.npz"]
+    assert find_body_models(result[0]) == (result[0],)
     with pytest.raises(BodyModelError, match="there is no folder"):
         find_body_models(tmp_path / "absent")
 

@@ -18,15 +18,15 @@ from musclemap.skeletons.kinematics import Kinematics, forward, forward_jit, int
 from musclemap.skeletons.reduced import NROOT, reduce_model
 from musclemap.skeletons.tree import BodyPoint, Tree, build_tree
 
-from ..support.postures import frames_last, random_postures
+from ..support.configurations import frames_last, random_configurations
 
 
-def mujoco_points(tree: Tree, points: list[BodyPoint], posture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mujoco_points(tree: Tree, points: list[BodyPoint], q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same by C MuJoCo, shapes (npoint, 3, nframe) [m] and (npoint, 3, 3, nframe)."""
     model = tree.reduced.model
     data = mujoco.MjData(model)
-    pos, rot = np.empty((len(points), 3, len(posture))), np.empty((len(points), 3, 3, len(posture)))
-    for k, qpos in enumerate(tree.reduced.expand(posture)):
+    pos, rot = np.empty((len(points), 3, len(q))), np.empty((len(points), 3, 3, len(q)))
+    for k, qpos in enumerate(tree.reduced.expand(q)):
         data.qpos[:] = qpos
         mujoco.mj_kinematics(model, data)
         for p, point in enumerate(points):
@@ -51,32 +51,32 @@ def hand_tree(body: TargetBody, finger_points: list[BodyPoint]) -> Tree:
 
 def test_points_are_where_mujoco_has_them(body: TargetBody) -> None:
     """In float32, over the whole effective ranges, metres from the origin; the solver's own 37 points."""
-    posture = random_postures(body.reduced, 64, seed=10)
-    kinematics = forward_jit(body.tree, frames_last(posture))
-    pos, rot = mujoco_points(body.tree, body.points, posture)
+    q = random_configurations(body.reduced, 64, seed=10)
+    kinematics = forward_jit(body.tree, frames_last(q))
+    pos, rot = mujoco_points(body.tree, body.points, q)
     assert np.abs(np.asarray(kinematics.point_pos) - pos).max() < 1e-5
     assert np.abs(np.asarray(kinematics.point_rot) - rot).max() < 1e-5
 
 
 def test_finger_tips_are_where_mujoco_has_them(hand_tree: Tree, finger_points: list[BodyPoint]) -> None:
-    posture = random_postures(hand_tree.reduced, 32, seed=11)
-    kinematics = forward_jit(hand_tree, frames_last(posture))
-    pos, rot = mujoco_points(hand_tree, finger_points, posture)
+    q = random_configurations(hand_tree.reduced, 32, seed=11)
+    kinematics = forward_jit(hand_tree, frames_last(q))
+    pos, rot = mujoco_points(hand_tree, finger_points, q)
     assert np.abs(np.asarray(kinematics.point_pos) - pos).max() < 1e-5
     assert np.abs(np.asarray(kinematics.point_rot) - rot).max() < 1e-5
 
 
 def test_double_precision_agrees_to_rounding(body: TargetBody) -> None:
-    posture = random_postures(body.reduced, 8, seed=12)
+    q = random_configurations(body.reduced, 8, seed=12)
     with jax.enable_x64(True):
-        kinematics = forward_jit(body.tree, frames_last(posture, np.float64))
+        kinematics = forward_jit(body.tree, frames_last(q, np.float64))
         got = np.asarray(kinematics.point_pos)
     assert got.dtype == np.float64
-    assert np.abs(got - mujoco_points(body.tree, body.points, posture)[0]).max() < 1e-12
+    assert np.abs(got - mujoco_points(body.tree, body.points, q)[0]).max() < 1e-12
 
 
 class Differences(NamedTuple):
-    """Central differences at one posture, a step along every degree of freedom, and what the kinematics says there."""
+    """Central differences at one configuration, along every degree of freedom, and what the kinematics says there."""
 
     pos: np.ndarray  # (npoint, 3, ndof)
     rot: np.ndarray  # (npoint, 3, 3, ndof)
@@ -93,7 +93,7 @@ def differences(tree: Tree, *, seed: int, h: float = 1e-5) -> Differences:
         return kinematics, point_jacobian(tree, kinematics)
 
     with jax.enable_x64(True):
-        x = frames_last(random_postures(tree.reduced, 1, seed=seed), np.float64)
+        x = frames_last(random_configurations(tree.reduced, 1, seed=seed), np.float64)
         kinematics, jacobian = jax.tree.map(np.asarray, jax.jit(place)(x, jnp.asarray(steps)))
     pos, rot = kinematics.point_pos[..., 1:], kinematics.point_rot[..., 1:]
     return Differences(
@@ -108,15 +108,15 @@ def differences(tree: Tree, *, seed: int, h: float = 1e-5) -> Differences:
 def test_screws_are_the_derivative_of_the_kinematics(body: TargetBody, hand_tree: Tree, hands: str) -> None:
     """Along every degree of freedom, also those that drive several joints: dp = J, d(rot) = omega x rot."""
     tree = body.tree if hands == "locked" else hand_tree
-    found = differences(tree, seed=13)
-    np.testing.assert_allclose(found.jacobian, found.pos, rtol=0, atol=1e-8)
-    spin = np.einsum("pikd,pjk->pijd", found.rot, found.kinematics.point_rot[..., 0])
+    result = differences(tree, seed=13)
+    np.testing.assert_allclose(result.jacobian, result.pos, rtol=0, atol=1e-8)
+    spin = np.einsum("pikd,pjk->pijd", result.rot, result.kinematics.point_rot[..., 0])
     omega = 0.5 * np.stack(
         [spin[:, 2, 1] - spin[:, 1, 2], spin[:, 0, 2] - spin[:, 2, 0], spin[:, 1, 0] - spin[:, 0, 1]]
     )
-    screw = np.asarray(found.kinematics.screw[:3, :, 0])
+    screw = np.asarray(result.kinematics.screw[:3, :, 0])
     np.testing.assert_allclose(omega, screw[:, None] * tree.point_mask[None], rtol=0, atol=1e-8)
-    assert not np.abs(found.pos).max(axis=1)[~tree.point_mask].any()
+    assert not np.abs(result.pos).max(axis=1)[~tree.point_mask].any()
 
 
 def test_ancestors_are_exactly_the_pairs_that_share_a_point(body: TargetBody, hand_tree: Tree) -> None:
@@ -132,27 +132,27 @@ def test_ancestors_are_exactly_the_pairs_that_share_a_point(body: TargetBody, ha
 
 def test_steps_of_the_root_are_a_group(body: TargetBody) -> None:
     """No step changes nothing, a step and its inverse cancel, and steps compose as world rotations do."""
-    posture = random_postures(body.reduced, 16, seed=15)
+    q = random_configurations(body.reduced, 16, seed=15)
     rng = np.random.default_rng(16)
     ndof, step = body.reduced.ndof, jax.jit(integrate)
     one, two = rng.normal(size=(2, ndof, 16))
     with jax.enable_x64(True):
-        x = frames_last(posture, np.float64)
+        x = frames_last(q, np.float64)
         np.testing.assert_allclose(step(x, np.zeros((ndof, 16))), x, atol=1e-15)
         np.testing.assert_allclose(step(step(x, one), -one), x, atol=1e-14)
         np.testing.assert_allclose(step(step(x, 0.5 * one), 0.5 * one), step(x, one), atol=1e-14)
         both = np.asarray(step(step(x, one), two))
         rot = np.moveaxis(np.asarray(jax.jit(quat_to_matrix)(both[3:NROOT])), -1, 0)
-    start = Rotation.from_quat(posture[:, 3:NROOT], scalar_first=True)
+    start = Rotation.from_quat(q[:, 3:NROOT], scalar_first=True)
     want = Rotation.from_rotvec(two[3:6].T) * Rotation.from_rotvec(one[3:6].T) * start
     np.testing.assert_allclose(rot, want.as_matrix(), atol=1e-14)
-    np.testing.assert_allclose(both[:3], posture.T[:3] + one[:3] + two[:3], atol=1e-14)
-    np.testing.assert_allclose(both[NROOT:], posture.T[NROOT:] + one[6:] + two[6:], atol=1e-14)
+    np.testing.assert_allclose(both[:3], q.T[:3] + one[:3] + two[:3], atol=1e-14)
+    np.testing.assert_allclose(both[NROOT:], q.T[NROOT:] + one[6:] + two[6:], atol=1e-14)
     np.testing.assert_allclose(np.linalg.norm(both[3:NROOT], axis=0), 1.0, atol=1e-15)
 
 
 def test_step_can_be_differentiated_where_it_is_nothing(body: TargetBody) -> None:
-    x = frames_last(random_postures(body.reduced, 1, seed=17))
+    x = frames_last(random_configurations(body.reduced, 1, seed=17))
     slope = jax.jit(jax.jacfwd(lambda step: integrate(x, step)[3:NROOT, 0]))(jnp.zeros((body.reduced.ndof, 1)))
     half = np.asarray(slope)[:, 3:6, 0]
     assert np.all(np.isfinite(half))
@@ -172,10 +172,10 @@ def test_held_joints_are_part_of_the_body() -> None:
     )
     reduced = reduce_model(model, locked=frozenset({"held", "shift"}))
     points = [BodyPoint(2, (0.3, -0.1, 0.2)), BodyPoint(1, (0.0, 0.5, 0.0))]
-    tree, posture = build_tree(reduced, points), random_postures(reduced, 5, seed=18)
+    tree, q = build_tree(reduced, points), random_configurations(reduced, 5, seed=18)
     with jax.enable_x64(True):
-        got = np.asarray(forward_jit(tree, frames_last(posture, np.float64)).point_pos)
-    assert np.abs(got - mujoco_points(tree, points, posture)[0]).max() < 1e-12
+        got = np.asarray(forward_jit(tree, frames_last(q, np.float64)).point_pos)
+    assert np.abs(got - mujoco_points(tree, points, q)[0]).max() < 1e-12
 
 
 def test_points_that_no_tree_can_carry_are_refused(body: TargetBody) -> None:
@@ -194,7 +194,7 @@ def test_points_that_no_tree_can_carry_are_refused(body: TargetBody) -> None:
 
 def test_compilation_does_not_grow_with_depth(body: TargetBody) -> None:
     """An unrolled tree of this body took minutes; ours, stepped through by levels, takes about a second."""
-    x = frames_last(random_postures(body.reduced, 5, seed=19))  # a shape that nothing has compiled yet
+    x = frames_last(random_configurations(body.reduced, 5, seed=19))  # a shape that nothing has compiled yet
     start = time.perf_counter()
     jax.jit(partial(forward, body.tree)).lower(x).compile()
     assert time.perf_counter() - start < 20.0

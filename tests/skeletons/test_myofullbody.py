@@ -24,8 +24,8 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
 from musclemap.skeletons.soles import find_sole
 from musclemap.skeletons.tree import BodyPoint
 
+from ..support.configurations import random_configurations, standing
 from ..support.mirror import FLIP, LANDMARK_TWIN, joint_twin
-from ..support.postures import random_postures, standing
 from ..support.target_facts import FOOT_LANDMARKS
 
 LITERATURE = {"pelvis", "lumbar1", "head"} | {
@@ -33,38 +33,38 @@ LITERATURE = {"pelvis", "lumbar1", "head"} | {
 }
 
 
-def landmarks(body: TargetBody, model: mujoco.MjModel, posture: np.ndarray) -> np.ndarray:
+def landmarks(body: TargetBody, model: mujoco.MjModel, q: np.ndarray) -> np.ndarray:
     """Landmarks by C MuJoCo, shape (nframe, 17, 3) [m]."""
     data, out = mujoco.MjData(model), []
-    for qpos in body.reduced.expand(posture):
+    for qpos in body.reduced.expand(q):
         data.qpos[:] = qpos
         mujoco.mj_kinematics(model, data)
         out.append(data.xpos[body.landmark_ids].copy())
     return np.array(out)
 
 
-def mirrored(body: TargetBody, posture: np.ndarray) -> np.ndarray:
-    """Postures reflected in the plane x = 0: sides change places, sideways bends and turns change sign."""
+def mirrored(body: TargetBody, q: np.ndarray) -> np.ndarray:
+    """Configurations reflected in the plane x = 0: sides change places, sideways bends and turns change sign."""
     sign = np.where(np.isin(body.reduced.joint_names, ("lat_bending", "axial_rotation")), -1.0, 1.0)
-    root = posture[:, :NROOT] * [-1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0]
-    return np.concatenate([root, posture[:, NROOT:][:, joint_twin(body.reduced)] * sign], axis=1)
+    root = q[:, :NROOT] * [-1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0]
+    return np.concatenate([root, q[:, NROOT:][:, joint_twin(body.reduced)] * sign], axis=1)
 
 
-def foot_postures(body: TargetBody, nframe: int, *, seed: int, tilt_deg: float) -> np.ndarray:
+def foot_configurations(body: TargetBody, nframe: int, *, seed: int, tilt_deg: float) -> np.ndarray:
     """Standing, the body tilted by up to an angle; ankles, subtalar and toe joints anywhere in their ranges."""
     rng = np.random.default_rng(seed)
-    posture = np.tile(standing(body.reduced), (nframe, 1))
+    q = np.tile(standing(body.reduced), (nframe, 1))
     tilt = np.deg2rad(tilt_deg) * np.sqrt(rng.uniform(size=nframe))
     about = rng.uniform(0, 2 * np.pi, nframe)
     lean = Rotation.from_rotvec(tilt[:, None] * np.stack([np.cos(about), np.sin(about), 0 * about], axis=1))
     turn = Rotation.from_rotvec(rng.uniform(-np.pi, np.pi, (nframe, 1)) * [0.0, 0.0, 1.0])
-    posture[:, 3:NROOT] = (lean * turn).as_quat(scalar_first=True)
+    q[:, 3:NROOT] = (lean * turn).as_quat(scalar_first=True)
     for name in ("knee_angle", "ankle_angle", "subtalar_angle", "mtp_angle"):
         for side in SIDES:
             k = body.reduced.index(f"{name}_{side}")
             high = 0.3 if name == "knee_angle" else body.reduced.upper[k]
-            posture[:, NROOT + k] = rng.uniform(body.reduced.lower[k], high, nframe)
-    return posture
+            q[:, NROOT + k] = rng.uniform(body.reduced.lower[k], high, nframe)
+    return q
 
 
 def world(data: mujoco.MjData, point: BodyPoint) -> np.ndarray:
@@ -122,8 +122,8 @@ def test_finger_joints_exist_and_are_forty(body: TargetBody) -> None:
 
 def test_source_axes_become_the_targets(body: TargetBody) -> None:
     """The source's rest frame has x left, y up, z forward; at its default root the target faces -y."""
-    posture = standing(body.reduced)[None].copy()
-    pos = dict(zip(LANDMARK_NAMES, landmarks(body, body.model, posture)[0], strict=True))
+    q = standing(body.reduced)[None].copy()
+    pos = dict(zip(LANDMARK_NAMES, landmarks(body, body.model, q)[0], strict=True))
     left, up, forward = SOURCE_TO_TARGET.T
     assert np.linalg.det(SOURCE_TO_TARGET) == pytest.approx(1.0)
     assert (pos["humerus_l"] - pos["humerus_r"]) @ left > 0.25
@@ -132,25 +132,25 @@ def test_source_axes_become_the_targets(body: TargetBody) -> None:
 
 
 def test_sides_of_the_real_body_are_mirror_images_to_millimetres(body: TargetBody) -> None:
-    anyhow = random_postures(body.reduced, 50, seed=20)
-    for posture, bound in ((standing(body.reduced)[None], 1.5e-3), (anyhow, 2.5e-3)):
-        here, there = landmarks(body, body.model, posture), landmarks(body, body.model, mirrored(body, posture))
+    anyhow = random_configurations(body.reduced, 50, seed=20)
+    for q, bound in ((standing(body.reduced)[None], 1.5e-3), (anyhow, 2.5e-3)):
+        here, there = landmarks(body, body.model, q), landmarks(body, body.model, mirrored(body, q))
         assert np.linalg.norm(here - there[:, LANDMARK_TWIN] * FLIP, axis=2).max() < bound
 
 
 def test_sides_of_the_symmetric_body_are_mirror_images_exactly(body: TargetBody) -> None:
-    model, posture = body.symmetric_model, random_postures(body.reduced, 50, seed=21)
-    here, there = landmarks(body, model, posture), landmarks(body, model, mirrored(body, posture))
+    model, q = body.symmetric_model, random_configurations(body.reduced, 50, seed=21)
+    here, there = landmarks(body, model, q), landmarks(body, model, mirrored(body, q))
     assert np.linalg.norm(here - there[:, LANDMARK_TWIN] * FLIP, axis=2).max() < 1e-12
-    apart = np.linalg.norm(here - landmarks(body, body.model, posture), axis=2)
+    apart = np.linalg.norm(here - landmarks(body, body.model, q), axis=2)
     assert apart.mean() < 0.5e-3
     assert apart.max() < 1.3e-3
 
 
 def test_points_of_the_solver_are_mirror_images_exactly(body: TargetBody) -> None:
-    model, posture = body.symmetric_model, standing(body.reduced)
+    model, q = body.symmetric_model, standing(body.reduced)
     data = mujoco.MjData(model)
-    data.qpos[:] = body.reduced.expand(posture[None])[0]
+    data.qpos[:] = body.reduced.expand(q[None])[0]
     mujoco.mj_kinematics(model, data)
     pos = np.array([world(data, point) for point in body.points])
     contact, sphere = pos[17:21], pos[21:]
@@ -170,7 +170,7 @@ def test_spheres_reach_as_low_as_the_feet(body: TargetBody) -> None:
     """Against MuJoCo's distances of all colliding geoms, ellipsoids too: tiptoe, heel, edge, leaning by 60 degrees."""
     data, centre, half = mujoco.MjData(body.model), body.sole.centre, len(body.sole.centre) // 2
     gaps = []
-    for qpos in body.reduced.expand(foot_postures(body, 300, seed=22, tilt_deg=60.0)):
+    for qpos in body.reduced.expand(foot_configurations(body, 300, seed=22, tilt_deg=60.0)):
         data.qpos[:] = qpos
         mujoco.mj_kinematics(body.model, data)
         bottom = np.array([world(data, p)[2] for p in centre]) - body.sole.radius
@@ -183,7 +183,7 @@ def test_spheres_reach_as_low_as_the_feet(body: TargetBody) -> None:
 def test_solvers_spheres_are_the_feet_to_a_millimetre(body: TargetBody) -> None:
     """The solver's spheres lie on the symmetric body, whose feet are moved by less than a millimetre."""
     real, symmetric = mujoco.MjData(body.model), mujoco.MjData(body.symmetric_model)
-    for qpos in body.reduced.expand(foot_postures(body, 20, seed=23, tilt_deg=30.0)):
+    for qpos in body.reduced.expand(foot_configurations(body, 20, seed=23, tilt_deg=30.0)):
         for model, data in ((body.model, real), (body.symmetric_model, symmetric)):
             data.qpos[:] = qpos
             mujoco.mj_kinematics(model, data)
@@ -193,10 +193,10 @@ def test_solvers_spheres_are_the_feet_to_a_millimetre(body: TargetBody) -> None:
 
 def test_contact_points_lie_under_heel_and_toes(body: TargetBody) -> None:
     """On a flat foot all four are where it meets the ground: heels behind the ankles, toe points ahead of the balls."""
-    posture = standing(body.reduced)
-    posture[NROOT:] = body.reduced.rest
+    q = standing(body.reduced)
+    q[NROOT:] = body.reduced.rest
     data = mujoco.MjData(body.model)
-    data.qpos[:] = body.reduced.expand(posture[None])[0]
+    data.qpos[:] = body.reduced.expand(q[None])[0]
     mujoco.mj_kinematics(body.model, data)
     lowest = lowest_geoms(body, data)
     forward = SOURCE_TO_TARGET[:, 2]
@@ -213,7 +213,7 @@ def test_contact_points_lie_under_heel_and_toes(body: TargetBody) -> None:
 def test_foot_geoms_reach_as_low_as_mujoco_says(body: TargetBody) -> None:
     data, geoms = mujoco.MjData(body.model), body.foot_geoms
     half = len(geoms.body) // 2
-    for qpos in body.reduced.expand(random_postures(body.reduced, 30, seed=24)):
+    for qpos in body.reduced.expand(random_configurations(body.reduced, 30, seed=24)):
         data.qpos[:] = qpos
         data.qpos[2] = 3.0
         mujoco.mj_kinematics(body.model, data)
@@ -236,7 +236,7 @@ def test_bare_tree_is_the_body_without_what_it_carries(body: TargetBody) -> None
     np.testing.assert_allclose(bare.jnt_range[limited], full.jnt_range[limited], atol=1e-12)
     np.testing.assert_allclose(bare.qpos0[NROOT:], full.qpos0[NROOT:], atol=1e-12)
     ours, theirs = mujoco.MjData(bare), mujoco.MjData(full)
-    for qpos in body.reduced_hands.expand(random_postures(body.reduced_hands, 5, seed=25)):
+    for qpos in body.reduced_hands.expand(random_configurations(body.reduced_hands, 5, seed=25)):
         for model, data in ((bare, ours), (full, theirs)):
             data.qpos[:] = qpos
             mujoco.mj_kinematics(model, data)

@@ -13,7 +13,7 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.couplings import DRIVEN_TOLERANCE, couplings, polyval
 from musclemap.skeletons.reduced import NROOT, ReducedCoordinates, reduce_model
 
-from ..support.postures import random_postures
+from ..support.configurations import random_configurations
 
 NARROWED = {"flex_extension": (-1.006, 0.454), **{f"elv_angle_{s}": (-1.658, 2.242) for s in "rl"},
             **{f"shoulder_elv_{s}": (0.0, 3.100) for s in "rl"}}  # fmt: skip
@@ -62,14 +62,14 @@ def test_body_has_the_coordinates_that_are_known_of_it(body: TargetBody) -> None
 
 
 def test_couplings_are_those_of_trunk_girdle_and_knees(body: TargetBody) -> None:
-    found = couplings(body.model)
-    by_driver = Counter("held" if c.driver < 0 else body.model.joint(c.driver).name for c in found)
+    result = couplings(body.model)
+    by_driver = Counter("held" if c.driver < 0 else body.model.joint(c.driver).name for c in result)
     trunk = sum(by_driver.pop(name) for name in ("flex_extension", "lat_bending", "axial_rotation", "held"))
     girdle = sum(by_driver.pop(f"{name}_{side}") for name in ("shoulder_elv", "elv_angle") for side in "rl")
     knees = sum(by_driver.pop(f"knee_angle_{side}") for side in "rl")
-    assert (len(found), trunk, girdle, knees) == (51, 15, 22, 14)
+    assert (len(result), trunk, girdle, knees) == (51, 15, 22, 14)
     assert not by_driver
-    assert {body.model.joint(c.driven).name for c in found if c.driver < 0} == {"Abs_t1", "Abs_t2"}
+    assert {body.model.joint(c.driven).name for c in result if c.driver < 0} == {"Abs_t1", "Abs_t2"}
 
 
 def test_polynomial_is_constant_first() -> None:
@@ -78,11 +78,11 @@ def test_polynomial_is_constant_first() -> None:
 
 
 def test_expanded_postures_satisfy_the_models_own_equations(body: TargetBody) -> None:
-    """MuJoCo's constraint residual, which knows nothing of our polynomials, is zero in every drawn posture."""
+    """MuJoCo's constraint residual, which knows nothing of our polynomials, is zero in every drawn configuration."""
     model, data = body.model, mujoco.MjData(body.model)
     for reduced in (body.reduced, body.reduced_hands):
-        postures = random_postures(reduced, 40, seed=1)
-        qpos = reduced.expand(postures)
+        configurations = random_configurations(reduced, 40, seed=1)
+        qpos = reduced.expand(configurations)
         assert qpos.shape == (40, model.nq)
         assert reduced.coupling_residual(qpos).max() < 1e-12
         for k in range(4):
@@ -96,14 +96,14 @@ def test_expanded_postures_satisfy_the_models_own_equations(body: TargetBody) ->
 
 def test_reduce_undoes_expand(body: TargetBody) -> None:
     for reduced in (body.reduced, body.reduced_hands):
-        postures = random_postures(reduced, 20, seed=2)
-        np.testing.assert_allclose(reduced.reduce(reduced.expand(postures)), postures, rtol=0, atol=1e-12)
-        qpos = reduced.expand(postures)
+        configurations = random_configurations(reduced, 20, seed=2)
+        np.testing.assert_allclose(reduced.reduce(reduced.expand(configurations)), configurations, rtol=0, atol=1e-12)
+        qpos = reduced.expand(configurations)
         np.testing.assert_allclose(reduced.expand(reduced.reduce(qpos)), qpos, rtol=0, atol=1e-12)
 
 
 def test_locked_fingers_stay_at_rest_whatever_the_rest_does(body: TargetBody) -> None:
-    qpos = body.reduced.expand(random_postures(body.reduced, 5, seed=3))
+    qpos = body.reduced.expand(random_configurations(body.reduced, 5, seed=3))
     adr = [body.model.joint(name).qposadr[0] for name in FINGER_JOINTS]
     model_range = np.array([body.model.joint(name).range for name in FINGER_JOINTS])
     np.testing.assert_array_equal(qpos[:, adr], np.tile(body.reduced.base[adr], (5, 1)))
@@ -113,13 +113,13 @@ def test_locked_fingers_stay_at_rest_whatever_the_rest_does(body: TargetBody) ->
 
 @pytest.mark.parametrize("joint", ["knee_angle_translation2_r", "L3_L4_FE", "Abs_t1", "shoulder1_r2_l"])
 def test_residual_measures_the_very_fault(body: TargetBody, joint: str) -> None:
-    qpos = body.reduced.expand(random_postures(body.reduced, 3, seed=4))
+    qpos = body.reduced.expand(random_configurations(body.reduced, 3, seed=4))
     qpos[1, body.model.joint(joint).qposadr[0]] += 0.0123
     np.testing.assert_allclose(body.reduced.coupling_residual(qpos), [0.0, 0.0123, 0.0], atol=1e-12)
 
 
 def test_residual_finds_a_broken_driver_and_the_models_own_rest_posture(body: TargetBody) -> None:
-    qpos = body.reduced.expand(random_postures(body.reduced, 1, seed=5, spread=0.5))
+    qpos = body.reduced.expand(random_configurations(body.reduced, 1, seed=5, spread=0.5))
     qpos[:, body.model.joint("shoulder_elv_l").qposadr[0]] += 0.3
     assert body.reduced.coupling_residual(qpos)[0] > 0.05
     assert body.reduced.coupling_residual(body.model.qpos0[None])[0] == pytest.approx(0.052, abs=5e-4)

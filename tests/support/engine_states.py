@@ -18,7 +18,7 @@ NWORLD = 4
 
 
 def packed(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> PhysicsState:
-    """Postures and velocities with muscles nearly at rest."""
+    """Configurations and velocities with muscles nearly at rest."""
     model, n = body.model, len(qpos)
     arrays = (qpos, qvel, np.full((n, model.nu), 0.05), np.zeros((n, model.nv)))
     return PhysicsState(*(jnp.asarray(array, jnp.float32) for array in arrays))

@@ -64,7 +64,7 @@ class Server:
 
     def ranges(self, path: str) -> list[str]:
         """Ranges asked for of a path; an empty one for the whole."""
-        return [wanted for method, asked, wanted in self.asked if method == "GET" and asked == path]
+        return [expected for method, asked, expected in self.asked if method == "GET" and asked == path]
 
     def bodies(self) -> list[str]:
         """Paths of files whose content was asked for."""
@@ -182,8 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.content(json.dumps(value).encode(), Fault(kind=""), **headers)
 
     def content(self, content: bytes, fault: Fault, **headers: str) -> None:
-        size, wanted = len(content), self.headers.get("Range", "")
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and fault.kind != "ignore_range" else 0
+        size, expected = len(content), self.headers.get("Range", "")
+        start = int(expected.removeprefix("bytes=").rstrip("-")) if expected and fault.kind != "ignore_range" else 0
         if fault.kind == "range_416" or start > size:
             self.refuse(416, "")
             return
@@ -194,8 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = content[start:]
         half = body[: len(body) // 2]
         body = {"short": half, "long": body + b"!" * 70_000}.get(fault.kind, body)
-        self.send_response(206 if wanted and fault.kind != "ignore_range" else 200)
-        if wanted and fault.kind != "ignore_range":
+        self.send_response(206 if expected and fault.kind != "ignore_range" else 200)
+        if expected and fault.kind != "ignore_range":
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         for key, value in {"Content-Length": str(len(body)), "Accept-Ranges": "bytes", **headers}.items():
             self.send_header(key, value)

@@ -8,9 +8,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def explained(*pages: str) -> set[str]:
     """Names in the first columns of tables of figures, without a number of steps at their end."""
-    found: set[str] = set()
+    result: set[str] = set()
     for page in pages:
         for line in (DOCS / page).read_text(encoding="utf-8").splitlines():
             if line.startswith("| `"):
-                found |= set(re.findall(r"`([a-z_]+?)(?:_\d+)?`", line.split("|")[1]))
-    return found
+                result |= set(re.findall(r"`([a-z_]+?)(?:_\d+)?`", line.split("|")[1]))
+    return result

@@ -24,10 +24,10 @@ def state(number: int, *, width: int = 4, nworld: int = 3) -> State:
 
 def without_hashes(checkpoint: Path) -> None:
     """As version 0.1.0 wrote it: facts in a folder of their own, and no hashes."""
-    told = json.loads((checkpoint / "checkpoint.json").read_text())
+    output = json.loads((checkpoint / "checkpoint.json").read_text())
     (checkpoint / "checkpoint.json").unlink()
     (checkpoint / "facts").mkdir()
-    (checkpoint / "facts" / "metadata").write_text(json.dumps(told["facts"]))
+    (checkpoint / "facts" / "metadata").write_text(json.dumps(output["facts"]))
 
 
 def state_files(checkpoint: Path) -> list[Path]:

@@ -62,10 +62,10 @@ def sealed_parts(data: bytes) -> list[tuple[int, int]]:
 
 def places(data: bytes, signature: bytes) -> list[int]:
     """Where a part begins with these bytes."""
-    found = [data.find(signature)]
-    while found[-1] >= 0:
-        found.append(data.find(signature, found[-1] + 1))
-    return found[:-1]
+    result = [data.find(signature)]
+    while result[-1] >= 0:
+        result.append(data.find(signature, result[-1] + 1))
+    return result[:-1]
 
 
 def _checksum(data: bytes) -> bytes:

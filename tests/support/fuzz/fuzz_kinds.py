@@ -35,13 +35,13 @@ ODD: tuple[Any, ...] = (
 
 def _nodes(tree: Any) -> list[tuple[Any, Any]]:
     """Every container in a JSON tree with each of its keys."""
-    found, pending = [], [tree]
+    result, pending = [], [tree]
     while pending:
         node = pending.pop()
         keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-        found += [(node, key) for key in keys]
+        result += [(node, key) for key in keys]
         pending += [node[key] for key in keys if isinstance(node[key], dict | list)]
-    return found
+    return result
 
 
 def mutate_tree(tree: Any, rng: random.Random) -> Any:

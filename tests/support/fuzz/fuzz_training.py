@@ -183,10 +183,10 @@ def read_fit(path: Path) -> object:
     from musclemap.failures import Failure, attempt
     from musclemap.imitation.world_model.tendon_files import _read
 
-    found = attempt(lambda: _read(path, _ARM[0], TENDONS))  # as `load_or_fit` does, which then fits again
-    if isinstance(found, Failure):
-        raise FileError(found.message)
-    return found
+    result = attempt(lambda: _read(path, _ARM[0], TENDONS))  # as `load_or_fit` does, which then fits again
+    if isinstance(result, Failure):
+        raise FileError(result.message)
+    return result
 
 
 def _taken(path: Path) -> bytes:

@@ -127,9 +127,12 @@ def _one_process(name: str, tally: Tally, *, first: int, count: int, seed: int) 
     root = Path(__file__).parents[3]
     environ = {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "JAX_PLATFORMS": "cpu"}
     number, patience = first, START_SECONDS
-    with tempfile.TemporaryFile() as said, subprocess.Popen(
-        command, cwd=root, env=environ, stdout=subprocess.PIPE, stderr=said, text=True, bufsize=1
-    ) as child:
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            command, cwd=root, env=environ, stdout=subprocess.PIPE, stderr=said, text=True, bufsize=1
+        ) as child,
+    ):
         assert child.stdout is not None
         while True:
             if not select.select([child.stdout], [], [], patience)[0]:

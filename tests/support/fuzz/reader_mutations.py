@@ -24,11 +24,11 @@ def zip_directory(data: bytes, rng: random.Random) -> bytes:
 
 
 def _all(data: bytes, mark: bytes) -> list[int]:
-    found, at = [], data.find(mark)
+    result, at = [], data.find(mark)
     while at >= 0:
-        found.append(at)
+        result.append(at)
         at = data.find(mark, at + 1)
-    return found
+    return result
 
 
 def zip_members(data: bytes, rng: random.Random) -> bytes:

@@ -51,13 +51,13 @@ def look(page: Path, profile: Path, program: str, *, before: str = "", policy: b
     copy = page.with_name("check.html")
     copy.write_text(text.replace("</body>", f"<script>{last}</script></body>"), "utf-8")
     try:
-        found, log = _told([CHROMIUM, *SWITCHES, f"--user-data-dir={profile}", copy.as_uri()])
+        result, log = _told([CHROMIUM, *SWITCHES, f"--user-data-dir={profile}", copy.as_uri()])
     finally:
         copy.unlink()
-    assert found, log[-2000:]
-    told = json.loads(unquote(base64.b64decode(found).decode()))
-    assert told["faults"] == [], told["faults"]
-    return told["seen"]
+    assert result, log[-2000:]
+    output = json.loads(unquote(base64.b64decode(result).decode()))
+    assert output["faults"] == [], output["faults"]
+    return output["seen"]
 
 
 def _told(command: list[str]) -> tuple[str, str]:
@@ -65,14 +65,14 @@ def _told(command: list[str]) -> tuple[str, str]:
     browser = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace")
     limit = threading.Timer(180.0, browser.kill)
     limit.start()
-    log, found = [], None
+    log, result = [], None
     try:
         for line in browser.stderr or ():
             log.append(line)
-            if found := re.search(r'"told:([^"]*)"', line):
+            if result := re.search(r'"told:([^"]*)"', line):
                 break
     finally:
         limit.cancel()
         browser.kill()
         browser.communicate()
-    return found[1] if found else "", "".join(log)
+    return result[1] if result else "", "".join(log)

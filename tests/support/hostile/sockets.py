@@ -47,7 +47,7 @@ def process_tree(pid: int) -> list[int]:
 
 def listening_sockets(pid: int) -> list[Listening]:
     """Listening sockets of a process and its descendants, each once for every process that holds it."""
-    return sorted(found for each in process_tree(pid) for found in _of_process(each))
+    return sorted(result for each in process_tree(pid) for result in _of_process(each))
 
 
 def answer_over(port: int, *, tls: bool = False) -> bytes:
@@ -66,16 +66,16 @@ def answer_over(port: int, *, tls: bool = False) -> bytes:
 @contextlib.contextmanager
 def sampled(pid: int, *, seconds: float = 0.2) -> Iterator[set[Listening]]:
     """Gather the listening sockets that appear while the block runs."""
-    found, ended = set[Listening](), threading.Event()
+    result, ended = set[Listening](), threading.Event()
 
     def sample() -> None:
         while not ended.wait(seconds):
-            found.update(listening_sockets(pid))
+            result.update(listening_sockets(pid))
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield found
+        yield result
     finally:
         ended.set()
         thread.join()
@@ -85,8 +85,8 @@ def wait_for_sockets(pid: int, count: int, *, seconds: float = 60.0) -> list[Lis
     """Listening sockets of a program, once there are so many."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if len(found := listening_sockets(pid)) >= count:
-            return found
+        if len(result := listening_sockets(pid)) >= count:
+            return result
         time.sleep(0.05)
     raise AssertionError(f"{len(listening_sockets(pid))} listening sockets within {seconds:g} s, {count} expected")
 

@@ -107,9 +107,9 @@ class Trials:
         again = in_child(self.scenario.command, self.home)
         after = self._look() if again.status == self.scenario.status else [f"next run: ends with {again.status}"]
         if self.scenario.same:
-            found = contents(self.home)
-            after += [f"other bytes: {name}" for name, data in self.reference.items() if found.get(name) != data]
-            after += [f"left over: {name}" for name in found.keys() - self.reference.keys()]
+            result = contents(self.home)
+            after += [f"other bytes: {name}" for name, data in self.reference.items() if result.get(name) != data]
+            after += [f"left over: {name}" for name in result.keys() - self.reference.keys()]
         table.healed += not after
         table.add([*faults, *after], kill)
 

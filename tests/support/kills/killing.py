@@ -67,10 +67,10 @@ def in_child(
     if after_seconds is not None:
         _kill_after(child, after_seconds)
     with os.fdopen(read, "rb") as pipe:
-        told = pipe.read()
+        output = pipe.read()
     _, status = os.waitpid(child, 0)
     return Ended(
-        status=os.waitstatus_to_exitcode(status), changes=int(told or b"0"), seconds=time.monotonic() - started
+        status=os.waitstatus_to_exitcode(status), changes=int(output or b"0"), seconds=time.monotonic() - started
     )
 
 

@@ -1,4 +1,4 @@
-"""Random postures of a body, and the targets that a posture meets exactly."""
+"""Random configurations of a body, and the targets that a configuration meets exactly."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +15,9 @@ DEEP_FLOOR = -10.0
 """A floor that nothing reaches [m]."""
 
 
-def random_postures(reduced: ReducedCoordinates, nframe: int, *, seed: int, spread: float = 1.0) -> np.ndarray:
-    """Draw postures: the root some metres away and turned anyhow, joints anywhere in the middle part of their ranges.
+def random_configurations(reduced: ReducedCoordinates, nframe: int, *, seed: int, spread: float = 1.0) -> np.ndarray:
+    """Draw configurations: the root some metres away and turned anyhow, joints anywhere in the middle part of their
+    ranges.
 
     Args:
         reduced: Coordinates to draw in.
@@ -35,7 +36,7 @@ def random_postures(reduced: ReducedCoordinates, nframe: int, *, seed: int, spre
 
 
 def standing(reduced: ReducedCoordinates) -> np.ndarray:
-    """Posture with every joint at rest but knees, elbows and shoulders slightly bent, shape (7 + njoint,)."""
+    """Configuration with every joint at rest but knees, elbows and shoulders slightly bent, shape (7 + njoint,)."""
     joints = reduced.rest.copy()
     for name, angle in (("knee_angle", 0.3), ("elbow_flex", 0.5), ("shoulder_elv", 0.6), ("hip_flexion", 0.2)):
         for side in "rl":
@@ -44,7 +45,7 @@ def standing(reduced: ReducedCoordinates) -> np.ndarray:
 
 
 def met_targets(kinematics: Kinematics, *, contact: float = 0.0, floor: float = DEEP_FLOOR) -> FrameTargets:
-    """Targets that the postures of `kinematics` meet.
+    """Targets that the configurations of `kinematics` meet.
 
     Args:
         kinematics: Points in the solver's order, frames last.
@@ -62,6 +63,6 @@ def met_targets(kinematics: Kinematics, *, contact: float = 0.0, floor: float = 
     )
 
 
-def frames_last(posture: np.ndarray, dtype: type = np.float32) -> Array:
-    """Postures (nframe, 7 + njoint) as the kinematics takes them, frames last."""
-    return jnp.asarray(posture.T, dtype)
+def frames_last(q: np.ndarray, dtype: type = np.float32) -> Array:
+    """Configurations (nframe, 7 + njoint) as the kinematics takes them, frames last."""
+    return jnp.asarray(q.T, dtype)
