@@ -152,7 +152,7 @@ def find_body_models(folder: Path) -> tuple[Path, ...]:
             return (folder,)
         if not folder.is_dir():
             raise BodyModelError(f"there is no folder of body models {folder}")
-        result, unlisted = find_files(folder, wanted=_may_be_body_model)
+        result, unlisted = find_files(folder, accept=_may_be_body_model)
     except (FileError, OSError) as error:
         raise BodyModelError(f"{folder} cannot be searched for body models: {error}") from error
     for path in unlisted:
