@@ -25,7 +25,7 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic import gait_tables
 from musclemap.datasets.synthetic.synthesis import synthesise
-from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.resample import resample
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.retarget.targets.proportions import fit_proportions
@@ -97,7 +97,7 @@ def leg_angles(clip: Clip, motion: SourceMotion | None, body: TargetBody, path: 
 def feet(clip: Clip, body: TargetBody, path: Path, *, seconds: float = 3.0) -> None:
     """Heights of heels and toes over the floor, with the time that each stands."""
     nframe = min(clip.nframe, round(seconds * clip.fps))
-    height = 100 * measure_geometry(body, clip.qpos[:nframe].astype(np.float64)).contact_pos[..., 2]
+    height = 100 * evaluate_clip(body, clip.qpos[:nframe].astype(np.float64)).contact_pos[..., 2]
     time = np.arange(nframe) / clip.fps
     figure, axes = plt.subplots(2, 1, figsize=(8, 5), sharex=True, sharey=True, constrained_layout=True)
     for axis, (word, first) in zip(axes, (("left", 0), ("right", 2)), strict=True):

@@ -23,7 +23,7 @@ import mujoco
 import numpy as np
 
 from musclemap.retarget.config import RetargetConfig, WeightConfig
-from musclemap.retarget.solver.cost_weights import frame_weights
+from musclemap.retarget.solver.terms import OrientationTerm, PositionTerm, frame_terms
 from musclemap.skeletons.bare_tree import bare_tree
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, FIT, LANDMARK_NAMES, LANDMARKS, load_model
@@ -79,12 +79,14 @@ class MinkReference:
         ]
         self._couplings = mink.EqualityConstraintTask(self.model, cost=COUPLING_COST)
         self._limits = [mink.ConfigurationLimit(self.model)]
-        used = frame_weights(body, weights)
-        rot = dict(zip(ORIENTED, used.rot, strict=True))
-        first = [w if name in FIRST_STAGE else 0.0 for name, w in zip(LANDMARK_NAMES, used.pos, strict=True)]
+        terms = frame_terms(body, weights)
+        position = next(term.landmark for term in terms if isinstance(term, PositionTerm))
+        rotation = next(term.weight for term in terms if isinstance(term, OrientationTerm))
+        rot = dict(zip(ORIENTED, rotation, strict=True))
+        first = [w if name in FIRST_STAGE else 0.0 for name, w in zip(LANDMARK_NAMES, position, strict=True)]
         self._stages = [
             {k: self._task(k, pos[k], rot.get(k, 0.0)) for k in range(len(pos)) if pos[k] or k in rot}
-            for pos in (first, used.pos)
+            for pos in (first, position)
         ]
 
     def _task(self, landmark: int, pos: float, rot: float) -> Any:

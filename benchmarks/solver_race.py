@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tables import table, verdict
 
-from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.solver.fitter import Fit, Fitter
 from musclemap.retarget.targets.landmark_targets import MotionTargets
 
@@ -139,4 +139,4 @@ def _ours(fitter: Fitter, fits: Sequence[Fit], frames: int) -> tuple[np.ndarray,
     """Landmarks that we reach by C MuJoCo's kinematics (n, 17, 3), and the largest coupling residual."""
     body = fitter.body
     qpos = np.concatenate([body.reduced.expand(fit.q[:frames]) for fit in fits])
-    return measure_geometry(body, qpos).landmark_pos, float(body.reduced_hands.coupling_residual(qpos).max())
+    return evaluate_clip(body, qpos).landmark_pos, float(body.reduced_hands.coupling_residual(qpos).max())

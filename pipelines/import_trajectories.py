@@ -30,7 +30,7 @@ from musclemap.pipelines.convert.conversion import Announce, ConversionResult, s
 from musclemap.pipelines.convert.prepare import clip_fault, unconverted
 from musclemap.pipelines.convert.progress import Progress, Tracker
 from musclemap.pipelines.convert.run_recorder import RunRecorder
-from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.config import RetargetConfig
@@ -117,16 +117,16 @@ class TrajectoryImporter:
             raise SourceError("too_short", f"the file holds {len(trajectory.qpos)} frames; {MIN_FRAMES} are needed")
         full, changes = project(self.body, trajectory)
         if self.body.model.joint(0).name not in trajectory.joint_names:
-            full[:, 2] -= measure_geometry(self.body, full[:1]).clearance.min()  # the body at rest stands on the floor
+            full[:, 2] -= evaluate_clip(self.body, full[:1]).clearance.min()  # the body at rest stands on the floor
         qpos, qvel = full.astype(np.float32), velocities(full, fps).astype(np.float32)
-        geometry = measure_geometry(self.body, qpos)
-        contact, floor = detect(geometry.contact_pos, qpos[:, 2].astype(np.float64), fps, self.config.contact)
+        evaluation = evaluate_clip(self.body, qpos)
+        contact, floor = detect(evaluation.contact_pos, qpos[:, 2].astype(np.float64), fps, self.config.contact)
         fingers = set(self.body.finger_joints) & set(trajectory.joint_names)
         unjudged = Clip(
             qpos=qpos,
             qvel=qvel,
-            landmark_pos=geometry.landmark_pos,
-            target_pos=geometry.landmark_pos,
+            landmark_pos=evaluation.landmark_pos,
+            target_pos=evaluation.landmark_pos,
             contact=contact.astype(np.uint8),
             fps=fps,
             joint_names=self.body.joint_names,
@@ -146,7 +146,8 @@ class TrajectoryImporter:
             **self.provenance(origin),
         )
         with jax.default_device(self._device):
-            return self._validator.validate(unjudged, muscles=self.config.validation.muscles)
+            muscles = self.config.validation.muscles
+            return self._validator.validate(unjudged, evaluation=evaluation, muscles=muscles)
 
 
 def project(body: TargetBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[str, Any]]:

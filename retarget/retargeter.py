@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
-from musclemap.retarget.checks.metrics import clip_metrics, measure_geometry
+from musclemap.retarget.checks.evaluation import evaluate_clip
+from musclemap.retarget.checks.metrics import clip_metrics
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import judge, rules_with
@@ -199,10 +200,10 @@ class Retargeter:
         q[:, 3:7] = (turn * Rotation.from_quat(q[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
         target_pos = (fit.target_pos @ turn.as_matrix().T + targets.origin).astype(np.float32)
         qpos, qvel = self._stored(q, self._fingers(motion), targets.fps)
-        geometry = measure_geometry(self.body, qpos)
+        evaluation = evaluate_clip(self.body, qpos)
         contact = targets.stance.contact
         metrics: dict[str, Any] = clip_metrics(
-            self.body, qpos, geometry, target_pos=target_pos,
+            self.body, qpos, evaluation, target_pos=target_pos,
             target_rot=turn.as_matrix() @ targets.rot, root_height=targets.pos[:, 0, 2], contact=contact,
             ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
@@ -221,7 +222,7 @@ class Retargeter:
         clip = Clip(
             qpos=qpos,
             qvel=qvel,
-            landmark_pos=geometry.landmark_pos,
+            landmark_pos=evaluation.landmark_pos,
             target_pos=target_pos,
             contact=contact.astype(np.uint8),
             fps=targets.fps,
@@ -240,4 +241,6 @@ class Retargeter:
             reasons=reasons,
             **self.provenance(motion),
         )
-        return self._validator.validate(clip, muscles=self.config.validation.muscles) if self._validator else clip
+        if self._validator is None:
+            return clip
+        return self._validator.validate(clip, evaluation=evaluation, muscles=self.config.validation.muscles)

@@ -1,6 +1,7 @@
 """Joint couplings of a MuJoCo model: driven = polynomial of one driver, both counted from qpos0."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -51,17 +52,20 @@ def couplings(model: mujoco.MjModel) -> tuple[Coupling, ...]:
     return tuple(result)
 
 
-def polyval(coef: np.ndarray, delta: np.ndarray) -> np.ndarray:
-    """Evaluate polynomials, constant first, by Horner's rule.
+def value_and_slope(coef: Any, delta: Any) -> tuple[Any, Any]:
+    """Evaluate polynomials, constant first, and their derivatives by Horner's rule; NumPy or JAX.
 
     Args:
         coef: Coefficients, shape (..., ncoef).
         delta: Argument, broadcastable against coef[..., 0].
     """
-    value = np.zeros(np.broadcast_shapes(coef.shape[:-1], np.shape(delta)))
+    xp = delta.__array_namespace__()
+    value = xp.zeros(np.broadcast_shapes(coef.shape[:-1], delta.shape), dtype=delta.dtype)
+    slope = xp.zeros_like(value)
     for k in range(coef.shape[-1] - 1, -1, -1):
+        slope = slope * delta + value
         value = value * delta + coef[..., k]
-    return value
+    return value, slope
 
 
 def effective_range(model: mujoco.MjModel, joint: int, driven: list[Coupling]) -> tuple[float, float]:
@@ -81,7 +85,7 @@ def effective_range(model: mujoco.MjModel, joint: int, driven: list[Coupling]) -
         for coupling in driven:
             adr = model.jnt_qposadr
             reach = model.qpos0[adr[coupling.driven]] + float(
-                polyval(coupling.coef, np.asarray(value - model.qpos0[adr[joint]]))
+                value_and_slope(coupling.coef, np.asarray(value - model.qpos0[adr[joint]]))[0]
             )
             lo, hi = model.jnt_range[coupling.driven]
             if model.jnt_limited[coupling.driven] and not lo - tolerance <= reach <= hi + tolerance:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .couplings import value_and_slope
 from .reduced import NROOT
 from .tree import Tree
 
@@ -24,11 +25,13 @@ class Kinematics(NamedTuple):
         point_rot: Orientation of each point's body, world frame, shape (npoint, 3, 3, nframe).
         screw: Angular velocity and velocity of the world's origin a unit rate of each degree of freedom, shape
             (6, ndof, nframe). A point p below it moves with `screw[:3] x p + screw[3:]`.
+        q: The reduced configurations, shape (7 + njoint, nframe).
     """
 
     point_pos: Array
     point_rot: Array
     screw: Array
+    q: Array
 
 
 def cross(a: Array, b: Array) -> Array:
@@ -80,11 +83,7 @@ def forward(tree: Tree, q: Array) -> Kinematics:
     const = lambda value: jnp.asarray(value, dtype)  # noqa: E731
     delta = q[NROOT:] - const(reduced.qpos0)[:, None]
     driver = delta[tree.driver.reshape(-1)].reshape(nlevel, width, nframe)
-    coef = const(tree.coef)[..., None]
-    angle, rate = jnp.zeros_like(driver), jnp.zeros_like(driver)
-    for k in range(4, -1, -1):
-        rate = rate * driver + angle
-        angle = angle * driver + coef[:, :, k]
+    angle, rate = value_and_slope(const(tree.coef)[:, :, None], driver)
 
     root_pos, root_rot = q[:3], quat_to_matrix(q[3:NROOT])
     skew = _skew(tree.axis)
@@ -120,7 +119,7 @@ def forward(tree: Tree, q: Array) -> Kinematics:
     point_pos = pos + _apply(rot, const(tree.point_offset)[..., None])
     point_rot = _multiply(rot, const(tree.point_rot)[..., None])
     screw = _screws(tree, flat(axis), flat(anchor), rate.reshape(-1, nframe), root_pos)
-    return Kinematics(point_pos, point_rot, screw)
+    return Kinematics(point_pos, point_rot, screw, q)
 
 
 def _screws(tree: Tree, axis: Array, anchor: Array, rate: Array, root_pos: Array) -> Array:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import mujoco
 import numpy as np
 
 from musclemap.errors import TargetError
 
-from .couplings import couplings, effective_range, polyval
+from .couplings import couplings, effective_range, value_and_slope
 
 NROOT = 7
 """Length of the root's part of a configuration: position and quaternion wxyz."""
@@ -96,10 +97,23 @@ class ReducedCoordinates:
         qpos = np.tile(self.base, (len(q), 1))
         if self.free:
             qpos[:, :NROOT] = q[:, :NROOT]
-        delta = q[:, NROOT:] - self.qpos0
-        adr = self.model.jnt_qposadr[self.moved]
-        qpos[:, adr] = self.model.qpos0[adr] + polyval(self.coef[self.moved], delta[:, self.moved_driver])
+        qpos[:, self.moved_qposadr], _ = self.moved_joints(q[:, NROOT:])
         return qpos
+
+    def moved_joints(self, joints: Any) -> tuple[Any, Any]:
+        """Values of the `moved` joints and their slopes, velocity per unit velocity of the driver; NumPy or JAX.
+
+        Args:
+            joints: Independent joints, shape (nframe, njoint).
+
+        Returns:
+            Both of shape (nframe, nmoved).
+        """
+        xp, dtype = joints.__array_namespace__(), joints.dtype
+        constant = lambda array: xp.asarray(array, dtype=dtype)  # noqa: E731
+        delta = (joints - constant(self.qpos0))[:, self.moved_driver]
+        value, slope = value_and_slope(constant(self.coef[self.moved]), delta)
+        return constant(self.model.qpos0[self.moved_qposadr]) + value, slope
 
     def reduce(self, qpos: np.ndarray) -> np.ndarray:
         """Take the independent coordinates out of full configurations; driven joints are dropped.
@@ -119,6 +133,11 @@ class ReducedCoordinates:
         return np.flatnonzero(self.driver >= 0)
 
     @cached_property
+    def moved_qposadr(self) -> np.ndarray:
+        """Address of each of `moved` in qpos, shape (nmoved,)."""
+        return self.model.jnt_qposadr[self.moved]
+
+    @cached_property
     def moved_dof(self) -> np.ndarray:
         """Degree of freedom of each of `moved` in the full model, shape (nmoved,)."""
         return self.model.jnt_dofadr[self.moved]
@@ -134,8 +153,7 @@ class ReducedCoordinates:
         Args:
             qpos: Full configurations, shape (nframe, nq).
         """
-        delta = qpos[:, self.qposadr] - self.qpos0
-        return polyval(self._derivative, delta[:, self.moved_driver])
+        return self.moved_joints(qpos[:, self.qposadr])[1]
 
     def to_independent(self, force: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Generalised forces on the independent joints, shape (nframe, njoint).
@@ -147,11 +165,6 @@ class ReducedCoordinates:
             slope: From `slope`, shape (nframe, nmoved).
         """
         return (force[:, self.moved_dof] * slope) @ self._gather
-
-    @cached_property
-    def _derivative(self) -> np.ndarray:
-        power = np.arange(1, self.coef.shape[1])
-        return np.concatenate([self.coef[self.moved, 1:] * power, np.zeros((len(self.moved), 1))], axis=1)
 
     @cached_property
     def _gather(self) -> np.ndarray:
@@ -172,7 +185,7 @@ class ReducedCoordinates:
             if c.driven in ids:
                 raise TargetError(f"joint {self.model.joint(c.driven).name} is both driven and independent")
             delta = qpos[:, adr[c.driver]] - self.model.qpos0[adr[c.driver]] if c.driver >= 0 else np.zeros(len(qpos))
-            want = self.model.qpos0[adr[c.driven]] + polyval(c.coef, delta)
+            want = self.model.qpos0[adr[c.driven]] + value_and_slope(c.coef, delta)[0]
             residual = np.maximum(residual, np.abs(qpos[:, adr[c.driven]] - want))
         return residual
 
@@ -230,7 +243,7 @@ def reduce_model(
         driver[c.driven] = place.get(c.driver, -1)
         adr = model.jnt_qposadr
         delta = rest_all[adr[c.driver]] - model.qpos0[adr[c.driver]] if c.driver >= 0 else 0.0
-        rest_all[adr[c.driven]] = model.qpos0[adr[c.driven]] + float(polyval(c.coef, np.asarray(delta)))
+        rest_all[adr[c.driven]] = model.qpos0[adr[c.driven]] + float(value_and_slope(c.coef, np.asarray(delta))[0])
     return ReducedCoordinates(
         model=model,
         joint_ids=ids,

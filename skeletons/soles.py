@@ -63,8 +63,19 @@ class FootGeoms:
 
     def reach(self, up: np.ndarray) -> np.ndarray:
         """How far each geom reaches below its centre, (ngeom,) [m]; `up` is the vertical in its frame, (ngeom, 3)."""
-        long = self.size[:, 0] + self.size[:, 1] * np.abs(up[:, 2])
-        return np.where(self.capsule, long, np.linalg.norm(self.size * up, axis=1))
+        return reach_below(self.size, self.capsule, up)
+
+
+def reach_below(size: np.ndarray, capsule: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """How far capsules, spheres and ellipsoids reach below their centres, shape (..., ngeom) [m].
+
+    Args:
+        size: MuJoCo's sizes [m], shape (ngeom, 3).
+        capsule: Which are capsules or spheres, capsules of no length; the others are ellipsoids. Shape (ngeom,).
+        up: The vertical in each geom's frame, shape (..., ngeom, 3).
+    """
+    long = size[:, 0] + size[:, 1] * np.abs(up[..., 2])
+    return np.where(capsule, long, np.linalg.norm(size * up, axis=-1))
 
 
 def colliding_geoms(model: mujoco.MjModel, body: str) -> tuple[int, ...]:

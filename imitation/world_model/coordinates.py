@@ -50,15 +50,11 @@ class Coordinates:
         self.free, self.njoint = body.free, len(body.joint_ids)
         self.nconfiguration = self.njoint + (7 if body.free else 0)
         self.nvelocity = self.njoint + (6 if body.free else 0)
-        reduced = reduce_model(model, fixed=not body.free)
+        self._reduced = reduced = reduce_model(model, fixed=not body.free)
         assert reduced.joint_ids.tolist() == body.joint_ids.tolist()
         self.lower, self.upper = reduced.lower, reduced.upper
         self._tree = build_tree(reduced, [BodyPoint(int(b)) for b in body.landmark_ids])
         self._base = np.where(np.isfinite(reduced.base), reduced.base, 0.0)
-        moved = np.flatnonzero(reduced.driver >= 0)
-        self._driver, self._coef = reduced.driver[moved].astype(np.int32), reduced.coef[moved]
-        self._q, self._v = model.jnt_qposadr[moved], model.jnt_dofadr[moved]
-        self._offset, self._zero = model.qpos0[self._q], reduced.qpos0
         self._own_q, self._own_v = body.qposadr, body.dofadr
         self._nv, self._substep, self._nsubstep = model.nv, model.opt.timestep, body.nsubstep
 
@@ -71,16 +67,12 @@ class Coordinates:
 
     def give(self, q: Array, velocity: Array) -> tuple[Array, Array]:
         """MuJoCo's qpos (n, nq) and qvel (n, nv), with driven joints where their drivers put them."""
-        delta = (self.joints(q) - jnp.asarray(self._zero, q.dtype))[:, self._driver]
-        rate = self.joint_velocities(velocity)[:, self._driver]
-        value, slope = jnp.zeros_like(delta), jnp.zeros_like(delta)
-        for k in range(self._coef.shape[1] - 1, -1, -1):
-            slope = slope * delta + value
-            value = value * delta + jnp.asarray(self._coef[:, k], delta.dtype)
+        value, slope = self._reduced.moved_joints(self.joints(q))
+        rate = self.joint_velocities(velocity)[:, self._reduced.moved_driver]
         n = len(q)
         qpos = jnp.broadcast_to(jnp.asarray(self._base, q.dtype), (n, len(self._base)))
-        qpos = qpos.at[:, self._q].set(value + jnp.asarray(self._offset, value.dtype))
-        qvel = jnp.zeros((n, self._nv), velocity.dtype).at[:, self._v].set(slope * rate)
+        qpos = qpos.at[:, self._reduced.moved_qposadr].set(value)
+        qvel = jnp.zeros((n, self._nv), velocity.dtype).at[:, self._reduced.moved_dof].set(slope * rate)
         if self.free:
             qpos, qvel = qpos.at[:, :7].set(q[:, :7]), qvel.at[:, :6].set(velocity[:, :6])
         return qpos, qvel

@@ -10,6 +10,7 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.clip_schema import CONTACTS
 from musclemap.failures import Failure, attempt
 from musclemap.skeletons.bodies import BODIES, load_body
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.skeletons.body import TargetBody
 
 from .encoding import Line, Panel, Section
@@ -73,7 +74,7 @@ def _each_landmark(clip: Clip) -> Section:
 
 def _feet(clip: Clip, body: TargetBody) -> Section:
     """Heights of heels and toes over z = 0, and where the clip says that they touch the ground."""
-    height = _foot_heights(clip.qpos, body) * 100.0
+    height = evaluate_clip(body, clip.qpos).contact_pos[..., 2] * 100.0
     names = [(name, name[0]) for name in CONTACTS]  # "left heel", "l"
     lines = tuple(
         Line(name=name, side=side, values=height[:, k], dashed="toe" in name) for k, (name, side) in enumerate(names)
@@ -81,19 +82,6 @@ def _feet(clip: Clip, body: TargetBody) -> Section:
     bars = tuple((name, side, clip.contact[:, k]) for k, (name, side) in enumerate(names))
     panel = Panel(title="Heels and toes over z = 0; bars: contact", unit="cm", lines=lines, bars=bars, wide=True)
     return Section(title="Feet", panels=(panel,))
-
-
-def _foot_heights(qpos: np.ndarray, body: TargetBody) -> np.ndarray:
-    """Height of the clip's four contact points, in the order of `CONTACTS`, shape (nframe, 4) [m]."""
-    model, points = body.kinematic_model, body.sole.contact
-    ids, offset = np.array([p.body for p in points]), np.array([p.offset for p in points])
-    data = mujoco.MjData(model)
-    height = np.empty((len(qpos), len(points)))
-    for frame, q in enumerate(qpos):
-        data.qpos[:] = q
-        mujoco.mj_kinematics(model, data)
-        height[frame] = data.xpos[ids, 2] + (data.xmat[ids, 6:] * offset).sum(axis=1)
-    return height
 
 
 def _joints(clip: Clip, body: TargetBody) -> list[Section]:

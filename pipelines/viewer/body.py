@@ -7,9 +7,8 @@ import numpy as np
 
 from musclemap.pipelines.rendering.muscles import MuscleColours, MusclePaths
 from musclemap.pipelines.rendering.stage import drawing_model
-
-_FEET = (("calcn_l", "toes_l"), ("toes_l", None), ("calcn_r", "toes_r"), ("toes_r", None))
-"""Body of each contact in the clip's order, and the body that it is at the far end from: a heel is behind the toes."""
+from musclemap.skeletons.bodies import BODIES, load_body
+from musclemap.skeletons.soles import find_sole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Body:
         self.model = drawing_model(name)
         self.solids = solids(self.model)
         self.paths, self.colours = MusclePaths(self.model), MuscleColours(self.model)
-        self.foot, self.foot_offset = contact_points(self.model)
+        self.foot, self.foot_offset = contact_points(self.model, name)
 
 
 def solids(model: mujoco.MjModel) -> tuple[Solid, ...]:
@@ -76,31 +75,17 @@ def _solid(model: mujoco.MjModel, data: mujoco.MjData, body: int, geoms: np.ndar
     )  # fmt: skip
 
 
-def contact_points(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-    """Heels and toes: bodies, shape (4,), and points in them at the sole, shape (4, 3) [m]; none without such feet.
+def contact_points(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Contact points of a body's soles, those that a clip's contacts were found at.
 
-    They are the points that a clip's contacts were found at: under the rear ends of the heel's capsules and under the
-    middle of the toes'. In the default configuration the sole's down is the world's.
+    Args:
+        model: The body compiled for drawing.
+        name: Name of the body.
+
+    Returns:
+        Bodies of `model`, shape (ncontact,), and points in their frames [m], shape (ncontact, 3); empty without feet.
     """
-    bodies = [[_body(model, name) for name in pair if name is not None] for pair in _FEET]
-    if min(body for pair in bodies for body in pair) < 0:
-        return np.zeros(0, dtype=int), np.zeros((0, 3))
-    data = mujoco.MjData(model)
-    mujoco.mj_kinematics(model, data)
-    return np.array([pair[0] for pair in bodies]), np.array([_contact_point(model, data, *pair) for pair in bodies])
-
-
-def _body(model: mujoco.MjModel, name: str) -> int:
-    return mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name)
-
-
-def _contact_point(model: mujoco.MjModel, data: mujoco.MjData, body: int, other: int | None = None) -> np.ndarray:
-    capsule = np.flatnonzero((model.geom_bodyid == body) & (model.geom_type == mujoco.mjtGeom.mjGEOM_CAPSULE))
-    axis = data.geom_xmat[capsule].reshape(-1, 3, 3)[:, :, 2] * model.geom_size[capsule, 1:2]
-    ends = data.geom_xpos[capsule] + np.stack([axis, -axis])
-    if other is not None:
-        far = np.linalg.norm(ends - data.xpos[other], axis=-1).argmax(axis=0)
-        ends = ends[far, np.arange(len(capsule))][None]
-    low = (ends[..., 2] - model.geom_size[capsule, 0]).min()
-    point = np.array([*ends[..., :2].mean(axis=(0, 1)), low])
-    return (point - data.xpos[body]) @ data.xmat[body].reshape(3, 3)
+    parts = load_body(name).contact_parts if name in BODIES else ()
+    points = find_sole(model, parts).contact if parts else ()
+    offsets = np.array([point.offset for point in points], float).reshape(-1, 3)
+    return np.array([point.body for point in points], int), offsets

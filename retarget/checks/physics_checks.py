@@ -15,6 +15,7 @@ import mujoco
 import numpy as np
 
 from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.soles import reach_below
 
 CHUNK = 256
 """Frames that one thread, or one batch of worlds, works on at a time."""
@@ -101,7 +102,7 @@ def neutral_pairs(model: mujoco.MjModel, qpos: np.ndarray) -> set[tuple[int, int
 
 
 class SolidGeoms:
-    """Colliding capsules and ellipsoids of a body, and how low each reaches."""
+    """Colliding capsules, spheres and ellipsoids of a body, and how low each reaches."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
         solid = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
@@ -114,15 +115,11 @@ class SolidGeoms:
         )
         self.ids = np.flatnonzero(solid & known & (model.geom_bodyid > 0))
         self.size = model.geom_size[self.ids]
-        self.capsule = model.geom_type[self.ids] == mujoco.mjtGeom.mjGEOM_CAPSULE
-        self.sphere = model.geom_type[self.ids] == mujoco.mjtGeom.mjGEOM_SPHERE
+        self.capsule = model.geom_type[self.ids] != mujoco.mjtGeom.mjGEOM_ELLIPSOID
 
     def bottoms(self, xpos: np.ndarray, xmat: np.ndarray) -> np.ndarray:
         """Height of each geom's lowest point, shape (..., ngeom); xpos (..., ngeom, 3), xmat (..., ngeom, 3, 3)."""
-        up = xmat[..., 2, :]
-        long = self.size[:, 0] + self.size[:, 1] * np.abs(up[..., 2])
-        reach = np.where(self.capsule, long, np.linalg.norm(self.size * up, axis=-1))
-        return xpos[..., 2] - np.where(self.sphere, self.size[:, 0], reach)
+        return xpos[..., 2] - reach_below(self.size, self.capsule, xmat[..., 2, :])
 
 
 class CPhysics:

@@ -15,8 +15,8 @@ from scipy.signal import butter, sosfiltfilt
 from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.couplings import couplings
 
+from .evaluation import Evaluation, evaluate_clip, limited_driven_joints
 from .inverse_dynamics import (
     GRAVITY,
     GroundReaction,
@@ -27,7 +27,6 @@ from .inverse_dynamics import (
     static_optimisation,
 )
 from .joint_rates import REACHED_IN, peak_rate
-from .metrics import measure_geometry
 from .physics_checks import CPhysics, FramePhysics, Physics, neutral_pairs
 from .verdict import judge, rules_with
 
@@ -84,13 +83,15 @@ class Validator:
         self._ground = GroundReactionSolver(body, friction=config.friction, reach=config.bearing_height)
         self._touching = neutral_pairs(body.model, body.reduced.base)
 
-    def check(self, clip: Clip, *, muscles: bool = False) -> Findings:
+    def check(self, clip: Clip, *, evaluation: Evaluation | None = None, muscles: bool = False) -> Findings:
         """Check every frame: `STRETCH` of a long clip at a time, `config.chunk` of them at a time in the engine.
 
         Args:
             clip: Of this body.
+            evaluation: Of the clip's configurations; computed here if None.
             muscles: Whether to look for activations too.
         """
+        evaluation = evaluate_clip(self.body, clip.qpos) if evaluation is None else evaluation
         share = bearing_share(clip.contact > 0, clip.fps)
         inner = np.zeros(clip.nframe, bool)
         inner[_inside(clip.nframe, clip.fps)] = True
@@ -101,11 +102,13 @@ class Validator:
             part = (
                 clip if wide == slice(0, clip.nframe) else replace(clip, **{f: getattr(clip, f)[wide] for f in _READ})
             )
-            result = self._check(part, share[wide], inner[wide], muscles=muscles)
+            result = self._check(part, evaluation[wide], share[wide], inner[wide], muscles=muscles)
             stretches.append(result.cut(slice(low - wide.start, high - wide.start)))
         return _findings(stretches)
 
-    def _check(self, clip: Clip, share: np.ndarray, inner: np.ndarray, *, muscles: bool) -> "_Stretch":
+    def _check(
+        self, clip: Clip, evaluation: Evaluation, share: np.ndarray, inner: np.ndarray, *, muscles: bool
+    ) -> "_Stretch":
         qvel, qacc = filtered_motion(clip.qvel, clip.fps, self.config.cutoff)
         frames, grounds, optimizations = [], [], []
         for low in range(0, clip.nframe, self.config.chunk):
@@ -119,19 +122,19 @@ class Validator:
         ground = _joined(GroundReaction, grounds)
         optimization = _joined(StaticOptimization, optimizations) if optimizations else None
         stretch = _Stretch(ground=ground, optimization=optimization)
-        self._configuration(clip, stretch)
+        self._configuration(clip, evaluation, stretch)
         self._rates(clip, stretch)
-        self._geometry(clip, frames, stretch)
+        self._geometry(clip, evaluation, frames, stretch)
         self._muscles(np.concatenate([f.muscle_length for _, f in frames]), stretch)
         self._forces(ground, optimization, inner, stretch)
         return stretch
 
-    def validate(self, clip: Clip, *, muscles: bool = False) -> Clip:
+    def validate(self, clip: Clip, *, evaluation: Evaluation | None = None, muscles: bool = False) -> Clip:
         """Check a clip and give it its metrics, verdict and reasons, and activations where asked for.
 
         Metrics that were found when the clip was made and that a finished clip does not show stay as they are.
         """
-        result = self.check(clip, muscles=muscles)
+        result = self.check(clip, evaluation=evaluation, muscles=muscles)
         metrics = {**clip.metrics, **result.metrics}
         details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | result.details
         verdict, reasons = judge(metrics, series=result.series, details=details, rules=self.rules)
@@ -141,22 +144,15 @@ class Validator:
         residual = result.optimization.residual.astype(np.float32)
         return replace(clip, activation=result.optimization.activation, activation_residual=residual)
 
-    def _configuration(self, clip: Clip, result: "_Stretch") -> None:
+    def _configuration(self, clip: Clip, evaluation: Evaluation, result: "_Stretch") -> None:
         """Limits and couplings, over all joints of the model."""
-        body, model, qpos = self.body, self.body.model, clip.qpos.astype(np.float64)
-        reduced = body.reduced_hands
-        own = qpos[:, reduced.qposadr]
-        beyond = np.maximum(reduced.lower - own, own - reduced.upper)
-        driven = np.array([c.driven for c in couplings(model) if model.jnt_limited[c.driven]])
-        held = qpos[:, model.jnt_qposadr[driven]]
-        lower, upper = model.jnt_range[driven].T
-        over = np.maximum(lower - held, held - upper)
-        result.put("limit_excess_rad", beyond.max(axis=1), name=reduced.joint_names[int(beyond.max(axis=0).argmax())])
-        result.put(
-            "driven_limit_excess_rad", over.max(axis=1), name=model.joint(driven[over.max(axis=0).argmax()]).name
-        )
-        result.put("coupling_residual_rad", reduced.coupling_residual(qpos))
-        norm = np.abs(np.linalg.norm(qpos[:, 3:7], axis=1) - 1.0)
+        beyond, over = evaluation.limit_excess, evaluation.driven_limit_excess
+        names = self.body.reduced_hands.joint_names
+        driven = limited_driven_joints(self.body)[over.max(axis=0).argmax()]
+        result.put("limit_excess_rad", beyond.max(axis=1), name=names[int(beyond.max(axis=0).argmax())])
+        result.put("driven_limit_excess_rad", over.max(axis=1), name=self.body.model.joint(driven).name)
+        result.put("coupling_residual_rad", evaluation.coupling_residual)
+        norm = np.abs(np.linalg.norm(clip.qpos[:, 3:7].astype(np.float64), axis=1) - 1.0)
         result.put("quaternion_error", norm)
 
     def _rates(self, clip: Clip, result: "_Stretch") -> None:
@@ -186,16 +182,17 @@ class Validator:
         apart = np.abs(clip.qvel[1:-1] - midway)[:, 6:].max(axis=1) / np.maximum(np.abs(midway)[:, 6:].max(axis=1), 1.0)
         result.put("velocity_mismatch", np.pad(apart, 1, constant_values=np.nan), whole=np.nanmedian)
 
-    def _geometry(self, clip: Clip, frames: list[tuple[int, FramePhysics]], result: "_Stretch") -> None:
+    def _geometry(
+        self, clip: Clip, evaluation: Evaluation, frames: list[tuple[int, FramePhysics]], result: "_Stretch"
+    ) -> None:
         """Landmarks, floor, feet and the body against itself."""
         model = self.body.model
-        geometry = measure_geometry(self.body, clip.qpos)
         names = self.body.landmark_names
         order = [clip.landmark_names.index(name) for name in names]
-        error = 1e3 * np.linalg.norm(geometry.landmark_pos - clip.target_pos[:, order], axis=2)
+        error = 1e3 * np.linalg.norm(evaluation.landmark_pos - clip.target_pos[:, order], axis=2)
         worst = names[int(error.mean(axis=0).argmax())]
         result.put("landmark_error_p95_mm", error.mean(axis=1), whole=_p95, name=worst)
-        stored = 1e3 * np.linalg.norm(geometry.landmark_pos - clip.landmark_pos[:, order], axis=2).max(axis=1)
+        stored = 1e3 * np.linalg.norm(evaluation.landmark_pos - clip.landmark_pos[:, order], axis=2).max(axis=1)
         result.put("stored_landmark_error_mm", stored)
         lowest = np.concatenate([f.lowest for _, f in frames])
         geom = int(np.concatenate([f.lowest_geom for _, f in frames])[lowest.argmin()])
@@ -204,7 +201,7 @@ class Validator:
         contact = clip.contact > 0
         floating = np.where(contact.any(axis=1), np.maximum(1e3 * lowest, 0.0), 0.0)
         result.put("floating_p95_mm", floating, whole=_p95)
-        speed = np.linalg.norm(np.gradient(geometry.contact_pos[..., :2], 1 / clip.fps, axis=0), axis=2) * contact
+        speed = np.linalg.norm(np.gradient(evaluation.contact_pos[..., :2], 1 / clip.fps, axis=0), axis=2) * contact
         standing = np.stack([speed.sum(axis=1), contact.sum(axis=1)], axis=1)
         result.put("skate_m_s", speed.max(axis=1), of=standing, whole=lambda x: x[:, 0].sum() / max(x[:, 1].sum(), 1))
         depth, pair = np.zeros(clip.nframe), {}

@@ -1,4 +1,4 @@
-"""Weights of the fit as arrays, from the settings and the body."""
+"""Weights of the differences between frames, from the settings and the body."""
 
 import jax
 import jax.numpy as jnp
@@ -8,25 +8,10 @@ from musclemap.retarget.config import WeightConfig
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward
 from musclemap.skeletons.precision import precise
-from musclemap.skeletons.reduced import NROOT
 
-from .objective import FrameTargets, Weights, normal_equations
+from .objective import Objective
+from .terms import FrameTargets, frame_terms
 from .window_solver import Smoothness
-
-
-def frame_weights(body: TargetBody, config: WeightConfig) -> Weights:
-    """Arrange the weights of single frames by landmark."""
-    fit, names = body.fit, body.landmark_names
-    rotation = [fit.rotation_weights.get(names[k], "limb_rotation") for k in body.oriented]
-    return Weights(
-        pos=np.array([getattr(config, fit.position_weights[name]) for name in names]),
-        rot=np.array([getattr(config, name) for name in rotation]),
-        oriented=body.oriented,
-        contact=config.contact,
-        floor=config.floor,
-        prior=np.full(body.reduced.njoint, config.prior),
-        radius=body.sole.radius,
-    )
 
 
 def smoothness(body: TargetBody, config: WeightConfig, fps: float) -> Smoothness:
@@ -65,7 +50,7 @@ def joint_stiffness(body: TargetBody, config: WeightConfig) -> np.ndarray:
             contact=jnp.zeros((body.ncontact, 1)),
             floor=jnp.full((2, 1), -10.0),
         )
-        normal = normal_equations(tree, kinematics, q[NROOT:], targets, frame_weights(body, config))
+        normal = Objective(tree, frame_terms(body, config)).normal(q, targets)
         return jnp.diagonal(normal.hessian[..., 0])
 
     return np.asarray(jax.jit(precise(diagonal))(q), dtype=np.float64)

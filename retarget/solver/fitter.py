@@ -20,13 +20,13 @@ from musclemap.retarget.targets.landmark_targets import MotionTargets
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT
-from musclemap.skeletons.tree import Tree
 
 from .anchors import anchor_starts, choose_path
-from .cost_weights import frame_weights, smoothness
+from .cost_weights import smoothness
 from .frame_solver import FrameSolution, solve_frames
-from .objective import FrameTargets
-from .self_collision import collision_capsules, self_collision_terms
+from .objective import Objective
+from .self_collision import SelfCollisionTerm, collision_capsules
+from .terms import FrameTargets, frame_terms
 from .window_solver import HALO, Refined, Windows, refine_windows
 
 
@@ -115,19 +115,18 @@ class Fitter:
         solver = config.solver
         where = _SUITS["cpu" if getattr(device, "platform", jax.default_backend()) == "cpu" else "gpu"]
         self._batch, self._nwindow = solver.batch or where.batch, solver.windows or where.windows
-        weights = frame_weights(body, config.weights)
-        frames = partial(solve_frames, body.tree, weights=weights)
+        objective = Objective(body.tree, frame_terms(body, config.weights))
+        frames = partial(solve_frames, objective)
         self._frames = jax.jit(precise(partial(frames, iterations=solver.anchor_iterations)))
         self._frames_again = jax.jit(precise(partial(frames, iterations=solver.calibration_iterations)))
-        self._windows = jax.jit(precise(self._window_solver(body.tree, config.weights)))
+        self._windows = jax.jit(precise(self._window_solver(objective, config.weights)))
         self._windows_refit: Any = None
         self._neutral = neutral_pairs(body.model, body.reduced.base)
 
-    def _window_solver(self, tree: Tree, weights: WeightConfig) -> partial[Refined]:
+    def _window_solver(self, objective: Objective, weights: WeightConfig) -> partial[Refined]:
         return partial(
             refine_windows,
-            tree,
-            weights=frame_weights(self.body, weights),
+            objective,
             smooth=smoothness(self.body, weights, self.config.fps),
             iterations=self.config.solver.window_iterations,
         )
@@ -169,9 +168,9 @@ class Fitter:
         if self._windows_refit is None:
             capsules, weights = collision_capsules(self.body, without=self._neutral), self.config.weights
             firm = replace(weights, acceleration=SMOOTHER * weights.acceleration, contact=FIRMER * weights.contact)
-            solver = self._window_solver(capsules.tree, firm)
-            terms = partial(self_collision_terms, capsules, weights.self_collision)
-            self._windows_refit = jax.jit(precise(partial(solver, extra=terms)))
+            apart = SelfCollisionTerm(capsules=capsules, weight=weights.self_collision)
+            objective = Objective(capsules.tree, (*frame_terms(self.body, firm, capsules.tree), apart))
+            self._windows_refit = jax.jit(precise(self._window_solver(objective, firm)))
         axis = self._axis([replace(t, pos=fit.target_pos) for t, fit in zip(targets, fits, strict=True)])
         for s, room, fit in zip(axis.slices(), axis.room, fits, strict=True):
             axis.q[s] = fit.q

@@ -10,7 +10,9 @@ from musclemap.skeletons.kinematics import forward, integrate
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.tree import Tree
 
-from .objective import FrameTargets, Normal, Weights, frame_cost, normal_equations
+from .normal import Normal
+from .objective import Objective
+from .terms import FrameTargets
 
 
 class FrameSolution(NamedTuple):
@@ -58,30 +60,26 @@ def _step(normal: Normal, damping: Array, held: Array) -> Array:
 
 
 def solve_frames(
-    tree: Tree, q: Array, targets: FrameTargets, weights: Weights, *, iterations: int, damping: float = 1e-2
+    objective: Objective, q: Array, targets: FrameTargets, *, iterations: int, damping: float = 1e-2
 ) -> FrameSolution:
     """Minimise every frame's own cost from a starting configuration.
 
     Args:
-        tree: Target body.
+        objective: Terms of the cost.
         q: Starting configurations within limits, shape (7 + njoint, nframe).
         targets: What to reach.
-        weights: Of the terms.
         iterations: Number of Levenberg-Marquardt steps; a rejected step counts.
         damping: First damping, relative to the diagonal of the Hessian.
     """
     dtype = q.dtype
-    lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(tree))
-
-    def evaluate(candidate: Array) -> Normal:
-        return normal_equations(tree, forward(tree, candidate), candidate[NROOT:], targets, weights)
+    lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(objective.tree))
 
     def iterate(_, state):
         q, normal, damping = state
         held = held_by_limit(q, normal.gradient, lower, upper)
         step = _step(normal, damping, held)
         candidate = clamp(integrate(q, step), lower, upper)
-        trial = evaluate(candidate)
+        trial = objective.normal(candidate, targets)
         better = trial.cost < normal.cost
         pick = lambda new, old: jnp.where(better, new, old)  # noqa: E731
         return (
@@ -90,11 +88,6 @@ def solve_frames(
             jnp.clip(jnp.where(better, damping * 0.2, damping * 5.0), 1e-6, 1e3),
         )
 
-    start = (q, evaluate(q), jnp.full(q.shape[1], damping, dtype))
+    start = (q, objective.normal(q, targets), jnp.full(q.shape[1], damping, dtype))
     q, normal, _ = lax.fori_loop(0, iterations, iterate, start)
-    return FrameSolution(q, normal.cost, forward(tree, q).point_pos)
-
-
-def total_cost(tree: Tree, q: Array, targets: FrameTargets, weights: Weights) -> Array:
-    """Cost of given configurations, shape (nframe,)."""
-    return frame_cost(forward(tree, q), q[NROOT:], targets, weights, rest=tree.reduced.rest)
+    return FrameSolution(q, normal.cost, forward(objective.tree, q).point_pos)

@@ -18,7 +18,8 @@ from musclemap.skeletons.kinematics import Kinematics, cross
 from musclemap.skeletons.symmetry import mirror_points
 from musclemap.skeletons.tree import BodyPoint, Tree, build_tree
 
-from .objective import FrameTargets, Normal
+from .normal import Normal
+from .terms import FrameTargets
 
 SOFT = 0.01
 """Length over which a term begins to act [m]; at 2 mm ankles jerk when the nearest points change."""
@@ -104,43 +105,50 @@ def _nearest(p: Array, u: Array, q: Array, v: Array) -> tuple[Array, Array]:
     return p + s * u, q + t * v
 
 
-def self_collision_terms(
-    capsules: CollisionCapsules, weight: float, kinematics: Kinematics, targets: FrameTargets
-) -> Normal:
-    """Gauss-Newton model of the terms.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SelfCollisionTerm:
+    """Capsules apart from each other and above the floor: one-sided, softened over `SOFT`.
 
-    Args:
-        limbs: What is kept apart.
+    Attributes:
+        capsules: Which capsules; the term measures the points of their tree.
         weight: Of a squared metre of overlap [1/m^2].
-        kinematics: Of `limbs.tree`.
-        targets: Of the frames, which know where the floor is.
     """
-    ends = kinematics.point_pos[capsules.first :]
-    low, high = ends[0::2], ends[1::2]
-    one, two = capsules.pairs.T
-    a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])  # (npair, 3, nframe)
-    gap = a - b
-    length = jnp.sqrt(jnp.sum(gap**2, axis=1) + 1e-12)
-    normal = gap / length[:, None]
-    distance = length - (capsules.radius[one] + capsules.radius[two] + MARGIN)[:, None]
-    mask = capsules.tree.point_mask[capsules.first :: 2].astype(np.float32)
-    rows = (
-        _row(kinematics.screw, a, normal) * mask[one][..., None]
-        - _row(kinematics.screw, b, normal) * mask[two][..., None]
-    )
 
-    lowest = jnp.where(low[capsules.above, 2:] < high[capsules.above, 2:], low[capsules.above], high[capsules.above])
-    up = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0], gap.dtype)[:, None], lowest.shape)
-    clearance = lowest[:, 2] - capsules.radius[capsules.above][:, None] - jnp.min(targets.floor, axis=0)
-    rows = jnp.concatenate([rows, _row(kinematics.screw, lowest, up) * mask[capsules.above][..., None]])
-    height = jnp.concatenate([distance, clearance])
-    depth = -SOFT * jax.nn.softplus(-height / SOFT)
-    press = jax.nn.sigmoid(-height / SOFT)
-    return Normal(
-        hessian=jnp.einsum("rdb,reb->deb", rows * (weight * press**2)[:, None], rows),
-        gradient=jnp.sum(rows * (weight * press * depth)[:, None], axis=0),
-        cost=0.5 * weight * jnp.sum(depth**2, axis=0),
-    )
+    capsules: CollisionCapsules
+    weight: float
+
+    def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
+        """Gauss-Newton model; each row is the change of one distance."""
+        ends = kinematics.point_pos[self.capsules.first :]
+        low, high = ends[0::2], ends[1::2]
+        one, two = self.capsules.pairs.T
+        a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])  # (npair, 3, nframe)
+        gap = a - b
+        length = jnp.sqrt(jnp.sum(gap**2, axis=1) + 1e-12)
+        normal = gap / length[:, None]
+        distance = length - (self.capsules.radius[one] + self.capsules.radius[two] + MARGIN)[:, None]
+        mask = self.capsules.tree.point_mask[self.capsules.first :: 2].astype(np.float32)
+        rows = (
+            _row(kinematics.screw, a, normal) * mask[one][..., None]
+            - _row(kinematics.screw, b, normal) * mask[two][..., None]
+        )
+
+        lowest = jnp.where(
+            low[self.capsules.above, 2:] < high[self.capsules.above, 2:],
+            low[self.capsules.above],
+            high[self.capsules.above],
+        )
+        up = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0], gap.dtype)[:, None], lowest.shape)
+        clearance = lowest[:, 2] - self.capsules.radius[self.capsules.above][:, None] - jnp.min(targets.floor, axis=0)
+        rows = jnp.concatenate([rows, _row(kinematics.screw, lowest, up) * mask[self.capsules.above][..., None]])
+        height = jnp.concatenate([distance, clearance])
+        depth = -SOFT * jax.nn.softplus(-height / SOFT)
+        press = jax.nn.sigmoid(-height / SOFT)
+        return Normal(
+            hessian=jnp.einsum("rdb,reb->deb", rows * (self.weight * press**2)[:, None], rows),
+            gradient=jnp.sum(rows * (self.weight * press * depth)[:, None], axis=0),
+            cost=0.5 * self.weight * jnp.sum(depth**2, axis=0),
+        )
 
 
 def _row(screw: Array, point: Array, normal: Array) -> Array:

@@ -7,19 +7,19 @@ block-pentadiagonal (a second difference spans three frames); two frames togethe
 Cholesky sweep forward and back solves them exactly. Work and memory do not depend on the length of the clip.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from musclemap.skeletons.kinematics import Kinematics, forward, integrate, quat_to_matrix
+from musclemap.skeletons.kinematics import integrate, quat_to_matrix
 from musclemap.skeletons.reduced import NROOT
-from musclemap.skeletons.tree import Tree
 
 from .frame_solver import box, clamp, held_by_limit
-from .objective import FrameTargets, Normal, Weights, normal_equations
+from .normal import Normal
+from .objective import Objective
+from .terms import FrameTargets
 
 HALO = 2
 """Frames held on either side of a window's interior."""
@@ -180,37 +180,24 @@ def _matvec(matrix: Array, vector: Array) -> Array:
     return (matrix @ vector[..., None])[..., 0]
 
 
-def refine_windows(
-    tree: Tree,
-    windows: Windows,
-    weights: Weights,
-    smooth: Smoothness,
-    *,
-    iterations: int,
-    extra: Callable[[Kinematics, FrameTargets], Normal] | None = None,
-) -> Refined:
+def refine_windows(objective: Objective, windows: Windows, smooth: Smoothness, *, iterations: int) -> Refined:
     """Refine the interior of each window, its halo held.
 
     Args:
-        tree: Target body.
+        objective: Each frame's own terms.
         windows: Frames, targets and damping.
-        weights: Of each frame's own terms.
         smooth: Of the terms between frames.
         iterations: Levenberg-Marquardt steps; a rejected step counts.
-        extra: More terms of single frames.
     """
     dtype = windows.q.dtype
-    lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(tree))
+    lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(objective.tree))
     nwindow, n = windows.q.shape[1], windows.q.shape[2] - 2 * HALO
     bands = _bands(windows.joined, smooth, dtype)
     left, right = windows.q[..., :HALO], windows.q[..., -HALO:]
 
     def evaluate(interior: Array) -> tuple[Normal, _Temporal, Array]:
         flat = interior.reshape(-1, nwindow * n)
-        kinematics = forward(tree, flat)
-        normal = normal_equations(tree, kinematics, flat[NROOT:], windows.targets, weights)
-        if extra is not None:
-            normal = Normal(*(a + b for a, b in zip(normal, extra(kinematics, windows.targets), strict=True)))
+        normal = objective.normal(flat, windows.targets)
         whole = jnp.concatenate([left, interior, right], axis=2)
         values = _coordinates(whole, windows.root_pos, windows.root_rot)
         temporal = _temporal(values, windows.joined, smooth)

@@ -28,7 +28,7 @@ from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.errors import SourceError
 from musclemap.pipelines import download as pipeline
 from musclemap.pipelines.import_trajectories import Origin, TrajectoryImporter, joint_columns, project
-from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS
 from musclemap.skeletons.body import TargetBody
@@ -526,7 +526,7 @@ def test_trajectories_become_clips_with_their_joint_angles(
     fingers = np.stack([reached[name] for name in FINGER_JOINTS])
     assert np.ptp(fingers, axis=1).max() == 0
 
-    np.testing.assert_array_equal(clip.landmark_pos, measure_geometry(body, clip.qpos).landmark_pos)
+    np.testing.assert_array_equal(clip.landmark_pos, evaluate_clip(body, clip.qpos).landmark_pos)
     np.testing.assert_array_equal(clip.target_pos, clip.landmark_pos)
     assert clip.metrics["targets"] == "landmarks"
     assert "residual_force_bw" in clip.metrics  # the checks ran
@@ -811,7 +811,7 @@ def test_arms_without_a_root_are_matched_by_name(
         revision=None, licence="CC0-1.0",
     )  # fmt: skip
     clip = importer.clip(trajectory, origin)
-    assert np.abs(measure_geometry(body, clip.qpos).clearance.min(axis=1)).max() < 1e-6
+    assert np.abs(evaluate_clip(body, clip.qpos).clearance.min(axis=1)).max() < 1e-6
     assert clip.contact.all()
     assert clip.metrics["residual_force_bw"] < 0.2
 

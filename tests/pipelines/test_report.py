@@ -19,7 +19,7 @@ from musclemap.pipelines.report.muscle_groups import OTHER, moment_arms, muscle_
 from musclemap.pipelines.report.page import write_report
 from musclemap.pipelines.report.rows import broken_rules, plain_reasons, severity, worst_first
 from musclemap.pipelines.report.sections import clip_sections
-from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.verdict import RULES
 from musclemap.skeletons.body import TargetBody
 
@@ -145,7 +145,7 @@ def test_curves_are_the_clips(out: Path, body: TargetBody) -> None:
     mean = next(line for line in panels["Landmarks from their targets"]["lines"] if line["name"] == "mean")
     np.testing.assert_allclose(_values(mean), 10.0, atol=1e-3)
     feet = next(panel for title, panel in panels.items() if title.startswith("Heels"))
-    height = measure_geometry(body, clip.qpos).contact_pos[:, :, 2] * 100.0
+    height = evaluate_clip(body, clip.qpos).contact_pos[:, :, 2] * 100.0
     for k, line in enumerate(feet["lines"]):
         np.testing.assert_allclose(_values(line), height[:, k], atol=1e-2)
     assert [bar["frames"] for bar in feet["bars"]] == [[[0, 30]], [], [], [[0, 30]]]

@@ -44,7 +44,7 @@ from musclemap.pipelines.viewer.playback import Playback
 from musclemap.pipelines.viewer.scene import Scene, sticks
 from musclemap.pipelines.viewer.server import LONGEST_STEP, Viewer
 from musclemap.pipelines.viewer.text import plain
-from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
 from musclemap.skeletons.body import TargetBody
 
@@ -285,7 +285,7 @@ def test_a_frame_is_that_of_the_clip(drawn: Body, clip: Clip) -> None:
 
 def test_contacts_are_where_the_retargeter_looks_for_them(drawn: Body, clip: Clip, body: TargetBody) -> None:
     scene, frames = Scene(clip, drawn), [0, 40, 110]
-    expected = measure_geometry(body, clip.qpos[frames]).contact_pos
+    expected = evaluate_clip(body, clip.qpos[frames]).contact_pos
     np.testing.assert_allclose([scene.frame(k).contact for k in frames], expected, atol=1e-4)
 
 

@@ -9,8 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip
 from musclemap.errors import SettingsError
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.inverse_dynamics import GRAVITY
-from musclemap.retarget.checks.metrics import measure_geometry, orientation_error
+from musclemap.retarget.checks.metrics import orientation_error
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import RULES, frames_over, judge, rules_with
 from musclemap.retarget.config import ValidationConfig
@@ -28,7 +29,7 @@ def planted(body: TargetBody, clip: Clip, qpos: np.ndarray, **changes: object) -
     """The clip with other configurations, and velocities and landmarks that go with them."""
     qpos = qpos.astype(np.float32)
     qvel = velocities(qpos.astype(np.float64), clip.fps).astype(np.float32)
-    landmarks = measure_geometry(body, qpos).landmark_pos
+    landmarks = evaluate_clip(body, qpos).landmark_pos
     return replace(clip, qpos=qpos, qvel=qvel, landmark_pos=landmarks, **changes)  # type: ignore[arg-type]
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.solver.anchors import anchor_starts
-from musclemap.retarget.solver.cost_weights import frame_weights
 from musclemap.retarget.solver.frame_solver import FrameSolution, box, clamp, held_by_limit, solve_frames
-from musclemap.retarget.solver.objective import FrameTargets, Normal, Weights, normal_equations
+from musclemap.retarget.solver.normal import Normal
+from musclemap.retarget.solver.objective import Objective
+from musclemap.retarget.solver.terms import FrameTargets, frame_terms
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.kinematics import forward, forward_jit
+from musclemap.skeletons.kinematics import forward_jit
 from musclemap.skeletons.reduced import NROOT
 
 from ..support.configurations import frames_last, met_targets, random_configurations, standing
@@ -26,14 +27,14 @@ Beyond = tuple[FrameSolution, Normal, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def weights(body: TargetBody) -> Weights:
-    return frame_weights(body, WeightConfig(prior=0.0))
+def objective(body: TargetBody) -> Objective:
+    return Objective(body.tree, frame_terms(body, WeightConfig(prior=0.0)))
 
 
 @pytest.fixture(scope="module")
-def solve(body: TargetBody, weights: Weights) -> Solver:
+def solve(objective: Objective) -> Solver:
     """Forty steps from configurations (NFRAME, 7 + njoint)."""
-    compiled = jax.jit(lambda x, targets: solve_frames(body.tree, x, targets, weights, iterations=40))
+    compiled = jax.jit(lambda x, targets: solve_frames(objective, x, targets, iterations=40))
     return lambda q, targets: compiled(frames_last(q), targets)
 
 
@@ -95,14 +96,14 @@ def test_cold_starts_reach_ordinary_postures(body: TargetBody, solve: Solver) ->
 
 
 @pytest.fixture(scope="module")
-def beyond(body: TargetBody, solve: Solver, weights: Weights) -> Beyond:
+def beyond(body: TargetBody, solve: Solver, objective: Objective) -> Beyond:
     """The answer where joints are asked to go far outside their limits, its derivatives, and the start's cost."""
     asked = near_origin(random_configurations(body.reduced, NFRAME, seed=43, spread=1.4))
     start = asked.copy()
     start[:, NROOT:] = np.clip(asked[:, NROOT:], body.reduced.lower, body.reduced.upper)
     targets = targets_of(body, asked)
     solution = solve(start, targets)
-    derive = jax.jit(lambda x: normal_equations(body.tree, forward(body.tree, x), x[NROOT:], targets, weights))
+    derive = jax.jit(lambda x: objective.normal(x, targets))
     return solution, derive(solution.q), np.asarray(derive(frames_last(start)).cost)
 
 

@@ -11,19 +11,21 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.solver import cost_weights as weighting
-from musclemap.retarget.solver.cost_weights import frame_weights, joint_stiffness, smoothness
-from musclemap.retarget.solver.frame_solver import total_cost
-from musclemap.retarget.solver.objective import (
+from musclemap.retarget.solver.cost_weights import joint_stiffness, smoothness
+from musclemap.retarget.solver.normal import Normal
+from musclemap.retarget.solver.objective import Objective
+from musclemap.retarget.solver.terms import (
     SOFT_FLOOR,
+    FloorTerm,
     FrameTargets,
-    Normal,
-    Weights,
-    frame_cost,
-    normal_equations,
+    OrientationTerm,
+    PositionTerm,
+    PriorTerm,
+    frame_terms,
 )
 from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.kinematics import Kinematics, forward, forward_jit, integrate, point_jacobian
+from musclemap.skeletons.kinematics import Kinematics, forward_jit, integrate, point_jacobian
 from musclemap.skeletons.reduced import NROOT
 
 from ..support.configurations import DEEP_FLOOR, frames_last, met_targets, random_configurations, standing
@@ -38,20 +40,26 @@ class Case(NamedTuple):
     q: jax.Array
     kinematics: Kinematics
     targets: FrameTargets
-    weights: Weights
+    terms: "Terms"
     normal: Normal
 
 
-def random_weights(body: TargetBody, seed: int) -> Weights:
-    rng = np.random.default_rng(seed)
-    return Weights(
-        pos=rng.uniform(0.5, 2.0, NLANDMARK),
-        rot=rng.uniform(0.01, 0.1, len(ORIENTED)),
-        oriented=ORIENTED,
-        contact=30.0,
-        floor=1000.0,
-        prior=rng.uniform(1e-5, 1e-2, body.reduced.njoint),
-        radius=body.sole.radius,
+class Terms(NamedTuple):
+    """The fit's terms with random weights."""
+
+    position: PositionTerm
+    floor: FloorTerm
+    orientation: OrientationTerm
+    prior: PriorTerm
+
+
+def random_terms(body: TargetBody, seed: int) -> Terms:
+    rng, tree = np.random.default_rng(seed), body.tree
+    return Terms(
+        PositionTerm(tree=tree, landmark=rng.uniform(0.5, 2.0, NLANDMARK), contact=30.0),
+        FloorTerm(tree=tree, weight=1000.0, first=NLANDMARK + NCONTACT, radius=body.sole.radius),
+        OrientationTerm(tree=tree, weight=rng.uniform(0.01, 0.1, len(ORIENTED)), oriented=np.asarray(ORIENTED)),
+        PriorTerm(weight=rng.uniform(1e-5, 1e-2, body.reduced.njoint), rest=body.reduced.rest),
     )
 
 
@@ -76,42 +84,47 @@ def case(body: TargetBody) -> Iterator[Case]:
     with jax.enable_x64(True):
         q = frames_last(random_configurations(body.reduced, NFRAME, seed=30), np.float64)
         kinematics = forward_jit(body.tree, q)
-        targets, weights = off_targets(kinematics, seed=31), random_weights(body, seed=32)
-        evaluate = jax.jit(lambda x: normal_equations(body.tree, forward(body.tree, x), x[NROOT:], targets, weights))
-        yield Case(q, kinematics, targets, weights, evaluate(q))
+        targets, terms = off_targets(kinematics, seed=31), random_terms(body, seed=32)
+        evaluate = jax.jit(lambda x: Objective(body.tree, terms).normal(x, targets))
+        yield Case(q, kinematics, targets, terms, evaluate(q))
 
 
 def test_cost_is_what_it_says(body: TargetBody, case: Case) -> None:
     """Written out again with plain loops and rotation angles."""
     pos, rot = np.asarray(case.kinematics.point_pos), np.asarray(case.kinematics.point_rot)
-    w, t = case.weights, jax.tree.map(np.asarray, case.targets)
+    w, t = case.terms, jax.tree.map(np.asarray, case.targets)
     expected = np.zeros(NFRAME)
     for b in range(NFRAME):
         for k in range(NLANDMARK):
-            expected[b] += 0.5 * w.pos[k] * np.sum((pos[k, :, b] - t.pos[k, :, b]) ** 2)
+            expected[b] += 0.5 * w.position.landmark[k] * np.sum((pos[k, :, b] - t.pos[k, :, b]) ** 2)
         for k in range(NCONTACT):
             gap = pos[NLANDMARK + k, :, b] - t.anchor[k, :, b]
-            expected[b] += 0.5 * w.contact * t.contact[k, b] * np.sum(gap**2)
+            expected[b] += 0.5 * w.position.contact * t.contact[k, b] * np.sum(gap**2)
         for k, landmark in enumerate(ORIENTED):
             angle = Rotation.from_matrix(rot[landmark, :, :, b] @ t.rot[k, :, :, b].T).magnitude()
-            expected[b] += w.rot[k] * (1.0 - np.cos(angle))
-        for k, radius in enumerate(w.radius):
-            height = pos[NLANDMARK + NCONTACT + k, 2, b] - radius - t.floor[0 if k < len(w.radius) // 2 else 1, b]
-            expected[b] += 0.5 * w.floor * (SOFT_FLOOR * np.logaddexp(0.0, -height / SOFT_FLOOR)) ** 2
-        expected[b] += 0.5 * np.sum(w.prior * (np.asarray(case.q)[NROOT:, b] - body.reduced.rest) ** 2)
+            expected[b] += w.orientation.weight[k] * (1.0 - np.cos(angle))
+        for k, radius in enumerate(w.floor.radius):
+            height = pos[NLANDMARK + NCONTACT + k, 2, b] - radius - t.floor[0 if k < len(w.floor.radius) // 2 else 1, b]
+            expected[b] += 0.5 * w.floor.weight * (SOFT_FLOOR * np.logaddexp(0.0, -height / SOFT_FLOOR)) ** 2
+        expected[b] += 0.5 * np.sum(w.prior.weight * (np.asarray(case.q)[NROOT:, b] - body.reduced.rest) ** 2)
     np.testing.assert_allclose(case.normal.cost, expected, rtol=1e-12)
+
+
+def test_the_objective_is_the_sum_of_its_terms(case: Case) -> None:
+    """Each term by itself, and all of them summed over bodies in one pass."""
     with jax.enable_x64(True):
-        joints = case.q[NROOT:]
-        cost = frame_cost(case.kinematics, joints, case.targets, case.weights, rest=body.reduced.rest)
-    np.testing.assert_allclose(cost, expected, rtol=1e-12)
+        alone = [jax.jit(term.normal)(case.kinematics, case.targets) for term in case.terms]
+    for name, total in case.normal._asdict().items():
+        expected = sum(np.asarray(getattr(normal, name)) for normal in alone)
+        np.testing.assert_allclose(total, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 def test_gradient_is_the_derivative_of_the_cost(body: TargetBody, case: Case) -> None:
     """By reverse differentiation of the kinematics, and along random directions by central differences."""
-    tree, ndof, h = body.tree, body.reduced.ndof, 1e-5
+    objective, ndof, h = Objective(body.tree, case.terms), body.reduced.ndof, 1e-5
     directions = np.random.default_rng(33).normal(size=(ndof, NFRAME))
     with jax.enable_x64(True):
-        cost = jax.jit(lambda step: total_cost(tree, integrate(case.q, step), case.targets, case.weights))
+        cost = jax.jit(lambda step: objective.normal(integrate(case.q, step), case.targets).cost)
         slope = jax.jit(jax.grad(lambda step: jnp.sum(cost(step))))(jnp.zeros((ndof, NFRAME)))
         difference = (cost(jnp.asarray(h * directions)) - cost(jnp.asarray(-h * directions))) / (2 * h)
     scale = np.abs(slope).max()
@@ -122,22 +135,22 @@ def test_gradient_is_the_derivative_of_the_cost(body: TargetBody, case: Case) ->
 
 def test_hessian_is_that_of_dense_jacobians(body: TargetBody, case: Case) -> None:
     """J^T W J with J from `point_jacobian`, one row for every number that is measured."""
-    tree, w, ndof = body.tree, case.weights, body.reduced.ndof
+    tree, w, ndof = body.tree, case.terms, body.reduced.ndof
     with jax.enable_x64(True):
         jacobian = np.asarray(jax.jit(lambda k: point_jacobian(tree, k))(case.kinematics))
     omega = np.asarray(case.kinematics.screw[:3]) * tree.point_mask[ORIENTED][:, None, :, None]  # landmark, 3, ndof, b
     pos, floor = np.asarray(case.kinematics.point_pos), np.asarray(case.targets.floor)
     for b in range(NFRAME):
-        height = pos[NLANDMARK + NCONTACT :, 2, b] - w.radius - np.repeat(floor[:, b], len(w.radius) // 2)
+        height = pos[NLANDMARK + NCONTACT :, 2, b] - w.floor.radius - np.repeat(floor[:, b], len(w.floor.radius) // 2)
         press = 1.0 / (1.0 + np.exp(height / SOFT_FLOOR))
         assert press.max() > 0.0
         rows = [
-            jacobian[:NLANDMARK, :, :, b] * np.sqrt(w.pos)[:, None, None],
+            jacobian[:NLANDMARK, :, :, b] * np.sqrt(w.position.landmark)[:, None, None],
             jacobian[NLANDMARK : NLANDMARK + NCONTACT, :, :, b]
-            * np.sqrt(w.contact * np.asarray(case.targets.contact)[:, b])[:, None, None],
-            (jacobian[NLANDMARK + NCONTACT :, 2, :, b] * (np.sqrt(w.floor) * press)[:, None])[:, None],
-            omega[..., b] * np.sqrt(w.rot)[:, None, None],
-            np.diag(np.concatenate([np.zeros(6), np.sqrt(w.prior)]))[:, None],
+            * np.sqrt(w.position.contact * np.asarray(case.targets.contact)[:, b])[:, None, None],
+            (jacobian[NLANDMARK + NCONTACT :, 2, :, b] * (np.sqrt(w.floor.weight) * press)[:, None])[:, None],
+            omega[..., b] * np.sqrt(w.orientation.weight)[:, None, None],
+            np.diag(np.concatenate([np.zeros(6), np.sqrt(w.prior.weight)]))[:, None],
         ]
         whole = np.concatenate([r.reshape(-1, ndof) for r in rows])
         expected = whole.T @ whole
@@ -149,17 +162,17 @@ class Standing(NamedTuple):
     """One frame in float32, no prior, and a compiled function from its targets to its normal equations."""
 
     kinematics: Kinematics
-    weights: Weights
+    floor: FloorTerm
     normal: Callable[[FrameTargets], Normal]
 
 
 @pytest.fixture(scope="module")
 def standing_frame(body: TargetBody) -> Standing:
     q = frames_last(standing(body.reduced)[None])
-    weights = random_weights(body, seed=34)._replace(prior=np.zeros(body.reduced.njoint))
+    terms = random_terms(body, seed=34)[:3]  # no prior
     kinematics = forward_jit(body.tree, q)
-    normal = jax.jit(lambda targets: normal_equations(body.tree, kinematics, q[NROOT:], targets, weights))
-    return Standing(kinematics, weights, normal)
+    normal = jax.jit(lambda targets: Objective(body.tree, terms).normal(q, targets))
+    return Standing(kinematics, terms[1], normal)
 
 
 def test_a_posture_on_its_targets_costs_nothing(standing_frame: Standing) -> None:
@@ -170,8 +183,8 @@ def test_a_posture_on_its_targets_costs_nothing(standing_frame: Standing) -> Non
 
 def test_floor_pushes_the_foot_that_is_under_it_alone(body: TargetBody, standing_frame: Standing) -> None:
     """The floor's first row is the right foot's. Raised by 1 cm into its sole, it moves the right leg and the root."""
-    kinematics, weights, evaluate = standing_frame
-    bottom = np.asarray(kinematics.point_pos)[NLANDMARK + NCONTACT :, 2, 0] - weights.radius
+    kinematics, term, evaluate = standing_frame
+    bottom = np.asarray(kinematics.point_pos)[NLANDMARK + NCONTACT :, 2, 0] - term.radius
     right, depth = bottom[: len(bottom) // 2], 0.01
     floor = jnp.array([[right.min() + depth], [DEEP_FLOOR]], jnp.float32)
     normal = evaluate(met_targets(kinematics)._replace(floor=floor))
@@ -179,22 +192,24 @@ def test_floor_pushes_the_foot_that_is_under_it_alone(body: TargetBody, standing
     assert pushed
     assert all(name.endswith("_r") for name in pushed)
     assert float(normal.gradient[2, 0]) < -1.0  # up lowers the cost
-    hard = 0.5 * weights.floor * np.sum(np.maximum(right.min() + depth - right, 0.0) ** 2)
+    hard = 0.5 * term.weight * np.sum(np.maximum(right.min() + depth - right, 0.0) ** 2)
     assert hard < float(normal.cost[0]) < 1.6 * hard  # the soft edge adds a little, never takes away
 
 
 def test_both_sides_weigh_alike(body: TargetBody) -> None:
     """Fault 1: without a weight on the left arm in the last stage, the left hand stayed 28 mm off and the right 10."""
     config = WeightConfig(trunk=1.1, arm=1.2, pelvis=1.3, leg=1.4, foot=1.5)
-    weights = frame_weights(body, config)
-    table = dict(zip(LANDMARK_NAMES, weights.pos, strict=True))
+    terms = frame_terms(body, config)
+    position = next(term for term in terms if isinstance(term, PositionTerm))
+    orientation = next(term for term in terms if isinstance(term, OrientationTerm))
+    table = dict(zip(LANDMARK_NAMES, position.landmark, strict=True))
     groups = {"pelvis": ("pelvis",), "trunk": ("lumbar1", "head"), "arm": ("humerus", "ulna", "lunate"),
               "leg": ("femur", "tibia"), "foot": ("talus", "toes")}  # fmt: skip
     for group, parts in groups.items():
         mine = [weight for name, weight in table.items() if name.partition("_")[0] in parts]
         assert len(mine) == len(parts) * (1 if group in ("pelvis", "trunk") else 2)
         assert set(mine) == {getattr(config, group)}
-    turned = dict(zip((LANDMARK_NAMES[k] for k in ORIENTED), weights.rot, strict=True))
+    turned = dict(zip((LANDMARK_NAMES[k] for k in ORIENTED), orientation.weight, strict=True))
     assert "head" not in turned  # a neck that does not exist must not turn the trunk
     assert all(turned[name] == turned[f"{name[:-1]}l"] for name in turned if name.endswith("_r"))
     stiff = dict(zip(body.reduced.joint_names, joint_stiffness(body, WeightConfig())[6:], strict=True))

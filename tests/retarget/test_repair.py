@@ -15,14 +15,14 @@ from musclemap.datasets.clip import Clip
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.retarget.checks.physics_checks import neutral_pairs
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.retarget.solver.objective import FrameTargets
 from musclemap.retarget.solver.refit import accept_refit, needs_refit
 from musclemap.retarget.solver.self_collision import (
     CollisionCapsules,
+    SelfCollisionTerm,
     _nearest,
     collision_capsules,
-    self_collision_terms,
 )
+from musclemap.retarget.solver.terms import FrameTargets
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import forward, integrate
 
@@ -79,7 +79,8 @@ def test_the_gradient_is_that_of_the_cost(body: TargetBody, capsules: CollisionC
     none = jnp.zeros((1, 1))
     targets = FrameTargets(**{name: none for name in FrameTargets._fields} | {"floor": jnp.zeros((2, 1))})
     with jax.enable_x64(True):
-        evaluate = jax.jit(lambda p: self_collision_terms(capsules, 100.0, forward(capsules.tree, p), targets))
+        term = SelfCollisionTerm(capsules=capsules, weight=100.0)
+        evaluate = jax.jit(lambda p: term.normal(forward(capsules.tree, p), targets))
         start = jnp.asarray(q[:, None], jnp.float64)
         result = evaluate(start)
         assert float(result.cost[0]) > 1e-3

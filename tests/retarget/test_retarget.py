@@ -148,10 +148,10 @@ def test_both_hands_follow_alike(retargeter, walk):
     wrists = [LANDMARK_NAMES.index(f"lunate_{side}") for side in "rl"]
     raised = targets.pos.copy()
     raised[:, wrists, 2] += 0.03
-    from musclemap.retarget.checks.metrics import measure_geometry
+    from musclemap.retarget.checks.evaluation import evaluate_clip
 
     (fit,) = retargeter._fitter.fit([replace(targets, pos=raised)])
-    reached = measure_geometry(retargeter.body, retargeter.body.reduced.expand(fit.q)).landmark_pos
+    reached = evaluate_clip(retargeter.body, retargeter.body.reduced.expand(fit.q)).landmark_pos
     miss = np.linalg.norm(reached[:, wrists] - fit.target_pos[:, wrists], axis=2).mean(axis=0)
     assert miss.max() < 0.015
     assert abs(miss[0] - miss[1]) < 0.003

@@ -11,9 +11,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.config import WeightConfig
-from musclemap.retarget.solver.cost_weights import frame_weights, smoothness
-from musclemap.retarget.solver.frame_solver import total_cost
-from musclemap.retarget.solver.objective import Normal, Weights, normal_equations
+from musclemap.retarget.solver.cost_weights import smoothness
+from musclemap.retarget.solver.normal import Normal
+from musclemap.retarget.solver.objective import Objective
+from musclemap.retarget.solver.terms import frame_terms
 from musclemap.retarget.solver.window_solver import (
     HALO,
     Refined,
@@ -26,7 +27,7 @@ from musclemap.retarget.solver.window_solver import (
     refine_windows,
 )
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.kinematics import forward, forward_jit, integrate
+from musclemap.skeletons.kinematics import forward_jit, integrate
 from musclemap.skeletons.reduced import NROOT
 
 from ..support.configurations import frames_last, met_targets, random_configurations, standing
@@ -179,7 +180,7 @@ class Clip(NamedTuple):
 
     true: np.ndarray  # (NWINDOW, NALL, 7 + njoint)
     windows: Windows
-    weights: Weights
+    objective: Objective
     smooth: Smoothness
 
 
@@ -210,12 +211,12 @@ def clip(body: TargetBody) -> Clip:
         damping=jnp.full((NWINDOW, INTERIOR), 1e-3, jnp.float32),
     )
     config = WeightConfig(prior=0.0)
-    return Clip(true, windows, frame_weights(body, config), smoothness(body, config, 100.0))
+    return Clip(true, windows, Objective(body.tree, frame_terms(body, config)), smoothness(body, config, 100.0))
 
 
 @pytest.fixture(scope="module")
-def refine(body: TargetBody, clip: Clip) -> Refine:
-    compiled = jax.jit(lambda windows, smooth: refine_windows(body.tree, windows, clip.weights, smooth, iterations=4))
+def refine(clip: Clip) -> Refine:
+    compiled = jax.jit(lambda windows, smooth: refine_windows(clip.objective, windows, smooth, iterations=4))
     return lambda windows, smooth: compiled(windows, Smoothness(*(s.astype(np.float32) for s in smooth)))
 
 
@@ -224,9 +225,9 @@ def with_interior(windows: Windows, interior: jax.Array) -> Windows:
 
 
 @pytest.fixture(scope="module")
-def whole_cost(body: TargetBody, clip: Clip) -> Cost:
+def whole_cost(clip: Clip) -> Cost:
     """Cost of each window, temporal part by plain differences, shape (NWINDOW,)."""
-    own_cost = jax.jit(lambda flat, targets: total_cost(body.tree, flat, targets, clip.weights))
+    own_cost = jax.jit(lambda flat, targets: clip.objective.normal(flat, targets).cost)
     coordinates = jax.jit(_coordinates)
 
     def cost(windows: Windows, smooth: Smoothness) -> np.ndarray:
@@ -308,6 +309,6 @@ def test_limits_hold_in_windows_too(body: TargetBody, clip: Clip, refine: Refine
     assert np.all(joints >= low)
     assert np.all(joints <= high)
     assert np.mean(np.asarray(flat)[bent] == 0.0) > 0.9
-    derive = jax.jit(lambda x: normal_equations(body.tree, forward(body.tree, x), x[NROOT:], targets, clip.weights))
+    derive = jax.jit(lambda x: clip.objective.normal(x, targets))
     slope = np.abs(np.asarray(derive(flat).gradient)[6:])[(joints > low) & (joints < high)]
     assert slope.max() < 1e-4

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from musclemap.errors import TargetError
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.couplings import DRIVEN_TOLERANCE, couplings, polyval
+from musclemap.skeletons.couplings import DRIVEN_TOLERANCE, couplings, value_and_slope
 from musclemap.skeletons.reduced import NROOT, ReducedCoordinates, reduce_model
 
 from ..support.configurations import random_configurations
@@ -44,7 +46,7 @@ def ranges_broken(reduced: ReducedCoordinates, *, tolerance: float) -> set[str]:
             continue
         k = reduced.joint_ids.tolist().index(coupling.driver)
         delta = np.linspace(reduced.lower[k], reduced.upper[k], 4001) - reduced.qpos0[k]
-        value = model.qpos0[model.jnt_qposadr[coupling.driven]] + polyval(coupling.coef, delta)
+        value = model.qpos0[model.jnt_qposadr[coupling.driven]] + value_and_slope(coupling.coef, delta)[0]
         low, high = model.jnt_range[coupling.driven]
         if value.min() < low - tolerance or value.max() > high + tolerance:
             broken.add(model.joint(coupling.driven).name)
@@ -74,7 +76,17 @@ def test_couplings_are_those_of_trunk_girdle_and_knees(body: TargetBody) -> None
 
 def test_polynomial_is_constant_first() -> None:
     coef, x = np.array([0.5, -1.0, 2.0, 0.0, 3.0]), np.linspace(-1.5, 1.5, 7)
-    np.testing.assert_allclose(polyval(coef, x), 0.5 - x + 2 * x**2 + 3 * x**4, rtol=1e-14)
+    value, slope = value_and_slope(coef, x)
+    np.testing.assert_allclose(value, 0.5 - x + 2 * x**2 + 3 * x**4, rtol=1e-14)
+    np.testing.assert_allclose(slope, -1 + 4 * x + 12 * x**3, rtol=1e-13)
+
+
+def test_couplings_are_the_same_in_jax(body: TargetBody) -> None:
+    joints = random_configurations(body.reduced, 5, seed=6)[:, NROOT:]
+    with jax.enable_x64(True):
+        result = jax.jit(body.reduced.moved_joints)(jnp.asarray(joints))
+    for ours, ref in zip(result, body.reduced.moved_joints(joints), strict=True):
+        np.testing.assert_allclose(ours, ref, rtol=0, atol=1e-13)
 
 
 def test_expanded_postures_satisfy_the_models_own_equations(body: TargetBody) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from jax import Array
 from scipy.spatial.transform import Rotation
 
-from musclemap.retarget.solver.objective import FrameTargets
+from musclemap.retarget.solver.terms import FrameTargets
 from musclemap.skeletons.kinematics import Kinematics
 from musclemap.skeletons.reduced import ReducedCoordinates
 

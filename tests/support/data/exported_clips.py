@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip, write_clip
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.retarget.checks.metrics import measure_geometry
+from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
 from musclemap.skeletons.body import TargetBody
@@ -25,7 +25,7 @@ def moving_clip(body: TargetBody, *, nframe: int = 40, **changes: object) -> Cli
     root = np.concatenate([np.stack([3.0 + time, -2.0 + 0.5 * time, 0.95 + 0.0 * time], axis=1),
                            turn.as_quat(scalar_first=True)], axis=1)  # fmt: skip
     qpos = reduced.expand(np.concatenate([root, reduced.rest + swing], axis=1)).astype(np.float32)
-    landmarks = measure_geometry(body, qpos).landmark_pos
+    landmarks = evaluate_clip(body, qpos).landmark_pos
     names = body.joint_names
     made = Clip(
         qpos=qpos, qvel=velocities(qpos.astype(np.float64), FPS), landmark_pos=landmarks, target_pos=landmarks,

@@ -1,0 +1,95 @@
+"""What a clip's configurations mean on the real body, computed once for metrics, verdict and page."""
+
+from dataclasses import dataclass, fields
+
+import mujoco
+import numpy as np
+
+from musclemap.retarget.resample import CHUNK
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.couplings import couplings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Kinematics of a clip by C MuJoCo, nothing of the solver's. The first axis of every array is the frame.
+
+    Attributes:
+        landmark_pos: Shape (nframe, nlandmark, 3) [m], float32 as stored.
+        landmark_quat: Orientations of the bodies of the landmarks in `TargetBody.oriented`, shape (nframe, noriented,
+            4), float32.
+        contact_pos: Contact points of the soles, shape (nframe, ncontact, 3) [m].
+        clearance: Lowest point of each foot's colliding geoms over z = 0, right then left, shape (nframe, 2) [m].
+        limit_excess: How far each independent joint is beyond its range, below 0 inside, shape (nframe, njoint).
+        driven_limit_excess: How far each limited driven joint is beyond its declared range, shape (nframe, ndriven).
+        coupling_residual: Largest deviation of a driven joint from its coupling, shape (nframe,) [rad or m].
+    """
+
+    landmark_pos: np.ndarray
+    landmark_quat: np.ndarray
+    contact_pos: np.ndarray
+    clearance: np.ndarray
+    limit_excess: np.ndarray
+    driven_limit_excess: np.ndarray
+    coupling_residual: np.ndarray
+
+    def __getitem__(self, frames: slice) -> "Evaluation":
+        return Evaluation(**{field.name: getattr(self, field.name)[frames] for field in fields(self)})
+
+
+def limited_driven_joints(body: TargetBody) -> np.ndarray:
+    """Driven joints that have limits of their own, in the columns of `Evaluation.driven_limit_excess`."""
+    return np.array([c.driven for c in couplings(body.model) if body.model.jnt_limited[c.driven]], int)
+
+
+def evaluate_clip(body: TargetBody, qpos: np.ndarray) -> Evaluation:
+    """Evaluate every frame of a clip.
+
+    Args:
+        body: Target.
+        qpos: The clip's configurations as stored, shape (nframe, nq).
+    """
+    geometry = _run_kinematics(body, qpos)
+    parts = [_ranges(body, qpos[low : low + CHUNK].astype(np.float64)) for low in range(0, len(qpos), CHUNK)]
+    limit, driven, coupling = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return Evaluation(**geometry, limit_excess=limit, driven_limit_excess=driven, coupling_residual=coupling)
+
+
+def _run_kinematics(body: TargetBody, qpos: np.ndarray) -> dict[str, np.ndarray]:
+    model = body.kinematic_model
+    data = mujoco.MjData(model)
+    points = list(body.sole.contact)
+    ids = np.array([p.body for p in points], int)
+    offsets = np.array([p.offset for p in points]).reshape(-1, 3)
+    geoms = body.foot_geoms
+    landmarks = np.empty((len(qpos), body.nlandmark, 3), np.float32)
+    oriented = np.asarray(body.landmark_ids)[body.oriented]
+    quats = np.empty((len(qpos), len(oriented), 4), np.float32)
+    contacts, clearance = np.empty((len(qpos), len(points), 3)), np.empty((len(qpos), 2))
+    for t, q in enumerate(qpos):
+        data.qpos[:] = q
+        mujoco.mj_kinematics(model, data)
+        landmarks[t], quats[t] = data.xpos[body.landmark_ids], data.xquat[oriented]
+        if not points:
+            continue
+        xmat = data.xmat.reshape(-1, 3, 3)
+        contacts[t] = data.xpos[ids] + (xmat[ids] @ offsets[..., None])[..., 0]
+        centre = data.xpos[geoms.body, 2] + np.sum(xmat[geoms.body, 2] * geoms.pos, axis=1)
+        up = (xmat[geoms.body, 2][:, None] @ geoms.rot)[:, 0]  # the vertical in each geom's frame
+        low = centre - geoms.reach(up)
+        clearance[t] = low[: len(low) // 2].min(), low[len(low) // 2 :].min()
+    if not points:
+        clearance[:] = np.inf
+    return {"landmark_pos": landmarks, "landmark_quat": quats, "contact_pos": contacts, "clearance": clearance}
+
+
+def _ranges(body: TargetBody, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Excess over the ranges of independent joints, over those of driven joints, and the coupling residual."""
+    reduced, model, driven = body.reduced_hands, body.model, limited_driven_joints(body)
+    own, held = qpos[:, reduced.qposadr], qpos[:, model.jnt_qposadr[driven]]
+    lower, upper = model.jnt_range[driven].T
+    return (
+        np.maximum(reduced.lower - own, own - reduced.upper),
+        np.maximum(lower - held, held - upper),
+        reduced.coupling_residual(qpos),
+    )

@@ -1,0 +1,229 @@
+"""Cost terms of a single frame. Each owns its rows: residual, weight, and how degrees of freedom move them.
+
+To add a term, write a class here (or beside, as `self_collision`) and list it in `frame_terms`.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from musclemap.retarget.config import WeightConfig
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.kinematics import Kinematics, cross
+from musclemap.skeletons.reduced import NROOT
+from musclemap.skeletons.tree import Tree
+
+from .normal import Normal, SpatialRows, assemble, symmetric
+
+SOFT_FLOOR = 0.002
+"""Length over which the floor begins to act [m]; a hard edge makes a solver step back and forth across it."""
+
+
+class FrameTargets(NamedTuple):
+    """What each frame is to reach. Frames are the last axis.
+
+    Attributes:
+        pos: Landmark positions [m], shape (nlandmark, 3, nframe).
+        rot: Orientations of the oriented landmarks, shape (noriented, 3, 3, nframe).
+        anchor: Where contact points are locked [m], shape (ncontact, 3, nframe).
+        contact: 1 where a contact point is locked, else 0, shape (ncontact, nframe).
+        floor: Height of the floor under each foot, right then left [m], shape (2, nframe).
+    """
+
+    pos: Array
+    rot: Array
+    anchor: Array
+    contact: Array
+    floor: Array
+
+
+class Term(Protocol):
+    """A part of the cost of single frames."""
+
+    def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
+        """Gauss-Newton model of this term alone."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpatialTerm:
+    """A term whose rows act on bodies of the tree. Rows of several are summed in one pass, see `Objective`.
+
+    Attributes:
+        tree: Tree of the kinematics.
+    """
+
+    tree: Tree
+
+    def rows(self, kinematics: Kinematics, targets: FrameTargets) -> SpatialRows:
+        """Weighted rows of every frame."""
+        raise NotImplementedError
+
+    def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
+        """Gauss-Newton model of this term alone."""
+        return assemble(self.tree, kinematics.screw, [self.rows(kinematics, targets)])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PositionTerm(SpatialTerm):
+    """Points at positions: landmarks at their targets, contact points at their anchors while locked.
+
+    The residual is `p - target` in the world frame; its three rows have the directions of the axes.
+
+    Attributes:
+        landmark: Weight of each landmark [1/m^2], shape (nlandmark,); the tree's first points.
+        contact: Weight of a locked contact point [1/m^2]; the tree's next points.
+    """
+
+    landmark: np.ndarray
+    contact: float
+
+    def rows(self, kinematics: Kinematics, targets: FrameTargets) -> SpatialRows:
+        pos, nlandmark = kinematics.point_pos, len(self.landmark)
+        npoint, dtype, nframe = nlandmark + len(targets.contact), pos.dtype, pos.shape[-1]
+        error = jnp.concatenate([pos[:nlandmark] - targets.pos, pos[nlandmark:npoint] - targets.anchor])
+        landmark_weight = jnp.broadcast_to(jnp.asarray(self.landmark, dtype)[:, None], (nlandmark, nframe))
+        weight = jnp.concatenate([landmark_weight, self.contact * targets.contact])
+        point = jnp.moveaxis(pos, 1, 0)[:, :npoint]  # (3, npoint, nframe)
+        x, y, z = point
+        entries = {
+            (0, 0): y * y + z * z, (0, 1): -x * y, (0, 2): -x * z, (1, 1): x * x + z * z, (1, 2): -y * z,
+            (2, 2): x * x + y * y, (0, 4): -z, (0, 5): y, (1, 3): z, (1, 5): -x, (2, 3): -y, (2, 4): x,
+        }  # fmt: skip
+        one = jnp.zeros_like(weight) + 1
+        entries = {pair: value * weight for pair, value in {**entries, **{(k, k): one for k in (3, 4, 5)}}.items()}
+        force = jnp.moveaxis(error, 1, 0) * weight
+        return SpatialRows(
+            wrench=jnp.concatenate([cross(point, force), force]),
+            matrix=symmetric(entries, weight.shape, dtype),
+            mask=self.tree.point_mask[:npoint],
+            squares=jnp.sum(weight * jnp.sum(error**2, axis=1), axis=0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloorTerm(SpatialTerm):
+    """Spheres of the soles above the floor: one-sided, softened over `SOFT_FLOOR`.
+
+    The residual is the depth `-s softplus(-h / s)` of a sphere whose lowest point is at height h above the floor.
+
+    Attributes:
+        weight: Of a squared metre of depth [1/m^2].
+        first: Number of the first sphere's point in the tree.
+        radius: Radii of the spheres [m], shape (nsphere,), the right foot's half first.
+    """
+
+    weight: float
+    first: int
+    radius: np.ndarray
+
+    def rows(self, kinematics: Kinematics, targets: FrameTargets) -> SpatialRows:
+        pos, nsphere = kinematics.point_pos, len(self.radius)
+        own = slice(self.first, self.first + nsphere)
+        side = np.repeat([0, 1], nsphere // 2)
+        height = pos[own, 2] - jnp.asarray(self.radius, pos.dtype)[:, None] - targets.floor[side]
+        depth = -SOFT_FLOOR * jax.nn.softplus(-height / SOFT_FLOOR)
+        press = jax.nn.sigmoid(-height / SOFT_FLOOR)  # derivative of the depth by the height
+        under = self.weight * press**2
+        x, y, _ = jnp.moveaxis(pos, 1, 0)[:, own]
+        zero, one = jnp.zeros_like(under), jnp.ones_like(under)
+        up = [y, -x, zero, zero, zero, one]
+        entries = {(i, j): up[i] * up[j] * under for i in (0, 1, 5) for j in (0, 1, 5) if i <= j}
+        return SpatialRows(
+            wrench=jnp.stack([component * self.weight * press * depth for component in up]),
+            matrix=symmetric(entries, under.shape, pos.dtype),
+            mask=self.tree.point_mask[own],
+            squares=self.weight * jnp.sum(depth**2, axis=0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OrientationTerm(SpatialTerm):
+    """Landmarks turned as their targets: the cost is `w (1 - cos angle)`, the residual the sine times the axis.
+
+    Attributes:
+        weight: Of each oriented landmark [1/rad^2], shape (noriented,).
+        oriented: Which landmarks are oriented, shape (noriented,).
+    """
+
+    weight: np.ndarray
+    oriented: np.ndarray
+
+    def rows(self, kinematics: Kinematics, targets: FrameTargets) -> SpatialRows:
+        dtype = kinematics.point_rot.dtype
+        own = [kinematics.point_rot[int(k)] for k in self.oriented]
+        relative = jnp.stack([jnp.sum(a[:, None] * b[None], axis=2) for a, b in zip(own, targets.rot, strict=True)])
+        sine = 0.5 * jnp.stack(
+            [
+                relative[:, 2, 1] - relative[:, 1, 2],
+                relative[:, 0, 2] - relative[:, 2, 0],
+                relative[:, 1, 0] - relative[:, 0, 1],
+            ],
+            axis=1,
+        )
+        trace = relative[:, 0, 0] + relative[:, 1, 1] + relative[:, 2, 2]
+        one_minus_cos = 0.5 * (3.0 - trace)
+        weight = jnp.asarray(self.weight, dtype)[:, None]
+        full = jnp.broadcast_to(weight, one_minus_cos.shape)
+        zero = jnp.zeros((3, *full.shape), dtype)
+        return SpatialRows(
+            wrench=jnp.concatenate([jnp.moveaxis(sine, 1, 0) * weight, zero]),
+            matrix=symmetric({(k, k): full for k in range(3)}, full.shape, dtype),
+            mask=self.tree.point_mask[self.oriented],
+            squares=2.0 * jnp.sum(weight * one_minus_cos, axis=0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PriorTerm:
+    """Joints near their rest values: decides what no landmark measures.
+
+    Attributes:
+        weight: Of each joint [1/rad^2], shape (njoint,).
+        rest: Rest value of each joint [rad], shape (njoint,).
+    """
+
+    weight: np.ndarray
+    rest: np.ndarray
+
+    def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
+        """Gauss-Newton model: a diagonal Hessian."""
+        joints = kinematics.q[NROOT:]
+        dtype, nframe = joints.dtype, joints.shape[-1]
+        error = joints - jnp.asarray(self.rest, dtype)[:, None]
+        weight = jnp.asarray(np.concatenate([np.zeros(6), self.weight]), dtype)
+        diagonal = jnp.eye(len(weight), dtype=dtype)[..., None]
+        return Normal(
+            hessian=diagonal * weight[:, None, None],
+            gradient=jnp.concatenate([jnp.zeros((6, nframe), dtype), weight[6:, None] * error]),
+            cost=0.5 * jnp.sum(weight[6:, None] * error**2, axis=0),
+        )
+
+
+def frame_terms(body: TargetBody, config: WeightConfig, tree: Tree | None = None) -> tuple[Term, ...]:
+    """Terms of the fit of single frames.
+
+    Args:
+        body: Target body.
+        config: Weights.
+        tree: Tree to measure, the body's own if None; its first points are those of the body's own.
+    """
+    fit, names = body.fit, body.landmark_names
+    tree = body.tree if tree is None else tree
+    rotation = [fit.rotation_weights.get(names[k], "limb_rotation") for k in body.oriented]
+    return (
+        PositionTerm(
+            tree=tree,
+            landmark=np.array([getattr(config, fit.position_weights[name]) for name in names]),
+            contact=config.contact,
+        ),
+        FloorTerm(tree=tree, weight=config.floor, first=body.nlandmark + body.ncontact, radius=body.sole.radius),
+        OrientationTerm(
+            tree=tree, weight=np.array([getattr(config, name) for name in rotation]), oriented=body.oriented
+        ),
+        PriorTerm(weight=np.full(body.reduced.njoint, config.prior), rest=body.reduced.rest),
+    )
