@@ -9,8 +9,8 @@ import numpy as np
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.clip_schema import CONTACTS
 from musclemap.failures import Failure, attempt
-from musclemap.skeletons.bodies import BODIES, load_body
 from musclemap.retarget.checks.evaluation import evaluate_clip
+from musclemap.skeletons.bodies import BODIES, load_body
 from musclemap.skeletons.body import TargetBody
 
 from .encoding import Line, Panel, Section

@@ -96,7 +96,8 @@ def neutral_pairs(model: mujoco.MjModel, qpos: np.ndarray) -> set[tuple[int, int
     """Pairs of geoms, smaller first, that overlap in a neutral configuration (nq,): no clip is to blame for them."""
     data = mujoco.MjData(model)
     data.qpos[:] = qpos
-    data.qpos[2] += 10.0  # off the ground
+    if model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE:
+        data.qpos[2] += 10.0  # off the ground
     mujoco.mj_fwdPosition(model, data)
     return {(int(min(pair)), int(max(pair))) for pair in data.contact.geom[data.contact.dist < 0]}
 

@@ -218,9 +218,11 @@ class Fitter:
         for end, size, length in zip(ends, room, lengths, strict=True):
             joined[end - size + length - 1 : end] = 0.0
         pos, rot = lay("pos", np.float64), lay("rot", np.float32)
-        tree = self.body.tree  # its first point is the pelvis, which is fixed to the root
-        root_rot = rot[:, 0] @ tree.point_rot[0].T.astype(np.float32)
-        root_pos = pos[:, 0] - root_rot @ tree.point_offset[0]
+        tree = self.body.tree
+        root_pos, root_rot = np.zeros((len(pos), 3)), np.tile(np.eye(3, dtype=np.float32), (len(pos), 1, 1))
+        if self.body.free:  # the first landmark is the pelvis, which is fixed to the root
+            root_rot = rot[:, 0] @ tree.point_rot[0].T.astype(np.float32)
+            root_pos = pos[:, 0] - root_rot @ tree.point_offset[0]
         q = np.zeros((ends[-1], NROOT + self.body.reduced.njoint))
         return _Axis(
             targets=targets,

@@ -24,20 +24,21 @@ class FrameSolution(NamedTuple):
 
 
 def box(tree: Tree) -> tuple[np.ndarray, np.ndarray]:
-    """Limits of all degrees of freedom; the root has none. Shapes (ndof,)."""
-    free = np.full(6, np.inf)
-    return np.concatenate([-free, tree.reduced.lower]), np.concatenate([free, tree.reduced.upper])
+    """Limits of all degrees of freedom, shapes (ndof,). A free root has none, a fixed one may not move at all."""
+    root = np.full(6, np.inf if tree.reduced.free else 0.0)
+    return np.concatenate([-root, tree.reduced.lower]), np.concatenate([root, tree.reduced.upper])
 
 
 def held_by_limit(q: Array, gradient: Array, lower: Array, upper: Array) -> Array:
-    """Mark joints that stand on a limit and are pushed beyond it, shape (ndof, nframe) bool.
+    """Mark joints that stand on a limit and are pushed beyond it, and those without a range, shape (ndof, nframe).
 
     They are taken out of the linear solve, so that the others move as if the joint were fixed there, and come back as
     soon as their gradient turns.
     """
     joints = jnp.concatenate([jnp.zeros_like(q[:6]), q[NROOT:]])
     tiny = 1e-6
-    return ((joints <= lower + tiny) & (gradient > 0)) | ((joints >= upper - tiny) & (gradient < 0))
+    fixed = lower >= upper
+    return fixed | ((joints <= lower + tiny) & (gradient > 0)) | ((joints >= upper - tiny) & (gradient < 0))
 
 
 def clamp(q: Array, lower: Array, upper: Array) -> Array:

@@ -214,16 +214,14 @@ def frame_terms(body: TargetBody, config: WeightConfig, tree: Tree | None = None
     """
     fit, names = body.fit, body.landmark_names
     tree = body.tree if tree is None else tree
-    rotation = [fit.rotation_weights.get(names[k], "limb_rotation") for k in body.oriented]
-    return (
-        PositionTerm(
-            tree=tree,
-            landmark=np.array([getattr(config, fit.position_weights[name]) for name in names]),
-            contact=config.contact,
-        ),
-        FloorTerm(tree=tree, weight=config.floor, first=body.nlandmark + body.ncontact, radius=body.sole.radius),
-        OrientationTerm(
-            tree=tree, weight=np.array([getattr(config, name) for name in rotation]), oriented=body.oriented
-        ),
-        PriorTerm(weight=np.full(body.reduced.njoint, config.prior), rest=body.reduced.rest),
-    )
+    position = np.array([getattr(config, fit.position_weights[name]) for name in names])
+    terms: list[Term] = [PositionTerm(tree=tree, landmark=position, contact=config.contact)]
+    if body.contact_parts:
+        first = body.nlandmark + body.ncontact
+        terms.append(FloorTerm(tree=tree, weight=config.floor, first=first, radius=body.sole.radius))
+    if len(body.oriented):
+        rotation = [fit.rotation_weights.get(names[k], "limb_rotation") for k in body.oriented]
+        weight = np.array([getattr(config, name) for name in rotation])
+        terms.append(OrientationTerm(tree=tree, weight=weight, oriented=body.oriented))
+    terms.append(PriorTerm(weight=np.full(body.reduced.njoint, config.prior), rest=body.reduced.rest))
+    return tuple(terms)
