@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from ..test_architecture import GRAPH
+
 ROOT = Path(__file__).parents[2]
 STAGES = ["download", "retarget", "validate", "report"]
+HASHED = re.search(r"^CODE := (.*) -name", (ROOT / "study.mk").read_text(), re.MULTILINE)[1].split()  # pyright: ignore[reportOptionalSubscript]
+"""Files and folders whose code decides on the numbers of clips, as study.mk lists them."""
+
 COMMANDS = ("python", "mm-download", "mm-retarget", "mm-validate", "mm-report", "mm-reproduce", "mm-train", "mm-eval")
 
 FAKE = """#!/bin/bash
@@ -38,10 +43,8 @@ class Tree:
         self.root = root
         for name in ("Makefile", "study.mk"):
             shutil.copy(ROOT / name, root)
-        for folder in ("retarget", "skeletons", "datasets", "pipelines", "cli"):
-            self.write(f"{folder}/code.py", "x = 1\n")
-        for name in ("pipelines/convert/batch", "pipelines/validation", "pipelines/study/study", "src/musclemap/files"):
-            self.write(f"{name}.py", "x = 1\n")
+        for place in (*HASHED, "cli", "pipelines/study"):
+            self.write(place if place.endswith(".py") else f"{place}/code.py", "x = 1\n")
         for command in COMMANDS:
             self.write(f".venv/bin/{command}", FAKE).chmod(0o755)
         self.write(".venv/lib/python3/site-packages/jax-1.dist-info/RECORD", "")
@@ -97,6 +100,19 @@ def test_built_in_motions_go_through_every_stage_and_are_compared(tree: Tree) ->
     assert calls[-1] == ["mm-reproduce", "out/study/builtin/clips", "builtin"]
 
 
+def test_all_code_that_makes_clips_is_hashed() -> None:
+    """Whatever the conversion of a file and its checks import, directly or not, makes a study out of date."""
+    made = {ROOT / "retarget/retargeter.py", ROOT / "pipelines/convert/batch.py", ROOT / "pipelines/validation.py"}
+    waiting = list(made)
+    while waiting:
+        new = GRAPH[waiting.pop()] - made
+        made |= new
+        waiting += new
+    assert len(made) > 50
+    hashed = [ROOT / place for place in HASHED]
+    assert [path for path in sorted(made) if not any(path.is_relative_to(place) for place in hashed)] == []
+
+
 def test_a_study_that_is_done_is_only_compared_again(tree: Tree) -> None:
     tree.ran("reproduce")
     assert [call[0] for call in tree.ran("reproduce")] == ["mm-reproduce"]
@@ -136,7 +152,7 @@ DISTURBANCES = {
     "checks changed": (_edit("pipelines/validation.py", "x = 2\n"), STAGES),
     "solver touched": (_touch("retarget/code.py"), ()),
     "command changed": (_edit("cli/code.py", "x = 2\n"), ()),
-    "comparison changed": (_edit("pipelines/study/study.py", "x = 2\n"), ()),
+    "comparison changed": (_edit("pipelines/study/code.py", "x = 2\n"), ()),
     "package upgraded": (_edit(".venv/lib/python3/site-packages/jax-2.dist-info/RECORD", ""), STAGES),
     "clips removed": (_remove("o/clips"), STAGES[1:]),
     "page removed": (_remove("o/clips/report.html"), STAGES[3:]),
