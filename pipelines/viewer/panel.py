@@ -41,12 +41,17 @@ class Actions:
 
 
 class Panel:
-    """Clip chooser, player and layers."""
+    """Clip chooser, player and layers.
+
+    Attributes:
+        chooser, slider, colouring, info: Controls that follow the clip that is shown.
+        actions: What the controls do.
+    """
 
     def __init__(
         self, server: viser.ViserServer, names: Sequence[str], *, name: str, muscles: bool, actions: Actions
     ) -> None:
-        self._actions, self._label = actions, labels(names)
+        self.actions, self._label = actions, labels(names)
         self._name = {label: name for name, label in self._label.items()}
         gui = server.gui
         gui.configure_theme(show_share_button=False, show_logo=False)  # sharing would send clips through the internet
@@ -54,14 +59,14 @@ class Panel:
         self._choosing(gui, names, name, actions)
         self._playing(gui, actions)
         self._layers(gui, muscles, actions)
-        self._info = gui.add_markdown("")
+        self.info = gui.add_markdown("")
 
     def show_clip(self, name: str, scene: Scene, playback: Playback, *, notes: Sequence[str]) -> None:
         """Fit the controls to the clip that is shown."""
         self.show_name(name)
-        self._slider.value = 0
-        self._slider.max = max(playback.nframe - 1, 1)
-        self._colouring.options = COLOURINGS if scene.activation is not None else COLOURINGS[:1]
+        self.slider.value = 0
+        self.slider.max = max(playback.nframe - 1, 1)
+        self.colouring.options = COLOURINGS if scene.activation is not None else COLOURINGS[:1]
         clip = scene.clip
         self._clip_text = "  \n".join(
             [
@@ -75,23 +80,23 @@ class Panel:
     def show_name(self, name: str) -> None:
         """Let the chooser stand at a clip."""
         label = self._label[name]
-        if label not in self._chooser.options:
-            self._chooser.options = (*self._chooser.options, label)
-        self._chooser.value = label
+        if label not in self.chooser.options:
+            self.chooser.options = (*self.chooser.options, label)
+        self.chooser.value = label
 
     def show_frame(self, frame: Frame, playback: Playback) -> None:
         """Follow the clip that plays."""
-        self._slider.value = playback.frame
+        self.slider.value = playback.frame
         self._play.label = "Pause" if playback.playing else "Play"
         self._time.content = f"{playback.frame / playback.fps:.2f} of {playback.duration:.2f} s"
-        self._info.content = (
+        self.info.content = (
             f"{self._clip_text}\n\nTargets missed by {1000.0 * frame.error:.0f} mm in the mean  \n"
             f"{frame.outside} muscles outside their operating range"
         )
 
     def show_colouring(self, colouring: str) -> None:
         """Explain the muscles' colours."""
-        self._colouring.value = colouring
+        self.colouring.value = colouring
         if colouring == "activation":
             self._legend.content = _legend("at rest", "fully active", (REST_RGB, FULL_RGB))
         else:
@@ -106,25 +111,25 @@ class Panel:
             @search.on_update
             def _(event: viser.GuiEvent[Any]) -> None:
                 result = tuple(self._label[each] for each in actions.search(search.value))
-                self._chooser.options = result if self._chooser.value in result else (self._chooser.value, *result)
+                self.chooser.options = result if self.chooser.value in result else (self.chooser.value, *result)
 
         options = tuple(self._label[each] for each in listed)
-        self._chooser = gui.add_dropdown("Clip", options, initial_value=self._label[name])
+        self.chooser = gui.add_dropdown("Clip", options, initial_value=self._label[name])
         if len(names) > 1:
             gui.add_button_group("", ("Previous", "Next")).on_click(
                 lambda event: actions.step_clip(1 if event.target.value == "Next" else -1)
             )
-        _on_user(self._chooser, self._choose)
+        _on_user(self.chooser, self.choose_label)
 
-    def _choose(self, label: str) -> None:
+    def choose_label(self, label: str) -> None:
         """Ask for the clip of a label. A page could send any text; it names no file."""
         if label in self._name:
-            self._actions.choose(self._name[label])
+            self.actions.choose(self._name[label])
 
     def _playing(self, gui: viser.GuiApi, actions: Actions) -> None:
         self._time = gui.add_markdown("")
-        self._slider = gui.add_slider("Frame", 0, 1, 1, 0)
-        _on_user(self._slider, actions.seek)
+        self.slider = gui.add_slider("Frame", 0, 1, 1, 0)
+        _on_user(self.slider, actions.seek)
         self._play = gui.add_button("Pause", hint="Space bar")
         self._play.on_click(lambda _: actions.toggle())
         gui.add_command("Play or pause", hotkey="space").on_trigger(lambda _: actions.toggle())
@@ -141,8 +146,8 @@ class Panel:
             for layer in LAYERS:
                 box = gui.add_checkbox(layer.capitalize(), muscles or layer != "muscles")
                 _on_user(box, lambda value, layer=layer: actions.layer(layer, value))
-            self._colouring: viser.GuiDropdownHandle[str] = gui.add_dropdown("Colour by", COLOURINGS[:1])
-            _on_user(self._colouring, actions.colouring)
+            self.colouring: viser.GuiDropdownHandle[str] = gui.add_dropdown("Colour by", COLOURINGS[:1])
+            _on_user(self.colouring, actions.colouring)
             self._legend = gui.add_html("")
 
 

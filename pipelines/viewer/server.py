@@ -35,8 +35,17 @@ _PORTS_TRIED = 100
 class Viewer:
     """A page with the clips of a folder. All who look at it see the same.
 
-    What users do arrives on other threads; it waits in a queue until the thread that calls `step` takes it up, so
-    nothing here is shared.
+    What users do arrives on other threads as `actions`, which wait in a queue until the thread that calls `step` takes
+    them up, so nothing here is shared.
+
+    Attributes:
+        clips: Clips to choose from.
+        name: The clip that is shown.
+        stage: The 3D part of the page.
+        panel: Its controls.
+        playback: Where in the clip it is.
+        colouring: What the muscles' colours mean, "length" or "activation".
+        actions: What users can do.
     """
 
     def __init__(
@@ -56,9 +65,9 @@ class Viewer:
             GuardError: This viser cannot be closed to others.
             SettingsError: There is no such address, or its port is taken.
         """
-        self._clips, self._bodies = clips, dict[str, Body]()
+        self.clips, self._bodies = clips, dict[str, Body]()
         self._todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._following, self._colouring, self._stale = True, "length", True
+        self._following, self.colouring, self._stale = True, "length", True
         # Browsers open connections that they do not use; each would be a traceback on the terminal.
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
         scene = self._read(name)
@@ -71,12 +80,13 @@ class Viewer:
         except MusclemapError:
             self.stop()
             raise
-        self._stage = Stage(self.server)
-        self._stage.set_visible("muscles", muscles)
-        self._playback = Playback(nframe=1, fps=1.0)
-        self._panel = Panel(self.server, clips.names, name=name, muscles=muscles, actions=self._actions())
+        self.stage = Stage(self.server)
+        self.stage.set_visible("muscles", muscles)
+        self.playback = Playback(nframe=1, fps=1.0)
+        self.actions = self._queued_actions()
+        self.panel = Panel(self.server, clips.names, name=name, muscles=muscles, actions=self.actions)
         self._show(name, scene)
-        self._panel.show_colouring(self._colouring)
+        self.panel.show_colouring(self.colouring)
         self.step(0.0)
 
     @property
@@ -88,21 +98,21 @@ class Viewer:
 
     def step(self, seconds: float) -> None:
         """Let time pass on the clock on the wall [s], do what users asked for, and send the frame if it is new."""
-        before = self._playback.frame
-        self._playback.advance(seconds)
+        before = self.playback.frame
+        self.playback.advance(seconds)
         while True:
             try:
                 self._todo.get_nowait()()
             except Empty:
                 break
             self._stale = True
-        if self._playback.frame == before and not self._stale:
+        if self.playback.frame == before and not self._stale:
             return
         self._stale = False
-        index = self._playback.frame
-        frame = self._scene.frame(index, colouring=self._colouring)
-        self._stage.draw(frame, index=index, following=self._following)
-        self._panel.show_frame(frame, self._playback)
+        index = self.playback.frame
+        frame = self._scene.frame(index, colouring=self.colouring)
+        self.stage.draw(frame, index=index, following=self._following)
+        self.panel.show_frame(frame, self.playback)
 
     def run(self) -> None:
         """Play until interrupted; while nobody looks, time stands still."""
@@ -119,21 +129,21 @@ class Viewer:
             self.server.stop()
 
     def _read(self, name: str) -> Scene:
-        clip = read_clip(self._clips.path(name))
+        clip = read_clip(self.clips.path(name))
         if clip.model not in self._bodies:
             self._bodies[clip.model] = Body(clip.model)
         return Scene(clip, self._bodies[clip.model])
 
     def _show(self, name: str, scene: Scene) -> None:
         self.name, self._scene = name, scene
-        old = self._playback
-        self._playback = Playback(
+        old = self.playback
+        self.playback = Playback(
             nframe=scene.clip.nframe, fps=scene.clip.fps, speed=old.speed, playing=old.playing, loop=old.loop
         )
         if scene.activation is None:
             self._colour("length")
-        self._stage.show(scene, scene.frame(0, colouring=self._colouring))
-        self._panel.show_clip(name, scene, self._playback, notes=_notes(scene))
+        self.stage.show(scene, scene.frame(0, colouring=self.colouring))
+        self.panel.show_clip(name, scene, self.playback, notes=_notes(scene))
         self._aim()
 
     def _aim(self) -> None:
@@ -152,34 +162,34 @@ class Viewer:
         except MusclemapError as error:
             for client in self.server.get_clients().values():
                 client.add_notification("This clip cannot be shown", plain(error), color="red")
-            self._panel.show_name(self.name)
+            self.panel.show_name(self.name)
             return
         self._show(name, scene)
 
     def _step_clip(self, by: int) -> None:
-        names = self._clips.names
+        names = self.clips.names
         self._choose(names[(names.index(self.name) + by) % len(names)])
 
     def _step_frame(self, by: int) -> None:
-        self._playback.playing = False
-        self._playback.seek(self._playback.frame + by)
+        self.playback.playing = False
+        self.playback.seek(self.playback.frame + by)
 
     def _colour(self, colouring: str) -> None:
-        self._colouring = colouring
-        self._panel.show_colouring(colouring)
+        self.colouring = colouring
+        self.panel.show_colouring(colouring)
 
-    def _actions(self) -> Actions:
+    def _queued_actions(self) -> Actions:
         def later(act: Callable[..., None]) -> Callable[..., None]:
             return lambda *values: self._todo.put(lambda: act(*values))
 
         return Actions(
             choose=later(self._choose), step_clip=later(self._step_clip),
-            search=lambda text: self._clips.matching(text, limit=MAX_LISTED),
-            toggle=later(lambda: self._playback.toggle()), seek=later(lambda frame: self._playback.seek(frame)),
-            step=later(self._step_frame), speed=later(lambda value: setattr(self._playback, "speed", value)),
-            loop=later(lambda value: setattr(self._playback, "loop", value)),
+            search=lambda text: self.clips.matching(text, limit=MAX_LISTED),
+            toggle=later(lambda: self.playback.toggle()), seek=later(lambda frame: self.playback.seek(frame)),
+            step=later(self._step_frame), speed=later(lambda value: setattr(self.playback, "speed", value)),
+            loop=later(lambda value: setattr(self.playback, "loop", value)),
             follow=later(lambda value: setattr(self, "_following", value)),
-            layer=later(self._stage.set_visible), colouring=later(self._colour),
+            layer=later(self.stage.set_visible), colouring=later(self._colour),
         )  # fmt: skip
 
 

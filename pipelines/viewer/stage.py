@@ -22,7 +22,11 @@ _STILL = 1e-5  # solids that move less than this are not sent again [m, and part
 
 
 class Stage:
-    """The 3D part of the page."""
+    """The 3D part of the page.
+
+    Attributes:
+        solids, muscles, ghost, targets, contacts, ground: What is on it, as viser's handles.
+    """
 
     def __init__(self, server: viser.ViserServer) -> None:
         """Set up what all clips share."""
@@ -32,7 +36,7 @@ class Stage:
         self._scene.add_light_ambient("/light", intensity=_AMBIENT)
         self._layers = {name: self._scene.add_frame(f"/clip/{name}", show_axes=False) for name in LAYERS}
         self._body: Body | None = None
-        self._solids: list[viser.BatchedMeshHandle] = []
+        self.solids: list[viser.BatchedMeshHandle] = []
         self._pose = np.zeros((0, 7))
 
     def set_visible(self, layer: str, visible: bool) -> None:
@@ -45,17 +49,17 @@ class Stage:
             self._send_solids(scene.body)
         self._lookat = scene.track.lookat
         self._add_ground(scene)
-        self._muscles = self._scene.add_line_segments(
+        self.muscles = self._scene.add_line_segments(
             "/clip/muscles/paths", frame.muscle, _ends(frame.muscle_rgb), thickness=_MUSCLE_THICKNESS
         )
-        self._ghost = self._scene.add_line_segments(
+        self.ghost = self._scene.add_line_segments(
             "/clip/ghost/sticks", frame.ghost, GHOST_RGB, thickness=_GHOST_THICKNESS
         )
         ball = trimesh.creation.icosphere(subdivisions=2, radius=TARGET_RADIUS)
-        self._targets = self._copies("targets/balls", ball.vertices, ball.faces, frame.target, scene.target_rgb)
+        self.targets = self._copies("targets/balls", ball.vertices, ball.faces, frame.target, scene.target_rgb)
         disc = trimesh.creation.cylinder(radius=_DISC_RADIUS, height=_DISC_HEIGHT, sections=32)
         standing_rgb = np.tile(STANDING_RGB, (len(frame.contact), 1))
-        self._contacts = self._copies("contacts/discs", disc.vertices, disc.faces, frame.contact, standing_rgb)
+        self.contacts = self._copies("contacts/discs", disc.vertices, disc.faces, frame.contact, standing_rgb)
 
     def draw(self, frame: Frame, *, index: int, following: bool) -> None:
         """Move to a frame of the clip that is shown.
@@ -64,14 +68,14 @@ class Stage:
         """
         away = (self._lookat[index] - self._lookat[0]) * [1.0, 1.0, 0.0] if following else np.zeros(3)
         with self._atomic():
-            self._ground.position = self._middle - away
+            self.ground.position = self._middle - away
             self._move_solids(np.concatenate([frame.body_pos - away, frame.body_quat], axis=1).astype(np.float32))
-            self._muscles.points = (frame.muscle - away).astype(np.float32)
-            self._muscles.colors = _ends(frame.muscle_rgb)
-            self._ghost.points = (frame.ghost - away).astype(np.float32)
-            self._targets.batched_positions = (frame.target - away).astype(np.float32)
-            self._contacts.batched_positions = (frame.contact - away).astype(np.float32)
-            self._contacts.batched_scales = np.where(frame.standing, 1.0, 1e-6).astype(np.float32)
+            self.muscles.points = (frame.muscle - away).astype(np.float32)
+            self.muscles.colors = _ends(frame.muscle_rgb)
+            self.ghost.points = (frame.ghost - away).astype(np.float32)
+            self.targets.batched_positions = (frame.target - away).astype(np.float32)
+            self.contacts.batched_positions = (frame.contact - away).astype(np.float32)
+            self.contacts.batched_scales = np.where(frame.standing, 1.0, 1e-6).astype(np.float32)
 
     def _send_solids(self, body: Body) -> None:
         """Send each solid as a mesh with a single copy.
@@ -79,9 +83,9 @@ class Stage:
         The page moves a node when it draws, but redraws lines and copies one picture later. As nodes, bones would run
         ahead of the muscles by a picture, which is centimetres in a kick; as copies all arrive together.
         """
-        for solid in self._solids:
+        for solid in self.solids:
             solid.remove()
-        self._solids = [
+        self.solids = [
             self._copies(f"bones/{solid.name}", solid.vertices, solid.faces, np.zeros((1, 3)), np.array([BONE_RGB]))
             for solid in body.solids
         ]
@@ -90,10 +94,10 @@ class Stage:
     def _move_solids(self, pose: np.ndarray) -> None:
         moved = np.abs(pose - self._pose) > _STILL
         for solid in np.flatnonzero(moved[:, :3].any(axis=1)):
-            self._solids[solid].batched_positions = pose[solid, None, :3]
+            self.solids[solid].batched_positions = pose[solid, None, :3]
             self._pose[solid, :3] = pose[solid, :3]
         for solid in np.flatnonzero(moved[:, 3:].any(axis=1)):
-            self._solids[solid].batched_wxyzs = pose[solid, None, 3:]
+            self.solids[solid].batched_wxyzs = pose[solid, None, 3:]
             self._pose[solid, 3:] = pose[solid, 3:]
 
     def _add_ground(self, scene: Scene) -> None:
@@ -101,7 +105,7 @@ class Stage:
         path = scene.track.lookat[:, :2]
         low, high = np.floor(path.min(axis=0) - _GRID_MARGIN), np.ceil(path.max(axis=0) + _GRID_MARGIN)
         size, self._middle = high - low, np.append((high + low) / 2.0, 0.0)
-        self._ground = self._scene.add_grid(
+        self.ground = self._scene.add_grid(
             "/clip/ground", width=float(size[0]), height=float(size[1]), position=self._middle, cell_size=0.5,
             section_size=1.0, cell_color=GRID_RGB, section_color=GRID_RGB, shadow_opacity=0.25,
         )  # fmt: skip

@@ -324,48 +324,52 @@ def viewer(out: Path) -> Iterator[Viewer]:
 
 
 def _told(viewer: Viewer) -> str:
-    return html.unescape(viewer._panel._info.content)
+    return html.unescape(viewer.panel.info.content)
 
 
 def test_following_keeps_the_body_and_moves_the_ground(viewer: Viewer, clip: Clip, drawn: Body) -> None:
-    stage, scene = viewer._stage, Scene(clip, drawn)
+    stage, scene = viewer.stage, Scene(clip, drawn)
     frame, away = scene.frame(100), scene.track.lookat[100] - scene.track.lookat[0]
     assert away[1] == pytest.approx(-1.2, abs=0.1)
     away[2] = 0.0
     stage.draw(frame, index=100, following=False)
-    middle = np.array(stage._ground.position)
+    middle = np.array(stage.ground.position)
     for following, shift in ((False, np.zeros(3)), (True, away)):
         stage.draw(frame, index=100, following=following)
-        np.testing.assert_allclose(stage._muscles.points, frame.muscle - shift, atol=1e-5)
-        np.testing.assert_allclose(stage._ghost.points, frame.ghost - shift, atol=1e-5)
-        np.testing.assert_allclose(stage._targets.batched_positions, frame.target - shift, atol=1e-5)
-        np.testing.assert_allclose(stage._contacts.batched_positions, frame.contact - shift, atol=1e-5)
-        np.testing.assert_allclose(stage._ground.position, middle - shift, atol=1e-5)
-        for handle, pos, quat in zip(stage._solids, frame.body_pos, frame.body_quat, strict=True):
+        np.testing.assert_allclose(stage.muscles.points, frame.muscle - shift, atol=1e-5)
+        np.testing.assert_allclose(stage.ghost.points, frame.ghost - shift, atol=1e-5)
+        np.testing.assert_allclose(stage.targets.batched_positions, frame.target - shift, atol=1e-5)
+        np.testing.assert_allclose(stage.contacts.batched_positions, frame.contact - shift, atol=1e-5)
+        np.testing.assert_allclose(stage.ground.position, middle - shift, atol=1e-5)
+        for handle, pos, quat in zip(stage.solids, frame.body_pos, frame.body_quat, strict=True):
             np.testing.assert_allclose(handle.batched_positions[0], pos - shift, atol=2e-5)
             np.testing.assert_allclose(handle.batched_wxyzs[0], quat, atol=2e-5)
-    np.testing.assert_array_equal(np.asarray(stage._contacts.batched_scales) > 0.5, frame.standing)
+    np.testing.assert_array_equal(np.asarray(stage.contacts.batched_scales) > 0.5, frame.standing)
 
 
 def test_time_passes_and_clips_change(viewer: Viewer) -> None:
     viewer.step(0.5)
-    assert viewer._playback.frame == 50
-    assert viewer._panel._slider.value == 50
+    assert viewer.playback.frame == 50
+    assert viewer.panel.slider.value == 50
     assert "self_penetration_mm 59.8, limit 50, tibia_r and tibia_l" in _told(viewer)
-    viewer._colour("activation")
-    viewer._step_frame(1)
-    viewer.step(0.5)
-    assert (viewer._playback.playing, viewer._playback.frame) == (False, 51)
-    viewer._choose("torn.h5")
-    assert viewer.name == viewer._panel._chooser.value == "walk.h5"
-    viewer._choose("more/still.h5")
-    viewer._stale = True
+    viewer.actions.toggle()
+    viewer.actions.colouring("activation")
+    viewer.actions.step(1)
+    viewer.step(0.0)
+    assert viewer.colouring == viewer.panel.colouring.value == "activation"
+    assert (viewer.playback.playing, viewer.playback.frame) == (False, 51)
+    viewer.actions.choose("torn.h5")
+    viewer.step(0.0)
+    assert viewer.name == viewer.panel.chooser.value == "walk.h5"
+    viewer.actions.choose("more/still.h5")
+    viewer.step(0.0)
     viewer.step(LONGEST_STEP)
-    assert viewer.name == viewer._panel._chooser.value == "more/still.h5"
-    assert viewer._colouring == viewer._panel._colouring.value == "length"
-    assert viewer._panel._colouring.options == ("length",)
+    assert viewer.name == viewer.panel.chooser.value == "more/still.h5"
+    assert viewer.colouring == viewer.panel.colouring.value == "length"
+    assert viewer.panel.colouring.options == ("length",)
     assert "**feasible**, 1 frames" in _told(viewer)
-    viewer._step_clip(1)
+    viewer.actions.step_clip(1)
+    viewer.step(0.0)
     assert viewer.name == "more/still.h5"  # the next is torn
 
 
@@ -558,17 +562,17 @@ def hostile(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_text_of_files_is_inert_wherever_the_page_shows_it(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     viewer = Viewer(find_clips(hostile), "walk.h5", port=0)
     try:
-        assert "<" not in viewer._panel._info.content
-        assert "`" not in viewer._panel._info.content
-        options = viewer._panel._chooser.options
-        assert len(options) == len(viewer._clips.names) == len(set(options))
+        assert "<" not in viewer.panel.info.content
+        assert "`" not in viewer.panel.info.content
+        options = viewer.panel.chooser.options
+        assert len(options) == len(viewer.clips.names) == len(set(options))
         assert all(option.isprintable() for option in options)
         chosen: list[str] = []
-        monkeypatch.setattr(viewer._panel, "_actions", replace(viewer._panel._actions, choose=chosen.append))
+        monkeypatch.setattr(viewer.panel, "actions", replace(viewer.panel.actions, choose=chosen.append))
         for option in options:
-            viewer._panel._choose(option)
-        viewer._panel._choose("../../elsewhere.h5")  # by a page that is not ours
-        assert chosen == list(viewer._clips.names)
+            viewer.panel.choose_label(option)
+        viewer.panel.choose_label("../../elsewhere.h5")  # by a page that is not ours
+        assert chosen == list(viewer.clips.names)
     finally:
         viewer.stop()
 
