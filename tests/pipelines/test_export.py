@@ -180,7 +180,7 @@ def test_bad_trajectories_are_refused(changes: dict, reason: str, clip: Clip, ba
     _save(tmp_path / "a.npz", trajectory_arrays(clip, bare) | changes)
     with pytest.raises(SourceError) as refused:
         read_trajectory(tmp_path / "a.npz")
-    assert refused.value.reason == reason
+    assert refused.value.code == reason
 
 
 # mjlab
