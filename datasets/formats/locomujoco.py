@@ -15,7 +15,7 @@ import numpy as np
 
 from musclemap.datasets.amass.reader import FPS_RANGE, MAX_BYTES, MAX_FILE_BYTES, MAX_FRAMES, refusing
 from musclemap.datasets.clip import Clip
-from musclemap.errors import FileError, SourceError
+from musclemap.errors import SourceError
 from musclemap.files import read_bytes
 from musclemap.npz_arrays import NpzArrays
 from musclemap.reason_codes import ReasonCode
@@ -37,9 +37,6 @@ MAX_COLUMNS = 10_000
 LARGEST = 1e6
 """Largest position [m], angle [rad] or velocity that is believed."""
 
-NO_METADATA = ReasonCode.PICKLED
-"""Code that an object array is refused with; of `metadata` it is taken to mean that there is none."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
@@ -52,7 +49,6 @@ class Trajectory:
         qvel: Velocities, shape (nframe, nv), float64, or None where the file has none.
         frequency: Frames a second, or None where the file does not say.
         split_points: First frame of every motion, and the number of frames; shape (nmotion + 1,).
-        metadata: As text, or None where there is none, or only pickle could read it.
         sha256: Hash of the file.
     """
 
@@ -62,7 +58,6 @@ class Trajectory:
     qvel: np.ndarray | None
     frequency: float | None
     split_points: np.ndarray
-    metadata: str | None
     sha256: str
 
     @property
@@ -132,7 +127,6 @@ def read_trajectory(path: Path) -> Trajectory:
         qvel=qvel,
         frequency=_frequency(arrays),
         split_points=_split_points(arrays, len(qpos)),
-        metadata=_metadata(arrays),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
@@ -200,15 +194,3 @@ def _split_points(arrays: NpzArrays, nframe: int) -> np.ndarray:
             f"split_points is {points[:5].tolist()} for {nframe} frames; it must rise from 0 to their number",
         )
     return points.astype(np.int64)
-
-
-def _metadata(arrays: NpzArrays) -> str | None:
-    if "metadata" not in arrays:
-        return None
-    try:
-        result = arrays.array("metadata")
-    except FileError as error:
-        if error.code is NO_METADATA:
-            return None
-        raise
-    return str(result.item()) if result.size == 1 else str(result.tolist())

@@ -217,15 +217,15 @@ def test_too_short_a_motion_is_a_value_not_an_exception(retargeter, walk):
     assert full.clip is not None
 
 
-def test_only_the_motion_itself_contradicts_its_frame_rate(builtin, retargeter, walk):
+def test_only_the_motion_itself_contradicts_its_frame_rate(retargeter, walk):
     """An assumed rate is a warning, not an accusation: free fall and stride rate decide."""
     warned = (SourceWarning(ReasonCode.NO_FRAME_RATE, "the file gives no frame rate; 120 Hz was assumed"),)
     consistent = FrameRateReport(estimate=120.0, suspicious=False, evidence=())
     assumed = replace(walk, fps_source="assumed", source_fps=None, warnings=warned, frame_rate=consistent)
     contradicted = replace(walk, frame_rate=replace(consistent, estimate=240.0, suspicious=True))
-    clean, doubted = (result.clip for result in retargeter.retarget([assumed, contradicted]))
+    plain, clean, doubted = (result.clip for result in retargeter.retarget([walk, assumed, contradicted]))
     assert clean.metrics["frame_rate_doubt"] == 0.0
-    assert (clean.verdict, clean.reasons) == (builtin["walk"].verdict, builtin["walk"].reasons)
+    assert (clean.verdict, clean.reasons) == (plain.verdict, plain.reasons)
     assert doubted.metrics["frame_rate_doubt"] == 1.0
     assert "frame_rate_doubt" in [reason["rule"] for reason in doubted.reasons]
 
