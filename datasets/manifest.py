@@ -16,6 +16,7 @@ import numpy as np
 
 from musclemap.errors import FileError, SettingsError
 from musclemap.files import open_regular, parse_json, shown
+from musclemap.reason_codes import ReasonCode
 
 from .atomic_file import write_atomically
 from .clip_schema import (
@@ -46,6 +47,7 @@ MAX_SECONDS = 1e7
 MAX_PROBLEMS = 1000
 """Damaged lines that are named one by one."""
 
+_CODES = frozenset(ReasonCode)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -88,7 +90,8 @@ class ManifestEntry:
         source_sha256: Hash of the source file, or None when it could not be read.
         clip_sha256: Hash of the clip, or None.
         status: "ok"; "rejected", the source cannot be used; or "failed", the conversion broke.
-        reason: Why it is not ok: a short stable code, then what was found; empty when ok.
+        code: Why it is not ok; None when ok, and in lines of versions before 0.2.
+        reason: The same for people: the code and a sentence; empty when ok.
         nframe: Frames of the clip.
         seconds: Duration of the motion [s].
         verdict: "feasible", "warn", "infeasible", or None without a clip.
@@ -101,6 +104,7 @@ class ManifestEntry:
     source_sha256: str | None = None
     clip_sha256: str | None = None
     status: str
+    code: ReasonCode | None = None
     reason: str = ""
     nframe: int = 0
     seconds: float = 0.0
@@ -113,6 +117,8 @@ class ManifestEntry:
             self._check()
         except FileError as error:
             raise SettingsError(str(error)) from error
+        if self.code is not None:
+            object.__setattr__(self, "code", ReasonCode(self.code))
         object.__setattr__(self, "reason", _storable(self.reason))
         object.__setattr__(self, "reasons", tuple(self.reasons))
 
@@ -130,6 +136,8 @@ class ManifestEntry:
             raise FileError(f"status must be one of {', '.join(STATUSES)}, not {shown(self.status)}")
         if self.verdict is not None and self.verdict not in VERDICTS:
             raise FileError(f"verdict must be None or one of {', '.join(VERDICTS)}, not {shown(self.verdict)}")
+        if self.code is not None and not (isinstance(self.code, str) and self.code in _CODES):
+            raise FileError(f"code is {shown(self.code)}, not one of ReasonCode")
         if not isinstance(self.reason, str):
             raise FileError(f"reason is {shown(self.reason)}, not text")
         check_count(self.nframe, MAX_FRAMES, where="nframe")
@@ -173,8 +181,19 @@ def _storable(reason: str) -> str:
     return cut
 
 
-def read_lines(path: Path) -> tuple[list[ManifestEntry], tuple[str, ...]]:
-    """Every whole line of a manifest or journal in its order, and one sentence for each that is damaged.
+@dataclass(frozen=True, kw_only=True)
+class DamagedLine:
+    """A line that could not be used, or several: where, and what is wrong; together they are a sentence."""
+
+    where: str
+    fault: str
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.fault}"
+
+
+def read_lines(path: Path) -> tuple[list[ManifestEntry], tuple[DamagedLine, ...]]:
+    """Every whole line of a manifest or journal in its order, and those that are damaged.
 
     Only the first `MAX_PROBLEMS` are named, the rest are counted.
 
@@ -182,19 +201,21 @@ def read_lines(path: Path) -> tuple[list[ManifestEntry], tuple[str, ...]]:
         SettingsError: It is a pipe, a device, a folder, too large, or cannot be read.
     """
     entries = list[ManifestEntry]()
-    problems, unnamed = list[str](), 0
+    damaged, unnamed = list[DamagedLine](), 0
     try:
         for number, line in _lines(path):
             try:
                 entries.append(ManifestEntry.from_line(line))
             except SettingsError as error:
-                unnamed += len(problems) >= MAX_PROBLEMS
-                if len(problems) < MAX_PROBLEMS:
-                    problems.append(f"{path.name} line {number} is damaged and was passed over: {error}")
+                unnamed += len(damaged) >= MAX_PROBLEMS
+                if len(damaged) < MAX_PROBLEMS:
+                    fault = f"is damaged and was passed over: {error}"
+                    damaged.append(DamagedLine(where=f"{path.name} line {number}", fault=fault))
     except FileError as error:
         raise SettingsError(str(error)) from error
-    problems += [f"{path.name} has {unnamed} more damaged lines, which were passed over"] * bool(unnamed)
-    return entries, tuple(problems)
+    if unnamed:
+        damaged.append(DamagedLine(where=path.name, fault=f"has {unnamed} more damaged lines, which were passed over"))
+    return entries, tuple(damaged)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,11 +224,16 @@ class Manifest:
 
     Attributes:
         entries: Sorted by source, one a source.
-        problems: One sentence for each line that could not be used when it was read; never written back.
+        damaged: Lines that could not be used when it was read; never written back.
     """
 
     entries: tuple[ManifestEntry, ...] = ()
-    problems: tuple[str, ...] = ()
+    damaged: tuple[DamagedLine, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each damaged line."""
+        return tuple(map(str, self.damaged))
 
     def __post_init__(self) -> None:
         counted = Counter(entry.source for entry in self.entries)
@@ -220,7 +246,7 @@ class Manifest:
     def read(cls, path: Path, *, missing_ok: bool = False) -> Self:
         """Read a manifest.
 
-        Damaged lines are named in `problems`; of a repeated source the last line counts.
+        Damaged lines are listed in `damaged`; of a repeated source the last line counts.
 
         Raises:
             SettingsError: There is no such file, unless `missing_ok`: then the manifest is empty. Or it is a pipe, a
@@ -230,8 +256,8 @@ class Manifest:
             if missing_ok:
                 return cls()
             raise SettingsError(f"there is no manifest at {path}")
-        entries, problems = read_lines(path)
-        return cls(entries=tuple({entry.source: entry for entry in entries}.values()), problems=problems)
+        entries, damaged = read_lines(path)
+        return cls(entries=tuple({entry.source: entry for entry in entries}.values()), damaged=damaged)
 
     def write(self, path: Path) -> None:
         """Replace the file at `path` in one step."""

@@ -4,7 +4,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musclemap.reason_codes import ReasonCode
+
 UNKNOWN_LICENCE = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRateReport:
+    """What the motion says about its frame rate.
+
+    Attributes:
+        estimate: Frame rate that the motion's own clock gives [Hz], or None when it has none to read. From free fall it
+            is good to a few per cent, from walking to about a third.
+        suspicious: Whether that and the declared frame rate disagree by more than people and bodies vary.
+        evidence: One sentence for each clock that could be read; empty if there was none.
+    """
+
+    estimate: float | None
+    suspicious: bool
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceWarning:
+    """Something doubtful in a source that is used all the same: a code, and a sentence for people."""
+
+    code: ReasonCode
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +51,8 @@ class SourceMotion:
         source_fps: Frame rate as the file gives it, or None.
         sha256: Hash of the file's bytes; empty for a motion that came from no file.
         licence: Licence that the motion is under, as far as its file says.
-        warnings: Sentences about anything doubtful that was found and kept.
+        frame_rate: What the motion itself says about `fps`; None if that was not tested.
+        warnings: Everything doubtful that was found and kept.
     """
 
     name: str
@@ -40,7 +67,8 @@ class SourceMotion:
     source_fps: float | None
     sha256: str
     licence: str = UNKNOWN_LICENCE
-    warnings: tuple[str, ...] = ()
+    frame_rate: FrameRateReport | None = None
+    warnings: tuple[SourceWarning, ...] = ()
 
     @property
     def nframe(self) -> int:

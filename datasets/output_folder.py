@@ -32,7 +32,7 @@ from .atomic_file import remove_leftovers
 from .clip import Clip, write_clip
 from .folder_lock import locked
 from .journal import Journal
-from .manifest import Manifest, ManifestEntry, read_lines
+from .manifest import DamagedLine, Manifest, ManifestEntry, read_lines
 
 MANIFEST = "manifest.jsonl"
 JOURNAL = "manifest.jsonl.partial"
@@ -125,20 +125,20 @@ def write_listed(
 
 
 def read_manifest(root: Path) -> Manifest:
-    """The line of every source that counts, and sentences about damaged ones; nothing is locked or changed.
+    """The line of every source that counts, and damaged ones; nothing is locked or changed.
 
     Clips are hashed where a source has several lines.
     """
     later: dict[str, list[ManifestEntry]] = {}
-    problems: list[str] = []
+    damaged: list[DamagedLine] = []
     for path in _journals(root):  # before the manifest: a run that ends meanwhile has its lines there by then
         try:
-            entries, damaged = read_lines(path)
+            entries, unread = read_lines(path)
         except SettingsError:
             if path.exists():
                 raise
             continue
-        problems += damaged
+        damaged += unread
         for entry in entries:
             later.setdefault(entry.source, []).append(entry)
     manifest = Manifest.read(root / MANIFEST, missing_ok=True)
@@ -147,7 +147,7 @@ def read_manifest(root: Path) -> Manifest:
         counts = _counting(root, listed.get(source), entries)
         if counts is not None:
             listed[source] = counts
-    return Manifest(entries=tuple(listed.values()), problems=(*manifest.problems, *problems))
+    return Manifest(entries=tuple(listed.values()), damaged=(*manifest.damaged, *damaged))
 
 
 def read_entries(root: Path) -> dict[str, ManifestEntry]:

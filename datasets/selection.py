@@ -6,6 +6,7 @@ from pathlib import Path
 
 from musclemap.datasets.amass.reader import find_motions
 from musclemap.errors import SourceError
+from musclemap.reason_codes import ReasonCode
 
 from .globs import taken
 from .groups import load_group
@@ -71,7 +72,9 @@ def select(
     members = load_group(group) if group is not None else None
     result = _with_clips(find_motions(source))
     if not result:
-        raise SourceError("no_motions", f"no motion below {source}; a motion is an .npz file with poses and trans")
+        raise SourceError(
+            ReasonCode.NO_MOTIONS, f"no motion below {source}; a motion is an .npz file with poses and trans"
+        )
     requested = [item for item in result if taken(item.name, include=include, exclude=exclude)]
     missing: tuple[str, ...] = ()
     if members is not None:
@@ -80,7 +83,7 @@ def select(
         requested = [item for item in requested if item.name in names]
     if not requested:
         raise SourceError(
-            "no_motions", f"none of {len(result)} motions below {source} is wanted; one is {result[0].name}"
+            ReasonCode.NO_MOTIONS, f"none of {len(result)} motions below {source} is wanted; one is {result[0].name}"
         )
     return Selection(items=tuple(requested[:limit]), missing=missing)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .manifest import STATUSES, ManifestEntry
+from .motion import SourceWarning
 
 _PLANNED = ("planned_frames", "planned_seconds", "planned_bytes")
 
@@ -24,7 +25,7 @@ class Summary:
         planned_seconds: Duration of their motion [s].
         planned_bytes: Size of their files.
         missing: Members of the wanted group that were not found.
-        warnings: Sentences about sources that were used although something in them is doubtful.
+        warnings: Warnings about sources that were used although something in them is doubtful.
         problems: Sentences about damage in the manifest of earlier runs.
         seconds: Time it took [s].
         stopped: Why the run ended early, or empty.
@@ -38,7 +39,7 @@ class Summary:
     planned_seconds: float = 0.0
     planned_bytes: int = 0
     missing: tuple[str, ...] = ()
-    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: Mapping[str, tuple[SourceWarning, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
     stopped: str = ""
@@ -64,4 +65,5 @@ class Summary:
         plain = {key: getattr(self, key) for key in ("counts", "nframe", "seconds", "stopped", *_PLANNED)}
         lists = {key: list(getattr(self, key)) for key in ("planned", "missing", "problems")}
         lists |= {"kept": sorted(self.kept), "entries": [asdict(entry) for entry in self.entries]}
-        return {"out": str(self.out), **plain, **lists, "warnings": {k: list(v) for k, v in self.warnings.items()}}
+        warnings = {name: [warning.text for warning in those] for name, those in self.warnings.items()}
+        return {"out": str(self.out), **plain, **lists, "warnings": warnings}

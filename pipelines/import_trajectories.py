@@ -30,6 +30,7 @@ from musclemap.pipelines.convert.conversion import Announce, ConversionResult, s
 from musclemap.pipelines.convert.prepare import clip_fault, unconverted
 from musclemap.pipelines.convert.progress import Progress, Tracker
 from musclemap.pipelines.convert.run_recorder import RunRecorder
+from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
@@ -105,16 +106,20 @@ class TrajectoryImporter:
         """The clip of a trajectory, judged.
 
         Raises:
-            SourceError: With one of these reasons: several_motions, unknown_joint, bad_joints,
+            SourceError: With one of these codes: several_motions, unknown_joint, bad_joints,
                 bad_quaternion, no_frame_rate, too_short.
         """
         if trajectory.nmotion != 1:
-            raise SourceError("several_motions", f"the file holds {trajectory.nmotion} motions; split it first")
+            raise SourceError(
+                ReasonCode.SEVERAL_MOTIONS, f"the file holds {trajectory.nmotion} motions; split it first"
+            )
         fps = trajectory.frequency or self.config.default_fps
         if not fps:
-            raise SourceError("no_frame_rate", "the file has no frequency; --set default_fps=100 tells one")
+            raise SourceError(ReasonCode.NO_FRAME_RATE, "the file has no frequency; --set default_fps=100 tells one")
         if len(trajectory.qpos) < MIN_FRAMES:
-            raise SourceError("too_short", f"the file holds {len(trajectory.qpos)} frames; {MIN_FRAMES} are needed")
+            raise SourceError(
+                ReasonCode.TOO_SHORT, f"the file holds {len(trajectory.qpos)} frames; {MIN_FRAMES} are needed"
+            )
         full, changes = project(self.body, trajectory)
         if self.body.model.joint(0).name not in trajectory.joint_names:
             full[:, 2] -= evaluate_clip(self.body, full[:1]).clearance.min()  # the body at rest stands on the floor
@@ -163,14 +168,14 @@ def project(body: TargetBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[
         root quaternions were from unit length.
 
     Raises:
-        SourceError: With reason unknown_joint, bad_joints or bad_quaternion.
+        SourceError: With code unknown_joint, bad_joints or bad_quaternion.
     """
     model, columns = body.model, joint_columns(trajectory)
     names = body.joint_names
     strangers = [name for name in trajectory.joint_names if name not in names]
     if strangers:
         more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
-        raise SourceError("unknown_joint", f"{body.name} has no joint {', '.join(strangers[:5])}{more}")
+        raise SourceError(ReasonCode.UNKNOWN_JOINT, f"{body.name} has no joint {', '.join(strangers[:5])}{more}")
     reduced = body.reduced_hands
     given = np.tile(reduced.base, (len(trajectory.qpos), 1))
     for joint, name in enumerate(names):
@@ -178,12 +183,14 @@ def project(body: TargetBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[
             column = columns[name]
             width = column.stop - column.start
             if width != (7 if joint == 0 else 1):
-                raise SourceError("unknown_joint", f"{name} has {width} columns, which is not the joint of {body.name}")
+                raise SourceError(
+                    ReasonCode.UNKNOWN_JOINT, f"{name} has {width} columns, which is not the joint of {body.name}"
+                )
             first = model.jnt_qposadr[joint]
             given[:, first : first + width] = trajectory.qpos[:, column]
     norm = np.linalg.norm(given[:, 3:7], axis=1)
     if not (norm > 0.5).all():
-        raise SourceError("bad_quaternion", f"the root's quaternion has length {norm.min():.3g} in some frame")
+        raise SourceError(ReasonCode.BAD_QUATERNION, f"the root's quaternion has length {norm.min():.3g} in some frame")
     given[:, 3:7] /= norm[:, None]
     full = reduced.expand(reduced.reduce(given))
     stated = np.array([joint for joint, name in enumerate(names) if joint and name in columns])
@@ -201,7 +208,7 @@ def joint_columns(trajectory: Trajectory) -> dict[str, slice]:
     """Where each joint is in `qpos`. Without types a free joint shows in the number of columns, and is the first.
 
     Raises:
-        SourceError: With reason bad_joints.
+        SourceError: With code bad_joints.
     """
     names, nq = trajectory.joint_names, trajectory.qpos.shape[1]
     if trajectory.jnt_type is not None:
@@ -210,7 +217,7 @@ def joint_columns(trajectory: Trajectory) -> dict[str, slice]:
         free = (np.arange(len(names)) == 0) & (nq > len(names))
     stops = np.cumsum(np.where(free, 7, 1))
     if not len(names) or stops[-1] != nq:
-        raise SourceError("bad_joints", f"qpos has {nq} columns, which {len(names)} joints do not have")
+        raise SourceError(ReasonCode.BAD_JOINTS, f"qpos has {nq} columns, which {len(names)} joints do not have")
     starts = [0, *stops[:-1].tolist()]
     return {name: slice(start, stop) for name, start, stop in zip(names, starts, stops.tolist(), strict=True)}
 
@@ -248,7 +255,7 @@ def import_trajectories(
 
         def lines() -> Iterator[ConversionResult]:
             for name, reason in (unavailable or {}).items():
-                entry = unconverted(lost[name], status="failed", reason="download", message=reason)
+                entry = unconverted(lost[name], status="failed", code=ReasonCode.DOWNLOAD, message=reason)
                 yield ConversionResult(item=lost[name], entry=entry)
             for origin in origins:
                 item, known = items[origin.name], folder.entries.get(origin.name)
@@ -281,10 +288,10 @@ def _import(
     importer: TrajectoryImporter, origin: Origin, item: Selected, root: Path, announce: Announce
 ) -> ManifestEntry:
     """Make and write one clip; returns its line."""
-    trajectory = attempt(lambda: read_trajectory(origin.path), reason="import_crash")
+    trajectory = attempt(lambda: read_trajectory(origin.path), code=ReasonCode.IMPORT_CRASH)
     if isinstance(trajectory, Failure):
         return _lost(item, trajectory)
-    clip = attempt(lambda: importer.clip(trajectory, origin), reason="import_crash")
+    clip = attempt(lambda: importer.clip(trajectory, origin), code=ReasonCode.IMPORT_CRASH)
     if isinstance(clip, Failure):
         entry = _lost(item, clip)
     else:
@@ -293,9 +300,9 @@ def _import(
 
 
 def _lost(item: Selected, failure: Failure) -> ManifestEntry:
-    reason = "bad_clip" if isinstance(failure.error, ClipError) else failure.reason
+    code = ReasonCode.BAD_CLIP if isinstance(failure.error, ClipError) else failure.code
     status = "rejected" if isinstance(failure.error, SourceError) else "failed"
-    return unconverted(item, status=status, reason=reason, message=failure.message)
+    return unconverted(item, status=status, code=code, message=failure.message)
 
 
 def up_to_date(importer: TrajectoryImporter, origin: Origin, out: Path, known: ManifestEntry) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
+from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.metrics import clip_metrics
 from musclemap.retarget.checks.physics_engines import choose_physics
@@ -38,6 +40,9 @@ MIN_FRAMES = 3
 
 _PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "mujoco", "musclemimic-models", "h5py")
 
+_OPTIONAL_PACKAGES = ("mujoco-warp", "warp-lang")
+"""Packages that check clips on a GPU; left out of the versions if not installed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Retargeted:
@@ -45,13 +50,13 @@ class Retargeted:
 
     Attributes:
         clip: The clip, or None where the motion cannot be one.
-        reason: Short code where there is no clip.
+        code: Why there is no clip, or None.
         message: A sentence about it.
         seconds: Computing time, shared evenly by the batch's frames [s].
     """
 
     clip: Clip | None
-    reason: str | None
+    code: ReasonCode | None
     message: str
     seconds: float
 
@@ -65,6 +70,9 @@ def software_versions(platform: str) -> dict[str, str]:
             result[name] = version(name)
         except PackageNotFoundError:
             result[name] = "unknown"
+    for name in _OPTIONAL_PACKAGES:
+        with suppress(PackageNotFoundError):
+            result[name] = version(name)
     return result
 
 
@@ -151,10 +159,10 @@ class Retargeter:
         for motion, ok in zip(motions, long_enough, strict=True):
             if ok:
                 clip = next(clips)
-                results.append(Retargeted(clip=clip, reason=None, message="", seconds=share * clip.nframe))
+                results.append(Retargeted(clip=clip, code=None, message="", seconds=share * clip.nframe))
             else:
                 message = f"{motion.nframe} frames at {motion.fps:g} a second are fewer than {MIN_FRAMES} of the clip's"
-                results.append(Retargeted(clip=None, reason="too_short", message=message, seconds=0.0))
+                results.append(Retargeted(clip=None, code=ReasonCode.TOO_SHORT, message=message, seconds=0.0))
         return results
 
     def _refitted(self, motions: list[SourceMotion], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
@@ -215,7 +223,7 @@ class Retargeter:
             "calibration_max_mm": float(np.linalg.norm(fit.offset, axis=1).max() * 1e3),
             "restarted_anchors": fit.restarts,
             "last_cost_decrease": fit.last_decrease,
-            "frame_rate_doubt": float(any("frame rate" in w for w in motion.warnings)),
+            "frame_rate_doubt": float(motion.frame_rate is not None and motion.frame_rate.suspicious),
         }
         verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.limits))
         tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None

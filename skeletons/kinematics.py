@@ -7,7 +7,6 @@ through with `lax.scan`, so that compilation does not grow with the depth of the
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -144,18 +143,6 @@ def _screws(tree: Tree, axis: Array, anchor: Array, rate: Array, root_pos: Array
     return jnp.concatenate([root, joints], axis=1)
 
 
-def point_jacobian(tree: Tree, kinematics: Kinematics) -> Array:
-    """Translational Jacobian of every point, shape (npoint, 3, ndof, nframe), for tests and small problems.
-
-    Root columns are translation, then rotation about the root body's origin, both in the world frame.
-    """
-    angular, linear = kinematics.screw[:3], kinematics.screw[3:]
-    pos = jnp.moveaxis(kinematics.point_pos, 1, 0)
-    columns = cross(angular[:, None], pos[:, :, None]) + linear[:, None]  # (3, npoint, ndof, nframe)
-    mask = jnp.asarray(tree.point_mask, columns.dtype)[None, :, :, None]
-    return jnp.moveaxis(columns * mask, 0, 1)
-
-
 def integrate(q: Array, step: Array) -> Array:
     """Move configurations along tangent steps; the root's rotation step is a world-frame rotation vector.
 
@@ -172,6 +159,3 @@ def integrate(q: Array, step: Array) -> Array:
     )
     turned = turned / jnp.linalg.norm(turned, axis=0)
     return jnp.concatenate([q[:3] + step[:3], turned, q[NROOT:] + step[6:]])
-
-
-forward_jit = jax.jit(forward, static_argnums=0)

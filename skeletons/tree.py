@@ -55,11 +55,6 @@ class Tree:
     point_mask: np.ndarray
     ancestor: np.ndarray
 
-    @property
-    def npoint(self) -> int:
-        """Number of points."""
-        return len(self.point_slot)
-
 
 def _matrix(quat: np.ndarray) -> np.ndarray:
     out = np.empty(9)

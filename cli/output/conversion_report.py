@@ -8,6 +8,7 @@ from rich.text import Text
 
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.summary import Summary
+from musclemap.reason_codes import ReasonCode
 
 from .console import clean_console
 from .terminal_text import printable
@@ -42,7 +43,7 @@ def print_failures(summary: Summary) -> None:
     lost = [entry for entry in summary.entries if entry.status != "ok"]
     message = [f"{entry.status} {entry.source}: {entry.reason}" for entry in lost[:NAMED]]
     if len(lost) > NAMED:
-        codes = Counter(entry.reason.partition(":")[0] for entry in lost)
+        codes = Counter(entry.code or ReasonCode.UNKNOWN for entry in lost)
         kinds = ", ".join(f"{count} {code}" for code, count in codes.most_common())
         message.append(f"and {len(lost) - NAMED} more, see {summary.out / 'manifest.jsonl'}; in all {kinds}")
     message += summary.problems
@@ -57,9 +58,9 @@ def print_failures(summary: Summary) -> None:
 def print_doubts(summary: Summary) -> None:
     """What is doubtful in sources that were used."""
     console = clean_console(err=True)
-    for name, texts in summary.warnings.items():
-        for text in texts:
-            console.print(printable(f"doubt {name}: {text}"), markup=False, soft_wrap=True)
+    for name, warnings in summary.warnings.items():
+        for warning in warnings:
+            console.print(printable(f"doubt {name}: {warning.text}"), markup=False, soft_wrap=True)
 
 
 def totals(summary: Summary, *, dry_run: bool = False) -> str:

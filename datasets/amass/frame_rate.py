@@ -18,11 +18,11 @@ outcome is a warning and never a correction.
 """
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import find_peaks
 
+from musclemap.datasets.motion import FrameRateReport
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
@@ -52,24 +52,6 @@ _SEGMENTS = (  # proximal, distal, fraction of mass, centre from the proximal en
     ("elbow", "wrist", 0.0150, 0.457),
     ("wrist", "wrist", 0.0059, 0.0),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameRateReport:
-    """What the motion says about its frame rate.
-
-    Attributes:
-        declared: Frame rate that was tested [Hz].
-        estimate: Frame rate that the motion's own clock gives [Hz], or None when it has none to read. From free fall it
-            is good to a few per cent, from walking to about a third.
-        suspicious: Whether the two disagree by more than people and bodies vary.
-        evidence: One sentence for each clock that could be read; empty when there was none.
-    """
-
-    declared: float
-    estimate: float | None
-    suspicious: bool
-    evidence: tuple[str, ...]
 
 
 def check_frame_rate(
@@ -108,7 +90,7 @@ def check_frame_rate(
             suspicious = not FLIGHT_RATIO[0] <= ratio <= FLIGHT_RATIO[1]
         else:
             evidence.append("the flights disagree with each other and were not used")
-    return FrameRateReport(declared=fps, estimate=estimate, suspicious=suspicious, evidence=tuple(evidence))
+    return FrameRateReport(estimate=estimate, suspicious=suspicious, evidence=tuple(evidence))
 
 
 def _centre_of_mass(xpos: np.ndarray) -> np.ndarray:

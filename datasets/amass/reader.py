@@ -13,12 +13,13 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from musclemap.datasets.motion import UNKNOWN_LICENCE, SourceMotion
+from musclemap.datasets.motion import UNKNOWN_LICENCE, SourceMotion, SourceWarning
 from musclemap.errors import FileError, SettingsError, SourceError
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
 from musclemap.folders import find_files
 from musclemap.npz_arrays import NpzArrays, text_of
+from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.joints import FIRST_HAND_JOINT
 
 from .frame_rate import check_frame_rate
@@ -74,18 +75,18 @@ def is_motion_file(path: Path) -> bool:
 def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]:
     """Decorate a reader of source files: whatever goes wrong with a file is a SourceError. A bad call stays what it is.
 
-    What a `FileError` says keeps its reason. What nobody expected has the reason "unreadable" or "out_of_memory".
+    A `FileError` keeps its code. An unexpected error has the code UNREADABLE or OUT_OF_MEMORY.
     """
 
     @wraps(read)
     def refuse(*args: _ParamsT.args, **kwargs: _ParamsT.kwargs) -> _ResultT:
-        result = attempt(lambda: read(*args, **kwargs), reason="unreadable", passing=(SettingsError,))
+        result = attempt(lambda: read(*args, **kwargs), code=ReasonCode.UNREADABLE, passing=(SettingsError,))
         if not isinstance(result, Failure):
             return result
         if isinstance(result.error, SourceError):
             raise result.error
-        reason = result.error.reason if isinstance(result.error, FileError) else ""
-        raise SourceError(reason or result.reason, result.message) from result.error
+        code = result.error.code if isinstance(result.error, FileError) else None
+        raise SourceError(code or result.code, result.message) from result.error
 
     return refuse
 
@@ -110,7 +111,7 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
     if root.is_file():
         return [(root, root.name)]
     if not root.is_dir():
-        raise SourceError("unreadable", f"{root} is neither a file nor a folder")
+        raise SourceError(ReasonCode.UNREADABLE, f"{root} is neither a file nor a folder")
     result, unlisted = find_files(root, accept=lambda name: is_motion_file(Path(name)))
     result += unlisted
     return sorted(((path, path.relative_to(root).as_posix()) for path in result), key=lambda pair: pair[1])
@@ -133,7 +134,7 @@ def read_motion(
         contradicts; the rate is never changed on that ground.
 
     Raises:
-        SourceError: With one of these reasons: unreadable, not_npz, truncated, pickled, too_large, missing_key,
+        SourceError: With one of these codes: unreadable, not_npz, truncated, pickled, too_large, missing_key,
             bad_type, bad_shape, no_frames, single_frame, non_finite, out_of_range, no_frame_rate, bad_frame_rate,
             out_of_memory.
         SettingsError: `default_fps` or `fps_override` is outside FPS_RANGE.
@@ -143,21 +144,28 @@ def read_motion(
             raise SettingsError(f"{key} must be from {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz, not {value}")
     data = read_bytes(path, limit=MAX_FILE_BYTES)
     arrays = NpzArrays(data, limit=MAX_BYTES)
-    warnings: list[str] = []
+    warnings: list[SourceWarning] = []
     poses, hand_rotvec, family = _poses(arrays, warnings=warnings)
     trans = arrays.numbers("trans", width=3)
     if len(trans) != len(poses):
-        raise SourceError("bad_shape", f"trans has {len(trans)} frames and the poses have {len(poses)}")
+        raise SourceError(ReasonCode.BAD_SHAPE, f"trans has {len(trans)} frames and the poses have {len(poses)}")
     _check_motion({"poses": poses, "hands": hand_rotvec, "trans": trans})
     fps, fps_source, source_fps = _frame_rate(arrays, default=default_fps, override=fps_override, warnings=warnings)
     if len(poses) / fps > MAX_SECONDS:
-        raise SourceError("too_large", f"{len(poses)} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours")
+        raise SourceError(
+            ReasonCode.TOO_LARGE, f"{len(poses)} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours"
+        )
 
     rotvec = poses.reshape(-1, 22, 3)
     report = check_frame_rate(rotvec, trans, fps=fps)
     if report.suspicious:
         result = "; ".join(report.evidence)
-        warnings.append(f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {result}")
+        warnings.append(
+            SourceWarning(
+                ReasonCode.DOUBTFUL_FRAME_RATE,
+                f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {result}",
+            )
+        )
     return SourceMotion(
         name=name,
         rotvec=rotvec,
@@ -171,11 +179,12 @@ def read_motion(
         source_fps=source_fps,
         sha256=hashlib.sha256(data).hexdigest(),
         licence=_licence(arrays, warnings=warnings),
+        frame_rate=report,
         warnings=tuple(warnings),
     )
 
 
-def _poses(arrays: NpzArrays, *, warnings: list[str]) -> tuple[np.ndarray, np.ndarray | None, str]:
+def _poses(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> tuple[np.ndarray, np.ndarray | None, str]:
     """Body pose (nframe, 66), finger pose (nframe, 30, 3) or None, and the family."""
     split = "root_orient" in arrays and "pose_body" in arrays
     if "poses" in arrays:
@@ -189,8 +198,15 @@ def _poses(arrays: NpzArrays, *, warnings: list[str]) -> tuple[np.ndarray, np.nd
             return poses[:, _BODY], hand, family
         if not split:
             known = ", ".join(f"{width} ({family})" for width, family in POSE_WIDTHS.items())
-            raise SourceError("bad_shape", f"poses has shape {poses.shape}; known second dimensions are {known}")
-        warnings.append(f"poses has the unknown shape {poses.shape}; root_orient and pose_body were read instead")
+            raise SourceError(
+                ReasonCode.BAD_SHAPE, f"poses has shape {poses.shape}; known second dimensions are {known}"
+            )
+        warnings.append(
+            SourceWarning(
+                ReasonCode.BAD_SHAPE,
+                f"poses has the unknown shape {poses.shape}; root_orient and pose_body were read instead",
+            )
+        )
         del poses  # may be as large as those
     if not split:
         raise arrays.missing("poses, nor root_orient and pose_body")
@@ -199,7 +215,9 @@ def _poses(arrays: NpzArrays, *, warnings: list[str]) -> tuple[np.ndarray, np.nd
     if "pose_hand" in arrays:
         parts.append(arrays.numbers("pose_hand", width=90))
     if len({len(part) for part in parts}) > 1:
-        raise SourceError("bad_shape", f"root_orient, pose_body, pose_hand have {[len(p) for p in parts]} frames")
+        raise SourceError(
+            ReasonCode.BAD_SHAPE, f"root_orient, pose_body, pose_hand have {[len(p) for p in parts]} frames"
+        )
     body = np.concatenate(parts[:2], axis=1)
     hand = parts[2].reshape(-1, 30, 3) if len(parts) > 2 else None
     return body, hand, _declared_family(arrays)
@@ -221,24 +239,28 @@ def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
         if part is not None:
             nframe, present[key] = len(part), part.reshape(len(part), math.prod(part.shape[1:]))
     if nframe == 0:
-        raise SourceError("no_frames", "the file holds no frames")
+        raise SourceError(ReasonCode.NO_FRAMES, "the file holds no frames")
     if nframe == 1:
-        raise SourceError("single_frame", "the file holds one frame, a configuration and not a motion")
+        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds one frame, a configuration and not a motion")
     if nframe > MAX_FRAMES:
-        raise SourceError("too_large", f"the file holds {nframe} frames; at most {MAX_FRAMES} are read")
+        raise SourceError(ReasonCode.TOO_LARGE, f"the file holds {nframe} frames; at most {MAX_FRAMES} are read")
     for key, part in present.items():
         bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
         if bad.size:
             more = f" and {bad.size - 5} more" if bad.size > 5 else ""
-            raise SourceError("non_finite", f"{key} is not finite in frames {', '.join(map(str, bad[:5]))}{more}")
+            raise SourceError(
+                ReasonCode.NON_FINITE, f"{key} is not finite in frames {', '.join(map(str, bad[:5]))}{more}"
+            )
         limit, unit = (MAX_TRANSLATION, "m") if key == "trans" else (MAX_ROTATION, "rad")
         largest = max(part.max(), -part.min())  # np.abs would hold it twice
         if largest > limit:
-            raise SourceError("out_of_range", f"{key} reaches {largest:.3g} {unit}; at most {limit:g} is believed")
+            raise SourceError(
+                ReasonCode.OUT_OF_RANGE, f"{key} reaches {largest:.3g} {unit}; at most {limit:g} is believed"
+            )
 
 
 def _frame_rate(
-    arrays: NpzArrays, *, default: float | None, override: float | None, warnings: list[str]
+    arrays: NpzArrays, *, default: float | None, override: float | None, warnings: list[SourceWarning]
 ) -> tuple[float, str, float | None]:
     """Frame rate to use [Hz], where it is from, and the file's own or None."""
     rates = {key: arrays.numbers(key, most=MAX_FRAMES) for key in FPS_KEYS if key in arrays}
@@ -247,11 +269,21 @@ def _frame_rate(
             shown = rate.reshape(-1)[:5].tolist()
             limits = f"{FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz"
             if override is None:
-                raise SourceError("bad_frame_rate", f"{key} is {shown}, not one number from {limits}")
-            warnings.append(f"{key} is {shown}, not one number from {limits}; {override:g} Hz was given instead")
+                raise SourceError(ReasonCode.BAD_FRAME_RATE, f"{key} is {shown}, not one number from {limits}")
+            warnings.append(
+                SourceWarning(
+                    ReasonCode.BAD_FRAME_RATE,
+                    f"{key} is {shown}, not one number from {limits}; {override:g} Hz was given instead",
+                )
+            )
     stated = {key: float(rate.item()) for key, rate in rates.items() if rate.size == 1}
     if len(set(stated.values())) > 1:
-        warnings.append("the file gives two frame rates: " + ", ".join(f"{k} {v:g}" for k, v in stated.items()))
+        warnings.append(
+            SourceWarning(
+                ReasonCode.TWO_FRAME_RATES,
+                "the file gives two frame rates: " + ", ".join(f"{k} {v:g}" for k, v in stated.items()),
+            )
+        )
     source_key = next(iter(stated), None)
     source_fps = stated[source_key] if source_key is not None else None
     if override is not None:
@@ -260,60 +292,73 @@ def _frame_rate(
         return source_fps, source_key, source_fps
     if default is None:
         error = arrays.missing(" and no ".join(FPS_KEYS) + ", and no default was given")
-        raise SourceError("no_frame_rate", str(error))
-    warnings.append(f"the file gives no frame rate; {default:g} Hz was assumed")
+        raise SourceError(ReasonCode.NO_FRAME_RATE, str(error))
+    warnings.append(
+        SourceWarning(ReasonCode.NO_FRAME_RATE, f"the file gives no frame rate; {default:g} Hz was assumed")
+    )
     return float(default), "assumed", None
 
 
-def _betas(arrays: NpzArrays, *, warnings: list[str]) -> np.ndarray:
+def _betas(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> np.ndarray:
     """Shape coefficients, shape (nbeta,), nbeta at most 16."""
     if "betas" not in arrays:
-        warnings.append("the file gives no betas; the mean shape was used")
+        warnings.append(SourceWarning(ReasonCode.NO_BETAS, "the file gives no betas; the mean shape was used"))
         return np.zeros(MAX_BETAS)
     betas = arrays.numbers("betas", most=MAX_FRAMES * MAX_BETAS)
     if betas.ndim not in (1, 2) or betas.size == 0:
-        raise SourceError("bad_shape", f"betas has shape {betas.shape}, not (nbeta,) or (nframe, nbeta)")
+        raise SourceError(ReasonCode.BAD_SHAPE, f"betas has shape {betas.shape}, not (nbeta,) or (nframe, nbeta)")
     if not np.isfinite(betas).all():
-        raise SourceError("non_finite", "betas is not finite")
+        raise SourceError(ReasonCode.NON_FINITE, "betas is not finite")
     largest = max(betas.max(), -betas.min())
     if largest > MAX_BETA:
-        raise SourceError("out_of_range", f"betas reaches {largest:.3g}; at most {MAX_BETA:g} is believed")
+        raise SourceError(ReasonCode.OUT_OF_RANGE, f"betas reaches {largest:.3g}; at most {MAX_BETA:g} is believed")
     rows = np.atleast_2d(betas)
     if np.ptp(rows, axis=0).max() > 1e-6:
-        warnings.append(f"betas change over its {len(rows)} rows; their mean was used")
+        warnings.append(
+            SourceWarning(ReasonCode.CHANGING_BETAS, f"betas change over its {len(rows)} rows; their mean was used")
+        )
         rows = rows.mean(axis=0, keepdims=True)
     if rows.shape[1] > MAX_BETAS:
-        warnings.append(f"betas has {rows.shape[1]} coefficients; the first {MAX_BETAS} were used")
+        warnings.append(
+            SourceWarning(
+                ReasonCode.MANY_BETAS, f"betas has {rows.shape[1]} coefficients; the first {MAX_BETAS} were used"
+            )
+        )
     return rows[0, :MAX_BETAS].copy()
 
 
-def _gender(arrays: NpzArrays, *, warnings: list[str]) -> str:
+def _gender(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
     """The subject's gender, "neutral" with a warning where the file says nothing usable."""
     if "gender" not in arrays:
-        warnings.append("the file gives no gender; neutral was assumed")
+        warnings.append(SourceWarning(ReasonCode.NO_GENDER, "the file gives no gender; neutral was assumed"))
         return "neutral"
     try:
         text = _text(arrays.array("gender"))
     except FileError as error:
-        warnings.append(f"{error}; neutral was assumed")
+        warnings.append(SourceWarning(ReasonCode.BAD_GENDER, f"{error}; neutral was assumed"))
         return "neutral"
     if text not in _GENDERS:
-        warnings.append(f"gender is {text!r}; neutral was assumed")
+        warnings.append(SourceWarning(ReasonCode.BAD_GENDER, f"gender is {text!r}; neutral was assumed"))
     return _GENDERS.get(text, "neutral")
 
 
-def _licence(arrays: NpzArrays, *, warnings: list[str]) -> str:
+def _licence(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
     """What the array `licence`, which is ours and not AMASS's, says; "unknown" with a warning where it is no name."""
     if "licence" not in arrays:
         return UNKNOWN_LICENCE
     try:
         array = arrays.array("licence")
     except FileError as error:
-        warnings.append(f"{error}; the licence is taken as unknown")
+        warnings.append(SourceWarning(ReasonCode.BAD_LICENCE, f"{error}; the licence is taken as unknown"))
         return UNKNOWN_LICENCE
     text = text_of(array) if array.itemsize <= 4 * LONGEST_LICENCE else ""
     if not text or not text.isprintable() or len(text) > LONGEST_LICENCE:
-        warnings.append(f"licence is no line of at most {LONGEST_LICENCE} letters; it is taken as unknown")
+        warnings.append(
+            SourceWarning(
+                ReasonCode.BAD_LICENCE,
+                f"licence is no line of at most {LONGEST_LICENCE} letters; it is taken as unknown",
+            )
+        )
         return UNKNOWN_LICENCE
     return text
 

@@ -17,6 +17,7 @@ from musclemap.datasets.folder_lock import locked
 from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
+from musclemap.reason_codes import ReasonCode
 
 from .bundle_manifest import LONGEST_MANIFEST, MANIFEST, Bundle, BundleFile
 from .errors import DownloadError
@@ -189,7 +190,7 @@ def _ended(pending: set[Any], tally: _Tally) -> Iterator[Any]:
 
 def _tried(remote: Remote, places: Sequence[Path], out: Path, transport: Transport) -> Failure | None:
     """Bring one file; None where it is there. Whatever goes wrong with it is its own failure."""
-    result = attempt(lambda: _fetch_one(remote, places, out, transport), reason="download")
+    result = attempt(lambda: _fetch_one(remote, places, out, transport), code=ReasonCode.DOWNLOAD)
     return result if isinstance(result, Failure) else None
 
 

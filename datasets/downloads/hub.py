@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from musclemap.failures import Failure, attempt
 from musclemap.files import shown
+from musclemap.reason_codes import ReasonCode
 
 from .errors import AccessError, DownloadError
 from .paths import checked_path, place_below
@@ -214,8 +215,8 @@ def _tried(data_set: HubDataSet, file: HubFile, out: Path, stop: threading.Event
     """Bring one file, or say why not; only a closed gate is every file's."""
     if stop.is_set():
         error = DownloadError(f"not asked for, as {LOST_IN_A_ROW} files in a row did not come; run again to go on")
-        return Failure(reason="download", message=str(error), expected=True, error=error)
-    return attempt(lambda: _fetch_one(data_set, file, out), reason="download", passing=(AccessError,))
+        return Failure(code=ReasonCode.DOWNLOAD, message=str(error), expected=True, error=error)
+    return attempt(lambda: _fetch_one(data_set, file, out), code=ReasonCode.DOWNLOAD, passing=(AccessError,))
 
 
 def _fetch_one(data_set: HubDataSet, file: HubFile, out: Path) -> Path:

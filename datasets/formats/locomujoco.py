@@ -15,9 +15,10 @@ import numpy as np
 
 from musclemap.datasets.amass.reader import FPS_RANGE, MAX_BYTES, MAX_FILE_BYTES, MAX_FRAMES, refusing
 from musclemap.datasets.clip import Clip
-from musclemap.errors import FileError, SourceError
+from musclemap.errors import SourceError
 from musclemap.files import read_bytes
 from musclemap.npz_arrays import NpzArrays
+from musclemap.reason_codes import ReasonCode
 
 from .export_body import ExportBody
 
@@ -36,9 +37,6 @@ MAX_COLUMNS = 10_000
 LARGEST = 1e6
 """Largest position [m], angle [rad] or velocity that is believed."""
 
-NO_METADATA = "pickled"
-"""Reason that an object array is refused with; of `metadata` it is taken to mean that there is none."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
@@ -51,7 +49,6 @@ class Trajectory:
         qvel: Velocities, shape (nframe, nv), float64, or None where the file has none.
         frequency: Frames a second, or None where the file does not say.
         split_points: First frame of every motion, and the number of frames; shape (nmotion + 1,).
-        metadata: As text, or None where there is none, or only pickle could read it.
         sha256: Hash of the file.
     """
 
@@ -61,7 +58,6 @@ class Trajectory:
     qvel: np.ndarray | None
     frequency: float | None
     split_points: np.ndarray
-    metadata: str | None
     sha256: str
 
     @property
@@ -113,7 +109,7 @@ def read_trajectory(path: Path) -> Trajectory:
     """Read a trajectory file without pickle; arrays that follow from `qpos` and the model are not read.
 
     Raises:
-        SourceError: With one of these reasons: unreadable, not_npz, truncated, pickled, too_large, missing_key,
+        SourceError: With one of these codes: unreadable, not_npz, truncated, pickled, too_large, missing_key,
             bad_type, bad_shape, no_frames, non_finite, out_of_range, bad_frame_rate, bad_joints, bad_split.
     """
     data = read_bytes(path, limit=MAX_FILE_BYTES)
@@ -123,7 +119,7 @@ def read_trajectory(path: Path) -> Trajectory:
     kinds = _kinds(arrays, names, qpos.shape[1])
     qvel = _frames(arrays, "qvel") if "qvel" in arrays else None
     if qvel is not None and (len(qvel) != len(qpos) or qpos.shape[1] - qvel.shape[1] not in (0, 1)):
-        raise SourceError("bad_shape", f"qvel has shape {qvel.shape} beside qpos {qpos.shape}")
+        raise SourceError(ReasonCode.BAD_SHAPE, f"qvel has shape {qvel.shape} beside qpos {qpos.shape}")
     return Trajectory(
         joint_names=names,
         jnt_type=kinds,
@@ -131,7 +127,6 @@ def read_trajectory(path: Path) -> Trajectory:
         qvel=qvel,
         frequency=_frequency(arrays),
         split_points=_split_points(arrays, len(qpos)),
-        metadata=_metadata(arrays),
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
@@ -139,27 +134,29 @@ def read_trajectory(path: Path) -> Trajectory:
 def _frames(arrays: NpzArrays, key: str) -> np.ndarray:
     array = arrays.numbers(key)
     if array.ndim != 2:
-        raise SourceError("bad_shape", f"{key} has shape {array.shape}, not (nframe, n)")
+        raise SourceError(ReasonCode.BAD_SHAPE, f"{key} has shape {array.shape}, not (nframe, n)")
     if len(array) == 0:
-        raise SourceError("no_frames", "the file holds no frames")
+        raise SourceError(ReasonCode.NO_FRAMES, "the file holds no frames")
     if array.shape[1] > MAX_COLUMNS:
-        raise SourceError("too_large", f"{key} has {array.shape[1]} columns; at most {MAX_COLUMNS} are read")
+        raise SourceError(ReasonCode.TOO_LARGE, f"{key} has {array.shape[1]} columns; at most {MAX_COLUMNS} are read")
     if len(array) > MAX_FRAMES:
-        raise SourceError("too_large", f"the file holds {len(array)} frames; at most {MAX_FRAMES} are read")
+        raise SourceError(ReasonCode.TOO_LARGE, f"the file holds {len(array)} frames; at most {MAX_FRAMES} are read")
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if bad.size:
-        raise SourceError("non_finite", f"{key} is not finite in {bad.size} frames, the first is {bad[0]}")
+        raise SourceError(ReasonCode.NON_FINITE, f"{key} is not finite in {bad.size} frames, the first is {bad[0]}")
     largest = float(np.abs(array).max(initial=0.0))
     if largest > LARGEST:
-        raise SourceError("out_of_range", f"{key} reaches {largest:.3g}; at most {LARGEST:g} is believed")
+        raise SourceError(ReasonCode.OUT_OF_RANGE, f"{key} reaches {largest:.3g}; at most {LARGEST:g} is believed")
     return array
 
 
 def _names(arrays: NpzArrays) -> tuple[str, ...]:
     names = arrays.array("joint_names")
     if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) < len(names):
-        raise SourceError("bad_joints", f"joint_names is {names.dtype} of shape {names.shape}, not a list of names "
-                          "that differ")  # fmt: skip
+        raise SourceError(
+            ReasonCode.BAD_JOINTS,
+            f"joint_names is {names.dtype} of shape {names.shape}, not a list of names that differ",
+        )
     return tuple(names.tolist())
 
 
@@ -168,9 +165,11 @@ def _kinds(arrays: NpzArrays, names: tuple[str, ...], nq: int) -> np.ndarray | N
         return None
     kinds = arrays.numbers("jnt_type")
     if kinds.shape != (len(names),) or not np.isin(kinds, (0, 2, 3)).all():
-        raise SourceError("bad_joints", f"jnt_type does not give {len(names)} joints that are free, slides or hinges")
+        raise SourceError(
+            ReasonCode.BAD_JOINTS, f"jnt_type does not give {len(names)} joints that are free, slides or hinges"
+        )
     if nq != len(names) + 6 * np.count_nonzero(kinds == 0):
-        raise SourceError("bad_joints", f"the joints of jnt_type do not have the {nq} columns of qpos")
+        raise SourceError(ReasonCode.BAD_JOINTS, f"the joints of jnt_type do not have the {nq} columns of qpos")
     return kinds.astype(np.int32)
 
 
@@ -179,26 +178,19 @@ def _frequency(arrays: NpzArrays) -> float | None:
         return None
     rate = arrays.numbers("frequency")
     if rate.size != 1 or not FPS_RANGE[0] <= rate.item() <= FPS_RANGE[1]:
-        raise SourceError("bad_frame_rate", f"frequency is {rate.reshape(-1)[:5].tolist()}, not one number from "
-                          f"{FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz")  # fmt: skip
+        given = rate.reshape(-1)[:5].tolist()
+        raise SourceError(
+            ReasonCode.BAD_FRAME_RATE,
+            f"frequency is {given}, not one number from {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz",
+        )
     return float(rate.item())
 
 
 def _split_points(arrays: NpzArrays, nframe: int) -> np.ndarray:
     points = arrays.numbers("split_points").reshape(-1) if "split_points" in arrays else np.array([0.0, nframe])
     if points.size < 2 or points[0] != 0 or points[-1] != nframe or not (np.diff(points) > 0).all():
-        raise SourceError("bad_split", f"split_points is {points[:5].tolist()} for {nframe} frames; it must rise from "
-                          "0 to their number")  # fmt: skip
+        raise SourceError(
+            ReasonCode.BAD_SPLIT,
+            f"split_points is {points[:5].tolist()} for {nframe} frames; it must rise from 0 to their number",
+        )
     return points.astype(np.int64)
-
-
-def _metadata(arrays: NpzArrays) -> str | None:
-    if "metadata" not in arrays:
-        return None
-    try:
-        result = arrays.array("metadata")
-    except FileError as error:
-        if error.reason == NO_METADATA:
-            return None
-        raise
-    return str(result.item()) if result.size == 1 else str(result.tolist())

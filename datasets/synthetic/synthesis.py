@@ -14,6 +14,7 @@ from musclemap.datasets.atomic_file import write_atomically
 from musclemap.datasets.formats.npz import npz_bytes
 from musclemap.datasets.motion import UNKNOWN_LICENCE, SourceMotion
 from musclemap.errors import SettingsError, SourceError
+from musclemap.reason_codes import ReasonCode
 
 from . import exercises as exercises
 from . import jump as synthetic_jump
@@ -88,7 +89,7 @@ def write_motion(path: Path, motion: SourceMotion) -> None:
         SourceError: The motion is not of the family SMPL-H, whose betas the file would be taken to hold ("bad_shape").
     """
     if motion.family != "smplh":
-        raise SourceError("bad_shape", f"{motion.name} is of family {motion.family}; only smplh is written")
+        raise SourceError(ReasonCode.BAD_SHAPE, f"{motion.name} is of family {motion.family}; only smplh is written")
     nframe = motion.nframe
     hands = np.zeros((nframe, NHAND_JOINT, 3)) if motion.hand_rotvec is None else motion.hand_rotvec
     betas = np.zeros(NBETA)

@@ -90,7 +90,7 @@ def evaluate(
         progress: Called after every clip with the number done and that of all.
 
     Yields:
-        Clips as they are done, the shortest not always first; `in_order` puts them into the library's order.
+        Clips as they are done, in no fixed order.
     """
     worlds = _Worlds(engine, judged_by(config), library.reference)
     length = np.asarray(library.reference.length)
@@ -118,12 +118,6 @@ def evaluate(
                 worlds.leave(world)
                 yield _evaluated(run, library.names[run.clip], kept=kept[world])
                 progress(done, len(length))
-
-
-def in_order(result: Sequence[Evaluated], library: Library) -> list[Evaluated]:
-    """Clips in the order of the library."""
-    place = {name: number for number, name in enumerate(library.names)}
-    return sorted(result, key=lambda one: place[one.score.name])
 
 
 def _evaluated(run: _Run, name: str, *, kept: bool) -> Evaluated:

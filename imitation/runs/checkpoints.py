@@ -13,6 +13,7 @@ from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
 from musclemap.files import shown
 from musclemap.imitation.errors import TrainingError
+from musclemap.reason_codes import ReasonCode
 from musclemap.set_aside import set_aside
 
 from .array_store import read_arrays, write_arrays
@@ -138,7 +139,7 @@ class Checkpoints:
             result = attempt(lambda number=number: read(number))
             if not isinstance(result, Failure):
                 return Restored(tree=result[0], seconds=result[1], number=number, damaged=damaged)
-            if result.reason == "out_of_memory":
+            if result.code is ReasonCode.OUT_OF_MEMORY:
                 raise result.error
             damaged[number] = result.message if result.expected else _beginning(result.message)
         if not damaged:

@@ -21,6 +21,7 @@ from distributed import Client, KilledWorker, SpecCluster
 from musclemap.pipelines.convert.conversion import ConversionResult, StopRun
 from musclemap.pipelines.convert.jobs import Job, Result
 from musclemap.pipelines.convert.prepare import unconverted
+from musclemap.reason_codes import ReasonCode
 
 from .local_workers import LocalWorkers
 from .private_dask import new_keys, pack_keys, private_settings, scheduler_spec
@@ -206,8 +207,8 @@ def _outcome(link: SchedulerLink, future: Any, job: Job) -> tuple[Result, list[J
         return _NOTHING, [replace(job, items=part, suspect=True) for part in (job.items[:half], job.items[half:])]
     if not late and job.attempt + 1 < ATTEMPTS:
         return _NOTHING, [replace(job, attempt=job.attempt + 1, suspect=True)]
-    reason = "time_limit" if late else "worker_died"
+    code = ReasonCode.TIME_LIMIT if late else ReasonCode.WORKER_DIED
     message = f"took longer than {job.clip_seconds:g} s" if late else f"its worker process died {ATTEMPTS} times"
     item = next(iter(job.items))
-    entry = unconverted(item, status="failed", reason=reason, message=message)
+    entry = unconverted(item, status="failed", code=code, message=message)
     return Result(lines=(ConversionResult(item=item, entry=entry),)), []

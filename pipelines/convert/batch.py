@@ -7,15 +7,16 @@ from typing import Any, Protocol
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
 from musclemap.failures import Failure, attempt
+from musclemap.reason_codes import ReasonCode
 
 
 class Outcome(Protocol):
-    """What came of one motion: a clip, or a reason (a short code) and a message."""
+    """Result for one motion: a clip, or a code and a message that says why there is none."""
 
     @property
     def clip(self) -> Clip | None: ...
     @property
-    def reason(self) -> str | None: ...
+    def code(self) -> ReasonCode | None: ...
     @property
     def message(self) -> str: ...
 
@@ -36,7 +37,7 @@ class BatchRetargeter(Protocol):
 class Crash:
     """The retargeter raised on this motion alone."""
 
-    reason: str
+    code: ReasonCode
     message: str
     clip: None = None
 
@@ -49,11 +50,11 @@ def retarget_batch(retargeter: BatchRetargeter, motions: Sequence[SourceMotion])
     """
     if not motions:
         return []
-    made = attempt(lambda: _together(retargeter, motions), reason="retarget_crash")
+    made = attempt(lambda: _together(retargeter, motions), code=ReasonCode.RETARGET_CRASH)
     if not isinstance(made, Failure):
         return made
     if len(motions) == 1:
-        return [Crash(reason=made.reason, message=made.message)]
+        return [Crash(code=made.code, message=made.message)]
     half = len(motions) // 2
     return retarget_batch(retargeter, motions[:half]) + retarget_batch(retargeter, motions[half:])
 

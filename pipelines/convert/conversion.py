@@ -11,11 +11,12 @@ from pathlib import Path
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.datasets.output_folder import write_listed
 from musclemap.datasets.selection import Selected
 from musclemap.errors import ClipError
 from musclemap.failures import Failure, attempt
+from musclemap.reason_codes import ReasonCode
 
 from .batch import BatchRetargeter, Crash, Outcome, retarget_batch
 from .prepare import Skipped, converted, unconverted
@@ -44,7 +45,7 @@ class ConversionResult:
     item: Selected
     entry: ManifestEntry
     kept: bool = False
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[SourceWarning, ...] = ()
 
 
 def convert_items(
@@ -101,25 +102,25 @@ def _finish(item: Selected, motion: SourceMotion, outcome: Outcome, root: Path, 
     tell = partial(unconverted, item, motion=motion)
     if outcome.clip is None:
         status = "failed" if isinstance(outcome, Crash) else "rejected"
-        return tell(status=status, reason=outcome.reason or "unknown", message=outcome.message)
+        return tell(status=status, code=outcome.code or ReasonCode.UNKNOWN, message=outcome.message)
     return write_line(item, outcome.clip, root, announce=announce, lost=tell)
 
 
 def write_line(
     item: Selected, clip: Clip, root: Path, *, announce: Announce, lost: Callable[..., ManifestEntry]
 ) -> ManifestEntry:
-    """Write a clip; returns its line, or what `lost` makes of status, reason and message."""
+    """Write a clip; returns its line, or what `lost` makes of status, code and message."""
     first = ManifestEntry(source=item.name, status="ok", source_sha256=clip.source_sha256)
     line = partial(_line, first, clip, item.clip)
     written = attempt(lambda: write_listed(root / item.clip, clip, line=line, announce=announce))
     if not isinstance(written, Failure):
         return written
-    reason = written.reason
+    code = written.code
     if isinstance(written.error, ClipError):
-        reason = "bad_clip"
+        code = ReasonCode.BAD_CLIP
     elif isinstance(written.error, OSError):
-        reason = "disk_full" if is_full(written.error) else "write_failed"
-    return lost(status="failed", reason=reason, message=written.message)
+        code = ReasonCode.DISK_FULL if is_full(written.error) else ReasonCode.WRITE_FAILED
+    return lost(status="failed", code=code, message=written.message)
 
 
 def _line(first: ManifestEntry, clip: Clip, path: str, sha256: str) -> ManifestEntry:
@@ -133,5 +134,5 @@ def is_full(error: Exception) -> bool:
 
 def stop_if_full(entry: ManifestEntry, root: Path) -> None:
     """Raise StopRun after the line of a clip that the disk did not take."""
-    if entry.reason.startswith("disk_full:"):
+    if entry.code is ReasonCode.DISK_FULL:
         raise StopRun(f"the disk of {root} is full")

@@ -12,6 +12,7 @@ from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.selection import Selected
 from musclemap.errors import BodyModelError, SourceError
 from musclemap.failures import Failure, attempt
+from musclemap.reason_codes import ReasonCode
 
 Provenance = Callable[[SourceMotion], Mapping[str, Any]]
 
@@ -48,7 +49,7 @@ def load_or_skip(
     """
     if item.clash:
         message = f"{item.clash} has the same clip {item.clip}; rename one of the two"
-        return Skipped(entry=unconverted(item, status="failed", reason="name_clash", message=message))
+        return Skipped(entry=unconverted(item, status="failed", code=ReasonCode.NAME_CLASH, message=message))
 
     def read() -> SourceMotion | Skipped:
         motion = read_motion(item.path, name=item.name, default_fps=default_fps)
@@ -59,23 +60,23 @@ def load_or_skip(
     taken = attempt(read)
     if isinstance(taken, Failure):
         status = "rejected" if isinstance(taken.error, SourceError) else "failed"
-        return Skipped(entry=unconverted(item, status=status, reason=taken.reason, message=taken.message))
+        return Skipped(entry=unconverted(item, status=status, code=taken.code, message=taken.message))
     return taken
 
 
 def unconverted(
-    item: Selected, *, status: str, reason: str, message: str, motion: SourceMotion | None = None
+    item: Selected, *, status: str, code: ReasonCode, message: str, motion: SourceMotion | None = None
 ) -> ManifestEntry:
-    """Manifest line of a file without a clip. `reason` is a short code; `message` says it for people."""
-    entry = ManifestEntry(source=item.name, status=status, reason=f"{reason}: {message}")
+    """Manifest line of a file without a clip; `message` says for people what `code` says for programs."""
+    entry = ManifestEntry(source=item.name, status=status, code=code, reason=f"{code}: {message}")
     return replace(entry, source_sha256=motion.sha256, seconds=motion.duration) if motion else entry
 
 
 def converted(entry: ManifestEntry, clip: Clip, *, path: str, sha256: str) -> ManifestEntry:
     """A line with what it says of a clip: `path` below the output folder, hash of the file, and its figures."""
     return replace(
-        entry, status="ok", reason="", clip=path, clip_sha256=sha256, nframe=clip.nframe, seconds=clip.duration,
-        verdict=clip.verdict, metrics=clip.metrics, reasons=clip.reasons,
+        entry, status="ok", code=None, reason="", clip=path, clip_sha256=sha256, nframe=clip.nframe,
+        seconds=clip.duration, verdict=clip.verdict, metrics=clip.metrics, reasons=clip.reasons,
     )  # fmt: skip
 
 

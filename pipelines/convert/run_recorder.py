@@ -3,12 +3,17 @@
 from collections.abc import Iterable, Sequence
 
 from musclemap.datasets.manifest import ManifestEntry
+from musclemap.datasets.motion import SourceWarning
 from musclemap.datasets.output_folder import OutputFolder
 from musclemap.datasets.selection import Selected
+from musclemap.reason_codes import ReasonCode
 
 from .conversion import ConversionResult, StopRun
 from .prepare import unconverted
 from .progress import Tracker
+
+_UNTOUCHED = (ReasonCode.NOT_CONVERTED, ReasonCode.DISK_FULL, ReasonCode.DOWNLOAD)
+"""Codes of files whose earlier clip, if there is one, this run did not change."""
 
 
 class RunRecorder:
@@ -26,7 +31,7 @@ class RunRecorder:
         self.items = items
         self.recorded: dict[str, ManifestEntry] = {}
         self.kept: set[str] = set()
-        self.warnings: dict[str, tuple[str, ...]] = {}
+        self.warnings: dict[str, tuple[SourceWarning, ...]] = {}
         self.stopped = ""
         self._track = track
 
@@ -39,7 +44,7 @@ class RunRecorder:
             self.stopped = str(stop)
             for item in self.items:
                 if item.name not in self.recorded:
-                    entry = unconverted(item, status="failed", reason="not_converted", message=self.stopped)
+                    entry = unconverted(item, status="failed", code=ReasonCode.NOT_CONVERTED, message=self.stopped)
                     self.record(ConversionResult(item=item, entry=entry))
 
     def record(self, line: ConversionResult) -> None:
@@ -63,8 +68,12 @@ class RunRecorder:
     def _earlier_line_stands(self, item: Selected, entry: ManifestEntry) -> bool:
         """Whether this run did not touch the clip that an earlier one made: its line goes on being true."""
         old = self.folder.entries.get(item.name)
-        untouched = entry.reason.startswith(("not_converted:", "disk_full:", "download:"))
-        return untouched and old is not None and old.clip is not None and (self.folder.root / old.clip).is_file()
+        return (
+            entry.code in _UNTOUCHED
+            and old is not None
+            and old.clip is not None
+            and (self.folder.root / old.clip).is_file()
+        )
 
     def _put(self, item: Selected, entry: ManifestEntry) -> None:
         old = self.folder.entries.get(item.name)

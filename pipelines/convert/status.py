@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class Status:
         done: Sources whose clip is whole and was made with the settings and software of today.
         stale: Sources whose clip would be made again, each with the reason; whether a source itself has changed only a
             conversion finds out.
-        failed: Sources without a clip, each with the reason.
+        failed: Lines of the sources without a clip.
         strays: Clips that no line tells of.
         running: Whether a run is writing to the folder now.
         unfinished: Whether a run was cut off; the same command goes on from there.
@@ -33,7 +33,7 @@ class Status:
 
     done: tuple[str, ...]
     stale: Mapping[str, str]
-    failed: Mapping[str, str]
+    failed: Mapping[str, ManifestEntry]
     strays: tuple[str, ...]
     running: bool
     unfinished: bool
@@ -42,7 +42,8 @@ class Status:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return asdict(self)
+        failed = {name: f"{entry.status}: {entry.reason}" for name, entry in self.failed.items()}
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"failed": failed}
 
 
 def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
@@ -61,10 +62,12 @@ def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
     unfinished = not running and was_cut_off(out)
     manifest = read_manifest(out)
     entries = {entry.source: entry for entry in manifest.entries}
-    done, stale, failed = [], {}, {}
+    done: list[str] = []
+    stale: dict[str, str] = {}
+    failed: dict[str, ManifestEntry] = {}
     for name, entry in sorted(entries.items()):
         if entry.status != "ok":
-            failed[name] = f"{entry.status}: {entry.reason}"
+            failed[name] = entry
         elif fault := _fault(out, entry, requested):
             stale[name] = fault
         else:
@@ -90,13 +93,11 @@ def _fault(out: Path, entry: ManifestEntry, requested: Mapping[str, Any]) -> str
 
 def status_lines(status: Status, *, named: int = 50) -> list[str]:
     """The state in words."""
-    counts = Counter(text.partition(":")[0] for text in status.failed.values())
+    counts = Counter(entry.status for entry in status.failed.values())
     message = ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "0 failed"
     lines = [f"{len(status.done)} done ({status.nframe:,} frames), {len(status.stale)} stale, {message}"]
     lines += [f"stale {name}: {why}" for name, why in list(status.stale.items())[:named]]
-    for name, why in list(status.failed.items())[:named]:
-        word, _, reason = why.partition(": ")
-        lines.append(f"{word} {name}: {reason}")
+    lines += [f"{entry.status} {name}: {entry.reason}" for name, entry in list(status.failed.items())[:named]]
     lines += status.problems[:named]
     if status.strays:
         lines.append(f"{len(status.strays)} clips that no line tells of, the first is {status.strays[0]}")

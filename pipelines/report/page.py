@@ -171,7 +171,7 @@ def _data(
     name: str, rows: Sequence[Row], *, problems: Sequence[str], pictures: bool, rules: Sequence[Rule]
 ) -> dict[str, Any]:
     """All that the page shows before a clip is opened."""
-    ruled = [rule.metric for rule in rules]
+    ruled = {measure.metric: (measure, rule.source) for rule in rules for measure in rule.measures}
     there = {key for row in rows for key in row.entry.metrics}
     metrics = ([key for key in ruled if key in there] + sorted(there - set(ruled)))[:MAX_METRICS]
     left_out = [f"of {len(there)} metrics {len(metrics)} are shown"] if len(there) > len(metrics) else []
@@ -187,7 +187,8 @@ def _data(
         "problems": [*problems, *left_out],
         "pictures": {"wanted": pictures, "most": MAX_PICTURES, "clips": sum(row.pictures for row in rows)},
         "rules": {
-            rule.metric: {"warn": rule.warn, "infeasible": rule.infeasible, "source": rule.source} for rule in rules
+            metric: {"warn": measure.warn, "infeasible": measure.infeasible, "source": source}
+            for metric, (measure, source) in ruled.items()
         },
         "metrics": metrics,
         "columns": [key for key in DEFAULT_COLUMNS if key in there],

@@ -51,15 +51,18 @@ def number(value: Any) -> float | None:
 def severity(metrics: Mapping[str, Any], *, rules: Sequence[Rule] = RULES) -> float:
     """How many times its limit for a warning the worst metric of a clip is; 0 where no rule has a figure."""
     ratios = [
-        value / rule.warn for rule in rules if rule.warn > 0 and (value := number(metrics.get(rule.metric))) is not None
+        value / measure.warn
+        for rule in rules
+        for measure in rule.measures
+        if measure.warn > 0 and (value := number(metrics.get(measure.metric))) is not None
     ]
     return max(ratios, default=0.0)
 
 
 def broken_rules(metrics: Mapping[str, Any], *, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
     """Rules that a clip's figures break, for a clip that cannot itself be asked."""
-    result = [(rule, number(metrics.get(rule.metric))) for rule in rules]
-    return tuple(rule.metric for rule, value in result if value is not None and value > rule.warn)
+    broken = (rule.broken(lambda metric: number(metrics.get(metric)) or 0.0) for rule in rules)
+    return tuple(measure.metric for measure in broken if measure is not None)
 
 
 def worst_first(entries: Sequence[ManifestEntry], *, rules: Sequence[Rule] = RULES) -> list[ManifestEntry]:

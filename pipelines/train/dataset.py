@@ -90,8 +90,7 @@ def choose_clips(
 
 def _damaged_lines(root: Path) -> dict[str, str]:
     """Lines of the manifest that cannot be used, by number, each with the reason."""
-    parts = (problem.partition(" is ") for problem in read_manifest(root).problems) if root.is_dir() else ()
-    return {where: f"is {why}" for where, _, why in parts}
+    return {line.where: line.fault for line in read_manifest(root).damaged} if root.is_dir() else {}
 
 
 def _read(root: Path, item: Listed) -> Clip | Failure:

@@ -1,6 +1,6 @@
-"""Verdict of a clip from its kinematic metrics: one table of rules, each with where its limits are from."""
+"""Verdict of a clip from its metrics: one table with one rule for each fault, and where its limits are from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,20 +11,59 @@ from musclemap.retarget.targets.contacts import runs
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A metric, the value above which it is a warning, and the one above which a clip is infeasible or None."""
+
+    metric: str
+    warn: float
+    infeasible: float | None
+
+    def severity(self, value: float) -> int:
+        """0 within the limits, 1 for a warning, 2 for infeasible."""
+        if not value > self.warn:
+            return 0
+        return 2 if self.infeasible is not None and value > self.infeasible else 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A metric and the values above which it gives a warning or makes a clip infeasible.
+    """A fault, and how much of it gives a warning or makes a clip infeasible.
 
     Attributes:
-        metric: Name among the clip's metrics.
+        metric: What measures the fault, a name among the clip's metrics.
         warn: Values above this are a warning.
         infeasible: Values above this make the clip infeasible, or None where the metric alone never does.
         source: Where the limits are from.
+        also: Other metrics of the same fault, each with its value where `metric` would be 1. Most are of the fit and
+            serve clips that were not checked on the whole body.
     """
 
     metric: str
     warn: float
     infeasible: float | None
     source: str
+    also: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Every metric of the fault with its limits, `metric` first."""
+        return tuple(
+            Measure(
+                metric=metric,
+                warn=self.warn * unit,
+                infeasible=None if self.infeasible is None else self.infeasible * unit,
+            )
+            for metric, unit in ((self.metric, 1.0), *self.also)
+        )
+
+    def broken(self, value_of: Callable[[str], float]) -> Measure | None:
+        """The measure that is the furthest beyond the limits, the first of several alike; None if none is beyond.
+
+        Args:
+            value_of: Gives a metric's value; 0 for one that is missing.
+        """
+        worst = max(self.measures, key=lambda measure: measure.severity(value_of(measure.metric)))
+        return worst if worst.severity(value_of(worst.metric)) else None
 
 
 RULES = (
@@ -35,16 +74,22 @@ RULES = (
     Rule(metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published retargeter's mean is 25 mm"),
     Rule(metric="orientation_error_p95_deg", warn=25.0, infeasible=60.0, source="ours: good fits have 6 to 18"),
     Rule(metric="stored_landmark_error_mm", warn=1.0, infeasible=50.0, source="landmarks belong to the stored qpos"),
-    Rule(metric="floor_depth_max_mm", warn=15.0, infeasible=50.0, source="a soft sole yields about 10 mm"),
+    Rule(
+        metric="floor_penetration_mm", warn=15.0, infeasible=50.0, source="any part; a soft sole yields about 10 mm",
+        also=(("floor_depth_max_mm", 1.0),),
+    ),
     Rule(metric="floor_deep_fraction", warn=0.01, infeasible=None, source="one frame in a hundred deeper than 5 mm"),
-    Rule(metric="floor_penetration_mm", warn=15.0, infeasible=50.0, source="any part; a soft sole yields about 10 mm"),
     Rule(metric="floating_p95_mm", warn=20.0, infeasible=100.0, source="ours: a foot that stands in the air"),
-    Rule(metric="stance_speed_m_s", warn=0.1, infeasible=0.5, source="optical systems' standing feet creep at 0.05"),
-    Rule(metric="skate_m_s", warn=0.1, infeasible=0.5, source="optical systems' standing feet creep at 0.05"),
+    Rule(
+        metric="skate_m_s", warn=0.1, infeasible=0.5, source="optical systems' standing feet creep at 0.05",
+        also=(("stance_speed_m_s", 1.0),),
+    ),
     Rule(metric="foot_shift_mm", warn=50.0, infeasible=None, source="half a foot's width: contacts may be misread"),
     Rule(metric="self_penetration_mm", warn=10.0, infeasible=50.0, source="soft tissue yields 10 mm; a forearm is 60"),
-    Rule(metric="joint_step_max_deg", warn=20.0, infeasible=60.0, source="2000 deg/s; pitching reaches 7000"),
-    Rule(metric="joint_velocity_ratio", warn=1.0, infeasible=3.0, source="largest rates of people, joint_rates.py"),
+    Rule(
+        metric="joint_velocity_ratio", warn=1.0, infeasible=3.0, source="largest rates of people, joint_rates.py",
+        also=(("joint_step_max_deg", 20.0),),  # in 10 ms, of any joint: 2000 deg/s
+    ),
     Rule(metric="joint_acceleration_ratio", warn=2.0, infeasible=10.0, source="those rates reached in 20 ms"),
     Rule(metric="root_speed_max_m_s", warn=13.0, infeasible=18.0, source="sprinters reach 12.4 m/s"),
     Rule(metric="root_jitter_mm", warn=5.0, infeasible=50.0, source="above 12 Hz; optical runs have 4 mm"),
@@ -64,7 +109,7 @@ RULES = (
     Rule(metric="unmet_torque_nm", warn=50.0, infeasible=None, source="ours: half of walking's hip torque"),
     Rule(metric="overflow_fraction", warn=0.0, infeasible=None, source="contacts that did not fit were not checked"),
     Rule(metric="frame_rate_doubt", warn=0.5, infeasible=None, source="free fall or stride rate contradict the file"),
-)
+)  # fmt: skip
 
 
 def rules_with(changes: Sequence[str]) -> tuple[Rule, ...]:
@@ -72,19 +117,22 @@ def rules_with(changes: Sequence[str]) -> tuple[Rule, ...]:
 
     Args:
         changes: Each "METRIC=WARN:INFEASIBLE"; "none" as the second means that the metric alone never rejects a clip.
+            Any metric of a fault sets the limits of all of them, in its own unit.
 
     Raises:
         SettingsError: There is no rule for a metric, or its thresholds cannot be read.
     """
     rules = {rule.metric: rule for rule in RULES}
+    units = {metric: (rule.metric, unit) for rule in RULES for metric, unit in ((rule.metric, 1.0), *rule.also)}
     for change in changes:
         metric, _, limits = change.partition("=")
         warn, _, infeasible = limits.partition(":")
-        if metric.strip() not in rules:
-            raise SettingsError(f"there is no rule for {metric.strip()!r}; there are: {', '.join(rules)}")
+        if metric.strip() not in units:
+            raise SettingsError(f"there is no rule for {metric.strip()!r}; there are: {', '.join(units)}")
+        name, unit = units[metric.strip()]
         try:
-            highest = None if infeasible.strip() == "none" else float(infeasible)
-            rules[metric.strip()] = replace(rules[metric.strip()], warn=float(warn), infeasible=highest)
+            highest = None if infeasible.strip() == "none" else float(infeasible) / unit
+            rules[name] = replace(rules[name], warn=float(warn) / unit, infeasible=highest)
         except ValueError as error:
             raise SettingsError(f"{change!r} is not METRIC=WARN:INFEASIBLE, such as skate_m_s=0.1:0.5") from error
     return tuple(rules.values())
@@ -106,21 +154,22 @@ def judge(
         rules: Thresholds.
 
     Returns:
-        "feasible", "warn" or "infeasible", and the reasons: rule, value, limit, frames as half-open intervals where
-        they are known, and what is at fault.
+        "feasible", "warn" or "infeasible", and the reasons, one for each fault: rule (the metric that breaks it),
+        value, limit, frames as half-open intervals where they are known, and what is at fault.
     """
     verdict, reasons = "feasible", []
     for rule in rules:
-        value = _figure(metrics.get(rule.metric))
-        if not value > rule.warn:
+        measure = rule.broken(lambda metric: _figure(metrics.get(metric)))
+        if measure is None:
             continue
-        broken = rule.infeasible is not None and value > rule.infeasible
-        verdict = "infeasible" if broken or verdict == "infeasible" else "warn"
-        limit = rule.infeasible if broken else rule.warn
-        where = frames_over(series[rule.metric], rule.warn) if series and rule.metric in series else []
-        reason = {"rule": rule.metric, "value": value, "limit": limit, "frames": where}
-        if details and rule.metric in details:
-            reason["at"] = details[rule.metric]
+        metric, value = measure.metric, _figure(metrics.get(measure.metric))
+        infeasible = measure.severity(value) == 2
+        verdict = "infeasible" if infeasible or verdict == "infeasible" else "warn"
+        limit = measure.infeasible if infeasible else measure.warn
+        where = frames_over(series[metric], measure.warn) if series and metric in series else []
+        reason = {"rule": metric, "value": value, "limit": limit, "frames": where}
+        if details and metric in details:
+            reason["at"] = details[metric]
         reasons.append(reason)
     return verdict, tuple(reasons)
 

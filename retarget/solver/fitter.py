@@ -38,7 +38,6 @@ class Fit:
         q: Shape (nframe, 7 + njoint), float64.
         target_pos: Landmark positions asked for, calibrated, shape (nframe, nlandmark, 3) [m].
         offset: Calibration of each landmark in its carrier's frame, shape (nlandmark, 3) [m].
-        cost: Each frame's own cost at the anchors that were solved, after the best start, shape (nanchor,).
         restarts: How many anchor frames needed more than the first start.
         last_decrease: Relative fall of a window's cost in its last pass, the largest; small where the clip converged.
     """
@@ -46,7 +45,6 @@ class Fit:
     q: np.ndarray
     target_pos: np.ndarray
     offset: np.ndarray
-    cost: np.ndarray
     restarts: int
     last_decrease: float
 
@@ -80,7 +78,6 @@ class _Solved(NamedTuple):
 
 class _Anchors(NamedTuple):
     clip: np.ndarray
-    cost: np.ndarray
     restarted: np.ndarray
     offset: np.ndarray
 
@@ -153,7 +150,6 @@ class Fitter:
                 q=axis.q[s],
                 target_pos=axis.pos[s],
                 offset=anchors.offset[k],
-                cost=anchors.cost[anchors.clip == k],
                 restarts=int(anchors.restarted[anchors.clip == k].sum()),
                 last_decrease=self._last_decrease(drop, s),
             )
@@ -302,7 +298,7 @@ class Fitter:
         for k, s in enumerate(axis.slices()):
             axis.q[s] = self._interpolate(axis, s, index[clip == k], solved.q[clip == k])
             axis.q[s.stop : s.start + axis.room[k]] = axis.q[s.stop - 1]
-        return _Anchors(clip, solved.cost, path.restarted, offset)
+        return _Anchors(clip, path.restarted, offset)
 
     def _calibrate(
         self, axis: _Axis, offset: np.ndarray, index: np.ndarray, clip: np.ndarray, reached: np.ndarray

@@ -38,7 +38,6 @@ class Proportions:
         iterations: Evaluations the fit took.
         optimality: Norm of the scaled gradient at the end; small where the fit converged.
         betas: Fitted shape coefficients, shape (nbeta,), or None without a body model.
-        body_model: "mean", or file name and hash of the body model.
     """
 
     joints: np.ndarray
@@ -50,7 +49,6 @@ class Proportions:
     iterations: int
     optimality: float
     betas: np.ndarray | None
-    body_model: str
 
 
 class _TPose:
@@ -194,7 +192,6 @@ def _finish(pose: _TPose, q: np.ndarray, fitted: np.ndarray, fit, body_model, sh
         iterations=int(fit.nfev),
         optimality=float(fit.optimality),
         betas=None if body_model is None else shape[1:] / shape[0],
-        body_model="mean" if body_model is None else f"{body_model.file} {body_model.sha256}",
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
+from musclemap.reason_codes import ReasonCode
 
 from .pickle_data import read_pickle
 from .pickle_machine import Record
@@ -51,14 +52,14 @@ def load_arrays(source: bytes | BinaryIO, *, name: str) -> dict[Any, Any]:
     """
     data = source if isinstance(source, bytes) else source.read(MAX_PICKLE_BYTES + 1)
     if len(data) > MAX_PICKLE_BYTES:
-        raise FileError(f"{name} has over {MAX_PICKLE_BYTES} bytes", reason="too_large")
+        raise FileError(f"{name} has over {MAX_PICKLE_BYTES} bytes", code=ReasonCode.TOO_LARGE)
     try:
         content = read_pickle(data)
     except FileError as error:
-        raise FileError(f"{name} was refused: {error}", reason=error.reason) from error
+        raise FileError(f"{name} was refused: {error}", code=error.code) from error
     if not isinstance(content, dict):
         message = f"{name} holds a {type(content).__name__}, where a dictionary of arrays was expected"
-        raise FileError(message, reason="bad_type")
+        raise FileError(message, code=ReasonCode.BAD_TYPE)
     return content
 
 
@@ -104,7 +105,8 @@ def _resolved(value: Any, make: Callable[[Any], np.ndarray], *, name: str) -> np
     kind = value.qualname if isinstance(value, Record) else type(value).__name__
     says = str(result.error) if isinstance(result.error, TypeError | ValueError) else result.message
     message = f"{name} cannot be read as an array (found {kind}: {says[:200]})"
-    raise FileError(message, reason=getattr(result.error, "reason", "") or "bad_type") from result.error
+    code = result.error.code if isinstance(result.error, FileError) else None
+    raise FileError(message, code=code or ReasonCode.BAD_TYPE) from result.error
 
 
 def _array(value: Any) -> np.ndarray:
@@ -129,7 +131,7 @@ def _array(value: Any) -> np.ndarray:
 def _from_bytes(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     kind = _dtype(dtype)
     if isinstance(data, list):
-        raise FileError("an array of Python objects, which are never loaded", reason="pickled")
+        raise FileError("an array of Python objects, which are never loaded", code=ReasonCode.PICKLED)
     if isinstance(data, str):
         data = data.encode("latin-1")
     if not isinstance(data, bytes | memoryview) or order not in ("C", "F"):
@@ -179,7 +181,9 @@ def _numbers(made: np.ndarray) -> np.ndarray:
 
 def _check_size(shape: tuple[int, ...]) -> None:
     if math.prod(shape) > MAX_ELEMENTS:
-        raise FileError(f"a dense array of shape {shape}; at most {MAX_ELEMENTS} numbers are read", reason="too_large")
+        raise FileError(
+            f"a dense array of shape {shape}; at most {MAX_ELEMENTS} numbers are read", code=ReasonCode.TOO_LARGE
+        )
 
 
 def _is_sparse(value: Any) -> bool:

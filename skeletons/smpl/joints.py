@@ -21,14 +21,10 @@ def _hand_parents(wrist: int, first: int) -> tuple[int, ...]:
 HAND_NAMES = {"left": _hand("left"), "right": _hand("right")}
 """Finger joints of one hand, 15 each, in the order SMPL-H packs them (pinky before ring)."""
 
-SMPL_NAMES = (*BODY_NAMES, "left_hand", "right_hand")
 SMPL_PARENTS = (*BODY_PARENTS, 20, 21)
-SMPLH_NAMES = (*BODY_NAMES, *HAND_NAMES["left"], *HAND_NAMES["right"])
 SMPLH_PARENTS = (*BODY_PARENTS, *_hand_parents(20, 22), *_hand_parents(21, 37))
-SMPLX_NAMES = (*BODY_NAMES, "jaw", "left_eye", "right_eye", *HAND_NAMES["left"], *HAND_NAMES["right"])
 SMPLX_PARENTS = (*BODY_PARENTS, 15, 15, 15, *_hand_parents(20, 25), *_hand_parents(21, 40))
 
-FAMILY_NAMES = {"smpl": SMPL_NAMES, "smplh": SMPLH_NAMES, "smplx": SMPLX_NAMES}
 FAMILY_PARENTS = {"smpl": SMPL_PARENTS, "smplh": SMPLH_PARENTS, "smplx": SMPLX_PARENTS}
 FIRST_HAND_JOINT = {"smplh": 22, "smplx": 25}
 """Index of the first finger joint (left index 1) in a packed pose; plain SMPL has no fingers."""

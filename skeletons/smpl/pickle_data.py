@@ -16,6 +16,7 @@ import numpy as np
 from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
 from musclemap.files import shown
+from musclemap.reason_codes import ReasonCode
 
 from .pickle_machine import ClassName, Machine, Record
 
@@ -67,8 +68,8 @@ def read_pickle(data: bytes) -> Any:
     if isinstance(result.error, FileError):
         raise result.error
     if isinstance(result.error, MemoryError):
-        raise FileError("it takes more memory than there is", reason="out_of_memory") from result.error
-    raise FileError(f"it is damaged or cut off ({result.message})", reason="truncated") from result.error
+        raise FileError("it takes more memory than there is", code=ReasonCode.OUT_OF_MEMORY) from result.error
+    raise FileError(f"it is damaged or cut off ({result.message})", code=ReasonCode.TRUNCATED) from result.error
 
 
 def _mark(m: Machine) -> None:
@@ -84,7 +85,7 @@ def _pop(m: Machine) -> None:
 
 def _protocol(m: Machine) -> None:
     if (version := m.number("<B")) > 5:
-        raise FileError(f"it is of protocol {version}; 0 to 5 are read", reason="pickled")
+        raise FileError(f"it is of protocol {version}; 0 to 5 are read", code=ReasonCode.PICKLED)
 
 
 def _frame(m: Machine) -> None:
@@ -112,7 +113,7 @@ def _decimal(m: Machine) -> None:
 
 def _integer(m: Machine, size: int) -> None:
     if not 0 <= size <= MAX_INTEGER_BYTES:
-        raise FileError(f"it holds an integer of {size} bytes", reason="too_large")
+        raise FileError(f"it holds an integer of {size} bytes", code=ReasonCode.TOO_LARGE)
     m.push(int.from_bytes(m.take(size), "little", signed=True))
 
 
@@ -145,7 +146,7 @@ def _text(m: Machine, size: int) -> None:
     """UTF-8. One character beyond Latin-1 makes all others take two or four bytes, so long text may have none."""
     view = m.take(size)
     if size > _LONG_TEXT and np.frombuffer(view, np.uint8).max() > _LAST_OF_LATIN1:
-        raise FileError(f"it holds text of {size} bytes", reason="too_large")
+        raise FileError(f"it holds text of {size} bytes", code=ReasonCode.TOO_LARGE)
     m.push(m.charge(str(view, "utf-8")))
 
 
@@ -199,7 +200,9 @@ def _global(m: Machine, module: object, name: object) -> None:
         raise TypeError("the name of a class is no short text")
     qualname = f"{module}.{name}"
     if qualname not in _NAMES and module.split(".")[0] != "chumpy" and not f"{module}.".startswith("scipy.sparse."):
-        raise FileError(f"it names {shown(qualname)}, which is no array type; nothing of it was run", reason="pickled")
+        raise FileError(
+            f"it names {shown(qualname)}, which is no array type; nothing of it was run", code=ReasonCode.PICKLED
+        )
     m.push(ClassName(qualname))
 
 

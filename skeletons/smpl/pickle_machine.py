@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from musclemap.errors import FileError
+from musclemap.reason_codes import ReasonCode
 
 MAX_OPCODES = 2**20
 """Most steps of the program; a body model takes some hundreds. As many take about 3 s and 250 MB."""
@@ -66,9 +67,9 @@ class Machine:
             step = steps.get(opcode)
             if step is None:
                 raise FileError(f"it has the opcode {opcode:#04x} at {self.at - 1}, which is not read",
-                                reason="pickled")  # fmt: skip
+                                code=ReasonCode.PICKLED)  # fmt: skip
             step(self)
-        raise FileError(f"it has more than {MAX_OPCODES} opcodes", reason="too_large")
+        raise FileError(f"it has more than {MAX_OPCODES} opcodes", code=ReasonCode.TOO_LARGE)
 
     # Bytes of the program
 
@@ -95,7 +96,7 @@ class Machine:
         """Count the memory of text or bytes that do not lie in the file."""
         self.spare -= sys.getsizeof(value)
         if self.spare < 0:
-            raise FileError("its text takes more memory than the file", reason="too_large")
+            raise FileError("its text takes more memory than the file", code=ReasonCode.TOO_LARGE)
         return value
 
     # The stack

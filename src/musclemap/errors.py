@@ -1,5 +1,7 @@
 """Exceptions under one base class. Bad data is a value where it can be; a bad call is one of these."""
 
+from musclemap.reason_codes import ReasonCode
+
 
 class MusclemapError(Exception):
     """Base of every error this package raises on purpose."""
@@ -8,20 +10,20 @@ class MusclemapError(Exception):
 class FileError(MusclemapError):
     """A file is not what it should be: of another kind, too large, damaged, or not of the right types.
 
-    `reason` is a short stable code where the reader gives one, the same as a `SourceError` would have; else empty.
+    `code` is the one that a `SourceError` would have, or None if the reader gives none.
     """
 
-    def __init__(self, message: str, *, reason: str = "") -> None:
+    def __init__(self, message: str, *, code: ReasonCode | None = None) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.code = code
 
 
 class SourceError(MusclemapError):
-    """A source file cannot be used. `reason` is a short stable code for the manifest."""
+    """A source file cannot be used. `code` goes into the manifest."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, code: ReasonCode, message: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.code = code
 
 
 class BodyModelError(MusclemapError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from musclemap.errors import MusclemapError, SourceError
+from musclemap.reason_codes import ReasonCode
 from musclemap.urls import without_secrets
 
 LONGEST_MESSAGE = 500
@@ -26,20 +27,23 @@ class Failure:
     """Why the work on one file failed.
 
     Attributes:
-        reason: Short stable code: that of a `SourceError`, "out_of_memory", or the caller's.
+        code: That of a `SourceError`, OUT_OF_MEMORY, or the caller's.
         message: One sentence for people.
         expected: Whether this package raised the error on purpose, as it does for bad data.
         error: The exception.
     """
 
-    reason: str
+    code: ReasonCode
     message: str
     expected: bool
     error: Exception
 
 
 def attempt(
-    work: Callable[[], ResultT], *, reason: str = "crash", passing: tuple[type[Exception], ...] = ()
+    work: Callable[[], ResultT],
+    *,
+    code: ReasonCode = ReasonCode.CRASH,
+    passing: tuple[type[Exception], ...] = (),
 ) -> ResultT | Failure:
     """Work on one file.
 
@@ -48,7 +52,7 @@ def attempt(
 
     Args:
         work: Called without arguments.
-        reason: Code of an error that has none of its own.
+        code: Code of an error that has none of its own.
         passing: Exceptions that end more than this file's work and are not caught.
 
     Returns:
@@ -62,7 +66,7 @@ def attempt(
         expected = isinstance(error, MusclemapError)
         if not expected:
             _LOGGER.debug("unexpected error", exc_info=error)
-        return Failure(reason=_code(error, reason), message=describe(error), expected=expected, error=error)
+        return Failure(code=_code(error, code), message=describe(error), expected=expected, error=error)
 
 
 def describe(error: BaseException) -> str:
@@ -76,9 +80,9 @@ def describe(error: BaseException) -> str:
     return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
 
 
-def _code(error: Exception, default: str) -> str:
+def _code(error: Exception, default: ReasonCode) -> ReasonCode:
     if isinstance(error, SourceError):
-        return error.reason
+        return error.code
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        return "out_of_memory"
+        return ReasonCode.OUT_OF_MEMORY
     return default

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from musclemap.errors import FileError
+from musclemap.reason_codes import ReasonCode
 
 MAX_JSON_BYTES = 2**26
 """Longest JSON text that is parsed [B]; the manifest of a million clips is read line by line, far below this."""
@@ -47,17 +48,17 @@ def open_regular(path: Path, *, limit: int) -> Iterator[BufferedReader]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         message = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
-        raise FileError(message, reason="unreadable") from error
+        raise FileError(message, code=ReasonCode.UNREADABLE) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise FileError(f"{path} is not a regular file", reason="unreadable")
+            raise FileError(f"{path} is not a regular file", code=ReasonCode.UNREADABLE)
         if status.st_size > limit:
-            raise FileError(f"{path} has {status.st_size} bytes; at most {limit} are read", reason="too_large")
+            raise FileError(f"{path} has {status.st_size} bytes; at most {limit} are read", code=ReasonCode.TOO_LARGE)
         with open(descriptor, "rb", closefd=False) as file:
             yield file
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}", reason="unreadable") from error
+        raise FileError(f"{path} cannot be read: {error.strerror or error}", code=ReasonCode.UNREADABLE) from error
     finally:
         os.close(descriptor)
 
@@ -81,7 +82,7 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
                 break
             data += piece
     if len(data) > limit:
-        raise FileError(f"{path} grew beyond {limit} bytes while it was read", reason="too_large")
+        raise FileError(f"{path} grew beyond {limit} bytes while it was read", code=ReasonCode.TOO_LARGE)
     return data
 
 

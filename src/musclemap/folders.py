@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from musclemap.errors import FileError
+from musclemap.reason_codes import ReasonCode
 
 
 def find_files(root: Path, *, accept: Callable[[str], bool]) -> tuple[list[Path], list[Path]]:
@@ -38,7 +39,7 @@ def find_files(root: Path, *, accept: Callable[[str], bool]) -> tuple[list[Path]
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             if folder == root:
-                raise FileError(f"{root} cannot be listed: {error.strerror}", reason="unreadable") from error
+                raise FileError(f"{root} cannot be listed: {error.strerror}", code=ReasonCode.UNREADABLE) from error
             unlisted.append(folder)
             continue
         for entry in entries:

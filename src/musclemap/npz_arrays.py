@@ -18,6 +18,7 @@ import numpy as np
 
 from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
+from musclemap.reason_codes import ReasonCode
 
 MAX_DIRECTORY_BYTES = 2**20
 """Longest directory of an archive [B]: about 10,000 arrays. Python takes 500 bytes of memory for each."""
@@ -64,7 +65,7 @@ class ArrayHeader:
 class NpzArrays:
     """The arrays of an .npz file in memory.
 
-    Errors are a `FileError` with one of these reasons: truncated, pickled, not_npz, too_large, missing_key, bad_type,
+    Errors are a `FileError` with one of these codes: truncated, pickled, not_npz, too_large, missing_key, bad_type,
     bad_shape.
     """
 
@@ -76,11 +77,11 @@ class NpzArrays:
             limit: Largest array, as it is stored and as float64 [B].
         """
         if not data:
-            raise FileError("the file is empty", reason="truncated")
+            raise FileError("the file is empty", code=ReasonCode.TRUNCATED)
         if data[:1] == b"\x80":
-            raise FileError("the file is a pickle, which is never loaded", reason="pickled")
+            raise FileError("the file is a pickle, which is never loaded", code=ReasonCode.PICKLED)
         if data[:2] != b"PK":
-            raise FileError(f"the file is no .npz archive: it starts with {data[:6]!r}", reason="not_npz")
+            raise FileError(f"the file is no .npz archive: it starts with {data[:6]!r}", code=ReasonCode.NOT_NPZ)
         self._limit, self._nbyte = limit, len(data)
         self._archive = open_archive(io.BytesIO(data))
         names = Counter(info.filename for info in self._archive.infolist())
@@ -94,7 +95,9 @@ class NpzArrays:
         """What to raise where an array is not there."""
         names = [key if len(key) <= 60 else f"{key[:60]}..." for key in sorted(self.keys)[:20]]
         more = f" and {len(self.keys) - 20} more" if len(self.keys) > 20 else ""
-        return FileError(f"no {ref}; the file has: {', '.join(names) or 'no arrays'}{more}", reason="missing_key")
+        return FileError(
+            f"no {ref}; the file has: {', '.join(names) or 'no arrays'}{more}", code=ReasonCode.MISSING_KEY
+        )
 
     def header(self, key: str) -> ArrayHeader:
         """Shape and type of an array, which match the bytes that follow. Nothing is unpacked but the first 16 kB."""
@@ -106,26 +109,26 @@ class NpzArrays:
         header = self.header(key)
         if header.size * header.dtype.itemsize > MAX_TEXT_BYTES:
             message = f"{key} holds {header.shape} of {header.dtype}; at most {MAX_TEXT_BYTES} bytes are read of it"
-            raise FileError(message, reason="too_large")
+            raise FileError(message, code=ReasonCode.TOO_LARGE)
         array = self._read(key, header, dtype=header.dtype)
         if array.dtype.kind == "U" and array.nbytes:
             points = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).reshape(-1).view(np.uint32)
             # numpy makes text of any number, which then breaks whatever prints or writes it
             if ((points > sys.maxunicode) | ((points >= 0xD800) & (points <= 0xDFFF))).any():
-                raise FileError(f"{key} holds numbers that are no characters", reason="bad_type")
+                raise FileError(f"{key} holds numbers that are no characters", code=ReasonCode.BAD_TYPE)
         return array
 
     def numbers(self, key: str, *, width: int | None = None, most: int | None = None) -> np.ndarray:
         """One array as float64; with `width`, of shape (nframe, width); with `most`, of so many numbers at most."""
         header = self.header(key)
         if header.dtype.kind not in "fiu":
-            raise FileError(f"{key} holds {header.dtype}, not real numbers", reason="bad_type")
+            raise FileError(f"{key} holds {header.dtype}, not real numbers", code=ReasonCode.BAD_TYPE)
         if width is not None and (len(header.shape) != 2 or header.shape[1] != width):
-            raise FileError(f"{key} has shape {header.shape}, not (nframe, {width})", reason="bad_shape")
+            raise FileError(f"{key} has shape {header.shape}, not (nframe, {width})", code=ReasonCode.BAD_SHAPE)
         largest = self._limit // 8 if most is None else most
         if header.size > largest:
             message = f"{key} has shape {header.shape}; at most {largest} numbers are read"
-            raise FileError(message, reason="too_large")
+            raise FileError(message, code=ReasonCode.TOO_LARGE)
         return self._read(key, header, dtype=np.dtype(np.float64))
 
     def _member(self, key: str) -> zipfile.ZipInfo:
@@ -134,16 +137,16 @@ class NpzArrays:
         name = f"{key}.npy"
         info = self._archive.getinfo(name)
         if name in self._twice:
-            raise FileError(f"{key} is in the file more than once", reason="not_npz")
+            raise FileError(f"{key} is in the file more than once", code=ReasonCode.NOT_NPZ)
         if info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED_OR_PATCHED:
-            raise FileError(f"{key} is stored in a way that numpy does not write", reason="not_npz")
+            raise FileError(f"{key} is stored in a way that numpy does not write", code=ReasonCode.NOT_NPZ)
         if info.file_size > self._limit:
             message = f"{key} unpacks to {info.file_size} bytes; at most {self._limit} are read"
-            raise FileError(message, reason="too_large")
+            raise FileError(message, code=ReasonCode.TOO_LARGE)
         packed = min(info.compress_size, self._nbyte)
         if info.file_size > max(_RATIO_FROM, MAX_RATIO * packed):
             message = f"{key} unpacks from {packed} bytes to {info.file_size}, as no measured data does"
-            raise FileError(message, reason="too_large")
+            raise FileError(message, code=ReasonCode.TOO_LARGE)
         return info
 
     def _read(self, key: str, header: ArrayHeader, *, dtype: np.dtype) -> np.ndarray:
@@ -162,7 +165,7 @@ def open_archive(stream: BinaryIO) -> zipfile.ZipFile:
         if isinstance(result.error, FileError):
             raise result.error
         message = f"the archive's directory is damaged or cut off: {_says(result.error)}"
-        raise FileError(message, reason="truncated") from result.error
+        raise FileError(message, code=ReasonCode.TRUNCATED) from result.error
     return result
 
 
@@ -175,7 +178,7 @@ class _ShortReads:
     def read(self, size: int = -1) -> bytes:
         if size > max(MAX_DIRECTORY_BYTES, _PIECE):
             raise FileError(f"the archive's directory has {size} bytes; at most {MAX_DIRECTORY_BYTES} are read",
-                            reason="too_large")  # fmt: skip
+                            code=ReasonCode.TOO_LARGE)  # fmt: skip
         return self._read(size)
 
 
@@ -183,22 +186,24 @@ def _header(key: str, info: zipfile.ZipInfo, archive: zipfile.ZipFile) -> ArrayH
     with archive.open(info) as member:
         stream = io.BytesIO(member.read(_HEADER_BYTES))
     if b"\\" in stream.getvalue().partition(b"\n")[0][_HEADER_FROM:]:  # Python would warn of it to the user
-        raise FileError(f"{key} has a header that cannot be parsed", reason="truncated")
+        raise FileError(f"{key} has a header that cannot be parsed", code=ReasonCode.TRUNCATED)
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
-        raise FileError(f"{key} is stored in a way that numpy does not write: version {version}", reason="not_npz")
+        raise FileError(
+            f"{key} is stored in a way that numpy does not write: version {version}", code=ReasonCode.NOT_NPZ
+        )
     try:
         shape, fortran_order, dtype = _HEADERS[version](stream)
     except MemoryError as error:  # Python's parser on brackets or signs without end
-        raise FileError(f"{key} has a header that cannot be parsed", reason="truncated") from error
+        raise FileError(f"{key} has a header that cannot be parsed", code=ReasonCode.TRUNCATED) from error
     if dtype.hasobject:
-        raise FileError(f"{key} holds Python objects, which are never loaded", reason="pickled")
+        raise FileError(f"{key} holds Python objects, which are never loaded", code=ReasonCode.PICKLED)
     if dtype.kind not in "biufcSU" or dtype.subdtype is not None:
-        raise FileError(f"{key} holds {dtype}, not numbers or text", reason="bad_type")
+        raise FileError(f"{key} holds {dtype}, not numbers or text", code=ReasonCode.BAD_TYPE)
     nbyte = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or not dtype.itemsize or nbyte != info.file_size - stream.tell():
         message = f"{key} is declared as {shape} of {dtype}, which its bytes do not hold"
-        raise FileError(message, reason="truncated")
+        raise FileError(message, code=ReasonCode.TRUNCATED)
     return ArrayHeader(shape=shape, fortran_order=fortran_order, dtype=dtype, nbyte=stream.tell())
 
 
@@ -222,8 +227,8 @@ def _checked(key: str, work: Callable[[], _ResultT]) -> _ResultT:
         return result
     if isinstance(result.error, FileError):
         raise result.error
-    reason = "out_of_memory" if isinstance(result.error, MemoryError) else "truncated"
-    raise FileError(f"{key} is damaged or cut off: {_says(result.error)}", reason=reason) from result.error
+    code = ReasonCode.OUT_OF_MEMORY if isinstance(result.error, MemoryError) else ReasonCode.TRUNCATED
+    raise FileError(f"{key} is damaged or cut off: {_says(result.error)}", code=code) from result.error
 
 
 def _says(error: Exception) -> str:

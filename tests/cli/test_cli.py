@@ -23,6 +23,7 @@ from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.summary import Summary
 from musclemap.pipelines import archive
 from musclemap.pipelines.convert.progress import Progress
+from musclemap.reason_codes import ReasonCode
 
 from ..support.data.fake_retargeter import BreaksOn, FakeRetargeter, save
 
@@ -226,7 +227,10 @@ def test_worst_clips_come_by_verdict_then_by_error():
 
 
 def test_many_failures_are_counted_by_reason(tmp_path, capsys):
-    lost = [ManifestEntry(source=f"{k:03}.npz", status="rejected", reason="truncated: x") for k in range(60)]
+    lost = [
+        ManifestEntry(source=f"{k:03}.npz", status="rejected", code=ReasonCode.TRUNCATED, reason="truncated: x: y")
+        for k in range(60)
+    ]
     report.print_failures(Summary(out=tmp_path, entries=tuple(lost)))
     output = capsys.readouterr().err.splitlines()
     assert len(output) == report.NAMED + 1

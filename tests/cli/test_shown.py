@@ -32,10 +32,12 @@ from musclemap.datasets.downloads import transport
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.formats.spreadsheet import safe_cell
 from musclemap.datasets.manifest import Manifest
+from musclemap.datasets.motion import SourceWarning
 from musclemap.datasets.summary import Summary
 from musclemap.failures import describe
 from musclemap.pipelines.convert.progress import Progress as Moment
 from musclemap.pipelines.packing.card import escaped
+from musclemap.reason_codes import ReasonCode
 from musclemap.urls import shown_url, without_secrets
 
 from ..support.hostile.hostile_texts import MARKUP, NAMES, TERMINAL, hostile_folder, image, script
@@ -225,9 +227,10 @@ def test_summary_and_progress_of_a_conversion_are_clean(
 ) -> None:
     """The clips of a run without the run."""
     manifest = Manifest.read(out / "manifest.jsonl")
+    warnings = {TERMINAL: tuple(SourceWarning(ReasonCode.BAD_GENDER, text) for text in (MARKUP, TERMINAL))}
     summary = Summary(
         out=out, entries=manifest.entries, kept=frozenset(), problems=manifest.problems, seconds=1.0,
-        stopped=TERMINAL, missing=(TERMINAL,), warnings={TERMINAL: (MARKUP, TERMINAL)},
+        stopped=TERMINAL, missing=(TERMINAL,), warnings=warnings,
     )  # fmt: skip
 
     def act() -> None:

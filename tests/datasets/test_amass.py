@@ -100,7 +100,7 @@ def test_split_arrays_stand_in_for_poses_of_unknown_width(tmp_path: Path) -> Non
     assert isinstance(packed, np.ndarray)
     motion = read(save(tmp_path, poses=packed[:, :66], root_orient=packed[:, :3], pose_body=packed[:, 3:66]))
     np.testing.assert_array_equal(motion.rotvec.reshape(NFRAME, -1), packed[:, :66])
-    assert "unknown shape" in motion.warnings[0]
+    assert "unknown shape" in motion.warnings[0].text
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_licence_that_is_no_name_is_unknown_with_a_warning(tmp_path: Path, lic
     motion = read(save(tmp_path, licence=licence))
     assert motion.licence == "unknown"
     assert len(motion.warnings) == 1
-    assert "unknown" in motion.warnings[0]
+    assert "unknown" in motion.warnings[0].text
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_gender_in_every_spelling(tmp_path: Path, gender: object) -> None:
 def test_gender_that_says_nothing_is_neutral_with_a_warning(tmp_path: Path, gender: object) -> None:
     motion = read(save(tmp_path, gender=gender))
     assert motion.gender == "neutral"
-    assert "neutral was assumed" in motion.warnings[0]
+    assert "neutral was assumed" in motion.warnings[0].text
 
 
 def test_betas_in_every_shape(tmp_path: Path) -> None:
@@ -175,13 +175,13 @@ def test_betas_in_every_shape(tmp_path: Path) -> None:
     assert same.warnings == ()
     long = read(save(tmp_path, betas=betas))
     np.testing.assert_array_equal(long.betas, betas[:16])
-    assert "20 coefficients" in long.warnings[0]
+    assert "20 coefficients" in long.warnings[0].text
     changing = read(save(tmp_path, betas=np.stack([betas[:16], betas[:16] + 2])))
     np.testing.assert_allclose(changing.betas, betas[:16] + 1)
-    assert "change" in changing.warnings[0]
+    assert "change" in changing.warnings[0].text
     absent = read(save(tmp_path, betas=None))
     assert not absent.betas.any()
-    assert "no betas" in absent.warnings[0]
+    assert "no betas" in absent.warnings[0].text
 
 
 # Frame rate as declared
@@ -197,21 +197,22 @@ def test_frame_rate_is_kept_to_the_last_digit(tmp_path: Path, key: str, rate: fl
 
 def test_absent_frame_rate(tmp_path: Path) -> None:
     path = save(tmp_path, mocap_framerate=None)
-    assert refused(path).reason == "no_frame_rate"
+    assert refused(path).code == "no_frame_rate"
     motion = read(path, default_fps=60.0)
     assert (motion.fps, motion.fps_source, motion.source_fps) == (60.0, "assumed", None)
-    assert "60 Hz was assumed" in motion.warnings[0]
+    assert motion.warnings[0].code == "no_frame_rate"
+    assert "60 Hz was assumed" in motion.warnings[0].text
     assert read(save(tmp_path), default_fps=60.0).fps == 120.0
 
 
 @pytest.mark.parametrize("rate", [0.0, -120.0, np.nan, np.inf, 1e-3, 1e9, np.array([120.0, 60.0]), np.zeros(0)])
 def test_bad_frame_rate(tmp_path: Path, rate: object) -> None:
     path = save(tmp_path, mocap_framerate=rate)
-    assert refused(path).reason == "bad_frame_rate"
-    assert refused(path, default_fps=60.0).reason == "bad_frame_rate"
+    assert refused(path).code == "bad_frame_rate"
+    assert refused(path, default_fps=60.0).code == "bad_frame_rate"
     motion = read(path, fps_override=120.0)
     assert (motion.fps, motion.fps_source) == (120.0, "corrected")
-    assert "was given instead" in motion.warnings[0]
+    assert "was given instead" in motion.warnings[0].text
 
 
 def test_override_and_contradicting_keys(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_override_and_contradicting_keys(tmp_path: Path) -> None:
     assert (motion.fps, motion.fps_source, motion.source_fps, motion.warnings) == (60.0, "corrected", 120.0, ())
     both = read(save(tmp_path, mocap_frame_rate=60.0))
     assert both.fps == 120.0
-    assert "two frame rates" in both.warnings[0]
+    assert "two frame rates" in both.warnings[0].text
     with pytest.raises(SettingsError, match="fps_override"):
         read(save(tmp_path), fps_override=0.0)
 
@@ -256,7 +257,7 @@ def test_override_and_contradicting_keys(tmp_path: Path) -> None:
 )
 def test_refusals(tmp_path: Path, changes: dict[str, object], reason: str, says: str) -> None:
     error = refused(save(tmp_path, **changes))
-    assert error.reason == reason
+    assert error.code == reason
     assert says in str(error)
 
 
@@ -267,24 +268,24 @@ def test_non_finite_names_the_first_frames(tmp_path: Path, key: str, value: floa
     assert isinstance(array, np.ndarray)
     array[3:] = value
     error = refused(save(tmp_path, **{key: array}))
-    assert error.reason == "non_finite"
+    assert error.code == "non_finite"
     assert key == "betas" or "3, 4, 5, 6" in str(error)
 
 
 def test_split_parts_of_different_length(tmp_path: Path) -> None:
     parts = {"root_orient": np.zeros((NFRAME, 3)), "pose_body": np.zeros((NFRAME - 1, 63))}
-    assert refused(save(tmp_path, poses=None, **parts)).reason == "bad_shape"
+    assert refused(save(tmp_path, poses=None, **parts)).code == "bad_shape"
 
 
 def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert refused(tmp_path / "absent.npz").reason == "unreadable"
-    assert refused(tmp_path).reason == "unreadable"
+    assert refused(tmp_path / "absent.npz").code == "unreadable"
+    assert refused(tmp_path).code == "unreadable"
     (tmp_path / "broken.npz").symlink_to(tmp_path / "nowhere.npz")
     (tmp_path / "itself.npz").symlink_to("itself.npz")
-    assert refused(tmp_path / "broken.npz").reason == "unreadable"
-    assert refused(tmp_path / "itself.npz").reason == "unreadable"
+    assert refused(tmp_path / "broken.npz").code == "unreadable"
+    assert refused(tmp_path / "itself.npz").code == "unreadable"
     os.mkfifo(tmp_path / "pipe.npz")
-    assert refused(tmp_path / "pipe.npz").reason == "unreadable"  # and does not wait for a writer
+    assert refused(tmp_path / "pipe.npz").code == "unreadable"  # and does not wait for a writer
     path = save(tmp_path)
 
     def denied(*_: object) -> int:
@@ -293,7 +294,7 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", denied)
         error = refused(path)
-    assert error.reason == "unreadable"
+    assert error.code == "unreadable"
     assert "Permission denied" in str(error)
 
 
@@ -304,7 +305,7 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_not_an_archive(tmp_path: Path, data: bytes, reason: str) -> None:
     path = tmp_path / "motion.npz"
     path.write_bytes(data)
-    assert refused(path).reason == reason
+    assert refused(path).code == reason
 
 
 def test_archive_without_arrays(tmp_path: Path) -> None:
@@ -312,7 +313,7 @@ def test_archive_without_arrays(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
     error = refused(path)
-    assert error.reason == "missing_key"
+    assert error.code == "missing_key"
     assert "no arrays" in str(error)
 
 
@@ -327,7 +328,7 @@ def test_every_cut_and_every_flipped_byte_is_refused_or_harmless(tmp_path: Path,
     rng = np.random.default_rng(2)
     for cut in rng.integers(1, len(data) - 1, 40):
         path.write_bytes(data[:cut])
-        assert refused(path).reason in ("truncated", "not_npz")
+        assert refused(path).code in ("truncated", "not_npz")
     for at in rng.integers(0, len(data), 150):
         damaged = bytearray(data)
         damaged[at] ^= 0xFF
@@ -347,7 +348,7 @@ def test_bytes_in_the_middle_damaged_is_truncated(tmp_path: Path) -> None:
     data[at : at + 100] = bytes(100)
     path.write_bytes(data)
     error = refused(path)
-    assert error.reason == "truncated"
+    assert error.code == "truncated"
     assert "poses" in str(error)
 
 
@@ -359,7 +360,7 @@ def test_false_shape_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("poses.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(8))
     error = refused(path)
-    assert error.reason == "truncated"
+    assert error.code == "truncated"
     assert "10000000000" in str(error)
 
 
@@ -368,9 +369,9 @@ def test_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "motion.npz"
     np.savez_compressed(path, **arrays(poses=np.zeros((10_000, 156)), trans=np.zeros((10_000, 3))))  # type: ignore[arg-type]
     assert path.stat().st_size < 100_000
-    assert refused(path).reason == "too_large"
+    assert refused(path).code == "too_large"
     np.savez(path, **arrays(poses=np.zeros((10_000, 156)), trans=np.zeros((10_000, 3))))  # type: ignore[arg-type]
-    assert refused(path).reason == "too_large"
+    assert refused(path).code == "too_large"
 
 
 def test_object_arrays_that_are_not_needed_do_no_harm(tmp_path: Path) -> None:
@@ -447,7 +448,7 @@ def test_a_folder_that_cannot_be_listed_stays_in_the_list(tmp_path: Path, monkey
     monkeypatch.setattr(os, "scandir", denied)
     result = find_motions(tmp_path)
     assert [name for _, name in result] == ["locked", "x.npz"]
-    assert refused(result[0][0]).reason == "unreadable"
+    assert refused(result[0][0]).code == "unreadable"
     with pytest.raises(SourceError, match="cannot be listed"):
         find_motions(tmp_path / "locked")
 
@@ -502,8 +503,24 @@ def test_reading_warns_and_never_corrects(tmp_path: Path) -> None:
     path = save(tmp_path, poses=poses, trans=trans, mocap_framerate=60.0)
     motion = read(path)
     assert motion.fps == motion.source_fps == 60.0
-    assert "60 Hz is doubtful, about 1" in motion.warnings[0]
+    assert motion.frame_rate is not None
+    assert motion.frame_rate.suspicious
+    assert motion.warnings[0].code == "doubtful_frame_rate"
+    assert "60 Hz is doubtful, about 1" in motion.warnings[0].text
     assert read(path, fps_override=120.0).warnings == ()
+
+
+@pytest.mark.parametrize("changes", [{"mocap_framerate": None}, {"mocap_frame_rate": 60.0}])
+def test_a_warning_about_a_frame_rate_is_no_contradiction_of_it(tmp_path: Path, changes: dict[str, object]) -> None:
+    """Whether a rate is assumed, or given twice, says nothing about free fall."""
+    rotvec, trans = jump(fps=120.0)
+    poses = np.zeros((len(trans), 72))
+    poses[:, :66] = rotvec.reshape(-1, 66)
+    motion = read(save(tmp_path, poses=poses, trans=trans, **changes), default_fps=120.0)
+    assert len(motion.warnings) == 1
+    assert motion.frame_rate is not None
+    assert not motion.frame_rate.suspicious
+    assert "free fall" in motion.frame_rate.evidence[-1]
 
 
 @needs_mocap

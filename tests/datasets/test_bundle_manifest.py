@@ -232,8 +232,6 @@ def no_letters() -> np.ndarray:
         (arrays(joint_names=no_letters()), "bad_type"),
         (arrays(joint_names=np.array(["a", "a", "b"])), "bad_joints"),
         (arrays(joint_names=np.array(["root", "a", "x" * 500_000])), None),
-        (arrays(metadata=np.zeros(1_000_000)), "too_large"),
-        (arrays(metadata=no_letters()), "bad_type"),
         (arrays(frequency=np.array(np.nan)), "bad_frame_rate"),
         (arrays(split_points=np.array([0.0, np.nan, 12])), "bad_split"),
         (arrays(qpos=np.zeros((0, 9))), "no_frames"),
@@ -244,11 +242,11 @@ def no_letters() -> np.ndarray:
 def test_trajectory_of_others_is_refused_with_its_reason(data: bytes, reason: str | None, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         read_as_trajectory(data, tmp_path)
-    assert reason in (None, caught.value.reason)
+    assert reason in (None, caught.value.code)
 
 
 def test_valid_trajectory_is_read(tmp_path: Path) -> None:
-    assert read_as_trajectory(make_valid_trajectory(), tmp_path).metadata == "made here"
+    assert read_as_trajectory(make_valid_trajectory(), tmp_path).joint_names == ("root", "a", "b")
 
 
 def test_trajectory_that_is_no_file_is_refused_at_once(tmp_path: Path) -> None:

@@ -721,7 +721,7 @@ def test_files_that_are_no_trajectory_get_their_line_and_reason(
     result = run("musclemimic-retargeted", out, "--json")
     assert result.exit_code == 1, result.output
     found = lines(out)
-    assert {name: entry.reason.partition(":")[0] for name, entry in found.items()} == {f"{n}.npz": n for n in bad}
+    assert {name: entry.code for name, entry in found.items()} == {f"{n}.npz": n for n in bad}
     assert {entry.status for entry in found.values()} == {"rejected"}
     assert not list(out.rglob("*.h5"))
 
@@ -755,8 +755,8 @@ def test_a_full_disk_stops_the_clips_with_every_line_told(
     result = run("musclemimic-retargeted", tmp_path / "out", "--json")
     assert result.exit_code == 1, result.output
     assert "stopped early: the disk of" in facts(result)
-    reasons = [entry.reason.partition(":")[0] for entry in lines(tmp_path / "out").values()]
-    assert sorted(reasons) == ["disk_full", "not_converted", "not_converted"]
+    codes = [str(entry.code) for entry in lines(tmp_path / "out").values()]
+    assert sorted(codes) == ["disk_full", "not_converted", "not_converted"]
     monkeypatch.undo()
 
 
@@ -766,6 +766,7 @@ def test_of_two_files_with_one_clip_the_first_has_it(server: Server, tmp_path: P
     result = run("musclemimic-retargeted", tmp_path / "out", "--include", "KIT/4/*")
     assert result.exit_code == 1
     found = lines(tmp_path / "out")
+    assert found["KIT/4/walk_poses.npz"].code == "download"
     assert found["KIT/4/walk_poses.npz"].reason == "download: KIT/4/walk_poses.NPZ has the same clip"
     assert found["KIT/4/walk_poses.NPZ"].status == "ok"
     assert run("musclemimic-retargeted", tmp_path / "out", "--include", "KIT/4/*").exit_code == 1
@@ -827,7 +828,7 @@ def test_a_root_among_the_joints_is_found_by_its_type_or_its_width(
         short = {**arrays, "joint_names": published["joint_names"][:-1]}
         with pytest.raises(SourceError) as caught:
             joint_columns(read_trajectory(_put(tmp_path, short)))
-        assert caught.value.reason == "bad_joints"
+        assert caught.value.code == "bad_joints"
 
 
 def _put(folder: Path, arrays: dict[str, Any]) -> Path:

@@ -19,6 +19,7 @@ from musclemap.files import (
     read_json_object,
     shown,
 )  # fmt: skip
+from musclemap.reason_codes import ReasonCode
 
 
 def test_regular_file_is_read_whole_and_through_a_link(tmp_path):
@@ -128,7 +129,7 @@ class _Odd(Exception):
 @pytest.mark.parametrize(
     ("error", "reason", "message", "expected"),
     [
-        (SourceError("no_frames", "the file holds no frames"), "no_frames", "the file holds no frames", True),
+        (SourceError(ReasonCode.NO_FRAMES, "the file holds no frames"), "no_frames", "the file holds no frames", True),
         (ClipError("bad"), "crash", "bad", True),
         (MemoryError(), "out_of_memory", "MemoryError", False),
         (RuntimeError("RESOURCE_EXHAUSTED: 1 GB"), "out_of_memory", "RuntimeError: RESOURCE_EXHAUSTED: 1 GB", False),
@@ -143,7 +144,7 @@ def test_any_error_becomes_a_reason(error, reason, message, expected):
 
     failure = attempt(work)
     assert isinstance(failure, Failure)
-    assert (failure.reason, failure.message, failure.expected) == (reason, message, expected)
+    assert (failure.code, failure.message, failure.expected) == (reason, message, expected)
 
 
 def test_result_passes_and_so_do_the_named_errors_and_the_keyboard():

@@ -10,6 +10,7 @@ import pytest
 
 from musclemap.datasets.manifest import Manifest, ManifestEntry, strict_json
 from musclemap.errors import SettingsError
+from musclemap.reason_codes import ReasonCode
 
 
 def make_entry(source: str, **changes: Any) -> ManifestEntry:
@@ -33,6 +34,7 @@ REFUSED = make_entry(
     clip=None,
     clip_sha256=None,
     status="rejected",
+    code=ReasonCode.NON_FINITE,
     reason="non_finite: poses",
     verdict=None,
     metrics={},
@@ -66,8 +68,8 @@ def test_same_content_same_bytes(tmp_path: Path) -> None:
 
 def test_lines_hold_every_field_of_the_contract() -> None:
     assert list(json.loads(make_entry("a.npz").to_line())) == [
-        "source", "clip", "source_sha256", "clip_sha256", "status", "reason", "nframe", "seconds", "verdict", "metrics",
-            "reasons",
+        "source", "clip", "source_sha256", "clip_sha256", "status", "code", "reason", "nframe", "seconds", "verdict",
+        "metrics", "reasons",
     ]  # fmt: skip
 
 
@@ -128,6 +130,17 @@ def test_other_damaged_lines_are_reported(tmp_path: Path, line: bytes) -> None:
     manifest = Manifest.read(path)
     assert [entry.source for entry in manifest.entries] == ["a.npz", "b.npz"]
     assert "line 2" in manifest.problems[0]
+
+
+def test_a_line_of_an_earlier_version_has_no_code() -> None:
+    stored = json.loads(REFUSED.to_line())
+    del stored["code"]
+    entry = ManifestEntry.from_line(json.dumps(stored).encode())
+    assert (entry.code, entry.reason) == (None, "non_finite: poses")
+
+
+def test_a_code_is_read_as_a_member_of_the_table() -> None:
+    assert ManifestEntry.from_line(REFUSED.to_line()).code is ReasonCode.NON_FINITE
 
 
 def test_keys_of_later_versions_are_passed_over() -> None:

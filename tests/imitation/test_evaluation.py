@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.eval.evaluation import Evaluated, evaluate, in_order, judged_by
-from musclemap.imitation.eval.playback import Played, play_back
+from musclemap.imitation.eval.evaluation import Evaluated, evaluate, judged_by
 from musclemap.imitation.eval.scores import ClipScore, score_clip, totals
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
@@ -20,6 +19,8 @@ from musclemap.imitation.task.measures import Measures
 from musclemap.imitation.task.reference import Library, make_library
 from musclemap.imitation.task.reward import PUBLISHED_MOST, RewardConfig
 from musclemap.imitation.task.task import Task, TaskConfig
+
+from ..support.reference_playback import Played, play_back
 
 CONFIG = TaskConfig()
 
@@ -78,6 +79,10 @@ class Puppet:
 def _rest(obs: np.ndarray) -> np.ndarray:
     """A policy that leaves muscles at rest."""
     return np.full((len(obs), 6), CONFIG.resting, np.float32)
+
+
+def in_order(result: list[Evaluated], library: Library) -> list[Evaluated]:
+    return sorted(result, key=lambda one: library.names.index(one.score.name))
 
 
 def _puppets(arm: SimulationBody, library: Library, *, to_end: bool = True, **changes: float) -> list[ClipScore]:

@@ -22,6 +22,7 @@ from musclemap.errors import SettingsError, SourceError
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.convert import prepare as intake
 from musclemap.pipelines.convert.status import folder_status
+from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.config import RetargetConfig
 from musclemap.settings import to_dict
 
@@ -127,7 +128,7 @@ def test_each_bad_file_gets_one_line_and_the_rest_is_converted(source, out):
     written = lines(out)
     assert set(written) == set(expected) | good
     for name, (status, reason) in expected.items():
-        assert (written[name].status, written[name].reason.split(":")[0]) == (status, reason), name
+        assert (written[name].status, written[name].code) == (status, reason), name
         assert len(written[name].reason) > len(reason) + 10
         assert (written[name].clip, written[name].verdict, written[name].nframe) == (None, None, 0)
     assert {name for name, entry in written.items() if entry.status == "ok"} == good
@@ -159,14 +160,15 @@ def test_an_unreadable_file_is_one_rejected_line(source, out, monkeypatch):
 
     monkeypatch.setattr(os, "open", refuse)
     assert convert(source, out).counts == {"ok": 3, "rejected": 1, "failed": 0, "kept": 0}
-    assert lines(out)["d.npz"].reason.startswith("unreadable: ")
+    assert lines(out)["d.npz"].code == "unreadable"
 
 
 def test_frame_rate_of_files_without_one_can_be_given(source, out):
     save(source / "bare.npz", mocap_framerate=None)
     summary = convert(source, out, config=RetargetConfig(default_fps=25.0))
     assert read_clip(out / "bare.h5").fps == 25.0
-    assert any("25 Hz was assumed" in text for text in summary.warnings["bare.npz"])
+    assert any("25 Hz was assumed" in warning.text for warning in summary.warnings["bare.npz"])
+    assert "no_frame_rate" in [warning.code for warning in summary.warnings["bare.npz"]]
 
 
 def test_of_two_files_with_one_clip_the_first_has_it(source, out):
@@ -178,6 +180,7 @@ def test_of_two_files_with_one_clip_the_first_has_it(source, out):
         assert read_clip(out / "a.h5").nframe == written["a.NPZ"].nframe == 50
         for name in ("a.Npz", "a.npz"):
             assert written[name].status == "failed"
+            assert written[name].code == "name_clash"
             assert written[name].reason.startswith("name_clash: a.NPZ ")
             assert written[name].clip is None
     convert(source, out, include=["a.npz"])
@@ -342,7 +345,7 @@ def test_a_source_that_went_bad_takes_its_old_clip_with_it(source, out):
         (RuntimeError("INTERNAL: device died"), "retarget_crash"),
         (FloatingPointError("divide by zero"), "retarget_crash"),
         (np.linalg.LinAlgError("singular"), "retarget_crash"),
-        (SourceError("no_body_model", "none for this gender"), "no_body_model"),
+        (SourceError(ReasonCode.BAD_SHAPE, "no such family"), "bad_shape"),
         (AttributeError("typo"), "retarget_crash"),
         (AssertionError(), "retarget_crash"),
         (RecursionError("too deep"), "retarget_crash"),
@@ -355,7 +358,7 @@ def test_a_source_that_went_bad_takes_its_old_clip_with_it(source, out):
 def test_a_crash_costs_only_the_guilty_clip(source, out, error, reason):
     summary = convert(source, out, retargeter=BreaksOn("b/a.npz", error))
     assert summary.counts == {"ok": 3, "rejected": 0, "failed": 1, "kept": 0}
-    assert lines(out)["b/a.npz"].reason.startswith(f"{reason}: ")
+    assert lines(out)["b/a.npz"].code == reason
 
 
 @pytest.mark.parametrize("error", [*ODD, MemoryError()])
@@ -369,9 +372,9 @@ def test_a_reader_that_raises_anything_costs_only_that_file(source, out, monkeyp
 
     monkeypatch.setattr(intake, "read_motion", broken)
     assert convert(source, out).counts == {"ok": 3, "rejected": 0, "failed": 1, "kept": 0}
-    reason, _, message = lines(out)["b/a.npz"].reason.partition(": ")
-    assert reason == ("out_of_memory" if isinstance(error, MemoryError) else "crash")
-    assert message.startswith(type(error).__name__)
+    entry = lines(out)["b/a.npz"]
+    assert entry.code == ("out_of_memory" if isinstance(error, MemoryError) else "crash")
+    assert entry.reason.startswith(f"{entry.code}: {type(error).__name__}")
 
 
 @pytest.mark.parametrize("error", ODD)
@@ -385,7 +388,7 @@ def test_a_clip_that_cannot_be_written_for_any_reason_costs_only_that_file(sourc
 
     monkeypatch.setattr(output_folder, "write_clip", broken)
     assert convert(source, out).counts["ok"] == 3
-    assert lines(out)["b/a.npz"].reason.startswith("crash: ")
+    assert lines(out)["b/a.npz"].code == "crash"
 
 
 @pytest.mark.parametrize("error", ODD)
@@ -398,7 +401,7 @@ def test_what_says_how_clips_are_made_may_fail_for_one_file(source, out, error):
 
     convert(source, out)
     assert convert(source, out, retargeter=Unsure(version="2")).counts["ok"] == 3
-    assert lines(out)["b/a.npz"].reason.startswith("crash: ")
+    assert lines(out)["b/a.npz"].code == "crash"
 
 
 def test_too_few_results_are_a_crash_of_their_motions_and_of_no_other(source, out):
@@ -424,10 +427,20 @@ def test_an_interruption_passes(source, out):
 def test_a_motion_the_retargeter_refuses_is_rejected(source, out):
     class Refuses(FakeRetargeter):
         def retarget(self, motions):
-            return [Outcome(reason="upside_down", message=f"{motion.name} hangs") for motion in motions]
+            return [Outcome(code=ReasonCode.TOO_SHORT, message=f"{motion.name} is a blink") for motion in motions]
 
     assert convert(source, out, retargeter=Refuses()).counts["rejected"] == 4
-    assert lines(out)["a.npz"].reason == "upside_down: a.npz hangs"
+    entry = lines(out)["a.npz"]
+    assert (entry.code, entry.reason) == ("too_short", "too_short: a.npz is a blink")
+
+
+def test_neither_a_clip_nor_a_code_is_unknown(source, out):
+    class Silent(FakeRetargeter):
+        def retarget(self, motions):
+            return [Outcome(message="no idea") for _ in motions]
+
+    convert(source, out, retargeter=Silent())
+    assert (lines(out)["a.npz"].code, lines(out)["a.npz"].reason) == ("unknown", "unknown: no idea")
 
 
 def test_a_clip_that_breaks_the_contract_is_not_written(source, out):
@@ -437,7 +450,7 @@ def test_a_clip_that_breaks_the_contract_is_not_written(source, out):
             return replace(made, qpos=np.full_like(made.qpos, np.nan)) if motion.name == "a.npz" else made
 
     convert(source, out, retargeter=Wrong())
-    assert lines(out)["a.npz"].reason.startswith("bad_clip: ")
+    assert lines(out)["a.npz"].code == "bad_clip"
     assert not (out / "a.h5").exists()
 
 
@@ -476,12 +489,7 @@ def test_a_full_disk_stops_the_run_with_every_line_told(source, out, monkeypatch
     monkeypatch.setattr(output_folder, "write_clip", full)
     summary = convert(source, out, overwrite=True)
     assert "full" in summary.stopped
-    assert [entry.reason.split(":")[0] for entry in summary.entries] == [
-        "",
-        "disk_full",
-        "not_converted",
-        "not_converted",
-    ]
+    assert [entry.code for entry in summary.entries] == [None, "disk_full", "not_converted", "not_converted"]
     assert set(files(out)) == {"a.h5", "d.h5", "manifest.jsonl"}
     assert lines(out)["b/c.npz"].status == "failed"
     assert lines(out)["d.npz"].status == "ok", "its clip of the earlier run is still there"
@@ -494,7 +502,7 @@ def test_any_other_write_error_costs_one_clip(source, out, monkeypatch):
     (out / "d.h5" / "in the way").mkdir(parents=True)
     summary = convert(source, out)
     assert summary.counts["failed"] == 1
-    assert lines(out)["d.npz"].reason.startswith("write_failed: ")
+    assert lines(out)["d.npz"].code == "write_failed"
 
 
 def test_a_full_disk_for_the_journal_stops_the_run_too(source, out, monkeypatch):
@@ -609,4 +617,5 @@ def test_the_summary_is_json(source, out):
     (source / "d.npz").write_bytes(b"")
     plain = json.loads(json.dumps(convert(source, out).to_dict()))
     assert plain["counts"] == {"ok": 3, "rejected": 1, "failed": 0, "kept": 0}
+    assert plain["entries"][-1]["code"] == "truncated"
     assert plain["entries"][-1]["reason"].startswith("truncated: ")

@@ -149,7 +149,8 @@ def test_the_state_of_a_folder_is_told(tmp_path: Path) -> None:
     expected = {"config": to_dict(RetargetConfig()), "software": {"musclemap": "1"}}
     result = folder_status(out, requested=expected)
     assert (result.done, dict(result.stale), result.strays) == (("a.npz", "b.npz", "c.npz", "d.npz"), {}, ())
-    assert result.failed["bad.npz"].startswith("rejected: not_npz")
+    assert (result.failed["bad.npz"].status, result.failed["bad.npz"].code) == ("rejected", "not_npz")
+    assert result.to_dict()["failed"]["bad.npz"].startswith("rejected: not_npz: ")
     assert result.nframe == 5 + 6 + 7 + 8
     (out / "a.h5").write_bytes((out / "b.h5").read_bytes())
     (out / "c.h5").unlink()

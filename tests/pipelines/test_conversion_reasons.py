@@ -57,9 +57,10 @@ def test_a_trajectory_that_raises_anything_costs_only_its_clip(
     monkeypatch.setattr(kill_clips, "QuickImporter", Breaks)
     assert kill_clips.bring_in() == 1
     entries = read_entries(OUT)
-    reason = "out_of_memory" if isinstance(error, MemoryError) else "import_crash"
+    code = "out_of_memory" if isinstance(error, MemoryError) else "import_crash"
     assert {e.source for e in entries.values() if e.status == "ok"} == {"a.npz", "sub/c.npz", "sub/d.npz"}
-    assert entries["b.npz"].reason.startswith(f"{reason}: {type(error).__name__}")
+    assert entries["b.npz"].code == code
+    assert entries["b.npz"].reason.startswith(f"{code}: {type(error).__name__}")
     assert clip_faults() == []
 
 

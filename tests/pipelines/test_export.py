@@ -122,7 +122,7 @@ def test_trajectory_comes_back(clip: Clip, bare: ExportBody, tmp_path: Path) -> 
     arrays = trajectory_arrays(clip, bare)
     (tmp_path / "a.npz").write_bytes(npz_bytes(arrays))
     back = read_trajectory(tmp_path / "a.npz")
-    assert (back.frequency, back.metadata, back.nmotion) == (FPS, None, 1)
+    assert (back.frequency, back.nmotion) == (FPS, 1)
     columns = dict(zip(clip.joint_names[1:], clip.qpos[:, 7:].T, strict=True))
     for name, column in zip(back.joint_names[1:], back.qpos[:, 7:].T, strict=True):
         np.testing.assert_array_equal(column, columns[name])
@@ -143,14 +143,12 @@ def test_trajectory_becomes_a_clip_with_its_joint_angles(
     np.testing.assert_allclose(full[:, adr], clip.qpos[:, adr], atol=1e-6)
 
 
-def test_what_only_pickle_could_read_is_no_metadata(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
+def test_metadata_that_only_pickle_could_read_are_not_looked_at(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
     arrays = trajectory_arrays(clip, bare) | {"metadata": np.array(None)}
     _save(tmp_path / "a.npz", arrays)
-    assert read_trajectory(tmp_path / "a.npz").metadata is None
+    assert read_trajectory(tmp_path / "a.npz").nmotion == 1
     with pytest.raises(ValueError, match="metadata holds Python objects"):
         npz_bytes(arrays)
-    _save(tmp_path / "a.npz", arrays | {"metadata": np.array("by hand")})
-    assert read_trajectory(tmp_path / "a.npz").metadata == "by hand"
 
 
 def test_brief_files_and_several_motions_are_read(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
@@ -180,7 +178,7 @@ def test_bad_trajectories_are_refused(changes: dict, reason: str, clip: Clip, ba
     _save(tmp_path / "a.npz", trajectory_arrays(clip, bare) | changes)
     with pytest.raises(SourceError) as refused:
         read_trajectory(tmp_path / "a.npz")
-    assert refused.value.reason == reason
+    assert refused.value.code == reason
 
 
 # mjlab

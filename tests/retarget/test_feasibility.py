@@ -225,10 +225,46 @@ def test_thresholds_can_be_changed_and_wrong_ones_are_refused() -> None:
     assert len(rules) == len(RULES) == len({rule.metric for rule in RULES})
     assert judge({"skate_m_s": 0.15}, rules=rules)[0] == "feasible"
     assert judge({"skate_m_s": 0.15})[0] == "warn"
+    for change in ("joint_velocity_ratio=2:4", "joint_step_max_deg=40:80"):
+        (rule,) = (rule for rule in rules_with([change]) if rule.metric == "joint_velocity_ratio")
+        assert [(m.warn, m.infeasible) for m in rule.measures] == [(2.0, 4.0), (40.0, 80.0)]
     with pytest.raises(SettingsError, match="there are: limit_excess_rad"):
         rules_with(["speed=1:2"])
     with pytest.raises(SettingsError, match="METRIC=WARN:INFEASIBLE"):
         rules_with(["skate_m_s=1"])
+
+
+FAULTS = {
+    "floor_penetration_mm": ("floor_depth_max_mm", 1.0),
+    "skate_m_s": ("stance_speed_m_s", 1.0),
+    "joint_velocity_ratio": ("joint_step_max_deg", 20.0),
+}
+"""Metric, the other metric of the same fault, and the other's value where the first is 1."""
+
+
+def test_every_metric_is_in_one_rule() -> None:
+    metrics = [measure.metric for rule in RULES for measure in rule.measures]
+    assert len(metrics) == len(set(metrics))
+    assert {rule.metric: rule.also[0] for rule in RULES if rule.also} == FAULTS
+
+
+@pytest.mark.parametrize("metric", FAULTS)
+def test_a_fault_with_two_measures_is_one_reason_and_the_worse_verdict(metric: str) -> None:
+    """Whatever the two figures are, the verdict is what two separate rules would give."""
+    (rule,) = (rule for rule in RULES if rule.metric == metric)
+    other, unit = FAULTS[metric]
+    assert rule.infeasible is not None
+    values = {"feasible": 0.5 * rule.warn, "warn": 1.1 * rule.warn, "infeasible": 1.1 * rule.infeasible}
+    for a, first in values.items():
+        for b, second in values.items():
+            verdict, reasons = judge({metric: first, other: second * unit})
+            assert verdict == max(a, b, key=list(values).index)
+            named = metric if a == verdict else other
+            assert [reason["rule"] for reason in reasons] == ([] if verdict == "feasible" else [named])
+            for reason in reasons:
+                limit = rule.warn if verdict == "warn" else rule.infeasible
+                assert reason["limit"] == limit * (1.0 if a == verdict else unit)
+    assert judge({other: values["warn"] * unit})[0] == "warn", "a clip that was not checked has the other figure alone"
 
 
 def test_frames_that_are_told() -> None:

@@ -14,10 +14,10 @@ from musclemap.retarget.solver.normal import Normal
 from musclemap.retarget.solver.objective import Objective
 from musclemap.retarget.solver.terms import FrameTargets, frame_terms
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.kinematics import forward_jit
 from musclemap.skeletons.reduced import NROOT
 
 from ..support.configurations import frames_last, met_targets, random_configurations, standing
+from ..support.kinematics import forward_jit
 from ..support.target_facts import NLANDMARK
 
 NFRAME = 64

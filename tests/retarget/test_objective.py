@@ -25,10 +25,11 @@ from musclemap.retarget.solver.terms import (
 )
 from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.kinematics import Kinematics, forward_jit, integrate, point_jacobian
+from musclemap.skeletons.kinematics import Kinematics, integrate
 from musclemap.skeletons.reduced import NROOT
 
 from ..support.configurations import DEEP_FLOOR, frames_last, met_targets, random_configurations, standing
+from ..support.kinematics import forward_jit, point_jacobian
 from ..support.target_facts import NCONTACT, NLANDMARK, ORIENTED
 
 NFRAME = 3

@@ -1,6 +1,7 @@
 """The retargeter as a whole: what must not change the result, and each published fault of its predecessor."""
 
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 
 import mujoco
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import write_clip
-from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.motion import FrameRateReport, SourceMotion, SourceWarning
 from musclemap.datasets.synthetic.synthesis import motion_names, synthesise
+from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.config import RetargetConfig
-from musclemap.retarget.retargeter import Retargeter
+from musclemap.retarget.retargeter import Retargeter, software_versions
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES
 from musclemap.skeletons.body import SIDE_WORD
 from musclemap.skeletons.smpl.joints import BODY_NAMES
@@ -211,8 +213,35 @@ def test_too_short_a_motion_is_a_value_not_an_exception(retargeter, walk):
     stub = replace(walk, rotvec=walk.rotvec[:2], trans=walk.trans[:2], hand_rotvec=None)
     short, full = retargeter.retarget([stub, walk])
     assert short.clip is None
-    assert short.reason == "too_short"
+    assert short.code == "too_short"
     assert full.clip is not None
+
+
+def test_only_the_motion_itself_contradicts_its_frame_rate(retargeter, walk):
+    """An assumed rate is a warning, not an accusation: free fall and stride rate decide."""
+    warned = (SourceWarning(ReasonCode.NO_FRAME_RATE, "the file gives no frame rate; 120 Hz was assumed"),)
+    consistent = FrameRateReport(estimate=120.0, suspicious=False, evidence=())
+    assumed = replace(walk, fps_source="assumed", source_fps=None, warnings=warned, frame_rate=consistent)
+    contradicted = replace(walk, frame_rate=replace(consistent, estimate=240.0, suspicious=True))
+    plain, clean, doubted = (result.clip for result in retargeter.retarget([walk, assumed, contradicted]))
+    assert clean.metrics["frame_rate_doubt"] == 0.0
+    assert (clean.verdict, clean.reasons) == (plain.verdict, plain.reasons)
+    assert doubted.metrics["frame_rate_doubt"] == 1.0
+    assert "frame_rate_doubt" in [reason["rule"] for reason in doubted.reasons]
+
+
+def test_clips_record_the_versions_of_the_packages_that_are_installed(monkeypatch):
+    installed = {"numpy": "9.1", "warp-lang": "9.2"}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr("musclemap.retarget.retargeter.version", version)
+    software = software_versions.__wrapped__("cpu")
+    assert (software["numpy"], software["scipy"], software["warp-lang"]) == ("9.1", "unknown", "9.2")
+    assert "mujoco-warp" not in software
 
 
 def test_fingers_follow_when_asked(walk):

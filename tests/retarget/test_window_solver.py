@@ -27,10 +27,11 @@ from musclemap.retarget.solver.window_solver import (
     refine_windows,
 )
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.kinematics import forward_jit, integrate
+from musclemap.skeletons.kinematics import integrate
 from musclemap.skeletons.reduced import NROOT
 
 from ..support.configurations import frames_last, met_targets, random_configurations, standing
+from ..support.kinematics import forward_jit
 from ..support.target_facts import NLANDMARK
 
 NWINDOW, INTERIOR = 3, 12

@@ -212,9 +212,9 @@ def test_sparse_parts_are_checked_before_memory_is_taken() -> None:
 def test_a_dense_array_is_limited_also_where_its_items_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_pickle, "MAX_ELEMENTS", 100)
     small = made.array(made.group(made.integer(101)), made.dtype("i1", "|"), made.raw(bytes(101)))
-    assert refused(small).reason == "too_large"
+    assert refused(small).code == "too_large"
     assert len(array(content(small)["a"], name="a")) == 101  # a view of the file takes nothing
-    assert refused(compressed((20, 20), [0] * 21, [])).reason == "too_large"
+    assert refused(compressed((20, 20), [0] * 21, [])).code == "too_large"
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_dense_array_is_limited_also_where_its_items_are_small(monkeypatch: py
 def test_what_reaches_out_of_the_file_is_refused(program: bytes) -> None:
     with pytest.raises(FileError) as caught:
         read_pickle(program)
-    assert caught.value.reason == "pickled"
+    assert caught.value.code == "pickled"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_what_reaches_out_of_the_file_is_refused(program: bytes) -> None:
 def test_programs_that_make_no_sense_are_damaged(program: bytes) -> None:
     with pytest.raises(FileError) as caught:
         read_pickle(program)
-    assert caught.value.reason == "truncated"
+    assert caught.value.code == "truncated"
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_long_programs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_pickle(b"N0" * 499 + b"N.") is None
     with pytest.raises(FileError) as caught:
         read_pickle(b"N0" * 500 + b"N.")
-    assert caught.value.reason == "too_large"
+    assert caught.value.code == "too_large"
 
 
 def test_nothing_a_file_does_changes_what_is_read_after_it() -> None:
@@ -320,7 +320,7 @@ def test_programs_at_random_make_plain_data_or_an_error() -> None:
                 outcomes.add(type(value))
                 outcomes.add(type(dense(value, name="value")))
         except FileError as error:
-            outcomes.add(error.reason)
+            outcomes.add(error.code)
     kinds = {type(None), bool, int, float, str, bytes, memoryview, tuple, list, dict, Record, ClassName, np.ndarray}
     assert outcomes <= kinds | {"truncated", "pickled", "too_large", "bad_type"}
     assert {Record, np.ndarray, dict, tuple, "truncated", "pickled", "bad_type"} <= outcomes

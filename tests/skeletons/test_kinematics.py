@@ -14,11 +14,12 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.errors import TargetError
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.kinematics import Kinematics, forward, forward_jit, integrate, point_jacobian, quat_to_matrix
+from musclemap.skeletons.kinematics import Kinematics, forward, integrate, quat_to_matrix
 from musclemap.skeletons.reduced import NROOT, reduce_model
 from musclemap.skeletons.tree import BodyPoint, Tree, build_tree
 
 from ..support.configurations import frames_last, random_configurations
+from ..support.kinematics import forward_jit, point_jacobian
 
 
 def mujoco_points(tree: Tree, points: list[BodyPoint], q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

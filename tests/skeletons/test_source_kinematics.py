@@ -7,13 +7,14 @@ from scipy.spatial.transform import Rotation
 from musclemap.skeletons.smpl.joints import (
     BODY_NAMES,
     BODY_PARENTS,
-    FAMILY_NAMES,
     FAMILY_PARENTS,
     FIRST_HAND_JOINT,
     HAND_NAMES,
 )
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
+
+from ..support.data.smpl_names import FAMILY_NAMES
 
 
 def swapped(name: str) -> str:

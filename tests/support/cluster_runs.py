@@ -64,7 +64,7 @@ def contents(out: Path) -> dict[str, bytes]:
 def reasons(out: Path) -> dict[str, str]:
     """Code of each file that is not ok."""
     manifest = Manifest.read(out / "manifest.jsonl")
-    return {Path(e.source).stem: e.reason.partition(":")[0] for e in manifest.entries if e.status != "ok"}
+    return {Path(e.source).stem: e.code or "" for e in manifest.entries if e.status != "ok"}
 
 
 def start(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.config import RetargetConfig
 from musclemap.settings import to_dict
 
@@ -12,7 +13,7 @@ from musclemap.settings import to_dict
 @dataclass
 class Outcome:
     clip: Clip | None = None
-    reason: str | None = None
+    code: ReasonCode | None = None
     message: str = ""
 
 

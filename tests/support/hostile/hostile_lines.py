@@ -10,7 +10,8 @@ from musclemap.datasets.manifest import Manifest, ManifestEntry
 
 GOOD: dict[str, Any] = {
     "source": "b/odd.npz", "clip": "b/odd.h5", "source_sha256": "ab" * 32, "clip_sha256": "cd" * 32, "status": "ok",
-    "reason": "", "nframe": 300, "seconds": 2.99, "verdict": "warn", "metrics": {"landmark_error_mm": 9.5},
+    "code": None, "reason": "", "nframe": 300, "seconds": 2.99, "verdict": "warn",
+    "metrics": {"landmark_error_mm": 9.5},
     "reasons": [{"rule": "skate_m_s", "value": 0.3, "limit": 0.1, "frames": [[3, 7]], "at": "toes_r"}],
 }  # fmt: skip
 
@@ -66,6 +67,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "hash of other letters": (line(source_sha256="xy" * 32), "source_sha256 is"),
     "status of its own": (line(status="splendid"), "status must be one of"),
     "status a list": (line(status=["ok"]), "status must be one of"),
+    "code of its own": (line(status="rejected", code="splendid", clip=None), "code is 'splendid'"),
+    "code empty": (line(status="rejected", code="", clip=None), "code is ''"),
+    "code a number": (line(status="rejected", code=5, clip=None), "code is 5"),
+    "code a list": (line(status="rejected", code=["crash"], clip=None), "code is"),
     "reason an object": (line(status="rejected", reason={"a": 1}, clip=None), "reason is"),
     "verdict of its own": (line(verdict="splendid"), "verdict must be"),
     "verdict a list": (line(verdict=[]), "verdict must be"),
