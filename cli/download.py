@@ -19,7 +19,7 @@ from .program import Program
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.catalogue import Entry
     from musclemap.datasets.downloads.file_filter import FileFilter
-    from musclemap.datasets.downloads.pace import Patience
+    from musclemap.datasets.downloads.speed_guard import TransferLimits
     from musclemap.pipelines.download import Chosen, Downloaded
     from musclemap.retarget.config import RetargetConfig
 
@@ -113,7 +113,7 @@ def download(
     """
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
-    from musclemap.datasets.downloads.pace import Patience
+    from musclemap.datasets.downloads.speed_guard import TransferLimits
 
     shown = _Shown(json=json_, quiet=quiet, verbose=verbose)
     if list_ or check is not None:
@@ -125,11 +125,11 @@ def download(
             raise SettingsError("what to download, and the folder for it, must be given; --list tells what there is")
         from musclemap.datasets.downloads.file_filter import FileFilter
 
-        patience = Patience(timeout=timeout)
+        limits = TransferLimits(timeout=timeout)
         file_filter = FileFilter(include=tuple(include or ()), exclude=tuple(exclude or ()), group=group, limit=limit)
         if what.startswith(("http://", "https://")):
             refuse_unread(ctx, _READ["bundle"], what="bundles")
-            status = _bundle(what, out, file_filter, sha256, patience, workers, dry_run, shown)
+            status = _bundle(what, out, file_filter, sha256, limits, workers, dry_run, shown)
         else:
             entry = _entry(what)
             kind = "data sets of the hub" if entry.kind == "huggingface" else "bundles"
@@ -138,7 +138,7 @@ def download(
             status = _trajectories(
                 entry, out, file_filter, shown, settings=settings, revision=revision or entry.revision, convert=convert,
                 overwrite=overwrite, workers=workers, device=device, dry_run=dry_run, sha256=sha256,
-                patience=patience,
+                limits=limits,
             )  # fmt: skip
     raise typer.Exit(status)
 
@@ -230,7 +230,7 @@ def _bundle(
     out: Path,
     file_filter: "FileFilter",
     sha256: str | None,
-    patience: "Patience",
+    limits: "TransferLimits",
     workers: int,
     dry_run: bool,
     shown: _Shown,
@@ -242,10 +242,10 @@ def _bundle(
 
     if file_filter.group is not None or file_filter.limit is not None:
         raise SettingsError("--group and --limit are for data sets of the hub; a bundle takes --include and --exclude")
-    transport = Transport(patience=patience)
+    transport = Transport(limits=limits)
     bundle = read_bundle(url, transport, sha256=sha256)
     if dry_run:
-        requested = [file for file in bundle.files if file_filter.wants(file.path.as_posix())]
+        requested = [file for file in bundle.files if file_filter.matches(file.path.as_posix())]
         size = sum(file.size for file in requested)
         message = {
             "url": shown_url(bundle.url),
@@ -284,11 +284,11 @@ def _trajectories(
     entry: "Entry", out: Path, file_filter: "FileFilter", shown: _Shown, *, settings: "RetargetConfig",
     revision: str | None,
     convert: bool, overwrite: bool, workers: int, device: Device | None, dry_run: bool, sha256: str | None,
-    patience: "Patience",
+    limits: "TransferLimits",
 ) -> int:  # fmt: skip
     if entry.kind == "bundle":
         known = (entry.sha256 or {}).get("MANIFEST.json")
-        return _bundle(entry.where or "", out, file_filter, sha256 or known, patience, workers, dry_run, shown)
+        return _bundle(entry.where or "", out, file_filter, sha256 or known, limits, workers, dry_run, shown)
     if sha256 is not None:
         raise SettingsError("--sha256 is for bundles; of a data set of the hub --revision fixes every file")
     from musclemap.cli.output.download_report import amount, calm_hub, show_converted, show_files
@@ -344,7 +344,7 @@ def _tell(came: "Downloaded", shown: _Shown, size: str) -> None:
         if came.summary is not None:
             print_summary(came.summary)
         where = f"{data_set.repository} at {data_set.revision[:12]}, licence {data_set.licence or 'not told'}"
-        echo(f"{len(came.brought.places)} files here of {len(came.chosen.files)} wanted ({size}) from {where}; "
+        echo(f"{len(came.brought.paths)} files here of {len(came.chosen.files)} wanted ({size}) from {where}; "
                    f"as they came in {came.originals}")  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Files written in one step, and what a killed process left behind while it wrote."""
+"""Atomic file writes, and removal of the temporary files that killed writers leave behind."""
 
 import contextlib
 import errno
@@ -14,15 +14,16 @@ _TEMPORARY = re.compile(r"\.musclemap-[0-9a-f]{16}\.tmp")
 
 
 def write_atomically(path: Path, data: bytes, *, before_rename: Callable[[], None] | None = None) -> None:
-    """Write a file so that a reader, or a crash, meets the old content or the new and nothing between.
+    """Write a file atomically: a reader, even after a crash, sees either the old content or the new.
 
-    The bytes go to a hidden temporary file in the same folder, are synced, and take the name in one step; then the
-    folder is synced. Missing folders are made. On any error the temporary file is removed.
+    The bytes go to a hidden temporary file in the same folder, which is synced and then renamed; finally the folder is
+    synced. Missing folders are created. On any error the temporary file is removed.
 
     Args:
         path: File to write.
-        data: Its content.
-        before_rename: Called once the bytes are on disk and before they take the name; what it raises ends the writing.
+        data: Content of the file.
+        before_rename: Called after the bytes are on disk and before the file is renamed; an exception from it cancels
+            the write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, file = _open_temporary(path.parent)
@@ -40,11 +41,11 @@ def write_atomically(path: Path, data: bytes, *, before_rename: Callable[[], Non
 
 
 def remove_leftovers(folder: Path, *, deep: bool = True) -> None:
-    """Remove temporary files of dead writers; those of writers at work are locked and stay.
+    """Remove temporary files of dead writers. Running writers hold a lock on theirs, which stay.
 
     Args:
-        folder: Where to look; it need not be there.
-        deep: Look below it too.
+        folder: Folder to search; it need not exist.
+        deep: Whether to search its subfolders too.
     """
     for path in sorted((folder.rglob if deep else folder.glob)(".musclemap-*.tmp")):
         if _TEMPORARY.fullmatch(path.name):
@@ -53,13 +54,13 @@ def remove_leftovers(folder: Path, *, deep: bool = True) -> None:
                 path.unlink(missing_ok=True)
 
 
-def not_by_link(path: str | Path, flags: int) -> int:
-    """Open a file that is written in place: in a folder from somebody else a link could lead to any other file."""
+def open_no_follow(path: str | Path, flags: int) -> int:
+    """Open a file for writing in place, refusing links: in somebody else's folder a link could lead to any file."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk, where the file system can."""
+    """Sync a folder's entries to disk if the file system supports it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -71,12 +72,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def _open_temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """A new file, locked as long as it is open, so that `remove_leftovers` knows that its writer lives."""
+    """Create a new file, locked while it is open, so that `remove_leftovers` can tell that its writer is running."""
     while True:
         path = folder / f".musclemap-{secrets.token_hex(8)}.tmp"
         file = path.open("xb")
-        with contextlib.suppress(OSError):  # without locks nothing is taken for a leftover either
+        with contextlib.suppress(OSError):  # without lock support `remove_leftovers` removes nothing either
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return path, file
-        file.close()  # removed between its making and its lock
+        file.close()  # another process removed it between its creation and its lock

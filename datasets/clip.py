@@ -1,15 +1,15 @@
-"""Clip files: one HDF5 file a motion, ready to be tracked, with everything needed to know where it came from.
+"""Clip files: one HDF5 file per motion, ready to be tracked, with its full provenance.
 
-The layout is a contract with outside tools. Arrays are float32 (contacts uint8), chunked by time, shuffled, gzip 1:
+The layout is a contract with other tools. Arrays are float32 (contacts uint8), chunked by time, shuffled, gzip 1:
 
-    /qpos         (nframe, nq)             whole target model, MuJoCo's order; root quaternion wxyz
+    /qpos         (nframe, nq)             full target model, MuJoCo's order; root quaternion wxyz
     /qvel         (nframe, nv)
     /landmark_pos (nframe, nlandmark, 3)   [m], reached, world
-    /target_pos   (nframe, nlandmark, 3)   [m], asked for, world
+    /target_pos   (nframe, nlandmark, 3)   [m], requested, world
     /contact      (nframe, 4) uint8        left heel, left toe, right heel, right toe
 
-Attributes are those of `Clip`, with format and version; dictionaries and reasons are JSON text. The same clip gives the
-same bytes: no times, no random order, the format's version pinned.
+The attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same clip
+always gives the same bytes: no times, no random order, a pinned file format version.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from musclemap.datasets.hdf5.answer import Contents
 from musclemap.datasets.hdf5.process import read_contents
+from musclemap.datasets.hdf5.protocol import ClipContents
 from musclemap.errors import ClipError, FileError, SettingsError
 from musclemap.files import parse_json, shown
 
@@ -47,10 +47,10 @@ FORMAT = "musclemap-clip"
 VERSION = 1
 
 CHUNK_FRAMES = 256
-"""Frames in one chunk: 2.56 s at the control rate, about 130 kB of qpos."""
+"""Frames per HDF5 chunk: 2.56 s at the control rate, about 130 kB of qpos."""
 
 _FILE_FORMAT = ("v110", "v110")
-"""Range of HDF5 releases whose format is used; pinned, or the bytes would follow the library's default."""
+"""Range of HDF5 releases whose format is used; pinned because the bytes would otherwise depend on the library."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,33 +58,33 @@ class Clip:
     """One retargeted motion.
 
     Attributes:
-        qpos: Configurations of the whole target model, shape (nframe, nq).
+        qpos: Configurations of the full target model, shape (nframe, nq).
         qvel: Velocities, shape (nframe, nv).
         landmark_pos: Landmarks as reached, shape (nframe, nlandmark, 3) [m], world.
-        target_pos: Landmarks as asked for, shape (nframe, nlandmark, 3) [m], world.
-        contact: 1 where the ground is touched, shape (nframe, 4): left heel, left toe, right heel, right toe.
-        fps: Frames a second.
+        target_pos: Landmarks as requested, shape (nframe, nlandmark, 3) [m], world.
+        contact: 1 for ground contact, shape (nframe, 4): left heel, left toe, right heel, right toe.
+        fps: Frames per second.
         joint_names: Joints of the target model in its order.
         landmark_names: Names along the second dimension of the landmark arrays.
         model: Name of the target model.
-        model_version: Version of the package it is from.
+        model_version: Version of the package that provides it.
         model_sha256: Hash of the compiled model's description.
         source: POSIX path of the source below the input root.
-        source_sha256: Hash of the source file; empty when there was none.
-        source_fps: Frame rate as the source gives it, or None.
-        fps_source: Where the source's frame rate was taken from.
+        source_sha256: Hash of the source file; empty if the motion has no file.
+        source_fps: Frame rate stated by the source, or None.
+        fps_source: Origin of the source's frame rate.
         body_model: "mean", or file name and hash of the body model.
         subject_scale: Size of the subject relative to the body model.
         hands: "locked" or "tracked".
         config: Settings of the run.
         software: Versions.
-        licence: Licence the source is under, as far as it is known.
-        metrics: Figures by name.
+        licence: Licence of the source, as far as it is known.
+        metrics: Metrics by name.
         verdict: "feasible", "warn" or "infeasible".
-        reasons: For each rule broken: rule, value, limit, frames.
-        activation: Activations that would give the joints' torques, shape (nframe, nu), 0 to 1; None where not looked
-            for.
-        activation_residual: Torque that they leave unmet at each independent joint, shape (nframe, njoint) [Nm].
+        reasons: For each broken rule: rule, value, limit, frames.
+        activation: Muscle activations that would produce the joint torques, shape (nframe, nu), 0 to 1; None if not
+            computed.
+        activation_residual: Torque that they cannot produce at each independent joint, shape (nframe, njoint) [Nm].
     """
 
     qpos: np.ndarray
@@ -129,29 +129,29 @@ _ATTRIBUTES = tuple(field.name for field in fields(Clip) if field.name not in (*
 
 
 def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] | None = None) -> str:
-    """Write a clip in one step: a reader finds the old file, the new one or none, never a part.
+    """Write a clip atomically: a reader finds the old file, the new one or none, never a part.
 
     Args:
-        path: File to write; folders are made.
-        clip: Clip; float arrays are stored as float32, and NaN inside dictionaries as null.
-        before_rename: Called with the SHA-256 once the bytes are on disk and before they take the file's name.
+        path: File to write; missing folders are created.
+        clip: Clip; float arrays are stored as float32, NaN inside dictionaries as null.
+        before_rename: Called with the SHA-256 after the bytes are on disk and before the file is renamed.
 
     Returns:
         SHA-256 of the file.
 
     Raises:
-        ClipError: The clip breaks the contract; the message names the field.
+        ClipError: If the clip breaks the contract; the message names the field.
     """
-    there = (*ARRAYS, *(key for key in OPTIONAL if getattr(clip, key) is not None))
-    arrays = {key: np.asarray(getattr(clip, key)) for key in there}
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
+    present = (*ARRAYS, *(key for key in OPTIONAL if getattr(clip, key) is not None))
+    arrays = {key: np.asarray(getattr(clip, key)) for key in present}
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused below
         stored = {key: array.astype(dtype_of(key)) for key, array in arrays.items()}
     if not np.array_equal(stored["contact"], arrays["contact"]):
         raise ClipError("contact holds other values than 0 and 1")
     try:
         texts = {key: strict_json(getattr(clip, key)) for key in JSON}
         values = {key: getattr(clip, key) for key in _ATTRIBUTES}
-        values |= {key: _from_json(text, key) for key, text in texts.items()}  # as it will be read
+        values |= {key: _from_json(text, key) for key, text in texts.items()}  # check what a reader will get
         _check({key: array.shape for key, array in stored.items()}, stored, values)
     except (FileError, SettingsError) as error:
         raise ClipError(f"the clip: {error}") from error
@@ -167,8 +167,8 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
                 compression_opts=1,
                 track_times=False,
             )
-            dataset.flush()  # not whenever the last reference to it goes: a profiler may hold one, and move bytes
-        attributes = file.attrs  # once: h5py opens the root group again each time it is asked
+            dataset.flush()  # explicitly, or the time of flushing, and the bytes, depend on when references are dropped
+        attributes = file.attrs  # kept: h5py reopens the root group on each access
         attributes["format"] = FORMAT
         attributes["version"] = VERSION
         for key in _ATTRIBUTES:
@@ -180,19 +180,19 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
 
 
 def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
-    """Read a clip and check all of it. Datasets and attributes that this version does not know are passed over.
+    """Read a clip and check all of it. Datasets and attributes that this version does not know are ignored.
 
-    The file may be anybody's: it is opened in another process (`hdf5_process`), nothing outside it is read, and what
-    comes back is of the types and within the limits of `clip_schema`.
+    The file is untrusted: another process opens it (`hdf5/process.py`), nothing outside it is read, and the result has
+    the types and limits of `clip_schema`.
 
     Args:
         path: File to read.
-        sha256: Hash that the manifest has for the clip. With it any damage is found. Without it damage to the text of
-            attributes can go unseen, as HDF5 keeps no checksum there.
+        sha256: Hash of the clip in the manifest. With it any damage is detected. Without it damage to the text of
+            attributes can go unnoticed, because HDF5 keeps no checksum there.
 
     Raises:
-        ClipError: The file is missing, damaged, of another format or version, or breaks the contract; the message says
-            where.
+        ClipError: If the file is missing, damaged, of another format or version, or breaks the contract; the message
+            names the place.
     """
     try:
         contents = read_contents(path, sha256=sha256)
@@ -208,9 +208,9 @@ def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
 
 
 def _write_attribute(attributes: h5py.AttributeManager, key: str, value: Any) -> None:
-    """Strings are of variable length, which HDF5's limit of 64 KiB an attribute does not touch.
+    """Write text as variable-length strings, which HDF5's limit of 64 KiB per attribute does not affect.
 
-    A file name in another encoding than UTF-8 keeps its bytes, as the file system has them.
+    A file name in an encoding other than UTF-8 keeps its bytes, as in the file system.
     """
     if key in NUMBERS:
         attributes[key] = math.nan if value is None else float(value)
@@ -220,18 +220,18 @@ def _write_attribute(attributes: h5py.AttributeManager, key: str, value: Any) ->
         attributes.create(key, value.encode("utf-8", "surrogateescape"), dtype=h5py.string_dtype())
 
 
-def _check_identity(contents: Contents) -> None:
-    """Refuse what is no clip, or one of another version."""
-    result = {key: contents.identity.get(key, {}).get("value") for key in ("format", "version")}
-    if result["format"] != FORMAT:
-        raise FileError(f"it is no clip: its format is {shown(result['format'])}, not {FORMAT!r}")
+def _check_identity(contents: ClipContents) -> None:
+    """Refuse a file that is not a clip, or a clip of another version."""
+    identity = {key: contents.identity.get(key, {}).get("value") for key in ("format", "version")}
+    if identity["format"] != FORMAT:
+        raise FileError(f"it is not a clip: its format is {shown(identity['format'])}, not {FORMAT!r}")
     if contents.identity.get("version") != {"kind": "number", "value": repr(float(VERSION))}:
-        text = shown(str(result["version"]).removesuffix(".0"))
-        raise FileError(f"it has version {text[1:-1]}; this reads version {VERSION}")
+        text = shown(str(identity["version"]).removesuffix(".0"))
+        raise FileError(f"it has version {text[1:-1]}; this release reads version {VERSION}")
 
 
-def _value(contents: Contents, key: str) -> Any:
-    """An attribute as `Clip` has it."""
+def _value(contents: ClipContents, key: str) -> Any:
+    """Value of an attribute as `Clip` holds it."""
     if key not in contents.attributes:
         raise FileError(f"no attribute {key}; it has: {', '.join(contents.names)}")
     kind, value = (contents.attributes[key].get(part) for part in ("kind", "value"))
@@ -242,8 +242,8 @@ def _value(contents: Contents, key: str) -> Any:
         return tuple(value)
     if key in NUMBERS:
         if kind != "number":
-            what = f"of type {type_name}" if kind == "other" else shown(value)
-            raise FileError(f"{key} is {what}, not a number")
+            description = f"of type {type_name}" if kind == "other" else shown(value)
+            raise FileError(f"{key} is {description}, not a number")
         number = float(value)
         return None if key == "source_fps" and math.isnan(number) else number
     if kind != "text":
@@ -252,18 +252,18 @@ def _value(contents: Contents, key: str) -> Any:
 
 
 def _from_json(text: str, key: str) -> Any:
-    """The object that a JSON attribute stands for."""
+    """Object encoded by a JSON attribute."""
     try:
         tree = parse_json(text, limit=MAX_JSON_TEXT)
     except FileError as error:
-        raise FileError(f"{key} is no JSON: {error}") from error
+        raise FileError(f"{key} is not valid JSON: {error}") from error
     return tuple(tree) if key == "reasons" and isinstance(tree, list) else tree
 
 
 def _check(
     shapes: Mapping[str, tuple[int, ...]], arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]
 ) -> None:  # fmt: skip
-    """Refuse what breaks the contract, naming it."""
+    """Refuse values that break the contract; the message names the field."""
     check_shapes(shapes)
     check_values(values)
     check_arrays(arrays, values)

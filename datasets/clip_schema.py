@@ -1,6 +1,6 @@
-"""What a clip and a line of a manifest may hold: names, kinds, shapes and limits, the same for writing and reading.
+"""Names, types, shapes and limits of a clip and of a manifest entry, for both writing and reading.
 
-Whatever is written has passed these checks, and whatever is read has too, so the rest of the package relies on them.
+All data written or read passes these checks, so the rest of the package relies on them.
 """
 
 import math
@@ -17,10 +17,10 @@ HANDS = ("locked", "tracked")
 CONTACTS = ("left heel", "left toe", "right heel", "right toe")
 
 ARRAYS = {"qpos": 2, "qvel": 2, "landmark_pos": 3, "target_pos": 3, "contact": 2}
-"""Dataset and number of dimensions."""
+"""Number of dimensions of each dataset."""
 
 OPTIONAL = {"activation": 2, "activation_residual": 2}
-"""Datasets that only clips have whose muscles were looked at."""
+"""Datasets that only clips with computed activations have."""
 
 JSON = ("config", "software", "metrics", "reasons")
 NAMES = ("joint_names", "landmark_names")
@@ -34,31 +34,31 @@ MAX_FRAMES = 4 * 3600 * 1000
 """Four hours, the longest source, at the highest frame rate of a conversion."""
 
 MAX_COLUMNS = 8192
-"""Numbers of one frame in one dataset; MyoFullBody has 416 muscles."""
+"""Numbers per frame in one dataset; MyoFullBody has 416 muscles."""
 
 MAX_BYTES = 2**33
-"""Numbers of a whole clip [B]; four hours of MyoFullBody at 100 Hz with activations have 4.9e9."""
+"""Size of all arrays of a clip [B]; four hours of MyoFullBody at 100 Hz with activations have 4.9e9."""
 
 MAX_PACKED = 64
-"""Times its file's size that a clip beyond `UNPACKED_ANYWAY` may have; motions have 1.5, zeros up to 1000."""
+"""Largest compression ratio of a clip beyond `UNPACKED_ANYWAY`; motions have 1.5, zeros up to 1000."""
 
 UNPACKED_ANYWAY = 2**30
-"""Size of a clip that is accepted however small its file is [B]."""
+"""Uncompressed size that is accepted whatever the compression ratio [B]."""
 
 MAX_NAMES, MAX_NAME = 1024, 256
-"""Joints or landmarks, and characters of one's name."""
+"""Number of joints or landmarks, and characters of each name."""
 
 MAX_TEXT, MAX_JSON_TEXT = 2**16, 2**22
 """Length of a text attribute, and of one that holds JSON [B]."""
 
 MAX_METRICS, MAX_LIST = 1000, 10_000
-"""Figures of a clip, and values in the list of one."""
+"""Number of metrics of a clip, and of values in a metric that is a list."""
 
 MAX_REASONS, MAX_RANGES = 1000, 100_000
-"""Rules that a clip breaks, and ranges of frames of one."""
+"""Number of rules that a clip breaks, and of frame ranges for each."""
 
 MAX_VALUE = 1e9
-"""Largest number in a dataset, of whatever unit; its square is still far from the largest that float32 holds."""
+"""Largest number in a dataset, whatever its unit; its square is still far below the largest float32."""
 
 FPS = (1.0, 10_000.0)
 SOURCE_FPS = (1e-3, 1e6)
@@ -74,40 +74,40 @@ def dtype_of(key: str) -> type[np.generic]:
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, ...]], *, nbyte: int | None = None) -> None:
-    """Refuse datasets that do not go together or are too large, before anything of them is read.
+    """Refuse datasets that are inconsistent or too large, before reading any of them.
 
     Args:
-        shapes: Shape of each dataset there is.
-        nbyte: Size of the file, or None where there is none.
+        shapes: Shape of each dataset that is present.
+        nbyte: Size of the file, or None if there is no file.
 
     Raises:
-        FileError: The message names the dataset.
+        FileError: If a shape is wrong; the message names the dataset.
     """
     nframe = shapes["qpos"][:1]
     for key, shape in shapes.items():
         ndim = (ARRAYS | OPTIONAL)[key]
         if len(shape) != ndim or shape[:1] != nframe or 0 in shape:
-            raise FileError(f"{key} has shape {shape} beside qpos {shapes['qpos']}")
+            raise FileError(f"{key} has shape {shape}, which does not match qpos {shapes['qpos']}")
         if shape[0] > MAX_FRAMES or math.prod(shape[1:]) > MAX_COLUMNS:
             raise FileError(f"{key} has shape {shape}; at most {MAX_FRAMES} frames of {MAX_COLUMNS} numbers are read")
     total = sum(math.prod(shape) * np.dtype(dtype_of(key)).itemsize for key, shape in shapes.items())
     if total > MAX_BYTES:
-        raise FileError(f"its datasets have {total} bytes together; at most {MAX_BYTES} are read")
+        raise FileError(f"its datasets total {total} bytes; at most {MAX_BYTES} are read")
     if nbyte is not None and total > max(UNPACKED_ANYWAY, MAX_PACKED * nbyte):
-        raise FileError(f"its {nbyte} bytes unpack to {total}, which no motion does")
+        raise FileError(f"its {nbyte} bytes unpack to {total}, which is implausible for a motion")
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
-    """Refuse numbers that are not finite or beyond any motion, contacts that are neither 0 nor 1, and shapes that
-    names contradict.
+    """Refuse numbers that are not finite or implausibly large, contacts other than 0 and 1, and shapes that contradict
+    the names.
 
     Raises:
-        FileError: The message names the dataset and the first frame at fault.
+        FileError: If an array is wrong; the message names the dataset and the first bad frame.
     """
     for key, array in arrays.items():
         if array.dtype != np.uint8 and (bad := _frames_beyond(array, MAX_VALUE)).size:
-            what = f"beyond {MAX_VALUE:g}" if np.isfinite(array[bad]).all() else "not finite"
-            raise FileError(f"{key} is {what} in {bad.size} frames, the first is {bad[0]}")
+            fault = f"beyond {MAX_VALUE:g}" if np.isfinite(array[bad]).all() else "not finite"
+            raise FileError(f"{key} is {fault} in {bad.size} frames, the first is {bad[0]}")
     if arrays["contact"].shape[1:] != (len(CONTACTS),) or arrays["contact"].max() > 1:
         raise FileError(f"contact must hold 0 or 1 in 4 columns: {', '.join(CONTACTS)}")
     landmarks = (len(values["landmark_names"]), 3)
@@ -116,28 +116,28 @@ def check_arrays(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) ->
             raise FileError(f"{key} has shape {arrays[key].shape} for {landmarks[0]} landmark_names")
     nv = arrays["qvel"].shape[1]
     if not len(values["joint_names"]) <= nv <= arrays["qpos"].shape[1]:
-        raise FileError(f"{len(values['joint_names'])} joint_names do not go with qvel of {nv} columns")
+        raise FileError(f"{len(values['joint_names'])} joint_names do not match qvel of {nv} columns")
 
 
 def _frames_beyond(array: np.ndarray, limit: float, *, rows: int = 4096) -> np.ndarray:
-    """Indices of frames with a number that is not within the limit; only a part of the array is looked at at once."""
+    """Indices of frames with a number beyond the limit. Works on blocks of rows, which limits the memory."""
     flat = array.reshape(len(array), -1)
     bad = []
     for low in range(0, len(flat), rows):
         part = flat[low : low + rows]
-        if not (part.min() >= -limit and part.max() <= limit):  # also where they are NaN
+        if not (part.min() >= -limit and part.max() <= limit):  # also true for NaN
             bad.append(low + np.flatnonzero(~(np.abs(part) <= limit).all(axis=1)))
     return np.concatenate(bad) if bad else np.empty(0, int)
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """Refuse attributes of a clip of another kind or range than the contract has.
+    """Refuse attributes of a clip whose type or range breaks the contract.
 
     Args:
-        values: Every attribute by name; JSON as the objects it stands for, names as tuples.
+        values: Every attribute by name; JSON as decoded objects, names as tuples.
 
     Raises:
-        FileError: The message names the attribute.
+        FileError: If an attribute is wrong; the message names it.
     """
     for key in TEXTS:
         check_text(values[key], MAX_TEXT, where=key, is_name=key in _FILE_NAMES)
@@ -150,7 +150,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     for key in NAMES:
         _check_names(values[key], where=key)
     if not isinstance(values["config"], Mapping):
-        raise FileError("config is no JSON object")
+        raise FileError("config is not a JSON object")
     _check_versions(values["software"])
     check_metrics(values["metrics"])
     check_reasons(values["reasons"])
@@ -165,7 +165,7 @@ def _check_names(names: object, *, where: str) -> None:
 
 def _check_versions(software: object) -> None:
     if not isinstance(software, Mapping):
-        raise FileError("software is no JSON object")
+        raise FileError("software is not a JSON object")
     for name, version in software.items():
         check_text(name, MAX_NAME, where="software: a name")
         if not (version is None or isinstance(version, int | float)):
@@ -173,84 +173,84 @@ def _check_versions(software: object) -> None:
 
 
 def check_range(value: object, low: float, high: float, *, where: str) -> None:
-    """Refuse what is no number from `low` to `high`.
+    """Refuse a value that is not a number from `low` to `high`.
 
     Raises:
-        FileError: It is not.
+        FileError: If the value is refused.
     """
     if not _is_number(value) or not low <= value <= high:
         raise FileError(f"{where} is {shown(value)}, not a number from {low:g} to {high:g}")
 
 
 def check_count(value: object, high: int, *, where: str) -> None:
-    """Refuse what is no whole number from 0 to `high`.
+    """Refuse a value that is not a whole number from 0 to `high`.
 
     Raises:
-        FileError: It is not.
+        FileError: If the value is refused.
     """
     if not _is_frame(value) or value > high:
         raise FileError(f"{where} is {shown(value)}, not a whole number from 0 to {high}")
 
 
 def check_text(value: object, limit: int, *, where: str, is_name: bool = False) -> None:
-    """Refuse what is no text, is longer than `limit` characters, holds a null character, or is no Unicode.
+    """Refuse a value that is not text, exceeds `limit` characters, contains a null character or is not valid Unicode.
 
     Args:
         value: The text.
-        limit: Most characters.
-        where: What it is, for messages.
-        is_name: Whether it is, or has in it, the name of a file: bytes in another encoding than UTF-8 are allowed then,
-            as surrogates U+DC80 to U+DCFF.
+        limit: Maximum number of characters.
+        where: Name of the value, for messages.
+        is_name: Whether the text is or contains a file name. Bytes in an encoding other than UTF-8 are then allowed, as
+            surrogates U+DC80 to U+DCFF.
 
     Raises:
-        FileError: It is one of these.
+        FileError: If the text is refused.
     """
     if not isinstance(value, str):
         raise FileError(f"{where} is {shown(value)}, not text")
     if len(value) > limit:
         raise FileError(f"{where} has {len(value)} characters; at most {limit} are read")
     if "\0" in value:
-        raise FileError(f"{where} holds a null character: {shown(value)}")
+        raise FileError(f"{where} contains a null character: {shown(value)}")
     if not value.isascii():
         try:
             value.encode("utf-8", "surrogateescape" if is_name else "strict")
         except UnicodeEncodeError as error:
-            raise FileError(f"{where} is no Unicode: a surrogate at {error.start}") from error
+            raise FileError(f"{where} is not valid Unicode: a surrogate at {error.start}") from error
 
 
 def check_metrics(metrics: object) -> None:
-    """Refuse figures that are no JSON object of numbers, truth values, texts, None, or lists of these.
+    """Refuse metrics that are not a JSON object of numbers, booleans, texts, nulls, or lists of these.
 
     Raises:
-        FileError: The message names the figure.
+        FileError: If a metric is refused; the message names it.
     """
     if not isinstance(metrics, Mapping):
-        raise FileError(f"metrics is no JSON object but {shown(metrics)}")
+        raise FileError(f"metrics is {shown(metrics)}, not a JSON object")
     if len(metrics) > MAX_METRICS:
-        raise FileError(f"metrics has {len(metrics)} figures; at most {MAX_METRICS} are read")
+        raise FileError(f"metrics has {len(metrics)} entries; at most {MAX_METRICS} are read")
     for name, value in metrics.items():
         check_text(name, MAX_NAME, where="the name of a metric")
         items = value if isinstance(value, list | tuple) else (value,)
-        if len(items) > MAX_LIST or not all(_is_figure(item) for item in items):
-            raise FileError(f"metrics: {shown(name)} is {shown(value)}, not a number, a text or a list of them")
+        if len(items) > MAX_LIST or not all(_is_metric(item) for item in items):
+            raise FileError(f"metrics: {shown(name)} is {shown(value)}, not a number, a text or a list of these")
         for item in items:
             if isinstance(item, str):
                 check_text(item, MAX_TEXT, where=f"metrics: {shown(name)}")
 
 
 def check_reasons(reasons: object) -> None:
-    """Refuse reasons of another kind: each has a rule, and may have a value, a limit, frames and words about where.
+    """Refuse malformed reasons. Each has a rule and may have a value, a limit, frames and a text that names the place.
 
-    Frames are numbers of frames or half-open ranges [start, stop) of them. Keys beyond these are passed over.
+    Frames are frame numbers or half-open ranges [start, stop). Other keys are ignored.
 
     Raises:
-        FileError: The message names the rule.
+        FileError: If a reason is refused; the message names the rule.
     """
     if not isinstance(reasons, tuple | list) or len(reasons) > MAX_REASONS:
-        raise FileError(f"reasons is no list of at most {MAX_REASONS} rules")
+        raise FileError(f"reasons is not a list of at most {MAX_REASONS} rules")
     for reason in reasons:
         if not isinstance(reason, Mapping):
-            raise FileError(f"reasons is no list of JSON objects: {shown(reason)}")
+            raise FileError(f"reasons is not a list of JSON objects: {shown(reason)}")
         rule = reason.get("rule")
         check_text(rule, MAX_NAME, where="reasons: rule")
         check_text(reason.get("at", ""), MAX_TEXT, where=f"reasons: {shown(rule)}: at")
@@ -260,11 +260,11 @@ def check_reasons(reasons: object) -> None:
                 raise FileError(f"reasons: {shown(rule)}: {key} is {shown(value)}, not a number")
         frames = reason.get("frames", ())
         if not isinstance(frames, list | tuple) or len(frames) > MAX_RANGES or not all(map(_is_range, frames)):
-            raise FileError(f"reasons: {shown(rule)}: frames is {shown(frames)}, not a list of ranges of frames")
+            raise FileError(f"reasons: {shown(rule)}: frames is {shown(frames)}, not a list of frame ranges")
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a finite number of at most 64 bits, and no truth value."""
+    """Whether a value is a finite number of at most 64 bits and not a boolean."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, int) and not isinstance(value, bool):
@@ -272,7 +272,7 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, float) and math.isfinite(value)
 
 
-def _is_figure(value: object) -> bool:
+def _is_metric(value: object) -> bool:
     return value is None or isinstance(value, str | bool | float) or _is_number(value)
 
 

@@ -1,12 +1,12 @@
-"""Files chosen by globs over their names; a glob is tried on the path and on the bare name, and `*` crosses `/`."""
+"""Selection of files by globs. A glob is matched against the path and the bare name, and `*` also matches `/`."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 
-def taken(name: str, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> bool:
-    """Whether a POSIX path is wanted: one of `include` matches, or there is none, and none of `exclude` does."""
+def matches_globs(name: str, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> bool:
+    """Whether a POSIX path matches one of `include`, unless that is empty, and none of `exclude`."""
     return (not include or _matches(name, include)) and not _matches(name, exclude)
 
 

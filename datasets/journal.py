@@ -1,18 +1,18 @@
-"""Lines that must survive a kill, each on disk before anything is done that relies on it."""
+"""Append-only files whose lines survive a kill: each line is on disk before `append` returns."""
 
 import errno
 import os
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from .atomic_file import not_by_link, sync_folder
+from .atomic_file import open_no_follow, sync_folder
 
 
 class Journal:
-    """A file of lines that grows; it is made by the first line, so a run that has nothing to say leaves none.
+    """An append-only file of lines, created by the first line, so a run that writes no line leaves no file.
 
-    One writer at a time. A line that an earlier writer, or a full disk, cut off is ended first, so that it takes no
-    other along; whoever reads passes over it.
+    One writer at a time. If an earlier writer or a full disk left an incomplete line, the next `append` terminates it,
+    so that it damages no other line; readers skip it.
 
     Args:
         path: The file; its folder must exist.
@@ -23,16 +23,16 @@ class Journal:
         self._file: BinaryIO | None = None
 
     def append(self, line: bytes) -> None:
-        """Put one line on disk.
+        """Write one line to disk.
 
         Args:
-            line: With its newline.
+            line: The line, including its newline.
 
         Raises:
-            OSError: It cannot be written as a whole.
+            OSError: If the line cannot be written completely.
         """
         if self._file is None:
-            descriptor = not_by_link(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            descriptor = open_no_follow(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             self._file = os.fdopen(descriptor, "a+b", buffering=0)
             sync_folder(self.path.parent)
         if self._file.seek(0, os.SEEK_END):
@@ -40,7 +40,7 @@ class Journal:
             if self._file.read(1) != b"\n":
                 self._file.write(b"\n")
         if self._file.write(line) != len(line):
-            raise OSError(errno.ENOSPC, "no room for a whole line", str(self.path))
+            raise OSError(errno.ENOSPC, "no space for a whole line", str(self.path))
         os.fsync(self._file.fileno())
 
     def close(self) -> None:

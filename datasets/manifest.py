@@ -33,19 +33,19 @@ from .clip_schema import (
 STATUSES = ("ok", "rejected", "failed")
 
 MAX_MANIFEST = 2**30
-"""Largest manifest or journal that is read [B]: some 350,000 clips, at 3 kB a line."""
+"""Largest manifest or journal that is read [B]: some 350,000 clips at 3 kB per line."""
 
 MAX_LINE = 2**24
-"""Longest line [B]; that of a clip with many reasons has 20 kB."""
+"""Longest line [B]; a clip with many reasons has 20 kB."""
 
 MAX_PATH = 4096
 """Characters of a path."""
 
 MAX_SECONDS = 1e7
-"""Longest motion that a line may tell of [s]."""
+"""Longest motion that an entry may state [s]."""
 
 MAX_PROBLEMS = 1000
-"""Damaged lines that are named one by one."""
+"""Number of damaged lines that are listed individually."""
 
 _CODES = frozenset(ReasonCode)
 
@@ -53,12 +53,12 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def strict_json(value: object) -> str:
-    """JSON on one line, the same text for the same value: sorted keys, ASCII, floats in full, no NaN.
+    """Encode a value as JSON on one line, always the same text for the same value: sorted keys, ASCII, no NaN.
 
     A number that is not finite becomes null. Arrays and numpy scalars become lists and numbers.
 
     Raises:
-        SettingsError: Something has no JSON form; the message names its type.
+        SettingsError: If part of the value has no JSON form; the message names its type.
     """
     return json.dumps(_plain(value), sort_keys=True, allow_nan=False)
 
@@ -82,21 +82,21 @@ def _plain(value: object) -> object:
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestEntry:
-    """What became of one source file.
+    """Outcome of one source file.
 
     Attributes:
         source: POSIX path below the input root.
-        clip: POSIX path of the clip below the output folder, or None when there is none.
-        source_sha256: Hash of the source file, or None when it could not be read.
+        clip: POSIX path of the clip below the output folder, or None without a clip.
+        source_sha256: Hash of the source file, or None if it could not be read.
         clip_sha256: Hash of the clip, or None.
         status: "ok"; "rejected", the source cannot be used; or "failed", the conversion broke.
-        code: Why it is not ok; None when ok, and in lines of versions before 0.2.
-        reason: The same for people: the code and a sentence; empty when ok.
+        code: Code of the reason if not ok; None if ok, and in lines of versions before 0.2.
+        reason: The reason for people: the code and a sentence; empty if ok.
         nframe: Frames of the clip.
         seconds: Duration of the motion [s].
         verdict: "feasible", "warn", "infeasible", or None without a clip.
-        metrics: Figures of the clip, by name.
-        reasons: Rules that the clip breaks, as they stand in the clip: rule, value, limit, frames.
+        metrics: Metrics of the clip, by name.
+        reasons: Rules that the clip breaks, as in the clip: rule, value, limit, frames.
     """
 
     source: str
@@ -154,25 +154,25 @@ class ManifestEntry:
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
-        """Read one line; keys that this version does not know are passed over.
+        """Parse one line; keys that this version does not know are ignored.
 
         Raises:
-            SettingsError: The line is no entry; the message says why.
+            SettingsError: If the line is not an entry; the message gives the reason.
         """
         try:
             stored = parse_json(line, limit=MAX_LINE)
         except FileError as error:
             raise SettingsError(str(error)) from error
         if not isinstance(stored, dict):
-            raise SettingsError("no JSON object")
+            raise SettingsError("it is not a JSON object")
         absent = {"source", "status"} - stored.keys()
         if absent:
-            raise SettingsError(f"no {' and no '.join(sorted(absent))}; there are: {shown(', '.join(sorted(stored)))}")
+            raise SettingsError(f"no {' and no '.join(sorted(absent))}; it has: {shown(', '.join(sorted(stored)))}")
         return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
 
 
 def _storable(reason: str) -> str:
-    """A reason as it can be read back: not too long, and without half of a surrogate pair."""
+    """Make a reason readable again: shorten it, and replace halves of surrogate pairs."""
     cut = reason if len(reason) <= MAX_TEXT else f"{reason[: MAX_TEXT - 3]}..."
     try:
         cut.encode("utf-8", "surrogateescape")
@@ -183,7 +183,7 @@ def _storable(reason: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class DamagedLine:
-    """A line that could not be used, or several: where, and what is wrong; together they are a sentence."""
+    """One or several unusable lines: the place and the fault, which together form a sentence."""
 
     where: str
     fault: str
@@ -193,12 +193,12 @@ class DamagedLine:
 
 
 def read_lines(path: Path) -> tuple[list[ManifestEntry], tuple[DamagedLine, ...]]:
-    """Every whole line of a manifest or journal in its order, and those that are damaged.
+    """Every intact entry of a manifest or journal in file order, and the damaged lines.
 
-    Only the first `MAX_PROBLEMS` are named, the rest are counted.
+    Only the first `MAX_PROBLEMS` damaged lines are listed; the rest are counted.
 
     Raises:
-        SettingsError: It is a pipe, a device, a folder, too large, or cannot be read.
+        SettingsError: If the file is a pipe, a device, a folder, too large, or unreadable.
     """
     entries = list[ManifestEntry]()
     damaged, unnamed = list[DamagedLine](), 0
@@ -209,22 +209,22 @@ def read_lines(path: Path) -> tuple[list[ManifestEntry], tuple[DamagedLine, ...]
             except SettingsError as error:
                 unnamed += len(damaged) >= MAX_PROBLEMS
                 if len(damaged) < MAX_PROBLEMS:
-                    fault = f"is damaged and was passed over: {error}"
+                    fault = f"is damaged and was skipped: {error}"
                     damaged.append(DamagedLine(where=f"{path.name} line {number}", fault=fault))
     except FileError as error:
         raise SettingsError(str(error)) from error
     if unnamed:
-        damaged.append(DamagedLine(where=path.name, fault=f"has {unnamed} more damaged lines, which were passed over"))
+        damaged.append(DamagedLine(where=path.name, fault=f"has {unnamed} more damaged lines, which were skipped"))
     return entries, tuple(damaged)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The lines of a manifest.
+    """Entries of a manifest.
 
     Attributes:
-        entries: Sorted by source, one a source.
-        damaged: Lines that could not be used when it was read; never written back.
+        entries: Entries sorted by source, one per source.
+        damaged: Lines that could not be read; never written back.
     """
 
     entries: tuple[ManifestEntry, ...] = ()
@@ -239,18 +239,18 @@ class Manifest:
         counted = Counter(entry.source for entry in self.entries)
         twice = sorted(source for source, n in counted.items() if n > 1)
         if twice:
-            raise SettingsError(f"a manifest has one line a source; these have more: {', '.join(twice[:5])}")
+            raise SettingsError(f"a manifest has one line per source; these have more: {', '.join(twice[:5])}")
         object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry.source)))
 
     @classmethod
     def read(cls, path: Path, *, missing_ok: bool = False) -> Self:
         """Read a manifest.
 
-        Damaged lines are listed in `damaged`; of a repeated source the last line counts.
+        Damaged lines are listed in `damaged`; the last entry of a repeated source counts.
 
         Raises:
-            SettingsError: There is no such file, unless `missing_ok`: then the manifest is empty. Or it is a pipe, a
-                device, a folder, too large, or cannot be read.
+            SettingsError: If the file does not exist and `missing_ok` is false, or if it is a pipe, a device, a folder,
+                too large, or unreadable. With `missing_ok` a missing file gives an empty manifest.
         """
         if not os.path.lexists(path):
             if missing_ok:
@@ -260,15 +260,15 @@ class Manifest:
         return cls(entries=tuple({entry.source: entry for entry in entries}.values()), damaged=damaged)
 
     def write(self, path: Path) -> None:
-        """Replace the file at `path` in one step."""
+        """Replace the file at `path` atomically."""
         write_atomically(path, b"".join(entry.to_line() for entry in self.entries))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Lines that are not blank, with their numbers; of one that is too long a part too long to be read.
+    """Lines that are not blank, with their numbers; of a line over the limit, a part that is still over the limit.
 
     Raises:
-        FileError: The file is not regular, too large, or cannot be read.
+        FileError: If the file is not regular, too large, or unreadable.
     """
     with open_regular(path, limit=MAX_MANIFEST) as file:
         for number in count(1):

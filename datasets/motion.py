@@ -1,4 +1,4 @@
-"""A source motion as read or synthesised, before anything is fitted."""
+"""A source motion as read or synthesised, before retargeting."""
 
 from dataclasses import dataclass
 
@@ -38,21 +38,21 @@ class SourceMotion:
     """One motion of the SMPL family, unpacked.
 
     Attributes:
-        name: POSIX path below the input root, with its ending.
+        name: POSIX path below the input root, with its suffix.
         rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad]; joint 0 is the global orientation.
         hand_rotvec: Axis-angle of the fingers, shape (nframe, 30, 3) [rad], left 15 then right 15 in SMPL-H order, or
-            None when the layout has no fingers.
+            None if the layout has no fingers.
         trans: Translation of the model, shape (nframe, 3) [m]. The pelvis is at trans + J0, J0 not rotated.
         betas: Shape coefficients, shape (nbeta,), nbeta at most 16.
         gender: "neutral", "male" or "female".
         family: "smpl", "smplh" or "smplx".
-        fps: Frames a second that the retargeter uses.
-        fps_source: Where `fps` came from: the key of the file, "assumed" or "corrected".
-        source_fps: Frame rate as the file gives it, or None.
-        sha256: Hash of the file's bytes; empty for a motion that came from no file.
-        licence: Licence that the motion is under, as far as its file says.
-        frame_rate: What the motion itself says about `fps`; None if that was not tested.
-        warnings: Everything doubtful that was found and kept.
+        fps: Frames per second that the retargeter uses.
+        fps_source: Origin of `fps`: the key of the file, "assumed" or "corrected".
+        source_fps: Frame rate stated by the file, or None.
+        sha256: Hash of the file's bytes; empty for a motion without a file.
+        licence: Licence of the motion, as far as its file states it.
+        frame_rate: How well the motion itself agrees with `fps`; None if not tested.
+        warnings: Doubtful data that was accepted.
     """
 
     name: str

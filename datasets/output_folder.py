@@ -1,23 +1,24 @@
-"""The folder a conversion writes to: one run at a time, nothing half done, each line on disk as soon as it is known.
+"""The output folder of a conversion: one run at a time, no incomplete files, each entry on disk as soon as it is known.
 
-A clip and its line in the manifest are two files, and a kill can fall between any two writes. So a clip is written in
-this order: its bytes under a temporary name, its line in the journal, the rename, and at the end of the run the
-manifest. Of the lines that a source then has, in the manifest and after it in journals, that one counts which has the
-hash of the clip on disk, the last of them where there are several:
+A clip and its manifest entry are two files, and a kill can occur between any two writes. A clip is therefore written in
+this order: its bytes under a temporary name, its entry in the journal, the rename, and at the end of the run the
+manifest. A source may then have several entries, in the manifest and after it in journals. The current one is the last
+whose hash is that of the clip on disk:
 
-    killed                                   clip     manifest  journal     what counts
-    before the line, or within it            old      old       torn, none  the old line
-    between the line and the rename          old      old       new         the old line
-    the same, for a source without a clip    none     none      new         no line: it is not converted yet
-    after the rename                         new      old       new         the new line
-    while the manifest is written            new      old       new         the new line
-    between the manifest and the journal     new      new       new         the new line, which is there twice
-    between a source's failure and the       old      old       failed      the old line, until the next run finds the
-    removal of its clip                                                     same failure
+    killed                                   clip     manifest  journal     current entry
+    before or during the journal's line      old      old       torn, none  the old one
+    between the line and the rename          old      old       new         the old one
+    likewise, for a source without a clip    none     none      new         none: the source is not converted yet
+    after the rename                         new      old       new         the new one
+    while the manifest is written            new      old       new         the new one
+    between the manifest and the removal     new      new       new         the new one, listed twice
+    of the journal
+    between a source's failure and the       old      old       failed      the old one; the next run fails the same
+    removal of its clip                                                     way
 
-Where no line has the hash, the last one counts and the clip is a damaged one. Every reader goes through
-`read_manifest`, and the next run that locks the folder writes what counts into the manifest, so nothing has to be
-repaired by hand. Workers have journals of their own beside the run's.
+If no entry has the hash, the last one is current and the clip is damaged. Every reader uses `read_manifest`, and the
+next run that locks the folder writes the current entries to the manifest, so no manual repair is needed. Workers have
+their own journals next to the run's.
 """
 
 import contextlib
@@ -36,21 +37,21 @@ from .manifest import DamagedLine, Manifest, ManifestEntry, read_lines
 
 MANIFEST = "manifest.jsonl"
 JOURNAL = "manifest.jsonl.partial"
-"""Name of the run's journal; those of workers begin with it."""
-LATE_NOTES = ".musclemap-late-*"
-"""Files by which workers tell a run that a clip took too long."""
+"""Name of the run's journal, and prefix of the workers' journals."""
+TIMEOUT_NOTES = ".musclemap-late-*"
+"""Files in which workers report clips that took too long."""
 
 
 class OutputError(MusclemapError):
-    """The output folder cannot be written to, or another run is writing to it."""
+    """The output folder is not writable, or another run is writing to it."""
 
 
 class OutputFolder:
-    """An output folder that this process alone writes to. Made by `open_output`.
+    """An output folder locked by this process. Created by `open_output`.
 
     Attributes:
         root: The folder.
-        entries: Line of every source that counts, from earlier runs and this one.
+        entries: Current entry of every source, from earlier runs and this one.
         problems: Sentences about damaged lines of earlier runs.
     """
 
@@ -63,29 +64,29 @@ class OutputFolder:
         self._announced: dict[str, ManifestEntry] = {}
 
     def announce(self, entry: ManifestEntry) -> None:
-        """Put a line on disk that becomes true when its clip takes its name; see `write_listed`.
+        """Write an entry to the journal before its clip is renamed, which makes it current; see `write_listed`.
 
         Raises:
-            OSError: It cannot be put on disk.
+            OSError: If the entry cannot be written.
         """
         self._journal.append(entry.to_line())
         self._announced[entry.source] = entry
 
     def record(self, entry: ManifestEntry) -> None:
-        """Keep a line that is true.
+        """Record a current entry.
 
         Raises:
-            OSError: It cannot be put on disk; it is kept in memory all the same, for `write_manifest`.
+            OSError: If the entry cannot be written; it is still kept in memory for `write_manifest`.
         """
         self.entries[entry.source] = entry
         if self._announced.pop(entry.source, None) != entry:
             self._journal.append(entry.to_line())
 
     def write_manifest(self) -> None:
-        """Write all lines, old and new, in one step, and drop the journals.
+        """Write all entries, old and new, atomically, and remove the journals.
 
         Raises:
-            OutputError: They cannot be written. What the journals hold is taken over by the next run.
+            OutputError: If the manifest cannot be written. The next run then recovers the entries from the journals.
         """
         try:
             Manifest(entries=tuple(self.entries.values())).write(self.root / MANIFEST)
@@ -99,39 +100,39 @@ class OutputFolder:
 def write_listed(
     path: Path, clip: Clip, *, line: Callable[[str], ManifestEntry], announce: Callable[[ManifestEntry], None]
 ) -> ManifestEntry:
-    """Write a clip that a manifest lists.
+    """Write a clip together with its manifest entry.
 
     Args:
         path: File to write.
         clip: The clip.
-        line: Makes its line from the file's SHA-256.
-        announce: Puts the line on disk; called before the clip takes its name.
+        line: Creates the entry from the file's SHA-256.
+        announce: Writes the entry to disk; called before the clip is renamed.
 
     Returns:
-        The line.
+        The entry.
 
     Raises:
-        ClipError: The clip breaks the contract.
-        OSError: It or its line cannot be written. An earlier clip stays as it was.
+        ClipError: If the clip breaks the contract.
+        OSError: If the clip or its entry cannot be written. An earlier clip is unchanged.
     """
-    lines: list[ManifestEntry] = []
+    entries: list[ManifestEntry] = []
 
     def before_rename(sha256: str) -> None:
-        lines.append(line(sha256))
-        announce(lines[0])
+        entries.append(line(sha256))
+        announce(entries[0])
 
     write_clip(path, clip, before_rename=before_rename)
-    return lines[0]
+    return entries[0]
 
 
 def read_manifest(root: Path) -> Manifest:
-    """The line of every source that counts, and damaged ones; nothing is locked or changed.
+    """Read the current entry of every source and the damaged lines, without locking or changing anything.
 
-    Clips are hashed where a source has several lines.
+    If a source has several entries, its clips are hashed.
     """
     later: dict[str, list[ManifestEntry]] = {}
     damaged: list[DamagedLine] = []
-    for path in _journals(root):  # before the manifest: a run that ends meanwhile has its lines there by then
+    for path in _journals(root):  # first: a run that ends meanwhile moves its entries to the manifest
         try:
             entries, unread = read_lines(path)
         except SettingsError:
@@ -144,32 +145,32 @@ def read_manifest(root: Path) -> Manifest:
     manifest = Manifest.read(root / MANIFEST, missing_ok=True)
     listed = {entry.source: entry for entry in manifest.entries}
     for source, entries in later.items():
-        counts = _counting(root, listed.get(source), entries)
-        if counts is not None:
-            listed[source] = counts
+        current = _current_entry(root, listed.get(source), entries)
+        if current is not None:
+            listed[source] = current
     return Manifest(entries=tuple(listed.values()), damaged=(*manifest.damaged, *damaged))
 
 
 def read_entries(root: Path) -> dict[str, ManifestEntry]:
-    """The same by source."""
+    """Read the current entries by source."""
     return {entry.source: entry for entry in read_manifest(root).entries}
 
 
 def has_lines(root: Path) -> bool:
-    """Whether a conversion wrote here: there is a manifest, or a journal that is not empty."""
-    return (root / MANIFEST).is_file() or was_cut_off(root)
+    """Whether the folder holds the manifest or a journal of a conversion."""
+    return (root / MANIFEST).is_file() or has_unfinished_run(root)
 
 
-def was_cut_off(root: Path) -> bool:
-    """Whether there are lines of a run that has not come to its end; it may still be under way."""
+def has_unfinished_run(root: Path) -> bool:
+    """Whether the folder holds entries of a run that was killed or is still running."""
     return bool(_journals(root))
 
 
 def clip_path(root: Path, clip: str | None) -> Path:
-    """Where a clip lies that a manifest names.
+    """Path of a clip that a manifest entry names.
 
     Raises:
-        ClipError: It names none, or one outside the folder.
+        ClipError: If the entry names no clip, or one outside the folder.
     """
     if not isinstance(clip, str) or not clip:
         raise ClipError("the manifest names no clip")
@@ -180,29 +181,29 @@ def clip_path(root: Path, clip: str | None) -> Path:
 
 
 def refuse_own_source(source: Path, out: Path) -> None:
-    """Refuse to write into the folder that is read, by whatever path it is given.
+    """Refuse an output folder that is also the input folder, by whatever path it is given.
 
-    A folder below it, or above it, is allowed: what is written is not what is read.
+    A folder below or above it is allowed, because the outputs are not read as inputs.
 
     Raises:
-        SettingsError: They are the same.
+        SettingsError: If the folders are the same.
     """
     if source.is_dir() and source.resolve() == out.resolve():
-        raise SettingsError(f"{out} is the folder that is read; give another one for the output")
+        raise SettingsError(f"{out} is the input folder; choose another folder for the output")
 
 
 @contextmanager
 def open_output(root: Path) -> Iterator[OutputFolder]:
-    """Make and lock an output folder, remove what a dead run left half done, and take over the lines it finished.
+    """Create and lock an output folder, remove incomplete files of a killed run and recover its entries.
 
     Raises:
-        OutputError: The folder cannot be written to, or another run is writing to it.
+        OutputError: If the folder is not writable, or another run is writing to it.
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(root))
             remove_leftovers(root)
-            for path in root.glob(LATE_NOTES):
+            for path in root.glob(TIMEOUT_NOTES):
                 path.unlink(missing_ok=True)
             folder = OutputFolder(root, stack.enter_context(Journal(root / JOURNAL)))
         except BlockingIOError as error:
@@ -213,31 +214,31 @@ def open_output(root: Path) -> Iterator[OutputFolder]:
 
 
 def _journals(root: Path) -> list[Path]:
-    """The journals that hold anything; one of 0 bytes is of a run that had nothing to say."""
-    result = []
+    """Journals that are not empty."""
+    journals = []
     for path in sorted(root.glob(f"{JOURNAL}*")):
         with contextlib.suppress(OSError):
-            result += [path] if path.is_file() and path.stat().st_size else []
-    return result
+            journals += [path] if path.is_file() and path.stat().st_size else []
+    return journals
 
 
-def _counting(root: Path, listed: ManifestEntry | None, later: Sequence[ManifestEntry]) -> ManifestEntry | None:
-    """Of the lines of a source the one that counts, as the table above has it; None where no line is true yet."""
-    lines = later if listed is None else [listed, *later]
-    if len(lines) > 1:
-        hashes = {clip: _sha256(root, clip) for clip in {line.clip for line in lines}}
-        for line in reversed(lines):
-            if line.clip_sha256 is not None and hashes[line.clip] == line.clip_sha256:
-                return line
-    there = [line for line in later if line.clip is None or _is_there(root, line.clip)]
-    return there[-1] if there else listed
+def _current_entry(root: Path, listed: ManifestEntry | None, later: Sequence[ManifestEntry]) -> ManifestEntry | None:
+    """The current entry among those of a source, by the table above; None if there is none yet."""
+    entries = later if listed is None else [listed, *later]
+    if len(entries) > 1:
+        hashes = {clip: _sha256(root, clip) for clip in {entry.clip for entry in entries}}
+        for entry in reversed(entries):
+            if entry.clip_sha256 is not None and hashes[entry.clip] == entry.clip_sha256:
+                return entry
+    valid = [entry for entry in later if entry.clip is None or _clip_exists(root, entry.clip)]
+    return valid[-1] if valid else listed
 
 
 def _sha256(root: Path, clip: str | None) -> str | None:
-    """Hash of a clip; None where it cannot be read."""
+    """Hash of a clip; None if it cannot be read."""
     try:
         path = clip_path(root, clip)
-        if not path.is_file():  # a pipe would not end
+        if not path.is_file():  # reading a pipe would block
             return None
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -245,8 +246,8 @@ def _sha256(root: Path, clip: str | None) -> str | None:
         return None
 
 
-def _is_there(root: Path, clip: str) -> bool:
+def _clip_exists(root: Path, clip: str) -> bool:
     try:
         return clip_path(root, clip).is_file()
     except ClipError:
-        return True  # whoever reads it says what is wrong
+        return True  # its reader reports the error

@@ -1,4 +1,4 @@
-"""Which files of a folder are converted, and what the clip of each is called."""
+"""Selects the files of a folder to convert, and names the clip of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from musclemap.datasets.amass.reader import find_motions
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
-from .globs import taken
+from .globs import matches_globs
 from .groups import load_group
 from .groups import select as select_members
 
@@ -18,10 +18,10 @@ class Selected:
     """One input file.
 
     Attributes:
-        path: Where it lies.
-        name: POSIX path below the input root, with its ending.
+        path: Path of the file.
+        name: POSIX path below the input root, with its suffix.
         clip: POSIX path of its clip below the output folder.
-        clash: Name of the earlier input that has the same clip, or empty.
+        clash: Name of an earlier input with the same clip, or empty.
     """
 
     path: Path
@@ -32,11 +32,11 @@ class Selected:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What is to be converted.
+    """Files to convert.
 
     Attributes:
         items: The files, sorted by name.
-        missing: Members of the wanted group that are not among the files.
+        missing: Members of the requested group that are not among the files.
     """
 
     items: tuple[Selected, ...]
@@ -44,7 +44,7 @@ class Selection:
 
 
 def clip_name(name: str) -> str:
-    """Path of the clip of a source: its own, with .h5 in place of .npz."""
+    """Path of a source's clip: the source's path with .h5 in place of .npz."""
     return (name[:-4] if name.lower().endswith(".npz") else name) + ".h5"
 
 
@@ -60,22 +60,23 @@ def select(
 
     Args:
         source: A folder, or one file.
-        include: Globs; a file is taken when one matches its path below the folder or its bare name. `*` crosses `/`.
-        exclude: Globs; a file that one of these matches is left out.
-        group: Name of a motion group; only its members are taken.
-        limit: Largest number of files, the first ones.
+        include: Globs; a file is included if one matches its path below the folder or its bare name. `*` matches `/`
+            too.
+        exclude: Globs; a file that matches one of these is left out.
+        group: Name of a motion list; only its members are included.
+        limit: Maximum number of files; the first ones are used.
 
     Raises:
-        SourceError: There is no such folder or file, or nothing in it that is wanted.
-        SettingsError: There is no such group.
+        SourceError: If the folder or file does not exist, or no file is selected.
+        SettingsError: If the group does not exist.
     """
     members = load_group(group) if group is not None else None
-    result = _with_clips(find_motions(source))
-    if not result:
+    motions = _with_clips(find_motions(source))
+    if not motions:
         raise SourceError(
             ReasonCode.NO_MOTIONS, f"no motion below {source}; a motion is an .npz file with poses and trans"
         )
-    requested = [item for item in result if taken(item.name, include=include, exclude=exclude)]
+    requested = [item for item in motions if matches_globs(item.name, include=include, exclude=exclude)]
     missing: tuple[str, ...] = ()
     if members is not None:
         part = select_members((item.name for item in requested), members)
@@ -83,17 +84,18 @@ def select(
         requested = [item for item in requested if item.name in names]
     if not requested:
         raise SourceError(
-            ReasonCode.NO_MOTIONS, f"none of {len(result)} motions below {source} is wanted; one is {result[0].name}"
+            ReasonCode.NO_MOTIONS,
+            f"none of {len(motions)} motions below {source} is selected; one is {motions[0].name}",
         )
     return Selection(items=tuple(requested[:limit]), missing=missing)
 
 
-def _with_clips(result: Sequence[tuple[Path, str]]) -> list[Selected]:
-    """Name the clips; of several sources with one clip the first by name has it, whatever else is selected."""
+def _with_clips(motions: Sequence[tuple[Path, str]]) -> list[Selected]:
+    """Name the clips. If several sources have the same clip, the first by name gets it, whatever else is selected."""
     owners: dict[str, str] = {}
-    chosen = []
-    for path, name in result:
+    items = []
+    for path, name in motions:
         clip = clip_name(name)
         owner = owners.setdefault(clip, name)
-        chosen.append(Selected(path=path, name=name, clip=clip, clash=owner if owner != name else ""))
-    return chosen
+        items.append(Selected(path=path, name=name, clip=clip, clash=owner if owner != name else ""))
+    return items

@@ -1,4 +1,4 @@
-"""What came of a conversion, for programs and for people."""
+"""Outcome of a conversion, for programs and for people."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ _PLANNED = ("planned_frames", "planned_seconds", "planned_bytes")
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Result of a conversion.
+    """Outcome of a conversion.
 
     Attributes:
         out: The output folder.
-        entries: One line for every selected source, sorted by name. In a dry run, those known without converting.
-        kept: Sources whose clip was there already and up to date.
+        entries: One entry per selected source, sorted by name. In a dry run, those known without converting.
+        kept: Sources whose clip was already present and up to date.
         planned: In a dry run, the sources that would be converted.
         planned_frames: Frames that their clips would have.
         planned_seconds: Duration of their motion [s].
         planned_bytes: Size of their files.
-        missing: Members of the wanted group that were not found.
-        warnings: Warnings about sources that were used although something in them is doubtful.
+        missing: Members of the requested group that were not found.
+        warnings: Warnings about sources that were used although some of their data is doubtful.
         problems: Sentences about damage in the manifest of earlier runs.
-        seconds: Time it took [s].
+        seconds: Duration of the run [s].
         stopped: Why the run ended early, or empty.
     """
 
@@ -46,22 +46,22 @@ class Summary:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of sources of each status; "kept" ones are among "ok"."""
+        """Number of sources of each status; "kept" ones also count as "ok"."""
         counted = Counter(entry.status for entry in self.entries)
         return {status: counted[status] for status in STATUSES} | {"kept": len(self.kept)}
 
     @property
     def nframe(self) -> int:
-        """Frames of the clips made in this run."""
+        """Number of frames of the clips written in this run."""
         return sum(entry.nframe for entry in self.entries if entry.source not in self.kept)
 
     @property
     def complete(self) -> bool:
-        """Whether every source that was settled has its clip."""
+        """Whether every source that was processed has its clip."""
         return all(entry.status == "ok" for entry in self.entries)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """The outcome as plain values, ready for JSON."""
         plain = {key: getattr(self, key) for key in ("counts", "nframe", "seconds", "stopped", *_PLANNED)}
         lists = {key: list(getattr(self, key)) for key in ("planned", "missing", "problems")}
         lists |= {"kept": sorted(self.kept), "entries": [asdict(entry) for entry in self.entries]}

@@ -8,7 +8,7 @@ from typing import Any
 from musclemap.datasets.downloads.catalogue import Entry
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.downloads.file_filter import FileFilter
-from musclemap.datasets.downloads.hub import Brought, HubDataSet, HubFile, fetch_files, list_data_set
+from musclemap.datasets.downloads.hub import HubDataSet, HubDownload, HubFile, fetch_files, list_data_set
 from musclemap.datasets.downloads.paths import checked_path
 from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
@@ -58,7 +58,7 @@ class Downloaded:
 
     chosen: Chosen
     originals: Path
-    brought: Brought
+    brought: HubDownload
     summary: Summary | None
     refused: Mapping[str, str] = field(default_factory=dict)
 
@@ -75,7 +75,7 @@ class Downloaded:
             "revision": data_set.revision,
             "licence": data_set.licence,
             "originals": str(self.originals),
-            "files": {path: str(place) for path, place in self.brought.places.items()},
+            "files": {path: str(place) for path, place in self.brought.paths.items()},
             "failed": dict(self.brought.failed) | dict(self.refused),
             "missing": list(self.chosen.missing),
             "clips": None if self.summary is None else self.summary.to_dict(),
@@ -102,7 +102,7 @@ def choose_files(entry: Entry, file_filter: FileFilter, *, revision: str | None 
         for file in data_set.files
         if file.path.startswith(prefix) and file.path.lower().endswith(".npz")
     }
-    names = [name for name in sorted(there) if file_filter.wants(name)]
+    names = [name for name in sorted(there) if file_filter.matches(name)]
     missing: tuple[str, ...] = ()
     if members is not None:
         part = select_members(names, members)

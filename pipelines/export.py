@@ -18,7 +18,7 @@ from musclemap.datasets.formats.locomujoco import trajectory_arrays
 from musclemap.datasets.formats.mjlab import mjlab_arrays
 from musclemap.datasets.formats.npz import npz_bytes
 from musclemap.datasets.formats.tables import csv_bytes, mot_bytes
-from musclemap.datasets.globs import taken
+from musclemap.datasets.globs import matches_globs
 from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.datasets.output_folder import (
@@ -198,7 +198,7 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
     entries = {e.clip: e for e in read_entries(root).values() if e.clip} if has_lines(root) else {}
     if source.is_dir():
         result |= entries.keys()
-    requested = [name for name in sorted(result) if taken(name, include=include)]
+    requested = [name for name in sorted(result) if matches_globs(name, include=include)]
     if not result:
         raise SettingsError(f"there is no clip (.h5) below {source}")
     if not requested:

@@ -1,1 +1,4 @@
-"""Descriptions of bodies: the SMPL family as source, MyoFullBody as target, and reduced coordinates."""
+"""Bodies: target bodies with reduced coordinates and kinematics, and the SMPL family as source.
+
+Imports only the modules directly under `musclemap`.
+"""

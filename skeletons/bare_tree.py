@@ -1,4 +1,4 @@
-"""A body reduced to what its kinematics and inertia need: no geoms, sites, tendons or muscles."""
+"""A model reduced to what kinematics and inertia need: no geoms, sites, tendons or muscles."""
 
 import mujoco
 import numpy as np
@@ -7,9 +7,9 @@ from .couplings import couplings
 
 
 def bare_tree(model: mujoco.MjModel, *, without: frozenset[str] = frozenset()) -> mujoco.MjModel:
-    """Build a body anew from its tree, joints, couplings and inertias alone.
+    """Rebuild a model from its tree, joints, couplings and inertias alone.
 
-    Bodies keep their numbers, and joints too unless some, uncoupled ones, are left `without`.
+    Bodies keep their ids; so do joints unless some uncoupled ones are left out by `without`.
     """
     spec = mujoco.MjSpec()
     spec.compiler.degree = False

@@ -1,6 +1,6 @@
-"""A target body as data: what motions are fitted to, checked on, simulated with, drawn and exported.
+"""A target body as data, for fitting, validation, simulation, rendering and export.
 
-Each body is a table under `skeletons/bodies/`; everything else asks a `TargetBody` and knows no body by name.
+Each body is a table under `skeletons/bodies/`; all other code works with a `TargetBody` and refers to no body by name.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,13 +26,13 @@ SIDE_WORD = {"r": "right", "l": "left"}
 
 @dataclass(frozen=True, kw_only=True)
 class Landmark:
-    """A tracked body of the target and what it follows in the source.
+    """A tracked body of the target, and the source joints that it follows.
 
     Attributes:
         name: Body of the target whose origin is the landmark.
         joint: Source joint that gives the position.
-        carrier: Source joint whose rotation carries the landmark's offset from `joint`.
-        orientation: Source joint that gives the orientation, or None where orientation means nothing here.
+        carrier: Source joint whose rotation also rotates the landmark's offset from `joint`.
+        orientation: Source joint that gives the orientation, or None if the orientation is not fitted.
     """
 
     name: str
@@ -43,17 +43,17 @@ class Landmark:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """How a body is fitted, by the names of its landmarks and joints.
+    """Settings for fitting a body, by the names of its landmarks and joints.
 
     Attributes:
-        position_weights: Field of `WeightConfig` that weighs each landmark's position.
-        rotation_weights: Field that weighs a landmark's orientation, where it is not "limb_rotation".
-        smoothing: Field that multiplies the smoothness of a joint.
-        bent: A configuration in which no joint is singular [rad or m]; the stiffness of the joints is read there.
-        starts: Configurations that anchor frames are solved from, joints that are not named at rest [rad or m].
-        calibrated: Landmarks whose offset the motion itself may correct.
-        carried_by: For a landmark that goes where a calibrated one goes, which.
-        along_foot: Where a landmark lies between the contact points of its heel (0) and toes (1), by its name.
+        position_weights: Field of `WeightConfig` that weights each landmark's position.
+        rotation_weights: Field that weights a landmark's orientation, if it is not "limb_rotation".
+        smoothing: Field that scales the smoothness of a joint.
+        bent: A configuration without singular joints [rad or m], at which the stiffness of the joints is evaluated.
+        starts: Start configurations for anchor frames; joints not named are at rest [rad or m].
+        calibrated: Landmarks whose offset may be corrected from the motion itself.
+        carried_by: For landmarks that move with a calibrated landmark, the name of that landmark.
+        along_foot: Position of a landmark between the contact points of its heel (0) and toes (1), by its name.
     """
 
     position_weights: Mapping[str, str] = field(default_factory=dict)
@@ -68,19 +68,19 @@ class FitSettings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TargetBody:
-    """A body that motions are fitted to. Made by `musclemap.skeletons.bodies.load_body`.
+    """A body that motions are fitted to. Created by `musclemap.skeletons.bodies.load_body`.
 
     Attributes:
-        name: As in a clip's `model`.
-        model: Full MuJoCo model, fingers and muscles included; not to be changed.
-        make_spec: Gives a new specification of the same model, which may be changed before it is compiled.
-        package: Package that the model comes from; ours if None.
+        name: Name, as in a clip's `model`.
+        model: Full MuJoCo model including fingers and muscles; must not be changed.
+        make_spec: Returns a new specification of the same model, which may be changed before compilation.
+        package: Package that provides the model; ours if None.
         landmarks: Tracked bodies, in the order of a clip's `landmark_names`. Positions are relative to the first.
-        contact_parts: Parts that can stand, in the order of the columns of a clip's `contact`; none without feet.
+        contact_parts: Parts that can touch the ground, in the order of a clip's `contact`; empty without feet.
         finger_joints: Joints that are locked unless hands are tracked.
-        fit: How it is fitted.
-        source_to_target: Turns the source's rest frame (x left, y up, z forward) into the model's, shape (3, 3).
-        limits: "effective" joint ranges, in which every driven joint stays in its own, or "declared" ones.
+        fit: Settings of the fit.
+        source_to_target: Rotates the source's rest frame (x left, y up, z forward) to the model's, shape (3, 3).
+        limits: Joint ranges: "effective", which keep every driven joint in its own range, or "declared".
     """
 
     name: str
@@ -155,12 +155,12 @@ class TargetBody:
 
     @cached_property
     def kinematic_model(self) -> mujoco.MjModel:
-        """The tree without geoms, sites, tendons and muscles: several times quicker where poses are enough."""
+        """The tree without geoms, sites, tendons and muscles: several times faster for kinematics alone."""
         return bare_tree(self.model)
 
     @cached_property
     def symmetric_model(self) -> mujoco.MjModel:
-        """The tree alone, left and right exact mirror images; for a body of one side, the tree as it is."""
+        """The tree with exact mirror symmetry between left and right; unchanged for a one-sided body."""
         model = bare_tree(self.model)
         if self.free:
             symmetrise(model)
@@ -168,7 +168,7 @@ class TargetBody:
 
     @cached_property
     def points(self) -> list[BodyPoint]:
-        """Points that the solver follows on `symmetric_model`: landmarks, contacts, then the feet's spheres."""
+        """Points that the solver tracks on `symmetric_model`: landmarks, contacts, then the feet's spheres."""
         landmarks = [BodyPoint(int(body)) for body in self.landmark_ids]
         soles = [*self.sole.contact, *self.sole.centre]
         if not soles:
@@ -184,10 +184,10 @@ class TargetBody:
 
     @cached_property
     def version(self) -> str:
-        """Version of the package that the model came from."""
+        """Version of the package that provides the model."""
         return __version__ if self.package is None else version(self.package)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the compiled model, which tells versions of a body apart."""
+        """Hash of the compiled model, which identifies the version of a body."""
         return model_hash(self.model)

@@ -1,4 +1,4 @@
-"""Where the joints and muscles of a smaller model, without fingers for one, are among those of the full one."""
+"""Columns of a smaller model's joints and muscles, for example one without fingers, in the arrays of the full model."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ _WIDTH = {
     int(mujoco.mjtJoint.mjJNT_FREE): (7, 6), int(mujoco.mjtJoint.mjJNT_BALL): (4, 3),
     int(mujoco.mjtJoint.mjJNT_HINGE): (1, 1), int(mujoco.mjtJoint.mjJNT_SLIDE): (1, 1),
 }  # fmt: skip
-"""Columns of qpos and of qvel that a joint has."""
+"""Columns of qpos and of qvel for each joint type."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,9 +17,9 @@ class Columns:
     """For each column of the smaller model's arrays, the column of the full model's.
 
     Attributes:
-        qpos: Shape (nq,).
-        qvel: Shape (nv,).
-        act: Shape (nu,); empty where the smaller model has no muscles.
+        qpos: Indices into qpos, shape (nq,).
+        qvel: Indices into qvel, shape (nv,).
+        act: Indices of the muscles, shape (nu,); empty if the smaller model has no muscles.
     """
 
     qpos: np.ndarray

@@ -1,4 +1,4 @@
-"""Joint couplings of a MuJoCo model: driven = polynomial of one driver, both counted from qpos0."""
+"""Joint couplings of a MuJoCo model: driven = polynomial of one driver, both relative to qpos0."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +9,10 @@ import numpy as np
 from musclemap.errors import TargetError
 
 DRIVEN_TOLERANCE = 5e-4
-"""A driver whose joints never leave their declared range by more than this keeps its whole range [rad or m].
+"""A driver keeps its whole range if no joint it drives leaves its declared range by more than this [rad or m].
 
-The knees' polynomials overshoot by up to 2.5e-4 at the ends of their own range, which is noise of the published
-fit and no reason to forbid a straight knee.
+The knees' polynomials overshoot by up to 2.5e-4 at the ends of their own range. That is noise of the published fit and
+no reason to forbid a straight knee.
 """
 
 
@@ -22,7 +22,7 @@ class Coupling:
 
     Attributes:
         driven: Index of the driven joint.
-        driver: Index of the driving joint, or -1 where the joint is held at a constant.
+        driver: Index of the driving joint, or -1 if the joint is held at a constant.
         coef: Polynomial coefficients, constant first, shape (5,).
     """
 
@@ -35,21 +35,21 @@ def couplings(model: mujoco.MjModel) -> tuple[Coupling, ...]:
     """Read every active joint equality of a model.
 
     Raises:
-        TargetError: A driver is itself driven, so that the couplings cannot be eliminated in one step.
+        TargetError: If a driver is itself driven, because such couplings cannot be eliminated in one step.
     """
-    result = []
+    active = []
     for k in range(model.neq):
         if model.eq_type[k] != mujoco.mjtEq.mjEQ_JOINT or not model.eq_active0[k]:
             continue
         driven, driver = int(model.eq_obj1id[k]), int(model.eq_obj2id[k])
-        result.append(Coupling(driven=driven, driver=driver, coef=np.array(model.eq_data[k, :5])))
-    chained = {c.driven for c in result} & {c.driver for c in result}
+        active.append(Coupling(driven=driven, driver=driver, coef=np.array(model.eq_data[k, :5])))
+    chained = {c.driven for c in active} & {c.driver for c in active}
     if chained:
         names = ", ".join(model.joint(j).name for j in sorted(chained))
         raise TargetError(
-            f"joints that drive others are themselves driven: {names}; chains of couplings are unsupported"
+            f"joints that drive others are themselves driven: {names}; chains of couplings are not supported"
         )
-    return tuple(result)
+    return tuple(active)
 
 
 def value_and_slope(coef: Any, delta: Any) -> tuple[Any, Any]:
@@ -57,7 +57,7 @@ def value_and_slope(coef: Any, delta: Any) -> tuple[Any, Any]:
 
     Args:
         coef: Coefficients, shape (..., ncoef).
-        delta: Argument, broadcastable against coef[..., 0].
+        delta: Argument, broadcastable with coef[..., 0].
     """
     xp = delta.__array_namespace__()
     value = xp.zeros(np.broadcast_shapes(coef.shape[:-1], delta.shape), dtype=delta.dtype)
@@ -71,7 +71,7 @@ def value_and_slope(coef: Any, delta: Any) -> tuple[Any, Any]:
 def effective_range(model: mujoco.MjModel, joint: int, driven: list[Coupling]) -> tuple[float, float]:
     """Find the part of a driver's range in which every joint it drives stays in its own declared range.
 
-    The part that holds the driver's rest value is searched outwards on a fine grid and its ends refined by bisection.
+    The search starts at the driver's rest value, runs outwards on a fine grid and refines the ends by bisection.
 
     Returns:
         Lower and upper end, in the unit of the joint (rad or m).
@@ -84,11 +84,11 @@ def effective_range(model: mujoco.MjModel, joint: int, driven: list[Coupling]) -
     def inside(value: float, tolerance: float = 1e-9) -> bool:
         for coupling in driven:
             adr = model.jnt_qposadr
-            reach = model.qpos0[adr[coupling.driven]] + float(
+            value_driven = model.qpos0[adr[coupling.driven]] + float(
                 value_and_slope(coupling.coef, np.asarray(value - model.qpos0[adr[joint]]))[0]
             )
             lo, hi = model.jnt_range[coupling.driven]
-            if model.jnt_limited[coupling.driven] and not lo - tolerance <= reach <= hi + tolerance:
+            if model.jnt_limited[coupling.driven] and not lo - tolerance <= value_driven <= hi + tolerance:
                 return False
         return True
 
@@ -99,7 +99,7 @@ def effective_range(model: mujoco.MjModel, joint: int, driven: list[Coupling]) -
             return limit
         if outside == 0:
             name = model.joint(joint).name
-            raise TargetError(f"joint {name} drives others out of their range already at its rest value {rest:.4g}")
+            raise TargetError(f"joint {name} drives others out of their range even at its rest value {rest:.4g}")
         good, bad = grid[outside - 1], grid[outside]
         for _ in range(50):
             middle = 0.5 * (good + bad)

@@ -1,8 +1,8 @@
 """Batched forward kinematics and joint screws in JAX, in reduced coordinates.
 
-Frames are the last axis of every array inside this file: a level of the tree is a handful of short loops over a long,
-contiguous batch, which XLA turns into vector code on a CPU and into one thread a frame on a GPU. Levels are stepped
-through with `lax.scan`, so that compilation does not grow with the depth of the body.
+In this file frames are the last axis of every array: a level of the tree is a few short loops over a long, contiguous
+batch, which XLA compiles to vector code on a CPU and to one thread per frame on a GPU. `lax.scan` iterates over the
+levels, so the compile time does not grow with the depth of the body.
 """
 
 from typing import NamedTuple
@@ -17,13 +17,13 @@ from .tree import Tree
 
 
 class Kinematics(NamedTuple):
-    """Where the points of a tree are, and how each degree of freedom moves what lies below it.
+    """Poses of a tree's points, and the screw of each degree of freedom.
 
     Attributes:
         point_pos: Points [m], world frame, shape (npoint, 3, nframe).
         point_rot: Orientation of each point's body, world frame, shape (npoint, 3, 3, nframe).
-        screw: Angular velocity and velocity of the world's origin a unit rate of each degree of freedom, shape
-            (6, ndof, nframe). A point p below it moves with `screw[:3] x p + screw[3:]`.
+        screw: Angular velocity, and linear velocity at the world's origin, per unit rate of each degree of freedom,
+            shape (6, ndof, nframe). A point p below the joint moves with `screw[:3] x p + screw[3:]`.
         q: The reduced configurations, shape (7 + njoint, nframe).
     """
 
@@ -34,7 +34,7 @@ class Kinematics(NamedTuple):
 
 
 def cross(a: Array, b: Array) -> Array:
-    """Cross product over the first axis; frames (and anything else) after it."""
+    """Cross product over the first axis; frames (and any other axes) follow it."""
     return jnp.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
@@ -67,10 +67,10 @@ def _skew(axis: np.ndarray) -> np.ndarray:
 
 
 def forward(tree: Tree, q: Array) -> Kinematics:
-    """Place a tree's points for a batch of configurations.
+    """Compute the poses of a tree's points for a batch of configurations.
 
     Args:
-        tree: What to move.
+        tree: Kinematic tree.
         q: Reduced configurations, shape (7 + njoint, nframe), float32 or float64.
 
     Returns:
@@ -122,7 +122,7 @@ def forward(tree: Tree, q: Array) -> Kinematics:
 
 
 def _screws(tree: Tree, axis: Array, anchor: Array, rate: Array, root_pos: Array) -> Array:
-    """Sum the screws of all links that one coordinate moves; the root's six come first."""
+    """Sum the screws of all links that each coordinate moves; the root's six come first."""
     dtype, nframe = axis.dtype, axis.shape[-1]
     nslot = len(axis)
     slide = jnp.asarray(tree.slide.reshape(-1), dtype)[:, None]
@@ -144,14 +144,14 @@ def _screws(tree: Tree, axis: Array, anchor: Array, rate: Array, root_pos: Array
 
 
 def integrate(q: Array, step: Array) -> Array:
-    """Move configurations along tangent steps; the root's rotation step is a world-frame rotation vector.
+    """Move configurations along tangent steps; the root's rotation step is a rotation vector in the world frame.
 
     Args:
-        q: Shape (7 + njoint, nframe).
-        step: Shape (ndof, nframe).
+        q: Configurations, shape (7 + njoint, nframe).
+        step: Tangent steps, shape (ndof, nframe).
     """
     half = 0.5 * step[3:6]
-    angle = jnp.sqrt(jnp.sum(half**2, axis=0) + 1e-24)  # the tiny term keeps the derivative finite at no step
+    angle = jnp.sqrt(jnp.sum(half**2, axis=0) + 1e-24)  # the small term keeps the derivative finite at a zero step
     w, v = jnp.cos(angle), half * jnp.sinc(angle / jnp.pi)
     quat = q[3:NROOT]
     turned = jnp.concatenate(

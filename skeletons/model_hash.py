@@ -1,4 +1,4 @@
-"""The hash that tells one version of a body from another."""
+"""Hash that identifies the version of a body."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def model_hash(model: mujoco.MjModel) -> str:
-    """SHA-256 over the arrays that make up a body: tree, joints, couplings, geometry, inertia and muscles."""
+    """SHA-256 over the arrays that define a body: tree, joints, couplings, geometry, inertia and muscles."""
     digest = hashlib.sha256()
     names = (
         "body_parentid body_pos body_quat body_ipos body_iquat body_mass body_inertia "

@@ -1,7 +1,7 @@
-"""Products of matrices as exact as their type.
+"""Matrix products with the full precision of their type.
 
-On a GPU JAX otherwise multiplies float32 with ten bits of mantissa (TF32), enough for a network and too few for normal
-equations: with weak data a block Cholesky then meets pivots below zero.
+By default JAX multiplies float32 on a GPU with ten bits of mantissa (TF32). That suffices for a network but not for
+normal equations: with weak data a block Cholesky factorisation then meets negative pivots.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def precise(function: Callable[P, T]) -> Callable[P, T]:
-    """The same function, traced with exact products; wrap what is handed to `jax.jit`, not what comes from it."""
+    """Trace a function with exact matrix products; wrap the function passed to `jax.jit`, not the jitted one."""
 
     @wraps(function)
     def traced(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""Reduced coordinates: a configuration by its independent joints alone, so that every coupling holds exactly."""
+"""Reduced coordinates: a configuration as its independent joints alone, so that every coupling holds exactly."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,20 +19,20 @@ NROOT = 7
 class ReducedCoordinates:
     """Independent coordinates of a MuJoCo model with polynomial joint couplings.
 
-    A configuration is `x = [root position (3), root quaternion wxyz (4), independent joints (njoint)]`; its tangent
+    A configuration is `x = [root position (3), root quaternion wxyz (4), independent joints (njoint)]`. Its tangent
     space has `ndof = 6 + njoint` dimensions: translation and rotation of the root in the world frame, then the joints.
-    The root of a body without a free joint is the world: position 0, quaternion 1, and it stays so.
+    For a body without a free joint the root is the world, with position 0 and quaternion 1.
 
     Attributes:
         model: The full MuJoCo model.
         joint_ids: MuJoCo ids of the independent joints, in MuJoCo order, shape (njoint,).
-        lower: Lower end of the effective ranges, shape (njoint,).
-        upper: Upper end of the effective ranges, shape (njoint,).
-        rest: Value of each independent joint nearest to its qpos0 within its range, shape (njoint,).
-        base: Full configuration that supplies every joint not listed here (locked ones), on the coupling manifold,
-            (nq,).
-        driver: For every joint of the model the position in `joint_ids` of the joint that moves it (itself where
-            independent), or -1 where nothing does, shape (model.njnt,).
+        lower: Lower ends of the effective ranges, shape (njoint,).
+        upper: Upper ends of the effective ranges, shape (njoint,).
+        rest: Value of each independent joint closest to its qpos0 within its range, shape (njoint,).
+        base: Full configuration with the values of all joints that are neither independent nor driven (locked ones);
+            satisfies the couplings, shape (nq,).
+        driver: For every joint of the model the index in `joint_ids` of the joint that moves it (itself if
+            independent), or -1 if none does, shape (model.njnt,).
         coef: For every joint the polynomial of its driver's deviation from qpos0, shape (model.njnt, 5).
     """
 
@@ -57,7 +57,7 @@ class ReducedCoordinates:
 
     @property
     def njoint(self) -> int:
-        """Number of independent joints, the root not counted."""
+        """Number of independent joints, without the root."""
         return len(self.joint_ids)
 
     @property
@@ -76,23 +76,23 @@ class ReducedCoordinates:
         return self.model.qpos0[self.qposadr]
 
     def index(self, name: str) -> int:
-        """Give a joint's position among the independent ones.
+        """Index of a joint among the independent ones.
 
         Raises:
-            TargetError: There is no such independent joint; the message lists them.
+            TargetError: If the joint is not independent; the message lists the independent ones.
         """
         if name not in self.joint_names:
-            raise TargetError(f"no independent joint {name!r}; there are: {', '.join(self.joint_names)}")
+            raise TargetError(f"no independent joint {name!r}; the joints are: {', '.join(self.joint_names)}")
         return self.joint_names.index(name)
 
     def expand(self, q: np.ndarray) -> np.ndarray:
-        """Give the full qpos of reduced configurations, couplings exact in float64.
+        """Expand reduced configurations to full qpos; couplings are exact in float64.
 
         Args:
-            q: Shape (nframe, 7 + njoint).
+            q: Reduced configurations, shape (nframe, 7 + njoint).
 
         Returns:
-            Shape (nframe, nq).
+            Full configurations, shape (nframe, nq).
         """
         qpos = np.tile(self.base, (len(q), 1))
         if self.free:
@@ -116,20 +116,20 @@ class ReducedCoordinates:
         return constant(self.model.qpos0[self.moved_qposadr]) + value, slope
 
     def reduce(self, qpos: np.ndarray) -> np.ndarray:
-        """Take the independent coordinates out of full configurations; driven joints are dropped.
+        """Extract the independent coordinates of full configurations; driven joints are dropped.
 
         Args:
-            qpos: Shape (nframe, nq).
+            qpos: Full configurations, shape (nframe, nq).
 
         Returns:
-            Shape (nframe, 7 + njoint).
+            Reduced configurations, shape (nframe, 7 + njoint).
         """
         root = qpos[:, :NROOT] if self.free else np.tile(np.eye(1, NROOT, 3), (len(qpos), 1))
         return np.concatenate([root, qpos[:, self.qposadr]], axis=1)
 
     @cached_property
     def moved(self) -> np.ndarray:
-        """Joints that follow an independent one, themselves included, shape (nmoved,)."""
+        """Joints that follow an independent one, including the independent ones, shape (nmoved,)."""
         return np.flatnonzero(self.driver >= 0)
 
     @cached_property
@@ -139,12 +139,12 @@ class ReducedCoordinates:
 
     @cached_property
     def moved_dof(self) -> np.ndarray:
-        """Degree of freedom of each of `moved` in the full model, shape (nmoved,)."""
+        """Degree of freedom of each joint of `moved` in the full model, shape (nmoved,)."""
         return self.model.jnt_dofadr[self.moved]
 
     @cached_property
     def moved_driver(self) -> np.ndarray:
-        """Independent joint that moves each of `moved`, shape (nmoved,)."""
+        """Independent joint that moves each joint of `moved`, shape (nmoved,)."""
         return self.driver[self.moved]
 
     def slope(self, qpos: np.ndarray) -> np.ndarray:
@@ -156,13 +156,13 @@ class ReducedCoordinates:
         return self.moved_joints(qpos[:, self.qposadr])[1]
 
     def to_independent(self, force: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Generalised forces on the independent joints, shape (nframe, njoint).
+        """Map generalised forces to the independent joints, shape (nframe, njoint).
 
-        By virtual work, a force on a driven joint acts on its driver times the slope.
+        By virtual work, a force on a driven joint acts on its driver multiplied by the slope.
 
         Args:
-            force: On every degree of freedom of the full model, shape (nframe, nv) [N or Nm].
-            slope: From `slope`, shape (nframe, nmoved).
+            force: Forces on every degree of freedom of the full model, shape (nframe, nv) [N or Nm].
+            slope: Slopes from `slope`, shape (nframe, nmoved).
         """
         return (force[:, self.moved_dof] * slope) @ self._gather
 
@@ -173,7 +173,7 @@ class ReducedCoordinates:
         return gather
 
     def coupling_residual(self, qpos: np.ndarray) -> np.ndarray:
-        """Measure how far full configurations are from the coupling manifold.
+        """Measure how far full configurations deviate from the couplings.
 
         Returns:
             Largest absolute deviation of a driven joint from its polynomial [rad or m], shape (nframe,).
@@ -185,15 +185,15 @@ class ReducedCoordinates:
             if c.driven in ids:
                 raise TargetError(f"joint {self.model.joint(c.driven).name} is both driven and independent")
             delta = qpos[:, adr[c.driver]] - self.model.qpos0[adr[c.driver]] if c.driver >= 0 else np.zeros(len(qpos))
-            want = self.model.qpos0[adr[c.driven]] + value_and_slope(c.coef, delta)[0]
-            residual = np.maximum(residual, np.abs(qpos[:, adr[c.driven]] - want))
+            expected = self.model.qpos0[adr[c.driven]] + value_and_slope(c.coef, delta)[0]
+            residual = np.maximum(residual, np.abs(qpos[:, adr[c.driven]] - expected))
         return residual
 
 
 def check_limits(limits: str) -> None:
     """Raise TargetError for an unknown kind of limits."""
     if limits not in ("effective", "declared"):
-        raise TargetError(f"limits is {limits!r}; it is 'effective' or 'declared'")
+        raise TargetError(f"limits is {limits!r}; it must be 'effective' or 'declared'")
 
 
 def reduce_model(
@@ -203,12 +203,12 @@ def reduce_model(
 
     Args:
         model: Model with a free joint first, then hinges and slides, and polynomial joint equalities.
-        locked: Names of joints that keep their rest value and are no coordinates.
+        locked: Names of joints that keep their rest value and are not coordinates.
         limits: "effective" (every driven joint stays in its declared range) or "declared".
-        fixed: The model has no free joint and is fixed to the world.
+        fixed: Whether the model has no free joint and is fixed to the world.
 
     Raises:
-        TargetError: The model has no free root, a ball joint, chained couplings, or a locked joint it does not have.
+        TargetError: If the model has no free root, a ball joint or chained couplings, or lacks a locked joint.
     """
     check_limits(limits)
     first = 0 if fixed else 1
@@ -216,10 +216,10 @@ def reduce_model(
         raise TargetError("the first joint of the model is not free; a floating base is needed")
     hinge_or_slide = [int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)]
     if not np.isin(model.jnt_type[first:], hinge_or_slide).all():
-        raise TargetError("the model has a ball or a second free joint; hinges and slides are supported")
+        raise TargetError("the model has a ball or a second free joint; only hinges and slides are supported")
     known = {model.joint(j).name for j in range(model.njnt)}
     if locked - known:
-        raise TargetError(f"locked joints the model does not have: {', '.join(sorted(locked - known))}")
+        raise TargetError(f"the model lacks the locked joints: {', '.join(sorted(locked - known))}")
     coupled = couplings(model)
     driven = {c.driven for c in coupled}
     ids = np.array([j for j in range(first, model.njnt) if j not in driven and model.joint(j).name not in locked])
@@ -234,13 +234,13 @@ def reduce_model(
         adr = model.jnt_qposadr[j]
         rest_all[adr] = np.clip(model.qpos0[adr], lower_all[j], upper_all[j])
 
-    place = {int(j): k for k, j in enumerate(ids)}
+    index = {int(j): k for k, j in enumerate(ids)}
     driver, coef = np.full(model.njnt, -1), np.zeros((model.njnt, 5))
-    for j, k in place.items():
+    for j, k in index.items():
         driver[j], coef[j, 1] = k, 1.0
     for c in coupled:
         coef[c.driven] = c.coef
-        driver[c.driven] = place.get(c.driver, -1)
+        driver[c.driven] = index.get(c.driver, -1)
         adr = model.jnt_qposadr
         delta = rest_all[adr[c.driver]] - model.qpos0[adr[c.driver]] if c.driver >= 0 else 0.0
         rest_all[adr[c.driven]] = model.qpos0[adr[c.driven]] + float(value_and_slope(c.coef, np.asarray(delta))[0])

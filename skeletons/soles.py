@@ -1,4 +1,4 @@
-"""What of a body touches the ground: contact points under heels and toes, and the geoms of the feet."""
+"""Parts of a body that touch the ground: contact points under heels and toes, and the geoms of the feet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from .tree import BodyPoint
 
 @dataclass(frozen=True, kw_only=True)
 class ContactPart:
-    """A part of the body that can stand on the ground.
+    """A part of the body that can touch the ground.
 
     Attributes:
-        name: As in a clip's `/contact`, such as "left_heel".
+        name: Name, as in a clip's `/contact`, for example "left_heel".
         body: Body of the model.
-        rear: Whether the contact point lies under the rear ends of the body's capsules, as at a heel, or under the
-            middle of them all.
+        rear: Whether the contact point is under the rear ends of the body's capsules, as at a heel, or under the middle
+            of all their ends.
     """
 
     name: str
@@ -29,12 +29,12 @@ class ContactPart:
 
 @dataclass(frozen=True, kw_only=True)
 class Sole:
-    """What touches the ground.
+    """Points of the feet that touch the ground.
 
     Attributes:
         contact: A point under each contact part, in their order.
-        centre: Centres of the spheres at both ends of the parts' capsules. Ellipsoids lie inside their hull until the
-            foot tilts by 80 degrees: a prone or kneeling foot can sink unseen.
+        centre: Centres of the spheres at both ends of the parts' capsules. Ellipsoids are inside the capsules' hull
+            until the foot tilts by 80 degrees: a prone or kneeling foot can sink without being detected.
         radius: Radius of each sphere [m], shape (ncentre,).
     """
 
@@ -45,14 +45,14 @@ class Sole:
 
 @dataclass(frozen=True, kw_only=True)
 class FootGeoms:
-    """Capsules and ellipsoids that touch the ground, the right foot's first, the left's as many after.
+    """Capsules and ellipsoids that touch the ground: those of the right foot, then as many of the left.
 
     Attributes:
-        body: Body of each, shape (ngeom,).
+        body: Body of each geom, shape (ngeom,).
         pos: Centre in the body's frame [m], shape (ngeom, 3).
         rot: Orientation in the body's frame, shape (ngeom, 3, 3).
         size: MuJoCo's sizes [m], shape (ngeom, 3).
-        capsule: Which are capsules, shape (ngeom,).
+        capsule: Whether each geom is a capsule, shape (ngeom,).
     """
 
     body: np.ndarray
@@ -62,30 +62,34 @@ class FootGeoms:
     capsule: np.ndarray
 
     def reach(self, up: np.ndarray) -> np.ndarray:
-        """How far each geom reaches below its centre, (ngeom,) [m]; `up` is the vertical in its frame, (ngeom, 3)."""
+        """Depth of each geom's lowest point below its centre, shape (ngeom,) [m].
+
+        Args:
+            up: Vertical in each geom's frame, shape (ngeom, 3).
+        """
         return reach_below(self.size, self.capsule, up)
 
 
 def reach_below(size: np.ndarray, capsule: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """How far capsules, spheres and ellipsoids reach below their centres, shape (..., ngeom) [m].
+    """Depth of the lowest points of capsules, spheres and ellipsoids below their centres, shape (..., ngeom) [m].
 
     Args:
         size: MuJoCo's sizes [m], shape (ngeom, 3).
-        capsule: Which are capsules or spheres, capsules of no length; the others are ellipsoids. Shape (ngeom,).
-        up: The vertical in each geom's frame, shape (..., ngeom, 3).
+        capsule: True for capsules and spheres (capsules of zero length), false for ellipsoids, shape (ngeom,).
+        up: Vertical in each geom's frame, shape (..., ngeom, 3).
     """
     long = size[:, 0] + size[:, 1] * np.abs(up[..., 2])
     return np.where(capsule, long, np.linalg.norm(size * up, axis=-1))
 
 
 def colliding_geoms(model: mujoco.MjModel, body: str) -> tuple[int, ...]:
-    """Geoms of a body that can touch something, by their numbers."""
+    """Ids of the geoms of a body that can collide."""
     first, count = int(model.body(body).geomadr[0]), int(model.body(body).geomnum[0])
     return tuple(g for g in range(first, first + count) if model.geom_contype[g] or model.geom_conaffinity[g])
 
 
 def find_foot_geoms(model: mujoco.MjModel, parts: Sequence[ContactPart]) -> FootGeoms:
-    """Geoms of the contact parts, those of the right side first."""
+    """Find the geoms of the contact parts, those of the right side first."""
     geoms = np.array([g for part in _right_first(parts) for g in colliding_geoms(model, part.body)], int)
     rot = np.empty((len(geoms), 9))
     for row, geom in zip(rot, geoms, strict=True):
@@ -100,7 +104,7 @@ def find_foot_geoms(model: mujoco.MjModel, parts: Sequence[ContactPart]) -> Foot
 
 
 def find_sole(model: mujoco.MjModel, parts: Sequence[ContactPart]) -> Sole:
-    """Contact points in the order of the parts; spheres with those of the right side first."""
+    """Find contact points in the order of the parts, and spheres with those of the right side first."""
     contact: dict[str, BodyPoint] = {}
     centres: list[BodyPoint] = []
     radii: list[float] = []
@@ -124,14 +128,14 @@ def _right_first(parts: Sequence[ContactPart]) -> list[ContactPart]:
 
 
 def _spheres(model: mujoco.MjModel, geom: int) -> list[tuple[np.ndarray, float]]:
-    """Spheres inside a geom that have its lowest point (capsule) or nearly so (flat ellipsoid), body frame."""
+    """Spheres inside a geom that include its lowest point (capsule), none for a flat ellipsoid; body frame."""
     pos, mat = model.geom_pos[geom], np.empty(9)
     mujoco.mju_quat2Mat(mat, model.geom_quat[geom])
     mat, size = mat.reshape(3, 3), model.geom_size[geom]
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_CAPSULE:
         return [(pos + sign * size[1] * mat[:, 2], float(size[0])) for sign in (-1.0, 1.0)]
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_ELLIPSOID:
-        return []  # inside the hull of the foot's capsules on the sole's side; a test checks it
+        return []  # the hull of the foot's capsules contains it on the sole's side; a test checks this
     raise TargetError(f"foot geom {model.geom(geom).name!r} is neither capsule nor ellipsoid")
 
 

@@ -1,9 +1,9 @@
-"""The body a solver works on: left and right made exact mirror images of each other.
+"""The body the solver uses: left and right are exact mirror images of each other.
 
-MyoFullBody's sides differ by fractions of a millimetre. Near a singular configuration, an arm hanging at the side, that
-is enough to turn the shoulder's elevation plane by several milliradians, so that a mirrored motion would not give the
-mirrored result. Solving on the mean of both sides removes this; what is stored and measured is the real body's
-kinematics.
+MyoFullBody's sides differ by fractions of a millimetre. Near a singular configuration, such as an arm hanging at the
+side, that is enough to rotate the shoulder's elevation plane by several milliradians, so a mirrored motion would not
+give the mirrored result. Solving on the mean of both sides prevents this; the kinematics that are stored and measured
+are those of the original body.
 """
 
 import mujoco
@@ -12,29 +12,29 @@ import numpy as np
 from musclemap.errors import TargetError
 
 ON_PLANE = 2e-3
-"""A body without a twin whose distance from the median plane is below this is put on it [m]."""
+"""A body without a counterpart is moved to the median plane if it is closer to it than this [m]."""
 
 _FLIP = np.array([-1.0, 1.0, 1.0])
 
 
 def _twins(names: list[str]) -> np.ndarray:
-    """Index of the other side's namesake, or of itself, shape (n,)."""
-    place = {name: k for k, name in enumerate(names)}
-    other = [n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2:] in ("_r", "_l") else n for n in names]
-    return np.array([place.get(twin, k) for k, twin in enumerate(other)])
+    """Index of each name's counterpart on the other side, or of the name itself, shape (n,)."""
+    index = {name: k for k, name in enumerate(names)}
+    twins = [n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2:] in ("_r", "_l") else n for n in names]
+    return np.array([index.get(twin, k) for k, twin in enumerate(twins)])
 
 
 def symmetrise(model: mujoco.MjModel) -> None:
-    """Replace positions of bodies and axes of joints by the mean of both sides, in place.
+    """Replace body positions and joint axes by the mean of both sides, in place.
 
-    The median plane is that of the root at qpos0, square to the world's x. Orientations of body frames stay as they
-    are; with every position and axis given, they are only names for directions.
+    The median plane is that of the root at qpos0, perpendicular to the world's x. Orientations of body frames are
+    unchanged: once every position and axis is given they are mere conventions.
 
     Raises:
-        TargetError: A joint's anchor is not its body's origin.
+        TargetError: If a joint's anchor is not its body's origin.
     """
     if np.abs(model.jnt_pos).max() > 0:
-        raise TargetError("a joint's anchor is off its body's origin; mirroring is unsupported")
+        raise TargetError("a joint's anchor is off its body's origin; mirroring is not supported")
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     centre = np.array([data.xpos[model.jnt_bodyid[0], 0], 0.0, 0.0])
@@ -47,7 +47,7 @@ def symmetrise(model: mujoco.MjModel) -> None:
 
     joints = _twins([model.joint(j).name for j in range(model.njnt)])
     axis = data.xaxis.copy()
-    mirrored = axis[joints] * -_FLIP  # an axis of rotation is mirrored against its direction
+    mirrored = axis[joints] * -_FLIP  # rotation axes are axial vectors: mirroring reverses them
     sliding = model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE
     mirrored[sliding] *= -1.0
     mirrored *= np.where(np.sum(mirrored * axis, axis=1) < 0, -1.0, 1.0)[:, None]
@@ -65,10 +65,10 @@ def symmetrise(model: mujoco.MjModel) -> None:
 
 
 def mirror_points(model: mujoco.MjModel, body: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Make points of both sides mirror images: each becomes the mean of itself and its nearest twin's image.
+    """Make points of both sides mirror images: each becomes the mean of itself and the closest mirrored point.
 
     Args:
-        model: A model that `symmetrise` has been through.
+        model: Model processed by `symmetrise`.
         body: Body of each point, shape (n,).
         offset: Points in their bodies' frames, shape (n, 3) [m].
 

@@ -1,4 +1,4 @@
-"""The part of a body's kinematic tree that moves a set of points, arranged by levels for batched kinematics."""
+"""The part of a body's kinematic tree that moves a set of points, arranged in levels for batched kinematics."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,25 +20,25 @@ class BodyPoint(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tree:
-    """Joints as links of one degree of freedom each, `nlevel` deep and `width` abreast; unused slots are padding.
+    """Joints as links with one degree of freedom each, `nlevel` deep and `width` wide; unused slots are padding.
 
-    A link's frame has its origin at the joint's anchor and turns with the joint. Slot (level, lane) of a link is number
+    A link's frame has its origin at the joint's anchor and rotates with the joint. The slot of a link (level, lane) is
     `level * width + lane`; slot `nlevel * width` is the root body.
 
     Attributes:
-        reduced: The coordinates this tree is driven by.
+        reduced: Reduced coordinates that drive the tree.
         parent_lane: Lane of the parent in the level above, shape (nlevel, width); at level 0 every parent is the root.
         offset: Anchor in the parent link's frame [m], shape (nlevel, width, 3).
-        rot: Rotation of the link's frame in its parent's at rest, shape (nlevel, width, 3, 3).
+        rot: Rest orientation of the link's frame in its parent's, shape (nlevel, width, 3, 3).
         axis: Joint axis in the link's frame, shape (nlevel, width, 3); zero for padding.
         slide: 1 for a slide, 0 for a hinge, shape (nlevel, width).
-        driver: Independent joint that moves the link (0 where `coef` is zero), shape (nlevel, width).
+        driver: Independent joint that moves the link (0 if `coef` is zero), shape (nlevel, width).
         coef: Polynomial of the driver's deviation from qpos0, shape (nlevel, width, 5).
         point_slot: Slot that carries each point, shape (npoint,).
         point_offset: Point in that slot's frame [m], shape (npoint, 3).
         point_rot: Rotation of the point's body in that slot's frame, shape (npoint, 3, 3).
         point_mask: Whether a degree of freedom moves a point, shape (npoint, ndof).
-        ancestor: ancestor[d, e] is True where d is e or lies between e and the root, shape (ndof, ndof).
+        ancestor: ancestor[d, e] is True if d is e or lies between e and the root, shape (ndof, ndof).
     """
 
     reduced: ReducedCoordinates
@@ -72,25 +72,25 @@ class _Link(NamedTuple):
 def _links(
     reduced: ReducedCoordinates, bodies: set[int]
 ) -> tuple[list[_Link], dict[int, tuple[int, np.ndarray, np.ndarray]]]:
-    """List the links above `bodies`, and for every body the link that carries it with its pose in that link's frame."""
+    """List the links above `bodies`, and for every body its link and its pose in that link's frame."""
     model = reduced.model
     root = int(model.jnt_bodyid[0]) if reduced.free else 0
-    wanted: set[int] = set()
+    required: set[int] = set()
     for body in bodies:
         while body != root:
             if body == 0:
-                raise TargetError("a point lies on a body that does not descend from the free root")
-            wanted.add(body)
+                raise TargetError("a point is on a body that does not descend from the free root")
+            required.add(body)
             body = int(model.body_parentid[body])
     links: list[_Link] = []
     carrier: dict[int, tuple[int, np.ndarray, np.ndarray]] = {root: (-1, np.zeros(3), np.eye(3))}
-    for body in sorted(wanted):
+    for body in sorted(required):
         link, pos, rot = carrier[int(model.body_parentid[body])]
         pos = pos + rot @ model.body_pos[body]
         rot = rot @ _matrix(model.body_quat[body])
         for joint in range(model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body]):
             if reduced.driver[joint] < 0:  # held or locked: part of the fixed transform
-                pos, rot = _held(reduced, joint, pos, rot)
+                pos, rot = _apply_locked(reduced, joint, pos, rot)
                 continue
             anchor = pos + rot @ model.jnt_pos[joint]
             links.append(_Link(joint, link, anchor, rot))
@@ -99,7 +99,10 @@ def _links(
     return links, carrier
 
 
-def _held(reduced: ReducedCoordinates, joint: int, pos: np.ndarray, rot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _apply_locked(
+    reduced: ReducedCoordinates, joint: int, pos: np.ndarray, rot: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pose after a joint at its constant value."""
     model, adr = reduced.model, reduced.model.jnt_qposadr[joint]
     value, axis = reduced.base[adr] - model.qpos0[adr], model.jnt_axis[joint]
     if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
@@ -111,15 +114,15 @@ def _held(reduced: ReducedCoordinates, joint: int, pos: np.ndarray, rot: np.ndar
 
 
 def build_tree(reduced: ReducedCoordinates, points: list[BodyPoint]) -> Tree:
-    """Arrange the joints that move some points by their depth.
+    """Build the kinematic tree of the joints that move some points.
 
     Args:
         reduced: Independent coordinates of the body.
-        points: Points that kinematics will follow.
+        points: Points to track.
 
     Raises:
-        TargetError: A point is not on the floating body, or one driver's joints lie partly above and partly below a
-            point, so that no single column of a Jacobian describes them.
+        TargetError: If a point is not on the floating body, or one driver's joints are partly above and partly below a
+            point, so that no single Jacobian column describes them.
     """
     links, carrier = _links(reduced, {p.body for p in points})
     depth: list[int] = []
@@ -137,11 +140,11 @@ def build_tree(reduced: ReducedCoordinates, points: list[BodyPoint]) -> Tree:
     rot = np.tile(np.eye(3), (*shape, 1, 1))
     model = reduced.model
     for k, link in enumerate(links):
-        at = (depth[k], lane_of[k])
-        parent_lane[at] = 0 if link.parent < 0 else lane_of[link.parent]
-        offset[at], rot[at], axis[at] = link.offset, link.rot, model.jnt_axis[link.joint]
-        slide[at] = model.jnt_type[link.joint] == mujoco.mjtJoint.mjJNT_SLIDE
-        driver[at], coef[at] = reduced.driver[link.joint], reduced.coef[link.joint]
+        index = (depth[k], lane_of[k])
+        parent_lane[index] = 0 if link.parent < 0 else lane_of[link.parent]
+        offset[index], rot[index], axis[index] = link.offset, link.rot, model.jnt_axis[link.joint]
+        slide[index] = model.jnt_type[link.joint] == mujoco.mjtJoint.mjJNT_SLIDE
+        driver[index], coef[index] = reduced.driver[link.joint], reduced.coef[link.joint]
 
     above = _above(links)
     point_mask = np.zeros((len(points), reduced.ndof), bool)
@@ -153,7 +156,7 @@ def build_tree(reduced: ReducedCoordinates, points: list[BodyPoint]) -> Tree:
             if group & path and group - path:
                 name = reduced.joint_names[d]
                 raise TargetError(
-                    f"joints driven by {name} lie both above and below body {model.body(point.body).name}"
+                    f"joints driven by {name} are both above and below body {model.body(point.body).name}"
                 )
             point_mask[p, 6 + d] = bool(group & path)
     return Tree(
@@ -174,7 +177,7 @@ def build_tree(reduced: ReducedCoordinates, points: list[BodyPoint]) -> Tree:
 
 
 def _above(links: list[_Link]) -> dict[int, set[int]]:
-    """For every link the set of links on its path to the root, itself included."""
+    """For every link the set of links on its path to the root, including itself."""
     above: dict[int, set[int]] = {-1: set()}
     for k, link in enumerate(links):
         above[k] = above[link.parent] | {k}
@@ -182,9 +185,9 @@ def _above(links: list[_Link]) -> dict[int, set[int]]:
 
 
 def _ancestors(point_mask: np.ndarray) -> np.ndarray:
-    """Order degrees of freedom by the points they move: d is above e where d moves all that e moves.
+    """Order degrees of freedom by the points they move: d is above e if d moves every point that e moves.
 
-    Two that move the same points are put in their given order, which makes the relation a triangle.
+    Two that move the same points keep their given order, which makes the relation triangular.
     """
     ndof = point_mask.shape[1]
     covers: np.ndarray = np.all(point_mask[:, None, :] <= point_mask[:, :, None], axis=0)

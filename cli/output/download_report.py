@@ -12,7 +12,7 @@ from .terminal_text import printable
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.amass_check import ArchiveState
-    from musclemap.datasets.downloads.bundle import Moved
+    from musclemap.datasets.downloads.bundle import DownloadProgress
     from musclemap.datasets.manifest import ManifestEntry
     from musclemap.pipelines.download import Chosen
 
@@ -25,7 +25,7 @@ Show = Callable[[float, str], None]
 
 
 @contextmanager
-def show_moved(*, hidden: bool = False) -> Iterator[Callable[["Moved"], None]]:
+def show_moved(*, hidden: bool = False) -> Iterator[Callable[["DownloadProgress"], None]]:
     """Give a listener for `fetch_bundle`."""
     with _shown(hidden=hidden) as show:
         yield lambda moved: show(
@@ -104,12 +104,12 @@ def calm_hub() -> None:
     """Let huggingface_hub show no bars, log no retries, and wait for no server that is too slow. For this process."""
     from huggingface_hub.utils import disable_progress_bars, logging
 
-    from musclemap.datasets.downloads.hub_pace import watch_hub
-    from musclemap.datasets.downloads.pace import Patience
+    from musclemap.datasets.downloads.hub_speed_guard import watch_hub
+    from musclemap.datasets.downloads.speed_guard import TransferLimits
 
     disable_progress_bars()
     logging.set_verbosity_error()
-    watch_hub(Patience())
+    watch_hub(TransferLimits())
 
 
 def amount(nbyte: int) -> str:
@@ -135,10 +135,10 @@ def archive_lines(state: "ArchiveState", *, brief: bool = False) -> list[str]:
     """What of an archive is here, as lines; only what is to be done if `brief`."""
     lines = []
     if not brief:
-        lines.append(f"{state.root}: {sum(state.parts.values()) + state.strangers:,} motions")
+        lines.append(f"{state.root}: {sum(state.parts.values()) + state.unmatched:,} motions")
         lines += [f"  {part}: {count:,}" for part, count in state.parts.items()]
-        if state.strangers:
-            lines.append(f"  of no known part: {state.strangers:,}")
+        if state.unmatched:
+            lines.append(f"  of no known part: {state.unmatched:,}")
         lines.append(f"not here: {', '.join(state.absent) or 'nothing'}")
         lines.append("motion lists:")
         for name, group in state.groups.items():

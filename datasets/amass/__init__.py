@@ -1,1 +1,4 @@
-"""Motions in the AMASS layouts, and whether their frame rate can be true. Imports `datasets` and `skeletons` only."""
+"""Reads motions in the AMASS layouts and checks whether their frame rate is plausible.
+
+Imports only `datasets` and `skeletons`.
+"""

@@ -1,20 +1,22 @@
-"""Whether a motion's declared frame rate can be true, judged by physics and by the way people walk.
+"""Checks whether a motion's declared frame rate is plausible, from free fall and from the way people walk.
 
-Between releases of the archive about 5,000 frame rates disagree: 60 for 120, 150 for 120. A wrong rate leaves every
-configuration right and every speed wrong, so nothing else in the data gives it away.
+About 5,000 frame rates differ between releases of the archive: 60 for 120, 150 for 120. A wrong rate leaves every
+configuration right and every speed wrong, so nothing else in the data reveals it.
 
-Two clocks are in the motion itself:
+The motion itself contains two clocks:
 
-- Free fall. While nothing touches the ground the centre of mass falls with g and moves evenly across the floor. If the
-  file declares r times the true rate, the acceleration comes out as r^2 g. This finds 150 for 120 (r = 1.25).
-- Stride rate. People who step faster also step longer: step length over step rate, the walk ratio, stays near 0.39 m s
-  from slow walking to fast. At r times the true rate it comes out as 1/r of that. This finds a factor of two, no less.
+- Free fall. While nothing touches the ground, the centre of mass falls with g and moves at constant speed across the
+  floor. If the file declares r times the true rate, the acceleration comes out as r^2 g. This detects 150 for 120
+  (r = 1.25).
+- Step rate. People who step faster also take longer steps: step length over step rate, the walk ratio, stays near
+  0.39 m s from slow to fast walking. At r times the true rate it comes out as 1/r of that. This detects a factor of
+  two, but not much less.
 
-What cannot be found: a wrong rate in standing, sitting, gestures, handling of objects or dance without leaps; a factor
-below about 1.6 in walking; a change of rate within the file. What cannot be told apart: lengths k times too large look
-like a rate too high by the root of k. What is flagged wrongly: people who creep or lunge in long slow steps or hurry in
-long quick ones, and flights that are none (ropes, trampolines, a quick step over a box with a floor left out). So the
-outcome is a warning and never a correction.
+Not detected: a wrong rate in standing, sitting, gestures, handling of objects or dance without leaps; a factor below
+about 1.6 in walking; a change of rate within the file. Lengths k times too large cannot be distinguished from a rate
+too high by the square root of k. False alarms: people who creep or lunge in long slow steps or hurry in long quick
+ones, and apparent flights (ropes, trampolines, a quick step over an obstacle that is missing from the data). The result
+is therefore a warning and never a correction.
 """
 
 import itertools
@@ -34,13 +36,13 @@ WALK_RATIO = 0.39
 """Step length over step rate of adults [m s]: 0.0065 m per step/min. Sekiya & Nagasaki 1998, Gait & Posture 7:225."""
 
 FLIGHT_RATIO = (0.87, 1.15)
-"""Declared over true rate that free fall lets pass; the nearest mistakes to be told apart are 0.8 and 1.25."""
+"""Ratio of declared to true rate that free fall accepts; the nearest mistakes to detect are 0.8 and 1.25."""
 
 WALK_RATIO_BAND = (0.22, 0.65)
-"""Walk ratios that pass [m s]; half and twice the usual one, 0.2 and 0.78, do not."""
+"""Walk ratios that are accepted [m s]; half and twice the usual one, 0.2 and 0.78, are not."""
 
 MAX_FRAMES = 20_000
-"""Frames looked at, from the start; more would cost time and tell no more."""
+"""Frames examined, from the start; more would take longer without adding evidence."""
 
 _SEGMENTS = (  # proximal, distal, fraction of mass, centre from the proximal end: de Leva 1996, women and men averaged;
     ("pelvis", "neck", 0.4302, 0.50),  # the trunk's centre is rounded, as its ends here are not de Leva's
@@ -63,10 +65,10 @@ def check_frame_rate(
         rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad], z up.
         trans: Translation, shape (nframe, 3) [m].
         fps: Declared frame rate [Hz].
-        joints: Rest positions, shape (22, 3) [m]; those of a mean adult when None.
+        joints: Rest positions, shape (22, 3) [m]; those of a mean adult if None.
 
     Returns:
-        The report. Free fall overrules stride rate where both can be read.
+        The report. If both clocks are present, free fall takes precedence over step rate.
     """
     rest = mean_joints() if joints is None else joints
     xpos, _ = source_fk(rotvec[:MAX_FRAMES], trans[:MAX_FRAMES], rest)
@@ -106,16 +108,16 @@ def _centre_of_mass(xpos: np.ndarray) -> np.ndarray:
 def _flight_accelerations(xpos: np.ndarray, *, fps: float) -> np.ndarray:
     """Downward acceleration [m/s^2] in each flight, shape (nflight,).
 
-    A flight is found by shape alone, so that a wrong rate does not hide it: the lowest joint of the whole body rises at
-    least 3 cm and comes down again, while the centre of mass draws a parabola at least 2 cm high, misfit below 3 % of
-    its height, bent in the vertical only.
+    A flight is detected by shape alone, so that a wrong rate does not hide it. The lowest joint of the whole body rises
+    at least 3 cm and comes down again. Meanwhile the centre of mass follows a parabola at least 2 cm high, with a
+    misfit below 3 % of its height, and curves in the vertical only.
     """
     low = xpos[:, :, 2].min(axis=1)
     centre = _centre_of_mass(xpos)
-    peaks, at = find_peaks(low, prominence=0.03, width=1, rel_height=0.75)
+    peaks, properties = find_peaks(low, prominence=0.03, width=1, rel_height=0.75)
     falls = []
     for k in range(len(peaks)):
-        first, last = int(np.ceil(at["left_ips"][k])), int(np.floor(at["right_ips"][k]))
+        first, last = int(np.ceil(properties["left_ips"][k])), int(np.floor(properties["right_ips"][k]))
         path = centre[first : last + 1]
         if len(path) < 5:
             continue
@@ -131,30 +133,31 @@ def _flight_accelerations(xpos: np.ndarray, *, fps: float) -> np.ndarray:
 
 
 def _walk_ratio(xpos: np.ndarray, *, fps: float) -> tuple[float | None, int]:
-    """Step length over step rate [m s] and the number of steps, or None where nobody walks steadily.
+    """Step length over step rate [m s], None without steady walking, and the number of steps.
 
-    A step lasts from one ankle farthest ahead of the other to the reverse. At least three, each way the same, all over
-    35 cm in the median and of even duration (within a quarter of it), count as walking or running.
+    A step lasts from the moment one ankle is farthest ahead until the other is. At least three steps count as walking
+    or running if all go forward or all go backward, their median length is over 35 cm, and their durations vary by less
+    than a quarter.
     """
     hips = xpos[:, BODY_NAMES.index("left_hip")] - xpos[:, BODY_NAMES.index("right_hip")]
     ahead = np.cross(hips, (0.0, 0.0, 1.0))[:, :2]
     ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
-    apart = xpos[:, BODY_NAMES.index("left_ankle"), :2] - xpos[:, BODY_NAMES.index("right_ankle"), :2]
-    lead = np.sum(apart * ahead, axis=1)
+    separation = xpos[:, BODY_NAMES.index("left_ankle"), :2] - xpos[:, BODY_NAMES.index("right_ankle"), :2]
+    lead = np.sum(separation * ahead, axis=1)
     left, right = (find_peaks(sign * lead, height=0.15, prominence=0.25)[0] for sign in (1, -1))
     turns = sorted([(int(i), 1) for i in left] + [(int(i), -1) for i in right])
     pelvis = xpos[:, 0, :2]
     steps = np.array(
         [
             ((j - i) / fps, (pelvis[j] - pelvis[i]) @ ahead[i])
-            for (i, foot), (j, other) in itertools.pairwise(turns)
-            if foot != other
+            for (i, foot), (j, next_foot) in itertools.pairwise(turns)
+            if foot != next_foot
         ]
     ).reshape(-1, 2)
     if len(steps) < 3:
         return None, len(steps)
     duration, length = steps.T
-    one_way = abs(np.sign(length).sum()) == len(length)
-    if not one_way or abs(np.median(length)) < 0.35 or duration.std() > 0.25 * duration.mean():
+    one_direction = abs(np.sign(length).sum()) == len(length)
+    if not one_direction or abs(np.median(length)) < 0.35 or duration.std() > 0.25 * duration.mean():
         return None, len(steps)
     return float(abs(np.median(length)) * np.median(duration)), len(steps)

@@ -1,6 +1,6 @@
-"""AMASS motion files: every layout of the archive's releases, read into one form, or refused with a reason.
+"""Reader of AMASS motion files: converts every layout of the archive's releases to one form or refuses with a reason.
 
-A file's bytes are read once; the hash, the arrays and so the clip come from the same bytes. Nothing is unpickled.
+A file's bytes are read once; the hash, the arrays and hence the clip come from the same bytes. Nothing is unpickled.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ from musclemap.skeletons.smpl.joints import FIRST_HAND_JOINT
 from .frame_rate import check_frame_rate
 
 POSE_WIDTHS = {72: "smpl", 156: "smplh", 165: "smplx"}
-"""Columns of `poses` and the family they mean: 3 for each joint of the family."""
+"""Number of columns of `poses` for each family: 3 per joint."""
 
 FPS_KEYS = ("mocap_framerate", "mocap_frame_rate")
-"""Older releases have the first, newer ones the second."""
+"""Older releases use the first key, newer ones the second."""
 
 MAX_SECONDS = 4 * 3600.0
-"""Longest motion that is believed; a longer one is a damaged frame rate or shape."""
+"""Longest plausible motion; a longer one means a damaged frame rate or shape."""
 
 MAX_FRAMES = 4 * 3600 * 150
 """Frames of the longest motion at 150 Hz, the highest frame rate of the archive's releases."""
@@ -40,24 +40,24 @@ MAX_BYTES = MAX_FRAMES * 165 * 8 + 2**20
 """Largest array, as stored and as float64 [B]: `poses` of the widest layout with MAX_FRAMES frames."""
 
 MAX_FILE_BYTES = MAX_FRAMES * (2 * 165 + 3 + 8) * 8 + 2**20
-"""Largest file [B]: poses, once packed and once split as newer releases have them, trans and dmpls, uncompressed. The
+"""Largest file [B]: poses, both packed and split as newer releases store them, trans and dmpls, uncompressed. The
 archive's longest files are below 100 MB. Such a file and its poses as float64 are in memory at the same time."""
 
 FPS_RANGE = (1.0, 10_000.0)
-"""Frame rates that are believed [Hz]; below the first there is no motion to see."""
+"""Plausible frame rates [Hz]; below the lower limit no motion is visible."""
 
 MAX_ROTATION = 1e3
 MAX_TRANSLATION = 1e4
-"""Largest numbers believed [rad, m]; beyond them a file holds other data, or other units."""
+"""Largest plausible numbers [rad, m]; larger ones mean other data or other units."""
 
 MAX_BETAS = 16
-"""Shape coefficients used; files hold more."""
+"""Number of shape coefficients used; files hold more."""
 
 MAX_BETA = 1e3
-"""Largest shape coefficient believed [standard deviations of the body model's subjects]."""
+"""Largest plausible shape coefficient [standard deviations of the body model's subjects]."""
 
-LONGEST_LICENCE = 200
-"""Letters; a licence's name or address, and not its text."""
+MAX_LICENCE = 200
+"""Characters; enough for a licence's name or address, not for its text."""
 
 _ParamsT = ParamSpec("_ParamsT")
 _ResultT = TypeVar("_ResultT")
@@ -67,15 +67,15 @@ _GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female", "n":
 
 
 def is_motion_file(path: Path) -> bool:
-    """Whether a file's name says it holds a motion: an .npz, not hidden, no subject shape, no first stage of a fit."""
+    """Whether a file name denotes a motion: an .npz, not hidden, no subject's shape, no first stage of a fit."""
     name = path.name.lower()
     return name.endswith(".npz") and not (name.startswith(".") or name.endswith("_stagei.npz") or name == "shape.npz")
 
 
 def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]:
-    """Decorate a reader of source files: whatever goes wrong with a file is a SourceError. A bad call stays what it is.
+    """Decorate a reader of source files so that every fault of a file raises SourceError; a bad call does not.
 
-    A `FileError` keeps its code. An unexpected error has the code UNREADABLE or OUT_OF_MEMORY.
+    A `FileError` keeps its code. An unexpected error gets the code UNREADABLE or OUT_OF_MEMORY.
     """
 
     @wraps(read)
@@ -95,26 +95,26 @@ def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]
 def find_motions(root: Path) -> list[tuple[Path, str]]:
     """List the motion files below a folder, or the one file given.
 
-    Links are followed. A folder that several paths lead to is listed once, by its real place where that is below the
-    root, so loops end. A broken link, and a folder that cannot be listed, stay in the list, so that reading them fails
-    with a reason and they get their line in the manifest.
+    Links are followed. A folder reachable by several paths is listed once, under its real path if that is below the
+    root, so link loops end. Broken links and folders that cannot be listed stay in the list, so that reading them fails
+    with a reason and they get an entry in the manifest.
 
     Args:
         root: Folder or file.
 
     Returns:
-        Path and name of each, sorted by name. The name is the POSIX path below the root, with its ending.
+        Path and name of each, sorted by name. The name is the POSIX path below the root, with its suffix.
 
     Raises:
-        SourceError: There is nothing at `root`, or it cannot be listed ("unreadable").
+        SourceError: If `root` does not exist or cannot be listed ("unreadable").
     """
     if root.is_file():
         return [(root, root.name)]
     if not root.is_dir():
         raise SourceError(ReasonCode.UNREADABLE, f"{root} is neither a file nor a folder")
-    result, unlisted = find_files(root, accept=lambda name: is_motion_file(Path(name)))
-    result += unlisted
-    return sorted(((path, path.relative_to(root).as_posix()) for path in result), key=lambda pair: pair[1])
+    motions, unlisted = find_files(root, accept=lambda name: is_motion_file(Path(name)))
+    motions += unlisted
+    return sorted(((path, path.relative_to(root).as_posix()) for path in motions), key=lambda pair: pair[1])
 
 
 @refusing
@@ -125,19 +125,19 @@ def read_motion(
 
     Args:
         path: File to read.
-        name: What to call it: its POSIX path below the input root.
-        default_fps: Frame rate [Hz] for a file that gives none; without it such a file is refused.
-        fps_override: Frame rate [Hz] to use whatever the file says.
+        name: Name of the motion: its POSIX path below the input root.
+        default_fps: Frame rate [Hz] for a file that has none; without it such a file is refused.
+        fps_override: Frame rate [Hz] that replaces the file's own.
 
     Returns:
-        The motion. Anything doubtful that was kept is in its `warnings`, among them a frame rate that the motion itself
-        contradicts; the rate is never changed on that ground.
+        The motion. Its `warnings` list everything doubtful that was accepted, including a frame rate that the motion
+        itself contradicts; such a rate is never changed.
 
     Raises:
         SourceError: With one of these codes: unreadable, not_npz, truncated, pickled, too_large, missing_key,
             bad_type, bad_shape, no_frames, single_frame, non_finite, out_of_range, no_frame_rate, bad_frame_rate,
             out_of_memory.
-        SettingsError: `default_fps` or `fps_override` is outside FPS_RANGE.
+        SettingsError: If `default_fps` or `fps_override` is outside FPS_RANGE.
     """
     for key, value in (("default_fps", default_fps), ("fps_override", fps_override)):
         if value is not None and not FPS_RANGE[0] <= value <= FPS_RANGE[1]:
@@ -159,11 +159,11 @@ def read_motion(
     rotvec = poses.reshape(-1, 22, 3)
     report = check_frame_rate(rotvec, trans, fps=fps)
     if report.suspicious:
-        result = "; ".join(report.evidence)
+        evidence = "; ".join(report.evidence)
         warnings.append(
             SourceWarning(
                 ReasonCode.DOUBTFUL_FRAME_RATE,
-                f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {result}",
+                f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {evidence}",
             )
         )
     return SourceMotion(
@@ -207,7 +207,7 @@ def _poses(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> tuple[np.ndar
                 f"poses has the unknown shape {poses.shape}; root_orient and pose_body were read instead",
             )
         )
-        del poses  # may be as large as those
+        del poses  # may be as large as the arrays read next
     if not split:
         raise arrays.missing("poses, nor root_orient and pose_body")
 
@@ -224,7 +224,7 @@ def _poses(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> tuple[np.ndar
 
 
 def _declared_family(arrays: NpzArrays) -> str:
-    """Family of a split layout: as the file says, else SMPL-X if it has a jaw or eyes, else SMPL-H."""
+    """Family of a split layout: the one the file states, else SMPL-X if it has a jaw or eyes, else SMPL-H."""
     if "surface_model_type" in arrays:
         stated = _text(arrays.array("surface_model_type"))
         if stated in POSE_WIDTHS.values():
@@ -233,7 +233,7 @@ def _declared_family(arrays: NpzArrays) -> str:
 
 
 def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
-    """Refuse a motion that is too short, too long, not finite or out of all proportion."""
+    """Refuse a motion that is too short, too long, not finite or implausibly large."""
     nframe, present = 0, {}
     for key, part in parts.items():
         if part is not None:
@@ -241,7 +241,7 @@ def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
     if nframe == 0:
         raise SourceError(ReasonCode.NO_FRAMES, "the file holds no frames")
     if nframe == 1:
-        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds one frame, a configuration and not a motion")
+        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds a single frame, which is not a motion")
     if nframe > MAX_FRAMES:
         raise SourceError(ReasonCode.TOO_LARGE, f"the file holds {nframe} frames; at most {MAX_FRAMES} are read")
     for key, part in present.items():
@@ -252,18 +252,18 @@ def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
                 ReasonCode.NON_FINITE, f"{key} is not finite in frames {', '.join(map(str, bad[:5]))}{more}"
             )
         limit, unit = (MAX_TRANSLATION, "m") if key == "trans" else (MAX_ROTATION, "rad")
-        largest = max(part.max(), -part.min())  # np.abs would hold it twice
+        largest = max(part.max(), -part.min())  # np.abs would make a second copy
         if largest > limit:
             raise SourceError(
-                ReasonCode.OUT_OF_RANGE, f"{key} reaches {largest:.3g} {unit}; at most {limit:g} is believed"
+                ReasonCode.OUT_OF_RANGE, f"{key} reaches {largest:.3g} {unit}; at most {limit:g} is plausible"
             )
 
 
 def _frame_rate(
     arrays: NpzArrays, *, default: float | None, override: float | None, warnings: list[SourceWarning]
 ) -> tuple[float, str, float | None]:
-    """Frame rate to use [Hz], where it is from, and the file's own or None."""
-    rates = {key: arrays.numbers(key, most=MAX_FRAMES) for key in FPS_KEYS if key in arrays}
+    """Frame rate to use [Hz], its origin, and the file's own frame rate or None."""
+    rates = {key: arrays.numbers(key, max_count=MAX_FRAMES) for key in FPS_KEYS if key in arrays}
     for key, rate in rates.items():
         if rate.size != 1 or not FPS_RANGE[0] <= rate.item() <= FPS_RANGE[1]:
             shown = rate.reshape(-1)[:5].tolist()
@@ -304,14 +304,14 @@ def _betas(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> np.ndarray:
     if "betas" not in arrays:
         warnings.append(SourceWarning(ReasonCode.NO_BETAS, "the file gives no betas; the mean shape was used"))
         return np.zeros(MAX_BETAS)
-    betas = arrays.numbers("betas", most=MAX_FRAMES * MAX_BETAS)
+    betas = arrays.numbers("betas", max_count=MAX_FRAMES * MAX_BETAS)
     if betas.ndim not in (1, 2) or betas.size == 0:
         raise SourceError(ReasonCode.BAD_SHAPE, f"betas has shape {betas.shape}, not (nbeta,) or (nframe, nbeta)")
     if not np.isfinite(betas).all():
         raise SourceError(ReasonCode.NON_FINITE, "betas is not finite")
     largest = max(betas.max(), -betas.min())
     if largest > MAX_BETA:
-        raise SourceError(ReasonCode.OUT_OF_RANGE, f"betas reaches {largest:.3g}; at most {MAX_BETA:g} is believed")
+        raise SourceError(ReasonCode.OUT_OF_RANGE, f"betas reaches {largest:.3g}; at most {MAX_BETA:g} is plausible")
     rows = np.atleast_2d(betas)
     if np.ptp(rows, axis=0).max() > 1e-6:
         warnings.append(
@@ -328,7 +328,7 @@ def _betas(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> np.ndarray:
 
 
 def _gender(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
-    """The subject's gender, "neutral" with a warning where the file says nothing usable."""
+    """The subject's gender, or "neutral" with a warning if the file does not state a usable one."""
     if "gender" not in arrays:
         warnings.append(SourceWarning(ReasonCode.NO_GENDER, "the file gives no gender; neutral was assumed"))
         return "neutral"
@@ -343,7 +343,7 @@ def _gender(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
 
 
 def _licence(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
-    """What the array `licence`, which is ours and not AMASS's, says; "unknown" with a warning where it is no name."""
+    """Text of the array `licence`, our addition to AMASS's layout, or "unknown" with a warning if it is not a name."""
     if "licence" not in arrays:
         return UNKNOWN_LICENCE
     try:
@@ -351,12 +351,12 @@ def _licence(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
     except FileError as error:
         warnings.append(SourceWarning(ReasonCode.BAD_LICENCE, f"{error}; the licence is taken as unknown"))
         return UNKNOWN_LICENCE
-    text = text_of(array) if array.itemsize <= 4 * LONGEST_LICENCE else ""
-    if not text or not text.isprintable() or len(text) > LONGEST_LICENCE:
+    text = text_of(array) if array.itemsize <= 4 * MAX_LICENCE else ""
+    if not text or not text.isprintable() or len(text) > MAX_LICENCE:
         warnings.append(
             SourceWarning(
                 ReasonCode.BAD_LICENCE,
-                f"licence is no line of at most {LONGEST_LICENCE} letters; it is taken as unknown",
+                f"licence is not one line of at most {MAX_LICENCE} characters; it is taken as unknown",
             )
         )
         return UNKNOWN_LICENCE
@@ -364,7 +364,7 @@ def _licence(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
 
 
 def _text(array: np.ndarray) -> str:
-    """One word out of a string array of size 1; also out of bytes, and out of bytes once printed, as in "b'male'"."""
+    """One word from a string or bytes array of size 1; also from bytes that were converted to text, as in "b'male'"."""
     text = text_of(array).lower()
     word = re.fullmatch(r"b?['\"]?(\w+)['\"]?", text)
     return word.group(1) if word else text

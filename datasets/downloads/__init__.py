@@ -1,1 +1,4 @@
-"""Data that others prepared: what there is, and bringing it here whole or not at all."""
+"""Downloads data sets from our bundles and the Hugging Face hub; a file arrives complete or not at all.
+
+Imports only `datasets` and `skeletons`.
+"""

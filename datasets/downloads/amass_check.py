@@ -1,4 +1,4 @@
-"""Which parts of AMASS and which body models a user has, and what to fetch by hand. Nothing is downloaded."""
+"""Reports which parts of AMASS and which body models a user has, and what to download by hand. Downloads nothing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,19 @@ BODY_MODEL_PAGES = {
     "smplh": ("https://mano.is.tue.mpg.de", "'Extended SMPL+H model' of AMASS, 16 shape coefficients"),
     "smplx": ("https://smpl-x.is.tue.mpg.de", "SMPL-X, version 1.1"),
 }
-"""For each family the site where its owners give it out, and which of its downloads."""
+"""Website of each family's owners, and which of its downloads to take."""
 
 GENDERS = ("female", "male", "neutral")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupState:
-    """How much of a motion list is here.
+    """How much of a motion list is present.
 
     Attributes:
-        entries: Motions of the list.
-        found: Those that are here.
-        missing: For each part of the archive how many are not.
+        entries: Number of motions in the list.
+        found: Number of those present.
+        missing: Number of missing motions for each part of the archive.
     """
 
     entries: int
@@ -40,40 +40,40 @@ class GroupState:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveState:
-    """What a user has.
+    """Motions and body models that a user has.
 
     Attributes:
         root: Folder of the archive.
-        parts: Motions of each part that is here.
-        absent: Parts that are not, sorted.
-        strangers: Motions whose path names no part.
-        groups: How much of each list is here.
-        body_models: Each body model by family and gender, with its file; None where no folder was given.
-        unreadable: Files that look like body models and are none, with the reason.
+        parts: Number of motions in each part that is present.
+        absent: Parts that are missing, sorted.
+        unmatched: Number of motions whose path names no part.
+        groups: State of each motion list.
+        body_models: File of each body model by family and gender; None if no folder was given.
+        unreadable: Files that look like body models but cannot be read, with the reason.
     """
 
     root: Path
     parts: Mapping[str, int]
     absent: tuple[str, ...]
-    strangers: int
+    unmatched: int
     groups: Mapping[str, GroupState]
     body_models: Mapping[tuple[str, str], str] | None
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        """Whether every motion of every list is here, and a body model where a folder of them was given."""
+        """Whether every motion of every list is present, and a body model if a folder for them was given."""
         return all(state.found == state.entries for state in self.groups.values()) and self.body_models != {}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """The state as plain values, ready for JSON."""
         models = self.body_models
         return {
             "root": str(self.root),
             "complete": self.complete,
             "parts": dict(self.parts),
             "absent": list(self.absent),
-            "strangers": self.strangers,
+            "strangers": self.unmatched,
             "groups": {name: asdict(state) for name, state in self.groups.items()},
             "body_models": None
             if models is None
@@ -83,42 +83,43 @@ class ArchiveState:
         }
 
     def steps(self) -> list[str]:
-        """What to fetch where, by hand."""
+        """Instructions: what to download by hand, and where to put it."""
         needed = Counter[str]()
         for state in self.groups.values():
             needed.update(state.missing)
-        how = f"register at {SITE}, accept the terms, and under Download take 'SMPL+H G' or 'SMPL-X G' of"
+        instruction = f"register at {SITE}, accept the terms, and under Download take 'SMPL+H G' or 'SMPL-X G' of"
         steps = [
-            f"{_called(part)}: {how} {part}; unpack it into {self.root / part} (motion lists lack {count} of it)"
+            f"{_with_aliases(part)}: {instruction} {part}; unpack it into {self.root / part} "
+            f"({count} motions of the lists are missing)"
             for part, count in sorted(needed.items(), key=lambda pair: (-pair[1], pair[0]))
         ]
-        others = [_called(part) for part in self.absent if part not in needed]
+        others = [_with_aliases(part) for part in self.absent if part not in needed]
         if others:
-            steps.append(f"if wanted, likewise at {SITE}: {', '.join(others)}")
+            steps.append(f"optional, also from {SITE}: {', '.join(others)}")
         if self.body_models is not None:
-            for family, (page, which) in BODY_MODEL_PAGES.items():
-                lacking = [gender for gender in GENDERS if (family, gender) not in self.body_models]
-                if lacking:
-                    steps.append(f"body model {family} ({', '.join(lacking)}): register at {page}, accept the terms, "
-                                 f"download {which}, and unpack it below the folder of --body-models")  # fmt: skip
+            for family, (page, download) in BODY_MODEL_PAGES.items():
+                missing = [gender for gender in GENDERS if (family, gender) not in self.body_models]
+                if missing:
+                    steps.append(f"body model {family} ({', '.join(missing)}): register at {page}, accept the terms, "
+                                 f"download {download}, and unpack it below the folder of --body-models")  # fmt: skip
         return steps
 
 
 def check_archive(root: Path, *, body_models: Path | None = None, groups: Sequence[str] = ()) -> ArchiveState:
-    """Look at file names only; motions are not opened.
+    """Compare an archive with the motion lists, by file names only; motions are not opened.
 
     Args:
-        root: Folder of the archive, however deep its parts lie.
+        root: Folder of the archive; its parts may be at any depth.
         body_models: Folder of body models, which are read.
-        groups: Motion lists to compare with; all if empty.
+        groups: Names of the motion lists; all if empty.
 
     Raises:
-        SourceError: There is no such folder.
-        SettingsError: There is no such list.
-        BodyModelError: There is no such folder of body models.
+        SourceError: If the folder does not exist.
+        SettingsError: If a list does not exist.
+        BodyModelError: If the folder of body models does not exist.
     """
     names = [name for _, name in find_motions(root)]
-    # the folder given may itself be a part, or lie in one
+    # the folder itself may be a part, or inside one
     prefix = root.resolve().name + "/"
     keys = [motion_key(prefix + name) for name in names]
     parts = Counter(key[0] for key in keys if key[0] in DATA_SETS and len(key) > 1)
@@ -126,33 +127,33 @@ def check_archive(root: Path, *, body_models: Path | None = None, groups: Sequen
     for name in groups or group_names():
         entries = load_group(name)
         missing = select([prefix + n for n in names], entries).missing
-        parts_of = Counter(_part(entry) for entry in missing)
-        states[name] = GroupState(entries=len(entries), found=len(entries) - len(missing), missing=dict(parts_of))
+        missing_of = Counter(_part(entry) for entry in missing)
+        states[name] = GroupState(entries=len(entries), found=len(entries) - len(missing), missing=dict(missing_of))
     models, unreadable = (None, {}) if body_models is None else _models(body_models)
     return ArchiveState(
         root=root,
         parts=dict(sorted(parts.items())),
         absent=tuple(sorted(set(DATA_SETS) - set(parts))),
-        strangers=len(names) - sum(parts.values()),
+        unmatched=len(names) - sum(parts.values()),
         groups=states,
         body_models=models,
         unreadable=unreadable,
     )
 
 
-def _called(part: str) -> str:
-    """A part with its other names, which help to find it."""
+def _with_aliases(part: str) -> str:
+    """Name of a part with its other names, which help to find it on the website."""
     return f"{part} (also {', '.join(DATA_SETS[part])})" if DATA_SETS.get(part) else part
 
 
 def _part(entry: str) -> str:
-    """Part of the archive that an entry belongs to."""
+    """Part of the archive that an entry belongs to, or "other"."""
     key = motion_key(entry)
     return key[0] if key[0] in DATA_SETS else "other"
 
 
 def _models(folder: Path) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
-    """Body models by family and gender, and what could not be read."""
+    """Body models by family and gender, and the files that could not be read."""
     models: dict[tuple[str, str], str] = {}
     unreadable: dict[str, str] = {}
     for path in find_body_models(folder):

@@ -1,6 +1,6 @@
-"""Bundles from a server: a manifest with the name, size and SHA-256 of every file, and the files beside it.
+"""Downloads bundles: a manifest with the name, size and SHA-256 of every file, and the files in the same folder.
 
-The manifest comes first and is put into the folder last: a folder that has one has everything it lists.
+The manifest is downloaded first and written last: a folder with a manifest has every file that the manifest lists.
 """
 
 import errno
@@ -19,25 +19,25 @@ from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
 from musclemap.reason_codes import ReasonCode
 
-from .bundle_manifest import LONGEST_MANIFEST, MANIFEST, Bundle, BundleFile
+from .bundle_manifest import MANIFEST, MAX_MANIFEST_BYTES, BundleFile, BundleManifest
 from .errors import DownloadError
-from .paths import place_below
-from .transport import Remote, Transport, Unreachable, sha256_of
+from .paths import path_below
+from .transport import RemoteFile, Transport, Unreachable, sha256_of
 
-LINES = "manifest.jsonl"
-"""What a conversion's folder has, and most bundles."""
+CLIP_MANIFEST = "manifest.jsonl"
+"""Manifest of clips, in the folder of a conversion and in most bundles."""
 
-PARTS = ".musclemap-download"
+PARTS_FOLDER = ".musclemap-download"
 
-LOST_IN_A_ROW = 8
-"""Files that a server does not bring, one after the other, until it is asked for no more."""
+MAX_UNREACHABLE = 8
+"""The download stops after this many files in a row for which the server could not be reached."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
-    """How far a download is: files and bytes that are here, and those there are."""
+class DownloadProgress:
+    """Progress of a download: files and bytes present, and their totals."""
 
     nfile: int
     files: int
@@ -46,14 +46,14 @@ class Moved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fetched:
-    """What came of a bundle.
+class BundleDownload:
+    """Outcome of the download of a bundle.
 
     Attributes:
-        out: The folder.
-        done: Files that were brought.
-        kept: Files that were there already, whole.
-        failed: Files that are not there, each with the reason.
+        out: Output folder.
+        done: Files that were downloaded.
+        kept: Files that were already complete.
+        failed: Reason for each file that is missing.
     """
 
     out: Path
@@ -63,115 +63,122 @@ class Fetched:
 
 
 def fetch_bundle(
-    bundle: Bundle,
+    bundle: BundleManifest,
     out: Path,
     transport: Transport,
     *,
     workers: int = 4,
     requested: Callable[[str], bool] = lambda _: True,
-    progress: Callable[[Moved], None] | None = None,
-) -> Fetched:
-    """Bring the files of a bundle that are not here, several at a time.
+    progress: Callable[[DownloadProgress], None] | None = None,
+) -> BundleDownload:
+    """Download the missing files of a bundle, several at a time.
 
-    Each is put in place whole, after its hash was checked. Run again after an interruption it goes on where it stopped.
-    The manifest is put in place when all its files are; with `requested` it is not.
+    Each file is moved to its path once it is complete and its hash is verified. A run after an interruption resumes.
+    The manifest is written when all its files are present, so not if `requested` leaves some out.
 
     Args:
-        bundle: From `read_bundle`.
-        out: Folder.
-        transport: Brings the files.
-        workers: How many at a time.
-        requested: Tells of a path whether it is wanted.
-        progress: Called now and then, never by two threads at a time.
+        bundle: Manifest from `read_bundle`.
+        out: Output folder.
+        transport: Downloads the files.
+        workers: Number of parallel downloads.
+        requested: Returns whether to download a path.
+        progress: Called regularly, never by two threads at a time.
 
     Raises:
-        DownloadError: The folder cannot be written to, is in use, has too little room, or holds a conversion.
+        DownloadError: If the folder is not writable, is in use, lacks free space, or holds a conversion.
     """
-    chosen = [file for file in bundle.files if requested(file.path.as_posix())]
-    if not chosen:
-        raise DownloadError(f"none of the {len(bundle.files)} files is wanted; one is {bundle.files[0].path}")
+    selected = [file for file in bundle.files if requested(file.path.as_posix())]
+    if not selected:
+        raise DownloadError(f"none of the {len(bundle.files)} files is selected; one is {bundle.files[0].path}")
     _refuse_conversion(bundle, out)
-    with _only_one(out):
+    with _exclusive(out):
         marker = out / MANIFEST
-        places = {file: place_below(out, file.path) for file in chosen}
-        kept = [file for file in chosen if _is_here(file, places[file])]
-        missing = _by_hash([file for file in chosen if file not in set(kept)])
+        paths = {file: path_below(out, file.path) for file in selected}
+        kept = [file for file in selected if _is_complete(file, paths[file])]
+        missing = _group_by_hash([file for file in selected if file not in set(kept)])
         if marker.is_file() and (missing or _content(marker) != bundle.content):
-            marker.unlink()  # from here on the folder is not what it says
-        _check_room(out, missing)
-        tally = _Tally(chosen, kept, progress)
-        tally.moved(_parts(out, missing))
-        transport.on_bytes = tally.moved
-        failed = _fetch_all(bundle, out, transport, missing, places, workers, tally)
+            marker.unlink()  # it does not describe the folder any more
+        _check_free_space(out, missing)
+        counter = _ProgressCounter(selected, kept, progress)
+        counter.add_bytes(_partial_bytes(out, missing))
+        transport.on_bytes = counter.add_bytes
+        failed = _fetch_all(bundle, out, transport, missing, paths, workers, counter)
         if not failed:
-            shutil.rmtree(out / PARTS, ignore_errors=True)
-        if not failed and len(chosen) == len(bundle.files):
+            shutil.rmtree(out / PARTS_FOLDER, ignore_errors=True)
+        if not failed and len(selected) == len(bundle.files):
             write_atomically(marker, bundle.content)
-    done = [f.path.as_posix() for same in missing for f in same if f.path.as_posix() not in failed]
-    here = tuple(f.path.as_posix() for f in kept)
-    return Fetched(out=out, done=tuple(sorted(done)), kept=here, failed=dict(sorted(failed.items())))
+    done = [f.path.as_posix() for copies in missing for f in copies if f.path.as_posix() not in failed]
+    return BundleDownload(
+        out=out,
+        done=tuple(sorted(done)),
+        kept=tuple(f.path.as_posix() for f in kept),
+        failed=dict(sorted(failed.items())),
+    )
 
 
-def _refuse_conversion(bundle: Bundle, out: Path) -> None:
-    """Refuse a folder whose list of clips is not this bundle's, and that no download has begun: it would be lost."""
-    lines = out / LINES
-    if (out / MANIFEST).exists() or (out / PARTS).exists() or not lines.is_file():
+def _refuse_conversion(bundle: BundleManifest, out: Path) -> None:
+    """Refuse a folder that holds a conversion, whose list of clips the bundle would overwrite."""
+    lines = out / CLIP_MANIFEST
+    if (out / MANIFEST).exists() or (out / PARTS_FOLDER).exists() or not lines.is_file():
         return
-    ours = [file for file in bundle.files if file.path.as_posix() == LINES]
-    if ours and not _is_here(ours[0], lines):
+    listed = [file for file in bundle.files if file.path.as_posix() == CLIP_MANIFEST]
+    if listed and not _is_complete(listed[0], lines):
         raise DownloadError(f"{out} holds the clips of a conversion, which would be replaced; choose another folder")
 
 
-class _Tally:
-    """Adds up bytes and files; its callers are many threads, so what it tells is told by the main one."""
+class _ProgressCounter:
+    """Counts bytes and files. Many threads add bytes; only the main thread reports."""
 
     def __init__(
-        self, chosen: Sequence[BundleFile], kept: Sequence[BundleFile], progress: Callable[[Moved], None] | None
+        self,
+        selected: Sequence[BundleFile],
+        kept: Sequence[BundleFile],
+        progress: Callable[[DownloadProgress], None] | None,
     ) -> None:
-        self._files, self._size = len(chosen), sum(file.size for file in chosen)
+        self._files, self._size = len(selected), sum(file.size for file in selected)
         self._nfile, self._nbyte = len(kept), sum(file.size for file in kept)
         self._progress = progress
-        self.tell()
+        self.report()
 
-    def moved(self, nbyte: int) -> None:
-        self._nbyte += nbyte  # a lost update between threads shows in a bar for a moment, and nowhere else
+    def add_bytes(self, nbyte: int) -> None:
+        self._nbyte += nbyte  # a race between threads only makes the progress bar wrong for a moment
 
-    def done(self, same: Sequence[BundleFile]) -> None:
-        self._nfile += len(same)
-        self._nbyte += same[0].size * (len(same) - 1)
-        self.tell()
+    def add_files(self, copies: Sequence[BundleFile]) -> None:
+        self._nfile += len(copies)
+        self._nbyte += copies[0].size * (len(copies) - 1)
+        self.report()
 
-    def tell(self) -> None:
+    def report(self) -> None:
         if self._progress is not None:
             nbyte = min(self._nbyte, self._size)
-            self._progress(Moved(nfile=self._nfile, files=self._files, nbyte=nbyte, size=self._size))
+            self._progress(DownloadProgress(nfile=self._nfile, files=self._files, nbyte=nbyte, size=self._size))
 
 
 def _fetch_all(
-    bundle: Bundle, out: Path, transport: Transport, missing: Sequence[Sequence[BundleFile]],
-    places: Mapping[BundleFile, Path], workers: int, tally: _Tally,
+    bundle: BundleManifest, out: Path, transport: Transport, missing: Sequence[Sequence[BundleFile]],
+    paths: Mapping[BundleFile, Path], workers: int, counter: _ProgressCounter,
 ) -> dict[str, str]:  # fmt: skip
-    """Reasons of the files that did not come, by path."""
+    """Download all missing files; return the reason for each failure, by path."""
     failed: dict[str, str] = {}
-    lost = 0
+    unreachable = 0
     with ThreadPoolExecutor(max_workers=workers) as pool:
         jobs = {
-            pool.submit(_tried, bundle.remote(same[0]), [places[f] for f in same], out, transport): same
-            for same in missing
+            pool.submit(_try_fetch, bundle.remote(copies[0]), [paths[f] for f in copies], out, transport): copies
+            for copies in missing
         }
         pending = set(jobs)
         try:
             while pending:
-                for job in _ended(pending, tally):
+                for job in _finished(pending, counter):
                     pending.discard(job)
                     failure = job.result()
                     if failure is None:
-                        lost = 0
-                        tally.done(jobs[job])
+                        unreachable = 0
+                        counter.add_files(jobs[job])
                         continue
                     failed |= {f.path.as_posix(): failure.message for f in jobs[job]}
-                    lost += isinstance(failure.error, Unreachable)
-                    if lost >= LOST_IN_A_ROW or _is_full(failure.error):
+                    unreachable += isinstance(failure.error, Unreachable)
+                    if unreachable >= MAX_UNREACHABLE or _is_full(failure.error):
                         transport.stop.set()
         except BaseException:
             transport.stop.set()
@@ -180,17 +187,17 @@ def _fetch_all(
     return failed
 
 
-def _ended(pending: set[Any], tally: _Tally) -> Iterator[Any]:
-    """Jobs that ended within a moment."""
+def _finished(pending: set[Any], counter: _ProgressCounter) -> Iterator[Any]:
+    """Jobs that finish within half a second; reports progress after a longer wait."""
     try:
         yield from as_completed(set(pending), timeout=0.5)
     except TimeoutError:
-        tally.tell()
+        counter.report()
 
 
-def _tried(remote: Remote, places: Sequence[Path], out: Path, transport: Transport) -> Failure | None:
-    """Bring one file; None where it is there. Whatever goes wrong with it is its own failure."""
-    result = attempt(lambda: _fetch_one(remote, places, out, transport), code=ReasonCode.DOWNLOAD)
+def _try_fetch(remote: RemoteFile, paths: Sequence[Path], out: Path, transport: Transport) -> Failure | None:
+    """Download one file; return None on success. Any error becomes the failure of this file alone."""
+    result = attempt(lambda: _fetch_one(remote, paths, out, transport), code=ReasonCode.DOWNLOAD)
     return result if isinstance(result, Failure) else None
 
 
@@ -199,66 +206,66 @@ def _is_full(error: Exception) -> bool:
 
 
 def _content(path: Path) -> bytes | None:
-    """Bytes of a manifest that is here; None where it is none."""
+    """Bytes of an existing manifest, or None if it cannot be read."""
     try:
-        return read_bytes(path, limit=LONGEST_MANIFEST)
+        return read_bytes(path, limit=MAX_MANIFEST_BYTES)
     except FileError:
         return None
 
 
-def _fetch_one(remote: Remote, places: Sequence[Path], out: Path, transport: Transport) -> None:
-    """Bring one file to all places that want it."""
-    part = out / PARTS / f"{remote.sha256}.part"
+def _fetch_one(remote: RemoteFile, paths: Sequence[Path], out: Path, transport: Transport) -> None:
+    """Download one content and put it at every path that has it."""
+    part = out / PARTS_FOLDER / f"{remote.sha256}.part"
     transport.fetch(remote, part)
-    for place in places[1:]:
+    for path in paths[1:]:
         copy = part.with_suffix(".copy")
         shutil.copyfile(part, copy)
-        _put(copy, place)
-    _put(part, places[0])
+        _move(copy, path)
+    _move(part, paths[0])
 
 
-def _put(source: Path, place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(place)
+def _move(source: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(path)
 
 
-def _is_here(file: BundleFile, place: Path) -> bool:
-    return place.is_file() and place.stat().st_size == file.size and sha256_of(place) == file.sha256
+def _is_complete(file: BundleFile, path: Path) -> bool:
+    return path.is_file() and path.stat().st_size == file.size and sha256_of(path) == file.sha256
 
 
-def _by_hash(files: Sequence[BundleFile]) -> list[list[BundleFile]]:
-    """Files with the same content together: they come once."""
-    same: dict[str, list[BundleFile]] = {}
+def _group_by_hash(files: Sequence[BundleFile]) -> list[list[BundleFile]]:
+    """Group files with identical content, which is downloaded once."""
+    groups: dict[str, list[BundleFile]] = {}
     for file in files:
-        same.setdefault(file.sha256, []).append(file)
-    for files_ in same.values():
+        groups.setdefault(file.sha256, []).append(file)
+    for files_ in groups.values():
         if len({file.size for file in files_}) > 1:
             names = " and ".join(str(file.path) for file in files_[:2])
-            raise DownloadError(f"{names} have one hash and two sizes")
-    return list(same.values())
+            raise DownloadError(f"{names} have the same hash but different sizes")
+    return list(groups.values())
 
 
-def _check_room(out: Path, missing: Sequence[Sequence[BundleFile]]) -> None:
-    needed = sum(same[0].size * len(same) for same in missing)
-    needed -= _parts(out, missing)
+def _check_free_space(out: Path, missing: Sequence[Sequence[BundleFile]]) -> None:
+    needed = sum(copies[0].size * len(copies) for copies in missing)
+    needed -= _partial_bytes(out, missing)
     free = shutil.disk_usage(out).free
     if needed > free:
-        raise DownloadError(f"{out} has room for {free:,} bytes; {needed:,} are to come")
+        raise DownloadError(f"{out} has {free:,} bytes free; {needed:,} are needed")
 
 
-def _parts(out: Path, missing: Sequence[Sequence[BundleFile]]) -> int:
-    """Bytes of missing files that an earlier run brought."""
-    parts = [out / PARTS / f"{same[0].sha256}.part" for same in missing]
+def _partial_bytes(out: Path, missing: Sequence[Sequence[BundleFile]]) -> int:
+    """Bytes of the missing files that an earlier run downloaded."""
+    parts = [out / PARTS_FOLDER / f"{copies[0].sha256}.part" for copies in missing]
     return sum(part.stat().st_size for part in parts if part.is_file())
 
 
 @contextmanager
-def _only_one(out: Path) -> Iterator[None]:
-    """Make a folder and keep other runs out of it, conversions too."""
+def _exclusive(out: Path) -> Iterator[None]:
+    """Create a folder and lock out other runs, including conversions."""
     try:
         with locked(out):
             remove_leftovers(out)
-            (out / PARTS).mkdir(exist_ok=True)
+            (out / PARTS_FOLDER).mkdir(exist_ok=True)
             yield
     except BlockingIOError as error:
         raise DownloadError(f"another run is writing to {out}; wait for it, or choose another folder") from error

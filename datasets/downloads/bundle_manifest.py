@@ -1,9 +1,9 @@
-"""Manifests of bundles: the one reader, used for those of a server and for those in a folder.
+"""Manifests of bundles: a single reader, for those on a server and those in a folder.
 
     {"format": "musclemap-bundle", "version": 1, "name": "walks", "licence": "CC-BY-4.0",
      "files": [{"path": "clips/walk.h5", "size": 12345, "sha256": "...", "split": "train"}, ...]}
 
-Everything is checked before anything is used, as whoever wrote it may be mistaken or hostile.
+The file is untrusted: everything is checked before anything is used.
 """
 
 import hashlib
@@ -18,26 +18,26 @@ from musclemap.errors import FileError
 from musclemap.files import parse_json, read_bytes, shown
 
 from .errors import DownloadError
-from .paths import check_together, checked_path
+from .paths import check_distinct, checked_path
 from .session import check_url
-from .transport import Remote, Transport
+from .transport import RemoteFile, Transport
 
 MANIFEST = "MANIFEST.json"
 FORMAT, VERSION = "musclemap-bundle", 1
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 
-LONGEST_MANIFEST = 1 << 24
-"""Bytes; about 70,000 files. Read into memory it can take fifty times as much."""
+MAX_MANIFEST_BYTES = 1 << 24
+"""About 70,000 files. In memory a manifest can take fifty times as much."""
 
-LONGEST_TEXT = 1 << 16
-"""Letters of the name or the licence, which may be those of many motions."""
+MAX_TEXT = 1 << 16
+"""Characters of the name or the licence, which may cover many motions."""
 
-LARGEST_FILE = 1 << 50
+MAX_FILE_BYTES = 1 << 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFile:
-    """One file of a bundle: path below the folder, bytes, hash, and of a clip the split it belongs to, or empty."""
+    """One file of a bundle: path below the folder, bytes, hash, and the split of a clip, or empty."""
 
     path: PurePosixPath
     size: int
@@ -46,15 +46,15 @@ class BundleFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """What a manifest says.
+class BundleManifest:
+    """Content of a bundle's manifest.
 
     Attributes:
-        url: Where the manifest is, an address or a path; files are beside it.
-        name: Of the bundle, or empty.
-        licence: Or "unknown".
-        files: Sorted by path.
-        content: The manifest's bytes.
+        url: URL or path of the manifest; the files are relative to it.
+        name: Name of the bundle, or empty.
+        licence: Licence, or "unknown".
+        files: Files, sorted by path.
+        content: Bytes of the manifest.
     """
 
     url: str
@@ -65,89 +65,89 @@ class Bundle:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Total bytes of all files."""
         return sum(file.size for file in self.files)
 
     @property
     def sha256(self) -> str:
-        """Hash of the manifest, which fixes those of all files."""
+        """Hash of the manifest, which determines those of all files."""
         return hashlib.sha256(self.content).hexdigest()
 
-    def remote(self, file: BundleFile) -> Remote:
-        """Where a file is."""
-        return Remote(url=urljoin(self.url, quote(file.path.as_posix())), size=file.size, sha256=file.sha256)
+    def remote(self, file: BundleFile) -> RemoteFile:
+        """URL, size and hash of a file."""
+        return RemoteFile(url=urljoin(self.url, quote(file.path.as_posix())), size=file.size, sha256=file.sha256)
 
 
-def read_bundle(url: str, transport: Transport, *, sha256: str | None = None) -> Bundle:
+def read_bundle(url: str, transport: Transport, *, sha256: str | None = None) -> BundleManifest:
     """Read a manifest from a server.
 
     Args:
-        url: Of the manifest, or of the folder it is in.
-        transport: Brings it.
-        sha256: What its hash has to be.
+        url: URL of the manifest or of its folder.
+        transport: Downloads it.
+        sha256: Expected hash.
 
     Raises:
-        DownloadError: It does not come, is none, or has another hash; the message says which.
+        DownloadError: If it cannot be downloaded, is not a manifest, or has another hash; the message says which.
     """
     check_url(url)
     if not urlsplit(url).path.endswith(".json"):
         url = urljoin(url if url.endswith("/") else url + "/", MANIFEST)
-    content = transport.text(url, longest=LONGEST_MANIFEST)
-    result = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and result != sha256.lower():
-        raise DownloadError(f"{url} is not the manifest that was meant: its SHA-256 is {result}, not {sha256.lower()}")
+    content = transport.read(url, max_bytes=MAX_MANIFEST_BYTES)
+    actual = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and actual != sha256.lower():
+        raise DownloadError(f"{url} is not the expected manifest: its SHA-256 is {actual}, not {sha256.lower()}")
     return parse_bundle(content, url=url)
 
 
-def read_local_bundle(folder: Path) -> Bundle:
+def read_local_bundle(folder: Path) -> BundleManifest:
     """Read the manifest of a bundle's folder.
 
     Raises:
-        DownloadError: There is none, or it is damaged; the message says which.
+        DownloadError: If the manifest is missing or damaged; the message says which.
     """
     path = folder / MANIFEST
     try:
-        content = read_bytes(path, limit=LONGEST_MANIFEST)
+        content = read_bytes(path, limit=MAX_MANIFEST_BYTES)
     except FileError as error:
         raise DownloadError(str(error)) from error
     return parse_bundle(content, url=str(path))
 
 
-def parse_bundle(content: bytes, *, url: str) -> Bundle:
-    """Make sense of a manifest.
+def parse_bundle(content: bytes, *, url: str) -> BundleManifest:
+    """Parse and check a manifest.
 
     Args:
-        content: The manifest's bytes.
-        url: Where it is, for messages and for the addresses of its files.
+        content: Bytes of the manifest.
+        url: URL or path of the manifest, for messages and for the URLs of its files.
 
     Raises:
-        DownloadError: It is none; the message says what is wrong.
+        DownloadError: If it is not a valid manifest; the message says what is wrong.
     """
     try:
-        stored = parse_json(content, limit=LONGEST_MANIFEST)
+        stored = parse_json(content, limit=MAX_MANIFEST_BYTES)
     except FileError as error:
-        raise DownloadError(f"{url} is no manifest: {error}") from error
+        raise DownloadError(f"{url} is not a manifest: {error}") from error
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
-        result = stored.get("format") if isinstance(stored, dict) else type(stored).__name__
-        raise DownloadError(f"{url} is no manifest of a bundle: its format is {shown(result)}, not {FORMAT!r}")
+        stated = stored.get("format") if isinstance(stored, dict) else type(stored).__name__
+        raise DownloadError(f"{url} is not a bundle's manifest: its format is {shown(stated)}, not {FORMAT!r}")
     version = stored.get("version")
     if type(version) is not int or version != VERSION:
-        raise DownloadError(f"{url} has version {shown(version)}; this reads version {VERSION}")
+        raise DownloadError(f"{url} has version {shown(version)}; this release reads version {VERSION}")
     listed = stored.get("files")
     if not isinstance(listed, list) or not listed:
         raise DownloadError(f"{url} lists no files")
     files = tuple(sorted((_file(item, url) for item in listed), key=lambda file: file.path))
-    check_together(file.path for file in files)
+    check_distinct(file.path for file in files)
     name, licence = _text(stored, "name", "", url), _text(stored, "licence", "unknown", url)
-    return Bundle(url=url, name=name, licence=licence, files=files, content=content)
+    return BundleManifest(url=url, name=name, licence=licence, files=files, content=content)
 
 
 def _text(stored: Mapping[str, Any], key: str, default: str, url: str) -> str:
     value = stored.get(key)
     if value is None:
         return default
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise DownloadError(f"{url}: {key} is {shown(value)}, not a text of at most {LONGEST_TEXT} letters")
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise DownloadError(f"{url}: {key} is {shown(value)}, not a text of at most {MAX_TEXT} characters")
     return value
 
 
@@ -157,7 +157,7 @@ def _file(item: Any, url: str) -> BundleFile:
     path, size, sha256 = checked_path(item.get("path")), item.get("size"), item.get("sha256")
     if path.as_posix().casefold() == MANIFEST.casefold():
         raise DownloadError(f"{url} lists itself as a file")
-    if type(size) is not int or not 0 <= size < LARGEST_FILE:
+    if type(size) is not int or not 0 <= size < MAX_FILE_BYTES:
         raise DownloadError(f"{url}: the size of {path} is {shown(size)}, not a number of bytes")
     if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise DownloadError(f"{url}: the sha256 of {path} is {shown(sha256)}, not 64 hexadecimal digits")

@@ -1,4 +1,4 @@
-"""What can be had: the list in the package, whose gaps are told as gaps."""
+"""Catalogue of downloadable data sets, shipped with the package. Unknown facts are stated as unknown."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +15,7 @@ KINDS = ("huggingface", "bundle", "by hand")
 
 UNKNOWN = "not known"
 
-LONGEST_CATALOGUE = 1 << 20
+MAX_CATALOGUE_BYTES = 1 << 20
 """Bytes."""
 
 _NEEDED = ("name", "kind", "what", "where", "page")
@@ -29,22 +29,22 @@ _KINDS_OF_FIELDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One thing to download. What nobody has looked at is None, never a guess.
+    """One item of the catalogue. Facts that nobody has checked are None, never a guess.
 
     Attributes:
-        name: What to call it on the command line.
-        kind: "huggingface" (trajectories that are converted), "bundle" (clips of ours) or "by hand".
-        what: A sentence.
-        where: Repository of the hub, or URL of the bundle's manifest; None where it is fetched by hand.
-        page: Page for people: terms, access.
-        folder: Folder of the repository that is taken; names of motions are below it.
-        model: Body that the motions are of.
-        gated: Whether access has to be asked for.
-        revision: Commit, branch or tag that is taken unless another is asked for.
-        licence: Licence, or None where it is not known before the download.
-        licence_note: What else is known of the terms.
+        name: Name on the command line.
+        kind: "huggingface" (trajectories, converted after the download), "bundle" (our clips) or "by hand".
+        what: One-sentence description.
+        where: Repository of the hub, or URL of the bundle's manifest; None for a download by hand.
+        page: Web page with terms and access.
+        folder: Folder of the repository to download; names of motions are relative to it.
+        model: Body of the motions.
+        gated: Whether access must be requested.
+        revision: Default commit, branch or tag.
+        licence: Licence, or None if it is unknown before the download.
+        licence_note: Further known terms.
         size: Bytes.
-        sha256: Hash of each file by its path, or of the bundle's manifest as "MANIFEST.json".
+        sha256: Hash of each file by its path, or of the bundle's manifest under "MANIFEST.json".
     """
 
     name: str
@@ -63,44 +63,46 @@ class Entry:
 
 
 def load_catalogue(path: Path = _FILE) -> tuple[Entry, ...]:
-    """Read a catalogue, the package's own unless another is given.
+    """Read a catalogue, by default the one in the package.
 
     Raises:
-        DownloadError: The file is none.
+        DownloadError: If the file is not a valid catalogue.
     """
     try:
-        stored = read_json_object(path, limit=LONGEST_CATALOGUE)
+        stored = read_json_object(path, limit=MAX_CATALOGUE_BYTES)
         check_fields(stored, {"format": str, "version": int, "entries": list}, where=str(path))
         entries = tuple(_entry(item, where=f"{path}: entry {k}") for k, item in enumerate(stored["entries"]))
     except FileError as error:
-        raise DownloadError(f"{path} is no catalogue: {error}") from error
-    wrong = [entry.name for entry in entries if entry.kind not in KINDS]
-    if (stored["format"], stored["version"]) != (FORMAT, VERSION) or wrong:
-        raise DownloadError(f"{path} is no catalogue that this version reads: {', '.join(wrong) or 'other format'}")
+        raise DownloadError(f"{path} is not a catalogue: {error}") from error
+    unknown = [entry.name for entry in entries if entry.kind not in KINDS]
+    if (stored["format"], stored["version"]) != (FORMAT, VERSION) or unknown:
+        raise DownloadError(
+            f"{path} is not a catalogue that this release reads: {', '.join(unknown) or 'other format'}"
+        )
     return entries
 
 
 def _entry(item: Any, *, where: str) -> Entry:
     if not isinstance(item, dict):
-        raise FileError(f"{where} is no object")
+        raise FileError(f"{where} is not an object")
     given = {field.name: item[field.name] for field in fields(Entry) if field.name in item}
     check_fields(item, {name: _KINDS_OF_FIELDS[name] for name in (*_NEEDED, *given)}, where=where)
     hashes = given.get("sha256") or {}
     if not all(isinstance(value, str) for value in hashes.values()):
-        raise FileError(f"{where}: sha256 is not one text a file")
+        raise FileError(f"{where}: sha256 does not have one text per file")
     return Entry(**given)
 
 
 def find_entry(name: str) -> Entry:
-    """Entry of a name.
+    """Find an item of the catalogue by name.
 
     Raises:
-        SettingsError: There is none; the message lists those there are.
+        SettingsError: If the name is unknown; the message lists the known names.
     """
     entries = {entry.name: entry for entry in load_catalogue()}
     if name not in entries:
         raise SettingsError(
-            f"there is nothing named {name!r}; there are: {', '.join(entries)}; a bundle is given by the URL of its "
+            f"the catalogue has no {name!r}; it has: {', '.join(entries)}; give a bundle as the URL of its "
             "MANIFEST.json, a data set of the hub as hf://OWNER/NAME"
         )
     return entries[name]

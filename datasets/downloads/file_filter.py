@@ -1,19 +1,19 @@
-"""Which files of a collection are wanted."""
+"""Filter for the files of a collection."""
 
 from dataclasses import dataclass
 
-from musclemap.datasets.globs import taken
+from musclemap.datasets.globs import matches_globs
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileFilter:
-    """Which files are wanted.
+    """Selection of files.
 
     Attributes:
-        include: Globs; a file is taken when one matches its name or its bare name.
+        include: Globs; a file is included if one matches its path or its bare name.
         exclude: Globs of files to leave out.
-        group: Motion list; only its members are taken.
-        limit: Largest number of files.
+        group: Motion list; only its members are included.
+        limit: Maximum number of files.
     """
 
     include: tuple[str, ...] = ()
@@ -21,6 +21,6 @@ class FileFilter:
     group: str | None = None
     limit: int | None = None
 
-    def wants(self, name: str) -> bool:
-        """Whether the globs take a name."""
-        return taken(name, include=self.include, exclude=self.exclude)
+    def matches(self, name: str) -> bool:
+        """Whether the globs include a name."""
+        return matches_globs(name, include=self.include, exclude=self.exclude)

@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face hub, with the user's token, each file checked against the hub's own hash.
+"""Data sets of the Hugging Face hub, downloaded with the user's token; each file is checked against the hub's own hash.
 
-Of huggingface_hub the listing and the transfer are used, which know tokens, mirrors (HF_ENDPOINT) and the hub's
-storage; it checks sizes only, so hashes are checked here.
+huggingface_hub lists and transfers files. It supports tokens, mirrors (HF_ENDPOINT) and the hub's storage but checks
+only sizes, so the hashes are checked here.
 """
 
 import hashlib
@@ -21,21 +21,21 @@ from musclemap.files import shown
 from musclemap.reason_codes import ReasonCode
 
 from .errors import AccessError, DownloadError
-from .paths import checked_path, place_below
-from .transport import LONGEST_REASON, Altered, Unreachable
+from .paths import checked_path, path_below
+from .transport import MAX_REASON, ContentMismatch, Unreachable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 TRIES, PAUSE = 4, 1.0
-"""Attempts at a listing, and the wait after the first [s], doubled after each."""
+"""Number of attempts at a request, and the wait after the first [s]; it doubles after each."""
 
-MOST_FILES = 1_000_000
-"""Files of a data set; a listing that goes on beyond is none."""
+MAX_FILES = 1_000_000
+"""Files of a data set; a longer listing is refused."""
 
-LOST_IN_A_ROW = 8
-"""Files that the hub does not bring, one after the other, until it is asked for no more."""
+MAX_UNREACHABLE = 8
+"""The download stops after this many files in a row for which the hub could not be reached."""
 
 _SHA256, _SHA1 = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 
@@ -47,10 +47,10 @@ class HubFile:
     """One file of a data set.
 
     Attributes:
-        path: In the repository.
+        path: Path in the repository.
         size: Bytes.
-        sha256: Hash, for files in large-file storage; else None.
-        blob_id: Git's name for the content: SHA-1 over a header and the bytes.
+        sha256: Hash of a file in large-file storage; else None.
+        blob_id: Git's blob hash: SHA-1 over a header and the bytes.
     """
 
     path: str
@@ -59,7 +59,7 @@ class HubFile:
     blob_id: str
 
     def matches(self, path: Path) -> bool:
-        """Whether a file here has the content of this one."""
+        """Whether a local file has the content of this one."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
         with path.open("rb") as file:
@@ -78,8 +78,8 @@ class HubDataSet:
     Attributes:
         repository: OWNER/NAME.
         revision: Commit.
-        licence: As its card has it, or None.
-        files: Sorted by path.
+        licence: Licence stated on the data set's card, or None.
+        files: Files, sorted by path.
     """
 
     repository: str
@@ -89,72 +89,72 @@ class HubDataSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Brought:
-    """What came: where each file lies by its path, and why others do not."""
+class HubDownload:
+    """Outcome of a download: the local path of each downloaded file, and the reason for each failure."""
 
-    places: Mapping[str, Path] = field(default_factory=dict)
+    paths: Mapping[str, Path] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def endpoint() -> str:
-    """The hub: huggingface.co, or the mirror that HF_ENDPOINT names."""
+    """URL of the hub: huggingface.co, or the mirror in HF_ENDPOINT."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or DEFAULT_ENDPOINT
 
 
 def list_data_set(repository: str, *, revision: str | None = None) -> HubDataSet:
-    """What a data set holds.
+    """List the files of a data set.
 
     Args:
         repository: OWNER/NAME.
         revision: Branch, tag or commit; the main branch if None.
 
     Raises:
-        AccessError: It is gated or private; the message says what to do.
-        DownloadError: There is no such data set or revision, or the hub does not answer.
+        AccessError: If the data set is gated or private; the message says what to do.
+        DownloadError: If the data set or revision does not exist, or the hub does not respond.
     """
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository):
-        raise DownloadError(f"{repository!r} is no data set of the hub; it would be OWNER/NAME")
-    listed = attempt(lambda: _listed(repository, revision), passing=(OSError,))
+        raise DownloadError(f"{repository!r} is not a data set of the hub; the format is OWNER/NAME")
+    listed = attempt(lambda: _list(repository, revision), passing=(OSError,))
     if isinstance(listed, Failure):
         if listed.expected:
             raise listed.error
-        raise DownloadError(f"{endpoint()} answers what nobody can read: {listed.message}") from listed.error
+        raise DownloadError(f"{endpoint()} sent an unreadable response: {listed.message}") from listed.error
     return listed
 
 
-def _listed(repository: str, revision: str | None) -> HubDataSet:
-    """The data set, as far as the hub's answers make sense."""
+def _list(repository: str, revision: str | None) -> HubDataSet:
+    """The data set; the hub's responses may be malformed."""
     from huggingface_hub.hf_api import RepoFile
 
     api = _api()
-    info = _ask(lambda: api.dataset_info(repository, revision=revision), repository, revision)
+    info = _request(lambda: api.dataset_info(repository, revision=revision), repository, revision)
     commit = info.sha
     if not isinstance(commit, str) or not _SHA1.fullmatch(commit):
-        raise DownloadError(f"{endpoint()} gives no commit of {repository}, but {shown(commit)}")
+        raise DownloadError(f"{endpoint()} gives no commit of {repository} but {shown(commit)}")
 
     def tree() -> list[Any]:
-        result = api.list_repo_tree(repository, repo_type="dataset", revision=commit, recursive=True)
-        return list(itertools.islice(result, MOST_FILES + 1))
+        items = api.list_repo_tree(repository, repo_type="dataset", revision=commit, recursive=True)
+        return list(itertools.islice(items, MAX_FILES + 1))
 
-    listed = _ask(tree, repository, revision)
-    if len(listed) > MOST_FILES:
-        raise DownloadError(f"{repository} lists more than {MOST_FILES} files")
+    listed = _request(tree, repository, revision)
+    if len(listed) > MAX_FILES:
+        raise DownloadError(f"{repository} lists more than {MAX_FILES} files")
     files = [_file(item, repository) for item in listed if isinstance(item, RepoFile)]
     licence = info.card_data.get("license") if info.card_data is not None else None
     licences = licence if isinstance(licence, list) else [licence]
     return HubDataSet(
         repository=repository,
         revision=commit,
-        licence=", ".join(str(one) for one in licences if one is not None) or None,
+        licence=", ".join(str(name) for name in licences if name is not None) or None,
         files=tuple(sorted(files, key=lambda file: file.path)),
     )
 
 
 def _file(item: Any, repository: str) -> HubFile:
-    """One file of a listing, of the right types."""
+    """One file of a listing, with its types checked."""
     sha256 = item.lfs.sha256 if item.lfs else None
-    right = isinstance(item.path, str) and type(item.size) is int and item.size >= 0 and isinstance(item.blob_id, str)
-    if not right or not (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256))):
+    valid = isinstance(item.path, str) and type(item.size) is int and item.size >= 0 and isinstance(item.blob_id, str)
+    if not valid or not (sha256 is None or (isinstance(sha256, str) and _SHA256.fullmatch(sha256))):
         raise DownloadError(f"{repository} lists a file as {shown(item)}, not with its path, size and hash")
     return HubFile(path=item.path, size=item.size, sha256=sha256, blob_id=item.blob_id)
 
@@ -166,55 +166,55 @@ def fetch_files(
     *,
     workers: int = 4,
     progress: Callable[[int, int], None] | None = None,
-) -> Brought:
-    """Bring files of a data set, several at a time; those that are here whole are not asked for.
+) -> HubDownload:
+    """Download files of a data set, several at a time; complete local files are skipped.
 
     Args:
-        data_set: From `list_data_set`.
-        files: Which of its files.
-        out: Folder; files lie below it as in the repository.
-        workers: How many at a time.
-        progress: Called with the number of files that are settled, and their bytes.
+        data_set: Data set from `list_data_set`.
+        files: Files to download.
+        out: Output folder; paths below it are those of the repository.
+        workers: Number of parallel downloads.
+        progress: Called with the number of finished files and their bytes.
 
     Raises:
-        AccessError: The data set is gated or private, which is the same for every file.
-        DownloadError: The folder cannot be written to.
+        AccessError: If the data set is gated or private, which affects every file.
+        DownloadError: If the folder is not writable.
     """
-    places: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     failed: dict[str, str] = {}
-    nbyte = lost = 0
+    nbyte = unreachable = 0
     stop = threading.Event()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DownloadError(f"cannot write to {out}: {error.strerror}") from error
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        jobs = {pool.submit(_tried, data_set, file, out, stop): file for file in files}
+        jobs = {pool.submit(_try_fetch, data_set, file, out, stop): file for file in files}
         try:
             for job in as_completed(jobs):
-                file, result = jobs[job], job.result()
-                if isinstance(result, Failure):
-                    failed[file.path] = result.message
-                    lost += isinstance(result.error, Unreachable)
+                file, outcome = jobs[job], job.result()
+                if isinstance(outcome, Failure):
+                    failed[file.path] = outcome.message
+                    unreachable += isinstance(outcome.error, Unreachable)
                 else:
-                    places[file.path] = result
-                    lost = 0
-                if lost >= LOST_IN_A_ROW:
+                    paths[file.path] = outcome
+                    unreachable = 0
+                if unreachable >= MAX_UNREACHABLE:
                     stop.set()
                 nbyte += file.size
                 if progress is not None:
-                    progress(len(places) + len(failed), nbyte)
+                    progress(len(paths) + len(failed), nbyte)
         except BaseException:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return Brought(places=dict(sorted(places.items())), failed=dict(sorted(failed.items())))
+    return HubDownload(paths=dict(sorted(paths.items())), failed=dict(sorted(failed.items())))
 
 
-def _tried(data_set: HubDataSet, file: HubFile, out: Path, stop: threading.Event) -> Path | Failure:
-    """Bring one file, or say why not; only a closed gate is every file's."""
+def _try_fetch(data_set: HubDataSet, file: HubFile, out: Path, stop: threading.Event) -> Path | Failure:
+    """Download one file or return its failure; only refused access raises, because it affects every file."""
     if stop.is_set():
-        error = DownloadError(f"not asked for, as {LOST_IN_A_ROW} files in a row did not come; run again to go on")
+        error = DownloadError(f"skipped after {MAX_UNREACHABLE} unreachable files in a row; run again to resume")
         return Failure(code=ReasonCode.DOWNLOAD, message=str(error), expected=True, error=error)
     return attempt(lambda: _fetch_one(data_set, file, out), code=ReasonCode.DOWNLOAD, passing=(AccessError,))
 
@@ -222,12 +222,12 @@ def _tried(data_set: HubDataSet, file: HubFile, out: Path, stop: threading.Event
 def _fetch_one(data_set: HubDataSet, file: HubFile, out: Path) -> Path:
     from huggingface_hub import hf_hub_download
 
-    place = place_below(out, checked_path(file.path))
-    if file.matches(place):
-        return place
+    path = path_below(out, checked_path(file.path))
+    if file.matches(path):
+        return path
     for again in (False, True):
-        force = again or place.exists()  # what lies there is not the file, whatever the library's notes say
-        _ask(
+        force = again or path.exists()  # the existing file is wrong, whatever the library's cache says
+        _request(
             lambda force=force: hf_hub_download(
                 data_set.repository,
                 file.path,
@@ -241,10 +241,10 @@ def _fetch_one(data_set: HubDataSet, file: HubFile, out: Path) -> Path:
             data_set.revision,
             file=file.path,
         )
-        if file.matches(place):
-            return place
-        place.unlink(missing_ok=True)
-    raise Altered(f"{file.path} of {data_set.repository} is not what the hub announced: its hash is another")
+        if file.matches(path):
+            return path
+        path.unlink(missing_ok=True)
+    raise ContentMismatch(f"{file.path} of {data_set.repository} does not have the hash that the hub lists")
 
 
 def _api() -> "HfApi":
@@ -253,29 +253,29 @@ def _api() -> "HfApi":
     return HfApi(endpoint=endpoint())
 
 
-def _ask(question: Callable[[], Result], repository: str, revision: str | None, *, file: str = "") -> Result:
-    """The hub's answer; what may pass is tried again, everything else becomes a sentence."""
-    faults = _faults()
+def _request(send: Callable[[], Result], repository: str, revision: str | None, *, file: str = "") -> Result:
+    """Send a request to the hub. Retries transient errors; raises others with a message for the user."""
+    errors = _library_errors()
     for pause in (*(PAUSE * 2**k for k in range(TRIES - 1)), None):
         try:
-            return question()
-        except faults as error:
+            return send()
+        except errors as error:
             if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-                raise  # of this machine: no room, no permission
-            message = _meaning(error, repository, revision, file)
-            if message is not None:
-                raise message from error
+                raise  # a local error: disk full, no permission
+            translated = _translate(error, repository, revision, file)
+            if translated is not None:
+                raise translated from error
             if pause is None:
                 name = f"{file} of {repository}" if file else repository
-                raise DownloadError(f"{name} does not come from {endpoint()}: {_first_line(error)}") from error
+                raise DownloadError(f"cannot download {name} from {endpoint()}: {_first_line(error)}") from error
             time.sleep(pause)
     raise AssertionError("unreachable")
 
 
-def _faults() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises: OSError, ValueError, and the errors of its HTTP library.
+def _library_errors() -> tuple[type[Exception], ...]:
+    """Errors that huggingface_hub raises: OSError, ValueError, and those of its HTTP library.
 
-    Which library that is changes with the release; its base class is a base of the hub's own errors.
+    The HTTP library depends on the release; its base class is a base of the hub's own errors.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -283,52 +283,52 @@ def _faults() -> tuple[type[Exception], ...]:
     return (*bases, OSError, ValueError)
 
 
-def _meaning(error: BaseException, repository: str, revision: str | None, file: str) -> DownloadError | None:
-    """What an error says to the user; None where it may pass."""
-    answers = [answer for cause in _causes(error) if (answer := getattr(cause, "response", None)) is not None]
-    if not answers:
-        passing = not isinstance(error, ValueError) or "onsistency" in str(error)
-        return None if passing else DownloadError(f"{repository}: {_first_line(error)}")
-    answer = answers[0]
-    status, code = int(answer.status_code), answer.headers.get("X-Error-Code", "")
+def _translate(error: BaseException, repository: str, revision: str | None, file: str) -> DownloadError | None:
+    """Convert a library's error to one for the user; None if it is transient."""
+    responses = [response for cause in _causes(error) if (response := getattr(cause, "response", None)) is not None]
+    if not responses:
+        transient = not isinstance(error, ValueError) or "onsistency" in str(error)
+        return None if transient else DownloadError(f"{repository}: {_first_line(error)}")
+    response = responses[0]
+    status, code = int(response.status_code), response.headers.get("X-Error-Code", "")
     if status in (401, 403) or code == "GatedRepo":
-        return AccessError(_gate(repository, status, code))
+        return AccessError(_access_instructions(repository, status, code))
     if code == "RevisionNotFound":
         return DownloadError(f"{repository} has no revision {revision!r} (404)")
     if status == 404 and file:
         return DownloadError(f"{repository} has no file {file} at {revision} (404)")
     if status == 404:
-        return DownloadError(f"{endpoint()} has no data set {repository} (404), or your account may not see it")
+        return DownloadError(f"{endpoint()} has no data set {repository} (404), or your account cannot see it")
     if status == 416 or status == 429 or status >= 500:
         return None
-    return DownloadError(f"{repository}: the hub answers {status} {_said(answer)}".strip())
+    return DownloadError(f"{repository}: the hub responds with {status} {_server_message(response)}".strip())
 
 
-def _said(answer: Any) -> str:
-    """The hub's own words, which may be of any length."""
-    return str(answer.headers.get("X-Error-Message", ""))[:LONGEST_REASON]
+def _server_message(response: Any) -> str:
+    """The hub's own error message, shortened."""
+    return str(response.headers.get("X-Error-Message", ""))[:MAX_REASON]
 
 
-def _gate(repository: str, status: int, code: str) -> str:
-    """How to get through."""
+def _access_instructions(repository: str, status: int, code: str) -> str:
+    """Instructions for getting access."""
     from huggingface_hub import get_token
 
     page = f"{DEFAULT_ENDPOINT}/datasets/{repository}"
     has_token = get_token() is not None
     steps = []
     if status == 403 or code == "GatedRepo" or not has_token:
-        steps.append(f"open {page} in a browser, log in, and ask for access or accept the terms (some are approved "
-                     "by a person, which takes a while)")  # fmt: skip
+        steps.append(f"open {page} in a browser, log in, and request access or accept the terms (some requests are "
+                     "approved by a person, which takes a while)")  # fmt: skip
     if has_token:
-        steps.append(f"see that the token is of that account, still valid, and may read gated repositories: "
+        steps.append(f"check that the token belongs to that account, is still valid, and may read gated repositories: "
                      f"{DEFAULT_ENDPOINT}/settings/tokens")  # fmt: skip
     else:
-        steps.append(f"make a token that may read at {DEFAULT_ENDPOINT}/settings/tokens and give it by "
+        steps.append(f"create a token with read access at {DEFAULT_ENDPOINT}/settings/tokens and pass it with "
                      "`hf auth login` or in the environment variable HF_TOKEN")  # fmt: skip
-    why = "no token was found" if not has_token else f"the hub refused the token ({status})"
+    reason = "no token was found" if not has_token else f"the hub refused the token ({status})"
     gated = "is gated" if code == "GatedRepo" else "is gated or private, or does not exist"
     numbered = "; ".join(f"({k}) {step}" for k, step in enumerate((*steps, "run the same command again"), start=1))
-    return f"{repository} {gated}, and {why}. {numbered}."
+    return f"{repository} {gated}, and {reason}. {numbered}."
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,7 +1,7 @@
-"""One file over HTTP, by its SHA-256: it arrives whole or stays a part that the next run continues.
+"""Downloads one file over HTTP and checks its SHA-256. An incomplete file remains as a part that the next run resumes.
 
-A part is named by the hash of the whole, so what it continues is never in question, and it counts as nothing until all
-of it has that hash.
+A part is named after the hash of the complete file, so a resumed download always belongs to it. The part becomes the
+file only when it is complete and has that hash.
 """
 
 import hashlib
@@ -18,40 +18,40 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from .errors import AccessError, DownloadError
-from .pace import Pace, Patience
 from .session import Session
+from .speed_guard import SpeedGuard, TransferLimits
 
-CHUNK = 1 << 14
-"""Bytes read at a time; what came of a chunk before the connection broke is lost. Far fewer than the least that has to
-come in a window, so that counting whole chunks is exact enough."""
+READ_SIZE = 1 << 14
+"""Bytes per read; an incomplete read is lost if the connection breaks. Far fewer than the minimum per window, so
+counting whole reads is accurate enough."""
 
-PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Wait after the first attempt that brought nothing [s]; doubled after each, up to the longest."""
+PAUSE, MAX_PAUSE = 1.0, 60.0
+"""Wait after the first attempt that fetched nothing [s]; it doubles after each, up to the maximum."""
 
-LONGEST_REASON = 100
-"""Letters of a server's own words that are shown."""
+MAX_REASON = 100
+"""Characters of a server's own message that are shown."""
 
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Answers that may be others in a moment (RFC 9110, RFC 6585)."""
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
+"""Status codes that may change after a while (RFC 9110, RFC 6585)."""
 
-_DROPPED = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError,
-            requests.exceptions.ContentDecodingError)  # fmt: skip
+_BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError,
+           requests.exceptions.ContentDecodingError)  # fmt: skip
 
 
-class Altered(DownloadError):
-    """All bytes came, and they are others than announced."""
+class ContentMismatch(DownloadError):
+    """All bytes arrived but do not match the expected size or hash."""
 
 
 class Unreachable(DownloadError):
-    """A server was asked again and again, and does not answer, or too slowly."""
+    """A server did not respond in several attempts, or was too slow."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remote:
-    """A file somewhere else.
+class RemoteFile:
+    """A file on a server.
 
     Attributes:
-        url: Where it is.
+        url: URL of the file.
         size: Bytes.
         sha256: Hash.
     """
@@ -63,192 +63,195 @@ class Remote:
 
 @dataclass(kw_only=True)
 class Transport:
-    """Downloads files; used by many threads at a time, each with connections of its own.
+    """Downloads files; safe for many threads at a time, each of which has its own connections.
 
     Attributes:
-        patience: How long a server is waited for.
-        stop: Set by whoever wants every download to end; the parts stay.
-        on_bytes: Called with the number of bytes that came; less than zero where bytes that had come were thrown away.
+        limits: Time and speed limits.
+        stop: Set it to end all downloads; the parts remain.
+        on_bytes: Called with the number of bytes received; negative if received bytes were discarded.
     """
 
-    patience: Patience = field(default_factory=Patience)
+    limits: TransferLimits = field(default_factory=TransferLimits)
     stop: threading.Event = field(default_factory=threading.Event)
     on_bytes: Callable[[int], None] = lambda _: None
-    _own: threading.local = field(default_factory=threading.local)
+    _local: threading.local = field(default_factory=threading.local)
 
-    def fetch(self, remote: Remote, part: Path) -> None:
-        """Bring a file to `part`, going on from what is there; returns when its hash is right.
+    def fetch(self, remote: RemoteFile, part: Path) -> None:
+        """Download a file to `part`, resuming an existing part; returns when the hash is correct.
 
         Raises:
-            AccessError: The server lets nobody in, or not this user.
-            DownloadError: The server does not have the file, does not answer, or has another; the message says which.
+            AccessError: If the server requires a login or refuses this user.
+            DownloadError: If the server does not have the file, does not respond, or sends different content; the
+                message says which.
         """
         for again in (True, False):
             self._complete(remote, part)
-            result = _sha256(part)
-            if result == remote.sha256:
+            actual = _sha256(part)
+            if actual == remote.sha256:
                 with part.open("rb+") as file:
                     os.fsync(file.fileno())
                 return
-            self._drop(part)
+            self._discard(part)
             if not again:
-                raise Altered(f"{remote.url} is not what was announced: SHA-256 {result} in place of {remote.sha256}")
+                raise ContentMismatch(
+                    f"{remote.url} has unexpected content: SHA-256 {actual} instead of {remote.sha256}"
+                )
 
-    def text(self, url: str, *, longest: int) -> bytes:
-        """Content of a small file whose hash is not known.
+    def read(self, url: str, *, max_bytes: int) -> bytes:
+        """Download a small file whose hash is unknown.
 
         Raises:
             AccessError: As `fetch`.
-            DownloadError: As `fetch`, or it is longer than `longest` bytes.
+            DownloadError: As `fetch`, or if the file is longer than `max_bytes`.
         """
-        fruitless = 0
+        failures = 0
         while True:
             try:
-                with self._answer(url, {}, longest=self.patience.listing) as (answer, pace):
-                    _raise_for(answer)
+                with self._response(url, {}, max_seconds=self.limits.listing) as (response, guard):
+                    _check_status(response)
                     content = bytearray()
-                    for chunk in answer.iter_content(CHUNK):
-                        pace.came(len(chunk))
+                    for chunk in response.iter_content(READ_SIZE):
+                        guard.count(len(chunk))
                         content += chunk
-                        if len(content) > longest:
-                            raise DownloadError(f"{url} is longer than {longest} bytes; it is no list of files")
+                        if len(content) > max_bytes:
+                            raise DownloadError(f"{url} is longer than {max_bytes} bytes; it is not a list of files")
                 return bytes(content)
-            except (*_DROPPED, _Passing, _TooSlow) as error:
-                fruitless = self._wait(fruitless, url, error)
+            except (*_BROKEN, _TransientError, _TooSlow) as error:
+                failures = self._wait(failures, url, error)
 
-    def _complete(self, remote: Remote, part: Path) -> None:
-        """Go on until all bytes are there, as long as attempts bring something that had never come before."""
-        fruitless = 0
+    def _complete(self, remote: RemoteFile, part: Path) -> None:
+        """Retry until all bytes are present, as long as attempts make progress."""
+        failures = 0
         if part.is_file() and part.stat().st_size > remote.size:
-            self._drop(part)
+            self._discard(part)
         part.touch()
         farthest = part.stat().st_size
-        while (had := part.stat().st_size) < remote.size:
+        while (offset := part.stat().st_size) < remote.size:
             if self.stop.is_set():
-                raise DownloadError(f"{remote.url} was stopped after {had} of {remote.size} bytes")
+                raise DownloadError(f"{remote.url} was stopped after {offset} of {remote.size} bytes")
             began = time.monotonic()
             try:
-                self._continue(remote, part, had)
+                self._resume(remote, part, offset)
                 error: Exception = DownloadError("the body ended early")
-            except (*_DROPPED, _Passing, _TooSlow) as caught:
+            except (*_BROKEN, _TransientError, _TooSlow) as caught:
                 error = caught
-            now = part.stat().st_size
-            if now == remote.size:
+            size = part.stat().st_size
+            if size == remote.size:
                 return
-            enough = now - farthest >= max(self.patience.least * (time.monotonic() - began), 1.0)
-            fruitless = 0 if enough else self._wait(fruitless, remote.url, error)
-            farthest = max(farthest, now)
+            progressed = size - farthest >= max(self.limits.min_speed * (time.monotonic() - began), 1.0)
+            failures = 0 if progressed else self._wait(failures, remote.url, error)
+            farthest = max(farthest, size)
 
-    def _continue(self, remote: Remote, part: Path, had: int) -> None:
-        """One request: append what comes, or start anew where the server cannot go on."""
-        requested = {"Range": f"bytes={had}-"} if had else {}
-        with self._answer(remote.url, requested) as (answer, pace):
-            if had and answer.status_code == 416:  # the file there is shorter than the part: it is another one
-                self._drop(part)
+    def _resume(self, remote: RemoteFile, part: Path, offset: int) -> None:
+        """Send one request and append its body, starting from zero if the server cannot resume."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        with self._response(remote.url, headers) as (response, guard):
+            if offset and response.status_code == 416:  # the server's file is shorter than the part: another file
+                self._discard(part)
                 part.touch()
-                raise _Passing("416: the server has no such range")
-            _raise_for(answer)
-            if had and not _goes_on(answer, had, remote.size):
-                self._drop(part)
-                had = 0
-                if answer.status_code == 206:  # another range than asked for
+                raise _TransientError("416: the server has no such range")
+            _check_status(response)
+            if offset and not _is_rest(response, offset, remote.size):
+                self._discard(part)
+                offset = 0
+                if response.status_code == 206:
                     part.touch()
-                    raise _Passing("206: the server sent another range than asked for")
+                    raise _TransientError("206: the server sent another range than requested")
             with part.open("ab") as file:
-                for chunk in answer.iter_content(CHUNK):
-                    pace.came(len(chunk))
-                    had += len(chunk)
-                    if had > remote.size:
+                for chunk in response.iter_content(READ_SIZE):
+                    guard.count(len(chunk))
+                    offset += len(chunk)
+                    if offset > remote.size:
                         file.close()
-                        self._drop(part)
-                        raise Altered(f"{remote.url} is longer than the {remote.size} bytes announced")
+                        self._discard(part)
+                        raise ContentMismatch(f"{remote.url} is longer than the expected {remote.size} bytes")
                     file.write(chunk)
                     self.on_bytes(len(chunk))
                     if self.stop.is_set():
                         return
 
     @contextmanager
-    def _answer(
-        self, url: str, headers: dict[str, str], *, longest: float | None = None
-    ) -> Iterator[tuple[requests.Response, Pace]]:
-        """An answer whose body is to be read and counted inside; too slow a one ends with `_TooSlow`."""
-        with self.patience.pace(longest=longest) as pace:
+    def _response(
+        self, url: str, headers: dict[str, str], *, max_seconds: float | None = None
+    ) -> Iterator[tuple[requests.Response, SpeedGuard]]:
+        """Open a response, whose body the caller reads and counts. Raises `_TooSlow` below the minimum speed."""
+        with self.limits.guard(max_seconds=max_seconds) as guard:
             try:
-                with self._get(url, headers) as answer:
-                    yield answer, pace
-            except _DROPPED as error:
-                if pace.slow:
+                with self._get(url, headers) as response:
+                    yield response, guard
+            except _BROKEN as error:
+                if guard.too_slow:
                     raise _TooSlow from error
                 raise
-            if pace.slow:  # a body without a length seems to end where its connection does
+            if guard.too_slow:  # an aborted body without a length looks complete
                 raise _TooSlow
 
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
-        session = getattr(self._own, "session", None)
+        session = getattr(self._local, "session", None)
         if session is None:
-            session = self._own.session = Session()
-        # a compressed body has other bytes than the file, and ranges of it are ranges of something else
+            session = self._local.session = Session()
+        # sizes, hashes and ranges are those of the uncompressed file
         headers = {"Accept-Encoding": "identity", **headers}
         try:
-            return session.ask(url, headers=headers, timeout=self.patience.timeout)
-        except _DROPPED:
+            return session.get_response(url, headers=headers, timeout=self.limits.timeout)
+        except _BROKEN:
             raise
         except (requests.RequestException, HTTPError, ValueError) as error:
-            raise DownloadError(f"{url} cannot be asked for: {error}") from error
+            raise DownloadError(f"{url} cannot be requested: {error}") from error
 
-    def _wait(self, fruitless: int, url: str, error: Exception) -> int:
-        """Count an attempt that brought nothing, and wait; give up after too many."""
-        if fruitless + 1 >= self.patience.tries:
-            raise Unreachable(f"{url} does not come ({_words(error)}); run again to go on") from error
-        self.stop.wait(min(PAUSE * 2**fruitless, LONGEST_PAUSE))
+    def _wait(self, failures: int, url: str, error: Exception) -> int:
+        """Wait after an attempt without progress and return the new count; raise after too many."""
+        if failures + 1 >= self.limits.tries:
+            raise Unreachable(f"cannot download {url} ({_describe(error)}); run again to resume") from error
+        self.stop.wait(min(PAUSE * 2**failures, MAX_PAUSE))
         if self.stop.is_set():
             raise DownloadError(f"{url} was stopped") from error
-        return fruitless + 1
+        return failures + 1
 
-    def _drop(self, part: Path) -> None:
+    def _discard(self, part: Path) -> None:
         if part.is_file():
             self.on_bytes(-part.stat().st_size)
             part.unlink()
 
 
-class _Passing(Exception):
-    """The server says that it cannot now."""
+class _TransientError(Exception):
+    """The server cannot serve the request at the moment."""
 
 
 class _TooSlow(Exception):
-    """Bytes came, and fewer than the least speed allows."""
+    """The response was slower than the minimum speed."""
 
 
 def sha256_of(path: Path) -> str | None:
-    """Hash of a file; None where there is none."""
+    """Hash of a file; None if there is no file."""
     return _sha256(path) if path.is_file() else None
 
 
-def _raise_for(answer: requests.Response) -> None:
-    """Raise for an answer that brings no file, in words."""
-    code, url = answer.status_code, answer.url
+def _check_status(response: requests.Response) -> None:
+    """Raise for a response that is not a file, with a message for the user."""
+    code, url = response.status_code, response.url
     if code in (401, 403):
-        meaning = "wants to know who asks" if code == 401 else "does not let you in"
-        raise AccessError(f"{url} {meaning} ({code}); ask whoever gave you the address for access")
-    if code in _PASSING:
-        raise _Passing(f"{code} {_reason(answer)}")
+        problem = "requires a login" if code == 401 else "refuses access"
+        raise AccessError(f"{url} {problem} ({code}); ask the person who gave you the URL for access")
+    if code in _TRANSIENT:
+        raise _TransientError(f"{code} {_reason(response)}")
     if code == 404 or code == 410:
         raise DownloadError(f"{url} does not exist ({code})")
     if code not in (200, 206):
-        raise DownloadError(f"{url} answers {code} {_reason(answer)}")
+        raise DownloadError(f"{url} responds with {code} {_reason(response)}")
 
 
-def _reason(answer: requests.Response) -> str:
-    """The server's own words for its answer, which may be of any length."""
-    return str(answer.reason or "")[:LONGEST_REASON]
+def _reason(response: requests.Response) -> str:
+    """The server's own reason phrase, shortened."""
+    return str(response.reason or "")[:MAX_REASON]
 
 
-def _goes_on(answer: requests.Response, had: int, size: int) -> bool:
-    """Whether a body is the rest of a file, from the byte asked for."""
-    said = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
-    if answer.status_code != 206 or said is None:
+def _is_rest(response: requests.Response, offset: int, size: int) -> bool:
+    """Whether a body is the rest of a file from the requested byte on."""
+    sent = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    if response.status_code != 206 or sent is None:
         return False
-    return int(said[1]) == had and said[2] in ("*", str(size))
+    return int(sent[1]) == offset and sent[2] in ("*", str(size))
 
 
 def _sha256(path: Path) -> str:
@@ -256,8 +259,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _words(error: Exception) -> str:
-    """Why an attempt failed, without the layers of libraries that said so."""
+def _describe(error: Exception) -> str:
+    """Why an attempt failed, without the wrapping of the HTTP libraries."""
     if isinstance(error, _TooSlow):
         return "the server is too slow"
     if isinstance(error, requests.Timeout):
@@ -265,7 +268,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, requests.ConnectionError) and "Read timed out" in str(error):
         return "the server is silent"
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return "the connection is refused or breaks off"
+        return "the connection is refused or broken"
     if isinstance(error, requests.exceptions.ContentDecodingError):
-        return "the body is not encoded as the server says"
+        return "the body is not encoded as the server claims"
     return str(error)

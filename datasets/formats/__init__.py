@@ -1,1 +1,4 @@
-"""Writers and readers of other programs' formats. Import `datasets` and `skeletons` only."""
+"""Readers and writers for the formats of other programs: LocoMuJoCo, mjlab, BVH, OpenSim, CSV.
+
+Imports only `datasets` and `skeletons`.
+"""

@@ -1,7 +1,7 @@
-"""BVH: the 17 landmark bodies as a skeleton that animation programs open; centimetres, y up, z forward at rest.
+"""BVH: the 17 landmark bodies as a skeleton for animation programs; centimetres, y up, z forward at rest.
 
-Rest is the model's qpos0. Every joint has channels of position too, which take the place of its offset, since shoulder
-girdle, lumbar spine and knees also move apart: landmarks are then exact.
+The rest pose is the model's qpos0. Every joint also has position channels, which replace its offset: shoulder girdle,
+lumbar spine and knees also translate, so the landmarks are exact.
 """
 
 import warnings
@@ -22,44 +22,44 @@ END_SHARE = 0.5
 
 
 def bvh_bytes(clip: Clip, body: ExportBody) -> bytes:
-    """A clip as BVH.
+    """Encode a clip as BVH.
 
     Raises:
-        ClipError: The clip is of another body.
+        ClipError: If the clip is of another body.
     """
     qpos, qvel = body.state(clip)
     rest, motion = body.motion(body.model.qpos0[None], np.zeros((1, body.model.nv))), body.motion(qpos, qvel)
     parents = _parents(body)
     rows = [f"Frames: {clip.nframe}", f"Frame Time: {1.0 / clip.fps:.9g}"]
-    at_rest = rest.xmat.reshape(-1, 3, 3)
-    turned = WORLD_TO_BVH @ motion.xmat.reshape(clip.nframe, -1, 3, 3) @ at_rest.swapaxes(1, 2) @ WORLD_TO_BVH.T
-    where, home = (CENTIMETRES * xpos @ WORLD_TO_BVH.T for xpos in (motion.xpos, rest.xpos[0]))
+    rest_xmat = rest.xmat.reshape(-1, 3, 3)
+    turned = WORLD_TO_BVH @ motion.xmat.reshape(clip.nframe, -1, 3, 3) @ rest_xmat.swapaxes(1, 2) @ WORLD_TO_BVH.T
+    xpos, rest_xpos = (CENTIMETRES * array @ WORLD_TO_BVH.T for array in (motion.xpos, rest.xpos[0]))
     columns, lines = [], ["HIERARCHY"]
     for child in _depth_first(parents):
         parent = parents[child]
         if parent < 0:
-            columns += [where[:, child], _euler(turned[:, child])]
+            columns += [xpos[:, child], _euler(turned[:, child])]
         else:
-            back = turned[:, parent].swapaxes(1, 2)
-            apart = back @ (where[:, child] - where[:, parent])[..., None]
-            columns += [apart[..., 0], _euler(back @ turned[:, child])]
-    lines += _joint(_depth_first(parents)[0], parents, home, body, depth=0)
+            inverse = turned[:, parent].swapaxes(1, 2)
+            relative = inverse @ (xpos[:, child] - xpos[:, parent])[..., None]
+            columns += [relative[..., 0], _euler(inverse @ turned[:, child])]
+    lines += _joint(_depth_first(parents)[0], parents, rest_xpos, body, depth=0)
     values = np.concatenate(columns, axis=1)
     rows += [" ".join(["%.6f"] * values.shape[1]) % tuple(row) for row in values.tolist()]
     return "\n".join([*lines, "MOTION", *rows, ""]).encode()
 
 
 def _parents(body: ExportBody) -> dict[int, int]:
-    """The landmark body above each landmark body, or -1 for the pelvis, which all others are below here."""
+    """Nearest landmark body above each landmark body; -1 for the pelvis, to which all remaining ones are attached."""
     ids = {body.body_names.index(name) for name in body.target.landmark_names}
     pelvis = body.body_names.index("pelvis")
-    result = {}
+    parents = {}
     for b in sorted(ids):
-        above = int(body.model.body_parentid[b])
-        while above > 0 and above not in ids:
-            above = int(body.model.body_parentid[above])
-        result[b] = -1 if b == pelvis else above or pelvis
-    return result
+        ancestor = int(body.model.body_parentid[b])
+        while ancestor > 0 and ancestor not in ids:
+            ancestor = int(body.model.body_parentid[ancestor])
+        parents[b] = -1 if b == pelvis else ancestor or pelvis
+    return parents
 
 
 def _depth_first(parents: dict[int, int]) -> list[int]:
@@ -72,10 +72,10 @@ def _depth_first(parents: dict[int, int]) -> list[int]:
     return order
 
 
-def _joint(b: int, parents: dict[int, int], home: np.ndarray, body: ExportBody, *, depth: int) -> list[str]:
-    """Lines of a joint and all below it."""
+def _joint(b: int, parents: dict[int, int], xpos: np.ndarray, body: ExportBody, *, depth: int) -> list[str]:
+    """Lines of a joint and all joints below it."""
     parent, pad = parents[b], "\t" * depth
-    offset = home[b] - home[parent] if parent >= 0 else np.zeros(3)
+    offset = xpos[b] - xpos[parent] if parent >= 0 else np.zeros(3)
     kind = "JOINT" if parent >= 0 else "ROOT"
     lines = [
         f"{pad}{kind} {body.body_names[b]}",
@@ -83,9 +83,9 @@ def _joint(b: int, parents: dict[int, int], home: np.ndarray, body: ExportBody, 
         f"{pad}\t{_offset(offset)}",
         f"{pad}\tCHANNELS {CHANNELS}",
     ]
-    children = sorted(child for child, above in parents.items() if above == b)
+    children = sorted(child for child, parent in parents.items() if parent == b)
     for child in children:
-        lines += _joint(child, parents, home, body, depth=depth + 1)
+        lines += _joint(child, parents, xpos, body, depth=depth + 1)
     if not children:
         lines += [f"{pad}\tEnd Site", f"{pad}\t{{", f"{pad}\t\t{_offset(END_SHARE * offset)}", f"{pad}\t}}"]
     return [*lines, f"{pad}}}"]
@@ -96,7 +96,7 @@ def _offset(offset: np.ndarray) -> str:
 
 
 def _euler(matrices: np.ndarray) -> np.ndarray:
-    """Turns about z, then x, then y of the body [deg], without jumps."""
-    with warnings.catch_warnings():  # where two of the axes meet, any split between their angles is right
+    """Rotations about z, then x, then y of the body [deg], without jumps."""
+    with warnings.catch_warnings():  # in gimbal lock any split between the two angles is correct
         warnings.simplefilter("ignore", UserWarning)
         return np.degrees(np.unwrap(Rotation.from_matrix(matrices).as_euler("ZXY"), axis=0))

@@ -1,4 +1,4 @@
-"""The body as other programs have it: with or without finger joints, and the motion of each of its parts."""
+"""The body as other programs use it, with or without finger joints, and the motion of each of its parts."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ from musclemap.skeletons.columns import columns_of
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BodyMotion:
-    """Motion of every body of a model, as in MuJoCo's data, one row a frame.
+    """Motion of every body of a model, as in MuJoCo's data, one row per frame.
 
     Attributes:
         xpos: Origins [m], world, shape (nframe, nbody, 3).
         xquat: Orientations wxyz, shape (nframe, nbody, 4).
-        xmat: The same as matrices, shape (nframe, nbody, 9).
+        xmat: Orientations as matrices, shape (nframe, nbody, 9).
         cvel: Velocities (rotation, translation) at the centre of mass of the whole body, world axes, shape (nframe,
             nbody, 6).
         subtree_com: Centres of mass of the subtrees [m], shape (nframe, nbody, 3).
@@ -33,11 +33,11 @@ class BodyMotion:
 
 
 class ExportBody:
-    """A target body's tree with its couplings and masses, and where its joints are in a clip.
+    """Kinematic tree of a target body with its couplings and masses, and the columns of its joints in a clip.
 
     Args:
-        target: The body.
-        fingers: Keep the 40 finger joints. Without them nq is 89 and nv 88, as in MuscleMimic's body.
+        target: Target body.
+        fingers: Whether to keep the 40 finger joints. Without them nq is 89 and nv 88, as in MuscleMimic's body.
     """
 
     def __init__(self, target: TargetBody, *, fingers: bool = False) -> None:
@@ -51,22 +51,22 @@ class ExportBody:
         """A clip's configurations and velocities on this body, float64, shapes (nframe, nq) and (nframe, nv).
 
         Raises:
-            ClipError: The clip is of another body, or of another version of this one.
+            ClipError: If the clip is of another body, or of another version of this one.
         """
         if clip.joint_names != self.target.joint_names:
-            raise ClipError(f"{clip.model} with {len(clip.joint_names)} joints is not the body that is exported")
+            raise ClipError(f"{clip.model} with {len(clip.joint_names)} joints is not the exported body")
         if clip.model_sha256 != self.target.sha256:
             raise ClipError(
-                f"it was made for {clip.model} {clip.model_version} ({clip.model_sha256[:12]}), this is another "
-                f"version of the body ({self.target.sha256[:12]}): convert its source again"
+                f"it was made for {clip.model} {clip.model_version} ({clip.model_sha256[:12]}), which is another "
+                f"version of the body than this ({self.target.sha256[:12]}): convert its source again"
             )
         columns = self._columns
         return clip.qpos[:, columns.qpos].astype(np.float64), clip.qvel[:, columns.qvel].astype(np.float64)
 
     def motion(self, qpos: np.ndarray, qvel: np.ndarray) -> BodyMotion:
-        """Where every body is and how it moves."""
+        """Compute the position and velocity of every body."""
         model, data, nframe = self.model, mujoco.MjData(self.model), len(qpos)
-        result = {
+        arrays = {
             key: np.empty((nframe, model.nbody, width))
             for key, width in (("xpos", 3), ("xquat", 4), ("xmat", 9), ("cvel", 6), ("subtree_com", 3))
         }
@@ -75,6 +75,6 @@ class ExportBody:
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             mujoco.mj_comVel(model, data)
-            for key, array in result.items():
+            for key, array in arrays.items():
                 array[frame] = getattr(data, key)
-        return BodyMotion(**result)
+        return BodyMotion(**arrays)

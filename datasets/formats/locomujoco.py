@@ -1,10 +1,10 @@
 """Trajectories of LocoMuJoCo and MuscleMimic: .npz files that their `Trajectory.load` reads.
 
-Keys, shapes and types are those of `loco_mujoco/trajectory/dataclasses.py` in the packages loco-mujoco 1.0.0 and
-musclemimic 0.1.0, and values those that the recorder of `loco_mujoco/datasets/data_generation/utils.py` takes from
-MuJoCo's data: all joints, all bodies with the world first, and the 17 sites that MuscleMimic adds at the origins of the
-tracked bodies, in the model's order. `metadata` is left out: theirs is an array of objects, which takes pickle, and an
-absent one means None.
+Keys, shapes and types follow `loco_mujoco/trajectory/dataclasses.py` in the packages loco-mujoco 1.0.0 and musclemimic
+0.1.0. Values are those that the recorder in `loco_mujoco/datasets/data_generation/utils.py` takes from MuJoCo's data:
+all joints, all bodies with the world first, and the 17 sites that MuscleMimic adds at the origins of the tracked
+bodies, in the model's order. `metadata` is left out: theirs is an object array, which needs pickle, and their reader
+accepts its absence as None.
 """
 
 import hashlib
@@ -29,25 +29,25 @@ _SIDES = {"r": "right", "l": "left"}
 SITE_OF = {"pelvis": "pelvis_mimic", "lumbar1": "upper_body_mimic", "head": "head_mimic"} | {
     f"{part}_{side}": f"{_SIDES[side]}_{name}_mimic" for side in _SIDES for part, name in _PARTS.items()
 }
-"""MuscleMimic's site at the origin of each tracked body (`body2sites_for_mimic` of its MyoFullBody)."""
+"""MuscleMimic's site at the origin of each tracked body (`body2sites_for_mimic` in its MyoFullBody)."""
 
 MAX_COLUMNS = 10_000
 """Columns of qpos and qvel; MyoFullBody has about a hundred."""
 
 LARGEST = 1e6
-"""Largest position [m], angle [rad] or velocity that is believed."""
+"""Largest plausible position [m], angle [rad] or velocity."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
-    """Motions of a MuJoCo model, end to end.
+    """Motions of a MuJoCo model, concatenated.
 
     Attributes:
         joint_names: Joints in the order of `qpos`.
-        jnt_type: MuJoCo's type of each joint (0 free, 2 slide, 3 hinge), or None where the file has none.
+        jnt_type: MuJoCo's type of each joint (0 free, 2 slide, 3 hinge), or None if absent.
         qpos: Configurations, shape (nframe, nq), float64.
-        qvel: Velocities, shape (nframe, nv), float64, or None where the file has none.
-        frequency: Frames a second, or None where the file does not say.
+        qvel: Velocities, shape (nframe, nv), float64, or None if absent.
+        frequency: Frames per second, or None if absent.
         split_points: First frame of every motion, and the number of frames; shape (nmotion + 1,).
         sha256: Hash of the file.
     """
@@ -67,16 +67,16 @@ class Trajectory:
 
 
 def trajectory_arrays(clip: Clip, body: ExportBody) -> dict[str, np.ndarray]:
-    """A clip as the arrays of a trajectory file.
+    """Convert a clip to the arrays of a trajectory file.
 
-    As in the published files the motion begins over the origin: x and y of the first frame's root are subtracted.
+    As in the published files the motion starts at the origin: x and y of the first frame's root are subtracted.
 
     Args:
         clip: Clip of the body.
-        body: Without fingers for MuscleMimic.
+        body: Body, without fingers for MuscleMimic.
 
     Raises:
-        ClipError: The clip is of another body.
+        ClipError: If the clip is of another body.
     """
     qpos, qvel = body.state(clip)
     qpos[:, :2] -= qpos[0, :2]
@@ -106,7 +106,7 @@ def trajectory_arrays(clip: Clip, body: ExportBody) -> dict[str, np.ndarray]:
 
 @refusing
 def read_trajectory(path: Path) -> Trajectory:
-    """Read a trajectory file without pickle; arrays that follow from `qpos` and the model are not read.
+    """Read a trajectory file without pickle; arrays that follow from `qpos` and the model are ignored.
 
     Raises:
         SourceError: With one of these codes: unreadable, not_npz, truncated, pickled, too_large, missing_key,
@@ -119,7 +119,7 @@ def read_trajectory(path: Path) -> Trajectory:
     kinds = _kinds(arrays, names, qpos.shape[1])
     qvel = _frames(arrays, "qvel") if "qvel" in arrays else None
     if qvel is not None and (len(qvel) != len(qpos) or qpos.shape[1] - qvel.shape[1] not in (0, 1)):
-        raise SourceError(ReasonCode.BAD_SHAPE, f"qvel has shape {qvel.shape} beside qpos {qpos.shape}")
+        raise SourceError(ReasonCode.BAD_SHAPE, f"qvel has shape {qvel.shape}, which does not match qpos {qpos.shape}")
     return Trajectory(
         joint_names=names,
         jnt_type=kinds,
@@ -146,7 +146,7 @@ def _frames(arrays: NpzArrays, key: str) -> np.ndarray:
         raise SourceError(ReasonCode.NON_FINITE, f"{key} is not finite in {bad.size} frames, the first is {bad[0]}")
     largest = float(np.abs(array).max(initial=0.0))
     if largest > LARGEST:
-        raise SourceError(ReasonCode.OUT_OF_RANGE, f"{key} reaches {largest:.3g}; at most {LARGEST:g} is believed")
+        raise SourceError(ReasonCode.OUT_OF_RANGE, f"{key} reaches {largest:.3g}; at most {LARGEST:g} is plausible")
     return array
 
 
@@ -155,7 +155,7 @@ def _names(arrays: NpzArrays) -> tuple[str, ...]:
     if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) < len(names):
         raise SourceError(
             ReasonCode.BAD_JOINTS,
-            f"joint_names is {names.dtype} of shape {names.shape}, not a list of names that differ",
+            f"joint_names is {names.dtype} of shape {names.shape}, not a list of distinct names",
         )
     return tuple(names.tolist())
 
@@ -166,10 +166,10 @@ def _kinds(arrays: NpzArrays, names: tuple[str, ...], nq: int) -> np.ndarray | N
     kinds = arrays.numbers("jnt_type")
     if kinds.shape != (len(names),) or not np.isin(kinds, (0, 2, 3)).all():
         raise SourceError(
-            ReasonCode.BAD_JOINTS, f"jnt_type does not give {len(names)} joints that are free, slides or hinges"
+            ReasonCode.BAD_JOINTS, f"jnt_type does not have {len(names)} joints that are free, slides or hinges"
         )
     if nq != len(names) + 6 * np.count_nonzero(kinds == 0):
-        raise SourceError(ReasonCode.BAD_JOINTS, f"the joints of jnt_type do not have the {nq} columns of qpos")
+        raise SourceError(ReasonCode.BAD_JOINTS, f"the joints of jnt_type do not match the {nq} columns of qpos")
     return kinds.astype(np.int32)
 
 
@@ -191,6 +191,6 @@ def _split_points(arrays: NpzArrays, nframe: int) -> np.ndarray:
     if points.size < 2 or points[0] != 0 or points[-1] != nframe or not (np.diff(points) > 0).all():
         raise SourceError(
             ReasonCode.BAD_SPLIT,
-            f"split_points is {points[:5].tolist()} for {nframe} frames; it must rise from 0 to their number",
+            f"split_points is {points[:5].tolist()} for {nframe} frames; it must increase from 0 to their number",
         )
     return points.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Archives of arrays with the same bytes for the same arrays, and nothing in them that only pickle could read."""
+"""Reproducible .npz archives: the same arrays give the same bytes, and no array needs pickle."""
 
 import io
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ import numpy as np
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An .npz file as `numpy.savez` writes it; numpy gives every member the date 1980.
+    """Encode arrays as an .npz file like `numpy.savez`, which gives every member the date 1980.
 
     Raises:
-        ValueError: An array holds Python objects.
+        ValueError: If an array contains Python objects.
     """
     for key, array in arrays.items():
         if array.dtype.hasobject:
-            raise ValueError(f"{key} holds Python objects")
+            raise ValueError(f"{key} contains Python objects")
     stream = io.BytesIO()
-    np.savez(stream, **arrays)  # type: ignore[arg-type] - a key may not be `allow_pickle`, and none is
+    np.savez(stream, **arrays)  # type: ignore[arg-type] - no key is `allow_pickle`
     return stream.getvalue()

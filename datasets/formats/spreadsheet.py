@@ -1,24 +1,24 @@
-"""Cells of CSV tables that a spreadsheet shows as text.
+"""CSV cells that a spreadsheet displays as text and never runs as a formula.
 
-Excel, LibreOffice and Google Sheets run a cell that begins with one of a few signs as a formula, which can start
-programs and send what is in other cells elsewhere; names and licences of motions come from whoever made them.
+Excel, LibreOffice and Google Sheets run a cell that begins with certain characters as a formula, which can start
+programs and send other cells elsewhere. Names and licences of motions come from untrusted files.
 """
 
 from typing import TypeVar
 
 FORMULA_STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
-"""Signs that begin a formula, or are cut off before one is looked for; the last four are wide forms, which count as the
-plain ones in East Asian editions."""
+"""Characters that start a formula, or that programs strip before they look for one; the last four are full-width forms,
+which East Asian editions treat as the plain ones."""
 
 ValueT = TypeVar("ValueT")
 
 
 def safe_cell(value: ValueT) -> ValueT | str:
-    """A value for a cell of a table; numbers stay numbers, and a text that would be a formula begins with an
+    """Make a value safe for a table cell: numbers stay numbers, a text that would be a formula gets a leading
     apostrophe.
 
-    Signs after spaces count too, as some programs cut spaces off. A cell that begins with an apostrophe already is
-    left as it is.
+    Characters after leading spaces count too, because some programs strip spaces. A cell that already begins with an
+    apostrophe stays as it is.
     """
     if not isinstance(value, str):
         return value

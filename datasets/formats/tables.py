@@ -15,10 +15,10 @@ from .spreadsheet import safe_cell
 ROOT_COLUMNS = ("root_x", "root_y", "root_z", "root_qw", "root_qx", "root_qy", "root_qz")
 
 PELVIS_COLUMNS = ("pelvis_tilt", "pelvis_list", "pelvis_rotation", "pelvis_tx", "pelvis_ty", "pelvis_tz")
-"""Coordinates of the pelvis in OpenSim's models of gait: turns about z, then x, then y of the body."""
+"""Pelvis coordinates of OpenSim's gait models: rotations about z, then x, then y of the body."""
 
 WORLD_TO_OPENSIM = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
-"""OpenSim's ground has y up and x forward, which is -y here; the pelvis's own axes are OpenSim's already."""
+"""OpenSim's ground has y up and x forward, which is -y here; the pelvis already has OpenSim's axes."""
 
 _MOT_HEADER = """Coordinates
 version=1
@@ -34,12 +34,12 @@ endheader
 
 
 def csv_bytes(clip: Clip, body: ExportBody) -> bytes:
-    """A table with a head and one row a frame: time [s], root (position [m], quaternion wxyz), joints [rad or m].
+    """Encode a clip as a table with one row per frame: time [s], root (position [m], quaternion wxyz), joints [rad, m].
 
-    Nine digits, which give back the clip's float32 numbers.
+    Nine digits reproduce the clip's float32 numbers exactly.
 
     Raises:
-        ClipError: The clip is of another body, or a joint's name cannot stand in a head.
+        ClipError: If the clip is of another body, or a joint's name cannot be a column heading.
     """
     qpos, _ = body.state(clip)
     columns = ("time", *ROOT_COLUMNS, *body.joint_names[1:])
@@ -47,17 +47,17 @@ def csv_bytes(clip: Clip, body: ExportBody) -> bytes:
 
 
 def mot_bytes(clip: Clip, body: ExportBody) -> bytes:
-    """An OpenSim motion file: time [s], the pelvis and all joints, angles in degrees, sliding joints in metres.
+    """Encode a clip as an OpenSim motion file: time [s], pelvis and all joints; angles in degrees, slides in metres.
 
-    Joints keep their names, zeros and signs, which the model has from OpenSim models.
+    Joints keep the names, zeros and signs that the model takes from OpenSim models.
 
     Raises:
-        ClipError: The clip is of another body.
+        ClipError: If the clip is of another body.
     """
     qpos, qvel = body.state(clip)
     motion, pelvis = body.motion(qpos, qvel), body.body_names.index("pelvis")
     turn = WORLD_TO_OPENSIM @ motion.xmat[:, pelvis].reshape(-1, 3, 3)
-    with warnings.catch_warnings():  # where a pelvis lies on its side two angles are one; any split of it is right
+    with warnings.catch_warnings():  # in gimbal lock any split between the two angles is correct
         warnings.simplefilter("ignore", UserWarning)
         angles = np.unwrap(Rotation.from_matrix(turn).as_euler("ZXY"), axis=0)
     hinge = body.model.jnt_type[1:] == mujoco.mjtJoint.mjJNT_HINGE
@@ -73,9 +73,9 @@ def _times(clip: Clip) -> np.ndarray:
 
 
 def _rows(columns: tuple[str, ...], times: np.ndarray, values: np.ndarray, *, separator: str, number: str) -> str:
-    odd = [name for name in columns if separator in name or not name.isprintable()]
-    if odd:
-        raise ClipError(f"a joint's name cannot be that of a column: {odd[0]!r}")
+    invalid = [name for name in columns if separator in name or not name.isprintable()]
+    if invalid:
+        raise ClipError(f"a joint's name cannot be a column heading: {invalid[0]!r}")
     columns = tuple(str(safe_cell(name)) for name in columns)
     line = separator.join(["%.9g", *[number] * values.shape[1]])
     lines = [line % (time, *row) for time, row in zip(times.tolist(), values.tolist(), strict=True)]

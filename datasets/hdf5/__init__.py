@@ -1,1 +1,4 @@
-"""Reading HDF5 in a process of its own, within limits. Knows what a clip file may hold, not what it means."""
+"""Reads HDF5 clip files in a separate process, within limits; knows what a clip file may contain, not what it means.
+
+Imports only `datasets`.
+"""

@@ -1,8 +1,8 @@
-"""What an HDF5 file holds of a clip, read only after its structure was found harmless. Runs in `hdf5_worker` alone.
+"""Reads the parts of a clip from an HDF5 file after checking that its structure is harmless. Runs only in `worker`.
 
-HDF5 can point anywhere: links to other files, numbers that lie in other files, views of other files, filters that are
-programs to be loaded, and values for what was never written. None of these is followed. A dataset must be a plain one,
-whose numbers all lie in this file.
+HDF5 supports links to other files, numbers stored in other files, views of other files, filters loaded as programs, and
+fill values for data that was never written. None of these is accepted: a dataset must be a plain one with all its
+numbers in this file.
 """
 
 import math
@@ -18,22 +18,22 @@ from musclemap.errors import FileError
 from musclemap.files import shown
 
 FILTERS = (h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_FLETCHER32)
-"""Filters of HDF5 itself that compress or check; others would be loaded as programs."""
+"""HDF5's own compression and checksum filters; others would be loaded as programs."""
 
-MAX_CHUNK = 2**26
-"""Size of one chunk when it is unpacked [B]; ours have 0.4 MB at most."""
+MAX_CHUNK_BYTES = 2**26
+"""Uncompressed size of one chunk [B]; ours have 0.4 MB at most."""
 
 MAX_CHUNKS = 200_000
-"""Chunks of one dataset; four hours at 100 Hz have 5,625."""
+"""Number of chunks in one dataset; four hours at 100 Hz have 5,625."""
 
 MAX_NUMBER_BYTES = 16
 """Size of a number in an attribute [B]."""
 
-SLAB = 2**23
-"""Size of what is read at once [B], where one row of chunks is not larger."""
+BLOCK_BYTES = 2**23
+"""Size of one read [B], unless one row of chunks is larger."""
 
-NAMED = 20
-"""Names of what there is in a message about what there is not."""
+MAX_LISTED = 20
+"""Number of existing names that a message about a missing one lists."""
 
 _KINDS = {
     h5t.TypeStringID: "fixed length", h5t.TypeEnumID: "bool or enum", h5t.TypeCompoundID: "complex or compound",
@@ -45,7 +45,7 @@ Attribute = dict[str, Any]
 
 
 def dataset_names(file: h5py.File, requested: Sequence[str]) -> list[str]:
-    """Those of the wanted datasets that the root group has a link of."""
+    """The requested datasets that exist in the root group."""
     return [key for key in requested if file.id.links.exists(key.encode())]
 
 
@@ -53,12 +53,12 @@ def open_dataset(file: h5py.File, key: str, *, nbyte: int) -> h5py.Dataset:
     """Open a dataset of a clip after checking its structure.
 
     Args:
-        file: File whose root group has it.
-        key: Name.
+        file: File whose root group contains it.
+        key: Name of the dataset.
         nbyte: Size of the file.
 
     Raises:
-        FileError: It is a link, no dataset, of another type, or not stored plainly and wholly in this file.
+        FileError: If it is a link, not a dataset, of another type, or not stored plainly and completely in this file.
     """
     group, name = file.id, key.encode()
     if not group.links.exists(name):
@@ -66,26 +66,26 @@ def open_dataset(file: h5py.File, key: str, *, nbyte: int) -> h5py.Dataset:
     if group.links.get_info(name).type != h5l.TYPE_HARD:
         raise FileError(f"{key} is a link to another place; only datasets of the file itself are read")
     if h5o.get_info(group, name).type != h5o.TYPE_DATASET:
-        raise FileError(f"{key} is no dataset")
+        raise FileError(f"{key} is not a dataset")
     dataset = h5d.open(group, name)
     _check_type(dataset, key)
     _check_layout(dataset, key)
     if dataset.get_create_plist().get_layout() == h5d.CHUNKED:
         _check_chunks(dataset, key, nbyte=nbyte)
     elif dataset.get_storage_size() != _nbyte(dataset):
-        raise FileError(f"{key} was never written: {dataset.get_storage_size()} of {_nbyte(dataset)} bytes are there")
+        raise FileError(f"{key} was never written: it has {dataset.get_storage_size()} of {_nbyte(dataset)} bytes")
     return h5py.Dataset(dataset)
 
 
 def _names(group: h5g.GroupID) -> list[str]:
-    result: list[str] = []
+    names: list[str] = []
 
-    def take(name: bytes) -> bool | None:
-        result.append(name.decode("utf-8", "replace"))
-        return True if len(result) == NAMED else None
+    def collect(name: bytes) -> bool | None:
+        names.append(name.decode("utf-8", "replace"))
+        return True if len(names) == MAX_LISTED else None
 
-    group.links.iterate(take)
-    return result
+    group.links.iterate(collect)
+    return names
 
 
 def _check_type(dataset: h5d.DatasetID, key: str) -> None:
@@ -103,59 +103,59 @@ def _check_layout(dataset: h5d.DatasetID, key: str) -> None:
     if plist.get_layout() not in (h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED):
         raise FileError(f"{key} is a view of other datasets; only numbers of the file itself are read")
     if plist.get_external_count():
-        raise FileError(f"{key} lies in other files; only numbers of the file itself are read")
+        raise FileError(f"{key} is stored in other files; only numbers of the file itself are read")
     filters = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]
     if len(filters) > len(FILTERS) or not set(filters) <= set(FILTERS):
-        raise FileError(f"{key} has filters {shown(filters)}; those read are shuffle, deflate and fletcher32")
+        raise FileError(f"{key} has filters {shown(filters)}; the accepted ones are shuffle, deflate and fletcher32")
 
 
 def _check_chunks(dataset: h5d.DatasetID, key: str, *, nbyte: int) -> None:
-    """Every chunk must be there once, in the file, and all together must not be larger than it."""
+    """Require that every chunk is present exactly once in the file, and that all of them fit into it."""
     chunk, shape = dataset.get_create_plist().get_chunk(), dataset.shape
-    if math.prod(chunk) * dataset.get_type().get_size() > MAX_CHUNK:
-        raise FileError(f"{key} has chunks of {shown(chunk)} numbers; at most {MAX_CHUNK} bytes are read at once")
+    if math.prod(chunk) * dataset.get_type().get_size() > MAX_CHUNK_BYTES:
+        raise FileError(f"{key} has chunks of {shown(chunk)} numbers; at most {MAX_CHUNK_BYTES} bytes are read at once")
     count = math.prod(-(-size // step) for size, step in zip(shape, chunk, strict=True))
     if count > MAX_CHUNKS:
         raise FileError(f"{key} has {count} chunks; at most {MAX_CHUNKS} are read")
-    result: dict[tuple[int, ...], int] = {}
+    sizes: dict[tuple[int, ...], int] = {}
 
-    def take(info: Any) -> None:
-        at = tuple(info.chunk_offset)
-        if at in result or info.byte_offset is None or info.byte_offset + info.size > nbyte:
-            raise FileError(f"{key} is damaged: the chunk at {at} is there twice or outside the file")
-        result[at] = info.size
+    def collect(info: Any) -> None:
+        offset = tuple(info.chunk_offset)
+        if offset in sizes or info.byte_offset is None or info.byte_offset + info.size > nbyte:
+            raise FileError(f"{key} is damaged: the chunk at {offset} is duplicated or outside the file")
+        sizes[offset] = info.size
 
-    dataset.chunk_iter(take)
-    inside = all(0 <= a < n and a % c == 0 for at in result for a, n, c in zip(at, shape, chunk, strict=True))
-    if len(result) != count or not inside:
-        raise FileError(f"{key} was never written whole: {len(result)} of {count} chunks are there")
-    if sum(result.values()) > nbyte:
-        raise FileError(f"{key} has chunks that lie over each other")
+    dataset.chunk_iter(collect)
+    inside = all(0 <= a < n and a % c == 0 for offset in sizes for a, n, c in zip(offset, shape, chunk, strict=True))
+    if len(sizes) != count or not inside:
+        raise FileError(f"{key} is incomplete: it has {len(sizes)} of {count} chunks")
+    if sum(sizes.values()) > nbyte:
+        raise FileError(f"{key} has chunks that overlap")
 
 
 def _nbyte(dataset: h5d.DatasetID) -> int:
     return math.prod(dataset.shape) * dataset.get_type().get_size()
 
 
-def slabs(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
-    """Numbers of a dataset, in order, a stretch of whole rows at a time."""
+def row_blocks(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
+    """Numbers of a dataset, in order, as blocks of whole rows."""
     row = max(math.prod(dataset.shape[1:]) * dataset.dtype.itemsize, 1)
     step = dataset.chunks[0] if dataset.chunks else 1
-    rows = max(SLAB // (row * step), 1) * step
-    if rows * row > MAX_CHUNK:  # chunks that are narrow and long
-        rows = max(MAX_CHUNK // row, 1)
+    rows = max(BLOCK_BYTES // (row * step), 1) * step
+    if rows * row > MAX_CHUNK_BYTES:  # chunks that are narrow and long
+        rows = max(MAX_CHUNK_BYTES // row, 1)
     for low in range(0, len(dataset), rows):
         yield np.ascontiguousarray(dataset[low : low + rows])
 
 
 def read_attributes(file: h5py.File, requested: Sequence[str]) -> Mapping[str, Attribute]:
-    """Read those of the wanted attributes of the root group that there are."""
+    """Read the requested attributes that exist in the root group."""
     return {key: _attribute(file, key) for key in requested if h5a.exists(file.id, key.encode())}
 
 
 def attribute_names(file: h5py.File) -> list[str]:
-    """Names of attributes there are, the first few."""
-    count = min(h5a.get_num_attrs(file.id), NAMED)
+    """The first few names of the attributes."""
+    count = min(h5a.get_num_attrs(file.id), MAX_LISTED)
     return [h5a.open(file.id, index=k).name.decode("utf-8", "replace") for k in range(count)]
 
 
@@ -177,7 +177,7 @@ def _attribute(file: h5py.File, key: str) -> Attribute:
 
 
 def _texts(attribute: h5a.AttrID) -> list[str]:
-    """Texts of variable length; bytes that are no UTF-8 become surrogates, as in names of files."""
+    """Variable-length texts; bytes that are not UTF-8 become surrogates, as in file names."""
     values = np.zeros(attribute.shape, attribute.dtype)
     if values.size:
         attribute.read(values)

@@ -1,10 +1,10 @@
-"""HDF5 files read in another process, so that no file can crash, hang or fill this one.
+"""Reads HDF5 files in another process, so that no file can crash, hang or fill this one.
 
-The HDF5 library trusts what it reads: of a clip with a few bytes changed and its checksums made right again, one in two
-hundred ends the process by a signal or never comes back. No check beforehand can tell which, short of a second HDF5
-library. So a process of our own opens them (`hdf5_worker`): started at the first file, ended with this process, and
-replaced after each file that it refuses. Numbers come back as bytes whose type is fixed here and whose shape is checked
-here.
+The HDF5 library trusts its input: of clips with a few changed bytes and corrected checksums, one in two hundred kills
+the process by a signal or never returns. No check can detect these beforehand, short of a second HDF5 library. A
+separate process therefore opens the files (`worker.py`): started with the first file, ended with this process, and
+replaced after each file that makes the library fail. It sends numbers as bytes, whose type is fixed and whose shape is
+checked here.
 """
 
 import atexit
@@ -23,22 +23,22 @@ from pathlib import Path
 from musclemap.errors import FileError
 from musclemap.files import open_regular, parse_json, shown
 
-from .answer import PATIENCE, Answer, Contents, CutOffError, receive
+from .protocol import TIMEOUT, ClipContents, IncompleteError, PipeReader, receive
 
 MAX_FILE = 2**32
 """Largest file that is opened [B]."""
 
-HASHED_ANYWAY = 2**26
-"""Size up to which the hash is compared first, although the file cannot be what it should be [B]."""
+ALWAYS_HASHED = 2**26
+"""Size up to which the hash is compared first, even if the file is already known to be invalid [B]."""
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PIPE = 2**20
 _ENDED = "the process that reads HDF5 files ended"
-_ENDLESS = "the HDF5 library does not come to an end with it"
+_ENDLESS = "the HDF5 library does not finish reading it"
 _PROGRAM = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
 
 
-def read_contents(path: Path, *, sha256: str | None) -> Contents:
+def read_contents(path: Path, *, sha256: str | None) -> ClipContents:
     """Read a clip's file.
 
     Args:
@@ -46,14 +46,14 @@ def read_contents(path: Path, *, sha256: str | None) -> Contents:
         sha256: Hash that the file must have, or None.
 
     Raises:
-        FileError: It is not regular, too large, has another hash, is no HDF5, is not stored plainly, or the library
-            fails on it.
+        FileError: If it is not a regular file, is too large, has another hash, is not HDF5, is not stored plainly, or
+            makes the library fail.
     """
     with open_regular(path, limit=MAX_FILE) as file:
         descriptor = file.fileno()
         size = os.fstat(descriptor).st_size
         problem = _superblock_problem(os.pread(descriptor, 64, 0), size)
-        if sha256 is not None and (not problem or size <= HASHED_ANYWAY):
+        if sha256 is not None and (not problem or size <= ALWAYS_HASHED):
             if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                 raise FileError(f"{path} is not the file that was written: its SHA-256 is not {shown(sha256)}")
             file.seek(0)
@@ -68,22 +68,22 @@ def read_contents(path: Path, *, sha256: str | None) -> Contents:
 
 
 def _superblock_problem(head: bytes, nbyte: int) -> str:
-    """Why a file is no HDF5 by its first bytes, or "". It may be cut off, or be longer than it says: sparse."""
+    """Why a file is not complete HDF5 by its first bytes, or "". A wrong length means truncated or sparse."""
     if head[:8] != _SIGNATURE or len(head) < 48:
-        return "it does not begin as such a file"
+        return "it does not begin as an HDF5 file"
     version = head[8]
-    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(version)
-    if at is None:
+    offset = {0: 40, 1: 44, 2: 28, 3: 28}.get(version)
+    if offset is None:
         return f"its superblock is of version {version}, not 0 to 3"
-    end = int.from_bytes(head[at : at + 8], "little")
-    return f"it has {nbyte} bytes and says that it ends after {end}" if end != nbyte else ""
+    end = int.from_bytes(head[offset : offset + 8], "little")
+    return f"it has {nbyte} bytes but states that it ends after {end}" if end != nbyte else ""
 
 
 class _WorkerError(Exception):
-    """A worker ended, or the library failed; the message says how.
+    """A worker ended, or the library failed; the message gives the reason.
 
     Attributes:
-        is_final: Whether another worker would fare no better.
+        is_final: Whether a retry in another worker is pointless.
     """
 
     def __init__(self, message: str, *, is_final: bool = False) -> None:
@@ -92,11 +92,11 @@ class _WorkerError(Exception):
 
 
 class _RefusedError(Exception):
-    """A check of ours refused the file; the worker is fit for the next."""
+    """One of our own checks refused the file; the worker can continue."""
 
 
 class _Reader:
-    """The program that forks workers, and the worker of now, which takes one file at a time."""
+    """The program that forks workers, and the current worker, which reads one file at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -104,15 +104,15 @@ class _Reader:
         self._control: socket.socket | None = None
         self._requests: socket.socket | None = None
 
-    def read(self, descriptor: int) -> Contents:
+    def read(self, descriptor: int) -> ClipContents:
         """Read an open file.
 
-        Where the library fails in a worker that has read other files, the file has a second try in a fresh one, so
-        that none is refused for what another did.
+        If the library fails in a worker that has read other files, the file is tried again in a fresh worker, so that
+        no file is refused because of an earlier one.
 
         Raises:
-            FileError: It is not what it should be, or the library fails on it.
-            OSError: No process can be started.
+            FileError: If the file is refused or the library fails on it.
+            OSError: If no process can be started.
         """
         with self._lock:
             is_used = self._requests is not None
@@ -126,24 +126,25 @@ class _Reader:
             except _WorkerError as error:
                 raise FileError(f"it cannot be read as HDF5: {error}") from error
 
-    def _request(self, descriptor: int) -> Contents:
-        """Read a file in the worker of now; after any failure there is none."""
+    def _request(self, descriptor: int) -> ClipContents:
+        """Read a file in the current worker; any failure ends that worker."""
         try:
-            return self._answered(descriptor)
+            return self._exchange(descriptor)
         except _RefusedError as error:
             raise FileError(str(error)) from error
         except (_WorkerError, FileError):
             self._drop_worker()
             raise
         except BaseException:
-            self._stop()  # they may still be at work on this file
+            self._stop()  # the worker may still be reading this file
             raise
 
-    def _answered(self, descriptor: int) -> Contents:
+    def _exchange(self, descriptor: int) -> ClipContents:
+        """Send a file to the worker and receive its contents."""
         requests = self._worker()
         receiving, sending = os.pipe()
         with open(receiving, "rb", buffering=0) as pipe:
-            with suppress(OSError):  # a user may have only so many large pipes
+            with suppress(OSError):  # the number of large pipes per user is limited
                 fcntl.fcntl(receiving, fcntl.F_SETPIPE_SZ, _PIPE)
             try:
                 socket.send_fds(requests, [b"r"], [descriptor, sending])
@@ -152,55 +153,55 @@ class _Reader:
             finally:
                 os.close(sending)
             try:
-                contents = receive(Answer(pipe.fileno()))
-            except CutOffError:
+                contents = receive(PipeReader(pipe.fileno()))
+            except IncompleteError:
                 contents = None
         try:
             reply = requests.recv(2**16)
         except ConnectionError:
             reply = b""
         if not reply:
-            how = self._ending()
-            raise _WorkerError(how, is_final=how == _ENDLESS)
-        result = parse_json(reply)
-        if not result and contents is not None:
+            reason = self._exit_reason()
+            raise _WorkerError(reason, is_final=reason == _ENDLESS)
+        status = parse_json(reply)
+        if not status and contents is not None:
             return contents
-        if result.get("expected"):
-            raise _RefusedError(str(result.get("error")))
-        raise _WorkerError(str(result.get("error")))
+        if status.get("expected"):
+            raise _RefusedError(str(status.get("error")))
+        raise _WorkerError(str(status.get("error")))
 
     def _worker(self) -> socket.socket:
         if self._requests is None:
             control = self._start()
-            own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            own.settimeout(PATIENCE)
-            self._requests = own
-            with other:
-                socket.send_fds(control, [b"w"], [other.fileno()])
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours.settimeout(TIMEOUT)
+            self._requests = ours
+            with theirs:
+                socket.send_fds(control, [b"w"], [theirs.fileno()])
         return self._requests
 
     def _start(self) -> socket.socket:
         if self._program is not None and self._control is not None and self._program.poll() is None:
             return self._control
         self._stop()
-        own, other = socket.socketpair()
-        own.settimeout(PATIENCE)
+        ours, theirs = socket.socketpair()
+        ours.settimeout(TIMEOUT)
         program = _PROGRAM.format(module=f"{__package__}.worker")
-        single = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        with other:
+        one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        with theirs:
             self._program = subprocess.Popen(
                 [sys.executable, "-I", "-c", program, json.dumps([str(folder) for folder in sys.path])],
-                stdin=other.fileno(),
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=os.environ | single | {"HDF5_PLUGIN_PRELOAD": "::"},  # filters are not loaded as programs
-                start_new_session=True,  # Ctrl-C is for this process alone
+                env=os.environ | one_thread | {"HDF5_PLUGIN_PRELOAD": "::"},  # no filters are loaded as programs
+                start_new_session=True,  # Ctrl-C must not reach it
             )
-        self._control = own
-        return own
+        self._control = ours
+        return ours
 
-    def _ending(self) -> str:
-        """How the worker ended, which it does once nobody takes its answers."""
+    def _exit_reason(self) -> str:
+        """Wait for the worker to exit, which it does when its socket closes, and return why it did."""
         self._close_requests()
         try:
             data = self._control.recv(4) if self._control is not None else b""
@@ -216,7 +217,7 @@ class _Reader:
 
     def _drop_worker(self) -> None:
         if self._requests is not None:
-            self._ending()
+            self._exit_reason()
 
     def _close_requests(self) -> None:
         if self._requests is not None:
@@ -237,16 +238,16 @@ class _Reader:
         with self._lock:
             self._stop()
 
-    def forget(self) -> None:
-        """After a fork of this process: the other processes belong to the parent."""
-        for one in (self._requests, self._control):
-            if one is not None:
-                one.close()
+    def after_fork(self) -> None:
+        """Close the copies in a forked child; the processes belong to the parent."""
+        for connection in (self._requests, self._control):
+            if connection is not None:
+                connection.close()
         if self._program is not None:
-            self._program.returncode = 0  # or it would warn that it was left running
+            self._program.returncode = 0  # prevents a warning that it is still running
         self.__init__()
 
 
 _READER = _Reader()
-os.register_at_fork(after_in_child=_READER.forget)
+os.register_at_fork(after_in_child=_READER.after_fork)
 atexit.register(_READER.close)

@@ -1,1 +1,4 @@
-"""Built-in motions, made without any data. Imports `datasets` and `skeletons` only."""
+"""Generates the built-in motions from published figures, without recorded data.
+
+Imports only `datasets` and `skeletons`.
+"""

@@ -1,8 +1,8 @@
 """Motions on the spot: squat, arm raise, reach and turn, each from standing to standing.
 
-Hips and feet are moved by minimum-jerk curves (Flash & Hogan 1985, J. Neurosci. 5:1688) and the legs follow by inverse
-kinematics, so feet on the ground stand still exactly. Times, depths and angles are our own choice of an easy, ordinary
-movement. Every motion takes the time since its beginning and returns what `to_amass` does.
+Minimum-jerk curves (Flash & Hogan 1985, J. Neurosci. 5:1688) move hips and feet, and the legs follow by inverse
+kinematics, so feet on the ground do not move at all. Times, depths and angles are our own choice of an easy, ordinary
+movement. Every motion takes the time since its start and returns the same as `to_amass`.
 """
 
 from collections.abc import Mapping
@@ -21,18 +21,18 @@ SIDES = ("left", "right")
 
 
 def ease(time: np.ndarray, start: float, end: float) -> np.ndarray:
-    """Minimum-jerk way from 0 before `start` to 1 after `end` [s], at rest at both."""
+    """Minimum-jerk curve from 0 before `start` to 1 after `end` [s], at rest at both."""
     s = np.clip((time - start) / (end - start), 0.0, 1.0)
     return s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
 
 
-def there_and_back(time: np.ndarray, start: float, there: float, back: float, end: float) -> np.ndarray:
-    """From 0 to 1 between `start` and `there`, and to 0 again between `back` and `end`."""
-    return ease(time, start, there) - ease(time, back, end)
+def there_and_back(time: np.ndarray, start: float, top: float, back: float, end: float) -> np.ndarray:
+    """From 0 to 1 between `start` and `top`, and back to 0 between `back` and `end`."""
+    return ease(time, start, top) - ease(time, back, end)
 
 
 def vector(x: np.ndarray | float, y: np.ndarray | float, z: np.ndarray | float) -> np.ndarray:
-    """Vectors of three components, shape (n, 3); a number stands for every frame."""
+    """Vectors with three components, shape (n, 3); a scalar applies to every frame."""
     return np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float64)
 
 
@@ -45,25 +45,25 @@ def compose(
     arms: Mapping[str, Mapping[str, np.ndarray]],
     toes: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put a body together from the middle of its hips, its trunk and its feet.
+    """Compute a whole-body motion from the middle of the hips, the trunk and the feet.
 
     Args:
         hips: Middle of the hip joints, shape (n, 3) [m].
         pelvis: Orientation, R(n).
-        thorax: Orientation, R(n); the head looks the same way, but stays level.
+        thorax: Orientation, R(n); the head faces the same way but stays level.
         ankles: Positions by side, shape (n, 3) [m].
         feet: Orientations by side, R(n).
         arms: Shoulder and elbow by side, R(n) each; the right ones as if they were left.
-        toes: How far the toes bend up, shape (n,) [rad].
+        toes: Upward bend of the toes, shape (n,) [rad].
     """
     pelvis_pos = hips - pelvis @ (HIP * [0.0, 1.0, 1.0])
     flip = np.array([-1.0, 1.0, 1.0])
     toe_joint = {} if toes is None else {"foot": turn("x", -toes)}
     limbs = {}
     for side in SIDES:
-        near, seen = (flip, mirrored) if side == "right" else (1.0, lambda rotation: rotation)
-        hip_pos = pelvis_pos * near + seen(pelvis) @ HIP
-        legs = leg_to(hip_pos, seen(pelvis), ankles[side] * near, seen(feet[side]))
+        flip_side, mirror = (flip, mirrored) if side == "right" else (1.0, lambda rotation: rotation)
+        hip_pos = pelvis_pos * flip_side + mirror(pelvis) @ HIP
+        legs = leg_to(hip_pos, mirror(pelvis), ankles[side] * flip_side, mirror(feet[side]))
         limbs[side] = legs | toe_joint | dict(arms[side])
     forward = thorax[:, :, 2]
     gaze = turn("y", np.arctan2(forward[:, 0], forward[:, 2]))
@@ -71,7 +71,7 @@ def compose(
 
 
 def planted(time: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Ankles and feet of somebody who stands."""
+    """Ankle positions and foot orientations while standing."""
     one = np.ones_like(time)
     ankles = {
         "left": vector(ANKLE_WIDTH * one, ANKLE_HEIGHT, 0.0),
@@ -81,7 +81,7 @@ def planted(time: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarr
 
 
 def squat(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Down to knees bent about 100 degrees with the arms held out, and up again."""
+    """Squat with the arms held out until the knees are bent about 100 degrees, and rise again."""
     down = there_and_back(time, 0.5, 1.9, 2.2, 3.5)
     hips = vector(0.0, HIPS_HEIGHT - 0.33 * down, HIPS_AHEAD - 0.15 * down)
     ankles, feet = planted(time)
@@ -102,15 +102,15 @@ def arm_raise(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reach(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Reach forward at the height of the shoulder with the right hand, then with the left one."""
-    go = {"right": there_and_back(time, 0.5, 1.4, 1.7, 2.6), "left": there_and_back(time, 3.0, 3.9, 4.2, 5.1)}
-    both, turned = go["right"] + go["left"], go["right"] - go["left"]
+    """Reach forward at shoulder height with the right hand, then with the left one."""
+    progress = {"right": there_and_back(time, 0.5, 1.4, 1.7, 2.6), "left": there_and_back(time, 3.0, 3.9, 4.2, 5.1)}
+    both, turned = progress["right"] + progress["left"], progress["right"] - progress["left"]
     hips = vector(0.0 * time, HIPS_HEIGHT - 0.012 * both, HIPS_AHEAD + 0.02 * both)
     ankles, feet = planted(time)
     pelvis = turn("y", np.deg2rad(8.0) * turned) @ turn("x", np.deg2rad(4.0) * both)
     thorax = turn("y", np.deg2rad(28.0) * turned) @ turn("x", np.deg2rad(14.0) * both)
     arms = {side: arm(np.deg2rad(95.0) * g, AT_SIDE * (1.0 - g), ELBOW + np.deg2rad(40.0) * 4.0 * g * (1.0 - g))
-            for side, g in go.items()}  # fmt: skip
+            for side, g in progress.items()}  # fmt: skip
     return compose(hips, pelvis, thorax, ankles, feet, arms)
 
 
@@ -121,7 +121,7 @@ TURN_DURATION = TURN_END + 1.2
 
 
 def turn_around(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Once around to the left in steps of 60 degrees, the left foot opening and the right foot following."""
+    """Turn once around to the left in steps of 60 degrees; the left foot opens and the right foot follows."""
     yaw, lift, sway = {"left": 0.0 * time, "right": 0.0 * time}, {"left": 0.0 * time, "right": 0.0 * time}, 0.0 * time
     for k in range(TURN_NSTEP):
         side, start = SIDES[k % 2], TURN_START + TURN_STEP_TIME * (k + 0.5)
@@ -134,9 +134,9 @@ def turn_around(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     heading = np.mean([2 * np.pi * ease(time, m - 0.7, m + 0.7) for m in middle], axis=0)
     ankles, feet = planted(time)
     for side in SIDES:
-        about = turn("y", yaw[side])
-        ankles[side] = (about @ ankles[side][:, :, None])[:, :, 0] + vector(0.0, lift[side], 0.0)
-        feet[side] = about @ feet[side]
+        rotation = turn("y", yaw[side])
+        ankles[side] = (rotation @ ankles[side][:, :, None])[:, :, 0] + vector(0.0, lift[side], 0.0)
+        feet[side] = rotation @ feet[side]
     moving = there_and_back(time, 0.1, TURN_START + 0.3, TURN_END, TURN_END + 0.8)
     pelvis = turn("y", heading)
     hips = (pelvis @ vector(sway, 0.0, HIPS_AHEAD)[:, :, None])[:, :, 0]

@@ -1,7 +1,7 @@
-"""From anatomical angles to SMPL rotations, and the legs' kinematics, for the built-in motions.
+"""Conversion of anatomical angles to SMPL rotations, and inverse kinematics of the legs, for the built-in motions.
 
 Frames are those of the rest pose: x to the subject's left, y up, z forward. Left limbs are computed; right limbs are
-their mirror images. Arrays have frames first; R(n) stands for rotation matrices of shape (n, 3, 3).
+their mirror images. The first dimension of arrays is the frame; R(n) means rotation matrices of shape (n, 3, 3).
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
 JOINTS = mean_joints()
 
 _WORLD_OF_BODY = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-"""Body axes to the world of AMASS, z up: forward to x, left to y, up to z."""
+"""From body axes to the z-up world of AMASS: forward to x, left to y, up to z."""
 
 
 def _offset(child: str, parent: str) -> np.ndarray:
@@ -36,13 +36,14 @@ SHANK = _offset("left_ankle", "left_knee")
 BALL = _offset("left_foot", "left_ankle") - np.array([0.0, BALL_HEIGHT, 0.0])
 HEEL = np.array([0.0, BALL[1], 0.015 - ANKLE_FROM_HEEL * FRACTION_OF_STATURE["foot"] * STATURE])
 TOE = np.array([0.0, 0.0, 0.065])
-"""Points of the left sole [m]: ball and heel seen from the ankle, toe from the ball.
+"""Points of the left sole [m]: ball and heel relative to the ankle, toe relative to the ball.
 
-The heel, which is round, bears 15 mm ahead of its end. The big toe's tip bears 65 mm ahead of the ball, a round figure.
+The heel is round; its contact point is 15 mm ahead of its end. That of the big toe's tip is 65 mm ahead of the ball, a
+rounded value.
 """
 
 HANGING = np.deg2rad(77.0)
-"""How far an arm turns down from the T-pose to hang at the side, clear of the hip [rad]."""
+"""Angle between an arm in the T-pose and one hanging at the side, clear of the hip [rad]."""
 
 
 def turn(axis: str, angle: np.ndarray | float) -> np.ndarray:
@@ -58,7 +59,7 @@ def turn(axis: str, angle: np.ndarray | float) -> np.ndarray:
 
 
 def mirrored(rotation: np.ndarray) -> np.ndarray:
-    """The mirror image of rotations, left for right, R(n)."""
+    """Mirror rotations left to right, R(n)."""
     flip = np.array([-1.0, 1.0, 1.0])
     return rotation * flip[:, None] * flip
 
@@ -69,7 +70,7 @@ def hip(flexion: np.ndarray, adduction: np.ndarray, rotation: np.ndarray) -> np.
 
 
 def ankle(dorsiflexion: np.ndarray, inversion: np.ndarray) -> np.ndarray:
-    """Left ankle, R(n): dorsiflexion, then inversion, the sole to the midline [rad]."""
+    """Left ankle, R(n): dorsiflexion, then inversion, which turns the sole to the midline [rad]."""
     return turn("x", -dorsiflexion) @ turn("z", -inversion)
 
 
@@ -78,17 +79,19 @@ def arm(flexion: np.ndarray, abduction: np.ndarray, elbow: np.ndarray) -> dict[s
 
     Args:
         flexion: Forward swing of the arm, 0 at the side, shape (n,) [rad].
-        abduction: Sideways lift, 0 straight down and a quarter turn in the T-pose, shape (n,) [rad].
+        abduction: Sideways lift, 0 straight down and pi/2 in the T-pose, shape (n,) [rad].
         elbow: Elbow flexion, shape (n,) [rad].
     """
     return {"shoulder": turn("x", -flexion) @ turn("z", abduction - np.pi / 2), "elbow": turn("y", -elbow)}
 
 
 def spine(pelvis: np.ndarray, thorax: np.ndarray, head: np.ndarray) -> dict[str, np.ndarray]:
-    """Share the turn from pelvis to thorax among three joints, and that from thorax to head between two.
+    """Distribute the rotation from pelvis to thorax over three joints, and that from thorax to head over two.
 
     Args:
-        pelvis: Orientation against the room, R(n); so are `thorax` and `head`.
+        pelvis: Orientation in body axes, R(n).
+        thorax: Orientation in body axes, R(n).
+        head: Orientation in body axes, R(n).
     """
     third, half = _part(pelvis, thorax, 3), _part(thorax, head, 2)
     return {"spine1": third, "spine2": third, "spine3": third, "neck": half, "head": half}
@@ -100,20 +103,21 @@ def _part(start: np.ndarray, end: np.ndarray, parts: int) -> np.ndarray:
 
 
 def leg_to(hip_pos: np.ndarray, pelvis: np.ndarray, ankle_pos: np.ndarray, foot: np.ndarray) -> dict[str, np.ndarray]:
-    """Place the left ankle at a point with the foot at an orientation: the leg's closed-form inverse kinematics.
+    """Inverse kinematics of the left leg in closed form: puts ankle and foot at a given position and orientation.
 
-    The knee is a hinge about x, and its angle gives the distance of hip and ankle: with the thigh and the shank along
-    (x, y, 0) at rest, |hip - ankle|^2 = (x1 + x2)^2 + y1^2 + y2^2 + 2 y1 y2 cos(knee). What is left free is a turn
-    about the line from hip to ankle; the knee's axis is put as near as can be to the foot's lateral axis.
+    The knee is a hinge about x, and its angle determines the distance between hip and ankle: with the thigh and the
+    shank along (x, y, 0) at rest, |hip - ankle|^2 = (x1 + x2)^2 + y1^2 + y2^2 + 2 y1 y2 cos(knee). The remaining
+    freedom is a rotation about the line from hip to ankle; it brings the knee's axis as close as possible to the foot's
+    lateral axis.
 
     Args:
         hip_pos: Hip, shape (n, 3) [m].
         pelvis: Orientation of the pelvis, R(n).
-        ankle_pos: Where the ankle shall be, shape (n, 3) [m]. Beyond the leg's length, the leg points there straight.
+        ankle_pos: Target of the ankle, shape (n, 3) [m]. If it is out of reach, the straight leg points at it.
         foot: Orientation of the foot, R(n).
 
     Returns:
-        Rotations of hip, knee and ankle against their parents, R(n) each.
+        Rotations of hip, knee and ankle relative to their parents, R(n) each.
     """
     line = ankle_pos - hip_pos
     across = THIGH[0] + SHANK[0]
@@ -125,7 +129,7 @@ def leg_to(hip_pos: np.ndarray, pelvis: np.ndarray, ankle_pos: np.ndarray, foot:
 
 
 def _frame(along: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Orthonormal axes as columns, R(n): the first along a vector, the second as near to another as can be."""
+    """Orthonormal axes as columns, R(n): the first along one vector, the second as close as possible to another."""
     first = along / np.linalg.norm(along, axis=-1, keepdims=True)
     second = side - np.sum(side * first, axis=-1, keepdims=True) * first
     second /= np.linalg.norm(second, axis=-1, keepdims=True)
@@ -135,12 +139,12 @@ def _frame(along: np.ndarray, side: np.ndarray) -> np.ndarray:
 def to_amass(
     pelvis_pos: np.ndarray, pelvis: np.ndarray, rotations: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pack a motion as AMASS does: the world turned z up, and the translation without the pelvis's rest offset.
+    """Convert a motion to AMASS's conventions: z-up world, and the translation without the pelvis's rest offset.
 
     Args:
-        pelvis_pos: Pelvis in body axes, shape (n, 3) [m].
-        pelvis: Its orientation in body axes, R(n).
-        rotations: Rotations of other joints against their parents, R(n), by name; those left out stay at rest.
+        pelvis_pos: Position of the pelvis in body axes, shape (n, 3) [m].
+        pelvis: Orientation of the pelvis in body axes, R(n).
+        rotations: Rotations of other joints relative to their parents, R(n), by name; omitted ones stay at rest.
 
     Returns:
         Axis-angles, shape (n, 22, 3) [rad], and translation, shape (n, 3) [m].
@@ -152,6 +156,6 @@ def to_amass(
 
 
 def both_sides(left: Mapping[str, np.ndarray], right_as_left: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Name the joints of two limbs of which the right one was computed as if it were a left one."""
+    """Name the joints of two limbs, of which the right one was computed as if it were a left one."""
     named = {f"left_{part}": rotation for part, rotation in left.items()}
     return named | {f"right_{part}": mirrored(rotation) for part, rotation in right_as_left.items()}

@@ -1,13 +1,13 @@
-"""One stride of steady walking: the motion nearest to the tables of normal gait whose feet stand still on the floor.
+"""One stride of steady walking: the motion closest to the tables of normal gait whose feet do not slide on the floor.
 
-Mean joint angles of many people, played back on one skeleton, let its feet slide and sink. So one stride is solved for:
-joint angles of a leg and the pelvis at `NSAMPLE` instants, the other leg being the mirror image half a stride later,
-minimise
+Mean joint angles of many people, played back on one skeleton, make its feet slide and sink. One stride is therefore
+solved for: joint angles of a leg and the pelvis at `NSAMPLE` instants, with the other leg as the mirror image half a
+stride later, minimise
 
-    sum ((angle - table) / spread)^2 + (slip of the foot on the ground / tolerance)^2 + (roughness of the departure)^2
+    sum ((angle - table) / spread)^2 + (slip of the foot on the ground / tolerance)^2 + (roughness of the deviation)^2
 
-by Gauss-Newton. The departure from the tables is thus counted in standard deviations between healthy people, and the
-feet's error in fractions of a millimetre. The solution only adds to uniform progress, so the mean speed is exact.
+by Gauss-Newton. The deviation from the tables is thus measured in standard deviations among healthy people, and the
+feet's error in fractions of a millimetre. The solution is added to uniform progress, so the mean speed is exact.
 """
 
 from dataclasses import dataclass
@@ -22,24 +22,24 @@ from . import gait_tables
 from .pose import BALL, HEEL, HIP, SHANK, THIGH, TOE, ankle, hip, turn
 
 NSAMPLE = 120
-"""Instants of a stride that are solved for; even, so that half a stride is a whole number of them."""
+"""Number of instants of a stride; even, so that half a stride is a whole number of them."""
 
 LEG = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_flexion", "ankle_dorsiflexion", "ankle_inversion")
 PELVIS = ("x", "y", "z", "pelvis_list", "pelvis_advance", "pelvis_tilt")
 MIRROR = np.array([-1.0, 1.0, 1.0, -1.0, -1.0, 1.0])
-"""Signs of the pelvis's coordinates in the mirror image, which is its state half a stride later."""
+"""Signs of the pelvis's coordinates in the mirror image, which is the pelvis's state half a stride later."""
 
-SLIP_TOLERANCE = 2e-4  # of points that stand on the floor [m]
+SLIP_TOLERANCE = 2e-4  # of contact points on the floor [m]
 TILT_TOLERANCE = 2e-3  # of the foot's lateral axis [rad]
-CLEARANCE_TOLERANCE = 1e-3  # of points that swing over it [m]
-ROUGHNESS_TOLERANCE = 0.02  # third difference of neighbouring instants, in spreads
+CLEARANCE_TOLERANCE = 1e-3  # of points in swing above the floor [m]
+ROUGHNESS_TOLERANCE = 0.02  # third difference over neighbouring instants, in spreads
 PELVIS_SPREAD = {"x": 0.014, "y": 0.007, "z": 0.006}  # sway and rise: Orendurff et al. 2004; progress: ours [m]
 SURGE = 0.006
-"""Amplitude of progress about a uniform one, at a step of ordinary length [m]: slowest in mid-stance. Ours: it keeps
-the force that the ground has to give fore and aft near 0.2 body weights, as force plates have it (Winter 2009)."""
+"""Amplitude of the pelvis's deviation from uniform progress at an ordinary step length [m]; slowest in mid-stance.
+Ours: it keeps the fore-aft ground reaction force near 0.2 body weights, as force plates measure it (Winter 2009)."""
 LOOSENING = (100.0, 30.0, 10.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-"""What the feet's tolerances are multiplied with in each iteration: with the full demand at once, another, distant
-solution would be found, which lowers the heel again before toe-off."""
+"""Factor on the feet's tolerances in each iteration. With the final tolerances from the start, the iteration converges
+to another, distant solution, which lowers the heel again before toe-off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,8 @@ class Stride:
     Attributes:
         speed: Walking speed [m/s].
         period: Duration [s].
-        leg: Angles of the left leg in the order LEG, as a periodic function of the part of the stride [rad].
-        pelvis: Coordinates in the order PELVIS, periodic [m, rad]; z is what is added to uniform progress.
+        leg: Angles of the left leg in the order LEG, as a periodic function of the fraction of the stride [rad].
+        pelvis: Coordinates in the order PELVIS, periodic [m, rad]; z is relative to uniform progress.
         residual: Largest remaining slip of a foot on the ground [m].
     """
 
@@ -68,7 +68,7 @@ def pelvis_frame(pelvis: np.ndarray) -> np.ndarray:
 
 
 def foot_pose(leg: np.ndarray, pelvis: np.ndarray, progress: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ankle of the left leg, shape (n, 3) [m], and the orientation of its foot, R(n)."""
+    """Position of the left ankle, shape (n, 3) [m], and orientation of its foot, R(n)."""
     frame = pelvis_frame(pelvis)
     thigh = frame @ hip(leg[:, 0], leg[:, 1], leg[:, 2])
     shank = thigh @ turn("x", leg[:, 3])
@@ -77,35 +77,34 @@ def foot_pose(leg: np.ndarray, pelvis: np.ndarray, progress: np.ndarray) -> tupl
 
 
 def toe_bend(foot: np.ndarray, *, phase: np.ndarray, stance: float) -> np.ndarray:
-    """How far the toes bend up [rad]: flat on the floor while the heel rises, then on their tips, and soon straight."""
+    """Upward bend of the toes [rad]: flat on the floor while the heel rises, then on their tips, and soon straight."""
     pitch = np.arcsin(np.clip(-foot[:, 1, 2], 0.0, 1.0))
     duration = gait_tables.ON_TOES + gait_tables.TOES_STRAIGHT
-    after = np.clip((phase - stance + gait_tables.ON_TOES) / duration, 0.0, 1.0)
-    return pitch * 0.5 * (1.0 + np.cos(np.pi * after))
+    progress = np.clip((phase - stance + gait_tables.ON_TOES) / duration, 0.0, 1.0)
+    return pitch * 0.5 * (1.0 + np.cos(np.pi * progress))
 
 
 def _tables(speed: float, phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the solution shall be near to: leg and pelvis, shape (n, 6) each, scaled with the step length.
+    """Reference for the solution: leg and pelvis, shape (n, 6) each, scaled with the step length.
 
-    Legs and pelvis turn as much wider as the steps are longer; the knee's flexion grows less, with the square root.
+    Legs and pelvis turn wider in proportion to the step length; the knee's flexion grows with its square root.
     """
     reach = gait_tables.reach(speed)
     scale = {"hip_flexion": reach, "knee_flexion": np.sqrt(reach), "pelvis_list": reach, "pelvis_advance": reach}
     known = {name: scale.get(name, 1.0) * gait_tables.curve(name, phase=phase)
              for name in (*LEG, *PELVIS) if name in gait_tables.KEY_POINTS}  # fmt: skip
     known["hip_rotation"] = np.full_like(phase, -gait_tables.TOE_OUT)
-    since = 2 * np.pi * (phase - gait_tables.MIDSTANCE)
-    known["x"] = gait_tables.sway(speed) / 2 * np.cos(since)
-    known["y"] = gait_tables.rise(speed) / 2 * np.cos(2 * since)
-    known["z"] = -SURGE * reach * np.sin(2 * since)
+    angle = 2 * np.pi * (phase - gait_tables.MIDSTANCE)
+    known["x"] = gait_tables.sway(speed) / 2 * np.cos(angle)
+    known["y"] = gait_tables.rise(speed) / 2 * np.cos(2 * angle)
+    known["z"] = -SURGE * reach * np.sin(2 * angle)
     zero = np.zeros_like(phase)
     leg, pelvis = (np.stack([known.get(name, zero) for name in names], axis=-1) for names in (LEG, PELVIS))
     ankle_pos, foot = foot_pose(leg, pelvis, speed * gait_tables.stride_time(speed) * phase)
     heel = ankle_pos + foot @ HEEL
     flat = (phase >= gait_tables.FOOT_FLAT) & (phase < gait_tables.HEEL_OFF)
-    pelvis[:, 1:3] -= np.mean(
-        heel[flat, 1:], axis=0
-    )  # height and place that keep the flat foot on the floor on average
+    # height and position that keep the flat foot on the floor on average
+    pelvis[:, 1:3] -= np.mean(heel[flat, 1:], axis=0)
     return leg, pelvis
 
 
@@ -116,21 +115,21 @@ def _misfit(leg: np.ndarray, pelvis: np.ndarray, *, phase: np.ndarray, speed: fl
     heel, ball = ankle_pos + foot @ HEEL, ankle_pos + foot @ BALL
     toe = ball + (foot @ turn("x", -toe_bend(foot, phase=phase, stance=stance))) @ TOE
     yaw = turn("y", gait_tables.TOE_OUT)
-    place = np.array([gait_tables.STEP_WIDTH / 2, 0.0, 0.0])
+    origin = np.array([gait_tables.STEP_WIDTH / 2, 0.0, 0.0])
     on_heel = (phase < gait_tables.HEEL_OFF)[:, None]
     on_ball = ((phase >= gait_tables.FOOT_FLAT) & (phase <= stance - gait_tables.ON_TOES))[:, None]
     on_toe = ((phase >= stance - gait_tables.ON_TOES) & (phase <= stance))[:, None]
     standing = on_heel | on_ball | on_toe
     swing = np.clip((phase - stance) / (1.0 - stance), 0.0, 1.0)
     floor = gait_tables.TOE_CLEARANCE * np.clip(np.minimum(swing, 1.0 - swing) / 0.25, 0.0, 1.0)
-    sunk = np.minimum(0.0, np.stack([heel[:, 1], ball[:, 1], toe[:, 1]], axis=-1) - floor[:, None])
+    penetration = np.minimum(0.0, np.stack([heel[:, 1], ball[:, 1], toe[:, 1]], axis=-1) - floor[:, None])
     return np.concatenate(
         [
-            on_heel * (heel - place) / SLIP_TOLERANCE,
-            on_ball * (ball - place - yaw @ (BALL - HEEL)) / SLIP_TOLERANCE,
-            on_toe * (toe - place - yaw @ (BALL + TOE - HEEL)) / SLIP_TOLERANCE,
+            on_heel * (heel - origin) / SLIP_TOLERANCE,
+            on_ball * (ball - origin - yaw @ (BALL - HEEL)) / SLIP_TOLERANCE,
+            on_toe * (toe - origin - yaw @ (BALL + TOE - HEEL)) / SLIP_TOLERANCE,
             standing * (foot[:, :, 0] - yaw[:, 0])[:, 1:] / TILT_TOLERANCE,
-            sunk / CLEARANCE_TOLERANCE,
+            penetration / CLEARANCE_TOLERANCE,
         ],
         axis=1,
     )
@@ -144,7 +143,7 @@ def _roughness() -> sparse.csr_matrix:
 
 @cache
 def solve_stride(speed: float) -> Stride:
-    """Solve for one stride at a speed [m/s]; kept, so that the same speed costs nothing again."""
+    """Solve for one stride at a speed [m/s]; results are cached."""
     half, phase = NSAMPLE // 2, np.arange(NSAMPLE) / NSAMPLE
     leg_table, pelvis_table = _tables(speed, phase)
     spread = np.array(
@@ -153,31 +152,32 @@ def solve_stride(speed: float) -> Stride:
     )  # fmt: skip
     table = np.concatenate([leg_table, pelvis_table], axis=1) / spread
 
-    # Unknown is the departure from the tables in spreads: of the leg at each instant, of the pelvis over half a stride.
+    # Unknowns are deviations from the tables in spreads: of the leg at each instant, of the pelvis over half a stride.
     mirror = sparse.vstack([sparse.kron(sparse.eye(half), sparse.diags(signs)) for signs in (np.ones(6), MIRROR)])
     leg_part, pelvis_part = (sparse.kron(sparse.eye(NSAMPLE), np.eye(12)[:, six]) for six in (slice(6), slice(6, 12)))
     expand = sparse.hstack([leg_part, pelvis_part @ mirror]).tocsr()  # to the order (instant, leg and pelvis)
     prior = sparse.vstack([sparse.eye(12 * NSAMPLE), sparse.kron(_roughness(), sparse.eye(12)) / ROUGHNESS_TOLERANCE])
     prior_normal = (expand.T @ prior.T @ prior @ expand).tocsr()
 
-    def misfit(departure: np.ndarray) -> np.ndarray:
-        state = (table + departure.reshape(NSAMPLE, 12)) * spread
+    def misfit(deviation: np.ndarray) -> np.ndarray:
+        state = (table + deviation.reshape(NSAMPLE, 12)) * spread
         return _misfit(state[:, :6], state[:, 6:], phase=phase, speed=speed)
 
     unknown = np.zeros(6 * NSAMPLE + 6 * half)
     for loosening in LOOSENING:
-        departure = expand @ unknown
-        now = misfit(departure) / loosening
-        jacobian = np.empty((*now.shape, 12))
+        deviation = expand @ unknown
+        residual = misfit(deviation) / loosening
+        jacobian = np.empty((*residual.shape, 12))
         for k in range(12):
-            bumped = departure.reshape(NSAMPLE, 12).copy()
-            bumped[:, k] += 1e-6
-            jacobian[:, :, k] = (misfit(bumped.ravel()) / loosening - now) / 1e-6
+            perturbed = deviation.reshape(NSAMPLE, 12).copy()
+            perturbed[:, k] += 1e-6
+            jacobian[:, :, k] = (misfit(perturbed.ravel()) / loosening - residual) / 1e-6
         blocks = sparse.block_diag(list(jacobian), format="csr") @ expand
-        step = spsolve((blocks.T @ blocks + prior_normal).tocsc(), -(blocks.T @ now.ravel() + prior_normal @ unknown))
+        gradient = blocks.T @ residual.ravel() + prior_normal @ unknown
+        step = spsolve((blocks.T @ blocks + prior_normal).tocsc(), -gradient)
         unknown = unknown + step
-    departure = expand @ unknown
-    state = (table + departure.reshape(NSAMPLE, 12)) * spread
+    deviation = expand @ unknown
+    state = (table + deviation.reshape(NSAMPLE, 12)) * spread
     knots = np.append(phase, 1.0)
     closed = np.concatenate([state, state[:1]])
     return Stride(
@@ -185,5 +185,5 @@ def solve_stride(speed: float) -> Stride:
         period=gait_tables.stride_time(speed),
         leg=CubicSpline(knots, closed[:, :6], bc_type="periodic"),
         pelvis=CubicSpline(knots, closed[:, 6:], bc_type="periodic"),
-        residual=float(np.max(np.abs(misfit(departure)[:, :9])) * SLIP_TOLERANCE),
+        residual=float(np.max(np.abs(misfit(deviation)[:, :9])) * SLIP_TOLERANCE),
     )

@@ -1,7 +1,7 @@
-"""Built-in motions in the form of AMASS, made from published figures: to try everything without any download.
+"""Built-in motions in AMASS's form, generated from published figures, for trying everything without a download.
 
-They stand for no recorded person. Walks come from tables of normal gait, and the rest from minimum-jerk movements; each
-fits the mean skeleton, on which feet on the ground stand still and the floor is at z = 0.
+They represent no recorded person. Walks come from tables of normal gait, the others from minimum-jerk movements. All
+fit the mean skeleton, whose feet on the ground do not move, with the floor at z = 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from . import jump as synthetic_jump
 from .walk import walk
 
 LICENCE = "CC0-1.0"
-"""Of the built-in motions, by SPDX's name."""
+"""Licence of the built-in motions, as an SPDX identifier."""
 
 NBETA = 16
 NHAND_JOINT = 30
@@ -50,19 +50,20 @@ def motion_names() -> tuple[str, ...]:
 
 
 def synthesise(name: str, *, fps: float = 120.0, seconds: float | None = None) -> SourceMotion:
-    """Make a built-in motion.
+    """Generate a built-in motion.
 
     Args:
         name: One of `motion_names()`.
         fps: Frame rate [Hz].
-        seconds: Duration; without it, the motion's own. A walk goes on as long as asked; the others, which begin and
+        seconds: Duration; by default the motion's own. A walk lasts as long as requested; the others, which start and
             end in standing, are repeated or cut.
 
     Raises:
-        SettingsError: The name is unknown; the message lists the known ones. Or rate and duration make no two frames.
+        SettingsError: If the name is unknown (the message lists the known ones), or if rate and duration give fewer
+            than two frames.
     """
     if name not in _CATALOGUE:
-        raise SettingsError(f"there is no built-in motion {name!r}; there are {', '.join(motion_names())}")
+        raise SettingsError(f"there is no built-in motion {name!r}; the motions are {', '.join(motion_names())}")
     folder, duration, motion = _CATALOGUE[name]
     time = _instants(fps=fps, seconds=duration if seconds is None else seconds)
     rotvec, trans = motion(time if folder == "walk" else time % duration)
@@ -70,12 +71,12 @@ def synthesise(name: str, *, fps: float = 120.0, seconds: float | None = None) -
 
 
 def long_motion(seconds: float, *, speed: float = 1.2, radius: float = 50.0, fps: float = 120.0) -> SourceMotion:
-    """Walk in a large circle for as long as asked, to measure time and memory with; an hour is made in under a minute.
+    """Generate a walk in a large circle of any duration, for measuring time and memory; an hour takes under a minute.
 
     Args:
         seconds: Duration.
         speed: Walking speed [m/s].
-        radius: Radius of the circle [m]; feet slip by about speed * 0.4 m / radius, 1 cm/s as it stands.
+        radius: Radius of the circle [m]; feet slip by about speed * 0.4 m / radius, 1 cm/s by default.
         fps: Frame rate [Hz].
     """
     rotvec, trans = walk(speed, time=_instants(fps=fps, seconds=seconds), radius=radius)
@@ -83,10 +84,10 @@ def long_motion(seconds: float, *, speed: float = 1.2, radius: float = 50.0, fps
 
 
 def write_motion(path: Path, motion: SourceMotion) -> None:
-    """Write a motion in the layout of AMASS's SMPL-H files, and its `licence`. The same motion gives the same bytes.
+    """Write a motion in the layout of AMASS's SMPL-H files, plus `licence`. The same motion gives the same bytes.
 
     Raises:
-        SourceError: The motion is not of the family SMPL-H, whose betas the file would be taken to hold ("bad_shape").
+        SourceError: If the motion is not of the family SMPL-H, because readers assume SMPL-H betas ("bad_shape").
     """
     if motion.family != "smplh":
         raise SourceError(ReasonCode.BAD_SHAPE, f"{motion.name} is of family {motion.family}; only smplh is written")
@@ -108,12 +109,12 @@ def write_motion(path: Path, motion: SourceMotion) -> None:
 
 
 def write_archive(folder: Path, names: Sequence[str] | None = None, seconds: float | None = None) -> tuple[Path, ...]:
-    """Write built-in motions as a small archive, in the folders that their names tell.
+    """Write built-in motions as a small archive, in the folders given by their names.
 
     Args:
         folder: Root of the archive.
-        names: Which motions; without it, all.
-        seconds: Duration of each; without it, its own.
+        names: Motions to write; by default all.
+        seconds: Duration of each; by default its own.
 
     Returns:
         Paths of the files, such as folder/builtin/walk/walk_1.2_poses.npz.
@@ -128,7 +129,7 @@ def write_archive(folder: Path, names: Sequence[str] | None = None, seconds: flo
 
 def _instants(*, fps: float, seconds: float) -> np.ndarray:
     if not (fps > 0.0 and seconds * fps >= 1.0):
-        raise SettingsError(f"{seconds} s at {fps} Hz hold no two frames")
+        raise SettingsError(f"{seconds} s at {fps} Hz give fewer than two frames")
     return np.arange(int(np.floor(seconds * fps + 1e-9)) + 1) / fps
 
 
@@ -136,7 +137,7 @@ def _source_motion(name: str, rotvec: np.ndarray, trans: np.ndarray, *, fps: flo
     return SourceMotion(
         name=name,
         rotvec=rotvec,
-        hand_rotvec=np.broadcast_to(0.0, (len(rotvec), NHAND_JOINT, 3)),  # flat hands, in no memory
+        hand_rotvec=np.broadcast_to(0.0, (len(rotvec), NHAND_JOINT, 3)),  # flat hands, without allocating memory
         trans=trans,
         betas=np.zeros(NBETA),
         gender="neutral",

@@ -10,17 +10,17 @@ TRUNK_LEAN = np.deg2rad(2.0)  # forward, ours
 
 
 def walk(speed: float, *, time: np.ndarray, radius: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Walk steadily, from a left heel strike on.
+    """Walk steadily, starting at a left heel strike.
 
     Args:
         speed: Mean speed of the pelvis along its path [m/s].
         time: Instants, shape (n,) [s].
-        radius: Walk in a circle to the left [m], or straight on. The body turns as a whole, so a foot on the ground
-            slips at about speed * 0.4 m / radius.
+        radius: Radius of a circle to the left [m]; straight ahead if None. The body turns as a whole, so a foot on the
+            ground slips at about speed * 0.4 m / radius.
 
     Returns:
-        Axis-angles, shape (n, 22, 3) [rad], and translation, shape (n, 3) [m], as AMASS has them. The path starts along
-        x, and the first strike of the left heel is beside the origin.
+        Axis-angles, shape (n, 22, 3) [rad], and translation, shape (n, 3) [m], in AMASS's conventions. The path starts
+        along x, and the first strike of the left heel is beside the origin.
     """
     stride, stance = solve_stride(speed), gait_tables.stance_part(speed)
     phase = {"left": (time / stride.period) % 1.0}
@@ -34,8 +34,8 @@ def walk(speed: float, *, time: np.ndarray, radius: float | None = None) -> tupl
     limbs = {}
     for side in ("left", "right"):
         leg = stride.leg(phase[side])
-        seen = pelvis if side == "left" else pelvis * MIRROR  # a right leg is a left one in the mirror
-        foot = foot_pose(leg, seen, np.zeros_like(time))[1]
+        side_pelvis = pelvis if side == "left" else pelvis * MIRROR  # a right leg is the mirror image of a left one
+        foot = foot_pose(leg, side_pelvis, np.zeros_like(time))[1]
         shoulder, elbow = (gait_tables.curve(name, phase=phase[side]) for name in ("shoulder_flexion", "elbow_flexion"))
         limbs[side] = {
             "hip": hip(leg[:, 0], leg[:, 1], leg[:, 2]),

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from musclemap.backup import rename_to_backup
 from musclemap.datasets.atomic_file import write_atomically
 from musclemap.datasets.manifest import strict_json
 from musclemap.errors import FileError
 from musclemap.files import check_fields, read_json_object
-from musclemap.set_aside import set_aside
 
 CONTENTS = "checkpoint.json"
 """Facts of a checkpoint, and the SHA-256 of each of its other files."""
@@ -110,7 +110,7 @@ def new_folder(parent: Path) -> Path:
 def give_name(folder: Path, path: Path) -> None:
     """Rename a whole checkpoint to its place, in one step. Whatever lies there already is kept under another name."""
     if os.path.lexists(path):
-        set_aside(path)
+        rename_to_backup(path)
     folder.rename(path)
 
 

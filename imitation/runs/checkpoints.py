@@ -9,12 +9,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import jax
 from jax import Array
 
+from musclemap.backup import rename_to_backup
 from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
 from musclemap.files import shown
 from musclemap.imitation.errors import TrainingError
 from musclemap.reason_codes import ReasonCode
-from musclemap.set_aside import set_aside
 
 from .array_store import read_arrays, write_arrays
 from .checkpoint_files import SPARE, check_contents, give_name, new_folder, remove, write_contents
@@ -130,7 +130,7 @@ class Checkpoints:
 
     def set_aside(self, number: int) -> Path:
         """Rename a damaged checkpoint, so that it is no longer the newest; returns where it is."""
-        return set_aside(self._folder / str(number))
+        return rename_to_backup(self._folder / str(number))
 
     def _newest(self, read: Callable[[int], tuple[TreeT, float]]) -> Restored[TreeT]:
         """The newest that can be read."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from musclemap.backup import rename_to_backup
 from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.folder_lock import locked
 from musclemap.datasets.manifest import strict_json
@@ -20,7 +21,6 @@ from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.policy.policy_file import POLICY, load_policy, write_policy
 from musclemap.imitation.policy.training_clips import check_dataset
 from musclemap.imitation.task.worlds import NanGuard
-from musclemap.set_aside import set_aside
 
 from .checkpoints import Checkpoints
 from .run_facts import check_same, read_facts
@@ -70,7 +70,7 @@ class RunFolder:
         """
         there, message = attempt(self.policy_steps), ""
         if isinstance(there, Failure):
-            kept = set_aside(self.policy)
+            kept = rename_to_backup(self.policy)
             message = f"{self.policy} could not be read and is kept as {kept.name} ({there.message})"
         elif there is not None and there > steps:
             return f"{self.policy} has {there:,} steps and stays until the run has as many"

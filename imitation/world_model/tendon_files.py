@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from musclemap.backup import rename_to_backup
 from musclemap.datasets.atomic_file import write_atomically
 from musclemap.datasets.manifest import strict_json
 from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.set_aside import set_aside
 
 from .tendons import ARM_ERROR, LENGTH_ERROR, TendonConfig, TendonError, Tendons, TendonWeights, fit_tendons
 
@@ -63,7 +63,7 @@ def load_or_fit(
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        set_aside(path)
+        rename_to_backup(path)
     else:
         path.unlink(missing_ok=True)
 

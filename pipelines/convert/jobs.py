@@ -17,7 +17,7 @@ from typing import Any
 from musclemap.datasets.atomic_file import write_atomically
 from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.datasets.output_folder import JOURNAL, LATE_NOTES
+from musclemap.datasets.output_folder import JOURNAL, TIMEOUT_NOTES
 from musclemap.datasets.selection import Selected
 from musclemap.failures import Failure, attempt
 from musclemap.retarget.config import RetargetConfig
@@ -93,7 +93,7 @@ class Job:
     @property
     def late_note(self) -> Path:
         """File that tells that the job took too long."""
-        return self.out / LATE_NOTES.replace("*", self._name)
+        return self.out / TIMEOUT_NOTES.replace("*", self._name)
 
     @property
     def journal(self) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from musclemap.datasets.folder_lock import is_held
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, read_manifest, was_cut_off
+from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, has_unfinished_run, read_manifest
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
 
@@ -59,7 +59,7 @@ def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
     if not has_lines(out):
         raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
     running = is_held(out)
-    unfinished = not running and was_cut_off(out)
+    unfinished = not running and has_unfinished_run(out)
     manifest = read_manifest(out)
     entries = {entry.source: entry for entry in manifest.entries}
     done: list[str] = []

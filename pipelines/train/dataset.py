@@ -8,7 +8,7 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.downloads.bundle_manifest import MANIFEST as BUNDLE_MANIFEST
 from musclemap.datasets.downloads.bundle_manifest import read_local_bundle
 from musclemap.datasets.downloads.errors import DownloadError
-from musclemap.datasets.globs import taken
+from musclemap.datasets.globs import matches_globs
 from musclemap.datasets.groups import load_group
 from musclemap.datasets.groups import select as select_members
 from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, read_entries, read_manifest
@@ -65,7 +65,7 @@ def choose_clips(
         if split not in there:
             raise SettingsError(f"{root} has no split {split!r}; it has: {', '.join(there) or 'none, being no bundle'}")
         listed = [clip for clip in listed if clip.split == split]
-    requested = [clip for clip in listed if taken(clip.path, include=include, exclude=exclude)]
+    requested = [clip for clip in listed if matches_globs(clip.path, include=include, exclude=exclude)]
     if group is not None:
         members = select_members((_source(clip.path) for clip in requested), load_group(group)).names
         requested = [clip for clip in requested if _source(clip.path) in set(members)]

@@ -1,4 +1,4 @@
-"""MyoFullBody: landmarks, finger joints, the parts that stand, how sources map onto it and how it is fitted."""
+"""MyoFullBody: landmarks, finger joints, contact parts, mapping from the source, and settings of the fit."""
 
 from functools import cache
 from importlib.metadata import version
@@ -17,7 +17,7 @@ PACKAGE = "musclemimic-models"
 _CENTRAL = (
     Landmark(name="pelvis", joint="pelvis", carrier="pelvis", orientation="pelvis"),
     Landmark(name="lumbar1", joint="spine2", carrier="spine1", orientation="spine3"),
-    # The target has no neck: its head rides on the chest, so the source's neck and head rotations are left out.
+    # The target has no neck: its head is fixed to the chest, so the source's neck and head rotations are ignored.
     Landmark(name="head", joint="head", carrier="spine3", orientation=None),
 )
 _PAIRED = (
@@ -43,7 +43,7 @@ def _sided(landmark: Landmark, side: str) -> Landmark:
 
 
 LANDMARKS = _CENTRAL + tuple(_sided(landmark, side) for side in SIDES for landmark in _PAIRED)
-"""The 17 bodies tracked in the literature; the right side's seven, then the left's, from one table."""
+"""The 17 bodies tracked in the literature; seven of the right side, then seven of the left, from one table."""
 
 LANDMARK_NAMES = tuple(landmark.name for landmark in LANDMARKS)
 CONTACT_PARTS = tuple(
@@ -66,7 +66,7 @@ FINGER_JOINTS = tuple(
 )  # fmt: skip
 
 SOURCE_TO_TARGET = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-"""Turns the source's rest frame (x left, y up, z forward) into the target's (x left, y backward, z up)."""
+"""Rotates the source's rest frame (x left, y up, z forward) to the target's (x left, y backward, z up)."""
 
 
 _SIDED_WEIGHTS = {
@@ -79,8 +79,8 @@ _STARTS: tuple[dict[str, float], ...] = (
     {"shoulder_elv": 2.5, "elv_angle": 0.4, "shoulder_rot": 0.8, "elbow_flex": 1.5, "hip_flexion": 1.5,
      "knee_angle": 1.8},
 )  # fmt: skip
-"""Near standing, arms forward, arms back, arms up and crouched, the same on both sides. Chosen to lie on different
-sides of the shoulder's singularity."""
+"""Near standing, arms forward, arms back, arms up and crouched, both sides alike. The set covers both sides of the
+shoulder's singularity."""
 
 
 def _both_sides(values: dict[str, float]) -> dict[str, float]:
@@ -102,7 +102,7 @@ FIT = FitSettings(
 
 
 def load_myofullbody(*, limits: str = "effective") -> TargetBody:
-    """MyoFullBody with 416 muscles, as the package musclemimic-models has it."""
+    """MyoFullBody with 416 muscles, from the package musclemimic-models."""
     return TargetBody(
         name=NAME, model=load_model(), make_spec=make_spec, package=PACKAGE, landmarks=LANDMARKS,
         contact_parts=CONTACT_PARTS, finger_joints=FINGER_JOINTS, fit=FIT,
@@ -111,10 +111,10 @@ def load_myofullbody(*, limits: str = "effective") -> TargetBody:
 
 
 def make_spec() -> mujoco.MjSpec:
-    """The body as a specification that can be changed before it is compiled.
+    """The model as a specification that can be changed before compilation.
 
     Raises:
-        TargetError: The package has no such model.
+        TargetError: If the package has no such model.
     """
     return mujoco.MjSpec.from_file(str(_path()))
 
@@ -124,13 +124,13 @@ def load_model() -> mujoco.MjModel:
     """The compiled model.
 
     Raises:
-        TargetError: The package has no such model.
+        TargetError: If the package has no such model.
     """
     return mujoco.MjModel.from_xml_path(str(_path()))
 
 
 def _path() -> Path:
-    import musclemimic_models  # its import is cheap, but it is needed only here
+    import musclemimic_models  # here because only this function needs it
 
     path = Path(musclemimic_models.get_xml_path("myofullbody"))
     if not path.is_file():

@@ -1,9 +1,9 @@
-"""A small muscle-driven arm of our own, for tests and for seeing in minutes that something learns.
+"""A small muscle-driven arm of our own, for tests and for checking within minutes that training works.
 
-Two hinges in a vertical plane and six muscles: flexor and extensor of the shoulder, of the elbow, and of both.
-Segment lengths and masses are those of a man of 75 kg and 1.75 m (Winter 2009, Biomechanics and Motor Control of Human
-Movement, table 4.1); maximal forces are of the order of Holzbaur, Murray & Delp 2005 (Ann Biomed Eng 33), muscles of
-the same action lumped together.
+Two hinges in a vertical plane and six muscles: flexor and extensor of the shoulder, of the elbow, and of both. Segment
+lengths and masses are those of a man of 75 kg and 1.75 m (Winter 2009, Biomechanics and Motor Control of Human
+Movement, table 4.1); maximal forces are of the order of Holzbaur, Murray & Delp 2005 (Ann Biomed Eng 33), with muscles
+of the same action lumped together.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ ARM_LANDMARKS = ("shoulder", "elbow", "hand")
 
 
 def small_arm_spec() -> mujoco.MjSpec:
-    """The arm as a specification that can be changed before it is compiled."""
+    """The arm as a specification that can be changed before compilation."""
     text = resources.files("musclemap.skeletons.bodies").joinpath("small_arm.xml").read_text("utf-8")
     return mujoco.MjSpec.from_string(text)
 
@@ -37,7 +37,7 @@ FIT = FitSettings(
 
 
 def load_small_arm_body(*, limits: str = "effective") -> TargetBody:
-    """The arm as a target: fixed to the world, without feet."""
+    """The arm as a target body, fixed to the world and without feet."""
     return TargetBody(
         name=ARM_NAME, model=load_small_arm(), make_spec=small_arm_spec, package=None,
         landmarks=tuple(Landmark(name=name) for name in ARM_LANDMARKS), fit=FIT, limits=limits,

@@ -1,1 +1,4 @@
-"""The source: joints of the SMPL family, body-model files and the mean skeleton. Imports nothing of other folders."""
+"""The source skeleton: joints of the SMPL family, readers of body-model files, and the mean skeleton.
+
+Imports only the modules directly under `musclemap`.
+"""

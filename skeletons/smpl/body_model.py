@@ -1,8 +1,8 @@
-"""Joints of a body model of the SMPL family, from the files as their publishers give them out. No torch, no pickle run.
+"""Joints of a body model of the SMPL family, read from the published files without torch and without running pickles.
 
-The joints of a shape are J = R (v + S beta), with R the regressor (njoint, nvertex), v the template (nvertex, 3) and S
-the shape directions (nvertex, 3, nbeta). Both terms are linear in beta, so R v and R S are all that is kept: a few
-kilobytes out of hundreds of megabytes.
+The joints of a shape are J = R (v + S beta), with the regressor R (njoint, nvertex), the template v (nvertex, 3) and
+the shape directions S (nvertex, 3, nbeta). Both terms are linear in beta, so only R v and R S are kept: a few kilobytes
+out of hundreds of megabytes.
 """
 
 import hashlib
@@ -27,25 +27,25 @@ from .joints import FAMILY_PARENTS
 from .pickle_machine import Record
 
 MAX_BETA = 16
-"""Shape coefficients used at most: AMASS fits 16, and files of the later releases hold up to 300 directions."""
+"""Maximum number of shape coefficients: AMASS fits 16, and files of later releases hold up to 300 directions."""
 
 MAX_FILE_BYTES = MAX_PICKLE_BYTES
 """Largest file of a body model [B]; the largest published ones have 550 MB."""
 
 MAX_NUMBER = 1e6
-"""Largest number believed in a body model [m]; beyond it the file holds other data."""
+"""Largest plausible number in a body model [m]; a larger one means that the file holds other data."""
 
 _KEYS = ("v_template", "shapedirs", "J_regressor")
 _PIECE = 2**20
 _LOGGER = logging.getLogger(__name__)
 _FAMILY_OF_NJOINT = {len(parents): family for family, parents in FAMILY_PARENTS.items()}
 _GENDERS = {"neutral": "neutral", "n": "neutral", "male": "male", "m": "male", "female": "female", "f": "female"}
-_OTHER_MODELS = ("mano", "flame", "smal")  # of a hand, a head, an animal, published next to these in the same format
+_OTHER_MODELS = ("mano", "flame", "smal")  # a hand, a head, an animal, published with these in the same format
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BodyModel:
-    """What one body-model file says about joints.
+    """Joints of one body-model file.
 
     Attributes:
         file: Name of the file, without its folder.
@@ -53,7 +53,7 @@ class BodyModel:
         family: "smpl", "smplh" or "smplx".
         gender: "neutral", "male" or "female".
         joint_template: Joints of the mean shape in the T-pose, shape (njoint, 3) [m]; y up, x to the left, z forward.
-        joint_dirs: Their change with each shape coefficient, shape (njoint, 3, nbeta) [m], nbeta at most 16.
+        joint_dirs: Change of the joints per shape coefficient, shape (njoint, 3, nbeta) [m], nbeta at most 16.
     """
 
     file: str
@@ -65,28 +65,28 @@ class BodyModel:
 
     @property
     def nbeta(self) -> int:
-        """Number of shape coefficients the model understands."""
+        """Number of shape coefficients of the model."""
         return self.joint_dirs.shape[2]
 
     def joints(self, betas: np.ndarray) -> np.ndarray:
         """Rest positions of the joints of one subject.
 
         Args:
-            betas: Shape coefficients, shape (n,). Fewer than nbeta are filled up with zeros; more are allowed where
-                those beyond nbeta are zero.
+            betas: Shape coefficients, shape (n,). Fewer than nbeta are padded with zeros; any beyond nbeta must be
+                zero.
 
         Returns:
             Positions in the T-pose, shape (njoint, 3) [m].
 
         Raises:
-            BodyModelError: The coefficients are no vector of finite numbers, or more than the model has directions for.
+            BodyModelError: If the coefficients are not a finite vector, or exceed the model's directions.
         """
         betas = np.asarray(betas, dtype=np.float64)
         if betas.ndim != 1 or not np.all(np.isfinite(betas)):
             raise BodyModelError(f"betas must be a vector of finite numbers, not of shape {betas.shape}")
         if np.any(betas[self.nbeta :] != 0.0):
             raise BodyModelError(
-                f"{len(betas)} shape coefficients given, but {self.file} has directions for {self.nbeta} only; "
+                f"{len(betas)} shape coefficients were given, but {self.file} has directions for only {self.nbeta}; "
                 "use a release of the model with at least as many"
             )
         betas = betas[: self.nbeta]
@@ -94,23 +94,24 @@ class BodyModel:
 
 
 def load_body_model(path: Path) -> BodyModel:
-    """Read a body model, .npz or .pkl, exactly as downloaded.
+    """Read a body model, .npz or .pkl, as published.
 
-    The family is told by the number of joints, the gender by the file's `gender` entry or else by its name or the
-    name of the folder it lies in (`SMPL_FEMALE.pkl`, `basicModel_f_lbs_10_207_0_v1.0.0.pkl`, `male/model.npz`).
+    The number of joints determines the family. The gender comes from the file's `gender` entry, or else from the name
+    of the file or its folder (`SMPL_FEMALE.pkl`, `basicModel_f_lbs_10_207_0_v1.0.0.pkl`, `male/model.npz`).
 
     Raises:
-        BodyModelError: The file is missing or damaged, is not of the family, or does not tell its gender. Whatever goes
-            wrong with a file is this error.
+        BodyModelError: If the file is missing or damaged, is not of the family, or has no gender. Every fault of the
+            file raises this error.
     """
     path = Path(path)
-    result = attempt(lambda: _load(path))
-    if not isinstance(result, Failure):
-        return result
-    if isinstance(result.error, BodyModelError):
-        raise result.error
-    names_it = str(path) in result.message
-    raise BodyModelError(result.message if names_it else f"{path} cannot be read: {result.message}") from result.error
+    outcome = attempt(lambda: _load(path))
+    if not isinstance(outcome, Failure):
+        return outcome
+    if isinstance(outcome.error, BodyModelError):
+        raise outcome.error
+    names_path = str(path) in outcome.message
+    message = outcome.message if names_path else f"{path} cannot be read: {outcome.message}"
+    raise BodyModelError(message) from outcome.error
 
 
 def _load(path: Path) -> BodyModel:
@@ -120,7 +121,7 @@ def _load(path: Path) -> BodyModel:
     content = _read(path, data)
     missing = [key for key in _KEYS if key not in content]
     if missing:
-        raise BodyModelError(f"{path} is no body model of the SMPL family: it lacks {', '.join(missing)}")
+        raise BodyModelError(f"{path} is not a body model of the SMPL family: it lacks {', '.join(missing)}")
     template, dirs, regressor = (dense(content[key], name=f"{key} in {path}") for key in _KEYS)
     _check_shapes(path, template, dirs, regressor)
     family = _family(path, content, len(regressor))
@@ -136,15 +137,15 @@ def _load(path: Path) -> BodyModel:
 
 
 def find_body_models(folder: Path) -> tuple[Path, ...]:
-    """List the files below a folder that hold a body model, sorted; a path to one file stands for itself.
+    """List the body-model files below a folder, sorted; a path to a file gives that file.
 
-    A file counts when it names the three arrays that are needed. Hands (MANO), heads (FLAME) and animals (SMAL), which
-    come in the same archives and the same format, are left out by their names. A file that cannot be looked into is
-    listed, so that `load_body_model` says what is wrong with it: to use another model in its place would be silent.
-    Links are followed. A folder that cannot be listed is passed over with a warning in the log.
+    A file is a candidate if it names the three required arrays. Hands (MANO), heads (FLAME) and animals (SMAL), which
+    are published in the same archives and format, are excluded by name. A file that cannot be examined is listed, so
+    that `load_body_model` reports its fault instead of another model being used silently. Links are followed. A folder
+    that cannot be listed is skipped with a warning in the log.
 
     Raises:
-        BodyModelError: There is no such folder or file, or it cannot be listed.
+        BodyModelError: If the folder or file does not exist or cannot be listed.
     """
     folder = Path(folder)
     try:
@@ -152,32 +153,32 @@ def find_body_models(folder: Path) -> tuple[Path, ...]:
             return (folder,)
         if not folder.is_dir():
             raise BodyModelError(f"there is no folder of body models {folder}")
-        result, unlisted = find_files(folder, accept=_may_be_body_model)
+        files, unlisted = find_files(folder, accept=_may_be_body_model)
     except (FileError, OSError) as error:
         raise BodyModelError(f"{folder} cannot be searched for body models: {error}") from error
     for path in unlisted:
         _LOGGER.warning("%s cannot be listed; body models in it are not used", path)
-    return tuple(path for path in sorted(result) if _looks_like_body_model(path))
+    return tuple(path for path in sorted(files) if _looks_like_body_model(path))
 
 
 def choose_body_model(models: Sequence[BodyModel], *, family: str, gender: str) -> BodyModel:
-    """Pick the model for a motion: its own family, its gender or else neutral.
+    """Select the model for a motion: same family, same gender or else neutral.
 
-    Another family is never taken in its place. Each family has its own shape space, learnt from its own scans, so
-    coefficients of one describe a body of unknown proportions in another. Of several that fit, the one with the most
-    shape directions is taken, then the first by file name and hash.
+    Another family is never substituted. Each family has its own shape space, learnt from its own scans, so its
+    coefficients describe a body of unknown proportions in another family. Among several candidates, the one with the
+    most shape directions is selected, then the first by file name and hash.
 
     Raises:
-        BodyModelError: None fits; the message lists those there are.
+        BodyModelError: If no model matches; the message lists the available ones.
     """
-    for wanted in dict.fromkeys((gender, "neutral")):
-        fitting = [model for model in models if (model.family, model.gender) == (family, wanted)]
-        if fitting:
-            return min(fitting, key=lambda model: (-model.nbeta, model.file, model.sha256))
-    result = ", ".join(f"{m.file} ({m.family}, {m.gender})" for m in models) or "none at all"
+    for candidate in dict.fromkeys((gender, "neutral")):
+        matching = [model for model in models if (model.family, model.gender) == (family, candidate)]
+        if matching:
+            return min(matching, key=lambda model: (-model.nbeta, model.file, model.sha256))
+    available = ", ".join(f"{m.file} ({m.family}, {m.gender})" for m in models) or "none at all"
     raise BodyModelError(
-        f"no body model for family {family}, gender {gender} (nor neutral); found: {result}. "
-        "Shape coefficients of one family mean nothing in another"
+        f"no body model for family {family}, gender {gender} (nor neutral); found: {available}. "
+        "Shape coefficients are not transferable between families"
     )
 
 
@@ -193,10 +194,10 @@ def _read(path: Path, data: bytes) -> Mapping[str, Any]:
 
 def _check_shapes(path: Path, template: np.ndarray, dirs: np.ndarray, regressor: np.ndarray) -> None:
     nvertex = len(template) if template.ndim else 0
-    good = template.shape == (nvertex, 3) and dirs.ndim == 3 and dirs.shape[:2] == (nvertex, 3)
-    if not (good and dirs.size and regressor.ndim == 2 and regressor.shape[1] == nvertex):
+    consistent = template.shape == (nvertex, 3) and dirs.ndim == 3 and dirs.shape[:2] == (nvertex, 3)
+    if not (consistent and dirs.size and regressor.ndim == 2 and regressor.shape[1] == nvertex):
         raise BodyModelError(
-            f"the arrays of {path} do not fit together: v_template {template.shape}, shapedirs {dirs.shape}, "
+            f"the arrays of {path} are inconsistent: v_template {template.shape}, shapedirs {dirs.shape}, "
             f"J_regressor {regressor.shape}; expected (nvertex, 3), (nvertex, 3, nbeta), (njoint, nvertex)"
         )
     for part in (template, dirs, regressor):
@@ -212,12 +213,12 @@ def _family(path: Path, content: Mapping[str, Any], njoint: int) -> str:
     if "kintree_table" in content:
         tree = dense(content["kintree_table"], name=f"kintree_table in {path}")
         if tree.shape != (2, njoint) or tuple(tree[0, 1:]) != FAMILY_PARENTS[family][1:]:
-            raise BodyModelError(f"the joints of {path} hang together otherwise than those of {family}")
+            raise BodyModelError(f"the joints of {path} are connected differently from those of {family}")
     return family
 
 
 def _shape_directions(family: str, ndir: int) -> int:
-    """How many of a file's directions are of shape: SMPL-X files hold 300 before those of expression, early ones 10."""
+    """Number of shape directions in a file: SMPL-X files have 300 before those of expression, early ones 10."""
     if family == "smplx" and ndir < 300:
         return min(ndir, 10)
     return min(ndir, MAX_BETA)
@@ -229,11 +230,11 @@ def _gender(path: Path, content: Mapping[str, Any]) -> str:
         label = text_of(array(label, name=f"gender in {path}"))
     label = label.decode("latin-1") if isinstance(label, bytes) else label if isinstance(label, str) else ""
     for text in (label, path.stem, path.parent.name):
-        said = {_GENDERS[word] for word in re.split(r"[^a-z]+", text.lower()) if word in _GENDERS}
-        if len(said) == 1:
-            return said.pop()
+        genders = {_GENDERS[word] for word in re.split(r"[^a-z]+", text.lower()) if word in _GENDERS}
+        if len(genders) == 1:
+            return genders.pop()
     raise BodyModelError(
-        f"{path} does not tell its gender; put neutral, male or female into the name of the file or of its folder"
+        f"{path} does not state its gender; put neutral, male or female into the name of the file or of its folder"
     )
 
 
@@ -250,16 +251,16 @@ def _looks_like_body_model(path: Path) -> bool:
 
 
 def _names_arrays(stream: BinaryIO, *, packed: bool) -> bool:
-    """Whether a file names the three arrays; of a damaged one, which may be cut off, one will do."""
+    """Whether a file names the three arrays; for a damaged file, which may be truncated, one is enough."""
     if packed:
         try:
             return {f"{key}.npy" for key in _KEYS} <= set(open_archive(stream).namelist())
         except FileError:
             stream.seek(0)
-    result: set[str] = set()
+    found: set[str] = set()
     piece = tail = b""
-    while len(result) < len(_KEYS) and (piece := stream.read(_PIECE)):
-        result |= {key for key in _KEYS if key.encode() in tail + piece}
+    while len(found) < len(_KEYS) and (piece := stream.read(_PIECE)):
+        found |= {key for key in _KEYS if key.encode() in tail + piece}
         tail = (tail + piece)[-max(map(len, _KEYS)) :]
-    whole = not packed and tail.endswith(b".")
-    return len(result) == len(_KEYS) or (bool(result) and not whole)
+    complete = not packed and tail.endswith(b".")
+    return len(found) == len(_KEYS) or (bool(found) and not complete)

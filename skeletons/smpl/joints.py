@@ -1,4 +1,4 @@
-"""The SMPL family: joint names, parents, and how AMASS packs a pose. All three bodies share the first 22 joints."""
+"""The SMPL family: joint names, parents, and AMASS's packing of a pose. All three bodies share the first 22 joints."""
 
 BODY_NAMES = (
     "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle",
@@ -19,7 +19,7 @@ def _hand_parents(wrist: int, first: int) -> tuple[int, ...]:
 
 
 HAND_NAMES = {"left": _hand("left"), "right": _hand("right")}
-"""Finger joints of one hand, 15 each, in the order SMPL-H packs them (pinky before ring)."""
+"""Finger joints of one hand, 15 each, in SMPL-H's order (pinky before ring)."""
 
 SMPL_PARENTS = (*BODY_PARENTS, 20, 21)
 SMPLH_PARENTS = (*BODY_PARENTS, *_hand_parents(20, 22), *_hand_parents(21, 37))

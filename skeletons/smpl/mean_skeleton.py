@@ -1,7 +1,7 @@
-"""A mean adult's joint centres in the T-pose, from anthropometric tables; it stands in for a body model that is absent.
+"""A mean adult's joint centres in the T-pose, from anthropometric tables; used when there is no body model.
 
-No value is taken from a SMPL model. Distances are fractions of stature, as the tables give them or as the mean of their
-columns for women and men divided by the mean stature of each. Sources:
+No value comes from a SMPL model. Distances are fractions of stature, either from the tables directly or as the mean of
+their columns for women and men divided by the mean stature of each. Sources:
 
 - D&C: Drillis & Contini 1966, drawn as Fig. 4.1 in Winter, Biomechanics and Motor Control of Human Movement.
 - dL: de Leva 1996, J. Biomech. 29:1223, Table 4; 15 women of 1.735 m and 100 men of 1.741 m in the mean.
@@ -39,36 +39,36 @@ FRACTION_OF_STATURE = {
 }
 
 HUMERAL_HEAD_RADIUS = 0.024
-"""The joint centre lies about this far inside the acromion's edge [m].
+"""Distance of the joint centre inwards from the acromion's edge [m].
 
-Boileau & Walch 1997, J. Bone Joint Surg. Br. 79:857: heads of 46 mm diameter in the mean; rounded up for cartilage.
+Boileau & Walch 1997, J. Bone Joint Surg. Br. 79:857: mean head diameter 46 mm; rounded up for cartilage.
 """
 
 JUGULAR_NOTCH_HALF_WIDTH = 0.02
-"""Half the gap between the clavicles, where the collar joints sit [m]. Gray's Anatomy; a round figure."""
+"""Half the gap between the clavicles, where the collar joints are [m]. Gray's Anatomy; a rounded value."""
 
 ANKLE_FROM_HEEL = 0.25
-"""Ankle centre ahead of the heel, as a fraction of the foot's length; read off the foot of D&C's drawing."""
+"""Distance of the ankle centre from the heel as a fraction of the foot length; measured in D&C's drawing."""
 
 BALL_FROM_HEEL = 0.74
-"""Ball ahead of the heel, as a fraction of the foot's length. ANSUR, ball of foot length over foot length, 0.74."""
+"""Distance of the ball from the heel as a fraction of the foot length. ANSUR, ball of foot length over foot length."""
 
 BALL_HEIGHT = 0.025
-"""Centre of the toe joints above the ground [m]; half the foot's height there, a round figure."""
+"""Height of the toe joints' centre above the ground [m]; half the foot's height there, a rounded value."""
 
 LEG_SLOPE = np.deg2rad(1.5)
-"""Outward slope of the straight legs, so that the feet stand a little wider than the hips [rad]; our choice."""
+"""Outward slope of the straight legs [rad], which puts the feet a little wider than the hips; our choice."""
 
 PELVIS_ORIGIN = (0.0, -0.24, 0.03)
-"""Where the family's files keep the pelvis in the T-pose [m]: a convention of the format, no measure of a body."""
+"""Position of the pelvis in the T-pose of the family's files [m]: a convention of the format, not anthropometric."""
 
 
 def mean_joints() -> np.ndarray:
     """Rest positions of the 22 common joints of a mean adult, 1.70 m tall.
 
     The body stands in one frontal plane with straight knees and horizontal arms, so an ankle at zero rotation is at a
-    right angle and a knee at zero is straight. The shoulder sits at D&C's height, which is that of the acromion of
-    hanging arms: the joint is some 3.5 cm below it, and the girdle lifts it about as much on the way to the T-pose.
+    right angle and a knee at zero is straight. The shoulder is at D&C's height, which is that of the acromion with
+    hanging arms: the joint is some 3.5 cm below it, and the girdle rises about as much on the way to the T-pose.
 
     Returns:
         Positions, shape (22, 3) [m], order BODY_NAMES; x to the subject's left, y up, z forward.

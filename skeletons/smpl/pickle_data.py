@@ -1,10 +1,10 @@
-"""A pickle read as data: numbers, text, bytes, lists, dictionaries, and records of the objects that it names.
+"""Reads a pickle as data: numbers, text, bytes, lists, dictionaries, and records of the objects that it names.
 
-A pickle is a program, and an ordinary unpickler imports and calls what the program names. Python's unpickler cannot be
-made safe by a closed table of names: numpy's own types take a forged state, which chooses the address that is read. It
-also takes memory by the numbers in the file (an index of the memo, the length of a byte array), and hashing a deeply
-nested key overflows the stack. So this is an interpreter of its own. It builds plain data only; an object becomes
-a `Record`, and its class no more than a name. Work and memory are linear in the length of the file.
+A pickle is a program, and an ordinary unpickler imports and calls whatever the program names. A closed table of names
+does not make Python's unpickler safe: numpy's own types accept a forged state, which chooses the address that is read.
+It also allocates memory by numbers in the file (an index of the memo, the length of a byte array), and hashing a deeply
+nested key overflows the stack. This module is therefore an interpreter of its own. It builds plain data only; an object
+becomes a `Record`, and its class only a name. Work and memory are linear in the length of the file.
 """
 
 import codecs
@@ -21,16 +21,16 @@ from musclemap.reason_codes import ReasonCode
 from .pickle_machine import ClassName, Machine, Record
 
 MAX_INTEGER_BYTES = 64
-"""Longest integer."""
+"""Largest integer [B]."""
 
 MAX_NAME = 200
-"""Longest name of a class, and longest key [characters]."""
+"""Longest class name and longest key [characters]."""
 
 MAX_KEY_PARTS = 8
-"""Most parts of a key that is a tuple."""
+"""Maximum number of parts of a key that is a tuple."""
 
 LONG = 4096
-"""Byte strings from this length on stay a view of the file, also those that Python 2 wrote: they are array data."""
+"""Byte strings from this length on remain views of the file, including those of Python 2: they are array data."""
 
 _LONG_TEXT = 2**20
 _LAST_OF_LATIN1 = 0xC3  # first byte of the last character of Latin-1 in UTF-8
@@ -51,25 +51,25 @@ def read_pickle(data: bytes) -> Any:
     """Read a pickle of protocol 0 to 5.
 
     Args:
-        data: The file.
+        data: Bytes of the file.
 
     Returns:
-        None, numbers, text, bytes or a view of them, lists, tuples, dictionaries, `ClassName` and `Record`. Sets are
-        lists, and a key that is a tuple is its text. Text of Python 2 is Latin-1, and a view of bytes from 4 kB on.
-        Containers may hold themselves.
+        None, numbers, text, bytes or a view of them, lists, tuples, dictionaries, `ClassName` and `Record`. Sets become
+        lists, and a key that is a tuple becomes its text. Text of Python 2 is Latin-1, or a view of bytes from 4 kB on.
+        Containers may contain themselves.
 
     Raises:
-        FileError: The pickle is damaged ("truncated"), names a class that is not of numpy, scipy.sparse or chumpy
-            ("pickled"), or is beyond a limit ("too_large").
+        FileError: If the pickle is damaged ("truncated"), names a class that is not of numpy, scipy.sparse or chumpy
+            ("pickled"), or exceeds a limit ("too_large").
     """
-    result = attempt(lambda: Machine(data).run(_STEPS))
-    if not isinstance(result, Failure):
-        return result
-    if isinstance(result.error, FileError):
-        raise result.error
-    if isinstance(result.error, MemoryError):
-        raise FileError("it takes more memory than there is", code=ReasonCode.OUT_OF_MEMORY) from result.error
-    raise FileError(f"it is damaged or cut off ({result.message})", code=ReasonCode.TRUNCATED) from result.error
+    outcome = attempt(lambda: Machine(data).run(_STEPS))
+    if not isinstance(outcome, Failure):
+        return outcome
+    if isinstance(outcome.error, FileError):
+        raise outcome.error
+    if isinstance(outcome.error, MemoryError):
+        raise FileError("it needs more memory than is available", code=ReasonCode.OUT_OF_MEMORY) from outcome.error
+    raise FileError(f"it is damaged or truncated ({outcome.message})", code=ReasonCode.TRUNCATED) from outcome.error
 
 
 def _mark(m: Machine) -> None:
@@ -90,8 +90,8 @@ def _protocol(m: Machine) -> None:
 
 def _frame(m: Machine) -> None:
     size = m.number("<Q")
-    if size > len(m.data) - m.at:
-        raise EOFError(f"a frame of {size} bytes is declared at {m.at} of {len(m.data)}")
+    if size > len(m.data) - m.position:
+        raise EOFError(f"a frame of {size} bytes is declared at {m.position} of {len(m.data)}")
 
 
 def _put(m: Machine, index: int) -> None:
@@ -106,7 +106,7 @@ def _get(m: Machine, index: int) -> None:
 
 
 def _decimal(m: Machine) -> None:
-    """INT and LONG of protocol 0; INT also writes the two truth values."""
+    """INT and LONG of protocol 0; INT also encodes the two booleans."""
     digits = m.line(2 * MAX_INTEGER_BYTES).strip()
     m.push({b"00": False, b"01": True}.get(digits) if digits in (b"00", b"01") else int(digits.rstrip(b"L")))
 
@@ -123,13 +123,13 @@ def _bytes(m: Machine, size: int) -> None:
 
 
 def _old_text(m: Machine, size: int) -> None:
-    """A string of Python 2: text where it is short, array data where it is long."""
+    """A string of Python 2: text if it is short, array data if it is long."""
     view = m.take(size)
     m.push(view if size >= LONG else str(view, "latin-1"))
 
 
 def _quoted(m: Machine) -> None:
-    """STRING of protocol 0: a string of Python 2 as it would stand in a program."""
+    """STRING of protocol 0: a string of Python 2 as a source literal."""
     line = m.line(len(m.data)).strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise ValueError("a string without quotes")
@@ -143,7 +143,7 @@ def _escaped(m: Machine) -> None:
 
 
 def _text(m: Machine, size: int) -> None:
-    """UTF-8. One character beyond Latin-1 makes all others take two or four bytes, so long text may have none."""
+    """UTF-8. One character beyond Latin-1 widens all others to two or four bytes, so long text may contain none."""
     view = m.take(size)
     if size > _LONG_TEXT and np.frombuffer(view, np.uint8).max() > _LAST_OF_LATIN1:
         raise FileError(f"it holds text of {size} bytes", code=ReasonCode.TOO_LARGE)
@@ -156,14 +156,14 @@ def _text(m: Machine, size: int) -> None:
 def _append(m: Machine, values: list[Any]) -> None:
     target = m.top()
     if not isinstance(target, list):
-        raise TypeError("items are added to what is no list")
+        raise TypeError("items are added to a value that is not a list")
     target.extend(values)
 
 
 def _set_items(m: Machine, values: list[Any]) -> None:
     target = m.top()
     if not isinstance(target, dict) or len(values) % 2:
-        raise TypeError("pairs are added to what is no dictionary")
+        raise TypeError("pairs are added to a value that is not a dictionary")
     target.update(_pairs(values))
 
 
@@ -173,7 +173,7 @@ def _pairs(values: list[Any]) -> dict[Any, Any]:
 
 
 def _key(key: object) -> object:
-    """A key that can be used; a tuple becomes its text, as tuples can be chosen so that all have one hash."""
+    """A usable key. A tuple becomes its text, because tuples can be crafted to share one hash."""
     if _is_key(key):
         return key
     if isinstance(key, tuple) and len(key) <= MAX_KEY_PARTS and all(map(_is_key, key)):
@@ -182,7 +182,7 @@ def _key(key: object) -> object:
 
 
 def _is_key(key: object) -> bool:
-    """Whether a key is soon hashed and compared. Integers from 2**61 on can be chosen so that all have one hash."""
+    """Whether a key hashes and compares quickly. Integers from 2**61 on can be crafted to share one hash."""
     if isinstance(key, str | bytes):
         return len(key) <= MAX_NAME
     return key is None or isinstance(key, Record | float) or (isinstance(key, int) and -(2**60) < key < 2**60)
@@ -197,7 +197,7 @@ def _dict_from_mark(m: Machine) -> None:
 
 def _global(m: Machine, module: object, name: object) -> None:
     if not (isinstance(module, str) and isinstance(name, str)) or len(module) + len(name) > MAX_NAME:
-        raise TypeError("the name of a class is no short text")
+        raise TypeError("the name of a class is not a short text")
     qualname = f"{module}.{name}"
     if qualname not in _NAMES and module.split(".")[0] != "chumpy" and not f"{module}.".startswith("scipy.sparse."):
         raise FileError(
@@ -215,67 +215,67 @@ def _global_stack(m: Machine) -> None:
     _global(m, module, name)
 
 
-def _make(m: Machine, kind: object, args: object) -> None:
-    """What calling a class or function would make, as far as it is plain data; else a record."""
+def _construct(m: Machine, kind: object, args: object) -> None:
+    """Push the result of calling a class or function if it is plain data; otherwise a record."""
     if not isinstance(kind, ClassName) or not isinstance(args, tuple):
-        raise TypeError("an object of no named class")
+        raise TypeError("an object without a named class")
     name = kind.qualname
     if name == _ENCODE:
         m.push(m.charge(_encoded(*args)))
-    elif name in _BYTES and not args:  # how Python 3 writes no bytes in an old protocol
+    elif name in _BYTES and not args:  # Python 3's empty bytes in an old protocol
         m.push(b"")
     elif name == _ORDERED or name in _SETS:
         (items,) = args or ([],)
         m.charge(items)
-        made = _pairs([part for pair in items for part in _two(pair)]) if name == _ORDERED else list(items)
-        m.push(m.charge(made))
+        contents = _pairs([part for pair in items for part in _two(pair)]) if name == _ORDERED else list(items)
+        m.push(m.charge(contents))
     elif name in _RECONSTRUCTORS:
         if not args or not isinstance(args[0], ClassName):
-            raise TypeError("an object of no named class")
+            raise TypeError("an object without a named class")
         m.push(Record(args[0].qualname, ()))
     else:
         m.push(Record(name, args))
 
 
 def _encoded(text: str, encoding: str = "latin1") -> bytes:
-    """How Python 3 writes bytes in an old protocol."""
+    """Bytes as Python 3 encodes them in an old protocol."""
     return text.encode("latin-1")
 
 
 def _two(pair: Any) -> tuple[Any, Any]:
     if not isinstance(pair, list | tuple) or len(pair) != 2:
-        raise TypeError("an ordered dictionary of what are no pairs")
+        raise TypeError("an ordered dictionary of items that are not pairs")
     return pair[0], pair[1]
 
 
 def _reduce(m: Machine) -> None:
     args, kind = m.pop(), m.pop()
-    _make(m, kind, args)
+    _construct(m, kind, args)
 
 
 def _reduce_with_names(m: Machine) -> None:
     if m.pop():
-        raise TypeError("an object with arguments by name")
+        raise TypeError("an object with keyword arguments")
     _reduce(m)
 
 
 def _reduce_mark(m: Machine) -> None:
     kind, *args = m.pop_to_mark()
-    _make(m, kind, tuple(args))
+    _construct(m, kind, tuple(args))
 
 
 def _instance_line(m: Machine) -> None:
     _global_line(m)
     kind = m.pop()
-    _make(m, kind, tuple(m.pop_to_mark()))
+    _construct(m, kind, tuple(m.pop_to_mark()))
 
 
 def _build(m: Machine) -> None:
     state, target = m.pop(), m.top()
     if isinstance(target, Record):
         target.state = state
-    elif not isinstance(target, dict):  # an ordered dictionary with attributes, which are left out
-        raise TypeError("a state for what is no object")
+    elif not isinstance(target, dict):  # an ordered dictionary with attributes, which are ignored
+        raise TypeError("a state for a value that is not an object")
 
 
 _STEPS: dict[int, Callable[[Machine], None]] = {
@@ -309,4 +309,4 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
         b"R": _reduce, b"\x81": _reduce, b"\x92": _reduce_with_names, b"b": _build,
     }.items()
 }  # fmt: skip
-"""What each opcode does. Left out, so refused: persistent identifiers, the extension registry, buffers out of band."""
+"""Function of each opcode. Omitted, and so refused: persistent ids, the extension registry, out-of-band buffers."""

@@ -1,6 +1,6 @@
 """The stack machine of pickle: its program, stack, marks and memo, each within limits.
 
-What the opcodes do is in `pickle_data`. Only the machine's own containers are touched, and they end with it.
+`pickle_data` defines the opcodes. They touch only the machine's own containers.
 """
 
 import struct
@@ -12,13 +12,13 @@ from musclemap.errors import FileError
 from musclemap.reason_codes import ReasonCode
 
 MAX_OPCODES = 2**20
-"""Most steps of the program; a body model takes some hundreds. As many take about 3 s and 250 MB."""
+"""Maximum number of steps of the program; a body model takes some hundreds. This many take about 3 s and 250 MB."""
 
 _SPARE_BYTES = 2**26
 
 
 class ClassName:
-    """The name of a class or function that a pickle refers to; it is not imported."""
+    """Name of a class or function in a pickle; it is not imported."""
 
     __slots__ = ("qualname",)
 
@@ -27,7 +27,7 @@ class ClassName:
 
 
 class Record:
-    """What a pickle says of an object: the name of its class, the arguments it was made with, and its state."""
+    """Description of an object in a pickle: the name of its class, its constructor arguments, and its state."""
 
     __slots__ = ("args", "qualname", "state")
 
@@ -38,64 +38,64 @@ class Record:
 
 
 class Machine:
-    """The stack machine of pickle. Marks lie on the stack itself."""
+    """The stack machine of pickle. Marks are positions in the stack."""
 
     def __init__(self, data: bytes) -> None:
         self.data = memoryview(data)
         self.source = data
-        self.at = 0
+        self.position = 0
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.spare = 2 * len(data) + _SPARE_BYTES
+        self.memory_left = 2 * len(data) + _SPARE_BYTES
 
     def run(self, steps: Mapping[int, Callable[["Machine"], None]]) -> Any:
-        """Do one step after the other until the program stops.
+        """Run the program until it stops.
 
         Args:
-            steps: What each opcode does.
+            steps: Function of each opcode.
 
         Returns:
-            The top value.
+            Top value of the stack.
         """
         data, stop = self.source, ord(".")
         for _ in range(MAX_OPCODES):
-            opcode = data[self.at]
-            self.at += 1
+            opcode = data[self.position]
+            self.position += 1
             if opcode == stop:
                 return self.pop()
             step = steps.get(opcode)
             if step is None:
-                raise FileError(f"it has the opcode {opcode:#04x} at {self.at - 1}, which is not read",
+                raise FileError(f"it has the opcode {opcode:#04x} at {self.position - 1}, which is not supported",
                                 code=ReasonCode.PICKLED)  # fmt: skip
             step(self)
         raise FileError(f"it has more than {MAX_OPCODES} opcodes", code=ReasonCode.TOO_LARGE)
 
-    # Bytes of the program
+    # Reading the program
 
     def take(self, size: int) -> memoryview:
         """The next bytes."""
-        if not 0 <= size <= len(self.data) - self.at:
-            raise EOFError(f"{size} bytes are declared at {self.at} of {len(self.data)}")
-        self.at += size
-        return self.data[self.at - size : self.at]
+        if not 0 <= size <= len(self.data) - self.position:
+            raise EOFError(f"{size} bytes are declared at {self.position} of {len(self.data)}")
+        self.position += size
+        return self.data[self.position - size : self.position]
 
     def number(self, form: str) -> Any:
         """The next bytes as one number, little-endian."""
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
-    def line(self, longest: int) -> bytes:
+    def line(self, max_bytes: int) -> bytes:
         """The rest of a line."""
-        end = self.source.find(b"\n", self.at, self.at + longest + 1)
+        end = self.source.find(b"\n", self.position, self.position + max_bytes + 1)
         if end < 0:
-            raise EOFError(f"the line at {self.at} does not end")
-        first, self.at = self.at, end + 1
+            raise EOFError(f"the line at {self.position} does not end")
+        first, self.position = self.position, end + 1
         return self.source[first:end]
 
     def charge(self, value: Any) -> Any:
-        """Count the memory of text or bytes that do not lie in the file."""
-        self.spare -= sys.getsizeof(value)
-        if self.spare < 0:
+        """Count the memory of text or bytes that are not part of the file."""
+        self.memory_left -= sys.getsizeof(value)
+        if self.memory_left < 0:
             raise FileError("its text takes more memory than the file", code=ReasonCode.TOO_LARGE)
         return value
 
@@ -106,16 +106,16 @@ class Machine:
         self.stack.append(value)
 
     def pop(self) -> Any:
-        """Take the top value off."""
+        """Remove and return the top value."""
         if self.marks and self.marks[-1] == len(self.stack):
-            raise IndexError("a mark where a value was expected")
+            raise IndexError("a mark instead of a value")
         return self.stack.pop()
 
     def pop_tuple(self, size: int) -> tuple[Any, ...]:
-        """Take the top values off as a tuple."""
+        """Remove the top values and return them as a tuple."""
         first = len(self.stack) - size
         if first < (self.marks[-1] if self.marks else 0):
-            raise IndexError("fewer values than were expected")
+            raise IndexError("fewer values than expected")
         values = tuple(self.stack[first:])
         del self.stack[first:]
         return values
@@ -127,7 +127,7 @@ class Machine:
         return value
 
     def pop_to_mark(self) -> list[Any]:
-        """Take all values off that lie above the last mark."""
+        """Remove and return all values above the last mark."""
         first = self.marks.pop()
         values = self.stack[first:]
         del self.stack[first:]

@@ -7,9 +7,9 @@ from .joints import BODY_PARENTS
 
 
 def source_fk(rotvec: np.ndarray, trans: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Place the 22 common joints in the world.
+    """Compute the world poses of the 22 common joints.
 
-    The pelvis stands at `trans + joints[0]`; the SMPL family does not rotate that first offset.
+    The pelvis is at `trans + joints[0]`; the SMPL family does not rotate that first offset.
 
     Args:
         rotvec: Axis-angle of every joint relative to its parent, shape (nframe, 22, 3) [rad].

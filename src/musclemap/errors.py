@@ -1,16 +1,16 @@
-"""Exceptions under one base class. Bad data is a value where it can be; a bad call is one of these."""
+"""Exceptions under one base class. Bad data is returned as a value where possible; a bad call raises one of these."""
 
 from musclemap.reason_codes import ReasonCode
 
 
 class MusclemapError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error that this package raises on purpose."""
 
 
 class FileError(MusclemapError):
-    """A file is not what it should be: of another kind, too large, damaged, or not of the right types.
+    """A file is invalid: of another kind, too large, damaged, or with wrong types.
 
-    `code` is the one that a `SourceError` would have, or None if the reader gives none.
+    `code` is a code that the reader may give, the same as in a `SourceError`; otherwise None.
     """
 
     def __init__(self, message: str, *, code: ReasonCode | None = None) -> None:
@@ -35,8 +35,8 @@ class ClipError(MusclemapError):
 
 
 class SettingsError(MusclemapError):
-    """A setting is unknown or has a value it cannot take; the message lists what is known."""
+    """A setting is unknown or has an invalid value; the message lists the valid ones."""
 
 
 class TargetError(MusclemapError):
-    """The target body lacks something that was asked of it; the message lists what it has."""
+    """The target body lacks a requested part; the message lists what it has."""

@@ -1,8 +1,8 @@
-"""Whatever goes wrong with one file is that file's reason, and never ends the work on the others.
+"""Turns any error in the work on one file into that file's reason, so that the work on other files continues.
 
-This is the one place that catches every exception. Lists of the exceptions that a library may raise on damaged data
-were never complete: each lacked one or two. What must pass, such as a full disk that ends the run, is named by the
-caller; KeyboardInterrupt and SystemExit always pass.
+This is the only place that catches every exception: lists of the exceptions that a library raises on damaged data were
+never complete. The caller names the exceptions that must pass, such as a full disk that ends the run; KeyboardInterrupt
+and SystemExit always pass.
 """
 
 import logging
@@ -14,8 +14,8 @@ from musclemap.errors import MusclemapError, SourceError
 from musclemap.reason_codes import ReasonCode
 from musclemap.urls import without_secrets
 
-LONGEST_MESSAGE = 500
-"""Characters of a reason; a message that quotes a whole array is cut off."""
+MAX_MESSAGE = 500
+"""Characters of a message; one that quotes a whole array is shortened."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -45,18 +45,18 @@ def attempt(
     code: ReasonCode = ReasonCode.CRASH,
     passing: tuple[type[Exception], ...] = (),
 ) -> ResultT | Failure:
-    """Work on one file.
+    """Run the work on one file and return its result or its failure.
 
     An error that this package did not raise on purpose is logged with its traceback at level DEBUG, logger
     `musclemap.failures`.
 
     Args:
         work: Called without arguments.
-        code: Code of an error that has none of its own.
-        passing: Exceptions that end more than this file's work and are not caught.
+        code: Code for an error without one of its own.
+        passing: Exceptions that affect more than this file and are not caught.
 
     Returns:
-        What the work returns, or why it failed.
+        Result of the work, or its failure.
     """
     try:
         return work()
@@ -70,14 +70,14 @@ def attempt(
 
 
 def describe(error: BaseException) -> str:
-    """An exception as one sentence: its message, after the name of its type where it is not one of ours.
+    """Describe an exception in one sentence: its message, preceded by its type if it is not one of ours.
 
-    Passwords and tokens of addresses, which libraries quote, are hidden.
+    Passwords and tokens in URLs, which libraries quote, are hidden.
     """
-    text = without_secrets(" ".join(str(error)[: 100 * LONGEST_MESSAGE].split()))
+    text = without_secrets(" ".join(str(error)[: 100 * MAX_MESSAGE].split()))
     if not isinstance(error, MusclemapError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
 
 
 def _code(error: Exception, default: ReasonCode) -> ReasonCode:

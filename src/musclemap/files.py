@@ -1,7 +1,7 @@
-"""Files of others are data: bytes up to a limit and JSON within limits, read so that nothing waits, grows or runs.
+"""Safe reading of untrusted files: bytes up to a limit, and JSON within limits. Nothing blocks, grows or runs.
 
-Every reader of a file that may come from somebody else goes through here first. What can go wrong is a `FileError`,
-which the reader turns into its own error.
+Every reader of a file of unknown origin starts here. Faults raise `FileError`, which the reader converts to its own
+error.
 """
 
 import json
@@ -18,13 +18,13 @@ from musclemap.errors import FileError
 from musclemap.reason_codes import ReasonCode
 
 MAX_JSON_BYTES = 2**26
-"""Longest JSON text that is parsed [B]; the manifest of a million clips is read line by line, far below this."""
+"""Longest JSON text that is parsed [B]; the manifest of a million clips is parsed line by line, far below this."""
 
 MAX_JSON_DEPTH = 32
-"""Deepest nesting of objects and lists; what we write has six levels at most."""
+"""Deepest nesting of objects and lists; our own files have six levels at most."""
 
 MAX_INTEGER = 2**63 - 1
-"""Largest whole number; anything beyond is no count, size or seed of ours."""
+"""Largest integer; a larger one cannot be a count, size or seed of ours."""
 
 _PIECE = 2**20
 
@@ -33,16 +33,16 @@ _PIECE = 2**20
 def open_regular(path: Path, *, limit: int) -> Iterator[BufferedReader]:
     """Open a regular file for reading.
 
-    A pipe or a device would block or never end, so both are refused. They are recognised on the open file, so a path
-    that is replaced meanwhile changes nothing.
+    A pipe or a device would block or never end, so both are refused. The check uses the open file, so replacing the
+    path meanwhile has no effect.
 
     Args:
         path: File to read; a link to a regular file is followed.
         limit: Largest size [B].
 
     Raises:
-        FileError: There is no such file, it is not a regular file, or reading it fails ("unreadable"); it is larger
-            than the limit ("too_large").
+        FileError: If the file does not exist, is not regular, or cannot be read ("unreadable"); or if it is larger than
+            the limit ("too_large").
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -71,12 +71,12 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         limit: Largest size [B].
 
     Raises:
-        FileError: As `open_regular`, or the file grew beyond the limit while it was read ("too_large").
+        FileError: As `open_regular`, or if the file grew beyond the limit while it was read ("too_large").
     """
     with open_regular(path, limit=limit) as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(min(size, limit) + 1) or b""  # not the limit: reading reserves as much memory as it asks for
-        while size < len(data) <= limit:  # it grows, or it is of a file system that gives no sizes
+        data = file.read(min(size, limit) + 1) or b""  # not `limit`: read() allocates as much as it is asked for
+        while size < len(data) <= limit:  # it grows, or the file system reports no sizes
             piece = file.read(min(_PIECE, limit + 1 - len(data)))
             if not piece:
                 break
@@ -89,16 +89,16 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
 def parse_json(data: bytes | str, *, limit: int = MAX_JSON_BYTES) -> Any:
     """Parse JSON from a file that may be damaged or hostile.
 
-    A number that is not finite becomes None, which is how such a number is written.
+    A number that is not finite becomes None, which is also how our files store it.
 
     Args:
         data: UTF-8 text.
         limit: Longest text [B].
 
     Raises:
-        FileError: The text is no JSON, is too long, is nested too deeply, holds an integer beyond 64 bits, or holds
-            half of a surrogate pair. Surrogates U+DC80 to U+DCFF pass: they stand for the bytes of a file name that is
-            not UTF-8.
+        FileError: If the text is not JSON, is too long or too deeply nested, or contains an integer beyond 64 bits or
+            half of a surrogate pair. Surrogates U+DC80 to U+DCFF are accepted: they represent the bytes of a file name
+            that is not UTF-8.
     """
     if len(data) > limit:
         raise FileError(f"JSON of {len(data)} bytes; at most {limit} are read")
@@ -108,15 +108,15 @@ def parse_json(data: bytes | str, *, limit: int = MAX_JSON_BYTES) -> Any:
     except RecursionError as error:
         raise FileError(f"JSON nested deeper than {MAX_JSON_DEPTH} levels") from error
     except ValueError as error:
-        raise FileError(f"no complete JSON: {error}") from error
+        raise FileError(f"not complete JSON: {error}") from error
     return _checked(tree)
 
 
 def check_depth(tree: Any) -> Any:
-    """The same tree, if it is nested no deeper than `MAX_JSON_DEPTH`; for those that other parsers make.
+    """Return a tree from another parser if it is nested no deeper than `MAX_JSON_DEPTH`.
 
     Raises:
-        FileError: It is nested deeper.
+        FileError: If it is nested deeper.
     """
     level = [tree]
     for _ in range(MAX_JSON_DEPTH + 1):
@@ -144,7 +144,7 @@ def read_json_object(path: Path, *, limit: int = MAX_JSON_BYTES) -> dict[str, An
     """Read a JSON file whose root must be an object.
 
     Raises:
-        FileError: As `read_json`, or the root is something else.
+        FileError: As `read_json`, or if the root is something else.
     """
     tree = read_json(path, limit=limit)
     if not isinstance(tree, dict):
@@ -159,7 +159,7 @@ def _integer(digits: str) -> int:
 
 
 def _checked(root: Any) -> Any:
-    """The same tree with infinite numbers replaced by None; goes through it level by level, without recursion."""
+    """Replace infinite numbers by None, level by level and without recursion; return the tree."""
     box = [root]
     level: list[Any] = [box]
     for _ in range(MAX_JSON_DEPTH + 2):
@@ -168,7 +168,7 @@ def _checked(root: Any) -> Any:
             if type(node) is dict:
                 for key in node:
                     _check_text(key)
-            # no copy, of which there may be millions; only values are replaced on the way
+            # in place: a copy of millions of values would take too much memory
             for key, value in node.items() if type(node) is dict else enumerate(node):
                 kind = type(value)
                 if kind is dict or kind is list:
@@ -193,26 +193,26 @@ def _check_text(text: str) -> None:
 
 
 def check_fields(tree: Mapping[str, Any], kinds: Mapping[str, type | tuple[type, ...]], *, where: str) -> None:
-    """Check that fields are there and of their type; a bool is not taken for a number.
+    """Check that fields are present and have the right type; a bool does not count as a number.
 
     Args:
-        tree: Fields by name; others than those of `kinds` are passed over.
-        kinds: Type or types of each.
-        where: What the fields belong to, for messages.
+        tree: Fields by name; fields that are not in `kinds` are ignored.
+        kinds: Type or types of each field.
+        where: Owner of the fields, for messages.
 
     Raises:
-        FileError: One is missing or of another type; the message names it.
+        FileError: If a field is missing or has another type; the message names it.
     """
     for key, kind in kinds.items():
         if key not in tree:
             raise FileError(f"{where} has no {key}")
         value, allowed = tree[key], kind if isinstance(kind, tuple) else (kind,)
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            names = " or ".join(one.__name__ for one in allowed)
+            names = " or ".join(type_.__name__ for type_ in allowed)
             raise FileError(f"{where}: {key} is {shown(value)}, not of type {names}")
 
 
 def shown(value: object, *, longest: int = 80) -> str:
-    """A value of a file as part of a message: one line, cut off where it is long."""
+    """Format a value from a file for a message: one line, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= longest else f"{text[:longest]}..."

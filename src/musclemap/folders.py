@@ -1,4 +1,4 @@
-"""The files below a folder, whatever its links and permissions are."""
+"""Lists the files below a folder, whatever its links and permissions."""
 
 import os
 from collections.abc import Callable
@@ -9,31 +9,31 @@ from musclemap.reason_codes import ReasonCode
 
 
 def find_files(root: Path, *, accept: Callable[[str], bool]) -> tuple[list[Path], list[Path]]:
-    """List files by their names.
+    """List files by name.
 
-    Links are followed. A folder that several paths lead to is listed once, by its real place where that is below the
-    root, so loops end. Hidden folders are passed over. What is no folder counts as a file, also a broken link.
+    Links are followed. A folder reachable by several paths is listed once, under its real path if that is below the
+    root, so link loops end. Hidden folders are skipped. Everything else counts as a file, including a broken link.
 
     Args:
         root: Folder to search.
-        accept: Says of a file's name, without its folder, whether it is listed.
+        accept: Returns whether to list a file, from its name without the folder.
 
     Returns:
         The files, and the folders that cannot be listed.
 
     Raises:
-        FileError: The root cannot be listed ("unreadable").
+        FileError: If the root cannot be listed ("unreadable").
     """
-    result: list[Path] = []
+    files: list[Path] = []
     unlisted: list[Path] = []
-    seen: set[str] = set()
+    visited: set[str] = set()
     pending, links = [root], []
     while pending or links:
         folder = pending.pop() if pending else links.pop(0)
         real = os.path.realpath(folder)
-        if real in seen:
+        if real in visited:
             continue
-        seen.add(real)
+        visited.add(real)
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
@@ -43,9 +43,9 @@ def find_files(root: Path, *, accept: Callable[[str], bool]) -> tuple[list[Path]
             unlisted.append(folder)
             continue
         for entry in entries:
-            if os.path.isdir(entry.path):  # unlike entry.is_dir(), not upset by a link to itself
+            if os.path.isdir(entry.path):  # unlike entry.is_dir(), does not raise on a link to itself
                 if not entry.name.startswith("."):
                     (links if entry.is_symlink() else pending).append(Path(entry.path))
             elif accept(entry.name):
-                result.append(Path(entry.path))
-    return result, unlisted
+                files.append(Path(entry.path))
+    return files, unlisted

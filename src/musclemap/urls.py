@@ -1,7 +1,7 @@
-"""Passwords, tokens and signatures of addresses stay out of messages, logs and files.
+"""Hides passwords, tokens and signatures in URLs from messages, logs and files.
 
-They stand in user:password@ before the host, and in query values such as ?token= or ?X-Amz-Signature=; libraries quote
-whole addresses in their errors.
+They occur in user:password@ before the host and in query values such as ?token= or ?X-Amz-Signature=. Libraries quote
+whole URLs in their errors.
 """
 
 import os
@@ -11,10 +11,10 @@ from urllib.parse import SplitResult, urlsplit
 HIDDEN = "..."
 
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "WANDB_API_KEY")
-"""Environment variables whose values are secrets of the user."""
+"""Environment variables whose values are the user's secrets."""
 
-SHORTEST_TOKEN = 8
-"""Letters; the value of one of those variables that is shorter is no token, and would hide common words."""
+MIN_TOKEN = 8
+"""Characters; a shorter value of these variables is not a token, and hiding it would hide common words."""
 
 _URL = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s\x00-\x1f]+")
 _END = ")]}>'\"`.,;:!"
@@ -25,7 +25,7 @@ _HUB = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 
 
 def shown_url(url: str) -> str:
-    """An address as it may be shown: without user and password, query values and fragment."""
+    """Format a URL for display: without user and password, query values and fragment."""
     parts = _parts(url)
     if parts is None:
         return f"{url.partition('://')[0]}://{HIDDEN}" if "://" in url else HIDDEN
@@ -34,19 +34,19 @@ def shown_url(url: str) -> str:
 
 
 def has_user(url: str) -> bool:
-    """Whether an address holds a user name or a password, or cannot be read as an address."""
+    """Whether a URL contains a user name or password, or cannot be parsed."""
     parts = _parts(url)
     return parts is None or "@" in parts.netloc
 
 
 def without_secrets(text: str) -> str:
-    """Text of any origin with what `shown_url` hides hidden in every address, and tokens of the hub and of headers too.
+    """Remove secrets from any text: in every URL as `shown_url` does, and tokens of the hub and of HTTP headers.
 
-    Text without an address or a token comes back as it is. The time is linear in the length of the text.
+    Text without a URL or a token is returned unchanged. The time is linear in the length of the text.
     """
     for name in TOKEN_VARIABLES:
         token = os.environ.get(name, "").strip()
-        if len(token) >= SHORTEST_TOKEN:
+        if len(token) >= MIN_TOKEN:
             text = text.replace(token, HIDDEN)
     text = _URL.sub(lambda match: _shown(match[0]), text)
     text = _HEADER.sub(rf"\1{HIDDEN}", text)
@@ -55,18 +55,18 @@ def without_secrets(text: str) -> str:
     return _VALUE.sub(rf"\1{HIDDEN}", text)
 
 
-def _shown(result: str) -> str:
-    """An address inside a sentence, with the quotes or brackets that follow it."""
-    url = result.rstrip(_END)
+def _shown(match: str) -> str:
+    """A URL inside a sentence, with the quotes or brackets that follow it."""
+    url = match.rstrip(_END)
     mark = "?" if url.endswith("?") else ""  # of a query that was hidden before
-    return shown_url(url) + mark + result[len(url) :]
+    return shown_url(url) + mark + match[len(url) :]
 
 
 def _parts(url: str) -> SplitResult | None:
-    """Parts of an address; None where it has no host or port that can be told from a password."""
+    """Parts of a URL; None if its host or port cannot be distinguished from a password."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises ValueError where what follows the colon is no number
+        _ = parts.port  # raises ValueError if the port is not a number
     except ValueError:
         return None
     return parts if parts.scheme and parts.netloc else None

@@ -341,11 +341,11 @@ def test_a_body_that_is_not_encoded_as_it_says_is_a_sentence(server: Server, tmp
 
 
 def test_progress_counts_what_is_here(server: Server, tmp_path: Path) -> None:
-    from musclemap.datasets.downloads.bundle import Moved, fetch_bundle
+    from musclemap.datasets.downloads.bundle import DownloadProgress, fetch_bundle
     from musclemap.datasets.downloads.bundle_manifest import read_bundle
     from musclemap.datasets.downloads.transport import Transport
 
-    url, moved, bring = server.bundle(CONTENT), list[Moved](), Transport()
+    url, moved, bring = server.bundle(CONTENT), list[DownloadProgress](), Transport()
     server.faults["/b/x"] = [Fault(kind="status", status=404)]
     fetch_bundle(read_bundle(url, bring), tmp_path / "out", bring, progress=moved.append)
     assert (moved[0].nfile, moved[-1].nfile, moved[-1].files) == (0, 3, 4)

@@ -21,10 +21,10 @@ from musclemap.datasets.output_folder import (
     MANIFEST,
     OutputFolder,
     has_lines,
+    has_unfinished_run,
     open_output,
     read_entries,
     read_manifest,
-    was_cut_off,
     write_listed,
 )
 from musclemap.pipelines.convert.prepare import converted
@@ -169,7 +169,7 @@ def test_lines_of_workers_count_too(out: Path, new: Clip) -> None:
     assert read_entries(out)["a.npz"] == line
     with open_output(out) as folder:
         folder.write_manifest()
-    assert not was_cut_off(out)
+    assert not has_unfinished_run(out)
     assert Manifest.read(out / MANIFEST).entries == (line,)
 
 
@@ -204,7 +204,7 @@ def test_a_run_that_has_nothing_to_say_leaves_no_journal(tmp_path: Path) -> None
 def test_an_empty_journal_is_none(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_bytes(b"")
     assert not has_lines(tmp_path)
-    assert not was_cut_off(tmp_path)
+    assert not has_unfinished_run(tmp_path)
     with open_output(tmp_path) as folder:
         folder.write_manifest()
     assert not (tmp_path / JOURNAL).exists()

@@ -12,17 +12,17 @@ import pytest
 
 from musclemap.datasets.downloads import hub as hub_module
 from musclemap.datasets.downloads import pace, transport
-from musclemap.datasets.downloads.bundle import LOST_IN_A_ROW, fetch_bundle
+from musclemap.datasets.downloads.bundle import MAX_UNREACHABLE, fetch_bundle
 from musclemap.datasets.downloads.bundle_manifest import parse_bundle, read_bundle
 from musclemap.datasets.downloads.errors import DownloadError
-from musclemap.datasets.downloads.hub_pace import watch_hub
-from musclemap.datasets.downloads.pace import Patience
+from musclemap.datasets.downloads.hub_speed_guard import watch_hub
 from musclemap.datasets.downloads.session import MAX_REDIRECTS, Session
-from musclemap.datasets.downloads.transport import Remote, Transport, Unreachable
+from musclemap.datasets.downloads.speed_guard import TransferLimits
+from musclemap.datasets.downloads.transport import RemoteFile, Transport, Unreachable
 
 from ..support.hostile.raw_server import OK, Answer, drip, raw_serving
 
-HASTY = Patience(timeout=0.15, tries=2, window=0.3, least=1000.0, listing=2.0)
+HASTY = TransferLimits(timeout=0.15, tries=2, window=0.3, min_speed=1000.0, listing=2.0)
 ENOUGH = 6.0
 """Longest time that any of these may take [s]; each would last for hours."""
 
@@ -87,12 +87,12 @@ def test_server_below_the_least_speed_ends_a_manifest_and_a_file(answer, tmp_pat
     with raw_serving(answer) as server:
         began = time.monotonic()
         with pytest.raises(DownloadError, match=r"too slow|silent|breaks off|redirects"):
-            read_bundle(server.url(), Transport(patience=HASTY))
+            read_bundle(server.url(), Transport(limits=HASTY))
         assert time.monotonic() - began < ENOUGH
         began = time.monotonic()
-        remote = Remote(url=server.url("/x"), size=SIZE, sha256=hashlib.sha256(BODY).hexdigest())
+        remote = RemoteFile(url=server.url("/x"), size=SIZE, sha256=hashlib.sha256(BODY).hexdigest())
         with pytest.raises(DownloadError, match=r"too slow|silent|breaks off|ended early|redirects"):
-            Transport(patience=HASTY).fetch(remote, tmp_path / "part")
+            Transport(limits=HASTY).fetch(remote, tmp_path / "part")
         assert time.monotonic() - began < ENOUGH
     assert (tmp_path / "part").stat().st_size < SIZE
 
@@ -105,11 +105,11 @@ def test_manifest_that_comes_for_too_long_ends() -> None:
         while not over.wait(0.02):
             connection.sendall(b" " * 200)
 
-    patience = Patience(timeout=0.15, tries=2, window=0.3, least=1000.0, listing=0.8)
+    limits = TransferLimits(timeout=0.15, tries=2, window=0.3, min_speed=1000.0, listing=0.8)
     with raw_serving(answer) as server:
         began = time.monotonic()
         with pytest.raises(Unreachable, match="too slow"):
-            read_bundle(server.url(), Transport(patience=patience))
+            read_bundle(server.url(), Transport(limits=limits))
         assert time.monotonic() - began < ENOUGH
 
 
@@ -121,20 +121,20 @@ def test_steady_server_above_the_least_speed_is_waited_for(tmp_path: Path) -> No
             connection.sendall(BODY[start : start + 5000])
 
     with raw_serving(answer) as server:
-        remote = Remote(url=server.url("/x"), size=SIZE, sha256=hashlib.sha256(BODY).hexdigest())
-        Transport(patience=HASTY).fetch(remote, tmp_path / "part")
+        remote = RemoteFile(url=server.url("/x"), size=SIZE, sha256=hashlib.sha256(BODY).hexdigest())
+        Transport(limits=HASTY).fetch(remote, tmp_path / "part")
         assert len(server.asked) == 1
     assert (tmp_path / "part").read_bytes() == BODY
 
 
 def test_window_is_never_shorter_than_two_silences() -> None:
-    assert Patience(timeout=50.0).pace()._window == 100.0
-    assert Patience().pace()._window == 60.0
+    assert TransferLimits(timeout=50.0).guard()._window == 100.0
+    assert TransferLimits().guard()._window == 60.0
 
 
 def test_no_thread_is_left_behind(tmp_path: Path) -> None:
     with raw_serving(dripping_body) as server, pytest.raises(Unreachable):
-        read_bundle(server.url(), Transport(patience=HASTY))
+        read_bundle(server.url(), Transport(limits=HASTY))
     deadline = time.monotonic() + 2.0
     while any(t.name == "musclemap-pace" for t in threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -149,9 +149,9 @@ def test_server_that_brings_no_file_is_soon_asked_for_no_more(tmp_path: Path) ->
         manifest = json.dumps({"format": "musclemap-bundle", "version": 1, "files": files}).encode()
         bundle = parse_bundle(manifest, url=server.url())
         began = time.monotonic()
-        fetched = fetch_bundle(bundle, tmp_path / "out", Transport(patience=HASTY), workers=4)
+        fetched = fetch_bundle(bundle, tmp_path / "out", Transport(limits=HASTY), workers=4)
         assert time.monotonic() - began < 2 * ENOUGH
-        assert len(server.asked) <= HASTY.tries * (LOST_IN_A_ROW + 4)
+        assert len(server.asked) <= HASTY.tries * (MAX_UNREACHABLE + 4)
     assert fetched.failed.keys() == {path for path, _ in content}
     assert any("was stopped" in reason for reason in fetched.failed.values())
 
@@ -176,7 +176,7 @@ def test_password_goes_to_its_own_server_and_to_no_other(monkeypatch: pytest.Mon
     with raw_serving(plain) as other:
         for host in ("127.0.0.1", "localhost"):
             with raw_serving(redirecting(other.url("/x", host=host))) as first:
-                assert Transport().text(first.url(user="ann:s%C3%A9cret@"), longest=10) == b"{}"
+                assert Transport().read(first.url(user="ann:s%C3%A9cret@"), max_bytes=10) == b"{}"
                 assert "Authorization: Basic YW5uOnPDqWNyZXQ=" in first.asked[0]  # ann:sécret
         assert len(other.asked) == 2
         assert not any("authorization" in request.lower() for request in other.asked)
@@ -188,27 +188,27 @@ def test_password_is_sent_again_where_a_redirect_stays_on_the_server() -> None:
         (plain if path == "/there" else redirecting("/there"))(connection, path, over)
 
     with raw_serving(answer) as server:
-        assert Transport().text(server.url(user="ann:pw@"), longest=10) == b"{}"
+        assert Transport().read(server.url(user="ann:pw@"), max_bytes=10) == b"{}"
         assert [request.count("Authorization: Basic") for request in server.asked] == [1, 1]
 
 
 def test_user_that_a_redirect_brings_is_not_sent() -> None:
     with raw_serving(plain) as other, raw_serving(redirecting(other.url("/x", user="eve:evil@"))) as first:
-        assert Transport().text(first.url(), longest=10) == b"{}"
+        assert Transport().read(first.url(), max_bytes=10) == b"{}"
         assert "authorization" not in other.asked[0].lower()
 
 
 def test_redirects_end(tmp_path: Path) -> None:
     with raw_serving(redirecting("/again")) as server:
         with pytest.raises(DownloadError, match=f"redirects more than {MAX_REDIRECTS} times"):
-            Transport().text(server.url(), longest=10)
+            Transport().read(server.url(), max_bytes=10)
         assert len(server.asked) == MAX_REDIRECTS + 1
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://[::1", "http://127.0.0.1:x/"])
 def test_redirect_to_another_kind_of_address_is_refused(target: str) -> None:
     with raw_serving(redirecting(target)) as server, pytest.raises(DownloadError):
-        Transport().text(server.url(), longest=10)
+        Transport().read(server.url(), max_bytes=10)
 
 
 def test_redirect_away_from_https_is_refused() -> None:
@@ -233,7 +233,7 @@ def test_body_of_a_redirect_is_not_read() -> None:
             sent.append(65536)
 
     with raw_serving(answer) as server:
-        assert Transport().text(server.url(), longest=10) == b"{}"
+        assert Transport().read(server.url(), max_bytes=10) == b"{}"
         time.sleep(0.1)
     assert sum(sent) < 20_000_000
 
@@ -241,7 +241,7 @@ def test_body_of_a_redirect_is_not_read() -> None:
 @pytest.mark.parametrize("url", ["http://[::1", "http://a:b/", "http:///x", "http://" + "a" * 70 + ".invalid/", "x"])
 def test_address_that_is_none_is_a_sentence(url: str) -> None:
     with pytest.raises(DownloadError):
-        Transport(patience=HASTY).text(url, longest=10)
+        Transport(limits=HASTY).read(url, max_bytes=10)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_odd_answers_are_sentences(head: bytes) -> None:
         connection.sendall(OK + head)
 
     with raw_serving(answer) as server, pytest.raises(DownloadError):
-        read_bundle(server.url(), Transport(patience=HASTY))
+        read_bundle(server.url(), Transport(limits=HASTY))
 
 
 def test_session_follows_nothing_by_itself() -> None:

@@ -105,9 +105,9 @@ def test_an_array_is_limited_as_stored_and_as_float64() -> None:
     assert refused(npz(a=np.zeros(101, np.int8)), limit=800).code == "too_large"
     assert len(NpzArrays(npz(a=np.zeros(60, np.int8)), limit=800).numbers("a")) == 60
     assert refused(npz(a=np.zeros(101)), limit=800).code == "too_large"
-    assert NpzArrays(npz(a=np.zeros(3)), limit=800).numbers("a", most=3).size == 3
+    assert NpzArrays(npz(a=np.zeros(3)), limit=800).numbers("a", max_count=3).size == 3
     with pytest.raises(FileError, match="at most 2 numbers"):
-        NpzArrays(npz(a=np.zeros(3)), limit=800).numbers("a", most=2)
+        NpzArrays(npz(a=np.zeros(3)), limit=800).numbers("a", max_count=2)
 
 
 def test_a_bomb_is_refused_by_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None:

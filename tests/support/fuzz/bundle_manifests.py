@@ -1,4 +1,4 @@
-"""Bundle manifests and trajectories for tests and for damaging at random."""
+"""BundleManifest manifests and trajectories for tests and for damaging at random."""
 
 import hashlib
 import io
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.downloads.bundle_manifest import MANIFEST, Bundle, read_local_bundle
+from musclemap.datasets.downloads.bundle_manifest import MANIFEST, BundleManifest, read_local_bundle
 from musclemap.datasets.formats.locomujoco import Trajectory, read_trajectory
 
 
@@ -30,7 +30,7 @@ def make_valid() -> bytes:
     return (json.dumps(stored, indent=1, sort_keys=True) + "\n").encode()
 
 
-def read(data: bytes, tmp_path: Path) -> Bundle:
+def read(data: bytes, tmp_path: Path) -> BundleManifest:
     """Read bytes as the manifest of a folder; they are written over those of the call before."""
     (tmp_path / MANIFEST).write_bytes(data)
     return read_local_bundle(tmp_path)

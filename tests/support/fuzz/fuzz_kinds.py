@@ -13,7 +13,7 @@ import numpy as np
 
 from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import read_clip
-from musclemap.datasets.downloads.bundle_manifest import LONGEST_MANIFEST, parse_bundle
+from musclemap.datasets.downloads.bundle_manifest import MAX_MANIFEST_BYTES, parse_bundle
 from musclemap.datasets.formats.locomujoco import read_trajectory
 from musclemap.datasets.manifest import Manifest
 from musclemap.files import read_bytes
@@ -169,7 +169,7 @@ def _body_model(path: Path) -> None:
 
 
 def _bundle(path: Path) -> object:
-    return parse_bundle(read_bytes(path, limit=LONGEST_MANIFEST), url=str(path))
+    return parse_bundle(read_bytes(path, limit=MAX_MANIFEST_BYTES), url=str(path))
 
 
 _SMPL = synthetic_model("smpl", ndir=4, nvertex=30)
