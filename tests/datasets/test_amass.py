@@ -1,4 +1,4 @@
-"""AMASS files: every layout comes out the same, every damage has its reason, and doubtful frame rates are noticed."""
+"""AMASS files: every layout gives the same motion, every damage its reason; doubtful frame rates are detected."""
 
 import hashlib
 import io
@@ -17,11 +17,11 @@ from musclemap.files import read_bytes
 
 NFRAME = 7
 MOCAP = Path(__file__).resolve().parents[2].parent / "shared" / "mocap"
-needs_mocap = pytest.mark.skipif(not MOCAP.is_dir(), reason="the openly licensed sample recordings are not here")
+needs_mocap = pytest.mark.skipif(not MOCAP.is_dir(), reason="the openly licensed sample recordings are not available")
 
 
 def arrays(**changes: object) -> dict[str, object]:
-    """A small SMPL-H file's arrays; a change of None leaves the key out."""
+    """Arrays of a small SMPL-H file; a change to None removes the key."""
     rng = np.random.default_rng(0)
     content: dict[str, object] = {
         "poses": rng.uniform(-0.3, 0.3, (NFRAME, 156)),
@@ -95,7 +95,7 @@ def test_split_layout_equals_packed(tmp_path: Path, extra: dict[str, object], fa
     assert read(save(tmp_path, poses=None, **(parts | {"pose_hand": None}))).hand_rotvec is None
 
 
-def test_split_arrays_stand_in_for_poses_of_unknown_width(tmp_path: Path) -> None:
+def test_split_arrays_replace_poses_of_unknown_width(tmp_path: Path) -> None:
     packed = arrays()["poses"]
     assert isinstance(packed, np.ndarray)
     motion = read(save(tmp_path, poses=packed[:, :66], root_orient=packed[:, :3], pose_body=packed[:, 3:66]))
@@ -106,7 +106,7 @@ def test_split_arrays_stand_in_for_poses_of_unknown_width(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "licence", [np.array("CC-BY-4.0"), np.array(b"CC-BY-4.0"), np.array(["CC-BY-4.0"]), np.array(" CC-BY-4.0 ", ">U11")]
 )
-def test_a_licence_that_the_file_names(tmp_path: Path, licence: np.ndarray) -> None:
+def test_licence_stated_by_the_file(tmp_path: Path, licence: np.ndarray) -> None:
     motion = read(save(tmp_path, licence=licence))
     assert (motion.licence, motion.warnings) == ("CC-BY-4.0", ())
     assert read(save(tmp_path)).licence == "unknown"
@@ -119,7 +119,7 @@ def test_a_licence_that_the_file_names(tmp_path: Path, licence: np.ndarray) -> N
         np.array(["MIT", "CC0-1.0"]), np.array(["MIT", ""]), np.array(3), np.array([]), np.array("MIT", dtype=object),
     ],
 )  # fmt: skip
-def test_a_licence_that_is_no_name_is_unknown_with_a_warning(tmp_path: Path, licence: np.ndarray) -> None:
+def test_invalid_licence_is_unknown_with_a_warning(tmp_path: Path, licence: np.ndarray) -> None:
     motion = read(save(tmp_path, licence=licence))
     assert motion.licence == "unknown"
     assert len(motion.warnings) == 1
@@ -158,7 +158,7 @@ def test_gender_in_every_spelling(tmp_path: Path, gender: object) -> None:
         np.array({"a": 1}, dtype=object),
     ],
 )
-def test_gender_that_says_nothing_is_neutral_with_a_warning(tmp_path: Path, gender: object) -> None:
+def test_unusable_gender_is_neutral_with_a_warning(tmp_path: Path, gender: object) -> None:
     motion = read(save(tmp_path, gender=gender))
     assert motion.gender == "neutral"
     assert "neutral was assumed" in motion.warnings[0].text
@@ -184,7 +184,7 @@ def test_betas_in_every_shape(tmp_path: Path) -> None:
     assert "no betas" in absent.warnings[0].text
 
 
-# Frame rate as declared
+# Declared frame rate
 
 
 @pytest.mark.parametrize("key", ["mocap_framerate", "mocap_frame_rate"])
@@ -229,7 +229,7 @@ def test_override_and_contradicting_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason", "says"),
+    ("changes", "reason", "message"),
     [
         ({"poses": None}, "missing_key", "betas, dmpls, gender, mocap_framerate, trans"),
         ({"trans": None}, "missing_key", "poses"),
@@ -244,7 +244,7 @@ def test_override_and_contradicting_keys(tmp_path: Path) -> None:
         ({"poses": np.zeros((NFRAME, 156), complex)}, "bad_type", "complex"),
         ({"trans": np.full((NFRAME, 3), "x")}, "bad_type", "trans"),
         ({"poses": np.zeros((0, 156)), "trans": np.zeros((0, 3))}, "no_frames", "no frames"),
-        ({"poses": np.zeros((1, 156)), "trans": np.zeros((1, 3))}, "single_frame", "one frame"),
+        ({"poses": np.zeros((1, 156)), "trans": np.zeros((1, 3))}, "single_frame", "single frame"),
         ({"poses": np.zeros((NFRAME, 156), object)}, "pickled", "poses"),
         ({"trans": np.full((NFRAME, 3), 1e6)}, "out_of_range", "trans"),
         ({"poses": np.full((NFRAME, 156), -1e9)}, "out_of_range", "rad"),
@@ -255,10 +255,10 @@ def test_override_and_contradicting_keys(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_refusals(tmp_path: Path, changes: dict[str, object], reason: str, says: str) -> None:
+def test_refusals(tmp_path: Path, changes: dict[str, object], reason: str, message: str) -> None:
     error = refused(save(tmp_path, **changes))
     assert error.code == reason
-    assert says in str(error)
+    assert message in str(error)
 
 
 @pytest.mark.parametrize("key", ["poses", "trans", "betas"])
@@ -285,7 +285,7 @@ def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(tmp_path / "broken.npz").code == "unreadable"
     assert refused(tmp_path / "itself.npz").code == "unreadable"
     os.mkfifo(tmp_path / "pipe.npz")
-    assert refused(tmp_path / "pipe.npz").code == "unreadable"  # and does not wait for a writer
+    assert refused(tmp_path / "pipe.npz").code == "unreadable"  # without waiting for a writer
     path = save(tmp_path)
 
     def denied(*_: object) -> int:
@@ -318,7 +318,7 @@ def test_archive_without_arrays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_every_cut_and_every_flipped_byte_is_refused_or_harmless(tmp_path: Path, compressed: bool) -> None:
+def test_truncated_files_and_flipped_bytes_are_refused_or_harmless(tmp_path: Path, compressed: bool) -> None:
     buffer = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(buffer, **arrays())  # type: ignore[arg-type]
     data = buffer.getvalue()
@@ -329,9 +329,9 @@ def test_every_cut_and_every_flipped_byte_is_refused_or_harmless(tmp_path: Path,
     for cut in rng.integers(1, len(data) - 1, 40):
         path.write_bytes(data[:cut])
         assert refused(path).code in ("truncated", "not_npz")
-    for at in rng.integers(0, len(data), 150):
+    for position in rng.integers(0, len(data), 150):
         damaged = bytearray(data)
-        damaged[at] ^= 0xFF
+        damaged[position] ^= 0xFF
         path.write_bytes(damaged)
         try:
             motion = read(path, default_fps=120.0)
@@ -341,19 +341,19 @@ def test_every_cut_and_every_flipped_byte_is_refused_or_harmless(tmp_path: Path,
         np.testing.assert_array_equal(motion.trans, good.trans)
 
 
-def test_bytes_in_the_middle_damaged_is_truncated(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_truncated(tmp_path: Path) -> None:
     path = save(tmp_path)
     data = bytearray(path.read_bytes())
-    at = data.index(b"poses.npy") + 1000
-    data[at : at + 100] = bytes(100)
+    position = data.index(b"poses.npy") + 1000
+    data[position : position + 100] = bytes(100)
     path.write_bytes(data)
     error = refused(path)
     assert error.code == "truncated"
     assert "poses" in str(error)
 
 
-def test_false_shape_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
-    """An array header that claims 10 TB costs nothing."""
+def test_false_shape_is_refused_before_allocation(tmp_path: Path) -> None:
+    """An array header that claims 10 TB allocates nothing."""
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d, 156), }" % 10**10
     header += b" " * (117 - len(header)) + b"\n"
     path = tmp_path / "motion.npz"
@@ -364,7 +364,7 @@ def test_false_shape_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
     assert "10000000000" in str(error)
 
 
-def test_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("musclemap.datasets.amass.reader.MAX_BYTES", 1_000_000)
     path = tmp_path / "motion.npz"
     np.savez_compressed(path, **arrays(poses=np.zeros((10_000, 156)), trans=np.zeros((10_000, 3))))  # type: ignore[arg-type]
@@ -374,12 +374,12 @@ def test_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pyte
     assert refused(path).code == "too_large"
 
 
-def test_object_arrays_that_are_not_needed_do_no_harm(tmp_path: Path) -> None:
+def test_unneeded_object_arrays_do_no_harm(tmp_path: Path) -> None:
     assert read(save(tmp_path, labels=np.array([["a"], {"b": 1}], dtype=object))).nframe == NFRAME
 
 
-def test_hash_is_of_the_bytes_that_were_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is read once: even if it is replaced at once after that, hash and arrays belong together."""
+def test_hash_is_that_of_the_parsed_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is read once: even if it is replaced immediately afterwards, hash and arrays belong together."""
     path = save(tmp_path)
     data = path.read_bytes()
     opened = []
@@ -406,9 +406,9 @@ def test_find_motions(tmp_path: Path) -> None:
     for name in names + others:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    result = find_motions(tmp_path)
-    assert [name for _, name in result] == sorted(names)
-    assert all(path == tmp_path / name for path, name in result)
+    motions = find_motions(tmp_path)
+    assert [name for _, name in motions] == sorted(names)
+    assert all(path == tmp_path / name for path, name in motions)
     assert find_motions(tmp_path / "a.npz") == [(tmp_path / "a.npz", "a.npz")]
     assert [is_motion_file(Path(name)) for name in ("shape.npz", "neutral_stagei.npz", "x_stageii.npz")] == [
         False,
@@ -446,22 +446,22 @@ def test_a_folder_that_cannot_be_listed_stays_in_the_list(tmp_path: Path, monkey
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", denied)
-    result = find_motions(tmp_path)
-    assert [name for _, name in result] == ["locked", "x.npz"]
-    assert refused(result[0][0]).code == "unreadable"
+    motions = find_motions(tmp_path)
+    assert [name for _, name in motions] == ["locked", "x.npz"]
+    assert refused(motions[0][0]).code == "unreadable"
     with pytest.raises(SourceError, match="cannot be listed"):
         find_motions(tmp_path / "locked")
 
 
-# Frame rate against the motion
+# Declared frame rate compared with the motion
 
 
 def jump(*, fps: float, flight: float = 0.4, rest: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
-    """Crouch, push, fly on a parabola, land: configuration T but for the legs, at the true frame rate `fps` [Hz]."""
+    """Crouch, push off, fly on a parabola, land: a T-pose except for the legs, at the true frame rate `fps` [Hz]."""
     takeoff = 9.81 * flight / 2
     time = np.arange(0, 2 * rest + flight, 1 / fps) - rest
     depth = 0.25
-    half = np.pi * depth / takeoff / 2  # a quarter sine from rest at -depth reaches 0 at the speed of take-off
+    half = np.pi * depth / takeoff / 2  # a quarter sine from rest at -depth reaches 0 at take-off speed
     outside = np.where(time < 0, -time, time - flight)
     height = np.where(outside < 2 * half, -depth * np.sin(np.clip(outside / half, 0, 2) * np.pi / 2), 0.0)
     flying = (time >= 0) & (time <= flight)
@@ -475,7 +475,7 @@ def jump(*, fps: float, flight: float = 0.4, rest: float = 0.8) -> tuple[np.ndar
 
 @pytest.mark.parametrize("true", [30.0, 59.94, 120.0])
 @pytest.mark.parametrize("declared", [1.0, 2.0, 0.5, 1.25, 0.8])
-def test_free_fall_tells_the_frame_rate(true: float, declared: float) -> None:
+def test_free_fall_reveals_the_frame_rate(true: float, declared: float) -> None:
     rotvec, trans = jump(fps=true)
     report = check_frame_rate(rotvec, trans, fps=true * declared)
     assert report.suspicious == (declared != 1.0)
@@ -483,7 +483,7 @@ def test_free_fall_tells_the_frame_rate(true: float, declared: float) -> None:
     assert "free fall" in report.evidence[-1]
 
 
-def test_what_is_no_flight_says_nothing() -> None:
+def test_motion_without_flight_gives_no_evidence() -> None:
     rotvec, trans = jump(fps=120.0)
     still = check_frame_rate(np.repeat(rotvec[:1], 300, axis=0), np.repeat(trans[:1], 300, axis=0), fps=120.0)
     assert (still.estimate, still.suspicious, still.evidence) == (None, False, ())
@@ -495,7 +495,7 @@ def test_what_is_no_flight_says_nothing() -> None:
         assert check_frame_rate(standing, trans, fps=120.0).evidence == ()
 
 
-def test_reading_warns_and_never_corrects(tmp_path: Path) -> None:
+def test_reader_warns_and_never_corrects(tmp_path: Path) -> None:
     rotvec, trans = jump(fps=120.0)
     poses = np.zeros((len(trans), 72))
     poses[:, :66] = rotvec.reshape(-1, 66)
@@ -511,7 +511,7 @@ def test_reading_warns_and_never_corrects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"mocap_framerate": None}, {"mocap_frame_rate": 60.0}])
-def test_a_warning_about_a_frame_rate_is_no_contradiction_of_it(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_other_warnings_about_the_frame_rate_are_not_contradictions(tmp_path: Path, changes: dict[str, object]) -> None:
     """Whether a rate is assumed, or given twice, says nothing about free fall."""
     rotvec, trans = jump(fps=120.0)
     poses = np.zeros((len(trans), 72))
@@ -525,9 +525,9 @@ def test_a_warning_about_a_frame_rate_is_no_contradiction_of_it(tmp_path: Path, 
 
 @needs_mocap
 def test_real_recordings_are_read_without_a_warning() -> None:
-    result = find_motions(MOCAP)
-    assert len(result) == 26
-    for path, name in result:
+    motions = find_motions(MOCAP)
+    assert len(motions) == 26
+    for path, name in motions:
         motion = read_motion(path, name=name)
         assert motion.warnings == (), name
         assert motion.fps == (120.0 if name.startswith("cmu") else 30.0)
@@ -546,10 +546,10 @@ def test_real_jumps_at_a_wrong_rate(name: str, factor: float) -> None:
 @needs_mocap
 @pytest.mark.parametrize("name", ["cmu/02/02_01_poses.npz", "cmu/03/03_01_poses.npz"])
 def test_real_walks_at_twice_or_half_the_rate(name: str) -> None:
-    """A factor of 1.25 cannot be seen in walking: people differ by more."""
+    """A factor of 1.25 is not detectable in walking, because people vary more than that."""
     motion = read_motion(MOCAP / name, name=name)
-    result = {f: check_frame_rate(motion.rotvec, motion.trans, fps=motion.fps * f) for f in (1.0, 1.25, 0.8, 2.0, 0.5)}
-    assert {factor: report.suspicious for factor, report in result.items()} == {
+    reports = {f: check_frame_rate(motion.rotvec, motion.trans, fps=motion.fps * f) for f in (1.0, 1.25, 0.8, 2.0, 0.5)}
+    assert {factor: report.suspicious for factor, report in reports.items()} == {
         1.0: False, 1.25: False, 0.8: False, 2.0: True, 0.5: True}  # fmt: skip
     for factor in (2.0, 0.5):
-        assert result[factor].estimate == pytest.approx(motion.fps, rel=0.3)
+        assert reports[factor].estimate == pytest.approx(motion.fps, rel=0.3)

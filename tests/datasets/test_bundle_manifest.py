@@ -1,4 +1,4 @@
-"""Manifests of bundles, lists and records that somebody else wrote: one reader of each, one sentence for each fault."""
+"""Untrusted manifests, lists and records: one reader for each, and one sentence for each fault."""
 
 import io
 import json
@@ -86,7 +86,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("fault", HOSTILE)
-def test_manifest_with_a_fault_is_one_sentence_for_every_reader(fault: str, tmp_path: Path) -> None:
+def test_every_reader_refuses_an_invalid_manifest_in_one_sentence(fault: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError) as caught:
         read(HOSTILE[fault], tmp_path)
     assert len(str(caught.value)) < 3000
@@ -107,7 +107,9 @@ def test_valid_manifest_is_read_with_its_splits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/zero", path), None])
-def test_manifest_that_is_no_file_is_refused_at_once(make: Callable[[Path], object] | None, tmp_path: Path) -> None:
+def test_manifest_that_is_not_a_file_is_refused_immediately(
+    make: Callable[[Path], object] | None, tmp_path: Path
+) -> None:
     if make is not None:
         make(tmp_path / MANIFEST)
     with pytest.raises(DownloadError):
@@ -132,14 +134,14 @@ def test_folder_with_a_damaged_manifest_is_not_replaced(tmp_path: Path) -> None:
      b'{"format": "musclemap-bundle", "version": 1, "x": [' + b"1," * 3_000_000 + b"1]}",
      b'{"format": "musclemap-bundle", "version": 1, "files": 1.' + b"9" * 5_000_000 + b"}"],
 )  # fmt: skip
-def test_long_manifest_takes_no_long_time(text: bytes) -> None:
+def test_long_manifest_is_refused_quickly(text: bytes) -> None:
     began = time.process_time()
     with pytest.raises(DownloadError):
         parse_bundle(text, url="x")
     assert time.process_time() - began < SECONDS
 
 
-def test_many_deep_paths_take_no_long_time() -> None:
+def test_many_deep_paths_are_checked_quickly() -> None:
     listed = [{"path": "a/" * 30 + f"{k}.h5", "size": 1, "sha256": "0" * 64} for k in range(20_000)]
     began = time.process_time()
     text = json.dumps({"format": "musclemap-bundle", "version": 1, "files": listed}).encode()
@@ -149,17 +151,17 @@ def test_many_deep_paths_take_no_long_time() -> None:
 
 # Other lists and records
 
-NO_OBJECT = [b"", b"{", b"[1]", b"[" * 200_000 + b"]" * 200_000, b"\xff", b"9" * 5000]
+NO_OBJECTS = [b"", b"{", b"[1]", b"[" * 200_000 + b"]" * 200_000, b"\xff", b"9" * 5000]
 
 
 @pytest.mark.parametrize(
     "text",
-    [*NO_OBJECT, b'{"quantities": {"a": 1}}', b'{"quantities": {"a": {"value": 1e999, "direction": "both"}}}',
+    [*NO_OBJECTS, b'{"quantities": {"a": 1}}', b'{"quantities": {"a": {"value": 1e999, "direction": "both"}}}',
      b'{"quantities": {"a": {"value": 1, "direction": ["both"], "absolute": 1}}}',
      b'{"quantities": {"a": {"value": true, "direction": "both", "absolute": 1}}}',
      b'{"quantities": {"a": {"value": ' + b"9" * 400 + b', "direction": "both", "absolute": 1}}}'],
 )  # fmt: skip
-def test_expectations_of_others_are_checked(text: bytes, tmp_path: Path) -> None:
+def test_untrusted_expectations_are_checked(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "s.json").write_bytes(text)
     with pytest.raises(SettingsError) as caught:
         read_expectations(tmp_path / "s.json")
@@ -168,7 +170,7 @@ def test_expectations_of_others_are_checked(text: bytes, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "text",
-    [*NO_OBJECT, b'{"format": "musclemap-export", "to": "csv", "fingers": 0, "clips": []}',
+    [*NO_OBJECTS, b'{"format": "musclemap-export", "to": "csv", "fingers": 0, "clips": []}',
      b'{"format": "musclemap-export", "to": "csv", "fingers": false, "clips": [1]}',
      b'{"format": "musclemap-export", "to": "csv", "fingers": false, "clips": [{"clip": ["a"], "status": "ok"}]}'],
 )  # fmt: skip
@@ -180,10 +182,10 @@ def test_record_of_an_earlier_export_is_checked(text: bytes, tmp_path: Path) -> 
     assert result.exit_code == 2
 
 
-@pytest.mark.parametrize("text", [*NO_OBJECT, b'{"format": "musclemap-catalogue", "version": 1, "entries": [{}]}'])
+@pytest.mark.parametrize("text", [*NO_OBJECTS, b'{"format": "musclemap-catalogue", "version": 1, "entries": [{}]}'])
 def test_catalogue_is_checked(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_bytes(text)
-    with pytest.raises(DownloadError, match="is no catalogue"):
+    with pytest.raises(DownloadError, match="is not a catalogue"):
         catalogue.load_catalogue(tmp_path / "c.json")
 
 
@@ -199,7 +201,7 @@ def test_catalogue_of_wrong_types_is_refused(field: str, tmp_path: Path) -> None
         catalogue.load_catalogue(tmp_path / "c.json")
 
 
-def test_list_of_motions_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_motion_list_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="is no list of motions"):
         split_by_groups(["a/b.npz"], {"test": str(tmp_path / "list.txt")})
@@ -210,14 +212,14 @@ def test_list_of_motions_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def arrays(**changes: Any) -> bytes:
     with np.load(io.BytesIO(make_valid_trajectory())) as stored:
-        kept = {key: stored[key] for key in stored.files} | changes
+        content = {key: stored[key] for key in stored.files} | changes
     out = io.BytesIO()
-    np.savez(out, **kept)
+    np.savez(out, **content)
     return out.getvalue()
 
 
-def no_letters() -> np.ndarray:
-    """Text with a number that is no character."""
+def invalid_characters() -> np.ndarray:
+    """Text with a number that is not a character."""
     names = np.array(["root", "a", "b"])
     names.view(np.uint32)[0] = 0x7FFFFFFF
     return names
@@ -229,7 +231,7 @@ def no_letters() -> np.ndarray:
         (arrays(qpos=np.full((12, 9), 1e30)), "out_of_range"),
         (arrays(qvel=np.full((12, 8), -1e300)), "out_of_range"),
         (arrays(qpos=np.zeros((3, MAX_COLUMNS + 1), np.float32)), "too_large"),
-        (arrays(joint_names=no_letters()), "bad_type"),
+        (arrays(joint_names=invalid_characters()), "bad_type"),
         (arrays(joint_names=np.array(["a", "a", "b"])), "bad_joints"),
         (arrays(joint_names=np.array(["root", "a", "x" * 500_000])), None),
         (arrays(frequency=np.array(np.nan)), "bad_frame_rate"),
@@ -239,7 +241,7 @@ def no_letters() -> np.ndarray:
         (arrays(qpos=np.array(1.0)), "bad_shape"),
     ],
 )
-def test_trajectory_of_others_is_refused_with_its_reason(data: bytes, reason: str | None, tmp_path: Path) -> None:
+def test_invalid_trajectory_is_refused_with_its_reason(data: bytes, reason: str | None, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         read_as_trajectory(data, tmp_path)
     assert reason in (None, caught.value.code)
@@ -249,7 +251,7 @@ def test_valid_trajectory_is_read(tmp_path: Path) -> None:
     assert read_as_trajectory(make_valid_trajectory(), tmp_path).joint_names == ("root", "a", "b")
 
 
-def test_trajectory_that_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+def test_trajectory_that_is_not_a_file_is_refused_immediately(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.npz")
     with pytest.raises(MusclemapError):
         read_trajectory(tmp_path / "x.npz")

@@ -1,4 +1,4 @@
-"""Clip files: what is written is read back, equal clips give equal bytes, and what breaks the contract is named."""
+"""Clip files: a round trip, equal bytes for equal clips, and an error that names whatever breaks the contract."""
 
 import dataclasses
 import hashlib
@@ -18,58 +18,38 @@ import pytest
 from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.errors import ClipError
 
+from ..support.data import small_clip as small_clip_module
+from ..support.data.small_clip import small_clip
+
 ARRAYS = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
 
 
-def make_clip(*, nframe: int = 600, **changes: Any) -> Clip:
-    rng = np.random.default_rng(0)
-    content: dict[str, Any] = {
-        "qpos": rng.standard_normal((nframe, 9)).astype(np.float32),
-        "qvel": rng.standard_normal((nframe, 8)).astype(np.float32),
-        "landmark_pos": rng.standard_normal((nframe, 2, 3)).astype(np.float32),
-        "target_pos": rng.standard_normal((nframe, 2, 3)).astype(np.float32),
-        "contact": rng.integers(0, 2, (nframe, 4)).astype(np.uint8),
-        "fps": 59.94,
-        "joint_names": ("root", "knee_angle_r", "knee_angle_l"),
-        "landmark_names": ("pelvis", "Kopf ü"),
-        "model": "MyoFullBody",
-        "model_version": "1.0.6",
-        "model_sha256": "ab" * 32,
-        "source": "ACCAD/C2 - Run é 歩_poses.npz",
-        "source_sha256": "cd" * 32,
-        "source_fps": 120.0,
-        "fps_source": "mocap_framerate",
-        "body_model": "mean",
-        "subject_scale": 0.98,
-        "hands": "locked",
-        "config": {"solver": {"iterations": 20, "tolerance": 1e-6}, "fps": 100},
-        "software": {"numpy": "2.4.2"},
-        "licence": "",
-        "metrics": {"landmark_mm": 8.1, "branch_jumps": 0},
-        "verdict": "warn",
-        "reasons": ({"rule": "floor", "value": 0.004, "limit": 0.001, "frames": [3, 4]},),
-    }
-    return Clip(**(content | changes))
+LONG = {"nframe": 600, "fps": 59.94, "landmark_names": ("pelvis", "Kopf ü"), "source": "ACCAD/C2 - Run é 歩_poses.npz"}
+"""Changes to `small_clip`: several chunks, a fractional frame rate, names beyond ASCII."""
 
 
-def same(clip: Clip, other: Clip) -> None:
+def make_clip(**changes: Any) -> Clip:
+    return small_clip(**(LONG | changes))
+
+
+def assert_same(clip: Clip, other: Clip) -> None:
     for field in dataclasses.fields(Clip):
-        mine, theirs = getattr(clip, field.name), getattr(other, field.name)
+        value, other_value = getattr(clip, field.name), getattr(other, field.name)
         if field.name in ARRAYS:
-            assert mine.dtype == theirs.dtype
-            np.testing.assert_array_equal(mine, theirs)
+            assert value.dtype == other_value.dtype
+            np.testing.assert_array_equal(value, other_value)
         else:
-            assert (mine, type(mine)) == (theirs, type(theirs)), field.name
+            assert (value, type(value)) == (other_value, type(other_value)), field.name
 
 
 def test_round_trip(tmp_path: Path) -> None:
     clip, path = make_clip(), tmp_path / "KIT" / "3" / "a b é.h5"
     assert write_clip(path, clip) == hashlib.sha256(path.read_bytes()).hexdigest()
-    same(clip, read_clip(path))
+    assert_same(clip, read_clip(path))
     assert read_clip(path).duration == pytest.approx(599 / 59.94)
 
 
-def test_activations_are_stored_where_there_are_some(tmp_path: Path) -> None:
+def test_activations_are_stored_if_present(tmp_path: Path) -> None:
     path = tmp_path / "clip.h5"
     activation = np.random.default_rng(1).random((600, 416)).astype(np.float32)
     write_clip(path, make_clip(activation=activation, activation_residual=activation[:, :31]))
@@ -80,8 +60,8 @@ def test_activations_are_stored_where_there_are_some(tmp_path: Path) -> None:
         write_clip(path, make_clip(activation=activation[:10]))
 
 
-def test_contract_of_the_file(tmp_path: Path) -> None:
-    """What outside tools rely on, read with h5py alone."""
+def test_file_obeys_the_contract(tmp_path: Path) -> None:
+    """Check what other tools rely on, with h5py alone."""
     path = tmp_path / "clip.h5"
     write_clip(path, make_clip())
     with h5py.File(path) as file:
@@ -107,13 +87,13 @@ def test_float64_is_stored_as_float32(tmp_path: Path) -> None:
     clip = make_clip()
     wide = dataclasses.replace(clip, qpos=clip.qpos.astype(float), contact=clip.contact.astype(bool))
     write_clip(tmp_path / "clip.h5", wide)
-    same(clip, read_clip(tmp_path / "clip.h5"))
+    assert_same(clip, read_clip(tmp_path / "clip.h5"))
 
 
 def test_absent_source_rate_and_short_clips(tmp_path: Path) -> None:
     clip = make_clip(nframe=1, source_fps=None, reasons=(), metrics={}, joint_names=(), source_sha256="")
     write_clip(tmp_path / "clip.h5", clip)
-    same(clip, read_clip(tmp_path / "clip.h5"))
+    assert_same(clip, read_clip(tmp_path / "clip.h5"))
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
@@ -129,7 +109,7 @@ def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
 
 
 def test_reasons_beyond_64_kib(tmp_path: Path) -> None:
-    """HDF5 keeps small attributes in an object's header, which ends at 64 KiB."""
+    """HDF5 stores small attributes in an object's header, which is limited to 64 KiB."""
     reasons = ({"rule": "floor", "value": 1.0, "limit": 0.0, "frames": list(range(20_000))},)
     assert len(json.dumps(reasons)) > 100 * 1024
     write_clip(tmp_path / "clip.h5", make_clip(reasons=reasons))
@@ -137,14 +117,14 @@ def test_reasons_beyond_64_kib(tmp_path: Path) -> None:
 
 
 def test_name_that_is_not_unicode(tmp_path: Path) -> None:
-    """Old archives unpack to names in other encodings, which Python holds with surrogates."""
+    """Old archives unpack to names in other encodings, which Python represents with surrogates."""
     clip = make_clip(source=os.fsdecode(b"KIT/gr\xfc\xdfen_poses.npz"))
     write_clip(tmp_path / "clip.h5", clip)
     assert read_clip(tmp_path / "clip.h5").source == clip.source
 
 
 def test_same_clip_same_bytes(tmp_path: Path) -> None:
-    """Also a second later, over an old file, from another process and with dictionaries in another order."""
+    """The bytes are the same a second later, over an old file, in another process and with reordered dictionaries."""
     clip = make_clip()
     write_clip(tmp_path / "a.h5", clip)
     time.sleep(1.1)
@@ -152,21 +132,19 @@ def test_same_clip_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "c.h5").write_bytes(b"old")
     write_clip(tmp_path / "c.h5", clip)
     code = (
-        "import importlib.util, pathlib, sys\n"
-        "spec = importlib.util.spec_from_file_location('make', sys.argv[1])\n"
-        "make = importlib.util.module_from_spec(spec); spec.loader.exec_module(make)\n"
-        "make.write_clip(pathlib.Path(sys.argv[2]), make.make_clip())\n"
+        "import ast, importlib.util, pathlib, sys\n"
+        "spec = importlib.util.spec_from_file_location('module', sys.argv[1])\n"
+        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)\n"
+        "module.write_clip(pathlib.Path(sys.argv[2]), module.small_clip(**ast.literal_eval(sys.argv[3])))\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"}
-    command = [sys.executable, "-c", code, __file__, str(tmp_path / "d.h5")]
+    command = [sys.executable, "-c", code, str(small_clip_module.__file__), str(tmp_path / "d.h5"), repr(LONG)]
     subprocess.run(command, check=True, env=environment)
     assert len({(tmp_path / name).read_bytes() for name in ("a.h5", "b.h5", "c.h5", "d.h5")}) == 1
 
 
 @pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
-def test_an_error_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
+def test_write_error_leaves_only_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     path = tmp_path / "clip.h5"
     write_clip(path, make_clip())
     before = path.read_bytes()
@@ -218,7 +196,7 @@ BAD[[5, 9], 2] = np.nan
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"qpos": BAD}, "qpos is not finite in 2 frames, the first is 5"),
         ({"qpos": np.full((600, 9), 1e300)}, "qpos is not finite"),
@@ -239,8 +217,8 @@ BAD[[5, 9], 2] = np.nan
         ({"reasons": ("floor",)}, "reasons"),
     ],
 )
-def test_a_clip_that_breaks_the_contract_is_not_written(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(ClipError, match=says):
+def test_clip_that_breaks_the_contract_is_not_written(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClipError, match=message):
         write_clip(tmp_path / "clip.h5", make_clip(**changes))
     assert list(tmp_path.iterdir()) == []
 
@@ -263,20 +241,20 @@ def put(file: h5py.File, key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "says"),
+    ("key", "value", "message"),
     [
         ("format", None, "format is None"),
         ("format", "other", "'other', not 'musclemap-clip'"),
-        ("version", 2, "version 2; this reads version 1"),
+        ("version", 2, "version 2; this release reads version 1"),
         ("qvel", None, "no dataset qvel; it has: contact, landmark_pos, qpos, target_pos"),
         ("verdict", None, "no attribute verdict; it has: "),
         ("qpos", np.zeros((600, 9)), "qpos is of type float64, not float32"),
         ("contact", np.zeros((600, 4), np.int8), "contact is of type int8"),
         ("qpos", BAD, "qpos is not finite"),
         ("qvel", np.zeros((10, 8), np.float32), "qvel has shape"),
-        ("config", "{broken", "config is no JSON"),
-        ("metrics", "[1]", "metrics is no JSON object"),
-        ("reasons", "{}", "reasons is no list"),
+        ("config", "{broken", "config is not valid JSON"),
+        ("metrics", "[1]", r"metrics is \[1\], not a JSON object"),
+        ("reasons", "{}", "reasons is not a list"),
         ("fps", "fast", "fps is 'fast', not a number"),
         ("fps", np.nan, "fps is nan"),
         ("model", 3, "model is of type"),
@@ -285,7 +263,7 @@ def put(file: h5py.File, key: str, value: Any) -> None:
         ("landmark_names", np.array(["pelvis"], dtype=h5py.string_dtype()), "1 landmark_names"),
     ],
 )
-def test_reading_names_what_is_wrong(tmp_path: Path, key: str, value: Any, says: str) -> None:
+def test_reader_names_the_fault(tmp_path: Path, key: str, value: Any, message: str) -> None:
     path = tmp_path / "clip.h5"
     write_clip(path, make_clip())
     with h5py.File(path, "r+") as file:
@@ -293,21 +271,21 @@ def test_reading_names_what_is_wrong(tmp_path: Path, key: str, value: Any, says:
             delete(file, key)
         else:
             put(file, key, value)
-    with pytest.raises(ClipError, match=says):
+    with pytest.raises(ClipError, match=message):
         read_clip(path)
 
 
-def test_what_a_later_version_adds_is_passed_over(tmp_path: Path) -> None:
+def test_additions_of_later_versions_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "clip.h5"
     write_clip(path, make_clip())
     with h5py.File(path, "r+") as file:
         file["mood"] = np.zeros((600, 416), np.float32)
         file.attrs["mood"] = "good"
-    same(make_clip(), read_clip(path))
+    assert_same(make_clip(), read_clip(path))
 
 
 def test_damaged_files(tmp_path: Path) -> None:
-    """A file that is absent, no HDF5 or cut off is refused; with its hash known, so is one with any byte changed."""
+    """A missing, truncated or non-HDF5 file is refused; if the hash is known, so is any changed byte."""
     path = tmp_path / "clip.h5"
     with pytest.raises(ClipError, match="cannot be read"):
         read_clip(path)
@@ -316,22 +294,22 @@ def test_damaged_files(tmp_path: Path) -> None:
         with pytest.raises(ClipError, match="cannot be read"):
             read_clip(path)
     sha256 = write_clip(path, make_clip(nframe=40))
-    same(make_clip(nframe=40), read_clip(path, sha256=sha256))
+    assert_same(make_clip(nframe=40), read_clip(path, sha256=sha256))
     whole, rng = path.read_bytes(), np.random.default_rng(1)
     for cut in rng.integers(1, len(whole) - 1, 30):
         path.write_bytes(whole[:cut])
         with pytest.raises(ClipError):
             read_clip(path)
-    for at in rng.integers(0, len(whole), 100):
+    for position in rng.integers(0, len(whole), 100):
         damaged = bytearray(whole)
-        damaged[at] ^= 0x01
+        damaged[position] ^= 0x01
         path.write_bytes(damaged)
         with pytest.raises(ClipError, match="not the file that was written"):
             read_clip(path, sha256=sha256)
 
 
 @pytest.mark.parametrize("key", ARRAYS)
-def test_damaged_arrays_are_found_without_a_hash(tmp_path: Path, key: str) -> None:
+def test_damaged_arrays_are_detected_without_a_hash(tmp_path: Path, key: str) -> None:
     path = tmp_path / "clip.h5"
     write_clip(path, make_clip(nframe=300))
     data = bytearray(path.read_bytes())
@@ -339,15 +317,15 @@ def test_damaged_arrays_are_found_without_a_hash(tmp_path: Path, key: str) -> No
         dataset = file[key]
         assert isinstance(dataset, h5py.Dataset)
         chunk = dataset.id.get_chunk_info(1)
-    at = chunk.byte_offset + chunk.size // 2
-    data[at : at + 4] = bytes(255 - byte for byte in data[at : at + 4])
+    middle = chunk.byte_offset + chunk.size // 2
+    data[middle : middle + 4] = bytes(255 - byte for byte in data[middle : middle + 4])
     path.write_bytes(data)
     with pytest.raises(ClipError, match="cannot be read as HDF5"):
         read_clip(path)
 
 
-def test_bytes_do_not_depend_on_a_profiler_that_holds_frames(tmp_path: Path) -> None:
-    """Dask's workers have one: objects of h5py then live longer, and what their end writes would lie elsewhere."""
+def test_bytes_do_not_depend_on_a_running_profiler(tmp_path: Path) -> None:
+    """Dask's workers run one: it keeps h5py's objects alive longer, which must not move what they write on deletion."""
     clip, done = make_clip(nframe=40), threading.Event()
 
     def sample() -> None:

@@ -1,4 +1,4 @@
-"""`mm-download`: what arrives is whole and what was announced, whatever the server does; and what becomes of it."""
+"""`mm-download`: files arrive complete and as expected, whatever the server does, and become clips."""
 
 import errno
 import hashlib
@@ -52,7 +52,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No network but loopback, no token, a home folder that has to stay empty, and no waiting between attempts."""
+    """No network but loopback, no token, a home folder that must stay empty, and no waiting between attempts."""
     home, hf_home = tmp_path / "home", tmp_path / "hf"
     home.mkdir()
     for key in [key for key in os.environ if key.lower().endswith("_proxy") or key.startswith("HF_")]:
@@ -67,7 +67,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     look_up = socket.getaddrinfo
 
     def loopback_only(host: Any, *args: Any, **kwargs: Any) -> Any:
-        assert host in ("127.0.0.1", "localhost", b"127.0.0.1"), f"a test asked for {host}"
+        assert host in ("127.0.0.1", "localhost", b"127.0.0.1"), f"a test requested {host}"
         return look_up(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", loopback_only)
@@ -87,9 +87,9 @@ def facts(result: Result) -> str:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Content of every file that is not ours to hide."""
-    result = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    return {name: content for name, content in result.items() if not name.startswith(".musclemap")}
+    """Content of every file that is not one of our hidden ones."""
+    contents = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: content for name, content in contents.items() if not name.startswith(".musclemap")}
 
 
 def noise(nbyte: int, *, seed: int = 0) -> bytes:
@@ -103,24 +103,24 @@ BIG = "/b/clips/walk 1.h5"
 # Bundles
 
 
-def test_a_bundle_arrives_whole_and_a_second_run_asks_for_nothing(server: Server, tmp_path: Path) -> None:
+def test_bundle_is_downloaded_completely_and_only_once(server: Server, tmp_path: Path) -> None:
     url = server.bundle(CONTENT)
     result = run(url, tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
     found = files_below(tmp_path / "out")
     assert found.pop("MANIFEST.json") == server.files["/b/MANIFEST.json"]
     assert found == CONTENT
-    said = json.loads(result.stdout)
-    assert sorted(said["done"]) == sorted(CONTENT)
-    assert said["licence"] == "CC0-1.0"
-    assert said["sha256"] == hashlib.sha256(server.files["/b/MANIFEST.json"]).hexdigest()
+    report = json.loads(result.stdout)
+    assert sorted(report["done"]) == sorted(CONTENT)
+    assert report["licence"] == "CC0-1.0"
+    assert report["sha256"] == hashlib.sha256(server.files["/b/MANIFEST.json"]).hexdigest()
     server.asked.clear()
     again = run(url, tmp_path / "out")
     assert "0 files downloaded, 4 here already" in again.stdout
     assert server.bodies() == ["/b/MANIFEST.json"]
 
 
-def test_a_bundle_does_not_replace_the_clips_of_a_conversion(server: Server, tmp_path: Path) -> None:
+def test_bundle_does_not_replace_the_clips_of_a_conversion(server: Server, tmp_path: Path) -> None:
     url = server.bundle({**CONTENT, "manifest.jsonl": b"new\n"})
     out = tmp_path / "out"
     out.mkdir()
@@ -132,29 +132,29 @@ def test_a_bundle_does_not_replace_the_clips_of_a_conversion(server: Server, tmp
     (out / "manifest.jsonl").unlink()
     assert run(url, out).exit_code == 0
     newer = server.bundle({**CONTENT, "manifest.jsonl": b"newer\n"})
-    assert run(newer, out).exit_code == 0, "a bundle may replace an earlier version of it"
+    assert run(newer, out).exit_code == 0, "a bundle may replace an earlier version of itself"
     assert (out / "manifest.jsonl").read_bytes() == b"newer\n"
 
 
 @pytest.mark.parametrize("kind", ["drop", "stall"])
-def test_a_body_that_breaks_off_is_continued_where_it_ended(server: Server, tmp_path: Path, kind: str) -> None:
+def test_interrupted_body_is_resumed_where_it_ended(server: Server, tmp_path: Path, kind: str) -> None:
     url = server.bundle(CONTENT)
     server.faults[BIG] = [Fault(kind=kind), Fault(kind=kind)]
     assert run(url, tmp_path / "out", "--timeout", "0.3").exit_code == 0
     assert (tmp_path / "out/clips/walk 1.h5").read_bytes() == CONTENT["clips/walk 1.h5"]
-    starts = [int(expected[6:-1] or 0) for expected in server.ranges(BIG)]
+    starts = [int(requested[6:-1] or 0) for requested in server.ranges(BIG)]
     assert len(starts) == 3
     assert starts == sorted(set(starts))
     assert starts[-1] > 100_000
 
 
-def test_what_a_failed_run_brought_is_continued_by_the_next(server: Server, tmp_path: Path) -> None:
+def test_next_run_resumes_the_files_of_a_failed_run(server: Server, tmp_path: Path) -> None:
     url = server.bundle(CONTENT)
     server.faults[BIG] = [Fault(kind="drop"), *[Fault(kind="status", status=503)] * 9]
     result = run(url, tmp_path / "out", "--timeout", "5")
     assert result.exit_code == 1
     assert "failed clips/walk 1.h5" in facts(result)
-    assert "run again to go on" in facts(result)
+    assert "run again to resume" in facts(result)
     found = files_below(tmp_path / "out")
     assert found == {name: content for name, content in CONTENT.items() if name != "clips/walk 1.h5"}
     server.faults.clear()
@@ -166,9 +166,9 @@ def test_what_a_failed_run_brought_is_continued_by_the_next(server: Server, tmp_
 
 
 @pytest.mark.parametrize("kind", ["alter", "short", "long"])
-def test_what_is_not_what_was_announced_is_never_put_in_place(server: Server, tmp_path: Path, kind: str) -> None:
+def test_unexpected_content_never_gets_its_final_name(server: Server, tmp_path: Path, kind: str) -> None:
     url = server.bundle(CONTENT)
-    if kind == "short":  # the file there is shorter than the manifest says
+    if kind == "short":  # the server's file is shorter than the manifest states
         server.files[BIG] = server.files[BIG][:150_000]
     else:
         server.faults[BIG] = [Fault(kind=kind)] * 9
@@ -182,7 +182,7 @@ def test_what_is_not_what_was_announced_is_never_put_in_place(server: Server, tm
     assert (tmp_path / "out/clips/walk 1.h5").read_bytes() == CONTENT["clips/walk 1.h5"]
 
 
-def test_a_file_altered_on_the_way_once_is_asked_for_again(server: Server, tmp_path: Path) -> None:
+def test_file_altered_in_transit_is_requested_again(server: Server, tmp_path: Path) -> None:
     url = server.bundle(CONTENT)
     server.faults[BIG] = [Fault(kind="alter")]
     assert run(url, tmp_path / "out").exit_code == 0
@@ -190,7 +190,7 @@ def test_a_file_altered_on_the_way_once_is_asked_for_again(server: Server, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["ignore_range", "wrong_range", "range_416"])
-def test_a_server_that_cannot_continue_starts_anew(server: Server, tmp_path: Path, kind: str) -> None:
+def test_download_restarts_if_the_server_cannot_resume(server: Server, tmp_path: Path, kind: str) -> None:
     url = server.bundle(CONTENT)
     server.faults[BIG] = [Fault(kind="drop"), Fault(kind=kind)]
     assert run(url, tmp_path / "out").exit_code == 0
@@ -198,9 +198,9 @@ def test_a_server_that_cannot_continue_starts_anew(server: Server, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "wants to know who asks"), (403, "does not let you in"), (404, "does not exist")]
+    ("status", "words"), [(401, "requires a login"), (403, "refuses access"), (404, "does not exist")]
 )
-def test_refusals_say_what_they_mean(server: Server, tmp_path: Path, status: int, words: str) -> None:
+def test_http_errors_are_explained(server: Server, tmp_path: Path, status: int, words: str) -> None:
     url = server.bundle(CONTENT)
     server.faults["/b/MANIFEST.json"] = [Fault(kind="status", status=status)]
     result = run(url, tmp_path / "out")
@@ -214,7 +214,7 @@ def test_refusals_say_what_they_mean(server: Server, tmp_path: Path, status: int
     assert not (tmp_path / "out/MANIFEST.json").exists()
 
 
-def test_a_server_that_is_busy_is_asked_again(server: Server, tmp_path: Path) -> None:
+def test_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
     url = server.bundle({"x": b"x"})
     server.faults["/b/MANIFEST.json"] = [Fault(kind="status", status=503)]
     server.faults["/b/x"] = [Fault(kind="status", status=429)]
@@ -222,7 +222,7 @@ def test_a_server_that_is_busy_is_asked_again(server: Server, tmp_path: Path) ->
     assert server.bodies() == ["/b/MANIFEST.json"] * 2 + ["/b/x"] * 2
 
 
-def test_nobody_listening_is_said(tmp_path: Path) -> None:
+def test_refused_connection_is_reported(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -238,9 +238,7 @@ def test_nobody_listening_is_said(tmp_path: Path) -> None:
         ".musclemap-download/x.part", "MANIFEST.json", "manifest.json", "a\nb", "x" * 300, "a.",
     ],
 )  # fmt: skip
-def test_a_path_that_leads_elsewhere_is_refused_before_anything_is_written(
-    server: Server, tmp_path: Path, path: str
-) -> None:
+def test_unsafe_path_is_refused_before_anything_is_written(server: Server, tmp_path: Path, path: str) -> None:
     url = server.bundle({"good": b"good", path: b"bad"})
     result = run(url, tmp_path / "out")
     assert result.exit_code == 2, result.output
@@ -261,14 +259,14 @@ def test_a_path_that_leads_elsewhere_is_refused_before_anything_is_written(
         {"files": [{"path": "x", "size": 10**14, "sha256": "0" * 64}]},
     ],
 )  # fmt: skip
-def test_a_manifest_that_makes_no_sense_is_refused(server: Server, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_invalid_manifest_is_refused(server: Server, tmp_path: Path, change: dict[str, Any]) -> None:
     result = run(server.bundle({"x": b"x"}, **change), tmp_path / "out")
     assert result.exit_code == 2, result.output
     assert server.bodies() == ["/b/MANIFEST.json"]
     assert not (tmp_path / "out/x").exists()
 
 
-def test_a_link_that_leads_out_of_the_folder_is_not_followed(server: Server, tmp_path: Path) -> None:
+def test_link_out_of_the_folder_is_not_followed(server: Server, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out/clips").symlink_to(tmp_path / "elsewhere")
@@ -278,7 +276,7 @@ def test_a_link_that_leads_out_of_the_folder_is_not_followed(server: Server, tmp
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_files_come_side_by_side_and_twins_once(server: Server, tmp_path: Path) -> None:
+def test_files_are_downloaded_in_parallel_and_duplicates_once(server: Server, tmp_path: Path) -> None:
     files = {f"{k}.h5": noise(1000, seed=k) for k in range(4)} | {"twin.h5": noise(1000, seed=0)}
     url = server.bundle(files)
     server.faults |= {f"/b/{name}": [Fault(kind="wait")] for name in files}
@@ -299,9 +297,7 @@ def test_files_come_side_by_side_and_twins_once(server: Server, tmp_path: Path) 
     assert (tmp_path / "out/twin.h5").read_bytes() == (tmp_path / "out/0.h5").read_bytes()
 
 
-def test_a_newer_bundle_replaces_what_changed_and_a_half_new_one_has_no_manifest(
-    server: Server, tmp_path: Path
-) -> None:
+def test_newer_bundle_replaces_changes_and_has_no_manifest_until_complete(server: Server, tmp_path: Path) -> None:
     url, out = server.bundle(CONTENT), tmp_path / "out"
     assert run(url, out).exit_code == 0
     server.bundle({**CONTENT, "x": b"new", "y": b"more"})
@@ -312,12 +308,12 @@ def test_a_newer_bundle_replaces_what_changed_and_a_half_new_one_has_no_manifest
     server.asked.clear()
     assert run(url, out).exit_code == 0
     assert server.bodies() == ["/b/MANIFEST.json", "/b/y"]
-    (out / "x").write_bytes(b"nex")  # damaged here: same length, other content
+    (out / "x").write_bytes(b"nex")  # damaged locally: same length, other content
     assert run(url, out).exit_code == 0
     assert (out / "x").read_bytes() == b"new"
 
 
-def test_a_bundle_that_lost_a_file_is_no_whole_one_any_more(server: Server, tmp_path: Path) -> None:
+def test_bundle_that_lost_a_file_loses_its_manifest(server: Server, tmp_path: Path) -> None:
     url, out = server.bundle(CONTENT), tmp_path / "out"
     assert run(url, out).exit_code == 0
     (out / "x").unlink()
@@ -328,45 +324,45 @@ def test_a_bundle_that_lost_a_file_is_no_whole_one_any_more(server: Server, tmp_
     assert files_below(out).keys() == {*CONTENT, "MANIFEST.json"}
 
 
-def test_a_body_that_is_not_encoded_as_it_says_is_a_sentence(server: Server, tmp_path: Path) -> None:
+def test_wrongly_declared_encoding_is_reported(server: Server, tmp_path: Path) -> None:
     url = server.bundle(CONTENT)
     server.faults["/b/MANIFEST.json"] = [Fault(kind="encoded")] * 9
     result = run(url, tmp_path / "out")
     assert result.exit_code == 2
-    assert "the body is not encoded as the server says" in facts(result)
+    assert "the body is not encoded as the server claims" in facts(result)
     server.faults.clear()
     server.faults[BIG] = [Fault(kind="encoded")]
     assert run(url, tmp_path / "out").exit_code == 0
     assert (tmp_path / "out/clips/walk 1.h5").read_bytes() == CONTENT["clips/walk 1.h5"]
 
 
-def test_progress_counts_what_is_here(server: Server, tmp_path: Path) -> None:
+def test_progress_counts_finished_files(server: Server, tmp_path: Path) -> None:
     from musclemap.datasets.downloads.bundle import DownloadProgress, fetch_bundle
     from musclemap.datasets.downloads.bundle_manifest import read_bundle
     from musclemap.datasets.downloads.transport import Transport
 
-    url, moved, bring = server.bundle(CONTENT), list[DownloadProgress](), Transport()
+    url, reports, client = server.bundle(CONTENT), list[DownloadProgress](), Transport()
     server.faults["/b/x"] = [Fault(kind="status", status=404)]
-    fetch_bundle(read_bundle(url, bring), tmp_path / "out", bring, progress=moved.append)
-    assert (moved[0].nfile, moved[-1].nfile, moved[-1].files) == (0, 3, 4)
+    fetch_bundle(read_bundle(url, client), tmp_path / "out", client, progress=reports.append)
+    assert (reports[0].nfile, reports[-1].nfile, reports[-1].files) == (0, 3, 4)
 
 
-def test_selection_dry_run_and_a_manifest_by_its_hash(server: Server, tmp_path: Path) -> None:
+def test_selection_dry_run_and_manifest_hash(server: Server, tmp_path: Path) -> None:
     url, out = server.bundle(CONTENT), tmp_path / "out"
     result = run(url, out, "--include", "*.h5", "--exclude", "*run*", "--dry-run", "--json")
     assert json.loads(result.stdout)["size"] == 200_000
     assert not out.exists()
     assert run(url, out, "--include", "*.h5").exit_code == 0
-    assert files_below(out).keys() == {"clips/walk 1.h5", "clips/b/run.h5"}  # a part of it is no bundle
+    assert files_below(out).keys() == {"clips/walk 1.h5", "clips/b/run.h5"}  # a part is not a bundle
     assert run(url, out, "--include", "nothing").exit_code == 2
     digest = hashlib.sha256(server.files["/b/MANIFEST.json"]).hexdigest()
     assert run(url, out, "--sha256", digest.upper()).exit_code == 0
     result = run(url, out, "--sha256", "0" * 64)
     assert result.exit_code == 2
-    assert "not the manifest that was meant" in facts(result)
+    assert "not the expected manifest" in facts(result)
 
 
-def test_two_runs_do_not_write_to_one_folder(server: Server, tmp_path: Path) -> None:
+def test_two_runs_do_not_write_to_the_same_folder(server: Server, tmp_path: Path) -> None:
     from musclemap.datasets.output_folder import open_output
 
     with open_output(tmp_path / "out"):
@@ -375,7 +371,7 @@ def test_two_runs_do_not_write_to_one_folder(server: Server, tmp_path: Path) -> 
     assert "another run is writing" in facts(result)
 
 
-def test_killed_in_the_middle_nothing_looks_complete(server: Server, tmp_path: Path) -> None:
+def test_killed_download_does_not_look_complete(server: Server, tmp_path: Path) -> None:
     url, out = server.bundle(CONTENT), tmp_path / "out"
     server.faults[BIG] = [Fault(kind="stall")]
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -397,8 +393,8 @@ def test_killed_in_the_middle_nothing_looks_complete(server: Server, tmp_path: P
 # Data sets of the hub
 
 
-def made_motion(body: TargetBody, *, seed: int = 0) -> np.ndarray:
-    """Full configurations of a body that sways on its feet, couplings off by up to 0.3 rad in driven joints."""
+def swaying_motion(body: TargetBody, *, seed: int = 0) -> np.ndarray:
+    """Full configurations of a body that sways on its feet, with couplings violated by up to 0.3 rad."""
     rng = np.random.default_rng(seed)
     phase = np.arange(NFRAME)[:, None] / 100 * 2 * np.pi
     reduced = body.reduced
@@ -418,23 +414,23 @@ def _names(body: TargetBody) -> list[str]:
 
 
 def trajectory_arrays(body: TargetBody, full: np.ndarray, *, without: frozenset[str]) -> dict[str, Any]:
-    """A motion as musclemimic and LocoMuJoCo write it, with the model facts that concern joints."""
+    """A motion as musclemimic and LocoMuJoCo write it, with the model data that concerns joints."""
     model = body.model
-    kept = [j for j in range(model.njnt) if model.joint(j).name not in without]
-    columns = [c for j in kept for c in range(model.jnt_qposadr[j], model.jnt_qposadr[j] + (7 if j == 0 else 1))]
-    width = sum(6 if j == 0 else 1 for j in kept)
+    joints = [j for j in range(model.njnt) if model.joint(j).name not in without]
+    columns = [c for j in joints for c in range(model.jnt_qposadr[j], model.jnt_qposadr[j] + (7 if j == 0 else 1))]
+    width = sum(6 if j == 0 else 1 for j in joints)
     nothing = np.array(None, dtype=object)
     return {
         "qpos": full[:, columns].astype(np.float32),
         "qvel": np.zeros((len(full), width), np.float32),
         "split_points": np.array([0, len(full)]),
-        "joint_names": np.array([model.joint(j).name for j in kept]),
+        "joint_names": np.array([model.joint(j).name for j in joints]),
         "frequency": np.array(100.0),
         "body_names": np.array(["world", "pelvis"]),
         "site_names": np.array(["pelvis_mimic"]),
         "metadata": nothing,
-        "njnt": np.array(len(kept)),
-        "jnt_type": model.jnt_type[kept],
+        "njnt": np.array(len(joints)),
+        "jnt_type": model.jnt_type[joints],
     }
 
 
@@ -445,32 +441,33 @@ def as_bytes(path: Path, **arrays: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def importer() -> TrajectoryImporter:
-    """The body and its checks, compiled once."""
+    """The body and its checks, compiled once for all tests."""
     return TrajectoryImporter(RetargetConfig())
 
 
 @pytest.fixture(autouse=True)
 def one_importer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a test wants an importer, the one there is gets its settings; the checks have the same in all tests."""
+    """Replace a new importer by the shared one with new settings; the checks have the same settings in all tests."""
 
     def make(config: RetargetConfig, *, device: Any = None) -> TrajectoryImporter:
-        result: TrajectoryImporter = request.getfixturevalue("importer")
+        shared: TrajectoryImporter = request.getfixturevalue("importer")
         assert config.validation == RetargetConfig().validation
-        monkeypatch.setattr(result, "config", config)
-        return result
+        monkeypatch.setattr(shared, "config", config)
+        return shared
 
     monkeypatch.setattr(pipeline, "TrajectoryImporter", make)
 
 
 @pytest.fixture
 def published(server: Server, tmp_path: Path, body: TargetBody, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A data set on the hub: three motions and a page about them. Gives the arrays of the first."""
+    """A data set on the hub: three motions and a page about them. Returns the arrays of the first motion."""
     arrays = {
-        name: trajectory_arrays(body, made_motion(body, seed=k), without=frozenset(FINGER_JOINTS))
+        name: trajectory_arrays(body, swaying_motion(body, seed=k), without=frozenset(FINGER_JOINTS))
         for k, name in enumerate(("KIT/4/walk_poses", "KIT/314/turn poses", "ACCAD/s1/run_poses"))
     }
     files = {
-        f"{FOLDER}/{name}.npz": as_bytes(tmp_path / f"{k}.npz", **one) for k, (name, one) in enumerate(arrays.items())
+        f"{FOLDER}/{name}.npz": as_bytes(tmp_path / f"{k}.npz", **motion)
+        for k, (name, motion) in enumerate(arrays.items())
     }
     server.data_sets[REPOSITORY] = {**files, "README.md": b"# words", "MyoBimanualArm/gmr/x.npz": b"another body"}
     server.plain = {"README.md", f"{FOLDER}/KIT/314/turn poses.npz"}
@@ -501,9 +498,9 @@ def test_trajectories_become_clips_with_their_joint_angles(
     out = tmp_path / "out"
     result = run("musclemimic-retargeted", out, "--json")
     assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
-    assert said["revision"] == COMMIT
-    assert said["clips"]["counts"] == {"ok": 3, "rejected": 0, "failed": 0, "kept": 0}
+    report = json.loads(result.stdout)
+    assert report["revision"] == COMMIT
+    assert report["clips"]["counts"] == {"ok": 3, "rejected": 0, "failed": 0, "kept": 0}
     entry = lines(out)["KIT/4/walk_poses.npz"]
     original = server.data_sets[REPOSITORY][f"{FOLDER}/KIT/4/walk_poses.npz"]
     assert entry.clip == "KIT/4/walk_poses.h5"
@@ -539,7 +536,7 @@ def test_trajectories_become_clips_with_their_joint_angles(
     assert "another body" not in {content.decode("latin-1") for content in files_below(out).values()}
 
 
-def test_a_second_run_brings_and_makes_nothing_even_without_the_originals(
+def test_second_run_downloads_and_converts_nothing_even_without_the_originals(
     server: Server, tmp_path: Path, published: dict[str, Any]
 ) -> None:
     out = tmp_path / "out"
@@ -560,11 +557,11 @@ def test_a_second_run_brings_and_makes_nothing_even_without_the_originals(
 @pytest.mark.parametrize(
     ("token", "words"),
     [
-        (None, ["no token was found", "hf auth login", "HF_TOKEN", "ask for access"]),
-        ("hf_wrong", ["the hub refused the token (403)", "ask for access", "settings/tokens"]),
+        (None, ["no token was found", "hf auth login", "HF_TOKEN", "request access"]),
+        ("hf_wrong", ["the hub refused the token (403)", "request access", "settings/tokens"]),
     ],
 )
-def test_the_gate_is_explained(
+def test_gated_access_is_explained(
     server: Server,
     tmp_path: Path,
     published: dict[str, Any],
@@ -581,7 +578,7 @@ def test_the_gate_is_explained(
         assert word in facts(result)
     assert "hf_wrong" not in result.output
     assert not (tmp_path / "out").exists()
-    # listing may be open to all where files are not
+    # the listing may be public while the files are not
     server.token = ""
     for path in list(server.data_sets[REPOSITORY]):
         server.faults[f"/datasets/{REPOSITORY}/resolve/{COMMIT}/{path}"] = [
@@ -589,10 +586,10 @@ def test_the_gate_is_explained(
         ] * 20
     result = run("musclemimic-retargeted", tmp_path / "out", "--no-convert")
     assert result.exit_code == 2
-    assert "ask for access" in facts(result)
+    assert "request access" in facts(result)
 
 
-def test_what_the_hub_does_not_have(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
+def test_missing_items_of_the_hub_are_reported(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
     for arguments, words in (
         (["demo_dataset"], "has no data set amathislab/demo_dataset (404)"),
         (["hf://someone/nothing"], "has no data set someone/nothing (404)"),
@@ -601,7 +598,7 @@ def test_what_the_hub_does_not_have(server: Server, tmp_path: Path, published: d
         (["musclemimic-retargeted", "--include", "zzz*"], "none of 3 trajectories"),
         (["musclemimic-retargeted", "--group", "no-such-list"], "kit-kinesis-test"),
         (["no-such-thing"], "musclemimic-bimanual-retargeted"),
-        (["hf://../x"], "is no data set of the hub"),
+        (["hf://../x"], "is not a data set of the hub"),
         (["smplh"], "has to be fetched by hand from https://mano.is.tue.mpg.de"),
     ):
         result = run(arguments[0], tmp_path / "out", *arguments[1:])
@@ -610,7 +607,7 @@ def test_what_the_hub_does_not_have(server: Server, tmp_path: Path, published: d
     assert not (tmp_path / "out").exists()
 
 
-def test_a_hub_that_stumbles_is_asked_again(
+def test_unreliable_hub_is_asked_again(
     server: Server, tmp_path: Path, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -619,7 +616,7 @@ def test_a_hub_that_stumbles_is_asked_again(
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     walk, turn, ran = (body_path(name) for name in ("KIT/4/walk_poses", "KIT/314/turn poses", "ACCAD/s1/run_poses"))
     server.faults[f"/api/datasets/{REPOSITORY}"] = [Fault(kind="status", status=503)]
-    ok = Fault(kind="")  # for the question before the body
+    ok = Fault(kind="")  # for the HEAD request before the body
     server.faults[walk] = [ok, Fault(kind="drop"), Fault(kind="drop")]
     server.faults[turn] = [ok, Fault(kind="stall")]
     server.faults[ran] = [Fault(kind="status", status=500), ok, Fault(kind="alter")]
@@ -634,7 +631,7 @@ def test_a_hub_that_stumbles_is_asked_again(
 
 
 @pytest.mark.parametrize("name", ["KIT/4/walk_poses", "KIT/314/turn poses"])
-def test_an_altered_trajectory_is_refused_and_named(
+def test_altered_trajectory_is_refused_and_named(
     server: Server, tmp_path: Path, published: dict[str, Any], name: str
 ) -> None:
     out = tmp_path / "out"
@@ -642,7 +639,7 @@ def test_an_altered_trajectory_is_refused_and_named(
     result = run("musclemimic-retargeted", out, "--limit", "3", "--include", "*poses.npz")
     assert result.exit_code == 1, result.output
     assert f"failed {name}.npz: download: " in facts(result)
-    assert "its hash is another" in facts(result)
+    assert "does not have the hash" in facts(result)
     found = lines(out)
     assert [entry.status for entry in found.values()].count("ok") == 2
     assert found[f"{name}.npz"].status == "failed"
@@ -652,7 +649,7 @@ def test_an_altered_trajectory_is_refused_and_named(
     assert lines(out)[f"{name}.npz"].status == "ok"
 
 
-def test_a_file_that_vanished_is_named(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
+def test_vanished_file_is_named(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
     server.faults[body_path("KIT/4/walk_poses")] = [Fault(kind="status", status=404, code="EntryNotFound")] * 20
     result = run("musclemimic-retargeted", tmp_path / "out", "--no-convert", "--json")
     assert result.exit_code == 1
@@ -661,7 +658,9 @@ def test_a_file_that_vanished_is_named(server: Server, tmp_path: Path, published
     assert "(404)" in failed[1]
 
 
-def test_an_original_damaged_here_comes_anew(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
+def test_locally_damaged_original_is_downloaded_again(
+    server: Server, tmp_path: Path, published: dict[str, Any]
+) -> None:
     out = tmp_path / "out"
     arguments = ("musclemimic-retargeted", out, "--no-convert", "--include", "walk*")
     assert run(*arguments).exit_code == 0
@@ -675,7 +674,7 @@ def test_an_original_damaged_here_comes_anew(server: Server, tmp_path: Path, pub
     assert original.read_bytes() == content
 
 
-def test_the_hub_cannot_name_a_file_outside(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
+def test_hub_cannot_write_outside_the_folder(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
     server.data_sets[REPOSITORY] = {f"{FOLDER}/../../../../evil.npz": b"x", f"{FOLDER}/a/.musclemap.npz": b"x"}
     result = run("musclemimic-retargeted", tmp_path / "out")
     assert result.exit_code == 1
@@ -684,7 +683,7 @@ def test_the_hub_cannot_name_a_file_outside(server: Server, tmp_path: Path, publ
     assert not list(tmp_path.rglob("evil*"))
 
 
-def test_a_motion_list_takes_its_members_and_tells_what_is_missing(
+def test_motion_list_selects_its_members_and_reports_missing_ones(
     server: Server, tmp_path: Path, published: dict[str, Any]
 ) -> None:
     members = load_group("kit-kinesis-test")
@@ -697,24 +696,24 @@ def test_a_motion_list_takes_its_members_and_tells_what_is_missing(
     assert "107 motions of the list are not in" in facts(result)
 
 
-def test_files_that_are_no_trajectory_get_their_line_and_reason(
+def test_files_that_are_not_trajectories_get_an_entry_with_a_reason(
     server: Server, tmp_path: Path, body: TargetBody, published: dict[str, Any]
 ) -> None:
-    good, place = published, tmp_path / "bad.npz"
-    torn, two = as_bytes(place, **good), {"split_points": np.array([0, 2])}
+    good, path = published, tmp_path / "bad.npz"
+    whole, two = as_bytes(path, **good), {"split_points": np.array([0, 2])}
     bad = {
-        "pickled": as_bytes(place, **{**good, "qpos": np.array([[None]], dtype=object)}),
-        "truncated": torn[: len(torn) // 2],
+        "pickled": as_bytes(path, **{**good, "qpos": np.array([[None]], dtype=object)}),
+        "truncated": whole[: len(whole) // 2],
         "not_npz": b"<html>please log in</html>",
-        "unknown_joint": as_bytes(place, **{**good, "joint_names": np.char.add(good["joint_names"], "_x")}),
-        "non_finite": as_bytes(place, **{**good, "qpos": np.where(np.arange(89) == 40, np.nan, good["qpos"])}),
-        "several_motions": as_bytes(place, **{**good, "split_points": np.array([0, 10, NFRAME])}),
-        "bad_joints": as_bytes(place, **{**good, "qpos": good["qpos"][:, :-2]}),
-        "bad_frame_rate": as_bytes(place, **{**good, "frequency": np.array(0.0)}),
-        "bad_quaternion": as_bytes(place, **{**good, "qpos": np.where(np.arange(89) == 3, 0, good["qpos"]) * 0.1}),
-        "too_short": as_bytes(place, **{**good, **{key: good[key][:2] for key in ("qpos", "qvel")}, **two}),
-        "missing_key": as_bytes(place, qpos=good["qpos"]),
-        "no_frame_rate": as_bytes(place, **{k: v for k, v in good.items() if k != "frequency"}),
+        "unknown_joint": as_bytes(path, **{**good, "joint_names": np.char.add(good["joint_names"], "_x")}),
+        "non_finite": as_bytes(path, **{**good, "qpos": np.where(np.arange(89) == 40, np.nan, good["qpos"])}),
+        "several_motions": as_bytes(path, **{**good, "split_points": np.array([0, 10, NFRAME])}),
+        "bad_joints": as_bytes(path, **{**good, "qpos": good["qpos"][:, :-2]}),
+        "bad_frame_rate": as_bytes(path, **{**good, "frequency": np.array(0.0)}),
+        "bad_quaternion": as_bytes(path, **{**good, "qpos": np.where(np.arange(89) == 3, 0, good["qpos"]) * 0.1}),
+        "too_short": as_bytes(path, **{**good, **{key: good[key][:2] for key in ("qpos", "qvel")}, **two}),
+        "missing_key": as_bytes(path, qpos=good["qpos"]),
+        "no_frame_rate": as_bytes(path, **{k: v for k, v in good.items() if k != "frequency"}),
     }
     server.data_sets[REPOSITORY] = {f"{FOLDER}/{name}.npz": content for name, content in bad.items()}
     out = tmp_path / "out"
@@ -726,8 +725,8 @@ def test_files_that_are_no_trajectory_get_their_line_and_reason(
     assert not list(out.rglob("*.h5"))
 
 
-def test_what_becomes_of_earlier_clips(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
-    """A file that does not come leaves its earlier clip and line alone; one that went bad takes its clip with it."""
+def test_earlier_clips_survive_failed_downloads_only(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
+    """A file that cannot be downloaded leaves its earlier clip and entry unchanged; a bad file removes its clip."""
     out = tmp_path / "out"
     assert run("musclemimic-retargeted", out).exit_code == 0
     before, clips = lines(out), files_below(out)
@@ -745,7 +744,7 @@ def test_what_becomes_of_earlier_clips(server: Server, tmp_path: Path, published
     assert not (out / "ACCAD/s1/run_poses.h5").exists()
 
 
-def test_a_full_disk_stops_the_clips_with_every_line_told(
+def test_full_disk_stops_the_conversion_with_an_entry_for_every_file(
     server: Server, tmp_path: Path, published: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, clip: Clip, **options: Any) -> str:
@@ -760,7 +759,9 @@ def test_a_full_disk_stops_the_clips_with_every_line_told(
     monkeypatch.undo()
 
 
-def test_of_two_files_with_one_clip_the_first_has_it(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
+def test_first_of_two_files_with_the_same_clip_gets_it(
+    server: Server, tmp_path: Path, published: dict[str, Any]
+) -> None:
     content = server.data_sets[REPOSITORY]
     content[f"{FOLDER}/KIT/4/walk_poses.NPZ"] = content.pop(f"{FOLDER}/ACCAD/s1/run_poses.npz")
     result = run("musclemimic-retargeted", tmp_path / "out", "--include", "KIT/4/*")
@@ -773,9 +774,7 @@ def test_of_two_files_with_one_clip_the_first_has_it(server: Server, tmp_path: P
     assert lines(tmp_path / "out") == found
 
 
-def test_a_rate_that_the_file_does_not_tell_is_told_by_a_setting(
-    server: Server, tmp_path: Path, published: dict[str, Any]
-) -> None:
+def test_missing_frame_rate_comes_from_a_setting(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
     arrays = {key: value for key, value in published.items() if key != "frequency"}
     content = as_bytes(tmp_path / "one.npz", **arrays)
     server.data_sets[REPOSITORY] = {f"{FOLDER}/one.npz": content}
@@ -788,7 +787,7 @@ def test_a_rate_that_the_file_does_not_tell_is_told_by_a_setting(
 def test_arms_without_a_root_are_matched_by_name(
     tmp_path: Path, body: TargetBody, importer: TrajectoryImporter
 ) -> None:
-    full = made_motion(body)
+    full = swaying_motion(body)
     arms = {name for name in _names(body) if re.search(r"(clav|scap|hum_|hum|elv|shoulder|elbow|pro_sup)", name)}
     without = frozenset(set(_names(body)) - arms)
     arrays = trajectory_arrays(body, full, without=without)
@@ -817,7 +816,7 @@ def test_arms_without_a_root_are_matched_by_name(
     assert clip.metrics["residual_force_bw"] < 0.2
 
 
-def test_a_root_among_the_joints_is_found_by_its_type_or_its_width(
+def test_root_joint_is_found_by_its_type_or_its_width(
     tmp_path: Path, body: TargetBody, published: dict[str, Any]
 ) -> None:
     plain = {key: value for key, value in published.items() if key != "jnt_type"}
@@ -836,10 +835,10 @@ def _put(folder: Path, arrays: dict[str, Any]) -> Path:
     return folder / "one.npz"
 
 
-# What is here, and the catalogue
+# Local data, and the catalogue
 
 
-def test_check_tells_what_is_here_and_what_to_fetch_where(tmp_path: Path) -> None:
+def test_check_reports_present_and_missing_parts(tmp_path: Path) -> None:
     archive, models = tmp_path / "amass", tmp_path / "models"
     for entry in load_group("kit-kinesis-test"):
         path = archive / f"{entry}.npz"
@@ -854,14 +853,14 @@ def test_check_tells_what_is_here_and_what_to_fetch_where(tmp_path: Path) -> Non
     before = files_below(tmp_path)
     result = run("--check", "amass", archive, "--body-models", models, "--json")
     assert result.exit_code == 1, result.output
-    said = json.loads(result.stdout)
-    assert said["parts"] == {"BMLrub": 1, "KIT": 108}
-    assert set(said["absent"]) == DATA_SETS.keys() - {"KIT", "BMLrub"}
-    assert said["strangers"] == 1
-    assert said["groups"]["kit-kinesis-test"] == {"entries": 108, "found": 108, "missing": {}}
-    assert said["groups"]["amass-ekut"] == {"entries": 345, "found": 0, "missing": {"EKUT": 345}}
-    assert [(m["family"], m["gender"]) for m in said["body_models"]] == [("smplh", "female")]
-    steps = " ".join(said["steps"])
+    report = json.loads(result.stdout)
+    assert report["parts"] == {"BMLrub": 1, "KIT": 108}
+    assert set(report["absent"]) == DATA_SETS.keys() - {"KIT", "BMLrub"}
+    assert report["strangers"] == 1
+    assert report["groups"]["kit-kinesis-test"] == {"entries": 108, "found": 108, "missing": {}}
+    assert report["groups"]["amass-ekut"] == {"entries": 345, "found": 0, "missing": {"EKUT": 345}}
+    assert [(m["family"], m["gender"]) for m in report["body_models"]] == [("smplh", "female")]
+    steps = " ".join(report["steps"])
     for words in ("https://amass.is.tue.mpg.de", "https://smpl.is.tue.mpg.de", "https://smpl-x.is.tue.mpg.de",
                   "EKUT", "smplh (male, neutral): register at https://mano.is.tue.mpg.de"):  # fmt: skip
         assert words in steps
@@ -873,7 +872,7 @@ def test_check_tells_what_is_here_and_what_to_fetch_where(tmp_path: Path) -> Non
     assert json.loads(part.stdout)["parts"] == {"KIT": 108}
 
 
-def test_the_catalogue_tells_what_it_does_not_know() -> None:
+def test_catalogue_states_what_is_unknown() -> None:
     result = run("--list")
     assert result.exit_code == 0
     entries = load_catalogue()
@@ -897,7 +896,7 @@ def test_the_catalogue_tells_what_it_does_not_know() -> None:
         (["--check", "amass"], "takes one folder"),
         (["--check", "amass", "nowhere"], "nowhere is neither a file nor a folder"),
         (["--check", "lafan", "."], "amass"),
-        (["ftp://x/y", "out"], "there is nothing named"),
+        (["ftp://x/y", "out"], "the catalogue has no 'ftp://x/y'"),
         (["demo_dataset", "out", "--set", "nonsense=1"], "nonsense"),
         (["demo_dataset", "out", "--sha256", "0"], "for bundles"),
         (["demo_dataset", "out", "-q", "-v"], "exclude each other"),
@@ -907,7 +906,7 @@ def test_the_catalogue_tells_what_it_does_not_know() -> None:
         (["--check", "amass", ".", "--include", "x"], "do not take --include"),
     ],
 )
-def test_wrong_use_is_2_and_says_what_would_be_right(
+def test_wrong_use_exits_with_2_and_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Reading files of others: limits hold, kinds are checked, nothing waits."""
+"""Reading of untrusted files: limits hold, file types are checked, nothing blocks."""
 
 import json
 import os
@@ -22,20 +22,20 @@ from musclemap.files import (
 from musclemap.reason_codes import ReasonCode
 
 
-def test_regular_file_is_read_whole_and_through_a_link(tmp_path):
+def test_regular_file_is_read_completely_and_through_a_link(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 100)
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert read_bytes(tmp_path / "b", limit=100) == b"x" * 100
 
 
-def test_larger_file_is_refused_before_it_is_read(tmp_path):
+def test_too_large_file_is_refused_before_reading(tmp_path):
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(FileError, match="at most 1000"):
         read_bytes(tmp_path / "sparse", limit=1000)
 
 
-def test_a_small_file_takes_little_memory_whatever_the_limit(tmp_path):
+def test_small_file_takes_little_memory_whatever_the_limit(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 100)
     tracemalloc.start()
     try:
@@ -46,7 +46,7 @@ def test_a_small_file_takes_little_memory_whatever_the_limit(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux has files without a size")
-def test_a_file_that_gives_no_size_is_read_whole():
+def test_file_without_a_size_is_read_completely():
     assert os.stat("/proc/self/status").st_size == 0
     assert b"Name:" in read_bytes(Path("/proc/self/status"), limit=2**20)[:100]
     with pytest.raises(FileError, match="beyond 10 bytes"):
@@ -54,7 +54,7 @@ def test_a_file_that_gives_no_size_is_read_whole():
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path, make):
+def test_irregular_files_are_refused_immediately(tmp_path, make):
     make(tmp_path / "odd")
     raised: list[Exception] = []
 
@@ -76,7 +76,7 @@ def test_missing_file_and_impossible_name_are_file_errors(tmp_path):
             read_bytes(tmp_path / name, limit=10)
 
 
-def test_json_is_what_the_library_reads():
+def test_json_is_parsed_as_by_the_standard_library():
     tree = {"a": [1, 2.5, None, True, "é", "\udcff"], "b": {"c": -(2**63 - 1)}}
     assert parse_json(json.dumps(tree).encode()) == tree
 
@@ -86,7 +86,7 @@ def test_numbers_that_are_not_finite_become_none():
     assert parse_json(b"NaN") is None
 
 
-def test_json_as_deep_as_allowed_is_read_and_deeper_is_not():
+def test_json_nesting_is_limited():
     deep = b"[" * (MAX_JSON_DEPTH + 1) + b"]" * (MAX_JSON_DEPTH + 1)
     assert parse_json(deep)
     for depth in (MAX_JSON_DEPTH + 2, 500, 200_000):
@@ -98,12 +98,12 @@ def test_json_as_deep_as_allowed_is_read_and_deeper_is_not():
     "text",
     [b"", b"{", b"\xff", b'{"a": 1} x', b"9" * 400, b"9" * 5000, b'"\\ud800"', b'{"\\ud800": 1}', b"\xef\xbb\xbf{}"],
 )
-def test_what_is_no_json_of_ours_is_a_file_error(text):
+def test_invalid_json_is_a_file_error(text):
     with pytest.raises(FileError):
         parse_json(text)
 
 
-def test_root_must_be_an_object_where_one_is_wanted(tmp_path):
+def test_root_must_be_an_object_if_required(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("[]")
     assert read_json(path) == []
@@ -111,14 +111,14 @@ def test_root_must_be_an_object_where_one_is_wanted(tmp_path):
         read_json_object(path)
 
 
-def test_fields_are_checked_by_type_and_a_bool_is_no_number():
+def test_fields_are_checked_by_type_and_a_bool_is_not_a_number():
     check_fields({"a": 1, "b": "x", "c": None}, {"a": int, "b": (str, list)}, where="it")
     for tree in ({}, {"a": True}, {"a": 1.0}, {"a": "1"}):
         with pytest.raises(FileError, match=r"\ba\b"):
             check_fields(tree, {"a": int}, where="it")
 
 
-def test_long_values_are_cut_off_in_messages():
+def test_long_values_are_shortened_in_messages():
     assert len(shown("x" * 10_000)) < 100
 
 
@@ -147,7 +147,7 @@ def test_any_error_becomes_a_reason(error, reason, message, expected):
     assert (failure.code, failure.message, failure.expected) == (reason, message, expected)
 
 
-def test_result_passes_and_so_do_the_named_errors_and_the_keyboard():
+def test_results_named_errors_and_interrupts_pass_through():
     assert attempt(lambda: 7) == 7
 
     def full() -> None:
@@ -163,5 +163,5 @@ def test_result_passes_and_so_do_the_named_errors_and_the_keyboard():
         attempt(interrupted)
 
 
-def test_long_messages_are_cut_off():
+def test_long_messages_are_shortened():
     assert len(describe(ValueError("x" * 10_000))) < 600

@@ -1,6 +1,6 @@
-"""Damaged files of every kind: read, or refused by an error of ours; no other exception, no signal, no wait, no growth.
+"""Damaged files of every kind are read or refused with an error of ours, without crash, hang or memory growth.
 
-`make fuzz COUNT=50000` does the same for longer and prints a table.
+`make fuzz COUNT=50000` runs the same for longer and prints a table.
 """
 
 import pytest
@@ -13,11 +13,11 @@ COUNT = 2000
 
 @pytest.mark.parametrize("name", KINDS)
 def test_damaged_files_are_read_or_refused(name):
-    tally = fuzz(name, count=COUNT)
-    assert not tally.faults
-    assert tally.accepted + tally.refused == COUNT
-    assert tally.refused > 0 or name in ("manifest", "metrics")  # where each damaged line is passed over
+    result = fuzz(name, count=COUNT)
+    assert not result.faults
+    assert result.accepted + result.refused == COUNT
+    assert result.refused > 0 or name in ("manifest", "metrics")  # readers of these skip damaged lines
 
 
-def test_a_fault_is_made_again_by_its_number():
+def test_fault_is_reproduced_by_its_number():
     assert damaged("manifest", 3, 17) == damaged("manifest", 3, 17) != damaged("manifest", 4, 17)

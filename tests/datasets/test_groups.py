@@ -1,4 +1,4 @@
-"""Groups: complete as published, and matched across the spellings of the archive's releases."""
+"""Motion lists: complete as published, and matched across the spellings of the archive's releases."""
 
 import itertools
 
@@ -31,19 +31,19 @@ def test_unknown_group_lists_the_known() -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_entries_of_a_group_are_distinct_recordings(name: str) -> None:
-    """Matching is not so loose that two entries fall together: a data set, a subject and a recording each."""
+    """Matching is strict enough to keep entries apart: each has a data set, a subject and a recording."""
     keys = [motion_key(entry) for entry in load_group(name)]
     assert len(set(keys)) == len(keys)
     assert all(len(key) == 3 and key[0] in DATA_SETS for key in keys)
 
 
 def test_no_two_data_sets_share_subject_and_recording() -> None:
-    """So a path below a data set's folder can be matched without the data set."""
+    """So a path below a data set's folder can be matched without the name of the data set."""
     keys = {motion_key(entry) for name in group_names() for entry in load_group(name)}
     assert len({key[1:] for key in keys}) == len(keys)
 
 
-def test_overlaps_that_are_known() -> None:
+def test_known_overlaps() -> None:
     keys = {name: {motion_key(entry) for entry in load_group(name)} for name in group_names()}
     assert not keys["kit-kinesis-train"] & keys["kit-kinesis-test"]
     assert len(keys["amass-locomotion"] & keys["kit-kinesis-test"]) == 16
@@ -91,7 +91,7 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
-def test_spellings_of_one_recording_match_and_of_two_do_not() -> None:
+def test_spellings_match_only_within_a_recording() -> None:
     entries = {entry for name in group_names() for entry in load_group(name)}
     for spellings in SPELLINGS:
         assert spellings[0] in entries  # a real line
@@ -118,7 +118,7 @@ def test_other_recordings_do_not_match(path: str, entry: str) -> None:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_whole_group_is_found_in_either_release(name: str) -> None:
+def test_whole_group_is_found_in_either_release(name: str) -> None:
     group = load_group(name)
     keys = [motion_key(entry) for entry in group]
     older = [f"{key[0]}/{(DATA_SETS[key[0]] or key)[0]}/{'/'.join(entry.split('/')[-2:])}.npz"

@@ -1,4 +1,4 @@
-"""The processes that open HDF5 files: whatever becomes of them, the next file is read, and none outlives its reader."""
+"""The processes that open HDF5 files: whatever happens to them, the next file is read, and none outlives its reader."""
 
 import ast
 import os
@@ -26,7 +26,7 @@ from ..support.fuzz.clip_mutations import lookup3, sealed_parts
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    """A clip; the processes have not been started yet."""
+    """A clip; the processes have not started yet."""
     _READER.close()
     write_clip(tmp_path / "good.h5", small_clip())
     return tmp_path / "good.h5"
@@ -37,27 +37,27 @@ def _children(pid: int) -> list[int]:
 
 
 def _workers() -> list[int]:
-    """The program that forks, and the worker it has forked."""
+    """The forking program and its current worker."""
     assert _READER._program is not None
     return [_READER._program.pid, *_children(_READER._program.pid)]
 
 
-def _is_there(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
 
 
-def _wait_for_the_end_of(pids: list[int]) -> None:
+def _wait_for_exit(pids: list[int]) -> None:
     deadline = time.monotonic() + 20.0
-    while any(map(_is_there, pids)) and time.monotonic() < deadline:
+    while any(map(_is_running, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(_is_there, pids))
+    assert not any(map(_is_running, pids))
 
 
-def test_only_one_module_opens_files_that_others_may_have_made() -> None:
-    """h5py is imported where clips are written and in the worker, and nowhere else."""
+def test_only_the_worker_opens_untrusted_hdf5_files() -> None:
+    """h5py is imported only where clips are written and in the worker."""
     root = Path(musclemap.__file__).parent
     importing = set()
     for path in root.glob("*/**/*.py"):
@@ -71,7 +71,7 @@ def test_only_one_module_opens_files_that_others_may_have_made() -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGSEGV, signal.SIGKILL])
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_process_that_ended_is_replaced(good: Path, end: signal.Signals, which: int) -> None:
+def test_dead_process_is_replaced(good: Path, end: signal.Signals, which: int) -> None:
     read_clip(good)
     os.kill(_workers()[which], end)
     time.sleep(0.2)
@@ -79,26 +79,26 @@ def test_a_process_that_ended_is_replaced(good: Path, end: signal.Signals, which
 
 
 def _endless(data: bytes) -> bytes:
-    """A heap of texts whose first object has size -16: to the library, the next one is in the same place for ever."""
+    """A global heap whose first object has size -16, so the library finds the next one at the same address for ever."""
     damaged = bytearray(data)
-    at = data.index(b"GCOL")
-    damaged[at + 24 : at + 32] = (2**64 - 16).to_bytes(8, "little")
+    heap = data.index(b"GCOL")
+    damaged[heap + 24 : heap + 32] = (2**64 - 16).to_bytes(8, "little")
     return bytes(damaged)
 
 
-def test_a_file_that_the_library_never_comes_to_an_end_with_is_refused(good: Path) -> None:
+def test_file_that_hangs_the_library_is_refused(good: Path) -> None:
     data = good.read_bytes()
     bad = good.with_name("bad.h5")
     started = time.perf_counter()
     bad.write_bytes(_endless(data))
-    with pytest.raises(ClipError, match="does not come to an end"):
+    with pytest.raises(ClipError, match="does not finish reading"):
         read_clip(bad)
     assert time.perf_counter() - started < 10.0
     assert read_clip(good).nframe == 40
 
 
-def test_a_file_that_crashes_the_library_is_refused(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker is killed while it has the file, which is what a crash looks like from outside."""
+def test_file_that_crashes_the_library_is_refused(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker is killed while it has the file, which looks like a crash from outside."""
     read_clip(good)
     send = hdf5_process.socket.send_fds
 
@@ -112,12 +112,12 @@ def test_a_file_that_crashes_the_library_is_refused(good: Path, monkeypatch: pyt
         return sent
 
     monkeypatch.setattr(hdf5_process.socket, "send_fds", kill)
-    assert read_clip(good).nframe == 40  # a worker that had read other files: tried again in a fresh one
+    assert read_clip(good).nframe == 40  # a worker that has read other files: tried again in a fresh one
     monkeypatch.undo()
     assert read_clip(good).nframe == 40
 
 
-def test_a_good_file_after_bad_ones_is_read_as_ever(good: Path) -> None:
+def test_valid_file_is_read_after_damaged_ones(good: Path) -> None:
     data = good.read_bytes()
     parts = sealed_parts(data)
     bad = good.with_name("bad.h5")
@@ -131,30 +131,30 @@ def test_a_good_file_after_bad_ones_is_read_as_ever(good: Path) -> None:
         np.testing.assert_array_equal(read_clip(good).qpos, small_clip().qpos)
 
 
-def test_checksums_are_those_of_the_file() -> None:
-    """The superblock's is where the format has it, so the hash is right; and there are parts of every kind."""
+def test_checksums_match_those_of_the_file() -> None:
+    """The superblock's checksum matches, so the hash is correct; all kinds of parts are present."""
     data = small_clip_bytes(nframe=300)
     assert lookup3(data[:44]).to_bytes(4, "little") == data[44:48]
-    result = {data[start : start + 4] for start, _ in sealed_parts(data)}
-    assert result >= {b"OHDR", b"OCHK", b"FRHP", b"BTHD", b"BTLF", b"FAHD", b"FADB"}
+    signatures = {data[start : start + 4] for start, _ in sealed_parts(data)}
+    assert signatures >= {b"OHDR", b"OCHK", b"FRHP", b"BTHD", b"BTLF", b"FAHD", b"FADB"}
 
 
 def test_threads_take_turns(good: Path) -> None:
-    result: list[int] = []
+    frames: list[int] = []
 
     def read_some() -> None:
         for _ in range(5):
-            result.append(read_clip(good).nframe)
+            frames.append(read_clip(good).nframe)
 
     threads = [threading.Thread(target=read_some) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60.0)
-    assert result == [40] * 20
+    assert frames == [40] * 20
 
 
-def test_a_fork_has_processes_of_its_own(good: Path) -> None:
+def test_fork_has_its_own_processes(good: Path) -> None:
     read_clip(good)
     before = _workers()
     pid = os.fork()
@@ -188,18 +188,18 @@ exec(sys.argv[2])
         ("import threading; threading.Thread(target=time.sleep, args=(9,), daemon=True).start()", 0),
     ],
 )
-def test_nothing_is_left_when_a_program_ends(good: Path, then: str, status: int) -> None:
+def test_no_process_outlives_the_program(good: Path, then: str, status: int) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(PROGRAM), str(good), then]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (status, "")
     pids = [int(text) for text in done.stdout.split()]
     assert len(pids) == 2
-    _wait_for_the_end_of(pids)
+    _wait_for_exit(pids)
 
 
-def test_ctrl_c_is_for_the_program_alone(good: Path) -> None:
-    """The terminal sends it to all processes of its group; those that read files are in a session of their own."""
+def test_ctrl_c_does_not_reach_the_workers(good: Path) -> None:
+    """The terminal sends it to its whole process group; the readers are in a session of their own."""
     read_clip(good)
     assert os.getpgid(_workers()[0]) != os.getpgid(0)
     for pid in _workers():
@@ -209,7 +209,7 @@ def test_ctrl_c_is_for_the_program_alone(good: Path) -> None:
     assert _workers() == before
 
 
-def test_a_worker_can_open_and_write_no_file(good: Path) -> None:
+def test_worker_cannot_open_or_write_files(good: Path) -> None:
     read_clip(good)
     limits = Path(f"/proc/{_workers()[1]}/limits").read_text("ascii").splitlines()
     soft = {line[:26].strip(): line[26:].split()[:2] for line in limits[1:]}

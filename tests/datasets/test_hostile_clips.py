@@ -1,4 +1,4 @@
-"""Nothing in a clip's file leads out of it, fills the memory, or gets past the types that the rest relies on."""
+"""A clip's file cannot lead outside itself, exhaust the memory, or contain types that the package does not expect."""
 
 import resource
 import threading
@@ -17,24 +17,24 @@ from ..support.fuzz.clip_mutations import make_valid, mutated, read, sealed_part
 from ..support.hostile.hostile_clips import HARMLESS, REFUSED, Edit, make_odd_files, write_edited
 
 
-@pytest.mark.parametrize(("edit", "says"), REFUSED.values(), ids=REFUSED)
-def test_is_refused_by_name_and_without_memory(tmp_path: Path, edit: Edit, says: str) -> None:
+@pytest.mark.parametrize(("edit", "message"), REFUSED.values(), ids=REFUSED)
+def test_malicious_clip_is_refused_by_name_and_without_memory(tmp_path: Path, edit: Edit, message: str) -> None:
     write_edited(tmp_path / "clip.h5", edit)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ClipError, match=says) as raised:
+    with pytest.raises(ClipError, match=message) as raised:
         read_clip(tmp_path / "clip.h5")
     assert len(str(raised.value)) < 600
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # [KiB]
 
 
 @pytest.mark.parametrize("edit", HARMLESS.values(), ids=HARMLESS)
-def test_what_is_odd_and_harmless_is_read(tmp_path: Path, edit: Edit) -> None:
+def test_unusual_but_valid_clip_is_read(tmp_path: Path, edit: Edit) -> None:
     write_edited(tmp_path / "clip.h5", edit)
     assert read_clip(tmp_path / "clip.h5").nframe == 40
 
 
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
-    """Also with a hash to compare, for which the file would be read first."""
+def test_irregular_files_are_refused_immediately(tmp_path: Path) -> None:
+    """Including with a hash to compare, for which the file would be read first."""
     refused: list[str] = []
 
     def read_all() -> None:
@@ -71,7 +71,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     ],
     ids=lambda changes: f"{next(iter(changes))}-{type(next(iter(changes.values()))).__name__}",
 )
-def test_what_would_not_be_read_is_not_written(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_clip_that_readers_would_refuse_is_not_written(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ClipError):
         write_clip(tmp_path / "clip.h5", small_clip(**changes))
     assert list(tmp_path.iterdir()) == []
@@ -79,7 +79,7 @@ def test_what_would_not_be_read_is_not_written(tmp_path: Path, changes: dict[str
 
 @pytest.mark.slow
 def test_damaged_clips_are_read_or_refused(tmp_path: Path) -> None:
-    """Whatever is changed in the file, and whether or not the checksums are right: nothing else, and soon."""
+    """Any damage, with or without corrected checksums, gives a clip or a refusal, quickly."""
     valid, rng, slowest, refused = make_valid(), np.random.default_rng(20), 0.0, 0
     parts = sealed_parts(valid)
     assert len(parts) > 20

@@ -1,4 +1,4 @@
-"""A manifest may be anybody's: each line that cannot be used is named, and all others are."""
+"""Untrusted manifests: each unusable line is reported, and all others are used."""
 
 import os
 import threading
@@ -20,20 +20,20 @@ from ..support.hostile.hostile_lines import READ, REFUSED, line, make_valid, mut
 FIRST, LAST = line(source="a.npz"), line(source="z.npz")
 
 
-@pytest.mark.parametrize(("bad", "says"), REFUSED.values(), ids=REFUSED)
-def test_a_line_that_cannot_be_used_is_named_and_the_others_are_used(tmp_path: Path, bad: bytes, says: str) -> None:
+@pytest.mark.parametrize(("bad", "message"), REFUSED.values(), ids=REFUSED)
+def test_unusable_line_is_reported_and_the_others_are_used(tmp_path: Path, bad: bytes, message: str) -> None:
     (tmp_path / "manifest.jsonl").write_bytes(FIRST + bad + LAST)
     manifest = Manifest.read(tmp_path / "manifest.jsonl")
     assert [entry.source for entry in manifest.entries] == ["a.npz", "z.npz"]
     (problem,) = manifest.problems
-    assert problem.startswith("manifest.jsonl line 2 is damaged and was passed over: ")
+    assert problem.startswith("manifest.jsonl line 2 is damaged and was skipped: ")
     assert len(problem) < 400
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         ManifestEntry.from_line(bad)
 
 
 @pytest.mark.parametrize("odd", READ.values(), ids=READ)
-def test_a_line_that_is_odd_and_harmless_is_used_and_written_again(tmp_path: Path, odd: bytes) -> None:
+def test_unusual_but_valid_line_is_used_and_written_again(tmp_path: Path, odd: bytes) -> None:
     (tmp_path / "manifest.jsonl").write_bytes(FIRST + odd + LAST)
     manifest = Manifest.read(tmp_path / "manifest.jsonl")
     assert (len(manifest.entries), manifest.problems) == (3, ())
@@ -41,19 +41,19 @@ def test_a_line_that_is_odd_and_harmless_is_used_and_written_again(tmp_path: Pat
     assert Manifest.read(tmp_path / "again.jsonl") == manifest
 
 
-def test_a_mark_of_the_byte_order_before_the_first_line_is_passed_over(tmp_path: Path) -> None:
+def test_byte_order_mark_before_the_first_line_is_ignored(tmp_path: Path) -> None:
     assert len(read(b"\xef\xbb\xbf" + FIRST + LAST, tmp_path).entries) == 2
 
 
 @pytest.mark.parametrize("clip", ["../a.h5", "a/../../b.h5", "/etc/passwd", "", None])
-def test_a_clip_outside_the_folder_is_never_looked_for(tmp_path: Path, clip: str | None) -> None:
+def test_clip_outside_the_folder_is_refused(tmp_path: Path, clip: str | None) -> None:
     entry = ManifestEntry.from_line(line(clip=clip))
     with pytest.raises(ClipError, match="names"):
         clip_path(tmp_path, entry.clip)
 
 
 @pytest.mark.parametrize("kind", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_a_manifest_that_is_no_file_is_one_error_at_once(tmp_path: Path, kind: object) -> None:
+def test_manifest_that_is_not_a_file_raises_immediately(tmp_path: Path, kind: object) -> None:
     assert callable(kind)
     kind(tmp_path / "manifest.jsonl")
     raised: list[str] = []
@@ -70,17 +70,17 @@ def test_a_manifest_that_is_no_file_is_one_error_at_once(tmp_path: Path, kind: o
     assert len(raised) == 2
 
 
-def test_a_manifest_without_end_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_huge_manifest_is_refused_before_reading(tmp_path: Path) -> None:
     (tmp_path / "manifest.jsonl").touch()
     os.truncate(tmp_path / "manifest.jsonl", 2**40)
     with pytest.raises(SettingsError, match="at most"):
         Manifest.read(tmp_path / "manifest.jsonl")
 
 
-def test_one_line_of_200_mb_takes_no_such_memory(tmp_path: Path) -> None:
+def test_line_of_200_mb_is_not_held_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(FIRST)
-    os.truncate(path, 200 * 10**6)  # nulls up to there
+    os.truncate(path, 200 * 10**6)  # extends the file with null bytes
     with path.open("ab") as file:
         file.write(b"\n" + LAST)
     tracemalloc.start()
@@ -91,22 +91,22 @@ def test_one_line_of_200_mb_takes_no_such_memory(tmp_path: Path) -> None:
     assert peak < 100e6
 
 
-def test_so_many_damaged_lines_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_further_damaged_lines_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_module, "MAX_PROBLEMS", 3)
     problems = read(b"{}\n" * 10 + FIRST, tmp_path).problems
     assert len(problems) == 4
-    assert problems[3] == "damaged.jsonl has 7 more damaged lines, which were passed over"
+    assert problems[3] == "damaged.jsonl has 7 more damaged lines, which were skipped"
 
 
 @pytest.mark.parametrize("reason", ["x" * 10**6, "a\ud800b", "\udcff", "line\nbreak", "\0"])
-def test_whatever_a_library_said_can_be_kept_as_a_reason(reason: str) -> None:
+def test_any_error_message_can_be_stored_as_a_reason(reason: str) -> None:
     entry = ManifestEntry(source="a.npz", status="failed", reason=reason)
     assert ManifestEntry.from_line(entry.to_line()) == entry
     assert len(entry.reason) <= MAX_TEXT
 
 
-def test_damaged_manifests_are_read_and_named(tmp_path: Path) -> None:
-    """Whatever is changed in it, what is read can be written and read again."""
+def test_damaged_manifests_are_read_and_reported(tmp_path: Path) -> None:
+    """Whatever the damage, the entries that are read can be written and read again."""
     valid, rng, slowest, named = make_valid(), np.random.default_rng(21), 0.0, 0
     for _ in range(2000):
         data = mutated(valid, rng)

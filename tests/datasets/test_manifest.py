@@ -1,4 +1,4 @@
-"""Manifest: one line a source, strict JSON, and nothing lost when a run is interrupted at any byte."""
+"""Manifest: one line per source, strict JSON, and no loss if a run is interrupted at any byte."""
 
 import json
 import os
@@ -90,16 +90,16 @@ def test_not_finite_is_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [({"status": "done"}, "ok, rejected, failed"), ({"verdict": "good"}, "infeasible"), ({"source": ""}, "path"),
      ({"metrics": []}, "mapping")],
 )  # fmt: skip
-def test_entries_are_checked(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(SettingsError, match=says):
+def test_entries_are_checked(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         make_entry("a.npz", **changes) if "source" not in changes else make_entry("")
 
 
-def test_one_line_a_source() -> None:
+def test_one_line_per_source() -> None:
     with pytest.raises(SettingsError, match=r"have more: a\.npz"):
         Manifest(entries=(make_entry("a.npz"), make_entry("a.npz")))
 
@@ -111,7 +111,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_every_torn_last_line_is_reported(tmp_path: Path) -> None:
-    """Cut at any byte, what is whole is read, and what is not is named."""
+    """Truncated at any byte, complete entries are read and incomplete ones reported."""
     path = tmp_path / "manifest.jsonl"
     lines = [make_entry("a.npz").to_line(), REFUSED.to_line()]
     for cut in range(1, len(lines[1]) + 1):
@@ -132,17 +132,17 @@ def test_other_damaged_lines_are_reported(tmp_path: Path, line: bytes) -> None:
     assert "line 2" in manifest.problems[0]
 
 
-def test_a_line_of_an_earlier_version_has_no_code() -> None:
+def test_entry_of_an_earlier_version_has_no_code() -> None:
     stored = json.loads(REFUSED.to_line())
     del stored["code"]
     entry = ManifestEntry.from_line(json.dumps(stored).encode())
     assert (entry.code, entry.reason) == (None, "non_finite: poses")
 
 
-def test_a_code_is_read_as_a_member_of_the_table() -> None:
+def test_code_is_read_as_an_enum_member() -> None:
     assert ManifestEntry.from_line(REFUSED.to_line()).code is ReasonCode.NON_FINITE
 
 
-def test_keys_of_later_versions_are_passed_over() -> None:
+def test_keys_of_later_versions_are_ignored() -> None:
     stored = json.loads(make_entry("a.npz").to_line()) | {"mood": "good"}
     assert ManifestEntry.from_line(json.dumps(stored).encode()) == make_entry("a.npz")

@@ -1,4 +1,4 @@
-"""Clips and their lines agree after a kill at any moment: whoever comes next accepts the old state or the new one."""
+"""Clips and entries agree after a kill at any moment: the next reader sees either the old state or the new one."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ from .test_manifest import make_entry
 
 
 class Killed(BaseException):
-    """What ends a run here; nothing in the product handles it."""
+    """Ends a run; nothing in the product catches it."""
 
 
 @pytest.fixture
@@ -53,17 +53,17 @@ def new(old: Clip) -> Clip:
 @pytest.fixture
 def out(tmp_path: Path, old: Clip) -> Path:
     folder = tmp_path / "out"
-    Manifest(entries=(line_of(old, write_clip(folder / "a.h5", old)),)).write(folder / MANIFEST)
+    Manifest(entries=(entry_of(old, write_clip(folder / "a.h5", old)),)).write(folder / MANIFEST)
     return folder
 
 
-def line_of(clip: Clip, sha256: str) -> ManifestEntry:
+def entry_of(clip: Clip, sha256: str) -> ManifestEntry:
     return converted(ManifestEntry(source="a.npz", status="ok"), clip, path="a.h5", sha256=sha256)
 
 
 def replace_clip(folder: OutputFolder, clip: Clip) -> None:
     folder.record(
-        write_listed(folder.root / "a.h5", clip, line=lambda sha256: line_of(clip, sha256), announce=folder.announce)
+        write_listed(folder.root / "a.h5", clip, line=lambda sha256: entry_of(clip, sha256), announce=folder.announce)
     )
 
 
@@ -76,14 +76,14 @@ def run_once(out: Path, clip: Clip) -> None:
 def kill_at(
     monkeypatch: pytest.MonkeyPatch, owner: object, name: str, *, when: Callable[..., bool], after: bool
 ) -> None:
-    """End the run before or after the first call of a function for which `when` holds."""
-    whole = getattr(owner, name)
+    """Kill the run before or after the first call of a function for which `when` returns true."""
+    original = getattr(owner, name)
 
     def killed(*arguments: object, **options: object) -> object:
         if not when(*arguments, **options):
-            return whole(*arguments, **options)
+            return original(*arguments, **options)
         if after:
-            whole(*arguments, **options)
+            original(*arguments, **options)
         raise Killed
 
     monkeypatch.setattr(owner, name, killed)
@@ -102,7 +102,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_kill_between_any_two_writes_leaves_a_clip_and_its_line(
+def test_kill_between_any_two_writes_leaves_a_clip_and_its_entry(
     moment: str, out: Path, new: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name, when, after, verdict = MOMENTS[moment]
@@ -119,9 +119,9 @@ def test_a_kill_between_any_two_writes_leaves_a_clip_and_its_line(
     assert {path.name for path in out.iterdir()} == {"a.h5", MANIFEST, ".musclemap.lock"}
 
 
-def test_a_line_cut_at_any_byte_leaves_the_old_one(out: Path, new: Clip) -> None:
+def test_entry_truncated_at_any_byte_leaves_the_old_one(out: Path, new: Clip) -> None:
     before = read_entries(out)
-    line = line_of(new, "ab" * 32).to_line()
+    line = entry_of(new, "ab" * 32).to_line()
     for cut in range(len(line) + 1):
         (out / JOURNAL).write_bytes(line[:cut])
         manifest = read_manifest(out)
@@ -129,31 +129,31 @@ def test_a_line_cut_at_any_byte_leaves_the_old_one(out: Path, new: Clip) -> None
         assert len(manifest.problems) == (0 < cut < len(line) - 1)
 
 
-def test_a_line_of_a_clip_that_never_came_is_none(out: Path) -> None:
+def test_entry_without_its_clip_does_not_count(out: Path) -> None:
     with Journal(out / JOURNAL) as journal:
         journal.append(make_entry("b.npz").to_line())
     assert set(read_entries(out)) == {"a.npz"}
     (out / "b.h5").write_bytes(b"another file")
-    assert set(read_entries(out)) == {"a.npz", "b.npz"}, "a damaged clip has its line"
+    assert set(read_entries(out)) == {"a.npz", "b.npz"}, "a damaged clip has its entry"
 
 
-def test_the_last_line_that_has_the_hash_counts(out: Path, old: Clip, new: Clip) -> None:
-    """Killed twice: the first run had replaced the clip, the second had only announced it."""
+def test_last_entry_with_the_hash_counts(out: Path, old: Clip, new: Clip) -> None:
+    """Two kills: the first run had replaced the clip, the second had only written its entry."""
     sha256 = write_clip(out / "a.h5", new)
     with Journal(out / JOURNAL) as journal:
-        for line in (line_of(old, "ab" * 32), line_of(new, sha256), line_of(old, "cd" * 32)):
+        for line in (entry_of(old, "ab" * 32), entry_of(new, sha256), entry_of(old, "cd" * 32)):
             journal.append(line.to_line())
-    assert read_entries(out)["a.npz"] == line_of(new, sha256)
+    assert read_entries(out)["a.npz"] == entry_of(new, sha256)
 
 
-def test_a_clip_with_the_hash_of_no_line_is_damaged(out: Path, new: Clip) -> None:
+def test_clip_that_matches_no_entry_is_damaged(out: Path, new: Clip) -> None:
     with Journal(out / JOURNAL) as journal:
-        journal.append(line_of(new, "ab" * 32).to_line())
+        journal.append(entry_of(new, "ab" * 32).to_line())
     (out / "a.h5").write_bytes(b"another file")
     assert read_entries(out)["a.npz"].clip_sha256 == "ab" * 32
 
 
-def test_a_failed_source_keeps_its_clip_until_that_is_gone(out: Path) -> None:
+def test_failed_source_keeps_its_entry_until_its_clip_is_removed(out: Path) -> None:
     failed = ManifestEntry(source="a.npz", status="failed", reason="crash: x")
     with Journal(out / JOURNAL) as journal:
         journal.append(failed.to_line())
@@ -162,9 +162,9 @@ def test_a_failed_source_keeps_its_clip_until_that_is_gone(out: Path) -> None:
     assert read_entries(out)["a.npz"] == failed
 
 
-def test_lines_of_workers_count_too(out: Path, new: Clip) -> None:
+def test_entries_of_workers_count_too(out: Path, new: Clip) -> None:
     with Journal(out / f"{JOURNAL}.3-1-0") as journal:
-        line = line_of(new, write_clip(out / "a.h5", new))
+        line = entry_of(new, write_clip(out / "a.h5", new))
         journal.append(line.to_line())
     assert read_entries(out)["a.npz"] == line
     with open_output(out) as folder:
@@ -173,7 +173,7 @@ def test_lines_of_workers_count_too(out: Path, new: Clip) -> None:
     assert Manifest.read(out / MANIFEST).entries == (line,)
 
 
-def test_a_full_disk_leaves_clip_and_line_as_they_were(out: Path, new: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_clip_and_entry_unchanged(out: Path, new: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (out / "a.h5").read_bytes()
 
     def full(*_: object) -> None:
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_clip_and_line_as_they_were(out: Path, new: Clip, mon
 # Journals
 
 
-def test_a_run_that_has_nothing_to_say_leaves_no_journal(tmp_path: Path) -> None:
+def test_run_without_entries_leaves_no_journal(tmp_path: Path) -> None:
     with open_output(tmp_path / "out"):
         assert not has_lines(tmp_path / "out")
     with pytest.raises(RuntimeError), open_output(tmp_path / "out"):
@@ -201,7 +201,7 @@ def test_a_run_that_has_nothing_to_say_leaves_no_journal(tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".musclemap.lock"]
 
 
-def test_an_empty_journal_is_none(tmp_path: Path) -> None:
+def test_empty_journal_does_not_count(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_bytes(b"")
     assert not has_lines(tmp_path)
     assert not has_unfinished_run(tmp_path)
@@ -210,7 +210,7 @@ def test_an_empty_journal_is_none(tmp_path: Path) -> None:
     assert not (tmp_path / JOURNAL).exists()
 
 
-def test_a_journal_cut_at_any_byte_goes_on(tmp_path: Path) -> None:
+def test_run_resumes_a_journal_truncated_at_any_byte(tmp_path: Path) -> None:
     path = tmp_path / JOURNAL
     first, second, third = (
         ManifestEntry(source=name, status="failed", reason="x: y") for name in ("a.npz", "b.npz", "c.npz")
@@ -227,7 +227,7 @@ def test_a_journal_cut_at_any_byte_goes_on(tmp_path: Path) -> None:
         (tmp_path / MANIFEST).unlink()
 
 
-def test_a_line_cut_by_a_full_disk_does_not_take_the_next_with_it(tmp_path: Path) -> None:
+def test_truncated_line_does_not_damage_the_next(tmp_path: Path) -> None:
     whole = ManifestEntry(source="a.npz", status="failed", reason="x: y")
     with Journal(tmp_path / JOURNAL) as journal:
         journal.append(whole.to_line()[:-30])
@@ -237,7 +237,7 @@ def test_a_line_cut_by_a_full_disk_does_not_take_the_next_with_it(tmp_path: Path
     assert len(manifest.problems) == 1
 
 
-def test_what_was_appended_survives_a_kill(tmp_path: Path) -> None:
+def test_appended_lines_survive_a_kill(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, signal, sys\n"
         "from musclemap.datasets.journal import Journal\n"
@@ -256,7 +256,7 @@ def test_what_was_appended_survives_a_kill(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [".musclemap.lock", JOURNAL])
 def test_nothing_is_written_through_a_link(tmp_path: Path, name: str) -> None:
-    """A folder may be from somebody else."""
+    """The folder may be somebody else's."""
     (tmp_path / "mine.txt").write_bytes(b"mine")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).symlink_to(tmp_path / "mine.txt")
@@ -265,7 +265,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "mine.txt").read_bytes() == b"mine"
 
 
-def test_leftovers_of_dead_writers_go_and_those_of_writers_at_work_stay(tmp_path: Path) -> None:
+def test_only_temporary_files_of_dead_writers_are_removed(tmp_path: Path) -> None:
     names = [".musclemap-0123456789abcdef.tmp", "below/.musclemap-fedcba9876543210.tmp"]
     (tmp_path / "below").mkdir()
     for name in (*names, ".musclemap-mine.tmp", "notes.tmp"):
@@ -273,14 +273,14 @@ def test_leftovers_of_dead_writers_go_and_those_of_writers_at_work_stay(tmp_path
 
     def look() -> None:
         remove_leftovers(tmp_path)
-        assert len(list(tmp_path.glob(".musclemap-*.tmp"))) == 2, "the one of this writer, and no name of ours"
+        assert len(list(tmp_path.glob(".musclemap-*.tmp"))) == 2, "this writer's file and a name that is not ours"
 
     write_atomically(tmp_path / "a", b"whole", before_rename=look)
     assert (tmp_path / "a").read_bytes() == b"whole"
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".musclemap-mine.tmp", "a", "below", "notes.tmp"]
 
 
-def test_a_folder_tells_whether_a_run_is_writing_to_it(tmp_path: Path) -> None:
+def test_running_writer_is_detected(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
     assert not list(tmp_path.iterdir())
     with locked(tmp_path):
@@ -288,19 +288,17 @@ def test_a_folder_tells_whether_a_run_is_writing_to_it(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
 
 
-def test_a_reader_that_comes_while_a_run_ends_sees_its_lines(
-    out: Path, new: Clip, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The journal is folded into the manifest between the two looks."""
-    read, line = output_folder.read_lines, line_of(new, write_clip(out / "a.h5", new))
+def test_reader_sees_the_entries_of_a_run_that_is_ending(out: Path, new: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is merged into the manifest between the two reads."""
+    read, line = output_folder.read_lines, entry_of(new, write_clip(out / "a.h5", new))
     with Journal(out / JOURNAL) as journal:
         journal.append(line.to_line())
 
-    def folded(path: Path) -> object:
+    def merge(path: Path) -> object:
         monkeypatch.undo()
         with open_output(out) as folder:
             folder.write_manifest()
         return read(path)
 
-    monkeypatch.setattr(output_folder, "read_lines", folded)
+    monkeypatch.setattr(output_folder, "read_lines", merge)
     assert read_entries(out)["a.npz"] == line

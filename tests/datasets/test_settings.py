@@ -1,4 +1,4 @@
-"""Settings survive every round trip, and say what they know when they are given something else."""
+"""Settings survive every round trip, and errors list the valid settings."""
 
 import os
 from dataclasses import FrozenInstanceError, dataclass, field
@@ -135,11 +135,11 @@ HOSTILE = [
     b"a." * 30_000 + b"a = 1", b"[" + b"a." * 30_000 + b"a]", b"#" * 100_000, b"fps = 07:32:00", b"solver = [1]",
     b"[[solver]]\n", b"title = " + b'"' + b"x" * 1000 + b'"\nfps = "' + b"x" * 60_000 + b'"',
 ]  # fmt: skip
-"""Texts that parsers stumble over: too long, too deep, of other types, or of keys that take memory by their square."""
+"""Texts that overload parsers: too long, too deep, of other types, or with keys that take quadratic memory."""
 
 
 @pytest.mark.parametrize("content", HOSTILE)
-def test_hostile_files_are_one_sentence(content, tmp_path):
+def test_hostile_files_are_refused_in_one_sentence(content, tmp_path):
     path = tmp_path / "settings.toml"
     path.write_bytes(content)
     with pytest.raises(SettingsError) as caught:
@@ -148,7 +148,7 @@ def test_hostile_files_are_one_sentence(content, tmp_path):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: (path.touch(), os.truncate(path, 10 * 2**40))])
-def test_what_is_no_file_of_settings_is_refused_at_once(make, tmp_path):
+def test_irregular_settings_file_is_refused_immediately(make, tmp_path):
     make(tmp_path / "settings.toml")
     with pytest.raises(SettingsError, match="cannot read settings"):
         load_settings(Config, tmp_path / "settings.toml")
@@ -167,7 +167,7 @@ ENDLESS = [
 
 
 @pytest.mark.parametrize("assignment", ENDLESS)
-def test_settings_that_would_cost_all_time_or_memory_are_refused(assignment):
+def test_settings_that_would_exhaust_time_or_memory_are_refused(assignment):
     name = assignment.partition("=")[0]
     with pytest.raises(SettingsError, match=name.removeprefix("physics.") if "terrain" in name else name):
         override(TrainConfig(), [assignment])

@@ -1,4 +1,4 @@
-"""No server holds a download for ever, however it spreads its bytes, and none learns what it should not."""
+"""No server can block a download for ever, however slowly it sends, and no server gets secrets of another."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from musclemap.datasets.downloads import hub as hub_module
-from musclemap.datasets.downloads import pace, transport
+from musclemap.datasets.downloads import speed_guard, transport
 from musclemap.datasets.downloads.bundle import MAX_UNREACHABLE, fetch_bundle
 from musclemap.datasets.downloads.bundle_manifest import parse_bundle, read_bundle
 from musclemap.datasets.downloads.errors import DownloadError
@@ -24,7 +24,7 @@ from ..support.hostile.raw_server import OK, Answer, drip, raw_serving
 
 HASTY = TransferLimits(timeout=0.15, tries=2, window=0.3, min_speed=1000.0, listing=2.0)
 ENOUGH = 6.0
-"""Longest time that any of these may take [s]; each would last for hours."""
+"""Maximum duration of each test [s]; without limits each would take hours."""
 
 SIZE = 100_000
 BODY = b"x" * SIZE
@@ -71,34 +71,34 @@ def slow_redirects(connection: socket.socket, path: str, over: threading.Event) 
     connection.sendall(b"HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
 
 
-def one_byte_a_connection(connection: socket.socket, path: str, over: threading.Event) -> None:
+def one_byte_per_connection(connection: socket.socket, path: str, over: threading.Event) -> None:
     over.wait(0.1)
     connection.sendall(OK + b"Content-Length: %d\r\n\r\nx" % SIZE)
 
 
 SLOW = [
     dripping_headers, dripping_status, dripping_body, dripping_body_without_length, dripping_chunks,
-    endless_informal_answers, slow_redirects, one_byte_a_connection,
+    endless_informal_answers, slow_redirects, one_byte_per_connection,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("answer", SLOW)
-def test_server_below_the_least_speed_ends_a_manifest_and_a_file(answer, tmp_path: Path) -> None:
+def test_server_below_the_minimum_speed_is_given_up(answer, tmp_path: Path) -> None:
     with raw_serving(answer) as server:
         began = time.monotonic()
-        with pytest.raises(DownloadError, match=r"too slow|silent|breaks off|redirects"):
+        with pytest.raises(DownloadError, match=r"too slow|silent|broken|redirects"):
             read_bundle(server.url(), Transport(limits=HASTY))
         assert time.monotonic() - began < ENOUGH
         began = time.monotonic()
         remote = RemoteFile(url=server.url("/x"), size=SIZE, sha256=hashlib.sha256(BODY).hexdigest())
-        with pytest.raises(DownloadError, match=r"too slow|silent|breaks off|ended early|redirects"):
+        with pytest.raises(DownloadError, match=r"too slow|silent|broken|ended early|redirects"):
             Transport(limits=HASTY).fetch(remote, tmp_path / "part")
         assert time.monotonic() - began < ENOUGH
     assert (tmp_path / "part").stat().st_size < SIZE
 
 
-def test_manifest_that_comes_for_too_long_ends() -> None:
-    """Fast enough at every moment, and never done."""
+def test_endless_manifest_is_given_up() -> None:
+    """Fast enough at every moment, but never finished."""
 
     def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
         connection.sendall(OK + b"\r\n")
@@ -113,7 +113,7 @@ def test_manifest_that_comes_for_too_long_ends() -> None:
         assert time.monotonic() - began < ENOUGH
 
 
-def test_steady_server_above_the_least_speed_is_waited_for(tmp_path: Path) -> None:
+def test_steady_server_above_the_minimum_speed_succeeds(tmp_path: Path) -> None:
     def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
         connection.sendall(OK + b"Content-Length: %d\r\n\r\n" % SIZE)
         for start in range(0, SIZE, 5000):
@@ -127,7 +127,7 @@ def test_steady_server_above_the_least_speed_is_waited_for(tmp_path: Path) -> No
     assert (tmp_path / "part").read_bytes() == BODY
 
 
-def test_window_is_never_shorter_than_two_silences() -> None:
+def test_window_is_at_least_twice_the_timeout() -> None:
     assert TransferLimits(timeout=50.0).guard()._window == 100.0
     assert TransferLimits().guard()._window == 60.0
 
@@ -136,13 +136,13 @@ def test_no_thread_is_left_behind(tmp_path: Path) -> None:
     with raw_serving(dripping_body) as server, pytest.raises(Unreachable):
         read_bundle(server.url(), Transport(limits=HASTY))
     deadline = time.monotonic() + 2.0
-    while any(t.name == "musclemap-pace" for t in threading.enumerate()) and time.monotonic() < deadline:
+    while any(t.name == "musclemap-speed-guard" for t in threading.enumerate()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not [t for t in threading.enumerate() if t.name == "musclemap-pace"]
-    assert getattr(pace._here, "pace", None) is None
+    assert not [t for t in threading.enumerate() if t.name == "musclemap-speed-guard"]
+    assert getattr(speed_guard._current, "guard", None) is None
 
 
-def test_server_that_brings_no_file_is_soon_asked_for_no_more(tmp_path: Path) -> None:
+def test_unreachable_server_is_given_up_after_a_few_files(tmp_path: Path) -> None:
     content = [(f"{k}.h5", f"content {k}".encode()) for k in range(40)]
     files = [{"path": p, "size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for p, c in content]
     with raw_serving(dripping_headers) as server:
@@ -156,7 +156,7 @@ def test_server_that_brings_no_file_is_soon_asked_for_no_more(tmp_path: Path) ->
     assert any("was stopped" in reason for reason in fetched.failed.values())
 
 
-# Redirects, and who learns the password
+# Redirects, and which servers get the password
 
 
 def redirecting(target: str, *, body: bytes = b"") -> Answer:
@@ -171,7 +171,7 @@ def plain(connection: socket.socket, path: str, over: threading.Event) -> None:
     connection.sendall(OK + b"Content-Length: 2\r\n\r\n{}")
 
 
-def test_password_goes_to_its_own_server_and_to_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_password_is_sent_only_to_its_own_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     with raw_serving(plain) as other:
         for host in ("127.0.0.1", "localhost"):
@@ -183,7 +183,7 @@ def test_password_goes_to_its_own_server_and_to_no_other(monkeypatch: pytest.Mon
         assert not any("YW5u" in request for request in other.asked)
 
 
-def test_password_is_sent_again_where_a_redirect_stays_on_the_server() -> None:
+def test_password_is_sent_again_after_a_redirect_on_the_same_server() -> None:
     def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
         (plain if path == "/there" else redirecting("/there"))(connection, path, over)
 
@@ -192,13 +192,13 @@ def test_password_is_sent_again_where_a_redirect_stays_on_the_server() -> None:
         assert [request.count("Authorization: Basic") for request in server.asked] == [1, 1]
 
 
-def test_user_that_a_redirect_brings_is_not_sent() -> None:
+def test_user_in_a_redirect_is_not_sent() -> None:
     with raw_serving(plain) as other, raw_serving(redirecting(other.url("/x", user="eve:evil@"))) as first:
         assert Transport().read(first.url(), max_bytes=10) == b"{}"
         assert "authorization" not in other.asked[0].lower()
 
 
-def test_redirects_end(tmp_path: Path) -> None:
+def test_redirects_are_limited(tmp_path: Path) -> None:
     with raw_serving(redirecting("/again")) as server:
         with pytest.raises(DownloadError, match=f"redirects more than {MAX_REDIRECTS} times"):
             Transport().read(server.url(), max_bytes=10)
@@ -206,21 +206,21 @@ def test_redirects_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://[::1", "http://127.0.0.1:x/"])
-def test_redirect_to_another_kind_of_address_is_refused(target: str) -> None:
+def test_redirect_to_another_scheme_is_refused(target: str) -> None:
     with raw_serving(redirecting(target)) as server, pytest.raises(DownloadError):
         Transport().read(server.url(), max_bytes=10)
 
 
 def test_redirect_away_from_https_is_refused() -> None:
-    from musclemap.datasets.downloads.session import _redirected
+    from musclemap.datasets.downloads.session import _redirect_target
 
     with pytest.raises(DownloadError, match="from https to http"):
-        _redirected("https://example.org/a", "http://example.org/b?sig=secret")
-    assert _redirected("http://example.org/a", "https://example.org/b") == "https://example.org/b"
+        _redirect_target("https://example.org/a", "http://example.org/b?sig=secret")
+    assert _redirect_target("http://example.org/a", "https://example.org/b") == "https://example.org/b"
 
 
 def test_body_of_a_redirect_is_not_read() -> None:
-    """It may be of any size, and the library would keep it in memory."""
+    """It may have any size, and the library would keep it in memory."""
     sent: list[int] = []
 
     def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
@@ -239,7 +239,7 @@ def test_body_of_a_redirect_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://a:b/", "http:///x", "http://" + "a" * 70 + ".invalid/", "x"])
-def test_address_that_is_none_is_a_sentence(url: str) -> None:
+def test_invalid_url_is_a_download_error(url: str) -> None:
     with pytest.raises(DownloadError):
         Transport(limits=HASTY).read(url, max_bytes=10)
 
@@ -249,7 +249,7 @@ def test_address_that_is_none_is_a_sentence(url: str) -> None:
     [b"Content-Length: -5\r\n\r\n", b"Content-Length: 1, 2\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
      b"Content-Encoding: gzip, gzip, gzip, gzip, gzip, gzip, gzip\r\n\r\nx", b"\r\n" + b"\x00" * 100],
 )  # fmt: skip
-def test_odd_answers_are_sentences(head: bytes) -> None:
+def test_malformed_responses_are_download_errors(head: bytes) -> None:
     def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
         connection.sendall(OK + head)
 
@@ -257,7 +257,7 @@ def test_odd_answers_are_sentences(head: bytes) -> None:
         read_bundle(server.url(), Transport(limits=HASTY))
 
 
-def test_session_follows_nothing_by_itself() -> None:
+def test_session_follows_no_redirect_by_itself() -> None:
     with raw_serving(redirecting("/there")) as server:
         answer = Session().get(server.url(), stream=True, allow_redirects=True, timeout=2.0)
         assert answer.status_code == 302
@@ -267,7 +267,7 @@ def test_session_follows_nothing_by_itself() -> None:
 
 
 def hub(body: Answer) -> Answer:
-    """Answers as the hub, whose files come by `body`."""
+    """Respond as the hub does; `body` sends the files."""
     entry = {"type": "file", "path": "a.npz", "size": SIZE, "oid": "0" * 40,
              "lfs": {"oid": hashlib.sha256(BODY).hexdigest(), "size": SIZE, "pointerSize": 130}}  # fmt: skip
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -289,7 +289,7 @@ def hub(body: Answer) -> Answer:
 
 @pytest.fixture
 def hub_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The library's client is made anew, and as it was afterwards; no token, no cache, no waiting."""
+    """Replace the library's client and restore it afterwards; no token, no cache, no waiting."""
     from huggingface_hub import constants, set_client_factory
     from huggingface_hub.utils._http import default_client_factory
 
@@ -312,16 +312,16 @@ def hub_dripping(connection: socket.socket, path: str, over: threading.Event) ->
 
 
 @pytest.mark.usefixtures("hub_alone")
-def test_hub_below_the_least_speed_is_soon_asked_for_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_below_the_minimum_speed_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_serving(hub(hub_dripping)) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url("", user="ann:s3cret@"))
         data_set = hub_module.list_data_set("o/n")
         assert data_set.licence == "mit, 7"
         began = time.monotonic()
-        brought = hub_module.fetch_files(data_set, data_set.files, tmp_path / "out", workers=4)
+        downloaded = hub_module.fetch_files(data_set, data_set.files, tmp_path / "out", workers=4)
         assert time.monotonic() - began < 4 * ENOUGH
-    assert len(brought.failed) == 40
-    reasons = " ".join(brought.failed.values())
+    assert len(downloaded.failed) == 40
+    reasons = " ".join(downloaded.failed.values())
     assert "too slow" in reasons
     assert "in a row" in reasons
     assert "s3cret" not in reasons
@@ -333,7 +333,7 @@ def test_hub_below_the_least_speed_is_soon_asked_for_no_more(tmp_path: Path, mon
     [b"[1", b"[]", b'{"id": "o/n", "sha": 7}', b'{"id": "o/n", "sha": "../../x"}', b"[" * 100_000,
      b'{"id": ["o/n"], "sha": "0123456789abcdef0123456789abcdef01234567", "siblings": 3, "cardData": [1]}'],
 )  # fmt: skip
-def test_hub_that_answers_nonsense_is_a_sentence(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_hub_response_is_a_download_error(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(connection: socket.socket, path: str, over: threading.Event) -> None:
         connection.sendall(OK + b"Content-Length: %d\r\n\r\n%s" % (len(data), data))
 
@@ -348,7 +348,7 @@ def test_hub_that_answers_nonsense_is_a_sentence(data: bytes, monkeypatch: pytes
 @pytest.mark.parametrize(
     "change", [{"size": "9"}, {"size": -1}, {"lfs": {"oid": "../x", "size": 1, "pointerSize": 1}}, {"path": 7}]
 )
-def test_hub_that_lists_files_of_wrong_types_is_a_sentence(change: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_listing_with_wrong_types_is_a_download_error(change: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = {"type": "file", "path": "a.npz", "size": 1, "oid": "0" * 40, **change}
     sent = {"id": "o/n", "sha": "0123456789abcdef0123456789abcdef01234567", "siblings": []}
 

@@ -1,4 +1,4 @@
-"""Built-in motions obey mechanics and anatomy: feet that stand do not move, and gait is that of the tables."""
+"""Built-in motions obey mechanics and anatomy: standing feet do not move, and gait follows the tables."""
 
 import hashlib
 import time
@@ -22,7 +22,7 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-AT = {name: joint for joint, name in enumerate(BODY_NAMES)}
+INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
 SPEEDS = (0.8, 1.2, 1.6)
 PARTS = ("heel", "ball", "toe")
 
@@ -32,7 +32,7 @@ def soles(motion: SourceMotion) -> dict[tuple[str, str], np.ndarray]:
     pos, mat = source_fk(motion.rotvec, motion.trans, mean_joints())
     points = {}
     for side in ("left", "right"):
-        ankle, toes = AT[f"{side}_ankle"], AT[f"{side}_foot"]
+        ankle, toes = INDEX[f"{side}_ankle"], INDEX[f"{side}_foot"]
         points[side, "heel"] = pos[:, ankle] + mat[:, ankle] @ HEEL
         points[side, "ball"] = pos[:, ankle] + mat[:, ankle] @ BALL
         points[side, "toe"] = points[side, "ball"] + mat[:, toes] @ TOE
@@ -44,7 +44,7 @@ def speed_of(points: np.ndarray, fps: float) -> np.ndarray:
 
 
 def standing_parts(speed: float, phase: np.ndarray) -> dict[str, np.ndarray]:
-    """Which points of a foot bear at parts of its stride; two hundredths of it, or two frames, off each change."""
+    """Which points of a foot touch the ground at each phase, excluding 2 % of the stride around each change."""
     stance, edge = gait_tables.stance_part(speed), 0.02
     between = {
         "heel": (0.0, gait_tables.HEEL_OFF),
@@ -60,7 +60,7 @@ def phases(motion: SourceMotion, speed: float) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_feet_that_stand_in_walking_stay_where_they_are(speed: float) -> None:
+def test_stance_feet_do_not_move_in_walking(speed: float) -> None:
     motion = synthesise(f"walk_{speed}")
     points = soles(motion)
     for side, phase in phases(motion, speed).items():
@@ -74,7 +74,7 @@ def test_feet_that_stand_in_walking_stay_where_they_are(speed: float) -> None:
 
 
 @pytest.mark.parametrize("name", motion_names())
-def test_nothing_sinks_into_the_floor_and_somebody_stands_on_it(name: str) -> None:
+def test_feet_touch_the_floor_and_do_not_sink(name: str) -> None:
     motion = synthesise(name)
     height = np.stack([point[:, 2] for point in soles(motion).values()])
     assert height.min() > -0.001
@@ -87,12 +87,12 @@ def test_nothing_sinks_into_the_floor_and_somebody_stands_on_it(name: str) -> No
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_walking_speed_and_cadence_are_those_asked_for(speed: float) -> None:
+def test_walking_speed_and_cadence_are_as_requested(speed: float) -> None:
     motion = synthesise(f"walk_{speed}", seconds=20.0)
     travelled = motion.trans[-1] - motion.trans[0]
     np.testing.assert_allclose(travelled[0] / motion.duration, speed, rtol=0.03)
     assert abs(travelled[1]) < 0.1
-    knee = np.linalg.norm(motion.rotvec[:, AT["left_knee"]], axis=-1)
+    knee = np.linalg.norm(motion.rotvec[:, INDEX["left_knee"]], axis=-1)
     knee = knee - knee.mean()
     period = gait_tables.stride_time(speed)
     lags = np.arange(round(0.6 * period * motion.fps), round(1.4 * period * motion.fps))
@@ -103,7 +103,7 @@ def test_walking_speed_and_cadence_are_those_asked_for(speed: float) -> None:
 
 
 @pytest.mark.parametrize("speed", SPEEDS)
-def test_joint_angles_of_walking_are_those_of_the_tables_within_the_spread_of_healthy_people(speed: float) -> None:
+def test_joint_angles_of_walking_match_the_tables_within_their_spread(speed: float) -> None:
     stride, phase = solve_stride(speed), np.arange(NSAMPLE) / NSAMPLE
     reach = gait_tables.reach(speed)
     scale = {"hip_flexion": reach, "knee_flexion": np.sqrt(reach)}
@@ -126,10 +126,10 @@ def test_tables_pass_through_their_key_points_and_close() -> None:
 
 
 def test_walking_at_free_speed_is_recognisably_human() -> None:
-    """Ranges any textbook gives: knee nearly straight to 60 degrees, hip 30 to 50 in all, pelvis rising 2 to 5 cm."""
+    """Ranges from textbooks: knee from nearly straight to 60 degrees, hip 30 to 50 in all, pelvis rising 2 to 5 cm."""
     motion = synthesise("walk_1.2")
     pos, _ = source_fk(motion.rotvec, motion.trans, mean_joints())
-    thigh, shank = (np.diff(pos[:, [AT[f"left_{a}"], AT[f"left_{b}"]]], axis=1)[:, 0]
+    thigh, shank = (np.diff(pos[:, [INDEX[f"left_{a}"], INDEX[f"left_{b}"]]], axis=1)[:, 0]
                     for a, b in (("hip", "knee"), ("knee", "ankle")))  # fmt: skip
     lean_thigh, lean_shank = (np.rad2deg(np.arctan2(bone[:, 0], -bone[:, 2])) for bone in (thigh, shank))
     knee = lean_thigh - lean_shank
@@ -137,14 +137,14 @@ def test_walking_at_free_speed_is_recognisably_human() -> None:
     assert 55.0 < knee.max() < 68.0
     assert 35.0 < np.ptp(lean_thigh) < 55.0
     assert 0.02 < np.ptp(pos[:, 0, 2]) < 0.05
-    # Twice a stride, the pelvis is highest when the feet pass each other and lowest when they are apart.
-    apart = np.abs(pos[:, AT["left_ankle"], 0] - pos[:, AT["right_ankle"], 0])
-    assert np.corrcoef(apart, pos[:, 0, 2])[0, 1] < -0.7
+    # Twice a stride, the pelvis is highest when the feet pass each other and lowest when they are farthest apart.
+    separation = np.abs(pos[:, INDEX["left_ankle"], 0] - pos[:, INDEX["right_ankle"], 0])
+    assert np.corrcoef(separation, pos[:, 0, 2])[0, 1] < -0.7
     # Arms swing against the legs: each wrist with the foot of the other side.
-    wrist = pos[:, AT["left_wrist"], 0] - pos[:, 0, 0]
-    foot = {side: pos[:, AT[f"{side}_ankle"], 0] - pos[:, 0, 0] for side in ("left", "right")}
+    wrist = pos[:, INDEX["left_wrist"], 0] - pos[:, 0, 0]
+    foot = {side: pos[:, INDEX[f"{side}_ankle"], 0] - pos[:, 0, 0] for side in ("left", "right")}
     assert np.corrcoef(wrist, foot["left"])[0, 1] < -0.7 < 0.7 < np.corrcoef(wrist, foot["right"])[0, 1]
-    # The swinging foot clears the floor by a little more than a centimetre at mid-swing, and its heel by much more.
+    # The swinging toe clears the floor by a little more than a centimetre at mid-swing, and the heel by much more.
     points, phase = soles(motion), phases(motion, 1.2)["left"]
     swing = (phase > 0.74) & (phase < 0.90)
     assert 0.010 < points["left", "toe"][swing, 2].min() < 0.025
@@ -157,10 +157,10 @@ def test_walking_is_its_own_mirror_image_half_a_stride_later(speed: float) -> No
     fps = 2 * half_frames / gait_tables.stride_time(speed)
     motion = synthesise(f"walk_{speed}", fps=fps, seconds=2.5 * gait_tables.stride_time(speed))
     early, late = slice(0, motion.nframe - half_frames), slice(half_frames, motion.nframe)
-    for name, joint in AT.items():
+    for name, joint in INDEX.items():
         if name == "pelvis":
             continue
-        other = AT[name.replace("left_", "?").replace("right_", "left_").replace("?", "right_")]
+        other = INDEX[name.replace("left_", "?").replace("right_", "left_").replace("?", "right_")]
         mirrored = motion.rotvec[early, joint] * [1.0, -1.0, -1.0]
         np.testing.assert_allclose(motion.rotvec[late, other], mirrored, atol=1e-9)
     middle = motion.trans + mean_joints()[0]
@@ -179,11 +179,11 @@ def test_pelvis_falls_freely_in_flight() -> None:
     height = pos[:, 0, 2].max() - np.interp(synthetic_jump.TAKE_OFF, now, pos[:, 0, 2])
     np.testing.assert_allclose(height, synthetic_jump.TAKE_OFF_SPEED**2 / (2 * 9.81), rtol=0.02)
     on_ground = ~((now > synthetic_jump.TAKE_OFF - 0.02) & (now < synthetic_jump.TOUCH_DOWN + 0.02))
-    assert acceleration[on_ground].min() > -10.5, "nobody is pulled down faster than by weight"
+    assert acceleration[on_ground].min() > -10.5, "the body accelerates downwards faster than gravity"
 
 
 def test_jump_is_smooth() -> None:
-    """Joints keep to speeds that people reach in jumping, and no joint's speed breaks from one frame to the next."""
+    """Joint speeds stay within the range of human jumping and do not change abruptly between frames."""
     motion = synthesise("jump", fps=480.0)
     turned = Rotation.from_rotvec(motion.rotvec[:-1].reshape(-1, 3)).inv() * Rotation.from_rotvec(
         motion.rotvec[1:].reshape(-1, 3)
@@ -224,19 +224,19 @@ def test_turning_goes_once_around_and_a_foot_turns_only_in_the_air() -> None:
 
 
 @pytest.mark.parametrize("name", ["squat", "arm_raise", "reach", "turn", "jump"])
-def test_exercises_begin_and_end_in_the_same_posture_at_rest(name: str) -> None:
+def test_exercises_start_and_end_in_the_same_configuration_at_rest(name: str) -> None:
     motion = synthesise(name)
     pos, _ = source_fk(motion.rotvec, motion.trans, mean_joints())
     np.testing.assert_allclose(pos[0], pos[-1], atol=1e-3)
     assert np.max(np.abs(np.diff(pos[[0, 1, -2, -1]], axis=0)[[0, 2]])) < 1e-6
 
 
-def test_joints_bend_the_way_they_can() -> None:
-    """Knees fold backwards and elbows forwards, about their own axes, and within MyoFullBody's 120 and 130 degrees."""
+def test_joints_bend_in_anatomical_directions() -> None:
+    """Knees fold backwards and elbows forwards, about their own axes, within MyoFullBody's 120 and 130 degrees."""
     for name in motion_names():
         motion = synthesise(name)
         for side, sign in (("left", 1.0), ("right", -1.0)):
-            knee, elbow = motion.rotvec[:, AT[f"{side}_knee"]], motion.rotvec[:, AT[f"{side}_elbow"]]
+            knee, elbow = motion.rotvec[:, INDEX[f"{side}_knee"]], motion.rotvec[:, INDEX[f"{side}_elbow"]]
             np.testing.assert_allclose(knee[:, 1:], 0.0, atol=1e-9)
             np.testing.assert_allclose(elbow[:, [0, 2]], 0.0, atol=1e-9)
             assert np.all(knee[:, 0] > 0.0)
@@ -245,7 +245,7 @@ def test_joints_bend_the_way_they_can() -> None:
             assert np.rad2deg(np.abs(elbow[:, 1]).max()) < 130.0
 
 
-def test_inverse_kinematics_puts_the_ankle_where_it_is_asked_for() -> None:
+def test_inverse_kinematics_reaches_the_target() -> None:
     rng = np.random.default_rng(0)
     n = 200
     pelvis, foot = (Rotation.from_rotvec(rng.normal(scale=0.3, size=(n, 3))).as_matrix() for _ in range(2))
@@ -255,7 +255,7 @@ def test_inverse_kinematics_puts_the_ankle_where_it_is_asked_for() -> None:
     thigh = pelvis @ leg["hip"]
     np.testing.assert_allclose(hip_pos + thigh @ THIGH + thigh @ leg["knee"] @ SHANK, ankle_pos, atol=1e-12)
     np.testing.assert_allclose(thigh @ leg["knee"] @ leg["ankle"], foot, atol=1e-12)
-    assert HIP[0] > 0.0  # a left leg
+    assert HIP[0] > 0.0  # the left leg
 
 
 @pytest.mark.parametrize("name", motion_names())
@@ -271,13 +271,13 @@ def test_round_trip_through_the_amass_file(tmp_path: Path, name: str) -> None:
     assert not np.any(back.hand_rotvec)
     assert (back.fps, back.fps_source, back.gender, back.family) == (120.0, "mocap_framerate", "neutral", "smplh")
     assert back.licence == motion.licence == "CC0-1.0"
-    assert back.warnings == (), "the reader's tests of plausibility must find nothing wrong"
+    assert back.warnings == (), "the reader's plausibility checks must pass"
     with np.load(path, allow_pickle=False) as archive:
         assert sorted(archive.files) == ["betas", "gender", "licence", "mocap_framerate", "poses", "trans"]
         assert archive["poses"].shape == (241, 156)
 
 
-def test_a_licence_that_is_not_known_is_not_written(tmp_path: Path) -> None:
+def test_unknown_licence_is_not_written(tmp_path: Path) -> None:
     write_motion(tmp_path / "a.npz", replace(synthesise("squat", seconds=1.0), licence="unknown"))
     with np.load(tmp_path / "a.npz", allow_pickle=False) as archive:
         assert "licence" not in archive.files
@@ -287,7 +287,7 @@ def test_same_motion_same_bytes(tmp_path: Path) -> None:
     first = write_archive(tmp_path / "a", seconds=1.5)
     solve_stride.cache_clear()
     second = write_archive(tmp_path / "b", seconds=1.5)
-    for path in first:  # no entry may carry the time of writing
+    for path in first:  # no member may contain the time of writing
         with zipfile.ZipFile(path) as archive:
             assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     digests = [[hashlib.sha256(path.read_bytes()).hexdigest() for path in paths] for paths in (first, second)]
@@ -295,14 +295,14 @@ def test_same_motion_same_bytes(tmp_path: Path) -> None:
     assert len(set(digests[0])) == len(motion_names())
 
 
-def test_archive_has_folders_that_the_reader_finds(tmp_path: Path) -> None:
+def test_reader_finds_the_written_archive(tmp_path: Path) -> None:
     paths = write_archive(tmp_path, names=("walk_1.2", "jump"), seconds=1.0)
     assert paths == (tmp_path / "builtin/walk/walk_1.2_poses.npz", tmp_path / "builtin/exercise/jump_poses.npz")
     names = [name for _, name in find_motions(tmp_path)]
     assert names == ["builtin/exercise/jump_poses.npz", "builtin/walk/walk_1.2_poses.npz"]
 
 
-def test_an_hour_of_walking_is_cheap_and_its_feet_hardly_slip() -> None:
+def test_long_walk_is_generated_quickly_and_hardly_slips() -> None:
     begun = time.process_time()
     motion = long_motion(600.0)
     assert time.process_time() - begun < 10.0
@@ -317,11 +317,11 @@ def test_an_hour_of_walking_is_cheap_and_its_feet_hardly_slip() -> None:
         assert np.max(speed_of(points["left", part], motion.fps)[stands]) < 0.04
 
 
-def test_what_cannot_be_made_is_refused_with_what_can(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"'walk_9'; there are walk_0\.8, .*jump"):
+def test_impossible_requests_are_refused_with_the_alternatives(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"'walk_9'; the motions are walk_0\.8, .*jump"):
         synthesise("walk_9")
     for bad in ({"fps": 0.0}, {"fps": -1.0}, {"seconds": 0.0}, {"seconds": float("nan")}):
-        with pytest.raises(SettingsError, match="no two frames"):
+        with pytest.raises(SettingsError, match="fewer than two frames"):
             synthesise("squat", **bad)
     with pytest.raises(SourceError, match="family smplx"):
         write_motion(tmp_path / "a.npz", replace(synthesise("squat"), family="smplx"))

@@ -18,7 +18,7 @@ from musclemap.pipelines.cluster.dask_cluster import ClusterError
 from ..support.cluster_runs import archive, contents, convert, convert_alone
 from ..support.hand_started import ENVIRON, ROOT, HandStarted
 from ..support.hostile.sockets import listening_sockets
-from ..support.hostile.strangers import refuses_strangers
+from ..support.hostile.unauthenticated import assert_refuses_unauthenticated
 
 GUIDE = (ROOT / "docs" / "cluster.md").read_text()
 
@@ -68,7 +68,7 @@ def test_the_guide_to_a_closed_cluster(tmp_path: Path, settings: Path, cluster: 
     assert not [text for text in messages if "can run code" in text]
     for each in listening_sockets(cluster.scheduler.pid):
         if each.port == int(cluster.address.rpartition(":")[2]):
-            refuses_strangers(each, tmp_path / "mark")
+            assert_refuses_unauthenticated(each, tmp_path / "mark")
     with pytest.raises(ClusterError, match=r"asks for TLS, but Dask's settings name no key"):
         convert(source, tmp_path / "c", scheduler=cluster.url)
     other = Security.temporary()

@@ -55,7 +55,7 @@ def test_a_trajectory_that_raises_anything_costs_only_its_clip(
 
     assert kill_clips.prepare_import() == 0
     monkeypatch.setattr(kill_clips, "QuickImporter", Breaks)
-    assert kill_clips.bring_in() == 1
+    assert kill_clips.import_clips() == 1
     entries = read_entries(OUT)
     code = "out_of_memory" if isinstance(error, MemoryError) else "import_crash"
     assert {e.source for e in entries.values() if e.status == "ok"} == {"a.npz", "sub/c.npz", "sub/d.npz"}

@@ -14,7 +14,7 @@ import pytest
 from ..support.cluster_runs import archive, convert, start, until_a_line, workers_below
 from ..support.hand_started import HandStarted
 from ..support.hostile.sockets import listening_sockets, process_tree, wait_for_sockets
-from ..support.hostile.strangers import ask_to_run, refuses_strangers
+from ..support.hostile.unauthenticated import assert_refuses_unauthenticated, run_remotely
 
 SECRET = b"PRIVATE KEY"
 
@@ -57,7 +57,7 @@ def test_a_run_listens_on_loopback_alone_and_answers_no_stranger(tmp_path: Path)
         assert [each for each in sockets if not each.local] == []
         assert sorted(each.pid for each in sockets) == sorted([run.pid, *workers])  # a scheduler and two workers
         for each in sockets:
-            refuses_strangers(each, tmp_path / "mark")
+            assert_refuses_unauthenticated(each, tmp_path / "mark")
         assert run.poll() is None
 
 
@@ -70,7 +70,7 @@ def test_the_same_stranger_gets_into_an_open_worker(tmp_path: Path) -> None:
         while not (tmp_path / "mark").exists() and time.monotonic() < deadline:
             for each in listening_sockets(os.getpid()):
                 with contextlib.suppress(OSError, ValueError, AttributeError):  # not a worker
-                    ask_to_run(f"tcp://127.0.0.1:{each.port}", tmp_path / "mark")
+                    run_remotely(f"tcp://127.0.0.1:{each.port}", tmp_path / "mark")
         assert (tmp_path / "mark").exists()
     finally:
         cluster.end()

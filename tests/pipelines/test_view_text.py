@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from musclemap.pipelines.viewer.text import LONGEST, labels, markdown, plain
 
-from ..support.hostile.hostile_text import HOSTILE
+from ..support.hostile.hostile_texts import PAGE_TEXTS
 
 JOINER = "\u2060"
 
@@ -19,7 +19,7 @@ def rendered(text: str) -> str:
     return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(text)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", PAGE_TEXTS)
 @pytest.mark.parametrize("around", ["{}", "**{}**, 3 frames", "a  \n{}  \nb", "{}, {}"])
 def test_markdown_renders_as_the_plain_text(text: str, around: str) -> None:
     shown = html.unescape(rendered(around.replace("{}", markdown(text))).replace("<br />", ""))
@@ -39,7 +39,7 @@ def test_random_texts_render_as_themselves() -> None:
             assert html.unescape(shown).replace(JOINER, "") == plain(text)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", PAGE_TEXTS)
 def test_plain_text_is_one_short_line_that_can_be_sent(text: str) -> None:
     shown = plain(text)
     shown.encode()

@@ -48,7 +48,7 @@ from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
 from musclemap.skeletons.body import TargetBody
 
-from ..support.hostile.hostile_text import HOSTILE
+from ..support.hostile.hostile_texts import PAGE_TEXTS
 from ..support.hostile.sockets import listening_sockets
 
 FPS, NFRAME = 100.0, 150
@@ -550,9 +550,11 @@ def test_the_token_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> Non
 def hostile(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of clips whose text and names run as scripts if they can."""
     out = tmp_path_factory.mktemp("hostile")
-    reasons = tuple({"rule": text, "value": 2.0, "limit": 1.0, "at": text} for text in HOSTILE[:10])
-    write_clip(out / "walk.h5", replace(clip, reasons=reasons, model_version=HOSTILE[1], activation=None))
-    for k, name in enumerate(text.replace("/", "∕") for text in HOSTILE if 0 < len(text) < 80 and text.isprintable()):
+    reasons = tuple({"rule": text, "value": 2.0, "limit": 1.0, "at": text} for text in PAGE_TEXTS[:10])
+    write_clip(out / "walk.h5", replace(clip, reasons=reasons, model_version=PAGE_TEXTS[1], activation=None))
+    for k, name in enumerate(
+        text.replace("/", "∕") for text in PAGE_TEXTS if 0 < len(text) < 80 and text.isprintable()
+    ):
         write_clip(out / f"{k} {name}.h5", replace(clip, verdict="feasible", reasons=(), source=name))
     for name in (b"\xff\xfe.h5", b"\x1b[31mred.h5", b"turned \xe2\x80\xaemp4.h5"):
         Path(os.fsdecode(os.fsencode(out) + b"/" + name)).write_bytes(b"no clip")
@@ -615,7 +617,7 @@ def test_a_browser_runs_nothing_of_a_file_and_shows_nothing_without_token(hostil
         browser.open(address)
         _until(lambda: "parent.PWN" in (browser.evaluate("document.body.innerText") or ""))
         text = browser.evaluate("document.body.innerText").replace("\u2060", "")
-        for hostile_text in HOSTILE[:10]:
+        for hostile_text in PAGE_TEXTS[:10]:
             assert plain(hostile_text) in text
         browser.press("Previous")  # cannot be shown: a notice
         _until(lambda: "This clip cannot be shown" in browser.evaluate("document.body.innerText"))

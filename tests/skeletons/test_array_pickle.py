@@ -1,4 +1,4 @@
-"""Pickles are read as data: what numpy wrote comes back, and no program makes anything but plain data or an error."""
+"""Pickles are read as data: numpy's output survives the round trip, and any program gives plain data or an error."""
 
 import contextlib
 import copyreg
@@ -20,14 +20,14 @@ from musclemap.skeletons.smpl.body_model import load_body_model
 from musclemap.skeletons.smpl.pickle_data import read_pickle
 from musclemap.skeletons.smpl.pickle_machine import ClassName, Record
 
-from ..support.hostile import pickle_programs as made
+from ..support.hostile import pickle_programs as ops
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 GLOBAL_DTYPE = b"cnumpy\ndtype\n"
 
 
 def content(value: bytes) -> dict:
-    return load_arrays(made.program(made.mapping(a=value)), name="it")
+    return load_arrays(ops.program(ops.mapping(a=value)), name="it")
 
 
 def refused(value: bytes) -> FileError:
@@ -36,11 +36,11 @@ def refused(value: bytes) -> FileError:
     return caught.value
 
 
-# What numpy and Python write comes back
+# Round trips of what numpy and Python write
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_plain_data_comes_back(protocol: int) -> None:
+def test_plain_data_round_trip(protocol: int) -> None:
     ordered = OrderedDict(b=1, a=[2])
     tree = {
         "a": [1, -1, 255, 2**31, -(2**62), 2**200, True, None, 1.5, float("inf")],
@@ -56,7 +56,7 @@ def test_plain_data_comes_back(protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("code", ["f2", "f4", ">f8", "i1", "<i2", ">i4", "i8", "u1", "u2", ">u4", "u8", "b1"])
-def test_arrays_come_back_in_their_own_type(protocol: int, code: str) -> None:
+def test_array_round_trip_keeps_the_type(protocol: int, code: str) -> None:
     rng = np.random.default_rng(0)
     for shape in ((), (0, 3), (5,), (4, 3, 2), (300, 30)):
         for order in ("C", "F"):
@@ -71,7 +71,7 @@ def test_arrays_come_back_in_their_own_type(protocol: int, code: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_other_axes_scalars_and_text_come_back(protocol: int) -> None:
+def test_permuted_axes_scalars_and_text_round_trip(protocol: int) -> None:
     turned = np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2)
     items = {"k": turned, "f": np.float32(1.5), "i": np.int64(-3), "u": np.array("männlich"), "s": np.bytes_(b"male")}
     read = load_arrays(pickle.dumps(items, protocol=protocol), name="it")
@@ -81,7 +81,7 @@ def test_other_axes_scalars_and_text_come_back(protocol: int) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("kind", [sparse.csc_matrix, sparse.csr_matrix, sparse.coo_matrix, sparse.csr_array])
-def test_sparse_arrays_become_those_of_scipy(protocol: int, kind: type) -> None:
+def test_sparse_arrays_match_scipy(protocol: int, kind: type) -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(size=(7, 5)) * (rng.random((7, 5)) < 0.4)
     twice = sparse.coo_matrix(([1.0, 2.0, 4.0], ([1, 1, 0], [2, 2, 0])), shape=(7, 5))
@@ -90,29 +90,29 @@ def test_sparse_arrays_become_those_of_scipy(protocol: int, kind: type) -> None:
         np.testing.assert_array_equal(dense(read["a"], name="a"), matrix.toarray())
 
 
-# No program reaches memory, runs anything or leaves anything behind
+# No program reads memory, runs anything or has side effects
 
 
 def forged(code: str, *, size: int, fields: bytes) -> bytes:
-    """A type whose state claims fields of Python objects at an offset, as numpy would believe."""
-    kind = made.call(made.name("numpy", "dtype"), made.text(code), b"\x89", b"\x88")
-    state = (made.integer(3), made.text("|"), b"N", made.group(made.text("a")), fields, made.integer(size),
-             made.integer(1), made.integer(0))  # fmt: skip
-    return made.built(kind, made.group(*state))
+    """A type whose state claims fields of Python objects at an offset, which numpy would accept."""
+    kind = ops.call(ops.name("numpy", "dtype"), ops.text(code), b"\x89", b"\x88")
+    state = (ops.integer(3), ops.text("|"), b"N", ops.group(ops.text("a")), fields, ops.integer(size),
+             ops.integer(1), ops.integer(0))  # fmt: skip
+    return ops.built(kind, ops.group(*state))
 
 
-def test_a_forged_type_chooses_no_address() -> None:
-    """The number that follows lies in this process's memory, and the file only names its address."""
+def test_forged_type_cannot_read_memory() -> None:
+    """The secret number is in this process's memory; the file contains only its address."""
     secret = 1234.5678
     pointer = struct.pack("<Q", id(secret))
-    objects = made.call(made.name("numpy", "dtype"), made.text("O8"), b"\x89", b"\x88")
-    fields = made.mapping(a=made.group(objects, made.integer(0)))
+    objects = ops.call(ops.name("numpy", "dtype"), ops.text("O8"), b"\x89", b"\x88")
+    fields = ops.mapping(a=ops.group(objects, ops.integer(0)))
     for code in ("V8", "O8", "f8"):
         kind = forged(code, size=8, fields=fields)
-        buffer = made.call(made.name("numpy.core.numeric", "_frombuffer"), made.raw(pointer), kind,
-                           made.group(made.integer(1)), made.text("C"))  # fmt: skip
-        scalar = made.call(made.name("numpy.core.multiarray", "scalar"), kind, made.raw(pointer))
-        for value in (buffer, scalar, made.array(made.group(made.integer(1)), kind, made.raw(pointer))):
+        buffer = ops.call(ops.name("numpy.core.numeric", "_frombuffer"), ops.raw(pointer), kind,
+                           ops.group(ops.integer(1)), ops.text("C"))  # fmt: skip
+        scalar = ops.call(ops.name("numpy.core.multiarray", "scalar"), kind, ops.raw(pointer))
+        for value in (buffer, scalar, ops.array(ops.group(ops.integer(1)), kind, ops.raw(pointer))):
             try:
                 read = dense(content(value)["a"], name="a")
             except FileError:
@@ -127,7 +127,7 @@ def test_a_forged_type_chooses_no_address() -> None:
     ["O", "O8", "V8", "c8", "M8[s]", "m8", "f16", "g", "f8,f8", "(2,)f8", "S0", "U0", "i3", "f", "", "S99999999"],
 )
 def test_types_that_are_not_on_the_list_are_refused(code: str) -> None:
-    assert "type" in str(refused(made.array(made.group(made.integer(1)), made.dtype(code), made.raw(bytes(8)))))
+    assert "type" in str(refused(ops.array(ops.group(ops.integer(1)), ops.dtype(code), ops.raw(bytes(8)))))
 
 
 @pytest.mark.parametrize(
@@ -137,60 +137,60 @@ def test_types_that_are_not_on_the_list_are_refused(code: str) -> None:
         ((2**32, 2**32), b""), ((2**64,), b""), ((), b""), ((10**12, 0), bytes(8)), ((1,) * 40, bytes(8)),
     ],
 )  # fmt: skip
-def test_bytes_must_fit_the_shape(shape: tuple[int, ...], data: bytes) -> None:
-    refused(made.array(made.group(*map(made.integer, shape)), made.dtype("f8"), made.raw(data)))
+def test_bytes_must_match_the_shape(shape: tuple[int, ...], data: bytes) -> None:
+    refused(ops.array(ops.group(*map(ops.integer, shape)), ops.dtype("f8"), ops.raw(data)))
 
 
 def test_parts_of_another_kind_are_refused() -> None:
-    one, eight = made.group(made.integer(1)), made.raw(bytes(8))
-    odd = (b"N", made.text("x"), made.integer(3), made.mapping(), b"]", GLOBAL_DTYPE, made.dtype("f8"), b"G" + bytes(8))
+    one, eight = ops.group(ops.integer(1)), ops.raw(bytes(8))
+    odd = (b"N", ops.text("x"), ops.integer(3), ops.mapping(), b"]", GLOBAL_DTYPE, ops.dtype("f8"), b"G" + bytes(8))
     for value in odd:
         refused(value)
         if value not in odd[-2:-1]:
-            refused(made.array(one, value, eight))
-        refused(made.array(value, made.dtype("f8"), eight))
-        refused(made.array(made.group(value), made.dtype("f8"), eight))
-        refused(made.array(one, made.dtype("f8"), value))
-        refused(made.built(made.call(made.name("numpy.core.multiarray", "_reconstruct")), value))
-        refused(made.stand_in("chumpy.ch.Ch", value))
-        refused(made.stand_in("scipy.sparse.csc.csc_matrix", value))
-        refused(made.stand_in("chumpy.ch.Ch", made.mapping(x=value)))
+            refused(ops.array(one, value, eight))
+        refused(ops.array(value, ops.dtype("f8"), eight))
+        refused(ops.array(ops.group(value), ops.dtype("f8"), eight))
+        refused(ops.array(one, ops.dtype("f8"), value))
+        refused(ops.built(ops.call(ops.name("numpy.core.multiarray", "_reconstruct")), value))
+        refused(ops.stand_in("chumpy.ch.Ch", value))
+        refused(ops.stand_in("scipy.sparse.csc.csc_matrix", value))
+        refused(ops.stand_in("chumpy.ch.Ch", ops.mapping(x=value)))
 
 
 def selected(idxs: bytes, shape: bytes) -> bytes:
-    ref = made.stand_in("chumpy.ch.Ch", made.mapping(x=made.numbers(np.arange(6.0))))
-    return made.stand_in("chumpy.reordering.Select", made.mapping(a=ref, idxs=idxs, preferred_shape=shape))
+    ref = ops.stand_in("chumpy.ch.Ch", ops.mapping(x=ops.numbers(np.arange(6.0))))
+    return ops.stand_in("chumpy.reordering.Select", ops.mapping(a=ref, idxs=idxs, preferred_shape=shape))
 
 
-def test_selections_and_new_shapes_of_chumpy_are_checked() -> None:
-    two = made.group(made.integer(2))
-    np.testing.assert_array_equal(dense(content(selected(made.numbers(np.array([5, 0])), two))["a"], name="a"), [5, 0])
+def test_chumpy_selections_and_reshapes_are_checked() -> None:
+    two = ops.group(ops.integer(2))
+    np.testing.assert_array_equal(dense(content(selected(ops.numbers(np.array([5, 0])), two))["a"], name="a"), [5, 0])
     for index in (6, -7, 2**62):
-        refused(selected(made.numbers(np.array([0, index])), two))
-    for idxs in (made.text("x"), b"N", made.numbers(np.zeros(2)), made.mapping()):
+        refused(selected(ops.numbers(np.array([0, index])), two))
+    for idxs in (ops.text("x"), b"N", ops.numbers(np.zeros(2)), ops.mapping()):
         refused(selected(idxs, two))
-    for shape in (made.group(made.integer(3)), made.group(made.integer(10**12)), made.text("x"), b"N",
-                  made.group(made.integer(-1), made.integer(-1)), made.group(made.integer(-2))):  # fmt: skip
-        refused(selected(made.numbers(np.array([0, 1])), shape))
+    for shape in (ops.group(ops.integer(3)), ops.group(ops.integer(10**12)), ops.text("x"), b"N",
+                  ops.group(ops.integer(-1), ops.integer(-1)), ops.group(ops.integer(-2))):  # fmt: skip
+        refused(selected(ops.numbers(np.array([0, 1])), shape))
 
 
-def test_chumpy_objects_inside_each_other_end() -> None:
-    value = made.numbers(np.zeros(3))
+def test_nesting_of_chumpy_objects_is_limited() -> None:
+    value = ops.numbers(np.zeros(3))
     for _ in range(5000):
-        value = made.stand_in("chumpy.ch.Ch", made.mapping(x=value))
-    assert "inside each other" in str(refused(value))
-    itself = made.name("chumpy.ch", "Ch") + b")\x81q\x01" + made.mapping(x=b"h\x01") + b"b"
-    assert "inside each other" in str(refused(itself))
+        value = ops.stand_in("chumpy.ch.Ch", ops.mapping(x=value))
+    assert "nested objects" in str(refused(value))
+    itself = ops.name("chumpy.ch", "Ch") + b")\x81q\x01" + ops.mapping(x=b"h\x01") + b"b"
+    assert "nested objects" in str(refused(itself))
 
 
 def compressed(shape: tuple[int, ...], indptr: list[int], indices: list[int], *, data: int = 2) -> bytes:
-    parts = {"data": made.numbers(np.ones(data)), "indices": made.numbers(np.array(indices, np.int64)),
-             "indptr": made.numbers(np.array(indptr, np.int64)),
-             "_shape": made.group(*map(made.integer, shape))}  # fmt: skip
-    return made.stand_in("scipy.sparse.csc.csc_matrix", made.mapping(**parts))
+    parts = {"data": ops.numbers(np.ones(data)), "indices": ops.numbers(np.array(indices, np.int64)),
+             "indptr": ops.numbers(np.array(indptr, np.int64)),
+             "_shape": ops.group(*map(ops.integer, shape))}  # fmt: skip
+    return ops.stand_in("scipy.sparse.csc.csc_matrix", ops.mapping(**parts))
 
 
-def test_sparse_parts_are_checked_before_memory_is_taken() -> None:
+def test_sparse_parts_are_checked_before_allocation() -> None:
     good = compressed((3, 2), [0, 1, 2], [0, 2])
     np.testing.assert_array_equal(dense(content(good)["a"], name="a"), [[1, 0], [0, 0], [0, 1]])
     top = 2**63 - 1
@@ -209,11 +209,11 @@ def test_sparse_parts_are_checked_before_memory_is_taken() -> None:
         tracemalloc.stop()
 
 
-def test_a_dense_array_is_limited_also_where_its_items_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dense_array_is_limited_by_its_number_of_items(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_pickle, "MAX_ELEMENTS", 100)
-    small = made.array(made.group(made.integer(101)), made.dtype("i1", "|"), made.raw(bytes(101)))
+    small = ops.array(ops.group(ops.integer(101)), ops.dtype("i1", "|"), ops.raw(bytes(101)))
     assert refused(small).code == "too_large"
-    assert len(array(content(small)["a"], name="a")) == 101  # a view of the file takes nothing
+    assert len(array(content(small)["a"], name="a")) == 101  # a view of the file allocates nothing
     assert refused(compressed((20, 20), [0] * 21, [])).code == "too_large"
 
 
@@ -226,7 +226,7 @@ def test_a_dense_array_is_limited_also_where_its_items_are_small(monkeypatch: py
         b"ccopyreg\nadd_extension\n.",
     ],
 )  # fmt: skip
-def test_what_reaches_out_of_the_file_is_refused(program: bytes) -> None:
+def test_opcodes_that_reach_outside_the_file_are_refused(program: bytes) -> None:
     with pytest.raises(FileError) as caught:
         read_pickle(program)
     assert caught.value.code == "pickled"
@@ -243,11 +243,11 @@ def test_what_reaches_out_of_the_file_is_refused(program: bytes) -> None:
         b"ccopyreg\n_reconstructor\n)R.", b"ccollections\nOrderedDict\n(]]atR.", b"cbuiltins\nset\n(NtR.",
         b"T\xff\xff\xff\xff.", b"X\x02\x00\x00\x00\xff\xff.", b"S'a\n.", b"Sa\n.", b"I\n.", b"Ix\n.", b"Fx\n.",
         b"V\\u12\n.",
-        b"\x8a\x09.", b"\x80", b"\x95\x00", b"}" + made.text("k" * 300) + b"Ns.",
-        b"}(" + b"N" * 9 + b"tNs.", b"})\x85\x85Ns.", b"}" + made.integer(2**61) + b"Ns.",
+        b"\x8a\x09.", b"\x80", b"\x95\x00", b"}" + ops.text("k" * 300) + b"Ns.",
+        b"}(" + b"N" * 9 + b"tNs.", b"})\x85\x85Ns.", b"}" + ops.integer(2**61) + b"Ns.",
     ],
 )  # fmt: skip
-def test_programs_that_make_no_sense_are_damaged(program: bytes) -> None:
+def test_invalid_programs_are_truncated(program: bytes) -> None:
     with pytest.raises(FileError) as caught:
         read_pickle(program)
     assert caught.value.code == "truncated"
@@ -259,12 +259,12 @@ def test_programs_that_make_no_sense_are_damaged(program: bytes) -> None:
         (b"Nr\xff\xff\xff\xff.", 1), (b"\x96" + struct.pack("<Q", 2**62) + b".", 1),
         (b"\x8e" + struct.pack("<Q", 2**40) + b".", 1), (b"\x95" + struct.pack("<Q", 2**40) + b".", 1),
         (b"\x8b\xff\xff\xff\x7f" + bytes(100) + b".", 1), (b"I" + b"9" * 10**6 + b"\n.", 4),
-        (made.text("😀" + "a" * 2**20) + b".", 4), ((made.text("😀" + "a" * 10**6) + b"0") * 30 + b".", 200),
-        (b"c_codecs\nencode\nq\x00" + made.text("a" * 10**6) + b"q\x01" + b"h\x00h\x01\x85R" * 9000 + b".", 100),
+        (ops.text("😀" + "a" * 2**20) + b".", 4), ((ops.text("😀" + "a" * 10**6) + b"0") * 30 + b".", 200),
+        (b"c_codecs\nencode\nq\x00" + ops.text("a" * 10**6) + b"q\x01" + b"h\x00h\x01\x85R" * 9000 + b".", 100),
         (b"cbuiltins\nset\nq\x00(" + b"N" * 10**5 + b"lq\x01" + b"h\x00h\x01\x85R" * 9000 + b".", 100),
     ],
 )  # fmt: skip
-def test_numbers_in_a_file_take_no_memory(program: bytes, largest: int) -> None:
+def test_declared_sizes_allocate_no_memory(program: bytes, largest: int) -> None:
     started = time.perf_counter()
     tracemalloc.start()
     try:
@@ -281,8 +281,8 @@ DEPTH = 200_000
 
 
 @pytest.mark.parametrize("program", [b")" + b"\x85" * DEPTH, b"]" * DEPTH + b"a" * (DEPTH - 1), b"(" * DEPTH])
-def test_deep_nesting_ends_in_peace(program: bytes) -> None:
-    """Neither building nor removing it overflows the stack; a key is not hashed through all its depth."""
+def test_deep_nesting_does_not_crash(program: bytes) -> None:
+    """Neither construction nor destruction overflows the stack; hashing of a key does not recurse through its depth."""
     for end in (b".", b"q\x00}h\x00Ns."):
         with contextlib.suppress(FileError):
             read_pickle(program + end)
@@ -296,27 +296,27 @@ def test_long_programs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.code == "too_large"
 
 
-def test_nothing_a_file_does_changes_what_is_read_after_it() -> None:
+def test_file_cannot_affect_later_files() -> None:
     good = pickle.dumps({"a": np.arange(4.0), "o": OrderedDict(x=1)})
     before = dict(copyreg.dispatch_table), dict(vars(Record)), dict(vars(ClassName))
-    for qualname in made.FRAMEWORK:
+    for qualname in ops.FRAMEWORK:
         target = "c" + qualname.replace(" ", "\n") + "\n"
-        for state in (made.mapping(qualname=b"N", state=b"N", __class__=b"N"), made.group(b"N", made.mapping(a=b"N"))):
+        for state in (ops.mapping(qualname=b"N", state=b"N", __class__=b"N"), ops.group(b"N", ops.mapping(a=b"N"))):
             for body in (target.encode() + state + b"b", target.encode() + b")\x81" + state + b"b"):
                 with contextlib.suppress(FileError):
-                    load_arrays(made.program(body), name="it")
+                    load_arrays(ops.program(body), name="it")
     assert (dict(copyreg.dispatch_table), dict(vars(Record)), dict(vars(ClassName))) == before
     read = load_arrays(good, name="it")
     np.testing.assert_array_equal(dense(read["a"], name="a"), np.arange(4.0))
     assert read["o"] == {"x": 1}
 
 
-def test_programs_at_random_make_plain_data_or_an_error() -> None:
+def test_random_programs_give_plain_data_or_an_error() -> None:
     rng = np.random.default_rng(0)
     outcomes: set[object] = set()
     for _ in range(2000):
         try:
-            for value in load_arrays(made.random_program(rng), name="it").values():
+            for value in load_arrays(ops.random_program(rng), name="it").values():
                 outcomes.add(type(value))
                 outcomes.add(type(dense(value, name="value")))
         except FileError as error:
@@ -326,7 +326,7 @@ def test_programs_at_random_make_plain_data_or_an_error() -> None:
     assert {Record, np.ndarray, dict, tuple, "truncated", "pickled", "bad_type"} <= outcomes
 
 
-def test_a_list_of_records_and_a_stream_are_read(tmp_path: Path) -> None:
+def test_nested_dictionaries_and_streams_are_read(tmp_path: Path) -> None:
     path = tmp_path / "motions.pkl"
     path.write_bytes(pickle.dumps({"walk": {"poses": np.ones((4, 72)), "fps": 30.0}}))
     with path.open("rb") as stream:
@@ -337,9 +337,9 @@ def test_a_list_of_records_and_a_stream_are_read(tmp_path: Path) -> None:
         load_arrays(b"].", name="motions.pkl")
 
 
-def test_a_refused_body_model_is_named(tmp_path: Path) -> None:
+def test_refused_body_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "SMPL_MALE.pkl"
-    for data in (b"\x80\x06.", b"", made.program(made.mapping(v_template=b"N", shapedirs=b"N", J_regressor=b"N"))):
+    for data in (b"\x80\x06.", b"", ops.program(ops.mapping(v_template=b"N", shapedirs=b"N", J_regressor=b"N"))):
         path.write_bytes(data)
         with pytest.raises(BodyModelError, match=r"SMPL_MALE\.pkl"):
             load_body_model(path)

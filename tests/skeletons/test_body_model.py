@@ -1,4 +1,4 @@
-"""Body models are read exactly, from every published format, and never executed."""
+"""Body models are read exactly from every published format, and pickles are never executed."""
 
 import importlib.util
 import io
@@ -50,13 +50,13 @@ def test_smpl_pickle_of_python_2_with_chumpy_and_scipy_objects(
     assert_reads_back(path, model, gender="female", nbeta=10)
 
 
-def test_smplh_npz_is_cut_at_sixteen(tmp_path: Path) -> None:
+def test_smplh_npz_is_limited_to_sixteen_coefficients(tmp_path: Path) -> None:
     model = synthetic_model("smplh", ndir=20)
     write_npz(tmp_path / "male" / "model.npz", model)
     assert_reads_back(tmp_path / "male" / "model.npz", model, gender="male", nbeta=16)
 
 
-def test_smplx_npz_directions_of_expression_are_not_taken_for_shape(tmp_path: Path) -> None:
+def test_smplx_expression_directions_are_not_used_as_shape(tmp_path: Path) -> None:
     late, early = synthetic_model("smplx", ndir=400), synthetic_model("smplx", ndir=20)
     write_npz(tmp_path / "SMPLX_NEUTRAL.npz", late)
     write_npz(tmp_path / "SMPLX_FEMALE.npz", early)
@@ -74,23 +74,23 @@ def test_pickles_of_this_python(tmp_path: Path, protocol: int, kind: type) -> No
     assert_reads_back(path, model, gender="male", nbeta=10)
 
 
-def test_gender_entry_goes_before_the_name(tmp_path: Path) -> None:
+def test_gender_entry_takes_precedence_over_the_name(tmp_path: Path) -> None:
     model = synthetic_model("smplh", ndir=16)
     for k, entry in enumerate((np.str_("male"), np.bytes_(b"male"), np.array(["male"]))):
         write_npz(tmp_path / f"{k}_female.npz", model, gender=entry)
         assert load_body_model(tmp_path / f"{k}_female.npz").gender == "male"
     write_npz(tmp_path / "body.npz", model)
-    with pytest.raises(BodyModelError, match="does not tell its gender"):
+    with pytest.raises(BodyModelError, match="does not state its gender"):
         load_body_model(tmp_path / "body.npz")
 
 
-def test_fewer_betas_are_filled_with_zeros_and_more_are_refused(tmp_path: Path) -> None:
+def test_fewer_betas_are_padded_and_more_are_refused(tmp_path: Path) -> None:
     write_npz(tmp_path / "male.npz", synthetic_model("smplh", ndir=16))
     model = load_body_model(tmp_path / "male.npz")
     np.testing.assert_array_equal(model.joints(np.zeros(0)), model.joint_template)
     np.testing.assert_allclose(model.joints(BETAS), model.joints(np.pad(BETAS, (0, 6))), rtol=0, atol=1e-14)
     np.testing.assert_array_equal(model.joints(np.pad(BETAS, (0, 90))), model.joints(np.pad(BETAS, (0, 6))))
-    with pytest.raises(BodyModelError, match="directions for 16 only"):
+    with pytest.raises(BodyModelError, match="directions for only 16"):
         model.joints(np.ones(17))
     with pytest.raises(BodyModelError, match="finite"):
         model.joints(np.array([np.nan]))
@@ -115,7 +115,7 @@ def test_hostile_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
         f"cnumpy.testing._private.utils\nrunstring\n(S'touch {marker}'\n}}tR.".encode(),
     ]
     pickle.loads(hostile[0])
-    assert marker.exists(), "the payload must work in an ordinary unpickler, else this test shows nothing"
+    assert marker.exists(), "the payload must work in an ordinary unpickler, or this test proves nothing"
     marker.unlink()
     for k, payload in enumerate(hostile):
         path = tmp_path / f"SMPL_MALE_{k}.pkl"
@@ -125,8 +125,8 @@ def test_hostile_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-def test_stand_ins_run_nothing_whatever_the_class_is_called(tmp_path: Path) -> None:
-    """`chumpy.os.system` is an attribute that chumpy would have; here it is a stand-in like any other."""
+def test_records_run_nothing_whatever_the_class_name(tmp_path: Path) -> None:
+    """`chumpy.os.system` would be an attribute of chumpy; here it is a plain record."""
     marker, path = tmp_path / "executed", tmp_path / "SMPL_MALE.pkl"
     path.write_bytes(f"}}S'v_template'\ncchumpy\nos.system\n(S'touch {marker}'\ntRs.".encode())
     with pytest.raises(BodyModelError, match="lacks"):
@@ -145,7 +145,7 @@ def test_sparse_indices_outside_the_matrix_are_refused(tmp_path: Path) -> None:
         load_body_model(tmp_path / "SMPL_MALE.pkl")
 
 
-def test_damage_is_one_clear_error(tmp_path: Path) -> None:
+def test_damage_is_a_body_model_error(tmp_path: Path) -> None:
     good = tmp_path / "SMPL_MALE.pkl"
     write_smpl_pkl(good, synthetic_model("smpl", ndir=10))
     whole = good.read_bytes()
@@ -167,14 +167,14 @@ def test_other_bodies_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BodyModelError, match=r"16 joints.*24 \(smpl\), 52 \(smplh\), 55 \(smplx\)"):
         load_body_model(tmp_path / "male.npz")
     write_npz(tmp_path / "male.npz", model, kintree_table=model.tree[:, ::-1])
-    with pytest.raises(BodyModelError, match="hang together otherwise"):
+    with pytest.raises(BodyModelError, match="connected differently"):
         load_body_model(tmp_path / "male.npz")
     write_npz(tmp_path / "male.npz", model, v_template=model.template[:-1])
-    with pytest.raises(BodyModelError, match="do not fit together"):
+    with pytest.raises(BodyModelError, match="are inconsistent"):
         load_body_model(tmp_path / "male.npz")
 
 
-def test_finding_takes_bodies_only(tmp_path: Path) -> None:
+def test_only_body_models_are_found(tmp_path: Path) -> None:
     smplh, smpl = synthetic_model("smplh", ndir=16), synthetic_model("smpl", ndir=10)
     write_npz(tmp_path / "smplh" / "male" / "model.npz", smplh)
     write_smpl_pkl(tmp_path / "smpl" / "SMPL_FEMALE.pkl", smpl)
@@ -183,21 +183,21 @@ def test_finding_takes_bodies_only(tmp_path: Path) -> None:
     (tmp_path / "smpl" / "other.pkl").write_bytes(pickle.dumps({"verts": 1}))
     (tmp_path / "smpl" / "empty.pkl").touch()
     (tmp_path / "LICENSE.txt").write_text("terms")
-    result = find_body_models(tmp_path)
-    assert [p.relative_to(tmp_path).as_posix() for p in result] == ["smpl/SMPL_FEMALE.pkl", "smplh/male/model.npz"]
-    assert find_body_models(result[0]) == (result[0],)
+    models = find_body_models(tmp_path)
+    assert [p.relative_to(tmp_path).as_posix() for p in models] == ["smpl/SMPL_FEMALE.pkl", "smplh/male/model.npz"]
+    assert find_body_models(models[0]) == (models[0],)
     with pytest.raises(BodyModelError, match="there is no folder"):
         find_body_models(tmp_path / "absent")
 
 
-def made_up(family: str, gender: str, *, file: str = "model.npz", nbeta: int = 16) -> BodyModel:
+def empty_model(family: str, gender: str, *, file: str = "model.npz", nbeta: int = 16) -> BodyModel:
     template, dirs = np.zeros((2, 3)), np.zeros((2, 3, nbeta))
     return BodyModel(file=file, sha256="", family=family, gender=gender, joint_template=template, joint_dirs=dirs)
 
 
-def test_choice_is_exact_gender_then_neutral_then_an_error_that_lists() -> None:
-    male, neutral = made_up("smplh", "male"), made_up("smplh", "neutral")
-    models = (made_up("smpl", "female", file="b.pkl"), neutral, male)
+def test_exact_gender_is_preferred_then_neutral_then_an_error() -> None:
+    male, neutral = empty_model("smplh", "male"), empty_model("smplh", "neutral")
+    models = (empty_model("smpl", "female", file="b.pkl"), neutral, male)
     assert choose_body_model(models, family="smplh", gender="male") is male
     assert choose_body_model(models, family="smplh", gender="female") is neutral
     with pytest.raises(BodyModelError, match=r"smplx, gender female.*b\.pkl \(smpl, female\), model\.npz"):
@@ -207,7 +207,8 @@ def test_choice_is_exact_gender_then_neutral_then_an_error_that_lists() -> None:
 
 
 def test_choice_does_not_depend_on_the_order() -> None:
-    few, many = made_up("smpl", "male", file="a.pkl", nbeta=10), made_up("smpl", "male", file="b.pkl", nbeta=16)
+    few = empty_model("smpl", "male", file="a.pkl", nbeta=10)
+    many = empty_model("smpl", "male", file="b.pkl", nbeta=16)
     assert choose_body_model((few, many), family="smpl", gender="male") is many
     assert choose_body_model((many, few), family="smpl", gender="male") is many
 
@@ -218,11 +219,11 @@ NEEDS_SMPLX = pytest.mark.skipif(
 
 
 @NEEDS_SMPLX
-@pytest.mark.filterwarnings("ignore")  # theirs, at import
+@pytest.mark.filterwarnings("ignore")  # raised by smplx at import
 @pytest.mark.parametrize(("family", "ndir", "nbeta"), [("smpl", 10, 10), ("smpl", 300, 16), ("smplh", 16, 10),
                                                         ("smplx", 400, 16), ("smplx", 20, 10)])  # fmt: skip
 def test_joints_equal_those_of_the_smplx_package(tmp_path: Path, family: str, ndir: int, nbeta: int) -> None:
-    """Equal to float32, which smplx rounds its arrays to; it also cuts SMPL-H to 10 coefficients (0.1.28)."""
+    """Equal to float32, to which smplx rounds its arrays; it also limits SMPL-H to 10 coefficients (0.1.28)."""
     import smplx  # pyright: ignore[reportMissingImports]
     import torch  # pyright: ignore[reportMissingImports]
     from smplx.lbs import blend_shapes, vertices2joints  # pyright: ignore[reportMissingImports]
@@ -240,7 +241,7 @@ def test_joints_equal_those_of_the_smplx_package(tmp_path: Path, family: str, nd
     }  # fmt: skip
     path = tmp_path / f"{family.upper()}_NEUTRAL.npz"
     write_npz(path, model, **rest)
-    if family == "smpl":  # their loader takes SMPL as a pickle only
+    if family == "smpl":  # smplx loads SMPL from a pickle only
         with np.load(path) as archive:
             content = dict(archive)
         path = path.with_suffix(".pkl")
@@ -253,11 +254,11 @@ def test_joints_equal_those_of_the_smplx_package(tmp_path: Path, family: str, nd
     np.testing.assert_allclose(load_body_model(path).joints(betas[0].numpy()), expected, rtol=0, atol=1e-6)
 
 
-# What a folder of other people's files may hold
+# Untrusted folders
 
 
-def test_a_damaged_archive_is_refused_by_name(tmp_path: Path) -> None:
-    """The cases of motions hold here too, for both read their archives in one place."""
+def test_damaged_archive_is_refused_by_name(tmp_path: Path) -> None:
+    """The cases are those of motions, because both use the same archive reader."""
     model = synthetic_model("smplh", ndir=16)
     path = tmp_path / "male.npz"
     write_npz(path, model)
@@ -288,7 +289,7 @@ def npz_bytes(**arrays: object) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = synthetic_model("smplh", ndir=16)
     monkeypatch.setattr("musclemap.skeletons.smpl.body_model.MAX_ELEMENTS", 10_000)
     write_npz(tmp_path / "male.npz", model)
@@ -298,21 +299,21 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
         load_body_model(tmp_path / "male.npz")
 
 
-LINKS = ("/dev/zero", "nowhere", "male.npz", "male.pkl")  # the last two lead to themselves, or to nothing
+LINKS = ("/dev/zero", "nowhere", "male.npz", "male.pkl")  # the last two link to themselves or to nothing
 NO_FILES: list[Callable[[Path], None]] = [os.mkfifo, os.mkdir]
 NO_FILES += [lambda path, to=to: os.symlink(to, path) for to in LINKS]
 
 
 @pytest.mark.parametrize("make", NO_FILES)
 @pytest.mark.parametrize("name", ["male.npz", "male.pkl"])
-def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None], name: str) -> None:
+def test_irregular_files_are_refused_immediately(tmp_path: Path, make: Callable[[Path], None], name: str) -> None:
     make(tmp_path / name)
     with pytest.raises(BodyModelError, match=name):
         load_body_model(tmp_path / name)
     assert find_body_models(tmp_path) == (() if (tmp_path / name).is_dir() else (tmp_path / name,))
 
 
-def test_larger_files_are_refused_unread(tmp_path: Path) -> None:
+def test_too_large_files_are_refused_before_reading(tmp_path: Path) -> None:
     for name in ("male.npz", "male.pkl"):
         with (tmp_path / name).open("wb") as file:
             file.truncate(2**42)
@@ -321,8 +322,8 @@ def test_larger_files_are_refused_unread(tmp_path: Path) -> None:
     assert len(find_body_models(tmp_path)) == 2
 
 
-def test_a_damaged_body_model_in_a_folder_is_listed_so_that_it_is_named(tmp_path: Path) -> None:
-    """It would be silent to take another model in its place. Other damaged files are none of our business."""
+def test_damaged_body_model_in_a_folder_is_listed(tmp_path: Path) -> None:
+    """Otherwise another model would be used silently. Damaged files that are not body models are ignored."""
     model = synthetic_model("smplh", ndir=16)
     write_npz(tmp_path / "male.npz", model)
     write_smpl_pkl(tmp_path / "female.pkl", synthetic_model("smpl", ndir=10))
@@ -337,7 +338,7 @@ def test_a_damaged_body_model_in_a_folder_is_listed_so_that_it_is_named(tmp_path
             load_body_model(path)
 
 
-def test_a_key_is_found_across_the_pieces_that_a_file_is_searched_in(tmp_path: Path) -> None:
+def test_key_is_found_across_the_boundary_of_two_reads(tmp_path: Path) -> None:
     for before in range(2**20 - 14, 2**20 + 2):
         (tmp_path / "male.pkl").write_bytes(b"J_regressor" + bytes(before - 11) + b"v_templateshapedirs" + b".")
         assert find_body_models(tmp_path) == (tmp_path / "male.pkl",)
@@ -352,7 +353,7 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert find_body_models(tmp_path / "models") == (tmp_path / "models" / "smplh" / "male.npz",)
 
 
-def test_what_may_not_be_read_is_named_and_a_folder_is_logged(
+def test_unreadable_files_are_named_and_folders_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_npz(tmp_path / "male.npz", synthetic_model("smplh", ndir=16))
@@ -380,7 +381,7 @@ def test_what_may_not_be_read_is_named_and_a_folder_is_logged(
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RecursionError("deep"), AssertionError(), OSError(5, "I/O error")])
-def test_whatever_goes_wrong_is_a_body_model_error(
+def test_any_error_becomes_a_body_model_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     write_npz(tmp_path / "male.npz", synthetic_model("smplh", ndir=16))

@@ -1,4 +1,4 @@
-"""The target body: landmarks of one table, mirrored geometry, soles that are the feet's lowest points."""
+"""MyoFullBody: landmarks from one table, mirrored geometry, and soles that are the feet's lowest points."""
 
 import copy
 from dataclasses import astuple
@@ -44,14 +44,14 @@ def landmarks(body: TargetBody, model: mujoco.MjModel, q: np.ndarray) -> np.ndar
 
 
 def mirrored(body: TargetBody, q: np.ndarray) -> np.ndarray:
-    """Configurations reflected in the plane x = 0: sides change places, sideways bends and turns change sign."""
+    """Configurations reflected in the plane x = 0: sides are exchanged, lateral bends and turns change sign."""
     sign = np.where(np.isin(body.reduced.joint_names, ("lat_bending", "axial_rotation")), -1.0, 1.0)
     root = q[:, :NROOT] * [-1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0]
     return np.concatenate([root, q[:, NROOT:][:, joint_twin(body.reduced)] * sign], axis=1)
 
 
 def foot_configurations(body: TargetBody, nframe: int, *, seed: int, tilt_deg: float) -> np.ndarray:
-    """Standing, the body tilted by up to an angle; ankles, subtalar and toe joints anywhere in their ranges."""
+    """Standing with the body tilted by up to an angle; ankle, subtalar and toe joints anywhere in their ranges."""
     rng = np.random.default_rng(seed)
     q = np.tile(standing(body.reduced), (nframe, 1))
     tilt = np.deg2rad(tilt_deg) * np.sqrt(rng.uniform(size=nframe))
@@ -72,7 +72,7 @@ def world(data: mujoco.MjData, point: BodyPoint) -> np.ndarray:
 
 
 def lowest_geoms(body: TargetBody, data: mujoco.MjData) -> dict[str, float]:
-    """Distance of every foot's lowest colliding geom to the floor by MuJoCo's own collision routine [m]."""
+    """Distance of every foot's lowest colliding geom to the floor by MuJoCo's collision routine [m]."""
     model, lowest = body.model, {}
     floor = model.geom("floor").id
     for side in SIDES:
@@ -90,7 +90,7 @@ def test_landmarks_are_the_seventeen_of_the_literature(body: TargetBody) -> None
     assert [body.model.body(int(b)).name for b in body.landmark_ids] == list(LANDMARK_NAMES)
 
 
-def test_sides_say_the_same_of_each_other() -> None:
+def test_sides_are_consistent() -> None:
     swap = {"left": "right", "right": "left"}
     for landmark, twin in zip(LANDMARKS, (LANDMARKS[k] for k in LANDMARK_TWIN), strict=True):
         for joint, other in zip(astuple(landmark)[1:], astuple(twin)[1:], strict=True):
@@ -98,8 +98,8 @@ def test_sides_say_the_same_of_each_other() -> None:
             assert other == (f"{swap[side]}_{part}" if side in swap else joint)
 
 
-def test_landmarks_ride_on_the_bone_before_their_joint() -> None:
-    """The carrier is the joint's parent, so that the offset from it turns with the bone."""
+def test_landmarks_move_with_the_bone_before_their_joint() -> None:
+    """The carrier is the joint's parent, so that the offset from it rotates with the bone."""
     for landmark in LANDMARKS:
         joint, carrier = BODY_NAMES.index(landmark.joint), BODY_NAMES.index(landmark.carrier)
         if landmark.name not in ("pelvis", "head"):
@@ -120,7 +120,7 @@ def test_finger_joints_exist_and_are_forty(body: TargetBody) -> None:
     assert below_wrist == set(FINGER_JOINTS)
 
 
-def test_source_axes_become_the_targets(body: TargetBody) -> None:
+def test_source_axes_map_to_the_targets(body: TargetBody) -> None:
     """The source's rest frame has x left, y up, z forward; at its default root the target faces -y."""
     q = standing(body.reduced)[None].copy()
     pos = dict(zip(LANDMARK_NAMES, landmarks(body, body.model, q)[0], strict=True))
@@ -132,19 +132,19 @@ def test_source_axes_become_the_targets(body: TargetBody) -> None:
 
 
 def test_sides_of_the_real_body_are_mirror_images_to_millimetres(body: TargetBody) -> None:
-    anyhow = random_configurations(body.reduced, 50, seed=20)
-    for q, bound in ((standing(body.reduced)[None], 1.5e-3), (anyhow, 2.5e-3)):
-        here, there = landmarks(body, body.model, q), landmarks(body, body.model, mirrored(body, q))
-        assert np.linalg.norm(here - there[:, LANDMARK_TWIN] * FLIP, axis=2).max() < bound
+    random = random_configurations(body.reduced, 50, seed=20)
+    for q, bound in ((standing(body.reduced)[None], 1.5e-3), (random, 2.5e-3)):
+        pos, mirrored_pos = landmarks(body, body.model, q), landmarks(body, body.model, mirrored(body, q))
+        assert np.linalg.norm(pos - mirrored_pos[:, LANDMARK_TWIN] * FLIP, axis=2).max() < bound
 
 
 def test_sides_of_the_symmetric_body_are_mirror_images_exactly(body: TargetBody) -> None:
     model, q = body.symmetric_model, random_configurations(body.reduced, 50, seed=21)
-    here, there = landmarks(body, model, q), landmarks(body, model, mirrored(body, q))
-    assert np.linalg.norm(here - there[:, LANDMARK_TWIN] * FLIP, axis=2).max() < 1e-12
-    apart = np.linalg.norm(here - landmarks(body, body.model, q), axis=2)
-    assert apart.mean() < 0.5e-3
-    assert apart.max() < 1.3e-3
+    pos, mirrored_pos = landmarks(body, model, q), landmarks(body, model, mirrored(body, q))
+    assert np.linalg.norm(pos - mirrored_pos[:, LANDMARK_TWIN] * FLIP, axis=2).max() < 1e-12
+    shift = np.linalg.norm(pos - landmarks(body, body.model, q), axis=2)
+    assert shift.mean() < 0.5e-3
+    assert shift.max() < 1.3e-3
 
 
 def test_points_of_the_solver_are_mirror_images_exactly(body: TargetBody) -> None:
@@ -167,7 +167,7 @@ def test_points_of_the_solver_are_mirror_images_exactly(body: TargetBody) -> Non
 
 
 def test_spheres_reach_as_low_as_the_feet(body: TargetBody) -> None:
-    """Against MuJoCo's distances of all colliding geoms, ellipsoids too: tiptoe, heel, edge, leaning by 60 degrees."""
+    """Against MuJoCo's distances of all colliding geoms with ellipsoids: tiptoe, heel, edge, tilt of 60 degrees."""
     data, centre, half = mujoco.MjData(body.model), body.sole.centre, len(body.sole.centre) // 2
     gaps = []
     for qpos in body.reduced.expand(foot_configurations(body, 300, seed=22, tilt_deg=60.0)):
@@ -181,7 +181,7 @@ def test_spheres_reach_as_low_as_the_feet(body: TargetBody) -> None:
 
 
 def test_solvers_spheres_are_the_feet_to_a_millimetre(body: TargetBody) -> None:
-    """The solver's spheres lie on the symmetric body, whose feet are moved by less than a millimetre."""
+    """The solver's spheres are those of the symmetric body, whose feet differ by about a millimetre."""
     real, symmetric = mujoco.MjData(body.model), mujoco.MjData(body.symmetric_model)
     for qpos in body.reduced.expand(foot_configurations(body, 20, seed=23, tilt_deg=30.0)):
         for model, data in ((body.model, real), (body.symmetric_model, symmetric)):
@@ -192,7 +192,7 @@ def test_solvers_spheres_are_the_feet_to_a_millimetre(body: TargetBody) -> None:
 
 
 def test_contact_points_lie_under_heel_and_toes(body: TargetBody) -> None:
-    """On a flat foot all four are where it meets the ground: heels behind the ankles, toe points ahead of the balls."""
+    """On a flat foot all four touch the ground: heels behind the ankles, toe points ahead of the balls."""
     q = standing(body.reduced)
     q[NROOT:] = body.reduced.rest
     data = mujoco.MjData(body.model)
@@ -225,8 +225,8 @@ def test_foot_geoms_reach_as_low_as_mujoco_says(body: TargetBody) -> None:
         assert bottom[half:].min() == pytest.approx(lowest["l"], abs=1e-6)
 
 
-def test_bare_tree_is_the_body_without_what_it_carries(body: TargetBody) -> None:
-    """Same numbers, poses, couplings, limits and centre of mass as the full model; without fingers, 40 joints fewer."""
+def test_bare_tree_keeps_the_kinematics_and_inertia(body: TargetBody) -> None:
+    """Same ids, poses, couplings, limits and centre of mass as the full model; without fingers, 40 joints fewer."""
     full, bare = body.model, body.kinematic_model
     assert (bare.nq, bare.nv, bare.nbody, bare.njnt) == (full.nq, full.nv, full.nbody, full.njnt)
     assert bare.ngeom == bare.nsite == bare.ntendon == bare.nu == 0
@@ -252,7 +252,7 @@ def test_bare_tree_is_the_body_without_what_it_carries(body: TargetBody) -> None
 
 
 @pytest.mark.parametrize("array", ["jnt_range", "eq_data", "body_pos", "geom_size", "actuator_gainprm"])
-def test_hash_tells_another_body_apart(body: TargetBody, array: str) -> None:
+def test_hash_depends_on_the_body(body: TargetBody, array: str) -> None:
     other = copy.copy(body.model)
     assert model_hash(other) == body.sha256
     assert len(body.sha256) == 64
@@ -260,7 +260,7 @@ def test_hash_tells_another_body_apart(body: TargetBody, array: str) -> None:
     assert model_hash(other) != body.sha256
 
 
-def test_a_foot_of_another_shape_is_refused(body: TargetBody) -> None:
+def test_foot_of_another_shape_is_refused(body: TargetBody) -> None:
     other = copy.copy(body.model)
     other.geom_type[other.geom("r_foot_col1").id] = mujoco.mjtGeom.mjGEOM_BOX
     with pytest.raises(TargetError, match=r"r_foot_col1.* is neither capsule nor ellipsoid"):

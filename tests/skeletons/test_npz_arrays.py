@@ -1,4 +1,4 @@
-"""Arrays of .npz files come out as numpy reads them; what a file says of itself is checked before memory is taken."""
+"""Arrays of .npz files are those that numpy reads; headers are checked before memory is allocated."""
 
 import io
 import struct
@@ -48,9 +48,7 @@ def refused(data: bytes, key: str = "a", *, limit: int = LIMIT) -> FileError:
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8", "g", "i1", "<i4", ">u2", "u8"])
 @pytest.mark.parametrize("shape", [(), (0,), (0, 7), (1,), (5, 3), (400, 3, 200)])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_numbers_are_those_that_numpy_reads_in_the_same_order_of_memory(
-    dtype: str, shape: tuple[int, ...], order: str
-) -> None:
+def test_numbers_and_memory_order_match_numpy(dtype: str, shape: tuple[int, ...], order: str) -> None:
     array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype, order=order)  # type: ignore[call-overload]
     read = NpzArrays(npz(a=array), limit=LIMIT).numbers("a")
     expected = np.load(io.BytesIO(npz(a=array)))["a"].astype(np.float64)
@@ -60,7 +58,7 @@ def test_numbers_are_those_that_numpy_reads_in_the_same_order_of_memory(
 
 
 @pytest.mark.parametrize("array", [np.array("é走"), np.array(b"ab"), np.array([["x", "yz"]], ">U2", order="F")])
-def test_text_is_what_numpy_reads(array: np.ndarray) -> None:
+def test_text_matches_numpy(array: np.ndarray) -> None:
     np.testing.assert_array_equal(NpzArrays(npz(a=array), limit=LIMIT).array("a"), array)
     assert text_of(array) == {1: "é走" if array.dtype.kind == "U" else "ab", 2: ""}[array.size]
 
@@ -91,7 +89,7 @@ def test_text_is_what_numpy_reads(array: np.ndarray) -> None:
         (b"\x93NUM", "truncated"),
     ],
 )
-def test_a_false_header_is_refused_and_takes_no_memory(member: bytes, reason: str) -> None:
+def test_false_header_is_refused_without_allocation(member: bytes, reason: str) -> None:
     data = archive(("a.npy", member))
     tracemalloc.start()
     try:
@@ -101,7 +99,7 @@ def test_a_false_header_is_refused_and_takes_no_memory(member: bytes, reason: st
         tracemalloc.stop()
 
 
-def test_an_array_is_limited_as_stored_and_as_float64() -> None:
+def test_array_is_limited_as_stored_and_as_float64() -> None:
     assert refused(npz(a=np.zeros(101, np.int8)), limit=800).code == "too_large"
     assert len(NpzArrays(npz(a=np.zeros(60, np.int8)), limit=800).numbers("a")) == 60
     assert refused(npz(a=np.zeros(101)), limit=800).code == "too_large"
@@ -110,8 +108,8 @@ def test_an_array_is_limited_as_stored_and_as_float64() -> None:
         NpzArrays(npz(a=np.zeros(3)), limit=800).numbers("a", max_count=2)
 
 
-def test_a_bomb_is_refused_by_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Zeros take a thousandth when packed, numbers that were measured do not. A small array may be of zeros."""
+def test_zip_bomb_is_refused_by_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros compress a thousandfold, measured numbers do not. A small array may consist of zeros."""
     zeros, measured = np.zeros(2**18), np.random.default_rng(0).normal(size=2**18)
     data = npz(a=zeros, b=measured)
     assert len(npz(a=zeros)) < zeros.nbytes / MAX_RATIO
@@ -119,20 +117,20 @@ def test_a_bomb_is_refused_by_its_ratio(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("musclemap.npz_arrays._RATIO_FROM", 2**20)
     assert refused(data).code == "too_large"
     np.testing.assert_array_equal(NpzArrays(data, limit=LIMIT).numbers("b"), measured)
-    lying = bytearray(npz(a=zeros))  # says that it is packed into more bytes than the file has
-    at = lying.index(b"PK\x01\x02") + 20
-    lying[at : at + 4] = (2**30).to_bytes(4, "little")
+    lying = bytearray(npz(a=zeros))  # states a compressed size larger than the file
+    position = lying.index(b"PK\x01\x02") + 20
+    lying[position : position + 4] = (2**30).to_bytes(4, "little")
     assert refused(bytes(lying)).code == "too_large"
 
 
-def test_a_small_bomb_in_text_is_refused() -> None:
+def test_zip_bomb_of_text_is_refused() -> None:
     data = npz(a=np.zeros(2**22, "S1"))
     with pytest.raises(FileError) as caught:
         NpzArrays(data, limit=LIMIT).array("a")
     assert caught.value.code == "too_large"
 
 
-def test_numbers_are_held_once() -> None:
+def test_numbers_are_in_memory_only_once() -> None:
     array = np.random.default_rng(0).normal(size=2**21)
     data = npz(a=array)
     tracemalloc.start()
@@ -144,7 +142,7 @@ def test_numbers_are_held_once() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_is_there_twice_is_refused_where_it_is_needed() -> None:
+def test_duplicate_name_is_refused_if_needed() -> None:
     one, two = npy(described("(1,)"), bytes(8)), npy(described("(2,)"), bytes(16))
     data = archive(("a.npy", one), ("b.npy", one), ("a.npy", two))
     assert refused(data).code == "not_npz"
@@ -156,14 +154,14 @@ def test_other_compressions_are_refused(method: int) -> None:
     assert refused(archive(("a.npy", npy(described("(1,)"), bytes(8))), method=method)).code == "not_npz"
 
 
-def test_an_encrypted_array_is_refused() -> None:
+def test_encrypted_array_is_refused() -> None:
     data = bytearray(archive(("a.npy", npy(described("(1,)"), bytes(8)))))
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.index(mark) + offset] |= 1
     assert refused(bytes(data)).code == "not_npz"
 
 
-def test_a_long_directory_is_refused_before_it_is_read() -> None:
+def test_long_directory_is_refused_before_reading() -> None:
     data = archive(*((f"{k}{'x' * 100}.npy", b"") for k in range(10_000)))
     with pytest.raises(FileError, match="directory") as caught:
         NpzArrays(data, limit=LIMIT)
@@ -174,14 +172,14 @@ def test_a_long_directory_is_refused_before_it_is_read() -> None:
     assert len(message) < 500
 
 
-# Limits of motions agree
+# The limits of motions are consistent
 
 
 @pytest.mark.parametrize("fps", [30, 60, 100, 120, 150])
 @pytest.mark.parametrize("dtype", ["<f4", "<f8"])
-def test_the_longest_motion_is_within_every_limit(fps: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four hours in the widest layout, both packed and split as newer releases have it; of the file only a header."""
-    monkeypatch.setattr("musclemap.npz_arrays.MAX_RATIO", 2**40)  # its numbers are not there
+def test_longest_motion_is_within_every_limit(fps: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four hours in the widest layout, both packed and split as newer releases store it; the file has only a header."""
+    monkeypatch.setattr("musclemap.npz_arrays.MAX_RATIO", 2**40)  # its numbers are absent
     nframe = int(amass.MAX_SECONDS * fps)
     assert nframe <= amass.MAX_FRAMES
     columns = {"poses": max(amass.POSE_WIDTHS), "trans": 3, "dmpls": 8}
@@ -194,12 +192,12 @@ def test_the_longest_motion_is_within_every_limit(fps: int, dtype: str, monkeypa
     longer = struct.pack("<II", *[len(header) + size] * 2)
     arrays = NpzArrays(data.replace(sizes, longer), limit=amass.MAX_BYTES)
     assert arrays.header("poses").shape == (nframe, columns["poses"])
-    with pytest.raises(FileError) as caught:  # nothing but the absent bytes is wrong with it
+    with pytest.raises(FileError) as caught:  # only the missing bytes are wrong
         NpzArrays(data.replace(sizes, longer), limit=8 * nframe * columns["poses"]).array("poses")
     assert "at most" in str(caught.value)
 
 
-def test_a_motion_of_too_many_frames_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_motion_with_too_many_frames_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "motion.npz"
     path.write_bytes(npz(poses=np.zeros((21, 72)), trans=np.zeros((21, 3)), mocap_framerate=100.0))
     assert amass.read_motion(path, name="m", fps_override=100.0).nframe == 21
@@ -213,7 +211,7 @@ def test_a_motion_of_too_many_frames_is_refused(tmp_path: Path, monkeypatch: pyt
     assert caught.value.code == "too_large"
 
 
-def test_shape_coefficients_beyond_belief_are_refused(tmp_path: Path) -> None:
+def test_implausible_shape_coefficients_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "motion.npz"
     for betas in (np.full(16, 1e300), np.full(16, -1e4)):
         path.write_bytes(npz(poses=np.zeros((5, 72)), trans=np.zeros((5, 3)), betas=betas, mocap_framerate=100.0))
@@ -222,7 +220,7 @@ def test_shape_coefficients_beyond_belief_are_refused(tmp_path: Path) -> None:
         assert caught.value.code == "out_of_range"
 
 
-def test_whatever_goes_wrong_with_a_file_is_a_source_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_with_a_file_becomes_a_source_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "motion.npz"
     path.write_bytes(npz(poses=np.zeros((5, 72)), trans=np.zeros((5, 3)), mocap_framerate=100.0))
 

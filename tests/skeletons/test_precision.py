@@ -1,4 +1,4 @@
-"""Products are traced with all digits of their type where a GPU would otherwise take fewer."""
+"""Products are traced with the full precision of their type, where a GPU would otherwise reduce it."""
 
 import re
 
@@ -18,7 +18,7 @@ from musclemap.skeletons.precision import precise
 
 
 def products(text: str) -> tuple[int, int]:
-    """Products in lowered code, and those of them that are exact."""
+    """Number of matrix products in lowered code, and of the exact ones among them."""
     lines = [line for line in text.splitlines() if "dot_general" in line]
     return len(lines), sum(bool(re.search(r"precision\s*=\s*\[HIGHEST, HIGHEST\]", line)) for line in lines)
 
@@ -46,7 +46,7 @@ def test_torques_of_muscles_are_exact(arm: SimulationBody) -> None:
 
 
 def test_solvers_multiply_exactly() -> None:
-    """The programs that the fit runs, as they are handed to the compiler, on the small arm."""
+    """The programs of the fit as passed to the compiler, on the small arm."""
     body, n, frames = load_body("SmallArm"), 4, 4 + 2 * HALO
     fitter = Fitter(body, RetargetConfig())
     zeros = lambda *shape: jnp.zeros(shape, jnp.float32)  # noqa: E731

@@ -1,4 +1,4 @@
-"""The source's skeleton: names and parents that agree, and kinematics against plain matrix products."""
+"""The source skeleton: consistent names and parents, and kinematics against plain matrix products."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_families_share_the_body_and_are_symmetric(family: str, njoint: int) -> 
 
 
 @pytest.mark.parametrize("family", ["smplh", "smplx"])
-def test_fingers_hang_on_their_wrists(family: str) -> None:
+def test_fingers_are_attached_to_their_wrists(family: str) -> None:
     names, parents, first = FAMILY_NAMES[family], FAMILY_PARENTS[family], FIRST_HAND_JOINT[family]
     for side, start in (("left", first), ("right", first + 15)):
         assert names[start : start + 15] == HAND_NAMES[side]
@@ -43,8 +43,8 @@ def test_fingers_hang_on_their_wrists(family: str) -> None:
             assert names[parents[k]] == (f"{side}_wrist" if number == 1 else f"{names[k][:-1]}{number - 1}")
 
 
-def test_joints_are_where_a_chain_of_matrices_puts_them() -> None:
-    """Homogeneous transforms multiplied along each path to the root; the pelvis at trans + J0, J0 not rotated."""
+def test_joints_match_a_chain_of_matrices() -> None:
+    """Homogeneous transforms multiplied along each path from the root; the pelvis at trans + J0, J0 not rotated."""
     rng = np.random.default_rng(110)
     rotvec, trans = rng.normal(0, 1.0, (4, 22, 3)), rng.normal(size=(4, 3))
     joints = mean_joints() + rng.normal(0, 0.02, (22, 3))

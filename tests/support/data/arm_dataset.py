@@ -1,4 +1,4 @@
-"""Data sets of the small arm for tests: clips and a manifest, as a conversion leaves them."""
+"""Data sets of the small arm for tests: clips and a manifest, as a conversion writes them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from musclemap.datasets.manifest import Manifest, ManifestEntry
 
 
 def write_dataset(out: Path, clips: Sequence[tuple[str, Clip]]) -> None:
-    """Write clips under their names, with .h5 at the end, and the manifest."""
+    """Write clips under their names plus .h5, and the manifest."""
     entries = [
         ManifestEntry(
             source=clip.source, clip=f"{name}.h5", clip_sha256=write_clip(out / f"{name}.h5", clip), status="ok",

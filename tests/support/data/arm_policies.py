@@ -1,4 +1,4 @@
-"""Policies for tests: networks that have learned nothing, with a normaliser that has seen something."""
+"""Policies for tests: untrained networks with a normaliser that has seen data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ HIDDEN = (24, 16)
 
 
 def untrained(task: Task, *, seed: int = 0, loud: float = 1.0) -> tuple[PPO, Learner]:
-    """A learner whose policy's last layer is made `loud` times larger, so that it does something."""
+    """A learner whose policy's last layer is scaled by `loud`, so that its actions are noticeable."""
     ppo = PPO(task.nobs, task.body.model.nu, PPOConfig(hidden=HIDDEN))
     first, second = jax.random.split(jax.random.PRNGKey(seed))
     learner = ppo.begin(first)
@@ -36,7 +36,7 @@ def save_untrained(
     path: Path, clips: Sequence[tuple[str, Clip]] = (), *, body: str = "SmallArm", loud: float = 1.0,
     config: TaskConfig | None = None,
 ) -> tuple[PPO, Learner]:  # fmt: skip
-    """Write such a policy, which claims to have learned from `clips`."""
+    """Write an untrained policy that claims to have learned from `clips`."""
     physics = PhysicsConfig()
     task = Task(load_simulation_body(body, physics), config or TaskConfig())
     ppo, learner = untrained(task, loud=loud)

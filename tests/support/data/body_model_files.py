@@ -1,7 +1,7 @@
-"""Synthetic body models in the formats their publishers use, for tests: no real model may be shipped.
+"""Synthetic body models in their publishers' formats, for tests: no real model may be shipped.
 
-The pickles are written as Python 2 wrote them: byte strings for text and for array data, numpy under its old names, and
-objects of chumpy and scipy.sparse, neither of which has to be installed under those names.
+The pickles are written as Python 2 wrote them: byte strings for text and array data, numpy under its old names, and
+objects of chumpy and scipy.sparse, neither of which needs to be installed under those names.
 """
 
 import pickle
@@ -19,12 +19,12 @@ from musclemap.skeletons.smpl.joints import FAMILY_PARENTS
 
 @dataclass(frozen=True, kw_only=True)
 class PickledObject:
-    """An object that a pickle shall hold without its class existing here.
+    """An object to write to a pickle although its class does not exist here.
 
     Attributes:
         qualname: Module and class, such as "chumpy.ch.Ch".
-        state: What its __dict__ would hold.
-        reconstructor: Write it as protocols 0 and 1 do, by copy_reg._reconstructor, and not by the opcode NEWOBJ.
+        state: Content of its __dict__.
+        reconstructor: Write it with copy_reg._reconstructor, as protocols 0 and 1 do, instead of the opcode NEWOBJ.
     """
 
     qualname: str
@@ -57,7 +57,7 @@ class _Python2Pickler(pickle._Pickler):
 
 
 def write_python2_pickle(path: Path, content: object) -> None:
-    """Write a pickle of protocol 2 as Python 2 and a numpy of its time did."""
+    """Write a pickle of protocol 2 as Python 2 with a numpy of that time did."""
     with path.open("wb") as stream:
         _Python2Pickler(stream, protocol=2).dump(content)
     path.write_bytes(path.read_bytes().replace(b"cnumpy._core.", b"cnumpy.core."))
@@ -65,7 +65,7 @@ def write_python2_pickle(path: Path, content: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticModel:
-    """The arrays of a made-up body model.
+    """Arrays of a synthetic body model.
 
     Attributes:
         family: "smpl", "smplh" or "smplx".
@@ -81,17 +81,17 @@ class SyntheticModel:
 
     @property
     def tree(self) -> np.ndarray:
-        """Parents and joints, shape (2, njoint), with the root's parent as the files have it: -1 without its sign."""
+        """Parents and joints, shape (2, njoint); the root's parent is -1 cast to unsigned, as in real files."""
         parents = FAMILY_PARENTS[self.family]
         return np.array([parents, range(len(parents))], dtype=np.int64).astype(np.uint32)
 
     def joints(self, betas: np.ndarray) -> np.ndarray:
-        """Joints by the definition: shape the vertices first, then regress."""
+        """Joints by their definition: shape the vertices first, then regress."""
         return self.regressor @ (self.template + self.dirs[:, :, : len(betas)] @ betas)
 
 
 def synthetic_model(family: str, *, ndir: int, nvertex: int = 60, seed: int = 0) -> SyntheticModel:
-    """Draw a body model of random arrays; each joint weighs five vertices."""
+    """Create a body model of random arrays; each joint depends on five vertices."""
     rng = np.random.default_rng(seed)
     njoint = len(FAMILY_PARENTS[family])
     regressor = np.zeros((njoint, nvertex))
@@ -106,19 +106,19 @@ def synthetic_model(family: str, *, ndir: int, nvertex: int = 60, seed: int = 0)
 
 
 def write_npz(path: Path, model: SyntheticModel, **entries: Any) -> None:
-    """Write a model as SMPL-H and SMPL-X are published for AMASS: plain arrays, a dense regressor."""
+    """Write a model in the format of SMPL-H and SMPL-X for AMASS: plain arrays, a dense regressor."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"v_template": model.template, "shapedirs": model.dirs, "J_regressor": model.regressor}
     np.savez(path, **{"kintree_table": model.tree, **arrays, **entries})
 
 
 def write_smpl_pkl(path: Path, model: SyntheticModel, *, wrapping: str = "Ch", reconstructor: bool = False) -> None:
-    """Write a model as SMPL is published: a Python 2 pickle with chumpy objects and a sparse regressor.
+    """Write a model in the format of SMPL: a Python 2 pickle with chumpy objects and a sparse regressor.
 
     Args:
         path: File to write.
-        model: What to write.
-        wrapping: The chumpy object around the shape directions: "Ch", or "Select", which picks them out of more.
+        model: Model to write.
+        wrapping: chumpy object around the shape directions: "Ch", or "Select", which selects them from a larger array.
         reconstructor: See PickledObject.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

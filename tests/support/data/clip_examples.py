@@ -1,4 +1,4 @@
-"""Lines of a manifest as a conversion writes them, for tests that damage them."""
+"""Manifest entries as a conversion writes them, for tests that damage them."""
 
 from musclemap.datasets.manifest import ManifestEntry
 

@@ -1,4 +1,4 @@
-"""Clips for tests of what is made from clips: a body that walks, turns and bends, made without a retargeter."""
+"""Clips for tests of exports: a body that walks, turns and bends, generated without a retargeter."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ FPS = 100.0
 
 
 def moving_clip(body: TargetBody, *, nframe: int = 40, **changes: object) -> Clip:
-    """All independent joints swing about rest, fingers too; the root turns about all axes and goes its way."""
+    """All independent joints including fingers swing about rest; the root rotates about all axes and moves ahead."""
     reduced, time = body.reduced_hands, np.arange(nframe) / FPS
     phase = np.linspace(0.0, 2 * np.pi, reduced.njoint)
     swing = 0.1 * np.sin(2 * np.pi * time[:, None] + phase)
@@ -27,7 +27,7 @@ def moving_clip(body: TargetBody, *, nframe: int = 40, **changes: object) -> Cli
     qpos = reduced.expand(np.concatenate([root, reduced.rest + swing], axis=1)).astype(np.float32)
     landmarks = evaluate_clip(body, qpos).landmark_pos
     names = body.joint_names
-    made = Clip(
+    clip = Clip(
         qpos=qpos, qvel=velocities(qpos.astype(np.float64), FPS), landmark_pos=landmarks, target_pos=landmarks,
         contact=np.zeros((nframe, 4)), fps=FPS, joint_names=names,
         landmark_names=LANDMARK_NAMES, model="MyoFullBody", model_version=body.version, model_sha256=body.sha256,
@@ -35,11 +35,11 @@ def moving_clip(body: TargetBody, *, nframe: int = 40, **changes: object) -> Cli
         subject_scale=1.0, hands="tracked", config={}, software={"musclemap": "0"}, licence="unknown",
         metrics={"landmark_error_mm": 10.0}, verdict="feasible", reasons=(),
     )  # fmt: skip
-    return replace(made, **changes)
+    return replace(clip, **changes)
 
 
 def put(out: Path, source: str, clip: Clip) -> ManifestEntry:
-    """Write a clip into a folder and give its line of the manifest."""
+    """Write a clip into a folder and return its manifest entry."""
     name = source.removesuffix(".npz") + ".h5"
     clip = replace(clip, source=source)
     return ManifestEntry(

@@ -1,4 +1,4 @@
-"""A retargeter that makes clips of a source's own numbers, quickly, and the files to feed it."""
+"""A fast retargeter that builds clips directly from the source's numbers, and input files for it."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ class Outcome:
 
 @dataclass
 class FakeRetargeter:
-    """Remembers what it was given."""
+    """Records which motions it was given."""
 
     config: RetargetConfig = field(default_factory=RetargetConfig)
     version: str = "1"
@@ -69,7 +69,7 @@ class FakeRetargeter:
 
 
 class BreaksOn(FakeRetargeter):
-    """Raises an error whenever one motion is among those given."""
+    """Raises an error whenever one motion is in the batch."""
 
     def __init__(self, name, error):
         super().__init__()
@@ -84,14 +84,14 @@ class BreaksOn(FakeRetargeter):
 
 def arrays(nframe=5, **changes):
     rng = np.random.default_rng(nframe)
-    made = {
+    content = {
         "poses": 0.1 * rng.standard_normal((nframe, 156)),
         "trans": rng.standard_normal((nframe, 3)),
         "betas": np.zeros(16),
         "gender": np.array("neutral"),
         "mocap_framerate": np.array(120.0),
     } | changes
-    return {key: value for key, value in made.items() if value is not None}
+    return {key: value for key, value in content.items() if value is not None}
 
 
 def save(path, **changes):

@@ -1,4 +1,4 @@
-"""A small clip of no body in particular, for tests of the file itself."""
+"""A small clip of no particular body, for tests of the file format."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from musclemap.datasets.clip import Clip, write_clip
 
 
 def small_clip(*, nframe: int = 40, **changes: Any) -> Clip:
-    """A clip of 9 positions and 2 landmarks with a text, a reason and a figure of every kind."""
+    """A clip of 9 positions and 2 landmarks with a text, a reason and a metric of every type."""
     rng = np.random.default_rng(0)
     content: dict[str, Any] = {
         "qpos": rng.standard_normal((nframe, 9)).astype(np.float32),
@@ -42,7 +42,7 @@ def small_clip(*, nframe: int = 40, **changes: Any) -> Clip:
 
 
 def small_clip_bytes(*, nframe: int = 40, **changes: Any) -> bytes:
-    """The file of `small_clip`."""
+    """Bytes of the file of `small_clip`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.h5"
         write_clip(path, small_clip(nframe=nframe, **changes))

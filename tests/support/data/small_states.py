@@ -1,4 +1,4 @@
-"""States of training as small as they come, their checkpoints, and random damage to these."""
+"""Minimal training states, their checkpoints, and random damage to these."""
 
 import json
 import random
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 
 class State(NamedTuple):
-    """A state as small as they come."""
+    """A minimal training state."""
 
     learner: dict[str, jax.Array]
     worlds: jax.Array
@@ -23,11 +23,11 @@ def state(number: int, *, width: int = 4, nworld: int = 3) -> State:
 
 
 def without_hashes(checkpoint: Path) -> None:
-    """As version 0.1.0 wrote it: facts in a folder of their own, and no hashes."""
-    output = json.loads((checkpoint / "checkpoint.json").read_text())
+    """Convert a checkpoint to the format of version 0.1.0: facts in a folder of their own, and no hashes."""
+    content = json.loads((checkpoint / "checkpoint.json").read_text())
     (checkpoint / "checkpoint.json").unlink()
     (checkpoint / "facts").mkdir()
-    (checkpoint / "facts" / "metadata").write_text(json.dumps(output["facts"]))
+    (checkpoint / "facts" / "metadata").write_text(json.dumps(content["facts"]))
 
 
 def state_files(checkpoint: Path) -> list[Path]:
@@ -36,18 +36,19 @@ def state_files(checkpoint: Path) -> list[Path]:
 
 
 def damaged(checkpoint: Path, rng: random.Random) -> str:
-    """Damage one file of a checkpoint at random; returns how."""
+    """Damage one file of a checkpoint at random; return a description."""
     path = rng.choice(state_files(checkpoint))
     data, how = path.read_bytes(), rng.choice(("cut", "noise", "flip", "remove", "flip", "zeros"))
-    at = rng.randrange(max(len(data), 1))
+    position = rng.randrange(max(len(data), 1))
     if how == "remove":
         path.unlink()
     elif how == "cut":
-        path.write_bytes(data[:at])
+        path.write_bytes(data[:position])
     elif how == "noise":
         path.write_bytes(rng.randbytes(rng.choice((10, len(data)))))
     elif how == "zeros":
-        path.write_bytes(data[:at] + bytes(len(data) - at))
+        path.write_bytes(data[:position] + bytes(len(data) - position))
     elif data:
-        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :])
-    return f"{how} {path.relative_to(checkpoint)} at {at}"
+        flipped = bytes([data[position] ^ 1 << rng.randrange(8)])
+        path.write_bytes(data[:position] + flipped + data[position + 1 :])
+    return f"{how} {path.relative_to(checkpoint)} at {position}"

@@ -1,4 +1,4 @@
-"""BundleManifest manifests and trajectories for tests and for damaging at random."""
+"""Bundle manifests and trajectories, for tests and for the fuzzer."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ def make_valid() -> bytes:
 
 
 def read(data: bytes, tmp_path: Path) -> BundleManifest:
-    """Read bytes as the manifest of a folder; they are written over those of the call before."""
+    """Write bytes as the manifest of a folder, replacing the previous one, and read it."""
     (tmp_path / MANIFEST).write_bytes(data)
     return read_local_bundle(tmp_path)
 
@@ -49,7 +49,7 @@ def make_valid_trajectory() -> bytes:
 
 
 def read_as_trajectory(data: bytes, tmp_path: Path) -> Trajectory:
-    """Read bytes as a trajectory; they are written over those of the call before."""
+    """Write bytes as a trajectory, replacing the previous one, and read it."""
     path = tmp_path / "damaged.npz"
     path.write_bytes(data)
     return read_trajectory(path)

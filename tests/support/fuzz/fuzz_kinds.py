@@ -1,4 +1,4 @@
-"""Every kind of file that is read: how a valid one is made, read, and damaged so that the format's own checks pass."""
+"""Every kind of file that the package reads: a valid example, its reader, and mutations that keep the format valid."""
 
 import copy
 import io
@@ -30,22 +30,22 @@ ODD: tuple[Any, ...] = (
     "", "x", "\ud800", "\udcff", "\x00", "../../etc/passwd", "/etc/passwd", "=1+1", "<img src=x onerror=alert(1)>",
     "\x1b[31m", "9" * 5000, [], [[]], {}, {"": {}}, "__proto__", [None] * 50,
 )  # fmt: skip
-"""Values that no reader may stumble over."""
+"""Values that every reader must handle."""
 
 
 def _nodes(tree: Any) -> list[tuple[Any, Any]]:
-    """Every container in a JSON tree with each of its keys."""
-    result, pending = [], [tree]
+    """Every container in a JSON tree, with each of its keys."""
+    nodes, pending = [], [tree]
     while pending:
         node = pending.pop()
         keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-        result += [(node, key) for key in keys]
+        nodes += [(node, key) for key in keys]
         pending += [node[key] for key in keys if isinstance(node[key], dict | list)]
-    return result
+    return nodes
 
 
 def mutate_tree(tree: Any, rng: random.Random) -> Any:
-    """Replace, remove, rename or nest something in a JSON tree."""
+    """Replace, remove, rename or nest a node of a JSON tree."""
     tree = copy.deepcopy(tree)
     nodes = _nodes(tree)
     if not nodes:
@@ -67,7 +67,7 @@ def mutate_tree(tree: Any, rng: random.Random) -> Any:
 
 
 def json_text(data: bytes, rng: random.Random) -> bytes:
-    """Damage a JSON file as a tree, or nest it too deeply."""
+    """Mutate a JSON file as a tree, or nest it too deeply."""
     try:
         tree = json.loads(data)
     except (ValueError, RecursionError):
@@ -78,19 +78,19 @@ def json_text(data: bytes, rng: random.Random) -> bytes:
 
 
 def json_lines(data: bytes, rng: random.Random) -> bytes:
-    """Damage one line of a file of JSON lines."""
+    """Mutate one line of a JSON Lines file."""
     lines = data.split(b"\n")
-    at = rng.randrange(len(lines))
-    lines[at] = json_text(lines[at], rng)
+    number = rng.randrange(len(lines))
+    lines[number] = json_text(lines[number], rng)
     return b"\n".join(lines)
 
 
 def zip_member(data: bytes, rng: random.Random) -> bytes:
-    """Damage the content of one member of a zip archive; its checksum is right again afterwards."""
+    """Mutate the content of one member of a zip archive and correct its checksum."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {info.filename: archive.read(info) for info in archive.infolist()}
-    except Exception:  # noqa: BLE001 damaged already, in whatever way
+    except Exception:  # noqa: BLE001 an earlier mutation broke the archive
         return data
     if not members:
         return data
@@ -115,12 +115,12 @@ _SHAPES = ((), (0,), (1,), (10**9, 156), (2**62, 2), (-1,), (3, 0, 5), (1,) * 40
 
 
 def _npy_header(content: bytes, rng: random.Random) -> bytes:
-    """Replace the header of an .npy file by a well-formed one that says something else."""
+    """Replace the header of an .npy file by a well-formed one with other content."""
     try:
         stream = io.BytesIO(content)
         np.lib.format.read_magic(stream)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    except Exception:  # noqa: BLE001 damaged already, in whatever way
+    except Exception:  # noqa: BLE001 an earlier mutation broke the array
         return content
     shape = rng.choice(_SHAPES) if rng.random() < 0.5 else shape
     text = rng.choice(_TYPES) if rng.random() < 0.5 else dtype.str

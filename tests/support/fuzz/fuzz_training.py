@@ -1,4 +1,4 @@
-"""Files of training runs for the fuzzer: policies, run.json, figures, fitted muscle lengths and settings."""
+"""Files of training runs for the fuzzer: policies, run.json, metrics, fitted muscle lengths and settings."""
 
 import dataclasses
 import json
@@ -25,11 +25,11 @@ def make_policy(folder: Path) -> bytes:
     from ...support.data.arm_policies import save_untrained
 
     save_untrained(folder / "p.safetensors", arm_clips(2, 0.3))
-    return _taken(folder / "p.safetensors")
+    return _pop(folder / "p.safetensors")
 
 
 def read_policy(path: Path) -> object:
-    """As commands do: the file, then the body it is for, then an action of it."""
+    """Read as the commands do: the file, then its body, then one action."""
     import numpy as np
 
     from musclemap.imitation.policy.policy_file import body_of, load_policy
@@ -38,7 +38,7 @@ def read_policy(path: Path) -> object:
     policy = load_policy(path)
     TrainingClips(policy.facts["dataset"])
     with_earlier({"clips": []}, policy.facts["dataset"])
-    if policy.physics == PhysicsConfig():  # to make a body of other settings takes long
+    if policy.physics == PhysicsConfig():  # compiling a body with other settings takes long
         body_of(policy)
     excitation = policy(np.ones(policy.nobs, np.float32))
     assert np.isfinite(excitation).all(), "excitation is not finite"
@@ -46,7 +46,7 @@ def read_policy(path: Path) -> object:
 
 
 def policy_facts(data: bytes, rng: random.Random) -> bytes:
-    """Damage what a policy's file says, or its header; the lengths are right again afterwards."""
+    """Mutate the facts of a policy's file or its header, and correct the lengths."""
     from .fuzz_kinds import mutate_tree
 
     size = int.from_bytes(data[:8], "little")
@@ -85,17 +85,17 @@ def _facts() -> dict[str, Any]:
 
 
 def make_run_json(folder: Path) -> bytes:
-    """What a run is."""
+    """A valid run.json."""
     return json.dumps(_facts()).encode()
 
 
 def read_run_json(path: Path) -> object:
-    """Read it and compare it with the run that would resume."""
+    """Read it and compare it with the run to resume."""
     return check_same(path.parent, read_facts(path), _facts())
 
 
 def make_earlier(folder: Path) -> bytes:
-    """What a run began with."""
+    """A valid from.json, which states what a run started from."""
     from musclemap.imitation.policy.training_clips import dataset_facts, with_earlier
     from musclemap.imitation.task.arm_motions import arm_clips
 
@@ -104,7 +104,7 @@ def make_earlier(folder: Path) -> bytes:
 
 
 def read_earlier(path: Path) -> object:
-    """Read it and put it into a policy's facts."""
+    """Read it and merge it into a policy's facts."""
     from musclemap.imitation.policy.training_clips import with_earlier
 
     path.replace(path.with_name("from.json"))
@@ -113,13 +113,13 @@ def read_earlier(path: Path) -> object:
 
 
 def make_metrics(folder: Path) -> bytes:
-    """Figures of a run."""
+    """Metrics of a run."""
     rows = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01, "seconds": 5.0 * k, "noise": None} for k in range(20)]
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
 def read_metrics(path: Path) -> object:
-    """Read them as the page about a policy does."""
+    """Read them as the report on a policy does."""
     import numpy as np
 
     from musclemap.pipelines.report.policy_curves import learning_curves
@@ -138,7 +138,7 @@ def make_settings(folder: Path) -> bytes:
 
 
 def read_settings(path: Path) -> object:
-    """Read them; whatever is accepted survives a round trip."""
+    """Read them; accepted settings must survive a round trip."""
     from musclemap.settings import from_dict, load_settings, to_dict
 
     settings = load_settings(TrainConfig, path)
@@ -151,17 +151,17 @@ _TOML = (
     "{a.b.c = 1}", "1979-05-27", "1979-05-27T07:32:00Z", "07:32:00", '"text"', "true", "1e29", "[1, 1]", "0x7fffffff",
     '"\\u0000"', "1_000_000_000_000", "0.1", "[0.5, 2.0]", "'none'",
 )  # fmt: skip
-"""Values that a setting may not have, most of them."""
+"""Values of which most are invalid for any setting."""
 
 
 def toml_value(data: bytes, rng: random.Random) -> bytes:
-    """Give a setting another value, or a line another place."""
+    """Change the value of a setting, or move a line."""
     lines = data.split(b"\n")
-    at = rng.randrange(len(lines))
-    if b" = " in lines[at] and rng.random() < 0.8:
-        lines[at] = lines[at].split(b" = ")[0] + b" = " + rng.choice(_TOML).encode()
+    number = rng.randrange(len(lines))
+    if b" = " in lines[number] and rng.random() < 0.8:
+        lines[number] = lines[number].split(b" = ")[0] + b" = " + rng.choice(_TOML).encode()
     else:
-        lines.insert(rng.randrange(len(lines)), lines[at] if rng.random() < 0.5 else b"[" + b"a." * 2000 + b"a]")
+        lines.insert(rng.randrange(len(lines)), lines[number] if rng.random() < 0.5 else b"[" + b"a." * 2000 + b"a]")
     return b"\n".join(lines)
 
 
@@ -174,22 +174,23 @@ def make_fit(folder: Path) -> bytes:
 
     _ARM[:] = [load_simulation_body("SmallArm")]
     load_or_fit(_ARM[0], TENDONS, folder)
-    return _taken(next(folder.glob("tendons-*")))
+    return _pop(next(folder.glob("tendons-*")))
 
 
 def read_fit(path: Path) -> object:
-    """Read them as for the small arm."""
+    """Read them for the small arm."""
     from musclemap.errors import FileError
     from musclemap.failures import Failure, attempt
     from musclemap.imitation.world_model.tendon_files import _read
 
-    result = attempt(lambda: _read(path, _ARM[0], TENDONS))  # as `load_or_fit` does, which then fits again
-    if isinstance(result, Failure):
-        raise FileError(result.message)
-    return result
+    outcome = attempt(lambda: _read(path, _ARM[0], TENDONS))  # as in `load_or_fit`, which then fits again
+    if isinstance(outcome, Failure):
+        raise FileError(outcome.message)
+    return outcome
 
 
-def _taken(path: Path) -> bytes:
+def _pop(path: Path) -> bytes:
+    """Read a file and remove it."""
     data = path.read_bytes()
     path.unlink()
     return data

@@ -1,4 +1,4 @@
-"""Opens a page in a browser without a window and lets a program look at it; the page's own policy stays in force."""
+"""Opens a page in a headless browser and runs a program in it; the page's own security policy stays in force."""
 
 import base64
 import hashlib
@@ -28,20 +28,20 @@ def look(page: Path, profile: Path, program: str, *, before: str = "", policy: b
     """Run a program in a copy of a page.
 
     Args:
-        page: The page; the copy lies beside it meanwhile.
+        page: The page; a temporary copy is made next to it.
         profile: Empty folder for the browser.
-        program: Body of an async function of JavaScript that returns what the test wants to see. Errors of the page are
-            in the list `faults`.
-        before: Program that runs before anything of the page does.
-        policy: Leave the page's policy in force; only the two programs are added to what it allows.
+        program: Body of an async function of JavaScript that returns a value for the test. Errors of the page are in
+            the list `faults`.
+        before: Program that runs before anything of the page.
+        policy: Whether to keep the page's policy; only the two programs are added to what it allows.
     """
     if CHROMIUM is None:
         pytest.skip("no chromium, chromium-browser or google-chrome on the PATH")
     first = f'window.faults = []; addEventListener("error", (event) => faults.push(String(event.message)));{before}'
     last = f"""(async () => {{
-      let seen = null;
-      try {{ seen = await (async () => {{ {program} }})(); }} catch (error) {{ faults.push(String(error.stack)); }}
-      console.log(`told:${{btoa(encodeURIComponent(JSON.stringify({{ seen, faults }})))}}`);
+      let value = null;
+      try {{ value = await (async () => {{ {program} }})(); }} catch (error) {{ faults.push(String(error.stack)); }}
+      console.log(`result:${{btoa(encodeURIComponent(JSON.stringify({{ value, faults }})))}}`);
     }})();"""
     digest = base64.b64encode(hashlib.sha256(last.encode()).digest()).decode()
     text = page.read_text("utf-8")
@@ -51,28 +51,28 @@ def look(page: Path, profile: Path, program: str, *, before: str = "", policy: b
     copy = page.with_name("check.html")
     copy.write_text(text.replace("</body>", f"<script>{last}</script></body>"), "utf-8")
     try:
-        result, log = _told([CHROMIUM, *SWITCHES, f"--user-data-dir={profile}", copy.as_uri()])
+        encoded, log = _run([CHROMIUM, *SWITCHES, f"--user-data-dir={profile}", copy.as_uri()])
     finally:
         copy.unlink()
-    assert result, log[-2000:]
-    output = json.loads(unquote(base64.b64decode(result).decode()))
-    assert output["faults"] == [], output["faults"]
-    return output["seen"]
+    assert encoded, log[-2000:]
+    result = json.loads(unquote(base64.b64decode(encoded).decode()))
+    assert result["faults"] == [], result["faults"]
+    return result["value"]
 
 
-def _told(command: list[str]) -> tuple[str, str]:
-    """What the program told, and all that the browser has logged."""
+def _run(command: list[str]) -> tuple[str, str]:
+    """Run the browser until the program reports its result; return the result and the browser's log."""
     browser = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace")
     limit = threading.Timer(180.0, browser.kill)
     limit.start()
-    log, result = [], None
+    log, match = [], None
     try:
         for line in browser.stderr or ():
             log.append(line)
-            if result := re.search(r'"told:([^"]*)"', line):
+            if match := re.search(r'"result:([^"]*)"', line):
                 break
     finally:
         limit.cancel()
         browser.kill()
         browser.communicate()
-    return result[1] if result else "", "".join(log)
+    return match[1] if match else "", "".join(log)

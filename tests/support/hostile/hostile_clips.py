@@ -1,4 +1,4 @@
-"""Clips as somebody might make them who wants more than to have a motion read: each by what is done to a good one."""
+"""Malicious clips, each described by the edit that makes it from a valid one."""
 
 import json
 import os
@@ -16,7 +16,7 @@ Edit = Callable[[h5py.File], object]
 
 
 def write_edited(path: Path, edit: Edit) -> None:
-    """Write the small clip, and edit it with h5py, which keeps the file sound."""
+    """Write the small clip and edit it with h5py, so that the file stays well-formed."""
     path.write_bytes(small_clip_bytes(nframe=NFRAME))
     with h5py.File(path, "r+") as file:
         edit(file)
@@ -48,29 +48,29 @@ def _virtual(file: h5py.File) -> None:
 
 def _half_written(file: h5py.File) -> None:
     del file["qpos"]
-    made = file.create_dataset("qpos", shape=(NFRAME, 9), dtype="f4", chunks=(8, 9), compression="gzip")
-    made[:8] = 1.0
+    dataset = file.create_dataset("qpos", shape=(NFRAME, 9), dtype="f4", chunks=(8, 9), compression="gzip")
+    dataset[:8] = 1.0
 
 
 def _bomb(file: h5py.File) -> None:
-    """1.2 GB of zeros in 1.2 MB: every number is there."""
+    """1.2 GB of zeros in 1.2 MB, with every number written."""
     nframe = 4_000_000
     del file["qpos"]
-    made = file.create_dataset(
+    dataset = file.create_dataset(
         "qpos", shape=(nframe, 80), dtype="f4", chunks=(100_000, 80), compression="gzip", compression_opts=1
     )
     chunk = _zero_chunk(100_000 * 80 * 4)
     for low in range(0, nframe, 100_000):
-        made.id.write_direct_chunk((low, 0), chunk)
+        dataset.id.write_direct_chunk((low, 0), chunk)
     for key, columns in (("qvel", (8,)), ("landmark_pos", (2, 3)), ("target_pos", (2, 3)), ("contact", (4,))):
         kind = np.dtype("u1" if key == "contact" else "f4")
         del file[key]
-        made = file.create_dataset(
+        dataset = file.create_dataset(
             key, shape=(nframe, *columns), dtype=kind, chunks=(1_000_000, *columns), compression="gzip"
         )
         chunk = _zero_chunk(1_000_000 * int(np.prod(columns)) * kind.itemsize)
         for low in range(0, nframe, 1_000_000):
-            made.id.write_direct_chunk((low, *(0 for _ in columns)), chunk)
+            dataset.id.write_direct_chunk((low, *(0 for _ in columns)), chunk)
 
 
 def _zero_chunk(nbyte: int) -> bytes:
@@ -91,8 +91,8 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "external link to a text": (_link(h5py.ExternalLink("/etc/passwd", "/qpos")), "qpos is a link"),
     "soft link to itself": (_link(h5py.SoftLink("/qpos")), "qpos is a link"),
     "soft link in the file": (_link(h5py.SoftLink("/qvel")), "qpos is a link"),
-    "group for a dataset": (lambda f: [f.__delitem__("qpos"), f.create_group("qpos")], "qpos is no dataset"),
-    "root for a dataset": (lambda f: f.__setitem__("activation", f["/"]), "activation is no dataset"),
+    "group for a dataset": (lambda f: [f.__delitem__("qpos"), f.create_group("qpos")], "qpos is not a dataset"),
+    "root for a dataset": (lambda f: f.__setitem__("activation", f["/"]), "activation is not a dataset"),
     "numbers in another file": (
         _dataset("qpos", shape=(NFRAME, 1), dtype="f4", external=[("/etc/passwd", 0, 4 * NFRAME)]), "in other files",
     ),
@@ -101,14 +101,14 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     ),
     "optional numbers in another file": (
         _dataset("activation", shape=(NFRAME, 1), dtype="f4", external=[("/etc/passwd", 0, 4 * NFRAME)]),
-        "activation lies in other files",
+        "activation is stored in other files",
     ),
     "view of another file": (_virtual, "qpos is a view of other datasets"),
     "1e9 frames, none written": (
         _dataset("qpos", shape=(10**9, 130), dtype="f4", chunks=(256, 130), compression="gzip"), "chunks",
     ),
     "14 GB, none written": (
-        _dataset("qpos", shape=(27_000_000, 130), dtype="f4", chunks=(256, 130)), "never written whole",
+        _dataset("qpos", shape=(27_000_000, 130), dtype="f4", chunks=(256, 130)), "is incomplete: it has 0 of",
     ),
     "1e9 frames in one piece, none written": (_dataset("qpos", shape=(10**9, 130), dtype="f4"), "never written"),
     "one chunk of five written": (_half_written, "1 of 5 chunks"),
@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "chunks beyond memory": (
         _dataset("qpos", shape=(7_000_000, 130), dtype="f4", chunks=(700_000, 130), compression="gzip"), "chunks of",
     ),
-    "zeros that unpack to a thousand times": (_bomb, "which no motion does"),
+    "zeros that unpack to a thousand times": (_bomb, "implausible for a motion"),
     "filter that is a program": (_unknown_filter, r"filters \[32001\]"),
     "filter not needed": (
         _dataset("qpos", data=np.zeros((NFRAME, 9), "f4"), chunks=(10, 9), scaleoffset=2), "qpos has filters",
@@ -139,9 +139,9 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "fps huge": (_attribute("fps", 1e308), "fps is 1e"),
     "fps tiny": (_attribute("fps", 1e-300), "fps is 1e-300"),
     "fps beyond float": (_attribute("fps", np.longdouble("1e4000")), "fps is inf"),
-    "format a list": (_attribute("format", np.array([1, 2])), "it is no clip"),
-    "format bytes": (_attribute("format", np.void(b"musclemap-clip")), "it is no clip"),
-    "version a text": (_text("version", "1"), "version 1; this reads"),
+    "format a list": (_attribute("format", np.array([1, 2])), "it is not a clip"),
+    "format bytes": (_attribute("format", np.void(b"musclemap-clip")), "it is not a clip"),
+    "version a text": (_text("version", "1"), "version 1; this release reads"),
     "version absent": (lambda f: f.attrs.pop("version"), "version None"),
     "text of a million": (_text("licence", "x" * 10**6), "licence has 1000000 characters"),
     "text for names": (_text("joint_names", "root"), "joint_names is of type str"),
@@ -161,10 +161,10 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "half of a surrogate pair": (_text("config", '{"a": "\\ud800"}'), "surrogate"),
     "metric an object": (_text("metrics", '{"a": {"b": 1}}'), "metrics: 'a' is"),
     "metric a list of lists": (_text("metrics", '{"a": [[1]]}'), "metrics: 'a' is"),
-    "many metrics": (_text("metrics", json.dumps(dict.fromkeys(map(str, range(2000)), 1))), "2000 figures"),
-    "software a list": (_text("software", "[]"), "software is no JSON object"),
+    "many metrics": (_text("metrics", json.dumps(dict.fromkeys(map(str, range(2000)), 1))), "2000 entries"),
+    "software a list": (_text("software", "[]"), "software is not a JSON object"),
     "software of objects": (_text("software", '{"numpy": {"a": 1}}'), "software: 'numpy' is"),
-    "reasons of numbers": (_text("reasons", "[1]"), "no list of JSON objects"),
+    "reasons of numbers": (_text("reasons", "[1]"), "not a list of JSON objects"),
     "reason without a rule": (_text("reasons", "[{}]"), "rule is None"),
     "rule a number": (_text("reasons", '[{"rule": 5}]'), "rule is 5"),
     "value a text": (_text("reasons", '[{"rule": "a", "value": "x"}]'), "value is 'x'"),
@@ -173,12 +173,12 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "frames of three": (_text("reasons", '[{"rule": "a", "frames": [[1, 2, 3]]}]'), "frames is"),
     "frames backwards": (_text("reasons", '[{"rule": "a", "frames": [[3, 1]]}]'), "frames is"),
     "at a number": (_text("reasons", '[{"rule": "a", "at": 3}]'), "at is 3"),
-    "licence of bytes": (_text("licence", b"\xff\xfe"), "licence is no Unicode"),
-    "metric of bytes": (_text("metrics", '{"a": "\\udcff"}'), "no Unicode"),
-    "version of bytes": (_text("software", '{"a": "\\udcff"}'), "no Unicode"),
+    "licence of bytes": (_text("licence", b"\xff\xfe"), "licence is not valid Unicode"),
+    "metric of bytes": (_text("metrics", '{"a": "\\udcff"}'), "not valid Unicode"),
+    "version of bytes": (_text("software", '{"a": "\\udcff"}'), "not valid Unicode"),
     "verdict of its own": (_text("verdict", "splendid"), "verdict is 'splendid'"),
 }  # fmt: skip
-"""What is done, and what the message must say."""
+"""The edit, and a part of the error message."""
 
 HARMLESS: dict[str, Edit] = {
     "links in a circle beside it": lambda f: f.create_group("g").__setitem__("up", f["/"]),
@@ -191,11 +191,11 @@ HARMLESS: dict[str, Edit] = {
     "name of bytes": _text("source", b"\xff\xfe.npz"),
     "reasons without figures": _text("reasons", '[{"rule": "a", "value": null}, {"rule": "b", "frames": [3]}]'),
 }
-"""Odd, and still a clip."""
+"""Unusual but valid clips."""
 
 
 def make_odd_files(folder: Path) -> list[Path]:
-    """Things that have a clip's name and are no file that can be read to its end."""
+    """Files, folders and links named like clips that cannot be read to the end."""
     pipe, device, inner, loop = (folder / f"{name}.h5" for name in ("pipe", "device", "folder", "loop"))
     os.mkfifo(pipe)
     device.symlink_to("/dev/zero")

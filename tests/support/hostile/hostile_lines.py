@@ -1,4 +1,4 @@
-"""Lines of a manifest as somebody might write them, and damaged at random."""
+"""Malicious and randomly damaged lines of a manifest."""
 
 import json
 from pathlib import Path
@@ -17,22 +17,22 @@ GOOD: dict[str, Any] = {
 
 
 def line(**changes: object) -> bytes:
-    """A line, sound but for what is changed."""
+    """A valid line except for the changes."""
     return json.dumps(GOOD | changes).encode() + b"\n"
 
 
 def raw(key: str, text: str) -> bytes:
-    """A line with a value that is given as it stands."""
+    """A line with a value given as literal JSON text."""
     rest = json.dumps({name: value for name, value in GOOD.items() if name != key})
     return f'{rest[:-1]}, "{key}": {text}}}\n'.encode()
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "half a line": (line()[:200] + b"\n", "no complete JSON"),
-    "nulls": (b"\0\0\0\n", "no complete JSON"),
-    "not UTF-8": (b'\xff\xfe{"a": 1}\n', "no complete JSON"),
-    "a list": (b"[1]\n", "no JSON object"),
-    "a number": (b"3\n", "no JSON object"),
+    "half a line": (line()[:200] + b"\n", "not complete JSON"),
+    "nulls": (b"\0\0\0\n", "not complete JSON"),
+    "not UTF-8": (b'\xff\xfe{"a": 1}\n', "not complete JSON"),
+    "a list": (b"[1]\n", "not a JSON object"),
+    "a number": (b"3\n", "not a JSON object"),
     "nothing in it": (b"{}\n", "no source and no status"),
     "long names of fields": (json.dumps({"x" * 10**6: 1}).encode() + b"\n", "no source and no status"),
     "deep": (raw("metrics", '{"a": %s}' % ("[" * 100_000 + "]" * 100_000)), "nested deeper"),
@@ -53,11 +53,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "seconds of a century": (line(seconds=3e9), "seconds is 3"),
     "clip a number": (line(clip=5), "clip is 5"),
     "clip a list": (line(clip=["a"]), "clip is"),
-    "clip with a null": (line(clip="b/\0.h5"), "clip holds a null"),
+    "clip with a null": (line(clip="b/\0.h5"), "clip contains a null"),
     "clip without end": (line(clip="x" * 5000), "clip has 5000"),
     "clip with half a pair": (line(clip="b/\ud800.h5"), "surrogate"),
     "source with half a pair": (line(source="b/\ud800.npz"), "surrogate"),
-    "source with a null": (line(source="b/\0.npz"), "source holds a null"),
+    "source with a null": (line(source="b/\0.npz"), "source contains a null"),
     "source an object": (line(source={"a": 1}), "source is"),
     "source empty": (line(source=""), "source must be a path"),
     "source without end": (line(source="x" * 5000), "source has 5000"),
@@ -76,15 +76,15 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "verdict a list": (line(verdict=[]), "verdict must be"),
     "metrics a list": (line(metrics=[1]), "metrics must be"),
     "metrics of objects": (line(metrics={"a": {"b": 1}}), "metrics: 'a' is"),
-    "metrics without end": (line(metrics=dict.fromkeys(map(str, range(2000)), 1)), "2000 figures"),
+    "metrics without end": (line(metrics=dict.fromkeys(map(str, range(2000)), 1)), "2000 entries"),
     "metric of a long name": (line(metrics={"x" * 5000: 1}), "5000 characters"),
-    "reasons an object": (line(reasons={"a": 1}), "reasons is no list"),
-    "reasons of numbers": (line(reasons=[1]), "no list of JSON objects"),
+    "reasons an object": (line(reasons={"a": 1}), "reasons is not a list"),
+    "reasons of numbers": (line(reasons=[1]), "not a list of JSON objects"),
     "reasons odd": (line(reasons=[{"rule": None, "frames": {}}]), "rule is None"),
     "frames an object": (line(reasons=[{"rule": "a", "frames": {}}]), "frames is {}"),
     "value a text": (line(reasons=[{"rule": "a", "value": "x"}]), "value is 'x'"),
 }  # fmt: skip
-"""What is wrong, and what is said of it."""
+"""The line, and a part of the error message."""
 
 READ: dict[str, bytes] = {
     "Windows' ends of lines": line().replace(b"\n", b"\r\n"),
@@ -94,7 +94,7 @@ READ: dict[str, bytes] = {
     "metrics of texts and lists": line(metrics={"a": "<img src=x onerror=alert(1)>", "b": [1, None], "c": True}),
     "NaN in metrics": raw("metrics", '{"a": NaN}'),
     "a name in another encoding": line(source="b/\udcff.npz"),
-    "clip outside the folder": line(clip="../../../etc/passwd"),  # it is for the reader of the clip to refuse
+    "clip outside the folder": line(clip="../../../etc/passwd"),  # the reader of the clip refuses it
     "fields of later versions": line(mood="good"),
 }
 
@@ -107,7 +107,7 @@ def make_valid() -> bytes:
 
 
 def read(data: bytes, tmp_path: Path) -> Manifest:
-    """Read bytes as a manifest; they are written over the file of the call before."""
+    """Write bytes as a manifest, replacing the previous file, and read it."""
     path = tmp_path / "damaged.jsonl"
     path.write_bytes(data)
     return Manifest.read(path)
@@ -121,24 +121,24 @@ TOKENS = (
 
 
 def mutated(valid: bytes, rng: np.random.Generator) -> bytes:
-    """One damaged version: bytes changed, pieces moved, and values put in place of others."""
+    """One damaged version: bytes changed, pieces moved, and values replaced."""
     data = bytearray(valid)
     for _ in range(int(rng.integers(1, 5))):
-        at, kind = int(rng.integers(len(data) + 1)), rng.integers(6)
-        if kind == 0 and at < len(data):
-            data[at] ^= 1 << int(rng.integers(8))
+        position, kind = int(rng.integers(len(data) + 1)), rng.integers(6)
+        if kind == 0 and position < len(data):
+            data[position] ^= 1 << int(rng.integers(8))
         elif kind == 1:
-            data[at:at] = TOKENS[rng.integers(len(TOKENS))]
-        elif kind == 2:  # a value, from after a colon to the next comma
-            start = data.find(b": ", at)
+            data[position:position] = TOKENS[rng.integers(len(TOKENS))]
+        elif kind == 2:  # a value, from a colon to the next comma
+            start = data.find(b": ", position)
             stop = data.find(b",", start)
             if 0 <= start < stop:
                 data[start + 2 : stop] = TOKENS[rng.integers(len(TOKENS))]
         elif kind == 3:
             source, length = int(rng.integers(len(valid))), int(rng.integers(1, 80))
-            data[at : at + length] = valid[source : source + length]
+            data[position : position + length] = valid[source : source + length]
         elif kind == 4:
-            del data[at : at + int(rng.integers(1, 40))]
+            del data[position : position + int(rng.integers(1, 40))]
         elif rng.random() < 0.1:
-            del data[at:]
+            del data[position:]
     return bytes(data)

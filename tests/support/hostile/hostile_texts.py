@@ -1,4 +1,4 @@
-"""Texts that do something where they are taken for more than text, and a conversion's folder that is full of them."""
+"""Texts that terminals, pages and spreadsheets might interpret, and an output folder full of them."""
 
 import json
 from dataclasses import replace
@@ -12,14 +12,58 @@ from musclemap.imitation.task.arm_motions import arm_clips
 TERMINAL = "t\x1b]0;title\x07\x1b[31mESCAPED\x1b[2J\x9b32mESCAPED\rc\nd\u202egnp\u2028\x7f"
 MARKUP = "[red]r[/red][link=file:x]l[/link] :bomb:"
 
+_SCRIPT = "<script>parent.PWN = 'script'</script>"
+
+PAGE_TEXTS = (
+    "<iframe srcdoc=\"<script>parent.PWN = 'iframe'</script>\"></iframe>",
+    _SCRIPT,
+    "<img src=x onerror=\"parent.PWN = 'img'\">",
+    "<svg onload=\"parent.PWN = 'svg'\">",
+    "a` <img src=x onerror=\"parent.PWN = 'code'\"> `b",
+    "{parent.PWN = 'braces'}",
+    "<a href=\"javascript:parent.PWN = 'a'\">here</a>",
+    "[here](javascript:parent.PWN='link')",
+    "![here](http://evil.example/picture.png)",
+    "<http://evil.example/a> <me@evil.example>",
+    "http://evil.example/b www.evil.example HTTPS://evil.example me@evil.example WWW.evil.example",
+    "[here]: http://evil.example",
+    "&lt;script&gt; &#60;script&#62; &amp;#60;",
+    "**bold** _slanted_ ~~struck~~ # heading",
+    "# heading",
+    "- a list",
+    "1. a list",
+    "> a quote",
+    "```\nfence\n```",
+    "    code",
+    "a\n\n<script>parent.PWN = 'block'</script>\n\nb",
+    "| a | b |\n| --- | --- |\n| c | d |",
+    "a  \nb\\\nc",
+    "===",
+    "---",
+    "\\<script>",
+    "<!-- comment",
+    "<![CDATA[x]]>",
+    "$\\href{javascript:parent.PWN='tex'}{x}$",
+    "#ff0000 `#ff0000`",
+    "\x1b[31mred\x1b[0m \x07 \x00 \x9b31m",
+    "\u202egnp.exe\u202c \u2066a\u2069 \u200bb\u200d\ufeff",
+    "half \ud800 of a pair, bytes \udcff\udc80 of a name",
+    "\u2028line\u2029paragraph\u0085next",
+    "x" * 100_000,
+    "",
+    " ",
+    "Gehen – 歩く – مشي – é\u0301 ²",
+)
+"""Texts that a page might run, format or fail on."""
+
 
 def image(mark: str) -> str:
-    """HTML that runs a program without a slash, so that it can be a file's name."""
+    """HTML that runs a program and contains no slash, so that it can be a file name."""
     return f"<img src=x onerror=\"window.PWN&&PWN('{mark}')\">"
 
 
 def script(mark: str) -> str:
-    """HTML that ends a program and begins another."""
+    """HTML that ends a script and starts another."""
     return f"</script><script>window.PWN&&PWN('{mark}')</script><!--<script>"
 
 
@@ -29,11 +73,11 @@ NAMES = (
     "__proto__", "constructor", "toString", "bone\N{BONE}", "a&amp;b", "![x](http:evil.png)", "javascript:PWN('url')",
     "%3Cimg src=x%3E", "---", "latin\udce9",
 )  # fmt: skip
-"""File names. The last has a byte that is no UTF-8."""
+"""File names. The last contains a byte that is not UTF-8."""
 
 
 def hostile_metrics(mark: str) -> dict[str, Any]:
-    """Figures whose names and values are no figures."""
+    """Metrics with hostile names and values."""
     return {
         "landmark_error_mm": 1e3, image(f"metric {mark}"): 1.0, script(f"metric {mark}"): 2.0, TERMINAL: 3.0,
         "__proto__": 4.0, "constructor": 5.0, "toString": 6.0, "valueOf": image(f"value {mark}"), "polluted": 7.0,
@@ -42,7 +86,7 @@ def hostile_metrics(mark: str) -> dict[str, Any]:
 
 
 def hostile_clip(source: str, *, licence: str = "CC0-1.0", mark: str = "clip") -> Clip:
-    """A short clip of an unknown body, all of whose texts are hostile."""
+    """A short clip of an unknown body in which every text is hostile."""
     (_, arm), = arm_clips(1, 0.05)  # fmt: skip
     reason = {"rule": image(f"rule {mark}"), "value": 1.0, "limit": 2.0, "frames": [[0, 2]], "at": script(f"at {mark}")}
     return replace(
@@ -54,7 +98,7 @@ def hostile_clip(source: str, *, licence: str = "CC0-1.0", mark: str = "clip") -
 
 
 def hostile_folder(out: Path) -> Path:
-    """Clips and lost sources with hostile names, licences, figures, rules, reasons; a damaged line of the manifest."""
+    """Write clips and failed sources in which every text is hostile, and a damaged manifest line."""
     entries = []
     licences = ("CC0-1.0", script("licence"), "=1+1", TERMINAL)
     for number, name in enumerate(NAMES):

@@ -65,7 +65,7 @@ def dtype(code: str, order: str = "<") -> bytes:
 
 
 def array(shape: bytes, kind: bytes, data: bytes, *, fortran_order: bool = False) -> bytes:
-    """An array as numpy writes it up to protocol 4, with whatever shape, type and bytes."""
+    """An array as numpy writes it up to protocol 4, with any shape, type and bytes."""
     empty = call(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), group(integer(0)), raw(b"b"))
     return built(empty, group(integer(1), shape, kind, b"\x88" if fortran_order else b"\x89", data))
 
@@ -88,7 +88,7 @@ def program(body: bytes) -> bytes:
 
 
 def random_program(rng: np.random.Generator, *, steps: int = 40) -> bytes:
-    """A program at random: opcodes in any order, or values of a grammar with some opcodes thrown in."""
+    """A random program: opcodes in any order, or values of a grammar with some opcodes inserted."""
     body = b""
     if rng.random() < 0.5:
         body = b"".join(_step(rng) for _ in range(rng.integers(1, steps)))
@@ -98,7 +98,7 @@ def random_program(rng: np.random.Generator, *, steps: int = 40) -> bytes:
 
 
 def random_value(rng: np.random.Generator, *, depth: int) -> bytes:
-    """A value of a grammar, most of it what body models hold; one in fifty is an opcode at random."""
+    """A value of a grammar, mostly what body models contain; one in fifty is a random opcode."""
     if rng.random() < 0.02:
         return _step(rng)
     if depth == 0 or rng.random() < 0.3:

@@ -1,4 +1,4 @@
-"""A server on loopback that answers with whatever bytes a test gives, at whatever pace."""
+"""A loopback server that sends any bytes a test specifies, at any speed."""
 
 import contextlib
 import socket
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 Answer = Callable[[socket.socket, str, threading.Event], None]
-"""Takes the connection, the path that was asked for, and an event that is set when the test is over."""
+"""Receives the connection, the requested path, and an event that is set when the test is over."""
 
 OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 
 
 @dataclass(kw_only=True)
 class RawServer:
-    """Where it is, and the requests it got, headers and all."""
+    """Port of the server, and the requests it received, with headers."""
 
     port: int
     asked: list[str] = field(default_factory=list)
 
     def url(self, path: str = "/MANIFEST.json", *, host: str = "127.0.0.1", user: str = "") -> str:
-        """An address of this server."""
+        """A URL of this server."""
         return f"http://{user}{host}:{self.port}{path}"
 
 

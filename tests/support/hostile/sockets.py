@@ -1,4 +1,4 @@
-"""Sockets on which a program and the processes it started can be reached, as Linux's /proc lists them."""
+"""Sockets on which a program and its child processes accept connections, as listed in Linux's /proc."""
 
 import contextlib
 import ipaddress
@@ -14,12 +14,12 @@ from pathlib import Path
 PROC = Path("/proc")
 
 _STATES = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
-"""What a socket that waits for others is in: LISTEN for TCP, unconnected for UDP (include/net/tcp_states.h)."""
+"""State of a socket that waits for peers: LISTEN for TCP, unconnected for UDP (include/net/tcp_states.h)."""
 
 
 @dataclass(frozen=True, order=True)
 class Listening:
-    """A socket that others can reach."""
+    """A socket that accepts connections or datagrams."""
 
     pid: int
     kind: str
@@ -33,7 +33,7 @@ class Listening:
 
 
 def process_tree(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """A process and all its descendants."""
     children: dict[int, list[int]] = {}
     for folder in PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -46,12 +46,12 @@ def process_tree(pid: int) -> list[int]:
 
 
 def listening_sockets(pid: int) -> list[Listening]:
-    """Listening sockets of a process and its descendants, each once for every process that holds it."""
-    return sorted(result for each in process_tree(pid) for result in _of_process(each))
+    """Listening sockets of a process and its descendants, each once per process that holds it."""
+    return sorted(socket_ for each in process_tree(pid) for socket_ in _of_process(each))
 
 
 def answer_over(port: int, *, tls: bool = False) -> bytes:
-    """What a listener on loopback answers to an HTTP request; b"" where it hangs up or says nothing."""
+    """Response of a loopback listener to an HTTP request; b"" if it hangs up or sends nothing."""
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
         line: socket.socket = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=2.0))
         if tls:
@@ -65,28 +65,28 @@ def answer_over(port: int, *, tls: bool = False) -> bytes:
 
 @contextlib.contextmanager
 def sampled(pid: int, *, seconds: float = 0.2) -> Iterator[set[Listening]]:
-    """Gather the listening sockets that appear while the block runs."""
-    result, ended = set[Listening](), threading.Event()
+    """Collect the listening sockets that appear while the block runs."""
+    sockets, ended = set[Listening](), threading.Event()
 
     def sample() -> None:
         while not ended.wait(seconds):
-            result.update(listening_sockets(pid))
+            sockets.update(listening_sockets(pid))
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield result
+        yield sockets
     finally:
         ended.set()
         thread.join()
 
 
 def wait_for_sockets(pid: int, count: int, *, seconds: float = 60.0) -> list[Listening]:
-    """Listening sockets of a program, once there are so many."""
+    """Wait until a program has at least `count` listening sockets, and return them."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if len(result := listening_sockets(pid)) >= count:
-            return result
+        if len(sockets := listening_sockets(pid)) >= count:
+            return sockets
         time.sleep(0.05)
     raise AssertionError(f"{len(listening_sockets(pid))} listening sockets within {seconds:g} s, {count} expected")
 
@@ -108,6 +108,6 @@ def _of_process(pid: int) -> Iterator[Listening]:
 
 
 def _readable(address: str) -> str:
-    """An address of /proc/net: words of 32 bits in hexadecimal, each in the machine's order of bytes."""
+    """An address from /proc/net: hexadecimal words of 32 bits, each in the machine's byte order."""
     data = b"".join(bytes.fromhex(address[k : k + 8])[::-1] for k in range(0, len(address), 8))
     return str(ipaddress.ip_address(data))

@@ -1,4 +1,4 @@
-"""Commands that write clips and their lines, with quick stand-ins for what computes; for trials of being killed.
+"""Commands that write clips and manifests, with fast substitutes for the computation; for kill trials.
 
 Everything happens below the working directory.
 """
@@ -23,13 +23,13 @@ from ...support.data.fake_retargeter import FakeRetargeter, save
 
 OUT = Path("out")
 SEEN = Path("seen.txt")
-"""Sources that were converted, one a line, in the order of their conversion."""
+"""Sources that were converted, one per line, in the order of their conversion."""
 
 NAMES = ("a", "b", "sub/c", "sub/d")
 
 
 def run(program: Any, *words: object) -> int:
-    """Run a command in this process; gives its exit status."""
+    """Run a command in this process; return its exit status."""
     try:
         program([str(word) for word in words])
     except SystemExit as end:
@@ -38,7 +38,7 @@ def run(program: Any, *words: object) -> int:
 
 
 def clip_faults(out: Path = OUT) -> list[str]:
-    """Clips that cannot be read, that no line has the hash of, and lines that were lost."""
+    """Clips that cannot be read or match no entry's hash, and lost entries."""
     faults = []
     for path in out.rglob("*.h5"):
         try:
@@ -60,7 +60,7 @@ def clip_faults(out: Path = OUT) -> list[str]:
 
 
 def note_lines() -> None:
-    """Keep the lines that there are, as those that must not be lost."""
+    """Save the current entries as those that must not be lost."""
     Manifest(entries=tuple(read_entries(OUT).values())).write(Path("before.jsonl"))
 
 
@@ -68,7 +68,7 @@ def note_lines() -> None:
 
 
 class NotedRetargeter(FakeRetargeter):
-    """Writes down what it converts."""
+    """Writes down which motions it converts."""
 
     def retarget(self, motions: Sequence[Any]) -> list[Any]:
         with SEEN.open("a") as file:
@@ -77,7 +77,7 @@ class NotedRetargeter(FakeRetargeter):
 
 
 def convert(version: str = "1", *words: object) -> int:
-    """mm-retarget with a quick retargeter of some version."""
+    """Run mm-retarget with a fast retargeter of a given version."""
     make = lambda *_, **__: NotedRetargeter(version=version)  # noqa: E731
     cpu = SimpleNamespace(platform="cpu")
     choose_device = patch("musclemap.pipelines.device.choose_device", lambda _: cpu)
@@ -86,7 +86,7 @@ def convert(version: str = "1", *words: object) -> int:
 
 
 def prepare_conversion() -> int:
-    """A folder that was converted by an earlier version; since then one source went bad and one was added."""
+    """Convert a folder with an earlier version, then damage one source and add another."""
     for k, name in enumerate((*NAMES, "bad")):
         save(Path("in") / f"{name}.npz", nframe=5 + k)
     status = convert("1")
@@ -98,7 +98,7 @@ def prepare_conversion() -> int:
 
 
 def conversion_faults() -> list[str]:
-    """After a kill; what is whole is noted, and after the next run it must not have been converted again."""
+    """Faults after a kill. The first call notes the finished clips; after the next run none may be converted again."""
     done = Path("done.txt")
     if done.exists():
         again = set(SEEN.read_text().split()) & set(done.read_text().split())
@@ -116,7 +116,7 @@ def conversion_faults() -> list[str]:
 
 
 class QuickValidator:
-    """Finds the same in every clip."""
+    """Gives every clip the same verdict."""
 
     def __init__(self, *_: object, **__: object) -> None:
         self.body = None
@@ -127,7 +127,7 @@ class QuickValidator:
 
 
 def prepare_clips() -> int:
-    """A folder of clips."""
+    """Write a folder of clips."""
     for k, name in enumerate(NAMES):
         save(Path("in") / f"{name}.npz", nframe=5 + k)
     status = convert("1")
@@ -137,7 +137,7 @@ def prepare_clips() -> int:
 
 
 def check() -> int:
-    """mm-validate with a quick validator."""
+    """Run mm-validate with a fast validator."""
     nothing = lambda *_, **__: None  # noqa: E731
     with (
         patch.object(validation, "Validator", QuickValidator),
@@ -149,18 +149,18 @@ def check() -> int:
         return run(validate.app, OUT, "--no-report", "-q")
 
 
-# Trajectories of the hub, made into clips
+# Import of trajectories from the hub
 
 
 class QuickImporter:
-    """Makes clips of the bytes of files."""
+    """Builds clips from the bytes of files."""
 
     def __init__(self, version: str) -> None:
-        self._made = NotedRetargeter(version=version)
+        self._retargeter = NotedRetargeter(version=version)
 
     def provenance(self, origin: Any) -> Mapping[str, Any]:
         """See `TrajectoryImporter`."""
-        return self._made.provenance(SimpleNamespace(licence=origin.licence)) | {"body_model": "not known"}
+        return self._retargeter.provenance(SimpleNamespace(licence=origin.licence)) | {"body_model": "not known"}
 
     def clip(self, trajectory: Any, origin: Any) -> Any:
         """See `TrajectoryImporter`."""
@@ -169,11 +169,11 @@ class QuickImporter:
         motion = read_motion(origin.path, name=origin.name)
         with SEEN.open("a") as file:
             file.write(f"{origin.name}\n")
-        return replace(self._made.clip(motion), **self.provenance(origin))
+        return replace(self._retargeter.clip(motion), **self.provenance(origin))
 
 
-def bring_in(version: str = "2") -> int:
-    """The conversion of mm-download."""
+def import_clips(version: str = "2") -> int:
+    """Run the conversion of mm-download."""
     hashed = lambda path: SimpleNamespace(sha256=hashlib.sha256(path.read_bytes()).hexdigest())  # noqa: E731
     origins = [
         import_trajectories.Origin(
@@ -192,10 +192,10 @@ def bring_in(version: str = "2") -> int:
 
 
 def prepare_import() -> int:
-    """Clips of an earlier version."""
+    """Import clips with an earlier version."""
     for k, name in enumerate(NAMES):
         save(Path("in") / f"{name}.npz", nframe=5 + k)
-    status = bring_in("1")
+    status = import_clips("1")
     note_lines()
     SEEN.write_bytes(b"")
     return status

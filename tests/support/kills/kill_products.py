@@ -1,4 +1,4 @@
-"""Commands that write pages, bundles, exports and downloads; for trials of being killed.
+"""Commands that write reports, bundles, exports and downloads; for kill trials.
 
 Everything happens below the working directory.
 """
@@ -32,21 +32,21 @@ _PART = re.compile(r"\d{4,}-[0-9a-f]{12}\.js")
 
 
 def prepare_report() -> int:
-    """A folder with a report, whose clips are others since."""
+    """Write a folder with a report, then change its clips."""
     status = prepare_clips() or report()
     save(Path("in/aa.npz"), nframe=13)
     return status or convert("2")
 
 
 def report() -> int:
-    """mm-report."""
+    """Run mm-report."""
     return run(page.app, OUT, "--no-pictures", "-q")
 
 
 def report_faults() -> list[str]:
-    """The page is whole, and each of its parts is there and its own."""
+    """The page is complete, and each of its parts is present and belongs to it."""
     text = (OUT / "report.html").read_text("utf-8")
-    faults = [] if text.rstrip().endswith("</html>") else ["half a page"]
+    faults = [] if text.rstrip().endswith("</html>") else ["incomplete page"]
     for name in set(_PART.findall(text)):
         path = OUT / "report" / name
         data = path.read_text("ascii") if path.is_file() else ""
@@ -62,18 +62,18 @@ def report_faults() -> list[str]:
 
 
 def prepare_bundle() -> int:
-    """Clips, and a bundle of them as they were before."""
+    """Write clips and a bundle of an earlier version of them."""
     status = prepare_clips() or bundle()
     return status or convert("2", "--overwrite")
 
 
 def bundle() -> int:
-    """mm-pack."""
+    """Run mm-pack."""
     return run(pack.app, OUT, "bundle", "--private", "--overwrite", "--name", "b", "-q")
 
 
 def bundle_faults(folder: Path = Path("bundle")) -> list[str]:
-    """A folder that has a manifest has all that it lists."""
+    """A folder with a manifest has every file that it lists."""
     if not (folder / "MANIFEST.json").is_file():
         return ["there is no bundle"]
     files = json.loads((folder / "MANIFEST.json").read_bytes())["files"]
@@ -89,7 +89,7 @@ EXPORT = Path("csv")
 
 
 def prepare_export(version: str = "1") -> int:
-    """Clips of MyoFullBody, and an export of them as they were before."""
+    """Write clips of MyoFullBody and an export of an earlier version of them."""
 
     from ...support.data.exported_clips import moving_clip, put
 
@@ -106,14 +106,14 @@ _BODY: list[ExportBody] = []
 
 
 def export_clips() -> int:
-    """mm-export, with a body that is made once."""
+    """Run mm-export, with a body that is built once."""
     _BODY.extend([] if _BODY else [ExportBody(load_body())])
     with patch("musclemap.pipelines.export.ExportBody", lambda *_, **__: _BODY[0]):
         return run(export.app, OUT, EXPORT, "--to", "csv", "-q")
 
 
 def export_faults() -> list[str]:
-    """Every file has the hash of its line, after a kill in the record or in the journal."""
+    """Every file has the hash in its record, after a kill in the record or in the journal."""
     from musclemap.pipelines.export import _earlier
 
     lines = _earlier(EXPORT, to="csv", fingers=False)
@@ -133,13 +133,13 @@ URL = Path("url.txt")
 
 @contextmanager
 def server() -> Iterator[str]:
-    """A server of two versions of a bundle, in a process of its own; gives its URL."""
+    """Run a server of two versions of a bundle in a separate process; yield its URL."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read)
         with serving() as state:
-            put_up(state)
+            publish(state)
             os.write(write, state.url.encode())
             os.close(write)
             threading.Event().wait()
@@ -153,20 +153,20 @@ def server() -> Iterator[str]:
         os.waitpid(child, 0)
 
 
-def put_up(state: Server) -> None:
-    """The two versions."""
+def publish(state: Server) -> None:
+    """Publish the two versions."""
     state.bundle(CONTENT | {"clips/a.h5": b"old", "x/gone.txt": b"g"}, folder="/old")
     state.bundle(CONTENT, folder="/new")
 
 
 def fetch(folder: str = "new") -> int:
-    """mm-download."""
+    """Run mm-download."""
     return run(download.app, f"{URL.read_text()}/{folder}/MANIFEST.json", OUT, "-q")
 
 
 def fetch_faults() -> list[str]:
-    """Files under their names are of the old version or the new one."""
-    whole = {*CONTENT.values(), b"old", b"g"}
+    """Files under their names belong to the old version or the new one."""
+    contents = {*CONTENT.values(), b"old", b"g"}
     files = [OUT / path for path in CONTENT if (OUT / path).is_file()]
-    faults = [f"half a file: {path}" for path in files if path.read_bytes() not in whole]
+    faults = [f"half a file: {path}" for path in files if path.read_bytes() not in contents]
     return faults + (bundle_faults(OUT) if (OUT / "MANIFEST.json").exists() else [])

@@ -1,6 +1,6 @@
-"""The commands that compute, as they are, on small things: retargeting, checking and training; to be killed.
+"""The computing commands without substitutes, on small inputs: retargeting, validation and training; for kill trials.
 
-These need JAX, which is started in each child; what it compiles is kept between them.
+These need JAX, which is started in each child; its compilation cache is kept between them.
 """
 
 from pathlib import Path
@@ -22,12 +22,12 @@ STEPS = 192
 
 
 def convert(*words: object) -> int:
-    """mm-retarget."""
+    """Run mm-retarget."""
     return run(retarget.app, "in", OUT, "--no-report", "-q", "--device", "cpu", "--workers", 1, *words)
 
 
 def prepare_conversion() -> int:
-    """Short walks, converted with other settings before."""
+    """Write short walks and convert them with other settings."""
     write_archive(Path("in"), MOTIONS, 1.0)
     status = convert("--fps", 50)
     note_lines()
@@ -35,7 +35,7 @@ def prepare_conversion() -> int:
 
 
 def prepare_clips() -> int:
-    """Short walks and their clips."""
+    """Write short walks and their clips."""
     write_archive(Path("in"), MOTIONS, 1.0)
     status = convert()
     note_lines()
@@ -43,13 +43,13 @@ def prepare_clips() -> int:
 
 
 def check() -> int:
-    """mm-validate, by other limits than those the clips were judged by."""
+    """Run mm-validate with other limits than those used for the clips."""
     words = ("--no-report", "-q", "--device", "cpu", "--set", "validation.limits=['skate_m_s=0.0001:none']")
     return run(validate.app, OUT, *words)
 
 
 def prepare_arms() -> int:
-    """Clips of the small arm."""
+    """Write clips of the small arm."""
     from musclemap.imitation.task.arm_motions import arm_clips
 
     from ...support.data.arm_dataset import write_dataset
@@ -59,7 +59,7 @@ def prepare_arms() -> int:
 
 
 def learn() -> int:
-    """mm-train; a run that is there is resumed."""
+    """Run mm-train; resume an existing run."""
     sizes = ("ppo.hidden=[16,16]", "ppo.rollout=8", "ppo.minibatch=24")
     words = [word for size in sizes for word in ("--set", size)]
     words += ["--resume"] if (RUN / "run.json").exists() else []
@@ -70,7 +70,7 @@ def learn() -> int:
 
 
 def run_faults() -> list[str]:
-    """What has its name is whole; the policy is not ahead of the checkpoint."""
+    """Files under their names are complete; the policy is not ahead of the checkpoint."""
     import json
 
     import orbax.checkpoint as ocp

@@ -1,18 +1,18 @@
-"""What each writing command is given in trials of being killed, and what must hold after it.
+"""Kill trials for each writing command: what it starts from, and what must hold after a kill.
 
-`prepare` makes what is there before, `command` is the command itself, and `faults` says what is wrong after a kill; all
-of them work below the working directory.
+`prepare` creates the initial state, `command` runs the command, and `faults` checks the state after a kill; all work
+below the working directory.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .kill_clips import (
-    bring_in,
     check,
     clip_faults,
     conversion_faults,
     convert,
+    import_clips,
     prepare_clips,
     prepare_conversion,
     prepare_import,
@@ -34,15 +34,15 @@ from .kill_products import (
 
 @dataclass(frozen=True)
 class Scenario:
-    """One command.
+    """Kill trials of one command.
 
     Attributes:
-        prepare: Makes what is there before.
-        command: Runs it; gives its exit status.
-        faults: What is wrong after a kill.
-        status: Exit status of a run that is left alone.
-        same: Whether a run that was killed and run again ends with the bytes of one that was left alone.
-        serves: Whether `server` must run meanwhile.
+        prepare: Creates the initial state.
+        command: Runs the command; returns its exit status.
+        faults: Lists the faults after a kill.
+        status: Exit status of an uninterrupted run.
+        same: Whether a killed and repeated run ends with the same bytes as an uninterrupted one.
+        serves: Whether `server` must run at the same time.
     """
 
     prepare: Callable[[], int]
@@ -62,5 +62,5 @@ SCENARIOS = {
     "mm-pack": Scenario(prepare=prepare_bundle, command=bundle, faults=bundle_faults),
     "mm-export": Scenario(prepare=prepare_export, command=export_clips, faults=export_faults),
     "mm-download": Scenario(prepare=lambda: fetch("old"), command=fetch, faults=fetch_faults, serves=True),
-    "mm-download (clips)": Scenario(prepare=prepare_import, command=bring_in, faults=conversion_faults),
+    "mm-download (clips)": Scenario(prepare=prepare_import, command=import_clips, faults=conversion_faults),
 }

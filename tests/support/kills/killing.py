@@ -1,7 +1,7 @@
-"""Work done in a child process that is killed: before its k-th change of the file system, or after some time.
+"""Runs work in a child process and kills it: before its k-th change of the file system, or after some time.
 
-The parent imports everything once and then forks, so a trial costs no imports. It must not have used JAX itself, whose
-threads a fork does not take along.
+The parent imports everything once and then forks, so a trial costs no imports. The parent must not use JAX itself,
+whose threads do not survive a fork.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate")
-"""Audit events of calls that change names; opening a file for writing, and syncing one, count as well."""
+"""Audit events of calls that change names; opening a file for writing and syncing one count too."""
 
 RENAMEAT2 = "ctypes.dlsym"
-"""The look-up before two folders exchange their names, which has no event of its own."""
+"""Symbol look-up before two folders are exchanged, which has no audit event of its own."""
 
 LOG = "log.txt"
 
@@ -31,9 +31,9 @@ class Ended:
     """How a child ended.
 
     Attributes:
-        status: Its exit status; less than zero for a signal.
-        changes: Changes that it made to the file system before it ended; 0 where it was killed.
-        seconds: How long it took.
+        status: Exit status; negative for a signal.
+        changes: Number of changes to the file system; 0 if it was killed.
+        seconds: Duration [s].
     """
 
     status: int
@@ -42,20 +42,20 @@ class Ended:
 
     @property
     def killed(self) -> bool:
-        """Whether it was killed, rather than coming to its end before that."""
+        """Whether it was killed before it finished."""
         return self.status == -signal.SIGKILL
 
 
 def in_child(
     work: Callable[[], int], folder: Path, *, before_change: int | None = None, after_seconds: float | None = None
 ) -> Ended:
-    """Do some work in a child, whose working directory is `folder`; what it prints is added to `LOG` beside that.
+    """Run work in a child whose working directory is `folder`; its output is appended to `LOG` in the parent folder.
 
     Args:
         work: Returns an exit status.
         folder: Changes to files below it count.
-        before_change: Number of the change that it is killed before, from 0.
-        after_seconds: Time after which it is killed [s].
+        before_change: Number of the change before which to kill it, from 0.
+        after_seconds: Time after which to kill it [s].
     """
     read, write = os.pipe()
     started = time.monotonic()
@@ -84,7 +84,7 @@ def _kill_after(child: int, seconds: float) -> None:
 
 
 def _work(work: Callable[[], int], folder: Path, before_change: int | None, pipe: int) -> None:
-    """Never returns."""
+    """Do the work and exit; never returns."""
     status = 99
     try:
         log = os.open(folder.parent / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -94,7 +94,7 @@ def _work(work: Callable[[], int], folder: Path, before_change: int | None, pipe
         count = _count_changes(folder, before_change)
         status = work()
         os.write(pipe, str(count()).encode())
-    finally:  # this child must not go on with the parent's work, whatever happens
+    finally:  # the child must never continue with the parent's code
         if sys.exc_info()[0] is not None:
             traceback.print_exc()
         sys.stdout.flush()
@@ -103,16 +103,16 @@ def _work(work: Callable[[], int], folder: Path, before_change: int | None, pipe
 
 
 def _count_changes(folder: Path, before_change: int | None) -> Callable[[], int]:
-    made = 0
+    changes = 0
     prefix = f"{folder}/"
 
     def change() -> None:
-        nonlocal made
-        if made == before_change:
+        nonlocal changes
+        if changes == before_change:
             os.kill(os.getpid(), signal.SIGKILL)
-        made += 1
+        changes += 1
 
-    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
         if event in CHANGES or (event == RENAMEAT2 and arguments[1] == "renameat2"):
             change()
         elif event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
@@ -121,31 +121,31 @@ def _count_changes(folder: Path, before_change: int | None) -> Callable[[], int]
                 change()
 
     def counted_sync(descriptor: int) -> None:
-        """What was written survives the end of the process in any case; the disk itself is not tried here."""
+        """Count a sync. Written data survives the end of the process anyway; the disk itself is not tested."""
         change()
 
-    sys.addaudithook(hear)
+    sys.addaudithook(audit)
     os.fsync = counted_sync
-    return lambda: made
+    return lambda: changes
 
 
-def import_what_it_imports(work: Callable[[], int], folder: Path) -> None:
-    """Do some work in a child and import here what it imports, so that the next children need not."""
+def preload_imports(work: Callable[[], int], folder: Path) -> None:
+    """Run work in a child and import the same modules here, so that later children need not import them."""
     listed = folder.parent / "modules.txt"
 
-    def noted() -> int:
+    def list_modules() -> int:
         status = work()
         listed.write_text("\n".join(sys.modules))
         return status
 
-    in_child(noted, folder)
+    in_child(list_modules, folder)
     for name in listed.read_text().split("\n") if listed.exists() else ():
         with contextlib.suppress(Exception):
             importlib.import_module(name)
 
 
-def moments(count: int, *, most: int | None, rng: random.Random) -> list[int]:
-    """Numbers of changes to be killed before: all, or so many at random, the first and the last among them."""
+def change_numbers(count: int, *, most: int | None, rng: random.Random) -> list[int]:
+    """Numbers of the changes before which to kill: all, or a random selection that includes the first and the last."""
     if most is None or most >= count:
         return list(range(count))
     return sorted({0, count - 1, *rng.sample(range(count), most)})[:most]

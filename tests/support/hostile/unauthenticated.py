@@ -1,4 +1,4 @@
-"""Those who have no key, at the door of a Dask scheduler or worker."""
+"""Clients without credentials, for tests of Dask schedulers and workers."""
 
 import asyncio
 from pathlib import Path
@@ -12,20 +12,20 @@ from distributed.security import Security
 from .sockets import Listening, answer_over
 
 
-def refuses_strangers(each: Listening, mark: Path) -> None:
-    """No HTTP, no code without a key, no code with another key."""
+def assert_refuses_unauthenticated(each: Listening, mark: Path) -> None:
+    """Assert that a socket serves no HTTP and runs no code without a key or with another key."""
     for tls in (False, True):
         assert b"HTTP" not in answer_over(each.port, tls=tls)
     with pytest.raises((OSError, TimeoutError)):
-        ask_to_run(f"tcp://127.0.0.1:{each.port}", mark)
+        run_remotely(f"tcp://127.0.0.1:{each.port}", mark)
     other = Security.temporary().get_connection_args("client")
     with pytest.raises((OSError, TimeoutError)):
-        ask_to_run(f"tls://127.0.0.1:{each.port}", mark, connection_args=other)
+        run_remotely(f"tls://127.0.0.1:{each.port}", mark, connection_args=other)
     assert not mark.exists()
 
 
-def ask_to_run(address: str, mark: Path, **options: Any) -> None:
-    """Ask a worker or scheduler to run code, as one who has no key."""
+def run_remotely(address: str, mark: Path, **options: Any) -> None:
+    """Ask a worker or scheduler to run code that creates `mark`, without its key."""
 
     def write() -> None:
         mark.touch()
