@@ -7,7 +7,7 @@ from typing import Any
 
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.downloads.errors import DownloadError
-from musclemap.datasets.downloads.paths import check_together, checked_path
+from musclemap.datasets.downloads.paths import check_distinct, checked_path
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.output_folder import MANIFEST, has_lines, read_manifest
 from musclemap.errors import SettingsError
@@ -131,7 +131,7 @@ def choose(root: Path, wishes: Wishes, *, progress: Callable[[int, int], None] |
         for source, (entry, terms, size, facts) in taken.items() if source in of
     ]  # fmt: skip
     try:
-        check_together(PurePosixPath(clip.path) for clip in clips)
+        check_distinct(PurePosixPath(clip.path) for clip in clips)
     except DownloadError as error:
         raise SettingsError(f"no file system takes all of these clips: {error}") from error
     return Contents(clips=tuple(clips), left_out=tuple(sorted(left, key=lambda one: one.source)))
