@@ -120,7 +120,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda run: [shutil.rmtree(path / "state") for path in (run / "checkpoints").iterdir()],
         "no checkpoint in .* can be read: 2: .*; 1: ",
     ),
-    "run.json": (lambda run: (run / "run.json").write_bytes(b""), "no complete JSON"),
+    "run.json": (lambda run: (run / "run.json").write_bytes(b""), "not complete JSON"),
     "from.json": (lambda run: (run / "from.json").write_text("[]"), "not a JSON object"),
     "metrics.jsonl": (lambda run: os.replace(run / "checkpoints" / "1", run / "metrics.jsonl"), "metrics.jsonl"),
 }

@@ -294,7 +294,7 @@ def test_clips_are_not_written_among_the_motions_themselves(source, tmp_path, pa
     (tmp_path / "link").symlink_to(source)
     before = files(source)
     for dry_run in (False, True):
-        with pytest.raises(SettingsError, match="is the folder that is read"):
+        with pytest.raises(SettingsError, match="is the input folder"):
             convert(source, tmp_path / path, dry_run=dry_run)
     assert files(source) == before
     assert not (source / ".musclemap.lock").exists()

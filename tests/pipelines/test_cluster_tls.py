@@ -106,7 +106,7 @@ def test_an_open_scheduler_is_warned_of(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "cannot be read"), ("", "no complete JSON"), ("{}", "no address"), ('{"address": 3}', "no address")],
+    [(None, "cannot be read"), ("", "not complete JSON"), ("{}", "no address"), ('{"address": 3}', "no address")],
 )
 def test_a_schedulers_file_that_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, message: str

@@ -304,7 +304,7 @@ def test_same_clip_same_bytes(to: str, clip: Clip) -> None:
 def test_another_body_is_refused(to: str, clip: Clip, bare: ExportBody) -> None:
     with pytest.raises(ClipError, match="another version of the body"):
         FORMATS[to].write(replace(clip, model_sha256="0" * 64), bare)
-    with pytest.raises(ClipError, match="is not the body"):
+    with pytest.raises(ClipError, match="is not the exported body"):
         FORMATS[to].write(replace(clip, joint_names=("root", *reversed(clip.joint_names[1:]))), bare)
 
 
@@ -377,7 +377,7 @@ def test_clips_are_not_exported_into_their_own_folder(out: Path, tmp_path: Path)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     for place in (out, tmp_path / "link", tmp_path / "nowhere" / ".." / out.name):
         status, _, stderr = _run(out, place, "--to", "csv")
-        assert (status, "is the folder that is read" in stderr) == (2, True)
+        assert (status, "is the input folder" in stderr) == (2, True)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert _run(out, out / "csv", "--to", "csv", "--include", "walk_*", "-q")[0] == 0
 

@@ -79,7 +79,7 @@ def test_an_altered_file_does_not_arrive(server: Server, bundle: Path, tmp_path:
     server.files[f"/sets/walks/{path}"] = bytes(content)
     status, _, facts = fetch(url, tmp_path / "here")
     assert status == 1
-    assert f"failed {path}: {url}/{path} is not what was announced" in facts
+    assert f"failed {path}: {url}/{path} has unexpected content" in facts
     assert files(tmp_path / "here").keys() == files(bundle).keys() - {path, "MANIFEST.json"}
 
 
@@ -88,5 +88,5 @@ def test_an_altered_manifest_is_refused_by_its_hash(server: Server, bundle: Path
     sha256 = hashlib.sha256(server.files[name]).hexdigest()
     server.files[name] = server.files[name].replace(b'"CC0-1.0"', b'"MIT"')
     status, _, facts = fetch(url, tmp_path / "here", "--sha256", sha256)
-    assert (status, "is not the manifest that was meant" in facts) == (2, True)
+    assert (status, "is not the expected manifest" in facts) == (2, True)
     assert not (tmp_path / "here").exists()
