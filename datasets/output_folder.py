@@ -8,7 +8,7 @@ whose hash is that of the clip on disk:
     killed                                   clip     manifest  journal     current entry
     before or during the journal's line      old      old       torn, none  the old one
     between the line and the rename          old      old       new         the old one
-    likewise, for a source without a clip    none     none      new         none: the source is not converted yet
+    the same for a source without a clip     none     none      new         none: the source is not converted yet
     after the rename                         new      old       new         the new one
     while the manifest is written            new      old       new         the new one
     between the manifest and the removal     new      new       new         the new one, listed twice
