@@ -260,7 +260,9 @@ def _bundle(
         return 0
     started = time.perf_counter()
     with show_moved(hidden=shown.quiet or shown.json) as progress:
-        fetched = fetch_bundle(bundle, out, transport, workers=workers, requested=file_filter.matches, progress=progress)
+        fetched = fetch_bundle(
+            bundle, out, transport, workers=workers, requested=file_filter.matches, progress=progress
+        )
     print_lost(fetched.failed)
     if shown.json:
         message = {"done": fetched.done, "kept": fetched.kept, "failed": dict(fetched.failed), "out": str(out)}
