@@ -52,7 +52,7 @@ def error_mm(policy: Path, clips: list[tuple[str, Clip]]) -> float:
     """Mean landmark error of a policy over clips [mm]."""
     loaded = load_policy(policy)
     body = load_simulation_body("SmallArm", loaded.physics)
-    library = make_library(clips, body, resting=loaded.task.resting)
+    library = make_library(clips, body, resting=loaded.task.resting_excitation)
     result = evaluate(MujocoEngine(body, len(clips)), loaded.task, library, loaded)
     return 1000.0 * float(np.mean([one.score.metrics["relative_landmark_error_to_end"] for one in result]))
 

@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--released", action="store_true", help="on the body as it is released, nothing taken away")
     options = parser.parse_args()
     config = RetargetConfig()
-    reference = MinkReference(load_body(limits=config.limits), config.weights, released=options.released)
+    reference = MinkReference(load_body(limits=config.joint_limits), config.weights, released=options.released)
     with np.load(options.targets, allow_pickle=False) as file:
         clips = [(file[f"pos_{k}"], file[f"rot_{k}"]) for k in range(len(file.files) // 2)]
     starts = [reference.start(pos[0], rot[0]) for pos, rot in clips]

@@ -60,7 +60,7 @@ def judged(policy_file: Path, clips: list[tuple[str, Clip]], kind: str) -> dict[
         for name, clip in clips
         for low in np.linspace(0, clip.nframe // 2, STARTS, dtype=int)
     ]
-    library = make_library([*clips, *later], body, resting=policy.task.resting)
+    library = make_library([*clips, *later], body, resting=policy.task.resting_excitation)
     room = room_for(body, library.reference, policy.physics, kind=kind)
     engine = make_engine(body, min(len(library.names), WORLDS), kind=kind, **room)
     result = {one.score.name: one.score for one in evaluate(engine, policy.task, library, compile_policy(policy))}

@@ -105,7 +105,7 @@ def physics(setup: Setup, seconds: float) -> dict[str, float]:
 def with_learning(setup: Setup, seconds: float) -> dict[str, float]:
     """The same with all that PPO does by its usual settings: task, networks, an update after every 20 steps."""
     task = Task(setup.body)
-    reference = make_library(setup.clips, setup.body, resting=task.config.resting).reference
+    reference = make_library(setup.clips, setup.body, resting=task.config.resting_excitation).reference
     trainer = Trainer(setup.engine, task, reference, PPO(task.nobs, setup.body.model.nu, PPOConfig()))
     state, _ = trainer.iterate(trainer.begin(0))  # compiles
     state, _ = trainer.iterate(state)

@@ -63,9 +63,9 @@ class Driven(WorldTrainer):
 def collect(clips: list[tuple[str, Clip]], body: SimulationBody, *, nworld: int, steps: int) -> tuple[Replay, int]:
     """Real motion, and the number of worlds held out."""
     task = Task(body)
-    library = make_library(clips, body, resting=task.config.resting)
+    library = make_library(clips, body, resting=task.config.resting_excitation)
     config = WorldModelConfig(
-        capacity=steps, sweepers=0.0, hidden=(16,), dynamics=ModelConfig(variant="plain", hidden=(16,))
+        buffer_size=steps, sweep_fraction=0.0, hidden=(16,), dynamics=ModelConfig(variant="plain", hidden=(16,))
     )
     trainer = Driven(make_engine(body, nworld), task, library, WorldModel(body, config.dynamics, None), config)
     state: WorldTrainState = trainer.begin(0)
@@ -91,7 +91,7 @@ def fitted(
     fit = jax.jit(learning.fit, static_argnames=("window", "held"))
     started = time.perf_counter()
     for k in range(FRESH):
-        learner, _ = fit(learner, replay, jax.random.PRNGKey(k), window=config.dynamics.window, held=held)
+        learner, _ = fit(learner, replay, jax.random.PRNGKey(k), window=config.dynamics.sequence_length, held=held)
     jax.block_until_ready(learner)
     return learning, learner, time.perf_counter() - started
 
@@ -175,7 +175,7 @@ def main() -> None:
     lines = []
     for variant, own in (("grey", tendons), ("plain", None)):
         dynamics = ModelConfig(
-            variant=variant, hidden=tuple(given.hidden), batch=given.batch, steps=given.fits // FRESH
+            variant=variant, hidden=tuple(given.hidden), batch_size=given.batch, gradient_steps=given.fits // FRESH
         )  # fmt: skip
         learning, learner, took = fitted(body, replay, held, config=WorldModelConfig(dynamics=dynamics), tendons=own)
         window = draw_windows(replay, jax.random.PRNGKey(99), WINDOWS, max(AT), failures=0.5, held=-held)

@@ -145,7 +145,7 @@ def retarget(
         raise typer.Exit(INTERRUPTED) from error
     page = None
     if report and not dry_run and summary.entries:
-        page = try_page(out, command="mm-retarget", limits=settings.validation.limits, hidden=quiet)
+        page = try_page(out, command="mm-retarget", limits=settings.validation.thresholds, hidden=quiet)
     if verbose:
         print_doubts(summary)
     if json_:
@@ -188,7 +188,7 @@ def _settings(
     if hands is not None:
         settings = replace(settings, hands=hands.value)
     checks = replace(settings.validation, muscles=muscles or settings.validation.muscles)
-    return replace(settings, validation=replace(checks, chunk=checks.chunk if chunk is None else chunk))
+    return replace(settings, validation=replace(checks, chunk_size=checks.chunk_size if chunk is None else chunk))
 
 
 if __name__ == "__main__":

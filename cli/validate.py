@@ -57,7 +57,7 @@ def validate(
     keep_compilations()
     settings = override(load_settings(RetargetConfig, config) if config else RetargetConfig(), set_ or ())
     if chunk is not None:
-        settings = replace(settings, validation=replace(settings.validation, chunk=chunk))
+        settings = replace(settings, validation=replace(settings.validation, chunk_size=chunk))
     result = validate_clips(
         source,
         config=settings,
@@ -68,7 +68,7 @@ def validate(
     )
     page = None
     if report and result.written:
-        page = try_page(source, command="mm-validate", limits=settings.validation.limits, hidden=quiet or json_)
+        page = try_page(source, command="mm-validate", limits=settings.validation.thresholds, hidden=quiet or json_)
     if json_:
         echo_json(result.to_dict())
     else:

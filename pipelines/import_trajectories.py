@@ -81,7 +81,7 @@ class TrajectoryImporter:
         device = device if device is not None else jax.devices()[0]
         self._device = device
         self.config = config
-        self.body = load_body(limits=config.limits)
+        self.body = load_body(limits=config.joint_limits)
         self._software = software_versions(device.platform)
         self._validator = Validator(self.body, config.validation, physics=choose_physics(self.body, device))
 
@@ -92,7 +92,7 @@ class TrajectoryImporter:
             "licence": origin.licence, "targets": TARGETS, "subject_scale": "not known, told as 1",
         }  # fmt: skip
         used = {
-            "limits": self.config.limits, "contact": asdict(self.config.contact),
+            "joint_limits": self.config.joint_limits, "contact": asdict(self.config.contact),
             "default_fps": self.config.default_fps, "validation": asdict(self.config.validation),
         }  # fmt: skip
         return {

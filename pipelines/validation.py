@@ -101,7 +101,7 @@ def validate_clips(
     paths = sorted(source.rglob("*.h5")) if source.is_dir() else [source]
     if not paths:
         raise SettingsError(f"there is no clip (.h5) below {source}")
-    body = load_body(limits=config.limits)
+    body = load_body(limits=config.joint_limits)
     validator = Validator(body, config.validation, physics=choose_physics(body, device))
     result: list[Checked] = []
     full = ""

@@ -93,7 +93,7 @@ class Retargeter:
         device: Any = None,
     ) -> None:
         self.config = config
-        self.body = load_body(limits=config.limits)
+        self.body = load_body(limits=config.joint_limits)
         self._models = tuple(body_models)
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):
@@ -225,7 +225,7 @@ class Retargeter:
             "last_cost_decrease": fit.last_decrease,
             "frame_rate_doubt": float(motion.frame_rate is not None and motion.frame_rate.suspicious),
         }
-        verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.limits))
+        verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.thresholds))
         tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None
         clip = Clip(
             qpos=qpos,

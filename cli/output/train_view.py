@@ -69,7 +69,7 @@ def _without_gpu(algorithm: str) -> str:
     speed = f"without a GPU a core makes about {CPU_STEPS} control steps a second of this body"
     if algorithm == "world-model":
         return (
-            f"{speed}, and imagining them takes as long: set world_model.hidden, .batch and .dynamics.hidden low. "
+            f"{speed}, and imagining them takes as long: set world_model.hidden, .batch_size and .dynamics.hidden low. "
             "Expect a body that stays up a little longer than at first, no walking"
         )
     days = PUBLISHED_STEPS / CPU_STEPS / 86400

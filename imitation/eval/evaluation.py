@@ -69,7 +69,7 @@ class _Run:
 def judged_by(config: TaskConfig) -> TaskConfig:
     """Settings of a policy's task, changed to those that every policy is judged by: no delays, no pushes."""
     return replace(
-        config, landmark_limit=LANDMARK_LIMIT, root_limit=ROOT_LIMIT, latency_steps=0, push_interval=0.0,
+        config, max_landmark_error=LANDMARK_LIMIT, max_root_error=ROOT_LIMIT, latency_steps=0, push_interval=0.0,
         episode_steps=2**30,
     )  # fmt: skip
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 import mujoco
 import numpy as np
 
-from musclemap.errors import SettingsError, TargetError
+from musclemap.errors import TargetError
+from musclemap.settings import UnitInterval, settings
 
 from .bodies import SimulationBody
 
@@ -24,27 +25,21 @@ MASS_DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon
 """What `mj_setConst` makes of masses and the simulation uses."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class RandomisationConfig:
-    """How much worlds differ. Every number is the largest relative deviation, drawn evenly to both sides; 0 is off.
+    """How much worlds differ: the largest relative deviation, drawn uniformly to both sides; 0 turns it off.
 
     Attributes:
-        mass: Mass and inertia of every single body part.
-        friction: Friction of all geoms of a world, the floor among them.
-        strength: Force of every single muscle, active and passive.
-        activation_time: Time constants of activation and deactivation of every single muscle.
+        mass: Mass and inertia of each body part.
+        friction: Friction of all geoms of a world, including the floor.
+        strength: Force of each muscle, active and passive.
+        activation_time: Time constants of activation and deactivation of each muscle.
     """
 
-    mass: float = 0.0
-    friction: float = 0.0
-    strength: float = 0.0
-    activation_time: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0.0 <= value < 1.0:
-                raise SettingsError(f"randomisation.{field.name} is {value}; it is a share from 0 up to below 1")
+    mass: UnitInterval = 0.0
+    friction: UnitInterval = 0.0
+    strength: UnitInterval = 0.0
+    activation_time: UnitInterval = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

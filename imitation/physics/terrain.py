@@ -1,18 +1,19 @@
 """Ground that is not flat: a height field for the simulation, and its heights for placing a reference on it."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jax import Array
+from pydantic import Field
 from scipy.ndimage import gaussian_filter, maximum_filter
 
-from musclemap.errors import SettingsError, TargetError
-from musclemap.setting_checks import check_above_0, check_at_most, check_known, check_seed
+from musclemap.errors import TargetError
+from musclemap.settings import Seed, settings
 
-KINDS = ("flat", "rough", "slope", "steps", "obstacles")
+Kind = Literal["flat", "rough", "slope", "steps", "obstacles"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 CELL = 0.1
 """Side of a cell of the height field [m]; edges of steps and obstacles rise over one cell."""
@@ -31,34 +32,25 @@ OBSTACLE = 0.3
 """Side of an obstacle [m]."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TerrainConfig:
     """The ground.
 
     Attributes:
-        kind: "flat"; "rough", hills and hollows at random; "slope", up and down at one grade; "steps", stairs up and
+        kind: "flat"; "rough", random hills and hollows; "slope", up and down at one grade; "steps", stairs up and
             down; "obstacles", blocks on flat ground.
-        height: Largest rise [m]: of a hill, of a slope's top, of one step, of a block.
-        length: Over what way [m]: between hills, from a slope's foot to its top, of a step's tread, between blocks.
+        height: Largest rise [m]: of a hill, a slope, a step or a block.
+        length: Horizontal distance [m]: between hills, from a slope's foot to its top, of a step's tread, between
+            blocks.
         extent: Half the side of the square ground [m]; episodes begin in its inner half.
-        seed: Of what is random about it.
+        seed: Seed of the random parts.
     """
 
-    kind: str = "flat"
-    height: float = 0.05
-    length: float = 1.0
-    extent: float = 20.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_known("terrain", self, kind=KINDS)
-        check_above_0("terrain", self, "height", "length")
-        check_at_most("terrain", self, height=10.0, length=50.0)  # hills of 50 m take 4 s to smooth
-        check_seed("terrain", self, "seed")
-        if self.length < 0.01:
-            raise SettingsError(f"terrain.length is {self.length}; it must be at least 0.01 m")
-        if not 2.0 <= self.extent <= 100.0:
-            raise SettingsError(f"terrain.extent is {self.extent}; it is from 2 to 100 m")
+    kind: Kind = "flat"
+    height: Annotated[float, Field(gt=0, le=10)] = 0.05
+    length: Annotated[float, Field(ge=0.01, le=50)] = 1.0  # hills of 50 m take 4 s to smooth
+    extent: Annotated[float, Field(ge=2, le=100)] = 20.0
+    seed: Seed = 0
 
 
 class HeightField(NamedTuple):

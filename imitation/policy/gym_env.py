@@ -68,7 +68,7 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         body = load_simulation_body(result[0][1].model, physics)
         self._device = jax.devices("cpu")[0]  # one world: to go to another device and back takes longer
         with jax.default_device(self._device):
-            library = make_library(result, body, resting=config.resting, look_ahead=max(config.ahead))
+            library = make_library(result, body, resting=config.resting_excitation, look_ahead=max(config.future_steps))
             self._task, self._engine = Task(body, config), MujocoEngine(body, 1)
             self._reference = library.reference
             self._begin, self._command, self._settle = (

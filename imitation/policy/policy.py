@@ -58,7 +58,7 @@ class Policy:
     @property
     def bias(self) -> float:
         """What is added to an action before the sigmoid: an action of zero gives the resting excitation."""
-        return float(np.log(self.task.resting / (1.0 - self.task.resting)))
+        return float(np.log(self.task.resting_excitation / (1.0 - self.task.resting_excitation)))
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
         """Excitations between 0 and 1, shape (..., nu), for observations of shape (..., nobs); float32."""

@@ -12,8 +12,8 @@ Tensors, all float32: `normaliser.mean` and `normaliser.var` (nobs,), `normalise
     software          versions
     dataset           what it was learned from, see `training_clips`
 
-Excitations are sigmoid(x + log(r / (1 - r))), where x is the network's output and r is `task.resting`. There is no
-pickle in it, so that nothing is run by reading one.
+Excitations are sigmoid(x + log(r / (1 - r))), where x is the network's output and r is `task.resting_excitation`. There
+is no pickle in it, so that nothing is run by reading one.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ def write_policy(
     facts = {
         "format": FORMAT, "version": VERSION, "body": body_facts(body, physics), "physics": asdict(physics),
         "task": asdict(task.config),
-        "observation": list(map(list, observation.layout(body, task.config.ahead).items())),
+        "observation": list(map(list, observation.layout(body, task.config.future_steps).items())),
         "network": NETWORK | {"norm_epsilon": networks.NORM_EPSILON, "farthest": normalising.FARTHEST,
                               "least": normalising.LEAST},
         "algorithm": algorithm, "steps": int(steps), "software": _software(), "dataset": dict(dataset),
@@ -160,7 +160,7 @@ def body_of(policy: Policy) -> SimulationBody:
             f"the policy was trained on another {body.name} (version {message.get('model_version')}; here "
             f"{here['model_version']}): {', '.join(other)} differ, and it would not move this one as it should"
         )
-    layout = list(map(list, observation.layout(body, policy.task.ahead).items()))
+    layout = list(map(list, observation.layout(body, policy.task.future_steps).items()))
     if policy.facts["observation"] != layout:
         raise PolicyError("the policy sees other things than this version shows: its observation is laid out otherwise")
     return body

@@ -10,7 +10,7 @@ from musclemap.files import check_fields, shown
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.task.task import TaskConfig
-from musclemap.plain_settings import LARGEST, from_plain
+from musclemap.settings import from_dict
 
 from .policy import Policy
 from .training_clips import check_dataset
@@ -23,8 +23,8 @@ NETWORK = {"activation": "silu", "norm": "layer"}
 RANGES = {"norm_epsilon": (1e-12, 1.0), "farthest": (1e-3, 1e4), "least": (1e-9, 1e3)}
 """Smallest and largest values of the network's numbers; what is written here has 1e-6, 10 and 1e-4."""
 
-LARGEST_WEIGHT, LARGEST_MEAN = 1e9, 1e20
-"""Weights and offsets, and means, are within these, so that nothing in a layer exceeds single precision."""
+LARGEST_WEIGHT, LARGEST_MEAN, LARGEST_VARIANCE = 1e9, 1e20, 1e30
+"""Weights and offsets, means, and variances are within these, so that nothing in a layer exceeds single precision."""
 
 WIDEST = 16384
 """Most values of an observation, a layer or the muscles."""
@@ -60,8 +60,8 @@ def make_policy(facts: Any, tensors: Mapping[str, np.ndarray], *, where: str) ->
         raise PolicyError(f"{where} has the tensors {shown(', '.join(sorted(tensors)))}; a policy has w0, b0 and so "
                           "on, and mean, var and count of the normaliser")  # fmt: skip
     try:
-        physics = from_plain(PhysicsConfig, facts["physics"], where="physics")
-        task = from_plain(TaskConfig, facts["task"], where="task")
+        physics = from_dict(PhysicsConfig, facts["physics"], name="physics")
+        task = from_dict(TaskConfig, facts["task"], name="task")
     except SettingsError as error:
         raise PolicyError(f"{where}: {error}") from error
     _check_tensors(facts, tensors, count, where=where)
@@ -126,7 +126,7 @@ def _check_network(network: dict[str, Any], *, where: str) -> None:
 
 
 def _check_tensors(facts: dict[str, Any], tensors: Mapping[str, np.ndarray], count: int, *, where: str) -> None:
-    limits = {"normaliser.var": LARGEST, "normaliser.count": LARGEST, "normaliser.mean": LARGEST_MEAN}
+    limits = {"normaliser.var": LARGEST_VARIANCE, "normaliser.count": LARGEST_VARIANCE, "normaliser.mean": LARGEST_MEAN}
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise PolicyError(f"{where}: {name} is not finite")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,11 @@ def make_mlp(key: Array, sizes: Sequence[int], *, last_scale: float = 1.0) -> Pa
     return params
 
 
-PRECISIONS = ("float32", "bfloat16")
+Precision = Literal["float32", "bfloat16"]
 """Names for `product_type`."""
 
 
-def product_type(precision: str) -> Any:
+def product_type(precision: Precision) -> Any:
     """Type for `apply_mlp` by its name in settings: "float32" leaves everything in the type that it has."""
     return None if precision == "float32" else jnp.dtype(precision)
 

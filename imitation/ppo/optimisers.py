@@ -1,6 +1,6 @@
 """Optimisers by name, from optax."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import optax
@@ -8,11 +8,11 @@ from jax import Array
 
 from .networks import Params
 
-OPTIMIZERS = ("muon", "adamw")
+Optimizer = Literal["muon", "adamw"]
 
 
 def make_optimizer(
-    name: str, *, learning_rate: float, max_grad_norm: float, weight_decay: float = 0.0, hidden_only: bool = False
+    name: Optimizer, *, learning_rate: float, max_grad_norm: float, weight_decay: float = 0.0, hidden_only: bool = False
 ) -> optax.GradientTransformation:
     """Gradients clipped to a global norm, then an optimiser.
 

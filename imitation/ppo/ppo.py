@@ -8,7 +8,6 @@ What differs from the textbook is here for a reason:
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,80 +16,15 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from musclemap.setting_checks import (
-    MAX_FACTOR,
-    check_above_0,
-    check_at_most,
-    check_below_1,
-    check_known,
-    check_not_below_0,
-    check_widths,
-)
-
 from . import normaliser as normalising
-from .networks import PRECISIONS, Params, apply_mlp, make_mlp, product_type
+from .networks import Params, apply_mlp, make_mlp, product_type
 from .normaliser import Normaliser
-from .optimisers import OPTIMIZERS, make_optimizer
+from .optimisers import make_optimizer
+from .ppo_config import PPOConfig
 
 LOG_TAU = 1.8378770664093453  # log(2 pi)
 LOWEST_STD, HIGHEST_STD = 0.05, 2.0
 """Exploration noise is kept between these, in actions before the sigmoid."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PPOConfig:
-    """Settings, as published for this task (MuscleMimic, arXiv 2603.25544) where it has them.
-
-    Attributes:
-        rollout: Control steps that each world makes between updates.
-        epochs: Times each rollout is gone through.
-        minibatch: Samples of a gradient step; fewer where a rollout has fewer.
-        discount: What a reward is worth a step later.
-        trace: Lambda of generalised advantage estimation.
-        clip: How far the probability ratio may go from 1.
-        entropy: Weight of the policy's entropy.
-        value: Weight of the value's loss.
-        learning_rate: Of the optimiser.
-        optimizer: "muon" (matrices; the rest by AdamW) or "adamw".
-        weight_decay: Of the optimiser.
-        max_grad_norm: Gradients are clipped to this norm.
-        max_kl: Divergence from the rollout's policy at which updates stop until the next rollout.
-        noise: Standard deviation of the first actions, before the sigmoid.
-        hidden: Widths of the hidden layers of policy and value.
-        precision: "float32", or "bfloat16" for the matrix products.
-    """
-
-    rollout: int = 20
-    epochs: int = 1
-    minibatch: int = 1280
-    discount: float = 0.99
-    trace: float = 0.95
-    clip: float = 0.2
-    entropy: float = 0.0
-    value: float = 1.0
-    learning_rate: float = 4e-4
-    optimizer: str = "muon"
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    max_kl: float = 0.1
-    noise: float = 0.5
-    hidden: tuple[int, ...] = (1024, 512, 512)
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        check_above_0(
-            "ppo", self, "rollout", "epochs", "minibatch", "clip", "learning_rate", "max_grad_norm", "max_kl", "noise"
-        )
-        check_below_1("ppo", self, "discount", "trace")
-        check_not_below_0("ppo", self, "entropy", "value", "weight_decay")
-        # Rollouts are kept in memory for every world, and a gradient step holds a minibatch.
-        check_at_most("ppo", self, rollout=10_000, epochs=1000, minibatch=10_000_000)
-        check_at_most(
-            "ppo", self, clip=MAX_FACTOR, entropy=MAX_FACTOR, value=MAX_FACTOR, learning_rate=MAX_FACTOR,
-            weight_decay=MAX_FACTOR, max_grad_norm=MAX_FACTOR, max_kl=MAX_FACTOR, noise=MAX_FACTOR,
-        )  # fmt: skip
-        check_widths("ppo", self, "hidden")
-        check_known("ppo", self, optimizer=OPTIMIZERS, precision=PRECISIONS)
 
 
 class Learner(NamedTuple):
@@ -149,7 +83,7 @@ class PPO:
         hidden = self.config.hidden
         params = {
             "policy": make_mlp(first, (self.nobs, *hidden, self.nu), last_scale=0.01),
-            "log_std": jnp.full(self.nu, math.log(self.config.noise), jnp.float32),
+            "log_std": jnp.full(self.nu, math.log(self.config.init_noise_std), jnp.float32),
             "value": make_mlp(second, (self.nobs, *hidden, 1), last_scale=1.0),
         }
         return Learner(params, self._optimizer.init(params), normalising.make_normaliser(self.nobs), jnp.zeros(()))
@@ -177,8 +111,8 @@ class PPO:
         """
         config = self.config
         advantage, target = advantages(
-            rollout.reward * (1.0 - config.discount), rollout.value, rollout.next_value, rollout.failed, rollout.ended,
-            discount=config.discount, trace=config.trace,
+            rollout.reward * (1.0 - config.gamma), rollout.value, rollout.next_value, rollout.failed, rollout.ended,
+            discount=config.gamma, trace=config.gae_lambda,
         )  # fmt: skip
         flat = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
         obs = flat(rollout.obs)
@@ -187,7 +121,7 @@ class PPO:
             "log_prob": flat(rollout.log_prob), "advantage": flat(advantage), "target": flat(target),
         }  # fmt: skip
         count = len(obs)
-        size = min(config.minibatch, count)
+        size = min(config.minibatch_size, count)
         keys = jax.random.split(key, config.epochs)
         order = jax.vmap(lambda k: jax.random.permutation(k, count)[: count // size * size])(keys)
         carry = (learner.params, learner.optimizer, jnp.zeros((), bool))
@@ -211,7 +145,7 @@ class PPO:
         batch = {name: array[rows] for name, array in samples.items()}
         (_, figures), grad = jax.value_and_grad(self._loss, has_aux=True)(params, batch)
         norm = optax.tree.norm(grad)
-        stopped = stopped | (figures["kl"] > self.config.max_kl)
+        stopped = stopped | (figures["kl"] > self.config.target_kl)
         make = ~stopped & jnp.isfinite(norm)
         step, next_optimizer = self._optimizer.update(grad, optimizer, params)
         moved = optax.apply_updates(params, step)
@@ -224,11 +158,11 @@ class PPO:
     def _loss(self, params: Params, batch: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
         mean, log_std = self._mean(params, batch["x"]), _log_std(params)
         result = policy_loss(
-            log_prob(batch["action"], mean, log_std), batch["log_prob"], batch["advantage"], clip=self.config.clip
+            log_prob(batch["action"], mean, log_std), batch["log_prob"], batch["advantage"], clip=self.config.clip_eps
         )
         entropy = jnp.sum(log_std + 0.5 * (LOG_TAU + 1.0))
         value = 0.5 * jnp.mean((self._value(params, batch["x"]) - batch["target"]) ** 2)
-        loss = result["policy_loss"] + self.config.value * value - self.config.entropy * entropy
+        loss = result["policy_loss"] + self.config.vf_coef * value - self.config.ent_coef * entropy
         return loss, {**result, "value_loss": value, "entropy": entropy}
 
     def _mean(self, params: Params, x: Array) -> Array:

@@ -70,7 +70,7 @@ class Trainer:
     @property
     def steps_per_iteration(self) -> int:
         """Control steps of all worlds in one iteration."""
-        return self.ppo.config.rollout * self.engine.nworld
+        return self.ppo.config.num_steps * self.engine.nworld
 
     def begin(self, seed: int) -> TrainState:
         """A policy that knows nothing, in worlds at the start of their first episodes."""
@@ -110,7 +110,7 @@ class Trainer:
             The state after it, and figures of the update, still on the device.
         """
         worlds, rows = state.worlds, []
-        for _ in range(self.ppo.config.rollout):
+        for _ in range(self.ppo.config.num_steps):
             choice, ctrl, worlds = self._choose(state.learner, worlds)
             physics, reading = self.engine.step(worlds.physics, ctrl)
             worlds, row = self._settle(self.reference, state.learner, worlds, choice, physics, reading)

@@ -1,14 +1,14 @@
 """How well a body tracks its reference: the published reward, as a figure to compare, and the one to learn from."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import jax.numpy as jnp
 from jax import Array
+from pydantic import Field
 
-from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
-from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_not_below_0
+from musclemap.settings import MAX_FACTOR, NonNegativeFloat, settings
 
 from .frames import conjugate, multiply, rotate, squared_angle
 from .reference import Reference
@@ -30,9 +30,13 @@ PUBLISHED_MOST = sum(weight for weight, _ in PUBLISHED.values())
 """Reward of a state that is the reference's."""
 
 
-@dataclass(frozen=True, kw_only=True)
+Width = Annotated[float, Field(ge=1.0 / MAX_FACTOR, le=MAX_FACTOR)]
+"""Width of a bell; errors are divided by it."""
+
+
+@settings
 class RewardConfig:
-    """The reward to learn from. Its terms are between 0 and 1, so that to fail early never pays.
+    """The reward to learn from. Its terms are between 0 and 1, so that early termination never pays.
 
     Each tracking term is half a narrow bell and half a wide one, which still has a slope far from the reference.
     Weights need not add up to 1: they are divided by their sum.
@@ -42,46 +46,42 @@ class RewardConfig:
         joint: Weight of the independent joints.
         joint_velocity: Weight of their velocities.
         landmark_velocity: Weight of the landmarks' velocities.
-        root: Weight of the root's position in the world; for a body that has a free root.
+        root: Weight of the root's position in the world; for a body with a free root.
         root_rotation: Weight of its orientation.
-        effort: Weight of low excitation: 1 less its mean square.
-        action_rate: Weight of steady excitation: 1 less the mean square of its change.
-        landmark_scale: Error at which the narrow bell is down to 1/e [m].
+        effort: Weight of low excitation: 1 minus its mean square.
+        action_rate: Weight of steady excitation: 1 minus the mean square of its change.
+        landmark_scale: Error at which the narrow bell has fallen to 1/e [m].
         joint_scale: The same for joints [rad].
-        joint_velocity_scale: [rad/s]
-        landmark_velocity_scale: [m/s]
-        root_scale: [m]
-        root_rotation_scale: [rad]
-        wide: Width of the wide bell over that of the narrow one.
+        joint_velocity_scale: The same for their velocities [rad/s].
+        landmark_velocity_scale: The same for the landmarks' velocities [m/s].
+        root_scale: The same for the root's position [m].
+        root_rotation_scale: The same for its orientation [rad].
+        wide_factor: Width of the wide bell over that of the narrow one.
     """
 
-    landmark: float = 0.35
-    joint: float = 0.2
-    joint_velocity: float = 0.05
-    landmark_velocity: float = 0.1
-    root: float = 0.15
-    root_rotation: float = 0.1
-    effort: float = 0.03
-    action_rate: float = 0.02
-    landmark_scale: float = 0.06
-    joint_scale: float = 0.2
-    joint_velocity_scale: float = 2.0
-    landmark_velocity_scale: float = 0.5
-    root_scale: float = 0.15
-    root_rotation_scale: float = 0.3
-    wide: float = 4.0
+    landmark: NonNegativeFloat = 0.35
+    joint: NonNegativeFloat = 0.2
+    joint_velocity: NonNegativeFloat = 0.05
+    landmark_velocity: NonNegativeFloat = 0.1
+    root: NonNegativeFloat = 0.15
+    root_rotation: NonNegativeFloat = 0.1
+    effort: NonNegativeFloat = 0.03
+    action_rate: NonNegativeFloat = 0.02
+    landmark_scale: Width = 0.06
+    joint_scale: Width = 0.2
+    joint_velocity_scale: Width = 2.0
+    landmark_velocity_scale: Width = 0.5
+    root_scale: Width = 0.15
+    root_rotation_scale: Width = 0.3
+    wide_factor: Width = 4.0
 
     def __post_init__(self) -> None:
-        widths = [name for name in vars(self) if name.endswith("_scale") or name == "wide"]
-        check_above_0("task.reward", self, *widths)
-        weights = vars(self).keys() - widths
-        check_not_below_0("task.reward", self, *weights)
-        check_at_most("task.reward", self, **dict.fromkeys(vars(self), MAX_FACTOR))
-        if min(getattr(self, name) for name in widths) < 1.0 / MAX_FACTOR:
-            raise SettingsError(f"task.reward has a scale below {1.0 / MAX_FACTOR:g}: {', '.join(widths)}")
-        if not sum(getattr(self, name) for name in weights - {"root", "root_rotation"}):
-            # Some bodies have no free root; what is left would be divided by 0.
-            raise SettingsError("task.reward has no weight above 0 besides those of the root")
+        # Some bodies have no free root; the rest is divided by the sum of these.
+        weights = (
+            self.landmark, self.joint, self.joint_velocity, self.landmark_velocity, self.effort, self.action_rate,
+        )  # fmt: skip
+        if not any(weights):
+            raise ValueError("a weight other than root and root_rotation must be above 0")
 
 
 class Deviations(dict[str, Array]):
@@ -178,7 +178,7 @@ def learning_reward(deviation: Deviations, excitation: Array, before: Array, con
         "root_rotation": (config.root_rotation, config.root_rotation_scale),
     }
     there = {name: pair for name, pair in tracked.items() if name in deviation}
-    total = sum(weight * _bell(deviation[name], scale, config.wide) for name, (weight, scale) in there.items())
+    total = sum(weight * _bell(deviation[name], scale, config.wide_factor) for name, (weight, scale) in there.items())
     calm = config.effort * (1.0 - jnp.mean(excitation**2, axis=-1))
     calm += config.action_rate * (1.0 - jnp.mean((excitation - before) ** 2, axis=-1))
     weights = sum(weight for weight, _ in there.values()) + config.effort + config.action_rate

@@ -4,19 +4,18 @@ An episode begins at a frame of a clip, in the reference's own state, and follow
 the body has left the reference; the end of a clip, or of an episode's time, cuts it off without a failure.
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import field
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from pydantic import AfterValidator, Field
 
-from musclemap.errors import SettingsError
-from musclemap.files import shown
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.terrain import height_at
-from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_not_below_0
+from musclemap.settings import NonNegativeFloat, PositiveFloat, Sequence, settings
 
 from . import observation, reward
 from .frames import TINY
@@ -27,54 +26,45 @@ EDGE = 1e-4
 """Excitations nearer to 0 or 1 than this are not asked for by way of actions."""
 
 
-MAX_AHEAD, MAX_LOOK_AHEAD = 64, 1000
-"""Most steps ahead at which the reference is seen, and the farthest: 10 s."""
+def _distinct(steps: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(steps)) < len(steps):
+        raise ValueError("no two alike")
+    return steps
 
 
-@dataclass(frozen=True, kw_only=True)
+FutureSteps = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, max_length=64), *Sequence,
+    AfterValidator(_distinct),
+]  # fmt: skip
+"""Steps ahead of the present, up to 10 s."""
+
+
+@settings
 class TaskConfig:
     """Settings of the task.
 
     Attributes:
-        ahead: Steps ahead at which the policy sees the reference.
-        episode_steps: Longest episode [control steps].
-        landmark_limit: Mean distance of the landmarks, relative to the root, at which an episode fails [m].
-        root_limit: Distance of the root at which it fails [m].
-        resting: Excitation that an action of zero gives, and activation of clips without their own.
-        latency_steps: Most control steps that excitations come late; each episode has its own delay.
+        future_steps: Steps ahead at which the policy observes the reference.
+        episode_length: Longest episode [control steps].
+        max_landmark_error: Mean distance of the landmarks, relative to the root, at which an episode terminates [m].
+        max_root_error: Distance of the root at which an episode terminates [m].
+        resting_excitation: Excitation of an action of zero, and activation of clips without their own.
+        latency_steps: Largest delay of excitations [control steps]; each episode has its own.
         push_interval: Mean time between pushes at the root [s]; 0 for none.
         push_speed: Largest change of the root's horizontal speed by a push [m/s].
         reward: The reward to learn from.
     """
 
-    ahead: tuple[int, ...] = observation.AHEAD
-    episode_steps: int = 1000
-    landmark_limit: float = 0.3
-    root_limit: float = 0.5
-    resting: float = 0.1
-    latency_steps: int = 0
-    push_interval: float = 0.0
-    push_speed: float = 0.5
+    future_steps: FutureSteps = observation.AHEAD
+    # Steps are counted in 32 bits; delayed excitations are kept in memory for every world.
+    episode_length: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1000
+    max_landmark_error: PositiveFloat = 0.3
+    max_root_error: PositiveFloat = 0.5
+    resting_excitation: Annotated[float, Field(ge=EDGE, le=1.0 - EDGE)] = 0.1
+    latency_steps: Annotated[int, Field(ge=0, le=1000)] = 0
+    push_interval: NonNegativeFloat = 0.0
+    push_speed: NonNegativeFloat = 0.5
     reward: RewardConfig = field(default_factory=RewardConfig)
-
-    def __post_init__(self) -> None:
-        if not self.ahead or min(self.ahead) < 1:
-            raise SettingsError(f"task.ahead is {shown(self.ahead)}; it lists steps of at least 1")
-        if len(set(self.ahead)) < len(self.ahead) or len(self.ahead) > MAX_AHEAD or max(self.ahead) > MAX_LOOK_AHEAD:
-            raise SettingsError(
-                f"task.ahead is {shown(self.ahead)}; it lists at most {MAX_AHEAD} different steps of at most "
-                f"{MAX_LOOK_AHEAD}"
-            )
-        check_above_0("task", self, "episode_steps", "landmark_limit", "root_limit")
-        check_not_below_0("task", self, "latency_steps", "push_interval", "push_speed")
-        # Steps are counted in 32 bits; what comes late is kept in memory for every world.
-        check_at_most("task", self, episode_steps=2**31 - 1, latency_steps=1000)
-        check_at_most(
-            "task", self, landmark_limit=MAX_FACTOR, root_limit=MAX_FACTOR, push_interval=MAX_FACTOR,
-            push_speed=MAX_FACTOR,
-        )  # fmt: skip
-        if not EDGE <= self.resting <= 1.0 - EDGE:
-            raise SettingsError(f"task.resting is {self.resting}; it must be between 0 and 1, and {EDGE} from either")
 
 
 class TaskState(NamedTuple):
@@ -143,10 +133,10 @@ class Task:
         config: Settings.
     """
 
-    def __init__(self, body: SimulationBody, config: TaskConfig = TaskConfig()) -> None:
+    def __init__(self, body: SimulationBody, config: TaskConfig = TaskConfig()) -> None:  # noqa: B008 (frozen)
         self.body, self.config = body, config
-        self.nobs = observation.width(body, config.ahead)
-        self._bias = float(jnp.log(config.resting / (1.0 - config.resting)))
+        self.nobs = observation.width(body, config.future_steps)
+        self._bias = float(jnp.log(config.resting_excitation / (1.0 - config.resting_excitation)))
 
     def excitation(self, action: Array) -> Array:
         """Excitations from actions of any size: a sigmoid has no dead range; zero gives the resting excitation."""
@@ -242,7 +232,7 @@ class Task:
     def observe(self, reference: Reference, physics: PhysicsState, reading: SensorData, task: TaskState) -> Array:
         """Observations, shape (nworld, nobs)."""
         now = self.ref(reference, task, task.frame)
-        ahead = self.ref(reference, task, task.frame[:, None] + jnp.asarray(self.config.ahead))
+        ahead = self.ref(reference, task, task.frame[:, None] + jnp.asarray(self.config.future_steps))
         ground = jnp.zeros(len(task.clip))
         if self.body.ground is not None:
             ground = height_at(self.body.ground, reading.xpos[:, 0, :2])
@@ -266,7 +256,7 @@ class Task:
         ref = self.ref(reference, task, task.frame)
         result = self.score(ref, physics, reading.xpos, reading.linvel, task.excitation, before)
         failed = result.lost | reading.bad
-        over = (task.frame >= reference.length[task.clip] - 1) | (task.frame - task.first >= self.config.episode_steps)
+        over = (task.frame >= reference.length[task.clip] - 1) | (task.frame - task.first >= self.config.episode_length)
         published = reward.published_reward(reward.deviations(self.body, physics, reading, ref))
         return Outcome(
             reward=jnp.where(failed, 0.0, result.reward),
@@ -298,7 +288,7 @@ class Task:
             reward=reward.learning_reward(deviation, excitation, before, self.config.reward),
             landmark_error=landmark_error,
             root_error=root_error,
-            lost=(landmark_error > self.config.landmark_limit) | (root_error > self.config.root_limit),
+            lost=(landmark_error > self.config.max_landmark_error) | (root_error > self.config.max_root_error),
         )
 
 

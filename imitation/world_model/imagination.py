@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from musclemap.imitation.ppo import normaliser as normalising
-from musclemap.imitation.ppo.networks import Params, apply_mlp, first_layer, product_type
+from musclemap.imitation.ppo.networks import Params, Precision, apply_mlp, first_layer, product_type
 from musclemap.imitation.ppo.normaliser import Normaliser
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import Reference
@@ -78,11 +78,11 @@ class Imagination:
         precision: Type of the networks' matrix products, a dtype's name.
     """
 
-    def __init__(self, task: Task, model: WorldModel, precision: str) -> None:
+    def __init__(self, task: Task, model: WorldModel, precision: Precision) -> None:
         self.task, self.model = task, model
         self._dtype = product_type(precision)
-        self._nbody = task.nobs - observation.goal_width(task.body, task.config.ahead)
-        parts = observation.layout(task.body, task.config.ahead).items()
+        self._nbody = task.nobs - observation.goal_width(task.body, task.config.future_steps)
+        parts = observation.layout(task.body, task.config.future_steps).items()
         judged = np.repeat([name not in UNJUDGED for name, _ in parts], [size for _, size in parts])
         self._judged = np.flatnonzero(judged[: self._nbody])
 
@@ -162,7 +162,7 @@ class Imagination:
         flat = frame.ravel()
         clips = jnp.broadcast_to(clip, frame.shape).ravel()
         now = reference.rows(clips, flat)
-        ahead = reference.rows(clips[:, None], flat[:, None] + jnp.asarray(self.task.config.ahead))
+        ahead = reference.rows(clips[:, None], flat[:, None] + jnp.asarray(self.task.config.future_steps))
         goals = observation.observe_goals(self.task.body, now, ahead)
         return normalising.normalise(_part(known, slice(self._nbody, None)), goals).reshape(*frame.shape, -1)
 

@@ -7,7 +7,7 @@ contradict each other. Driven joints count with their drivers.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,10 @@ import mujoco
 import numpy as np
 import optax
 from jax import Array
+from pydantic import Field
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_seed
+from musclemap.settings import PositiveFloat, Seed, settings
 from musclemap.skeletons.precision import precise
 
 from .coordinates import Coordinates
@@ -36,33 +37,26 @@ LENGTH_ERROR = 1e-3
 """[m]"""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TendonConfig:
-    """How the networks are fitted.
+    """How the networks of muscle lengths are fitted.
 
     Attributes:
         hidden: Width of the two hidden layers of each muscle's network.
-        samples: Configurations that are fitted; a tenth as many more are held out to tell the error.
-        steps: Gradient steps.
-        batch: Configurations of a step.
-        learning_rate: At the start; it falls to nothing along a cosine.
-        seed: Of the configurations and the first weights.
+        num_samples: Configurations to fit; a tenth as many more are held out to measure the error.
+        gradient_steps: Gradient steps.
+        batch_size: Configurations of a gradient step.
+        learning_rate: Initial learning rate; it decays to zero along a cosine.
+        seed: Seed of the configurations and the initial weights.
     """
 
-    hidden: int = 16
-    samples: int = 10_000
-    steps: int = 2_000
-    batch: int = 256
-    learning_rate: float = 5e-3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        section = "world_model.dynamics.tendons"
-        check_above_0(section, self, "hidden", "samples", "steps", "batch", "learning_rate")
-        # Every muscle has a network of its own, and every sample all moment arms.
-        check_at_most(section, self, hidden=256, samples=1_000_000, steps=1_000_000, batch=1_000_000)
-        check_at_most(section, self, learning_rate=MAX_FACTOR)
-        check_seed(section, self, "seed")
+    # Every muscle has its own network, and every sample has all moment arms.
+    hidden: Annotated[int, Field(ge=1, le=256)] = 16
+    num_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    learning_rate: PositiveFloat = 5e-3
+    seed: Seed = 0
 
 
 class TendonWeights(NamedTuple):
@@ -253,8 +247,8 @@ def fit_tendons(
         on_message: Called with sentences for the user.
     """
     on_message(f"fitting lengths of the {body.model.nu} muscles of {body.name}, once for this version of the body")
-    held = max(config.samples // 10, 100)
-    joint = draw_configurations(body, config.samples + held, config.seed)
+    held = max(config.num_samples // 10, 100)
+    joint = draw_configurations(body, config.num_samples + held, config.seed)
     length, arm = measure_tendons(body, joint)
     crossing = [np.flatnonzero(np.abs(arm[:, m]).max(axis=0) > CROSSES) for m in range(body.model.nu)]
     most = max(map(len, crossing))
@@ -303,16 +297,16 @@ def _descend(tendons: Tendons, sample: _Sample, config: TendonConfig) -> TendonW
         arm = jnp.sum(jnp.mean(((steep - slope) * to_arm) ** 2, axis=-1), axis=1) / count
         return jnp.sum(jnp.log1p(length + arm))  # a muscle that wraps badly does not drown the others
 
-    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.gradient_steps))
 
     def step(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], None]:
         weights, state = carry
-        rows = jax.random.randint(key, (config.batch,), 0, len(sample.joint))
+        rows = jax.random.randint(key, (config.batch_size,), 0, len(sample.joint))
         change, state = optimizer.update(jax.grad(loss)(weights, rows), state)
         return (optax.apply_updates(weights, change), state), None
 
     run = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys)[0])
-    keys = jax.random.split(jax.random.PRNGKey(config.seed), config.steps)
+    keys = jax.random.split(jax.random.PRNGKey(config.seed), config.gradient_steps)
     return run((tendons.weights, optimizer.init(tendons.weights)), keys)[0]
 
 

@@ -147,7 +147,7 @@ class WorldLearning:
 
         def step(carry: tuple[Dynamics, Any], key: Array) -> tuple[tuple[Dynamics, Any], tuple[Array, Array]]:
             known, state = carry
-            drawn = draw_windows(replay, key, config.batch, window, failures=config.failures, held=held)
+            drawn = draw_windows(replay, key, config.batch_size, window, failures=config.failure_fraction, held=held)
 
             def loss(params: Params) -> Array:
                 trying = known._replace(params=params)
@@ -157,7 +157,7 @@ class WorldLearning:
             params, state, norm = self._moved(2, grad, state, known.params)
             return (known._replace(params=params), state), (value, norm)
 
-        keys = jax.random.split(key, config.steps)
+        keys = jax.random.split(key, config.gradient_steps)
         (dynamics, state), (loss, norm) = jax.lax.scan(step, (learner.dynamics, learner.optimizer[2]), keys)
         learner = learner._replace(dynamics=dynamics, optimizer=(*learner.optimizer[:2], state))
         return learner, {"model_loss": jnp.mean(loss), "model_grad_norm": jnp.mean(norm)}
@@ -175,7 +175,7 @@ class WorldLearning:
         """
         horizons = self.config.horizons
         nstep = max(*horizons, *OPEN_LOOP)
-        drawn = draw_windows(replay, key, JUDGED, nstep, failures=self.config.dynamics.failures, held=-held)
+        drawn = draw_windows(replay, key, JUDGED, nstep, failures=self.config.dynamics.failure_fraction, held=-held)
         off, way = self.open_loop(learner.dynamics, drawn.start, drawn.ctrl, drawn.true)
         mean = lambda array, k: jnp.nanmean(jnp.where(drawn.valid > 0, array, jnp.nan)[k - 1])  # noqa: E731
         error = jnp.stack([mean(off, k) / jnp.maximum(mean(way, k), 1e-3) for k in horizons])
@@ -216,7 +216,7 @@ class WorldLearning:
             key: Random key.
             nstep: Steps that are imagined.
         """
-        keys = jax.random.split(key, self.config.steps)
+        keys = jax.random.split(key, self.config.gradient_steps)
         run = partial(self._improve_once, reference, replay, nstep)
         learner, figures = jax.lax.scan(run, learner, keys)
         return learner, jax.tree.map(jnp.mean, figures) | {"horizon": jnp.asarray(nstep, jnp.float32)}
@@ -225,21 +225,21 @@ class WorldLearning:
         self, reference: Reference, replay: Replay, nstep: int, learner: WorldLearner, key: Array
     ) -> tuple[WorldLearner, dict[str, Array]]:
         config = self.config
-        start = draw_starts(replay, key, config.batch)
-        share = jnp.clip((learner.tracking - config.effort_from) / EFFORT_RAMP, 0.0, 1.0)
+        start = draw_starts(replay, key, config.batch_size)
+        share = jnp.clip((learner.tracking - config.effort_min_reward) / EFFORT_RAMP, 0.0, 1.0)
 
         def loss(policy: Params, bound: Array) -> tuple[Array, tuple[Rollout, Array, Array]]:
             actor_critic = ActorCritic(policy, learner.target, learner.normaliser)
             rollout = self._imagination.rollout(
                 actor_critic, learner.dynamics, reference, start, bound, nstep=nstep,
-                most=config.state_grad_norm / config.batch,
+                most=config.max_state_grad_norm / config.batch_size,
             )  # fmt: skip
-            result = returns(rollout, discount=config.discount, trace=config.trace)
+            result = returns(rollout, discount=config.gamma, trace=config.return_lambda)
             going = alive(rollout)
             sound = 1.0 - jnp.any(rollout.broken, axis=0)
             effort = jnp.sum(jnp.mean(rollout.excitation**2, axis=-1) * going) / jnp.maximum(jnp.sum(going), 1.0)
-            gain = jnp.sum(result[0] * sound) / config.batch
-            return config.effort * share * effort - gain, (rollout, result, going)
+            gain = jnp.sum(result[0] * sound) / config.batch_size
+            return config.effort_coef * share * effort - gain, (rollout, result, going)
 
         (_, (rollout, result, going)), (grad, bound) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
             learner.policy, jnp.zeros(2)
@@ -256,7 +256,7 @@ class WorldLearning:
         value, value_state, value_norm = self._moved(1, value_grad, learner.optimizer[1], learner.value)
         mix = lambda share: lambda old, new: share * old + (1.0 - share) * new  # noqa: E731
         steps = jnp.maximum(jnp.sum(going), 1.0)
-        rows = config.batch * nstep
+        rows = config.batch_size * nstep
         figures = {
             "imagined_reward": jnp.sum(rollout.reward * going) / steps,
             "imagined_return": jnp.mean(result[0]),
@@ -271,9 +271,9 @@ class WorldLearning:
         }
         return learner._replace(
             policy=policy,
-            average=jax.tree.map(mix(config.average), learner.average, policy),
+            average=jax.tree.map(mix(config.policy_ema_decay), learner.average, policy),
             value=value,
-            target=jax.tree.map(mix(config.target), learner.target, value),
+            target=jax.tree.map(mix(config.target_ema_decay), learner.target, value),
             optimizer=(policy_state, value_state, learner.optimizer[2]),
         ), figures
 

@@ -6,26 +6,26 @@ torques, gravity, inertia and contacts change the velocity within a control step
 coordinates.
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import field
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from pydantic import Field
 
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import PhysicsState
 from musclemap.imitation.ppo import normaliser as normalising
-from musclemap.imitation.ppo.networks import PRECISIONS, Params, apply_mlp, make_mlp, product_type
+from musclemap.imitation.ppo.networks import Params, Precision, apply_mlp, make_mlp, product_type
 from musclemap.imitation.ppo.normaliser import Normaliser
-from musclemap.setting_checks import MAX_FACTOR, check_above_0, check_at_most, check_known, check_widths
+from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
+from musclemap.settings import HiddenWidths, PositiveFloat, settings
 
 from .coordinates import Coordinates
 from .muscles import activate_through, muscles_of
 from .tendons import TendonConfig, Tendons
-
-VARIANTS = ("grey", "plain")
 
 WILD = 20.0
 """Changes of velocity are kept within so many times their spread: a network that errs does not run away."""
@@ -34,42 +34,33 @@ KNEE = 3.0
 """Errors beyond so many spreads weigh as their size, not as their square."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ModelConfig:
-    """The network that foretells, and how it is fitted.
+    """The network that predicts, and how it is fitted.
 
     Attributes:
-        variant: "grey": muscles are computed and the network sees their torques; or "plain": it sees activations and
-            excitations and has to find out about muscles by itself.
+        variant: "grey" (muscles are computed and the network's inputs are their torques) or "plain" (its inputs are
+            activations and excitations, so that it has to learn the muscles too).
         hidden: Widths of the hidden layers.
-        window: Control steps that a fit goes through open-loop, from a real state.
-        batch: Windows of a gradient step.
-        steps: Gradient steps between rollouts.
-        learning_rate: Of Adam.
-        failures: Largest share of windows that end in a failure or begin just before one.
+        sequence_length: Control steps predicted open-loop from a real state when fitting.
+        batch_size: Sequences of a gradient step.
+        gradient_steps: Gradient steps between rollouts.
+        learning_rate: Learning rate of Adam.
+        failure_fraction: Largest fraction of sequences that end in a failure or begin just before one.
         precision: "float32", or "bfloat16" for the matrix products.
         tendons: How lengths of muscles are fitted.
     """
 
-    variant: str = "grey"
-    hidden: tuple[int, ...] = (1024, 1024, 1024, 1024)
-    window: int = 8
-    batch: int = 1024
-    steps: int = 16
-    learning_rate: float = 5e-4
-    failures: float = 0.5
-    precision: str = "float32"
+    variant: Literal["grey", "plain"] = "grey"
+    hidden: HiddenWidths = (1024, 1024, 1024, 1024)
+    # Sequences are unrolled, and kept in memory for the gradient.
+    sequence_length: Annotated[int, Field(ge=1, le=1000)] = 8
+    batch_size: BatchSize = 1024
+    gradient_steps: NumSteps = 16
+    learning_rate: PositiveFloat = 5e-4
+    failure_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
+    precision: Precision = "float32"
     tendons: TendonConfig = field(default_factory=TendonConfig)
-
-    def __post_init__(self) -> None:
-        section = "world_model.dynamics"
-        check_above_0(section, self, "window", "batch", "steps", "learning_rate")
-        # A window is gone through step by step, and kept in memory for its gradient.
-        check_at_most(section, self, window=1000, batch=10_000_000, steps=10_000, learning_rate=MAX_FACTOR)
-        check_widths(section, self, "hidden")
-        check_known(section, self, variant=VARIANTS, precision=PRECISIONS)
-        if not 0 <= self.failures <= 1:
-            raise SettingsError(f"world_model.dynamics.failures is {self.failures}; it must be from 0 to 1")
 
 
 class ModelState(NamedTuple):

@@ -92,10 +92,10 @@ class WorldTrainer:
         self._learning = WorldLearning(task, model, config)
         self._model = model
         n = engine.nworld
-        self._beginnings = ResetConfig(sweepers=math.floor(config.sweepers * n), by_return=True)
-        self._held = max(math.floor(config.held * n), 1) if n > 1 and config.held else 0
-        self._nrow = max(config.capacity // n // config.rollout, 1) * config.rollout
-        self._least = math.ceil(min(config.begin, 0.5 * self._nrow * n) / n)
+        self._beginnings = ResetConfig(sweepers=math.floor(config.sweep_fraction * n), by_return=True)
+        self._held = max(math.floor(config.validation_fraction * n), 1) if n > 1 and config.validation_fraction else 0
+        self._nrow = max(config.buffer_size // n // config.num_steps, 1) * config.num_steps
+        self._least = math.ceil(min(config.learning_starts, 0.5 * self._nrow * n) / n)
         bare = jnp.asarray(~library.has_activation)
         self._bare: Array | None = bare if library.without_activation else None
         begin = partial(living.begin, task, nworld=n, beginnings=self._beginnings)
@@ -110,7 +110,7 @@ class WorldTrainer:
     @property
     def steps_per_iteration(self) -> int:
         """Control steps of all worlds in one iteration."""
-        return self.config.rollout * self.engine.nworld
+        return self.config.num_steps * self.engine.nworld
 
     def begin(self, seed: int) -> WorldTrainState:
         """A policy and a model that know nothing, in worlds at the start of their first episodes."""
@@ -148,7 +148,7 @@ class WorldTrainer:
 
     def forgets(self, state: WorldTrainState) -> bool:
         """Whether the run shall go on as if it had been taken up from a checkpoint."""
-        every, steps = self.config.refill, int(state.iterations) * self.steps_per_iteration
+        every, steps = self.config.buffer_reset_interval, int(state.iterations) * self.steps_per_iteration
         return bool(every) and steps // every > (steps - self.steps_per_iteration) // every
 
     def policy(self, state: WorldTrainState) -> tuple[Params, Normaliser]:
@@ -167,7 +167,7 @@ class WorldTrainer:
         if int(replay.filled) >= self._least:
             key, *keys = jax.random.split(state.key, 4)
             horizon = self.config.horizons[int(learner.horizon)]
-            window = self.config.dynamics.window * (2 if horizon > self.config.horizons[0] else 1)
+            window = self.config.dynamics.sequence_length * (2 if horizon > self.config.horizons[0] else 1)
             learner, fitted = self._fit(learner, replay, keys[0], window=window, held=self._held)
             learner, judged = self._judge(learner, replay, keys[1], held=self._held)
             learner, improved = self._improve(learner, self._reference(state), replay, keys[2], nstep=horizon)
@@ -184,7 +184,7 @@ class WorldTrainer:
         assert state.replay is not None
         reference, worlds, noise, act = self._reference(state), state.worlds, state.noise, state.act
         rows = []
-        for _ in range(self.config.rollout):
+        for _ in range(self.config.num_steps):
             noise, ctrl, action = self._choose(state.learner, worlds, noise)
             physics, reading = self.engine.step(worlds.physics, ctrl)
             worlds, act, row = self._settle(reference, worlds, act, action, ctrl, physics, reading)
@@ -200,8 +200,8 @@ class WorldTrainer:
         """Noise of this step, excitations, and the actions that give them."""
         config = self.config
         key = jax.random.fold_in(worlds.key, NOISE)
-        fresh = jax.random.normal(key, noise.shape) * config.noise
-        noise = config.noise_memory * noise + math.sqrt(1.0 - config.noise_memory**2) * fresh
+        fresh = jax.random.normal(key, noise.shape) * config.exploration_noise
+        noise = config.noise_correlation * noise + math.sqrt(1.0 - config.noise_correlation**2) * fresh
         noisy = jnp.arange(len(noise)) >= self._beginnings.sweepers
         ref = self._learning.act(learner, worlds.obs) + jnp.where(noisy[:, None], noise, 0.0)
         action = self.task.action(ref)

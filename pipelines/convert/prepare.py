@@ -106,7 +106,7 @@ def _difference(key: str, there: Any, value: Any, clip: Clip) -> str:
     if key != "config":
         return "" if strict_json(there) == strict_json(value) else key
     before, now = dict(_leaves(there)), dict(_leaves(value))
-    passed_over = {"validation.chunk"}
+    passed_over = {"validation.chunk_size"}
     if now.get("validation.muscles") != "true" or clip.activation is not None:
         passed_over.add("validation.muscles")
     other = sorted(k for k in {*before, *now} - passed_over if before.get(k) != now.get(k))

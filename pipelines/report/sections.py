@@ -32,7 +32,7 @@ def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], 
         The curves, and a sentence for everything that cannot be drawn or may be wrong.
     """
     sections = [_landmark_error(clip)]
-    body = _body(clip.model, limits=str(clip.config.get("limits", "effective"))) if _is_known_body(clip) else None
+    body = _body(clip.model, limits=str(clip.config.get("joint_limits", "effective"))) if _is_known_body(clip) else None
     if body is None:
         notes = [f"the clip is of {clip.model} {clip.model_version}, whose joints and feet are not known here"]
     else:
@@ -48,7 +48,7 @@ def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], 
 
 def _is_known_body(clip: Clip) -> bool:
     """Whether the clip's configurations can be put on a body that is known here."""
-    if clip.model not in BODIES or clip.config.get("limits", "effective") not in ("effective", "declared"):
+    if clip.model not in BODIES or clip.config.get("joint_limits", "effective") not in ("effective", "declared"):
         return False
     body = _body(clip.model, limits="effective")
     return clip.joint_names == body.joint_names and clip.qpos.shape[1] == body.model.nq

@@ -168,7 +168,9 @@ def evaluate_policy(
     kind, by_name = engine_kind(engine), dict(clips)
     nworld = min(num_envs or (GPU_WORLDS if kind == "warp" and has_cuda() else CPU_WORLDS), len(clips))
     with told_memory(f"{len(clips)} clips and {nworld} worlds", "--num-envs, or --limit"):
-        library = make_library(clips, body, resting=policy.task.resting, look_ahead=max(policy.task.ahead))
+        library = make_library(
+            clips, body, resting=policy.task.resting_excitation, look_ahead=max(policy.task.future_steps)
+        )
         room = room_for(body, library.reference, policy.physics, kind=kind)
         worlds = make_engine(body, min(nworld, len(library.names)), kind=kind, **room)
         film = _for_film([(name, by_name[name]) for name in library.names], seen, seconds=keep.seconds)

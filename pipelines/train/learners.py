@@ -95,13 +95,13 @@ def learned_by(
     except PolicyError as error:
         raise TrainingError(f"{run} is no run to begin with: {error}") from error
     facts = policy.facts
-    layout = list(map(list, observation.layout(task.body, task.config.ahead).items()))
+    layout = list(map(list, observation.layout(task.body, task.config.future_steps).items()))
     requested = {"algorithm": plan.algorithm, "body": body_facts(task.body, plan.config.physics), "observation": layout}
     result = {name: facts[name] for name in requested}
-    physics, resting = plan.config.physics, task.config.resting
+    physics, resting = plan.config.physics, task.config.resting_excitation
     requested |= {"timestep": physics.timestep, "nsubstep": physics.nsubstep, "resting excitation": resting}
     result |= {"timestep": policy.physics.timestep, "nsubstep": policy.physics.nsubstep}
-    result |= {"resting excitation": policy.task.resting}
+    result |= {"resting excitation": policy.task.resting_excitation}
     for name, value in requested.items():
         if result[name] != value:
             difference = f": {shown(result[name])}, not {value!r}" if not isinstance(value, dict | list) else ""

@@ -85,7 +85,9 @@ def plan_training(
         raise TrainingError(f"the clips are of several bodies: {', '.join(names)}; choose one's with --include")
     body = load_simulation_body(names[0], config.physics)
     with told_memory(f"{len(clips)} clips", "the number of clips: --include, --split or --limit"):
-        library = make_library(clips, body, resting=config.task.resting, look_ahead=max(config.task.ahead))
+        library = make_library(
+            clips, body, resting=config.task.resting_excitation, look_ahead=max(config.task.future_steps)
+        )
     kind = engine_kind(engine)
     config = config if config.num_envs else replace(config, num_envs=_usual_worlds(body, kind, algorithm))
     used = set(library.names)

@@ -316,8 +316,8 @@ def _memory(plan: Plan) -> AbstractContextManager[None]:
     """Says which number to lower where memory does not suffice."""
     config = plan.config
     if plan.algorithm == "ppo":
-        what, lower = f"rollouts of {config.ppo.rollout} steps", "ppo.rollout, or ppo.minibatch"
+        what, lower = f"rollouts of {config.ppo.num_steps} steps", "ppo.num_steps, or ppo.minibatch_size"
     else:
-        what = f"{config.world_model.capacity:,} remembered steps"
-        lower = "world_model.capacity, or world_model.batch, or world_model.dynamics.batch"
+        what = f"{config.world_model.buffer_size:,} remembered steps"
+        lower = "world_model.buffer_size, or world_model.batch_size, or world_model.dynamics.batch_size"
     return told_memory(f"{config.num_envs} worlds and {what}", f"--num-envs, or {lower}")

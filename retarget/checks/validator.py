@@ -78,9 +78,9 @@ class Validator:
     """
 
     def __init__(self, body: TargetBody, config: ValidationConfig, *, physics: Physics | None = None) -> None:
-        self.body, self.config, self.rules = body, config, rules_with(config.limits)
+        self.body, self.config, self.rules = body, config, rules_with(config.thresholds)
         self._physics = physics or CPhysics(body)
-        self._ground = GroundReactionSolver(body, friction=config.friction, reach=config.bearing_height)
+        self._ground = GroundReactionSolver(body, friction=config.friction, reach=config.contact_height)
         self._touching = neutral_pairs(body.model, body.reduced.base)
 
     def check(self, clip: Clip, *, evaluation: Evaluation | None = None, muscles: bool = False) -> Findings:
@@ -111,12 +111,12 @@ class Validator:
     ) -> "_Stretch":
         qvel, qacc = filtered_motion(clip.qvel, clip.fps, self.config.cutoff)
         frames, grounds, optimizations = [], [], []
-        for low in range(0, clip.nframe, self.config.chunk):
-            part = slice(low, low + self.config.chunk)
+        for low in range(0, clip.nframe, self.config.chunk_size):
+            part = slice(low, low + self.config.chunk_size)
             result = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
             ground = self._ground(result, clip.qpos[part], share[part])
             if muscles:
-                optimizations.append(static_optimisation(result, ground.torque, weight=self.config.torque_weight))
+                optimizations.append(static_optimisation(result, ground.torque, weight=self.config.residual_weight))
             frames.append((low, replace(result, muscles=None)))  # its moment arms would fill the memory
             grounds.append(ground)
         ground = _joined(GroundReaction, grounds)

@@ -111,7 +111,7 @@ class Fitter:
         self.body, self.config, self.device = body, config, device
         solver = config.solver
         where = _SUITS["cpu" if getattr(device, "platform", jax.default_backend()) == "cpu" else "gpu"]
-        self._batch, self._nwindow = solver.batch or where.batch, solver.windows or where.windows
+        self._batch, self._nwindow = solver.batch_size or where.batch, solver.window_batch_size or where.windows
         objective = Objective(body.tree, frame_terms(body, config.weights))
         frames = partial(solve_frames, objective)
         self._frames = jax.jit(precise(partial(frames, iterations=solver.anchor_iterations)))
@@ -180,13 +180,13 @@ class Fitter:
 
     def _last_decrease(self, drop: np.ndarray, frames: slice) -> float:
         """Largest among a clip's half windows."""
-        half = self.config.solver.window // 2
+        half = self.config.solver.window_size // 2
         return float(drop[frames.start // half : -(-frames.stop // half)].max())
 
     def _converge(self, axis: _Axis, windows: Any) -> np.ndarray:
         """Refine all windows until each has converged; returns each half window's last fall in cost."""
         damping = np.full(len(axis.joined), 1e-3)
-        half = self.config.solver.window // 2
+        half = self.config.solver.window_size // 2
         drop = np.ones(len(axis.joined) // half)  # of each half window's last pass
         refused = np.zeros(len(drop), int)
         for sweep in range(self.config.solver.sweeps):
@@ -197,7 +197,7 @@ class Fitter:
         return drop
 
     def _axis(self, targets: list[MotionTargets]) -> _Axis:
-        window = self.config.solver.window
+        window = self.config.solver.window_size
         lengths = np.array([t.nframe for t in targets])
         room = -(-(lengths + HALO) // window) * window  # no window holds frames of two clips
         ends = np.cumsum(room)
@@ -291,7 +291,7 @@ class Fitter:
         path = choose_path(solve, clip, len(starts))
         solved = _Solved(path.q, path.cost, np.empty(0))
         offset = np.zeros((len(frames), self.body.nlandmark, 3))
-        if self.config.calibration > 0:
+        if self.config.max_calibration_offset > 0:
             for _ in range(CALIBRATION_ROUNDS):
                 solved = self._solve_some(axis, index, solved.q, again=True)
                 self._calibrate(axis, offset, index, clip, solved.reached)
@@ -307,7 +307,7 @@ class Fitter:
         for k, (s, targets) in enumerate(zip(axis.slices(), axis.targets, strict=True)):
             now = replace(targets, pos=axis.pos[s])
             miss = mean_miss(self.body, now, index[clip == k] - s.start, reached[clip == k])
-            offset[k] = limited(offset[k] + miss, self.config.calibration)
+            offset[k] = limited(offset[k] + miss, self.config.max_calibration_offset)
             axis.pos[s] = moved(self.body, targets, offset[k])
 
     def _interpolate(self, axis: _Axis, where: slice, index: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -337,7 +337,7 @@ class Fitter:
         A window whose step was refused tries a shorter one in its next pass, until that has failed `REFUSALS` times.
         """
         solver = self.config.solver
-        size, half = solver.window, solver.window // 2
+        size, half = solver.window_size, solver.window_size // 2
         offset = half if shifted else 0
         starts = np.concatenate(
             [np.arange(s + offset, s + room - offset, size) for s, room in zip(axis.start, axis.room, strict=True)]
@@ -356,7 +356,7 @@ class Fitter:
     def _refine(self, axis: _Axis, solver_windows: Any, damping: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Refine the windows that begin at some frames, in place; returns costs before and after, shape (2, n)."""
         solver = self.config.solver
-        size, own = solver.window, slice(0, len(starts))
+        size, own = solver.window_size, slice(0, len(starts))
         begin = np.resize(starts, self._nwindow)[:, None]  # repeats to keep the compiled shape
         inner, reach = begin + np.arange(size - HALO), begin + np.arange(-HALO, size)
         inside = (reach[:, :-1] >= 0) & (reach[:, 1:] < len(axis.joined))

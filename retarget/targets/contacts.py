@@ -66,18 +66,18 @@ def detect(
     """
     speed = np.linalg.norm(velocity(points, fps), axis=2)
     speed = uniform_filter1d(speed, size=max(1, round(0.03 * fps)), axis=0, mode="nearest")
-    slow = speed < config.speed
+    slow = speed < config.max_speed
     height = points[..., 2]
     lowest = height.min(axis=1)
     floor = float(np.quantile(height[slow], 0.1)) if slow.any() else float(lowest.min())
-    near = slow & (height < floor + config.height)
+    near = slow & (height < floor + config.max_height)
     if near.any():  # the floor is where standing points are, not where the lowest tenth of them is
         floor = float(np.median(height[near]))
-    contact = slow & (height < floor + config.height)
+    contact = slow & (height < floor + config.max_height)
     fall = uniform_filter1d(np.gradient(np.gradient(pelvis_height, 1 / fps), 1 / fps), size=max(1, round(0.1 * fps)))
     carried = fall > -config.free_fall
-    raised = slow & (height < lowest[:, None] + config.height) & (carried & ~contact.any(axis=1))[:, None]
-    length = max(1, round(config.min_seconds * fps))
+    raised = slow & (height < lowest[:, None] + config.max_height) & (carried & ~contact.any(axis=1))[:, None]
+    length = max(1, round(config.min_duration * fps))
     return _tidy(contact | _tidy(raised, 2 * length), length), floor
 
 
@@ -155,5 +155,5 @@ def _ground(points: np.ndarray, contact: np.ndarray, floor: float, config: Conta
     for k in range(contact.shape[1]):
         for start, stop in runs(contact[:, k]):
             middle = float(np.median(points[start:stop, k, 2])) - floor
-            height[start:stop, k] = 0.0 if abs(middle) <= config.height else middle
+            height[start:stop, k] = 0.0 if abs(middle) <= config.max_height else middle
     return height

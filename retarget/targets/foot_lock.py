@@ -21,7 +21,7 @@ _TAIL = 3.0
 """Where that filter ends, in standard deviations."""
 
 
-def hold(points: np.ndarray, stance: Stance, *, fps: float = 100.0) -> np.ndarray:
+def lock_contacts(points: np.ndarray, stance: Stance, *, fps: float = 100.0) -> np.ndarray:
     """Replace every contact by one place: its median over the contact, on the ground under it.
 
     Args:
@@ -41,7 +41,7 @@ def hold(points: np.ndarray, stance: Stance, *, fps: float = 100.0) -> np.ndarra
     return anchor
 
 
-def ramp(contact: np.ndarray, fps: float) -> np.ndarray:
+def contact_weight(contact: np.ndarray, fps: float) -> np.ndarray:
     """Weight of a contact: 1 inside, falling to 0 towards its ends, so that no force appears from one frame to the
     next.
 

@@ -14,7 +14,7 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
 from .contacts import Stance, estimate_stance, velocity
-from .foot_lock import foot_shift, hold, ramp
+from .foot_lock import contact_weight, foot_shift, lock_contacts
 from .proportions import Proportions, leg_length
 
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
@@ -132,7 +132,7 @@ def build_targets(
     stance = estimate_stance(travel, feet, fps=motion.fps, prior=prior, scale=config.scale, contact=config.contact)
     root = stance.scale * travel - [0.0, 0.0, stance.floor]
     points = feet + root[:, None]
-    anchor = hold(points, stance, fps=motion.fps)
+    anchor = lock_contacts(points, stance, fps=motion.fps)
     shift = foot_shift(points, anchor, stance.contact, motion.fps)
     pos = carried.pos
     pos += root[:, None]
@@ -145,7 +145,7 @@ def build_targets(
         rot=carried.rot,
         carrier_rot=carried.carrier_rot,
         anchor=anchor,
-        contact=ramp(stands, motion.fps),
+        contact=contact_weight(stands, motion.fps),
         floor=_floor(stance),
         stance=stance,
         heading=heading,

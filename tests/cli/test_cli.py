@@ -134,11 +134,11 @@ def test_an_output_that_is_a_file_is_2(source, tmp_path, made):
 
 
 def test_options_beat_set_and_set_beats_the_file(source, out, made, tmp_path):
-    (tmp_path / "settings.toml").write_text('fps = 30\nhands = "tracked"\n[solver]\nsweeps = 2\nbatch = 64\n')
+    (tmp_path / "settings.toml").write_text('fps = 30\nhands = "tracked"\n[solver]\nsweeps = 2\nbatch_size = 64\n')
     file = ["--config", tmp_path / "settings.toml"]
     run(source, out, *file, "--set", "solver.sweeps=3", "--set", "fps=40", "--fps", "50", "--dry-run")
     config, body_models, device = made[-1]
-    assert (config.fps, config.hands, config.solver.sweeps, config.solver.batch) == (50.0, "tracked", 3, 64)
+    assert (config.fps, config.hands, config.solver.sweeps, config.solver.batch_size) == (50.0, "tracked", 3, 64)
     assert (body_models, device.platform) == (None, "cpu")
     run(source, out, *file, "--hands", "locked", "--dry-run", "--device", "cpu", "--body-models", tmp_path)
     config, body_models, device = made[-1]

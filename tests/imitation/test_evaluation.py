@@ -38,7 +38,7 @@ def clips() -> list[tuple[str, Clip]]:
 
 @pytest.fixture(scope="module")
 def library(arm: SimulationBody, clips: list[tuple[str, Clip]]) -> Library:
-    return make_library(clips, arm, resting=CONFIG.resting)
+    return make_library(clips, arm, resting=CONFIG.resting_excitation)
 
 
 class Puppet:
@@ -78,7 +78,7 @@ class Puppet:
 
 def _rest(obs: np.ndarray) -> np.ndarray:
     """A policy that leaves muscles at rest."""
-    return np.full((len(obs), 6), CONFIG.resting, np.float32)
+    return np.full((len(obs), 6), CONFIG.resting_excitation, np.float32)
 
 
 def in_order(result: list[Evaluated], library: Library) -> list[Evaluated]:
@@ -117,7 +117,7 @@ def test_the_reference_earns_all_that_can_be_earned(arm: SimulationBody, library
 @pytest.mark.slow
 def test_a_walk_of_the_whole_body_earns_all_that_can_be_earned(walk_clip: Clip) -> None:
     body = load_simulation_body("MyoFullBody")
-    walk = make_library([("walk.h5", walk_clip)], body, resting=CONFIG.resting)
+    walk = make_library([("walk.h5", walk_clip)], body, resting=CONFIG.resting_excitation)
     played = play_back(MujocoEngine(body, 8), Task(body, judged_by(CONFIG)), walk.reference, clip=0)
     _whole_marks(
         played, CONFIG.reward,
@@ -131,7 +131,7 @@ def test_a_body_that_is_where_the_clip_is_scores_full_marks(arm: SimulationBody,
         assert score.metrics["normalised_return"] == pytest.approx(1.0, abs=0.01)
         assert score.metrics["joint_angle_error"] == pytest.approx(0.0, abs=1e-5)
         assert score.metrics["absolute_landmark_error"] == pytest.approx(0.0, abs=1e-4)
-        assert score.metrics["effort"] == pytest.approx(CONFIG.resting**2, rel=1e-5)
+        assert score.metrics["effort"] == pytest.approx(CONFIG.resting_excitation**2, rel=1e-5)
         assert "contact_agreement" not in score.metrics  # it has no feet
 
 
@@ -283,7 +283,7 @@ def test_contacts_agree_where_the_same_parts_stand(walk_clip: Clip) -> None:
     body = load_simulation_body("MyoFullBody")
     few = replace(walk_clip, qpos=walk_clip.qpos[:40], qvel=walk_clip.qvel[:40], contact=walk_clip.contact[:40],
                   landmark_pos=walk_clip.landmark_pos[:40], target_pos=walk_clip.target_pos[:40])  # fmt: skip
-    walk = make_library([("walk.h5", few)], body, resting=CONFIG.resting)
+    walk = make_library([("walk.h5", few)], body, resting=CONFIG.resting_excitation)
 
     class Standing(Puppet):
         def _spoil(self, reading: SensorData, row: np.ndarray) -> SensorData:
@@ -297,10 +297,12 @@ def test_contacts_agree_where_the_same_parts_stand(walk_clip: Clip) -> None:
 
 
 def test_training_randomness_is_left_out_of_the_judgement() -> None:
-    asked = TaskConfig(latency_steps=3, push_interval=1.0, landmark_limit=2.0, root_limit=9.0, episode_steps=10)
-    assert judged_by(asked) == judged_by(replace(TaskConfig(), ahead=asked.ahead))
-    assert judged_by(asked).landmark_limit == 0.3
-    assert judged_by(asked).root_limit == 0.5
+    asked = TaskConfig(
+        latency_steps=3, push_interval=1.0, max_landmark_error=2.0, max_root_error=9.0, episode_length=10
+    )
+    assert judged_by(asked) == judged_by(replace(TaskConfig(), future_steps=asked.future_steps))
+    assert judged_by(asked).max_landmark_error == 0.3
+    assert judged_by(asked).max_root_error == 0.5
 
 
 def test_physics_that_goes_bad_ends_its_clip_alone(arm: SimulationBody, library: Library) -> None:

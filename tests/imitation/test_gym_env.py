@@ -79,7 +79,7 @@ def test_a_clip_from_its_start_is_what_evaluation_sees(env: TrackingEnv) -> None
     """The same excitations earn the same published rewards and errors."""
     clips = arm_clips(2, 0.6, seed=1)
     body = load_simulation_body("SmallArm")
-    library = make_library(clips, body, resting=TaskConfig().resting)
+    library = make_library(clips, body, resting=TaskConfig().resting_excitation)
     result = {one.score.name: one for one in evaluate(
         MujocoEngine(body, 2), TaskConfig(), library, lambda obs: np.full((2, 6), 0.1, np.float32), keep=env.clip_names
     )}  # fmt: skip
@@ -98,12 +98,12 @@ def test_a_clip_from_its_start_is_what_evaluation_sees(env: TrackingEnv) -> None
 
 def test_the_end_of_a_clip_truncates_and_a_loss_terminates() -> None:
     clips = arm_clips(1, 0.6, seed=1)
-    wide = TrackingEnv(clips, task=TaskConfig(landmark_limit=10.0, root_limit=10.0))
+    wide = TrackingEnv(clips, task=TaskConfig(max_landmark_error=10.0, max_root_error=10.0))
     _, info = wide.reset(seed=0, options={"frame": 58})
     assert info["frame"] == 58
     assert wide.step(np.zeros(6, np.float32))[2:4] == (False, False)
     assert wide.step(np.zeros(6, np.float32))[2:4] == (False, True)
-    narrow = TrackingEnv(clips, task=TaskConfig(landmark_limit=1e-6))
+    narrow = TrackingEnv(clips, task=TaskConfig(max_landmark_error=1e-6))
     narrow.reset(seed=0, options={"frame": 3})
     _, reward, terminated, truncated, _ = narrow.step(np.full(6, 10.0, np.float32))
     assert (reward, terminated, truncated) == (0.0, True, False)

@@ -25,7 +25,7 @@ from musclemap.imitation.world_model.replay import Start
 from musclemap.imitation.world_model.tendons import TendonConfig, Tendons, fit_tendons
 from musclemap.imitation.world_model.world_model import Dynamics, ModelConfig, ModelState, WorldModel
 
-ROUGH = TendonConfig(samples=200, steps=30, hidden=8)
+ROUGH = TendonConfig(num_samples=200, gradient_steps=30, hidden=8)
 SMALL = ModelConfig(hidden=(16, 16))
 
 

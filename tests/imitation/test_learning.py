@@ -27,9 +27,8 @@ def error(policy: Path, clips: list[tuple[str, Clip]]) -> float:
     """Mean landmark error over all frames of all clips, without noise [m]."""
     loaded = load_policy(policy)
     body = load_simulation_body("SmallArm", loaded.physics)
-    result = evaluate(
-        MujocoEngine(body, len(clips)), loaded.task, make_library(clips, body, resting=loaded.task.resting), loaded
-    )
+    library = make_library(clips, body, resting=loaded.task.resting_excitation)
+    result = evaluate(MujocoEngine(body, len(clips)), loaded.task, library, loaded)
     return float(np.mean([one.score.metrics["relative_landmark_error_to_end"] for one in result]))
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from musclemap.imitation.ppo.networks import make_mlp
-from musclemap.imitation.ppo.optimisers import hidden_matrices, make_optimizer
+from musclemap.imitation.ppo.optimisers import Optimizer, hidden_matrices, make_optimizer
 
 
-def steps(name: str, *, hidden_only: bool) -> dict[str, np.ndarray]:
+def steps(name: Optimizer, *, hidden_only: bool) -> dict[str, np.ndarray]:
     """First steps of a network whose gradient is its weights."""
     params = make_mlp(jax.random.PRNGKey(0), (8, 12, 12, 4))
     optimizer = make_optimizer(name, learning_rate=0.01, max_grad_norm=1.0, hidden_only=hidden_only)

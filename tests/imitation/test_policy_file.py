@@ -26,11 +26,11 @@ from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.observation import layout
 from musclemap.imitation.task.reward import RewardConfig
 from musclemap.imitation.task.task import Task, TaskConfig
-from musclemap.setting_checks import MAX_LAYERS, MAX_WIDTH
+from musclemap.settings import MAX_LAYERS, MAX_WIDTH
 
 from ..support.data.arm_policies import save_untrained
 
-CONFIG = TaskConfig(ahead=(1, 5, 20), resting=0.03, reward=RewardConfig(effort=0.2))
+CONFIG = TaskConfig(future_steps=(1, 5, 20), resting_excitation=0.03, reward=RewardConfig(effort=0.2))
 Facts = dict[str, Any]
 Tensors = dict[str, np.ndarray]
 
@@ -78,7 +78,7 @@ def test_what_the_file_tells_comes_back(tmp_path: Path) -> None:
     body = body_of(policy)
     assert policy.task == CONFIG
     assert policy.facts["steps"] == 12_000
-    assert policy.facts["observation"] == [[name, width] for name, width in layout(body, CONFIG.ahead).items()]
+    assert policy.facts["observation"] == [[name, width] for name, width in layout(body, CONFIG.future_steps).items()]
     assert policy.facts["body"]["sha256"] == body.sha256 == clips[0][1].model_sha256
     assert policy.facts["dataset"] == dataset_facts(clips)
     assert {"mujoco", "jax", "musclemimic-models"} <= set(policy.facts["software"])
@@ -133,7 +133,7 @@ def nested(key: str, depth: int) -> Facts:
     return tree
 
 
-WEIGHTS = [name for name in vars(RewardConfig()) if not name.endswith("_scale") and name != "wide"]
+WEIGHTS = [name for name in vars(RewardConfig()) if not name.endswith("_scale") and name != "wide_factor"]
 
 MALFORMED: dict[str, tuple[Callable[[Facts, Tensors], object], str]] = {
     "another format": (_facts("format", "x"), "no policy"),
@@ -142,28 +142,31 @@ MALFORMED: dict[str, tuple[Callable[[Facts, Tensors], object], str]] = {
     "no muscles": (_facts("body.muscles", 6), "body: muscles is 6, not of type list"),
     "another network": (_facts("network.activation", "tanh"), "'tanh'; this version knows 'silu'"),
     "no epsilon": (_facts("network.norm_epsilon", 0), "norm_epsilon"),
-    "an unknown setting": (_facts("task.laziness", 1), "task.laziness is not known"),
-    "a setting of another type": (_facts("task.resting", "low"), "task.resting is 'low'"),
-    "a setting out of range": (_facts("task.resting", 1.5), "between 0 and 1"),
-    "a setting that is no table": (_facts("task.reward", 3), "task.reward is 3"),
-    "physics unknown": (_facts("physics.hands", "three"), "it is one of locked, free"),
+    "an unknown setting": (_facts("task.laziness", 1), "unknown setting 'task.laziness'; 'task' has"),
+    "a setting of another type": (
+        _facts("task.resting_excitation", "low"),
+        "takes a number from 0.0001 to 0.9999, got 'low'",
+    ),
+    "a setting out of range": (_facts("task.resting_excitation", 1.5), "task.resting_excitation"),
+    "a setting that is no table": (_facts("task.reward", 3), "'task.reward' is a section .* got 3"),
+    "physics unknown": (_facts("physics.hands", "three"), "takes one of locked, free"),
     "an endless number": (_facts("physics.timestep", 10**400), "an integer of 401 digits"),
-    "a step too long": (_facts("physics.timestep", 1e29), r"physics.timestep is 1e\+29; it must not be above 0.2"),
-    "no number": (_facts("physics.timestep", float("nan")), "physics.timestep is None"),
-    "steps too many": (_facts("physics.nsubstep", 10**9), "nsubstep is 1000000000; it must not be above 1,000"),
-    "steps below 0": (_facts("physics.nsubstep", -5), "nsubstep is -5"),
+    "a step too long": (_facts("physics.timestep", 1e29), r"above 0 and at most 0.2, got 1e\+29"),
+    "no number": (_facts("physics.timestep", float("nan")), "'physics.timestep' takes a number .* got None"),
+    "steps too many": (_facts("physics.nsubstep", 10**9), "whole number from 1 to 1,000, got 1000000000"),
+    "steps below 0": (_facts("physics.nsubstep", -5), "nsubstep. .* got -5"),
     "iterations too many": (_facts("physics.iterations", 2**62), "physics.iterations"),
     "buffers too large": (_facts("physics.nconmax", 2**62), "physics.nconmax"),
     "hills too wide": (_facts("physics.terrain.length", 1e29), "terrain.length"),
     "hills too narrow": (_facts("physics.terrain.length", 1e-300), "terrain.length"),
     "a seed below 0": (_facts("physics.terrain.seed", -1), "terrain.seed"),
-    "a look-ahead too far": (_facts("task.ahead", [10**9]), "task.ahead"),
-    "a look-ahead twice": (_facts("task.ahead", [1, 1]), "different steps"),
-    "a look-ahead too long": (_facts("task.ahead", [1] * 10**6), r"task.ahead is \[1, .{1,80}\.\.\.; it"),
+    "a look-ahead too far": (_facts("task.future_steps", [10**9]), "task.future_steps"),
+    "a look-ahead twice": (_facts("task.future_steps", [1, 1]), "no two alike"),
+    "a look-ahead too long": (_facts("task.future_steps", [1] * 10**6), r"task.future_steps.* got \[1, .{1,80}\.\.\.$"),
     "a delay too long": (_facts("task.latency_steps", 10**9), "task.latency_steps"),
-    "no excitation": (_facts("task.resting", 1e-300), "task.resting"),
+    "no excitation": (_facts("task.resting_excitation", 1e-300), "task.resting_excitation"),
     "a scale of nothing": (_facts("task.reward.joint_scale", 1e-300), "task.reward"),
-    "no reward": (_facts("task.reward", dict.fromkeys(WEIGHTS, 0.0)), "no weight above 0"),
+    "no reward": (_facts("task.reward", dict.fromkeys(WEIGHTS, 0.0)), "a weight other than root"),
     "steps learned below 0": (_facts("steps", -1), "steps is -1, below 0"),
     "steps learned endless": (_facts("steps", 10**400), "an integer of 401 digits"),
     "steps learned in part": (_facts("steps", 1.5), "steps is 1.5, not of type int"),
@@ -274,7 +277,7 @@ def test_the_widest_networks_that_settings_allow_have_files_that_are_read() -> N
     assert 2 * (MAX_LAYERS + 1) + 3 <= MAX_TENSORS
     PPOConfig(hidden=(MAX_WIDTH,) * MAX_LAYERS)
     for hidden in ((MAX_WIDTH + 1,), (1,) * (MAX_LAYERS + 1), (0,), (-5,)):
-        with pytest.raises(SettingsError, match=r"ppo\.hidden"):
+        with pytest.raises(SettingsError, match=r"PPOConfig\.hidden"):
             PPOConfig(hidden=hidden)
 
 

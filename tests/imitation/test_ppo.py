@@ -13,7 +13,7 @@ from musclemap.imitation.ppo.networks import apply_mlp, make_mlp
 from musclemap.imitation.ppo.ppo import PPO, PPOConfig, Rollout, advantages, log_prob, policy_loss
 from musclemap.imitation.task import sampler
 
-CONFIG = PPOConfig(hidden=(32, 32), minibatch=64, rollout=8, learning_rate=3e-3, optimizer="adamw", epochs=4)
+CONFIG = PPOConfig(hidden=(32, 32), minibatch_size=64, num_steps=8, learning_rate=3e-3, optimizer="adamw", epochs=4)
 
 
 def test_advantages_are_those_of_a_plain_loop() -> None:
@@ -96,7 +96,7 @@ def test_updates_find_the_best_action(optimizer: str) -> None:
 
 
 def test_updates_stop_once_the_policy_has_moved_too_far() -> None:
-    ppo = PPO(3, 2, replace(CONFIG, learning_rate=0.3, max_kl=0.02, epochs=10))
+    ppo = PPO(3, 2, replace(CONFIG, learning_rate=0.3, target_kl=0.02, epochs=10))
     learner = ppo.begin(jax.random.PRNGKey(0))
     key = jax.random.PRNGKey(1)
     _, figures = jax.jit(ppo.update)(learner, bandit(ppo, learner, key), key)
@@ -104,7 +104,7 @@ def test_updates_stop_once_the_policy_has_moved_too_far() -> None:
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
-    ppo = PPO(3, 2, replace(CONFIG, minibatch=128))
+    ppo = PPO(3, 2, replace(CONFIG, minibatch_size=128))
     learner = ppo.begin(jax.random.PRNGKey(0))
     key = jax.random.PRNGKey(1)
     rollout = bandit(ppo, learner, key)
@@ -120,7 +120,7 @@ def test_the_normaliser_stands_still_within_an_update() -> None:
     key = jax.random.PRNGKey(1)
     rollout = bandit(ppo, learner, key)
     wide = rollout._replace(obs=100.0 * rollout.obs)
-    ratios = log_prob(rollout.action, ppo.mean(learner, rollout.obs), jnp.log(jnp.full(2, CONFIG.noise)))
+    ratios = log_prob(rollout.action, ppo.mean(learner, rollout.obs), jnp.log(jnp.full(2, CONFIG.init_noise_std)))
     np.testing.assert_allclose(ratios, rollout.log_prob, atol=1e-4)  # the first ratio of an update is 1
     after, _ = jax.jit(ppo.update)(learner, wide, key)
     np.testing.assert_allclose(after.normaliser.mean, np.asarray(wide.obs).reshape(-1, 3).mean(axis=0), rtol=1e-4)
@@ -188,8 +188,9 @@ def test_half_precision_changes_results_a_little_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"rollout": 0}, {"discount": 1.0}, {"optimizer": "sgd"}, {"precision": "float16"}, {"noise": 0.0}]
+    "changes",
+    [{"num_steps": 0}, {"gamma": 1.0}, {"optimizer": "sgd"}, {"precision": "float16"}, {"max_grad_norm": 0.0}],
 )
 def test_settings_that_make_no_sense_are_refused(changes: dict) -> None:
-    with pytest.raises(SettingsError, match=f"ppo.{next(iter(changes))}"):
+    with pytest.raises(SettingsError, match=rf"PPOConfig\.{next(iter(changes))}"):
         PPOConfig(**changes)

@@ -118,7 +118,7 @@ def test_draws_are_even_within_their_spread_and_each_its_own(human: SimulationBo
 
 def test_settings_and_sizes_that_cannot_be_are_refused(arm: SimulationBody) -> None:
     for value in (-0.1, 1.0, float("nan")):
-        with pytest.raises(SettingsError, match=r"randomisation\.mass"):
+        with pytest.raises(SettingsError, match=r"RandomisationConfig\.mass"):
             RandomisationConfig(mass=value)
     variants = drawn(only("mass"), arm, nworld=3)
     for engine in (MujocoEngine, WarpEngine):

@@ -42,7 +42,7 @@ def clips() -> list[tuple[str, Clip]]:
 
 
 def facts(clips: list[tuple[str, Clip]], **more: Any) -> dict[str, Any]:
-    config = {"seed": 0, "ppo": {"clip": 0.2}}
+    config = {"seed": 0, "ppo": {"clip_eps": 0.2}}
     return {"algorithm": "ppo", "body": {"name": "SmallArm"}, "clips": clip_facts(clips), "config": config,
             "engine": "mujoco", **more}  # fmt: skip
 

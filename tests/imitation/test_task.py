@@ -136,7 +136,7 @@ def test_the_drift_of_the_root_is_seen(human: SimulationBody, walk: Reference) -
 
 
 def test_excitations_reach_both_ends_and_have_slope_everywhere(arm: SimulationBody) -> None:
-    task = Task(arm, TaskConfig(resting=0.1))
+    task = Task(arm, TaskConfig(resting_excitation=0.1))
     assert float(task.excitation(jnp.zeros(1))[0]) == pytest.approx(0.1)
     wide = task.excitation(jnp.array([-12.0, 12.0]))
     assert float(wide[0]) < 1e-4
@@ -156,7 +156,7 @@ def test_episodes_begin_with_the_activations_of_the_clip(arm: SimulationBody, ar
 
 
 def test_the_end_of_a_clip_is_no_failure(arm: SimulationBody, arm_library: Library) -> None:
-    task = Task(arm, TaskConfig(episode_steps=40))
+    task = Task(arm, TaskConfig(episode_length=40))
     length = int(arm_library.reference.length[0])
     physics, state, reading = at(task, arm_library.reference, [length - 1, 50, 60])
     state = state._replace(first=jnp.array([100, 10, 30]))
@@ -205,7 +205,7 @@ def test_clips_that_cannot_be_used_are_told(arm: SimulationBody, human: Simulati
     library = make_library(short, arm, resting=0.1)
     assert library.names == ("arm_000",)
     assert "21 frames" in library.left_out["short"]
-    assert max(TaskConfig().ahead) == LOOK_AHEAD  # what is taken where no task is at hand
+    assert max(TaskConfig().future_steps) == LOOK_AHEAD  # what is taken where no task is at hand
     assert make_library(short, arm, resting=0.1, look_ahead=19).names == ("short", "arm_000")
     assert not make_library(short[:1], arm, resting=0.1, look_ahead=19).left_out
     with pytest.raises(TrainingError, match="it has 101 frames; the look-ahead needs 102"):
@@ -223,8 +223,8 @@ def test_clips_that_cannot_be_used_are_told(arm: SimulationBody, human: Simulati
 
 def test_settings_that_make_no_sense_are_refused() -> None:
     for make in (
-        lambda: TaskConfig(ahead=()), lambda: TaskConfig(resting=1.0), lambda: TaskConfig(latency_steps=-1),
-        lambda: RewardConfig(joint=-0.1), lambda: RewardConfig(root_scale=0.0), lambda: PhysicsConfig(hands="open"),
+        lambda: TaskConfig(future_steps=()), lambda: TaskConfig(resting_excitation=1.0),
+        lambda: TaskConfig(latency_steps=-1), lambda: RewardConfig(joint=-0.1), lambda: RewardConfig(root_scale=0.0),
         lambda: PhysicsConfig(nsubstep=0),
     ):  # fmt: skip
         with pytest.raises(SettingsError):

@@ -27,7 +27,7 @@ from musclemap.imitation.world_model.tendons import (
     measure_tendons,
 )
 
-QUICK = TendonConfig(samples=2000, steps=2000)
+QUICK = TendonConfig(num_samples=2000, gradient_steps=2000)
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +77,14 @@ def test_torques_are_mujocos(arm: SimulationBody, tendons: Tendons) -> None:
 
 
 def test_fits_are_kept_and_made_anew_when_damaged(arm: SimulationBody, tmp_path: Path) -> None:
-    config = TendonConfig(samples=200, steps=20)
+    config = TendonConfig(num_samples=200, gradient_steps=20)
     messages: list[str] = []
     first = load_or_fit(arm, config, tmp_path, on_message=messages.append)
     again = load_or_fit(arm, config, tmp_path, on_message=messages.append)
     assert len(messages) == 1
     np.testing.assert_array_equal(first.weights.w1, again.weights.w1)
     np.testing.assert_array_equal(first.error.length, again.error.length)
-    load_or_fit(arm, TendonConfig(samples=200, steps=21), tmp_path, on_message=messages.append)
+    load_or_fit(arm, TendonConfig(num_samples=200, gradient_steps=21), tmp_path, on_message=messages.append)
     assert len(list(tmp_path.iterdir())) == 2  # other settings, another fit
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:100])
@@ -137,7 +137,7 @@ def test_a_fit_of_other_shapes_or_ranges_is_made_again(
 
 def test_a_fit_is_kept_in_every_folder_and_the_first_decides(arm: SimulationBody, tmp_path: Path) -> None:
     """A run that is gone on with elsewhere has the muscles that it had."""
-    config, run, shared = TendonConfig(samples=200, steps=20), tmp_path / "run", tmp_path / "shared"
+    config, run, shared = TendonConfig(num_samples=200, gradient_steps=20), tmp_path / "run", tmp_path / "shared"
     load_or_fit(arm, config, shared)
     load_or_fit(arm, config, run, shared)
     (kept,), (there,) = run.iterdir(), shared.iterdir()

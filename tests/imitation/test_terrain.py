@@ -11,7 +11,7 @@ from musclemap.errors import SettingsError, TargetError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
-from musclemap.imitation.physics.terrain import FLIGHT, KINDS, TerrainConfig, height_at, lay, make_ground
+from musclemap.imitation.physics.terrain import FLIGHT, KINDS, Kind, TerrainConfig, height_at, lay, make_ground
 from musclemap.imitation.physics.warp_engine import WarpEngine
 from musclemap.imitation.task.reference import Reference, make_library
 from musclemap.imitation.task.task import Task
@@ -35,7 +35,7 @@ def walk(stairs: SimulationBody, walk_clip: Clip) -> Reference:
 
 
 @pytest.mark.parametrize("kind", UNEVEN)
-def test_heights_are_those_that_a_ray_of_mujoco_finds(kind: str) -> None:
+def test_heights_are_those_that_a_ray_of_mujoco_finds(kind: Kind) -> None:
     config = TerrainConfig(kind=kind, extent=4.0, height=0.2, length=0.7)
     ground = make_ground(config)
     assert ground is not None
@@ -56,7 +56,7 @@ def test_heights_are_those_that_a_ray_of_mujoco_finds(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "highest"), [("rough", 0.2), ("slope", 0.2), ("steps", 0.2 * FLIGHT), ("obstacles", 0.2)]
 )
-def test_ground_is_as_high_as_asked(kind: str, highest: float) -> None:
+def test_ground_is_as_high_as_asked(kind: Kind, highest: float) -> None:
     ground = make_ground(TerrainConfig(kind=kind, height=0.2, extent=10.0))
     assert ground is not None
     assert ground.height.min() == 0.0
@@ -130,9 +130,10 @@ def test_warp_stands_on_it_as_mujoco_c_does(stairs: SimulationBody, walk: Refere
 
 def test_what_cannot_be_is_refused() -> None:
     for make in (
-        lambda: TerrainConfig(kind="sea"), lambda: TerrainConfig(height=0.0), lambda: TerrainConfig(extent=500.0)
+        lambda: TerrainConfig(kind="sea"),  # pyright: ignore[reportArgumentType]
+        lambda: TerrainConfig(height=0.0), lambda: TerrainConfig(extent=500.0),
     ):  # fmt: skip
-        with pytest.raises(SettingsError, match="terrain"):
+        with pytest.raises(SettingsError, match="TerrainConfig"):
             make()
     with pytest.raises(TargetError, match="has 0 that it can stand on"):
         load_simulation_body("SmallArm", PhysicsConfig(terrain=TerrainConfig(kind="rough")))

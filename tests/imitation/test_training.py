@@ -34,7 +34,7 @@ from musclemap.pipelines.train.training import Moment, Until, train
 from ..support.hostile.sockets import sampled
 from ..support.pages import explained
 
-CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), rollout=8, minibatch=24))
+CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), num_steps=8, minibatch_size=24))
 PLAIN = WorldModelConfig(dynamics=ModelConfig(variant="plain"))  # needs no lengths of muscles
 ITERATION = 6 * 8
 
@@ -151,7 +151,7 @@ def test_a_folder_with_another_run_is_refused(tmp_path: Path, plan: Plan) -> Non
     train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
     with pytest.raises(TrainingError, match="holds a run already; --resume"):
         train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
-    other = replace(plan, config=replace(plan.config, ppo=replace(plan.config.ppo, clip=0.1)))
+    other = replace(plan, config=replace(plan.config, ppo=replace(plan.config.ppo, clip_eps=0.1)))
     with pytest.raises(TrainingError, match=r"other settings: config\.ppo\.clip was 0\.2, is 0\.1"):
         train(other, tmp_path, until=Until(steps=ITERATION), resume=True, tensorboard=False)
     with pytest.raises(TrainingError, match="no run in"):
@@ -210,7 +210,7 @@ FULL = (
 
 
 @pytest.mark.parametrize("error", FULL, ids=["jax", "warp", "numpy"])
-@pytest.mark.parametrize(("algorithm", "lower"), [("ppo", "ppo.rollout"), ("world-model", "world_model.capacity")])
+@pytest.mark.parametrize(("algorithm", "lower"), [("ppo", "ppo.num_steps"), ("world-model", "world_model.buffer_size")])
 def test_too_little_memory_is_told_with_the_number_to_lower(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, error: Exception, algorithm: str, lower: str
 ) -> None:
@@ -235,7 +235,7 @@ def test_other_errors_pass(tmp_path: Path, plan: Plan, monkeypatch: pytest.Monke
 
 
 def test_the_command_trains_and_says_what_it_does(dataset: Path, tmp_path: Path) -> None:
-    small = ["--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
+    small = ["--num-envs", "4", "--set", "ppo.num_steps=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
     call = ["--dataset", str(dataset), "--run", str(tmp_path / "run"), "--max-steps", "32", *small]
     done = CliRunner().invoke(app, [*call, "--json"])
     assert done.exit_code == 0, done.output
@@ -252,7 +252,7 @@ def test_the_command_trains_and_says_what_it_does(dataset: Path, tmp_path: Path)
 
 
 def test_training_listens_nowhere(dataset: Path, tmp_path: Path) -> None:
-    small = ["--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
+    small = ["--num-envs", "4", "--set", "ppo.num_steps=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
     with sampled(os.getpid()) as sockets:
         done = CliRunner().invoke(
             app, ["--dataset", str(dataset), "--run", str(tmp_path / "run"), "--max-steps", "32", *small]
@@ -268,7 +268,7 @@ def test_training_listens_nowhere(dataset: Path, tmp_path: Path) -> None:
         (["--include", "arm_002*"], "no clip can be learned from"),
         (["--set", "ppo.klip=1"], "unknown setting 'ppo.klip'"),
         (["--split", "val"], "has no split"),
-        (["--engine", "mujoco", "--set", "task.ahead=[0]"], "steps of at least 1"),
+        (["--engine", "mujoco", "--set", "task.future_steps=[0]"], "each a whole number from 1 to 1,000, got 0"),
         (["--track", "wandb", "--max-steps", "8"], "pip install wandb"),
     ],
 )
@@ -282,7 +282,7 @@ def test_wrong_use_is_told(dataset: Path, tmp_path: Path, options: list[str], ou
 def test_sigterm_saves(dataset: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "musclemap.cli.train", "--dataset", str(dataset), "--run", str(tmp_path / "run"),
-        "--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco",
+        "--num-envs", "4", "--set", "ppo.num_steps=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco",
     ]  # fmt: skip
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

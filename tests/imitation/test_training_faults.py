@@ -24,7 +24,7 @@ from musclemap.imitation.task.arm_motions import arm_clips
 from ..support.data.arm_dataset import write_dataset
 
 SMALL = [
-    "--num-envs", "4", "--set", "ppo.rollout=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco", "--no-tensorboard",
+    "--num-envs", "4", "--set", "ppo.num_steps=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco", "--no-tensorboard",
     "--quiet",
 ]  # fmt: skip
 ITERATION = 4 * 8
@@ -179,8 +179,8 @@ def change(path: Path, section: str, values: dict[str, Any]) -> None:
         ("physics", {"timestep": -0.002}, "physics.timestep"),
         ("physics", {"nsubstep": 10**9}, "physics.nsubstep"),
         ("physics", {"timestep": 0.02}, "it has 100 frames a second; the body is controlled 10 times"),
-        ("task", {"ahead": [10**6]}, "task.ahead"),
-        ("task", {"ahead": [1, 2]}, "laid out otherwise|observation"),
+        ("task", {"future_steps": [10**6]}, "task.future_steps"),
+        ("task", {"future_steps": [1, 2]}, "laid out otherwise|observation"),
         ("body", {"muscles": ["a"] * 6}, "muscles differ"),
         ("body", {"name": "\x1b[31mPuppet"}, "no body"),
     ],

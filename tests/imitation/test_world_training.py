@@ -31,13 +31,15 @@ from musclemap.pipelines.train.training import Until, train
 from ..support.pages import explained
 
 DYNAMICS = ModelConfig(
-    variant="plain", hidden=(32, 32), batch=32, steps=4, tendons=TendonConfig(samples=200, steps=20, hidden=8)
-)
+    variant="plain", hidden=(32, 32), batch_size=32, gradient_steps=4,
+    tendons=TendonConfig(num_samples=200, gradient_steps=20, hidden=8),
+)  # fmt: skip
 CONFIG = WorldModelConfig(
-    rollout=4, capacity=800, begin=20, batch=16, steps=2, hidden=(16,), dynamics=DYNAMICS, horizons=(4, 8), sweepers=0.2
-)
+    num_steps=4, buffer_size=800, learning_starts=20, batch_size=16, gradient_steps=2, hidden=(16,), dynamics=DYNAMICS,
+    horizons=(4, 8), sweep_fraction=0.2,
+)  # fmt: skip
 NWORLD = 10
-ITERATION = NWORLD * CONFIG.rollout
+ITERATION = NWORLD * CONFIG.num_steps
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +61,9 @@ def trainer(arm: SimulationBody, library: Library, config: WorldModelConfig = CO
 
 @pytest.mark.slow
 def test_a_run_that_was_taken_up_again_equals_one_that_went_on(tmp_path: Path, plan: Plan) -> None:
-    """What is remembered is not on disk: it is begun anew after `refill` steps in the run that goes on, too."""
-    plan = replace(
-        plan, config=replace(plan.config, world_model=replace(plan.config.world_model, refill=2 * ITERATION))
-    )
+    """The replay buffer is not on disk: after `buffer_reset_interval` steps the other run empties its own too."""
+    learning = replace(plan.config.world_model, buffer_reset_interval=2 * ITERATION)
+    plan = replace(plan, config=replace(plan.config, world_model=learning))
     run = lambda name, n, **more: train(  # noqa: E731
         plan, tmp_path / name, until=Until(steps=n * ITERATION), tensorboard=False, **more
     )
@@ -98,7 +99,11 @@ def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
 def test_the_model_learns_what_worlds_do(arm: SimulationBody, library: Library) -> None:
     """Open-loop, in worlds that it is not fitted to, far better than velocities that stay as they are."""
     config = replace(
-        CONFIG, capacity=8000, batch=4, steps=1, dynamics=replace(DYNAMICS, hidden=(64, 64), batch=128, steps=60)
+        CONFIG,
+        buffer_size=8000,
+        batch_size=4,
+        gradient_steps=1,
+        dynamics=replace(DYNAMICS, hidden=(64, 64), batch_size=128, gradient_steps=60),
     )
     learner = trainer(arm, library, config)
     state = learner.begin(0)
@@ -135,10 +140,10 @@ def test_horizons_grow_as_the_model_gets_better_and_never_shrink(arm: Simulation
 
 
 def test_sweepers_go_through_every_clip_from_its_first_frame(arm: SimulationBody, library: Library) -> None:
-    task_config = TaskConfig(landmark_limit=10.0)
+    task_config = TaskConfig(max_landmark_error=10.0)
     learner = WorldTrainer(
         MujocoEngine(arm, NWORLD), Task(arm, task_config), library, WorldModel(arm, DYNAMICS, None),
-        replace(CONFIG, begin=10**6),
+        replace(CONFIG, learning_starts=10**6),
     )  # fmt: skip
     state = learner.begin(0)
     seen: set[tuple[int, int]] = set()
@@ -153,7 +158,7 @@ def test_sweepers_go_through_every_clip_from_its_first_frame(arm: SimulationBody
 
 def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: SimulationBody, library: Library) -> None:
     """Of the spread and memory that are set, but not where worlds sweep; the averaged policy is what acts."""
-    learner = trainer(arm, library, replace(CONFIG, noise=0.02))
+    learner = trainer(arm, library, replace(CONFIG, exploration_noise=0.02))
     state = learner.begin(0)
     policy = jax.tree.map(lambda x: x + 1.0, state.learner.policy)  # not what acts
     known, worlds, noise, seen = state.learner._replace(policy=policy), state.worlds, state.noise, []
@@ -171,7 +176,7 @@ def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: Simulati
 
 
 def test_what_acts_and_is_kept_is_an_average_over_gradient_steps(arm: SimulationBody, library: Library) -> None:
-    learner = trainer(arm, library, replace(CONFIG, steps=1, average=0.75, target=0.5))
+    learner = trainer(arm, library, replace(CONFIG, gradient_steps=1, policy_ema_decay=0.75, target_ema_decay=0.5))
     state, _ = learner.iterate(learner.begin(0))  # the first gradient step: the average was the policy itself
     old, new = learner.begin(0).learner, state.learner
     for share, kept, now, before in (
@@ -210,8 +215,8 @@ def test_clips_without_activations_begin_with_those_that_tracked_them(arm: Simul
     clips = [(name, replace(clip, activation=None, activation_residual=None)) for name, clip in arm_clips(2, 1.0)]
     library = make_library(clips, arm, resting=0.1)
     learner = WorldTrainer(
-        MujocoEngine(arm, NWORLD), Task(arm, TaskConfig(landmark_limit=10.0)), library, WorldModel(arm, DYNAMICS, None),
-        replace(CONFIG, begin=10**6),
+        MujocoEngine(arm, NWORLD), Task(arm, TaskConfig(max_landmark_error=10.0)), library,
+        WorldModel(arm, DYNAMICS, None), replace(CONFIG, learning_starts=10**6),
     )  # fmt: skip
     state = learner.begin(0)
     for _ in range(40):
@@ -229,7 +234,7 @@ def test_what_a_model_does_not_know_is_refused(arm: SimulationBody, library: Lib
     rough = load_simulation_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind="rough")))
     with pytest.raises(SettingsError, match="flat ground"):
         WorldTrainer(MujocoEngine(arm, 2), Task(rough), library, model, CONFIG)
-    with pytest.raises(SettingsError, match="it is one of grey, plain"):
-        ModelConfig(variant="pink")
-    with pytest.raises(SettingsError, match="each more than the last"):
+    with pytest.raises(SettingsError, match="takes one of grey, plain"):
+        ModelConfig(variant="pink")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SettingsError, match="each larger than the last"):
         WorldModelConfig(horizons=(16, 8))

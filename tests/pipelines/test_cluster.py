@@ -165,7 +165,7 @@ def test_the_state_of_a_folder_is_told(tmp_path: Path) -> None:
     assert "rejected bad.npz: not_npz" in text
     newer = folder_status(out, requested={**expected, "software": {"musclemap": "2"}})
     assert newer.stale["b.npz"] == "made with other software"
-    other = RetargetConfig(fps=50.0, validation=ValidationConfig(chunk=7, cutoff=9.0))
+    other = RetargetConfig(fps=50.0, validation=ValidationConfig(chunk_size=7, cutoff=9.0))
     other_settings = folder_status(out, requested={**expected, "config": to_dict(other)})
     assert other_settings.stale["b.npz"] == "made with other settings (fps, validation.cutoff)"
     assert (result.running, result.unfinished) == (False, False)

@@ -42,7 +42,7 @@ def _clip(body: TargetBody, *, nframe: int = 30, **changes: object) -> Clip:
         landmark_names=("ulna_r", "ulna_l"), model="MyoFullBody",
         model_version=body.version, model_sha256="", source="knee.npz", source_sha256="",
         source_fps=None, fps_source="assumed", body_model="mean", subject_scale=1.0, hands="locked",
-        config={"limits": "effective"}, software={}, licence="", metrics={"landmark_error_mm": 10.0},
+        config={"joint_limits": "effective"}, software={}, licence="", metrics={"landmark_error_mm": 10.0},
         verdict="feasible", reasons=(),
     )  # fmt: skip
     return replace(made, **changes)

@@ -96,12 +96,12 @@ def test_strict_ends_with_1_where_a_clip_is_infeasible(tmp_path: Path, short: Cl
     assert "good.h5" not in result.stdout
     assert {path.name: path.read_bytes() for path in out.iterdir()} == bytes_before
     assert run(out / "good.h5", "--strict", "-q").exit_code == 0
-    assert run(out, "--set=validation.limits=['no_such_rule=1:2']").exit_code == 2
+    assert run(out, "--set=validation.thresholds=['no_such_rule=1:2']").exit_code == 2
 
 
 def test_json_tells_all_and_activations_are_stored(tmp_path: Path, short: Clip, body: TargetBody) -> None:
     out = put(tmp_path / "out", good=short)
-    result = run(out, "--json", "--muscles", "--set", "validation.limits=['skate_m_s=0.0001:none']")
+    result = run(out, "--json", "--muscles", "--set", "validation.thresholds=['skate_m_s=0.0001:none']")
     assert result.exit_code == 0
     output = json.loads(result.stdout)
     assert output["counts"] == {"feasible": 0, "warn": 1, "infeasible": 0, "unchecked": 0}
@@ -162,7 +162,7 @@ def test_wrong_use_is_2(tmp_path: Path) -> None:
 
 def test_findings_do_not_depend_on_the_chunk(body: TargetBody, short: Clip) -> None:
     whole = Validator(body, ValidationConfig()).check(short).metrics
-    parts = Validator(body, ValidationConfig(chunk=17)).check(short).metrics
+    parts = Validator(body, ValidationConfig(chunk_size=17)).check(short).metrics
     assert whole.keys() == parts.keys()
     for name, value in whole.items():
         assert parts[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name

@@ -27,7 +27,7 @@ def test_standing_points_are_found_and_no_others(name: str) -> None:
     stance = stance_of(moving)
     assert stance.contact[truly_standing(moving)].mean() > 0.995
     speed, height = np.linalg.norm(velocity(moving.points, FPS), axis=2), moving.points[..., 2]
-    away = (speed > 1.3 * CONTACT.speed) | (height > 1.3 * CONTACT.height)
+    away = (speed > 1.3 * CONTACT.max_speed) | (height > 1.3 * CONTACT.max_height)
     assert not np.any(stance.contact & away)
     assert stance.scale == pytest.approx(1.0, abs=0.01)
     assert stance.floor == pytest.approx(0.0, abs=0.006)
@@ -48,7 +48,7 @@ def test_a_moment_makes_no_contact_and_breaks_none() -> None:
 
 
 def test_no_contact_is_shorter_than_the_shortest(walk: Moving) -> None:
-    length = round(CONTACT.min_seconds * FPS)
+    length = round(CONTACT.min_duration * FPS)
     contact = stance_of(walk).contact
     for k in range(4):
         inner = [(start, stop) for start, stop in runs(contact[:, k]) if start > 0 and stop < len(contact)]

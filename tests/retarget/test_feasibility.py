@@ -192,7 +192,7 @@ def test_landmarks_that_are_not_the_postures(validator: Validator, walk_clip: Cl
 
 def test_chunks_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
     whole = Validator(body, ValidationConfig()).check(walk_clip).metrics
-    parts = Validator(body, ValidationConfig(chunk=50)).check(walk_clip).metrics
+    parts = Validator(body, ValidationConfig(chunk_size=50)).check(walk_clip).metrics
     assert parts == pytest.approx(whole, rel=1e-4, abs=1e-4)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from musclemap.retarget.targets.contacts import Stance, runs
-from musclemap.retarget.targets.foot_lock import foot_shift, hold, ramp
+from musclemap.retarget.targets.foot_lock import contact_weight, foot_shift, lock_contacts
 
 from ..support.feet import FPS, Moving, builtin, eased, stance_of, standing_still
 
@@ -21,7 +21,7 @@ def some_stance(contact: np.ndarray, height: np.ndarray | None = None) -> Stance
 
 def test_ramp_is_full_inside_and_rises_evenly(walk: Moving) -> None:
     contact = stance_of(walk).contact
-    weight = ramp(contact, FPS)
+    weight = contact_weight(contact, FPS)
     assert np.all((weight > 0) == contact)
     assert weight.max() == 1.0
     assert np.abs(np.diff(weight, axis=0)).max() <= 1 / 6 + 1e-12
@@ -32,12 +32,12 @@ def test_ramp_is_full_inside_and_rises_evenly(walk: Moving) -> None:
             assert stop == len(contact) or weight[stop - 1, k] < 0.2
             if start == 0 and stop > 6:
                 assert weight[0, k] == 1.0
-    np.testing.assert_array_equal(ramp(contact[::-1], FPS), weight[::-1])
+    np.testing.assert_array_equal(contact_weight(contact[::-1], FPS), weight[::-1])
 
 
 def test_held_points_stay_in_one_place_on_their_ground(walk: Moving) -> None:
     stance = stance_of(walk)
-    anchor = hold(walk.points, stance, fps=FPS)
+    anchor = lock_contacts(walk.points, stance, fps=FPS)
     np.testing.assert_array_equal(anchor[~stance.contact], walk.points[~stance.contact])
     for k in range(4):
         for start, stop in runs(stance.contact[:, k]):
@@ -51,7 +51,7 @@ def test_held_points_lie_on_the_ground_that_is_theirs() -> None:
     moving = standing_still(50)
     contact, height = np.ones((50, 4), bool), np.zeros((50, 4))
     height[:, 2:] = 0.3
-    anchor = hold(moving.points + 0.01, some_stance(contact, height), fps=FPS)
+    anchor = lock_contacts(moving.points + 0.01, some_stance(contact, height), fps=FPS)
     np.testing.assert_allclose(anchor[..., 2], height)
     np.testing.assert_allclose(anchor[..., :2], moving.points[..., :2] + 0.01)
 
@@ -62,7 +62,7 @@ def test_a_slide_is_followed_slowly() -> None:
     points = moving.points.copy()
     points[:, :, 0] += 0.4 * eased(50, 250, 300)[:, None]
     points[:, :, 1] += np.random.default_rng(80).normal(0, 0.003, (300, 4))
-    anchor = hold(points, some_stance(np.ones((300, 4), bool)), fps=FPS)
+    anchor = lock_contacts(points, some_stance(np.ones((300, 4), bool)), fps=FPS)
     assert np.linalg.norm(anchor - points, axis=2).max() < 0.05
     assert np.linalg.norm(np.diff(anchor, axis=0), axis=2).max() < np.linalg.norm(np.diff(points, axis=0), axis=2).max()
 
@@ -73,7 +73,7 @@ def test_feet_that_stand_still_need_no_shift(walk: Moving) -> None:
     assert np.abs(foot_shift(moving.points, moving.points, contact, FPS)).max() == 0.0
     stance = stance_of(walk)
     points = walk.points - [0.0, 0.0, stance.floor]
-    shift = foot_shift(points, hold(points, stance, fps=FPS), stance.contact, FPS)
+    shift = foot_shift(points, lock_contacts(points, stance, fps=FPS), stance.contact, FPS)
     assert np.linalg.norm(shift, axis=2).max() < 0.03
 
 
@@ -82,9 +82,9 @@ def test_sliding_feet_are_put_where_they_are_held() -> None:
     walk = builtin("walk_1.2")
     stance = stance_of(walk)
     points = walk.points + 0.08 * (walk.pelvis * [1.0, 1.0, 0.0])[:, None]
-    anchor = hold(points, stance, fps=FPS)
+    anchor = lock_contacts(points, stance, fps=FPS)
     shift = foot_shift(points, anchor, stance.contact, FPS)
-    inside = ramp(stance.contact, FPS) == 1.0
+    inside = contact_weight(stance.contact, FPS) == 1.0
     before = np.linalg.norm((points - anchor)[inside][:, :2], axis=1)
     after = np.linalg.norm((points + shift - anchor)[inside][:, :2], axis=1)
     assert before.max() > 0.02
@@ -117,7 +117,7 @@ def test_nothing_is_left_under_the_floor(walk: Moving) -> None:
         for start, stop in runs(~stance.contact[:, k]):
             dip = np.sin(np.pi * np.arange(stop - start) / (stop - start)) ** 2 * (stop - start > 20)
             points[start:stop, k, 2] -= dip * (0.02 + points[start:stop, k, 2])
-    lifted = points + foot_shift(points, hold(points, stance, fps=FPS), stance.contact, FPS)
+    lifted = points + foot_shift(points, lock_contacts(points, stance, fps=FPS), stance.contact, FPS)
     assert points[..., 2].min() < -0.019
     assert lifted[..., 2].min() > -0.001
     high = walk.points + np.array([0.0, 0.0, 0.2])

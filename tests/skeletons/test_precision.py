@@ -38,7 +38,7 @@ def test_bounded_least_squares_are_exact() -> None:
 
 
 def test_torques_of_muscles_are_exact(arm: SimulationBody) -> None:
-    tendons, n = fit_tendons(arm, TendonConfig(samples=50, steps=1)), 4
+    tendons, n = fit_tendons(arm, TendonConfig(num_samples=50, gradient_steps=1)), 4
     joint, act = jnp.zeros((n, 2)), jnp.full((n, arm.model.nu), 0.5)
     torque = lambda q: jnp.sum(tendons.torque(muscles_of(arm.model), q, q, act))  # noqa: E731
     count, exact = products(jax.jit(jax.grad(torque)).lower(joint).as_text())

@@ -15,7 +15,7 @@ from musclemap.imitation.world_model.tendons import TendonConfig
 
 from .fuzzing import Kind
 
-TENDONS = TendonConfig(samples=200, steps=20, hidden=4)
+TENDONS = TendonConfig(num_samples=200, gradient_steps=20, hidden=4)
 
 
 def make_policy(folder: Path) -> bytes:

@@ -44,7 +44,7 @@ def prepare_clips() -> int:
 
 def check() -> int:
     """Run mm-validate with other limits than those used for the clips."""
-    words = ("--no-report", "-q", "--device", "cpu", "--set", "validation.limits=['skate_m_s=0.0001:none']")
+    words = ("--no-report", "-q", "--device", "cpu", "--set", "validation.thresholds=['skate_m_s=0.0001:none']")
     return run(validate.app, OUT, *words)
 
 
@@ -60,7 +60,7 @@ def prepare_arms() -> int:
 
 def learn() -> int:
     """Run mm-train; resume an existing run."""
-    sizes = ("ppo.hidden=[16,16]", "ppo.rollout=8", "ppo.minibatch=24")
+    sizes = ("ppo.hidden=[16,16]", "ppo.num_steps=8", "ppo.minibatch_size=24")
     words = [word for size in sizes for word in ("--set", size)]
     words += ["--resume"] if (RUN / "run.json").exists() else []
     return run(
