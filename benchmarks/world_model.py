@@ -36,7 +36,7 @@ from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import TendonConfig, Tendons
 from musclemap.imitation.world_model.world_config import WorldModelConfig
 from musclemap.imitation.world_model.world_learner import WorldLearner, WorldLearning
-from musclemap.imitation.world_model.world_model import ModelConfig, ModelState, WorldModel
+from musclemap.imitation.world_model.world_model import ModelConfig, ModelState, Variant, WorldModel
 from musclemap.imitation.world_model.world_trainer import WorldTrainer, WorldTrainState
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.device import keep_compilations, private_folder
@@ -173,7 +173,8 @@ def main() -> None:
     kept["collected"] = {"steps": int(replay.filled) * given.worlds, "seconds": round(time.perf_counter() - started)}
     print(f"{kept['collected']['steps']:,} control steps collected in {kept['collected']['seconds']} s", flush=True)
     lines = []
-    for variant, own in (("grey", tendons), ("plain", None)):
+    variants: tuple[tuple[Variant, Tendons | None], ...] = (("grey", tendons), ("plain", None))
+    for variant, own in variants:
         dynamics = ModelConfig(
             variant=variant, hidden=tuple(given.hidden), batch_size=given.batch, gradient_steps=given.fits // FRESH
         )  # fmt: skip

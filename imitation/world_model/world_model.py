@@ -27,6 +27,8 @@ from .coordinates import Coordinates
 from .muscles import activate_through, muscles_of
 from .tendons import TendonConfig, Tendons
 
+Variant = Literal["grey", "plain"]
+
 WILD = 20.0
 """Changes of velocity are kept within so many times their spread: a network that errs does not run away."""
 
@@ -51,7 +53,7 @@ class ModelConfig:
         tendons: How lengths of muscles are fitted.
     """
 
-    variant: Literal["grey", "plain"] = "grey"
+    variant: Variant = "grey"
     hidden: HiddenWidths = (1024, 1024, 1024, 1024)
     # Sequences are unrolled, and kept in memory for the gradient.
     sequence_length: Annotated[int, Field(ge=1, le=1000)] = 8
