@@ -1,6 +1,5 @@
 """`mm-retarget`: motion capture in, checked reference clips out."""
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -183,12 +182,13 @@ def _settings(
     from musclemap.settings import load_settings, override
 
     settings = override(load_settings(RetargetConfig, path) if path else RetargetConfig(), assignments)
-    if fps is not None:
-        settings = replace(settings, fps=fps)
-    if hands is not None:
-        settings = replace(settings, hands=hands.value)
-    checks = replace(settings.validation, muscles=muscles or settings.validation.muscles)
-    return replace(settings, validation=replace(checks, chunk_size=checks.chunk_size if chunk is None else chunk))
+    own = {
+        "fps": fps,
+        "hands": hands and hands.value,
+        "validation.muscles": "true" if muscles else None,
+        "validation.chunk_size": chunk,
+    }
+    return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
 
 
 if __name__ == "__main__":

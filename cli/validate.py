@@ -1,6 +1,5 @@
 """`mm-validate`: are clips feasible on the body, and if not, why."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +56,7 @@ def validate(
     keep_compilations()
     settings = override(load_settings(RetargetConfig, config) if config else RetargetConfig(), set_ or ())
     if chunk is not None:
-        settings = replace(settings, validation=replace(settings.validation, chunk_size=chunk))
+        settings = override(settings, [f"validation.chunk_size={chunk}"])
     result = validate_clips(
         source,
         config=settings,

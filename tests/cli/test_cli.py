@@ -100,7 +100,7 @@ def test_some_failed_is_1_and_each_is_named_with_its_reason(source, out, made):
     [
         (["--set", "solver.nonsense=1"], "solver.nonsense"),
         (["--set", "fps"], "KEY=VALUE"),
-        (["--fps", "0"], "fps is 0"),
+        (["--fps", "0"], "'fps' takes a number from 5 to 1,000, got 0.0"),
         (["--hands", "waving"], "locked"),
         (["--limit", "0"], "limit"),
         (["--group", "nonsense"], "kit-kinesis-test"),
