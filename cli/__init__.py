@@ -1,1 +1,1 @@
-"""Command-line programs. Thin: they parse, call a pipeline and print."""
+"""Command-line programs, one file per command. They parse options, call a pipeline and print; nothing imports them."""

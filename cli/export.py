@@ -1,106 +1,103 @@
-"""`mm-export`: clips, and policies, in the formats of other programs."""
+"""`mm-export`: export clips and policies to the formats of other programs."""
 
-from enum import StrEnum
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from musclemap.cli.output.terminal_text import echo, echo_json
+from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
+from .option_checks import refuse_verbose_and_quiet
+from .options import export as opt
+from .options.export import To
+from .options.shared import Json, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.export import ExportedClip
+    from musclemap.pipelines.export import Exported, ExportedClip
 
 app = Program("mm-export")
 
 
-class To(StrEnum):
-    """Formats."""
-
-    musclemimic = "musclemimic"
-    mjlab = "mjlab"
-    csv = "csv"
-    mot = "mot"
-    bvh = "bvh"
-    onnx = "onnx"
-
-
 @app.command()
 def export(
-    source: Annotated[
-        Path, typer.Argument(help="Folder of clips, or one clip (.h5); left out with --policy.", show_default=False)
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Argument(help="Folder for the files; with --policy also a file (.onnx).", show_default=False),
-    ] = None,
+    source: opt.Source,
+    out: opt.Out = None,
     *,
-    to: Annotated[
-        To,
-        typer.Option(
-            "--to",
-            help="musclemimic: trajectory .npz of MuscleMimic and LocoMuJoCo. mjlab: motion .npz. "
-            "csv: one row a frame. mot: OpenSim motion in degrees. bvh: skeleton of the 17 landmarks. "
-            "onnx: network of a policy.",
-            show_default=False,
-        ),
-    ],
-    policy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A policy in place of clips, or the folder of its run.")
-    ] = None,
-    fingers: Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot).")] = False,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only these clips; may be repeated.")
-    ] = None,
-    feasible_only: Annotated[
-        bool, typer.Option("--feasible-only", help="Refuse clips that the checks found infeasible.")
-    ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every clip.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,
+    to: opt.Format,
+    policy: opt.Policy = None,
+    fingers: opt.Fingers = False,
+    include: opt.Include = None,
+    feasible_only: opt.FeasibleOnly = False,
+    json_: Json = False,
+    verbose: opt.Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write clips in another program's format, each under its own path, and what became of each in export.json.
+    """Write clips in another program's format, each under its own path, and the results to export.json.
 
-    Clips that are damaged or of another body are named with their reason, and the rest goes on. With --policy a network
-    is written instead, from an observation to the muscles' excitations, and compared with the policy on the way.
+    Damaged clips and clips of another body are named with their reason; the others
+    are written. With --policy, the command writes a policy's network instead, from
+    observation to muscle excitations, and checks it against the policy.
 
-    Exit status: 0 every clip was written, 1 some were refused, 2 wrong use.
+    Exits with 0 if every clip was written, 1 if some were refused (each is named
+    with its reason), 2 for wrong usage.
     """
-    if verbose and quiet:
-        raise typer.BadParameter("-v and -q exclude each other")
+    refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
     if policy is not None or to is To.onnx:
         given = {"--fingers": fingers, "--include": bool(include), "--feasible-only": feasible_only}
-        unfit = [name for name, is_given in given.items() if is_given]
-        _export_policy(policy, source, out, to, unfit, json_=json_, quiet=quiet)
+        unused = [name for name, is_given in given.items() if is_given]
+        _export_policy(policy, source, out, to, unused, json_=json_, quiet=quiet)
         return
-    out = _checked(source, out)
-    from musclemap.cli.output.clip_count import show_count
+    folder = _checked_folder(source, out)
+    result = _export_clips(
+        source, folder, to, include or [], fingers=fingers, feasible_only=feasible_only, verbose=verbose and not json_,
+        hidden=quiet or json_,
+    )  # fmt: skip
+    echo_lines(result.problems, err=True)
+    if json_:
+        echo_json(result.to_dict())
+    elif not quiet:
+        written = [clip for clip in result.clips if clip.status == "ok"]
+        frames = sum(clip.nframe for clip in written)
+        echo(f"{len(written)} clips as {to.value} in {folder}, {frames:,} frames; {len(result.refused)} refused")
+    raise typer.Exit(1 if result.refused or result.problems else 0)
+
+
+def _export_clips(
+    source: Path,
+    out: Path,
+    to: To,
+    include: Sequence[str],
+    *,
+    fingers: bool,
+    feasible_only: bool,
+    verbose: bool,
+    hidden: bool,
+) -> "Exported":
+    from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.export import export_clips
 
-    with show_count(hidden=quiet or json_) as count:
+    with ProgressDisplay(hidden=hidden) as display:
+        count = display.count()
 
-        def message(clip: "ExportedClip", done: int, total: int) -> None:
-            _tell(clip, verbose=verbose and not json_)
+        def show(clip: "ExportedClip", done: int, total: int) -> None:
+            _print_clip(clip, verbose=verbose)
             count(done, total)
 
-        made = export_clips(
-            source, out, to=to.value, fingers=fingers, include=tuple(include or ()), feasible_only=feasible_only,
-            progress=message,
-        )  # fmt: skip
-    for problem in made.problems:
-        echo(problem, err=True)
-    if json_:
-        echo_json(made.to_dict())
-    elif not quiet:
-        written = [clip for clip in made.clips if clip.status == "ok"]
-        frames = sum(clip.nframe for clip in written)
-        echo(f"{len(written)} clips as {to.value} in {out}, {frames:,} frames; {len(made.refused)} refused")
-    raise typer.Exit(1 if made.refused or made.problems else 0)
+        return export_clips(
+            source,
+            out,
+            to=to.value,
+            fingers=fingers,
+            include=tuple(include),
+            feasible_only=feasible_only,
+            progress=show,
+        )
 
 
-def _checked(source: Path, out: Path | None) -> Path:
+def _checked_folder(source: Path, out: Path | None) -> Path:
+    """Return the output folder, or refuse arguments that are no source and folder."""
     if not source.exists():
         raise typer.BadParameter(f"there is no folder and no clip at {source}")
     if out is None or out.is_file():
@@ -109,23 +106,23 @@ def _checked(source: Path, out: Path | None) -> Path:
 
 
 def _export_policy(
-    policy: Path | None, out: Path, more: Path | None, to: To, unfit: list[str], *, json_: bool, quiet: bool
+    policy: Path | None, out: Path, extra: Path | None, to: To, unused: list[str], *, json_: bool, quiet: bool
 ) -> None:
-    """Write a policy; without a source the first path is where to."""
-    if policy is None or to is not To.onnx or more is not None or unfit:
-        why = f"{unfit[0]} is for clips" if unfit else "a policy is written by --policy FILE --to onnx OUT"
-        raise typer.BadParameter(why)
+    """Write a policy to the first path of the command line."""
+    if policy is None or to is not To.onnx or extra is not None or unused:
+        right = "to export a policy: --policy FILE --to onnx OUT"
+        raise typer.BadParameter(f"{unused[0]} is for clips" if unused else right)
     from musclemap.pipelines.export_policy import export_policy
 
-    made = export_policy(policy, out)
+    result = export_policy(policy, out)
     if json_:
-        echo_json(made.to_dict())
+        echo_json(result.to_dict())
     elif not quiet:
-        echo(f"{made.file}: {made.nobs} observations to {made.nu} excitations of {made.body}")
+        echo(f"{result.file}: {result.nobs} observations to {result.nu} excitations of {result.body}")
 
 
-def _tell(clip: "ExportedClip", *, verbose: bool) -> None:
-    """A refused clip and what is left out of a file go to stderr; with `verbose` every clip has its line."""
+def _print_clip(clip: "ExportedClip", *, verbose: bool) -> None:
+    """Print refusals and notes to stderr, and with `verbose` a line per written clip to stdout."""
     if clip.status != "ok":
         echo(f"refused {clip.clip}: {clip.reason}", err=True)
     for note in clip.notes:

@@ -1,4 +1,4 @@
-"""`mm-info`: what is installed, what it can compute on, and under which licences. It always answers."""
+"""`mm-info`: print versions, devices, body models and licences. It never fails."""
 
 import platform
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import typer
 import musclemap
 from musclemap.cli.output.terminal_text import echo_json, echo_lines
 
+from .options.shared import Json
 from .program import Program
 
 app = Program("mm-info")
@@ -23,18 +24,18 @@ PACKAGES = (
 DATA_LICENCES = {
     "SMPL, SMPL-H, SMPL-X body models": "not included; from their publishers, for non-commercial research",
     "AMASS motions": "not included; each data set has its own terms, which also bind the clips made from it",
-    "clips": "each carries the licence of its source, as far as that is known",
+    "clips": "each has the licence of its source, if known",
 }
 
 
 @app.command()
 def info(
     body_models: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of body models to list.", show_default=False)
+        Path | None, typer.Option(metavar="DIR", help="List the body models of this folder.", show_default=False)
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json_: Json = False,
 ) -> None:
-    """Say which versions, devices, body models and licences there are."""
+    """Print versions, devices, body models and licences. Exits with 0, or 2 for wrong usage."""
     result = gather(body_models)
     if json_:
         echo_json(result, indent=2)
@@ -43,7 +44,7 @@ def info(
 
 
 def gather(body_models: Path | None = None) -> dict[str, Any]:
-    """Everything `mm-info` says, as plain values. What cannot be found out is a text that says why."""
+    """Collect the facts as plain values. A fact that cannot be determined is a text that says why."""
     return {
         "musclemap": musclemap.__version__,
         "python": platform.python_version(),
@@ -57,12 +58,12 @@ def gather(body_models: Path | None = None) -> dict[str, Any]:
 
 
 def probe(question: Callable[[], Any]) -> Any:
-    """The answer, or what went wrong as a text: a broken driver must not keep the rest from being told."""
+    """Return the answer, or the error as text: a broken driver must not hide the other facts."""
     try:
         return question()
     except metadata.PackageNotFoundError:
         return "not installed"
-    except Exception as error:  # noqa: BLE001 - any failure of another's software is an answer here
+    except Exception as error:  # noqa: BLE001 - any failure of a library is an answer here
         return f"unknown ({type(error).__name__}: {error})"
 
 
@@ -75,7 +76,7 @@ def _jax_devices() -> list[str]:
 def _warp_devices() -> list[str]:
     import warp
 
-    warp.config.log_level = warp.LOG_ERROR  # its greeting would go to stdout
+    warp.config.log_level = warp.LOG_ERROR  # or its banner goes to stdout
     warp.init()
     return [f"{device.alias} {device.name}" for device in warp.get_devices()]
 
@@ -111,11 +112,11 @@ def _licences() -> dict[str, str]:
 
 def _licence(package: str) -> str:
     result = metadata.metadata(package)
-    return next((result[key] for key in ("License-Expression", "License") if key in result), "not told")
+    return next((result[key] for key in ("License-Expression", "License") if key in result), "not stated")
 
 
 def _lines(result: Any, indent: str = "") -> list[str]:
-    """Nested values as indented lines."""
+    """Format nested values as indented lines."""
     lines = []
     for key, value in result.items():
         if isinstance(value, dict):

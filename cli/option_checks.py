@@ -1,4 +1,4 @@
-"""Options that were given although nothing would read them: refused, so that none is obeyed in silence by nobody."""
+"""Checks of options against each other. An option that would have no effect is an error."""
 
 from collections.abc import Collection
 
@@ -7,8 +7,8 @@ import typer
 from musclemap.errors import SettingsError
 
 
-def given(ctx: typer.Context) -> dict[str, str]:
-    """Parameters that stand on the command line, each with the option that gives it."""
+def given_options(ctx: typer.Context) -> dict[str, str]:
+    """Return the parameters given on the command line, each with its option."""
     result = {}
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name or "")
@@ -17,17 +17,27 @@ def given(ctx: typer.Context) -> dict[str, str]:
     return result
 
 
-def refuse_unread(ctx: typer.Context, read: Collection[str], *, what: str) -> None:
-    """Refuse options that `what` does not read.
+def refuse_unused(ctx: typer.Context, used: Collection[str], *, subject: str) -> None:
+    """Refuse options that this use of a command ignores.
 
     Args:
-        ctx: Of the command.
-        read: Names of the parameters that are read.
-        what: Subject of the message's sentence, in the plural.
+        ctx: Context of the command.
+        used: Names of the parameters that have an effect.
+        subject: Subject of the message, in the plural.
 
     Raises:
-        SettingsError: There is one; the message names it.
+        SettingsError: If there is such an option; the message names all of them.
     """
-    unread = [option for name, option in given(ctx).items() if name not in read]
-    if unread:
-        raise SettingsError(f"{what} do not take {', '.join(unread)}")
+    unused = [option for name, option in given_options(ctx).items() if name not in used]
+    if unused:
+        raise SettingsError(f"{subject} do not take {', '.join(unused)}")
+
+
+def refuse_verbose_and_quiet(*, verbose: bool, quiet: bool) -> None:
+    """Refuse -v together with -q.
+
+    Raises:
+        typer.BadParameter: If both are given.
+    """
+    if verbose and quiet:
+        raise typer.BadParameter("-v and -q exclude each other")

@@ -1,4 +1,4 @@
-"""What all commands share: whatever happens, a command ends with one sentence and an exit status, never a traceback."""
+"""Base of all commands: every error ends a command with one sentence and an exit status, never a traceback."""
 
 import contextlib
 import io
@@ -19,18 +19,18 @@ from musclemap.failures import describe
 from musclemap.urls import without_secrets
 
 WRONG_USE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 2, 70, 130, 141
-"""Exit statuses: wrong use, or nothing could be done; a fault of the program (EX_SOFTWARE of sysexits.h); Ctrl-C and a
-closed pipe as shells have them, 128 + the signal's number."""
+"""Exit statuses: wrong usage, or nothing could be done; a fault of the program (EX_SOFTWARE of sysexits.h); Ctrl-C; a
+closed pipe as in shells, 128 + the signal's number."""
 
 DEBUG = "MUSCLEMAP_DEBUG"
-"""Environment variable; if set, unexpected errors are logged with their traceback."""
+"""Environment variable. If it is set, unexpected errors are logged with their traceback."""
 
 
 class Program(typer.Typer):
-    """A Typer application whose commands end as described above.
+    """Typer application whose commands end as described above.
 
     Args:
-        name: Name of the program, such as "mm-retarget"; starts its messages.
+        name: Name of the program, such as "mm-retarget"; prefix of its messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,7 +43,7 @@ class Program(typer.Typer):
 
 
 class _PipeClosed(Exception):
-    """Whoever reads the output has left. Typer would exit with 1, which here means that some clips failed."""
+    """The reader of the output closed the pipe. Typer would exit with 1, which here means that some clips failed."""
 
 
 class _Command(TyperCommand):
@@ -65,7 +65,7 @@ class _Command(TyperCommand):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the command; exits with its status, or returns it if not `standalone_mode`."""
+        """Run the command; exit with its status, or return it if not `standalone_mode`."""
         _replace_unencodable()
         if os.environ.get(DEBUG):
             logging.basicConfig(level=logging.WARNING)
@@ -91,19 +91,19 @@ class _Command(TyperCommand):
             return self._say(_os_error(error), WRONG_USE)
         except Exception as error:
             logging.getLogger("musclemap.cli").debug("unexpected error", exc_info=error)
-            hint = f"please report it; with {DEBUG}=1 in the environment a traceback is shown"
+            hint = f"please report it; {DEBUG}=1 in the environment shows the traceback"
             return self._say(f"internal error: {describe(error)} ({hint})", INTERNAL)
         return result if isinstance(result, int) else 0
 
     def _say(self, message: str, status: int) -> int:
         try:
             echo(f"{self.program}: {without_secrets(message)}", err=True)
-        except OSError:  # stderr is closed or full too: the status alone has to tell
+        except OSError:  # stderr is closed or full too: only the status is left
             return status
         return status
 
     def _flushed(self, status: int) -> int:
-        """Write what is still in the buffers; what cannot be written must not fail again when the interpreter ends."""
+        """Flush both streams. A stream that fails is discarded, or it fails again when the interpreter exits."""
         for stream in (sys.stdout, sys.stderr):
             try:
                 if stream is not None:
@@ -125,15 +125,15 @@ def _os_error(error: OSError) -> str:
 
 
 def _replace_unencodable() -> None:
-    """What the terminal's encoding does not have is shown as an escape, rather than ending the program."""
+    """Print characters that the terminal's encoding lacks as escapes instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _discard(stream: Any) -> None:
-    """Let a stream that cannot be written to end nowhere."""
+    """Redirect a stream that cannot be written to /dev/null."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

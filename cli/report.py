@@ -1,4 +1,4 @@
-"""`mm-report`: the page about a folder of clips, which the other commands write too when they end."""
+"""`mm-report`: write the HTML report on a folder of clips. Other commands write it too when they end."""
 
 import webbrowser
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from musclemap.cli.output.terminal_text import echo
 from musclemap.failures import Failure, attempt
 
+from .options.shared import Quiet
 from .program import Program
 
 app = Program("mm-report")
@@ -17,62 +18,57 @@ app = Program("mm-report")
 @app.command()
 def report(
     out: Annotated[
-        Path, typer.Argument(help="Folder that mm-retarget wrote.", exists=True, file_okay=False, show_default=False)
+        Path, typer.Argument(help="Folder of clips from mm-retarget.", exists=True, file_okay=False, show_default=False)
     ],
-    pictures: Annotated[bool, typer.Option(help="Draw the worst clips, at most 100: up to a second each.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Draw the worst clips, at most 100, in up to a second each.")] = True,
     limits: Annotated[
         list[str] | None,
         typer.Option(
-            "--limit", metavar="METRIC=WARN:INFEASIBLE", help="Show another threshold; mm-validate judges by it."
+            "--limit",
+            metavar="METRIC=WARN:INFEASIBLE",
+            help="Show other limits of a rule; mm-validate applies them. Repeatable.",
         ),
     ] = None,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open the page.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write OUT/report.html: totals, distributions, a table of all sources, and the curves of every clip.
 
-    It needs no network and no server; its parts beside it, in OUT/report, are read when a clip is opened.
+    The report needs no network and no server. It loads a clip's data from the
+    folder OUT/report when you open the clip.
 
-    Exit status: 0 when it is written, 2 when not.
+    Exits with 0 if the report was written, 2 if not.
     """
-    page = write_page(out, pictures=pictures, limits=tuple(limits or ()), hidden=quiet)
+    html = write_html_report(out, pictures=pictures, limits=tuple(limits or ()), hidden=quiet)
     if not quiet:
-        echo(str(page))
+        echo(str(html))
     if open_browser:
-        webbrowser.open(page.resolve().as_uri())
+        webbrowser.open(html.resolve().as_uri())
 
 
-def write_page(out: Path, *, pictures: bool = True, limits: tuple[str, ...] = (), hidden: bool = False) -> Path:
-    """Write the page, with a bar on a terminal unless hidden.
+def write_html_report(out: Path, *, pictures: bool = True, limits: tuple[str, ...] = (), hidden: bool = False) -> Path:
+    """Write the report, and show progress unless `hidden`.
 
     Raises:
-        SettingsError: There is no manifest in `out`, or no such rule.
-        OSError: The page cannot be written.
+        SettingsError: If `out` has no manifest, or a limit names no rule.
+        OSError: If the report cannot be written.
     """
-    from rich.progress import Progress
-
-    from musclemap.cli.output.console import clean_console
+    from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.report.page import write_report
     from musclemap.retarget.checks.verdict import rules_with
 
-    console = clean_console(err=True)
-    with Progress(console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
-        task = bar.add_task("report", total=None)
-        return write_report(
-            out,
-            pictures=pictures,
-            rules=rules_with(limits),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with ProgressDisplay(hidden=hidden) as display:
+        rules = rules_with(limits)
+        return write_report(out, pictures=pictures, rules=rules, progress=display.count("clips in the report"))
 
 
-def try_page(out: Path, *, command: str, limits: tuple[str, ...], hidden: bool) -> Path | None:
-    """Write the page at the end of another command, whose result stands whether or not this works."""
-    page = attempt(lambda: write_page(out, limits=limits, hidden=hidden))
-    if isinstance(page, Failure):
-        echo(f"{command}: no report: {page.message}", err=True)
+def try_report(out: Path, *, command: str, limits: tuple[str, ...], hidden: bool) -> Path | None:
+    """Write the report at the end of another command, whose result stands even if this fails."""
+    html = attempt(lambda: write_html_report(out, limits=limits, hidden=hidden))
+    if isinstance(html, Failure):
+        echo(f"{command}: no report: {html.message}", err=True)
         return None
-    return page
+    return html
 
 
 if __name__ == "__main__":

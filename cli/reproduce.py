@@ -1,4 +1,4 @@
-"""`mm-reproduce`: does a study give the numbers that are expected of it."""
+"""`mm-reproduce`: compare a study's numbers with the expected ones."""
 
 import platform
 import shlex
@@ -11,6 +11,7 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json
 from musclemap.errors import SettingsError
 
+from .options.shared import Json
 from .program import Program
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 app = Program("mm-reproduce")
 
 PACKAGES = ("musclemap", "musclemimic-models", "mujoco", "jax", "jaxlib", "numpy", "scipy")
-"""What the numbers depend on."""
+"""Packages that the numbers depend on."""
 
 EXPECTED = Path("expected")
 
@@ -29,23 +30,22 @@ SIGNS = {"both": "±", "at_most": "≤", "at_least": "≥"}
 @app.command()
 def reproduce(
     clips: Annotated[
-        Path, typer.Argument(help="Folder of clips that mm-validate --muscles has checked.", show_default=False)
+        Path, typer.Argument(help="Folder of clips checked by mm-validate --muscles.", show_default=False)
     ],
-    study: Annotated[
-        str, typer.Argument(help="Name of the study: builtin, amass or a group of motions.", show_default=False)
-    ],
+    study: Annotated[str, typer.Argument(help="Study: builtin, amass or a motion list.", show_default=False)],
     folder: Annotated[
-        Path, typer.Option("--expected", metavar="DIR", help="Folder of expectations, STUDY.json each.")
+        Path, typer.Option("--expected", metavar="DIR", help="Folder with STUDY.json, the expected numbers.")
     ] = EXPECTED,
     write: Annotated[
-        bool, typer.Option("--write", help="Make what is found the expectation; its tolerances stay as they are.")
+        bool, typer.Option("--write", help="Save the results as the expected numbers; tolerances stay unchanged.")
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what deviates.")] = False,
+    json_: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print deviations only.")] = False,
 ) -> None:
-    """Compare a study's numbers with those expected of it, each within its tolerance.
+    """Compare a study's numbers with the expected ones, each within its tolerance.
 
-    Exit status: 0 all are within, 1 some deviate (each is named), 2 wrong use, or no expectations for this study.
+    Exits with 0 if every number is within its tolerance, 1 if some are not (each is
+    named), 2 for wrong usage or if the study has no expected numbers.
     """
     from musclemap.pipelines.study.reproduction import compare, read_expectations, write_expectations
     from musclemap.pipelines.study.study import study_figures
@@ -54,7 +54,7 @@ def reproduce(
     figures = study_figures(clips, study)
     if not (write or path.is_file()):
         again = shlex.join(["mm-reproduce", str(clips), study, "--expected", str(folder), "--write"])
-        raise SettingsError(f"there is no {path}, so nothing is expected of {study} yet; to make it: {again}")
+        raise SettingsError(f"there is no {path}, so {study} has no expected numbers yet; to create it: {again}")
     if write:
         write_expectations(path, study, figures, made_with=_made_with())
     result = compare(study, figures, read_expectations(path))
@@ -70,7 +70,7 @@ def reproduce(
 
 
 def _made_with() -> dict[str, Any]:
-    """What a reader of the file has to know to make it again."""
+    """Facts that are needed to reproduce the file."""
     return {
         "command": "make reproduce, then mm-reproduce --write",
         "processor": _processor(),
@@ -80,7 +80,7 @@ def _made_with() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Name of the processor as Linux has it."""
+    """Name of the processor, from Linux if possible."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -88,45 +88,47 @@ def _processor() -> str:
 
 
 def _sentence(row: "Compared") -> str:
-    """What is wrong with a quantity."""
+    """Describe how a quantity deviates."""
     if row.expected is None:
-        return f"found {_number(row.result)}, and nothing is expected; --write takes it up"
+        return f"result {_number(row.result)}, but no expected number; --write adds it"
     if row.result is None:
-        return f"no clip or not every clip has a finite number for it; expected {_number(row.expected.value)}"
-    return f"found {_number(row.result)}, expected {_number(row.expected.value)} {_tolerance(row.expected)}"
+        return f"no clip, or not every clip, has a finite value; expected {_number(row.expected.value)}"
+    return f"result {_number(row.result)}, expected {_number(row.expected.value)} {_tolerance(row.expected)}"
 
 
 def _show(result: "Comparison") -> None:
-    """One line a quantity, then one sentence."""
+    """Print a row per quantity, then a summary."""
     from rich.table import Table
 
     from musclemap.cli.output.console import clean_console
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("quantity", "found", "expected", "tolerance", "verdict"):
-        table.add_column(heading, justify="right" if heading in ("found", "expected") else "left", no_wrap=True)
+    for heading in ("quantity", "result", "expected", "tolerance", "verdict"):
+        table.add_column(heading, justify="right" if heading in ("result", "expected") else "left", no_wrap=True)
     for row in result.rows:
-        requested = row.expected
-        shown = ("-", "-") if requested is None else (_number(requested.value), _tolerance(requested))
+        expected = row.expected
+        shown = ("-", "-") if expected is None else (_number(expected.value), _tolerance(expected))
         table.add_row(row.name, _number(row.result), *shown, row.verdict)
     console = clean_console()
     console.print(table)
-    good = len(result.rows) - len(result.deviations)
-    console.print(f"{result.study}: {good} of {len(result.rows)} quantities are within their tolerance", soft_wrap=True)
+    within = len(result.rows) - len(result.deviations)
+    console.print(
+        f"{result.study}: {within} of {len(result.rows)} quantities are within their tolerance", soft_wrap=True
+    )
 
 
-def _tolerance(requested: "Expectation") -> str:
-    """Its direction and size, such as "≤ +2 %"."""
-    sign = SIGNS[requested.direction]
-    if not requested.slack:
-        return f"{sign} exactly" if requested.direction == "both" else f"{sign} 0"
-    side = {"both": "", "at_most": "+", "at_least": "-"}[requested.direction]
-    size = f"{100 * requested.relative:g} %" if requested.relative is not None else f"{requested.absolute:g}"
+def _tolerance(expected: "Expectation") -> str:
+    """Direction and size of a tolerance, such as "≤ +2 %"."""
+    sign = SIGNS[expected.direction]
+    if not expected.slack:
+        return f"{sign} exactly" if expected.direction == "both" else f"{sign} 0"
+    side = {"both": "", "at_most": "+", "at_least": "-"}[expected.direction]
+    size = f"{100 * expected.relative:g} %" if expected.relative is not None else f"{expected.absolute:g}"
     return f"{sign} {side}{size}"
 
 
 def _number(value: float | None) -> str:
-    """Whole numbers in full, others with four significant digits."""
+    """Format whole numbers in full, others with four significant digits."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value == round(value) and abs(value) < 1e12 else f"{value:.4g}"

@@ -1,183 +1,210 @@
-"""`mm-retarget`: motion capture in, checked reference clips out."""
+"""`mm-retarget`: convert motion capture to checked reference clips."""
 
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
-from .options import Device
+from .option_checks import refuse_verbose_and_quiet
+from .options import retarget as opt
+from .options.shared import ComputeDevice, Config, Device, Json, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
+    from musclemap.datasets.summary import Summary
     from musclemap.retarget.config import RetargetConfig
 
 app = Program("mm-retarget")
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
-
-
-class Hands(StrEnum):
-    """What the fingers do."""
-
-    locked = "locked"
-    tracked = "tracked"
-
-
-_FOR_MANY = "Many processes and machines"
+"""Exit status after Ctrl-C, as in shells."""
 
 
 @app.command()
 def retarget(
-    source: Annotated[Path, typer.Argument(help="Folder of AMASS files (.npz), or one file.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Argument(help="Folder for the clips and manifest.jsonl.", show_default=False)
-    ] = None,
-    body_models: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Body models of the SMPL family, as downloaded; else a mean skeleton."),
-    ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second of the clips; 100 unless given.")] = None,
-    hands: Annotated[Hands | None, typer.Option(help="Fingers at rest (the default), or following the source.")] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only files whose path or name matches; may be repeated.")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="No files that match.")] = None,
-    group: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only members of a group of motions; a wrong name lists them.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The first N files.")] = None,
-    device: Annotated[Device | None, typer.Option(help="A GPU is used where JAX can, unless this says cpu.")] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes; one a GPU, or one a core, unless given.", rich_help_panel=_FOR_MANY),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Dask scheduler that runs already.", rich_help_panel=_FOR_MANY),
-    ] = None,
-    scheduler_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File that a scheduler wrote.", rich_help_panel=_FOR_MANY)
-    ] = None,
-    clip_seconds: Annotated[
-        float,
-        typer.Option(min=0.0, help="Longest time a clip may take; 0 for any.", rich_help_panel=_FOR_MANY),
-    ] = 0.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make again what is up to date.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")] = False,
-    status: Annotated[
-        bool, typer.Option("--status", help="mm-retarget --status OUT: tell what is done, failed or stale there.")
-    ] = False,
-    muscles: Annotated[
-        bool, typer.Option("--muscles", help="Look for muscle activations too; without it, clips keep those they have.")
-    ] = False,
-    chunk: Annotated[
-        int | None, typer.Option(min=1, help="Frames checked together; bounds the memory.", show_default="2048")
-    ] = None,
-    report: Annotated[bool, typer.Option(help="Write OUT/report.html, a page about all clips.")] = True,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as solver.sweeps=6; may be repeated."),
-    ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line for every file, and doubts.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,
+    source: opt.Source,
+    out: opt.Out = None,
+    body_models: opt.BodyModels = None,
+    fps: opt.Fps = None,
+    hands: opt.HandsOption = None,
+    include: opt.Include = None,
+    exclude: opt.Exclude = None,
+    group: opt.Group = None,
+    limit: opt.Limit = None,
+    device: ComputeDevice = None,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    scheduler_file: opt.SchedulerFile = None,
+    clip_seconds: opt.ClipSeconds = 0.0,
+    overwrite: opt.Overwrite = False,
+    dry_run: opt.DryRun = False,
+    status: opt.Status = False,
+    muscles: opt.Muscles = False,
+    chunk: opt.Chunk = None,
+    report: opt.Report = True,
+    config: Config = None,
+    set_: opt.Assignments = None,
+    json_: Json = False,
+    verbose: opt.Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Convert motions to clips of MyoFullBody.
+    """Convert motions to reference clips of MyoFullBody.
 
-    Clips that are up to date are kept; a run that was interrupted goes on where it stopped.
+    Clips that are up to date are kept. To resume an interrupted run, repeat its command.
 
-    Exit status: 0 every file has its clip, 1 some have none (each is named with its reason), 2 wrong use. With --status
-    1 where something has failed or is stale.
+    Exits with 0 if every file has a clip, 1 if some have none (each is named with
+    its reason), 2 for wrong usage; with --status, 1 if anything failed or is stale.
     """
-    if verbose and quiet:
-        raise typer.BadParameter("-v and -q exclude each other")
+    refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
+    settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
     if status:
-        requested = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
-        _tell_status(out or source, requested, device=device, json_=json_)
-        return
+        raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
     if out is None:
         raise typer.BadParameter("OUT is missing: the folder for the clips")
-    from musclemap.cli.output.conversion_report import print_doubts, print_failures, print_summary
-    from musclemap.cli.output.progress_bar import show_progress
-    from musclemap.datasets.selection import select
-    from musclemap.pipelines.archive import convert_archive
-    from musclemap.pipelines.cluster.worker_pool import worker_pool_for
-    from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
-
-    from .report import try_page
-
-    share_gpu_memory()
-    keep_compilations()
-    try:
-        settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
-        pool = selection = None
-        if not dry_run:
-            selection = select(source, include=include or (), exclude=exclude or (), group=group, limit=limit)
-            pool = worker_pool_for(
-                selection.items, workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, device=device,
-                clip_seconds=clip_seconds, on_message=lambda text: echo(f"mm-retarget: {text}", err=True),
-            )  # fmt: skip
-        with show_progress(hidden=quiet or dry_run, verbose=verbose) as progress:
-            summary = convert_archive(
-                source,
-                out,
-                config=settings,
-                body_models=body_models,
-                include=include or (),
-                exclude=exclude or (),
-                group=group,
-                limit=limit,
-                overwrite=overwrite,
-                dry_run=dry_run,
-                progress=progress,
-                device=choose_device(device) if pool is None else None,
-                pool=pool,
-                selection=selection,
-            )
-    except KeyboardInterrupt as error:
-        echo("mm-retarget: interrupted; the same command goes on from here", err=True)
-        raise typer.Exit(INTERRUPTED) from error
-    page = None
-    if report and not dry_run and summary.entries:
-        page = try_page(out, command="mm-retarget", limits=settings.validation.thresholds, hidden=quiet)
-    if verbose:
-        print_doubts(summary)
-    if json_:
-        echo_json(summary.to_dict())
-    elif not quiet:
-        print_summary(summary, dry_run=dry_run)
-        if page is not None:
-            echo(f"Report: {page}")
-    print_failures(summary)
+    filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
+    cluster = _Cluster(workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, clip_seconds=clip_seconds)
+    conversion = _Conversion(config=settings, body_models=body_models, overwrite=overwrite, dry_run=dry_run)
+    output = _Output(json=json_, verbose=verbose, quiet=quiet, report=report and not dry_run, dry_run=dry_run)
+    summary = _convert(source, out, filters, cluster, conversion, output, device=device)
+    _print_result(summary, out, output, limits=settings.validation.limits)
     raise typer.Exit(0 if summary.complete else 1)
 
 
-def _tell_status(out: Path, requested: "RetargetConfig", *, device: Device | None, json_: bool) -> None:
-    """Say what a folder holds; clips count as stale where a run with these settings would make them again."""
+class _Filters(TypedDict):
+    """Source files to convert; keywords of `select` and `convert_archive`."""
+
+    include: Sequence[str]
+    exclude: Sequence[str]
+    group: str | None
+    limit: int | None
+
+
+class _Cluster(TypedDict):
+    """Processes that convert; keywords of `worker_pool_for`."""
+
+    workers: int | None
+    scheduler: str | None
+    scheduler_file: Path | None
+    clip_seconds: float
+
+
+class _Conversion(TypedDict):
+    """How to convert; keywords of `convert_archive`."""
+
+    config: "RetargetConfig"
+    body_models: Path | None
+    overwrite: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Output:
+    """What to print and write."""
+
+    json: bool
+    verbose: bool
+    quiet: bool
+    report: bool
+    dry_run: bool
+
+
+def _convert(
+    source: Path,
+    out: Path,
+    filters: _Filters,
+    cluster: _Cluster,
+    conversion: _Conversion,
+    output: _Output,
+    *,
+    device: Device | None,
+) -> "Summary":
+    from musclemap.cli.output.conversion_report import conversion_listener
+    from musclemap.cli.output.progress import ProgressDisplay
+    from musclemap.datasets.selection import select
+    from musclemap.pipelines.archive import convert_archive
+    from musclemap.pipelines.cluster.worker_pool import worker_pool_for
+    from musclemap.pipelines.device import choose_device, keep_compilations
+
+    keep_compilations()
+    hidden = output.quiet or output.dry_run
+    try:
+        pool = selection = None
+        if not output.dry_run:
+            selection = select(source, **filters)
+            say = lambda text: echo(f"mm-retarget: {text}", err=True)  # noqa: E731
+            pool = worker_pool_for(selection.items, device=device, on_message=say, **cluster)
+        with ProgressDisplay(hidden=hidden) as display:
+            return convert_archive(
+                source,
+                out,
+                progress=conversion_listener(display, verbose=output.verbose and not hidden),
+                device=choose_device(device) if pool is None else None,
+                pool=pool,
+                selection=selection,
+                **filters,
+                **conversion,
+            )
+    except KeyboardInterrupt as error:
+        echo("mm-retarget: interrupted; repeat the command to resume", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def _print_result(summary: "Summary", out: Path, output: _Output, *, limits: tuple[str, ...]) -> None:
+    """Write the HTML report, then print the summary and the failures."""
+    from musclemap.cli.output.conversion_report import print_doubts, print_failures, print_summary
+
+    from .report import try_report
+
+    html = None
+    if output.report and summary.entries:
+        html = try_report(out, command="mm-retarget", limits=limits, hidden=output.quiet)
+    if output.verbose:
+        print_doubts(summary)
+    if output.json:
+        echo_json(summary.to_dict())
+    elif not output.quiet:
+        print_summary(summary, dry_run=output.dry_run)
+        if html is not None:
+            echo(f"Report: {html}")
+    print_failures(summary)
+
+
+def _print_status(out: Path, settings: "RetargetConfig", *, device: Device | None, json_: bool) -> int:
+    """Report what a folder holds; returns the exit status.
+
+    A clip is stale if a run with these settings would convert it again.
+    """
     from musclemap.pipelines.convert.status import folder_status, status_lines
     from musclemap.pipelines.device import choose_device
     from musclemap.retarget.retargeter import software_versions
     from musclemap.settings import to_dict
 
     software = software_versions(choose_device(device).platform)
-    result = folder_status(out, requested={"config": to_dict(requested), "software": software})
+    result = folder_status(out, requested={"config": to_dict(settings), "software": software})
     if json_:
         echo_json(result.to_dict())
     else:
         echo_lines(status_lines(result))
-    raise typer.Exit(1 if result.failed or result.stale else 0)
+    return 1 if result.failed or result.stale else 0
 
 
 def _settings(
-    path: Path | None, assignments: "list[str] | tuple[()]", *, fps: float | None, hands: Hands | None, muscles: bool,
+    path: Path | None,
+    assignments: Sequence[str],
+    *,
+    fps: float | None,
+    hands: opt.Hands | None,
+    muscles: bool,
     chunk: int | None,
-) -> "RetargetConfig":  # fmt: skip
-    """Defaults, then the file, then --set, then the options that have a name of their own."""
+) -> "RetargetConfig":
+    """Defaults, overridden by the file, then by --set, then by the options of their own."""
+    from musclemap.pipelines.device import share_gpu_memory
+
+    share_gpu_memory()  # before the settings import JAX
     from musclemap.retarget.config import RetargetConfig
     from musclemap.settings import load_settings, override
 

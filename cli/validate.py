@@ -1,4 +1,4 @@
-"""`mm-validate`: are clips feasible on the body, and if not, why."""
+"""`mm-validate`: check whether clips are feasible for the body, and report why not."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,11 +7,13 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .options import Device
+from .options.shared import ComputeDevice, Config, Device, Json, Quiet
 from .program import Program
+from .report import try_report
 
 if TYPE_CHECKING:
     from musclemap.pipelines.validation import Checked, Validation
+    from musclemap.retarget.config import RetargetConfig
 
 app = Program("mm-validate")
 
@@ -22,69 +24,87 @@ def validate(
         Path, typer.Argument(help="Folder of clips, or one clip (.h5).", exists=True, show_default=False)
     ],
     muscles: Annotated[
-        bool, typer.Option("--muscles", help="Look for the activations that would do it; stored with the clips.")
+        bool, typer.Option("--muscles", help="Compute muscle activations by static optimisation and store them.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit status 1 if any clip is infeasible.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip is infeasible.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change no clip and no manifest.")] = False,
-    chunk: Annotated[int | None, typer.Option(min=1, help="Frames checked together; bounds the memory.")] = None,
-    device: Annotated[Device | None, typer.Option(help="A GPU is used where JAX can, unless this says cpu.")] = None,
-    report: Annotated[
-        bool, typer.Option(help="Write the folder's report.html anew, where there is a manifest.")
-    ] = True,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings (TOML).")] = None,
+    chunk: Annotated[int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.")] = None,
+    device: ComputeDevice = None,
+    report: Annotated[bool, typer.Option(help="Update the folder's report.html if it has a manifest.")] = True,
+    config: Config = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as validation.cutoff=8; may be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as validation.cutoff=8; repeatable."),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what went wrong.")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Check clips on the full body: limits, contacts, rates, muscles' lengths, forces.
+    """Check clips on the full body: limits, contacts, rates, muscle lengths, forces.
 
-    Clips that the folder's manifest lists get the verdict, in the clip and in the manifest; others are only told of.
+    Verdicts of clips in the folder's manifest are stored in the clip and the
+    manifest; other verdicts are only printed.
 
-    Exit status: 0 every clip was checked, 1 some could not be (or, with --strict, are infeasible), 2 wrong use.
+    Exits with 0 if every clip was checked, 1 if some could not be checked (or, with
+    --strict, are infeasible), 2 for wrong usage.
     """
-    from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
-    from musclemap.pipelines.validation import validate_clips
-    from musclemap.retarget.config import RetargetConfig
-    from musclemap.settings import load_settings, override
-
-    from .report import try_page
-
-    share_gpu_memory()
-    keep_compilations()
-    settings = override(load_settings(RetargetConfig, config) if config else RetargetConfig(), set_ or ())
-    if chunk is not None:
-        settings = override(settings, [f"validation.chunk_size={chunk}"])
-    result = validate_clips(
-        source,
-        config=settings,
-        muscles=muscles or settings.validation.muscles,
-        write=not dry_run,
-        device=choose_device(device),
-        progress=None if json_ or quiet else _tell,
-    )
-    page = None
+    settings = _settings(config, set_ or [], chunk)
+    result = _validate(source, settings, device, muscles=muscles, write=not dry_run, silent=json_ or quiet)
+    html = None
     if report and result.written:
-        page = try_page(source, command="mm-validate", limits=settings.validation.thresholds, hidden=quiet or json_)
+        html = try_report(source, command="mm-validate", limits=settings.validation.limits, hidden=quiet or json_)
     if json_:
         echo_json(result.to_dict())
+    elif quiet:
+        for clip in result.clips:
+            if clip.verdict is None or (strict and clip.verdict == "infeasible"):
+                _print_clip(clip)
     else:
-        if quiet:
-            for clip in result.clips:
-                if clip.verdict is None or (strict and clip.verdict == "infeasible"):
-                    _tell(clip)
-        else:
-            echo(_totals(result))
-            if page is not None:
-                echo(f"Report: {page}")
+        echo(_totals(result))
+        if html is not None:
+            echo(f"Report: {html}")
     bad = result.counts["unchecked"] + (result.counts["infeasible"] if strict else 0)
     raise typer.Exit(1 if bad else 0)
 
 
-def _tell(checked: "Checked") -> None:
-    """A line for a clip, and one for each reason."""
+def _validate(
+    source: Path,
+    settings: "RetargetConfig",
+    device: Device | None,
+    *,
+    muscles: bool,
+    write: bool,
+    silent: bool,
+) -> "Validation":
+    from musclemap.pipelines.device import choose_device, keep_compilations
+    from musclemap.pipelines.validation import validate_clips
+
+    keep_compilations()
+    return validate_clips(
+        source,
+        config=settings,
+        muscles=muscles or settings.validation.muscles,
+        write=write,
+        device=choose_device(device),
+        progress=None if silent else _print_clip,
+    )
+
+
+def _settings(path: Path | None, assignments: list[str], chunk: int | None) -> "RetargetConfig":
+    """Defaults, overridden by the file, then by --set, then by --chunk."""
+    from musclemap.pipelines.device import share_gpu_memory
+
+    share_gpu_memory()  # before the settings import JAX
+    from musclemap.retarget.config import RetargetConfig
+    from musclemap.settings import load_settings, override
+
+    settings = override(load_settings(RetargetConfig, path) if path else RetargetConfig(), assignments)
+    if chunk is not None:
+        settings = replace(settings, validation=replace(settings.validation, chunk=chunk))
+    return settings
+
+
+def _print_clip(checked: "Checked") -> None:
+    """Print a line for a clip, and one per reason."""
     echo(f"{checked.verdict or 'unchecked':<11} {checked.clip}", err=checked.verdict is None)
     if checked.problem:
         echo(f"            {checked.problem}", err=True)

@@ -1,1 +1,1 @@
-"""What commands print: text, tables, progress. Cleans what comes from files."""
+"""Output of the commands: text, tables, progress. Removes control codes. Imports no pipeline."""

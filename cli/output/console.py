@@ -1,4 +1,4 @@
-"""Tables, bars and lines of rich, in which text from files is text: no markup, no emoji codes, no control codes.
+"""Rich console that prints text from files literally: no markup, no emoji codes, no control codes.
 
 The linter refuses `rich.console.Console` elsewhere.
 """
@@ -12,18 +12,18 @@ from .terminal_text import printable
 
 
 def clean_console(*, err: bool = False, terminal: bool | None = None, width: int | None = None) -> Console:
-    """A console on stdout or stderr.
+    """Return a console on stdout or stderr.
 
     Args:
-        err: On stderr.
-        terminal: Treat it as a terminal, or not; found out if None.
-        width: Columns; found out if None.
+        err: Print on stderr.
+        terminal: Whether to treat it as a terminal; detected if None.
+        width: Columns; detected if None.
     """
     return _CleanConsole(stderr=err, force_terminal=terminal, width=width, markup=False, emoji=False, highlight=False)
 
 
 class _CleanConsole(Console):
-    """Cleans everything that is rendered; rich's own colours and movements of the cursor are no text and pass."""
+    """Cleans all rendered text. Rich's own colours and cursor movements are not text and pass."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As rich's."""

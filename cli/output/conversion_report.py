@@ -1,7 +1,8 @@
-"""A conversion's summary for people: totals and the worst clips to stdout, what went wrong to stderr."""
+"""Text output of a conversion: progress and problems on stderr, totals and the worst clips on stdout."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -11,44 +12,87 @@ from musclemap.datasets.summary import Summary
 from musclemap.reason_codes import ReasonCode
 
 from .console import clean_console
+from .progress import ProgressDisplay, time_left
 from .terminal_text import printable
 
+if TYPE_CHECKING:
+    from musclemap.pipelines.convert.progress import Progress
+
 WORST = 5
-"""Clips named in the table."""
+"""Number of clips in the table."""
 
 NAMED = 50
-"""Files without a clip that are named one by one; the manifest names all."""
+"""Number of files without a clip that are listed by name; the manifest lists all."""
 
 COLUMNS = (("landmark_error_mm", "landmarks [mm]"), ("foot_error_mm", "feet [mm]"))
-"""Metrics shown, and their headings. The first decides which clips are the worst."""
+"""Metrics shown, with their headings. The first ranks the clips."""
 
-FRAMES_A_SECOND = 400
-"""What one core of a processor of 2023 converts and checks, for the estimate of a dry run (benchmarks/archive.py)."""
+FRAMES_PER_SECOND = 400
+"""Frames per second that one core of a 2023 processor converts and checks; for the estimate of a dry run
+(benchmarks/archive.py)."""
 
 _SEVERITY = ("infeasible", "warn", "feasible")
 
 
+def conversion_listener(display: ProgressDisplay, *, verbose: bool = False) -> "Callable[[Progress], None]":
+    """Return a listener for `convert_archive`.
+
+    Args:
+        display: Shows the progress.
+        verbose: Also print a line per file.
+    """
+
+    def show(progress: "Progress") -> None:
+        if verbose:
+            display.print(file_line(progress))
+        display.update(
+            progress.share,
+            f"{progress.nclip}/{progress.total} clips  {_rate(progress)} frames/s ",
+            line=progress_line(progress),
+            left=f" {time_left(progress.share, progress.seconds)} left",
+        )
+
+    return show
+
+
+def progress_line(progress: "Progress") -> str:
+    """Clips done, frames per second and the time left, as a sentence."""
+    left = time_left(progress.share, progress.seconds)
+    return f"{progress.nclip} of {progress.total} clips, {_rate(progress)} frames/s, {left} left"
+
+
+def file_line(progress: "Progress") -> str:
+    """The file that was just done, with its result."""
+    return f"{progress.total} files" if progress.entry is None else entry_line(progress.entry)
+
+
+def entry_line(entry: ManifestEntry) -> str:
+    """One manifest entry: status, source, and verdict or reason."""
+    result = f"{entry.nframe} frames, {entry.verdict}" if entry.clip else entry.reason
+    return f"{entry.status:8} {printable(entry.source)}: {printable(result)}"
+
+
 def print_summary(summary: Summary, *, dry_run: bool = False) -> None:
-    """Totals, then the worst clips."""
+    """Print totals, then the worst clips."""
     console = clean_console()
     console.print(totals(summary, dry_run=dry_run), markup=False, soft_wrap=True)
-    made = [entry for entry in summary.entries if entry.status == "ok"]
-    if made and not dry_run:
-        console.print(_table(worst(made)))
+    converted = [entry for entry in summary.entries if entry.status == "ok"]
+    if converted and not dry_run:
+        console.print(_table(worst(converted)))
 
 
 def print_failures(summary: Summary) -> None:
-    """Every source without a clip with its reason, and what else a person has to know."""
+    """Print every source without a clip, with its reason, and the problems of the whole run."""
     console = clean_console(err=True)
-    lost = [entry for entry in summary.entries if entry.status != "ok"]
-    message = [f"{entry.status} {entry.source}: {entry.reason}" for entry in lost[:NAMED]]
-    if len(lost) > NAMED:
-        codes = Counter(entry.code or ReasonCode.UNKNOWN for entry in lost)
+    failures = [entry for entry in summary.entries if entry.status != "ok"]
+    message = [f"{entry.status} {entry.source}: {entry.reason}" for entry in failures[:NAMED]]
+    if len(failures) > NAMED:
+        codes = Counter(entry.reason.partition(":")[0] for entry in failures)
         kinds = ", ".join(f"{count} {code}" for code, count in codes.most_common())
-        message.append(f"and {len(lost) - NAMED} more, see {summary.out / 'manifest.jsonl'}; in all {kinds}")
+        message.append(f"and {len(failures) - NAMED} more, see {summary.out / 'manifest.jsonl'}; in all {kinds}")
     message += summary.problems
     if summary.missing:
-        message.append(f"{len(summary.missing)} members of the group are not there; the first is {summary.missing[0]}")
+        message.append(f"{len(summary.missing)} motions of the group are missing; the first is {summary.missing[0]}")
     if summary.stopped:
         message.append(f"stopped early: {summary.stopped}")
     for line in message:
@@ -56,7 +100,7 @@ def print_failures(summary: Summary) -> None:
 
 
 def print_doubts(summary: Summary) -> None:
-    """What is doubtful in sources that were used."""
+    """Print the doubts about sources that were converted."""
     console = clean_console(err=True)
     for name, warnings in summary.warnings.items():
         for warning in warnings:
@@ -64,24 +108,24 @@ def print_doubts(summary: Summary) -> None:
 
 
 def totals(summary: Summary, *, dry_run: bool = False) -> str:
-    """One sentence on the whole run."""
+    """One sentence about the whole run."""
     counts = summary.counts
-    lost = f"{counts['rejected']} rejected, {counts['failed']} failed"
+    no_clip = f"{counts['rejected']} rejected, {counts['failed']} failed"
     if dry_run:
         hours, megabytes = summary.planned_seconds / 3600, summary.planned_bytes / 1e6
         much = f"{hours:.2f} h, {summary.planned_frames:,} frames, {megabytes:,.1f} MB"
-        minutes = summary.planned_frames / FRAMES_A_SECOND / 60
+        minutes = summary.planned_frames / FRAMES_PER_SECOND / 60
         plan = f"{len(summary.planned)} to convert ({much}; about {minutes:,.0f} min on one core)"
-        return f"{plan}, {counts['kept']} up to date, {lost}; nothing was written"
+        return f"{plan}, {counts['kept']} up to date, {no_clip}; nothing written"
     verdicts = Counter(entry.verdict for entry in summary.entries if entry.clip)
     message = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in reversed(_SEVERITY) if verdicts[verdict])
     rate = f"{summary.nframe:,} frames in {summary.seconds:.1f} s ({summary.nframe / summary.seconds:,.0f} frames/s)"
     clips = f"{counts['ok']} clips in {summary.out}" + (f" ({message})" if message else "")
-    return printable(f"{clips}, {counts['kept']} of them up to date, {lost}; {rate}")
+    return printable(f"{clips}, {counts['kept']} of them up to date, {no_clip}; {rate}")
 
 
 def worst(entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
-    """The clips to look at first: by verdict, then by the first column, then by name."""
+    """The worst clips, ordered by verdict, then by the first column, then by name."""
 
     def rank(entry: ManifestEntry) -> tuple[int, float, str]:
         severity = _SEVERITY.index(entry.verdict) if entry.verdict in _SEVERITY else len(_SEVERITY)
@@ -100,6 +144,10 @@ def _table(entries: Sequence[ManifestEntry]) -> Table:
         numbers = [f"{_number(entry, key):.1f}" if key in entry.metrics else "-" for key, _ in COLUMNS]
         table.add_row(Text(printable(entry.clip or "")), entry.verdict, str(entry.nframe), *numbers)
     return table
+
+
+def _rate(progress: "Progress") -> str:
+    return f"{progress.nframe / progress.seconds:,.0f}" if progress.nframe else "-"
 
 
 def _number(entry: ManifestEntry, key: str) -> float:

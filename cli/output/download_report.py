@@ -1,14 +1,11 @@
-"""What `mm-download` shows: how far it is, on stderr, and what a user has of an archive."""
+"""Text output of `mm-download`: progress and failures on stderr, and the check of an archive."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-import rich.progress as bars
-
-from .console import clean_console
-from .terminal_text import printable
+from .conversion_report import entry_line
+from .progress import ProgressDisplay
+from .terminal_text import echo, printable
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.amass_check import ArchiveState
@@ -16,92 +13,49 @@ if TYPE_CHECKING:
     from musclemap.datasets.manifest import ManifestEntry
     from musclemap.pipelines.download import Chosen
 
-LINE_SECONDS = 60.0
 NAMED = 50
-"""Files that are named one by one."""
-
-Show = Callable[[float, str], None]
-"""Takes the part that is done, 0 to 1, and words about it."""
+"""Number of failed files that are listed by name."""
 
 
-@contextmanager
-def show_moved(*, hidden: bool = False) -> Iterator[Callable[["DownloadProgress"], None]]:
-    """Give a listener for `fetch_bundle`."""
-    with _shown(hidden=hidden) as show:
-        yield lambda moved: show(
-            moved.nbyte / max(moved.size, 1),
-            f"{moved.nfile} of {moved.files} files, {amount(moved.nbyte)} of {amount(moved.size)}",
-        )
+def bundle_listener(display: ProgressDisplay) -> Callable[["Moved"], None]:
+    """Return a listener for `fetch_bundle`."""
+
+    def show(moved: "Moved") -> None:
+        text = f"{moved.nfile} of {moved.files} files, {amount(moved.nbyte)} of {amount(moved.size)}"
+        display.update(moved.nbyte / max(moved.size, 1), text, line=text)
+
+    return show
 
 
-@contextmanager
-def show_files(chosen: "Chosen", *, hidden: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Give a listener for the downloads of `download_data_set`."""
-    with _shown(hidden=hidden) as show:
-        yield lambda nfile, nbyte: show(
-            nbyte / max(chosen.size, 1), f"downloading {nfile} of {len(chosen.files)} files, {amount(nbyte)}"
-        )
+def file_listener(display: ProgressDisplay, chosen: "Chosen") -> Callable[[int, int], None]:
+    """Return a listener for the downloads of `download_data_set`."""
+
+    def show(nfile: int, nbyte: int) -> None:
+        text = f"downloading {nfile} of {len(chosen.files)} files, {amount(nbyte)}"
+        display.update(nbyte / max(chosen.size, 1), text, line=text)
+
+    return show
 
 
-@contextmanager
-def show_converted(
-    *, hidden: bool = False, verbose: bool = False
-) -> Iterator[Callable[["ManifestEntry", int, int], None]]:
-    """Give a listener for the clips of `download_data_set`."""
-    console = clean_console(err=True)
-    with _shown(hidden=hidden) as show:
+def clip_listener(display: ProgressDisplay, *, verbose: bool = False) -> Callable[["ManifestEntry", int, int], None]:
+    """Return a listener for the clips of `download_data_set`.
 
-        def message(entry: "ManifestEntry", nclip: int, total: int) -> None:
-            if verbose:
-                came = f"{entry.nframe} frames, {entry.verdict}" if entry.clip else entry.reason
-                console.print(printable(f"{entry.status:8} {entry.source}: {came}"), markup=False, soft_wrap=True)
-            show(nclip / max(total, 1), f"{nclip} of {total} clips")
+    Args:
+        display: Shows the progress.
+        verbose: Also print a line per clip.
+    """
 
-        yield message
+    def show(entry: "ManifestEntry", nclip: int, total: int) -> None:
+        if verbose:
+            display.print(entry_line(entry))
+        text = f"{nclip} of {total} clips"
+        display.update(nclip / max(total, 1), text, line=text)
 
-
-@contextmanager
-def _shown(*, hidden: bool) -> Iterator[Show]:
-    """A bar on a terminal, which appears with the first word; otherwise a plain line a minute."""
-    console = clean_console(err=True)
-    if hidden:
-        yield lambda share, words: None
-        return
-    if not console.is_terminal:
-        message = [time.monotonic()]
-
-        def line(share: float, words: str) -> None:
-            if time.monotonic() - message[0] >= LINE_SECONDS:
-                message[0] = time.monotonic()
-                console.print(words, markup=False, soft_wrap=True)
-
-        yield line
-        return
-    bar = bars.Progress(
-        bars.BarColumn(),
-        bars.TextColumn("{task.fields[words]}", markup=False),
-        bars.TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    tasks: list[bars.TaskID] = []
-
-    def show(share: float, words: str) -> None:
-        if not tasks:
-            bar.start()
-            tasks.append(bar.add_task("", total=1.0, words=words))
-        bar.update(tasks[0], completed=share, words=words)
-        if share >= 1.0:
-            bar.stop()
-
-    try:
-        yield show
-    finally:
-        bar.stop()
+    return show
 
 
-def calm_hub() -> None:
-    """Let huggingface_hub show no bars, log no retries, and wait for no server that is too slow. For this process."""
+def quiet_hub() -> None:
+    """Turn off huggingface_hub's bars and retry messages, and give up on slow servers. For this process."""
     from huggingface_hub.utils import disable_progress_bars, logging
 
     from musclemap.datasets.downloads.hub_speed_guard import watch_hub
@@ -113,7 +67,7 @@ def calm_hub() -> None:
 
 
 def amount(nbyte: int) -> str:
-    """Bytes in words, by thousands."""
+    """A number of bytes with its unit, in powers of 1000."""
     size = float(nbyte)
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
@@ -122,36 +76,35 @@ def amount(nbyte: int) -> str:
     return f"{size:.1f} TB"
 
 
-def print_lost(failed: Mapping[str, str]) -> None:
-    """Every file that is not here, with its reason."""
-    console = clean_console(err=True)
+def print_failed_files(failed: Mapping[str, str]) -> None:
+    """Print every file that was not downloaded, with its reason."""
     for name, reason in list(failed.items())[:NAMED]:
-        console.print(printable(f"failed {name}: {reason}"), markup=False, soft_wrap=True)
+        echo(f"failed {name}: {reason}", err=True)
     if len(failed) > NAMED:
-        console.print(f"and {len(failed) - NAMED} more", markup=False)
+        echo(f"and {len(failed) - NAMED} more", err=True)
 
 
 def archive_lines(state: "ArchiveState", *, brief: bool = False) -> list[str]:
-    """What of an archive is here, as lines; only what is to be done if `brief`."""
+    """The state of an archive as lines; only the missing parts if `brief`."""
     lines = []
     if not brief:
         lines.append(f"{state.root}: {sum(state.parts.values()) + state.unmatched:,} motions")
         lines += [f"  {part}: {count:,}" for part, count in state.parts.items()]
-        if state.unmatched:
-            lines.append(f"  of no known part: {state.unmatched:,}")
-        lines.append(f"not here: {', '.join(state.absent) or 'nothing'}")
+        if state.strangers:
+            lines.append(f"  of no known part: {state.strangers:,}")
+        lines.append(f"missing parts: {', '.join(state.absent) or 'none'}")
         lines.append("motion lists:")
         for name, group in state.groups.items():
             short = ", ".join(f"{part} {count}" for part, count in sorted(group.missing.items()))
-            lines.append(f"  {name}: {group.found} of {group.entries}" + (f"; missing of {short}" if short else ""))
+            lines.append(f"  {name}: {group.found} of {group.entries}" + (f"; missing from {short}" if short else ""))
         if state.body_models is not None:
             lines.append("body models:")
             lines += [f"  {family} {gender}: {file}" for (family, gender), file in state.body_models.items()]
             if not state.body_models:
                 lines.append("  none")
-            lines += [f"  not read: {reason}" for reason in state.unreadable.values()]
+            lines += [f"  unreadable: {reason}" for reason in state.unreadable.values()]
     steps = state.steps()
     if steps:
-        lines.append("to fetch by hand; their licences allow nobody to pass them on:")
+        lines.append("to download by hand (their licences forbid redistribution):")
         lines += [f"  {step}" for step in steps]
     return [printable(line) for line in lines]

@@ -1,4 +1,4 @@
-"""An evaluation on the terminal: a row a clip, and totals of every group of clips."""
+"""Evaluation as a table: a row per clip, and totals per group of clips."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from musclemap.pipelines.train.evaluation import Evaluation
 
 ROWS = 60
-"""Clips shown, the worst; --json and the page have all."""
+"""Number of clips shown, the worst first; --json and the HTML report have all."""
 
 Column = tuple[str, str, str, float]
 
@@ -21,26 +21,26 @@ COLUMNS: tuple[Column, ...] = (
     ("coverage", "covered", "{:.0%}", 1.0),
     ("normalised_return", "return", "{:.3f}", 1.0),
     ("root_position_error", "root [mm]", "{:.0f}", 1e3),
-    ("relative_landmark_error", "marks [mm]", "{:.0f}", 1e3),
+    ("relative_landmark_error", "landmarks [mm]", "{:.0f}", 1e3),
     ("joint_angle_error_deg", "joints [°]", "{:.1f}", 1.0),
     ("joint_velocity_error", "[rad/s]", "{:.2f}", 1.0),
     ("activation", "activation", "{:.3f}", 1.0),
     ("effort", "effort", "{:.4f}", 1.0),
     ("contact_agreement", "contacts", "{:.0%}", 1.0),
 )
-"""Figure, heading, how it is written, and by what it is multiplied first."""
+"""Figure, heading, format and factor."""
 
 NARROW = 5
-"""Columns that a terminal of 80 letters has room for."""
+"""Columns that fit into 80 characters."""
 
 WIDE = 120
-"""Letters that all columns need."""
+"""Characters that all columns need."""
 
-WORDS = {"all": "all clips", "held_out": "held out", "training": "learned", "unknown": "unknown"}
+WORDS = {"all": "all clips", "held_out": "held out", "training": "training", "unknown": "unknown"}
 
 
 def print_evaluation(result: "Evaluation") -> None:
-    """The clips, the worst first, then the totals: means over clips, and over frames."""
+    """Print the clips, the worst first, then the totals: means over clips and over frames."""
     from musclemap.pipelines.train.evaluation import worst_first
 
     console = clean_console()
@@ -49,20 +49,20 @@ def print_evaluation(result: "Evaluation") -> None:
     ]
     learned = {judged.result.score.name: judged.learned for judged in result.clips}
     rows = worst_first([judged.result for judged in result.clips])
-    clips = _table(("clip", "", "lost by"), columns)
+    clips = _table(("clip", "", "failure"), columns)
     for one in rows[:ROWS]:
         group = {True: WORDS["training"], False: WORDS["held_out"], None: ""}[learned[one.score.name]]
         figures = {"coverage": one.score.coverage, **one.score.metrics}
         clips.add_row(Text(printable(one.score.name)), group, one.score.failure, *_cells(figures, columns))
     console.print(clips)
     if len(rows) > ROWS:
-        console.print(f"and {len(rows) - ROWS} clips that were tracked better; --json has all")
+        console.print(f"and {len(rows) - ROWS} better clips; --json has all")
     console.print()
     console.print(_totals(result.totals, columns))
     whole = result.totals["all"]
     console.print(
-        f"{whole['steps'] / result.body.control_fps:,.1f} s of motion in {result.seconds:,.1f} s, {result.engine}; bad "
-        f"physics in {whole['bad_steps']} steps, no room for contacts in {whole['overflow_steps']}",
+        f"{whole['steps'] / result.body.control_fps:,.1f} s of motion in {result.seconds:,.1f} s, {result.engine}; "
+        f"{whole['bad_steps']} steps with bad physics, {whole['overflow_steps']} with contact overflow",
         markup=False, soft_wrap=True,
     )  # fmt: skip
 
@@ -71,7 +71,7 @@ def _totals(totals: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) 
     table = _table(("", "tracked", "mean over"), columns)
     for name, total in totals.items():
         if name == "all" and len(totals) == 2:
-            continue  # the one group is all
+            continue  # the only group holds all clips
         tracked = f"{total['tracked']} of {total['clips']}"
         table.add_row(WORDS[name], tracked, "clips", *_cells(total["mean"], columns))
         table.add_row("", f"{total['success_rate']:.1%}", "frames", *_cells(total["by_frame"], columns))

@@ -1,4 +1,4 @@
-"""What libraries log, and warnings, reach the terminal clean and without secrets, whichever handler prints them."""
+"""Log records and warnings of libraries, cleaned and without secrets, whichever handler prints them."""
 
 import logging
 import sys
@@ -30,7 +30,7 @@ def clean_library_text() -> Iterator[None]:
 
 
 def clean_lines(text: str) -> str:
-    """Text of several lines, each cleaned."""
+    """Clean a text line by line."""
     return "\n".join(printable(line) for line in without_secrets(text).split("\n"))
 
 
@@ -40,7 +40,7 @@ class _CleanRecord(logging.LogRecord):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.exc_info and self.exc_info[0] is not None:
-            # formatters take this text as it is and make none of their own
+            # formatters use this text instead of their own
             self.exc_text = clean_lines("".join(traceback.format_exception(*self.exc_info)).rstrip("\n"))
 
     def getMessage(self) -> str:
@@ -59,7 +59,7 @@ def _show_warning(
 
 
 def _log_thread_error(args: threading.ExceptHookArgs) -> None:
-    """A thread that fails says so in one line; whoever waits for its result says what that means."""
+    """Log the error of a thread in one line; the code that waits for its result reports the consequence."""
     if args.exc_value is None or isinstance(args.exc_value, SystemExit):
         return
     name = args.thread.name if args.thread is not None else "a thread"

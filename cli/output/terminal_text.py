@@ -1,4 +1,4 @@
-"""Text for a terminal. File names, and what files say, can hold control codes that a terminal would obey."""
+"""Text for a terminal, cleaned: file names and file contents can contain control codes that a terminal obeys."""
 
 import json
 from collections.abc import Iterable
@@ -7,22 +7,22 @@ import typer
 
 
 def printable(text: str) -> str:
-    """One line that any terminal takes: bytes of a name that are no UTF-8, and control characters, become marks."""
+    """Make one line safe for any terminal: bytes that are not UTF-8, and control characters, become marks."""
     shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print one line, cleaned. The only way in which commands print; the linter refuses `typer.echo` elsewhere."""
+    """Print one cleaned line. Commands print in no other way; the linter refuses `typer.echo` elsewhere."""
     typer.echo(printable(text), err=err)  # noqa: TID251 the one place
 
 
 def echo_lines(lines: Iterable[str], *, err: bool = False) -> None:
-    """Print lines, each cleaned."""
+    """Print cleaned lines."""
     for line in lines:
         echo(line, err=err)
 
 
 def echo_json(value: object, *, indent: int | None = None) -> None:
-    """Print a value as JSON for programs, in ASCII: everything else is escaped, DEL too, which JSON itself leaves."""
+    """Print a value as ASCII JSON. All other characters are escaped, and DEL too, which JSON leaves alone."""
     typer.echo(json.dumps(value, indent=indent).replace("\x7f", "\\u007f"))  # noqa: TID251 the one place

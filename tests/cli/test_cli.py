@@ -16,14 +16,16 @@ from typer.testing import CliRunner
 
 from musclemap.cli import info, retarget
 from musclemap.cli.output import conversion_report as report
-from musclemap.cli.output import progress_bar, train_view
+from musclemap.cli.output import progress as progress_module
+from musclemap.cli.output import train_view
+from musclemap.cli.output.progress import ProgressDisplay
 from musclemap.cli.output.terminal_text import printable
 from musclemap.datasets import output_folder
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.summary import Summary
 from musclemap.pipelines import archive
 from musclemap.pipelines.convert.progress import Progress
-from musclemap.reason_codes import ReasonCode
+from musclemap.pipelines.train.training import Moment
 
 from ..support.data.fake_retargeter import BreaksOn, FakeRetargeter, save
 
@@ -205,7 +207,7 @@ def test_an_interrupt_says_how_to_go_on(source, out, monkeypatch):
     monkeypatch.setattr(archive, "make_retargeter", lambda *_, **__: BreaksOn("m0.npz", KeyboardInterrupt()))
     result = run(source, out)
     assert result.exit_code == 130
-    assert "goes on from here" in result.stderr
+    assert "repeat the command to resume" in result.stderr
 
 
 def entry(name, *, verdict="feasible", error=1.0):
@@ -239,15 +241,15 @@ def test_many_failures_are_counted_by_reason(tmp_path, capsys):
 
 def test_time_left_follows_the_share_that_is_done():
     half = Progress(entry=None, nclip=3, total=9, nframe=5000, share=0.5, seconds=10.0)
-    assert progress_bar.sentence(half) == "3 of 9 clips, 500 frames/s, 0:00:10 left"
+    assert report.progress_line(half) == "3 of 9 clips, 500 frames/s, 0:00:10 left"
     start = Progress(entry=None, nclip=0, total=9, nframe=0, share=0.0, seconds=0.0)
-    assert progress_bar.sentence(start) == "0 of 9 clips, - frames/s, ? left"
+    assert report.progress_line(start) == "0 of 9 clips, - frames/s, ? left"
 
 
 def test_without_a_terminal_a_line_comes_from_time_to_time(monkeypatch, capsys):
-    monkeypatch.setattr(progress_bar, "LINE_SECONDS", 0.05)
-    with progress_bar.show_progress() as show:
-        show(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
+    monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.05)
+    with ProgressDisplay() as display:
+        report.conversion_listener(display)(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
         time.sleep(0.2)
     output = capsys.readouterr().err.splitlines()
     assert set(output) == {"1 of 2 clips, 10 frames/s, 0:00:03 left"}
@@ -257,11 +259,47 @@ def test_without_a_terminal_a_line_comes_from_time_to_time(monkeypatch, capsys):
 def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    with progress_bar.show_progress() as show:
-        show(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
+    with ProgressDisplay() as display:
+        report.conversion_listener(display)(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
     output = capsys.readouterr().err
     assert "1/2 clips" in output
     assert "10 frames/s" in output
+    assert "0:00:03 left" in output
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+def test_hidden_progress_shows_nothing(terminal, monkeypatch, capsys):
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.01)
+    with ProgressDisplay(hidden=True) as display:
+        display.count()(1, 2)
+        display.show_table("x", line="y", now=True)
+        time.sleep(0.05)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_counts_are_lines_in_a_pipe_and_a_bar_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.05)
+    with ProgressDisplay() as display:
+        display.count("images")(1, 4)
+        time.sleep(0.2)
+    assert set(capsys.readouterr().err.splitlines()) == {"1 of 4 images"}
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with ProgressDisplay() as display:
+        display.count("images")(1, 4)
+    assert "1/4 images" in capsys.readouterr().err
+
+
+def test_training_prints_the_first_and_the_last_line_in_a_pipe(capsys):
+    with ProgressDisplay() as display:
+        show = train_view.training_listener(display, max_seconds=None, max_steps=100)
+        for steps in (10.0, 20.0, 30.0):
+            figures = {"steps": steps, "steps_per_second": 10.0}
+            show(Moment(figures=figures, final=steps == 30.0))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["10 steps, 10 per second, 0:00:09 left", "30 steps, 10 per second, 0:00:07 left"]
 
 
 def test_names_that_no_terminal_takes_are_shown_all_the_same():
@@ -312,5 +350,5 @@ def test_help_is_shown_as_it_was_written(name):
 def test_units_are_seen_while_a_run_goes_on():
     figures = {"steps": 10.0, "steps_per_second": 5.0, "landmark_error_mm": 3.0}
     console = Console(record=True, width=80, file=io.StringIO())
-    console.print(train_view._table(figures, "0:01:00"))
+    console.print(train_view.figure_table(figures, "0:01:00"))
     assert re.search(r"landmark error \[mm\]\s+3\b", console.export_text())

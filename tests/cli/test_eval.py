@@ -100,7 +100,7 @@ def test_only_what_was_asked_for_is_judged(place: Path) -> None:
 def test_people_get_a_table(place: Path) -> None:
     result = run(place, "--include", "arm_00[02].h5", source=f"run/{POLICY}")
     assert result.exit_code == 0
-    assert re.search(r"arm_000\.h5 +learned +(landmarks)? +\d+%", result.stdout)
+    assert re.search(r"arm_000\.h5 +training +(landmarks)? +\d+%", result.stdout)
     assert re.search(r"arm_002\.h5 +held out", result.stdout)
     assert re.search(r"all clips +\d of 2 +clips", result.stdout)
     assert "1.0 s of motion" in result.stdout

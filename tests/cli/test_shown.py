@@ -24,8 +24,13 @@ from typer.testing import CliRunner
 from musclemap.cli import download, eval, export, info, pack, reproduce, retarget, train, validate, view
 from musclemap.cli import report as page
 from musclemap.cli.output.console import clean_console
-from musclemap.cli.output.conversion_report import print_doubts, print_failures, print_summary
-from musclemap.cli.output.progress_bar import show_progress
+from musclemap.cli.output.conversion_report import (
+    conversion_listener,
+    print_doubts,
+    print_failures,
+    print_summary,
+)
+from musclemap.cli.output.progress import ProgressDisplay
 from musclemap.cli.output.terminal_text import echo_json
 from musclemap.cli.program import Program
 from musclemap.datasets.downloads import transport
@@ -234,7 +239,8 @@ def test_summary_and_progress_of_a_conversion_are_clean(
     )  # fmt: skip
 
     def act() -> None:
-        with show_progress(verbose=True) as show:
+        with ProgressDisplay() as display:
+            show = conversion_listener(display, verbose=True)
             for number, entry in enumerate(manifest.entries):
                 show(Moment(entry=entry, nclip=number, total=99, nframe=9, seconds=1.0, share=0.5))
         print_summary(summary)

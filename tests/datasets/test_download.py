@@ -116,7 +116,7 @@ def test_bundle_is_downloaded_completely_and_only_once(server: Server, tmp_path:
     assert report["sha256"] == hashlib.sha256(server.files["/b/MANIFEST.json"]).hexdigest()
     server.asked.clear()
     again = run(url, tmp_path / "out")
-    assert "0 files downloaded, 4 here already" in again.stdout
+    assert "0 files downloaded, 4 already present" in again.stdout
     assert server.bodies() == ["/b/MANIFEST.json"]
 
 
@@ -598,8 +598,8 @@ def test_missing_items_of_the_hub_are_reported(server: Server, tmp_path: Path, p
         (["musclemimic-retargeted", "--include", "zzz*"], "none of 3 trajectories"),
         (["musclemimic-retargeted", "--group", "no-such-list"], "kit-kinesis-test"),
         (["no-such-thing"], "musclemimic-bimanual-retargeted"),
-        (["hf://../x"], "is not a data set of the hub"),
-        (["smplh"], "has to be fetched by hand from https://mano.is.tue.mpg.de"),
+        (["hf://../x"], "is no data set of the hub"),
+        (["smplh"], "has to be downloaded by hand from https://mano.is.tue.mpg.de"),
     ):
         result = run(arguments[0], tmp_path / "out", *arguments[1:])
         assert result.exit_code == 2, arguments
@@ -890,8 +890,8 @@ def test_catalogue_states_what_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "--list tells what there is"),
-        (["demo_dataset"], "the folder for it"),
+        ([], "--list prints the catalogue"),
+        (["demo_dataset"], "and the folder for it"),
         (["--list", "demo_dataset"], "--list stands alone"),
         (["--check", "amass"], "takes one folder"),
         (["--check", "amass", "nowhere"], "nowhere is neither a file nor a folder"),

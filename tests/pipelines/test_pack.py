@@ -333,7 +333,7 @@ def test_wrong_use(out: Path, tmp_path: Path) -> None:
         ((out, tmp_path / "b", "--date", "today"), "YYYY-MM-DD"),
         ((out, tmp_path / "b", "--test", "nothing-such"), "there is no group"),
         ((out, tmp_path / "b", "--test", "nothing-such", "--seed", "3"), "groups do not take --seed"),
-        ((out, tmp_path / "b", "--shared-subjects"), "shares of people do not take --shared-subjects"),
+        ((out, tmp_path / "b", "--shared-subjects"), "shares of subjects do not take --shared-subjects"),
     ):
         status, _, stderr = _run(*words)
         assert status == 2

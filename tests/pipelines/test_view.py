@@ -365,7 +365,7 @@ def test_film(clip_path: Path, tmp_path: Path, backend: str) -> None:
     done = _mm_view(clip_path, "--save", path, "--fps", 10, "--size", "120x90", "--no-muscles", "--backend", backend)
     assert done.exit_code == 0, done.stderr
     assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 12  # 1.19 s
-    assert "12 pictures, 1.20 s" in done.stdout
+    assert "12 images, 1.20 s" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""Options of `mm-export`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class To(StrEnum):
+    """Output format."""
+
+    musclemimic = "musclemimic"
+    mjlab = "mjlab"
+    csv = "csv"
+    mot = "mot"
+    bvh = "bvh"
+    onnx = "onnx"
+
+
+Source = Annotated[
+    Path, typer.Argument(help="Folder of clips, or one clip (.h5); omit with --policy.", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Argument(help="Folder for the files; with --policy, a folder or .onnx file.", show_default=False)
+]
+Format = Annotated[
+    To,
+    typer.Option(
+        "--to",
+        help="musclemimic: trajectory .npz of MuscleMimic and LocoMuJoCo. mjlab: motion .npz. "
+        "csv: one row per frame. mot: OpenSim motion in degrees. bvh: skeleton of the 17 landmarks. "
+        "onnx: network of a policy.",
+        show_default=False,
+    ),
+]
+Policy = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Export a policy, or that of a run's folder, instead of clips.")
+]
+Fingers = Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot).")]
+Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Export only clips that match; repeatable.")]
+FeasibleOnly = Annotated[bool, typer.Option("--feasible-only", help="Refuse infeasible clips.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per clip.")]

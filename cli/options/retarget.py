@@ -1,0 +1,73 @@
+"""Options of `mm-retarget`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Hands(StrEnum):
+    """Treatment of the fingers."""
+
+    locked = "locked"
+    tracked = "tracked"
+
+
+_CLUSTER = "Many processes and machines"
+
+Source = Annotated[Path, typer.Argument(help="Folder of AMASS files (.npz), or one file.", show_default=False)]
+Out = Annotated[Path | None, typer.Argument(help="Folder for the clips and manifest.jsonl.", show_default=False)]
+BodyModels = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder of SMPL-family body models as downloaded; otherwise a mean skeleton."),
+]
+Fps = Annotated[float | None, typer.Option(help="Frame rate of the clips, in Hz.", show_default="100")]
+HandsOption = Annotated[
+    Hands | None,
+    typer.Option("--hands", help="Lock the fingers at rest, or track those of the source.", show_default="locked"),
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GLOB", help="Convert only files whose path or name matches; repeatable."),
+]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Skip files that match; repeatable.")]
+Group = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Convert only the motions of this list; a wrong name prints all names."),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Convert only the first N files.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Number of worker processes.", show_default="one per GPU or core", rich_help_panel=_CLUSTER
+    ),
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Use a running Dask scheduler.", rich_help_panel=_CLUSTER)
+]
+SchedulerFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Use the running Dask scheduler that wrote this file.", rich_help_panel=_CLUSTER),
+]
+ClipSeconds = Annotated[
+    float,
+    typer.Option(min=0.0, help="Time limit per clip, in seconds; 0 for none.", rich_help_panel=_CLUSTER),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Convert again even if a clip is up to date.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")]
+Status = Annotated[
+    bool, typer.Option("--status", help="Report what is done, failed or stale: mm-retarget --status OUT.")
+]
+Muscles = Annotated[
+    bool, typer.Option("--muscles", help="Compute muscle activations too; without it, existing ones are kept.")
+]
+Chunk = Annotated[
+    int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.", show_default="2048")
+]
+Report = Annotated[bool, typer.Option(help="Write OUT/report.html, an HTML report on all clips.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as solver.sweeps=6; repeatable."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per file, and doubts about sources.")]

@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypedDict
+
+import typer
+
+
+class Device(StrEnum):
+    """Device that computes."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class EngineName(StrEnum):
+    """Physics engine; auto is MuJoCo Warp with a GPU, otherwise MuJoCo."""
+
+    auto = "auto"
+    warp = "warp"
+    mujoco = "mujoco"
+
+
+CONFIG_HELP = "Read settings from a TOML file."
+ENGINE_HELP = "Physics engine; auto is MuJoCo Warp with a GPU, otherwise MuJoCo."
+INCLUDE_HELP = "Use only clips that match; repeatable."
+EXCLUDE_HELP = "Skip clips that match; repeatable."
+GROUP_HELP = "Use only the motions of this list."
+LIMIT_HELP = "Use only the first N clips."
+INFEASIBLE_HELP = "Use infeasible clips too."
+JSON_HELP = "Print the result on stdout as JSON."
+
+Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
+ComputeDevice = Annotated[
+    Device | None, typer.Option(help="Device that computes.", show_default="a GPU if JAX finds one")
+]
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help=CONFIG_HELP)]
+
+
+class ClipFilters(TypedDict):
+    """Clips to use from a data set; keywords of `choose_clips`."""
+
+    include: Sequence[str]
+    exclude: Sequence[str]
+    group: str | None
+    split: str | None
+    limit: int | None
+    infeasible: bool

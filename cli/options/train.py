@@ -1,0 +1,66 @@
+"""Options of `mm-train`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import shared
+
+
+class Algorithm(StrEnum):
+    """Training algorithm."""
+
+    ppo = "ppo"
+    world_model = "world-model"
+
+
+class ExperimentTracker(StrEnum):
+    """Service that receives the figures of a run."""
+
+    wandb = "wandb"
+    trackio = "trackio"
+
+
+_CLIPS, _TRAINING = "Clips", "Training"
+
+Dataset = Annotated[Path, typer.Option(metavar="DIR", help="Folder of clips, or a bundle.", show_default=False)]
+Run = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the run.", show_default="the data set's name + -run")
+]
+Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=shared.INCLUDE_HELP, rich_help_panel=_CLIPS)]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=shared.EXCLUDE_HELP, rich_help_panel=_CLIPS)]
+Group = Annotated[str | None, typer.Option(metavar="NAME", help=shared.GROUP_HELP, rich_help_panel=_CLIPS)]
+Split = Annotated[str | None, typer.Option(help="Split of a bundle.", show_default="train", rich_help_panel=_CLIPS)]
+Limit = Annotated[int | None, typer.Option(min=1, help=shared.LIMIT_HELP, rich_help_panel=_CLIPS)]
+Infeasible = Annotated[bool, typer.Option("--infeasible", help=shared.INFEASIBLE_HELP, rich_help_panel=_CLIPS)]
+Algo = Annotated[Algorithm, typer.Option(help="Training algorithm.", rich_help_panel=_TRAINING)]
+NumEnvs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of parallel worlds; fewer need less memory.", rich_help_panel=_TRAINING),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of networks, episodes and noise.", rich_help_panel=_TRAINING)]
+Engine = Annotated[shared.EngineName, typer.Option(help=shared.ENGINE_HELP, rich_help_panel=_TRAINING)]
+Hands = Annotated[
+    bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_TRAINING)
+]
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_TRAINING)]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a setting, such as ppo.epochs=2; repeatable.",
+        rich_help_panel=_TRAINING,
+    ),
+]  # fmt: skip
+MaxSeconds = Annotated[float | None, typer.Option(min=0.0, help="Stop this command after so many seconds.")]
+MaxSteps = Annotated[int | None, typer.Option(min=1, help="Stop the run after so many control steps in total.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the folder.")]
+Start = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="RUN", help="Start from the networks of another run, to learn more clips."),
+]
+SaveSeconds = Annotated[float, typer.Option(min=1.0, help="Time between checkpoints, in seconds.")]
+TensorBoard = Annotated[bool, typer.Option(help="Write files for TensorBoard too.")]
+Track = Annotated[ExperimentTracker | None, typer.Option(help="Send figures to a tracking service.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and exit.")]

@@ -1,0 +1,97 @@
+"""Options of `mm-view`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Camera(StrEnum):
+    """Position of the camera."""
+
+    side = "side"
+    front = "front"
+    three_quarter = "three-quarter"
+
+
+class Backend(StrEnum):
+    """Renderer."""
+
+    auto = "auto"
+    gl = "gl"
+    plot = "plot"
+
+
+FILM_FPS, STRIP_FRAMES = 30.0, 8
+"""Frames per second of a video, and images in a strip."""
+
+_SAVE, _BROWSER = "Saved image or video", "Browser"
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of clips, or one clip (.h5).", exists=True)]
+ClipName = Annotated[
+    str | None, typer.Argument(metavar="CLIP", help="Clip to show first: its path below OUT.", show_default=False)
+]
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a video (.mp4) or a strip of images (.png) instead of opening the browser.",
+        rich_help_panel=_SAVE,
+    ),
+]
+Frames = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Number of images.", show_default=f"strip {STRIP_FRAMES}, video all", rich_help_panel=_SAVE
+    ),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        min=1, max=240, help="Frame rate of a video, in Hz.", show_default=f"{FILM_FPS:g}", rich_help_panel=_SAVE
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WxH", help="Size of one image, in pixels.", show_default="video 960x720, strip 320x640",
+        rich_help_panel=_SAVE,
+    ),
+]  # fmt: skip
+CameraOption = Annotated[
+    Camera | None,
+    typer.Option(
+        "--camera", help="Position of the camera.", show_default="video three-quarter, strip side",
+        rich_help_panel=_SAVE,
+    ),
+]  # fmt: skip
+BackendOption = Annotated[
+    Backend | None,
+    typer.Option(
+        "--backend", help="Renderer: gl needs OpenGL but no display, plot is matplotlib, auto is gl if it works.",
+        rich_help_panel=_SAVE, show_default="auto",
+    ),
+]  # fmt: skip
+Muscles = Annotated[bool, typer.Option(help="Draw the muscles; without them, drawing takes half the time.")]
+Host = Annotated[
+    str | None,
+    typer.Option(
+        help="Address to listen on. With 0.0.0.0, anyone on the network who has the full address, token included, "
+        "can watch, unencrypted.",
+        show_default="127.0.0.1", rich_help_panel=_BROWSER,
+    ),
+]  # fmt: skip
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, help="Port to listen on.", show_default="the first free one from 8080",
+        rich_help_panel=_BROWSER,
+    ),
+]  # fmt: skip
+Open = Annotated[
+    bool | None,
+    typer.Option(
+        "--open/--no-open", help="Open the page, or only print its address.", show_default="open on a desktop",
+        rich_help_panel=_BROWSER,
+    ),
+]  # fmt: skip
