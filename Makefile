@@ -1,20 +1,20 @@
-# Every target works on a fresh clone: the virtual environment is made on first use, and brought up to date when
-# pyproject.toml changes. Needed beforehand: python 3.11 or newer, git, make.
+# Every target works on a fresh clone: the virtual environment is created on first use and updated when pyproject.toml
+# changes. Requirements: Python 3.11 or newer, git, make.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# Extras to install next to the package. `make test EXTRAS=dev,smpl` also cross-checks against smplx (brings PyTorch).
+# Extras to install with the package. `make test EXTRAS=dev,smpl` also compares with smplx (installs PyTorch).
 EXTRAS ?= dev
 PYTHON ?= $(shell for name in python3.11 python3; do \
     $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 
 BIN := .venv/bin
 DEMO := out/demo
-# Processes that `make test` runs tests in, each with one thread for computations.
+# Test processes of `make test`, each with one compute thread.
 JOBS ?= 2
-# Damaged files of each kind that `make fuzz` reads.
+# Number of damaged files of each kind that `make fuzz` reads.
 COUNT ?= 50000
 ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.py \
     tests/datasets/test_bundle_manifest.py tests/imitation/test_checkpoints.py tests/pipelines/test_cluster_tls.py \
@@ -26,7 +26,7 @@ ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.
     tests/imitation/test_run_folder.py tests/datasets/test_settings.py tests/cli/test_shown.py \
     tests/datasets/test_slow_servers.py tests/pipelines/test_sockets.py tests/imitation/test_training_faults.py \
     tests/pipelines/test_view_guard.py tests/pipelines/test_view_text.py
-# Time that the demo trains [s].
+# Training time of the demo [s].
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -38,16 +38,16 @@ help: ## List the targets (the default)
 .venv/.made:
 	@[ -n "$(PYTHON)" ] || { echo "No python3.11 or newer python3 on the PATH; set PYTHON=/path/to/python." >&2; exit 1; }
 	@echo "Making .venv with $(PYTHON)"
-	@$(PYTHON) -m venv .venv || { echo "On Debian and Ubuntu the venv module comes with: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "On Debian and Ubuntu, install the venv module with: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 
-# One stamp for each set of extras; pip leaves alone what is there already.
+# One stamp per set of extras; pip keeps packages that are installed.
 .venv/.installed-%: .venv/.made pyproject.toml
 	@echo "Installing musclemap[$*] into .venv (minutes the first time)"
 	@$(PIP) install --editable '.[$*]'
 	@touch $@
 
-demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips, a few minutes of training, a film: out/demo
+demo: .venv/.installed-$(EXTRAS) ## Convert built-in motions, train for a few minutes, write a video: out/demo
 	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthetic.synthesis import write_archive; \
 	    write_archive(Path("$(DEMO)/source"))'
 	$(BIN)/mm-retarget --muscles $(DEMO)/source $(DEMO)/clips
@@ -57,49 +57,49 @@ demo: .venv/.installed-$(EXTRAS) ## Built-in motions to checked clips, a few min
 	$(BIN)/mm-eval $(DEMO)/run --dataset $(DEMO)/clips --include '*walk_1.2*' --video $(DEMO)/policy.mp4 \
 	    --video-seconds 3 --report $(DEMO)/policy.html
 
-test: .venv/.installed-$(EXTRAS) ## All tests, in JOBS processes
+test: .venv/.installed-$(EXTRAS) ## Run all tests in JOBS processes
 	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --durations 20
 
-quick: .venv/.installed-$(EXTRAS) ## The tests that take seconds
+quick: .venv/.installed-$(EXTRAS) ## Run only the tests that take seconds
 	$(BIN)/python -m pytest -q -m 'not slow and not kills'
 
-kills: .venv/.installed-$(EXTRAS) ## Each writing command killed at every moment, and 25 times at random; 20 minutes
+kills: .venv/.installed-$(EXTRAS) ## Kill each writing command at every moment and 25 times at random (20 minutes)
 	$(BIN)/python -m pytest -q -m kills
 
-attack: .venv/.installed-$(EXTRAS) ## The tests against hostile files, sockets and kills alone
+attack: .venv/.installed-$(EXTRAS) ## Run only the tests against hostile files, sockets and kills
 	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile -m 'not slow and not kills' $(ATTACKS)
 
-fuzz: .venv/.installed-$(EXTRAS) ## Damaged files of every kind, COUNT of each, as a table
+fuzz: .venv/.installed-$(EXTRAS) ## Read COUNT damaged files of every kind and print a table
 	$(BIN)/python -m tests.support.fuzz.fuzzing $(COUNT)
 
-lint: .venv/.installed-$(EXTRAS) ## Style and import rules: ruff
+lint: .venv/.installed-$(EXTRAS) ## Check style and import rules with ruff
 	$(BIN)/ruff check .
 
-# MuJoCo's wheel brings no types for its compiled parts. They are generated from the installed version, outside git.
+# MuJoCo's wheel has no types for its compiled parts. They are generated from the installed version, outside git.
 typings/.made: .venv/.installed-$(EXTRAS)
 	@rm -rf typings && mkdir typings
 	@$(BIN)/pybind11-stubgen mujoco --output-dir typings --ignore-all-errors > typings/log.txt 2>&1 \
 	    || { cat typings/log.txt >&2; exit 1; }
 	@touch $@
 
-type: typings/.made ## Types: pyright
+type: typings/.made ## Check types with pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: bench-retarget bench-validate bench-learn bench-world bench-sim ## All benchmarks
+bench: bench-retarget bench-validate bench-learn bench-world bench-sim ## Run all benchmarks
 
-bench-retarget: .venv/.installed-dev,bench ## Accuracy and speed of the retargeter, as tables
+bench-retarget: .venv/.installed-dev,bench ## Measure accuracy and speed of the retargeter
 	$(BIN)/python benchmarks/retarget.py
 
-bench-validate: .venv/.installed-$(EXTRAS) ## Forces and muscles of a walk beside the literature; speed of the checks
+bench-validate: .venv/.installed-$(EXTRAS) ## Compare forces and muscles of a walk with the literature; time the checks
 	$(BIN)/python benchmarks/validation.py --out out/walk_1.2_emg.png
 
-bench-learn: .venv/.installed-dev,bench ## How quickly policies learn to move the small arm, by both algorithms
+bench-learn: .venv/.installed-dev,bench ## Train the small arm with both algorithms
 	$(BIN)/python benchmarks/learning.py
 
-bench-world: .venv/.installed-$(EXTRAS) ## How well models of MyoFullBody foretell its motion
+bench-world: .venv/.installed-$(EXTRAS) ## Measure how well world models predict MyoFullBody
 	$(BIN)/python benchmarks/world_model.py
 
-bench-sim: .venv/.installed-$(EXTRAS) ## Control steps a second of the physics, by body, engine and number of worlds
+bench-sim: .venv/.installed-$(EXTRAS) ## Measure control steps per second by body, engine and number of worlds
 	$(BIN)/python benchmarks/simulation.py
 
 include study.mk

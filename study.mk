@@ -1,12 +1,12 @@
-# A study from its motions to its numbers, stage by stage; the Makefile includes this. docs/reproduce.md tells more.
+# A study from its motions to its numbers, stage by stage. The Makefile includes this file; see docs/reproduce.md.
 #
 #   make reproduce                                                    the built-in motions
 #   make reproduce AMASS=DIR BODY_MODELS=DIR GROUP=kit-kinesis-train  motions of the archive
 #
-# A stage that is done leaves a stamp in OUT/.stages. Some stamps hold a text: what was chosen, hashes of the code, the
-# list of the motions. Where that text would be another one today, the stamp is out of date and so is all that follows.
+# A finished stage leaves a stamp in OUT/.stages. Some stamps hold a text: the options, hashes of the code, the list of
+# motions. If the current text differs, the stamp is out of date, and so are all later stages.
 
-# Assigned in full, as some shells export variables of these names; the command line still has its way.
+# Assigned unconditionally, because some shells export variables of these names; the command line still overrides them.
 AMASS :=
 BODY_MODELS :=
 GROUP :=
@@ -15,7 +15,7 @@ TRAIN_SECONDS := 600
 STUDY := $(if $(AMASS),$(or $(GROUP),amass)$(if $(BODY_MODELS),,-mean-skeleton),builtin)
 OUT := out/study/$(STUDY)
 
-# What `make reproduce` does before it compares. Once training belongs to the study: STUDY_STAGES := report train
+# Stages of `make reproduce` before the comparison. To add training: STUDY_STAGES := report train
 STUDY_STAGES := report
 
 STUDY_GOALS := $(filter download retarget validate train report reproduce,$(MAKECMDGOALS))
@@ -37,7 +37,7 @@ SOURCE := $(call quote,$(or $(AMASS),$(OUT)/source))
 PICKED := $(if $(GROUP),--group $(call quote,$(GROUP)))
 BODIES := $(if $(BODY_MODELS),--body-models $(call quote,$(BODY_MODELS)))
 
-# What decides on the numbers of clips. The packages as they are installed; mm-retarget stamps clips with the same.
+# Code and packages that determine the numbers of clips. mm-retarget stores the same versions in the clips.
 CODE := retarget skeletons datasets pipelines/convert pipelines/validation.py src/musclemap -name '*.py'
 PACKAGES := h5py,jax,jaxlib,mujoco,mujoco_warp,musclemimic_models,numpy,scipy,warp_lang
 
@@ -54,18 +54,18 @@ download_text = { find -L $(SOURCE) -iname '*.npz' $(LIST); \
     $(if $(BODY_MODELS),find -L $(call quote,$(BODY_MODELS)) $(LIST);) }
 train_text = printf 'TRAIN_SECONDS=%s\n' $(call quote,$(TRAIN_SECONDS))
 
-# Prerequisites that are always out of date, where the text of a stamp is another one, or a file is not there.
+# Prerequisites that are always out of date, used if the text of a stamp differs or a file is missing.
 changed = $(if $(STUDY_GOALS),$(shell $($(1)_text) 2>/dev/null | cmp -s - $(STAMPS)/$(1) || echo again))
 absent = $(if $(STUDY_GOALS),$(shell [ -e $(1) ] || echo again))
 
 .PHONY: download retarget validate train report reproduce again
 
-download: $(STAGES)/download ## A study's motions: the built-in ones, or a look at what AMASS=DIR has
-retarget: $(STAGES)/retarget ## Its clips
-validate: $(STAGES)/validate ## Checks of its clips, with muscles
-train: $(STAGES)/train ## A policy trained on its clips for TRAIN_SECONDS, and evaluated
-report: $(STAGES)/report ## The page about its clips
-reproduce: $(addprefix $(STAGES)/,$(STUDY_STAGES)) ## All of these but train, then a comparison with expected/STUDY.json
+download: $(STAGES)/download ## Write a study's built-in motions, or check those of AMASS=DIR
+retarget: $(STAGES)/retarget ## Convert the study's motions to clips
+validate: $(STAGES)/validate ## Check the study's clips, with muscles
+train: $(STAGES)/train ## Train a policy on the study's clips for TRAIN_SECONDS and evaluate it
+report: $(STAGES)/report ## Write the HTML report on the study's clips
+reproduce: $(addprefix $(STAGES)/,$(STUDY_STAGES)) ## Run all stages but train, then compare with expected/STUDY.json
 	$(BIN)/mm-reproduce $(CLIPS) $(call quote,$(STUDY))
 
 $(STAGES)/choice: $(call changed,choice)
@@ -81,16 +81,16 @@ $(STAGES)/download: $(STAGES)/choice $(STAGES)/code $(call changed,download)
 	$(BIN)/python -c '$(WRITE_MOTIONS)' $(SOURCE)
 	@$(download_text) > $(STAMPS)/download
 else
-# Motions that the archive has not are told. For a group that ends the study, unless PARTIAL is set.
+# Motions missing from the archive are reported. For a group, they end the study unless PARTIAL is set.
 IF_MISSING := $(if $(or $(PARTIAL),$(if $(GROUP),,whole archive)),[ $$? -eq 1 ],{ [ $$? -ne 1 ] || \
-    echo "Stopped: not all of the group is here. PARTIAL=1 goes on with what there is." >&2; false; })
+    echo "Stopped: motions of the group are missing. PARTIAL=1 continues without them." >&2; false; })
 $(STAGES)/download: $(STAGES)/choice $(STAGES)/code $(call changed,download)
 	$(BIN)/mm-download --check amass $(PICKED) $(BODIES) $(SOURCE) || $(IF_MISSING)
 	@$(download_text) > $(STAMPS)/download
 endif
 
 # A motion that cannot be converted (status 1) is named, and counted by the comparison; it does not end the study. Clips
-# that other code made are made again; those of an interrupted run are kept.
+# made by other code are converted again; those of an interrupted run are kept.
 $(STAGES)/retarget: $(STAGES)/download $(call absent,$(CLIPS)/manifest.jsonl)
 	@[ -e $(CLIPS) ] || cp $(STAMPS)/code $(STAMPS)/code-of-clips
 	$(BIN)/mm-retarget --no-report $(PICKED) $(BODIES) \
@@ -114,5 +114,5 @@ $(STAGES)/train: $(STAGES)/validate $(call changed,train)
 	@$(train_text) > $(STAMPS)/train
 else
 $(STAGES)/train:
-	@echo "Training is not part of this version of musclemap: it has no mm-train with mm-eval." >&2; exit 1
+	@echo "Training is not part of this version of musclemap: it has no mm-train and mm-eval." >&2; exit 1
 endif

@@ -1,6 +1,7 @@
 """Base of all commands: every error ends a command with one sentence and an exit status, never a traceback."""
 
 import contextlib
+import inspect
 import io
 import logging
 import os
@@ -38,8 +39,14 @@ class Program(typer.Typer):
         self._class = type("Command", (_Command,), {"program": name})
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """As `Typer.command`."""
-        return super().command(name, cls=self._class, **options)
+        """As `Typer.command`. The docstring is the help; the terminal breaks its lines."""
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+            text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+            return super(Program, self).command(name, cls=self._class, help=text, **options)(function)
+
+        return register
 
 
 class _PipeClosed(Exception):
