@@ -1,4 +1,4 @@
-"""The commands: what they accept, what they print where, and how they end."""
+"""The commands: accepted options, output on stdout and stderr, exit status."""
 
 import errno
 import io
@@ -46,7 +46,7 @@ def out(tmp_path):
 
 @pytest.fixture
 def made(monkeypatch):
-    """What the command asked to be made: (config, body_models, device) each time."""
+    """Retargeters that the command creates: (config, body_models, device) of each."""
     calls = []
 
     def make(config, *, body_models, device):
@@ -61,7 +61,7 @@ def run(*arguments, report="--no-report"):
     return RUNNER.invoke(retarget.app, [str(argument) for argument in arguments] + [report])
 
 
-def test_all_good_is_0_with_a_table_of_the_worst(source, out, made):
+def test_success_exits_with_0_and_prints_the_worst_clips(source, out, made):
     result = run(source, out)
     assert result.exit_code == 0, result.output
     assert "3 clips in" in result.stdout
@@ -73,7 +73,7 @@ def test_all_good_is_0_with_a_table_of_the_worst(source, out, made):
     assert "3 of them up to date" in again.stdout
 
 
-def test_any_name_can_be_told(source, out, made):
+def test_any_file_name_can_be_printed(source, out, made):
     save(source / "[red]x[.npz")
     save(source / os.fsdecode(b"l\xfcks.npz"))
     (source / "[blue].npz").write_bytes(b"")
@@ -86,7 +86,7 @@ def test_any_name_can_be_told(source, out, made):
     assert json.loads(run(source, out, "--json").stdout)["counts"]["ok"] == 5
 
 
-def test_some_failed_is_1_and_each_is_named_with_its_reason(source, out, made):
+def test_failed_files_exit_with_1_and_are_named_with_their_reason(source, out, made):
     (source / "m1.npz").write_bytes(b"")
     result = run(source, out)
     assert result.exit_code == 1
@@ -112,7 +112,7 @@ def test_some_failed_is_1_and_each_is_named_with_its_reason(source, out, made):
         (["-v", "-q"], "exclude each other"),
     ],
 )
-def test_wrong_use_is_2_and_says_what_would_be_right(source, out, made, arguments, output):
+def test_wrong_usage_exits_with_2_and_says_what_is_right(source, out, made, arguments, output):
     result = run(source, out, *arguments)
     assert result.exit_code == 2
     assert output in result.stderr
@@ -120,7 +120,7 @@ def test_wrong_use_is_2_and_says_what_would_be_right(source, out, made, argument
     assert not out.exists()
 
 
-def test_nothing_to_convert_is_2(tmp_path, out, made):
+def test_nothing_to_convert_exits_with_2(tmp_path, out, made):
     (tmp_path / "void").mkdir()
     for folder in ("void", "absent"):
         result = run(tmp_path / folder, out)
@@ -128,15 +128,15 @@ def test_nothing_to_convert_is_2(tmp_path, out, made):
         assert folder in result.stderr
 
 
-def test_an_output_that_is_a_file_is_2(source, tmp_path, made):
+def test_an_output_folder_that_is_a_file_exits_with_2(source, tmp_path, made):
     (tmp_path / "file").write_text("")
     result = run(source, tmp_path / "file")
     assert result.exit_code == 2
     assert "cannot write to" in result.stderr
 
 
-def test_options_beat_set_and_set_beats_the_file(source, out, made, tmp_path):
-    (tmp_path / "settings.toml").write_text('fps = 30\nhands = "tracked"\n[solver]\nsweeps = 2\nbatch_size = 64\n')
+def test_options_override_set_and_set_overrides_the_file(source, out, made, tmp_path):
+    (tmp_path / "settings.toml").write_text('fps = 30\nhands = "tracked"\n[solver]\nsweeps = 2\nbatch = 64\n')
     file = ["--config", tmp_path / "settings.toml"]
     run(source, out, *file, "--set", "solver.sweeps=3", "--set", "fps=40", "--fps", "50", "--dry-run")
     config, body_models, device = made[-1]
@@ -147,7 +147,7 @@ def test_options_beat_set_and_set_beats_the_file(source, out, made, tmp_path):
     assert (config.fps, config.hands, body_models, device.platform) == (30.0, "locked", tmp_path, "cpu")
 
 
-def test_a_gpu_that_is_not_there_is_2(source, out, made):
+def test_a_missing_gpu_exits_with_2(source, out, made):
     import jax
 
     if any(device.platform == "gpu" for device in jax.devices()):
@@ -166,7 +166,7 @@ def test_selection_and_dry_run(source, out, made):
     assert {path.name for path in out.glob("*.h5")} == {"m0.h5", "m1.h5"}
 
 
-def test_overwrite_makes_everything_again(source, out, made):
+def test_overwrite_converts_everything_again(source, out, made):
     run(source, out)
     stamps = {path: path.stat().st_mtime_ns for path in out.glob("*.h5")}
     run(source, out)
@@ -175,7 +175,7 @@ def test_overwrite_makes_everything_again(source, out, made):
     assert not set(stamps.items()) & {(path, path.stat().st_mtime_ns) for path in out.glob("*.h5")}
 
 
-def test_json_is_all_there_is_on_stdout(source, out, made):
+def test_json_is_the_only_output_on_stdout(source, out, made):
     (source / "m1.npz").write_bytes(b"")
     result = run(source, out, "--json", "-v")
     output = json.loads(result.stdout)
@@ -183,7 +183,7 @@ def test_json_is_all_there_is_on_stdout(source, out, made):
     assert [entry["source"] for entry in output["entries"]] == ["m0.npz", "m1.npz", "m2.npz"]
 
 
-def test_verbose_names_every_file_and_what_is_doubtful(source, out, made):
+def test_verbose_names_every_file_and_every_doubt(source, out, made):
     save(source / "m3.npz", gender=None)
     result = run(source, out, "-v")
     for k in range(4):
@@ -192,7 +192,7 @@ def test_verbose_names_every_file_and_what_is_doubtful(source, out, made):
     assert "doubt" not in run(source, out, "--overwrite").stderr
 
 
-def test_a_full_disk_is_told_and_is_1(source, out, made, monkeypatch):
+def test_a_full_disk_is_reported_and_exits_with_1(source, out, made, monkeypatch):
     def full(path, clip, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -203,7 +203,7 @@ def test_a_full_disk_is_told_and_is_1(source, out, made, monkeypatch):
     assert "failed m2.npz: not_converted" in result.stderr
 
 
-def test_an_interrupt_says_how_to_go_on(source, out, monkeypatch):
+def test_an_interrupt_says_how_to_resume(source, out, monkeypatch):
     monkeypatch.setattr(archive, "make_retargeter", lambda *_, **__: BreaksOn("m0.npz", KeyboardInterrupt()))
     result = run(source, out)
     assert result.exit_code == 130
@@ -217,7 +217,7 @@ def entry(name, *, verdict="feasible", error=1.0):
     )
 
 
-def test_worst_clips_come_by_verdict_then_by_error():
+def test_worst_clips_are_ordered_by_verdict_then_by_error():
     entries = [
         entry("a", error=9.0),
         entry("b", verdict="infeasible"),
@@ -229,24 +229,21 @@ def test_worst_clips_come_by_verdict_then_by_error():
 
 
 def test_many_failures_are_counted_by_reason(tmp_path, capsys):
-    lost = [
-        ManifestEntry(source=f"{k:03}.npz", status="rejected", code=ReasonCode.TRUNCATED, reason="truncated: x: y")
-        for k in range(60)
-    ]
-    report.print_failures(Summary(out=tmp_path, entries=tuple(lost)))
+    failures = [ManifestEntry(source=f"{k:03}.npz", status="rejected", reason="truncated: x") for k in range(60)]
+    report.print_failures(Summary(out=tmp_path, entries=tuple(failures)))
     output = capsys.readouterr().err.splitlines()
     assert len(output) == report.NAMED + 1
     assert "60 truncated" in output[-1]
 
 
-def test_time_left_follows_the_share_that_is_done():
+def test_time_left_follows_from_the_share_done():
     half = Progress(entry=None, nclip=3, total=9, nframe=5000, share=0.5, seconds=10.0)
     assert report.progress_line(half) == "3 of 9 clips, 500 frames/s, 0:00:10 left"
     start = Progress(entry=None, nclip=0, total=9, nframe=0, share=0.0, seconds=0.0)
     assert report.progress_line(start) == "0 of 9 clips, - frames/s, ? left"
 
 
-def test_without_a_terminal_a_line_comes_from_time_to_time(monkeypatch, capsys):
+def test_a_pipe_gets_lines_at_intervals(monkeypatch, capsys):
     monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.05)
     with ProgressDisplay() as display:
         report.conversion_listener(display)(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
@@ -256,7 +253,7 @@ def test_without_a_terminal_a_line_comes_from_time_to_time(monkeypatch, capsys):
     assert 1 <= len(output) <= 4
 
 
-def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys):
+def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
     with ProgressDisplay() as display:
@@ -302,7 +299,7 @@ def test_training_prints_the_first_and_the_last_line_in_a_pipe(capsys):
     assert lines == ["10 steps, 10 per second, 0:00:09 left", "30 steps, 10 per second, 0:00:07 left"]
 
 
-def test_names_that_no_terminal_takes_are_shown_all_the_same():
+def test_unprintable_names_are_shown_with_marks():
     assert printable("ü 走\udcff\n\x1b[31m") == "ü 走\ufffd??[31m"
     printable("\udcff").encode()
 
@@ -320,7 +317,7 @@ def test_info_answers_in_both_forms():
         assert re.search(rf"^{key}:", text.stdout, re.MULTILINE)
 
 
-def test_info_survives_whatever_its_questions_meet(tmp_path, monkeypatch):
+def test_info_survives_errors_of_libraries(tmp_path, monkeypatch):
     def broken():
         raise OSError("driver and library do not match")
 
@@ -338,7 +335,7 @@ APPS = ("download", "eval", "export", "info", "pack", "report", "reproduce", "re
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_help_is_shown_as_it_was_written(name):
+def test_help_contains_no_markup(name):
     """Square brackets are markup to the terminal, which swallows them."""
     command = typer.main.get_command(import_module(f"musclemap.cli.{name}").app)
     texts = [command.help or "", *(getattr(param, "help", None) or "" for param in command.params)]
@@ -347,7 +344,7 @@ def test_help_is_shown_as_it_was_written(name):
         assert Text.from_markup(text).plain == text
 
 
-def test_units_are_seen_while_a_run_goes_on():
+def test_training_table_shows_units():
     figures = {"steps": 10.0, "steps_per_second": 5.0, "landmark_error_mm": 3.0}
     console = Console(record=True, width=80, file=io.StringIO())
     console.print(train_view.figure_table(figures, "0:01:00"))

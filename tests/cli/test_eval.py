@@ -1,4 +1,4 @@
-"""`mm-eval`: a policy and a data set in, figures, a page and a film out; what it says when it cannot."""
+"""`mm-eval`: metrics, report and video of a policy, and error messages."""
 
 import json
 import re
@@ -33,7 +33,7 @@ LEARNED = ("arm_000", "arm_001")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of four clips, one of them infeasible, and a run that has learned from two of them."""
+    """A data set of four clips, one of them infeasible, and a run trained on two of them."""
     place = tmp_path_factory.mktemp("eval")
     clips = arm_clips(4, SECONDS, seed=1)
     clips[3] = (clips[3][0], replace(clips[3][1], verdict="infeasible", reasons=({"rule": "strength"},)))
@@ -51,13 +51,13 @@ def run(place: Path, *arguments: object, source: str = "run") -> Result:
 
 @pytest.fixture(scope="module")
 def output(place: Path) -> dict[str, Any]:
-    """The whole of it, once: JSON, page and film."""
+    """All outputs of one call: JSON, report and video."""
     result = run(place, "--json", "--report", place / "page.html", "--video", place / "film.mp4")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
 
-def test_every_clip_has_its_figures(output: dict[str, Any]) -> None:
+def test_every_clip_has_metrics(output: dict[str, Any]) -> None:
     assert [clip["name"] for clip in output["clips"]] == ["arm_000.h5", "arm_001.h5", "arm_002.h5"]
     for clip in output["clips"]:
         assert clip["steps"] == clip["simulated"] == round(100 * SECONDS)
@@ -72,7 +72,7 @@ def test_every_clip_has_its_figures(output: dict[str, Any]) -> None:
     )
 
 
-def test_clips_that_were_not_learned_from_are_totalled_apart(output: dict[str, Any]) -> None:
+def test_held_out_clips_have_their_own_totals(output: dict[str, Any]) -> None:
     assert {clip["name"]: clip["group"] for clip in output["clips"]} == {
         "arm_000.h5": "training", "arm_001.h5": "training", "arm_002.h5": "held_out"
     }  # fmt: skip
@@ -82,7 +82,7 @@ def test_clips_that_were_not_learned_from_are_totalled_apart(output: dict[str, A
     assert output["totals"]["held_out"]["mean"]["normalised_return"] == pytest.approx(clip["normalised_return"])
 
 
-def test_film_and_page_are_written(output: dict[str, Any], place: Path) -> None:
+def test_video_and_report_are_written(output: dict[str, Any], place: Path) -> None:
     assert output["written"] == [str(place / "film.mp4"), str(place / "page.html")]
     meta = next(imageio_ffmpeg.read_frames(str(place / "film.mp4")))
     assert meta["size"] == (1120, 720)
@@ -90,14 +90,14 @@ def test_film_and_page_are_written(output: dict[str, Any], place: Path) -> None:
     assert b"Over control steps" in (place / "page.html").read_bytes()
 
 
-def test_only_what_was_asked_for_is_judged(place: Path) -> None:
+def test_filters_select_clips(place: Path) -> None:
     held_out = json.loads(run(place, "--json", "--held-out").stdout)
     assert [clip["name"] for clip in held_out["clips"]] == ["arm_002.h5"]
     some = json.loads(run(place, "--json", "--infeasible", "--exclude", "*1.h5", "--limit", 3).stdout)
     assert [clip["name"] for clip in some["clips"]] == ["arm_000.h5", "arm_002.h5", "arm_003.h5"]
 
 
-def test_people_get_a_table(place: Path) -> None:
+def test_default_output_is_a_table(place: Path) -> None:
     result = run(place, "--include", "arm_00[02].h5", source=f"run/{POLICY}")
     assert result.exit_code == 0
     assert re.search(r"arm_000\.h5 +training +(landmarks)? +\d+%", result.stdout)
@@ -108,13 +108,13 @@ def test_people_get_a_table(place: Path) -> None:
     assert (quiet.exit_code, quiet.stdout) == (0, "")
 
 
-def test_a_lost_clip_fails_a_strict_call(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strict_fails_if_tracking_fails(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("musclemap.imitation.eval.evaluation.LANDMARK_LIMIT", 1e-4)
-    lost = ["--include", "arm_000.h5", "-q"]
-    assert run(place, *lost).exit_code == 0
-    assert run(place, *lost, "--strict").exit_code == 1
+    failing = ["--include", "arm_000.h5", "-q"]
+    assert run(place, *failing).exit_code == 0
+    assert run(place, *failing, "--strict").exit_code == 1
     monkeypatch.setattr("musclemap.imitation.eval.evaluation.LANDMARK_LIMIT", 10.0)
-    assert run(place, *lost, "--strict").exit_code == 0
+    assert run(place, *failing, "--strict").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_a_lost_clip_fails_a_strict_call(place: Path, monkeypatch: pytest.Monkey
         (["--include", "arm_003.h5"], "no clip to track: arm_003.h5: infeasible"),
     ],
 )
-def test_what_cannot_be_done_is_told(place: Path, arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_reported(place: Path, arguments: list[str], message: str) -> None:
     result = run(place, *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
 
 
-def test_what_is_no_policy_is_told(place: Path) -> None:
+def test_file_that_is_not_a_policy_is_reported(place: Path) -> None:
     (place / "empty").mkdir(exist_ok=True)
     assert "there is no policy at" in run(place, source="empty").stderr
     result = run(place, source="run/metrics.jsonl")
@@ -142,7 +142,7 @@ def test_what_is_no_policy_is_told(place: Path) -> None:
     assert "cannot be read as a policy" in result.stderr
 
 
-# What is kept
+# Recordings
 
 
 def _score(name: str, covered: int, error: float = 0.1) -> Evaluated:
@@ -152,16 +152,16 @@ def _score(name: str, covered: int, error: float = 0.1) -> Evaluated:
     return Evaluated(score=score, recording=None)
 
 
-def test_the_worst_come_first() -> None:
+def test_worst_clips_are_first() -> None:
     result = [_score("fine", 10, 0.1), _score("late", 8), _score("early", 2), _score("rough", 10, 0.2)]
     assert [one.score.name for one in worst_first(result)] == ["early", "late", "rough", "fine"]
 
 
-def test_recordings_are_kept_of_the_worst_and_of_the_film(place: Path) -> None:
+def test_worst_clips_and_clips_of_the_video_are_recorded(place: Path) -> None:
     chosen = choose_clips(place / "set")
 
     def recorded(keep: Keep) -> tuple[list[str], list[str]]:
-        """All clips, the worst first, and those with a recording."""
+        """All clips, the worst first, and the recorded ones."""
         result = evaluate_policy(place / "run" / POLICY, chosen, keep=keep, num_envs=2)
         ordered = worst_first([judged.result for judged in result.clips])
         assert result.film == (("arm_002.h5",) if keep.seconds else ())  # one at least; held-out clips come first
@@ -175,7 +175,7 @@ def test_recordings_are_kept_of_the_worst_and_of_the_film(place: Path) -> None:
     assert recorded(Keep(worst=1, seconds=0.1)) == (names, film)
 
 
-def test_a_film_is_as_long_as_asked() -> None:
+def test_video_has_the_requested_length() -> None:
     clips = arm_clips(4, SECONDS)
     seen = TrainingClips(dataset_facts(clips[:2]))
     film: Callable[[float], tuple[str, ...]] = lambda seconds: _for_film(clips, seen, seconds=seconds)  # noqa: E731
@@ -185,7 +185,7 @@ def test_a_film_is_as_long_as_asked() -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_body_is_judged_drawn_and_filmed(walk_clip: Clip, tmp_path: Path) -> None:
+def test_full_body_is_evaluated_and_drawn(walk_clip: Clip, tmp_path: Path) -> None:
     few = {name: getattr(walk_clip, name)[:40] for name in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
     clip = replace(walk_clip, **few)
     write_dataset(tmp_path / "set", [("walk", clip)])

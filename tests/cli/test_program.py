@@ -1,4 +1,4 @@
-"""How every command ends: with one sentence and a status, whatever happens and wherever its output goes."""
+"""Every command ends with one sentence and an exit status, whatever the error and the output."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ def _raising(error):
         (KeyboardInterrupt(), INTERRUPTED, ""),
     ],
 )
-def test_any_error_is_one_sentence_and_a_status(error, status, words):
+def test_any_error_gives_one_sentence_and_a_status(error, status, words):
     result = RUNNER.invoke(_raising(error), [])
     assert result.exit_code == status
     assert words in result.stderr
@@ -57,14 +57,14 @@ def test_any_error_is_one_sentence_and_a_status(error, status, words):
     assert "Traceback" not in result.output
 
 
-def test_exit_status_of_a_command_passes():
+def test_exit_status_of_a_command_is_kept():
     for status in (0, 1, 5):
         assert RUNNER.invoke(_raising(typer.Exit(status)), []).exit_code == status
     assert RUNNER.invoke(_program(lambda path: None), []).exit_code == 0
 
 
 def test_control_codes_of_names_reach_no_terminal():
-    """Neither what a command prints, nor its errors, nor what it says about a wrong option."""
+    """Neither in output, nor in errors, nor in messages about a wrong option."""
     for app, arguments in (
         (_program(lambda path: echo(f"read {path}")), ["--path", HOSTILE]),
         (_raising(SettingsError(f"no clip {HOSTILE}")), []),
@@ -79,7 +79,7 @@ def test_control_codes_of_names_reach_no_terminal():
         assert len(result.output.splitlines()) == 1
 
 
-def test_bytes_that_are_no_text_are_shown_as_marks():
+def test_bytes_that_are_not_text_are_shown_as_marks():
     assert printable("a\udcffb\x00c") == "a\N{REPLACEMENT CHARACTER}b?c"
 
 
@@ -103,13 +103,13 @@ app([])
 """
 
 
-def test_an_encoding_without_the_letters_ends_nothing():
+def test_an_encoding_that_lacks_characters_is_no_error():
     tables = PRINTS.replace("LINES", "1").replace("        echo(", "        Console().print(")
     done = _run(f"from rich.console import Console\n{tables}", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout) == (0, b"\\xb5 \\u2192 1 m\\xb2\n"), done.stderr
 
 
-def test_full_disk_behind_the_output_is_one_sentence():
+def test_a_full_disk_behind_stdout_gives_one_sentence():
     for lines in (1, 100_000):  # in the buffer until the end, and beyond it
         done = subprocess.run(
             ["sh", "-c", f'exec {sys.executable} -c "$0" > /dev/full', PRINTS.replace("LINES", str(lines))],
@@ -121,7 +121,7 @@ def test_full_disk_behind_the_output_is_one_sentence():
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_reader_that_leaves_early_is_no_error():
+def test_a_pipe_closed_early_is_no_error():
     done = subprocess.run(
         ["bash", "-c", f'{sys.executable} -c "$0" | head -1; exit ${{PIPESTATUS[0]}}', PRINTS.replace("LINES", "9999")],
         capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": SOURCES},
@@ -130,7 +130,7 @@ def test_reader_that_leaves_early_is_no_error():
     assert done.stderr == ""
 
 
-def test_traceback_is_there_for_those_who_ask():
+def test_debug_variable_shows_the_traceback():
     broken = PRINTS.replace("for _ in range(LINES):", "if True:\n        raise KeyError('x')")
     assert b"Traceback" not in _run(broken).stderr
     done = _run(broken, MUSCLEMAP_DEBUG="1")

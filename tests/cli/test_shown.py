@@ -1,4 +1,4 @@
-"""Whatever files, names, servers and libraries say reaches the terminal, logs and tables as text and nothing else."""
+"""Text from files, names, servers and libraries reaches terminal, logs and tables as plain text."""
 
 import csv
 import io
@@ -51,16 +51,16 @@ from ..support.hostile.raw_server import OK, raw_serving
 RUNNER = CliRunner()
 
 ARTEFACTS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
-"""What rich writes on a terminal for colours, and to move the cursor."""
+"""Codes of rich for colours and cursor movements."""
 
 
 def check_clean(text: str, *, terminal: bool) -> None:
-    """Nothing of the data is obeyed by a terminal."""
+    """A terminal must not obey anything in the data."""
     assert not re.search(r"\x1b\[3[12]mESCAPED|\x1b\]|\x1b\[2J", text), repr(text)
     plain = ARTEFACTS.sub("", text) if terminal else text
     odd = {letter for letter in plain if not letter.isprintable() and letter != "\n"}
     assert not odd, (odd, repr(plain)[:3000])
-    assert "\N{BOMB}" not in plain  # :bomb: is no picture
+    assert "\N{BOMB}" not in plain  # :bomb: stays text
 
 
 # Every command
@@ -84,7 +84,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answering(connection: socket.socket, path: str, over: threading.Event) -> None:
-    """A bundle whose words are hostile, and files that nobody gets, for hostile reasons."""
+    """Serve a bundle with hostile texts, and refuse its files with hostile reasons."""
     text = "".join(letter for letter in TERMINAL if letter not in "\r\n")
     files = [{"path": f"clips/{k}.h5", "size": 5, "sha256": "0" * 64} for k in range(3)]
     manifest = {"format": "musclemap-bundle", "version": 1, "name": text, "licence": text, "files": files}
@@ -126,14 +126,14 @@ CALLS: dict[str, Call] = {
 
 
 COMPILE = ("retarget, dry", "validate")
-"""Calls that compile the body first."""
+"""Calls that compile the body."""
 
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
 @pytest.mark.parametrize(
     "call", [pytest.param(call, marks=[pytest.mark.slow] if call in COMPILE else []) for call in CALLS]
 )
-def test_no_command_prints_what_a_terminal_would_obey(
+def test_no_command_prints_control_codes(
     call: str, terminal: bool, out: Path, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -150,7 +150,7 @@ def test_no_command_prints_what_a_terminal_would_obey(
 
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
-def test_servers_words_are_clean_and_short_and_hold_no_secret(
+def test_text_from_servers_is_clean_short_and_without_secrets(
     terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if terminal:
@@ -177,7 +177,7 @@ def test_servers_words_are_clean_and_short_and_hold_no_secret(
         assert not file.is_file() or b"s3cret" not in file.read_bytes()
 
 
-def test_wrong_addresses_are_not_quoted_with_their_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_urls_are_quoted_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PAUSE", 0.0)
     for url in ("ftp://ann:s3cret@x/y", "https://ann:s3cret@[x/y", "http://ann:s3cret@127.0.0.1:1/MANIFEST.json"):
         result = RUNNER.invoke(download.app, [url, str(tmp_path / "out"), "--timeout", "0.1"])
@@ -189,7 +189,7 @@ def test_wrong_addresses_are_not_quoted_with_their_secrets(tmp_path: Path, monke
     assert result.exit_code == 2
 
 
-# Doors
+# Output functions
 
 
 def _program(act: Callable[[], None]) -> Program:
@@ -202,7 +202,7 @@ def _program(act: Callable[[], None]) -> Program:
     return app
 
 
-def test_tables_lines_and_bars_of_rich_take_text_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rich_tables_lines_and_bars_print_text_literally(monkeypatch: pytest.MonkeyPatch) -> None:
     def act() -> None:
         console = clean_console(terminal=True, width=100)
         table = Table(title=TERMINAL)
@@ -230,7 +230,7 @@ def test_tables_lines_and_bars_of_rich_take_text_as_text(monkeypatch: pytest.Mon
 def test_summary_and_progress_of_a_conversion_are_clean(
     terminal: bool, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clips of a run without the run."""
+    """Uses the manifest of a run instead of a run."""
     manifest = Manifest.read(out / "manifest.jsonl")
     warnings = {TERMINAL: tuple(SourceWarning(ReasonCode.BAD_GENDER, text) for text in (MARKUP, TERMINAL))}
     summary = Summary(
@@ -257,7 +257,7 @@ def test_summary_and_progress_of_a_conversion_are_clean(
     assert MARKUP in result.stderr
 
 
-def test_log_records_warnings_and_threads_that_fail_are_clean(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_records_warnings_and_thread_errors_are_clean(caplog: pytest.LogCaptureFixture) -> None:
     url = "https://ann:s3cret@host/x?token=s3cret"
 
     def failing() -> None:
@@ -289,7 +289,7 @@ def test_log_records_warnings_and_threads_that_fail_are_clean(caplog: pytest.Log
     assert result.exit_code == 0, result.output
     check_clean(result.output, terminal=False)
     assert "s3cret" not in result.output
-    assert "Traceback" in result.stdout  # of logger.exception, whoever asks for it
+    assert "Traceback" in result.stdout  # from logger.exception
     assert result.output.count("https://host/x?token=...") >= 2
     assert (logging.getLogRecordFactory(), warnings.showwarning, threading.excepthook) == before
 
@@ -302,8 +302,8 @@ def test_json_is_ascii_without_control_codes_and_unchanged() -> None:
     assert result.stdout.isascii()
 
 
-def test_command_line_prints_by_no_other_way() -> None:
-    """The linter refuses these elsewhere; here it is made sure that the rule is there."""
+def test_commands_print_in_no_other_way() -> None:
+    """The linter refuses these elsewhere; this test checks that the rule exists."""
     root = Path(__file__).parents[2]
     rules = (root / "pyproject.toml").read_text()
     for name in ("typer.echo", "typer.secho", "rich.print", "rich.console.Console"):
@@ -313,7 +313,7 @@ def test_command_line_prints_by_no_other_way() -> None:
         assert not re.search(r"(?<![\w.])print\(|sys\.std(out|err)\.write", text), path
 
 
-# Addresses
+# URLs
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_command_line_prints_by_no_other_way() -> None:
         ("s3cret", "..."),
     ],
 )
-def test_address_is_shown_without_what_is_secret(url: str, expected: str) -> None:
+def test_url_is_shown_without_secrets(url: str, expected: str) -> None:
     assert shown_url(url) == expected
 
 
@@ -350,21 +350,21 @@ def test_secrets_in_sentences_are_hidden(text: str, expected: str | None) -> Non
     assert without_secrets(without_secrets(text)) == without_secrets(text)
 
 
-def test_token_of_the_environment_is_hidden_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_of_the_environment_is_hidden_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "abcd-efgh-ijkl")
     assert without_secrets("refused: abcd-efgh-ijkl.") == "refused: ...."
     monkeypatch.setenv("HF_TOKEN", "a")
     assert without_secrets("a clip") == "a clip"
 
 
-def test_time_to_hide_secrets_is_linear_in_the_text() -> None:
+def test_hiding_secrets_takes_linear_time() -> None:
     began = time.process_time()
     for part in ("x", "x:", "?", "?a", "&a=", "://", "a://", "a://!", "authorization ", "Basic ", "hf_", "a.b", "%"):
         without_secrets(part * (1_000_000 // len(part)))
     assert time.process_time() - began < 30.0
 
 
-def test_errors_of_downloads_and_of_libraries_hide_secrets_by_themselves() -> None:
+def test_download_and_library_errors_hide_secrets() -> None:
     url = "https://u:s3cret@h/x?sig=s3cret"
     assert "s3cret" not in str(DownloadError(f"{url!r} does not come"))
     assert "s3cret" not in describe(ConnectionError(f"HTTPSConnectionPool(host='h'): url: {url}"))
@@ -375,17 +375,17 @@ def test_errors_of_downloads_and_of_libraries_hide_secrets_by_themselves() -> No
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\uff1d1", "=", "-"])
-def test_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe(text: str) -> None:
+def test_formula_cell_starts_with_an_apostrophe(text: str) -> None:
     assert safe_cell(text) == f"'{text}"
     assert safe_cell(safe_cell(text)) == f"'{text}"
 
 
 @pytest.mark.parametrize("value", [-1, -1.5, 0, None, "", "a=1", "walks/a-b.npz", "'=1", np.float32(-2)])
-def test_other_cells_stay_as_they_are(value: Any) -> None:
+def test_other_cells_are_unchanged(value: Any) -> None:
     assert safe_cell(value) is value
 
 
-def test_every_table_that_is_written_is_free_of_formulas(out: Path, tmp_path: Path) -> None:
+def test_written_tables_contain_no_formulas(out: Path, tmp_path: Path) -> None:
     result = RUNNER.invoke(pack.app, [os.fsdecode(os.fsencode(str(out))), str(tmp_path / "b"), "--private", "-q"])
     assert result.exit_code in (0, 1), result.output
     tables = list((tmp_path / "b").rglob("*.csv"))
@@ -396,8 +396,8 @@ def test_every_table_that_is_written_is_free_of_formulas(out: Path, tmp_path: Pa
         assert not cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d")), cell
 
 
-def test_every_writer_of_separated_values_uses_the_one_function() -> None:
-    """A new one has to be looked at, and added here."""
+def test_every_csv_writer_uses_safe_cell() -> None:
+    """Review a new writer, then add it here."""
     root = Path(__file__).parents[2]
     writers = {
         path.relative_to(root).as_posix()
@@ -410,7 +410,7 @@ def test_every_writer_of_separated_values_uses_the_one_function() -> None:
         assert "safe_cell(" in (root / path).read_text()
 
 
-def test_card_and_metadata_of_a_bundle_hold_no_markup_from_outside(out: Path, tmp_path: Path) -> None:
+def test_card_and_metadata_of_a_bundle_contain_no_foreign_markup(out: Path, tmp_path: Path) -> None:
     name = f"{image('bundle')}\n---\n{{PWN}}"
     result = RUNNER.invoke(
         pack.app, [os.fsdecode(os.fsencode(str(out))), str(tmp_path / "b"), "--private", "-q", "--name", name]
@@ -442,11 +442,11 @@ def test_card_and_metadata_of_a_bundle_hold_no_markup_from_outside(out: Path, tm
         ("a\n# b", r"a?\# b"),
     ],
 )
-def test_text_of_others_is_no_markdown(text: str, expected: str) -> None:
+def test_foreign_text_is_escaped_in_markdown(text: str, expected: str) -> None:
     assert escaped(text) == expected
 
 
 def test_hostile_texts_are_hostile() -> None:
-    """Or the tests above would show nothing."""
+    """Otherwise the tests above would be empty."""
     assert not TERMINAL.isprintable()
     assert "<script>" in script("x")
