@@ -87,7 +87,7 @@ def print_failures(summary: Summary) -> None:
     failures = [entry for entry in summary.entries if entry.status != "ok"]
     message = [f"{entry.status} {entry.source}: {entry.reason}" for entry in failures[:NAMED]]
     if len(failures) > NAMED:
-        codes = Counter(entry.reason.partition(":")[0] for entry in failures)
+        codes = Counter(entry.code or ReasonCode.UNKNOWN for entry in failures)
         kinds = ", ".join(f"{count} {code}" for code, count in codes.most_common())
         message.append(f"and {len(failures) - NAMED} more, see {summary.out / 'manifest.jsonl'}; in all {kinds}")
     message += summary.problems

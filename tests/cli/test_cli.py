@@ -26,6 +26,7 @@ from musclemap.datasets.summary import Summary
 from musclemap.pipelines import archive
 from musclemap.pipelines.convert.progress import Progress
 from musclemap.pipelines.train.training import Moment
+from musclemap.reason_codes import ReasonCode
 
 from ..support.data.fake_retargeter import BreaksOn, FakeRetargeter, save
 
@@ -229,7 +230,10 @@ def test_worst_clips_are_ordered_by_verdict_then_by_error():
 
 
 def test_many_failures_are_counted_by_reason(tmp_path, capsys):
-    failures = [ManifestEntry(source=f"{k:03}.npz", status="rejected", reason="truncated: x") for k in range(60)]
+    failures = [
+        ManifestEntry(source=f"{k:03}.npz", status="rejected", code=ReasonCode.TRUNCATED, reason="truncated: x: y")
+        for k in range(60)
+    ]
     report.print_failures(Summary(out=tmp_path, entries=tuple(failures)))
     output = capsys.readouterr().err.splitlines()
     assert len(output) == report.NAMED + 1
