@@ -17,7 +17,7 @@ from .options.shared import Device, Json, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
-    from musclemap.datasets.downloads.bundle_manifest import Bundle
+    from musclemap.datasets.downloads.bundle_manifest import BundleManifest
     from musclemap.datasets.downloads.catalogue import Entry
     from musclemap.datasets.downloads.file_filter import FileFilter
     from musclemap.pipelines.download import Chosen, Downloaded
@@ -242,13 +242,13 @@ def _download_bundle(url: str, out: Path, transfer: _Transfer, output: _Output) 
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.datasets.downloads.bundle import fetch_bundle
     from musclemap.datasets.downloads.bundle_manifest import read_bundle
-    from musclemap.datasets.downloads.pace import Patience
+    from musclemap.datasets.downloads.speed_guard import TransferLimits
     from musclemap.datasets.downloads.transport import Transport
 
     filters = transfer.filters
     if filters.group is not None or filters.limit is not None:
         raise SettingsError("--group and --limit are for data sets of the hub; a bundle takes --include and --exclude")
-    transport = Transport(patience=Patience(timeout=transfer.timeout))
+    transport = Transport(limits=TransferLimits(timeout=transfer.timeout))
     bundle = read_bundle(url, transport, sha256=transfer.sha256)
     if transfer.dry_run:
         _print_bundle_plan(bundle, filters, output)
@@ -256,7 +256,12 @@ def _download_bundle(url: str, out: Path, transfer: _Transfer, output: _Output) 
     started = time.perf_counter()
     with ProgressDisplay(hidden=output.hidden) as display:
         fetched = fetch_bundle(
-            bundle, out, transport, workers=transfer.workers, requested=filters.wants, progress=bundle_listener(display)
+            bundle,
+            out,
+            transport,
+            workers=transfer.workers,
+            requested=filters.matches,
+            progress=bundle_listener(display),
         )
     print_failed_files(fetched.failed)
     if output.json:
@@ -270,10 +275,10 @@ def _download_bundle(url: str, out: Path, transfer: _Transfer, output: _Output) 
     return 1 if fetched.failed else 0
 
 
-def _print_bundle_plan(bundle: "Bundle", filters: "FileFilter", output: _Output) -> None:
+def _print_bundle_plan(bundle: "BundleManifest", filters: "FileFilter", output: _Output) -> None:
     from musclemap.cli.output.download_report import amount
 
-    selected = [file for file in bundle.files if filters.wants(file.path.as_posix())]
+    selected = [file for file in bundle.files if filters.matches(file.path.as_posix())]
     size = sum(file.size for file in selected)
     if output.json:
         facts = {"url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256}
@@ -357,7 +362,7 @@ def _print_result(result: "Downloaded", output: _Output) -> None:
     elif output.text:
         if result.summary is not None:
             print_summary(result.summary)
-        files = f"{len(result.brought.places)} of {len(selection.files)} files ({amount(selection.size)})"
+        files = f"{len(result.brought.paths)} of {len(selection.files)} files ({amount(selection.size)})"
         source = f"{data_set.repository} at {data_set.revision[:12]}, licence {data_set.licence or 'unknown'}"
         echo(f"{files} from {source}; originals in {result.originals}")
 

@@ -1,7 +1,7 @@
 """`mm-retarget`: convert motion capture to checked reference clips."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -70,7 +70,7 @@ def retarget(
     conversion = _Conversion(config=settings, body_models=body_models, overwrite=overwrite, dry_run=dry_run)
     output = _Output(json=json_, verbose=verbose, quiet=quiet, report=report and not dry_run, dry_run=dry_run)
     summary = _convert(source, out, filters, cluster, conversion, output, device=device)
-    _print_result(summary, out, output, limits=settings.validation.limits)
+    _print_result(summary, out, output, limits=settings.validation.thresholds)
     raise typer.Exit(0 if summary.complete else 1)
 
 

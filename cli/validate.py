@@ -51,7 +51,7 @@ def validate(
     result = _validate(source, settings, device, muscles=muscles, write=not dry_run, silent=json_ or quiet)
     html = None
     if report and result.written:
-        html = try_report(source, command="mm-validate", limits=settings.validation.limits, hidden=quiet or json_)
+        html = try_report(source, command="mm-validate", limits=settings.validation.thresholds, hidden=quiet or json_)
     if json_:
         echo_json(result.to_dict())
     elif quiet:
@@ -99,7 +99,7 @@ def _settings(path: Path | None, assignments: list[str], chunk: int | None) -> "
 
     settings = override(load_settings(RetargetConfig, path) if path else RetargetConfig(), assignments)
     if chunk is not None:
-        settings = replace(settings, validation=replace(settings.validation, chunk=chunk))
+        settings = override(settings, [f"validation.chunk_size={chunk}"])
     return settings
 
 

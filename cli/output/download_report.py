@@ -17,10 +17,10 @@ NAMED = 50
 """Number of failed files that are listed by name."""
 
 
-def bundle_listener(display: ProgressDisplay) -> Callable[["Moved"], None]:
+def bundle_listener(display: ProgressDisplay) -> Callable[["DownloadProgress"], None]:
     """Return a listener for `fetch_bundle`."""
 
-    def show(moved: "Moved") -> None:
+    def show(moved: "DownloadProgress") -> None:
         text = f"{moved.nfile} of {moved.files} files, {amount(moved.nbyte)} of {amount(moved.size)}"
         display.update(moved.nbyte / max(moved.size, 1), text, line=text)
 
@@ -90,8 +90,8 @@ def archive_lines(state: "ArchiveState", *, brief: bool = False) -> list[str]:
     if not brief:
         lines.append(f"{state.root}: {sum(state.parts.values()) + state.unmatched:,} motions")
         lines += [f"  {part}: {count:,}" for part, count in state.parts.items()]
-        if state.strangers:
-            lines.append(f"  of no known part: {state.strangers:,}")
+        if state.unmatched:
+            lines.append(f"  of no known part: {state.unmatched:,}")
         lines.append(f"missing parts: {', '.join(state.absent) or 'none'}")
         lines.append("motion lists:")
         for name, group in state.groups.items():

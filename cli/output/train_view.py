@@ -64,7 +64,7 @@ def _without_gpu(algorithm: str) -> str:
     speed = f"without a GPU, a core simulates about {CPU_STEPS} control steps of this body per second"
     if algorithm == "world-model":
         return (
-            f"{speed}, and imagined steps take as long: set world_model.hidden, .batch and .dynamics.hidden low. "
+            f"{speed}, and imagined steps take as long: set world_model.hidden, .batch_size and .dynamics.hidden low. "
             "Expect a body that stays up slightly longer than at the start, but does not walk"
         )
     days = PUBLISHED_STEPS / CPU_STEPS / 86400

@@ -137,7 +137,7 @@ def test_an_output_folder_that_is_a_file_exits_with_2(source, tmp_path, made):
 
 
 def test_options_override_set_and_set_overrides_the_file(source, out, made, tmp_path):
-    (tmp_path / "settings.toml").write_text('fps = 30\nhands = "tracked"\n[solver]\nsweeps = 2\nbatch = 64\n')
+    (tmp_path / "settings.toml").write_text('fps = 30\nhands = "tracked"\n[solver]\nsweeps = 2\nbatch_size = 64\n')
     file = ["--config", tmp_path / "settings.toml"]
     run(source, out, *file, "--set", "solver.sweeps=3", "--set", "fps=40", "--fps", "50", "--dry-run")
     config, body_models, device = made[-1]
