@@ -32,7 +32,7 @@ _ROWS = (
     ("reward", "reward (at most 1)", "{:.3f}"),
     ("published_reward", "published reward (at most 1.21)", "{:.3f}"),
     ("coverage", "share of the clip before a failure", "{:.2f}"),
-    ("failed", "episodes that failed", "{:.0%}"),
+    ("terminated", "terminated episodes", "{:.0%}"),
     ("landmark_error_mm", "landmark error [mm]", "{:.0f}"),
     ("root_error_mm", "root error [mm]", "{:.0f}"),
     ("excitation", "mean excitation", "{:.3f}"),
