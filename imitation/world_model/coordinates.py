@@ -30,7 +30,7 @@ class LandmarkMotion(NamedTuple):
     linvel: Array
 
 
-class ReducedCoordinates:
+class WorldModelCoordinates:
     """Conversions between MuJoCo's coordinates and a body's independent coordinates.
 
     Args:

@@ -21,7 +21,7 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.settings import PositiveFloat, Seed, settings
 from musclemap.skeletons.precision import precise
 
-from .coordinates import ReducedCoordinates
+from .coordinates import WorldModelCoordinates
 from .muscles import MuscleParams, muscle_force, read_muscles
 
 MIN_MOMENT_ARM = 1e-5
@@ -204,7 +204,7 @@ def measure_tendons(body: SimulationBody, joint: np.ndarray) -> tuple[np.ndarray
     Returns:
         Lengths [m], shape (n, nu), and their derivatives by the independent joints, shape (n, nu, njoint).
     """
-    model, coordinates = body.model, ReducedCoordinates(body)
+    model, coordinates = body.model, WorldModelCoordinates(body)
     root = np.tile(np.eye(1, 7, 3), (len(joint), 1)) if body.free else np.zeros((len(joint), 0))
     q = jnp.asarray(np.concatenate([root, joint], axis=1), jnp.float32)
     zero_velocity = jnp.zeros((len(joint), coordinates.nvelocity))
@@ -229,7 +229,7 @@ def measure_tendons(body: SimulationBody, joint: np.ndarray) -> tuple[np.ndarray
 
 def sample_configurations(body: SimulationBody, count: int, seed: int) -> np.ndarray:
     """Sample joint values for the fit, shape (count, njoint): half uniform in the ranges, half closer to the centre."""
-    coordinates, rng = ReducedCoordinates(body), np.random.default_rng(seed)
+    coordinates, rng = WorldModelCoordinates(body), np.random.default_rng(seed)
     low, high = coordinates.lower, coordinates.upper
     width = high - low
     uniform = rng.uniform(low - RANGE_MARGIN * width, high + RANGE_MARGIN * width, (count, len(low)))
@@ -257,7 +257,7 @@ def fit_tendons(
     for m, crossed in enumerate(crossed_joints):
         joints[m, : len(crossed)], mask[m, : len(crossed)] = crossed, 1.0
     arm = np.take_along_axis(arm, joints[None], axis=2) * mask
-    coordinates = ReducedCoordinates(body)
+    coordinates = WorldModelCoordinates(body)
     half = np.maximum(0.5 * (coordinates.upper - coordinates.lower), 1e-3)
     untrained = Tendons(
         joints=joints, mask=mask, middle=0.5 * (coordinates.upper + coordinates.lower), half=half,

@@ -27,7 +27,7 @@ from musclemap.imitation.ppo.normaliser import (
 from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
 from musclemap.settings import HiddenWidths, PositiveFloat, settings
 
-from .coordinates import ReducedCoordinates
+from .coordinates import WorldModelCoordinates
 from .muscles import integrate_activation, read_muscles
 from .tendons import TendonConfig, Tendons
 
@@ -110,7 +110,7 @@ class WorldModel:
         if (config.variant == "grey") != (tendons is not None):
             raise SettingsError("a grey model needs fitted muscle lengths; a plain one must not have them")
         self.body, self.config, self.tendons = body, config, tendons
-        self.coordinates = ReducedCoordinates(body)
+        self.coordinates = WorldModelCoordinates(body)
         self.muscles = read_muscles(body.model)
         self._dtype = matmul_dtype(config.precision)
         nu = body.model.nu

@@ -11,7 +11,7 @@ from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_b
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.task.frames import multiply
 from musclemap.imitation.task.reference import Reference, make_library
-from musclemap.imitation.world_model.coordinates import ReducedCoordinates
+from musclemap.imitation.world_model.coordinates import WorldModelCoordinates
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def walk(human: SimulationBody, walk_clip: Clip) -> Reference:
     return make_library([("walk", walk_clip)], human, resting=0.1).reference
 
 
-def sample(coordinates: ReducedCoordinates, count: int) -> tuple[jax.Array, jax.Array]:
+def sample(coordinates: WorldModelCoordinates, count: int) -> tuple[jax.Array, jax.Array]:
     """Random configurations over the whole joint ranges with any orientation, and velocities of some rad/s."""
     rng = np.random.default_rng(3)
     joints = rng.uniform(coordinates.lower, coordinates.upper, (count, coordinates.njoint))
@@ -31,18 +31,18 @@ def sample(coordinates: ReducedCoordinates, count: int) -> tuple[jax.Array, jax.
 
 
 def test_widths(human: SimulationBody, arm: SimulationBody) -> None:
-    assert (ReducedCoordinates(human).nconfiguration, ReducedCoordinates(human).nvelocity) == (38, 37)
+    assert (WorldModelCoordinates(human).nconfiguration, WorldModelCoordinates(human).nvelocity) == (38, 37)
     free = load_simulation_body("MyoFullBody", PhysicsConfig(hands="free"))
-    assert (ReducedCoordinates(free).nconfiguration, ReducedCoordinates(free).nvelocity) == (78, 77)
+    assert (WorldModelCoordinates(free).nconfiguration, WorldModelCoordinates(free).nvelocity) == (78, 77)
     assert (
-        ReducedCoordinates(arm).nconfiguration,
-        ReducedCoordinates(arm).nvelocity,
-        ReducedCoordinates(arm).free,
+        WorldModelCoordinates(arm).nconfiguration,
+        WorldModelCoordinates(arm).nvelocity,
+        WorldModelCoordinates(arm).free,
     ) == (2, 2, False)
 
 
 def test_reduce_inverts_expand_and_the_couplings_hold(human: SimulationBody) -> None:
-    coordinates = ReducedCoordinates(human)
+    coordinates = WorldModelCoordinates(human)
     configuration, velocity = sample(coordinates, 8)
     qpos, qvel = coordinates.expand(configuration, velocity)
     for result, expected in zip(coordinates.reduce(qpos, qvel), (configuration, velocity), strict=True):
@@ -57,7 +57,7 @@ def test_reduce_inverts_expand_and_the_couplings_hold(human: SimulationBody) -> 
 
 
 def test_a_clip_is_representable_in_reduced_coordinates(human: SimulationBody, walk: Reference) -> None:
-    coordinates = ReducedCoordinates(human)
+    coordinates = WorldModelCoordinates(human)
     qpos, qvel = coordinates.expand(*coordinates.reduce(walk.qpos, walk.qvel))
     np.testing.assert_allclose(qpos, walk.qpos, atol=2e-5)
     np.testing.assert_allclose(qvel[1:-1], walk.qvel[1:-1], atol=5e-2)  # a clip's velocities are finite differences
@@ -66,7 +66,7 @@ def test_a_clip_is_representable_in_reduced_coordinates(human: SimulationBody, w
 @pytest.mark.parametrize("name", ["arm", "human"])
 def test_landmark_motion_matches_mujoco(name: str, request: pytest.FixtureRequest) -> None:
     body: SimulationBody = request.getfixturevalue(name)
-    coordinates = ReducedCoordinates(body)
+    coordinates = WorldModelCoordinates(body)
     q, velocity = sample(coordinates, 6)
     qpos, qvel = coordinates.expand(q, velocity)
     motion = jax.jit(coordinates.landmarks)(q, velocity)
@@ -84,7 +84,7 @@ def test_landmark_motion_matches_mujoco(name: str, request: pytest.FixtureReques
 
 def test_integration_of_linearly_changing_velocities_matches_mujoco(human: SimulationBody) -> None:
     """Five semi-implicit steps, each with its final velocity."""
-    coordinates = ReducedCoordinates(human)
+    coordinates = WorldModelCoordinates(human)
     q, before = sample(coordinates, 4)
     after = before + jnp.asarray(np.random.default_rng(0).normal(0, 0.3, before.shape), jnp.float32)
     result = coordinates.integrate(q, before, after)
@@ -99,7 +99,7 @@ def test_integration_of_linearly_changing_velocities_matches_mujoco(human: Simul
 
 
 def test_dynamics_features_do_not_depend_on_heading_and_position(human: SimulationBody) -> None:
-    coordinates = ReducedCoordinates(human)
+    coordinates = WorldModelCoordinates(human)
     q, velocity = sample(coordinates, 5)
     turn = jnp.array([np.cos(0.4), 0.0, 0.0, np.sin(0.4)])
     rotation = np.array([[np.cos(0.8), -np.sin(0.8), 0], [np.sin(0.8), np.cos(0.8), 0], [0, 0, 1]])

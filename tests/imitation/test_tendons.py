@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.world_model import tendon_files
-from musclemap.imitation.world_model.coordinates import ReducedCoordinates
+from musclemap.imitation.world_model.coordinates import WorldModelCoordinates
 from musclemap.imitation.world_model.muscles import read_muscles
 from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import (
@@ -62,7 +62,7 @@ def test_fitted_lengths_and_moment_arms_are_accurate(arm: SimulationBody, tendon
 
 
 def test_torques_match_mujoco(arm: SimulationBody, tendons: Tendons) -> None:
-    model, coordinates = arm.model, ReducedCoordinates(arm)
+    model, coordinates = arm.model, WorldModelCoordinates(arm)
     rng = np.random.default_rng(4)
     joint, rate = rng.uniform(coordinates.lower, coordinates.upper, (40, 2)), rng.normal(0, 2, (40, 2))
     act = rng.uniform(0, 1, (40, model.nu))
