@@ -107,19 +107,19 @@ def with_learning(setup: Setup, seconds: float) -> dict[str, float]:
     task = Task(setup.body)
     reference = make_library(setup.clips, setup.body, resting=task.config.resting_excitation).reference
     trainer = Trainer(setup.engine, task, reference, PPO(task.nobs, setup.body.model.nu, PPOConfig()))
-    state, _ = trainer.iterate(trainer.begin(0))  # compiles
+    state, _ = trainer.iterate(trainer.init(0))  # compiles
     state, _ = trainer.iterate(state)
     jax.block_until_ready(state)
-    before, count = jax.device_get(state.worlds.tally), 0
+    before, count = jax.device_get(state.worlds.stats), 0
     started = time.perf_counter()
     while count < 2 or time.perf_counter() - started < seconds:
         state, count = trainer.iterate(state)[0], count + 1
         jax.block_until_ready(state)
     took = time.perf_counter() - started
-    made, tally = count * trainer.steps_per_iteration, jax.device_get(state.worlds.tally)
+    made, stats = count * trainer.steps_per_iteration, jax.device_get(state.worlds.stats)
     return {
-        "steps_per_s": made / took, "bad": float(tally.bad - before.bad) / made,
-        "overflow": float(tally.overflow - before.overflow) / made,
+        "steps_per_s": made / took, "bad": float(stats.bad - before.bad) / made,
+        "overflow": float(stats.overflow - before.overflow) / made,
     }  # fmt: skip
 
 

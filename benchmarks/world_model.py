@@ -1,4 +1,4 @@
-"""How well models of the body foretell its motion: with muscles computed ("grey"), and a network for all ("plain").
+"""How well models of the body predict its motion: with computed muscles ("grey"), and with networks only ("plain").
 
     python benchmarks/world_model.py                                       the built-in walk, some 15 minutes
     python benchmarks/world_model.py --dataset out/demo/clips --include '*walk*'
@@ -31,11 +31,11 @@ from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_b
 from musclemap.imitation.physics.engines import make_engine
 from musclemap.imitation.task.reference import make_library
 from musclemap.imitation.task.task import Task
-from musclemap.imitation.world_model.replay import Replay, Window, draw_windows
+from musclemap.imitation.world_model.replay import ReplayBuffer, Window, sample_windows
 from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import TendonConfig, Tendons
 from musclemap.imitation.world_model.world_config import WorldModelConfig
-from musclemap.imitation.world_model.world_learner import WorldLearner, WorldLearning
+from musclemap.imitation.world_model.world_learner import WorldLearnerState, WorldModelLearner
 from musclemap.imitation.world_model.world_model import ModelConfig, ModelState, Variant, WorldModel
 from musclemap.imitation.world_model.world_trainer import WorldTrainer, WorldTrainState
 from musclemap.pipelines.archive import convert_archive
@@ -53,14 +53,16 @@ FRESH = 8
 class Driven(WorldTrainer):
     """Collects motion that the clips' own activations make, with noise, instead of a policy's."""
 
-    def _chosen(self, learner: WorldLearner, worlds: Any, noise: Array) -> tuple[Array, Array, Array]:
-        noise, _, _ = super()._chosen(learner, worlds, noise)
+    def _sample_excitations(self, learner: WorldLearnerState, worlds: Any, noise: Array) -> tuple[Array, Array, Array]:
+        noise, _, _ = super()._sample_excitations(learner, worlds, noise)
         rows = self.reference.rows(worlds.task.clip, worlds.task.frame + 1)
         action = self.task.action(rows.act + noise)
         return noise, self.task.excitation(action), action
 
 
-def collect(clips: list[tuple[str, Clip]], body: SimulationBody, *, nworld: int, steps: int) -> tuple[Replay, int]:
+def collect(
+    clips: list[tuple[str, Clip]], body: SimulationBody, *, nworld: int, steps: int
+) -> tuple[ReplayBuffer, int]:
     """Real motion, and the number of worlds held out."""
     task = Task(body)
     library = make_library(clips, body, resting=task.config.resting_excitation)
@@ -68,7 +70,7 @@ def collect(clips: list[tuple[str, Clip]], body: SimulationBody, *, nworld: int,
         buffer_size=steps, sweep_fraction=0.0, hidden=(16,), dynamics=ModelConfig(variant="plain", hidden=(16,))
     )
     trainer = Driven(make_engine(body, nworld), task, library, WorldModel(body, config.dynamics, None), config)
-    state: WorldTrainState = trainer.begin(0)
+    state: WorldTrainState = trainer.init(0)
     for _ in range(math.ceil(steps / trainer.steps_per_iteration)):
         state, _ = trainer.collect(state)
     assert state.replay is not None
@@ -76,22 +78,22 @@ def collect(clips: list[tuple[str, Clip]], body: SimulationBody, *, nworld: int,
 
 
 def fitted(
-    body: SimulationBody, replay: Replay, held: int, *, config: WorldModelConfig, tendons: Tendons | None
-) -> tuple[WorldLearning, WorldLearner, float]:  # fmt: skip
+    body: SimulationBody, replay: ReplayBuffer, held: int, *, config: WorldModelConfig, tendons: Tendons | None
+) -> tuple[WorldModelLearner, WorldLearnerState, float]:  # fmt: skip
     """A model fitted to all but the held-out worlds, and the seconds that took."""
-    learning = WorldLearning(Task(body), WorldModel(body, config.dynamics, tendons), config)
-    learner = learning.begin(jax.random.PRNGKey(0))
+    learning = WorldModelLearner(Task(body), WorldModel(body, config.dynamics, tendons), config)
+    learner = learning.init(jax.random.PRNGKey(0))
     steps = replay.steps
     flat = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
     start = ModelState(flat(steps.q), flat(steps.velocity), flat(steps.act))
     after = ModelState(flat(steps.next_q), flat(steps.next_velocity), start.act)
-    valid = steps.fine.ravel().astype(jnp.float32)
-    seen = jax.jit(learning.model.take_in)(learner.dynamics, start, flat(steps.ctrl), after, valid)
+    valid = steps.valid.ravel().astype(jnp.float32)
+    seen = jax.jit(learning.model.update_normalisers)(learner.dynamics, start, flat(steps.ctrl), after, valid)
     learner = learner._replace(dynamics=seen)
-    fit = jax.jit(learning.fit, static_argnames=("window", "held"))
+    fit = jax.jit(learning.fit_model, static_argnames=("window", "held_out"))
     started = time.perf_counter()
     for k in range(FRESH):
-        learner, _ = fit(learner, replay, jax.random.PRNGKey(k), window=config.dynamics.sequence_length, held=held)
+        learner, _ = fit(learner, replay, jax.random.PRNGKey(k), window=config.dynamics.sequence_length, held_out=held)
     jax.block_until_ready(learner)
     return learning, learner, time.perf_counter() - started
 
@@ -179,7 +181,7 @@ def main() -> None:
             variant=variant, hidden=tuple(given.hidden), batch_size=given.batch, gradient_steps=given.fits // FRESH
         )  # fmt: skip
         learning, learner, took = fitted(body, replay, held, config=WorldModelConfig(dynamics=dynamics), tendons=own)
-        window = draw_windows(replay, jax.random.PRNGKey(99), WINDOWS, max(AT), failures=0.5, held=-held)
+        window = sample_windows(replay, jax.random.PRNGKey(99), WINDOWS, max(AT), max_failure_share=0.5, held_out=-held)
         result = jax.jit(learning.model.predict)(learner.dynamics, window.start, window.ctrl)
         if variant == "grey":
             for name, still in (("velocity stays", coasting(learning.model, window)),):

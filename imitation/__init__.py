@@ -1,1 +1,1 @@
-"""Learning to track reference clips. Empty until the trainer lands."""
+"""Reinforcement learning of policies that track reference clips."""

@@ -1,11 +1,11 @@
-"""What can be wrong with what is asked of the trainer."""
+"""Errors of training and of policy files."""
 
 from musclemap.errors import MusclemapError
 
 
 class TrainingError(MusclemapError):
-    """There is nothing to learn from, or a run cannot go on; the message says why and what would do."""
+    """There is no data to train on, or a run cannot continue; the message gives the cause and a remedy."""
 
 
 class PolicyError(MusclemapError):
-    """A policy's file is damaged, of another format, or of a body that is not the one here; the message says which."""
+    """A policy file is damaged, has another format, or was trained on another body; the message says which."""

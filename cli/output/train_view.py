@@ -27,7 +27,7 @@ _ROWS = (
     ("reward", "reward (at most 1)", "{:.3f}"),
     ("published_reward", "published reward (at most 1.21)", "{:.3f}"),
     ("coverage", "clip tracked before failure", "{:.2f}"),
-    ("failed", "failed episodes", "{:.0%}"),
+    ("terminated", "terminated episodes", "{:.0%}"),
     ("landmark_error_mm", "landmark error [mm]", "{:.0f}"),
     ("root_error_mm", "root error [mm]", "{:.0f}"),
     ("excitation", "mean excitation", "{:.3f}"),

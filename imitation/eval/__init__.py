@@ -1,1 +1,1 @@
-"""How well a policy tracks: rollouts by the published protocol and their scores."""
+"""Evaluation of policies by the published protocol: rollouts and their scores."""

@@ -1,8 +1,8 @@
-"""Scores of clips from the figures of their steps, and totals over clips.
+"""Scores of clips, computed from their step metrics, and totals over clips.
 
-After a failure a clip earns nothing more, and its frames do not count as covered. Errors are given twice: over the
-frames before the failure, and, with the ending `_to_end`, over all that were simulated, falls and all. A clip that is
-tracked to its end has the same of both.
+After a failure a clip earns no more reward, and its frames do not count as covered. Errors are reported twice: over the
+frames before the failure, and, with the suffix `_to_end`, over all simulated frames, including falls. For a clip that
+is tracked to its end both are equal.
 """
 
 import math
@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from musclemap.imitation.task.measures import Measures
-from musclemap.imitation.task.reward import PUBLISHED_MOST
+from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD
+from musclemap.imitation.task.step_metrics import StepMetrics
 
 ERRORS = (
     "root_position_error", "root_position_rms_axis", "joint_angle_error", "joint_angle_error_deg",
     "joint_velocity_error", "relative_landmark_error", "absolute_landmark_error",
 )  # fmt: skip
-"""Means over frames. `root_position_error` is the mean distance [m]; `root_position_rms_axis` is what the published
-code calls by that name, a root mean square over the three axes, which is smaller by sqrt(3)."""
+"""Errors averaged over frames. `root_position_error` is the mean distance [m]; `root_position_rms_axis` is what the
+published code calls by that name, the root mean square over the three axes, which is smaller by sqrt(3)."""
 
-OTHERS = ("activation", "effort", "contact_agreement")
-"""Means over the frames before a failure."""
+OTHER_MEANS = ("activation", "effort", "contact_agreement")
+"""Other metrics averaged over the frames before a failure."""
 
 TO_END = "_to_end"
 
@@ -33,12 +33,12 @@ class ClipScore:
     """How well a clip was tracked.
 
     Attributes:
-        name: The clip.
+        name: Name of the clip.
         steps: Control steps from its first frame to its last.
-        covered: Steps before the failure; all where there is none.
-        simulated: Steps that were simulated.
-        failure: "landmarks", "root" or "physics": what failed first; empty where nothing did.
-        metrics: Figures by name; those that do not apply are left out.
+        covered: Steps before the failure; all steps if there is none.
+        simulated: Simulated steps.
+        failure: Cause of the first failure: "landmarks", "root" or "physics"; empty if there is none.
+        metrics: Metrics by name, without those that do not apply.
     """
 
     name: str
@@ -50,82 +50,84 @@ class ClipScore:
 
     @property
     def success(self) -> bool:
-        """Tracked to its end."""
+        """Whether the clip was tracked to its end."""
         return not self.failure
 
     @property
     def coverage(self) -> float:
-        """Share of the steps before the failure."""
+        """Fraction of the steps before the failure."""
         return self.covered / self.steps
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        own = {key: getattr(self, key) for key in ("name", "success", "failure", "steps", "covered", "simulated")}
-        return own | {"coverage": self.coverage, **self.metrics}
+        """Plain values, ready for JSON."""
+        fields = {key: getattr(self, key) for key in ("name", "success", "failure", "steps", "covered", "simulated")}
+        return fields | {"coverage": self.coverage, **self.metrics}
 
 
-def score_clip(name: str, curves: Measures, *, steps: int, root_limit: float) -> ClipScore:
+def score_clip(name: str, step_metrics: StepMetrics, *, steps: int, root_limit: float) -> ClipScore:
     """Score a clip.
 
     Args:
-        name: The clip.
-        curves: Figures of every step that was simulated, from the first on, shapes (nsimulated,).
-        steps: Steps that the clip has.
-        root_limit: Distance of the root that is a failure [m]; it tells which limit was broken.
+        name: Name of the clip.
+        step_metrics: Metrics of all simulated steps, starting with the first, shapes (nsimulated,).
+        steps: Control steps of the clip.
+        root_limit: Failure limit of the root's distance [m], used to tell the causes of failure apart.
     """
-    failed = np.flatnonzero(curves.failed)
-    covered = int(failed[0]) if len(failed) else len(curves.failed)
+    terminations = np.flatnonzero(step_metrics.terminated)
+    covered = int(terminations[0]) if len(terminations) else len(step_metrics.terminated)
     failure = ""
-    if len(failed):
-        root = curves.root_position_error[covered] > root_limit
-        failure = "physics" if curves.bad[covered] else "root" if root else "landmarks"
-    fine = int(np.flatnonzero(curves.bad)[0]) if curves.bad.any() else len(curves.bad)
-    before, errors, to_end = _means(curves, covered), _errors(curves, covered), _errors(curves, fine)
+    if len(terminations):
+        root_failed = step_metrics.root_position_error[covered] > root_limit
+        failure = "physics" if step_metrics.bad[covered] else "root" if root_failed else "landmarks"
+    nfinite = int(np.flatnonzero(step_metrics.bad)[0]) if step_metrics.bad.any() else len(step_metrics.bad)
+    means, errors = _means(step_metrics, covered), _errors(step_metrics, covered)
+    to_end = _errors(step_metrics, nfinite)
+    total_reward = float(np.sum(step_metrics.published[:covered], dtype=np.float64))
     metrics = {
-        "normalised_return": float(np.sum(curves.published[:covered], dtype=np.float64)) / (PUBLISHED_MOST * steps),
+        "normalised_return": total_reward / (MAX_PUBLISHED_REWARD * steps),
         **errors,
-        **{key: before[key] for key in OTHERS},
+        **{key: means[key] for key in OTHER_MEANS},
         **{key + TO_END: value for key, value in to_end.items()},
-        "bad_steps": int(np.sum(curves.bad)),
-        "overflow_steps": int(np.sum(curves.overflow)),
+        "bad_steps": int(np.sum(step_metrics.bad)),
+        "overflow_steps": int(np.sum(step_metrics.overflow)),
     }
     return ClipScore(
         name=name,
         steps=steps,
         covered=covered,
-        simulated=len(curves.failed),
+        simulated=len(step_metrics.terminated),
         failure=failure,
         metrics={key: value for key, value in metrics.items() if not math.isnan(value)},
     )
 
 
-def _means(curves: Measures, count: int) -> dict[str, float]:
-    """Means over the first steps; NaN where there are none."""
-    parts = {name: np.asarray(values[:count], np.float64) for name, values in curves._asdict().items()}
-    return {name: float(part.mean()) if count else math.nan for name, part in parts.items()}
+def _means(step_metrics: StepMetrics, nstep: int) -> dict[str, float]:
+    """Means over the first steps; NaN if `nstep` is 0."""
+    columns = {name: np.asarray(values[:nstep], np.float64) for name, values in step_metrics._asdict().items()}
+    return {name: float(column.mean()) if nstep else math.nan for name, column in columns.items()}
 
 
-def _errors(curves: Measures, count: int) -> dict[str, float]:
-    means = _means(curves, count)
+def _errors(step_metrics: StepMetrics, nstep: int) -> dict[str, float]:
+    means = _means(step_metrics, nstep)
     means["root_position_rms_axis"] = means["root_position_error"] / math.sqrt(3.0)
     means["joint_angle_error_deg"] = math.degrees(means["joint_angle_error"])
     return {name: means[name] for name in ERRORS}
 
 
 def totals(scores: Sequence[ClipScore]) -> dict[str, Any]:
-    """Totals over clips.
+    """Compute totals over clips.
 
     Returns:
-        `clips`, `tracked`, `success_rate`, `steps`; `mean`, where every clip counts the same, and `by_frame`, where
-        every frame does, of `coverage` and the metrics; sums `bad_steps` and `overflow_steps`. Clips without a figure,
-        such as errors of a clip that failed at once, are left out of its mean.
+        `clips`, `tracked`, `success_rate`, `steps`; `mean` and `by_frame` of `coverage` and the metrics, in which every
+        clip or every frame has equal weight; and the sums `bad_steps` and `overflow_steps`. A mean leaves out clips
+        without the metric, such as the errors of a clip that failed in its first step.
     """
     mean: dict[str, float] = {}
     by_frame: dict[str, float] = {}
-    for key in ("coverage", "normalised_return", *ERRORS, *OTHERS, *(name + TO_END for name in ERRORS)):
-        result = [(value, _frames(score, key)) for score in scores if (value := _figure(score, key)) is not None]
-        if result:
-            values, frames = np.array(result).T
+    for key in ("coverage", "normalised_return", *ERRORS, *OTHER_MEANS, *(name + TO_END for name in ERRORS)):
+        pairs = [(value, _nframe(score, key)) for score in scores if (value := _metric(score, key)) is not None]
+        if pairs:
+            values, frames = np.array(pairs).T
             mean[key], by_frame[key] = float(values.mean()), float(values @ frames / frames.sum())
     tracked = sum(score.success for score in scores)
     return {
@@ -139,12 +141,12 @@ def totals(scores: Sequence[ClipScore]) -> dict[str, Any]:
     }
 
 
-def _figure(score: ClipScore, key: str) -> float | None:
+def _metric(score: ClipScore, key: str) -> float | None:
     return score.coverage if key == "coverage" else score.metrics.get(key)
 
 
-def _frames(score: ClipScore, key: str) -> int:
-    """How many frames a figure of a clip is of."""
+def _nframe(score: ClipScore, key: str) -> int:
+    """Number of frames over which a clip's metric is averaged."""
     if key in ("coverage", "normalised_return"):
         return score.steps
     return score.simulated if key.endswith(TO_END) else score.covered

@@ -1,1 +1,1 @@
-"""Bodies in MuJoCo and MuJoCo Warp behind one interface. Knows no task and no network."""
+"""Bodies simulated in MuJoCo C and MuJoCo Warp behind one interface. Must not depend on tasks or networks."""

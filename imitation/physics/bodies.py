@@ -1,4 +1,4 @@
-"""Bodies that are moved by their muscles: the model to simulate, and where a clip's columns are in it."""
+"""Bodies as they are simulated, driven by their muscles, and where a clip's columns go in the simulated model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from musclemap.skeletons.couplings import couplings
 from musclemap.skeletons.soles import colliding_geoms
 
 from .config import PhysicsConfig
-from .terrain import HeightField, lay, make_ground
+from .terrain import HeightField, add_terrain, make_ground
 
-TOUCHES = 1e-6
-"""Smallest moment arm of a muscle that acts on a joint [m]."""
+MIN_MOMENT_ARM = 1e-6
+"""A muscle acts on a joint if its moment arm exceeds this [m]."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,15 +26,15 @@ class SimulationBody:
 
     Attributes:
         target: The body that clips are made for.
-        model: What is simulated: muscles as controls, no sensors.
-        nsubstep: Physics steps a control step.
-        joint_ids: Independent hinges and slides of `model`, shape (njoint,); neither the root nor driven joints.
+        model: The simulated model: muscles are its controls, and it has no sensors.
+        nsubstep: Physics steps per control step.
+        joint_ids: Independent hinges and slides of `model`, shape (njoint,), without the root and driven joints.
         clip_qpos: Column of a clip's qpos for each of the model's, shape (nq,).
-        clip_qvel: The same for qvel, shape (nv,).
+        clip_qvel: Column of a clip's qvel for each of the model's, shape (nv,).
         clip_act: Column of a clip's activation for each muscle, shape (nu,).
-        contact_geoms: Geoms of each of the four parts of the feet, in the order of a clip's contacts; empty where the
-            body has no feet.
-        ground: What it moves on, or None where that is flat.
+        contact_geoms: Geoms of each of the four foot parts, in the order of a clip's contacts; empty for a body without
+            feet.
+        ground: The terrain, or None for flat ground.
     """
 
     target: TargetBody
@@ -49,27 +49,27 @@ class SimulationBody:
 
     @property
     def name(self) -> str:
-        """Name of the target body, as clips have it."""
+        """Name of the target body, as stored in clips."""
         return self.target.name
 
     @property
     def sha256(self) -> str:
-        """Hash of the whole model that clips are made for."""
+        """Hash of the complete model that clips are made for."""
         return self.target.sha256
 
     @property
     def landmark_names(self) -> tuple[str, ...]:
-        """Tracked bodies; positions are taken relative to the first."""
+        """Names of the tracked bodies; relative positions refer to the first."""
         return self.target.landmark_names
 
     @property
     def free(self) -> bool:
-        """Whether the body has a free root: its first joint."""
+        """Whether the body has a free root, which is then its first joint."""
         return self.target.free
 
     @property
     def control_fps(self) -> float:
-        """Control steps a second."""
+        """Control steps per second."""
         return 1.0 / (self.model.opt.timestep * self.nsubstep)
 
     @cached_property
@@ -79,17 +79,17 @@ class SimulationBody:
 
     @property
     def qposadr(self) -> np.ndarray:
-        """Address in qpos of every independent joint, shape (njoint,)."""
+        """Address in qpos of each independent joint, shape (njoint,)."""
         return self.model.jnt_qposadr[self.joint_ids]
 
     @property
     def dofadr(self) -> np.ndarray:
-        """Address in qvel of every independent joint, shape (njoint,)."""
+        """Address in qvel of each independent joint, shape (njoint,)."""
         return self.model.jnt_dofadr[self.joint_ids]
 
     @cached_property
     def muscle_names(self) -> tuple[str, ...]:
-        """Muscles in the order of the controls."""
+        """Names of the muscles in the order of the controls."""
         return tuple(self.model.actuator(i).name for i in range(self.model.nu))
 
     @cached_property
@@ -99,37 +99,42 @@ class SimulationBody:
 
     @cached_property
     def floor_ids(self) -> np.ndarray:
-        """Geoms that belong to the world: the floor and whatever stands on it."""
+        """Ids of the geoms attached to the world body: the floor and objects standing on it."""
         return np.flatnonzero(self.model.geom_bodyid == 0)
 
 
 def load_simulation_body(name: str, config: PhysicsConfig | None = None) -> SimulationBody:
-    """Make a body ready for training by the name of a clip's model; without a config, as published.
+    """Build the simulation model of a body, given the model name stored in a clip.
+
+    Args:
+        name: Name of the body.
+        config: Settings; the published ones if None.
 
     Raises:
-        TargetError: There is no such body, the message lists those there are; or it cannot stand on terrain.
+        TargetError: If the body is unknown, with a message that lists the known ones, or if it cannot stand on terrain.
     """
     config = config or PhysicsConfig()
     target = load_body(name)
     spec = target.make_spec()
     if config.hands == "locked" and target.finger_joints:
-        _lock(spec, target.model, target.finger_joints)
+        _remove_joints(spec, target.model, target.finger_joints)
     return _simulation_body(target, spec, config)
 
 
-def _lock(spec: mujoco.MjSpec, full: mujoco.MjModel, joints: Sequence[str]) -> None:
-    """Take joints out of a body, and the muscles that pull at them."""
+def _remove_joints(spec: mujoco.MjSpec, full: mujoco.MjModel, joints: Sequence[str]) -> None:
+    """Remove joints from a body, with the muscles that act on them."""
     data = mujoco.MjData(full)
     mujoco.mj_forward(full, data)
     moment = np.zeros((full.nu, full.nv))
     mujoco.mju_sparse2dense(moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind)
     columns = [int(full.joint(name).dofadr[0]) for name in joints]
-    gone = {full.actuator(int(i)).name for i in np.flatnonzero(np.abs(moment[:, columns]).max(axis=1) > TOUCHES)}
-    tendons = {actuator.target for actuator in spec.actuators if actuator.name in gone}
-    kept = {actuator.target for actuator in spec.actuators if actuator.name not in gone}
-    for actuator in [a for a in spec.actuators if a.name in gone]:
+    acting = np.flatnonzero(np.abs(moment[:, columns]).max(axis=1) > MIN_MOMENT_ARM)
+    removed = {full.actuator(int(i)).name for i in acting}
+    tendons = {actuator.target for actuator in spec.actuators if actuator.name in removed}
+    shared = {actuator.target for actuator in spec.actuators if actuator.name not in removed}
+    for actuator in [a for a in spec.actuators if a.name in removed]:
         spec.delete(actuator)
-    for tendon in [t for t in spec.tendons if t.name in tendons - kept]:
+    for tendon in [t for t in spec.tendons if t.name in tendons - shared]:
         spec.delete(tendon)
     for joint in [j for j in spec.joints if j.name in set(joints)]:
         spec.delete(joint)
@@ -141,20 +146,20 @@ def _simulation_body(target: TargetBody, spec: mujoco.MjSpec, config: PhysicsCon
     spec.option.timestep = config.timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
     spec.option.iterations, spec.option.ls_iterations = config.iterations, config.ls_iterations
-    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # what goes bad is to be seen
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # bad states must be reported
     if (ground := make_ground(config.terrain)) is not None:
-        lay(spec, ground)
+        add_terrain(spec, ground)
     full, model = target.model, spec.compile()
     columns = columns_of(full, model)
     for field in ("actuator_lengthrange", "actuator_gainprm", "actuator_biasprm", "actuator_acc0"):
-        getattr(model, field)[:] = getattr(full, field)[columns.act]  # compiled for the body with all its joints
+        getattr(model, field)[:] = getattr(full, field)[columns.act]  # computed by MuJoCo for the body with all joints
     driven = {c.driven for c in couplings(model)}
-    first = 1 if target.free else 0
+    first_joint = 1 if target.free else 0
     return SimulationBody(
         target=target,
         model=model,
         nsubstep=config.nsubstep,
-        joint_ids=np.array([j for j in range(first, model.njnt) if j not in driven]),
+        joint_ids=np.array([j for j in range(first_joint, model.njnt) if j not in driven]),
         clip_qpos=columns.qpos,
         clip_qvel=columns.qvel,
         clip_act=columns.act,

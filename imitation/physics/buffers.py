@@ -1,7 +1,8 @@
-"""How much room a world needs for contacts and constraints, found by looking at configurations in MuJoCo C.
+"""Buffer sizes for contacts and constraints, estimated from configurations in MuJoCo C.
 
-MuJoCo Warp works in buffers of fixed size: contacts are shared by all worlds, rows of constraints are each world's own.
-Too much room costs memory and time, too little loses contacts; what was lost is told by `SensorData.overflow`.
+MuJoCo Warp uses buffers of fixed size: all worlds share the contact buffer, and each world has its own constraint rows.
+Buffers that are too large cost memory and time; buffers that are too small drop contacts, which `SensorData.overflow`
+reports.
 """
 
 from collections.abc import Iterator
@@ -13,28 +14,28 @@ import numpy as np
 from .bodies import SimulationBody
 
 MARGIN = 1.25
-"""Room over the most that was seen."""
+"""Factor on the largest number observed."""
 
-LEAST = 8
-"""Least room, and what it is rounded up to."""
+ROUND_TO = 8
+"""Smallest buffer size, and the multiple to which sizes are rounded up."""
 
-FRAMES = 64
-"""Most frames that are looked at, evenly spread."""
+MAX_FRAMES = 64
+"""Largest number of frames to examine, evenly spread."""
 
 SPREAD = 0.3
-"""Deviation of hinges from a frame [rad], and a tenth of it of slides [m], in the perturbed configurations."""
+"""Standard deviation of the joint perturbations: hinges [rad]; slides get a tenth of it [m]."""
 
-DEPTHS = (0.0, 0.02, 0.2)
-"""How deep a body is pushed into the ground [m]: not at all, a hard landing, far more than contacts would let it."""
+PENETRATIONS = (0.0, 0.02, 0.2)
+"""Depths to which a body is pushed into the ground [m]: none, a hard landing, and far more than contacts allow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Buffers:
-    """Room for contacts and constraints.
+    """Buffer sizes for contacts and constraints.
 
     Attributes:
-        nconmax: Pairs of geoms whose bounding boxes meet, and contacts, a world on average.
-        njmax: Rows of constraints of any world.
+        nconmax: Contacts per world, averaged over the worlds; also geom pairs whose bounding boxes overlap.
+        njmax: Constraint rows per world.
     """
 
     nconmax: int
@@ -42,40 +43,40 @@ class Buffers:
 
 
 def buffers_for(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray, *, seed: int = 0) -> Buffers:
-    """Room for motion like that of reference frames, and for what becomes of it when it fails.
+    """Size the buffers for motion like that of reference frames, including failed tracking.
 
-    Looked at are frames as they are and with every joint off, at each of `DEPTHS`, and bodies that fell: turned any way
-    round, with the middle of their lowest geom at the height of the floor.
+    Examined are the frames themselves and perturbed copies, each at all `PENETRATIONS`, and fallen bodies: randomly
+    oriented, with the centre of the lowest geom at floor height.
 
     Args:
         body: The body.
         qpos: Frames, shape (nframe, nq), in the model's own columns.
         qvel: Their velocities, shape (nframe, nv).
-        seed: Of the perturbations.
+        seed: Seed of the perturbations.
 
     Returns:
-        The largest that was seen, times `MARGIN`.
+        The largest numbers observed, times `MARGIN`.
     """
     model, data = body.model, mujoco.MjData(body.model)
     pairs = CandidatePairs(model)
-    most = Buffers(nconmax=0, njmax=0)
+    largest = Buffers(nconmax=0, njmax=0)
     rng = np.random.default_rng(seed)
     for q, velocity in _configurations(body, np.asarray(qpos, float), np.asarray(qvel, float), data, rng):
         mujoco.mj_resetData(model, data)
         data.qpos[:], data.qvel[:] = q, velocity
         mujoco.mj_fwdPosition(model, data)
-        near = max(pairs.count(data), data.ncon)
-        most = Buffers(nconmax=max(most.nconmax, near), njmax=max(most.njmax, data.nefc))
-    return Buffers(nconmax=_room(most.nconmax), njmax=_room(most.njmax))
+        npair = max(pairs.count(data), data.ncon)
+        largest = Buffers(nconmax=max(largest.nconmax, npair), njmax=max(largest.njmax, data.nefc))
+    return Buffers(nconmax=_buffer_size(largest.nconmax), njmax=_buffer_size(largest.njmax))
 
 
 class CandidatePairs:
-    """Pairs of geoms that MuJoCo Warp's broad phase lets through, which need a place in its buffers.
+    """Geom pairs that pass MuJoCo Warp's broad phase and therefore occupy its buffers.
 
-    The filters are those of its `collision_driver`: height over a plane, bounding spheres, oriented bounding boxes.
+    The filters are those of Warp's `collision_driver`: height above a plane, bounding spheres, oriented bounding boxes.
 
     Attributes:
-        geoms: Pairs that may collide at all, smaller number first, shape (npair, 2).
+        geoms: Pairs that may collide, smaller id first, shape (npair, 2).
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
@@ -89,29 +90,29 @@ class CandidatePairs:
         related = (a != 0) & (b != 0) & ((a == parent[second]) | (b == parent[first]))
         still = (model.body_dofnum[a] == 0) & (model.body_dofnum[b] == 0)
         signature = (model.geom_bodyid[first] << 16) + model.geom_bodyid[second]
-        kept = (collide != 0) & (a != b) & ~still & ~related & ~np.isin(signature, model.exclude_signature)
-        named = {(int(min(p)), int(max(p))) for p in zip(model.pair_geom1, model.pair_geom2, strict=True)}
-        kept |= np.array([(int(i), int(j)) in named for i, j in zip(first, second, strict=True)], bool)
+        candidates = (collide != 0) & (a != b) & ~still & ~related & ~np.isin(signature, model.exclude_signature)
+        explicit = {(int(min(p)), int(max(p))) for p in zip(model.pair_geom1, model.pair_geom2, strict=True)}
+        candidates |= np.array([(int(i), int(j)) in explicit for i, j in zip(first, second, strict=True)], bool)
         self._model = model
-        self.geoms = np.stack([first[kept], second[kept]], axis=1)
+        self.geoms = np.stack([first[candidates], second[candidates]], axis=1)
         self._reach = model.geom_margin + model.geom_gap
 
     def count(self, data: mujoco.MjData) -> int:
-        """How many pairs come near each other in a configuration whose kinematics are done."""
+        """Count the pairs close to each other, given data whose kinematics are computed."""
         model, (a, b) = self._model, self.geoms.T
         xpos, xmat, radius = data.geom_xpos, data.geom_xmat.reshape(-1, 3, 3), model.geom_rbound
-        apart = xpos[b] - xpos[a]
+        offset = xpos[b] - xpos[a]
         bound = radius[a] + radius[b] + self._reach[a] + self._reach[b]
-        near = (apart**2).sum(axis=1) <= bound**2
-        for plane, other, way in ((a, b, apart), (b, a, -apart)):
-            height = (way * xmat[plane, :, 2]).sum(axis=1)
-            near = np.where(radius[plane] == 0, height <= radius[other] + self._reach[a] + self._reach[b], near)
-        boxes = np.flatnonzero(near & (radius[a] > 0) & (radius[b] > 0))
-        near[boxes] = self._boxes_meet(xpos, xmat, a[boxes], b[boxes])
-        return int(near.sum())
+        close = (offset**2).sum(axis=1) <= bound**2
+        for plane, other, outward in ((a, b, offset), (b, a, -offset)):
+            height = (outward * xmat[plane, :, 2]).sum(axis=1)
+            close = np.where(radius[plane] == 0, height <= radius[other] + self._reach[a] + self._reach[b], close)
+        boxes = np.flatnonzero(close & (radius[a] > 0) & (radius[b] > 0))
+        close[boxes] = self._boxes_meet(xpos, xmat, a[boxes], b[boxes])
+        return int(close.sum())
 
     def _boxes_meet(self, xpos: np.ndarray, xmat: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Whether no face of either box parts the two, shape (npair,)."""
+        """Whether no face normal of either box separates the two, shape (npair,)."""
         centre = np.einsum("gij,gj->gi", xmat, self._model.geom_aabb[:, :3]) + xpos
         size, margin = self._model.geom_aabb[:, 3:], self._reach[a] + self._reach[b]
         meet = np.ones(len(a), bool)
@@ -126,33 +127,33 @@ class CandidatePairs:
 def _configurations(
     body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray, data: mujoco.MjData, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    kind = body.model.jnt_type[body.joint_ids]
-    spread = np.where(kind == mujoco.mjtJoint.mjJNT_HINGE, SPREAD, SPREAD / 10)
-    for t in np.unique(np.linspace(0, len(qpos) - 1, min(FRAMES, len(qpos))).astype(int)):
-        off = qpos[t].copy()
-        off[body.qposadr] += spread * rng.standard_normal(len(spread))
+    joint_type = body.model.jnt_type[body.joint_ids]
+    spread = np.where(joint_type == mujoco.mjtJoint.mjJNT_HINGE, SPREAD, SPREAD / 10)
+    for t in np.unique(np.linspace(0, len(qpos) - 1, min(MAX_FRAMES, len(qpos))).astype(int)):
+        perturbed = qpos[t].copy()
+        perturbed[body.qposadr] += spread * rng.standard_normal(len(spread))
         if not body.free:
-            yield from ((qpos[t], qvel[t]), (off, qvel[t]))
+            yield from ((qpos[t], qvel[t]), (perturbed, qvel[t]))
             continue
-        for q in (qpos[t], off):
-            for depth in DEPTHS:
-                sunk = q.copy()
-                sunk[2] -= depth
-                yield sunk, qvel[t]
-        yield _fallen(body, off, data, rng), qvel[t]
+        for q in (qpos[t], perturbed):
+            for depth in PENETRATIONS:
+                lowered = q.copy()
+                lowered[2] -= depth
+                yield lowered, qvel[t]
+        yield _fallen(body, perturbed, data, rng), qvel[t]
 
 
 def _fallen(body: SimulationBody, q: np.ndarray, data: mujoco.MjData, rng: np.random.Generator) -> np.ndarray:
     model = body.model
-    turned = q.copy()
-    turned[3:7] = rng.standard_normal(4)
-    turned[3:7] /= np.linalg.norm(turned[3:7])
-    data.qpos[:] = turned
+    fallen = q.copy()
+    fallen[3:7] = rng.standard_normal(4)
+    fallen[3:7] /= np.linalg.norm(fallen[3:7])
+    data.qpos[:] = fallen
     mujoco.mj_kinematics(model, data)
     solid = ((model.geom_contype != 0) | (model.geom_conaffinity != 0)) & (model.geom_bodyid > 0)
-    turned[2] -= data.geom_xpos[solid, 2].min()
-    return turned
+    fallen[2] -= data.geom_xpos[solid, 2].min()
+    return fallen
 
 
-def _room(seen: int) -> int:
-    return max(LEAST, int(np.ceil(MARGIN * seen / LEAST)) * LEAST)
+def _buffer_size(largest: int) -> int:
+    return max(ROUND_TO, int(np.ceil(MARGIN * largest / ROUND_TO)) * ROUND_TO)

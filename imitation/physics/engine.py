@@ -1,7 +1,7 @@
-"""What every physics engine does: many worlds of one body, state in and state out, one control step at a time.
+"""Interface of all physics engines: many worlds of one body, advanced together by one control step per call.
 
-Arrays are JAX arrays, float32, worlds first. An engine keeps no state of its own between calls that a caller could
-miss: stepping the same state with the same controls gives the same result.
+Arrays are JAX arrays, float32, with worlds on the first axis. An engine holds no state between calls that could
+change a result: stepping the same state with the same controls gives the same result.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -12,13 +12,13 @@ from .bodies import SimulationBody
 
 
 class PhysicsState(NamedTuple):
-    """All that the next step depends on, besides the controls.
+    """State that, together with the controls, determines the next step.
 
     Attributes:
         qpos: Configurations, shape (nworld, nq).
         qvel: Velocities, shape (nworld, nv).
         act: Muscle activations, shape (nworld, nu).
-        warmstart: Accelerations that the constraint solver starts from, shape (nworld, nv).
+        warmstart: Accelerations from which the constraint solver starts, shape (nworld, nv).
     """
 
     qpos: Array
@@ -28,17 +28,17 @@ class PhysicsState(NamedTuple):
 
 
 class SensorData(NamedTuple):
-    """What is seen of a state.
+    """Landmark kinematics, foot contacts and fault flags of a state.
 
     Attributes:
-        xpos: Landmarks [m], world, shape (nworld, nlandmark, 3).
-        xquat: Their orientations wxyz, shape (nworld, nlandmark, 4).
-        linvel: Their velocities [m/s], world axes, at the landmark itself, shape (nworld, nlandmark, 3).
-        angvel: Their angular velocities [rad/s], world axes, shape (nworld, nlandmark, 3).
-        contact: 1 where a part of a foot touches the floor, shape (nworld, 4), in the order of a clip's contacts; zeros
-            for a body without feet.
-        overflow: Worlds in which contacts or constraints found no room, shape (nworld,) bool.
-        bad: Worlds whose state is not finite, or faster than anything real, shape (nworld,) bool.
+        xpos: Landmark positions [m], world, shape (nworld, nlandmark, 3).
+        xquat: Landmark orientations wxyz, shape (nworld, nlandmark, 4).
+        linvel: Velocities of the landmark points [m/s], world axes, shape (nworld, nlandmark, 3).
+        angvel: Angular velocities [rad/s], world axes, shape (nworld, nlandmark, 3).
+        contact: 1 for each foot part that touches the floor, shape (nworld, 4), in the order of a clip's contacts;
+            zeros for a body without feet.
+        overflow: Worlds in which contacts or constraints overflowed their buffers, shape (nworld,) bool.
+        bad: Worlds whose state is not finite, or faster than `MAX_SPEED`, shape (nworld,) bool.
     """
 
     xpos: Array
@@ -50,8 +50,8 @@ class SensorData(NamedTuple):
     bad: Array
 
 
-FASTEST = 1000.0
-"""Largest speed of a joint [rad/s or m/s] that is believed."""
+MAX_SPEED = 1000.0
+"""Highest plausible joint speed [rad/s or m/s]."""
 
 
 class Engine(Protocol):
@@ -60,20 +60,20 @@ class Engine(Protocol):
     body: SimulationBody
     nworld: int
     device: Any
-    """JAX device that its arrays lie on, or None: JAX may lay them where it likes."""
+    """JAX device that holds the arrays; None leaves the choice to JAX."""
 
     def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
-        """Go one control step further: `body.nsubstep` physics steps with excitations held.
+        """Advance all worlds by one control step: `body.nsubstep` physics steps with constant excitations.
 
         Args:
-            state: Of every world.
+            state: State of every world.
             ctrl: Muscle excitations, 0 to 1, shape (nworld, nu).
 
         Returns:
-            State after the step and its reading, both of the same moment.
+            State after the step, and the sensor data of that state.
         """
         ...
 
     def read(self, state: PhysicsState) -> SensorData:
-        """See a state without stepping: kinematics and contacts alone."""
+        """Compute the sensor data of a state without stepping: kinematics and contacts only."""
         ...

@@ -1,9 +1,9 @@
-"""Physics of many worlds in MuJoCo C, on the cores of a processor.
+"""MuJoCo C physics of many worlds, in parallel on CPU cores.
 
-Threads are ours, not those of `mujoco.rollout`: a rollout returns neither the accelerations that the solver starts
-from, without which the next control step would differ from an unbroken simulation, nor the warnings of each world; and
-kinematics of the state after the step would take a call a world all the same. MuJoCo runs without Python's lock, which
-is held for about 20 µs a world; a control step of MyoFullBody takes 2,500.
+This engine uses its own threads instead of `mujoco.rollout`. A rollout returns neither the solver's warm-start
+accelerations, without which the next control step would differ from an uninterrupted simulation, nor the warnings of
+each world; and the kinematics of the final state would still need one call per world. MuJoCo releases Python's global
+interpreter lock, which is held for about 20 µs per world; a control step of MyoFullBody takes 2,500 µs.
 """
 
 import os
@@ -25,22 +25,22 @@ from .engine import PhysicsState, SensorData
 from .operands import check_nworld, check_operands, finite_rows, too_fast
 from .randomisation import Variants, VariedModel, check_variants
 
-STATE = int(
+STATE_SPEC = int(
     mujoco.mjtState.mjSTATE_QPOS
     | mujoco.mjtState.mjSTATE_QVEL
     | mujoco.mjtState.mjSTATE_ACT
     | mujoco.mjtState.mjSTATE_WARMSTART
     | mujoco.mjtState.mjSTATE_CTRL
 )
-"""What a world is set to before a step; MuJoCo keeps it in this order."""
+"""State components that are set before a step; MuJoCo stores them in this order."""
 
-FULL = slice(int(mujoco.mjtWarning.mjWARN_CONTACTFULL), int(mujoco.mjtWarning.mjWARN_CNSTRFULL) + 1)
-"""Warnings that contacts or constraints found no room."""
+OVERFLOW_WARNINGS = slice(int(mujoco.mjtWarning.mjWARN_CONTACTFULL), int(mujoco.mjtWarning.mjWARN_CNSTRFULL) + 1)
+"""Warnings that contacts or constraints overflowed their buffers."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """What threads write into, a row a world."""
+class _Outputs:
+    """Output arrays shared by the threads, one row per world."""
 
     state: np.ndarray
     xpos: np.ndarray
@@ -56,14 +56,14 @@ class MujocoEngine:
 
     Args:
         body: The body.
-        nworld: Worlds that are stepped together.
-        threads: Threads; one a core if None.
-        variants: What differs between the worlds, if anything does; every thread then has a model of its own, which it
-            changes for the world that it steps.
+        nworld: Number of worlds that are stepped together.
+        threads: Number of threads; one per core if None.
+        variants: Differences between the worlds, if any. Each thread then has its own copy of the model and
+            modifies it for each world that it steps.
 
     Raises:
-        SettingsError: There would be no world or no thread.
-        TargetError: The variants are of another body or of another number of worlds.
+        SettingsError: If the number of worlds or of threads is below 1.
+        TargetError: If the variants belong to another body or number of worlds.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class MujocoEngine:
         check_variants(body, nworld, variants)
         threads = min(nworld, len(os.sched_getaffinity(0))) if threads is None else threads
         if threads < 1:
-            raise SettingsError(f"an engine with {threads} threads was asked for; there must be one at least")
+            raise SettingsError(f"an engine cannot have {threads} threads; it needs at least 1")
         self.body, self.nworld, self.threads = body, nworld, threads
         self._pool = ThreadPoolExecutor(max(1, threads - 1))
         self._varied = None if variants is None else VariedModel(body, variants)
@@ -88,22 +88,22 @@ class MujocoEngine:
         self._floor[body.floor_ids] = True
 
     def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
-        """See `musclemap.imitation.physics.engine.Engine`; a world that is not finite is left as it is."""
+        """See `musclemap.imitation.physics.engine.Engine`; a world that is not finite stays unchanged."""
         check_operands(self.body, self.nworld, state, ctrl)
-        seen = self._all(_packed(state, ctrl), nstep=self.body.nsubstep)
+        outputs = self._run_all(_packed(state, ctrl), nstep=self.body.nsubstep)
         model = self.body.model
         ends = np.cumsum([model.nq, model.nv, model.nu, model.nv])
-        parts = [_single(part) for part in np.split(seen.state, ends, axis=1)[:4]]
-        return PhysicsState(*jax.device_put(parts)), self._reading(seen)
+        parts = [_single(part) for part in np.split(outputs.state, ends, axis=1)[:4]]
+        return PhysicsState(*jax.device_put(parts)), self._sensor_data(outputs)
 
     def read(self, state: PhysicsState) -> SensorData:
         """See `musclemap.imitation.physics.engine.Engine`."""
         check_operands(self.body, self.nworld, state)
-        return self._reading(self._all(_packed(state, np.zeros((self.nworld, self.body.model.nu))), nstep=0))
+        return self._sensor_data(self._run_all(_packed(state, np.zeros((self.nworld, self.body.model.nu))), nstep=0))
 
-    def _all(self, state: np.ndarray, *, nstep: int) -> _Seen:
+    def _run_all(self, state: np.ndarray, *, nstep: int) -> _Outputs:
         nlandmark = len(self.body.landmark_ids)
-        seen = _Seen(
+        outputs = _Outputs(
             state=state,
             xpos=np.full((self.nworld, nlandmark, 3), np.nan),
             xquat=np.full((self.nworld, nlandmark, 4), np.nan),
@@ -112,61 +112,63 @@ class MujocoEngine:
             contact=np.zeros((self.nworld, 4)),
             overflow=np.zeros(self.nworld, bool),
         )
-        worlds = iter(np.flatnonzero(finite_rows(state)).tolist())  # shared: whoever is free takes the next
-        first, *others = zip(self._models, self._data, strict=True)
-        with _unheard_warnings():
-            tasks = [self._pool.submit(self._some, *own, worlds, seen, nstep) for own in others]
-            self._some(*first, worlds, seen, nstep)  # the calling thread works too: a wake-up less
+        worlds = iter(np.flatnonzero(finite_rows(state)).tolist())  # shared by the threads: each takes the next one
+        first, *rest = zip(self._models, self._data, strict=True)
+        with _silenced_warnings():
+            tasks = [self._pool.submit(self._run_worlds, *worker, worlds, outputs, nstep) for worker in rest]
+            self._run_worlds(*first, worlds, outputs, nstep)  # the calling thread works too, which saves one wake-up
             for task in tasks:
                 task.result()
-        return seen
+        return outputs
 
-    def _some(self, model: mujoco.MjModel, data: mujoco.MjData, worlds: Iterator[int], seen: _Seen, nstep: int) -> None:
+    def _run_worlds(
+        self, model: mujoco.MjModel, data: mujoco.MjData, worlds: Iterator[int], outputs: _Outputs, nstep: int
+    ) -> None:
         landmarks = self.body.landmark_ids
         for w in worlds:
             if self._varied is not None:
                 self._varied.apply(model, w)
             data.warning.number[:] = 0
-            mujoco.mj_setState(model, data, seen.state[w], STATE)
+            mujoco.mj_setState(model, data, outputs.state[w], STATE_SPEC)
             if nstep:
                 mujoco.mj_step(model, data, nstep)
-                mujoco.mj_getState(model, data, seen.state[w], STATE)
-                seen.state[w] = _single(seen.state[w])  # what is handed back is what is read
-                if not np.isfinite(seen.state[w]).all():
+                mujoco.mj_getState(model, data, outputs.state[w], STATE_SPEC)
+                outputs.state[w] = _single(outputs.state[w])  # sensors describe the returned float32 state
+                if not np.isfinite(outputs.state[w]).all():
                     continue
-                mujoco.mj_setState(model, data, seen.state[w], STATE)
+                mujoco.mj_setState(model, data, outputs.state[w], STATE_SPEC)
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             mujoco.mj_comVel(model, data)
-            data.xpos.take(landmarks, axis=0, out=seen.xpos[w])
-            data.xquat.take(landmarks, axis=0, out=seen.xquat[w])
-            data.cvel.take(landmarks, axis=0, out=seen.cvel[w])
-            data.subtree_com.take(self._root, axis=0, out=seen.com[w])
+            data.xpos.take(landmarks, axis=0, out=outputs.xpos[w])
+            data.xquat.take(landmarks, axis=0, out=outputs.xquat[w])
+            data.cvel.take(landmarks, axis=0, out=outputs.cvel[w])
+            data.subtree_com.take(self._root, axis=0, out=outputs.com[w])
             if self.body.contact_geoms:
                 mujoco.mj_collision(model, data)
-                seen.contact[w] = self._touching(data.contact.geom, data.contact.dist)
-            seen.overflow[w] = max(data.warning.number[FULL]) > 0
+                outputs.contact[w] = self._foot_contacts(data.contact.geom, data.contact.dist)
+            outputs.overflow[w] = max(data.warning.number[OVERFLOW_WARNINGS]) > 0
 
-    def _touching(self, geom: np.ndarray, dist: np.ndarray) -> np.ndarray:
-        """Which parts of the feet touch the floor, shape (4,); pairs of geoms (ncontact, 2) and distances."""
+    def _foot_contacts(self, geom: np.ndarray, dist: np.ndarray) -> np.ndarray:
+        """Contact flags of the foot parts, shape (4,), from geom pairs (ncontact, 2) and contact distances."""
         pair = geom[dist <= 0]
         feet = pair[self._floor[pair].any(axis=1)].ravel()
-        touched = np.zeros(4)
-        touched[[part for part in self._part[feet] if part >= 0]] = 1.0
-        return touched
+        touching = np.zeros(4)
+        touching[[part for part in self._part[feet] if part >= 0]] = 1.0
+        return touching
 
-    def _reading(self, seen: _Seen) -> SensorData:
-        angvel, linvel = seen.cvel[..., :3], seen.cvel[..., 3:]
-        linvel = linvel + np.cross(angvel, seen.xpos - seen.com)  # from the root's centre of mass to the landmark
-        qvel = seen.state[:, self.body.model.nq : self.body.model.nq + self.body.model.nv]
-        parts = [_single(part) for part in (seen.xpos, seen.xquat, linvel, angvel, seen.contact)]
-        bad = ~finite_rows(seen.state) | too_fast(qvel)
-        return SensorData(*jax.device_put([*parts, seen.overflow, bad]))
+    def _sensor_data(self, outputs: _Outputs) -> SensorData:
+        angvel, linvel = outputs.cvel[..., :3], outputs.cvel[..., 3:]
+        linvel = linvel + np.cross(angvel, outputs.xpos - outputs.com)  # from the root's centre of mass to the landmark
+        qvel = outputs.state[:, self.body.model.nq : self.body.model.nq + self.body.model.nv]
+        parts = [_single(part) for part in (outputs.xpos, outputs.xquat, linvel, angvel, outputs.contact)]
+        bad = ~finite_rows(outputs.state) | too_fast(qvel)
+        return SensorData(*jax.device_put([*parts, outputs.overflow, bad]))
 
 
 @contextmanager
-def _unheard_warnings() -> Iterator[None]:
-    """A world that explodes would print a line a substep and write it to a file; the reading tells of it instead."""
+def _silenced_warnings() -> Iterator[None]:
+    """Silence MuJoCo, which would log a line per substep of a diverging world; `SensorData` reports it instead."""
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda text: None)
     try:
@@ -176,11 +178,11 @@ def _unheard_warnings() -> Iterator[None]:
 
 
 def _single(array: np.ndarray) -> np.ndarray:
-    """As float32; what is too large for it, in worlds that are bad all the same, becomes infinite."""
+    """Convert to float32; values beyond its range become infinite, which only happens in bad worlds."""
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
 
 
 def _packed(state: PhysicsState, ctrl: Array | np.ndarray) -> np.ndarray:
-    """State and controls side by side in the order of `STATE`, float64, shape (nworld, nq + nv + nu + nv + nu)."""
+    """State and controls concatenated in the order of `STATE_SPEC`, float64, shape (nworld, nq + nv + nu + nv + nu)."""
     return np.concatenate([np.asarray(part, np.float64) for part in (*state, ctrl)], axis=1)

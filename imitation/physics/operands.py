@@ -1,4 +1,4 @@
-"""What an engine is given, checked: shapes fit the body and the number of worlds, and worlds that went bad are told."""
+"""Checks of engine arguments: shapes must fit the body and the number of worlds. Also detects bad states."""
 
 import numpy as np
 from jax import Array
@@ -6,42 +6,42 @@ from jax import Array
 from musclemap.errors import SettingsError, TargetError
 
 from .bodies import SimulationBody
-from .engine import FASTEST, PhysicsState
+from .engine import MAX_SPEED, PhysicsState
 
 
 def check_nworld(nworld: int) -> None:
-    """Refuse an engine without worlds.
+    """Reject an engine without worlds.
 
     Raises:
-        SettingsError: `nworld` is below 1.
+        SettingsError: If `nworld` is below 1.
     """
     if nworld < 1:
-        raise SettingsError(f"an engine of {nworld} worlds was asked for; there must be one at least")
+        raise SettingsError(f"an engine cannot have {nworld} worlds; it needs at least 1")
 
 
 def check_operands(body: SimulationBody, nworld: int, state: PhysicsState, ctrl: Array | None = None) -> None:
-    """Refuse a state or controls of another body or of another number of worlds.
+    """Reject a state or controls whose shapes do not fit the body and the number of worlds.
 
     Raises:
-        TargetError: A shape is not the one that the body and the engine have; the message gives both.
+        TargetError: If a shape is wrong; the message gives the actual and the required shape.
     """
     model = body.model
     width = {"qpos": model.nq, "qvel": model.nv, "act": model.nu, "warmstart": model.nv}
-    given = state._asdict()
+    arrays = state._asdict()
     if ctrl is not None:
-        width["ctrl"], given["ctrl"] = model.nu, ctrl
-    for name, value in given.items():
+        width["ctrl"], arrays["ctrl"] = model.nu, ctrl
+    for name, value in arrays.items():
         if np.shape(value) != (nworld, width[name]):
             raise TargetError(
-                f"{name} has shape {np.shape(value)}; {nworld} worlds of {body.name} have {(nworld, width[name])}"
+                f"{name} has shape {np.shape(value)}; {nworld} worlds of {body.name} need {(nworld, width[name])}"
             )
 
 
 def finite_rows(array: np.ndarray) -> np.ndarray:
-    """Worlds in which all is finite, shape (nworld,) bool; array is (nworld, n)."""
+    """Worlds whose values are all finite, shape (nworld,) bool; array is (nworld, n)."""
     return np.all(np.isfinite(array), axis=1)
 
 
 def too_fast(qvel: np.ndarray) -> np.ndarray:
-    """Worlds in which some joint is faster than anything real, shape (nworld,) bool; qvel is (nworld, nv)."""
-    return np.any(np.abs(qvel) > FASTEST, axis=1)
+    """Worlds with a joint faster than `MAX_SPEED`, shape (nworld,) bool; qvel is (nworld, nv)."""
+    return np.any(np.abs(qvel) > MAX_SPEED, axis=1)

@@ -1,7 +1,7 @@
-"""Worlds that differ: masses, friction, strength and quickness of the muscles, each world its own throughout.
+"""Domain randomisation: masses, friction, muscle strength and activation time constants differ between worlds.
 
-A policy that was trained on one body may hang on that body's exact numbers. Here the worlds of one engine get bodies
-that differ a little. Pushes and delays are not part of the body and are made elsewhere.
+A policy trained on a single body may depend on its exact parameters. Here each world of an engine has its own body,
+which stays the same throughout training. Pushes and latency do not belong to the body; `task.task` adds them.
 """
 
 from copy import copy
@@ -16,13 +16,13 @@ from musclemap.settings import UnitInterval, settings
 from .bodies import SimulationBody
 
 FORCE, FORCE_SCALE = 2, 3
-"""Columns of gainprm and biasprm: peak force; and what it is, divided by acc0, where that is below 0."""
+"""Columns of gainprm and biasprm: peak force, and the scale that, divided by acc0, replaces a negative peak force."""
 
 TIME_CONSTANTS = slice(0, 2)
-"""Columns of dynprm: activation and deactivation."""
+"""Columns of dynprm: time constants of activation and deactivation."""
 
 MASS_DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0")
-"""What `mj_setConst` makes of masses and the simulation uses."""
+"""Fields that `mj_setConst` derives from masses and that the simulation uses."""
 
 
 @settings
@@ -44,7 +44,7 @@ class RandomisationConfig:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Variants:
-    """By what each world's numbers are multiplied; None where nothing is changed.
+    """Factors on each world's parameters; None for unchanged parameters.
 
     Attributes:
         mass: Shape (nworld, nbody).
@@ -60,12 +60,12 @@ class Variants:
 
 
 def draw_variants(config: RandomisationConfig, body: SimulationBody, nworld: int, seed: int) -> Variants | None:
-    """Draw the worlds' bodies.
+    """Draw random factors for all worlds.
 
-    Each quantity has random numbers of its own: turning one on changes none of the others.
+    Each quantity has its own random stream: enabling one does not change the others.
 
     Returns:
-        Factors of every world; None if all is off.
+        Factors of every world; None if all deviations are 0.
     """
     drawn = {
         name: np.random.default_rng((seed, k)).uniform(1.0 - spread, 1.0 + spread, shape)
@@ -76,17 +76,17 @@ def draw_variants(config: RandomisationConfig, body: SimulationBody, nworld: int
 
 
 def check_variants(body: SimulationBody, nworld: int, variants: Variants | None) -> None:
-    """Refuse variants of another body or of another number of worlds.
+    """Reject variants of another body or number of worlds.
 
     Raises:
-        TargetError: The message gives both shapes.
+        TargetError: If a shape is wrong; the message gives the actual and the required shape.
     """
     if variants is None:
         return
     for name, shape in _shapes(body, nworld).items():
         value = getattr(variants, name)
         if value is not None and value.shape != shape:
-            raise TargetError(f"variants' {name} has shape {value.shape}; {nworld} worlds of {body.name} have {shape}")
+            raise TargetError(f"variants' {name} has shape {value.shape}; {nworld} worlds of {body.name} need {shape}")
 
 
 def _shapes(body: SimulationBody, nworld: int) -> dict[str, tuple[int, ...]]:
@@ -95,15 +95,15 @@ def _shapes(body: SimulationBody, nworld: int) -> dict[str, tuple[int, ...]]:
 
 
 class VariedModel:
-    """The numbers of a model that differ between worlds."""
+    """Model fields that differ between worlds."""
 
     def __init__(self, body: SimulationBody, variants: Variants) -> None:
         self._model, self._variants = body.model, variants
         self._derived = self._derive() if variants.mass is not None else []
         self.nworld = len(next(v for f in fields(variants) if (v := getattr(variants, f.name)) is not None))
 
-    def of(self, world: int) -> dict[str, np.ndarray]:
-        """Fields of MjModel that are changed, and their values in a world."""
+    def fields_of(self, world: int) -> dict[str, np.ndarray]:
+        """Return the changed fields of MjModel and their values in one world."""
         model, variants = self._model, self._variants
         changed: dict[str, np.ndarray] = {}
         if variants.mass is not None:
@@ -114,28 +114,28 @@ class VariedModel:
             changed["geom_friction"] = model.geom_friction * variants.friction[world]
         if variants.strength is not None:
             for name in ("actuator_gainprm", "actuator_biasprm"):
-                changed[name] = _stronger(getattr(model, name), variants.strength[world])
+                changed[name] = _scale_force(getattr(model, name), variants.strength[world])
         if variants.activation_time is not None:
             changed["actuator_dynprm"] = model.actuator_dynprm.copy()
             changed["actuator_dynprm"][:, TIME_CONSTANTS] *= variants.activation_time[world][:, None]
         return changed
 
     def apply(self, model: mujoco.MjModel, world: int) -> None:
-        """Make a copy of the body's model that of a world."""
-        for name, value in self.of(world).items():
+        """Write one world's values into a copy of the body's model."""
+        for name, value in self.fields_of(world).items():
             getattr(model, name)[:] = value
 
     def stacked(self) -> dict[str, np.ndarray]:
-        """The same of all worlds, worlds first, float32."""
-        first = self.of(0)
+        """Return the changed fields of all worlds, worlds first, float32."""
+        first = self.fields_of(0)
         stacked = {name: np.empty((self.nworld, *value.shape), np.float32) for name, value in first.items()}
         for world in range(self.nworld):
-            for name, value in self.of(world).items():
+            for name, value in self.fields_of(world).items():
                 stacked[name][world] = value
         return stacked
 
     def _derive(self) -> list[dict[str, np.ndarray]]:
-        """What follows from the masses of every world, by MuJoCo itself: 5 ms a world for MyoFullBody."""
+        """Let MuJoCo derive the fields that depend on the masses of each world: 5 ms per world of MyoFullBody."""
         assert self._variants.mass is not None
         model = copy(self._model)
         data = mujoco.MjData(model)
@@ -148,8 +148,8 @@ class VariedModel:
         return derived
 
 
-def _stronger(prm: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Parameters of muscles, shape (nu, 10), with their peak force multiplied, wherever it is kept."""
+def _scale_force(prm: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Scale the peak force in muscle parameters, shape (nu, 10), in whichever column holds it."""
     changed, rows = prm.copy(), np.arange(len(prm))
     changed[rows, np.where(prm[:, FORCE] < 0, FORCE_SCALE, FORCE)] *= factor
     return changed

@@ -1,1 +1,1 @@
-"""Policies as files, as functions and as environments. Imports no trainer."""
+"""Policies as files, as functions and as Gymnasium environments. Must not import any trainer."""

@@ -1,4 +1,4 @@
-"""Policies as ONNX graphs, for programs that have neither Python nor this package."""
+"""Export of policies as ONNX graphs, for programs without Python or this package."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ from musclemap.imitation.errors import PolicyError
 from .policy import Policy
 
 OPSET, IR_VERSION = 17, 8
-"""The first set of operators with LayerNormalization, and the first file version that has it: 2022."""
+"""Oldest operator set with LayerNormalization and the matching file version, from 2022."""
 
 TOLERANCE = 1e-5
-"""Largest difference of excitations from NumPy's."""
+"""Largest permitted difference from NumPy's excitations."""
 
 SAMPLES = 64
 
 
 def onnx_bytes(policy: Policy) -> bytes:
-    """Make a graph from `obs`, shape (nworld, nobs) and not normalised, to `excitation`, shape (nworld, nu).
+    """Build a graph from `obs`, shape (nworld, nobs) and not normalised, to `excitation`, shape (nworld, nu).
 
-    It is run once on random observations and compared with the policy. What the policy's file tells is in the model's
-    metadata, under `musclemap-policy`.
+    The graph is evaluated on random observations and compared with the policy. The model's metadata contain the facts
+    of the policy file, under `musclemap-policy`.
 
     Raises:
-        SettingsError: A package is missing; the message says how to get it.
-        PolicyError: The graph does not compute what the policy computes.
+        SettingsError: If a package is missing; the message says how to install it.
+        PolicyError: If the graph's output differs from the policy's.
     """
     try:
         import onnx
@@ -46,17 +46,17 @@ def onnx_bytes(policy: Policy) -> bytes:
     return data
 
 
-def _compare(policy: Policy, run: Any) -> None:
-    spread = np.sqrt(policy.var) + policy.least
+def _compare(policy: Policy, evaluate: Any) -> None:
+    std = np.sqrt(policy.var) + policy.min_std
     noise = np.random.default_rng(0).normal(size=(SAMPLES, policy.nobs), scale=3.0)
-    obs = (policy.mean + spread * noise).astype(np.float32)
-    apart = float(np.abs(run(obs) - policy(obs)).max())
-    if not apart <= TOLERANCE:
-        raise PolicyError(f"the ONNX graph's excitations are up to {apart:.2g} from the policy's")
+    obs = (policy.mean + std * noise).astype(np.float32)
+    difference = float(np.abs(evaluate(obs) - policy(obs)).max())
+    if not difference <= TOLERANCE:
+        raise PolicyError(f"the ONNX graph's excitations differ by up to {difference:.2g} from the policy's")
 
 
 def _graph(policy: Policy) -> Any:
-    """Normalisation, the layers, and the sigmoid, node by node."""
+    """Build normalisation, layers and sigmoid node by node."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes, constants = [], []
@@ -65,14 +65,14 @@ def _graph(policy: Policy) -> Any:
         constants.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
         return name
 
-    def node(kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+    def node(op: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
-    scale = np.sqrt(policy.var + np.float32(policy.least**2))
+    std = np.sqrt(policy.var + np.float32(policy.min_std**2))
     x = node("Sub", ["obs", constant("mean", policy.mean)], "centred")
-    x = node("Div", [x, constant("spread", scale)], "divided")
-    x = node("Clip", [x, constant("low", -policy.farthest), constant("high", policy.farthest)], "normalised")
+    x = node("Div", [x, constant("spread", std)], "divided")
+    x = node("Clip", [x, constant("low", -policy.max_abs_obs), constant("high", policy.max_abs_obs)], "normalised")
     for k, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
         last = k == len(policy.weights) - 1
         offset = bias + np.float32(policy.bias) if last else bias

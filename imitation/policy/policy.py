@@ -1,4 +1,4 @@
-"""What a trained policy computes, in NumPy or compiled by JAX: observation in, muscle excitations out."""
+"""Trained policies, evaluated in NumPy or compiled by JAX: observations in, muscle excitations out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,20 +17,20 @@ from musclemap.imitation.task.task import TaskConfig
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Policy:
-    """A policy without exploration noise. Made by `musclemap.imitation.policy.policy_file.load_policy`.
+    """A policy without exploration noise, as loaded by `musclemap.imitation.policy.policy_file.load_policy`.
 
     Attributes:
-        facts: All that its file tells, by the names in `policy_file`.
+        facts: All facts in its file, by the names in `policy_file`.
         physics: Settings of the physics that it was trained in.
         task: Settings of the task that it was trained for.
         mean: Mean of the observations, shape (nobs,).
-        var: Their variance.
-        count: How many observations these are of.
-        weights: Matrices of the layers, shapes (nin, nout).
-        biases: Their offsets, shapes (nout,).
+        var: Variance of the observations, shape (nobs,).
+        count: Number of observations behind mean and variance.
+        weights: Weight matrices of the layers, shapes (nin, nout).
+        biases: Biases of the layers, shapes (nout,).
         norm_epsilon: Added to the variance in LayerNorm.
-        farthest: Normalised observations are kept within this.
-        least: Spread that is added, squared, to the variance of the observations.
+        max_abs_obs: Normalised observations are clipped to this absolute value; `farthest` in the file.
+        min_std: Its square is added to the variance of the observations; `least` in the file.
     """
 
     facts: Mapping[str, Any]
@@ -42,8 +42,8 @@ class Policy:
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray, ...]
     norm_epsilon: float
-    farthest: float
-    least: float
+    max_abs_obs: float
+    min_std: float
 
     @property
     def nobs(self) -> int:
@@ -57,34 +57,34 @@ class Policy:
 
     @property
     def bias(self) -> float:
-        """What is added to an action before the sigmoid: an action of zero gives the resting excitation."""
+        """Offset added to an action before the sigmoid, so that an action of zero gives the resting excitation."""
         return float(np.log(self.task.resting_excitation / (1.0 - self.task.resting_excitation)))
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
-        """Excitations between 0 and 1, shape (..., nu), for observations of shape (..., nobs); float32."""
+        """Excitations, 0 to 1, shape (..., nu), for observations of shape (..., nobs); float32."""
         return _sigmoid(self.action(obs) + np.float32(self.bias), np)
 
     def action(self, obs: np.ndarray) -> np.ndarray:
-        """What comes before the sigmoid, shape (..., nu)."""
+        """Input of the sigmoid, shape (..., nu)."""
         return _action(self, np.asarray(obs, np.float32), np)
 
 
 def compile_policy(policy: Policy) -> Callable[[Array], Array]:
-    """The same for JAX, compiled: excitations for observations, both on JAX's device."""
+    """Compile a policy with JAX: a function from observations to excitations, both on JAX's device."""
     names = ("mean", "var", "weights", "biases")
 
     @jax.jit
-    def run(arrays: dict[str, Any], obs: Array) -> Array:
-        with jax.default_matmul_precision("highest"):  # as exact as NumPy on every device
+    def apply(arrays: dict[str, Any], obs: Array) -> Array:
+        with jax.default_matmul_precision("highest"):  # matches NumPy on every device
             return _sigmoid(_action(replace(policy, **arrays), obs, jnp) + np.float32(policy.bias), jnp)
 
-    return partial(run, jax.device_put({name: getattr(policy, name) for name in names}))
+    return partial(apply, jax.device_put({name: getattr(policy, name) for name in names}))
 
 
 def _action(policy: Policy, obs: Any, xp: ModuleType) -> Any:
-    """The network; `xp` is NumPy or JAX's."""
-    x = (obs - policy.mean) / xp.sqrt(policy.var + np.float32(policy.least**2))
-    x = xp.clip(x, -policy.farthest, policy.farthest)
+    """Apply the network; `xp` is NumPy or jax.numpy."""
+    x = (obs - policy.mean) / xp.sqrt(policy.var + np.float32(policy.min_std**2))
+    x = xp.clip(x, -policy.max_abs_obs, policy.max_abs_obs)
     for k, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
         x = x @ weight + bias
         if k < len(policy.weights) - 1:
@@ -95,4 +95,4 @@ def _action(policy: Policy, obs: Any, xp: ModuleType) -> Any:
 
 
 def _sigmoid(x: Any, xp: ModuleType) -> Any:
-    return np.float32(0.5) * (np.float32(1.0) + xp.tanh(np.float32(0.5) * x))  # unlike exp(-x), never too large
+    return np.float32(0.5) * (np.float32(1.0) + xp.tanh(np.float32(0.5) * x))  # unlike exp(-x), tanh cannot overflow

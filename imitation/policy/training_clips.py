@@ -1,4 +1,4 @@
-"""Which clips a policy has learned from, as its file tells it, so that clips it has never seen are told apart."""
+"""Clips that a policy was trained on, as recorded in its file, to tell held-out clips from training clips."""
 
 import hashlib
 from collections import Counter
@@ -13,18 +13,18 @@ from musclemap.errors import FileError
 from musclemap.files import MAX_INTEGER, shown
 
 MAX_EARLIER = 16
-"""Runs before this one that a policy's file tells about, one inside the other; their clips it names all."""
+"""Largest number of earlier runs whose facts a policy file keeps, nested in each other; it names all their clips."""
 
 
 def dataset_facts(clips: Sequence[tuple[str, Clip]]) -> dict[str, Any]:
-    """What a policy's file says about its training clips: plain values.
+    """Facts about training clips that are stored in a policy file, as plain values.
 
     Args:
-        clips: Name and clip.
+        clips: Names and clips.
 
     Returns:
-        `nclip`, `nframe`, `seconds`, `licences` (licence to number of clips), and `clips`, one
-        [source, SHA-256 of the source] each, sorted. The hash is empty where a motion was made and not read.
+        `nclip`, `nframe`, `seconds`, `licences` (number of clips per licence), and `clips`, a sorted list of
+        [source, SHA-256 of the source]. The hash is empty for generated motions.
     """
     return {
         "nclip": len(clips),
@@ -36,7 +36,7 @@ def dataset_facts(clips: Sequence[tuple[str, Clip]]) -> dict[str, Any]:
 
 
 def clip_facts(clips: Sequence[tuple[str, Clip]]) -> dict[str, dict[str, str]]:
-    """What a run notes about its clips, to notice when one is edited: source and `motion_sha256` by name."""
+    """Facts that a run records about its clips to detect edits: source and `motion_sha256` by name."""
     return {
         name: {"source": clip.source_sha256 or clip.source, "motion_sha256": motion_sha256(clip)}
         for name, clip in clips
@@ -44,10 +44,10 @@ def clip_facts(clips: Sequence[tuple[str, Clip]]) -> dict[str, dict[str, str]]:
 
 
 def motion_sha256(clip: Clip) -> str:
-    """SHA-256 of all that a policy learns from in a clip.
+    """SHA-256 of everything in a clip that a policy learns from.
 
-    Verdict, metrics and licence are not among it: a clip that was checked once more is still the same, unless it got
-    other activations.
+    Verdict, metrics and licence are excluded: validating a clip again does not change the hash unless it changes the
+    activations.
     """
     names = {"joint_names": clip.joint_names, "landmark_names": clip.landmark_names}
     facts = {"fps": clip.fps, "model": clip.model, "model_sha256": clip.model_sha256, **names}
@@ -55,36 +55,36 @@ def motion_sha256(clip: Clip) -> str:
     for key in ("qpos", "qvel", "landmark_pos", "contact", "activation"):
         array = getattr(clip, key)
         if array is not None:
-            array = np.ascontiguousarray(array, np.uint8 if key == "contact" else "<f4")  # as it is stored
+            array = np.ascontiguousarray(array, np.uint8 if key == "contact" else "<f4")  # as stored in the file
             digest.update(f"{key} {array.shape}".encode())
             digest.update(array.data)
     return digest.hexdigest()
 
 
 def check_dataset(facts: Mapping[str, Any], *, where: str) -> None:
-    """Check the types of what `dataset_facts` and `with_earlier` give; what is not there is not missed.
+    """Check the types of values from `dataset_facts` and `with_earlier`; every key is optional.
 
     Raises:
-        FileError: Something is of another type, or below 0.
+        FileError: If a value has the wrong type or is negative.
     """
     for _ in range(MAX_EARLIER + 1):
         for name in ("nclip", "nframe", "seconds"):
             value = facts.get(name, 0)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not 0 <= value <= MAX_INTEGER:
-                raise FileError(f"{where}: {name} is {shown(value)}, not a number from 0")
+                raise FileError(f"{where}: {name} is {shown(value)}, not a number of at least 0")
         licences = facts.get("licences", {})
         if not isinstance(licences, Mapping) or not all(type(count) is int for count in licences.values()):
-            raise FileError(f"{where}: licences is {shown(licences)}, not a number of clips for each")
+            raise FileError(f"{where}: licences is {shown(licences)}, not a table of numbers of clips")
         rows = facts.get("clips", [])
         if not isinstance(rows, list) or not all(_is_pair(row) for row in rows):
-            raise FileError(f"{where}: clips is {shown(rows)}, not a list of a source and its hash each")
+            raise FileError(f"{where}: clips is {shown(rows)}, not a list of [source, hash] pairs")
         facts = facts.get("earlier", {})
         if not isinstance(facts, Mapping):
             raise FileError(f"{where}: earlier is {shown(facts)}, not an object")
         if not facts:
             return
-    raise FileError(f"{where}: it tells of more than {MAX_EARLIER} earlier runs")
+    raise FileError(f"{where}: it lists more than {MAX_EARLIER} earlier runs")
 
 
 def _is_pair(row: object) -> bool:
@@ -92,30 +92,30 @@ def _is_pair(row: object) -> bool:
 
 
 def with_earlier(facts: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts of a policy that had learned from other clips before: all clips are known to it.
+    """Merge the facts of a run with those of the policy that it started from, so that all training clips are known.
 
     Args:
-        facts: From `dataset_facts`, of the clips that it learned from last.
-        earlier: What its file told before. Goes under `earlier`, but for its clips, which join `clips`. Of more than
-            `MAX_EARLIER` runs the first ones are left out.
+        facts: From `dataset_facts`, for the clips of this run.
+        earlier: Facts in the file of the initial policy. They are stored under `earlier`, except for their clips, which
+            are added to `clips`. Beyond `MAX_EARLIER` runs the oldest ones are dropped.
     """
     clips = {tuple(row) for row in [*facts["clips"], *earlier.get("clips", [])]}
-    kept = {name: value for name, value in earlier.items() if name != "clips"}
-    return {**facts, "clips": sorted(map(list, clips)), "earlier": _cut(kept, MAX_EARLIER - 1)}
+    rest = {name: value for name, value in earlier.items() if name != "clips"}
+    return {**facts, "clips": sorted(map(list, clips)), "earlier": _truncate(rest, MAX_EARLIER - 1)}
 
 
-def _cut(facts: Mapping[str, Any], runs: int) -> dict[str, Any]:
-    """Facts with so many earlier ones inside."""
-    kept = {name: value for name, value in facts.items() if name != "earlier"}
+def _truncate(facts: Mapping[str, Any], runs: int) -> dict[str, Any]:
+    """Keep at most `runs` nested earlier runs."""
+    rest = {name: value for name, value in facts.items() if name != "earlier"}
     earlier = facts.get("earlier")
-    return kept | {"earlier": _cut(earlier, runs - 1)} if earlier and runs else kept
+    return rest | {"earlier": _truncate(earlier, runs - 1)} if earlier and runs else rest
 
 
 class TrainingClips:
-    """The sources that a policy has learned from.
+    """Sources that a policy was trained on.
 
     Args:
-        facts: From `dataset_facts`; where `clips` is missing or no list, nothing is known.
+        facts: From `dataset_facts`; if `clips` is missing or malformed, the sources are unknown.
     """
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
@@ -125,11 +125,11 @@ class TrainingClips:
         self._hashes = {sha256 for _, sha256 in pairs if sha256}
         self._sources = {source for source, _ in pairs}
 
-    def holds(self, clip: Clip) -> bool | None:
-        """Whether a clip's source was learned from; None where that is not known.
+    def contains(self, clip: Clip) -> bool | None:
+        """Whether the policy was trained on a clip's source; None if unknown.
 
-        One motion may lie under several names, and another may have come under the same: hashes decide where there are
-        any, names where there are none.
+        The same motion may have several names, and a name may have been reused for another motion. Hashes therefore
+        take precedence over names.
         """
         if not self.known:
             return None

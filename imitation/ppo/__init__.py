@@ -1,1 +1,1 @@
-"""Proximal policy optimisation: networks, loss, trainer. Knows no file."""
+"""Proximal policy optimisation: networks, loss, trainer. Must not access files."""

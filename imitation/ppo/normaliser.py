@@ -1,19 +1,19 @@
-"""Running mean and spread of observations. Taken in between updates only, so that an update sees one scale."""
+"""Running mean and variance of observations, updated only between policy updates: each update uses fixed values."""
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
-FARTHEST = 10.0
-"""Normalised values are kept within this."""
+MAX_ABS = 10.0
+"""Normalised values are clipped to this absolute value."""
 
-LEAST = 1e-4
-"""Smallest spread that a value is divided by."""
+MIN_STD = 1e-4
+"""Smallest standard deviation by which a value is divided."""
 
 
 class Normaliser(NamedTuple):
-    """Mean and variance, shape (n,), and how many values they are of."""
+    """Mean and variance, shape (n,), and the number of values behind them."""
 
     mean: Array
     var: Array
@@ -21,25 +21,27 @@ class Normaliser(NamedTuple):
 
 
 def make_normaliser(width: int) -> Normaliser:
-    """Knows nothing: leaves values as they are."""
+    """Initial normaliser, which leaves values unchanged."""
     return Normaliser(jnp.zeros(width), jnp.ones(width), jnp.zeros(()))
 
 
-def take_in(old: Normaliser, values: Array, weight: Array | None = None) -> Normaliser:
-    """Add values, shape (count, n); those of weight 0 are passed over. Chan, Golub & LeVeque 1983, Am Stat 37."""
+def update_normaliser(normaliser: Normaliser, values: Array, weight: Array | None = None) -> Normaliser:
+    """Add values, shape (count, n), ignoring those of weight 0. Method: Chan, Golub & LeVeque 1983, Am Stat 37."""
     weight = jnp.ones(len(values)) if weight is None else weight
-    number = jnp.sum(weight)
-    safe = jnp.maximum(number, 1.0)
+    weight_sum = jnp.sum(weight)
+    divisor = jnp.maximum(weight_sum, 1.0)
     values = jnp.where(weight[:, None] > 0, values, 0.0)
-    mean = jnp.sum(values * weight[:, None], axis=0) / safe
-    var = jnp.sum((values - mean) ** 2 * weight[:, None], axis=0) / safe
-    total = jnp.maximum(old.count + number, 1.0)
-    delta = mean - old.mean
-    new_mean = old.mean + delta * number / total
-    spread = old.var * old.count + var * number + delta**2 * old.count * number / total
-    return Normaliser(new_mean, jnp.where(old.count + number > 0, spread / total, old.var), old.count + number)
+    mean = jnp.sum(values * weight[:, None], axis=0) / divisor
+    var = jnp.sum((values - mean) ** 2 * weight[:, None], axis=0) / divisor
+    total = jnp.maximum(normaliser.count + weight_sum, 1.0)
+    delta = mean - normaliser.mean
+    new_mean = normaliser.mean + delta * weight_sum / total
+    sum_of_squares = normaliser.var * normaliser.count + var * weight_sum
+    sum_of_squares = sum_of_squares + delta**2 * normaliser.count * weight_sum / total
+    count = normaliser.count + weight_sum
+    return Normaliser(new_mean, jnp.where(count > 0, sum_of_squares / total, normaliser.var), count)
 
 
-def normalise(known: Normaliser, values: Array) -> Array:
-    """Values of mean 0 and spread 1, within `FARTHEST`."""
-    return jnp.clip((values - known.mean) / jnp.sqrt(known.var + LEAST**2), -FARTHEST, FARTHEST)
+def normalise(normaliser: Normaliser, values: Array) -> Array:
+    """Scale values to mean 0 and standard deviation 1, clipped to `MAX_ABS`."""
+    return jnp.clip((values - normaliser.mean) / jnp.sqrt(normaliser.var + MIN_STD**2), -MAX_ABS, MAX_ABS)

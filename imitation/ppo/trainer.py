@@ -1,4 +1,4 @@
-"""Rollouts and updates in turn: one iteration of learning, its whole state in one tree of arrays."""
+"""PPO training iterations: collect a rollout, then update. The complete state is one tree of arrays."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,93 +10,92 @@ from jax import Array
 
 from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 from musclemap.imitation.physics.split_engine import SplitEngine
-from musclemap.imitation.task import worlds as living
 from musclemap.imitation.task.reference import Reference
 from musclemap.imitation.task.sampler import make_sampler
 from musclemap.imitation.task.task import Task
-from musclemap.imitation.task.worlds import Worlds
+from musclemap.imitation.task.worlds import Worlds, delayed_excitation, init_worlds, post_step
 
 from .networks import Params
 from .normaliser import Normaliser
-from .ppo import PPO, Learner, Rollout
+from .ppo import PPO, LearnerState, Rollout
 
 
 class TrainState(NamedTuple):
-    """All that the next iteration depends on; saved whole, it goes on as if never stopped.
+    """State that determines all further iterations. A run resumed from it continues exactly.
 
     Attributes:
-        learner: What was learned.
-        worlds: All worlds, the sampler and the random state of their episodes.
+        learner: Networks, optimiser state and normaliser.
+        worlds: All worlds, with the sampler and the random state of their episodes.
         key: Random state of the updates.
-        iterations: Iterations made.
+        iterations: Number of completed iterations.
     """
 
-    learner: Learner
+    learner: LearnerState
     worlds: Worlds
     key: Array
     iterations: Array
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """What a policy wants in one step."""
+class _PolicyOutput:
+    """Output of the policy and the value function in one step."""
 
     action: Array
     log_prob: Array
     value: Array
 
 
-jax.tree_util.register_dataclass(_Choice, data_fields=["action", "log_prob", "value"], meta_fields=[])
+jax.tree_util.register_dataclass(_PolicyOutput, data_fields=["action", "log_prob", "value"], meta_fields=[])
 
 
 class Trainer:
-    """Learns by PPO in the worlds of an engine.
+    """Trains by PPO in the worlds of an engine.
 
     Args:
         engine: Physics.
-        task: What is to be done; of the engine's body.
+        task: The task, for the engine's body.
         reference: Frames to track.
-        ppo: How to learn.
+        ppo: The algorithm.
     """
 
     def __init__(self, engine: Engine, task: Task, reference: Reference, ppo: PPO) -> None:
         self.engine, self.task, self.ppo = engine, task, ppo
-        self.reference = engine.copied(reference) if isinstance(engine, SplitEngine) else reference
-        self._begin = jax.jit(partial(living.begin, task, nworld=engine.nworld))
-        self._choose = jax.jit(self._chosen)
-        self._settle = jax.jit(self._settled)
-        self._learn = jax.jit(self._learned)
+        self.reference = engine.replicate(reference) if isinstance(engine, SplitEngine) else reference
+        self._init_worlds = jax.jit(partial(init_worlds, task, nworld=engine.nworld))
+        self._act = jax.jit(self._sample_actions)
+        self._post_step = jax.jit(self._make_transition)
+        self._update = jax.jit(self._update_from_rollout)
 
     @property
     def steps_per_iteration(self) -> int:
-        """Control steps of all worlds in one iteration."""
+        """Control steps per iteration, summed over the worlds."""
         return self.ppo.config.num_steps * self.engine.nworld
 
-    def begin(self, seed: int) -> TrainState:
-        """A policy that knows nothing, in worlds at the start of their first episodes."""
-        first, second, third = jax.random.split(jax.random.PRNGKey(seed), 3)
+    def init(self, seed: int) -> TrainState:
+        """Initialise the policy, and all worlds at the start of their first episodes."""
+        worlds_key, learner_key, update_key = jax.random.split(jax.random.PRNGKey(seed), 3)
         length = jax.device_get(self.reference.length)
         sampler = make_sampler(length, fps=self.task.body.control_fps)
-        worlds = self._begin(self.reference, sampler, first)
-        state = TrainState(self.ppo.begin(second), worlds, third, jnp.zeros((), jnp.int32))
+        worlds = self._init_worlds(self.reference, sampler, worlds_key)
+        state = TrainState(self.ppo.init(learner_key), worlds, update_key, jnp.zeros((), jnp.int32))
         if isinstance(self.engine, SplitEngine):
-            return self.engine.copied(state)._replace(worlds=self.engine.cut(worlds))
+            return self.engine.replicate(state)._replace(worlds=self.engine.shard(worlds))
         return jax.device_put(state, self.engine.device)
 
-    def begin_with(self, state: TrainState, learner: Learner) -> TrainState:
-        """A state that begins with what another run has learned."""
+    def warm_start(self, state: TrainState, learner: LearnerState) -> TrainState:
+        """Replace the learner's state with that of another run."""
         return state._replace(learner=learner)
 
-    def saved(self, state: TrainState) -> TrainState:
-        """What a checkpoint holds: all of it."""
+    def to_checkpoint(self, state: TrainState) -> TrainState:
+        """The part of the state that a checkpoint stores: all of it."""
         return state
 
-    def resumed(self, state: TrainState) -> TrainState:
-        """A state to go on with from a checkpoint."""
+    def from_checkpoint(self, state: TrainState) -> TrainState:
+        """Complete a state read from a checkpoint; there is nothing to add."""
         return state
 
-    def forgets(self, state: TrainState) -> bool:
-        """Whether the run shall go on as if taken up from a checkpoint: never, as all is in it."""
+    def resets_replay(self, state: TrainState) -> bool:
+        """Whether to clear the replay buffer, as a restart from a checkpoint would: never, as PPO has none."""
         return False
 
     def policy(self, state: TrainState) -> tuple[Params, Normaliser]:
@@ -107,40 +106,43 @@ class Trainer:
         """Collect a rollout and learn from it.
 
         Returns:
-            The state after it, and figures of the update, still on the device.
+            The new state, and metrics of the update, which stay on the device.
         """
-        worlds, rows = state.worlds, []
+        worlds, transitions = state.worlds, []
         for _ in range(self.ppo.config.num_steps):
-            choice, ctrl, worlds = self._choose(state.learner, worlds)
-            physics, reading = self.engine.step(worlds.physics, ctrl)
-            worlds, row = self._settle(self.reference, state.learner, worlds, choice, physics, reading)
-            rows.append(row)
-        learner, key, figures = self._learn(state.learner, rows, state.key)
-        return TrainState(learner, worlds, key, state.iterations + 1), figures
+            output, ctrl, worlds = self._act(state.learner, worlds)
+            physics, sensors = self.engine.step(worlds.physics, ctrl)
+            worlds, transition = self._post_step(self.reference, state.learner, worlds, output, physics, sensors)
+            transitions.append(transition)
+        learner, key, metrics = self._update(state.learner, transitions, state.key)
+        return TrainState(learner, worlds, key, state.iterations + 1), metrics
 
-    def _chosen(self, learner: Learner, worlds: Worlds) -> tuple[_Choice, Array, Worlds]:
-        key, own = jax.random.split(worlds.key)
-        action, log_prob, value = self.ppo.act(learner, worlds.obs, own)
-        return _Choice(action, log_prob, value), living.command(self.task, worlds, action), worlds._replace(key=key)
+    def _sample_actions(self, learner: LearnerState, worlds: Worlds) -> tuple[_PolicyOutput, Array, Worlds]:
+        key, step_key = jax.random.split(worlds.key)
+        action, log_prob, value = self.ppo.act(learner, worlds.obs, step_key)
+        ctrl = delayed_excitation(self.task, worlds, action)
+        return _PolicyOutput(action, log_prob, value), ctrl, worlds._replace(key=key)
 
-    def _settled(
-        self, reference: Reference, learner: Learner, worlds: Worlds, choice: _Choice, physics: PhysicsState,
-        reading: SensorData,
+    def _make_transition(
+        self, reference: Reference, learner: LearnerState, worlds: Worlds, output: _PolicyOutput, physics: PhysicsState,
+        sensors: SensorData,
     ) -> tuple[Worlds, Rollout]:  # fmt: skip
-        after, outcome, last_obs = living.post_step(self.task, reference, worlds, choice.action, physics, reading)
-        return after, Rollout(
+        next_worlds, result, last_obs = post_step(self.task, reference, worlds, output.action, physics, sensors)
+        return next_worlds, Rollout(
             obs=worlds.obs,
-            action=choice.action,
-            log_prob=choice.log_prob,
-            value=choice.value,
+            action=output.action,
+            log_prob=output.log_prob,
+            value=output.value,
             next_value=self.ppo.value(learner, last_obs),
-            reward=outcome.reward,
-            failed=outcome.failed.astype(jnp.float32),
-            ended=(outcome.failed | outcome.cut).astype(jnp.float32),
+            reward=result.reward,
+            terminated=result.terminated.astype(jnp.float32),
+            done=(result.terminated | result.truncated).astype(jnp.float32),
         )
 
-    def _learned(self, learner: Learner, rows: list[Rollout], key: Array) -> tuple[Learner, Array, dict[str, Any]]:
-        key, own = jax.random.split(key)
-        rollout = jax.tree.map(lambda *parts: jnp.stack(parts), *rows)
-        learner, figures = self.ppo.update(learner, rollout, own)
-        return learner, key, figures
+    def _update_from_rollout(
+        self, learner: LearnerState, transitions: list[Rollout], key: Array
+    ) -> tuple[LearnerState, Array, dict[str, Any]]:
+        key, step_key = jax.random.split(key)
+        rollout = jax.tree.map(lambda *parts: jnp.stack(parts), *transitions)
+        learner, metrics = self.ppo.update(learner, rollout, step_key)
+        return learner, key, metrics

@@ -1,4 +1,4 @@
-"""The files of one checkpoint: what may lie in its folder, their hashes, and how it gets and loses its name."""
+"""Files of a checkpoint folder: permitted contents, hashes, atomic publication and removal."""
 
 import hashlib
 import os
@@ -16,80 +16,81 @@ from musclemap.errors import FileError
 from musclemap.files import check_fields, read_json_object
 
 CONTENTS = "checkpoint.json"
-"""Facts of a checkpoint, and the SHA-256 of each of its other files."""
+"""Name of the file with the checkpoint's facts and the SHA-256 of each of its other files."""
 
 MAX_FILES = 100_000
-"""Most files of a checkpoint; Orbax writes some dozens for each process."""
+"""Largest number of files in a checkpoint; Orbax writes a few dozen per process."""
 
 MAX_CONTENTS = 2**24
-"""Longest `CONTENTS` [B]: `MAX_FILES` lines."""
+"""Largest size of `CONTENTS` [B], enough for `MAX_FILES` lines."""
 
-SPARE = 2**26
-"""Size that files may have beyond the arrays that they hold [B]: names, shapes and indices."""
+MAX_OVERHEAD = 2**26
+"""Largest size of the files beyond that of the arrays [B]: names, shapes and indices."""
 
 _PARTIAL, _REMOVED = ".partial-", ".removed-"
 
 
-def contents_of(folder: Path, *, limit: int) -> dict[str, int]:
-    """Sizes of the files below a folder, by path relative to it.
+def list_files(folder: Path, *, limit: int) -> dict[str, int]:
+    """Sizes of the files in a folder and its subfolders, by relative path.
 
     Raises:
-        FileError: There is a link, a pipe or a device, there are too many files, or they have more than `limit` bytes.
+        FileError: If there is a link, a pipe or a device, if there are too many files, or if their total size exceeds
+            `limit` bytes.
     """
     sizes: dict[str, int] = {}
-    for root, folders, names in os.walk(folder, onerror=_raise):
+    for root, folders, names in os.walk(folder, onerror=_reraise):
         for name in folders + names:
             path = Path(root, name)
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode):
-                sizes[path.relative_to(folder).as_posix()] = status.st_size
-            elif not stat.S_ISDIR(status.st_mode):
+            stat_result = path.lstat()
+            if stat.S_ISREG(stat_result.st_mode):
+                sizes[path.relative_to(folder).as_posix()] = stat_result.st_size
+            elif not stat.S_ISDIR(stat_result.st_mode):
                 raise FileError(f"{path.relative_to(folder)} is neither a file nor a folder")
         if len(sizes) > MAX_FILES:
             raise FileError(f"it has more than {MAX_FILES:,} files")
     if sum(sizes.values()) > limit:
-        raise FileError(f"its files have {sum(sizes.values()):,} bytes, more than the {limit:,} that the run can have")
+        raise FileError(f"its files have {sum(sizes.values()):,} bytes, more than this run's limit of {limit:,}")
     return sizes
 
 
-def _raise(error: OSError) -> None:
+def _reraise(error: OSError) -> None:
     raise error
 
 
 def write_contents(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `CONTENTS`: facts, and hashes of all files that are in the folder so far."""
-    files = {name: _sha256(folder / name) for name in contents_of(folder, limit=2**63)}
+    """Write `CONTENTS`: the facts, and hashes of all files already in the folder."""
+    files = {name: _sha256(folder / name) for name in list_files(folder, limit=2**63)}
     text = strict_json({"facts": dict(facts), "files": files})
     write_atomically(folder / CONTENTS, (text + "\n").encode())
 
 
 def check_contents(folder: Path, *, limit: int) -> dict[str, Any]:
-    """Check a checkpoint's files, and read its facts.
+    """Verify the files of a checkpoint and read its facts.
 
-    Checkpoints of version 0.1.0 have no hashes; of these sizes and kinds of the files are checked.
+    Checkpoints of version 0.1.0 have no hashes; for these only sizes and file types are checked.
 
     Args:
-        folder: Of the checkpoint.
-        limit: Most bytes that all files may have.
+        folder: Folder of the checkpoint.
+        limit: Largest total size of the files [B].
 
     Returns:
-        The facts that `write_contents` was given.
+        The facts passed to `write_contents`.
 
     Raises:
-        FileError: A file is missing, is too many, or is not the one that was written.
+        FileError: If a file is missing, unexpected or modified.
     """
-    sizes = contents_of(folder, limit=limit)
+    sizes = list_files(folder, limit=limit)
     if CONTENTS not in sizes:
         return read_json_object(folder / "facts" / "metadata", limit=MAX_CONTENTS)
-    message = read_json_object(folder / CONTENTS, limit=MAX_CONTENTS)
-    check_fields(message, {"facts": dict, "files": dict}, where=CONTENTS)
-    other = sorted(message["files"].keys() ^ (sizes.keys() - {CONTENTS}))
-    if other:
-        raise FileError(f"{other[0]} is {'missing' if other[0] in message['files'] else 'no file of it'}")
-    for name, sha256 in message["files"].items():
+    contents = read_json_object(folder / CONTENTS, limit=MAX_CONTENTS)
+    check_fields(contents, {"facts": dict, "files": dict}, where=CONTENTS)
+    mismatches = sorted(contents["files"].keys() ^ (sizes.keys() - {CONTENTS}))
+    if mismatches:
+        raise FileError(f"{mismatches[0]} is {'missing' if mismatches[0] in contents['files'] else 'unexpected'}")
+    for name, sha256 in contents["files"].items():
         if _sha256(folder / name) != sha256:
-            raise FileError(f"{name} is not the file that was written: its SHA-256 is another")
-    return message["facts"]
+            raise FileError(f"{name} was modified: its SHA-256 differs")
+    return contents["facts"]
 
 
 def _sha256(path: Path) -> str:
@@ -99,7 +100,7 @@ def _sha256(path: Path) -> str:
 
 
 def new_folder(parent: Path) -> Path:
-    """Path of a folder to write a checkpoint in before it has a name; leftovers of killed writers are removed."""
+    """Path of a temporary folder for a checkpoint being written. Removes leftovers of killed writers."""
     parent.mkdir(parents=True, exist_ok=True)
     for path in [*parent.glob(f"{_PARTIAL}*"), *parent.glob(f"{_REMOVED}*")]:
         if path.is_dir() and not path.is_symlink():
@@ -107,15 +108,15 @@ def new_folder(parent: Path) -> Path:
     return parent / f"{_PARTIAL}{secrets.token_hex(8)}"
 
 
-def give_name(folder: Path, path: Path) -> None:
-    """Rename a whole checkpoint to its place, in one step. Whatever lies there already is kept under another name."""
+def publish(folder: Path, path: Path) -> None:
+    """Atomically rename a complete checkpoint to its final path; anything already there is renamed, not lost."""
     if os.path.lexists(path):
         rename_to_backup(path)
     folder.rename(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a checkpoint: first its name, in one step, so that none is half there."""
-    nameless = path.with_name(f"{_REMOVED}{secrets.token_hex(8)}")
-    path.rename(nameless)
-    shutil.rmtree(nameless, ignore_errors=True)
+    """Remove a checkpoint. An atomic rename comes first, so that no partial checkpoint keeps the name."""
+    removed = path.with_name(f"{_REMOVED}{secrets.token_hex(8)}")
+    path.rename(removed)
+    shutil.rmtree(removed, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Whole states of training on disk; written beside their place and renamed, so that none is half there."""
+"""Complete training states on disk, written to a temporary folder and renamed, so that none is ever incomplete."""
 
 import math
 from collections.abc import Callable
@@ -17,29 +17,29 @@ from musclemap.imitation.errors import TrainingError
 from musclemap.reason_codes import ReasonCode
 
 from .array_store import read_arrays, write_arrays
-from .checkpoint_files import SPARE, check_contents, give_name, new_folder, remove, write_contents
+from .checkpoint_files import MAX_OVERHEAD, check_contents, new_folder, publish, remove, write_contents
 
-KEPT = 2
-"""Checkpoints that are kept; older ones are removed once a newer one is whole."""
+NUM_KEPT = 2
+"""Number of checkpoints to keep; older ones are removed after a new one is complete."""
 
 MAX_DIGITS = 9
-"""Digits of a checkpoint's number, which is counted in 32 bits."""
+"""Largest number of digits in a checkpoint's number, which is a 32-bit integer."""
 
 MAX_BYTES = 2**32
-"""Largest checkpoint of another run, whose number of worlds is not known here [B]; 8192 of MyoFullBody take 0.2 GB."""
+"""Largest checkpoint of another run, whose number of worlds is unknown [B]; 8192 worlds of MyoFullBody take 0.2 GB."""
 
-LONGEST_REASON = 150
-"""Letters that are shown of a library's error."""
+MAX_REASON_LENGTH = 150
+"""Number of characters of a library's error message that are shown."""
 
 STATE = "state"
 
 
 class Countable(Protocol):
-    """A tree of arrays that tells how many iterations have been made."""
+    """A tree of arrays with the number of completed iterations."""
 
     @property
     def iterations(self) -> Array:
-        """Iterations made."""
+        """Number of completed iterations."""
         ...
 
 
@@ -49,13 +49,13 @@ TreeT = TypeVar("TreeT")
 
 @dataclass(frozen=True, kw_only=True)
 class Restored(Generic[TreeT]):
-    """What was read from a checkpoint.
+    """State read from a checkpoint.
 
     Attributes:
         tree: The state, or a part of it.
-        seconds: Time that the run had taken [s].
-        number: Of the checkpoint: iterations made.
-        damaged: Newer checkpoints that cannot be read: their numbers, and why.
+        seconds: Training time so far [s].
+        number: Number of the checkpoint: its completed iterations.
+        damaged: Numbers of newer checkpoints that cannot be read, each with the reason.
     """
 
     tree: TreeT
@@ -68,72 +68,71 @@ class Checkpoints:
     """The checkpoints of a run.
 
     Args:
-        folder: Where they are, one folder each, named by the number of iterations. Whatever else lies there is left
-            alone.
+        folder: Folder with one subfolder per checkpoint, named by the number of iterations. Other files are left alone.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
 
     def numbers(self) -> list[int]:
-        """Numbers of all that there are, the newest last; whether they can be read is not known yet."""
+        """Numbers of all checkpoints, newest last; they may turn out to be unreadable."""
         if not self._folder.is_dir():
             return []
         return sorted(int(path.name) for path in self._folder.iterdir() if _is_checkpoint(path))
 
     def latest(self) -> int | None:
-        """Number of the newest, or None."""
+        """Number of the newest checkpoint, or None."""
         return max(self.numbers(), default=None)
 
     def save(self, state: Countable, *, seconds: float, software: str) -> int:
-        """Write a state, and remove all but the newest `KEPT`. One that is there already is not written again.
+        """Write a state and remove all but the newest `NUM_KEPT` checkpoints. Existing checkpoints are not overwritten.
 
         Args:
             state: The state.
-            seconds: Time that the run has taken [s].
-            software: Version that writes.
+            seconds: Training time so far [s].
+            software: Version of this package.
 
         Returns:
-            Its number.
+            Number of the checkpoint.
         """
         number = int(state.iterations)
         if number not in self.numbers():
             folder = new_folder(self._folder)
-            write_arrays(folder / STATE, _named(state))
+            write_arrays(folder / STATE, _arrays_by_path(state))
             write_contents(folder, {"seconds": seconds, "musclemap": software})
-            give_name(folder, self._folder / str(number))
-        for older in self.numbers()[:-KEPT]:
-            remove(self._folder / str(older))
+            publish(folder, self._folder / str(number))
+        for outdated in self.numbers()[:-NUM_KEPT]:
+            remove(self._folder / str(outdated))
         return number
 
     def restore(self, like: StateT) -> Restored[StateT]:
-        """Read the newest that can be read.
+        """Read the newest readable checkpoint.
 
         Args:
-            like: A state of the same shapes, such as the trainer begins with.
+            like: A state with the expected shapes, such as the trainer's initial one.
 
         Raises:
-            TrainingError: There is none.
+            TrainingError: If no checkpoint can be read.
         """
-        return self._newest(lambda number: self._tree(number, like, prefix="", iterations=number))
+        return self._restore_newest(lambda number: self._restore_tree(number, like, prefix="", iterations=number))
 
-    def learned(self, like: TreeT) -> Restored[TreeT]:
-        """Read what the newest one's run has learned, and nothing else of it.
+    def restore_learner(self, like: TreeT) -> Restored[TreeT]:
+        """Read only the learner's state from the newest readable checkpoint.
 
         Args:
-            like: What a trainer of the same algorithm begins with, its state's `learner`.
+            like: Initial learner's state of a trainer with the same algorithm.
 
         Raises:
-            TrainingError: There is none that can be read, or its networks are of another shape.
+            TrainingError: If no checkpoint can be read, or its networks have other shapes.
         """
-        return self._newest(lambda number: self._tree(number, like, prefix=".learner"))
+        return self._restore_newest(lambda number: self._restore_tree(number, like, prefix=".learner"))
 
     def set_aside(self, number: int) -> Path:
-        """Rename a damaged checkpoint, so that it is no longer the newest; returns where it is."""
+        """Rename a damaged checkpoint so that it no longer counts; returns its new path."""
         return rename_to_backup(self._folder / str(number))
 
-    def _newest(self, read: Callable[[int], tuple[TreeT, float]]) -> Restored[TreeT]:
-        """The newest that can be read."""
+    def _restore_newest(self, read: Callable[[int], tuple[TreeT, float]]) -> Restored[TreeT]:
+        """Apply `read` to the newest readable checkpoint."""
         damaged: dict[int, str] = {}
         for number in reversed(self.numbers()):
             result = attempt(lambda number=number: read(number))
@@ -141,28 +140,28 @@ class Checkpoints:
                 return Restored(tree=result[0], seconds=result[1], number=number, damaged=damaged)
             if result.code is ReasonCode.OUT_OF_MEMORY:
                 raise result.error
-            damaged[number] = result.message if result.expected else _beginning(result.message)
+            damaged[number] = result.message if result.expected else _shorten(result.message)
         if not damaged:
             raise TrainingError(f"there is no checkpoint in {self._folder}")
-        message = "; ".join(f"{number}: {why}" for number, why in damaged.items())
-        raise TrainingError(f"no checkpoint in {self._folder} can be read: {message}")
+        reasons = "; ".join(f"{number}: {why}" for number, why in damaged.items())
+        raise TrainingError(f"no checkpoint in {self._folder} can be read: {reasons}")
 
-    def _tree(
+    def _restore_tree(
         self, number: int, like: TreeT, *, prefix: str, iterations: int | None = None
     ) -> tuple[TreeT, float]:  # fmt: skip
-        folder, named = self._folder / str(number), _named(like, prefix=prefix)
-        limit = 2 * sum(array.nbytes for array in named.values()) + SPARE  # what does not compress grows a little
+        folder, arrays_like = self._folder / str(number), _arrays_by_path(like, prefix=prefix)
+        limit = 2 * sum(array.nbytes for array in arrays_like.values()) + MAX_OVERHEAD  # compression may add bytes
         seconds = _seconds(check_contents(folder, limit=limit if iterations is not None else max(limit, MAX_BYTES)))
-        arrays = read_arrays(folder / STATE, named)
+        arrays = read_arrays(folder / STATE, arrays_like)
         if iterations is not None and int(arrays[".iterations"]) != iterations:
-            raise FileError(f"it is of iteration {int(arrays['.iterations'])}, not {iterations} as its name says")
-        put = lambda path, leaf: arrays.get(prefix + jax.tree_util.keystr(path), leaf)  # noqa: E731
-        return jax.tree_util.tree_map_with_path(put, like), seconds
+            raise FileError(f"it holds iteration {int(arrays['.iterations'])}, but its name says {iterations}")
+        get = lambda path, leaf: arrays.get(prefix + jax.tree_util.keystr(path), leaf)  # noqa: E731
+        return jax.tree_util.tree_map_with_path(get, like), seconds
 
 
-def _beginning(text: str) -> str:
-    """The beginning of what a library says, which can be a page long."""
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+def _shorten(text: str) -> str:
+    """Shorten a library's message, which can fill a page."""
+    return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}..."
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -172,10 +171,10 @@ def _is_checkpoint(path: Path) -> bool:
     return not path.is_symlink() and path.is_dir() and any(path.iterdir())
 
 
-def _named(tree: Any, *, prefix: str = "") -> dict[str, Array]:
-    """Every array by its path in the tree: a plain dictionary, whatever classes the tree is made of.
+def _arrays_by_path(tree: Any, *, prefix: str = "") -> dict[str, Array]:
+    """All arrays by their path in the tree, independent of the tree's classes.
 
-    Arrays that hold nothing, such as a queue of no delay, are left out; Orbax does not take them.
+    Empty arrays, such as the queue for a latency of 0, are left out because Orbax cannot store them.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {prefix + jax.tree_util.keystr(path): leaf for path, leaf in leaves if leaf.size}

@@ -1,4 +1,4 @@
-"""Where the figures of a run go: JSON lines always, TensorBoard, and services that are asked for."""
+"""Destinations of a run's metrics: always JSON lines; optionally TensorBoard and tracking services."""
 
 import importlib
 import math
@@ -13,42 +13,42 @@ from musclemap.imitation.errors import TrainingError
 
 METRICS = "metrics.jsonl"
 SERVICES = ("wandb", "trackio")
-"""Packages with the same few calls: init, log, finish."""
+"""Packages that share the calls init, log and finish."""
 
-NOT_DRAWN = ("steps", "seconds", "iteration")
+NOT_PLOTTED = ("steps", "seconds", "iteration")
 
 
 class Log(Protocol):
-    """Takes figures."""
+    """Destination of metrics."""
 
-    def write(self, figures: Mapping[str, float]) -> None:
-        """Keep figures of one moment; `steps` is among them."""
+    def write(self, metrics: Mapping[str, float]) -> None:
+        """Record metrics of one moment, including `steps`."""
         ...
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Finish writing."""
         ...
 
 
 class JsonLines:
-    """One line a moment, appended; a run that is resumed appends to the same file.
+    """One JSON line per moment; a resumed run appends to the same file.
 
     Raises:
-        TrainingError: The file is a link, a pipe or something else that is no regular file.
+        TrainingError: If the file is a link, a pipe, or any other file that is not regular.
     """
 
     def __init__(self, folder: Path) -> None:
         path = folder / METRICS
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise TrainingError(f"figures cannot be written to {path}: it is not a regular file")
+            raise TrainingError(f"metrics cannot be written to {path}: it is not a regular file")
         try:
             self._file = Journal(path)
         except OSError as error:
-            raise TrainingError(f"figures cannot be written to {path}: {error.strerror}") from error
+            raise TrainingError(f"metrics cannot be written to {path}: {error.strerror}") from error
 
-    def write(self, figures: Mapping[str, float]) -> None:
+    def write(self, metrics: Mapping[str, float]) -> None:
         """See `Log`."""
-        self._file.append((strict_json(dict(figures)) + "\n").encode())
+        self._file.append((strict_json(dict(metrics)) + "\n").encode())
 
     def close(self) -> None:
         """See `Log`."""
@@ -56,18 +56,18 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Event files that TensorBoard reads."""
+    """TensorBoard event files."""
 
     def __init__(self, folder: Path) -> None:
-        from tensorboardX import SummaryWriter  # only where it is wanted: it brings protobuf
+        from tensorboardX import SummaryWriter  # imported only on request, as it imports protobuf
 
         self._writer = SummaryWriter(str(folder / "tensorboard"), flush_secs=10)
 
-    def write(self, figures: Mapping[str, float]) -> None:
+    def write(self, metrics: Mapping[str, float]) -> None:
         """See `Log`."""
-        for name, value in figures.items():
-            if name not in NOT_DRAWN and math.isfinite(value):  # a mean over nothing is NaN
-                self._writer.add_scalar(name, value, int(figures["steps"]))
+        for name, value in metrics.items():
+            if name not in NOT_PLOTTED and math.isfinite(value):  # NaN is the mean of no samples
+                self._writer.add_scalar(name, value, int(metrics["steps"]))
 
     def close(self) -> None:
         """See `Log`."""
@@ -79,16 +79,16 @@ class Service:
 
     def __init__(self, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
         if name not in SERVICES:
-            raise SettingsError(f"figures cannot be sent to {name!r}; there are: {', '.join(SERVICES)}")
+            raise SettingsError(f"metrics cannot be sent to {name!r}; there are: {', '.join(SERVICES)}")
         try:
             self._module = importlib.import_module(name)
         except ImportError as error:
-            raise SettingsError(f"--track {name} needs the package of that name: pip install {name}") from error
+            raise SettingsError(f"--track {name} needs the package {name}: pip install {name}") from error
         self._module.init(project="musclemap", name=folder.name, config=dict(settings))
 
-    def write(self, figures: Mapping[str, float]) -> None:
+    def write(self, metrics: Mapping[str, float]) -> None:
         """See `Log`."""
-        self._module.log(dict(figures))
+        self._module.log(dict(metrics))
 
     def close(self) -> None:
         """See `Log`."""

@@ -1,4 +1,4 @@
-"""What a run is, kept in its folder as run.json: a run resumes only where settings, body and clips are the same."""
+"""Description of a run, stored in its folder as run.json: a run resumes only if settings, body and clips match."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,18 +11,18 @@ from musclemap.imitation.errors import TrainingError
 _FIELDS = {"algorithm": str, "body": dict, "clips": dict, "config": dict, "engine": str}
 _CLIP = {"source": str, "motion_sha256": str}
 
-NAMED = 5
-"""Differences that are named one by one."""
+MAX_LISTED = 5
+"""Largest number of differences listed in a message."""
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Read what a run is.
+    """Read the description of a run.
 
     Args:
-        path: Its run.json. In files of version 0.1.0 a clip is but its source, or the hash of it.
+        path: Its run.json. In files of version 0.1.0 each clip is only its source, or the hash of the source.
 
     Raises:
-        TrainingError: The file is damaged.
+        TrainingError: If the file is damaged.
     """
     try:
         facts = read_json_object(path)
@@ -33,65 +33,72 @@ def read_facts(path: Path) -> dict[str, Any]:
             elif not isinstance(clip, str):
                 raise FileError(f"{path}: clip {shown(name)} is {shown(clip)}, neither a source nor an object")
     except FileError as error:
-        raise TrainingError(f"the run cannot be resumed, as what it is cannot be read: {error}") from error
+        raise TrainingError(f"the run cannot be resumed because its description cannot be read: {error}") from error
     return facts
 
 
-def check_same(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Compare a run with the one that is to resume it.
+def check_same_run(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Compare a run with its description when resumed.
 
     Args:
         root: Folder of the run, for messages.
         old: From `read_facts`.
-        new: What is to resume it; every clip an object.
+        new: Description of the run to resume; every clip is an object.
 
     Returns:
-        Sentences for the user about what could not be compared.
+        Messages for the user about facts that could not be compared.
 
     Raises:
-        TrainingError: They differ; the message names in what.
+        TrainingError: If they differ; the message lists the differences.
     """
-    before, now = (dict(_leaves({k: v for k, v in facts.items() if k != "clips"})) for facts in (old, new))
-    other = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    if other:
-        message = _listed([f"{name} was {shown(before.get(name))}, is {shown(now.get(name))}" for name in other])
-        raise TrainingError(f"{root} holds a run of other settings: {message}. Give the same, or another --run")
+    old_values, new_values = (_settings(facts) for facts in (old, new))
+    names = [name for name in sorted({*old_values, *new_values}) if old_values.get(name) != new_values.get(name)]
+    if names:
+        changes = [f"{name} was {shown(old_values.get(name))}, is {shown(new_values.get(name))}" for name in names]
+        raise TrainingError(
+            f"{root} holds a run with other settings: {_join(changes)}. Use the same settings or another --run"
+        )
     changed = _changed_clips(old["clips"], new["clips"])
     if changed:
         raise TrainingError(
-            f"{root} holds a run of other clips: {_listed(changed)}. Give the same, or begin another --run with --from "
-            f"{root}"
+            f"{root} holds a run with other clips: {_join(changed)}. Use the same clips, or start another --run with "
+            f"--from {root}"
         )
     unknown = [name for name, clip in old["clips"].items() if isinstance(clip, str)]
     if unknown:
         return [
-            f"the run was begun by an older version, which did not note what its {len(unknown)} clips hold: whether "
-            "one was edited since cannot be checked. It is noted from now on"
+            f"an older version started the run and did not record hashes of its {len(unknown)} clips, so earlier edits "
+            "cannot be detected. The hashes are recorded from now on"
         ]
     return []
 
 
+def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """All facts of a run except its clips, by dotted name."""
+    return dict(_leaves({key: value for key, value in facts.items() if key != "clips"}))
+
+
 def _changed_clips(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between clips, a sentence each."""
-    message = []
+    """Differences between the clips, one message each."""
+    differences = []
     for name in sorted({*old, *new}):
         if name not in old:
-            message.append(f"{shown(name)} was not among them")
+            differences.append(f"{shown(name)} is new")
         elif name not in new:
-            message.append(f"{shown(name)} is missing")
+            differences.append(f"{shown(name)} is missing")
         else:
-            was, clip = old[name], new[name]
-            source = was if isinstance(was, str) else was["source"]
+            old_clip, clip = old[name], new[name]
+            source = old_clip if isinstance(old_clip, str) else old_clip["source"]
             if source != clip["source"]:
-                message.append(f"{shown(name)} is of another source")
-            elif not isinstance(was, str) and was["motion_sha256"] != clip["motion_sha256"]:
-                message.append(f"{shown(name)} was edited since training began: its motion or its activations differ")
-    return message
+                differences.append(f"{shown(name)} has another source")
+            elif not isinstance(old_clip, str) and old_clip["motion_sha256"] != clip["motion_sha256"]:
+                differences.append(f"{shown(name)} was edited since training began: motion or activations differ")
+    return differences
 
 
-def _listed(parts: list[str]) -> str:
-    more = f"; and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
-    return "; ".join(parts[:NAMED]) + more
+def _join(parts: list[str]) -> str:
+    suffix = f"; and {len(parts) - MAX_LISTED} more" if len(parts) > MAX_LISTED else ""
+    return "; ".join(parts[:MAX_LISTED]) + suffix
 
 
 def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""The folder of a training run: its settings, what it learns from, its figures, checkpoints and policy."""
+"""The folder of a training run: description, training clips, metrics, checkpoints and policy."""
 
 import io
 import json
@@ -23,16 +23,16 @@ from musclemap.imitation.policy.training_clips import check_dataset
 from musclemap.imitation.task.worlds import NanGuard
 
 from .checkpoints import Checkpoints
-from .run_facts import check_same, read_facts
+from .run_facts import check_same_run, read_facts
 
 FACTS = "run.json"
-FIT = "muscles.json"
+TENDON_ERRORS = "muscles.json"
 EARLIER = "from.json"
-"""What the policy had learned from before this run, where it did not begin with nothing."""
+"""Facts about the training clips of the policy that the run started from, if it did not start from scratch."""
 
 
 class RunFolder:
-    """A folder that this process alone writes to. Made by `open_run`.
+    """A folder that only this process writes to, created by `open_run`.
 
     Attributes:
         root: The folder.
@@ -45,140 +45,140 @@ class RunFolder:
 
     @property
     def policy(self) -> Path:
-        """The policy's file."""
+        """Path of the policy file."""
         return self.root / POLICY
 
     def policy_steps(self) -> int | None:
-        """Control steps of the policy that is in the folder; None if there is none.
+        """Number of control steps of the policy in the folder; None if there is none.
 
         Raises:
-            PolicyError: There is one that cannot be read.
+            PolicyError: If the policy cannot be read.
         """
         return int(load_policy(self.policy).facts["steps"]) if os.path.lexists(self.policy) else None
 
     def save_policy(self, *, steps: int, **policy: Any) -> str:
         """Write the policy, unless the one in the folder has more steps.
 
-        A file that cannot be read as a policy is kept under another name: how many steps it has is not known.
+        An unreadable policy file is kept under another name, because its number of steps is unknown.
 
         Args:
-            steps: Control steps of the policy.
+            steps: Number of control steps of the policy.
             policy: Arguments of `write_policy`.
 
         Returns:
-            A sentence about what was kept, or "".
+            A message about a file that was kept, or "".
         """
-        there, message = attempt(self.policy_steps), ""
-        if isinstance(there, Failure):
-            kept = rename_to_backup(self.policy)
-            message = f"{self.policy} could not be read and is kept as {kept.name} ({there.message})"
-        elif there is not None and there > steps:
-            return f"{self.policy} has {there:,} steps and stays until the run has as many"
+        existing_steps, message = attempt(self.policy_steps), ""
+        if isinstance(existing_steps, Failure):
+            backup = rename_to_backup(self.policy)
+            message = f"{self.policy} cannot be read and is kept as {backup.name} ({existing_steps.message})"
+        elif existing_steps is not None and existing_steps > steps:
+            return f"{self.policy} has {existing_steps:,} steps and is kept until the run reaches as many"
         write_policy(self.policy, steps=steps, **policy)
         return message
 
-    def forget(self) -> None:
-        """Leave the folder as if no run had begun in it: for one that did not come to its first step."""
+    def discard_run(self) -> None:
+        """Remove the description of a run that failed before its first step, so that the folder counts as unused."""
         (self.root / FACTS).unlink()
 
-    def keep_earlier(self, dataset: Mapping[str, Any]) -> None:
-        """Note what the policy that this run begins with has learned from."""
+    def save_earlier(self, dataset: Mapping[str, Any]) -> None:
+        """Record the training clips of the policy that this run starts from."""
         write_atomically(self.root / EARLIER, (strict_json(dict(dataset)) + "\n").encode())
 
-    def keep_fit(self, muscles: Mapping[str, Any]) -> None:
-        """Write down how well each muscle's length is known."""
-        write_atomically(self.root / FIT, (json.dumps(dict(muscles), indent=1) + "\n").encode())
+    def save_tendon_errors(self, muscles: Mapping[str, Any]) -> None:
+        """Write the errors of each muscle's fitted length."""
+        write_atomically(self.root / TENDON_ERRORS, (json.dumps(dict(muscles), indent=1) + "\n").encode())
 
     def earlier(self) -> dict[str, Any] | None:
-        """What was noted, or None.
+        """Read the facts written by `save_earlier`; None if there are none.
 
         Raises:
-            TrainingError: The note is damaged; without it the policy's file would not name all clips learned from.
+            TrainingError: If the file is damaged; without it the policy file would not list all training clips.
         """
         path = self.root / EARLIER
         if not os.path.lexists(path):
             return None
         try:
-            noted = read_json_object(path)
-            check_dataset(noted, where=str(path))
+            earlier = read_json_object(path)
+            check_dataset(earlier, where=str(path))
         except FileError as error:
-            raise TrainingError(f"what the run began with cannot be read: {error}") from error
-        return noted
+            raise TrainingError(f"the record of earlier training clips cannot be read: {error}") from error
+        return earlier
 
-    def keep_nan_dump(self, nan_guard: NanGuard, *, iteration: int, clip: str) -> Path:
-        """Write down a world whose physics went bad: the state before, and the excitations that led there."""
+    def save_nan_dump(self, nan_guard: NanGuard, *, iteration: int, clip: str) -> Path:
+        """Write the state of a world before its physics went bad, and the excitations that led there."""
         path = self.root / "bad" / f"{iteration:08}.npz"
         arrays: dict[str, Any] = {name: np.asarray(value) for name, value in nan_guard.physics._asdict().items()}
         arrays |= {"ctrl": np.asarray(nan_guard.ctrl), "frame": np.asarray(nan_guard.frame), "clip": np.array(clip)}
-        image = io.BytesIO()
-        np.savez(image, **arrays)
-        write_atomically(path, image.getvalue())
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        write_atomically(path, buffer.getvalue())
         return path
 
 
 @contextmanager
 def open_run(root: Path, facts: Mapping[str, Any], *, resume: bool) -> Iterator[tuple[RunFolder, list[str]]]:
-    """Take hold of a run's folder.
+    """Open a run's folder for exclusive writing.
 
     Args:
-        root: The folder; it is made.
-        facts: What the run is: settings, body, clips. A run resumes only where these are the same.
-        resume: Whether to resume the run that is there.
+        root: The folder, which is created if missing.
+        facts: Description of the run: settings, body, clips. A run resumes only if these match.
+        resume: Whether to resume the run in the folder.
 
     Yields:
-        The folder, and sentences for the user about what could not be checked.
+        The folder, and messages for the user about facts that could not be checked.
 
     Raises:
-        TrainingError: There is something learned and it is not to be resumed; or the run there is another, or damaged,
-            or none; or another process is at it. The message names what differs.
+        TrainingError: If the folder holds results and `resume` is False; if the run to resume is missing, damaged or
+            different, with a message that lists the differences; or if another process uses the folder.
     """
     try:
         with locked(root):
-            for place in (root, root / "bad"):
-                remove_leftovers(place, deep=False)
+            for path in (root, root / "bad"):
+                remove_leftovers(path, deep=False)
             folder = RunFolder(root)
-            notes = _check_resumed(folder, facts) if resume else _check_free(folder)
+            notes = _check_resumed(folder, facts) if resume else _check_new(folder)
             write_atomically(root / FACTS, (strict_json(dict(facts)) + "\n").encode())
             yield folder, notes
     except BlockingIOError as error:
-        raise TrainingError(f"another process is training in {root}; wait for it, or give another --run") from error
+        raise TrainingError(f"another process is training in {root}; wait for it, or use another --run") from error
 
 
-def _check_free(folder: RunFolder) -> list[str]:
-    """Refuse to begin a run where something was learned already."""
-    root, learned = folder.root, _learned(folder)
-    if learned and os.path.lexists(root / FACTS):
-        raise TrainingError(f"{root} holds a run already; --resume goes on with it, or give another --run")
-    if learned:
-        raise TrainingError(f"{root} holds {learned}, but no {FACTS} that says of what run; give another --run")
-    (root / EARLIER).unlink(missing_ok=True)  # of a run that ended before anything was saved
+def _check_new(folder: RunFolder) -> list[str]:
+    """Refuse to start a run in a folder with results."""
+    root, results = folder.root, _existing_results(folder)
+    if results and os.path.lexists(root / FACTS):
+        raise TrainingError(f"{root} already holds a run; use --resume to continue it, or another --run")
+    if results:
+        raise TrainingError(f"{root} holds {results}, but no {FACTS} that describes the run; use another --run")
+    (root / EARLIER).unlink(missing_ok=True)  # left by a run that saved nothing else
     return []
 
 
 def _check_resumed(folder: RunFolder, facts: Mapping[str, Any]) -> list[str]:
-    """Refuse to resume another run, or one of which nothing is left but what would be replaced."""
+    """Refuse to resume another run, or one without checkpoints whose results would be overwritten."""
     root = folder.root
     if not os.path.lexists(root / FACTS):
         raise TrainingError(f"there is no run in {root} to resume: it has no {FACTS}")
-    notes = check_same(root, read_facts(root / FACTS), json.loads(strict_json(dict(facts))))
+    notes = check_same_run(root, read_facts(root / FACTS), json.loads(strict_json(dict(facts))))
     if folder.checkpoints.latest() is None:
-        learned = _learned(folder)
-        if learned:
+        results = _existing_results(folder)
+        if results:
             raise TrainingError(
                 f"there is no checkpoint in {root / 'checkpoints'} to resume from, and a new start would replace "
-                f"{learned}: put the checkpoints back, or train in another --run"
+                f"{results}: restore the checkpoints, or use another --run"
             )
         if os.path.lexists(root / EARLIER):
             raise TrainingError(
-                f"the run in {root} was to begin with what another had learned and ended before that was saved: give "
-                "the same command with --from in place of --resume"
+                f"the run in {root} was started with --from and ended before its first checkpoint: use --from again "
+                "instead of --resume"
             )
-        notes.append("the run ended before its first checkpoint; it starts from the beginning")
+        notes.append("the run ended before its first checkpoint; it starts from scratch")
     return notes
 
 
-def _learned(folder: RunFolder) -> str:
-    """What there is in a folder that a new run would replace, in words, or ""."""
+def _existing_results(folder: RunFolder) -> str:
+    """Results in a folder that a new run would replace, in words, or ""."""
     steps = attempt(folder.policy_steps)
     if isinstance(steps, Failure):
         return f"{POLICY}, which cannot be read ({steps.message})"

@@ -1,1 +1,1 @@
-"""The tracking task: references, observation, reward, episodes. Knows no algorithm."""
+"""The tracking task: references, observations, rewards, episodes. Must not depend on any algorithm."""

@@ -1,7 +1,7 @@
-"""Motions of the small arm, made from a seed: something to learn from, and to test with, in minutes.
+"""Motions of the small arm, generated from a seed: training and test data for runs that take minutes.
 
-Joints go from one random configuration to the next along minimum-jerk paths (Flash & Hogan 1985, J Neurosci 5) and rest
-a moment there. Activations are the least that move the arm so, by static optimisation frame by frame.
+The joints move from one random configuration to the next along minimum-jerk paths (Flash & Hogan 1985, J Neurosci 5)
+and pause after each movement. Static optimisation of each frame finds the smallest activations that produce the motion.
 """
 
 import mujoco
@@ -17,41 +17,41 @@ from musclemap.skeletons.model_hash import model_hash
 FPS = 100.0
 
 MARGIN = 0.5
-"""Distance of configurations from the joint limits [rad]: nearer, some of them are beyond the muscles' strength."""
+"""Distance of configurations from the joint limits [rad]; the muscles are too weak for some closer ones."""
 
 MOVE, REST = (0.7, 1.4), (0.05, 0.3)
-"""Shortest and longest time of a movement and of the rest after it [s]."""
+"""Shortest and longest duration of a movement and of the pause after it [s]."""
 
-EFFORT = 1e-2
-"""Weight of an activation beside an unmet torque over `TORQUE`, before both are squared."""
+ACTIVATION_WEIGHT = 1e-2
+"""Weight of an activation relative to a residual torque over `TORQUE_SCALE`, before both are squared."""
 
-TORQUE = 10.0
-"""Size of the arm's torques [Nm]."""
+TORQUE_SCALE = 10.0
+"""Typical torque of the arm [Nm]."""
 
-UNMET = 1.0
-"""Torque that muscles may fall short of at a joint [Nm]."""
+MAX_RESIDUAL_TORQUE = 1.0
+"""Largest residual torque at a joint that causes no warning [Nm]."""
 
 
 def arm_clips(count: int, seconds: float, seed: int = 0) -> list[tuple[str, Clip]]:
-    """Make clips of the small arm; the same arguments give the same clips.
+    """Generate clips of the small arm; the same arguments give the same clips.
 
     Args:
-        count: How many.
-        seconds: Duration of each [s].
-        seed: Of the configurations. Clip k of a seed does not depend on `count`.
+        count: Number of clips.
+        seconds: Duration of each clip [s].
+        seed: Seed of the configurations. Clip k of a seed does not depend on `count`.
 
     Returns:
-        Name, `arm_000` and so on, and clip at 100 frames a second. The largest activation and the largest unmet torque
-        [Nm] are in `metrics`; a clip whose unmet torque is above `UNMET` is marked "warn".
+        Names (`arm_000`, `arm_001`, ...) and clips at 100 frames per second. `metrics` holds the largest activation and
+        the largest residual torque [Nm]; a clip with a residual torque above `MAX_RESIDUAL_TORQUE` is marked "warn".
     """
     model = load_small_arm()
     nframe = round(seconds * FPS) + 1
     return [(f"arm_{k:03}", _clip(model, nframe, seed=seed, number=k)) for k in range(count)]
 
 
-def minimum_jerk(share: np.ndarray) -> np.ndarray:
-    """Way gone, 0 to 1, for a share of the movement's time; before it 0, after it 1."""
-    s = np.clip(share, 0.0, 1.0)
+def minimum_jerk(phase: np.ndarray) -> np.ndarray:
+    """Fraction of the path, 0 to 1, at a fraction of the duration; 0 before the movement and 1 after it."""
+    s = np.clip(phase, 0.0, 1.0)
     return s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
 
 
@@ -60,9 +60,10 @@ def _clip(model: mujoco.MjModel, nframe: int, *, seed: int, number: int) -> Clip
     qvel = np.gradient(qpos.astype(np.float64), 1.0 / FPS, axis=0)
     activation, residual = muscle_activations(model, qpos, qvel)
     landmarks = _landmarks(model, qpos)
-    unmet = np.abs(residual).max(axis=1)
-    short = {"rule": "unmet_torque_nm", "value": float(unmet.max()), "limit": UNMET, "frames": int(sum(unmet > UNMET))}
-    reasons = (short,) if short["frames"] else ()
+    largest_residual = np.abs(residual).max(axis=1)
+    value, nframe_above = float(largest_residual.max()), int(sum(largest_residual > MAX_RESIDUAL_TORQUE))
+    reason = {"rule": "unmet_torque_nm", "value": value, "limit": MAX_RESIDUAL_TORQUE, "frames": nframe_above}
+    reasons = (reason,) if reason["frames"] else ()
     return Clip(
         qpos=qpos, qvel=qvel.astype(np.float32), landmark_pos=landmarks, target_pos=landmarks,
         contact=np.zeros((nframe, len(CONTACTS)), np.uint8), fps=FPS,
@@ -71,70 +72,74 @@ def _clip(model: mujoco.MjModel, nframe: int, *, seed: int, number: int) -> Clip
         source=f"arm/seed_{seed}/arm_{number:03}", source_sha256="", source_fps=None, fps_source="made at 100",
         body_model="none", subject_scale=1.0, hands="locked", config={"seed": seed, "number": number},
         software={"musclemap": __version__, "mujoco": mujoco.__version__}, licence="Apache-2.0",
-        metrics={"activation_max": float(activation.max()), "unmet_torque_max_nm": short["value"]},
+        metrics={"activation_max": float(activation.max()), "unmet_torque_max_nm": reason["value"]},
         verdict="warn" if reasons else "feasible", reasons=reasons, activation=activation, activation_residual=residual,
     )  # fmt: skip
 
 
 def _configurations(model: mujoco.MjModel, nframe: int, rng: np.random.Generator) -> np.ndarray:
     """Joint angles, shape (nframe, nq)."""
-    low, high = model.jnt_range[:, 0] + MARGIN, model.jnt_range[:, 1] - MARGIN
+    lower, upper = model.jnt_range[:, 0] + MARGIN, model.jnt_range[:, 1] - MARGIN
     time = np.arange(nframe) / FPS
-    now, at = rng.uniform(low, high), rng.uniform(*REST)
-    qpos = np.tile(now, (nframe, 1))
-    while at < time[-1]:
-        then, duration = rng.uniform(low, high), rng.uniform(*MOVE)
-        qpos += (then - now) * minimum_jerk((time - at) / duration)[:, None]
-        now, at = then, at + duration + rng.uniform(*REST)
+    current, start_time = rng.uniform(lower, upper), rng.uniform(*REST)
+    qpos = np.tile(current, (nframe, 1))
+    while start_time < time[-1]:
+        target, duration = rng.uniform(lower, upper), rng.uniform(*MOVE)
+        qpos += (target - current) * minimum_jerk((time - start_time) / duration)[:, None]
+        current, start_time = target, start_time + duration + rng.uniform(*REST)
     return qpos
 
 
 def muscle_activations(model: mujoco.MjModel, qpos: np.ndarray, qvel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least activations that move a body without a free root, frame by frame.
+    """Find the smallest activations that move a body without a free root, frame by frame.
 
     Args:
-        model: The body; its muscles are its only actuators.
-        qpos: Configurations, shape (nframe, nq), at 100 frames a second.
+        model: The body; muscles must be its only actuators.
+        qpos: Configurations, shape (nframe, nq), at 100 frames per second.
         qvel: Velocities, shape (nframe, nv).
 
     Returns:
-        Activations, shape (nframe, nu), and torque that they leave unmet, shape (nframe, nv) [Nm]; float32.
+        Activations, shape (nframe, nu), and residual torques [Nm], shape (nframe, nv); float32.
     """
     qacc = np.gradient(qvel, 1.0 / FPS, axis=0)
     data = mujoco.MjData(model)
-    torque, pull = np.empty((len(qpos), model.nv)), np.empty((len(qpos), model.nv, model.nu))
+    torque, torque_per_activation = np.empty((len(qpos), model.nv)), np.empty((len(qpos), model.nv, model.nu))
     for frame in range(len(qpos)):
         data.qpos, data.qvel, data.qacc = qpos[frame], qvel[frame], qacc[frame]
         mujoco.mj_inverse(model, data)
         passive = _muscle_torque(model, data, np.zeros(model.nu))
         torque[frame] = data.qfrc_inverse - passive
-        pull[frame] = np.stack([_muscle_torque(model, data, row) - passive for row in np.eye(model.nu)], axis=1)
-    solved = [_least_activations(*frame) for frame in zip(pull, torque, strict=True)]
-    activation = np.array(solved, np.float32)
-    residual = torque - np.einsum("fvu,fu->fv", pull, activation)
+        columns = [_muscle_torque(model, data, row) - passive for row in np.eye(model.nu)]
+        torque_per_activation[frame] = np.stack(columns, axis=1)
+    solutions = [_least_activations(*frame) for frame in zip(torque_per_activation, torque, strict=True)]
+    activation = np.array(solutions, np.float32)
+    residual = torque - np.einsum("fvu,fu->fv", torque_per_activation, activation)
     return activation, residual.astype(np.float32)
 
 
 def _muscle_torque(model: mujoco.MjModel, data: mujoco.MjData, act: np.ndarray) -> np.ndarray:
-    """Torque of all muscles at given activations; MuJoCo's positions and velocities are there already."""
+    """Torque of all muscles at given activations; requires MuJoCo's positions and velocities in `data`."""
     data.act = act
     mujoco.mj_fwdActuation(model, data)
     return data.qfrc_actuator.copy()
 
 
-def _least_activations(pull: np.ndarray, torque: np.ndarray) -> np.ndarray:
-    """Minimise |pull a - torque|^2 / TORQUE^2 + EFFORT^2 |a|^2 over 0 <= a <= 1; shapes (nv, nu) and (nv,)."""
-    nu = pull.shape[1]
-    matrix = np.concatenate([pull / TORQUE, EFFORT * np.eye(nu)])
-    return lsq_linear(matrix, np.concatenate([torque / TORQUE, np.zeros(nu)]), bounds=(0.0, 1.0), method="bvls").x
+def _least_activations(torque_per_activation: np.ndarray, torque: np.ndarray) -> np.ndarray:
+    """Minimise |A a - torque|^2 / TORQUE_SCALE^2 + ACTIVATION_WEIGHT^2 |a|^2 over 0 <= a <= 1.
+
+    A is `torque_per_activation`, shape (nv, nu); torque has shape (nv,).
+    """
+    nu = torque_per_activation.shape[1]
+    matrix = np.concatenate([torque_per_activation / TORQUE_SCALE, ACTIVATION_WEIGHT * np.eye(nu)])
+    return lsq_linear(matrix, np.concatenate([torque / TORQUE_SCALE, np.zeros(nu)]), bounds=(0.0, 1.0), method="bvls").x
 
 
 def _landmarks(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
     """Positions of the landmark bodies [m], shape (nframe, nlandmark, 3)."""
     ids, data = [model.body(name).id for name in ARM_LANDMARKS], mujoco.MjData(model)
-    result = np.empty((len(qpos), len(ids), 3), np.float32)
+    xpos = np.empty((len(qpos), len(ids), 3), np.float32)
     for frame, q in enumerate(qpos):
         data.qpos = q
         mujoco.mj_kinematics(model, data)
-        result[frame] = data.xpos[ids]
-    return result
+        xpos[frame] = data.xpos[ids]
+    return xpos

@@ -1,7 +1,7 @@
-"""Rotations of batches in JAX: quaternions wxyz on the last axis, and the heading frame of a root.
+"""Batched rotations in JAX: quaternions wxyz on the last axis, and the heading frame of a root.
 
-The heading frame has its origin below the root and is turned about the vertical alone, by the twist of the root's
-quaternion about z. It is ill-defined only upside-down.
+The heading frame has its origin below the root and is rotated about the vertical only, by the twist of the root's
+quaternion about z. It is undefined only for an upside-down root.
 """
 
 import jax.numpy as jnp
@@ -23,14 +23,14 @@ def multiply(a: Array, b: Array) -> Array:
 
 
 def rotate(quat: Array, vector: Array) -> Array:
-    """Turn vectors (..., 3) by unit quaternions (..., 4)."""
+    """Rotate vectors (..., 3) by unit quaternions (..., 4)."""
     w, v = quat[..., :1], quat[..., 1:]
-    turned = 2.0 * jnp.cross(v, vector)
-    return vector + w * turned + jnp.cross(v, turned)
+    twice_cross = 2.0 * jnp.cross(v, vector)
+    return vector + w * twice_cross + jnp.cross(v, twice_cross)
 
 
 def heading(quat: Array) -> Array:
-    """Rotation about z that a root's quaternion holds, shape (..., 4)."""
+    """Twist about z of a root's quaternion, shape (..., 4)."""
     w, z = quat[..., 0], quat[..., 3]
     zero = jnp.zeros_like(w)
     size = jnp.sqrt(w * w + z * z + TINY)
@@ -38,15 +38,15 @@ def heading(quat: Array) -> Array:
 
 
 def rot6d(quat: Array) -> Array:
-    """First two columns of the rotation matrices, shape (..., 6): continuous, unlike the quaternion itself."""
+    """First two columns of the rotation matrices, shape (..., 6), which are continuous, unlike quaternions."""
     x = rotate(quat, jnp.array([1.0, 0.0, 0.0], quat.dtype))
     y = rotate(quat, jnp.array([0.0, 1.0, 0.0], quat.dtype))
     return jnp.concatenate([x, y], axis=-1)
 
 
 def squared_angle(a: Array, b: Array) -> Array:
-    """Square of the angle between orientations [rad^2], shapes (..., 4) -> (...,); smooth, and exact to small angles.
+    """Squared angle between orientations [rad^2], shapes (..., 4) -> (...,); smooth, and exact for small angles.
 
-    It is 8 (1 - |a.b|), four times the squared chord between the quaternions: 8 at half a turn, where pi^2 is 9.9.
+    It is 8 (1 - |a.b|), four times the squared chord between the quaternions: 8 for half a turn, where pi^2 is 9.9.
     """
     return 8.0 * (1.0 - jnp.abs(jnp.sum(a * b, axis=-1)))

@@ -1,9 +1,9 @@
-"""What a policy sees: the body, how far it is from the reference, and the way the reference goes on.
+"""Observations of the policy: the body's state, its deviation from the reference, and the upcoming reference.
 
-Body and error are in the heading frame of the body's own root, the way ahead in that of the reference's: a policy that
-sees the world's axes must learn every motion once for each direction, and one that does not see where its root should
-be drifts away. The way ahead does not depend on the body, so that it can be looked at once for many steps to come.
-Layout, for a body with a free root, is given by `layout`.
+State and deviation are expressed in the heading frame of the body's root, the upcoming reference in that of the
+reference root. A policy that observes world axes must learn each motion separately for every direction, and one that
+does not observe the root error drifts away. The upcoming reference does not depend on the body, so it can be computed
+for many future steps at once. `layout` lists the parts.
 """
 
 from collections.abc import Sequence
@@ -19,79 +19,84 @@ from .frames import conjugate, heading, multiply, rot6d, rotate
 from .reference import Reference
 
 AHEAD = (1, 2, 4, 8, 16, 32)
-"""Steps ahead at which the reference is shown; errors are those of the present."""
+"""Future steps whose reference is observed; deviations refer to the present step."""
 
 
 def layout(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> dict[str, int]:
-    """Name and width of each part of an observation, in order: the body, then its error, then the way ahead."""
-    joints, marks, muscles = len(body.joint_ids), len(body.landmark_names), body.model.nu
-    parts = {"joint_pos": joints, "joint_vel": joints, "landmark_pos": 3 * marks - 3, "landmark_vel": 3 * marks}
+    """Name and width of each part of an observation, in order: state, deviation, upcoming reference."""
+    njoint, nlandmark, nmuscle = len(body.joint_ids), len(body.landmark_names), body.model.nu
+    parts = {"joint_pos": njoint, "joint_vel": njoint}
+    parts |= {"landmark_pos": 3 * nlandmark - 3, "landmark_vel": 3 * nlandmark}
     if body.free:
         parts |= {"root_height": 1, "up": 3, "root_linvel": 3, "root_angvel": 3}
-    parts |= {"activation": muscles, "excitation": muscles, "joint_error": joints, "landmark_error": 3 * marks - 3}
+    parts |= {"activation": nmuscle, "excitation": nmuscle, "joint_error": njoint, "landmark_error": 3 * nlandmark - 3}
     if body.free:
         parts |= {"anchor_pos": 3, "anchor_rot": 6}
     for step in ahead:
-        parts |= {f"goal_joint_{step}": joints, f"goal_landmark_{step}": 3 * marks, f"goal_vel_{step}": 3 * marks}
+        parts[f"goal_joint_{step}"] = njoint
+        parts |= {f"goal_landmark_{step}": 3 * nlandmark, f"goal_vel_{step}": 3 * nlandmark}
         if body.free:
             parts |= {f"goal_rot_{step}": 6}
     return parts
 
 
 def observe_body(
-    body: SimulationBody, state: PhysicsState, xpos: Array, linvel: Array, excitation: Array, now: Reference,
+    body: SimulationBody, state: PhysicsState, xpos: Array, linvel: Array, excitation: Array, ref: Reference,
     ground: Array,
 ) -> Array:  # fmt: skip
-    """The parts of an observation that depend on the body.
+    """Compute the parts of an observation that depend on the body.
 
     Args:
         body: The body.
-        state: Physics.
-        xpos: Its landmarks [m], shape (nworld, nlandmark, 3).
-        linvel: Their velocities [m/s], world axes, shape (nworld, nlandmark, 3).
-        excitation: Last excitations, shape (nworld, nu).
-        now: The frame that the state should match; arrays lead with (nworld,).
+        state: Physics state.
+        xpos: Landmark positions [m], shape (nworld, nlandmark, 3).
+        linvel: Landmark velocities [m/s], world axes, shape (nworld, nlandmark, 3).
+        excitation: Latest excitations, shape (nworld, nu).
+        ref: Reference frame of the present step; arrays lead with (nworld,).
         ground: Height of the ground below the root [m], shape (nworld,).
 
     Returns:
         Shape (nworld, nobs - goal_width), not normalised.
     """
-    turn = _heading(body, state.qpos)
-    into = lambda vector: rotate(conjugate(turn)[:, None], vector)  # noqa: E731
+    heading_quat = _heading(body, state.qpos)
+    to_heading = lambda vector: rotate(conjugate(heading_quat)[:, None], vector)  # noqa: E731
     q, v = state.qpos[:, body.qposadr], state.qvel[:, body.dofadr]
-    own = into(xpos - xpos[:, :1])[:, 1:]
-    parts = [q, v, own, into(linvel)]
+    body_xpos = to_heading(xpos - xpos[:, :1])[:, 1:]
+    parts = [q, v, body_xpos, to_heading(linvel)]
     if body.free:
         up = rotate(conjugate(state.qpos[:, 3:7]), jnp.array([0.0, 0.0, 1.0]))
-        linear = into(state.qvel[:, None, :3])
+        linear = to_heading(state.qvel[:, None, :3])
         parts += [state.qpos[:, 2:3] - ground[:, None], up, linear, state.qvel[:, 3:6]]
-    ref = into(now.xpos - now.xpos[:, :1])[:, 1:]
-    parts += [state.act, excitation, now.qpos[:, body.qposadr] - q, ref - own]
+    ref_xpos = to_heading(ref.xpos - ref.xpos[:, :1])[:, 1:]
+    parts += [state.act, excitation, ref.qpos[:, body.qposadr] - q, ref_xpos - body_xpos]
     if body.free:
-        turned = multiply(conjugate(state.qpos[:, 3:7]), now.qpos[:, 3:7])
-        parts += [into(now.qpos[:, None, :3] - state.qpos[:, None, :3]), rot6d(turned)]
+        root_error = multiply(conjugate(state.qpos[:, 3:7]), ref.qpos[:, 3:7])
+        parts += [to_heading(ref.qpos[:, None, :3] - state.qpos[:, None, :3]), rot6d(root_error)]
     return jnp.concatenate([part.reshape(len(q), -1) for part in parts], axis=-1)
 
 
-def observe_goals(body: SimulationBody, now: Reference, ahead: Reference) -> Array:
-    """The parts of an observation that the reference alone decides: for each step ahead how joints change, where the
-    landmarks come to lie from where the root is now, their velocities, and the turn of the root.
+def observe_goals(body: SimulationBody, ref: Reference, ahead: Reference) -> Array:
+    """Compute the parts of an observation that depend on the reference only.
+
+    For each future step these are the change of the joints, the landmarks relative to the present reference root, their
+    velocities, and the rotation of the root.
 
     Args:
         body: The body.
-        now: The frame that the state should match; arrays lead with (nworld,).
-        ahead: Frames to come; arrays lead with (nworld, nahead).
+        ref: Reference frame of the present step; arrays lead with (nworld,).
+        ahead: Future reference frames; arrays lead with (nworld, nahead).
 
     Returns:
         Shape (nworld, goal_width), not normalised.
     """
-    back = conjugate(_heading(body, now.qpos))[:, None, None]
-    joint = ahead.qpos[..., body.qposadr] - now.qpos[:, None, body.qposadr]
-    ref = [joint, rotate(back, ahead.xpos - now.xpos[:, None, :1]), rotate(back, ahead.linvel)]
+    to_ref_heading = conjugate(_heading(body, ref.qpos))[:, None, None]
+    joint_change = ahead.qpos[..., body.qposadr] - ref.qpos[:, None, body.qposadr]
+    landmarks = rotate(to_ref_heading, ahead.xpos - ref.xpos[:, None, :1])
+    parts = [joint_change, landmarks, rotate(to_ref_heading, ahead.linvel)]
     if body.free:
-        ref.append(rot6d(multiply(conjugate(now.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
-    flat = [part.reshape(*part.shape[:2], -1) for part in ref]
-    return jnp.concatenate(flat, axis=-1).reshape(len(joint), -1)
+        parts.append(rot6d(multiply(conjugate(ref.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
+    flat = [part.reshape(*part.shape[:2], -1) for part in parts]
+    return jnp.concatenate(flat, axis=-1).reshape(len(joint_change), -1)
 
 
 def _heading(body: SimulationBody, qpos: Array) -> Array:
@@ -102,10 +107,10 @@ def _heading(body: SimulationBody, qpos: Array) -> Array:
 
 
 def width(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> int:
-    """Numbers in an observation."""
+    """Width of an observation."""
     return int(np.sum(list(layout(body, ahead).values())))
 
 
 def goal_width(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> int:
-    """Numbers at its end that the reference alone decides."""
+    """Width of the last part of an observation, which depends on the reference only."""
     return sum(size for name, size in layout(body, ahead).items() if name.startswith("goal_"))

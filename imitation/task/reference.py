@@ -1,4 +1,4 @@
-"""Reference clips on the device: every frame of every clip in one table, gathered by row."""
+"""Reference clips on the device: all frames of all clips in one table, gathered by row."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,25 +15,28 @@ from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody
 
 LOOK_AHEAD = 32
-"""Steps that the task sees ahead if it is not told otherwise; a clip must have as many frames, and two for a step."""
+"""Default number of future steps that the task observes; a clip needs as many frames plus two."""
 
 FPS_TOLERANCE = 1e-3
 
+FRAMES_PER_TASK = 500
+"""Approximate number of frames that a thread processes at a time."""
+
 
 class Reference(NamedTuple):
-    """Frames of all clips, one after the other, as JAX arrays.
+    """Concatenated frames of all clips, as JAX arrays.
 
     Attributes:
         qpos: Configurations of the body, shape (nrow, nq).
         qvel: Velocities, shape (nrow, nv).
-        act: Muscle activations, shape (nrow, nu); of clips without them the resting activation.
-        xpos: Landmarks [m], world, shape (nrow, nlandmark, 3).
-        xquat: Their orientations wxyz, shape (nrow, nlandmark, 4).
-        linvel: Their velocities [m/s], world axes, shape (nrow, nlandmark, 3).
-        angvel: Their angular velocities [rad/s], world axes, shape (nrow, nlandmark, 3).
-        contact: Contacts of the feet, shape (nrow, 4).
+        act: Muscle activations, shape (nrow, nu); the resting activation for clips that have none.
+        xpos: Landmark positions [m], world, shape (nrow, nlandmark, 3).
+        xquat: Landmark orientations wxyz, shape (nrow, nlandmark, 4).
+        linvel: Linear velocities of the landmarks [m/s], world axes, shape (nrow, nlandmark, 3).
+        angvel: Angular velocities of the landmarks [rad/s], world axes, shape (nrow, nlandmark, 3).
+        contact: Foot contacts, shape (nrow, 4).
         start: First row of each clip, shape (nclip,).
-        length: Frames of each clip, shape (nclip,).
+        length: Number of frames of each clip, shape (nclip,).
     """
 
     qpos: Array
@@ -48,7 +51,10 @@ class Reference(NamedTuple):
     length: Array
 
     def rows(self, clip: Array, frame: Array) -> "Reference":
-        """Frames by clip and number, clamped to the clip; arrays lead with the shape of `clip` and `frame`."""
+        """Gather frames by clip and frame number, clamped to the clip.
+
+        Arrays lead with the shape of `clip` and `frame`.
+        """
         row = self.start[clip] + jnp.clip(frame, 0, self.length[clip] - 1)
         gathered = {name: array[row] for name, array in self._asdict().items() if name not in ("start", "length")}
         return Reference(**gathered, start=self.start[clip], length=self.length[clip])
@@ -60,9 +66,9 @@ class Library:
 
     Attributes:
         reference: Their frames.
-        names: Of the clips, in the order of `reference.start`.
-        left_out: Clips that cannot be used, each with the reason.
-        has_activation: Whether a clip has activations of its own, shape (nclip,) bool.
+        names: Names of the clips, in the order of `reference.start`.
+        left_out: Unusable clips, each with the reason.
+        has_activation: Whether each clip contains activations, shape (nclip,) bool.
     """
 
     reference: Reference
@@ -72,7 +78,7 @@ class Library:
 
     @property
     def without_activation(self) -> int:
-        """How many clips have no activations of their own."""
+        """Number of clips without activations."""
         return int(np.sum(~self.has_activation))
 
 
@@ -82,38 +88,38 @@ def make_library(
     """Put clips on the device.
 
     Args:
-        clips: Name and clip.
-        body: What tracks them.
-        resting: Activation of the muscles of clips that have none.
-        look_ahead: Steps that the task sees ahead.
+        clips: Names and clips.
+        body: Body that tracks the clips.
+        resting: Muscle activation assumed for clips without activations.
+        look_ahead: Number of future steps that the task observes.
 
     Raises:
-        TrainingError: A clip is of another body or version of it, or no clip can be used.
+        TrainingError: If a clip was made for another body or version of it, or if no clip is usable.
     """
-    least = look_ahead + 2
+    min_frames = look_ahead + 2
     left_out: dict[str, str] = {}
-    kept: list[tuple[str, Clip]] = []
+    usable: list[tuple[str, Clip]] = []
     for name, clip in clips:
         _check_body(name, clip, body)
         if abs(clip.fps - body.control_fps) > FPS_TOLERANCE:
-            left_out[name] = f"it has {clip.fps:g} frames a second; the body is controlled {body.control_fps:g} times"
-        elif clip.nframe < least:
-            left_out[name] = f"it has {clip.nframe} frames; the look-ahead needs {least}"
+            left_out[name] = f"it has {clip.fps:g} frames per second, but control runs at {body.control_fps:g} Hz"
+        elif clip.nframe < min_frames:
+            left_out[name] = f"it has {clip.nframe} frames; the look-ahead needs {min_frames}"
         else:
-            kept.append((name, clip))
-    if not kept:
-        message = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
-        raise TrainingError(f"no clip can be learned from{': ' if message else ''}{message}")
-    parts = [_arrays(clip, body, resting=resting) for _, clip in kept]
-    length = np.array([clip.nframe for _, clip in kept])
+            usable.append((name, clip))
+    if not usable:
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
+        raise TrainingError(f"no clip can be learned from{': ' if reasons else ''}{reasons}")
+    parts = [_arrays(clip, body, resting=resting) for _, clip in usable]
+    length = np.array([clip.nframe for _, clip in usable])
     joined = {key: jnp.asarray(np.concatenate([part[key] for part in parts]), jnp.float32) for key in parts[0]}
     start = np.concatenate([[0], np.cumsum(length)[:-1]])
     reference = Reference(**joined, start=jnp.asarray(start, jnp.int32), length=jnp.asarray(length, jnp.int32))
     return Library(
         reference=reference,
-        names=tuple(name for name, _ in kept),
+        names=tuple(name for name, _ in usable),
         left_out=left_out,
-        has_activation=np.array([clip.activation is not None for _, clip in kept]),
+        has_activation=np.array([clip.activation is not None for _, clip in usable]),
     )
 
 
@@ -122,8 +128,8 @@ def _check_body(name: str, clip: Clip, body: SimulationBody) -> None:
         raise TrainingError(f"{name} is a clip of {clip.model}, not of {body.name}")
     if clip.model_sha256 != body.sha256:
         raise TrainingError(
-            f"{name} was made for another version of {body.name} ({clip.model_version}, {clip.model_sha256[:12]}; here "
-            f"{body.sha256[:12]}): a policy would learn another body. Convert its source again"
+            f"{name} was made for another version of {body.name} ({clip.model_version}, {clip.model_sha256[:12]}; this "
+            f"version is {body.sha256[:12]}), so a policy would learn on another body. Convert its source again"
         )
 
 
@@ -136,17 +142,17 @@ def _arrays(clip: Clip, body: SimulationBody, *, resting: float) -> dict[str, np
 
 
 def landmark_motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
-    """Where landmarks are and how they move: xpos, xquat, linvel and angvel of `Reference`, by MuJoCo.
+    """Compute landmark poses and velocities with MuJoCo: xpos, xquat, linvel and angvel of `Reference`.
 
     Args:
         body: The body.
         qpos: Shape (nframe, nq).
         qvel: Shape (nframe, nv).
     """
-    parts = np.array_split(np.arange(len(qpos)), max(len(qpos) // 500, 1))
+    parts = np.array_split(np.arange(len(qpos)), max(len(qpos) // FRAMES_PER_TASK, 1))
     with ThreadPoolExecutor() as pool:
-        result = list(pool.map(lambda rows: _motion(body, qpos[rows], qvel[rows]), parts))
-    return {key: np.concatenate([part[key] for part in result]) for key in result[0]}
+        motions = list(pool.map(lambda rows: _motion(body, qpos[rows], qvel[rows]), parts))
+    return {key: np.concatenate([part[key] for part in motions]) for key in motions[0]}
 
 
 def _motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:
@@ -161,5 +167,5 @@ def _motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[st
         mujoco.mj_comVel(model, data)
         xpos[frame], xquat[frame], cvel[frame] = data.xpos[ids], data.xquat[ids], data.cvel[ids]
         com[frame] = data.subtree_com[model.body_rootid[ids]]
-    angvel = cvel[..., :3]  # MuJoCo has velocities at the centre of mass of the root's subtree
+    angvel = cvel[..., :3]  # MuJoCo's velocities refer to the centre of mass of the root's subtree
     return {"xpos": xpos, "xquat": xquat, "linvel": cvel[..., 3:] + np.cross(angvel, xpos - com), "angvel": angvel}

@@ -1,4 +1,4 @@
-"""How well a body tracks its reference: the published reward, as a figure to compare, and the one to learn from."""
+"""Tracking rewards: the published one, for comparison, and the one used for training."""
 
 from typing import Annotated
 
@@ -24,10 +24,10 @@ PUBLISHED = {
     "relative_linear_velocity": (0.1, 0.1),
 }
 """Weight w and sharpness b of each term w exp(-b d) of MuscleMimic's tracking reward (arXiv 2603.25544), where d is a
-mean square error. The weights add up to 1.21."""
+mean square error. The weights sum to 1.21."""
 
-PUBLISHED_MOST = sum(weight for weight, _ in PUBLISHED.values())
-"""Reward of a state that is the reference's."""
+MAX_PUBLISHED_REWARD = sum(weight for weight, _ in PUBLISHED.values())
+"""Published reward of a state that equals the reference."""
 
 
 Width = Annotated[float, Field(ge=1.0 / MAX_FACTOR, le=MAX_FACTOR)]
@@ -88,101 +88,105 @@ class Deviations(dict[str, Array]):
     """Mean square errors by name, each of shape (nworld,)."""
 
 
-def deviations(body: SimulationBody, state: PhysicsState, reading: SensorData, ref: Reference) -> Deviations:
-    """How far states are from the reference: mean squares over landmarks or joints and, for vectors, their axes.
+def deviations(body: SimulationBody, state: PhysicsState, sensors: SensorData, ref: Reference) -> Deviations:
+    """Deviations of states from the reference: mean squares over landmarks or joints and, for vectors, over axes.
 
     Args:
         body: The body.
-        state: Physics.
-        reading: Of the same moment.
-        ref: Frame that each world should match; arrays lead with (nworld,).
+        state: Physics state.
+        sensors: Sensor data of that state.
+        ref: Reference frame of each world; arrays lead with (nworld,).
     """
-    result = tracking_deviations(body, state, reading.xpos, reading.linvel, ref)
-    own, other = _orientation(reading.xquat), _orientation(ref.xquat)
-    own_vel = _relative_velocity(reading.xpos, reading.xquat, reading.linvel, reading.angvel)
-    other_vel = _relative_velocity(ref.xpos, ref.xquat, ref.linvel, ref.angvel)
-    result |= {
-        "relative_rotation": jnp.mean(squared_angle(own, other), axis=-1),
-        "relative_linear_velocity": _square(own_vel[0], other_vel[0]),
-        "relative_angular_velocity": _square(own_vel[1], other_vel[1]),
+    deviation = tracking_deviations(body, state, sensors.xpos, sensors.linvel, ref)
+    body_quat, ref_quat = _orientation(sensors.xquat), _orientation(ref.xquat)
+    body_velocity = _relative_velocity(sensors.xpos, sensors.xquat, sensors.linvel, sensors.angvel)
+    ref_velocity = _relative_velocity(ref.xpos, ref.xquat, ref.linvel, ref.angvel)
+    deviation |= {
+        "relative_rotation": jnp.mean(squared_angle(body_quat, ref_quat), axis=-1),
+        "relative_linear_velocity": _square(body_velocity[0], ref_velocity[0]),
+        "relative_angular_velocity": _square(body_velocity[1], ref_velocity[1]),
     }
     if body.free:
-        result["root_velocity"] = _square(state.qvel[:, :6], ref.qvel[:, :6])
-    return result
+        deviation["root_velocity"] = _square(state.qvel[:, :6], ref.qvel[:, :6])
+    return deviation
 
 
 def tracking_deviations(
     body: SimulationBody, state: PhysicsState, xpos: Array, linvel: Array, ref: Reference
 ) -> Deviations:  # fmt: skip
-    """Those of `deviations` that `learning_reward` is made of, from positions and velocities of landmarks alone.
+    """Compute the `deviations` that `learning_reward` uses, which need only positions and velocities of the landmarks.
 
     Args:
         body: The body.
-        state: Physics.
-        xpos: Its landmarks [m], shape (nworld, nlandmark, 3).
-        linvel: Their velocities [m/s], world axes, shape (nworld, nlandmark, 3).
-        ref: Frame that each world should match; arrays lead with (nworld,).
+        state: Physics state.
+        xpos: Landmark positions [m], shape (nworld, nlandmark, 3).
+        linvel: Landmark velocities [m/s], world axes, shape (nworld, nlandmark, 3).
+        ref: Reference frame of each world; arrays lead with (nworld,).
     """
-    result = Deviations(
+    deviation = Deviations(
         relative_position=_square(xpos[:, 1:] - xpos[:, :1], ref.xpos[:, 1:] - ref.xpos[:, :1]),
         joint_position=_square(state.qpos[:, body.qposadr], ref.qpos[:, body.qposadr]),
         joint_velocity=_square(state.qvel[:, body.dofadr], ref.qvel[:, body.dofadr]),
         landmark_velocity=_square(linvel, ref.linvel),
     )
     if body.free:
-        result["root_position"] = _square(state.qpos[:, :3], ref.qpos[:, :3])
-        result["root_rotation"] = squared_angle(state.qpos[:, 3:7], ref.qpos[:, 3:7])
-    return result
+        deviation["root_position"] = _square(state.qpos[:, :3], ref.qpos[:, :3])
+        deviation["root_rotation"] = squared_angle(state.qpos[:, 3:7], ref.qpos[:, 3:7])
+    return deviation
 
 
 def _square(a: Array, b: Array) -> Array:
-    """Mean square difference of each world, shape (nworld,)."""
+    """Mean square difference per world, shape (nworld,)."""
     return jnp.mean((a - b) ** 2, axis=tuple(range(1, a.ndim)))
 
 
 def _orientation(xquat: Array) -> Array:
-    """Orientations as seen from the first landmark."""
+    """Orientations relative to the first landmark."""
     return multiply(conjugate(xquat[:, :1]), xquat[:, 1:])
 
 
 def _relative_velocity(xpos: Array, xquat: Array, linvel: Array, angvel: Array) -> tuple[Array, Array]:
-    """Velocities as an observer on the first landmark sees them, in its axes."""
-    into = lambda vector: rotate(conjugate(xquat[:, :1]), vector)  # noqa: E731
-    carried = linvel[:, :1] + jnp.cross(angvel[:, :1], xpos[:, 1:] - xpos[:, :1])
-    return into(linvel[:, 1:] - carried), into(angvel[:, 1:] - angvel[:, :1])
+    """Velocities relative to the first landmark's moving frame, in its axes."""
+    to_first_landmark = lambda vector: rotate(conjugate(xquat[:, :1]), vector)  # noqa: E731
+    rigid_linvel = linvel[:, :1] + jnp.cross(angvel[:, :1], xpos[:, 1:] - xpos[:, :1])
+    return to_first_landmark(linvel[:, 1:] - rigid_linvel), to_first_landmark(angvel[:, 1:] - angvel[:, :1])
 
 
 def published_reward(deviation: Deviations) -> Array:
-    """MuscleMimic's reward, at most `PUBLISHED_MOST`; a body without a free root loses nothing for it. (nworld,)"""
+    """MuscleMimic's reward, at most `MAX_PUBLISHED_REWARD`, shape (nworld,).
+
+    A body without a free root gets the full weight of the root terms.
+    """
     terms = [
-        weight * jnp.exp(-sharp * deviation.get(name, jnp.zeros(()))) for name, (weight, sharp) in PUBLISHED.items()
+        weight * jnp.exp(-sharpness * deviation.get(name, jnp.zeros(())))
+        for name, (weight, sharpness) in PUBLISHED.items()
     ]
     return sum(terms, start=jnp.zeros_like(deviation["relative_position"]))
 
 
-def learning_reward(deviation: Deviations, excitation: Array, before: Array, config: RewardConfig) -> Array:
-    """Reward to learn from, between 0 and 1, shape (nworld,).
+def learning_reward(deviation: Deviations, excitation: Array, prev_excitation: Array, config: RewardConfig) -> Array:
+    """Training reward, between 0 and 1, shape (nworld,).
 
     Args:
         deviation: From `deviations`.
-        excitation: Of the step that led here, shape (nworld, nu).
-        before: Of the step before, shape (nworld, nu).
+        excitation: Excitations of the step that led to the state, shape (nworld, nu).
+        prev_excitation: Excitations of the previous step, shape (nworld, nu).
         config: Weights and scales.
     """
     tracked = {
-        "relative_position": (config.landmark, 3.0**-0.5 * config.landmark_scale),  # a mean square is over 3 axes
+        "relative_position": (config.landmark, 3.0**-0.5 * config.landmark_scale),  # mean over 3 axes
         "joint_position": (config.joint, config.joint_scale),
         "joint_velocity": (config.joint_velocity, config.joint_velocity_scale),
         "landmark_velocity": (config.landmark_velocity, 3.0**-0.5 * config.landmark_velocity_scale),
         "root_position": (config.root, 3.0**-0.5 * config.root_scale),
         "root_rotation": (config.root_rotation, config.root_rotation_scale),
     }
-    there = {name: pair for name, pair in tracked.items() if name in deviation}
-    total = sum(weight * _bell(deviation[name], scale, config.wide_factor) for name, (weight, scale) in there.items())
-    calm = config.effort * (1.0 - jnp.mean(excitation**2, axis=-1))
-    calm += config.action_rate * (1.0 - jnp.mean((excitation - before) ** 2, axis=-1))
-    weights = sum(weight for weight, _ in there.values()) + config.effort + config.action_rate
-    return (total + calm) / weights
+    active = {name: pair for name, pair in tracked.items() if name in deviation}
+    total = sum(weight * _bell(deviation[name], scale, config.wide_factor) for name, (weight, scale) in active.items())
+    effort_terms = config.effort * (1.0 - jnp.mean(excitation**2, axis=-1))
+    effort_terms += config.action_rate * (1.0 - jnp.mean((excitation - prev_excitation) ** 2, axis=-1))
+    weights = sum(weight for weight, _ in active.values()) + config.effort + config.action_rate
+    return (total + effort_terms) / weights
 
 
 def _bell(square: Array, scale: float, wide: float) -> Array:

@@ -1,4 +1,4 @@
-"""Where episodes begin: seconds of clips that are often failed come more often, all of them now and then."""
+"""Sampling of episode starts: seconds of clips that often fail are sampled more often; all are sampled at times."""
 
 from typing import NamedTuple
 
@@ -7,98 +7,97 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-UNIFORM = 0.1
-"""Share of episodes that begin anywhere."""
+UNIFORM_SHARE = 0.1
+"""Share of episodes whose start is sampled uniformly."""
 
-FORGET = 0.999
-"""What is kept of old outcomes each time new ones are taken in, by the hundred of worlds."""
+DECAY = 0.999
+"""Decay factor of old results per update, for each hundred worlds."""
 
-BEFORE = 1.0
-"""A failure also counts for the second before it, from where it came."""
+LEAD_SECONDS = 1.0
+"""A failure also counts for the second this long before it [s], where its cause may lie."""
 
 
 class Sampler(NamedTuple):
-    """Outcomes of every second of every clip.
+    """Tracking results for every second of every clip.
 
     Attributes:
         clip: Clip of each second, shape (nsecond,).
-        first: Its first frame, shape (nsecond,).
-        frames: How many frames of it an episode can begin at, shape (nsecond,).
-        offset: Number of each clip's first second, shape (nclip,).
-        failed: Failures, fading, shape (nsecond,).
-        passed: Times it was gone through, fading, shape (nsecond,).
+        first: First frame of each second, shape (nsecond,).
+        frames: Number of frames of each second at which an episode can start, shape (nsecond,).
+        offset: Index of each clip's first second, shape (nclip,).
+        failures: Decayed failure count of each second, shape (nsecond,).
+        visits: Decayed visit count of each second, shape (nsecond,).
     """
 
     clip: Array
     first: Array
     frames: Array
     offset: Array
-    failed: Array
-    passed: Array
+    failures: Array
+    visits: Array
 
 
 def make_sampler(length: np.ndarray, *, fps: float) -> Sampler:
-    """A sampler that knows nothing yet.
+    """Create a sampler without any results.
 
     Args:
-        length: Frames of each clip, shape (nclip,).
-        fps: Frames a second.
+        length: Number of frames of each clip, shape (nclip,).
+        fps: Frames per second.
     """
-    size = round(fps)
+    frames_per_second = round(fps)
     clip, first, frames, offset = [], [], [], []
     for k, n in enumerate(length):
         offset.append(len(clip))
-        for low in range(0, int(n) - 1, size):
+        for low in range(0, int(n) - 1, frames_per_second):
             clip.append(k)
             first.append(low)
-            frames.append(min(size, int(n) - 1 - low))  # the last frame has nothing after it
+            frames.append(min(frames_per_second, int(n) - 1 - low))  # no frame follows the last one
     zeros = jnp.zeros(len(clip))
     ints = (jnp.asarray(np.array(values), jnp.int32) for values in (clip, first, frames, offset))
-    return Sampler(*ints, failed=zeros, passed=zeros)
+    return Sampler(*ints, failures=zeros, visits=zeros)
 
 
 def probabilities(sampler: Sampler) -> Array:
-    """Chance of each second, shape (nsecond,)."""
-    rate = (sampler.failed + 1.0) / (sampler.passed + 2.0)
+    """Probability of each second, shape (nsecond,)."""
+    rate = (sampler.failures + 1.0) / (sampler.visits + 2.0)
     weight = rate * sampler.frames
-    even = sampler.frames / jnp.sum(sampler.frames)
-    return (1.0 - UNIFORM) * weight / jnp.sum(weight) + UNIFORM * even
+    uniform = sampler.frames / jnp.sum(sampler.frames)
+    return (1.0 - UNIFORM_SHARE) * weight / jnp.sum(weight) + UNIFORM_SHARE * uniform
 
 
-def draw(sampler: Sampler, key: Array, count: int) -> tuple[Array, Array]:
-    """Clips and frames to begin at, shapes (count,)."""
-    which, where = jax.random.split(key)
-    upto = jnp.cumsum(probabilities(sampler))
-    second = jnp.searchsorted(upto, jax.random.uniform(which, (count,)) * upto[-1], side="right")
-    second = jnp.minimum(second, len(upto) - 1)  # rounding
-    inside = jax.random.uniform(where, (count,)) * sampler.frames[second]
-    return sampler.clip[second], sampler.first[second] + inside.astype(jnp.int32)
+def sample_starts(sampler: Sampler, key: Array, count: int) -> tuple[Array, Array]:
+    """Sample clips and frames at which episodes start, shapes (count,)."""
+    second_key, frame_key = jax.random.split(key)
+    cumulative = jnp.cumsum(probabilities(sampler))
+    second = jnp.searchsorted(cumulative, jax.random.uniform(second_key, (count,)) * cumulative[-1], side="right")
+    second = jnp.minimum(second, len(cumulative) - 1)  # guards against rounding
+    offset_in_second = jax.random.uniform(frame_key, (count,)) * sampler.frames[second]
+    return sampler.clip[second], sampler.first[second] + offset_in_second.astype(jnp.int32)
 
 
-def take_in(
-    sampler: Sampler, clip: Array, frame: Array, failed: Array, *, fps: float, shortfall: Array | None = None
+def update_sampler(
+    sampler: Sampler, clip: Array, frame: Array, terminated: Array, *, fps: float, shortfall: Array | None = None
 ) -> Sampler:  # fmt: skip
-    """Learn from worlds at their present frames.
+    """Record the results of all worlds at their current frames.
 
     Args:
-        sampler: What is known.
+        sampler: Previous results.
         clip: Clip of each world, shape (nworld,).
-        frame: Its frame.
-        failed: Whether it failed there.
-        fps: Frames a second.
-        shortfall: What each lacked there of the best reward, 0 to 1: seconds that are tracked badly count as failed in
-            part. None where failures alone count.
+        frame: Current frame of each world.
+        terminated: Whether each world's episode terminated at this frame.
+        fps: Frames per second.
+        shortfall: Missing reward of each world, 0 to 1; poorly tracked seconds then count as partial failures. If None,
+            only terminations count.
     """
-    size = round(fps)
+    frames_per_second = round(fps)
     last = jnp.concatenate([sampler.offset[1:], jnp.array([len(sampler.clip)])])[clip] - 1
-    here = jnp.minimum(sampler.offset[clip] + frame // size, last)
-    earlier = jnp.maximum(here - round(BEFORE), sampler.offset[clip])
-    keep = FORGET ** (len(clip) / 100.0)
-    fell = failed.astype(jnp.float32)
-    bad = fell if shortfall is None else jnp.where(failed, 1.0, shortfall / size)
-    lost = sampler.failed.at[here].add(bad).at[earlier].add(jnp.where(earlier < here, fell, 0.0))
-    share = 1.0 / size  # a second that is gone through whole counts once
-    passed = (
-        sampler.passed.at[here].add(jnp.where(failed, 1.0, share)).at[earlier].add(jnp.where(earlier < here, fell, 0.0))
-    )
-    return sampler._replace(failed=lost * keep, passed=passed * keep)
+    current = jnp.minimum(sampler.offset[clip] + frame // frames_per_second, last)
+    earlier = jnp.maximum(current - round(LEAD_SECONDS), sampler.offset[clip])
+    decay = DECAY ** (len(clip) / 100.0)
+    failure = terminated.astype(jnp.float32)
+    failure_weight = failure if shortfall is None else jnp.where(terminated, 1.0, shortfall / frames_per_second)
+    earlier_failure = jnp.where(earlier < current, failure, 0.0)
+    failures = sampler.failures.at[current].add(failure_weight).at[earlier].add(earlier_failure)
+    visit = 1.0 / frames_per_second  # a complete pass through a second counts once
+    visits = sampler.visits.at[current].add(jnp.where(terminated, 1.0, visit)).at[earlier].add(earlier_failure)
+    return sampler._replace(failures=failures * decay, visits=visits * decay)

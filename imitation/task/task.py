@@ -1,7 +1,7 @@
-"""The tracking task: pure functions from states to observations, rewards, ends and new beginnings.
+"""The tracking task: pure functions for resets, observations, rewards, termination and truncation.
 
-An episode begins at a frame of a clip, in the reference's own state, and follows the clip to its end. It fails where
-the body has left the reference; the end of a clip, or of an episode's time, cuts it off without a failure.
+An episode starts at a frame of a clip, in the reference state, and follows the clip to its end. It terminates when the
+body strays too far from the reference; the end of the clip or the episode's time limit truncates it.
 """
 
 from dataclasses import field
@@ -23,7 +23,7 @@ from .reference import Reference
 from .reward import RewardConfig
 
 EDGE = 1e-4
-"""Excitations nearer to 0 or 1 than this are not asked for by way of actions."""
+"""Excitations closer than this to 0 or 1 cannot be requested through actions."""
 
 
 def _distinct(steps: tuple[int, ...]) -> tuple[int, ...]:
@@ -68,65 +68,65 @@ class TaskConfig:
 
 
 class TaskState(NamedTuple):
-    """Where each world is in its episode.
+    """Episode state of each world.
 
     Attributes:
-        clip: Number of its clip, shape (nworld,).
-        frame: Frame that its state should match, shape (nworld,).
-        first: Frame that the episode began at, shape (nworld,).
-        excitation: Last excitations asked for, shape (nworld, nu).
-        queue: Excitations that were asked for and have not come yet, oldest first, shape (nworld, latency_steps, nu).
-        delay: Steps that excitations come late, shape (nworld,).
-        place: Where on the ground the clip's origin lies [m], shape (nworld, 2); zero on flat ground.
+        clip: Index of the clip, shape (nworld,).
+        frame: Frame that the body should match, shape (nworld,).
+        start_frame: Frame at which the episode started, shape (nworld,).
+        excitation: Last requested excitations, shape (nworld, nu).
+        queue: Requested excitations still to reach the muscles, oldest first, shape (nworld, latency_steps, nu).
+        delay: Latency of excitations [control steps], shape (nworld,).
+        origin: Position of the clip's origin on the ground [m], shape (nworld, 2); zero on flat ground.
     """
 
     clip: Array
     frame: Array
-    first: Array
+    start_frame: Array
     excitation: Array
     queue: Array
     delay: Array
-    place: Array
+    origin: Array
 
 
-class Score(NamedTuple):
-    """How states compare with their frames, shapes (nworld,).
+class TrackingScore(NamedTuple):
+    """Comparison of states with reference frames, shapes (nworld,).
 
     Attributes:
-        reward: To learn from, also where the limits are broken.
-        landmark_error: Mean distance of the landmarks relative to the root [m].
-        root_error: Distance of the root [m].
-        lost: The limits are broken.
+        reward: Training reward, also beyond the termination limits.
+        landmark_error: Mean distance of the landmarks from the reference, relative to the root [m].
+        root_error: Distance of the root from the reference [m].
+        terminated: The state exceeds a termination limit.
     """
 
     reward: Array
     landmark_error: Array
     root_error: Array
-    lost: Array
+    terminated: Array
 
 
-class Outcome(NamedTuple):
-    """What a control step led to, shapes (nworld,).
+class StepResult(NamedTuple):
+    """Rewards, errors and episode ends after a control step, shapes (nworld,).
 
     Attributes:
-        reward: To learn from.
+        reward: Training reward.
         published: The published reward.
-        landmark_error: Mean distance of the landmarks relative to the root [m].
-        root_error: Distance of the root [m].
-        failed: The body left the reference, or its physics went bad: nothing comes after.
-        cut: The clip or the episode's time is over; it could go on.
+        landmark_error: Mean distance of the landmarks from the reference, relative to the root [m].
+        root_error: Distance of the root from the reference [m].
+        terminated: The body strayed too far from the reference, or its physics is bad; no value follows.
+        truncated: The clip or the episode's time limit ended; the motion itself could continue.
     """
 
     reward: Array
     published: Array
     landmark_error: Array
     root_error: Array
-    failed: Array
-    cut: Array
+    terminated: Array
+    truncated: Array
 
 
 class Task:
-    """Tracking of a body's clips. Methods are pure; arrays lead with the number of worlds.
+    """Tracking of clips by a body. Methods are pure; arrays lead with the number of worlds.
 
     Args:
         body: The body.
@@ -139,40 +139,40 @@ class Task:
         self._bias = float(jnp.log(config.resting_excitation / (1.0 - config.resting_excitation)))
 
     def excitation(self, action: Array) -> Array:
-        """Excitations from actions of any size: a sigmoid has no dead range; zero gives the resting excitation."""
+        """Map actions to excitations by a sigmoid, which has no dead zone; 0 gives the resting excitation."""
         return jax.nn.sigmoid(action + self._bias)
 
     def action(self, excitation: Array) -> Array:
-        """Actions that give excitations, which are kept within `EDGE` of both ends."""
-        kept = jnp.clip(excitation, EDGE, 1.0 - EDGE)
-        return jnp.log(kept / (1.0 - kept)) - self._bias
+        """Map excitations to actions; excitations are clipped to a distance of `EDGE` from 0 and 1."""
+        clipped = jnp.clip(excitation, EDGE, 1.0 - EDGE)
+        return jnp.log(clipped / (1.0 - clipped)) - self._bias
 
-    def begin(self, reference: Reference, clip: Array, frame: Array, key: Array) -> tuple[PhysicsState, TaskState]:
-        """Start episodes in the reference's own state.
+    def reset(self, reference: Reference, clip: Array, frame: Array, key: Array) -> tuple[PhysicsState, TaskState]:
+        """Start episodes in the reference state.
 
         Args:
             reference: Frames.
             clip: Clip of each world, shape (nworld,).
-            frame: Frame to begin at, shape (nworld,).
-            key: For the delays.
+            frame: Frame at which each episode starts, shape (nworld,).
+            key: Random key for latencies and positions.
         """
         n, steps = len(clip), self.config.latency_steps
-        delays, places = jax.random.split(key)
+        delay_key, origin_key = jax.random.split(key)
         state = TaskState(
             clip=clip,
             frame=frame,
-            first=frame,
+            start_frame=frame,
             excitation=jnp.zeros((n, self.body.model.nu)),
             queue=jnp.zeros((n, steps, self.body.model.nu)),
-            delay=jax.random.randint(delays, (n,), 0, steps + 1),
-            place=self._places(reference, clip, frame, places),
+            delay=jax.random.randint(delay_key, (n,), 0, steps + 1),
+            origin=self._origins(reference, clip, frame, origin_key),
         )
-        rows = self._first_rows(reference, state)
+        rows = self._initial_rows(reference, state)
         physics = PhysicsState(rows.qpos, rows.qvel, rows.act, jnp.zeros_like(rows.qvel))
         return physics, state._replace(excitation=rows.act, queue=jnp.repeat(rows.act[:, None], steps, axis=1))
 
-    def _places(self, reference: Reference, clip: Array, frame: Array, key: Array) -> Array:
-        """Origins that put roots anywhere in the inner half of the ground."""
+    def _origins(self, reference: Reference, clip: Array, frame: Array, key: Array) -> Array:
+        """Sample clip origins that place the roots anywhere in the inner half of the ground."""
         ground, n = self.body.ground, len(clip)
         if ground is None:
             return jnp.zeros((n, 2))
@@ -180,121 +180,128 @@ class Task:
         return jax.random.uniform(key, (n, 2), minval=-half, maxval=half) - reference.rows(clip, frame).xpos[:, 0, :2]
 
     def ref(self, reference: Reference, task: TaskState, frame: Array) -> Reference:
-        """Frames as they lie on the ground: moved to the world's place and lifted by what is below the root.
+        """Reference frames placed on the ground: moved to the world's origin and lifted by the height below the root.
 
         Args:
             reference: Frames.
-            task: Of the worlds.
+            task: Episode state of the worlds.
             frame: Shape (nworld,) or (nworld, nahead).
         """
-        clip, place = (task.clip, task.place) if frame.ndim == 1 else (task.clip[:, None], task.place[:, None])
+        clip, origin = (task.clip, task.origin) if frame.ndim == 1 else (task.clip[:, None], task.origin[:, None])
         rows = reference.rows(clip, frame)
         if self.body.ground is None:
             return rows
-        return _moved(rows, place, height_at(self.body.ground, rows.xpos[..., 0, :2] + place))
+        return _shift(rows, origin, height_at(self.body.ground, rows.xpos[..., 0, :2] + origin))
 
-    def _first_rows(self, reference: Reference, task: TaskState) -> Reference:
-        """Frames that episodes begin at: lifted so far that no landmark, and no foot, is in the ground."""
+    def _initial_rows(self, reference: Reference, task: TaskState) -> Reference:
+        """Frames at which episodes start, lifted until no landmark and no foot is below the ground."""
         rows = reference.rows(task.clip, task.frame)
         if self.body.ground is None:
             return rows
-        below = height_at(self.body.ground, rows.xpos[..., :2] + task.place[:, None], highest=True)
-        return _moved(rows, task.place, jnp.max(below, axis=1))
+        below = height_at(self.body.ground, rows.xpos[..., :2] + task.origin[:, None], highest=True)
+        return _shift(rows, task.origin, jnp.max(below, axis=1))
 
-    def first_reading(self, reference: Reference, task: TaskState) -> SensorData:
-        """What is seen of a state that an episode begins in: the reference's landmarks, known without any physics."""
-        rows = self._first_rows(reference, task)
-        no = jnp.zeros(len(task.clip), bool)
-        return SensorData(rows.xpos, rows.xquat, rows.linvel, rows.angvel, rows.contact, overflow=no, bad=no)
+    def initial_sensors(self, reference: Reference, task: TaskState) -> SensorData:
+        """Sensor data at the start of an episode, taken from the reference without any physics."""
+        rows = self._initial_rows(reference, task)
+        none = jnp.zeros(len(task.clip), bool)
+        return SensorData(rows.xpos, rows.xquat, rows.linvel, rows.angvel, rows.contact, overflow=none, bad=none)
 
-    def delayed(self, task: TaskState, excitation: Array) -> tuple[Array, TaskState]:
-        """Excitations that arrive at the muscles now, and the state that remembers those under way."""
-        line = jnp.concatenate([task.queue, excitation[:, None]], axis=1)
-        place = line.shape[1] - 1 - task.delay
-        arrived = jnp.take_along_axis(line, place[:, None, None], axis=1)[:, 0]
-        return arrived, task._replace(queue=line[:, 1:], excitation=excitation)
+    def apply_latency(self, task: TaskState, excitation: Array) -> tuple[Array, TaskState]:
+        """Queue excitations; return those that reach the muscles now and the state with the new queue."""
+        pending = jnp.concatenate([task.queue, excitation[:, None]], axis=1)
+        index = pending.shape[1] - 1 - task.delay
+        ctrl = jnp.take_along_axis(pending, index[:, None, None], axis=1)[:, 0]
+        return ctrl, task._replace(queue=pending[:, 1:], excitation=excitation)
 
     def advance(self, task: TaskState) -> TaskState:
-        """Go on to the next frame."""
+        """Advance to the next frame."""
         return task._replace(frame=task.frame + 1)
 
     def push(self, physics: PhysicsState, key: Array) -> PhysicsState:
-        """Change the root's horizontal velocity now and then."""
+        """Change the root's horizontal velocity at random times."""
         if not (self.body.free and self.config.push_interval):
             return physics
-        when, what = jax.random.split(key)
+        time_key, push_key = jax.random.split(key)
         n = len(physics.qpos)
         rate = 1.0 / (self.config.push_interval * self.body.control_fps)
-        kick = self.config.push_speed * jax.random.uniform(what, (n, 2), minval=-1.0)
-        kick = jnp.where(jax.random.bernoulli(when, rate, (n, 1)), kick, 0.0)
-        return physics._replace(qvel=physics.qvel.at[:, :2].add(kick))
+        change = self.config.push_speed * jax.random.uniform(push_key, (n, 2), minval=-1.0)
+        change = jnp.where(jax.random.bernoulli(time_key, rate, (n, 1)), change, 0.0)
+        return physics._replace(qvel=physics.qvel.at[:, :2].add(change))
 
-    def observe(self, reference: Reference, physics: PhysicsState, reading: SensorData, task: TaskState) -> Array:
+    def observe(self, reference: Reference, physics: PhysicsState, sensors: SensorData, task: TaskState) -> Array:
         """Observations, shape (nworld, nobs)."""
-        now = self.ref(reference, task, task.frame)
+        ref = self.ref(reference, task, task.frame)
         ahead = self.ref(reference, task, task.frame[:, None] + jnp.asarray(self.config.future_steps))
         ground = jnp.zeros(len(task.clip))
         if self.body.ground is not None:
-            ground = height_at(self.body.ground, reading.xpos[:, 0, :2])
-        seen = observation.observe_body(
-            self.body, physics, reading.xpos, reading.linvel, task.excitation, now, ground
+            ground = height_at(self.body.ground, sensors.xpos[:, 0, :2])
+        body_obs = observation.observe_body(
+            self.body, physics, sensors.xpos, sensors.linvel, task.excitation, ref, ground
         )  # fmt: skip
-        return jnp.concatenate([seen, observation.observe_goals(self.body, now, ahead)], axis=-1)
+        return jnp.concatenate([body_obs, observation.observe_goals(self.body, ref, ahead)], axis=-1)
 
-    def judge(
-        self, reference: Reference, physics: PhysicsState, reading: SensorData, task: TaskState, before: Array
-    ) -> Outcome:
-        """What a step led to.
+    def evaluate_step(
+        self, reference: Reference, physics: PhysicsState, sensors: SensorData, task: TaskState, prev_excitation: Array
+    ) -> StepResult:
+        """Compute rewards, errors, termination and truncation after a step.
 
         Args:
             reference: Frames.
             physics: State after the step.
-            reading: Of the same moment.
-            task: Already advanced to the frame that the state should match.
-            before: Excitations of the step before, shape (nworld, nu).
+            sensors: Sensor data of that state.
+            task: Episode state, already advanced to the frame that the body should match.
+            prev_excitation: Excitations of the previous step, shape (nworld, nu).
         """
         ref = self.ref(reference, task, task.frame)
-        result = self.score(ref, physics, reading.xpos, reading.linvel, task.excitation, before)
-        failed = result.lost | reading.bad
-        over = (task.frame >= reference.length[task.clip] - 1) | (task.frame - task.first >= self.config.episode_length)
-        published = reward.published_reward(reward.deviations(self.body, physics, reading, ref))
-        return Outcome(
-            reward=jnp.where(failed, 0.0, result.reward),
-            published=jnp.where(failed, 0.0, published),
-            landmark_error=result.landmark_error,
-            root_error=result.root_error,
-            failed=failed,
-            cut=over & ~failed,
+        score = self.score(ref, physics, sensors.xpos, sensors.linvel, task.excitation, prev_excitation)
+        terminated = score.terminated | sensors.bad
+        finished = task.frame >= reference.length[task.clip] - 1
+        finished |= task.frame - task.start_frame >= self.config.episode_length
+        published = reward.published_reward(reward.deviations(self.body, physics, sensors, ref))
+        return StepResult(
+            reward=jnp.where(terminated, 0.0, score.reward),
+            published=jnp.where(terminated, 0.0, published),
+            landmark_error=score.landmark_error,
+            root_error=score.root_error,
+            terminated=terminated,
+            truncated=finished & ~terminated,
         )
 
     def score(
-        self, ref: Reference, physics: PhysicsState, xpos: Array, linvel: Array, excitation: Array, before: Array
-    ) -> Score:
-        """Compare states with frames; differentiable.
+        self,
+        ref: Reference,
+        physics: PhysicsState,
+        xpos: Array,
+        linvel: Array,
+        excitation: Array,
+        prev_excitation: Array,
+    ) -> TrackingScore:
+        """Compare states with reference frames; differentiable.
 
         Args:
-            ref: Frame that each world should match; arrays lead with (nworld,).
+            ref: Reference frame of each world; arrays lead with (nworld,).
             physics: States.
-            xpos: Their landmarks [m], shape (nworld, nlandmark, 3).
-            linvel: Velocities of the landmarks [m/s], shape (nworld, nlandmark, 3).
-            excitation: Of the step that led here, shape (nworld, nu).
-            before: Of the step before, shape (nworld, nu).
+            xpos: Landmark positions [m], shape (nworld, nlandmark, 3).
+            linvel: Landmark velocities [m/s], shape (nworld, nlandmark, 3).
+            excitation: Excitations of the step that led to the state, shape (nworld, nu).
+            prev_excitation: Excitations of the previous step, shape (nworld, nu).
         """
         deviation = reward.tracking_deviations(self.body, physics, xpos, linvel, ref)
         relative = (xpos[:, 1:] - xpos[:, :1]) - (ref.xpos[:, 1:] - ref.xpos[:, :1])
         landmark_error = jnp.mean(_length(relative), axis=-1)
         root_error = _length(xpos[:, 0] - ref.xpos[:, 0])
-        return Score(
-            reward=reward.learning_reward(deviation, excitation, before, self.config.reward),
+        return TrackingScore(
+            reward=reward.learning_reward(deviation, excitation, prev_excitation, self.config.reward),
             landmark_error=landmark_error,
             root_error=root_error,
-            lost=(landmark_error > self.config.max_landmark_error) | (root_error > self.config.max_root_error),
+            terminated=(landmark_error > self.config.max_landmark_error) | (root_error > self.config.max_root_error),
         )
 
 
-def _moved(rows: Reference, place: Array, lift: Array) -> Reference:
-    """Frames of a body with a free root, moved over the ground and lifted; `lift` is (...), `place` (..., 2)."""
-    shift = jnp.concatenate([jnp.broadcast_to(place, (*lift.shape, 2)), lift[..., None]], axis=-1)
+def _shift(rows: Reference, origin: Array, lift: Array) -> Reference:
+    """Move frames of a body with a free root over the ground and lift them; `origin` is (..., 2), `lift` (...)."""
+    shift = jnp.concatenate([jnp.broadcast_to(origin, (*lift.shape, 2)), lift[..., None]], axis=-1)
     return rows._replace(qpos=rows.qpos.at[..., :3].add(shift), xpos=rows.xpos + shift[..., None, :])
 
 

@@ -1,6 +1,7 @@
-"""Many worlds that track clips: a control step of all of them, and a new beginning for those whose episode ended.
+"""State of many worlds that track clips: control steps, and resets of the worlds whose episodes end.
 
-A step is three calls: what to do, the engine's physics, what came of it. Nothing comes back to the host between them.
+One step takes three calls: `delayed_excitation` for the policy's action, the engine's step, and `post_step`. No data
+return to the host in between.
 """
 
 from dataclasses import dataclass
@@ -12,46 +13,45 @@ from jax import Array
 
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
 
-from . import sampler as sampling
 from .reference import Reference
-from .sampler import Sampler
-from .task import Outcome, Task, TaskState
+from .sampler import Sampler, sample_starts, update_sampler
+from .task import StepResult, Task, TaskState
 
 TreeT = TypeVar("TreeT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResetConfig:
-    """Where episodes begin.
+    """Where episodes start.
 
     Attributes:
-        sweepers: The first so many worlds go through the clips in turn, each from frame 0.
-        by_return: Whether seconds of clips come more often the less reward they gave, not only where they were failed.
+        sweepers: Number of worlds, the first ones, that track every clip in turn from frame 0.
+        by_return: Whether seconds with little reward are sampled more often too, not only those with failures.
     """
 
     sweepers: int = 0
     by_return: bool = False
 
 
-USUAL = ResetConfig()
+DEFAULT_RESETS = ResetConfig()
 
 
-class Tally(NamedTuple):
-    """Sums over steps and over episodes that ended; for the log, started anew each time it is written.
+class RolloutStats(NamedTuple):
+    """Sums over steps and over completed episodes since the last log line.
 
     Attributes:
         steps: Control steps.
-        reward: Rewards to learn from.
+        reward: Training rewards.
         published: Published rewards.
         landmark_error: Landmark errors [m].
         root_error: Root errors [m].
         excitation: Mean excitations.
-        episodes: Episodes that ended.
-        failed: Of these, failed.
-        length: Steps of the episodes that ended.
-        coverage: Of each of these the share of the frames before it that it went through.
-        bad: Worlds whose physics went bad.
-        overflow: Worlds in which contacts or constraints found no room.
+        episodes: Completed episodes.
+        terminated: Episodes that terminated, as opposed to truncated ones.
+        length: Steps of the completed episodes.
+        coverage: Fractions of the available frames that the completed episodes covered.
+        bad: Steps of worlds with bad physics.
+        overflow: Steps of worlds whose contacts or constraints overflowed their buffers.
     """
 
     steps: Array
@@ -61,7 +61,7 @@ class Tally(NamedTuple):
     root_error: Array
     excitation: Array
     episodes: Array
-    failed: Array
+    terminated: Array
     length: Array
     coverage: Array
     bad: Array
@@ -69,9 +69,9 @@ class Tally(NamedTuple):
 
 
 class NanGuard(NamedTuple):
-    """The last world whose physics went bad: its state before, what it was told to do, and where it was."""
+    """Latest world with bad physics: its state before the step, its excitations, and its clip and frame."""
 
-    seen: Array
+    triggered: Array
     physics: PhysicsState
     ctrl: Array
     clip: Array
@@ -79,77 +79,77 @@ class NanGuard(NamedTuple):
 
 
 class Worlds(NamedTuple):
-    """State of all worlds, and all that the next step depends on besides the policy."""
+    """State of all worlds that, together with the policy, determines the next step."""
 
     physics: PhysicsState
     task: TaskState
-    reading: SensorData
+    sensors: SensorData
     obs: Array
     sampler: Sampler
-    tally: Tally
+    stats: RolloutStats
     nan_guard: NanGuard
     key: Array
 
 
-def no_tally() -> Tally:
-    """Sums of nothing."""
-    return Tally(*(jnp.zeros(()) for _ in Tally._fields))
+def zero_stats() -> RolloutStats:
+    """Empty sums."""
+    return RolloutStats(*(jnp.zeros(()) for _ in RolloutStats._fields))
 
 
 @jax.jit
-def without_tally(worlds: Worlds) -> Worlds:
-    """The same, with nothing added up and no suspect; compiled, so that arrays stay on the device that they lie on."""
-    return worlds._replace(tally=no_tally(), nan_guard=worlds.nan_guard._replace(seen=jnp.zeros((), bool)))
+def clear_stats(worlds: Worlds) -> Worlds:
+    """Clear the sums and the NaN guard. The function is compiled so that arrays stay on their device."""
+    return worlds._replace(stats=zero_stats(), nan_guard=worlds.nan_guard._replace(triggered=jnp.zeros((), bool)))
 
 
-def begin(
-    task: Task, reference: Reference, sampler: Sampler, key: Array, nworld: int, beginnings: ResetConfig = USUAL
+def init_worlds(
+    task: Task, reference: Reference, sampler: Sampler, key: Array, nworld: int, resets: ResetConfig = DEFAULT_RESETS
 ) -> Worlds:  # fmt: skip
-    """Worlds at the start of their first episodes."""
-    key, where, delays = jax.random.split(key, 3)
+    """Create worlds at the start of their first episodes."""
+    key, start_key, delay_key = jax.random.split(key, 3)
     nclip = len(reference.length)
-    clip, frame = _beginning(sampler, where, jnp.arange(nworld) - beginnings.sweepers, nclip, beginnings)
-    physics, state = task.begin(reference, clip, frame, delays)
-    reading = task.first_reading(reference, state)
-    one = jax.tree.map(lambda array: jnp.zeros_like(array[0]), (physics, state.excitation, clip, frame))
+    clip, frame = _next_start(sampler, start_key, jnp.arange(nworld) - resets.sweepers, nclip, resets)
+    physics, state = task.reset(reference, clip, frame, delay_key)
+    sensors = task.initial_sensors(reference, state)
+    one_world = jax.tree.map(lambda array: jnp.zeros_like(array[0]), (physics, state.excitation, clip, frame))
     return Worlds(
         physics=physics,
         task=state,
-        reading=reading,
-        obs=task.observe(reference, physics, reading, state),
+        sensors=sensors,
+        obs=task.observe(reference, physics, sensors, state),
         sampler=sampler,
-        tally=no_tally(),
-        nan_guard=NanGuard(jnp.zeros((), bool), *one),
+        stats=zero_stats(),
+        nan_guard=NanGuard(jnp.zeros((), bool), *one_world),
         key=key,
     )
 
 
-def choose(which: Array, new: TreeT, old: TreeT) -> TreeT:
-    """Take some worlds' rows from one tree of arrays and the others' from another of the same shapes.
+def select_worlds(mask: Array, new: TreeT, old: TreeT) -> TreeT:
+    """Merge two trees of arrays of equal shapes, world by world.
 
     Args:
-        which: Worlds whose rows come from `new`, shape (nworld,) bool.
+        mask: Worlds to take from `new`, shape (nworld,) bool.
         new: Arrays that lead with (nworld,).
-        old: The same.
+        old: Arrays of the same shapes, for the other worlds.
     """
-    pick = lambda a, b: jnp.where(which.reshape(-1, *(1,) * (b.ndim - 1)), a, b)  # noqa: E731
+    pick = lambda a, b: jnp.where(mask.reshape(-1, *(1,) * (b.ndim - 1)), a, b)  # noqa: E731
     return jax.tree.map(pick, new, old)
 
 
-def command(task: Task, worlds: Worlds, action: Array) -> Array:
-    """Excitations that arrive at the muscles in this step, shape (nworld, nu)."""
-    return task.delayed(worlds.task, task.excitation(action))[0]
+def delayed_excitation(task: Task, worlds: Worlds, action: Array) -> Array:
+    """Excitations that reach the muscles in this step, shape (nworld, nu)."""
+    return task.apply_latency(worlds.task, task.excitation(action))[0]
 
 
-def _beginning(
-    sampler: Sampler, key: Array, last: Array, nclip: int, beginnings: ResetConfig
+def _next_start(
+    sampler: Sampler, key: Array, last_clip: Array, nclip: int, resets: ResetConfig
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Clip and frame to begin at; `last` is the clip that each world had before, shape (nworld,)."""
-    clip, frame = sampling.draw(sampler, key, len(last))
-    if not beginnings.sweepers:
+    """Clip and frame of the next episode; `last_clip` is the previous clip of each world, shape (nworld,)."""
+    clip, frame = sample_starts(sampler, key, len(last_clip))
+    if not resets.sweepers:
         return clip, frame
-    sweeps = jnp.arange(len(last)) < beginnings.sweepers
-    return jnp.where(sweeps, (last + beginnings.sweepers) % nclip, clip), jnp.where(sweeps, 0, frame)
+    is_sweeper = jnp.arange(len(last_clip)) < resets.sweepers
+    return jnp.where(is_sweeper, (last_clip + resets.sweepers) % nclip, clip), jnp.where(is_sweeper, 0, frame)
 
 
 def post_step(
@@ -158,92 +158,97 @@ def post_step(
     worlds: Worlds,
     action: Array,
     physics: PhysicsState,
-    reading: SensorData,
-    beginnings: ResetConfig = USUAL,
-) -> tuple[Worlds, Outcome, Array]:
-    """Judge a step that the engine has made, and start ended episodes anew.
+    sensors: SensorData,
+    resets: ResetConfig = DEFAULT_RESETS,
+) -> tuple[Worlds, StepResult, Array]:
+    """Evaluate a step made by the engine, and reset the worlds whose episodes end.
 
     Args:
         task: The task.
         reference: Frames.
-        worlds: Before the step.
-        action: What the policy wanted, shape (nworld, nu).
-        physics: After the step, which was made with `command`.
-        reading: Of the same moment.
-        beginnings: Where new episodes begin.
+        worlds: Worlds before the step.
+        action: Actions of the policy, shape (nworld, nu).
+        physics: State after a step with the excitations from `delayed_excitation`.
+        sensors: Sensor data of that state.
+        resets: Where new episodes start.
 
     Returns:
-        Worlds to go on with; what came of the step; and what was seen at its end, before anything was started anew.
+        Worlds for the next step; results of this step; and the observations at its end, before any reset.
     """
-    ctrl, state = task.delayed(worlds.task, task.excitation(action))
+    ctrl, state = task.apply_latency(worlds.task, task.excitation(action))
     state = task.advance(state)
-    outcome = task.judge(reference, physics, reading, state, worlds.task.excitation)
-    ended = outcome.failed | outcome.cut
-    last_obs = jnp.nan_to_num(task.observe(reference, physics, reading, state))
+    result = task.evaluate_step(reference, physics, sensors, state, worlds.task.excitation)
+    done = result.terminated | result.truncated
+    last_obs = jnp.nan_to_num(task.observe(reference, physics, sensors, state))
 
-    key, where, delays, kicks = jax.random.split(worlds.key, 4)
-    clip, frame = _beginning(worlds.sampler, where, state.clip, len(reference.length), beginnings)
-    fresh_physics, fresh_state = task.begin(reference, clip, frame, delays)
-    fresh_reading = task.first_reading(reference, fresh_state)
-    pushed = task.push(physics, kicks)
-    next_physics, next_state, next_reading = choose(
-        ended, (fresh_physics, fresh_state, fresh_reading), (pushed, state, reading)
+    key, start_key, delay_key, push_key = jax.random.split(worlds.key, 4)
+    clip, frame = _next_start(worlds.sampler, start_key, state.clip, len(reference.length), resets)
+    fresh_physics, fresh_state = task.reset(reference, clip, frame, delay_key)
+    fresh_sensors = task.initial_sensors(reference, fresh_state)
+    pushed = task.push(physics, push_key)
+    next_physics, next_state, next_sensors = select_worlds(
+        done, (fresh_physics, fresh_state, fresh_sensors), (pushed, state, sensors)
     )
-    obs = jnp.where(ended[:, None], task.observe(reference, next_physics, next_reading, next_state), last_obs)
+    obs = jnp.where(done[:, None], task.observe(reference, next_physics, next_sensors, next_state), last_obs)
     fps = task.body.control_fps
-    shortfall = 1.0 - outcome.reward if beginnings.by_return else None
+    shortfall = 1.0 - result.reward if resets.by_return else None
     return (
         Worlds(
             physics=next_physics,
             task=next_state,
-            reading=next_reading,
+            sensors=next_sensors,
             obs=obs,
-            sampler=sampling.take_in(
-                worlds.sampler, state.clip, state.frame, outcome.failed, fps=fps, shortfall=shortfall
+            sampler=update_sampler(
+                worlds.sampler, state.clip, state.frame, result.terminated, fps=fps, shortfall=shortfall
             ),
-            tally=_add(worlds.tally, reference, outcome, state, reading, ctrl),
-            nan_guard=_suspect(worlds, reading, ctrl),
+            stats=_add_stats(worlds.stats, reference, result, state, sensors, ctrl),
+            nan_guard=_update_nan_guard(worlds, sensors, ctrl),
             key=key,
         ),
-        outcome,
+        result,
         last_obs,
     )
 
 
-def _add(
-    tally: Tally, reference: Reference, outcome: Outcome, state: TaskState, reading: SensorData, ctrl: Array
-) -> Tally:
-    ended = outcome.failed | outcome.cut
-    steps = state.frame - state.first
-    possible = reference.length[state.clip] - 1 - state.first
-    reached = jnp.where(outcome.cut, 1.0, steps / jnp.maximum(possible, 1))
-    fine = ~reading.bad
-    one = Tally(
-        steps=jnp.ones_like(outcome.reward),
-        reward=outcome.reward,
-        published=outcome.published,
-        landmark_error=jnp.where(fine, outcome.landmark_error, 0.0),
-        root_error=jnp.where(fine, outcome.root_error, 0.0),
+def _add_stats(
+    stats: RolloutStats,
+    reference: Reference,
+    result: StepResult,
+    state: TaskState,
+    sensors: SensorData,
+    ctrl: Array,
+) -> RolloutStats:
+    done = result.terminated | result.truncated
+    steps = state.frame - state.start_frame
+    available = reference.length[state.clip] - 1 - state.start_frame
+    coverage = jnp.where(result.truncated, 1.0, steps / jnp.maximum(available, 1))
+    finite = ~sensors.bad
+    step_stats = RolloutStats(
+        steps=jnp.ones_like(result.reward),
+        reward=result.reward,
+        published=result.published,
+        landmark_error=jnp.where(finite, result.landmark_error, 0.0),
+        root_error=jnp.where(finite, result.root_error, 0.0),
         excitation=jnp.mean(ctrl, axis=-1),
-        episodes=ended,
-        failed=outcome.failed,
-        length=jnp.where(ended, steps, 0),
-        coverage=jnp.where(ended, reached, 0.0),
-        bad=reading.bad,
-        overflow=reading.overflow,
+        episodes=done,
+        terminated=result.terminated,
+        length=jnp.where(done, steps, 0),
+        coverage=jnp.where(done, coverage, 0.0),
+        bad=sensors.bad,
+        overflow=sensors.overflow,
     )
-    return jax.tree.map(lambda total, value: total + jnp.sum(value.astype(jnp.float32)), tally, one)
+    return jax.tree.map(lambda total, value: total + jnp.sum(value.astype(jnp.float32)), stats, step_stats)
 
 
-def _suspect(worlds: Worlds, reading: SensorData, ctrl: Array) -> NanGuard:
-    which = jnp.argmax(reading.bad)
-    result = NanGuard(
-        reading.bad[which],
-        jax.tree.map(lambda array: array[which], worlds.physics),
-        ctrl[which],
-        worlds.task.clip[which],
-        worlds.task.frame[which],
+def _update_nan_guard(worlds: Worlds, sensors: SensorData, ctrl: Array) -> NanGuard:
+    index = jnp.argmax(sensors.bad)
+    current = NanGuard(
+        sensors.bad[index],
+        jax.tree.map(lambda array: array[index], worlds.physics),
+        ctrl[index],
+        worlds.task.clip[index],
+        worlds.task.frame[index],
     )
     old = worlds.nan_guard
-    kept = jax.tree.map(lambda new, earlier: jnp.where(result.seen, new, earlier), result, old)
-    return kept._replace(seen=old.seen | result.seen)
+    latest = jax.tree.map(lambda new, previous: jnp.where(current.triggered, new, previous), current, old)
+    return latest._replace(triggered=old.triggered | current.triggered)

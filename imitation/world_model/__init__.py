@@ -1,1 +1,1 @@
-"""Learning through a model of the body's dynamics. Imports `ppo` for its networks."""
+"""Learning through a model of the body's dynamics. May import `ppo` for its networks."""

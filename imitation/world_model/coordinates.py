@@ -1,8 +1,8 @@
-"""A body's independent coordinates in JAX, for models that foretell its motion: couplings hold exactly, root and all.
+"""Reduced coordinates in JAX, for models that predict a body's motion: couplings and root motion hold exactly.
 
-A configuration is [root position (3), root quaternion wxyz (4), independent joints (njoint)], a velocity [root, world
-axes (3), root's rotation in its own axes (3), joints (njoint)] as in MuJoCo; without a free root it is joints alone.
-All functions are differentiable, and computed in the type of what they are given.
+A configuration is [root position (3), root quaternion wxyz (4), independent joints (njoint)]. A velocity is [root
+velocity in world axes (3), root angular velocity in its own axes (3), joint velocities (njoint)], as in MuJoCo. Without
+a free root both contain only joints. All functions are differentiable and use the dtype of their arguments.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,8 @@ from musclemap.skeletons.reduced import NROOT, reduce_model
 from musclemap.skeletons.tree import BodyPoint, build_tree
 
 
-class Moving(NamedTuple):
-    """Landmarks of moving bodies.
+class LandmarkMotion(NamedTuple):
+    """Positions and velocities of landmarks.
 
     Attributes:
         xpos: Positions [m], world, shape (n, nlandmark, 3).
@@ -30,19 +30,19 @@ class Moving(NamedTuple):
     linvel: Array
 
 
-class Coordinates:
-    """Configurations and velocities of a body by its independent coordinates.
+class WorldModelCoordinates:
+    """Conversions between MuJoCo's coordinates and a body's independent coordinates.
 
     Args:
         body: The body.
 
     Attributes:
-        free: Whether there is a free root.
-        njoint: Independent joints.
+        free: Whether the body has a free root.
+        njoint: Number of independent joints.
         nconfiguration: Width of a configuration.
         nvelocity: Width of a velocity.
-        lower: Lower end of the joints' effective ranges, shape (njoint,).
-        upper: Upper end, shape (njoint,).
+        lower: Lower ends of the joints' effective ranges, shape (njoint,).
+        upper: Upper ends, shape (njoint,).
     """
 
     def __init__(self, body: SimulationBody) -> None:
@@ -55,18 +55,18 @@ class Coordinates:
         self.lower, self.upper = reduced.lower, reduced.upper
         self._tree = build_tree(reduced, [BodyPoint(int(b)) for b in body.landmark_ids])
         self._base = np.where(np.isfinite(reduced.base), reduced.base, 0.0)
-        self._own_q, self._own_v = body.qposadr, body.dofadr
+        self._joint_qposadr, self._joint_dofadr = body.qposadr, body.dofadr
         self._nv, self._substep, self._nsubstep = model.nv, model.opt.timestep, body.nsubstep
 
-    def take(self, qpos: Array, qvel: Array) -> tuple[Array, Array]:
-        """Configuration and velocity out of MuJoCo's, shapes (n, nq) and (n, nv); what driven joints do is left out."""
-        x, v = qpos[:, self._own_q], qvel[:, self._own_v]
+    def reduce(self, qpos: Array, qvel: Array) -> tuple[Array, Array]:
+        """Configuration and velocity from MuJoCo's qpos (n, nq) and qvel (n, nv); driven joints are dropped."""
+        joints, joint_velocities = qpos[:, self._joint_qposadr], qvel[:, self._joint_dofadr]
         if not self.free:
-            return x, v
-        return jnp.concatenate([qpos[:, :7], x], axis=1), jnp.concatenate([qvel[:, :6], v], axis=1)
+            return joints, joint_velocities
+        return jnp.concatenate([qpos[:, :7], joints], axis=1), jnp.concatenate([qvel[:, :6], joint_velocities], axis=1)
 
-    def give(self, q: Array, velocity: Array) -> tuple[Array, Array]:
-        """MuJoCo's qpos (n, nq) and qvel (n, nv), with driven joints where their drivers put them."""
+    def expand(self, q: Array, velocity: Array) -> tuple[Array, Array]:
+        """MuJoCo's qpos (n, nq) and qvel (n, nv); driven joints follow their drivers."""
         value, slope = self._reduced.moved_joints(self.joints(q))
         rate = self.joint_velocities(velocity)[:, self._reduced.moved_driver]
         n = len(q)
@@ -85,10 +85,10 @@ class Coordinates:
         """Joint velocities, shape (n, njoint)."""
         return velocity[:, self.nvelocity - self.njoint :]
 
-    def seen(self, q: Array, velocity: Array) -> Array:
-        """What the dynamics depend on, seen from the heading frame of the root: shape (n, nseen).
+    def dynamics_features(self, q: Array, velocity: Array) -> Array:
+        """Quantities that determine the dynamics, in the heading frame of the root, shape (n, nfeature).
 
-        Of a free root: its height, the world's vertical and its velocity in its own frames. Then joints and their
+        For a free root: its height, the world's vertical, and its velocities in its own frames. Then joints and their
         velocities.
         """
         parts = [self.joints(q), self.joint_velocities(velocity)]
@@ -100,28 +100,28 @@ class Coordinates:
         return jnp.concatenate(parts, axis=1)
 
     @property
-    def nseen(self) -> int:
-        """Width of `seen`."""
+    def nfeature(self) -> int:
+        """Width of `dynamics_features`."""
         return 2 * self.njoint + (10 if self.free else 0)
 
-    def change(self, q: Array, before: Array, after: Array) -> Array:
-        """Difference of two velocities, that of the root in its heading frame before; shape (n, nvelocity)."""
-        result = after - before
+    def velocity_change(self, q: Array, before: Array, after: Array) -> Array:
+        """Difference of two velocities, shape (n, nvelocity); the root's is in the initial heading frame."""
+        change = after - before
         if not self.free:
-            return result
-        return jnp.concatenate([rotate(conjugate(heading(q[:, 3:7])), result[:, :3]), result[:, 3:]], axis=1)
+            return change
+        return jnp.concatenate([rotate(conjugate(heading(q[:, 3:7])), change[:, :3]), change[:, 3:]], axis=1)
 
-    def changed(self, q: Array, velocity: Array, change: Array) -> Array:
-        """Velocity after a `change`."""
+    def apply_velocity_change(self, q: Array, velocity: Array, velocity_change: Array) -> Array:
+        """Velocity after a `velocity_change`."""
         if not self.free:
-            return velocity + change
-        turned = rotate(heading(q[:, 3:7]), change[:, :3])
-        return velocity + jnp.concatenate([turned, change[:, 3:]], axis=1)
+            return velocity + velocity_change
+        world_change = rotate(heading(q[:, 3:7]), velocity_change[:, :3])
+        return velocity + jnp.concatenate([world_change, velocity_change[:, 3:]], axis=1)
 
     def integrate(self, q: Array, before: Array, after: Array) -> Array:
-        """Configuration after a control step in which the velocity goes evenly from one to another.
+        """Configuration after a control step in which the velocity changes linearly.
 
-        Each physics step moves by the velocity at its end, as MuJoCo's semi-implicit Euler does.
+        Each physics step moves by its final velocity, as MuJoCo's semi-implicit Euler integrator does.
         """
         n = self._nsubstep
         mean = before + (after - before) * ((n + 1) / (2 * n))
@@ -131,39 +131,40 @@ class Coordinates:
         quat = q[:, 3:7]
         for k in range(1, n + 1):
             rate = before[:, 3:6] + (after[:, 3:6] - before[:, 3:6]) * (k / n)
-            quat = multiply(quat, _turn(rate * self._substep))
+            quat = multiply(quat, _rotvec_to_quat(rate * self._substep))
         quat = quat / jnp.linalg.norm(quat, axis=1, keepdims=True)
-        place = q[:, :3] + mean[:, :3] * (n * self._substep)
-        return jnp.concatenate([place, quat, joints], axis=1)
+        root_pos = q[:, :3] + mean[:, :3] * (n * self._substep)
+        return jnp.concatenate([root_pos, quat, joints], axis=1)
 
-    def landmarks(self, q: Array, velocity: Array) -> Moving:
-        """Where the landmarks are and how they move."""
+    def landmarks(self, q: Array, velocity: Array) -> LandmarkMotion:
+        """Positions and velocities of the landmarks."""
         n, dtype = len(q), q.dtype
         if self.free:
-            spin = rotate(q[:, 3:7], velocity[:, 3:6])
-            rates = jnp.concatenate([velocity[:, :3], spin, velocity[:, 6:]], axis=1).T
-            full = q.T
+            angular = rotate(q[:, 3:7], velocity[:, 3:6])
+            rates = jnp.concatenate([velocity[:, :3], angular, velocity[:, 6:]], axis=1).T
+            q_full = q.T
         else:
             world = jnp.zeros((NROOT, n), dtype).at[3].set(1.0)
-            full = jnp.concatenate([world, q.T])
+            q_full = jnp.concatenate([world, q.T])
             rates = jnp.concatenate([jnp.zeros((6, n), dtype), velocity.T])
-        result = forward(self._tree, full)
+        kinematics = forward(self._tree, q_full)
         mask = jnp.asarray(self._tree.point_mask, dtype)
-        twist = jnp.einsum("cdn,pd->cpn", result.screw * rates, mask, precision="highest")  # large terms cancel
-        xpos = jnp.moveaxis(result.point_pos, 1, 0)  # (3, npoint, n)
+        # Large terms cancel, so full precision is needed.
+        twist = jnp.einsum("cdn,pd->cpn", kinematics.screw * rates, mask, precision="highest")
+        xpos = jnp.moveaxis(kinematics.point_pos, 1, 0)  # (3, npoint, n)
         linvel = cross(twist[:3], xpos) + twist[3:]
-        return Moving(jnp.moveaxis(xpos, (0, 1, 2), (2, 1, 0)), jnp.moveaxis(linvel, (0, 1, 2), (2, 1, 0)))
+        return LandmarkMotion(jnp.moveaxis(xpos, (0, 1, 2), (2, 1, 0)), jnp.moveaxis(linvel, (0, 1, 2), (2, 1, 0)))
 
-    def nearest_turn(self, q: Array, other: Array) -> Array:
-        """Difference `other - q`, the root's as a rotation vector, shape (n, nvelocity)."""
+    def difference(self, q: Array, target: Array) -> Array:
+        """Difference `target - q`, with the root's rotation as a rotation vector, shape (n, nvelocity)."""
         if not self.free:
-            return other - q
-        turn = multiply(conjugate(q[:, 3:7]), other[:, 3:7])
-        turn = jnp.where(turn[:, :1] < 0, -turn, turn)
-        return jnp.concatenate([other[:, :3] - q[:, :3], 2.0 * turn[:, 1:], other[:, 7:] - q[:, 7:]], axis=1)
+            return target - q
+        relative = multiply(conjugate(q[:, 3:7]), target[:, 3:7])
+        relative = jnp.where(relative[:, :1] < 0, -relative, relative)
+        return jnp.concatenate([target[:, :3] - q[:, :3], 2.0 * relative[:, 1:], target[:, 7:] - q[:, 7:]], axis=1)
 
 
-def _turn(vector: Array) -> Array:
+def _rotvec_to_quat(vector: Array) -> Array:
     """Quaternions of rotation vectors, shape (n, 3) -> (n, 4)."""
     angle = jnp.sqrt(jnp.sum(vector**2, axis=1, keepdims=True) + TINY)
     return jnp.concatenate([jnp.cos(0.5 * angle), vector * (jnp.sin(0.5 * angle) / angle)], axis=1)

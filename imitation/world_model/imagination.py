@@ -1,9 +1,8 @@
-"""Rollouts in a model of the body instead of its physics, and what they promise: differentiable from end to end.
+"""Imagined rollouts in a world model, in place of physics; their returns are differentiable end to end.
 
-A policy is improved by the derivative of the return along such a rollout (Heess et al. 2015, arXiv 1510.09142; with
-the value of its last state, Xu et al. 2022, arXiv 2204.07137). The reference ahead is encoded for all steps at once,
-outside the recurrence; the derivative with respect to the state is bounded, world by world, at every step on its way
-back.
+A policy is improved along the gradient of the return (Heess et al. 2015, arXiv 1510.09142; with the value of the last
+state, Xu et al. 2022, arXiv 2204.07137). The upcoming reference is encoded for all steps at once, outside the
+recurrence. The gradient with respect to the state is bounded per world at every step of the backward pass.
 """
 
 from functools import partial
@@ -14,25 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from musclemap.imitation.ppo import normaliser as normalising
-from musclemap.imitation.ppo.networks import Params, Precision, apply_mlp, first_layer, product_type
-from musclemap.imitation.ppo.normaliser import Normaliser
+from musclemap.imitation.ppo.networks import Params, Precision, apply_mlp, matmul_dtype, partial_first_layer
+from musclemap.imitation.ppo.normaliser import Normaliser, normalise
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import Reference
 from musclemap.imitation.task.task import Task
 
-from .coordinates import Moving
-from .replay import Start
+from .coordinates import LandmarkMotion
+from .replay import ImaginationStart
 from .world_model import Dynamics, ModelState, WorldModel
 
 
 class ActorCritic(NamedTuple):
-    """What acts and what judges in a rollout.
+    """Policy and value function of a rollout.
 
     Attributes:
-        policy: The policy's network; derivatives are wanted of it.
-        value: Network that the value of what comes later is taken from.
-        normaliser: Of observations.
+        policy: Network of the policy, which is differentiated.
+        value: Network of the value function.
+        normaliser: Normaliser of observations.
     """
 
     policy: Params
@@ -40,180 +38,200 @@ class ActorCritic(NamedTuple):
     normaliser: Normaliser
 
 
-class Rollout(NamedTuple):
-    """What was imagined, arrays lead with (nstep, n).
+class ImaginedRollout(NamedTuple):
+    """Steps of an imagined rollout; arrays lead with (nstep, n).
 
     Attributes:
-        seen: Normalised observation of the body before each step, without the goals.
-        goals: Normalised goals before each step.
-        excitation: What the policy did.
-        reward: Reward of the step, 0 where it failed.
-        next_value: Value of the state after it.
-        failed: Nothing comes after.
-        over: The clip ends here.
-        broken: The state was not finite and is made up from here on.
+        body_obs: Normalised observation before each step, without the goals.
+        goal_obs: Normalised goals before each step.
+        excitation: Excitations of the policy.
+        reward: Reward of the step, 0 on termination.
+        next_value: Value of the next state.
+        terminated: The step terminates the episode.
+        truncated: The clip ends.
+        nonfinite: The state was not finite and was replaced.
     """
 
-    seen: Array
-    goals: Array
+    body_obs: Array
+    goal_obs: Array
     excitation: Array
     reward: Array
     next_value: Array
-    failed: Array
-    over: Array
-    broken: Array
+    terminated: Array
+    truncated: Array
+    nonfinite: Array
 
 
-UNJUDGED = ("activation", "excitation")
-"""Parts of an observation that the value does not see. The policy sets them as it likes, so it would find any error
-that the value makes there before it finds a better motion: promises then rise above what rewards could add up to."""
+HIDDEN_FROM_VALUE = ("activation", "excitation")
+"""Parts of an observation that the value function does not see. The policy controls them directly, so it would exploit
+errors of the value function there before it finds a better motion: values then exceed any sum of rewards."""
 
 
 class Imagination:
-    """Rolls policies out in a world model.
+    """Rolls out policies in a world model.
 
     Args:
-        task: The task; on flat ground and without latency, which the model knows nothing of.
-        model: Of the same body.
-        precision: Type of the networks' matrix products, a dtype's name.
+        task: The task, on flat ground and without latency, which the model does not represent.
+        model: World model of the task's body.
+        precision: Dtype name for the networks' matrix products.
     """
 
     def __init__(self, task: Task, model: WorldModel, precision: Precision) -> None:
         self.task, self.model = task, model
-        self._dtype = product_type(precision)
+        self._dtype = matmul_dtype(precision)
         self._nbody = task.nobs - observation.goal_width(task.body, task.config.future_steps)
         parts = observation.layout(task.body, task.config.future_steps).items()
-        judged = np.repeat([name not in UNJUDGED for name, _ in parts], [size for _, size in parts])
-        self._judged = np.flatnonzero(judged[: self._nbody])
+        value_input = np.repeat([name not in HIDDEN_FROM_VALUE for name, _ in parts], [size for _, size in parts])
+        self._value_columns = np.flatnonzero(value_input[: self._nbody])
 
     @property
-    def nvalue(self) -> int:
-        """Width of what the value sees."""
-        return len(self._judged) + self.task.nobs - self._nbody
+    def value_width(self) -> int:
+        """Width of the value function's input."""
+        return len(self._value_columns) + self.task.nobs - self._nbody
 
-    def judged(self, seen: Array, goals: Array) -> Array:
-        """What the value sees of normalised observations of the body and goals, shape (..., nvalue)."""
-        return jnp.concatenate([seen[..., self._judged], goals], axis=-1)
+    def value_input(self, body_obs: Array, goal_obs: Array) -> Array:
+        """Input of the value function from normalised body observations and goals, shape (..., value_width)."""
+        return jnp.concatenate([body_obs[..., self._value_columns], goal_obs], axis=-1)
 
     def rollout(
-        self, actor_critic: ActorCritic, dynamics: Dynamics, reference: Reference, start: Start, bound: Array, *,
+        self,
+        actor_critic: ActorCritic,
+        dynamics: Dynamics,
+        reference: Reference,
+        start: ImaginationStart,
+        grad_counter: Array,
+        *,
         nstep: int,
-        most: float,
-    ) -> Rollout:  # fmt: skip
-        """Imagine some control steps.
+        max_norm: float,
+    ) -> ImaginedRollout:
+        """Imagine several control steps.
 
         Args:
-            minds: What acts and judges.
-            dynamics: What was learned of the body.
+            actor_critic: Policy and value function.
+            dynamics: Learned parameters of the world model.
             reference: Frames.
-            start: Real states to begin with, of n worlds.
-            bound: Zeros, shape (2,); its derivative counts the rows of gradients that were shortened, and dropped.
+            start: Real initial states of n worlds.
+            grad_counter: Zeros, shape (2,); their gradients count the state gradients that were clipped and dropped.
             nstep: Control steps.
-            most: Norm that the derivative with respect to one world's state is kept below.
+            max_norm: Norm to which the gradient with respect to each world's state is clipped.
         """
         task, model = self.task, self.model
         frame = start.frame + jnp.arange(nstep + 1)[:, None]
         rows = reference.rows(jnp.broadcast_to(start.clip, frame.shape), frame)
-        goals = self._goals(actor_critic.normaliser, reference, start.clip, frame)
-        policy_goals = first_layer(actor_critic.policy, goals[:-1], dtype=self._dtype)
-        value_goals = first_layer(actor_critic.value, goals[1:], dtype=self._dtype)
-        now = jax.tree.map(lambda array: array[0], rows)
-        seen = self._seen(actor_critic.normaliser, start.state, self._moving(start.state), start.before, now)
+        goal_obs = self._goal_obs(actor_critic.normaliser, reference, start.clip, frame)
+        policy_offsets = partial_first_layer(actor_critic.policy, goal_obs[:-1], dtype=self._dtype)
+        value_offsets = partial_first_layer(actor_critic.value, goal_obs[1:], dtype=self._dtype)
+        ref = jax.tree.map(lambda array: array[0], rows)
+        landmarks = self._landmarks(start.state)
+        body_obs = self._body_obs(actor_critic.normaliser, start.state, landmarks, start.prev_excitation, ref)
 
-        def step(carry: tuple[ModelState, Array, Array], given: tuple[Reference, Array, Array]) -> tuple[Any, Any]:
-            state, before, seen = carry
-            ref, for_policy, for_value = given
-            excitation = task.excitation(apply_mlp(actor_critic.policy, seen, dtype=self._dtype, given=for_policy))
-            after = model.step(dynamics, state, excitation)
-            good = _finite(after)
-            after = jax.tree.map(lambda new, old: jnp.where(good[:, None], new, old), after, start.state)
-            limited: Any = limit_gradient((after, excitation), bound, most)
-            after, carried = limited
-            moving = self._moving(after)
-            score = task.score(ref, model.to_physics(after), moving.xpos, moving.linvel, excitation, before)
-            later = self._seen(actor_critic.normaliser, after, moving, carried, ref)
-            value = apply_mlp(actor_critic.value, later[:, self._judged], dtype=self._dtype, given=for_value)[..., 0]
-            failed = score.lost | ~good
-            message = {
-                "seen": seen, "excitation": excitation, "reward": jnp.where(failed, 0.0, score.reward),
-                "next_value": value, "failed": failed, "broken": ~good,
+        def step(carry: tuple[ModelState, Array, Array], inputs: tuple[Reference, Array, Array]) -> tuple[Any, Any]:
+            state, prev_excitation, body_obs = carry
+            ref, policy_offset, value_offset = inputs
+            action = apply_mlp(actor_critic.policy, body_obs, dtype=self._dtype, offset=policy_offset)
+            excitation = task.excitation(action)
+            next_state = model.step(dynamics, state, excitation)
+            finite = _finite(next_state)
+            next_state = jax.tree.map(lambda new, old: jnp.where(finite[:, None], new, old), next_state, start.state)
+            limited: Any = limit_gradient((next_state, excitation), grad_counter, max_norm)
+            next_state, prev_limited = limited
+            landmarks = self._landmarks(next_state)
+            physics = model.to_physics(next_state)
+            score = task.score(ref, physics, landmarks.xpos, landmarks.linvel, excitation, prev_excitation)
+            next_obs = self._body_obs(actor_critic.normaliser, next_state, landmarks, prev_limited, ref)
+            value_obs = next_obs[:, self._value_columns]
+            value = apply_mlp(actor_critic.value, value_obs, dtype=self._dtype, offset=value_offset)[..., 0]
+            terminated = score.terminated | ~finite
+            step_output = {
+                "body_obs": body_obs, "excitation": excitation, "reward": jnp.where(terminated, 0.0, score.reward),
+                "next_value": value, "terminated": terminated, "nonfinite": ~finite,
             }  # fmt: skip
-            return (after, carried, later), message
+            return (next_state, prev_limited, next_obs), step_output
 
-        later_rows = jax.tree.map(lambda array: array[1:], rows)
-        _, message = jax.lax.scan(
-            step, (start.state, start.before, seen), (later_rows, policy_goals, value_goals)
+        next_rows = jax.tree.map(lambda array: array[1:], rows)
+        _, step_output = jax.lax.scan(
+            step, (start.state, start.prev_excitation, body_obs), (next_rows, policy_offsets, value_offsets)
         )  # fmt: skip
-        over = frame[1:] >= reference.length[start.clip] - 1
-        return Rollout(goals=goals[:-1], over=over, **message)
+        truncated = frame[1:] >= reference.length[start.clip] - 1
+        return ImaginedRollout(goal_obs=goal_obs[:-1], truncated=truncated, **step_output)
 
-    def _moving(self, state: ModelState) -> Moving:
+    def _landmarks(self, state: ModelState) -> LandmarkMotion:
         return self.model.coordinates.landmarks(state.q, state.velocity)
 
-    def _seen(self, known: Normaliser, state: ModelState, moving: Moving, before: Array, now: Reference) -> Array:
-        """Normalised observation of the body and its error."""
-        ground = jnp.zeros(len(before), before.dtype)
+    def _body_obs(
+        self,
+        normaliser: Normaliser,
+        state: ModelState,
+        landmarks: LandmarkMotion,
+        prev_excitation: Array,
+        ref: Reference,
+    ) -> Array:
+        """Normalised observation of the body and its deviation from the reference."""
+        ground = jnp.zeros(len(prev_excitation), prev_excitation.dtype)
         physics = self.model.to_physics(state)
-        seen = observation.observe_body(self.task.body, physics, moving.xpos, moving.linvel, before, now, ground)
-        return normalising.normalise(_part(known, slice(None, self._nbody)), seen)
+        body_obs = observation.observe_body(
+            self.task.body, physics, landmarks.xpos, landmarks.linvel, prev_excitation, ref, ground
+        )
+        return normalise(_slice_normaliser(normaliser, slice(None, self._nbody)), body_obs)
 
-    def _goals(self, known: Normaliser, reference: Reference, clip: Array, frame: Array) -> Array:
+    def _goal_obs(self, normaliser: Normaliser, reference: Reference, clip: Array, frame: Array) -> Array:
         """Normalised goals at all steps, shape (nstep + 1, n, ngoal)."""
         flat = frame.ravel()
         clips = jnp.broadcast_to(clip, frame.shape).ravel()
-        now = reference.rows(clips, flat)
+        ref = reference.rows(clips, flat)
         ahead = reference.rows(clips[:, None], flat[:, None] + jnp.asarray(self.task.config.future_steps))
-        goals = observation.observe_goals(self.task.body, now, ahead)
-        return normalising.normalise(_part(known, slice(self._nbody, None)), goals).reshape(*frame.shape, -1)
+        goal_obs = observation.observe_goals(self.task.body, ref, ahead)
+        goal_normaliser = _slice_normaliser(normaliser, slice(self._nbody, None))
+        return normalise(goal_normaliser, goal_obs).reshape(*frame.shape, -1)
 
 
-def returns(rollout: Rollout, *, discount: float, trace: float) -> Array:
-    """Lambda-returns of every step (Sutton & Barto 2018, 12.1), rewards times 1 - discount; shape (nstep, n).
+def lambda_returns(rollout: ImaginedRollout, *, gamma: float, lambda_: float) -> Array:
+    """Lambda-returns of every step (Sutton & Barto 2018, 12.1) with rewards scaled by 1 - gamma; shape (nstep, n).
 
-    Nothing follows a failure; the end of a clip goes on in the value of what is seen there.
+    No value follows a termination; the end of a clip is bootstrapped with the value of the next state.
     """
-    ended = rollout.failed | rollout.over
+    done = rollout.terminated | rollout.truncated
 
-    def back(later: Array, row: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
-        reward, value, failed, ended = row
-        ahead = jnp.where(ended, value, (1.0 - trace) * value + trace * later)
-        result = (1.0 - discount) * reward + discount * jnp.where(failed, 0.0, ahead)
-        return result, result
+    def accumulate(next_return: Array, row: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
+        reward, value, terminated, done = row
+        bootstrap = jnp.where(done, value, (1.0 - lambda_) * value + lambda_ * next_return)
+        step_return = (1.0 - gamma) * reward + gamma * jnp.where(terminated, 0.0, bootstrap)
+        return step_return, step_return
 
-    rows = (rollout.reward, rollout.next_value, rollout.failed, ended)
-    return jax.lax.scan(back, rollout.next_value[-1], rows, reverse=True)[1]
+    rows = (rollout.reward, rollout.next_value, rollout.terminated, done)
+    return jax.lax.scan(accumulate, rollout.next_value[-1], rows, reverse=True)[1]
 
 
-def alive(rollout: Rollout) -> Array:
-    """1 for steps that begin before a failure or the clip's end, shape (nstep, n)."""
-    ended = (rollout.failed | rollout.over).astype(rollout.reward.dtype)
-    gone = jnp.cumsum(ended, axis=0) - ended
-    return (gone == 0).astype(rollout.reward.dtype)
+def alive_mask(rollout: ImaginedRollout) -> Array:
+    """1 for steps before a termination or the clip's end, inclusive, shape (nstep, n)."""
+    done = (rollout.terminated | rollout.truncated).astype(rollout.reward.dtype)
+    ended_before = jnp.cumsum(done, axis=0) - done
+    return (ended_before == 0).astype(rollout.reward.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def limit_gradient(state: Any, bound: Array, most: float) -> Any:
-    """The state itself; on the way back each row's derivative is shortened to a norm, or dropped if not finite.
+def limit_gradient(state: Any, grad_counter: Array, max_norm: float) -> Any:
+    """Identity whose backward pass clips each row's gradient to a norm, or drops it if it is not finite.
 
     Args:
         state: Tree of arrays, (n, ...).
-        bound: Zeros, shape (2,): its derivative is the number of rows that were shortened, and dropped.
-        most: The norm.
+        grad_counter: Zeros, shape (2,); their gradients are the numbers of clipped and of dropped rows.
+        max_norm: The norm.
     """
     return state
 
 
-def _limit_forward(state: Any, bound: Array, most: float) -> tuple[Any, None]:
+def _limit_forward(state: Any, grad_counter: Array, max_norm: float) -> tuple[Any, None]:
     return state, None
 
 
-def _limit_backward(most: float, _: None, grad: Any) -> tuple[Any, Array]:
+def _limit_backward(max_norm: float, _: None, grad: Any) -> tuple[Any, Array]:
     norm = jnp.sqrt(sum(jnp.sum(part**2, axis=1) for part in jax.tree.leaves(grad)))
-    fine = jnp.isfinite(norm)
-    scale = jnp.where(norm > most, most / norm, 1.0)
-    cut = jax.tree.map(lambda part: jnp.where(fine[:, None], part * scale[:, None], 0.0), grad)
-    count = jnp.stack([jnp.sum(fine & (norm > most)), jnp.sum(~fine)]).astype(norm.dtype)
-    return cut, count
+    finite = jnp.isfinite(norm)
+    scale = jnp.where(norm > max_norm, max_norm / norm, 1.0)
+    limited = jax.tree.map(lambda part: jnp.where(finite[:, None], part * scale[:, None], 0.0), grad)
+    counts = jnp.stack([jnp.sum(finite & (norm > max_norm)), jnp.sum(~finite)]).astype(norm.dtype)
+    return limited, counts
 
 
 limit_gradient.defvjp(_limit_forward, _limit_backward)
@@ -224,5 +242,5 @@ def _finite(state: ModelState) -> Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(part), axis=1) for part in state]), axis=0)
 
 
-def _part(known: Normaliser, columns: slice) -> Normaliser:
-    return Normaliser(known.mean[columns], known.var[columns], known.count)
+def _slice_normaliser(normaliser: Normaliser, columns: slice) -> Normaliser:
+    return Normaliser(normaliser.mean[columns], normaliser.var[columns], normaliser.count)

@@ -1,4 +1,4 @@
-"""Fitted lengths of muscles on disk: a file for each body and settings, in folders that runs share."""
+"""Files of fitted muscle lengths: one per body and settings, in folders that runs share."""
 
 import hashlib
 import math
@@ -20,14 +20,14 @@ from musclemap.imitation.physics.bodies import SimulationBody
 
 from .tendons import ARM_ERROR, LENGTH_ERROR, TendonConfig, TendonError, Tendons, TendonWeights, fit_tendons
 
-LARGEST = 1e6
-"""Weights, lengths and errors are within this."""
+MAX_ABS = 1e6
+"""Largest absolute value of weights, lengths and errors."""
 
-_PLAIN = ("joints", "mask", "middle", "half", "mean", "scale")
+_ARRAY_NAMES = ("joints", "mask", "middle", "half", "mean", "scale")
 
 
 def tendon_key(body: SimulationBody, config: TendonConfig) -> str:
-    """Names a fit: the same body, muscles and settings give the same."""
+    """Identifier of a fit, determined by the body, its muscles and the settings."""
     facts = {"body": body.sha256, "muscles": body.muscle_names, "joints": body.joint_names, "config": asdict(config),
              "arm_error": ARM_ERROR, "length_error": LENGTH_ERROR, "version": 2}  # fmt: skip
     return hashlib.sha256(strict_json(facts).encode()).hexdigest()[:16]
@@ -36,24 +36,24 @@ def tendon_key(body: SimulationBody, config: TendonConfig) -> str:
 def load_or_fit(
     body: SimulationBody, config: TendonConfig, *folders: Path, on_message: Callable[[str], None] = lambda text: None
 ) -> Tendons:
-    """Take a fit from the first folder that has it, or make it; folders that have none get it.
+    """Load a fit from the first folder that has it, or make it; then store it in the folders that lack it.
 
     Args:
         body: The body.
         config: Settings.
-        folders: Where fits are kept.
-        on_message: Called with sentences for the user; a file that is damaged is one of them, and is replaced.
+        folders: Folders with fits.
+        on_message: Called with messages for the user, for example about a damaged file, which is replaced.
     """
     name = f"tendons-{body.name}-{tendon_key(body, config)}.safetensors"
     tendons = None
     for path in (folder / name for folder in folders):
         if tendons is None and os.path.lexists(path):
-            result = attempt(lambda path=path: _read(path, body, config))
-            if isinstance(result, Failure):
-                on_message(f"{path} is damaged ({result.message}); it is replaced")
+            fit = attempt(lambda path=path: _read(path, body, config))
+            if isinstance(fit, Failure):
+                on_message(f"{path} is damaged ({fit.message}); it is replaced")
                 _remove(path)
             else:
-                tendons = result
+                tendons = fit
     tendons = tendons or fit_tendons(body, config, on_message=on_message)
     for folder in folders:
         if not os.path.lexists(folder / name):
@@ -69,7 +69,7 @@ def _remove(path: Path) -> None:
 
 
 def _write(path: Path, tendons: Tendons) -> None:
-    arrays = {name: np.ascontiguousarray(getattr(tendons, name)) for name in _PLAIN}
+    arrays = {name: np.ascontiguousarray(getattr(tendons, name)) for name in _ARRAY_NAMES}
     arrays |= {f"weights.{name}": np.asarray(value) for name, value in tendons.weights._asdict().items()}
     arrays |= {f"error.{name}": value for name, value in tendons.error._asdict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,35 +77,35 @@ def _write(path: Path, tendons: Tendons) -> None:
 
 
 def _read(path: Path, body: SimulationBody, config: TendonConfig) -> Tendons:
-    """Read a fit of a body by certain settings; types and shapes are those that `fit_tendons` would give.
+    """Read the fit for a body and settings; dtypes and shapes must be those that `fit_tendons` produces.
 
     Raises:
-        FileError: Something is missing, or of another type, shape or range.
-        Exception: Whatever the library raises on damaged files.
+        FileError: If an array is missing or has another dtype, shape or range.
+        Exception: Any exception that safetensors raises on damaged files.
     """
     nu, njoint = body.model.nu, len(body.joint_names)
-    arrays = safetensors.numpy.load(read_bytes(path, limit=_most_bytes(nu, njoint, config.hidden)))
+    arrays = safetensors.numpy.load(read_bytes(path, limit=_max_bytes(nu, njoint, config.hidden)))
     ncross = arrays["joints"].shape[-1] if arrays.get("joints", np.zeros(())).ndim == 2 else 0
     if not 1 <= ncross <= njoint:
         raise FileError(f"a muscle crosses 1 to {njoint} joints, not {ncross}")
-    for name, (kind, shape) in _layout(nu, njoint, ncross, config.hidden).items():
-        _check(name, arrays.get(name), kind, shape)
+    for name, (dtype, shape) in _layout(nu, njoint, ncross, config.hidden).items():
+        _check(name, arrays.get(name), dtype, shape)
     if arrays["joints"].min() < 0 or arrays["joints"].max() >= njoint:
-        raise FileError(f"joints are numbered from 0 to {njoint - 1}")
+        raise FileError(f"joint indices must be from 0 to {njoint - 1}")
     for name in ("half", "scale"):
         if arrays[name].min() <= 0:
-            raise FileError(f"{name} is not above 0")
+            raise FileError(f"{name} must be positive")
     if not np.isin(arrays["mask"], (0.0, 1.0)).all():
-        raise FileError("mask holds other values than 0 and 1")
-    take = lambda kind, prefix: kind(**{name: arrays[f"{prefix}.{name}"] for name in kind._fields})  # noqa: E731
+        raise FileError("mask has values other than 0 and 1")
+    by_prefix = lambda cls, prefix: cls(**{name: arrays[f"{prefix}.{name}"] for name in cls._fields})  # noqa: E731
     return Tendons(
-        **{name: arrays[name] for name in _PLAIN}, weights=take(TendonWeights, "weights"),
-        error=take(TendonError, "error"), torque_error=float(arrays["torque_error"][0]),
+        **{name: arrays[name] for name in _ARRAY_NAMES}, weights=by_prefix(TendonWeights, "weights"),
+        error=by_prefix(TendonError, "error"), torque_error=float(arrays["torque_error"][0]),
     )  # fmt: skip
 
 
 def _layout(nu: int, njoint: int, ncross: int, hidden: int) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Type and shape of every array of a fit."""
+    """Dtype and shape of every array in a file."""
     crossed, joint, muscle = (nu, ncross), (njoint,), (nu,)
     plain = {"joints": ("int32", crossed), "mask": ("float64", crossed), "middle": ("float64", joint),
              "half": ("float64", joint), "mean": ("float64", muscle), "scale": ("float64", muscle)}  # fmt: skip
@@ -115,15 +115,15 @@ def _layout(nu: int, njoint: int, ncross: int, hidden: int) -> dict[str, tuple[s
     return plain | weights | errors | {"torque_error": ("float64", (1,))}
 
 
-def _most_bytes(nu: int, njoint: int, hidden: int) -> int:
-    """Largest file of a fit [B]: arrays of eight bytes a number, and a header."""
+def _max_bytes(nu: int, njoint: int, hidden: int) -> int:
+    """Largest size of a file [B]: eight bytes per number, and a header."""
     return 8 * sum(math.prod(shape) for _, shape in _layout(nu, njoint, njoint, hidden).values()) + 2**16
 
 
-def _check(name: str, array: np.ndarray | None, kind: str, shape: tuple[int, ...]) -> None:
+def _check(name: str, array: np.ndarray | None, dtype: str, shape: tuple[int, ...]) -> None:
     if array is None:
         raise FileError(f"it has no {name}")
-    if array.dtype != kind or array.shape != shape:
-        raise FileError(f"{name} is of type {array.dtype} and shape {array.shape}, not {kind} and {shape}")
-    if not np.isfinite(array).all() or np.abs(array).max() > LARGEST:
-        raise FileError(f"{name} is not finite, or has values beyond {LARGEST:g}")
+    if array.dtype != dtype or array.shape != shape:
+        raise FileError(f"{name} has type {array.dtype} and shape {array.shape}, not {dtype} and {shape}")
+    if not np.isfinite(array).all() or np.abs(array).max() > MAX_ABS:
+        raise FileError(f"{name} is not finite or has values beyond {MAX_ABS:g}")

@@ -1,9 +1,8 @@
-"""A body's dynamics, learned and differentiable, a control step at a time.
+"""A learned, differentiable model of a body's dynamics that predicts one control step at a time.
 
-What is known is not learned: activations follow MuJoCo's own equation, muscles pull by MuJoCo's curves at lengths
-fitted beforehand (`tendons`), couplings and the step from velocity to configuration are exact. What is left, how
-torques, gravity, inertia and contacts change the velocity within a control step, a network foretells in independent
-coordinates.
+Known parts are not learned: activations follow MuJoCo's equation, muscle forces follow MuJoCo's curves at previously
+fitted lengths (`tendons`), and couplings and the integration of velocities are exact. A network predicts the rest in
+independent coordinates: how torques, gravity, inertia and contacts change the velocity in a control step.
 """
 
 from dataclasses import field
@@ -17,23 +16,28 @@ from pydantic import Field
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import PhysicsState
-from musclemap.imitation.ppo import normaliser as normalising
-from musclemap.imitation.ppo.networks import Params, Precision, apply_mlp, make_mlp, product_type
-from musclemap.imitation.ppo.normaliser import Normaliser
+from musclemap.imitation.ppo.networks import Params, Precision, apply_mlp, make_mlp, matmul_dtype
+from musclemap.imitation.ppo.normaliser import (
+    MIN_STD,
+    Normaliser,
+    make_normaliser,
+    normalise,
+    update_normaliser,
+)
 from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
 from musclemap.settings import HiddenWidths, PositiveFloat, settings
 
-from .coordinates import Coordinates
-from .muscles import activate_through, muscles_of
+from .coordinates import WorldModelCoordinates
+from .muscles import integrate_activation, read_muscles
 from .tendons import TendonConfig, Tendons
 
 Variant = Literal["grey", "plain"]
 
-WILD = 20.0
-"""Changes of velocity are kept within so many times their spread: a network that errs does not run away."""
+MAX_CHANGE = 20.0
+"""Bound on predicted velocity changes, in standard deviations, so that errors of the network cannot diverge."""
 
-KNEE = 3.0
-"""Errors beyond so many spreads weigh as their size, not as their square."""
+HUBER_DELTA = 3.0
+"""Errors beyond this many standard deviations contribute linearly instead of quadratically."""
 
 
 @settings
@@ -66,11 +70,11 @@ class ModelConfig:
 
 
 class ModelState(NamedTuple):
-    """State that is foretold.
+    """State that the model predicts.
 
     Attributes:
-        q: In independent coordinates, shape (n, nposture).
-        velocity: Shape (n, nvelocity).
+        q: Reduced configuration, shape (n, nconfiguration).
+        velocity: Reduced velocity, shape (n, nvelocity).
         act: Activations, shape (n, nu).
     """
 
@@ -80,12 +84,12 @@ class ModelState(NamedTuple):
 
 
 class Dynamics(NamedTuple):
-    """What was learned of a body's dynamics.
+    """Learned parameters of a body's dynamics.
 
     Attributes:
         params: The network.
-        inputs: Mean and spread of what it sees.
-        change: Mean and spread of what it foretells: changes of velocity in a control step.
+        inputs: Mean and variance of the network's inputs.
+        change: Mean and variance of the network's targets: velocity changes in a control step.
     """
 
     params: Params
@@ -94,7 +98,7 @@ class Dynamics(NamedTuple):
 
 
 class WorldModel:
-    """Foretells control steps of a body. Methods are pure.
+    """Predicts control steps of a body. Methods are pure.
 
     Args:
         body: The body.
@@ -104,114 +108,121 @@ class WorldModel:
 
     def __init__(self, body: SimulationBody, config: ModelConfig, tendons: Tendons | None) -> None:
         if (config.variant == "grey") != (tendons is not None):
-            raise SettingsError("a grey model needs lengths of muscles, a plain one has none")
+            raise SettingsError("a grey model needs fitted muscle lengths; a plain one must not have them")
         self.body, self.config, self.tendons = body, config, tendons
-        self.coordinates = Coordinates(body)
-        self.muscles = muscles_of(body.model)
-        self._dtype = product_type(config.precision)
+        self.coordinates = WorldModelCoordinates(body)
+        self.muscles = read_muscles(body.model)
+        self._dtype = matmul_dtype(config.precision)
         nu = body.model.nu
-        self.ninput = self.coordinates.nseen + (self.coordinates.njoint if config.variant == "grey" else 2 * nu)
+        self.ninput = self.coordinates.nfeature + (self.coordinates.njoint if config.variant == "grey" else 2 * nu)
 
-    def begin(self, key: Array) -> Dynamics:
-        """A model that knows nothing: velocities stay as they are."""
+    def init(self, key: Array) -> Dynamics:
+        """Initialise a model that predicts constant velocities."""
         width = self.coordinates.nvelocity
         params = make_mlp(key, (self.ninput, *self.config.hidden, width), last_scale=0.01)
-        return Dynamics(params, normalising.make_normaliser(self.ninput), normalising.make_normaliser(width))
+        return Dynamics(params, make_normaliser(self.ninput), make_normaliser(width))
 
-    def of(self, physics: PhysicsState) -> ModelState:
-        """An engine's states, as far as they are foretold."""
-        return ModelState(*self.coordinates.take(physics.qpos, physics.qvel), physics.act)
+    def from_physics(self, physics: PhysicsState) -> ModelState:
+        """The part of an engine's states that the model predicts."""
+        return ModelState(*self.coordinates.reduce(physics.qpos, physics.qvel), physics.act)
 
     def to_physics(self, state: ModelState) -> PhysicsState:
-        """As an engine has it; accelerations are not foretold and zero."""
-        qpos, qvel = self.coordinates.give(state.q, state.velocity)
+        """Convert to an engine's states; solver accelerations, which are not predicted, are zero."""
+        qpos, qvel = self.coordinates.expand(state.q, state.velocity)
         return PhysicsState(qpos, qvel, state.act, jnp.zeros_like(qvel))
 
     def inputs(self, state: ModelState, ctrl: Array) -> tuple[Array, Array]:
-        """What the network sees, shape (n, ninput), not normalised; and activations after the step, (n, nu)."""
-        body, at = self.body, self.coordinates
-        act, mean = activate_through(self.muscles, state.act, ctrl, body.model.opt.timestep, body.nsubstep)
-        seen = at.seen(state.q, state.velocity)
+        """Inputs of the network, shape (n, ninput), not normalised; and activations after the step, (n, nu)."""
+        body, coordinates = self.body, self.coordinates
+        act, mean_act = integrate_activation(self.muscles, state.act, ctrl, body.model.opt.timestep, body.nsubstep)
+        dynamics_features = coordinates.dynamics_features(state.q, state.velocity)
         if self.tendons is None:
-            return jnp.concatenate([seen, state.act, ctrl], axis=1), act
+            return jnp.concatenate([dynamics_features, state.act, ctrl], axis=1), act
         torque = self.tendons.torque(
-            self.muscles, at.joints(state.q), at.joint_velocities(state.velocity), mean
+            self.muscles, coordinates.joints(state.q), coordinates.joint_velocities(state.velocity), mean_act
         )  # fmt: skip
-        return jnp.concatenate([seen, torque], axis=1), act
+        return jnp.concatenate([dynamics_features, torque], axis=1), act
 
-    def step(self, known: Dynamics, state: ModelState, ctrl: Array) -> ModelState:
-        """Foretell a control step.
+    def step(self, dynamics: Dynamics, state: ModelState, ctrl: Array) -> ModelState:
+        """Predict one control step.
 
         Args:
-            known: What was learned.
+            dynamics: Learned parameters.
             state: States.
-            ctrl: Excitations, held for the step, shape (n, nu).
+            ctrl: Excitations, constant during the step, shape (n, nu).
         """
-        seen, act = self.inputs(state, ctrl)
-        out = apply_mlp(known.params, normalising.normalise(known.inputs, seen), dtype=self._dtype)
-        change = known.change.mean + spread(known) * WILD * jnp.tanh(out / WILD)
-        velocity = self.coordinates.changed(state.q, state.velocity, change)
+        dynamics_features, act = self.inputs(state, ctrl)
+        output = apply_mlp(dynamics.params, normalise(dynamics.inputs, dynamics_features), dtype=self._dtype)
+        velocity_change = dynamics.change.mean + change_std(dynamics) * MAX_CHANGE * jnp.tanh(output / MAX_CHANGE)
+        velocity = self.coordinates.apply_velocity_change(state.q, state.velocity, velocity_change)
         return ModelState(self.coordinates.integrate(state.q, state.velocity, velocity), velocity, act)
 
-    def predict(self, known: Dynamics, start: ModelState, ctrl: Array) -> ModelState:
-        """Open-loop: states after each of some steps, arrays lead with (nstep, n).
+    def predict(self, dynamics: Dynamics, start: ModelState, ctrl: Array) -> ModelState:
+        """Predict the states after several steps, open-loop; arrays lead with (nstep, n).
 
         Args:
-            known: What was learned.
-            start: States to begin with.
+            dynamics: Learned parameters.
+            start: Initial states.
             ctrl: Excitations, shape (nstep, n, nu).
         """
 
-        def one(state: ModelState, now: Array) -> tuple[ModelState, ModelState]:
-            after = self.step(known, state, now)
-            return after, after
+        def step(state: ModelState, step_ctrl: Array) -> tuple[ModelState, ModelState]:
+            next_state = self.step(dynamics, state, step_ctrl)
+            return next_state, next_state
 
-        return jax.lax.scan(one, start, ctrl)[1]
+        return jax.lax.scan(step, start, ctrl)[1]
 
-    def loss(self, known: Dynamics, start: ModelState, ctrl: Array, true: ModelState, valid: Array) -> Array:
-        """Error of open-loop windows, in spreads of a step's change; of configurations, in what it moves in a window.
+    def loss(self, dynamics: Dynamics, start: ModelState, ctrl: Array, true: ModelState, valid: Array) -> Array:
+        """Error of open-loop predictions over windows.
+
+        Velocity errors are measured in standard deviations of the change per step, configuration errors in the
+        displacement that such a velocity causes over the window.
 
         Args:
-            known: What was learned.
-            start: Real states, (n, ...).
+            dynamics: Learned parameters.
+            start: Real initial states, (n, ...).
             ctrl: Excitations, shape (nstep, n, nu).
-            true: What came of them, arrays lead with (nstep, n); activations are not compared, for they are exact.
-            valid: 1 where the step is part of the window, shape (nstep, n).
+            true: Real states after each step; arrays lead with (nstep, n). Activations are not compared, as they are
+                exact.
+            valid: 1 for steps that belong to the window, shape (nstep, n).
         """
-        result = self.predict(known, start, ctrl)
-        size = spread(known)
-        at = self.coordinates
-        far = jax.vmap(at.nearest_turn)(true.q, result.q)
-        turned = jax.vmap(at.change)(true.q, jnp.zeros_like(far), far)  # as the spread, in the heading frame
-        q = _bounded(turned * (self.body.control_fps / (len(ctrl) * size)))
-        velocity = _bounded(jax.vmap(at.change)(true.q, true.velocity, result.velocity) / size)
-        each = jnp.mean(velocity, axis=-1) + jnp.mean(q, axis=-1)
-        return jnp.sum(jnp.where(valid > 0, each, 0.0)) / jnp.maximum(jnp.sum(valid), 1.0)
+        predicted = self.predict(dynamics, start, ctrl)
+        std = change_std(dynamics)
+        coordinates = self.coordinates
+        q_error = jax.vmap(coordinates.difference)(true.q, predicted.q)
+        # In the heading frame, like `std`.
+        heading_error = jax.vmap(coordinates.velocity_change)(true.q, jnp.zeros_like(q_error), q_error)
+        q = _huber(heading_error * (self.body.control_fps / (len(ctrl) * std)))
+        velocity = _huber(jax.vmap(coordinates.velocity_change)(true.q, true.velocity, predicted.velocity) / std)
+        error = jnp.mean(velocity, axis=-1) + jnp.mean(q, axis=-1)
+        return jnp.sum(jnp.where(valid > 0, error, 0.0)) / jnp.maximum(jnp.sum(valid), 1.0)
 
-    def take_in(self, known: Dynamics, start: ModelState, ctrl: Array, after: ModelState, valid: Array) -> Dynamics:
-        """Let the normalisers see transitions; those of `valid` 0 are passed over.
+    def update_normalisers(
+        self, dynamics: Dynamics, start: ModelState, ctrl: Array, next_state: ModelState, valid: Array
+    ) -> Dynamics:
+        """Update the normalisers with transitions, ignoring those with `valid` 0.
 
         Args:
-            known: What was learned.
-            start: States before, (n, ...).
+            dynamics: Learned parameters.
+            start: States before the step, (n, ...).
             ctrl: Excitations, shape (n, nu).
-            after: States after.
+            next_state: States after the step.
             valid: Shape (n,).
         """
-        seen, _ = self.inputs(start, ctrl)
-        change = self.coordinates.change(start.q, start.velocity, after.velocity)
-        return known._replace(
-            inputs=normalising.take_in(known.inputs, seen, valid),
-            change=normalising.take_in(known.change, change, valid),
+        dynamics_features, _ = self.inputs(start, ctrl)
+        velocity_change = self.coordinates.velocity_change(start.q, start.velocity, next_state.velocity)
+        return dynamics._replace(
+            inputs=update_normaliser(dynamics.inputs, dynamics_features, valid),
+            change=update_normaliser(dynamics.change, velocity_change, valid),
         )
 
 
-def spread(known: Dynamics) -> Array:
-    """Spread of the changes of velocity in a control step, shape (nvelocity,)."""
-    return jnp.sqrt(known.change.var + normalising.LEAST**2)
+def change_std(dynamics: Dynamics) -> Array:
+    """Standard deviation of the velocity changes per control step, shape (nvelocity,)."""
+    return jnp.sqrt(dynamics.change.var + MIN_STD**2)
 
 
-def _bounded(error: Array) -> Array:
-    """Squares that go on as lines beyond `KNEE`: impacts, which come rarely and large, do not rule the fit."""
+def _huber(error: Array) -> Array:
+    """Huber loss with threshold `HUBER_DELTA`: rare but large changes in impacts do not dominate the fit."""
     size = jnp.abs(error)
-    return jnp.where(size <= KNEE, 0.5 * error**2, KNEE * (size - 0.5 * KNEE))
+    return jnp.where(size <= HUBER_DELTA, 0.5 * error**2, HUBER_DELTA * (size - 0.5 * HUBER_DELTA))

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.eval.evaluation import Evaluated
+from musclemap.imitation.eval.evaluation import ClipEvaluation
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.skeletons.bodies.small_arm import ARM_NAME
 
@@ -39,7 +39,7 @@ class Scene:
     """One clip of a film: the clip, and what the policy made of it, with a recording."""
 
     clip: Clip
-    result: Evaluated
+    result: ClipEvaluation
 
 
 def save_policy_film(

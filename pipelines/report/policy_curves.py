@@ -13,10 +13,10 @@ import numpy as np
 from musclemap.datasets.clip import Clip
 from musclemap.errors import FileError
 from musclemap.files import parse_json, read_bytes
-from musclemap.imitation.eval.evaluation import Evaluated, Recording
+from musclemap.imitation.eval.evaluation import ClipEvaluation, Recording
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.runs.logs import METRICS
-from musclemap.imitation.task.reward import PUBLISHED_MOST
+from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD
 
 from .encoding import MAX_POINTS, Line, Panel, Section, encode
 from .sides import SIDE_WORD, side_of
@@ -35,7 +35,7 @@ LARGEST_FIGURE, LARGEST_STEPS = 1e15, 2**53
 
 LEARNING = (
     ("Reward (at most 1) and published reward over its most", "0 to 1", ("reward", "published_reward")),
-    ("Share of the clip before a failure, and of episodes that fail", "0 to 1", ("coverage", "failed")),
+    ("Share of the clip before a failure, and of episodes that terminate", "0 to 1", ("coverage", "terminated")),
     ("Errors", "mm", ("landmark_error_mm", "root_error_mm")),
     ("Mean excitation, and noise of the actions", "", ("excitation", "noise")),
     ("Steps of an episode", "", ("episode_steps",)),
@@ -48,7 +48,7 @@ LEARNING = (
 _DRAWN = ("steps", *(key for _, _, keys in LEARNING for key in keys))
 
 
-def clip_curves(clip: Clip, result: Evaluated, body: SimulationBody) -> dict[str, Any]:
+def clip_curves(clip: Clip, result: ClipEvaluation, body: SimulationBody) -> dict[str, Any]:
     """Curves of a clip that was recorded, as the page draws them; frames after a failure are shaded.
 
     Args:
@@ -79,8 +79,8 @@ def _from_first(values: Any, first: float) -> np.ndarray:
 
 
 def _errors(recording: Recording, body: SimulationBody, *, covered: int) -> Section:
-    curves = recording.curves
-    earned = np.where(np.arange(len(curves.published)) < covered, curves.published, 0.0) / PUBLISHED_MOST
+    curves = recording.step_metrics
+    earned = np.where(np.arange(len(curves.published)) < covered, curves.published, 0.0) / MAX_PUBLISHED_REWARD
     distances = tuple(
         Line(name=name, side=side, values=1e3 * _from_first(values, 0.0))
         for name, side, values in (
@@ -132,7 +132,7 @@ def _muscles(clip: Clip, recording: Recording, body: SimulationBody) -> Section:
     if clip.activation is not None:
         requested = clip.activation[:nframe, body.clip_act].mean(axis=1)
         lines.append(Line(name="least that would do", values=requested, dashed=True))
-    effort = np.sqrt(recording.curves.effort)
+    effort = np.sqrt(recording.step_metrics.effort)
     panels = (
         Panel(title="Mean activation", unit="0 to 1", lines=tuple(lines), least=0.05, wide=True),
         Panel(
@@ -175,7 +175,7 @@ def _learning_panel(
         there = np.isfinite(values)
         if there.sum() < 2:
             continue
-        scale = 1.0 / PUBLISHED_MOST if key == "published_reward" else 1.0
+        scale = 1.0 / MAX_PUBLISHED_REWARD if key == "published_reward" else 1.0
         drawn = np.interp(grid, steps[there], values[there] * scale)
         lines.append(Line(name=key.removesuffix("_mm").replace("_", " "), side=side, values=drawn))
     return Panel(title=title, unit=unit, lines=tuple(lines), least=1e-3) if lines else None

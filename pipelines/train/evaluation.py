@@ -11,7 +11,7 @@ import numpy as np
 from musclemap.datasets.clip import Clip
 from musclemap.errors import SettingsError
 from musclemap.imitation.errors import PolicyError
-from musclemap.imitation.eval.evaluation import Evaluated, evaluate
+from musclemap.imitation.eval.evaluation import ClipEvaluation, evaluate
 from musclemap.imitation.eval.scores import totals
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engines import engine_kind, has_cuda, make_engine
@@ -51,7 +51,7 @@ class Judged:
     """A clip, what came of it, and whether the policy has learned from it; None where its file does not tell."""
 
     clip: Clip
-    result: Evaluated
+    result: ClipEvaluation
     learned: bool | None
 
 
@@ -156,10 +156,10 @@ def evaluate_policy(
     policy = load_policy(path)
     flat = policy if trained_ground else replace(policy, physics=replace(policy.physics, terrain=TerrainConfig()))
     body = body_of(flat)
-    seen = TrainingClips(policy.facts["dataset"])
+    training_clips = TrainingClips(policy.facts["dataset"])
     left_out, clips = dict(chosen.left_out), list(chosen.clips)
     if held_out:
-        clips = [(name, clip) for name, clip in clips if not seen.holds(clip)]
+        clips = [(name, clip) for name, clip in clips if not training_clips.contains(clip)]
         if not clips:
             raise SettingsError(f"the policy has learned from all {len(chosen.clips)} clips; none is held out")
     if not clips:
@@ -173,12 +173,15 @@ def evaluate_policy(
         )
         room = room_for(body, library.reference, policy.physics, kind=kind)
         worlds = make_engine(body, min(nworld, len(library.names)), kind=kind, **room)
-        film = _for_film([(name, by_name[name]) for name in library.names], seen, seconds=keep.seconds)
+        film = _for_film([(name, by_name[name]) for name in library.names], training_clips, seconds=keep.seconds)
         kept = _Kept(keep.worst, film)
         act = compile_policy(policy)
         for one in evaluate(worlds, policy.task, library, act, to_end=to_end, keep=kept, progress=progress):
             kept.take(one)
-    judged = [Judged(clip=by_name[n], result=kept.result[n], learned=seen.holds(by_name[n])) for n in library.names]
+    judged = [
+        Judged(clip=by_name[n], result=kept.result[n], learned=training_clips.contains(by_name[n]))
+        for n in library.names
+    ]
     return Evaluation(
         path=path,
         policy=policy,
@@ -191,8 +194,8 @@ def evaluate_policy(
     )
 
 
-def _for_film(clips: Sequence[tuple[str, Clip]], seen: TrainingClips, *, seconds: float) -> tuple[str, ...]:
-    ordered = sorted(clips, key=lambda item: bool(seen.holds(item[1])))
+def _for_film(clips: Sequence[tuple[str, Clip]], training_clips: TrainingClips, *, seconds: float) -> tuple[str, ...]:
+    ordered = sorted(clips, key=lambda item: bool(training_clips.contains(item[1])))
     ends = np.cumsum([clip.duration for _, clip in ordered])
     count = max(int((ends <= seconds).sum()), 1) if seconds else 0
     return tuple(name for name, _ in ordered[:count])
@@ -203,12 +206,12 @@ class _Kept:
 
     def __init__(self, worst: int, film: Sequence[str]) -> None:
         self._worst, self._film = worst, set(film)
-        self.result: dict[str, Evaluated] = {}
+        self.result: dict[str, ClipEvaluation] = {}
 
     def __contains__(self, name: object) -> bool:
         return bool(self._worst) or name in self._film
 
-    def take(self, one: Evaluated) -> None:
+    def take(self, one: ClipEvaluation) -> None:
         """Take a clip that is done."""
         self.result[one.score.name] = one
         held = [f for f in self.result.values() if f.recording is not None]
@@ -217,7 +220,7 @@ class _Kept:
                 self.result[other.score.name] = replace(other, recording=None)
 
 
-def worst_first(result: Sequence[Evaluated]) -> list[Evaluated]:
+def worst_first(result: Sequence[ClipEvaluation]) -> list[ClipEvaluation]:
     """Those that were lost, the earliest first, then those with the largest landmark error."""
     error = lambda one: one.score.metrics.get("relative_landmark_error", np.inf)  # noqa: E731
     return sorted(result, key=lambda one: (one.score.coverage, -error(one), one.score.name))

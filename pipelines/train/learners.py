@@ -20,7 +20,7 @@ from musclemap.imitation.task.task import Task
 from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import Tendons
 from musclemap.imitation.world_model.world_model import WorldModel
-from musclemap.imitation.world_model.world_trainer import WorldTrainer, check_known
+from musclemap.imitation.world_model.world_trainer import WorldTrainer, check_supported
 
 from .plan import Plan
 from .simulation_room import room_for
@@ -48,7 +48,7 @@ def make_trainer(
     room = room_for(body, plan.library.reference, config.physics, kind=plan.engine)
     imagines = plan.algorithm == "world-model"
     if imagines:
-        check_known(task)  # before minutes are spent on muscles
+        check_supported(task)  # before minutes are spent on muscles
     gpus = config.gpus or 1 if imagines else config.gpus
     engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **room)
     if not imagines:
@@ -57,7 +57,7 @@ def make_trainer(
     tendons = load_or_fit(body, dynamics.tendons, *fits, on_message=on_message) if dynamics.variant == "grey" else None
     if tendons is not None:
         on_message(tendon_line(tendons))
-        folder.keep_fit(tendons.error.by_muscle(body.muscle_names))
+        folder.save_tendon_errors(tendons.error.by_muscle(body.muscle_names))
     model = WorldModel(body, dynamics, tendons)
     return WorldTrainer(engine, task, plan.library, model, config.world_model)
 
@@ -107,7 +107,7 @@ def learned_by(
             difference = f": {shown(result[name])}, not {value!r}" if not isinstance(value, dict | list) else ""
             raise TrainingError(f"{run} has learned with another {name}{difference}")
     try:
-        restored = Checkpoints(run / "checkpoints").learned(like)
+        restored = Checkpoints(run / "checkpoints").restore_learner(like)
     except TrainingError as error:
         raise TrainingError(f"{run} is no run to begin with: {error}") from error
     for number, why in restored.damaged.items():

@@ -15,7 +15,7 @@ from musclemap.imitation.policy.training_clips import dataset_facts, with_earlie
 from musclemap.imitation.runs.logs import JsonLines, Log, Service, TensorBoard
 from musclemap.imitation.runs.run_folder import RunFolder, open_run
 from musclemap.imitation.task.task import Task
-from musclemap.imitation.task.worlds import Tally, without_tally
+from musclemap.imitation.task.worlds import RolloutStats, clear_stats
 from musclemap.pipelines.device import told_memory
 
 from .learners import learned_by, make_trainer
@@ -161,7 +161,7 @@ class _Sitting:
         self._mark = (self._started, 0)
 
     def run(self, until: Until, *, resume: bool, start: Path | None, save_seconds: float) -> Trained:
-        state: Any = self._trainer.begin(self._plan.config.seed)
+        state: Any = self._trainer.init(self._plan.config.seed)
         if resume and self._folder.checkpoints.latest() is not None:
             state = self._resumed(state)
         elif start is not None:
@@ -179,11 +179,11 @@ class _Sitting:
             why = self._why(state, until)
             if first or why or now - logged >= LOG_SECONDS:
                 state, logged = self._log(state, update, first=first), now
-            forgets = self._trainer.forgets(state)
-            if forgets:
-                state = self._trainer.saved(state)  # first let go of what is remembered: it is not held twice
-                state = self._trainer.resumed(state)
-            if forgets or now - saved >= save_seconds:
+            resets_replay = self._trainer.resets_replay(state)
+            if resets_replay:
+                state = self._trainer.to_checkpoint(state)  # frees the replay buffer before another is made
+                state = self._trainer.from_checkpoint(state)
+            if resets_replay or now - saved >= save_seconds:
                 self._save(state)
                 saved = time.monotonic()
             first = False
@@ -196,9 +196,9 @@ class _Sitting:
 
     def _resumed(self, state: Any) -> Any:
         """The state of the newest checkpoint that can be read; newer ones stay, and their loss is reported."""
-        state = self._trainer.saved(state)  # what is remembered of worlds would be held twice
+        state = self._trainer.to_checkpoint(state)  # frees the replay buffer before another is made
         restored = self._folder.checkpoints.restore(state)
-        state, self._before = self._trainer.resumed(restored.tree), restored.seconds
+        state, self._before = self._trainer.from_checkpoint(restored.tree), restored.seconds
         steps = self._steps(state)
         for number, why in restored.damaged.items():
             kept = self._folder.checkpoints.set_aside(number)
@@ -215,10 +215,10 @@ class _Sitting:
         try:
             learner, dataset = learned_by(start, self._plan, self._task, state.learner, on_warning=self._on_warning)
         except TrainingError:
-            self._folder.forget()
+            self._folder.discard_run()
             raise
-        state = self._trainer.begin_with(state, learner)
-        self._folder.keep_earlier(dataset)
+        state = self._trainer.warm_start(state, learner)
+        self._folder.save_earlier(dataset)
         self._earlier = dataset
         self._save(state)  # whatever happens before the next checkpoint, what was learned before is not lost
         self._on_message(f"beginning with what {start} has learned")
@@ -240,13 +240,13 @@ class _Sitting:
         return ""
 
     def _log(self, state: Any, update: Mapping[str, Any], *, first: bool) -> Any:
-        """Write figures of the time since the last line; the tally starts again from 0."""
-        tally, update = jax.device_get((state.worlds.tally, dict(update)))
+        """Write figures of the time since the last line; the sums start again from 0."""
+        stats, update = jax.device_get((state.worlds.stats, dict(update)))
         now, steps = time.monotonic(), self._steps(state)
         since, before = self._mark
         figures = {
             "iteration": int(state.iterations), "steps": steps, "seconds": round(self._seconds(), 2),
-            "steps_per_second": (steps - before) / max(now - since, 1e-9), **tally_figures(tally),
+            "steps_per_second": (steps - before) / max(now - since, 1e-9), **stats_figures(stats),
             **{name: float(value) for name, value in update.items()},
         }  # fmt: skip
         self._mark = (now, steps)
@@ -257,22 +257,22 @@ class _Sitting:
         if first:
             self._on_message(f"the first iteration took {now - since:.0f} s, most of it to compile")
         nan_guard = jax.device_get(state.worlds.nan_guard)
-        if nan_guard.seen:
+        if nan_guard.triggered:
             clip = self._plan.library.names[int(nan_guard.clip)]
-            path = self._folder.keep_nan_dump(nan_guard, iteration=int(state.iterations), clip=clip)
+            path = self._folder.save_nan_dump(nan_guard, iteration=int(state.iterations), clip=clip)
             self._on_message(
-                f"physics went bad in {figures['bad']:.0f} worlds, which were started anew; one is kept in {path}"
+                f"physics went bad in {figures['bad']:.0f} worlds, which were reset; one state is saved in {path}"
             )
         if figures["overflow"]:
             self._on_message(
                 f"contacts or constraints found no room in {figures['overflow']:.0f} steps of worlds; fewer touch than "
                 "should: set physics.nconmax and physics.njmax higher"
             )
-        return state._replace(worlds=without_tally(state.worlds))
+        return state._replace(worlds=clear_stats(state.worlds))
 
     def _save(self, state: Any) -> None:
         """Write a checkpoint, and the policy if the one in the folder has no more steps."""
-        self._folder.checkpoints.save(self._trainer.saved(state), seconds=self._seconds(), software=__version__)
+        self._folder.checkpoints.save(self._trainer.to_checkpoint(state), seconds=self._seconds(), software=__version__)
         params, normaliser = self._trainer.policy(state)
         warning = self._folder.save_policy(
             task=self._task,
@@ -293,22 +293,22 @@ class _Sitting:
         return facts if self._earlier is None else with_earlier(facts, self._earlier)
 
 
-def tally_figures(tally: Tally) -> dict[str, float]:
+def stats_figures(stats: RolloutStats) -> dict[str, float]:
     """Means by name, from sums; NaN for what did not happen."""
     mean = lambda total, count: float(total) / float(count) if count else float("nan")  # noqa: E731
-    steps, episodes = tally.steps, tally.episodes
+    steps, episodes = stats.steps, stats.episodes
     return {
-        "reward": mean(tally.reward, steps),
-        "published_reward": mean(tally.published, steps),
-        "landmark_error_mm": 1000.0 * mean(tally.landmark_error, steps),
-        "root_error_mm": 1000.0 * mean(tally.root_error, steps),
-        "excitation": mean(tally.excitation, steps),
+        "reward": mean(stats.reward, steps),
+        "published_reward": mean(stats.published, steps),
+        "landmark_error_mm": 1000.0 * mean(stats.landmark_error, steps),
+        "root_error_mm": 1000.0 * mean(stats.root_error, steps),
+        "excitation": mean(stats.excitation, steps),
         "episodes": float(episodes),
-        "failed": mean(tally.failed, episodes),
-        "episode_steps": mean(tally.length, episodes),
-        "coverage": mean(tally.coverage, episodes),
-        "bad": float(tally.bad),
-        "overflow": float(tally.overflow),
+        "terminated": mean(stats.terminated, episodes),
+        "episode_steps": mean(stats.length, episodes),
+        "coverage": mean(stats.coverage, episodes),
+        "bad": float(stats.bad),
+        "overflow": float(stats.overflow),
     }
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from musclemap.cli import eval as command
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.eval.evaluation import Evaluated
+from musclemap.imitation.eval.evaluation import ClipEvaluation
 from musclemap.imitation.eval.scores import ClipScore
 from musclemap.imitation.physics.bodies import load_simulation_body
 from musclemap.imitation.policy.policy_file import POLICY
@@ -145,11 +145,11 @@ def test_file_that_is_not_a_policy_is_reported(place: Path) -> None:
 # Recordings
 
 
-def _score(name: str, covered: int, error: float = 0.1) -> Evaluated:
+def _score(name: str, covered: int, error: float = 0.1) -> ClipEvaluation:
     failure = "root" if covered < 10 else ""
     metrics = {"relative_landmark_error": error}
     score = ClipScore(name=name, steps=10, covered=covered, simulated=10, failure=failure, metrics=metrics)
-    return Evaluated(score=score, recording=None)
+    return ClipEvaluation(score=score, recording=None)
 
 
 def test_worst_clips_are_first() -> None:

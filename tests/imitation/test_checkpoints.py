@@ -1,4 +1,4 @@
-"""Checkpoints: whatever is damaged is named in one sentence, and the one before is read."""
+"""Checkpoints: any damage is reported in one message, and the previous checkpoint is read."""
 
 import json
 import logging
@@ -20,14 +20,14 @@ import tensorstore
 from musclemap.failures import Failure, attempt
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.runs import array_store, checkpoint_files
-from musclemap.imitation.runs.checkpoints import KEPT, Checkpoints
+from musclemap.imitation.runs.checkpoints import NUM_KEPT, Checkpoints
 
 from ..support.data.small_states import damaged, state, state_files, without_hashes
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Checkpoints 3 and 7; not to be changed."""
+    """Checkpoints 3 and 7; shared, so tests must not change them."""
     folder = tmp_path_factory.mktemp("saved") / "checkpoints"
     for number in (3, 7):
         Checkpoints(folder).save(state(number), seconds=float(number), software="0")
@@ -39,23 +39,23 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "checkpoints"))
 
 
-def test_the_newest_is_read_and_older_ones_are_removed(folder: Path) -> None:
+def test_the_newest_checkpoint_is_read_and_older_ones_are_removed(folder: Path) -> None:
     checkpoints = Checkpoints(folder)
     restored = checkpoints.restore(state(0))
     assert (restored.number, restored.seconds, restored.damaged) == (7, 7.0, {})
-    for result, want in zip(jax.tree.leaves(restored.tree), jax.tree.leaves(state(7)), strict=True):
-        np.testing.assert_array_equal(result, want)
+    for result, expected in zip(jax.tree.leaves(restored.tree), jax.tree.leaves(state(7)), strict=True):
+        np.testing.assert_array_equal(result, expected)
     checkpoints.save(state(9), seconds=9.0, software="0")
     assert checkpoints.numbers() == [7, 9]
-    assert KEPT == 2
+    assert NUM_KEPT == 2
     assert {path.name for path in folder.iterdir()} == {"7", "9"}
 
 
-def test_what_was_learned_is_read_by_its_own_shapes_whatever_the_number_of_worlds(folder: Path) -> None:
-    restored = Checkpoints(folder).learned(state(0, nworld=50).learner)
+def test_the_learner_state_is_read_for_any_number_of_worlds(folder: Path) -> None:
+    restored = Checkpoints(folder).restore_learner(state(0, nworld=50).learner)
     np.testing.assert_array_equal(restored.tree["w0"], state(7).learner["w0"])
-    with pytest.raises(TrainingError, match=r"b0'\] is of shape \(4,\); here it is of shape \(6,\): set the same"):
-        Checkpoints(folder).learned(state(0, width=6).learner)
+    with pytest.raises(TrainingError, match=r"b0'\] has shape \(4,\); this run needs \(6,\): set the same"):
+        Checkpoints(folder).restore_learner(state(0, width=6).learner)
 
 
 def test_checkpoints_of_the_first_version_are_read(folder: Path) -> None:
@@ -64,7 +64,7 @@ def test_checkpoints_of_the_first_version_are_read(folder: Path) -> None:
     assert (restored.number, restored.seconds) == (7, 7.0)
 
 
-def _odd(folder: Path) -> None:
+def _add_unknown_entries(folder: Path) -> None:
     (folder / "999").mkdir()
     (folder / "998").touch()
     (folder / "997").symlink_to(folder / "3")
@@ -76,8 +76,8 @@ def _odd(folder: Path) -> None:
     (folder / "7.damaged").mkdir()
 
 
-def test_odd_entries_are_passed_over_and_kept(folder: Path) -> None:
-    _odd(folder)
+def test_unknown_entries_are_ignored_and_kept(folder: Path) -> None:
+    _add_unknown_entries(folder)
     before = {path.name for path in folder.iterdir()}
     checkpoints = Checkpoints(folder)
     assert checkpoints.numbers() == [3, 7]
@@ -87,18 +87,18 @@ def test_odd_entries_are_passed_over_and_kept(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == (before | {"8"}) - {"3"}
 
 
-def test_a_file_that_has_the_name_of_the_next_checkpoint_is_kept_under_another(folder: Path) -> None:
+def test_a_file_with_the_name_of_the_next_checkpoint_is_renamed(folder: Path) -> None:
     (folder / "8").write_text("mine")
     Checkpoints(folder).save(state(8), seconds=8.0, software="0")
     assert Checkpoints(folder).restore(state(0)).number == 8
     assert (folder / "8.damaged").read_text() == "mine"
 
 
-def test_a_writer_that_was_killed_leaves_nothing_that_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_writer_leaves_no_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("musclemap.imitation.runs.checkpoints.give_name", killed)
+    monkeypatch.setattr("musclemap.imitation.runs.checkpoints.publish", killed)
     with pytest.raises(KeyboardInterrupt):
         Checkpoints(folder).save(state(8), seconds=8.0, software="0")
     monkeypatch.undo()
@@ -118,16 +118,16 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "no facts": lambda c: (c / "checkpoint.json").unlink(),
     "empty files": lambda c: [path.write_bytes(b"") for path in state_files(c)],
     "noise": lambda c: [path.write_bytes(random.Random(0).randbytes(3000)) for path in state_files(c / "state")],
-    "a bit": lambda c: _flip(max(state_files(c / "state"), key=lambda path: path.stat().st_size)),
-    "a file too much": lambda c: (c / "state" / "more").touch(),
+    "one flipped bit": lambda c: _flip(max(state_files(c / "state"), key=lambda path: path.stat().st_size)),
+    "an extra file": lambda c: (c / "state" / "more").touch(),
     "a pipe": lambda c: os.mkfifo(c / "state" / "more"),
     "a link": lambda c: (c / "state" / "more").symlink_to("/etc/passwd"),
     "a sparse terabyte": lambda c: os.truncate(state_files(c / "state")[0], 2**40),
-    "facts that are a list": lambda c: (c / "checkpoint.json").write_text("[]"),
-    "facts nested deeply": lambda c: (c / "checkpoint.json").write_text("[" * 10**5 + "]" * 10**5),
-    "time of text": lambda c: _facts(c, seconds="long"),
-    "time below 0": lambda c: _facts(c, seconds=-1.0),
-    "another's name": lambda c: (shutil.rmtree(c), shutil.copytree(c.with_name("3"), c)),
+    "facts are a list": lambda c: (c / "checkpoint.json").write_text("[]"),
+    "deeply nested facts": lambda c: (c / "checkpoint.json").write_text("[" * 10**5 + "]" * 10**5),
+    "time is a string": lambda c: _facts(c, seconds="long"),
+    "negative time": lambda c: _facts(c, seconds=-1.0),
+    "name of another checkpoint": lambda c: (shutil.rmtree(c), shutil.copytree(c.with_name("3"), c)),
 }
 
 
@@ -138,20 +138,20 @@ def _facts(checkpoint: Path, **facts: Any) -> None:
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_read(folder: Path, what: str) -> None:
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_read(folder: Path, what: str) -> None:
     DAMAGES[what](folder / "7")
     restored = Checkpoints(folder).restore(state(0))
     assert (restored.number, list(restored.damaged)) == (3, [7])
     assert len(restored.damaged[7]) < 600
-    kept = Checkpoints(folder).set_aside(7)
-    assert kept.name == "7.damaged"
+    renamed = Checkpoints(folder).set_aside(7)
+    assert renamed.name == "7.damaged"
     assert Checkpoints(folder).numbers() == [3]
-    DAMAGES[what](folder / "3") if what != "another's name" else shutil.rmtree(folder / "3")
+    DAMAGES[what](folder / "3") if what != "name of another checkpoint" else shutil.rmtree(folder / "3")
     with pytest.raises(TrainingError, match=r"there is no checkpoint in|no checkpoint in .* can be read: 3: "):
         Checkpoints(folder).restore(state(0))
 
 
-def test_memory_that_does_not_suffice_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_is_not_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise MemoryError
 
@@ -160,37 +160,37 @@ def test_memory_that_does_not_suffice_is_no_damage(folder: Path, monkeypatch: py
         Checkpoints(folder).restore(state(0))
 
 
-def test_arrays_are_as_large_as_the_run_expects_and_not_as_the_file_claims(tmp_path: Path) -> None:
-    """Chunks, types and shapes that a file claims are compared before anything is allocated."""
+def test_arrays_have_the_expected_size_and_not_the_claimed_one(tmp_path: Path) -> None:
+    """The claimed chunks, dtypes and shapes are checked before anything is allocated."""
     array_store.write_arrays(tmp_path / "state", {"a": jnp.zeros((2000, 100)), "b": jnp.zeros(3, jnp.int32)})
     for like, output in (
-        ({"a": jnp.zeros((2, 2))}, "shape"), ({"a": jnp.zeros((2000, 100), jnp.int32)}, "of type"),
+        ({"a": jnp.zeros((2, 2))}, "has shape"), ({"a": jnp.zeros((2000, 100), jnp.int32)}, "has type"),
         ({"c": jnp.zeros(1)}, "has no c"),
     ):  # fmt: skip
         with pytest.raises(TrainingError, match=output):
             array_store.read_arrays(tmp_path / "state", like)
 
 
-def test_a_chunk_that_claims_to_be_larger_than_its_array_is_not_allocated(tmp_path: Path) -> None:
+def test_a_chunk_larger_than_its_array_is_not_allocated(tmp_path: Path) -> None:
     array_store.write_arrays(tmp_path / "state", {"a": jnp.zeros((20, 10))})
     stored = tensorstore.KvStore.open({"driver": "ocdbt", "base": f"file://{tmp_path}/state/"}).result()
     output = json.loads(stored["a/.zarray"])
     stored["a/.zarray"] = json.dumps(output | {"chunks": [20, 10**9]})
-    with pytest.raises(TrainingError, match="larger than itself"):
+    with pytest.raises(TrainingError, match="larger than the array"):
         array_store.read_arrays(tmp_path / "state", {"a": jnp.zeros((20, 10))})
 
 
-def test_a_folder_of_more_files_than_a_checkpoint_has_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_too_many_files_is_rejected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint_files, "MAX_FILES", 3)
     with pytest.raises(TrainingError, match="more than 3 files"):
         Checkpoints(folder).restore(state(0))
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_damage_is_one_sentence_and_no_noise(
+def test_random_damage_gives_one_message_and_no_logs(
     folder: Path, seed: int, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Half of them without hashes, so that Orbax has to find it."""
+    """Half of the checkpoints have no hashes, so Orbax must detect the damage."""
     if seed % 2:
         without_hashes(folder / "7")
     how = damaged(folder / "7", random.Random(seed))
@@ -203,8 +203,8 @@ def test_random_damage_is_one_sentence_and_no_noise(
         assert list(result.damaged) == [7], how
 
 
-def test_nothing_is_printed_at_the_end_of_the_process_either(folder: Path) -> None:
-    """Tasks of Orbax that failed are reported, by other libraries, where they are not collected in time."""
+def test_nothing_is_printed_when_the_process_ends(folder: Path) -> None:
+    """Other libraries report Orbax's failed tasks unless they are collected in time."""
     for path in state_files(folder / "7" / "state"):
         if path.stat().st_size > 200:
             _flip(path)
@@ -214,10 +214,10 @@ def test_nothing_is_printed_at_the_end_of_the_process_either(folder: Path) -> No
         "from musclemap.imitation.runs.checkpoints import Checkpoints;"
         "print(Checkpoints(Path(sys.argv[1])).restore(state(0)).damaged)"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, timeout=120, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert len(done.stdout.splitlines()) == 1
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    assert len(process.stdout.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The Gymnasium environment: it keeps Gymnasium's contract, and is the task that policies are trained for."""
+"""The Gymnasium environment: it meets Gymnasium's interface, and its task is that of the policies."""
 
 import os
 import subprocess
@@ -32,16 +32,16 @@ def env() -> TrackingEnv:
     return TrackingEnv(arm_clips(2, 0.6, seed=1))
 
 
-def test_it_keeps_the_contract_of_gymnasium() -> None:
-    made = gymnasium.make(ENV_ID, clips=arm_clips(2, 0.6))
+def test_it_passes_gymnasiums_checker() -> None:
+    env = gymnasium.make(ENV_ID, clips=arm_clips(2, 0.6))
     with warnings.catch_warnings():
-        # Advice, not rules: actions come before a sigmoid and observations are not normalised, as policies have them.
+        # Recommendations that do not apply: actions are inputs of a sigmoid, and observations are not normalised.
         warnings.filterwarnings("ignore", message=".*Box observation space (minimum|maximum) value is.*infinity")
         warnings.filterwarnings("ignore", message=".*we recommend using a symmetric and normalized space")
-        check_env(made.unwrapped)
+        check_env(env.unwrapped)
 
 
-def test_it_is_registered_by_its_own_import_alone(tmp_path: Path) -> None:
+def test_it_is_registered_only_by_its_own_import(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.h5", arm_clips(1, 0.6)[0][1])
     program = (
         "import gymnasium, musclemap, musclemap.imitation.task.task\n"
@@ -51,52 +51,52 @@ def test_it_is_registered_by_its_own_import_alone(tmp_path: Path) -> None:
         "assert env.reset(seed=0)[0].shape == env.observation_space.shape\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
 
 
 def _episode(env: TrackingEnv, seed: int) -> tuple[list[np.ndarray], list[float], dict]:
     obs, info = env.reset(seed=seed)
-    seen, earned = [obs], []
+    observations, rewards = [obs], []
     rng = np.random.default_rng(0)
     for _ in range(20):
         obs, reward, terminated, truncated, info = env.step(rng.normal(size=6).astype(np.float32))
-        seen.append(obs)
-        earned.append(reward)
+        observations.append(obs)
+        rewards.append(reward)
         if terminated or truncated:
             break
-    return seen, earned, info
+    return observations, rewards, info
 
 
 def test_a_seed_gives_the_same_episode(env: TrackingEnv) -> None:
-    one, other, third = _episode(env, 3), _episode(env, 3), _episode(env, 4)
-    np.testing.assert_array_equal(one[0], other[0])
-    assert one[1:] == other[1:]
-    assert not np.array_equal(one[0][0], third[0][0])
+    first, second, third = _episode(env, 3), _episode(env, 3), _episode(env, 4)
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first[1:] == second[1:]
+    assert not np.array_equal(first[0][0], third[0][0])
 
 
-def test_a_clip_from_its_start_is_what_evaluation_sees(env: TrackingEnv) -> None:
-    """The same excitations earn the same published rewards and errors."""
+def test_a_complete_clip_gives_the_metrics_of_evaluation(env: TrackingEnv) -> None:
+    """The same excitations give the same published rewards and errors."""
     clips = arm_clips(2, 0.6, seed=1)
     body = load_simulation_body("SmallArm")
     library = make_library(clips, body, resting=TaskConfig().resting_excitation)
-    result = {one.score.name: one for one in evaluate(
+    evaluations = {first.score.name: first for first in evaluate(
         MujocoEngine(body, 2), TaskConfig(), library, lambda obs: np.full((2, 6), 0.1, np.float32), keep=env.clip_names
     )}  # fmt: skip
-    recording = result["arm_001"].recording
+    recording = evaluations["arm_001"].recording
     assert recording is not None
     env.reset(seed=0, options={"clip": "arm_001", "frame": 0})
     step, terminated, truncated = -1, False, False
     while not (terminated or truncated):
         step += 1
         _, _, terminated, truncated, info = env.step(np.zeros(6, np.float32))
-        assert info["published"] == pytest.approx(recording.curves.published[step], abs=1e-4)
-        assert info["landmark_error"] == pytest.approx(recording.curves.relative_landmark_error[step], abs=1e-4)
+        assert info["published"] == pytest.approx(recording.step_metrics.published[step], abs=1e-4)
+        assert info["landmark_error"] == pytest.approx(recording.step_metrics.relative_landmark_error[step], abs=1e-4)
         assert (info["clip"], info["frame"]) == ("arm_001", step + 1)
     assert truncated == (step == 59 and not terminated)
 
 
-def test_the_end_of_a_clip_truncates_and_a_loss_terminates() -> None:
+def test_the_end_of_a_clip_truncates_and_tracking_failure_terminates() -> None:
     clips = arm_clips(1, 0.6, seed=1)
     wide = TrackingEnv(clips, task=TaskConfig(max_landmark_error=10.0, max_root_error=10.0))
     _, info = wide.reset(seed=0, options={"frame": 58})
@@ -109,7 +109,7 @@ def test_the_end_of_a_clip_truncates_and_a_loss_terminates() -> None:
     assert (reward, terminated, truncated) == (0.0, True, False)
 
 
-def test_clips_come_from_a_folder(tmp_path: Path) -> None:
+def test_clips_are_read_from_a_folder(tmp_path: Path) -> None:
     write_clip(tmp_path / "a" / "b.h5", arm_clips(1, 0.6)[0][1])
     env = TrackingEnv(tmp_path)
     assert env.clip_names == ("a/b.h5",)
@@ -126,11 +126,11 @@ def test_clips_come_from_a_folder(tmp_path: Path) -> None:
         ({"speed": 1}, "no option 'speed'"),
     ],
 )
-def test_what_cannot_be_begun_is_told(env: TrackingEnv, options: dict, message: str) -> None:
+def test_invalid_reset_options_are_rejected(env: TrackingEnv, options: dict, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         env.reset(options=options)
 
 
 def test_a_step_needs_an_episode() -> None:
-    with pytest.raises(SettingsError, match="reset begins"):
+    with pytest.raises(SettingsError, match="call reset first"):
         TrackingEnv(arm_clips(1, 0.6)).step(np.zeros(6, np.float32))

@@ -1,4 +1,4 @@
-"""Both algorithms learn to move the small arm: a minute's version of `make bench-learn`."""
+"""Both algorithms learn to control the small arm: a one-minute version of `make bench-learn`."""
 
 from pathlib import Path
 
@@ -23,13 +23,13 @@ PPO_STEPS, WORLD_STEPS = 60_000, 9_000
 """PPO's error is down to a third after 50,000 (205 to 68 mm, seed 0), the world model's to a tenth after 11,000."""
 
 
-def error(policy: Path, clips: list[tuple[str, Clip]]) -> float:
+def error(path: Path, clips: list[tuple[str, Clip]]) -> float:
     """Mean landmark error over all frames of all clips, without noise [m]."""
-    loaded = load_policy(policy)
-    body = load_simulation_body("SmallArm", loaded.physics)
-    library = make_library(clips, body, resting=loaded.task.resting_excitation)
-    result = evaluate(MujocoEngine(body, len(clips)), loaded.task, library, loaded)
-    return float(np.mean([one.score.metrics["relative_landmark_error_to_end"] for one in result]))
+    policy = load_policy(path)
+    body = load_simulation_body("SmallArm", policy.physics)
+    library = make_library(clips, body, resting=policy.task.resting_excitation)
+    evaluations = evaluate(MujocoEngine(body, len(clips)), policy.task, library, policy)
+    return float(np.mean([evaluation.score.metrics["relative_landmark_error_to_end"] for evaluation in evaluations]))
 
 
 @pytest.mark.slow
@@ -37,13 +37,15 @@ def error(policy: Path, clips: list[tuple[str, Clip]]) -> float:
     ("algorithm", "settings", "steps"),
     [("ppo", "small_arm.toml", PPO_STEPS), ("world-model", "small_arm_world.toml", WORLD_STEPS)],
 )
-def test_a_minute_of_learning_halves_the_error(algorithm: str, settings: str, steps: int, tmp_path: Path) -> None:
+def test_a_minute_of_training_halves_the_error(algorithm: str, settings: str, steps: int, tmp_path: Path) -> None:
     clips = arm_clips(12, 4.0, seed=1)
-    seen, unseen = clips[:8], clips[8:]
-    plan = plan_training(seen, load_settings(TrainConfig, SETTINGS / settings), engine="mujoco", algorithm=algorithm)
+    training_clips, held_out_clips = clips[:8], clips[8:]
+    plan = plan_training(
+        training_clips, load_settings(TrainConfig, SETTINGS / settings), engine="mujoco", algorithm=algorithm
+    )
     untrained = train(plan, tmp_path / "untrained", until=Until(steps=1), tensorboard=False)
     trained = train(plan, tmp_path / "trained", until=Until(steps=steps), tensorboard=False)
-    before, after = error(untrained.policy, seen), error(trained.policy, seen)
+    before, after = error(untrained.policy, training_clips), error(trained.policy, training_clips)
     assert before > 0.1
     assert after < 0.5 * before
-    assert error(trained.policy, unseen) < 0.7 * error(untrained.policy, unseen)
+    assert error(trained.policy, held_out_clips) < 0.7 * error(untrained.policy, held_out_clips)

@@ -1,4 +1,4 @@
-"""MuJoCo's warnings are told once each, and leave no file behind."""
+"""MuJoCo's warnings are reported once each and leave no file behind."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +18,12 @@ def handler() -> Iterator[None]:
     mujoco.set_mju_user_warning(before)
 
 
-def test_each_warning_is_told_once(handler: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_warning_is_reported_once(handler: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     messages: list[str] = []
     tell_mujoco_warnings(messages.append)
     model = mujoco.MjModel.from_xml_string(BALL)
-    for _ in range(3):  # a warning comes once for each data
+    for _ in range(3):  # MuJoCo warns once per MjData
         data = mujoco.MjData(model)
         data.qpos[0] = float("nan")
         mujoco.mj_step(model, data)

@@ -1,4 +1,4 @@
-"""ONNX graphs of policies: another program computes what NumPy does, for any number of bodies."""
+"""ONNX graphs of policies: another runtime computes the same as NumPy, for any number of worlds."""
 
 import builtins
 from dataclasses import replace
@@ -21,22 +21,22 @@ runtime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     path = tmp_path_factory.mktemp("policy") / "policy.safetensors"
-    save_untrained(path, loud=400.0)
+    save_untrained(path, scale=400.0)
     return load_policy(path)
 
 
-def test_the_graph_gives_what_numpy_gives(policy: Policy) -> None:
+def test_the_graph_matches_numpy(policy: Policy) -> None:
     session = runtime.InferenceSession(onnx_bytes(policy), providers=["CPUExecutionProvider"])
     for count in (1, 37):
         obs = np.random.default_rng(count).normal(size=(count, policy.nobs), scale=5.0).astype(np.float32)
-        obs[0, :5] = 1e4  # beyond what the normaliser lets through
+        obs[0, :5] = 1e4  # beyond the normaliser's clipping limit
         (result,) = session.run(None, {"obs": obs})
         assert result.shape == (count, 6)
         np.testing.assert_allclose(result, policy(obs), atol=1e-5)
     assert np.ptp(result) > 0.5
 
 
-def test_the_graph_tells_what_the_file_tells(policy: Policy) -> None:
+def test_the_graph_contains_the_facts_of_the_file(policy: Policy) -> None:
     model = onnx.load_from_string(onnx_bytes(policy))
     (prop,) = model.metadata_props
     assert prop.key == "musclemap-policy"
@@ -44,7 +44,7 @@ def test_the_graph_tells_what_the_file_tells(policy: Policy) -> None:
     assert onnx_bytes(policy) == onnx_bytes(policy)
 
 
-def test_a_graph_that_computes_something_else_is_not_handed_out(policy: Policy) -> None:
+def test_a_graph_with_other_results_is_rejected(policy: Policy) -> None:
     class Other(Policy):
         def action(self, obs: np.ndarray) -> np.ndarray:
             return super().action(obs) + np.float32(1e-3)
@@ -53,13 +53,13 @@ def test_a_graph_that_computes_something_else_is_not_handed_out(policy: Policy) 
         onnx_bytes(Other(**vars(replace(policy))))
 
 
-def test_a_missing_package_is_told(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
+def test_a_missing_package_is_reported(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    import_module = builtins.__import__
 
     def without(name: str, *rest: object) -> object:
         if name.partition(".")[0] == "onnxruntime":
-            raise ImportError("gone", name=name)
-        return real(name, *rest)  # pyright: ignore[reportArgumentType]
+            raise ImportError("missing", name=name)
+        return import_module(name, *rest)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(SettingsError, match=r"onnxruntime is needed for ONNX: pip install 'musclemap\[onnx\]'"):

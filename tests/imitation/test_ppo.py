@@ -1,4 +1,4 @@
-"""PPO's parts against plain loops worked by hand, and the sampler and normaliser that it learns with."""
+"""PPO's parts compared with plain loops and manual computations, and its sampler and normaliser."""
 
 from dataclasses import replace
 
@@ -16,53 +16,53 @@ from musclemap.imitation.task import sampler
 CONFIG = PPOConfig(hidden=(32, 32), minibatch_size=64, num_steps=8, learning_rate=3e-3, optimizer="adamw", epochs=4)
 
 
-def test_advantages_are_those_of_a_plain_loop() -> None:
+def test_advantages_match_a_plain_loop() -> None:
     rng = np.random.default_rng(0)
     n, m, gamma, lam = 12, 5, 0.9, 0.8
-    reward, value, after = rng.standard_normal((3, n, m))
-    failed = rng.random((n, m)) < 0.15
-    ended = failed | (rng.random((n, m)) < 0.15)
+    reward, value, next_value = rng.standard_normal((3, n, m))
+    terminated = rng.random((n, m)) < 0.15
+    done = terminated | (rng.random((n, m)) < 0.15)
     expected = np.zeros((n, m))
     for w in range(m):
-        for t in range(n):  # the sum as the paper writes it, up to the end of the episode
+        for t in range(n):  # the sum in the paper, up to the end of the episode
             weight = 1.0
             for k in range(t, n):
-                delta = reward[k, w] + gamma * after[k, w] * (not failed[k, w]) - value[k, w]
+                delta = reward[k, w] + gamma * next_value[k, w] * (not terminated[k, w]) - value[k, w]
                 expected[t, w] += weight * delta
                 weight *= gamma * lam
-                if ended[k, w]:
+                if done[k, w]:
                     break
-    given = (jnp.asarray(a, jnp.float32) for a in (reward, value, after, failed, ended))
-    result, target = advantages(*given, discount=gamma, trace=lam)
+    arguments = (jnp.asarray(a, jnp.float32) for a in (reward, value, next_value, terminated, done))
+    result, target = advantages(*arguments, gamma=gamma, gae_lambda=lam)
     np.testing.assert_allclose(result, expected, atol=1e-5)
     np.testing.assert_allclose(target, expected + value, atol=1e-5)
 
 
-def test_a_cut_episode_is_worth_what_would_have_come_and_a_failed_one_nothing() -> None:
+def test_truncated_episodes_are_bootstrapped_and_terminated_ones_are_not() -> None:
     one = jnp.ones((1, 2))
     result, _ = advantages(
-        0 * one, 0 * one, 5 * one, jnp.array([[1.0, 0.0]]), jnp.array([[1.0, 1.0]]), discount=0.9, trace=0.95
+        0 * one, 0 * one, 5 * one, jnp.array([[1.0, 0.0]]), jnp.array([[1.0, 1.0]]), gamma=0.9, gae_lambda=0.95
     )
     np.testing.assert_allclose(result, [[0.0, 4.5]], rtol=1e-6)
 
 
-def test_the_loss_is_that_worked_by_hand() -> None:
+def test_the_loss_matches_a_manual_computation() -> None:
     new, old = jnp.log(jnp.array([0.5, 0.9, 0.2])), jnp.log(jnp.array([0.5, 0.5, 0.4]))
     advantage = jnp.array([1.0, -1.0, 3.0])
     scaled = (np.array([1.0, -1.0, 3.0]) - 1.0) / np.std([1.0, -1.0, 3.0])
     ratio = np.array([1.0, 1.8, 0.5])
-    by_hand = -np.mean([
+    manual = -np.mean([
         min(ratio[0] * scaled[0], 1.0 * scaled[0]),
-        min(ratio[1] * scaled[1], 1.2 * scaled[1]),  # a bad action is made rarer, however far the ratio has gone
+        min(ratio[1] * scaled[1], 1.2 * scaled[1]),  # clipping never limits the penalty of a bad action
         min(ratio[2] * scaled[2], 0.8 * scaled[2]),
     ])  # fmt: skip
-    result = policy_loss(new, old, advantage, clip=0.2)
-    assert float(result["policy_loss"]) == pytest.approx(by_hand, rel=1e-5)
+    result = policy_loss(new, old, advantage, clip_eps=0.2)
+    assert float(result["policy_loss"]) == pytest.approx(manual, rel=1e-5)
     assert float(result["clipped"]) == pytest.approx(2 / 3)
     assert float(result["kl"]) == pytest.approx(np.mean(ratio - 1 - np.log(ratio)), rel=1e-5)
 
 
-def test_log_probabilities_are_a_gaussians() -> None:
+def test_log_probabilities_are_gaussian() -> None:
     rng = np.random.default_rng(1)
     action, mean, log_std = rng.standard_normal((7, 3)), rng.standard_normal((7, 3)), rng.standard_normal(3)
     std = np.exp(log_std)
@@ -84,7 +84,7 @@ def bandit(ppo: PPO, learner, key):
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_updates_find_the_best_action(optimizer: str) -> None:
     ppo = PPO(3, 2, replace(CONFIG, optimizer=optimizer))
-    learner = ppo.begin(jax.random.PRNGKey(0))
+    learner = ppo.init(jax.random.PRNGKey(0))
     update, figures = jax.jit(ppo.update), {}
     for k in range(60):
         key = jax.random.PRNGKey(k)
@@ -95,83 +95,83 @@ def test_updates_find_the_best_action(optimizer: str) -> None:
     assert float(jnp.abs(jnp.mean(result) - 0.7)) < 0.1
 
 
-def test_updates_stop_once_the_policy_has_moved_too_far() -> None:
+def test_updates_stop_when_the_policy_has_moved_too_far() -> None:
     ppo = PPO(3, 2, replace(CONFIG, learning_rate=0.3, target_kl=0.02, epochs=10))
-    learner = ppo.begin(jax.random.PRNGKey(0))
+    learner = ppo.init(jax.random.PRNGKey(0))
     key = jax.random.PRNGKey(1)
     _, figures = jax.jit(ppo.update)(learner, bandit(ppo, learner, key), key)
     assert float(figures["steps_skipped"]) >= 10
 
 
-def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
+def test_a_non_finite_gradient_changes_nothing() -> None:
     ppo = PPO(3, 2, replace(CONFIG, minibatch_size=128))
-    learner = ppo.begin(jax.random.PRNGKey(0))
+    learner = ppo.init(jax.random.PRNGKey(0))
     key = jax.random.PRNGKey(1)
     rollout = bandit(ppo, learner, key)
     rollout = rollout._replace(reward=rollout.reward.at[0, 0].set(jnp.nan))
-    after, figures = jax.jit(ppo.update)(learner, rollout, key)
-    jax.tree.map(np.testing.assert_array_equal, after.params, learner.params)
+    next_value, figures = jax.jit(ppo.update)(learner, rollout, key)
+    jax.tree.map(np.testing.assert_array_equal, next_value.params, learner.params)
     assert float(figures["steps_skipped"]) > 0
 
 
-def test_the_normaliser_stands_still_within_an_update() -> None:
+def test_the_normaliser_is_fixed_within_an_update() -> None:
     ppo = PPO(3, 2, CONFIG)
-    learner = ppo.begin(jax.random.PRNGKey(0))
+    learner = ppo.init(jax.random.PRNGKey(0))
     key = jax.random.PRNGKey(1)
     rollout = bandit(ppo, learner, key)
     wide = rollout._replace(obs=100.0 * rollout.obs)
     ratios = log_prob(rollout.action, ppo.mean(learner, rollout.obs), jnp.log(jnp.full(2, CONFIG.init_noise_std)))
     np.testing.assert_allclose(ratios, rollout.log_prob, atol=1e-4)  # the first ratio of an update is 1
-    after, _ = jax.jit(ppo.update)(learner, wide, key)
-    np.testing.assert_allclose(after.normaliser.mean, np.asarray(wide.obs).reshape(-1, 3).mean(axis=0), rtol=1e-4)
+    next_value, _ = jax.jit(ppo.update)(learner, wide, key)
+    np.testing.assert_allclose(next_value.normaliser.mean, np.asarray(wide.obs).reshape(-1, 3).mean(axis=0), rtol=1e-4)
 
 
-def test_the_normaliser_has_mean_and_variance_of_all_it_has_seen() -> None:
+def test_the_normaliser_has_mean_and_variance_of_all_values() -> None:
     rng = np.random.default_rng(2)
     parts = [3.0 + 2.0 * rng.standard_normal((n, 4)) for n in (1, 50, 7, 200)]
-    known = normaliser.make_normaliser(4)
-    np.testing.assert_array_equal(normaliser.normalise(known, jnp.ones((1, 4))), np.ones((1, 4)))
+    state = normaliser.make_normaliser(4)
+    np.testing.assert_array_equal(normaliser.normalise(state, jnp.ones((1, 4))), np.ones((1, 4)))
     for part in parts:
-        known = normaliser.take_in(known, jnp.asarray(part, jnp.float32))
+        state = normaliser.update_normaliser(state, jnp.asarray(part, jnp.float32))
     everything = np.concatenate(parts)
-    np.testing.assert_allclose(known.mean, everything.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(known.var, everything.var(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(state.mean, everything.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(state.var, everything.var(axis=0), rtol=1e-4)
     bad = jnp.full((2, 4), jnp.nan)
-    kept = normaliser.take_in(known, bad, weight=jnp.zeros(2))
-    np.testing.assert_allclose(kept.mean, known.mean, rtol=1e-6)
+    kept = normaliser.update_normaliser(state, bad, weight=jnp.zeros(2))
+    np.testing.assert_allclose(kept.mean, state.mean, rtol=1e-6)
 
 
-def test_episodes_begin_more_often_where_they_fail() -> None:
-    fresh = sampler.make_sampler(np.array([250, 100, 60]), fps=100.0)
-    assert fresh.clip.tolist() == [0, 0, 0, 1, 2]
-    assert fresh.frames.tolist() == [100, 100, 49, 99, 59]  # the last frame of a clip has nothing after it
-    even = np.asarray(sampler.probabilities(fresh))
-    np.testing.assert_allclose(even, np.array([100, 100, 49, 99, 59]) / 407, rtol=1e-5)
+def test_episodes_start_more_often_where_they_terminate() -> None:
+    initial = sampler.make_sampler(np.array([250, 100, 60]), fps=100.0)
+    assert initial.clip.tolist() == [0, 0, 0, 1, 2]
+    assert initial.frames.tolist() == [100, 100, 49, 99, 59]  # no frame follows the last one of a clip
+    uniform = np.asarray(sampler.probabilities(initial))
+    np.testing.assert_allclose(uniform, np.array([100, 100, 49, 99, 59]) / 407, rtol=1e-5)
     clip, frame = jnp.array([0] * 50 + [1] * 50), jnp.array([230] * 50 + [50] * 50)
-    known = fresh
+    state = initial
     for _ in range(20):
-        known = sampler.take_in(known, clip, frame, jnp.array([True] * 50 + [False] * 50), fps=100.0)
-    chance = np.asarray(sampler.probabilities(known))
-    assert chance.sum() == pytest.approx(1.0, rel=1e-5)
-    per_frame = chance / np.asarray(fresh.frames)
-    assert per_frame[2] > 1.5 * per_frame[0]  # where they fell
-    assert per_frame[1] > 1.5 * per_frame[0]  # and the second before
+        state = sampler.update_sampler(state, clip, frame, jnp.array([True] * 50 + [False] * 50), fps=100.0)
+    probability = np.asarray(sampler.probabilities(state))
+    assert probability.sum() == pytest.approx(1.0, rel=1e-5)
+    per_frame = probability / np.asarray(initial.frames)
+    assert per_frame[2] > 1.5 * per_frame[0]  # where they terminate
+    assert per_frame[1] > 1.5 * per_frame[0]  # and the second before it
     assert per_frame[3] < per_frame[0]
-    assert (chance >= 0.099 * even).all()  # none is ever forgotten
+    assert (probability >= 0.099 * uniform).all()  # no second is ever dropped
 
 
-def test_seconds_with_little_reward_come_more_often_where_that_is_asked() -> None:
-    known = sampler.make_sampler(np.array([250, 100]), fps=100.0)
-    clip, frame, fell = jnp.array([0, 0, 1]), jnp.array([50, 150, 50]), jnp.zeros(3, bool)
+def test_seconds_with_little_reward_are_sampled_more_often_on_request() -> None:
+    state = sampler.make_sampler(np.array([250, 100]), fps=100.0)
+    clip, frame, terminated = jnp.array([0, 0, 1]), jnp.array([50, 150, 50]), jnp.zeros(3, bool)
     for _ in range(2000):
-        known = sampler.take_in(known, clip, frame, fell, fps=100.0, shortfall=jnp.array([0.1, 0.9, 0.5]))
-    chance = np.asarray(sampler.probabilities(known) / known.frames)
-    assert chance[1] > 1.2 * chance[3] > 1.2 * 1.2 * chance[0]
+        state = sampler.update_sampler(state, clip, frame, terminated, fps=100.0, shortfall=jnp.array([0.1, 0.9, 0.5]))
+    probability = np.asarray(sampler.probabilities(state) / state.frames)
+    assert probability[1] > 1.2 * probability[3] > 1.2 * 1.2 * probability[0]
 
 
-def test_draws_follow_the_probabilities_and_stay_within_the_clips() -> None:
-    fresh = sampler.make_sampler(np.array([250, 100]), fps=100.0)
-    clip, frame = sampler.draw(fresh, jax.random.PRNGKey(0), 5000)
+def test_sampled_starts_follow_the_probabilities_and_lie_within_the_clips() -> None:
+    initial = sampler.make_sampler(np.array([250, 100]), fps=100.0)
+    clip, frame = sampler.sample_starts(initial, jax.random.PRNGKey(0), 5000)
     assert set(np.unique(clip)) == {0, 1}
     assert frame[clip == 0].min() >= 0
     assert frame[clip == 0].max() == 248
@@ -179,7 +179,7 @@ def test_draws_follow_the_probabilities_and_stay_within_the_clips() -> None:
     assert float((clip == 0).mean()) == pytest.approx(249 / 348, abs=0.03)
 
 
-def test_half_precision_changes_results_a_little_and_no_more() -> None:
+def test_half_precision_changes_results_only_slightly() -> None:
     params = make_mlp(jax.random.PRNGKey(0), (10, 64, 64, 3))
     x = jax.random.normal(jax.random.PRNGKey(1), (20, 10))
     exact, half = apply_mlp(params, x), apply_mlp(params, x, dtype=jnp.bfloat16)
@@ -191,6 +191,6 @@ def test_half_precision_changes_results_a_little_and_no_more() -> None:
     "changes",
     [{"num_steps": 0}, {"gamma": 1.0}, {"optimizer": "sgd"}, {"precision": "float16"}, {"max_grad_norm": 0.0}],
 )
-def test_settings_that_make_no_sense_are_refused(changes: dict) -> None:
+def test_invalid_settings_are_rejected(changes: dict) -> None:
     with pytest.raises(SettingsError, match=rf"PPOConfig\.{next(iter(changes))}"):
         PPOConfig(**changes)

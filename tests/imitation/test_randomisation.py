@@ -1,4 +1,4 @@
-"""Worlds that differ: each setting changes what it names and nothing else, in both engines alike."""
+"""Domain randomisation: each setting changes only its own fields, equally in both engines."""
 
 from copy import copy
 from dataclasses import replace
@@ -32,7 +32,7 @@ CHANGES = {
 }
 
 
-def drawn(config: RandomisationConfig, body: SimulationBody, nworld: int = NWORLD, seed: int = 1) -> Variants:
+def draw(config: RandomisationConfig, body: SimulationBody, nworld: int = NWORLD, seed: int = 1) -> Variants:
     variants = draw_variants(config, body, nworld, seed)
     assert variants is not None
     return variants
@@ -43,8 +43,8 @@ def only(name: str, spread: float = 0.3) -> RandomisationConfig:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_setting_changes_what_it_names_and_nothing_else(human: SimulationBody, name: str) -> None:
-    variants = drawn(only(name), human)
+def test_a_setting_changes_only_its_own_fields(human: SimulationBody, name: str) -> None:
+    variants = draw(only(name), human)
     model = copy(human.model)
     VariedModel(human, variants).apply(model, 2)
     fields = {f for f in dir(model) if isinstance(getattr(model, f), np.ndarray)}
@@ -66,30 +66,30 @@ def test_a_setting_changes_what_it_names_and_nothing_else(human: SimulationBody,
 
 @pytest.mark.parametrize("automatic", [False, True])
 def test_strength_multiplies_the_force_of_muscles(arm: SimulationBody, automatic: bool) -> None:
-    """Active and passive; also where the peak force is given as a multiple of 1 / acc0."""
+    """Active and passive, also if the peak force is a multiple of 1 / acc0."""
     base = copy(arm.model)
     if automatic:
         for prm in (base.actuator_gainprm, base.actuator_biasprm):
             prm[:, 2] = -1.0
     body = replace(arm, model=base)
-    variants = drawn(only("strength"), body)
+    variants = draw(only("strength"), body)
     varied, model = VariedModel(body, variants), copy(base)
     for world in (0, 3):
         varied.apply(model, world)
         for act in (0.0, 0.7):
             forces = []
-            for of in (base, model):
-                data = mujoco.MjData(of)
+            for engine_state in (base, model):
+                data = mujoco.MjData(engine_state)
                 data.qpos[:], data.act[:] = (0.9, 1.4), act
-                mujoco.mj_forward(of, data)
+                mujoco.mj_forward(engine_state, data)
                 forces.append(data.actuator_force.copy())
             assert np.abs(forces[0]).max() > 1.0
             assert variants.strength is not None
             np.testing.assert_allclose(forces[1], forces[0] * variants.strength[world])
 
 
-def test_what_follows_from_masses_is_what_mujoco_makes_of_them(arm: SimulationBody) -> None:
-    variants = drawn(only("mass"), arm)
+def test_fields_derived_from_masses_match_mujoco(arm: SimulationBody) -> None:
+    variants = draw(only("mass"), arm)
     assert variants.mass is not None
     model, expected = copy(arm.model), copy(arm.model)
     VariedModel(arm, variants).apply(model, 1)
@@ -100,60 +100,60 @@ def test_what_follows_from_masses_is_what_mujoco_makes_of_them(arm: SimulationBo
         np.testing.assert_array_equal(getattr(model, name), getattr(expected, name))
 
 
-def test_draws_are_even_within_their_spread_and_each_its_own(human: SimulationBody) -> None:
-    one, all_on = drawn(only("strength", 0.3), human), drawn(ALL, human)
-    assert one.mass is one.friction is one.activation_time is None
-    assert one.strength is not None
-    np.testing.assert_array_equal(one.strength, all_on.strength)
-    assert one.strength.min() >= 0.7
-    assert one.strength.max() <= 1.3
-    assert one.strength.std() == pytest.approx(0.3 / np.sqrt(3), rel=0.05)
-    assert len(np.unique(one.strength)) == one.strength.size
-    again, other = drawn(ALL, human), drawn(ALL, human, seed=2)
-    np.testing.assert_array_equal(all_on.mass, again.mass)
-    assert other.mass is not None
-    assert (all_on.mass != other.mass).all()
+def test_draws_are_uniform_and_independent(human: SimulationBody) -> None:
+    strength_only, all_on = draw(only("strength", 0.3), human), draw(ALL, human)
+    assert strength_only.mass is strength_only.friction is strength_only.activation_time is None
+    assert strength_only.strength is not None
+    np.testing.assert_array_equal(strength_only.strength, all_on.strength)
+    assert strength_only.strength.min() >= 0.7
+    assert strength_only.strength.max() <= 1.3
+    assert strength_only.strength.std() == pytest.approx(0.3 / np.sqrt(3), rel=0.05)
+    assert len(np.unique(strength_only.strength)) == strength_only.strength.size
+    repeated, other_seed = draw(ALL, human), draw(ALL, human, seed=2)
+    np.testing.assert_array_equal(all_on.mass, repeated.mass)
+    assert other_seed.mass is not None
+    assert (all_on.mass != other_seed.mass).all()
     assert draw_variants(RandomisationConfig(), human, NWORLD, 1) is None
 
 
-def test_settings_and_sizes_that_cannot_be_are_refused(arm: SimulationBody) -> None:
+def test_invalid_settings_and_sizes_are_rejected(arm: SimulationBody) -> None:
     for value in (-0.1, 1.0, float("nan")):
         with pytest.raises(SettingsError, match=r"RandomisationConfig\.mass"):
             RandomisationConfig(mass=value)
-    variants = drawn(only("mass"), arm, nworld=3)
+    variants = draw(only("mass"), arm, nworld=3)
     for engine in (MujocoEngine, WarpEngine):
         with pytest.raises(TargetError, match=r"variants' mass has shape \(3, 5\)"):
             engine(arm, NWORLD, variants=variants)
 
 
-def test_each_world_is_a_body_of_its_own(arm: SimulationBody) -> None:
-    """As one engine's worlds and as an engine of one world each, on any number of threads."""
+def test_each_world_has_its_own_body(arm: SimulationBody) -> None:
+    """Worlds of one engine equal engines with one world each, for any number of threads."""
     config = replace(ALL, friction=0.0)
-    variants, ctrl, state = drawn(config, arm), excitations(arm, 3), arm_state(arm)
+    variants, ctrl, state = draw(config, arm), excitations(arm, 3), arm_state(arm)
     together = run(MujocoEngine(arm, NWORLD, threads=3, variants=variants), state, ctrl)[0]
     plain = run(MujocoEngine(arm, NWORLD), state, ctrl)[0]
     for world in range(NWORLD):
-        own = {name: None if value is None else value[[world]] for name, value in vars(variants).items()}
-        engine = MujocoEngine(arm, 1, variants=Variants(**own))
+        variants_of_world = {name: None if value is None else value[[world]] for name, value in vars(variants).items()}
+        engine = MujocoEngine(arm, 1, variants=Variants(**variants_of_world))
         assert_same(rows(together, [world]), run(engine, rows(state, [world]), ctrl[:, [world]])[0])
         assert float(jnp.abs(together.qvel[world] - plain.qvel[world]).max()) > 1e-3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("who", ["arm", "human"])
-def test_engines_agree_on_worlds_that_differ(who: str, request: pytest.FixtureRequest, walk_clip: Clip) -> None:
-    """Closer than they are to worlds that do not, by far."""
-    body: SimulationBody = request.getfixturevalue(who)
-    variants = drawn(ALL, body)
-    state = arm_state(body) if who == "arm" else walking_state(body, walk_clip)
+@pytest.mark.parametrize("body_name", ["arm", "human"])
+def test_engines_agree_on_worlds_that_differ(body_name: str, request: pytest.FixtureRequest, walk_clip: Clip) -> None:
+    """The engines differ far less from each other than from worlds without variants."""
+    body: SimulationBody = request.getfixturevalue(body_name)
+    variants = draw(ALL, body)
+    state = arm_state(body) if body_name == "arm" else walking_state(body, walk_clip)
     ctrl = excitations(body, 3)
-    mine = run(MujocoEngine(body, NWORLD, variants=variants), state, ctrl)[0]
+    mujoco_state = run(MujocoEngine(body, NWORLD, variants=variants), state, ctrl)[0]
     plain = run(MujocoEngine(body, NWORLD), state, ctrl)[0]
-    warp: WarpEngine = request.getfixturevalue(f"{who}_warp")
-    room = warp.buffers
-    engine = WarpEngine(body, NWORLD, device="cpu", nconmax=room.nconmax, njmax=room.njmax, variants=variants)
-    theirs = run(engine, state, ctrl)[0]
+    warp: WarpEngine = request.getfixturevalue(f"{body_name}_warp")
+    buffers = warp.buffers
+    engine = WarpEngine(body, NWORLD, device="cpu", nconmax=buffers.nconmax, njmax=buffers.njmax, variants=variants)
+    warp_state = run(engine, state, ctrl)[0]
     for name in ("qpos", "qvel", "act"):
-        a, b, c = (np.asarray(getattr(of, name)) for of in (mine, theirs, plain))
+        a, b, c = (np.asarray(getattr(engine_state, name)) for engine_state in (mujoco_state, warp_state, plain))
         error, effect = np.abs(a - b).max(axis=1), np.abs(a - c).max(axis=1)
         assert (error < 0.02 * effect).all(), (name, error, effect)

@@ -1,4 +1,4 @@
-"""The folder of a run: nothing learned is ever lost without a word, and whatever is damaged is one sentence."""
+"""The folder of a run: results are never lost silently, and any damage gives one message."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def resume(root: Path, output: dict[str, Any]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory, clips: list[tuple[str, Clip]]) -> Path:
-    """A run of 12,000 steps; not to be changed."""
+    """A run of 12,000 steps; shared, so tests must not change it."""
     root = tmp_path_factory.mktemp("learned") / "run"
     with open_run(root, facts(clips), resume=False) as (folder, _):
         folder.checkpoints.save(state(7), seconds=1.0, software="0")
@@ -67,22 +67,27 @@ def run(learned: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(learned, tmp_path / "run"))
 
 
-# What would be lost
+# Results that would be lost
 
 
-@pytest.mark.parametrize("how", ["gone", "empty", "odd"])
-def test_without_checkpoints_a_run_that_has_learned_is_not_begun_again(
-    run: Path, clips: list[tuple[str, Clip]], how: str
+@pytest.mark.parametrize("checkpoints", ["missing", "empty", "odd"])
+def test_a_run_with_results_but_no_checkpoints_is_not_restarted(
+    run: Path, clips: list[tuple[str, Clip]], checkpoints: str
 ) -> None:
     shutil.rmtree(run / "checkpoints")
-    if how != "gone":
+    if checkpoints != "missing":
         (run / "checkpoints").mkdir()
-    if how == "odd":
+    if checkpoints == "odd":
         (run / "checkpoints" / "999").mkdir()
     before = (run / "policy.safetensors").read_bytes()
-    with pytest.raises(TrainingError, match=r"no checkpoint in .* replace policy.safetensors of 12,000 steps: put the"):
+    with pytest.raises(
+        TrainingError, match=r"no checkpoint in .* replace policy.safetensors of 12,000 steps: restore the"
+    ):
         resume(run, facts(clips))
-    with pytest.raises(TrainingError, match="holds a run already; --resume"), open_run(run, facts(clips), resume=False):
+    with (
+        pytest.raises(TrainingError, match="already holds a run; use --resume"),
+        open_run(run, facts(clips), resume=False),
+    ):
         pass
     (run / "run.json").unlink()
     with (
@@ -93,39 +98,33 @@ def test_without_checkpoints_a_run_that_has_learned_is_not_begun_again(
     assert (run / "policy.safetensors").read_bytes() == before
 
 
-def test_a_policy_that_cannot_be_read_is_not_replaced_by_a_new_run_either(
-    run: Path, clips: list[tuple[str, Clip]]
-) -> None:
+def test_an_unreadable_policy_is_not_replaced_by_a_new_run(run: Path, clips: list[tuple[str, Clip]]) -> None:
     shutil.rmtree(run / "checkpoints")
     (run / "policy.safetensors").write_bytes(b"")
     with pytest.raises(TrainingError, match=r"policy\.safetensors, which cannot be read"):
         resume(run, facts(clips))
 
 
-def test_checkpoints_alone_are_something_learned(run: Path, clips: list[tuple[str, Clip]]) -> None:
+def test_checkpoints_alone_count_as_results(run: Path, clips: list[tuple[str, Clip]]) -> None:
     for name in ("policy.safetensors", "run.json"):
         (run / name).unlink()
         with pytest.raises(TrainingError, match="holds"), open_run(run, facts(clips), resume=False):
             pass
 
 
-def test_a_run_of_which_nothing_was_saved_starts_from_the_beginning(
-    tmp_path: Path, clips: list[tuple[str, Clip]]
-) -> None:
-    """As after a kill while the first step was compiled."""
+def test_a_run_that_saved_nothing_starts_from_scratch(tmp_path: Path, clips: list[tuple[str, Clip]]) -> None:
+    """As after a kill during the first compilation."""
     with open_run(tmp_path, facts(clips), resume=False):
         pass
-    assert "starts from the beginning" in resume(tmp_path, facts(clips))[0]
+    assert "starts from scratch" in resume(tmp_path, facts(clips))[0]
     with open_run(tmp_path, facts(clips), resume=False):
         pass
 
 
-def test_a_run_that_was_to_begin_with_anothers_policy_does_not_begin_with_nothing(
-    tmp_path: Path, clips: list[tuple[str, Clip]]
-) -> None:
+def test_a_run_started_from_another_does_not_resume_from_scratch(tmp_path: Path, clips: list[tuple[str, Clip]]) -> None:
     with open_run(tmp_path, facts(clips), resume=False) as (folder, _):
-        folder.keep_earlier(dataset_facts(clips))
-    with pytest.raises(TrainingError, match="--from in place of --resume"):
+        folder.save_earlier(dataset_facts(clips))
+    with pytest.raises(TrainingError, match="use --from again instead of --resume"):
         resume(tmp_path, facts(clips))
     with open_run(tmp_path, facts(clips), resume=False) as (folder, _):
         assert folder.earlier() is None
@@ -141,9 +140,9 @@ def save(folder: RunFolder, steps: int) -> str:
     )  # fmt: skip
 
 
-def test_a_policy_is_replaced_only_by_one_of_as_many_steps(run: Path) -> None:
+def test_a_policy_is_replaced_only_by_one_with_at_least_as_many_steps(run: Path) -> None:
     folder, before = RunFolder(run), (run / "policy.safetensors").read_bytes()
-    assert "has 12,000 steps and stays" in save(folder, 11_999)
+    assert "has 12,000 steps and is kept" in save(folder, 11_999)
     assert (run / "policy.safetensors").read_bytes() == before
     for steps in (12_000, 12_001):
         assert save(folder, steps) == ""
@@ -159,7 +158,7 @@ IN_THE_WAY: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", IN_THE_WAY)
-def test_what_lies_in_a_policys_place_is_kept_and_named(run: Path, what: str) -> None:
+def test_anything_at_the_policys_path_is_kept_and_reported(run: Path, what: str) -> None:
     (run / "policy.safetensors").unlink()
     for name in ("policy.safetensors.damaged", "policy.safetensors.damaged-2"):
         IN_THE_WAY[what](run / "policy.safetensors")
@@ -169,24 +168,24 @@ def test_what_lies_in_a_policys_place_is_kept_and_named(run: Path, what: str) ->
         (run / "policy.safetensors").unlink()
 
 
-# Clips that change
+# Edited clips
 
 
-def test_a_clip_that_was_edited_since_is_named(run: Path, clips: list[tuple[str, Clip]]) -> None:
+def test_an_edited_clip_is_reported(run: Path, clips: list[tuple[str, Clip]]) -> None:
     (name, clip), *others = clips
     edited = replace(clip, qpos=clip.qpos * np.float32(0.5))
     with pytest.raises(TrainingError, match=f"other clips: '{name}' was edited since training began"):
         resume(run, facts([(name, edited), *others]))
     with pytest.raises(TrainingError, match=f"'{name}' is missing"):
         resume(run, facts(others))
-    with pytest.raises(TrainingError, match="'more' was not among them"):
+    with pytest.raises(TrainingError, match="'more' is new"):
         resume(run, facts([*clips, ("more", clip)]))
-    with pytest.raises(TrainingError, match=f"'{name}' is of another source"):
+    with pytest.raises(TrainingError, match=f"'{name}' has another source"):
         resume(run, facts([(name, replace(clip, source_sha256="00")), *others]))
     assert resume(run, facts(clips)) == []
 
 
-def test_a_clip_is_the_same_after_it_was_checked_once_more(clips: list[tuple[str, Clip]]) -> None:
+def test_validating_a_clip_again_does_not_change_its_hash(clips: list[tuple[str, Clip]]) -> None:
     clip = clips[0][1]
     assert motion_sha256(replace(clip, verdict="warn", metrics={"a": 1.0}, licence="MIT")) == motion_sha256(clip)
     assert motion_sha256(replace(clip, qpos=clip.qpos.astype(np.float64))) == motion_sha256(clip)
@@ -199,21 +198,19 @@ def test_a_clip_is_the_same_after_it_was_checked_once_more(clips: list[tuple[str
     assert len({motion_sha256(one) for one in [clip, *changed]}) == len(changed) + 1
 
 
-def test_runs_of_the_first_version_resume_and_say_what_cannot_be_checked(
-    run: Path, clips: list[tuple[str, Clip]]
-) -> None:
+def test_runs_of_the_first_version_resume_and_report_unchecked_facts(run: Path, clips: list[tuple[str, Clip]]) -> None:
     old = json.loads((run / "run.json").read_text())
     old["clips"] = {name: clip.source_sha256 or clip.source for name, clip in clips}
     (run / "run.json").write_text(json.dumps(old))
     other = [(clips[0][0], replace(clips[0][1], source="b")), *clips[1:]]
-    with pytest.raises(TrainingError, match="is of another source"):
+    with pytest.raises(TrainingError, match="has another source"):
         resume(run, facts(other))
     (note,) = resume(run, facts(clips))
     assert "older version" in note
     assert resume(run, facts(clips)) == []
 
 
-# What is damaged
+# Damaged files
 
 DAMAGED: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
@@ -229,11 +226,11 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGED)
-def test_a_damaged_run_json_is_one_sentence(run: Path, clips: list[tuple[str, Clip]], what: str) -> None:
+def test_a_damaged_run_json_gives_one_message(run: Path, clips: list[tuple[str, Clip]], what: str) -> None:
     DAMAGED[what](run / "run.json")
     with pytest.raises(TrainingError, match=r"cannot be read: .*run\.json"):
         resume(run, facts(clips))
-    with pytest.raises(TrainingError, match="holds a run already"), open_run(run, facts(clips), resume=False):
+    with pytest.raises(TrainingError, match="already holds a run"), open_run(run, facts(clips), resume=False):
         pass
 
 
@@ -244,33 +241,35 @@ def test_a_damaged_run_json_is_one_sentence(run: Path, clips: list[tuple[str, Cl
         ("config", None, "config is None"), ("engine", {}, "engine is"), ("body", "x" * 10**6, "body is 'x"),
     ],
 )  # fmt: skip
-def test_a_run_json_of_other_types_is_one_sentence(
+def test_a_run_json_with_wrong_types_gives_one_message(
     run: Path, clips: list[tuple[str, Clip]], key: str, value: Any, output: str
 ) -> None:
     (run / "run.json").write_text(json.dumps({**facts(clips), key: value}))
-    with pytest.raises(TrainingError, match=output) as caught:
+    with pytest.raises(TrainingError, match=output) as raised:
         resume(run, facts(clips))
-    assert len(str(caught.value)) < 600
+    assert len(str(raised.value)) < 600
 
 
-def test_settings_that_differ_are_named_and_cut_off(run: Path, clips: list[tuple[str, Clip]]) -> None:
+def test_differing_settings_are_listed_and_shortened(run: Path, clips: list[tuple[str, Clip]]) -> None:
     (run / "run.json").write_text(json.dumps(facts(clips, config={"seed": "x" * 10**6, "ppo": 3, "more": {"a": None}})))
-    with pytest.raises(TrainingError, match=r"other settings: .*config\.seed was 'x.*, is 0") as caught:
+    with pytest.raises(TrainingError, match=r"other settings: .*config\.seed was 'x.*, is 0") as raised:
         resume(run, facts(clips))
-    assert len(str(caught.value)) < 1000
+    assert len(str(raised.value)) < 1000
 
 
 @pytest.mark.parametrize("what", DAMAGED)
-def test_a_damaged_note_of_earlier_clips_is_one_sentence(run: Path, clips: list[tuple[str, Clip]], what: str) -> None:
+def test_a_damaged_record_of_earlier_clips_gives_one_message(
+    run: Path, clips: list[tuple[str, Clip]], what: str
+) -> None:
     folder = RunFolder(run)
-    folder.keep_earlier(dataset_facts(clips))
+    folder.save_earlier(dataset_facts(clips))
     assert folder.earlier() == json.loads(json.dumps(dataset_facts(clips)))
     DAMAGED[what](run / "from.json")
-    with pytest.raises(TrainingError, match=r"began with cannot be read: .*from\.json"):
+    with pytest.raises(TrainingError, match=r"earlier training clips cannot be read: .*from\.json"):
         RunFolder(run).earlier()
 
 
-def test_clips_of_many_runs_one_after_the_other_stay_readable(clips: list[tuple[str, Clip]]) -> None:
+def test_clips_of_many_successive_runs_stay_readable(clips: list[tuple[str, Clip]]) -> None:
     output = dataset_facts(clips)
     for number in range(40):
         again = [(name, replace(clip, source=f"{number}/{name}")) for name, clip in clips]
@@ -283,10 +282,10 @@ def test_clips_of_many_runs_one_after_the_other_stay_readable(clips: list[tuple[
     assert depth == MAX_EARLIER
 
 
-# Figures
+# Metrics
 
 
-def test_figures_are_appended_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+def test_metrics_are_appended_after_a_truncated_line(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_bytes(b'{"steps": 1}\n{"steps": 2, "rew')
     for number in (3, 4):
         log = JsonLines(tmp_path)
@@ -296,7 +295,7 @@ def test_figures_are_appended_after_a_line_that_was_cut_off(tmp_path: Path) -> N
     assert lines[1:] == ['{"steps": 2, "rew', '{"reward": null, "steps": 3}', '{"reward": null, "steps": 4}']
 
 
-def test_figures_go_into_no_pipe_and_through_no_link(tmp_path: Path) -> None:
+def test_metrics_are_not_written_to_pipes_or_through_links(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine")
     for make in (os.mkfifo, os.mkdir, lambda path: os.symlink(mine, path)):
@@ -309,12 +308,12 @@ def test_figures_go_into_no_pipe_and_through_no_link(tmp_path: Path) -> None:
     assert mine.read_text() == "mine"
 
 
-def test_a_state_that_went_bad_replaces_a_link_and_not_its_target(run: Path) -> None:
+def test_a_nan_dump_replaces_a_link_and_not_its_target(run: Path) -> None:
     (run / "bad").mkdir()
     (run / "mine").write_text("mine")
     (run / "bad" / "00000005.npz").symlink_to(run / "mine")
     physics, one = PhysicsState(jnp.ones(2), jnp.ones(2), jnp.ones(6), jnp.ones(2)), jnp.ones(())
     nan_guard = NanGuard(one, physics, jnp.ones(6), one, one)
-    RunFolder(run).keep_nan_dump(nan_guard, iteration=5, clip="a")
+    RunFolder(run).save_nan_dump(nan_guard, iteration=5, clip="a")
     assert (run / "mine").read_text() == "mine"
     assert not (run / "bad" / "00000005.npz").is_symlink()

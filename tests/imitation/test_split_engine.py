@@ -1,4 +1,4 @@
-"""Worlds spread over devices learn what they learn on one. Devices here are parts of one processor."""
+"""Worlds sharded over devices learn the same as on one device. The devices are parts of one CPU."""
 
 import os
 import subprocess
@@ -33,44 +33,44 @@ body, task = load_simulation_body("SmallArm"), None
 reference = make_library(arm_clips(2, 1.0), body, resting=0.1).reference
 task = Task(body)
 ppo = PPO(task.nobs, 6, PPOConfig(hidden=(16,), rollout=4, minibatch=16, optimizer="adamw"))
-found = {}
+leaves = {}
 for name in ("one", "two"):
     if name == "one":
         engine = MujocoEngine(body, 8)
     else:
         engine = SplitEngine([MujocoEngine(body, 4), MujocoEngine(body, 4)], jax.devices())
     trainer = Trainer(engine, task, reference, ppo)
-    state = trainer.begin(0)
+    state = trainer.init(0)
     for _ in range(3):
         state, figures = trainer.iterate(state)
     if name == "two":
         assert len(state.worlds.physics.qpos.sharding.device_set) == 2
         assert state.worlds.physics.qpos.addressable_shards[0].data.shape == (4, 2)
     for path, leaf in jax.tree_util.tree_flatten_with_path((state.learner.params, state.worlds.physics))[0]:
-        found[name + jax.tree_util.keystr(path)] = np.asarray(leaf)
-np.savez(sys.argv[1], **found)
+        leaves[name + jax.tree_util.keystr(path)] = np.asarray(leaf)
+np.savez(sys.argv[1], **leaves)
 """
 
 
 @pytest.mark.slow
-def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
+def test_two_devices_learn_the_same_as_one(tmp_path: Path) -> None:
     environ = {
         **os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "found.npz")], env=environ, capture_output=True, text=True,
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "leaves.npz")], env=environ, capture_output=True, text=True,
         timeout=500, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    result = np.load(tmp_path / "found.npz")
+    assert process.returncode == 0, process.stderr
+    result = np.load(tmp_path / "leaves.npz")
     names = [name.removeprefix("one") for name in result.files if name.startswith("one")]
     assert len(names) > 8
-    for name in names:  # sums over samples are made in another order
+    for name in names:  # the order of summation differs
         np.testing.assert_allclose(result["two" + name], result["one" + name], atol=2e-3, err_msg=name)
 
 
-def test_variants_are_cut_in_order(arm: SimulationBody) -> None:
+def test_variants_are_split_in_order(arm: SimulationBody) -> None:
     variants = draw_variants(RandomisationConfig(strength=0.1), arm, 6, 0)
     assert variants is not None
     parts = split_variants(variants, 3)
@@ -80,26 +80,24 @@ def test_variants_are_cut_in_order(arm: SimulationBody) -> None:
     assert split_variants(None, 2) == [None, None]
 
 
-def test_engines_that_do_not_go_together_are_refused(arm: SimulationBody) -> None:
-    with pytest.raises(SettingsError, match="all of one body and one number of worlds"):
+def test_incompatible_engines_are_rejected(arm: SimulationBody) -> None:
+    with pytest.raises(SettingsError, match="all of one body and number of worlds"):
         SplitEngine([MujocoEngine(arm, 2), MujocoEngine(arm, 3)], jax.devices() * 2)
 
 
-def test_worlds_are_spread_over_gpus_only_where_that_is_asked(
-    arm: SimulationBody, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An evaluation of three clips must not fail for a machine's second GPU."""
-    made: list[tuple[int, str | None]] = []
+def test_worlds_are_spread_over_gpus_only_on_request(arm: SimulationBody, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation of three clips must not fail because the machine has a second GPU."""
+    created: list[tuple[int, str | None]] = []
 
     class Spy(MujocoEngine):
         def __init__(self, body: SimulationBody, nworld: int, *, device: str | None, **_: object) -> None:
-            made.append((nworld, device))
+            created.append((nworld, device))
             super().__init__(body, nworld)
 
     monkeypatch.setattr(engines, "has_cuda", lambda: True)
     monkeypatch.setattr("musclemap.imitation.physics.warp_engine.WarpEngine", Spy)
     monkeypatch.setattr(jax, "local_devices", lambda backend: jax.devices() * 2)
     assert engines.make_engine(arm, 3, kind="warp").nworld == 3
-    assert made == [(3, "cuda:0")]
+    assert created == [(3, "cuda:0")]
     with pytest.raises(SettingsError, match="3 worlds cannot be spread evenly over 2 GPUs"):
         engines.make_engine(arm, 3, kind="warp", gpus=0)

@@ -1,4 +1,4 @@
-"""Lengths of muscles as smooth functions: near MuJoCo's, with moment arms that are their slopes."""
+"""Fitted muscle lengths: close to MuJoCo's, with moment arms that are their derivatives."""
 
 import os
 from collections.abc import Callable
@@ -13,8 +13,8 @@ import safetensors.numpy
 
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.world_model import tendon_files
-from musclemap.imitation.world_model.coordinates import Coordinates
-from musclemap.imitation.world_model.muscles import muscles_of
+from musclemap.imitation.world_model.coordinates import WorldModelCoordinates
+from musclemap.imitation.world_model.muscles import read_muscles
 from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import (
     TendonConfig,
@@ -22,9 +22,9 @@ from musclemap.imitation.world_model.tendons import (
     TendonWeights,
     _one_muscle,
     _value_and_slope,
-    draw_configurations,
     fit_tendons,
     measure_tendons,
+    sample_configurations,
 )
 
 QUICK = TendonConfig(num_samples=2000, gradient_steps=2000)
@@ -35,24 +35,24 @@ def tendons(arm: SimulationBody) -> Tendons:
     return fit_tendons(arm, QUICK)
 
 
-def test_moment_arms_of_mujoco_are_slopes_of_its_lengths(human: SimulationBody) -> None:
-    """Through the couplings: a shoulder muscle's arm about shoulder_elv counts the joints that it drives."""
-    joint = draw_configurations(human, 3, 0)
+def test_mujocos_moment_arms_are_derivatives_of_its_lengths(human: SimulationBody) -> None:
+    """Including couplings: a shoulder muscle's moment arm about shoulder_elv includes the driven joints."""
+    joint = sample_configurations(human, 3, 0)
     _, arm = measure_tendons(human, joint)
     step = 1e-3
     for j in (0, 7, 15, 30):
-        moved = [joint + sign * step * np.eye(joint.shape[1])[j] for sign in (1, -1)]
-        ahead, behind = (measure_tendons(human, rows)[0] for rows in moved)
-        slope = (ahead - behind) / (2 * step)
+        shifted = [joint + sign * step * np.eye(joint.shape[1])[j] for sign in (1, -1)]
+        upper, lower = (measure_tendons(human, rows)[0] for rows in shifted)
+        slope = (upper - lower) / (2 * step)
         close = np.abs(slope - arm[:, :, j]) < 1e-3
-        assert close.mean() > 0.98  # a tendon may jump off a bone in between
+        assert close.mean() > 0.98  # a tendon may leave a bone in between
 
 
-def test_lengths_and_arms_of_the_arm_are_known(arm: SimulationBody, tendons: Tendons) -> None:
+def test_fitted_lengths_and_moment_arms_are_accurate(arm: SimulationBody, tendons: Tendons) -> None:
     assert tendons.error.length.max() < 1e-3
     assert np.median(tendons.error.length) < 3e-4
     assert tendons.torque_error < 0.05
-    joint = draw_configurations(arm, 50, 9)
+    joint = sample_configurations(arm, 50, 9)
     length, moment = measure_tendons(arm, joint)
     result, slope = tendons.length(jnp.asarray(joint, jnp.float32))
     np.testing.assert_allclose(result.T, length, atol=4e-3)
@@ -61,36 +61,36 @@ def test_lengths_and_arms_of_the_arm_are_known(arm: SimulationBody, tendons: Ten
     assert np.median(np.abs(np.asarray(slope)[0, 0] - moment[:, 0, 0])) < 1e-3
 
 
-def test_torques_are_mujocos(arm: SimulationBody, tendons: Tendons) -> None:
-    model, at = arm.model, Coordinates(arm)
+def test_torques_match_mujoco(arm: SimulationBody, tendons: Tendons) -> None:
+    model, coordinates = arm.model, WorldModelCoordinates(arm)
     rng = np.random.default_rng(4)
-    joint, rate = rng.uniform(at.lower, at.upper, (40, 2)), rng.normal(0, 2, (40, 2))
+    joint, rate = rng.uniform(coordinates.lower, coordinates.upper, (40, 2)), rng.normal(0, 2, (40, 2))
     act = rng.uniform(0, 1, (40, model.nu))
-    data, want = mujoco.MjData(model), []
+    data, expected = mujoco.MjData(model), []
     for q, v, a in zip(joint, rate, act, strict=True):
         data.qpos, data.qvel, data.act = q, v, a
         mujoco.mj_forward(model, data)
-        want.append(data.qfrc_actuator.copy())
+        expected.append(data.qfrc_actuator.copy())
     arrays = (jnp.asarray(x, jnp.float32) for x in (joint, rate, act))
-    result = jax.jit(tendons.torque)(muscles_of(model), *arrays)
-    assert np.sqrt(np.mean((result - np.array(want)) ** 2)) < 0.06 * np.sqrt(np.mean(np.square(want)))
+    result = jax.jit(tendons.torque)(read_muscles(model), *arrays)
+    assert np.sqrt(np.mean((result - np.array(expected)) ** 2)) < 0.06 * np.sqrt(np.mean(np.square(expected)))
 
 
-def test_fits_are_kept_and_made_anew_when_damaged(arm: SimulationBody, tmp_path: Path) -> None:
+def test_fits_are_stored_and_recomputed_when_damaged(arm: SimulationBody, tmp_path: Path) -> None:
     config = TendonConfig(num_samples=200, gradient_steps=20)
     messages: list[str] = []
     first = load_or_fit(arm, config, tmp_path, on_message=messages.append)
-    again = load_or_fit(arm, config, tmp_path, on_message=messages.append)
+    loaded = load_or_fit(arm, config, tmp_path, on_message=messages.append)
     assert len(messages) == 1
-    np.testing.assert_array_equal(first.weights.w1, again.weights.w1)
-    np.testing.assert_array_equal(first.error.length, again.error.length)
+    np.testing.assert_array_equal(first.weights.w1, loaded.weights.w1)
+    np.testing.assert_array_equal(first.error.length, loaded.error.length)
     load_or_fit(arm, TendonConfig(num_samples=200, gradient_steps=21), tmp_path, on_message=messages.append)
-    assert len(list(tmp_path.iterdir())) == 2  # other settings, another fit
+    assert len(list(tmp_path.iterdir())) == 2  # other settings need another fit
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    mended = load_or_fit(arm, config, tmp_path, on_message=messages.append)
+    recomputed = load_or_fit(arm, config, tmp_path, on_message=messages.append)
     assert any("is damaged" in line for line in messages)
-    np.testing.assert_array_equal(first.weights.w1, mended.weights.w1)
+    np.testing.assert_array_equal(first.weights.w1, recomputed.weights.w1)
 
 
 def _changed(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], object]:
@@ -120,35 +120,35 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_a_fit_of_other_shapes_or_ranges_is_made_again(
+def test_a_fit_with_wrong_shapes_or_ranges_is_recomputed(
     arm: SimulationBody, tendons: Tendons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr(tendon_files, "fit_tendons", lambda *_, **__: tendons)
     messages: list[str] = []
     load_or_fit(arm, QUICK, tmp_path)
     (path,) = tmp_path.iterdir()
-    whole = path.read_bytes()
+    data = path.read_bytes()
     DAMAGES[what](path)
     load_or_fit(arm, QUICK, tmp_path, on_message=messages.append)
-    (sentence,) = messages
-    assert "is damaged (" in sentence
-    assert path.read_bytes() == whole
+    (message,) = messages
+    assert "is damaged (" in message
+    assert path.read_bytes() == data
 
 
-def test_a_fit_is_kept_in_every_folder_and_the_first_decides(arm: SimulationBody, tmp_path: Path) -> None:
-    """A run that is gone on with elsewhere has the muscles that it had."""
+def test_a_fit_is_stored_in_every_folder_and_the_first_one_is_used(arm: SimulationBody, tmp_path: Path) -> None:
+    """A run resumed on another machine keeps its muscles."""
     config, run, shared = TendonConfig(num_samples=200, gradient_steps=20), tmp_path / "run", tmp_path / "shared"
     load_or_fit(arm, config, shared)
     load_or_fit(arm, config, run, shared)
-    (kept,), (there,) = run.iterdir(), shared.iterdir()
-    assert kept.read_bytes() == there.read_bytes()
+    (stored,), (shared_file,) = run.iterdir(), shared.iterdir()
+    assert stored.read_bytes() == shared_file.read_bytes()
     load_or_fit(arm, config, run, tmp_path / "elsewhere")
-    assert next((tmp_path / "elsewhere").iterdir()).read_bytes() == kept.read_bytes()
+    assert next((tmp_path / "elsewhere").iterdir()).read_bytes() == stored.read_bytes()
 
 
-def test_all_at_once_is_the_same_as_muscle_by_muscle(tendons: Tendons) -> None:
-    """A GPU takes all muscles together, a processor one after the other."""
+def test_batched_and_sequential_evaluation_agree(tendons: Tendons) -> None:
+    """A GPU evaluates all muscles together, a CPU one after another."""
     weights = TendonWeights(*map(jnp.asarray, tendons.weights))
     z = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (6, tendons.mask.shape[1], 20)), jnp.float32)
-    for result, want in zip(_value_and_slope(weights, z), jax.vmap(_one_muscle)(weights, z), strict=True):
-        np.testing.assert_allclose(result, want, atol=1e-5)
+    for result, expected in zip(_value_and_slope(weights, z), jax.vmap(_one_muscle)(weights, z), strict=True):
+        np.testing.assert_allclose(result, expected, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Training runs: taken up again as if never stopped, told what is wrong, and learning."""
+"""Training runs: resuming equals an uninterrupted run, errors are reported, and metrics and policies are written."""
 
 import json
 import os
@@ -35,7 +35,7 @@ from ..support.hostile.sockets import sampled
 from ..support.pages import explained
 
 CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), num_steps=8, minibatch_size=24))
-PLAIN = WorldModelConfig(dynamics=ModelConfig(variant="plain"))  # needs no lengths of muscles
+PLAIN = WorldModelConfig(dynamics=ModelConfig(variant="plain"))  # needs no fitted muscle lengths
 ITERATION = 6 * 8
 
 
@@ -70,16 +70,16 @@ def checkpoint(run: Path) -> dict[str, np.ndarray]:
     return ocp.StandardCheckpointer().restore(folder / "state")
 
 
-def test_a_run_that_was_interrupted_equals_one_that_was_not(tmp_path: Path, plan: Plan) -> None:
-    whole = train(plan, tmp_path / "whole", until=Until(steps=6 * ITERATION), tensorboard=False)
+def test_an_interrupted_run_equals_an_uninterrupted_one(tmp_path: Path, plan: Plan) -> None:
+    uninterrupted = train(plan, tmp_path / "whole", until=Until(steps=6 * ITERATION), tensorboard=False)
     train(plan, tmp_path / "parts", until=Until(steps=2 * ITERATION), tensorboard=False)
     parts = train(plan, tmp_path / "parts", until=Until(steps=6 * ITERATION), resume=True, tensorboard=False)
-    assert whole.steps == parts.steps == 6 * ITERATION
+    assert uninterrupted.steps == parts.steps == 6 * ITERATION
     assert (tmp_path / "whole" / "policy.safetensors").read_bytes() == parts.policy.read_bytes()
     first, second = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
     assert first.keys() == second.keys()
     for name, array in first.items():
-        if ".tally" not in name and ".nan_guard" not in name:  # what the log adds up begins anew with each line
+        if ".stats" not in name and ".nan_guard" not in name:  # the log clears these sums with each line
             np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
@@ -90,7 +90,7 @@ def test_another_seed_gives_another_policy(tmp_path: Path, plan: Plan) -> None:
     assert not np.array_equal(load_policy(one.policy).weights[0], load_policy(two.policy).weights[0])
 
 
-def test_a_run_leaves_figures_and_a_policy(tmp_path: Path, plan: Plan) -> None:
+def test_a_run_writes_metrics_and_a_policy(tmp_path: Path, plan: Plan) -> None:
     output: list[Moment] = []
     done = train(plan, tmp_path, until=Until(steps=2 * ITERATION), progress=output.append)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -105,17 +105,17 @@ def test_a_run_leaves_figures_and_a_policy(tmp_path: Path, plan: Plan) -> None:
     assert policy(np.zeros((1, policy.nobs))).shape == (1, 6)
 
 
-def test_a_run_can_begin_with_what_another_has_learned(tmp_path: Path, plan: Plan) -> None:
+def test_a_run_can_start_from_another(tmp_path: Path, plan: Plan) -> None:
     first = train(plan, tmp_path / "first", until=Until(steps=3 * ITERATION), tensorboard=False)
     other = plan_training(arm_clips(3, 1.0, seed=5)[2:], replace(CONFIG, num_envs=4), engine="mujoco")
-    none = Until(seconds=0.0)  # time is up before the first iteration
-    begun = train(other, tmp_path / "second", until=none, start=tmp_path / "first", tensorboard=False)
-    old, new = load_policy(first.policy), load_policy(begun.policy)
+    no_time = Until(seconds=0.0)  # no time for an iteration
+    started = train(other, tmp_path / "second", until=no_time, start=tmp_path / "first", tensorboard=False)
+    old, new = load_policy(first.policy), load_policy(started.policy)
     for name in ("weights", "biases"):
         for one, two in zip(getattr(old, name), getattr(new, name), strict=True):
             np.testing.assert_array_equal(one, two)
     np.testing.assert_array_equal(old.mean, new.mean)
-    assert begun.steps == 0
+    assert started.steps == 0
     further = train(
         other, tmp_path / "second", until=Until(steps=2 * 4 * 8), resume=True, tensorboard=False
     )  # fmt: skip
@@ -129,13 +129,13 @@ def test_a_run_can_begin_with_what_another_has_learned(tmp_path: Path, plan: Pla
     assert not np.array_equal(load_policy(further.policy).weights[0], old.weights[0])
 
 
-def test_a_run_of_another_kind_is_no_beginning(tmp_path: Path, plan: Plan) -> None:
+def test_a_run_cannot_start_from_an_incompatible_one(tmp_path: Path, plan: Plan) -> None:
     train(plan, tmp_path / "first", until=Until(steps=ITERATION), tensorboard=False)
     begin = lambda plan, **more: train(  # noqa: E731
         plan, tmp_path / "second", until=Until(seconds=0.0), tensorboard=False, **more
     )
     wide = replace(plan, config=replace(CONFIG, ppo=replace(CONFIG.ppo, hidden=(32, 16))))
-    with pytest.raises(TrainingError, match=r"of shape .*; here it is of shape .*set the same sizes"):
+    with pytest.raises(TrainingError, match=r"has shape .*; this run needs .*set the same sizes"):
         begin(wide, start=tmp_path / "first")
     with pytest.raises(TrainingError, match="is no run to begin with"):
         begin(plan, start=tmp_path / "nowhere")
@@ -147,9 +147,9 @@ def test_a_run_of_another_kind_is_no_beginning(tmp_path: Path, plan: Plan) -> No
         )
 
 
-def test_a_folder_with_another_run_is_refused(tmp_path: Path, plan: Plan) -> None:
+def test_a_folder_with_another_run_is_rejected(tmp_path: Path, plan: Plan) -> None:
     train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
-    with pytest.raises(TrainingError, match="holds a run already; --resume"):
+    with pytest.raises(TrainingError, match="already holds a run; use --resume"):
         train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
     other = replace(plan, config=replace(plan.config, ppo=replace(plan.config.ppo, clip_eps=0.1)))
     with pytest.raises(TrainingError, match=r"other settings: config\.ppo\.clip was 0\.2, is 0\.1"):
@@ -158,46 +158,46 @@ def test_a_folder_with_another_run_is_refused(tmp_path: Path, plan: Plan) -> Non
         train(plan, tmp_path / "new", until=Until(steps=ITERATION), resume=True, tensorboard=False)
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path: Path, plan: Plan) -> None:
+def test_a_damaged_checkpoint_is_reported(tmp_path: Path, plan: Plan) -> None:
     train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
     for path in sorted((tmp_path / "checkpoints" / "1" / "state").rglob("*")):
         if path.is_file():
             path.write_bytes(b"")
-    with pytest.raises(TrainingError, match=r"no checkpoint in .* can be read: 1: .* is not the file that was written"):
+    with pytest.raises(TrainingError, match=r"no checkpoint in .* can be read: 1: .* was modified"):
         train(plan, tmp_path, until=Until(steps=2 * ITERATION), resume=True, tensorboard=False)
 
 
-class Breaks(MujocoEngine):
-    """Its third world goes bad in every fifth step."""
+class BreakingEngine(MujocoEngine):
+    """An engine whose third world goes bad in every fifth step."""
 
     count = 0
 
     def step(self, state: PhysicsState, ctrl: jax.Array) -> tuple[PhysicsState, SensorData]:
-        after, reading = super().step(state, ctrl)
-        Breaks.count += 1
-        if Breaks.count % 5:
-            return after, reading
+        after, sensors = super().step(state, ctrl)
+        BreakingEngine.count += 1
+        if BreakingEngine.count % 5:
+            return after, sensors
         qpos = after.qpos.at[2].set(jnp.nan)
-        return after._replace(qpos=qpos), reading._replace(
-            bad=reading.bad.at[2].set(True), xpos=reading.xpos.at[2].set(jnp.nan)
+        return after._replace(qpos=qpos), sensors._replace(
+            bad=sensors.bad.at[2].set(True), xpos=sensors.xpos.at[2].set(jnp.nan)
         )
 
 
-def test_a_world_that_goes_bad_is_started_anew_counted_and_kept(
+def test_a_world_with_bad_physics_is_reset_counted_and_saved(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "musclemap.pipelines.train.learners.make_engine", lambda body, n, **_: Breaks(body, n)
+        "musclemap.pipelines.train.learners.make_engine", lambda body, n, **_: BreakingEngine(body, n)
     )  # fmt: skip
-    said: list[str] = []
-    train(plan, tmp_path, until=Until(steps=3 * ITERATION), tensorboard=False, on_message=said.append)
+    messages: list[str] = []
+    train(plan, tmp_path, until=Until(steps=3 * ITERATION), tensorboard=False, on_message=messages.append)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert sum(line["bad"] for line in lines) == 24 // 5
-    assert any("went bad in" in text for text in said)
-    kept = np.load(next((tmp_path / "bad").iterdir()))
-    assert kept["qpos"].shape == (2,)
-    assert np.isfinite(kept["qpos"]).all()
-    assert str(kept["clip"]) in plan.library.names
+    assert any("went bad in" in text for text in messages)
+    dump = np.load(next((tmp_path / "bad").iterdir()))
+    assert dump["qpos"].shape == (2,)
+    assert np.isfinite(dump["qpos"]).all()
+    assert str(dump["clip"]) in plan.library.names
     for name, array in checkpoint(tmp_path).items():
         assert np.isfinite(array).all(), name
 
@@ -211,7 +211,7 @@ FULL = (
 
 @pytest.mark.parametrize("error", FULL, ids=["jax", "warp", "numpy"])
 @pytest.mark.parametrize(("algorithm", "lower"), [("ppo", "ppo.num_steps"), ("world-model", "world_model.buffer_size")])
-def test_too_little_memory_is_told_with_the_number_to_lower(
+def test_a_lack_of_memory_is_reported_with_the_setting_to_lower(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, error: Exception, algorithm: str, lower: str
 ) -> None:
     def full(*args: object, **kwargs: object) -> None:
@@ -225,7 +225,7 @@ def test_too_little_memory_is_told_with_the_number_to_lower(
         plan_training(plan.clips, plan.config, engine="mujoco", algorithm=algorithm)
 
 
-def test_other_errors_pass(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_propagate(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("something else")
 
@@ -234,7 +234,7 @@ def test_other_errors_pass(tmp_path: Path, plan: Plan, monkeypatch: pytest.Monke
         train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
 
 
-def test_the_command_trains_and_says_what_it_does(dataset: Path, tmp_path: Path) -> None:
+def test_the_command_trains_and_reports_progress(dataset: Path, tmp_path: Path) -> None:
     small = ["--num-envs", "4", "--set", "ppo.num_steps=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
     call = ["--dataset", str(dataset), "--run", str(tmp_path / "run"), "--max-steps", "32", *small]
     done = CliRunner().invoke(app, [*call, "--json"])
@@ -251,7 +251,7 @@ def test_the_command_trains_and_says_what_it_does(dataset: Path, tmp_path: Path)
     assert "64 control steps" in more.stdout
 
 
-def test_training_listens_nowhere(dataset: Path, tmp_path: Path) -> None:
+def test_training_opens_no_listening_sockets(dataset: Path, tmp_path: Path) -> None:
     small = ["--num-envs", "4", "--set", "ppo.num_steps=8", "--set", "ppo.hidden=[8]", "--engine", "mujoco"]
     with sampled(os.getpid()) as sockets:
         done = CliRunner().invoke(
@@ -272,7 +272,7 @@ def test_training_listens_nowhere(dataset: Path, tmp_path: Path) -> None:
         (["--track", "wandb", "--max-steps", "8"], "pip install wandb"),
     ],
 )
-def test_wrong_use_is_told(dataset: Path, tmp_path: Path, options: list[str], output: str) -> None:
+def test_wrong_usage_is_reported(dataset: Path, tmp_path: Path, options: list[str], output: str) -> None:
     done = CliRunner().invoke(app, ["--dataset", str(dataset), "--run", str(tmp_path / "run"), *options])
     assert done.exit_code == 2
     assert output in done.stderr

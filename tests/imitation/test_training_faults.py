@@ -1,4 +1,4 @@
-"""Training beside damaged files: a command ends with one sentence and its status, and nothing learned is lost."""
+"""Training with damaged files: a command ends with one message and its status, and no results are lost."""
 
 import json
 import os
@@ -31,87 +31,88 @@ ITERATION = 4 * 8
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set `arm`, and `run`, which has checkpoints after one and two iterations; not to be changed."""
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set `arm`, and `run` with checkpoints after one and two iterations; tests must not change them."""
     root = tmp_path_factory.mktemp("place")
     write_dataset(root / "arm", arm_clips(2, 0.6))
     for steps, more in ((ITERATION, []), (2 * ITERATION, ["--resume"])):
-        done = train(root / "arm", root / "run", "--max-steps", str(steps), *more)
-        assert done.exit_code == 0, done.output
+        result = train(root / "arm", root / "run", "--max-steps", str(steps), *more)
+        assert result.exit_code == 0, result.output
     return root
 
 
 @pytest.fixture
-def run(place: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(place / "run", tmp_path / "run"))
+def run(workspace: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(workspace / "run", tmp_path / "run"))
 
 
 def train(dataset: Path, run: Path, *more: str) -> Any:
     return CliRunner().invoke(app, ["--dataset", str(dataset), "--run", str(run), *SMALL, *more])
 
 
-def said(done: Any, status: int, lines: int = 1) -> str:
-    """What a command has said, if it ended with a status and so many lines."""
-    assert done.exit_code == status, done.output
-    assert len(done.stderr.splitlines()) == lines, done.stderr
-    assert "Traceback" not in done.output
-    assert "internal error" not in done.output
-    return done.stderr
+def error_output(result: Any, status: int, lines: int = 1) -> str:
+    """Standard error of a command that must end with a status and a number of lines."""
+    assert result.exit_code == status, result.output
+    assert len(result.stderr.splitlines()) == lines, result.stderr
+    assert "Traceback" not in result.output
+    assert "internal error" not in result.output
+    return result.stderr
 
 
 def steps_of(run: Path) -> int:
     return load_policy(run / "policy.safetensors").facts["steps"]
 
 
-def test_a_run_whose_steps_are_up_ends_well(place: Path, run: Path) -> None:
+def test_a_run_that_has_reached_its_steps_ends_successfully(workspace: Path, run: Path) -> None:
     before = (run / "policy.safetensors").read_bytes()
     for steps in (1, ITERATION, 2 * ITERATION):
-        said(train(place / "arm", run, "--resume", "--max-steps", str(steps)), 0, lines=0)
-    done = CliRunner().invoke(
-        app, ["--dataset", str(place / "arm"), "--run", str(run), *SMALL[:-1], "--resume", "--max-steps", "1", "--json"]
+        error_output(train(workspace / "arm", run, "--resume", "--max-steps", str(steps)), 0, lines=0)
+    result = CliRunner().invoke(
+        app,
+        ["--dataset", str(workspace / "arm"), "--run", str(run), *SMALL[:-1], "--resume", "--max-steps", "1", "--json"],
     )
-    assert done.exit_code == 0, done.output
-    output = json.loads(done.stdout.splitlines()[-1])
+    assert result.exit_code == 0, result.output
+    output = json.loads(result.stdout.splitlines()[-1])
     assert (output["steps"], output["policy_steps"], output["why"]) == (2 * ITERATION, 2 * ITERATION, "steps")
-    assert "nothing is left to do" in done.stderr
+    assert "nothing is left to do" in result.stderr
     assert (run / "policy.safetensors").read_bytes() == before
 
 
-def test_a_run_whose_time_is_up_before_its_first_step_ends_well(place: Path, tmp_path: Path) -> None:
-    said(train(place / "arm", tmp_path / "new", "--max-seconds", "0"), 0, lines=0)
+def test_a_run_without_time_for_a_step_ends_successfully(workspace: Path, tmp_path: Path) -> None:
+    error_output(train(workspace / "arm", tmp_path / "new", "--max-seconds", "0"), 0, lines=0)
     assert steps_of(tmp_path / "new") == 0
 
 
-def test_without_checkpoints_nothing_is_begun(place: Path, run: Path) -> None:
+def test_a_run_without_checkpoints_is_not_resumed(workspace: Path, run: Path) -> None:
     shutil.rmtree(run / "checkpoints")
-    output = said(train(place / "arm", run, "--resume", "--max-steps", "1"), 2)
+    output = error_output(train(workspace / "arm", run, "--resume", "--max-steps", "1"), 2)
     assert f"replace policy.safetensors of {2 * ITERATION} steps" in output
     assert steps_of(run) == 2 * ITERATION
 
 
-def test_the_newest_checkpoint_is_damaged_and_the_policy_stays_until_it_is_overtaken(place: Path, run: Path) -> None:
+def test_after_a_damaged_checkpoint_the_policy_is_kept_until_it_is_overtaken(workspace: Path, run: Path) -> None:
     shutil.rmtree(run / "checkpoints" / "2" / "state")
-    output = said(train(place / "arm", run, "--resume", "--max-steps", "1"), 0, lines=2)
+    output = error_output(train(workspace / "arm", run, "--resume", "--max-steps", "1"), 0, lines=2)
     assert f"the checkpoint after {2 * ITERATION} steps is damaged" in output
     assert f"kept as 2.damaged, and {ITERATION} steps are made again" in output
-    assert f"has {2 * ITERATION} steps and stays" in output
+    assert f"has {2 * ITERATION} steps and is kept" in output
     assert steps_of(run) == 2 * ITERATION
-    said(train(place / "arm", run, "--resume", "--max-steps", str(3 * ITERATION)), 0, lines=0)
+    error_output(train(workspace / "arm", run, "--resume", "--max-steps", str(3 * ITERATION)), 0, lines=0)
     assert steps_of(run) == 3 * ITERATION
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"2.damaged", "1", "3"}
 
 
-def test_the_same_steps_made_again_give_the_same_policy(place: Path, run: Path) -> None:
+def test_repeated_steps_give_the_same_policy(workspace: Path, run: Path) -> None:
     shutil.rmtree(run / "checkpoints" / "2" / "state")
     (run / "policy.safetensors").unlink()
-    said(train(place / "arm", run, "--resume", "--max-steps", str(2 * ITERATION)), 0)
-    assert (run / "policy.safetensors").read_bytes() == (place / "run" / "policy.safetensors").read_bytes()
+    error_output(train(workspace / "arm", run, "--resume", "--max-steps", str(2 * ITERATION)), 0)
+    assert (run / "policy.safetensors").read_bytes() == (workspace / "run" / "policy.safetensors").read_bytes()
 
 
-def test_an_edited_clip_is_noticed(place: Path, run: Path, tmp_path: Path) -> None:
+def test_an_edited_clip_is_detected(workspace: Path, run: Path, tmp_path: Path) -> None:
     (name, clip), other = arm_clips(2, 0.6)
     write_dataset(tmp_path / "arm", [(name, replace(clip, qvel=clip.qvel * np.float32(0.5))), other])
-    output = said(train(tmp_path / "arm", run, "--resume", "--max-steps", "1"), 2)
+    output = error_output(train(tmp_path / "arm", run, "--resume", "--max-steps", "1"), 2)
     assert f"'{name}.h5' was edited since training began" in output
 
 
@@ -127,12 +128,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGES)
-def test_a_damaged_run_is_one_sentence(place: Path, run: Path, what: str) -> None:
+def test_a_damaged_run_gives_one_message(workspace: Path, run: Path, what: str) -> None:
     damage, message = DAMAGES[what]
     if what == "metrics.jsonl":
         (run / "metrics.jsonl").unlink()
     damage(run)
-    assert re.search(message, said(train(place / "arm", run, "--resume", "--max-steps", "1"), 2))
+    assert re.search(message, error_output(train(workspace / "arm", run, "--resume", "--max-steps", "1"), 2))
 
 
 FROM: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -147,25 +148,27 @@ FROM: dict[str, tuple[Callable[[Path], object], str]] = {
             path.write_bytes(b"noise" * 100) for path in (run / "checkpoints").rglob("*")
             if path.is_file() and path.name != "checkpoint.json"
         ],
-        "is not the file that was written",
+        "was modified",
     ),
     "clips of numbers": (lambda run: change(run / "policy.safetensors", "dataset", {"clips": [[1, 2]]}), "clips is"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", FROM)
-def test_a_damaged_run_is_no_beginning_and_leaves_no_run_behind(
-    place: Path, run: Path, tmp_path: Path, what: str
+def test_starting_from_a_damaged_run_fails_and_leaves_no_run_behind(
+    workspace: Path, run: Path, tmp_path: Path, what: str
 ) -> None:
     damage, message = FROM[what]
     damage(run)
-    output = said(train(place / "arm", tmp_path / "new", "--from", str(run), "--max-seconds", "0"), 2)
+    output = error_output(train(workspace / "arm", tmp_path / "new", "--from", str(run), "--max-seconds", "0"), 2)
     assert message in output
-    said(train(place / "arm", tmp_path / "new", "--from", str(place / "run"), "--max-seconds", "0"), 0, lines=0)
+    error_output(
+        train(workspace / "arm", tmp_path / "new", "--from", str(workspace / "run"), "--max-seconds", "0"), 0, lines=0
+    )
 
 
 def change(path: Path, section: str, values: dict[str, Any]) -> None:
-    """Change some facts in a policy's file."""
+    """Change facts in a policy file."""
     with safetensors.safe_open(path, framework="numpy") as file:
         facts = json.loads(file.metadata()[FORMAT])
     facts[section] |= values
@@ -178,18 +181,20 @@ def change(path: Path, section: str, values: dict[str, Any]) -> None:
         ("physics", {"timestep": 1e30}, "physics.timestep"),
         ("physics", {"timestep": -0.002}, "physics.timestep"),
         ("physics", {"nsubstep": 10**9}, "physics.nsubstep"),
-        ("physics", {"timestep": 0.02}, "it has 100 frames a second; the body is controlled 10 times"),
+        ("physics", {"timestep": 0.02}, "it has 100 frames per second, but control runs at 10 Hz"),
         ("task", {"future_steps": [10**6]}, "task.future_steps"),
-        ("task", {"future_steps": [1, 2]}, "laid out otherwise|observation"),
+        ("task", {"future_steps": [1, 2]}, "another observation layout"),
         ("body", {"muscles": ["a"] * 6}, "muscles differ"),
         ("body", {"name": "\x1b[31mPuppet"}, "no body"),
     ],
 )
-def test_a_hostile_policy_is_judged_in_one_sentence(
-    place: Path, run: Path, section: str, values: dict[str, Any], message: str
+def test_a_hostile_policy_gives_one_message(
+    workspace: Path, run: Path, section: str, values: dict[str, Any], message: str
 ) -> None:
     change(run / "policy.safetensors", section, values)
-    done = CliRunner().invoke(eval_app, [str(run), "--dataset", str(place / "arm"), "--engine", "mujoco", "--quiet"])
-    output = said(done, 2)
+    result = CliRunner().invoke(
+        eval_app, [str(run), "--dataset", str(workspace / "arm"), "--engine", "mujoco", "--quiet"]
+    )
+    output = error_output(result, 2)
     assert re.search(message, output), output
     assert "\x1b" not in output

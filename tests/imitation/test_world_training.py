@@ -1,9 +1,10 @@
-"""Training through a world model: a run taken up again equals one that went on, and the model learns."""
+"""Training through a world model: a resumed run equals an uninterrupted one, and the model learns."""
 
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +21,10 @@ from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import Library, make_library
 from musclemap.imitation.task.task import Task, TaskConfig
-from musclemap.imitation.world_model.replay import draw_windows
+from musclemap.imitation.world_model.replay import sample_windows
 from musclemap.imitation.world_model.tendons import TendonConfig
 from musclemap.imitation.world_model.world_config import WorldModelConfig
-from musclemap.imitation.world_model.world_model import ModelConfig, WorldModel, spread
+from musclemap.imitation.world_model.world_model import ModelConfig, WorldModel, change_std
 from musclemap.imitation.world_model.world_trainer import WorldTrainer
 from musclemap.pipelines.train.plan import Plan, plan_training
 from musclemap.pipelines.train.training import Until, train
@@ -53,15 +54,15 @@ def library(arm: SimulationBody) -> Library:
     return make_library(arm_clips(3, 1.0), arm, resting=0.1)
 
 
-def trainer(arm: SimulationBody, library: Library, config: WorldModelConfig = CONFIG) -> WorldTrainer:
+def make_trainer(arm: SimulationBody, library: Library, config: WorldModelConfig = CONFIG) -> WorldTrainer:
     return WorldTrainer(
         MujocoEngine(arm, NWORLD), Task(arm), library, WorldModel(arm, config.dynamics, None), config
     )  # fmt: skip
 
 
 @pytest.mark.slow
-def test_a_run_that_was_taken_up_again_equals_one_that_went_on(tmp_path: Path, plan: Plan) -> None:
-    """The replay buffer is not on disk: after `buffer_reset_interval` steps the other run empties its own too."""
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, plan: Plan) -> None:
+    """The replay buffer is not on disk, so the uninterrupted run also clears it after `buffer_reset_interval` steps."""
     learning = replace(plan.config.world_model, buffer_reset_interval=2 * ITERATION)
     plan = replace(plan, config=replace(plan.config, world_model=learning))
     run = lambda name, n, **more: train(  # noqa: E731
@@ -77,14 +78,14 @@ def test_a_run_that_was_taken_up_again_equals_one_that_went_on(tmp_path: Path, p
 
 
 @pytest.mark.slow
-def test_how_often_a_run_is_saved_changes_nothing(tmp_path: Path, plan: Plan) -> None:
+def test_the_checkpoint_interval_changes_nothing(tmp_path: Path, plan: Plan) -> None:
     run = lambda name, **more: train(  # noqa: E731
         plan, tmp_path / name, until=Until(steps=3 * ITERATION), tensorboard=False, **more
     )
     assert run("often", save_seconds=0.0).policy.read_bytes() == run("once").policy.read_bytes()
 
 
-def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
+def test_a_run_reports_on_its_model(tmp_path: Path, plan: Plan) -> None:
     messages: list[str] = []
     done = train(plan, tmp_path, until=Until(steps=3 * ITERATION), on_message=messages.append, tensorboard=False)
     assert {"model_loss", "model_error_mm_8", "imagined_reward", "sweep_reward", "horizon"} <= set(done.figures)
@@ -96,8 +97,8 @@ def test_a_run_tells_of_its_model(tmp_path: Path, plan: Plan) -> None:
 
 
 @pytest.mark.slow
-def test_the_model_learns_what_worlds_do(arm: SimulationBody, library: Library) -> None:
-    """Open-loop, in worlds that it is not fitted to, far better than velocities that stay as they are."""
+def test_the_model_learns_to_predict_the_worlds(arm: SimulationBody, library: Library) -> None:
+    """In held-out worlds, its open-loop error is far below that of constant velocities."""
     config = replace(
         CONFIG,
         buffer_size=8000,
@@ -105,131 +106,140 @@ def test_the_model_learns_what_worlds_do(arm: SimulationBody, library: Library) 
         gradient_steps=1,
         dynamics=replace(DYNAMICS, hidden=(64, 64), batch_size=128, gradient_steps=60),
     )
-    learner = trainer(arm, library, config)
-    state = learner.begin(0)
+    trainer = make_trainer(arm, library, config)
+    state = trainer.init(0)
     for _ in range(60):
-        state, _ = learner.iterate(state)
+        state, _ = trainer.iterate(state)
     assert state.replay is not None
-    model, dynamics = learner._model, state.learner.dynamics
-    window = draw_windows(state.replay, jax.random.PRNGKey(7), 200, 8, failures=0.5, held=-1)
+    model, dynamics = trainer._model, state.learner.dynamics
+    window = sample_windows(state.replay, jax.random.PRNGKey(7), 200, 8, max_failure_share=0.5, held_out=-1)
     result = model.predict(dynamics, window.start, window.ctrl)
-    off = lambda velocity: float(  # noqa: E731
+    mean_error = lambda velocity: float(  # noqa: E731
         jnp.sum(jnp.abs(velocity - window.true.velocity).mean(-1) * window.valid) / jnp.sum(window.valid)
     )
-    assert off(result.velocity) < 0.5 * off(jnp.broadcast_to(window.start.velocity, result.velocity.shape))
-    assert float(spread(dynamics).min()) > 0.01
+    assert mean_error(result.velocity) < 0.5 * mean_error(
+        jnp.broadcast_to(window.start.velocity, result.velocity.shape)
+    )
+    assert float(change_std(dynamics).min()) > 0.01
 
 
-def test_horizons_grow_as_the_model_gets_better_and_never_shrink(arm: SimulationBody, library: Library) -> None:
-    learner = trainer(arm, library)
-    state, _ = learner.iterate(learner.begin(0))
+def test_horizons_grow_as_the_model_improves_and_never_shrink(arm: SimulationBody, library: Library) -> None:
+    trainer = make_trainer(arm, library)
+    state, _ = trainer.iterate(trainer.init(0))
     replay = state.replay
     assert replay is not None
     assert int(state.learner.horizon) == 0
-    judge = lambda error: int(  # noqa: E731
-        learner._learning.judge(state.learner._replace(error=jnp.array(error)), replay, jax.random.PRNGKey(0), held=1)[
-            0
-        ].horizon
-    )
-    assert judge([0.01, 1.0]) == 0
-    assert judge([0.01, 0.01]) == 1
-    begun = learner.begin_with(state, state.learner._replace(horizon=jnp.array(1, jnp.int32)))
-    assert int(begun.learner.horizon) == 0  # a run on other clips trusts the model anew
-    grown = state.learner._replace(horizon=jnp.array(1, jnp.int32), error=jnp.array([1.0, 1.0]))
-    assert int(learner._learning.judge(grown, replay, jax.random.PRNGKey(0), held=1)[0].horizon) == 1
+
+    def horizon_after(error: list[float]) -> int:
+        learner = state.learner._replace(error=jnp.array(error))
+        return int(trainer._learner.evaluate_model(learner, replay, jax.random.PRNGKey(0), held_out=1)[0].horizon)
+
+    assert horizon_after([0.01, 1.0]) == 0
+    assert horizon_after([0.01, 0.01]) == 1
+    warm_started = trainer.warm_start(state, state.learner._replace(horizon=jnp.array(1, jnp.int32)))
+    assert int(warm_started.learner.horizon) == 0  # a run on other clips starts with the shortest horizon
+    long_horizon = state.learner._replace(horizon=jnp.array(1, jnp.int32), error=jnp.array([1.0, 1.0]))
+    assert int(trainer._learner.evaluate_model(long_horizon, replay, jax.random.PRNGKey(0), held_out=1)[0].horizon) == 1
 
 
-def test_sweepers_go_through_every_clip_from_its_first_frame(arm: SimulationBody, library: Library) -> None:
+def test_sweepers_track_every_clip_from_its_first_frame(arm: SimulationBody, library: Library) -> None:
     task_config = TaskConfig(max_landmark_error=10.0)
-    learner = WorldTrainer(
+    trainer = WorldTrainer(
         MujocoEngine(arm, NWORLD), Task(arm, task_config), library, WorldModel(arm, DYNAMICS, None),
         replace(CONFIG, learning_starts=10**6),
     )  # fmt: skip
-    state = learner.begin(0)
-    seen: set[tuple[int, int]] = set()
+    state = trainer.init(0)
+    visited: set[tuple[int, int]] = set()
     for _ in range(80):  # 320 steps: three clips of 100
         worlds = state.worlds.task
-        assert (worlds.first[:2] == 0).all()
-        seen |= {(w, int(worlds.clip[w])) for w in range(2)}
-        state, _ = learner.iterate(state)
-    assert seen == {(w, clip) for w in range(2) for clip in range(3)}
-    assert (np.asarray(state.worlds.task.first[2:]) > 0).any()
+        assert (worlds.start_frame[:2] == 0).all()
+        visited |= {(w, int(worlds.clip[w])) for w in range(2)}
+        state, _ = trainer.iterate(state)
+    assert visited == {(w, clip) for w in range(2) for clip in range(3)}
+    assert (np.asarray(state.worlds.task.start_frame[2:]) > 0).any()
 
 
-def test_excitations_of_real_worlds_have_noise_that_changes_slowly(arm: SimulationBody, library: Library) -> None:
-    """Of the spread and memory that are set, but not where worlds sweep; the averaged policy is what acts."""
-    learner = trainer(arm, library, replace(CONFIG, exploration_noise=0.02))
-    state = learner.begin(0)
-    policy = jax.tree.map(lambda x: x + 1.0, state.learner.policy)  # not what acts
-    known, worlds, noise, seen = state.learner._replace(policy=policy), state.worlds, state.noise, []
+def test_excitations_of_real_worlds_have_correlated_noise(arm: SimulationBody, library: Library) -> None:
+    """The noise has the configured standard deviation and correlation, except for sweepers.
+
+    The averaged policy acts.
+    """
+    trainer = make_trainer(arm, library, replace(CONFIG, exploration_noise=0.02))
+    state = trainer.init(0)
+    policy = jax.tree.map(lambda x: x + 1.0, state.learner.policy)  # this policy does not act
+    acting, worlds, noise, visited = state.learner._replace(policy=policy), state.worlds, state.noise, []
     for k in range(3000):
         worlds = worlds._replace(key=jax.random.PRNGKey(k))
-        noise = learner._choose(known, worlds, noise)[0]
-        seen.append(np.asarray(noise))
-    noise, ctrl, _ = learner._choose(known, worlds, noise)
-    expected = learner._learning.act(state.learner, worlds.obs)
+        noise = trainer._act(acting, worlds, noise)[0]
+        visited.append(np.asarray(noise))
+    noise, ctrl, _ = trainer._act(acting, worlds, noise)
+    expected = trainer._learner.act(state.learner, worlds.obs)
     np.testing.assert_allclose(ctrl[:2], expected[:2], atol=1e-5)
     np.testing.assert_allclose(ctrl[2:], expected[2:] + noise[2:], atol=1e-5)
-    run = np.stack(seen)[100:]
+    run = np.stack(visited)[100:]
     assert run.std() == pytest.approx(0.02, rel=0.05)
     assert np.mean(run[1:] * run[:-1]) / np.mean(run**2) == pytest.approx(0.9, abs=0.01)
 
 
-def test_what_acts_and_is_kept_is_an_average_over_gradient_steps(arm: SimulationBody, library: Library) -> None:
-    learner = trainer(arm, library, replace(CONFIG, gradient_steps=1, policy_ema_decay=0.75, target_ema_decay=0.5))
-    state, _ = learner.iterate(learner.begin(0))  # the first gradient step: the average was the policy itself
-    old, new = learner.begin(0).learner, state.learner
-    for share, kept, now, before in (
+def test_the_acting_policy_is_an_average_over_gradient_steps(arm: SimulationBody, library: Library) -> None:
+    trainer = make_trainer(arm, library, replace(CONFIG, gradient_steps=1, policy_ema_decay=0.75, target_ema_decay=0.5))
+    state, _ = trainer.iterate(trainer.init(0))  # one gradient step: the average was initially the policy itself
+    old, new = trainer.init(0).learner, state.learner
+    for share, averaged, current, before in (
         (0.75, new.average, new.policy, old.policy), (0.5, new.target, new.value, old.value)
     ):  # fmt: skip
-        for a, b, c in zip(*map(jax.tree.leaves, (kept, now, before)), strict=True):
+        for a, b, c in zip(*map(jax.tree.leaves, (averaged, current, before)), strict=True):
             np.testing.assert_allclose(a, share * c + (1 - share) * b, atol=1e-6)
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (new.average, new.policy)), strict=True))
-    assert learner.policy(state)[0] is new.average
+    assert trainer.policy(state)[0] is new.average
 
 
 def test_effort_counts_once_tracking_is_good_and_windows_grow_with_the_horizon(
     arm: SimulationBody, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = trainer(arm, library)
-    state, _ = learner.iterate(learner.begin(0))
+    trainer = make_trainer(arm, library)
+    state, _ = trainer.iterate(trainer.init(0))
     assert state.replay is not None
     share = lambda tracking: float(  # noqa: E731
-        learner._improve(
+        trainer._improve_policy(
             state.learner._replace(tracking=jnp.array(tracking)), library.reference, state.replay,
             jax.random.PRNGKey(0), nstep=4,
         )[1]["effort_share"]
     )  # fmt: skip
     assert [round(share(t), 3) for t in (0.0, 0.8, 0.85, 0.9, 1.0)] == [0.0, 0.0, 0.5, 1.0, 1.0]
     windows: list[int] = []
-    fit = learner._fit
-    spy = lambda *args, window, held: (windows.append(window), fit(*args, window=window, held=held))[1]  # noqa: E731
-    monkeypatch.setattr(learner, "_fit", spy)
+    fit = trainer._fit_model
+
+    def spy(*args: Any, window: int, held_out: int) -> Any:
+        windows.append(window)
+        return fit(*args, window=window, held_out=held_out)
+
+    monkeypatch.setattr(trainer, "_fit_model", spy)
     for horizon in (0, 1):
-        own = jax.tree.map(jnp.copy, state)  # what is remembered is written over
-        learner.iterate(own._replace(learner=own.learner._replace(horizon=jnp.array(horizon, jnp.int32))))
+        other = jax.tree.map(jnp.copy, state)  # the replay buffer is donated and overwritten
+        trainer.iterate(other._replace(learner=other.learner._replace(horizon=jnp.array(horizon, jnp.int32))))
     assert windows == [8, 16]
 
 
-def test_clips_without_activations_begin_with_those_that_tracked_them(arm: SimulationBody) -> None:
+def test_clips_without_activations_start_with_those_that_tracked_them(arm: SimulationBody) -> None:
     clips = [(name, replace(clip, activation=None, activation_residual=None)) for name, clip in arm_clips(2, 1.0)]
     library = make_library(clips, arm, resting=0.1)
-    learner = WorldTrainer(
+    trainer = WorldTrainer(
         MujocoEngine(arm, NWORLD), Task(arm, TaskConfig(max_landmark_error=10.0)), library,
         WorldModel(arm, DYNAMICS, None), replace(CONFIG, learning_starts=10**6),
     )  # fmt: skip
-    state = learner.begin(0)
+    state = trainer.init(0)
     for _ in range(40):
-        state, _ = learner.iterate(state)
+        state, _ = trainer.iterate(state)
     changed = np.asarray(state.act != library.reference.act).any(axis=1)
     assert 0 < changed.sum() < changed.size
-    own = trainer(arm, make_library(arm_clips(2, 1.0), arm, resting=0.1))
-    assert own.begin(0).act.shape[0] == 0  # clips with activations of their own keep them
+    other = make_trainer(arm, make_library(arm_clips(2, 1.0), arm, resting=0.1))
+    assert other.init(0).act.shape[0] == 0  # clips with activations keep them
 
 
-def test_what_a_model_does_not_know_is_refused(arm: SimulationBody, library: Library) -> None:
+def test_unsupported_tasks_are_rejected(arm: SimulationBody, library: Library) -> None:
     model = WorldModel(arm, DYNAMICS, None)
-    with pytest.raises(SettingsError, match="flat ground and no latency"):
+    with pytest.raises(SettingsError, match="only flat ground and no latency"):
         WorldTrainer(MujocoEngine(arm, 2), Task(arm, TaskConfig(latency_steps=1)), library, model, CONFIG)
     rough = load_simulation_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind="rough")))
     with pytest.raises(SettingsError, match="flat ground"):

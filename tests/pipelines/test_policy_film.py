@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.eval.evaluation import Evaluated, Recording
+from musclemap.imitation.eval.evaluation import ClipEvaluation, Recording
 from musclemap.imitation.eval.scores import score_clip
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.task.arm_motions import arm_clips
-from musclemap.imitation.task.measures import Measures
+from musclemap.imitation.task.step_metrics import StepMetrics
 from musclemap.pipelines.rendering import policy_film
 from musclemap.pipelines.rendering.camera import follow_both
 from musclemap.pipelines.rendering.muscles import FULL_RGB, REST_RGB
@@ -34,10 +34,12 @@ from ..support.data.exported_clips import moving_clip
 def _scene(clip: Clip, qpos: np.ndarray, act: np.ndarray, *, failed: int | None = None) -> Scene:
     steps = len(qpos) - 1
     zeros: Any = np.zeros(steps)
-    lost: Any = np.arange(steps) >= (steps if failed is None else failed)
-    curves = Measures(*[zeros] * len(Measures._fields))._replace(failed=lost)
+    terminated: Any = np.arange(steps) >= (steps if failed is None else failed)
+    curves = StepMetrics(*[zeros] * len(StepMetrics._fields))._replace(terminated=terminated)
     score = score_clip("clip", curves, steps=steps, root_limit=0.5)
-    return Scene(clip=clip, result=Evaluated(score=score, recording=Recording(curves=curves, qpos=qpos, act=act)))
+    return Scene(
+        clip=clip, result=ClipEvaluation(score=score, recording=Recording(step_metrics=curves, qpos=qpos, act=act))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.task.arm_motions import arm_clips
-from musclemap.imitation.task.reward import PUBLISHED_MOST
+from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD
 from musclemap.pipelines.report.policy_curves import LEARNING, clip_curves, learning_curves
 from musclemap.pipelines.report.policy_report import write_policy_report
 from musclemap.pipelines.train.dataset import Chosen
@@ -102,7 +102,7 @@ def test_curves_are_those_of_the_recording(result: Evaluation) -> None:
     np.testing.assert_allclose(_values(least), clip.activation.mean(axis=1), atol=1e-4)
     marks = panels["Distance from the reference"]["lines"][0]
     assert marks["name"] == "landmarks from the root"
-    np.testing.assert_allclose(_values(marks)[1:], 1e3 * recording.curves.relative_landmark_error, atol=0.05)
+    np.testing.assert_allclose(_values(marks)[1:], 1e3 * recording.step_metrics.relative_landmark_error, atol=0.05)
     assert _values(marks)[0] == 0.0
 
 
@@ -113,7 +113,7 @@ def test_after_a_loss_frames_are_shaded_and_nothing_is_earned(result: Evaluation
     assert data["reasons"] == [{"rule": "lost", "limit": 0, "frames": [[21, 61]], "lost": 0}]
     (reward,) = next(p for title, p in _panels(data["curves"]).items() if title.startswith("Published"))["lines"]
     assert judged.result.recording is not None
-    want = judged.result.recording.curves.published[:20] / PUBLISHED_MOST
+    want = judged.result.recording.step_metrics.published[:20] / MAX_PUBLISHED_REWARD
     np.testing.assert_allclose(_values(reward)[1:21], want, atol=1e-3)
     assert not _values(reward)[21:].any()
 
@@ -121,16 +121,16 @@ def test_after_a_loss_frames_are_shaded_and_nothing_is_earned(result: Evaluation
 def test_a_run_that_went_on_is_drawn_once(tmp_path: Path) -> None:
     """It was stopped at 3000, taken up again at 2000, and its last line is cut off; a figure began late."""
     steps = [1000, 2000, 3000, 2000, 3000, 4000]
-    rows = [{"steps": s, "reward": 0.1 * k, "failed": None} for k, s in enumerate(steps)]
-    rows[4]["failed"], rows[5]["failed"] = 0.5, 0.25
+    rows = [{"steps": s, "reward": 0.1 * k, "terminated": None} for k, s in enumerate(steps)]
+    rows[4]["terminated"], rows[5]["terminated"] = 0.5, 0.25
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"steps": 5')
     data = learning_curves(tmp_path)
     assert data is not None
     panels = _panels(data["curves"])
     (reward,) = next(panel for title, panel in panels.items() if title.startswith("Reward"))["lines"]
     np.testing.assert_allclose(_values(reward), [0.0, 0.3, 0.4, 0.5], atol=1e-4)
-    (failed,) = next(panel for title, panel in panels.items() if title.startswith("Share"))["lines"]
-    np.testing.assert_allclose(_values(failed)[-2:], [0.5, 0.25], atol=1e-4)
+    (terminated,) = next(panel for title, panel in panels.items() if title.startswith("Share"))["lines"]
+    np.testing.assert_allclose(_values(terminated)[-2:], [0.5, 0.25], atol=1e-4)
     assert data["fps"] == pytest.approx(1 / 1000)
     assert learning_curves(tmp_path / "none") is None
 
@@ -185,9 +185,9 @@ def test_a_body_that_falls_apart_is_drawn_too(result: Evaluation) -> None:
     judged = next(judged for judged in result.clips if judged.result.recording is not None)
     recording = judged.result.recording
     assert recording is not None
-    error = np.append(recording.curves.relative_landmark_error[:-1], np.nan)
-    curves = recording.curves._replace(relative_landmark_error=error)
-    spoilt = replace(judged.result, recording=replace(recording, curves=curves))
+    error = np.append(recording.step_metrics.relative_landmark_error[:-1], np.nan)
+    curves = recording.step_metrics._replace(relative_landmark_error=error)
+    spoilt = replace(judged.result, recording=replace(recording, step_metrics=curves))
     json.dumps(clip_curves(judged.clip, spoilt, result.body), allow_nan=False)
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.world_model.muscles import muscles_of
+from musclemap.imitation.world_model.muscles import read_muscles
 from musclemap.imitation.world_model.tendons import TendonConfig, fit_tendons
 from musclemap.retarget.checks.bounded_least_squares import bounded_least_squares
 from musclemap.retarget.config import RetargetConfig
@@ -40,7 +40,7 @@ def test_bounded_least_squares_are_exact() -> None:
 def test_torques_of_muscles_are_exact(arm: SimulationBody) -> None:
     tendons, n = fit_tendons(arm, TendonConfig(num_samples=50, gradient_steps=1)), 4
     joint, act = jnp.zeros((n, 2)), jnp.full((n, arm.model.nu), 0.5)
-    torque = lambda q: jnp.sum(tendons.torque(muscles_of(arm.model), q, q, act))  # noqa: E731
+    torque = lambda q: jnp.sum(tendons.torque(read_muscles(arm.model), q, q, act))  # noqa: E731
     count, exact = products(jax.jit(jax.grad(torque)).lower(joint).as_text())
     assert count == exact > 0
 

@@ -1,4 +1,4 @@
-"""States that engines are tried with, and what MuJoCo itself says of them."""
+"""States to test engines with, and MuJoCo's own sensor data for them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -14,18 +14,18 @@ from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 Part = TypeVar("Part", PhysicsState, SensorData)
 
 NWORLD = 4
-"""One number of worlds for all: MuJoCo Warp takes a while to set up."""
+"""The number of worlds in all tests, because MuJoCo Warp takes a while to set up."""
 
 
 def packed(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> PhysicsState:
-    """Configurations and velocities with muscles nearly at rest."""
+    """Configurations and velocities with nearly resting muscles."""
     model, n = body.model, len(qpos)
     arrays = (qpos, qvel, np.full((n, model.nu), 0.05), np.zeros((n, model.nv)))
     return PhysicsState(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
 
 def arm_state(arm: SimulationBody, n: int = NWORLD) -> PhysicsState:
-    """Worlds of the small arm, within its limits, moving; one against a stop."""
+    """Worlds of the small arm, within its limits and moving; one beyond a joint limit."""
     rng = np.random.default_rng(3)
     low, high = arm.model.jnt_range.T
     qpos = rng.uniform(low, high, (n, 2))
@@ -34,7 +34,7 @@ def arm_state(arm: SimulationBody, n: int = NWORLD) -> PhysicsState:
 
 
 def walking_state(human: SimulationBody, clip: Clip, n: int = NWORLD) -> PhysicsState:
-    """Worlds of MyoFullBody in phases of a stride, 5 mm lower than the clip, so that feet touch the floor."""
+    """Worlds of MyoFullBody at phases of a stride, 5 mm below the clip, so that the feet touch the floor."""
     frames = np.linspace(100, 200, n).astype(int)
     qpos = clip.qpos[frames][:, human.clip_qpos]
     qpos[:, 2] -= 0.005
@@ -42,36 +42,36 @@ def walking_state(human: SimulationBody, clip: Clip, n: int = NWORLD) -> Physics
 
 
 def excitations(body: SimulationBody, nstep: int, n: int = NWORLD) -> np.ndarray:
-    """Controls that vary from muscle to muscle, world to world and step to step, shape (nstep, n, nu)."""
+    """Controls that differ between muscles, worlds and steps, shape (nstep, n, nu)."""
     return (np.random.default_rng(7).random((nstep, n, body.model.nu)) ** 3).astype(np.float32)
 
 
 def run(engine: Engine, state: PhysicsState, ctrl: np.ndarray) -> tuple[PhysicsState, SensorData]:
-    """State and reading after all control steps."""
-    reading = engine.read(state)
-    for moment in ctrl:
-        state, reading = engine.step(state, jnp.asarray(moment))
-    return state, reading
+    """State and sensor data after all control steps."""
+    sensors = engine.read(state)
+    for step_ctrl in ctrl:
+        state, sensors = engine.step(state, jnp.asarray(step_ctrl))
+    return state, sensors
 
 
-def rows(seen: Part, worlds: Sequence[int] | np.ndarray) -> Part:
-    """Some worlds, in another order perhaps."""
-    return type(seen)(*(part[np.asarray(worlds)] for part in seen))  # type: ignore[arg-type]
+def rows(arrays: Part, worlds: Sequence[int] | np.ndarray) -> Part:
+    """Select or reorder worlds."""
+    return type(arrays)(*(part[np.asarray(worlds)] for part in arrays))  # type: ignore[arg-type]
 
 
 def with_row(state: PhysicsState, world: int, **values: float) -> PhysicsState:
-    """The first number of some parts of a world's state replaced."""
+    """Replace the first number of some arrays in one world's state."""
     return state._replace(**{name: getattr(state, name).at[world, 0].set(value) for name, value in values.items()})
 
 
 def assert_same(a: Part, b: Part) -> None:
-    """Bit for bit, NaN being NaN."""
+    """Compare bit for bit; NaN equals NaN."""
     for name, x, y in zip(a._fields, a, b, strict=True):
         np.testing.assert_array_equal(x, y, err_msg=name)
 
 
-class Said(NamedTuple):
-    """What MuJoCo says of one state."""
+class ReferenceSensors(NamedTuple):
+    """MuJoCo's sensor data of one state."""
 
     xpos: np.ndarray
     xquat: np.ndarray
@@ -80,8 +80,8 @@ class Said(NamedTuple):
     contact: np.ndarray
 
 
-def mujoco_says(body: SimulationBody, state: PhysicsState, world: int) -> Said:
-    """Landmarks from a full forward pass and `mj_objectVelocity`; contacts from its list of them."""
+def mujoco_reference(body: SimulationBody, state: PhysicsState, world: int) -> ReferenceSensors:
+    """Landmarks from a full forward pass and `mj_objectVelocity`; contacts from MuJoCo's list."""
     model, data = body.model, mujoco.MjData(body.model)
     data.qpos[:], data.qvel[:] = np.asarray(state.qpos[world]), np.asarray(state.qvel[world])
     mujoco.mj_forward(model, data)
@@ -90,8 +90,10 @@ def mujoco_says(body: SimulationBody, state: PhysicsState, world: int) -> Said:
         mujoco.mj_objectVelocity(model, data, mujoco.mjtObj.mjOBJ_XBODY, int(landmark), row, 0)
     contact = np.zeros(4)
     for k, geoms in enumerate(body.contact_geoms):
-        for touch in data.contact:
-            pair = {int(g) for g in touch.geom}
-            contact[k] = contact[k] or (touch.dist <= 0 and bool(pair & {*geoms}) and bool(pair & {*body.floor_ids}))
+        for mj_contact in data.contact:
+            pair = {int(g) for g in mj_contact.geom}
+            contact[k] = contact[k] or (
+                mj_contact.dist <= 0 and bool(pair & {*geoms}) and bool(pair & {*body.floor_ids})
+            )
     ids = body.landmark_ids
-    return Said(data.xpos[ids].copy(), data.xquat[ids].copy(), velocity[:, 3:], velocity[:, :3], contact)
+    return ReferenceSensors(data.xpos[ids].copy(), data.xquat[ids].copy(), velocity[:, 3:], velocity[:, :3], contact)

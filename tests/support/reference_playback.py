@@ -1,4 +1,4 @@
-"""The reference put through the judge: what a body would earn that follows a clip exactly, without any physics."""
+"""Evaluation of the reference itself: the reward of a body that follows a clip exactly, without any physics."""
 
 from typing import NamedTuple
 
@@ -7,44 +7,43 @@ import numpy as np
 
 from musclemap.imitation.physics.engine import Engine
 from musclemap.imitation.task.reference import Reference
-from musclemap.imitation.task.task import Outcome, Task
+from musclemap.imitation.task.task import StepResult, Task
 
 
-class Played(NamedTuple):
-    """What every frame of a clip would earn but the first, and the excitations that were taken for it.
+class ReferencePlayback(NamedTuple):
+    """Step results and excitations for all frames of a clip except the first.
 
     Attributes:
-        outcome: Of every frame, shapes (nframe - 1,).
-        excitation: The clip's activations, which stand for them, shape (nframe - 1, nu).
-        before: Those of the frame before.
+        step_result: Results, shapes (nframe - 1,).
+        excitation: The clip's activations, which serve as excitations, shape (nframe - 1, nu).
+        prev_excitation: Those of the previous frame, shape (nframe - 1, nu).
     """
 
-    outcome: Outcome
+    step_result: StepResult
     excitation: np.ndarray
-    before: np.ndarray
+    prev_excitation: np.ndarray
 
 
-def play_back(engine: Engine, task: Task, reference: Reference, *, clip: int) -> Played:
-    """Set a body to every frame of a clip, read its landmarks by the engine's own kinematics, and judge it.
+def play_back_reference(engine: Engine, task: Task, reference: Reference, *, clip: int) -> ReferencePlayback:
+    """Set a body to every frame of a clip, compute its landmarks with the engine's kinematics, and evaluate the result.
 
-    It earns all that can be earned for tracking, but for rounding, or else the reference, the body and the judge do not
-    fit together.
+    The body earns the full tracking reward, up to rounding; if not, reference, body and task are inconsistent.
 
     Args:
-        engine: Reads states; of the task's body.
-        task: The judge.
+        engine: Engine that computes the sensor data; of the task's body.
+        task: The task.
         reference: Frames.
-        clip: Number of the clip.
+        clip: Index of the clip.
     """
-    begin, judge = jax.jit(task.begin), jax.jit(task.judge)
+    reset, evaluate_step = jax.jit(task.reset), jax.jit(task.evaluate_step)
     frames = np.arange(1, int(reference.length[clip]))
     parts = []
-    for low in range(0, len(frames), engine.nworld):
-        some = np.resize(frames[low : low + engine.nworld], engine.nworld)  # the last part is filled up by repetition
-        which = np.full(engine.nworld, clip)
-        physics, state = begin(reference, which, some, jax.random.PRNGKey(0))
-        earlier, _ = begin(reference, which, some - 1, jax.random.PRNGKey(0))
-        before = earlier.act
-        outcome = judge(reference, physics, engine.read(physics), state, before)
-        parts.append(Played(*jax.device_get((outcome, physics.act, before))))
+    for start in range(0, len(frames), engine.nworld):
+        frame = np.resize(frames[start : start + engine.nworld], engine.nworld)  # fills the last batch by repetition
+        clips = np.full(engine.nworld, clip)
+        physics, state = reset(reference, clips, frame, jax.random.PRNGKey(0))
+        previous, _ = reset(reference, clips, frame - 1, jax.random.PRNGKey(0))
+        prev_excitation = previous.act
+        step_result = evaluate_step(reference, physics, engine.read(physics), state, prev_excitation)
+        parts.append(ReferencePlayback(*jax.device_get((step_result, physics.act, prev_excitation))))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(frames)], *parts)

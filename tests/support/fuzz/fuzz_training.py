@@ -8,7 +8,7 @@ from typing import Any
 
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.runs.run_facts import check_same, read_facts
+from musclemap.imitation.runs.run_facts import check_same_run, read_facts
 from musclemap.imitation.runs.run_folder import RunFolder
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.world_model.tendons import TendonConfig
@@ -91,7 +91,7 @@ def make_run_json(folder: Path) -> bytes:
 
 def read_run_json(path: Path) -> object:
     """Read it and compare it with the run to resume."""
-    return check_same(path.parent, read_facts(path), _facts())
+    return check_same_run(path.parent, read_facts(path), _facts())
 
 
 def make_earlier(folder: Path) -> bytes:
