@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from musclemap.imitation.world_model.replay import sample_windows
 from musclemap.imitation.world_model.tendons import TendonConfig
 from musclemap.imitation.world_model.world_config import WorldModelConfig
 from musclemap.imitation.world_model.world_model import ModelConfig, WorldModel, change_std
-from musclemap.imitation.world_model.world_trainer import WorldTrainer
+from musclemap.imitation.world_model.world_trainer import WorldTrainer, WorldTrainState
 from musclemap.pipelines.train.plan import Plan, plan_training
 from musclemap.pipelines.train.training import Until, train
 
@@ -58,6 +59,19 @@ def make_trainer(arm: SimulationBody, library: Library, config: WorldModelConfig
     return WorldTrainer(
         MujocoEngine(arm, NWORLD), Task(arm), library, WorldModel(arm, config.dynamics, None), config
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trainer(arm: SimulationBody, library: Library) -> WorldTrainer:
+    """With `CONFIG`; compiled once."""
+    return make_trainer(arm, library)
+
+
+@pytest.fixture(scope="module")
+def first_state(trainer: WorldTrainer) -> Callable[[], WorldTrainState]:
+    """Copies of the state after one iteration: an iteration overwrites the replay buffer of the state it starts from."""
+    state, _ = trainer.iterate(trainer.init(0))
+    return lambda: jax.tree.map(jnp.copy, state)
 
 
 @pytest.mark.slow
@@ -123,9 +137,10 @@ def test_the_model_learns_to_predict_the_worlds(arm: SimulationBody, library: Li
     assert float(change_std(dynamics).min()) > 0.01
 
 
-def test_horizons_grow_as_the_model_improves_and_never_shrink(arm: SimulationBody, library: Library) -> None:
-    trainer = make_trainer(arm, library)
-    state, _ = trainer.iterate(trainer.init(0))
+def test_horizons_grow_as_the_model_improves_and_never_shrink(
+    trainer: WorldTrainer, first_state: Callable[[], WorldTrainState]
+) -> None:
+    state = first_state()
     replay = state.replay
     assert replay is not None
     assert int(state.learner.horizon) == 0
@@ -195,10 +210,9 @@ def test_the_acting_policy_is_an_average_over_gradient_steps(arm: SimulationBody
 
 
 def test_effort_counts_once_tracking_is_good_and_windows_grow_with_the_horizon(
-    arm: SimulationBody, library: Library, monkeypatch: pytest.MonkeyPatch
+    trainer: WorldTrainer, library: Library, first_state: Callable[[], WorldTrainState], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = make_trainer(arm, library)
-    state, _ = trainer.iterate(trainer.init(0))
+    state = first_state()
     assert state.replay is not None
     share = lambda tracking: float(  # noqa: E731
         trainer._improve_policy(
@@ -216,7 +230,7 @@ def test_effort_counts_once_tracking_is_good_and_windows_grow_with_the_horizon(
 
     monkeypatch.setattr(trainer, "_fit_model", spy)
     for horizon in (0, 1):
-        other = jax.tree.map(jnp.copy, state)  # the replay buffer is donated and overwritten
+        other = first_state()
         trainer.iterate(other._replace(learner=other.learner._replace(horizon=jnp.array(horizon, jnp.int32))))
     assert windows == [8, 16]
 
