@@ -145,16 +145,16 @@ def _left_out(result: "Evaluation") -> list[str]:
 def _write(result: "Evaluation", source: Path, files: _Files, *, hidden: bool) -> list[str]:
     """Write the video and the report; returns their paths."""
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.rendering.policy_film import Scene, save_policy_film
+    from musclemap.pipelines.rendering.policy_film import FilmClip, save_policy_film
     from musclemap.pipelines.report.policy_report import write_policy_report
 
     report, video = files["report"], files["video"]
     if video is not None:
         by_name = {judged.result.score.name: judged for judged in result.clips}
-        scenes = [Scene(clip=by_name[name].clip, result=by_name[name].result) for name in result.film]
+        film_clips = [FilmClip(clip=by_name[name].clip, result=by_name[name].result) for name in result.film]
         with ProgressDisplay(hidden=hidden) as display:
             longest, count = files["video_seconds"], display.count("images")
-            save_policy_film(video, scenes, result.body, longest=longest, progress=count)
+            save_policy_film(video, film_clips, result.body, longest=longest, progress=count)
     if report is not None:
         write_policy_report(report, result, run=source if source.is_dir() else source.parent)
     return [str(path) for path in (video, report) if path is not None]

@@ -167,9 +167,9 @@ def _warn_of_other_body(clip: "Clip") -> None:
 def _pictures(
     clip: "Clip", chosen: "np.ndarray", size: tuple[int, int], camera: Camera, muscles: bool, backend: Backend
 ) -> Iterator["np.ndarray"]:
+    from musclemap.pipelines.rendering.drawing import drawing_model
     from musclemap.pipelines.rendering.gl import INSTALL_HINT, find_gl, render_frames
     from musclemap.pipelines.rendering.plot import plot_frames
-    from musclemap.pipelines.rendering.stage import drawing_model
 
     draw = render_frames
     if backend is Backend.plot or (backend is Backend.auto and find_gl() is None):

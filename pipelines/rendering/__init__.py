@@ -1,5 +1,5 @@
-"""Pictures of a motion: with OpenGL where there is one (`gl`), with matplotlib where there is none (`plot`).
+"""Pictures and films of a motion, drawn with OpenGL if available (`gl`) and with matplotlib otherwise (`plot`).
 
-`stage` dresses the body for drawing, `camera` follows it, `film` chooses frames and writes files. Both ways of drawing
-take the same arguments and yield the same arrays.
+`drawing` prepares a body for drawing, `camera` follows it, and `film` selects frames and writes files. Both renderers
+take the same arguments and yield arrays of the same shape.
 """

@@ -1,4 +1,4 @@
-"""Pictures written to files: a film, or a strip of pictures side by side."""
+"""Write pictures to files: as a film, or as a strip of pictures side by side."""
 
 import os
 import tempfile
@@ -12,17 +12,17 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .stage import RenderError
+from .drawing import RenderError
 
 
 def film_frames(nframe: int, *, fps: float, film_fps: float) -> np.ndarray:
-    """Frames of a motion to show in a film, by time stamps, so that the film lasts as long as the motion did."""
+    """Select the frames of a motion for a film by their time stamps, so that the film lasts as long as the motion."""
     count = int(np.floor((nframe - 1) * film_fps / fps + 1e-9)) + 1
     return np.minimum(np.round(np.arange(count) * fps / film_fps).astype(int), nframe - 1)
 
 
 def strip_frames(nframe: int, *, count: int) -> np.ndarray:
-    """At most `count` frames of a motion, evenly spaced from the first to the last."""
+    """Select at most `count` frames of a motion, evenly spaced from first to last."""
     return np.unique(np.linspace(0, nframe - 1, count).round().astype(int))
 
 
@@ -30,24 +30,24 @@ def save_film(path: Path, frames: Iterable[np.ndarray], *, fps: float) -> int:
     """Write pictures, shape (height, width, 3) uint8, as an H.264 film.
 
     Args:
-        path: File to write; it appears, or is replaced, only when the film is complete.
-        frames: The pictures, all of one size, width and height even (H.264 halves the colours' resolution).
-        fps: Pictures a second.
+        path: File to write. It is created or replaced only once the film is complete.
+        frames: Pictures of one size with even width and height (H.264 halves the resolution of colour).
+        fps: Pictures per second.
 
     Returns:
         Number of pictures written.
 
     Raises:
-        RenderError: No pictures, an odd width or height, or no ffmpeg to write with.
+        RenderError: If there are no pictures, if width or height is odd, or if ffmpeg is missing.
     """
-    with _written(path) as part, closing(_film(part, fps=fps)) as film:
+    with _replacing(path) as part, closing(_film(part, fps=fps)) as film:
         next(film)
         count = 0
         for picture in frames:
             film.send(picture)
             count += 1
         if not count:
-            raise RenderError("there are no pictures to make a film of")
+            raise RenderError("a film needs at least one picture")
     return count
 
 
@@ -55,20 +55,20 @@ def save_strip(path: Path, frames: Iterable[np.ndarray], *, labels: Sequence[str
     """Write pictures, shape (height, width, 3) uint8, side by side into one PNG file.
 
     Args:
-        path: File to write; it appears, or is replaced, only when it is complete.
-        frames: The pictures, all of one height.
-        labels: A short text for each, written in its upper left corner.
+        path: File to write. It is created or replaced only once it is complete.
+        frames: Pictures of one height.
+        labels: Short text for the upper left corner of each picture.
 
     Returns:
         Number of pictures in the strip.
 
     Raises:
-        RenderError: There are no pictures.
+        RenderError: If there are no pictures.
     """
-    with _written(path) as part:
+    with _replacing(path) as part:
         pictures = list(frames)
         if not pictures:
-            raise RenderError("there are no pictures to make a strip of")
+            raise RenderError("a strip needs at least one picture")
         strip = Image.fromarray(np.concatenate(pictures, axis=1))
         _label(strip, [picture.shape[1] for picture in pictures], labels)
         strip.save(part)
@@ -76,7 +76,7 @@ def save_strip(path: Path, frames: Iterable[np.ndarray], *, labels: Sequence[str
 
 
 def _label(strip: Image.Image, widths: Sequence[int], labels: Sequence[str]) -> None:
-    """Draw a line between neighbours and write the labels."""
+    """Draw a line between neighbouring pictures and write the labels."""
     height = strip.height
     pen = ImageDraw.Draw(strip)
     font = ImageFont.load_default(size=max(10.0, height / 32))
@@ -90,22 +90,22 @@ def _label(strip: Image.Image, widths: Sequence[int], labels: Sequence[str]) -> 
 
 
 def _film(path: Path, *, fps: float) -> Generator[None, np.ndarray, None]:
-    """Take pictures and encode them; the encoder starts with the first, as only that one tells the size."""
+    """Encode the pictures sent to this generator; the encoder starts with the first picture, which gives the size."""
     picture = yield
     height, width = picture.shape[:2]
     if height % 2 or width % 2:
-        raise RenderError(f"a film needs an even width and height, this one has {width}x{height}")
-    rate: Any = fps  # declared whole, but written with two decimals
+        raise RenderError(f"a film needs an even width and height; these pictures have {width}x{height}")
+    rate: Any = fps  # annotated as int, but written with two decimals
     film = imageio_ffmpeg.write_frames(
         str(path), (width, height), fps=rate, codec="libx264", quality=7, macro_block_size=2
     )
     try:
         with warnings.catch_warnings():
-            # JAX warns of every fork once it is loaded; this one becomes another program at once, which is safe
+            # once loaded, JAX warns about every fork; this fork execs another program at once, which is safe
             warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             film.send(None)
-    except RuntimeError as error:  # so imageio-ffmpeg says that there is no ffmpeg
-        raise RenderError(f"no ffmpeg to write a film with: {error}") from error
+    except RuntimeError as error:  # raised by imageio-ffmpeg if ffmpeg is missing
+        raise RenderError(f"ffmpeg is missing, so no film can be written: {error}") from error
     with closing(film):
         while True:
             film.send(np.ascontiguousarray(picture))
@@ -113,8 +113,8 @@ def _film(path: Path, *, fps: float) -> Generator[None, np.ndarray, None]:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """A file beside `path`, with its ending, that becomes `path` when all went well and is gone otherwise."""
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path` with its suffix; it replaces `path` on success and is removed on failure."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
     part = Path(name)

@@ -1,4 +1,4 @@
-"""Drawing with OpenGL through MuJoCo's own renderer, on a machine without a display as well."""
+"""Drawing with OpenGL through MuJoCo's own renderer; no display is needed."""
 
 import copy
 import functools
@@ -13,8 +13,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from .camera import Track, follow
-from .stage import Markers, RenderError, markers, place
+from .camera import CameraPath, follow
+from .drawing import Markers, RenderError, markers, place
 
 INSTALL_HINT = "apt-get install libegl1 libgl1-mesa-dri"
 
@@ -27,15 +27,18 @@ context.free()
 """
 _PROBE_SECONDS = 60.0
 _MAX_GEOM = 10_000
-_LAYER = 0.06  # how much nearer each further kind of ball is drawn where balls shine through [m]
+_LAYER = 0.06  # offset towards the eye of each further group of markers in the overlay [m]
 
 
 def find_gl() -> str | None:
-    """Name of a way to OpenGL that works here ("egl", "osmesa", "glfw", or "" for the platform's own), None without.
+    """Find an OpenGL backend that works on this machine.
 
-    Each is tried in a child process: a missing library shows at the import, a missing driver when the context is
-    made, a broken one may end the process, and PyOpenGL binds a process to the first it meets. MUJOCO_GL decides
-    where it is set. Nothing is changed in this process.
+    Each backend is tried in a child process: a missing library fails on import, a missing driver fails when the
+    context is created, a broken driver may end the process, and PyOpenGL binds a process to the first backend it loads.
+    MUJOCO_GL, if set, is the only candidate. This process is left unchanged.
+
+    Returns:
+        "egl", "osmesa", "glfw", "" for the platform's default, or None if no backend works.
     """
     return _first_working(_candidates(os.environ))
 
@@ -56,81 +59,81 @@ def _first_working(names: tuple[str, ...]) -> str | None:
 
 def _works(name: str) -> bool:
     environ = {**os.environ, "MUJOCO_GL": name}
-    command = [sys.executable, "-P", "-c", _PROBE]  # -P: the current folder may be one of downloaded files
+    command = [sys.executable, "-P", "-c", _PROBE]  # -P: the current folder may hold downloaded files
     try:
-        done = subprocess.run(command, env=environ, capture_output=True, timeout=_PROBE_SECONDS)
+        result = subprocess.run(command, env=environ, capture_output=True, timeout=_PROBE_SECONDS)
     except subprocess.TimeoutExpired:
         return False
-    return done.returncode == 0
+    return result.returncode == 0
 
 
 def render_frames(
     model: mujoco.MjModel, qpos: np.ndarray, *, target_pos: np.ndarray | None = None,
     landmark_pos: np.ndarray | None = None, landmark_names: Sequence[str] = (), frames: Sequence[int] | None = None,
     fps: float = 100.0, size: tuple[int, int] = (960, 720), camera: str = "three-quarter", muscles: bool = True,
-    tendon_rgb: np.ndarray | None = None, track: Track | None = None,
+    tendon_rgb: np.ndarray | None = None, camera_path: CameraPath | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
-    """Draw frames of a motion, one after the other.
+    """Draw frames of a motion one by one.
 
     Args:
-        model: Body, as `drawing_model` gives it.
+        model: Body, from `drawing_model`.
         qpos: Configurations of the whole motion, shape (nframe, nq).
-        target_pos: Points asked for [m], shape (nframe, nlandmark, 3), world frame; drawn as balls.
-        landmark_pos: Points reached, of the same shape; drawn as smaller dark balls.
-        landmark_names: Names of the landmarks, for the colour of their side.
-        frames: Which frames to draw, in this order; all if None. The camera follows the whole motion.
-        fps: Frames a second of `qpos`.
+        target_pos: Landmark targets [m], shape (nframe, nlandmark, 3), world frame; drawn as balls.
+        landmark_pos: Landmark positions reached [m], same shape; drawn as smaller, dark balls.
+        landmark_names: Names of the landmarks; their side sets the colour of the target.
+        frames: Indices of the frames to draw, in order; all if None. The camera follows the whole motion.
+        fps: Frames per second of `qpos`.
         size: Width and height of the picture in pixels.
         camera: "side", "front" or "three-quarter".
-        muscles: Draw the muscles' paths.
-        tendon_rgb: Colours of the tendons, shape (nframe, ntendon, 3) uint8; all the same red if None.
-        track: A camera to use in place of one by `fps`, `size` and `camera`.
+        muscles: Whether to draw the paths of the muscles.
+        tendon_rgb: Colours of the tendons, shape (nframe, ntendon, 3) uint8; one red for all if None.
+        camera_path: Camera of every frame; replaces the one derived from `fps`, `size` and `camera`.
 
     Yields:
         Pictures, shape (height, width, 3) uint8.
 
     Raises:
-        RenderError: There is no OpenGL here, or no such camera.
+        RenderError: If OpenGL is unavailable or `camera` is unknown.
     """
     name = find_gl()
     if name is None:
-        raise RenderError(f"no OpenGL to draw with was found on this machine; {INSTALL_HINT} brings one")
-    track = track or follow(model, qpos, fps=fps, camera=camera, size=size, target_pos=target_pos)
+        raise RenderError(f"OpenGL is unavailable on this machine; install it with `{INSTALL_HINT}`")
+    camera_path = camera_path or follow(model, qpos, fps=fps, camera=camera, size=size, target_pos=target_pos)
     marks = markers(target_pos=target_pos, landmark_pos=landmark_pos, landmark_names=landmark_names)
-    return _draw(model, qpos, marks, track, range(len(qpos)) if frames is None else frames, muscles=muscles,
+    return _draw(model, qpos, marks, camera_path, range(len(qpos)) if frames is None else frames, muscles=muscles,
                  tendon_rgb=tendon_rgb, name=name)  # fmt: skip
 
 
 def _draw(
-    model: mujoco.MjModel, qpos: np.ndarray, marks: Sequence[Markers], track: Track, frames: Iterable[int],
+    model: mujoco.MjModel, qpos: np.ndarray, marks: Sequence[Markers], camera_path: CameraPath, frames: Iterable[int],
     *, muscles: bool, tendon_rgb: np.ndarray | None, name: str,
 ) -> Iterator[np.ndarray]:  # fmt: skip
-    model = copy.copy(model)  # the picture's size is kept in the model
-    width, height = model.vis.global_.offwidth, model.vis.global_.offheight = track.size
+    model = copy.copy(model)  # the model holds the size of the picture
+    width, height = model.vis.global_.offwidth, model.vis.global_.offheight = camera_path.size
     data = mujoco.MjData(model)
     body, balls = mujoco.MjvScene(model, _MAX_GEOM), mujoco.MjvScene(model, _MAX_GEOM)
     body.flags[mujoco.mjtRndFlag.mjRND_HAZE] = True
-    balls.flags[:] = False  # no sky, no shadow: black where there is no ball
+    balls.flags[:] = False  # no sky, no shadow: pixels without a ball stay black
     option = mujoco.MjvOption()
     option.flags[mujoco.mjtVisFlag.mjVIS_TENDON] = muscles
     eye = mujoco.MjvCamera()
-    eye.azimuth, eye.elevation, eye.distance = track.azimuth_deg, track.elevation_deg, track.distance
+    eye.azimuth, eye.elevation, eye.distance = camera_path.azimuth_deg, camera_path.elevation_deg, camera_path.distance
     view = mujoco.MjrRect(0, 0, width, height)
-    with _context(name, model, track.size) as context:
+    with _context(name, model, camera_path.size) as context:
         for frame in frames:
             data.qpos[:] = qpos[frame]
             if tendon_rgb is not None:
                 model.tendon_rgba[:, :3] = tendon_rgb[frame] / 255.0
             place(model, data)
-            eye.lookat[:] = track.lookat[frame]
+            eye.lookat[:] = camera_path.lookat[frame]
             mujoco.mjv_updateScene(model, data, option, None, eye, mujoco.mjtCatBit.mjCAT_ALL.value, body)
             mujoco.mjv_updateScene(model, data, option, None, eye, 0, balls)
             for layer, mark in enumerate(marks):
                 _add_balls(body, mark.pos[frame], mark)
-                _add_balls(balls, _nearer(mark.pos[frame], track, frame, by=layer * _LAYER), mark)
+                _add_balls(balls, _towards_eye(mark.pos[frame], camera_path, frame, by=layer * _LAYER), mark)
             picture = _read(body, view, context)
             if marks:
-                _shine_through(picture, _read(balls, view, context))
+                _blend_balls(picture, _read(balls, view, context))
             yield picture
 
 
@@ -138,26 +141,26 @@ def _read(scene: mujoco.MjvScene, view: mujoco.MjrRect, context: mujoco.MjrConte
     picture = np.empty((view.height, view.width, 3), dtype=np.uint8)
     mujoco.mjr_render(view, scene, context)
     mujoco.mjr_readPixels(picture, None, view, context)
-    return np.ascontiguousarray(picture[::-1])  # OpenGL counts rows from below
+    return np.ascontiguousarray(picture[::-1])  # OpenGL counts rows from the bottom
 
 
-def _shine_through(picture: np.ndarray, balls: np.ndarray) -> None:
-    """Mix the balls, drawn without the body, half and half into a picture: those inside a limb stay visible."""
+def _blend_balls(picture: np.ndarray, balls: np.ndarray) -> None:
+    """Blend balls, drawn without the body, into a picture at 50 %, so that balls inside a limb stay visible."""
     ball = balls.any(axis=-1)
     picture[ball] = picture[ball] // 2 + balls[ball] // 2
 
 
-def _nearer(pos: np.ndarray, track: Track, frame: int, *, by: float) -> np.ndarray:
-    """Points, shape (n, 3) [m], moved along their line of sight, so that one ball lies over another it is inside of."""
-    way = track.eye(frame) - pos
-    return pos + by * way / np.linalg.norm(way, axis=1, keepdims=True)
+def _towards_eye(pos: np.ndarray, camera_path: CameraPath, frame: int, *, by: float) -> np.ndarray:
+    """Move points, shape (n, 3) [m], along their line of sight, so that a ball inside a larger one is drawn on top."""
+    sight = camera_path.eye(frame) - pos
+    return pos + by * sight / np.linalg.norm(sight, axis=1, keepdims=True)
 
 
 def _add_balls(scene: Any, pos: np.ndarray, mark: Markers) -> None:
     size, upright = np.full(3, mark.radius), np.eye(3).ravel()
     for centre, rgb in zip(pos, mark.rgb, strict=True):
         if scene.ngeom >= scene.maxgeom:
-            raise RenderError(f"the scene holds {scene.maxgeom} shapes at most; draw it without muscles")
+            raise RenderError(f"the scene holds at most {scene.maxgeom} geoms; draw it without muscles")
         rgba = np.append(rgb, np.float32(1.0))
         kind = mujoco.mjtGeom.mjGEOM_SPHERE
         mujoco.mjv_initGeom(scene.geoms[scene.ngeom], kind, size, centre.astype(np.float64), upright, rgba)
@@ -184,7 +187,7 @@ def _context(name: str, model: mujoco.MjModel, size: tuple[int, int]) -> Iterato
 
 
 def _context_class(name: str) -> Any:
-    """The class that MuJoCo picks for MUJOCO_GL=name; picked here, as MuJoCo reads that variable only once."""
+    """Return the class that MuJoCo selects for MUJOCO_GL=name; MuJoCo itself reads that variable only once."""
     if name in ("egl", "osmesa", "glfw"):
         return importlib.import_module(f"mujoco.{name}").GLContext
     return mujoco.GLContext

@@ -1,1 +1,1 @@
-"""One page about a converted archive: totals, distributions, every source, and each clip's curves, for a browser."""
+"""HTML reports: one about a converted archive, with the curves of every clip, and one about a policy."""

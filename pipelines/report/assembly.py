@@ -1,9 +1,8 @@
-"""A page put together from its parts: template, style, programs and data, all in one file.
+"""Assemble an HTML page from a template, a style sheet, scripts and data, all in one file.
 
-Text from outside is data and becomes text of the page; should that ever fail, the page's policy (Content Security
-Policy, level 3) is a second wall: the browser runs the page's own program, known by its hash, and what that program
-loads, and neither other programs nor handlers in attributes; it draws pictures that are in the page, and fetches
-nothing.
+Text from files enters the page as data and is shown as text only. A Content Security Policy (level 3) is the second
+line of defence: the browser runs the page's own script, identified by its hash, and scripts that it loads, but no other
+scripts or inline event handlers; it shows embedded images only and fetches nothing.
 """
 
 import base64
@@ -16,30 +15,37 @@ from typing import Any
 from musclemap.datasets.manifest import strict_json
 
 DIGITS = 5
-"""Significant digits of the figures in a page."""
+"""Significant digits of the numbers in a page."""
 
 
 def assemble(template: str, scripts: Sequence[str], data: dict[str, Any], *, digits: int = DIGITS) -> bytes:
-    """Put data, style and programs into a template. Whatever came from outside is data: JSON in ASCII, without "<".
+    """Fill a template with data, style and scripts. The data becomes ASCII JSON without "<", so it is never markup.
 
     Args:
-        template: File with `{{policy}}`, `{{style}}`, `{{data}}` and `{{script}}`; it and the programs lie beside this
-            module.
-        scripts: Programs, one after the other.
+        template: Name of a file beside this module with `{{csp}}`, `{{style}}`, `{{data}}` and `{{script}}`.
+        scripts: Names of script files beside this module, in order.
         data: Plain values.
         digits: Significant digits of numbers.
+
+    Returns:
+        The page in UTF-8.
     """
-    here = files("musclemap.pipelines.report")
-    script = "\n".join(here.joinpath(part).read_text("utf-8") for part in scripts)
+    folder = files("musclemap.pipelines.report")
+    script = "\n".join(folder.joinpath(part).read_text("utf-8") for part in scripts)
     text = strict_json(rounded(data, digits=digits)).replace("<", "\\u003c")
-    style = here.joinpath("report.css").read_text("utf-8")
-    parts = {"style": style, "script": script, "data": text, "policy": _policy(f"\n{script}\n", f"\n{style}\n")}
-    page = here.joinpath(template).read_text("utf-8")
+    style = folder.joinpath("report.css").read_text("utf-8")
+    parts = {
+        "style": style,
+        "script": script,
+        "data": text,
+        "csp": _content_security_policy(f"\n{script}\n", f"\n{style}\n"),
+    }
+    page = folder.joinpath(template).read_text("utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], page).encode("utf-8")
 
 
-def _policy(script: str, style: str) -> str:
-    """What the browser may run and load: programs and style between their tags as given, byte for byte."""
+def _content_security_policy(script: str, style: str) -> str:
+    """Content Security Policy for a script and a style sheet, given byte for byte as they stand between their tags."""
     rules = {
         "default-src": "'none'",
         "script-src": f"{_hash(script)} 'strict-dynamic'",
@@ -56,7 +62,7 @@ def _hash(text: str) -> str:
 
 
 def rounded(value: Any, *, digits: int) -> Any:
-    """Plain values with every float cut to so many significant digits, and whole ones written without a point."""
+    """Round every float in plain values to significant digits; whole numbers become integers."""
     if isinstance(value, float):
         short = float(f"{value:.{digits}g}")
         return int(short) if short.is_integer() and abs(short) < 1e15 else short

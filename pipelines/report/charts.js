@@ -1,37 +1,38 @@
 "use strict";
-// Drawing: elements, numbers as text, axes, histograms, and curves over time with one cursor for all.
+// Drawing: elements, number formats, axes, histograms, and curves over time with a shared cursor.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Text with a sign in place of what is no letter: halves of character pairs (file names in another encoding than UTF-8
- * have such), control codes, and those that turn the direction of all that follows.
+ * Text with U+FFFD in place of lone surrogates (from file names that are not UTF-8), control codes and bidirectional
+ * formatting characters.
  */
 const wellFormed = (part) => (typeof part === "string" ? part.replace(/\p{Surrogate}|\p{Cc}|[\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd") : part);
 
-/** Values by names that come from files. Unlike those of {}, names such as "constructor" are not there unless given. */
+/** Object with keys that come from files. Unlike {}, it inherits no keys such as "constructor". */
 function record(pairs) {
-  const made = Object.create(null);
-  for (const [name, value] of pairs) made[name] = value;
-  return made;
+  const object = Object.create(null);
+  for (const [name, value] of pairs) object[name] = value;
+  return object;
 }
 
-/** Make an element; `attributes` are set as they are, `children` are elements or text (never markup). */
+/** Create an HTML element; `attributes` are set unchanged, `children` are elements or text (never markup). */
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, wellFormed(value));
-  made.append(...children.map(wellFormed));
-  return made;
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, wellFormed(value));
+  node.append(...children.map(wellFormed));
+  return node;
 }
 
+/** Create an SVG element, like `element`. */
 function shape(name, attributes = {}, ...children) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, wellFormed(value));
-  made.append(...children.map(wellFormed));
-  return made;
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, wellFormed(value));
+  node.append(...children.map(wellFormed));
+  return node;
 }
 
-/** A number with about three digits that count, short. */
+/** A number with about three significant digits. */
 function brief(value) {
   if (typeof value !== "number") return value ?? "";
   const size = Math.abs(value);
@@ -44,11 +45,11 @@ function brief(value) {
 const UNITS = [["_m_s2", "m/s²"], ["_m_s", "m/s"], ["_mm", "mm"], ["_deg", "°"], ["_rad", "rad"], ["_hz", "Hz"], ["_nm", "Nm"],
   ["_bw", "body weights"], ["_s", "s"]];
 
-/** Words and unit of a metric's name. */
+/** Split the name of a metric into its words and its unit. */
 function nameAndUnit(metric) {
-  const found = UNITS.find(([end]) => metric.endsWith(end));
-  const stem = found ? metric.slice(0, -found[0].length) : metric;
-  return [stem.replaceAll("_", " "), found ? found[1] : ""];
+  const match = UNITS.find(([end]) => metric.endsWith(end));
+  const stem = match ? metric.slice(0, -match[0].length) : metric;
+  return [stem.replaceAll("_", " "), match ? match[1] : ""];
 }
 
 function label(metric) {
@@ -56,20 +57,20 @@ function label(metric) {
   return unit ? `${words} [${unit}]` : words;
 }
 
-/** At most about `most` round numbers between two ends. */
-function ticks(low, high, most) {
-  const raw = (high - low) / most;
+/** About `count` round numbers at most, between two ends. */
+function ticks(low, high, count) {
+  const raw = (high - low) / count;
   if (!(raw > 0)) return [low];
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= raw * 0.999);
-  const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) found.push(Number((k * step).toPrecision(12)));
-  return found;
+  const values = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) values.push(Number((k * step).toPrecision(12)));
+  return values;
 }
 
 // Histograms ---------------------------------------------------------------------------------------------------------
 
-/** Axis of a histogram: linear, or logarithmic where values and limits lie far apart. Bin 0 of the latter: 0 and less. */
+/** Axis of a histogram: logarithmic if values and limits span a wide range, else linear. Bin 0 of a log axis holds values <= 0. */
 function histogramAxis(values, limits) {
   const positive = [...values, ...limits].filter((v) => v > 0).sort((a, b) => a - b);
   const middle = positive[Math.floor(positive.length / 2)];
@@ -89,14 +90,14 @@ function histogramAxis(values, limits) {
 
 const BINS = 40;
 
-/** Card with the distribution of one metric. `all` and `some` are lists of numbers, `rule` its limits or undefined. */
-function histogram(metric, all, some, rule) {
+/** Card with the distribution of a metric over all clips and over the filtered ones; `rule` has its limits or is undefined. */
+function histogram(metric, all, filtered, rule) {
   const limits = rule ? [["warn", rule.warn], ["infeasible", rule.infeasible]].filter(([, v]) => typeof v === "number") : [];
   const axis = histogramAxis(all, limits.map(([, value]) => value));
   const [width, height, left, right, top, bottom] = [340, 150, 34, 10, 8, 22];
   const across = (v) => left + ((axis.place(v) - axis.low) / (axis.high - axis.low)) * (width - left - right);
   const bin = (v) => Math.max(0, Math.min(BINS - 1, Math.floor(((axis.place(v) - axis.low) / (axis.high - axis.low)) * BINS)));
-  const [whole, part] = [all, some].map((values) => {
+  const [whole, part] = [all, filtered].map((values) => {
     const count = new Array(BINS).fill(0);
     for (const value of values) count[bin(value)]++;
     return count;
@@ -117,17 +118,17 @@ function histogram(metric, all, some, rule) {
   const edge = (k) => { const v = axis.low + (k / BINS) * (axis.high - axis.low); return axis.log ? 10 ** v : v; };
   for (let k = 0; k < BINS; k++) {
     const x = left + k * span;
-    for (const [kind, n] of [["all", whole[k]], ["some", part[k]]])
+    for (const [kind, n] of [["all", whole[k]], ["filtered", part[k]]])
       if (n) drawing.append(shape("rect", { class: kind, x: x + 0.5, y: floor - up(n), width: span - 1, height: up(n) }));
     const from = axis.log && k === 0 ? "0" : brief(edge(k));
-    const told = `${from} to ${brief(edge(k + 1))}: ${part[k]} of ${whole[k]} clips`;
-    drawing.append(shape("rect", { class: "hit", x, y: top, width: span, height: floor - top }, shape("title", {}, told)));
+    const tooltip = `${from} to ${brief(edge(k + 1))}: ${part[k]} of ${whole[k]} clips`;
+    drawing.append(shape("rect", { class: "hit", x, y: top, width: span, height: floor - top }, shape("title", {}, tooltip)));
   }
   drawing.append(shape("line", { class: "frame", x1: left, x2: width - right, y1: floor, y2: floor }));
   for (const [kind, value] of limits)
     drawing.append(shape("line", { class: `limit-${kind}`, x1: across(value), x2: across(value), y1: top, y2: floor }));
-  const sorted = [...some].sort((a, b) => a - b);
-  const beyond = rule ? `, ${some.filter((v) => v > rule.warn).length} beyond ${brief(rule.warn)}` : "";
+  const sorted = [...filtered].sort((a, b) => a - b);
+  const beyond = rule ? `, ${filtered.filter((v) => v > rule.warn).length} beyond ${brief(rule.warn)}` : "";
   const summary = sorted.length
     ? `median ${brief(sorted[Math.floor(sorted.length / 2)])}, largest ${brief(sorted[sorted.length - 1])}${beyond}` : "no clip";
   drawing.setAttribute("aria-label", `${label(metric)}: ${summary}`);
@@ -138,7 +139,7 @@ function histogram(metric, all, some, rule) {
 
 // Curves -------------------------------------------------------------------------------------------------------------
 
-/** Values of a line, from [lowest, step, base64 of little-endian uint16]. */
+/** Decode the values of a curve from [lowest, step, base64 of little-endian uint16]. */
 function decode([low, step, text]) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const view = new DataView(bytes.buffer);
@@ -148,9 +149,10 @@ function decode([low, step, text]) {
 /**
  * Card with the curves of one panel.
  *
- * `time`: {start, step, duration, fps, shades: [{from, to, state}]} in seconds, or in what `unit` says after a number.
- * `width`: of the drawing in pixels.
- * Returns the card and `point(t)`, which moves the cursor to a time, or takes it away for null.
+ * `time`: {start, step, duration, fps, shades: [{from, to, state}], unit}, in seconds or in `unit` if given.
+ * `width`: width of the drawing in pixels.
+ * Returns {card, drawing, point, timeAt}: `point(t)` moves the cursor to a time, or hides it if t is null; `timeAt(event)`
+ * is the time under the pointer, or null outside the axes.
  */
 function curveChart(panel, time, width) {
   const [height, left, right, top, bottom] = [panel.wide ? 190 : 140, 42, 8, 6, 20];
@@ -206,7 +208,7 @@ function curveChart(panel, time, width) {
   return { card, drawing, point, timeAt };
 }
 
-/** Lowest and highest value to show, at least `least` apart: the curves, and a limit within a third of their span of them. */
+/** Range of the vertical axis, at least `least` wide: the curves, and limits no further away than 1/3 of their span. */
 function extent(lines, least) {
   let [low, high] = [Infinity, -Infinity];
   for (const line of lines) for (const v of line.values) [low, high] = [Math.min(low, v), Math.max(high, v)];

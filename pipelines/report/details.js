@@ -1,15 +1,15 @@
 "use strict";
-// One clip: loaded when it is opened, from a file of its own, which calls musclemapClip with its data.
+// Details of one clip. Each clip has its own script file, loaded on demand, which calls musclemapClip with its data.
 
-let loaded = null; // {file, clip} of the last file
-let shownShades = new Set(); // reasons whose frames are shaded, by index
+let loaded = null; // {file, clip} of the file loaded last
+let shownShades = new Set(); // indices of the reasons whose frames are shaded
 let redraw = () => {};
 
 function musclemapClip(file, clip) {
   loaded = { file, clip: { ...clip, metrics: record(clip.metrics) } };
 }
 
-/** Load the curves of a row and call `done` with them, or with null where the file is missing. */
+/** Load the curves of a row and call `done` with them, or with null if the file is missing or damaged. */
 function loadClip(file, done) {
   if (loaded?.file === file) return done(loaded.clip);
   const script = element("script", { src: `${REPORT.folder}/${file}` });
@@ -18,7 +18,7 @@ function loadClip(file, done) {
   document.head.append(script);
 }
 
-/** Fill the dialog with a row of the table. */
+/** Show a row of the table in the dialog. */
 function showClip(row) {
   const body = document.getElementById("clip-body");
   document.getElementById("clip-title").replaceChildren(wellFormed(row.source), " ", element("span", { class: `state ${row.state}` }, row.state));
@@ -28,14 +28,14 @@ function showClip(row) {
   if (row.reason) body.append(element("p", { class: "problem" }, row.reason));
   if (!row.file) {
     if (Object.keys(row.metrics).length) body.append(element("h3", {}, "Metrics"), metricTable(row.metrics));
-    else body.append(element("p", { class: "hint" }, "There is no clip of this source."));
+    else body.append(element("p", { class: "hint" }, "This source has no clip."));
     return;
   }
   body.append(element("p", { class: "hint" }, "Loading…"));
   loadClip(row.file, (clip) => {
     if (OPEN.row !== row) return;
     if (clip) fillClip(body, clip);
-    else body.replaceChildren(element("p", { class: "problem" }, `${REPORT.folder}/${row.file} is missing or damaged: keep the folder “${REPORT.folder}” beside this page, or write the report again.`));
+    else body.replaceChildren(element("p", { class: "problem" }, `${REPORT.folder}/${row.file} is missing or damaged. Keep the folder “${REPORT.folder}” beside this page, or create the report again.`));
   });
 }
 
@@ -46,11 +46,11 @@ function fillClip(body, clip) {
   body.replaceChildren(element("dl", { class: "facts" }, ...facts));
   for (const note of clip.notes) body.append(element("p", { class: "hint" }, `Note: ${note}.`));
   body.append(element("h3", {}, "Rules broken"), reasonTable(clip), ...pictureStrip(clip));
-  const thinned = clip.curves.per_point > 1 ? ` Each pair of points is the smallest and largest of ${clip.curves.per_point} frames.` : "";
+  const thinned = clip.curves.per_point > 1 ? ` Each pair of points is the minimum and maximum of ${clip.curves.per_point} frames.` : "";
   body.append(element("h3", {}, "Curves"), element("p", { class: "hint" },
     "Point at a curve, or use the arrow keys, to read values. ", element("b", { class: "side-r key" }, "right"), ", ",
     element("b", { class: "side-l key" }, "left"), `; dotted: limits.${thinned}`), curves);
-  body.append(element("h3", {}, "Metrics beside their limits"), metricTable(clip.metrics));
+  body.append(element("h3", {}, "Metrics and limits"), metricTable(clip.metrics));
   redraw = () => drawCurves(curves, clip);
   redraw();
 }
@@ -58,13 +58,13 @@ function fillClip(body, clip) {
 function pictureStrip(clip) {
   if (!clip.pictures?.length) return [];
   const figures = clip.pictures.map(({ time, jpeg }) => element("figure", {},
-    element("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `posture at ${time.toFixed(2)} s` }),
+    element("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `pose at ${time.toFixed(2)} s` }),
     element("figcaption", {}, `${time.toFixed(2)} s`)));
   return [element("h3", {}, "Pictures"), element("div", { class: "strip" }, ...figures)];
 }
 
-/** How a value stands to a rule: "infeasible", "warn" or "". */
-function standing(value, rule) {
+/** Severity of a value by the limits of a rule: "infeasible", "warn" or "". */
+function ruleState(value, rule) {
   if (!rule || typeof value !== "number") return "";
   if (typeof rule.infeasible === "number" && value > rule.infeasible) return "infeasible";
   return value > rule.warn ? "warn" : "";
@@ -75,13 +75,13 @@ function metricTable(metrics) {
   names.push(...Object.keys(metrics).filter((name) => !names.includes(name)).sort());
   const rows = names.map((name) => {
     const [value, rule] = [metrics[name], REPORT.rules[name]];
-    const state = standing(value, rule);
+    const state = ruleState(value, rule);
     return element("tr", {}, element("td", {}, label(name)),
       element("td", { class: `number ${state ? `over-${state}` : ""}` }, value !== null && typeof value === "object" ? JSON.stringify(value) : String(brief(value))),
       element("td", { class: "number" }, rule ? String(brief(rule.warn)) : ""),
       element("td", { class: "number" }, rule ? String(brief(rule.infeasible)) : ""), element("td", {}, rule ? rule.source : ""));
   });
-  return panelTable(["metric", "value", "warning above", "infeasible above", "where the limits are from"], rows, [1, 2, 3]);
+  return panelTable(["metric", "value", "warning above", "infeasible above", "source of the limits"], rows, [1, 2, 3]);
 }
 
 function panelTable(titles, rows, numbers) {
@@ -89,7 +89,7 @@ function panelTable(titles, rows, numbers) {
   return element("div", { class: "panel" }, element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
 }
 
-/** State that a reason stands for: a limit beyond the warning makes a clip infeasible. */
+/** Severity of a reason: "infeasible" if its limit is that of infeasible clips, else "warn". */
 function reasonState(reason) {
   const rule = REPORT.rules[reason.rule];
   return rule && typeof rule.infeasible === "number" && reason.limit >= rule.infeasible ? "infeasible" : "warn";
@@ -100,8 +100,8 @@ function reasonTable(clip) {
   const rows = clip.reasons.map((reason, index) => {
     const state = reasonState(reason);
     const spans = reason.frames.slice(0, 12).map(([from, to]) => `${(from / clip.fps).toFixed(2)}–${(to / clip.fps).toFixed(2)} s`);
-    const more = reason.frames.length + reason.lost - spans.length;
-    const where = spans.length ? spans.join(", ") + (more > 0 ? ` and ${more} more` : "") : "no single frames";
+    const more = reason.frames.length + reason.dropped - spans.length;
+    const where = spans.length ? spans.join(", ") + (more > 0 ? ` and ${more} more` : "") : "no specific frames";
     const box = element("input", { type: "checkbox", class: `swatch ${state}`, "aria-label": `shade the frames of ${reason.rule}` });
     [box.checked, box.disabled] = [reason.frames.length > 0, !reason.frames.length];
     box.onchange = () => { shownShades[box.checked ? "add" : "delete"](index); redraw(); };
@@ -109,26 +109,26 @@ function reasonTable(clip) {
       element("td", { class: "number" }, String(brief(reason.value))), element("td", { class: "number" }, String(brief(reason.limit))),
       element("td", {}, reason.at ? `${reason.at}; ${where}` : where));
   });
-  return panelTable(["shade", "rule", "value", "limit", "what and when"], rows, [2, 3]);
+  return panelTable(["shade", "rule", "value", "limit", "location and time"], rows, [2, 3]);
 }
 
-/** Draw all curves to the width there is, with one cursor through all of them. */
-function drawCurves(room, clip) {
+/** Draw all curves to the available width, with a shared cursor. */
+function drawCurves(container, clip) {
   const { start, step, sections } = clip.curves;
   const shades = clip.reasons.flatMap((reason, index) => (shownShades.has(index) ? reason.frames : []).map(([from, to]) => (
     { from: from / clip.fps, to: to / clip.fps, state: reasonState(reason) })));
   const time = { start, step, duration: (clip.nframe - 1) / clip.fps, fps: clip.fps, shades, unit: clip.unit };
-  const open = new Map([...room.querySelectorAll("details")].map((part) => [part.dataset.title, part.open]));
-  const inside = room.clientWidth;
-  const columns = Math.max(1, Math.floor((inside + 12) / 342));
-  const narrow = (inside - 12 * (columns - 1)) / columns - 22;
+  const open = new Map([...container.querySelectorAll("details")].map((part) => [part.dataset.title, part.open]));
+  const available = container.clientWidth;
+  const columns = Math.max(1, Math.floor((available + 12) / 342));
+  const narrow = (available - 12 * (columns - 1)) / columns - 22;
   const charts = [];
-  const at = { time: null };
-  const moveTo = (t) => { at.time = t; for (const chart of charts) chart.point(t); };
-  room.replaceChildren(...sections.map((section) => {
+  const cursor = { time: null };
+  const moveTo = (t) => { cursor.time = t; for (const chart of charts) chart.point(t); };
+  container.replaceChildren(...sections.map((section) => {
     const grid = element("div", { class: "grid" });
     for (const panel of section.panels) {
-      const chart = curveChart(panel, time, Math.max(220, panel.wide ? inside - 22 : narrow));
+      const chart = curveChart(panel, time, Math.max(220, panel.wide ? available - 22 : narrow));
       chart.drawing.onpointermove = (event) => moveTo(chart.timeAt(event));
       chart.drawing.onpointerleave = () => moveTo(null);
       charts.push(chart);
@@ -138,11 +138,11 @@ function drawCurves(room, clip) {
     part.open = open.get(section.title) ?? section.shown;
     return part;
   }));
-  room.onkeydown = (event) => {
-    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!way || event.target !== room) return;
+  container.onkeydown = (event) => {
+    const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!direction || event.target !== container) return;
     event.preventDefault();
     const stride = event.shiftKey ? time.duration / 20 : Math.max(step, time.duration / 400);
-    moveTo(at.time === null ? (way > 0 ? 0 : time.duration) : Math.max(0, Math.min(time.duration, at.time + way * stride)));
+    moveTo(cursor.time === null ? (direction > 0 ? 0 : time.duration) : Math.max(0, Math.min(time.duration, cursor.time + direction * stride)));
   };
 }

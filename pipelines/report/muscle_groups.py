@@ -1,4 +1,4 @@
-"""Muscles put together by what they do: the joint each turns most, and which way."""
+"""Muscles grouped by action: the joint at which their moment arm is longest, and its direction."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ import numpy as np
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
-_STEP = 1e-3  # change of a joint for the finite difference [rad]
-_NO_ARM = 1e-3  # a muscle whose arms at all joints are shorter turns none of them [m]
+_STEP = 1e-3  # step of the finite difference [rad]
+_MIN_ARM = 1e-3  # muscles with shorter moment arms at all joints act on none of them [m]
 
 OTHER = "muscles of the fingers"
-"""Group of the muscles that turn none of the joints: with locked fingers, those inside the hand."""
+"""Group of the muscles that act on none of the joints: with locked fingers, those inside the hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MuscleGroup:
-    """Muscles that turn one joint one way.
+    """Muscles that turn one joint in one direction.
 
     Attributes:
         joint: Independent joint, or `OTHER`.
-        up: Whether they make its angle larger.
+        up: Whether they increase its angle.
         muscles: Indices of the actuators.
     """
 
@@ -31,12 +31,12 @@ class MuscleGroup:
 
 
 def moment_arms(body: TargetBody) -> np.ndarray:
-    """Moment arm of every muscle at every independent joint in the rest configuration, couplings followed.
+    """Moment arm of every muscle at every independent joint in the rest configuration, including joint couplings.
 
-    A central difference of muscle length; positive where a shorter muscle means a larger angle.
+    Computed by a central difference of muscle length; positive if shortening the muscle increases the angle.
 
     Returns:
-        Shape (nu, njoint) [m].
+        Moment arms [m], shape (nu, njoint).
     """
     reduced, model = body.reduced, body.model
     data = mujoco.MjData(model)
@@ -55,11 +55,11 @@ def moment_arms(body: TargetBody) -> np.ndarray:
 
 
 def muscle_groups(body: TargetBody) -> tuple[MuscleGroup, ...]:
-    """Put every muscle into one group: that of the joint at which its arm is longest."""
+    """Assign every muscle to one group: that of the joint at which its moment arm is longest."""
     arms = moment_arms(body)
     best = np.abs(arms).argmax(axis=1)
     arm = arms[np.arange(len(arms)), best]
-    idle = np.abs(arm) < _NO_ARM
+    idle = np.abs(arm) < _MIN_ARM
     groups = [
         MuscleGroup(joint=name, up=up, muscles=_indices(~idle & (best == joint) & ((arm > 0) == up)))
         for joint, name in enumerate(body.reduced.joint_names)

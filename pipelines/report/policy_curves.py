@@ -1,4 +1,4 @@
-"""What is drawn of a policy: how it tracked a clip, and how it learned."""
+"""Charts of a policy: tracking of a clip, and training."""
 
 import io
 import math
@@ -18,43 +18,43 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.runs.logs import METRICS
 from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD
 
-from .encoding import MAX_POINTS, Line, Panel, Section, encode
+from .encoding import MAX_POINTS, Chart, Curve, Section, encode
 from .sides import SIDE_WORD, side_of
 
 MAX_BYTES = 2**28
-"""Largest file of figures [B]: two weeks of a run."""
+"""Largest metrics file [B]: two weeks of a run."""
 
 MAX_LINE = 2**14
-"""Longest line of it [B]; ours have 1 kB."""
+"""Longest line of a metrics file [B]; ours have 1 kB."""
 
-MAX_MOMENTS = 20_000
-"""Most lines that are looked at, evenly over the file: far more than a curve has points."""
+MAX_ROWS = 20_000
+"""Most lines read, evenly spaced over the file: far more than a curve has points."""
 
-LARGEST_FIGURE, LARGEST_STEPS = 1e15, 2**53
-"""Figures and steps beyond these are no figures of a run; they would make others invisible in a curve."""
+LARGEST_METRIC, LARGEST_STEPS = 1e15, 2**53
+"""Metrics and steps beyond these limits cannot come from a run, and would flatten the rest of a curve."""
 
 LEARNING = (
-    ("Reward (at most 1) and published reward over its most", "0 to 1", ("reward", "published_reward")),
-    ("Share of the clip before a failure, and of episodes that terminate", "0 to 1", ("coverage", "terminated")),
+    ("Reward (at most 1), and published reward relative to its maximum", "0 to 1", ("reward", "published_reward")),
+    ("Fraction of the clip before a failure, and of episodes that terminate", "0 to 1", ("coverage", "terminated")),
     ("Errors", "mm", ("landmark_error_mm", "root_error_mm")),
-    ("Mean excitation, and noise of the actions", "", ("excitation", "noise")),
-    ("Steps of an episode", "", ("episode_steps",)),
-    ("KL divergence of an update", "", ("kl",)),
-    ("Variance of the returns that the value explains", "", ("explained_variance",)),
-    ("Control steps a second", "", ("steps_per_second",)),
+    ("Mean excitation, and action noise", "", ("excitation", "noise")),
+    ("Episode length in steps", "", ("episode_steps",)),
+    ("KL divergence per update", "", ("kl",)),
+    ("Explained variance of the returns", "", ("explained_variance",)),
+    ("Control steps per second", "", ("steps_per_second",)),
 )
-"""Title, unit and figures of each panel; those that a run does not have are left out."""
+"""Title, unit and metrics of each chart; metrics that a run lacks are left out."""
 
 _DRAWN = ("steps", *(key for _, _, keys in LEARNING for key in keys))
 
 
 def clip_curves(clip: Clip, result: ClipEvaluation, body: SimulationBody) -> dict[str, Any]:
-    """Curves of a clip that was recorded, as the page draws them; frames after a failure are shaded.
+    """Curves of a recorded clip as data for the page; frames after a failure are shaded.
 
     Args:
         clip: The clip.
-        result: What the policy made of it.
-        body: What the policy moved.
+        result: Evaluation of the policy on the clip, with a recording.
+        body: Body that the policy moved.
     """
     recording, score = result.recording, result.score
     assert recording is not None
@@ -64,134 +64,134 @@ def clip_curves(clip: Clip, result: ClipEvaluation, body: SimulationBody) -> dic
         *_joints(clip, recording, body),
         _muscles(clip, recording, body),
     ]
-    lost = {"rule": "lost", "limit": 0, "frames": [[score.covered + 1, nframe]], "lost": 0}
+    failure = {"rule": "failure", "limit": 0, "frames": [[score.covered + 1, nframe]], "dropped": 0}
     return {
         "fps": clip.fps,
         "nframe": nframe,
         "curves": encode(sections, nframe=nframe, fps=clip.fps),
-        "reasons": [] if score.success else [lost],
+        "reasons": [] if score.success else [failure],
     }
 
 
-def _from_first(values: Any, first: float) -> np.ndarray:
-    """Figures of the steps, with that of the first frame before them, in which the body is the reference."""
+def _with_first(values: Any, first: float) -> np.ndarray:
+    """Prepend the value of the first frame, in which the body matches the reference, to the values of the steps."""
     return np.concatenate([[first], np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)])
 
 
 def _errors(recording: Recording, body: SimulationBody, *, covered: int) -> Section:
-    curves = recording.step_metrics
-    earned = np.where(np.arange(len(curves.published)) < covered, curves.published, 0.0) / MAX_PUBLISHED_REWARD
+    measures = recording.step_metrics
+    earned = np.where(np.arange(len(measures.published)) < covered, measures.published, 0.0) / MAX_PUBLISHED_REWARD
     distances = tuple(
-        Line(name=name, side=side, values=1e3 * _from_first(values, 0.0))
+        Curve(name=name, side=side, values=1e3 * _with_first(values, 0.0))
         for name, side, values in (
-            ("root", "", curves.root_position_error),
-            ("landmarks from the root", "r", curves.relative_landmark_error),
-            ("landmarks in the world", "l", curves.absolute_landmark_error),
+            ("root", "", measures.root_position_error),
+            ("landmarks from the root", "r", measures.relative_landmark_error),
+            ("landmarks in the world", "l", measures.absolute_landmark_error),
         )
         if body.free or name != "root"
     )
-    reward = Line(name="reward", values=_from_first(earned, 1.0))
-    panels = (
-        Panel(title="Distance from the reference", unit="mm", lines=distances, least=10.0, wide=True),
-        Panel(
-            title="Published reward over its most; nothing counts after a loss",
+    reward = Curve(name="reward", values=_with_first(earned, 1.0))
+    charts = (
+        Chart(title="Distance from the reference", unit="mm", curves=distances, least=10.0, wide=True),
+        Chart(
+            title="Published reward relative to its maximum; zero after a failure",
             unit="0 to 1",
-            lines=(reward,),
+            curves=(reward,),
             least=0.1,
             wide=True,
         ),
     )
-    return Section(title="Errors", panels=panels)
+    return Section(title="Errors", charts=charts)
 
 
 def _joints(clip: Clip, recording: Recording, body: SimulationBody) -> list[Section]:
-    """Independent joints with their limits, the reference dashed."""
+    """Independent joints with their limits; the reference is dashed."""
     model, nframe = body.model, len(recording.qpos)
-    requested = clip.qpos[:nframe, body.clip_qpos]
-    panels: dict[tuple[str, str], list[Line]] = {}
+    ref_qpos = clip.qpos[:nframe, body.clip_qpos]
+    charts: dict[tuple[str, str], list[Curve]] = {}
     for joint, name in zip(body.joint_ids, body.joint_names, strict=True):
         column, hinge = model.jnt_qposadr[joint], model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE
         unit, scale = ("deg", math.degrees(1.0)) if hinge else ("cm", 100.0)
         stem, side = side_of(name)
         word = SIDE_WORD.get(side, "")
         low, high = model.jnt_range[joint] * scale
-        values, reference = recording.qpos[:, column] * scale, requested[:, column] * scale
-        panels.setdefault((stem, unit), []).extend(
+        values, reference = recording.qpos[:, column] * scale, ref_qpos[:, column] * scale
+        charts.setdefault((stem, unit), []).extend(
             (
-                Line(name=f"{word} policy".strip(), side=side, values=values, lower=float(low), upper=float(high)),
-                Line(name=f"{word} reference".strip(), side=side, values=reference, dashed=True),
+                Curve(name=f"{word} policy".strip(), side=side, values=values, lower=float(low), upper=float(high)),
+                Curve(name=f"{word} reference".strip(), side=side, values=reference, dashed=True),
             )
         )
-    result = tuple(Panel(title=stem, unit=unit, lines=tuple(lines)) for (stem, unit), lines in panels.items())
-    return [Section(title="Joints, the reference dashed", panels=result)]
+    joint_charts = tuple(Chart(title=stem, unit=unit, curves=tuple(curves)) for (stem, unit), curves in charts.items())
+    return [Section(title="Joints (reference dashed)", charts=joint_charts)]
 
 
 def _muscles(clip: Clip, recording: Recording, body: SimulationBody) -> Section:
     nframe = len(recording.qpos)
-    lines = [Line(name="policy", values=recording.act.mean(axis=1))]
+    curves = [Curve(name="policy", values=recording.act.mean(axis=1))]
     if clip.activation is not None:
-        requested = clip.activation[:nframe, body.clip_act].mean(axis=1)
-        lines.append(Line(name="least that would do", values=requested, dashed=True))
+        ref_activation = clip.activation[:nframe, body.clip_act].mean(axis=1)
+        curves.append(Curve(name="static optimisation", values=ref_activation, dashed=True))
     effort = np.sqrt(recording.step_metrics.effort)
-    panels = (
-        Panel(title="Mean activation", unit="0 to 1", lines=tuple(lines), least=0.05, wide=True),
-        Panel(
+    charts = (
+        Chart(title="Mean activation", unit="0 to 1", curves=tuple(curves), least=0.05, wide=True),
+        Chart(
             title="Root mean square of the excitations", unit="0 to 1", least=0.05, wide=True,
-            lines=(Line(name="policy", values=_from_first(effort, float(effort[0]))),),
+            curves=(Curve(name="policy", values=_with_first(effort, float(effort[0]))),),
         ),
     )  # fmt: skip
-    return Section(title="Muscles", panels=panels)
+    return Section(title="Muscles", charts=charts)
 
 
 def learning_curves(run: Path) -> dict[str, Any] | None:
-    """Curves of a run's figures over control steps; None where there are not two moments of it.
+    """Curves of a run's metrics over control steps; None if fewer than two rows are available.
 
     Raises:
-        FileError: The file of figures cannot be read, or is too large.
+        FileError: If the metrics file is too large or cannot be read.
     """
-    rows = _moments(run / METRICS)
+    rows = _read_rows(run / METRICS)
     if len(rows) < 2:
         return None
     steps = np.array([row["steps"] for row in rows], float)
     count = min(len(rows), MAX_POINTS)
     grid = np.linspace(steps[0], steps[-1], count)
-    panels = [panel for spec in LEARNING if (panel := _learning_panel(rows, steps, grid, *spec)) is not None]
-    if not panels:
+    charts = [chart for spec in LEARNING if (chart := _learning_chart(rows, steps, grid, *spec)) is not None]
+    if not charts:
         return None
     scale, unit = next(((10.0**k, word) for k, word in ((6, " M"), (3, " k")) if steps[-1] >= 10.0 ** (k + 1)), (1, ""))
     fps = (count - 1) * scale / (steps[-1] - steps[0])
-    section = Section(title="Over control steps", panels=tuple(panels))
+    section = Section(title="Over control steps", charts=tuple(charts))
     curves = encode([section], nframe=count, fps=fps)
     return {"fps": fps, "nframe": count, "curves": curves, "reasons": [], "unit": unit}
 
 
-def _learning_panel(
+def _learning_chart(
     rows: list[Mapping[str, float]], steps: np.ndarray, grid: np.ndarray, title: str, unit: str, keys: tuple[str, ...]
-) -> Panel | None:
-    """A panel with those of its figures that there are, drawn through moments at which they are numbers."""
-    lines = []
+) -> Chart | None:
+    """Chart of the available metrics, interpolated over rows with non-finite values; None if there are none."""
+    curves = []
     for key, side in zip(keys, ("l", "r"), strict=False):
         values = np.array([row[key] for row in rows])
-        there = np.isfinite(values)
-        if there.sum() < 2:
+        finite = np.isfinite(values)
+        if finite.sum() < 2:
             continue
         scale = 1.0 / MAX_PUBLISHED_REWARD if key == "published_reward" else 1.0
-        drawn = np.interp(grid, steps[there], values[there] * scale)
-        lines.append(Line(name=key.removesuffix("_mm").replace("_", " "), side=side, values=drawn))
-    return Panel(title=title, unit=unit, lines=tuple(lines), least=1e-3) if lines else None
+        drawn = np.interp(grid, steps[finite], values[finite] * scale)
+        curves.append(Curve(name=key.removesuffix("_mm").replace("_", " "), side=side, values=drawn))
+    return Chart(title=title, unit=unit, curves=tuple(curves), least=1e-3) if curves else None
 
 
-def _moments(path: Path) -> list[Mapping[str, float]]:
-    """Lines of a run's figures in the order of their steps; what a resumed run went through again counts once."""
+def _read_rows(path: Path) -> list[Mapping[str, float]]:
+    """Read the metrics of a run in order of steps; rows that a resumed run repeats replace the earlier ones."""
     if not os.path.lexists(path):
         return []
     data = read_bytes(path, limit=MAX_BYTES)
-    every = data.count(b"\n") // MAX_MOMENTS + 1
+    every = data.count(b"\n") // MAX_ROWS + 1
     rows: list[Mapping[str, float]] = []
     for number, line in enumerate(io.BytesIO(data)):
         if number % every or len(line) > MAX_LINE:
             continue
-        row = _moment(line)
+        row = _parse_row(line)
         if row is not None:
             while rows and rows[-1]["steps"] >= row["steps"]:
                 rows.pop()
@@ -199,18 +199,18 @@ def _moments(path: Path) -> list[Mapping[str, float]]:
     return rows
 
 
-def _moment(line: bytes) -> Mapping[str, float] | None:
-    """The figures of a line that are drawn; None where it is damaged, as the last one of a killed run may be."""
+def _parse_row(line: bytes) -> Mapping[str, float] | None:
+    """Parse the metrics to draw from one line; None if it is damaged, as the last line of a killed run can be."""
     try:
         row = parse_json(line)
     except FileError:
         return None
-    if not isinstance(row, dict) or not _number(row.get("steps"), most=LARGEST_STEPS) >= 0:
+    if not isinstance(row, dict) or not _number(row.get("steps"), limit=LARGEST_STEPS) >= 0:
         return None
-    return {key: _number(row.get(key), most=LARGEST_STEPS if key == "steps" else LARGEST_FIGURE) for key in _DRAWN}
+    return {key: _number(row.get(key), limit=LARGEST_STEPS if key == "steps" else LARGEST_METRIC) for key in _DRAWN}
 
 
-def _number(value: Any, *, most: float) -> float:
-    """A number, or NaN where the value is none or is beyond a limit."""
+def _number(value: Any, *, limit: float) -> float:
+    """Convert a value to a float; NaN if it is not a number or exceeds a limit."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) <= most else math.nan
+    return float(value) if is_number and abs(value) <= limit else math.nan

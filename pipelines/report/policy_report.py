@@ -1,4 +1,4 @@
-"""A page about a policy: how well it tracks, clip by clip, with curves, and how it learned. One file, no network."""
+"""Report about a policy: its tracking of every clip, with curves, and its training. One HTML file, no network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +13,10 @@ from musclemap.pipelines.train.evaluation import GROUPS, Evaluation, Judged, wor
 
 from .assembly import assemble
 from .policy_curves import clip_curves, learning_curves
-from .rows import number
+from .source_rows import number
 
-MOST = 30
-"""Clips whose curves are on the page, the worst: up to 125 kB each."""
+MAX_CURVES = 30
+"""Most clips with curves, the worst first; each takes up to 125 kB."""
 
 COLUMNS = (
     ("coverage", "covered", 1, 100.0),
@@ -34,33 +34,36 @@ COLUMNS = (
     ("root_position_error_to_end", "root to the end [mm]", 1, 1e3),
     ("joint_angle_error_deg_to_end", "joints to the end [°]", 2, 1.0),
 )
-"""Figure, heading, digits after the point, and by what it is multiplied; those by 100 are percentages."""
+"""Metric, heading, digits after the point, and factor; a factor of 100 marks percentages."""
 
-WORDS = {"all": "all", "held_out": "held out", "training": "learned from", "unknown": "not known which"}
+WORDS = {"all": "all", "held_out": "held out", "training": "training", "unknown": "unknown"}
 
 PROTOCOL = (
-    "Every clip once, from its first frame, without noise. It is lost where the landmarks, relative to the root, are "
-    f"on average more than {LANDMARK_LIMIT:g} m off, or the root more than {ROOT_LIMIT:g} m; errors are means over the "
-    "frames before that, those “to the end” over all frames that were simulated. Return: published reward over the "
-    "most that the whole clip could give, nothing after a loss. StaticOptimization: mean square of the excitations."
+    "Each clip is tracked once from its first frame, without noise. It fails when the mean landmark error relative to "
+    f"the root exceeds {LANDMARK_LIMIT:g} m or the root error exceeds {ROOT_LIMIT:g} m. Errors are means over the "
+    "frames before the failure; errors “to the end” are means over all simulated frames. Return: published reward "
+    "relative to the maximum of the whole clip, zero after a failure. Effort: mean square of the excitations."
 )
 
 
 def write_policy_report(path: Path, result: Evaluation, *, run: Path | None = None) -> Path:
-    """Write the page.
+    """Write the report as one HTML file.
 
     Args:
         path: File to write.
-        result: What came of an evaluation; clips that were recorded get curves.
-        run: Folder of the policy's run, for how it learned.
+        result: Evaluation of the policy; recorded clips get curves.
+        run: Folder of the policy's training run, for the training curves.
+
+    Returns:
+        `path`.
 
     Raises:
-        OSError: The page cannot be written.
+        OSError: If the page cannot be written.
     """
     learning = attempt(lambda: None if run is None else learning_curves(run))
     data = _data(result, None if isinstance(learning, Failure) else learning)
     if isinstance(learning, Failure):
-        data["problems"].append(f"how it learned is not shown: {learning.message}")
+        data["problems"].append(f"training curves are not shown: {learning.message}")
     write_atomically(path, assemble("policy.html", ("charts.js", "details.js", "policy.js"), data))
     return path
 
@@ -68,50 +71,50 @@ def write_policy_report(path: Path, result: Evaluation, *, run: Path | None = No
 def _data(result: Evaluation, learning: dict[str, Any] | None) -> dict[str, Any]:
     by_name = {judged.result.score.name: judged for judged in result.clips}
     ordered = [by_name[one.score.name] for one in worst_first([judged.result for judged in result.clips])]
-    drawn = [judged for judged in ordered if judged.result.recording is not None][:MOST]
-    place = {judged.result.score.name: number for number, judged in enumerate(drawn)}
-    there = {key for judged in ordered for key in _figures(judged)}
-    columns = [column for column in COLUMNS if column[0] in there and (result.body.free or "root" not in column[0])]
+    drawn = [judged for judged in ordered if judged.result.recording is not None][:MAX_CURVES]
+    curve_index = {judged.result.score.name: index for index, judged in enumerate(drawn)}
+    present = {key for judged in ordered for key in _metrics(judged)}
+    columns = [column for column in COLUMNS if column[0] in present and (result.body.free or "root" not in column[0])]
     return {
         "name": result.path.resolve().parent.name if result.path.name == POLICY else result.path.stem,
         "version": musclemap.__version__,
         "protocol": PROTOCOL,
-        "kept": f"Curves are kept of {len(drawn)} clips, the worst: their names can be clicked.",
+        "curves_note": f"Curves are available for the {len(drawn)} worst clips; click a name to see them.",
         "tiles": _tiles(result),
         "facts": list(_facts(result).items()),
-        "problems": [f"left out {name}: {why}" for name, why in result.left_out.items()],
+        "problems": [f"left out {name}: {reason}" for name, reason in result.left_out.items()],
         "columns": [
             {"title": title, "digits": digits, "percent": scale == 100.0} for _, title, digits, scale in columns
         ],
         "groups": _groups(result, columns),
-        "rows": [_row(judged, columns, place.get(judged.result.score.name)) for judged in ordered],
+        "rows": [_row(judged, columns, curve_index.get(judged.result.score.name)) for judged in ordered],
         "curves": [clip_curves(judged.clip, judged.result, result.body) for judged in drawn],
         "learning": learning,
-        "rules": {"lost": {"infeasible": 0}},
+        "rules": {"failure": {"infeasible": 0}},
         "metrics": [],
     }
 
 
-def _figures(judged: Judged) -> Mapping[str, float]:
+def _metrics(judged: Judged) -> Mapping[str, float]:
     return {"coverage": judged.result.score.coverage, **judged.result.score.metrics}
 
 
-def _values(figures: Mapping[str, float], columns: list[tuple[str, str, int, float]]) -> list[float | None]:
-    return [figures[key] * scale if key in figures else None for key, _, _, scale in columns]
+def _values(metrics: Mapping[str, float], columns: list[tuple[str, str, int, float]]) -> list[float | None]:
+    return [metrics[key] * scale if key in metrics else None for key, _, _, scale in columns]
 
 
 def _row(judged: Judged, columns: list[tuple[str, str, int, float]], curves: int | None) -> list[Any]:
     group = next(name for name, learned in GROUPS.items() if learned is judged.learned)
-    word = "" if group == "unknown" else WORDS[group]
+    label = "" if group == "unknown" else WORDS[group]
     score = judged.result.score
-    return [score.name, word, score.failure, _values(_figures(judged), columns), curves]
+    return [score.name, label, score.failure, _values(_metrics(judged), columns), curves]
 
 
 def _groups(result: Evaluation, columns: list[tuple[str, str, int, float]]) -> list[dict[str, Any]]:
     rows, totals = [], result.totals
     for name, total in totals.items():
         if name == "all" and len(totals) == 2:
-            continue  # the one group is all
+            continue  # the only group equals all
         tracked = f"{total['tracked']} of {total['clips']} ({total['success_rate']:.1%})"
         rows.append({"cells": [WORDS[name], tracked, "clips"], "values": _values(total["mean"], columns)})
         rows.append({"cells": ["", "", "frames"], "values": _values(total["by_frame"], columns)})
@@ -119,14 +122,14 @@ def _groups(result: Evaluation, columns: list[tuple[str, str, int, float]]) -> l
 
 
 def _tiles(result: Evaluation) -> list[dict[str, str]]:
-    """Figures in large: of held-out clips where there are some, otherwise of all."""
+    """Headline numbers: of the held-out clips if there are any, otherwise of all clips."""
     totals = result.totals
     name = "held_out" if "held_out" in totals else "all"
     total, mean = totals[name], totals[name]["mean"]
-    what = " (held out)" if name == "held_out" and len(totals) > 2 else ""
+    suffix = " (held out)" if name == "held_out" and len(totals) > 2 else ""
     kind = "feasible" if total["tracked"] == total["clips"] else "warn"
     tiles = [
-        {"text": f"{total['tracked']} of {total['clips']}", "name": f"clips tracked{what}", "kind": kind},
+        {"text": f"{total['tracked']} of {total['clips']}", "name": f"clips tracked{suffix}", "kind": kind},
         {"text": f"{mean['coverage']:.1%}", "name": "covered", "kind": ""},
         {"text": f"{mean['normalised_return']:.3f}", "name": "normalised return", "kind": ""},
     ]
@@ -144,14 +147,14 @@ def _facts(result: Evaluation) -> dict[str, str]:
     facts, whole = result.policy.facts, result.totals["all"]
     body, data = facts["body"], facts["dataset"]
     seconds = number(data.get("seconds"))
-    learned = f"{data.get('nclip', 'unknown')} clips" + (f", {seconds:,.0f} s" if seconds is not None else "")
+    training_data = f"{data.get('nclip', 'unknown')} clips" + (f", {seconds:,.0f} s" if seconds is not None else "")
     return {
         "body": f"{body['name']} {body.get('model_version', '')}, {len(body['muscles'])} muscles",
-        "learned from": learned,
+        "trained on": training_data,
         "control steps": f"{facts['steps']:,}",
         "algorithm": facts["algorithm"],
         "physics": f"{result.engine}, {result.body.nsubstep} × {1e3 * result.body.model.opt.timestep:g} ms per step",
         "simulated": f"{whole['steps'] / result.body.control_fps:,.1f} s in {result.seconds:,.1f} s",
-        "bad physics": f"{whole['bad_steps']} steps",
-        "no room for contacts": f"{whole['overflow_steps']} steps",
+        "unstable physics": f"{whole['bad_steps']} steps",
+        "contact buffer overflow": f"{whole['overflow_steps']} steps",
     }

@@ -1,5 +1,5 @@
 "use strict";
-// The page: totals, the table with its filters, the histograms that follow them, and which clip is open.
+// Report of a conversion: totals, the table with its filters, histograms of the filtered clips, and the open clip.
 
 const REPORT = JSON.parse(document.getElementById("data").textContent);
 REPORT.rules = record(Object.entries(REPORT.rules));
@@ -37,19 +37,19 @@ function drawTotals() {
   }
   find("share").setAttribute("aria-label", states.map((state) => `${REPORT.counts[state]} ${state}`).join(", "));
   find("problems").append(...REPORT.problems.map((problem) => element("li", { class: "problem" }, problem)));
-  const { wanted, clips, most } = REPORT.pictures;
-  const pictures = wanted ? `Pictures were drawn for ${clips} of the clips, at most ${most}: the worst first.` : "Pictures were left out.";
+  const { enabled, clips, limit } = REPORT.pictures;
+  const pictures = enabled ? `${clips} clips have pictures (at most ${limit}, the worst first).` : "This report has no pictures.";
   find("footer").append(`musclemap ${REPORT.version}. ${pictures} Curves are in the folder “${REPORT.folder}” beside this page.`);
 }
 
 // Table --------------------------------------------------------------------------------------------------------------
 
-/** Columns shown: key, heading, what to sort by, and whether it is a number. */
+/** Visible columns: key, heading, sort value, and whether it is a number. */
 function columns() {
   const rank = (row) => STATE_RANK[row.state] * 1e12 - Math.min(row.severity, 1e11);
   const fixed = [
     { key: "source", title: "source", value: (row) => row.source },
-    { key: "result", title: "result", value: rank, hint: "worst first; within a result the furthest beyond a limit first" },
+    { key: "result", title: "result", value: rank, hint: "worst first; equal results by how far they exceed a limit" },
     { key: "why", title: "rules broken, or reason", value: (row) => row.broken.join() || row.reason },
     { key: "frames", title: "frames", value: (row) => row.frames, number: true },
     { key: "seconds", title: "seconds", value: (row) => row.seconds, number: true },
@@ -60,7 +60,7 @@ function columns() {
   return [...fixed, ...shown];
 }
 
-/** Order two values; what is missing comes last either way. */
+/** Compare two values for sorting; missing values come last in both directions. */
 function compare(a, b, down) {
   if (a === b) return 0;
   if (a === undefined || a === "") return 1;
@@ -73,7 +73,7 @@ function filterAndSort() {
   const [state, rule] = [find("state").value, find("rule").value];
   const column = columns().find(({ key }) => key === VIEW.sort) ?? columns()[1];
   VIEW.rows = ROWS.filter((row) => (!state || row.state === state) && (!rule || row.broken.includes(rule)) && words.every((word) => row.text.includes(word)))
-    .map((row) => [column.value(row), row]).sort(([a, one], [b, other]) => compare(a, b, VIEW.down) || one.index - other.index).map(([, row]) => row);
+    .map((row) => [column.value(row), row]).sort(([a, rowA], [b, rowB]) => compare(a, b, VIEW.down) || rowA.index - rowB.index).map(([, row]) => row);
   VIEW.page = Math.max(0, Math.min(VIEW.page, Math.ceil(VIEW.rows.length / PAGE_ROWS) - 1));
 }
 
@@ -81,7 +81,7 @@ function drawHead() {
   const cells = columns().map(({ key, title, number, hint }) => {
     const button = element("button", { type: "button", title: hint ?? "sort" }, title);
     button.onclick = () => {
-      // A click on another column starts where the worst is: numbers from the largest.
+      // A click on another column starts with the worst: numbers in descending order.
       [VIEW.down, VIEW.sort, VIEW.page] = [VIEW.sort === key ? !VIEW.down : Boolean(number), key, 0];
       update();
       find("sources").querySelector(`th[data-key="${CSS.escape(wellFormed(key))}"] button`).focus();
@@ -94,21 +94,21 @@ function drawHead() {
 
 function drawBody() {
   const shown = columns().filter(({ metric }) => metric);
-  const lines = VIEW.rows.slice(VIEW.page * PAGE_ROWS, (VIEW.page + 1) * PAGE_ROWS).map((row) => {
+  const tableRows = VIEW.rows.slice(VIEW.page * PAGE_ROWS, (VIEW.page + 1) * PAGE_ROWS).map((row) => {
     const open = element("button", { type: "button", class: "link" }, row.source);
     const cells = shown.map(({ key }) => {
-      const state = standing(row.metrics[key], REPORT.rules[key]);
+      const state = ruleState(row.metrics[key], REPORT.rules[key]);
       return element("td", { class: `number ${state ? `over-${state}` : ""}` }, String(brief(row.metrics[key])));
     });
-    const line = element("tr", { "data-row": row.index }, element("td", {}, open),
+    const tableRow = element("tr", { "data-row": row.index }, element("td", {}, open),
       element("td", {}, element("span", { class: `state ${row.state}` }, row.state)),
       element("td", {}, row.broken.map(label).join(", ") || row.reason),
       element("td", { class: "number" }, row.frames ? row.frames.toLocaleString("en") : ""),
       element("td", { class: "number" }, row.seconds ? row.seconds.toFixed(1) : ""), ...cells);
-    line.onclick = () => { if (!String(getSelection())) openRow(row); };
-    return line;
+    tableRow.onclick = () => { if (!String(getSelection())) openRow(row); };
+    return tableRow;
   });
-  find("sources").tBodies[0].replaceChildren(...lines);
+  find("sources").tBodies[0].replaceChildren(...tableRows);
 }
 
 function drawPages() {
@@ -132,7 +132,7 @@ function drawHistograms() {
     const rule = REPORT.rules[name];
     if (all.length) cards[rule ? "ruled" : "unruled"].push(histogram(name, all, values(VIEW.rows, name), rule));
   }
-  for (const [id, found] of Object.entries(cards)) find(id).replaceChildren(...found);
+  for (const [id, group] of Object.entries(cards)) find(id).replaceChildren(...group);
   find("others").hidden = !cards.unruled.length;
 }
 
@@ -153,10 +153,10 @@ function setUpFilters() {
   options(find("state"), "all", REPORT.states.filter((s) => REPORT.counts[s]).map((s) => [s, REPORT.counts[s], s]));
   const broken = new Map();
   for (const row of ROWS) for (const rule of row.broken) broken.set(rule, (broken.get(rule) ?? 0) + 1);
-  options(find("rule"), "any or none", [...broken].sort((a, b) => b[1] - a[1]).map(([rule, n]) => [rule, n, label(rule)]));
-  let waiting = 0;
+  options(find("rule"), "any", [...broken].sort((a, b) => b[1] - a[1]).map(([rule, n]) => [rule, n, label(rule)]));
+  let timer = 0;
   const refresh = () => { VIEW.page = 0; update(); drawHistograms(); };
-  find("text").oninput = () => { clearTimeout(waiting); waiting = setTimeout(refresh, ROWS.length > 500 ? 150 : 0); };
+  find("text").oninput = () => { clearTimeout(timer); timer = setTimeout(refresh, ROWS.length > 500 ? 150 : 0); };
   find("state").onchange = find("rule").onchange = refresh;
   find("filters").onsubmit = (event) => event.preventDefault();
   find("filters").onreset = () => setTimeout(refresh);
@@ -168,7 +168,7 @@ function setUpFilters() {
   }
 }
 
-// Which clip is open: kept in the address, so that it can be linked to and Back closes it --------------------------------
+// The open clip is part of the address, so that clips can be linked to and Back closes the dialog -------------------------
 
 function openRow(row) {
   location.hash = `clip=${row.index}`;
@@ -182,9 +182,9 @@ function followAddress() {
   if (!dialog.open) { dialog.showModal(); find("clip-body").focus(); }
   showClip(row);
   for (const [id, by] of [["previous", -1], ["next", 1]]) {
-    const other = VIEW.rows[VIEW.rows.indexOf(row) + by];
-    find(id).disabled = !other || !VIEW.rows.includes(row);
-    find(id).onclick = () => location.replace(`#clip=${other.index}`);
+    const neighbour = VIEW.rows[VIEW.rows.indexOf(row) + by];
+    find(id).disabled = !neighbour || !VIEW.rows.includes(row);
+    find(id).onclick = () => location.replace(`#clip=${neighbour.index}`);
   }
 }
 
@@ -194,12 +194,12 @@ function setUpDialog() {
   dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
   dialog.onclose = () => {
     const row = OPEN.row;
-    if (row) history.replaceState(null, "", "#"); // unlike an empty location.hash, this leaves the page where it is
+    if (row) history.replaceState(null, "", "#"); // unlike an empty location.hash, this keeps the scroll position
     OPEN.row = null;
     if (row) find("sources").querySelector(`tr[data-row="${row.index}"] .link`)?.focus();
   };
-  let waiting = 0;
-  addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { if (OPEN.row) redraw(); }, 150); });
+  let timer = 0;
+  addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(() => { if (OPEN.row) redraw(); }, 150); });
   addEventListener("hashchange", followAddress);
   followAddress();
 }

@@ -1,4 +1,4 @@
-"""What is drawn of a clip: landmark errors, feet, joint angles with their limits, muscles where there are any."""
+"""Charts of a clip: landmark errors, feet, joint angles with their limits, and muscles if present."""
 
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.skeletons.bodies import BODIES, load_body
 from musclemap.skeletons.body import TargetBody
 
-from .encoding import Line, Panel, Section
+from .encoding import Chart, Curve, Section
 from .muscle_groups import OTHER, muscle_groups
 from .sides import SIDE_WORD, side_of
 
@@ -22,32 +22,33 @@ _groups = cache(muscle_groups)
 
 
 def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], list[str]]:
-    """Choose the curves of a clip.
+    """Collect the charts of a clip.
 
     Args:
         clip: The clip.
-        path: Its file, where activations are in that and not in `clip`.
+        path: File to read activations from; if None, they are taken from `clip`.
 
     Returns:
-        The curves, and a sentence for everything that cannot be drawn or may be wrong.
+        Sections with charts, and a note for everything that cannot be drawn or may be wrong.
     """
     sections = [_landmark_error(clip)]
     body = _body(clip.model, limits=str(clip.config.get("joint_limits", "effective"))) if _is_known_body(clip) else None
     if body is None:
-        notes = [f"the clip is of {clip.model} {clip.model_version}, whose joints and feet are not known here"]
+        notes = [f"no charts of joints and feet: {clip.model} {clip.model_version} is not a known body"]
     else:
-        other = clip.model_version != body.version
-        notes = [f"made for {clip.model} {clip.model_version}, measured on {body.version} here"] * other
+        version_differs = clip.model_version != body.version
+        notes = [f"made for {clip.model} {clip.model_version}, measured with {body.version}"] * version_differs
         sections += [_feet(clip, body), *_joints(clip, body)]
-        result = clip if path is None else attempt(lambda: read_clip(path))
-        muscles, problems = ([], [result.message]) if isinstance(result, Failure) else _muscles(result, body)
+        with_muscles = clip if path is None else attempt(lambda: read_clip(path))
+        failed = isinstance(with_muscles, Failure)
+        muscles, problems = ([], [with_muscles.message]) if failed else _muscles(with_muscles, body)
         sections += muscles
         notes += problems
     return [*sections, _each_landmark(clip)], notes
 
 
 def _is_known_body(clip: Clip) -> bool:
-    """Whether the clip's configurations can be put on a body that is known here."""
+    """Whether a known body fits the configurations of the clip."""
     if clip.model not in BODIES or clip.config.get("joint_limits", "effective") not in ("effective", "declared"):
         return False
     body = _body(clip.model, limits="effective")
@@ -61,52 +62,55 @@ def _error_mm(clip: Clip) -> np.ndarray:
 
 def _landmark_error(clip: Clip) -> Section:
     error = _error_mm(clip)
-    lines = (Line(name="mean", values=error.mean(axis=1)), Line(name="largest", values=error.max(axis=1), dashed=True))
-    panel = Panel(title="Landmarks from their targets", unit="mm", lines=lines, wide=True)
-    return Section(title="Landmark error", panels=(panel,))
+    curves = (
+        Curve(name="mean", values=error.mean(axis=1)),
+        Curve(name="largest", values=error.max(axis=1), dashed=True),
+    )
+    chart = Chart(title="Distance of landmarks from their targets", unit="mm", curves=curves, wide=True)
+    return Section(title="Landmark error", charts=(chart,))
 
 
 def _each_landmark(clip: Clip) -> Section:
     error = _error_mm(clip)
-    lines = {name: Line(name=name, values=error[:, k]) for k, name in enumerate(clip.landmark_names)}
-    return Section(title="Error of each landmark", panels=_paired(lines, unit="mm"), shown=False)
+    curves = {name: Curve(name=name, values=error[:, k]) for k, name in enumerate(clip.landmark_names)}
+    return Section(title="Error of each landmark", charts=_paired(curves, unit="mm"), shown=False)
 
 
 def _feet(clip: Clip, body: TargetBody) -> Section:
-    """Heights of heels and toes over z = 0, and where the clip says that they touch the ground."""
+    """Heights of heels and toes above z = 0, with the contacts of the clip as bars."""
     height = evaluate_clip(body, clip.qpos).contact_pos[..., 2] * 100.0
     names = [(name, name[0]) for name in CONTACTS]  # "left heel", "l"
-    lines = tuple(
-        Line(name=name, side=side, values=height[:, k], dashed="toe" in name) for k, (name, side) in enumerate(names)
+    curves = tuple(
+        Curve(name=name, side=side, values=height[:, k], dashed="toe" in name) for k, (name, side) in enumerate(names)
     )
     bars = tuple((name, side, clip.contact[:, k]) for k, (name, side) in enumerate(names))
-    panel = Panel(title="Heels and toes over z = 0; bars: contact", unit="cm", lines=lines, bars=bars, wide=True)
-    return Section(title="Feet", panels=(panel,))
+    chart = Chart(title="Heels and toes above z = 0; bars: contact", unit="cm", curves=curves, bars=bars, wide=True)
+    return Section(title="Feet", charts=(chart,))
 
 
 def _joints(clip: Clip, body: TargetBody) -> list[Section]:
-    """Independent joints with the ranges that the fit keeps; fingers, apart, only where they were tracked."""
+    """Independent joints with the limits of the fit; fingers in a section of their own, if they were tracked."""
     tracked = clip.hands == "tracked"
     reduced = body.reduced_hands if tracked else body.reduced
     values = clip.qpos[:, reduced.qposadr]
     hinge = reduced.model.jnt_type[reduced.joint_ids] == mujoco.mjtJoint.mjJNT_HINGE
-    lines: dict[tuple[bool, str], dict[str, Line]] = {}
+    curves: dict[tuple[bool, str], dict[str, Curve]] = {}
     for k, name in enumerate(reduced.joint_names):
         unit, scale = ("deg", float(np.degrees(1.0))) if hinge[k] else ("cm", 100.0)
         lower, upper = float(reduced.lower[k]) * scale, float(reduced.upper[k]) * scale
-        line = Line(name=name, values=values[:, k] * scale, lower=lower, upper=upper)
-        lines.setdefault((name in body.finger_joints, unit), {})[name] = line
-    panels = {key: _paired(result, unit=key[1]) for key, result in lines.items()}
-    body_panels, finger_panels = (
-        tuple(panel for (finger, _), result in panels.items() if finger == requested for panel in result)
-        for requested in (False, True)
+        curve = Curve(name=name, values=values[:, k] * scale, lower=lower, upper=upper)
+        curves.setdefault((name in body.finger_joints, unit), {})[name] = curve
+    charts = {key: _paired(group, unit=key[1]) for key, group in curves.items()}
+    body_charts, finger_charts = (
+        tuple(chart for (is_finger, _), group in charts.items() if is_finger == fingers for chart in group)
+        for fingers in (False, True)
     )
-    sections = [Section(title=f"Joints, with their {body.limits} limits", panels=body_panels)]
-    return sections + [Section(title="Fingers", panels=finger_panels, shown=False)] * tracked
+    sections = [Section(title=f"Joints, with their {body.limits} limits", charts=body_charts)]
+    return sections + [Section(title="Fingers", charts=finger_charts, shown=False)] * tracked
 
 
 def _muscles(clip: Clip, body: TargetBody) -> tuple[list[Section], list[str]]:
-    """Activations and the torques they leave unmet, where the clip has them for this body."""
+    """Activations and residual torques, if the clip has them for this body, and notes."""
     notes: list[str] = []
     sections = []
     for key in ("activation", "activation_residual"):
@@ -118,38 +122,38 @@ def _muscles(clip: Clip, body: TargetBody) -> tuple[list[Section], list[str]]:
         if key == "activation" and values.shape[1] == body.model.nu:
             sections.append(_activation(values, body))
         elif key == "activation_residual" and reduced is not None:
-            lines = {name: Line(name=name, values=values[:, k]) for k, name in enumerate(reduced.joint_names)}
-            panels = _paired(lines, unit="Nm")
-            sections.append(Section(title="Torque that the muscles leave unmet", panels=panels, shown=False))
+            curves = {name: Curve(name=name, values=values[:, k]) for k, name in enumerate(reduced.joint_names)}
+            charts = _paired(curves, unit="Nm")
+            sections.append(Section(title="Residual torque of the muscles", charts=charts, shown=False))
         else:
-            notes.append(f"/{key} of shape {values.shape} does not go with this body and is not drawn")
+            notes.append(f"/{key} of shape {values.shape} does not fit this body and is not drawn")
     return sections, notes
 
 
 def _activation(activation: np.ndarray, body: TargetBody) -> Section:
-    """Mean activation of the muscles that turn each joint either way, dashed where they make its angle smaller."""
-    panels: dict[str, list[Line]] = {}
+    """Mean activation of the muscles per joint and direction, dashed for those that decrease the angle."""
+    charts: dict[str, list[Curve]] = {}
     for group in _groups(body):
         stem, side = side_of(group.joint)
-        way = "" if group.joint == OTHER else "↑" if group.up else "↓"
-        line = Line(
-            name=f"{SIDE_WORD.get(side, '')} {way}".strip() or "mean", side=side, dashed=not group.up,
+        arrow = "" if group.joint == OTHER else "↑" if group.up else "↓"
+        curve = Curve(
+            name=f"{SIDE_WORD.get(side, '')} {arrow}".strip() or "mean", side=side, dashed=not group.up,
             values=activation[:, list(group.muscles)].mean(axis=1),
         )  # fmt: skip
-        panels.setdefault(stem, []).append(line)
+        charts.setdefault(stem, []).append(curve)
     return Section(
-        title="Mean activation of the muscles that turn each joint (↑ its angle up, ↓ down)",
-        panels=tuple(Panel(title=k, unit="0 to 1", lines=tuple(lines), least=0.1) for k, lines in panels.items()),
+        title="Mean activation of the muscles of each joint (↑ increase its angle, ↓ decrease it)",
+        charts=tuple(Chart(title=k, unit="0 to 1", curves=tuple(curves), least=0.1) for k, curves in charts.items()),
     )
 
 
-def _paired(lines: dict[str, Line], *, unit: str) -> tuple[Panel, ...]:
-    """One panel for each name, right and left together."""
-    panels: dict[str, list[Line]] = {}
-    for name, line in lines.items():
+def _paired(curves: dict[str, Curve], *, unit: str) -> tuple[Chart, ...]:
+    """One chart per joint or landmark, with right and left together."""
+    charts: dict[str, list[Curve]] = {}
+    for name, curve in curves.items():
         stem, side = side_of(name)
-        whole = SIDE_WORD.get(side, name)
-        panels.setdefault(stem, []).append(
-            Line(name=whole, side=side, values=line.values, lower=line.lower, upper=line.upper)
+        label = SIDE_WORD.get(side, name)
+        charts.setdefault(stem, []).append(
+            Curve(name=label, side=side, values=curve.values, lower=curve.lower, upper=curve.upper)
         )
-    return tuple(Panel(title=stem, unit=unit, lines=tuple(result)) for stem, result in panels.items())
+    return tuple(Chart(title=stem, unit=unit, curves=tuple(group)) for stem, group in charts.items())

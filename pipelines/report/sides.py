@@ -6,5 +6,5 @@ _SIDES = (("_r", "r"), ("_l", "l"))
 
 
 def side_of(name: str) -> tuple[str, str]:
-    """Name without its side, and the side: "r", "l" or ""."""
+    """Split a name into its stem and its side: "r", "l" or ""."""
     return next(((name.removesuffix(end), side) for end, side in _SIDES if name.endswith(end)), (name, ""))

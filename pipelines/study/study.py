@@ -12,7 +12,7 @@ from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.output_folder import MANIFEST, read_entries
 from musclemap.datasets.synthetic.synthesis import motion_names
 from musclemap.errors import SettingsError
-from musclemap.pipelines.report.rows import number
+from musclemap.pipelines.report.source_rows import number
 
 Direction = Literal["both", "at_most", "at_least"]
 

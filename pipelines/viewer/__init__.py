@@ -1,7 +1,8 @@
-"""Clips in the browser.
+"""Viewer that plays clips in a browser.
 
-`clips` finds them; `body`, `muscles` and `scene` say what is where in a frame, with MuJoCo alone; `playback` keeps the
-time; `stage` puts it on the page, `panel` holds the controls, `server` joins them and runs. Only the last three know
-viser. mjviser was looked at and left: it shows a running simulation, draws every piece of a muscle as a cylinder with a
-transform of its own, and has neither clips nor points asked for.
+`clips` lists the clips; `drawn_body` and `scene` compute each frame with MuJoCo alone; `playback` is the clock;
+`scene_view` sends the 3D scene, `panel` holds the controls and `server` runs everything. Only the last three import
+viser; `guard` restricts access to the server and `text` escapes text from files. mjviser does not fit: it shows a
+running simulation, draws every piece of a muscle as a cylinder with its own transform, and has neither clips nor
+landmark targets.
 """

@@ -1,4 +1,4 @@
-"""Which clips there are to look at."""
+"""List of the clips that a viewer can show."""
 
 import difflib
 from dataclasses import dataclass
@@ -11,47 +11,47 @@ _SUFFIX = ".h5"
 
 @dataclass(frozen=True, kw_only=True)
 class ClipFolder:
-    """Clips below a folder, or a single one."""
+    """All clips below a folder, or a single clip."""
 
     root: Path
     names: tuple[str, ...]
-    """POSIX paths below `root`, sorted; at least one."""
+    """Sorted POSIX paths relative to `root`; at least one."""
 
     def path(self, name: str) -> Path:
-        """File of a clip."""
+        """Path of a clip's file."""
         return self.root / name
 
     def find(self, text: str) -> str:
-        """Name of the clip that a user means: its path below the folder, the ending may be left out.
+        """Resolve the name of a clip: its path relative to the folder, with or without suffix.
 
         Raises:
-            SettingsError: There is no such clip; the message gives the names most like it.
+            SettingsError: If the clip does not exist; the message lists the closest names.
         """
         requested = Path(text).as_posix()
         for name in (requested, requested + _SUFFIX):
             if name in self.names:
                 return name
-        near = difflib.get_close_matches(requested, self.names, n=3, cutoff=0.3) or self.names[:3]
-        raise SettingsError(f"no clip {text!r} below {self.root}; there is, for one: {', '.join(near)}")
+        close = difflib.get_close_matches(requested, self.names, n=3, cutoff=0.3) or self.names[:3]
+        raise SettingsError(f"no clip {text!r} in {self.root}; closest names: {', '.join(close)}")
 
     def matching(self, text: str, *, limit: int) -> tuple[str, ...]:
-        """First `limit` names that hold every word of `text`, whatever the case of letters."""
+        """First `limit` names that contain every word of `text`; case does not matter."""
         words = text.lower().split()
         return tuple(name for name in self.names if all(word in name.lower() for word in words))[:limit]
 
 
 def find_clips(out: Path) -> ClipFolder:
-    """List the clips below a folder; hidden files and folders are passed over. A file is a list of one.
+    """List the clips below a folder, without hidden files and folders; a file counts as a list of one.
 
     Raises:
-        SettingsError: There is nothing there, or no clip in it.
+        SettingsError: If `out` does not exist or holds no clip.
     """
     if out.is_file():
         return ClipFolder(root=out.parent, names=(out.name,))
     if not out.is_dir():
-        raise SettingsError(f"there is no folder and no clip at {out}")
-    below = (path.relative_to(out) for path in out.rglob(f"*{_SUFFIX}") if path.is_file())
-    names = sorted(path.as_posix() for path in below if not any(part.startswith(".") for part in path.parts))
+        raise SettingsError(f"no folder or clip at {out}")
+    relative = (path.relative_to(out) for path in out.rglob(f"*{_SUFFIX}") if path.is_file())
+    names = sorted(path.as_posix() for path in relative if not any(part.startswith(".") for part in path.parts))
     if not names:
-        raise SettingsError(f"no clip ({_SUFFIX}) below {out}; `mm-retarget INPUT {out}` makes some")
+        raise SettingsError(f"no clip ({_SUFFIX}) in {out}; `mm-retarget INPUT {out}` writes clips")
     return ClipFolder(root=out, names=tuple(names))

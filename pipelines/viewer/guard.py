@@ -1,12 +1,12 @@
-"""Who may look at the clips: whoever has the address that mm-view prints, and no web page of anybody else.
+"""Access control of the viewer: only browsers with the address that mm-view prints, and no other web page.
 
-A server on loopback can be reached by every program of the machine and by every web page that its user opens. So each
-request, for a file as for the websocket, must name a host that the viewer serves under (else a page could point its own
-name at this machine: DNS rebinding), must not come from a page of another origin, and must carry the token.
+Every program on the machine, and every web page that its user opens, can reach a server on loopback. So every request,
+for a file or for the websocket, must name a host that the viewer serves (otherwise a page could point its own name at
+this machine: DNS rebinding), must not come from a page of another origin, and must carry the token.
 
-The token is the first part of the path. A cookie would do too, but browsers send the cookies of a host to all of its
-ports, and on a shared machine another port may be another user's. viser's page opens its websocket at the path that it
-was loaded from.
+The token is the first component of the path. A cookie is weaker: browsers send the cookies of a host to all its ports,
+and on a shared machine another port may belong to another user. viser's page opens its websocket at the path from which
+it was loaded.
 """
 
 import dataclasses
@@ -33,52 +33,52 @@ from musclemap.errors import MusclemapError
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
-"""A Host header in lower case: name or address, and port. The port may be another where SSH forwards it."""
+"""A Host header in lower case: name or address, and port. SSH forwarding may change the port."""
 
 _CHECK_SECONDS = 10.0
 
-_changing = threading.Lock()
+_patching = threading.Lock()
 
 
 class GuardError(MusclemapError):
-    """Nothing is served: this viser cannot be guarded."""
+    """The installed viser cannot be guarded, so nothing is served."""
 
 
 class Guard:
-    """Decides on every request to the viewer.
+    """Accepts or refuses every request to the viewer.
 
     Attributes:
-        token: First part of the path of every request that is answered.
+        token: First component of the path of every accepted request.
     """
 
     def __init__(self, host: str) -> None:
-        """Make a token for a viewer that serves at an address or name; "0.0.0.0" and "::" stand for all addresses."""
+        """Create a token for a viewer at a host address or name; "0.0.0.0" and "::" mean all addresses."""
         self.token = secrets.token_urlsafe(24)
-        self._everywhere = host in ("0.0.0.0", "::")
-        names = {f"[{host}]" if ":" in host else host, *([socket.gethostname()] if self._everywhere else [])}
+        self._all_addresses = host in ("0.0.0.0", "::")
+        names = {f"[{host}]" if ":" in host else host, *([socket.gethostname()] if self._all_addresses else [])}
         self._names = {*_LOOPBACK, *(name.lower() for name in names)}
 
     def refusal(self, request: Request) -> str:
-        """Why a request is refused, in one sentence; empty if it is not."""
+        """Reason to refuse a request, in one sentence; empty if it is accepted."""
         hosts, origins = request.headers.get_all("Host"), request.headers.get_all("Origin")
         if len(hosts) != 1 or not self._serves(hosts[0]):
-            return "This viewer does not serve under that name: open the address that mm-view printed."
+            return "This viewer does not serve this host: open the address that mm-view printed."
         if origins and [origin.lower() for origin in origins] != [f"http://{hosts[0]}".lower()]:
-            return "This viewer does not serve the pages of others: open the address that mm-view printed."
+            return "This viewer does not serve other pages: open the address that mm-view printed."
         first = request.path.partition("?")[0].lstrip("/").partition("/")[0]
         if not hmac.compare_digest(first.encode("utf-8", "replace"), self.token.encode()):
-            return "This viewer wants its token: open the whole address that mm-view printed."
+            return "This viewer requires its token: open the complete address that mm-view printed."
         return ""
 
-    def before(self, inner: Callable[[ServerConnection, Request], Any] | None) -> Callable[..., Any]:
-        """Put the guard in front of what answers requests; what that sees is the path behind the token."""
+    def wrap(self, handler: Callable[[ServerConnection, Request], Any] | None) -> Callable[..., Any]:
+        """Wrap a request handler: it gets accepted requests only, with the token removed from the path."""
 
         async def answer(connection: ServerConnection, request: Request) -> Response | None:
             refusal = self.refusal(request)
             if refusal:
                 return connection.respond(HTTPStatus.FORBIDDEN, f"{refusal}\n")
             path = request.path.lstrip("/").removeprefix(self.token)
-            response = inner(connection, dataclasses.replace(request, path=path or "/")) if inner else None
+            response = handler(connection, dataclasses.replace(request, path=path or "/")) if handler else None
             if inspect.isawaitable(response):
                 response = await response
             if response is not None:
@@ -91,7 +91,7 @@ class Guard:
         match = _HOST.fullmatch(host.lower())
         if match is None:
             return False
-        return match[1] in self._names or (self._everywhere and _is_address(match[1].strip("[]")))
+        return match[1] in self._names or (self._all_addresses and _is_address(match[1].strip("[]")))
 
 
 def _is_address(name: str) -> bool:
@@ -103,7 +103,7 @@ def _is_address(name: str) -> bool:
 
 
 def _page_headers(host: str) -> dict[str, str]:
-    """The page loads nothing from elsewhere, talks to nobody else, and stands in no frame of another page."""
+    """Headers that stop the page from loading from or connecting to other hosts, and other pages from framing it."""
     policy = (
         "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:", f"connect-src 'self' ws://{host} data: blob:",
         "frame-src 'none'", "frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'", "form-action 'none'",
@@ -116,17 +116,18 @@ def _page_headers(host: str) -> dict[str, str]:
 
 @contextmanager
 def guarding(guard: Guard) -> Iterator[None]:
-    """Put a guard in front of the server that viser starts in this block.
+    """Guard the server that viser starts within this context.
 
-    viser has no setting for that. It gives what answers requests to `websockets.asyncio.server.serve`, which is where
-    the guard goes in; servers of others pass. Whether it worked is for `check_guarded` to say.
+    viser has no setting for this. It passes its request handler to `websockets.asyncio.server.serve`; the context
+    replaces that function to wrap the handler, and leaves servers of other packages alone. `check_guarded` verifies
+    the result.
     """
-    with _changing:
+    with _patching:
         serve = websockets.asyncio.server.serve
 
         def guarded(handler: Any, *arguments: Any, process_request: Any = None, **options: Any) -> Any:
             if str(handler.__module__).partition(".")[0] == "viser":
-                process_request = guard.before(process_request)
+                process_request = guard.wrap(process_request)
             return serve(handler, *arguments, process_request=process_request, **options)
 
         websockets.asyncio.server.serve = guarded  # type: ignore[assignment, misc]
@@ -137,28 +138,28 @@ def guarding(guard: Guard) -> Iterator[None]:
 
 
 def check_guarded(host: str, port: int, guard: Guard) -> None:
-    """Ask a viewer that has started for its page and for a websocket, with and without the token.
+    """Request the page and a websocket from a running viewer, with and without the token.
 
     Raises:
-        GuardError: It gives either away without the token, or nothing with it.
+        GuardError: If the viewer accepts a request without the token or refuses the page with it.
     """
-    there = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     upgrade = {
         "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "bm90IGEgcmVhbCBvbmUuLg==", "Sec-WebSocket-Protocol": f"viser-v{version('viser')}",
     }  # fmt: skip
     expected = (("/", {}, 403), ("/", upgrade, 403), (f"/{guard.token}/", {}, 200))
-    result = [(path, headers, _status(there, port, path, headers)) for path, headers, _ in expected]
-    if result != list(expected):
+    statuses = [(path, headers, _status(address, port, path, headers)) for path, headers, _ in expected]
+    if statuses != list(expected):
         raise GuardError(
-            f"viser {version('viser')} cannot be closed to others, so nothing is served; musclemap was made for 1.1"
+            f"access to viser {version('viser')} cannot be restricted, so nothing is served; use viser 1.1"
         )
 
 
 def _status(host: str, port: int, path: str, headers: dict[str, str]) -> int:
-    with closing(http.client.HTTPConnection(host, port, timeout=_CHECK_SECONDS)) as line:
+    with closing(http.client.HTTPConnection(host, port, timeout=_CHECK_SECONDS)) as connection:
         try:
-            line.request("GET", path, headers=headers)
-            return line.getresponse().status
+            connection.request("GET", path, headers=headers)
+            return connection.getresponse().status
         except (OSError, http.client.HTTPException):
             return 0

@@ -1,6 +1,6 @@
-"""The controls beside the picture. They change nothing themselves: what a user does becomes a call for the server.
+"""The controls beside the 3D scene. They change nothing themselves: each user action becomes a call to the server.
 
-All text of files passes through `text` on its way to the page; `add_html` gets none.
+All text from files passes through `text` on its way to the page; none reaches `add_html`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,19 +13,19 @@ from musclemap.pipelines.rendering.muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB
 
 from .playback import Playback
 from .scene import COLOURINGS, Frame, Scene
-from .stage import LAYERS
+from .scene_view import LAYERS
 from .text import labels, markdown
 
 SPEEDS = {"⅛×": 0.125, "¼×": 0.25, "½×": 0.5, "1×": 1.0, "2×": 2.0}
 MAX_LISTED = 500
-"""Clips in the chooser at once; beyond, the search field narrows them down."""
+"""Most clips listed in the chooser; a search field narrows down longer lists."""
 MAX_REASONS = 20
-"""Rules that a clip breaks which are listed."""
+"""Most broken rules listed for a clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actions:
-    """What the controls ask for. Called from other threads than the one that draws."""
+    """Callbacks of the controls, called from other threads than the one that draws."""
 
     choose: Callable[[str], None]
     step_clip: Callable[[int], None]
@@ -44,8 +44,8 @@ class Panel:
     """Clip chooser, player and layers.
 
     Attributes:
-        chooser, slider, colouring, info: Controls that follow the clip that is shown.
-        actions: What the controls do.
+        chooser, slider, colouring, info: Controls that show the state of the current clip.
+        actions: Callbacks of the controls.
     """
 
     def __init__(
@@ -54,15 +54,15 @@ class Panel:
         self.actions, self._label = actions, labels(names)
         self._name = {label: name for name, label in self._label.items()}
         gui = server.gui
-        gui.configure_theme(show_share_button=False, show_logo=False)  # sharing would send clips through the internet
+        gui.configure_theme(show_share_button=False, show_logo=False)  # sharing would send clips over the internet
         gui.set_panel_label("musclemap")
-        self._choosing(gui, names, name, actions)
-        self._playing(gui, actions)
-        self._layers(gui, muscles, actions)
+        self._add_chooser(gui, names, name, actions)
+        self._add_player(gui, actions)
+        self._add_layers(gui, muscles, actions)
         self.info = gui.add_markdown("")
 
     def show_clip(self, name: str, scene: Scene, playback: Playback, *, notes: Sequence[str]) -> None:
-        """Fit the controls to the clip that is shown."""
+        """Set the controls for another clip."""
         self.show_name(name)
         self.slider.value = 0
         self.slider.max = max(playback.nframe - 1, 1)
@@ -71,49 +71,49 @@ class Panel:
         self._clip_text = "  \n".join(
             [
                 f"**{markdown(clip.verdict)}**, {clip.nframe} frames at {clip.fps:g} Hz, {markdown(clip.model)}",
-                *(_broken(reason) for reason in clip.reasons[:MAX_REASONS]),
+                *(_broken_rule(reason) for reason in clip.reasons[:MAX_REASONS]),
                 *([f"and {len(clip.reasons) - MAX_REASONS} more"] if len(clip.reasons) > MAX_REASONS else []),
                 *(markdown(note) for note in notes),
             ]
         )
 
     def show_name(self, name: str) -> None:
-        """Let the chooser stand at a clip."""
+        """Select a clip in the chooser."""
         label = self._label[name]
         if label not in self.chooser.options:
             self.chooser.options = (*self.chooser.options, label)
         self.chooser.value = label
 
     def show_frame(self, frame: Frame, playback: Playback) -> None:
-        """Follow the clip that plays."""
+        """Update the controls to the current frame."""
         self.slider.value = playback.frame
         self._play.label = "Pause" if playback.playing else "Play"
         self._time.content = f"{playback.frame / playback.fps:.2f} of {playback.duration:.2f} s"
         self.info.content = (
-            f"{self._clip_text}\n\nTargets missed by {1000.0 * frame.error:.0f} mm in the mean  \n"
+            f"{self._clip_text}\n\nMean landmark error {1000.0 * frame.error:.0f} mm  \n"
             f"{frame.outside} muscles outside their operating range"
         )
 
     def show_colouring(self, colouring: str) -> None:
-        """Explain the muscles' colours."""
+        """Show the legend of a colouring of the muscles."""
         self.colouring.value = colouring
         if colouring == "activation":
             self._legend.content = _legend("at rest", "fully active", (REST_RGB, FULL_RGB))
         else:
             self._legend.content = _legend("shortest", "longest in its range", (SHORT_RGB, MIDDLE_RGB, LONG_RGB))
 
-    def _choosing(self, gui: viser.GuiApi, names: Sequence[str], name: str, actions: Actions) -> None:
+    def _add_chooser(self, gui: viser.GuiApi, names: Sequence[str], name: str, actions: Actions) -> None:
         listed = names[:MAX_LISTED]
         if len(names) > MAX_LISTED:
-            search = gui.add_text("Search", "", hint=f"{len(names)} clips; {MAX_LISTED} are listed at once")
+            search = gui.add_text("Search", "", hint=f"{len(names)} clips, {MAX_LISTED} listed at a time")
             listed = listed if name in listed else (*listed, name)
 
             @search.on_update
             def _(event: viser.GuiEvent[Any]) -> None:
-                result = tuple(self._label[each] for each in actions.search(search.value))
-                self.chooser.options = result if self.chooser.value in result else (self.chooser.value, *result)
+                matches = tuple(self._label[name] for name in actions.search(search.value))
+                self.chooser.options = matches if self.chooser.value in matches else (self.chooser.value, *matches)
 
-        options = tuple(self._label[each] for each in listed)
+        options = tuple(self._label[listed_name] for listed_name in listed)
         self.chooser = gui.add_dropdown("Clip", options, initial_value=self._label[name])
         if len(names) > 1:
             gui.add_button_group("", ("Previous", "Next")).on_click(
@@ -122,26 +122,26 @@ class Panel:
         _on_user(self.chooser, self.choose_label)
 
     def choose_label(self, label: str) -> None:
-        """Ask for the clip of a label. A page could send any text; it names no file."""
+        """Request the clip of a label. A page can send any text, so unknown labels are ignored."""
         if label in self._name:
             self.actions.choose(self._name[label])
 
-    def _playing(self, gui: viser.GuiApi, actions: Actions) -> None:
+    def _add_player(self, gui: viser.GuiApi, actions: Actions) -> None:
         self._time = gui.add_markdown("")
         self.slider = gui.add_slider("Frame", 0, 1, 1, 0)
         _on_user(self.slider, actions.seek)
         self._play = gui.add_button("Pause", hint="Space bar")
         self._play.on_click(lambda _: actions.toggle())
         gui.add_command("Play or pause", hotkey="space").on_trigger(lambda _: actions.toggle())
-        gui.add_button_group("Step", ("Back", "Forth")).on_click(
-            lambda event: actions.step(1 if event.target.value == "Forth" else -1)
+        gui.add_button_group("Step", ("Back", "Forward")).on_click(
+            lambda event: actions.step(1 if event.target.value == "Forward" else -1)
         )
         speed = gui.add_dropdown("Speed", tuple(SPEEDS), initial_value="1×")
         _on_user(speed, lambda value: actions.speed(SPEEDS[value]))
         _on_user(gui.add_checkbox("Loop", True), actions.loop)
-        _on_user(gui.add_checkbox("Follow", True, hint="The body stays in view, the ground goes by"), actions.follow)
+        _on_user(gui.add_checkbox("Follow", True, hint="Keep the body in view and move the ground"), actions.follow)
 
-    def _layers(self, gui: viser.GuiApi, muscles: bool, actions: Actions) -> None:
+    def _add_layers(self, gui: viser.GuiApi, muscles: bool, actions: Actions) -> None:
         with gui.add_folder("Show"):
             for layer in LAYERS:
                 box = gui.add_checkbox(layer.capitalize(), muscles or layer != "muscles")
@@ -152,12 +152,12 @@ class Panel:
 
 
 def _on_user(control: Any, act: Callable[[Any], None]) -> None:
-    """Act on what a user sets, and not on what the server sets to follow the clip."""
+    """Call `act` with values that a user sets, but not with those that the server sets."""
     control.on_update(lambda event: act(event.target.value) if event.client_id is not None else None)
 
 
-def _broken(reason: Mapping[str, Any]) -> str:
-    """A rule that the clip breaks, as Markdown."""
+def _broken_rule(reason: Mapping[str, Any]) -> str:
+    """Describe a broken rule in Markdown."""
     value, limit = (f"{x:.3g}" if isinstance(x, int | float) else str(x) for x in map(reason.get, ("value", "limit")))
     where = f", {reason['at']}" if reason.get("at") else ""
     return markdown(f"{reason.get('rule')} {value}, limit {limit}{where}")

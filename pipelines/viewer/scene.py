@@ -1,4 +1,4 @@
-"""What is to be seen in one frame of a clip, worked out by MuJoCo alone."""
+"""Geometry of one frame of a clip, computed with MuJoCo alone."""
 
 from dataclasses import dataclass
 
@@ -6,57 +6,61 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
-from musclemap.pipelines.rendering.camera import Track, follow
-from musclemap.pipelines.rendering.stage import landmark_rgb, place
+from musclemap.pipelines.rendering.camera import CameraPath, follow
+from musclemap.pipelines.rendering.drawing import landmark_rgb, place
 
-from .body import Body
+from .drawn_body import DrawnBody
 
 COLOURINGS: tuple[str, ...] = ("length", "activation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One frame of a clip, world frame, in metres."""
+    """Geometry of one frame, in the world frame and in metres."""
 
     body_pos: np.ndarray
     """Positions of the solids, shape (nsolid, 3)."""
     body_quat: np.ndarray
-    """Their orientations, shape (nsolid, 4), wxyz."""
+    """Orientations of the solids, shape (nsolid, 4), wxyz."""
     muscle: np.ndarray
-    """Ends of the muscles' segments, shape (nsegment, 2, 3)."""
+    """Ends of the muscle segments, shape (nsegment, 2, 3)."""
     muscle_rgb: np.ndarray
     """Colours of the segments, shape (nsegment, 3) uint8."""
     target: np.ndarray
-    """Landmarks asked for, shape (nlandmark, 3)."""
+    """Landmark targets, shape (nlandmark, 3)."""
     ghost: np.ndarray
-    """The same joined to a stick figure, shape (nbone, 2, 3)."""
+    """Landmark targets joined to a stick figure, shape (nstick, 2, 3)."""
     contact: np.ndarray
-    """Left heel, left toe, right heel, right toe; shape (4, 3), or (0, 3) where the body has no feet."""
+    """Contact points (left heel, left toe, right heel, right toe), shape (4, 3), or (0, 3) without feet."""
     standing: np.ndarray
-    """Which of them stand, shape (4,) or (0,) bool."""
+    """Whether each contact point touches the ground, shape (4,) or (0,) bool."""
     outside: int
-    """Muscles shorter or longer than their operating range."""
+    """Number of muscles shorter or longer than their operating range."""
     error: float
-    """Mean distance of the landmarks reached from those asked for."""
+    """Mean distance between the landmarks and their targets."""
 
 
 class Scene:
     """A clip on its body.
 
     Attributes:
-        clip: Motion.
-        body: Body it is for.
-        activation: Activations of the muscles, shape (nframe, nu), or None where the clip has none of this body.
-        target_rgb: Colours of the targets by side, shape (nlandmark, 3), from 0 to 1.
-        track: Camera that stands well for the whole clip; its `lookat` goes along with the body.
+        clip: Clip.
+        body: Body of the clip.
+        activation: Muscle activations, shape (nframe, nu), or None if the clip has none for this body.
+        target_rgb: Colours of the targets by side, from 0 to 1, shape (nlandmark, 3).
+        camera_path: Camera that keeps the whole clip in view; its `lookat` follows the body.
     """
 
-    def __init__(self, clip: Clip, body: Body) -> None:
-        """Prepare a clip; `RenderError` where its configurations are not of this body."""
+    def __init__(self, clip: Clip, body: DrawnBody) -> None:
+        """Prepare a clip.
+
+        Raises:
+            RenderError: If the configurations of the clip do not fit the body.
+        """
         self.clip, self.body = clip, body
         fits = clip.activation is not None and clip.activation.shape[1] == body.model.nu
         self.activation = clip.activation if fits else None
-        self.track: Track = follow(body.model, clip.qpos, fps=clip.fps, target_pos=clip.target_pos)
+        self.camera_path: CameraPath = follow(body.model, clip.qpos, fps=clip.fps, target_pos=clip.target_pos)
         self.target_rgb = landmark_rgb(clip.landmark_names, nlandmark=clip.target_pos.shape[1])
         self._data = mujoco.MjData(body.model)
         self._solid = np.array([solid.body for solid in body.solids], dtype=int)
@@ -64,7 +68,7 @@ class Scene:
         self._error = np.linalg.norm(clip.landmark_pos - clip.target_pos, axis=-1).mean(axis=-1)
 
     def frame(self, index: int, *, colouring: str = "length") -> Frame:
-        """Work out one frame; without activations the muscles are coloured by length whatever `colouring` says."""
+        """Compute one frame; without activations the muscles are coloured by length, whatever the `colouring`."""
         data, clip, body = self._data, self.clip, self.body
         data.qpos[:] = clip.qpos[index]
         place(body.model, data)
@@ -85,22 +89,25 @@ class Scene:
 
 
 def sticks(model: mujoco.MjModel, landmark_names: tuple[str, ...]) -> np.ndarray:
-    """Join every landmark with the next one on the way to the root, shape (nstick, 2), places in `landmark_names`.
+    """Join every landmark to the nearest landmark between it and the root of the body.
 
-    Where there is none on the way (pelvis and spine both begin at the root), the first such landmark stands for the
-    root. Landmarks are bodies; names that the body does not have stay unjoined.
+    Pelvis and spine both start at the root: the first landmark without another one above it stands in for the root.
+    Landmarks are bodies; names that the body does not have stay unjoined.
+
+    Returns:
+        Pairs of indices into `landmark_names`, shape (nstick, 2).
     """
     ids = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name) for name in landmark_names]
-    place_of = {body: place for place, body in enumerate(ids) if body > 0}
-    joined, first = [], None
-    for body, landmark in place_of.items():
+    index_of = {body: index for index, body in enumerate(ids) if body > 0}
+    pairs, first = [], None
+    for body, landmark in index_of.items():
         above = int(model.body_parentid[body])
-        while above and above not in place_of:
+        while above and above not in index_of:
             above = int(model.body_parentid[above])
         if above:
-            joined.append((place_of[above], landmark))
+            pairs.append((index_of[above], landmark))
         elif first is None:
             first = landmark
         else:
-            joined.append((first, landmark))
-    return np.array(joined, dtype=int).reshape(-1, 2)
+            pairs.append((first, landmark))
+    return np.array(pairs, dtype=int).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""The viewer as a whole: a server on this machine that plays clips to the browsers that look at it."""
+"""The viewer: a server on this machine that plays clips in the browsers connected to it."""
 
 import contextlib
 import io
@@ -15,73 +15,73 @@ import viser
 from musclemap.datasets.clip import read_clip
 from musclemap.errors import MusclemapError, SettingsError
 
-from .body import Body
 from .clips import ClipFolder
+from .drawn_body import DrawnBody
 from .guard import Guard, check_guarded, guarding
 from .panel import MAX_LISTED, Actions, Panel
 from .playback import Playback
 from .scene import Scene
-from .stage import Stage
+from .scene_view import SceneView
 from .text import plain
 
 HOST, PORT = "127.0.0.1", 8080
 FRAME_SECONDS = 1.0 / 30.0
-"""Time between two frames that are sent."""
+"""Time between two frames sent [s]."""
 LONGEST_STEP = 0.25
-"""Longest time that passes between two frames [s]. Reading a clip takes longer; so much would be skipped of it."""
+"""Longest playback time between two frames [s]; otherwise a slow read of a clip would skip its start."""
 _PORTS_TRIED = 100
 
 
 class Viewer:
-    """A page with the clips of a folder. All who look at it see the same.
+    """A page with the clips of a folder; all connected browsers show the same.
 
-    What users do arrives on other threads as `actions`, which wait in a queue until the thread that calls `step` takes
-    them up, so nothing here is shared.
+    User actions arrive on other threads through `actions` and wait in a queue until the thread that calls `step` runs
+    them, so no state is shared between threads.
 
     Attributes:
         clips: Clips to choose from.
-        name: The clip that is shown.
-        stage: The 3D part of the page.
-        panel: Its controls.
-        playback: Where in the clip it is.
-        colouring: What the muscles' colours mean, "length" or "activation".
-        actions: What users can do.
+        name: Name of the current clip.
+        scene_view: The 3D part of the page.
+        panel: The controls.
+        playback: Position in the current clip.
+        colouring: Meaning of the muscle colours, "length" or "activation".
+        actions: Callbacks for user actions.
     """
 
     def __init__(
         self, clips: ClipFolder, name: str, *, host: str = HOST, port: int | None = None, muscles: bool = True
     ) -> None:
-        """Read the first clip, then start to serve.
+        """Read the first clip, then start the server.
 
         Args:
             clips: Clips to choose from.
-            name: The one to begin with.
-            host: Address to serve at. Whoever reaches it and has the token of `url` can look at the clips.
-            port: Port; without it `PORT`, or the next that is free.
-            muscles: Show the muscles to begin with.
+            name: Name of the first clip to show.
+            host: Address to serve at. Anyone who can reach it and has the token in `url` can see the clips.
+            port: Port; if None, the first free port from `PORT` on.
+            muscles: Whether to show the muscles at first.
 
         Raises:
-            MusclemapError: The clip cannot be shown.
-            GuardError: This viser cannot be closed to others.
-            SettingsError: There is no such address, or its port is taken.
+            MusclemapError: If the clip cannot be shown.
+            GuardError: If access to the installed viser cannot be restricted.
+            SettingsError: If the address does not exist or the port is in use.
         """
-        self.clips, self._bodies = clips, dict[str, Body]()
-        self._todo: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.clips, self._bodies = clips, dict[str, DrawnBody]()
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._following, self.colouring, self._stale = True, "length", True
-        # Browsers open connections that they do not use; each would be a traceback on the terminal.
+        # Browsers open connections that they never use; each would print a traceback.
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
         scene = self._read(name)
-        free = _free_port(host, port)
+        free_port = _free_port(host, port)
         self._guard = Guard(host)
         with _quiet(), guarding(self._guard):
-            self.server = viser.ViserServer(host=host, port=free, verbose=False)
+            self.server = viser.ViserServer(host=host, port=free_port, verbose=False)
         try:
-            check_guarded(host, self.server.get_port(), self._guard)  # before there is anything on the page
+            check_guarded(host, self.server.get_port(), self._guard)  # before the page has any content
         except MusclemapError:
             self.stop()
             raise
-        self.stage = Stage(self.server)
-        self.stage.set_visible("muscles", muscles)
+        self.scene_view = SceneView(self.server)
+        self.scene_view.set_visible("muscles", muscles)
         self.playback = Playback(nframe=1, fps=1.0)
         self.actions = self._queued_actions()
         self.panel = Panel(self.server, clips.names, name=name, muscles=muscles, actions=self.actions)
@@ -91,18 +91,18 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        """Address of the page with its token; whoever has it can look at the clips."""
+        """Address of the page with its token; anyone who has it can see the clips."""
         host = self.server.get_host()
         name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)
         return f"http://{name}:{self.server.get_port()}/{self._guard.token}/"
 
     def step(self, seconds: float) -> None:
-        """Let time pass on the clock on the wall [s], do what users asked for, and send the frame if it is new."""
+        """Advance by a duration of wall-clock time [s], run queued user actions, and send the frame if it changed."""
         before = self.playback.frame
         self.playback.advance(seconds)
         while True:
             try:
-                self._todo.get_nowait()()
+                self._queue.get_nowait()()
             except Empty:
                 break
             self._stale = True
@@ -111,11 +111,11 @@ class Viewer:
         self._stale = False
         index = self.playback.frame
         frame = self._scene.frame(index, colouring=self.colouring)
-        self.stage.draw(frame, index=index, following=self._following)
+        self.scene_view.draw(frame, index=index, following=self._following)
         self.panel.show_frame(frame, self.playback)
 
     def run(self) -> None:
-        """Play until interrupted; while nobody looks, time stands still."""
+        """Play until interrupted; playback pauses while no browser is connected."""
         last = time.perf_counter()
         while True:
             started = time.perf_counter()
@@ -124,14 +124,14 @@ class Viewer:
             time.sleep(max(FRAME_SECONDS - (time.perf_counter() - started), 0.001))
 
     def stop(self) -> None:
-        """Stop to serve."""
+        """Stop the server."""
         with _quiet():
             self.server.stop()
 
     def _read(self, name: str) -> Scene:
         clip = read_clip(self.clips.path(name))
         if clip.model not in self._bodies:
-            self._bodies[clip.model] = Body(clip.model)
+            self._bodies[clip.model] = DrawnBody(clip.model)
         return Scene(clip, self._bodies[clip.model])
 
     def _show(self, name: str, scene: Scene) -> None:
@@ -142,33 +142,33 @@ class Viewer:
         )
         if scene.activation is None:
             self._colour("length")
-        self.stage.show(scene, scene.frame(0, colouring=self.colouring))
+        self.scene_view.show(scene, scene.frame(0, colouring=self.colouring))
         self.panel.show_clip(name, scene, self.playback, notes=_notes(scene))
         self._aim()
 
     def _aim(self) -> None:
-        """Place the cameras of those who look, and of those who will."""
-        track = self._scene.track
+        """Set the cameras of connected browsers, and the initial camera of browsers that connect later."""
+        camera_path = self._scene.camera_path
         for camera in (self.server.initial_camera, *(c.camera for c in self.server.get_clients().values())):
-            camera.position, camera.look_at = track.eye(0), track.lookat[0]
-            camera.fov = math.radians(track.fovy_deg)
+            camera.position, camera.look_at = camera_path.eye(0), camera_path.lookat[0]
+            camera.fov = math.radians(camera_path.fovy_deg)
 
-    def _choose(self, name: str) -> None:
-        """Show another clip; one that cannot be shown is told of, and the one before stays."""
+    def _select_clip(self, name: str) -> None:
+        """Show another clip; if it cannot be shown, notify the users and keep the current one."""
         if name == self.name:
             return
         try:
             scene = self._read(name)
         except MusclemapError as error:
             for client in self.server.get_clients().values():
-                client.add_notification("This clip cannot be shown", plain(error), color="red")
+                client.add_notification("Cannot show this clip", plain(error), color="red")
             self.panel.show_name(self.name)
             return
         self._show(name, scene)
 
     def _step_clip(self, by: int) -> None:
         names = self.clips.names
-        self._choose(names[(names.index(self.name) + by) % len(names)])
+        self._select_clip(names[(names.index(self.name) + by) % len(names)])
 
     def _step_frame(self, by: int) -> None:
         self.playback.playing = False
@@ -179,45 +179,48 @@ class Viewer:
         self.panel.show_colouring(colouring)
 
     def _queued_actions(self) -> Actions:
-        def later(act: Callable[..., None]) -> Callable[..., None]:
-            return lambda *values: self._todo.put(lambda: act(*values))
+        def queued(act: Callable[..., None]) -> Callable[..., None]:
+            return lambda *values: self._queue.put(lambda: act(*values))
 
         return Actions(
-            choose=later(self._choose), step_clip=later(self._step_clip),
+            choose=queued(self._select_clip), step_clip=queued(self._step_clip),
             search=lambda text: self.clips.matching(text, limit=MAX_LISTED),
-            toggle=later(lambda: self.playback.toggle()), seek=later(lambda frame: self.playback.seek(frame)),
-            step=later(self._step_frame), speed=later(lambda value: setattr(self.playback, "speed", value)),
-            loop=later(lambda value: setattr(self.playback, "loop", value)),
-            follow=later(lambda value: setattr(self, "_following", value)),
-            layer=later(self.stage.set_visible), colouring=later(self._colour),
+            toggle=queued(lambda: self.playback.toggle()), seek=queued(lambda frame: self.playback.seek(frame)),
+            step=queued(self._step_frame), speed=queued(lambda value: setattr(self.playback, "speed", value)),
+            loop=queued(lambda value: setattr(self.playback, "loop", value)),
+            follow=queued(lambda value: setattr(self, "_following", value)),
+            layer=queued(self.scene_view.set_visible), colouring=queued(self._colour),
         )  # fmt: skip
 
 
 def _notes(scene: Scene) -> list[str]:
-    """What a viewer should know of a clip that does not quite go with the body here."""
-    clip, here, nu = scene.clip, version("musclemimic-models"), scene.body.model.nu
+    """Describe mismatches between a clip and the installed body."""
+    clip, installed, nu = scene.clip, version("musclemimic-models"), scene.body.model.nu
     notes = []
-    if clip.model_version != here:
-        notes.append(f"made for {clip.model} {clip.model_version}, drawn on {here}")
+    if clip.model_version != installed:
+        notes.append(f"made for {clip.model} {clip.model_version}, drawn with {installed}")
     if clip.activation is not None and scene.activation is None:
-        notes.append(f"its activations are of {clip.activation.shape[1]} muscles, the body has {nu}: not shown")
+        notes.append(f"activations not shown: they are for {clip.activation.shape[1]} muscles, the body has {nu}")
     return notes
 
 
 def _free_port(host: str, port: int | None) -> int:
-    """A port that can be listened on; without one given, the first free from `PORT` on.
+    """Find a port that is free: `port`, or the first free one from `PORT` on if it is None.
 
-    Asked for before viser is: at an address that is not this machine's, it would wait for ever.
+    This comes before viser starts, because viser waits forever at an address that does not belong to this machine.
+
+    Raises:
+        SettingsError: If no port is free or the address does not belong to this machine.
     """
-    tried = [port] if port is not None else range(PORT, PORT + _PORTS_TRIED)
+    candidates = [port] if port is not None else range(PORT, PORT + _PORTS_TRIED)
     reason = ""
-    for candidate in tried:
+    for candidate in candidates:
         try:
             family, *_, address = socket.getaddrinfo(host, candidate, type=socket.SOCK_STREAM)[0]
-            with socket.socket(family, socket.SOCK_STREAM) as trial:
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                trial.bind(address)
-                return trial.getsockname()[1]
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                return probe.getsockname()[1]
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
     given = f"port {port}" if port is not None else f"any port from {PORT} to {PORT + _PORTS_TRIED - 1}"
@@ -225,5 +228,5 @@ def _free_port(host: str, port: int | None) -> int:
 
 
 def _quiet() -> contextlib.redirect_stdout[io.StringIO]:
-    """Keep viser's own announcements off the terminal; the command says in its own words what is where."""
+    """Silence viser's output; the command prints the address itself."""
     return contextlib.redirect_stdout(io.StringIO())

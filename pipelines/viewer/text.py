@@ -1,4 +1,4 @@
-"""Text of files as the page may show it. viser renders Markdown with the HTML in it, scripts included."""
+"""Escape text from files for the page: viser renders Markdown with any HTML in it, scripts included."""
 
 import re
 import unicodedata
@@ -6,55 +6,55 @@ from collections import Counter
 from collections.abc import Iterable
 
 LONGEST = 200
-"""Characters of one text; what is longer is cut off."""
+"""Longest text shown, in characters; longer text is truncated."""
 
 _LINKS = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
-"""Where a text would be taken for a link or an address of mail without being marked as one."""
+"""Positions at which plain text would be recognised as a link or an e-mail address."""
 
 _WORD_JOINER = "\u2060"
-"""Has no width and breaks no line."""
+"""Zero-width character that prevents a line break."""
 
 
 def plain(text: object) -> str:
-    """One line without control characters, invisible ones and those that turn the direction of writing.
+    """Reduce text to one line without control, invisible and bidirectional formatting characters.
 
-    Half of a surrogate pair, as in a file name that is not UTF-8, and what Unicode has not assigned become U+FFFD.
+    Lone surrogates, as in file names that are not UTF-8, private-use and unassigned code points become U+FFFD.
     """
     line = str(text)
     if not (line.isprintable() and len(line) <= LONGEST):
-        line = "".join(map(_shown, line[: 8 * LONGEST]))
+        line = "".join(map(_visible, line[: 8 * LONGEST]))
     line = " ".join(line.split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def markdown(text: object) -> str:
-    """The same as Markdown that renders as just these characters: no HTML, no emphasis, no link.
+    """Convert text to Markdown that renders as exactly the characters of `plain(text)`: no HTML, emphasis or links.
 
-    Everything but letters, digits and spaces becomes a numeric character reference, which by CommonMark (section 2.5)
-    stands for the character alone and never for structure. Links that are found in plain text (GitHub's extension of
-    Markdown) are kept apart by a word joiner.
+    Everything but letters, digits and spaces becomes a numeric character reference, which per CommonMark (section 2.5)
+    stands for the literal character and never for structure. A word joiner breaks up text that GitHub Flavored
+    Markdown would turn into a link.
     """
-    apart = _LINKS.sub(_WORD_JOINER, plain(text))
-    return "".join(sign if sign.isalnum() or sign == " " else f"&#{ord(sign)};" for sign in apart)
+    joined = _LINKS.sub(_WORD_JOINER, plain(text))
+    return "".join(char if char.isalnum() or char == " " else f"&#{ord(char)};" for char in joined)
 
 
 def labels(names: Iterable[str]) -> dict[str, str]:
-    """A plain text for each name, no two the same."""
-    result, taken, count = dict[str, str](), set[str](), Counter[str]()
+    """Assign each name a unique plain label."""
+    labelled, used, count = dict[str, str](), set[str](), Counter[str]()
     for name in names:
         label = base = plain(name)
-        while label in taken:
+        while label in used:
             count[base] += 1
             label = f"{base} ({count[base] + 1})"
-        taken.add(label)
-        result[name] = label
-    return result
+        used.add(label)
+        labelled[name] = label
+    return labelled
 
 
-def _shown(sign: str) -> str:
-    if sign.isspace():
+def _visible(char: str) -> str:
+    if char.isspace():
         return " "
-    kind = unicodedata.category(sign)
-    if kind in ("Cc", "Cf"):
+    category = unicodedata.category(char)
+    if category in ("Cc", "Cf"):
         return ""
-    return "\N{REPLACEMENT CHARACTER}" if kind in ("Cs", "Co", "Cn") else sign
+    return "\N{REPLACEMENT CHARACTER}" if category in ("Cs", "Co", "Cn") else char

@@ -16,28 +16,28 @@ from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.step_metrics import StepMetrics
 from musclemap.pipelines.rendering import policy_film
 from musclemap.pipelines.rendering.camera import follow_both
+from musclemap.pipelines.rendering.drawing import RenderError, drawing_model, place
 from musclemap.pipelines.rendering.muscles import FULL_RGB, REST_RGB
 from musclemap.pipelines.rendering.policy_film import (
-    Scene,
+    FilmClip,
     _colours,
     film_pictures,
     full_configurations,
     save_policy_film,
 )
-from musclemap.pipelines.rendering.stage import RenderError, drawing_model, place
 from musclemap.skeletons.bodies.small_arm import load_small_arm
 from musclemap.skeletons.body import TargetBody
 
 from ..support.data.exported_clips import moving_clip
 
 
-def _scene(clip: Clip, qpos: np.ndarray, act: np.ndarray, *, failed: int | None = None) -> Scene:
+def _film_clip(clip: Clip, qpos: np.ndarray, act: np.ndarray, *, failed: int | None = None) -> FilmClip:
     steps = len(qpos) - 1
     zeros: Any = np.zeros(steps)
     terminated: Any = np.arange(steps) >= (steps if failed is None else failed)
     curves = StepMetrics(*[zeros] * len(StepMetrics._fields))._replace(terminated=terminated)
     score = score_clip("clip", curves, steps=steps, root_limit=0.5)
-    return Scene(
+    return FilmClip(
         clip=clip, result=ClipEvaluation(score=score, recording=Recording(step_metrics=curves, qpos=qpos, act=act))
     )
 
@@ -74,9 +74,9 @@ def test_the_sides_differ_where_the_policy_does(clip: Clip, gl: bool, monkeypatc
         pytest.skip("there is no OpenGL here")
     arm, n = load_simulation_body("SmallArm"), clip.nframe
     bent = clip.qpos + np.array([0.0, 0.4], np.float32)
-    same = list(film_pictures([_scene(clip, clip.qpos, np.zeros((n, 6)))], arm))
-    other = list(film_pictures([_scene(clip, bent, np.zeros((n, 6)))], arm))
-    strong = list(film_pictures([_scene(clip, bent, np.ones((n, 6)))], arm))
+    same = list(film_pictures([_film_clip(clip, clip.qpos, np.zeros((n, 6)))], arm))
+    other = list(film_pictures([_film_clip(clip, bent, np.zeros((n, 6)))], arm))
+    strong = list(film_pictures([_film_clip(clip, bent, np.ones((n, 6)))], arm))
     assert len(same) == len(other) == int((n - 1) * 0.3) + 1
     height, width = same[0].shape[:2]
     assert (width, height) == (1120, 720)
@@ -93,8 +93,8 @@ def test_the_sides_differ_where_the_policy_does(clip: Clip, gl: bool, monkeypatc
 
 def test_a_lost_clip_is_marked(clip: Clip) -> None:
     arm, n = load_simulation_body("SmallArm"), clip.nframe
-    fine = list(film_pictures([_scene(clip, clip.qpos, np.zeros((n, 6)))], arm))
-    lost = list(film_pictures([_scene(clip, clip.qpos, np.zeros((n, 6)), failed=20)], arm))
+    fine = list(film_pictures([_film_clip(clip, clip.qpos, np.zeros((n, 6)))], arm))
+    lost = list(film_pictures([_film_clip(clip, clip.qpos, np.zeros((n, 6)), failed=20)], arm))
     differ = [bool((one != two).any()) for one, two in zip(fine, lost, strict=True)]
     assert differ == [round(k * 10 / 3) > 20 for k in range(len(fine))]
 
@@ -131,28 +131,28 @@ def test_both_cameras_see_the_same_way(body: TargetBody) -> None:
         other.azimuth_deg, other.elevation_deg, other.distance
     )  # fmt: skip
     data = mujoco.MjData(model)
-    for track, configurations in ((one, qpos), (other, fallen)):
+    for camera_path, configurations in ((one, qpos), (other, fallen)):
         data.qpos = configurations[15]
         mujoco.mj_kinematics(model, data)
-        pixel, _ = track.project(data.xpos[1:], frame=15)
+        pixel, _ = camera_path.project(data.xpos[1:], frame=15)
         assert (pixel > 0).all()
-        assert (pixel < track.size).all()
+        assert (pixel < camera_path.size).all()
 
 
 def test_films_are_cut_at_their_longest_and_told(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_film, "LONGEST", 0.5)
     arm, act = load_simulation_body("SmallArm"), np.zeros((clip.nframe, 6))
     heard: list[tuple[int, int]] = []
-    scenes = [_scene(clip, clip.qpos, act)] * 2
-    seconds = save_policy_film(tmp_path / "film.mp4", scenes, arm, progress=lambda *n: heard.append(n))
+    film_clips = [_film_clip(clip, clip.qpos, act)] * 2
+    seconds = save_policy_film(tmp_path / "film.mp4", film_clips, arm, progress=lambda *n: heard.append(n))
     assert seconds == 0.5
     assert heard == [(k, 15) for k in range(1, 16)]
 
 
 def test_what_cannot_be_filmed_is_told(clip: Clip, tmp_path: Path) -> None:
-    scene = _scene(clip, clip.qpos, np.zeros((clip.nframe, 6)))
+    film_clip = _film_clip(clip, clip.qpos, np.zeros((clip.nframe, 6)))
     with pytest.raises(RenderError, match=r"ends in \.mp4"):
-        save_policy_film(tmp_path / "film.gif", [scene], load_simulation_body("SmallArm"))
-    bare = replace(scene, result=replace(scene.result, recording=None))
+        save_policy_film(tmp_path / "film.gif", [film_clip], load_simulation_body("SmallArm"))
+    bare = replace(film_clip, result=replace(film_clip.result, recording=None))
     with pytest.raises(RenderError, match="no clip was recorded"):
         save_policy_film(tmp_path / "film.mp4", [bare], load_simulation_body("SmallArm"))

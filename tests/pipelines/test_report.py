@@ -14,11 +14,11 @@ from musclemap.datasets.clip import Clip, write_clip
 from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.errors import SettingsError
 from musclemap.pipelines.report import page
-from musclemap.pipelines.report.encoding import MAX_POINTS, Line, Panel, Section, decimate, encode, quantise, runs
+from musclemap.pipelines.report.encoding import MAX_POINTS, Chart, Curve, Section, decimate, encode, quantise, runs
 from musclemap.pipelines.report.muscle_groups import OTHER, moment_arms, muscle_groups
 from musclemap.pipelines.report.page import write_report
-from musclemap.pipelines.report.rows import broken_rules, plain_reasons, severity, worst_first
 from musclemap.pipelines.report.sections import clip_sections
+from musclemap.pipelines.report.source_rows import broken_rules, plain_reasons, severity, worst_first
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.verdict import RULES
 from musclemap.skeletons.body import TargetBody
@@ -207,9 +207,9 @@ def test_no_peak_is_lost_to_fewer_points() -> None:
 @pytest.mark.parametrize("count", [1, 20, 300])
 def test_curves_stay_small_whatever_the_clip(nframe: int, count: int) -> None:
     values = np.random.default_rng(0).standard_normal(nframe)
-    line = Line(name="right", values=values, lower=-1.0, upper=1.0)
-    panel = Panel(title="a joint", unit="deg", lines=(line,) * count)
-    curves = encode([Section(title="all", panels=(panel,))], nframe=nframe, fps=100.0)
+    curve = Curve(name="right", values=values, lower=-1.0, upper=1.0)
+    chart = Chart(title="a joint", unit="deg", curves=(curve,) * count)
+    curves = encode([Section(title="all", charts=(chart,))], nframe=nframe, fps=100.0)
     assert len(json.dumps(curves)) < 150_000
     points = _values(curves["sections"][0]["panels"][0]["lines"][0])
     assert curves["start"] + (len(points) - 1) * curves["step"] == pytest.approx(
@@ -272,9 +272,9 @@ def test_activations_are_drawn_where_they_fit(body: TargetBody, tmp_path: Path) 
         sections, notes = clip_sections(clip, tmp_path / "a.h5")
         drawn = [section for section in sections if section.title.startswith("Mean activation")]
         assert (len(drawn), len(notes)) == (expected, 1 - expected)
-        for panel in drawn[0].panels if drawn else ():
-            for line in panel.lines:
-                np.testing.assert_allclose(line.values, 0.25)
+        for chart in drawn[0].charts if drawn else ():
+            for curve in chart.curves:
+                np.testing.assert_allclose(curve.values, 0.25)
 
 
 # Size

@@ -21,10 +21,10 @@ from musclemap.cli.view import Camera, app
 from musclemap.datasets.clip import Clip, write_clip
 from musclemap.pipelines.rendering import gl
 from musclemap.pipelines.rendering.camera import VIEWS, follow
+from musclemap.pipelines.rendering.drawing import RenderError, coarsen, drawing_model
 from musclemap.pipelines.rendering.film import film_frames, save_film, save_strip, strip_frames
 from musclemap.pipelines.rendering.gl import find_gl, render_frames
 from musclemap.pipelines.rendering.plot import plot_frames
-from musclemap.pipelines.rendering.stage import RenderError, coarsen, drawing_model
 
 FPS = 100.0
 SIZE = (240, 320)
@@ -133,12 +133,12 @@ def test_unknown_body_is_named_with_those_there_are() -> None:
 @pytest.mark.parametrize("camera", VIEWS)
 def test_the_whole_body_is_always_in_the_picture(model: mujoco.MjModel, camera: str) -> None:
     qpos = _walk(model)
-    track = follow(model, qpos, fps=FPS, camera=camera, size=SIZE)
+    camera_path = follow(model, qpos, fps=FPS, camera=camera, size=SIZE)
     data = mujoco.MjData(model)
     for frame in range(0, len(qpos), 17):
         data.qpos[:] = qpos[frame]
         mujoco.mj_kinematics(model, data)
-        pixel, depth = track.project(data.xpos[1:], frame=frame)
+        pixel, depth = camera_path.project(data.xpos[1:], frame=frame)
         assert (depth > 0).all()
         assert (pixel > 0).all()
         assert (pixel < SIZE).all()
@@ -161,24 +161,24 @@ def test_a_turned_motion_is_seen_the_same(model: mujoco.MjModel) -> None:
 
 def test_seen_from_the_side_a_walker_goes_to_the_right(model: mujoco.MjModel) -> None:
     qpos = _walk(model, heading=2.2)
-    track = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
-    pixel, _ = track.project(qpos[[0, 119], :3], frame=60)
+    camera_path = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
+    pixel, _ = camera_path.project(qpos[[0, 119], :3], frame=60)
     assert pixel[1, 0] > pixel[0, 0] + 10
     assert pixel[1, 1] == pytest.approx(pixel[0, 1], abs=1.0)
 
 
 def test_following_steady_travel_lags_nowhere(model: mujoco.MjModel) -> None:
     qpos = _walk(model)
-    track = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
-    offset = track.lookat - qpos[:, :3]
+    camera_path = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
+    offset = camera_path.lookat - qpos[:, :3]
     np.testing.assert_allclose(offset, np.broadcast_to(offset[0], offset.shape), atol=1e-9)
 
 
 @pytest.mark.parametrize("nframe", [1, 2])
 def test_very_short_motions_have_a_camera(model: mujoco.MjModel, nframe: int) -> None:
-    track = follow(model, _walk(model, nframe=nframe), fps=FPS, size=SIZE)
-    assert np.isfinite(track.lookat).all()
-    assert track.lookat.shape == (nframe, 3)
+    camera_path = follow(model, _walk(model, nframe=nframe), fps=FPS, size=SIZE)
+    assert np.isfinite(camera_path.lookat).all()
+    assert camera_path.lookat.shape == (nframe, 3)
 
 
 def test_postures_of_another_body_are_refused(model: mujoco.MjModel) -> None:

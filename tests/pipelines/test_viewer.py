@@ -35,10 +35,10 @@ from musclemap.cli import view
 from musclemap.cli.view import app
 from musclemap.datasets.clip import Clip, write_clip
 from musclemap.errors import SettingsError
+from musclemap.pipelines.rendering.drawing import MESH_CELL, drawing_model
 from musclemap.pipelines.rendering.muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHORT_RGB
-from musclemap.pipelines.rendering.stage import MESH_CELL, drawing_model
-from musclemap.pipelines.viewer.body import Body
 from musclemap.pipelines.viewer.clips import ClipFolder, find_clips
+from musclemap.pipelines.viewer.drawn_body import DrawnBody
 from musclemap.pipelines.viewer.guard import GuardError
 from musclemap.pipelines.viewer.playback import Playback
 from musclemap.pipelines.viewer.scene import Scene, sticks
@@ -57,12 +57,12 @@ T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Body:
-    return Body("MyoFullBody")
+def drawn() -> DrawnBody:
+    return DrawnBody("MyoFullBody")
 
 
 @pytest.fixture(scope="module")
-def clip(drawn: Body) -> Clip:
+def clip(drawn: DrawnBody) -> Clip:
     """Walks 1.2 m/s with swinging limbs; landmarks 10 mm beside their targets; one muscle more active every frame."""
     model, when = drawn.model, np.arange(NFRAME) / FPS
     qpos = np.tile(model.qpos0, (NFRAME, 1))
@@ -189,7 +189,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
 # Muscles
 
 
-def test_paths_are_as_long_as_the_tendons(drawn: Body, clip: Clip) -> None:
+def test_paths_are_as_long_as_the_tendons(drawn: DrawnBody, clip: Clip) -> None:
     """Exactly where a path runs over sites only; where it lies around a bone, a chord is shorter than its arc."""
     model, tendon = drawn.model, drawn.paths.tendon
     wraps = [model.wrap_type[adr : adr + num] for adr, num in zip(model.tendon_adr, model.tendon_num, strict=True)]
@@ -207,7 +207,7 @@ def test_paths_are_as_long_as_the_tendons(drawn: Body, clip: Clip) -> None:
         assert (length > 0.8 * data.ten_length).all()
 
 
-def test_a_path_has_no_gaps_and_ends_at_its_last_site(drawn: Body, clip: Clip) -> None:
+def test_a_path_has_no_gaps_and_ends_at_its_last_site(drawn: DrawnBody, clip: Clip) -> None:
     model, data = drawn.model, _at(drawn.model, clip.qpos[70])
     ends = drawn.paths.segments(data)
     for tendon in range(model.ntendon):
@@ -218,7 +218,7 @@ def test_a_path_has_no_gaps_and_ends_at_its_last_site(drawn: Body, clip: Clip) -
         assert joined.all()
 
 
-def test_length_fraction_is_that_of_the_actuators(drawn: Body, clip: Clip) -> None:
+def test_length_fraction_is_that_of_the_actuators(drawn: DrawnBody, clip: Clip) -> None:
     model, data = drawn.model, _at(drawn.model, clip.qpos[33])
     low, high = model.actuator_lengthrange.T
     np.testing.assert_allclose(drawn.colours.fraction(data.ten_length), (data.actuator_length - low) / (high - low))
@@ -228,7 +228,7 @@ def _rgb(colour: tuple[float, float, float]) -> np.ndarray:
     return np.round(255 * np.array(colour))
 
 
-def test_colours_follow_length_and_activation(drawn: Body) -> None:
+def test_colours_follow_length_and_activation(drawn: DrawnBody) -> None:
     model, colours = drawn.model, drawn.colours
     tendon, (low, high) = model.actuator_trnid[:, 0], model.actuator_lengthrange.T
     passive = np.setdiff1d(np.arange(model.ntendon), tendon)
@@ -249,7 +249,7 @@ def test_colours_follow_length_and_activation(drawn: Body) -> None:
 # Scene
 
 
-def test_bones_are_where_mujoco_has_them(drawn: Body, clip: Clip) -> None:
+def test_bones_are_where_mujoco_has_them(drawn: DrawnBody, clip: Clip) -> None:
     """Every mesh of the full detail, in the world, lies in the box of its solid, and all solids are filled."""
     fine, frame = drawing_model(mesh_cell=0.0), Scene(clip, drawn).frame(60)
     data = _at(fine, clip.qpos[60])
@@ -271,7 +271,7 @@ def test_bones_are_where_mujoco_has_them(drawn: Body, clip: Clip) -> None:
     assert seen == np.count_nonzero(fine.geom_type == mujoco.mjtGeom.mjGEOM_MESH)
 
 
-def test_a_frame_is_that_of_the_clip(drawn: Body, clip: Clip) -> None:
+def test_a_frame_is_that_of_the_clip(drawn: DrawnBody, clip: Clip) -> None:
     scene = Scene(clip, drawn)
     frame, data = scene.frame(60), _at(drawn.model, clip.qpos[60])
     np.testing.assert_array_equal(frame.target, clip.target_pos[60])
@@ -283,13 +283,13 @@ def test_a_frame_is_that_of_the_clip(drawn: Body, clip: Clip) -> None:
     np.testing.assert_allclose(frame.muscle, drawn.paths.segments(data), atol=1e-12)
 
 
-def test_contacts_are_where_the_retargeter_looks_for_them(drawn: Body, clip: Clip, body: TargetBody) -> None:
+def test_contacts_are_where_the_retargeter_looks_for_them(drawn: DrawnBody, clip: Clip, body: TargetBody) -> None:
     scene, frames = Scene(clip, drawn), [0, 40, 110]
     expected = evaluate_clip(body, clip.qpos[frames]).contact_pos
     np.testing.assert_allclose([scene.frame(k).contact for k in frames], expected, atol=1e-4)
 
 
-def test_the_ghost_joins_all_targets_to_one_figure(drawn: Body, clip: Clip) -> None:
+def test_the_ghost_joins_all_targets_to_one_figure(drawn: DrawnBody, clip: Clip) -> None:
     pairs = sticks(drawn.model, LANDMARK_NAMES)
     assert len(pairs) == len(LANDMARK_NAMES) - 1
     reached = {0}
@@ -302,7 +302,7 @@ def test_the_ghost_joins_all_targets_to_one_figure(drawn: Body, clip: Clip) -> N
     assert sticks(drawn.model, ("nose", "chin")).shape == (0, 2)
 
 
-def test_activation_colours_where_it_fits(drawn: Body, clip: Clip) -> None:
+def test_activation_colours_where_it_fits(drawn: DrawnBody, clip: Clip) -> None:
     scene = Scene(clip, drawn)
     muscle = np.isin(drawn.paths.tendon, drawn.model.actuator_trnid[:, 0])
     for index, expected in ((0, REST_RGB), (NFRAME - 1, FULL_RGB)):
@@ -327,9 +327,9 @@ def _told(viewer: Viewer) -> str:
     return html.unescape(viewer.panel.info.content)
 
 
-def test_following_keeps_the_body_and_moves_the_ground(viewer: Viewer, clip: Clip, drawn: Body) -> None:
+def test_following_keeps_the_body_and_moves_the_ground(viewer: Viewer, clip: Clip, drawn: DrawnBody) -> None:
     stage, scene = viewer.stage, Scene(clip, drawn)
-    frame, away = scene.frame(100), scene.track.lookat[100] - scene.track.lookat[0]
+    frame, away = scene.frame(100), scene.camera_path.lookat[100] - scene.camera_path.lookat[0]
     assert away[1] == pytest.approx(-1.2, abs=0.1)
     away[2] = 0.0
     stage.draw(frame, index=100, following=False)

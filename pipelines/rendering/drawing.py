@@ -1,4 +1,4 @@
-"""The body dressed for drawing: light ground with a grid, one lamp with a shadow, bones and muscles, nothing else."""
+"""Models for drawing: bones and muscles on a light ground with a grid and one shadow-casting lamp, nothing else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from musclemap.errors import MusclemapError
 from musclemap.skeletons.bodies.small_arm import ARM_NAME
 
-from .arm import arm_drawing_spec
+from .arm_meshes import arm_drawing_spec
 
 BONE_RGB = (0.93, 0.89, 0.80)
 MUSCLE_RGB = (0.72, 0.20, 0.18)
@@ -20,7 +20,7 @@ GRID_RGB = (0.68, 0.72, 0.78)
 SKY_RGB = (0.74, 0.82, 0.90)
 HORIZON_RGB = (0.93, 0.945, 0.96)
 LAMP_DIR = (0.35, 0.50, -1.0)
-"""Where the lamp's light goes, world frame; it hangs on the body, so that the shadow goes along."""
+"""Direction of the lamp's light, world frame. The lamp follows the body, and so does the shadow."""
 
 LEFT_RGB = (0.11, 0.47, 0.81)
 RIGHT_RGB = (0.95, 0.55, 0.06)
@@ -29,27 +29,27 @@ REACHED_RGB = (0.08, 0.08, 0.10)
 TARGET_RADIUS = 0.026
 """Radius of the ball at a target [m]."""
 REACHED_RADIUS = 0.013
-"""Radius of the ball at the landmark that was reached [m]: it is out of the target's ball from 13 mm of error on."""
+"""Radius of the ball at the position reached [m]; it emerges from the target's ball at 13 mm of error."""
 
 MESH_CELL = 0.003
-"""Detail kept in the bones [m]: about one pixel of a body 720 pixels high, and a fifth of the triangles."""
+"""Smallest detail kept in the bones [m]: about one pixel of a body 720 pixels high, and a fifth of the triangles."""
 
-_DRAWN, _GROUND, _HIDDEN = 0, 2, 5  # geom groups; MuJoCo draws 0 to 2 unless told otherwise
+_DRAWN, _GROUND, _HIDDEN = 0, 2, 5  # geom groups; MuJoCo draws groups 0 to 2 by default
 
 
 class RenderError(MusclemapError):
-    """A picture cannot be drawn or written."""
+    """A picture or film cannot be drawn or written."""
 
 
 def drawing_model(name: str = "myofullbody", *, mesh_cell: float = MESH_CELL) -> mujoco.MjModel:
-    """Compile a body for drawing: the small arm, or one of musclemimic-models. Its qpos is the same as the original's.
+    """Compile the small arm or a body of musclemimic-models for drawing; qpos keeps its layout.
 
     Args:
-        name: Name of the arm, or in the registry of musclemimic-models, in any case of letters.
-        mesh_cell: Detail to keep in the bones [m]; 0 keeps all of it.
+        name: Name of the arm, or a name in the registry of musclemimic-models; case does not matter.
+        mesh_cell: Size of the smallest detail to keep in the bones [m]; 0 keeps everything.
 
     Raises:
-        RenderError: There is no such body; the message lists those there are.
+        RenderError: If the body is unknown; the message lists the available bodies.
     """
     if name.lower() == ARM_NAME.lower():
         spec = arm_drawing_spec()
@@ -57,16 +57,16 @@ def drawing_model(name: str = "myofullbody", *, mesh_cell: float = MESH_CELL) ->
         spec = mujoco.MjSpec.from_file(str(musclemimic_models.get_xml_path(name.lower())))
     else:
         known = ", ".join(sorted(musclemimic_models.REGISTRY))
-        raise RenderError(f"no body named {name!r} to draw; there are {ARM_NAME}, and of musclemimic-models {known}")
-    dress(spec)
+        raise RenderError(f"no body named {name!r}; available: {ARM_NAME}, and from musclemimic-models {known}")
+    style_for_drawing(spec)
     model = spec.compile()
     if mesh_cell > 0:
         coarsen(model, cell=mesh_cell)
     return model
 
 
-def dress(spec: mujoco.MjSpec) -> None:
-    """Give a body ground, sky, lamp and colours, in place, and hide what is there for contact and wrapping only."""
+def style_for_drawing(spec: mujoco.MjSpec) -> None:
+    """Add ground, sky, lamp and colours to a body in place, and hide geoms that serve contact or wrapping only."""
     _light(spec)
     _ground(spec)
     for geom in spec.geoms:
@@ -79,10 +79,10 @@ def dress(spec: mujoco.MjSpec) -> None:
 
 
 def coarsen(model: mujoco.MjModel, *, cell: float) -> None:
-    """Join the vertices of every mesh that lie in one cube of edge `cell` [m], in place. For drawing only.
+    """Merge the vertices of every mesh that share a cube of edge `cell` [m], in place. For drawing only.
 
-    Thin bones are cut into smaller cubes, half as wide as they are thick, or a finger's tip would go.
-    Bones hold 309,000 triangles, made for close-ups; a software renderer pays for each, twice where there is a shadow.
+    For thin bones the cubes are half as wide as the bone is thick; otherwise fingertips would vanish. The original
+    bones have 309,000 triangles, enough for close-ups; a software renderer draws each one twice with shadows.
     """
     for mesh in range(model.nmesh):
         vert = model.mesh_vert[model.mesh_vertadr[mesh] :][: model.mesh_vertnum[mesh]]
@@ -90,19 +90,19 @@ def coarsen(model: mujoco.MjModel, *, cell: float) -> None:
         face_normal = model.mesh_facenormal[model.mesh_faceadr[mesh] :][: model.mesh_facenum[mesh]]
         edge = min(cell, float(np.ptp(vert, axis=0).min()) / 2.0)
         _, first, cube = np.unique(np.round(vert / edge), axis=0, return_index=True, return_inverse=True)
-        keeper = first[cube.ravel()]
+        representative = first[cube.ravel()]
         normal = np.zeros(len(vert), dtype=face_normal.dtype)
         normal[face] = face_normal
-        kept = keeper[face]
-        solid = (kept[:, 0] != kept[:, 1]) & (kept[:, 1] != kept[:, 2]) & (kept[:, 0] != kept[:, 2])
-        kept = np.unique(kept[solid], axis=0)
-        face[: len(kept)] = kept
-        face_normal[: len(kept)] = normal[kept]
-        model.mesh_facenum[mesh] = len(kept)
+        merged = representative[face]
+        has_area = (merged[:, 0] != merged[:, 1]) & (merged[:, 1] != merged[:, 2]) & (merged[:, 0] != merged[:, 2])
+        merged = np.unique(merged[has_area], axis=0)
+        face[: len(merged)] = merged
+        face_normal[: len(merged)] = normal[merged]
+        model.mesh_facenum[mesh] = len(merged)
 
 
 def place(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    """Bring all that is drawn to where `data.qpos` puts it: bones, lamp and the paths of the muscles."""
+    """Update everything that is drawn to `data.qpos`: bones, lamp and muscle paths."""
     mujoco.mj_kinematics(model, data)
     mujoco.mj_comPos(model, data)
     mujoco.mj_camlight(model, data)
@@ -111,20 +111,20 @@ def place(model: mujoco.MjModel, data: mujoco.MjData) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Markers:
-    """Balls of one size that go through the motion."""
+    """Balls of one size that move over the frames of a motion."""
 
     pos: np.ndarray
     """Centres [m], shape (nframe, n, 3), world frame."""
     rgb: np.ndarray
     """Colours from 0 to 1, shape (n, 3) float32."""
     radius: float
-    """[m]."""
+    """Radius [m]."""
 
 
 def markers(
     *, target_pos: np.ndarray | None, landmark_pos: np.ndarray | None, landmark_names: Sequence[str]
 ) -> tuple[Markers, ...]:
-    """Balls for the points asked for, coloured by side, and smaller dark ones for the points reached."""
+    """Balls at the targets, coloured by side, and smaller dark balls at the positions reached."""
     result = []
     if target_pos is not None:
         rgb = landmark_rgb(landmark_names, nlandmark=target_pos.shape[1])
@@ -136,12 +136,12 @@ def markers(
 
 
 def landmark_rgb(names: Sequence[str], *, nlandmark: int) -> np.ndarray:
-    """Colour of every landmark by its side: left blue, right orange, in between green. Shape (nlandmark, 3), 0 to 1."""
-    sides = [_side(name) for name in names] if len(names) == nlandmark else [CENTRE_RGB] * nlandmark
-    return np.array(sides, dtype=np.float32).reshape(nlandmark, 3)
+    """Colours of landmarks from 0 to 1, shape (nlandmark, 3): left blue, right orange, midline green."""
+    colours = [_side_rgb(name) for name in names] if len(names) == nlandmark else [CENTRE_RGB] * nlandmark
+    return np.array(colours, dtype=np.float32).reshape(nlandmark, 3)
 
 
-def _side(name: str) -> tuple[float, float, float]:
+def _side_rgb(name: str) -> tuple[float, float, float]:
     if name.endswith("_l") or name.startswith("left"):
         return LEFT_RGB
     if name.endswith("_r") or name.startswith("right"):
@@ -150,14 +150,15 @@ def _side(name: str) -> tuple[float, float, float]:
 
 
 def _light(spec: mujoco.MjSpec) -> None:
-    """One lamp that follows the body and casts the shadow, a weak light from the eye, and fine shadows."""
+    """Set up one lamp that follows the body and casts a fine shadow, and a weak light from the eye."""
     visual: Any = spec.visual
     visual.global_.fovy = 30.0
-    visual.quality.numslices, visual.quality.numstacks = (
-        10,
-        5,
-    )  # 1,400 pieces of tendon: 28 slices cost 5 times the time
-    visual.quality.shadowsize, visual.map.shadowclip = 2048, 2.0  # a wider lamp: specks at its edge stay out of view
+    # 1,400 pieces of tendon: the default of 28 slices takes 5 times as long
+    visual.quality.numslices, visual.quality.numstacks = 10, 5
+    visual.quality.shadowsize, visual.map.shadowclip = (
+        2048,
+        2.0,
+    )  # a wider lamp keeps the artefacts at its edge out of view
     visual.headlight.ambient, visual.headlight.diffuse = (0.46,) * 3, (0.26,) * 3
     visual.headlight.specular = (0.05,) * 3
     visual.rgba.haze = (*HORIZON_RGB, 1.0)
@@ -173,7 +174,7 @@ def _light(spec: mujoco.MjSpec) -> None:
 
 
 def _ground(spec: mujoco.MjSpec) -> None:
-    """A floor with lines half a metre apart under a pale sky, in place of whatever the scene brings."""
+    """Replace the floor and sky of the scene by a grid with lines 0.5 m apart under a pale sky."""
     for texture in list(spec.textures):
         if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
             spec.delete(texture)
@@ -192,4 +193,4 @@ def _ground(spec: mujoco.MjSpec) -> None:
         floor = [spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0, 0, 0.1), contype=0, conaffinity=0)]
     for plane in floor:
         plane.material, plane.group, plane.rgba = "drawing_floor", _GROUND, np.ones(4, np.float32)
-        plane.pos = plane.pos + np.array([0.25, 0.25, 0.0])  # brings the grid's lines to multiples of 0.5 m
+        plane.pos = plane.pos + np.array([0.25, 0.25, 0.0])  # puts the lines of the grid at multiples of 0.5 m

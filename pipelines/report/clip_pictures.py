@@ -1,4 +1,4 @@
-"""A few small pictures of a clip, as text that a page can hold."""
+"""A few small pictures of a clip, encoded for embedding in a page."""
 
 import base64
 import io
@@ -8,13 +8,13 @@ from typing import Any
 from PIL import Image
 
 from musclemap.datasets.clip import Clip
+from musclemap.pipelines.rendering.drawing import RenderError, drawing_model
 from musclemap.pipelines.rendering.film import strip_frames
 from musclemap.pipelines.rendering.gl import find_gl, render_frames
 from musclemap.pipelines.rendering.plot import plot_frames
-from musclemap.pipelines.rendering.stage import RenderError, drawing_model
 
 COUNT = 6
-"""Pictures of one clip."""
+"""Number of pictures of a clip."""
 SIZE = (170, 240)
 """Width and height of one picture in pixels."""
 
@@ -22,25 +22,25 @@ _QUALITY = 80
 _model = cache(drawing_model)
 
 
-def picture_strip(clip: Clip) -> tuple[list[dict[str, Any]], str]:
-    """Draw a clip from the side, without muscles, with OpenGL where there is one and matplotlib elsewhere.
+def clip_pictures(clip: Clip) -> tuple[list[dict[str, Any]], str]:
+    """Draw a clip from the side without muscles, with OpenGL if available and with matplotlib otherwise.
 
     Returns:
-        For each picture its time [s] and the base64 of a JPEG, and why there are none, or "".
+        Time [s] and base64 JPEG of each picture, and the reason why there are none, or "".
     """
     draw = plot_frames if find_gl() is None else render_frames
-    chosen = strip_frames(clip.nframe, count=COUNT).tolist()
+    frames = strip_frames(clip.nframe, count=COUNT).tolist()
     try:
         pictures = list(
             draw(
                 _model(clip.model.lower()), clip.qpos, target_pos=clip.target_pos, landmark_names=clip.landmark_names,
-                frames=chosen, fps=clip.fps, size=SIZE, camera="side", muscles=False,
+                frames=frames, fps=clip.fps, size=SIZE, camera="side", muscles=False,
             )
         )  # fmt: skip
     except RenderError as error:
         return [], f"no pictures: {error}"
     jpegs = []
-    for frame, picture in zip(chosen, pictures, strict=True):
+    for frame, picture in zip(frames, pictures, strict=True):
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=_QUALITY)
         jpegs.append({"time": frame / clip.fps, "jpeg": base64.b64encode(file.getvalue()).decode()})

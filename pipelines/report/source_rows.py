@@ -1,4 +1,4 @@
-"""One row of the page's table for every source, and how bad each is."""
+"""Rows of the table of sources, and the severity of each source."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,23 @@ from musclemap.datasets.manifest import ManifestEntry
 from musclemap.retarget.checks.verdict import RULES, Rule
 
 STATES = ("failed", "unreadable", "rejected", "infeasible", "warn", "feasible")
-"""What can come of a source, the worst first: a status, or a verdict where there is a clip that can be read."""
+"""Results of a source, the worst first: its status, or the verdict of its clip if that can be read."""
 
 MAX_RANGES = 200
-"""Ranges of frames kept of one reason; what is beyond is counted."""
+"""Most frame ranges kept per reason; the rest are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A source in the table.
+class SourceRow:
+    """Row of a source in the table.
 
     Attributes:
-        entry: Line of the manifest.
+        entry: Entry of the manifest.
         state: One of `STATES`.
-        reason: Why there is no clip to show, or "".
-        broken: Names of the rules broken, in the order of the reasons.
+        reason: Reason why no clip can be shown, or "".
+        broken: Names of the broken rules, in the order of the reasons.
         severity: See `severity`.
-        file: Name of the file with its curves below the page's folder, or "".
+        file: Name of the file with its curves in the folder of the page, or "".
         pictures: Whether it has pictures.
     """
 
@@ -39,17 +39,17 @@ class Row:
 
 
 def number(value: Any) -> float | None:
-    """The value if it is a finite number, else None."""
+    """Return a value as a float if it is a finite number, else None."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:
         return float(value) if math.isfinite(value) else None
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer beyond the range of floats
         return None
 
 
 def severity(metrics: Mapping[str, Any], *, rules: Sequence[Rule] = RULES) -> float:
-    """How many times its limit for a warning the worst metric of a clip is; 0 where no rule has a figure."""
+    """Largest ratio of a metric to its warning limit; 0 if no rule has a value."""
     ratios = [
         value / measure.warn
         for rule in rules
@@ -60,29 +60,29 @@ def severity(metrics: Mapping[str, Any], *, rules: Sequence[Rule] = RULES) -> fl
 
 
 def broken_rules(metrics: Mapping[str, Any], *, rules: Sequence[Rule] = RULES) -> tuple[str, ...]:
-    """Rules that a clip's figures break, for a clip that cannot itself be asked."""
+    """Rules that the metrics of the manifest break, for a clip that cannot be read."""
     broken = (rule.broken(lambda metric: number(metrics.get(metric)) or 0.0) for rule in rules)
     return tuple(measure.metric for measure in broken if measure is not None)
 
 
 def worst_first(entries: Sequence[ManifestEntry], *, rules: Sequence[Rule] = RULES) -> list[ManifestEntry]:
-    """Those that have a clip, the worst verdict first, within a verdict the furthest beyond a limit first."""
+    """Entries with a clip, sorted by verdict and then by severity, the worst first."""
     clips = [entry for entry in entries if entry.status == "ok" and entry.clip]
-    how_bad = {entry.source: severity(entry.metrics, rules=rules) for entry in clips}
-    return sorted(clips, key=lambda e: (STATES.index(e.verdict or "feasible"), -how_bad[e.source], e.source))
+    severities = {entry.source: severity(entry.metrics, rules=rules) for entry in clips}
+    return sorted(clips, key=lambda e: (STATES.index(e.verdict or "feasible"), -severities[e.source], e.source))
 
 
 def plain_reasons(reasons: Sequence[Mapping[str, Any]], *, nframe: int) -> list[dict[str, Any]]:
-    """Reasons of a clip as the page needs them: figures or None, frames as ranges [start, stop) inside the clip, and
-    words about what is at fault where there are any.
+    """Convert the reasons of a clip to plain values for the page.
 
-    Ranges that are not two whole numbers are dropped and counted in `lost`, with those beyond `MAX_RANGES`.
+    Values that are not finite numbers become None; frames become ranges [start, stop) within the clip. Malformed ranges
+    and those beyond `MAX_RANGES` are dropped and counted in `dropped`.
     """
     plain = []
     for reason in reasons:
         given = reason.get("frames")
         given = list(given) if isinstance(given, list | tuple) else []
-        ranges = [cut for pair in given if (cut := _cut(pair, nframe=nframe)) is not None]
+        ranges = [clipped for pair in given if (clipped := _clip_range(pair, nframe=nframe)) is not None]
         plain.append(
             {
                 "rule": str(reason.get("rule", "")),
@@ -90,13 +90,13 @@ def plain_reasons(reasons: Sequence[Mapping[str, Any]], *, nframe: int) -> list[
                 "limit": number(reason.get("limit")),
                 "frames": ranges[:MAX_RANGES],
                 "at": str(reason.get("at", "")),
-                "lost": len(given) - len(ranges[:MAX_RANGES]),
+                "dropped": len(given) - len(ranges[:MAX_RANGES]),
             }
         )
     return plain
 
 
-def _cut(pair: object, *, nframe: int) -> list[int] | None:
+def _clip_range(pair: object, *, nframe: int) -> list[int] | None:
     if not (isinstance(pair, list | tuple) and len(pair) == 2 and all(type(end) is int for end in pair)):
         return None
     start, stop = max(int(pair[0]), 0), min(int(pair[1]), nframe)

@@ -1,41 +1,41 @@
-"""A scene on a page: geometry is sent once a clip, then for each frame what has moved."""
+"""A scene in the browser: geometry is sent once per clip, then each frame sends only what has moved."""
 
 import numpy as np
 import trimesh
 import viser
 
-from musclemap.pipelines.rendering.stage import BONE_RGB, GRID_RGB, TARGET_RADIUS
+from musclemap.pipelines.rendering.drawing import BONE_RGB, GRID_RGB, TARGET_RADIUS
 
-from .body import Body
+from .drawn_body import DrawnBody
 from .scene import Frame, Scene
 
 GHOST_RGB = (0.36, 0.16, 0.66)
-STANDING_RGB = (1.00, 0.74, 0.00)
+CONTACT_RGB = (1.00, 0.74, 0.00)
 LAYERS = ("bones", "muscles", "targets", "ghost", "contacts")
-"""What can be shown or hidden, each below a node of its name."""
+"""Parts that can be shown or hidden; each is a node of this name with its children."""
 
 _MUSCLE_THICKNESS, _GHOST_THICKNESS = 0.0045, 0.007  # [m]
 _DISC_RADIUS, _DISC_HEIGHT = 0.045, 0.008  # [m]
-_GRID_MARGIN = 4.0  # ground beyond the motion [m]
-_AMBIENT = 1.4  # light from all around, beside viser's own lamps
-_STILL = 1e-5  # solids that move less than this are not sent again [m, and parts of a quaternion]
+_GRID_MARGIN = 4.0  # margin of the ground around the motion [m]
+_AMBIENT = 1.4  # intensity of ambient light, in addition to viser's lamps
+_TOLERANCE = 1e-5  # solids that move less than this are not sent again [m, and components of quaternions]
 
 
-class Stage:
+class SceneView:
     """The 3D part of the page.
 
     Attributes:
-        solids, muscles, ghost, targets, contacts, ground: What is on it, as viser's handles.
+        solids, muscles, ghost, targets, contacts, ground: viser handles of its parts.
     """
 
     def __init__(self, server: viser.ViserServer) -> None:
-        """Set up what all clips share."""
+        """Set up everything that clips share."""
         self._scene = server.scene
         self._atomic = server.atomic
-        self._scene.configure_environment_map(None)  # costs five seconds to begin with where there is no GPU
+        self._scene.configure_environment_map(None)  # the map takes five seconds to start without a GPU
         self._scene.add_light_ambient("/light", intensity=_AMBIENT)
         self._layers = {name: self._scene.add_frame(f"/clip/{name}", show_axes=False) for name in LAYERS}
-        self._body: Body | None = None
+        self._body: DrawnBody | None = None
         self.solids: list[viser.BatchedMeshHandle] = []
         self._pose = np.zeros((0, 7))
 
@@ -44,10 +44,10 @@ class Stage:
         self._layers[layer].visible = visible
 
     def show(self, scene: Scene, frame: Frame) -> None:
-        """Put a clip on the page in place of the one before; `frame` is the one to begin with."""
+        """Replace the clip on the page by another; `frame` is the first frame to show."""
         if scene.body is not self._body:
             self._send_solids(scene.body)
-        self._lookat = scene.track.lookat
+        self._lookat = scene.camera_path.lookat
         self._add_ground(scene)
         self.muscles = self._scene.add_line_segments(
             "/clip/muscles/paths", frame.muscle, _ends(frame.muscle_rgb), thickness=_MUSCLE_THICKNESS
@@ -56,43 +56,45 @@ class Stage:
             "/clip/ghost/sticks", frame.ghost, GHOST_RGB, thickness=_GHOST_THICKNESS
         )
         ball = trimesh.creation.icosphere(subdivisions=2, radius=TARGET_RADIUS)
-        self.targets = self._copies("targets/balls", ball.vertices, ball.faces, frame.target, scene.target_rgb)
+        self.targets = self._add_instances("targets/balls", ball.vertices, ball.faces, frame.target, scene.target_rgb)
         disc = trimesh.creation.cylinder(radius=_DISC_RADIUS, height=_DISC_HEIGHT, sections=32)
-        standing_rgb = np.tile(STANDING_RGB, (len(frame.contact), 1))
-        self.contacts = self._copies("contacts/discs", disc.vertices, disc.faces, frame.contact, standing_rgb)
+        contact_rgb = np.tile(CONTACT_RGB, (len(frame.contact), 1))
+        self.contacts = self._add_instances("contacts/discs", disc.vertices, disc.faces, frame.contact, contact_rgb)
 
     def draw(self, frame: Frame, *, index: int, following: bool) -> None:
-        """Move to a frame of the clip that is shown.
+        """Move to a frame of the current clip.
 
-        Following, the body stays and the ground goes by: the camera is left to whoever looks.
+        If `following`, the body stays in place and the ground moves, so the camera remains under the user's control.
         """
-        away = (self._lookat[index] - self._lookat[0]) * [1.0, 1.0, 0.0] if following else np.zeros(3)
+        shift = (self._lookat[index] - self._lookat[0]) * [1.0, 1.0, 0.0] if following else np.zeros(3)
         with self._atomic():
-            self.ground.position = self._middle - away
-            self._move_solids(np.concatenate([frame.body_pos - away, frame.body_quat], axis=1).astype(np.float32))
-            self.muscles.points = (frame.muscle - away).astype(np.float32)
+            self.ground.position = self._middle - shift
+            self._move_solids(np.concatenate([frame.body_pos - shift, frame.body_quat], axis=1).astype(np.float32))
+            self.muscles.points = (frame.muscle - shift).astype(np.float32)
             self.muscles.colors = _ends(frame.muscle_rgb)
-            self.ghost.points = (frame.ghost - away).astype(np.float32)
-            self.targets.batched_positions = (frame.target - away).astype(np.float32)
-            self.contacts.batched_positions = (frame.contact - away).astype(np.float32)
+            self.ghost.points = (frame.ghost - shift).astype(np.float32)
+            self.targets.batched_positions = (frame.target - shift).astype(np.float32)
+            self.contacts.batched_positions = (frame.contact - shift).astype(np.float32)
             self.contacts.batched_scales = np.where(frame.standing, 1.0, 1e-6).astype(np.float32)
 
-    def _send_solids(self, body: Body) -> None:
-        """Send each solid as a mesh with a single copy.
+    def _send_solids(self, body: DrawnBody) -> None:
+        """Send each solid as a batched mesh with a single instance.
 
-        The page moves a node when it draws, but redraws lines and copies one picture later. As nodes, bones would run
-        ahead of the muscles by a picture, which is centimetres in a kick; as copies all arrive together.
+        The browser moves nodes at once, but updates lines and batched meshes one picture later. As nodes, bones would
+        lead the muscles by one picture, which is centimetres during a kick; as instances they arrive together.
         """
         for solid in self.solids:
             solid.remove()
         self.solids = [
-            self._copies(f"bones/{solid.name}", solid.vertices, solid.faces, np.zeros((1, 3)), np.array([BONE_RGB]))
+            self._add_instances(
+                f"bones/{solid.name}", solid.vertices, solid.faces, np.zeros((1, 3)), np.array([BONE_RGB])
+            )
             for solid in body.solids
         ]
         self._body, self._pose = body, np.full((len(body.solids), 7), np.inf, dtype=np.float32)
 
     def _move_solids(self, pose: np.ndarray) -> None:
-        moved = np.abs(pose - self._pose) > _STILL
+        moved = np.abs(pose - self._pose) > _TOLERANCE
         for solid in np.flatnonzero(moved[:, :3].any(axis=1)):
             self.solids[solid].batched_positions = pose[solid, None, :3]
             self._pose[solid, :3] = pose[solid, :3]
@@ -101,8 +103,8 @@ class Stage:
             self._pose[solid, 3:] = pose[solid, 3:]
 
     def _add_ground(self, scene: Scene) -> None:
-        """Lines half a metre apart under the whole motion."""
-        path = scene.track.lookat[:, :2]
+        """Add a grid with lines 0.5 m apart under the whole motion."""
+        path = scene.camera_path.lookat[:, :2]
         low, high = np.floor(path.min(axis=0) - _GRID_MARGIN), np.ceil(path.max(axis=0) + _GRID_MARGIN)
         size, self._middle = high - low, np.append((high + low) / 2.0, 0.0)
         self.ground = self._scene.add_grid(
@@ -110,10 +112,10 @@ class Stage:
             section_size=1.0, cell_color=GRID_RGB, section_color=GRID_RGB, shadow_opacity=0.25,
         )  # fmt: skip
 
-    def _copies(
+    def _add_instances(
         self, name: str, vertices: np.ndarray, faces: np.ndarray, pos: np.ndarray, rgb: np.ndarray
     ) -> viser.BatchedMeshHandle:
-        """The same mesh at many places, shape (n, 3), colours (n, 3) from 0 to 1."""
+        """Add one mesh at many positions, shape (n, 3), with colours from 0 to 1, shape (n, 3)."""
         upright = np.tile([1.0, 0.0, 0.0, 0.0], (len(pos), 1))
         return self._scene.add_batched_meshes_simple(
             f"/clip/{name}", vertices, faces, upright, pos, batched_scales=np.ones(len(pos)),
@@ -122,14 +124,14 @@ class Stage:
 
 
 def _ends(rgb: np.ndarray) -> np.ndarray:
-    """One colour for both ends of every segment, shape (nsegment, 2, 3) uint8."""
+    """Repeat the colour of every segment for both ends, shape (nsegment, 2, 3) uint8."""
     return np.repeat(_linear(rgb / np.float32(255.0))[:, None], 2, axis=1)
 
 
 def _linear(rgb: np.ndarray) -> np.ndarray:
-    """sRGB from 0 to 1 as linear light in uint8: so the page reads the colours of segments and copies.
+    """Convert sRGB from 0 to 1 to linear light in uint8, which viser expects for segments and instances.
 
-    It takes the colour of a whole mesh as sRGB. Curve: IEC 61966-2-1.
+    For the colour of a whole mesh, viser expects sRGB. Transfer function: IEC 61966-2-1.
     """
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return np.round(linear * 255.0).astype(np.uint8)

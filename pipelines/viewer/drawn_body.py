@@ -1,19 +1,19 @@
-"""What a body brings to every clip of it: bones as solid pieces, paths and colours of its muscles, heels and toes."""
+"""Parts of a body that all its clips share: rigid groups of bones, muscle paths and colours, and contact points."""
 
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 
+from musclemap.pipelines.rendering.drawing import drawing_model
 from musclemap.pipelines.rendering.muscles import MuscleColours, MusclePaths
-from musclemap.pipelines.rendering.stage import drawing_model
 from musclemap.skeletons.bodies import BODIES, load_body
 from musclemap.skeletons.soles import find_sole
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solid:
-    """Bones that are one piece, as triangles in the frame of their body."""
+    """Bones that move as one piece, as triangles in the frame of their body."""
 
     name: str
     body: int
@@ -23,23 +23,23 @@ class Solid:
     """Shape (nface, 3)."""
 
 
-class Body:
-    """A body that is compiled and taken apart once.
+class DrawnBody:
+    """A body compiled for drawing, with its parts.
 
     Attributes:
-        model: Compiled for drawing; its qpos is the original's.
+        model: Model for drawing; its qpos has the layout of the original.
         solids: Bones.
-        paths: Where its muscles run.
-        colours: What colours they have.
-        foot: Bodies of the heels and toes, shape (4,), or (0,) without feet.
-        foot_offset: Points in them near the sole [m], shape (4, 3) or (0, 3).
+        paths: Paths of the muscles.
+        colours: Colours of the muscles.
+        foot: Body ids of the heels and toes, shape (4,), or (0,) without feet.
+        foot_offset: Contact points in the frames of these bodies [m], shape (4, 3) or (0, 3).
     """
 
     def __init__(self, name: str) -> None:
-        """Compile a body by its name in musclemimic-models.
+        """Compile a body by name: the small arm, or a body of musclemimic-models.
 
         Raises:
-            RenderError: There is no such body; the message lists those there are.
+            RenderError: If the body is unknown; the message lists the available bodies.
         """
         self.model = drawing_model(name)
         self.solids = solids(self.model)
@@ -48,7 +48,7 @@ class Body:
 
 
 def solids(model: mujoco.MjModel) -> tuple[Solid, ...]:
-    """Meshes of a body, those of bodies that are welded together in one, with the vertices that triangles use only."""
+    """Collect the meshes of a model, one solid per group of welded bodies, without unused vertices."""
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     meshes = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_MESH)
@@ -76,14 +76,15 @@ def _solid(model: mujoco.MjModel, data: mujoco.MjData, body: int, geoms: np.ndar
 
 
 def contact_points(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Contact points of a body's soles, those that a clip's contacts were found at.
+    """Contact points of a body's soles, at which the contacts of its clips are detected.
 
     Args:
-        model: The body compiled for drawing.
+        model: Body compiled for drawing.
         name: Name of the body.
 
     Returns:
-        Bodies of `model`, shape (ncontact,), and points in their frames [m], shape (ncontact, 3); empty without feet.
+        Body ids, shape (ncontact,), and points in the frames of these bodies [m], shape (ncontact, 3); empty without
+        feet.
     """
     parts = load_body(name).contact_parts if name in BODIES else ()
     points = find_sole(model, parts).contact if parts else ()
