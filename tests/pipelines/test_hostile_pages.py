@@ -1,4 +1,4 @@
-"""Pages made of hostile texts: a browser shows them as text and runs nothing of them, for two reasons each enough."""
+"""Pages with hostile text: browsers show it as text and run none of it. Escaping and the policy each suffice."""
 
 import json
 import re
@@ -17,19 +17,20 @@ from ..support.data.arm_policies import save_untrained
 from ..support.hostile.browser import POLICY, look
 from ..support.hostile.hostile_texts import NAMES, TERMINAL, hostile_folder, image, script
 
-RECORDS = "window.hits = []; window.PWN = (mark) => hits.push(mark);"
+RECORD_HITS = "window.hits = []; window.PWN = (mark) => hits.push(mark);"
 
 OPEN_ALL = """
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 for (const box of document.querySelectorAll("#columns input")) if (!box.checked) box.click();
 const opened = [];
 for (const link of [...document.querySelectorAll("#sources tbody .link")]) {
   link.click();
   const words = () => document.getElementById("clip-body").textContent;
-  const there = () => document.getElementById("clip").open && !words().includes("Loading");
-  for (let k = 0; k < 80 && !there(); k++) await pause(25);
+  const loaded = () => document.getElementById("clip").open && !words().includes("Loading");
+  for (let k = 0; k < 80 && !loaded(); k++) await pause(25);
   opened.push(document.getElementById("clip-body").textContent.length);
-  const closed = new Promise((done) => document.getElementById("clip").addEventListener("close", done, { once: true }));
+  const dialog = document.getElementById("clip");
+  const closed = new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
   document.getElementById("close").click();
   await closed;
 }
@@ -65,23 +66,23 @@ def policy_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", [False, True], ids=["escaping alone", "with the policy"])
-def test_nothing_in_names_figures_or_reasons_runs(out: Path, tmp_path: Path, policy: bool) -> None:
-    seen = look(out / "report.html", tmp_path / "profile", OPEN_ALL, before=RECORDS, policy=policy)
-    assert seen["hits"] == []
-    assert (seen["images"], seen["inherited"]) == (0, True)
-    assert len(seen["opened"]) == len(NAMES) + 2
-    assert min(seen["opened"][2:]) > 200  # the curves' files were loaded
-    assert seen["columns"] == [True, True, True, True]
-    assert any(image("name") in name for name in seen["sources"])
-    assert not any(letter in "".join(seen["sources"]) for letter in "\x1b\x07\x9b\u202e\x7f")
+def test_names_metrics_and_reasons_run_no_scripts(out: Path, tmp_path: Path, policy: bool) -> None:
+    page_state = look(out / "report.html", tmp_path / "profile", OPEN_ALL, before=RECORD_HITS, policy=policy)
+    assert page_state["hits"] == []
+    assert (page_state["images"], page_state["inherited"]) == (0, True)
+    assert len(page_state["opened"]) == len(NAMES) + 2
+    assert min(page_state["opened"][2:]) > 200  # the files with curves were loaded
+    assert page_state["columns"] == [True, True, True, True]
+    assert any(image("name") in name for name in page_state["sources"])
+    assert not any(letter in "".join(page_state["sources"]) for letter in "\x1b\x07\x9b\u202e\x7f")
 
 
 @pytest.mark.slow
-def test_nothing_in_a_page_about_a_policy_runs(policy_page: Path, tmp_path: Path) -> None:
+def test_policy_report_runs_no_scripts(policy_page: Path, tmp_path: Path) -> None:
     program = """
     for (const link of [...document.querySelectorAll("#sources tbody .link")]) {
       link.click();
-      await new Promise((done) => setTimeout(done, 100));
+      await new Promise((resolve) => setTimeout(resolve, 100));
       document.getElementById("close").click();
     }
     return { hits, images: document.querySelectorAll("img, iframe").length,
@@ -89,30 +90,30 @@ def test_nothing_in_a_page_about_a_policy_runs(policy_page: Path, tmp_path: Path
              problems: document.querySelectorAll("#problems li").length };
     """
     for policy in (False, True):
-        seen = look(policy_page, tmp_path / f"profile{policy}", program, before=RECORDS, policy=policy)
-        assert seen == {"hits": [], "images": 0, "rows": 3, "problems": len(NAMES)}
+        page_state = look(policy_page, tmp_path / f"profile{policy}", program, before=RECORD_HITS, policy=policy)
+        assert page_state == {"hits": [], "images": 0, "rows": 3, "problems": len(NAMES)}
 
 
-def test_policy_stops_what_escaping_would_miss(out: Path, tmp_path: Path) -> None:
-    """Markup and programs that are put into the page on purpose do nothing, except without the policy."""
+def test_policy_stops_scripts_that_escape(out: Path, tmp_path: Path) -> None:
+    """Injected markup and scripts are inert with the Content Security Policy and run without it."""
     program = """
-    const room = document.createElement("div");
-    document.body.append(room);
-    room.innerHTML = "<img src=x onerror=\\"PWN('handler')\\"><a id=go href=\\"javascript:PWN('address')\\">x</a>";
+    const container = document.createElement("div");
+    document.body.append(container);
+    container.innerHTML = "<img src=x onerror=\\"PWN('handler')\\"><a id=go href=\\"javascript:PWN('address')\\">x</a>";
     document.getElementById("go").click();
-    await new Promise((done) => setTimeout(done, 500));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     return hits.sort();
     """
     page = out / "broken.html"
     text = (out / "report.html").read_text("utf-8")
     page.write_text(text.replace("<main>", "<main><script>PWN('program')</script>"), "utf-8")
-    assert look(page, tmp_path / "one", program, before=RECORDS, policy=True) == []
-    assert look(page, tmp_path / "two", program, before=RECORDS, policy=False) == ["address", "handler", "program"]
+    assert look(page, tmp_path / "one", program, before=RECORD_HITS, policy=True) == []
+    assert look(page, tmp_path / "two", program, before=RECORD_HITS, policy=False) == ["address", "handler", "program"]
     page.unlink()
 
 
 @pytest.mark.slow
-def test_page_has_no_text_from_outside_but_its_data(out: Path, policy_page: Path) -> None:
+def test_text_from_files_is_in_the_data_only(out: Path, policy_page: Path) -> None:
     for page in (out / "report.html", policy_page):
         text = page.read_text("utf-8")
         (data,) = re.findall(r'<script id="data" type="application/json">([^<]*)</script>', text)
@@ -130,7 +131,7 @@ def test_page_has_no_text_from_outside_but_its_data(out: Path, policy_page: Path
         assert {"__proto__", "constructor", TERMINAL} <= set(names)
 
 
-def test_policy_allows_nothing_from_a_network() -> None:
+def test_policy_allows_no_network_access() -> None:
     text = assemble("template.html", ("charts.js",), {"x": 1}).decode()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy.startswith("default-src 'none'; script-src 'sha256-")

@@ -1,4 +1,4 @@
-"""Films of policies: both sides show what they should, from the same distance."""
+"""Films of policies: reference and policy side by side, at the same distance."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -47,59 +47,59 @@ def clip() -> Clip:
     return arm_clips(1, 0.4, seed=1)[0][1]
 
 
-def test_the_drawn_arm_is_the_arm() -> None:
-    """Same joints and muscles' paths; every limb is a mesh as large as its capsule."""
+def test_drawing_model_of_the_arm_matches_the_arm() -> None:
+    """Same joints and muscle paths; every limb is a mesh of the size of its capsule."""
     drawn, model = drawing_model("SmallArm"), load_small_arm()
     assert (drawn.nq, drawn.nu, drawn.ntendon) == (model.nq, model.nu, model.ntendon)
-    data, other = mujoco.MjData(drawn), mujoco.MjData(model)
-    data.qpos = other.qpos = [0.7, 1.1]
+    data, ref = mujoco.MjData(drawn), mujoco.MjData(model)
+    data.qpos = ref.qpos = [0.7, 1.1]
     place(drawn, data)
-    place(model, other)
-    np.testing.assert_allclose(data.ten_length, other.ten_length, atol=1e-9)
+    place(model, ref)
+    np.testing.assert_allclose(data.ten_length, ref.ten_length, atol=1e-9)
     for name in ("humerus", "forearm", "palm"):
-        new, old = drawn.geom(name).id, model.geom(name).id
-        mesh = drawn.geom_dataid[new]
-        corners = drawn.mesh_vert[drawn.mesh_vertadr[mesh] :][: drawn.mesh_vertnum[mesh]]
-        world = data.geom_xpos[new] + corners @ data.geom_xmat[new].reshape(3, 3).T
-        half = model.geom_size[old, 0] + (model.geom_size[old, 1] if name != "palm" else 0.0)
-        along = (world - other.geom_xpos[old]) @ other.geom_xmat[old].reshape(3, 3)[:, 2]
+        drawn_geom, geom = drawn.geom(name).id, model.geom(name).id
+        mesh = drawn.geom_dataid[drawn_geom]
+        vertices = drawn.mesh_vert[drawn.mesh_vertadr[mesh] :][: drawn.mesh_vertnum[mesh]]
+        world = data.geom_xpos[drawn_geom] + vertices @ data.geom_xmat[drawn_geom].reshape(3, 3).T
+        half = model.geom_size[geom, 0] + (model.geom_size[geom, 1] if name != "palm" else 0.0)
+        along = (world - ref.geom_xpos[geom]) @ ref.geom_xmat[geom].reshape(3, 3)[:, 2]
         np.testing.assert_allclose([along.min(), along.max()], [-half, half], atol=2e-3)
 
 
 @pytest.mark.parametrize("gl", [True, False])
-def test_the_sides_differ_where_the_policy_does(clip: Clip, gl: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sides_differ_where_the_policy_differs(clip: Clip, gl: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not gl:
         monkeypatch.setattr(policy_film, "find_gl", lambda: None)
     elif policy_film.find_gl() is None:
-        pytest.skip("there is no OpenGL here")
+        pytest.skip("no OpenGL on this machine")
     arm, n = load_simulation_body("SmallArm"), clip.nframe
     bent = clip.qpos + np.array([0.0, 0.4], np.float32)
     same = list(film_pictures([_film_clip(clip, clip.qpos, np.zeros((n, 6)))], arm))
-    other = list(film_pictures([_film_clip(clip, bent, np.zeros((n, 6)))], arm))
-    strong = list(film_pictures([_film_clip(clip, bent, np.ones((n, 6)))], arm))
-    assert len(same) == len(other) == int((n - 1) * 0.3) + 1
+    different = list(film_pictures([_film_clip(clip, bent, np.zeros((n, 6)))], arm))
+    active = list(film_pictures([_film_clip(clip, bent, np.ones((n, 6)))], arm))
+    assert len(same) == len(different) == int((n - 1) * 0.3) + 1
     height, width = same[0].shape[:2]
     assert (width, height) == (1120, 720)
 
-    def apart(one: np.ndarray, two: np.ndarray) -> int:
-        return int((np.abs(one[120:].astype(int) - two[120:]) > 60).any(axis=2).sum())
+    def npixel_different(a: np.ndarray, b: np.ndarray) -> int:
+        return int((np.abs(a[120:].astype(int) - b[120:]) > 60).any(axis=2).sum())
 
     left, right = slice(0, width // 2), slice(width // 2, width)
-    bare = apart(same[3][:, left], same[3][:, right])  # only the muscles' colours differ
-    assert apart(other[3][:, left], other[3][:, right]) > bare + 2000
-    assert apart(other[3][:, left], strong[3][:, left]) == 0
-    assert 50 < apart(other[3][:, right], strong[3][:, right]) < 20_000
+    baseline = npixel_different(same[3][:, left], same[3][:, right])  # only the muscle colours differ
+    assert npixel_different(different[3][:, left], different[3][:, right]) > baseline + 2000
+    assert npixel_different(different[3][:, left], active[3][:, left]) == 0
+    assert 50 < npixel_different(different[3][:, right], active[3][:, right]) < 20_000
 
 
-def test_a_lost_clip_is_marked(clip: Clip) -> None:
+def test_frames_after_a_failure_are_marked(clip: Clip) -> None:
     arm, n = load_simulation_body("SmallArm"), clip.nframe
-    fine = list(film_pictures([_film_clip(clip, clip.qpos, np.zeros((n, 6)))], arm))
-    lost = list(film_pictures([_film_clip(clip, clip.qpos, np.zeros((n, 6)), failed=20)], arm))
-    differ = [bool((one != two).any()) for one, two in zip(fine, lost, strict=True)]
-    assert differ == [round(k * 10 / 3) > 20 for k in range(len(fine))]
+    tracked = list(film_pictures([_film_clip(clip, clip.qpos, np.zeros((n, 6)))], arm))
+    failed = list(film_pictures([_film_clip(clip, clip.qpos, np.zeros((n, 6)), failed=20)], arm))
+    marked = [bool((a != b).any()) for a, b in zip(tracked, failed, strict=True)]
+    assert marked == [round(k * 10 / 3) > 20 for k in range(len(tracked))]
 
 
-def test_muscles_have_the_colours_of_their_activation() -> None:
+def test_muscle_colours_follow_activation() -> None:
     arm, model = load_simulation_body("SmallArm"), drawing_model("SmallArm")
     act = np.zeros((2, 6))
     act[1, 4] = 1.0
@@ -109,29 +109,29 @@ def test_muscles_have_the_colours_of_their_activation() -> None:
     np.testing.assert_allclose(rgb[1, 5], REST_RGB, atol=3e-3)
 
 
-def test_what_a_body_lacks_is_the_clips(body: TargetBody, human: SimulationBody) -> None:
+def test_joints_that_a_body_lacks_come_from_the_clip(body: TargetBody, human: SimulationBody) -> None:
     clip = moving_clip(body, nframe=5)
     np.testing.assert_allclose(full_configurations(human, clip, clip.qpos[:, human.clip_qpos]), clip.qpos, atol=1e-7)
     moved = clip.qpos[:3, human.clip_qpos] + 0.25
-    whole = full_configurations(human, clip, moved)
-    np.testing.assert_allclose(whole[:, human.clip_qpos], moved, atol=1e-6)
+    full_qpos = full_configurations(human, clip, moved)
+    np.testing.assert_allclose(full_qpos[:, human.clip_qpos], moved, atol=1e-6)
     fingers = np.setdiff1d(np.arange(clip.qpos.shape[1]), human.clip_qpos)
     assert len(fingers) == 40
-    np.testing.assert_array_equal(whole[:, fingers], clip.qpos[:3, fingers])
+    np.testing.assert_array_equal(full_qpos[:, fingers], clip.qpos[:3, fingers])
 
 
-def test_both_cameras_see_the_same_way(body: TargetBody) -> None:
-    """One walks off and the other stays and falls: same direction and distance, each with its own body in view."""
+def test_both_cameras_share_direction_and_distance(body: TargetBody) -> None:
+    """One body walks away, the other falls in place; each camera keeps its body in view."""
     model = drawing_model()
     qpos = moving_clip(body, nframe=30).qpos.astype(np.float64)
     fallen = qpos.copy()
     fallen[:, :2], fallen[:, 2] = qpos[0, :2], 0.2
-    one, other = follow_both(model, qpos, fallen, fps=100.0)
-    assert (one.azimuth_deg, one.elevation_deg, one.distance) == (
-        other.azimuth_deg, other.elevation_deg, other.distance
+    first, second = follow_both(model, qpos, fallen, fps=100.0)
+    assert (first.azimuth_deg, first.elevation_deg, first.distance) == (
+        second.azimuth_deg, second.elevation_deg, second.distance
     )  # fmt: skip
     data = mujoco.MjData(model)
-    for camera_path, configurations in ((one, qpos), (other, fallen)):
+    for camera_path, configurations in ((first, qpos), (second, fallen)):
         data.qpos = configurations[15]
         mujoco.mj_kinematics(model, data)
         pixel, _ = camera_path.project(data.xpos[1:], frame=15)
@@ -139,20 +139,20 @@ def test_both_cameras_see_the_same_way(body: TargetBody) -> None:
         assert (pixel < camera_path.size).all()
 
 
-def test_films_are_cut_at_their_longest_and_told(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_films_are_truncated_and_report_progress(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_film, "LONGEST", 0.5)
     arm, act = load_simulation_body("SmallArm"), np.zeros((clip.nframe, 6))
-    heard: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     film_clips = [_film_clip(clip, clip.qpos, act)] * 2
-    seconds = save_policy_film(tmp_path / "film.mp4", film_clips, arm, progress=lambda *n: heard.append(n))
+    seconds = save_policy_film(tmp_path / "film.mp4", film_clips, arm, progress=lambda *n: calls.append(n))
     assert seconds == 0.5
-    assert heard == [(k, 15) for k in range(1, 16)]
+    assert calls == [(k, 15) for k in range(1, 16)]
 
 
-def test_what_cannot_be_filmed_is_told(clip: Clip, tmp_path: Path) -> None:
+def test_film_without_recording_or_mp4_name_raises(clip: Clip, tmp_path: Path) -> None:
     film_clip = _film_clip(clip, clip.qpos, np.zeros((clip.nframe, 6)))
-    with pytest.raises(RenderError, match=r"ends in \.mp4"):
+    with pytest.raises(RenderError, match=r"must end in \.mp4"):
         save_policy_film(tmp_path / "film.gif", [film_clip], load_simulation_body("SmallArm"))
-    bare = replace(film_clip, result=replace(film_clip.result, recording=None))
-    with pytest.raises(RenderError, match="no clip was recorded"):
-        save_policy_film(tmp_path / "film.mp4", [bare], load_simulation_body("SmallArm"))
+    unrecorded = replace(film_clip, result=replace(film_clip.result, recording=None))
+    with pytest.raises(RenderError, match="no clip has a recording"):
+        save_policy_film(tmp_path / "film.mp4", [unrecorded], load_simulation_body("SmallArm"))

@@ -1,4 +1,4 @@
-"""The page about a policy: its figures are those of the evaluation, its curves those of the recordings."""
+"""The report about a policy shows the metrics of the evaluation and the curves of the recordings."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
-    """Three clips; one has a name that would break a page; curves are kept of the two worst."""
+    """Three clips, one with a hostile name; the two worst are recorded."""
     path = tmp_path_factory.mktemp("run") / "policy.safetensors"
     clips = [(EVIL, clip) if k == 0 else (f"{k}.h5", clip) for k, (_, clip) in enumerate(arm_clips(3, 0.6, seed=1))]
     save_untrained(path, clips[:1])
@@ -40,7 +40,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
 
 @pytest.fixture(scope="module")
 def page(result: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("figures")
+    run = tmp_path_factory.mktemp("metrics")
     rows = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return write_policy_report(run / "page.html", result, run=run)
@@ -60,25 +60,25 @@ def _panels(curves: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {panel["title"]: panel for section in curves["sections"] for panel in section["panels"]}
 
 
-def test_every_clip_has_its_row(result: Evaluation, page: Path) -> None:
+def test_every_clip_has_a_row(result: Evaluation, page: Path) -> None:
     data = _data(page)
     titles = [column["title"] for column in data["columns"]]
-    assert not [title for title in titles if title.startswith("root")]  # the arm's does not move
+    assert not [title for title in titles if title.startswith("root")]  # the root of the arm is fixed
     rows = {row[0]: row for row in data["rows"]}
     assert set(rows) == {EVIL, "1.h5", "2.h5"}
     assert sum(row[4] is not None for row in rows.values()) == len(data["curves"]) == 2
     for judged in result.clips:
         score = judged.result.score
         _, group, failure, values, _ = rows[score.name]
-        assert group == ("learned from" if score.name == EVIL else "held out")
+        assert group == ("training" if score.name == EVIL else "held out")
         assert failure == score.failure
         assert values[titles.index("covered")] == pytest.approx(100.0 * score.coverage, rel=1e-4)
         assert values[titles.index("joints [°]")] == pytest.approx(score.metrics["joint_angle_error_deg"], rel=1e-4)
     assert data["problems"] == ["left out <b>bad</b>.h5: it is damaged"]
-    assert [group["cells"][0] for group in data["groups"]] == ["all", "", "held out", "", "learned from", ""]
+    assert [group["cells"][0] for group in data["groups"]] == ["all", "", "held out", "", "training", ""]
 
 
-def test_nothing_in_names_is_markup_and_nothing_is_fetched(page: Path) -> None:
+def test_names_are_never_markup_and_nothing_is_fetched(page: Path) -> None:
     text = page.read_text("utf-8")
     assert "alert(1)</script>" not in text
     assert "<b>bad" not in text
@@ -86,7 +86,7 @@ def test_nothing_in_names_is_markup_and_nothing_is_fetched(page: Path) -> None:
     assert not re.findall(r"https?:|//\w+\.\w+/|@import", text.replace("http://www.w3.org/2000/svg", ""))
 
 
-def test_curves_are_those_of_the_recording(result: Evaluation) -> None:
+def test_curves_match_the_recording(result: Evaluation) -> None:
     judged = next(judged for judged in result.clips if judged.result.recording is not None)
     recording, clip = judged.result.recording, judged.clip
     assert recording is not None
@@ -97,29 +97,29 @@ def test_curves_are_those_of_the_recording(result: Evaluation) -> None:
     np.testing.assert_allclose(_values(policy), np.degrees(recording.qpos[:, 1]), atol=1e-2)
     np.testing.assert_allclose(_values(reference), np.degrees(clip.qpos[:, 1]), atol=1e-2)
     assert (policy["upper"], reference["dashed"]) == (pytest.approx(np.degrees(2.1)), True)
-    own, least = panels["Mean activation"]["lines"]
-    np.testing.assert_allclose(_values(own), recording.act.mean(axis=1), atol=1e-4)
-    np.testing.assert_allclose(_values(least), clip.activation.mean(axis=1), atol=1e-4)
-    marks = panels["Distance from the reference"]["lines"][0]
-    assert marks["name"] == "landmarks from the root"
-    np.testing.assert_allclose(_values(marks)[1:], 1e3 * recording.step_metrics.relative_landmark_error, atol=0.05)
-    assert _values(marks)[0] == 0.0
+    activation, ref_activation = panels["Mean activation"]["lines"]
+    np.testing.assert_allclose(_values(activation), recording.act.mean(axis=1), atol=1e-4)
+    np.testing.assert_allclose(_values(ref_activation), clip.activation.mean(axis=1), atol=1e-4)
+    landmarks = panels["Distance from the reference"]["lines"][0]
+    assert landmarks["name"] == "landmarks from the root"
+    np.testing.assert_allclose(_values(landmarks)[1:], 1e3 * recording.step_metrics.relative_landmark_error, atol=0.05)
+    assert _values(landmarks)[0] == 0.0
 
 
-def test_after_a_loss_frames_are_shaded_and_nothing_is_earned(result: Evaluation) -> None:
+def test_after_a_failure_frames_are_shaded_and_reward_is_zero(result: Evaluation) -> None:
     judged = next(judged for judged in result.clips if judged.result.recording is not None)
-    lost = replace(judged.result, score=replace(judged.result.score, failure="landmarks", covered=20))
-    data = clip_curves(judged.clip, lost, result.body)
-    assert data["reasons"] == [{"rule": "lost", "limit": 0, "frames": [[21, 61]], "lost": 0}]
+    failed = replace(judged.result, score=replace(judged.result.score, failure="landmarks", covered=20))
+    data = clip_curves(judged.clip, failed, result.body)
+    assert data["reasons"] == [{"rule": "failure", "limit": 0, "frames": [[21, 61]], "dropped": 0}]
     (reward,) = next(p for title, p in _panels(data["curves"]).items() if title.startswith("Published"))["lines"]
     assert judged.result.recording is not None
-    want = judged.result.recording.step_metrics.published[:20] / MAX_PUBLISHED_REWARD
-    np.testing.assert_allclose(_values(reward)[1:21], want, atol=1e-3)
+    ref = judged.result.recording.step_metrics.published[:20] / MAX_PUBLISHED_REWARD
+    np.testing.assert_allclose(_values(reward)[1:21], ref, atol=1e-3)
     assert not _values(reward)[21:].any()
 
 
-def test_a_run_that_went_on_is_drawn_once(tmp_path: Path) -> None:
-    """It was stopped at 3000, taken up again at 2000, and its last line is cut off; a figure began late."""
+def test_repeated_rows_of_a_resumed_run_are_drawn_once(tmp_path: Path) -> None:
+    """The run stopped at 3000 and resumed at 2000; its last line is truncated, and one metric starts late."""
     steps = [1000, 2000, 3000, 2000, 3000, 4000]
     rows = [{"steps": s, "reward": 0.1 * k, "terminated": None} for k, s in enumerate(steps)]
     rows[4]["terminated"], rows[5]["terminated"] = 0.5, 0.25
@@ -129,7 +129,7 @@ def test_a_run_that_went_on_is_drawn_once(tmp_path: Path) -> None:
     panels = _panels(data["curves"])
     (reward,) = next(panel for title, panel in panels.items() if title.startswith("Reward"))["lines"]
     np.testing.assert_allclose(_values(reward), [0.0, 0.3, 0.4, 0.5], atol=1e-4)
-    (terminated,) = next(panel for title, panel in panels.items() if title.startswith("Share"))["lines"]
+    (terminated,) = next(panel for title, panel in panels.items() if title.startswith("Fraction"))["lines"]
     np.testing.assert_allclose(_values(terminated)[-2:], [0.5, 0.25], atol=1e-4)
     assert data["fps"] == pytest.approx(1 / 1000)
     assert learning_curves(tmp_path / "none") is None
@@ -141,10 +141,10 @@ HOSTILE = [
     {"steps": 1600, "reward": 1e308, "kl": -1e308}, {"steps": 1700, "reward": float("nan"), "kl": float("inf")},
     {"</script><script>alert(1)</script>": 1, "steps": 1800}, {"steps": 1900, "reward": 10**400},
 ]  # fmt: skip
-"""Lines that no run writes."""
+"""Rows that no run writes."""
 
 
-def test_figures_of_a_stranger_are_numbers_or_nothing(result: Evaluation, tmp_path: Path) -> None:
+def test_hostile_metrics_become_numbers_or_are_dropped(result: Evaluation, tmp_path: Path) -> None:
     honest = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
     lines = [json.dumps(row) for row in [*honest[:2], *HOSTILE, *honest[2:]]]
     lines += ["[" * 100_000, "x" * 100_000, "\x00", '{"steps": 9000, "reward": "' + "y" * 100_000 + '"}']
@@ -162,16 +162,16 @@ def test_figures_of_a_stranger_are_numbers_or_nothing(result: Evaluation, tmp_pa
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: (path.touch(), os.truncate(path, 2**40))])
-def test_figures_that_cannot_be_read_are_a_line_on_the_page(
+def test_unreadable_metrics_are_a_problem_on_the_page(
     result: Evaluation, tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     make(tmp_path / "metrics.jsonl")
     data = _data(write_policy_report(tmp_path / "page.html", result, run=tmp_path))
     assert data["learning"] is None
-    assert data["problems"][-1].startswith("how it learned is not shown: ")
+    assert data["problems"][-1].startswith("training curves are not shown: ")
 
 
-def test_of_many_lines_some_are_drawn(tmp_path: Path) -> None:
+def test_long_metrics_files_are_sampled(tmp_path: Path) -> None:
     with (tmp_path / "metrics.jsonl").open("w") as file:
         file.writelines(f'{{"steps": {k}, "reward": {0.5 if k < 30_000 else 1.0}}}\n' for k in range(60_000))
     data = learning_curves(tmp_path)
@@ -180,19 +180,19 @@ def test_of_many_lines_some_are_drawn(tmp_path: Path) -> None:
     assert (_values(reward)[0], _values(reward)[-1]) == (0.5, pytest.approx(1.0))
 
 
-def test_a_body_that_falls_apart_is_drawn_too(result: Evaluation) -> None:
-    """Figures of bad physics are not finite."""
+def test_curves_of_unstable_physics_are_valid_json(result: Evaluation) -> None:
+    """The measures of unstable physics are not finite."""
     judged = next(judged for judged in result.clips if judged.result.recording is not None)
     recording = judged.result.recording
     assert recording is not None
     error = np.append(recording.step_metrics.relative_landmark_error[:-1], np.nan)
     curves = recording.step_metrics._replace(relative_landmark_error=error)
-    spoilt = replace(judged.result, recording=replace(recording, step_metrics=curves))
-    json.dumps(clip_curves(judged.clip, spoilt, result.body), allow_nan=False)
+    unstable = replace(judged.result, recording=replace(recording, step_metrics=curves))
+    json.dumps(clip_curves(judged.clip, unstable, result.body), allow_nan=False)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page with")
-def test_a_browser_draws_it(page: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
+def test_browser_draws_the_page(page: Path, tmp_path: Path) -> None:
     command = [
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom",
         f"--user-data-dir={tmp_path}", f"{page.as_uri()}#clip=0",
@@ -206,10 +206,10 @@ def test_a_browser_draws_it(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_joints_of_both_sides_share_a_panel(walk_clip: Clip, tmp_path: Path) -> None:
-    few = {name: getattr(walk_clip, name)[:36] for name in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
+def test_joints_of_both_sides_share_a_chart(walk_clip: Clip, tmp_path: Path) -> None:
+    arrays = {name: getattr(walk_clip, name)[:36] for name in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
     save_untrained(tmp_path / "p.safetensors", body="MyoFullBody")
-    chosen = Chosen(clips=(("walk.h5", replace(walk_clip, **few)),), left_out={})
+    chosen = Chosen(clips=(("walk.h5", replace(walk_clip, **arrays)),), left_out={})
     result = evaluate_policy(tmp_path / "p.safetensors", chosen, keep=Keep(worst=1))
     data = _data(write_policy_report(tmp_path / "page.html", result))
     panels = _panels(data["curves"][0]["curves"])

@@ -1,4 +1,4 @@
-"""The report page: all sources are on it, nothing in them breaks it, it stays small, and a browser can work it."""
+"""The conversion report lists all sources, withstands hostile text, stays small and works in a browser."""
 
 import base64
 import json
@@ -30,12 +30,12 @@ RULE = next(rule for rule in RULES if rule.warn > 0 and rule.infeasible is not N
 
 
 def _clip(body: TargetBody, *, nframe: int = 30, **changes: object) -> Clip:
-    """A knee that bends once, and landmarks 10 mm beside their targets."""
+    """A knee that bends once, and landmarks 10 mm from their targets."""
     q = np.tile(np.concatenate([[0.0, 0.0, 0.95, 1.0, 0.0, 0.0, 0.0], body.reduced.rest]), (nframe, 1))
     q[:, 7 + body.reduced.index("knee_angle_r")] = np.sin(np.linspace(0, np.pi, nframe))
     qpos = body.reduced.expand(q)
     reached = np.zeros((nframe, 2, 3))
-    made = Clip(
+    clip = Clip(
         qpos=qpos, qvel=np.zeros((nframe, body.model.nv)), landmark_pos=reached,
         target_pos=reached + np.array([0.0, 0.006, 0.008]), contact=np.tile([1, 0, 0, 1], (nframe, 1)), fps=100.0,
         joint_names=body.joint_names,
@@ -45,7 +45,7 @@ def _clip(body: TargetBody, *, nframe: int = 30, **changes: object) -> Clip:
         config={"joint_limits": "effective"}, software={}, licence="", metrics={"landmark_error_mm": 10.0},
         verdict="feasible", reasons=(),
     )  # fmt: skip
-    return replace(made, **changes)
+    return replace(clip, **changes)
 
 
 def _entry(out: Path, source: str, clip: Clip) -> ManifestEntry:
@@ -74,7 +74,7 @@ def _values(line: dict) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def out(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clip that is fine, a bad one, a torn one, a lost one, one of another body, a failed and a rejected source."""
+    """Sources: feasible, infeasible, truncated, missing, of another body, failed and rejected."""
     out = tmp_path_factory.mktemp("archive")
     limit = RULE.infeasible
     assert limit is not None
@@ -83,9 +83,9 @@ def out(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
         body, nframe=900, verdict="infeasible", metrics={RULE.metric: 9 * limit, "name": "<b>"}, reasons=(reason,)
     )
     entries = [_entry(out, "good.npz", _clip(body)), _entry(out, "sub/bad.npz", bad)]
-    entries += [_entry(out, "torn.npz", _clip(body)), _entry(out, "other.npz", _clip(body, model="skeletor"))]
-    (out / "torn.npz.h5").write_bytes((out / "torn.npz.h5").read_bytes()[:3000])
-    entries.append(replace(entries[0], source="lost.npz", clip="lost.h5"))
+    entries += [_entry(out, "truncated.npz", _clip(body)), _entry(out, "other.npz", _clip(body, model="skeletor"))]
+    (out / "truncated.npz.h5").write_bytes((out / "truncated.npz.h5").read_bytes()[:3000])
+    entries.append(replace(entries[0], source="missing.npz", clip="missing.h5"))
     entries.append(replace(entries[0], source="outside.npz", clip="../good.npz.h5"))
     entries.append(ManifestEntry(source=EVIL, status="failed", reason=f"solver: {EVIL}"))
     entries.append(ManifestEntry(source="shape.npz", status="rejected", reason="no-motion: <b>no poses</b>"))
@@ -97,12 +97,12 @@ def out(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Content
 
 
-def test_every_source_is_on_the_page_with_its_state(out: Path) -> None:
+def test_page_lists_every_source_with_its_state(out: Path) -> None:
     data = _page_data(out / "report.html")
     state = {row[0]: row[1] for row in data["rows"]}
     assert state == {
-        "good.npz": "feasible", "sub/bad.npz": "infeasible", "other.npz": "feasible", "torn.npz": "unreadable",
-        "lost.npz": "unreadable", "outside.npz": "unreadable", EVIL: "failed", "shape.npz": "rejected",
+        "good.npz": "feasible", "sub/bad.npz": "infeasible", "other.npz": "feasible", "truncated.npz": "unreadable",
+        "missing.npz": "unreadable", "outside.npz": "unreadable", EVIL: "failed", "shape.npz": "rejected",
     }  # fmt: skip
     assert data["counts"] == {"feasible": 2, "infeasible": 1, "unreadable": 3, "failed": 1, "rejected": 1}
     assert data["frames"] == 30 + 900 + 30
@@ -111,7 +111,7 @@ def test_every_source_is_on_the_page_with_its_state(out: Path) -> None:
         assert not row[7] or (out / "report" / row[7]).is_file()
 
 
-def test_rules_are_those_of_the_verdict(out: Path) -> None:
+def test_rules_match_those_of_the_verdict(out: Path) -> None:
     rules = _page_data(out / "report.html")["rules"]
     assert list(rules) == sorted(measure.metric for rule in RULES for measure in rule.measures)
     for rule in RULES:
@@ -120,7 +120,7 @@ def test_rules_are_those_of_the_verdict(out: Path) -> None:
             assert rules[measure.metric] == limits | {"source": rule.source}
 
 
-def test_text_from_outside_is_never_markup(out: Path) -> None:
+def test_text_from_files_is_never_markup(out: Path) -> None:
     text = (out / "report.html").read_text("utf-8")
     assert "alert(1)</script>" not in text
     assert "<b>" not in text
@@ -128,12 +128,12 @@ def test_text_from_outside_is_never_markup(out: Path) -> None:
     assert (out / "report.html").read_bytes().decode("utf-8")  # surrogates are escaped, the file is UTF-8
 
 
-def test_nothing_is_fetched_from_elsewhere(out: Path) -> None:
+def test_page_fetches_nothing(out: Path) -> None:
     text = (out / "report.html").read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
     assert not re.findall(r"https?:|//\w+\.\w+/|@import|<link (?!rel=\"icon\" href=\"data:)", text)
 
 
-def test_curves_are_the_clips(out: Path, body: TargetBody) -> None:
+def test_curves_match_the_clip(out: Path, body: TargetBody) -> None:
     (row,) = (row for row in _page_data(out / "report.html")["rows"] if row[0] == "good.npz")
     data = _clip_data(out / "report" / row[7])
     clip = _clip(body)
@@ -141,10 +141,10 @@ def test_curves_are_the_clips(out: Path, body: TargetBody) -> None:
     assert data["curves"]["step"] == pytest.approx(0.01)
     knee = next(line for line in panels["knee_angle"]["lines"] if line["side"] == "r")
     joint = body.reduced.index("knee_angle_r")
-    want = np.degrees(clip.qpos[:, body.reduced.qposadr[joint]])
-    np.testing.assert_allclose(_values(knee), want, atol=1e-2)
+    ref = np.degrees(clip.qpos[:, body.reduced.qposadr[joint]])
+    np.testing.assert_allclose(_values(knee), ref, atol=1e-2)
     assert knee["upper"] == pytest.approx(np.degrees(body.reduced.upper[joint]), rel=1e-5)
-    mean = next(line for line in panels["Landmarks from their targets"]["lines"] if line["name"] == "mean")
+    mean = next(line for line in panels["Distance of landmarks from their targets"]["lines"] if line["name"] == "mean")
     np.testing.assert_allclose(_values(mean), 10.0, atol=1e-3)
     feet = next(panel for title, panel in panels.items() if title.startswith("Heels"))
     height = evaluate_clip(body, clip.qpos).contact_pos[:, :, 2] * 100.0
@@ -153,28 +153,28 @@ def test_curves_are_the_clips(out: Path, body: TargetBody) -> None:
     assert [bar["frames"] for bar in feet["bars"]] == [[[0, 30]], [], [], [[0, 30]]]
 
 
-def test_a_body_that_is_not_ours_keeps_its_landmarks(out: Path, body: TargetBody) -> None:
+def test_unknown_body_still_has_landmark_curves(out: Path, body: TargetBody) -> None:
     (row,) = (row for row in _page_data(out / "report.html")["rows"] if row[0] == "other.npz")
     data = _clip_data(out / "report" / row[7])
     assert "skeletor" in data["notes"][0]
     assert [section["title"] for section in data["curves"]["sections"]] == ["Landmark error", "Error of each landmark"]
 
 
-def test_same_clips_same_bytes_and_old_files_go(out: Path) -> None:
+def test_same_clips_give_same_bytes_and_stale_files_are_removed(out: Path) -> None:
     before = {path: path.read_bytes() for path in [out / "report.html", *(out / "report").iterdir()]}
-    (out / "report" / "9999.js").write_text("an earlier run's")
+    (out / "report" / "9999.js").write_text("from an earlier run")
     (out / "report" / "mine.js").write_text("not ours")
     write_report(out, pictures=False)
     (out / "report" / "mine.js").unlink()
     assert {path: path.read_bytes() for path in [out / "report.html", *(out / "report").iterdir()]} == before
 
 
-def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_manifest_raises(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no manifest\.jsonl"):
         write_report(tmp_path)
 
 
-def test_pictures_go_to_the_worst(body: TargetBody, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worst_clips_get_pictures(body: TargetBody, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 2 * RULE.warn
     clips = [_clip(body, nframe=8, verdict="infeasible", metrics={RULE.metric: k * limit}) for k in (2.0, 3.0)]
     entries = [_entry(tmp_path, f"{k}.npz", clip) for k, clip in enumerate([_clip(body, nframe=8), *clips])]
@@ -182,7 +182,7 @@ def test_pictures_go_to_the_worst(body: TargetBody, tmp_path: Path, monkeypatch:
     Manifest(entries=tuple(entries)).write(tmp_path / "manifest.jsonl")
     monkeypatch.setattr(page, "MAX_PICTURES", 1)
     data = _page_data(write_report(tmp_path))
-    assert data["pictures"] == {"wanted": True, "most": 1, "clips": 1}
+    assert data["pictures"] == {"enabled": True, "limit": 1, "clips": 1}
     details = [_clip_data(path) for path in sorted((tmp_path / "report").iterdir())]
     assert [len(clip.get("pictures", [])) for clip in details] == [0, 0, 6]
     assert base64.b64decode(details[2]["pictures"][5]["jpeg"]).startswith(b"\xff\xd8")
@@ -194,18 +194,18 @@ def test_pictures_go_to_the_worst(body: TargetBody, tmp_path: Path, monkeypatch:
 # Parts
 
 
-def test_no_peak_is_lost_to_fewer_points() -> None:
+def test_decimation_keeps_peaks() -> None:
     values = np.random.default_rng(0).standard_normal(5003)
     values[[1234, 5002]] = 40.0, -40.0
-    few = decimate(values, width=26)
-    assert len(few) == 2 * -(-5003 // 26) <= MAX_POINTS
-    assert (few.max(), few.min()) == (40.0, -40.0)
-    assert set(few) <= set(values)
+    decimated = decimate(values, width=26)
+    assert len(decimated) == 2 * -(-5003 // 26) <= MAX_POINTS
+    assert (decimated.max(), decimated.min()) == (40.0, -40.0)
+    assert set(decimated) <= set(values)
 
 
 @pytest.mark.parametrize("nframe", [1, 2, 400, 401, 100_000])
 @pytest.mark.parametrize("count", [1, 20, 300])
-def test_curves_stay_small_whatever_the_clip(nframe: int, count: int) -> None:
+def test_curves_stay_small_for_any_clip(nframe: int, count: int) -> None:
     values = np.random.default_rng(0).standard_normal(nframe)
     curve = Curve(name="right", values=values, lower=-1.0, upper=1.0)
     chart = Chart(title="a joint", unit="deg", curves=(curve,) * count)
@@ -220,12 +220,12 @@ def test_curves_stay_small_whatever_the_clip(nframe: int, count: int) -> None:
 
 def test_quantised_values_are_within_half_a_step() -> None:
     values = np.random.default_rng(1).standard_normal(333) * 50
-    back = _values({"points": quantise(values)})
-    np.testing.assert_allclose(back, values, atol=np.ptp(values) / 65535 / 2 + 1e-12)
+    decoded = _values({"points": quantise(values)})
+    np.testing.assert_allclose(decoded, values, atol=np.ptp(values) / 65535 / 2 + 1e-12)
     np.testing.assert_array_equal(_values({"points": quantise(np.full(3, 7.5))}), 7.5)
 
 
-def test_runs_are_half_open_and_end_with_the_clip() -> None:
+def test_runs_are_half_open_and_stop_at_the_end_of_the_clip() -> None:
     mask = np.zeros(11, dtype=bool)
     mask[[0, 1, 5, 9, 10]] = True
     assert runs(mask, width=1) == [[0, 2], [5, 6], [9, 11]]
@@ -233,22 +233,22 @@ def test_runs_are_half_open_and_end_with_the_clip() -> None:
     assert runs(mask, width=3) == [[0, 6], [9, 11]]
 
 
-def test_reasons_of_any_shape_become_ranges_inside_the_clip() -> None:
+def test_malformed_frame_ranges_are_clipped_or_dropped() -> None:
     frames = [[0, 5], [8, 90], [-4, 2], [7, 7], [1], "ab", [0.5, 2], [50, 60]]
     (reason,) = plain_reasons([{"rule": "r", "value": float("nan"), "limit": 3, "frames": frames}], nframe=10)
     assert reason["frames"] == [[0, 5], [8, 10], [0, 2]]
-    assert (reason["lost"], reason["value"], reason["limit"]) == (5, None, 3.0)
+    assert (reason["dropped"], reason["value"], reason["limit"]) == (5, None, 3.0)
     assert plain_reasons([{}], nframe=10)[0]["frames"] == []
 
 
-def test_metrics_that_are_no_numbers_break_no_rule() -> None:
+def test_metrics_that_are_not_numbers_break_no_rule() -> None:
     assert broken_rules({RULE.metric: None}) == broken_rules({RULE.metric: "much"}) == ()
     assert broken_rules({RULE.metric: 2 * RULE.warn}) == (RULE.metric,)
     assert severity({RULE.metric: 2 * RULE.warn}) == pytest.approx(2.0)
     assert severity({RULE.metric: None}) == 0.0
 
 
-def test_every_muscle_is_in_one_group_and_pulls_its_way(body: TargetBody) -> None:
+def test_every_muscle_is_in_one_group_of_its_direction(body: TargetBody) -> None:
     groups = muscle_groups(body)
     members = [muscle for group in groups for muscle in group.muscles]
     assert sorted(members) == list(range(body.model.nu))
@@ -257,13 +257,13 @@ def test_every_muscle_is_in_one_group_and_pulls_its_way(body: TargetBody) -> Non
         if group.joint != OTHER:
             arm = arms[list(group.muscles), body.reduced.index(group.joint)]
             assert ((arm > 0) == group.up).all()
-    result = {(group.joint, group.up): {body.model.actuator(k).name for k in group.muscles} for group in groups}
-    assert "vaslat_r" not in result["knee_angle_r", True]  # extends the knee
-    assert "vaslat_r" in result["knee_angle_r", False]
-    assert "soleus_l" in result["ankle_angle_l", False]
+    names = {(group.joint, group.up): {body.model.actuator(k).name for k in group.muscles} for group in groups}
+    assert "vaslat_r" not in names["knee_angle_r", True]  # extends the knee
+    assert "vaslat_r" in names["knee_angle_r", False]
+    assert "soleus_l" in names["ankle_angle_l", False]
 
 
-def test_activations_are_drawn_where_they_fit(body: TargetBody, tmp_path: Path) -> None:
+def test_activations_are_drawn_if_they_fit_the_body(body: TargetBody, tmp_path: Path) -> None:
     clip = _clip(body)
     for shape, expected in (((30, body.model.nu), 1), ((30, 7), 0), ((4, body.model.nu), 0)):
         write_clip(tmp_path / "a.h5", clip)
@@ -282,7 +282,7 @@ def test_activations_are_drawn_where_they_fit(body: TargetBody, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def many(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """5,000 sources with long names and all metrics; 20 have a clip that can be read."""
+    """5,000 sources with long names and all metrics; 20 have a readable clip."""
     out = tmp_path_factory.mktemp("many")
     rng = np.random.default_rng(0)
     first = _entry(out, "one", _clip(body))
@@ -299,7 +299,7 @@ def many(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_page_of_5000_sources_stays_small(many: Path) -> None:
+def test_page_of_5000_sources_stays_small(many: Path) -> None:
     assert (many / "report.html").stat().st_size < 10e6
     assert len(list((many / "report").iterdir())) == 20
     assert max(path.stat().st_size for path in (many / "report").iterdir()) < 150_000
@@ -309,7 +309,7 @@ def test_a_page_of_5000_sources_stays_small(many: Path) -> None:
 
 CHECK = """
   const result = {};
-  const pause = (ms = 60) => new Promise((done) => setTimeout(done, ms));
+  const pause = (ms = 60) => new Promise((resolve) => setTimeout(resolve, ms));
   const sources = () => [...document.querySelectorAll("#sources tbody .link")].map((link) => link.textContent);
   const set = async (id, value, kind) => {
     document.getElementById(id).value = value;
@@ -348,7 +348,7 @@ CHECK = """
     curves.querySelector("svg").dispatchEvent(new PointerEvent("pointermove", { clientX: 400 }));
     document.querySelector("#clip-body .swatch")?.click();
     result.unshaded = curves.querySelectorAll(".card.wide .shade").length;
-    const closed = new Promise((done) => document.getElementById("clip").addEventListener("close", done));
+    const closed = new Promise((resolve) => document.getElementById("clip").addEventListener("close", resolve));
     document.getElementById("close").click();
     await closed;
     result.closed = !document.getElementById("clip").open;
@@ -359,43 +359,43 @@ CHECK = """
 
 
 def _browse(out: Path, profile: Path, *, opened: str) -> dict:
-    """Work the page in a browser without a window, and give what it saw."""
+    """Operate the page in a headless browser and return the recorded state."""
     check = CHECK.replace("RULE", json.dumps(RULE.metric)).replace("OPENED", json.dumps(opened))
     return look(out / "report.html", profile, check)
 
 
-def test_a_browser_sorts_filters_and_opens(out: Path, tmp_path: Path) -> None:
-    seen = _browse(out, tmp_path / "profile", opened="sub/bad.npz")
-    assert seen["title"] == f"Retargeting report: {out.name}"
-    assert seen["first"][1:] == [
-        "lost.npz",
+def test_browser_sorts_filters_and_opens(out: Path, tmp_path: Path) -> None:
+    page_state = _browse(out, tmp_path / "profile", opened="sub/bad.npz")
+    assert page_state["title"] == f"Retargeting report: {out.name}"
+    assert page_state["first"][1:] == [
+        "missing.npz",
         "outside.npz",
-        "torn.npz",
+        "truncated.npz",
         "shape.npz",
         "sub/bad.npz",
         "good.npz",
         "other.npz",
     ]
-    assert seen["first"][0] == EVIL.replace("\udcff", "\ufffd")
-    assert seen["histograms"] >= 1
-    assert seen["down"] == ["sub/bad.npz", "descending"]
-    assert seen["up"][1] == "ascending"
-    assert seen["up"][0] != "sub/bad.npz"
-    assert seen["text"] == ["sub/bad.npz"]
-    assert seen["state"] == ["shape.npz"]
-    assert seen["rule"] == ["sub/bad.npz"]
-    assert seen["cleared"] == 8
-    assert seen["open"]
-    assert seen["charts"] > 31
-    assert (seen["shaded"], seen["unshaded"]) == (4, 0)  # two ranges in each of two panels
-    assert re.fullmatch(r"— mean \d+\.\d+┄ largest \d+\.\d+", seen["readout"])
-    assert seen["closed"]
-    assert seen["focus"] == "sub/bad.npz"
+    assert page_state["first"][0] == EVIL.replace("\udcff", "\ufffd")
+    assert page_state["histograms"] >= 1
+    assert page_state["down"] == ["sub/bad.npz", "descending"]
+    assert page_state["up"][1] == "ascending"
+    assert page_state["up"][0] != "sub/bad.npz"
+    assert page_state["text"] == ["sub/bad.npz"]
+    assert page_state["state"] == ["shape.npz"]
+    assert page_state["rule"] == ["sub/bad.npz"]
+    assert page_state["cleared"] == 8
+    assert page_state["open"]
+    assert page_state["charts"] > 31
+    assert (page_state["shaded"], page_state["unshaded"]) == (4, 0)  # two ranges in each of two charts
+    assert re.fullmatch(r"— mean \d+\.\d+┄ largest \d+\.\d+", page_state["readout"])
+    assert page_state["closed"]
+    assert page_state["focus"] == "sub/bad.npz"
 
 
-def test_a_browser_works_a_page_of_5000_sources(many: Path, tmp_path: Path) -> None:
-    opened = _page_data(many / "report.html")["rows"]
-    worst = max((row for row in opened if row[1] == "feasible"), key=lambda row: row[6])[0]
-    seen = _browse(many, tmp_path / "profile", opened=worst)
-    assert len(seen["first"]) == seen["cleared"] == 50
-    assert seen["histograms"] == sum(len(rule.measures) for rule in RULES)
+def test_browser_handles_5000_sources(many: Path, tmp_path: Path) -> None:
+    rows = _page_data(many / "report.html")["rows"]
+    worst = max((row for row in rows if row[1] == "feasible"), key=lambda row: row[6])[0]
+    page_state = _browse(many, tmp_path / "profile", opened=worst)
+    assert len(page_state["first"]) == page_state["cleared"] == 50
+    assert page_state["histograms"] == sum(len(rule.measures) for rule in RULES)

@@ -1,4 +1,4 @@
-"""Looking at a clip: the pictures show what is where, with OpenGL and without, and the command says what went wrong."""
+"""Pictures of clips, with and without OpenGL, and the command `mm-view --save` with its error messages."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def original() -> mujoco.MjModel:
 
 
 def _walk(model: mujoco.MjModel, *, nframe: int = 120, heading: float = 0.4) -> np.ndarray:
-    """Swinging arms and legs while the body goes forward at 1.2 m/s. Shape (nframe, nq)."""
+    """Walk forward at 1.2 m/s with swinging arms and legs, shape (nframe, nq)."""
     time = np.arange(nframe) / FPS
     qpos = np.tile(model.qpos0, (nframe, 1))
     for side, phase in (("r", 0.0), ("l", np.pi)):
@@ -97,41 +97,42 @@ def _mm_view(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-# The body that is drawn
+# Drawing model
 
 
-def test_drawing_changes_nothing_about_the_body(model: mujoco.MjModel, original: mujoco.MjModel) -> None:
+def test_drawing_model_keeps_the_kinematics(model: mujoco.MjModel, original: mujoco.MjModel) -> None:
     qpos = _walk(original, nframe=3)[2]
-    drawn, true = mujoco.MjData(model), mujoco.MjData(original)
-    drawn.qpos[:], true.qpos[:] = qpos, qpos
+    drawn, ref = mujoco.MjData(model), mujoco.MjData(original)
+    drawn.qpos[:], ref.qpos[:] = qpos, qpos
     mujoco.mj_kinematics(model, drawn)
-    mujoco.mj_kinematics(original, true)
-    np.testing.assert_allclose(drawn.xpos, true.xpos, atol=1e-12)
+    mujoco.mj_kinematics(original, ref)
+    np.testing.assert_allclose(drawn.xpos, ref.xpos, atol=1e-12)
 
 
-def test_coarse_bones_stay_within_a_cell_of_the_fine_ones() -> None:
+def test_coarse_bones_stay_within_a_cell_of_the_fine_bones() -> None:
     fine, coarse, cell = drawing_model(mesh_cell=0.0), drawing_model(mesh_cell=0.0), 0.003
     coarsen(coarse, cell=cell)
     assert coarse.mesh_facenum.sum() < fine.mesh_facenum.sum() / 4
     for mesh in range(fine.nmesh):
-        was, now = (
+        fine_vert, coarse_vert = (
             m.mesh_vert[m.mesh_vertadr[mesh] :][m.mesh_face[m.mesh_faceadr[mesh] :][: m.mesh_facenum[mesh]].ravel()]
             for m in (fine, coarse)
         )
-        assert {tuple(v) for v in now} <= {tuple(v) for v in was}
-        np.testing.assert_allclose([now.min(axis=0), now.max(axis=0)], [was.min(axis=0), was.max(axis=0)], atol=cell)
+        assert {tuple(v) for v in coarse_vert} <= {tuple(v) for v in fine_vert}
+        boxes = [[vert.min(axis=0), vert.max(axis=0)] for vert in (coarse_vert, fine_vert)]
+        np.testing.assert_allclose(*boxes, atol=cell)
 
 
-def test_unknown_body_is_named_with_those_there_are() -> None:
+def test_unknown_body_raises_and_lists_the_known_bodies() -> None:
     with pytest.raises(RenderError, match="bimanual, myofullbody"):
         drawing_model("skeletor")
 
 
-# The camera
+# Camera
 
 
 @pytest.mark.parametrize("camera", VIEWS)
-def test_the_whole_body_is_always_in_the_picture(model: mujoco.MjModel, camera: str) -> None:
+def test_whole_body_stays_in_the_picture(model: mujoco.MjModel, camera: str) -> None:
     qpos = _walk(model)
     camera_path = follow(model, qpos, fps=FPS, camera=camera, size=SIZE)
     data = mujoco.MjData(model)
@@ -144,22 +145,22 @@ def test_the_whole_body_is_always_in_the_picture(model: mujoco.MjModel, camera: 
         assert (pixel < SIZE).all()
 
 
-def test_a_turned_motion_is_seen_the_same(model: mujoco.MjModel) -> None:
+def test_view_is_independent_of_heading(model: mujoco.MjModel) -> None:
     qpos, turn = _walk(model), 1.9
     turned = qpos.copy()
     rotation = Rotation.from_rotvec([0.0, 0.0, turn])
     turned[:, :3] = rotation.apply(qpos[:, :3])
     turned[:, 3:7] = (rotation * Rotation.from_quat(qpos[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
-    one = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
-    other = follow(model, turned, fps=FPS, camera="side", size=SIZE)
+    camera_path = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
+    turned_path = follow(model, turned, fps=FPS, camera="side", size=SIZE)
     for frame in (0, 60, 119):
-        expected, _ = one.project(qpos[frame, :3], frame=frame)
-        pixel, _ = other.project(turned[frame, :3], frame=frame)
+        expected, _ = camera_path.project(qpos[frame, :3], frame=frame)
+        pixel, _ = turned_path.project(turned[frame, :3], frame=frame)
         np.testing.assert_allclose(pixel, expected, atol=1e-6)
-    assert other.distance == pytest.approx(one.distance)
+    assert turned_path.distance == pytest.approx(camera_path.distance)
 
 
-def test_seen_from_the_side_a_walker_goes_to_the_right(model: mujoco.MjModel) -> None:
+def test_walker_moves_to_the_right_in_the_side_view(model: mujoco.MjModel) -> None:
     qpos = _walk(model, heading=2.2)
     camera_path = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
     pixel, _ = camera_path.project(qpos[[0, 119], :3], frame=60)
@@ -167,7 +168,7 @@ def test_seen_from_the_side_a_walker_goes_to_the_right(model: mujoco.MjModel) ->
     assert pixel[1, 1] == pytest.approx(pixel[0, 1], abs=1.0)
 
 
-def test_following_steady_travel_lags_nowhere(model: mujoco.MjModel) -> None:
+def test_camera_follows_steady_motion_without_lag(model: mujoco.MjModel) -> None:
     qpos = _walk(model)
     camera_path = follow(model, qpos, fps=FPS, camera="side", size=SIZE)
     offset = camera_path.lookat - qpos[:, :3]
@@ -175,24 +176,24 @@ def test_following_steady_travel_lags_nowhere(model: mujoco.MjModel) -> None:
 
 
 @pytest.mark.parametrize("nframe", [1, 2])
-def test_very_short_motions_have_a_camera(model: mujoco.MjModel, nframe: int) -> None:
+def test_camera_of_very_short_motions_is_finite(model: mujoco.MjModel, nframe: int) -> None:
     camera_path = follow(model, _walk(model, nframe=nframe), fps=FPS, size=SIZE)
     assert np.isfinite(camera_path.lookat).all()
     assert camera_path.lookat.shape == (nframe, 3)
 
 
-def test_postures_of_another_body_are_refused(model: mujoco.MjModel) -> None:
+def test_configurations_of_another_body_raise(model: mujoco.MjModel) -> None:
     with pytest.raises(RenderError, match=r"\(nframe, 129\).*\(4, 89\)"):
         follow(model, np.zeros((4, 89)), fps=FPS)
     with pytest.raises(RenderError, match="side, front, three-quarter"):
         follow(model, _walk(model, nframe=1), fps=FPS, camera="above")
 
 
-# The pictures
+# Pictures
 
 
 @routes
-def test_a_target_is_drawn_where_the_camera_sees_it(model: mujoco.MjModel, draw) -> None:
+def test_targets_are_drawn_where_the_camera_projects_them(model: mujoco.MjModel, draw) -> None:
     qpos = _walk(model, nframe=4)
     target = qpos[:, None, :3] + np.array([[0.0, 0.0, 0.9], [0.7, 0.3, 0.3]])
     names = ("ulna_l", "ulna_r")
@@ -203,59 +204,59 @@ def test_a_target_is_drawn_where_the_camera_sees_it(model: mujoco.MjModel, draw)
     pixel, _ = follow(model, qpos, fps=FPS, size=SIZE, target_pos=target).project(target[2], frame=2)
     red, _, blue = np.moveaxis(picture.astype(int), -1, 0)
     for ball, mask in zip(pixel, (blue - red > 60, red - blue > 60), strict=True):
-        result = np.argwhere(mask)[:, ::-1].mean(axis=0) + 0.5
-        np.testing.assert_allclose(result, ball, atol=1.0)
+        centre = np.argwhere(mask)[:, ::-1].mean(axis=0) + 0.5
+        np.testing.assert_allclose(centre, ball, atol=1.0)
 
 
 @routes
-def test_a_target_inside_the_body_stays_visible(model: mujoco.MjModel, draw) -> None:
+def test_target_inside_the_body_stays_visible(model: mujoco.MjModel, draw) -> None:
     qpos = _walk(model, nframe=1)
     data = mujoco.MjData(model)
     data.qpos[:] = qpos[0]
     mujoco.mj_kinematics(model, data)
     skull = data.geom_xpos[model.geom("hat_skull").id][None, None]
-    (bare,) = draw(model, qpos, size=SIZE, camera="side")
+    (unmarked,) = draw(model, qpos, size=SIZE, camera="side")
     (marked,) = draw(model, qpos, size=SIZE, camera="side", target_pos=skull)
-    assert (np.abs(marked.astype(int) - bare).max(axis=-1) > 30).sum() > 15
+    assert (np.abs(marked.astype(int) - unmarked).max(axis=-1) > 30).sum() > 15
 
 
 @routes
-def test_muscles_and_background(model: mujoco.MjModel, draw) -> None:
+def test_muscles_are_red_and_the_background_is_light(model: mujoco.MjModel, draw) -> None:
     qpos = _walk(model, nframe=3)
     (bones,) = draw(model, qpos, frames=[1], size=SIZE, muscles=False)
     (muscles,) = draw(model, qpos, frames=[1], size=SIZE, muscles=True)
-    assert bones[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 150  # light in all corners
+    assert bones[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 150  # all corners are light
     reds = [(p[..., 0].astype(int) - p[..., 1] > 80).sum() for p in (bones, muscles)]
     assert reds[0] == 0
     assert reds[1] > 300
 
 
 @routes
-def test_the_same_motion_gives_the_same_pictures(model: mujoco.MjModel, draw) -> None:
+def test_drawing_is_deterministic(model: mujoco.MjModel, draw) -> None:
     qpos = _walk(model, nframe=30)
-    once, again = (list(draw(model, qpos, frames=[0, 20], size=SIZE)) for _ in range(2))
-    np.testing.assert_array_equal(once, again)
-    assert (once[0] != once[1]).any()
+    first, second = (list(draw(model, qpos, frames=[0, 20], size=SIZE)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert (first[0] != first[1]).any()
 
 
-# OpenGL found, missing, broken
+# Detection of OpenGL
 
 
 @pytest.mark.parametrize(
     "environ",
     [
-        {"PYOPENGL_PLATFORM": "osmesa"},  # fails when MuJoCo's module is imported, as without the library
-        {"__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere.json"},  # fails when the context is made, as without a driver
+        {"PYOPENGL_PLATFORM": "osmesa"},  # fails on import of MuJoCo's module, like a missing library
+        {"__EGL_VENDOR_LIBRARY_FILENAMES": "/nowhere.json"},  # fails when the context is created, like a missing driver
         {"MUJOCO_GL": "disabled"},
     ],
 )
-def test_broken_opengl_is_found_out(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_opengl_is_detected(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in environ.items():
         monkeypatch.setenv(key, value)
     assert not gl._works(environ.get("MUJOCO_GL", "egl"))
 
 
-def test_a_crash_or_a_hang_of_the_driver_is_no_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_or_hang_of_the_driver_counts_as_no_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gl, "_PROBE", "import os; os.abort()")
     assert not gl._works("egl")
     monkeypatch.setattr(gl, "_PROBE", "import time; time.sleep(60)")
@@ -263,10 +264,10 @@ def test_a_crash_or_a_hang_of_the_driver_is_no_opengl(monkeypatch: pytest.Monkey
     assert not gl._works("egl")
 
 
-def test_the_search_for_opengl_imports_nothing_from_the_current_folder(
+def test_opengl_detection_imports_nothing_from_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be the folder of a downloaded data set."""
+    """The current folder can be a downloaded data set."""
     (tmp_path / "mujoco.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\n")
     monkeypatch.chdir(tmp_path)
     gl._works("egl")
@@ -280,11 +281,11 @@ def test_order_of_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gl._candidates({"MUJOCO_GL": "OSMesa "}) == ("osmesa",)
 
 
-def test_looking_for_opengl_changes_no_environment() -> None:
+def test_opengl_detection_leaves_the_environment_unchanged() -> None:
     code = (
-        "import os; was = dict(os.environ)\n"
+        "import os; before = dict(os.environ)\n"
         "import musclemap.cli.view, musclemap.pipelines.rendering.gl as gl, musclemap.pipelines.rendering.plot\n"
-        "gl.find_gl(); assert dict(os.environ) == was"
+        "gl.find_gl(); assert dict(os.environ) == before"
     )
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -297,14 +298,14 @@ def test_looking_for_opengl_changes_no_environment() -> None:
 @pytest.mark.parametrize(
     ("nframe", "fps", "film_fps"), [(301, 100.0, 30.0), (301, 100.0, 29.97), (1, 100.0, 30.0), (50, 25.0, 60.0)]
 )
-def test_a_film_lasts_as_long_as_the_motion(nframe: int, fps: float, film_fps: float) -> None:
-    chosen = film_frames(nframe, fps=fps, film_fps=film_fps)
-    shown_at = np.arange(len(chosen)) / film_fps
-    assert np.abs(chosen / fps - shown_at).max() <= 0.5 / fps + 1e-9
+def test_film_lasts_as_long_as_the_motion(nframe: int, fps: float, film_fps: float) -> None:
+    frames = film_frames(nframe, fps=fps, film_fps=film_fps)
+    shown_at = np.arange(len(frames)) / film_fps
+    assert np.abs(frames / fps - shown_at).max() <= 0.5 / fps + 1e-9
     assert 0 <= (nframe - 1) / fps - shown_at[-1] < 1 / film_fps
 
 
-def test_a_strip_goes_from_the_first_frame_to_the_last() -> None:
+def test_strip_spans_the_first_to_the_last_frame() -> None:
     np.testing.assert_array_equal(strip_frames(101, count=5), [0, 25, 50, 75, 100])
     np.testing.assert_array_equal(strip_frames(3, count=8), [0, 1, 2])
     np.testing.assert_array_equal(strip_frames(1, count=8), [0])
@@ -314,7 +315,7 @@ def _grey(count: int, *, width: int = 32, height: int = 48) -> Iterator[np.ndarr
     return (np.full((height, width, 3), 40 * k, dtype=np.uint8) for k in range(count))
 
 
-def test_film_and_strip_hold_all_pictures(tmp_path: Path) -> None:
+def test_film_and_strip_contain_all_pictures(tmp_path: Path) -> None:
     assert save_film(tmp_path / "a.mp4", _grey(6), fps=30.0) == 6
     assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "a.mp4"))[0] == 6
     assert save_strip(tmp_path / "a.png", _grey(6), labels=["0.00 s"]) == 6
@@ -325,47 +326,47 @@ def test_film_and_strip_hold_all_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [lambda path, pictures: save_film(path, pictures, fps=30.0), save_strip])
-def test_a_failure_half_way_leaves_what_was_there(tmp_path: Path, save) -> None:
-    def breaking() -> Iterator[np.ndarray]:
+def test_failed_write_keeps_the_existing_file(tmp_path: Path, save) -> None:
+    def failing() -> Iterator[np.ndarray]:
         yield from _grey(3)
         raise RenderError("broken on purpose")
 
     path = tmp_path / "a.mp4"
     path.write_bytes(b"before")
-    for pictures in (breaking(), _grey(0)):
+    for pictures in (failing(), _grey(0)):
         with pytest.raises(RenderError):
             save(path, pictures)
     assert path.read_bytes() == b"before"
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_an_odd_film_is_refused(tmp_path: Path) -> None:
+def test_odd_film_size_raises(tmp_path: Path) -> None:
     with pytest.raises(RenderError, match="33x48"):
         save_film(tmp_path / "a.mp4", _grey(2, width=33), fps=30.0)
 
 
-# The command
+# Command
 
 
-def test_strip_without_opengl_says_what_to_install(
+def test_strip_without_opengl_names_the_packages_to_install(
     clip_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gl, "find_gl", lambda: None)
-    done = _mm_view(clip_path, "--save", tmp_path / "a.png", "--frames", 3, "--size", "60x120")
-    assert done.exit_code == 0, done.stderr
+    result = _mm_view(clip_path, "--save", tmp_path / "a.png", "--frames", 3, "--size", "60x120")
+    assert result.exit_code == 0, result.stderr
     with Image.open(tmp_path / "a.png") as strip:
         assert strip.size == (180, 120)
-    assert "apt-get install libegl1 libgl1-mesa-dri" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert "apt-get install libegl1 libgl1-mesa-dri" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("backend", ["plot", pytest.param("gl", marks=needs_gl), "auto"])
-def test_film(clip_path: Path, tmp_path: Path, backend: str) -> None:
+def test_film_command(clip_path: Path, tmp_path: Path, backend: str) -> None:
     path = tmp_path / "a film.mp4"
-    done = _mm_view(clip_path, "--save", path, "--fps", 10, "--size", "120x90", "--no-muscles", "--backend", backend)
-    assert done.exit_code == 0, done.stderr
+    result = _mm_view(clip_path, "--save", path, "--fps", 10, "--size", "120x90", "--no-muscles", "--backend", backend)
+    assert result.exit_code == 0, result.stderr
     assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 12  # 1.19 s
-    assert "12 images, 1.20 s" in done.stdout
+    assert "12 images, 1.20 s" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -382,51 +383,51 @@ def test_film(clip_path: Path, tmp_path: Path, backend: str) -> None:
         (["--save", "a.png", "--camera", "above"], "three-quarter"),
     ],
 )
-def test_wrong_use_is_status_2(
+def test_wrong_use_exits_with_2(
     clip_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = _mm_view(clip_path, *words)
-    assert done.exit_code == 2
-    assert message in done.stderr
+    result = _mm_view(clip_path, *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_a_clip_of_a_folder_is_named(clip_path: Path, tmp_path: Path) -> None:
+def test_clip_of_a_folder_is_selected_by_name(clip_path: Path, tmp_path: Path) -> None:
     words = ("--save", tmp_path / "a.png", "--frames", 1, "--size", "60x120", "--backend", "plot")
     assert _mm_view(clip_path.parent, "walk", *words).exit_code == 0
-    done = _mm_view(clip_path.parent, *words)
-    assert done.exit_code == 2
-    assert f"mm-view {clip_path.parent} walk.h5 --save" in done.stderr.replace("\n", "")
+    result = _mm_view(clip_path.parent, *words)
+    assert result.exit_code == 2
+    assert f"mm-view {clip_path.parent} walk.h5 --save" in result.stderr.replace("\n", "")
 
 
-def test_a_bad_clip_is_status_2(clip: Clip, clip_path: Path, tmp_path: Path) -> None:
-    torn = tmp_path / "torn.h5"
-    torn.write_bytes(clip_path.read_bytes()[:2000])
-    other = tmp_path / "other.h5"
-    write_clip(other, replace(clip, model="skeletor"))
-    for path, message in ((torn, "torn.h5"), (other, "skeletor"), (tmp_path / "none.h5", "none.h5")):
-        done = _mm_view(path, "--save", tmp_path / "a.png", "--backend", "plot")
-        assert done.exit_code == 2
-        assert message in done.stderr
+def test_bad_clip_exits_with_2(clip: Clip, clip_path: Path, tmp_path: Path) -> None:
+    truncated = tmp_path / "truncated.h5"
+    truncated.write_bytes(clip_path.read_bytes()[:2000])
+    unknown = tmp_path / "unknown.h5"
+    write_clip(unknown, replace(clip, model="skeletor"))
+    for path, message in ((truncated, "truncated.h5"), (unknown, "skeletor"), (tmp_path / "none.h5", "none.h5")):
+        result = _mm_view(path, "--save", tmp_path / "a.png", "--backend", "plot")
+        assert result.exit_code == 2
+        assert message in result.stderr
         assert not (tmp_path / "a.png").exists()
 
 
-def test_gl_that_is_not_there_is_status_2(clip_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_opengl_exits_with_2(clip_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gl, "find_gl", lambda: None)
-    done = _mm_view(clip_path, "--save", tmp_path / "a.png", "--backend", "gl")
-    assert done.exit_code == 2
-    assert "apt-get install" in done.stderr
+    result = _mm_view(clip_path, "--save", tmp_path / "a.png", "--backend", "gl")
+    assert result.exit_code == 2
+    assert "apt-get install" in result.stderr
 
 
-def test_another_version_of_the_body_is_said(clip: Clip, tmp_path: Path) -> None:
+def test_other_version_of_the_body_is_reported(clip: Clip, tmp_path: Path) -> None:
     write_clip(tmp_path / "old.h5", replace(clip, model_version="1.0.5"))
-    done = _mm_view(tmp_path / "old.h5", "--save", tmp_path / "a.png", "--frames", 1, "--backend", "plot")
-    assert done.exit_code == 0
-    assert "1.0.5" in done.stderr
+    result = _mm_view(tmp_path / "old.h5", "--save", tmp_path / "a.png", "--frames", 1, "--backend", "plot")
+    assert result.exit_code == 0
+    assert "1.0.5" in result.stderr
 
 
-def test_the_command_knows_the_cameras_and_starts_light() -> None:
+def test_command_offers_all_views_and_imports_nothing_heavy() -> None:
     assert [camera.value for camera in Camera] == list(VIEWS)
     code = "import sys, musclemap.cli.view; assert not {'mujoco', 'matplotlib', 'h5py', 'numpy'} & set(sys.modules)"
     subprocess.run(

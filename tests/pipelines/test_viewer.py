@@ -1,4 +1,4 @@
-"""The browser viewer: each part against MuJoCo or by its own rule, and the whole in a browser without a window."""
+"""The browser viewer: each part against MuJoCo or its own rules, and the whole in a headless browser."""
 
 import base64
 import html
@@ -63,22 +63,22 @@ def drawn() -> DrawnBody:
 
 @pytest.fixture(scope="module")
 def clip(drawn: DrawnBody) -> Clip:
-    """Walks 1.2 m/s with swinging limbs; landmarks 10 mm beside their targets; one muscle more active every frame."""
-    model, when = drawn.model, np.arange(NFRAME) / FPS
+    """Walk at 1.2 m/s with swinging limbs, landmarks 10 mm from their targets, and activations rising from 0 to 1."""
+    model, time_s = drawn.model, np.arange(NFRAME) / FPS
     qpos = np.tile(model.qpos0, (NFRAME, 1))
     for side, phase in (("r", 0.0), ("l", np.pi)):
-        swing = np.sin(2 * np.pi * when + phase)
+        swing = np.sin(2 * np.pi * time_s + phase)
         for joint, middle, amplitude in (("hip_flexion", 0.1, 0.4), ("knee_angle", 0.4, 0.3), ("elbow_flex", 0.5, 0.2)):
             qpos[:, model.joint(f"{joint}_{side}").qposadr[0]] = middle + amplitude * swing
-    qpos[:, 1] = -1.2 * when
+    qpos[:, 1] = -1.2 * time_s
     data, reached = mujoco.MjData(model), np.empty((NFRAME, len(LANDMARK_NAMES), 3))
     for frame, q in enumerate(qpos):
         data.qpos[:] = q
         mujoco.mj_kinematics(model, data)
         reached[frame] = data.xpos[[model.body(name).id for name in LANDMARK_NAMES]]
-    beside = np.array([0.0, 0.006, 0.008])
+    offset = np.array([0.0, 0.006, 0.008])
     return Clip(
-        qpos=qpos, qvel=np.zeros((NFRAME, model.nv)), landmark_pos=reached, target_pos=reached + beside,
+        qpos=qpos, qvel=np.zeros((NFRAME, model.nv)), landmark_pos=reached, target_pos=reached + offset,
         contact=np.tile([1, 0, 0, 1], (NFRAME, 1)).astype(np.uint8), fps=FPS, landmark_names=LANDMARK_NAMES,
         joint_names=tuple(model.joint(joint).name for joint in range(model.njnt)), model="MyoFullBody",
         model_version=version("musclemimic-models"), model_sha256="", source="walk.npz", source_sha256="",
@@ -91,17 +91,17 @@ def clip(drawn: DrawnBody) -> Clip:
 
 @pytest.fixture(scope="module")
 def out(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two clips, the second without activations, and one that is torn."""
+    """Two clips, the second without activations, and a truncated one."""
     out = tmp_path_factory.mktemp("clips")
     write_clip(out / "walk.h5", clip)
     still = {key: getattr(clip, key)[:1] for key in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
     write_clip(out / "more" / "still.h5", replace(clip, **still, activation=None, verdict="feasible", reasons=()))
-    (out / "torn.h5").write_bytes((out / "walk.h5").read_bytes()[:3000])
+    (out / "truncated.h5").write_bytes((out / "walk.h5").read_bytes()[:3000])
     return out
 
 
 def _at(model: mujoco.MjModel, qpos: np.ndarray) -> mujoco.MjData:
-    """A configuration with all that follows from it."""
+    """MuJoCo data after the position stage of a configuration."""
     data = mujoco.MjData(model)
     data.qpos[:] = qpos
     mujoco.mj_fwdPosition(model, data)
@@ -112,18 +112,18 @@ def _at(model: mujoco.MjModel, qpos: np.ndarray) -> mujoco.MjData:
 
 
 @pytest.mark.parametrize("speed", [0.125, 1.0, 2.0])
-def test_speed_is_right_however_time_is_cut(speed: float) -> None:
-    whole, cut = (Playback(nframe=1000, fps=100.0, speed=speed) for _ in range(2))
-    pieces = np.random.default_rng(0).uniform(0.0, 0.2, 40)
-    for piece in pieces:
-        cut.advance(piece)
-    whole.advance(pieces.sum())
-    assert cut.time == pytest.approx(whole.time) == pytest.approx(speed * pieces.sum() % 10.0)
-    assert cut.frame == int(cut.time * 100.0)
+def test_speed_is_independent_of_the_time_step(speed: float) -> None:
+    one_step, many_steps = (Playback(nframe=1000, fps=100.0, speed=speed) for _ in range(2))
+    durations = np.random.default_rng(0).uniform(0.0, 0.2, 40)
+    for duration in durations:
+        many_steps.advance(duration)
+    one_step.advance(durations.sum())
+    assert many_steps.time == pytest.approx(one_step.time) == pytest.approx(speed * durations.sum() % 10.0)
+    assert many_steps.frame == int(many_steps.time * 100.0)
 
 
 @pytest.mark.parametrize("fps", [100.0, 29.97, 3.0, 1.0 / 7.0])
-def test_every_frame_can_be_gone_to(fps: float) -> None:
+def test_seek_reaches_every_frame(fps: float) -> None:
     playback = Playback(nframe=333, fps=fps)
     for frame in range(333):
         playback.seek(frame)
@@ -135,7 +135,7 @@ def test_every_frame_can_be_gone_to(fps: float) -> None:
     assert playback.time == pytest.approx(playback.duration)
 
 
-def test_the_end_begins_anew_or_stops() -> None:
+def test_playback_loops_or_stops_at_the_end() -> None:
     looped, once = (Playback(nframe=10, fps=10.0, loop=loop) for loop in (True, False))
     for playback in (looped, once):
         playback.advance(1.05)
@@ -147,7 +147,7 @@ def test_the_end_begins_anew_or_stops() -> None:
     assert (once.playing, once.frame) == (True, 0)
 
 
-def test_what_is_stopped_stays_and_goes_on_from_there() -> None:
+def test_paused_playback_resumes_from_its_frame() -> None:
     playback = Playback(nframe=10, fps=10.0)
     playback.seek(4)
     playback.toggle()
@@ -161,7 +161,7 @@ def test_what_is_stopped_stays_and_goes_on_from_there() -> None:
 # Clips
 
 
-def test_clips_below_a_folder(tmp_path: Path) -> None:
+def test_clips_of_a_folder(tmp_path: Path) -> None:
     for name in ("b.h5", "a/Kick 2.h5", "a/kick.h5", ".cache/c.h5", "a/.d.h5", "manifest.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -175,14 +175,14 @@ def test_clips_below_a_folder(tmp_path: Path) -> None:
     assert find_clips(tmp_path / "b.h5") == ClipFolder(root=tmp_path, names=("b.h5",))
 
 
-def test_a_wrong_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_unknown_name_raises_and_lists_the_closest(tmp_path: Path) -> None:
     (tmp_path / "walk_1.2_poses.h5").touch()
     with pytest.raises(SettingsError, match=r"'wlak_1\.2'.*walk_1\.2_poses\.h5"):
         find_clips(tmp_path).find("wlak_1.2")
     (tmp_path / "walk_1.2_poses.h5").unlink()
     with pytest.raises(SettingsError, match=r"no clip .*mm-retarget INPUT"):
         find_clips(tmp_path)
-    with pytest.raises(SettingsError, match="no folder and no clip"):
+    with pytest.raises(SettingsError, match="no folder or clip"):
         find_clips(tmp_path / "none")
 
 
@@ -190,7 +190,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
 
 
 def test_paths_are_as_long_as_the_tendons(drawn: DrawnBody, clip: Clip) -> None:
-    """Exactly where a path runs over sites only; where it lies around a bone, a chord is shorter than its arc."""
+    """Exact for paths over sites only; where a path wraps around a bone, the chord is shorter than the arc."""
     model, tendon = drawn.model, drawn.paths.tendon
     wraps = [model.wrap_type[adr : adr + num] for adr, num in zip(model.tendon_adr, model.tendon_num, strict=True)]
     straight = np.array([(wrap == mujoco.mjtWrap.mjWRAP_SITE).all() for wrap in wraps])
@@ -199,15 +199,15 @@ def test_paths_are_as_long_as_the_tendons(drawn: DrawnBody, clip: Clip) -> None:
         data = _at(model, clip.qpos[frame])
         ends = drawn.paths.segments(data)
         length = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
-        again = (ends[1:] == ends[:-1]).all(axis=(1, 2)) & (tendon[1:] == tendon[:-1])
-        length[1:][again] = 0.0  # what is left over repeats the last
+        repeated = (ends[1:] == ends[:-1]).all(axis=(1, 2)) & (tendon[1:] == tendon[:-1])
+        length[1:][repeated] = 0.0  # unused segments repeat the last one
         length = np.bincount(tendon, length, minlength=model.ntendon)
         np.testing.assert_allclose(length[straight], data.ten_length[straight], atol=1e-9)
         assert (length <= data.ten_length + 1e-9).all()
         assert (length > 0.8 * data.ten_length).all()
 
 
-def test_a_path_has_no_gaps_and_ends_at_its_last_site(drawn: DrawnBody, clip: Clip) -> None:
+def test_path_is_continuous_from_its_first_to_its_last_site(drawn: DrawnBody, clip: Clip) -> None:
     model, data = drawn.model, _at(drawn.model, clip.qpos[70])
     ends = drawn.paths.segments(data)
     for tendon in range(model.ntendon):
@@ -218,7 +218,7 @@ def test_a_path_has_no_gaps_and_ends_at_its_last_site(drawn: DrawnBody, clip: Cl
         assert joined.all()
 
 
-def test_length_fraction_is_that_of_the_actuators(drawn: DrawnBody, clip: Clip) -> None:
+def test_normalised_length_matches_the_actuators(drawn: DrawnBody, clip: Clip) -> None:
     model, data = drawn.model, _at(drawn.model, clip.qpos[33])
     low, high = model.actuator_lengthrange.T
     np.testing.assert_allclose(drawn.colours.fraction(data.ten_length), (data.actuator_length - low) / (high - low))
@@ -232,9 +232,15 @@ def test_colours_follow_length_and_activation(drawn: DrawnBody) -> None:
     model, colours = drawn.model, drawn.colours
     tendon, (low, high) = model.actuator_trnid[:, 0], model.actuator_lengthrange.T
     passive = np.setdiff1d(np.arange(model.ntendon), tendon)
-    for part, expected in ((-0.5, SHORT_RGB), (0.0, SHORT_RGB), (0.5, MIDDLE_RGB), (1.0, LONG_RGB), (1.5, LONG_RGB)):
+    for fraction, expected in (
+        (-0.5, SHORT_RGB),
+        (0.0, SHORT_RGB),
+        (0.5, MIDDLE_RGB),
+        (1.0, LONG_RGB),
+        (1.5, LONG_RGB),
+    ):
         length = np.zeros(model.ntendon)
-        length[tendon] = low + part * (high - low)
+        length[tendon] = low + fraction * (high - low)
         painted = colours.by_length(length)
         assert painted.dtype == np.uint8
         np.testing.assert_allclose(painted[tendon], np.tile(_rgb(expected), (model.nu, 1)), atol=1)
@@ -249,29 +255,29 @@ def test_colours_follow_length_and_activation(drawn: DrawnBody) -> None:
 # Scene
 
 
-def test_bones_are_where_mujoco_has_them(drawn: DrawnBody, clip: Clip) -> None:
-    """Every mesh of the full detail, in the world, lies in the box of its solid, and all solids are filled."""
+def test_bones_are_where_mujoco_puts_them(drawn: DrawnBody, clip: Clip) -> None:
+    """The bounding box of every solid matches that of its meshes at full detail, and every mesh has a solid."""
     fine, frame = drawing_model(mesh_cell=0.0), Scene(clip, drawn).frame(60)
     data = _at(fine, clip.qpos[60])
-    weld, seen = fine.body_weldid[fine.geom_bodyid], 0
+    weld, nmesh = fine.body_weldid[fine.geom_bodyid], 0
     for solid, pos, quat in zip(drawn.solids, frame.body_pos, frame.body_quat, strict=True):
         placed = pos + Rotation.from_quat(quat, scalar_first=True).apply(solid.vertices)
         geoms = np.flatnonzero((fine.geom_type == mujoco.mjtGeom.mjGEOM_MESH) & (weld == solid.body))
-        true = []
+        ref = []
         for geom in geoms:
             mesh = fine.geom_dataid[geom]
             vert = fine.mesh_vert[fine.mesh_vertadr[mesh] :][: fine.mesh_vertnum[mesh]]
-            true.append(data.geom_xpos[geom] + vert @ data.geom_xmat[geom].reshape(3, 3).T)
-        true = np.concatenate(true)
+            ref.append(data.geom_xpos[geom] + vert @ data.geom_xmat[geom].reshape(3, 3).T)
+        ref = np.concatenate(ref)
         np.testing.assert_allclose(
-            [placed.min(axis=0), placed.max(axis=0)], [true.min(axis=0), true.max(axis=0)], atol=MESH_CELL
+            [placed.min(axis=0), placed.max(axis=0)], [ref.min(axis=0), ref.max(axis=0)], atol=MESH_CELL
         )
         assert solid.faces.max() < len(solid.vertices)
-        seen += len(geoms)
-    assert seen == np.count_nonzero(fine.geom_type == mujoco.mjtGeom.mjGEOM_MESH)
+        nmesh += len(geoms)
+    assert nmesh == np.count_nonzero(fine.geom_type == mujoco.mjtGeom.mjGEOM_MESH)
 
 
-def test_a_frame_is_that_of_the_clip(drawn: DrawnBody, clip: Clip) -> None:
+def test_frame_matches_the_clip(drawn: DrawnBody, clip: Clip) -> None:
     scene = Scene(clip, drawn)
     frame, data = scene.frame(60), _at(drawn.model, clip.qpos[60])
     np.testing.assert_array_equal(frame.target, clip.target_pos[60])
@@ -283,13 +289,13 @@ def test_a_frame_is_that_of_the_clip(drawn: DrawnBody, clip: Clip) -> None:
     np.testing.assert_allclose(frame.muscle, drawn.paths.segments(data), atol=1e-12)
 
 
-def test_contacts_are_where_the_retargeter_looks_for_them(drawn: DrawnBody, clip: Clip, body: TargetBody) -> None:
+def test_contact_points_match_the_retargeter(drawn: DrawnBody, clip: Clip, body: TargetBody) -> None:
     scene, frames = Scene(clip, drawn), [0, 40, 110]
     expected = evaluate_clip(body, clip.qpos[frames]).contact_pos
     np.testing.assert_allclose([scene.frame(k).contact for k in frames], expected, atol=1e-4)
 
 
-def test_the_ghost_joins_all_targets_to_one_figure(drawn: DrawnBody, clip: Clip) -> None:
+def test_sticks_join_all_targets_to_one_figure(drawn: DrawnBody, clip: Clip) -> None:
     pairs = sticks(drawn.model, LANDMARK_NAMES)
     assert len(pairs) == len(LANDMARK_NAMES) - 1
     reached = {0}
@@ -302,18 +308,18 @@ def test_the_ghost_joins_all_targets_to_one_figure(drawn: DrawnBody, clip: Clip)
     assert sticks(drawn.model, ("nose", "chin")).shape == (0, 2)
 
 
-def test_activation_colours_where_it_fits(drawn: DrawnBody, clip: Clip) -> None:
+def test_muscles_are_coloured_by_activation_if_it_fits(drawn: DrawnBody, clip: Clip) -> None:
     scene = Scene(clip, drawn)
     muscle = np.isin(drawn.paths.tendon, drawn.model.actuator_trnid[:, 0])
     for index, expected in ((0, REST_RGB), (NFRAME - 1, FULL_RGB)):
         rgb = scene.frame(index, colouring="activation").muscle_rgb[muscle]
         np.testing.assert_array_equal(rgb, np.tile(_rgb(expected), (muscle.sum(), 1)))
-    other = Scene(replace(clip, activation=np.zeros((NFRAME, 7))), drawn)
-    assert other.activation is None
-    np.testing.assert_array_equal(other.frame(3, colouring="activation").muscle_rgb, scene.frame(3).muscle_rgb)
+    mismatched = Scene(replace(clip, activation=np.zeros((NFRAME, 7))), drawn)
+    assert mismatched.activation is None
+    np.testing.assert_array_equal(mismatched.frame(3, colouring="activation").muscle_rgb, scene.frame(3).muscle_rgb)
 
 
-# The page, without a browser
+# The page without a browser
 
 
 @pytest.fixture
@@ -323,42 +329,42 @@ def viewer(out: Path) -> Iterator[Viewer]:
     viewer.stop()
 
 
-def _told(viewer: Viewer) -> str:
+def _info_text(viewer: Viewer) -> str:
     return html.unescape(viewer.panel.info.content)
 
 
-def test_following_keeps_the_body_and_moves_the_ground(viewer: Viewer, clip: Clip, drawn: DrawnBody) -> None:
-    stage, scene = viewer.stage, Scene(clip, drawn)
-    frame, away = scene.frame(100), scene.camera_path.lookat[100] - scene.camera_path.lookat[0]
-    assert away[1] == pytest.approx(-1.2, abs=0.1)
-    away[2] = 0.0
-    stage.draw(frame, index=100, following=False)
-    middle = np.array(stage.ground.position)
-    for following, shift in ((False, np.zeros(3)), (True, away)):
-        stage.draw(frame, index=100, following=following)
-        np.testing.assert_allclose(stage.muscles.points, frame.muscle - shift, atol=1e-5)
-        np.testing.assert_allclose(stage.ghost.points, frame.ghost - shift, atol=1e-5)
-        np.testing.assert_allclose(stage.targets.batched_positions, frame.target - shift, atol=1e-5)
-        np.testing.assert_allclose(stage.contacts.batched_positions, frame.contact - shift, atol=1e-5)
-        np.testing.assert_allclose(stage.ground.position, middle - shift, atol=1e-5)
-        for handle, pos, quat in zip(stage.solids, frame.body_pos, frame.body_quat, strict=True):
+def test_follow_keeps_the_body_in_place_and_moves_the_ground(viewer: Viewer, clip: Clip, drawn: DrawnBody) -> None:
+    scene_view, scene = viewer.scene_view, Scene(clip, drawn)
+    frame, displacement = scene.frame(100), scene.camera_path.lookat[100] - scene.camera_path.lookat[0]
+    assert displacement[1] == pytest.approx(-1.2, abs=0.1)
+    displacement[2] = 0.0
+    scene_view.draw(frame, index=100, following=False)
+    middle = np.array(scene_view.ground.position)
+    for following, shift in ((False, np.zeros(3)), (True, displacement)):
+        scene_view.draw(frame, index=100, following=following)
+        np.testing.assert_allclose(scene_view.muscles.points, frame.muscle - shift, atol=1e-5)
+        np.testing.assert_allclose(scene_view.ghost.points, frame.ghost - shift, atol=1e-5)
+        np.testing.assert_allclose(scene_view.targets.batched_positions, frame.target - shift, atol=1e-5)
+        np.testing.assert_allclose(scene_view.contacts.batched_positions, frame.contact - shift, atol=1e-5)
+        np.testing.assert_allclose(scene_view.ground.position, middle - shift, atol=1e-5)
+        for handle, pos, quat in zip(scene_view.solids, frame.body_pos, frame.body_quat, strict=True):
             np.testing.assert_allclose(handle.batched_positions[0], pos - shift, atol=2e-5)
             np.testing.assert_allclose(handle.batched_wxyzs[0], quat, atol=2e-5)
-    np.testing.assert_array_equal(np.asarray(stage.contacts.batched_scales) > 0.5, frame.standing)
+    np.testing.assert_array_equal(np.asarray(scene_view.contacts.batched_scales) > 0.5, frame.standing)
 
 
-def test_time_passes_and_clips_change(viewer: Viewer) -> None:
+def test_viewer_steps_through_time_and_clips(viewer: Viewer) -> None:
     viewer.step(0.5)
     assert viewer.playback.frame == 50
     assert viewer.panel.slider.value == 50
-    assert "self_penetration_mm 59.8, limit 50, tibia_r and tibia_l" in _told(viewer)
+    assert "self_penetration_mm 59.8, limit 50, tibia_r and tibia_l" in _info_text(viewer)
     viewer.actions.toggle()
     viewer.actions.colouring("activation")
     viewer.actions.step(1)
     viewer.step(0.0)
     assert viewer.colouring == viewer.panel.colouring.value == "activation"
     assert (viewer.playback.playing, viewer.playback.frame) == (False, 51)
-    viewer.actions.choose("torn.h5")
+    viewer.actions.choose("truncated.h5")
     viewer.step(0.0)
     assert viewer.name == viewer.panel.chooser.value == "walk.h5"
     viewer.actions.choose("more/still.h5")
@@ -367,53 +373,53 @@ def test_time_passes_and_clips_change(viewer: Viewer) -> None:
     assert viewer.name == viewer.panel.chooser.value == "more/still.h5"
     assert viewer.colouring == viewer.panel.colouring.value == "length"
     assert viewer.panel.colouring.options == ("length",)
-    assert "**feasible**, 1 frames" in _told(viewer)
+    assert "**feasible**, 1 frames" in _info_text(viewer)
     viewer.actions.step_clip(1)
     viewer.step(0.0)
-    assert viewer.name == "more/still.h5"  # the next is torn
+    assert viewer.name == "more/still.h5"  # the next clip is truncated
 
 
-def test_what_does_not_go_with_the_body_is_said(clip: Clip, tmp_path: Path) -> None:
+def test_mismatches_with_the_body_are_reported(clip: Clip, tmp_path: Path) -> None:
     write_clip(tmp_path / "a.h5", replace(clip, model_version="1.0.5", activation=np.zeros((NFRAME, 7))))
     viewer = Viewer(find_clips(tmp_path), "a.h5", port=0)
     viewer.stop()
-    assert "made for MyoFullBody 1.0.5" in _told(viewer)
-    assert "activations are of 7 muscles, the body has 416: not shown" in _told(viewer)
+    assert "made for MyoFullBody 1.0.5" in _info_text(viewer)
+    assert "activations not shown: they are for 7 muscles, the body has 416" in _info_text(viewer)
 
 
-def test_an_address_that_cannot_be_served_at_is_status_2(viewer: Viewer, out: Path) -> None:
+def test_unusable_address_or_clip_exits_with_2(viewer: Viewer, out: Path) -> None:
     port = viewer.server.get_port()
     for words, message in (
         (["--port", str(port)], f"port {port}"),
         (["--host", "192.0.2.1", "--port", "0"], "192.0.2.1"),
         (["wlak"], "walk.h5"),
-        (["torn"], "torn.h5"),
+        (["truncated"], "truncated.h5"),
     ):
-        done = CliRunner().invoke(app, [str(out), *words, "--no-open"])
-        assert done.exit_code == 2
-        assert message in done.stderr
+        result = CliRunner().invoke(app, [str(out), *words, "--no-open"])
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
 # The browser
 
 
 _PRESS = """{
-  const found = [...document.querySelectorAll("button, label")].filter((each) => each.textContent.trim() === LABEL);
-  const row = found[0].closest("div").parentElement;
-  (found.find((each) => each.tagName === "BUTTON" || each.control) ?? row.querySelector("input")).click();
+  const matches = [...document.querySelectorAll("button, label")].filter((node) => node.textContent.trim() === LABEL);
+  const row = matches[0].closest("div").parentElement;
+  (matches.find((node) => node.tagName === "BUTTON" || node.control) ?? row.querySelector("input")).click();
 }"""
 
 
-_MADE_BY_TEXT = "iframe, a, script[src], svg[onload], img:not([src^='data:image/svg'])"
-"""Elements that the page has only if text became some; viser's own mark is an image."""
+_INJECTED_ELEMENTS = "iframe, a, script[src], svg[onload], img:not([src^='data:image/svg'])"
+"""Selector of elements that only injected markup can create; viser's own logo is an image."""
 
 
 class Browser:
-    """A Chromium without a window, worked through its DevTools protocol."""
+    """A headless Chromium controlled through its DevTools protocol."""
 
     def __init__(self, profile: Path) -> None:
         assert CHROMIUM is not None
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         self._count = 0
         self._process = subprocess.Popen(
             [
@@ -426,8 +432,8 @@ class Browser:
         )  # fmt: skip
         output = profile / "DevToolsActivePort"
         port = _until(lambda: output.read_text().splitlines()[0] if output.exists() and output.stat().st_size else None)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
-            page = next(target for target in json.load(answer) if target["type"] == "page")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as response:
+            page = next(target for target in json.load(response) if target["type"] == "page")
         self._socket = connect(page["webSocketDebuggerUrl"], max_size=None)
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")
@@ -437,15 +443,15 @@ class Browser:
         self._call("Page.navigate", url=url)
 
     def evaluate(self, code: str) -> Any:
-        """Value of an expression in the page."""
+        """Evaluate an expression in the page."""
         return self._call("Runtime.evaluate", expression=code, returnByValue=True)["result"].get("value")
 
     def press(self, label: str) -> None:
-        """Press the button, or the box beside the label, that reads so."""
+        """Click the button with a label, or the checkbox beside it."""
         self.evaluate(_PRESS.replace("LABEL", json.dumps(label)))
 
     def picture(self) -> np.ndarray:
-        """What is to be seen left of the panel and below the notices, shape (height, width, 3)."""
+        """Screenshot of the area left of the panel and below the notices, shape (height, width, 3)."""
         png = base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)[160:, :560]
 
@@ -462,11 +468,11 @@ class Browser:
             message = json.loads(self._socket.recv(timeout=60))
             if message.get("id") == self._count:
                 return message["result"]
-            said = message.get("params", {})
+            params = message.get("params", {})
             if message["method"] == "Runtime.exceptionThrown" or "error" in (
-                said.get("type"), said.get("entry", {}).get("level"),
+                params.get("type"), params.get("entry", {}).get("level"),
             ):  # fmt: skip
-                self.faults.append(json.dumps(said))
+                self.errors.append(json.dumps(params))
 
 
 @contextmanager
@@ -478,11 +484,11 @@ def _browsing(profile: Path) -> Iterator[Browser]:
         browser.close()
 
 
-def _until(look: Callable[[], T | None], *, seconds: float = 60.0) -> T:
-    """What `look` finds, asked again and again."""
+def _until(poll: Callable[[], T | None], *, seconds: float = 60.0) -> T:
+    """Call `poll` repeatedly until it returns a true value, and return that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        result = look()
+        result = poll()
         if result:
             return result
         time.sleep(0.05)
@@ -491,12 +497,12 @@ def _until(look: Callable[[], T | None], *, seconds: float = 60.0) -> T:
 
 @contextmanager
 def _serving(out: Path, clip: str) -> Iterator[tuple[str, int]]:
-    """Where the command serves, as another program, and its number; Ctrl-C must end it well."""
+    """Run the command in a subprocess; yields its address and process id. Ctrl-C must end it cleanly."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "musclemap.cli.view", str(out), clip, "--port", "0", "--no-open"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # in the background it is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background processes ignore it
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -504,29 +510,29 @@ def _serving(out: Path, clip: str) -> Iterator[tuple[str, int]]:
         yield re.findall(r" at (http://127\.0\.0\.1:\d+/[\w-]{32}/) ", line)[0], process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        rest, faults = process.communicate(timeout=30)
-    assert (process.returncode, rest, faults.strip()) == (0, "", "")
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors.strip()) == (0, "", "")
 
 
-def test_the_command_listens_on_loopback_alone_and_wants_its_token(out: Path) -> None:
+def test_command_listens_on_loopback_only_and_requires_its_token(out: Path) -> None:
     with _serving(out, "walk") as (address, pid):
         port = urllib.parse.urlsplit(address).port
-        result = [(each.kind, each.address, each.port) for each in listening_sockets(pid)]
-        assert result == [("tcp", "127.0.0.1", port)]
-        with urllib.request.urlopen(address) as answer:
-            assert answer.status == 200
+        listening = [(item.kind, item.address, item.port) for item in listening_sockets(pid)]
+        assert listening == [("tcp", "127.0.0.1", port)]
+        with urllib.request.urlopen(address) as response:
+            assert response.status == 200
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/")
         protocol: Any = f"viser-v{version('viser')}"
-        there = address.replace("http://", "ws://").rstrip("/")
-        with connect(there, subprotocols=[protocol], max_size=None) as line:
-            assert line.recv(timeout=30)
-        for url, origin in ((f"ws://127.0.0.1:{port}", None), (there, "http://evil.example")):
+        websocket_url = address.replace("http://", "ws://").rstrip("/")
+        with connect(websocket_url, subprotocols=[protocol], max_size=None) as connection:
+            assert connection.recv(timeout=30)
+        for url, origin in ((f"ws://127.0.0.1:{port}", None), (websocket_url, "http://evil.example")):
             with pytest.raises(InvalidStatus, match="403"):
                 connect(url, subprotocols=[protocol], origin=cast("Any", origin))
 
 
-def test_a_viser_that_cannot_be_guarded_serves_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_viser_that_cannot_be_guarded_serves_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("musclemap.pipelines.viewer.server.guarding", lambda guard: nullcontext())
     before = listening_sockets(os.getpid())
     with pytest.raises(GuardError, match="nothing is served"):
@@ -534,8 +540,8 @@ def test_a_viser_that_cannot_be_guarded_serves_nothing(out: Path, monkeypatch: p
     assert listening_sockets(os.getpid()) == before
 
 
-def test_the_token_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A browser is started with a file's address, which only this user can read."""
+def test_token_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The browser opens a file that only this user can read."""
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     with view._opened("http://127.0.0.1:8080/secret/"):
@@ -548,7 +554,7 @@ def test_the_token_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(scope="module")
 def hostile(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of clips whose text and names run as scripts if they can."""
+    """A folder of clips whose text and names are scripts and markup."""
     out = tmp_path_factory.mktemp("hostile")
     reasons = tuple({"rule": text, "value": 2.0, "limit": 1.0, "at": text} for text in PAGE_TEXTS[:10])
     write_clip(out / "walk.h5", replace(clip, reasons=reasons, model_version=PAGE_TEXTS[1], activation=None))
@@ -561,7 +567,7 @@ def hostile(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_text_of_files_is_inert_wherever_the_page_shows_it(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_from_files_is_inert_on_the_page(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     viewer = Viewer(find_clips(hostile), "walk.h5", port=0)
     try:
         assert "<" not in viewer.panel.info.content
@@ -569,18 +575,18 @@ def test_text_of_files_is_inert_wherever_the_page_shows_it(hostile: Path, monkey
         options = viewer.panel.chooser.options
         assert len(options) == len(viewer.clips.names) == len(set(options))
         assert all(option.isprintable() for option in options)
-        chosen: list[str] = []
-        monkeypatch.setattr(viewer.panel, "actions", replace(viewer.panel.actions, choose=chosen.append))
+        selected: list[str] = []
+        monkeypatch.setattr(viewer.panel, "actions", replace(viewer.panel.actions, choose=selected.append))
         for option in options:
             viewer.panel.choose_label(option)
-        viewer.panel.choose_label("../../elsewhere.h5")  # by a page that is not ours
-        assert chosen == list(viewer.clips.names)
+        viewer.panel.choose_label("../../elsewhere.h5")  # as from a foreign page
+        assert selected == list(viewer.clips.names)
     finally:
         viewer.stop()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
-def test_a_browser_shows_the_clip_and_plays_it(out: Path, tmp_path: Path) -> None:
+def test_browser_shows_and_plays_the_clip(out: Path, tmp_path: Path) -> None:
     with _serving(out, "walk") as (address, _), _browsing(tmp_path) as browser:
         browser.open(address)
         assert _until(lambda: browser.evaluate("document.querySelectorAll('canvas').length"))
@@ -589,40 +595,40 @@ def test_a_browser_shows_the_clip_and_plays_it(out: Path, tmp_path: Path) -> Non
             result = re.search(r"(\d+\.\d\d) of 1\.49 s", browser.evaluate("document.body.innerText") or "")
             return float(result[1]) if result else math.nan
 
-        def drawn() -> np.ndarray:
-            """Pixels of long muscles and of bones, not of ground, background or orange notices about the browser."""
+        def npixel() -> np.ndarray:
+            """Pixels of long muscles and of bones, without ground, background or orange browser notices."""
             red, green, blue = np.moveaxis(browser.picture(), -1, 0)
             bones = (red - blue > 8) & (red - blue < 60) & (red - green < 15) & (red < 245)
             muscles = (red - green > 90) & (red - blue > 90) & (abs(green - blue) < 60)
             return np.array([muscles.sum(), bones.sum()])
 
-        _until(lambda: (drawn() > 200).all())
+        _until(lambda: (npixel() > 200).all())
         first = _until(seconds)
-        _until(lambda: abs(seconds() - first) > 0.05)  # plays
+        _until(lambda: abs(seconds() - first) > 0.05)  # playing
         browser.press("Pause")
         _until(lambda: "Play" in browser.evaluate("document.body.innerText").splitlines())
-        stopped = seconds()
+        paused_at = seconds()
         time.sleep(0.5)
-        assert seconds() == stopped
-        browser.press("Forth")
-        _until(lambda: seconds() == pytest.approx(min(stopped + 0.01, 1.49)))
+        assert seconds() == paused_at
+        browser.press("Forward")
+        _until(lambda: seconds() == pytest.approx(min(paused_at + 0.01, 1.49)))
         browser.press("Muscles")
-        _until(lambda: drawn()[0] < 20)
-        assert browser.faults == []
+        _until(lambda: npixel()[0] < 20)
+        assert browser.errors == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
-def test_a_browser_runs_nothing_of_a_file_and_shows_nothing_without_token(hostile: Path, tmp_path: Path) -> None:
+def test_browser_runs_no_text_from_files_and_shows_nothing_without_the_token(hostile: Path, tmp_path: Path) -> None:
     with _serving(hostile, "walk") as (address, _), _browsing(tmp_path) as browser:
         browser.open(address)
         _until(lambda: "parent.PWN" in (browser.evaluate("document.body.innerText") or ""))
         text = browser.evaluate("document.body.innerText").replace("\u2060", "")
         for hostile_text in PAGE_TEXTS[:10]:
             assert plain(hostile_text) in text
-        browser.press("Previous")  # cannot be shown: a notice
-        _until(lambda: "This clip cannot be shown" in browser.evaluate("document.body.innerText"))
+        browser.press("Previous")  # this clip cannot be shown, which gives a notice
+        _until(lambda: "Cannot show this clip" in browser.evaluate("document.body.innerText"))
         assert browser.evaluate("String(window.PWN)") == "undefined"
-        assert browser.evaluate(f"document.querySelectorAll({json.dumps(_MADE_BY_TEXT)}).length") == 0
+        assert browser.evaluate(f"document.querySelectorAll({json.dumps(_INJECTED_ELEMENTS)}).length") == 0
         browser.open(address.rstrip("/").rpartition("/")[0] + "/")
-        _until(lambda: "This viewer wants its token" in (browser.evaluate("document.body.innerText") or ""))
+        _until(lambda: "This viewer requires its token" in (browser.evaluate("document.body.innerText") or ""))
         assert browser.evaluate("document.querySelectorAll('canvas').length") == 0
