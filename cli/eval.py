@@ -123,7 +123,7 @@ def _recordings(files: _Files, *, trained_ground: bool) -> "Keep":
     Raises:
         SettingsError: If a file cannot be written.
     """
-    from musclemap.pipelines.report.policy_report import MOST
+    from musclemap.pipelines.report.policy_report import MAX_CURVES
     from musclemap.pipelines.train.evaluation import Keep
 
     report, video = files["report"], files["video"]
@@ -134,7 +134,7 @@ def _recordings(files: _Files, *, trained_ground: bool) -> "Keep":
             raise SettingsError(f"{name} {path}: there is no folder {path.resolve().parent}")
     if video and trained_ground:
         raise SettingsError("--video shows flat ground; leave --trained-ground out")
-    return Keep(worst=MOST if report else 0, seconds=files["video_seconds"] if video else 0.0)
+    return Keep(worst=MAX_CURVES if report else 0, seconds=files["video_seconds"] if video else 0.0)
 
 
 def _left_out(result: "Evaluation") -> list[str]:

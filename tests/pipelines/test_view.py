@@ -119,8 +119,8 @@ def test_coarse_bones_stay_within_a_cell_of_the_fine_bones() -> None:
             for m in (fine, coarse)
         )
         assert {tuple(v) for v in coarse_vert} <= {tuple(v) for v in fine_vert}
-        boxes = [[vert.min(axis=0), vert.max(axis=0)] for vert in (coarse_vert, fine_vert)]
-        np.testing.assert_allclose(*boxes, atol=cell)
+        box, fine_box = ([vert.min(axis=0), vert.max(axis=0)] for vert in (coarse_vert, fine_vert))
+        np.testing.assert_allclose(box, fine_box, atol=cell)
 
 
 def test_unknown_body_raises_and_lists_the_known_bodies() -> None:
