@@ -69,7 +69,7 @@ def evaluation_config(config: TaskConfig) -> TaskConfig:
     """Replace the task settings that every policy is evaluated with: limits, no latency, no pushes."""
     return replace(
         config, max_landmark_error=LANDMARK_LIMIT, max_root_error=ROOT_LIMIT, latency_steps=0, push_interval=0.0,
-        episode_steps=2**30,
+        episode_length=2**30,
     )  # fmt: skip
 
 
