@@ -1,4 +1,4 @@
-"""What many tests share: the target body, compiled once."""
+"""Fixtures that many tests share, compiled once per session."""
 
 import os
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ ONE_THREAD = {
     "NPROC": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }  # fmt: skip
-"""Environment of test processes that run side by side: each computes with one thread, or they wait for each other."""
+"""Environment of parallel test processes: one thread each, so that they do not compete for cores."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile each function once for the whole suite, its subprocesses and the next run."""
+    """Set one thread per parallel process, and a compilation cache for the suite, its subprocesses and later runs."""
     if getattr(config.option, "numprocesses", None):
         for name, value in ONE_THREAD.items():
             os.environ.setdefault(name, value)
@@ -49,7 +49,7 @@ def optimised(on: bool = True) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_log_file() -> Iterator[None]:
-    """MuJoCo's warnings, which some tests provoke, do not end in a file in the working directory."""
+    """Keep MuJoCo from writing warnings, which some tests provoke, to a file in the working directory."""
     mujoco.set_mju_user_warning(lambda text: None)
     yield
     mujoco.set_mju_user_warning(None)
@@ -63,13 +63,13 @@ def body() -> TargetBody:
 
 @pytest.fixture(scope="session")
 def retargeter() -> Retargeter:
-    """With the settings that users get; compiled once."""
+    """Retargeter with default settings."""
     return Retargeter()
 
 
 @pytest.fixture(scope="session")
 def walk_clip(retargeter: Retargeter) -> Clip:
-    """Four seconds of walking at 1.2 m/s on MyoFullBody; not to be changed."""
+    """Four seconds of walking at 1.2 m/s on MyoFullBody. Do not modify it."""
     with optimised():
         clip = retargeter.retarget([synthesise("walk_1.2", seconds=4.0)])[0].clip
     assert clip is not None
@@ -78,23 +78,23 @@ def walk_clip(retargeter: Retargeter) -> Clip:
 
 @pytest.fixture(scope="session")
 def arm() -> SimulationBody:
-    """The small arm as it is simulated."""
+    """Simulation body of the small arm."""
     return load_simulation_body("SmallArm")
 
 
 @pytest.fixture(scope="session")
 def human() -> SimulationBody:
-    """MyoFullBody as it is simulated: fingers locked."""
+    """Simulation body of MyoFullBody, with locked fingers."""
     return load_simulation_body("MyoFullBody")
 
 
 @pytest.fixture(scope="session")
 def arm_warp(arm: SimulationBody) -> WarpEngine:
-    """Worlds of the small arm in MuJoCo Warp on the CPU; a minute to compile the first time."""
+    """MuJoCo Warp on the CPU with worlds of the small arm; takes a minute to compile the first time."""
     return WarpEngine(arm, NWORLD, device="cpu")
 
 
 @pytest.fixture(scope="session")
 def human_warp(human: SimulationBody) -> WarpEngine:
-    """Worlds of MyoFullBody in MuJoCo Warp on the CPU; minutes to compile the first time."""
+    """MuJoCo Warp on the CPU with worlds of MyoFullBody; takes minutes to compile the first time."""
     return WarpEngine(human, NWORLD, device="cpu")

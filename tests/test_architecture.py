@@ -1,4 +1,4 @@
-"""The structure of the code: imports form no circle and point one way, and no folder is a heap."""
+"""Structure of the code: imports are acyclic and point one way, and folders and files stay small."""
 
 import ast
 from collections import defaultdict
@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
-MOST_FILES = 15
-MOST_LINES = 400
+MAX_FILES = 15
+MAX_LINES = 400
 
 
 def _sources() -> Iterator[Path]:
@@ -24,14 +24,14 @@ def _module(path: Path) -> str:
 
 
 def _file(module: str) -> Path | None:
-    """The file of a module, or the `__init__` of a package."""
+    """File of a module, or `__init__.py` of a package."""
     path = ROOT.joinpath(*module.split(".")[1:])
-    result = (path.with_suffix(".py"), path / "__init__.py")
-    return next((one for one in result if one.is_file() and path != ROOT), None)
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in candidates if file.is_file() and path != ROOT), None)
 
 
 def _imports(path: Path) -> set[Path]:
-    """Files of ours that a file imports, anywhere in it: also in functions, and for types alone."""
+    """Files of this package that a file imports anywhere, including in functions and for type checking."""
     package = _module(path).rpartition(".")[0]
     modules: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
@@ -42,14 +42,15 @@ def _imports(path: Path) -> set[Path]:
             modules += [base, *(f"{base}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
-    result = {_file(module) for module in modules if module.startswith("musclemap.")}
-    return {file for file in result if file is not None and file != path}
+    imported = {_file(module) for module in modules if module.startswith("musclemap.")}
+    return {file for file in imported if file is not None and file != path}
 
 
 GRAPH = {path: _imports(path) for path in _sources()}
 
 
-def _circle(graph: dict[str, set[str]]) -> list[str]:
+def _cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Nodes of an import cycle, or []."""
     try:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
@@ -57,48 +58,48 @@ def _circle(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_the_graph_has_been_read() -> None:
+def test_import_graph_is_complete() -> None:
     name = lambda path: path.relative_to(ROOT).as_posix()  # noqa: E731
-    edges = {(name(path), name(other)) for path, result in GRAPH.items() for other in result}
+    edges = {(name(path), name(other)) for path, imported in GRAPH.items() for other in imported}
     assert ("pipelines/archive.py", "pipelines/convert/conversion.py") in edges
-    assert ("cli/retarget.py", "pipelines/archive.py") in edges  # within a function
+    assert ("cli/retarget.py", "pipelines/archive.py") in edges  # imported in a function
     assert len(edges) > 500
 
 
-def test_files_import_each_other_in_no_circle() -> None:
-    assert not _circle({str(path): set(map(str, result)) for path, result in GRAPH.items()})
+def test_files_have_no_import_cycle() -> None:
+    assert not _cycle({str(path): set(map(str, imported)) for path, imported in GRAPH.items()})
 
 
-def test_sub_packages_import_each_other_in_no_circle() -> None:
-    """A sub-package is one node; a file that lies in a folder of the first level is a node of its own."""
+def test_sub_packages_have_no_import_cycle() -> None:
+    """A sub-package is one node; each file directly in a root folder is a node too."""
 
     def node(path: Path) -> str:
         parts = path.relative_to(ROOT).parts
         return "/".join(parts[:2])
 
     graph: dict[str, set[str]] = defaultdict(set)
-    for path, result in GRAPH.items():
-        graph[node(path)] |= {node(other) for other in result if other.name != "__init__.py"} - {node(path)}
-    assert not _circle(graph)
+    for path, imported in GRAPH.items():
+        graph[node(path)] |= {node(other) for other in imported if other.name != "__init__.py"} - {node(path)}
+    assert not _cycle(graph)
 
 
-def test_a_circle_would_be_found() -> None:
-    assert _circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+def test_cycles_are_detected() -> None:
+    assert _cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_no_folder_has_more_files_than_can_be_looked_over(folder: str) -> None:
-    places = [ROOT / folder, *(path for path in (ROOT / folder).rglob("*") if path.is_dir())]
-    counts = {path: len(list(path.glob("*.py"))) for path in places}
-    assert not {str(path): count for path, count in counts.items() if count > MOST_FILES + 1}  # and an __init__
+def test_folders_have_at_most_15_files(folder: str) -> None:
+    folders = [ROOT / folder, *(path for path in (ROOT / folder).rglob("*") if path.is_dir())]
+    counts = {path: len(list(path.glob("*.py"))) for path in folders}
+    assert not {str(path): count for path, count in counts.items() if count > MAX_FILES + 1}  # plus an __init__
 
 
-def test_no_file_is_longer_than_can_be_read_in_one_sitting() -> None:
+def test_files_have_at_most_400_lines() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in _sources()}
-    assert not {path: length for path, length in lengths.items() if length > MOST_LINES}
+    assert not {path: length for path, length in lengths.items() if length > MAX_LINES}
 
 
-def test_each_sub_package_says_what_it_is_for() -> None:
+def test_each_sub_package_has_a_docstring() -> None:
     for path in _sources():
         if path.name == "__init__.py":
             assert ast.get_docstring(ast.parse(path.read_text())), path

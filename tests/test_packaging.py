@@ -1,4 +1,4 @@
-"""The layout that makes one source tree importable under one name, installed or not."""
+"""Package layout: one source tree, importable as `musclemap` whether installed or not."""
 
 import ast
 import json
@@ -17,8 +17,8 @@ import musclemap
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
-READERS = {path.stem for path in (ROOT / "src" / "musclemap").glob("*.py")}
-"""Modules of the package that are in no folder; all may use them, and of ours they use the errors only."""
+SHARED_MODULES = {path.stem for path in (ROOT / "src" / "musclemap").glob("*.py")}
+"""Modules outside the root folders. All code may import them; of this package they import the errors only."""
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -51,7 +51,7 @@ def test_installed_version_is_the_source_version():
 
 
 def _module_level_imports(tree: ast.Module) -> set[str]:
-    """First names of everything imported when the module is: also in `if` and `try` blocks, not in functions."""
+    """Top-level names imported at module level, including `if` and `try` blocks but not functions."""
     names, blocks = set(), list(tree.body)
     while blocks:
         node = blocks.pop()
@@ -67,28 +67,30 @@ def _module_level_imports(tree: ast.Module) -> set[str]:
 def test_commands_import_nothing_heavy_at_module_level():
     banned = set(PROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-module-level-imports"])
     assert banned >= {"jax", "warp", "mujoco", "mujoco_warp", "h5py", "torch"}
-    result = {path.name: _module_level_imports(ast.parse(path.read_text())) & banned for path in ROOT.glob("cli/*.py")}
-    assert not {name: names for name, names in result.items() if names}
+    heavy = {path.name: _module_level_imports(ast.parse(path.read_text())) & banned for path in ROOT.glob("cli/*.py")}
+    assert not {name: names for name, names in heavy.items() if names}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_imports_point_one_way(folder):
-    """cli -> pipelines -> {retarget, imitation} -> {datasets, skeletons}, and all of them the readers beside them."""
+    """cli -> pipelines -> {retarget, imitation} -> {datasets, skeletons}; all may import the shared modules."""
     below = {"skeletons": set(), "datasets": {"skeletons"}}
     below["retarget"] = below["imitation"] = {"datasets", "skeletons"}
     below["pipelines"] = {"retarget", "imitation", "datasets", "skeletons"}
     below["cli"] = {*below["pipelines"], "pipelines"}
     for path in ROOT.glob(f"{folder}/**/*.py"):
         text = path.read_text()
-        seen = set(re.findall(r"^\s*(?:from|import) musclemap\.(\w+)", text, re.MULTILINE))
-        seen |= {name for name in FOLDERS if re.search(rf"^\s*from musclemap import .*\b{name}\b", text, re.MULTILINE)}
-        assert seen <= below[folder] | {folder} | READERS, path
+        imported = set(re.findall(r"^\s*(?:from|import) musclemap\.(\w+)", text, re.MULTILINE))
+        imported |= {
+            name for name in FOLDERS if re.search(rf"^\s*from musclemap import .*\b{name}\b", text, re.MULTILINE)
+        }
+        assert imported <= below[folder] | {folder} | SHARED_MODULES, path
 
 
-def test_readers_beside_the_folders_import_errors_only():
+def test_modules_beside_the_folders_import_errors_only():
     for path in (ROOT / "src" / "musclemap").glob("*.py"):
-        seen = set(re.findall(r"^\s*(?:from|import) musclemap\.([\w.]+)", path.read_text(), re.MULTILINE))
-        assert seen <= READERS | {"skeletons.errors"}, path
+        imported = set(re.findall(r"^\s*(?:from|import) musclemap\.([\w.]+)", path.read_text(), re.MULTILINE))
+        assert imported <= SHARED_MODULES | {"skeletons.errors"}, path
 
 
 def test_every_command_has_its_function():
@@ -130,6 +132,6 @@ def test_source_archive_builds_the_same_wheel(tmp_path):
 def test_info_runs_from_anywhere_and_prints_json(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "musclemap.cli.info", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["musclemap"] == musclemap.__version__
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["musclemap"] == musclemap.__version__

@@ -114,7 +114,7 @@ def test_bundle_is_downloaded_completely_and_only_once(server: Server, tmp_path:
     assert sorted(report["done"]) == sorted(CONTENT)
     assert report["licence"] == "CC0-1.0"
     assert report["sha256"] == hashlib.sha256(server.files["/b/MANIFEST.json"]).hexdigest()
-    server.asked.clear()
+    server.requests.clear()
     again = run(url, tmp_path / "out")
     assert "0 files downloaded, 4 already present" in again.stdout
     assert server.bodies() == ["/b/MANIFEST.json"]
@@ -158,7 +158,7 @@ def test_next_run_resumes_the_files_of_a_failed_run(server: Server, tmp_path: Pa
     found = files_below(tmp_path / "out")
     assert found == {name: content for name, content in CONTENT.items() if name != "clips/walk 1.h5"}
     server.faults.clear()
-    server.asked.clear()
+    server.requests.clear()
     assert run(url, tmp_path / "out").exit_code == 0
     assert server.bodies() == ["/b/MANIFEST.json", BIG]
     assert int(server.ranges(BIG)[0][6:-1]) > 60_000
@@ -284,7 +284,7 @@ def test_files_are_downloaded_in_parallel_and_duplicates_once(server: Server, tm
 
     def release() -> None:
         deadline = time.monotonic() + 5
-        while server.together < 4 and time.monotonic() < deadline:
+        while server.max_concurrent < 4 and time.monotonic() < deadline:
             server.go.wait(0.01)
         server.go.set()
 
@@ -292,7 +292,7 @@ def test_files_are_downloaded_in_parallel_and_duplicates_once(server: Server, tm
     thread.start()
     assert run(url, tmp_path / "out", "--workers", "4").exit_code == 0
     thread.join()
-    assert server.together == 4
+    assert server.max_concurrent == 4
     assert len(server.bodies()) == 1 + 4
     assert (tmp_path / "out/twin.h5").read_bytes() == (tmp_path / "out/0.h5").read_bytes()
 
@@ -305,7 +305,7 @@ def test_newer_bundle_replaces_changes_and_has_no_manifest_until_complete(server
     assert run(url, out).exit_code == 1
     assert not (out / "MANIFEST.json").exists()
     assert (out / "x").read_bytes() == b"new"
-    server.asked.clear()
+    server.requests.clear()
     assert run(url, out).exit_code == 0
     assert server.bodies() == ["/b/MANIFEST.json", "/b/y"]
     (out / "x").write_bytes(b"nex")  # damaged locally: same length, other content
@@ -384,7 +384,7 @@ def test_killed_download_does_not_look_complete(server: Server, tmp_path: Path) 
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert files_below(out).keys() <= CONTENT.keys() - {"clips/walk 1.h5"}
-    server.asked.clear()
+    server.requests.clear()
     assert run(url, out).exit_code == 0
     assert int(server.ranges(BIG)[0][6:-1]) > 60_000
     assert not (out / ".musclemap-download").exists()
@@ -469,7 +469,7 @@ def published(server: Server, tmp_path: Path, body: TargetBody, monkeypatch: pyt
         f"{FOLDER}/{name}.npz": as_bytes(tmp_path / f"{k}.npz", **motion)
         for k, (name, motion) in enumerate(arrays.items())
     }
-    server.data_sets[REPOSITORY] = {**files, "README.md": b"# words", "MyoBimanualArm/gmr/x.npz": b"another body"}
+    server.repositories[REPOSITORY] = {**files, "README.md": b"# words", "MyoBimanualArm/gmr/x.npz": b"another body"}
     server.plain = {"README.md", f"{FOLDER}/KIT/314/turn poses.npz"}
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     return arrays["KIT/4/walk_poses"]
@@ -502,7 +502,7 @@ def test_trajectories_become_clips_with_their_joint_angles(
     assert report["revision"] == COMMIT
     assert report["clips"]["counts"] == {"ok": 3, "rejected": 0, "failed": 0, "kept": 0}
     entry = lines(out)["KIT/4/walk_poses.npz"]
-    original = server.data_sets[REPOSITORY][f"{FOLDER}/KIT/4/walk_poses.npz"]
+    original = server.repositories[REPOSITORY][f"{FOLDER}/KIT/4/walk_poses.npz"]
     assert entry.clip == "KIT/4/walk_poses.h5"
     assert entry.source_sha256 == hashlib.sha256(original).hexdigest()
     assert (out / "originals" / FOLDER / "KIT/4/walk_poses.npz").read_bytes() == original
@@ -542,7 +542,7 @@ def test_second_run_downloads_and_converts_nothing_even_without_the_originals(
     out = tmp_path / "out"
     assert run("musclemimic-retargeted", out, "--include", "walk*").exit_code == 0
     before = files_below(out)
-    server.asked.clear()
+    server.requests.clear()
     (out / "originals" / FOLDER / "KIT/4/walk_poses.npz").unlink()
     result = run("musclemimic-retargeted", out, "--include", "walk*")
     assert result.exit_code == 0, result.output
@@ -580,7 +580,7 @@ def test_gated_access_is_explained(
     assert not (tmp_path / "out").exists()
     # the listing may be public while the files are not
     server.token = ""
-    for path in list(server.data_sets[REPOSITORY]):
+    for path in list(server.repositories[REPOSITORY]):
         server.faults[f"/datasets/{REPOSITORY}/resolve/{COMMIT}/{path}"] = [
             Fault(kind="status", status=403, code="GatedRepo")
         ] * 20
@@ -623,7 +623,7 @@ def test_unreliable_hub_is_asked_again(
     result = run("musclemimic-retargeted", tmp_path / "out", "--no-convert")
     assert result.exit_code == 0, result.output
     originals = files_below(tmp_path / "out/originals")
-    for path, content in server.data_sets[REPOSITORY].items():
+    for path, content in server.repositories[REPOSITORY].items():
         if path.startswith(FOLDER):
             assert originals[path] == content
     assert server.ranges(walk)[-1].startswith("bytes=")
@@ -675,7 +675,7 @@ def test_locally_damaged_original_is_downloaded_again(
 
 
 def test_hub_cannot_write_outside_the_folder(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
-    server.data_sets[REPOSITORY] = {f"{FOLDER}/../../../../evil.npz": b"x", f"{FOLDER}/a/.musclemap.npz": b"x"}
+    server.repositories[REPOSITORY] = {f"{FOLDER}/../../../../evil.npz": b"x", f"{FOLDER}/a/.musclemap.npz": b"x"}
     result = run("musclemimic-retargeted", tmp_path / "out")
     assert result.exit_code == 1
     assert "is not below the folder" in facts(result)
@@ -687,8 +687,8 @@ def test_motion_list_selects_its_members_and_reports_missing_ones(
     server: Server, tmp_path: Path, published: dict[str, Any]
 ) -> None:
     members = load_group("kit-kinesis-test")
-    content = server.data_sets[REPOSITORY][f"{FOLDER}/KIT/4/walk_poses.npz"]
-    server.data_sets[REPOSITORY][f"{FOLDER}/{members[3]}.npz"] = content
+    content = server.repositories[REPOSITORY][f"{FOLDER}/KIT/4/walk_poses.npz"]
+    server.repositories[REPOSITORY][f"{FOLDER}/{members[3]}.npz"] = content
     result = run("musclemimic-retargeted", tmp_path / "out", "--group", "kit-kinesis-test", "--dry-run", "--json")
     assert json.loads(result.stdout)["files"] == [f"{members[3]}.npz"]
     result = run("musclemimic-retargeted", tmp_path / "out", "--group", "kit-kinesis-test", "--no-convert")
@@ -715,7 +715,7 @@ def test_files_that_are_not_trajectories_get_an_entry_with_a_reason(
         "missing_key": as_bytes(path, qpos=good["qpos"]),
         "no_frame_rate": as_bytes(path, **{k: v for k, v in good.items() if k != "frequency"}),
     }
-    server.data_sets[REPOSITORY] = {f"{FOLDER}/{name}.npz": content for name, content in bad.items()}
+    server.repositories[REPOSITORY] = {f"{FOLDER}/{name}.npz": content for name, content in bad.items()}
     out = tmp_path / "out"
     result = run("musclemimic-retargeted", out, "--json")
     assert result.exit_code == 1, result.output
@@ -733,7 +733,7 @@ def test_earlier_clips_survive_failed_downloads_only(server: Server, tmp_path: P
     for path in out.rglob("originals/**/*.npz"):
         path.unlink()
     server.faults[body_path("KIT/4/walk_poses")] = [Fault(kind="status", status=404, code="EntryNotFound")] * 20
-    server.data_sets[REPOSITORY][f"{FOLDER}/ACCAD/s1/run_poses.npz"] = b"<html>please log in</html>"
+    server.repositories[REPOSITORY][f"{FOLDER}/ACCAD/s1/run_poses.npz"] = b"<html>please log in</html>"
     result = run("musclemimic-retargeted", out, "--overwrite", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["clips"]["counts"] == {"ok": 1, "rejected": 1, "failed": 1, "kept": 0}
@@ -762,7 +762,7 @@ def test_full_disk_stops_the_conversion_with_an_entry_for_every_file(
 def test_first_of_two_files_with_the_same_clip_gets_it(
     server: Server, tmp_path: Path, published: dict[str, Any]
 ) -> None:
-    content = server.data_sets[REPOSITORY]
+    content = server.repositories[REPOSITORY]
     content[f"{FOLDER}/KIT/4/walk_poses.NPZ"] = content.pop(f"{FOLDER}/ACCAD/s1/run_poses.npz")
     result = run("musclemimic-retargeted", tmp_path / "out", "--include", "KIT/4/*")
     assert result.exit_code == 1
@@ -777,7 +777,7 @@ def test_first_of_two_files_with_the_same_clip_gets_it(
 def test_missing_frame_rate_comes_from_a_setting(server: Server, tmp_path: Path, published: dict[str, Any]) -> None:
     arrays = {key: value for key, value in published.items() if key != "frequency"}
     content = as_bytes(tmp_path / "one.npz", **arrays)
-    server.data_sets[REPOSITORY] = {f"{FOLDER}/one.npz": content}
+    server.repositories[REPOSITORY] = {f"{FOLDER}/one.npz": content}
     result = run("musclemimic-retargeted", tmp_path / "out", "--set", "default_fps=60")
     assert result.exit_code == 0, result.output
     clip = read_clip(tmp_path / "out/one.h5")

@@ -126,7 +126,7 @@ class Disturbed:
             case "fill disk":
                 (self.marks / FULL).touch()
             case "lose scheduler" if cluster:
-                cluster.lose_scheduler()
+                cluster.kill_scheduler()
             case "kill workers":
                 for _ in range(3):
                     _kill_one(workers_below(run.pid), self.rng)

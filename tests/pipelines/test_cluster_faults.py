@@ -19,7 +19,7 @@ from musclemap.pipelines.convert import jobs
 
 from ..support.cluster_runs import SMALL_JOBS, archive, contents, convert, convert_alone, reasons, until_a_line
 from ..support.data.fake_retargeter import save
-from ..support.hand_started import HandStarted, Line
+from ..support.hand_started import HandStarted, TcpProxy
 from ..support.hazards import FULL, MARKS, Hazardous
 
 
@@ -88,7 +88,7 @@ def test_a_scheduler_that_is_killed(tmp_path: Path, cluster: HandStarted) -> Non
     for _ in range(2):
         cluster.add_worker()
     summary, seconds = in_the_middle(
-        out, cluster.lose_scheduler, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file)
+        out, cluster.kill_scheduler, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file)
     )
     assert seconds < 30
     assert "scheduler is gone" in summary.stopped
@@ -101,16 +101,18 @@ def test_a_scheduler_that_is_killed(tmp_path: Path, cluster: HandStarted) -> Non
 def test_lines_that_are_cut(tmp_path: Path, cluster: HandStarted) -> None:
     """First the program's line to the scheduler, whose cluster goes on, then that of one of its two workers."""
     source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
-    program, worker = Line(cluster.address), Line(cluster.address)
+    program, worker = TcpProxy(cluster.address), TcpProxy(cluster.address)
     cluster.add_worker()
     cluster.add_worker(worker.address)
     summary, seconds = in_the_middle(
-        out, program.cut, lambda: convert(source, out, make=Hazardous, scheduler=f"tcp://{program.address}")
+        out, program.close, lambda: convert(source, out, make=Hazardous, scheduler=f"tcp://{program.address}")
     )
     assert seconds < 30
     assert "scheduler is gone" in summary.stopped
     check_lines(summary, source, out)
-    again, _ = in_the_middle(out, worker.cut, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file))
+    again, _ = in_the_middle(
+        out, worker.close, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file)
+    )
     assert again.complete
     assert again.counts["kept"] == summary.counts["ok"]
     check_made_good(source, out, kept=40)

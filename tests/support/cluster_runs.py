@@ -1,4 +1,4 @@
-"""Runs with worker processes, here and in programs of their own, and what they leave."""
+"""Conversions with worker processes, in this process or a subprocess, and helpers to inspect their output."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from ..support.data.fake_retargeter import FakeRetargeter, save
 from .hand_started import ENVIRON
 
 SMALL_JOBS = 30_000
-"""Bytes of a job of a few files, so that there are many."""
+"""Job size in bytes: a few files per job, so that there are many jobs."""
 
 RUN = """
 import sys
@@ -37,32 +37,32 @@ if __name__ == "__main__":
 
 
 def archive(folder: Path, *names: str) -> Path:
-    """A folder of motions of 5 to 11 frames."""
+    """Write a folder of motions with 5 to 11 frames each."""
     for k, name in enumerate(names):
         save(folder / f"{name}.npz", nframe=5 + k % 7)
     return folder
 
 
 def convert(source: Path, out: Path, **options: object) -> Summary:
-    """Convert by two workers."""
+    """Convert with two workers."""
     pool = WorkerPool(**{"workers": 2, "device": "cpu", "make": FakeRetargeter} | options)  # type: ignore[arg-type]
     return convert_archive(source, out, config=RetargetConfig(), pool=pool)
 
 
 def convert_alone(source: Path, out: Path) -> Summary:
-    """Convert in this process, undisturbed."""
+    """Convert in this process without workers."""
     return convert_archive(source, out, config=RetargetConfig(), retargeter=FakeRetargeter())
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Every file but the lock."""
+    """Contents of every file except lock files, by path."""
     return {
         p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file() and p.suffix != ".lock"
     }
 
 
 def reasons(out: Path) -> dict[str, str]:
-    """Code of each file that is not ok."""
+    """Reason code of every source without a clip, by file stem."""
     manifest = Manifest.read(out / "manifest.jsonl")
     return {Path(e.source).stem: e.code or "" for e in manifest.entries if e.status != "ok"}
 
@@ -70,7 +70,7 @@ def reasons(out: Path) -> dict[str, str]:
 def start(
     folder: Path, source: Path, out: Path, *, scheduler: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """Convert in a program of its own, whose script lies in `folder`; it ends with 3 where the run stopped early."""
+    """Convert in a subprocess whose script is in `folder`; it exits with 3 if the run stops early."""
     script = folder / "run.py"
     script.write_text(RUN)
     return subprocess.Popen(
@@ -81,26 +81,26 @@ def start(
 
 
 def journal_size(out: Path) -> int:
-    """Bytes of the lines that runs have written since the last one that came to its end."""
+    """Size of the journal, which holds the entries since the last completed run [B]."""
     journal = out / "manifest.jsonl.partial"
     return journal.stat().st_size if journal.exists() else 0
 
 
 def until_a_line(out: Path, *, more_than: int = 0) -> None:
-    """Wait until a run has finished a file; `more_than` is what the journal had before."""
+    """Wait until a run has finished a file; `more_than` is the previous size of the journal [B]."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and journal_size(out) <= more_than:
         time.sleep(0.05)
 
 
 def workers_below(pid: int) -> list[int]:
-    """Worker processes that a program started."""
+    """Process ids of the workers that a process started."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
     return [int(child) for child, parent, command in rows if parent == str(pid) and "worker_process" in command]
 
 
 def kill(pid: int) -> None:
-    """Kill a process, if it is still there."""
+    """Kill a process if it is still running."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Random configurations of a body, and the targets that a configuration meets exactly."""
+"""Random configurations of a body, and targets that given configurations meet exactly."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,18 +12,17 @@ from musclemap.skeletons.reduced import ReducedCoordinates
 from .target_facts import NCONTACT, NLANDMARK, ORIENTED
 
 DEEP_FLOOR = -10.0
-"""A floor that nothing reaches [m]."""
+"""Height of a floor that no body part reaches [m]."""
 
 
 def random_configurations(reduced: ReducedCoordinates, nframe: int, *, seed: int, spread: float = 1.0) -> np.ndarray:
-    """Draw configurations: the root some metres away and turned anyhow, joints anywhere in the middle part of their
-    ranges.
+    """Draw random configurations: root within 4 m with any orientation, joints around the middle of their ranges.
 
     Args:
-        reduced: Coordinates to draw in.
-        nframe: How many.
-        seed: Of the generator.
-        spread: Part of each range that is used; 1 for all of it.
+        reduced: Reduced coordinates.
+        nframe: Number of configurations.
+        seed: Seed of the generator.
+        spread: Fraction of each joint range to use; 1 for the full range.
 
     Returns:
         Shape (nframe, 7 + njoint).
@@ -36,7 +35,7 @@ def random_configurations(reduced: ReducedCoordinates, nframe: int, *, seed: int
 
 
 def standing(reduced: ReducedCoordinates) -> np.ndarray:
-    """Configuration with every joint at rest but knees, elbows and shoulders slightly bent, shape (7 + njoint,)."""
+    """Rest configuration with slightly bent knees, elbows, shoulders and hips, shape (7 + njoint,)."""
     joints = reduced.rest.copy()
     for name, angle in (("knee_angle", 0.3), ("elbow_flex", 0.5), ("shoulder_elv", 0.6), ("hip_flexion", 0.2)):
         for side in "rl":
@@ -45,10 +44,10 @@ def standing(reduced: ReducedCoordinates) -> np.ndarray:
 
 
 def met_targets(kinematics: Kinematics, *, contact: float = 0.0, floor: float = DEEP_FLOOR) -> FrameTargets:
-    """Targets that the configurations of `kinematics` meet.
+    """Targets that given configurations meet exactly.
 
     Args:
-        kinematics: Points in the solver's order, frames last.
+        kinematics: Kinematics of the configurations, with points in the solver's order and frames last.
         contact: Weight of every contact point.
         floor: Height of the floor under both feet [m].
     """
@@ -64,5 +63,5 @@ def met_targets(kinematics: Kinematics, *, contact: float = 0.0, floor: float = 
 
 
 def frames_last(q: np.ndarray, dtype: type = np.float32) -> Array:
-    """Configurations (nframe, 7 + njoint) as the kinematics takes them, frames last."""
+    """Transpose configurations, shape (nframe, 7 + njoint), to the frames-last layout of the kinematics."""
     return jnp.asarray(q.T, dtype)

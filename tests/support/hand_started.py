@@ -1,4 +1,4 @@
-"""A Dask cluster of real processes on loopback, started as a user would, and a line to it that can be cut."""
+"""A Dask cluster of real processes on loopback, started as a user would, and a TCP proxy that can be closed."""
 
 import contextlib
 import json
@@ -13,15 +13,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ENVIRON = {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-"""Lets the processes import the tests' retargeters."""
+"""Environment that lets the processes import the retargeters of the tests."""
 
 
 class HandStarted:
-    """A scheduler and workers with one thread each.
+    """A scheduler and single-threaded workers.
 
     Args:
-        folder: For the scheduler's file and the logs.
-        environ: What all of them find in their environment besides ours.
+        folder: Folder of the scheduler file and the logs.
+        environ: Additional environment variables of all processes.
     """
 
     def __init__(self, folder: Path, **environ: str) -> None:
@@ -39,34 +39,34 @@ class HandStarted:
 
     @property
     def address(self) -> str:
-        """The scheduler's, HOST:PORT."""
+        """Address of the scheduler, HOST:PORT."""
         return self.url.partition("://")[2]
 
     @property
     def url(self) -> str:
-        """The scheduler's address as Dask writes it, PROTOCOL://HOST:PORT."""
+        """Address of the scheduler in Dask's form, PROTOCOL://HOST:PORT."""
         self.wait()
         return json.loads(self.file.read_text())["address"]
 
     def add_worker(self, address: str | None = None, **environ: str) -> None:
-        """Start one, for the scheduler or for a line to it."""
-        where = [f"tcp://{address}"] if address else ["--scheduler-file", str(self.file)]
+        """Start a worker that connects to an address, or to the scheduler if it is None."""
+        target = [f"tcp://{address}"] if address else ["--scheduler-file", str(self.file)]
         self._start(
-            "dask_worker", *where, "--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1",
+            "dask_worker", *target, "--nworkers", "1", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1",
             environ=environ,
         )  # fmt: skip
 
-    def lose_scheduler(self) -> None:
-        """Kill it."""
+    def kill_scheduler(self) -> None:
+        """Kill the scheduler."""
         os.killpg(self.scheduler.pid, signal.SIGKILL)
         self.scheduler.wait()
 
     def pause_scheduler(self) -> None:
-        """Let it neither answer nor end."""
+        """Suspend the scheduler, so that it neither answers nor exits."""
         os.killpg(self.scheduler.pid, signal.SIGSTOP)
 
     def end(self) -> None:
-        """Kill all."""
+        """Kill all processes."""
         for process in reversed(self._started):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -82,34 +82,34 @@ class HandStarted:
         return process
 
 
-class Line:
-    """A TCP line to an address, which can be cut."""
+class TcpProxy:
+    """A TCP proxy to an address, whose connections can be closed."""
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
-        self._there, self._ends = (host, int(port)), list[socket.socket]()
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._door.getsockname()[1]}"
+        self._target, self._sockets = (host, int(port)), list[socket.socket]()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def cut(self) -> None:
-        """End every connection and take no other."""
-        for end in (self._door, *self._ends):
+    def close(self) -> None:
+        """Close every connection and accept no others."""
+        for connection in (self._listener, *self._sockets):
             with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                near, _ = self._door.accept()
-                far = socket.create_connection(self._there)
-                self._ends += [near, far]
-                for pair in ((near, far), (far, near)):
-                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                self._sockets += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=_forward, args=pair, daemon=True).start()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)

@@ -1,4 +1,4 @@
-"""Retargeters for worker processes: some of their motions kill, hang or break them, told by the file's name."""
+"""Retargeter for worker processes that crashes or hangs on certain motions, selected by file name."""
 
 import errno
 import os
@@ -9,21 +9,21 @@ from pathlib import Path
 from ..support.data.fake_retargeter import FakeRetargeter
 
 MARKS = "MUSCLEMAP_TEST_MARKS"
-"""Names a folder, in the environment of workers, by which a test and its workers tell each other things."""
+"""Environment variable with a folder in which a test and its workers exchange marker files."""
 
 FULL = "disk is full"
-"""Name of a file there. While it exists no file can be put on disk by a worker."""
+"""Name of a marker file. While it exists, workers cannot write files to disk."""
 
 _sync = os.fsync
 
 
 class Hazardous(FakeRetargeter):
-    """`kill` kills its process; `once` does the first time; `hang` never comes back; `slow` takes 0.1 s."""
+    """Names with `kill` kill the process, `once` only the first time; `hang` never returns; `slow` takes 0.1 s."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
         if MARKS in os.environ:
-            os.fsync = _sync_if_room
+            os.fsync = _sync_unless_full
 
     def retarget(self, motions):
         for motion in motions:
@@ -42,7 +42,7 @@ class Hazardous(FakeRetargeter):
         return super().retarget(motions)
 
 
-def _sync_if_room(descriptor):
+def _sync_unless_full(descriptor):
     if (Path(os.environ[MARKS]) / FULL).exists():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     _sync(descriptor)

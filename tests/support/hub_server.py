@@ -1,4 +1,4 @@
-"""A server on loopback that hands out files with ranges, speaks the hub's endpoints, and misbehaves when told to."""
+"""A server on loopback with byte ranges, the endpoints of the hub, and injected faults."""
 
 import hashlib
 import json
@@ -12,18 +12,18 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PAGE = 2
-"""Files on one page of a listing: few, so that pages are turned."""
+"""Files per page of a listing: few, so that there are several pages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What to do wrong.
+    """Fault of one response.
 
     Attributes:
-        kind: "drop" (half of the body, then the connection ends), "stall" (half, then silence), "alter" (a byte is
-            another), "short" (half, said to be all), "long" (more than all), "status" (another answer), "ignore_range",
-            "wrong_range", "range_416", "encoded" (said to be gzip, and none), or "wait" (until `Server.go` is set).
-        status: For "status".
+        kind: "drop" (close the connection after half of the body), "stall" (pause after half), "alter" (change a byte),
+            "short" (send half as if complete), "long" (send too much), "status" (send `status`), "ignore_range",
+            "wrong_range", "range_416", "encoded" (claim gzip for a plain body), or "wait" (until `Server.go` is set).
+        status: Status code for "status".
         code: X-Error-Code for "status".
     """
 
@@ -34,47 +34,48 @@ class Fault:
 
 @dataclass(kw_only=True)
 class Server:
-    """What the server has and what it was asked.
+    """Content and request log of the server.
 
     Attributes:
-        url: Where it is.
-        files: Content by path, as plain files.
-        data_sets: Content by path, by repository.
-        plain: Paths in repositories that are kept in git itself, without a SHA-256.
-        licence: In the cards.
-        token: Required of whoever asks for a data set, or empty.
-        faults: Faults to be committed by path, the next one first; each is used up.
-        asked: Method, path and Range of every request.
-        go: Ends every "wait" and "stall".
-        together: Most bodies that were under way at one time.
+        url: URL of the server.
+        files: Content of plain files by path.
+        repositories: Content by path, for each repository.
+        plain: Paths in repositories that are stored in git itself, without a SHA-256.
+        licence: Licence in the cards.
+        token: Token required for repositories, or empty.
+        faults: Faults by path, in order; each is used once.
+        requests: Method, path and Range of every request.
+        go: Event that ends every "wait" and "stall".
+        max_concurrent: Largest number of bodies sent at the same time.
     """
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
-    data_sets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
     plain: set[str] = field(default_factory=set)
     licence: str | None = "other"
     token: str = ""
     faults: dict[str, list[Fault]] = field(default_factory=lambda: defaultdict(list))
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
     go: threading.Event = field(default_factory=threading.Event)
-    together: int = 0
+    max_concurrent: int = 0
     _active: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ranges(self, path: str) -> list[str]:
-        """Ranges asked for of a path; an empty one for the whole."""
-        return [expected for method, asked, expected in self.asked if method == "GET" and asked == path]
+        """Range headers of the requests for a path; empty for the whole file."""
+        return [range_ for method, requested, range_ in self.requests if method == "GET" and requested == path]
 
     def bodies(self) -> list[str]:
-        """Paths of files whose content was asked for."""
-        return [path for method, path, _ in self.asked if method == "GET" and not path.startswith("/api/")]
+        """Paths of the files whose content was requested."""
+        return [path for method, path, _ in self.requests if method == "GET" and not path.startswith("/api/")]
 
     def bundle(self, content: dict[str, bytes], *, folder: str = "/b", **changes: object) -> str:
-        """Put a bundle up; returns the URL of its manifest."""
-        self.files |= {f"{folder}/{path}": one for path, one in content.items()}
+        """Serve a bundle; returns the URL of its manifest."""
+        self.files |= {f"{folder}/{path}": data for path, data in content.items()}
         listed = [
-            {"path": path, "size": len(one), "sha256": hashlib.sha256(one).hexdigest()} for path, one in content.items()
+            {"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for path, data in content.items()
         ]
         manifest = {"format": "musclemap-bundle", "version": 1, "licence": "CC0-1.0", "files": listed, **changes}
         self.files[f"{folder}/MANIFEST.json"] = json.dumps(manifest).encode()
@@ -82,17 +83,17 @@ class Server:
 
     @contextmanager
     def body(self) -> Iterator[None]:
-        """Count a body that is under way."""
+        """Count a body while it is sent."""
         with self._lock:
             self._active += 1
-            self.together = max(self.together, self._active)
+            self.max_concurrent = max(self.max_concurrent, self._active)
         yield
         with self._lock:
             self._active -= 1
 
 
 def git_blob(content: bytes) -> str:
-    """Git's name for a content."""
+    """Git's object id of a blob."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
@@ -101,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
     state: Server
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Suppress log messages."""
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         path = unquote(parts.path)
-        self.state.asked.append((self.command, path, self.headers.get("Range", "")))
+        self.state.requests.append((self.command, path, self.headers.get("Range", "")))
         fault = self.state.faults[path].pop(0) if self.state.faults.get(path) else Fault(kind="")
         if fault.kind == "status":
             self.refuse(fault.status, fault.code)
@@ -130,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def allowed(self, name: str) -> bool:
-        if name not in self.state.data_sets:
+        if name not in self.state.repositories:
             self.refuse(404, "RepoNotFound")
         elif self.state.token and not self.headers.get("Authorization"):
             self.refuse(401, "GatedRepo")
@@ -152,13 +153,13 @@ class _Handler(BaseHTTPRequestHandler):
             card = {} if self.state.licence is None else {"license": self.state.licence}
             self.json({"id": repository, "sha": COMMIT, "gated": "manual", "cardData": card, "siblings": []})
             return
-        listed = sorted(self.state.data_sets[repository].items())
+        listed = sorted(self.state.repositories[repository].items())
         start = int(query.get("cursor", ["0"])[0])
         entries = [self.entry(path, content) for path, content in listed[start : start + PAGE]]
-        follow = {}
+        headers = {}
         if start + PAGE < len(listed):
-            follow["Link"] = f'<{self.state.url}{quote(urlsplit(self.path).path)}?cursor={start + PAGE}>; rel="next"'
-        self.json(entries, **follow)
+            headers["Link"] = f'<{self.state.url}{quote(urlsplit(self.path).path)}?cursor={start + PAGE}>; rel="next"'
+        self.json(entries, **headers)
 
     def entry(self, path: str, content: bytes) -> dict[str, object]:
         entry = {"type": "file", "path": path, "size": len(content), "oid": git_blob(content)}
@@ -171,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner, name, _, _, path = rest.split("/", 4)
         if not self.allowed(f"{owner}/{name}"):
             return
-        content = self.state.data_sets[f"{owner}/{name}"].get(path)
+        content = self.state.repositories[f"{owner}/{name}"].get(path)
         if content is None:
             self.refuse(404, "EntryNotFound")
             return
@@ -182,8 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.content(json.dumps(value).encode(), Fault(kind=""), **headers)
 
     def content(self, content: bytes, fault: Fault, **headers: str) -> None:
-        size, expected = len(content), self.headers.get("Range", "")
-        start = int(expected.removeprefix("bytes=").rstrip("-")) if expected and fault.kind != "ignore_range" else 0
+        size, requested = len(content), self.headers.get("Range", "")
+        start = int(requested.removeprefix("bytes=").rstrip("-")) if requested and fault.kind != "ignore_range" else 0
         if fault.kind == "range_416" or start > size:
             self.refuse(416, "")
             return
@@ -194,8 +195,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = content[start:]
         half = body[: len(body) // 2]
         body = {"short": half, "long": body + b"!" * 70_000}.get(fault.kind, body)
-        self.send_response(206 if expected and fault.kind != "ignore_range" else 200)
-        if expected and fault.kind != "ignore_range":
+        self.send_response(206 if requested and fault.kind != "ignore_range" else 200)
+        if requested and fault.kind != "ignore_range":
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         for key, value in {"Content-Length": str(len(body)), "Accept-Ranges": "bytes", **headers}.items():
             self.send_header(key, value)
@@ -210,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 self.wfile.write(half if fault.kind in ("drop", "stall") else body)
                 self.wfile.flush()
-            except OSError:  # whoever asked has gone
+            except OSError:  # the client has disconnected
                 self.close_connection = True
                 return
             if fault.kind == "stall":

@@ -1,4 +1,4 @@
-"""Left for right: names of the target's joints and landmarks, and the reflection across its median plane x = 0."""
+"""Mirror symmetry: swapped names of joints and landmarks, and the reflection across the median plane x = 0."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ FLIP = np.array([-1.0, 1.0, 1.0])
 
 
 def other_side(name: str) -> str:
-    """`knee_angle_l` for `knee_angle_r`, and a name of no side for itself."""
+    """Swap the side of a name, such as `knee_angle_r` for `knee_angle_l`; names without a side stay unchanged."""
     return name[:-1] + {"r": "l", "l": "r"}[name[-1]] if name[-2:] in ("_r", "_l") else name
 
 
@@ -17,5 +17,5 @@ LANDMARK_TWIN = [LANDMARK_NAMES.index(other_side(name)) for name in LANDMARK_NAM
 
 
 def joint_twin(reduced: ReducedCoordinates) -> list[int]:
-    """Position of each independent joint's namesake on the other side."""
+    """Index of the mirrored joint of each independent joint."""
     return [reduced.joint_names.index(other_side(name)) for name in reduced.joint_names]

@@ -1,4 +1,4 @@
-"""Facts of MyoFullBody that many tests use, from its table."""
+"""Constants of MyoFullBody that many tests use."""
 
 import numpy as np
 
