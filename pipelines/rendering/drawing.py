@@ -155,10 +155,8 @@ def _light(spec: mujoco.MjSpec) -> None:
     visual.global_.fovy = 30.0
     # 1,400 pieces of tendon: the default of 28 slices takes 5 times as long
     visual.quality.numslices, visual.quality.numstacks = 10, 5
-    visual.quality.shadowsize, visual.map.shadowclip = (
-        2048,
-        2.0,
-    )  # a wider lamp keeps the artefacts at its edge out of view
+    # a wider lamp keeps the artefacts at its edge out of view
+    visual.quality.shadowsize, visual.map.shadowclip = 2048, 2.0
     visual.headlight.ambient, visual.headlight.diffuse = (0.46,) * 3, (0.26,) * 3
     visual.headlight.specular = (0.05,) * 3
     visual.rgba.haze = (*HORIZON_RGB, 1.0)

@@ -79,13 +79,13 @@ function histogramAxis(values, limits) {
   if (low >= 0 && positive.length && top / middle > 50) {
     const from = Math.floor(Math.log10(Math.max(positive[0], top * 1e-10)));
     const to = Math.ceil(Math.log10(top * 1.0001));
-    return { log: true, low: from, high: Math.max(to, from + 1), place: (v) => (v > 0 ? Math.max(Math.log10(v), from) : from) };
+    return { log: true, low: from, high: Math.max(to, from + 1), scale: (v) => (v > 0 ? Math.max(Math.log10(v), from) : from) };
   }
   const least = values.reduce((a, b) => Math.min(a, b), Infinity);
   const start = least >= 0 && least < 0.5 * (top ?? 0) ? 0 : least;
   const most = [...limits].reduce((a, b) => Math.max(a, b), values.reduce((a, b) => Math.max(a, b), -Infinity));
   const end = most > start ? most + (most - start) * 0.03 : start + Math.max(Math.abs(start) * 0.1, 1e-9);
-  return { log: false, low: start, high: end, place: (v) => v };
+  return { log: false, low: start, high: end, scale: (v) => v };
 }
 
 const BINS = 40;
@@ -95,8 +95,8 @@ function histogram(metric, all, filtered, rule) {
   const limits = rule ? [["warn", rule.warn], ["infeasible", rule.infeasible]].filter(([, v]) => typeof v === "number") : [];
   const axis = histogramAxis(all, limits.map(([, value]) => value));
   const [width, height, left, right, top, bottom] = [340, 150, 34, 10, 8, 22];
-  const across = (v) => left + ((axis.place(v) - axis.low) / (axis.high - axis.low)) * (width - left - right);
-  const bin = (v) => Math.max(0, Math.min(BINS - 1, Math.floor(((axis.place(v) - axis.low) / (axis.high - axis.low)) * BINS)));
+  const across = (v) => left + ((axis.scale(v) - axis.low) / (axis.high - axis.low)) * (width - left - right);
+  const bin = (v) => Math.max(0, Math.min(BINS - 1, Math.floor(((axis.scale(v) - axis.low) / (axis.high - axis.low)) * BINS)));
   const [whole, part] = [all, filtered].map((values) => {
     const count = new Array(BINS).fill(0);
     for (const value of values) count[bin(value)]++;

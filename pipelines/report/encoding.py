@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 MAX_POINTS = 400
-"""Most points of one curve: about the width of a chart in pixels."""
+"""Maximum number of points per curve: about the width of a chart in pixels."""
 
 MAX_CURVE_BYTES = 125_000
-"""Most bytes of the curves of one clip; if they need more, every curve gets fewer points."""
+"""Maximum size of the curves of one clip [B]; if they need more, every curve gets fewer points."""
 
 _CURVE_BYTES = 110  # overhead of a curve: its name, side and limits
 _MIN_POINTS = 40

@@ -26,7 +26,7 @@ PAGE = "report.html"
 FOLDER = "report"
 
 MAX_PICTURES = 100
-"""Most clips with pictures, the worst first; without a GPU, each takes about a second."""
+"""Maximum number of clips with pictures, the worst first; without a GPU, each takes about a second."""
 
 DEFAULT_COLUMNS = (
     "landmark_error_mm", "landmark_error_p95_mm", "foot_error_mm", "floor_depth_max_mm", "stance_speed_m_s",
@@ -35,10 +35,10 @@ DEFAULT_COLUMNS = (
 """Metrics that the table shows at first, if present; others can be added on the page."""
 
 MAX_METRICS = 200
-"""Most metrics that the table can show; a conversion has 60."""
+"""Maximum number of metrics in the table; a conversion has 60."""
 
 MAX_CELL = 200
-"""Most characters of a metric that is text."""
+"""Maximum length of a text metric in characters."""
 
 _CURVE_FILE = re.compile(r"\d{4,}(-[0-9a-f]{12})?\.js")
 """Names of files with curves: row and hash of the content, so that a page never loads the curves of another page."""

@@ -28,7 +28,7 @@ MAX_LINE = 2**14
 """Longest line of a metrics file [B]; ours have 1 kB."""
 
 MAX_ROWS = 20_000
-"""Most lines read, evenly spaced over the file: far more than a curve has points."""
+"""Maximum number of lines read, evenly spaced over the file: far more than the points of a curve."""
 
 LARGEST_METRIC, LARGEST_STEPS = 1e15, 2**53
 """Metrics and steps beyond these limits cannot come from a run, and would flatten the rest of a curve."""
@@ -113,13 +113,15 @@ def _joints(clip: Clip, recording: Recording, body: SimulationBody) -> list[Sect
         column, hinge = model.jnt_qposadr[joint], model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE
         unit, scale = ("deg", math.degrees(1.0)) if hinge else ("cm", 100.0)
         stem, side = side_of(name)
-        word = SIDE_WORD.get(side, "")
+        side_word = SIDE_WORD.get(side, "")
         low, high = model.jnt_range[joint] * scale
         values, reference = recording.qpos[:, column] * scale, ref_qpos[:, column] * scale
         charts.setdefault((stem, unit), []).extend(
             (
-                Curve(name=f"{word} policy".strip(), side=side, values=values, lower=float(low), upper=float(high)),
-                Curve(name=f"{word} reference".strip(), side=side, values=reference, dashed=True),
+                Curve(
+                    name=f"{side_word} policy".strip(), side=side, values=values, lower=float(low), upper=float(high)
+                ),
+                Curve(name=f"{side_word} reference".strip(), side=side, values=reference, dashed=True),
             )
         )
     joint_charts = tuple(Chart(title=stem, unit=unit, curves=tuple(curves)) for (stem, unit), curves in charts.items())
@@ -158,7 +160,9 @@ def learning_curves(run: Path) -> dict[str, Any] | None:
     charts = [chart for spec in LEARNING if (chart := _learning_chart(rows, steps, grid, *spec)) is not None]
     if not charts:
         return None
-    scale, unit = next(((10.0**k, word) for k, word in ((6, " M"), (3, " k")) if steps[-1] >= 10.0 ** (k + 1)), (1, ""))
+    scale, unit = next(
+        ((10.0**k, prefix) for k, prefix in ((6, " M"), (3, " k")) if steps[-1] >= 10.0 ** (k + 1)), (1, "")
+    )
     fps = (count - 1) * scale / (steps[-1] - steps[0])
     section = Section(title="Over control steps", charts=tuple(charts))
     curves = encode([section], nframe=count, fps=fps)

@@ -16,7 +16,7 @@ from .policy_curves import clip_curves, learning_curves
 from .source_rows import number
 
 MAX_CURVES = 30
-"""Most clips with curves, the worst first; each takes up to 125 kB."""
+"""Maximum number of clips with curves, the worst first; each takes up to 125 kB."""
 
 COLUMNS = (
     ("coverage", "covered", 1, 100.0),

@@ -12,7 +12,7 @@ STATES = ("failed", "unreadable", "rejected", "infeasible", "warn", "feasible")
 """Results of a source, the worst first: its status, or the verdict of its clip if that can be read."""
 
 MAX_RANGES = 200
-"""Most frame ranges kept per reason; the rest are counted."""
+"""Maximum number of frame ranges per reason; the rest are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)

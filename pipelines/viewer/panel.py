@@ -18,9 +18,9 @@ from .text import labels, markdown
 
 SPEEDS = {"⅛×": 0.125, "¼×": 0.25, "½×": 0.5, "1×": 1.0, "2×": 2.0}
 MAX_LISTED = 500
-"""Most clips listed in the chooser; a search field narrows down longer lists."""
+"""Maximum number of clips listed in the chooser; a search field narrows down longer lists."""
 MAX_REASONS = 20
-"""Most broken rules listed for a clip."""
+"""Maximum number of broken rules listed per clip."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ class Viewer:
         self._following, self.colouring, self._stale = True, "length", True
         # Browsers open connections that they never use; each would print a traceback.
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
-        scene = self._read(name)
+        scene = self._read_scene(name)
         free_port = _free_port(host, port)
         self._guard = Guard(host)
         with _quiet(), guarding(self._guard):
@@ -128,7 +128,7 @@ class Viewer:
         with _quiet():
             self.server.stop()
 
-    def _read(self, name: str) -> Scene:
+    def _read_scene(self, name: str) -> Scene:
         clip = read_clip(self.clips.path(name))
         if clip.model not in self._bodies:
             self._bodies[clip.model] = DrawnBody(clip.model)
@@ -141,12 +141,12 @@ class Viewer:
             nframe=scene.clip.nframe, fps=scene.clip.fps, speed=old.speed, playing=old.playing, loop=old.loop
         )
         if scene.activation is None:
-            self._colour("length")
+            self._set_colouring("length")
         self.scene_view.show(scene, scene.frame(0, colouring=self.colouring))
         self.panel.show_clip(name, scene, self.playback, notes=_notes(scene))
-        self._aim()
+        self._reset_cameras()
 
-    def _aim(self) -> None:
+    def _reset_cameras(self) -> None:
         """Set the cameras of connected browsers, and the initial camera of browsers that connect later."""
         camera_path = self._scene.camera_path
         for camera in (self.server.initial_camera, *(c.camera for c in self.server.get_clients().values())):
@@ -158,7 +158,7 @@ class Viewer:
         if name == self.name:
             return
         try:
-            scene = self._read(name)
+            scene = self._read_scene(name)
         except MusclemapError as error:
             for client in self.server.get_clients().values():
                 client.add_notification("Cannot show this clip", plain(error), color="red")
@@ -174,7 +174,7 @@ class Viewer:
         self.playback.playing = False
         self.playback.seek(self.playback.frame + by)
 
-    def _colour(self, colouring: str) -> None:
+    def _set_colouring(self, colouring: str) -> None:
         self.colouring = colouring
         self.panel.show_colouring(colouring)
 
@@ -189,7 +189,7 @@ class Viewer:
             step=queued(self._step_frame), speed=queued(lambda value: setattr(self.playback, "speed", value)),
             loop=queued(lambda value: setattr(self.playback, "loop", value)),
             follow=queued(lambda value: setattr(self, "_following", value)),
-            layer=queued(self.scene_view.set_visible), colouring=queued(self._colour),
+            layer=queued(self.scene_view.set_visible), colouring=queued(self._set_colouring),
         )  # fmt: skip
 
 
