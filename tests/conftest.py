@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @contextmanager
 def optimised(on: bool = True) -> Iterator[None]:
-    """Compile with or without XLA's optimisations: without them, a program compiles in half the time and runs slower."""
+    """Compile with or without XLA's optimisations; without, programs compile in half the time and run slower."""
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", not on)
     yield
