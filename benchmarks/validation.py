@@ -33,9 +33,9 @@ from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.pipelines.device import choose_device
 from musclemap.retarget.checks.inverse_dynamics import GRAVITY
-from musclemap.retarget.checks.physics_checks import CPhysics, Physics
+from musclemap.retarget.checks.physics_checks import MujocoPhysics, PhysicsEngine
 from musclemap.retarget.checks.physics_engines import choose_physics
-from musclemap.retarget.checks.validator import Findings, Validator
+from musclemap.retarget.checks.validator import CheckResult, Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.retargeter import Retargeter
@@ -57,7 +57,7 @@ class Walk:
     """A walk, checked, and its strides: side (0 left, 1 right), first frame, frame after the last."""
 
     clip: Clip
-    result: Findings
+    result: CheckResult
     strides: tuple[tuple[int, int, int], ...]
 
     def mean(self, values: np.ndarray, side: int, phase: np.ndarray) -> np.ndarray:
@@ -174,7 +174,7 @@ def speeds(clip: Clip, body: TargetBody, *, nframe: int, device: Any, warp: bool
         clip, activation=None, activation_residual=None, **{name: getattr(clip, name)[rows] for name in fields}
     )
     result = {}
-    physics: dict[str, Physics] = {"MuJoCo C": CPhysics(body)}
+    physics: dict[str, PhysicsEngine] = {"MuJoCo C": MujocoPhysics(body)}
     if device.platform != "cpu":
         physics["MuJoCo Warp"] = choose_physics(body, device)
     elif warp:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from musclemap.retarget.solver import anchors
-from musclemap.retarget.solver.anchors import FLOOR_COST, JUMP, anchor_starts, choose_path
+from musclemap.retarget.solver.anchors import RESTART_JOINT_CHANGE, SOLVED_COST, anchor_starts, choose_path
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
@@ -47,9 +47,9 @@ def test_good_anchors_are_solved_once() -> None:
 
 def test_failed_anchors_and_both_ends_of_a_jump_are_tried_again() -> None:
     joints = np.zeros((2, 8, 3))
-    joints[0, 5:, 1] = 1.1 * JUMP  # between 4 and 5
-    cost = np.full((2, 8), 0.5 * FLOOR_COST)
-    cost[0, 1] = 3 * FLOOR_COST
+    joints[0, 5:, 1] = 1.1 * RESTART_JOINT_CHANGE  # between 4 and 5
+    cost = np.full((2, 8), 0.5 * SOLVED_COST)
+    cost[0, 1] = 3 * SOLVED_COST
     calls: list[tuple[int, list[int]]] = []
     path = choose_path(table(joints, cost, calls), np.zeros(8, int), 2)
     assert calls[1] == (1, [1, 4, 5])
@@ -59,8 +59,8 @@ def test_failed_anchors_and_both_ends_of_a_jump_are_tried_again() -> None:
 
 def test_path_is_the_cheapest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against every one of the 3^6 paths."""
-    monkeypatch.setattr(anchors, "FLOOR_COST", -1.0)
-    monkeypatch.setattr(anchors, "FAILED", -1.0)  # all are tried from all starts
+    monkeypatch.setattr(anchors, "SOLVED_COST", -1.0)
+    monkeypatch.setattr(anchors, "RESTART_COST_RATIO", -1.0)  # all are tried from all starts
     for seed in range(5):
         rng = np.random.default_rng(seed)
         joints, cost = rng.normal(0, 0.7, (3, 6, 2)), rng.uniform(1e-3, 2e-2, (3, 6))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from musclemap.retarget.config import ScaleConfig
-from musclemap.retarget.targets.contacts import detect, estimate_stance, runs, velocity
+from musclemap.retarget.targets.contacts import detect_contacts, estimate_stance, runs, velocity
 
 from ..support.feet import CONTACT, FPS, Moving, builtin, eased, stance_of, standing_still, truly_standing
 
@@ -42,7 +42,7 @@ def test_a_moment_makes_no_contact_and_breaks_none() -> None:
     points = moving.points.copy()
     points[:, :2, 0] += np.cumsum(glide)[:, None]
     points[:, 2:, 0] += 0.02 * eased(100, 103, 200)[:, None]
-    contact, _ = detect(points, moving.pelvis[:, 2], FPS, CONTACT)
+    contact, _ = detect_contacts(points, moving.pelvis[:, 2], FPS, CONTACT)
     assert not contact[:, :2].any()
     assert contact[:, 2:].all()
 
@@ -98,7 +98,7 @@ def test_a_slow_top_of_a_leap_is_no_contact() -> None:
     points, pelvis = moving.points.copy(), moving.pelvis.copy()
     points[..., 2] += lift[:, None]
     pelvis[:, 2] += lift
-    contact, floor = detect(points, pelvis[:, 2], FPS, CONTACT)
+    contact, floor = detect_contacts(points, pelvis[:, 2], FPS, CONTACT)
     assert not contact[130:171].any()
     assert contact[:120].all()
     assert contact[180:].all()
@@ -112,9 +112,9 @@ def test_feet_that_hold_still_below_a_falling_body_carry_nothing() -> None:
     points, pelvis = moving.points.copy(), moving.pelvis.copy()
     points[..., 2] += 0.3 * (eased(110, 130, 300) - eased(170, 190, 300))[:, None]
     pelvis[:, 2] += np.where(np.abs(t) < 0.35, 0.5 * 9.81 * (0.35**2 - t**2), 0.0)
-    contact, _ = detect(points, pelvis[:, 2], FPS, CONTACT)
+    contact, _ = detect_contacts(points, pelvis[:, 2], FPS, CONTACT)
     assert not contact[125:176].any()
-    hanging, _ = detect(points, moving.pelvis[:, 2], FPS, CONTACT)
+    hanging, _ = detect_contacts(points, moving.pelvis[:, 2], FPS, CONTACT)
     assert hanging[135:166].all()  # the same feet under a body that does not fall stand on something
 
 
@@ -124,7 +124,7 @@ def test_a_raised_foot_is_no_contact_while_the_other_stands() -> None:
     up = 0.2 * (eased(60, 100, 300) - eased(200, 240, 300))
     points = moving.points.copy()
     points[:, 2:, 2] += up[:, None]
-    contact, _ = detect(points, moving.pelvis[:, 2], FPS, CONTACT)
+    contact, _ = detect_contacts(points, moving.pelvis[:, 2], FPS, CONTACT)
     assert not contact[100:200, 2:].any()
     assert contact[:, :2].all()
     assert contact[:55, 2:].all()
@@ -138,7 +138,9 @@ def test_a_step_carries_whoever_stands_on_it() -> None:
     points[:, :2, 2] += 0.3 * eased(120, 160, 400)[:, None]
     points[:, 2:, 2] += 0.3 * eased(170, 210, 400)[:, None]
     pelvis[:, 2] += 0.3 * eased(120, 210, 400)
-    stance = estimate_stance(pelvis, points - pelvis[:, None], fps=FPS, prior=1.0, scale=ScaleConfig(), contact=CONTACT)
+    stance = estimate_stance(
+        pelvis, points - pelvis[:, None], fps=FPS, prior=1.0, scale_config=ScaleConfig(), contact_config=CONTACT
+    )
     assert stance.contact[:110].all()
     assert stance.contact[225:].all()
     assert stance.scale == pytest.approx(1.0, abs=0.02)

@@ -271,7 +271,7 @@ def test_frames_that_are_told() -> None:
     series = np.zeros(100)
     series[[10, 12, 40, 41, 42, 90]] = 1.0
     assert frames_over(series, 0.5) == [[10, 13], [40, 43], [90, 91]]
-    assert frames_over(series, 0.5, most=2) == [[10, 13], [40, 43]]
+    assert frames_over(series, 0.5, max_intervals=2) == [[10, 13], [40, 43]]
     assert frames_over(series, 2.0) == []
 
 
@@ -290,8 +290,8 @@ def test_a_long_clip_is_looked_at_in_stretches(
     qpos[150:, 0] += 0.2
     clip = planted(validator.body, walk_clip, qpos)
     whole = validator.check(clip)
-    monkeypatch.setattr("musclemap.retarget.checks.validator.STRETCH", 150)
-    monkeypatch.setattr("musclemap.retarget.checks.validator.OVERLAP", 100)
+    monkeypatch.setattr("musclemap.retarget.checks.validator.FRAMES_PER_SEGMENT", 150)
+    monkeypatch.setattr("musclemap.retarget.checks.validator.SEGMENT_OVERLAP", 100)
     parts = validator.check(clip)
     assert parts.details.keys() == whole.details.keys()
     assert parts.details["joint_velocity_ratio"] == whole.details["joint_velocity_ratio"]

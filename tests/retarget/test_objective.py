@@ -15,7 +15,7 @@ from musclemap.retarget.solver.cost_weights import joint_stiffness, smoothness
 from musclemap.retarget.solver.normal import Normal
 from musclemap.retarget.solver.objective import Objective
 from musclemap.retarget.solver.terms import (
-    SOFT_FLOOR,
+    FLOOR_SOFTNESS,
     FloorTerm,
     FrameTargets,
     OrientationTerm,
@@ -106,7 +106,7 @@ def test_cost_is_what_it_says(body: TargetBody, case: Case) -> None:
             expected[b] += w.orientation.weight[k] * (1.0 - np.cos(angle))
         for k, radius in enumerate(w.floor.radius):
             height = pos[NLANDMARK + NCONTACT + k, 2, b] - radius - t.floor[0 if k < len(w.floor.radius) // 2 else 1, b]
-            expected[b] += 0.5 * w.floor.weight * (SOFT_FLOOR * np.logaddexp(0.0, -height / SOFT_FLOOR)) ** 2
+            expected[b] += 0.5 * w.floor.weight * (FLOOR_SOFTNESS * np.logaddexp(0.0, -height / FLOOR_SOFTNESS)) ** 2
         expected[b] += 0.5 * np.sum(w.prior.weight * (np.asarray(case.q)[NROOT:, b] - body.reduced.rest) ** 2)
     np.testing.assert_allclose(case.normal.cost, expected, rtol=1e-12)
 
@@ -143,7 +143,7 @@ def test_hessian_is_that_of_dense_jacobians(body: TargetBody, case: Case) -> Non
     pos, floor = np.asarray(case.kinematics.point_pos), np.asarray(case.targets.floor)
     for b in range(NFRAME):
         height = pos[NLANDMARK + NCONTACT :, 2, b] - w.floor.radius - np.repeat(floor[:, b], len(w.floor.radius) // 2)
-        press = 1.0 / (1.0 + np.exp(height / SOFT_FLOOR))
+        press = 1.0 / (1.0 + np.exp(height / FLOOR_SOFTNESS))
         assert press.max() > 0.0
         rows = [
             jacobian[:NLANDMARK, :, :, b] * np.sqrt(w.position.landmark)[:, None, None],

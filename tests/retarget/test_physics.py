@@ -12,11 +12,11 @@ from musclemap.retarget.checks.bounded_least_squares import bounded_least_square
 from musclemap.retarget.checks.inverse_dynamics import (
     GRAVITY,
     GroundReactionSolver,
-    bearing_share,
     filtered_motion,
+    load_sharing,
     static_optimisation,
 )
-from musclemap.retarget.checks.physics_checks import CPhysics, FramePhysics
+from musclemap.retarget.checks.physics_checks import FramePhysics, MujocoPhysics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
@@ -32,7 +32,7 @@ def motion(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def result(body: TargetBody, walk_clip: Clip) -> FramePhysics:
-    return CPhysics(body).evaluate(*motion(walk_clip), muscles=True)
+    return MujocoPhysics(body).evaluate(*motion(walk_clip), muscles=True)
 
 
 def test_forces_are_those_of_mujocos_inverse_dynamics(body: TargetBody, walk_clip: Clip, result: FramePhysics) -> None:
@@ -64,15 +64,15 @@ def test_moment_arms_are_the_change_of_length(body: TargetBody, walk_clip: Clip,
         q = body.reduced.reduce(qpos[5:6]).repeat(2, axis=0)
         q[:, 7 + k] += [-step, step]
         zero = np.zeros((2, body.model.nv))
-        ends = CPhysics(body, threads=1).evaluate(body.reduced.expand(q), zero, zero).muscle_length
+        ends = MujocoPhysics(body, threads=1).evaluate(body.reduced.expand(q), zero, zero).muscle_length
         slope = (ends[1].astype(float) - ends[0]) / (2 * step)
         np.testing.assert_allclose(result.muscles.moment[5, :, k], slope, atol=5e-4)
 
 
 def test_threads_and_stretches_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
     parts = [np.tile(a, (30, 1)) for a in motion(walk_clip)]  # more frames than one thread takes at a time
-    one, two = (CPhysics(body, threads=n).evaluate(*parts) for n in (1, 3))
-    for name in ("lowest", "muscle_length", "wrench", "torque", "touch_frame", "touch_dist"):
+    one, two = (MujocoPhysics(body, threads=n).evaluate(*parts) for n in (1, 3))
+    for name in ("lowest", "muscle_length", "wrench", "torque", "contact_frame", "contact_dist"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
@@ -82,7 +82,7 @@ def test_warp_finds_what_mujoco_c_finds(body: TargetBody, walk_clip: Clip, capfd
     q = body.reduced.reduce(qpos)
     q[3:6, 7 + body.reduced.index("hip_adduction_r")] = 0.3  # one thigh in the other
     qpos = body.reduced.expand(q)
-    mine = CPhysics(body).evaluate(qpos, qvel, qacc, muscles=True)
+    mine = MujocoPhysics(body).evaluate(qpos, qvel, qacc, muscles=True)
     engine = WarpPhysics(body, nworld=9, device="cpu")
     theirs = engine.evaluate(qpos, qvel, qacc, muscles=True)
     assert capfd.readouterr().out == ""  # commands print JSON there
@@ -95,10 +95,10 @@ def test_warp_finds_what_mujoco_c_finds(body: TargetBody, walk_clip: Clip, capfd
     np.testing.assert_allclose(theirs.muscles.active, mine.muscles.active, rtol=0.01, atol=0.5)
     np.testing.assert_allclose(theirs.muscles.passive, mine.muscles.passive, rtol=0.01, atol=0.5)
     np.testing.assert_allclose(theirs.muscles.moment, mine.muscles.moment, atol=1e-4)
-    assert len(mine.touch_dist)
+    assert len(mine.contact_dist)
 
     def deepest(physics: FramePhysics) -> dict[tuple[int, int, int], float]:
-        touches = zip(physics.touch_frame, physics.touch_pair, physics.touch_dist, strict=True)
+        touches = zip(physics.contact_frame, physics.contact_geoms, physics.contact_dist, strict=True)
         return {(int(t), int(a), int(b)): float(d) for t, (a, b), d in touches if d < -1e-4}
 
     a, b = deepest(mine), deepest(theirs)
@@ -118,7 +118,7 @@ def test_warp_finds_what_mujoco_c_finds(body: TargetBody, walk_clip: Clip, capfd
 def test_warp_tells_of_contacts_that_do_not_fit(
     body: TargetBody, walk_clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("musclemap.retarget.checks.warp_physics.CONTACTS", 2)
+    monkeypatch.setattr("musclemap.retarget.checks.warp_physics.CONTACTS_PER_WORLD", 2)
     qpos, qvel, qacc = motion(walk_clip)
     q = body.reduced.reduce(qpos)
     q[:, 2] -= 0.2
@@ -150,7 +150,7 @@ def test_the_ground_carries_who_stands(body: TargetBody, walk_clip: Clip) -> Non
     """Standing still: all of the weight, no residual, and the pressure inside the feet."""
     qpos = walk_clip.qpos[100:101].repeat(5, axis=0).astype(np.float64)
     zero = np.zeros((5, body.model.nv))
-    physics = CPhysics(body).evaluate(qpos, zero, zero)
+    physics = MujocoPhysics(body).evaluate(qpos, zero, zero)
     ground = GroundReactionSolver(body, friction=0.8, reach=0.03)(physics, qpos, np.ones((5, 4)))
     weight = body.model.body_mass.sum() * GRAVITY
     np.testing.assert_allclose(ground.force.sum(axis=1)[:, 2], weight, rtol=0.01)
@@ -184,7 +184,7 @@ def test_the_load_passes_smoothly_from_foot_to_foot() -> None:
     contact[52:60, 0] = False
     contact[40:, 2] = True
     contact[44:, 3] = True
-    share = bearing_share(contact, 100.0)
+    share = load_sharing(contact, 100.0)
     assert (share[~contact] == 0).all()
     np.testing.assert_array_equal(share[:40, 1], 1.0)
     np.testing.assert_array_equal(share[61:, 2], 1.0)
@@ -192,5 +192,5 @@ def test_the_load_passes_smoothly_from_foot_to_foot() -> None:
     assert np.abs(np.diff(left)).max() < 0.15
     assert np.abs(np.diff(right)).max() < 0.15
     np.testing.assert_allclose((left + right)[40:60], 1.0, atol=0.15)
-    standing = bearing_share(np.ones((50, 4), bool), 100.0)
+    standing = load_sharing(np.ones((50, 4), bool), 100.0)
     np.testing.assert_array_equal(standing, 1.0)

@@ -119,7 +119,7 @@ def test_pieces_are_as_good_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     """A long motion is resampled a stretch at a time; at the seams nothing is left of that."""
     source = swinging_motion(60.0, seconds=8.0)
     whole = resample(source, 100.0)
-    monkeypatch.setattr(resampling, "CHUNK", 100)
+    monkeypatch.setattr(resampling, "FRAMES_PER_CHUNK", 100)
     pieces = resample(source, 100.0)
     truth = Rotation.from_rotvec(whole.rotvec.reshape(-1, 3))
     assert apart(pieces.rotvec, truth).max() < 1e-12

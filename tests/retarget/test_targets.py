@@ -119,7 +119,7 @@ def test_a_long_motion_is_carried_a_stretch_at_a_time(
     monkeypatch: pytest.MonkeyPatch, walk: SourceMotion, fitted: Proportions
 ) -> None:
     whole = asked(walk, fitted)
-    monkeypatch.setattr(module, "CHUNK", 37)
+    monkeypatch.setattr(module, "FRAMES_PER_CHUNK", 37)
     pieces = asked(walk, fitted)
     for name in ("pos", "rot", "carrier_rot", "anchor", "contact"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name), err_msg=name)

@@ -37,7 +37,7 @@ def stance_of(moving: Moving, *, subject: float = 1.0, floor: float = 0.0, prior
     """Stance of a subject of another size, on a floor at another height; the feet are of the target's size."""
     pelvis = subject * moving.pelvis + [0.0, 0.0, floor]
     feet = moving.points - moving.pelvis[:, None]
-    return estimate_stance(pelvis, feet, fps=FPS, prior=prior, scale=ScaleConfig(), contact=CONTACT)
+    return estimate_stance(pelvis, feet, fps=FPS, prior=prior, scale_config=ScaleConfig(), contact_config=CONTACT)
 
 
 def truly_standing(moving: Moving) -> np.ndarray:

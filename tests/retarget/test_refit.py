@@ -19,7 +19,7 @@ from musclemap.retarget.solver.refit import accept_refit, needs_refit
 from musclemap.retarget.solver.self_collision import (
     CollisionCapsules,
     SelfCollisionTerm,
-    _nearest,
+    _nearest_points,
     collision_capsules,
 )
 from musclemap.retarget.solver.terms import FrameTargets
@@ -29,7 +29,7 @@ from musclemap.skeletons.kinematics import forward, integrate
 
 @pytest.fixture(scope="module")
 def capsules(body: TargetBody) -> CollisionCapsules:
-    return collision_capsules(body, without=neutral_pairs(body.model, body.reduced.base))
+    return collision_capsules(body, ignored_pairs=neutral_pairs(body.model, body.reduced.base))
 
 
 def knock_kneed() -> SourceMotion:
@@ -51,7 +51,7 @@ def test_capsules_stand_for_the_models_geoms(body: TargetBody, capsules: Collisi
     ends = forward(capsules.tree, jnp.asarray(q.T)).point_pos[capsules.first :]
     low, high = ends[0::2], ends[1::2]
     one, two = capsules.pairs.T
-    a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])
+    a, b = _nearest_points(low[one], high[one] - low[one], low[two], high[two] - low[two])
     ours = np.linalg.norm(np.asarray(a - b), axis=1) - (capsules.radius[one] + capsules.radius[two])[:, None]
     data, compared = mujoco.MjData(model), 0
     pairs = np.sort(np.stack([model.pair_geom1, model.pair_geom2], axis=1), axis=1).tolist()
@@ -95,11 +95,11 @@ def test_the_gradient_is_that_of_the_cost(body: TargetBody, capsules: CollisionC
 def test_legs_that_pass_through_each_other_are_parted(retargeter: Retargeter) -> None:
     clip = retargeter.retarget([knock_kneed()])[0].clip
     assert clip is not None
-    assert clip.metrics["repaired"] == 1.0
-    assert clip.metrics["repair_self_penetration_before_mm"] > 30.0
-    assert clip.metrics["repair_verdict_before"] != "feasible"
+    assert clip.metrics["refitted"] == 1.0
+    assert clip.metrics["refit_self_penetration_before_mm"] > 30.0
+    assert clip.metrics["refit_verdict_before"] != "feasible"
     assert clip.metrics["self_penetration_mm"] < 10.0
-    assert 15.0 < clip.metrics["repair_moved_mm"] < 150.0
+    assert 15.0 < clip.metrics["refit_moved_mm"] < 150.0
     assert clip.metrics["joint_velocity_ratio"] < 1.0
     assert clip.verdict == "feasible", clip.reasons
 
@@ -115,9 +115,9 @@ def _judged(clip: Clip, verdict: str, depth: float) -> Clip:
 def test_a_repair_that_is_no_better_is_not_kept(walk_clip: Clip, verdict: str, depth: float, kept: bool) -> None:
     before = _judged(walk_clip, "warn", 30.0)
     chosen = accept_refit(before, _judged(walk_clip, verdict, depth))
-    assert chosen.metrics["repaired"] == float(kept)
+    assert chosen.metrics["refitted"] == float(kept)
     assert chosen.metrics["self_penetration_mm"] == (depth if kept else 30.0)
-    assert chosen.metrics["repair_moved_mm"] == pytest.approx(25.0 * np.sqrt(3.0) if kept else 0.0, rel=1e-3)
+    assert chosen.metrics["refit_moved_mm"] == pytest.approx(25.0 * np.sqrt(3.0) if kept else 0.0, rel=1e-3)
 
 
 def test_only_rules_that_it_answers_ask_for_a_repair(walk_clip: Clip) -> None:
