@@ -130,7 +130,7 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
             joints = shape[0] * body_model.joint_template[:22] + body_model.joint_dirs[:22] @ shape[1:]
         else:
             joints = np.zeros((22, 3))
-            for joint, parent in enumerate(BODY_PARENTS[1:], initial_joints=1):
+            for joint, parent in enumerate(BODY_PARENTS[1:], start=1):
                 joints[joint] = joints[parent] + shape[group[joint]] * (source_joints[joint] - source_joints[parent])
         return (joints - joints[0]) @ rotation.T
 

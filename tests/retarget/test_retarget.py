@@ -267,9 +267,12 @@ def test_fingers_follow_if_hands_are_tracked(walk):
 
 @pytest.mark.parametrize("landmark", LANDMARKS, ids=lambda landmark: landmark.name)
 def test_landmarks_follow_joints_of_their_own_side(landmark):
-    """Sided landmarks follow the source joints of that side, and central landmarks joints without a side."""
-    side = landmark.name[-1] if landmark.name[-2] == "_" else None
-    expected = None if side is None else SIDE_WORD[side]
-    for joint in (landmark.joint, landmark.carrier, landmark.orientation):
-        if joint is not None:
-            assert next((word for word in SIDE_WORD.values() if joint.startswith(word)), None) == expected
+    """A landmark follows a source joint of its own side; carrier and orientation are of that side or central."""
+
+    def side_of(joint: str) -> str | None:
+        return next((word for word in SIDE_WORD.values() if joint.startswith(word)), None)
+
+    expected = SIDE_WORD[landmark.name[-1]] if landmark.name[-2] == "_" else None
+    assert side_of(landmark.joint) == expected
+    for joint in (landmark.carrier, landmark.orientation):
+        assert joint is None or side_of(joint) in (None, expected)
