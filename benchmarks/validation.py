@@ -98,7 +98,7 @@ def gait_rows(walk: Walk, body: TargetBody) -> list[tuple[str, float, str, bool 
     peaks = (float(np.mean(first)), float(np.mean(last)))
     low = float(np.mean(trough))
     residual = walk.result.metrics["residual_force_bw"]
-    stance_percent = float(np.mean(stance))
+    stance_share = float(np.mean(stance))
     return [
         ("strides", float(len(walk.strides)), "", None),
         ("residual root force, mean [body weights]", residual, "target: below 0.15", residual < 0.15),
@@ -109,7 +109,7 @@ def gait_rows(walk: Walk, body: TargetBody) -> list[tuple[str, float, str, bool 
         ("largest hip flexion or extension torque, mean over strides [Nm]", float(np.mean(hip)), "", None),
         ("unmet torque of the worst joint, mean [Nm]", walk.result.metrics["unmet_torque_nm"], "", None),
         ("saturated muscles [%]", 100 * walk.result.metrics["activation_saturated_fraction"], "", None),
-        ("stance [% of the stride]", stance_percent, f"60 to 62, {WINTER}; target 58 to 65", 58 <= stance_percent <= 65),
+        ("stance [% of the stride]", stance_share, f"60 to 62, {WINTER}; target 58 to 65", 58 <= stance_share <= 65),
     ]  # fmt: skip
 
 
