@@ -141,21 +141,21 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
 def _repair(clip: Clip) -> list[str]:
     """A sentence about a clip that was fitted again with its limbs kept apart."""
     message = clip.metrics
-    if "repaired" not in message:
+    if "refitted" not in message:
         return []
-    if not message["repaired"]:
+    if not message["refitted"]:
         return ["fitted again with limbs kept apart, which was no better: this is the first fit"]
 
     def figure(name: str, digits: int) -> str:
         value = number(message.get(name))
         return "?" if value is None else f"{value:.{digits}f}"
 
-    before = message.get("repair_verdict_before")
+    before = message.get("refit_verdict_before")
     return [
-        f"fitted again with limbs kept apart: self-penetration {figure('repair_self_penetration_before_mm', 0)} mm "
+        f"fitted again with limbs kept apart: self-penetration {figure('refit_self_penetration_before_mm', 0)} mm "
         f"before, {figure('self_penetration_mm', 0)} now; landmark error "
-        f"{figure('repair_landmark_error_before_mm', 1)} mm before, {figure('landmark_error_mm', 1)} now; landmarks "
-        f"moved by up to {figure('repair_moved_mm', 0)} mm; before it was "
+        f"{figure('refit_landmark_error_before_mm', 1)} mm before, {figure('landmark_error_mm', 1)} now; landmarks "
+        f"moved by up to {figure('refit_moved_mm', 0)} mm; before it was "
         f"{before if before in VERDICTS else 'not told'}"
     ]
 
