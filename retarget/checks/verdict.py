@@ -68,34 +68,34 @@ class Rule:
 
 RULES = (
     Rule(metric="limit_excess_rad", warn=1e-5, infeasible=1e-2, source="numerical: the fit holds limits exactly"),
-    Rule(metric="driven_limit_excess_rad", warn=5e-4, infeasible=1e-2, source="the couplings' own overshoot, 2.5e-4"),
-    Rule(metric="coupling_residual_rad", warn=1e-5, infeasible=0.05, source="float32 rounding; 0.05 fells policies"),
+    Rule(metric="driven_limit_excess_rad", warn=5e-4, infeasible=1e-2, source="overshoot of the couplings, 2.5e-4"),
+    Rule(metric="coupling_residual_rad", warn=1e-5, infeasible=0.05, source="float32 rounding; policies fall at 0.05"),
     Rule(metric="quaternion_error", warn=1e-4, infeasible=0.1, source="float32 rounding"),
-    Rule(metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published retargeter's mean is 25 mm"),
+    Rule(metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published mean: 25 mm"),
     Rule(metric="orientation_error_p95_deg", warn=25.0, infeasible=60.0, source="ours: good fits have 6 to 18"),
     Rule(metric="stored_landmark_error_mm", warn=1.0, infeasible=50.0, source="landmarks belong to the stored qpos"),
     Rule(
         metric="floor_penetration_mm", warn=15.0, infeasible=50.0, source="any part; a soft sole yields about 10 mm",
         also=(("floor_depth_max_mm", 1.0),),
     ),
-    Rule(metric="floor_deep_fraction", warn=0.01, infeasible=None, source="one frame in a hundred deeper than 5 mm"),
-    Rule(metric="floating_p95_mm", warn=20.0, infeasible=100.0, source="ours: a foot that stands in the air"),
+    Rule(metric="floor_deep_fraction", warn=0.01, infeasible=None, source="1 % of frames deeper than 5 mm"),
+    Rule(metric="floating_p95_mm", warn=20.0, infeasible=100.0, source="ours: a foot in contact above the floor"),
     Rule(
-        metric="skate_m_s", warn=0.1, infeasible=0.5, source="optical systems' standing feet creep at 0.05",
+        metric="skate_m_s", warn=0.1, infeasible=0.5, source="standing feet move at 0.05 in optical recordings",
         also=(("stance_speed_m_s", 1.0),),
     ),
-    Rule(metric="foot_shift_mm", warn=50.0, infeasible=None, source="half a foot's width: contacts may be misread"),
+    Rule(metric="foot_shift_mm", warn=50.0, infeasible=None, source="half a foot's width: contacts may be wrong"),
     Rule(metric="self_penetration_mm", warn=10.0, infeasible=50.0, source="soft tissue yields 10 mm; a forearm is 60"),
     Rule(
-        metric="joint_velocity_ratio", warn=1.0, infeasible=3.0, source="largest rates of people, joint_rates.py",
+        metric="joint_velocity_ratio", warn=1.0, infeasible=3.0, source="largest rates of people, see joint_rates.py",
         also=(("joint_step_max_deg", 20.0),),  # in 10 ms, of any joint: 2000 deg/s
     ),
-    Rule(metric="joint_acceleration_ratio", warn=2.0, infeasible=10.0, source="those rates reached in 20 ms"),
+    Rule(metric="joint_acceleration_ratio", warn=2.0, infeasible=10.0, source="these rates reached in 20 ms"),
     Rule(metric="root_speed_max_m_s", warn=13.0, infeasible=18.0, source="sprinters reach 12.4 m/s"),
-    Rule(metric="root_jitter_mm", warn=5.0, infeasible=50.0, source="above 12 Hz; optical runs have 4 mm"),
+    Rule(metric="root_jitter_mm", warn=5.0, infeasible=50.0, source="above 12 Hz; 4 mm in recorded runs"),
     Rule(metric="frozen_fraction", warn=0.0, infeasible=0.05, source="a frame repeated while the body moves"),
     Rule(
-        metric="velocity_mismatch", warn=0.02, infeasible=0.3, source="qvel is the derivative of qpos at the file's fps"
+        metric="velocity_mismatch", warn=0.02, infeasible=0.3, source="qvel is the derivative of qpos at the clip's fps"
     ),
     Rule(metric="tendon_jump_fraction", warn=0.005, infeasible=0.05, source="MuscleMimic's rule, arXiv 2603.25544"),
     Rule(
@@ -106,9 +106,9 @@ RULES = (
     ),
     Rule(metric="residual_force_bw", warn=0.25, infeasible=0.75, source="published clips have a median of 0.62"),
     Rule(metric="residual_torque_nm", warn=75.0, infeasible=None, source="ours: 0.1 body weights at 0.9 m"),
-    Rule(metric="unmet_torque_nm", warn=50.0, infeasible=None, source="ours: half of walking's hip torque"),
-    Rule(metric="overflow_fraction", warn=0.0, infeasible=None, source="contacts that did not fit were not checked"),
-    Rule(metric="frame_rate_doubt", warn=0.5, infeasible=None, source="free fall or stride rate contradict the file"),
+    Rule(metric="unmet_torque_nm", warn=50.0, infeasible=None, source="ours: half of the hip torque in walking"),
+    Rule(metric="overflow_fraction", warn=0.0, infeasible=None, source="contacts beyond the buffer were not checked"),
+    Rule(metric="frame_rate_doubt", warn=0.5, infeasible=None, source="free fall or stride rate contradicts the file"),
 )  # fmt: skip
 
 
