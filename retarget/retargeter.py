@@ -159,9 +159,8 @@ class Retargeter:
         for motion, ok in zip(motions, long_enough, strict=True):
             if ok:
                 clip = next(clips)
-                results.append(
-                    RetargetResult(clip=clip, code=None, message="", seconds=seconds_per_frame * clip.nframe)
-                )
+                seconds = seconds_per_frame * clip.nframe
+                results.append(RetargetResult(clip=clip, code=None, message="", seconds=seconds))
             else:
                 message = (
                     f"{motion.nframe} frames at {motion.fps:g} Hz are too few: "
@@ -199,15 +198,12 @@ class Retargeter:
         nframe, model = len(q), self.body.model
         qpos, qvel = np.empty((nframe, model.nq), np.float32), np.empty((nframe, model.nv), np.float32)
         for low in range(0, nframe, FRAMES_PER_CHUNK):
-            high, first, last = (
-                min(low + FRAMES_PER_CHUNK, nframe),
-                max(low - 1, 0),
-                min(low + FRAMES_PER_CHUNK + 1, nframe),
-            )
+            high = min(low + FRAMES_PER_CHUNK, nframe)
+            first, last = max(low - 1, 0), min(low + FRAMES_PER_CHUNK + 1, nframe)  # velocities need neighbours
             angles = {name: angle[first:last] for name, angle in fingers.items()}
             full = with_fingers(self.body, q[first:last], angles)
-            kept = slice(low - first, high - first)
-            qpos[low:high], qvel[low:high] = full[kept], velocities(full, fps)[kept]
+            chunk = slice(low - first, high - first)
+            qpos[low:high], qvel[low:high] = full[chunk], velocities(full, fps)[chunk]
         return qpos, qvel
 
     def _clip(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> Clip:

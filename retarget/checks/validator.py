@@ -291,9 +291,9 @@ class _SegmentResult:
         """Record a metric.
 
         Args:
-            metric: Its name.
-            series: Value in every frame, in which reasons look for the frames over the limit; None for no such frames.
-            values: Values to reduce to the metric, first axis the frame, if they differ from `series`.
+            metric: Name of the metric.
+            series: Value in every frame, from which a reason lists the frames over the limit; None for no list.
+            values: Values to reduce to the metric, if they differ from `series`; the first axis is the frame.
             reduction: Function that reduces the values of all frames.
             location: Joint, geoms or muscle with the worst value.
         """
