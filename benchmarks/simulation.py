@@ -91,15 +91,15 @@ def physics(setup: Setup, seconds: float) -> dict[str, float]:
     rng = np.random.default_rng(0)
     shape = (setup.engine.nworld, setup.body.model.nu)
     ctrl = [jnp.asarray(rng.random(shape, np.float32) ** 3) for _ in range(5)]
-    count, bad, full, state = 0, 0, 0, setup.start
+    count, bad, overflow, state = 0, 0, 0, setup.start
     started = time.perf_counter()
     while count < 3 or time.perf_counter() - started < seconds:
         state = setup.start if count % EPISODE == 0 else state
-        state, seen = setup.engine.step(state, ctrl[count % len(ctrl)])
-        bad, full, count = bad + int(seen.bad.sum()), full + int(seen.overflow.sum()), count + 1
-    took = time.perf_counter() - started
-    made = count * setup.engine.nworld
-    return {"steps_per_s": made / took, "bad": bad / made, "overflow": full / made}
+        state, sensors = setup.engine.step(state, ctrl[count % len(ctrl)])
+        bad, overflow, count = bad + int(sensors.bad.sum()), overflow + int(sensors.overflow.sum()), count + 1
+    duration = time.perf_counter() - started
+    nstep = count * setup.engine.nworld
+    return {"steps_per_s": nstep / duration, "bad": bad / nstep, "overflow": overflow / nstep}
 
 
 def with_learning(setup: Setup, seconds: float) -> dict[str, float]:
@@ -115,11 +115,11 @@ def with_learning(setup: Setup, seconds: float) -> dict[str, float]:
     while count < 2 or time.perf_counter() - started < seconds:
         state, count = trainer.iterate(state)[0], count + 1
         jax.block_until_ready(state)
-    took = time.perf_counter() - started
-    made, stats = count * trainer.steps_per_iteration, jax.device_get(state.worlds.stats)
+    duration = time.perf_counter() - started
+    nstep, stats = count * trainer.steps_per_iteration, jax.device_get(state.worlds.stats)
     return {
-        "steps_per_s": made / took, "bad": float(stats.bad - before.bad) / made,
-        "overflow": float(stats.overflow - before.overflow) / made,
+        "steps_per_s": nstep / duration, "bad": float(stats.bad - before.bad) / nstep,
+        "overflow": float(stats.overflow - before.overflow) / nstep,
     }  # fmt: skip
 
 
@@ -135,8 +135,8 @@ def run_case(case: Case) -> dict[str, Any]:
     qpos, qvel = _frames(body, Path(case.clip))
     buffers = buffers_for(body, qpos, qvel)
     rows = np.arange(case.nworld) % len(qpos)
-    act, qacc = np.full((case.nworld, body.model.nu), 0.05), np.zeros((case.nworld, body.model.nv))
-    parts = (qpos[rows], qvel[rows], act, qacc)
+    act, warmstart = np.full((case.nworld, body.model.nu), 0.05), np.zeros((case.nworld, body.model.nv))
+    parts = (qpos[rows], qvel[rows], act, warmstart)
     start = PhysicsState(*(jnp.asarray(part, jnp.float32) for part in parts))
     engine = make_engine(body, case.nworld, kind=case.engine, nconmax=buffers.nconmax, njmax=buffers.njmax)
     clips = [("walk", read_clip(Path(case.clip)))] if name == "MyoFullBody" else arm_clips(2, 4.0)
@@ -240,8 +240,8 @@ def main() -> None:
         if "compile" in options.only and "warp" in options.engines:
             results["compilation"] = compilation(clip)
             for result in results["compilation"]:
-                took = result.get("failed") or f"{result['ready_s']:.0f} s"
-                print(f"MuJoCo Warp ready for MyoFullBody, {result['kept']} in the cache: {took}", flush=True)
+                duration = result.get("failed") or f"{result['ready_s']:.0f} s"
+                print(f"MuJoCo Warp ready for MyoFullBody, {result['kept']} in the cache: {duration}", flush=True)
     machine.save(options.json, results)
 
 

@@ -43,14 +43,17 @@ from musclemap.pipelines.device import keep_compilations, private_folder
 from musclemap.pipelines.train.dataset import choose_clips
 from musclemap.retarget.config import RetargetConfig
 
-AT = (1, 8, 32)
+HORIZONS = (1, 8, 32)
 """Horizons at which errors are reported [control steps]."""
 
 WINDOWS = 512
-FRESH = 8
+"""Number of windows that errors are averaged over."""
+
+FIT_CALLS = 8
+"""Number of calls that the gradient steps are divided into."""
 
 
-class Driven(WorldTrainer):
+class ActivationDrivenTrainer(WorldTrainer):
     """Collects motion driven by the clips' own activations with noise instead of a policy."""
 
     def _sample_excitations(self, learner: WorldLearnerState, worlds: Any, noise: Array) -> tuple[Array, Array, Array]:
@@ -63,13 +66,14 @@ class Driven(WorldTrainer):
 def collect(
     clips: list[tuple[str, Clip]], body: SimulationBody, *, nworld: int, steps: int
 ) -> tuple[ReplayBuffer, int]:
-    """Real motion, and the number of worlds held out."""
+    """Collect simulated motion; returns it and the number of worlds held out."""
     task = Task(body)
     library = make_library(clips, body, resting=task.config.resting_excitation)
     config = WorldModelConfig(
         buffer_size=steps, sweep_fraction=0.0, hidden=(16,), dynamics=ModelConfig(variant="plain", hidden=(16,))
     )
-    trainer = Driven(make_engine(body, nworld), task, library, WorldModel(body, config.dynamics, None), config)
+    model = WorldModel(body, config.dynamics, None)
+    trainer = ActivationDrivenTrainer(make_engine(body, nworld), task, library, model, config)
     state: WorldTrainState = trainer.init(0)
     for _ in range(math.ceil(steps / trainer.steps_per_iteration)):
         state, _ = trainer.collect(state)
@@ -77,40 +81,42 @@ def collect(
     return state.replay, max(nworld // 10, 1)
 
 
-def fitted(
-    body: SimulationBody, replay: ReplayBuffer, held: int, *, config: WorldModelConfig, tendons: Tendons | None
+def fit_model(
+    body: SimulationBody, replay: ReplayBuffer, held_out: int, *, config: WorldModelConfig, tendons: Tendons | None
 ) -> tuple[WorldModelLearner, WorldLearnerState, float]:  # fmt: skip
-    """A model fitted to all but the held-out worlds, and the seconds that took."""
-    learning = WorldModelLearner(Task(body), WorldModel(body, config.dynamics, tendons), config)
-    learner = learning.init(jax.random.PRNGKey(0))
+    """Fit a model to all but the held-out worlds; returns its learner, the learner's state, and the time [s]."""
+    learner = WorldModelLearner(Task(body), WorldModel(body, config.dynamics, tendons), config)
+    state = learner.init(jax.random.PRNGKey(0))
     steps = replay.steps
     flat = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
     start = ModelState(flat(steps.q), flat(steps.velocity), flat(steps.act))
     after = ModelState(flat(steps.next_q), flat(steps.next_velocity), start.act)
     valid = steps.valid.ravel().astype(jnp.float32)
-    seen = jax.jit(learning.model.update_normalisers)(learner.dynamics, start, flat(steps.ctrl), after, valid)
-    learner = learner._replace(dynamics=seen)
-    fit = jax.jit(learning.fit_model, static_argnames=("window", "held_out"))
+    seen = jax.jit(learner.model.update_normalisers)(state.dynamics, start, flat(steps.ctrl), after, valid)
+    state = state._replace(dynamics=seen)
+    fit = jax.jit(learner.fit_model, static_argnames=("window", "held_out"))
     started = time.perf_counter()
-    for k in range(FRESH):
-        learner, _ = fit(learner, replay, jax.random.PRNGKey(k), window=config.dynamics.sequence_length, held_out=held)
-    jax.block_until_ready(learner)
-    return learning, learner, time.perf_counter() - started
+    for k in range(FIT_CALLS):
+        key, window = jax.random.PRNGKey(k), config.dynamics.sequence_length
+        state, _ = fit(state, replay, key, window=window, held_out=held_out)
+    jax.block_until_ready(state)
+    return learner, state, time.perf_counter() - started
 
 
 def errors(model: WorldModel, result: ModelState, window: Window) -> dict[str, list[float]]:
-    """Root mean square errors at `AT`: landmarks [mm], joints [deg], joint velocities [deg/s], root velocity [m/s]."""
-    at, message = model.coordinates, {"landmarks": [], "joints": [], "joint_velocities": [], "root_velocity": []}
-    for k in AT:
+    """Root mean square errors at `HORIZONS`: landmarks [mm], joints [deg], their velocities [deg/s], root [m/s]."""
+    coordinates = model.coordinates
+    result_errors = {"landmarks": [], "joints": [], "joint_velocities": [], "root_velocity": []}
+    for k in HORIZONS:
         predicted, true = (ModelState(*(part[k - 1] for part in state)) for state in (result, window.true))
         rms = partial(_rms, valid=np.asarray(window.valid[k - 1]) > 0)
-        landmarks = [at.landmarks(s.q, s.velocity).xpos for s in (predicted, true)]
-        message["landmarks"].append(1000.0 * math.sqrt(3.0) * rms(landmarks[0] - landmarks[1]))
-        message["joints"].append(math.degrees(rms(at.joints(predicted.q) - at.joints(true.q))))
-        rates = at.joint_velocities(predicted.velocity) - at.joint_velocities(true.velocity)
-        message["joint_velocities"].append(math.degrees(rms(rates)))
-        message["root_velocity"].append(math.sqrt(3.0) * rms(predicted.velocity[:, :3] - true.velocity[:, :3]))
-    return message
+        landmarks = [coordinates.landmarks(s.q, s.velocity).xpos for s in (predicted, true)]
+        result_errors["landmarks"].append(1000.0 * math.sqrt(3.0) * rms(landmarks[0] - landmarks[1]))
+        result_errors["joints"].append(math.degrees(rms(coordinates.joints(predicted.q) - coordinates.joints(true.q))))
+        rates = coordinates.joint_velocities(predicted.velocity) - coordinates.joint_velocities(true.velocity)
+        result_errors["joint_velocities"].append(math.degrees(rms(rates)))
+        result_errors["root_velocity"].append(math.sqrt(3.0) * rms(predicted.velocity[:, :3] - true.velocity[:, :3]))
+    return result_errors
 
 
 def _rms(error: Array, valid: np.ndarray) -> float:
@@ -171,38 +177,41 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clips = clips_of(options, Path(folder))
     started = time.perf_counter()
-    replay, held = collect(clips, body, nworld=options.worlds, steps=options.steps)
+    replay, held_out = collect(clips, body, nworld=options.worlds, steps=options.steps)
     count, seconds = int(replay.filled) * options.worlds, round(time.perf_counter() - started)
     results["collected"] = {"steps": count, "seconds": seconds}
     print(f"{count:,} control steps collected in {seconds} s", flush=True)
     lines = []
     variants: tuple[tuple[Variant, Tendons | None], ...] = (("grey", tendons), ("plain", None))
-    for variant, own in variants:
+    for variant, muscle_fits in variants:
         dynamics = ModelConfig(
             variant=variant, hidden=tuple(options.hidden), batch_size=options.batch,
-            gradient_steps=options.fits // FRESH,
+            gradient_steps=options.fits // FIT_CALLS,
         )  # fmt: skip
-        learning, learner, took = fitted(body, replay, held, config=WorldModelConfig(dynamics=dynamics), tendons=own)
-        window = sample_windows(replay, jax.random.PRNGKey(99), WINDOWS, max(AT), max_failure_share=0.5, held_out=-held)
-        result = jax.jit(learning.model.predict)(learner.dynamics, window.start, window.ctrl)
+        config = WorldModelConfig(dynamics=dynamics)
+        learner, state, seconds = fit_model(body, replay, held_out, config=config, tendons=muscle_fits)
+        key, length = jax.random.PRNGKey(99), max(HORIZONS)
+        window = sample_windows(replay, key, WINDOWS, length, max_failure_share=0.5, held_out=-held_out)
+        result = jax.jit(learner.model.predict)(state.dynamics, window.start, window.ctrl)
         if variant == "grey":
-            for name, constant in (("velocity stays", constant_velocity(learning.model, window)),):
-                results["models"][name] = errors(learning.model, constant, window)
+            for name, constant in (("velocity stays", constant_velocity(learner.model, window)),):
+                results["models"][name] = errors(learner.model, constant, window)
                 lines.append(_line(name, results["models"][name], 0.0))
-        results["models"][variant] = {**errors(learning.model, result, window), "seconds": round(took)}
-        lines.append(_line(variant, results["models"][variant], took))
+        results["models"][variant] = {**errors(learner.model, result, window), "seconds": round(seconds)}
+        lines.append(_line(variant, results["models"][variant], seconds))
     headings = ("model", "steps", "landmarks [mm]", "joints [deg]", "their velocities [deg/s]", "root [m/s]", "fit [s]")
     print("\n" + table(headings, [row for rows in lines for row in rows]))
     machine.save(options.json, results)
 
 
-def _line(name: str, result: dict[str, Any], took: float) -> list[list[str]]:
+def _line(name: str, result: dict[str, Any], seconds: float) -> list[list[str]]:
     return [
         [
             name, str(k), f"{result['landmarks'][i]:.2f}", f"{result['joints'][i]:.2f}",
-            f"{result['joint_velocities'][i]:.1f}", f"{result['root_velocity'][i]:.3f}", f"{took:.0f}" if took else "-",
+            f"{result['joint_velocities'][i]:.1f}", f"{result['root_velocity'][i]:.3f}",
+            f"{seconds:.0f}" if seconds else "-",
         ]
-        for i, k in enumerate(AT)
+        for i, k in enumerate(HORIZONS)
     ]  # fmt: skip
 
 
