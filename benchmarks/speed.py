@@ -32,7 +32,7 @@ STAGES = (
     ("anchors, calibration", "musclemap.retarget.solver.fitter.Fitter._solve_anchors"),
     ("whole clips", "musclemap.retarget.solver.fitter.Fitter._sweep"),
     ("qpos, qvel, metrics", "musclemap.retarget.retargeter.Retargeter._clip"),
-    ("write", "musclemap.pipelines.convert.conversion.write_clip"),
+    ("write", "musclemap.datasets.output_folder.write_clip"),
 )
 """Stages, and the functions whose time is measured."""
 
