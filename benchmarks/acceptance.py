@@ -1,4 +1,4 @@
-"""How well clips follow their sources, clip by clip, and the bars that they have to meet."""
+"""Accuracy of clips against their sources, clip by clip, and the targets that they have to meet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ from musclemap.retarget.resample import resample
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 
 SLOW_KINDS = ("walk", "squat", "step")
-"""Kinds of motion, by their names, in which no joint may step far from one frame to the next."""
+"""Parts of the names of slow motions, in which joint steps between frames have to be small."""
 
-LEAST_TURN = float(np.deg2rad(1.0))
-"""A limb of the source that turns less than this in a frame counts as turning so much [rad]."""
+MIN_ROTATION = float(np.deg2rad(1.0))
+"""Smallest rotation of a source limb per frame that ratios are computed with [rad]."""
 
-LEAST_ACCELERATION = 0.5
-"""Likewise for the source's root [m/s^2], about what 1 mm of mocap noise over a tenth of a second makes."""
+MIN_ACCELERATION = 0.5
+"""Smallest acceleration of the source's root that ratios are computed with, about that of 1 mm of noise over 0.1 s
+[m/s^2]."""
 
 _LEG = ("hip", "knee", "ankle", "subtalar", "mtp")
 _CHAINS = {
@@ -28,20 +29,20 @@ _CHAINS = {
     "leg": (("hip",), ("knee",), ("ankle",), ("foot",)),
     "trunk": (("spine1", "spine2", "spine3"),),
 }
-"""Joints of the source that turn a limb; those in one bracket are one joint of the target's."""
+"""Joints of the source by limb; the joints of one tuple correspond to one joint of the target."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One clip.
+    """Results of one clip.
 
     Attributes:
-        name: Of the source, shortened.
-        nframe: Frames.
-        metrics: As stored with the clip.
-        limb_ratio: Largest joint step over the largest turn of the source's same limb in one frame, over all limbs.
-        limb: The limb where that is.
-        verdict: As stored with the clip.
+        name: Shortened name of the source.
+        nframe: Number of frames.
+        metrics: Metrics stored with the clip.
+        limb_ratio: Largest ratio, over all limbs, of the largest joint step to the source limb's largest rotation.
+        limb: The limb with this ratio.
+        verdict: Verdict stored with the clip.
     """
 
     name: str
@@ -53,21 +54,21 @@ class Row:
 
     @property
     def acceleration_ratio(self) -> float:
-        """Peak vertical acceleration of the root over that of the scaled source's."""
+        """Peak vertical acceleration of the root relative to that of the scaled source."""
         return self.metrics["root_peak_acceleration_m_s2"] / max(
-            self.metrics["source_root_peak_acceleration_m_s2"], LEAST_ACCELERATION
+            self.metrics["source_root_peak_acceleration_m_s2"], MIN_ACCELERATION
         )
 
     @property
     def slow(self) -> bool:
-        """Whether it is a walk, squat or step."""
+        """Whether the motion is a walk, squat or step."""
         return any(kind in self.name for kind in SLOW_KINDS)
 
 
 def row(clip: Clip, motion: SourceMotion) -> Row:
-    """Measure one clip beside its source."""
-    steps, turns = _joint_steps(clip), _limb_turns(motion, clip.fps)
-    ratios = {limb: steps[limb] / max(turns[limb], LEAST_TURN) for limb in steps}
+    """Compare one clip with its source."""
+    steps, rotations = _joint_steps(clip), _limb_rotations(motion, clip.fps)
+    ratios = {limb: steps[limb] / max(rotations[limb], MIN_ROTATION) for limb in steps}
     limb = max(ratios, key=lambda key: ratios[key])
     return Row(
         name=clip.source.removesuffix(".npz").removesuffix("_poses").removeprefix("builtin/"),
@@ -86,7 +87,7 @@ def _limb_of(joint: str) -> str:
 
 
 def _joint_steps(clip: Clip) -> dict[str, float]:
-    """Largest step of any independent joint of each limb from one frame to the next [rad]."""
+    """Largest step of the independent joints of each limb between two frames [rad]."""
     from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, load_model
     from musclemap.skeletons.reduced import reduce_model
 
@@ -98,22 +99,22 @@ def _joint_steps(clip: Clip) -> dict[str, float]:
     return largest
 
 
-def _limb_turns(motion: SourceMotion, fps: float) -> dict[str, float]:
-    """Largest turn of any joint of the source's limbs from one frame to the next at the clip's rate [rad]."""
+def _limb_rotations(motion: SourceMotion, fps: float) -> dict[str, float]:
+    """Largest rotation of the source's joints in each limb between two frames at the clip's frame rate [rad]."""
     rotvec = resample(motion, fps).rotvec
 
-    def turn(names: Sequence[str]) -> float:
-        whole = Rotation.identity(len(rotvec))
+    def rotation(names: Sequence[str]) -> float:
+        combined = Rotation.identity(len(rotvec))
         for name in names:
-            whole = whole * Rotation.from_rotvec(rotvec[:, BODY_NAMES.index(name)])
-        return float((whole[:-1].inv() * whole[1:]).magnitude().max())
+            combined = combined * Rotation.from_rotvec(rotvec[:, BODY_NAMES.index(name)])
+        return float((combined[:-1].inv() * combined[1:]).magnitude().max())
 
     sides = {"_r": "right_", "_l": "left_"}
-    turns = {"trunk": max(turn(names) for names in _CHAINS["trunk"])}
+    rotations = {"trunk": max(rotation(names) for names in _CHAINS["trunk"])}
     for limb in ("arm", "leg"):
         for short, word in sides.items():
-            turns[limb + short] = max(turn([word + name for name in names]) for names in _CHAINS[limb])
-    return turns
+            rotations[limb + short] = max(rotation([word + name for name in names]) for names in _CHAINS[limb])
+    return rotations
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
@@ -136,23 +137,23 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 )
 
 LEGEND = """\
-mean, p95: distance of the 17 landmarks from where they are wanted, over the clip and in the 95th percentile of its
-frames [mm]; feet: the same of ankles and toes [mm]; limit, driven: independent joints beyond their effective range,
-driven ones beyond their declared one [rad]; coupl.: driven joints off their polynomials [rad]; deep99, deep: feet below
-the floor, 99th percentile of frames and deepest [mm]; stance, source: mean speed of standing heels and toes, ours and
-the source's own [m/s]; accel: peak vertical acceleration of the root over the source's, which counts as at least
-0.5 m/s^2; step: largest joint step in a frame at 100 Hz [deg]; limb: largest step of a joint over the largest turn of
-the source's same limb, which counts as at least 1 deg, and the limb."""
+mean, p95: distance of the 17 landmarks from their targets, mean over the clip and 95th percentile of its frames [mm];
+feet: mean distance of ankles and toes [mm]; limit, driven: independent joints beyond their effective range, and driven
+joints beyond their declared range [rad]; coupl.: deviation of driven joints from their couplings [rad]; deep99, deep:
+penetration of the feet into the floor, 99th percentile of frames and maximum [mm]; stance, source: mean speed of heels
+and toes in contact, in the clip and in the source [m/s]; accel: peak vertical acceleration of the root relative to the
+source's, of at least 0.5 m/s^2; step: largest joint step per frame at 100 Hz [deg]; limb: largest joint step relative
+to the largest rotation of the source's limb, of at least 1 deg, and the limb."""
 
 
 def clip_table(rows: Sequence[Row]) -> str:
-    """One line a clip."""
-    return table([name for name, _ in _COLUMNS], [[tell(r) for _, tell in _COLUMNS] for r in rows])
+    """Format one line per clip."""
+    return table([name for name, _ in _COLUMNS], [[cell(r) for _, cell in _COLUMNS] for r in rows])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """A bar and what was reached; the largest value that is allowed, and a note on where the worst is."""
+    """A target and its result: `bar` is the largest allowed value, `where` the location of the worst one."""
 
     name: str
     bar: float
@@ -162,26 +163,26 @@ class Check:
 
     @property
     def met(self) -> bool:
-        """Whether the bar is met."""
+        """Whether the target is met."""
         return self.value <= self.bar
 
     def message(self) -> str:
-        """In plain words."""
-        where = f" ({self.where})" if self.where and self.value else ""
+        """Format the check as one line."""
+        location = f" ({self.where})" if self.where and self.value else ""
         return verdict(
             self.name,
-            asked=f"at most {self.bar:g}{self.unit}",
-            got=f"{self.value:.3g}{self.unit}{where}",
+            target=f"at most {self.bar:g}{self.unit}",
+            result=f"{self.value:.3g}{self.unit}{location}",
             met=self.met,
         )
 
 
-def checks(rows: Sequence[Row], *, lost: Sequence[str]) -> list[Check]:
-    """Compare a set of clips with the bars.
+def checks(rows: Sequence[Row], *, missing: Sequence[str]) -> list[Check]:
+    """Compare a set of clips with the targets.
 
     Args:
-        rows: Its clips.
-        lost: Sources that became no clip.
+        rows: Results of the clips.
+        missing: Sources without a clip.
     """
     nframe = np.array([r.nframe for r in rows], float)
     mean = lambda key: float(np.average([r.metrics[key] for r in rows], weights=nframe))  # noqa: E731
@@ -191,8 +192,8 @@ def checks(rows: Sequence[Row], *, lost: Sequence[str]) -> list[Check]:
     ) -> list[Check]:
         if not among:
             return []
-        at = max(among, key=value)
-        return [Check(name=name, bar=bar, value=value(at), unit=unit, where=at.name)]
+        worst_row = max(among, key=value)
+        return [Check(name=name, bar=bar, value=value(worst_row), unit=unit, where=worst_row.name)]
 
     def metric(key: str) -> Callable[[Row], float]:
         return lambda r: float(r.metrics[key])
@@ -201,23 +202,23 @@ def checks(rows: Sequence[Row], *, lost: Sequence[str]) -> list[Check]:
         speed = float(r.metrics["stance_speed_m_s"])
         return speed if speed > r.metrics["source_stance_speed_m_s"] else 0.0
 
-    slow, other = [r for r in rows if r.slow], [r for r in rows if not r.slow]
+    slow, others = [r for r in rows if r.slow], [r for r in rows if not r.slow]
     return [
-        Check(name="sources without a clip", bar=0, value=len(lost), unit="", where=", ".join(lost)),
-        *worst("independent joints beyond range, worst clip", 1e-5, " rad", metric("limit_excess_rad")),
-        *worst("driven joints beyond range, worst clip", 5e-4, " rad", metric("driven_limit_excess_rad")),
+        Check(name="sources without a clip", bar=0, value=len(missing), unit="", where=", ".join(missing)),
+        *worst("independent joints beyond their range, worst clip", 1e-5, " rad", metric("limit_excess_rad")),
+        *worst("driven joints beyond their range, worst clip", 5e-4, " rad", metric("driven_limit_excess_rad")),
         *worst("coupling residual, worst clip", 1e-5, " rad", metric("coupling_residual_rad")),
         Check(name="landmark error, mean over all frames", bar=15, value=mean("landmark_error_mm"), unit=" mm"),
         *worst("landmark error, 95th percentile of frames, worst clip", 30, " mm", metric("landmark_error_p95_mm")),
         Check(name="error of ankles and toes, mean over all frames", bar=8, value=mean("foot_error_mm"), unit=" mm"),
         *worst("feet below the floor, 99 % of frames, worst clip", 5, " mm", metric("floor_depth_p99_mm")),
         *worst("feet below the floor, deepest", 15, " mm", metric("floor_depth_max_mm")),
-        *worst("speed of standing feet where the source's own is less, worst clip", 0.05, " m/s", sliding),
+        *worst("speed of standing feet if the source's is lower, worst clip", 0.05, " m/s", sliding),
         *worst(
             "peak vertical root acceleration over the source's, worst clip", 1.2, "", lambda r: r.acceleration_ratio
         ),
         *worst(
             "largest joint step in a frame, walks, squats and steps", 12, " deg", metric("joint_step_max_deg"), slow
         ),
-        *worst("joint step over the turn of the source's limb, other clips", 2, "", lambda r: r.limb_ratio, other),
+        *worst("joint step over the rotation of the source's limb, other clips", 2, "", lambda r: r.limb_ratio, others),
     ]

@@ -1,11 +1,11 @@
-"""How a conversion grows: with workers, and with the archive.
+"""Scaling of a conversion with the number of workers and with the size of the archive.
 
-    python benchmarks/archive.py                    100 clips of 2 to 20 s, one worker and two, each held to one core
+    python benchmarks/archive.py                    100 clips of 2 to 20 s, one worker and two, each pinned to one core
     python benchmarks/archive.py --clips 500 --longest 60
-    python benchmarks/archive.py --sizes 100 500 2000      time a frame against the number of clips, two workers
+    python benchmarks/archive.py --sizes 100 500 2000      time per frame against the number of clips, two workers
 
-Clips are built-in walks in a circle, written to a temporary folder. Workers compile before the clock starts: a first
-conversion of a few clips fills the cache on disk, and the clock runs from the first line of the manifest to the last.
+The clips are built-in walks in a circle, written to a temporary folder. Compilation does not count: a first conversion
+of a few clips fills the cache on disk, and the time is that between the first and the last line of the manifest.
 """
 
 import argparse
@@ -25,36 +25,36 @@ from musclemap.pipelines.cluster.worker_pool import WorkerPool
 from musclemap.retarget.config import RetargetConfig
 
 
-def write_clips(folder: Path, count: int, *, longest: float) -> None:
-    """Walks of 2 s to the longest, more short ones than long ones, at speeds of 0.8 to 1.6 m/s.
+def write_clips(folder: Path, count: int, *, longest_s: float) -> None:
+    """Write walks of 2 s to `longest_s`, at speeds of 0.8 to 1.6 m/s; short ones are more frequent.
 
-    Up to 60 s the mean is 10.9 s, near the archive's (40 hours in 15,000 files).
+    For 60 s the mean is 10.9 s, close to that of AMASS (40 hours in 15,000 files).
     """
     rng = np.random.default_rng(0)
     for k in range(count):
-        seconds = 2.0 * (longest / 2.0) ** (rng.uniform() ** 2)
+        seconds = 2.0 * (longest_s / 2.0) ** (rng.uniform() ** 2)
         motion = long_motion(seconds, speed=float(rng.choice([0.8, 1.2, 1.6])))
         write_motion(folder / f"subject{k % 20:02}" / f"walk{k:04}_poses.npz", motion)
 
 
-class Watch:
-    """When lines came, and how much memory each worker takes."""
+class Monitor:
+    """Records the times of manifest lines, and the memory of the largest worker."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[float, int]] = []
         self.memory: list[tuple[float, float]] = []
         self._done = threading.Event()
 
-    def line(self, progress: Any) -> None:
-        """Listener for `convert_archive`."""
+    def on_progress(self, progress: Any) -> None:
+        """Record the progress of `convert_archive`."""
         self.lines.append((time.perf_counter(), progress.nframe))
 
     def sample(self) -> None:
-        """Note the largest worker's memory [GiB] every two seconds."""
-        me = psutil.Process()
+        """Record the memory of the largest worker [GiB] every two seconds."""
+        parent = psutil.Process()
         while not self._done.wait(2.0):
             sizes = []
-            for process in me.children(recursive=True):
+            for process in parent.children(recursive=True):
                 try:
                     sizes.append(process.memory_info().rss / 2**30)
                 except psutil.Error:
@@ -62,68 +62,69 @@ class Watch:
             if sizes:
                 self.memory.append((time.perf_counter(), max(sizes)))
 
-    def end(self) -> None:
-        """Stop to sample."""
+    def stop(self) -> None:
+        """Stop sampling."""
         self._done.set()
 
     def rate(self) -> float:
-        """Frames a second from the first line to the last."""
-        came = [(at, nframe) for at, nframe in self.lines if nframe]
-        (start, first), (stop, last) = came[0], came[-1]
+        """Frames per second from the first line to the last."""
+        progress = [(time_s, nframe) for time_s, nframe in self.lines if nframe]
+        (start, first), (stop, last) = progress[0], progress[-1]
         return (last - first) / (stop - start)
 
 
 def convert(source: Path, out: Path, *, workers: int) -> dict[str, Any]:
-    """Convert with so many workers; returns what was measured."""
-    watch = Watch()
-    sampler = threading.Thread(target=watch.sample)
+    """Convert with a number of workers, and return the measurements."""
+    monitor = Monitor()
+    sampler = threading.Thread(target=monitor.sample)
     sampler.start()
     try:
         pool = WorkerPool(workers=workers, device="cpu", pinned_to=1)
-        summary = convert_archive(source, out, config=RetargetConfig(), pool=pool, progress=watch.line)
+        summary = convert_archive(source, out, config=RetargetConfig(), pool=pool, progress=monitor.on_progress)
     finally:
-        watch.end()
+        monitor.stop()
         sampler.join()
-    recorded = [size for at, size in watch.memory if at > watch.lines[len(watch.lines) // 4][0]]
+    recorded = [size for time_s, size in monitor.memory if time_s > monitor.lines[len(monitor.lines) // 4][0]]
     return {
-        "workers": workers, "clips": summary.counts["ok"], "nframe": summary.nframe, "frames_per_second": watch.rate(),
+        "workers": workers, "clips": summary.counts["ok"], "nframe": summary.nframe,
+        "frames_per_second": monitor.rate(),
         "worker_gib_quarter": round(recorded[0], 2) if recorded else None,
         "worker_gib_end": round(recorded[-1], 2) if recorded else None,
-        "worker_gib_curve": [round(size, 2) for _, size in watch.memory][:: max(len(watch.memory) // 20, 1)],
+        "worker_gib_curve": [round(size, 2) for _, size in monitor.memory][:: max(len(monitor.memory) // 20, 1)],
     }  # fmt: skip
 
 
 def main() -> None:
-    """Run."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=100)
     parser.add_argument("--longest", type=float, default=20.0, help="[s]")
     parser.add_argument("--sizes", type=int, nargs="+", help="numbers of clips, with two workers")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    kept: dict[str, Any] = {"machine": machine.describe(), "runs": []}
-    print(machine.message(kept["machine"]))
+    options = parser.parse_args()
+    results: dict[str, Any] = {"machine": machine.describe(), "runs": []}
+    print(machine.message(results["machine"]))
     with tempfile.TemporaryDirectory() as folder:
         warm = Path(folder) / "warm"
-        write_clips(warm, 2, longest=3.0)
+        write_clips(warm, 2, longest_s=3.0)
         convert(warm, Path(folder) / "warm-out", workers=1)
-        runs = [(size, 2) for size in given.sizes] if given.sizes else [(given.clips, 1), (given.clips, 2)]
+        runs = [(size, 2) for size in options.sizes] if options.sizes else [(options.clips, 1), (options.clips, 2)]
         for k, (count, workers) in enumerate(runs):
             source = Path(folder) / f"in{count}"
             if not source.exists():
-                write_clips(source, count, longest=given.longest)
+                write_clips(source, count, longest_s=options.longest)
             run = convert(source, Path(folder) / f"out{k}", workers=workers)
-            kept["runs"].append(run)
+            results["runs"].append(run)
             print(
                 f"{count} clips, {run['nframe']:,} frames, {workers} worker{'s' * (workers > 1)}: "
                 f"{run['frames_per_second']:,.0f} frames/s; largest worker {run['worker_gib_quarter']} GiB after a "
                 f"quarter, {run['worker_gib_end']} GiB at the end; curve {run['worker_gib_curve']}",
                 flush=True,
             )
-    if not given.sizes:
-        one, two = (run["frames_per_second"] for run in kept["runs"])
-        print(f"two workers over one: {two / one:.2f}; asked 1.6")
-    machine.keep(given.json, kept)
+    if not options.sizes:
+        one, two = (run["frames_per_second"] for run in results["runs"])
+        print(f"two workers over one: {two / one:.2f}; target 1.6")
+    machine.save(options.json, results)
 
 
 if __name__ == "__main__":

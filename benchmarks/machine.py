@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""Description of the machine that a benchmark ran on."""
 
 import json
 import os
@@ -13,7 +13,7 @@ PACKAGES = ("musclemap", "musclemimic-models", "mujoco", "jax", "jaxlib", "numpy
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory, load, devices and versions."""
+    """Describe processor, cores, memory, load, devices and versions."""
     import jax
 
     return {
@@ -27,20 +27,21 @@ def describe() -> dict[str, Any]:
     }
 
 
-def keep(path: Path | None, results: dict[str, Any]) -> None:
-    """Write results to a file, if one is wanted, with the command that made them; of paths elsewhere the names."""
+def save(path: Path | None, results: dict[str, Any]) -> None:
+    """Write results to a file, unless it is None, with the command; paths outside the folder are cut to their names."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    words = [
-        word if ".." not in Path(word).parts and not Path(word).is_absolute() else Path(word).name for word in sys.argv
+    arguments = [
+        argument if ".." not in Path(argument).parts and not Path(argument).is_absolute() else Path(argument).name
+        for argument in sys.argv
     ]
-    command = shlex.join(["python", *words])
+    command = shlex.join(["python", *arguments])
     path.write_text(json.dumps({"command": command, **results}, indent=1) + "\n")
 
 
 def message(machine: dict[str, Any]) -> str:
-    """The same for people."""
+    """Format the description as text."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     devices = ", ".join(machine["devices"])
     lines = [
@@ -48,7 +49,7 @@ def message(machine: dict[str, Any]) -> str:
         f"software  python {machine['python']}, {versions}",
     ]
     if machine["load_before"] > 0.5:
-        lines.append(f"WARNING   the machine was busy before (load {machine['load_before']}): times below are too long")
+        lines.append(f"WARNING   the machine was busy at the start (load {machine['load_before']}): times are too long")
     return "\n".join(lines)
 
 
@@ -60,7 +61,7 @@ def _version(name: str) -> str:
 
 
 def _processor() -> str:
-    """Name of the processor as Linux has it."""
+    """Name of the processor."""
     path = Path("/proc/cpuinfo")
     names = [line.partition(":")[2].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

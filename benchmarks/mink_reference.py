@@ -1,15 +1,15 @@
-"""Another solver on the same targets: mink, frame by frame, in the two-stage loop of General Motion Retargeting.
+"""Reference solver on the same targets: mink, frame by frame, in the two-stage loop of General Motion Retargeting.
 
 The loop is that of GMR (Araujo et al. 2025, `GeneralMotionRetargeting.retarget`): each stage repeats while a step
-lowers the norm of the task errors by more than 1e-3, at most 1 + 10 times; daqp, damping 0.5, Levenberg-Marquardt
-damping 1, joint limits, every frame started from the one before. Set up as well as we know how: couplings in one
-equality task (one for each of the 51 makes the loop twenty times slower), no geoms, sites, tendons and muscles, no
-finger joints, our weights.
+lowers the norm of the task errors by more than 1e-3, at most 1 + 10 times. It uses daqp, damping 0.5,
+Levenberg-Marquardt damping 1 and joint limits, and starts every frame from the previous one. It is set up as
+efficiently as we know: all couplings in one equality task (one task for each of the 51 makes the loop twenty times
+slower), no geoms, sites, tendons, muscles or finger joints, and our weights.
 
     python benchmarks/mink_reference.py TARGETS.npz RESULT.npz
 
-is how `solver_race` runs it, in a process with one thread for linear algebra. More gain nothing with matrices this
-small, and beside any other load they wait for each other until the loop is ten times slower.
+`solver_race` runs this command in a process with one thread for linear algebra. More threads gain nothing with matrices
+this small; under any other load they wait for each other and make the loop ten times slower.
 """
 
 import argparse
@@ -29,35 +29,36 @@ from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, FIT, LANDMARK_NAMES, LANDMARKS, load_model
 from musclemap.skeletons.body import TargetBody
 
-MISSING = "mink, daqp or qpsolvers is missing; they come with: pip install 'musclemap[bench]'"
+MISSING = "mink, daqp or qpsolvers is not installed; install them with: pip install 'musclemap[bench]'"
 
 ORIENTED = [k for k, landmark in enumerate(LANDMARKS) if landmark.orientation is not None]
-"""Landmarks that have an orientation target."""
+"""Indices of landmarks with an orientation target."""
 
 FIRST_STAGE = ("pelvis", *FIT.along_foot)
-"""Landmarks whose position counts in the first stage, next to all orientations."""
+"""Landmarks with a position task in the first stage, which also has all orientation tasks."""
 
 SCALE = 100.0
-"""Costs are this times the roots of our weights, as in GMR's tables; only their ratio to the dampings matters."""
+"""Factor on the square roots of our weights that gives costs like those in GMR's tables; only their ratio to the
+dampings matters."""
 
 COUPLING_COST = 1000.0
 DAMPING, LM_DAMPING = 0.5, 1.0
-LEAST_GAIN, MORE_STEPS = 1e-3, 10
+MIN_DECREASE, MAX_EXTRA_STEPS = 1e-3, 10
 
 
 def available() -> bool:
-    """Whether everything that the reference needs is installed."""
+    """Return whether the packages of the reference solver are installed."""
     return all(find_spec(name) is not None for name in ("mink", "daqp", "qpsolvers"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """What the loop reached.
+    """Result of the reference solver.
 
     Attributes:
-        landmark_pos: Shape (nframe, 17, 3) [m].
-        coupling: Largest deviation of a driven joint from its polynomial, shape (nframe,) [rad or m].
-        steps: Quadratic programs solved, shape (nframe,).
+        landmark_pos: Landmark positions, shape (nframe, 17, 3) [m].
+        coupling: Largest deviation of a driven joint from its coupling, shape (nframe,) [rad or m].
+        steps: Number of quadratic programs solved, shape (nframe,).
     """
 
     landmark_pos: np.ndarray
@@ -66,7 +67,13 @@ class Solution:
 
 
 class MinkReference:
-    """The loop on MyoFullBody without fingers."""
+    """GMR's loop on MyoFullBody.
+
+    Args:
+        body: Target body.
+        weights: Weights of our fit.
+        released: Whether to use the model as released, with fingers, geoms, tendons and muscles.
+    """
 
     def __init__(self, body: TargetBody, weights: WeightConfig, *, released: bool = False) -> None:
         import mink  # pyright: ignore[reportMissingImports] of the extra [bench]
@@ -99,37 +106,42 @@ class MinkReference:
         )
 
     def start(self, pos: np.ndarray, rot: np.ndarray) -> Any:
-        """Solve a first frame thoroughly, from rest under the pelvis's target; shapes as in `solve`, without frames."""
+        """Solve the first frame of a clip with many steps, from rest at the pelvis target.
+
+        Args:
+            pos: Landmark positions, shape (17, 3) [m].
+            rot: Orientations of the oriented landmarks, shape (noriented, 3, 3).
+        """
         quat = np.empty(4)
         mujoco.mju_mat2Quat(quat, rot[ORIENTED.index(0)].astype(np.float64).ravel())
         configuration = self._mink.Configuration(self.model, q=np.concatenate([pos[0], quat, self._rest]))
-        self._aim(pos, rot)
+        self._set_targets(pos, rot)
         for _ in range(10):
             for stage in self._stages:
                 self._run(configuration, stage)
         return configuration
 
     def solve(self, configuration: Any, pos: np.ndarray, rot: np.ndarray) -> Solution:
-        """Follow targets frame by frame.
+        """Solve the frames of a clip one after the other.
 
         Args:
-            configuration: From `start`; moved along.
+            configuration: From `start`; modified.
             pos: Landmark positions, shape (nframe, 17, 3) [m].
             rot: Orientations of the oriented landmarks, shape (nframe, noriented, 3, 3).
         """
         reached, coupling, steps = np.empty_like(pos), np.empty(len(pos)), np.zeros(len(pos), int)
         for t in range(len(pos)):
-            self._aim(pos[t], rot[t])
+            self._set_targets(pos[t], rot[t])
             steps[t] = sum(self._run(configuration, stage) for stage in self._stages)
             reached[t] = configuration.data.xpos[self.ids]
             coupling[t] = np.abs(self._couplings.compute_error(configuration)).max()
         return Solution(landmark_pos=reached, coupling=coupling, steps=steps)
 
-    def _aim(self, pos: np.ndarray, rot: np.ndarray) -> None:
-        place = dict(zip(ORIENTED, rot.astype(np.float64), strict=True))
+    def _set_targets(self, pos: np.ndarray, rot: np.ndarray) -> None:
+        orientations = dict(zip(ORIENTED, rot.astype(np.float64), strict=True))
         for k in self._stages[1]:
-            turn = self._mink.SO3.from_matrix(place[k]) if k in place else self._mink.SO3.identity()
-            target = self._mink.SE3.from_rotation_and_translation(turn, pos[k])
+            rotation = self._mink.SO3.from_matrix(orientations[k]) if k in orientations else self._mink.SO3.identity()
+            target = self._mink.SE3.from_rotation_and_translation(rotation, pos[k])
             for stage in self._stages:
                 if k in stage:
                     stage[k].set_target(target)
@@ -143,20 +155,20 @@ class MinkReference:
                 np.linalg.norm(np.concatenate([task.compute_error(configuration)[: _rows(task)] for task in tasks]))
             )
 
-        now, steps = error(), 0
-        while steps <= MORE_STEPS:
+        current, steps = error(), 0
+        while steps <= MAX_EXTRA_STEPS:
             velocity = self._mink.solve_ik(
                 configuration, [*tasks, self._couplings], dt, "daqp", DAMPING, limits=self._limits
             )
             configuration.integrate_inplace(velocity, dt)
-            steps, before, now = steps + 1, now, error()
-            if before - now <= LEAST_GAIN:
+            steps, before, current = steps + 1, current, error()
+            if before - current <= MIN_DECREASE:
                 break
         return steps
 
 
 def _rows(task: Any) -> int:
-    """Position alone where a body has no wanted orientation, which mink orders last."""
+    """Number of a task's rows: 3 without an orientation target, whose rows mink puts last."""
     return 6 if task.cost[3:].any() else 3
 
 
@@ -165,11 +177,11 @@ def _without_fingers() -> mujoco.MjModel:
 
 
 def main() -> None:
-    """Solve the clips of a file (`pos_k`, `rot_k`) and time it, building and each clip's first start left out."""
+    """Solve the clips of a file (`pos_k`, `rot_k`); the time excludes the model and the first frame of each clip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", type=Path)
     parser.add_argument("result", type=Path)
-    parser.add_argument("--released", action="store_true", help="on the body as it is released, nothing taken away")
+    parser.add_argument("--released", action="store_true", help="use the complete model as released")
     options = parser.parse_args()
     config = RetargetConfig()
     reference = MinkReference(load_body(limits=config.joint_limits), config.weights, released=options.released)
@@ -179,8 +191,8 @@ def main() -> None:
     started = time.perf_counter()
     parts = [reference.solve(start, pos, rot) for start, (pos, rot) in zip(starts, clips, strict=True)]
     seconds = time.perf_counter() - started
-    whole = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Solution)}
-    np.savez(options.result, seconds=seconds, allow_pickle=False, **whole)
+    arrays = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Solution)}
+    np.savez(options.result, seconds=seconds, allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""PPO and the world model on the same clips with the same time: how far they come.
+"""PPO and the world model compared on the same clips after the same training time.
 
     python benchmarks/side_by_side.py                            the built-in walk, 8 minutes each, small networks
     python benchmarks/side_by_side.py --dataset out/clips --include '*walk*' --seconds 1800 --usual
-    python benchmarks/side_by_side.py --judges mujoco warp       judged by both engines
+    python benchmarks/side_by_side.py --judges mujoco warp       evaluated in both engines
 
-Each algorithm trains for the time, compilation and fits of muscles included; then the policy tracks every clip from
-frame 0 without noise (the protocol of mm-eval), and from ten frames of each clip until it is lost. "untrained" is the
-policy that both begin with: excitations at rest.
+Each algorithm trains for the given time, including compilation and fits of muscles. Then the policy tracks every clip
+from frame 0 without noise (the protocol of mm-eval), and from ten frames of each clip until it fails. "untrained" is
+the initial policy of both algorithms: excitations at rest.
 """
 
 import argparse
@@ -36,40 +36,40 @@ from musclemap.settings import load_settings
 
 SETTINGS = {"ppo": "walk_ppo.toml", "world-model": "walk_world.toml"}
 STARTS = 10
-"""Frames of each clip that it is also tracked from, in the first half of it."""
+"""Number of starting frames in the first half of each clip, in addition to frame 0."""
 
-FIGURES = {
-    "seconds_up": (f"until lost, mean of {STARTS} starts [s]", "{:.2f}"),
+METRICS = {
+    "seconds_up": (f"until failure, mean of {STARTS} starts [s]", "{:.2f}"),
     "coverage": ("clip before a failure", "{:.1%}"),
     "normalised_return": ("normalised return", "{:.3f}"),
     "relative_landmark_error_to_end": ("landmarks [m]", "{:.3f}"),
     "root_position_error_to_end": ("root [m]", "{:.3f}"),
 }
 WORLDS = 16
-"""Clips that are tracked at a time."""
+"""Number of clips that are tracked in parallel."""
 
-HEADINGS = ("algorithm", "seed", "control steps", "time [s]", "judge", *(message for message, _ in FIGURES.values()))
+HEADINGS = ("algorithm", "seed", "control steps", "time [s]", "judge", *(message for message, _ in METRICS.values()))
 
 
-def judged(policy_file: Path, clips: list[tuple[str, Clip]], kind: str) -> dict[str, float]:
-    """Means over clips, by the physics of one engine."""
+def evaluate_policy(policy_file: Path, clips: list[tuple[str, Clip]], kind: str) -> dict[str, float]:
+    """Evaluate a policy in one physics engine; returns means over clips."""
     policy = load_policy(policy_file)
     body = body_of(policy)
-    later = [
-        (f"{name} from {low}", begun_at(clip, low))
+    clips_from_starts = [
+        (f"{name} from {low}", clip_from(clip, low))
         for name, clip in clips
         for low in np.linspace(0, clip.nframe // 2, STARTS, dtype=int)
     ]
-    library = make_library([*clips, *later], body, resting=policy.task.resting_excitation)
+    library = make_library([*clips, *clips_from_starts], body, resting=policy.task.resting_excitation)
     room = room_for(body, library.reference, policy.physics, kind=kind)
     engine = make_engine(body, min(len(library.names), WORLDS), kind=kind, **room)
-    result = {one.score.name: one.score for one in evaluate(engine, policy.task, library, compile_policy(policy))}
-    up = [result[name].coverage * clip.duration for name, clip in later]
-    return {**totals([result[name] for name, _ in clips])["mean"], "seconds_up": float(np.mean(up))}
+    result = {item.score.name: item.score for item in evaluate(engine, policy.task, library, compile_policy(policy))}
+    seconds_up = [result[name].coverage * clip.duration for name, clip in clips_from_starts]
+    return {**totals([result[name] for name, _ in clips])["mean"], "seconds_up": float(np.mean(seconds_up))}
 
 
-def begun_at(clip: Clip, frame: int) -> Clip:
-    """The rest of a clip from a frame on."""
+def clip_from(clip: Clip, frame: int) -> Clip:
+    """The clip from a frame to its end."""
     arrays = {f.name: getattr(clip, f.name) for f in fields(clip)}
     return replace(
         clip, **{k: v[frame:] for k, v in arrays.items() if isinstance(v, np.ndarray) and len(v) == clip.nframe}
@@ -79,54 +79,54 @@ def begun_at(clip: Clip, frame: int) -> Clip:
 def learn(
     algorithm: str, seed: int, clips: list[tuple[str, Clip]], until: Until, folder: Path, *, usual: bool
 ) -> dict[str, Any]:
-    """Train one policy; `usual` takes the settings that mm-train has without any."""
+    """Train one policy; `usual` uses the default settings of mm-train."""
     config = TrainConfig() if usual else load_settings(TrainConfig, Path(__file__).with_name(SETTINGS[algorithm]))
     plan = plan_training(clips, replace(config, seed=seed), algorithm=algorithm)
-    done = train(plan, folder, until=until, tensorboard=False, on_message=print, fits=private_folder("fitted"))
+    trained = train(plan, folder, until=until, tensorboard=False, on_message=print, fits=private_folder("fitted"))
     return {
         "algorithm": algorithm,
         "seed": seed,
-        "steps": done.steps,
-        "seconds": round(done.seconds),
-        "policy": done.policy,
+        "steps": trained.steps,
+        "seconds": round(trained.seconds),
+        "policy": trained.policy,
     }
 
 
 def main() -> None:
-    """Run."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", type=Path, help="folder of a conversion; else the built-in walk is converted")
-    parser.add_argument("--include", nargs="+", help="globs of its clips")
-    parser.add_argument("--seconds", type=float, default=480.0, help="of each algorithm")
+    parser.add_argument("--dataset", type=Path, help="folder of clips (default: the built-in walk)")
+    parser.add_argument("--include", nargs="+", help="globs of the clips")
+    parser.add_argument("--seconds", type=float, default=480.0, help="training time of each algorithm")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--usual", action="store_true", help="mm-train's own settings instead of small networks")
+    parser.add_argument("--usual", action="store_true", help="default settings of mm-train instead of small networks")
     parser.add_argument("--judges", nargs="+", choices=("mujoco", "warp"), default=["mujoco"])
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
     keep_compilations()
-    kept: dict[str, Any] = {"machine": machine.describe(), "runs": []}
-    print(machine.message(kept["machine"]), flush=True)
+    results: dict[str, Any] = {"machine": machine.describe(), "runs": []}
+    print(machine.message(results["machine"]), flush=True)
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clips = clips_of(given, folder)
-        kept["clips"] = {clip_name: clip.nframe for clip_name, clip in clips}
-        for seed in given.seeds:
+        clips = clips_of(options, folder)
+        results["clips"] = {clip_name: clip.nframe for clip_name, clip in clips}
+        for seed in options.seeds:
             for algorithm in ("untrained", *ALGORITHMS):
-                until = Until(steps=1) if algorithm == "untrained" else Until(seconds=given.seconds)
-                known = "ppo" if algorithm == "untrained" else algorithm
-                run = learn(known, seed, clips, until, folder / f"{algorithm}{seed}", usual=given.usual)
+                until = Until(steps=1) if algorithm == "untrained" else Until(seconds=options.seconds)
+                trained_algorithm = "ppo" if algorithm == "untrained" else algorithm
+                run = learn(trained_algorithm, seed, clips, until, folder / f"{algorithm}{seed}", usual=options.usual)
                 policy = run.pop("policy")
-                for judge in given.judges:
-                    result = judged(policy, clips, judge)
-                    kept["runs"].append({**run, "algorithm": algorithm, "judge": judge, **result})
+                for judge in options.judges:
+                    result = evaluate_policy(policy, clips, judge)
+                    results["runs"].append({**run, "algorithm": algorithm, "judge": judge, **result})
                     rows.append([
                         algorithm, str(seed), f"{run['steps']:,}", f"{run['seconds']}", judge,
-                        *(form.format(result[key]) if key in result else "-" for key, (_, form) in FIGURES.items()),
+                        *(form.format(result[key]) if key in result else "-" for key, (_, form) in METRICS.items()),
                     ])  # fmt: skip
                     print("  ".join(rows[-1]), flush=True)
     print("\n" + table(HEADINGS, rows))
-    machine.keep(given.json, kept)
+    machine.save(options.json, results)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""How many control steps a second the physics makes, by body, engine and number of worlds.
+"""Control steps per second of the physics, by body, engine and number of worlds.
 
-    python benchmarks/simulation.py                           every body and engine that this machine has
+    python benchmarks/simulation.py                           every body and every available engine
     python benchmarks/simulation.py --bodies SmallArm --engines mujoco --worlds 1 64
     python benchmarks/simulation.py --measures physics        without learning
-    python benchmarks/simulation.py --only compile            how long MuJoCo Warp compiles, without and with its cache
-    python benchmarks/simulation.py --json FILE               the figures, to keep
+    python benchmarks/simulation.py --only compile            compile time of MuJoCo Warp, without and with its cache
+    python benchmarks/simulation.py --json FILE               results as JSON
 
-A control step is 5 physics steps of 2 ms. Worlds of MyoFullBody start in phases of a walk, with excitations at random,
-and start anew every quarter of a second, as worlds in training that fail early. Each line is a process of its own.
+A control step is 5 physics steps of 2 ms. Worlds of MyoFullBody start at frames of a walk with random excitations, and
+are reset every quarter of a second, like worlds in training that fail early. Each row is measured in its own process.
 """
 
 import argparse
@@ -53,20 +53,20 @@ WORLDS = {
     ("warp", "cpu"): (1, 8),
     ("warp", "gpu"): (16, 64, 256, 1024, 2048, 4096, 8192),
 }
-"""Numbers of worlds, by engine and what it runs on."""
+"""Numbers of worlds, by engine and platform."""
 
 EPISODE = 25
-"""Control steps until worlds start anew."""
+"""Control steps until worlds are reset."""
 
 PUBLISHED = (
-    "Published, of control steps of 5 x 2 ms with 8192 worlds: 27,900 a second without learning (416 muscles, one\n"
+    "Published for control steps of 5 x 2 ms with 8192 worlds: 27,900 per second without learning (416 muscles, one\n"
     "RTX 5090); about 13,000 with learning (354 muscles, one H100; MuscleMimic, arXiv 2603.25544)."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What one process measures: which of `MEASURES`, how long [s], and a clip to start from."""
+    """One measurement: its name in `MEASURES`, its duration [s], and the clip to start from."""
 
     body: str
     engine: str
@@ -78,7 +78,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """An engine that has made its first step, and where its worlds start."""
+    """An engine that has made its first step, and the initial state of its worlds."""
 
     body: SimulationBody
     engine: Engine
@@ -87,23 +87,23 @@ class Setup:
 
 
 def physics(setup: Setup, seconds: float) -> dict[str, float]:
-    """Control steps a second of the physics alone, and shares of steps that went bad or found no room."""
+    """Control steps per second of the physics alone, and fractions of steps with non-finite states or overflow."""
     rng = np.random.default_rng(0)
     shape = (setup.engine.nworld, setup.body.model.nu)
     ctrl = [jnp.asarray(rng.random(shape, np.float32) ** 3) for _ in range(5)]
-    count, bad, full, state = 0, 0, 0, setup.start
+    count, bad, overflow, state = 0, 0, 0, setup.start
     started = time.perf_counter()
     while count < 3 or time.perf_counter() - started < seconds:
         state = setup.start if count % EPISODE == 0 else state
-        state, seen = setup.engine.step(state, ctrl[count % len(ctrl)])
-        bad, full, count = bad + int(seen.bad.sum()), full + int(seen.overflow.sum()), count + 1
-    took = time.perf_counter() - started
-    made = count * setup.engine.nworld
-    return {"steps_per_s": made / took, "bad": bad / made, "overflow": full / made}
+        state, sensors = setup.engine.step(state, ctrl[count % len(ctrl)])
+        bad, overflow, count = bad + int(sensors.bad.sum()), overflow + int(sensors.overflow.sum()), count + 1
+    duration = time.perf_counter() - started
+    nstep = count * setup.engine.nworld
+    return {"steps_per_s": nstep / duration, "bad": bad / nstep, "overflow": overflow / nstep}
 
 
 def with_learning(setup: Setup, seconds: float) -> dict[str, float]:
-    """The same with all that PPO does by its usual settings: task, networks, an update after every 20 steps."""
+    """Control steps per second of PPO with its default settings: task, networks, an update after every 20 steps."""
     task = Task(setup.body)
     reference = make_library(setup.clips, setup.body, resting=task.config.resting_excitation).reference
     trainer = Trainer(setup.engine, task, reference, PPO(task.nobs, setup.body.model.nu, PPOConfig()))
@@ -115,32 +115,33 @@ def with_learning(setup: Setup, seconds: float) -> dict[str, float]:
     while count < 2 or time.perf_counter() - started < seconds:
         state, count = trainer.iterate(state)[0], count + 1
         jax.block_until_ready(state)
-    took = time.perf_counter() - started
-    made, stats = count * trainer.steps_per_iteration, jax.device_get(state.worlds.stats)
+    duration = time.perf_counter() - started
+    nstep, stats = count * trainer.steps_per_iteration, jax.device_get(state.worlds.stats)
     return {
-        "steps_per_s": made / took, "bad": float(stats.bad - before.bad) / made,
-        "overflow": float(stats.overflow - before.overflow) / made,
+        "steps_per_s": nstep / duration, "bad": float(stats.bad - before.bad) / nstep,
+        "overflow": float(stats.overflow - before.overflow) / nstep,
     }  # fmt: skip
 
 
 MEASURES: dict[str, Callable[[Setup, float], dict[str, float]]] = {"physics": physics, "with PPO": with_learning}
-"""What is measured of an engine, by the name of its column; each gives `steps_per_s`."""
+"""Measurements of an engine by name; each returns `steps_per_s`."""
 
 
 def run_case(case: Case) -> dict[str, Any]:
-    """Set an engine up and measure it, in this process."""
+    """Set up an engine and measure it in this process."""
     name, config = BODIES[case.body]
     body = load_simulation_body(name, config)
     started = time.perf_counter()
     qpos, qvel = _frames(body, Path(case.clip))
-    room = buffers_for(body, qpos, qvel)
-    at = np.arange(case.nworld) % len(qpos)
-    parts = (qpos[at], qvel[at], np.full((case.nworld, body.model.nu), 0.05), np.zeros((case.nworld, body.model.nv)))
+    buffers = buffers_for(body, qpos, qvel)
+    rows = np.arange(case.nworld) % len(qpos)
+    act, warmstart = np.full((case.nworld, body.model.nu), 0.05), np.zeros((case.nworld, body.model.nv))
+    parts = (qpos[rows], qvel[rows], act, warmstart)
     start = PhysicsState(*(jnp.asarray(part, jnp.float32) for part in parts))
-    engine = make_engine(body, case.nworld, kind=case.engine, nconmax=room.nconmax, njmax=room.njmax)
+    engine = make_engine(body, case.nworld, kind=case.engine, nconmax=buffers.nconmax, njmax=buffers.njmax)
     clips = [("walk", read_clip(Path(case.clip)))] if name == "MyoFullBody" else arm_clips(2, 4.0)
     setup = Setup(body=body, engine=engine, start=start, clips=clips)
-    for _ in range(2):  # the second with arrays as they come from the first
+    for _ in range(2):  # the second step takes arrays from the first, as later ones do
         state, _ = engine.step(start, jnp.zeros((case.nworld, body.model.nu)))
         engine.step(state, jnp.zeros((case.nworld, body.model.nu)))
     ready = time.perf_counter() - started
@@ -151,7 +152,7 @@ def run_case(case: Case) -> dict[str, Any]:
         "ready_s": ready,
         **result,
         "memory_gib": _memory_gib(),
-        "room": asdict(room),
+        "room": asdict(buffers),
     }
 
 
@@ -166,7 +167,7 @@ def _frames(body: SimulationBody, clip: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _memory_gib() -> float:
-    """Of a GPU what is taken of its memory, whoever took it; without one the process's peak."""
+    """Memory in use on the GPU by all processes, or without a GPU the peak memory of this process [GiB]."""
     if has_cuda():
         import warp as wp
 
@@ -176,28 +177,28 @@ def _memory_gib() -> float:
     return float(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
-def in_a_process(case: Case, *, cache: str | None = None) -> dict[str, Any]:
-    """Run a case in a process of its own; with a folder for Warp's compiled kernels, if one is given."""
+def run_in_process(case: Case, *, cache: str | None = None) -> dict[str, Any]:
+    """Run a case in its own process; `cache` is a folder for Warp's compiled kernels."""
     environment = (
         os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | ({"WARP_CACHE_PATH": cache} if cache else {})
     )
     command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
-        return {**asdict(case), "clip": Path(case.clip).name, "failed": f"status {done.returncode}: {last}"}
-    return json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if process.returncode:
+        message = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        return {**asdict(case), "clip": Path(case.clip).name, "failed": f"status {process.returncode}: {message}"}
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def compilation(clip: str) -> list[dict[str, Any]]:
-    """Seconds until a world of MyoFullBody has made its first steps in MuJoCo Warp, twice from one folder."""
+    """Time until a world of MyoFullBody has made its first steps in MuJoCo Warp, twice with the same cache [s]."""
     case = Case(body="MyoFullBody", engine="warp", nworld=1, measure="physics", seconds=0.0, clip=clip)
     with tempfile.TemporaryDirectory() as folder:
-        return [{"kept": kept, **in_a_process(case, cache=folder)} for kept in ("nothing", "kernels")]
+        return [{"kept": kept, **run_in_process(case, cache=folder)} for kept in ("nothing", "kernels")]
 
 
 def row(result: dict[str, Any]) -> list[str]:
-    """A line of the table."""
+    """Format a row of the table."""
     head = [f"{result['body']}, {result['engine']}", result["measure"], f"{result['nworld']:,}"]
     if "failed" in result:
         return [*head, result["failed"], "", "", "", "", ""]
@@ -208,52 +209,54 @@ def row(result: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-HEADINGS = ("body, engine", "what", "worlds", "control steps/s", "times real", "ready [s]", "GiB", "bad", "no room")
+HEADINGS = (
+    "body, engine", "measure", "worlds", "control steps/s", "times real time", "start [s]", "GiB", "bad", "overflow",
+)  # fmt: skip
 
 
 def main() -> None:
-    """Command line."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("speed", "compile"), nargs="+", default=["speed", "compile"])
     parser.add_argument("--bodies", choices=tuple(BODIES), nargs="+", default=list(BODIES), metavar="NAME")
     parser.add_argument("--engines", choices=("mujoco", "warp"), nargs="+", default=["mujoco", "warp"])
     parser.add_argument("--measures", choices=tuple(MEASURES), nargs="+", default=list(MEASURES))
-    parser.add_argument("--worlds", type=int, nargs="+", metavar="N", help="numbers of worlds instead of the usual")
-    parser.add_argument("--seconds", type=float, default=10.0, help="time to measure each line")
-    parser.add_argument("--clip", type=Path, help="a clip of MyoFullBody to start from, instead of the built-in walk")
+    parser.add_argument("--worlds", type=int, nargs="+", metavar="N", help="numbers of worlds (default: by engine)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration of each measurement")
+    parser.add_argument("--clip", type=Path, help="clip of MyoFullBody to start from instead of the built-in walk")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.case:
-        print(json.dumps(run_case(Case(**json.loads(given.case)))))
+    options = parser.parse_args()
+    if options.case:
+        print(json.dumps(run_case(Case(**json.loads(options.case)))))
         return
-    kept: dict[str, Any] = {"machine": machine.describe(), "cases": [], "compilation": []}
-    print(machine.message(kept["machine"]), flush=True)
+    results: dict[str, Any] = {"machine": machine.describe(), "cases": [], "compilation": []}
+    print(machine.message(results["machine"]), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        clip = str(given.clip.resolve() if given.clip else _walk(Path(folder)))
-        if "speed" in given.only:
-            kept["cases"] = [_told(in_a_process(case)) for case in _cases(given, clip)]
-            print("\n" + table(HEADINGS, [row(result) for result in kept["cases"]]) + f"\n\n{PUBLISHED}")
-        if "compile" in given.only and "warp" in given.engines:
-            kept["compilation"] = compilation(clip)
-            for result in kept["compilation"]:
-                took = result.get("failed") or f"{result['ready_s']:.0f} s"
-                print(f"MuJoCo Warp ready for MyoFullBody, {result['kept']} kept from before: {took}", flush=True)
-    machine.keep(given.json, kept)
+        clip = str(options.clip.resolve() if options.clip else _walk(Path(folder)))
+        if "speed" in options.only:
+            results["cases"] = [_report(run_in_process(case)) for case in _cases(options, clip)]
+            print("\n" + table(HEADINGS, [row(result) for result in results["cases"]]) + f"\n\n{PUBLISHED}")
+        if "compile" in options.only and "warp" in options.engines:
+            results["compilation"] = compilation(clip)
+            for result in results["compilation"]:
+                duration = result.get("failed") or f"{result['ready_s']:.0f} s"
+                print(f"MuJoCo Warp ready for MyoFullBody, {result['kept']} in the cache: {duration}", flush=True)
+    machine.save(options.json, results)
 
 
-def _cases(given: argparse.Namespace, clip: str) -> Sequence[Case]:
-    place = {"mujoco": "cpu", "warp": "gpu" if has_cuda() else "cpu"}
+def _cases(options: argparse.Namespace, clip: str) -> Sequence[Case]:
+    platform = {"mujoco": "cpu", "warp": "gpu" if has_cuda() else "cpu"}
     return [
-        Case(body=body, engine=engine, nworld=nworld, measure=measure, seconds=given.seconds, clip=clip)
-        for body in given.bodies
-        for engine in given.engines
-        for nworld in given.worlds or WORLDS[engine, place[engine]]
-        for measure in given.measures
+        Case(body=body, engine=engine, nworld=nworld, measure=measure, seconds=options.seconds, clip=clip)
+        for body in options.bodies
+        for engine in options.engines
+        for nworld in options.worlds or WORLDS[engine, platform[engine]]
+        for measure in options.measures
     ]
 
 
-def _told(result: dict[str, Any]) -> dict[str, Any]:
+def _report(result: dict[str, Any]) -> dict[str, Any]:
     print("  ".join(row(result)), file=sys.stderr, flush=True)
     return result
 

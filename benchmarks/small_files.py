@@ -1,11 +1,10 @@
-"""Where the time goes for an archive of many small files: milliseconds a file, step by step.
+"""Time per file and step for an archive of many small files.
 
     python benchmarks/small_files.py                     4,000 motions of 10 frames in a temporary folder
     python benchmarks/small_files.py --files 10000 --folder /scratch
 
-Fitting is left out: a stand-in makes a clip of the source's own numbers. What remains is what each file costs however
-short it is. Processor time is little disturbed by other work on the machine; time on the clock, which has the waiting
-for the disk in it, is.
+A stand-in that copies the source's numbers replaces the fit, so that only the fixed cost of each file remains. Other
+work on the machine hardly affects processor time, but it does affect wall time, which includes waiting for the disk.
 """
 
 import argparse
@@ -48,40 +47,40 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
 
 
 class Clock:
-    """Adds up the time of each step [s], on the clock and on the processor, without that of the steps inside it."""
+    """Sums the wall time and the processor time of each step, excluding nested steps [s]."""
 
     def __init__(self) -> None:
-        self.spent: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self.seconds: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._open: list[str] = [OTHER]
         self._last = self._now()
 
     def _now(self) -> tuple[float, float]:
         return time.perf_counter(), time.process_time()
 
-    def _turn(self) -> None:
-        """Give what has passed to the step that is open."""
+    def _add_elapsed(self) -> None:
+        """Add the elapsed time to the current step."""
         now = self._now()
         for k in range(2):
-            self.spent[self._open[-1]][k] += now[k] - self._last[k]
+            self.seconds[self._open[-1]][k] += now[k] - self._last[k]
         self._last = now
 
     @contextmanager
     def step(self, label: str):
-        """A step, from here to the end of the block."""
-        self._turn()
+        """Time the block as a step."""
+        self._add_elapsed()
         self._open.append(label)
         try:
             yield
         finally:
-            self._turn()
+            self._add_elapsed()
             self._open.pop()
 
     def inside(self) -> str:
-        """Label of the step that is open."""
+        """Label of the current step."""
         return self._open[-1]
 
     def timed(self, function: Callable[..., Any], label: Callable[[], str]) -> Callable[..., Any]:
-        """The same function as a step."""
+        """Wrap a function so that each call is a step."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
             with self.step(label()):
@@ -91,50 +90,50 @@ class Clock:
 
 
 def measure(source: Path, out: Path, *, dry_run: bool, retargeter: Any) -> dict[str, list[float]]:
-    """Convert a folder, or only look at it; returns the time of each step [s], on the clock and on the processor."""
+    """Convert a folder, or dry-run it; returns wall time and processor time of each step [s]."""
     clock = Clock()
     with ExitStack() as stack:
         for owner, name, label in STEPS:
             stack.enter_context(patch.object(owner, name, clock.timed(getattr(owner, name), lambda label=label: label)))
-        wait = clock.timed(os.fsync, lambda: f"{clock.inside().partition(':')[0]}: {FSYNC}")
-        stack.enter_context(patch.object(os, "fsync", wait))
+        timed_fsync = clock.timed(os.fsync, lambda: f"{clock.inside().partition(':')[0]}: {FSYNC}")
+        stack.enter_context(patch.object(os, "fsync", timed_fsync))
         with clock.step(OTHER):
             summary = archive.convert_archive(
                 source, out, config=RetargetConfig(), dry_run=dry_run, retargeter=retargeter
             )
     if not summary.complete:
         raise SystemExit(f"not all files were converted: {summary.counts}")
-    return dict(clock.spent)
+    return dict(clock.seconds)
 
 
-def rows(spent: dict[str, list[float]], *, count: int) -> list[list[str]]:
-    """The table: each step, milliseconds a file, the largest first, and the sum."""
-    total = [sum(times[k] for times in spent.values()) for k in range(2)]
-    steps = sorted(spent.items(), key=lambda item: -item[1][0])
+def rows(seconds: dict[str, list[float]], *, count: int) -> list[list[str]]:
+    """Rows of the table: milliseconds per file and step in descending order, and their sum."""
+    total = [sum(times[k] for times in seconds.values()) for k in range(2)]
+    steps = sorted(seconds.items(), key=lambda item: -item[1][0])
     lines = [[label, *(f"{1e3 * t / count:.2f}" for t in times), f"{100 * times[0] / total[0]:.0f} %"]
              for label, times in steps if times[0] > 1e-3 * total[0]]  # fmt: skip
-    return [*lines, ["together", *(f"{1e3 * t / count:.2f}" for t in total), ""]]
+    return [*lines, ["total", *(f"{1e3 * t / count:.2f}" for t in total), ""]]
 
 
 def main() -> None:
-    """Run."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=4000)
-    parser.add_argument("--frames", type=int, default=10, help="of each file")
-    parser.add_argument("--folder", type=Path, help="where to put the files; its disk is what is waited for")
-    given = parser.parse_args()
+    parser.add_argument("--frames", type=int, default=10, help="frames of each file")
+    parser.add_argument("--folder", type=Path, help="folder for the files, on the disk to measure")
+    options = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from tests.support.data.fake_retargeter import FakeRetargeter, save
 
     print(machine.message(machine.describe()))
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         source = Path(folder) / "in"
-        for k in range(given.files):
-            save(source / f"subject{k % 100:02}" / f"motion{k:05}_poses.npz", nframe=given.frames)
+        for k in range(options.files):
+            save(source / f"subject{k % 100:02}" / f"motion{k:05}_poses.npz", nframe=options.frames)
         for dry_run in (True, False):
-            spent = measure(source, Path(folder) / "out", dry_run=dry_run, retargeter=FakeRetargeter())
-            print(f"\n{given.files:,} files of {given.frames} frames, {'looked at' if dry_run else 'converted'}")
-            print(table(["ms a file", "clock", "processor", "share"], rows(spent, count=given.files)), flush=True)
+            seconds = measure(source, Path(folder) / "out", dry_run=dry_run, retargeter=FakeRetargeter())
+            print(f"\n{options.files:,} files of {options.frames} frames, {'dry run' if dry_run else 'converted'}")
+            print(table(["ms per file", "wall", "processor", "share"], rows(seconds, count=options.files)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long a conversion takes: compilation with and without JAX's cache, then every stage of a warm run."""
+"""Time of a conversion: compilation with and without JAX's cache, and every stage after compilation."""
 
 import json
 import os
@@ -21,10 +21,10 @@ from musclemap.pipelines.archive import convert_archive
 from musclemap.retarget.retargeter import Retargeter
 
 SPEED_BAR = 300.0
-"""Frames a second of the whole conversion after compilation, on two cores."""
+"""Target: frames per second of the whole conversion after compilation, on two cores."""
 
 COMPILE_BAR = 30.0
-"""Most seconds that compiling may take."""
+"""Target: largest time of compilation [s]."""
 
 STAGES = (
     ("read", "musclemap.pipelines.convert.prepare.read_motion"),
@@ -32,9 +32,9 @@ STAGES = (
     ("anchors, calibration", "musclemap.retarget.solver.fitter.Fitter._solve_anchors"),
     ("whole clips", "musclemap.retarget.solver.fitter.Fitter._sweep"),
     ("qpos, qvel, metrics", "musclemap.retarget.retargeter.Retargeter._clip"),
-    ("write", "musclemap.pipelines.convert.conversion.write_clip"),
+    ("write", "musclemap.datasets.output_folder.write_clip"),
 )
-"""Functions that are timed, by name, without changing them."""
+"""Stages, and the functions whose time is measured."""
 
 _COMPILING = """
 import json, sys
@@ -52,12 +52,12 @@ sys.exit(status)
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """A folder converted by a warm retargeter.
+    """Conversion of a folder by a compiled retargeter.
 
     Attributes:
-        nframe: Frames of the clips.
-        seconds: Wall time: reading, resampling, fitting, metrics, writing, manifest.
-        stages: Seconds of each stage.
+        nframe: Number of frames of the clips.
+        seconds: Wall time of reading, resampling, fitting, metrics, writing and manifest [s].
+        stages: Time of each stage [s].
     """
 
     nframe: int
@@ -66,11 +66,11 @@ class Conversion:
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.nframe / self.seconds
 
     def message(self) -> str:
-        """Table and verdict."""
+        """Format the table and the target."""
         rest = self.seconds - sum(self.stages.values())
         rows = [
             [name, f"{s:.2f}", f"{100 * s / self.seconds:.0f} %"] for name, s in [*self.stages.items(), ("rest", rest)]
@@ -78,16 +78,16 @@ class Conversion:
         rows.append(["all", f"{self.seconds:.2f}", f"{self.nframe:,} frames"])
         line = verdict(
             "whole conversion after compilation, reading and writing included",
-            asked=f"at least {SPEED_BAR:g} frames/s",
-            got=f"{self.fps:.0f} frames/s",
+            target=f"at least {SPEED_BAR:g} frames/s",
+            result=f"{self.fps:.0f} frames/s",
             met=self.fps >= SPEED_BAR,
         )
         return f"{table(['stage', 'seconds', 'share'], rows)}\n\n{line}"
 
 
 def convert(source: Path, out: Path, retargeter: Retargeter) -> Conversion:
-    """Convert a folder with a retargeter that has been used before, and time the stages."""
-    spent = {name: 0.0 for name, _ in STAGES}
+    """Convert a folder with a compiled retargeter, and time its stages."""
+    stage_seconds = {name: 0.0 for name, _ in STAGES}
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
@@ -96,7 +96,7 @@ def convert(source: Path, out: Path, retargeter: Retargeter) -> Conversion:
             try:
                 return function(*args, **kwargs)
             finally:
-                spent[name] += time.perf_counter() - started
+                stage_seconds[name] += time.perf_counter() - started
 
         return run
 
@@ -105,36 +105,36 @@ def convert(source: Path, out: Path, retargeter: Retargeter) -> Conversion:
             mock = patch(path)
             stack.enter_context(patch(path, timed(name, mock.get_original()[0])))  # type: ignore[attr-defined]
         summary = convert_archive(source, out, config=retargeter.config, overwrite=True, retargeter=retargeter)
-    return Conversion(nframe=summary.nframe, seconds=summary.seconds, stages=spent)
+    return Conversion(nframe=summary.nframe, seconds=summary.seconds, stages=stage_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compilation:
-    """The command `mm-retarget` on a second of motion, without and with what an earlier run compiled.
+    """Time of `mm-retarget` on one second of motion, with an empty and with a filled JAX cache.
 
     Attributes:
-        command: Wall time of the whole command [s]: first run, second run.
-        compiling: Part of it that went into tracing, lowering, compiling or reading what is kept [s].
+        command: Wall time of the command in the first and the second run [s].
+        compiling: Part of it spent on tracing, lowering, compiling and reading the cache [s].
     """
 
     command: tuple[float, float]
     compiling: tuple[float, float]
 
     def message(self) -> str:
-        """Table and verdict."""
+        """Format the table and the target."""
         rows = [
             [name, f"{self.compiling[k]:.1f}", f"{self.command[k]:.1f}"]
-            for k, name in enumerate(("first run, nothing kept", "second run, from JAX's cache"))
+            for k, name in enumerate(("first run, empty cache", "second run, from JAX's cache"))
         ]
         line = verdict(
-            "compilation, first run", asked=f"less than {COMPILE_BAR:g} s", got=f"{self.compiling[0]:.1f} s",
+            "compilation, first run", target=f"less than {COMPILE_BAR:g} s", result=f"{self.compiling[0]:.1f} s",
             met=self.compiling[0] < COMPILE_BAR,
         )  # fmt: skip
         return f"{table(['mm-retarget on 1 s of motion', 'compiling [s]', 'whole command [s]'], rows)}\n\n{line}"
 
 
 def compilation() -> Compilation:
-    """Run the command twice in processes of their own, with an empty folder for JAX's cache."""
+    """Run the command twice in separate processes with a new folder for JAX's cache."""
     command, compiling = [], []
     with tempfile.TemporaryDirectory() as folder:
         write_archive(Path(folder, "source"), ["squat"], seconds=1.0)
@@ -142,10 +142,10 @@ def compilation() -> Compilation:
         for _ in range(2):
             started = time.perf_counter()
             paths = [str(Path(folder, "source")), str(Path(folder, "out")), "--overwrite"]
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-c", _COMPILING, *paths], env=environment, check=True, capture_output=True, text=True
             )
             command.append(time.perf_counter() - started)
-            seconds: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+            seconds: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
             compiling.append(sum(s for event, s in seconds.items() if event.startswith("/jax/core/compile/")))
     return Compilation(command=(command[0], command[1]), compiling=(compiling[0], compiling[1]))

@@ -1,12 +1,12 @@
-"""Forces and muscles of a walk beside the literature, and how fast clips are checked.
+"""Forces and muscle activations of a walk compared with the literature, and the speed of the checks.
 
     python benchmarks/validation.py                         built-in walk at 1.2 m/s; draws docs/images/walk_1.2_emg.png
-    python benchmarks/validation.py --walk FILE             a recorded walk (AMASS .npz) as well
+    python benchmarks/validation.py --walk FILE             also a recorded walk (AMASS .npz)
     python benchmarks/validation.py --frames 10000          more frames for the speeds
-    python benchmarks/validation.py --warp                  the speed of MuJoCo Warp on the CPU too
-    python benchmarks/validation.py --json FILE             the figures, to keep
+    python benchmarks/validation.py --warp                  also the speed of MuJoCo Warp on the CPU
+    python benchmarks/validation.py --json FILE             results as JSON
 
-The exit status is 0 whether bars are met or missed; what is missed is marked.
+The exit status is 0 even if targets are missed; missed targets are marked.
 """
 
 import argparse
@@ -33,9 +33,9 @@ from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.pipelines.device import choose_device
 from musclemap.retarget.checks.inverse_dynamics import GRAVITY
-from musclemap.retarget.checks.physics_checks import CPhysics, Physics
+from musclemap.retarget.checks.physics_checks import MujocoPhysics, PhysicsEngine
 from musclemap.retarget.checks.physics_engines import choose_physics
-from musclemap.retarget.checks.validator import Findings, Validator
+from musclemap.retarget.checks.validator import CheckResult, Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.retargeter import Retargeter
@@ -43,31 +43,31 @@ from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.body import TargetBody
 
 STRIDE = (0.7, 1.8)
-"""Durations of a stride of walking [s]."""
+"""Shortest and longest stride of walking [s]."""
 
-ENVELOPE = 6.0
-"""Cut-off of the low-pass filter that makes an envelope [Hz]; 3 to 10 are in use."""
+ENVELOPE_CUTOFF = 6.0
+"""Cutoff frequency of the low-pass filter of envelopes [Hz]; 3 to 10 are common."""
 
 WINTER = "Winter 1991"
-PEAK = f"1.1 to 1.2, {WINTER}; asked 0.9 to 1.4"
+PEAK = f"1.1 to 1.2, {WINTER}; target 0.9 to 1.4"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """A walk, checked, and its strides: side (0 left, 1 right), first frame, frame after the last."""
+    """A walk, the results of its checks, and its strides: side (0 left, 1 right), first frame, frame after the last."""
 
     clip: Clip
-    result: Findings
+    result: CheckResult
     strides: tuple[tuple[int, int, int], ...]
 
     def mean(self, values: np.ndarray, side: int, phase: np.ndarray) -> np.ndarray:
-        """Mean over one side's strides at a part of the stride [%] of values by frame, shape (nframe,)."""
-        own = [values[start : stop + 1] for s, start, stop in self.strides if s == side]
-        return np.mean([np.interp(phase, np.linspace(0, 100, len(v)), v) for v in own], axis=0)
+        """Mean over the strides of one side of values by frame (nframe,), at phases of the stride [%]."""
+        strides = [values[start : stop + 1] for s, start, stop in self.strides if s == side]
+        return np.mean([np.interp(phase, np.linspace(0, 100, len(v)), v) for v in strides], axis=0)
 
 
 def walk_of(motion: SourceMotion, retargeter: Retargeter) -> Walk:
-    """Convert a walk and look for its muscles' activations."""
+    """Convert a walk and estimate its muscle activations."""
     clip = retargeter.retarget([motion])[0].clip
     if clip is None:
         raise SystemExit(f"{motion.name} gives no clip")
@@ -81,27 +81,27 @@ def walk_of(motion: SourceMotion, retargeter: Retargeter) -> Walk:
 
 
 def gait_rows(walk: Walk, body: TargetBody) -> list[tuple[str, float, str, bool | None]]:
-    """Quantity, value, what the literature has, and whether the bar is met (None where there is none)."""
+    """Quantity, value, literature or target, and whether the target is met (None without a target)."""
     assert walk.result.ground is not None
     weight = float(body.model.body_mass.sum()) * GRAVITY
     first, trough, last, stance, hip = [], [], [], [], []
     for side, start, stop in walk.strides:
-        stood = int(walk.clip.contact[start:stop, 2 * side : 2 * side + 2].any(axis=1).sum())
-        stance.append(100 * stood / (stop - start))
-        push = walk.result.ground.force[start : start + stood, side, 2] / weight
-        third = len(push) // 3
-        first.append(push[:third].max())
-        trough.append(push[third : 2 * third].min())
-        last.append(push[2 * third :].max())
+        stance_frames = int(walk.clip.contact[start:stop, 2 * side : 2 * side + 2].any(axis=1).sum())
+        stance.append(100 * stance_frames / (stop - start))
+        vertical_force = walk.result.ground.force[start : start + stance_frames, side, 2] / weight
+        third = len(vertical_force) // 3
+        first.append(vertical_force[:third].max())
+        trough.append(vertical_force[third : 2 * third].min())
+        last.append(vertical_force[2 * third :].max())
         joint = body.reduced.index(f"hip_flexion_{'lr'[side]}")
         hip.append(np.abs(walk.result.ground.torque[start:stop, joint]).max())
     peaks = (float(np.mean(first)), float(np.mean(last)))
     low = float(np.mean(trough))
     residual = walk.result.metrics["residual_force_bw"]
-    share = float(np.mean(stance))
+    stance_share = float(np.mean(stance))
     return [
         ("strides", float(len(walk.strides)), "", None),
-        ("residual root force, mean [body weights]", residual, "asked: below 0.15", residual < 0.15),
+        ("residual root force, mean [body weights]", residual, "target: below 0.15", residual < 0.15),
         ("residual root torque, mean [Nm]", walk.result.metrics["residual_torque_nm"], "", None),
         ("vertical force, first peak [body weights]", peaks[0], PEAK, 0.9 < peaks[0] < 1.4),
         ("vertical force, trough [body weights]", low, f"0.7 to 0.8, {WINTER}", low < min(peaks)),
@@ -109,31 +109,31 @@ def gait_rows(walk: Walk, body: TargetBody) -> list[tuple[str, float, str, bool 
         ("largest hip flexion or extension torque, mean over strides [Nm]", float(np.mean(hip)), "", None),
         ("unmet torque of the worst joint, mean [Nm]", walk.result.metrics["unmet_torque_nm"], "", None),
         ("saturated muscles [%]", 100 * walk.result.metrics["activation_saturated_fraction"], "", None),
-        ("stance [% of the stride]", share, f"60 to 62, {WINTER}; asked 58 to 65", 58 <= share <= 65),
+        ("stance [% of the stride]", stance_share, f"60 to 62, {WINTER}; target 58 to 65", 58 <= stance_share <= 65),
     ]  # fmt: skip
 
 
 def activation(walk: Walk, body: TargetBody, emg: Emg, phase: np.ndarray = PHASE) -> np.ndarray:
-    """Mean activation of a group over both sides' strides, low-pass filtered as EMG envelopes are."""
+    """Mean activation of a group over the strides of both sides, low-pass filtered like EMG envelopes."""
     assert walk.result.optimization is not None
     names = [body.model.actuator(k).name for k in range(body.model.nu)]
     sides = sorted({side for side, _, _ in walk.strides})
     groups = {side: [names.index(f"{muscle}_{'lr'[side]}") for muscle in emg.muscles] for side in sides}
-    sections = butter(2, ENVELOPE, fs=walk.clip.fps, output="sos")
+    sections = butter(2, ENVELOPE_CUTOFF, fs=walk.clip.fps, output="sos")
     smooth = np.maximum(sosfiltfilt(sections, walk.result.optimization.activation.astype(np.float64), axis=0), 0.0)
     return np.mean([walk.mean(smooth[:, groups[side]].mean(axis=1), side, phase) for side in sides], axis=0)
 
 
 def emg_row(emg: Emg, curve: np.ndarray) -> tuple[str, str, str, str, str]:
-    """Group, when it is most active, whether people are then, correlation with the envelope, peaks."""
-    at = float(PHASE[curve.argmax()])
+    """Group, phase of its peak, agreement with EMG, correlation with the envelope, and peaks."""
+    phase = float(PHASE[curve.argmax()])
     low, high = emg.busiest
-    inside = any(low <= at + shift <= high for shift in (-100.0, 0.0, 100.0))
+    inside = any(low <= phase + shift <= high for shift in (-100.0, 0.0, 100.0))
     message = " to ".join(dict.fromkeys(f"{100 * part:.0f}" for part in emg.peak))
     match = f"{np.corrcoef(curve, emg.envelope)[0, 1]:.2f}" if emg.envelope else ""
     return (
         emg.title,
-        f"{at:.0f} %",
+        f"{phase:.0f} %",
         f"{low:g} to {high:g}: {'yes' if inside else '**no**'}",
         match,
         f"{100 * curve.max():.0f} %; {message} %",
@@ -141,7 +141,7 @@ def emg_row(emg: Emg, curve: np.ndarray) -> tuple[str, str, str, str, str]:
 
 
 def draw(walks: dict[str, Walk], body: TargetBody, path: Path) -> None:
-    """Activations over the stride beside EMG."""
+    """Plot activations over the stride with EMG."""
     figure, axes = plt.subplots(2, 4, figsize=(13, 5.6), sharex=True, constrained_layout=True)
     fine = np.linspace(0.0, 100.0, 101)
     for axis, emg in zip(axes.flat, MUSCLES, strict=True):
@@ -167,14 +167,14 @@ def draw(walks: dict[str, Walk], body: TargetBody, path: Path) -> None:
 
 
 def speeds(clip: Clip, body: TargetBody, *, nframe: int, device: Any, warp: bool) -> dict[str, float]:
-    """Frames a second of each part after compilation, on frames of a clip repeated."""
+    """Frames per second of the checks after compilation, on a repeated clip."""
     rows = np.resize(np.arange(clip.nframe), nframe)
     fields = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
-    long = replace(
+    repeated = replace(
         clip, activation=None, activation_residual=None, **{name: getattr(clip, name)[rows] for name in fields}
     )
     result = {}
-    physics: dict[str, Physics] = {"MuJoCo C": CPhysics(body)}
+    physics: dict[str, PhysicsEngine] = {"MuJoCo C": MujocoPhysics(body)}
     if device.platform != "cpu":
         physics["MuJoCo Warp"] = choose_physics(body, device)
     elif warp:
@@ -183,53 +183,53 @@ def speeds(clip: Clip, body: TargetBody, *, nframe: int, device: Any, warp: bool
         for muscles in (False, True):
             validator = Validator(body, ValidationConfig(), physics=engine)
             validator.check(clip, muscles=muscles)
-            part = (
-                long if not muscles else replace(long, **{f: getattr(long, f)[: max(nframe // 5, 200)] for f in fields})
-            )
+            part, shorter = repeated, max(nframe // 5, 200)
+            if muscles:
+                part = replace(repeated, **{name: getattr(repeated, name)[:shorter] for name in fields})
             started = time.perf_counter()
             validator.check(part, muscles=muscles)
-            what = f"checks and static optimisation, {name}" if muscles else f"checks, {name}"
-            result[what] = part.nframe / (time.perf_counter() - started)
+            quantity = f"checks and static optimisation, {name}" if muscles else f"checks, {name}"
+            result[quantity] = part.nframe / (time.perf_counter() - started)
     return result
 
 
 def main() -> None:
-    """Run."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--walk", type=Path, help="a recorded walk (.npz)")
+    parser.add_argument("--walk", type=Path, help="recorded walk (.npz)")
     parser.add_argument("--frames", type=int, default=4000, help="frames for the speeds")
-    parser.add_argument("--warp", action="store_true", help="time MuJoCo Warp on the CPU too")
+    parser.add_argument("--warp", action="store_true", help="also time MuJoCo Warp on the CPU")
     parser.add_argument("--device", choices=("cpu", "gpu"))
     parser.add_argument("--out", type=Path, default=Path("docs/images/walk_1.2_emg.png"))
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    given = parser.parse_args()
-    device = choose_device(given.device) or jax.devices()[0]
+    parser.add_argument("--json", type=Path, help="file for the results as JSON")
+    options = parser.parse_args()
+    device = choose_device(options.device) or jax.devices()[0]
     retargeter = Retargeter(device=device)
     body = retargeter.body
     motions = {"built-in walk, 1.2 m/s": synthesise("walk_1.2", seconds=6.0)}
-    if given.walk:
-        motions[f"recorded walk ({given.walk.stem})"] = read_motion(given.walk, name=given.walk.name)
+    if options.walk:
+        motions[f"recorded walk ({options.walk.stem})"] = read_motion(options.walk, name=options.walk.name)
     walks = {name: walk_of(motion, retargeter) for name, motion in motions.items()}
-    kept: dict[str, Any] = {"machine": machine.describe(), "gait": {}, "emg": {}}
-    print(machine.message(kept["machine"]))
+    results: dict[str, Any] = {"machine": machine.describe(), "gait": {}, "emg": {}}
+    print(machine.message(results["machine"]))
     for name, walk in walks.items():
         print(f"\n{name}: {walk.clip.verdict}\n")
         rows = gait_rows(walk, body)
-        for what, value, message, met in rows:
-            print(f"| {what} | {value:.3g} | {message}{' **MISSED**' if met is False else ''} |")
-        kept["gait"][name] = {what: value for what, value, _, _ in rows} | {"verdict": walk.clip.verdict}
-        print("\n| muscles | most active at | when EMG is | correlation with the envelope | peak, EMG's peak |")
+        for quantity, value, message, met in rows:
+            print(f"| {quantity} | {value:.3g} | {message}{' **MISSED**' if met is False else ''} |")
+        results["gait"][name] = {quantity: value for quantity, value, _, _ in rows} | {"verdict": walk.clip.verdict}
+        print("\n| muscles | peak at | EMG peak in | correlation with the envelope | peak; EMG peak |")
         print("| --- | --- | --- | --- | --- |")
         message = [emg_row(emg, activation(walk, body, emg)) for emg in MUSCLES]
         for row in message:
             print(f"| {' | '.join(row)} |")
-        kept["emg"][name] = message
-    draw(walks, body, given.out)
+        results["emg"][name] = message
+    draw(walks, body, options.out)
     first = next(iter(walks.values()))
-    kept["frames_per_second"] = speeds(first.clip, body, nframe=given.frames, device=device, warp=given.warp)
-    for what, rate in kept["frames_per_second"].items():
-        print(f"| {what} | {rate:,.0f} frames/s |")
-    machine.keep(given.json, kept)
+    results["frames_per_second"] = speeds(first.clip, body, nframe=options.frames, device=device, warp=options.warp)
+    for quantity, rate in results["frames_per_second"].items():
+        print(f"| {quantity} | {rate:,.0f} frames/s |")
+    machine.save(options.json, results)
 
 
 if __name__ == "__main__":

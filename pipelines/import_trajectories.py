@@ -36,7 +36,7 @@ from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.retargeter import MIN_FRAMES, software_versions
-from musclemap.retarget.targets.contacts import detect
+from musclemap.retarget.targets.contacts import detect_contacts
 from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
@@ -125,7 +125,9 @@ class TrajectoryImporter:
             full[:, 2] -= evaluate_clip(self.body, full[:1]).clearance.min()  # the body at rest stands on the floor
         qpos, qvel = full.astype(np.float32), velocities(full, fps).astype(np.float32)
         evaluation = evaluate_clip(self.body, qpos)
-        contact, floor = detect(evaluation.contact_pos, qpos[:, 2].astype(np.float64), fps, self.config.contact)
+        contact, floor = detect_contacts(
+            evaluation.contact_pos, qpos[:, 2].astype(np.float64), fps, self.config.contact
+        )
         fingers = set(self.body.finger_joints) & set(trajectory.joint_names)
         unjudged = Clip(
             qpos=qpos,

@@ -1,1 +1,1 @@
-"""From source motion to configuration of the target body: proportions, targets, solver, contacts, metrics."""
+"""Retargeting of source motions to configurations of the target body: targets, solver, checks."""

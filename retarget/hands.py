@@ -1,8 +1,8 @@
-"""Fingers: TargetBody's finger joints read off SMPL-H hands, joint by joint.
+"""Fingers: angles of the target's finger hinges from the rotations of SMPL-H hands, joint by joint.
 
-Both hands have the same hinges: each finger bends at three joints and spreads at the first. An SMPL-H finger joint
-turns freely; the part of its rotation vector along the target hinge's axis in the flat hand is what the hinge can
-follow. The thumb's first joint has two axes, its others one each.
+Both hands have the same hinges: each finger flexes at three joints and abducts at the first; the thumb's first joint
+has two axes, its other joints one each. An SMPL-H finger joint is a ball joint. The hinge follows the component of its
+rotation vector along the hinge's axis in the flat hand.
 """
 
 import mujoco
@@ -11,31 +11,35 @@ import numpy as np
 from musclemap.skeletons.body import SIDE_WORD, SIDES, TargetBody
 from musclemap.skeletons.smpl.joints import HAND_NAMES
 
-_FINGER = {"2": "index", "3": "middle", "4": "ring", "5": "pinky"}
-_PARTS = (("mcp", "flexion", 1), ("mcp", "abduction", 1), ("pm", "flexion", 2), ("md", "flexion", 3))
-_THUMB = (("cmc_flexion", 1), ("cmc_abduction", 1), ("mp_flexion", 2), ("ip_flexion", 3))
+_FINGER_NAMES = {"2": "index", "3": "middle", "4": "ring", "5": "pinky"}
+_FINGER_HINGES = (("mcp", "flexion", 1), ("mcp", "abduction", 1), ("pm", "flexion", 2), ("md", "flexion", 3))
+_THUMB_HINGES = (("cmc_flexion", 1), ("cmc_abduction", 1), ("mp_flexion", 2), ("ip_flexion", 3))
 
 
-def _pairs(side: str) -> list[tuple[str, int]]:
-    """Hinges of one hand, each with the number of its source joint in `hand_rotvec`."""
+def _hinge_sources(side: str) -> list[tuple[str, int]]:
+    """Hinges of one hand, each with the index of its source joint in `hand_rotvec`."""
     order = HAND_NAMES[SIDE_WORD[side]]
     first = 0 if side == "l" else len(order)
-    place = lambda finger, k: first + order.index(f"{SIDE_WORD[side]}_{finger}{k}")  # noqa: E731
-    thumb = [(f"{name}_{side}", place("thumb", k)) for name, k in _THUMB]
-    rest = [(f"{p}{d}_{m}_{side}", place(f, k)) for d, f in _FINGER.items() for p, m, k in _PARTS]
-    return thumb + rest
+    source_joint = lambda finger, k: first + order.index(f"{SIDE_WORD[side]}_{finger}{k}")  # noqa: E731
+    thumb = [(f"{name}_{side}", source_joint("thumb", k)) for name, k in _THUMB_HINGES]
+    fingers = [
+        (f"{part}{digit}_{motion}_{side}", source_joint(finger, k))
+        for digit, finger in _FINGER_NAMES.items()
+        for part, motion, k in _FINGER_HINGES
+    ]
+    return thumb + fingers
 
 
 def finger_joints(body: TargetBody, t_pose: np.ndarray, hand_rotvec: np.ndarray) -> dict[str, np.ndarray]:
-    """Follow the source's fingers.
+    """Compute the angles of the target's finger hinges from the source's fingers.
 
     Args:
-        body: Target.
-        t_pose: Target configuration that corresponds to the source's rest, fingers locked, shape (7 + njoint,).
-        hand_rotvec: Source fingers, shape (nframe, 30, 3) [rad], zero for the flat hand.
+        body: Target body.
+        t_pose: Target configuration of the source's rest pose, fingers locked, shape (7 + njoint,).
+        hand_rotvec: Axis-angles of the source's fingers, zero for the flat hand, shape (nframe, 30, 3) [rad].
 
     Returns:
-        Angle of every finger hinge within its limits, by name, each of shape (nframe,) [rad].
+        Angle of every finger hinge, within its limits, by name; shape (nframe,) each [rad].
     """
     model, data = body.model, mujoco.MjData(body.model)
     data.qpos[:] = body.reduced.expand(t_pose[None])[0]
@@ -43,7 +47,7 @@ def finger_joints(body: TargetBody, t_pose: np.ndarray, hand_rotvec: np.ndarray)
     reduced = body.reduced_hands
     angles = {}
     for side in SIDES:
-        for name, source in _pairs(side):
+        for name, source in _hinge_sources(side):
             axis = body.source_to_target.T @ data.xaxis[model.joint(name).id]
             k = reduced.index(name)
             flat = data.qpos[reduced.qposadr[k]]
@@ -52,12 +56,12 @@ def finger_joints(body: TargetBody, t_pose: np.ndarray, hand_rotvec: np.ndarray)
 
 
 def with_fingers(body: TargetBody, q: np.ndarray, angles: dict[str, np.ndarray]) -> np.ndarray:
-    """Put fingers into configurations.
+    """Expand reduced configurations and set the angles of the fingers.
 
     Args:
-        body: Target.
-        q: Fingers locked, shape (nframe, 7 + njoint of `body.reduced`).
-        angles: From `finger_joints`; fingers that are not named stay at rest.
+        body: Target body.
+        q: Reduced configurations with locked fingers, shape (nframe, 7 + njoint of `body.reduced`).
+        angles: From `finger_joints`; fingers that it does not name stay at rest.
 
     Returns:
         Full configurations, shape (nframe, nq).

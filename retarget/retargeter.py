@@ -1,4 +1,4 @@
-"""Motions in, clips out: every stage of the retargeter for a batch of motions."""
+"""Retargeter: all stages from source motions to finished clips, for a batch of motions."""
 
 import dataclasses
 import time
@@ -32,11 +32,11 @@ from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 from .hands import finger_joints, with_fingers
-from .resample import CHUNK, frame_times, resample, resample_rotations
+from .resample import FRAMES_PER_CHUNK, frame_times, resample, resample_rotations
 from .velocities import velocities
 
 MIN_FRAMES = 3
-"""Fewer frames have no acceleration, and nothing to be smooth."""
+"""Shortest clip: fewer frames have no acceleration."""
 
 _PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "mujoco", "musclemimic-models", "h5py")
 
@@ -45,14 +45,14 @@ _OPTIONAL_PACKAGES = ("mujoco-warp", "warp-lang")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retargeted:
-    """What came of one motion.
+class RetargetResult:
+    """Result of one motion.
 
     Attributes:
-        clip: The clip, or None where the motion cannot be one.
-        code: Why there is no clip, or None.
-        message: A sentence about it.
-        seconds: Computing time, shared evenly by the batch's frames [s].
+        clip: The clip, or None if the motion gives none.
+        code: Reason why there is no clip, or None.
+        message: The reason as a sentence, or "".
+        seconds: Computing time, distributed evenly over the frames of the batch [s].
     """
 
     clip: Clip | None
@@ -63,7 +63,7 @@ class Retargeted:
 
 @cache
 def software_versions(platform: str) -> dict[str, str]:
-    """Versions of everything that computes a clip, and the kind of device."""
+    """Versions of the packages that compute a clip, and the platform of the device."""
     result = {"musclemap": __version__, "device": platform}
     for name in _PACKAGES:
         try:
@@ -77,12 +77,12 @@ def software_versions(platform: str) -> dict[str, str]:
 
 
 class Retargeter:
-    """GMR-Fit onto MyoFullBody.
+    """Retargets motions to MyoFullBody with GMR-Fit.
 
     Args:
         config: Settings.
-        body_models: Models of the SMPL family to take subjects' shapes from; none for the mean skeleton.
-        device: JAX device to compute on; None for JAX's own choice.
+        body_models: Models of the SMPL family for the subjects' shapes; without any, the mean skeleton is used.
+        device: JAX device to compute on; None for JAX's default.
     """
 
     def __init__(
@@ -105,10 +105,10 @@ class Retargeter:
         self._proportions: dict[str, Proportions] = {}
 
     def provenance(self, motion: SourceMotion) -> Mapping[str, Any]:
-        """Attributes that decide whether an existing clip of this motion is up to date.
+        """Attributes of a clip of this motion that decide whether an existing clip is up to date.
 
         Raises:
-            BodyModelError: Body models were given, and none fits the motion's family and gender.
+            BodyModelError: If body models were given but none matches the motion's family and gender.
         """
         model = self._model_of(motion)
         return {
@@ -120,7 +120,7 @@ class Retargeter:
         }
 
     def proportions(self, motion: SourceMotion) -> Proportions:
-        """Fitted skeleton for a motion's body model; fitted once each."""
+        """Fitted skeleton for a motion's body model; each model is fitted once."""
         model = self._model_of(motion)
         key = "" if model is None else model.sha256
         if key not in self._proportions:
@@ -129,49 +129,53 @@ class Retargeter:
         return self._proportions[key]
 
     def targets(self, motion: SourceMotion) -> MotionTargets:
-        """What the target is asked to do for a motion, at the clip's frame rate."""
+        """Targets of the fit for a motion, at the clip's frame rate."""
         model = self._model_of(motion)
         joints = mean_joints() if model is None else model.joints(motion.betas)[:22]
-        moving = resample(motion, self.config.fps)
-        return build_targets(self.body, moving, self.proportions(motion), self.config, source_joints=joints)
+        resampled = resample(motion, self.config.fps)
+        return build_targets(self.body, resampled, self.proportions(motion), self.config, source_joints=joints)
 
-    def retarget(self, motions: Sequence[SourceMotion]) -> list[Retargeted]:
-        """Convert motions together; the result of each does not depend on the others.
+    def retarget(self, motions: Sequence[SourceMotion]) -> list[RetargetResult]:
+        """Retarget a batch of motions. The result of each motion does not depend on the others.
 
         Args:
             motions: Sources at their own frame rates.
 
         Returns:
-            One result a motion, in order. A motion too short to be a clip has a reason in place of a clip.
+            Results in the order of the motions. A motion that is too short for a clip has a code and a message instead.
 
         Raises:
-            BodyModelError: Body models were given, and none fits a motion's family and gender.
+            BodyModelError: If body models were given but none matches a motion's family and gender.
         """
         started = time.perf_counter()
         long_enough = [len(frame_times(m.duration, self.config.fps)) >= MIN_FRAMES for m in motions]
-        used = [m for m, ok in zip(motions, long_enough, strict=True) if ok]
-        targets = [self.targets(m) for m in used]
+        usable = [m for m, ok in zip(motions, long_enough, strict=True) if ok]
+        targets = [self.targets(m) for m in usable]
         with jax.default_device(self._device):
-            fits = self._fitter.fit(targets) if used else []
-            clips = iter(self._refitted(used, targets, fits))
-        share = (time.perf_counter() - started) / max(1, sum(t.nframe for t in targets))
+            fits = self._fitter.fit(targets) if usable else []
+            clips = iter(self._refitted(usable, targets, fits))
+        seconds_per_frame = (time.perf_counter() - started) / max(1, sum(t.nframe for t in targets))
         results = []
         for motion, ok in zip(motions, long_enough, strict=True):
             if ok:
                 clip = next(clips)
-                results.append(Retargeted(clip=clip, code=None, message="", seconds=share * clip.nframe))
+                seconds = seconds_per_frame * clip.nframe
+                results.append(RetargetResult(clip=clip, code=None, message="", seconds=seconds))
             else:
-                message = f"{motion.nframe} frames at {motion.fps:g} a second are fewer than {MIN_FRAMES} of the clip's"
-                results.append(Retargeted(clip=None, code=ReasonCode.TOO_SHORT, message=message, seconds=0.0))
+                message = (
+                    f"{motion.nframe} frames at {motion.fps:g} Hz are too few: "
+                    f"a clip needs {MIN_FRAMES} frames at {self.config.fps:g} Hz"
+                )
+                results.append(RetargetResult(clip=None, code=ReasonCode.TOO_SHORT, message=message, seconds=0.0))
         return results
 
     def _refitted(self, motions: list[SourceMotion], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
-        """Clips of the fits, judged; those that touch themselves or the floor too much fitted again, and told of."""
+        """Create the clips of fits with their verdicts, and refit those with self-collisions or floor penetration."""
         clips = [self._clip(m, t, f) for m, t, f in zip(motions, targets, fits, strict=True)]
         faulty = [k for k, clip in enumerate(clips) if needs_refit(clip)] if self.config.validation.refit else []
         if faulty:
-            again = self._fitter.refit([targets[k] for k in faulty], [fits[k] for k in faulty])
-            for k, fit in zip(faulty, again, strict=True):
+            refits = self._fitter.refit([targets[k] for k in faulty], [fits[k] for k in faulty])
+            for k, fit in zip(faulty, refits, strict=True):
                 clips[k] = accept_refit(clips[k], self._clip(motions[k], targets[k], fit))
         return clips
 
@@ -181,7 +185,7 @@ class Retargeter:
         return choose_body_model(self._models, family=motion.family, gender=motion.gender)
 
     def _fingers(self, motion: SourceMotion) -> dict[str, np.ndarray]:
-        """Finger hinges by name, each (nframe,); none where fingers stay at rest."""
+        """Angles of the finger hinges by name, (nframe,) each; empty if the fingers stay at rest."""
         if self.config.hands == "locked" or motion.hand_rotvec is None:
             return {}
         source_times = np.arange(motion.nframe) / motion.fps
@@ -189,30 +193,31 @@ class Retargeter:
         hands = resample_rotations(motion.hand_rotvec, source_times, times)
         return finger_joints(self.body, self.proportions(motion).t_pose, hands)
 
-    def _stored(self, q: np.ndarray, fingers: dict[str, np.ndarray], fps: float) -> tuple[np.ndarray, np.ndarray]:
-        """Full qpos and qvel as float32, from float64 a stretch of frames at a time."""
+    def _full_motion(self, q: np.ndarray, fingers: dict[str, np.ndarray], fps: float) -> tuple[np.ndarray, np.ndarray]:
+        """Full qpos and qvel as float32, computed in float64 in chunks of frames."""
         nframe, model = len(q), self.body.model
         qpos, qvel = np.empty((nframe, model.nq), np.float32), np.empty((nframe, model.nv), np.float32)
-        for low in range(0, nframe, CHUNK):
-            high, first, last = min(low + CHUNK, nframe), max(low - 1, 0), min(low + CHUNK + 1, nframe)
+        for low in range(0, nframe, FRAMES_PER_CHUNK):
+            high = min(low + FRAMES_PER_CHUNK, nframe)
+            first, last = max(low - 1, 0), min(low + FRAMES_PER_CHUNK + 1, nframe)  # velocities need neighbours
             angles = {name: angle[first:last] for name, angle in fingers.items()}
             full = with_fingers(self.body, q[first:last], angles)
-            own = slice(low - first, high - first)
-            qpos[low:high], qvel[low:high] = full[own], velocities(full, fps)[own]
+            chunk = slice(low - first, high - first)
+            qpos[low:high], qvel[low:high] = full[chunk], velocities(full, fps)[chunk]
         return qpos, qvel
 
     def _clip(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> Clip:
-        turn = Rotation.from_euler("z", targets.heading)
+        to_world = Rotation.from_euler("z", targets.heading)
         q = fit.q.copy()
-        q[:, :3] = turn.apply(q[:, :3]) + targets.origin
-        q[:, 3:7] = (turn * Rotation.from_quat(q[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
-        target_pos = (fit.target_pos @ turn.as_matrix().T + targets.origin).astype(np.float32)
-        qpos, qvel = self._stored(q, self._fingers(motion), targets.fps)
+        q[:, :3] = to_world.apply(q[:, :3]) + targets.origin
+        q[:, 3:7] = (to_world * Rotation.from_quat(q[:, 3:7], scalar_first=True)).as_quat(scalar_first=True)
+        target_pos = (fit.target_pos @ to_world.as_matrix().T + targets.origin).astype(np.float32)
+        qpos, qvel = self._full_motion(q, self._fingers(motion), targets.fps)
         evaluation = evaluate_clip(self.body, qpos)
         contact = targets.stance.contact
         metrics: dict[str, Any] = clip_metrics(
             self.body, qpos, evaluation, target_pos=target_pos,
-            target_rot=turn.as_matrix() @ targets.rot, root_height=targets.pos[:, 0, 2], contact=contact,
+            target_rot=to_world.as_matrix() @ targets.rot, root_height=targets.pos[:, 0, 2], contact=contact,
             ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
         metrics |= {

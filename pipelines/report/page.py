@@ -143,21 +143,21 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
 def _refit_notes(clip: Clip) -> list[str]:
     """Describe the second fit of a clip that was refitted against self-collision."""
     metrics = clip.metrics
-    if "repaired" not in metrics:
+    if "refitted" not in metrics:
         return []
-    if not metrics["repaired"]:
+    if not metrics["refitted"]:
         return ["refitted against self-collision without improvement; this is the first fit"]
 
     def figure(name: str, digits: int) -> str:
         value = number(metrics.get(name))
         return "?" if value is None else f"{value:.{digits}f}"
 
-    before = metrics.get("repair_verdict_before")
+    before = metrics.get("refit_verdict_before")
     return [
-        f"refitted against self-collision: self-penetration {figure('repair_self_penetration_before_mm', 0)} mm "
+        f"refitted against self-collision: self-penetration {figure('refit_self_penetration_before_mm', 0)} mm "
         f"before, {figure('self_penetration_mm', 0)} mm now; landmark error "
-        f"{figure('repair_landmark_error_before_mm', 1)} mm before, {figure('landmark_error_mm', 1)} mm now; landmarks "
-        f"moved by up to {figure('repair_moved_mm', 0)} mm; verdict before: "
+        f"{figure('refit_landmark_error_before_mm', 1)} mm before, {figure('landmark_error_mm', 1)} mm now; landmarks "
+        f"moved by up to {figure('refit_moved_mm', 0)} mm; verdict before: "
         f"{before if before in VERDICTS else 'unknown'}"
     ]
 

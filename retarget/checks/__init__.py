@@ -1,1 +1,1 @@
-"""What a finished clip is checked for: geometry, forces, muscles, verdict. Imports no solver."""
+"""Checks of finished clips: geometry, forces, muscles, verdict. Does not import the solver."""

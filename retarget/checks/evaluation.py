@@ -1,27 +1,30 @@
-"""What a clip's configurations mean on the real body, computed once for metrics, verdict and page."""
+"""Kinematics of a clip on the full body, computed once for metrics, verdict and report."""
 
 from dataclasses import dataclass, fields
 
 import mujoco
 import numpy as np
 
-from musclemap.retarget.resample import CHUNK
+from musclemap.retarget.resample import FRAMES_PER_CHUNK
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.couplings import couplings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Kinematics of a clip by C MuJoCo, nothing of the solver's. The first axis of every array is the frame.
+    """Kinematics of a clip by MuJoCo C, independent of the solver. The first axis of every array is the frame.
 
     Attributes:
         landmark_pos: Shape (nframe, nlandmark, 3) [m], float32 as stored.
-        landmark_quat: Orientations of the bodies of the landmarks in `TargetBody.oriented`, shape (nframe, noriented,
-            4), float32.
+        landmark_quat: Orientations (wxyz) of the bodies of the landmarks in `TargetBody.oriented`, shape (nframe,
+            noriented, 4), float32.
         contact_pos: Contact points of the soles, shape (nframe, ncontact, 3) [m].
-        clearance: Lowest point of each foot's colliding geoms over z = 0, right then left, shape (nframe, 2) [m].
-        limit_excess: How far each independent joint is beyond its range, below 0 inside, shape (nframe, njoint).
-        driven_limit_excess: How far each limited driven joint is beyond its declared range, shape (nframe, ndriven).
+        clearance: Height above z = 0 of the lowest point of each foot's collision geoms, right then left, shape
+            (nframe, 2) [m]; infinite for a body without feet.
+        limit_excess: Distance of each independent joint beyond its range, negative within it, shape (nframe, njoint)
+            [rad or m].
+        driven_limit_excess: Distance of each limited driven joint beyond its declared range, shape (nframe, ndriven)
+            [rad or m].
         coupling_residual: Largest deviation of a driven joint from its coupling, shape (nframe,) [rad or m].
     """
 
@@ -38,19 +41,22 @@ class Evaluation:
 
 
 def limited_driven_joints(body: TargetBody) -> np.ndarray:
-    """Driven joints that have limits of their own, in the columns of `Evaluation.driven_limit_excess`."""
+    """Ids of the driven joints with limits of their own, in the order of `Evaluation.driven_limit_excess`."""
     return np.array([c.driven for c in couplings(body.model) if body.model.jnt_limited[c.driven]], int)
 
 
 def evaluate_clip(body: TargetBody, qpos: np.ndarray) -> Evaluation:
-    """Evaluate every frame of a clip.
+    """Evaluate the kinematics of every frame of a clip.
 
     Args:
-        body: Target.
-        qpos: The clip's configurations as stored, shape (nframe, nq).
+        body: Target body.
+        qpos: Configurations as stored in the clip, shape (nframe, nq).
     """
     geometry = _run_kinematics(body, qpos)
-    parts = [_ranges(body, qpos[low : low + CHUNK].astype(np.float64)) for low in range(0, len(qpos), CHUNK)]
+    parts = [
+        _range_excess(body, qpos[low : low + FRAMES_PER_CHUNK].astype(np.float64))
+        for low in range(0, len(qpos), FRAMES_PER_CHUNK)
+    ]
     limit, driven, coupling = (np.concatenate(values) for values in zip(*parts, strict=True))
     return Evaluation(**geometry, limit_excess=limit, driven_limit_excess=driven, coupling_residual=coupling)
 
@@ -83,13 +89,13 @@ def _run_kinematics(body: TargetBody, qpos: np.ndarray) -> dict[str, np.ndarray]
     return {"landmark_pos": landmarks, "landmark_quat": quats, "contact_pos": contacts, "clearance": clearance}
 
 
-def _ranges(body: TargetBody, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Excess over the ranges of independent joints, over those of driven joints, and the coupling residual."""
+def _range_excess(body: TargetBody, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distance of independent and of driven joints beyond their ranges, and the coupling residual."""
     reduced, model, driven = body.reduced_hands, body.model, limited_driven_joints(body)
-    own, held = qpos[:, reduced.qposadr], qpos[:, model.jnt_qposadr[driven]]
+    independent_q, driven_q = qpos[:, reduced.qposadr], qpos[:, model.jnt_qposadr[driven]]
     lower, upper = model.jnt_range[driven].T
     return (
-        np.maximum(reduced.lower - own, own - reduced.upper),
-        np.maximum(lower - held, held - upper),
+        np.maximum(reduced.lower - independent_q, independent_q - reduced.upper),
+        np.maximum(lower - driven_q, driven_q - upper),
         reduced.coupling_residual(qpos),
     )

@@ -1,10 +1,10 @@
-"""Can the ground and the muscles do it? Inverse dynamics, ground reaction, static optimisation; frame by frame.
+"""Forces that a motion requires: inverse dynamics, ground reaction and static optimisation, frame by frame.
 
-Inverse dynamics takes accelerations of low-pass filtered velocities (zero phase; Winter 2009, chapter 2). What the
-motion takes at the root, which nothing holds, has to come from the ground: forces inside friction cones at the points
-of the feet that stand, the least of those that leave the smallest residual. What is left of each joint's torque has to
-come from the muscles: activations between 0 and 1 of the least sum of squares (Crowninshield & Brand 1981 take the
-third power of stress; squares of activation are what OpenSim's static optimisation takes).
+Inverse dynamics uses accelerations of low-pass filtered velocities (zero phase; Winter 2009, chapter 2). The root is
+unactuated, so the ground has to supply its wrench: forces within friction cones at the contact points of the feet. Of
+the forces that leave the smallest residual, the smallest are taken. The muscles have to supply the torque that remains
+at each joint: activations between 0 and 1 with the least sum of squares, as in OpenSim's static optimisation
+(Crowninshield & Brand 1981 minimise the third power of muscle stress).
 """
 
 from dataclasses import dataclass
@@ -25,40 +25,41 @@ from musclemap.skeletons.tree import Tree
 from .bounded_least_squares import bounded_least_squares
 from .physics_checks import FramePhysics
 
-BATCH = {"cpu": 128, "gpu": 4096}
-"""Frames solved together, by platform; the last ones are filled up, so that one shape is compiled."""
+BATCH_SIZE = {"cpu": 128, "gpu": 4096}
+"""Frames solved together, by platform; the last batch is padded, so that only one shape is compiled."""
 
 GRAVITY = 9.81
+"""Gravitational acceleration [m/s^2]."""
 
-EDGES = 8
-"""Edges of the pyramid that stands for a friction cone."""
+PYRAMID_EDGES = 8
+"""Edges of the pyramid that approximates a friction cone."""
 
-HANDOVER, ROLL = 0.25, 0.06
-"""Longest time in which the load passes from one foot to the other, and between heel and toes of one [s]."""
+LOAD_TRANSFER, FOOT_ROLL = 0.25, 0.06
+"""Longest time in which load transfers from one foot to the other, and between the heel and toes of one foot [s]."""
 
-RESIDUAL = 10.0
-"""What the square of a residual body weight costs, when the square of every force costs as many as it has body weights:
-little enough for the load to pass smoothly from foot to foot (at 1000, walking leaves 0.055 body weights in place of
-0.067, and the hips jerk)."""
+RESIDUAL_WEIGHT = 10.0
+"""Weight of the squared residual against the squared contact forces, both in body weights. It is low enough for load to
+transfer smoothly from foot to foot: at 1000 the residual of walking is 0.055 instead of 0.067 body weights, but the hip
+torques jump."""
 
-PIVOT, AIMING = 0.1, 0.3
-"""Height over the pelvis of a point that the force on each foot aims at, where the motion leaves it open [m], and how
-much a force that misses it counts beside a residual. In double support motion does not tell how hard the feet push
-against each other; people's forces meet near the centre of mass or above it (Maus et al. 2010)."""
+PIVOT_HEIGHT, AIM_WEIGHT = 0.1, 0.3
+"""Height above the pelvis of the point that each foot's force aims at [m], and weight of the aiming error relative to a
+residual. In double support the motion does not determine how hard the feet push against each other. In people the
+forces intersect near or above the centre of mass (Maus et al. 2010)."""
 
-LEVER = 0.3
-"""Torque about the root counts as much as the force that makes it at this distance [m]."""
+TORQUE_LENGTH = 0.3
+"""Length that makes torques comparable to forces: the torque of a force at this distance counts like the force [m]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroundReaction:
-    """What the ground gives.
+    """Ground reaction forces, and the forces and torques that they do not supply.
 
     Attributes:
-        force: On each foot, left then right, world frame, shape (nframe, 2, 3) [N].
-        residual_force: What is left at the root, shape (nframe, 3) [N].
-        residual_torque: Likewise about the root's origin, shape (nframe, 3) [Nm].
-        torque: What is left for muscles at each independent joint, shape (nframe, njoint) [Nm].
+        force: Force on each foot, left then right, world frame, shape (nframe, 2, 3) [N].
+        residual_force: Residual force at the root, world frame, shape (nframe, 3) [N].
+        residual_torque: Residual torque about the root's origin, world frame, shape (nframe, 3) [Nm].
+        torque: Torque that remains for the muscles at each independent joint, shape (nframe, njoint) [Nm].
     """
 
     force: np.ndarray
@@ -69,11 +70,11 @@ class GroundReaction:
 
 @dataclass(frozen=True, kw_only=True)
 class StaticOptimization:
-    """What the muscles would have to do.
+    """Muscle activations that reproduce the joint torques of a motion.
 
     Attributes:
-        activation: Shape (nframe, nu), 0 to 1.
-        residual: Torque that they cannot give at each independent joint, shape (nframe, njoint) [Nm].
+        activation: Activation of each muscle, 0 to 1, shape (nframe, nu).
+        residual: Torque that the muscles cannot supply at each independent joint, shape (nframe, njoint) [Nm].
     """
 
     activation: np.ndarray
@@ -84,10 +85,10 @@ def filtered_motion(qvel: np.ndarray, fps: float, cutoff: float) -> tuple[np.nda
     """Low-pass filter velocities and differentiate them.
 
     Args:
-        qvel: Shape (nframe, nv).
-        fps: Frames a second.
-        cutoff: Of a fourth-order zero-phase Butterworth filter [Hz]; at or above half the frame rate nothing is
-            filtered.
+        qvel: Velocities, shape (nframe, nv).
+        fps: Frame rate [Hz].
+        cutoff: Cutoff frequency of a fourth-order zero-phase Butterworth filter [Hz]; at or above half the frame rate
+            the velocities are not filtered.
 
     Returns:
         Velocities and accelerations, shapes (nframe, nv).
@@ -95,101 +96,109 @@ def filtered_motion(qvel: np.ndarray, fps: float, cutoff: float) -> tuple[np.nda
     qvel = np.asarray(qvel, np.float64)
     if cutoff < fps / 2:
         sections = butter(2, cutoff, fs=fps, output="sos")
-        # each end is continued point-symmetrically for long enough that the filter has forgotten where it began
-        reach = min(len(qvel) - 1, round(2.0 * fps / cutoff))
-        qvel = sosfiltfilt(sections, qvel, axis=0, padlen=reach)
+        # Each end is padded by an odd extension that is long enough for the filter's transient to decay.
+        padding = min(len(qvel) - 1, round(2.0 * fps / cutoff))
+        qvel = sosfiltfilt(sections, qvel, axis=0, padlen=padding)
     return qvel, np.gradient(qvel, 1.0 / fps, axis=0)
 
 
-def bearing_share(contact: np.ndarray, fps: float) -> np.ndarray:
-    """How much of the load each standing part is to take, where the motion leaves that open.
+def load_sharing(contact: np.ndarray, fps: float) -> np.ndarray:
+    """Prior on the load of each heel and toe in contact, for frames in which the motion does not determine it.
 
-    While both feet stand, motion alone does not tell how they share the load. People pass it smoothly from the one that
-    will leave to the one that came, which is assumed here (Ren, Jones & Howard 2008), and likewise between the heel and
-    the toes of a foot. Feet that stand on both sides of a double support share evenly.
+    In double support the motion alone does not determine how the feet share the load. This model assumes, as in people,
+    a smooth transfer from the trailing to the leading foot (Ren, Jones & Howard 2008), and from the heel to the toes of
+    each foot. If both feet stand before and after a double support, they share the load evenly.
 
     Args:
-        contact: Heels and toes that stand, in the order of the body's contact parts, shape (nframe, 4) bool.
-        fps: Frames a second.
+        contact: Contacts of heels and toes, in the order of the body's contact parts, shape (nframe, 4) bool.
+        fps: Frame rate [Hz].
 
     Returns:
-        From 0 to 1, shape (nframe, 4); 0 where a part does not stand.
+        Relative load of each part, 0 to 1, shape (nframe, 4); 0 for parts that are not in contact.
     """
     feet = contact[:, 0] | contact[:, 1], contact[:, 2] | contact[:, 3]
-    share = np.empty(contact.shape)
+    load = np.empty(contact.shape)
     for part in range(4):
         foot, other = part // 2, 1 - part // 2
-        passed = _handed_over(feet[foot], feet[other], longest=round(HANDOVER * fps))
-        rolled = _handed_over(contact[:, part], contact[:, part ^ 1], longest=round(ROLL * fps))
-        share[:, part] = passed * rolled
-    return share
+        between_feet = _load_transfer(feet[foot], feet[other], longest=round(LOAD_TRANSFER * fps))
+        within_foot = _load_transfer(contact[:, part], contact[:, part ^ 1], longest=round(FOOT_ROLL * fps))
+        load[:, part] = between_feet * within_foot
+    return load
 
 
-def _handed_over(stands: np.ndarray, other: np.ndarray, *, longest: int) -> np.ndarray:
-    """1 where one stands, rising from its coming and falling to its going while the other stands; shape (nframe,)."""
-    share = stands.astype(float)
-    for start, stop in runs(stands):
+def _load_transfer(contact: np.ndarray, other: np.ndarray, *, longest: int) -> np.ndarray:
+    """Load of one part, shape (nframe,): 1 in contact, with smooth ramps where the other part is in contact as well.
+
+    Args:
+        contact: Contact of the part, shape (nframe,) bool.
+        other: Contact of the other part, shape (nframe,) bool.
+        longest: Maximum length of a ramp in frames.
+    """
+    load = contact.astype(float)
+    for start, stop in runs(contact):
         for a, b in runs(other):
             if a < start < b and start > 0:
                 n = min(min(b, stop) - start, longest)
-                share[start : start + n] *= _smooth(np.arange(1, n + 1) / (n + 1))
-            if a < stop < b and stop < len(stands):
+                load[start : start + n] *= _smoothstep(np.arange(1, n + 1) / (n + 1))
+            if a < stop < b and stop < len(contact):
                 n = min(stop - max(a, start), longest)
-                share[stop - n : stop] *= _smooth(np.arange(n, 0, -1) / (n + 1))
-    return share
+                load[stop - n : stop] *= _smoothstep(np.arange(n, 0, -1) / (n + 1))
+    return load
 
 
-def _smooth(x: np.ndarray) -> np.ndarray:
+def _smoothstep(x: np.ndarray) -> np.ndarray:
     return x * x * (3.0 - 2.0 * x)
 
 
 class GroundReactionSolver:
-    """Forces at the soles that leave the least at the root.
+    """Solver for the contact forces at the soles that leave the smallest residual at the root.
 
     Args:
-        body: Target.
+        body: Target body.
         friction: Coefficient of friction.
-        reach: Points of a standing foot that are no higher than this bear [m].
+        contact_height: Points of a foot in contact bear load up to this height [m].
     """
 
-    def __init__(self, body: TargetBody, *, friction: float, reach: float) -> None:
-        self.body, self._reach = body, reach
+    def __init__(self, body: TargetBody, *, friction: float, contact_height: float) -> None:
+        self.body, self._contact_height = body, contact_height
         self._weight = float(body.model.body_mass.sum()) * GRAVITY
-        angle = np.arange(EDGES) * 2 * np.pi / EDGES
-        self._edges = np.stack([friction * np.cos(angle), friction * np.sin(angle), np.ones(EDGES)], axis=1)
+        angle = np.arange(PYRAMID_EDGES) * 2 * np.pi / PYRAMID_EDGES
+        self._edges = np.stack([friction * np.cos(angle), friction * np.sin(angle), np.ones(PYRAMID_EDGES)], axis=1)
         self._first = body.nlandmark + body.ncontact
         parts = [part.body for part in body.contact_parts]
         self._part = np.array([parts.index(body.model.body(p.body).name) for p in body.sole.centre])
         left = np.array([name.endswith("_l") for name in parts])[self._part]
         self._foot = np.stack([left, ~left], axis=1)
         mask = body.tree.point_mask[self._first :].astype(np.float32)
-        ground = partial(_ground, body.tree, mask, body.sole.radius, self._edges, self._foot, self._first)
+        ground = partial(
+            _solve_ground_reaction, body.tree, mask, body.sole.radius, self._edges, self._foot, self._first
+        )
         self._run = jax.jit(precise(ground))
 
-    def __call__(self, physics: FramePhysics, qpos: np.ndarray, share: np.ndarray) -> GroundReaction:
-        """Share each frame's wrench out over the points that stand.
+    def __call__(self, physics: FramePhysics, qpos: np.ndarray, load: np.ndarray) -> GroundReaction:
+        """Distribute the wrench of each frame over the contact points.
 
         Args:
-            physics: Of the same frames.
+            physics: Physics of the frames.
             qpos: Full configurations, shape (nframe, nq).
-            share: From `bearing_share`, shape (nframe, 4).
+            load: From `load_sharing`, shape (nframe, 4).
         """
         nframe = len(qpos)
         q = self.body.reduced.reduce(np.asarray(qpos, np.float64))
         q[:, :2] = 0.0
         wrench = physics.wrench / self._weight
         parts = []
-        batch = _batch()
+        batch = _batch_size()
         for low in range(0, nframe, batch):
             rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
             out = self._run(
                 jnp.asarray(q[rows].T, jnp.float32),
                 jnp.asarray(wrench[rows], jnp.float32),
-                jnp.asarray(share[rows][:, self._part], jnp.float32),
-                self._reach,
+                jnp.asarray(load[rows][:, self._part], jnp.float32),
+                self._contact_height,
             )
-            own = min(batch, nframe - low)
-            parts.append([np.asarray(a, np.float64)[:own] * self._weight for a in out])
+            count = min(batch, nframe - low)
+            parts.append([np.asarray(a, np.float64)[:count] * self._weight for a in out])
         point_force, ground, torque = (np.concatenate(p) for p in zip(*parts, strict=True))
         return GroundReaction(
             force=np.einsum("npk,pf->nfk", point_force, self._foot),
@@ -199,12 +208,12 @@ class GroundReactionSolver:
         )
 
 
-def _batch() -> int:
-    (device,) = jnp.zeros(()).devices()  # where arrays go
-    return BATCH["cpu" if device.platform == "cpu" else "gpu"]
+def _batch_size() -> int:
+    (device,) = jnp.zeros(()).devices()  # the default device
+    return BATCH_SIZE["cpu" if device.platform == "cpu" else "gpu"]
 
 
-def _ground(
+def _solve_ground_reaction(
     tree: Tree,
     mask: np.ndarray,
     radius: np.ndarray,
@@ -213,66 +222,69 @@ def _ground(
     first: int,
     q: Array,
     wrench: Array,
-    share: Array,
-    reach: float,
+    load: Array,
+    contact_height: float,
 ) -> tuple[Array, Array, Array]:
-    """One batch, in body weights; returns forces (n, npoint, 3), their wrench (n, 6) and joint torques (n, njoint)."""
+    """Solve one batch in body weights: forces (n, npoint, 3), their wrench (n, 6) and joint torques (n, njoint)."""
     kinematics = forward(tree, q)
     points = jnp.moveaxis(kinematics.point_pos[first:], 2, 0)  # (n, npoint, 3)
     points = points.at[..., 2].add(-radius)
-    bears = jnp.sqrt(share) * (points[..., 2] < reach)  # of equal coefficients, forces then go as the shares
+    # With sqrt(load) in the columns and in the forces, equal coefficients give forces in proportion to the loads.
+    bearing = jnp.sqrt(load) * (points[..., 2] < contact_height)
     arm = points - q[:3].T[:, None]
-    push = jnp.asarray(edges, points.dtype)
-    turn = jnp.cross(arm[:, :, None, :], push[None, None])
-    columns = jnp.concatenate([jnp.broadcast_to(push, turn.shape), turn / LEVER], axis=-1) * bears[..., None, None]
+    cone = jnp.asarray(edges, points.dtype)
+    torque_columns = jnp.cross(arm[:, :, None, :], cone[None, None])
+    force_columns = jnp.broadcast_to(cone, torque_columns.shape)
+    columns = jnp.concatenate([force_columns, torque_columns / TORQUE_LENGTH], axis=-1) * bearing[..., None, None]
     n, npoint, nedge, _ = columns.shape
-    scale = jnp.array([1.0, 1.0, 1.0, 1 / LEVER, 1 / LEVER, 1 / LEVER], points.dtype)
-    aim = q[:3].T[:, None] + jnp.array([0.0, 0.0, PIVOT], points.dtype) - points
-    astray = push[None, None, :, :2] - push[None, None, :, 2:] * (aim[..., :2] / aim[..., 2:])[:, :, None]
-    sideways = jnp.asarray(foot, points.dtype)[None, :, None, :, None] * (astray * bears[..., None, None])[..., None, :]
-    rows = jnp.concatenate([columns, AIMING * sideways.reshape(n, npoint, nedge, 4)], axis=-1)
+    scale = jnp.array([1.0, 1.0, 1.0, 1 / TORQUE_LENGTH, 1 / TORQUE_LENGTH, 1 / TORQUE_LENGTH], points.dtype)
+    aim = q[:3].T[:, None] + jnp.array([0.0, 0.0, PIVOT_HEIGHT], points.dtype) - points
+    aim_error = cone[None, None, :, :2] - cone[None, None, :, 2:] * (aim[..., :2] / aim[..., 2:])[:, :, None]
+    of_foot = jnp.asarray(foot, points.dtype)[None, :, None, :, None]
+    aim_error_by_foot = of_foot * (aim_error * bearing[..., None, None])[..., None, :]
+    rows = jnp.concatenate([columns, AIM_WEIGHT * aim_error_by_foot.reshape(n, npoint, nedge, 4)], axis=-1)
     x = bounded_least_squares(
         jnp.moveaxis(rows.reshape(n, npoint * nedge, 10), 1, 2),
         jnp.concatenate([wrench * scale, jnp.zeros((n, 4), points.dtype)], axis=1),
-        weight=RESIDUAL,
+        weight=RESIDUAL_WEIGHT,
         lower=0.0,
         upper=jnp.inf,
     )
-    force = jnp.einsum("npe,ek->npk", x.reshape(n, npoint, nedge) * bears[..., None], push)
+    force = jnp.einsum("npe,ek->npk", x.reshape(n, npoint, nedge) * bearing[..., None], cone)
     ground = jnp.concatenate([force.sum(axis=1), jnp.cross(arm, force).sum(axis=1)], axis=1)
-    about = jnp.concatenate([jnp.cross(points, force), force], axis=-1)  # wrench about the world's origin
-    below = jnp.einsum("pd,npk->ndk", jnp.asarray(mask, points.dtype), about)
-    torque = jnp.einsum("kdn,ndk->nd", kinematics.screw, below)
+    wrench_w = jnp.concatenate([jnp.cross(points, force), force], axis=-1)  # about the world's origin
+    moved = jnp.einsum("pd,npk->ndk", jnp.asarray(mask, points.dtype), wrench_w)
+    torque = jnp.einsum("kdn,ndk->nd", kinematics.screw, moved)
     return force, ground, torque[:, 6:]
 
 
 def static_optimisation(physics: FramePhysics, torque: np.ndarray, *, weight: float = 1.0) -> StaticOptimization:
-    """Activations of the least sum of squares that give every joint its torque.
+    """Find the activations with the least sum of squares that reproduce the joint torques.
 
     Args:
-        physics: With muscles.
-        torque: Wanted of the muscles, shape (nframe, njoint) [Nm].
-        weight: Squares of activation that a squared newton metre of unmet torque costs.
+        physics: Physics of the frames, with muscles.
+        torque: Torque that the muscles have to supply, shape (nframe, njoint) [Nm].
+        weight: Cost of one squared newton metre of residual torque, in squares of activation.
 
     Raises:
-        ValueError: The frames were evaluated without muscles.
+        ValueError: If the frames were evaluated without muscles.
     """
     if physics.muscles is None:
         raise ValueError("static optimisation needs the muscles' forces: evaluate(..., muscles=True)")
     muscles, nframe = physics.muscles, len(torque)
     activation = np.empty(muscles.active.shape, np.float32)
     residual = np.empty(torque.shape)
-    batch = _batch()
+    batch = _batch_size()
     for low in range(0, nframe, batch):
         rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
-        own = slice(low, min(low + batch, nframe))
+        part = slice(low, min(low + batch, nframe))
         moment = np.swapaxes(muscles.moment[rows], 1, 2)
         gain = moment * muscles.active[rows, None, :]
         ref = torque[rows] - (moment @ muscles.passive[rows, :, None])[..., 0]
-        result = bounded_least_squares(
+        solution = bounded_least_squares(
             jnp.asarray(gain, jnp.float32), jnp.asarray(ref, jnp.float32), weight=weight, lower=0.0, upper=1.0
         )
-        x = np.asarray(result)[: own.stop - low]
-        activation[own] = x
-        residual[own] = ref[: own.stop - low] - (gain[: own.stop - low] @ x[..., None])[..., 0]
+        x = np.asarray(solution)[: part.stop - low]
+        activation[part] = x
+        residual[part] = ref[: part.stop - low] - (gain[: part.stop - low] @ x[..., None])[..., 0]
     return StaticOptimization(activation=activation, residual=residual)

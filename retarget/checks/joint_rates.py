@@ -1,10 +1,10 @@
-"""How fast people turn their joints at most: what a clip's velocities and accelerations are compared with.
+"""Largest joint velocities measured in people, the reference for a clip's velocities and accelerations.
 
-Peak velocities [deg/s] of the quickest movements that have been measured in trained people, rounded up: shoulder
-rotation 7000-7700 and elbow extension 2300-2600 in baseball pitching, trunk 1000-1200 there (Fleisig et al. 1999, J
-Biomech 32; Escamilla et al. 1998), hip 800-1000, knee 1500-1700 and ankle 900-1100 in kicking and sprinting (Nunome et
-al. 2006, J Sports Sci 24; Novacheck 1998, Gait & Posture 7). The plane of elevation is not bounded near a hanging arm.
-Accelerations are not tabulated as widely: the peak velocity is taken to be reached in 20 ms.
+Peak velocities [deg/s] of the fastest movements measured in trained people, rounded up: in baseball pitching 7000-7700
+for shoulder rotation, 2300-2600 for elbow extension and 1000-1200 for the trunk (Fleisig et al. 1999, J Biomech 32;
+Escamilla et al. 1998); in kicking and sprinting 800-1000 for the hip, 1500-1700 for the knee and 900-1100 for the ankle
+(Nunome et al. 2006, J Sports Sci 24; Novacheck 1998, Gait & Posture 7). The plane of elevation has no bound while the
+arm hangs. Published accelerations are rarer; the limit assumes that a joint reaches its peak velocity in 20 ms.
 """
 
 PEAK_DEG_S = {
@@ -14,15 +14,15 @@ PEAK_DEG_S = {
     "hip_flexion": 1000.0, "hip_adduction": 1000.0, "hip_rotation": 1000.0, "knee_angle": 1700.0,
     "ankle_angle": 1100.0, "subtalar_angle": 1100.0, "mtp_angle": 1700.0,
 }  # fmt: skip
-"""By joint without its side."""
+"""Peak velocity by joint name without its side [deg/s]."""
 
 OTHER_DEG_S = 3000.0
-"""Of joints not listed, the fingers' [deg/s]."""
+"""Peak velocity of joints that the table does not list: the fingers [deg/s]."""
 
-REACHED_IN = 0.02
-"""Time in which a peak velocity is taken to be reached [s]."""
+RISE_TIME = 0.02
+"""Time in which a joint is assumed to reach its peak velocity [s]."""
 
 
 def peak_rate(joint: str) -> float:
-    """Largest velocity of a joint that has been measured in people [deg/s]."""
+    """Largest velocity of a joint measured in people [deg/s]."""
     return PEAK_DEG_S.get(joint.removesuffix("_r").removesuffix("_l"), OTHER_DEG_S)

@@ -1,21 +1,21 @@
-"""Which engine evaluates the checks: MuJoCo C in threads, or MuJoCo Warp on a GPU."""
+"""Choice of the engine that evaluates the checks: MuJoCo C on threads, or MuJoCo Warp on a GPU."""
 
 from typing import Any
 
 from musclemap.skeletons.body import TargetBody
 
-from .physics_checks import CPhysics, Physics
+from .physics_checks import MujocoPhysics, PhysicsEngine
 
 
-def choose_physics(body: TargetBody, device: Any) -> Physics:
-    """MuJoCo Warp for a GPU; MuJoCo C, in threads, for a CPU, where it is three to six times as fast.
+def choose_physics(body: TargetBody, device: Any) -> PhysicsEngine:
+    """Create MuJoCo Warp for a GPU, or multithreaded MuJoCo C for a CPU, where it is three to six times faster.
 
     Args:
         body: Target.
         device: JAX device, or None for the CPU.
     """
     if device is None or device.platform == "cpu":
-        return CPhysics(body)
-    from .warp_physics import WarpPhysics  # compiles kernels: only where they are used
+        return MujocoPhysics(body)
+    from .warp_physics import WarpPhysics  # imported only for a GPU: it compiles kernels
 
     return WarpPhysics(body, device=f"cuda:{device.local_hardware_id}")

@@ -1,4 +1,4 @@
-"""Verdict of a clip from its metrics: one table with one rule for each fault, and where its limits are from."""
+"""Verdict of a clip from its metrics: a table with one rule per fault, its limits and their source."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +12,14 @@ from musclemap.retarget.targets.contacts import runs
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A metric, the value above which it is a warning, and the one above which a clip is infeasible or None."""
+    """A metric, the value above which it gives a warning, and the value above which the clip is infeasible or None."""
 
     metric: str
     warn: float
     infeasible: float | None
 
     def severity(self, value: float) -> int:
-        """0 within the limits, 1 for a warning, 2 for infeasible."""
+        """Rate a value: 0 within the limits, 1 for a warning, 2 for infeasible."""
         if not value > self.warn:
             return 0
         return 2 if self.infeasible is not None and value > self.infeasible else 1
@@ -27,15 +27,15 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A fault, and how much of it gives a warning or makes a clip infeasible.
+    """A fault, and the limits above which it gives a warning or makes a clip infeasible.
 
     Attributes:
-        metric: What measures the fault, a name among the clip's metrics.
-        warn: Values above this are a warning.
-        infeasible: Values above this make the clip infeasible, or None where the metric alone never does.
-        source: Where the limits are from.
-        also: Other metrics of the same fault, each with its value where `metric` would be 1. Most are of the fit and
-            serve clips that were not checked on the whole body.
+        metric: Name of the clip's metric that measures the fault.
+        warn: Values above this limit give a warning.
+        infeasible: Values above this limit make the clip infeasible; None if this fault alone never does.
+        source: Source of the limits.
+        also: Other metrics of the same fault, each with its value where `metric` would be 1. Most come from the fit and
+            serve clips that were not checked on the full body.
     """
 
     metric: str
@@ -46,7 +46,7 @@ class Rule:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """Every metric of the fault with its limits, `metric` first."""
+        """All metrics of the fault with their limits, `metric` first."""
         return tuple(
             Measure(
                 metric=metric,
@@ -57,10 +57,10 @@ class Rule:
         )
 
     def broken(self, value_of: Callable[[str], float]) -> Measure | None:
-        """The measure that is the furthest beyond the limits, the first of several alike; None if none is beyond.
+        """Find the first measure of the highest severity; None if all are within their limits.
 
         Args:
-            value_of: Gives a metric's value; 0 for one that is missing.
+            value_of: Returns the value of a metric, 0 if it is missing.
         """
         worst = max(self.measures, key=lambda measure: measure.severity(value_of(measure.metric)))
         return worst if worst.severity(value_of(worst.metric)) else None
@@ -68,34 +68,34 @@ class Rule:
 
 RULES = (
     Rule(metric="limit_excess_rad", warn=1e-5, infeasible=1e-2, source="numerical: the fit holds limits exactly"),
-    Rule(metric="driven_limit_excess_rad", warn=5e-4, infeasible=1e-2, source="the couplings' own overshoot, 2.5e-4"),
-    Rule(metric="coupling_residual_rad", warn=1e-5, infeasible=0.05, source="float32 rounding; 0.05 fells policies"),
+    Rule(metric="driven_limit_excess_rad", warn=5e-4, infeasible=1e-2, source="overshoot of the couplings, 2.5e-4"),
+    Rule(metric="coupling_residual_rad", warn=1e-5, infeasible=0.05, source="float32 rounding; policies fall at 0.05"),
     Rule(metric="quaternion_error", warn=1e-4, infeasible=0.1, source="float32 rounding"),
-    Rule(metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published retargeter's mean is 25 mm"),
+    Rule(metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published mean: 25 mm"),
     Rule(metric="orientation_error_p95_deg", warn=25.0, infeasible=60.0, source="ours: good fits have 6 to 18"),
     Rule(metric="stored_landmark_error_mm", warn=1.0, infeasible=50.0, source="landmarks belong to the stored qpos"),
     Rule(
         metric="floor_penetration_mm", warn=15.0, infeasible=50.0, source="any part; a soft sole yields about 10 mm",
         also=(("floor_depth_max_mm", 1.0),),
     ),
-    Rule(metric="floor_deep_fraction", warn=0.01, infeasible=None, source="one frame in a hundred deeper than 5 mm"),
-    Rule(metric="floating_p95_mm", warn=20.0, infeasible=100.0, source="ours: a foot that stands in the air"),
+    Rule(metric="floor_deep_fraction", warn=0.01, infeasible=None, source="1 % of frames deeper than 5 mm"),
+    Rule(metric="floating_p95_mm", warn=20.0, infeasible=100.0, source="ours: a foot in contact above the floor"),
     Rule(
-        metric="skate_m_s", warn=0.1, infeasible=0.5, source="optical systems' standing feet creep at 0.05",
+        metric="skate_m_s", warn=0.1, infeasible=0.5, source="standing feet move at 0.05 in optical recordings",
         also=(("stance_speed_m_s", 1.0),),
     ),
-    Rule(metric="foot_shift_mm", warn=50.0, infeasible=None, source="half a foot's width: contacts may be misread"),
+    Rule(metric="foot_shift_mm", warn=50.0, infeasible=None, source="half a foot's width: contacts may be wrong"),
     Rule(metric="self_penetration_mm", warn=10.0, infeasible=50.0, source="soft tissue yields 10 mm; a forearm is 60"),
     Rule(
-        metric="joint_velocity_ratio", warn=1.0, infeasible=3.0, source="largest rates of people, joint_rates.py",
+        metric="joint_velocity_ratio", warn=1.0, infeasible=3.0, source="largest rates of people, see joint_rates.py",
         also=(("joint_step_max_deg", 20.0),),  # in 10 ms, of any joint: 2000 deg/s
     ),
-    Rule(metric="joint_acceleration_ratio", warn=2.0, infeasible=10.0, source="those rates reached in 20 ms"),
+    Rule(metric="joint_acceleration_ratio", warn=2.0, infeasible=10.0, source="these rates reached in 20 ms"),
     Rule(metric="root_speed_max_m_s", warn=13.0, infeasible=18.0, source="sprinters reach 12.4 m/s"),
-    Rule(metric="root_jitter_mm", warn=5.0, infeasible=50.0, source="above 12 Hz; optical runs have 4 mm"),
+    Rule(metric="root_jitter_mm", warn=5.0, infeasible=50.0, source="above 12 Hz; 4 mm in recorded runs"),
     Rule(metric="frozen_fraction", warn=0.0, infeasible=0.05, source="a frame repeated while the body moves"),
     Rule(
-        metric="velocity_mismatch", warn=0.02, infeasible=0.3, source="qvel is the derivative of qpos at the file's fps"
+        metric="velocity_mismatch", warn=0.02, infeasible=0.3, source="qvel is the derivative of qpos at the clip's fps"
     ),
     Rule(metric="tendon_jump_fraction", warn=0.005, infeasible=0.05, source="MuscleMimic's rule, arXiv 2603.25544"),
     Rule(
@@ -106,21 +106,21 @@ RULES = (
     ),
     Rule(metric="residual_force_bw", warn=0.25, infeasible=0.75, source="published clips have a median of 0.62"),
     Rule(metric="residual_torque_nm", warn=75.0, infeasible=None, source="ours: 0.1 body weights at 0.9 m"),
-    Rule(metric="unmet_torque_nm", warn=50.0, infeasible=None, source="ours: half of walking's hip torque"),
-    Rule(metric="overflow_fraction", warn=0.0, infeasible=None, source="contacts that did not fit were not checked"),
-    Rule(metric="frame_rate_doubt", warn=0.5, infeasible=None, source="free fall or stride rate contradict the file"),
+    Rule(metric="unmet_torque_nm", warn=50.0, infeasible=None, source="ours: half of the hip torque in walking"),
+    Rule(metric="overflow_fraction", warn=0.0, infeasible=None, source="contacts beyond the buffer were not checked"),
+    Rule(metric="frame_rate_doubt", warn=0.5, infeasible=None, source="free fall or stride rate contradicts the file"),
 )  # fmt: skip
 
 
 def rules_with(changes: Sequence[str]) -> tuple[Rule, ...]:
-    """The table with other thresholds for some metrics.
+    """Return the table of rules with some thresholds replaced.
 
     Args:
-        changes: Each "METRIC=WARN:INFEASIBLE"; "none" as the second means that the metric alone never rejects a clip.
-            Any metric of a fault sets the limits of all of them, in its own unit.
+        changes: Thresholds as "METRIC=WARN:INFEASIBLE"; INFEASIBLE is "none" if the metric alone must not reject a
+            clip. Any metric of a fault sets the limits of all its metrics, in its own unit.
 
     Raises:
-        SettingsError: There is no rule for a metric, or its thresholds cannot be read.
+        SettingsError: If a metric has no rule or its thresholds are malformed.
     """
     rules = {rule.metric: rule for rule in RULES}
     units = {metric: (rule.metric, unit) for rule in RULES for metric, unit in ((rule.metric, 1.0), *rule.also)}
@@ -145,53 +145,56 @@ def judge(
     details: Mapping[str, str] | None = None,
     rules: Sequence[Rule] = RULES,
 ) -> tuple[str, tuple[dict[str, Any], ...]]:
-    """Compare a clip's metrics with every rule; one that is missing was not looked at.
+    """Compare a clip's metrics with every rule. Missing metrics break no rule.
 
     Args:
-        metrics: Figures by name.
-        series: Each metric's quantity by frame, from `feasibility.Findings`.
-        details: Words about where a metric is at its worst.
-        rules: Thresholds.
+        metrics: Metrics by name.
+        series: Values by frame, by metric, from `validator.CheckResult`.
+        details: Joint, geoms or muscle with the worst value, by metric.
+        rules: Rules with their thresholds.
 
     Returns:
-        "feasible", "warn" or "infeasible", and the reasons, one for each fault: rule (the metric that breaks it),
-        value, limit, frames as half-open intervals where they are known, and what is at fault.
+        "feasible", "warn" or "infeasible", and one reason per fault: rule (the metric that breaks it), value, limit,
+        frames as half-open intervals (empty if unknown), and "at" with the metric's entry in `details`.
     """
     verdict, reasons = "feasible", []
     for rule in rules:
-        measure = rule.broken(lambda metric: _figure(metrics.get(metric)))
+        measure = rule.broken(lambda metric: _as_number(metrics.get(metric)))
         if measure is None:
             continue
-        metric, value = measure.metric, _figure(metrics.get(measure.metric))
+        metric, value = measure.metric, _as_number(metrics.get(measure.metric))
         infeasible = measure.severity(value) == 2
         verdict = "infeasible" if infeasible or verdict == "infeasible" else "warn"
         limit = measure.infeasible if infeasible else measure.warn
-        where = frames_over(series[metric], measure.warn) if series and metric in series else []
-        reason = {"rule": metric, "value": value, "limit": limit, "frames": where}
+        frames = frames_over(series[metric], measure.warn) if series and metric in series else []
+        reason = {"rule": metric, "value": value, "limit": limit, "frames": frames}
         if details and metric in details:
             reason["at"] = details[metric]
         reasons.append(reason)
     return verdict, tuple(reasons)
 
 
-def _figure(value: Any) -> float:
-    """A metric as a number; one that is missing, or a text in a clip of another's, breaks no rule."""
+def _as_number(value: Any) -> float:
+    """Convert a metric to a number; 0, which breaks no rule, if it is missing or not a number."""
     return float(value) if isinstance(value, int | float | np.number) else 0.0
 
 
-def frames_over(series: np.ndarray, limit: float, *, gap: int = 5, most: int = 20) -> list[list[int]]:
-    """Half-open intervals of frames over a limit, those closer than `gap` joined; the longest `most` of them.
+def frames_over(series: np.ndarray, limit: float, *, min_gap: int = 5, max_intervals: int = 20) -> list[list[int]]:
+    """Find the longest intervals in which a series exceeds a limit.
 
     Args:
-        series: Shape (nframe,).
-        limit: What is allowed.
-        gap: Frames between two intervals that are told as one.
-        most: How many are told.
+        series: Values by frame, shape (nframe,).
+        limit: Largest allowed value.
+        min_gap: Intervals with fewer frames than this between them are merged.
+        max_intervals: Largest number of intervals to return.
+
+    Returns:
+        Half-open intervals [start, stop) in ascending order.
     """
-    joined: list[list[int]] = []
+    intervals: list[list[int]] = []
     for start, stop in runs(series > limit):
-        if joined and start - joined[-1][1] < gap:
-            joined[-1][1] = stop
+        if intervals and start - intervals[-1][1] < min_gap:
+            intervals[-1][1] = stop
         else:
-            joined.append([start, stop])
-    return sorted(sorted(joined, key=lambda run: run[0] - run[1])[:most])
+            intervals.append([start, stop])
+    return sorted(sorted(intervals, key=lambda run: run[0] - run[1])[:max_intervals])

@@ -1,7 +1,7 @@
-"""The checks' physics in MuJoCo Warp: a world a frame, on a GPU or, for tests, on the CPU.
+"""Physics of the checks in MuJoCo Warp: one world per frame, on a GPU or, in tests, on the CPU.
 
-Only the stages that the checks need are run; nothing is stepped. What is made of their results is shared with
-`musclemap.retarget.checks.physics_checks`.
+Only the stages that the checks need are run; the simulation is not stepped. `musclemap.retarget.checks.physics_checks`
+defines the results and shares the code that reduces them.
 """
 
 from typing import Any
@@ -12,22 +12,22 @@ import numpy as np
 from musclemap.errors import SettingsError
 from musclemap.skeletons.body import TargetBody
 
-from .physics_checks import FramePhysics, Muscles, SolidGeoms, join, root_wrench
+from .physics_checks import CollisionGeoms, FramePhysics, MuscleForces, concatenate, root_wrench
 
-CONTACTS = 48
-"""Contacts that a world has room for on average; what does not fit is told as overflow."""
+CONTACTS_PER_WORLD = 48
+"""Average capacity of a world's contact buffer; contacts beyond it are reported as overflow."""
 
 
 class WarpPhysics:
-    """MuJoCo Warp.
+    """Physics of frames by MuJoCo Warp.
 
     Args:
-        body: The body with its geoms, tendons and muscles.
-        nworld: Frames evaluated together; one shape is compiled.
-        device: Warp's name of a device; its own choice, a GPU if there is one, if None.
+        body: Body with geoms, tendons and muscles.
+        nworld: Frames evaluated together; kernels are compiled for this shape only.
+        device: Warp's name of a device; if None, Warp chooses, and prefers a GPU.
 
     Raises:
-        SettingsError: There is no such device.
+        SettingsError: If Warp does not know the device.
     """
 
     def __init__(self, body: TargetBody, *, nworld: int = 2048, device: str | None = None) -> None:
@@ -37,40 +37,44 @@ class WarpPhysics:
         self.body, self.nworld = body, nworld
         self._mjw: Any = mjw
         self._wp: Any = wp
-        self._solid = SolidGeoms(body.model)
+        self._collision_geoms = CollisionGeoms(body.model)
         data = mujoco.MjData(body.model)
         data.qpos[:] = body.reduced.base
-        data.qpos[2] += 10.0  # off the ground
+        data.qpos[2] += 10.0  # above the ground
         mujoco.mj_forward(body.model, data)
         with self._quiet():
             self._device = device or str(wp.get_preferred_device())
-            there = [known.alias for known in wp.get_devices()]
-            if self._device not in there:
-                older = "; does the GPU's driver suit this version of Warp?" if self._device.startswith("cuda") else ""
-                raise SettingsError(f"MuJoCo Warp has no device {self._device!r}; there are: {', '.join(there)}{older}")
+            available = [known.alias for known in wp.get_devices()]
+            if self._device not in available:
+                hint = "; does the GPU's driver suit this version of Warp?" if self._device.startswith("cuda") else ""
+                raise SettingsError(
+                    f"MuJoCo Warp has no device {self._device!r}; there are: {', '.join(available)}{hint}"
+                )
         with self._quiet(), wp.ScopedDevice(self._device):
             self._model = mjw.put_model(body.model)
-            self._data = mjw.put_data(body.model, data, nworld=nworld, nconmax=CONTACTS, njmax=data.nefc + 64)
+            self._data = mjw.put_data(body.model, data, nworld=nworld, nconmax=CONTACTS_PER_WORLD, njmax=data.nefc + 64)
 
     def _quiet(self) -> Any:
-        """No banner, and no line for each of a hundred kernels: they would go to stdout."""
+        """Suppress Warp's banner and its line for each compiled kernel, which go to stdout."""
         return self._wp.ScopedLogLevel(self._wp.LOG_WARNING)
 
     def evaluate(self, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, muscles: bool = False) -> FramePhysics:
-        """See `musclemap.retarget.checks.physics_checks.Physics`."""
+        """See `musclemap.retarget.checks.physics_checks.PhysicsEngine`."""
         qpos, qvel, qacc = (np.asarray(a, np.float64) for a in (qpos, qvel, qacc))
         parts = []
         with self._quiet(), self._wp.ScopedDevice(self._device):
             for low in range(0, len(qpos), self.nworld):
                 part = slice(low, low + self.nworld)
-                parts.append(self._some(low, qpos[part], qvel[part], qacc[part], muscles=muscles))
-        return join(parts)
+                parts.append(self._evaluate_chunk(low, qpos[part], qvel[part], qacc[part], muscles=muscles))
+        return concatenate(parts)
 
-    def _some(self, low: int, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, muscles: bool) -> FramePhysics:
+    def _evaluate_chunk(
+        self, low: int, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, muscles: bool
+    ) -> FramePhysics:
         mjw, m, d, n = self._mjw, self._model, self._data, len(qpos)
-        model, solid = self.body.model, self._solid
+        model, geoms = self.body.model, self._collision_geoms
         for field, value in (("qpos", qpos), ("qvel", qvel), ("qacc", qacc)):
-            full = np.resize(value, (self.nworld, value.shape[1])).astype(np.float32)  # repeats keep the shape
+            full = np.resize(value, (self.nworld, value.shape[1])).astype(np.float32)  # keeps the compiled shape
             getattr(d, field).assign(full)
         d.overflow.zero_()
         mjw.kinematics(m, d)
@@ -81,19 +85,19 @@ class WarpPhysics:
         mjw.fwd_velocity(m, d)
         passive_force = d.qfrc_passive.numpy()[:n].astype(np.float64)
         mjw.rne(m, d, flg_acc=True)
-        taken = d.qfrc_bias.numpy()[:n].astype(np.float64) + model.dof_armature * qacc
-        force = taken - passive_force
+        inertial_force = d.qfrc_bias.numpy()[:n].astype(np.float64) + model.dof_armature * qacc
+        force = inertial_force - passive_force
         slope = self.body.reduced.slope(qpos)
-        xpos, xmat = d.geom_xpos.numpy()[:n, solid.ids], d.geom_xmat.numpy()[:n, solid.ids].reshape(n, -1, 3, 3)
-        bottoms = solid.bottoms(xpos.astype(np.float64), xmat.astype(np.float64))
+        xpos, xmat = d.geom_xpos.numpy()[:n, geoms.ids], d.geom_xmat.numpy()[:n, geoms.ids].reshape(n, -1, 3, 3)
+        heights = geoms.lowest_heights(xpos.astype(np.float64), xmat.astype(np.float64))
         frame, pair, dist, overflow = self._contacts(n)
         length = d.actuator_length.numpy()[:n].copy()
         return FramePhysics(
-            lowest=bottoms.min(axis=1),
-            lowest_geom=solid.ids[bottoms.argmin(axis=1)],
-            touch_frame=frame + low,
-            touch_pair=pair,
-            touch_dist=dist,
+            lowest=heights.min(axis=1),
+            lowest_geom=geoms.ids[heights.argmin(axis=1)],
+            contact_frame=frame + low,
+            contact_geoms=pair,
+            contact_dist=dist,
             muscle_length=length,
             wrench=root_wrench(force, qpos),
             torque=self.body.reduced.to_independent(force, slope),
@@ -102,20 +106,20 @@ class WarpPhysics:
         )
 
     def _contacts(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Frame, geoms and distance of contacts within the body; and which frames may have lost some."""
+        """Frame, geoms and distance of contacts within the body, and whether each frame may lack contacts."""
         d = self._data
-        room = d.contact.dist.shape[0]
-        result = int(d.nacon.numpy()[0])
-        count = min(result, room)
+        capacity = d.contact.dist.shape[0]
+        ncontact = int(d.nacon.numpy()[0])
+        count = min(ncontact, capacity)
         world, dist = d.contact.worldid.numpy()[:count], d.contact.dist.numpy()[:count].astype(np.float64)
         pair = np.sort(d.contact.geom.numpy()[:count], axis=1).astype(int)
-        own = (world < n) & ~np.isin(pair, self._solid.floor).any(axis=1)
-        lost = d.overflow.numpy()[:n] != 0
-        if max(result, int(d.ncollision.numpy()[0])) > room:  # the store is shared: nobody knows whose did not fit
-            lost = np.ones(n, bool)
-        return world[own].astype(int), pair[own], dist[own], lost
+        within_body = (world < n) & ~np.isin(pair, self._collision_geoms.floor).any(axis=1)
+        overflow = d.overflow.numpy()[:n] != 0
+        if max(ncontact, int(d.ncollision.numpy()[0])) > capacity:
+            overflow = np.ones(n, bool)  # worlds share the buffer: any of them may have lost contacts
+        return world[within_body].astype(int), pair[within_body], dist[within_body], overflow
 
-    def _muscles(self, n: int, slope: np.ndarray) -> Muscles:
+    def _muscles(self, n: int, slope: np.ndarray) -> MuscleForces:
         mjw, m, d = self._mjw, self._model, self._data
         model, njoint = self.body.model, self.body.reduced.njoint
         d.act.zero_()
@@ -131,14 +135,14 @@ class WarpPhysics:
         to_joint[reduced.moved_dof] = reduced.moved_driver
         scale = np.zeros((n, model.nv))
         scale[:, reduced.moved_dof] = slope
-        size, each = count.ravel(), n * model.nu
-        row = np.repeat(np.arange(each), size)  # of all frames, one after the other
+        size, nrow = count.ravel(), n * model.nu
+        row = np.repeat(np.arange(nrow), size)  # muscles of all frames, frame after frame
         frame = row // model.nu
-        at = np.repeat(start.ravel() - np.cumsum(size) + size, size) + np.arange(len(row))
-        dof = column[frame, at]
+        entry = np.repeat(start.ravel() - np.cumsum(size) + size, size) + np.arange(len(row))
+        dof = column[frame, entry]
         moment = np.bincount(
-            row * njoint + to_joint[dof], weights=value[frame, at] * scale[frame, dof], minlength=each * njoint
+            row * njoint + to_joint[dof], weights=value[frame, entry] * scale[frame, dof], minlength=nrow * njoint
         )
-        return Muscles(
+        return MuscleForces(
             passive=passive, active=full - passive, moment=moment.reshape(n, model.nu, njoint).astype(np.float32)
         )

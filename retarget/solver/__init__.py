@@ -1,1 +1,1 @@
-"""The fit: cost terms, frame and window solvers, refits. Imports `targets`; knows no clip and no file."""
+"""The fit: cost terms, frame and window solvers, refits. Imports `targets`, and nothing that reads or writes files."""

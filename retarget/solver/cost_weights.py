@@ -1,4 +1,4 @@
-"""Weights of the differences between frames, from the settings and the body."""
+"""Weights of the differences between frames, from the settings and the stiffness of the landmark terms."""
 
 import jax
 import jax.numpy as jnp
@@ -15,26 +15,39 @@ from .window_solver import Smoothness
 
 
 def smoothness(body: TargetBody, config: WeightConfig, fps: float) -> Smoothness:
-    """Weights of differences between frames, in proportion to how stiffly landmarks hold each degree of freedom.
+    """Weights of differences between frames, proportional to the stiffness of the landmark terms in each joint.
 
-    Differences shrink with the frame rate, so their weights grow with its square and fourth power: the settings mean
-    the same motion at any rate.
+    First and second differences shrink with the frame rate and its square. Their weights grow with its square and
+    fourth power, so that the same settings smooth a motion equally at any frame rate.
+
+    Args:
+        body: Target body.
+        config: Weights.
+        fps: Frame rate [Hz].
     """
     reduced = body.reduced
-    stiff = joint_stiffness(body, config)
-    velocity = config.velocity * stiff
-    acceleration = config.acceleration * stiff
+    stiffness = joint_stiffness(body, config)
+    velocity = config.velocity * stiffness
+    acceleration = config.acceleration * stiffness
     for name, factor in body.fit.smoothing.items():
         velocity[6 + reduced.index(name)] *= getattr(config, factor)
         acceleration[6 + reduced.index(name)] *= getattr(config, factor)
     velocity[:6] = 0.0
-    acceleration[:6] = config.root_acceleration * stiff[:6]
+    acceleration[:6] = config.root_acceleration * stiffness[:6]
     rate = fps / 100.0
     return Smoothness(velocity=velocity * rate**2, acceleration=acceleration * rate**4)
 
 
 def joint_stiffness(body: TargetBody, config: WeightConfig) -> np.ndarray:
-    """Diagonal of the landmarks' Hessian in a bent configuration, shape (ndof,) [1/m^2 or 1/rad^2]."""
+    """Diagonal of the Hessian of the landmark terms in a configuration with bent joints.
+
+    Args:
+        body: Target body.
+        config: Weights.
+
+    Returns:
+        Stiffness of each degree of freedom, shape (ndof,) [1/m^2 or 1/rad^2].
+    """
     reduced, tree = body.reduced, body.tree
     joints = reduced.rest.copy()
     for name, value in body.fit.bent.items():

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt on every frame by itself: box limits inside the solve, one damping a frame."""
+"""Levenberg-Marquardt on independent frames, with joint limits inside the solve and one damping per frame."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from .terms import FrameTargets
 
 
 class FrameSolution(NamedTuple):
-    """Configurations (7 + njoint, nframe), their cost (nframe,) and where their points are (npoint, 3, nframe)."""
+    """Configurations (7 + njoint, nframe), their costs (nframe,) and point positions (npoint, 3, nframe) [m]."""
 
     q: Array
     cost: Array
@@ -24,25 +24,28 @@ class FrameSolution(NamedTuple):
 
 
 def box(tree: Tree) -> tuple[np.ndarray, np.ndarray]:
-    """Limits of all degrees of freedom, shapes (ndof,). A free root has none, a fixed one may not move at all."""
+    """Lower and upper limits of all degrees of freedom, shape (ndof,) each; infinite or 0 for a free or fixed root."""
     root = np.full(6, np.inf if tree.reduced.free else 0.0)
     return np.concatenate([-root, tree.reduced.lower]), np.concatenate([root, tree.reduced.upper])
 
 
 def held_by_limit(q: Array, gradient: Array, lower: Array, upper: Array) -> Array:
-    """Mark joints that stand on a limit and are pushed beyond it, and those without a range, shape (ndof, nframe).
+    """Mark joints that a step would push beyond the limit they are at, and joints without a range.
 
-    They are taken out of the linear solve, so that the others move as if the joint were fixed there, and come back as
-    soon as their gradient turns.
+    These joints are removed from the linear solve, so that the other joints move as if they were fixed. They return
+    when their gradient changes its sign.
+
+    Returns:
+        Mask, shape (ndof, nframe).
     """
     joints = jnp.concatenate([jnp.zeros_like(q[:6]), q[NROOT:]])
-    tiny = 1e-6
+    tolerance = 1e-6
     fixed = lower >= upper
-    return fixed | ((joints <= lower + tiny) & (gradient > 0)) | ((joints >= upper - tiny) & (gradient < 0))
+    return fixed | ((joints <= lower + tolerance) & (gradient > 0)) | ((joints >= upper - tolerance) & (gradient < 0))
 
 
 def clamp(q: Array, lower: Array, upper: Array) -> Array:
-    """Put joints back into their limits."""
+    """Clamp joints to their limits."""
     return q.at[NROOT:].set(jnp.clip(q[NROOT:], lower[6:], upper[6:]))
 
 
@@ -63,14 +66,14 @@ def _step(normal: Normal, damping: Array, held: Array) -> Array:
 def solve_frames(
     objective: Objective, q: Array, targets: FrameTargets, *, iterations: int, damping: float = 1e-2
 ) -> FrameSolution:
-    """Minimise every frame's own cost from a starting configuration.
+    """Minimise the cost of every frame independently.
 
     Args:
-        objective: Terms of the cost.
+        objective: Cost terms.
         q: Starting configurations within limits, shape (7 + njoint, nframe).
-        targets: What to reach.
-        iterations: Number of Levenberg-Marquardt steps; a rejected step counts.
-        damping: First damping, relative to the diagonal of the Hessian.
+        targets: Targets of the frames.
+        iterations: Number of Levenberg-Marquardt steps, including rejected ones.
+        damping: Initial damping, relative to the diagonal of the Hessian.
     """
     dtype = q.dtype
     lower, upper = (jnp.asarray(limit, dtype)[:, None] for limit in box(objective.tree))
@@ -82,10 +85,10 @@ def solve_frames(
         candidate = clamp(integrate(q, step), lower, upper)
         trial = objective.normal(candidate, targets)
         better = trial.cost < normal.cost
-        pick = lambda new, old: jnp.where(better, new, old)  # noqa: E731
+        accept = lambda new, old: jnp.where(better, new, old)  # noqa: E731
         return (
-            pick(candidate, q),
-            Normal(*(pick(new, old) for new, old in zip(trial, normal, strict=True))),
+            accept(candidate, q),
+            Normal(*(accept(new, old) for new, old in zip(trial, normal, strict=True))),
             jnp.clip(jnp.where(better, damping * 0.2, damping * 5.0), 1e-6, 1e3),
         )
 

@@ -1,10 +1,10 @@
 """Normal equations of one frame from rows in screw form, batched over frames.
 
-Every spatial residual is a wrench in disguise. A row that measures point p along direction n changes with the screw
-S_d = (angular, linear) of a degree of freedom d by `n . (S_ang x p + S_lin) = f . S_d`, f = (p x n, n). So a body's
-rows add up to one 6x6 matrix G = sum w f f^T and one vector h = sum w r f; summed over all bodies below d they give
-`g_d = S_d . h_d` and, for d above e, `H_de = S_d . G_e S_e`, as in the composite-rigid-body algorithm (Featherstone
-2008, section 6.2) with weights in place of masses. No Jacobian is ever formed.
+Every row of a spatial residual corresponds to a wrench. The derivative of a row that measures point p along direction n
+by a degree of freedom d with screw S_d = (angular, linear) is `n . (S_ang x p + S_lin) = f . S_d` with f = (p x n, n).
+So the rows of a body add up to one 6x6 matrix G = sum w f f^T and one vector h = sum w r f. Summed over all bodies
+below d they give `g_d = S_d . h_d` and, for d above e, `H_de = S_d . G_e S_e`, as in the composite-rigid-body algorithm
+(Featherstone 2008, section 6.2) with weights in place of masses. No Jacobian is formed.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from jax import Array, lax
 from musclemap.skeletons.tree import Tree
 
 UPPER = [(i, j) for i in range(6) for j in range(i, 6)]
-"""Entries of a symmetric 6x6 matrix that are stored, in order."""
+"""Stored entries of a symmetric 6x6 matrix, in order."""
 
 
 class Normal(NamedTuple):
@@ -36,8 +36,8 @@ class SpatialRows(NamedTuple):
 
     Attributes:
         wrench: Weighted residual times the row's wrench, shape (6, nrow, nframe).
-        matrix: Weighted outer product of the row's wrench, the entries of `UPPER`, shape (21, nrow, nframe).
-        mask: Which degrees of freedom move each row's body, NumPy, shape (nrow, ndof).
+        matrix: Entries `UPPER` of the weighted outer product of the row's wrench, shape (21, nrow, nframe).
+        mask: Degrees of freedom that move each row's body, NumPy, shape (nrow, ndof).
         squares: Sum of the weighted squared residuals, twice the cost, shape (nframe,).
     """
 
@@ -57,11 +57,11 @@ def assemble(tree: Tree, screw: Array, terms: Sequence[SpatialRows]) -> Normal:
     """Sum the rows of all spatial terms into one Gauss-Newton model.
 
     Args:
-        tree: The tree whose degrees of freedom the rows' masks list.
+        tree: Tree whose degrees of freedom the masks of the rows refer to.
         screw: Screws of its degrees of freedom, from `musclemap.skeletons.kinematics.forward`.
         terms: Rows of each term.
     """
-    # Barriers keep XLA on the CPU from computing what lies before them once for every entry of the Hessian
+    # Without these barriers, XLA on the CPU recomputes their operands for every entry of the Hessian.
     wrench, matrix = lax.optimization_barrier(_sums_below(terms, screw.dtype))
     pairs = {(i, j): k for k, (i, j) in enumerate(UPPER)}
     force = jnp.stack([sum(matrix[pairs[min(i, j), max(i, j)]] * screw[j] for j in range(6)) for i in range(6)])
@@ -77,7 +77,7 @@ def assemble(tree: Tree, screw: Array, terms: Sequence[SpatialRows]) -> Normal:
 def _sums_below(terms: Sequence[SpatialRows], dtype: np.dtype) -> tuple[Array, Array]:
     """Wrenches (6, ndof, nframe) and matrices (21, ndof, nframe), summed over all rows below each degree of freedom."""
     mask = np.concatenate([rows.mask for rows in terms]).astype(float)
-    groups, member = np.unique(mask, axis=0, return_inverse=True)  # bodies that the same degrees of freedom move
+    groups, member = np.unique(mask, axis=0, return_inverse=True)  # bodies moved by the same degrees of freedom
     gather = np.zeros((len(groups), len(mask)))
     gather[member.reshape(-1), np.arange(len(mask))] = 1.0
     values = jnp.concatenate([jnp.concatenate([rows.wrench, rows.matrix]) for rows in terms], axis=1)

@@ -1,4 +1,4 @@
-"""Cost of single frames: a list of terms and their common normal equations."""
+"""Cost of single frames: a list of terms and their combined normal equations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from .terms import FrameTargets, SpatialTerm, Term
 class Objective:
     """Sum of cost terms.
 
-    The rows of all spatial terms are summed over bodies in one pass; every other term adds its own model.
+    The rows of all spatial terms are summed over bodies in one pass; every other term adds its own normal equations.
 
     Attributes:
-        tree: Tree that the terms measure. Points: landmarks, contact points, foot spheres, then those of other terms.
-        terms: The terms.
+        tree: Tree of the terms. Its points are the landmarks, contact points and foot spheres, then those of further
+            terms.
+        terms: Cost terms.
     """
 
     tree: Tree
@@ -31,7 +32,7 @@ class Objective:
 
         Args:
             q: Reduced configurations, shape (7 + njoint, nframe).
-            targets: What to reach.
+            targets: Targets of the frames.
         """
         kinematics = forward(self.tree, q)
         spatial = [term for term in self.terms if isinstance(term, SpatialTerm)]

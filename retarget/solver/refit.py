@@ -1,4 +1,4 @@
-"""What a second fit with limbs kept apart made of a clip: whether it is better, and what it changed."""
+"""Refits with self-collision terms: which clips need one, and whether its result replaces the first fit."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,35 +8,36 @@ import numpy as np
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.manifest import VERDICTS
 
-REPAIRED = ("self_penetration_mm", "floor_penetration_mm")
-"""Rules that a repair answers."""
+REFIT_METRICS = ("self_penetration_mm", "floor_penetration_mm")
+"""Rules whose violation triggers a refit."""
 
-_TOLD = (*REPAIRED, "landmark_error_mm", "foot_error_mm")
+_RECORDED_METRICS = (*REFIT_METRICS, "landmark_error_mm", "foot_error_mm")
 
 
 def needs_refit(clip: Clip) -> bool:
-    """Whether the clip breaks a rule that a repair answers."""
-    return any(reason["rule"] in REPAIRED for reason in clip.reasons)
+    """Return whether the clip breaks a rule that triggers a refit."""
+    return any(reason["rule"] in REFIT_METRICS for reason in clip.reasons)
 
 
 def accept_refit(before: Clip, after: Clip) -> Clip:
-    """Choose between a clip and its repair, and tell in its metrics what was done.
+    """Choose between a clip and its refit, and record the choice in the metrics.
 
-    The repair is kept if its verdict is no worse and the parts that were inside each other, or below the floor, are so
-    less deeply. Metrics: `repaired` (1 where it is kept), `repair_moved_mm` (the furthest that a landmark moved, 0
-    where it is not kept), and for figures of the clip before it their names with `_before_mm`.
+    The refit is accepted if its verdict is no worse and its total penetration, of self-collision and floor, is smaller.
+    The metrics of the returned clip gain `refitted` (1 if the refit was accepted, otherwise 0) and `refit_moved_mm`
+    (largest displacement of a landmark, 0 if not accepted). An accepted refit also has `refit_verdict_before`, and
+    metrics of the first fit as `refit_NAME_before_mm`.
 
     Args:
-        before: The clip as it was fitted, judged.
-        after: The same fitted again, judged.
+        before: Clip of the first fit, with its verdict.
+        after: Clip of the refit, with its verdict.
     """
-    depth = [sum(max(clip.metrics[name], 0.0) for name in REPAIRED) for clip in (before, after)]
-    kept = VERDICTS.index(after.verdict) <= VERDICTS.index(before.verdict) and depth[1] < depth[0]
-    message: dict[str, Any] = {"repaired": float(kept), "repair_moved_mm": 0.0}
-    if kept:
-        moved = np.linalg.norm(after.landmark_pos - before.landmark_pos, axis=2)
-        message["repair_moved_mm"] = 1e3 * float(moved.max())
-        message |= {f"repair_{name.removesuffix('_mm')}_before_mm": before.metrics[name] for name in _TOLD}
-        message["repair_verdict_before"] = before.verdict
-    clip = after if kept else before
-    return replace(clip, metrics={**clip.metrics, **message})
+    depth = [sum(max(clip.metrics[name], 0.0) for name in REFIT_METRICS) for clip in (before, after)]
+    accepted = VERDICTS.index(after.verdict) <= VERDICTS.index(before.verdict) and depth[1] < depth[0]
+    metrics: dict[str, Any] = {"refitted": float(accepted), "refit_moved_mm": 0.0}
+    if accepted:
+        distance = np.linalg.norm(after.landmark_pos - before.landmark_pos, axis=2)
+        metrics["refit_moved_mm"] = 1e3 * float(distance.max())
+        metrics |= {f"refit_{name.removesuffix('_mm')}_before_mm": before.metrics[name] for name in _RECORDED_METRICS}
+        metrics["refit_verdict_before"] = before.verdict
+    clip = after if accepted else before
+    return replace(clip, metrics={**clip.metrics, **metrics})

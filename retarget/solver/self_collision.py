@@ -1,8 +1,8 @@
-"""Self-collision: one-sided terms that keep limbs apart and above the floor, as the soles' floor term does.
+"""Self-collision: one-sided terms that keep limbs apart and above the floor, like the floor term of the soles.
 
-Every colliding geom that a clip may be blamed for stands for a capsule, an ellipsoid for the one along its longest
-axis. Between two capsules the nearest points of their axes are found anew in every iteration, and held fixed while the
-distance is differentiated (its derivative along the axes is zero there, or they are ends).
+Capsules represent the collision geoms; an ellipsoid is replaced by a capsule along its longest axis. Every iteration
+finds the nearest points of two capsules' axes again and differentiates the distance with these points fixed: its
+derivative along the axes is zero there, unless a point is at the end of its axis, where it stays.
 """
 
 from dataclasses import dataclass, replace
@@ -21,49 +21,51 @@ from musclemap.skeletons.tree import BodyPoint, Tree, build_tree
 from .normal import Normal
 from .terms import FrameTargets
 
-SOFT = 0.01
-"""Length over which a term begins to act [m]; at 2 mm ankles jerk when the nearest points change."""
+SOFTNESS = 0.01
+"""Length over which the force of a contact sets in [m]; at 2 mm the ankles jerk when the nearest points change."""
 
-MARGIN = -0.005
-"""Distance at which a term is half as stiff as beyond it [m]; soft tissue yields as much."""
+CONTACT_DISTANCE = -0.005
+"""Distance at which the slope of the residual reaches one half [m]; negative, because soft tissue yields."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CollisionCapsules:
-    """Capsules of a body and which of them are kept apart.
+    """Capsules of a body, and the pairs of them that must not overlap.
 
     Attributes:
-        tree: The solver's tree with both ends of every capsule as its last points.
-        first: Number of the first end.
-        radius: Of each capsule [m], shape (ncapsule,).
-        pairs: Capsules kept apart, shape (npair, 2).
-        above: Capsules kept above the floor, shape (nabove,).
+        tree: The body's tree with both ends of every capsule as additional, last points.
+        first: Index of the first end among the tree's points.
+        radius: Radius of each capsule [m], shape (ncapsule,).
+        pairs: Pairs of capsules to keep apart, shape (npair, 2).
+        floor_capsules: Capsules to keep above the floor, shape (nfloor,).
     """
 
     tree: Tree
     first: int
     radius: np.ndarray
     pairs: np.ndarray
-    above: np.ndarray
+    floor_capsules: np.ndarray
 
 
-def collision_capsules(body: TargetBody, *, without: set[tuple[int, int]]) -> CollisionCapsules:
-    """Find the capsules of a body's collision pairs.
+def collision_capsules(body: TargetBody, *, ignored_pairs: set[tuple[int, int]]) -> CollisionCapsules:
+    """Create the capsules of a body's collision pairs.
 
     Args:
-        body: Target.
-        without: Pairs of geoms, smaller first, that overlap in the neutral configuration and are left alone.
+        body: Target body.
+        ignored_pairs: Pairs of geoms, smaller id first, that may overlap because they do in the neutral configuration.
     """
     model = body.model
     pairs = np.sort(np.stack([model.pair_geom1, model.pair_geom2], axis=1), axis=1)
-    kinds = (int(mujoco.mjtGeom.mjGEOM_CAPSULE), int(mujoco.mjtGeom.mjGEOM_ELLIPSOID))
-    kept = [
+    supported_types = (int(mujoco.mjtGeom.mjGEOM_CAPSULE), int(mujoco.mjtGeom.mjGEOM_ELLIPSOID))
+    collision_pairs = [
         (int(a), int(b))
         for a, b in pairs
-        if (int(a), int(b)) not in without and int(model.geom_type[a]) in kinds and int(model.geom_type[b]) in kinds
+        if (int(a), int(b)) not in ignored_pairs
+        and int(model.geom_type[a]) in supported_types
+        and int(model.geom_type[b]) in supported_types
     ]
-    geoms = sorted({geom for pair in kept for geom in pair})
-    ends, radius = zip(*(_capsule(model, geom) for geom in geoms), strict=True)
+    geoms = sorted({geom for pair in collision_pairs for geom in pair})
+    ends, radius = zip(*(_as_capsule(model, geom) for geom in geoms), strict=True)
     carriers = np.repeat(model.geom_bodyid[geoms], 2)
     moved = mirror_points(body.symmetric_model, carriers, np.concatenate(ends))
     points = [*body.points, *(BodyPoint(int(b), tuple(o)) for b, o in zip(carriers, moved, strict=True))]
@@ -72,13 +74,13 @@ def collision_capsules(body: TargetBody, *, without: set[tuple[int, int]]) -> Co
         tree=build_tree(replace(body.reduced, model=body.symmetric_model), points),
         first=len(body.points),
         radius=np.array(radius),
-        pairs=np.array([[geoms.index(a), geoms.index(b)] for a, b in kept]),
-        above=np.array([k for k, geom in enumerate(geoms) if int(model.geom_bodyid[geom]) not in feet]),
+        pairs=np.array([[geoms.index(a), geoms.index(b)] for a, b in collision_pairs]),
+        floor_capsules=np.array([k for k, geom in enumerate(geoms) if int(model.geom_bodyid[geom]) not in feet]),
     )
 
 
-def _capsule(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, float]:
-    """Ends of a geom's axis in its body's frame, shape (2, 3), and its radius [m]."""
+def _as_capsule(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, float]:
+    """Ends of a geom's axis in its body's frame, shape (2, 3) [m], and its radius [m]."""
     mat, size = np.empty(9), model.geom_size[geom]
     mujoco.mju_quat2Mat(mat, model.geom_quat[geom])
     axis, radius, half = 2, float(size[0]), float(size[1])
@@ -90,8 +92,8 @@ def _capsule(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, float]:
     return model.geom_pos[geom] + np.array([-1.0, 1.0])[:, None] * along, radius
 
 
-def _nearest(p: Array, u: Array, q: Array, v: Array) -> tuple[Array, Array]:
-    """Nearest points of segments p + s u and q + t v, s and t from 0 to 1; shapes (..., 3, nframe).
+def _nearest_points(p: Array, u: Array, q: Array, v: Array) -> tuple[Array, Array]:
+    """Nearest points of the segments p + s u and q + t v with s and t from 0 to 1; shapes (..., 3, nframe) [m].
 
     Ericson 2005, Real-Time Collision Detection, section 5.1.9.
     """
@@ -107,52 +109,49 @@ def _nearest(p: Array, u: Array, q: Array, v: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SelfCollisionTerm:
-    """Capsules apart from each other and above the floor: one-sided, softened over `SOFT`.
+    """Overlap of capsules with each other and with the floor: one-sided, softened over `SOFTNESS`.
 
     Attributes:
-        capsules: Which capsules; the term measures the points of their tree.
-        weight: Of a squared metre of overlap [1/m^2].
+        capsules: Capsules; the term applies to their tree.
+        weight: Weight of a squared overlap [1/m^2].
     """
 
     capsules: CollisionCapsules
     weight: float
 
     def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
-        """Gauss-Newton model; each row is the change of one distance."""
+        """Gauss-Newton model of this term alone; each row is the derivative of one distance."""
         ends = kinematics.point_pos[self.capsules.first :]
         low, high = ends[0::2], ends[1::2]
         one, two = self.capsules.pairs.T
-        a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])  # (npair, 3, nframe)
+        a, b = _nearest_points(low[one], high[one] - low[one], low[two], high[two] - low[two])  # (npair, 3, nframe)
         gap = a - b
         length = jnp.sqrt(jnp.sum(gap**2, axis=1) + 1e-12)
         normal = gap / length[:, None]
-        distance = length - (self.capsules.radius[one] + self.capsules.radius[two] + MARGIN)[:, None]
+        distance = length - (self.capsules.radius[one] + self.capsules.radius[two] + CONTACT_DISTANCE)[:, None]
         mask = self.capsules.tree.point_mask[self.capsules.first :: 2].astype(np.float32)
         rows = (
             _row(kinematics.screw, a, normal) * mask[one][..., None]
             - _row(kinematics.screw, b, normal) * mask[two][..., None]
         )
 
-        lowest = jnp.where(
-            low[self.capsules.above, 2:] < high[self.capsules.above, 2:],
-            low[self.capsules.above],
-            high[self.capsules.above],
-        )
+        above_floor = self.capsules.floor_capsules
+        lowest = jnp.where(low[above_floor, 2:] < high[above_floor, 2:], low[above_floor], high[above_floor])
         up = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0], gap.dtype)[:, None], lowest.shape)
-        clearance = lowest[:, 2] - self.capsules.radius[self.capsules.above][:, None] - jnp.min(targets.floor, axis=0)
-        rows = jnp.concatenate([rows, _row(kinematics.screw, lowest, up) * mask[self.capsules.above][..., None]])
+        clearance = lowest[:, 2] - self.capsules.radius[above_floor][:, None] - jnp.min(targets.floor, axis=0)
+        rows = jnp.concatenate([rows, _row(kinematics.screw, lowest, up) * mask[above_floor][..., None]])
         height = jnp.concatenate([distance, clearance])
-        depth = -SOFT * jax.nn.softplus(-height / SOFT)
-        press = jax.nn.sigmoid(-height / SOFT)
+        depth = -SOFTNESS * jax.nn.softplus(-height / SOFTNESS)
+        activation = jax.nn.sigmoid(-height / SOFTNESS)
         return Normal(
-            hessian=jnp.einsum("rdb,reb->deb", rows * (self.weight * press**2)[:, None], rows),
-            gradient=jnp.sum(rows * (self.weight * press * depth)[:, None], axis=0),
+            hessian=jnp.einsum("rdb,reb->deb", rows * (self.weight * activation**2)[:, None], rows),
+            gradient=jnp.sum(rows * (self.weight * activation * depth)[:, None], axis=0),
             cost=0.5 * self.weight * jnp.sum(depth**2, axis=0),
         )
 
 
 def _row(screw: Array, point: Array, normal: Array) -> Array:
-    """How fast points move along normals with each degree of freedom, shape (n, ndof, nframe)."""
+    """Derivative of points along normals by each degree of freedom, shape (n, ndof, nframe)."""
     wrench = jnp.concatenate(
         [jnp.moveaxis(cross(jnp.moveaxis(point, 1, 0), jnp.moveaxis(normal, 1, 0)), 0, 1), normal], 1
     )

@@ -1,6 +1,6 @@
-"""Cost terms of a single frame. Each owns its rows: residual, weight, and how degrees of freedom move them.
+"""Cost terms of a single frame. Each term defines its own rows: residual, weight and derivative.
 
-To add a term, write a class here (or beside, as `self_collision`) and list it in `frame_terms`.
+To add a term, write a class here, or in a module of its own like `self_collision`, and list it in `frame_terms`.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from musclemap.skeletons.tree import Tree
 
 from .normal import Normal, SpatialRows, assemble, symmetric
 
-SOFT_FLOOR = 0.002
-"""Length over which the floor begins to act [m]; a hard edge makes a solver step back and forth across it."""
+FLOOR_SOFTNESS = 0.002
+"""Length over which the floor's force sets in [m]; with a hard edge the solver would oscillate across it."""
 
 
 class FrameTargets(NamedTuple):
-    """What each frame is to reach. Frames are the last axis.
+    """Targets of independent frames. Frames are the last axis.
 
     Attributes:
         pos: Landmark positions [m], shape (nlandmark, 3, nframe).
         rot: Orientations of the oriented landmarks, shape (noriented, 3, 3, nframe).
-        anchor: Where contact points are locked [m], shape (ncontact, 3, nframe).
-        contact: 1 where a contact point is locked, else 0, shape (ncontact, nframe).
+        anchor: Positions at which contact points are locked [m], shape (ncontact, 3, nframe).
+        contact: Weight of each contact point's lock, 0 to 1, shape (ncontact, nframe).
         floor: Height of the floor under each foot, right then left [m], shape (2, nframe).
     """
 
@@ -42,7 +42,7 @@ class FrameTargets(NamedTuple):
 
 
 class Term(Protocol):
-    """A part of the cost of single frames."""
+    """One term of the cost of single frames."""
 
     def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
         """Gauss-Newton model of this term alone."""
@@ -51,7 +51,7 @@ class Term(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SpatialTerm:
-    """A term whose rows act on bodies of the tree. Rows of several are summed in one pass, see `Objective`.
+    """Base of terms whose rows act on bodies of the tree. `Objective` sums the rows of all such terms in one pass.
 
     Attributes:
         tree: Tree of the kinematics.
@@ -60,7 +60,7 @@ class SpatialTerm:
     tree: Tree
 
     def rows(self, kinematics: Kinematics, targets: FrameTargets) -> SpatialRows:
-        """Weighted rows of every frame."""
+        """Weighted rows of the term in every frame."""
         raise NotImplementedError
 
     def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
@@ -70,13 +70,13 @@ class SpatialTerm:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PositionTerm(SpatialTerm):
-    """Points at positions: landmarks at their targets, contact points at their anchors while locked.
+    """Distance of landmarks from their targets, and of locked contact points from their anchors.
 
-    The residual is `p - target` in the world frame; its three rows have the directions of the axes.
+    The residual is `p - target` in the world frame, with one row for each axis.
 
     Attributes:
-        landmark: Weight of each landmark [1/m^2], shape (nlandmark,); the tree's first points.
-        contact: Weight of a locked contact point [1/m^2]; the tree's next points.
+        landmark: Weight of each landmark [1/m^2], shape (nlandmark,). Landmarks are the tree's first points.
+        contact: Weight of a locked contact point [1/m^2]. Contact points are the tree's next points.
     """
 
     landmark: np.ndarray
@@ -107,14 +107,14 @@ class PositionTerm(SpatialTerm):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FloorTerm(SpatialTerm):
-    """Spheres of the soles above the floor: one-sided, softened over `SOFT_FLOOR`.
+    """Penetration of the soles' spheres into the floor: one-sided, softened over s = `FLOOR_SOFTNESS`.
 
     The residual is the depth `-s softplus(-h / s)` of a sphere whose lowest point is at height h above the floor.
 
     Attributes:
-        weight: Of a squared metre of depth [1/m^2].
-        first: Number of the first sphere's point in the tree.
-        radius: Radii of the spheres [m], shape (nsphere,), the right foot's half first.
+        weight: Weight of a squared depth [1/m^2].
+        first: Index of the first sphere's centre among the tree's points.
+        radius: Radii of the spheres, first all of the right foot and then all of the left, shape (nsphere,) [m].
     """
 
     weight: float
@@ -123,31 +123,31 @@ class FloorTerm(SpatialTerm):
 
     def rows(self, kinematics: Kinematics, targets: FrameTargets) -> SpatialRows:
         pos, nsphere = kinematics.point_pos, len(self.radius)
-        own = slice(self.first, self.first + nsphere)
+        spheres = slice(self.first, self.first + nsphere)
         side = np.repeat([0, 1], nsphere // 2)
-        height = pos[own, 2] - jnp.asarray(self.radius, pos.dtype)[:, None] - targets.floor[side]
-        depth = -SOFT_FLOOR * jax.nn.softplus(-height / SOFT_FLOOR)
-        press = jax.nn.sigmoid(-height / SOFT_FLOOR)  # derivative of the depth by the height
-        under = self.weight * press**2
-        x, y, _ = jnp.moveaxis(pos, 1, 0)[:, own]
-        zero, one = jnp.zeros_like(under), jnp.ones_like(under)
-        up = [y, -x, zero, zero, zero, one]
-        entries = {(i, j): up[i] * up[j] * under for i in (0, 1, 5) for j in (0, 1, 5) if i <= j}
+        height = pos[spheres, 2] - jnp.asarray(self.radius, pos.dtype)[:, None] - targets.floor[side]
+        depth = -FLOOR_SOFTNESS * jax.nn.softplus(-height / FLOOR_SOFTNESS)
+        activation = jax.nn.sigmoid(-height / FLOOR_SOFTNESS)  # derivative of the residual by the height
+        stiffness = self.weight * activation**2
+        x, y, _ = jnp.moveaxis(pos, 1, 0)[:, spheres]
+        zero, one = jnp.zeros_like(stiffness), jnp.ones_like(stiffness)
+        wrench = [y, -x, zero, zero, zero, one]
+        entries = {(i, j): wrench[i] * wrench[j] * stiffness for i in (0, 1, 5) for j in (0, 1, 5) if i <= j}
         return SpatialRows(
-            wrench=jnp.stack([component * self.weight * press * depth for component in up]),
-            matrix=symmetric(entries, under.shape, pos.dtype),
-            mask=self.tree.point_mask[own],
+            wrench=jnp.stack([component * self.weight * activation * depth for component in wrench]),
+            matrix=symmetric(entries, stiffness.shape, pos.dtype),
+            mask=self.tree.point_mask[spheres],
             squares=self.weight * jnp.sum(depth**2, axis=0),
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OrientationTerm(SpatialTerm):
-    """Landmarks turned as their targets: the cost is `w (1 - cos angle)`, the residual the sine times the axis.
+    """Orientation error of landmarks: the cost is `w (1 - cos angle)`, the residual the axis times the sine.
 
     Attributes:
-        weight: Of each oriented landmark [1/rad^2], shape (noriented,).
-        oriented: Which landmarks are oriented, shape (noriented,).
+        weight: Weight of each oriented landmark [1/rad^2], shape (noriented,).
+        oriented: Indices of the oriented landmarks, shape (noriented,).
     """
 
     weight: np.ndarray
@@ -155,8 +155,8 @@ class OrientationTerm(SpatialTerm):
 
     def rows(self, kinematics: Kinematics, targets: FrameTargets) -> SpatialRows:
         dtype = kinematics.point_rot.dtype
-        own = [kinematics.point_rot[int(k)] for k in self.oriented]
-        relative = jnp.stack([jnp.sum(a[:, None] * b[None], axis=2) for a, b in zip(own, targets.rot, strict=True)])
+        rot = [kinematics.point_rot[int(k)] for k in self.oriented]
+        relative = jnp.stack([jnp.sum(a[:, None] * b[None], axis=2) for a, b in zip(rot, targets.rot, strict=True)])
         sine = 0.5 * jnp.stack(
             [
                 relative[:, 2, 1] - relative[:, 1, 2],
@@ -180,10 +180,10 @@ class OrientationTerm(SpatialTerm):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PriorTerm:
-    """Joints near their rest values: decides what no landmark measures.
+    """Distance of joints from their rest values: determines joints that no landmark measures.
 
     Attributes:
-        weight: Of each joint [1/rad^2], shape (njoint,).
+        weight: Weight of each joint [1/rad^2], shape (njoint,).
         rest: Rest value of each joint [rad], shape (njoint,).
     """
 
@@ -191,7 +191,7 @@ class PriorTerm:
     rest: np.ndarray
 
     def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
-        """Gauss-Newton model: a diagonal Hessian."""
+        """Gauss-Newton model of this term alone, with a diagonal Hessian."""
         joints = kinematics.q[NROOT:]
         dtype, nframe = joints.dtype, joints.shape[-1]
         error = joints - jnp.asarray(self.rest, dtype)[:, None]
@@ -205,12 +205,12 @@ class PriorTerm:
 
 
 def frame_terms(body: TargetBody, config: WeightConfig, tree: Tree | None = None) -> tuple[Term, ...]:
-    """Terms of the fit of single frames.
+    """Create the cost terms of single frames.
 
     Args:
         body: Target body.
         config: Weights.
-        tree: Tree to measure, the body's own if None; its first points are those of the body's own.
+        tree: Tree of the terms, or None for that of the body; its first points must be those of the body's tree.
     """
     fit, names = body.fit, body.landmark_names
     tree = body.tree if tree is None else tree

@@ -1,1 +1,1 @@
-"""From a source motion to targets of the fit: proportions, contacts, landmarks. Imports no solver and no check."""
+"""Targets of the fit from a source motion: proportions, contacts, landmarks. Imports neither solver nor checks."""

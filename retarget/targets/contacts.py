@@ -1,4 +1,4 @@
-"""Which heels and toes stand, how big the subject is, and where the floor lies: read from the source's own motion."""
+"""Contacts of heels and toes, size of the subject and height of the floor, estimated from the source motion."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ class Stance:
     """Contacts and ground of one motion, in the target's size.
 
     Attributes:
-        contact: Whether each point stands, shape (nframe, 4) bool, order CONTACT_NAMES.
-        scale: Factor on the source's travel.
+        contact: Whether each point is in contact, in the order of the body's contact parts, shape (nframe, 4) bool.
+        scale: Factor on the source's root translation.
         floor: Height of the floor in the scaled source [m]; subtracting it puts the soles on z = 0.
-        height: Height of each standing point's ground over the floor [m], 0 on level ground, shape (nframe, 4).
-        scale_evidence: What decided the scale: "feet", "height" or "skeleton".
+        height: Height above the floor of the ground under each contact [m], 0 on level ground, shape (nframe, 4).
+        scale_evidence: Evidence that determined the scale: "feet", "height" or "skeleton".
     """
 
     contact: np.ndarray
@@ -27,18 +27,19 @@ class Stance:
     scale_evidence: str
 
 
-LIKELY, UNLIKELY = 1.5, 2.5
-"""Standard deviations of a subject's size: up to the first the pelvis's height is trusted to tell the size, up to the
-second less so, and beyond it the floor is thought not to lie at z = 0."""
+TRUSTED_HEIGHT, REJECTED_HEIGHT = 1.5, 2.5
+"""Limits on how far the scale by pelvis height may deviate from that of the skeleton, in standard deviations of the
+latter. Up to the first limit the height is trusted fully, up to the second with a larger sigma. Beyond it, the floor is
+assumed not to be at z = 0."""
 
 
 def velocity(pos: np.ndarray, fps: float) -> np.ndarray:
-    """Central differences over time, one-sided at the ends, shape as `pos` [m/s]."""
+    """Velocity by central differences, one-sided at the ends, same shape as `pos` [m/s]."""
     return np.gradient(pos, 1.0 / fps, axis=0)
 
 
-def _tidy(mask: np.ndarray, length: int) -> np.ndarray:
-    """Close gaps and drop contacts shorter than `length` frames; the ends count as continuing."""
+def _filter_short(mask: np.ndarray, length: int) -> np.ndarray:
+    """Close gaps and drop contacts shorter than `length` frames; contacts at the ends are assumed to continue."""
     if length < 2:
         return mask
     padded = np.pad(mask, ((length, length), (0, 0)), mode="edge")
@@ -46,19 +47,19 @@ def _tidy(mask: np.ndarray, length: int) -> np.ndarray:
     return binary_opening(binary_closing(padded, window), window)[length:-length]
 
 
-def detect(
+def detect_contacts(
     points: np.ndarray, pelvis_height: np.ndarray, fps: float, config: ContactConfig
 ) -> tuple[np.ndarray, float]:
-    """Find standing heels and toes by speed and height.
+    """Detect contacts of heels and toes by speed and height.
 
-    A point stands where it is slow and near the floor, which is the low end of the heights that slow points have. A
-    body that is neither falling freely nor held by such a point is held by its lowest slow point, whatever its
-    height: a step, a slope, uneven ground.
+    A point is in contact if it is slow and near the floor. The floor is at the lower end of the heights of slow points.
+    If the body is neither in free fall nor supported by such a point, its lowest slow points are in contact at any
+    height: on a step, a slope or uneven ground.
 
     Args:
-        points: Positions of the four points, shape (nframe, 4, 3) [m].
-        pelvis_height: Shape (nframe,) [m].
-        fps: Frames a second.
+        points: Positions of heels and toes, shape (nframe, 4, 3) [m].
+        pelvis_height: Height of the pelvis, shape (nframe,) [m].
+        fps: Frame rate [Hz].
         config: Thresholds.
 
     Returns:
@@ -71,76 +72,91 @@ def detect(
     lowest = height.min(axis=1)
     floor = float(np.quantile(height[slow], 0.1)) if slow.any() else float(lowest.min())
     near = slow & (height < floor + config.max_height)
-    if near.any():  # the floor is where standing points are, not where the lowest tenth of them is
+    if near.any():  # the floor is at the median height of standing points, not at their lowest tenth
         floor = float(np.median(height[near]))
     contact = slow & (height < floor + config.max_height)
     fall = uniform_filter1d(np.gradient(np.gradient(pelvis_height, 1 / fps), 1 / fps), size=max(1, round(0.1 * fps)))
-    carried = fall > -config.free_fall
-    raised = slow & (height < lowest[:, None] + config.max_height) & (carried & ~contact.any(axis=1))[:, None]
+    supported = fall > -config.free_fall
+    raised = slow & (height < lowest[:, None] + config.max_height) & (supported & ~contact.any(axis=1))[:, None]
     length = max(1, round(config.min_duration * fps))
-    return _tidy(contact | _tidy(raised, 2 * length), length), floor
+    return _filter_short(contact | _filter_short(raised, 2 * length), length), floor
 
 
 def estimate_stance(
-    pelvis: np.ndarray, feet: np.ndarray, *, fps: float, prior: float, scale: ScaleConfig, contact: ContactConfig
+    pelvis: np.ndarray,
+    feet: np.ndarray,
+    *,
+    fps: float,
+    prior: float,
+    scale_config: ScaleConfig,
+    contact_config: ContactConfig,
 ) -> Stance:
-    """Scale the subject's travel so that standing feet stand, then find contacts and the floor.
+    """Scale the root translation so that feet in contact do not slide, then detect contacts and the floor.
 
-    With travel P and the feet relative to the pelvis in the target's size f, a standing point does not move:
-    `s dP/dt + df/dt = 0`. The scale is the least-squares solution over all standing points, with the height of the
-    pelvis over the floor (or the skeleton, where the floor is not at z = 0) as prior. Contacts and scale are found
-    in turn.
+    With the pelvis position P and the feet relative to the pelvis in the target's size f, a point in contact does not
+    move: `s dP/dt + df/dt = 0`. The scale s is the least-squares solution over all contacts. Its prior is the height of
+    the pelvis above the floor, or the skeleton's size if the floor is not at z = 0. Contacts and scale are estimated in
+    turn.
 
     Args:
         pelvis: Pelvis of the source, unscaled, shape (nframe, 3) [m].
         feet: Contact points relative to the pelvis, in the target's size, shape (nframe, 4, 3) [m].
-        fps: Frames a second.
-        prior: Scale that the skeleton suggests.
-        scale: Trust in each piece of evidence.
-        contact: Thresholds.
+        fps: Frame rate [Hz].
+        prior: Scale by the skeleton's size.
+        scale_config: Standard deviations of the evidence, and range of the scale.
+        contact_config: Thresholds of contact detection.
     """
     source_height = pelvis[:, 2]
     reach = -feet[..., 2].min(axis=1)
     usable = source_height > 0.3
     by_height = float(np.quantile(reach[usable] / source_height[usable], 0.9)) if usable.any() else 0.0
-    apart = abs(np.log(max(by_height, 1e-3) / prior)) / scale.prior_sigma
-    level = apart < UNLIKELY
-    centre, sigma = by_height if level else prior, scale.height_sigma if apart < LIKELY else scale.prior_sigma
-    travel, swing = velocity(pelvis, fps), velocity(feet, fps)
-    size = _first_size(travel, swing, lowest=feet[..., 2].argmin(axis=1), centre=centre)
+    deviation = abs(np.log(max(by_height, 1e-3) / prior)) / scale_config.prior_sigma
+    height_is_plausible = deviation < REJECTED_HEIGHT
+    centre, sigma = (
+        by_height if height_is_plausible else prior,
+        scale_config.height_sigma if deviation < TRUSTED_HEIGHT else scale_config.prior_sigma,
+    )
+    pelvis_velocity, feet_velocity = velocity(pelvis, fps), velocity(feet, fps)
+    scale = _initial_scale(pelvis_velocity, feet_velocity, lowest=feet[..., 2].argmin(axis=1), centre=centre)
     information = 0.0
     for _ in range(4):
-        stands, _ = detect(size * pelvis[:, None] + feet, size * source_height, fps, contact)
-        # neighbouring frames say the same thing: count about one independent sample each tenth of a second
-        trust = stands / scale.speed_sigma**2 / max(1.0, 0.1 * fps)
-        information = float(np.sum(trust * np.sum(travel**2, axis=1)[:, None]))
-        pull = float(-np.sum(trust * np.sum(travel[:, None] * swing, axis=2)))
-        size = (pull + centre / sigma**2) / (information + 1 / sigma**2)
-        size = float(np.clip(size, scale.lower, scale.upper))
-    evidence = "feet" if information > 1 / sigma**2 else "height" if level else "skeleton"
-    points = size * pelvis[:, None] + feet
-    stands, floor = detect(points, size * source_height, fps, contact)
+        standing, _ = detect_contacts(scale * pelvis[:, None] + feet, scale * source_height, fps, contact_config)
+        # Neighbouring frames are correlated: count one independent sample per 0.1 s.
+        weight = standing / scale_config.speed_sigma**2 / max(1.0, 0.1 * fps)
+        information = float(np.sum(weight * np.sum(pelvis_velocity**2, axis=1)[:, None]))
+        projection = float(-np.sum(weight * np.sum(pelvis_velocity[:, None] * feet_velocity, axis=2)))
+        scale = (projection + centre / sigma**2) / (information + 1 / sigma**2)
+        scale = float(np.clip(scale, scale_config.lower, scale_config.upper))
+    evidence = "feet" if information > 1 / sigma**2 else "height" if height_is_plausible else "skeleton"
+    points = scale * pelvis[:, None] + feet
+    standing, floor = detect_contacts(points, scale * source_height, fps, contact_config)
     return Stance(
-        contact=stands, scale=size, floor=floor, height=_ground(points, stands, floor, contact), scale_evidence=evidence
+        contact=standing,
+        scale=scale,
+        floor=floor,
+        height=_ground_height(points, standing, floor, contact_config),
+        scale_evidence=evidence,
     )
 
 
-_SIZES = np.geomspace(0.6, 1.6, 41)
-_SIZE_COST = 0.1
-"""Speed of the supporting foot that outweighs a factor of e^0.3 in size [m/s]."""
+_SCALE_FACTORS = np.geomspace(0.6, 1.6, 41)
+_SCALE_COST = 0.1
+"""Speed of the supporting foot that costs as much as a factor of e^0.3 in scale [m/s]."""
 
 
-def _first_size(travel: np.ndarray, swing: np.ndarray, *, lowest: np.ndarray, centre: float) -> float:
-    """Try sizes about a guess and take the one with which the lowest point of the feet moves least.
+def _initial_scale(
+    pelvis_velocity: np.ndarray, feet_velocity: np.ndarray, *, lowest: np.ndarray, centre: float
+) -> float:
+    """Choose, from factors on a first guess, the scale with the slowest lowest point of the feet.
 
-    With a size far off, standing feet slide too fast to be seen as standing; this finds where to look first.
+    With a scale far off, feet in contact slide too fast to be detected, so the iteration needs a good start.
     """
-    foot = swing[np.arange(len(lowest)), lowest]
+    lowest_velocity = feet_velocity[np.arange(len(lowest)), lowest]
     costs = []
-    for factor in _SIZES:
-        speed = np.median(np.linalg.norm(centre * factor * travel + foot, axis=1))
-        costs.append(speed + _SIZE_COST * (np.log(factor) / 0.3) ** 2)
-    return float(centre * _SIZES[int(np.argmin(costs))])
+    for factor in _SCALE_FACTORS:
+        speed = np.median(np.linalg.norm(centre * factor * pelvis_velocity + lowest_velocity, axis=1))
+        costs.append(speed + _SCALE_COST * (np.log(factor) / 0.3) ** 2)
+    return float(centre * _SCALE_FACTORS[int(np.argmin(costs))])
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:
@@ -149,11 +165,11 @@ def runs(mask: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _ground(points: np.ndarray, contact: np.ndarray, floor: float, config: ContactConfig) -> np.ndarray:
-    """Give each contact the height of the ground under it: 0 near the floor, else its own median height."""
+def _ground_height(points: np.ndarray, contact: np.ndarray, floor: float, config: ContactConfig) -> np.ndarray:
+    """Height of the ground under each contact: 0 near the floor, otherwise the contact's median height."""
     height = np.zeros(contact.shape)
     for k in range(contact.shape[1]):
         for start, stop in runs(contact[:, k]):
-            middle = float(np.median(points[start:stop, k, 2])) - floor
-            height[start:stop, k] = 0.0 if abs(middle) <= config.max_height else middle
+            median = float(np.median(points[start:stop, k, 2])) - floor
+            height[start:stop, k] = 0.0 if abs(median) <= config.max_height else median
     return height

@@ -1,53 +1,62 @@
-"""Feet that stand still: where each contact is held, and how the foot's targets are moved there."""
+"""Foot lock: the anchor of each contact, and the shift of the feet's targets that puts them there."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from .contacts import Stance, runs
 
-WANDER = 0.06
-"""A contact that strays further than this from its median place is a slide, and followed slowly instead of held [m]."""
+SLIDE_DISTANCE = 0.06
+"""A contact that moves further than this from its median position is a slide: its anchor follows slowly [m]."""
 
-_FOLLOW = 0.3
-"""Time constant with which a slide is followed [s]."""
+_SLIDE_TIME = 0.3
+"""Standard deviation of the filter that makes an anchor follow a slide [s]."""
 
-_SOFT = 0.06
-"""Length of the soft ends of a contact [s]."""
+_FADE_TIME = 0.06
+"""Time in which the weight of a contact rises at its start and falls at its end [s]."""
 
-_BLEND = 0.03
-"""Time constant that smooths the shift of the feet's targets [s]."""
+_SHIFT_SIGMA = 0.03
+"""Standard deviation of the filter that smooths the shift of the feet's targets [s]."""
 
-_TAIL = 3.0
-"""Where that filter ends, in standard deviations."""
+_TRUNCATE = 3.0
+"""Half width of that filter in standard deviations."""
 
 
 def lock_contacts(points: np.ndarray, stance: Stance, *, fps: float = 100.0) -> np.ndarray:
-    """Replace every contact by one place: its median over the contact, on the ground under it.
+    """Compute the anchor of every contact: its median position, on the ground under it.
 
     Args:
         points: Contact points, shape (nframe, 4, 3) [m].
         stance: Contacts and ground.
-        fps: Frames a second.
+        fps: Frame rate [Hz].
+
+    Returns:
+        Anchors in frames with contact and `points` in all others, shape (nframe, 4, 3) [m].
     """
     anchor = points.copy()
     for k in range(points.shape[1]):
         for start, stop in runs(stance.contact[:, k]):
-            place = points[start:stop, k, :2]
-            middle = np.median(place, axis=0)
-            if np.linalg.norm(place - middle, axis=1).max() > WANDER:
-                middle = gaussian_filter1d(place, _FOLLOW * fps, axis=0, mode="nearest")
-            anchor[start:stop, k, :2] = middle
+            pos_xy = points[start:stop, k, :2]
+            centre = np.median(pos_xy, axis=0)
+            if np.linalg.norm(pos_xy - centre, axis=1).max() > SLIDE_DISTANCE:
+                centre = gaussian_filter1d(pos_xy, _SLIDE_TIME * fps, axis=0, mode="nearest")
+            anchor[start:stop, k, :2] = centre
             anchor[start:stop, k, 2] = stance.height[start:stop, k]
     return anchor
 
 
 def contact_weight(contact: np.ndarray, fps: float) -> np.ndarray:
-    """Weight of a contact: 1 inside, falling to 0 towards its ends, so that no force appears from one frame to the
-    next.
+    """Weight of each contact: 1 inside, with ramps at its ends, so that the cost has no jumps over time.
 
-    A contact that lasts to the end of the motion keeps its weight there.
+    A contact at the start or end of the motion keeps its full weight there.
+
+    Args:
+        contact: Contacts, shape (nframe, 4) bool.
+        fps: Frame rate [Hz].
+
+    Returns:
+        Weights, shape (nframe, 4).
     """
-    length = max(1, round(_SOFT * fps))
+    length = max(1, round(_FADE_TIME * fps))
     weight = np.zeros(contact.shape)
     for k in range(contact.shape[1]):
         for start, stop in runs(contact[:, k]):
@@ -59,18 +68,17 @@ def contact_weight(contact: np.ndarray, fps: float) -> np.ndarray:
 
 
 def foot_shift(points: np.ndarray, anchor: np.ndarray, contact: np.ndarray, fps: float) -> np.ndarray:
-    """How far heels and toes must move for the foot to stand where it is held.
+    """Compute the shift of heels and toes that moves the contacts to their anchors.
 
-    Where only one of a foot's two points stands, the whole foot moves with it; between contacts the shift runs
-    evenly from one to the next, so that a swinging foot is bent from its path as little and as smoothly as possible
-    (compare Kovar, Schreiner & Gleicher 2002, footskate cleanup). What would still pass below the floor is lifted to
-    it.
+    If only one of a foot's two points is in contact, the whole foot moves with it. Between contacts the shift is
+    interpolated linearly, so that the path of a swinging foot changes as little and as smoothly as possible (compare
+    Kovar, Schreiner & Gleicher 2002, footskate cleanup). Points that would still be below the floor are lifted to it.
 
     Args:
         points: Contact points of the source, shape (nframe, 4, 3) [m].
-        anchor: Where they are held, same shape.
-        contact: Which stand, shape (nframe, 4) bool.
-        fps: Frames a second.
+        anchor: Their anchors, shape (nframe, 4, 3) [m].
+        contact: Contacts, shape (nframe, 4) bool.
+        fps: Frame rate [Hz].
 
     Returns:
         Shift of every point, shape (nframe, 4, 3) [m].
@@ -78,16 +86,17 @@ def foot_shift(points: np.ndarray, anchor: np.ndarray, contact: np.ndarray, fps:
     shift = np.zeros(points.shape)
     frames = np.arange(len(points))
     for heel, toe in ((0, 1), (2, 3)):
-        for point, other in ((heel, toe), (toe, heel)):
-            known = contact[:, point] | contact[:, other]
-            if not known.any():
+        for point, partner in ((heel, toe), (toe, heel)):
+            locked = contact[:, point] | contact[:, partner]
+            if not locked.any():
                 continue
-            source = np.where(contact[:, point, None], (anchor - points)[:, point], (anchor - points)[:, other])
+            known_shift = np.where(contact[:, point, None], (anchor - points)[:, point], (anchor - points)[:, partner])
             for axis in range(3):
-                filled = np.interp(frames, frames[known], source[known, axis])
-                shift[:, point, axis] = gaussian_filter1d(filled, _BLEND * fps, mode="nearest")
-    under = np.maximum(np.minimum(anchor[..., 2], 0.0) * contact - (points + shift)[..., 2], 0.0)
-    sigma = _BLEND * fps / 2
-    reach = int(np.ceil(_TAIL * sigma))  # as wide as the filter after it, so that no peak is smoothed away
-    shift[..., 2] += gaussian_filter1d(maximum_filter1d(under, 2 * reach + 1, axis=0), sigma, axis=0, truncate=_TAIL)
+                filled = np.interp(frames, frames[locked], known_shift[locked, axis])
+                shift[:, point, axis] = gaussian_filter1d(filled, _SHIFT_SIGMA * fps, mode="nearest")
+    depth = np.maximum(np.minimum(anchor[..., 2], 0.0) * contact - (points + shift)[..., 2], 0.0)
+    sigma = _SHIFT_SIGMA * fps / 2
+    radius = int(np.ceil(_TRUNCATE * sigma))
+    peaks = maximum_filter1d(depth, 2 * radius + 1, axis=0)  # as wide as the Gaussian, which then lowers no peak
+    shift[..., 2] += gaussian_filter1d(peaks, sigma, axis=0, truncate=_TRUNCATE)
     return shift

@@ -1,8 +1,8 @@
-"""Proportions: the source skeleton with the target's bones, and the target's T-pose that it corresponds to.
+"""Proportions: the source skeleton with the target's bone lengths, and the target's T-pose that corresponds to it.
 
-One small least-squares problem, solved to convergence: the target's configuration and the source's bone lengths (or,
-with a body model, its shape coefficients and size) are moved together until the landmarks coincide in the T-pose. What
-is left goes into the fitted skeleton and constant offsets, so that in the T-pose every target is met exactly.
+One small least-squares problem, solved to convergence: it fits the target's configuration and the source's bone lengths
+(or, with a body model, its shape coefficients and size) together, so that the landmarks coincide in the T-pose. The
+fitted skeleton and constant offsets absorb the remaining error, so that every target is met exactly in the T-pose.
 """
 
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl.body_model import BodyModel
 from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
 
-_TIED = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
-_LIMB = frozenset(f"{side}_{part}" for side in ("left", "right") for part in _TIED if part != "collar")
+_MATCHED_PARTS = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
+_LIMB_JOINTS = frozenset(f"{side}_{part}" for side in ("left", "right") for part in _MATCHED_PARTS if part != "collar")
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
 _FORWARD, _DOWN = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, -1.0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proportions:
-    """How a source skeleton carries the target's landmarks. Vectors are in the source's rest frame.
+    """Fitted source skeleton, and offsets of the target's landmarks from its joints, in the source's rest frame.
 
     Attributes:
-        joints: Fitted source skeleton, shape (22, 3) [m], with the target's limb bones.
-        landmark_offset: Each landmark from its carrier joint, shape (nlandmark, 3) [m].
+        joints: Fitted source skeleton with the target's limb bones, shape (22, 3) [m].
+        landmark_offset: Offset of each landmark from its carrier joint, shape (nlandmark, 3) [m].
         landmark_rot: Orientation of each landmark's body in the T-pose, shape (nlandmark, 3, 3).
-        contact_offset: Heel from the ankle joint, toe from the foot joint, shape (4, 3) [m], in the order of the
-            contact parts.
+        contact_offset: Offsets of the heels from the ankle joints and of the toes from the foot joints, in the order of
+            the contact parts, shape (4, 3) [m].
         t_pose: Target configuration in the T-pose, shape (7 + njoint,).
-        rms: Root mean square distance of the landmarks before offsets took up the rest [m].
-        iterations: Evaluations the fit took.
-        optimality: Norm of the scaled gradient at the end; small where the fit converged.
+        rms: Root mean square distance between landmarks and source joints, before the offsets [m].
+        iterations: Function evaluations of the fit.
+        optimality: Norm of the scaled gradient at the solution; small if the fit converged.
         betas: Fitted shape coefficients, shape (nbeta,), or None without a body model.
     """
 
@@ -52,7 +52,7 @@ class Proportions:
 
 
 class _TPose:
-    """Poses the (symmetric) target in C MuJoCo and reads what the fit compares."""
+    """Kinematics of the symmetric target in MuJoCo C, with the quantities that the fit compares."""
 
     def __init__(self, body: TargetBody) -> None:
         self.body = body
@@ -61,7 +61,7 @@ class _TPose:
         self.hand = {s: [model.body(f"{name}_{s}").id for name in ("lunate", "secondmc", "fifthmc")] for s in SIDES}
         self.elbow = {s: (model.joint(f"elbow_flex_{s}").id, model.body(f"lunate_{s}").id) for s in SIDES}
 
-    def place(self, q: np.ndarray) -> None:
+    def set_configuration(self, q: np.ndarray) -> None:
         self.data.qpos[:] = self.body.reduced.expand(q[None])[0]
         mujoco.mj_kinematics(self.model, self.data)
 
@@ -78,7 +78,7 @@ class _TPose:
         return np.array([xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in points])
 
     def pose_cues(self) -> np.ndarray:
-        """Zero where elbows would bend forward, palms look down and soles lie flat, shape (14,)."""
+        """Residuals of the T-pose, shape (14,): 0 if elbows flex forward, palms face down and soles are level."""
         cues = []
         for side in SIDES:
             joint, wrist = self.elbow[side]
@@ -92,7 +92,11 @@ class _TPose:
 
 
 def _bone_groups() -> tuple[np.ndarray, int]:
-    """Number the bones of the source so that left and right share one length; the spine shares one."""
+    """Assign the source's bones to groups of one length: one group for each left-right pair and one for the spine.
+
+    Returns:
+        Group of each joint's bone, shape (22,), -1 for the root; and the number of groups.
+    """
     names: list[str] = []
     group = np.zeros(22, int)
     for joint, name in enumerate(BODY_NAMES):
@@ -107,19 +111,19 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     """Fit the source skeleton and the target's T-pose to each other.
 
     Args:
-        body: Target.
-        source_joints: The subject's rest joints, shape (22, 3) [m]; only directions matter without a body model.
-        body_model: Shape space to fit in, or None for free bone lengths.
+        body: Target body.
+        source_joints: The subject's rest joints, shape (22, 3) [m]; without a body model only their directions matter.
+        body_model: Body model whose shape space to fit in, or None for free bone lengths.
 
     Returns:
         Fitted skeleton, offsets and the quality of the fit.
     """
     reduced, pose = body.reduced, _TPose(body)
-    turn = body.source_to_target
+    rotation = body.source_to_target
     group, ngroup = _bone_groups()
     nbeta = 0 if body_model is None else body_model.joint_dirs.shape[2]
-    ntree = ngroup if body_model is None else 1 + nbeta
-    follows = np.array([_JOINT[landmark.joint] for landmark in body.landmarks])
+    nshape = ngroup if body_model is None else 1 + nbeta
+    followed_joint = np.array([_JOINT[landmark.joint] for landmark in body.landmarks])
 
     def skeleton(shape: np.ndarray) -> np.ndarray:
         if body_model is not None:  # linear in size and size * betas
@@ -128,67 +132,68 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
             joints = np.zeros((22, 3))
             for joint, parent in enumerate(BODY_PARENTS[1:], start=1):
                 joints[joint] = joints[parent] + shape[group[joint]] * (source_joints[joint] - source_joints[parent])
-        return (joints - joints[0]) @ turn.T
+        return (joints - joints[0]) @ rotation.T
 
     def unpack(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         quat = Rotation.from_rotvec(x[3:6]).as_quat(scalar_first=True)
         return np.concatenate([x[:3], quat, x[6 : reduced.ndof]]), x[reduced.ndof :]
 
-    start = reduced.rest.copy()
+    initial_joints = reduced.rest.copy()
     for side in SIDES:
-        start[reduced.index(f"shoulder_elv_{side}")] = np.pi / 2
-    near = start.copy()  # the configuration that small priors lead to where landmarks say nothing
-    trust = np.full(reduced.njoint, 0.02)
-    trust[[reduced.index(name) for name in ("flex_extension", "lat_bending", "axial_rotation")]] = 1.0  # stand upright
+        initial_joints[reduced.index(f"shoulder_elv_{side}")] = np.pi / 2
+    prior_joints = initial_joints.copy()  # small priors decide joints that the landmarks do not measure
+    prior_weight = np.full(reduced.njoint, 0.02)
+    trunk = [reduced.index(name) for name in ("flex_extension", "lat_bending", "axial_rotation")]
+    prior_weight[trunk] = 1.0  # keeps the trunk upright
     weight = np.ones(body.nlandmark)
     weight[[body.landmark_names.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
 
     def residual(x: np.ndarray) -> np.ndarray:
         q, shape = unpack(x)
-        pose.place(q)
-        gap = weight[:, None] * (pose.landmarks() - skeleton(shape)[follows])
+        pose.set_configuration(q)
+        error = weight[:, None] * (pose.landmarks() - skeleton(shape)[followed_joint])
         prior_shape = shape - 1.0 if body_model is None else np.concatenate([shape[:1] - 1.0, shape[1:]]) * 0.3
         return np.concatenate(
             [
-                gap.ravel(),
+                error.ravel(),
                 0.3 * pose.pose_cues(),
-                trust * (x[6 : reduced.ndof] - near),
+                prior_weight * (x[6 : reduced.ndof] - prior_joints),
                 0.1 * x[3:6],
                 0.01 * prior_shape,
             ]
         )
 
-    shape0 = np.ones(ntree) if body_model is None else np.concatenate([[1.0], np.zeros(nbeta)])
-    x0 = np.concatenate([np.zeros(6), np.clip(start, reduced.lower, reduced.upper), shape0])
-    free = np.full(6, np.inf), np.full(ntree, np.inf)
-    lower = np.concatenate([-free[0], reduced.lower, -free[1]])
-    upper = np.concatenate([free[0], reduced.upper, free[1]])
+    shape0 = np.ones(nshape) if body_model is None else np.concatenate([[1.0], np.zeros(nbeta)])
+    x0 = np.concatenate([np.zeros(6), np.clip(initial_joints, reduced.lower, reduced.upper), shape0])
+    unbounded = np.full(6, np.inf), np.full(nshape, np.inf)
+    lower = np.concatenate([-unbounded[0], reduced.lower, -unbounded[1]])
+    upper = np.concatenate([unbounded[0], reduced.upper, unbounded[1]])
     fit = least_squares(residual, x0, bounds=(lower - 1e-9, upper + 1e-9), xtol=1e-10, ftol=1e-10, gtol=1e-10)
     q, shape = unpack(fit.x)
     q[NROOT:] = np.clip(q[NROOT:], reduced.lower, reduced.upper)
-    pose.place(q)
-    return _finish(pose, q, skeleton(shape), fit, body_model, shape)
+    pose.set_configuration(q)
+    return _make_proportions(pose, q, skeleton(shape), fit, body_model, shape)
 
 
-def _finish(pose: _TPose, q: np.ndarray, fitted: np.ndarray, fit, body_model, shape) -> Proportions:
-    """Let the target's own landmarks be the limb joints, and everything else an offset from its carrier."""
+def _make_proportions(pose: _TPose, q: np.ndarray, fitted: np.ndarray, fit, body_model, shape) -> Proportions:
+    """Replace the fitted limb joints by the target's landmarks, and express all points as offsets from carriers."""
     body = pose.body
     landmarks = pose.landmarks().copy()
     joints = fitted.copy()
-    gap = landmarks - fitted[[_JOINT[landmark.joint] for landmark in body.landmarks]]
+    error = landmarks - fitted[[_JOINT[landmark.joint] for landmark in body.landmarks]]
     for k, landmark in enumerate(body.landmarks):
-        if landmark.joint in _LIMB:
+        if landmark.joint in _LIMB_JOINTS:
             joints[_JOINT[landmark.joint]] = landmarks[k]
     carrier = joints[[_JOINT[landmark.carrier] for landmark in body.landmarks]]
     contact_carrier = joints[[_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]]
-    back = body.source_to_target  # row vectors times the matrix apply its transpose
+    to_source = body.source_to_target  # multiplied from the right, it applies its transpose to row vectors
     return Proportions(
-        joints=joints @ back,
-        landmark_offset=(landmarks - carrier) @ back,
+        joints=joints @ to_source,
+        landmark_offset=(landmarks - carrier) @ to_source,
         landmark_rot=np.einsum("ji,kjl->kil", body.source_to_target, pose.landmark_rot()),
-        contact_offset=(pose.contacts() - contact_carrier) @ back,
+        contact_offset=(pose.contacts() - contact_carrier) @ to_source,
         t_pose=q,
-        rms=float(np.sqrt(np.mean(np.sum(gap**2, axis=1)))),
+        rms=float(np.sqrt(np.mean(np.sum(error**2, axis=1)))),
         iterations=int(fit.nfev),
         optimality=float(fit.optimality),
         betas=None if body_model is None else shape[1:] / shape[0],
@@ -196,7 +201,7 @@ def _finish(pose: _TPose, q: np.ndarray, fitted: np.ndarray, fit, body_model, sh
 
 
 def leg_length(joints: np.ndarray) -> float:
-    """Hip to knee to ankle of a rest skeleton, mean of both sides [m]; joints (22, 3)."""
+    """Length from hip to knee to ankle of a rest skeleton (22, 3), mean of both sides [m]."""
     bones = [
         (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))
     ]

@@ -598,7 +598,7 @@ def test_missing_items_of_the_hub_are_reported(server: Server, tmp_path: Path, p
         (["musclemimic-retargeted", "--include", "zzz*"], "none of 3 trajectories"),
         (["musclemimic-retargeted", "--group", "no-such-list"], "kit-kinesis-test"),
         (["no-such-thing"], "musclemimic-bimanual-retargeted"),
-        (["hf://../x"], "is no data set of the hub"),
+        (["hf://../x"], "is not a data set of the hub"),
         (["smplh"], "has to be downloaded by hand from https://mano.is.tue.mpg.de"),
     ):
         result = run(arguments[0], tmp_path / "out", *arguments[1:])

@@ -69,7 +69,7 @@ def trainer(arm: SimulationBody, library: Library) -> WorldTrainer:
 
 @pytest.fixture(scope="module")
 def first_state(trainer: WorldTrainer) -> Callable[[], WorldTrainState]:
-    """Copies of the state after one iteration: an iteration overwrites the replay buffer of the state it starts from."""
+    """Copies of the state after one iteration; iterating overwrites the replay buffer of the state it starts from."""
     state, _ = trainer.iterate(trainer.init(0))
     return lambda: jax.tree.map(jnp.copy, state)
 

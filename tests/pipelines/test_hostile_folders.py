@@ -40,7 +40,7 @@ def out(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("hostile") / "out"
     good = moving_clip(body, nframe=8, licence="CC-BY-4.0")
     lines = [put(out, source, good).to_line() for source in GOOD]
-    odd = {"repaired": 1.0, "self_penetration_mm": "x", "__proto__": 1, "constructor": "<script>", "list": [1, None]}
+    odd = {"refitted": 1.0, "self_penetration_mm": "x", "__proto__": 1, "constructor": "<script>", "list": [1, None]}
     lines.append(put(out, "m/odd_metrics_poses.npz", replace(good, metrics=odd)).to_line())
     (out / "h").mkdir()
     for number, (name, edit) in enumerate(

@@ -1,4 +1,4 @@
-"""Anchor frames: who is tried again, and the one path through all solutions that is cheapest as a whole."""
+"""Anchor frames: which are restarted, and the cheapest path through their solutions."""
 
 import itertools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from musclemap.retarget.solver import anchors
-from musclemap.retarget.solver.anchors import FLOOR_COST, JUMP, anchor_starts, choose_path
+from musclemap.retarget.solver.anchors import RESTART_JOINT_CHANGE, SOLVED_COST, anchor_starts, choose_path
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
@@ -17,7 +17,7 @@ Solve = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 def table(joints: np.ndarray, cost: np.ndarray, calls: list[tuple[int, list[int]]] | None = None) -> Solve:
-    """A solver that looks its answers up; joints (nstart, nanchor, njoint), cost (nstart, nanchor)."""
+    """Solver that looks up its solutions in joints (nstart, nanchor, njoint) and costs (nstart, nanchor)."""
 
     def solve(rows: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
         if calls is not None:
@@ -27,7 +27,7 @@ def table(joints: np.ndarray, cost: np.ndarray, calls: list[tuple[int, list[int]
     return solve
 
 
-def test_starts_are_postures_within_limits_and_differ(body: TargetBody) -> None:
+def test_starts_are_within_limits_and_differ(body: TargetBody) -> None:
     starts = anchor_starts(body)
     assert np.all(starts >= body.reduced.lower)
     assert np.all(starts <= body.reduced.upper)
@@ -45,11 +45,11 @@ def test_good_anchors_are_solved_once() -> None:
     np.testing.assert_array_equal(path.q[:, NROOT:], joints[0])
 
 
-def test_failed_anchors_and_both_ends_of_a_jump_are_tried_again() -> None:
+def test_failed_anchors_and_both_ends_of_a_jump_are_restarted() -> None:
     joints = np.zeros((2, 8, 3))
-    joints[0, 5:, 1] = 1.1 * JUMP  # between 4 and 5
-    cost = np.full((2, 8), 0.5 * FLOOR_COST)
-    cost[0, 1] = 3 * FLOOR_COST
+    joints[0, 5:, 1] = 1.1 * RESTART_JOINT_CHANGE  # jump between anchors 4 and 5
+    cost = np.full((2, 8), 0.5 * SOLVED_COST)
+    cost[0, 1] = 3 * SOLVED_COST
     calls: list[tuple[int, list[int]]] = []
     path = choose_path(table(joints, cost, calls), np.zeros(8, int), 2)
     assert calls[1] == (1, [1, 4, 5])
@@ -57,10 +57,10 @@ def test_failed_anchors_and_both_ends_of_a_jump_are_tried_again() -> None:
     assert path.cost[1] == cost[1, 1]
 
 
-def test_path_is_the_cheapest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against every one of the 3^6 paths."""
-    monkeypatch.setattr(anchors, "FLOOR_COST", -1.0)
-    monkeypatch.setattr(anchors, "FAILED", -1.0)  # all are tried from all starts
+def test_path_is_the_cheapest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against all 3^6 paths."""
+    monkeypatch.setattr(anchors, "SOLVED_COST", -1.0)
+    monkeypatch.setattr(anchors, "RESTART_COST_RATIO", -1.0)  # every anchor is solved from every start
     for seed in range(5):
         rng = np.random.default_rng(seed)
         joints, cost = rng.normal(0, 0.7, (3, 6, 2)), rng.uniform(1e-3, 2e-2, (3, 6))
@@ -68,15 +68,15 @@ def test_path_is_the_cheapest_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
         weight = np.median(cost.min(axis=0))
 
         def total(choice: tuple[int, ...], joints=joints, cost=cost, weight=weight) -> float:
-            picked = joints[list(choice), range(6)]
-            return float(cost[list(choice), range(6)].sum() + weight * np.sum(np.diff(picked, axis=0) ** 2))
+            path_joints = joints[list(choice), range(6)]
+            return float(cost[list(choice), range(6)].sum() + weight * np.sum(np.diff(path_joints, axis=0) ** 2))
 
         best = min(itertools.product(range(3), repeat=6), key=total)
         np.testing.assert_array_equal(path.q[:, NROOT:], joints[list(best), range(6)])
         np.testing.assert_array_equal(path.cost, cost[list(best), range(6)])
 
 
-def test_a_branch_that_fits_a_little_better_for_one_frame_does_not_win() -> None:
+def test_continuity_wins_over_a_slightly_better_branch() -> None:
     joints = np.zeros((2, 9, 1))
     joints[0, 4], joints[1, 4] = 3.0, 0.0
     cost = np.full((2, 9), 1e-2)
@@ -85,15 +85,15 @@ def test_a_branch_that_fits_a_little_better_for_one_frame_does_not_win() -> None
     assert path.q[4, NROOT] == 0.0
 
 
-def test_clips_do_not_meet() -> None:
-    """A jump from one clip's end to the next one's start is none, and each clip's median is its own."""
+def test_clips_are_independent() -> None:
+    """A change from the end of one clip to the start of the next is no jump, and each clip has its own median."""
     rng = np.random.default_rng(7)
     joints = rng.normal(0, 0.2, (3, 10, 2)) + np.repeat([0.0, 5.0], [4, 6])[None, :, None]
     cost = rng.uniform(1e-3, 2e-2, (3, 10)) * np.repeat([1.0, 20.0], [4, 6])
     clip = np.repeat([0, 1], [4, 6])
     both = choose_path(table(joints, cost), clip, 3)
     for c in (0, 1):
-        mine = clip == c
-        alone = choose_path(table(joints[:, mine], cost[:, mine]), np.zeros(mine.sum(), int), 3)
-        np.testing.assert_array_equal(both.q[mine], alone.q)
-        np.testing.assert_array_equal(both.restarted[mine], alone.restarted)
+        members = clip == c
+        alone = choose_path(table(joints[:, members], cost[:, members]), np.zeros(members.sum(), int), 3)
+        np.testing.assert_array_equal(both.q[members], alone.q)
+        np.testing.assert_array_equal(both.restarted[members], alone.restarted)

@@ -1,10 +1,10 @@
-"""Who stands, how big the subject is, and where the floor lies."""
+"""Contacts of heels and toes, scale of the subject and height of the floor."""
 
 import numpy as np
 import pytest
 
 from musclemap.retarget.config import ScaleConfig
-from musclemap.retarget.targets.contacts import detect, estimate_stance, runs, velocity
+from musclemap.retarget.targets.contacts import detect_contacts, estimate_stance, runs, velocity
 
 from ..support.feet import CONTACT, FPS, Moving, builtin, eased, stance_of, standing_still, truly_standing
 
@@ -22,32 +22,32 @@ def test_runs_are_the_intervals_of_a_mask() -> None:
 
 
 @pytest.mark.parametrize("name", ["walk_0.8", "walk_1.2", "walk_1.6", "squat", "turn"])
-def test_standing_points_are_found_and_no_others(name: str) -> None:
+def test_only_standing_points_are_in_contact(name: str) -> None:
     moving = builtin(name)
     stance = stance_of(moving)
     assert stance.contact[truly_standing(moving)].mean() > 0.995
     speed, height = np.linalg.norm(velocity(moving.points, FPS), axis=2), moving.points[..., 2]
-    away = (speed > 1.3 * CONTACT.max_speed) | (height > 1.3 * CONTACT.max_height)
-    assert not np.any(stance.contact & away)
+    no_contact = (speed > 1.3 * CONTACT.max_speed) | (height > 1.3 * CONTACT.max_height)
+    assert not np.any(stance.contact & no_contact)
     assert stance.scale == pytest.approx(1.0, abs=0.01)
     assert stance.floor == pytest.approx(0.0, abs=0.006)
     assert not stance.height.any()
 
 
-def test_a_moment_makes_no_contact_and_breaks_none() -> None:
-    """The left foot glides and pauses for 30 ms; the right one stands and shifts by 2 cm within 30 ms."""
+def test_moments_neither_make_nor_break_a_contact() -> None:
+    """The left foot slides with a pause of 50 ms; the right foot stands, and shifts by 2 cm within 30 ms."""
     moving = standing_still(200)
-    glide = np.full(200, 0.6 / FPS)
-    glide[100:105] = 0.0
+    slide = np.full(200, 0.6 / FPS)
+    slide[100:105] = 0.0
     points = moving.points.copy()
-    points[:, :2, 0] += np.cumsum(glide)[:, None]
+    points[:, :2, 0] += np.cumsum(slide)[:, None]
     points[:, 2:, 0] += 0.02 * eased(100, 103, 200)[:, None]
-    contact, _ = detect(points, moving.pelvis[:, 2], FPS, CONTACT)
+    contact, _ = detect_contacts(points, moving.pelvis[:, 2], FPS, CONTACT)
     assert not contact[:, :2].any()
     assert contact[:, 2:].all()
 
 
-def test_no_contact_is_shorter_than_the_shortest(walk: Moving) -> None:
+def test_contacts_and_gaps_have_a_minimum_duration(walk: Moving) -> None:
     length = round(CONTACT.min_duration * FPS)
     contact = stance_of(walk).contact
     for k in range(4):
@@ -61,8 +61,8 @@ def test_no_contact_is_shorter_than_the_shortest(walk: Moving) -> None:
 @pytest.mark.parametrize("floor", [0.0, 0.3, -0.3])
 @pytest.mark.parametrize("subject", [0.8, 0.9, 1.1, 1.25])
 @pytest.mark.parametrize("name", ["walk_0.8", "walk_1.2", "walk_1.6"])
-def test_size_is_read_from_feet_that_stand(name: str, subject: float, floor: float) -> None:
-    """Fault 4. A subject of another size and a floor of any height: travel is scaled back, soles come to z = 0."""
+def test_scale_follows_from_standing_feet(name: str, subject: float, floor: float) -> None:
+    """Fault 4: for subjects of any size and floors of any height, the scale and the floor are recovered."""
     moving = builtin(name)
     stance = stance_of(moving, subject=subject, floor=floor)
     assert stance.scale * subject == pytest.approx(1.0, abs=0.02)
@@ -72,8 +72,8 @@ def test_size_is_read_from_feet_that_stand(name: str, subject: float, floor: flo
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.4])
-def test_who_goes_nowhere_has_the_size_of_height_or_skeleton(floor: float) -> None:
-    """Standing says nothing about travel: pelvis height decides, or the skeleton where the floor is not at z = 0."""
+def test_without_travel_the_scale_is_that_of_height_or_skeleton(floor: float) -> None:
+    """Standing gives no scale: pelvis height determines it, or the skeleton if the floor is not at z = 0."""
     stance = stance_of(standing_still(), subject=0.95, floor=floor, prior=1.02)
     expected, evidence = (1 / 0.95, "height") if floor == 0.0 else (1.02, "skeleton")
     assert stance.scale == pytest.approx(expected, abs=2e-3)
@@ -90,55 +90,57 @@ def test_free_flight_has_no_contact() -> None:
     assert contact[truly_standing(jump)].mean() > 0.98
 
 
-def test_a_slow_top_of_a_leap_is_no_contact() -> None:
-    """Feet hang still below a body in free fall: at the top all is slow for 50 ms, and nothing carries it."""
+def test_the_slow_apex_of_a_jump_is_no_contact() -> None:
+    """At the apex of a jump all points are slow for 50 ms, but the body is in free fall."""
     moving = standing_still()
-    t = (np.arange(300) - 150) / FPS
-    lift = np.where(np.abs(t) < 0.25, 0.5 * 9.81 * (0.25**2 - t**2), 0.0)
+    time = (np.arange(300) - 150) / FPS
+    rise = np.where(np.abs(time) < 0.25, 0.5 * 9.81 * (0.25**2 - time**2), 0.0)
     points, pelvis = moving.points.copy(), moving.pelvis.copy()
-    points[..., 2] += lift[:, None]
-    pelvis[:, 2] += lift
-    contact, floor = detect(points, pelvis[:, 2], FPS, CONTACT)
+    points[..., 2] += rise[:, None]
+    pelvis[:, 2] += rise
+    contact, floor = detect_contacts(points, pelvis[:, 2], FPS, CONTACT)
     assert not contact[130:171].any()
     assert contact[:120].all()
     assert contact[180:].all()
     assert floor == pytest.approx(0.0, abs=1e-6)
 
 
-def test_feet_that_hold_still_below_a_falling_body_carry_nothing() -> None:
-    """Legs stretched towards the ground keep the feet where they are for a third of a second of the fall."""
+def test_still_feet_below_a_falling_body_are_no_contact() -> None:
+    """Legs that extend during the fall keep the feet still for a third of a second."""
     moving = standing_still()
-    t = (np.arange(300) - 150) / FPS
+    time = (np.arange(300) - 150) / FPS
     points, pelvis = moving.points.copy(), moving.pelvis.copy()
     points[..., 2] += 0.3 * (eased(110, 130, 300) - eased(170, 190, 300))[:, None]
-    pelvis[:, 2] += np.where(np.abs(t) < 0.35, 0.5 * 9.81 * (0.35**2 - t**2), 0.0)
-    contact, _ = detect(points, pelvis[:, 2], FPS, CONTACT)
+    pelvis[:, 2] += np.where(np.abs(time) < 0.35, 0.5 * 9.81 * (0.35**2 - time**2), 0.0)
+    contact, _ = detect_contacts(points, pelvis[:, 2], FPS, CONTACT)
     assert not contact[125:176].any()
-    hanging, _ = detect(points, moving.pelvis[:, 2], FPS, CONTACT)
-    assert hanging[135:166].all()  # the same feet under a body that does not fall stand on something
+    supported, _ = detect_contacts(points, moving.pelvis[:, 2], FPS, CONTACT)
+    assert supported[135:166].all()  # under a body that does not fall, the same feet are in contact
 
 
 def test_a_raised_foot_is_no_contact_while_the_other_stands() -> None:
-    """The right foot is held still 20 cm up for a second."""
+    """The right foot is still for one second, 20 cm above the floor."""
     moving = standing_still()
-    up = 0.2 * (eased(60, 100, 300) - eased(200, 240, 300))
+    rise = 0.2 * (eased(60, 100, 300) - eased(200, 240, 300))
     points = moving.points.copy()
-    points[:, 2:, 2] += up[:, None]
-    contact, _ = detect(points, moving.pelvis[:, 2], FPS, CONTACT)
+    points[:, 2:, 2] += rise[:, None]
+    contact, _ = detect_contacts(points, moving.pelvis[:, 2], FPS, CONTACT)
     assert not contact[100:200, 2:].any()
     assert contact[:, :2].all()
     assert contact[:55, 2:].all()
     assert contact[245:, 2:].all()
 
 
-def test_a_step_carries_whoever_stands_on_it() -> None:
-    """Up onto a box of 30 cm: nothing is near the floor and nothing falls, so the lowest slow points stand."""
+def test_standing_on_a_step_is_a_contact() -> None:
+    """On a box of 30 cm no point is near the floor and nothing falls, so the lowest slow points are in contact."""
     moving = standing_still(400)
     points, pelvis = moving.points.copy(), moving.pelvis.copy()
     points[:, :2, 2] += 0.3 * eased(120, 160, 400)[:, None]
     points[:, 2:, 2] += 0.3 * eased(170, 210, 400)[:, None]
     pelvis[:, 2] += 0.3 * eased(120, 210, 400)
-    stance = estimate_stance(pelvis, points - pelvis[:, None], fps=FPS, prior=1.0, scale=ScaleConfig(), contact=CONTACT)
+    stance = estimate_stance(
+        pelvis, points - pelvis[:, None], fps=FPS, prior=1.0, scale_config=ScaleConfig(), contact_config=CONTACT
+    )
     assert stance.contact[:110].all()
     assert stance.contact[225:].all()
     assert stance.scale == pytest.approx(1.0, abs=0.02)
@@ -148,8 +150,8 @@ def test_a_step_carries_whoever_stands_on_it() -> None:
 
 
 @pytest.mark.parametrize("subject", [0.88, 1.12])
-def test_a_short_or_tall_subject_who_goes_nowhere_has_the_size_of_height(subject: float) -> None:
-    """Twelve percent from the mean is a child of thirteen or a very tall man, and likelier than a floor off z = 0."""
+def test_without_travel_the_height_of_short_and_tall_subjects_is_trusted(subject: float) -> None:
+    """A subject 12 % from the mean, a child of thirteen or a very tall man, is likelier than a floor off z = 0."""
     stance = stance_of(standing_still(), subject=subject, floor=0.0, prior=1.0)
     assert stance.scale == pytest.approx(1 / subject, rel=0.01)
     assert stance.scale_evidence == "height"

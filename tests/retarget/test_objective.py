@@ -1,4 +1,4 @@
-"""Normal equations built from screws alone against the cost's own derivative and against dense Jacobians."""
+"""Normal equations from screws, against derivatives of the cost and against dense Jacobians."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -10,12 +10,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.config import WeightConfig
-from musclemap.retarget.solver import cost_weights as weighting
+from musclemap.retarget.solver import cost_weights
 from musclemap.retarget.solver.cost_weights import joint_stiffness, smoothness
 from musclemap.retarget.solver.normal import Normal
 from musclemap.retarget.solver.objective import Objective
 from musclemap.retarget.solver.terms import (
-    SOFT_FLOOR,
+    FLOOR_SOFTNESS,
     FloorTerm,
     FrameTargets,
     OrientationTerm,
@@ -36,7 +36,7 @@ NFRAME = 3
 
 
 class Case(NamedTuple):
-    """A few frames off their targets, every weight another one, in float64."""
+    """A few frames away from their targets, with random weights, in float64."""
 
     q: jax.Array
     kinematics: Kinematics
@@ -46,7 +46,7 @@ class Case(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The fit's terms with random weights."""
+    """Terms of the fit with random weights."""
 
     position: PositionTerm
     floor: FloorTerm
@@ -65,17 +65,17 @@ def random_terms(body: TargetBody, seed: int) -> Terms:
 
 
 def off_targets(kinematics: Kinematics, seed: int) -> FrameTargets:
-    """Targets a few centimetres and tenths of a radian away, floors that cut through the feet of some frames."""
+    """Targets a few centimetres and some tenths of a radian away, and floors that cut through feet."""
     rng = np.random.default_rng(seed)
-    met = met_targets(kinematics)
+    exact = met_targets(kinematics)
     spheres = np.asarray(kinematics.point_pos)[NLANDMARK + NCONTACT :, 2].reshape(2, -1, NFRAME)
-    turn = Rotation.from_rotvec(rng.normal(0, 0.5, (len(ORIENTED) * NFRAME, 3))).as_matrix()
-    turn = np.moveaxis(turn.reshape(len(ORIENTED), NFRAME, 3, 3), 1, -1)
-    return met._replace(
-        pos=met.pos + rng.normal(0, 0.05, met.pos.shape),
-        rot=jnp.einsum("lijb,ljkb->likb", turn, met.rot),
-        anchor=met.anchor + rng.normal(0, 0.05, met.anchor.shape),
-        contact=jnp.asarray(rng.uniform(0, 1, met.contact.shape)) * (rng.uniform(size=met.contact.shape) < 0.7),
+    rotation = Rotation.from_rotvec(rng.normal(0, 0.5, (len(ORIENTED) * NFRAME, 3))).as_matrix()
+    rotation = np.moveaxis(rotation.reshape(len(ORIENTED), NFRAME, 3, 3), 1, -1)
+    return exact._replace(
+        pos=exact.pos + rng.normal(0, 0.05, exact.pos.shape),
+        rot=jnp.einsum("lijb,ljkb->likb", rotation, exact.rot),
+        anchor=exact.anchor + rng.normal(0, 0.05, exact.anchor.shape),
+        contact=jnp.asarray(rng.uniform(0, 1, exact.contact.shape)) * (rng.uniform(size=exact.contact.shape) < 0.7),
         floor=jnp.asarray(spheres.mean(axis=1) + rng.uniform(-0.05, 0.0, (2, NFRAME))),
     )
 
@@ -90,8 +90,8 @@ def case(body: TargetBody) -> Iterator[Case]:
         yield Case(q, kinematics, targets, terms, evaluate(q))
 
 
-def test_cost_is_what_it_says(body: TargetBody, case: Case) -> None:
-    """Written out again with plain loops and rotation angles."""
+def test_cost_matches_plain_loops(body: TargetBody, case: Case) -> None:
+    """The cost computed by plain loops and rotation angles."""
     pos, rot = np.asarray(case.kinematics.point_pos), np.asarray(case.kinematics.point_rot)
     w, t = case.terms, jax.tree.map(np.asarray, case.targets)
     expected = np.zeros(NFRAME)
@@ -99,29 +99,29 @@ def test_cost_is_what_it_says(body: TargetBody, case: Case) -> None:
         for k in range(NLANDMARK):
             expected[b] += 0.5 * w.position.landmark[k] * np.sum((pos[k, :, b] - t.pos[k, :, b]) ** 2)
         for k in range(NCONTACT):
-            gap = pos[NLANDMARK + k, :, b] - t.anchor[k, :, b]
-            expected[b] += 0.5 * w.position.contact * t.contact[k, b] * np.sum(gap**2)
+            error = pos[NLANDMARK + k, :, b] - t.anchor[k, :, b]
+            expected[b] += 0.5 * w.position.contact * t.contact[k, b] * np.sum(error**2)
         for k, landmark in enumerate(ORIENTED):
             angle = Rotation.from_matrix(rot[landmark, :, :, b] @ t.rot[k, :, :, b].T).magnitude()
             expected[b] += w.orientation.weight[k] * (1.0 - np.cos(angle))
         for k, radius in enumerate(w.floor.radius):
             height = pos[NLANDMARK + NCONTACT + k, 2, b] - radius - t.floor[0 if k < len(w.floor.radius) // 2 else 1, b]
-            expected[b] += 0.5 * w.floor.weight * (SOFT_FLOOR * np.logaddexp(0.0, -height / SOFT_FLOOR)) ** 2
+            expected[b] += 0.5 * w.floor.weight * (FLOOR_SOFTNESS * np.logaddexp(0.0, -height / FLOOR_SOFTNESS)) ** 2
         expected[b] += 0.5 * np.sum(w.prior.weight * (np.asarray(case.q)[NROOT:, b] - body.reduced.rest) ** 2)
     np.testing.assert_allclose(case.normal.cost, expected, rtol=1e-12)
 
 
 def test_the_objective_is_the_sum_of_its_terms(case: Case) -> None:
-    """Each term by itself, and all of them summed over bodies in one pass."""
+    """Terms evaluated separately, against all terms summed over bodies in one pass."""
     with jax.enable_x64(True):
-        alone = [jax.jit(term.normal)(case.kinematics, case.targets) for term in case.terms]
+        separate = [jax.jit(term.normal)(case.kinematics, case.targets) for term in case.terms]
     for name, total in case.normal._asdict().items():
-        expected = sum(np.asarray(getattr(normal, name)) for normal in alone)
+        expected = sum(np.asarray(getattr(normal, name)) for normal in separate)
         np.testing.assert_allclose(total, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 def test_gradient_is_the_derivative_of_the_cost(body: TargetBody, case: Case) -> None:
-    """By reverse differentiation of the kinematics, and along random directions by central differences."""
+    """By reverse-mode differentiation of the kinematics, and by central differences along random directions."""
     objective, ndof, h = Objective(body.tree, case.terms), body.reduced.ndof, 1e-5
     directions = np.random.default_rng(33).normal(size=(ndof, NFRAME))
     with jax.enable_x64(True):
@@ -134,8 +134,8 @@ def test_gradient_is_the_derivative_of_the_cost(body: TargetBody, case: Case) ->
     np.testing.assert_allclose(np.sum(case.normal.gradient * directions, axis=0), difference, rtol=1e-6)
 
 
-def test_hessian_is_that_of_dense_jacobians(body: TargetBody, case: Case) -> None:
-    """J^T W J with J from `point_jacobian`, one row for every number that is measured."""
+def test_hessian_equals_that_of_dense_jacobians(body: TargetBody, case: Case) -> None:
+    """J^T W J with J from `point_jacobian`, one row for every scalar residual."""
     tree, w, ndof = body.tree, case.terms, body.reduced.ndof
     with jax.enable_x64(True):
         jacobian = np.asarray(jax.jit(lambda k: point_jacobian(tree, k))(case.kinematics))
@@ -143,24 +143,24 @@ def test_hessian_is_that_of_dense_jacobians(body: TargetBody, case: Case) -> Non
     pos, floor = np.asarray(case.kinematics.point_pos), np.asarray(case.targets.floor)
     for b in range(NFRAME):
         height = pos[NLANDMARK + NCONTACT :, 2, b] - w.floor.radius - np.repeat(floor[:, b], len(w.floor.radius) // 2)
-        press = 1.0 / (1.0 + np.exp(height / SOFT_FLOOR))
-        assert press.max() > 0.0
+        activation = 1.0 / (1.0 + np.exp(height / FLOOR_SOFTNESS))
+        assert activation.max() > 0.0
         rows = [
             jacobian[:NLANDMARK, :, :, b] * np.sqrt(w.position.landmark)[:, None, None],
             jacobian[NLANDMARK : NLANDMARK + NCONTACT, :, :, b]
             * np.sqrt(w.position.contact * np.asarray(case.targets.contact)[:, b])[:, None, None],
-            (jacobian[NLANDMARK + NCONTACT :, 2, :, b] * (np.sqrt(w.floor.weight) * press)[:, None])[:, None],
+            (jacobian[NLANDMARK + NCONTACT :, 2, :, b] * (np.sqrt(w.floor.weight) * activation)[:, None])[:, None],
             omega[..., b] * np.sqrt(w.orientation.weight)[:, None, None],
             np.diag(np.concatenate([np.zeros(6), np.sqrt(w.prior.weight)]))[:, None],
         ]
-        whole = np.concatenate([r.reshape(-1, ndof) for r in rows])
-        expected = whole.T @ whole
+        jacobian_rows = np.concatenate([r.reshape(-1, ndof) for r in rows])
+        expected = jacobian_rows.T @ jacobian_rows
         np.testing.assert_allclose(case.normal.hessian[..., b], expected, rtol=0, atol=1e-11 * np.abs(expected).max())
         assert np.linalg.eigvalsh(expected)[0] > 0
 
 
 class Standing(NamedTuple):
-    """One frame in float32, no prior, and a compiled function from its targets to its normal equations."""
+    """One frame in float32 without prior, and a compiled function from its targets to its normal equations."""
 
     kinematics: Kinematics
     floor: FloorTerm
@@ -176,14 +176,14 @@ def standing_frame(body: TargetBody) -> Standing:
     return Standing(kinematics, terms[1], normal)
 
 
-def test_a_posture_on_its_targets_costs_nothing(standing_frame: Standing) -> None:
+def test_a_configuration_at_its_targets_costs_nothing(standing_frame: Standing) -> None:
     normal = standing_frame.normal(met_targets(standing_frame.kinematics, contact=1.0))
     assert float(normal.cost[0]) < 1e-6
     assert float(jnp.abs(normal.gradient).max()) < 1e-4
 
 
-def test_floor_pushes_the_foot_that_is_under_it_alone(body: TargetBody, standing_frame: Standing) -> None:
-    """The floor's first row is the right foot's. Raised by 1 cm into its sole, it moves the right leg and the root."""
+def test_the_floor_moves_only_the_foot_below_it(body: TargetBody, standing_frame: Standing) -> None:
+    """The first row of the floor is that of the right foot. Raised by 1 cm, it moves the right leg and the root."""
     kinematics, term, evaluate = standing_frame
     bottom = np.asarray(kinematics.point_pos)[NLANDMARK + NCONTACT :, 2, 0] - term.radius
     right, depth = bottom[: len(bottom) // 2], 0.01
@@ -192,13 +192,13 @@ def test_floor_pushes_the_foot_that_is_under_it_alone(body: TargetBody, standing
     pushed = {body.reduced.joint_names[k] for k in np.flatnonzero(np.abs(np.asarray(normal.gradient)[6:, 0]) > 1e-3)}
     assert pushed
     assert all(name.endswith("_r") for name in pushed)
-    assert float(normal.gradient[2, 0]) < -1.0  # up lowers the cost
-    hard = 0.5 * term.weight * np.sum(np.maximum(right.min() + depth - right, 0.0) ** 2)
-    assert hard < float(normal.cost[0]) < 1.6 * hard  # the soft edge adds a little, never takes away
+    assert float(normal.gradient[2, 0]) < -1.0  # moving up lowers the cost
+    hard_floor_cost = 0.5 * term.weight * np.sum(np.maximum(right.min() + depth - right, 0.0) ** 2)
+    assert hard_floor_cost < float(normal.cost[0]) < 1.6 * hard_floor_cost  # the soft edge adds a little
 
 
-def test_both_sides_weigh_alike(body: TargetBody) -> None:
-    """Fault 1: without a weight on the left arm in the last stage, the left hand stayed 28 mm off and the right 10."""
+def test_both_sides_have_equal_weights(body: TargetBody) -> None:
+    """Fault 1: without a weight on the left arm, the left hand missed its target by 28 mm and the right by 10."""
     config = WeightConfig(trunk=1.1, arm=1.2, pelvis=1.3, leg=1.4, foot=1.5)
     terms = frame_terms(body, config)
     position = next(term for term in terms if isinstance(term, PositionTerm))
@@ -207,22 +207,22 @@ def test_both_sides_weigh_alike(body: TargetBody) -> None:
     groups = {"pelvis": ("pelvis",), "trunk": ("lumbar1", "head"), "arm": ("humerus", "ulna", "lunate"),
               "leg": ("femur", "tibia"), "foot": ("talus", "toes")}  # fmt: skip
     for group, parts in groups.items():
-        mine = [weight for name, weight in table.items() if name.partition("_")[0] in parts]
-        assert len(mine) == len(parts) * (1 if group in ("pelvis", "trunk") else 2)
-        assert set(mine) == {getattr(config, group)}
-    turned = dict(zip((LANDMARK_NAMES[k] for k in ORIENTED), orientation.weight, strict=True))
-    assert "head" not in turned  # a neck that does not exist must not turn the trunk
-    assert all(turned[name] == turned[f"{name[:-1]}l"] for name in turned if name.endswith("_r"))
-    stiff = dict(zip(body.reduced.joint_names, joint_stiffness(body, WeightConfig())[6:], strict=True))
-    for name, value in stiff.items():
+        weights = [weight for name, weight in table.items() if name.partition("_")[0] in parts]
+        assert len(weights) == len(parts) * (1 if group in ("pelvis", "trunk") else 2)
+        assert set(weights) == {getattr(config, group)}
+    oriented = dict(zip((LANDMARK_NAMES[k] for k in ORIENTED), orientation.weight, strict=True))
+    assert "head" not in oriented  # the target has no neck: an oriented head would turn the trunk
+    assert all(oriented[name] == oriented[f"{name[:-1]}l"] for name in oriented if name.endswith("_r"))
+    stiffness = dict(zip(body.reduced.joint_names, joint_stiffness(body, WeightConfig())[6:], strict=True))
+    for name, value in stiffness.items():
         assert value > 0
         if name.endswith("_r"):
-            assert value == pytest.approx(stiff[f"{name[:-1]}l"], rel=1e-3)
+            assert value == pytest.approx(stiffness[f"{name[:-1]}l"], rel=1e-3)
 
 
-def test_smoothness_means_the_same_at_any_rate(body: TargetBody, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One curve, sampled twice as often: the sum of weighted squared differences a second stays the same."""
-    monkeypatch.setattr(weighting, "joint_stiffness", lambda body, config: np.ones(body.reduced.ndof))
+def test_smoothness_does_not_depend_on_the_frame_rate(body: TargetBody, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a curve sampled twice as often, the sum of weighted squared differences per second stays the same."""
+    monkeypatch.setattr(cost_weights, "joint_stiffness", lambda body, config: np.ones(body.reduced.ndof))
 
     def curve(fps: float) -> np.ndarray:
         return np.sin(2 * np.pi * np.arange(0.0, 10.0, 1.0 / fps))
@@ -230,7 +230,7 @@ def test_smoothness_means_the_same_at_any_rate(body: TargetBody, monkeypatch: py
     sums = []
     for fps in (100.0, 200.0):
         smooth, x = smoothness(body, WeightConfig(), fps), curve(fps)
-        rate, bend = np.sum(np.diff(x) ** 2) / fps, np.sum(np.diff(x, 2) ** 2) / fps
-        sums.append((smooth.velocity[6:] * rate, smooth.acceleration * bend))
+        first, second = np.sum(np.diff(x) ** 2) / fps, np.sum(np.diff(x, 2) ** 2) / fps
+        sums.append((smooth.velocity[6:] * first, smooth.acceleration * second))
     for slow, fast in zip(*sums, strict=True):
         np.testing.assert_allclose(fast, slow, rtol=5e-3)

@@ -1,4 +1,4 @@
-"""What the checks take from the engines: MuJoCo C by its own inverse dynamics, MuJoCo Warp by MuJoCo C."""
+"""Physics of the checks: MuJoCo C against its inverse dynamics, MuJoCo Warp against MuJoCo C; static optimisation."""
 
 from dataclasses import replace
 
@@ -12,11 +12,11 @@ from musclemap.retarget.checks.bounded_least_squares import bounded_least_square
 from musclemap.retarget.checks.inverse_dynamics import (
     GRAVITY,
     GroundReactionSolver,
-    bearing_share,
     filtered_motion,
+    load_sharing,
     static_optimisation,
 )
-from musclemap.retarget.checks.physics_checks import CPhysics, FramePhysics
+from musclemap.retarget.checks.physics_checks import FramePhysics, MujocoPhysics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
@@ -31,94 +31,98 @@ def motion(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def result(body: TargetBody, walk_clip: Clip) -> FramePhysics:
-    return CPhysics(body).evaluate(*motion(walk_clip), muscles=True)
+def physics(body: TargetBody, walk_clip: Clip) -> FramePhysics:
+    return MujocoPhysics(body).evaluate(*motion(walk_clip), muscles=True)
 
 
-def test_forces_are_those_of_mujocos_inverse_dynamics(body: TargetBody, walk_clip: Clip, result: FramePhysics) -> None:
+def test_forces_equal_those_of_mujocos_inverse_dynamics(
+    body: TargetBody, walk_clip: Clip, physics: FramePhysics
+) -> None:
     qpos, qvel, qacc = motion(walk_clip)
     model, data = body.model, mujoco.MjData(body.model)
     slope = np.zeros(model.nv)
     for t in (0, 7, 23):
         data.qpos[:], data.qvel[:], data.qacc[:] = qpos[t], qvel[t], qacc[t]
         mujoco.mj_inverse(model, data)
-        force = data.qfrc_inverse + data.qfrc_constraint  # what is needed were there no constraints
-        np.testing.assert_allclose(result.wrench[t, :3], force[:3], atol=1e-6)
-        turned = data.xmat[model.jnt_bodyid[0]].reshape(3, 3) @ force[3:6]
-        np.testing.assert_allclose(result.wrench[t, 3:], turned, atol=1e-6)
-        # virtual work of the independent knee, its driven joints moving along
+        force = data.qfrc_inverse + data.qfrc_constraint  # force required without constraints
+        np.testing.assert_allclose(physics.wrench[t, :3], force[:3], atol=1e-6)
+        torque_w = data.xmat[model.jnt_bodyid[0]].reshape(3, 3) @ force[3:6]
+        np.testing.assert_allclose(physics.wrench[t, 3:], torque_w, atol=1e-6)
+        # Virtual work of the independent knee, with its driven joints moving.
         q = body.reduced.reduce(qpos[t : t + 1]).repeat(2, axis=0)
         k = body.reduced.index("knee_angle_r")
         q[:, 7 + k] += [-1e-5, 1e-5]
-        ends = body.reduced.expand(q)
-        mujoco.mj_differentiatePos(model, slope, 2e-5, ends[0], ends[1])
-        assert result.torque[t, k] == pytest.approx(slope @ force, abs=1e-3)
+        around = body.reduced.expand(q)
+        mujoco.mj_differentiatePos(model, slope, 2e-5, around[0], around[1])
+        assert physics.torque[t, k] == pytest.approx(slope @ force, abs=1e-3)
 
 
-def test_moment_arms_are_the_change_of_length(body: TargetBody, walk_clip: Clip, result: FramePhysics) -> None:
-    """d length / d joint with the driven joints moving along, by central differences."""
-    assert result.muscles is not None
+def test_moment_arms_are_derivatives_of_muscle_lengths(
+    body: TargetBody, walk_clip: Clip, physics: FramePhysics
+) -> None:
+    """By central differences of independent joints, with their driven joints moving."""
+    assert physics.muscles is not None
     qpos, step = motion(walk_clip)[0], 1e-4
     for name in ("knee_angle_r", "shoulder_elv_l", "flex_extension", "ankle_angle_r"):
         k = body.reduced.index(name)
         q = body.reduced.reduce(qpos[5:6]).repeat(2, axis=0)
         q[:, 7 + k] += [-step, step]
         zero = np.zeros((2, body.model.nv))
-        ends = CPhysics(body, threads=1).evaluate(body.reduced.expand(q), zero, zero).muscle_length
-        slope = (ends[1].astype(float) - ends[0]) / (2 * step)
-        np.testing.assert_allclose(result.muscles.moment[5, :, k], slope, atol=5e-4)
+        around = MujocoPhysics(body, threads=1).evaluate(body.reduced.expand(q), zero, zero).muscle_length
+        slope = (around[1].astype(float) - around[0]) / (2 * step)
+        np.testing.assert_allclose(physics.muscles.moment[5, :, k], slope, atol=5e-4)
 
 
-def test_threads_and_stretches_change_nothing(body: TargetBody, walk_clip: Clip) -> None:
-    parts = [np.tile(a, (30, 1)) for a in motion(walk_clip)]  # more frames than one thread takes at a time
-    one, two = (CPhysics(body, threads=n).evaluate(*parts) for n in (1, 3))
-    for name in ("lowest", "muscle_length", "wrench", "torque", "touch_frame", "touch_dist"):
+def test_threads_and_chunks_do_not_change_the_results(body: TargetBody, walk_clip: Clip) -> None:
+    parts = [np.tile(a, (30, 1)) for a in motion(walk_clip)]  # more frames than one thread evaluates at a time
+    one, two = (MujocoPhysics(body, threads=n).evaluate(*parts) for n in (1, 3))
+    for name in ("lowest", "muscle_length", "wrench", "torque", "contact_frame", "contact_dist"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
-def test_warp_finds_what_mujoco_c_finds(body: TargetBody, walk_clip: Clip, capfd: pytest.CaptureFixture[str]) -> None:
-    """On the CPU, in batches that do not divide the frames, with a hand in the thigh."""
+def test_warp_agrees_with_mujoco_c(body: TargetBody, walk_clip: Clip, capfd: pytest.CaptureFixture[str]) -> None:
+    """On the CPU, with self-collisions and a batch size that does not divide the number of frames."""
     qpos, qvel, qacc = motion(walk_clip)
     q = body.reduced.reduce(qpos)
-    q[3:6, 7 + body.reduced.index("hip_adduction_r")] = 0.3  # one thigh in the other
+    q[3:6, 7 + body.reduced.index("hip_adduction_r")] = 0.3  # thighs overlap
     qpos = body.reduced.expand(q)
-    mine = CPhysics(body).evaluate(qpos, qvel, qacc, muscles=True)
+    by_c = MujocoPhysics(body).evaluate(qpos, qvel, qacc, muscles=True)
     engine = WarpPhysics(body, nworld=9, device="cpu")
-    theirs = engine.evaluate(qpos, qvel, qacc, muscles=True)
-    assert capfd.readouterr().out == ""  # commands print JSON there
-    assert mine.muscles is not None
-    assert theirs.muscles is not None
-    np.testing.assert_allclose(theirs.lowest, mine.lowest, atol=1e-4)
-    np.testing.assert_allclose(theirs.muscle_length, mine.muscle_length, atol=1e-4)
-    np.testing.assert_allclose(theirs.wrench, mine.wrench, atol=0.01 * np.abs(mine.wrench).max())
-    np.testing.assert_allclose(theirs.torque, mine.torque, atol=0.01 * np.abs(mine.torque).max())
-    np.testing.assert_allclose(theirs.muscles.active, mine.muscles.active, rtol=0.01, atol=0.5)
-    np.testing.assert_allclose(theirs.muscles.passive, mine.muscles.passive, rtol=0.01, atol=0.5)
-    np.testing.assert_allclose(theirs.muscles.moment, mine.muscles.moment, atol=1e-4)
-    assert len(mine.touch_dist)
+    by_warp = engine.evaluate(qpos, qvel, qacc, muscles=True)
+    assert capfd.readouterr().out == ""  # commands print JSON to stdout
+    assert by_c.muscles is not None
+    assert by_warp.muscles is not None
+    np.testing.assert_allclose(by_warp.lowest, by_c.lowest, atol=1e-4)
+    np.testing.assert_allclose(by_warp.muscle_length, by_c.muscle_length, atol=1e-4)
+    np.testing.assert_allclose(by_warp.wrench, by_c.wrench, atol=0.01 * np.abs(by_c.wrench).max())
+    np.testing.assert_allclose(by_warp.torque, by_c.torque, atol=0.01 * np.abs(by_c.torque).max())
+    np.testing.assert_allclose(by_warp.muscles.active, by_c.muscles.active, rtol=0.01, atol=0.5)
+    np.testing.assert_allclose(by_warp.muscles.passive, by_c.muscles.passive, rtol=0.01, atol=0.5)
+    np.testing.assert_allclose(by_warp.muscles.moment, by_c.muscles.moment, atol=1e-4)
+    assert len(by_c.contact_dist)
 
     def deepest(physics: FramePhysics) -> dict[tuple[int, int, int], float]:
-        touches = zip(physics.touch_frame, physics.touch_pair, physics.touch_dist, strict=True)
-        return {(int(t), int(a), int(b)): float(d) for t, (a, b), d in touches if d < -1e-4}
+        contacts = zip(physics.contact_frame, physics.contact_geoms, physics.contact_dist, strict=True)
+        return {(int(t), int(a), int(b)): float(d) for t, (a, b), d in contacts if d < -1e-4}
 
-    a, b = deepest(mine), deepest(theirs)
+    a, b = deepest(by_c), deepest(by_warp)
     assert a.keys() == b.keys()
     assert max(abs(a[key] - b[key]) for key in a) < 1e-4
-    assert not theirs.overflow.any()
+    assert not by_warp.overflow.any()
 
     rows = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
     part = replace(walk_clip, **{name: getattr(walk_clip, name)[FRAMES] for name in rows})
-    by_c, by_warp = (Validator(body, ValidationConfig(), physics=p).check(part).metrics for p in (None, engine))
-    assert by_c.keys() == by_warp.keys()
-    for name, value in by_c.items():
-        length = 0.1 if name.endswith("_mm") else 1e-4  # a tenth of a millimetre, or of a milliradian
-        assert by_warp[name] == pytest.approx(value, rel=0.01, abs=length), name
+    metrics_c, metrics_warp = (
+        Validator(body, ValidationConfig(), physics=p).check(part).metrics for p in (None, engine)
+    )
+    assert metrics_c.keys() == metrics_warp.keys()
+    for name, value in metrics_c.items():
+        tolerance = 0.1 if name.endswith("_mm") else 1e-4  # 0.1 mm or 0.1 mrad
+        assert metrics_warp[name] == pytest.approx(value, rel=0.01, abs=tolerance), name
 
 
-def test_warp_tells_of_contacts_that_do_not_fit(
-    body: TargetBody, walk_clip: Clip, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("musclemap.retarget.checks.warp_physics.CONTACTS", 2)
+def test_warp_reports_overflow_of_contacts(body: TargetBody, walk_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("musclemap.retarget.checks.warp_physics.CONTACTS_PER_WORLD", 2)
     qpos, qvel, qacc = motion(walk_clip)
     q = body.reduced.reduce(qpos)
     q[:, 2] -= 0.2
@@ -146,51 +150,51 @@ def test_bounded_least_squares_against_scipy(rows: int, columns: int, upper: flo
         assert cost(x[k]) <= 1.002 * cost(best) + 1e-6
 
 
-def test_the_ground_carries_who_stands(body: TargetBody, walk_clip: Clip) -> None:
-    """Standing still: all of the weight, no residual, and the pressure inside the feet."""
+def test_the_ground_carries_a_standing_body(body: TargetBody, walk_clip: Clip) -> None:
+    """The ground carries all of the weight and leaves no residual; without contact it carries nothing."""
     qpos = walk_clip.qpos[100:101].repeat(5, axis=0).astype(np.float64)
     zero = np.zeros((5, body.model.nv))
-    physics = CPhysics(body).evaluate(qpos, zero, zero)
-    ground = GroundReactionSolver(body, friction=0.8, reach=0.03)(physics, qpos, np.ones((5, 4)))
+    physics = MujocoPhysics(body).evaluate(qpos, zero, zero)
+    ground = GroundReactionSolver(body, friction=0.8, contact_height=0.03)(physics, qpos, np.ones((5, 4)))
     weight = body.model.body_mass.sum() * GRAVITY
     np.testing.assert_allclose(ground.force.sum(axis=1)[:, 2], weight, rtol=0.01)
     assert np.linalg.norm(ground.residual_force, axis=1).max() < 0.01 * weight
-    airborne = GroundReactionSolver(body, friction=0.8, reach=0.03)(physics, qpos, np.zeros((5, 4)))
+    airborne = GroundReactionSolver(body, friction=0.8, contact_height=0.03)(physics, qpos, np.zeros((5, 4)))
     np.testing.assert_allclose(airborne.residual_force, physics.wrench[:, :3])
     np.testing.assert_array_equal(airborne.torque, physics.torque)
 
 
-def test_activations_give_the_torques_they_are_asked_for(body: TargetBody, result: FramePhysics) -> None:
-    """Torques made by known activations are found again, by no more effort; what is beyond strength is told."""
-    muscles = result.muscles
+def test_activations_reproduce_the_torques(body: TargetBody, physics: FramePhysics) -> None:
+    """Torques of known activations are reproduced with no larger sum of squares; excessive torques leave a residual."""
+    muscles = physics.muscles
     assert muscles is not None
     rng = np.random.default_rng(0)
-    true = np.where(rng.random(muscles.active.shape) < 0.3, rng.random(muscles.active.shape) * 0.5, 0.0)
-    force = muscles.passive + muscles.active * true
+    activation = np.where(rng.random(muscles.active.shape) < 0.3, rng.random(muscles.active.shape) * 0.5, 0.0)
+    force = muscles.passive + muscles.active * activation
     torque = np.einsum("tij,ti->tj", muscles.moment, force)
-    effort = static_optimisation(result, torque)
-    assert np.abs(effort.residual).max() < 0.5
-    assert (effort.activation**2).sum() <= 1.01 * (true**2).sum()
+    optimization = static_optimisation(physics, torque)
+    assert np.abs(optimization.residual).max() < 0.5
+    assert (optimization.activation**2).sum() <= 1.01 * (activation**2).sum()
     knee = body.reduced.index("knee_angle_r")
     torque[:, knee] -= 5000.0
-    assert static_optimisation(result, torque).residual[:, knee].max() < -1000.0
+    assert static_optimisation(physics, torque).residual[:, knee].max() < -1000.0
 
 
-def test_the_load_passes_smoothly_from_foot_to_foot() -> None:
-    """A step: the right foot comes 20 frames before the left goes; heel before toes."""
+def test_load_transfers_smoothly_between_the_feet() -> None:
+    """In a step the right foot lands 20 frames before the left one lifts, with its heel first."""
     contact = np.zeros((120, 4), bool)
     contact[:60, 0:2] = True  # left heel and toe
     contact[:52, 0] = True
     contact[52:60, 0] = False
     contact[40:, 2] = True
     contact[44:, 3] = True
-    share = bearing_share(contact, 100.0)
-    assert (share[~contact] == 0).all()
-    np.testing.assert_array_equal(share[:40, 1], 1.0)
-    np.testing.assert_array_equal(share[61:, 2], 1.0)
-    left, right = share[:, :2].max(axis=1), share[:, 2:].max(axis=1)
+    load = load_sharing(contact, 100.0)
+    assert (load[~contact] == 0).all()
+    np.testing.assert_array_equal(load[:40, 1], 1.0)
+    np.testing.assert_array_equal(load[61:, 2], 1.0)
+    left, right = load[:, :2].max(axis=1), load[:, 2:].max(axis=1)
     assert np.abs(np.diff(left)).max() < 0.15
     assert np.abs(np.diff(right)).max() < 0.15
     np.testing.assert_allclose((left + right)[40:60], 1.0, atol=0.15)
-    standing = bearing_share(np.ones((50, 4), bool), 100.0)
-    np.testing.assert_array_equal(standing, 1.0)
+    both_feet = load_sharing(np.ones((50, 4), bool), 100.0)
+    np.testing.assert_array_equal(both_feet, 1.0)

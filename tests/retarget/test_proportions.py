@@ -1,4 +1,4 @@
-"""The target's bones in the source's skeleton: exact in the T-pose, converged, the same on both sides."""
+"""Proportions: exact in the T-pose, converged and symmetric."""
 
 from dataclasses import fields
 from itertools import pairwise
@@ -26,7 +26,7 @@ from ..support.mirror import FLIP, LANDMARK_TWIN
 
 LIMB_OF = {"hip": "femur", "knee": "tibia", "ankle": "talus", "foot": "toes", "shoulder": "humerus", "elbow": "ulna",
            "wrist": "lunate"}  # fmt: skip
-"""The target's body whose origin is a limb joint of the source."""
+"""By limb joint of the source: the target's body whose origin corresponds to it."""
 
 LIMBS = [k for k, name in enumerate(BODY_NAMES) if name.split("_")[-1] in LIMB_OF]
 ARRAYS = ("joints", "landmark_offset", "landmark_rot", "contact_offset")
@@ -37,15 +37,15 @@ def fitted(body: TargetBody) -> Proportions:
     return fit_proportions(body, mean_joints())
 
 
-def posed(body: TargetBody, model: mujoco.MjModel, proportions: Proportions) -> mujoco.MjData:
+def kinematics_of(body: TargetBody, model: mujoco.MjModel, proportions: Proportions) -> mujoco.MjData:
     data = mujoco.MjData(model)
     data.qpos[:] = body.reduced.expand(proportions.t_pose[None])[0]
     mujoco.mj_kinematics(model, data)
     return data
 
 
-def carried(proportions: Proportions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Targets of a source that stands in its T-pose, upright: landmarks, their orientations, contact points [m]."""
+def t_pose_targets(proportions: Proportions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Targets of a source upright in its T-pose: landmarks [m], their orientations, and contact points [m]."""
     rotvec = np.zeros((1, 22, 3))
     rotvec[0, 0] = Rotation.from_matrix(SOURCE_TO_TARGET).as_rotvec()
     pos, mat = source_fk(rotvec, -proportions.joints[:1], proportions.joints)
@@ -57,14 +57,14 @@ def carried(proportions: Proportions) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def check_t_pose(body: TargetBody, proportions: Proportions) -> None:
-    """In the T-pose every target is where the target body is, on the coupling manifold and within limits."""
-    landmarks, rot, contacts = carried(proportions)
-    data = posed(body, body.symmetric_model, proportions)
+    """Check that the T-pose meets every target, its couplings and its joint limits."""
+    landmarks, rot, contacts = t_pose_targets(proportions)
+    data = kinematics_of(body, body.symmetric_model, proportions)
     np.testing.assert_allclose(landmarks, data.xpos[body.landmark_ids], rtol=0, atol=1e-6)
     np.testing.assert_allclose(rot, data.xmat[body.landmark_ids].reshape(-1, 3, 3), rtol=0, atol=1e-6)
-    at = [data.xpos[p.body] + data.xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in body.points[17:21]]
-    np.testing.assert_allclose(contacts, at, rtol=0, atol=1e-6)
-    real = posed(body, body.model, proportions)
+    positions = [data.xpos[p.body] + data.xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in body.points[17:21]]
+    np.testing.assert_allclose(contacts, positions, rtol=0, atol=1e-6)
+    real = kinematics_of(body, body.model, proportions)
     assert np.linalg.norm(landmarks - real.xpos[body.landmark_ids], axis=1).max() < 1.3e-3
     assert body.reduced.coupling_residual(body.reduced.expand(proportions.t_pose[None]))[0] < 1e-12
     assert np.all(proportions.t_pose[NROOT:] >= body.reduced.lower)
@@ -72,13 +72,13 @@ def check_t_pose(body: TargetBody, proportions: Proportions) -> None:
 
 
 def test_every_target_is_met_in_the_t_pose(body: TargetBody, fitted: Proportions) -> None:
-    """Matched in a T-pose off the couplings, as was published, each arm is 38.6 mm wrong."""
+    """Fitted to a T-pose that violates the couplings, as published, each arm is wrong by 38.6 mm."""
     check_t_pose(body, fitted)
 
 
-def test_t_pose_is_one(body: TargetBody, fitted: Proportions) -> None:
-    """Arms level and sideways, elbows and knees straight, back upright, soles level on the ground, facing -y."""
-    pos = dict(zip(LANDMARK_NAMES, carried(fitted)[0], strict=True))
+def test_the_t_pose_is_a_t_pose(body: TargetBody, fitted: Proportions) -> None:
+    """Arms level and sideways, elbows and knees straight, trunk upright, soles level, palms down, facing -y."""
+    pos = dict(zip(LANDMARK_NAMES, t_pose_targets(fitted)[0], strict=True))
     for side, sign in (("r", -1.0), ("l", 1.0)):
         arm, leg = pos[f"lunate_{side}"] - pos[f"humerus_{side}"], pos[f"talus_{side}"] - pos[f"femur_{side}"]
         assert arm[0] * sign > 0.99 * np.linalg.norm(arm)
@@ -86,36 +86,36 @@ def test_t_pose_is_one(body: TargetBody, fitted: Proportions) -> None:
         assert (pos[f"toes_{side}"] - pos[f"talus_{side}"])[1] < -0.1
         for joint in ("elbow_flex", "knee_angle"):
             assert fitted.t_pose[NROOT + body.reduced.index(f"{joint}_{side}")] < 0.1
-    back = pos["head"] - pos["pelvis"]
-    assert back[2] > 0.98 * np.linalg.norm(back)
-    assert np.ptp(carried(fitted)[2][:, 2]) < 5e-3
-    data = posed(body, body.symmetric_model, fitted)
+    trunk = pos["head"] - pos["pelvis"]
+    assert trunk[2] > 0.98 * np.linalg.norm(trunk)
+    assert np.ptp(t_pose_targets(fitted)[2][:, 2]) < 5e-3
+    data = kinematics_of(body, body.symmetric_model, fitted)
     for side, sign in (("r", 1.0), ("l", -1.0)):
         hand = [body.model.body(f"{name}_{side}").id for name in ("lunate", "secondmc", "fifthmc")]
         lunate, second, fifth = data.xpos[hand]
         palm = sign * np.cross(second - lunate, fifth - lunate)
         assert -palm[2] > 0.999 * np.linalg.norm(palm)
         joint = body.model.joint(f"elbow_flex_{side}").id
-        swing = np.cross(data.xaxis[joint], lunate - data.xanchor[joint])  # where the wrist goes as the elbow bends
+        swing = np.cross(data.xaxis[joint], lunate - data.xanchor[joint])  # the wrist's direction in flexion
         assert -swing[1] > 0.999 * np.linalg.norm(swing)
 
 
-def test_limb_bones_are_the_targets_own(body: TargetBody, fitted: Proportions) -> None:
-    data = posed(body, body.symmetric_model, fitted)
-    at = dict(zip(LANDMARK_NAMES, data.xpos[body.landmark_ids], strict=True))
+def test_limb_bones_have_the_targets_lengths(body: TargetBody, fitted: Proportions) -> None:
+    data = kinematics_of(body, body.symmetric_model, fitted)
+    positions = dict(zip(LANDMARK_NAMES, data.xpos[body.landmark_ids], strict=True))
     joint: dict[str, np.ndarray] = dict(zip(BODY_NAMES, fitted.joints, strict=True))
     for word, side in (("left", "l"), ("right", "r")):
         for chain in (("hip", "knee", "ankle", "foot"), ("shoulder", "elbow", "wrist")):
             for a, b in pairwise(chain):
                 source = np.linalg.norm(joint[f"{word}_{a}"] - joint[f"{word}_{b}"])
-                target = np.linalg.norm(at[f"{LIMB_OF[a]}_{side}"] - at[f"{LIMB_OF[b]}_{side}"])
+                target = np.linalg.norm(positions[f"{LIMB_OF[a]}_{side}"] - positions[f"{LIMB_OF[b]}_{side}"])
                 assert source == pytest.approx(target, abs=1e-9)
     assert 0.75 < leg_length(fitted.joints) < 0.90
     assert fitted.rms < 0.025
 
 
 def mirrored_joints() -> list[int]:
-    """Position of each source joint's namesake on the other side."""
+    """Index of each source joint's twin on the other side."""
     swap = {"left": "right", "right": "left"}
     parts = [name.partition("_") for name in BODY_NAMES]
     return [BODY_NAMES.index(swap.get(side, side) + rest + part) for side, rest, part in parts]
@@ -131,44 +131,44 @@ def test_sides_are_mirror_images(fitted: Proportions) -> None:
 def check_converged(
     monkeypatch: pytest.MonkeyPatch, body: TargetBody, fitted: Proportions, joints: np.ndarray, model: BodyModel | None
 ) -> None:
-    """No slope is left, and other starts lead to the same answer."""
+    """Check that the gradient is zero, and that perturbed starts lead to the same solution."""
     assert fitted.optimality < 1e-6
     rng = np.random.default_rng(90)
 
-    def shaken(residual, x0, *, bounds, **options):
+    def from_perturbed_start(residual, x0, *, bounds, **options):
         start = np.clip(x0 + rng.normal(0, 0.15, x0.shape), bounds[0] + 1e-6, bounds[1] - 1e-6)
         return least_squares(residual, start, bounds=bounds, **options)
 
-    monkeypatch.setattr(module, "least_squares", shaken)
+    monkeypatch.setattr(module, "least_squares", from_perturbed_start)
     for _ in range(3):
-        other = fit_proportions(body, joints, body_model=model)
-        assert other.optimality < 1e-6
+        again = fit_proportions(body, joints, body_model=model)
+        assert again.optimality < 1e-6
         for name in ARRAYS:
-            np.testing.assert_allclose(getattr(other, name), getattr(fitted, name), rtol=0, atol=1e-6, err_msg=name)
-        np.testing.assert_allclose(other.t_pose, fitted.t_pose, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(getattr(again, name), getattr(fitted, name), rtol=0, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(again.t_pose, fitted.t_pose, rtol=0, atol=1e-5)
 
 
-def test_fit_converges_from_anywhere_near(
+def test_fit_converges_from_perturbed_starts(
     monkeypatch: pytest.MonkeyPatch, body: TargetBody, fitted: Proportions
 ) -> None:
     check_converged(monkeypatch, body, fitted, mean_joints(), None)
     assert fitted.iterations < 50
 
 
-def test_only_the_directions_of_the_source_matter(body: TargetBody, fitted: Proportions) -> None:
-    """A child of the same build, and one with short legs, get the same bones: the target's."""
+def test_only_the_directions_of_source_bones_matter(body: TargetBody, fitted: Proportions) -> None:
+    """Smaller, shifted and short-legged subjects get the same bone lengths: the target's."""
     joints = mean_joints()
-    stunted = joints.copy()
+    short_legged = joints.copy()
     for side in ("left", "right"):
         hip = BODY_NAMES.index(f"{side}_hip")
         for name in ("knee", "ankle", "foot"):
             k = BODY_NAMES.index(f"{side}_{name}")
-            stunted[k] = joints[hip] + 0.8 * (joints[k] - joints[hip])
-    for other in (0.7 * joints, stunted, joints + np.array([0.3, -0.2, 0.1])):
-        again = fit_proportions(body, other)
-        np.testing.assert_allclose(again.joints[LIMBS], fitted.joints[LIMBS], atol=1e-3)
-        np.testing.assert_allclose(again.joints, fitted.joints, atol=6e-3)  # the back's joints are only guessed at
-        np.testing.assert_allclose(again.contact_offset, fitted.contact_offset, atol=1e-3)
+            short_legged[k] = joints[hip] + 0.8 * (joints[k] - joints[hip])
+    for source in (0.7 * joints, short_legged, joints + np.array([0.3, -0.2, 0.1])):
+        refitted = fit_proportions(body, source)
+        np.testing.assert_allclose(refitted.joints[LIMBS], fitted.joints[LIMBS], atol=1e-3)
+        np.testing.assert_allclose(refitted.joints, fitted.joints, atol=6e-3)  # the back is determined only loosely
+        np.testing.assert_allclose(refitted.contact_offset, fitted.contact_offset, atol=1e-3)
 
 
 def test_leg_length_is_the_mean_of_both_legs() -> None:
@@ -180,14 +180,14 @@ def test_leg_length_is_the_mean_of_both_legs() -> None:
 
 
 BETAS = np.array([3.0, -2.0, 2.5])
-"""Shape of the made-up subject: far from the mean, as many real subjects are."""
+"""Shape of the synthetic subject: far from the mean, like that of many real subjects."""
 
 
 @pytest.fixture(scope="module")
 def subject(fitted: Proportions, tmp_path_factory: pytest.TempPathFactory) -> BodyModel:
-    """A body model, written and read as users' files are, whose shape BETAS has the target's limbs exactly.
+    """Body model, written to a file and read back, whose limbs match the target's exactly for the shape BETAS.
 
-    Its directions are longer legs, longer arms and a longer back, 1 to 3 cm each.
+    Its shape directions lengthen legs, arms and back by 1 to 3 cm each.
     """
     names, parents = list(FAMILY_NAMES["smplh"]), SMPLH_PARENTS
     dirs = np.zeros((len(names), 3, 3))
@@ -201,7 +201,7 @@ def subject(fitted: Proportions, tmp_path_factory: pytest.TempPathFactory) -> Bo
         if part in ("spine2", "spine3", "neck", "head", "collar", "shoulder", "elbow", "wrist"):
             dirs[k, 1, 2] = 0.012
     joints = np.concatenate([fitted.joints, np.zeros((30, 3))]) + np.array([0.0, -0.24, 0.03])
-    for k in range(22, len(names)):  # fingers lie at the wrist
+    for k in range(22, len(names)):  # fingers coincide with the wrist
         joints[k], dirs[k] = joints[parents[k]], dirs[parents[k]]
     model = SyntheticModel(family="smplh", template=joints - dirs @ BETAS, dirs=dirs, regressor=np.eye(len(names)))
     path = Path(tmp_path_factory.mktemp("models"), "male", "model.npz")
@@ -210,50 +210,50 @@ def subject(fitted: Proportions, tmp_path_factory: pytest.TempPathFactory) -> Bo
 
 
 @pytest.fixture(scope="module")
-def shaped(body: TargetBody, subject: BodyModel) -> Proportions:
+def fitted_shape(body: TargetBody, subject: BodyModel) -> Proportions:
     return fit_proportions(body, subject.joint_template[:22], body_model=subject)
 
 
-def test_shape_of_a_body_model_is_found(body: TargetBody, shaped: Proportions) -> None:
-    assert shaped.betas is not None
-    np.testing.assert_allclose(shaped.betas, BETAS, atol=0.35)
-    check_t_pose(body, shaped)
+def test_the_shape_of_a_body_model_is_recovered(body: TargetBody, fitted_shape: Proportions) -> None:
+    assert fitted_shape.betas is not None
+    np.testing.assert_allclose(fitted_shape.betas, BETAS, atol=0.35)
+    check_t_pose(body, fitted_shape)
 
 
-def test_shape_fit_converges(
-    monkeypatch: pytest.MonkeyPatch, body: TargetBody, subject: BodyModel, shaped: Proportions
+def test_the_shape_fit_converges(
+    monkeypatch: pytest.MonkeyPatch, body: TargetBody, subject: BodyModel, fitted_shape: Proportions
 ) -> None:
-    check_converged(monkeypatch, body, shaped, subject.joint_template[:22], subject)
+    check_converged(monkeypatch, body, fitted_shape, subject.joint_template[:22], subject)
 
 
 def limb_error(model: BodyModel, shape: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Limb joints of a size and a shape, from those wanted, pelvis on pelvis, shape (nlimb, 3) [m]."""
+    """Limb joints for a size and shape minus the expected ones, relative to the pelvis, shape (nlimb, 3) [m]."""
     joints = shape[0] * model.joint_template[:22] + model.joint_dirs[:22] @ shape[1:]
     return (joints - joints[0])[LIMBS] - (expected - expected[0])[LIMBS]
 
 
-def test_500_steps_of_adam_would_not_have_found_it(subject: BodyModel, shaped: Proportions) -> None:
-    """Fault 8: no coefficient comes further than 0.5 in 500 steps of 1e-3, however far it has to go."""
-    assert shaped.betas is not None
-    result = np.array([1.0, *shaped.betas])
+def test_500_steps_of_adam_do_not_recover_the_shape(subject: BodyModel, fitted_shape: Proportions) -> None:
+    """Fault 8: in 500 steps of 1e-3 a coefficient changes by at most 0.5, however far its solution is."""
+    assert fitted_shape.betas is not None
+    result = np.array([1.0, *fitted_shape.betas])
 
     def error(shape: np.ndarray) -> np.ndarray:
-        return limb_error(subject, shape, shaped.joints)
+        return limb_error(subject, shape, fitted_shape.joints)
 
     def rms(shape: np.ndarray) -> float:
         return float(np.sqrt(np.mean(np.sum(error(shape) ** 2, axis=1))))
 
-    shape, mean, square = np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(4), np.zeros(4)
-    probe = np.stack([error(shape + unit) - error(shape) for unit in np.eye(4)])  # the error is linear in the shape
+    shape, first_moment, second_moment = np.array([1.0, 0.0, 0.0, 0.0]), np.zeros(4), np.zeros(4)
+    jacobian = np.stack([error(shape + unit) - error(shape) for unit in np.eye(4)])  # the error is linear in the shape
     for step in range(1, 501):
-        slope = 2.0 * np.einsum("kij,ij->k", probe, error(shape))
-        mean, square = 0.9 * mean + 0.1 * slope, 0.999 * square + 0.001 * slope**2
-        shape = shape - 1e-3 * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+        gradient = 2.0 * np.einsum("kij,ij->k", jacobian, error(shape))
+        first_moment, second_moment = 0.9 * first_moment + 0.1 * gradient, 0.999 * second_moment + 0.001 * gradient**2
+        shape = shape - 1e-3 * (first_moment / (1 - 0.9**step)) / (np.sqrt(second_moment / (1 - 0.999**step)) + 1e-8)
     size = least_squares(lambda size: error(size[0] * result).ravel(), [1.0]).x[0]
     assert rms(shape) > 0.010
     assert rms(size * result) < 0.003
 
 
-def test_fields_are_those_that_are_described() -> None:
+def test_the_docstring_describes_every_field() -> None:
     described = {line.split(":")[0].strip() for line in (Proportions.__doc__ or "").splitlines()}
     assert {field.name for field in fields(Proportions)} <= described

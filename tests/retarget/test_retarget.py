@@ -1,4 +1,4 @@
-"""The retargeter as a whole: what must not change the result, and each published fault of its predecessor."""
+"""The whole retargeter: invariances of its results, and a regression test for each published fault of others."""
 
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -14,7 +14,7 @@ from musclemap.datasets.synthetic.synthesis import motion_names, synthesise
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.retargeter import Retargeter, software_versions
-from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES
+from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, LANDMARKS
 from musclemap.skeletons.body import SIDE_WORD
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 
@@ -33,22 +33,22 @@ def walk() -> SourceMotion:
 
 
 @pytest.fixture(scope="module")
-def builtin(retargeter, walk):
-    """Clips of all built-in motions and of variants of the walk, converted together once."""
+def builtin_clips(retargeter, walk):
+    """Clips of all built-in motions and of variants of the walk, converted in one batch."""
     motions = {name: synthesise(name, seconds=None if name == "jump" else 3.0) for name in motion_names()}
     motions["walk"] = walk
     for degrees in (90, 173, 180, 187, -135):
-        motions[f"turned {degrees}"] = turned(walk, degrees)
-    motions["mirrored"] = mirrored(walk)
-    motions["head"] = rotated(walk, {"neck": (0, 20, 0), "head": (0, 20, 0)})
-    motions["taller"] = replace(walk, trans=scaled_travel(walk.trans, 1.2))
-    motions["shorter"] = replace(walk, trans=scaled_travel(walk.trans, 0.85))
+        motions[f"turned {degrees}"] = turned_motion(walk, degrees)
+    motions["mirrored"] = mirrored_motion(walk)
+    motions["head"] = motion_with_rotations(walk, {"neck": (0, 20, 0), "head": (0, 20, 0)})
+    motions["taller"] = replace(walk, trans=scaled_trans(walk.trans, 1.2))
+    motions["shorter"] = replace(walk, trans=scaled_trans(walk.trans, 0.85))
     results = retargeter.retarget(list(motions.values()))
     return {name: result.clip for name, result in zip(motions, results, strict=True)}
 
 
-def turned(motion: SourceMotion, degrees: float) -> SourceMotion:
-    """The motion led in another direction; J0 stays where it is, so trans makes up for it."""
+def turned_motion(motion: SourceMotion, degrees: float) -> SourceMotion:
+    """The motion in another direction; trans compensates for J0, the rest position of the pelvis, which stays."""
     from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
     turn, offset = Rotation.from_euler("z", degrees, degrees=True), mean_joints()[0]
@@ -57,8 +57,8 @@ def turned(motion: SourceMotion, degrees: float) -> SourceMotion:
     return replace(motion, rotvec=rotvec, trans=turn.apply(motion.trans + offset) - offset)
 
 
-def mirrored(motion: SourceMotion) -> SourceMotion:
-    """Reflected in the world's xz plane, through which the built-in motions walk."""
+def mirrored_motion(motion: SourceMotion) -> SourceMotion:
+    """The motion reflected in the world's xz plane, in which the built-in motions walk."""
     from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
     offset = mean_joints()[0]
@@ -69,7 +69,7 @@ def mirrored(motion: SourceMotion) -> SourceMotion:
     return replace(motion, rotvec=rotvec, trans=(motion.trans + offset) * [1.0, -1.0, 1.0] - offset)
 
 
-def rotated(motion: SourceMotion, extra_deg: dict[str, tuple[float, float, float]]) -> SourceMotion:
+def motion_with_rotations(motion: SourceMotion, extra_deg: dict[str, tuple[float, float, float]]) -> SourceMotion:
     rotvec = motion.rotvec.copy()
     for name, angles in extra_deg.items():
         turn = Rotation.from_rotvec(np.deg2rad(angles))
@@ -77,8 +77,8 @@ def rotated(motion: SourceMotion, extra_deg: dict[str, tuple[float, float, float
     return replace(motion, rotvec=rotvec)
 
 
-def scaled_travel(trans: np.ndarray, factor: float) -> np.ndarray:
-    """Travel of a taller or shorter subject; trans is the pelvis less J0, whose vertical part is 3 cm."""
+def scaled_trans(trans: np.ndarray, factor: float) -> np.ndarray:
+    """Translation of a taller or shorter subject; trans is the pelvis minus J0, which is 3 cm high."""
     j0 = np.array([0.0, 0.0, 0.03])
     return (trans + j0) * factor - j0
 
@@ -91,7 +91,7 @@ def landmark(clip, name):
     return clip.landmark_pos[:, LANDMARK_NAMES.index(name)]
 
 
-BARS = {
+METRIC_LIMITS = {
     "limit_excess_rad": 1e-5,
     "driven_limit_excess_rad": 5e-4,
     "coupling_residual_rad": 1e-5,
@@ -103,49 +103,49 @@ BARS = {
 }
 
 
-def test_the_licence_of_a_motion_is_its_clips(builtin, retargeter, walk) -> None:
-    assert {clip.licence for clip in builtin.values()} == {"CC0-1.0"}
+def test_clips_have_the_licence_of_their_motion(builtin_clips, retargeter, walk) -> None:
+    assert {clip.licence for clip in builtin_clips.values()} == {"CC0-1.0"}
     assert retargeter.provenance(replace(walk, licence="unknown"))["licence"] == "unknown"
 
 
 @pytest.mark.parametrize("name", motion_names())
-def test_builtin_motions_meet_the_bars(builtin, name):
-    metrics = builtin[name].metrics
-    for metric, bar in BARS.items():
-        assert metrics[metric] <= bar, metric
+def test_builtin_motions_meet_the_limits(builtin_clips, name):
+    metrics = builtin_clips[name].metrics
+    for metric, limit in METRIC_LIMITS.items():
+        assert metrics[metric] <= limit, metric
     assert metrics["stance_speed_m_s"] <= max(0.05, metrics["source_stance_speed_m_s"])
     assert metrics["root_peak_acceleration_m_s2"] <= 1.2 * metrics["source_root_peak_acceleration_m_s2"] + 0.1
     if name != "jump":
         assert metrics["joint_step_max_deg"] <= 12.0
-    assert np.isfinite(builtin[name].qpos).all()
-    assert np.isfinite(builtin[name].qvel).all()
+    assert np.isfinite(builtin_clips[name].qpos).all()
+    assert np.isfinite(builtin_clips[name].qvel).all()
 
 
 @pytest.mark.parametrize("degrees", [90, 173, 180, 187, -135])
-def test_heading_turns_the_result_and_nothing_else(builtin, retargeter, degrees):
-    """Fault 2: within 12 degrees of facing opposite, the predecessor locks a wrong branch (53 to 221 mm)."""
-    plain, other = builtin["walk"], builtin[f"turned {degrees}"]
-    np.testing.assert_allclose(joints(other, retargeter.body), joints(plain, retargeter.body), atol=1e-3)
+def test_heading_rotates_the_clip_and_changes_nothing_else(builtin_clips, retargeter, degrees):
+    """Fault 2: within 12 degrees of the opposite heading, the predecessor keeps a wrong branch (53 to 221 mm)."""
+    expected, result = builtin_clips["walk"], builtin_clips[f"turned {degrees}"]
+    np.testing.assert_allclose(joints(result, retargeter.body), joints(expected, retargeter.body), atol=1e-3)
     turn = Rotation.from_euler("z", degrees, degrees=True)
-    np.testing.assert_allclose(other.landmark_pos, plain.landmark_pos @ turn.as_matrix().T, atol=1e-3)
+    np.testing.assert_allclose(result.landmark_pos, expected.landmark_pos @ turn.as_matrix().T, atol=1e-3)
 
 
-def test_mirroring_the_source_mirrors_the_result(builtin, retargeter):
+def test_mirroring_the_source_mirrors_the_result(builtin_clips, retargeter):
     names = retargeter.body.reduced.joint_names
     twin = [names.index(n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2] == "_" else n) for n in names]
     sign = np.where(np.isin(names, ("lat_bending", "axial_rotation")), -1.0, 1.0)
-    expected = joints(builtin["walk"], retargeter.body)[:, twin] * sign
-    np.testing.assert_allclose(joints(builtin["mirrored"], retargeter.body), expected, atol=2e-3)
+    expected = joints(builtin_clips["walk"], retargeter.body)[:, twin] * sign
+    np.testing.assert_allclose(joints(builtin_clips["mirrored"], retargeter.body), expected, atol=2e-3)
 
 
-def test_head_turn_leaves_the_wrists(builtin):
+def test_turning_the_head_does_not_move_the_wrists(builtin_clips):
     for side in "rl":
-        moved = landmark(builtin["head"], f"lunate_{side}") - landmark(builtin["walk"], f"lunate_{side}")
-        assert np.linalg.norm(moved, axis=1).max() < 0.005
+        distance = landmark(builtin_clips["head"], f"lunate_{side}") - landmark(builtin_clips["walk"], f"lunate_{side}")
+        assert np.linalg.norm(distance, axis=1).max() < 0.005
 
 
-def test_both_hands_follow_alike(retargeter, walk):
-    """Fault 1: the left arm had no position weight: hands raised by 3 cm, it stayed 28 mm behind, the right 10."""
+def test_both_hands_follow_equally(retargeter, walk):
+    """Fault 1: without a position weight, the left hand missed a target 3 cm higher by 28 mm, the right hand by 10."""
     targets = retargeter.targets(walk)
     wrists = [LANDMARK_NAMES.index(f"lunate_{side}") for side in "rl"]
     raised = targets.pos.copy()
@@ -154,30 +154,30 @@ def test_both_hands_follow_alike(retargeter, walk):
 
     (fit,) = retargeter._fitter.fit([replace(targets, pos=raised)])
     reached = evaluate_clip(retargeter.body, retargeter.body.reduced.expand(fit.q)).landmark_pos
-    miss = np.linalg.norm(reached[:, wrists] - fit.target_pos[:, wrists], axis=2).mean(axis=0)
-    assert miss.max() < 0.015
-    assert abs(miss[0] - miss[1]) < 0.003
+    error = np.linalg.norm(reached[:, wrists] - fit.target_pos[:, wrists], axis=2).mean(axis=0)
+    assert error.max() < 0.015
+    assert abs(error[0] - error[1]) < 0.003
 
 
-def test_ground_is_one_offset(builtin):
-    """Fault 3: lifting frames one by one raised the root's peak vertical acceleration from 3.1 to 13.4 m/s^2."""
-    metrics = builtin["walk"].metrics
+def test_the_floor_is_one_offset_for_all_frames(builtin_clips):
+    """Fault 3: lifting each frame separately raised the root's peak vertical acceleration from 3.1 to 13.4 m/s^2."""
+    metrics = builtin_clips["walk"].metrics
     assert metrics["root_peak_acceleration_m_s2"] <= 1.2 * metrics["source_root_peak_acceleration_m_s2"]
 
 
 @pytest.mark.parametrize(("name", "factor"), [("taller", 1.2), ("shorter", 0.85)])
-def test_stature_is_read_from_the_motion(builtin, name, factor):
-    """Fault 4: with the subject's size ignored, feet slide by the difference in stride."""
-    clip, plain = builtin[name], builtin["walk"]
-    assert clip.subject_scale * factor == pytest.approx(plain.subject_scale, rel=0.02)
+def test_scale_is_estimated_from_the_motion(builtin_clips, name, factor):
+    """Fault 4: if the subject's size is ignored, feet slide by the difference in stride length."""
+    clip, expected = builtin_clips[name], builtin_clips["walk"]
+    assert clip.subject_scale * factor == pytest.approx(expected.subject_scale, rel=0.02)
     assert clip.metrics["stance_speed_m_s"] < 0.05
-    travel = lambda c: np.linalg.norm(c.qpos[-1, :2] - c.qpos[0, :2])  # noqa: E731
-    assert travel(clip) == pytest.approx(travel(plain), rel=0.02)
+    distance_walked = lambda c: np.linalg.norm(c.qpos[-1, :2] - c.qpos[0, :2])  # noqa: E731
+    assert distance_walked(clip) == pytest.approx(distance_walked(expected), rel=0.02)
 
 
-def test_velocities_belong_to_the_postures(builtin, retargeter):
-    """Fault 5: velocities splined apart from positions."""
-    clip, model = builtin["walk"], retargeter.body.model
+def test_velocities_are_derivatives_of_the_configurations(builtin_clips, retargeter):
+    """Fault 5: velocities came from splines of their own and contradicted the positions."""
+    clip, model = builtin_clips["walk"], retargeter.body.model
     qpos, expected = clip.qpos.astype(float), np.empty(model.nv)
     for t in (1, 57, clip.nframe - 2):
         mujoco.mj_differentiatePos(model, expected, 2 / clip.fps, qpos[t - 1], qpos[t + 1])
@@ -185,47 +185,47 @@ def test_velocities_belong_to_the_postures(builtin, retargeter):
 
 
 @pytest.mark.parametrize("fps", [59.94, 30.0, 120.0, 150.0])
-def test_any_frame_rate_keeps_time(retargeter, fps):
-    """Fault 6: rates were floored (59.94 gave 14 of 60 frames a step), so that time ran differently."""
+def test_any_frame_rate_keeps_the_duration(retargeter, fps):
+    """Fault 6: frame rates were rounded down (59.94 was played as 14 of 60), which changed the duration."""
     motion = synthesise("squat", fps=fps, seconds=2.0)
     targets = retargeter.targets(motion)
     reference = retargeter.targets(synthesise("squat", fps=100.0, seconds=2.0))
-    assert abs(targets.nframe - reference.nframe) <= 1 + 100.0 / fps  # the last source frame may come a frame sooner
+    assert abs(targets.nframe - reference.nframe) <= 1 + 100.0 / fps  # the source may end one of its frames earlier
     n = min(targets.nframe, reference.nframe)
     np.testing.assert_allclose(targets.pos[:n, 0, 2], reference.pos[:n, 0, 2], atol=2e-3)
 
 
-def test_the_shoulder_turns_evenly_through_its_singularity(builtin, retargeter):
-    """With the arm at the side, elevation plane and rotation are one axis; frame by frame they jump by 100 degrees."""
+def test_the_shoulder_passes_its_singularity_smoothly(builtin_clips, retargeter):
+    """While the arm hangs, elevation plane and rotation share one axis; in a fit by frames they jump by 100 degrees."""
     names = retargeter.body.reduced.joint_names
     for side in "rl":
         for joint in ("elv_angle", "shoulder_elv", "shoulder_rot"):
-            angle = joints(builtin["walk_1.6"], retargeter.body)[:, names.index(f"{joint}_{side}")]
+            angle = joints(builtin_clips["walk_1.6"], retargeter.body)[:, names.index(f"{joint}_{side}")]
             assert np.rad2deg(np.abs(np.diff(angle)).max()) < 12.0
 
 
-def test_a_clip_does_not_depend_on_its_batch(builtin, retargeter, walk, tmp_path):
+def test_a_clip_does_not_depend_on_its_batch(builtin_clips, retargeter, walk, tmp_path):
     alone = retargeter.retarget([walk])[0].clip
-    assert write_clip(tmp_path / "alone.h5", alone) == write_clip(tmp_path / "together.h5", builtin["walk"])
+    assert write_clip(tmp_path / "alone.h5", alone) == write_clip(tmp_path / "together.h5", builtin_clips["walk"])
 
 
-def test_too_short_a_motion_is_a_value_not_an_exception(retargeter, walk):
-    stub = replace(walk, rotvec=walk.rotvec[:2], trans=walk.trans[:2], hand_rotvec=None)
-    short, full = retargeter.retarget([stub, walk])
+def test_a_motion_that_is_too_short_has_a_code_instead_of_a_clip(retargeter, walk):
+    two_frames = replace(walk, rotvec=walk.rotvec[:2], trans=walk.trans[:2], hand_rotvec=None)
+    short, full = retargeter.retarget([two_frames, walk])
     assert short.clip is None
     assert short.code == "too_short"
     assert full.clip is not None
 
 
 def test_only_the_motion_itself_contradicts_its_frame_rate(retargeter, walk):
-    """An assumed rate is a warning, not an accusation: free fall and stride rate decide."""
+    """An assumed frame rate is only a warning; free fall and stride rate decide whether the rate is doubtful."""
     warned = (SourceWarning(ReasonCode.NO_FRAME_RATE, "the file gives no frame rate; 120 Hz was assumed"),)
     consistent = FrameRateReport(estimate=120.0, suspicious=False, evidence=())
     assumed = replace(walk, fps_source="assumed", source_fps=None, warnings=warned, frame_rate=consistent)
     contradicted = replace(walk, frame_rate=replace(consistent, estimate=240.0, suspicious=True))
-    plain, clean, doubted = (result.clip for result in retargeter.retarget([walk, assumed, contradicted]))
+    expected, clean, doubted = (result.clip for result in retargeter.retarget([walk, assumed, contradicted]))
     assert clean.metrics["frame_rate_doubt"] == 0.0
-    assert (clean.verdict, clean.reasons) == (plain.verdict, plain.reasons)
+    assert (clean.verdict, clean.reasons) == (expected.verdict, expected.reasons)
     assert doubted.metrics["frame_rate_doubt"] == 1.0
     assert "frame_rate_doubt" in [reason["rule"] for reason in doubted.reasons]
 
@@ -244,26 +244,35 @@ def test_clips_record_the_versions_of_the_packages_that_are_installed(monkeypatc
     assert "mujoco-warp" not in software
 
 
-def test_fingers_follow_when_asked(walk):
-    """One finger bent by 40 degrees at its middle joint bends the same hinge of the target, on its own side alone."""
+def test_fingers_follow_if_hands_are_tracked(walk):
+    """Flexion of a finger's middle joint flexes the same hinge of the target on the same side, and no other hinge."""
     hands = np.zeros((walk.nframe, 30, 3))
     from musclemap.skeletons.smpl.joints import HAND_NAMES
 
-    for side, sign in (("left", -1.0), ("right", 1.0)):  # in the T-pose the palm is down: flexion turns about z
+    for side, sign in (("left", -1.0), ("right", 1.0)):  # palms are down in the T-pose: flexion rotates about z
         index = HAND_NAMES[side].index(f"{side}_index2") + (15 if side == "right" else 0)
         hands[:, index, 2] = sign * np.deg2rad(40.0 if side == "left" else 20.0)
     tracker = Retargeter(RetargetConfig(hands="tracked"))
     clip = tracker.retarget([replace(walk, hand_rotvec=hands)])[0].clip
     assert clip is not None
     model = tracker.body.model
-    bend = {s: float(clip.qpos[:, model.jnt_qposadr[model.joint(f"pm2_flexion_{s}").id]].mean()) for s in "rl"}
-    assert np.rad2deg(bend["l"]) == pytest.approx(40.0, abs=4.0)
-    assert np.rad2deg(bend["r"]) == pytest.approx(20.0, abs=4.0)
-    other = [n for n in FINGER_JOINTS if n.startswith(("pm3", "pm4", "md"))]
-    assert max(abs(float(np.ptp(clip.qpos[:, model.jnt_qposadr[model.joint(n).id]]))) for n in other) == 0.0
+    flexion = {s: float(clip.qpos[:, model.jnt_qposadr[model.joint(f"pm2_flexion_{s}").id]].mean()) for s in "rl"}
+    assert np.rad2deg(flexion["l"]) == pytest.approx(40.0, abs=4.0)
+    assert np.rad2deg(flexion["r"]) == pytest.approx(20.0, abs=4.0)
+    others = [n for n in FINGER_JOINTS if n.startswith(("pm3", "pm4", "md"))]
+    assert max(abs(float(np.ptp(clip.qpos[:, model.jnt_qposadr[model.joint(n).id]]))) for n in others) == 0.0
     assert clip.hands == "tracked"
     assert clip.metrics["coupling_residual_rad"] <= 1e-5
 
 
-def test_sides_are_named_as_in_the_source():
-    assert SIDE_WORD == {"r": "right", "l": "left"}
+@pytest.mark.parametrize("landmark", LANDMARKS, ids=lambda landmark: landmark.name)
+def test_landmarks_follow_joints_of_their_own_side(landmark):
+    """A landmark follows a source joint of its own side; carrier and orientation are of that side or central."""
+
+    def side_of(joint: str) -> str | None:
+        return next((word for word in SIDE_WORD.values() if joint.startswith(word)), None)
+
+    expected = SIDE_WORD[landmark.name[-1]] if landmark.name[-2] == "_" else None
+    assert side_of(landmark.joint) == expected
+    for joint in (landmark.carrier, landmark.orientation):
+        assert joint is None or side_of(joint) in (None, expected)

@@ -1,4 +1,4 @@
-"""The whole fit on a body of two joints, fixed to the world and without feet: it compiles in seconds."""
+"""The whole fit on a body with two joints, a fixed root and no feet: it compiles in seconds."""
 
 from dataclasses import replace
 
@@ -29,8 +29,8 @@ def fitter(arm_body: TargetBody) -> Fitter:
     return Fitter(arm_body, replace(config, weights=weights, fps=FPS))
 
 
-def reach(*, phase: float = 0.0) -> np.ndarray:
-    """Joint angles of a reach and back, within both ranges, shape (NFRAME, 2) [rad]."""
+def reaching(*, phase: float = 0.0) -> np.ndarray:
+    """Joint angles of a reaching motion within both ranges, shape (NFRAME, 2) [rad]."""
     time = np.arange(NFRAME) / FPS
     shoulder = 0.3 + 0.7 * np.sin(2.0 * np.pi * 0.5 * time + phase)
     elbow = 1.0 + 0.6 * np.sin(2.0 * np.pi * 0.6 * time + 1.0 + phase)
@@ -38,15 +38,15 @@ def reach(*, phase: float = 0.0) -> np.ndarray:
 
 
 def targets_of(body: TargetBody, joints: np.ndarray) -> MotionTargets:
-    """Targets that a motion of the arm meets exactly."""
+    """Targets that the arm meets exactly with the given joint angles."""
     nframe = len(joints)
     root = np.tile(np.eye(1, NROOT, 3), (nframe, 1))
     pos = evaluate_clip(body, body.reduced.expand(np.concatenate([root, joints], axis=1))).landmark_pos
-    none = np.zeros((nframe, 0))
+    empty = np.zeros((nframe, 0))
     return MotionTargets(
         pos=pos.astype(np.float64), rot=np.zeros((nframe, 0, 3, 3)), carrier_rot=np.zeros((nframe, 0, 3, 3)),
-        anchor=np.zeros((nframe, 0, 3)), contact=none, floor=np.full((nframe, 2), -10.0),
-        stance=Stance(contact=none > 0, scale=1.0, floor=0.0, height=none, scale_evidence="skeleton"),
+        anchor=np.zeros((nframe, 0, 3)), contact=empty, floor=np.full((nframe, 2), -10.0),
+        stance=Stance(contact=empty > 0, scale=1.0, floor=0.0, height=empty, scale_evidence="skeleton"),
         heading=0.0, origin=np.zeros(3), stance_speed=0.0, foot_shift=0.0, fps=FPS,
     )  # fmt: skip
 
@@ -56,23 +56,23 @@ def joints_of(fit: Fit) -> np.ndarray:
 
 
 def test_a_known_motion_is_recovered(arm_body: TargetBody, fitter: Fitter) -> None:
-    known = reach()
+    known = reaching()
     fit = fitter.fit([targets_of(arm_body, known)])[0]
     assert np.abs(joints_of(fit) - known).max() < 2e-3
     reached = evaluate_clip(arm_body, arm_body.reduced.expand(fit.q)).landmark_pos
     assert np.linalg.norm(reached - fit.target_pos, axis=2).max() < 5e-4
 
 
-def test_a_fixed_root_stays_where_it_is(arm_body: TargetBody, fitter: Fitter) -> None:
-    """Even if every landmark is asked for 5 cm higher, which a free root would follow."""
-    targets = targets_of(arm_body, reach())
+def test_a_fixed_root_does_not_move(arm_body: TargetBody, fitter: Fitter) -> None:
+    """Even if every target is 5 cm higher, which a free root would follow."""
+    targets = targets_of(arm_body, reaching())
     fit = fitter.fit([replace(targets, pos=targets.pos + np.array([0.0, 0.0, 0.05]))])[0]
     np.testing.assert_array_equal(fit.q[:, :NROOT], np.tile(np.eye(1, NROOT, 3), (NFRAME, 1)))
 
 
 def test_limits_hold(arm_body: TargetBody, fitter: Fitter) -> None:
-    """The elbow is asked to bend backwards: it stops at 0, and the shoulder makes up for part of it."""
-    joints = reach()
+    """With targets that bend the elbow backwards, the elbow stops at 0, and the shoulder compensates for part of it."""
+    joints = reaching()
     joints[:, 1] -= 1.2
     assert joints[:, 1].min() < -0.5
     result = joints_of(fitter.fit([targets_of(arm_body, joints)])[0])
@@ -81,8 +81,8 @@ def test_limits_hold(arm_body: TargetBody, fitter: Fitter) -> None:
     assert np.mean(result[:, 1] < 1e-6) > 0.3
 
 
-def test_clips_do_not_see_each_other(arm_body: TargetBody, fitter: Fitter) -> None:
-    """A clip is the same bytes whether it is fitted by itself or among others."""
-    one, other = targets_of(arm_body, reach()), targets_of(arm_body, reach(phase=2.0))
-    alone, among = fitter.fit([one])[0], fitter.fit([other, one])[1]
-    np.testing.assert_array_equal(alone.q, among.q)
+def test_clips_are_independent(arm_body: TargetBody, fitter: Fitter) -> None:
+    """A clip has the same bytes whether it is fitted alone or in a batch."""
+    clip, other = targets_of(arm_body, reaching()), targets_of(arm_body, reaching(phase=2.0))
+    alone, in_batch = fitter.fit([clip])[0], fitter.fit([other, clip])[1]
+    np.testing.assert_array_equal(alone.q, in_batch.q)

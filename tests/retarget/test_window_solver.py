@@ -1,5 +1,4 @@
-"""Windows of frames that hang together: a block solve that is the dense one, no cost that rises, no clip that meets
-another."""
+"""Window solver: the block solve equals a dense solve, the cost never rises, and clips are independent."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,13 +16,13 @@ from musclemap.retarget.solver.objective import Objective
 from musclemap.retarget.solver.terms import frame_terms
 from musclemap.retarget.solver.window_solver import (
     HALO,
-    Refined,
+    RefinedWindows,
     Smoothness,
     Windows,
     _bands,
     _coordinates,
     _solve_windows,
-    _temporal,
+    _temporal_cost,
     refine_windows,
 )
 from musclemap.skeletons.body import TargetBody
@@ -37,12 +36,12 @@ from ..support.target_facts import NLANDMARK
 NWINDOW, INTERIOR = 3, 12
 NALL = INTERIOR + 2 * HALO
 
-Refine = Callable[[Windows, Smoothness], Refined]
+Refine = Callable[[Windows, Smoothness], RefinedWindows]
 Cost = Callable[[Windows, Smoothness], np.ndarray]
 
 
 class Linear(NamedTuple):
-    """Normal equations of made-up windows of five coordinates, in float64."""
+    """Normal equations of random windows with five coordinates, in float64."""
 
     hessian: np.ndarray  # (ndof, ndof, NWINDOW * INTERIOR)
     gradient: np.ndarray  # (ndof, NWINDOW, INTERIOR)
@@ -82,7 +81,7 @@ def difference_matrix(joined: np.ndarray, smooth: Smoothness) -> np.ndarray:
 
 
 def solved(problem: Linear) -> np.ndarray:
-    """The step of all windows, shape (ndof, NWINDOW, INTERIOR)."""
+    """Step of all windows, shape (ndof, NWINDOW, INTERIOR)."""
     gradient = jnp.asarray(problem.gradient)
     normal = Normal(jnp.asarray(problem.hessian), gradient.reshape(len(gradient), -1), jnp.zeros(NWINDOW * INTERIOR))
     bands = _bands(jnp.asarray(problem.joined), problem.smooth, jnp.float64)
@@ -90,7 +89,7 @@ def solved(problem: Linear) -> np.ndarray:
     return np.asarray(step)
 
 
-def test_block_solve_is_the_dense_solve() -> None:
+def test_block_solve_equals_the_dense_solve() -> None:
     problem = linear(seed=50)
     ndof = len(problem.smooth.velocity)
     with jax.enable_x64(True):
@@ -100,8 +99,8 @@ def test_block_solve_is_the_dense_solve() -> None:
         system = difference_matrix(problem.joined[w], problem.smooth)[inside, inside]
         for t in range(INTERIOR):
             block = problem.hessian[..., w * INTERIOR + t]
-            at = slice(t * ndof, (t + 1) * ndof)
-            system[at, at] += block + np.diag(problem.damping[w, t] * (np.diag(block) + 1e-3) + 1e-7)
+            rows = slice(t * ndof, (t + 1) * ndof)
+            system[rows, rows] += block + np.diag(problem.damping[w, t] * (np.diag(block) + 1e-3) + 1e-7)
         free = ~problem.held[:, w].T.ravel()
         right = -problem.gradient[:, w].T.ravel()
         expected = np.zeros(INTERIOR * ndof)
@@ -110,12 +109,12 @@ def test_block_solve_is_the_dense_solve() -> None:
 
 
 def test_bands_and_gradient_are_derivatives_of_the_temporal_cost() -> None:
-    """Cost by differences written out, its gradient and Hessian as matrices; and its gradient by finite differences."""
+    """Against cost, gradient and Hessian from a dense difference matrix; the gradient also by finite differences."""
     problem = linear(seed=51)
     ndof, h = len(problem.smooth.velocity), 1e-6
     values = np.random.default_rng(52).normal(size=(ndof, NWINDOW, NALL))
     with jax.enable_x64(True):
-        temporal = jax.jit(lambda v: _temporal(v, jnp.asarray(problem.joined), problem.smooth))
+        temporal = jax.jit(lambda v: _temporal_cost(v, jnp.asarray(problem.joined), problem.smooth))
         result = jax.tree.map(np.asarray, temporal(jnp.asarray(values)))
         bands = [np.asarray(band) for band in _bands(jnp.asarray(problem.joined), problem.smooth, jnp.float64)]
         for coordinate, frame in ((0, HALO), (3, HALO + 5), (4, HALO + INTERIOR - 1)):
@@ -130,32 +129,32 @@ def test_bands_and_gradient_are_derivatives_of_the_temporal_cost() -> None:
         np.testing.assert_allclose(result.gradient[:, w].T, gradient, atol=1e-11)
         blocks = matrix.reshape(NALL, ndof, NALL, ndof)
         for t in range(INTERIOR):
-            for apart in range(3):
-                if t + apart < INTERIOR:
-                    block = blocks[HALO + t, :, HALO + t + apart]
-                    np.testing.assert_allclose(np.diag(bands[apart][w, t]), block, atol=1e-12)
+            for distance in range(3):
+                if t + distance < INTERIOR:
+                    block = blocks[HALO + t, :, HALO + t + distance]
+                    np.testing.assert_allclose(np.diag(bands[distance][w, t]), block, atol=1e-12)
 
 
-def test_frames_that_are_not_joined_move_apart() -> None:
-    """The second window holds two clips: whatever the second's numbers are, the first one's step is the same bits."""
+def test_frames_of_different_clips_are_independent() -> None:
+    """The second window contains two clips: changing the second clip does not change a bit of the first one's step."""
     problem = linear(seed=53)
-    first = 6 + 1 - HALO  # joined[1, 6] = 0: frames 0 to 6 are the first clip's
+    first = 6 + 1 - HALO  # joined[1, 6] = 0: frames 0 to 6 belong to the first clip
     noise = np.random.default_rng(54).uniform(0.5, 2.0, INTERIOR)
     noise[:first] = 1.0
-    whole = np.concatenate([np.ones(INTERIOR), noise, np.ones(INTERIOR)])
-    other = problem._replace(
-        hessian=problem.hessian * whole, gradient=problem.gradient * whole.reshape(NWINDOW, INTERIOR) ** 2
+    factor = np.concatenate([np.ones(INTERIOR), noise, np.ones(INTERIOR)])
+    changed = problem._replace(
+        hessian=problem.hessian * factor, gradient=problem.gradient * factor.reshape(NWINDOW, INTERIOR) ** 2
     )
     with jax.enable_x64(True):
-        here, there = solved(problem), solved(other)
-    np.testing.assert_array_equal(here[:, 1, :first], there[:, 1, :first])
-    np.testing.assert_array_equal(here[:, [0, 2]], there[:, [0, 2]])
-    assert np.all(np.abs(here[:, 1, first:] - there[:, 1, first:]).max(axis=0) > 0)
+        result, result_changed = solved(problem), solved(changed)
+    np.testing.assert_array_equal(result[:, 1, :first], result_changed[:, 1, :first])
+    np.testing.assert_array_equal(result[:, [0, 2]], result_changed[:, [0, 2]])
+    assert np.all(np.abs(result[:, 1, first:] - result_changed[:, 1, first:]).max(axis=0) > 0)
 
 
-def test_coordinates_follow_steps_one_to_one_where_the_root_is_on_its_source(body: TargetBody) -> None:
-    """The temporal gradient is taken as that of the step. For the root's turn this is exact on its source, and off by
-    no more than the angle of departure elsewhere."""
+def test_coordinates_follow_steps_one_to_one_if_the_root_is_at_its_source(body: TargetBody) -> None:
+    """The solver uses the gradient by coordinates as that by steps. For the root's rotation it is exact at the source;
+    elsewhere the error is at most the angle of deviation."""
     ndof = body.reduced.ndof
     q = random_configurations(body.reduced, 1, seed=55)
     rot = Rotation.from_quat(q[0, 3:NROOT], scalar_first=True)
@@ -171,13 +170,13 @@ def test_coordinates_follow_steps_one_to_one_where_the_root_is_on_its_source(bod
         slope = jax.jit(slope)
         np.testing.assert_allclose(slope(jnp.asarray(rot.as_matrix())), np.eye(ndof), atol=1e-12)
         for angle in (0.05, 0.2):
-            away = Rotation.from_rotvec([0.0, angle, 0.0]) * rot
-            off = np.asarray(slope(jnp.asarray(away.as_matrix()))) - np.eye(ndof)
-            assert np.linalg.norm(off, 2) <= angle
+            deviated = Rotation.from_rotvec([0.0, angle, 0.0]) * rot
+            error = np.asarray(slope(jnp.asarray(deviated.as_matrix()))) - np.eye(ndof)
+            assert np.linalg.norm(error, 2) <= angle
 
 
 class Clip(NamedTuple):
-    """Just over a second of a body that bends and walks off, in windows that start from perturbed configurations."""
+    """About half a second of a moving body, in windows that start from perturbed configurations."""
 
     true: np.ndarray  # (NWINDOW, NALL, 7 + njoint)
     windows: Windows
@@ -190,8 +189,8 @@ def clip(body: TargetBody) -> Clip:
     reduced, rng = body.reduced, np.random.default_rng(56)
     time = np.arange(NWINDOW * NALL) / 100.0
     true = np.tile(standing(reduced), (len(time), 1))
-    rate, phase = rng.uniform(0.3, 1.0, reduced.njoint), rng.uniform(size=reduced.njoint)
-    swing = np.sin(2 * np.pi * (time[:, None] * rate + phase))
+    frequency, phase = rng.uniform(0.3, 1.0, reduced.njoint), rng.uniform(size=reduced.njoint)
+    swing = np.sin(2 * np.pi * (time[:, None] * frequency + phase))
     true[:, NROOT:] = np.clip(true[:, NROOT:] + 0.15 * swing, reduced.lower + 0.02, reduced.upper - 0.02)
     true[:, 0] += time
     turn = Rotation.from_rotvec(0.2 * np.sin(5 * time)[:, None] * [0.3, 0.2, 1.0])
@@ -227,22 +226,22 @@ def with_interior(windows: Windows, interior: jax.Array) -> Windows:
 
 @pytest.fixture(scope="module")
 def whole_cost(clip: Clip) -> Cost:
-    """Cost of each window, temporal part by plain differences, shape (NWINDOW,)."""
-    own_cost = jax.jit(lambda flat, targets: clip.objective.normal(flat, targets).cost)
+    """Cost of each window, with the temporal part by plain differences, shape (NWINDOW,)."""
+    frame_cost = jax.jit(lambda flat, targets: clip.objective.normal(flat, targets).cost)
     coordinates = jax.jit(_coordinates)
 
     def cost(windows: Windows, smooth: Smoothness) -> np.ndarray:
         flat = windows.q[..., HALO:-HALO].reshape(-1, NWINDOW * INTERIOR)
-        own = np.asarray(own_cost(flat, windows.targets)).reshape(NWINDOW, INTERIOR).sum(axis=1)
+        frames_cost = np.asarray(frame_cost(flat, windows.targets)).reshape(NWINDOW, INTERIOR).sum(axis=1)
         values = np.asarray(coordinates(windows.q, windows.root_pos, windows.root_rot), np.float64)
-        rate = smooth.velocity[:, None, None] * np.diff(values, axis=2) ** 2
-        bend = smooth.acceleration[:, None, None] * np.diff(values, 2, axis=2) ** 2
-        return own + 0.5 * (rate.sum(axis=(0, 2)) + bend.sum(axis=(0, 2)))
+        velocity_cost = smooth.velocity[:, None, None] * np.diff(values, axis=2) ** 2
+        acceleration_cost = smooth.acceleration[:, None, None] * np.diff(values, 2, axis=2) ** 2
+        return frames_cost + 0.5 * (velocity_cost.sum(axis=(0, 2)) + acceleration_cost.sum(axis=(0, 2)))
 
     return cost
 
 
-def test_cost_is_the_clips_and_never_rises(clip: Clip, refine: Refine, whole_cost: Cost) -> None:
+def test_cost_matches_plain_differences_and_never_rises(clip: Clip, refine: Refine, whole_cost: Cost) -> None:
     windows = clip.windows
     costs = [whole_cost(windows, clip.smooth)]
     for _ in range(3):
@@ -255,7 +254,7 @@ def test_cost_is_the_clips_and_never_rises(clip: Clip, refine: Refine, whole_cos
     assert np.all(costs[-1] < 0.05 * costs[0])
 
 
-def test_without_ties_between_frames_every_target_is_met(body: TargetBody, clip: Clip, refine: Refine) -> None:
+def test_without_smoothness_every_target_is_met(body: TargetBody, clip: Clip, refine: Refine) -> None:
     none = Smoothness(velocity=np.zeros(body.reduced.ndof), acceleration=np.zeros(body.reduced.ndof))
     refined = refine(clip.windows, none)
     flat = np.asarray(refined.q).reshape(-1, NWINDOW * INTERIOR)
@@ -263,42 +262,42 @@ def test_without_ties_between_frames_every_target_is_met(body: TargetBody, clip:
     assert np.linalg.norm(reached - np.asarray(clip.windows.targets.pos), axis=1).max() < 1e-3
 
 
-def test_ties_take_the_jitter_out(body: TargetBody, clip: Clip, refine: Refine) -> None:
-    """Targets shaken by 5 mm a frame: joints bend several times less than without ties, and stay near the motion."""
+def test_smoothness_removes_jitter(body: TargetBody, clip: Clip, refine: Refine) -> None:
+    """With 5 mm of noise on targets, second differences of joints fall to less than a fifth, and joint errors fall."""
     rng = np.random.default_rng(57)
     targets = clip.windows.targets
     noisy = clip.windows._replace(targets=targets._replace(pos=targets.pos + rng.normal(0, 0.005, targets.pos.shape)))
     none = Smoothness(velocity=np.zeros(body.reduced.ndof), acceleration=np.zeros(body.reduced.ndof))
-    bend, away = {}, {}
+    jitter, error = {}, {}
     true = np.moveaxis(clip.true[:, HALO:-HALO, NROOT:], -1, 0)
-    for name, smooth in (("tied", clip.smooth), ("free", none)):
+    for name, smooth in (("smooth", clip.smooth), ("free", none)):
         joints = np.asarray(refine(noisy, smooth).q)[NROOT:]
-        bend[name] = np.sqrt(np.mean(np.diff(joints - true, 2, axis=2) ** 2))
-        away[name] = np.sqrt(np.mean((joints - true) ** 2))
-    assert bend["tied"] < 0.2 * bend["free"]
-    assert away["tied"] < away["free"]
+        jitter[name] = np.sqrt(np.mean(np.diff(joints - true, 2, axis=2) ** 2))
+        error[name] = np.sqrt(np.mean((joints - true) ** 2))
+    assert jitter["smooth"] < 0.2 * jitter["free"]
+    assert error["smooth"] < error["free"]
 
 
-def test_a_neighbour_on_the_axis_is_not_felt(body: TargetBody, clip: Clip, refine: Refine) -> None:
-    """The halo's frames belong to other clips: with `joined` 0 there the result is the same bits whatever they hold."""
-    apart = np.ones((NWINDOW, NALL - 1), np.float32)
-    apart[:, :HALO] = apart[:, -HALO:] = 0.0
-    one = clip.windows._replace(joined=jnp.asarray(apart))
-    other = np.array(one.q)
+def test_neighbouring_clips_do_not_affect_a_window(body: TargetBody, clip: Clip, refine: Refine) -> None:
+    """With `joined` 0 at the halo, whose frames then belong to other clips, their values do not change a bit."""
+    joined = np.ones((NWINDOW, NALL - 1), np.float32)
+    joined[:, :HALO] = joined[:, -HALO:] = 0.0
+    one = clip.windows._replace(joined=jnp.asarray(joined))
+    changed = np.array(one.q)
     for seed, halo in ((58, slice(0, HALO)), (59, slice(-HALO, None))):
-        other[..., halo] = random_configurations(body.reduced, NWINDOW * HALO, seed=seed).T.reshape(-1, NWINDOW, HALO)
-    a, b = refine(one, clip.smooth), refine(one._replace(q=jnp.asarray(other)), clip.smooth)
+        changed[..., halo] = random_configurations(body.reduced, NWINDOW * HALO, seed=seed).T.reshape(-1, NWINDOW, HALO)
+    a, b = refine(one, clip.smooth), refine(one._replace(q=jnp.asarray(changed)), clip.smooth)
     np.testing.assert_array_equal(a.q, b.q)
     np.testing.assert_array_equal(a.damping, b.damping)
 
 
-def test_limits_hold_in_windows_too(body: TargetBody, clip: Clip, refine: Refine) -> None:
-    """Knees and elbows are asked to bend backwards. They stop on their limit, and no slope is left along the others."""
+def test_limits_hold_in_windows(body: TargetBody, clip: Clip, refine: Refine) -> None:
+    """Targets that bend knees and elbows backwards leave them at their limits; other joints have no gradient."""
     reduced = body.reduced
     bent = [NROOT + reduced.index(f"{name}_{side}") for name in ("knee_angle", "elbow_flex") for side in "rl"]
-    asked = clip.true[:, HALO:-HALO].reshape(NWINDOW * INTERIOR, -1).copy()
-    asked[:, bent] -= 1.0
-    targets = met_targets(forward_jit(body.tree, frames_last(asked)))
+    target_q = clip.true[:, HALO:-HALO].reshape(NWINDOW * INTERIOR, -1).copy()
+    target_q[:, bent] -= 1.0
+    targets = met_targets(forward_jit(body.tree, frames_last(target_q)))
     none = Smoothness(velocity=np.zeros(reduced.ndof), acceleration=np.zeros(reduced.ndof))
     windows = clip.windows._replace(targets=targets)
     for _ in range(4):

@@ -57,8 +57,8 @@ def test_solvers_multiply_exactly() -> None:
         q=zeros(9, 1, frames), targets=targets, root_pos=zeros(3, 1, frames), root_rot=zeros(3, 3, 1, frames),
         joined=zeros(1, frames - 1), damping=zeros(1, n),
     )  # fmt: skip
-    for solver in (fitter._frames, fitter._frames_again):
+    for solver in (fitter._solve_frames, fitter._solve_calibration_frames):
         count, exact = products(solver.lower(q=zeros(9, n), targets=targets).as_text())
         assert count == exact > 0
-    count, exact = products(fitter._windows.lower(windows=windows).as_text())
+    count, exact = products(fitter._refine_windows.lower(windows=windows).as_text())
     assert count == exact > 0

@@ -38,7 +38,7 @@ def stance_of(moving: Moving, *, subject: float = 1.0, floor: float = 0.0, prior
     """Estimate stance for a subject scaled by `subject` on a floor at `floor` [m]; the feet keep the target's size."""
     pelvis = subject * moving.pelvis + [0.0, 0.0, floor]
     feet = moving.points - moving.pelvis[:, None]
-    return estimate_stance(pelvis, feet, fps=FPS, prior=prior, scale=ScaleConfig(), contact=CONTACT)
+    return estimate_stance(pelvis, feet, fps=FPS, prior=prior, scale_config=ScaleConfig(), contact_config=CONTACT)
 
 
 def truly_standing(moving: Moving) -> np.ndarray:

@@ -5,7 +5,7 @@ from musclemap.datasets.manifest import ManifestEntry
 
 def manifest_entries() -> list[ManifestEntry]:
     """A clip with a warning, a rejected source and a failed one."""
-    metrics = {"landmark_error_mm": 8.25, "repaired": False, "worst_landmark": "left_toes", "nan": None}
+    metrics = {"landmark_error_mm": 8.25, "refitted": False, "worst_landmark": "left_toes", "nan": None}
     reasons = ({"rule": "knee_limit", "value": 2.2, "limit": 2.0, "frames": [[3, 9]], "at": "knee_angle_l"},)
     return [
         ManifestEntry(

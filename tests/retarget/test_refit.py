@@ -1,4 +1,4 @@
-"""Clips that touch themselves are fitted again with limbs kept apart; what that changed is told."""
+"""Refits: clips with self-collisions are fitted again to separate the limbs, and their metrics record the change."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from musclemap.retarget.solver.refit import accept_refit, needs_refit
 from musclemap.retarget.solver.self_collision import (
     CollisionCapsules,
     SelfCollisionTerm,
-    _nearest,
+    _nearest_points,
     collision_capsules,
 )
 from musclemap.retarget.solver.terms import FrameTargets
@@ -29,30 +29,30 @@ from musclemap.skeletons.kinematics import forward, integrate
 
 @pytest.fixture(scope="module")
 def capsules(body: TargetBody) -> CollisionCapsules:
-    return collision_capsules(body, without=neutral_pairs(body.model, body.reduced.base))
+    return collision_capsules(body, ignored_pairs=neutral_pairs(body.model, body.reduced.base))
 
 
-def knock_kneed() -> SourceMotion:
-    """Walking with both thighs turned inwards, so that the legs pass through each other."""
+def walk_with_colliding_legs() -> SourceMotion:
+    """Walking with both thighs rotated inwards, so that the legs intersect."""
     motion = synthesise("walk_1.2", seconds=1.5)
     rotvec = motion.rotvec.copy()
     for joint, inward in ((1, -4.0), (2, 4.0)):
-        turned = Rotation.from_rotvec(rotvec[:, joint]) * Rotation.from_euler("z", inward, degrees=True)
-        rotvec[:, joint] = turned.as_rotvec()
+        rotated = Rotation.from_rotvec(rotvec[:, joint]) * Rotation.from_euler("z", inward, degrees=True)
+        rotvec[:, joint] = rotated.as_rotvec()
     return replace(motion, rotvec=rotvec)
 
 
-def test_capsules_stand_for_the_models_geoms(body: TargetBody, capsules: CollisionCapsules) -> None:
-    """Distances of pairs of capsules are MuJoCo's to a millimetre: the solver's body is the model made symmetric."""
+def test_distances_of_capsules_are_those_of_mujoco(body: TargetBody, capsules: CollisionCapsules) -> None:
+    """To 1 mm, because the solver's body is the symmetric version of the model."""
     model, rng = body.model, np.random.default_rng(0)
-    share = rng.uniform(0.3, 0.7, (8, body.reduced.njoint))
-    joints = body.reduced.lower + share * (body.reduced.upper - body.reduced.lower)
+    fraction = rng.uniform(0.3, 0.7, (8, body.reduced.njoint))
+    joints = body.reduced.lower + fraction * (body.reduced.upper - body.reduced.lower)
     q = np.concatenate([np.tile([0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0], (8, 1)), joints], axis=1)
     ends = forward(capsules.tree, jnp.asarray(q.T)).point_pos[capsules.first :]
     low, high = ends[0::2], ends[1::2]
     one, two = capsules.pairs.T
-    a, b = _nearest(low[one], high[one] - low[one], low[two], high[two] - low[two])
-    ours = np.linalg.norm(np.asarray(a - b), axis=1) - (capsules.radius[one] + capsules.radius[two])[:, None]
+    a, b = _nearest_points(low[one], high[one] - low[one], low[two], high[two] - low[two])
+    distance = np.linalg.norm(np.asarray(a - b), axis=1) - (capsules.radius[one] + capsules.radius[two])[:, None]
     data, compared = mujoco.MjData(model), 0
     pairs = np.sort(np.stack([model.pair_geom1, model.pair_geom2], axis=1), axis=1).tolist()
     neutral = neutral_pairs(model, body.reduced.base)
@@ -65,14 +65,14 @@ def test_capsules_stand_for_the_models_geoms(body: TargetBody, capsules: Collisi
         mujoco.mj_kinematics(model, data)
         for row, (g, h) in enumerate(movable):
             if model.geom_type[g] == capsule == model.geom_type[h]:
-                theirs = mujoco.mj_geomDistance(model, data, g, h, 10.0, None)
-                assert ours[row, frame] == pytest.approx(theirs, abs=1e-3)
+                expected = mujoco.mj_geomDistance(model, data, g, h, 10.0, None)
+                assert distance[row, frame] == pytest.approx(expected, abs=1e-3)
                 compared += 1
     assert compared > 500
 
 
-def test_the_gradient_is_that_of_the_cost(body: TargetBody, capsules: CollisionCapsules) -> None:
-    """Central differences in float64 along every degree of freedom, in a configuration where the legs overlap."""
+def test_the_gradient_is_the_derivative_of_the_cost(body: TargetBody, capsules: CollisionCapsules) -> None:
+    """By central differences in float64 along every degree of freedom, in a configuration with overlapping legs."""
     q = np.concatenate([[0.0, 0.0, 0.9, 1.0, 0.0, 0.0, 0.0], body.reduced.rest])
     q[7 + body.reduced.index("hip_adduction_r")] = 0.2
     q[7 + body.reduced.index("knee_angle_r")] = 0.3
@@ -92,35 +92,35 @@ def test_the_gradient_is_that_of_the_cost(body: TargetBody, capsules: CollisionC
     np.testing.assert_allclose(result.gradient[:, 0], differences, rtol=1e-4, atol=1e-6)
 
 
-def test_legs_that_pass_through_each_other_are_parted(retargeter: Retargeter) -> None:
-    clip = retargeter.retarget([knock_kneed()])[0].clip
+def test_a_refit_separates_colliding_legs(retargeter: Retargeter) -> None:
+    clip = retargeter.retarget([walk_with_colliding_legs()])[0].clip
     assert clip is not None
-    assert clip.metrics["repaired"] == 1.0
-    assert clip.metrics["repair_self_penetration_before_mm"] > 30.0
-    assert clip.metrics["repair_verdict_before"] != "feasible"
+    assert clip.metrics["refitted"] == 1.0
+    assert clip.metrics["refit_self_penetration_before_mm"] > 30.0
+    assert clip.metrics["refit_verdict_before"] != "feasible"
     assert clip.metrics["self_penetration_mm"] < 10.0
-    assert 15.0 < clip.metrics["repair_moved_mm"] < 150.0
+    assert 15.0 < clip.metrics["refit_moved_mm"] < 150.0
     assert clip.metrics["joint_velocity_ratio"] < 1.0
     assert clip.verdict == "feasible", clip.reasons
 
 
-def _judged(clip: Clip, verdict: str, depth: float) -> Clip:
+def with_verdict(clip: Clip, verdict: str, depth: float) -> Clip:
     metrics = {**clip.metrics, "self_penetration_mm": depth, "floor_penetration_mm": 0.0}
     return replace(clip, verdict=verdict, metrics=metrics, landmark_pos=clip.landmark_pos + 0.001 * depth)
 
 
 @pytest.mark.parametrize(
-    ("verdict", "depth", "kept"), [("warn", 5.0, True), ("infeasible", 5.0, False), ("warn", 40.0, False)]
+    ("verdict", "depth", "accepted"), [("warn", 5.0, True), ("infeasible", 5.0, False), ("warn", 40.0, False)]
 )
-def test_a_repair_that_is_no_better_is_not_kept(walk_clip: Clip, verdict: str, depth: float, kept: bool) -> None:
-    before = _judged(walk_clip, "warn", 30.0)
-    chosen = accept_refit(before, _judged(walk_clip, verdict, depth))
-    assert chosen.metrics["repaired"] == float(kept)
-    assert chosen.metrics["self_penetration_mm"] == (depth if kept else 30.0)
-    assert chosen.metrics["repair_moved_mm"] == pytest.approx(25.0 * np.sqrt(3.0) if kept else 0.0, rel=1e-3)
+def test_a_refit_is_accepted_only_if_it_is_better(walk_clip: Clip, verdict: str, depth: float, accepted: bool) -> None:
+    before = with_verdict(walk_clip, "warn", 30.0)
+    clip = accept_refit(before, with_verdict(walk_clip, verdict, depth))
+    assert clip.metrics["refitted"] == float(accepted)
+    assert clip.metrics["self_penetration_mm"] == (depth if accepted else 30.0)
+    assert clip.metrics["refit_moved_mm"] == pytest.approx(25.0 * np.sqrt(3.0) if accepted else 0.0, rel=1e-3)
 
 
-def test_only_rules_that_it_answers_ask_for_a_repair(walk_clip: Clip) -> None:
+def test_only_penetration_triggers_a_refit(walk_clip: Clip) -> None:
     reason = partial(dict, value=1.0, limit=0.5, frames=[])
     assert not needs_refit(walk_clip)
     assert not needs_refit(replace(walk_clip, reasons=(reason(rule="skate_m_s"),)))
