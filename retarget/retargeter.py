@@ -214,22 +214,11 @@ class Retargeter:
         target_pos = (fit.target_pos @ to_world.as_matrix().T + targets.origin).astype(np.float32)
         qpos, qvel = self._full_motion(q, self._fingers(motion), targets.fps)
         evaluation = evaluate_clip(self.body, qpos)
-        contact = targets.stance.contact
         metrics: dict[str, Any] = clip_metrics(
-            self.body, qpos, evaluation, target_pos=target_pos,
-            target_rot=to_world.as_matrix() @ targets.rot, root_height=targets.pos[:, 0, 2], contact=contact,
-            ground=targets.floor, fps=targets.fps,
+            self.body, qpos, evaluation, target_pos=target_pos, target_rot=to_world.as_matrix() @ targets.rot,
+            root_height=targets.pos[:, 0, 2], contact=targets.stance.contact, ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
-        metrics |= {
-            "scale": targets.stance.scale,
-            "scale_evidence": targets.stance.scale_evidence,
-            "source_stance_speed_m_s": targets.stance_speed,
-            "foot_shift_mm": targets.foot_shift * 1e3,
-            "calibration_max_mm": float(np.linalg.norm(fit.offset, axis=1).max() * 1e3),
-            "restarted_anchors": fit.restarts,
-            "last_cost_decrease": fit.last_decrease,
-            "frame_rate_doubt": float(motion.frame_rate is not None and motion.frame_rate.suspicious),
-        }
+        metrics |= _fit_metrics(motion, targets, fit)
         verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.thresholds))
         tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None
         clip = Clip(
@@ -237,7 +226,7 @@ class Retargeter:
             qvel=qvel,
             landmark_pos=evaluation.landmark_pos,
             target_pos=target_pos,
-            contact=contact.astype(np.uint8),
+            contact=targets.stance.contact.astype(np.uint8),
             fps=targets.fps,
             joint_names=self.body.joint_names,
             landmark_names=self.body.landmark_names,
@@ -257,3 +246,17 @@ class Retargeter:
         if self._validator is None:
             return clip
         return self._validator.validate(clip, evaluation=evaluation, muscles=self.config.validation.muscles)
+
+
+def _fit_metrics(motion: SourceMotion, targets: MotionTargets, fit: Fit) -> dict[str, Any]:
+    """Metrics of the targets and of the fit, which the finished clip does not show."""
+    return {
+        "scale": targets.stance.scale,
+        "scale_evidence": targets.stance.scale_evidence,
+        "source_stance_speed_m_s": targets.stance_speed,
+        "foot_shift_mm": targets.foot_shift * 1e3,
+        "calibration_max_mm": float(np.linalg.norm(fit.offset, axis=1).max() * 1e3),
+        "restarted_anchors": fit.restarts,
+        "last_cost_decrease": fit.last_decrease,
+        "frame_rate_doubt": float(motion.frame_rate is not None and motion.frame_rate.suspicious),
+    }

@@ -146,19 +146,7 @@ def build_tree(reduced: ReducedCoordinates, points: list[BodyPoint]) -> Tree:
         slide[index] = model.jnt_type[link.joint] == mujoco.mjtJoint.mjJNT_SLIDE
         driver[index], coef[index] = reduced.driver[link.joint], reduced.coef[link.joint]
 
-    above = _above(links)
-    point_mask = np.zeros((len(points), reduced.ndof), bool)
-    point_mask[:, :6] = True
-    for p, point in enumerate(points):
-        path = above[carrier[point.body][0]]
-        for d in range(reduced.njoint):
-            group = {k for k, link in enumerate(links) if reduced.driver[link.joint] == d}
-            if group & path and group - path:
-                name = reduced.joint_names[d]
-                raise TargetError(
-                    f"joints driven by {name} are both above and below body {model.body(point.body).name}"
-                )
-            point_mask[p, 6 + d] = bool(group & path)
+    point_mask = _point_mask(reduced, links, [(p.body, carrier[p.body][0]) for p in points])
     return Tree(
         reduced=reduced,
         parent_lane=parent_lane,
@@ -174,6 +162,22 @@ def build_tree(reduced: ReducedCoordinates, points: list[BodyPoint]) -> Tree:
         point_mask=point_mask,
         ancestor=_ancestors(point_mask),
     )
+
+
+def _point_mask(reduced: ReducedCoordinates, links: list[_Link], points: list[tuple[int, int]]) -> np.ndarray:
+    """Find the degrees of freedom that move each point, given by its body and link; shape (npoint, ndof)."""
+    above = _above(links)
+    mask = np.zeros((len(points), reduced.ndof), bool)
+    mask[:, :6] = True
+    for p, (body, link) in enumerate(points):
+        path = above[link]
+        for d in range(reduced.njoint):
+            group = {k for k, link in enumerate(links) if reduced.driver[link.joint] == d}
+            if group & path and group - path:
+                name, body_name = reduced.joint_names[d], reduced.model.body(body).name
+                raise TargetError(f"joints driven by {name} are both above and below body {body_name}")
+            mask[p, 6 + d] = bool(group & path)
+    return mask
 
 
 def _above(links: list[_Link]) -> dict[int, set[int]]:

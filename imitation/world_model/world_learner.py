@@ -262,19 +262,13 @@ class WorldModelLearner:
         value_error, value_grad = jax.value_and_grad(value_loss)(learner.value)
         value, value_state, value_norm = self._gradient_step(1, value_grad, learner.optimizer[1], learner.value)
         average = lambda decay: lambda old, new: decay * old + (1.0 - decay) * new  # noqa: E731
-        steps = jnp.maximum(jnp.sum(alive), 1.0)
-        nrow = config.batch_size * nstep
         metrics = {
-            "imagined_reward": jnp.sum(rollout.reward * alive) / steps,
             "imagined_return": jnp.mean(step_returns[0]),
-            "imagined_terminated": jnp.mean(jnp.any(rollout.terminated & (alive > 0), axis=0)),
             "value_loss": value_error,
             "grad_norm": policy_norm,
             "value_grad_norm": value_norm,
-            "rows_clipped": grad_counts[0] / nrow,
-            "rows_dropped": (grad_counts[1] + jnp.sum(rollout.nonfinite)) / nrow,
-            "saturated": jnp.mean(rollout.excitation > SATURATION),
             "effort_share": effort_share,
+            **_rollout_metrics(rollout, alive, grad_counts, nrow=config.batch_size * nstep),
         }
         return learner._replace(
             policy=policy,
@@ -292,3 +286,14 @@ class WorldModelLearner:
         pick = lambda new, old: jnp.where(apply, new, old)  # noqa: E731
         new_params = jax.tree.map(pick, optax.apply_updates(params, change), params)
         return new_params, jax.tree.map(pick, next_state, state), jnp.nan_to_num(norm)
+
+
+def _rollout_metrics(rollout: ImaginedRollout, alive: Array, grad_counts: Array, *, nrow: int) -> dict[str, Array]:
+    """Metrics of an imagined rollout; `grad_counts` are the clipped and the dropped derivatives."""
+    return {
+        "imagined_reward": jnp.sum(rollout.reward * alive) / jnp.maximum(jnp.sum(alive), 1.0),
+        "imagined_terminated": jnp.mean(jnp.any(rollout.terminated & (alive > 0), axis=0)),
+        "rows_clipped": grad_counts[0] / nrow,
+        "rows_dropped": (grad_counts[1] + jnp.sum(rollout.nonfinite)) / nrow,
+        "saturated": jnp.mean(rollout.excitation > SATURATION),
+    }

@@ -164,6 +164,23 @@ def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array
 
     by_frame = lambda x: jnp.moveaxis(x, 1, 0)  # noqa: E731
     right = -jnp.transpose(gradient, (2, 1, 0)) * by_frame(free)
+    return jnp.transpose(_solve_bands(by_frame(hessian), right, by_frame(one), by_frame(two)), (2, 1, 0))
+
+
+def _solve_bands(hessian: Array, right: Array, one: Array, two: Array) -> Array:
+    """Solve symmetric block-pentadiagonal systems whose off-diagonal blocks are diagonal, frames first.
+
+    Args:
+        hessian: Diagonal blocks, shape (nframe, nwindow, ndof, ndof).
+        right: Right-hand sides, shape (nframe, nwindow, ndof).
+        one: Diagonals of the blocks that couple a frame to the next, shape (nframe, nwindow, ndof).
+        two: Diagonals of the blocks that couple a frame to the one after the next, same shape.
+
+    Returns:
+        Solutions, shape (nframe, nwindow, ndof).
+    """
+    nwindow, ndof = right.shape[1:]
+    eye = jnp.eye(ndof, dtype=right.dtype)
     identity = jnp.broadcast_to(eye, (nwindow, ndof, ndof))
 
     def eliminate(pending, frame):
@@ -193,10 +210,9 @@ def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array
         )
         return pending, (back, products[..., :ndof], products[..., ndof:] * two[:, None, :])
 
-    matrix, vector = jnp.zeros_like(identity), jnp.zeros((nwindow, ndof), gradient.dtype)
+    matrix, vector = jnp.zeros_like(identity), jnp.zeros((nwindow, ndof), right.dtype)
     start = (matrix, vector, matrix, matrix, vector)
-    frames = (by_frame(hessian), right, by_frame(one), by_frame(two))
-    _, eliminated = lax.scan(eliminate, start, frames)
+    _, eliminated = lax.scan(eliminate, start, (hessian, right, one, two))
 
     def substitute(solved, frame):
         """Compute the step of frame t from those of t + 1 and t + 2."""
@@ -204,8 +220,7 @@ def _solve_windows(normal: Normal, gradient: Array, bands: tuple, damping: Array
         step = back - _matvec(to_next, solved[0]) - _matvec(to_second, solved[1])
         return (step, solved[0]), step
 
-    _, steps = lax.scan(substitute, (vector, vector), eliminated, reverse=True)
-    return jnp.transpose(steps, (2, 1, 0))
+    return lax.scan(substitute, (vector, vector), eliminated, reverse=True)[1]
 
 
 def _matvec(matrix: Array, vector: Array) -> Array:

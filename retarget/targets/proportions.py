@@ -5,6 +5,7 @@ One small least-squares problem, solved to convergence: it fits the target's con
 fitted skeleton and constant offsets absorb the remaining error, so that every target is met exactly in the T-pose.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import mujoco
@@ -119,20 +120,8 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
         Fitted skeleton, offsets and the quality of the fit.
     """
     reduced, pose = body.reduced, _TPose(body)
-    rotation = body.source_to_target
-    group, ngroup = _bone_groups()
-    nbeta = 0 if body_model is None else body_model.joint_dirs.shape[2]
-    nshape = ngroup if body_model is None else 1 + nbeta
+    skeleton, shape0 = _shape_space(body, source_joints, body_model)
     followed_joint = np.array([_JOINT[landmark.joint] for landmark in body.landmarks])
-
-    def skeleton(shape: np.ndarray) -> np.ndarray:
-        if body_model is not None:  # linear in size and size * betas
-            joints = shape[0] * body_model.joint_template[:22] + body_model.joint_dirs[:22] @ shape[1:]
-        else:
-            joints = np.zeros((22, 3))
-            for joint, parent in enumerate(BODY_PARENTS[1:], start=1):
-                joints[joint] = joints[parent] + shape[group[joint]] * (source_joints[joint] - source_joints[parent])
-        return (joints - joints[0]) @ rotation.T
 
     def unpack(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         quat = Rotation.from_rotvec(x[3:6]).as_quat(scalar_first=True)
@@ -163,9 +152,8 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
             ]
         )
 
-    shape0 = np.ones(nshape) if body_model is None else np.concatenate([[1.0], np.zeros(nbeta)])
     x0 = np.concatenate([np.zeros(6), np.clip(initial_joints, reduced.lower, reduced.upper), shape0])
-    unbounded = np.full(6, np.inf), np.full(nshape, np.inf)
+    unbounded = np.full(6, np.inf), np.full(len(shape0), np.inf)
     lower = np.concatenate([-unbounded[0], reduced.lower, -unbounded[1]])
     upper = np.concatenate([unbounded[0], reduced.upper, unbounded[1]])
     fit = least_squares(residual, x0, bounds=(lower - 1e-9, upper + 1e-9), xtol=1e-10, ftol=1e-10, gtol=1e-10)
@@ -173,6 +161,29 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     q[NROOT:] = np.clip(q[NROOT:], reduced.lower, reduced.upper)
     pose.set_configuration(q)
     return _make_proportions(pose, q, skeleton(shape), fit, body_model, shape)
+
+
+def _shape_space(
+    body: TargetBody, source_joints: np.ndarray, body_model: BodyModel | None
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Return a function from shape parameters to joints in target axes, shape (22, 3) [m], and initial parameters.
+
+    The parameters are the factors of the bone lengths, or the size and size * betas of a body model.
+    """
+    group, ngroup = _bone_groups()
+
+    def skeleton(shape: np.ndarray) -> np.ndarray:
+        if body_model is not None:
+            joints = shape[0] * body_model.joint_template[:22] + body_model.joint_dirs[:22] @ shape[1:]
+        else:
+            joints = np.zeros((22, 3))
+            for joint, parent in enumerate(BODY_PARENTS[1:], start=1):
+                joints[joint] = joints[parent] + shape[group[joint]] * (source_joints[joint] - source_joints[parent])
+        return (joints - joints[0]) @ body.source_to_target.T
+
+    if body_model is None:
+        return skeleton, np.ones(ngroup)
+    return skeleton, np.concatenate([[1.0], np.zeros(body_model.joint_dirs.shape[2])])
 
 
 def _make_proportions(pose: _TPose, q: np.ndarray, fitted: np.ndarray, fit, body_model, shape) -> Proportions:
