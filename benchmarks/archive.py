@@ -79,7 +79,7 @@ def convert(source: Path, out: Path, *, workers: int) -> dict[str, Any]:
     sampler = threading.Thread(target=monitor.sample)
     sampler.start()
     try:
-        pool = WorkerPool(workers=workers, device="cpu", pinned_to=1)
+        pool = WorkerPool(workers=workers, device="cpu", cores_per_worker=1)
         summary = convert_archive(source, out, config=RetargetConfig(), pool=pool, progress=monitor.on_progress)
     finally:
         monitor.stop()

@@ -31,7 +31,7 @@ from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
 from musclemap.pipelines.train.plan import plan_training
-from musclemap.pipelines.train.training import Until, train
+from musclemap.pipelines.train.training import StopCondition, train
 from musclemap.settings import load_settings
 
 SETTINGS = {"ppo": "small_arm.toml", "world-model": "small_arm_world.toml"}
@@ -57,7 +57,7 @@ def error_mm(policy: Path, clips: list[tuple[str, Clip]]) -> float:
     return 1000.0 * float(np.mean([item.score.metrics["relative_landmark_error_to_end"] for item in result]))
 
 
-def learn(algorithm: str, seed: int, until: Until) -> dict[str, Any]:
+def learn(algorithm: str, seed: int, until: StopCondition) -> dict[str, Any]:
     """Train one policy; returns errors before and after training, time and control steps."""
     training, held_out = motions()
     config = replace(load_settings(TrainConfig, Path(__file__).with_name(SETTINGS[algorithm])), seed=seed)
@@ -67,7 +67,9 @@ def learn(algorithm: str, seed: int, until: Until) -> dict[str, Any]:
         started = time.perf_counter()
         trained = train(plan, folder / "trained", until=until, tensorboard=False)
         seconds = time.perf_counter() - started
-        untrained = train(plan, folder / "untrained", until=Until(steps=1), tensorboard=False)  # a single rollout
+        untrained = train(
+            plan, folder / "untrained", until=StopCondition(steps=1), tensorboard=False
+        )  # a single rollout
         return {
             "algorithm": algorithm, "seed": seed, "seconds": round(seconds, 1), "steps": trained.steps,
             "before_mm": error_mm(untrained.policy, training), "after_mm": error_mm(trained.policy, training),
@@ -88,7 +90,7 @@ def main() -> None:
     print(machine.message(results["machine"]))
     print("algorithm    seed  seconds      steps  before [mm]  after [mm]  held out [mm]  times smaller")
     for seed in options.seeds:
-        limits = Until(seconds=options.seconds)
+        limits = StopCondition(seconds=options.seconds)
         for algorithm in options.algorithms:
             run = learn(algorithm, seed, limits)
             run["times_smaller"] = run["before_mm"] / run["after_mm"]
@@ -99,7 +101,7 @@ def main() -> None:
                 flush=True,
             )
             seconds = max(run["seconds"] / SPEEDUP - SHUTDOWN_SECONDS, 1.0)
-            limits = Until(seconds=seconds, steps=int(run["steps"] / STEP_RATIO))
+            limits = StopCondition(seconds=seconds, steps=int(run["steps"] / STEP_RATIO))
     runs_of = {name: [run for run in results["runs"] if run["algorithm"] == name] for name in options.algorithms}
     missed = False
     if "ppo" in runs_of:

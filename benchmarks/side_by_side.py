@@ -28,10 +28,10 @@ from musclemap.imitation.policy.policy import compile_policy
 from musclemap.imitation.policy.policy_file import body_of, load_policy
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task.reference import make_library
-from musclemap.pipelines.device import keep_compilations, private_folder
+from musclemap.pipelines.device import enable_compilation_cache, private_folder
+from musclemap.pipelines.train.physics_setup import buffer_arguments
 from musclemap.pipelines.train.plan import ALGORITHMS, plan_training
-from musclemap.pipelines.train.simulation_room import room_for
-from musclemap.pipelines.train.training import Until, train
+from musclemap.pipelines.train.training import StopCondition, train
 from musclemap.settings import load_settings
 
 SETTINGS = {"ppo": "walk_ppo.toml", "world-model": "walk_world.toml"}
@@ -61,8 +61,8 @@ def evaluate_policy(policy_file: Path, clips: list[tuple[str, Clip]], kind: str)
         for low in np.linspace(0, clip.nframe // 2, STARTS, dtype=int)
     ]
     library = make_library([*clips, *clips_from_starts], body, resting=policy.task.resting_excitation)
-    room = room_for(body, library.reference, policy.physics, kind=kind)
-    engine = make_engine(body, min(len(library.names), WORLDS), kind=kind, **room)
+    buffers = buffer_arguments(body, library.reference, policy.physics, kind=kind)
+    engine = make_engine(body, min(len(library.names), WORLDS), kind=kind, **buffers)
     result = {item.score.name: item.score for item in evaluate(engine, policy.task, library, compile_policy(policy))}
     seconds_up = [result[name].coverage * clip.duration for name, clip in clips_from_starts]
     return {**totals([result[name] for name, _ in clips])["mean"], "seconds_up": float(np.mean(seconds_up))}
@@ -77,12 +77,14 @@ def clip_from(clip: Clip, frame: int) -> Clip:
 
 
 def learn(
-    algorithm: str, seed: int, clips: list[tuple[str, Clip]], until: Until, folder: Path, *, usual: bool
+    algorithm: str, seed: int, clips: list[tuple[str, Clip]], until: StopCondition, folder: Path, *, usual: bool
 ) -> dict[str, Any]:
     """Train one policy; `usual` uses the default settings of mm-train."""
     config = TrainConfig() if usual else load_settings(TrainConfig, Path(__file__).with_name(SETTINGS[algorithm]))
     plan = plan_training(clips, replace(config, seed=seed), algorithm=algorithm)
-    trained = train(plan, folder, until=until, tensorboard=False, on_message=print, fits=private_folder("fitted"))
+    trained = train(
+        plan, folder, until=until, tensorboard=False, on_message=print, tendon_cache=private_folder("fitted")
+    )
     return {
         "algorithm": algorithm,
         "seed": seed,
@@ -103,7 +105,7 @@ def main() -> None:
     parser.add_argument("--judges", nargs="+", choices=("mujoco", "warp"), default=["mujoco"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    keep_compilations()
+    enable_compilation_cache()
     results: dict[str, Any] = {"machine": machine.describe(), "runs": []}
     print(machine.message(results["machine"]), flush=True)
     rows = []
@@ -113,7 +115,7 @@ def main() -> None:
         results["clips"] = {clip_name: clip.nframe for clip_name, clip in clips}
         for seed in options.seeds:
             for algorithm in ("untrained", *ALGORITHMS):
-                until = Until(steps=1) if algorithm == "untrained" else Until(seconds=options.seconds)
+                until = StopCondition(steps=1) if algorithm == "untrained" else StopCondition(seconds=options.seconds)
                 trained_algorithm = "ppo" if algorithm == "untrained" else algorithm
                 run = learn(trained_algorithm, seed, clips, until, folder / f"{algorithm}{seed}", usual=options.usual)
                 policy = run.pop("policy")

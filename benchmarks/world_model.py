@@ -39,8 +39,8 @@ from musclemap.imitation.world_model.world_learner import WorldLearnerState, Wor
 from musclemap.imitation.world_model.world_model import ModelConfig, ModelState, Variant, WorldModel
 from musclemap.imitation.world_model.world_trainer import WorldTrainer, WorldTrainState
 from musclemap.pipelines.archive import convert_archive
-from musclemap.pipelines.device import keep_compilations, private_folder
-from musclemap.pipelines.train.dataset import choose_clips
+from musclemap.pipelines.device import enable_compilation_cache, private_folder
+from musclemap.pipelines.train.dataset import select_clips
 from musclemap.retarget.config import RetargetConfig
 
 HORIZONS = (1, 8, 32)
@@ -137,12 +137,12 @@ def constant_velocity(model: WorldModel, window: Window) -> ModelState:
 def clips_of(options: argparse.Namespace, folder: Path) -> list[tuple[str, Clip]]:
     """Clips of the data set, or of the built-in walk."""
     if options.dataset:
-        return list(choose_clips(options.dataset, include=options.include or ()).clips)
+        return list(select_clips(options.dataset, include=options.include or ()).clips)
     write_motion(folder / "in" / "walk_1.2_poses.npz", synthesise("walk_1.2"))
     config = RetargetConfig()
     config = replace(config, validation=replace(config.validation, muscles=True))
     convert_archive(folder / "in", folder / "out", config=config)
-    return list(choose_clips(folder / "out").clips)
+    return list(select_clips(folder / "out").clips)
 
 
 def main() -> None:
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    keep_compilations()
+    enable_compilation_cache()
     results: dict[str, Any] = {"machine": machine.describe(), "models": {}}
     print(machine.message(results["machine"]), flush=True)
     body = load_simulation_body("MyoFullBody")

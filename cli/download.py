@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from musclemap.datasets.downloads.bundle_manifest import BundleManifest
     from musclemap.datasets.downloads.catalogue import Entry
     from musclemap.datasets.downloads.file_filter import FileFilter
-    from musclemap.pipelines.download import Chosen, Downloaded
+    from musclemap.pipelines.download import DownloadResult, TrajectorySelection
     from musclemap.retarget.config import RetargetConfig
 
 app = Program("mm-download")
@@ -301,17 +301,17 @@ def _download_data_set(
 ) -> int:
     from musclemap.cli.output.download_report import clip_listener, file_listener, quiet_hub
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
-    from musclemap.pipelines.download import choose_files, download_data_set
+    from musclemap.pipelines.device import choose_device, disable_gpu_preallocation, enable_compilation_cache
+    from musclemap.pipelines.download import download_data_set, select_trajectories
 
     quiet_hub()
-    selection = choose_files(entry, transfer.filters, revision=conversion.revision or entry.revision)
+    selection = select_trajectories(entry, transfer.filters, revision=conversion.revision or entry.revision)
     if transfer.dry_run:
         _print_selection(selection, entry, output)
         return 0
     if conversion.convert:
-        share_gpu_memory()
-        keep_compilations()
+        disable_gpu_preallocation()
+        enable_compilation_cache()
     with ProgressDisplay(hidden=output.hidden) as display:
         result = download_data_set(
             selection,
@@ -322,14 +322,14 @@ def _download_data_set(
             overwrite=conversion.overwrite,
             workers=transfer.workers,
             device=choose_device(conversion.device) if conversion.convert else None,
-            moved=file_listener(display, selection),
-            converted=clip_listener(display, verbose=output.verbose),
+            on_download=file_listener(display, selection),
+            on_clip=clip_listener(display, verbose=output.verbose),
         )
     _print_result(result, output)
     return 0 if result.complete else 1
 
 
-def _print_selection(selection: "Chosen", entry: "Entry", output: _Output) -> None:
+def _print_selection(selection: "TrajectorySelection", entry: "Entry", output: _Output) -> None:
     from musclemap.cli.output.download_report import amount
 
     data_set = selection.data_set
@@ -344,16 +344,16 @@ def _print_selection(selection: "Chosen", entry: "Entry", output: _Output) -> No
         echo(f"{len(selection.files)} files, {size}, from {source}, licence {licence}; nothing was downloaded")
 
 
-def _print_result(result: "Downloaded", output: _Output) -> None:
+def _print_result(result: "DownloadResult", output: _Output) -> None:
     from musclemap.cli.output.conversion_report import print_failures, print_summary
     from musclemap.cli.output.download_report import amount, print_failed_files
 
-    selection = result.chosen
+    selection = result.selection
     data_set = selection.data_set
     if result.summary is not None:
         print_failures(result.summary)
     else:
-        print_failed_files({**result.brought.failed, **result.refused})
+        print_failed_files({**result.fetched.failed, **result.refused})
     if selection.missing:
         absent = f"{len(selection.missing)} motions of the list are not in {data_set.repository}"
         echo(f"{absent}; the first is {selection.missing[0]}", err=True)
@@ -362,7 +362,7 @@ def _print_result(result: "Downloaded", output: _Output) -> None:
     elif output.text:
         if result.summary is not None:
             print_summary(result.summary)
-        files = f"{len(result.brought.paths)} of {len(selection.files)} files ({amount(selection.size)})"
+        files = f"{len(result.fetched.paths)} of {len(selection.files)} files ({amount(selection.size)})"
         source = f"{data_set.repository} at {data_set.revision[:12]}, licence {data_set.licence or 'unknown'}"
         echo(f"{files} from {source}; originals in {result.originals}")
 

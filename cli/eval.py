@@ -13,7 +13,7 @@ from .options.shared import ClipFilters, EngineName, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.train.evaluation import Evaluation, Keep
+    from musclemap.pipelines.train.evaluation import PolicyEvaluation, RecordingOptions
 
 app = Program("mm-eval")
 
@@ -88,24 +88,24 @@ def _evaluate(
     *,
     json_: bool,
     quiet: bool,
-) -> "Evaluation":
+) -> "PolicyEvaluation":
     """Evaluate, write the files and print the result."""
-    from musclemap.pipelines.device import keep_compilations, share_gpu_memory
+    from musclemap.pipelines.device import disable_gpu_preallocation, enable_compilation_cache
 
-    share_gpu_memory()
+    disable_gpu_preallocation()
     from musclemap.cli.output.eval_table import print_evaluation
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.train.dataset import choose_clips
+    from musclemap.pipelines.train.dataset import select_clips
     from musclemap.pipelines.train.evaluation import evaluate_policy, find_policy
-    from musclemap.pipelines.train.simulation_room import tell_mujoco_warnings
+    from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
 
-    keep_compilations()
-    tell_mujoco_warnings(lambda text: None if quiet else echo(f"mm-eval: {text}", err=True))
+    enable_compilation_cache()
+    report_mujoco_warnings(lambda text: None if quiet else echo(f"mm-eval: {text}", err=True))
     keep = _recordings(files, trained_ground=simulation["trained_ground"])
-    selection = choose_clips(dataset, **filters)
+    selection = select_clips(dataset, **filters)
     with ProgressDisplay(hidden=quiet or json_) as display:
         result = evaluate_policy(
-            find_policy(source), selection, engine=engine.value, keep=keep, progress=display.count(), **simulation
+            find_policy(source), selection, engine=engine.value, recording=keep, progress=display.count(), **simulation
         )
     echo_lines((f"mm-eval: {line}" for line in _left_out(result)), err=True)
     written = _write(result, source, files, hidden=quiet or json_)
@@ -117,14 +117,14 @@ def _evaluate(
     return result
 
 
-def _recordings(files: _Files, *, trained_ground: bool) -> "Keep":
+def _recordings(files: _Files, *, trained_ground: bool) -> "RecordingOptions":
     """Check the files to write, and return which clips to record for them.
 
     Raises:
         SettingsError: If a file cannot be written.
     """
     from musclemap.pipelines.report.policy_report import MAX_CURVES
-    from musclemap.pipelines.train.evaluation import Keep
+    from musclemap.pipelines.train.evaluation import RecordingOptions
 
     report, video = files["report"], files["video"]
     for name, path, ending in (("--report", report, ".html"), ("--video", video, ".mp4")):
@@ -134,15 +134,15 @@ def _recordings(files: _Files, *, trained_ground: bool) -> "Keep":
             raise SettingsError(f"{name} {path}: there is no folder {path.resolve().parent}")
     if video and trained_ground:
         raise SettingsError("--video shows flat ground; leave --trained-ground out")
-    return Keep(worst=MAX_CURVES if report else 0, seconds=files["video_seconds"] if video else 0.0)
+    return RecordingOptions(worst=MAX_CURVES if report else 0, seconds=files["video_seconds"] if video else 0.0)
 
 
-def _left_out(result: "Evaluation") -> list[str]:
+def _left_out(result: "PolicyEvaluation") -> list[str]:
     lines = [f"left out {name}: {reason}" for name, reason in list(result.left_out.items())[:NAMED]]
     return lines + [f"and {len(result.left_out) - NAMED} more"] * (len(result.left_out) > NAMED)
 
 
-def _write(result: "Evaluation", source: Path, files: _Files, *, hidden: bool) -> list[str]:
+def _write(result: "PolicyEvaluation", source: Path, files: _Files, *, hidden: bool) -> list[str]:
     """Write the video and the report; returns their paths."""
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.rendering.policy_film import FilmClip, save_policy_film

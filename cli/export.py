@@ -15,7 +15,7 @@ from .options.shared import Json, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.export import Exported, ExportedClip
+    from musclemap.pipelines.export import ExportedClip, ExportResult
 
 app = Program("mm-export")
 
@@ -74,7 +74,7 @@ def _export_clips(
     feasible_only: bool,
     verbose: bool,
     hidden: bool,
-) -> "Exported":
+) -> "ExportResult":
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.export import export_clips
 

@@ -16,8 +16,8 @@ from .options.shared import Json, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.packing.bundle import Bundle, Label
-    from musclemap.pipelines.packing.contents import Contents, Wishes
+    from musclemap.pipelines.packing.bundle import Bundle, BundleMetadata
+    from musclemap.pipelines.packing.contents import PackContents, PackOptions
 
 app = Program("mm-pack")
 
@@ -63,10 +63,12 @@ def pack(
     stated = {"url": _checked_url(url), "creator": creator, "date_published": _checked_date(date), "citation": citation}
     groups = {split: group for split, group in (("train", train), ("val", val), ("test", test)) if group is not None}
     _check_splits(ctx, by_groups=any(groups.values()))
-    wishes = _wishes(shares, licence or [], groups, private, infeasible, seed, shared_subjects)
-    label = _label(name or out.resolve().name, data_version, description, stated)
-    contents, bundle = _write(source, out, wishes, label, overwrite=overwrite, dry_run=dry_run, hidden=quiet or json_)
-    _print_result(contents, bundle, wishes, json_=json_, quiet=quiet)
+    options = _pack_options(shares, licence or [], groups, private, infeasible, seed, shared_subjects)
+    metadata = _bundle_metadata(name or out.resolve().name, data_version, description, stated)
+    contents, bundle = _write(
+        source, out, options, metadata, overwrite=overwrite, dry_run=dry_run, hidden=quiet or json_
+    )
+    _print_result(contents, bundle, options, json_=json_, quiet=quiet)
     raise typer.Exit(1 if contents.faults else 0)
 
 
@@ -76,7 +78,7 @@ def _check_splits(ctx: typer.Context, *, by_groups: bool) -> None:
     refuse_unused(ctx, [name for name in ctx.params if name not in unused], subject=subject)
 
 
-def _wishes(
+def _pack_options(
     shares: str,
     licences: Sequence[str],
     groups: Mapping[str, str],
@@ -84,15 +86,15 @@ def _wishes(
     infeasible: bool,
     seed: int,
     shared_subjects: bool,
-) -> "Wishes":
-    from musclemap.pipelines.packing.contents import Wishes
+) -> "PackOptions":
+    from musclemap.pipelines.packing.contents import PackOptions
     from musclemap.pipelines.packing.licences import parse_statements
     from musclemap.pipelines.packing.splits import parse_shares
 
-    return Wishes(
+    return PackOptions(
         private=private,
         infeasible=infeasible,
-        stated=parse_statements(licences),
+        stated_licences=parse_statements(licences),
         groups=groups,
         shares=parse_shares(shares),
         seed=seed,
@@ -100,32 +102,41 @@ def _wishes(
     )
 
 
-def _label(name: str, version: str, description: str, stated: Mapping[str, str | None]) -> "Label":
-    from musclemap.pipelines.packing.bundle import Label
+def _bundle_metadata(name: str, version: str, description: str, stated: Mapping[str, str | None]) -> "BundleMetadata":
+    from musclemap.pipelines.packing.bundle import BundleMetadata
 
     known = {key: value for key, value in stated.items() if value is not None}
-    return Label(name=name, version=version, description=description, stated=known)
+    return BundleMetadata(name=name, version=version, description=description, properties=known)
 
 
 def _write(
-    source: Path, out: Path, wishes: "Wishes", label: "Label", *, overwrite: bool, dry_run: bool, hidden: bool
-) -> tuple["Contents", "Bundle | None"]:
+    source: Path,
+    out: Path,
+    options: "PackOptions",
+    metadata: "BundleMetadata",
+    *,
+    overwrite: bool,
+    dry_run: bool,
+    hidden: bool,
+) -> tuple["PackContents", "Bundle | None"]:
     """Select the clips and write the bundle; None instead of the bundle in a dry run."""
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.packing.bundle import check_place, write_bundle
-    from musclemap.pipelines.packing.contents import choose
+    from musclemap.pipelines.packing.bundle import check_output_folder, write_bundle
+    from musclemap.pipelines.packing.contents import select_contents
 
-    check_place(out, source, overwrite=overwrite)
+    check_output_folder(out, source, overwrite=overwrite)
     with ProgressDisplay(hidden=hidden) as display:
-        contents = choose(source, wishes, progress=display.count())
+        contents = select_contents(source, options, progress=display.count())
     if dry_run:
         return contents, None
     with ProgressDisplay(hidden=hidden) as display:
         progress = display.count()
-        return contents, write_bundle(source, contents, out, wishes, label, overwrite=overwrite, progress=progress)
+        return contents, write_bundle(source, contents, out, options, metadata, overwrite=overwrite, progress=progress)
 
 
-def _print_result(contents: "Contents", bundle: "Bundle | None", wishes: "Wishes", *, json_: bool, quiet: bool) -> None:
+def _print_result(
+    contents: "PackContents", bundle: "Bundle | None", options: "PackOptions", *, json_: bool, quiet: bool
+) -> None:
     for fault in contents.faults[:NAMED]:
         echo(f"{fault.code} {fault.source}: {fault.reason}", err=True)
     if len(contents.faults) > NAMED:
@@ -133,7 +144,7 @@ def _print_result(contents: "Contents", bundle: "Bundle | None", wishes: "Wishes
     if json_:
         echo_json(_to_dict(contents, bundle))
     elif not quiet:
-        _print_summary(contents, bundle, wishes)
+        _print_summary(contents, bundle, options)
 
 
 def _checked_url(url: str | None) -> str | None:
@@ -160,7 +171,7 @@ def _checked_date(text: str | None) -> str | None:
         raise typer.BadParameter(f"a date has the form YYYY-MM-DD, not {text!r}", param_hint="--date") from None
 
 
-def _print_summary(contents: "Contents", bundle: "Bundle | None", wishes: "Wishes") -> None:
+def _print_summary(contents: "PackContents", bundle: "Bundle | None", options: "PackOptions") -> None:
     splits = Counter(clip.split for clip in contents.clips)
     hours = sum(clip.facts["seconds"] for clip in contents.clips) / 3600
     sizes = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test"))
@@ -168,8 +179,8 @@ def _print_summary(contents: "Contents", bundle: "Bundle | None", wishes: "Wishe
     codes = Counter(one.code for one in contents.left_out)
     if codes:
         echo("left out: " + ", ".join(f"{count} {code}" for code, count in sorted(codes.items())))
-    empty = [split for split, share in wishes.shares.items() if share > 0 and not splits[split]]
-    if empty and not wishes.groups:
+    empty = [split for split, share in options.shares.items() if share > 0 and not splits[split]]
+    if empty and not options.groups:
         echo(f"no clip is in {' and '.join(empty)}: there are too few subjects", err=True)
     if bundle is None:
         echo("nothing was written")
@@ -180,7 +191,7 @@ def _print_summary(contents: "Contents", bundle: "Bundle | None", wishes: "Wishe
     echo(f"{bundle.out}: {bundle.size / 1e6:,.1f} MB, MANIFEST.json {bundle.sha256}")
 
 
-def _to_dict(contents: "Contents", bundle: "Bundle | None") -> dict[str, Any]:
+def _to_dict(contents: "PackContents", bundle: "Bundle | None") -> dict[str, Any]:
     clips = [
         {
             "source": clip.entry.source,

@@ -15,7 +15,7 @@ from .options.shared import Json
 from .program import Program
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.study.reproduction import Compared, Comparison, Expectation
+    from musclemap.pipelines.study.reproduction import ComparedQuantity, Comparison, Expectation
 
 app = Program("mm-reproduce")
 
@@ -87,7 +87,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _sentence(row: "Compared") -> str:
+def _sentence(row: "ComparedQuantity") -> str:
     """Describe how a quantity deviates."""
     if row.expected is None:
         return f"result {_number(row.result)}, but no expected number; --write adds it"
@@ -120,7 +120,7 @@ def _show(result: "Comparison") -> None:
 def _tolerance(expected: "Expectation") -> str:
     """Direction and size of a tolerance, such as "≤ +2 %"."""
     sign = SIGNS[expected.direction]
-    if not expected.slack:
+    if not expected.tolerance:
         return f"{sign} exactly" if expected.direction == "both" else f"{sign} 0"
     side = {"both": "", "at_most": "+", "at_least": "-"}[expected.direction]
     size = f"{100 * expected.relative:g} %" if expected.relative is not None else f"{expected.absolute:g}"

@@ -127,9 +127,9 @@ def _convert(
     from musclemap.datasets.selection import select
     from musclemap.pipelines.archive import convert_archive
     from musclemap.pipelines.cluster.worker_pool import worker_pool_for
-    from musclemap.pipelines.device import choose_device, keep_compilations
+    from musclemap.pipelines.device import choose_device, enable_compilation_cache
 
-    keep_compilations()
+    enable_compilation_cache()
     hidden = output.quiet or output.dry_run
     try:
         pool = selection = None
@@ -202,9 +202,9 @@ def _settings(
     chunk: int | None,
 ) -> "RetargetConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
-    from musclemap.pipelines.device import share_gpu_memory
+    from musclemap.pipelines.device import disable_gpu_preallocation
 
-    share_gpu_memory()  # before the settings import JAX
+    disable_gpu_preallocation()  # before the settings import JAX
     from musclemap.retarget.config import RetargetConfig
     from musclemap.settings import load_settings, override
 

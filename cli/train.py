@@ -17,8 +17,8 @@ from .program import Program
 
 if TYPE_CHECKING:
     from musclemap.imitation.runs.train_config import TrainConfig
-    from musclemap.pipelines.train.plan import Plan
-    from musclemap.pipelines.train.training import Trained
+    from musclemap.pipelines.train.plan import TrainingPlan
+    from musclemap.pipelines.train.training import TrainingResult
 
 app = Program("mm-train")
 
@@ -75,10 +75,12 @@ def train(
     if not quiet:
         _print_plan(plan, folder, limits, err=json_)
     if not dry_run:
-        options = _Options(resume=resume, start=start, save_seconds=save_seconds, tensorboard=tensorboard, track=track)
+        options = _Options(
+            resume=resume, warm_start=start, save_seconds=save_seconds, tensorboard=tensorboard, track=track
+        )
         result = _train(plan, folder, limits, options, quiet=quiet)
         _print_result(result, left_out, folder, dataset, json_=json_, quiet=quiet)
-        raise typer.Exit(INTERRUPTED if result.why == "interrupted" else 0)
+        raise typer.Exit(INTERRUPTED if result.stop_reason == "interrupted" else 0)
 
 
 class _Limits(TypedDict):
@@ -92,7 +94,7 @@ class _Options(TypedDict):
     """How to run; keywords of `musclemap.pipelines.train.training.train`."""
 
     resume: bool
-    start: Path | None
+    warm_start: Path | None
     save_seconds: float
     tensorboard: bool
     track: str | None
@@ -106,18 +108,18 @@ def _plan(
     algorithm: opt.Algorithm,
     *,
     quiet: bool,
-) -> tuple["Plan", dict[str, str]]:
+) -> tuple["TrainingPlan", dict[str, str]]:
     """Read the clips; returns the plan, and the clips left out with their reasons."""
-    from musclemap.pipelines.device import keep_compilations
-    from musclemap.pipelines.train.dataset import choose_clips
+    from musclemap.pipelines.device import enable_compilation_cache
+    from musclemap.pipelines.train.dataset import select_clips
+    from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
     from musclemap.pipelines.train.plan import plan_training
-    from musclemap.pipelines.train.simulation_room import tell_mujoco_warnings
 
-    keep_compilations()
+    enable_compilation_cache()
     say = _ignore if quiet else _warn
-    tell_mujoco_warnings(say)
+    report_mujoco_warnings(say)
     filters["split"] = filters["split"] or _training_split(dataset)
-    selection = choose_clips(dataset, **filters)
+    selection = select_clips(dataset, **filters)
     plan = plan_training(selection.clips, settings, engine=engine.value, algorithm=algorithm.value)
     left_out = {**selection.left_out, **plan.library.left_out}
     for name, reason in list(left_out.items())[:NAMED]:
@@ -127,38 +129,40 @@ def _plan(
     return plan, left_out
 
 
-def _print_plan(plan: "Plan", folder: Path, limits: _Limits, *, err: bool) -> None:
+def _print_plan(plan: "TrainingPlan", folder: Path, limits: _Limits, *, err: bool) -> None:
     from musclemap.cli.output.train_view import plan_lines
 
     echo_lines(plan_lines(plan, folder, **limits), err=err)
 
 
-def _train(plan: "Plan", folder: Path, limits: _Limits, options: _Options, *, quiet: bool) -> "Trained":
+def _train(plan: "TrainingPlan", folder: Path, limits: _Limits, options: _Options, *, quiet: bool) -> "TrainingResult":
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.cli.output.train_view import training_listener
     from musclemap.pipelines.device import private_folder
-    from musclemap.pipelines.train.training import Until, train
+    from musclemap.pipelines.train.training import StopCondition, train
 
     say = _ignore if quiet else _warn
     with _stop_signals(say) as stop_requested, ProgressDisplay(hidden=quiet) as display:
         return train(
             plan,
             folder,
-            until=Until(seconds=limits["max_seconds"], steps=limits["max_steps"], asked=stop_requested),
+            until=StopCondition(
+                seconds=limits["max_seconds"], steps=limits["max_steps"], stop_requested=stop_requested
+            ),
             progress=training_listener(display, **limits),
             on_message=say,
             on_warning=_warn,
-            fits=private_folder("fitted"),
+            tendon_cache=private_folder("fitted"),
             **options,
         )
 
 
 def _print_result(
-    result: "Trained", left_out: Mapping[str, str], folder: Path, dataset: Path, *, json_: bool, quiet: bool
+    result: "TrainingResult", left_out: Mapping[str, str], folder: Path, dataset: Path, *, json_: bool, quiet: bool
 ) -> None:
     if json_:
         facts = {"policy": str(result.policy), "policy_steps": result.policy_steps, "steps": result.steps}
-        facts |= {"seconds": result.seconds, "why": result.why}
+        facts |= {"seconds": result.seconds, "why": result.stop_reason}
         echo_json({**facts, "left_out": left_out, "figures": dict(result.figures)})
     elif not quiet:
         of_steps = f" after {result.policy_steps:,} steps" if result.policy_steps != result.steps else ""
@@ -189,9 +193,9 @@ def _settings(
     path: Path | None, assignments: list[str], *, num_envs: int | None, seed: int | None, hands: bool
 ) -> "TrainConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
-    from musclemap.pipelines.device import share_gpu_memory
+    from musclemap.pipelines.device import disable_gpu_preallocation
 
-    share_gpu_memory()  # before the settings import JAX
+    disable_gpu_preallocation()  # before the settings import JAX
     from musclemap.imitation.runs.train_config import TrainConfig
     from musclemap.settings import load_settings, override
 

@@ -12,7 +12,7 @@ from .program import Program
 from .report import try_report
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.validation import Checked, Validation
+    from musclemap.pipelines.validation import CheckedClip, ValidationResult
     from musclemap.retarget.config import RetargetConfig
 
 app = Program("mm-validate")
@@ -74,11 +74,11 @@ def _validate(
     muscles: bool,
     write: bool,
     silent: bool,
-) -> "Validation":
-    from musclemap.pipelines.device import choose_device, keep_compilations
+) -> "ValidationResult":
+    from musclemap.pipelines.device import choose_device, enable_compilation_cache
     from musclemap.pipelines.validation import validate_clips
 
-    keep_compilations()
+    enable_compilation_cache()
     return validate_clips(
         source,
         config=settings,
@@ -91,9 +91,9 @@ def _validate(
 
 def _settings(path: Path | None, assignments: list[str], chunk: int | None) -> "RetargetConfig":
     """Defaults, overridden by the file, then by --set, then by --chunk."""
-    from musclemap.pipelines.device import share_gpu_memory
+    from musclemap.pipelines.device import disable_gpu_preallocation
 
-    share_gpu_memory()  # before the settings import JAX
+    disable_gpu_preallocation()  # before the settings import JAX
     from musclemap.retarget.config import RetargetConfig
     from musclemap.settings import load_settings, override
 
@@ -103,7 +103,7 @@ def _settings(path: Path | None, assignments: list[str], chunk: int | None) -> "
     return settings
 
 
-def _print_clip(checked: "Checked") -> None:
+def _print_clip(checked: "CheckedClip") -> None:
     """Print a line for a clip, and one per reason."""
     echo(f"{checked.verdict or 'unchecked':<11} {checked.clip}", err=checked.verdict is None)
     if checked.problem:
@@ -115,7 +115,7 @@ def _print_clip(checked: "Checked") -> None:
         echo(f"            {reason['rule']} {reason['value']:.4g}, limit {reason['limit']:.4g}{at}{where}")
 
 
-def _totals(result: "Validation") -> str:
+def _totals(result: "ValidationResult") -> str:
     counts = ", ".join(f"{count} {word}" for word, count in result.counts.items())
     speed = result.nframe / max(result.seconds, 1e-9)
     frames = f"{result.nframe:,} frames in {result.seconds:.1f} s ({speed:.0f} frames/s)"

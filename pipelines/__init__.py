@@ -1,1 +1,1 @@
-"""The stages put together: one clip, a folder, the demo."""
+"""Workflows that combine the packages: convert, train, validate, pack, export, report and view."""

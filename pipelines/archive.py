@@ -1,7 +1,7 @@
-"""A folder of motions to a folder of clips on one machine, as a stream: memory is bounded, whatever the archive's size.
+"""Converts a folder of motions to a folder of clips as a stream, so that memory is bounded for archives of any size.
 
-Nothing is dropped silently: every selected file ends as one line of the manifest, and nothing that is wrong with one
-file keeps another from being converted.
+Nothing is dropped silently: every selected file ends as one manifest line, and a bad file never prevents the conversion
+of another.
 """
 
 import time
@@ -17,7 +17,7 @@ from musclemap.datasets.summary import Summary
 from musclemap.pipelines.cluster.worker_pool import WorkerPool
 from musclemap.pipelines.convert.batch import BatchRetargeter
 from musclemap.pipelines.convert.conversion import convert_items
-from musclemap.pipelines.convert.jobs import BATCH_FRAMES, Recipe
+from musclemap.pipelines.convert.jobs import BATCH_FRAMES, RetargeterSpec
 from musclemap.pipelines.convert.prepare import Skipped, load_or_skip
 from musclemap.pipelines.convert.progress import Progress, Tracker
 from musclemap.pipelines.convert.retargeters import make_retargeter
@@ -46,68 +46,67 @@ def convert_archive(
 ) -> Summary:
     """Convert a folder of motions, or one file, to clips.
 
-    A clip that is up to date is kept: same source bytes, same settings, same target and body model, same software.
-    A run that was interrupted is taken up by the next one.
+    A clip is kept if it is up to date: same source bytes, settings, target body, body model and software.
+    The next run resumes a run that was interrupted.
 
     Args:
         source: Folder of AMASS files, or one file.
-        out: Folder for the clips, OUT/<path below source>.h5, and manifest.jsonl. Made if missing.
+        out: Folder for the clips, OUT/<path below source>.h5, and manifest.jsonl. Created if missing.
         config: Settings of the conversion.
         body_models: Folder of body-model files of the SMPL family; None uses the mean skeleton.
-        include: Globs of the files wanted; none means all.
-        exclude: Globs of files not wanted.
-        group: Name of a motion group; only its members are wanted.
+        include: Globs of files to include; empty includes all.
+        exclude: Globs of files to exclude.
+        group: Name of a motion group; only its members are converted.
         limit: Largest number of files.
-        overwrite: Convert even what is up to date.
+        overwrite: Convert files whose clips are up to date, too.
         dry_run: Read and check everything, write nothing.
         progress: Called at the start and after each file.
         device: JAX device to compute on; None leaves the choice to JAX.
         batch_frames: Source frames that are converted together; None for a number that suits the device.
-        retargeter: Used in place of the one made from `config`, `body_models` and `device`; not with a crew.
-        crew: Who does it; None for this process alone.
-        selection: What `select` gives for the same arguments, where it was asked already.
+        retargeter: Replaces the one made from `config`, `body_models` and `device`; not used with a pool.
+        pool: Worker processes; None converts in this process.
+        selection: Result of `select` for the same arguments, if it is known already.
 
     Raises:
-        SourceError: Nothing to convert.
-        SettingsError: The clips would go into the folder of the motions itself.
-        ClusterError: The crew's cluster does not answer.
-        BodyModelError: A body model cannot be read, or there is none in the folder.
-        OutputError: The output folder cannot be written to, or another run is writing to it.
+        SourceError: If there is nothing to convert.
+        SettingsError: If the clips would be written to the folder of the motions.
+        ClusterError: If the pool's cluster does not answer.
+        BodyModelError: If a body model cannot be read or the folder has none.
+        OutputError: If the output folder cannot be written to, or another run is writing to it.
     """
     started = time.perf_counter()
     refuse_own_source(source, out)
     selection = selection or select(source, include=include, exclude=exclude, group=group, limit=limit)
     make = partial(make_retargeter, config, body_models=body_models, device=device)
-    look = partial(load_or_skip, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
+    load = partial(load_or_skip, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
     if dry_run:
-        return _look_only(
-            selection, out=out, fps=config.fps, look=partial(look, provenance=(retargeter or make()).provenance)
-        )
+        load = partial(load, provenance=(retargeter or make()).provenance)
+        return _dry_run(selection, out=out, fps=config.fps, load=load)
     with open_output(out) as folder:
         track = Tracker(selection.items, report=progress)
         run = RunRecorder(folder, selection.items, track=track)
         if pool is None:
-            maker = retargeter or make()
+            retargeter = retargeter or make()
             platform = device.platform if device is not None else "cpu"
             frames = batch_frames or BATCH_FRAMES.get(platform, BATCH_FRAMES["gpu"])
-            look = partial(look, provenance=maker.provenance)
-            run.take(
+            load = partial(load, provenance=retargeter.provenance)
+            run.record_all(
                 convert_items(
                     selection.items,
                     root=out,
                     announce=folder.announce,
                     known=folder.entries,
-                    look=look,
-                    retargeter=maker,
+                    load=load,
+                    retargeter=retargeter,
                     batch_frames=frames,
                 )
             )
         else:
-            recipe = Recipe(
+            spec = RetargeterSpec(
                 config=config, body_models=body_models.resolve() if body_models else None, device=pool.device,
-                batch_frames=batch_frames or 0, make=pool.make,
+                batch_frames=batch_frames or 0, make=pool.retargeter_factory,
             )  # fmt: skip
-            pool.convert(selection.items, folder=folder, recorder=run, recipe=recipe, overwrite=overwrite)
+            pool.convert(selection.items, folder=folder, recorder=run, spec=spec, overwrite=overwrite)
         folder.write_manifest()
     return Summary(
         out=out,
@@ -121,22 +120,22 @@ def convert_archive(
     )
 
 
-def _look_only(selection: Selection, *, out: Path, fps: float, look: Callable[..., SourceMotion | Skipped]) -> Summary:
-    """What a run would do, one file in memory at a time."""
+def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[..., SourceMotion | Skipped]) -> Summary:
+    """Summarise what a run would do, with one file in memory at a time."""
     known = read_entries(out)
     entries, kept, planned, warnings = [], [], [], {}
     seconds, nframe, nbyte = 0.0, 0, 0
     for item in selection.items:
-        result = look(item, known=known.get(item.name))
-        if isinstance(result, Skipped):
-            entries.append(result.entry)
-            kept += [item.name] if result.kept else []
+        loaded = load(item, known=known.get(item.name))
+        if isinstance(loaded, Skipped):
+            entries.append(loaded.entry)
+            kept += [item.name] if loaded.kept else []
         else:
             planned.append(item.name)
-            seconds += result.duration
-            nframe += round(result.duration * fps) + 1
+            seconds += loaded.duration
+            nframe += round(loaded.duration * fps) + 1
             nbyte += item.path.stat().st_size
-            warnings |= {item.name: result.warnings} if result.warnings else {}
+            warnings |= {item.name: loaded.warnings} if loaded.warnings else {}
     return Summary(
         out=out,
         entries=tuple(entries),

@@ -1,4 +1,4 @@
-"""Where the retargeter computes."""
+"""Compute devices: selection, memory errors, the compilation cache."""
 
 import os
 import stat
@@ -12,41 +12,41 @@ from musclemap.errors import MusclemapError
 
 
 class DeviceError(MusclemapError):
-    """JAX has no device of the kind asked for."""
+    """JAX has no device of the requested kind."""
 
 
 class DeviceMemoryError(MusclemapError):
-    """The device's memory does not suffice; the message says which number to lower."""
+    """The device has too little memory; the message says which settings to lower."""
 
 
-_FULL = ("resource_exhausted", "out of memory", "failed to allocate")
-"""What JAX and Warp say, both in a RuntimeError, where memory does not suffice."""
+_OUT_OF_MEMORY = ("resource_exhausted", "out of memory", "failed to allocate")
+"""Parts of the messages of the RuntimeError that JAX and Warp raise if memory is exhausted."""
 
 
 @contextmanager
-def told_memory(what: str, lower: str) -> Iterator[None]:
-    """Say which number to lower where memory does not suffice.
+def explain_memory_error(what: str, lower: str) -> Iterator[None]:
+    """Turn an out-of-memory error into one that says which settings to lower.
 
     Args:
-        what: What it should hold.
-        lower: Options and settings that make it less.
+        what: What the device needs memory for.
+        lower: Options and settings that reduce it.
 
     Raises:
-        DeviceMemoryError: It does not.
+        DeviceMemoryError: If the device has too little memory.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not any(word in str(error).lower() for word in _FULL):
+        if not isinstance(error, MemoryError) and not any(word in str(error).lower() for word in _OUT_OF_MEMORY):
             raise
-        raise DeviceMemoryError(f"the device's memory does not hold {what}: lower {lower}") from error
+        raise DeviceMemoryError(f"the device has too little memory for {what}: lower {lower}") from error
 
 
 def choose_device(kind: str | None = None) -> Any:
-    """First JAX device of a kind, "cpu" or "gpu"; None takes what JAX prefers, a GPU where it can use one.
+    """Return the first JAX device of a kind, "cpu" or "gpu"; None selects JAX's default, a GPU if it can use one.
 
     Raises:
-        DeviceError: There is none; the message lists what there is.
+        DeviceError: If there is no such device; the message lists the available kinds.
     """
     import jax
 
@@ -55,33 +55,34 @@ def choose_device(kind: str | None = None) -> Any:
     try:
         return jax.devices(kind)[0]
     except RuntimeError as error:
-        there = ", ".join(sorted({device.platform for device in jax.devices()}))
-        hint = "; a GPU needs its driver, 580 or newer, and: pip install 'musclemap[gpu]'" if kind == "gpu" else ""
-        raise DeviceError(f"JAX finds no {kind}; it has: {there}{hint}") from error
+        available = ", ".join(sorted({device.platform for device in jax.devices()}))
+        hint = "; a GPU needs driver 580 or newer, and: pip install 'musclemap[gpu]'" if kind == "gpu" else ""
+        raise DeviceError(f"JAX finds no {kind}; available: {available}{hint}") from error
 
 
-def share_gpu_memory() -> None:
-    """Have JAX take a GPU's memory as it needs it, as MuJoCo Warp needs some too; to be called before JAX is used.
+def disable_gpu_preallocation() -> None:
+    """Make JAX allocate GPU memory on demand, because MuJoCo Warp needs some too. Call before JAX is used.
 
-    A value that the environment has already stands. Changes this process's environment, so only a program calls it.
+    A value that is already set in the environment is kept. Changes the environment of this process, so only programs
+    call it, never a library.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
-def keep_compilations() -> Path | None:
-    """Let JAX keep what it compiles from one run to the next, in the system's folder for temporary files.
+def enable_compilation_cache() -> Path | None:
+    """Make JAX cache compiled code between runs, in the system's temporary folder.
 
-    A folder named by the environment variable JAX_COMPILATION_CACHE_DIR is used instead, by JAX itself. Changes JAX's
-    configuration for this process, so only a program calls it, never a library.
+    If the environment variable JAX_COMPILATION_CACHE_DIR is set, JAX uses that folder instead. Changes JAX's
+    configuration for this process, so only programs call it, never a library.
 
     Returns:
-        The folder, or None where one that is ours alone cannot be had (what lies there is run as code).
+        The folder, or None if no folder that is private to this user can be created (its files are run as code).
     """
     import jax
 
-    given: str | None = getattr(jax.config, "jax_compilation_cache_dir", None)
-    if given:
-        return Path(given)
+    configured: str | None = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if configured:
+        return Path(configured)
     folder = private_folder("compiled")
     if folder is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -90,20 +91,20 @@ def keep_compilations() -> Path | None:
 
 
 def private_folder(what: str) -> Path | None:
-    """A folder of this user for what takes long to make, among the system's temporary files.
+    """Create a cache folder that is private to this user, in the system's temporary folder.
 
     Args:
-        what: Part of its name.
+        what: Part of the folder's name.
 
     Returns:
-        The folder, or None where one that is ours alone cannot be had.
+        The folder, or None if it cannot be created or another user owns it or can write to it.
     """
     folder = Path(tempfile.gettempdir()) / f"musclemap-{what}-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        result = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return None
-    if not stat.S_ISDIR(result.st_mode) or result.st_uid != os.getuid() or result.st_mode & 0o022:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         return None
     return folder

@@ -1,4 +1,4 @@
-"""A data set of the hub brought here and made into clips: chosen, downloaded, converted, each file with its line."""
+"""Downloads a data set from the hub and converts it: select trajectories, fetch them, import each as a clip."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,19 +18,19 @@ from musclemap.datasets.selection import clip_name
 from musclemap.datasets.summary import Summary
 from musclemap.retarget.config import RetargetConfig
 
-from .import_trajectories import Origin, TrajectoryImporter, import_trajectories, up_to_date
+from .import_trajectories import TrajectoryImporter, TrajectorySource, import_trajectories, up_to_date
 
 ORIGINALS = "originals"
-"""Folder below the output for files as they were downloaded; it may be deleted once the clips are there."""
+"""Folder below the output for the downloaded files; it may be deleted once the clips exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """Trajectories of a data set that are wanted.
+class TrajectorySelection:
+    """Selected trajectories of a data set.
 
     Attributes:
         data_set: The data set at its commit.
-        files: The wanted files by the name their clips go by.
+        files: The selected files, by the name that their clips get.
         missing: Members of the motion list that the data set does not have.
     """
 
@@ -40,82 +40,84 @@ class Chosen:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Total size of the files [bytes]."""
         return sum(file.size for file in self.files.values())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Downloaded:
-    """What came of a data set.
+class DownloadResult:
+    """Result of a download.
 
     Attributes:
-        chosen: What was wanted.
-        originals: Where downloaded files lie.
-        brought: Files that came, and reasons of those that did not.
-        summary: Of the conversion; None where none was wanted.
-        refused: Names that no file here may have, with the reason.
+        selection: The selected trajectories.
+        originals: Folder of the downloaded files.
+        fetched: Downloaded files, and reasons of the failed ones.
+        summary: Summary of the conversion; None if no clips were requested.
+        refused: Names that are not allowed as file names here, with the reason.
     """
 
-    chosen: Chosen
+    selection: TrajectorySelection
     originals: Path
-    brought: HubDownload
+    fetched: HubDownload
     summary: Summary | None
     refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
-        """Whether all that was wanted is here, as a clip where clips were wanted."""
-        return not self.brought.failed and not self.refused and (self.summary is None or self.summary.complete)
+        """Whether every selected file was downloaded and, if clips were requested, has its clip."""
+        return not self.fetched.failed and not self.refused and (self.summary is None or self.summary.complete)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        data_set = self.chosen.data_set
+        data_set = self.selection.data_set
         return {
             "repository": data_set.repository,
             "revision": data_set.revision,
             "licence": data_set.licence,
             "originals": str(self.originals),
-            "files": {path: str(place) for path, place in self.brought.paths.items()},
-            "failed": dict(self.brought.failed) | dict(self.refused),
-            "missing": list(self.chosen.missing),
+            "files": {path: str(local) for path, local in self.fetched.paths.items()},
+            "failed": dict(self.fetched.failed) | dict(self.refused),
+            "missing": list(self.selection.missing),
             "clips": None if self.summary is None else self.summary.to_dict(),
         }
 
 
-def choose_files(entry: Entry, file_filter: FileFilter, *, revision: str | None = None) -> Chosen:
-    """List the trajectories of a data set that are wanted.
+def select_trajectories(entry: Entry, file_filter: FileFilter, *, revision: str | None = None) -> TrajectorySelection:
+    """List the trajectories of a data set and select those that match a filter.
 
     Args:
-        entry: Of the catalogue, of kind "huggingface".
-        wish: Which.
-        revision: Branch, tag or commit; the catalogue's, or the main branch, if None.
+        entry: Catalogue entry of kind "huggingface".
+        file_filter: Which trajectories to select.
+        revision: Branch, tag or commit; None for the catalogue's revision or, if it has none, the main branch.
 
     Raises:
-        DownloadError: The data set cannot be listed, or nothing in it is wanted.
-        SettingsError: There is no such motion list.
+        DownloadError: If the data set cannot be listed, or no trajectory matches.
+        SettingsError: If the motion list does not exist.
     """
     members = load_group(file_filter.group) if file_filter.group is not None else None
     data_set = list_data_set(entry.where or "", revision=revision or entry.revision)
     prefix = f"{entry.folder}/" if entry.folder else ""
-    there = {
+    trajectories = {
         file.path.removeprefix(prefix): file
         for file in data_set.files
         if file.path.startswith(prefix) and file.path.lower().endswith(".npz")
     }
-    names = [name for name in sorted(there) if file_filter.matches(name)]
+    names = [name for name in sorted(trajectories) if file_filter.matches(name)]
     missing: tuple[str, ...] = ()
     if members is not None:
-        part = select_members(names, members)
-        names, missing = list(part.names), part.missing
+        in_list = select_members(names, members)
+        names, missing = list(in_list.names), in_list.missing
     if not names:
-        example = f"; one is {min(there)}" if there else f"; it has {len(data_set.files)} other files"
-        raise DownloadError(f"none of {len(there)} trajectories of {data_set.repository} below {prefix or '/'} is "
-                            f"wanted{example}")  # fmt: skip
-    return Chosen(data_set=data_set, files={name: there[name] for name in names[: file_filter.limit]}, missing=missing)
+        example = f"; one is {min(trajectories)}" if trajectories else f"; it has {len(data_set.files)} other files"
+        raise DownloadError(
+            f"none of {len(trajectories)} trajectories of {data_set.repository} below {prefix or '/'} matches{example}"
+        )
+    files = {name: trajectories[name] for name in names[: file_filter.limit]}
+    return TrajectorySelection(data_set=data_set, files=files, missing=missing)
 
 
 def download_data_set(
-    chosen: Chosen,
+    selection: TrajectorySelection,
     entry: Entry,
     out: Path,
     *,
@@ -124,54 +126,56 @@ def download_data_set(
     overwrite: bool = False,
     workers: int = 4,
     device: Any = None,
-    moved: Callable[[int, int], None] | None = None,
-    converted: Callable[[ManifestEntry, int, int], None] | None = None,
-) -> Downloaded:
-    """Bring what was chosen and make clips of it. What is here and up to date is neither brought nor made again.
+    on_download: Callable[[int, int], None] | None = None,
+    on_clip: Callable[[ManifestEntry, int, int], None] | None = None,
+) -> DownloadResult:
+    """Download the selected trajectories and import them as clips. Existing, up-to-date files are kept.
 
     Args:
-        chosen: From `choose_files`.
-        entry: Of the catalogue.
-        out: Output folder: clips and manifest, and below `ORIGINALS` the files as they came.
-        config: For the conversion.
-        convert: Whether clips are made.
-        overwrite: Make again what is up to date.
-        workers: Downloads at a time.
-        device: JAX device of the checks.
-        moved: Called with the number of files that are settled, and their bytes.
-        converted: Called after each clip with its line, how many are done, and of how many.
+        selection: From `select_trajectories`.
+        entry: Catalogue entry.
+        out: Output folder: clips and manifest, and the downloaded files below `ORIGINALS`.
+        config: Settings of the conversion.
+        convert: Whether to make clips.
+        overwrite: Make clips again that are up to date, too.
+        workers: Number of simultaneous downloads.
+        device: JAX device for the checks.
+        on_download: Called with the number of finished files and their size [bytes].
+        on_clip: Called after each clip with its manifest line, the number of finished clips, and the total.
 
     Raises:
-        AccessError: The data set is gated.
-        DownloadError: The folder cannot be written to.
-        OutputError: The folder cannot be written to, or another run is writing to it.
+        AccessError: If the data set is gated.
+        DownloadError: If the folder for downloads cannot be written to.
+        OutputError: If the output folder cannot be written to, or another run is writing to it.
     """
     originals = out / ORIGINALS
-    refused = _refused(chosen)
-    files = {name: file for name, file in chosen.files.items() if name not in refused}
+    refused = _refused(selection)
+    files = {name: file for name, file in selection.files.items() if name not in refused}
     importer, needed = None, dict(files)
-    origins = {name: _origin(name, file, chosen, entry, originals) for name, file in files.items()}
+    sources = {name: _trajectory_source(name, file, selection, entry, originals) for name, file in files.items()}
     if convert:
         importer = TrajectoryImporter(config, device=device)
         entries = read_entries(out)
         if not overwrite:
-            done = [n for n, o in origins.items() if n in entries and up_to_date(importer, o, out, entries[n])]
+            done = [n for n, s in sources.items() if n in entries and up_to_date(importer, s, out, entries[n])]
             needed = {name: file for name, file in files.items() if name not in set(done)}
-    brought = fetch_files(chosen.data_set, list(needed.values()), originals, workers=workers, progress=moved)
+    fetched = fetch_files(selection.data_set, list(needed.values()), originals, workers=workers, progress=on_download)
     summary = None
     if importer is not None:
-        lost = {name: brought.failed[file.path] for name, file in files.items() if file.path in brought.failed}
-        here = [origin for name, origin in origins.items() if name not in lost]
+        failed = {name: fetched.failed[file.path] for name, file in files.items() if file.path in fetched.failed}
+        available = [source for name, source in sources.items() if name not in failed]
         summary = import_trajectories(
-            here, out, importer, unavailable=lost | refused, overwrite=overwrite, progress=converted
+            available, out, importer, unavailable=failed | refused, overwrite=overwrite, progress=on_clip
         )
-    return Downloaded(chosen=chosen, originals=originals, brought=brought, summary=summary, refused=refused)
+    return DownloadResult(selection=selection, originals=originals, fetched=fetched, summary=summary, refused=refused)
 
 
-def _origin(name: str, file: HubFile, chosen: Chosen, entry: Entry, originals: Path) -> Origin:
-    data_set = chosen.data_set
+def _trajectory_source(
+    name: str, file: HubFile, selection: TrajectorySelection, entry: Entry, originals: Path
+) -> TrajectorySource:
+    data_set = selection.data_set
     licence = data_set.licence or entry.licence or "unknown"
-    return Origin(
+    return TrajectorySource(
         path=originals.joinpath(*PurePosixPath(file.path).parts),
         name=name,
         clip=clip_name(name),
@@ -183,10 +187,10 @@ def _origin(name: str, file: HubFile, chosen: Chosen, entry: Entry, originals: P
     )
 
 
-def _refused(chosen: Chosen) -> dict[str, str]:
-    """Names that would lead out of the folder, cannot be written, or have the clip of an earlier one."""
+def _refused(selection: TrajectorySelection) -> dict[str, str]:
+    """Names that lead out of the folder, cannot be written, or have the same clip as an earlier name."""
     refused, owners = {}, dict[str, str]()
-    for name, file in chosen.files.items():
+    for name, file in selection.files.items():
         owner = owners.setdefault(clip_name(name), name)
         if owner != name:
             refused[name] = f"{owner} has the same clip"

@@ -1,4 +1,4 @@
-"""Clips of a folder written in another program's format, with a list of what became of each."""
+"""Export of clips to other programs' formats, with a record of the result for each clip."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -32,62 +32,69 @@ from musclemap.datasets.output_folder import (
 from musclemap.errors import ClipError, FileError, SettingsError
 from musclemap.failures import Failure, attempt
 from musclemap.files import check_fields, parse_json, read_bytes, read_json_object
-from musclemap.pipelines.convert.conversion import is_full
+from musclemap.pipelines.convert.conversion import is_disk_full
 from musclemap.skeletons.bodies import load_body
 
 RECORD = "export.json"
 JOURNAL = "export.json.partial"
-"""Lines of files that are in place or about to be; of a file's lines that one counts which has its hash."""
+"""Records of files that are written or about to be, one per line. A record is valid if its hash is that of the file."""
 MAX_JOURNAL = 2**28
-"""Largest journal that is read [B]; a line has half a kilobyte."""
+"""Largest journal that is read [B]; a line has about half a kilobyte."""
 RECORD_FORMAT, RECORD_VERSION = "musclemap-export", 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format: ending of its files, what it is, whether it can have fingers, and how a clip is written in it."""
+    """An export format.
 
-    ending: str
-    what: str
+    Attributes:
+        extension: File name extension.
+        description: Description.
+        fingers: Whether the format supports finger joints.
+        write: Encodes a clip as the bytes of a file.
+    """
+
+    extension: str
+    description: str
     fingers: bool
     write: Callable[[Clip, ExportBody], bytes]
 
 
 FORMATS = {
     "musclemimic": Format(
-        ending=".npz",
-        what="trajectory of MuscleMimic and LocoMuJoCo",
+        extension=".npz",
+        description="trajectory of MuscleMimic and LocoMuJoCo",
         fingers=False,
         write=lambda clip, body: npz_bytes(trajectory_arrays(clip, body)),
     ),
     "mjlab": Format(
-        ending=".npz",
-        what="motion of mjlab and BeyondMimic",
+        extension=".npz",
+        description="motion of mjlab and BeyondMimic",
         fingers=True,
         write=lambda clip, body: npz_bytes(mjlab_arrays(clip, body)),
     ),
-    "csv": Format(ending=".csv", what="table, one row a frame", fingers=True, write=csv_bytes),
-    "mot": Format(ending=".mot", what="OpenSim motion, degrees", fingers=True, write=mot_bytes),
-    "bvh": Format(ending=".bvh", what="skeleton of the 17 landmarks", fingers=False, write=bvh_bytes),
+    "csv": Format(extension=".csv", description="table, one row per frame", fingers=True, write=csv_bytes),
+    "mot": Format(extension=".mot", description="OpenSim motion, degrees", fingers=True, write=mot_bytes),
+    "bvh": Format(extension=".bvh", description="skeleton of the 17 landmarks", fingers=False, write=bvh_bytes),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedClip:
-    """What became of one clip.
+    """Export result of one clip.
 
     Attributes:
         clip: POSIX path below the source folder.
-        file: POSIX path below the output folder, or None when there is none.
+        file: POSIX path below the output folder, or None if there is none.
         sha256: Hash of the file, or None.
-        status: "ok", or "refused".
-        reason: Why there is no file, or empty.
-        notes: What the file does not tell although the clip does.
-        clip_sha256: Hash of the clip, or None when it cannot be read.
-        source: Where the clip is from.
-        licence: Licence of the clip's source, as far as it is known.
-        verdict: Of the clip.
-        nframe: Frames.
+        status: "ok" or "refused".
+        reason: Why there is no file, or an empty string.
+        notes: Data of the clip that the file does not contain.
+        clip_sha256: Hash of the clip, or None if it cannot be read.
+        source: Source of the clip.
+        licence: Licence of the source, if known.
+        verdict: Verdict of the clip.
+        nframe: Number of frames.
     """
 
     clip: str
@@ -104,8 +111,8 @@ class ExportedClip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
-    """Result of a run: one entry a clip, and sentences about damaged lines of the manifest."""
+class ExportResult:
+    """Result of an export: one entry per clip, and sentences about damaged manifest lines."""
 
     out: Path
     to: str
@@ -120,8 +127,8 @@ class Exported:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         counts = {"ok": len(self.clips) - len(self.refused), "refused": len(self.refused)}
-        message = {"out": str(self.out), "to": self.to, "counts": counts, "problems": list(self.problems)}
-        return message | {"clips": [asdict(clip) for clip in self.clips]}
+        facts = {"out": str(self.out), "to": self.to, "counts": counts, "problems": list(self.problems)}
+        return facts | {"clips": [asdict(clip) for clip in self.clips]}
 
 
 def export_clips(
@@ -133,36 +140,36 @@ def export_clips(
     include: Sequence[str] = (),
     feasible_only: bool = False,
     progress: Callable[[ExportedClip, int, int], None] | None = None,
-) -> Exported:
-    """Write every clip below a folder, or one clip, in another format.
+) -> ExportResult:
+    """Export every clip below a folder, or one clip, to another format.
 
     Args:
-        source: Folder of clips (.h5), or one.
-        out: Folder for the files; each has its clip's path with another ending.
+        source: Folder of clips (.h5), or one clip.
+        out: Folder for the files; each file has its clip's path with another extension.
         to: One of `FORMATS`.
-        fingers: Keep the finger joints, where the format can have them.
-        include: Globs; a clip is taken when one matches its path or its bare name.
-        feasible_only: Refuse clips that the checks found infeasible.
-        progress: Called after each clip with the number done and that of all.
+        fingers: Export the finger joints, if the format supports them.
+        include: Globs; a clip is exported if one matches its path or its file name.
+        feasible_only: Refuse clips whose verdict is "infeasible".
+        progress: Called after each clip with its result, the number of finished clips, and the total.
 
     Raises:
-        SettingsError: There is no clip, no such format, the folder holds another, or is that of the clips itself.
-        OutputError: The folder cannot be written to, its disk is full, or another run is writing to it.
+        SettingsError: If there is no clip or no such format, or `out` holds another format or is the clips' own folder.
+        OutputError: If the folder cannot be written to, its disk is full, or another run is writing to it.
     """
     if to not in FORMATS:
-        raise SettingsError(f"there is no format {to!r}; there are: {', '.join(FORMATS)}")
+        raise SettingsError(f"unknown format {to!r}; known formats: {', '.join(FORMATS)}")
     if fingers and not FORMATS[to].fingers:
-        raise SettingsError(f"{to} has no fingers; those that can have them: "
-                            f"{', '.join(name for name, form in FORMATS.items() if form.fingers)}")  # fmt: skip
+        supported = ", ".join(name for name, form in FORMATS.items() if form.fingers)
+        raise SettingsError(f"{to} does not support fingers; formats that do: {supported}")
     refuse_own_source(source, out)
     root, names, entries = _clips(source, include)
-    _earlier(out, to=to, fingers=fingers)
+    _read_record(out, to=to, fingers=fingers)
     body = ExportBody(load_body(), fingers=fingers)
     done: list[ExportedClip] = []
     with _open_folder(out) as journal:
-        earlier = _earlier(out, to=to, fingers=fingers)
+        earlier = _read_record(out, to=to, fingers=fingers)
         if not (out / RECORD).is_file():
-            _write_record(out, earlier, to=to, fingers=fingers)  # from now on the folder is for this format
+            _write_record(out, earlier, to=to, fingers=fingers)  # reserves the folder for this format
         for name in names:
             exported = _export(root, name, entries.get(name), out, to, body, journal, feasible_only=feasible_only)
             done.append(exported)
@@ -170,15 +177,15 @@ def export_clips(
                 progress(exported, len(done), len(names))
         _write_record(out, earlier | {clip.clip: asdict(clip) for clip in done}, to=to, fingers=fingers)
         journal.path.unlink(missing_ok=True)
-    return Exported(out=out, to=to, clips=tuple(done), problems=read_manifest(root).problems)
+    return ExportResult(out=out, to=to, clips=tuple(done), problems=read_manifest(root).problems)
 
 
 @contextmanager
 def _open_folder(out: Path) -> Iterator[Journal]:
-    """Make and lock the folder, and remove what a dead run left half done.
+    """Create and lock the folder, and remove temporary files of a run that died.
 
     Raises:
-        OutputError: It cannot be written to, or another run is writing to it.
+        OutputError: If the folder cannot be written to, or another run is writing to it.
     """
     with ExitStack() as stack:
         try:
@@ -192,32 +199,37 @@ def _open_folder(out: Path) -> Iterator[Journal]:
 
 
 def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[str, ManifestEntry]]:
-    """The folder, the wanted clips in it, those among them that only the manifest knows too, and its lines by clip."""
+    """Find the clips to export.
+
+    Returns:
+        The clips' folder, the selected clips, including those that are only in the manifest, and the manifest lines by
+        clip.
+    """
     root = source if source.is_dir() else source.parent
-    result = {path.relative_to(root).as_posix() for path in (root.rglob("*.h5") if source.is_dir() else [source])}
+    clips = {path.relative_to(root).as_posix() for path in (root.rglob("*.h5") if source.is_dir() else [source])}
     entries = {e.clip: e for e in read_entries(root).values() if e.clip} if has_lines(root) else {}
     if source.is_dir():
-        result |= entries.keys()
-    requested = [name for name in sorted(result) if matches_globs(name, include=include)]
-    if not result:
+        clips |= entries.keys()
+    selected = [name for name in sorted(clips) if matches_globs(name, include=include)]
+    if not clips:
         raise SettingsError(f"there is no clip (.h5) below {source}")
-    if not requested:
-        raise SettingsError(f"none of {len(result)} clips below {source} is wanted; one is {min(result)}")
-    return root, requested, entries
+    if not selected:
+        raise SettingsError(f"none of {len(clips)} clips below {source} matches; one is {min(clips)}")
+    return root, selected, entries
 
 
 def _export(
     root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str, body: ExportBody, journal: Journal,
     *, feasible_only: bool,
 ) -> ExportedClip:  # fmt: skip
-    """Write one clip.
+    """Export one clip.
 
     Raises:
-        OutputError: The disk is full.
+        OutputError: If the disk is full.
     """
     form = FORMATS[to]
 
-    def made() -> tuple[Clip, bytes, str]:
+    def encode() -> tuple[Clip, bytes, str]:
         path = clip_path(root, name)
         clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
         if feasible_only and clip.verdict == "infeasible":
@@ -226,16 +238,15 @@ def _export(
         sha256 = (entry.clip_sha256 if entry else None) or hashlib.sha256(path.read_bytes()).hexdigest()
         return clip, form.write(clip, body), sha256
 
-    written = attempt(made)
-    if isinstance(written, Failure):
-        return ExportedClip(clip=name, status="refused", reason=written.message)
-    clip, data, clip_sha256 = written
-    notes = (
-        ("the clip has tracked fingers, which were left out",) if clip.hands == "tracked" and not body.fingers else ()
-    )
+    encoded = attempt(encode)
+    if isinstance(encoded, Failure):
+        return ExportedClip(clip=name, status="refused", reason=encoded.message)
+    clip, data, clip_sha256 = encoded
+    drops_fingers = clip.hands == "tracked" and not body.fingers
+    notes = ("the clip has tracked fingers, which were not exported",) if drops_fingers else ()
     exported = ExportedClip(
         clip=name,
-        file=PurePosixPath(name).with_suffix(form.ending).as_posix(),
+        file=PurePosixPath(name).with_suffix(form.extension).as_posix(),
         sha256=hashlib.sha256(data).hexdigest(),
         status="ok",
         notes=notes,
@@ -246,22 +257,26 @@ def _export(
         nframe=clip.nframe,
     )
     try:
-        _put(out, exported, data, journal)
+        _write_file(out, exported, data, journal)
     except OSError as error:
-        if is_full(error):
+        if is_disk_full(error):
             raise OutputError(f"cannot write {out / str(exported.file)}: {error.strerror or error}") from error
         return ExportedClip(clip=name, status="refused", reason=f"cannot write it: {error.strerror or error}")
     return exported
 
 
-def _put(out: Path, exported: ExportedClip, data: bytes, journal: Journal) -> None:
-    """Write a file whose line is in the journal before the file takes its name."""
+def _write_file(out: Path, exported: ExportedClip, data: bytes, journal: Journal) -> None:
+    """Write a file; its record is in the journal before the file takes its name."""
     line = f"{strict_json(asdict(exported))}\n".encode()
     write_atomically(out / str(exported.file), data, before_rename=lambda: journal.append(line))
 
 
-def _earlier(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
-    """Entries of earlier runs into this folder, by clip, with those of a run that was cut off."""
+def _read_record(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
+    """Records of earlier runs into this folder, by clip, including those of an interrupted run.
+
+    Raises:
+        SettingsError: If the record is damaged or the folder holds another format.
+    """
     path = out / RECORD
     clips: dict[str, dict[str, Any]] = {}
     if path.is_file():
@@ -272,26 +287,26 @@ def _earlier(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
                 check_fields(clip if isinstance(clip, dict) else {}, {"clip": str, "status": str}, where="a clip of it")
         except FileError as error:
             raise SettingsError(f"{path} is damaged ({error}); choose another folder, or remove it") from error
-        same, kind = stored["format"] == RECORD_FORMAT, (stored["to"], stored["fingers"])
+        is_export, kind = stored["format"] == RECORD_FORMAT, (stored["to"], stored["fingers"])
         clips = {clip["clip"]: clip for clip in stored["clips"]}
-        if not same or kind != (to, fingers):
-            message = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
-            raise SettingsError(f"{out} holds exports to {message}; choose another folder")
-    return clips | _cut_off(out)
+        if not is_export or kind != (to, fingers):
+            other_format = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
+            raise SettingsError(f"{out} holds exports to {other_format}; choose another folder")
+    return clips | _read_journal(out)
 
 
-def _cut_off(out: Path) -> dict[str, dict[str, Any]]:
-    """Lines of a run that was cut off, those of them that are true of the files there."""
+def _read_journal(out: Path) -> dict[str, dict[str, Any]]:
+    """Records of an interrupted run, limited to those that match the files on disk."""
     path = out / JOURNAL
-    result: dict[str, dict[str, Any]] = {}
+    records: dict[str, dict[str, Any]] = {}
     for line in read_bytes(path, limit=MAX_JOURNAL).splitlines() if path.is_file() else ():
         entry = attempt(lambda line=line: ExportedClip(**parse_json(line)))
         if not isinstance(entry, ExportedClip) or not isinstance(entry.clip, str):
             continue
-        there = attempt(lambda file=entry.file: sha256_of(clip_path(out, file)))
-        if there == entry.sha256:
-            result[entry.clip] = asdict(entry)
-    return result
+        sha256 = attempt(lambda file=entry.file: sha256_of(clip_path(out, file)))
+        if sha256 == entry.sha256:
+            records[entry.clip] = asdict(entry)
+    return records
 
 
 def _write_record(out: Path, clips: dict[str, dict[str, Any]], *, to: str, fingers: bool) -> None:

@@ -1,4 +1,4 @@
-"""A policy written for other programs."""
+"""Export of a policy to ONNX."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -10,20 +10,20 @@ from musclemap.imitation.policy.onnx_export import onnx_bytes
 from musclemap.imitation.policy.policy_file import load_policy
 from musclemap.pipelines.train.evaluation import find_policy
 
-ENDING = ".onnx"
+EXTENSION = ".onnx"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedPolicy:
-    """What was written.
+    """An exported policy.
 
     Attributes:
-        policy: The policy's file.
-        file: The file that was written.
-        sha256: Its hash.
-        body: The body that the policy moves.
-        nobs: Width of the input.
-        nu: Width of the output.
+        policy: File of the policy.
+        file: Exported file.
+        sha256: Hash of the exported file.
+        body: Name of the body that the policy controls.
+        nobs: Number of observations, the width of the input.
+        nu: Number of actuators, the width of the output.
     """
 
     policy: Path
@@ -42,18 +42,18 @@ def export_policy(source: Path, out: Path) -> ExportedPolicy:
     """Write a policy's network as an ONNX graph.
 
     Args:
-        source: The policy's file, or the folder of its run.
-        out: File that ends in .onnx, or a folder for `policy.onnx`; folders are made.
+        source: File of the policy, or the folder of its run.
+        out: File that ends in .onnx, or a folder for `policy.onnx`; folders are created.
 
     Raises:
-        PolicyError: There is no policy, or its graph does not compute what it computes.
-        SettingsError: A package is missing.
-        OSError: The file cannot be written.
+        PolicyError: If there is no policy, or the graph's output differs from the policy's.
+        SettingsError: If a package is missing.
+        OSError: If the file cannot be written.
     """
     path = find_policy(source)
     policy = load_policy(path)
     data = onnx_bytes(policy)
-    file = out if out.suffix.lower() == ENDING and not out.is_dir() else out / path.with_suffix(ENDING).name
+    file = out if out.suffix.lower() == EXTENSION and not out.is_dir() else out / path.with_suffix(EXTENSION).name
     write_atomically(file, data)
     return ExportedPolicy(
         policy=path,

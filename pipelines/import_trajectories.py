@@ -1,9 +1,9 @@
-"""Trajectories that others fitted to this body, as clips of ours.
+"""Import of trajectories that others fitted to this body, as clips.
 
-Joints are matched by name; what the file does not have (fingers, or the legs in files of both arms) rests. Couplings
-are projected: independent joints stay as they are and driven ones get what their polynomials say, by which the
-published files are up to 0.48 rad off. Velocities, landmarks and contacts are found anew, and the checks are those of
-every clip.
+Joints are matched by name; joints that the file lacks (fingers, or the legs in bimanual files) stay at rest. Couplings
+are enforced: independent joints keep their values and driven joints get those of their polynomials, from which the
+published files deviate by up to 0.48 rad. Velocities, landmarks and contacts are computed again, and imported clips
+pass the same checks as all others.
 """
 
 import time
@@ -26,8 +26,8 @@ from musclemap.datasets.selection import Selected
 from musclemap.datasets.summary import Summary
 from musclemap.errors import ClipError, SourceError
 from musclemap.failures import Failure, attempt
-from musclemap.pipelines.convert.conversion import Announce, ConversionResult, stop_if_full, write_line
-from musclemap.pipelines.convert.prepare import clip_fault, unconverted
+from musclemap.pipelines.convert.conversion import Announce, ConversionResult, stop_if_disk_full, write_clip_entry
+from musclemap.pipelines.convert.prepare import entry_without_clip, stale_reason
 from musclemap.pipelines.convert.progress import Progress, Tracker
 from musclemap.pipelines.convert.run_recorder import RunRecorder
 from musclemap.reason_codes import ReasonCode
@@ -45,18 +45,18 @@ TARGETS = "the landmarks themselves: the file holds configurations, and not what
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Where a trajectory is from.
+class TrajectorySource:
+    """Provenance of a trajectory.
 
     Attributes:
-        path: The file here.
-        name: POSIX path by which the manifest knows it.
+        path: Local file.
+        name: POSIX path that identifies the trajectory in the manifest.
         clip: POSIX path of its clip below the output folder.
-        collection: What it was part of: a repository of the hub, or another name.
-        file: Its path there.
+        collection: Collection that the file belongs to: a repository of the hub, or another name.
+        file: Path within the collection.
         revision: Commit of the collection, or None.
         licence: Licence of the collection, or "unknown".
-        sha256: Hash of the file as its publisher tells it, so that it need not be here to be known; or None.
+        sha256: Published hash of the file, so that it need not be present to be identified; or None.
     """
 
     path: Path
@@ -70,11 +70,11 @@ class Origin:
 
 
 class TrajectoryImporter:
-    """Makes clips of trajectories.
+    """Converts trajectories to clips.
 
     Args:
-        config: `default_fps`, `limits`, `contact` and `validation` are used.
-        device: JAX device of the checks; None for JAX's own choice.
+        config: Settings; only `default_fps`, `limits`, `contact` and `validation` are used.
+        device: JAX device for the checks; None for JAX's choice.
     """
 
     def __init__(self, config: RetargetConfig, *, device: Any = None) -> None:
@@ -85,25 +85,25 @@ class TrajectoryImporter:
         self._software = software_versions(device.platform)
         self._validator = Validator(self.body, config.validation, physics=choose_physics(self.body, device))
 
-    def provenance(self, origin: Origin) -> dict[str, Any]:
+    def provenance(self, source: TrajectorySource) -> dict[str, Any]:
         """Attributes that decide whether a clip is up to date."""
-        message = {
-            "collection": origin.collection, "file": origin.file, "revision": origin.revision,
-            "licence": origin.licence, "targets": TARGETS, "subject_scale": "not known, told as 1",
+        import_facts = {
+            "collection": source.collection, "file": source.file, "revision": source.revision,
+            "licence": source.licence, "targets": TARGETS, "subject_scale": "not known, told as 1",
         }  # fmt: skip
         used = {
             "joint_limits": self.config.joint_limits, "contact": asdict(self.config.contact),
             "default_fps": self.config.default_fps, "validation": asdict(self.config.validation),
         }  # fmt: skip
         return {
-            "config": {"import": message, **used},
+            "config": {"import": import_facts, **used},
             "software": self._software,
             "model_sha256": self.body.sha256,
-            "licence": origin.licence,
+            "licence": source.licence,
         }
 
-    def clip(self, trajectory: Trajectory, origin: Origin) -> Clip:
-        """The clip of a trajectory, judged.
+    def make_clip(self, trajectory: Trajectory, source: TrajectorySource) -> Clip:
+        """Convert a trajectory to a clip with its verdict.
 
         Raises:
             SourceError: With one of these codes: several_motions, unknown_joint, bad_joints,
@@ -115,21 +115,22 @@ class TrajectoryImporter:
             )
         fps = trajectory.frequency or self.config.default_fps
         if not fps:
-            raise SourceError(ReasonCode.NO_FRAME_RATE, "the file has no frequency; --set default_fps=100 tells one")
+            raise SourceError(ReasonCode.NO_FRAME_RATE, "the file has no frequency; set one with --set default_fps=100")
         if len(trajectory.qpos) < MIN_FRAMES:
             raise SourceError(
                 ReasonCode.TOO_SHORT, f"the file holds {len(trajectory.qpos)} frames; {MIN_FRAMES} are needed"
             )
-        full, changes = project(self.body, trajectory)
+        projected, changes = project(self.body, trajectory)
         if self.body.model.joint(0).name not in trajectory.joint_names:
-            full[:, 2] -= evaluate_clip(self.body, full[:1]).clearance.min()  # the body at rest stands on the floor
-        qpos, qvel = full.astype(np.float32), velocities(full, fps).astype(np.float32)
+            # There is no root in the file, so the resting body is placed on the floor.
+            projected[:, 2] -= evaluate_clip(self.body, projected[:1]).clearance.min()
+        qpos, qvel = projected.astype(np.float32), velocities(projected, fps).astype(np.float32)
         evaluation = evaluate_clip(self.body, qpos)
         contact, floor = detect_contacts(
             evaluation.contact_pos, qpos[:, 2].astype(np.float64), fps, self.config.contact
         )
         fingers = set(self.body.finger_joints) & set(trajectory.joint_names)
-        unjudged = Clip(
+        unchecked = Clip(
             qpos=qpos,
             qvel=qvel,
             landmark_pos=evaluation.landmark_pos,
@@ -140,7 +141,7 @@ class TrajectoryImporter:
             landmark_names=self.body.landmark_names,
             model=self.body.name,
             model_version=self.body.version,
-            source=origin.name,
+            source=source.name,
             source_sha256=trajectory.sha256,
             source_fps=trajectory.frequency,
             fps_source="frequency" if trajectory.frequency else "assumed",
@@ -150,64 +151,66 @@ class TrajectoryImporter:
             metrics={**changes, "targets": "landmarks", "floor_m": floor},
             verdict="warn",
             reasons=(),
-            **self.provenance(origin),
+            **self.provenance(source),
         )
         with jax.default_device(self._device):
             muscles = self.config.validation.muscles
-            return self._validator.validate(unjudged, evaluation=evaluation, muscles=muscles)
+            return self._validator.validate(unchecked, evaluation=evaluation, muscles=muscles)
 
 
 def project(body: TargetBody, trajectory: Trajectory) -> tuple[np.ndarray, dict[str, Any]]:
-    """Put a trajectory's joints into the body's order, and its driven joints onto their couplings.
+    """Reorder a trajectory's joints to the body's order, and project its driven joints onto their couplings.
 
     Args:
-        body: Target.
-        trajectory: With joints of the body, or some of them.
+        body: Target body.
+        trajectory: Trajectory with some or all joints of the body.
 
     Returns:
-        Configurations, shape (nframe, nq), float64, every independent joint as in the file; and what was changed: how
-        many joints rest because the file does not have them, how far and which driven joint was moved most, and how far
-        root quaternions were from unit length.
+        Configurations, shape (nframe, nq), float64, with every independent joint as in the file; and the changes: the
+        number of joints at rest because the file lacks them, the largest change of a driven joint [rad] and the name of
+        that joint, and the largest deviation of a root quaternion from unit length.
 
     Raises:
         SourceError: With code unknown_joint, bad_joints or bad_quaternion.
     """
     model, columns = body.model, joint_columns(trajectory)
     names = body.joint_names
-    strangers = [name for name in trajectory.joint_names if name not in names]
-    if strangers:
-        more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
-        raise SourceError(ReasonCode.UNKNOWN_JOINT, f"{body.name} has no joint {', '.join(strangers[:5])}{more}")
+    unknown = [name for name in trajectory.joint_names if name not in names]
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise SourceError(ReasonCode.UNKNOWN_JOINT, f"{body.name} has no joint {', '.join(unknown[:5])}{more}")
     reduced = body.reduced_hands
-    given = np.tile(reduced.base, (len(trajectory.qpos), 1))
+    original = np.tile(reduced.base, (len(trajectory.qpos), 1))
     for joint, name in enumerate(names):
         if name in columns:
             column = columns[name]
             width = column.stop - column.start
             if width != (7 if joint == 0 else 1):
                 raise SourceError(
-                    ReasonCode.UNKNOWN_JOINT, f"{name} has {width} columns, which is not the joint of {body.name}"
+                    ReasonCode.UNKNOWN_JOINT, f"{name} has {width} columns, unlike the joint of {body.name}"
                 )
             first = model.jnt_qposadr[joint]
-            given[:, first : first + width] = trajectory.qpos[:, column]
-    norm = np.linalg.norm(given[:, 3:7], axis=1)
+            original[:, first : first + width] = trajectory.qpos[:, column]
+    norm = np.linalg.norm(original[:, 3:7], axis=1)
     if not (norm > 0.5).all():
         raise SourceError(ReasonCode.BAD_QUATERNION, f"the root's quaternion has length {norm.min():.3g} in some frame")
-    given[:, 3:7] /= norm[:, None]
-    full = reduced.expand(reduced.reduce(given))
-    stated = np.array([joint for joint, name in enumerate(names) if joint and name in columns])
-    moved = np.abs(full - given)[:, model.jnt_qposadr[stated]].max(axis=0, initial=0.0)
-    most = int(moved.argmax()) if moved.size else -1
-    return full, {
+    original[:, 3:7] /= norm[:, None]
+    projected = reduced.expand(reduced.reduce(original))
+    in_file = np.array([joint for joint, name in enumerate(names) if joint and name in columns])
+    change = np.abs(projected - original)[:, model.jnt_qposadr[in_file]].max(axis=0, initial=0.0)
+    largest = int(change.argmax()) if change.size else -1
+    return projected, {
         "joints_at_rest": len(names) - len(columns),
-        "import_coupling_change_rad": float(moved.max(initial=0.0)),
-        "import_coupling_change_name": names[stated[most]] if most >= 0 and moved[most] > 0 else "",
+        "import_coupling_change_rad": float(change.max(initial=0.0)),
+        "import_coupling_change_name": names[in_file[largest]] if largest >= 0 and change[largest] > 0 else "",
         "import_quaternion_error": float(np.abs(norm - 1.0).max()),
     }
 
 
 def joint_columns(trajectory: Trajectory) -> dict[str, slice]:
-    """Where each joint is in `qpos`. Without types a free joint shows in the number of columns, and is the first.
+    """Columns of each joint in `qpos`, by name.
+
+    If the file does not describe joint types, surplus columns mean that the first joint is a free joint.
 
     Raises:
         SourceError: With code bad_joints.
@@ -219,13 +222,13 @@ def joint_columns(trajectory: Trajectory) -> dict[str, slice]:
         free = (np.arange(len(names)) == 0) & (nq > len(names))
     stops = np.cumsum(np.where(free, 7, 1))
     if not len(names) or stops[-1] != nq:
-        raise SourceError(ReasonCode.BAD_JOINTS, f"qpos has {nq} columns, which {len(names)} joints do not have")
+        raise SourceError(ReasonCode.BAD_JOINTS, f"qpos has {nq} columns, which do not match {len(names)} joints")
     starts = [0, *stops[:-1].tolist()]
     return {name: slice(start, stop) for name, start, stop in zip(names, starts, stops.tolist(), strict=True)}
 
 
 def import_trajectories(
-    origins: Sequence[Origin],
+    sources: Sequence[TrajectorySource],
     out: Path,
     importer: TrajectoryImporter,
     *,
@@ -233,42 +236,43 @@ def import_trajectories(
     overwrite: bool = False,
     progress: Callable[[ManifestEntry, int, int], None] | None = None,
 ) -> Summary:
-    """Make clips of trajectories; each gets its line in the manifest, and those up to date are kept.
+    """Import trajectories as clips. Each gets its manifest line; clips that are up to date are kept.
 
-    A clip of an earlier run whose file could not be had now keeps its line.
+    A clip of an earlier run keeps its line if its file is unavailable now.
 
     Args:
-        origins: The files.
+        sources: The trajectories.
         out: Output folder.
         importer: Makes the clips.
-        unavailable: Reasons of files that could not be had, by name; they get their lines too.
-        overwrite: Make again what is up to date.
-        progress: Called after each file with its line, the number done, and that of all.
+        unavailable: Reasons of files that could not be obtained, by name; each gets its manifest line, too.
+        overwrite: Import trajectories whose clips are up to date, too.
+        progress: Called after each file with its manifest line, the number of finished files, and the total.
 
     Raises:
-        OutputError: The folder cannot be written to, or another run is writing to it.
+        OutputError: If the folder cannot be written to, or another run is writing to it.
     """
     started = time.perf_counter()
-    lost = {name: Selected(path=Path(), name=name, clip="") for name in unavailable or {}}
-    items = {origin.name: Selected(path=origin.path, name=origin.name, clip=origin.clip) for origin in origins}
+    unavailable_items = {name: Selected(path=Path(), name=name, clip="") for name in unavailable or {}}
+    items = {source.name: Selected(path=source.path, name=source.name, clip=source.clip) for source in sources}
     with open_output(out) as folder:
-        requested = [*lost.values(), *items.values()]
-        run = RunRecorder(folder, requested, track=Tracker(requested, report=_teller(progress)))
+        selected = [*unavailable_items.values(), *items.values()]
+        run = RunRecorder(folder, selected, track=Tracker(selected, report=_progress_callback(progress)))
 
-        def lines() -> Iterator[ConversionResult]:
+        def results() -> Iterator[ConversionResult]:
             for name, reason in (unavailable or {}).items():
-                entry = unconverted(lost[name], status="failed", code=ReasonCode.DOWNLOAD, message=reason)
-                yield ConversionResult(item=lost[name], entry=entry)
-            for origin in origins:
-                item, known = items[origin.name], folder.entries.get(origin.name)
-                if known is not None and not overwrite and up_to_date(importer, origin, out, known):
+                item = unavailable_items[name]
+                entry = entry_without_clip(item, status="failed", code=ReasonCode.DOWNLOAD, message=reason)
+                yield ConversionResult(item=item, entry=entry)
+            for source in sources:
+                item, known = items[source.name], folder.entries.get(source.name)
+                if known is not None and not overwrite and up_to_date(importer, source, out, known):
                     yield ConversionResult(item=item, entry=known, kept=True)
                     continue
-                entry = _import(importer, origin, item, folder.root, folder.announce)
+                entry = _import(importer, source, item, folder.root, folder.announce)
                 yield ConversionResult(item=item, entry=entry)
-                stop_if_full(entry, folder.root)
+                stop_if_disk_full(entry, folder.root)
 
-        run.take(lines())
+        run.record_all(results())
         folder.write_manifest()
     return Summary(
         out=out,
@@ -280,40 +284,43 @@ def import_trajectories(
     )
 
 
-def _teller(progress: Callable[[ManifestEntry, int, int], None] | None) -> Callable[[Progress], None] | None:
+def _progress_callback(
+    progress: Callable[[ManifestEntry, int, int], None] | None,
+) -> Callable[[Progress], None] | None:
+    """Adapt a callback that takes manifest line, count and total to `Tracker`."""
     if progress is None:
         return None
     return lambda now: progress(now.entry, now.nclip, now.total) if now.entry is not None else None
 
 
 def _import(
-    importer: TrajectoryImporter, origin: Origin, item: Selected, root: Path, announce: Announce
+    importer: TrajectoryImporter, source: TrajectorySource, item: Selected, root: Path, announce: Announce
 ) -> ManifestEntry:
-    """Make and write one clip; returns its line."""
-    trajectory = attempt(lambda: read_trajectory(origin.path), code=ReasonCode.IMPORT_CRASH)
+    """Import one trajectory; return its manifest line."""
+    trajectory = attempt(lambda: read_trajectory(source.path), code=ReasonCode.IMPORT_CRASH)
     if isinstance(trajectory, Failure):
-        return _lost(item, trajectory)
-    clip = attempt(lambda: importer.clip(trajectory, origin), code=ReasonCode.IMPORT_CRASH)
+        return _failure_entry(item, trajectory)
+    clip = attempt(lambda: importer.make_clip(trajectory, source), code=ReasonCode.IMPORT_CRASH)
     if isinstance(clip, Failure):
-        entry = _lost(item, clip)
+        entry = _failure_entry(item, clip)
     else:
-        entry = write_line(item, clip, root, announce=announce, lost=partial(unconverted, item))
+        entry = write_clip_entry(item, clip, root, announce=announce, failure_entry=partial(entry_without_clip, item))
     return replace(entry, source_sha256=trajectory.sha256)
 
 
-def _lost(item: Selected, failure: Failure) -> ManifestEntry:
+def _failure_entry(item: Selected, failure: Failure) -> ManifestEntry:
     code = ReasonCode.BAD_CLIP if isinstance(failure.error, ClipError) else failure.code
     status = "rejected" if isinstance(failure.error, SourceError) else "failed"
-    return unconverted(item, status=status, code=code, message=failure.message)
+    return entry_without_clip(item, status=status, code=code, message=failure.message)
 
 
-def up_to_date(importer: TrajectoryImporter, origin: Origin, out: Path, known: ManifestEntry) -> bool:
-    """Whether a clip is whole and was made of the same bytes, in the same way, by the same software."""
+def up_to_date(importer: TrajectoryImporter, source: TrajectorySource, out: Path, known: ManifestEntry) -> bool:
+    """Whether a clip is intact and was made from the same bytes, with the same settings and software."""
 
-    def fault() -> str:
-        source_sha256 = origin.sha256 or sha256_of(origin.path)
-        if (known.status, known.clip, known.source_sha256) != ("ok", origin.clip, source_sha256):
-            return "made of another file"
-        return clip_fault(out / origin.clip, sha256=known.clip_sha256, requested=importer.provenance(origin))
+    def reason() -> str:
+        source_sha256 = source.sha256 or sha256_of(source.path)
+        if (known.status, known.clip, known.source_sha256) != ("ok", source.clip, source_sha256):
+            return "made from another file"
+        return stale_reason(out / source.clip, sha256=known.clip_sha256, requested=importer.provenance(source))
 
-    return attempt(fault) == ""
+    return attempt(reason) == ""

@@ -41,7 +41,7 @@ Config = Annotated[Path | None, typer.Option(metavar="FILE", help=CONFIG_HELP)]
 
 
 class ClipFilters(TypedDict):
-    """Clips to use from a data set; keywords of `choose_clips`."""
+    """Clips to use from a data set; keywords of `select_clips`."""
 
     include: Sequence[str]
     exclude: Sequence[str]

@@ -46,10 +46,10 @@ def conversion_listener(display: ProgressDisplay, *, verbose: bool = False) -> "
         if verbose:
             display.print(file_line(progress))
         display.update(
-            progress.share,
+            progress.fraction,
             f"{progress.nclip}/{progress.total} clips  {_rate(progress)} frames/s ",
             line=progress_line(progress),
-            left=f" {time_left(progress.share, progress.seconds)} left",
+            left=f" {time_left(progress.fraction, progress.seconds)} left",
         )
 
     return show
@@ -57,7 +57,7 @@ def conversion_listener(display: ProgressDisplay, *, verbose: bool = False) -> "
 
 def progress_line(progress: "Progress") -> str:
     """Clips done, frames per second and the time left, as a sentence."""
-    left = time_left(progress.share, progress.seconds)
+    left = time_left(progress.fraction, progress.seconds)
     return f"{progress.nclip} of {progress.total} clips, {_rate(progress)} frames/s, {left} left"
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from musclemap.datasets.downloads.amass_check import ArchiveState
     from musclemap.datasets.downloads.bundle import DownloadProgress
     from musclemap.datasets.manifest import ManifestEntry
-    from musclemap.pipelines.download import Chosen
+    from musclemap.pipelines.download import TrajectorySelection
 
 NAMED = 50
 """Number of failed files that are listed by name."""
@@ -27,7 +27,7 @@ def bundle_listener(display: ProgressDisplay) -> Callable[["DownloadProgress"], 
     return show
 
 
-def file_listener(display: ProgressDisplay, chosen: "Chosen") -> Callable[[int, int], None]:
+def file_listener(display: ProgressDisplay, chosen: "TrajectorySelection") -> Callable[[int, int], None]:
     """Return a listener for the downloads of `download_data_set`."""
 
     def show(nfile: int, nbyte: int) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation as a table: a row per clip, and totals per group of clips."""
+"""PolicyEvaluation as a table: a row per clip, and totals per group of clips."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from .console import clean_console
 from .terminal_text import printable
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.train.evaluation import Evaluation
+    from musclemap.pipelines.train.evaluation import PolicyEvaluation
 
 ROWS = 60
 """Number of clips shown, the worst first; --json and the HTML report have all."""
@@ -39,7 +39,7 @@ WIDE = 120
 WORDS = {"all": "all clips", "held_out": "held out", "training": "training", "unknown": "unknown"}
 
 
-def print_evaluation(result: "Evaluation") -> None:
+def print_evaluation(result: "PolicyEvaluation") -> None:
     """Print the clips, the worst first, then the totals: means over clips and over frames."""
     from musclemap.pipelines.train.evaluation import worst_first
 
@@ -47,7 +47,7 @@ def print_evaluation(result: "Evaluation") -> None:
     columns = [
         c for c in COLUMNS[: None if console.width >= WIDE else NARROW] if result.body.free or "root" not in c[0]
     ]
-    learned = {judged.result.score.name: judged.learned for judged in result.clips}
+    learned = {judged.result.score.name: judged.trained_on for judged in result.clips}
     rows = worst_first([judged.result for judged in result.clips])
     clips = _table(("clip", "", "failure"), columns)
     for one in rows[:ROWS]:

@@ -12,8 +12,8 @@ from rich.text import Text
 from .progress import ProgressDisplay, clock
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.train.plan import Plan
-    from musclemap.pipelines.train.training import Moment
+    from musclemap.pipelines.train.plan import TrainingPlan
+    from musclemap.pipelines.train.training import TrainingProgress
 
 PUBLISHED_STEPS = 2e9
 """Control steps that the published recipe takes to learn one walking clip (MuscleMimic, arXiv 2603.25544)."""
@@ -41,7 +41,7 @@ _OPTIONAL = ("kl", "imagined_reward", "model_error_mm_8", "horizon")
 """Figures of one algorithm only; left out if missing."""
 
 
-def plan_lines(plan: "Plan", run: Path, *, max_seconds: float | None, max_steps: int | None) -> list[str]:
+def plan_lines(plan: "TrainingPlan", run: Path, *, max_seconds: float | None, max_steps: int | None) -> list[str]:
     """Describe what a run will do and, without a GPU, what to expect from it."""
     body, config = plan.body, plan.config
     bare = plan.library.without_activation
@@ -82,7 +82,7 @@ def _until(max_seconds: float | None, max_steps: int | None) -> str:
 
 def training_listener(
     display: ProgressDisplay, *, max_seconds: float | None, max_steps: int | None
-) -> Callable[["Moment"], None]:
+) -> Callable[["TrainingProgress"], None]:
     """Return a listener for `train`.
 
     Args:
@@ -93,7 +93,7 @@ def training_listener(
     started = time.monotonic()
     first = True
 
-    def show(moment: "Moment") -> None:
+    def show(moment: "TrainingProgress") -> None:
         nonlocal first
         left = _time_left(moment.figures, started, max_seconds, max_steps)
         table, line = figure_table(moment.figures, left), training_line(moment.figures, left)

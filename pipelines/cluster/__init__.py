@@ -1,1 +1,1 @@
-"""Dask clusters and worker processes that convert an archive. Imports `convert`, never the other way round."""
+"""Dask clusters and worker processes that convert an archive. May import `convert`; `convert` must not import this."""

@@ -1,8 +1,8 @@
-"""An archive spread over worker processes, on this machine or on a cluster that runs already, by Dask.
+"""Conversion of an archive by worker processes, on this machine or on an existing Dask cluster.
 
-The program plans, hands out jobs and keeps the ledger; workers read, convert, check and write. At most as many jobs are
-out as there are threads to do them, so nothing piles up anywhere. A worker that dies takes its job with it: the job is
-tried again in halves, each while nothing else is, until the clip that kills workers stands alone and is named.
+The main process plans, submits jobs and records results; workers read, convert, check and write. There are never more
+jobs in flight than worker threads, so no queue builds up. If a worker dies, its job is retried in halves, each while no
+other job runs, until the clip that kills workers is isolated and can be named.
 """
 
 import logging
@@ -19,54 +19,54 @@ import dask.config
 from distributed import Client, KilledWorker, SpecCluster
 
 from musclemap.pipelines.convert.conversion import ConversionResult, StopRun
-from musclemap.pipelines.convert.jobs import Job, Result
-from musclemap.pipelines.convert.prepare import unconverted
+from musclemap.pipelines.convert.jobs import Job, JobResult
+from musclemap.pipelines.convert.prepare import entry_without_clip
 from musclemap.reason_codes import ReasonCode
 
 from .local_workers import LocalWorkers
-from .private_dask import new_keys, pack_keys, private_settings, scheduler_spec
-from .scheduler_access import CONNECT_SECONDS, ClusterError, address_in, check_keys, open_warning
-from .scheduler_link import SchedulerLink
+from .private_dask import encode_keys, new_keys, private_settings, scheduler_spec
+from .scheduler_access import CONNECT_SECONDS, ClusterError, check_keys, open_warning, read_address
+from .scheduler_connection import SchedulerConnection
 
 ATTEMPTS = 3
-"""Times that a clip may take its worker down before it is given up."""
+"""Number of times a clip may kill its worker before it is recorded as failed."""
 
-ALONE_SECONDS, OWN_SECONDS = 600, 90
-"""Time without any worker after which a run gives up [s]: of a cluster that runs already, and of this machine."""
+EXISTING_WORKER_TIMEOUT, LOCAL_WORKER_TIMEOUT = 600, 90
+"""Time without any worker after which a run stops [s]: on an existing cluster, and on this machine."""
 
-_NOTHING = Result(lines=())
+_NO_RESULTS = JobResult(results=())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Who does the jobs.
+    """A scheduler and its workers.
 
     Attributes:
-        link: To its scheduler.
-        patience: Time without any worker after which a run gives up [s].
-        dashboard: Address of Dask's dashboard, or empty.
-        warning: What the user should know of it, or empty.
-        tend: Called every second or so while jobs are done.
+        scheduler: Connection to the scheduler.
+        worker_timeout: Time without any worker after which a run stops [s].
+        dashboard: Address of Dask's dashboard, or an empty string.
+        warning: Warning for the user, or an empty string.
+        restart_workers: Called about once per second while jobs run; restarts dead workers.
     """
 
-    link: SchedulerLink
-    patience: float
+    scheduler: SchedulerConnection
+    worker_timeout: float
     dashboard: str = ""
     warning: str = ""
-    tend: Callable[[], None] = lambda: None
+    restart_workers: Callable[[], None] = lambda: None
 
 
 @contextmanager
 def local_cluster(workers: int, *, gpus: Sequence[str] = (), cores: int = 0) -> Iterator[Cluster]:
-    """Worker processes on this machine, each with its share of the cores; nobody else can reach them.
+    """Start worker processes on this machine, each pinned to its own cores and unreachable by anyone else.
 
     Args:
-        workers: Processes, one thread each.
-        gpus: GPUs to deal out among them, as CUDA_VISIBLE_DEVICES names them.
-        cores: Cores of each; 0 for its share of those there are.
+        workers: Number of processes, one thread each.
+        gpus: GPUs to distribute among the workers, as named by CUDA_VISIBLE_DEVICES.
+        cores: Cores per worker; 0 divides the available cores evenly.
     """
-    own = sorted(os.sched_getaffinity(0))
-    shares = [(own[k::workers] or [own[k % len(own)]])[: cores or None] for k in range(workers)]
+    available = sorted(os.sched_getaffinity(0))
+    worker_cores = [(available[k::workers] or [available[k % len(available)]])[: cores or None] for k in range(workers)]
     environ: list[dict[str, str]] = [{} for _ in range(workers)]
     if gpus:
         environ = [
@@ -78,137 +78,142 @@ def local_cluster(workers: int, *, gpus: Sequence[str] = (), cores: int = 0) -> 
         dask.config.set({"distributed.scheduler.allowed-failures": 0, **private_settings()}),
         SpecCluster(
             scheduler=scheduler_spec(keys), security=keys, silence_logs=cast("bool", logging.CRITICAL)
-        ) as scheduler,
-        Client(scheduler, security=keys, set_as_default=False) as client,
+        ) as dask_scheduler,
+        Client(dask_scheduler, security=keys, set_as_default=False) as client,
     ):
-        link = SchedulerLink(client)
-        pool = LocalWorkers(link.address, keys=pack_keys(keys), cores=shares, environ=environ)
+        scheduler = SchedulerConnection(client)
+        processes = LocalWorkers(scheduler.address, keys=encode_keys(keys), cores=worker_cores, environ=environ)
         try:
-            yield Cluster(link=link, patience=OWN_SECONDS, tend=pool.tend)
+            yield Cluster(
+                scheduler=scheduler, worker_timeout=LOCAL_WORKER_TIMEOUT, restart_workers=processes.restart_dead
+            )
         finally:
-            pool.end()
+            processes.terminate()
 
 
 @contextmanager
 def existing_cluster(address: str | None = None, *, scheduler_file: Path | None = None) -> Iterator[Cluster]:
-    """A cluster that runs already, with the keys of Dask's own settings where it asks for some.
+    """Connect to an existing cluster, with the keys of Dask's own settings if it requires any.
 
     Raises:
-        ClusterError: It does not answer or let us in, or has no worker.
+        ClusterError: If the cluster does not answer, refuses the connection or has no worker.
     """
     if address is None:
         if scheduler_file is None:
-            raise ClusterError("neither the address nor the file of a Dask scheduler was given")
-        address = address_in(scheduler_file)
+            raise ClusterError("give the address of a Dask scheduler or its scheduler file")
+        address = read_address(scheduler_file)
     check_keys(address)
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise ClusterError(f"no Dask scheduler answers at {address}: {error}") from error
-    link, logger = SchedulerLink(client), logging.getLogger("distributed.client")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)  # a scheduler that is lost is told by us, without a traceback
+    scheduler, logger = SchedulerConnection(client), logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # the loss of the scheduler is reported by us, without a traceback
     try:
         try:
-            _await_worker(link, address)
+            _await_worker(scheduler, address)
             cluster = Cluster(
-                link=link, patience=ALONE_SECONDS, dashboard=link.dashboard(), warning=open_warning(address)
-            )
+                scheduler=scheduler, worker_timeout=EXISTING_WORKER_TIMEOUT, dashboard=scheduler.dashboard(),
+                warning=open_warning(address),
+            )  # fmt: skip
         except StopRun as error:
             raise ClusterError(f"{address}: {error}") from error
         yield cluster
     finally:
-        link.close()
-        logger.setLevel(before)
+        scheduler.close()
+        logger.setLevel(level)
 
 
-def _await_worker(link: SchedulerLink, address: str) -> None:
+def _await_worker(scheduler: SchedulerConnection, address: str) -> None:
     deadline = time.monotonic() + CONNECT_SECONDS
-    while not link.workers():
+    while not scheduler.workers():
         if time.monotonic() > deadline:
             raise ClusterError(f"{address} has no worker; start one with: dask worker {address}")
         time.sleep(0.2)
 
 
 def run_jobs(
-    cluster: Cluster, jobs: Sequence[Job], *, stopping: Callable[[], bool] = lambda: False
+    cluster: Cluster, jobs: Sequence[Job], *, stop_requested: Callable[[], bool] = lambda: False
 ) -> Iterator[ConversionResult]:
-    """Have jobs done, and give the lines as they come, in whatever order.
+    """Run jobs and yield the results as they arrive, in any order.
 
     Args:
-        cluster: Who does it.
-        jobs: What there is to do.
-        stopping: Asked between jobs; once it says yes, no more are handed out, and those under way are waited for.
+        cluster: Runs the jobs.
+        jobs: The jobs.
+        stop_requested: Polled between jobs; once it returns True, no more jobs are submitted, and those in flight are
+            awaited.
 
     Raises:
-        StopRun: The disk is full, or the scheduler or all workers are gone; lines come until then.
-        KeyboardInterrupt: After all lines, where the run was asked to stop.
+        StopRun: If the disk is full, or the scheduler or all workers are lost; results are yielded until then.
+        KeyboardInterrupt: After the last result, if a stop was requested.
     """
-    waiting, out, stopped, pool = deque(jobs), dict[Any, Job](), "", _Crew(cluster)
-    while out or (waiting and not stopped and not stopping()):
-        free = pool.threads() - len(out)
-        while waiting and free > 0 and not stopped and not stopping():
-            if out and (waiting[0].suspect or any(job.suspect for job in out.values())):
+    waiting, in_flight, stopped, capacity = deque(jobs), dict[Any, Job](), "", _WorkerCapacity(cluster)
+    while in_flight or (waiting and not stopped and not stop_requested()):
+        free = capacity.threads() - len(in_flight)
+        while waiting and free > 0 and not stopped and not stop_requested():
+            if in_flight and (waiting[0].run_alone or any(job.run_alone for job in in_flight.values())):
                 break
             job = waiting.popleft()
-            out[cluster.link.submit(job)] = job
+            in_flight[cluster.scheduler.submit(job)] = job
             free -= 1
-        for future in cluster.link.done(out):
-            came = _outcome(cluster.link, future, out[future])
-            if came is None:
+        for future in cluster.scheduler.done(in_flight):
+            outcome = _collect(cluster.scheduler, future, in_flight[future])
+            if outcome is None:
                 continue
-            job = out.pop(future)
-            result, again = came
-            waiting.extend(again)
+            job = in_flight.pop(future)
+            result, retries = outcome
+            waiting.extend(retries)
             stopped = stopped or result.stopped
-            yield from result.lines
-            if not again:
-                job.journal.unlink(missing_ok=True)  # the run's own has its lines now
+            yield from result.results
+            if not retries:
+                job.journal.unlink(missing_ok=True)  # its lines are in the run's own journal now
     if stopped:
         raise StopRun(stopped)
-    if stopping():
+    if stop_requested():
         raise KeyboardInterrupt
 
 
-class _Crew:
-    """Who is there to work."""
+class _WorkerCapacity:
+    """Number of available worker threads; stops the run if there is no worker for too long."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster, self._seen = cluster, time.monotonic()
+        self._cluster, self._last_seen = cluster, time.monotonic()
 
     def threads(self) -> int:
-        """Jobs that can be done at a time.
+        """Number of jobs that can run at the same time.
 
         Raises:
-            StopRun: There has been no worker for too long.
+            StopRun: If there has been no worker for `Cluster.worker_timeout`.
         """
-        self._cluster.tend()
-        workers = self._cluster.link.workers()
-        now, patience = time.monotonic(), self._cluster.patience
+        self._cluster.restart_workers()
+        workers = self._cluster.scheduler.workers()
+        now, timeout = time.monotonic(), self._cluster.worker_timeout
         if workers:
-            self._seen = now
-        elif now - self._seen > patience:
-            raise StopRun(f"there has been no worker for {patience:g} s; the same command goes on from here")
+            self._last_seen = now
+        elif now - self._last_seen > timeout:
+            raise StopRun(f"there has been no worker for {timeout:g} s; the same command resumes the run")
         return sum(worker["nthreads"] for worker in workers.values())
 
 
-def _outcome(link: SchedulerLink, future: Any, job: Job) -> tuple[Result, list[Job]] | None:
-    """Lines of a job that is done; where it took its worker down, the jobs to try in its place; None if not yet."""
+def _collect(scheduler: SchedulerConnection, future: Any, job: Job) -> tuple[JobResult, list[Job]] | None:
+    """Result of a finished job, and the jobs to retry if its worker died; None if the result is not here yet."""
     if future.status not in ("error", "cancelled"):
-        result = link.result(future)
+        result = scheduler.result(future)
         return None if result is None else (result, [])
     error = future.exception() if future.status == "error" else None
-    late = job.late_note.exists()
-    job.late_note.unlink(missing_ok=True)
+    timed_out = job.timeout_marker.exists()
+    job.timeout_marker.unlink(missing_ok=True)
     if error is not None and not isinstance(error, KilledWorker):
         raise error
     if len(job.items) > 1:
         half = len(job.items) // 2
-        return _NOTHING, [replace(job, items=part, suspect=True) for part in (job.items[:half], job.items[half:])]
-    if not late and job.attempt + 1 < ATTEMPTS:
-        return _NOTHING, [replace(job, attempt=job.attempt + 1, suspect=True)]
-    code = ReasonCode.TIME_LIMIT if late else ReasonCode.WORKER_DIED
-    message = f"took longer than {job.clip_seconds:g} s" if late else f"its worker process died {ATTEMPTS} times"
+        halves = job.items[:half], job.items[half:]
+        return _NO_RESULTS, [replace(job, items=items, run_alone=True) for items in halves]
+    if not timed_out and job.attempt + 1 < ATTEMPTS:
+        return _NO_RESULTS, [replace(job, attempt=job.attempt + 1, run_alone=True)]
+    code = ReasonCode.TIME_LIMIT if timed_out else ReasonCode.WORKER_DIED
+    message = f"took longer than {job.clip_seconds:g} s" if timed_out else f"its worker process died {ATTEMPTS} times"
     item = next(iter(job.items))
-    entry = unconverted(item, status="failed", code=code, message=message)
-    return Result(lines=(ConversionResult(item=item, entry=entry),)), []
+    entry = entry_without_clip(item, status="failed", code=code, message=message)
+    return JobResult(results=(ConversionResult(item=item, entry=entry),)), []

@@ -1,6 +1,6 @@
-"""Worker processes of this machine: one that dies, even while it starts, is started anew; none outlives the program.
+"""Worker processes on this machine. Dead workers are restarted, and no worker outlives the program.
 
-Dask's own nannies give up a process that dies before it has registered, and whoever waits for it waits for ever.
+Dask's own nannies do not restart a process that dies before it has registered, and clients then wait for it forever.
 """
 
 import contextlib
@@ -11,20 +11,20 @@ import time
 from collections.abc import Mapping, Sequence
 
 START_SECONDS = 1.0
-"""Shortest time between two starts of one worker [s]."""
+"""Shortest time between two starts of the same worker [s]."""
 
-END_SECONDS = 5.0
-"""Time that workers get to end by themselves [s]."""
+TERMINATE_SECONDS = 5.0
+"""Time that workers have to terminate before they are killed [s]."""
 
 
 class LocalWorkers:
-    """Processes with one thread each, for a scheduler that runs already.
+    """Single-threaded worker processes for a running scheduler.
 
     Args:
-        scheduler: Its address.
-        keys: What each process reads from its standard input to be let in by the scheduler.
+        scheduler: Address of the scheduler.
+        keys: Encoded keys, which each process reads from its standard input to authenticate with the scheduler.
         cores: Cores of each process.
-        environ: What each process finds in its environment besides ours; one entry a process.
+        environ: Environment variables that each process gets in addition to ours; one entry per process.
     """
 
     def __init__(
@@ -34,17 +34,17 @@ class LocalWorkers:
         self._started = [0.0] * len(environ)
         self._processes = [self._start(k) for k in range(len(environ))]
 
-    def tend(self) -> None:
-        """Start those anew that have died."""
+    def restart_dead(self) -> None:
+        """Restart workers that have died."""
         for k, process in enumerate(self._processes):
             if process.poll() is not None and time.monotonic() - self._started[k] > START_SECONDS:
                 self._processes[k] = self._start(k)
 
-    def end(self) -> None:
-        """End all of them."""
+    def terminate(self) -> None:
+        """Terminate all workers; kill those that do not stop in time."""
         for process in self._processes:
             process.terminate()
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + TERMINATE_SECONDS
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(deadline - time.monotonic(), 0.0))
@@ -57,14 +57,14 @@ class LocalWorkers:
             sys.executable, "-P", "-m", "musclemap.pipelines.cluster.worker_process", self._scheduler, str(k),
             ",".join(map(str, self._cores[k])), str(os.getpid()),
         ]  # fmt: skip
-        own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "DASK_LOGGING__DISTRIBUTED": "critical"}
-        # -P: import nothing from the current folder, which may hold files of others.
-        # In a session of its own, where Ctrl-C is left to the program.
+        common = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "DASK_LOGGING__DISTRIBUTED": "critical"}
+        # -P: import nothing from the current folder, which may hold other users' files.
+        # A new session, so that Ctrl-C reaches only the main process.
         process = subprocess.Popen(
-            command, env={**os.environ, **own, **self._environ[k]}, stdin=subprocess.PIPE,
+            command, env={**os.environ, **common, **self._environ[k]}, stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # killed already: it is started again
-            pipe.write(self._keys)  # far less than a pipe holds, so nobody waits
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # the worker died; it is restarted
+            pipe.write(self._keys)  # far smaller than the pipe's buffer, so this never blocks
         return process

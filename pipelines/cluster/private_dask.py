@@ -1,8 +1,8 @@
-"""Dask's scheduler and worker for one run on this machine, closed to everybody else.
+"""Dask scheduler and workers for one run on this machine, inaccessible to anyone else.
 
-Dask's own defaults are made for a cluster that its users share: workers listen on every interface, each process serves
-web pages, and whoever opens a connection may have code run. Here both ends of every connection prove that they hold the
-key of this run (TLS with client certificates), listeners bind to loopback, and there are no pages.
+Dask's defaults are meant for a shared cluster: workers listen on every interface, each process serves web pages, and
+anyone who can connect can run code. Here both ends of every connection prove that they hold the key of this run (TLS
+with client certificates), listeners bind to the loopback interface, and there is no HTTP server.
 """
 
 import json
@@ -16,14 +16,15 @@ from distributed.security import Security
 from musclemap.pipelines.device import private_folder
 
 HOST = "127.0.0.1"
-"""Where scheduler and workers listen."""
+"""Address on which the scheduler and the workers listen."""
 
 
 def private_settings() -> dict[str, Any]:
-    """Dask settings that both ends start with.
+    """Dask settings of both the scheduler and the workers.
 
-    The modules of the web pages are left out; they take a while to import. Dask imports from its folder for temporary
-    files, which by default is one of all users: whoever makes it first could put code there.
+    The modules of the web pages are disabled because they are slow to import. Dask imports code from its temporary
+    folder, which by default is shared by all users: whoever creates it first could put code there. So it is set to a
+    private folder.
     """
     folder = private_folder("dask") or tempfile.mkdtemp(prefix="musclemap-dask-")
     return {
@@ -32,43 +33,43 @@ def private_settings() -> dict[str, Any]:
     }  # fmt: skip
 
 
-class _WithoutPages:
-    """Dask server that opens no HTTP server; Dask has no setting for that."""
+class _WithoutHttpServer:
+    """Mixin for Dask servers that disables the HTTP server; Dask has no setting for that."""
 
     def start_http_server(self, *arguments: Any, **options: Any) -> None:
-        """Called by Dask while it starts."""
+        """Do nothing. Called by Dask at its start."""
 
 
-class PrivateScheduler(_WithoutPages, Scheduler):
+class PrivateScheduler(_WithoutHttpServer, Scheduler):
     """Scheduler of one run."""
 
 
-class PrivateWorker(_WithoutPages, Worker):
+class PrivateWorker(_WithoutHttpServer, Worker):
     """Worker of one run."""
 
 
 def scheduler_spec(security: Security) -> dict[str, Any]:
-    """Scheduler of one run, as `distributed.SpecCluster` takes it."""
+    """Specification of the scheduler of one run, in the format of `distributed.SpecCluster`."""
     options = {
         "host": HOST, "protocol": "tls://", "port": 0, "security": security, "dashboard": False,
-        "dashboard_address": f"{HOST}:0",  # not used; a Dask that serves pages all the same does so on loopback
+        "dashboard_address": f"{HOST}:0",  # unused; if Dask served pages after all, they would be on loopback
     }  # fmt: skip
     return {"cls": PrivateScheduler, "options": options}
 
 
 def new_keys() -> Security:
-    """A key and certificate for one run, which exist in memory only."""
+    """Create a key and certificate for one run, which exist in memory only."""
     return Security.temporary()
 
 
-def pack_keys(security: Security) -> bytes:
-    """The keys as bytes for a worker."""
+def encode_keys(security: Security) -> bytes:
+    """Encode the keys as bytes to send to a worker."""
     return json.dumps({"certificate": security.tls_worker_cert, "key": security.tls_worker_key}).encode()
 
 
-def unpack_keys(packed: bytes) -> Security:
-    """The keys of `pack_keys`."""
-    keys = json.loads(packed)
+def decode_keys(encoded: bytes) -> Security:
+    """Decode the keys that `encode_keys` encoded."""
+    keys = json.loads(encoded)
     certificate, key = keys["certificate"], keys["key"]
     return Security(
         require_encryption=True, tls_ca_file=certificate, tls_worker_cert=certificate, tls_worker_key=key,
@@ -76,8 +77,8 @@ def unpack_keys(packed: bytes) -> Security:
     )  # fmt: skip
 
 
-async def work(scheduler: str, *, name: str, security: Security) -> None:
-    """Be a worker with one thread until the scheduler says goodbye."""
+async def run_worker(scheduler: str, *, name: str, security: Security) -> None:
+    """Run a single-threaded worker until the scheduler closes it."""
     with dask.config.set(private_settings()):
         worker = PrivateWorker(
             scheduler, name=name, nthreads=1, host=HOST, protocol="tls://", security=security, memory_limit=0,

@@ -1,7 +1,7 @@
-"""How to get to a Dask scheduler that runs already: its address, the user's keys, and whether it is open to others.
+"""Access to an existing Dask scheduler: its address, the user's keys, and whether it requires authentication.
 
-Keys are those of Dask's own settings (`distributed.comm.tls`), which schedulers and workers read too. What they lack is
-said here, before Dask opens a connection: a client of Dask's that fails on its keys holds up the end of the program.
+The keys are those of Dask's own settings (`distributed.comm.tls`), which schedulers and workers read too. They are
+checked here before Dask opens a connection, because a Dask client whose keys fail delays the end of the program.
 """
 
 import json
@@ -15,19 +15,20 @@ from musclemap.errors import FileError, MusclemapError
 from musclemap.files import read_json_object
 
 CONNECT_SECONDS = 30
+"""Timeout for the scheduler file, the connection and the first worker [s]."""
 
 _HELP = "docs/cluster.md, 'Who may use a cluster'"
 
 
 class ClusterError(MusclemapError):
-    """There is no cluster at the address, it does not let us in, or it has no worker."""
+    """No cluster answers at the address, it refuses the connection, or it has no worker."""
 
 
-def address_in(file: Path) -> str:
-    """Address in the file that a scheduler writes at its start; waits for a scheduler that is starting.
+def read_address(file: Path) -> str:
+    """Read the address from a scheduler file; wait for a scheduler that is still starting.
 
     Raises:
-        ClusterError: There is no such file after `CONNECT_SECONDS`, or no address in it.
+        ClusterError: If there is no such file after `CONNECT_SECONDS`, or it has no address.
     """
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
@@ -39,15 +40,16 @@ def address_in(file: Path) -> str:
             time.sleep(0.1)
             continue
         if not isinstance(address, str):
-            raise ClusterError(f"{file} is not the file of a Dask scheduler: it has no address")
+            raise ClusterError(f"{file} is not a Dask scheduler file: it has no address")
         return address
 
 
 def check_keys(address: str) -> None:
-    """Check that Dask's settings have what a scheduler's address asks for.
+    """Check that the keys in Dask's settings match a scheduler's address.
 
     Raises:
-        ClusterError: TLS is asked for and there is no key, a key cannot be used, or the settings demand TLS.
+        ClusterError: If the address requires TLS and the settings name no key, a key cannot be used, or the settings
+            require TLS and the address does not use it.
     """
     if dask.config.get("distributed.client.security-loader", None):
         return
@@ -59,20 +61,22 @@ def check_keys(address: str) -> None:
         raise ClusterError(f"the TLS keys of Dask's settings cannot be used: {error}; they are {files}") from error
     if address.startswith("tls://") and context is None:
         raise ClusterError(
-            f"{address} asks for TLS, but Dask's settings name no key (distributed.comm.tls.ca-file, client.cert and "
+            f"{address} requires TLS, but Dask's settings name no key (distributed.comm.tls.ca-file, client.cert and "
             f"client.key); see {_HELP}"
         )
     if is_open(address) and security.require_encryption:
-        raise ClusterError(f"Dask's settings demand TLS (require-encryption), but {address} is without; see {_HELP}")
+        raise ClusterError(
+            f"Dask's settings require TLS (require-encryption), but {address} does not use it; see {_HELP}"
+        )
 
 
 def is_open(address: str) -> bool:
-    """Whether a scheduler takes orders from everybody who can reach its port."""
+    """Whether a scheduler accepts jobs from anyone who can reach its port."""
     return not address.startswith(("tls://", "wss://", "inproc://"))
 
 
 def open_warning(address: str) -> str:
-    """What a user should know of a scheduler that is open, or empty."""
+    """Warning for the user if a scheduler is open, otherwise an empty string."""
     if not is_open(address):
         return ""
-    return f"whoever can reach {address} can run code on its workers and on this machine; see {_HELP}"
+    return f"anyone who can reach {address} can run code on its workers and on this machine; see {_HELP}"

@@ -1,4 +1,4 @@
-"""Who converts an archive: worker processes of this machine, or a cluster."""
+"""Pool of worker processes that converts an archive, on this machine or on an existing cluster."""
 
 import os
 import signal
@@ -16,116 +16,123 @@ from typing import Any
 from musclemap.datasets.atomic_file import remove_leftovers
 from musclemap.datasets.output_folder import OutputFolder
 from musclemap.datasets.selection import Selected
-from musclemap.pipelines.convert.jobs import Job, Recipe, pack
+from musclemap.pipelines.convert.jobs import Job, RetargeterSpec, group_into_jobs
 from musclemap.pipelines.convert.run_recorder import RunRecorder
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerPool:
-    """Worker processes.
+    """Worker processes, described; they are started by `convert`.
 
     Attributes:
-        workers: Processes on this machine; with a scheduler that runs already, no more than a guess.
-        scheduler: Address of a Dask scheduler that runs already, or None.
-        scheduler_file: File that a scheduler wrote, in place of its address.
-        device: "cpu", "gpu" or None for JAX's choice.
-        pinned_to: Cores of each process; 0 for its share of those there are.
-        clip_seconds: Longest time that a clip may take [s]; 0 for as long as it likes.
-        make: Makes each worker's retargeter, in place of the real one; must be importable.
-        on_message: Called with sentences for the user.
-        parts: Files of each job, where they are planned already.
+        workers: Number of processes on this machine; with an existing scheduler, only an estimate.
+        scheduler: Address of an existing Dask scheduler, or None.
+        scheduler_file: File that an existing scheduler wrote, in place of its address.
+        device: "cpu", "gpu", or None for JAX's choice.
+        cores_per_worker: Cores of each process; 0 divides the available cores evenly.
+        clip_seconds: Time limit per clip [s]; 0 for none.
+        retargeter_factory: Makes each worker's retargeter, in place of the real one; must be importable.
+        on_message: Called with messages for the user.
+        jobs: Files of each job, if they have been grouped already.
     """
 
     workers: int = 1
     scheduler: str | None = None
     scheduler_file: Path | None = None
     device: str | None = None
-    pinned_to: int = 0
+    cores_per_worker: int = 0
     clip_seconds: float = 0.0
-    make: Any = None
+    retargeter_factory: Any = None
     on_message: Callable[[str], None] = lambda text: None
-    parts: Sequence[tuple[Selected, ...]] = field(default=(), compare=False, repr=False)
+    jobs: Sequence[tuple[Selected, ...]] = field(default=(), compare=False, repr=False)
 
     def convert(
-        self, items: Sequence[Selected], *, folder: OutputFolder, recorder: RunRecorder, recipe: Recipe, overwrite: bool
+        self,
+        items: Sequence[Selected],
+        *,
+        folder: OutputFolder,
+        recorder: RunRecorder,
+        spec: RetargeterSpec,
+        overwrite: bool,
     ) -> None:
-        """Have files converted and keep their lines.
+        """Convert files in the workers and record the results.
 
         Raises:
-            ClusterError: The cluster does not answer.
-            KeyboardInterrupt: The run was interrupted; what was under way has been finished and kept.
+            ClusterError: If the cluster does not answer.
+            KeyboardInterrupt: If the run was interrupted; jobs in flight have been finished and recorded.
         """
-        from .dask_cluster import existing_cluster, local_cluster, run_jobs  # starts threads of Dask's
+        from .dask_cluster import existing_cluster, local_cluster, run_jobs  # starts Dask's threads
 
         out = folder.root.resolve()
         known = folder.entries
         jobs = [
             Job(
-                number=number, items=tuple(_absolute(item) for item in part), out=out, recipe=recipe,
-                known={item.name: known[item.name] for item in part if item.name in known},
+                number=number, items=tuple(_absolute(item) for item in group), out=out, spec=spec,
+                known={item.name: known[item.name] for item in group if item.name in known},
                 overwrite=overwrite, clip_seconds=self.clip_seconds,
             )
-            for number, part in enumerate(self.parts or pack(items, workers=self.workers))
+            for number, group in enumerate(self.jobs or group_into_jobs(items, workers=self.workers))
         ]  # fmt: skip
         if self.scheduler is None and self.scheduler_file is None:
             gpus = [] if self.device == "cpu" else visible_gpus()
-            made = local_cluster(min(self.workers, len(jobs)), gpus=gpus, cores=self.pinned_to)
+            connection = local_cluster(min(self.workers, len(jobs)), gpus=gpus, cores=self.cores_per_worker)
         else:
-            made = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
-        with _interruptible(self.on_message) as stopping, made as cluster:
+            connection = existing_cluster(self.scheduler, scheduler_file=self.scheduler_file)
+        with _interruptible(self.on_message) as stop_requested, connection as cluster:
             if cluster.dashboard:
                 self.on_message(f"Dask's dashboard: {cluster.dashboard}")
             if cluster.warning:
                 self.on_message(cluster.warning)
-            recorder.take(run_jobs(cluster, jobs, stopping=stopping))
-        remove_leftovers(out)  # of workers that died while they wrote
+            recorder.record_all(run_jobs(cluster, jobs, stop_requested=stop_requested))
+        remove_leftovers(out)  # of workers that died while writing
 
 
 def worker_pool_for(items: Sequence[Selected], *, workers: int | None = None, **options: Any) -> WorkerPool | None:
-    """Who should convert these files.
+    """Choose a worker pool for some files.
 
     Args:
         items: The files.
-        workers: Processes; None for one a GPU where there are GPUs, else one a core, but no more than have a job.
-        options: Of `WorkerPool`.
+        workers: Number of processes; None for one per GPU if there are GPUs, otherwise one per core, but no more than
+            there are jobs.
+        options: Attributes of `WorkerPool`.
 
     Returns:
-        None where this process had better do it alone: a worker that has little to do is not worth its start.
+        The pool; None if this process should convert the files itself, because workers would take longer to start than
+        they would save.
     """
-    afar = options.get("scheduler") or options.get("scheduler_file")
-    parts: Sequence[tuple[Selected, ...]] = ()
-    if workers is None and not afar:
-        own = (
+    existing = options.get("scheduler") or options.get("scheduler_file")
+    jobs: Sequence[tuple[Selected, ...]] = ()
+    if workers is None and not existing:
+        available = (
             len(os.sched_getaffinity(0))
             if options.get("device") == "cpu"
             else len(visible_gpus()) or len(os.sched_getaffinity(0))
         )
-        parts = pack(items, workers=own)
-        workers = min(own, len(parts))
-    alone = (workers or 1) == 1 and not afar and not options.get("clip_seconds")
-    return None if alone else WorkerPool(workers=workers or 1, parts=parts, **options)
+        jobs = group_into_jobs(items, workers=available)
+        workers = min(available, len(jobs))
+    in_process = (workers or 1) == 1 and not existing and not options.get("clip_seconds")
+    return None if in_process else WorkerPool(workers=workers or 1, jobs=jobs, **options)
 
 
 def visible_gpus() -> list[str]:
-    """NVIDIA GPUs that JAX may use, by the names that CUDA_VISIBLE_DEVICES takes.
+    """NVIDIA GPUs that JAX may use, by the names that CUDA_VISIBLE_DEVICES accepts.
 
-    nvidia-smi is asked which there are, as JAX would take their memory. Of those that the variable names, CUDA takes
-    none from the first on that is not there.
+    They are listed by nvidia-smi, because JAX would allocate their memory. Like CUDA, this ignores every GPU in
+    CUDA_VISIBLE_DEVICES from the first one on that does not exist.
     """
     if not any(find_spec(name) for name in ("jax_cuda12_plugin", "jax_cuda13_plugin")):
         return []
     try:
-        message = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+        output = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    count = sum(line.startswith("GPU ") for line in message.splitlines())
-    there = [str(number) for number in range(count)]
+    count = sum(line.startswith("GPU ") for line in output.splitlines())
+    existing = [str(number) for number in range(count)]
     requested = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if requested is None or not there:
-        return there
-    named = [name.strip() for name in requested.split(",")]
-    known = lambda name: name in there or name.startswith(("GPU-", "MIG-"))  # noqa: E731
-    return list(takewhile(known, named))
+    if requested is None or not existing:
+        return existing
+    names = [name.strip() for name in requested.split(",")]
+    return list(takewhile(lambda name: name in existing or name.startswith(("GPU-", "MIG-")), names))
 
 
 def _absolute(item: Selected) -> Selected:
@@ -134,20 +141,23 @@ def _absolute(item: Selected) -> Selected:
 
 @contextmanager
 def _interruptible(on_message: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Take the first Ctrl-C as a wish to stop after what is under way; the second stops at once."""
-    asked = threading.Event()
+    """On the first Ctrl-C, request a stop after the jobs in flight; on the second, stop at once.
+
+    Yields a function that returns whether a stop was requested.
+    """
+    stop_requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield stop_requested.is_set
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        if stop_requested.is_set():
             raise KeyboardInterrupt
-        asked.set()
-        on_message("finishing what is under way; Ctrl-C again stops at once")
+        stop_requested.set()
+        on_message("finishing the jobs in progress; press Ctrl-C again to stop at once")
 
-    before = signal.signal(signal.SIGINT, stop)
+    earlier_handler = signal.signal(signal.SIGINT, request_stop)
     try:
-        yield asked.is_set
+        yield stop_requested.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, earlier_handler)

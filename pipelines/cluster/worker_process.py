@@ -1,7 +1,7 @@
-"""A worker process of this machine: python -m musclemap.pipelines.cluster.worker_process SCHEDULER NAME CORES PARENT.
+"""Worker process on this machine: python -m musclemap.pipelines.cluster.worker_process SCHEDULER NAME CORES PARENT.
 
-The keys of the run arrive on standard input: command lines and files can be read by others, a pipe cannot, and what is
-in the environment would go on to every program that a worker starts.
+The keys of the run arrive on standard input. Other users can read command lines and files but not a pipe, and
+environment variables would be inherited by every program that a worker starts.
 """
 
 import asyncio
@@ -12,29 +12,29 @@ import threading
 import time
 
 PARENT_SECONDS = 0.5
-"""Time between two looks of a worker whether the program is still there [s]."""
+"""Time between two checks whether the main process still runs [s]."""
 
 
 def main() -> None:
-    """Take the cores, then the keys, then jobs, until the scheduler or the program ends."""
+    """Pin to the cores, read the keys, then run jobs until the scheduler or the main process ends."""
     scheduler, name, cores, parent = sys.argv[1:]
-    threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(int(parent),), daemon=True).start()
     os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
-    packed = sys.stdin.buffer.read()
-    from .private_dask import unpack_keys, work  # after the cores are taken: its threads inherit them
+    encoded_keys = sys.stdin.buffer.read()
+    from .private_dask import decode_keys, run_worker  # after pinning: its threads inherit the cores
 
-    async def until_told() -> None:
-        message = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, message.set)
-        working = asyncio.create_task(work(scheduler, name=name, security=unpack_keys(packed)))
-        await asyncio.wait([working, asyncio.create_task(message.wait())], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
+    async def run_until_terminated() -> None:
+        terminated = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+        worker = asyncio.create_task(run_worker(scheduler, name=name, security=decode_keys(encoded_keys)))
+        await asyncio.wait([worker, asyncio.create_task(terminated.wait())], return_when=asyncio.FIRST_COMPLETED)
+        if worker.done():
+            worker.result()
 
-    asyncio.run(until_told())
+    asyncio.run(run_until_terminated())
 
 
-def _end_with(parent: int) -> None:
+def _exit_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(PARENT_SECONDS)
     os._exit(1)

@@ -1,1 +1,1 @@
-"""One pass over files of an archive, in whatever process has them. Knows no cluster."""
+"""Conversion of motion files to clips within one process. Must not import `cluster`."""

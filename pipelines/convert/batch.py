@@ -1,4 +1,4 @@
-"""Many motions through the retargeter at once, so that one that crashes it takes no other along."""
+"""Batched retargeting: a motion that crashes the retargeter does not affect the rest of its batch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from musclemap.failures import Failure, attempt
 from musclemap.reason_codes import ReasonCode
 
 
-class Outcome(Protocol):
+class MotionResult(Protocol):
     """Result for one motion: a clip, or a code and a message that says why there is none."""
 
     @property
@@ -22,10 +22,10 @@ class Outcome(Protocol):
 
 
 class BatchRetargeter(Protocol):
-    """What the pipeline needs of `musclemap.retarget.retargeter.Retargeter`."""
+    """The part of `musclemap.retarget.retargeter.Retargeter` that the pipeline uses."""
 
-    def retarget(self, motions: Sequence[SourceMotion]) -> Sequence[Outcome]:
-        """Convert motions together; results come in their order."""
+    def retarget(self, motions: Sequence[SourceMotion]) -> Sequence[MotionResult]:
+        """Convert motions together; results are in the order of the motions."""
         ...
 
     def provenance(self, motion: SourceMotion) -> Mapping[str, Any]:
@@ -34,33 +34,33 @@ class BatchRetargeter(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crash:
-    """The retargeter raised on this motion alone."""
+class RetargetCrash:
+    """Result for a motion on which the retargeter raised, even when given that motion alone."""
 
     code: ReasonCode
     message: str
     clip: None = None
 
 
-def retarget_batch(retargeter: BatchRetargeter, motions: Sequence[SourceMotion]) -> list[Outcome]:
-    """Convert motions together. After a crash each half is tried by itself, until the guilty motions stand alone.
+def retarget_batch(retargeter: BatchRetargeter, motions: Sequence[SourceMotion]) -> list[MotionResult]:
+    """Convert motions together. After a crash, bisect the batch until each motion that causes it is isolated.
 
     Returns:
-        One outcome for each motion, in order; a `Crash` for those that the retargeter raised on.
+        One result per motion, in order; a `RetargetCrash` for each motion on which the retargeter raised.
     """
     if not motions:
         return []
-    made = attempt(lambda: _together(retargeter, motions), code=ReasonCode.RETARGET_CRASH)
-    if not isinstance(made, Failure):
-        return made
+    results = attempt(lambda: _retarget_together(retargeter, motions), code=ReasonCode.RETARGET_CRASH)
+    if not isinstance(results, Failure):
+        return results
     if len(motions) == 1:
-        return [Crash(code=made.code, message=made.message)]
+        return [RetargetCrash(code=results.code, message=results.message)]
     half = len(motions) // 2
     return retarget_batch(retargeter, motions[:half]) + retarget_batch(retargeter, motions[half:])
 
 
-def _together(retargeter: BatchRetargeter, motions: Sequence[SourceMotion]) -> list[Outcome]:
-    outcomes = list(retargeter.retarget(motions))
-    if len(outcomes) != len(motions):
-        raise AssertionError(f"the retargeter returned {len(outcomes)} results for {len(motions)} motions")
-    return outcomes
+def _retarget_together(retargeter: BatchRetargeter, motions: Sequence[SourceMotion]) -> list[MotionResult]:
+    results = list(retargeter.retarget(motions))
+    if len(results) != len(motions):
+        raise AssertionError(f"the retargeter returned {len(results)} results for {len(motions)} motions")
+    return results

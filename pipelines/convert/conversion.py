@@ -1,6 +1,6 @@
-"""One pass over some files of an archive: read, convert together, write the clips, and tell of each what came of it.
+"""Conversion of a list of files: read, retarget in batches, write clips, and yield one result per file.
 
-It runs in whatever process has the files: the program itself, or a worker on another machine.
+Runs in the main process or in a worker process on any machine.
 """
 
 import errno
@@ -18,28 +18,28 @@ from musclemap.errors import ClipError
 from musclemap.failures import Failure, attempt
 from musclemap.reason_codes import ReasonCode
 
-from .batch import BatchRetargeter, Crash, Outcome, retarget_batch
-from .prepare import Skipped, converted, unconverted
+from .batch import BatchRetargeter, MotionResult, RetargetCrash, retarget_batch
+from .prepare import Skipped, entry_with_clip, entry_without_clip
 
 Announce = Callable[[ManifestEntry], None]
-"""Puts the line of a clip on disk before the clip is there."""
+"""Writes a clip's manifest line to disk before the clip itself is there."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StopRun(Exception):
-    """The run cannot go on; the text says why."""
+    """The run cannot continue; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionResult:
-    """What came of one file.
+    """Result for one file.
 
     Attributes:
         item: The file.
-        entry: Its line of the manifest.
-        kept: Whether its clip was there already and is up to date.
-        warnings: What is doubtful about a source that was used.
+        entry: Its manifest line.
+        kept: Whether its existing clip was up to date and was kept.
+        warnings: Doubts about a source that was used.
     """
 
     item: Selected
@@ -54,33 +54,33 @@ def convert_items(
     root: Path,
     announce: Announce,
     known: Mapping[str, ManifestEntry],
-    look: Callable[..., SourceMotion | Skipped],
+    load: Callable[..., SourceMotion | Skipped],
     retargeter: BatchRetargeter,
     batch_frames: int,
 ) -> Iterator[ConversionResult]:
-    """Convert files, so many frames at a time.
+    """Convert files in batches of at least `batch_frames` frames.
 
     Args:
         items: The files.
         root: Output folder; clips are written below it.
-        announce: Puts the line of each clip on disk before the clip takes its name.
-        known: Lines of earlier runs by source.
-        look: `load_or_skip` with all but the file and its line.
+        announce: Writes each clip's manifest line to disk before the clip takes its name.
+        known: Manifest lines of earlier runs, by source.
+        load: `load_or_skip` with every argument bound except the file and its known line.
         retargeter: Makes the clips.
-        batch_frames: Source frames that are converted together, at least.
+        batch_frames: Smallest number of source frames that are converted together.
 
     Raises:
-        StopRun: The disk is full; the file that filled it has had its line.
+        StopRun: If the disk is full; the result of the file that filled it has been yielded.
     """
     batch: list[tuple[Selected, SourceMotion]] = []
     nframe = 0
     for item in items:
-        result = look(item, known=known.get(item.name))
-        if isinstance(result, Skipped):
-            yield ConversionResult(item=item, entry=result.entry, kept=result.kept)
+        loaded = load(item, known=known.get(item.name))
+        if isinstance(loaded, Skipped):
+            yield ConversionResult(item=item, entry=loaded.entry, kept=loaded.kept)
             continue
-        batch.append((item, result))
-        nframe += result.nframe
+        batch.append((item, loaded))
+        nframe += loaded.nframe
         if nframe >= batch_frames:
             yield from _convert_batch(batch, root, announce, retargeter)
             batch, nframe = [], 0
@@ -90,49 +90,54 @@ def convert_items(
 def _convert_batch(
     batch: Sequence[tuple[Selected, SourceMotion]], root: Path, announce: Announce, retargeter: BatchRetargeter
 ) -> Iterator[ConversionResult]:
-    outcomes = retarget_batch(retargeter, [motion for _, motion in batch])
-    for (item, motion), outcome in zip(batch, outcomes, strict=True):
-        entry = _finish(item, motion, outcome, root, announce)
+    results = retarget_batch(retargeter, [motion for _, motion in batch])
+    for (item, motion), result in zip(batch, results, strict=True):
+        entry = _write_result(item, motion, result, root, announce)
         yield ConversionResult(item=item, entry=entry, warnings=motion.warnings)
-        stop_if_full(entry, root)
+        stop_if_disk_full(entry, root)
 
 
-def _finish(item: Selected, motion: SourceMotion, outcome: Outcome, root: Path, announce: Announce) -> ManifestEntry:
-    """Write a clip; returns its line."""
-    tell = partial(unconverted, item, motion=motion)
-    if outcome.clip is None:
-        status = "failed" if isinstance(outcome, Crash) else "rejected"
-        return tell(status=status, code=outcome.code or ReasonCode.UNKNOWN, message=outcome.message)
-    return write_line(item, outcome.clip, root, announce=announce, lost=tell)
-
-
-def write_line(
-    item: Selected, clip: Clip, root: Path, *, announce: Announce, lost: Callable[..., ManifestEntry]
+def _write_result(
+    item: Selected, motion: SourceMotion, result: MotionResult, root: Path, announce: Announce
 ) -> ManifestEntry:
-    """Write a clip; returns its line, or what `lost` makes of status, code and message."""
-    first = ManifestEntry(source=item.name, status="ok", source_sha256=clip.source_sha256)
-    line = partial(_line, first, clip, item.clip)
-    written = attempt(lambda: write_listed(root / item.clip, clip, line=line, announce=announce))
+    """Write the clip, if there is one; return the manifest line."""
+    failure_entry = partial(entry_without_clip, item, motion=motion)
+    if result.clip is None:
+        status = "failed" if isinstance(result, RetargetCrash) else "rejected"
+        return failure_entry(status=status, code=result.code or ReasonCode.UNKNOWN, message=result.message)
+    return write_clip_entry(item, result.clip, root, announce=announce, failure_entry=failure_entry)
+
+
+def write_clip_entry(
+    item: Selected, clip: Clip, root: Path, *, announce: Announce, failure_entry: Callable[..., ManifestEntry]
+) -> ManifestEntry:
+    """Write a clip and return its manifest line.
+
+    If the clip cannot be written, the line is the result of `failure_entry` called with status, code and message.
+    """
+    source_entry = ManifestEntry(source=item.name, status="ok", source_sha256=clip.source_sha256)
+    written = attempt(
+        lambda: write_listed(
+            root / item.clip, clip, announce=announce,
+            line=lambda sha256: entry_with_clip(source_entry, clip, path=item.clip, sha256=sha256),
+        )
+    )  # fmt: skip
     if not isinstance(written, Failure):
         return written
     code = written.code
     if isinstance(written.error, ClipError):
         code = ReasonCode.BAD_CLIP
     elif isinstance(written.error, OSError):
-        code = ReasonCode.DISK_FULL if is_full(written.error) else ReasonCode.WRITE_FAILED
-    return lost(status="failed", code=code, message=written.message)
+        code = ReasonCode.DISK_FULL if is_disk_full(written.error) else ReasonCode.WRITE_FAILED
+    return failure_entry(status="failed", code=code, message=written.message)
 
 
-def _line(first: ManifestEntry, clip: Clip, path: str, sha256: str) -> ManifestEntry:
-    return converted(first, clip, path=path, sha256=sha256)
-
-
-def is_full(error: Exception) -> bool:
-    """Whether an error says that the disk, or the user's share of it, is full."""
+def is_disk_full(error: Exception) -> bool:
+    """Whether an error means that the disk, or the user's quota, is full."""
     return isinstance(error, OSError) and error.errno in _DISK_FULL
 
 
-def stop_if_full(entry: ManifestEntry, root: Path) -> None:
-    """Raise StopRun after the line of a clip that the disk did not take."""
+def stop_if_disk_full(entry: ManifestEntry, root: Path) -> None:
+    """Raise StopRun if a manifest line says that its clip did not fit on the disk."""
     if entry.code is ReasonCode.DISK_FULL:
         raise StopRun(f"the disk of {root} is full")

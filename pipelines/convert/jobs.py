@@ -1,7 +1,7 @@
-"""Pieces of an archive that a worker converts by itself, and the worker's side of it.
+"""Jobs: groups of files that a worker converts on its own, and the worker's side of the conversion.
 
-A job is idempotent: done twice, by whomever, it leaves the same bytes. Clips are written by the worker; only lines of
-the manifest travel back. Nothing here imports JAX before a job runs, so that a worker can first be given its cores.
+A job is idempotent: run twice, on any worker, it leaves the same bytes. The worker writes the clips; only manifest
+lines are sent back. Nothing here imports JAX before a job runs, so that a worker can first be pinned to its cores.
 """
 
 import os
@@ -28,31 +28,31 @@ from .prepare import load_or_skip
 from .retargeters import make_retargeter
 
 BATCH_FRAMES = {"cpu": 20_000, "gpu": 200_000}
-"""Source frames that are read before they are converted together; about 3 kB of memory each with their clips."""
+"""Source frames that are read before they are converted together; about 3 kB of memory per frame with its clip."""
 
-JOB_BYTES = 4_000_000
-"""Bytes of arrays that a job has at least, where there is so much: some 3,000 frames, seconds of work."""
+MIN_JOB_BYTES = 4_000_000
+"""Smallest size of a job [bytes of arrays], if there are enough files: about 3,000 frames, seconds of work."""
 
-JOBS_A_WORKER = 8
-"""Jobs that each worker gets at least of a large archive, so that all end at about the same time."""
+JOBS_PER_WORKER = 8
+"""Smallest number of jobs per worker for a large archive, so that all workers finish at about the same time."""
 
-MOST_JOB_BYTES = 32_000_000
-"""Bytes of arrays that a job has at most, but for a single file that is larger; bounds a worker's memory."""
+MAX_JOB_BYTES = 32_000_000
+"""Largest size of a job [bytes of arrays], except for a single larger file; bounds a worker's memory."""
 
-LATE = 75
-"""Exit status of a worker whose clip took too long."""
+TIME_LIMIT_EXIT = 75
+"""Exit status of a worker whose clip exceeded the time limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How clips are made: all that a worker needs to make its retargeter.
+class RetargeterSpec:
+    """Everything that a worker needs to make its retargeter.
 
     Attributes:
         config: Settings.
         body_models: Folder of body models, or None.
-        device: "cpu", "gpu" or None for JAX's choice.
+        device: "cpu", "gpu", or None for JAX's choice.
         batch_frames: Source frames that are converted together; 0 for a number that suits the device.
-        make: Makes the retargeter, in place of the real one; must be importable.
+        make: Function that makes the retargeter, in place of the real one; must be importable.
     """
 
     config: RetargetConfig
@@ -64,40 +64,40 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Files that a worker converts.
+    """Files that one worker converts.
 
     Attributes:
         number: Number of the job.
         items: The files.
-        known: Their lines of earlier runs.
+        known: Their manifest lines from earlier runs.
         out: Output folder, as the worker sees it.
-        recipe: How clips are made.
-        overwrite: Convert even what is up to date.
-        clip_seconds: Longest time that a clip may take [s], 0 for as long as it likes; a job may take as long as all of
-            its clips together. Time to compile is not counted.
-        attempt: How often it was tried before.
-        suspect: Whether a worker died over it; it is then tried while nothing else is, so that no other job shares the
-            blame.
+        spec: How to make the retargeter.
+        overwrite: Convert files whose clips are up to date, too.
+        clip_seconds: Time limit per clip [s], 0 for none. The limit of a job is that of all its clips together;
+            compilation time is not counted.
+        attempt: Number of earlier attempts.
+        run_alone: Whether a worker died during this job. The job then runs while no other does, so that no other job
+            can be blamed.
     """
 
     number: int
     items: tuple[Selected, ...]
     known: Mapping[str, ManifestEntry]
     out: Path
-    recipe: Recipe
+    spec: RetargeterSpec
     overwrite: bool = False
     clip_seconds: float = 0.0
     attempt: int = 0
-    suspect: bool = False
+    run_alone: bool = False
 
     @property
-    def late_note(self) -> Path:
-        """File that tells that the job took too long."""
+    def timeout_marker(self) -> Path:
+        """File whose presence says that the job exceeded its time limit."""
         return self.out / TIMEOUT_NOTES.replace("*", self._name)
 
     @property
     def journal(self) -> Path:
-        """File that the worker puts the line of each clip in, before the clip is there."""
+        """File to which the worker writes the manifest line of each clip before the clip itself."""
         return self.out / f"{JOURNAL}.{self._name}"
 
     @property
@@ -106,103 +106,103 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """What came of a job: lines, and why the run cannot go on, or empty."""
+class JobResult:
+    """Results of a job's files, and why the run cannot continue, or an empty string."""
 
-    lines: tuple[ConversionResult, ...]
+    results: tuple[ConversionResult, ...]
     stopped: str = ""
 
 
 @dataclass
-class _Plan:
+class _FileGroup:
     items: list[Selected] = field(default_factory=list)
     nbyte: int = 0
 
 
-def pack(items: Sequence[Selected], *, workers: int) -> list[tuple[Selected, ...]]:
-    """Put files together in jobs of similar size, the large ones first, the files of each in order of their names."""
+def group_into_jobs(items: Sequence[Selected], *, workers: int) -> list[tuple[Selected, ...]]:
+    """Group files into jobs of similar size, large files first; the files of a job are sorted by name."""
     sizes = {item.name: unpacked_size(item.path) for item in items}
-    share = sum(sizes.values()) / max(workers * JOBS_A_WORKER, 1)
-    requested = min(max(share, JOB_BYTES), MOST_JOB_BYTES)
-    plans: list[_Plan] = []
-    current = _Plan()
+    bytes_per_job = sum(sizes.values()) / max(workers * JOBS_PER_WORKER, 1)
+    target_bytes = min(max(bytes_per_job, MIN_JOB_BYTES), MAX_JOB_BYTES)
+    groups: list[_FileGroup] = []
+    current = _FileGroup()
     for item in sorted(items, key=lambda item: (-sizes[item.name], item.name)):
-        if current.items and current.nbyte + sizes[item.name] > requested:
-            plans.append(current)
-            current = _Plan()
+        if current.items and current.nbyte + sizes[item.name] > target_bytes:
+            groups.append(current)
+            current = _FileGroup()
         current.items.append(item)
         current.nbyte += sizes[item.name]
-    plans += [current] if current.items else []
-    return [tuple(sorted(plan.items, key=lambda item: item.name)) for plan in plans]
+    groups += [current] if current.items else []
+    return [tuple(sorted(group.items, key=lambda item: item.name)) for group in groups]
 
 
 def unpacked_size(path: Path) -> int:
-    """Bytes of the arrays in a file, from the archive's directory; of the file, where that cannot be read."""
+    """Total size of the arrays in a file [bytes], from the ZIP directory; the file size if that cannot be read."""
 
-    def arrays() -> int:
+    def size_of_arrays() -> int:
         with zipfile.ZipFile(path) as archive:
             return sum(member.file_size for member in archive.infolist())
 
-    for size in (arrays, lambda: path.stat().st_size):
+    for size in (size_of_arrays, lambda: path.stat().st_size):
         result = attempt(size)
         if not isinstance(result, Failure):
             return result
     return 0
 
 
-def run_job(job: Job) -> Result:
+def run_job(job: Job) -> JobResult:
     """Convert the files of a job. Runs on a worker."""
-    lines: list[ConversionResult] = []
+    results: list[ConversionResult] = []
     stopped = ""
-    retargeter, batch_frames = _retargeter(job.recipe)
+    retargeter, batch_frames = _retargeter(job.spec)
     with _time_limit(job), Journal(job.journal) as journal:
-        look = partial(
+        load = partial(
             load_or_skip,
             out=job.out,
             provenance=retargeter.provenance,
-            default_fps=job.recipe.config.default_fps or None,
+            default_fps=job.spec.config.default_fps or None,
             overwrite=job.overwrite,
         )
         try:
-            lines.extend(
+            results.extend(
                 convert_items(
                     job.items, root=job.out, announce=lambda entry: journal.append(entry.to_line()), known=job.known,
-                    look=look, retargeter=retargeter, batch_frames=batch_frames,
+                    load=load, retargeter=retargeter, batch_frames=batch_frames,
                 )
             )  # fmt: skip
         except StopRun as stop:
             stopped = str(stop)
-    return Result(lines=tuple(lines), stopped=stopped)
+    return JobResult(results=tuple(results), stopped=stopped)
 
 
 @cache
-def _retargeter(recipe: Recipe) -> tuple[BatchRetargeter, int]:
-    """One a process, as it is compiled once; and how many frames suit it."""
-    if recipe.make is not None:
-        return recipe.make(recipe.config), recipe.batch_frames or BATCH_FRAMES["cpu"]
-    from musclemap.pipelines.device import choose_device, keep_compilations, share_gpu_memory
+def _retargeter(spec: RetargeterSpec) -> tuple[BatchRetargeter, int]:
+    """Retargeter of this process, compiled once, and the number of frames per batch."""
+    if spec.make is not None:
+        return spec.make(spec.config), spec.batch_frames or BATCH_FRAMES["cpu"]
+    from musclemap.pipelines.device import choose_device, disable_gpu_preallocation, enable_compilation_cache
 
-    share_gpu_memory()
-    keep_compilations()
-    device = choose_device(recipe.device)
-    made = make_retargeter(recipe.config, body_models=recipe.body_models, device=device)
-    return made, recipe.batch_frames or BATCH_FRAMES.get(device.platform, BATCH_FRAMES["gpu"])
+    disable_gpu_preallocation()
+    enable_compilation_cache()
+    device = choose_device(spec.device)
+    retargeter = make_retargeter(spec.config, body_models=spec.body_models, device=device)
+    return retargeter, spec.batch_frames or BATCH_FRAMES.get(device.platform, BATCH_FRAMES["gpu"])
 
 
 @contextmanager
 def _time_limit(job: Job) -> Iterator[None]:
-    """End the process when the job takes too long: nothing else stops code that never comes back from a library."""
+    """End the process when the job exceeds its time limit: nothing else stops a library call that never returns."""
     if not job.clip_seconds:
         yield
         return
 
-    def end() -> None:
+    def exit_process() -> None:
         try:
-            write_atomically(job.late_note, b"")
+            write_atomically(job.timeout_marker, b"")
         finally:
-            os._exit(LATE)
+            os._exit(TIME_LIMIT_EXIT)
 
-    timer = threading.Timer(job.clip_seconds * len(job.items), end)
+    timer = threading.Timer(job.clip_seconds * len(job.items), exit_process)
     timer.daemon = True
     timer.start()
     try:

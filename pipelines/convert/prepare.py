@@ -1,4 +1,4 @@
-"""What to do with one input file: convert it, keep the clip it has, or say why it cannot be used."""
+"""Decides for one input file: convert it, keep its existing clip, or record why it cannot be used."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,11 +15,12 @@ from musclemap.failures import Failure, attempt
 from musclemap.reason_codes import ReasonCode
 
 Provenance = Callable[[SourceMotion], Mapping[str, Any]]
+"""Returns the attributes that a motion's clip would get now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A file that needs no conversion: its line, and whether that says its clip is up to date."""
+    """A file that is not converted: its manifest line, and whether its existing clip is up to date."""
 
     entry: ManifestEntry
     kept: bool = False
@@ -34,22 +35,22 @@ def load_or_skip(
     default_fps: float | None = None,
     overwrite: bool = False,
 ) -> SourceMotion | Skipped:
-    """Read one file. Whatever goes wrong with it becomes its line.
+    """Read one file. Every error is turned into the file's manifest line.
 
     Args:
         item: The file.
         out: Output folder.
-        known: Its line of an earlier run.
-        provenance: Gives the attributes that a motion's clip would get now.
-        default_fps: Frame rate of a file that gives none [Hz]; None refuses it.
-        overwrite: Convert even what is up to date.
+        known: Its manifest line from an earlier run, or None.
+        provenance: Returns the attributes that a motion's clip would get now.
+        default_fps: Frame rate for files without one [Hz]; None rejects such files.
+        overwrite: Convert the file even if its clip is up to date.
 
     Returns:
-        The motion where it is to be converted.
+        The motion to convert, or `Skipped`.
     """
     if item.clash:
         message = f"{item.clash} has the same clip {item.clip}; rename one of the two"
-        return Skipped(entry=unconverted(item, status="failed", code=ReasonCode.NAME_CLASH, message=message))
+        return Skipped(entry=entry_without_clip(item, status="failed", code=ReasonCode.NAME_CLASH, message=message))
 
     def read() -> SourceMotion | Skipped:
         motion = read_motion(item.path, name=item.name, default_fps=default_fps)
@@ -57,39 +58,39 @@ def load_or_skip(
             return Skipped(entry=known, kept=True)
         return motion
 
-    taken = attempt(read)
-    if isinstance(taken, Failure):
-        status = "rejected" if isinstance(taken.error, SourceError) else "failed"
-        return Skipped(entry=unconverted(item, status=status, code=taken.code, message=taken.message))
-    return taken
+    loaded = attempt(read)
+    if isinstance(loaded, Failure):
+        status = "rejected" if isinstance(loaded.error, SourceError) else "failed"
+        return Skipped(entry=entry_without_clip(item, status=status, code=loaded.code, message=loaded.message))
+    return loaded
 
 
-def unconverted(
+def entry_without_clip(
     item: Selected, *, status: str, code: ReasonCode, message: str, motion: SourceMotion | None = None
 ) -> ManifestEntry:
-    """Manifest line of a file without a clip; `message` says for people what `code` says for programs."""
+    """Manifest line of a file without a clip; `message` is for people, `code` for programs."""
     entry = ManifestEntry(source=item.name, status=status, code=code, reason=f"{code}: {message}")
     return replace(entry, source_sha256=motion.sha256, seconds=motion.duration) if motion else entry
 
 
-def converted(entry: ManifestEntry, clip: Clip, *, path: str, sha256: str) -> ManifestEntry:
-    """A line with what it says of a clip: `path` below the output folder, hash of the file, and its figures."""
+def entry_with_clip(entry: ManifestEntry, clip: Clip, *, path: str, sha256: str) -> ManifestEntry:
+    """Manifest line with a clip: its `path` below the output folder, the hash of its file, and its metrics."""
     return replace(
         entry, status="ok", code=None, reason="", clip=path, clip_sha256=sha256, nframe=clip.nframe,
         seconds=clip.duration, verdict=clip.verdict, metrics=clip.metrics, reasons=clip.reasons,
     )  # fmt: skip
 
 
-def clip_fault(path: Path, *, sha256: str | None, requested: Mapping[str, Any]) -> str:
-    """Why a clip would be made again, or "": it is not whole, or was made in another way or by other software.
+def stale_reason(path: Path, *, sha256: str | None, requested: Mapping[str, Any]) -> str:
+    """Reason to convert a clip's source again: damage, or other settings or software. Empty if the clip is up to date.
 
     Args:
         path: The clip.
-        sha256: Its hash, as its line has it.
-        requested: Attributes that it would have if it were made now.
+        sha256: Its hash in the manifest.
+        requested: Attributes that the clip would have if it were made now.
     """
     if sha256 is None:
-        return "its line has no hash of the clip"
+        return "the manifest has no hash of the clip"
     clip = attempt(lambda: read_clip(path, sha256=sha256))
     if isinstance(clip, Failure):
         return clip.message
@@ -97,25 +98,25 @@ def clip_fault(path: Path, *, sha256: str | None, requested: Mapping[str, Any]) 
     return f"made with other {' and '.join(differ)}" if differ else ""
 
 
-def _difference(key: str, there: Any, value: Any, clip: Clip) -> str:
-    """What of an attribute differs in a way that counts, or "".
+def _difference(key: str, stored: Any, requested: Any, clip: Clip) -> str:
+    """Describe the difference between a stored and a requested attribute, or return "" if it does not matter.
 
-    The number of frames checked together only bounds the memory. A clip that has activations is as good as one
-    without where none are asked for, so they are kept.
+    The number of frames checked together only bounds memory. A clip with activations also serves a run that does not
+    ask for them, so it is kept.
     """
     if key != "config":
-        return "" if strict_json(there) == strict_json(value) else key
-    before, now = dict(_leaves(there)), dict(_leaves(value))
-    passed_over = {"validation.chunk_size"}
+        return "" if strict_json(stored) == strict_json(requested) else key
+    before, now = dict(_leaves(stored)), dict(_leaves(requested))
+    ignored = {"validation.chunk_size"}
     if now.get("validation.muscles") != "true" or clip.activation is not None:
-        passed_over.add("validation.muscles")
-    other = sorted(k for k in {*before, *now} - passed_over if before.get(k) != now.get(k))
-    more = f" and {len(other) - 3} more" if len(other) > 3 else ""
-    return f"settings ({', '.join(other[:3])}{more})" if other else ""
+        ignored.add("validation.muscles")
+    changed = sorted(k for k in {*before, *now} - ignored if before.get(k) != now.get(k))
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return f"settings ({', '.join(changed[:3])}{more})" if changed else ""
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings by their whole names, as text that is the same for the same value."""
+    """Settings by their full dotted names, as text that is equal if and only if the values are."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
@@ -126,11 +127,11 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 def _up_to_date(
     motion: SourceMotion, *, item: Selected, out: Path, known: ManifestEntry, provenance: Provenance
 ) -> bool:
-    """Whether the clip is whole and was made of the same bytes, in the same way, by the same software."""
+    """Whether the clip is intact and was made from the same bytes, with the same settings and software."""
     if (known.status, known.clip, known.source_sha256) != ("ok", item.clip, motion.sha256):
         return False
     try:
         requested = provenance(motion)
     except BodyModelError:
         return False
-    return not clip_fault(out / item.clip, sha256=known.clip_sha256, requested=requested)
+    return not stale_reason(out / item.clip, sha256=known.clip_sha256, requested=requested)

@@ -1,4 +1,4 @@
-"""How far a conversion is, told after every file."""
+"""Progress of a conversion, reported after every file."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ from musclemap.datasets.selection import Selected
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a conversion is.
+    """Progress of a conversion.
 
     Attributes:
-        entry: Manifest line of the source that was just done, or None at the start.
-        nclip: Sources done.
-        total: Sources in all.
+        entry: Manifest line of the source that was just finished, or None at the start.
+        nclip: Number of finished sources.
+        total: Number of all sources.
         nframe: Frames written to clips so far.
-        share: Part of the input, by bytes, that is done, 0 to 1.
+        fraction: Finished part of the input, by bytes, 0 to 1.
         seconds: Time since the start [s].
     """
 
@@ -25,12 +25,12 @@ class Progress:
     nclip: int
     total: int
     nframe: int
-    share: float
+    fraction: float
     seconds: float
 
 
 class Tracker:
-    """Adds up what is done and tells a listener."""
+    """Counts finished files, bytes and frames, and reports progress to a callback."""
 
     def __init__(self, items: Sequence[Selected], *, report: Callable[[Progress], None] | None) -> None:
         self._sizes = {item.name: _size(item) for item in items}
@@ -38,16 +38,16 @@ class Tracker:
         self._report = report
         self._started = time.perf_counter()
         self._nclip = self._nbyte = self._nframe = 0
-        self._tell(None)
+        self._report_progress(None)
 
     def done(self, item: Selected, entry: ManifestEntry, *, kept: bool) -> None:
-        """Count a file as settled; frames count unless its clip was there already."""
+        """Count a file as finished; its frames count unless an existing clip was kept."""
         self._nclip += 1
         self._nbyte += self._sizes[item.name]
         self._nframe += 0 if kept else entry.nframe
-        self._tell(entry)
+        self._report_progress(entry)
 
-    def _tell(self, entry: ManifestEntry | None) -> None:
+    def _report_progress(self, entry: ManifestEntry | None) -> None:
         if self._report is not None:
             self._report(
                 Progress(
@@ -55,12 +55,12 @@ class Tracker:
                     nclip=self._nclip,
                     total=len(self._sizes),
                     nframe=self._nframe,
-                    share=self._nbyte / self._total,
+                    fraction=self._nbyte / self._total,
                     seconds=time.perf_counter() - self._started,
                 )
             )
 
 
 def _size(item: Selected) -> int:
-    """Bytes of a file; 0 for a broken link, which is done in no time."""
+    """Size of a file [bytes]; 0 for a broken link, which takes no time to process."""
     return item.path.stat().st_size if item.path.is_file() else 0

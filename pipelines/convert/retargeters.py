@@ -1,4 +1,4 @@
-"""The retargeter of a conversion, made in whatever process converts."""
+"""Construction of the retargeter in the process that converts."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from .batch import BatchRetargeter
 
 
 def make_retargeter(config: RetargetConfig, *, body_models: Path | None, device: Any) -> BatchRetargeter:
-    """The real one, with every body model of a folder.
+    """Make a `Retargeter` with every body model of a folder.
 
     Raises:
-        BodyModelError: A body model cannot be read, or there is none in the folder.
+        BodyModelError: If a body model cannot be read or the folder has none.
     """
-    from musclemap.retarget.retargeter import Retargeter  # imports JAX: after everything that can fail at once
+    from musclemap.retarget.retargeter import Retargeter  # imports JAX: only after the arguments have been checked
 
     paths = find_body_models(body_models) if body_models is not None else ()
     if body_models is not None and not paths:

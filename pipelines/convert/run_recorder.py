@@ -1,4 +1,4 @@
-"""Every selected file gets exactly one line, whatever happens to the run."""
+"""Records exactly one manifest line per selected file, however the run ends."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,21 +9,21 @@ from musclemap.datasets.selection import Selected
 from musclemap.reason_codes import ReasonCode
 
 from .conversion import ConversionResult, StopRun
-from .prepare import unconverted
+from .prepare import entry_without_clip
 from .progress import Tracker
 
 _UNTOUCHED = (ReasonCode.NOT_CONVERTED, ReasonCode.DISK_FULL, ReasonCode.DOWNLOAD)
-"""Codes of files whose earlier clip, if there is one, this run did not change."""
+"""Codes of files whose existing clip, if there is one, was not changed by this run."""
 
 
 class RunRecorder:
-    """Lines of a run, put on disk as they come.
+    """Writes the manifest lines of a run to disk as they arrive.
 
     Attributes:
-        settled: Manifest line of each source that is done.
+        recorded: Manifest line of each finished source.
         kept: Sources whose clip was up to date.
-        warnings: What is doubtful about sources that were used.
-        stopped: Why the run ended early, or empty.
+        warnings: Doubts about sources that were used.
+        stopped: Why the run ended early, or an empty string.
     """
 
     def __init__(self, folder: OutputFolder, items: Sequence[Selected], *, track: Tracker) -> None:
@@ -35,38 +35,41 @@ class RunRecorder:
         self.stopped = ""
         self._track = track
 
-    def take(self, lines: Iterable[ConversionResult]) -> None:
-        """Settle files as their lines come. Where the run cannot go on the rest is settled as not converted."""
+    def record_all(self, results: Iterable[ConversionResult]) -> None:
+        """Record results as they arrive. If the run stops early, record the remaining files as not converted."""
         try:
-            for line in lines:
-                self.record(line)
+            for result in results:
+                self.record(result)
         except StopRun as stop:
             self.stopped = str(stop)
             for item in self.items:
                 if item.name not in self.recorded:
-                    entry = unconverted(item, status="failed", code=ReasonCode.NOT_CONVERTED, message=self.stopped)
+                    entry = entry_without_clip(
+                        item, status="failed", code=ReasonCode.NOT_CONVERTED, message=self.stopped
+                    )
                     self.record(ConversionResult(item=item, entry=entry))
 
-    def record(self, line: ConversionResult) -> None:
-        """Give a file its line, in the manifest and in the summary.
+    def record(self, result: ConversionResult) -> None:
+        """Record the result of one file in the manifest and the summary.
 
         Raises:
-            StopRun: The line cannot be written.
+            StopRun: If the manifest line cannot be written.
         """
-        self.recorded[line.item.name] = line.entry
-        if line.warnings:
-            self.warnings[line.item.name] = line.warnings
-        if line.kept:
-            self.kept.add(line.item.name)
-        elif not self._earlier_line_stands(line.item, line.entry):
+        item, entry = result.item, result.entry
+        self.recorded[item.name] = entry
+        if result.warnings:
+            self.warnings[item.name] = result.warnings
+        if result.kept:
+            self.kept.add(item.name)
+        elif not self._earlier_entry_is_valid(item, entry):
             try:
-                self._put(line.item, line.entry)
+                self._write(item, entry)
             except OSError as error:
                 raise StopRun(f"cannot write to {self.folder.root}: {error.strerror}") from error
-        self._track.done(line.item, line.entry, kept=line.kept)
+        self._track.done(item, entry, kept=result.kept)
 
-    def _earlier_line_stands(self, item: Selected, entry: ManifestEntry) -> bool:
-        """Whether this run did not touch the clip that an earlier one made: its line goes on being true."""
+    def _earlier_entry_is_valid(self, item: Selected, entry: ManifestEntry) -> bool:
+        """Whether the manifest line of an earlier run still describes the clip, which this run did not touch."""
         old = self.folder.entries.get(item.name)
         return (
             entry.code in _UNTOUCHED
@@ -75,18 +78,19 @@ class RunRecorder:
             and (self.folder.root / old.clip).is_file()
         )
 
-    def _put(self, item: Selected, entry: ManifestEntry) -> None:
+    def _write(self, item: Selected, entry: ManifestEntry) -> None:
         old = self.folder.entries.get(item.name)
-        lost = entry.clip is None and old is not None and old.clip == item.clip and not item.clash
+        drops_clip = entry.clip is None and old is not None and old.clip == item.clip and not item.clash
         if self.stopped:
-            if not lost:  # else the earlier clip and its line stay as they are
-                self.folder.entries[item.name] = entry  # the journal is full; the manifest has the room it gives free
+            if not drops_clip:  # otherwise the earlier clip and its line are left as they are
+                # The disk is full, so the journal cannot grow; rewriting the manifest frees the journal's space.
+                self.folder.entries[item.name] = entry
             return
         try:
             self.folder.record(entry)
         except OSError:
-            if lost and old is not None:
+            if drops_clip and old is not None:
                 self.folder.entries[item.name] = old
             raise
-        if lost:
-            (self.folder.root / item.clip).unlink(missing_ok=True)  # no line tells of the earlier clip any more
+        if drops_clip:
+            (self.folder.root / item.clip).unlink(missing_ok=True)  # no manifest line refers to the earlier clip now

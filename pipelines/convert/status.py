@@ -1,4 +1,4 @@
-"""What an output folder holds: done, failed and stale, without changing anything."""
+"""Status of an output folder: finished, stale and failed sources. Changes nothing."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, has
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
 
-from .prepare import clip_fault
+from .prepare import stale_reason
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """State of a folder.
+    """Status of a folder.
 
     Attributes:
-        done: Sources whose clip is whole and was made with the settings and software of today.
-        stale: Sources whose clip would be made again, each with the reason; whether a source itself has changed only a
-            conversion finds out.
-        failed: Lines of the sources without a clip.
-        strays: Clips that no line tells of.
+        done: Sources whose clip is intact and was made with the current settings and software.
+        stale: Sources whose clip would be made again, each with the reason. Changes of a source itself are only
+            detected by a conversion.
+        failed: Manifest lines of the sources without a clip.
+        strays: Clips that the manifest does not list.
         running: Whether a run is writing to the folder now.
-        unfinished: Whether a run was cut off; the same command goes on from there.
-        nframe: Frames of the clips that are done.
-        problems: Sentences about damaged lines of the manifest.
+        unfinished: Whether a run was interrupted; the same command resumes it.
+        nframe: Number of frames of the clips in `done`.
+        problems: Sentences about damaged manifest lines.
     """
 
     done: tuple[str, ...]
@@ -47,14 +47,14 @@ class Status:
 
 
 def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
-    """Look at a folder; every clip is read.
+    """Determine the status of a folder. Reads every clip.
 
     Args:
         out: Output folder of a conversion.
-        requested: Attributes that a clip made today would have: config and software.
+        requested: Attributes that a clip would have if it were made now: config and software.
 
     Raises:
-        SettingsError: There is no manifest in it.
+        SettingsError: If the folder has no manifest.
     """
     if not has_lines(out):
         raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
@@ -68,8 +68,8 @@ def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
     for name, entry in sorted(entries.items()):
         if entry.status != "ok":
             failed[name] = entry
-        elif fault := _fault(out, entry, requested):
-            stale[name] = fault
+        elif reason := _stale_reason(out, entry, requested):
+            stale[name] = reason
         else:
             done.append(name)
     known = {entry.clip for entry in entries.values()}
@@ -86,21 +86,21 @@ def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
     )
 
 
-def _fault(out: Path, entry: ManifestEntry, requested: Mapping[str, Any]) -> str:
-    fault = attempt(lambda: clip_fault(clip_path(out, entry.clip), sha256=entry.clip_sha256, requested=requested))
-    return fault.message if isinstance(fault, Failure) else fault
+def _stale_reason(out: Path, entry: ManifestEntry, requested: Mapping[str, Any]) -> str:
+    reason = attempt(lambda: stale_reason(clip_path(out, entry.clip), sha256=entry.clip_sha256, requested=requested))
+    return reason.message if isinstance(reason, Failure) else reason
 
 
 def status_lines(status: Status, *, named: int = 50) -> list[str]:
-    """The state in words."""
+    """Lines of text that describe a status; at most `named` sources of each kind are listed by name."""
     counts = Counter(entry.status for entry in status.failed.values())
-    message = ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "0 failed"
-    lines = [f"{len(status.done)} done ({status.nframe:,} frames), {len(status.stale)} stale, {message}"]
-    lines += [f"stale {name}: {why}" for name, why in list(status.stale.items())[:named]]
+    failures = ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "0 failed"
+    lines = [f"{len(status.done)} done ({status.nframe:,} frames), {len(status.stale)} stale, {failures}"]
+    lines += [f"stale {name}: {reason}" for name, reason in list(status.stale.items())[:named]]
     lines += [f"{entry.status} {name}: {entry.reason}" for name, entry in list(status.failed.items())[:named]]
     lines += status.problems[:named]
     if status.strays:
-        lines.append(f"{len(status.strays)} clips that no line tells of, the first is {status.strays[0]}")
-    lines += ["a run is under way"] * status.running
-    lines += ["a run was cut off; the same command goes on from there"] * status.unfinished
+        lines.append(f"{len(status.strays)} clips are not in the manifest; the first is {status.strays[0]}")
+    lines += ["a run is in progress"] * status.running
+    lines += ["a run was interrupted; the same command resumes it"] * status.unfinished
     return lines

@@ -1,1 +1,1 @@
-"""Bundles of clips that can be passed on: chosen, split, described, with the hash of every file."""
+"""Bundles for publication: selected clips, split into train, val and test, with licences and hashes of all files."""

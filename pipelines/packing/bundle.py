@@ -1,4 +1,4 @@
-"""Bundles on disk: written beside their place and renamed into it, with the same bytes from the same clips."""
+"""Writes bundles to disk, atomically and reproducibly: the same clips give the same bytes."""
 
 import csv
 import hashlib
@@ -15,39 +15,39 @@ from musclemap.datasets.downloads.bundle_manifest import FORMAT, MANIFEST, VERSI
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.formats.spreadsheet import safe_cell
 from musclemap.datasets.manifest import Manifest
-from musclemap.datasets.output_folder import MANIFEST as LINES
+from musclemap.datasets.output_folder import MANIFEST as CONVERSION_MANIFEST
 from musclemap.datasets.output_folder import OutputError
 from musclemap.errors import SettingsError
 
-from .card import card, escaped, licence_of, plain_text
-from .contents import Contents, Packed, Wishes
-from .croissant import COLUMNS, absent, croissant
-from .folder_in_place import folder_in_place_of
+from .atomic_folder import replace_folder
+from .card import dataset_card, escaped, licence_of, plain_text
+from .contents import PackContents, PackedClip, PackOptions
+from .croissant import COLUMNS, croissant, missing_properties
 from .splits import SPLITS
 
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Label:
-    """What a bundle is called.
+class BundleMetadata:
+    """Name and description of a bundle.
 
     Attributes:
         name: Name.
-        version: Of the data, MAJOR.MINOR.PATCH.
-        description: In words; without one it is made from the numbers.
-        stated: `url`, `creator`, `date_published`, `citation`, for the metadata.
+        version: Version of the data, MAJOR.MINOR.PATCH.
+        description: Description; if empty, one is generated from the contents.
+        properties: `url`, `creator`, `date_published` and `citation` for the Croissant metadata, as far as known.
     """
 
     name: str
     version: str = "1.0.0"
     description: str = ""
-    stated: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle that was written: its folder, the hash of its manifest, bytes, and what its metadata lack."""
+    """A written bundle: its folder, hash of its manifest, size [bytes], and required metadata that are missing."""
 
     out: Path
     sha256: str
@@ -57,10 +57,10 @@ class Bundle:
 
 def write_bundle(
     root: Path,
-    contents: Contents,
+    contents: PackContents,
     out: Path,
-    wishes: Wishes,
-    label: Label,
+    options: PackOptions,
+    metadata: BundleMetadata,
     *,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -69,62 +69,62 @@ def write_bundle(
 
     Args:
         root: Folder of the clips.
-        contents: What to write, from `choose`.
-        out: Folder to make.
-        wishes: What the contents were chosen by; they are told in the manifest.
-        label: What it is called.
+        contents: Clips of the bundle, from `select_contents`.
+        out: Folder to create.
+        options: Options that the contents were selected with; they are recorded in the manifest.
+        metadata: Name and description.
         overwrite: Replace an earlier bundle.
-        progress: Called after each clip with the number done and that of all.
+        progress: Called after each clip with the number of finished clips and the total.
 
     Raises:
-        SettingsError: There is something at `out` already.
-        OutputError: It cannot be written, or a clip was changed meanwhile. Nothing is left at `out` then.
+        SettingsError: If `out` exists already.
+        OutputError: If the bundle cannot be written or a clip was changed meanwhile; nothing is left at `out` then.
     """
-    check_place(out, root, overwrite=overwrite)
+    check_output_folder(out, root, overwrite=overwrite)
     out = Path(os.path.abspath(out))  # "." has no name
     try:
-        with folder_in_place_of(out) as temporary:
+        with replace_folder(out) as temporary:
             for number, clip in enumerate(contents.clips, start=1):
                 _copy(root / (clip.entry.clip or ""), temporary / clip.path, sha256=clip.entry.clip_sha256)
                 if progress is not None:
                     progress(number, len(contents.clips))
-            tables = _tables(contents, wishes, label)
+            tables = _tables(contents, options, metadata)
             for path, data in tables.items():
                 _write(temporary / path, data)
     except BlockingIOError as error:
-        raise OutputError(f"another run is packing into {out}; wait for it, or choose another place") from error
+        raise OutputError(f"another run is packing into {out}; wait for it, or choose another folder") from error
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     return Bundle(
         out=out,
         sha256=hashlib.sha256(tables[MANIFEST]).hexdigest(),
         size=sum(len(data) for data in tables.values()) + sum(clip.size for clip in contents.clips),
-        lacking=tuple(absent(label.stated)),
+        lacking=tuple(missing_properties(metadata.properties)),
     )
 
 
-def check_place(out: Path, root: Path, *, overwrite: bool) -> None:
-    """Refuse a place where a bundle must not be written, before any work is done.
+def check_output_folder(out: Path, root: Path, *, overwrite: bool) -> None:
+    """Check that a bundle may be written to a folder, before any work is done.
 
     Raises:
-        SettingsError: It is the clips' folder, or below or above it, or there is something already.
+        SettingsError: If `out` is the clips' folder, or below or above it, or holds files that must not be replaced.
     """
     if out.resolve().is_relative_to(root.resolve()):
-        raise SettingsError(f"{out} is in the folder of the clips; choose another place")
+        raise SettingsError(f"{out} is inside the folder of the clips; choose another folder")
     if root.resolve().is_relative_to(out.resolve()):
-        raise SettingsError(f"the clips are in {out}, which would be replaced; choose another place")
+        raise SettingsError(f"the clips are inside {out}, which would be replaced; choose another folder")
     if not out.exists() and not out.is_symlink():
         return
     if out.is_dir() and not out.is_symlink() and not any(out.iterdir()):
         return
     if not _is_bundle(out):
-        raise SettingsError(f"{out} is there already and is no bundle; choose another place")
+        raise SettingsError(f"{out} exists and is not a bundle; choose another folder")
     if not overwrite:
-        raise SettingsError(f"{out} is a bundle already; --overwrite replaces it")
+        raise SettingsError(f"{out} exists; --overwrite replaces the bundle")
 
 
 def _is_bundle(out: Path) -> bool:
-    """Whether a folder is a bundle, which may be replaced; what only looks like one is left alone."""
+    """Whether a folder is a valid bundle, and so may be replaced."""
     if out.is_symlink():
         return False
     try:
@@ -134,59 +134,65 @@ def _is_bundle(out: Path) -> bool:
     return True
 
 
-def _copy(source: Path, place: Path, *, sha256: str | None) -> None:
+def _copy(source: Path, target: Path, *, sha256: str | None) -> None:
     data = source.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise OutputError(f"{source} was changed while it was packed; pack again")
-    _write(place, data)
+        raise OutputError(f"{source} changed while it was being packed; run mm-pack again")
+    _write(target, data)
 
 
-def _write(place: Path, data: bytes) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("xb") as file:
+def _write(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _tables(contents: Contents, wishes: Wishes, label: Label) -> dict[str, bytes]:
-    """All files that are not clips, each from those before it; MANIFEST.json, the last, has the hash of every other."""
+def _tables(contents: PackContents, options: PackOptions, metadata: BundleMetadata) -> dict[str, bytes]:
+    """Contents of all files except the clips, by path. The last, MANIFEST.json, has the hashes of all other files."""
     private = any(clip.terms.objection for clip in contents.clips)
-    software, about = musclemap.__version__, _text(label.description) or plain_text(_description(contents))
+    software = musclemap.__version__
+    description = _text(metadata.description) or plain_text(_default_description(contents))
     lines = Manifest(entries=tuple(replace(clip.entry, clip=clip.path) for clip in contents.clips))
     files = {
-        "README.md": card(
-            label.name,
+        "README.md": dataset_card(
+            metadata.name,
             contents,
             private=private,
             software=software,
-            description=about if label.description else escaped(about),
+            description=description if metadata.description else escaped(description),
         ).encode(),
         "clips.csv": _csv(contents),
-        LINES: b"".join(entry.to_line() for entry in lines.entries),
+        CONVERSION_MANIFEST: b"".join(entry.to_line() for entry in lines.entries),
         **{f"splits/{split}.txt": _split_list(contents, split) for split in SPLITS},
     }
     types = {".md": "text/markdown", ".csv": "text/csv", ".jsonl": "application/jsonlines", ".txt": "text/plain"}
     described = {path: (len(data), _sha256(data), types[Path(path).suffix]) for path, data in files.items()}
     files["croissant.json"] = croissant(
-        label.name, contents, described, description=about, version=label.version, stated=label.stated
+        metadata.name,
+        contents,
+        described,
+        description=description,
+        version=metadata.version,
+        properties=metadata.properties,
     ).encode()
-    files[SUMS] = _sums(contents, files)
-    files[MANIFEST] = _manifest(contents, files, wishes, label, private=private)
+    files[CHECKSUMS] = _checksums(contents, files)
+    files[MANIFEST] = _manifest(contents, files, options, metadata, private=private)
     return files
 
 
-def _description(contents: Contents) -> str:
+def _default_description(contents: PackContents) -> str:
     hours = sum(clip.facts["seconds"] for clip in contents.clips) / 3600
-    people = len({clip.subject for clip in contents.clips})
+    subjects = len({clip.subject for clip in contents.clips})
     models = ", ".join(sorted({str(clip.facts["model"]) for clip in contents.clips}))
     return (
-        f"{len(contents.clips)} reference clips of human motion ({hours:.3f} h, {people} people) for the muscle-driven "
-        f"body {models}, made from motion capture with musclemap."
+        f"{len(contents.clips)} reference clips of human motion ({hours:.3f} h, {subjects} subjects) for the "
+        f"muscle-driven body {models}, made from motion capture with musclemap."
     )
 
 
-def _csv(contents: Contents) -> bytes:
+def _csv(contents: PackContents) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -198,34 +204,34 @@ def _csv(contents: Contents) -> bytes:
     return stream.getvalue().encode()
 
 
-def _split_list(contents: Contents, split: str) -> bytes:
+def _split_list(contents: PackContents, split: str) -> bytes:
     return "".join(f"{path}\n" for path in sorted(c.path for c in contents.clips if c.split == split)).encode()
 
 
-def _sums(contents: Contents, files: Mapping[str, bytes]) -> bytes:
-    """As `sha256sum` writes it: every file but the manifest, which in turn has the hash of this one."""
-    sums = {path: _sha256(data) for path, data in files.items()}
-    sums |= {clip.path: clip.entry.clip_sha256 or "" for clip in contents.clips}
-    return "".join(f"{sums[path]}  {path}\n" for path in sorted(sums)).encode()
+def _checksums(contents: PackContents, files: Mapping[str, bytes]) -> bytes:
+    """Contents of SHA256SUMS in the format of `sha256sum`: all files except MANIFEST.json, which lists this file."""
+    checksums = {path: _sha256(data) for path, data in files.items()}
+    checksums |= {clip.path: clip.entry.clip_sha256 or "" for clip in contents.clips}
+    return "".join(f"{checksums[path]}  {path}\n" for path in sorted(checksums)).encode()
 
 
 def _manifest(
-    contents: Contents, files: Mapping[str, bytes], wishes: Wishes, label: Label, *, private: bool
+    contents: PackContents, files: Mapping[str, bytes], options: PackOptions, metadata: BundleMetadata, *, private: bool
 ) -> bytes:  # fmt: skip
     listed = [{"path": path, "size": len(data), "sha256": _sha256(data)} for path, data in files.items()]
     listed += [_listed(clip) for clip in contents.clips]
     stored = {
         "format": FORMAT,
         "version": VERSION,
-        "name": label.name,
-        "data_version": label.version,
+        "name": metadata.name,
+        "data_version": metadata.version,
         "licence": licence_of(contents),
         "private": private,
         "musclemap": musclemap.__version__,
         "chosen": {
-            "infeasible": wishes.infeasible, "groups": dict(wishes.groups),
-            "shares": {} if wishes.groups else dict(wishes.shares), "seed": wishes.seed,
-            "shared_subjects": wishes.shared_subjects, "stated_licences": dict(wishes.stated),
+            "infeasible": options.infeasible, "groups": dict(options.groups),
+            "shares": {} if options.groups else dict(options.shares), "seed": options.seed,
+            "shared_subjects": options.shared_subjects, "stated_licences": dict(options.stated_licences),
         },
         "splits": {split: sum(clip.split == split for clip in contents.clips) for split in SPLITS},
         "left_out": [{"source": o.source, "code": o.code, "reason": o.reason} for o in contents.left_out],
@@ -234,7 +240,7 @@ def _manifest(
     return (json.dumps(stored, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _listed(clip: Packed) -> dict[str, Any]:
+def _listed(clip: PackedClip) -> dict[str, Any]:
     return {
         "path": clip.path, "size": clip.size, "sha256": clip.entry.clip_sha256, "split": clip.split,
         "subject": clip.subject, "licence": clip.terms.licence,
@@ -243,7 +249,7 @@ def _listed(clip: Packed) -> dict[str, Any]:
 
 
 def _text(name: str) -> str:
-    """A name that may hold bytes that are no UTF-8, in text that is."""
+    """Text as valid UTF-8: bytes of a file name that are not UTF-8 are replaced."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

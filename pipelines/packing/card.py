@@ -1,4 +1,4 @@
-"""The README of a bundle: what it holds, under which terms, how it was made, how good it is."""
+"""Dataset card: the README of a bundle, with its contents, licences, quality and provenance."""
 
 import json
 from collections import Counter
@@ -6,38 +6,38 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .contents import Contents, Packed
+from .contents import PackContents, PackedClip
 from .licences import OPEN
-from .splits import SPLITS, shared
+from .splits import SPLITS, subjects_in_several_splits
 
 WARNING = (
-    "**Private: not to be passed on.** Some of these clips come from motions whose licence forbids that, or is unknown."
+    "**Private: do not redistribute.** Some clips come from motions whose licence forbids redistribution or is unknown."
 )
 
 
 _HUB_NAMES = {"ODC-By-1.0": "odc-by", "ODbL-1.0": "odbl", "PDDL-1.0": "pddl"}
-"""Where the hub does not call a licence by SPDX's name in small letters."""
+"""Identifiers of the Hugging Face hub that are not the SPDX identifier in lower case."""
 
-_MARKS = frozenset("\\`*_[]|<>#{}&~$@:!=")
-"""Signs that begin something in CommonMark, in GitHub's and the hub's Markdown, or in MDX. A backslash before one makes
-it a sign of the text; that before a colon keeps addresses from becoming links."""
+_SPECIAL_CHARACTERS = frozenset("\\`*_[]|<>#{}&~$@:!=")
+"""Characters that have a meaning in CommonMark, in GitHub's and the hub's Markdown, or in MDX; a backslash makes them
+literal. Escaping the colon keeps addresses from becoming links."""
 
 
-def licence_of(contents: Contents) -> str:
-    """One licence, or several joined by AND as SPDX writes it; what is not open is in words."""
+def licence_of(contents: PackContents) -> str:
+    """SPDX expression: one licence, or several joined by AND. Licences that are not in `OPEN` keep their own text."""
     names = sorted({clip.terms.licence for clip in contents.clips})
     return " AND ".join(names)
 
 
-def card(name: str, contents: Contents, *, private: bool, software: str, description: str) -> str:
-    """The text, in Markdown, with the head that the Hugging Face hub reads.
+def dataset_card(name: str, contents: PackContents, *, private: bool, software: str, description: str) -> str:
+    """Text of the card in Markdown, with the YAML header that the Hugging Face hub reads.
 
     Args:
-        name: Of the bundle.
-        contents: What it holds.
-        private: Whether it may not be passed on.
+        name: Name of the bundle.
+        contents: Contents of the bundle.
+        private: Whether the bundle must not be redistributed.
         software: Version of this package.
-        description: Markdown, as whoever packs it wrote it, or `escaped`.
+        description: Markdown from the user, or generated text that is `escaped`.
     """
     clips = contents.clips
     parts = [_head(name, contents), f"# {escaped(name)}\n", description]
@@ -45,11 +45,11 @@ def card(name: str, contents: Contents, *, private: bool, software: str, descrip
         parts.append(WARNING)
     parts += ["## Contents\n\n" + _contents(), "## Splits\n\n" + _splits(clips), "## Licences\n\n" + _licences(clips)]
     parts += ["## Quality\n\n" + _quality(clips), "## How it was made\n\n" + _making(clips, software)]
-    parts.append("## What was left out\n\n" + _left_out(contents))
+    parts.append("## Omitted sources\n\n" + _left_out(contents))
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _head(name: str, contents: Contents) -> str:
+def _head(name: str, contents: PackContents) -> str:
     licences = {clip.terms.licence for clip in contents.clips}
     only = licences.pop() if len(licences) == 1 else ""
     lines = ["---", f"pretty_name: {_yaml(name)}"]
@@ -65,15 +65,15 @@ def _head(name: str, contents: Contents) -> str:
 def _contents() -> str:
     return (
         "- `clips/`: one HDF5 file per motion: configurations `/qpos`, velocities `/qvel`, landmarks, contacts\n"
-        "- `clips.csv`: a line a clip: split, subject, licence, verdict, duration, SHA-256\n"
+        "- `clips.csv`: one line per clip: split, subject, licence, verdict, duration, SHA-256\n"
         "- `splits/train.txt`, `val.txt`, `test.txt`: paths of the clips of each split\n"
-        "- `manifest.jsonl`: the lines of the conversion, so that `mm-validate`, `mm-view` and `mm-report` work here\n"
-        "- `MANIFEST.json`, `SHA256SUMS`: every file with its hash; `sha256sum -c SHA256SUMS` checks them\n"
-        "- `croissant.json`: the same for machines"
+        "- `manifest.jsonl`: the manifest of the conversion; `mm-validate`, `mm-view` and `mm-report` read it\n"
+        "- `MANIFEST.json`, `SHA256SUMS`: hashes of all files; check them with `sha256sum -c SHA256SUMS`\n"
+        "- `croissant.json`: Croissant metadata, for programs"
     )
 
 
-def _splits(clips: Sequence[Packed]) -> str:
+def _splits(clips: Sequence[PackedClip]) -> str:
     rows = []
     for split in (*SPLITS, "all"):
         part = [clip for clip in clips if split in (clip.split, "all")]
@@ -91,40 +91,40 @@ def _splits(clips: Sequence[Packed]) -> str:
                 verdict_counts,
             ]
         )
-    both = shared({clip.entry.source: clip.split for clip in clips})
-    people = f"{len(both)} people are in more than one split." if both else "No person is in two splits."
-    note = " People are told apart by the folders of the motions; those without a folder count as one."
-    return _table(["split", "clips", "people", "frames", "hours", "verdicts"], rows) + f"\n\n{people}{note}"
+    repeated = subjects_in_several_splits({clip.entry.source: clip.split for clip in clips})
+    overlap = f"{len(repeated)} subjects are in more than one split." if repeated else "No subject is in two splits."
+    note = " Subjects are identified by the folders of the motions; motions without a folder count as one subject."
+    return _table(["split", "clips", "subjects", "frames", "hours", "verdicts"], rows) + f"\n\n{overlap}{note}"
 
 
-def _licences(clips: Sequence[Packed]) -> str:
+def _licences(clips: Sequence[PackedClip]) -> str:
     rows = []
     for key in sorted({(_collection(clip), clip.terms.licence, clip.terms.stated) for clip in clips}):
         count = sum((_collection(clip), clip.terms.licence, clip.terms.stated) == key for clip in clips)
         folder, licence, stated = key
-        shown = f"[{licence}]({OPEN[licence]})" if licence in OPEN else escaped(licence)
-        rows.append([escaped(folder), f"{count:,}", shown, "whoever packed it" if stated else "the clip"])
+        link = f"[{licence}]({OPEN[licence]})" if licence in OPEN else escaped(licence)
+        rows.append([escaped(folder), f"{count:,}", link, "the packager" if stated else "the clip"])
     note = "The licence of a motion also binds the clip made from it."
-    return _table(["source", "clips", "licence", "says"], rows) + f"\n\n{note}"
+    return _table(["source", "clips", "licence", "stated by"], rows) + f"\n\n{note}"
 
 
-def _collection(clip: Packed) -> str:
+def _collection(clip: PackedClip) -> str:
     return clip.entry.source.partition("/")[0] if "/" in clip.entry.source else "."
 
 
-def _quality(clips: Sequence[Packed]) -> str:
+def _quality(clips: Sequence[PackedClip]) -> str:
     errors = [clip.facts["landmark_error_mm"] for clip in clips]
     known = np.array([error for error in errors if isinstance(error, int | float)])
     if known.size == 0:
-        return "The clips do not tell how far their landmarks are from the targets."
+        return "The clips do not record the distance of their landmarks from the targets."
     median, high, most = np.percentile(known, [50, 95, 100])
     return (
-        f"Distance of the landmarks from their targets, mean of a clip: median {median:.1f} mm, 95 % of clips below "
+        f"Mean distance of a clip's landmarks from their targets: median {median:.1f} mm, 95 % of clips below "
         f"{high:.1f} mm, largest {most:.1f} mm ({known.size} of {len(clips)} clips)."
     )
 
 
-def _making(clips: Sequence[Packed], software: str) -> str:
+def _making(clips: Sequence[PackedClip], software: str) -> str:
     def values(key: str) -> str:
         return ", ".join(sorted({escaped(str(clip.facts[key])) for clip in clips}))
 
@@ -140,10 +140,10 @@ def _making(clips: Sequence[Packed], software: str) -> str:
     )
 
 
-def _left_out(contents: Contents) -> str:
-    codes = Counter(one.code for one in contents.left_out)
+def _left_out(contents: PackContents) -> str:
+    codes = Counter(omitted.code for omitted in contents.left_out)
     rows = [[code, f"{count:,}"] for code, count in sorted(codes.items())]
-    return _table(["reason", "sources"], rows) if rows else "Nothing."
+    return _table(["reason", "sources"], rows) if rows else "None."
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -151,17 +151,17 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text of unknown origin inside Markdown: no HTML, MDX, link, image, mention or formula, and one line."""
-    marked = "".join(f"\\{letter}" if letter in _MARKS else letter for letter in plain_text(text))
-    return marked.replace("www.", "www\\.")  # such addresses become links without any other sign
+    """Escape untrusted text for Markdown: one line without HTML, MDX, links, images, mentions or formulas."""
+    marked = "".join(f"\\{letter}" if letter in _SPECIAL_CHARACTERS else letter for letter in plain_text(text))
+    return marked.replace("www.", "www\\.")  # such addresses become links without any other markup
 
 
 def plain_text(text: str) -> str:
-    """Text of unknown origin in one line, as UTF-8 has it; bytes that are no text, and control codes, become marks."""
-    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else "?" for letter in shown)
+    """Untrusted text as one line of valid UTF-8; invalid bytes and control characters are replaced."""
+    decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "?" for letter in decoded)
 
 
 def _yaml(text: str) -> str:
-    """Text of unknown origin as a string of YAML, which in double quotes and on one line cannot end early."""
+    """Untrusted text as a double-quoted YAML string on one line, which the text cannot terminate."""
     return json.dumps(plain_text(text), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What goes into a bundle, and what does not and why."""
+"""Selection of the clips of a bundle, with a reason for each source that is left out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ CLIPS = "clips"
 
 DAMAGED_LINE = "damaged_line"
 FAULTS = ("unreadable", "bad_path", DAMAGED_LINE)
-"""Reasons of clips that are left out because something is wrong, and not because of what was asked for."""
+"""Codes of sources that are left out because of a fault, not because of the options."""
 
 REFUSED = "licence"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packed:
+class PackedClip:
     """One clip of a bundle.
 
     Attributes:
-        entry: Its line of the manifest.
+        entry: Its manifest line.
         path: POSIX path in the bundle.
         split: "train", "val" or "test".
-        terms: Licence.
-        size: Bytes.
-        facts: What the clip tells of itself and of how it was made.
+        terms: Licence terms.
+        size: File size [bytes].
+        facts: Attributes of the clip, including how it was made.
     """
 
     entry: ManifestEntry
@@ -48,13 +48,13 @@ class Packed:
 
     @property
     def subject(self) -> str:
-        """The person, as far as the path tells."""
+        """The subject, inferred from the source's path."""
         return subject_of(self.entry.source)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """A source that is not in the bundle: its path, a short stable code, and what was found."""
+class OmittedSource:
+    """A source that is not in the bundle: its path, a short stable code, and the reason."""
 
     source: str
     code: str
@@ -62,22 +62,22 @@ class LeftOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What is wanted.
+class PackOptions:
+    """Options that decide which clips a bundle contains.
 
     Attributes:
-        private: Take clips whose licence forbids passing on, or is unknown.
-        infeasible: Take clips that the checks found infeasible.
-        stated: Licences by glob of sources.
-        groups: Groups of motions by split; without any, people are divided.
-        shares: Shares of the splits, where people are divided.
-        seed: Decides how people are divided.
-        shared_subjects: Allow people in two splits.
+        private: Include clips whose licence forbids redistribution or is unknown.
+        infeasible: Include clips whose verdict is "infeasible".
+        stated_licences: Licences by glob of sources.
+        groups: Groups of motions by split; if empty, clips are split by subject.
+        shares: Fraction of each split, if clips are split by subject.
+        seed: Seed of the split by subject.
+        shared_subjects: Allow a subject to be in several splits.
     """
 
     private: bool = False
     infeasible: bool = False
-    stated: Mapping[str, str] = field(default_factory=dict)
+    stated_licences: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=lambda: dict(zip(SPLITS, (0.8, 0.1, 0.1), strict=True)))
     seed: int = 0
@@ -85,85 +85,96 @@ class Wishes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contents:
-    """Clips sorted by source, and what is left out."""
+class PackContents:
+    """Clips of a bundle, sorted by source, and the sources that are left out."""
 
-    clips: tuple[Packed, ...]
-    left_out: tuple[LeftOut, ...]
+    clips: tuple[PackedClip, ...]
+    left_out: tuple[OmittedSource, ...]
 
     @property
-    def faults(self) -> tuple[LeftOut, ...]:
-        """What is left out although it was asked for: damaged clips, and those whose licence does not allow it."""
-        return tuple(one for one in self.left_out if one.code in (*FAULTS, REFUSED))
+    def faults(self) -> tuple[OmittedSource, ...]:
+        """Sources that were requested but left out: damaged clips, and clips whose licence forbids redistribution."""
+        return tuple(omitted for omitted in self.left_out if omitted.code in (*FAULTS, REFUSED))
 
 
-def choose(root: Path, wishes: Wishes, *, progress: Callable[[int, int], None] | None = None) -> Contents:
-    """Look at every clip of a conversion's folder and decide.
+def select_contents(
+    root: Path, options: PackOptions, *, progress: Callable[[int, int], None] | None = None
+) -> PackContents:
+    """Read every clip of a conversion's output folder and decide whether it goes into the bundle.
 
     Args:
-        root: The folder.
-        wishes: What is wanted.
-        progress: Called after each line with the number done and that of all.
+        root: Output folder of a conversion.
+        options: Which clips to include, and how to split them.
+        progress: Called after each manifest line with the number of finished lines and the total.
 
     Raises:
-        SettingsError: There is no manifest, no clip is left, or the splits cannot be made.
+        SettingsError: If there is no manifest, no clip is left, or the splits cannot be made.
     """
     if not has_lines(root):
-        raise SettingsError(f"there is no {MANIFEST} in {root}: a bundle is made of a conversion's folder")
+        raise SettingsError(f"there is no {MANIFEST} in {root}; give the output folder of mm-retarget")
     manifest = read_manifest(root)
     entries = manifest.entries
-    taken: dict[str, tuple[ManifestEntry, Terms, int, Mapping[str, Any]]] = {}
-    left = [LeftOut(source=MANIFEST, code=DAMAGED_LINE, reason=problem) for problem in manifest.problems]
+    included: dict[str, tuple[ManifestEntry, Terms, int, Mapping[str, Any]]] = {}
+    left_out = [OmittedSource(source=MANIFEST, code=DAMAGED_LINE, reason=problem) for problem in manifest.problems]
     for number, entry in enumerate(entries, start=1):
         try:
-            terms, size, facts = _look(root, entry, wishes)
-            taken[entry.source] = (entry, terms, size, facts)
-        except _NotRequestedError as error:
-            left.append(LeftOut(source=entry.source, code=error.code, reason=str(error)))
+            terms, size, facts = _inspect(root, entry, options)
+            included[entry.source] = (entry, terms, size, facts)
+        except _OmittedError as error:
+            left_out.append(OmittedSource(source=entry.source, code=error.code, reason=str(error)))
         if progress is not None:
             progress(number, len(entries))
-    if not taken:
-        raise SettingsError(f"nothing to pack: {_why(left)}")
-    of = _split([taken[source][0] for source in taken], wishes)
-    left += [LeftOut(source=s, code="no_split", reason="in none of the groups") for s in taken if s not in of]
+    if not included:
+        raise SettingsError(f"nothing to pack: {_omission_summary(left_out)}")
+    split_of = _split([included[source][0] for source in included], options)
+    left_out += [
+        OmittedSource(source=s, code="no_split", reason="in none of the groups") for s in included if s not in split_of
+    ]
     clips = [
-        Packed(entry=entry, path=f"{CLIPS}/{entry.clip}", split=of[source], terms=terms, size=size, facts=facts)
-        for source, (entry, terms, size, facts) in taken.items() if source in of
-    ]  # fmt: skip
+        PackedClip(
+            entry=entry, path=f"{CLIPS}/{entry.clip}", split=split_of[source], terms=terms, size=size, facts=facts
+        )
+        for source, (entry, terms, size, facts) in included.items()
+        if source in split_of
+    ]
     try:
         check_distinct(PurePosixPath(clip.path) for clip in clips)
     except DownloadError as error:
-        raise SettingsError(f"no file system takes all of these clips: {error}") from error
-    return Contents(clips=tuple(clips), left_out=tuple(sorted(left, key=lambda one: one.source)))
+        raise SettingsError(f"these clips cannot be stored together on every file system: {error}") from error
+    return PackContents(clips=tuple(clips), left_out=tuple(sorted(left_out, key=lambda omitted: omitted.source)))
 
 
-class _NotRequestedError(Exception):
-    """A clip does not go into the bundle."""
+class _OmittedError(Exception):
+    """A clip is left out of the bundle."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
 
-def _look(root: Path, entry: ManifestEntry, wishes: Wishes) -> tuple[Terms, int, dict[str, Any]]:
-    """Terms, size and facts of a clip that is wanted."""
+def _inspect(root: Path, entry: ManifestEntry, options: PackOptions) -> tuple[Terms, int, dict[str, Any]]:
+    """Terms, size and facts of a clip to include.
+
+    Raises:
+        _OmittedError: If the clip is left out.
+    """
     if entry.status != "ok" or entry.clip is None:
-        raise _NotRequestedError(entry.status, entry.reason or "it has no clip")
+        raise _OmittedError(entry.status, entry.reason or "it has no clip")
     try:
         checked_path(entry.clip)
     except DownloadError as error:
-        raise _NotRequestedError("bad_path", str(error)) from error
+        raise _OmittedError("bad_path", str(error)) from error
     path = root / entry.clip
-    result = attempt(lambda: (read_clip(path, sha256=entry.clip_sha256), path.stat().st_size))
-    if isinstance(result, Failure):
-        raise _NotRequestedError("unreadable", result.message) from result.error
-    clip, size = result
-    terms = terms_of(clip.licence, clip.source, stated=wishes.stated)
-    if terms.objection and not wishes.private:
-        raise _NotRequestedError(REFUSED, f"{terms.objection}; --private packs it all the same")
-    if clip.verdict == "infeasible" and not wishes.infeasible:
+    clip_and_size = attempt(lambda: (read_clip(path, sha256=entry.clip_sha256), path.stat().st_size))
+    if isinstance(clip_and_size, Failure):
+        raise _OmittedError("unreadable", clip_and_size.message) from clip_and_size.error
+    clip, size = clip_and_size
+    terms = terms_of(clip.licence, clip.source, stated=options.stated_licences)
+    if terms.objection and not options.private:
+        raise _OmittedError(REFUSED, f"{terms.objection}; --private packs it anyway")
+    if clip.verdict == "infeasible" and not options.infeasible:
         rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-        raise _NotRequestedError("infeasible", f"infeasible ({rules}); --infeasible packs it all the same")
+        raise _OmittedError("infeasible", f"infeasible ({rules}); --infeasible packs it anyway")
     return terms, size, _facts(clip)
 
 
@@ -175,17 +186,17 @@ def _facts(clip: Clip) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _split(entries: Sequence[ManifestEntry], wishes: Wishes) -> dict[str, str]:
-    if wishes.groups:
+def _split(entries: Sequence[ManifestEntry], options: PackOptions) -> dict[str, str]:
+    if options.groups:
         sources = [entry.source for entry in entries]
-        return split_by_groups(sources, wishes.groups, shared_subjects=wishes.shared_subjects)
-    return split_by_subject({entry.source: entry.seconds for entry in entries}, wishes.shares, seed=wishes.seed)
+        return split_by_groups(sources, options.groups, shared_subjects=options.shared_subjects)
+    return split_by_subject({entry.source: entry.seconds for entry in entries}, options.shares, seed=options.seed)
 
 
-def _why(left: Sequence[LeftOut]) -> str:
-    """How many were left out for what, and the first whose licence is in the way."""
-    codes = {one.code for one in left}
-    counts = [f"{sum(one.code == code for one in left)} {code}" for code in sorted(codes)]
-    first = next((one for one in left if one.code == REFUSED), None)
-    more = f"; {first.source}: {first.reason}, or --licence GLOB=LICENCE says what it is" if first else ""
-    return (", ".join(counts) or "the manifest has no lines") + more
+def _omission_summary(left_out: Sequence[OmittedSource]) -> str:
+    """Number of sources per code, and the first one that is left out for its licence."""
+    codes = {omitted.code for omitted in left_out}
+    counts = [f"{sum(omitted.code == code for omitted in left_out)} {code}" for code in sorted(codes)]
+    first = next((omitted for omitted in left_out if omitted.code == REFUSED), None)
+    hint = f"; {first.source}: {first.reason}, or --licence GLOB=LICENCE states its licence" if first else ""
+    return (", ".join(counts) or "the manifest has no lines") + hint

@@ -1,11 +1,11 @@
-"""Croissant metadata of a bundle: JSON-LD by the specification 1.1 of MLCommons (docs/croissant-spec-1.1.md)."""
+"""Croissant metadata of a bundle: JSON-LD after the MLCommons specification 1.1 (docs/croissant-spec-1.1.md)."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .card import plain_text
-from .contents import CLIPS, Contents
+from .contents import CLIPS, PackContents
 from .licences import OPEN
 from .splits import SPLITS
 
@@ -31,45 +31,45 @@ CONTEXT: dict[str, Any] = {
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
 }
-"""Of the specification's appendix, with https for schema.org as the library mlcroissant 1.1 has it."""
+"""Context from the specification's appendix, but with https for schema.org, as in the library mlcroissant 1.1."""
 
 _SPLIT_MEANING = {"train": "cr:TrainingSplit", "val": "cr:ValidationSplit", "test": "cr:TestSplit"}
 
 COLUMNS = {
     "clip": ("sc:Text", "Path of the clip in this bundle."),
     "split": ("sc:Text", "train, val or test."),
-    "subject": ("sc:Text", "The person, as far as the path of the motion tells."),
+    "subject": ("sc:Text", "The subject, inferred from the path of the motion."),
     "source": ("sc:Text", "The motion that the clip was made from."),
     "licence": ("sc:Text", "Licence of the motion, which also binds the clip."),
-    "verdict": ("sc:Text", "feasible, warn or infeasible on the body."),
-    "nframe": ("sc:Integer", "Frames."),
+    "verdict": ("sc:Text", "feasible, warn or infeasible: whether the body can perform the motion."),
+    "nframe": ("sc:Integer", "Number of frames."),
     "seconds": ("sc:Float", "Duration [s]."),
-    "fps": ("sc:Float", "Frames a second."),
+    "fps": ("sc:Float", "Frames per second."),
     "landmark_error_mm": ("sc:Float", "Mean distance of the landmarks from their targets [mm]."),
     "sha256": ("sc:Text", "SHA-256 of the clip's file."),
 }
-"""Columns of clips.csv: type and meaning."""
+"""Columns of clips.csv: data type and description."""
 
 
 def croissant(
     name: str,
-    contents: Contents,
+    contents: PackContents,
     tables: Mapping[str, tuple[int, str, str]],
     *,
     description: str,
     version: str,
-    stated: Mapping[str, str],
+    properties: Mapping[str, str],
 ) -> str:
-    """The metadata as JSON.
+    """Metadata as JSON text.
 
     Args:
-        name: Of the bundle.
-        contents: What it holds.
-        tables: Files that are not clips: size, SHA-256 and media type by path.
-        description: In words.
-        version: Of the data, such as 1.0.0.
-        stated: `url`, `creator`, `date_published`, `citation`, where known. The specification requires the
-            first three; unknown ones are left out, not made up.
+        name: Name of the bundle.
+        contents: Contents of the bundle.
+        tables: Files other than clips: size [bytes], SHA-256 and media type by path.
+        description: Description of the bundle.
+        version: Version of the data, such as 1.0.0.
+        properties: `url`, `creator`, `date_published`, `citation`, as far as known. The specification requires the
+            first three; unknown ones are omitted, not invented.
     """
     licences = sorted({plain_text(clip.terms.licence) for clip in contents.clips})
     stored: dict[str, Any] = {
@@ -81,25 +81,25 @@ def croissant(
         "license": [OPEN.get(licence, licence) for licence in licences],
         "version": version,
         "keywords": ["motion capture", "musculoskeletal", "MuJoCo", "MyoFullBody"],
-        **({"url": stated["url"]} if "url" in stated else {}),
-        **({"creator": {"@type": "sc:Organization", "name": stated["creator"]}} if "creator" in stated else {}),
-        **({"datePublished": stated["date_published"]} if "date_published" in stated else {}),
-        **({"citeAs": stated["citation"]} if "citation" in stated else {}),
+        **({"url": properties["url"]} if "url" in properties else {}),
+        **({"creator": {"@type": "sc:Organization", "name": properties["creator"]}} if "creator" in properties else {}),
+        **({"datePublished": properties["date_published"]} if "date_published" in properties else {}),
+        **({"citeAs": properties["citation"]} if "citation" in properties else {}),
         "isLiveDataset": False,
         "distribution": _distribution(contents, tables),
         "recordSet": [_split_records(), _clip_records()],
     }
-    # pages put this between script tags; JSON has another way to write what would end them
+    # Web pages embed this in script tags, so "<" is escaped, which could end them.
     return json.dumps(stored, indent=2).replace("<", "\\u003c") + "\n"
 
 
-def absent(stated: Mapping[str, str]) -> Sequence[str]:
-    """Properties that the specification requires and nobody stated."""
+def missing_properties(properties: Mapping[str, str]) -> Sequence[str]:
+    """Properties that the specification requires and that are not given."""
     names = {"url": "url", "creator": "creator", "date_published": "datePublished"}
-    return [name for key, name in names.items() if key not in stated]
+    return [name for key, name in names.items() if key not in properties]
 
 
-def _distribution(contents: Contents, tables: Mapping[str, tuple[int, str, str]]) -> list[dict[str, Any]]:
+def _distribution(contents: PackContents, tables: Mapping[str, tuple[int, str, str]]) -> list[dict[str, Any]]:
     files = [
         _file(path, size=size, sha256=sha256, media_type=media_type)
         for path, (size, sha256, media_type) in sorted(tables.items())
@@ -141,6 +141,6 @@ def _clip_records() -> dict[str, Any]:
             field["references"] = {"field": {"@id": "splits/name"}}
         fields.append(field)
     return {
-        "@type": "cr:RecordSet", "@id": CLIPS, "name": CLIPS, "description": "One record a clip.",
+        "@type": "cr:RecordSet", "@id": CLIPS, "name": CLIPS, "description": "One record per clip.",
         "key": {"@id": f"{CLIPS}/clip"}, "field": fields,
     }  # fmt: skip

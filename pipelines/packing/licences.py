@@ -1,4 +1,4 @@
-"""Which licences allow clips made from a motion to be passed on."""
+"""Licences that allow redistribution of clips made from a motion."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ OPEN = {
     "ODbL-1.0": "https://opendatacommons.org/licenses/odbl/1-0/",
     "PDDL-1.0": "https://opendatacommons.org/licenses/pddl/1-0/",
 }
-"""Licences, by SPDX's names, under which adapted material may be passed on, and their texts. Those without derivatives
-(CC-*-ND) are not among them: a clip is an adaptation of its motion."""
+"""Licences that allow redistribution of adapted material, by SPDX identifier, with the address of their text. Licences
+that forbid derivatives (CC-*-ND) are not included: a clip is an adaptation of its motion."""
 
 UNKNOWN = "unknown"
 _BY_NAME = {name.casefold(): name for name in OPEN}
@@ -30,12 +30,12 @@ _BY_NAME = {name.casefold(): name for name in OPEN}
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """Terms of one clip.
+    """Licence terms of one clip.
 
     Attributes:
-        licence: SPDX's name where it is one of `OPEN`, else what the clip says, or "unknown".
-        stated: Whether the person who packs said so; else the clip does.
-        objection: Why it may not be passed on, or empty.
+        licence: SPDX identifier if it is one of `OPEN`, otherwise the clip's recorded text, or "unknown".
+        stated: Whether the user stated the licence; otherwise it is from the clip.
+        objection: Why the clip must not be redistributed, or an empty string.
     """
 
     licence: str
@@ -44,40 +44,44 @@ class Terms:
 
 
 def parse_statements(texts: Sequence[str]) -> dict[str, str]:
-    """Globs of sources and the licence that each is said to be under, from GLOB=LICENCE.
+    """Parse statements GLOB=LICENCE into licences by glob of sources.
 
     Raises:
-        SettingsError: A text has no `=`, or its licence does not allow to pass clips on.
+        SettingsError: If a statement has no `=` or its licence does not allow redistribution.
     """
     stated = {}
     for text in texts:
         glob, sign, name = text.rpartition("=")
         if not sign or not glob:
-            raise SettingsError(f"a licence is stated as GLOB=LICENCE, such as 'walks/*=CC-BY-4.0', not {text!r}")
+            raise SettingsError(f"state a licence as GLOB=LICENCE, such as 'walks/*=CC-BY-4.0', not {text!r}")
         if name.casefold() not in _BY_NAME:
-            raise SettingsError(f"{name!r} is no licence known to allow passing clips on; those are: {', '.join(OPEN)}")
+            raise SettingsError(
+                f"{name!r} is not among the licences that allow redistribution of clips: {', '.join(OPEN)}"
+            )
         stated[glob] = _BY_NAME[name.casefold()]
     return stated
 
 
 def terms_of(licence: str, source: str, *, stated: Mapping[str, str]) -> Terms:
-    """Terms of a clip; a statement fills in what the clip does not know, and overrules nothing.
+    """Licence terms of a clip. A statement applies only if the clip has no licence; it never overrides one.
 
     Args:
-        licence: As the clip has it.
-        source: POSIX path of its source.
-        stated: From `parse_statements`; the last glob that matches counts.
+        licence: Licence recorded in the clip.
+        source: POSIX path of the clip's source.
+        stated: From `parse_statements`; the last matching glob applies.
     """
-    own = licence.strip()
-    said = [name for glob, name in stated.items() if fnmatchcase(source, glob)]
-    if own.casefold() in _BY_NAME:
-        return Terms(licence=_BY_NAME[own.casefold()], stated=False, objection="")
-    if own.casefold() not in ("", UNKNOWN):
-        return Terms(licence=own, stated=False, objection=f"its licence is not known to allow it: {own}")
-    if said:
-        return Terms(licence=said[-1], stated=True, objection="")
+    recorded = licence.strip()
+    statements = [name for glob, name in stated.items() if fnmatchcase(source, glob)]
+    if recorded.casefold() in _BY_NAME:
+        return Terms(licence=_BY_NAME[recorded.casefold()], stated=False, objection="")
+    if recorded.casefold() not in ("", UNKNOWN):
+        return Terms(
+            licence=recorded, stated=False, objection=f"its licence is not known to allow redistribution: {recorded}"
+        )
+    if statements:
+        return Terms(licence=statements[-1], stated=True, objection="")
     data_set = motion_key(source)[0]
     if data_set in DATA_SETS:
-        objection = f"its licence is unknown, and it looks like {data_set} of AMASS, whose licence forbids it"
+        objection = f"its licence is unknown, and it appears to be {data_set} of AMASS, which forbids redistribution"
         return Terms(licence=UNKNOWN, stated=False, objection=objection)
     return Terms(licence=UNKNOWN, stated=False, objection="its licence is unknown")

@@ -9,7 +9,7 @@ from musclemap.datasets.atomic_file import write_atomically
 from musclemap.failures import Failure, attempt
 from musclemap.imitation.eval.evaluation import LANDMARK_LIMIT, ROOT_LIMIT
 from musclemap.imitation.policy.policy_file import POLICY
-from musclemap.pipelines.train.evaluation import GROUPS, Evaluation, Judged, worst_first
+from musclemap.pipelines.train.evaluation import GROUPS, EvaluatedClip, PolicyEvaluation, worst_first
 
 from .assembly import assemble
 from .policy_curves import clip_curves, learning_curves
@@ -46,12 +46,12 @@ PROTOCOL = (
 )
 
 
-def write_policy_report(path: Path, result: Evaluation, *, run: Path | None = None) -> Path:
+def write_policy_report(path: Path, result: PolicyEvaluation, *, run: Path | None = None) -> Path:
     """Write the report as one HTML file.
 
     Args:
         path: File to write.
-        result: Evaluation of the policy; recorded clips get curves.
+        result: PolicyEvaluation of the policy; recorded clips get curves.
         run: Folder of the policy's training run, for the training curves.
 
     Returns:
@@ -68,7 +68,7 @@ def write_policy_report(path: Path, result: Evaluation, *, run: Path | None = No
     return path
 
 
-def _data(result: Evaluation, learning: dict[str, Any] | None) -> dict[str, Any]:
+def _data(result: PolicyEvaluation, learning: dict[str, Any] | None) -> dict[str, Any]:
     by_name = {judged.result.score.name: judged for judged in result.clips}
     ordered = [by_name[one.score.name] for one in worst_first([judged.result for judged in result.clips])]
     drawn = [judged for judged in ordered if judged.result.recording is not None][:MAX_CURVES]
@@ -95,7 +95,7 @@ def _data(result: Evaluation, learning: dict[str, Any] | None) -> dict[str, Any]
     }
 
 
-def _metrics(judged: Judged) -> Mapping[str, float]:
+def _metrics(judged: EvaluatedClip) -> Mapping[str, float]:
     return {"coverage": judged.result.score.coverage, **judged.result.score.metrics}
 
 
@@ -103,14 +103,14 @@ def _values(metrics: Mapping[str, float], columns: list[tuple[str, str, int, flo
     return [metrics[key] * scale if key in metrics else None for key, _, _, scale in columns]
 
 
-def _row(judged: Judged, columns: list[tuple[str, str, int, float]], curves: int | None) -> list[Any]:
-    group = next(name for name, learned in GROUPS.items() if learned is judged.learned)
+def _row(judged: EvaluatedClip, columns: list[tuple[str, str, int, float]], curves: int | None) -> list[Any]:
+    group = next(name for name, trained_on in GROUPS.items() if trained_on is judged.trained_on)
     label = "" if group == "unknown" else WORDS[group]
     score = judged.result.score
     return [score.name, label, score.failure, _values(_metrics(judged), columns), curves]
 
 
-def _groups(result: Evaluation, columns: list[tuple[str, str, int, float]]) -> list[dict[str, Any]]:
+def _groups(result: PolicyEvaluation, columns: list[tuple[str, str, int, float]]) -> list[dict[str, Any]]:
     rows, totals = [], result.totals
     for name, total in totals.items():
         if name == "all" and len(totals) == 2:
@@ -121,7 +121,7 @@ def _groups(result: Evaluation, columns: list[tuple[str, str, int, float]]) -> l
     return rows
 
 
-def _tiles(result: Evaluation) -> list[dict[str, str]]:
+def _tiles(result: PolicyEvaluation) -> list[dict[str, str]]:
     """Headline numbers: of the held-out clips if there are any, otherwise of all clips."""
     totals = result.totals
     name = "held_out" if "held_out" in totals else "all"
@@ -143,7 +143,7 @@ def _tiles(result: Evaluation) -> list[dict[str, str]]:
     return tiles
 
 
-def _facts(result: Evaluation) -> dict[str, str]:
+def _facts(result: PolicyEvaluation) -> dict[str, str]:
     facts, whole = result.policy.facts, result.totals["all"]
     body, data = facts["body"], facts["dataset"]
     seconds = number(data.get("seconds"))

@@ -1,1 +1,1 @@
-"""A whole study and its figures beside those expected."""
+"""Summary metrics of a study and their comparison with expected values."""

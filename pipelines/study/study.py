@@ -1,4 +1,4 @@
-"""A study in figures: what the manifest of a whole conversion says, in one number for each quantity."""
+"""Summary of a whole conversion: one number per quantity, computed from the manifest."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from musclemap.pipelines.report.source_rows import number
 
 Direction = Literal["both", "at_most", "at_least"]
 
-BUILT_IN, WHOLE, MEAN = "builtin", "amass", "-mean-skeleton"
-"""Study of the built-in motions, of an archive without a group, and what ends the name of one without body models."""
+BUILTIN, AMASS, MEAN_SKELETON_SUFFIX = "builtin", "amass", "-mean-skeleton"
+"""Study of the built-in motions, study of a whole archive, and suffix of studies without body models."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A number of a study and how far another machine may be from it.
+    """A number that describes a study, and its tolerance between machines.
 
     Attributes:
-        name: For a metric of the manifest its name and the statistic, such as "skate_m_s.mean".
-        measure: Makes it of the manifest's lines, NaN where one lacks the metric or is not finite.
-        direction: "at_most" where only more is worse, "at_least" where only less is, "both" where either is a change.
+        name: Name; for a metric of the manifest, the metric and the statistic, such as "skate_m_s.mean".
+        measure: Computes the number from the manifest lines; NaN if a line lacks the metric or has a non-finite value.
+        direction: "at_most" if only larger values are worse, "at_least" if only smaller ones are, otherwise "both".
         absolute: Tolerance in the quantity's unit, or None.
-        relative: Tolerance as part of the expected value, or None.
+        relative: Tolerance as a fraction of the expected value, or None.
     """
 
     name: str
@@ -61,7 +61,7 @@ _STATISTICS: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "p95": lambda values, nframe: float(np.percentile(values, 95)),
     "clips": lambda values, nframe: float((values > 0).sum()),
 }
-"""What is made of a metric's values, one a clip: mean over frames, maximum, percentile of clips, clips above zero."""
+"""Statistics of a metric's values, one per clip: mean over frames, maximum, percentile of clips, clips above zero."""
 
 
 def _metric(
@@ -70,8 +70,8 @@ def _metric(
 ) -> Quantity:  # fmt: skip
     def measure(entries: Sequence[ManifestEntry]) -> float:
         clips = _clips(entries)
-        result = [number(entry.metrics.get(metric)) for entry in clips]
-        values = np.array([np.nan if value is None else value for value in result])
+        numbers = [number(entry.metrics.get(metric)) for entry in clips]
+        values = np.array([np.nan if value is None else value for value in numbers])
         if not len(values) or not np.isfinite(values).all():
             return np.nan
         return _STATISTICS[statistic](values, np.array([entry.nframe for entry in clips]))
@@ -115,48 +115,48 @@ QUANTITIES = (
     _metric("activation_mean", "mean", relative=0.02, direction="both"),
     _metric("activation_saturated_fraction", "mean", relative=0.02),
 )  # fmt: skip
-"""What a study is compared by; docs/reproduce.md says how the tolerances were found."""
+"""Quantities that describe a study; docs/reproduce.md explains how the tolerances were determined."""
 
 
 def study_figures(out: Path, study: str) -> dict[str, float]:
-    """Read a conversion's manifest as a study.
+    """Compute the quantities of a study from a conversion's manifest.
 
     Args:
-        out: Folder of its clips and manifest.
-        study: "builtin", "amass" or the name of a group, the latter two with "-mean-skeleton" where no body models were
-            used.
+        out: Folder of the clips and the manifest.
+        study: "builtin", "amass" or the name of a group; "amass" and groups with the suffix "-mean-skeleton" if no body
+            models were used.
 
     Returns:
-        Every quantity by name; NaN where a clip lacks the metric, or there is no clip.
+        Every quantity by name; NaN if a clip lacks the metric, or there is no clip.
 
     Raises:
-        SettingsError: There is no manifest or no such study, or the manifest tells of motions that are not the study's.
+        SettingsError: If there is no manifest or no such study, or the manifest lists motions of other studies.
     """
     entries = read_entries(out)
     if not entries:
-        raise SettingsError(f"there is no {MANIFEST} in {out}, or nothing in it; give the output folder of mm-retarget")
-    strangers = _strangers(sorted(entries), study)
-    if strangers:
+        raise SettingsError(f"{out} has no {MANIFEST}, or an empty one; give the output folder of mm-retarget")
+    foreign = _foreign_sources(sorted(entries), study)
+    if foreign:
         raise SettingsError(
-            f"{len(strangers)} of {len(entries)} motions in {out} are not of {study}; the first is {strangers[0]}; "
-            "give each study a folder of its own"
+            f"{len(foreign)} of {len(entries)} motions in {out} do not belong to {study}; the first is {foreign[0]}; "
+            "use a separate folder for each study"
         )
     lines = [entry for _, entry in sorted(entries.items())]
     return {quantity.name: float(quantity.measure(lines)) for quantity in QUANTITIES}
 
 
-def _strangers(sources: Sequence[str], study: str) -> list[str]:
+def _foreign_sources(sources: Sequence[str], study: str) -> list[str]:
     """Sources that do not belong to a study."""
-    if study == BUILT_IN:
+    if study == BUILTIN:
         names = {f"{name}_poses.npz" for name in motion_names()}
         return [source for source in sources if source.rpartition("/")[2] not in names]
-    group = study.removesuffix(MEAN)
-    if group == WHOLE:
+    group = study.removesuffix(MEAN_SKELETON_SUFFIX)
+    if group == AMASS:
         return []
     if group not in group_names():
-        known = ", ".join((BUILT_IN, WHOLE, *group_names()))
+        known = ", ".join((BUILTIN, AMASS, *group_names()))
         raise SettingsError(
-            f"there is no study {study!r}; there are: {known}; all but the first also with {MEAN} at the end"
+            f"unknown study {study!r}; known: {known}; all but the first also with the suffix {MEAN_SKELETON_SUFFIX}"
         )
     members = set(select(sources, load_group(group)).names)
     return [source for source in sources if source not in members]

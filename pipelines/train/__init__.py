@@ -1,1 +1,1 @@
-"""A data set to a policy, and a policy to its evaluation. Imports `imitation`."""
+"""Training of a policy on a data set, and its evaluation. Builds on `imitation`."""

@@ -1,4 +1,4 @@
-"""Clips to learn from or to be judged by: of a conversion's folder, or of a bundle."""
+"""Clips for training and evaluation, from the output folder of a conversion or from a bundle."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from musclemap.failures import Failure, attempt
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
-    """One clip of a data set: path below its folder, hash, and the split it belongs to, or empty."""
+class ListedClip:
+    """One clip of a data set: path below its folder, hash, and its split, or an empty string."""
 
     path: str
     sha256: str | None
@@ -26,14 +26,14 @@ class Listed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """Clips that were asked for, and those that cannot be had, each with the reason."""
+class ClipSelection:
+    """Selected clips by name, and the selected clips that cannot be used, each with the reason."""
 
     clips: tuple[tuple[str, Clip], ...]
     left_out: Mapping[str, str]
 
 
-def choose_clips(
+def select_clips(
     root: Path,
     *,
     include: Sequence[str] = (),
@@ -43,38 +43,39 @@ def choose_clips(
     limit: int | None = None,
     infeasible: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> Chosen:
-    """Read the clips of a data set.
+) -> ClipSelection:
+    """Select and read clips of a data set.
 
     Args:
-        root: Folder with a `manifest.jsonl` (of a conversion) or a `MANIFEST.json` (a bundle), or one clip.
-        include: Globs over the clips' paths; none means all.
-        exclude: Globs of clips not wanted.
-        group: Name of a group of motions, or a file of them; only its members are taken.
+        root: Folder with a `manifest.jsonl` (of a conversion) or a `MANIFEST.json` (of a bundle), or one clip.
+        include: Globs of clip paths to include; empty includes all.
+        exclude: Globs of clip paths to exclude.
+        group: Name of a group of motions, or a file that lists them; only its members are selected.
         split: "train", "val" or "test" of a bundle.
         limit: Largest number of clips, the first ones by name.
-        infeasible: Take clips too that cannot be followed by any body.
-        progress: Called after each clip with the number done and that of all.
+        infeasible: Include clips whose verdict is "infeasible", too.
+        progress: Called after each clip with the number of finished clips and the total.
 
     Raises:
-        SettingsError: There is no data set, no such group or split, or none of its clips is wanted.
+        SettingsError: If there is no data set, no such group or split, or no clip matches.
     """
     listed = _listed(root)
     if split is not None:
-        there = sorted({clip.split for clip in listed if clip.split})
-        if split not in there:
-            raise SettingsError(f"{root} has no split {split!r}; it has: {', '.join(there) or 'none, being no bundle'}")
+        splits = sorted({clip.split for clip in listed if clip.split})
+        if split not in splits:
+            available = ", ".join(splits) or "none, because it is not a bundle"
+            raise SettingsError(f"{root} has no split {split!r}; available: {available}")
         listed = [clip for clip in listed if clip.split == split]
-    requested = [clip for clip in listed if matches_globs(clip.path, include=include, exclude=exclude)]
+    selected = [clip for clip in listed if matches_globs(clip.path, include=include, exclude=exclude)]
     if group is not None:
-        members = select_members((_source(clip.path) for clip in requested), load_group(group)).names
-        requested = [clip for clip in requested if _source(clip.path) in set(members)]
-    if not requested:
+        members = select_members((_source(clip.path) for clip in selected), load_group(group)).names
+        selected = [clip for clip in selected if _source(clip.path) in set(members)]
+    if not selected:
         example = f"; one is {listed[0].path}" if listed else ""
-        raise SettingsError(f"none of the {len(listed)} clips of {root} is wanted{example}")
+        raise SettingsError(f"none of the {len(listed)} clips of {root} matches{example}")
     clips: list[tuple[str, Clip]] = []
     left_out = _damaged_lines(root)
-    for number, item in enumerate(requested[:limit], start=1):
+    for number, item in enumerate(selected[:limit], start=1):
         clip = _read(root, item)
         if isinstance(clip, Failure):
             left_out[item.path] = clip.message
@@ -84,39 +85,39 @@ def choose_clips(
         else:
             clips.append((item.path, clip))
         if progress is not None:
-            progress(number, len(requested[:limit]))
-    return Chosen(clips=tuple(clips), left_out=left_out)
+            progress(number, len(selected[:limit]))
+    return ClipSelection(clips=tuple(clips), left_out=left_out)
 
 
 def _damaged_lines(root: Path) -> dict[str, str]:
-    """Lines of the manifest that cannot be used, by number, each with the reason."""
+    """Damaged manifest lines, by line number, each with the reason."""
     return {line.where: line.fault for line in read_manifest(root).damaged} if root.is_dir() else {}
 
 
-def _read(root: Path, item: Listed) -> Clip | Failure:
-    """The clip, or why it cannot be had."""
+def _read(root: Path, item: ListedClip) -> Clip | Failure:
+    """Read a clip."""
     return attempt(lambda: read_clip(clip_path(root, item.path) if root.is_dir() else root, sha256=item.sha256))
 
 
-def _listed(root: Path) -> list[Listed]:
+def _listed(root: Path) -> list[ListedClip]:
     if root.is_file():
-        return [Listed(path=root.name, sha256=None)]
+        return [ListedClip(path=root.name, sha256=None)]
     if has_lines(root):
         entries = read_entries(root).values()
         return sorted(
-            (Listed(path=entry.clip, sha256=entry.clip_sha256) for entry in entries if entry.clip is not None),
+            (ListedClip(path=entry.clip, sha256=entry.clip_sha256) for entry in entries if entry.clip is not None),
             key=lambda clip: clip.path,
         )
     try:
         files = read_local_bundle(root).files
     except DownloadError as error:
         raise SettingsError(
-            f"{root} is no data set: it has no {MANIFEST} (as mm-retarget makes it) and no readable {BUNDLE_MANIFEST} "
-            f"(as mm-pack does): {error}"
+            f"{root} is not a data set: it has neither {MANIFEST} (from mm-retarget) nor a readable {BUNDLE_MANIFEST} "
+            f"(from mm-pack): {error}"
         ) from error
-    return [Listed(path=file.path.as_posix(), sha256=file.sha256, split=file.split) for file in files if file.split]
+    return [ListedClip(path=file.path.as_posix(), sha256=file.sha256, split=file.split) for file in files if file.split]
 
 
 def _source(path: str) -> str:
-    """A clip's path as its source has it, for groups, which name sources."""
+    """Source path of a clip. Groups list sources, not clips."""
     return path.removeprefix("clips/").removesuffix(".h5") + ".npz"

@@ -1,4 +1,4 @@
-"""A policy and a data set to figures: what it tracks of clips it has learned from, and of those it has not."""
+"""Evaluation of a policy on the clips that it was trained on and on held-out clips."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,26 +20,26 @@ from musclemap.imitation.policy.policy import Policy, compile_policy
 from musclemap.imitation.policy.policy_file import POLICY, body_of, load_policy
 from musclemap.imitation.policy.training_clips import TrainingClips
 from musclemap.imitation.task.reference import make_library
-from musclemap.pipelines.device import told_memory
+from musclemap.pipelines.device import explain_memory_error
 
-from .dataset import Chosen
-from .simulation_room import room_for
+from .dataset import ClipSelection
+from .physics_setup import buffer_arguments
 
 GPU_WORLDS, CPU_WORLDS = 512, 8
-"""Most worlds at a time: on a processor so few that hardly any idles while the longest clip ends."""
+"""Largest number of worlds: on a CPU so few that hardly any is idle while the longest clip finishes."""
 
 GROUPS = {"held_out": False, "training": True, "unknown": None}
-"""Groups of clips, and whether the policy has learned from them, as far as its file tells."""
+"""Groups of clips, by whether the policy was trained on them; None if its file does not record that."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keep:
-    """Which clips are recorded, for curves and films.
+class RecordingOptions:
+    """Which clips to record, for curves and films.
 
     Attributes:
-        worst: How many, the worst first.
-        seconds: Besides, clips of this duration in all for a film [s], one at least; those that the policy has not
-            learned from come first, otherwise the data set's order holds. 0 for no film.
+        worst: Number of worst clips to record.
+        seconds: Total duration of additional clips for a film [s], at least one clip; 0 for no film. Held-out clips
+            come first; otherwise the order is that of the data set.
     """
 
     worst: int = 0
@@ -47,34 +47,34 @@ class Keep:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judged:
-    """A clip, what came of it, and whether the policy has learned from it; None where its file does not tell."""
+class EvaluatedClip:
+    """A clip, its result, and whether the policy was trained on it; None if the policy's file does not record that."""
 
     clip: Clip
     result: ClipEvaluation
-    learned: bool | None
+    trained_on: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Evaluation:
-    """What came of an evaluation.
+class PolicyEvaluation:
+    """Result of an evaluation.
 
     Attributes:
-        path: The policy's file.
+        path: File of the policy.
         policy: The policy.
-        body: What it moved.
+        body: The simulated body.
         engine: "warp" or "mujoco".
-        clips: The clips, in the data set's order.
-        film: Names of the clips that were recorded for a film, in its order.
+        clips: Results of the clips, in the order of the data set.
+        film: Names of the clips that were recorded for a film, in the film's order.
         left_out: Clips that could not be used, each with the reason.
-        seconds: Time that it took [s].
+        seconds: Duration of the evaluation [s].
     """
 
     path: Path
     policy: Policy
     body: SimulationBody
     engine: str
-    clips: tuple[Judged, ...]
+    clips: tuple[EvaluatedClip, ...]
     film: tuple[str, ...]
     left_out: Mapping[str, str]
     seconds: float
@@ -82,18 +82,20 @@ class Evaluation:
     @property
     def tracked(self) -> bool:
         """Whether every clip was tracked to its end."""
-        return all(judged.result.score.success for judged in self.clips)
+        return all(clip.result.score.success for clip in self.clips)
 
     @property
     def totals(self) -> dict[str, dict[str, Any]]:
-        """Totals over `all` clips, and over each of `GROUPS` that has some."""
-        groups = {name: [j for j in self.clips if j.learned is learned] for name, learned in GROUPS.items()}
-        there = {name: clips for name, clips in groups.items() if clips}
-        return {name: totals([j.result.score for j in clips]) for name, clips in {"all": self.clips, **there}.items()}
+        """Totals over `all` clips, and over each of `GROUPS` that is not empty."""
+        groups = {name: [c for c in self.clips if c.trained_on is trained_on] for name, trained_on in GROUPS.items()}
+        nonempty = {name: clips for name, clips in groups.items() if clips}
+        return {
+            name: totals([c.result.score for c in clips]) for name, clips in {"all": self.clips, **nonempty}.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        group = {learned: name for name, learned in GROUPS.items()}
+        group = {trained_on: name for name, trained_on in GROUPS.items()}
         terrain = self.policy.physics.terrain.kind if self.body.ground is not None else "flat"
         return {
             "policy": str(self.path),
@@ -104,123 +106,129 @@ class Evaluation:
             "ground": terrain,
             "seconds": self.seconds,
             "totals": self.totals,
-            "clips": [{**j.result.score.to_dict(), "group": group[j.learned]} for j in self.clips],
+            "clips": [{**c.result.score.to_dict(), "group": group[c.trained_on]} for c in self.clips],
             "left_out": dict(self.left_out),
         }
 
 
 def find_policy(source: Path) -> Path:
-    """The file of a policy, given itself or the folder of its run.
+    """Return the file of a policy, given the file itself or the folder of its run.
 
     Raises:
-        PolicyError: There is none.
+        PolicyError: If there is no policy.
     """
     path = source / POLICY if source.is_dir() else source
     if not path.is_file():
-        raise PolicyError(f"there is no policy at {path}; mm-train writes one whenever it saves")
+        raise PolicyError(f"there is no policy at {path}; mm-train writes one with every checkpoint")
     return path
 
 
 def evaluate_policy(
     path: Path,
-    chosen: Chosen,
+    selection: ClipSelection,
     *,
     engine: str = "auto",
     num_envs: int | None = None,
     held_out: bool = False,
     trained_ground: bool = False,
     to_end: bool = True,
-    keep: Keep = Keep(),
+    recording: RecordingOptions = RecordingOptions(),
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Evaluation:
-    """Track every clip once; see `musclemap.imitation.eval.evaluation` for the protocol.
+) -> PolicyEvaluation:
+    """Track every clip once; `musclemap.imitation.eval.evaluation` describes the protocol.
 
     Args:
-        path: The policy's file.
-        chosen: The clips.
-        engine: "warp", "mujoco", or "auto" for Warp where there is a GPU.
-        num_envs: Clips that are tracked at a time; None for a number that suits the machine.
-        held_out: Leave out clips that the policy has learned from.
-        trained_ground: On the ground that it was trained on, and not on flat ground as published.
-        to_end: Simulate a clip to its end after a failure.
-        keep: What is recorded.
-        progress: Called after each clip with the number done and that of all.
+        path: File of the policy.
+        selection: The clips.
+        engine: "warp", "mujoco", or "auto" for Warp if there is a GPU.
+        num_envs: Number of clips tracked simultaneously; None for a number that suits the machine.
+        held_out: Leave out clips that the policy was trained on.
+        trained_ground: Use the ground that the policy was trained on, instead of flat ground as in publications.
+        to_end: Simulate each clip to its end, even after a failure.
+        recording: Which clips to record.
+        progress: Called after each clip with the number of finished clips and the total.
 
     Raises:
-        PolicyError: The file is no policy, or of another version of the body.
-        TrainingError: No clip can be tracked.
-        SettingsError: All were learned from and held-out ones were asked for, or the engine is not there.
-        DeviceMemoryError: Memory does not suffice.
+        PolicyError: If the file is not a policy, or the policy is for another version of the body.
+        TrainingError: If no clip can be tracked.
+        SettingsError: If `held_out` is set and the policy was trained on all clips, or the engine is not available.
+        DeviceMemoryError: If the device has too little memory.
     """
     started = time.monotonic()
     policy = load_policy(path)
     flat = policy if trained_ground else replace(policy, physics=replace(policy.physics, terrain=TerrainConfig()))
     body = body_of(flat)
     training_clips = TrainingClips(policy.facts["dataset"])
-    left_out, clips = dict(chosen.left_out), list(chosen.clips)
+    left_out, clips = dict(selection.left_out), list(selection.clips)
     if held_out:
         clips = [(name, clip) for name, clip in clips if not training_clips.contains(clip)]
         if not clips:
-            raise SettingsError(f"the policy has learned from all {len(chosen.clips)} clips; none is held out")
+            raise SettingsError(f"the policy was trained on all {len(selection.clips)} clips; none is held out")
     if not clips:
-        message = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
-        raise SettingsError(f"there is no clip to track: {message}")
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:5])
+        raise SettingsError(f"there is no clip to track: {reasons}")
     kind, by_name = engine_kind(engine), dict(clips)
     nworld = min(num_envs or (GPU_WORLDS if kind == "warp" and has_cuda() else CPU_WORLDS), len(clips))
-    with told_memory(f"{len(clips)} clips and {nworld} worlds", "--num-envs, or --limit"):
+    with explain_memory_error(f"{len(clips)} clips and {nworld} worlds", "--num-envs, or --limit"):
         library = make_library(
             clips, body, resting=policy.task.resting_excitation, look_ahead=max(policy.task.future_steps)
         )
-        room = room_for(body, library.reference, policy.physics, kind=kind)
-        worlds = make_engine(body, min(nworld, len(library.names)), kind=kind, **room)
-        film = _for_film([(name, by_name[name]) for name in library.names], training_clips, seconds=keep.seconds)
-        kept = _Kept(keep.worst, film)
+        buffers = buffer_arguments(body, library.reference, policy.physics, kind=kind)
+        worlds = make_engine(body, min(nworld, len(library.names)), kind=kind, **buffers)
+        film = _clips_for_film(
+            [(name, by_name[name]) for name in library.names], training_clips, seconds=recording.seconds
+        )
+        results = _ResultStore(recording.worst, film)
         act = compile_policy(policy)
-        for one in evaluate(worlds, policy.task, library, act, to_end=to_end, keep=kept, progress=progress):
-            kept.take(one)
-    judged = [
-        Judged(clip=by_name[n], result=kept.result[n], learned=training_clips.contains(by_name[n]))
+        for result in evaluate(worlds, policy.task, library, act, to_end=to_end, keep=results, progress=progress):
+            results.add(result)
+    evaluated = [
+        EvaluatedClip(clip=by_name[n], result=results.by_name[n], trained_on=training_clips.contains(by_name[n]))
         for n in library.names
     ]
-    return Evaluation(
+    return PolicyEvaluation(
         path=path,
         policy=policy,
         body=body,
         engine=kind,
-        clips=tuple(judged),
+        clips=tuple(evaluated),
         film=film,
         left_out=left_out | dict(library.left_out),
         seconds=time.monotonic() - started,
     )
 
 
-def _for_film(clips: Sequence[tuple[str, Clip]], training_clips: TrainingClips, *, seconds: float) -> tuple[str, ...]:
+def _clips_for_film(
+    clips: Sequence[tuple[str, Clip]], training_clips: TrainingClips, *, seconds: float
+) -> tuple[str, ...]:
+    """Names of clips for a film of at most a duration, held-out clips first; at least one clip."""
     ordered = sorted(clips, key=lambda item: bool(training_clips.contains(item[1])))
     ends = np.cumsum([clip.duration for _, clip in ordered])
     count = max(int((ends <= seconds).sum()), 1) if seconds else 0
     return tuple(name for name, _ in ordered[:count])
 
 
-class _Kept:
-    """Clips that are done; recordings of those that are no longer among the worst are let go."""
+class _ResultStore:
+    """Results of finished clips. Drops recordings of clips that are no longer among the worst."""
 
     def __init__(self, worst: int, film: Sequence[str]) -> None:
         self._worst, self._film = worst, set(film)
-        self.result: dict[str, ClipEvaluation] = {}
+        self.by_name: dict[str, ClipEvaluation] = {}
 
     def __contains__(self, name: object) -> bool:
+        """Whether to record a clip."""
         return bool(self._worst) or name in self._film
 
-    def take(self, one: ClipEvaluation) -> None:
-        """Take a clip that is done."""
-        self.result[one.score.name] = one
-        held = [f for f in self.result.values() if f.recording is not None]
-        for other in worst_first(held)[self._worst :]:
-            if other.score.name not in self._film:
-                self.result[other.score.name] = replace(other, recording=None)
+    def add(self, result: ClipEvaluation) -> None:
+        """Add the result of a finished clip."""
+        self.by_name[result.score.name] = result
+        recorded = [each for each in self.by_name.values() if each.recording is not None]
+        for better in worst_first(recorded)[self._worst :]:
+            if better.score.name not in self._film:
+                self.by_name[better.score.name] = replace(better, recording=None)
 
 
-def worst_first(result: Sequence[ClipEvaluation]) -> list[ClipEvaluation]:
-    """Those that were lost, the earliest first, then those with the largest landmark error."""
-    error = lambda one: one.score.metrics.get("relative_landmark_error", np.inf)  # noqa: E731
-    return sorted(result, key=lambda one: (one.score.coverage, -error(one), one.score.name))
+def worst_first(results: Sequence[ClipEvaluation]) -> list[ClipEvaluation]:
+    """Sort results: failures first, the earliest at the top, then by decreasing landmark error."""
+    error = lambda result: result.score.metrics.get("relative_landmark_error", np.inf)  # noqa: E731
+    return sorted(results, key=lambda result: (result.score.coverage, -error(result), result.score.name))

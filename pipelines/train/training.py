@@ -1,4 +1,4 @@
-"""A data set to a policy: everything put together, run until time or steps are up, and kept in a run's folder."""
+"""Training of a policy until a stop condition is met, with logs, checkpoints and the policy in the run's folder."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,222 +16,217 @@ from musclemap.imitation.runs.logs import JsonLines, Log, Service, TensorBoard
 from musclemap.imitation.runs.run_folder import RunFolder, open_run
 from musclemap.imitation.task.task import Task
 from musclemap.imitation.task.worlds import RolloutStats, clear_stats
-from musclemap.pipelines.device import told_memory
+from musclemap.pipelines.device import explain_memory_error
 
-from .learners import learned_by, make_trainer
-from .plan import Plan
+from .plan import TrainingPlan
+from .trainers import load_learned, make_trainer
 
 LOG_SECONDS = 5.0
-"""Time between two lines of figures [s]."""
+"""Time between two log entries [s]."""
 
 SAVE_SECONDS = 300.0
 """Time between two checkpoints [s]."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
-    """Figures of a run at one moment; `final` is set on the last."""
+class TrainingProgress:
+    """Figures of a run at one point in time; `final` is True for the last ones."""
 
     figures: Mapping[str, float]
     final: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """What came of a run.
+class TrainingResult:
+    """Result of a training run.
 
     Attributes:
         policy: File of the policy.
-        policy_steps: Control steps of the policy in it: more than `steps` where the run resumed from an older
+        policy_steps: Control steps of the policy in that file. Larger than `steps` if the run resumed from an older
             checkpoint and has not caught up.
-        steps: Control steps made in all.
-        seconds: Time spent in all [s], over all sittings.
-        why: Why it ended: "time", "steps" or "interrupted".
-        figures: The last.
+        steps: Total number of control steps.
+        seconds: Total time [s], over all sessions of the run.
+        stop_reason: Why the run ended: "time", "steps" or "interrupted".
+        figures: The last figures.
     """
 
     policy: Path
     policy_steps: int
     steps: int
     seconds: float
-    why: str
+    stop_reason: str
     figures: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Until:
-    """When a run ends.
+class StopCondition:
+    """When to stop a run.
 
     Attributes:
-        seconds: Time of this sitting [s], compilation included; None for no limit.
-        steps: Control steps in all; None for no limit.
-        asked: Asked between iterations whether to end.
+        seconds: Time limit of this session [s], including compilation; None for no limit.
+        steps: Limit of the total number of control steps; None for no limit.
+        stop_requested: Polled between iterations; the run stops once it returns True.
     """
 
     seconds: float | None = None
     steps: int | None = None
-    asked: Callable[[], bool] = field(default=lambda: False)
+    stop_requested: Callable[[], bool] = field(default=lambda: False)
 
 
 def train(
-    plan: Plan,
+    plan: TrainingPlan,
     run: Path,
     *,
-    until: Until,
+    until: StopCondition,
     resume: bool = False,
     tensorboard: bool = True,
     track: str | None = None,
-    progress: Callable[[Moment], None] = lambda moment: None,
+    progress: Callable[[TrainingProgress], None] = lambda moment: None,
     on_message: Callable[[str], None] = lambda text: None,
     on_warning: Callable[[str], None] | None = None,
     save_seconds: float = SAVE_SECONDS,
-    fits: Path | None = None,
-    start: Path | None = None,
-) -> Trained:
-    """Train until time or steps are up, or it is asked to end; then, and now and then before, all is saved.
+    tendon_cache: Path | None = None,
+    warm_start: Path | None = None,
+) -> TrainingResult:
+    """Train until a stop condition is met. Saves checkpoints and the policy at the end and at regular intervals.
 
     Args:
         plan: From `plan_training`.
         run: Folder of the run.
-        until: When to end.
-        resume: Resume the run that is in the folder.
-        tensorboard: Write event files too.
-        track: "wandb" or "trackio" to send figures there, or None.
+        until: When to stop.
+        resume: Resume the run in the folder.
+        tensorboard: Write TensorBoard event files, too.
+        track: "wandb" or "trackio" to send figures to that service, or None.
         progress: Called with figures every few seconds.
-        on_message: Called with sentences for the user.
-        on_warning: Called with those about what is damaged, lost or kept; `on_message` if None.
+        on_message: Called with messages for the user.
+        on_warning: Called with messages about damaged or missing files; None calls `on_message`.
         save_seconds: Time between checkpoints [s].
-        fits: Where lengths of muscles that were fitted are kept for other runs, as well as in the run's folder, which
-            comes first: a run resumes on another machine with the muscles that it had.
-        start: Folder of another run; what it has learned is what this one begins with.
+        tendon_cache: Folder in which fitted tendon lengths are cached for other runs. Fits in the run's own folder take
+            precedence, so that a run resumes on another machine with the same muscles.
+        warm_start: Folder of another run whose networks this run starts from.
 
     Raises:
-        TrainingError: The folder holds another run, or one that cannot be resumed; or the run to start from is another
-            body's or algorithm's, or damaged.
-        DeviceMemoryError: Memory does not suffice.
-        SettingsError: `track` is unknown or not installed.
+        TrainingError: If the folder holds another run or one that cannot be resumed, or the run for the warm start is
+            damaged or has another body or algorithm.
+        DeviceMemoryError: If the device has too little memory.
+        SettingsError: If `track` is unknown or not installed.
     """
     facts, on_warning = plan.facts, on_warning or on_message
-    if resume and start is not None:
-        raise TrainingError("a run that is resumed begins with nothing else: leave one of the two out")
-    with open_run(run, facts, resume=resume) as (folder, notes), ExitStack() as stack, _memory(plan):
+    if resume and warm_start is not None:
+        raise TrainingError("a resumed run cannot start from another run: give only one of the two")
+    with open_run(run, facts, resume=resume) as (folder, notes), ExitStack() as stack, _explain_memory_error(plan):
         for note in notes:
             on_warning(note)
         logs: list[Log] = []
-        requested = [lambda: JsonLines(folder.root)]
-        requested += [lambda: TensorBoard(folder.root)] if tensorboard else []
-        requested += [lambda: Service(track, folder.root, facts)] if track is not None else []
-        for make in requested:
-            logs.append(make())
+        openers = [lambda: JsonLines(folder.root)]
+        openers += [lambda: TensorBoard(folder.root)] if tensorboard else []
+        openers += [lambda: Service(track, folder.root, facts)] if track is not None else []
+        for open_log in openers:
+            logs.append(open_log())
             stack.callback(logs[-1].close)
-        sitting = _Sitting(plan, folder, logs, progress, on_message, on_warning, fits)
-        return sitting.run(until, resume=resume, start=start, save_seconds=save_seconds)
+        session = _TrainingSession(plan, folder, logs, progress, on_message, on_warning, tendon_cache)
+        return session.run(until, resume=resume, warm_start=warm_start, save_seconds=save_seconds)
 
 
-class _Sitting:
-    """One call of `train`: what is under way between its start and its end."""
+class _TrainingSession:
+    """State of one call of `train`."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: TrainingPlan,
         folder: RunFolder,
         logs: Sequence[Log],
-        progress: Callable[[Moment], None],
+        progress: Callable[[TrainingProgress], None],
         on_message: Callable[[str], None],
         on_warning: Callable[[str], None],
-        fits: Path | None,
+        tendon_cache: Path | None,
     ) -> None:
-        self._plan, self._folder, self._logs, self._progress, self._on_message = (
-            plan,
-            folder,
-            logs,
-            progress,
-            on_message,
-        )
-        self._on_warning, self._last_warning = on_warning, ""
+        self._plan, self._folder, self._logs, self._progress = plan, folder, logs, progress
+        self._on_message, self._on_warning, self._last_warning = on_message, on_warning, ""
         self._earlier = folder.earlier()
         config = plan.config
         self._started = time.monotonic()
         self._task = Task(plan.body, config.task)
-        self._trainer: Any = make_trainer(
-            plan, self._task, folder, [folder.root, *([fits] if fits else [])], on_message
-        )
-        self._before = 0.0
+        tendon_folders = [folder.root, *([tendon_cache] if tendon_cache else [])]
+        self._trainer: Any = make_trainer(plan, self._task, folder, tendon_folders, on_message)
+        self._earlier_seconds = 0.0
         self._figures: dict[str, float] = {}
-        self._mark = (self._started, 0)
+        self._last_log = (self._started, 0)
 
-    def run(self, until: Until, *, resume: bool, start: Path | None, save_seconds: float) -> Trained:
+    def run(
+        self, until: StopCondition, *, resume: bool, warm_start: Path | None, save_seconds: float
+    ) -> TrainingResult:
         state: Any = self._trainer.init(self._plan.config.seed)
         if resume and self._folder.checkpoints.latest() is not None:
-            state = self._resumed(state)
-        elif start is not None:
-            state = self._started_from(start, state)
+            state = self._restore(state)
+        elif warm_start is not None:
+            state = self._warm_start(warm_start, state)
         steps = self._steps(state)
         self._figures = {"iteration": int(state.iterations), "steps": steps, "seconds": self._seconds()}
-        self._mark = (time.monotonic(), self._steps(state))
+        self._last_log = (time.monotonic(), self._steps(state))
         logged = saved = time.monotonic()
-        why, first = self._why(state, until), True
-        if why == "steps":
-            self._on_message(f"the run has {steps:,} steps already, as many as it is to have; nothing is left to do")
-        while not why:
+        stop_reason, first = self._stop_reason(state, until), True
+        if stop_reason == "steps":
+            self._on_message(f"the run already has {steps:,} steps and has reached its limit; nothing is left to do")
+        while not stop_reason:
             state, update = self._trainer.iterate(state)
             now = time.monotonic()
-            why = self._why(state, until)
-            if first or why or now - logged >= LOG_SECONDS:
+            stop_reason = self._stop_reason(state, until)
+            if first or stop_reason or now - logged >= LOG_SECONDS:
                 state, logged = self._log(state, update, first=first), now
             resets_replay = self._trainer.resets_replay(state)
             if resets_replay:
-                state = self._trainer.to_checkpoint(state)  # frees the replay buffer before another is made
+                state = self._trainer.to_checkpoint(state)  # frees the replay buffer before a new one is allocated
                 state = self._trainer.from_checkpoint(state)
             if resets_replay or now - saved >= save_seconds:
                 self._save(state)
                 saved = time.monotonic()
             first = False
         self._save(state)
-        self._progress(Moment(figures=self._figures, final=True))
-        return Trained(
+        self._progress(TrainingProgress(figures=self._figures, final=True))
+        return TrainingResult(
             policy=self._folder.policy, policy_steps=self._folder.policy_steps() or 0, steps=self._steps(state),
-            seconds=self._seconds(), why=why, figures=self._figures,
+            seconds=self._seconds(), stop_reason=stop_reason, figures=self._figures,
         )  # fmt: skip
 
-    def _resumed(self, state: Any) -> Any:
-        """The state of the newest checkpoint that can be read; newer ones stay, and their loss is reported."""
-        state = self._trainer.to_checkpoint(state)  # frees the replay buffer before another is made
+    def _restore(self, state: Any) -> Any:
+        """Restore the newest readable checkpoint. Damaged newer ones are renamed, not deleted, and reported."""
+        state = self._trainer.to_checkpoint(state)  # frees the replay buffer before a new one is allocated
         restored = self._folder.checkpoints.restore(state)
-        state, self._before = self._trainer.from_checkpoint(restored.tree), restored.seconds
+        state, self._earlier_seconds = self._trainer.from_checkpoint(restored.tree), restored.seconds
         steps = self._steps(state)
-        for number, why in restored.damaged.items():
-            kept = self._folder.checkpoints.set_aside(number)
+        for number, fault in restored.damaged.items():
+            backup = self._folder.checkpoints.set_aside(number)
             lost = number * self._trainer.steps_per_iteration - steps
             self._on_warning(
-                f"the checkpoint after {steps + lost:,} steps is damaged ({why}); it is kept as {kept.name}, and "
-                f"{lost:,} steps are made again"
+                f"the checkpoint after {steps + lost:,} steps is damaged ({fault}); it is kept as {backup.name}, and "
+                f"{lost:,} steps are repeated"
             )
         self._on_message(f"resuming after {steps:,} steps")
         return state
 
-    def _started_from(self, start: Path, state: Any) -> Any:
-        """A state that begins with what another run has learned."""
+    def _warm_start(self, run: Path, state: Any) -> Any:
+        """Initialise the networks from another run."""
         try:
-            learner, dataset = learned_by(start, self._plan, self._task, state.learner, on_warning=self._on_warning)
+            learner, dataset = load_learned(run, self._plan, self._task, state.learner, on_warning=self._on_warning)
         except TrainingError:
             self._folder.discard_run()
             raise
         state = self._trainer.warm_start(state, learner)
         self._folder.save_earlier(dataset)
         self._earlier = dataset
-        self._save(state)  # whatever happens before the next checkpoint, what was learned before is not lost
-        self._on_message(f"beginning with what {start} has learned")
+        self._save(state)  # so that the initial networks survive a crash before the next checkpoint
+        self._on_message(f"starting from the networks of {run}")
         return state
 
     def _steps(self, state: Any) -> int:
         return int(state.iterations) * self._trainer.steps_per_iteration
 
     def _seconds(self) -> float:
-        return self._before + time.monotonic() - self._started
+        return self._earlier_seconds + time.monotonic() - self._started
 
-    def _why(self, state: Any, until: Until) -> str:
-        if until.asked():
+    def _stop_reason(self, state: Any, until: StopCondition) -> str:
+        if until.stop_requested():
             return "interrupted"
         if until.steps is not None and self._steps(state) >= until.steps:
             return "steps"
@@ -240,38 +235,38 @@ class _Sitting:
         return ""
 
     def _log(self, state: Any, update: Mapping[str, Any], *, first: bool) -> Any:
-        """Write figures of the time since the last line; the sums start again from 0."""
+        """Log figures of the time since the last entry; return the state with its statistics reset to 0."""
         stats, update = jax.device_get((state.worlds.stats, dict(update)))
         now, steps = time.monotonic(), self._steps(state)
-        since, before = self._mark
+        last_time, last_steps = self._last_log
         figures = {
             "iteration": int(state.iterations), "steps": steps, "seconds": round(self._seconds(), 2),
-            "steps_per_second": (steps - before) / max(now - since, 1e-9), **stats_figures(stats),
+            "steps_per_second": (steps - last_steps) / max(now - last_time, 1e-9), **stats_figures(stats),
             **{name: float(value) for name, value in update.items()},
         }  # fmt: skip
-        self._mark = (now, steps)
+        self._last_log = (now, steps)
         self._figures = figures
         for log in self._logs:
             log.write(figures)
-        self._progress(Moment(figures=figures))
+        self._progress(TrainingProgress(figures=figures))
         if first:
-            self._on_message(f"the first iteration took {now - since:.0f} s, most of it to compile")
+            self._on_message(f"the first iteration took {now - last_time:.0f} s, mostly for compilation")
         nan_guard = jax.device_get(state.worlds.nan_guard)
         if nan_guard.triggered:
             clip = self._plan.library.names[int(nan_guard.clip)]
             path = self._folder.save_nan_dump(nan_guard, iteration=int(state.iterations), clip=clip)
             self._on_message(
-                f"physics went bad in {figures['bad']:.0f} worlds, which were reset; one state is saved in {path}"
+                f"the physics diverged in {figures['bad']:.0f} worlds, which were reset; one state is saved in {path}"
             )
         if figures["overflow"]:
             self._on_message(
-                f"contacts or constraints found no room in {figures['overflow']:.0f} steps of worlds; fewer touch than "
-                "should: set physics.nconmax and physics.njmax higher"
+                f"the contact or constraint buffers overflowed in {figures['overflow']:.0f} world steps, so contacts "
+                "are missing: raise physics.nconmax and physics.njmax"
             )
         return state._replace(worlds=clear_stats(state.worlds))
 
     def _save(self, state: Any) -> None:
-        """Write a checkpoint, and the policy if the one in the folder has no more steps."""
+        """Write a checkpoint, and the policy unless the one in the folder has more steps."""
         self._folder.checkpoints.save(self._trainer.to_checkpoint(state), seconds=self._seconds(), software=__version__)
         params, normaliser = self._trainer.policy(state)
         warning = self._folder.save_policy(
@@ -288,13 +283,13 @@ class _Sitting:
         self._last_warning = warning
 
     def _dataset(self) -> dict[str, Any]:
-        """What the policy has learned from, in this run and before it."""
+        """Clips that the policy was trained on, in this run and in runs that it started from."""
         facts = dataset_facts(self._plan.clips)
         return facts if self._earlier is None else with_earlier(facts, self._earlier)
 
 
 def stats_figures(stats: RolloutStats) -> dict[str, float]:
-    """Means by name, from sums; NaN for what did not happen."""
+    """Mean values by name, from sums; NaN if there is nothing to average."""
     mean = lambda total, count: float(total) / float(count) if count else float("nan")  # noqa: E731
     steps, episodes = stats.steps, stats.episodes
     return {
@@ -312,12 +307,12 @@ def stats_figures(stats: RolloutStats) -> dict[str, float]:
     }
 
 
-def _memory(plan: Plan) -> AbstractContextManager[None]:
-    """Says which number to lower where memory does not suffice."""
+def _explain_memory_error(plan: TrainingPlan) -> AbstractContextManager[None]:
+    """Turn an out-of-memory error into one that says which settings to lower."""
     config = plan.config
     if plan.algorithm == "ppo":
         what, lower = f"rollouts of {config.ppo.num_steps} steps", "ppo.num_steps, or ppo.minibatch_size"
     else:
-        what = f"{config.world_model.buffer_size:,} remembered steps"
+        what = f"{config.world_model.buffer_size:,} steps in the replay buffer"
         lower = "world_model.buffer_size, or world_model.batch_size, or world_model.dynamics.batch_size"
-    return told_memory(f"{config.num_envs} worlds and {what}", f"--num-envs, or {lower}")
+    return explain_memory_error(f"{config.num_envs} worlds and {what}", f"--num-envs, or {lower}")

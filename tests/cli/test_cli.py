@@ -25,7 +25,7 @@ from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.summary import Summary
 from musclemap.pipelines import archive
 from musclemap.pipelines.convert.progress import Progress
-from musclemap.pipelines.train.training import Moment
+from musclemap.pipelines.train.training import TrainingProgress
 from musclemap.reason_codes import ReasonCode
 
 from ..support.data.fake_retargeter import BreaksOn, FakeRetargeter, save
@@ -155,7 +155,7 @@ def test_a_missing_gpu_exits_with_2(source, out, made):
         pytest.skip("this machine has a GPU")
     result = run(source, out, "--device", "gpu")
     assert result.exit_code == 2
-    assert "it has: cpu" in result.stderr
+    assert "available: cpu" in result.stderr
 
 
 def test_selection_and_dry_run(source, out, made):
@@ -241,16 +241,18 @@ def test_many_failures_are_counted_by_reason(tmp_path, capsys):
 
 
 def test_time_left_follows_from_the_share_done():
-    half = Progress(entry=None, nclip=3, total=9, nframe=5000, share=0.5, seconds=10.0)
+    half = Progress(entry=None, nclip=3, total=9, nframe=5000, fraction=0.5, seconds=10.0)
     assert report.progress_line(half) == "3 of 9 clips, 500 frames/s, 0:00:10 left"
-    start = Progress(entry=None, nclip=0, total=9, nframe=0, share=0.0, seconds=0.0)
+    start = Progress(entry=None, nclip=0, total=9, nframe=0, fraction=0.0, seconds=0.0)
     assert report.progress_line(start) == "0 of 9 clips, - frames/s, ? left"
 
 
 def test_a_pipe_gets_lines_at_intervals(monkeypatch, capsys):
     monkeypatch.setattr(progress_module, "LINE_SECONDS", 0.05)
     with ProgressDisplay() as display:
-        report.conversion_listener(display)(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
+        report.conversion_listener(display)(
+            Progress(entry=None, nclip=1, total=2, nframe=10, fraction=0.25, seconds=1.0)
+        )
         time.sleep(0.2)
     output = capsys.readouterr().err.splitlines()
     assert set(output) == {"1 of 2 clips, 10 frames/s, 0:00:03 left"}
@@ -261,7 +263,9 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
     with ProgressDisplay() as display:
-        report.conversion_listener(display)(Progress(entry=None, nclip=1, total=2, nframe=10, share=0.25, seconds=1.0))
+        report.conversion_listener(display)(
+            Progress(entry=None, nclip=1, total=2, nframe=10, fraction=0.25, seconds=1.0)
+        )
     output = capsys.readouterr().err
     assert "1/2 clips" in output
     assert "10 frames/s" in output
@@ -298,7 +302,7 @@ def test_training_prints_the_first_and_the_last_line_in_a_pipe(capsys):
         show = train_view.training_listener(display, max_seconds=None, max_steps=100)
         for steps in (10.0, 20.0, 30.0):
             figures = {"steps": steps, "steps_per_second": 10.0}
-            show(Moment(figures=figures, final=steps == 30.0))
+            show(TrainingProgress(figures=figures, final=steps == 30.0))
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["10 steps, 10 per second, 0:00:09 left", "30 steps, 10 per second, 0:00:07 left"]
 

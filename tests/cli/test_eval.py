@@ -20,8 +20,8 @@ from musclemap.imitation.policy.policy_file import POLICY
 from musclemap.imitation.policy.training_clips import TrainingClips, dataset_facts
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.pipelines.report.sides import side_of
-from musclemap.pipelines.train.dataset import choose_clips
-from musclemap.pipelines.train.evaluation import Keep, _for_film, evaluate_policy, worst_first
+from musclemap.pipelines.train.dataset import select_clips
+from musclemap.pipelines.train.evaluation import RecordingOptions, _clips_for_film, evaluate_policy, worst_first
 
 from ..support.data.arm_dataset import write_dataset
 from ..support.data.arm_policies import save_untrained
@@ -158,27 +158,27 @@ def test_worst_clips_are_first() -> None:
 
 
 def test_worst_clips_and_clips_of_the_video_are_recorded(place: Path) -> None:
-    chosen = choose_clips(place / "set")
+    chosen = select_clips(place / "set")
 
-    def recorded(keep: Keep) -> tuple[list[str], list[str]]:
+    def recorded(keep: RecordingOptions) -> tuple[list[str], list[str]]:
         """All clips, the worst first, and the recorded ones."""
-        result = evaluate_policy(place / "run" / POLICY, chosen, keep=keep, num_envs=2)
+        result = evaluate_policy(place / "run" / POLICY, chosen, recording=keep, num_envs=2)
         ordered = worst_first([judged.result for judged in result.clips])
         assert result.film == (("arm_002.h5",) if keep.seconds else ())  # one at least; held-out clips come first
         return [one.score.name for one in ordered], [one.score.name for one in ordered if one.recording is not None]
 
-    names, none = recorded(Keep())
+    names, none = recorded(RecordingOptions())
     assert none == []
-    assert recorded(Keep(worst=1)) == (names, names[:1])
-    assert recorded(Keep(worst=2)) == (names, names[:2])
+    assert recorded(RecordingOptions(worst=1)) == (names, names[:1])
+    assert recorded(RecordingOptions(worst=2)) == (names, names[:2])
     film = [name for name in names if name in (names[0], "arm_002.h5")]
-    assert recorded(Keep(worst=1, seconds=0.1)) == (names, film)
+    assert recorded(RecordingOptions(worst=1, seconds=0.1)) == (names, film)
 
 
 def test_video_has_the_requested_length() -> None:
     clips = arm_clips(4, SECONDS)
     seen = TrainingClips(dataset_facts(clips[:2]))
-    film: Callable[[float], tuple[str, ...]] = lambda seconds: _for_film(clips, seen, seconds=seconds)  # noqa: E731
+    film: Callable[[float], tuple[str, ...]] = lambda seconds: _clips_for_film(clips, seen, seconds=seconds)  # noqa: E731
     assert film(0.0) == ()
     assert film(0.1) == ("arm_002",)
     assert film(3.1 * SECONDS) == ("arm_002", "arm_003", "arm_000")

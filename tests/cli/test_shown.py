@@ -242,7 +242,7 @@ def test_summary_and_progress_of_a_conversion_are_clean(
         with ProgressDisplay() as display:
             show = conversion_listener(display, verbose=True)
             for number, entry in enumerate(manifest.entries):
-                show(Moment(entry=entry, nclip=number, total=99, nframe=9, seconds=1.0, share=0.5))
+                show(Moment(entry=entry, nclip=number, total=99, nframe=9, seconds=1.0, fraction=0.5))
         print_summary(summary)
         print_failures(summary)
         print_doubts(summary)

@@ -20,10 +20,10 @@ from musclemap.datasets.downloads.bundle_manifest import MANIFEST, parse_bundle,
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.formats.locomujoco import MAX_COLUMNS, read_trajectory
 from musclemap.errors import MusclemapError, SettingsError, SourceError
-from musclemap.pipelines.export import RECORD, _earlier
+from musclemap.pipelines.export import RECORD, _read_record
 from musclemap.pipelines.packing.splits import split_by_groups
 from musclemap.pipelines.study.reproduction import read_expectations
-from musclemap.pipelines.train.dataset import choose_clips
+from musclemap.pipelines.train.dataset import select_clips
 
 from ..support.fuzz.bundle_manifests import make_valid, make_valid_trajectory, read, read_as_trajectory
 
@@ -92,8 +92,8 @@ def test_every_reader_refuses_an_invalid_manifest_in_one_sentence(fault: str, tm
     assert len(str(caught.value)) < 3000
     with pytest.raises(DownloadError):
         parse_bundle(HOSTILE[fault], url="http://localhost/MANIFEST.json")
-    with pytest.raises(SettingsError, match=r"no readable MANIFEST\.json"):
-        choose_clips(tmp_path)
+    with pytest.raises(SettingsError, match=r"readable MANIFEST\.json"):
+        select_clips(tmp_path)
     result = RUNNER.invoke(train_command.app, ["--dataset", str(tmp_path), "--dry-run"])
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
@@ -115,7 +115,7 @@ def test_manifest_that_is_not_a_file_is_refused_immediately(
     with pytest.raises(DownloadError):
         read_local_bundle(tmp_path)
     with pytest.raises(SettingsError):
-        choose_clips(tmp_path)
+        select_clips(tmp_path)
 
 
 def test_folder_with_a_damaged_manifest_is_not_replaced(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_folder_with_a_damaged_manifest_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / MANIFEST).write_bytes(HOSTILE["nested"])
     result = RUNNER.invoke(pack_command.app, [str(tmp_path / "out"), str(tmp_path / "b"), "--overwrite"])
-    assert (result.exit_code, "is no bundle" in result.stderr) == (2, True)
+    assert (result.exit_code, "is not a bundle" in result.stderr) == (2, True)
     assert (tmp_path / "b" / MANIFEST).read_bytes() == HOSTILE["nested"]
 
 
@@ -177,7 +177,7 @@ def test_untrusted_expectations_are_checked(text: bytes, tmp_path: Path) -> None
 def test_record_of_an_earlier_export_is_checked(text: bytes, tmp_path: Path) -> None:
     (tmp_path / RECORD).write_bytes(text)
     with pytest.raises(SettingsError, match="is damaged"):
-        _earlier(tmp_path, to="csv", fingers=False)
+        _read_record(tmp_path, to="csv", fingers=False)
     result = RUNNER.invoke(export_command.app, [str(tmp_path), str(tmp_path), "--to", "csv"])
     assert result.exit_code == 2
 
@@ -203,7 +203,7 @@ def test_catalogue_of_wrong_types_is_refused(field: str, tmp_path: Path) -> None
 
 def test_motion_list_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SettingsError, match="is no list of motions"):
+    with pytest.raises(SettingsError, match="is not a list of motions"):
         split_by_groups(["a/b.npz"], {"test": str(tmp_path / "list.txt")})
 
 

@@ -27,7 +27,7 @@ from musclemap.datasets.groups import DATA_SETS, load_group
 from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.errors import SourceError
 from musclemap.pipelines import download as pipeline
-from musclemap.pipelines.import_trajectories import Origin, TrajectoryImporter, joint_columns, project
+from musclemap.pipelines.import_trajectories import TrajectoryImporter, TrajectorySource, joint_columns, project
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS
@@ -806,11 +806,11 @@ def test_arms_without_a_root_are_matched_by_name(
         elif name in reduced.joint_names:
             assert (projected[:, adr] == reduced.base[adr]).all()
     assert (projected[:, :7] == reduced.base[:7]).all()
-    origin = Origin(
+    origin = TrajectorySource(
         path=tmp_path / "arms.npz", name="arms.npz", clip="arms.h5", collection="made here", file="arms.npz",
         revision=None, licence="CC0-1.0",
     )  # fmt: skip
-    clip = importer.clip(trajectory, origin)
+    clip = importer.make_clip(trajectory, origin)
     assert np.abs(evaluate_clip(body, clip.qpos).clearance.min(axis=1)).max() < 1e-6
     assert clip.contact.all()
     assert clip.metrics["residual_force_bw"] < 0.2

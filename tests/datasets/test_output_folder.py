@@ -27,7 +27,7 @@ from musclemap.datasets.output_folder import (
     read_manifest,
     write_listed,
 )
-from musclemap.pipelines.convert.prepare import converted
+from musclemap.pipelines.convert.prepare import entry_with_clip
 
 from ..support.data.fake_retargeter import FakeRetargeter, save
 from .test_manifest import make_entry
@@ -58,7 +58,7 @@ def out(tmp_path: Path, old: Clip) -> Path:
 
 
 def entry_of(clip: Clip, sha256: str) -> ManifestEntry:
-    return converted(ManifestEntry(source="a.npz", status="ok"), clip, path="a.h5", sha256=sha256)
+    return entry_with_clip(ManifestEntry(source="a.npz", status="ok"), clip, path="a.h5", sha256=sha256)
 
 
 def replace_clip(folder: OutputFolder, clip: Clip) -> None:

@@ -41,6 +41,13 @@ def test_every_code_is_used_and_none_is_written_as_text() -> None:
                     name = ast.unparse(node.func).rpartition(".")[2]
                     first = node.args[:1] if name in ("SourceError", "SourceWarning") else []
                     given = [*first, *(keyword.value for keyword in node.keywords if keyword.arg == "code")]
-                    if name in ("SourceError", "SourceWarning", "FileError", "attempt", "unconverted", "Failure"):
+                    if name in (
+                        "SourceError",
+                        "SourceWarning",
+                        "FileError",
+                        "attempt",
+                        "entry_without_clip",
+                        "Failure",
+                    ):
                         assert not any(isinstance(value, ast.Constant) and value.value for value in given), path
     assert used == {code.name for code in ReasonCode}

@@ -14,7 +14,7 @@ from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
 from musclemap.pipelines.train.plan import plan_training
-from musclemap.pipelines.train.training import Until, train
+from musclemap.pipelines.train.training import StopCondition, train
 from musclemap.settings import load_settings
 
 SETTINGS = Path(__file__).parents[2] / "benchmarks"
@@ -43,8 +43,8 @@ def test_a_minute_of_training_halves_the_error(algorithm: str, settings: str, st
     plan = plan_training(
         training_clips, load_settings(TrainConfig, SETTINGS / settings), engine="mujoco", algorithm=algorithm
     )
-    untrained = train(plan, tmp_path / "untrained", until=Until(steps=1), tensorboard=False)
-    trained = train(plan, tmp_path / "trained", until=Until(steps=steps), tensorboard=False)
+    untrained = train(plan, tmp_path / "untrained", until=StopCondition(steps=1), tensorboard=False)
+    trained = train(plan, tmp_path / "trained", until=StopCondition(steps=steps), tensorboard=False)
     before, after = error(untrained.policy, training_clips), error(trained.policy, training_clips)
     assert before > 0.1
     assert after < 0.5 * before

@@ -6,7 +6,7 @@ from pathlib import Path
 import mujoco
 import pytest
 
-from musclemap.pipelines.train.simulation_room import tell_mujoco_warnings
+from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
 
 BALL = '<mujoco><worldbody><body><freejoint/><geom size="1"/></body></worldbody></mujoco>'
 
@@ -21,7 +21,7 @@ def handler() -> Iterator[None]:
 def test_each_warning_is_reported_once(handler: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     messages: list[str] = []
-    tell_mujoco_warnings(messages.append)
+    report_mujoco_warnings(messages.append)
     model = mujoco.MjModel.from_xml_string(BALL)
     for _ in range(3):  # MuJoCo warns once per MjData
         data = mujoco.MjData(model)

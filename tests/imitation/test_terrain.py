@@ -23,7 +23,7 @@ from musclemap.imitation.physics.terrain import (
 from musclemap.imitation.physics.warp_engine import WarpEngine
 from musclemap.imitation.task.reference import Reference, make_library
 from musclemap.imitation.task.task import Task
-from musclemap.pipelines.train.simulation_room import room_for
+from musclemap.pipelines.train.physics_setup import buffer_arguments
 
 UNEVEN = tuple(kind for kind in KINDS if kind != "flat")
 
@@ -121,7 +121,7 @@ def test_warp_and_mujoco_have_the_same_foot_contacts(stairs: SimulationBody, wal
     task, n = Task(stairs), 4
     physics, _ = task.reset(walk, jnp.zeros(n, jnp.int32), jnp.arange(n) * 40, jax.random.PRNGKey(1))
     lowered = physics._replace(qpos=physics.qpos.at[:, 2].add(-0.03))
-    buffer_sizes = room_for(stairs, walk, PhysicsConfig(), kind="warp")
+    buffer_sizes = buffer_arguments(stairs, walk, PhysicsConfig(), kind="warp")
     mujoco_engine, warp_engine = MujocoEngine(stairs, n), WarpEngine(stairs, n, device="cpu", **buffer_sizes)
     sensors, warp_sensors = mujoco_engine.read(lowered), warp_engine.read(lowered)
     assert float(sensors.contact.max(axis=1).mean()) > 0.7

@@ -28,8 +28,8 @@ from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.world_model.world_config import WorldModelConfig
 from musclemap.imitation.world_model.world_model import ModelConfig
 from musclemap.pipelines.device import DeviceMemoryError
-from musclemap.pipelines.train.plan import Plan, plan_training
-from musclemap.pipelines.train.training import Moment, Until, train
+from musclemap.pipelines.train.plan import TrainingPlan, plan_training
+from musclemap.pipelines.train.training import StopCondition, TrainingProgress, train
 
 from ..support.hostile.sockets import sampled
 from ..support.pages import explained
@@ -40,7 +40,7 @@ ITERATION = 6 * 8
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> TrainingPlan:
     return plan_training(arm_clips(2, 1.0), CONFIG, engine="mujoco")
 
 
@@ -70,10 +70,10 @@ def checkpoint(run: Path) -> dict[str, np.ndarray]:
     return ocp.StandardCheckpointer().restore(folder / "state")
 
 
-def test_an_interrupted_run_equals_an_uninterrupted_one(tmp_path: Path, plan: Plan) -> None:
-    uninterrupted = train(plan, tmp_path / "whole", until=Until(steps=6 * ITERATION), tensorboard=False)
-    train(plan, tmp_path / "parts", until=Until(steps=2 * ITERATION), tensorboard=False)
-    parts = train(plan, tmp_path / "parts", until=Until(steps=6 * ITERATION), resume=True, tensorboard=False)
+def test_an_interrupted_run_equals_an_uninterrupted_one(tmp_path: Path, plan: TrainingPlan) -> None:
+    uninterrupted = train(plan, tmp_path / "whole", until=StopCondition(steps=6 * ITERATION), tensorboard=False)
+    train(plan, tmp_path / "parts", until=StopCondition(steps=2 * ITERATION), tensorboard=False)
+    parts = train(plan, tmp_path / "parts", until=StopCondition(steps=6 * ITERATION), resume=True, tensorboard=False)
     assert uninterrupted.steps == parts.steps == 6 * ITERATION
     assert (tmp_path / "whole" / "policy.safetensors").read_bytes() == parts.policy.read_bytes()
     first, second = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
@@ -83,16 +83,16 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(tmp_path: Path, plan: Pl
             np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
-def test_another_seed_gives_another_policy(tmp_path: Path, plan: Plan) -> None:
+def test_another_seed_gives_another_policy(tmp_path: Path, plan: TrainingPlan) -> None:
     other = replace(plan, config=replace(plan.config, seed=1))
-    one = train(plan, tmp_path / "a", until=Until(steps=ITERATION), tensorboard=False)
-    two = train(other, tmp_path / "b", until=Until(steps=ITERATION), tensorboard=False)
+    one = train(plan, tmp_path / "a", until=StopCondition(steps=ITERATION), tensorboard=False)
+    two = train(other, tmp_path / "b", until=StopCondition(steps=ITERATION), tensorboard=False)
     assert not np.array_equal(load_policy(one.policy).weights[0], load_policy(two.policy).weights[0])
 
 
-def test_a_run_writes_metrics_and_a_policy(tmp_path: Path, plan: Plan) -> None:
-    output: list[Moment] = []
-    done = train(plan, tmp_path, until=Until(steps=2 * ITERATION), progress=output.append)
+def test_a_run_writes_metrics_and_a_policy(tmp_path: Path, plan: TrainingPlan) -> None:
+    output: list[TrainingProgress] = []
+    done = train(plan, tmp_path, until=StopCondition(steps=2 * ITERATION), progress=output.append)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["steps"] == done.steps == 2 * ITERATION
     assert {"reward", "coverage", "kl", "explained_variance", "landmark_error_mm"} <= set(lines[-1])
@@ -105,11 +105,11 @@ def test_a_run_writes_metrics_and_a_policy(tmp_path: Path, plan: Plan) -> None:
     assert policy(np.zeros((1, policy.nobs))).shape == (1, 6)
 
 
-def test_a_run_can_start_from_another(tmp_path: Path, plan: Plan) -> None:
-    first = train(plan, tmp_path / "first", until=Until(steps=3 * ITERATION), tensorboard=False)
+def test_a_run_can_start_from_another(tmp_path: Path, plan: TrainingPlan) -> None:
+    first = train(plan, tmp_path / "first", until=StopCondition(steps=3 * ITERATION), tensorboard=False)
     other = plan_training(arm_clips(3, 1.0, seed=5)[2:], replace(CONFIG, num_envs=4), engine="mujoco")
-    no_time = Until(seconds=0.0)  # no time for an iteration
-    started = train(other, tmp_path / "second", until=no_time, start=tmp_path / "first", tensorboard=False)
+    no_time = StopCondition(seconds=0.0)  # no time for an iteration
+    started = train(other, tmp_path / "second", until=no_time, warm_start=tmp_path / "first", tensorboard=False)
     old, new = load_policy(first.policy), load_policy(started.policy)
     for name in ("weights", "biases"):
         for one, two in zip(getattr(old, name), getattr(new, name), strict=True):
@@ -117,7 +117,7 @@ def test_a_run_can_start_from_another(tmp_path: Path, plan: Plan) -> None:
     np.testing.assert_array_equal(old.mean, new.mean)
     assert started.steps == 0
     further = train(
-        other, tmp_path / "second", until=Until(steps=2 * 4 * 8), resume=True, tensorboard=False
+        other, tmp_path / "second", until=StopCondition(steps=2 * 4 * 8), resume=True, tensorboard=False
     )  # fmt: skip
     output = load_policy(further.policy).facts["dataset"]
     assert [source for source, _ in output["clips"]] == [
@@ -129,42 +129,43 @@ def test_a_run_can_start_from_another(tmp_path: Path, plan: Plan) -> None:
     assert not np.array_equal(load_policy(further.policy).weights[0], old.weights[0])
 
 
-def test_a_run_cannot_start_from_an_incompatible_one(tmp_path: Path, plan: Plan) -> None:
-    train(plan, tmp_path / "first", until=Until(steps=ITERATION), tensorboard=False)
+def test_a_run_cannot_start_from_an_incompatible_one(tmp_path: Path, plan: TrainingPlan) -> None:
+    train(plan, tmp_path / "first", until=StopCondition(steps=ITERATION), tensorboard=False)
     begin = lambda plan, **more: train(  # noqa: E731
-        plan, tmp_path / "second", until=Until(seconds=0.0), tensorboard=False, **more
+        plan, tmp_path / "second", until=StopCondition(seconds=0.0), tensorboard=False, **more
     )
     wide = replace(plan, config=replace(CONFIG, ppo=replace(CONFIG.ppo, hidden=(32, 16))))
     with pytest.raises(TrainingError, match=r"has shape .*; this run needs .*set the same sizes"):
-        begin(wide, start=tmp_path / "first")
-    with pytest.raises(TrainingError, match="is no run to begin with"):
-        begin(plan, start=tmp_path / "nowhere")
-    with pytest.raises(TrainingError, match="leave one of the two out"):
-        begin(plan, start=tmp_path / "first", resume=True)
-    with pytest.raises(TrainingError, match="has learned with another algorithm: 'ppo', not 'world-model'"):
+        begin(wide, warm_start=tmp_path / "first")
+    with pytest.raises(TrainingError, match="cannot start from"):
+        begin(plan, warm_start=tmp_path / "nowhere")
+    with pytest.raises(TrainingError, match="only one of the two"):
+        begin(plan, warm_start=tmp_path / "first", resume=True)
+    with pytest.raises(TrainingError, match="was trained with another algorithm: 'ppo', not 'world-model'"):
         begin(
-            replace(plan, algorithm="world-model", config=replace(CONFIG, world_model=PLAIN)), start=tmp_path / "first"
+            replace(plan, algorithm="world-model", config=replace(CONFIG, world_model=PLAIN)),
+            warm_start=tmp_path / "first",
         )
 
 
-def test_a_folder_with_another_run_is_rejected(tmp_path: Path, plan: Plan) -> None:
-    train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+def test_a_folder_with_another_run_is_rejected(tmp_path: Path, plan: TrainingPlan) -> None:
+    train(plan, tmp_path, until=StopCondition(steps=ITERATION), tensorboard=False)
     with pytest.raises(TrainingError, match="already holds a run; use --resume"):
-        train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+        train(plan, tmp_path, until=StopCondition(steps=ITERATION), tensorboard=False)
     other = replace(plan, config=replace(plan.config, ppo=replace(plan.config.ppo, clip_eps=0.1)))
     with pytest.raises(TrainingError, match=r"other settings: config\.ppo\.clip was 0\.2, is 0\.1"):
-        train(other, tmp_path, until=Until(steps=ITERATION), resume=True, tensorboard=False)
+        train(other, tmp_path, until=StopCondition(steps=ITERATION), resume=True, tensorboard=False)
     with pytest.raises(TrainingError, match="no run in"):
-        train(plan, tmp_path / "new", until=Until(steps=ITERATION), resume=True, tensorboard=False)
+        train(plan, tmp_path / "new", until=StopCondition(steps=ITERATION), resume=True, tensorboard=False)
 
 
-def test_a_damaged_checkpoint_is_reported(tmp_path: Path, plan: Plan) -> None:
-    train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+def test_a_damaged_checkpoint_is_reported(tmp_path: Path, plan: TrainingPlan) -> None:
+    train(plan, tmp_path, until=StopCondition(steps=ITERATION), tensorboard=False)
     for path in sorted((tmp_path / "checkpoints" / "1" / "state").rglob("*")):
         if path.is_file():
             path.write_bytes(b"")
     with pytest.raises(TrainingError, match=r"no checkpoint in .* can be read: 1: .* was modified"):
-        train(plan, tmp_path, until=Until(steps=2 * ITERATION), resume=True, tensorboard=False)
+        train(plan, tmp_path, until=StopCondition(steps=2 * ITERATION), resume=True, tensorboard=False)
 
 
 class BreakingEngine(MujocoEngine):
@@ -184,16 +185,16 @@ class BreakingEngine(MujocoEngine):
 
 
 def test_a_world_with_bad_physics_is_reset_counted_and_saved(
-    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "musclemap.pipelines.train.learners.make_engine", lambda body, n, **_: BreakingEngine(body, n)
+        "musclemap.pipelines.train.trainers.make_engine", lambda body, n, **_: BreakingEngine(body, n)
     )  # fmt: skip
     messages: list[str] = []
-    train(plan, tmp_path, until=Until(steps=3 * ITERATION), tensorboard=False, on_message=messages.append)
+    train(plan, tmp_path, until=StopCondition(steps=3 * ITERATION), tensorboard=False, on_message=messages.append)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert sum(line["bad"] for line in lines) == 24 // 5
-    assert any("went bad in" in text for text in messages)
+    assert any("diverged in" in text for text in messages)
     dump = np.load(next((tmp_path / "bad").iterdir()))
     assert dump["qpos"].shape == (2,)
     assert np.isfinite(dump["qpos"]).all()
@@ -212,26 +213,26 @@ FULL = (
 @pytest.mark.parametrize("error", FULL, ids=["jax", "warp", "numpy"])
 @pytest.mark.parametrize(("algorithm", "lower"), [("ppo", "ppo.num_steps"), ("world-model", "world_model.buffer_size")])
 def test_a_lack_of_memory_is_reported_with_the_setting_to_lower(
-    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, error: Exception, algorithm: str, lower: str
+    tmp_path: Path, plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch, error: Exception, algorithm: str, lower: str
 ) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr("musclemap.pipelines.train.learners.make_engine", full)
+    monkeypatch.setattr("musclemap.pipelines.train.trainers.make_engine", full)
     with pytest.raises(DeviceMemoryError, match=f"lower --num-envs, or {lower}"):
-        train(replace(plan, algorithm=algorithm), tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+        train(replace(plan, algorithm=algorithm), tmp_path, until=StopCondition(steps=ITERATION), tensorboard=False)
     monkeypatch.setattr("musclemap.pipelines.train.plan.make_library", full)
     with pytest.raises(DeviceMemoryError, match="lower the number of clips"):
         plan_training(plan.clips, plan.config, engine="mujoco", algorithm=algorithm)
 
 
-def test_other_errors_propagate(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_propagate(tmp_path: Path, plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("something else")
 
-    monkeypatch.setattr("musclemap.pipelines.train.learners.make_engine", broken)
+    monkeypatch.setattr("musclemap.pipelines.train.trainers.make_engine", broken)
     with pytest.raises(RuntimeError, match="something else"):
-        train(plan, tmp_path, until=Until(steps=ITERATION), tensorboard=False)
+        train(plan, tmp_path, until=StopCondition(steps=ITERATION), tensorboard=False)
 
 
 def test_the_command_trains_and_reports_progress(dataset: Path, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_after_a_damaged_checkpoint_the_policy_is_kept_until_it_is_overtaken(wor
     shutil.rmtree(run / "checkpoints" / "2" / "state")
     output = error_output(train(workspace / "arm", run, "--resume", "--max-steps", "1"), 0, lines=2)
     assert f"the checkpoint after {2 * ITERATION} steps is damaged" in output
-    assert f"kept as 2.damaged, and {ITERATION} steps are made again" in output
+    assert f"kept as 2.damaged, and {ITERATION} steps are repeated" in output
     assert f"has {2 * ITERATION} steps and is kept" in output
     assert steps_of(run) == 2 * ITERATION
     error_output(train(workspace / "arm", run, "--resume", "--max-steps", str(3 * ITERATION)), 0, lines=0)
@@ -138,7 +138,7 @@ def test_a_damaged_run_gives_one_message(workspace: Path, run: Path, what: str) 
 
 FROM: dict[str, tuple[Callable[[Path], object], str]] = {
     "no checkpoints": (lambda run: shutil.rmtree(run / "checkpoints"), "there is no checkpoint"),
-    "no policy": (lambda run: (run / "policy.safetensors").unlink(), "no run to begin with"),
+    "no policy": (lambda run: (run / "policy.safetensors").unlink(), "cannot start from"),
     "a policy that is a pipe": (
         lambda run: ((run / "policy.safetensors").unlink(), os.mkfifo(run / "policy.safetensors")),
         "not a regular file",

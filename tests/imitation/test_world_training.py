@@ -27,8 +27,8 @@ from musclemap.imitation.world_model.tendons import TendonConfig
 from musclemap.imitation.world_model.world_config import WorldModelConfig
 from musclemap.imitation.world_model.world_model import ModelConfig, WorldModel, change_std
 from musclemap.imitation.world_model.world_trainer import WorldTrainer, WorldTrainState
-from musclemap.pipelines.train.plan import Plan, plan_training
-from musclemap.pipelines.train.training import Until, train
+from musclemap.pipelines.train.plan import TrainingPlan, plan_training
+from musclemap.pipelines.train.training import StopCondition, train
 
 from ..support.pages import explained
 
@@ -45,7 +45,7 @@ ITERATION = NWORLD * CONFIG.num_steps
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> TrainingPlan:
     config = TrainConfig(num_envs=NWORLD, world_model=replace(CONFIG, dynamics=replace(DYNAMICS, variant="grey")))
     return plan_training(arm_clips(2, 1.0), config, engine="mujoco", algorithm="world-model")
 
@@ -75,12 +75,12 @@ def first_state(trainer: WorldTrainer) -> Callable[[], WorldTrainState]:
 
 
 @pytest.mark.slow
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, plan: Plan) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, plan: TrainingPlan) -> None:
     """The replay buffer is not on disk, so the uninterrupted run also clears it after `buffer_reset_interval` steps."""
     learning = replace(plan.config.world_model, buffer_reset_interval=2 * ITERATION)
     plan = replace(plan, config=replace(plan.config, world_model=learning))
     run = lambda name, n, **more: train(  # noqa: E731
-        plan, tmp_path / name, until=Until(steps=n * ITERATION), tensorboard=False, **more
+        plan, tmp_path / name, until=StopCondition(steps=n * ITERATION), tensorboard=False, **more
     )
     whole = run("whole", 4)
     assert (tmp_path / "whole/checkpoints/2").is_dir()
@@ -92,16 +92,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, plan: Plan) -
 
 
 @pytest.mark.slow
-def test_the_checkpoint_interval_changes_nothing(tmp_path: Path, plan: Plan) -> None:
+def test_the_checkpoint_interval_changes_nothing(tmp_path: Path, plan: TrainingPlan) -> None:
     run = lambda name, **more: train(  # noqa: E731
-        plan, tmp_path / name, until=Until(steps=3 * ITERATION), tensorboard=False, **more
+        plan, tmp_path / name, until=StopCondition(steps=3 * ITERATION), tensorboard=False, **more
     )
     assert run("often", save_seconds=0.0).policy.read_bytes() == run("once").policy.read_bytes()
 
 
-def test_a_run_reports_on_its_model(tmp_path: Path, plan: Plan) -> None:
+def test_a_run_reports_on_its_model(tmp_path: Path, plan: TrainingPlan) -> None:
     messages: list[str] = []
-    done = train(plan, tmp_path, until=Until(steps=3 * ITERATION), on_message=messages.append, tensorboard=False)
+    done = train(
+        plan, tmp_path, until=StopCondition(steps=3 * ITERATION), on_message=messages.append, tensorboard=False
+    )
     assert {"model_loss", "model_error_mm_8", "imagined_reward", "sweep_reward", "horizon"} <= set(done.figures)
     assert explained("training.md", "world-model.md") >= {re.sub(r"_\d+$", "", name) for name in done.figures}
     assert any("moment arms to" in line for line in messages)

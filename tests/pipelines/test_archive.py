@@ -1,4 +1,4 @@
-"""A folder goes in, clips and a manifest come out, and nothing that is wrong with one file harms another."""
+"""Conversion of a folder to clips and a manifest; a bad file never affects another."""
 
 import errno
 import hashlib
@@ -33,11 +33,11 @@ CONFIG = RetargetConfig()
 
 
 class OddLookup(KeyError):
-    """Of some library."""
+    """Error of some library."""
 
 
 class OddError(Exception):
-    """Of another one."""
+    """Error of another library."""
 
 
 ODD = [
@@ -55,7 +55,7 @@ def lines(out):
 
 
 def files(folder):
-    """Content of every file but the lock."""
+    """Content of every file except the lock."""
     result = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in sorted(result.items()) if name != ".musclemap.lock"}
 
@@ -72,7 +72,7 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-def test_every_file_has_its_clip_and_its_line(source, out):
+def test_every_file_gets_a_clip_and_a_manifest_line(source, out):
     summary = convert(source, out)
     assert summary.complete
     assert summary.counts == {"ok": 4, "rejected": 0, "failed": 0, "kept": 0}
@@ -86,7 +86,7 @@ def test_every_file_has_its_clip_and_its_line(source, out):
         assert read_clip(out / entry.clip).nframe == entry.nframe == 4 + len(name)
 
 
-def test_a_single_file_and_the_same_run_again_give_the_same_bytes(source, out, tmp_path):
+def test_converting_one_file_and_repeating_the_run_give_the_same_bytes(source, out, tmp_path):
     convert(source, out)
     convert(source, tmp_path / "again")
     assert files(out) == files(tmp_path / "again")
@@ -137,7 +137,7 @@ def test_each_bad_file_gets_one_line_and_the_rest_is_converted(source, out):
     assert not summary.complete
 
 
-def test_a_name_that_is_no_utf8_and_one_that_looks_like_markup(source, out):
+def test_file_names_that_are_not_utf8_or_look_like_markup(source, out):
     names = [os.fsdecode(b"l\xfcks.npz"), "[bold]x[.npz"]
     for name in names:
         save(source / name)
@@ -163,7 +163,7 @@ def test_an_unreadable_file_is_one_rejected_line(source, out, monkeypatch):
     assert lines(out)["d.npz"].code == "unreadable"
 
 
-def test_frame_rate_of_files_without_one_can_be_given(source, out):
+def test_a_default_frame_rate_applies_to_files_without_one(source, out):
     save(source / "bare.npz", mocap_framerate=None)
     summary = convert(source, out, config=RetargetConfig(default_fps=25.0))
     assert read_clip(out / "bare.h5").fps == 25.0
@@ -171,7 +171,7 @@ def test_frame_rate_of_files_without_one_can_be_given(source, out):
     assert "no_frame_rate" in [warning.code for warning in summary.warnings["bare.npz"]]
 
 
-def test_of_two_files_with_one_clip_the_first_has_it(source, out):
+def test_the_first_of_two_files_with_the_same_clip_gets_it(source, out):
     save(source / "a.NPZ", nframe=50)
     save(source / "a.Npz", nframe=60)
     for _ in range(2):
@@ -188,7 +188,7 @@ def test_of_two_files_with_one_clip_the_first_has_it(source, out):
     assert read_clip(out / "a.h5").nframe == 50
 
 
-def test_a_newcomer_that_takes_a_clips_name_over_keeps_it(source, out):
+def test_a_new_file_that_takes_over_a_clip_name_keeps_it(source, out):
     convert(source, out)
     save(source / "a.NPZ", nframe=50)
     convert(source, out, batch_frames=1)
@@ -197,7 +197,7 @@ def test_a_newcomer_that_takes_a_clips_name_over_keeps_it(source, out):
     assert written["a.NPZ"].clip_sha256 == hashlib.sha256((out / "a.h5").read_bytes()).hexdigest()
 
 
-def test_no_input_is_a_wrong_call(tmp_path, source, out):
+def test_an_empty_input_is_an_error(tmp_path, source, out):
     (tmp_path / "void").mkdir()
     for wrong, options in ((tmp_path / "void", {}), (tmp_path / "absent", {}), (source, {"include": ["zzz*"]})):
         with pytest.raises(SourceError):
@@ -223,7 +223,7 @@ def test_selection(source, out):
     assert "KIT/4/WalkInCounterClockwiseCircle04_poses" in summary.missing
 
 
-def test_what_is_up_to_date_is_kept_and_anything_else_made_again(source, out):
+def test_up_to_date_clips_are_kept_and_stale_ones_converted_again(source, out):
     convert(source, out)
     before = files(out)
 
@@ -250,7 +250,7 @@ def test_what_is_up_to_date_is_kept_and_anything_else_made_again(source, out):
 
 
 class WithMuscles(FakeRetargeter):
-    """Finds activations where they are asked for."""
+    """Computes activations on request."""
 
     def clip(self, motion):
         made = super().clip(motion)
@@ -263,8 +263,8 @@ class WithMuscles(FakeRetargeter):
         )
 
 
-def test_activations_are_kept_where_none_are_asked_for_and_made_where_they_are(source, out):
-    """The number of frames checked together changes nothing either; `--status` says the same as a run does."""
+def test_existing_activations_are_kept_and_missing_ones_computed_on_request(source, out):
+    """The number of frames checked together makes no difference, and `--status` agrees with a run."""
 
     def settings(**changes):
         return RetargetConfig(validation=replace(CONFIG.validation, **changes))
@@ -277,11 +277,11 @@ def test_activations_are_kept_where_none_are_asked_for_and_made_where_they_are(s
         return len(fake.seen)
 
     convert(source, out, retargeter=WithMuscles())
-    assert again(settings(chunk=7)) == 0
+    assert again(settings(chunk_size=7)) == 0
     assert again(settings(muscles=True)) == 4
     before = files(out)
     assert again(CONFIG) == 0
-    assert again(settings(muscles=True, chunk=7)) == 0
+    assert again(settings(muscles=True, chunk_size=7)) == 0
     assert files(out) == before
     assert read_clip(out / "a.h5").activation is not None
     assert again(settings(cutoff=9.0)) == 4
@@ -289,7 +289,7 @@ def test_activations_are_kept_where_none_are_asked_for_and_made_where_they_are(s
 
 
 @pytest.mark.parametrize("path", ["in", "in/", "other/../in", "link"])
-def test_clips_are_not_written_among_the_motions_themselves(source, tmp_path, path):
+def test_clips_are_not_written_to_the_folder_of_the_motions(source, tmp_path, path):
     (tmp_path / "other").mkdir()
     (tmp_path / "link").symlink_to(source)
     before = files(source)
@@ -298,13 +298,13 @@ def test_clips_are_not_written_among_the_motions_themselves(source, tmp_path, pa
             convert(source, tmp_path / path, dry_run=dry_run)
     assert files(source) == before
     assert not (source / ".musclemap.lock").exists()
-    assert convert(source, source / "clips").complete, "a folder below is another one"
-    assert convert(source / "a.npz", source).complete, "and one file may have its clip beside it"
+    assert convert(source, source / "clips").complete, "a subfolder is allowed"
+    assert convert(source / "a.npz", source).complete, "a single file may have its clip beside it"
 
 
-def test_the_licence_of_a_source_is_its_clips_and_one_that_was_not_read_makes_it_anew(source, out):
+def test_a_clip_has_the_licence_of_its_source_and_is_converted_again_if_it_lacks_one(source, out):
     class Older(FakeRetargeter):
-        """Of a time when no licence was read."""
+        """Earlier version that did not read licences."""
 
         def provenance(self, motion):
             return super().provenance(motion) | {"licence": "unknown"}
@@ -319,7 +319,7 @@ def test_the_licence_of_a_source_is_its_clips_and_one_that_was_not_read_makes_it
     assert read_clip(out / "a.h5").licence == "unknown"
 
 
-def test_a_narrower_run_leaves_the_other_lines_alone(source, out):
+def test_a_run_on_fewer_files_leaves_the_other_lines_unchanged(source, out):
     convert(source, out)
     before = lines(out)
     save(source / "a.npz", nframe=33)
@@ -329,7 +329,7 @@ def test_a_narrower_run_leaves_the_other_lines_alone(source, out):
     assert after == before
 
 
-def test_a_source_that_went_bad_takes_its_old_clip_with_it(source, out):
+def test_the_clip_of_a_source_that_became_invalid_is_deleted(source, out):
     convert(source, out)
     (source / "a.npz").write_bytes(b"")
     convert(source, out)
@@ -355,14 +355,14 @@ def test_a_source_that_went_bad_takes_its_old_clip_with_it(source, out):
         (OddError("of some library"), "retarget_crash"),
     ],
 )
-def test_a_crash_costs_only_the_guilty_clip(source, out, error, reason):
+def test_a_crash_affects_only_the_clip_that_causes_it(source, out, error, reason):
     summary = convert(source, out, retargeter=BreaksOn("b/a.npz", error))
     assert summary.counts == {"ok": 3, "rejected": 0, "failed": 1, "kept": 0}
     assert lines(out)["b/a.npz"].code == reason
 
 
 @pytest.mark.parametrize("error", [*ODD, MemoryError()])
-def test_a_reader_that_raises_anything_costs_only_that_file(source, out, monkeypatch, error):
+def test_any_error_of_the_reader_affects_only_that_file(source, out, monkeypatch, error):
     read = intake.read_motion
 
     def broken(path, *, name, **options):
@@ -378,7 +378,7 @@ def test_a_reader_that_raises_anything_costs_only_that_file(source, out, monkeyp
 
 
 @pytest.mark.parametrize("error", ODD)
-def test_a_clip_that_cannot_be_written_for_any_reason_costs_only_that_file(source, out, monkeypatch, error):
+def test_any_write_error_affects_only_that_file(source, out, monkeypatch, error):
     write = output_folder.write_clip
 
     def broken(path, clip, **options):
@@ -392,7 +392,7 @@ def test_a_clip_that_cannot_be_written_for_any_reason_costs_only_that_file(sourc
 
 
 @pytest.mark.parametrize("error", ODD)
-def test_what_says_how_clips_are_made_may_fail_for_one_file(source, out, error):
+def test_provenance_may_fail_for_one_file(source, out, error):
     class Unsure(FakeRetargeter):
         def provenance(self, motion):
             if motion.name == "b/a.npz" and self.version == "2":
@@ -404,7 +404,7 @@ def test_what_says_how_clips_are_made_may_fail_for_one_file(source, out, error):
     assert lines(out)["b/a.npz"].code == "crash"
 
 
-def test_too_few_results_are_a_crash_of_their_motions_and_of_no_other(source, out):
+def test_missing_results_are_a_crash_of_their_motions_only(source, out):
     class Forgets(FakeRetargeter):
         def retarget(self, motions):
             return super().retarget([motion for motion in motions if motion.name != "b/a.npz"])
@@ -419,12 +419,12 @@ def test_an_unexpected_error_is_logged_with_its_traceback(source, out, caplog):
     assert "AttributeError: typo" in caplog.text
 
 
-def test_an_interruption_passes(source, out):
+def test_an_interrupt_is_propagated(source, out):
     with pytest.raises(KeyboardInterrupt):
         convert(source, out, retargeter=BreaksOn("b/a.npz", KeyboardInterrupt()))
 
 
-def test_a_motion_the_retargeter_refuses_is_rejected(source, out):
+def test_a_motion_that_the_retargeter_refuses_is_rejected(source, out):
     class Refuses(FakeRetargeter):
         def retarget(self, motions):
             return [Outcome(code=ReasonCode.TOO_SHORT, message=f"{motion.name} is a blink") for motion in motions]
@@ -434,7 +434,7 @@ def test_a_motion_the_retargeter_refuses_is_rejected(source, out):
     assert (entry.code, entry.reason) == ("too_short", "too_short: a.npz is a blink")
 
 
-def test_neither_a_clip_nor_a_code_is_unknown(source, out):
+def test_a_result_with_neither_clip_nor_code_is_recorded_as_unknown(source, out):
     class Silent(FakeRetargeter):
         def retarget(self, motions):
             return [Outcome(message="no idea") for _ in motions]
@@ -463,20 +463,20 @@ def test_batches_are_bounded_by_frames(tmp_path, out):
     assert fake.batches == [30, 120, 30, 10]
 
 
-def test_progress_counts_every_file_and_ends_at_all(source, out):
+def test_progress_counts_every_file_and_ends_at_the_total(source, out):
     output = []
     (source / "a.npz").write_bytes(b"")
     summary = convert(source, out, progress=output.append)
     assert [p.nclip for p in output] == [0, 1, 2, 3, 4]
     assert [p.total for p in output] == [4] * 5
-    assert output[-1].share == 1.0
+    assert output[-1].fraction == 1.0
     assert output[-1].nframe == summary.nframe == sum(e.nframe for e in summary.entries)
     convert(source, out, progress=output.append)
     assert output[-1].nframe == 0
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_stops_the_run_with_every_line_told(source, out, monkeypatch, code):
+def test_a_full_disk_stops_the_run_and_every_file_is_reported(source, out, monkeypatch, code):
     convert(source, out, include=["d.npz"])
     old = (out / "d.h5").read_bytes()
     write = output_folder.write_clip
@@ -498,14 +498,14 @@ def test_a_full_disk_stops_the_run_with_every_line_told(source, out, monkeypatch
     assert convert(source, out).complete
 
 
-def test_any_other_write_error_costs_one_clip(source, out, monkeypatch):
+def test_any_other_write_error_affects_one_clip(source, out, monkeypatch):
     (out / "d.h5" / "in the way").mkdir(parents=True)
     summary = convert(source, out)
     assert summary.counts["failed"] == 1
     assert lines(out)["d.npz"].code == "write_failed"
 
 
-def test_a_full_disk_for_the_journal_stops_the_run_too(source, out, monkeypatch):
+def test_a_journal_that_does_not_fit_on_the_disk_stops_the_run(source, out, monkeypatch):
     def full(journal, line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -516,7 +516,7 @@ def test_a_full_disk_for_the_journal_stops_the_run_too(source, out, monkeypatch)
     assert not list(out.rglob("*.h5")), "no clip without its line"
 
 
-def test_an_output_that_cannot_be_written_to_is_a_wrong_call(source, tmp_path):
+def test_an_unwritable_output_folder_is_an_error(source, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write to"):
         convert(source, tmp_path / "file" / "out")
@@ -526,13 +526,13 @@ def test_an_output_that_cannot_be_written_to_is_a_wrong_call(source, tmp_path):
             convert(source, tmp_path / "closed")
 
 
-def test_two_runs_do_not_mix(source, out):
+def test_a_second_run_on_the_same_output_is_refused(source, out):
     with open_output(out), pytest.raises(OutputError, match="another run"):
         convert(source, out)
     assert convert(source, out).complete
 
 
-def test_a_damaged_manifest_is_told_and_mended(source, out):
+def test_a_damaged_manifest_is_reported_and_repaired(source, out):
     convert(source, out)
     manifest = out / "manifest.jsonl"
     whole = manifest.read_bytes()
@@ -568,7 +568,7 @@ convert_archive(Path(sys.argv[1]), Path(sys.argv[2]), config=RetargetConfig(), r
 """
 
 
-def test_a_killed_run_leaves_nothing_half_done_and_is_taken_up(source, out, tmp_path):
+def test_a_killed_run_leaves_no_partial_files_and_is_resumed(source, out, tmp_path):
     convert(source, tmp_path / "whole")
     command = [sys.executable, "-c", SLOW_RUN, str(source), str(out)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
@@ -590,8 +590,8 @@ def test_a_killed_run_leaves_nothing_half_done_and_is_taken_up(source, out, tmp_
     assert files(out) == files(tmp_path / "whole")
 
 
-def test_a_temporary_file_that_goes_while_a_run_begins_is_no_fault(source, out, monkeypatch):
-    """A worker that an earlier run lost gives its file its name between the look into the folder and the removal."""
+def test_a_temporary_file_may_vanish_while_a_run_starts(source, out, monkeypatch):
+    """A worker left by an earlier run may rename its temporary file between the listing and the removal."""
     rglob = Path.rglob
 
     def with_a_ghost(path, pattern):
@@ -602,7 +602,7 @@ def test_a_temporary_file_that_goes_while_a_run_begins_is_no_fault(source, out, 
     assert convert(source, out).complete
 
 
-def test_a_dry_run_writes_nothing_and_says_what_would_be(source, out):
+def test_a_dry_run_writes_nothing_and_reports_the_plan(source, out):
     convert(source, out, include=["a.npz"], exclude=["b/*"])
     (source / "d.npz").write_bytes(b"")
     before = files(out)

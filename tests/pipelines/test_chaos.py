@@ -1,4 +1,4 @@
-"""200 small clips through everything that can befall a run; in the end it is as if nothing had happened."""
+"""Conversion of 200 small clips with every kind of failure; the final result equals that of an undisturbed run."""
 
 import contextlib
 import os
@@ -31,18 +31,18 @@ from ..support.hand_started import HandStarted
 from ..support.hazards import FULL, MARKS
 
 LONGEST = 150.0
-"""Time after which a run counts as one that never ends [s]."""
+"""Time after which a run counts as hanging [s]."""
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200 motions in 9 folders; a retargeter that minds names needs 0.1 s for each."""
+    """200 motions in 9 folders; the fake retargeter takes 0.1 s for each."""
     return archive(tmp_path_factory.mktemp("chaos") / "in", *(f"s{k % 9}/m{k:03}slow" for k in range(200)))
 
 
 @pytest.fixture(scope="module")
 def calm(source: Path) -> dict[str, bytes]:
-    """What an undisturbed run leaves of them."""
+    """Files of an undisturbed run."""
     convert_alone(source, source.with_name("calm"))
     return contents(source.with_name("calm"))
 
@@ -61,10 +61,10 @@ def hand_started(folder: Path) -> Iterator[HandStarted]:
 
 
 @pytest.mark.slow
-def test_a_cluster_that_was_started_by_hand(
+def test_a_manually_started_cluster(
     tmp_path: Path, source: Path, calm: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "JOB_BYTES", SMALL_JOBS)
+    monkeypatch.setattr(jobs, "MIN_JOB_BYTES", SMALL_JOBS)
     messages: list[str] = []
     with hand_started(tmp_path / "dask") as cluster:
         summary = convert(source, tmp_path / "out", scheduler_file=cluster.file, on_message=messages.append)
@@ -74,7 +74,7 @@ def test_a_cluster_that_was_started_by_hand(
 
 
 class Disturbed:
-    """Runs over a copy of the motions, each disturbed once it has finished a file and a random time has passed.
+    """Runs on a copy of the motions, each disturbed at a random time after its first finished file.
 
     Args:
         folder: For everything.
@@ -82,7 +82,7 @@ class Disturbed:
         rng: Decides when, and whom it hits.
 
     Attributes:
-        messages: What the last run of each kind said on stderr.
+        messages: Standard error of the last run of each kind.
     """
 
     def __init__(self, folder: Path, source: Path, rng: random.Random) -> None:
@@ -94,7 +94,7 @@ class Disturbed:
         self.messages: dict[str, str] = {}
 
     def run(self, event: str, *, change: str = "") -> int:
-        """One run; gives the status it ended with."""
+        """Perform one run and return its exit status."""
         with hand_started(self.folder / "dask") if event == "lose scheduler" else contextlib.nullcontext() as cluster:
             before = journal_size(self.out)
             run = start(
@@ -135,7 +135,7 @@ class Disturbed:
                 raise AssertionError(event)
 
     def _change(self, change: str) -> None:
-        """Put other motions, and what is none, in the place of some, or give all of them back."""
+        """Replace some motions by other motions and by invalid files, or restore all of them."""
         if change == "replace":
             paths = sorted(path.relative_to(self.source) for path in self.source.rglob("*.npz"))
             self.replaced = self.rng.sample(paths, 12)
@@ -159,7 +159,7 @@ def _kill_one(workers: Sequence[int], rng: random.Random) -> None:
 
 @pytest.mark.slow
 def test_chaos(tmp_path: Path, source: Path, calm: dict[str, bytes]) -> None:
-    """Runs and workers are killed, the disk is full, the scheduler lost, sources are replaced and given back."""
+    """Runs and workers are killed, the disk fills up, the scheduler is lost, sources are replaced and restored."""
     rng = random.Random(4)
     disturbed = Disturbed(tmp_path, source, rng)
     endings = ["kill all", "interrupt", "fill disk", "lose scheduler"]

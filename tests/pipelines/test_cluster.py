@@ -1,4 +1,4 @@
-"""Conversion by worker processes: the same bytes as by one process, whatever befalls the workers."""
+"""Conversion by worker processes gives the same bytes as by one process, even if workers die."""
 
 import json
 import os
@@ -17,10 +17,10 @@ from musclemap.errors import SettingsError
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.cluster import worker_pool as pool
 from musclemap.pipelines.cluster.dask_cluster import ClusterError
-from musclemap.pipelines.cluster.scheduler_link import SchedulerLink
+from musclemap.pipelines.cluster.scheduler_connection import SchedulerConnection
 from musclemap.pipelines.cluster.worker_pool import WorkerPool, worker_pool_for
 from musclemap.pipelines.convert import jobs
-from musclemap.pipelines.convert.jobs import pack, unpacked_size
+from musclemap.pipelines.convert.jobs import group_into_jobs, unpacked_size
 from musclemap.pipelines.convert.status import folder_status, status_lines
 from musclemap.retarget.config import RetargetConfig, ValidationConfig
 from musclemap.settings import to_dict
@@ -43,17 +43,17 @@ from ..support.hazards import Hazardous
 
 @pytest.fixture
 def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs of a few files, so that there are many."""
-    monkeypatch.setattr(jobs, "JOB_BYTES", SMALL_JOBS)
+    """Use small jobs, so that there are many of them."""
+    monkeypatch.setattr(jobs, "MIN_JOB_BYTES", SMALL_JOBS)
 
 
-def test_jobs_hold_every_file_once_and_are_of_similar_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_contain_every_file_once_and_have_similar_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for k in range(40):
         save(tmp_path / f"m{k:02}.npz", nframe=5 + 40 * (k % 5))
     items = select(tmp_path).items
-    monkeypatch.setattr(jobs, "JOB_BYTES", 1)
-    monkeypatch.setattr(jobs, "MOST_JOB_BYTES", 10**9)
-    packed = pack(items, workers=2)
+    monkeypatch.setattr(jobs, "MIN_JOB_BYTES", 1)
+    monkeypatch.setattr(jobs, "MAX_JOB_BYTES", 10**9)
+    packed = group_into_jobs(items, workers=2)
     assert sorted(item.name for job in packed for item in job) == [item.name for item in items]
     sizes = [sum(unpacked_size(item.path) for item in job) for job in packed]
     largest = max(unpacked_size(item.path) for item in items)
@@ -62,7 +62,7 @@ def test_jobs_hold_every_file_once_and_are_of_similar_size(tmp_path: Path, monke
     assert all([item.name for item in job] == sorted(item.name for item in job) for job in packed)
 
 
-def test_little_work_is_done_by_the_program_itself(tmp_path: Path) -> None:
+def test_small_archives_are_converted_in_process(tmp_path: Path) -> None:
     items = select(archive(tmp_path, "a", "b")).items
     assert worker_pool_for(items) is None
     assert worker_pool_for(items, workers=1) is None
@@ -71,7 +71,7 @@ def test_little_work_is_done_by_the_program_itself(tmp_path: Path) -> None:
     assert worker_pool_for(items, scheduler="tcp://there:1") == WorkerPool(scheduler="tcp://there:1")
 
 
-def test_two_workers_leave_what_one_process_leaves(tmp_path: Path, small_jobs: None) -> None:
+def test_two_workers_write_the_same_files_as_one_process(tmp_path: Path, small_jobs: None) -> None:
     source = archive(tmp_path / "in", *(f"g{k % 3}/m{k:02}" for k in range(30)))
     (source / "bad.npz").write_bytes(b"no archive")
     alone = convert_alone(source, tmp_path / "alone")
@@ -84,37 +84,37 @@ def test_two_workers_leave_what_one_process_leaves(tmp_path: Path, small_jobs: N
     assert contents(tmp_path / "both") == contents(tmp_path / "alone")
 
 
-def test_what_kills_or_hangs_a_worker_is_named_and_the_rest_converted(
+def test_files_that_kill_or_hang_a_worker_are_reported_and_the_rest_converted(
     tmp_path: Path, small_jobs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "marks").mkdir()
     monkeypatch.setenv("MUSCLEMAP_TEST_MARKS", str(tmp_path / "marks"))
     fine = [f"m{k:02}" for k in range(12)]
     source = archive(tmp_path / "in", *fine, "m03kill", "m05once", "m07hang")
-    summary = convert(source, tmp_path / "out", make=Hazardous, clip_seconds=1.0)
+    summary = convert(source, tmp_path / "out", retargeter_factory=Hazardous, clip_seconds=1.0)
     assert reasons(tmp_path / "out") == {"m03kill": "worker_died", "m07hang": "time_limit"}
     assert summary.counts == {"ok": 13, "rejected": 0, "failed": 2, "kept": 0}
     assert len(Manifest.read(tmp_path / "out" / "manifest.jsonl").entries) == 15
     assert not list((tmp_path / "out").rglob("*.tmp"))
 
 
-def test_another_run_of_this_machine_is_not_in_the_way(tmp_path: Path) -> None:
-    """Dask's own port for its pages is taken by whoever comes first; the next is warned of it, here an error."""
+def test_another_run_on_this_machine_does_not_interfere(tmp_path: Path) -> None:
+    """Dask's default dashboard port may be taken; Dask then warns, which is an error in tests."""
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             taken.bind(("127.0.0.1", 8787))
             taken.listen()
         except OSError:
-            pass  # by another program: as well
+            pass  # taken by another program: just as good
         assert convert(archive(tmp_path / "in", "a"), tmp_path / "out").counts["ok"] == 1
 
 
 def test_a_worker_that_dies_with_its_results_does_not_end_the_run(
     tmp_path: Path, small_jobs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Results stay with their worker until they are fetched; the one worker is killed in between, once."""
-    done, killed = SchedulerLink.done, []
+    """Results stay on their worker until they are fetched; the only worker is killed once before that."""
+    done, killed = SchedulerConnection.done, []
 
     def done_and_dead(link, futures):
         result = done(link, futures)
@@ -124,8 +124,8 @@ def test_a_worker_that_dies_with_its_results_does_not_end_the_run(
                 kill(pid)
         return result
 
-    monkeypatch.setattr(SchedulerLink, "done", done_and_dead)
-    monkeypatch.setattr("musclemap.pipelines.cluster.scheduler_link.RESULT_SECONDS", 1.0)
+    monkeypatch.setattr(SchedulerConnection, "done", done_and_dead)
+    monkeypatch.setattr("musclemap.pipelines.cluster.scheduler_connection.RESULT_SECONDS", 1.0)
     source = archive(tmp_path / "in", *(f"m{k:02}" for k in range(12)))
     summary = convert(source, tmp_path / "out", workers=1)
     assert len(killed) == 1
@@ -134,13 +134,13 @@ def test_a_worker_that_dies_with_its_results_does_not_end_the_run(
     assert contents(tmp_path / "out") == contents(tmp_path / "alone")
 
 
-def test_two_runs_at_a_time_are_refused(tmp_path: Path) -> None:
+def test_simultaneous_runs_are_refused(tmp_path: Path) -> None:
     source = archive(tmp_path / "in", "a")
     with open_output(tmp_path / "out"), pytest.raises(OutputError, match="another run is writing"):
         convert(source, tmp_path / "out")
 
 
-def test_the_state_of_a_folder_is_told(tmp_path: Path) -> None:
+def test_the_status_of_a_folder_is_reported(tmp_path: Path) -> None:
     source, out = archive(tmp_path / "in", "a", "b", "c", "d"), tmp_path / "out"
     (source / "bad.npz").write_bytes(b"no archive")
     with pytest.raises(SettingsError, match=r"no manifest\.jsonl"):
@@ -171,7 +171,7 @@ def test_the_state_of_a_folder_is_told(tmp_path: Path) -> None:
     assert (result.running, result.unfinished) == (False, False)
 
 
-def test_a_run_under_way_is_told_from_one_that_was_cut_off(tmp_path: Path) -> None:
+def test_status_distinguishes_a_running_from_an_interrupted_run(tmp_path: Path) -> None:
     source, out = archive(tmp_path / "in", "a", "b"), tmp_path / "out"
     convert_alone(source, out)
     with open_output(out) as folder:
@@ -180,7 +180,7 @@ def test_a_run_under_way_is_told_from_one_that_was_cut_off(tmp_path: Path) -> No
         folder.record(folder.entries["a.npz"])
         result = folder_status(out, requested={})
         assert (result.running, result.unfinished) == (True, False)
-        assert status_lines(result)[-1] == "a run is under way"
+        assert status_lines(result)[-1] == "a run is in progress"
     result = folder_status(out, requested={})
     assert (result.running, result.unfinished) == (False, True)
     assert "was cut off" in status_lines(result)[-1]
@@ -191,13 +191,13 @@ def test_a_run_under_way_is_told_from_one_that_was_cut_off(tmp_path: Path) -> No
     assert (result.running, result.unfinished) == (False, False)
 
 
-def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unresponsive_scheduler_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("musclemap.pipelines.cluster.dask_cluster.CONNECT_SECONDS", 1)
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         convert(archive(tmp_path / "in", "a"), tmp_path / "out", scheduler="tcp://127.0.0.1:9")
 
 
-def test_workers_that_die_while_they_start_are_started_anew(tmp_path: Path, small_jobs: None) -> None:
+def test_workers_that_die_during_startup_are_restarted(tmp_path: Path, small_jobs: None) -> None:
     source = archive(tmp_path / "in", *(f"m{k:02}" for k in range(20)))
     deadline = time.monotonic() + 4.0
 
@@ -211,7 +211,7 @@ def test_workers_that_die_while_they_start_are_started_anew(tmp_path: Path, smal
     killer.start()
     summary = convert(source, tmp_path / "out")
     killer.join()
-    assert time.monotonic() > deadline  # none had the time to do its work before
+    assert time.monotonic() > deadline  # no worker had time to finish its work before
     assert summary.counts["ok"] == 20
 
 
@@ -237,7 +237,7 @@ def _lives(pid: int) -> bool:
     return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
 
 
-def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jobs: None) -> None:
+def test_the_first_interrupt_finishes_the_jobs_in_progress(tmp_path: Path, small_jobs: None) -> None:
     source = archive(tmp_path / "in", *(f"m{k:03}slow" for k in range(120)))
     run = start(tmp_path, source, tmp_path / "out")
     journal = tmp_path / "out" / "manifest.jsonl.partial"
@@ -249,7 +249,7 @@ def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jo
     kept = [json.loads(line) for line in journal.read_text().splitlines()]
     assert 0 < len(kept) < 120
     clips = sorted(path.name for path in (tmp_path / "out").glob("*.h5"))
-    assert clips == sorted(entry["clip"] for entry in kept)  # nothing written that no line tells of
+    assert clips == sorted(entry["clip"] for entry in kept)  # every written clip is in the manifest
     assert convert(source, tmp_path / "out").counts == {"ok": 120, "rejected": 0, "failed": 0, "kept": len(kept)}
 
 
@@ -260,10 +260,10 @@ def test_the_first_interrupt_finishes_what_is_under_way(tmp_path: Path, small_jo
         ("GPU-8932f937-d72c,0", ["GPU-8932f937-d72c", "0"]),
     ],
 )  # fmt: skip
-def test_gpus_are_those_that_jax_may_use(
+def test_visible_gpus_are_those_that_jax_may_use(
     expected: str | None, result: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a machine with two, as CUDA takes them; none without JAX's plug-in, or without a driver."""
+    """Two GPUs, selected as CUDA does; none without JAX's plug-in or without a driver."""
     tell = tmp_path / "nvidia-smi"
     tell.write_text("#!/bin/sh\necho 'GPU 0: H100 (UUID: GPU-a)'\necho 'GPU 1: H100 (UUID: GPU-b)'\n")
     tell.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A scheduler, a worker's line, the disk or a source is lost in the middle: told, and made good by the next run."""
+"""Loss of the scheduler, a connection, the disk or a source during a run is reported and repaired by the next run."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from musclemap.datasets.clip import read_clip
 from musclemap.datasets.manifest import Manifest
 from musclemap.datasets.selection import select
 from musclemap.datasets.summary import Summary
-from musclemap.pipelines.cluster import scheduler_link
+from musclemap.pipelines.cluster import scheduler_connection
 from musclemap.pipelines.cluster.dask_cluster import ClusterError
 from musclemap.pipelines.convert import jobs
 
@@ -25,13 +25,13 @@ from ..support.hazards import FULL, MARKS, Hazardous
 
 @pytest.fixture(autouse=True)
 def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs of a few files, so that there are many."""
-    monkeypatch.setattr(jobs, "JOB_BYTES", SMALL_JOBS)
+    """Use small jobs, so that there are many of them."""
+    monkeypatch.setattr(jobs, "MIN_JOB_BYTES", SMALL_JOBS)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[HandStarted]:
-    """A scheduler, still without workers."""
+    """Scheduler without workers."""
     (tmp_path / "dask").mkdir()
     started = HandStarted(tmp_path / "dask")
     yield started
@@ -39,7 +39,7 @@ def cluster(tmp_path: Path) -> Iterator[HandStarted]:
 
 
 def in_the_middle(out: Path, act: Callable[[], None], run: Callable[[], Summary]) -> tuple[Summary, float]:
-    """Do something once a run has finished its first file; gives what came of the run, and how long it went on [s]."""
+    """Act once a run has finished its first file; return the summary and the time until the run ended [s]."""
     acted = []
 
     def wait() -> None:
@@ -55,7 +55,7 @@ def in_the_middle(out: Path, act: Callable[[], None], run: Callable[[], Summary]
 
 
 def check_lines(summary: Summary, source: Path, out: Path) -> None:
-    """Every source has one line; each that is ok has its clip, and the run that stopped is why the others are not."""
+    """Every source has one line: either "ok" with a clip, or a failure because the run stopped."""
     lines = Manifest.read(out / "manifest.jsonl").entries
     assert [line.source for line in lines] == sorted(path.name for path in source.iterdir())
     done = [line for line in lines if line.status == "ok"]
@@ -68,7 +68,7 @@ def check_lines(summary: Summary, source: Path, out: Path) -> None:
 
 
 def check_made_good(source: Path, out: Path, *, kept: int) -> None:
-    """The next run keeps what is done, and leaves what an undisturbed one leaves.
+    """The next run keeps finished clips and gives the same files as an undisturbed run.
 
     More than `kept` files are kept where workers that the run had lost still finished some: their journals list them.
     """
@@ -77,18 +77,20 @@ def check_made_good(source: Path, out: Path, *, kept: int) -> None:
     assert again.counts["kept"] >= kept
     convert_alone(source, out.with_name("calm"))
     deadline = time.monotonic() + 20
-    while list(out.rglob("*.tmp")) and time.monotonic() < deadline:  # of workers that were lost and still write
+    while list(out.rglob("*.tmp")) and time.monotonic() < deadline:  # of lost workers that still write
         time.sleep(0.05)
     assert contents(out) == contents(out.with_name("calm"))
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_is_killed(tmp_path: Path, cluster: HandStarted) -> None:
+def test_a_killed_scheduler(tmp_path: Path, cluster: HandStarted) -> None:
     source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
     for _ in range(2):
         cluster.add_worker()
     summary, seconds = in_the_middle(
-        out, cluster.kill_scheduler, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file)
+        out,
+        cluster.kill_scheduler,
+        lambda: convert(source, out, retargeter_factory=Hazardous, scheduler_file=cluster.file),
     )
     assert seconds < 30
     assert "scheduler is gone" in summary.stopped
@@ -98,20 +100,22 @@ def test_a_scheduler_that_is_killed(tmp_path: Path, cluster: HandStarted) -> Non
 
 
 @pytest.mark.slow
-def test_lines_that_are_cut(tmp_path: Path, cluster: HandStarted) -> None:
-    """First the program's line to the scheduler, whose cluster goes on, then that of one of its two workers."""
+def test_lost_connections(tmp_path: Path, cluster: HandStarted) -> None:
+    """First the connection between program and scheduler is lost, then that of one of two workers."""
     source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
     program, worker = TcpProxy(cluster.address), TcpProxy(cluster.address)
     cluster.add_worker()
     cluster.add_worker(worker.address)
     summary, seconds = in_the_middle(
-        out, program.close, lambda: convert(source, out, make=Hazardous, scheduler=f"tcp://{program.address}")
+        out,
+        program.close,
+        lambda: convert(source, out, retargeter_factory=Hazardous, scheduler=f"tcp://{program.address}"),
     )
     assert seconds < 30
     assert "scheduler is gone" in summary.stopped
     check_lines(summary, source, out)
     again, _ = in_the_middle(
-        out, worker.close, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file)
+        out, worker.close, lambda: convert(source, out, retargeter_factory=Hazardous, scheduler_file=cluster.file)
     )
     assert again.complete
     assert again.counts["kept"] == summary.counts["ok"]
@@ -119,25 +123,25 @@ def test_lines_that_are_cut(tmp_path: Path, cluster: HandStarted) -> None:
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_does_not_answer_any_more(
+def test_a_scheduler_that_stops_answering(
     tmp_path: Path, cluster: HandStarted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
     cluster.add_worker()
 
     def pause() -> None:
-        monkeypatch.setattr(scheduler_link, "ANSWER_SECONDS", 2.0)
+        monkeypatch.setattr(scheduler_connection, "ANSWER_SECONDS", 2.0)
         cluster.pause_scheduler()
 
     summary, seconds = in_the_middle(
-        out, pause, lambda: convert(source, out, make=Hazardous, scheduler_file=cluster.file)
+        out, pause, lambda: convert(source, out, retargeter_factory=Hazardous, scheduler_file=cluster.file)
     )
     assert seconds < 30
     assert "does not answer" in summary.stopped
     check_lines(summary, source, out)
 
 
-def test_a_cluster_without_workers_is_said(
+def test_a_cluster_without_workers_is_an_error(
     tmp_path: Path, cluster: HandStarted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("musclemap.pipelines.cluster.dask_cluster.CONNECT_SECONDS", 5)
@@ -151,17 +155,17 @@ def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     marks.mkdir()
     monkeypatch.setenv(MARKS, str(marks))
     source, out = archive(tmp_path / "in", *(f"m{k:02}slow" for k in range(40))), tmp_path / "out"
-    summary, _ = in_the_middle(out, (marks / FULL).touch, lambda: convert(source, out, make=Hazardous))
+    summary, _ = in_the_middle(out, (marks / FULL).touch, lambda: convert(source, out, retargeter_factory=Hazardous))
     assert summary.stopped == f"the disk of {out} is full"
     check_lines(summary, source, out)
-    assert 1 <= list(reasons(out).values()).count("disk_full") <= 2  # once for each worker at most
+    assert 1 <= list(reasons(out).values()).count("disk_full") <= 2  # at most once per worker
     assert not list(out.rglob("*.tmp"))
     (marks / FULL).unlink()
     check_made_good(source, out, kept=summary.counts["ok"])
 
 
 def test_sources_that_are_replaced(tmp_path: Path) -> None:
-    """One after it was converted, one before: each clip tells of what it was made, and the next run notices."""
+    """One source is replaced after its conversion, one before: clips record their source, and the next run notices."""
     names = [f"m{k:02}slow" for k in range(40)]
     source, out = archive(tmp_path / "in", *names), tmp_path / "out"
     archive(tmp_path / "new", *names)
@@ -176,7 +180,7 @@ def test_sources_that_are_replaced(tmp_path: Path) -> None:
             replaced[name] = hashlib.sha256((source / name).read_bytes()).hexdigest()
             os.replace(tmp_path / "new" / name, source / name)
 
-    summary, _ = in_the_middle(out, replace_two, lambda: convert(source, out, make=Hazardous))
+    summary, _ = in_the_middle(out, replace_two, lambda: convert(source, out, retargeter_factory=Hazardous))
     assert summary.complete
     lines = {line.source: line for line in Manifest.read(out / "manifest.jsonl").entries}
     early, late = replaced

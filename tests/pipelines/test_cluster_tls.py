@@ -1,4 +1,4 @@
-"""A cluster that was started by hand, closed by a key as docs/cluster.md says; what is wrong with keys is said."""
+"""Manually started cluster with TLS as in docs/cluster.md, and error messages about keys."""
 
 import os
 import re
@@ -27,7 +27,7 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no o
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
-    """Dask's settings and keys, made by the guide's own commands."""
+    """Dask settings and keys, created by the commands of the guide."""
     folder = tmp_path / "keys"
     commands = re.findall(r"^    (mkdir .*?)\n\n", GUIDE, flags=re.DOTALL | re.MULTILINE)[0].replace("\n    ", "\n")
     subprocess.run(["sh", "-ec", commands.replace("~/dask-keys", str(folder))], check=True, capture_output=True)
@@ -38,13 +38,13 @@ def settings(tmp_path: Path) -> Path:
 
 
 def read_settings(path: Path) -> dask.config.set:
-    """What Dask does at its import with the file that DASK_CONFIG names."""
+    """Load settings as Dask does at its import from the file that DASK_CONFIG names."""
     return dask.config.set(dask.config.merge(dask.config.config, dask.config.collect(paths=[str(path)], env={})))
 
 
 @pytest.fixture
 def cluster(tmp_path: Path, settings: Path) -> Iterator[HandStarted]:
-    """A scheduler and two workers that read these settings."""
+    """Scheduler and two workers with these settings."""
     (tmp_path / "dask").mkdir()
     started = HandStarted(tmp_path / "dask", DASK_CONFIG=str(settings))
     for _ in range(2):
@@ -56,7 +56,7 @@ def cluster(tmp_path: Path, settings: Path) -> Iterator[HandStarted]:
 
 @needs_openssl
 @pytest.mark.slow
-def test_the_guide_to_a_closed_cluster(tmp_path: Path, settings: Path, cluster: HandStarted) -> None:
+def test_the_guide_to_a_cluster_with_tls(tmp_path: Path, settings: Path, cluster: HandStarted) -> None:
     source = archive(tmp_path / "in", *(f"m{k}" for k in range(6)))
     convert_alone(source, tmp_path / "alone")
     assert cluster.url.startswith("tls://127.0.0.1:")
@@ -69,7 +69,7 @@ def test_the_guide_to_a_closed_cluster(tmp_path: Path, settings: Path, cluster: 
     for each in listening_sockets(cluster.scheduler.pid):
         if each.port == int(cluster.address.rpartition(":")[2]):
             assert_refuses_unauthenticated(each, tmp_path / "mark")
-    with pytest.raises(ClusterError, match=r"asks for TLS, but Dask's settings name no key"):
+    with pytest.raises(ClusterError, match=r"requires TLS, but Dask's settings name no key"):
         convert(source, tmp_path / "c", scheduler=cluster.url)
     other = Security.temporary()
     keys = {"ca-file": other.tls_ca_file, "client.cert": other.tls_client_cert, "client.key": other.tls_client_key}
@@ -81,11 +81,11 @@ def test_the_guide_to_a_closed_cluster(tmp_path: Path, settings: Path, cluster: 
 
 
 @needs_openssl
-def test_settings_that_demand_keys_refuse_an_open_scheduler(settings: Path) -> None:
+def test_settings_that_require_tls_refuse_an_open_scheduler(settings: Path) -> None:
     with read_settings(settings):
         scheduler_access.check_keys("tls://127.0.0.1:9")
         for address in ("tcp://127.0.0.1:9", "127.0.0.1:9"):
-            with pytest.raises(ClusterError, match="demand TLS"):
+            with pytest.raises(ClusterError, match="settings require TLS"):
                 scheduler_access.check_keys(address)
         (settings.parent / "key.pem").write_text("no key")
         with pytest.raises(ClusterError, match=r"keys of Dask's settings cannot be used.*key\.pem"):
@@ -97,9 +97,9 @@ def test_settings_that_demand_keys_refuse_an_open_scheduler(settings: Path) -> N
         scheduler_access.check_keys("tls://127.0.0.1:9")
 
 
-def test_an_open_scheduler_is_warned_of(tmp_path: Path) -> None:
+def test_an_open_scheduler_causes_a_warning(tmp_path: Path) -> None:
     for address in ("tcp://there:8786", "there:8786", "ws://there:8786"):
-        assert f"whoever can reach {address} can run code" in scheduler_access.open_warning(address)
+        assert f"anyone who can reach {address} can run code" in scheduler_access.open_warning(address)
     for address in ("tls://there:8786", "wss://there:8786"):
         assert scheduler_access.open_warning(address) == ""
 
@@ -108,7 +108,7 @@ def test_an_open_scheduler_is_warned_of(tmp_path: Path) -> None:
     ("text", "message"),
     [(None, "cannot be read"), ("", "not complete JSON"), ("{}", "no address"), ('{"address": 3}', "no address")],
 )
-def test_a_schedulers_file_that_is_none(
+def test_an_invalid_scheduler_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, message: str
 ) -> None:
     monkeypatch.setattr(scheduler_access, "CONNECT_SECONDS", 0.3)
@@ -116,11 +116,11 @@ def test_a_schedulers_file_that_is_none(
     if text is not None:
         file.write_text(text)
     with pytest.raises(ClusterError, match=message):
-        scheduler_access.address_in(file)
+        scheduler_access.read_address(file)
 
 
-def test_a_missing_key_is_one_sentence_at_once(tmp_path: Path) -> None:
-    """And not a traceback after ten seconds, as where Dask's client finds out."""
+def test_a_missing_key_is_reported_at_once_in_one_sentence(tmp_path: Path) -> None:
+    """Without our check, Dask's client prints a traceback after ten seconds."""
     archive(tmp_path / "in", "a")
     done = subprocess.run(
         [sys.executable, "-m", "musclemap.cli.retarget", str(tmp_path / "in"), str(tmp_path / "out"),
@@ -128,5 +128,5 @@ def test_a_missing_key_is_one_sentence_at_once(tmp_path: Path) -> None:
         env={**os.environ, **ENVIRON}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith("mm-retarget: tls://127.0.0.1:9 asks for TLS")
+    assert done.stderr.startswith("mm-retarget: tls://127.0.0.1:9 requires TLS")
     assert len(done.stderr.splitlines()) == 1

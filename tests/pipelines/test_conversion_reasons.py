@@ -1,4 +1,4 @@
-"""Whatever goes wrong with one clip, while it is checked or brought in, is that clip's reason and no other's."""
+"""Any error while a clip is checked or imported is recorded as that clip's reason and affects no other clip."""
 
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ ERRORS = [*ODD, MemoryError(), OSError(5, "Input/output error")]
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Below a folder of its own."""
+    """Run in a temporary folder."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_a_check_that_raises_anything_costs_only_its_clip(
+def test_any_error_of_a_check_affects_only_its_clip(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Breaks(QuickValidator):
@@ -44,14 +44,12 @@ def test_a_check_that_raises_anything_costs_only_its_clip(
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_a_trajectory_that_raises_anything_costs_only_its_clip(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_error_of_an_import_affects_only_its_clip(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     class Breaks(QuickImporter):
-        def clip(self, trajectory: Any, origin: Any) -> Any:
-            if origin.name == "b.npz":
+        def make_clip(self, trajectory: Any, source: Any) -> Any:
+            if source.name == "b.npz":
                 raise error
-            return super().clip(trajectory, origin)
+            return super().make_clip(trajectory, source)
 
     assert kill_clips.prepare_import() == 0
     monkeypatch.setattr(kill_clips, "QuickImporter", Breaks)
@@ -64,7 +62,7 @@ def test_a_trajectory_that_raises_anything_costs_only_its_clip(
     assert clip_faults() == []
 
 
-def test_a_clip_that_was_checked_and_cannot_be_written_keeps_its_old_verdict(
+def test_a_checked_clip_that_cannot_be_written_keeps_its_old_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from musclemap.datasets import output_folder

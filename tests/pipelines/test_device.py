@@ -1,4 +1,4 @@
-"""Where the retargeter computes, and what it keeps between runs."""
+"""Compute devices and the compilation cache."""
 
 import os
 import subprocess
@@ -11,8 +11,8 @@ from musclemap.pipelines.device import DeviceError, choose_device
 
 _RUN = """
 import sys
-from musclemap.pipelines.device import keep_compilations
-folder = keep_compilations()
+from musclemap.pipelines.device import enable_compilation_cache
+folder = enable_compilation_cache()
 print(folder)
 """
 
@@ -25,13 +25,13 @@ def run(temporary: Path, **environment: str) -> str:
     ).stdout.strip()
 
 
-def test_compilations_are_kept_in_a_folder_of_our_own(tmp_path):
+def test_compilations_are_cached_in_a_private_folder(tmp_path):
     folder = Path(run(tmp_path))
     assert folder.parent == tmp_path
     assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_a_folder_others_can_write_is_not_trusted(tmp_path):
+def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path):
     folder = Path(run(tmp_path))
     folder.chmod(0o777)
     assert run(tmp_path) == "None"
@@ -43,10 +43,10 @@ def test_a_link_is_not_followed(tmp_path):
     assert run(tmp_path) == "None"
 
 
-def test_the_environment_decides_first(tmp_path):
+def test_the_environment_variable_takes_precedence(tmp_path):
     assert run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine")) == str(tmp_path / "mine")
 
 
-def test_a_missing_device_names_those_there():
+def test_a_missing_device_error_lists_the_available_ones():
     with pytest.raises(DeviceError, match="cpu"):
         choose_device("tpu")

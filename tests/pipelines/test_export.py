@@ -1,4 +1,4 @@
-"""Exports: what other programs read is there in their types, and says what the clip says."""
+"""Exports: files have the layout and types that other programs expect, and the contents of the clip."""
 
 import io
 import json
@@ -37,19 +37,19 @@ NBODY = 102
 
 @pytest.fixture(scope="module")
 def clip(body: TargetBody) -> Clip:
-    """Not to be changed."""
+    """Shared clip; tests must not modify it."""
     return moving_clip(body, nframe=N)
 
 
 @pytest.fixture(scope="module")
 def bare() -> ExportBody:
-    """Without fingers."""
+    """Export body without fingers."""
     return ExportBody(load_body())
 
 
 @pytest.fixture(scope="module")
 def published() -> mujoco.MjModel:
-    """MuscleMimic's body, made from the published file in the way of its environment: fingers deleted, sites added."""
+    """MuscleMimic's body, built from the published file as its environment does: fingers deleted, sites added."""
     import musclemimic_models
 
     spec = mujoco.MjSpec.from_file(str(musclemimic_models.get_xml_path("myofullbody")))
@@ -61,7 +61,7 @@ def published() -> mujoco.MjModel:
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """As others write it, object arrays too."""
+    """Save arrays as other programs do, including object arrays."""
     np.savez(path, **arrays)  # type: ignore[arg-type] - no key is `allow_pickle`
 
 
@@ -79,8 +79,8 @@ LAYOUT = {
     "site_pos": (np.float32, (17, 3)), "site_quat": (np.float32, (17, 4)),
 }  # fmt: skip
 NAMES = {"joint_names": 83, "body_names": NBODY, "site_names": 17}
-"""All that `Trajectory.load` of loco-mujoco 1.0.0 and musclemimic 0.1.0 takes for info, model and data, but for
-`metadata`, which is None when absent; the former refuses files with other keys."""
+"""All keys that `Trajectory.load` of loco-mujoco 1.0.0 and musclemimic 0.1.0 reads into info, model and data, except
+`metadata`, which is None if absent; loco-mujoco refuses files with other keys."""
 
 
 def test_trajectory_has_the_published_layout(clip: Clip, bare: ExportBody) -> None:
@@ -95,7 +95,7 @@ def test_trajectory_has_the_published_layout(clip: Clip, bare: ExportBody) -> No
     np.testing.assert_array_equal(stored["split_points"], [0, N])
 
 
-def test_trajectory_is_what_the_published_body_does(clip: Clip, bare: ExportBody, published: mujoco.MjModel) -> None:
+def test_trajectory_matches_the_published_body(clip: Clip, bare: ExportBody, published: mujoco.MjModel) -> None:
     arrays, data = trajectory_arrays(clip, bare), mujoco.MjData(published)
     joints = [published.joint(j).name for j in range(published.njnt)]
     sites = [s for s in range(published.nsite) if published.site(s).name in SITE_OF.values()]
@@ -118,7 +118,7 @@ def test_trajectory_is_what_the_published_body_does(clip: Clip, bare: ExportBody
             np.testing.assert_allclose(arrays[key][frame], getattr(data, key)[sites], atol=1e-5, err_msg=key)
 
 
-def test_trajectory_comes_back(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
+def test_trajectory_round_trip(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
     arrays = trajectory_arrays(clip, bare)
     (tmp_path / "a.npz").write_bytes(npz_bytes(arrays))
     back = read_trajectory(tmp_path / "a.npz")
@@ -143,15 +143,15 @@ def test_trajectory_becomes_a_clip_with_its_joint_angles(
     np.testing.assert_allclose(full[:, adr], clip.qpos[:, adr], atol=1e-6)
 
 
-def test_metadata_that_only_pickle_could_read_are_not_looked_at(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
+def test_pickled_metadata_is_ignored(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
     arrays = trajectory_arrays(clip, bare) | {"metadata": np.array(None)}
     _save(tmp_path / "a.npz", arrays)
     assert read_trajectory(tmp_path / "a.npz").nmotion == 1
-    with pytest.raises(ValueError, match="metadata holds Python objects"):
+    with pytest.raises(ValueError, match="metadata contains Python objects"):
         npz_bytes(arrays)
 
 
-def test_brief_files_and_several_motions_are_read(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
+def test_minimal_files_and_several_motions_are_read(clip: Clip, bare: ExportBody, tmp_path: Path) -> None:
     arrays = trajectory_arrays(clip, bare)
     brief = {key: arrays[key] for key in ("qpos", "joint_names")} | {"split_points": np.array([0, 15, N])}
     _save(tmp_path / "a.npz", brief)
@@ -185,7 +185,7 @@ def test_bad_trajectories_are_refused(changes: dict, reason: str, clip: Clip, ba
 
 
 @pytest.mark.parametrize("fingers", [False, True])
-def test_mjlab_motion_moves_as_mujoco_says(fingers: bool, clip: Clip) -> None:
+def test_mjlab_motion_matches_mujoco(fingers: bool, clip: Clip) -> None:
     body = ExportBody(load_body(), fingers=fingers)
     arrays, model, data = mjlab_arrays(clip, body), body.model, mujoco.MjData(body.model)
     nq, nbody = 129 if fingers else 89, NBODY - 1
@@ -218,7 +218,7 @@ def _table(text: str, separator: str) -> tuple[list[str], np.ndarray]:
     return head.split(separator), np.array([[float(value) for value in row.split(separator)] for row in rows])
 
 
-def test_csv_gives_back_every_bit(clip: Clip) -> None:
+def test_csv_round_trip_is_exact(clip: Clip) -> None:
     columns, values = _table(csv_bytes(clip, ExportBody(load_body(), fingers=True)).decode(), ",")
     assert columns == ["time", *ROOT_COLUMNS, *clip.joint_names[1:]]
     np.testing.assert_array_equal(values[:, 1:].astype(np.float32), clip.qpos)
@@ -257,7 +257,7 @@ def test_standing_upright_is_zero_in_opensim(clip: Clip, bare: ExportBody) -> No
     np.testing.assert_allclose(values[:, 1:4], 0.0, atol=0.1)
 
 
-def test_a_pelvis_on_its_side_is_no_warning(clip: Clip, bare: ExportBody) -> None:
+def test_a_horizontal_pelvis_causes_no_warning(clip: Clip, bare: ExportBody) -> None:
     qpos = clip.qpos.copy()
     qpos[:, 3:7] = Rotation.from_euler("y", 90, degrees=True).as_quat(scalar_first=True)
     with warnings.catch_warnings():
@@ -267,7 +267,7 @@ def test_a_pelvis_on_its_side_is_no_warning(clip: Clip, bare: ExportBody) -> Non
         ).all()
 
 
-def test_bvh_puts_every_landmark_where_it_is(clip: Clip, bare: ExportBody) -> None:
+def test_bvh_landmark_positions(clip: Clip, bare: ExportBody) -> None:
     lines = bvh_bytes(clip, bare).decode().splitlines()
     order, parents, open_ = [], {}, []
     for line in lines[: lines.index("MOTION")]:
@@ -313,7 +313,7 @@ def test_another_body_is_refused(to: str, clip: Clip, bare: ExportBody) -> None:
 
 @pytest.fixture
 def out(clip: Clip, tmp_path: Path) -> Path:
-    """Two good clips, one of them infeasible, a torn one, an altered one, a lost one, one outside, a failed source."""
+    """Two good clips (one infeasible), a truncated, an altered, a missing and an outside clip, and a failed source."""
     folder = tmp_path / "out"
     bad = replace(clip, verdict="infeasible", reasons=({"rule": "floor"},))
     entries = [put(folder, f"{name}.npz", one) for name, one in (("sub/walk_0.8", clip), ("bad", bad), ("torn", clip),
@@ -333,7 +333,7 @@ def _run(*words: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_bad_clips_are_named_and_the_rest_is_written(out: Path, tmp_path: Path) -> None:
+def test_bad_clips_are_reported_and_the_rest_is_exported(out: Path, tmp_path: Path) -> None:
     status, stdout, stderr = _run(out, tmp_path / "csv", "--to", "csv", "--json")
     output = json.loads(stdout)
     reasons = {clip["clip"]: clip["reason"] for clip in output["clips"] if clip["status"] == "refused"}
@@ -353,7 +353,7 @@ def test_bad_clips_are_named_and_the_rest_is_written(out: Path, tmp_path: Path) 
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_chosen_clips_and_one_clip(out: Path, tmp_path: Path) -> None:
+def test_exporting_selected_clips_and_a_single_clip(out: Path, tmp_path: Path) -> None:
     assert _run(out, tmp_path / "a", "--to", "mot", "--include", "walk_*")[0] == 0
     status, stdout, _ = _run(out / "sub" / "walk_0.8.h5", tmp_path / "b", "--to", "mot", "-v")
     assert (status, stdout.splitlines()[0]) == (0, f"walk_0.8.mot: {N} frames")
@@ -383,7 +383,7 @@ def test_clips_are_not_exported_into_their_own_folder(out: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("error", [KeyError("pelvis"), RecursionError(), AssertionError(), MemoryError()])
-def test_a_clip_that_breaks_the_export_costs_only_itself(
+def test_an_export_error_affects_only_its_clip(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def broken(clip: Clip, body: ExportBody) -> bytes:
@@ -403,7 +403,7 @@ def test_wrong_use(out: Path, tmp_path: Path) -> None:
     for words, output in (
         ((tmp_path / "empty", tmp_path / "a", "--to", "csv"), "there is no clip"),
         ((out, tmp_path / "a", "--to", "csv", "--include", "x*"), "none of 6 clips"),
-        ((out, tmp_path / "a", "--to", "bvh", "--fingers"), "bvh has no fingers"),
+        ((out, tmp_path / "a", "--to", "bvh", "--fingers"), "bvh does not support fingers"),
         ((out, tmp_path / "a", "--to", "fbx"), "fbx"),
     ):
         status, _, stderr = _run(*words)

@@ -1,4 +1,4 @@
-"""A disk that fills up, or a folder that is read-only, costs a sentence: nothing is lost, and the next run heals."""
+"""A full disk or a read-only folder gives a one-sentence error; nothing is lost, and the next run recovers."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ MOMENTS = 8
 
 @pytest.fixture(params=COMMANDS)
 def command(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Name of a command, in a folder with what is there before."""
+    """Name of a command, in a folder with its inputs."""
     monkeypatch.chdir(tmp_path)
     URL.write_text("")
     assert SCENARIOS[request.param].prepare() == 0
@@ -23,13 +23,13 @@ def command(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def has_healed(command: str) -> bool:
-    """Whether the next run ends as one that was left alone."""
+    """Whether the next run gives the same result as an undisturbed one."""
     scenario = SCENARIOS[command]
     ended = scenario.command() == scenario.status and not scenario.faults()
     return ended and not list(Path().rglob(".musclemap-*.tmp"))
 
 
-def test_a_disk_that_is_full_from_some_moment_on(
+def test_a_disk_that_fills_up(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sync = os.fsync
@@ -54,9 +54,7 @@ def test_a_disk_that_is_full_from_some_moment_on(
     assert has_healed(command)
 
 
-def test_a_folder_that_cannot_be_written_to(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_read_only_folder(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     whole, open_descriptor = Path.open, os.open
 
     def read_only_descriptor(path: str, flags: int, *arguments: object, **options: object) -> int:

@@ -1,4 +1,4 @@
-"""A folder with hostile clips and lines among good ones: every command does the good ones and names the others."""
+"""Hostile clips and manifest lines among good ones: every command processes the good ones and reports the others."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from musclemap.pipelines.packing import contents
 from musclemap.pipelines.report import page as report
 from musclemap.pipelines.report.page import MAX_METRICS, write_report
 from musclemap.pipelines.train import dataset
-from musclemap.pipelines.train.dataset import choose_clips
+from musclemap.pipelines.train.dataset import select_clips
 from musclemap.retarget.checks.verdict import judge
 from musclemap.skeletons.body import TargetBody
 
@@ -36,7 +36,7 @@ LARGE = ("zeros that unpack to a thousand times", "JSON of 5 MB")
 
 @pytest.fixture(scope="module")
 def out(body: TargetBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three good clips, all hostile ones with the hashes they have, odd ones, things that are no files, and lines."""
+    """Three good clips, all hostile clips with their actual hashes, odd names, non-files, and hostile lines."""
     out = tmp_path_factory.mktemp("hostile") / "out"
     good = moving_clip(body, nframe=8, licence="CC-BY-4.0")
     lines = [put(out, source, good).to_line() for source in GOOD]
@@ -130,8 +130,8 @@ def test_status(out: Path) -> None:
     assert sum("line" in text and "is damaged" in text for text in status_lines(result)) >= 50
 
 
-def test_data_set_to_learn_from(out: Path) -> None:
-    chosen = choose_clips(out)
+def test_data_set_for_training(out: Path) -> None:
+    chosen = select_clips(out)
     assert {name for name, _ in chosen.clips} >= {name.replace(".npz", ".h5") for name in GOOD}
     assert len(chosen.left_out) >= len(REFUSED) - len(LARGE) + 11
     assert "outside the folder" in chosen.left_out["../../../etc/passwd"]
@@ -146,7 +146,7 @@ def test_picture(out: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "a.png").exists()
 
 
-def test_a_manifest_that_is_a_pipe_is_one_sentence(tmp_path: Path) -> None:
+def test_a_manifest_that_is_a_pipe_is_reported_in_one_sentence(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "manifest.jsonl")
     for app, words in (
         (page.app, (tmp_path,)),
@@ -159,10 +159,10 @@ def test_a_manifest_that_is_a_pipe_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", [report, dataset, contents])
-def test_an_error_that_nobody_thought_of_is_one_clip_s(
+def test_an_unexpected_error_affects_only_one_clip(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object
 ) -> None:
-    """Whatever is raised in the work on one clip, it is that clip's reason."""
+    """Any error raised while processing a clip is recorded as that clip's reason."""
     good = [entry for entry in Manifest.read(out / "manifest.jsonl").entries if entry.source in GOOD]
     for entry in good:
         (tmp_path / str(entry.clip)).parent.mkdir(exist_ok=True)
@@ -180,22 +180,22 @@ def test_an_error_that_nobody_thought_of_is_one_clip_s(
         write_report(tmp_path, pictures=False)
         text = (tmp_path / "report.html").read_text("utf-8")
     elif module is dataset:
-        chosen = choose_clips(tmp_path)
+        chosen = select_clips(tmp_path)
         assert len(chosen.clips) == 2
         text = str(chosen.left_out)
     else:
-        result = contents.choose(tmp_path, contents.Wishes())
+        result = contents.select_contents(tmp_path, contents.PackOptions())
         assert len(result.clips) == 2
         text = str(result.left_out)
     assert "AssertionError: nobody thought of it" in text
 
 
-def test_metrics_that_are_no_numbers_break_no_rule_of_a_verdict() -> None:
+def test_metrics_that_are_not_numbers_break_no_rule() -> None:
     odd = {"skate_m_s": "x", "floating_p95_mm": [1], "self_penetration_mm": None, "velocity_mismatch": {}}
     assert judge(odd) == ("feasible", ())
 
 
-def test_entries_of_this_program_are_checked_as_those_of_files() -> None:
+def test_entries_made_in_memory_are_checked_like_those_from_files() -> None:
     odd: tuple[dict[str, Any], ...] = (
         {"nframe": "many"}, {"seconds": float("nan")}, {"clip": ["a"]}, {"metrics": {"a": {}}}, {"reasons": [{}]},
     )  # fmt: skip

@@ -10,8 +10,8 @@ from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.pipelines.report.assembly import assemble
 from musclemap.pipelines.report.page import write_report
 from musclemap.pipelines.report.policy_report import write_policy_report
-from musclemap.pipelines.train.dataset import Chosen
-from musclemap.pipelines.train.evaluation import Keep, evaluate_policy
+from musclemap.pipelines.train.dataset import ClipSelection
+from musclemap.pipelines.train.evaluation import RecordingOptions, evaluate_policy
 
 from ..support.data.arm_policies import save_untrained
 from ..support.hostile.browser import POLICY, look
@@ -59,8 +59,8 @@ def policy_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clips = [(f"{name}.h5", clip) for name, (_, clip) in zip(NAMES[:3], arm_clips(3, 0.5), strict=True)]
     save_untrained(folder / "policy.safetensors", clips[:1])
     left_out = {name: script("left out") for name in NAMES}
-    chosen = Chosen(clips=tuple(clips), left_out=left_out)
-    result = evaluate_policy(folder / "policy.safetensors", chosen, keep=Keep(worst=2))
+    chosen = ClipSelection(clips=tuple(clips), left_out=left_out)
+    result = evaluate_policy(folder / "policy.safetensors", chosen, recording=RecordingOptions(worst=2))
     return write_policy_report(folder / "page.html", result)
 
 

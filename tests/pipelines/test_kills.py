@@ -1,4 +1,4 @@
-"""Every writing command is killed, and nothing is lost, half written or left over, and the next run heals by itself.
+"""Every command that writes is killed: nothing is lost, half written or left over, and the next run recovers.
 
 By default at a few of the moments at which the file system changes. `pytest -m kills` tries all of these moments, and
 25 random times of every command, which takes about twenty minutes.
@@ -21,7 +21,7 @@ FEW = 8
 
 
 def trials(*words: object) -> list[dict[str, Any]]:
-    """Results of `tests.support.kills.kill_trials`, one a command; a process that has not used JAX, as it forks."""
+    """Results of `tests.support.kills.kill_trials`, one per command, from a process without JAX, because it forks."""
     command = [sys.executable, "-m", "tests.support.kills.kill_trials", *map(str, words)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -30,14 +30,14 @@ def trials(*words: object) -> list[dict[str, Any]]:
 
 
 def nothing_wrong(results: list[dict[str, Any]]) -> None:
-    """Every trial killed or ended, healed, and without a fault."""
+    """Every trial was killed or finished, recovered, and found no fault."""
     for result in results:
         assert not result["faults"], (result["name"], result["faults"], result["examples"])
         assert result["healed"] == result["killed"] + result["ended"]
 
 
 @pytest.mark.slow
-def test_killed_before_some_changes_of_the_file_system() -> None:
+def test_killed_before_some_file_system_changes() -> None:
     results = trials(*SCENARIOS, "--kills", FEW)
     assert [result["name"] for result in results] == list(SCENARIOS)
     assert all(result["killed"] == FEW for result in results)
@@ -45,13 +45,13 @@ def test_killed_before_some_changes_of_the_file_system() -> None:
 
 
 @pytest.mark.slow
-def test_training_killed_before_some_changes_of_the_file_system() -> None:
+def test_training_killed_before_some_file_system_changes() -> None:
     nothing_wrong(trials("mm-train", "--kills", 3))
 
 
 @pytest.mark.kills
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_before_every_change_of_the_file_system(name: str) -> None:
+def test_killed_before_every_file_system_change(name: str) -> None:
     nothing_wrong(trials(name))
 
 

@@ -1,4 +1,4 @@
-"""From motions to somebody else's folder: converted, packed, put on a server, downloaded; every byte, or refused."""
+"""Round trip of a bundle: convert, pack, serve, download. Every byte arrives, or the download is refused."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """Clips of two built-in motions; nobody says under which licence they are but their files."""
+    """Bundle of two built-in motions, whose licence is only recorded in their files."""
     write_archive(tmp_path / "in", names=NAMES, seconds=1.0)
     convert_archive(tmp_path / "in", tmp_path / "clips", config=RetargetConfig(), retargeter=FakeRetargeter())
     made = CliRunner().invoke(pack.app, [str(tmp_path / "clips"), str(tmp_path / "bundle")])
@@ -59,7 +59,7 @@ def test_clips_of_built_in_motions_are_packed_under_their_licence(bundle: Path) 
     assert all(read_clip(bundle / file["path"]).licence == "CC0-1.0" for file in clips)
 
 
-def test_what_was_packed_is_what_arrives(server: Server, bundle: Path, tmp_path: Path) -> None:
+def test_a_downloaded_bundle_equals_the_packed_one(server: Server, bundle: Path, tmp_path: Path) -> None:
     sha256 = hashlib.sha256((bundle / "MANIFEST.json").read_bytes()).hexdigest()
     status, facts, _ = fetch(put_up(server, bundle), tmp_path / "here", "--sha256", sha256, "--json")
     assert status == 0
@@ -72,7 +72,7 @@ def test_what_was_packed_is_what_arrives(server: Server, bundle: Path, tmp_path:
 
 
 @pytest.mark.parametrize("path", ["clips/builtin/exercise/squat_poses.h5", "README.md", "SHA256SUMS"])
-def test_an_altered_file_does_not_arrive(server: Server, bundle: Path, tmp_path: Path, path: str) -> None:
+def test_an_altered_file_is_refused(server: Server, bundle: Path, tmp_path: Path, path: str) -> None:
     url = put_up(server, bundle)
     content = bytearray(server.files[f"/sets/walks/{path}"])
     content[len(content) // 2] ^= 1

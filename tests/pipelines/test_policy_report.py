@@ -19,8 +19,8 @@ from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD
 from musclemap.pipelines.report.policy_curves import LEARNING, clip_curves, learning_curves
 from musclemap.pipelines.report.policy_report import write_policy_report
-from musclemap.pipelines.train.dataset import Chosen
-from musclemap.pipelines.train.evaluation import Evaluation, Keep, evaluate_policy
+from musclemap.pipelines.train.dataset import ClipSelection
+from musclemap.pipelines.train.evaluation import PolicyEvaluation, RecordingOptions, evaluate_policy
 
 from ..support.data.arm_policies import save_untrained
 
@@ -29,17 +29,17 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+def result(tmp_path_factory: pytest.TempPathFactory) -> PolicyEvaluation:
     """Three clips, one with a hostile name; the two worst are recorded."""
     path = tmp_path_factory.mktemp("run") / "policy.safetensors"
     clips = [(EVIL, clip) if k == 0 else (f"{k}.h5", clip) for k, (_, clip) in enumerate(arm_clips(3, 0.6, seed=1))]
     save_untrained(path, clips[:1])
-    chosen = Chosen(clips=tuple(clips), left_out={"<b>bad</b>.h5": "it is damaged"})
-    return evaluate_policy(path, chosen, keep=Keep(worst=2))
+    chosen = ClipSelection(clips=tuple(clips), left_out={"<b>bad</b>.h5": "it is damaged"})
+    return evaluate_policy(path, chosen, recording=RecordingOptions(worst=2))
 
 
 @pytest.fixture(scope="module")
-def page(result: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(result: PolicyEvaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("metrics")
     rows = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -60,7 +60,7 @@ def _panels(curves: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {panel["title"]: panel for section in curves["sections"] for panel in section["panels"]}
 
 
-def test_every_clip_has_a_row(result: Evaluation, page: Path) -> None:
+def test_every_clip_has_a_row(result: PolicyEvaluation, page: Path) -> None:
     data = _data(page)
     titles = [column["title"] for column in data["columns"]]
     assert not [title for title in titles if title.startswith("root")]  # the root of the arm is fixed
@@ -86,7 +86,7 @@ def test_names_are_never_markup_and_nothing_is_fetched(page: Path) -> None:
     assert not re.findall(r"https?:|//\w+\.\w+/|@import", text.replace("http://www.w3.org/2000/svg", ""))
 
 
-def test_curves_match_the_recording(result: Evaluation) -> None:
+def test_curves_match_the_recording(result: PolicyEvaluation) -> None:
     judged = next(judged for judged in result.clips if judged.result.recording is not None)
     recording, clip = judged.result.recording, judged.clip
     assert recording is not None
@@ -106,7 +106,7 @@ def test_curves_match_the_recording(result: Evaluation) -> None:
     assert _values(landmarks)[0] == 0.0
 
 
-def test_after_a_failure_frames_are_shaded_and_reward_is_zero(result: Evaluation) -> None:
+def test_after_a_failure_frames_are_shaded_and_reward_is_zero(result: PolicyEvaluation) -> None:
     judged = next(judged for judged in result.clips if judged.result.recording is not None)
     failed = replace(judged.result, score=replace(judged.result.score, failure="landmarks", covered=20))
     data = clip_curves(judged.clip, failed, result.body)
@@ -144,7 +144,7 @@ HOSTILE = [
 """Rows that no run writes."""
 
 
-def test_hostile_metrics_become_numbers_or_are_dropped(result: Evaluation, tmp_path: Path) -> None:
+def test_hostile_metrics_become_numbers_or_are_dropped(result: PolicyEvaluation, tmp_path: Path) -> None:
     honest = [{"steps": 1000 * k, "reward": 0.1 * k, "kl": 0.01} for k in range(5)]
     lines = [json.dumps(row) for row in [*honest[:2], *HOSTILE, *honest[2:]]]
     lines += ["[" * 100_000, "x" * 100_000, "\x00", '{"steps": 9000, "reward": "' + "y" * 100_000 + '"}']
@@ -163,7 +163,7 @@ def test_hostile_metrics_become_numbers_or_are_dropped(result: Evaluation, tmp_p
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: (path.touch(), os.truncate(path, 2**40))])
 def test_unreadable_metrics_are_a_problem_on_the_page(
-    result: Evaluation, tmp_path: Path, make: Callable[[Path], object]
+    result: PolicyEvaluation, tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     make(tmp_path / "metrics.jsonl")
     data = _data(write_policy_report(tmp_path / "page.html", result, run=tmp_path))
@@ -180,7 +180,7 @@ def test_long_metrics_files_are_sampled(tmp_path: Path) -> None:
     assert (_values(reward)[0], _values(reward)[-1]) == (0.5, pytest.approx(1.0))
 
 
-def test_curves_of_unstable_physics_are_valid_json(result: Evaluation) -> None:
+def test_curves_of_unstable_physics_are_valid_json(result: PolicyEvaluation) -> None:
     """The measures of unstable physics are not finite."""
     judged = next(judged for judged in result.clips if judged.result.recording is not None)
     recording = judged.result.recording
@@ -209,8 +209,8 @@ def test_browser_draws_the_page(page: Path, tmp_path: Path) -> None:
 def test_joints_of_both_sides_share_a_chart(walk_clip: Clip, tmp_path: Path) -> None:
     arrays = {name: getattr(walk_clip, name)[:36] for name in ("qpos", "qvel", "landmark_pos", "target_pos", "contact")}
     save_untrained(tmp_path / "p.safetensors", body="MyoFullBody")
-    chosen = Chosen(clips=(("walk.h5", replace(walk_clip, **arrays)),), left_out={})
-    result = evaluate_policy(tmp_path / "p.safetensors", chosen, keep=Keep(worst=1))
+    chosen = ClipSelection(clips=(("walk.h5", replace(walk_clip, **arrays)),), left_out={})
+    result = evaluate_policy(tmp_path / "p.safetensors", chosen, recording=RecordingOptions(worst=1))
     data = _data(write_policy_report(tmp_path / "page.html", result))
     panels = _panels(data["curves"][0]["curves"])
     lines = [(line["name"], line["side"]) for line in panels["knee_angle"]["lines"]]

@@ -1,4 +1,4 @@
-"""A study against its expectations: what passes is whole, finite and within its tolerance; what does not is named."""
+"""Comparison of a study with its expectations: missing, non-finite and deviating quantities are reported by name."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def write(folder: Path, *entries: ManifestEntry) -> Path:
 
 
 def builtin(folder: Path, **metrics: Any) -> Path:
-    """Lines of the built-in motions, the first with other metrics."""
+    """Manifest lines of the built-in motions; the first has the given metrics."""
     return write(folder, *(entry(name, **(metrics if not k else {})) for k, name in enumerate(BUILT_IN)))
 
 
@@ -58,7 +58,7 @@ def run(*words: object) -> Result:
     return RUNNER.invoke(reproduce.app, [str(word) for word in words])
 
 
-def test_identical_figures_pass_whole() -> None:
+def test_identical_figures_are_reproduced() -> None:
     result = compare("s", FIGURES, EXPECTED)
     assert [row.name for row in result.rows] == [quantity.name for quantity in QUANTITIES]
     assert not result.deviations
@@ -66,8 +66,8 @@ def test_identical_figures_pass_whole() -> None:
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: quantity.name)
-def test_each_quantity_may_move_within_its_tolerance_and_is_named_beyond_it(quantity: Quantity) -> None:
-    slack, value = EXPECTED[quantity.name].slack, FIGURES[quantity.name]
+def test_each_quantity_may_vary_within_its_tolerance_and_is_reported_beyond_it(quantity: Quantity) -> None:
+    slack, value = EXPECTED[quantity.name].tolerance, FIGURES[quantity.name]
     steps = [("at_most", 1), ("at_least", -1)]
     for side, sign in steps:
         bound = quantity.direction in (side, "both")
@@ -79,32 +79,32 @@ def test_each_quantity_may_move_within_its_tolerance_and_is_named_beyond_it(quan
 
 @pytest.mark.parametrize("quantity", QUANTITIES, ids=lambda quantity: quantity.name)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
-def test_nothing_that_is_no_finite_number_passes(quantity: Quantity, value: float | None) -> None:
+def test_non_finite_values_do_not_pass(quantity: Quantity, value: float | None) -> None:
     figures = {name: result for name, result in FIGURES.items() if name != quantity.name}
     result = compare("s", figures if value is None else figures | {quantity.name: value}, EXPECTED)
     assert [(row.name, row.verdict, row.result) for row in result.deviations] == [(quantity.name, "missing", None)]
     json.dumps(result.to_dict(), allow_nan=False)
 
 
-def test_a_figure_that_nobody_expects_and_an_expectation_that_nobody_knows_do_not_pass() -> None:
+def test_unexpected_and_missing_figures_do_not_pass() -> None:
     rest = {name: one for name, one in EXPECTED.items() if name != "frames"}
     assert [(row.name, row.verdict) for row in compare("s", FIGURES, rest).deviations] == [("frames", "unexpected")]
     more = EXPECTED | {"warmth": EXPECTED["frames"]}
     assert [(row.name, row.verdict) for row in compare("s", FIGURES, more).deviations] == [("warmth", "missing")]
 
 
-def test_tolerances_are_of_the_expected_value_and_sides_are_as_they_are_called() -> None:
-    assert Expectation(value=-10.0, direction="both", relative=0.1).met_by(-11.0)
-    assert not Expectation(value=-10.0, direction="both", relative=0.1).met_by(-11.1)
+def test_tolerances_are_relative_to_the_expected_value_and_respect_the_direction() -> None:
+    assert Expectation(value=-10.0, direction="both", relative=0.1).accepts(-11.0)
+    assert not Expectation(value=-10.0, direction="both", relative=0.1).accepts(-11.1)
     low = Expectation(value=10.0, direction="at_most", absolute=1.0)
     high = Expectation(value=10.0, direction="at_least", absolute=1.0)
-    assert (low.met_by(11.0), low.met_by(11.5), low.met_by(-1e9)) == (True, False, True)
-    assert not low.met_by(-math.inf)
-    assert not high.met_by(math.inf)
-    assert (high.met_by(9.0), high.met_by(8.5), high.met_by(1e9)) == (True, False, True)
+    assert (low.accepts(11.0), low.accepts(11.5), low.accepts(-1e9)) == (True, False, True)
+    assert not low.accepts(-math.inf)
+    assert not high.accepts(math.inf)
+    assert (high.accepts(9.0), high.accepts(8.5), high.accepts(1e9)) == (True, False, True)
 
 
-def test_figures_are_of_whole_clips_weighted_by_frames(tmp_path: Path) -> None:
+def test_figures_are_means_weighted_by_frames(tmp_path: Path) -> None:
     names = BUILT_IN
     write(
         tmp_path,
@@ -142,18 +142,18 @@ def test_a_study_without_a_clip_has_no_metrics(tmp_path: Path) -> None:
 
 def test_motions_of_another_study_are_refused(tmp_path: Path) -> None:
     member = load_group("kit-kinesis-train")[0] + ".npz"
-    with pytest.raises(SettingsError, match=r"1 of 1 motions .* not of builtin; the first is"):
+    with pytest.raises(SettingsError, match=r"1 of 1 motions .* do not belong to builtin; the first is"):
         study_figures(write(tmp_path, entry(member)), "builtin")
     assert study_figures(tmp_path, "kit-kinesis-train")["sources"] == 1
     assert study_figures(tmp_path, "kit-kinesis-train-mean-skeleton")["sources"] == 1
     assert study_figures(tmp_path, "amass")["sources"] == 1
-    with pytest.raises(SettingsError, match="not of kit-kinesis-test"):
+    with pytest.raises(SettingsError, match="do not belong to kit-kinesis-test"):
         study_figures(tmp_path, "kit-kinesis-test")
-    with pytest.raises(SettingsError, match=r"no study 'kit'; there are: builtin, amass, .*kit-kinesis-train"):
+    with pytest.raises(SettingsError, match=r"unknown study 'kit'; known: builtin, amass, .*kit-kinesis-train"):
         study_figures(tmp_path, "kit")
 
 
-def test_what_is_written_is_read_back_and_reproduces_itself(tmp_path: Path) -> None:
+def test_written_expectations_round_trip_and_reproduce_themselves(tmp_path: Path) -> None:
     path = tmp_path / "expected" / "s.json"
     write_expectations(path, "s", FIGURES, made_with={"processor": "abacus"})
     assert read_expectations(path) == EXPECTED
@@ -161,7 +161,7 @@ def test_what_is_written_is_read_back_and_reproduces_itself(tmp_path: Path) -> N
     assert json.loads(path.read_text())["made_with"] == {"processor": "abacus"}
 
 
-def test_writing_again_keeps_tolerances_that_somebody_set(tmp_path: Path) -> None:
+def test_writing_again_keeps_custom_tolerances(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     write_expectations(path, "s", FIGURES, made_with={})
     stored = json.loads(path.read_text())
@@ -172,12 +172,12 @@ def test_writing_again_keeps_tolerances_that_somebody_set(tmp_path: Path) -> Non
     assert (kept.value, kept.direction, kept.relative, kept.absolute) == (FIGURES["frames"], "at_least", 0.5, None)
 
 
-def test_expectations_that_are_not_there_are_not_empty_ones(tmp_path: Path) -> None:
+def test_missing_expectations_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no expectations at"):
         read_expectations(tmp_path / "s.json")
 
 
-def test_a_study_with_a_hole_is_not_written(tmp_path: Path) -> None:
+def test_a_study_with_missing_figures_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"1 figures are missing: skate_m_s\.mean"):
         write_expectations(tmp_path / "s.json", "s", FIGURES | {"skate_m_s.mean": math.nan}, made_with={})
     assert not list(tmp_path.iterdir())
@@ -192,19 +192,19 @@ GOOD = {"value": 1.0, "direction": "both", "absolute": 0.1}
         ("{", "holds no quantities"),
         ("[]", "holds no quantities"),
         ('{"quantities": {"frames": 3}}', "holds no quantities"),
-        ({**GOOD, "value": None}, "frames: None is no finite number"),
-        ({**GOOD, "value": math.nan}, "frames: None is no finite number"),
-        ({**GOOD, "value": "1"}, "'1' is no finite number"),
-        ({**GOOD, "absolute": math.inf}, "one of the two"),
+        ({**GOOD, "value": None}, "frames: None is not a finite number"),
+        ({**GOOD, "value": math.nan}, "frames: None is not a finite number"),
+        ({**GOOD, "value": "1"}, "'1' is not a finite number"),
+        ({**GOOD, "absolute": math.inf}, "exactly one tolerance"),
         ({**GOOD, "absolute": -1}, "0 or more"),
-        ({**GOOD, "relative": 0.1}, "one of the two"),
-        ({"value": 1.0, "direction": "both"}, "one of the two"),
+        ({**GOOD, "relative": 0.1}, "exactly one tolerance"),
+        ({"value": 1.0, "direction": "both"}, "exactly one tolerance"),
         ({**GOOD, "direction": "up"}, "at_most, at_least"),
         ({"value": 1.0, "absolute": 0.1}, "known are"),
         ({**GOOD, "tolerance": 0.1}, "known are"),
     ],
 )
-def test_an_expectation_that_cannot_be_used_is_refused_with_its_name(tmp_path: Path, text: Any, output: str) -> None:
+def test_an_invalid_expectation_is_refused_with_its_name(tmp_path: Path, text: Any, output: str) -> None:
     path = tmp_path / "s.json"
     path.write_text(text if isinstance(text, str) else json.dumps({"quantities": {"frames": text}}))
     with pytest.raises(SettingsError, match=output) as caught:
@@ -212,7 +212,7 @@ def test_an_expectation_that_cannot_be_used_is_refused_with_its_name(tmp_path: P
     assert str(path) in str(caught.value)
 
 
-def test_command_ends_with_0_1_or_2(tmp_path: Path) -> None:
+def test_exit_status_of_the_command(tmp_path: Path) -> None:
     clips, folder = builtin(tmp_path / "clips"), tmp_path / "expected"
     none = run(clips, "builtin", "--expected", folder)
     assert none.exit_code == 2
@@ -232,7 +232,7 @@ def test_command_ends_with_0_1_or_2(tmp_path: Path) -> None:
     assert run(clips, "nothing", "--expected", folder).exit_code == 2
 
 
-def test_command_gives_json(tmp_path: Path) -> None:
+def test_the_command_prints_json(tmp_path: Path) -> None:
     clips, folder = builtin(tmp_path / "clips"), tmp_path / "expected"
     output = json.loads(run(clips, "builtin", "--expected", folder, "--write", "--json").stdout)
     assert output["study"] == "builtin"
@@ -241,7 +241,7 @@ def test_command_gives_json(tmp_path: Path) -> None:
     assert {row["verdict"] for row in output["quantities"]} == {"within"}
 
 
-def test_expectations_in_the_repository_are_whole() -> None:
+def test_expectations_in_the_repository_are_complete() -> None:
     paths = sorted((ROOT / "expected").glob("*.json"))
     assert ROOT / "expected" / "builtin.json" in paths
     for path in paths:

@@ -1,4 +1,4 @@
-"""What a run opens: sockets on this machine's loopback alone, no HTTP server, and nothing for strangers."""
+"""A run opens sockets only on the loopback interface, has no HTTP server and refuses unauthenticated clients."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ SECRET = b"PRIVATE KEY"
 
 @contextmanager
 def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run of two workers, a program of its own, that has finished its first file and has some seconds to go."""
+    """Separate process that runs two workers, has finished its first file and takes a few more seconds."""
     source = archive(folder / "in", *(f"m{k:03}slow" for k in range(200)))
     (folder / "temporary").mkdir()
     run = start(folder, source, folder / "out", environ={"TMPDIR": str(folder / "temporary")})
@@ -34,7 +34,7 @@ def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_the_list_of_sockets_is_complete() -> None:
-    """Every kind of socket that others can reach is found, with its address, and no other."""
+    """Every kind of reachable socket is listed with its address, and no other socket is."""
     before = set(listening_sockets(os.getpid()))
     with (
         socket.create_server(("0.0.0.0", 0)) as everywhere,
@@ -49,7 +49,7 @@ def test_the_list_of_sockets_is_complete() -> None:
         assert result == {(kind, *end.getsockname()[:2]): local for (kind, end), local in expected.items()}
 
 
-def test_a_run_listens_on_loopback_alone_and_answers_no_stranger(tmp_path: Path) -> None:
+def test_a_run_listens_only_on_loopback_and_refuses_unknown_clients(tmp_path: Path) -> None:
     with running(tmp_path) as run:
         sockets = wait_for_sockets(run.pid, 3)
         workers = workers_below(run.pid)
@@ -61,8 +61,8 @@ def test_a_run_listens_on_loopback_alone_and_answers_no_stranger(tmp_path: Path)
         assert run.poll() is None
 
 
-def test_the_same_stranger_gets_into_an_open_worker(tmp_path: Path) -> None:
-    """Else its being kept out of others would show nothing."""
+def test_the_same_client_can_connect_to_an_open_worker(tmp_path: Path) -> None:
+    """Control: shows that the refusal in the other test is meaningful."""
     cluster = HandStarted(tmp_path)
     try:
         cluster.add_worker()
@@ -76,8 +76,8 @@ def test_the_same_stranger_gets_into_an_open_worker(tmp_path: Path) -> None:
         cluster.end()
 
 
-def test_nothing_of_a_run_is_where_others_can_read_or_replace_it(tmp_path: Path) -> None:
-    """Neither its key nor the folders that its processes import from."""
+def test_other_users_can_neither_read_nor_replace_files_of_a_run(tmp_path: Path) -> None:
+    """Applies to the key and to the folders that the processes import from."""
     with running(tmp_path) as run:
         for pid in process_tree(run.pid):
             for name in ("cmdline", "environ"):
@@ -89,10 +89,8 @@ def test_nothing_of_a_run_is_where_others_can_read_or_replace_it(tmp_path: Path)
         assert made == {f"musclemap-dask-{os.getuid()}": 0}
 
 
-def test_workers_import_nothing_from_the_folder_that_a_run_starts_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may be the folder of a downloaded data set."""
+def test_workers_import_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder may hold a downloaded data set."""
     here = tmp_path / "data"
     source = archive(here, "a", "b")
     mark = tmp_path / "imported"

@@ -1,4 +1,4 @@
-"""`make reproduce` and its stages: what `make -n` prints is what would run, and what runs is what has to.
+"""`make reproduce` and its stages: `make -n` prints what would run, and only stale stages run.
 
 The real Makefile runs on a copy of the tree in which the commands only note that they were called.
 """
@@ -16,7 +16,7 @@ from ..test_architecture import GRAPH
 ROOT = Path(__file__).parents[2]
 STAGES = ["download", "retarget", "validate", "report"]
 HASHED = re.search(r"^CODE := (.*) -name", (ROOT / "study.mk").read_text(), re.MULTILINE)[1].split()  # pyright: ignore[reportOptionalSubscript]
-"""Files and folders whose code decides on the numbers of clips, as study.mk lists them."""
+"""Files and folders whose code determines the numbers in clips, as study.mk lists them."""
 
 COMMANDS = ("python", "mm-download", "mm-retarget", "mm-validate", "mm-report", "mm-reproduce", "mm-train", "mm-eval")
 
@@ -31,13 +31,13 @@ case $name in
 esac
 exit "$(cat "status-$name" 2>/dev/null || echo 0)"
 """
-"""Notes its name and arguments, makes what the command makes, and ends with the status that a file asks for."""
+"""Records its name and arguments, creates the files of the real command, and exits with the status in a file."""
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 
 
 class Tree:
-    """A copy of what the stages look at."""
+    """Copy of the files that the stages depend on."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -65,7 +65,7 @@ class Tree:
         return subprocess.run(["make", *words], cwd=self.root, env=env, capture_output=True, text=True, timeout=60)
 
     def ran(self, *words: str, status: int = 0) -> list[list[str]]:
-        """Calls that `make` makes, each with its arguments."""
+        """Commands that `make` runs, each with its arguments."""
         calls = self.root / "calls"
         calls.unlink(missing_ok=True)
         done = self.make(*words)
@@ -73,7 +73,7 @@ class Tree:
         return [line.split("\t") for line in calls.read_text().splitlines()] if calls.exists() else []
 
     def planned(self, *words: str) -> list[str]:
-        """Stages that `make -n` prints the commands of."""
+        """Stages whose commands `make -n` prints."""
         done = self.make("-n", *words)
         assert done.returncode == 0, done.stderr
         assert not (self.root / "calls").exists()
@@ -81,7 +81,7 @@ class Tree:
 
 
 def stages(commands: list[str]) -> list[str]:
-    """Names of stages of the commands that carry them out; the comparison is none."""
+    """Stages of commands, by name; the comparison is not a stage."""
     names = ["download" if command == "python" else command.removeprefix("mm-") for command in commands]
     return [name for name in names if name != "reproduce"]
 
@@ -91,7 +91,7 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path)
 
 
-def test_built_in_motions_go_through_every_stage_and_are_compared(tree: Tree) -> None:
+def test_built_in_motions_pass_every_stage_and_are_compared(tree: Tree) -> None:
     assert tree.planned("reproduce") == STAGES
     calls = tree.ran("reproduce")
     assert stages([call[0] for call in calls]) == STAGES
@@ -101,7 +101,7 @@ def test_built_in_motions_go_through_every_stage_and_are_compared(tree: Tree) ->
 
 
 def test_all_code_that_makes_clips_is_hashed() -> None:
-    """Whatever the conversion of a file and its checks import, directly or not, makes a study out of date."""
+    """Changes of any module that the conversion or the checks import, directly or indirectly, make a study stale."""
     made = {ROOT / "retarget/retargeter.py", ROOT / "pipelines/convert/batch.py", ROOT / "pipelines/validation.py"}
     waiting = list(made)
     while waiting:
@@ -113,7 +113,7 @@ def test_all_code_that_makes_clips_is_hashed() -> None:
     assert [path for path in sorted(made) if not any(path.is_relative_to(place) for place in hashed)] == []
 
 
-def test_a_study_that_is_done_is_only_compared_again(tree: Tree) -> None:
+def test_a_finished_study_is_only_compared_again(tree: Tree) -> None:
     tree.ran("reproduce")
     assert [call[0] for call in tree.ran("reproduce")] == ["mm-reproduce"]
     (tree.root / "calls").unlink()
@@ -161,22 +161,20 @@ DISTURBANCES = {
 
 
 @pytest.mark.parametrize("disturbance", DISTURBANCES)
-def test_what_make_n_prints_is_what_runs_and_no_more_than_must(tree: Tree, disturbance: str) -> None:
+def test_make_n_prints_what_runs_and_only_stale_stages_run(tree: Tree, disturbance: str) -> None:
     disturb, expected = DISTURBANCES[disturbance]
     tree.ran("reproduce", *ARCHIVE)
     (tree.root / "calls").unlink()
     disturb(tree)
     assert tree.planned("reproduce", *ARCHIVE) == list(expected)
-    assert tree.planned("reproduce", *ARCHIVE) == list(expected)  # looking changes nothing
+    assert tree.planned("reproduce", *ARCHIVE) == list(expected)  # a dry run changes nothing
     assert stages([call[0] for call in tree.ran("reproduce", *ARCHIVE)]) == list(expected)
     (tree.root / "calls").unlink()
     assert tree.planned("reproduce", *ARCHIVE) == []
 
 
 @pytest.mark.parametrize("changed", ["AMASS=./archive", "BODY_MODELS=./models", "GROUP=kit-kinesis-test"])
-def test_another_choice_makes_everything_stale_and_the_old_one_is_not_forgotten_by_looking(
-    tree: Tree, changed: str
-) -> None:
+def test_other_options_make_everything_stale_and_make_n_does_not_change_that(tree: Tree, changed: str) -> None:
     tree.ran("reproduce", *ARCHIVE)
     (tree.root / "calls").unlink()
     assert tree.planned("reproduce", *ARCHIVE, changed) == STAGES
@@ -196,13 +194,13 @@ def test_each_study_has_its_own_folder_and_stamps(tree: Tree) -> None:
     assert tree.planned("reproduce") == []
 
 
-def test_variables_of_the_environment_are_not_taken(tree: Tree) -> None:
+def test_environment_variables_are_ignored(tree: Tree) -> None:
     assert tree.make("reproduce", GROUP="staff", OUT="elsewhere", AMASS="x").returncode == 0
     assert not (tree.root / "elsewhere").exists()
     assert (tree.root / "out" / "study" / "builtin" / "clips").is_dir()
 
 
-def test_names_with_blanks_and_quotes_arrive_whole(tree: Tree) -> None:
+def test_names_with_spaces_and_quotes_are_passed_unchanged(tree: Tree) -> None:
     shutil.move(tree.root / "archive", tree.root / "it's an archive")
     shutil.move(tree.root / "models", tree.root / "body  models")
     choice = ("AMASS=it's an archive", "BODY_MODELS=body  models", "GROUP=kit-kinesis-train", "OUT=my out/the study")
@@ -216,7 +214,7 @@ def test_names_with_blanks_and_quotes_arrive_whole(tree: Tree) -> None:
     assert tree.planned("reproduce", *choice) == STAGES
 
 
-def test_a_group_that_is_not_whole_ends_the_study_unless_told_otherwise(tree: Tree) -> None:
+def test_an_incomplete_group_ends_the_study_unless_allowed(tree: Tree) -> None:
     tree.write("status-mm-download", "1")
     assert [call[0] for call in tree.ran("reproduce", *ARCHIVE, status=2)] == ["mm-download"]
     assert "PARTIAL=1" in tree.make("reproduce", *ARCHIVE).stderr
@@ -226,7 +224,7 @@ def test_a_group_that_is_not_whole_ends_the_study_unless_told_otherwise(tree: Tr
     assert [call[0] for call in tree.ran("download", *ARCHIVE, "PARTIAL=1", "OUT=p", status=2)] == ["mm-download"]
 
 
-def test_motions_without_a_clip_do_not_end_the_study_but_wrong_use_does(tree: Tree) -> None:
+def test_failed_motions_do_not_end_the_study_but_usage_errors_do(tree: Tree) -> None:
     tree.write("status-mm-retarget", "1")
     assert stages([call[0] for call in tree.ran("reproduce")]) == STAGES
     tree.write("status-mm-retarget", "2")
@@ -236,18 +234,18 @@ def test_motions_without_a_clip_do_not_end_the_study_but_wrong_use_does(tree: Tr
     assert tree.planned("reproduce") == STAGES[1:]
 
 
-def test_clips_that_could_not_be_checked_end_the_study(tree: Tree) -> None:
+def test_unchecked_clips_end_the_study(tree: Tree) -> None:
     tree.write("status-mm-validate", "1")
     assert stages([call[0] for call in tree.ran("reproduce", status=2)]) == STAGES[:3]
 
 
-def test_deviations_are_the_status_of_reproduce_each_time(tree: Tree) -> None:
+def test_deviations_set_the_exit_status_of_reproduce_every_time(tree: Tree) -> None:
     tree.write("status-mm-reproduce", "1")
     assert tree.ran("reproduce", status=2)
     assert [call[0] for call in tree.ran("reproduce", status=2)] == ["mm-reproduce"]
 
 
-def test_clips_of_other_code_are_made_again_and_those_of_an_interrupted_run_kept(tree: Tree) -> None:
+def test_clips_of_other_code_are_converted_again_and_those_of_an_interrupted_run_kept(tree: Tree) -> None:
     def overwrites(*, status: int) -> bool:
         tree.write("status-mm-retarget", str(status))
         (call,) = [call for call in tree.ran("retarget", status=status) if call[0] == "mm-retarget"]
@@ -257,7 +255,7 @@ def test_clips_of_other_code_are_made_again_and_those_of_an_interrupted_run_kept
     assert not overwrites(status=0)
     tree.write("retarget/code.py", "x = 2\n")
     assert overwrites(status=130)
-    assert overwrites(status=0)  # some of the clips there may still be the old code's
+    assert overwrites(status=0)  # some clips may still be from the old code
     os.utime(tree.root / "out/study/builtin/source/m.npz", (1e9, 1e9))
     assert not overwrites(status=0)
 
@@ -270,7 +268,7 @@ def test_a_group_without_an_archive_is_refused(tree: Tree) -> None:
     assert tree.make("help", "GROUP=kit-kinesis-train").returncode == 0
 
 
-def test_training_says_that_it_is_not_there_until_it_is(tree: Tree) -> None:
+def test_training_reports_that_it_is_not_available(tree: Tree) -> None:
     assert "train" not in [call[0].removeprefix("mm-") for call in tree.ran("train", status=2)]
     assert "not part of this version" in tree.make("train").stderr
     old = (tree.root / "pyproject.toml").stat().st_mtime

@@ -1,4 +1,4 @@
-"""`mm-validate` and `mm-report`: what they accept, find, write and return."""
+"""`mm-validate` and `mm-report`: inputs, results, written files and exit status."""
 
 import json
 from dataclasses import replace
@@ -24,21 +24,21 @@ NFRAME = 60
 
 @pytest.fixture(scope="module")
 def short(walk_clip: Clip) -> Clip:
-    """Part of the walk, as a conversion without checks leaves it."""
+    """Part of the walk, as from a conversion without checks."""
     fields = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
     return replace(walk_clip, **{name: getattr(walk_clip, name)[100 : 100 + NFRAME] for name in fields})
 
 
 @pytest.fixture(scope="module")
 def jumping(short: Clip) -> Clip:
-    """The same with a jump of the root by 20 cm."""
+    """Part of the walk with a jump of the root by 20 cm."""
     qpos = short.qpos.copy()
     qpos[NFRAME // 2 :, 0] += 0.2
     return replace(short, qpos=qpos, qvel=velocities(qpos.astype(np.float64), short.fps).astype(np.float32))
 
 
 def put(out: Path, **clips: Clip) -> Path:
-    """A conversion's folder with these clips, verdicts not made yet."""
+    """Write an output folder with these clips, without verdicts."""
     entries = []
     for name, clip in clips.items():
         sha256 = write_clip(out / f"{name}.h5", clip)
@@ -67,7 +67,7 @@ def entries(out: Path) -> dict[str, ManifestEntry]:
     return {entry.source: entry for entry in manifest.entries}
 
 
-def test_verdicts_and_reasons_go_into_clips_and_manifest(tmp_path: Path, short: Clip, jumping: Clip) -> None:
+def test_verdicts_and_reasons_are_written_to_clips_and_manifest(tmp_path: Path, short: Clip, jumping: Clip) -> None:
     out = put(tmp_path / "out", good=short, bad=jumping)
     write_clip(out / "stray.h5", short)
     before = (out / "stray.h5").read_bytes()
@@ -84,10 +84,10 @@ def test_verdicts_and_reasons_go_into_clips_and_manifest(tmp_path: Path, short: 
     assert reason["value"] > 18.0 == reason["limit"]
     assert reason["frames"] == [[NFRAME // 2, NFRAME // 2 + 1]]
     assert entry.metrics["root_speed_max_m_s"] == clip.metrics["root_speed_max_m_s"]
-    assert (out / "stray.h5").read_bytes() == before  # in no manifest: only told of
+    assert (out / "stray.h5").read_bytes() == before  # not in the manifest: only reported
 
 
-def test_strict_ends_with_1_where_a_clip_is_infeasible(tmp_path: Path, short: Clip, jumping: Clip) -> None:
+def test_strict_exits_with_1_if_a_clip_is_infeasible(tmp_path: Path, short: Clip, jumping: Clip) -> None:
     out = put(tmp_path / "out", good=short, bad=jumping)
     bytes_before = {path.name: path.read_bytes() for path in out.iterdir()}
     result = run(out, "--strict", "--dry-run", "-q")
@@ -99,7 +99,7 @@ def test_strict_ends_with_1_where_a_clip_is_infeasible(tmp_path: Path, short: Cl
     assert run(out, "--set=validation.thresholds=['no_such_rule=1:2']").exit_code == 2
 
 
-def test_json_tells_all_and_activations_are_stored(tmp_path: Path, short: Clip, body: TargetBody) -> None:
+def test_json_output_is_complete_and_activations_are_stored(tmp_path: Path, short: Clip, body: TargetBody) -> None:
     out = put(tmp_path / "out", good=short)
     result = run(out, "--json", "--muscles", "--set", "validation.thresholds=['skate_m_s=0.0001:none']")
     assert result.exit_code == 0
@@ -116,7 +116,7 @@ def test_json_tells_all_and_activations_are_stored(tmp_path: Path, short: Clip, 
     assert clip.activation_residual.shape == (NFRAME, body.reduced.njoint)
 
 
-def test_bad_clips_are_named_and_the_others_checked(tmp_path: Path, short: Clip) -> None:
+def test_bad_clips_are_reported_and_the_others_checked(tmp_path: Path, short: Clip) -> None:
     out = put(tmp_path / "out", good=short, torn=short, nan=short, bare=short)
     (out / "torn.h5").write_bytes((out / "torn.h5").read_bytes()[:-5000])
     wrong = short.qpos.copy()
@@ -126,7 +126,7 @@ def test_bad_clips_are_named_and_the_others_checked(tmp_path: Path, short: Clip)
         file["qpos"] = wrong
     with h5py.File(out / "bare.h5", "r+") as file:
         del file["contact"]
-    (out / "manifest.jsonl").unlink()  # made elsewhere: nothing knows their hashes
+    (out / "manifest.jsonl").unlink()  # without a manifest, there are no hashes
     write_clip(out / "old.h5", replace(short, model_version="0.9", model_sha256="0" * 64))
     (out / "text.h5").write_text("no HDF5")
     result = run(out)
@@ -140,7 +140,7 @@ def test_bad_clips_are_named_and_the_others_checked(tmp_path: Path, short: Clip)
         assert words in output
 
 
-def test_a_clip_that_is_not_what_the_manifest_says_is_left_alone(tmp_path: Path, short: Clip, jumping: Clip) -> None:
+def test_a_clip_that_does_not_match_the_manifest_is_left_unchanged(tmp_path: Path, short: Clip, jumping: Clip) -> None:
     out = put(tmp_path / "out", good=short, swapped=short)
     write_clip(out / "swapped.h5", jumping)
     before = (out / "swapped.h5").read_bytes()
@@ -152,7 +152,7 @@ def test_a_clip_that_is_not_what_the_manifest_says_is_left_alone(tmp_path: Path,
     assert entries(out)["good.npz"].metrics
 
 
-def test_wrong_use_is_2(tmp_path: Path) -> None:
+def test_usage_errors_exit_with_2(tmp_path: Path) -> None:
     assert run(tmp_path / "nowhere").exit_code == 2
     (tmp_path / "empty").mkdir()
     result = run(tmp_path / "empty")
@@ -160,7 +160,7 @@ def test_wrong_use_is_2(tmp_path: Path) -> None:
     assert "there is no clip" in result.stderr
 
 
-def test_findings_do_not_depend_on_the_chunk(body: TargetBody, short: Clip) -> None:
+def test_results_do_not_depend_on_the_chunk_size(body: TargetBody, short: Clip) -> None:
     whole = Validator(body, ValidationConfig()).check(short).metrics
     parts = Validator(body, ValidationConfig(chunk_size=17)).check(short).metrics
     assert whole.keys() == parts.keys()
@@ -168,7 +168,7 @@ def test_findings_do_not_depend_on_the_chunk(body: TargetBody, short: Clip) -> N
         assert parts[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
 
 
-def test_the_report_is_written_with_the_verdicts_and_by_itself(tmp_path: Path, jumping: Clip) -> None:
+def test_the_report_is_written_with_the_verdicts_or_separately(tmp_path: Path, jumping: Clip) -> None:
     out = put(tmp_path / "out", bad=jumping)
     result = RUNNER.invoke(validate.app, [str(out)])
     assert result.exit_code == 0, result.output

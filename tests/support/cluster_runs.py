@@ -27,10 +27,10 @@ from pathlib import Path
 from musclemap.pipelines.convert import jobs
 from tests.support.cluster_runs import SMALL_JOBS, convert
 from tests.support.hazards import Hazardous
-jobs.JOB_BYTES = SMALL_JOBS
+jobs.MIN_JOB_BYTES = SMALL_JOBS
 if __name__ == "__main__":
     scheduler = Path(sys.argv[3]) if len(sys.argv) > 3 else None
-    summary = convert(Path(sys.argv[1]), Path(sys.argv[2]), make=Hazardous, scheduler_file=scheduler)
+    summary = convert(Path(sys.argv[1]), Path(sys.argv[2]), retargeter_factory=Hazardous, scheduler_file=scheduler)
     print(summary.stopped)
     sys.exit(3 if summary.stopped else 0)
 """
@@ -45,7 +45,7 @@ def archive(folder: Path, *names: str) -> Path:
 
 def convert(source: Path, out: Path, **options: object) -> Summary:
     """Convert with two workers."""
-    pool = WorkerPool(**{"workers": 2, "device": "cpu", "make": FakeRetargeter} | options)  # type: ignore[arg-type]
+    pool = WorkerPool(**{"workers": 2, "device": "cpu", "retargeter_factory": FakeRetargeter} | options)  # type: ignore[arg-type]
     return convert_archive(source, out, config=RetargetConfig(), pool=pool)
 
 

@@ -17,7 +17,7 @@ from musclemap.datasets.manifest import Manifest
 from musclemap.datasets.output_folder import has_lines, read_entries
 from musclemap.errors import ClipError, MusclemapError
 from musclemap.pipelines import archive, import_trajectories, validation
-from musclemap.pipelines.train.dataset import choose_clips
+from musclemap.pipelines.train.dataset import select_clips
 
 from ...support.data.fake_retargeter import FakeRetargeter, save
 
@@ -54,7 +54,7 @@ def clip_faults(out: Path = OUT) -> list[str]:
                 faults.append(f"orphaned: {error}")
     before = {entry.source for entry in Manifest.read(Path("before.jsonl"), missing_ok=True).entries}
     faults += [f"lost line: {source}" for source in before - entries.keys()]
-    if has_lines(out) and (left_out := choose_clips(out, infeasible=True).left_out):
+    if has_lines(out) and (left_out := select_clips(out, infeasible=True).left_out):
         faults += [f"refused by readers: {path}: {why}" for path, why in left_out.items()]
     return faults
 
@@ -143,7 +143,7 @@ def check() -> int:
         patch.object(validation, "Validator", QuickValidator),
         patch.object(validation, "load_body", nothing),
         patch.object(validation, "choose_physics", nothing),
-        patch.object(validation, "_refuse_strangers", nothing),
+        patch.object(validation, "_check_body", nothing),
         patch("musclemap.pipelines.device.choose_device", nothing),
     ):
         return run(validate.app, OUT, "--no-report", "-q")
@@ -158,25 +158,25 @@ class QuickImporter:
     def __init__(self, version: str) -> None:
         self._retargeter = NotedRetargeter(version=version)
 
-    def provenance(self, origin: Any) -> Mapping[str, Any]:
+    def provenance(self, source: Any) -> Mapping[str, Any]:
         """See `TrajectoryImporter`."""
-        return self._retargeter.provenance(SimpleNamespace(licence=origin.licence)) | {"body_model": "not known"}
+        return self._retargeter.provenance(SimpleNamespace(licence=source.licence)) | {"body_model": "not known"}
 
-    def clip(self, trajectory: Any, origin: Any) -> Any:
+    def make_clip(self, trajectory: Any, source: Any) -> Any:
         """See `TrajectoryImporter`."""
         from musclemap.datasets.amass.reader import read_motion
 
-        motion = read_motion(origin.path, name=origin.name)
+        motion = read_motion(source.path, name=source.name)
         with SEEN.open("a") as file:
-            file.write(f"{origin.name}\n")
-        return replace(self._retargeter.clip(motion), **self.provenance(origin))
+            file.write(f"{source.name}\n")
+        return replace(self._retargeter.clip(motion), **self.provenance(source))
 
 
 def import_clips(version: str = "2") -> int:
     """Run the conversion of mm-download."""
     hashed = lambda path: SimpleNamespace(sha256=hashlib.sha256(path.read_bytes()).hexdigest())  # noqa: E731
-    origins = [
-        import_trajectories.Origin(
+    sources = [
+        import_trajectories.TrajectorySource(
             path=path, name=path.relative_to("in").as_posix(),
             clip=path.relative_to("in").with_suffix(".h5").as_posix(), collection="o/n", file=path.name, revision="r",
             licence="unknown",
@@ -186,7 +186,7 @@ def import_clips(version: str = "2") -> int:
     importer: Any = QuickImporter(version)
     with patch.object(import_trajectories, "read_trajectory", hashed):
         try:
-            return 0 if import_trajectories.import_trajectories(origins, OUT, importer).complete else 1
+            return 0 if import_trajectories.import_trajectories(sources, OUT, importer).complete else 1
         except MusclemapError:
             return 2
 
