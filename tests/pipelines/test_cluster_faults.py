@@ -175,7 +175,7 @@ def test_sources_that_are_replaced(tmp_path: Path) -> None:
 
     def replace_two() -> None:
         done = {line.source for line in Manifest.read(out / "manifest.jsonl.partial").entries}
-        last = jobs.pack(select(source).items, workers=2)[-1][-1].name
+        last = jobs.group_into_jobs(select(source).items, workers=2)[-1][-1].name
         for name in (min(done), last):
             replaced[name] = hashlib.sha256((source / name).read_bytes()).hexdigest()
             os.replace(tmp_path / "new" / name, source / name)
