@@ -89,18 +89,11 @@ def convert_archive(
             retargeter = retargeter or make()
             platform = device.platform if device is not None else "cpu"
             frames = batch_frames or BATCH_FRAMES.get(platform, BATCH_FRAMES["gpu"])
-            load = partial(load, provenance=retargeter.provenance)
-            run.record_all(
-                convert_items(
-                    selection.items,
-                    root=out,
-                    announce=folder.announce,
-                    known=folder.entries,
-                    load=load,
-                    retargeter=retargeter,
-                    batch_frames=frames,
-                )
-            )
+            results = convert_items(
+                selection.items, root=out, announce=folder.announce, known=folder.entries,
+                load=partial(load, provenance=retargeter.provenance), retargeter=retargeter, batch_frames=frames,
+            )  # fmt: skip
+            run.record_all(results)
         else:
             spec = RetargeterSpec(
                 config=config, body_models=body_models.resolve() if body_models else None, device=pool.device,
@@ -109,15 +102,10 @@ def convert_archive(
             pool.convert(selection.items, folder=folder, recorder=run, spec=spec, overwrite=overwrite)
         folder.write_manifest()
     return Summary(
-        out=out,
-        entries=tuple(run.recorded[item.name] for item in selection.items),
-        kept=frozenset(run.kept),
-        missing=selection.missing,
-        warnings=run.warnings,
-        problems=folder.problems,
-        seconds=time.perf_counter() - started,
-        stopped=run.stopped,
-    )
+        out=out, entries=tuple(run.recorded[item.name] for item in selection.items), kept=frozenset(run.kept),
+        missing=selection.missing, warnings=run.warnings, problems=folder.problems,
+        seconds=time.perf_counter() - started, stopped=run.stopped,
+    )  # fmt: skip
 
 
 def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[..., SourceMotion | Skipped]) -> Summary:

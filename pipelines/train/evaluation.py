@@ -159,14 +159,7 @@ def evaluate_policy(
     flat = policy if trained_ground else replace(policy, physics=replace(policy.physics, terrain=TerrainConfig()))
     body = body_of(flat)
     training_clips = TrainingClips(policy.facts["dataset"])
-    left_out, clips = dict(selection.left_out), list(selection.clips)
-    if held_out:
-        clips = [(name, clip) for name, clip in clips if not training_clips.contains(clip)]
-        if not clips:
-            raise SettingsError(f"the policy was trained on all {len(selection.clips)} clips; none is held out")
-    if not clips:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:5])
-        raise SettingsError(f"there is no clip to track: {reasons}")
+    clips = _clips_to_track(selection, training_clips, held_out=held_out)
     kind, by_name = engine_kind(engine), dict(clips)
     nworld = min(num_envs or (GPU_WORLDS if kind == "warp" and has_cuda() else CPU_WORLDS), len(clips))
     with explain_memory_error(f"{len(clips)} clips and {nworld} worlds", "--num-envs, or --limit"):
@@ -193,9 +186,23 @@ def evaluate_policy(
         engine=kind,
         clips=tuple(evaluated),
         film=film,
-        left_out=left_out | dict(library.left_out),
+        left_out={**selection.left_out, **library.left_out},
         seconds=time.monotonic() - started,
     )
+
+
+def _clips_to_track(
+    selection: ClipSelection, training_clips: TrainingClips, *, held_out: bool
+) -> list[tuple[str, Clip]]:
+    clips = list(selection.clips)
+    if held_out:
+        clips = [(name, clip) for name, clip in clips if not training_clips.contains(clip)]
+        if not clips:
+            raise SettingsError(f"the policy was trained on all {len(selection.clips)} clips; none is held out")
+    if not clips:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(selection.left_out.items())[:5])
+        raise SettingsError(f"there is no clip to track: {reasons}")
+    return clips
 
 
 def _clips_for_film(
