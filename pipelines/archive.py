@@ -83,8 +83,7 @@ def convert_archive(
         load = partial(load, provenance=(retargeter or make()).provenance)
         return _dry_run(selection, out=out, fps=config.fps, load=load)
     with open_output(out) as folder:
-        track = Tracker(selection.items, report=progress)
-        run = RunRecorder(folder, selection.items, track=track)
+        run = RunRecorder(folder, selection.items, track=Tracker(selection.items, report=progress))
         if pool is None:
             retargeter = retargeter or make()
             platform = device.platform if device is not None else "cpu"
