@@ -30,7 +30,7 @@ ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick attack fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
+.PHONY: help demo test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ quick: .venv/.installed-$(EXTRAS) ## Run only the tests that take seconds
 
 kills: .venv/.installed-$(EXTRAS) ## Kill each writing command at every moment and 25 times at random (20 minutes)
 	$(BIN)/python -m pytest -q -m kills
+
+chaos: .venv/.installed-$(EXTRAS) ## Convert with every kind of failure at full size: 400 motions, five seeds (8 minutes)
+	CHAOS=1 $(BIN)/python -m pytest -q tests/pipelines/test_chaos.py tests/pipelines/test_cluster_faults.py
 
 attack: .venv/.installed-$(EXTRAS) ## Run only the tests against hostile files, sockets and kills
 	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile -m 'not slow and not kills' $(ATTACKS)

@@ -1,4 +1,7 @@
-"""Conversion of 200 small clips with every kind of failure; the final result equals that of an undisturbed run."""
+"""Conversion of many small clips with every kind of failure; the final result equals that of an undisturbed run.
+
+`make chaos` converts more motions, with several seeds.
+"""
 
 import contextlib
 import os
@@ -30,14 +33,18 @@ from ..support.cluster_runs import (
 from ..support.hand_started import HandStarted
 from ..support.hazards import FULL, MARKS
 
+FULL_SIZE = "CHAOS" in os.environ
+NMOTION = 400 if FULL_SIZE else 120
+SEEDS = range(5) if FULL_SIZE else [4]
+
 LONGEST = 150.0
 """Time after which a run counts as hanging [s]."""
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """200 motions in 9 folders; the fake retargeter takes 0.1 s for each."""
-    return archive(tmp_path_factory.mktemp("chaos") / "in", *(f"s{k % 9}/m{k:03}slow" for k in range(200)))
+    """`NMOTION` motions in 9 folders; the fake retargeter takes 0.1 s for each."""
+    return archive(tmp_path_factory.mktemp("chaos") / "in", *(f"s{k % 9}/m{k:03}slow" for k in range(NMOTION)))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +75,7 @@ def test_a_manually_started_cluster(
     messages: list[str] = []
     with hand_started(tmp_path / "dask") as cluster:
         summary = convert(source, tmp_path / "out", scheduler_file=cluster.file, on_message=messages.append)
-    assert summary.counts["ok"] == 200
+    assert summary.counts["ok"] == NMOTION
     assert messages[0].startswith("Dask's dashboard: http://")
     assert contents(tmp_path / "out") == calm
 
@@ -158,9 +165,10 @@ def _kill_one(workers: Sequence[int], rng: random.Random) -> None:
 
 
 @pytest.mark.slow
-def test_chaos(tmp_path: Path, source: Path, calm: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_chaos(tmp_path: Path, source: Path, calm: dict[str, bytes], seed: int) -> None:
     """Runs and workers are killed, the disk fills up, the scheduler is lost, sources are replaced and restored."""
-    rng = random.Random(4)
+    rng = random.Random(seed)
     disturbed = Disturbed(tmp_path, source, rng)
     endings = ["kill all", "interrupt", "fill disk", "lose scheduler"]
     rng.shuffle(endings)
