@@ -31,7 +31,7 @@ from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
-from .hands import finger_joints, with_fingers
+from .fingers import finger_joints, with_fingers
 from .resample import FRAMES_PER_CHUNK, frame_times, resample, resample_rotations
 from .velocities import velocities
 

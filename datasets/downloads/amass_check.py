@@ -73,7 +73,7 @@ class ArchiveState:
             "complete": self.complete,
             "parts": dict(self.parts),
             "absent": list(self.absent),
-            "strangers": self.unmatched,
+            "unmatched": self.unmatched,
             "groups": {name: asdict(state) for name, state in self.groups.items()},
             "body_models": None
             if models is None

@@ -9,7 +9,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.errors import ClipError
 from musclemap.skeletons.bare_tree import bare_tree
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.columns import columns_of
+from musclemap.skeletons.submodel_columns import columns_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,9 +9,9 @@ import numpy as np
 
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.columns import columns_of
 from musclemap.skeletons.couplings import couplings
 from musclemap.skeletons.soles import colliding_geoms
+from musclemap.skeletons.submodel_columns import columns_of
 
 from .config import PhysicsConfig
 from .terrain import HeightField, add_terrain, make_ground

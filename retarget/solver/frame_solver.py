@@ -10,7 +10,7 @@ from musclemap.skeletons.kinematics import forward, integrate
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.tree import Tree
 
-from .normal import Normal
+from .normal_equations import Normal
 from .objective import Objective
 from .terms import FrameTargets
 

@@ -8,7 +8,7 @@ from jax import Array
 from musclemap.skeletons.kinematics import forward
 from musclemap.skeletons.tree import Tree
 
-from .normal import Normal, assemble
+from .normal_equations import Normal, assemble
 from .terms import FrameTargets, SpatialTerm, Term
 
 

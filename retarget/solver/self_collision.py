@@ -18,7 +18,7 @@ from musclemap.skeletons.kinematics import Kinematics, cross
 from musclemap.skeletons.symmetry import mirror_points
 from musclemap.skeletons.tree import BodyPoint, Tree, build_tree
 
-from .normal import Normal
+from .normal_equations import Normal
 from .terms import FrameTargets
 
 SOFTNESS = 0.01

@@ -17,7 +17,7 @@ from musclemap.skeletons.kinematics import Kinematics, cross
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.tree import Tree
 
-from .normal import Normal, SpatialRows, assemble, symmetric
+from .normal_equations import Normal, SpatialRows, assemble, symmetric
 
 FLOOR_SOFTNESS = 0.002
 """Length over which the floor's force sets in [m]; with a hard edge the solver would oscillate across it."""

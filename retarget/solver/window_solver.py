@@ -18,7 +18,7 @@ from musclemap.skeletons.kinematics import integrate, quat_to_matrix
 from musclemap.skeletons.reduced import NROOT
 
 from .frame_solver import box, clamp, held_by_limit
-from .normal import Normal
+from .normal_equations import Normal
 from .objective import Objective
 from .terms import FrameTargets
 

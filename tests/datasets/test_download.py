@@ -856,7 +856,7 @@ def test_check_reports_present_and_missing_parts(tmp_path: Path) -> None:
     report = json.loads(result.stdout)
     assert report["parts"] == {"BMLrub": 1, "KIT": 108}
     assert set(report["absent"]) == DATA_SETS.keys() - {"KIT", "BMLrub"}
-    assert report["strangers"] == 1
+    assert report["unmatched"] == 1
     assert report["groups"]["kit-kinesis-test"] == {"entries": 108, "found": 108, "missing": {}}
     assert report["groups"]["amass-ekut"] == {"entries": 345, "found": 0, "missing": {"EKUT": 345}}
     assert [(m["family"], m["gender"]) for m in report["body_models"]] == [("smplh", "female")]

@@ -10,7 +10,7 @@ import pytest
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.solver.anchors import anchor_starts
 from musclemap.retarget.solver.frame_solver import FrameSolution, box, clamp, held_by_limit, solve_frames
-from musclemap.retarget.solver.normal import Normal
+from musclemap.retarget.solver.normal_equations import Normal
 from musclemap.retarget.solver.objective import Objective
 from musclemap.retarget.solver.terms import FrameTargets, frame_terms
 from musclemap.skeletons.body import TargetBody

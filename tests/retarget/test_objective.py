@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.solver import cost_weights
 from musclemap.retarget.solver.cost_weights import joint_stiffness, smoothness
-from musclemap.retarget.solver.normal import Normal
+from musclemap.retarget.solver.normal_equations import Normal
 from musclemap.retarget.solver.objective import Objective
 from musclemap.retarget.solver.terms import (
     FLOOR_SOFTNESS,

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.solver.cost_weights import smoothness
-from musclemap.retarget.solver.normal import Normal
+from musclemap.retarget.solver.normal_equations import Normal
 from musclemap.retarget.solver.objective import Objective
 from musclemap.retarget.solver.terms import frame_terms
 from musclemap.retarget.solver.window_solver import (
