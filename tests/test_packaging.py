@@ -108,9 +108,15 @@ def _build(kind: str, folder: Path, *, source: Path) -> Path:
     return built
 
 
-def test_wheel_has_one_top_level_name_and_all_the_code(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel built from this tree."""
     pytest.importorskip("hatchling", reason="hatchling comes with the extra [dev]")
-    names = zipfile.ZipFile(_build("wheel", tmp_path, source=ROOT)).namelist()
+    return zipfile.ZipFile(_build("wheel", tmp_path_factory.mktemp("wheel"), source=ROOT))
+
+
+def test_wheel_has_one_top_level_name_and_all_the_code(wheel):
+    names = wheel.namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"musclemap"}
     code = {str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
     assert code <= {name.removeprefix("musclemap/") for name in names}
@@ -119,14 +125,12 @@ def test_wheel_has_one_top_level_name_and_all_the_code(tmp_path):
     assert "musclemap/py.typed" in names
 
 
-def test_source_archive_builds_the_same_wheel(tmp_path):
-    pytest.importorskip("hatchling", reason="hatchling comes with the extra [dev]")
+def test_source_archive_builds_the_same_wheel(tmp_path, wheel):
     archive = _build("sdist", tmp_path / "sdist", source=ROOT)
     subprocess.run(["tar", "-xzf", str(archive), "-C", str(tmp_path)], check=True, timeout=60)
     unpacked = tmp_path / archive.name.removesuffix(".tar.gz")
-    direct = zipfile.ZipFile(_build("wheel", tmp_path / "direct", source=ROOT))
     again = zipfile.ZipFile(_build("wheel", tmp_path / "again", source=unpacked))
-    assert {i.filename: i.CRC for i in direct.infolist()} == {i.filename: i.CRC for i in again.infolist()}
+    assert {i.filename: i.CRC for i in wheel.infolist()} == {i.filename: i.CRC for i in again.infolist()}
 
 
 def test_info_runs_from_anywhere_and_prints_json(tmp_path):

@@ -23,11 +23,6 @@ MIRROR_JOINT = [JOINT[n.replace("left", "#").replace("right", "left").replace("#
 
 
 @pytest.fixture(scope="module")
-def retargeter() -> Retargeter:
-    return Retargeter(RetargetConfig())
-
-
-@pytest.fixture(scope="module")
 def walk() -> SourceMotion:
     return synthesise("walk_1.2", seconds=2.5)
 
