@@ -32,7 +32,7 @@ assert len(jax.devices()) == 2
 body, task = load_simulation_body("SmallArm"), None
 reference = make_library(arm_clips(2, 1.0), body, resting=0.1).reference
 task = Task(body)
-ppo = PPO(task.nobs, 6, PPOConfig(hidden=(16,), rollout=4, minibatch=16, optimizer="adamw"))
+ppo = PPO(task.nobs, 6, PPOConfig(hidden=(16,), num_steps=4, minibatch_size=16, optimizer="adamw"))
 leaves = {}
 for name in ("one", "two"):
     if name == "one":

@@ -153,7 +153,7 @@ def test_a_folder_with_another_run_is_rejected(tmp_path: Path, plan: TrainingPla
     with pytest.raises(TrainingError, match="already holds a run; use --resume"):
         train(plan, tmp_path, until=StopCondition(steps=ITERATION), tensorboard=False)
     other = replace(plan, config=replace(plan.config, ppo=replace(plan.config.ppo, clip_eps=0.1)))
-    with pytest.raises(TrainingError, match=r"other settings: config\.ppo\.clip was 0\.2, is 0\.1"):
+    with pytest.raises(TrainingError, match=r"other settings: config\.ppo\.clip_eps was 0\.2, is 0\.1"):
         train(other, tmp_path, until=StopCondition(steps=ITERATION), resume=True, tensorboard=False)
     with pytest.raises(TrainingError, match="no run in"):
         train(plan, tmp_path / "new", until=StopCondition(steps=ITERATION), resume=True, tensorboard=False)

@@ -124,7 +124,7 @@ def test_the_model_learns_to_predict_the_worlds(arm: SimulationBody, library: Li
     )
     trainer = make_trainer(arm, library, config)
     state = trainer.init(0)
-    for _ in range(60):
+    for _ in range(30):
         state, _ = trainer.iterate(state)
     assert state.replay is not None
     model, dynamics = trainer._model, state.learner.dynamics

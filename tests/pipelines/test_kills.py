@@ -17,7 +17,7 @@ from ..support.kills.kill_real import REAL
 from ..support.kills.kill_scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
-FEW = 8
+FEW = 4
 
 
 def trials(*words: object) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def test_killed_before_some_file_system_changes() -> None:
 
 @pytest.mark.slow
 def test_training_killed_before_some_file_system_changes() -> None:
-    nothing_wrong(trials("mm-train", "--kills", 3))
+    nothing_wrong(trials("mm-train", "--kills", 2))
 
 
 @pytest.mark.kills
