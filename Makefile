@@ -58,7 +58,7 @@ demo: .venv/.installed-$(EXTRAS) ## Convert built-in motions, train for a few mi
 	    --video-seconds 3 --report $(DEMO)/policy.html
 
 test: .venv/.installed-$(EXTRAS) ## Run all tests in JOBS processes
-	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --durations 20
+	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20
 
 quick: .venv/.installed-$(EXTRAS) ## Run only the tests that take seconds
 	$(BIN)/python -m pytest -q -m 'not slow and not kills'

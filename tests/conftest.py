@@ -38,6 +38,20 @@ def pytest_configure(config: pytest.Config) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+LONG_FILES = (
+    "test_world_training", "test_imagination", "test_kills", "test_engines", "test_learning", "test_training",
+    "test_retarget", "test_validate", "test_cluster_faults", "test_cluster", "test_chaos", "test_shown", "test_viewer",
+    "test_download", "test_main_job", "test_eval", "test_training_faults", "test_hostile_clips", "test_fuzz",
+)  # fmt: skip
+"""Files that take more than half a minute, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, so that no process waits for another at the end."""
+    order = {name: k for k, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 @contextmanager
 def optimised(on: bool = True) -> Iterator[None]:
     """Compile with or without XLA's optimisations; without, programs compile in half the time and run slower."""

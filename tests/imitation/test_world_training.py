@@ -106,7 +106,7 @@ def test_a_run_reports_on_its_model(tmp_path: Path, plan: TrainingPlan) -> None:
     )
     assert {"model_loss", "model_error_mm_8", "imagined_reward", "sweep_reward", "horizon"} <= set(done.figures)
     assert explained("training.md", "world-model.md") >= {re.sub(r"_\d+$", "", name) for name in done.figures}
-    assert any("moment arms to" in line for line in messages)
+    assert any("errors of fitted tendons: length" in line for line in messages)
     assert list(tmp_path.glob("tendons-SmallArm-*.safetensors"))
     fit = json.loads((tmp_path / "muscles.json").read_text())
     assert set(fit["elbow_flexor"]) == {"length_mm", "arm_mm", "arm_size_mm"}

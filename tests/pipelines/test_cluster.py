@@ -183,7 +183,7 @@ def test_status_distinguishes_a_running_from_an_interrupted_run(tmp_path: Path) 
         assert status_lines(result)[-1] == "a run is in progress"
     result = folder_status(out, requested={})
     assert (result.running, result.unfinished) == (False, True)
-    assert "was cut off" in status_lines(result)[-1]
+    assert "was interrupted" in status_lines(result)[-1]
     convert_alone(source, out)
     with pytest.raises(RuntimeError), open_output(out):
         raise RuntimeError
