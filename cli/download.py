@@ -232,9 +232,9 @@ def _find_entry(what: str) -> "Entry":
 
 def _settings(config: Path | None, assignments: list[str]) -> "RetargetConfig":
     from musclemap.retarget.config import RetargetConfig
-    from musclemap.settings import load_settings, override
+    from musclemap.settings import load_settings
 
-    return override(load_settings(RetargetConfig, config) if config else RetargetConfig(), assignments)
+    return load_settings(RetargetConfig, config, assignments)
 
 
 def _download_bundle(url: str, out: Path, transfer: _Transfer, output: _Output) -> int:

@@ -208,7 +208,7 @@ def _settings(
     from musclemap.retarget.config import RetargetConfig
     from musclemap.settings import load_settings, override
 
-    settings = override(load_settings(RetargetConfig, path) if path else RetargetConfig(), assignments)
+    settings = load_settings(RetargetConfig, path, assignments)
     own = {
         "fps": fps,
         "hands": hands and hands.value,

@@ -199,7 +199,7 @@ def _settings(
     from musclemap.imitation.runs.train_config import TrainConfig
     from musclemap.settings import load_settings, override
 
-    settings = override(load_settings(TrainConfig, path) if path else TrainConfig(), assignments)
+    settings = load_settings(TrainConfig, path, assignments)
     own = {"num_envs": num_envs, "seed": seed, "physics.hands": "free" if hands else None}
     return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
 

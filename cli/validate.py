@@ -7,7 +7,7 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .options.shared import ComputeDevice, Config, Device, Json, Quiet
+from .options.shared import ComputeDevice, Config, Device, Json, Quiet, set_option
 from .program import Program
 from .report import try_report
 
@@ -32,10 +32,7 @@ def validate(
     device: ComputeDevice = None,
     report: Annotated[bool, typer.Option(help="Update the folder's report.html if it has a manifest.")] = True,
     config: Config = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as validation.cutoff=8; repeatable."),
-    ] = None,
+    set_: Annotated[list[str] | None, set_option("validation.cutoff=8")] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -97,7 +94,7 @@ def _settings(path: Path | None, assignments: list[str], chunk: int | None) -> "
     from musclemap.retarget.config import RetargetConfig
     from musclemap.settings import load_settings, override
 
-    settings = override(load_settings(RetargetConfig, path) if path else RetargetConfig(), assignments)
+    settings = load_settings(RetargetConfig, path, assignments)
     if chunk is not None:
         settings = override(settings, [f"validation.chunk_size={chunk}"])
     return settings

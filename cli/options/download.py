@@ -62,12 +62,6 @@ CheckDevice = Annotated[
     ),
 ]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_HUB)]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a setting, such as default_fps=100; repeatable.",
-        rich_help_panel=_HUB,
-    ),
-]  # fmt: skip
+Assignments = Annotated[list[str] | None, shared.set_option("default_fps=100", panel=_HUB)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would be downloaded, download nothing.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per file.")]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .shared import set_option
+
 
 class Hands(StrEnum):
     """Treatment of the fingers."""
@@ -66,8 +68,5 @@ Chunk = Annotated[
     int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.", show_default="2048")
 ]
 Report = Annotated[bool, typer.Option(help="Write OUT/report.html, an HTML report on all clips.")]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as solver.sweeps=6; repeatable."),
-]
+Assignments = Annotated[list[str] | None, set_option("solver.sweeps=6")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per file, and doubts about sources.")]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import typer
 
@@ -31,6 +31,13 @@ GROUP_HELP = "Use only the motions of this list."
 LIMIT_HELP = "Use only the first N clips."
 INFEASIBLE_HELP = "Use infeasible clips too."
 JSON_HELP = "Print the result on stdout as JSON."
+
+
+def set_option(example: str, *, panel: str | None = None) -> Any:
+    """The option `--set KEY=VALUE` with an example; `panel` is its group in the help text."""
+    text = f"Override a setting, such as {example}; repeatable."
+    return typer.Option("--set", metavar="KEY=VALUE", help=text, rich_help_panel=panel)
+
 
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]

@@ -46,13 +46,7 @@ Hands = Annotated[
     bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_TRAINING)
 ]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_TRAINING)]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a setting, such as ppo.epochs=2; repeatable.",
-        rich_help_panel=_TRAINING,
-    ),
-]  # fmt: skip
+Assignments = Annotated[list[str] | None, shared.set_option("ppo.epochs=2", panel=_TRAINING)]
 MaxSeconds = Annotated[float | None, typer.Option(min=0.0, help="Stop this command after so many seconds.")]
 MaxSteps = Annotated[int | None, typer.Option(min=1, help="Stop the run after so many control steps in total.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the folder.")]

@@ -7,7 +7,6 @@ derivative along the axes is zero there, unless a point is at the end of its axi
 
 from dataclasses import dataclass, replace
 
-import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -19,7 +18,7 @@ from musclemap.skeletons.symmetry import mirror_points
 from musclemap.skeletons.tree import BodyPoint, Tree, build_tree
 
 from .normal_equations import Normal
-from .terms import FrameTargets
+from .terms import FrameTargets, soft_depth
 
 SOFTNESS = 0.01
 """Length over which the force of a contact sets in [m]; at 2 mm the ankles jerk when the nearest points change."""
@@ -141,8 +140,7 @@ class SelfCollisionTerm:
         clearance = lowest[:, 2] - self.capsules.radius[above_floor][:, None] - jnp.min(targets.floor, axis=0)
         rows = jnp.concatenate([rows, _row(kinematics.screw, lowest, up) * mask[above_floor][..., None]])
         height = jnp.concatenate([distance, clearance])
-        depth = -SOFTNESS * jax.nn.softplus(-height / SOFTNESS)
-        activation = jax.nn.sigmoid(-height / SOFTNESS)
+        depth, activation = soft_depth(height, SOFTNESS)
         return Normal(
             hessian=jnp.einsum("rdb,reb->deb", rows * (self.weight * activation**2)[:, None], rows),
             gradient=jnp.sum(rows * (self.weight * activation * depth)[:, None], axis=0),

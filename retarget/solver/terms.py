@@ -41,6 +41,19 @@ class FrameTargets(NamedTuple):
     floor: Array
 
 
+def soft_depth(height: Array, softness: float) -> tuple[Array, Array]:
+    """One-sided residual of a height that must not be negative, and its derivative by the height.
+
+    Args:
+        height: Height, any shape [m].
+        softness: Length s over which the residual `-s softplus(-h / s)` begins to act [m].
+
+    Returns:
+        The residual [m], near 0 for large heights and near the height below 0, and its derivative, between 0 and 1.
+    """
+    return -softness * jax.nn.softplus(-height / softness), jax.nn.sigmoid(-height / softness)
+
+
 class Term(Protocol):
     """One term of the cost of single frames."""
 
@@ -126,8 +139,7 @@ class FloorTerm(SpatialTerm):
         spheres = slice(self.first, self.first + nsphere)
         side = np.repeat([0, 1], nsphere // 2)
         height = pos[spheres, 2] - jnp.asarray(self.radius, pos.dtype)[:, None] - targets.floor[side]
-        depth = -FLOOR_SOFTNESS * jax.nn.softplus(-height / FLOOR_SOFTNESS)
-        activation = jax.nn.sigmoid(-height / FLOOR_SOFTNESS)  # derivative of the residual by the height
+        depth, activation = soft_depth(height, FLOOR_SOFTNESS)
         stiffness = self.weight * activation**2
         x, y, _ = jnp.moveaxis(pos, 1, 0)[:, spheres]
         zero, one = jnp.zeros_like(stiffness), jnp.ones_like(stiffness)

@@ -71,12 +71,21 @@ def settings(cls: type[SettingsT]) -> type[SettingsT]:
     return made
 
 
-def load_settings(cls: type[SettingsT], path: Path) -> SettingsT:
-    """Read a TOML file; settings that it does not name keep their defaults.
+def load_settings(cls: type[SettingsT], path: Path | None, assignments: Iterable[str] = ()) -> SettingsT:
+    """Read a TOML file, then override some settings; those that neither names keep their defaults.
+
+    Args:
+        cls: A class of settings whose fields all have defaults.
+        path: The file; None starts from the defaults.
+        assignments: As for `override`.
 
     Raises:
-        SettingsError: The file is unreadable, too long or not TOML, or has an unknown key or a value out of range.
+        SettingsError: The file is unreadable, too long or not TOML; or a key is unknown or a value out of range.
     """
+    return override(cls() if path is None else _load_file(cls, path), assignments)
+
+
+def _load_file(cls: type[SettingsT], path: Path) -> SettingsT:
     try:
         data = read_bytes(path, limit=MAX_BYTES)
         tree = parse_toml(data.decode("utf-8"))
