@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import LONG_FILES
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
 MAX_FILES = 15
@@ -103,3 +105,8 @@ def test_each_sub_package_has_a_docstring() -> None:
     for path in _sources():
         if path.name == "__init__.py":
             assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_files_that_start_first_exist() -> None:
+    """Otherwise a renamed file would silently start last."""
+    assert {path.stem for path in (ROOT / "tests").rglob("test_*.py")} >= set(LONG_FILES)

@@ -31,7 +31,7 @@ _ROWS = (
     ("landmark_error_mm", "landmark error [mm]", "{:.0f}"),
     ("root_error_mm", "root error [mm]", "{:.0f}"),
     ("excitation", "mean excitation", "{:.3f}"),
-    ("kl", "KL divergence of an update", "{:.4f}"),
+    ("kl", "KL divergence (mean of an update)", "{:.4f}"),
     ("imagined_reward", "imagined reward (at most 1)", "{:.3f}"),
     ("model_error_mm_8", "model error after 8 steps [mm]", "{:.1f}"),
     ("horizon", "imagined steps", "{:.0f}"),

@@ -39,7 +39,7 @@ LEARNING = (
     ("Errors", "mm", ("landmark_error_mm", "root_error_mm")),
     ("Mean excitation, and action noise", "", ("excitation", "noise")),
     ("Episode length in steps", "", ("episode_steps",)),
-    ("KL divergence per update", "", ("kl",)),
+    ("KL divergence from the policy that acted", "", ("kl",)),
     ("Explained variance of the returns", "", ("explained_variance",)),
     ("Control steps per second", "", ("steps_per_second",)),
 )

@@ -79,7 +79,7 @@ def _data(result: PolicyEvaluation, learning: dict[str, Any] | None) -> dict[str
         "name": result.path.resolve().parent.name if result.path.name == POLICY else result.path.stem,
         "version": musclemap.__version__,
         "protocol": PROTOCOL,
-        "curves_note": f"Curves are available for the {len(drawn)} worst clips; click a name to see them.",
+        "curves_note": f"Click a linked name to see its curves; at most the {MAX_CURVES} worst clips have them.",
         "tiles": _tiles(result),
         "facts": list(_facts(result).items()),
         "problems": [f"left out {name}: {reason}" for name, reason in result.left_out.items()],
