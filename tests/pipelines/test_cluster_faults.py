@@ -67,18 +67,20 @@ def check_lines(summary: Summary, source: Path, out: Path) -> None:
         read_clip(path)
 
 
-def check_made_good(source: Path, out: Path, *, kept: int) -> None:
-    """The next run keeps finished clips and gives the same files as an undisturbed run.
+def check_made_good(source: Path, out: Path, cluster: HandStarted | None = None, *, kept: int) -> None:
+    """The next run keeps finished clips; once no lost worker writes any more, the files are those of an
+    undisturbed run.
 
     More than `kept` files are kept where workers that the run had lost still finished some: their journals list them.
     """
-    again = convert_alone(source, out)
+    again = convert_alone(source, out)  # while the lost workers may still be writing
     assert again.complete
     assert again.counts["kept"] >= kept
+    if cluster:
+        cluster.end()
+    last = convert_alone(source, out)  # clears away what they left
+    assert last.counts["kept"] == len(list(source.iterdir()))
     convert_alone(source, out.with_name("calm"))
-    deadline = time.monotonic() + 20
-    while list(out.rglob("*.tmp")) and time.monotonic() < deadline:  # of lost workers that still write
-        time.sleep(0.05)
     assert contents(out) == contents(out.with_name("calm"))
 
 
@@ -96,7 +98,7 @@ def test_a_killed_scheduler(tmp_path: Path, cluster: HandStarted) -> None:
     assert "scheduler is gone" in summary.stopped
     assert "\n" not in summary.stopped
     check_lines(summary, source, out)
-    check_made_good(source, out, kept=summary.counts["ok"])  # while the lost workers may still be writing
+    check_made_good(source, out, cluster, kept=summary.counts["ok"])
 
 
 @pytest.mark.slow
@@ -118,8 +120,8 @@ def test_lost_connections(tmp_path: Path, cluster: HandStarted) -> None:
         out, worker.close, lambda: convert(source, out, retargeter_factory=Hazardous, scheduler_file=cluster.file)
     )
     assert again.complete
-    assert again.counts["kept"] == summary.counts["ok"]
-    check_made_good(source, out, kept=40)
+    assert again.counts["kept"] >= summary.counts["ok"]  # more where lost workers still finished some
+    check_made_good(source, out, cluster, kept=40)
 
 
 @pytest.mark.slow
