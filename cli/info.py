@@ -86,7 +86,14 @@ def _target() -> dict[str, Any]:
 
     body = load_body()
     model = body.model
-    return {"name": body.name, "sha256": body.sha256, "nq": model.nq, "nv": model.nv, "nmuscle": model.nu}
+    corrections = [
+        f"inertia of {', '.join(c.bodies)}: {c.corrected} instead of {c.published} kg m^2; {c.source}"
+        for c in body.corrections
+    ]
+    return {
+        "name": body.name, "version": body.version, "sha256": body.sha256, "nq": model.nq, "nv": model.nv,
+        "nmuscle": model.nu, "mass_kg": round(float(model.body_mass.sum()), 2), "corrections": corrections,
+    }  # fmt: skip
 
 
 def _body_models(folder: Path | None) -> list[dict[str, Any]]:

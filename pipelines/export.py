@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,7 +34,7 @@ from musclemap.errors import ClipError, FileError, SettingsError
 from musclemap.failures import Failure, attempt
 from musclemap.files import check_fields, parse_json, read_bytes, read_json_object
 from musclemap.pipelines.convert.conversion import is_disk_full
-from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies import DEFAULT_BODY, load_body_version
 
 RECORD = "export.json"
 JOURNAL = "export.json.partial"
@@ -164,14 +165,18 @@ def export_clips(
     refuse_own_source(source, out)
     root, names, entries = _clips(source, include)
     _read_record(out, to=to, fingers=fingers)
-    body = ExportBody(load_body(), fingers=fingers)
+    make_body = cache(partial(ExportBody, fingers=fingers))
+
+    def body_of(clip: Clip) -> ExportBody:
+        return make_body(load_body_version(DEFAULT_BODY, clip.model_sha256))
+
     done: list[ExportedClip] = []
     with _open_folder(out) as journal:
         earlier = _read_record(out, to=to, fingers=fingers)
         if not (out / RECORD).is_file():
             _write_record(out, earlier, to=to, fingers=fingers)  # reserves the folder for this format
         for name in names:
-            exported = _export(root, name, entries.get(name), out, to, body, journal, feasible_only=feasible_only)
+            exported = _export(root, name, entries.get(name), out, to, body_of, journal, feasible_only=feasible_only)
             done.append(exported)
             if progress is not None:
                 progress(exported, len(done), len(names))
@@ -219,8 +224,8 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
 
 
 def _export(
-    root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str, body: ExportBody, journal: Journal,
-    *, feasible_only: bool,
+    root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str,
+    body_of: Callable[[Clip], ExportBody], journal: Journal, *, feasible_only: bool,
 ) -> ExportedClip:  # fmt: skip
     """Export one clip.
 
@@ -236,13 +241,13 @@ def _export(
             rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
             raise ClipError(f"it is infeasible ({rules})")
         sha256 = (entry.clip_sha256 if entry else None) or hashlib.sha256(path.read_bytes()).hexdigest()
-        return clip, form.write(clip, body), sha256
+        return clip, form.write(clip, body_of(clip)), sha256
 
     encoded = attempt(encode)
     if isinstance(encoded, Failure):
         return ExportedClip(clip=name, status="refused", reason=encoded.message)
     clip, data, clip_sha256 = encoded
-    drops_fingers = clip.hands == "tracked" and not body.fingers
+    drops_fingers = clip.hands == "tracked" and not body_of(clip).fingers
     notes = ("the clip has tracked fingers, which were not exported",) if drops_fingers else ()
     exported = ExportedClip(
         clip=name,

@@ -73,7 +73,7 @@ class TrajectoryImporter:
     """Converts trajectories to clips.
 
     Args:
-        config: Settings; only `default_fps`, `limits`, `contact` and `validation` are used.
+        config: Settings; only `body`, `default_fps`, `joint_limits`, `contact` and `validation` are used.
         device: JAX device for the checks; None for JAX's choice.
     """
 
@@ -81,7 +81,7 @@ class TrajectoryImporter:
         device = device if device is not None else jax.devices()[0]
         self._device = device
         self.config = config
-        self.body = load_body(limits=config.joint_limits)
+        self.body = load_body(limits=config.joint_limits, published=config.body.published)
         self._software = software_versions(device.platform)
         self._validator = Validator(self.body, config.validation, physics=choose_physics(self.body, device))
 
@@ -92,7 +92,8 @@ class TrajectoryImporter:
             "licence": source.licence, "targets": TARGETS, "subject_scale": "not known, told as 1",
         }  # fmt: skip
         used = {
-            "joint_limits": self.config.joint_limits, "contact": asdict(self.config.contact),
+            "body": asdict(self.config.body), "joint_limits": self.config.joint_limits,
+            "contact": asdict(self.config.contact),
             "default_fps": self.config.default_fps, "validation": asdict(self.config.validation),
         }  # fmt: skip
         return {

@@ -22,8 +22,9 @@ from musclemap.pipelines.convert.conversion import is_disk_full
 from musclemap.pipelines.convert.prepare import entry_with_clip
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
+from musclemap.retarget.checks.verdict import rules_with
 from musclemap.retarget.config import RetargetConfig
-from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies import DEFAULT_BODY, load_body_version
 from musclemap.skeletons.body import TargetBody
 
 
@@ -86,7 +87,7 @@ def validate_clips(
 
     Args:
         source: Folder of clips (.h5), or one clip.
-        config: Settings; only `validation` and `limits` are used.
+        config: Settings; only `validation` and `joint_limits` are used.
         muscles: Compute activations, too; they are stored with clips that are written.
         write: Write verdicts to the clips that a manifest lists and to the manifest.
         device: JAX device; a GPU runs the checks in MuJoCo Warp.
@@ -101,8 +102,7 @@ def validate_clips(
     paths = sorted(source.rglob("*.h5")) if source.is_dir() else [source]
     if not paths:
         raise SettingsError(f"there is no clip (.h5) below {source}")
-    body = load_body(limits=config.joint_limits)
-    validator = Validator(body, config.validation, physics=choose_physics(body, device))
+    validators = _Validators(config, device)
     results: list[CheckedClip] = []
     disk_full = ""
     with ExitStack() as stack:
@@ -116,7 +116,7 @@ def validate_clips(
             if disk_full:
                 checked = CheckedClip(clip=name, verdict=None, problem=disk_full)
             else:
-                checked, disk_full = _check(path, root, validator, entry, folder, muscles=muscles)
+                checked, disk_full = _check(path, root, validators, entry, folder, muscles=muscles)
             results.append(checked)
             if progress is not None:
                 progress(checked)
@@ -125,8 +125,30 @@ def validate_clips(
     return ValidationResult(clips=tuple(results), seconds=time.perf_counter() - started, written=folder is not None)
 
 
+class _Validators:
+    """Validator of each version of the body, created for its first clip."""
+
+    def __init__(self, config: RetargetConfig, device: Any) -> None:
+        rules_with(config.validation.thresholds)  # raises SettingsError before any clip is read
+        self._config, self._device = config, device
+        self._validators: dict[str, Validator] = {}
+
+    def validator_of(self, clip: Clip) -> Validator:
+        """Validator of the version that a clip was made for.
+
+        Raises:
+            ClipError: If the clip is of another body, or of a version that is not installed.
+        """
+        body = load_body_version(DEFAULT_BODY, clip.model_sha256, limits=self._config.joint_limits)
+        _check_body(clip, body)
+        if body.sha256 not in self._validators:
+            physics = choose_physics(body, self._device)
+            self._validators[body.sha256] = Validator(body, self._config.validation, physics=physics)
+        return self._validators[body.sha256]
+
+
 def _check(
-    path: Path, root: Path, validator: Validator, entry: ManifestEntry | None, folder: OutputFolder | None,
+    path: Path, root: Path, validators: "_Validators", entry: ManifestEntry | None, folder: OutputFolder | None,
     *, muscles: bool,
 ) -> tuple[CheckedClip, str]:  # fmt: skip
     """Result of one clip, and why the remaining clips cannot be checked, or an empty string."""
@@ -134,8 +156,7 @@ def _check(
 
     def validate() -> Clip:
         clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
-        _check_body(clip, validator.body)
-        return validator.validate(clip, muscles=muscles)
+        return validators.validator_of(clip).validate(clip, muscles=muscles)
 
     checked = attempt(validate)
     if isinstance(checked, Failure):

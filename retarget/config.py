@@ -11,6 +11,18 @@ Iterations = Annotated[int, Field(ge=1, le=10_000)]
 
 
 @settings
+class BodyConfig:
+    """Which version of the target body is used.
+
+    Attributes:
+        published: Whether the model is used as its package releases it, without our corrections of faults (see
+            docs/body.md): for policies and clips of others, which were made with it.
+    """
+
+    published: bool = False
+
+
+@settings
 class ScaleConfig:
     """How the subject's size is estimated from the motion.
 
@@ -164,6 +176,7 @@ class RetargetConfig:
         max_calibration_offset: Largest offset that calibration from the motion may add to a joint of the source
             skeleton [m]; 0 for none.
         default_fps: Frame rate of sources that do not state theirs [Hz], or 0 to refuse them.
+        body: Version of the target body.
         scale: Subject's size.
         contact: Contact detection.
         weights: Weights of the fit.
@@ -176,6 +189,7 @@ class RetargetConfig:
     joint_limits: Literal["effective", "declared"] = "effective"
     max_calibration_offset: NonNegativeFloat = 0.04
     default_fps: NonNegativeFloat = 0.0
+    body: BodyConfig = field(default_factory=BodyConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     contact: ContactConfig = field(default_factory=ContactConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)

@@ -93,7 +93,7 @@ class Retargeter:
         device: Any = None,
     ) -> None:
         self.config = config
-        self.body = load_body(limits=config.joint_limits)
+        self.body = load_body(limits=config.joint_limits, published=config.body.published)
         self._models = tuple(body_models)
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):

@@ -14,6 +14,7 @@ import numpy as np
 from musclemap import __version__
 
 from .bare_tree import bare_tree
+from .corrections import InertiaCorrection
 from .model_hash import model_hash
 from .reduced import ReducedCoordinates, check_limits, reduce_model
 from .soles import ContactPart, FootGeoms, Sole, find_foot_geoms, find_sole
@@ -81,6 +82,7 @@ class TargetBody:
         fit: Settings of the fit.
         source_to_target: Rotates the source's rest frame (x left, y up, z forward) to the model's, shape (3, 3).
         limits: Joint ranges: "effective", which keep every driven joint in its own range, or "declared".
+        corrections: What differs from the model as its package releases it; already applied to `model`.
     """
 
     name: str
@@ -93,6 +95,7 @@ class TargetBody:
     fit: FitSettings = FitSettings()
     source_to_target: np.ndarray = field(default_factory=lambda: np.eye(3))
     limits: str = "effective"
+    corrections: tuple[InertiaCorrection, ...] = ()
 
     def __post_init__(self) -> None:
         check_limits(self.limits)
@@ -184,8 +187,9 @@ class TargetBody:
 
     @cached_property
     def version(self) -> str:
-        """Version of the package that provides the model."""
-        return __version__ if self.package is None else version(self.package)
+        """Version of the package that provides the model; the suffix "+corrected" says that `corrections` apply."""
+        released = __version__ if self.package is None else version(self.package)
+        return f"{released}+corrected" if self.corrections else released
 
     @cached_property
     def sha256(self) -> str:

@@ -1,13 +1,14 @@
 """Bodies as they are simulated, driven by their muscles, and where a clip's columns go in the simulated model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import mujoco
 import numpy as np
 
-from musclemap.skeletons.bodies import load_body
+from musclemap.datasets.clip import Clip
+from musclemap.skeletons.bodies import load_body, load_body_version
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.couplings import couplings
 from musclemap.skeletons.soles import colliding_geoms
@@ -114,11 +115,26 @@ def load_simulation_body(name: str, config: PhysicsConfig | None = None) -> Simu
         TargetError: If the body is unknown, with a message that lists the known ones, or if it cannot stand on terrain.
     """
     config = config or PhysicsConfig()
-    target = load_body(name)
+    target = load_body(name, published=config.published)
     spec = target.make_spec()
     if config.hands == "locked" and target.finger_joints:
         _remove_joints(spec, target.model, target.finger_joints)
     return _simulation_body(target, spec, config)
+
+
+def physics_for_clips(clips: Sequence[tuple[str, Clip]], config: PhysicsConfig) -> PhysicsConfig:
+    """Settings of the physics with the published model if that is the one that every clip was made for.
+
+    Args:
+        clips: Name and clip, at least one, all of the same body.
+        config: Settings as given.
+
+    Raises:
+        TargetError: If the body is unknown.
+    """
+    bodies = {load_body_version(clip.model, clip.model_sha256).sha256 for _, clip in clips}
+    released = load_body(clips[0][1].model, published=True).sha256
+    return replace(config, published=True) if bodies == {released} else config
 
 
 def _remove_joints(spec: mujoco.MjSpec, full: mujoco.MjModel, joints: Sequence[str]) -> None:

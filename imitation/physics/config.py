@@ -22,6 +22,8 @@ class PhysicsConfig:
         hands: "locked" (354 muscles of MyoFullBody) or "free" (all 416).
         nconmax: Contacts per world for which MuJoCo Warp reserves memory; 0 measures it on the clips.
         njmax: Constraint rows per world for which MuJoCo Warp reserves memory; 0 measures it on the clips.
+        published: Whether the body is simulated as its package releases it, without our corrections (see docs/body.md).
+            Clips of the published model are trained on it without this setting.
         terrain: The ground.
     """
 
@@ -33,6 +35,7 @@ class PhysicsConfig:
     hands: Literal["locked", "free"] = "locked"
     nconmax: Annotated[int, Field(ge=0, le=100_000)] = 0
     njmax: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    published: bool = False
     terrain: TerrainConfig = field(default_factory=TerrainConfig)
 
     @property

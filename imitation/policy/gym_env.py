@@ -17,7 +17,7 @@ from gymnasium import spaces
 
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.errors import SettingsError
-from musclemap.imitation.physics.bodies import load_simulation_body
+from musclemap.imitation.physics.bodies import load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
@@ -65,6 +65,7 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> None:  # fmt: skip
         self.render_mode = render_mode
         loaded, config = _load_clips(clips), task or TaskConfig()
+        physics = physics_for_clips(loaded[:1], physics or PhysicsConfig())
         body = load_simulation_body(loaded[0][1].model, physics)
         self._device = jax.devices("cpu")[0]  # transfers to another device would cost more than they save for one world
         with jax.default_device(self._device):

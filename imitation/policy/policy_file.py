@@ -20,7 +20,7 @@ file contains no pickle, so reading it cannot execute code.
 import hashlib
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from musclemap.imitation.ppo.networks import NORM_EPSILON
 from musclemap.imitation.ppo.normaliser import MAX_ABS, MIN_STD, Normaliser
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.task import Task
+from musclemap.skeletons.bodies import load_body_version
 
 from .policy import Policy
 from .policy_format import FORMAT, NETWORK, VERSION, make_policy
@@ -152,7 +153,9 @@ def body_of(policy: Policy) -> SimulationBody:
     """
     trained_body = policy.facts["body"]
     try:
-        body = load_simulation_body(trained_body["name"], policy.physics)
+        version = load_body_version(trained_body["name"], str(trained_body.get("sha256")))
+        published = policy.physics.published or not version.corrections  # older policies do not say that it is
+        body = load_simulation_body(trained_body["name"], replace(policy.physics, published=published))
     except MusclemapError as error:
         raise PolicyError(f"the policy's body is not available: {error}") from error
     available = body_facts(body, policy.physics)

@@ -10,14 +10,13 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.clip_schema import CONTACTS
 from musclemap.failures import Failure, attempt
 from musclemap.retarget.checks.evaluation import evaluate_clip
-from musclemap.skeletons.bodies import BODIES, load_body
+from musclemap.skeletons.bodies import BODIES, load_body, load_body_version
 from musclemap.skeletons.body import TargetBody
 
 from .encoding import Chart, Curve, Section
 from .muscle_groups import OTHER, muscle_groups
 from .sides import SIDE_WORD, side_of
 
-_body = cache(load_body)
 _groups = cache(muscle_groups)
 
 
@@ -32,7 +31,7 @@ def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], 
         Sections with charts, and a note for everything that cannot be drawn or may be wrong.
     """
     sections = [_landmark_error(clip)]
-    body = _body(clip.model, limits=str(clip.config.get("joint_limits", "effective"))) if _is_known_body(clip) else None
+    body = _body_of(clip) if _is_known_body(clip) else None
     if body is None:
         notes = [f"no charts of joints and feet: {clip.model} {clip.model_version} is not a known body"]
     else:
@@ -47,11 +46,16 @@ def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], 
     return [*sections, _each_landmark(clip)], notes
 
 
+def _body_of(clip: Clip) -> TargetBody:
+    limits = str(clip.config.get("joint_limits", "effective"))
+    return load_body_version(clip.model, clip.model_sha256, limits=limits)
+
+
 def _is_known_body(clip: Clip) -> bool:
     """Whether a known body fits the configurations of the clip."""
     if clip.model not in BODIES or clip.config.get("joint_limits", "effective") not in ("effective", "declared"):
         return False
-    body = _body(clip.model, limits="effective")
+    body = load_body(clip.model)
     return clip.joint_names == body.joint_names and clip.qpos.shape[1] == body.model.nq
 
 

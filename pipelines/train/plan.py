@@ -10,7 +10,7 @@ import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.errors import TrainingError
-from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.engines import engine_kind, has_cuda
 from musclemap.imitation.policy.training_clips import clip_facts
 from musclemap.imitation.runs.train_config import TrainConfig
@@ -85,6 +85,7 @@ def plan_training(
         raise TrainingError(
             f"the clips are of several bodies: {', '.join(names)}; select those of one body with --include"
         )
+    config = replace(config, physics=physics_for_clips(clips, config.physics))
     body = load_simulation_body(names[0], config.physics)
     with explain_memory_error(f"{len(clips)} clips", "the number of clips: --include, --split or --limit"):
         library = make_library(

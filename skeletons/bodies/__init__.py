@@ -3,6 +3,8 @@
 Imports only `skeletons`.
 """
 
+from functools import cache
+
 from musclemap.errors import TargetError
 from musclemap.skeletons.body import TargetBody
 
@@ -11,17 +13,43 @@ from . import myofullbody, small_arm
 BODIES = {myofullbody.NAME: myofullbody.load_myofullbody, small_arm.ARM_NAME: small_arm.load_small_arm_body}
 """Loader of each body, by name."""
 
+DEFAULT_BODY = myofullbody.NAME
 
-def load_body(name: str = myofullbody.NAME, *, limits: str = "effective") -> TargetBody:
-    """Load a body by the name in a clip's `model`.
+
+@cache
+def load_body(name: str = DEFAULT_BODY, *, limits: str = "effective", published: bool = False) -> TargetBody:
+    """Load a body by the name in a clip's `model`; the same arguments return the same object.
 
     Args:
         name: Name of the body.
         limits: "effective" or "declared" joint ranges, see `TargetBody`.
+        published: Load the model as its package releases it, without our corrections.
 
     Raises:
         TargetError: If the body does not exist; the message lists the known ones.
     """
     if name not in BODIES:
         raise TargetError(f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}")
-    return BODIES[name](limits=limits)
+    return BODIES[name](limits=limits, published=published)
+
+
+def load_body_version(name: str, sha256: str, *, limits: str = "effective") -> TargetBody:
+    """Load the version of a body, corrected or as published, that a clip or policy was made for.
+
+    Args:
+        name: Name of the body.
+        sha256: Hash of the version, as in a clip's `model_sha256`.
+        limits: "effective" or "declared" joint ranges.
+
+    Returns:
+        The body with this hash, or the corrected one if neither has it; callers that need the very version compare.
+
+    Raises:
+        TargetError: If the body does not exist.
+    """
+    body = load_body(name, limits=limits)
+    if body.sha256 != sha256 and body.corrections:
+        published = load_body(name, limits=limits, published=True)
+        if published.sha256 == sha256:
+            return published
+    return body

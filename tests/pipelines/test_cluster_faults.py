@@ -168,7 +168,7 @@ def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_sources_that_are_replaced(tmp_path: Path) -> None:
     """One source is replaced after its conversion, one before: clips record their source, and the next run notices."""
-    names = [f"m{k:02}slow" for k in range(40)]
+    names = [f"m{k:03}slow" for k in range(100)]  # five seconds of work, so that it is still running
     source, out = archive(tmp_path / "in", *names), tmp_path / "out"
     archive(tmp_path / "new", *names)
     for path in (tmp_path / "new").iterdir():
@@ -192,4 +192,4 @@ def test_sources_that_are_replaced(tmp_path: Path) -> None:
     for line in lines.values():
         assert line.clip is not None
         assert read_clip(out / line.clip, sha256=line.clip_sha256).source_sha256 == line.source_sha256
-    check_made_good(source, out, kept=39)
+    check_made_good(source, out, kept=99)
