@@ -136,6 +136,27 @@ class SolverConfig:
 
 
 @settings
+class DynamicsConfig:
+    """How a fit is refined so that forces of the ground explain its motion.
+
+    Attributes:
+        enabled: Whether clips are refined; without it they are purely kinematic.
+        iterations: Gauss-Newton steps.
+        residual_weight: Cost of a squared residual of one body weight, relative to that of a landmark's squared metre.
+        smoothness: Second differences at 100 Hz of the deviation from the fit, relative to the stiffness that landmarks
+            give the joint.
+        force_weight: Weight of the squared residual against the squared contact forces, both in body weights, when the
+            contact forces are found.
+    """
+
+    enabled: bool = True
+    iterations: Iterations = 4
+    residual_weight: PositiveFloat = 100.0
+    smoothness: NonNegativeFloat = 10.0
+    force_weight: PositiveFloat = 100.0
+
+
+@settings
 class ValidationConfig:
     """How clips are checked.
 
@@ -181,6 +202,7 @@ class RetargetConfig:
         contact: Contact detection.
         weights: Weights of the fit.
         solver: Numerical settings.
+        dynamics: Refinement of the fit.
         validation: Checks on the full body.
     """
 
@@ -194,4 +216,5 @@ class RetargetConfig:
     contact: ContactConfig = field(default_factory=ContactConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)
     solver: SolverConfig = field(default_factory=SolverConfig)
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)

@@ -18,6 +18,7 @@ from .corrections import InertiaCorrection
 from .model_hash import model_hash
 from .reduced import ReducedCoordinates, check_limits, reduce_model
 from .soles import ContactPart, FootGeoms, Sole, find_foot_geoms, find_sole
+from .support import SupportPart, SupportPoints, find_support_points
 from .symmetry import mirror_points, symmetrise
 from .tree import BodyPoint, Tree, build_tree
 
@@ -78,6 +79,8 @@ class TargetBody:
         package: Package that provides the model; ours if None.
         landmarks: Tracked bodies, in the order of a clip's `landmark_names`. Positions are relative to the first.
         contact_parts: Parts that can touch the ground, in the order of a clip's `contact`; empty without feet.
+        support_parts: Parts that can bear weight, in the order of a clip's `support_names`; feet first, left then
+            right. Empty for a body that nothing supports.
         finger_joints: Joints that are locked unless hands are tracked.
         fit: Settings of the fit.
         source_to_target: Rotates the source's rest frame (x left, y up, z forward) to the model's, shape (3, 3).
@@ -91,6 +94,7 @@ class TargetBody:
     package: str | None
     landmarks: tuple[Landmark, ...]
     contact_parts: tuple[ContactPart, ...] = ()
+    support_parts: tuple[SupportPart, ...] = ()
     finger_joints: tuple[str, ...] = ()
     fit: FitSettings = FitSettings()
     source_to_target: np.ndarray = field(default_factory=lambda: np.eye(3))
@@ -155,6 +159,21 @@ class TargetBody:
     def foot_geoms(self) -> FootGeoms:
         """Colliding geoms of the feet, the right foot's first."""
         return find_foot_geoms(self.model, self.contact_parts)
+
+    @cached_property
+    def support(self) -> SupportPoints:
+        """Points that can bear weight."""
+        return find_support_points(self.model, self.support_parts, ignored_joints=self.finger_joints)
+
+    @property
+    def support_names(self) -> tuple[str, ...]:
+        """Names of the parts that can bear weight, shape (nsupport,)."""
+        return tuple(part.name for part in self.support_parts)
+
+    @cached_property
+    def mass(self) -> float:
+        """Total mass [kg]."""
+        return float(self.model.body_mass.sum())
 
     @cached_property
     def kinematic_model(self) -> mujoco.MjModel:

@@ -22,7 +22,7 @@ from musclemap.skeletons.kinematics import forward
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.tree import Tree
 
-from .bounded_least_squares import bounded_least_squares
+from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares
 from .physics_checks import FramePhysics
 
 BATCH_SIZE = {"cpu": 128, "gpu": 4096}

@@ -11,6 +11,7 @@ from musclemap.errors import TargetError
 from musclemap.skeletons.body import SIDE_WORD, SIDES, FitSettings, Landmark, TargetBody
 from musclemap.skeletons.corrections import InertiaCorrection, apply_corrections
 from musclemap.skeletons.soles import ContactPart
+from musclemap.skeletons.support import SupportPart
 
 NAME = "MyoFullBody"
 PACKAGE = "musclemimic-models"
@@ -54,6 +55,30 @@ CONTACT_PARTS = tuple(
 )
 CONTACT_NAMES = tuple(part.name for part in CONTACT_PARTS)
 """Columns of a clip's `/contact`."""
+
+_SIDED_SUPPORT: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    ("foot", (("calcn", "ankle"), ("toes", "foot"))),
+    ("hand", (("lunate", "wrist"),)),
+    ("arm", (("humerus", "shoulder"), ("ulna", "elbow"))),
+    ("knee", (("tibia", "knee"),)),
+)
+SUPPORT_PARTS = (
+    *(
+        SupportPart(
+            name=f"{SIDE_WORD[side]}_{name}",
+            bodies=tuple(f"{body}_{side}" for body, _ in members),
+            carriers=tuple(f"{SIDE_WORD[side]}_{joint}" for _, joint in members),
+        )
+        for name, members in _SIDED_SUPPORT
+        for side in ("l", "r")
+    ),
+    SupportPart(
+        name="pelvis", bodies=("pelvis", "femur_l", "femur_r"), carriers=("pelvis", "left_hip", "right_hip")
+    ),
+    SupportPart(name="trunk", bodies=("torso", "thorax"), carriers=("spine3", "spine3")),
+    SupportPart(name="head", bodies=("neck",), carriers=("spine3",)),
+)
+"""Parts that can bear weight; "knee" is the shank with the knee, "arm" the arm without the hand, "trunk" the back."""
 
 _FINGER_DIGITS = ("2", "3", "4", "5")
 FINGER_JOINTS = tuple(
@@ -120,7 +145,7 @@ def load_myofullbody(*, limits: str = "effective", published: bool = False) -> T
     """MyoFullBody with 416 muscles, from the package musclemimic-models, corrected unless `published`."""
     return TargetBody(
         name=NAME, model=load_model(published=published), make_spec=partial(make_spec, published=published),
-        package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, finger_joints=FINGER_JOINTS, fit=FIT,
+        package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, support_parts=SUPPORT_PARTS, finger_joints=FINGER_JOINTS, fit=FIT,
         source_to_target=SOURCE_TO_TARGET, limits=limits, corrections=() if published else CORRECTIONS,
     )  # fmt: skip
 

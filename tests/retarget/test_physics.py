@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import lsq_linear
 
 from musclemap.datasets.clip import Clip
-from musclemap.retarget.checks.bounded_least_squares import bounded_least_squares
+from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares
 from musclemap.retarget.checks.inverse_dynamics import (
     GRAVITY,
     GroundReactionSolver,

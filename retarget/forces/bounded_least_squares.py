@@ -17,7 +17,8 @@ from jax import Array, lax
 from musclemap.skeletons.precision import precise
 
 _MAX_STEPS = 40
-_MAX_HALVINGS = 12
+_STEP_LENGTHS = (1.0, 0.5, 0.2, 0.05)
+"""Fractions of a Newton step that are tried; if none lowers the dual, the next step is damped."""
 _MIN_DAMPING = 1e-7
 _TOLERANCE = 1e-4
 """A problem is solved when the norm of the gradient falls below this fraction of the norm of b."""
@@ -32,7 +33,7 @@ def _dual(a: Array, y: Array, b: Array, weight: float, lower: float, upper: floa
 def _solve(a: Array, b: Array, weight: float, lower: float, upper: float) -> Array:
     nrow = len(b)
     eye = jnp.eye(nrow, dtype=a.dtype)
-    lengths = 0.5 ** jnp.arange(_MAX_HALVINGS, dtype=a.dtype)
+    lengths = jnp.asarray(_STEP_LENGTHS, a.dtype)
 
     scale = jnp.sum(a * a) / nrow
 

@@ -1,0 +1,84 @@
+"""Symmetric block-pentadiagonal systems: one block per frame, coupled to the next two frames."""
+
+import numpy as np
+from scipy.linalg import solveh_banded
+
+REACH = 2
+"""Frames that one equation couples beyond its own."""
+
+
+class BandedSystem:
+    """Normal equations of a problem whose rows touch three consecutive frames.
+
+    Args:
+        nframe: Number of frames.
+        size: Unknowns per frame.
+    """
+
+    def __init__(self, nframe: int, size: int) -> None:
+        self.nframe, self.size = nframe, size
+        self.blocks = [np.zeros((nframe, size, size)) for _ in range(REACH + 1)]
+        """`blocks[k][t]` couples frame t + k (rows) to frame t (columns)."""
+        self.gradient = np.zeros((nframe, size))
+
+    def add_frames(self, hessian: np.ndarray, gradient: np.ndarray) -> None:
+        """Add a model of single frames: hessian (nframe, size, size) and gradient (nframe, size)."""
+        self.blocks[0] += hessian
+        self.gradient += gradient
+
+    def add_rows(self, jacobian: tuple[np.ndarray, np.ndarray, np.ndarray], weight: np.ndarray, residual: np.ndarray) -> None:
+        """Add `1/2 (r + J d)' W (r + J d)`, where r of frame t depends on frames t - 1, t and t + 1.
+
+        Args:
+            jacobian: Derivative by the previous, the same and the next frame, each (nframe, nrow, size); rows at the
+                ends whose neighbour does not exist must have weight 0.
+            weight: W, shape (nframe, nrow, nrow).
+            residual: r, shape (nframe, nrow).
+        """
+        weighted = [weight @ part for part in jacobian]
+        for a in range(3):  # frame t + a - 1
+            rows = self._shift(a)
+            self.gradient[rows[1]] += np.einsum("tri,tr->ti", weighted[a][rows[0]], residual[rows[0]])
+            for b in range(a + 1):
+                source, columns = self._shift(a)[0], None
+                source = slice(max(source.start, self._shift(b)[0].start), min(source.stop, self._shift(b)[0].stop))
+                columns = slice(source.start + b - 1, source.stop + b - 1)
+                product = np.swapaxes(weighted[a][source], 1, 2) @ jacobian[b][source]
+                self.blocks[a - b][columns] += product
+
+    def _shift(self, a: int) -> tuple[slice, slice]:
+        """Frames t whose neighbour t + a - 1 exists, and these neighbours."""
+        low, high = max(0, 1 - a), min(self.nframe, self.nframe + 1 - a)
+        return slice(low, high), slice(low + a - 1, high + a - 1)
+
+    def add_second_differences(self, weight: np.ndarray, values: np.ndarray) -> None:
+        """Add `1/2 sum w (v_{t-1} - 2 v_t + v_{t+1})^2`; weight (size,), values of the current iterate (nframe, size)."""
+        if self.nframe < 3:
+            return
+        bend = values[:-2] - 2.0 * values[1:-1] + values[2:]
+        index = np.arange(self.size)
+        for a, ca in enumerate((1.0, -2.0, 1.0)):
+            self.gradient[a : a + self.nframe - 2] += ca * weight * bend
+            for b, cb in enumerate((1.0, -2.0, 1.0)[: a + 1]):
+                self.blocks[a - b][b : b + self.nframe - 2, index, index] += ca * cb * weight
+
+    def solve(self) -> np.ndarray:
+        """Step that minimises the model, shape (nframe, size).
+
+        Raises:
+            numpy.linalg.LinAlgError: If the system is not positive definite.
+        """
+        size, n = self.size, self.nframe * self.size
+        width = (REACH + 1) * size
+        # Lower form: band[i - j, j]. Column j of frame t holds its rows of frames t, t + 1 and t + 2, shifted by j.
+        band = np.zeros((width, n))
+        column = np.arange(size)
+        stacked = np.concatenate(
+            [np.pad(block[: self.nframe - k], ((0, k), (0, 0), (0, 0))) if k else block
+             for k, block in enumerate(self.blocks)], axis=1)  # (nframe, width, size)
+        by_frame = band.reshape(width, self.nframe, size)
+        for c in column:
+            by_frame[: width - c, :, c] = stacked[:, c:, c].T
+        return -solveh_banded(band, self.gradient.ravel(), lower=True, overwrite_ab=True, check_finite=False).reshape(
+            self.nframe, size
+        )

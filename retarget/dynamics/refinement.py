@@ -1,0 +1,250 @@
+"""Refinement of a fitted clip so that forces of the ground explain its motion.
+
+The fit follows the source frame by frame, so its accelerations are only as good as the source's. The ground can push at
+the parts that bear, and nowhere else, inside friction cones. What remains of the wrench that the motion requires at the
+unactuated root is a residual, which no person has. Here the whole clip is moved a little until the residual vanishes:
+in flight its centre of mass falls freely, and in stance the centre of pressure stays under the parts that bear. Residual
+reduction in OpenSim (Delp et al. 2007) and the dynamics pass of AddBiomechanics (Werling et al. 2023) serve the same
+purpose.
+
+One nonlinear least-squares problem over the clip, solved by Gauss-Newton steps with a block-pentadiagonal Cholesky
+factorisation:
+
+- tracking: the Gauss-Newton Hessian of the fit's own terms (landmarks, orientations, contacts, floor, prior) measures
+  the deviation from the fit;
+- residual: the required wrench minus that of the contact forces. The forces are eliminated: for each frame they are the
+  solution of a bounded least-squares problem, and the Hessian of the residual is projected on the wrenches that the
+  pressed points cannot supply (variable projection, Golub & Pereyra 1973);
+- smoothness: second differences of the deviation.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_opening, uniform_filter1d
+from scipy.spatial.transform import Rotation
+
+from musclemap.retarget.config import DynamicsConfig
+from musclemap.retarget.forces.bearing import detect_bearing
+from musclemap.retarget.forces.contact_forces import (
+    GRAVITY,
+    TORQUE_LENGTH,
+    ContactForces,
+    ContactForceSolver,
+    load_sharing,
+)
+from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.reduced import NROOT
+
+from .banded import BandedSystem
+
+SEGMENT, OVERLAP = 1024, 96
+"""Frames of a long clip that are refined together, which bounds the memory, and frames shared by two segments, over
+which one fades into the other."""
+
+UNSUPPORTED = 0.5
+"""A residual vertical force above this is not a fault of the motion but a missing support: a chair, a handrail [body
+weights]. Such frames are left as they are."""
+
+UNSUPPORTED_SECONDS = 0.2
+"""A shorter lack of support is a fault of the motion: take-off and landing blur in recordings [s]."""
+
+FADE_SECONDS = 0.1
+"""Time over which the residual's weight fades near unsupported frames [s]."""
+
+YIELD = 0.1
+"""Cost of squared changes of the contact forces, in body weights, relative to a weight of the residual of 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """Refined configurations of one clip.
+
+    Attributes:
+        q: Reduced configurations, shape (nframe, 7 + njoint).
+        residual_before: Residual force and moment of every frame of the fit, shape (nframe, 2) [N, Nm].
+        residual_after: The same of the refined motion.
+        bearing: Whether each part bears, shape (nframe, npart) bool.
+    """
+
+    q: np.ndarray
+    residual_before: np.ndarray
+    residual_after: np.ndarray
+    bearing: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    """Forces at one iterate."""
+
+    required: RequiredForces
+    forces: ContactForces
+    root: np.ndarray
+
+    @property
+    def residual(self) -> np.ndarray:
+        return self.required.wrench - self.forces.wrench
+
+    @property
+    def magnitude(self) -> np.ndarray:
+        """Norms of residual force and moment, shape (nframe, 2) [N, Nm]."""
+        residual = self.residual
+        return np.stack([np.linalg.norm(residual[:, :3], axis=1), np.linalg.norm(residual[:, 3:], axis=1)], axis=1)
+
+
+class Refiner:
+    """Refines fits of one body.
+
+    Args:
+        body: Target body with a free root and support parts.
+        config: Settings.
+        friction: Coefficient of friction.
+        smoothness: Weight of the second differences of each degree of freedom's deviation, shape (ndof,).
+    """
+
+    def __init__(self, body: TargetBody, config: DynamicsConfig, *, friction: float, smoothness: np.ndarray) -> None:
+        self.body, self.config, self._smoothness = body, config, smoothness
+        self._solver = ContactForceSolver(body, friction=friction, residual_weight=config.force_weight)
+        self._scale = np.array([1.0, 1.0, 1.0, *[1.0 / TORQUE_LENGTH] * 3]) / self._solver.weight
+
+    def refine(self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, fps: float) -> Refinement:
+        """Refine a clip.
+
+        Args:
+            q: Configurations of the fit, ground at z = 0, shape (nframe, 7 + njoint).
+            stiffness: Hessian of the fit's terms in every frame, shape (nframe, ndof, ndof).
+            held: Whether each foot, left and right, is held still, shape (nframe, 2) bool.
+            fps: Frame rate [Hz].
+        """
+        nframe = len(q)
+        out, bearing = np.array(q, np.float64), np.zeros((nframe, len(self.body.support_parts)), bool)
+        before, after = np.zeros((nframe, 2)), np.zeros((nframe, 2))
+        step = SEGMENT - OVERLAP
+        starts = range(0, max(nframe - OVERLAP, 1), step)
+        for low in starts:
+            part = slice(low, min(low + SEGMENT, nframe))
+            result = self._segment(q[part], stiffness[part], held[part], fps)
+            if low:
+                _fade(out[part], result.q)
+            else:
+                out[part] = result.q
+            inner = slice(low if not low else low + OVERLAP // 2, part.stop)
+            for target, source in (
+                (bearing, result.bearing), (before, result.residual_before), (after, result.residual_after)
+            ):
+                target[inner] = source[inner.start - low :]
+        return Refinement(q=out, residual_before=before, residual_after=after, bearing=bearing)
+
+    def _segment(self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, fps: float) -> Refinement:
+        required = self._required(q, fps, momentum=True)
+        vertical = required.wrench[:, 2] / self._solver.weight
+        bearing = detect_bearing(self.body.support, required.points, vertical, required.com, fps, held=held)
+        load = load_sharing(bearing, fps)
+        state = first = best = self._state(q, required, load)
+        trusted = self._trusted(first, fps)
+        current = best_q = np.array(q, np.float64)
+        deviation = np.zeros((len(q), self.body.reduced.ndof))
+        for _ in range(self.config.iterations):
+            step = self._step(state, deviation, stiffness, trusted, fps)
+            current, moved = self._move(current, step)
+            deviation += moved
+            state = self._state(current, self._required(current, fps, momentum=True), load)
+            if self._cost(state, trusted) < self._cost(best, trusted):
+                best, best_q = state, current
+        return Refinement(q=best_q, residual_before=first.magnitude, residual_after=best.magnitude, bearing=bearing)
+
+    def _required(self, q: np.ndarray, fps: float, *, momentum: bool) -> RequiredForces:
+        return required_forces(self.body, self.body.reduced.expand(q), fps, momentum=momentum)
+
+    def _state(self, q: np.ndarray, required: RequiredForces, load: np.ndarray) -> _State:
+        forces = self._solver(required.wrench, required.points, q[:, :3], load)
+        return _State(required=required, forces=forces, root=q[:, :3])
+
+    def _cost(self, state: _State, trusted: np.ndarray) -> float:
+        return float(np.sum(trusted[:, None] * (state.residual * self._scale) ** 2))
+
+    def _trusted(self, state: _State, fps: float) -> np.ndarray:
+        """Weight of every frame's residual, shape (nframe,): 0 at the ends and where a support is missing."""
+        missing = state.residual[:, 2] > UNSUPPORTED * self._solver.weight
+        missing = binary_opening(missing, np.ones(max(1, round(UNSUPPORTED_SECONDS * fps))))
+        width = 2 * max(1, round(FADE_SECONDS * fps)) + 1
+        trusted = np.clip(1.0 - 2.0 * uniform_filter1d(missing.astype(float), width, mode="nearest"), 0.0, 1.0)
+        trusted[missing] = trusted[0] = trusted[-1] = 0.0
+        return trusted
+
+    def _step(
+        self, state: _State, deviation: np.ndarray, stiffness: np.ndarray, trusted: np.ndarray, fps: float
+    ) -> np.ndarray:
+        """Gauss-Newton step of the whole segment, shape (nframe, ndof)."""
+        nframe, ndof = deviation.shape
+        system = BandedSystem(nframe, ndof)
+        system.add_frames(stiffness, np.einsum("tij,tj->ti", stiffness, deviation))
+        system.blocks[0][:, np.arange(ndof), np.arange(ndof)] += 1e-6 + 1e-3 * stiffness.diagonal(0, 1, 2).mean(axis=0)
+        system.add_second_differences(self._smoothness, deviation)
+        weight = self.config.residual_weight
+        projected = np.linalg.inv(np.eye(6) / weight + state.forces.reach / YIELD)
+        system.add_rows(
+            self._jacobian(state, fps), trusted[:, None, None] * projected, state.residual * self._scale
+        )
+        return system.solve()
+
+    def _jacobian(self, state: _State, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Derivative of the scaled residual by the previous, the same and the next frame, each (nframe, 6, ndof).
+
+        The rate of change of momentum about a fixed point is the difference of the momenta on either side of a frame,
+        which the momentum matrices of the neighbouring frames give. Moving a frame also moves its mass relative to the
+        force of gravity and inertia.
+        """
+        momentum, required = state.required.momentum, state.required
+        assert momentum is not None
+        rate = fps**2
+        about = lambda frames, origin: _shifted(momentum[frames], state.root[frames] - state.root[origin])  # noqa: E731
+        frames = np.arange(len(momentum))
+        before, after = np.maximum(frames - 1, 0), np.minimum(frames + 1, len(frames) - 1)
+        same = -2.0 * rate * momentum
+        com_rate = momentum[:, :3] / self.body.mass  # velocity of the centre of mass per unit rate
+        same[:, 3:] -= _cross_matrix(required.wrench[:, :3]) @ com_rate
+        parts = (rate * about(before, frames), same, rate * about(after, frames))
+        previous, middle, following = (self._scale[:, None] * part for part in parts)
+        return previous, middle, following
+
+    def _move(self, q: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Move configurations along steps within the joint limits; returns them and the steps made."""
+        new = q.copy()
+        new[:, :3] += step[:, :3]
+        turned = Rotation.from_rotvec(step[:, 3:6]) * Rotation.from_quat(q[:, 3:NROOT], scalar_first=True)
+        new[:, 3:NROOT] = turned.as_quat(scalar_first=True)
+        joints = np.clip(q[:, NROOT:] + step[:, 6:], self.body.reduced.lower, self.body.reduced.upper)
+        made = step.copy()
+        made[:, 6:] = joints - q[:, NROOT:]
+        new[:, NROOT:] = joints
+        return new, made
+
+
+def _shifted(momentum: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Momentum matrices about points that lie `offset` (nframe, 3) before their own origin."""
+    out = momentum.copy()
+    out[:, 3:] += _cross_matrix(offset) @ momentum[:, :3]
+    return out
+
+
+def _cross_matrix(vector: np.ndarray) -> np.ndarray:
+    """Matrices of the cross product with vectors, (n, 3) -> (n, 3, 3)."""
+    x, y, z = vector.T
+    zero = np.zeros_like(x)
+    return np.stack([np.stack([zero, -z, y], 1), np.stack([z, zero, -x], 1), np.stack([-y, x, zero], 1)], 1)
+
+
+def _fade(earlier: np.ndarray, later: np.ndarray) -> None:
+    """Let the start of `later` take over from the end of `earlier`, in place, over `OVERLAP` frames."""
+    n = min(OVERLAP, len(later))
+    x = np.linspace(0.0, 1.0, n)[:, None]
+    blend = x * x * (3.0 - 2.0 * x)
+    turn = Rotation.from_quat(earlier[:n, 3:NROOT], scalar_first=True)
+    other = Rotation.from_quat(later[:n, 3:NROOT], scalar_first=True)
+    quat = (Rotation.from_rotvec(blend * (other * turn.inv()).as_rotvec()) * turn).as_quat(scalar_first=True)
+    mixed = (1.0 - blend) * earlier[:n] + blend * later[:n]
+    mixed[:, 3:NROOT] = quat
+    earlier[:n] = mixed
+    earlier[n:] = later[n:]

@@ -1,0 +1,127 @@
+"""Which parts of the body bear its weight, frame by frame.
+
+Bearing is not the same as being held still. A heel bears as soon as it touches the ground, while it still moves, and the
+toes bear until they leave it. So a part begins to bear when it is near the ground and has slowed down, and ends when it
+has clearly moved off: two thresholds, as in a Schmitt trigger. The force that the motion requires has the last word: in
+flight nothing bears.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_closing, binary_opening, uniform_filter1d
+
+from musclemap.retarget.targets.contacts import runs
+from musclemap.skeletons.support import SupportPoints
+
+
+@dataclass(frozen=True, kw_only=True)
+class BearingThresholds:
+    """When a part begins and ceases to bear.
+
+    Attributes:
+        begin_speed: A point begins to bear below this speed [m/s].
+        end_speed: A point ceases to bear above this speed [m/s].
+        walking_speed: Above this speed of the centre of mass both speeds grow in proportion, up to threefold, because
+            the feet of a runner touch down faster [m/s].
+        begin_height: A point begins to bear below this height above its ground [m].
+        end_height: A point ceases to bear above this height [m].
+        body_height: Largest height of a point of another part than the feet, whose soft tissue varies [m].
+        flight: Required vertical force below which nothing bears [body weights].
+        min_duration: Shorter gaps and shorter supports are removed [s].
+    """
+
+    begin_speed: float = 0.9
+    end_speed: float = 1.3
+    walking_speed: float = 1.5
+    begin_height: float = 0.05
+    end_height: float = 0.06
+    body_height: float = 0.04
+    flight: float = 0.2
+    min_duration: float = 0.04
+
+
+def detect_bearing(
+    support: SupportPoints,
+    points: np.ndarray,
+    load: np.ndarray,
+    com: np.ndarray,
+    fps: float,
+    *,
+    held: np.ndarray | None = None,
+    thresholds: BearingThresholds = BearingThresholds(),  # noqa: B008  (frozen)
+) -> np.ndarray:
+    """Find the parts that bear.
+
+    Args:
+        support: Support points of the body.
+        points: Lowest point of each, ground at z = 0, shape (nframe, npoint, 3) [m].
+        load: Vertical force that the motion requires, shape (nframe,) [body weights].
+        com: Centre of mass, shape (nframe, 3) [m].
+        fps: Frame rate [Hz].
+        held: Whether each foot, left and right, is held still (`/contact`), shape (nframe, 2) bool; a foot that stands
+            still higher than the floor stands on something, and bears.
+        thresholds: Thresholds.
+
+    Returns:
+        Whether each part bears, shape (nframe, npart) bool.
+    """
+    npart = len(support.names)
+    height, speed = points[..., 2], np.linalg.norm(np.gradient(points, 1.0 / fps, axis=0), axis=2)
+    bearing = np.zeros((len(points), npart), bool)
+    pace = np.linalg.norm(np.gradient(com[:, :2], 1.0 / fps, axis=0), axis=1) / thresholds.walking_speed
+    pace = np.clip(uniform_filter1d(pace, max(1, round(0.5 * fps)), mode="nearest"), 1.0, 3.0)[:, None]
+    begin_speed, end_speed = thresholds.begin_speed * pace, thresholds.end_speed * pace
+    length = max(1, round(thresholds.min_duration * fps))
+    feet = [k for k, name in enumerate(support.names) if name.endswith("foot")]
+    for part in range(npart):
+        own = support.part == part
+        if not own.any():
+            continue
+        ground = np.zeros(len(points))
+        if held is not None and part in feet:
+            ground = _raised_ground(height[:, own].min(axis=1), held[:, feet.index(part)])
+        above = height[:, own] - ground[:, None]
+        if part in feet:
+            begin = (speed[:, own] < begin_speed) & (above < thresholds.begin_height)
+            end = (speed[:, own] > end_speed) | (above > thresholds.end_height)
+        else:
+            begin = (speed[:, own] < begin_speed) & (above < thresholds.body_height)
+            end = (speed[:, own] > begin_speed) | (above > thresholds.body_height)
+        bearing[:, part] = _filter_short(_trigger(begin, end).any(axis=1), length)
+    bearing &= (load > thresholds.flight)[:, None]
+    return bearing
+
+
+def _trigger(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """State that becomes true at `begin` and false at `end`, and holds in between; shapes (nframe, n) bool."""
+    frames = np.arange(len(begin))[:, None]
+    last_begin = np.maximum.accumulate(np.where(begin, frames, -1), axis=0)
+    last_end = np.maximum.accumulate(np.where(end & ~begin, frames, -1), axis=0)
+    return last_begin > last_end
+
+
+def _filter_short(mask: np.ndarray, length: int) -> np.ndarray:
+    """Close gaps and drop supports shorter than `length` frames; those at the ends are assumed to continue."""
+    padded = np.pad(mask, length, mode="edge")
+    window = np.ones(length, bool)
+    return binary_opening(binary_closing(padded, window), window)[length:-length]
+
+
+def _raised_ground(height: np.ndarray, held: np.ndarray, *, tolerance: float = 0.035) -> np.ndarray:
+    """Height of the ground under a foot: 0, or the height at which it is held still, until midway to the next stance.
+
+    Args:
+        height: Lowest point of the foot, shape (nframe,) [m].
+        held: Whether it is held still, shape (nframe,) bool.
+        tolerance: A foot this near the floor stands on the floor [m].
+    """
+    ground = np.zeros(len(height))
+    stances = runs(held)
+    for k, (start, stop) in enumerate(stances):
+        low = float(np.median(height[start:stop]))
+        if abs(low) > tolerance:
+            first = 0 if k == 0 else (stances[k - 1][1] + start) // 2
+            last = len(height) if k + 1 == len(stances) else (stop + stances[k + 1][0]) // 2
+            ground[first:last] = low
+    return ground

@@ -1,0 +1,247 @@
+"""Ground reaction: contact forces inside friction cones at the parts that bear, which explain the motion best.
+
+The root is unactuated, so the ground has to supply the wrench that the motion requires there. Of the forces that leave
+the smallest residual, the smallest are taken. In double support the motion alone does not determine how the feet share
+the load; priors in the weights of the points decide it.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from musclemap.retarget.targets.contacts import runs
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.precision import precise
+
+from .bounded_least_squares import bounded_least_squares
+
+GRAVITY = 9.81
+"""Gravitational acceleration [m/s^2]."""
+
+BATCH_SIZE = {"cpu": 128, "gpu": 4096}
+"""Frames solved together, by platform; the last batch is padded, so that only one shape is compiled."""
+
+PYRAMID_EDGES = 8
+"""Edges of the pyramid that approximates a friction cone."""
+
+LOAD_TRANSFER = 0.25
+"""Longest time in which load transfers from one foot to the other [s]."""
+
+ROLL_DEPTH = 0.02
+"""Height above a part's lowest point at which another point of it bears nothing any more [m]: soft tissue and shoes
+yield by about this much, and a foot rolls over smoothly."""
+
+PIVOT_HEIGHT, AIM_WEIGHT = 0.1, 0.3
+"""Height above the pelvis of the point that each foot's force aims at [m], and weight of the aiming error relative to a
+residual. In double support the motion does not determine how hard the feet push against each other. In people the
+forces intersect near or above the centre of mass (Maus et al. 2010)."""
+
+TORQUE_LENGTH = 0.3
+"""Length that makes torques comparable to forces: the torque of a force at this distance counts like the force [m]."""
+
+FOOT_POINTS, BODY_POINTS = 10, 28
+"""Points that bear in one frame, the most pressed first; more are ignored. The first if only feet bear."""
+
+LOWEST_FORCE = 1.0
+"""Force below which a part has no centre of pressure [N]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactForces:
+    """Ground reaction forces of consecutive frames.
+
+    Attributes:
+        force: Force on each part, world frame, shape (nframe, npart, 3) [N].
+        centre: Centre of pressure of each part, world frame, shape (nframe, npart, 3) [m]; the part's lowest point if
+            it bears nothing.
+        moment: Free moment of each part about the vertical through its centre, shape (nframe, npart) [Nm].
+        wrench: Wrench of all forces about the root's origin, world frame, shape (nframe, 6) [N, Nm].
+        body_force: Total force on each body that has support points, shape (nframe, nbody, 3) [N].
+        body_torque: Torque of these forces about the world's origin, shape (nframe, nbody, 3) [Nm].
+        reach: Matrix whose columns span the wrenches that the pressed points could add, shape (nframe, 6, 6): G G', in
+            body weights, with torques divided by `TORQUE_LENGTH`.
+    """
+
+    force: np.ndarray
+    centre: np.ndarray
+    moment: np.ndarray
+    wrench: np.ndarray
+    body_force: np.ndarray
+    body_torque: np.ndarray
+    reach: np.ndarray
+
+
+def load_sharing(bearing: np.ndarray, fps: float, *, feet: tuple[int, int] = (0, 1)) -> np.ndarray:
+    """Prior on the load of each part, for frames in which the motion does not determine it.
+
+    In double support load transfers smoothly from the trailing to the leading foot, as in people (Ren, Jones & Howard
+    2008). If both feet stand before and after a double support, they share the load evenly.
+
+    Args:
+        bearing: Whether each part bears, shape (nframe, npart) bool.
+        fps: Frame rate [Hz].
+        feet: Columns of the feet.
+
+    Returns:
+        Relative load of each part, 0 to 1, shape (nframe, npart); 0 for parts that do not bear.
+    """
+    load = bearing.astype(float)
+    for foot, other in (feet, feet[::-1]):
+        load[:, foot] = _load_transfer(bearing[:, foot], bearing[:, other], longest=round(LOAD_TRANSFER * fps))
+    return load
+
+
+def _load_transfer(contact: np.ndarray, other: np.ndarray, *, longest: int) -> np.ndarray:
+    """Load of one part, shape (nframe,): 1 in contact, with smooth ramps where the other part is in contact as well.
+
+    Args:
+        contact: Contact of the part, shape (nframe,) bool.
+        other: Contact of the other part, shape (nframe,) bool.
+        longest: Maximum length of a ramp in frames.
+    """
+    load = contact.astype(float)
+    for start, stop in runs(contact):
+        for a, b in runs(other):
+            if a < start < b and start > 0:
+                n = min(min(b, stop) - start, longest)
+                load[start : start + n] *= _smoothstep(np.arange(1, n + 1) / (n + 1))
+            if a < stop < b and stop < len(contact):
+                n = min(stop - max(a, start), longest)
+                load[stop - n : stop] *= _smoothstep(np.arange(n, 0, -1) / (n + 1))
+    return load
+
+
+def _smoothstep(x: np.ndarray) -> np.ndarray:
+    return x * x * (3.0 - 2.0 * x)
+
+
+class ContactForceSolver:
+    """Solver for the forces at the parts that bear.
+
+    Args:
+        body: Target body with support parts, the feet first.
+        friction: Coefficient of friction.
+        residual_weight: Weight of the squared residual against the squared forces, both in body weights.
+    """
+
+    def __init__(self, body: TargetBody, *, friction: float, residual_weight: float) -> None:
+        self.body, self.weight = body, body.mass * GRAVITY
+        angle = np.arange(PYRAMID_EDGES) * 2 * np.pi / PYRAMID_EDGES
+        edges = np.stack([friction * np.cos(angle), friction * np.sin(angle), np.ones(PYRAMID_EDGES)], axis=1)
+        self._run = jax.jit(precise(partial(_solve, edges, residual_weight)))
+        self.bodies = np.unique(body.support.body)
+        self._column = np.searchsorted(self.bodies, body.support.body)
+        self._nfoot = int((body.support.part < 2).sum())  # points of both feet, which come first
+
+    def __call__(self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray) -> ContactForces:
+        """Distribute the wrench of each frame over the points that bear.
+
+        Args:
+            wrench: Required force, and torque about the root's origin, world frame, shape (nframe, 6) [N, Nm].
+            points: Lowest point of each support point, shape (nframe, npoint, 3) [m].
+            root: Origin of the root, shape (nframe, 3) [m].
+            load: From `load_sharing`, shape (nframe, npart).
+        """
+        support = self.body.support
+        pressed = self._pressed(points, load)
+        only_feet = not pressed[:, self._nfoot :].any()
+        width = min(FOOT_POINTS if only_feet else BODY_POINTS, len(support))
+        chosen = np.sort(np.argpartition(-pressed, width - 1, axis=1)[:, :width], axis=1)
+        take = lambda values: np.take_along_axis(values, chosen, axis=1)  # noqa: E731
+        arm = np.take_along_axis(points, chosen[..., None], axis=1) - root[:, None]
+        foot = np.eye(len(support.names))[support.part][:, :2][chosen]
+        force, reach = self._in_batches(arm, take(pressed), foot, wrench / self.weight)
+        return self._collect(force * self.weight, arm, chosen, points, root, reach)
+
+    def _pressed(self, points: np.ndarray, load: np.ndarray) -> np.ndarray:
+        """Weight of every point: its part's load, less the higher it is above the part's lowest point."""
+        support = self.body.support
+        pressed = np.zeros(points.shape[:2])
+        for part in range(len(support.names)):
+            own = np.flatnonzero(support.part == part)
+            if own.size and load[:, part].any():
+                height = points[:, own, 2]
+                rise = (height - height.min(axis=1, keepdims=True)) / ROLL_DEPTH
+                pressed[:, own] = load[:, part, None] * np.clip(1.0 - rise, 0.0, 1.0) ** 2
+        return pressed
+
+    def _in_batches(
+        self, arm: np.ndarray, pressed: np.ndarray, foot: np.ndarray, wrench: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        (device,) = jnp.zeros(()).devices()  # the default device
+        batch = BATCH_SIZE["cpu" if device.platform == "cpu" else "gpu"]
+        forces, reaches = [], []
+        for low in range(0, len(arm), batch):
+            rows = np.resize(np.arange(low, min(low + batch, len(arm))), batch)
+            out = self._run(*(jnp.asarray(values[rows], jnp.float32) for values in (arm, pressed, foot, wrench)))
+            count = min(batch, len(arm) - low)
+            forces.append(np.asarray(out[0], np.float64)[:count])
+            reaches.append(np.asarray(out[1], np.float64)[:count])
+        return np.concatenate(forces), np.concatenate(reaches)
+
+    def _collect(
+        self, force: np.ndarray, arm: np.ndarray, chosen: np.ndarray, points: np.ndarray, root: np.ndarray,
+        reach: np.ndarray,
+    ) -> ContactForces:  # fmt: skip
+        """Sum point forces by part and by body."""
+        support, n = self.body.support, len(force)
+        place = arm + root[:, None]
+        torque = np.cross(place, force)
+        by_part = np.eye(len(support.names))[support.part][chosen]  # (nframe, width, npart)
+        total = np.einsum("tik,tip->tpk", force, by_part)
+        moments = np.einsum("tik,tip->tpk", torque, by_part)
+        vertical = np.einsum("ti,tip->tp", force[..., 2], by_part)
+        centre = np.einsum("ti,tik,tip->tpk", force[..., 2], place, by_part)
+        centre /= np.maximum(vertical, LOWEST_FORCE)[..., None]
+        rest = np.stack([_lowest(points[:, support.part == p]) for p in range(len(support.names))], axis=1)
+        centre = np.where((vertical > LOWEST_FORCE)[..., None], centre, rest)
+        by_body = np.eye(len(self.bodies))[self._column][chosen]
+        return ContactForces(
+            force=total,
+            centre=centre,
+            moment=(moments - np.cross(centre, total))[..., 2],
+            wrench=np.concatenate([force.sum(axis=1), np.cross(arm, force).sum(axis=1)], axis=1).reshape(n, 6),
+            body_force=np.einsum("tik,tib->tbk", force, by_body),
+            body_torque=np.einsum("tik,tib->tbk", torque, by_body),
+            reach=reach,
+        )
+
+
+def _lowest(points: np.ndarray) -> np.ndarray:
+    """Lowest of the points of each frame, (nframe, n, 3) -> (nframe, 3); the origin if there are none."""
+    if not points.shape[1]:
+        return np.zeros((len(points), 3))
+    return points[np.arange(len(points)), points[..., 2].argmin(axis=1)]
+
+
+def _solve(
+    edges: np.ndarray, residual_weight: float, arm: Array, pressed: Array, foot: Array, wrench: Array
+) -> tuple[Array, Array]:
+    """Solve one batch in body weights: forces (n, npoint, 3), and G G' of the edges that carry a force (n, 6, 6)."""
+    # With sqrt(load) in the columns and in the forces, equal coefficients give forces in proportion to the loads.
+    share = jnp.sqrt(pressed)
+    cone = jnp.asarray(edges, arm.dtype)
+    torque_columns = jnp.cross(arm[:, :, None, :], cone[None, None])
+    force_columns = jnp.broadcast_to(cone, torque_columns.shape)
+    columns = jnp.concatenate([force_columns, torque_columns / TORQUE_LENGTH], axis=-1) * share[..., None, None]
+    n, npoint, nedge, _ = columns.shape
+    scale = jnp.array([1.0, 1.0, 1.0, 1 / TORQUE_LENGTH, 1 / TORQUE_LENGTH, 1 / TORQUE_LENGTH], arm.dtype)
+    aim = jnp.array([0.0, 0.0, PIVOT_HEIGHT], arm.dtype) - arm
+    direction = aim[..., :2] / jnp.maximum(aim[..., 2:], 0.1)
+    aim_error = cone[None, None, :, :2] - cone[None, None, :, 2:] * direction[:, :, None]
+    aim_error_by_foot = foot[:, :, None, :, None] * (aim_error * share[..., None, None])[..., None, :]
+    rows = jnp.concatenate([columns, AIM_WEIGHT * aim_error_by_foot.reshape(n, npoint, nedge, 4)], axis=-1)
+    x = bounded_least_squares(
+        jnp.moveaxis(rows.reshape(n, npoint * nedge, 10), 1, 2),
+        jnp.concatenate([wrench * scale, jnp.zeros((n, 4), arm.dtype)], axis=1),
+        weight=residual_weight,
+        lower=0.0,
+        upper=jnp.inf,
+    )
+    force = jnp.einsum("npe,ek->npk", x.reshape(n, npoint, nedge) * share[..., None], cone)
+    free = (columns.reshape(n, npoint * nedge, 6)) * (x > 0)[..., None]
+    return force, jnp.einsum("nij,nik->njk", free, free)

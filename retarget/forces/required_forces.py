@@ -1,0 +1,128 @@
+"""Forces and torques that a motion requires at the root and at the joints, and its momentum, by MuJoCo C.
+
+The model without geoms, tendons and muscles is used, so a frame costs some 50 microseconds.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from musclemap.retarget.velocities import velocities
+from musclemap.skeletons.body import TargetBody
+
+FRAMES_PER_THREAD = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequiredForces:
+    """What a motion requires of the ground, and where its support points are. The first axis is the frame.
+
+    Attributes:
+        wrench: Force, and torque about the root's origin, world frame, shape (nframe, 6) [N, Nm].
+        com: Centre of mass [m], shape (nframe, 3).
+        points: Lowest point of each of the body's support points [m], shape (nframe, npoint, 3).
+        momentum: Momentum, and angular momentum about the root's origin, per unit rate of each reduced degree of
+            freedom, world frame, shape (nframe, 6, ndof) [kg, kg m]; None if not requested.
+    """
+
+    wrench: np.ndarray
+    com: np.ndarray
+    points: np.ndarray
+    momentum: np.ndarray | None
+
+
+def accelerations(qpos: np.ndarray, fps: float) -> np.ndarray:
+    """Accelerations of a motion by second differences; the ends repeat their neighbours.
+
+    The angular acceleration of the free root is in the root's frame, as in MuJoCo.
+
+    Args:
+        qpos: Configurations of a model with a free root, shape (nframe, nq), at least three frames.
+        fps: Frame rate [Hz].
+
+    Returns:
+        Accelerations, shape (nframe, nq - 1).
+    """
+    qpos = np.asarray(qpos, np.float64)
+    rot = Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
+    turn = (rot[:-1].inv() * rot[1:]).as_rotvec()
+    step = np.concatenate([np.diff(qpos[:, :3], axis=0), turn, np.diff(qpos[:, 7:], axis=0)], axis=1)
+    inner = np.diff(step, axis=0) * fps**2
+    return np.concatenate([inner[:1], inner, inner[-1:]])
+
+
+def required_forces(body: TargetBody, qpos: np.ndarray, fps: float, *, momentum: bool = False) -> RequiredForces:
+    """Evaluate the frames of a motion.
+
+    Args:
+        body: Target body with a free root.
+        qpos: Full configurations of consecutive frames, shape (nframe, nq).
+        fps: Frame rate [Hz].
+        momentum: Whether to compute `RequiredForces.momentum`.
+    """
+    qpos = np.asarray(qpos, np.float64)
+    qvel, qacc = velocities(qpos, fps), accelerations(qpos, fps)
+    chunks = [slice(low, low + FRAMES_PER_THREAD) for low in range(0, len(qpos), FRAMES_PER_THREAD)]
+    run = lambda part: _evaluate(body, qpos[part], qvel[part], qacc[part], momentum=momentum)  # noqa: E731
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        parts = list(pool.map(run, chunks))
+    joined = [np.concatenate(arrays) if arrays[0] is not None else None for arrays in zip(*parts, strict=True)]
+    wrench, com, points, matrix = joined
+    return RequiredForces(wrench=wrench, com=com, points=points, momentum=matrix)
+
+
+def _evaluate(
+    body: TargetBody, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, momentum: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    model, support, n = body.kinematic_model, body.support, len(qpos)
+    data = mujoco.MjData(model)
+    force, com = np.empty((n, 6)), np.empty((n, 3))
+    xpos, xmat = np.empty((n, len(support), 3)), np.empty((n, len(support), 3, 3))
+    rows = np.empty((n, 6, model.nv)) if momentum else None
+    entry = _root_columns(model)
+    full = np.empty(model.nv)
+    for t in range(n):
+        data.qpos[:], data.qvel[:], data.qacc[:] = qpos[t], qvel[t], qacc[t]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_comVel(model, data)
+        mujoco.mj_rne(model, data, 1, full)
+        force[t], com[t] = full[:6], data.subtree_com[1]
+        xpos[t], xmat[t] = data.xpos[support.body], data.xmat[support.body].reshape(-1, 3, 3)
+        if rows is not None:
+            mujoco.mj_crb(model, data)
+            rows[t] = data.M[entry]
+    rot = Rotation.from_quat(qpos[:, 3:7], scalar_first=True).as_matrix()
+    force[:, 3:] = (rot @ force[:, 3:, None])[..., 0]
+    centre = xpos + (xmat @ support.offset[..., None])[..., 0]
+    points = support.lowest(centre, xmat @ support.rot)
+    return force, com, points, None if rows is None else _reduced_momentum(body, qpos, rows, rot)
+
+
+def _root_columns(model: mujoco.MjModel) -> np.ndarray:
+    """Index into MuJoCo's sparse inertia matrix of the root's rows, shape (6, nv).
+
+    Every degree of freedom descends from the root, so its row of the lower triangle begins with the root's columns.
+    """
+    entry = np.empty((6, model.nv), int)
+    for k in range(6):
+        entry[k] = model.M_rowadr + k
+        for dof in range(k):  # symmetric
+            entry[k, dof] = model.M_rowadr[k] + dof
+    return entry
+
+
+def _reduced_momentum(body: TargetBody, qpos: np.ndarray, rows: np.ndarray, rot: np.ndarray) -> np.ndarray:
+    """Root rows of the inertia matrix in world axes, per reduced degree of freedom, shape (nframe, 6, ndof)."""
+    reduced, n = body.reduced, len(qpos)
+    slope = np.repeat(reduced.slope(qpos), 6, axis=0)
+    joints = reduced.to_independent(rows.reshape(n * 6, -1), slope).reshape(n, 6, -1)
+    root = rows[:, :, :6].copy()
+    root[:, :, 3:] = root[:, :, 3:] @ np.swapaxes(rot, 1, 2)  # a rotation step is a vector in world axes
+    matrix = np.concatenate([root, joints], axis=2)
+    matrix[:, 3:] = rot @ matrix[:, 3:]
+    return matrix
