@@ -108,6 +108,7 @@ def gait_rows(walk: Walk, body: TargetBody) -> list[tuple[str, float, str, bool 
         ("vertical force, second peak [body weights]", peaks[1], PEAK, 0.9 < peaks[1] < 1.4),
         ("largest hip flexion or extension torque, mean over strides [Nm]", float(np.mean(hip)), "", None),
         ("unmet torque of the worst joint, mean [Nm]", walk.result.metrics["unmet_torque_nm"], "", None),
+        ("mean activation of all muscles", walk.result.metrics["activation_mean"], "", None),
         ("saturated muscles [%]", 100 * walk.result.metrics["activation_saturated_fraction"], "", None),
         ("stance [% of the stride]", stance_share, f"60 to 62, {WINTER}; target 58 to 65", 58 <= stance_share <= 65),
     ]  # fmt: skip

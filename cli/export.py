@@ -36,6 +36,8 @@ def export(
 ) -> None:
     """Write clips in another program's format, each under its own path, and the results to export.json.
 
+    Some formats have several files per clip: NAME.mot, NAME_grf.mot and so on.
+
     Damaged clips and clips of another body are named with their reason; the others
     are written. With --policy, the command writes a policy's network instead, from
     observation to muscle excitations, and checks it against the policy.

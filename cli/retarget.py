@@ -44,6 +44,7 @@ def retarget(
     dry_run: opt.DryRun = False,
     status: opt.Status = False,
     muscles: opt.Muscles = False,
+    muscle_cost: opt.MuscleCostOption = None,
     chunk: opt.Chunk = None,
     report: opt.Report = True,
     config: Config = None,
@@ -60,7 +61,9 @@ def retarget(
     its reason), 2 for wrong usage; with --status, 1 if anything failed or is stale.
     """
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
-    settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
+    settings = _settings(
+        config, set_ or (), fps=fps, hands=hands, muscles=muscles, muscle_cost=muscle_cost, chunk=chunk
+    )
     if status:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
     if out is None:
@@ -199,6 +202,7 @@ def _settings(
     fps: float | None,
     hands: opt.Hands | None,
     muscles: bool,
+    muscle_cost: opt.MuscleCost | None,
     chunk: int | None,
 ) -> "RetargetConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
@@ -213,6 +217,7 @@ def _settings(
         "fps": fps,
         "hands": hands and hands.value,
         "validation.muscles": "true" if muscles else None,
+        "validation.muscle_cost": muscle_cost and muscle_cost.value,
         "validation.chunk_size": chunk,
     }
     return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])

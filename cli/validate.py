@@ -7,7 +7,7 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .options.shared import ComputeDevice, Config, Device, Json, Quiet, set_option
+from .options.shared import MUSCLE_COST, ComputeDevice, Config, Device, Json, MuscleCost, Quiet, set_option
 from .program import Program
 from .report import try_report
 
@@ -26,6 +26,7 @@ def validate(
     muscles: Annotated[
         bool, typer.Option("--muscles", help="Compute muscle activations by static optimisation and store them.")
     ] = False,
+    muscle_cost: Annotated[MuscleCost | None, MUSCLE_COST] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip is infeasible.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change no clip and no manifest.")] = False,
     chunk: Annotated[int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.")] = None,
@@ -44,7 +45,7 @@ def validate(
     Exits with 0 if every clip was checked, 1 if some could not be checked (or, with
     --strict, are infeasible), 2 for wrong usage.
     """
-    settings = _settings(config, set_ or [], chunk)
+    settings = _settings(config, set_ or [], muscle_cost, chunk)
     result = _validate(source, settings, device, muscles=muscles, write=not dry_run, silent=json_ or quiet)
     html = None
     if report and result.written:
@@ -86,8 +87,10 @@ def _validate(
     )
 
 
-def _settings(path: Path | None, assignments: list[str], chunk: int | None) -> "RetargetConfig":
-    """Defaults, overridden by the file, then by --set, then by --chunk."""
+def _settings(
+    path: Path | None, assignments: list[str], muscle_cost: MuscleCost | None, chunk: int | None
+) -> "RetargetConfig":
+    """Defaults, overridden by the file, then by --set, then by the options of their own."""
     from musclemap.pipelines.device import disable_gpu_preallocation
 
     disable_gpu_preallocation()  # before the settings import JAX
@@ -95,9 +98,8 @@ def _settings(path: Path | None, assignments: list[str], chunk: int | None) -> "
     from musclemap.settings import load_settings, override
 
     settings = load_settings(RetargetConfig, path, assignments)
-    if chunk is not None:
-        settings = override(settings, [f"validation.chunk_size={chunk}"])
-    return settings
+    own = {"validation.muscle_cost": muscle_cost and muscle_cost.value, "validation.chunk_size": chunk}
+    return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
 
 
 def _print_clip(checked: "CheckedClip") -> None:

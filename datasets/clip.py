@@ -1,14 +1,24 @@
 """Clip files: one HDF5 file per motion, ready to be tracked, with its full provenance.
 
-The layout is a contract with other tools. Arrays are float32 (contacts uint8), chunked by time, shuffled, gzip 1:
+The layout is a contract with other tools. Arrays are float32 (flags uint8), chunked by time, shuffled, gzip 1:
 
     /qpos         (nframe, nq)             full target model, MuJoCo's order; root quaternion wxyz
     /qvel         (nframe, nv)
     /landmark_pos (nframe, nlandmark, 3)   [m], reached, world
     /target_pos   (nframe, nlandmark, 3)   [m], requested, world
-    /contact      (nframe, 4) uint8        left heel, left toe, right heel, right toe
+    /contact      (nframe, 4) uint8        left heel, left toe, right heel, right toe: 1 while it is held still
 
-The attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same clip
+Clips whose forces were computed also have these. The support is a part of the body that can bear load:
+
+    /bearing            (nframe, nsupport) uint8      1 while the support bears load
+    /ground_force       (nframe, nsupport, 3)         [N], world, on the body
+    /centre_of_pressure (nframe, nsupport, 3)         [m], world; the support's lowest point if it has no force
+    /joint_moment       (nframe, nmoment)             [Nm], that the muscles have to supply
+    /activation         (nframe, nu)                  0 to 1, if muscles were requested
+    /activation_residual (nframe, nmoment)            [Nm], that they cannot supply
+
+with the names of their second dimension in the attributes support_names, moment_names and muscle_names. The other
+attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same clip
 always gives the same bytes: no times, no random order, a pinned file format version.
 """
 
@@ -31,11 +41,13 @@ from musclemap.files import parse_json, shown
 from .atomic_file import write_atomically
 from .clip_schema import (
     ARRAYS,
+    FLAGS,
     JSON,
     MAX_JSON_TEXT,
     NAMES,
     NUMBERS,
     OPTIONAL,
+    OPTIONAL_NAMES,
     check_arrays,
     check_shapes,
     check_values,
@@ -62,7 +74,8 @@ class Clip:
         qvel: Velocities, shape (nframe, nv).
         landmark_pos: Landmarks as reached, shape (nframe, nlandmark, 3) [m], world.
         target_pos: Landmarks as requested, shape (nframe, nlandmark, 3) [m], world.
-        contact: 1 for ground contact, shape (nframe, 4): left heel, left toe, right heel, right toe.
+        contact: 1 for a part of a foot that is held still on the ground, shape (nframe, 4): left heel, left toe, right
+            heel, right toe.
         fps: Frames per second.
         joint_names: Joints of the target model in its order.
         landmark_names: Names along the second dimension of the landmark arrays.
@@ -85,6 +98,15 @@ class Clip:
         activation: Muscle activations that would produce the joint torques, shape (nframe, nu), 0 to 1; None if not
             computed.
         activation_residual: Torque that they cannot produce at each independent joint, shape (nframe, njoint) [Nm].
+        muscle_names: Names along the second dimension of `activation`; empty in clips of earlier releases.
+        support_names: Parts of the body that can bear load, along the second dimension of the next three arrays.
+        bearing: 1 for a support that bears load, shape (nframe, nsupport); None if not computed.
+        ground_force: Force of the ground on each support, world frame, shape (nframe, nsupport, 3) [N], or None.
+        centre_of_pressure: Where it acts, world frame, shape (nframe, nsupport, 3) [m]; the lowest point of a support
+            without force. None if not computed.
+        moment_names: Names along the second dimension of `joint_moment`.
+        joint_moment: Net moment that the muscles have to supply at each independent joint, shape (nframe, njoint) [Nm]:
+            inverse dynamics minus the moments of the ground; None if not computed.
     """
 
     qpos: np.ndarray
@@ -113,6 +135,13 @@ class Clip:
     reasons: tuple[Mapping[str, Any], ...]
     activation: np.ndarray | None = None
     activation_residual: np.ndarray | None = None
+    muscle_names: tuple[str, ...] = ()
+    support_names: tuple[str, ...] = ()
+    bearing: np.ndarray | None = None
+    ground_force: np.ndarray | None = None
+    centre_of_pressure: np.ndarray | None = None
+    moment_names: tuple[str, ...] = ()
+    joint_moment: np.ndarray | None = None
 
     @property
     def nframe(self) -> int:
@@ -146,8 +175,9 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
     arrays = {key: np.asarray(getattr(clip, key)) for key in present}
     with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused below
         stored = {key: array.astype(dtype_of(key)) for key, array in arrays.items()}
-    if not np.array_equal(stored["contact"], arrays["contact"]):
-        raise ClipError("contact holds other values than 0 and 1")
+    for key in FLAGS:
+        if key in stored and not np.array_equal(stored[key], arrays[key]):
+            raise ClipError(f"{key} holds other values than 0 and 1")
     try:
         texts = {key: strict_json(getattr(clip, key)) for key in JSON}
         values = {key: getattr(clip, key) for key in _ATTRIBUTES}
@@ -172,7 +202,8 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
         attributes["format"] = FORMAT
         attributes["version"] = VERSION
         for key in _ATTRIBUTES:
-            _write_attribute(attributes, key, texts.get(key, getattr(clip, key)))
+            if key not in OPTIONAL_NAMES or getattr(clip, key):
+                _write_attribute(attributes, key, texts.get(key, getattr(clip, key)))
     data = image.getvalue()
     sha256 = hashlib.sha256(data).hexdigest()
     write_atomically(path, data, before_rename=None if before_rename is None else lambda: before_rename(sha256))
@@ -214,7 +245,7 @@ def _write_attribute(attributes: h5py.AttributeManager, key: str, value: Any) ->
     """
     if key in NUMBERS:
         attributes[key] = math.nan if value is None else float(value)
-    elif key in NAMES:
+    elif key in NAMES or key in OPTIONAL_NAMES:
         attributes[key] = np.array(value, dtype=h5py.string_dtype())
     else:
         attributes.create(key, value.encode("utf-8", "surrogateescape"), dtype=h5py.string_dtype())
@@ -233,10 +264,12 @@ def _check_identity(contents: ClipContents) -> None:
 def _value(contents: ClipContents, key: str) -> Any:
     """Value of an attribute as `Clip` holds it."""
     if key not in contents.attributes:
+        if key in OPTIONAL_NAMES:
+            return ()
         raise FileError(f"no attribute {key}; it has: {', '.join(contents.names)}")
     kind, value = (contents.attributes[key].get(part) for part in ("kind", "value"))
     type_name = {"text": "str", "number": "float", "names": "ndarray"}.get(str(kind), str(value))
-    if key in NAMES:
+    if key in NAMES or key in OPTIONAL_NAMES:
         if kind != "names":
             raise FileError(f"{key} is of type {type_name}, not a list of text")
         return tuple(value)

@@ -19,11 +19,24 @@ CONTACTS = ("left heel", "left toe", "right heel", "right toe")
 ARRAYS = {"qpos": 2, "qvel": 2, "landmark_pos": 3, "target_pos": 3, "contact": 2}
 """Number of dimensions of each dataset."""
 
-OPTIONAL = {"activation": 2, "activation_residual": 2}
-"""Datasets that only clips with computed activations have."""
+OPTIONAL = {
+    "activation": 2, "activation_residual": 2,
+    "bearing": 2, "ground_force": 3, "centre_of_pressure": 3, "joint_moment": 2,
+}  # fmt: skip
+"""Number of dimensions of each dataset that a clip may lack: activations, and forces computed by the checks."""
+
+FLAGS = ("contact", "bearing")
+"""Datasets of zeros and ones, stored as uint8."""
 
 JSON = ("config", "software", "metrics", "reasons")
 NAMES = ("joint_names", "landmark_names")
+OPTIONAL_NAMES = {
+    "support_names": ("bearing", "ground_force", "centre_of_pressure"),
+    "moment_names": ("joint_moment",),
+    "muscle_names": ("activation",),
+}
+"""Lists of unique names that a clip may lack, and the datasets whose second dimension they name."""
+
 NUMBERS = ("fps", "source_fps", "subject_scale")
 TEXTS = (
     "model", "model_version", "model_sha256", "source", "source_sha256", "fps_source", "body_model", "hands", "licence",
@@ -37,7 +50,7 @@ MAX_COLUMNS = 8192
 """Numbers per frame in one dataset; MyoFullBody has 416 muscles."""
 
 MAX_BYTES = 2**33
-"""Size of all arrays of a clip [B]; four hours of MyoFullBody at 100 Hz with activations have 4.9e9."""
+"""Size of all arrays of a clip [B]; four hours of MyoFullBody at 100 Hz with activations and forces have 5.4e9."""
 
 MAX_PACKED = 64
 """Largest compression ratio of a clip beyond `UNPACKED_ANYWAY`; motions have 1.5, zeros up to 1000."""
@@ -46,7 +59,7 @@ UNPACKED_ANYWAY = 2**30
 """Uncompressed size that is accepted whatever the compression ratio [B]."""
 
 MAX_NAMES, MAX_NAME = 1024, 256
-"""Number of joints or landmarks, and characters of each name."""
+"""Number of joints, landmarks, muscles or supports, and characters of each name."""
 
 MAX_TEXT, MAX_JSON_TEXT = 2**16, 2**22
 """Length of a text attribute, and of one that holds JSON [B]."""
@@ -70,7 +83,7 @@ _RANGES = {"fps": FPS, "source_fps": SOURCE_FPS, "subject_scale": SUBJECT_SCALE}
 
 def dtype_of(key: str) -> type[np.generic]:
     """Type of a dataset's numbers."""
-    return np.uint8 if key == "contact" else np.float32
+    return np.uint8 if key in FLAGS else np.float32
 
 
 def check_shapes(shapes: Mapping[str, tuple[int, ...]], *, nbyte: int | None = None) -> None:
@@ -117,6 +130,24 @@ def check_arrays(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) ->
     nv = arrays["qvel"].shape[1]
     if not len(values["joint_names"]) <= nv <= arrays["qpos"].shape[1]:
         raise FileError(f"{len(values['joint_names'])} joint_names do not match qvel of {nv} columns")
+    _check_optional(arrays, values)
+
+
+def _check_optional(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
+    """Refuse optional datasets whose shape contradicts their names, and `bearing` other than 0 and 1.
+
+    Only activations may lack their names, because clips of earlier releases do.
+    """
+    for key, named in OPTIONAL_NAMES.items():
+        count = len(values[key])
+        for dataset in named:
+            if dataset not in arrays or (dataset == "activation" and not count):
+                continue
+            columns = (count, 3) if OPTIONAL[dataset] == 3 else (count,)
+            if arrays[dataset].shape[1:] != columns:
+                raise FileError(f"{dataset} has shape {arrays[dataset].shape} for {count} {key}")
+    if "bearing" in arrays and arrays["bearing"].max() > 1:
+        raise FileError("bearing must hold 0 or 1")
 
 
 def _frames_beyond(array: np.ndarray, limit: float, *, rows: int = 4096) -> np.ndarray:
@@ -134,7 +165,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     """Refuse attributes of a clip whose type or range breaks the contract.
 
     Args:
-        values: Every attribute by name; JSON as decoded objects, names as tuples.
+        values: Every attribute by name; JSON as decoded objects, names as tuples, missing optional names as ().
 
     Raises:
         FileError: If an attribute is wrong; the message names it.
@@ -147,8 +178,10 @@ def check_values(values: Mapping[str, Any]) -> None:
     for key, known in (("verdict", VERDICTS), ("hands", HANDS)):
         if values[key] not in known:
             raise FileError(f"{key} is {shown(values[key])}, not one of {', '.join(known)}")
-    for key in NAMES:
+    for key in (*NAMES, *OPTIONAL_NAMES):
         _check_names(values[key], where=key)
+        if key in OPTIONAL_NAMES and len(set(values[key])) < len(values[key]):
+            raise FileError(f"{key} has the same name twice: {shown(values[key])}")
     if not isinstance(values["config"], Mapping):
         raise FileError("config is not a JSON object")
     _check_versions(values["software"])

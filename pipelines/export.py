@@ -1,9 +1,9 @@
 """Export of clips to other programs' formats, with a record of the result for each clip."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,7 +18,8 @@ from musclemap.datasets.formats.export_body import ExportBody
 from musclemap.datasets.formats.locomujoco import trajectory_arrays
 from musclemap.datasets.formats.mjlab import mjlab_arrays
 from musclemap.datasets.formats.npz import npz_bytes
-from musclemap.datasets.formats.tables import csv_bytes, mot_bytes
+from musclemap.datasets.formats.opensim import opensim_companions, opensim_motion
+from musclemap.datasets.formats.tables import csv_bytes, csv_companions, mot_bytes
 from musclemap.datasets.globs import matches_globs
 from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import ManifestEntry, strict_json
@@ -53,12 +54,16 @@ class Format:
         description: Description.
         fingers: Whether the format supports finger joints.
         write: Encodes a clip as the bytes of a file.
+        companions: Encodes other parts of the clip as further files, by the end of their names after the clip's.
+        activations: Whether the files hold activations if the clip has them.
     """
 
     extension: str
     description: str
     fingers: bool
     write: Callable[[Clip, ExportBody], bytes]
+    companions: Callable[[Clip, ExportBody], dict[str, bytes]] = lambda _clip, _body: {}
+    activations: bool = False
 
 
 FORMATS = {
@@ -74,8 +79,22 @@ FORMATS = {
         fingers=True,
         write=lambda clip, body: npz_bytes(mjlab_arrays(clip, body)),
     ),
-    "csv": Format(extension=".csv", description="table, one row per frame", fingers=True, write=csv_bytes),
+    "csv": Format(
+        extension=".csv",
+        description="table, one row per frame",
+        fingers=True,
+        write=csv_bytes,
+        companions=csv_companions,
+    ),
     "mot": Format(extension=".mot", description="OpenSim motion, degrees", fingers=True, write=mot_bytes),
+    "opensim": Format(
+        extension=".mot",
+        description="OpenSim motion, ground reaction, moments and activations",
+        fingers=True,
+        write=opensim_motion,
+        companions=opensim_companions,
+        activations=True,
+    ),
     "bvh": Format(extension=".bvh", description="skeleton of the 17 landmarks", fingers=False, write=bvh_bytes),
 }
 
@@ -88,6 +107,7 @@ class ExportedClip:
         clip: POSIX path below the source folder.
         file: POSIX path below the output folder, or None if there is none.
         sha256: Hash of the file, or None.
+        companions: Hash of each further file, by its path below the output folder.
         status: "ok" or "refused".
         reason: Why there is no file, or an empty string.
         notes: Data of the clip that the file does not contain.
@@ -101,6 +121,7 @@ class ExportedClip:
     clip: str
     file: str | None = None
     sha256: str | None = None
+    companions: Mapping[str, str] = field(default_factory=dict)
     status: str
     reason: str = ""
     notes: tuple[str, ...] = ()
@@ -175,8 +196,11 @@ def export_clips(
         earlier = _read_record(out, to=to, fingers=fingers)
         if not (out / RECORD).is_file():
             _write_record(out, earlier, to=to, fingers=fingers)  # reserves the folder for this format
+        owners = {_file_of(name, to): name for name in (*earlier, *names)}
         for name in names:
-            exported = _export(root, name, entries.get(name), out, to, body_of, journal, feasible_only=feasible_only)
+            exported = _export(
+                root, name, entries.get(name), out, to, body_of, journal, owners, feasible_only=feasible_only
+            )
             done.append(exported)
             if progress is not None:
                 progress(exported, len(done), len(names))
@@ -225,36 +249,39 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
 
 def _export(
     root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str,
-    body_of: Callable[[Clip], ExportBody], journal: Journal, *, feasible_only: bool,
+    body_of: Callable[[Clip], ExportBody], journal: Journal, owners: Mapping[str, str], *, feasible_only: bool,
 ) -> ExportedClip:  # fmt: skip
     """Export one clip.
+
+    Args:
+        owners: Clip of each file that a clip of the folder has; no companion of another clip may take its name.
 
     Raises:
         OutputError: If the disk is full.
     """
     form = FORMATS[to]
 
-    def encode() -> tuple[Clip, bytes, str]:
+    def encode() -> tuple[Clip, dict[str, bytes], str]:
         path = clip_path(root, name)
         clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
         if feasible_only and clip.verdict == "infeasible":
             rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
             raise ClipError(f"it is infeasible ({rules})")
         sha256 = (entry.clip_sha256 if entry else None) or hashlib.sha256(path.read_bytes()).hexdigest()
-        return clip, form.write(clip, body_of(clip)), sha256
+        return clip, _encode(form, name, clip, body_of(clip), owners), sha256
 
     encoded = attempt(encode)
     if isinstance(encoded, Failure):
         return ExportedClip(clip=name, status="refused", reason=encoded.message)
-    clip, data, clip_sha256 = encoded
-    drops_fingers = clip.hands == "tracked" and not body_of(clip).fingers
-    notes = ("the clip has tracked fingers, which were not exported",) if drops_fingers else ()
+    clip, files, clip_sha256 = encoded
+    (file, sha256), *companions = ((path, hashlib.sha256(data).hexdigest()) for path, data in files.items())
     exported = ExportedClip(
         clip=name,
-        file=PurePosixPath(name).with_suffix(form.extension).as_posix(),
-        sha256=hashlib.sha256(data).hexdigest(),
+        file=file,
+        sha256=sha256,
+        companions=dict(companions),
         status="ok",
-        notes=notes,
+        notes=_notes(form, clip, body_of(clip)),
         clip_sha256=clip_sha256,
         source=clip.source,
         licence=clip.licence,
@@ -262,7 +289,7 @@ def _export(
         nframe=clip.nframe,
     )
     try:
-        _write_file(out, exported, data, journal)
+        _write_files(out, exported, files, journal)
     except OSError as error:
         if is_disk_full(error):
             raise OutputError(f"cannot write {out / str(exported.file)}: {error.strerror or error}") from error
@@ -270,10 +297,43 @@ def _export(
     return exported
 
 
-def _write_file(out: Path, exported: ExportedClip, data: bytes, journal: Journal) -> None:
-    """Write a file; its record is in the journal before the file takes its name."""
+def _file_of(name: str, to: str) -> str:
+    """File of a clip below the output folder."""
+    return PurePosixPath(name).with_suffix(FORMATS[to].extension).as_posix()
+
+
+def _encode(form: Format, name: str, clip: Clip, body: ExportBody, owners: Mapping[str, str]) -> dict[str, bytes]:
+    """Bytes of a clip's files by their paths below the output folder; the main file comes first.
+
+    Raises:
+        ClipError: If the clip cannot be written in this format, or a companion has the name of another clip's file.
+    """
+    stem = PurePosixPath(name).with_suffix("").as_posix()
+    files = {f"{stem}{form.extension}": form.write(clip, body)}
+    files |= {f"{stem}{end}": data for end, data in form.companions(clip, body).items()}
+    for file in list(files)[1:]:
+        if file in owners:
+            raise ClipError(f"its file {file} is also that of {owners[file]}: rename one of the clips")
+    return files
+
+
+def _notes(form: Format, clip: Clip, body: ExportBody) -> tuple[str, ...]:
+    """Data of the clip that its files do not contain."""
+    notes = []
+    if clip.hands == "tracked" and not body.fingers:
+        notes.append("the clip has tracked fingers, which were not exported")
+    if form.activations and (clip.activation is None or not clip.muscle_names):
+        notes.append("the clip has no named muscle activations: mm-validate --muscles adds them")
+    return tuple(notes)
+
+
+def _write_files(out: Path, exported: ExportedClip, files: Mapping[str, bytes], journal: Journal) -> None:
+    """Write a clip's files; their record is in the journal before the main one, the last, takes its name."""
     line = f"{strict_json(asdict(exported))}\n".encode()
-    write_atomically(out / str(exported.file), data, before_rename=lambda: journal.append(line))
+    for file in exported.companions:
+        write_atomically(out / file, files[file])
+    main = str(exported.file)
+    write_atomically(out / main, files[main], before_rename=lambda: journal.append(line))
 
 
 def _read_record(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
@@ -306,12 +366,16 @@ def _read_journal(out: Path) -> dict[str, dict[str, Any]]:
     records: dict[str, dict[str, Any]] = {}
     for line in read_bytes(path, limit=MAX_JOURNAL).splitlines() if path.is_file() else ():
         entry = attempt(lambda line=line: ExportedClip(**parse_json(line)))
-        if not isinstance(entry, ExportedClip) or not isinstance(entry.clip, str):
+        if not isinstance(entry, ExportedClip) or not isinstance(entry.clip, str) or not _is_texts(entry.companions):
             continue
-        sha256 = attempt(lambda file=entry.file: sha256_of(clip_path(out, file)))
-        if sha256 == entry.sha256:
+        expected = {str(entry.file): entry.sha256} | dict(entry.companions)
+        if all(attempt(lambda file=file: sha256_of(clip_path(out, file))) == hash_ for file, hash_ in expected.items()):
             records[entry.clip] = asdict(entry)
     return records
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for pair in value.items() for text in pair)
 
 
 def _write_record(out: Path, clips: dict[str, dict[str, Any]], *, to: str, fingers: bool) -> None:

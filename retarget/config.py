@@ -9,6 +9,10 @@ from musclemap.settings import MAX_FACTOR, NonNegativeFloat, PositiveFloat, Sequ
 
 Iterations = Annotated[int, Field(ge=1, le=10_000)]
 
+MuscleCost = Literal["volume", "activation", "stress-cubed"]
+"""What static optimisation minimises: squares of activation weighted by muscle volume, plain squares of activation, or
+cubes of muscle stress."""
+
 
 @settings
 class BodyConfig:
@@ -170,6 +174,10 @@ class ValidationConfig:
         residual_weight: Squares of activation that one squared newton metre of residual torque costs.
         chunk_size: Frames checked together; bounds the memory, with muscles 70 kB per frame.
         muscles: Whether a conversion estimates activations by static optimisation and stores them with the clip.
+        muscle_cost: What the activations minimise: "volume" (squares weighted by muscle volume), "activation" (plain
+            squares) or "stress-cubed".
+        passive_torques: Whether published passive torques of hip, knee and ankle (Riener & Edrich 1999) replace those
+            of the model's muscles there.
         refit: Whether a clip with too much self-collision or floor penetration is fitted once more.
         thresholds: Thresholds that differ from the table's, each as "METRIC=WARN:INFEASIBLE"; "none" disables one.
     """
@@ -182,6 +190,8 @@ class ValidationConfig:
     residual_weight: PositiveFloat = 1.0
     chunk_size: Annotated[int, Field(ge=1, le=10_000_000)] = 2048  # at most all frames of a clip of a day
     muscles: bool = False
+    muscle_cost: MuscleCost = "volume"
+    passive_torques: bool = False
     refit: bool = True
     thresholds: Annotated[tuple[str, ...], *Sequence] = ()
 

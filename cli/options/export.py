@@ -14,6 +14,7 @@ class To(StrEnum):
     mjlab = "mjlab"
     csv = "csv"
     mot = "mot"
+    opensim = "opensim"
     bvh = "bvh"
     onnx = "onnx"
 
@@ -29,7 +30,9 @@ Format = Annotated[
     typer.Option(
         "--to",
         help="musclemimic: trajectory .npz of MuscleMimic and LocoMuJoCo. mjlab: motion .npz. "
-        "csv: one row per frame. mot: OpenSim motion in degrees. bvh: skeleton of the 17 landmarks. "
+        "csv: one row per frame, and a table each of forces, moments and activations. mot: OpenSim motion in degrees. "
+        "opensim: the same with ground reaction, moments and activations as .mot and .sto. "
+        "bvh: skeleton of the 17 landmarks. "
         "onnx: network of a policy.",
         show_default=False,
     ),
@@ -37,7 +40,7 @@ Format = Annotated[
 Policy = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Export a policy, or that of a run's folder, instead of clips.")
 ]
-Fingers = Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot).")]
+Fingers = Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot, opensim).")]
 Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Export only clips that match; repeatable.")]
 FeasibleOnly = Annotated[bool, typer.Option("--feasible-only", help="Refuse infeasible clips.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per clip.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import set_option
+from .shared import MUSCLE_COST, MuscleCost, set_option
 
 
 class Hands(StrEnum):
@@ -64,6 +64,7 @@ Status = Annotated[
 Muscles = Annotated[
     bool, typer.Option("--muscles", help="Compute muscle activations too; without it, existing ones are kept.")
 ]
+MuscleCostOption = Annotated[MuscleCost | None, MUSCLE_COST]
 Chunk = Annotated[
     int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.", show_default="2048")
 ]

@@ -23,6 +23,14 @@ class EngineName(StrEnum):
     mujoco = "mujoco"
 
 
+class MuscleCost(StrEnum):
+    """What the muscle activations minimise."""
+
+    volume = "volume"
+    activation = "activation"
+    stress_cubed = "stress-cubed"
+
+
 CONFIG_HELP = "Read settings from a TOML file."
 ENGINE_HELP = "Physics engine; auto is MuJoCo Warp with a GPU, otherwise MuJoCo."
 INCLUDE_HELP = "Use only clips that match; repeatable."
@@ -39,6 +47,11 @@ def set_option(example: str, *, panel: str | None = None) -> Any:
     return typer.Option("--set", metavar="KEY=VALUE", help=text, rich_help_panel=panel)
 
 
+MUSCLE_COST: Any = typer.Option(
+    "--muscle-cost",
+    help="What activations minimise: squares weighted by muscle volume, plain squares, or cubes of muscle stress.",
+    show_default="volume",
+)
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
 ComputeDevice = Annotated[

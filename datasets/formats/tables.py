@@ -20,7 +20,7 @@ PELVIS_COLUMNS = ("pelvis_tilt", "pelvis_list", "pelvis_rotation", "pelvis_tx", 
 WORLD_TO_OPENSIM = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
 """OpenSim's ground has y up and x forward, which is -y here; the pelvis already has OpenSim's axes."""
 
-_MOT_HEADER = """Coordinates
+MOT_HEADER = """Coordinates
 version=1
 nRows={rows}
 nColumns={columns}
@@ -43,13 +43,24 @@ def csv_bytes(clip: Clip, body: ExportBody) -> bytes:
     """
     qpos, _ = body.state(clip)
     columns = ("time", *ROOT_COLUMNS, *body.joint_names[1:])
-    return _rows(columns, _times(clip), qpos, separator=",", number="%.9g").encode()
+    return table_text(columns, clip_times(clip), qpos, separator=",", number="%.9g").encode()
 
 
 def mot_bytes(clip: Clip, body: ExportBody) -> bytes:
     """Encode a clip as an OpenSim motion file: time [s], pelvis and all joints; angles in degrees, slides in metres.
 
     Joints keep the names, zeros and signs that the model takes from OpenSim models.
+
+    Raises:
+        ClipError: If the clip is of another body.
+    """
+    columns, values = mot_values(clip, body)
+    header = MOT_HEADER.format(rows=len(values), columns=len(columns))
+    return (header + table_text(columns, clip_times(clip), values, separator="\t", number="%.8f")).encode()
+
+
+def mot_values(clip: Clip, body: ExportBody) -> tuple[tuple[str, ...], np.ndarray]:
+    """Headings of a motion file, the first is time, and the other columns [deg, m], shape (nframe, ncolumn).
 
     Raises:
         ClipError: If the clip is of another body.
@@ -63,19 +74,44 @@ def mot_bytes(clip: Clip, body: ExportBody) -> bytes:
     hinge = body.model.jnt_type[1:] == mujoco.mjtJoint.mjJNT_HINGE
     joints = np.where(hinge, np.degrees(qpos[:, 7:]), qpos[:, 7:])
     values = np.concatenate([np.degrees(angles), motion.xpos[:, pelvis] @ WORLD_TO_OPENSIM.T, joints], axis=1)
-    columns = ("time", *PELVIS_COLUMNS, *body.joint_names[1:])
-    header = _MOT_HEADER.format(rows=len(values), columns=len(columns))
-    return (header + _rows(columns, _times(clip), values, separator="\t", number="%.8f")).encode()
+    return ("time", *PELVIS_COLUMNS, *body.joint_names[1:]), values
 
 
-def _times(clip: Clip) -> np.ndarray:
+def csv_companions(clip: Clip, _: ExportBody) -> dict[str, bytes]:
+    """Encode the forces [N, m, world axes], moments [Nm] and activations of a clip, if present, as one table each.
+
+    Returns:
+        Tables by the end of the file name.
+    """
+    tables: dict[str, tuple[list[str], np.ndarray]] = {}
+    if clip.ground_force is not None and clip.centre_of_pressure is not None:
+        both = np.concatenate([clip.ground_force, clip.centre_of_pressure], axis=2).reshape(clip.nframe, -1)
+        quantities = ("force_x", "force_y", "force_z", "centre_x", "centre_y", "centre_z")
+        tables["_ground_forces.csv"] = [f"{name}_{q}" for name in clip.support_names for q in quantities], both
+    if clip.joint_moment is not None:
+        tables["_moments.csv"] = list(clip.moment_names), clip.joint_moment
+    if clip.activation is not None and clip.muscle_names:
+        tables["_activations.csv"] = list(clip.muscle_names), clip.activation
+    return {
+        end: table_text(("time", *names), clip_times(clip), values, separator=",", number="%.9g").encode()
+        for end, (names, values) in tables.items()
+    }
+
+
+def clip_times(clip: Clip) -> np.ndarray:
+    """Time of every frame from the first [s]."""
     return np.arange(clip.nframe) / clip.fps
 
 
-def _rows(columns: tuple[str, ...], times: np.ndarray, values: np.ndarray, *, separator: str, number: str) -> str:
+def table_text(columns: tuple[str, ...], times: np.ndarray, values: np.ndarray, *, separator: str, number: str) -> str:
+    """Lines of a table: headings, then the time and the values of every frame.
+
+    Raises:
+        ClipError: If a name cannot be a heading.
+    """
     invalid = [name for name in columns if separator in name or not name.isprintable()]
     if invalid:
-        raise ClipError(f"a joint's name cannot be a column heading: {invalid[0]!r}")
+        raise ClipError(f"a name cannot be a column heading: {invalid[0]!r}")
     columns = tuple(str(safe_cell(name)) for name in columns)
     line = separator.join(["%.9g", *[number] * values.shape[1]])
     lines = [line % (time, *row) for time, row in zip(times.tolist(), values.tolist(), strict=True)]

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 import h5py
 import numpy as np
 
-from musclemap.datasets.clip_schema import ARRAYS, JSON, NAMES, NUMBERS, OPTIONAL, TEXTS, check_shapes
+from musclemap.datasets.clip_schema import ARRAYS, JSON, NAMES, NUMBERS, OPTIONAL, OPTIONAL_NAMES, TEXTS, check_shapes
 from musclemap.failures import Failure, attempt
 
 from .contents import attribute_names, dataset_names, open_dataset, read_attributes, row_blocks
@@ -121,12 +121,14 @@ def _send(source: BinaryIO, target: BinaryIO) -> None:
         shapes = {key: dataset.shape for key, dataset in datasets.items()}
         check_shapes(shapes, nbyte=nbyte)
         requested = (*TEXTS, *JSON, *NAMES, *NUMBERS)
+        attributes = read_attributes(file, (*requested, *OPTIONAL_NAMES))
+        complete = attributes.keys() >= set(requested)
         header: dict[str, Any] = {
             "identity": identity,
             "shapes": shapes,
-            "attributes": read_attributes(file, requested),
+            "attributes": attributes,
+            "names": [] if complete else attribute_names(file),
         }
-        header["names"] = attribute_names(file) if len(header["attributes"]) < len(requested) else []
         _send_header(target, header)
         _limit_time(nbyte + 4 * sum(map(math.prod, shapes.values())))
         for dataset in datasets.values():

@@ -108,7 +108,9 @@ def _difference(key: str, stored: Any, requested: Any, clip: Clip) -> str:
         return "" if strict_json(stored) == strict_json(requested) else key
     before, now = dict(_leaves(stored)), dict(_leaves(requested))
     ignored = {"validation.chunk_size"}
-    if now.get("validation.muscles") != "true" or clip.activation is not None:
+    if now.get("validation.muscles") != "true":
+        ignored |= {"validation.muscles", "validation.muscle_cost", "validation.passive_torques"}
+    elif clip.activation is not None:
         ignored.add("validation.muscles")
     changed = sorted(k for k in {*before, *now} - ignored if before.get(k) != now.get(k))
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

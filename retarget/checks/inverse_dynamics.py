@@ -1,10 +1,9 @@
-"""Forces that a motion requires: inverse dynamics, ground reaction and static optimisation, frame by frame.
+"""Forces that a motion requires: inverse dynamics and ground reaction, frame by frame.
 
 Inverse dynamics uses accelerations of low-pass filtered velocities (zero phase; Winter 2009, chapter 2). The root is
 unactuated, so the ground has to supply its wrench: forces within friction cones at the contact points of the feet. Of
 the forces that leave the smallest residual, the smallest are taken. The muscles have to supply the torque that remains
-at each joint: activations between 0 and 1 with the least sum of squares, as in OpenSim's static optimisation
-(Crowninshield & Brand 1981 minimise the third power of muscle stress).
+at each joint (see `muscle_optimisation`).
 """
 
 from dataclasses import dataclass
@@ -30,6 +29,9 @@ BATCH_SIZE = {"cpu": 128, "gpu": 4096}
 
 GRAVITY = 9.81
 """Gravitational acceleration [m/s^2]."""
+
+MIN_FORCE = 1.0
+"""Vertical force of a foot below which it has no centre of pressure [N]."""
 
 PYRAMID_EDGES = 8
 """Edges of the pyramid that approximates a friction cone."""
@@ -57,28 +59,18 @@ class GroundReaction:
 
     Attributes:
         force: Force on each foot, left then right, world frame, shape (nframe, 2, 3) [N].
+        centre: Centre of pressure of each foot, world frame, shape (nframe, 2, 3) [m]; the lowest point of a foot
+            without force.
         residual_force: Residual force at the root, world frame, shape (nframe, 3) [N].
         residual_torque: Residual torque about the root's origin, world frame, shape (nframe, 3) [Nm].
         torque: Torque that remains for the muscles at each independent joint, shape (nframe, njoint) [Nm].
     """
 
     force: np.ndarray
+    centre: np.ndarray
     residual_force: np.ndarray
     residual_torque: np.ndarray
     torque: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class StaticOptimization:
-    """Muscle activations that reproduce the joint torques of a motion.
-
-    Attributes:
-        activation: Activation of each muscle, 0 to 1, shape (nframe, nu).
-        residual: Torque that the muscles cannot supply at each independent joint, shape (nframe, njoint) [Nm].
-    """
-
-    activation: np.ndarray
-    residual: np.ndarray
 
 
 def filtered_motion(qvel: np.ndarray, fps: float, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +180,7 @@ class GroundReactionSolver:
         q[:, :2] = 0.0
         wrench = physics.wrench / self._weight
         parts = []
-        batch = _batch_size()
+        batch = batch_size()
         for low in range(0, nframe, batch):
             rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
             out = self._run(
@@ -198,18 +190,38 @@ class GroundReactionSolver:
                 self._contact_height,
             )
             count = min(batch, nframe - low)
-            parts.append([np.asarray(a, np.float64)[:count] * self._weight for a in out])
-        point_force, ground, torque = (np.concatenate(p) for p in zip(*parts, strict=True))
+            parts.append([np.asarray(a, np.float64)[:count] for a in out])
+        points, *loads = (np.concatenate(p) for p in zip(*parts, strict=True))
+        point_force, ground, torque = (load * self._weight for load in loads)
+        points[..., :2] += np.asarray(qpos, np.float64)[:, None, :2]
         return GroundReaction(
             force=np.einsum("npk,pf->nfk", point_force, self._foot),
+            centre=_pressure_centre(points, point_force[..., 2], self._foot),
             residual_force=physics.wrench[:, :3] - ground[:, :3],
             residual_torque=physics.wrench[:, 3:] - ground[:, 3:],
             torque=physics.torque - torque,
         )
 
 
-def _batch_size() -> int:
-    (device,) = jnp.zeros(()).devices()  # the default device
+def _pressure_centre(points: np.ndarray, load: np.ndarray, foot: np.ndarray) -> np.ndarray:
+    """Mean of each foot's points weighted by vertical force, or its lowest point; shape (nframe, 2, 3).
+
+    Args:
+        points: Contact points [m], shape (nframe, npoint, 3).
+        load: Vertical force at each, shape (nframe, npoint) [N].
+        foot: Whether each point belongs to the left and the right foot, shape (npoint, 2) bool.
+    """
+    total = load @ foot
+    bears = total > MIN_FORCE
+    mean = np.einsum("np,pf,npk->nfk", load, foot, points) / np.where(bears, total, 1.0)[..., None]
+    height = np.where(foot.T, points[:, None, :, 2], np.inf)
+    lowest = np.take_along_axis(points, height.argmin(axis=2)[..., None], axis=1)
+    return np.where(bears[..., None], mean, lowest)
+
+
+def batch_size() -> int:
+    """Frames solved together on the default device."""
+    (device,) = jnp.zeros(()).devices()
     return BATCH_SIZE["cpu" if device.platform == "cpu" else "gpu"]
 
 
@@ -224,8 +236,12 @@ def _solve_ground_reaction(
     wrench: Array,
     load: Array,
     contact_height: float,
-) -> tuple[Array, Array, Array]:
-    """Solve one batch in body weights: forces (n, npoint, 3), their wrench (n, 6) and joint torques (n, njoint)."""
+) -> tuple[Array, Array, Array, Array]:
+    """Solve one batch in body weights.
+
+    Returns:
+        Contact points [m] (n, npoint, 3), forces (n, npoint, 3), their wrench (n, 6) and joint torques (n, njoint).
+    """
     kinematics = forward(tree, q)
     points = jnp.moveaxis(kinematics.point_pos[first:], 2, 0)  # (n, npoint, 3)
     points = points.at[..., 2].add(-radius)
@@ -255,36 +271,4 @@ def _solve_ground_reaction(
     wrench_w = jnp.concatenate([jnp.cross(points, force), force], axis=-1)  # about the world's origin
     moved = jnp.einsum("pd,npk->ndk", jnp.asarray(mask, points.dtype), wrench_w)
     torque = jnp.einsum("kdn,ndk->nd", kinematics.screw, moved)
-    return force, ground, torque[:, 6:]
-
-
-def static_optimisation(physics: FramePhysics, torque: np.ndarray, *, weight: float = 1.0) -> StaticOptimization:
-    """Find the activations with the least sum of squares that reproduce the joint torques.
-
-    Args:
-        physics: Physics of the frames, with muscles.
-        torque: Torque that the muscles have to supply, shape (nframe, njoint) [Nm].
-        weight: Cost of one squared newton metre of residual torque, in squares of activation.
-
-    Raises:
-        ValueError: If the frames were evaluated without muscles.
-    """
-    if physics.muscles is None:
-        raise ValueError("static optimisation needs the muscles' forces: evaluate(..., muscles=True)")
-    muscles, nframe = physics.muscles, len(torque)
-    activation = np.empty(muscles.active.shape, np.float32)
-    residual = np.empty(torque.shape)
-    batch = _batch_size()
-    for low in range(0, nframe, batch):
-        rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
-        part = slice(low, min(low + batch, nframe))
-        moment = np.swapaxes(muscles.moment[rows], 1, 2)
-        gain = moment * muscles.active[rows, None, :]
-        ref = torque[rows] - (moment @ muscles.passive[rows, :, None])[..., 0]
-        solution = bounded_least_squares(
-            jnp.asarray(gain, jnp.float32), jnp.asarray(ref, jnp.float32), weight=weight, lower=0.0, upper=1.0
-        )
-        x = np.asarray(solution)[: part.stop - low]
-        activation[part] = x
-        residual[part] = ref[: part.stop - low] - (gain[: part.stop - low] @ x[..., None])[..., 0]
-    return StaticOptimization(activation=activation, residual=residual)
+    return points, force, ground, torque[:, 6:]

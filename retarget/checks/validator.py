@@ -21,12 +21,12 @@ from .inverse_dynamics import (
     GRAVITY,
     GroundReaction,
     GroundReactionSolver,
-    StaticOptimization,
     filtered_motion,
     load_sharing,
-    static_optimisation,
 )
 from .joint_rates import RISE_TIME, peak_rate
+from .muscle_optimisation import MuscleOptimizer, StaticOptimization, join_demands, muscle_demand
+from .passive_torques import passive_torques
 from .physics_checks import FramePhysics, MujocoPhysics, PhysicsEngine, neutral_pairs
 from .verdict import judge, rules_with
 
@@ -36,6 +36,9 @@ frames, and JUMP_MIN_STEP (MuscleMimic's rule, arXiv 2603.25544)."""
 
 SHORTEST, LONGEST = 0.0, 1.0
 """Operating range of a muscle, as fractions of MuJoCo's `actuator_lengthrange`."""
+
+SUPPORTS = ("left_foot", "right_foot")
+"""Parts of the body that bear load, in the order of `GroundReaction.force`."""
 
 FRAMES_PER_SEGMENT, SEGMENT_OVERLAP = 8192, 256
 """Frames of a long clip that are checked together, which bounds the memory, and additional frames on either side, so
@@ -80,6 +83,7 @@ class Validator:
         self.body, self.config, self.rules = body, config, rules_with(config.thresholds)
         self._physics = physics or MujocoPhysics(body)
         self._ground = GroundReactionSolver(body, friction=config.friction, contact_height=config.contact_height)
+        self._optimizer = MuscleOptimizer(body.model, cost=config.muscle_cost, weight=config.residual_weight)
         self._neutral_pairs = neutral_pairs(body.model, body.reduced.base)
 
     def check(self, clip: Clip, *, evaluation: Evaluation | None = None, muscles: bool = False) -> CheckResult:
@@ -109,17 +113,17 @@ class Validator:
         self, clip: Clip, evaluation: Evaluation, load: np.ndarray, inner: np.ndarray, *, muscles: bool
     ) -> "_SegmentResult":
         qvel, qacc = filtered_motion(clip.qvel, clip.fps, self.config.cutoff)
-        frames, grounds, optimizations = [], [], []
+        frames, grounds, demands = [], [], []
         for low in range(0, clip.nframe, self.config.chunk_size):
             part = slice(low, low + self.config.chunk_size)
             physics = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
             ground = self._ground(physics, clip.qpos[part], load[part])
-            if muscles:
-                optimizations.append(static_optimisation(physics, ground.torque, weight=self.config.residual_weight))
+            if physics.muscles is not None:
+                demands.append(muscle_demand(physics.muscles, ground.torque, passive=self._passive(clip.qpos[part])))
             frames.append((low, replace(physics, muscles=None)))  # moment arms are large
             grounds.append(ground)
         ground = _concatenate(GroundReaction, grounds)
-        optimization = _concatenate(StaticOptimization, optimizations) if optimizations else None
+        optimization = self._optimizer(join_demands(demands), fps=clip.fps) if demands else None
         segment = _SegmentResult(ground=ground, optimization=optimization)
         self._configuration(clip, evaluation, segment)
         self._rates(clip, segment)
@@ -128,8 +132,14 @@ class Validator:
         self._forces(ground, optimization, inner, segment)
         return segment
 
+    def _passive(self, qpos: np.ndarray) -> np.ndarray | None:
+        """Published passive torques of the independent joints, or None if the settings do not ask for them."""
+        if not self.config.passive_torques:
+            return None
+        return passive_torques(self.body.reduced.joint_names, qpos[:, self.body.reduced.qposadr].astype(np.float64))
+
     def validate(self, clip: Clip, *, evaluation: Evaluation | None = None, muscles: bool = False) -> Clip:
-        """Check a clip and return it with metrics, verdict and reasons, and with activations if requested.
+        """Check a clip and return it with metrics, verdict, reasons and forces, and with activations if requested.
 
         Metrics of the fit that cannot be computed from a finished clip are kept.
         """
@@ -137,11 +147,27 @@ class Validator:
         metrics = {**clip.metrics, **result.metrics}
         details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | result.details
         verdict, reasons = judge(metrics, series=result.series, details=details, rules=self.rules)
-        clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons)
+        clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons, **self._stored_forces(clip, result))
         if result.optimization is None:
             return clip
-        residual = result.optimization.residual.astype(np.float32)
-        return replace(clip, activation=result.optimization.activation, activation_residual=residual)
+        model, optimization = self.body.model, result.optimization
+        return replace(
+            clip,
+            activation=optimization.activation,
+            activation_residual=optimization.residual.astype(np.float32),
+            muscle_names=tuple(model.actuator(k).name for k in range(model.nu)),
+        )
+
+    def _stored_forces(self, clip: Clip, result: CheckResult) -> dict[str, Any]:
+        """Members of a clip with the forces of the ground and the moments that the muscles have to supply."""
+        return {
+            "support_names": SUPPORTS,
+            "bearing": (clip.contact.reshape(clip.nframe, len(SUPPORTS), -1) > 0).any(axis=2).astype(np.uint8),
+            "ground_force": result.ground.force.astype(np.float32),
+            "centre_of_pressure": result.ground.centre.astype(np.float32),
+            "moment_names": self.body.reduced.joint_names,
+            "joint_moment": result.ground.torque.astype(np.float32),
+        }
 
     def _configuration(self, clip: Clip, evaluation: Evaluation, result: "_SegmentResult") -> None:
         """Joint limits, couplings and the root's quaternion."""

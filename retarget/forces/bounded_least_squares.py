@@ -24,13 +24,13 @@ _TOLERANCE = 1e-4
 """A problem is solved when the norm of the gradient falls below this fraction of the norm of b."""
 
 
-def _dual(a: Array, y: Array, b: Array, weight: float, lower: float, upper: float) -> Array:
+def _dual(a: Array, y: Array, b: Array, weight: float, lower: Array, upper: Array) -> Array:
     pull = a.T @ y
     x = jnp.clip(pull, lower, upper)
     return jnp.sum(x * pull - 0.5 * x * x) + 0.5 * jnp.sum(y * y) / weight - jnp.sum(y * b)
 
 
-def _solve(a: Array, b: Array, weight: float, lower: float, upper: float) -> Array:
+def _solve(a: Array, b: Array, lower: Array, upper: Array, start: Array, weight: float) -> tuple[Array, Array]:
     nrow = len(b)
     eye = jnp.eye(nrow, dtype=a.dtype)
     lengths = jnp.asarray(_STEP_LENGTHS, a.dtype)
@@ -66,25 +66,44 @@ def _solve(a: Array, b: Array, weight: float, lower: float, upper: float) -> Arr
             (count < _MAX_STEPS) & (damping < 1.0) & (jnp.sum(gradient**2) > _TOLERANCE**2 * (1e-12 + jnp.sum(b * b)))
         )
 
-    start = jnp.zeros_like(b)
     state = (start, dual_gradient(start), _dual(a, start, b, weight, lower, upper), jnp.array(_MIN_DAMPING, a.dtype), 0)
     y, *_ = lax.while_loop(is_unsolved, newton, state)
-    return jnp.clip(a.T @ y, lower, upper)
+    return jnp.clip(a.T @ y, lower, upper), y
 
 
-@partial(jax.jit, static_argnames=("weight", "lower", "upper"))
+@partial(jax.jit, static_argnames=("weight",))
 @precise
-def bounded_least_squares(a: Array, b: Array, *, weight: float, lower: float = 0.0, upper: float = jnp.inf) -> Array:
-    """Solve a batch of bounded least-squares problems.
+def bounded_least_squares_from(
+    a: Array, b: Array, *, lower: Array, upper: Array, start: Array, weight: float
+) -> tuple[Array, Array]:
+    """Solve a batch of bounded least-squares problems, from a start close to the solution of the dual.
 
     Args:
         a: Matrices A, shape (nproblem, nrow, nx).
         b: Right-hand sides, shape (nproblem, nrow).
+        lower: Lower bounds, shape (nproblem, nx).
+        upper: Upper bounds, shape (nproblem, nx).
+        start: First guess of the dual's unknowns, shape (nproblem, nrow): zero, or those of a similar problem.
         weight: w in the module's docstring; a larger weight brings A x closer to b where the bounds allow it.
+
+    Returns:
+        Solutions x, shape (nproblem, nx), and the dual's unknowns, shape (nproblem, nrow).
+    """
+    return jax.vmap(partial(_solve, weight=weight))(a, b, lower, upper, start)
+
+
+def bounded_least_squares(a: Array, b: Array, *, weight: float, lower: float = 0.0, upper: float = jnp.inf) -> Array:
+    """Solve a batch of bounded least-squares problems whose unknowns all have the same bounds.
+
+    Args:
+        a: Matrices A, shape (nproblem, nrow, nx).
+        b: Right-hand sides, shape (nproblem, nrow).
+        weight: w in the module's docstring.
         lower: Lower bound of every x.
         upper: Upper bound of every x.
 
     Returns:
         Solutions x, shape (nproblem, nx).
     """
-    return jax.vmap(lambda a, b: _solve(a, b, weight, lower, upper))(a, b)
+    low, high = (jnp.full((a.shape[0], a.shape[2]), bound, a.dtype) for bound in (lower, upper))
+    return bounded_least_squares_from(a, b, lower=low, upper=high, start=jnp.zeros_like(b), weight=weight)[0]

@@ -60,6 +60,46 @@ def test_activations_are_stored_if_present(tmp_path: Path) -> None:
         write_clip(path, make_clip(activation=activation[:10]))
 
 
+SUPPORTS = ("left_foot", "right_foot")
+FORCES: dict[str, Any] = {
+    "support_names": SUPPORTS,
+    "bearing": np.tile(np.array([[0, 1]], np.uint8), (600, 1)),
+    "ground_force": np.full((600, 2, 3), 350.5, np.float32),
+    "centre_of_pressure": np.full((600, 2, 3), 0.25, np.float32),
+    "moment_names": ("knee_angle_r", "knee_angle_l"),
+    "joint_moment": np.full((600, 2), -20.5, np.float32),
+    "muscle_names": ("soleus_r", "soleus_l", "médial"),
+    "activation": np.full((600, 3), 0.5, np.float32),
+}
+"""Members of `Clip` that only clips with computed forces have."""
+
+
+def test_forces_survive_a_round_trip(tmp_path: Path) -> None:
+    clip, path = make_clip(**FORCES), tmp_path / "clip.h5"
+    write_clip(path, clip)
+    result = read_clip(path)
+    for key, value in FORCES.items():
+        if isinstance(value, tuple):
+            assert getattr(result, key) == value
+        else:
+            assert getattr(result, key).dtype == value.dtype
+            np.testing.assert_array_equal(getattr(result, key), value)
+    with h5py.File(path) as file:
+        assert set(file) == {*ARRAYS, *(key for key, value in FORCES.items() if not isinstance(value, tuple))}
+        assert list(np.asarray(file.attrs["muscle_names"])) == list(FORCES["muscle_names"])
+
+
+def test_clips_of_earlier_releases_have_no_forces(tmp_path: Path) -> None:
+    """Activations without names are read; a clip without forces has the same bytes as before they existed."""
+    path = tmp_path / "clip.h5"
+    write_clip(path, make_clip(activation=FORCES["activation"]))
+    with h5py.File(path) as file:
+        assert not {"muscle_names", "support_names", "moment_names"} & set(file.attrs)
+    clip = read_clip(path)
+    assert (clip.muscle_names, clip.support_names, clip.moment_names) == ((), (), ())
+    assert clip.bearing is clip.ground_force is clip.centre_of_pressure is clip.joint_moment is None
+
+
 def test_file_obeys_the_contract(tmp_path: Path) -> None:
     """Check what other tools rely on, with h5py alone."""
     path = tmp_path / "clip.h5"
@@ -215,6 +255,20 @@ BAD[[5, 9], 2] = np.nan
         ({"licence": None}, "licence is None, not text"),
         ({"config": []}, "config"),
         ({"reasons": ("floor",)}, "reasons"),
+        (FORCES | {"bearing": np.full((600, 2), 2)}, "bearing must hold 0 or 1"),
+        (FORCES | {"bearing": np.full((600, 2), 0.5)}, "bearing holds other values"),
+        (FORCES | {"bearing": np.zeros((600, 3))}, "bearing has shape .* for 2 support_names"),
+        (FORCES | {"support_names": ()}, "bearing has shape .* for 0 support_names"),
+        (FORCES | {"support_names": ("foot", "foot")}, "support_names has the same name twice"),
+        (FORCES | {"ground_force": np.zeros((600, 2, 2))}, "ground_force has shape"),
+        (FORCES | {"ground_force": np.full((600, 2, 3), np.nan)}, "ground_force is not finite in 600 frames"),
+        (FORCES | {"centre_of_pressure": np.zeros((600, 6))}, "centre_of_pressure has shape"),
+        (FORCES | {"centre_of_pressure": np.full((600, 2, 3), 2e9)}, "centre_of_pressure is beyond 1e"),
+        (FORCES | {"joint_moment": np.zeros((600, 3))}, "joint_moment has shape .* for 2 moment_names"),
+        (FORCES | {"joint_moment": np.zeros((599, 2))}, "joint_moment has shape"),
+        (FORCES | {"muscle_names": ("a", "b")}, "activation has shape .* for 2 muscle_names"),
+        (FORCES | {"muscle_names": ("a", "b", "c\0")}, "muscle_names contains a null character"),
+        (FORCES | {"moment_names": ("a", 3)}, "moment_names is 3, not text"),
     ],
 )
 def test_clip_that_breaks_the_contract_is_not_written(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -29,7 +29,7 @@ from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES
 from musclemap.skeletons.body import TargetBody
 
 from ..support.data.arm_policies import save_untrained
-from ..support.data.exported_clips import FPS, moving_clip, put
+from ..support.data.exported_clips import FPS, moving_clip, put, with_forces
 
 N = 40
 NBODY = 102
@@ -296,8 +296,11 @@ def test_bvh_landmark_positions(clip: Clip, bare: ExportBody) -> None:
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_same_clip_same_bytes(to: str, clip: Clip) -> None:
-    assert FORMATS[to].write(clip, ExportBody(load_body())) == FORMATS[to].write(clip, ExportBody(load_body()))
+def test_same_clip_same_bytes(to: str, clip: Clip, body: TargetBody) -> None:
+    clip = with_forces(clip, body)
+    one, two = ExportBody(load_body()), ExportBody(load_body())
+    assert FORMATS[to].write(clip, one) == FORMATS[to].write(clip, two)
+    assert FORMATS[to].companions(clip, one) == FORMATS[to].companions(clip, two)
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -38,6 +38,22 @@ def moving_clip(body: TargetBody, *, nframe: int = 40, **changes: object) -> Cli
     return replace(clip, **changes)
 
 
+def with_forces(clip: Clip, body: TargetBody, **changes: object) -> Clip:
+    """The clip with random forces, moments and activations, which are no multiples of a power of ten."""
+    rng, model = np.random.default_rng(3), body.model
+    content: dict[str, object] = {
+        "support_names": ("left_foot", "right_foot"),
+        "bearing": rng.integers(0, 2, (clip.nframe, 2)),
+        "ground_force": rng.normal(0.0, 400.0, (clip.nframe, 2, 3)).astype(np.float32),
+        "centre_of_pressure": rng.normal(0.0, 1.0, (clip.nframe, 2, 3)).astype(np.float32),
+        "moment_names": body.reduced.joint_names,
+        "joint_moment": rng.normal(0.0, 50.0, (clip.nframe, body.reduced.njoint)).astype(np.float32),
+        "muscle_names": tuple(model.actuator(k).name for k in range(model.nu)),
+        "activation": rng.random((clip.nframe, model.nu)).astype(np.float32),
+    }
+    return replace(clip, **(content | changes))
+
+
 def put(out: Path, source: str, clip: Clip) -> ManifestEntry:
     """Write a clip into a folder and return its manifest entry."""
     name = source.removesuffix(".npz") + ".h5"

@@ -38,6 +38,14 @@ def _text(key: str, value: str | bytes) -> Edit:
     return _attribute(key, value, dtype=h5py.string_dtype())
 
 
+def _bearing(value: int) -> Edit:
+    names = np.array(["left_foot", "right_foot"], object)
+    return lambda file: [
+        _attribute("support_names", names, dtype=h5py.string_dtype())(file),
+        _dataset("bearing", data=np.full((NFRAME, 2), value, "u1"))(file),
+    ]
+
+
 def _virtual(file: h5py.File) -> None:
     shape = (NFRAME, 9)
     layout = h5py.VirtualLayout(shape=shape, dtype="f4")
@@ -176,6 +184,30 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "licence of bytes": (_text("licence", b"\xff\xfe"), "licence is not valid Unicode"),
     "metric of bytes": (_text("metrics", '{"a": "\\udcff"}'), "not valid Unicode"),
     "version of bytes": (_text("software", '{"a": "\\udcff"}'), "not valid Unicode"),
+    "forces without names": (
+        _dataset("ground_force", data=np.zeros((NFRAME, 2, 3), "f4")), "ground_force has shape .* for 0 support_names",
+    ),
+    "moments without names": (
+        _dataset("joint_moment", data=np.zeros((NFRAME, 2), "f4")), "joint_moment has shape .* for 0 moment_names",
+    ),
+    "bearing of two": (_bearing(2), "bearing must hold 0 or 1"),
+    "bearing of floats": (_dataset("bearing", data=np.ones((NFRAME, 2), "f4")), "bearing is of type float32"),
+    "forces elsewhere": (
+        lambda f: f.__setitem__("ground_force", h5py.ExternalLink("/etc/passwd", "/")), "ground_force is a link",
+    ),
+    "centres never written": (
+        _dataset("centre_of_pressure", shape=(NFRAME, 2, 3), dtype="f4", chunks=(8, 2, 3), compression="gzip"),
+        "centre_of_pressure is incomplete",
+    ),
+    "moments of another length": (_dataset("joint_moment", data=np.zeros((3, 2), "f4")), "joint_moment has shape"),
+    "supports a text": (_text("support_names", "left_foot"), "support_names is of type str, not a list"),
+    "muscles by number": (_attribute("muscle_names", np.arange(416)), "muscle_names is of type ndarray"),
+    "many supports": (
+        _attribute("support_names", np.array(["a"] * 5000, object), dtype=h5py.string_dtype()), "support_names is of",
+    ),
+    "supports of the same name": (
+        _attribute("support_names", np.array(["a", "a"], object), dtype=h5py.string_dtype()), "the same name twice",
+    ),
     "verdict of its own": (_text("verdict", "splendid"), "verdict is 'splendid'"),
 }  # fmt: skip
 """The edit, and a part of the error message."""

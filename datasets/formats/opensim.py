@@ -1,0 +1,132 @@
+"""A clip as the files that OpenSim reads: angles, ground reaction, joint moments and activations.
+
+All have OpenSim's ground axes, x forward, y up and z right (the clip's -y, z and -x), and a header that defines the
+columns. OpenSim takes header lines with an equals sign as settings, so the definitions have none.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from musclemap.datasets.clip import Clip
+from musclemap.errors import ClipError
+
+from .export_body import ExportBody
+from .tables import MOT_HEADER, WORLD_TO_OPENSIM, clip_times, mot_values, table_text
+
+POSITIVE = {
+    "pelvis_tilt": "the front of the pelvis goes up (posterior tilt)",
+    "pelvis_list": "the right side of the pelvis goes down",
+    "pelvis_rotation": "the pelvis turns to the left",
+    "flex_extension": "lumbar extension",
+    "lat_bending": "lumbar bending to the right",
+    "axial_rotation": "the thorax turns to the left",
+    "elv_angle": "plane of arm elevation, 0 is abduction and 90 is flexion",
+    "shoulder_elv": "elevation of the arm in that plane",
+    "shoulder_rot": "internal rotation of the arm",
+    "elbow_flex": "elbow flexion",
+    "pro_sup": "pronation",
+    "deviation": "radial deviation",
+    "flexion": "palmar flexion of the wrist",
+    "hip_flexion": "hip flexion",
+    "hip_adduction": "hip adduction",
+    "hip_rotation": "internal rotation of the hip",
+    "knee_angle": "knee flexion",
+    "ankle_angle": "dorsiflexion",
+    "subtalar_angle": "inversion",
+    "mtp_angle": "flexion of the toes, negative at push-off",
+}
+"""Positive direction of the independent coordinates; names of limbs end in _r or _l and have it on both sides."""
+
+ZERO = "Zero is upright standing with straight knees, arms hanging and thumbs forward."
+
+_STO_HEADER = """{title}
+version=1
+nRows={rows}
+nColumns={columns}
+inDegrees=no
+
+{notes}
+
+endheader
+"""
+
+
+def opensim_motion(clip: Clip, body: ExportBody) -> bytes:
+    """Encode the angles like `mot_bytes`, with their definitions in the header.
+
+    Raises:
+        ClipError: If the clip is of another body, or has no forces.
+    """
+    columns, values = mot_values(clip, body)
+    if clip.ground_force is None or clip.centre_of_pressure is None or clip.joint_moment is None:
+        raise ClipError(
+            "it has no ground forces and joint moments: run mm-validate on its folder (with --muscles for "
+            "activations too), then export again; --to mot writes the angles alone"
+        )
+    notes = [
+        "Pelvis rotations are about z (right), then x (forward), then y (up) of the pelvis.",
+        f"{ZERO} The other joints are driven by these or are fingers.",
+        *(f"Positive {name}: {meaning}." for name, meaning in POSITIVE.items()),
+    ]
+    header = MOT_HEADER.format(rows=len(values), columns=len(columns))
+    header = header.replace("\nendheader\n", "\n".join([*notes, "", "endheader", ""]))
+    return (header + table_text(columns, clip_times(clip), values, separator="\t", number="%.8f")).encode()
+
+
+def opensim_companions(clip: Clip, body: ExportBody) -> dict[str, bytes]:
+    """Encode forces, moments and activations, each as one file by the end of its name; activations only if present."""
+    assert clip.ground_force is not None
+    assert clip.centre_of_pressure is not None
+    assert clip.joint_moment is not None
+    mass = float(body.target.model.body_mass.sum())
+    moments = tuple(f"{name}_moment" for name in clip.moment_names)
+    about = "Net moment that muscles supply, positive in the positive direction of the coordinate (see the .mot)."
+    files = {
+        "_grf.mot": _grf(clip, clip.ground_force, clip.centre_of_pressure),
+        "_moments.sto": _sto(
+            clip, "moments", moments, clip.joint_moment, ["Units are newton metres.", about, _filter(clip)]
+        ),
+        "_moments_per_kg.sto": _sto(
+            clip, "moments per kilogram", moments, clip.joint_moment / mass,
+            [f"Units are newton metres per kilogram of the model's mass, {mass:.3f} kg.", about, _filter(clip)],
+        ),
+    }  # fmt: skip
+    if clip.activation is not None and clip.muscle_names:
+        notes = ["Activations from 0 to 1 by static optimisation; they precede no force, unlike EMG."]
+        files["_activations.sto"] = _sto(clip, "activations", clip.muscle_names, clip.activation, notes)
+    return files
+
+
+def grf_columns(supports: Sequence[str]) -> tuple[str, ...]:
+    """Headings of the ground reaction, with the names of OpenSim's external loads after the support's name."""
+    quantities = ("ground_force_v", "ground_force_p", "ground_torque_")
+    return tuple(f"{support}_{quantity}{axis}" for support in supports for quantity in quantities for axis in "xyz")
+
+
+def _grf(clip: Clip, force: np.ndarray, centre: np.ndarray) -> bytes:
+    notes = [
+        "Force of the ground on the body [N], where it acts [m], and free moment [Nm], in the ground frame:",
+        "x forward, y up, z right. A support without force has its lowest point as point of application.",
+        "Free moments are part of the forces' distribution over the sole and are written as zero.",
+        "In an external load, force_identifier is NAME_ground_force_v and point_identifier NAME_ground_force_p.",
+        _filter(clip),
+    ]
+    turned = [array @ WORLD_TO_OPENSIM.T for array in (force.astype(np.float64), centre.astype(np.float64))]
+    values = np.concatenate([*turned, np.zeros_like(turned[0])], axis=2).reshape(clip.nframe, -1)
+    return _sto(clip, "ground reaction", grf_columns(clip.support_names), values, notes)
+
+
+def _filter(clip: Clip) -> str:
+    validation = clip.config.get("validation")
+    cutoff = validation.get("cutoff") if isinstance(validation, dict) else None
+    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float):
+        return "Forces come from low-pass filtered velocities."
+    return f"Forces come from velocities that a zero-phase fourth-order Butterworth filter cut off at {cutoff:g} Hz."
+
+
+def _sto(clip: Clip, title: str, names: Sequence[str], values: np.ndarray, notes: Sequence[str]) -> bytes:
+    columns = ("time", *names)
+    text = _STO_HEADER.format(title=title, rows=len(values), columns=len(columns), notes="\n".join(notes))
+    table = table_text(columns, clip_times(clip), np.asarray(values, np.float64), separator="\t", number="%.8f")
+    return (text + table).encode()
