@@ -14,6 +14,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
+from musclemap.retarget.targets.treadmill import checked_in_place, overground
 from musclemap.skeletons.body import TargetBody
 
 from .evaluation import Evaluation, evaluate_clip, limited_driven_joints
@@ -33,6 +34,9 @@ from .verdict import judge, rules_with
 JUMP_RATIO, JUMP_MIN_STEP, JUMP_WINDOW = 10.0, 1e-3, 11
 """A tendon jumps if the relative change of its length exceeds both JUMP_RATIO times its moving average over JUMP_WINDOW
 frames, and JUMP_MIN_STEP (MuscleMimic's rule, arXiv 2603.25544)."""
+
+UNFILTERED_CUTOFF = 6.0
+"""Cutoff frequency before inverse dynamics for clips whose source was not filtered [Hz] (Winter 2009)."""
 
 SHORTEST, LONGEST = 0.0, 1.0
 """Operating range of a muscle, as fractions of MuJoCo's `actuator_lengthrange`."""
@@ -86,10 +90,11 @@ class Validator:
         """Check every frame, in segments of `FRAMES_PER_SEGMENT`; the engine evaluates `config.chunk_size` at a time.
 
         Args:
-            clip: Clip of this body.
-            evaluation: Kinematics of the clip's configurations; computed if None.
+            clip: Clip of this body. A treadmill clip that stays in place is checked in the frame of its belt.
+            evaluation: Kinematics of the clip's configurations (in that frame); computed if None.
             muscles: Whether to estimate muscle activations.
         """
+        clip = overground(clip)
         evaluation = evaluate_clip(self.body, clip.qpos) if evaluation is None else evaluation
         load = load_sharing(clip.contact > 0, clip.fps)
         inner = np.zeros(clip.nframe, bool)
@@ -108,7 +113,7 @@ class Validator:
     def _check(
         self, clip: Clip, evaluation: Evaluation, load: np.ndarray, inner: np.ndarray, *, muscles: bool
     ) -> "_SegmentResult":
-        qvel, qacc = filtered_motion(clip.qvel, clip.fps, self.config.cutoff)
+        qvel, qacc = filtered_motion(clip.qvel, clip.fps, self._cutoff(clip))
         frames, grounds, optimizations = [], [], []
         for low in range(0, clip.nframe, self.config.chunk_size):
             part = slice(low, low + self.config.chunk_size)
@@ -128,20 +133,25 @@ class Validator:
         self._forces(ground, optimization, inner, segment)
         return segment
 
+    def _cutoff(self, clip: Clip) -> float:
+        """Cutoff frequency before inverse dynamics [Hz]; infinite if the source of the clip was already filtered."""
+        return self.config.cutoff or (np.inf if "filter_cutoff_root_hz" in clip.metrics else UNFILTERED_CUTOFF)
+
     def validate(self, clip: Clip, *, evaluation: Evaluation | None = None, muscles: bool = False) -> Clip:
         """Check a clip and return it with metrics, verdict and reasons, and with activations if requested.
 
         Metrics of the fit that cannot be computed from a finished clip are kept.
         """
+        original, clip = clip, overground(clip)
         result = self.check(clip, evaluation=evaluation, muscles=muscles)
         metrics = {**clip.metrics, **result.metrics}
         details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | result.details
         verdict, reasons = judge(metrics, series=result.series, details=details, rules=self.rules)
         clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons)
-        if result.optimization is None:
-            return clip
-        residual = result.optimization.residual.astype(np.float32)
-        return replace(clip, activation=result.optimization.activation, activation_residual=residual)
+        if result.optimization is not None:
+            residual = result.optimization.residual.astype(np.float32)
+            clip = replace(clip, activation=result.optimization.activation, activation_residual=residual)
+        return checked_in_place(clip, original)
 
     def _configuration(self, clip: Clip, evaluation: Evaluation, result: "_SegmentResult") -> None:
         """Joint limits, couplings and the root's quaternion."""
