@@ -31,6 +31,7 @@ def retarget(
     body_models: opt.BodyModels = None,
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
+    treadmill: opt.TreadmillOption = None,
     include: opt.Include = None,
     exclude: opt.Exclude = None,
     group: opt.Group = None,
@@ -60,7 +61,9 @@ def retarget(
     its reason), 2 for wrong usage; with --status, 1 if anything failed or is stale.
     """
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
-    settings = _settings(config, set_ or (), fps=fps, hands=hands, muscles=muscles, chunk=chunk)
+    settings = _settings(
+        config, set_ or (), fps=fps, hands=hands, treadmill=treadmill, muscles=muscles, chunk=chunk
+    )  # fmt: skip
     if status:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
     if out is None:
@@ -198,6 +201,7 @@ def _settings(
     *,
     fps: float | None,
     hands: opt.Hands | None,
+    treadmill: opt.Treadmill | None,
     muscles: bool,
     chunk: int | None,
 ) -> "RetargetConfig":
@@ -212,6 +216,7 @@ def _settings(
     own = {
         "fps": fps,
         "hands": hands and hands.value,
+        "treadmill": treadmill and treadmill.value,
         "validation.muscles": "true" if muscles else None,
         "validation.chunk_size": chunk,
     }
