@@ -142,12 +142,14 @@ def build_targets(
     feet = source.feet
     travel = np.zeros(2)
     if config.treadmill != "off":
-        travel = find_travel(prior * pelvis_path, feet, motion.fps) / prior
-        pelvis_path[:, :2] += np.arange(len(pelvis_path))[:, None] / motion.fps * travel
+        travel = find_travel(prior * pelvis_path, feet, motion.fps)
+    path = np.arange(len(feet))[:, None] / motion.fps * [*travel, 0.0]
+    # The travel is that of feet in the target's size, so it must not be scaled with the pelvis.
     stance = estimate_stance(
-        pelvis_path, feet, fps=motion.fps, prior=prior, scale_config=config.scale, contact_config=config.contact
-    )
-    root = stance.scale * pelvis_path - [0.0, 0.0, stance.floor]
+        pelvis_path, feet + path[:, None], fps=motion.fps, prior=prior, scale_config=config.scale,
+        contact_config=config.contact,
+    )  # fmt: skip
+    root = stance.scale * pelvis_path + path - [0.0, 0.0, stance.floor]
     points = feet + root[:, None]
     anchor = lock_contacts(points, stance, fps=motion.fps)
     shift = foot_shift(points, anchor, stance.contact, motion.fps)
@@ -170,7 +172,7 @@ def build_targets(
         stance_speed=_mean_speed(points, standing, motion.fps),
         foot_shift=float(np.linalg.norm(shift, axis=2)[standing].mean()) if standing.any() else 0.0,
         fps=motion.fps,
-        travel=stance.scale * travel,
+        travel=travel,
     )
 
 
