@@ -40,7 +40,8 @@ JOINT_GROUPS = {
 """Joints of each group of rotations; the groups "root" (translation) and "hands" (fingers) complete them."""
 
 NYQUIST_SHARE, IMPACT_NYQUIST_SHARE = 0.4, 0.8
-"""Highest cutoff frequency as a fraction of half the frame rate, ordinarily and around free fall and landing."""
+"""Highest cutoff frequency as a fraction of half the frame rate, ordinarily and around free fall and landing. Below
+about 30 Hz the second also applies ordinarily, so that the filter does not remove the motion."""
 
 NOISE_BAND = (10.0, 30.0)
 """Cutoff frequencies at which the residual is taken for noise [Hz]: signals of human movement are below (Winter 2009).
@@ -198,8 +199,9 @@ class _Filter:
 
     def __init__(self, config: FilterConfig, fps: float, impact: np.ndarray) -> None:
         self._config, self._fps, self.impact = config, fps, impact
-        self._highest = min(config.highest, NYQUIST_SHARE * fps / 2)
         self._impact_cutoff = min(config.highest, IMPACT_NYQUIST_SHARE * fps / 2)
+        # At low frame rates the lowest cutoff frequency comes first, or the filter would remove the motion.
+        self._highest = min(max(config.lowest, NYQUIST_SHARE * fps / 2), self._impact_cutoff)
 
     def cutoff(self, signals: Sequence[np.ndarray]) -> float:
         """Cutoff frequency of a group of signals [Hz]."""

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import maximum_filter1d
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion
 
-MOVING_ROTATION, MOVING_SPEED = 0.5, 0.3
-"""A step of a joint faster than the first [rad/s] or of the root faster than the second [m/s] is a movement."""
+MOVING_ROTATION = 0.5
+"""The body moves if a joint turns faster than this [rad/s]; steps of numbers stored in 16 bits are slower."""
 
 LONGEST_HOLD = 0.12
 """Repeated frames over a longer time are a pause [s]."""
@@ -78,16 +77,16 @@ def find_repeats(rotvec: np.ndarray, trans: np.ndarray, *, fps: float) -> Repeat
     speed = _largest_steps(trans) * fps
     same = (rotation == 0.0) & (speed == 0.0)
     same[0] = False
-    moves = (rotation > MOVING_ROTATION) | (speed > MOVING_SPEED)
-    reach = max(1, round(LONGEST_HOLD * fps))
-    moves_before = maximum_filter1d(moves, reach, origin=(reach - 1) // 2, mode="constant")
-    moves_after = maximum_filter1d(moves, reach, origin=-(reach // 2), mode="constant")
-    repeated = same & moves_before & moves_after
+    moves = rotation > MOVING_ROTATION
+    repeated = np.zeros(len(same), bool)
+    for start, stop in _gaps(same):
+        between_movements = moves[start - 1] and stop < len(same) and moves[stop]
+        repeated[start:stop] = between_movements and stop - start <= LONGEST_HOLD * fps
     if not repeated.any():
         return RepeatReport(repeated=repeated)
     return (
         _held(repeated, same, moves, fps)
-        or _inserted(repeated, moves_before & moves_after, fps)
+        or _inserted(repeated, np.append(False, moves[:-1]) & np.append(moves[1:], False), fps)
         or RepeatReport(repeated=repeated, pattern=_listed(repeated))
     )
 
@@ -118,7 +117,10 @@ def _held(repeated: np.ndarray, same: np.ndarray, moves: np.ndarray, fps: float)
 
 
 def _inserted(repeated: np.ndarray, moving: np.ndarray, fps: float) -> RepeatReport | None:
-    """Report that one frame in a constant number of frames is a repeated one, or None."""
+    """Report that one frame in a constant number of frames is a repeated one, or None.
+
+    `moving` is whether the body moves before and after each frame, shape (nframe,).
+    """
     found = np.flatnonzero(repeated)
     if len(found) < MIN_STEPS:
         return None

@@ -76,6 +76,14 @@ def test_motions_with_standing_are_not_accused(name: str, fps: float) -> None:
     assert not find_repeats(motion.rotvec, motion.trans, fps=fps).repeated.any()
 
 
+def test_numbers_of_16_bits_are_not_accused() -> None:
+    """At its turning points a motion of low resolution has equal frames."""
+    for name in motion_names():
+        motion = synthesise(name, fps=120.0)
+        rotvec, trans = (values.astype(np.float16).astype(float) for values in (motion.rotvec, motion.trans + 3.0))
+        assert not find_repeats(rotvec, trans, fps=120.0).repeated.any(), name
+
+
 def test_a_pause_and_padded_ends_are_not_accused() -> None:
     walk = synthesise("squat", fps=60.0)
     still = np.concatenate([np.zeros(60, int), np.arange(walk.nframe), np.full(120, walk.nframe - 1)])

@@ -110,6 +110,7 @@ def test_adding_and_removing_travel_are_inverse(walk_clip: Clip) -> None:
     assert overground(walk_clip) is walk_clip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", SPEEDS)
 def test_a_treadmill_is_judged_as_walking(speed: float, retargeter: Retargeter, body: TargetBody) -> None:
     walk = turned(synthesise(f"walk_{speed}", seconds=4.0, fps=60.0), 70.0)
