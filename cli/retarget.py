@@ -31,6 +31,7 @@ def retarget(
     body_models: opt.BodyModels = None,
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
+    treadmill: opt.TreadmillOption = None,
     include: opt.Include = None,
     exclude: opt.Exclude = None,
     group: opt.Group = None,
@@ -62,8 +63,9 @@ def retarget(
     """
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
     settings = _settings(
-        config, set_ or (), fps=fps, hands=hands, muscles=muscles, muscle_cost=muscle_cost, chunk=chunk
-    )
+        config, set_ or (), fps=fps, hands=hands, treadmill=treadmill, muscles=muscles, muscle_cost=muscle_cost,
+        chunk=chunk,
+    )  # fmt: skip
     if status:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
     if out is None:
@@ -201,6 +203,7 @@ def _settings(
     *,
     fps: float | None,
     hands: opt.Hands | None,
+    treadmill: opt.Treadmill | None,
     muscles: bool,
     muscle_cost: opt.MuscleCost | None,
     chunk: int | None,
@@ -216,6 +219,7 @@ def _settings(
     own = {
         "fps": fps,
         "hands": hands and hands.value,
+        "treadmill": treadmill and treadmill.value,
         "validation.muscles": "true" if muscles else None,
         "validation.muscle_cost": muscle_cost and muscle_cost.value,
         "validation.chunk_size": chunk,

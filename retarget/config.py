@@ -51,6 +51,28 @@ class ScaleConfig:
 
 
 @settings
+class FilterConfig:
+    """How noise is removed from the source before the fit.
+
+    Attributes:
+        enabled: Whether the source is filtered.
+        lowest: Lowest cutoff frequency that residual analysis may choose [Hz].
+        highest: Highest cutoff frequency [Hz], also used around free fall and landing; at most 40 % (there 80 %) of
+            half the frame rate.
+        cutoff: Cutoff frequency of all signals in all frames [Hz], or 0 for residual analysis by group of signals.
+    """
+
+    enabled: bool = True
+    lowest: PositiveFloat = 4.0
+    highest: PositiveFloat = 15.0
+    cutoff: NonNegativeFloat = 0.0
+
+    def __post_init__(self) -> None:
+        if self.lowest > self.highest:
+            raise ValueError(f"lowest must not exceed highest, got {self.lowest} and {self.highest}")
+
+
+@settings
 class ContactConfig:
     """When a heel or toe of the source counts as standing.
 
@@ -166,8 +188,8 @@ class ValidationConfig:
 
     Attributes:
         enabled: Whether a conversion checks its clips on the full body; without it the verdict is kinematic.
-        cutoff: Cutoff frequency of the low-pass filter before inverse dynamics [Hz]; 6 is customary in gait analysis
-            (Winter 2009).
+        cutoff: Cutoff frequency of a low-pass filter before inverse dynamics [Hz]. 0 filters only clips whose source
+            was not filtered, at 6 Hz, as is customary in gait analysis (Winter 2009).
         jitter_cutoff: Root height above this frequency counts as jitter [Hz].
         friction: Coefficient of friction between sole and ground.
         contact_height: Points of a standing foot up to this height bear load [m].
@@ -183,7 +205,7 @@ class ValidationConfig:
     """
 
     enabled: bool = True
-    cutoff: PositiveFloat = 6.0
+    cutoff: NonNegativeFloat = 0.0
     jitter_cutoff: PositiveFloat = 12.0
     friction: PositiveFloat = 0.8
     contact_height: PositiveFloat = 0.03
@@ -207,7 +229,10 @@ class RetargetConfig:
         max_calibration_offset: Largest offset that calibration from the motion may add to a joint of the source
             skeleton [m]; 0 for none.
         default_fps: Frame rate of sources that do not state theirs [Hz], or 0 to refuse them.
+        treadmill: Clips of motions on a treadmill: "keep" (they stay in place, and are judged as walking), "overground"
+            (the travel is added) or "off" (treadmills are not recognised).
         body: Version of the target body.
+        filter: Low-pass filter of the source.
         scale: Subject's size.
         contact: Contact detection.
         weights: Weights of the fit.
@@ -221,7 +246,9 @@ class RetargetConfig:
     joint_limits: Literal["effective", "declared"] = "effective"
     max_calibration_offset: NonNegativeFloat = 0.04
     default_fps: NonNegativeFloat = 0.0
+    treadmill: Literal["keep", "overground", "off"] = "keep"
     body: BodyConfig = field(default_factory=BodyConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
     contact: ContactConfig = field(default_factory=ContactConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)

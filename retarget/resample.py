@@ -24,8 +24,7 @@ def frame_times(duration: float, fps: float) -> np.ndarray:
 def resample(motion: SourceMotion, fps: float) -> SourceMotion:
     """Resample a motion to another frame rate, without its fingers (resample those with `resample_rotations`).
 
-    At the times of the source's samples the result equals the source. There is no low-pass filter: motion capture is
-    filtered before release.
+    At the times of the source's samples the result equals the source. Noise is removed before, by `filter_source`.
 
     Args:
         motion: Source of at least two frames.

@@ -25,13 +25,16 @@ from musclemap.retarget.checks.verdict import judge, rules_with
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.solver.fitter import Fit, Fitter
 from musclemap.retarget.solver.refit import accept_refit, needs_refit
+from musclemap.retarget.targets.contacts import runs
 from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
 from musclemap.retarget.targets.proportions import Proportions, fit_proportions
+from musclemap.retarget.targets.treadmill import to_place, travel_metrics
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 from .fingers import finger_joints, with_fingers
+from .prepared_source import PreparedSource, prepare_source
 from .resample import FRAMES_PER_CHUNK, frame_times, resample, resample_rotations
 from .velocities import velocities
 
@@ -128,12 +131,23 @@ class Retargeter:
             self._proportions[key] = fit_proportions(self.body, joints, body_model=model)
         return self._proportions[key]
 
+    def prepare(self, motion: SourceMotion) -> PreparedSource:
+        """Source as everything else uses it: without repeated frames and noise."""
+        return prepare_source(motion, self.config, joints=self._joints(motion))
+
     def targets(self, motion: SourceMotion) -> MotionTargets:
         """Targets of the fit for a motion, at the clip's frame rate."""
-        model = self._model_of(motion)
-        joints = mean_joints() if model is None else model.joints(motion.betas)[:22]
+        return self._targets(self.prepare(motion).motion)
+
+    def _targets(self, motion: SourceMotion) -> MotionTargets:
         resampled = resample(motion, self.config.fps)
+        joints = self._joints(motion)
         return build_targets(self.body, resampled, self.proportions(motion), self.config, source_joints=joints)
+
+    def _joints(self, motion: SourceMotion) -> np.ndarray:
+        """Rest joints of the subject, shape (22, 3) [m]."""
+        model = self._model_of(motion)
+        return mean_joints() if model is None else model.joints(motion.betas)[:22]
 
     def retarget(self, motions: Sequence[SourceMotion]) -> list[RetargetResult]:
         """Retarget a batch of motions. The result of each motion does not depend on the others.
@@ -149,11 +163,13 @@ class Retargeter:
         """
         started = time.perf_counter()
         long_enough = [len(frame_times(m.duration, self.config.fps)) >= MIN_FRAMES for m in motions]
-        usable = [m for m, ok in zip(motions, long_enough, strict=True) if ok]
-        targets = [self.targets(m) for m in usable]
+        usable = [self.prepare(m) for m, ok in zip(motions, long_enough, strict=True) if ok]
+        targets = [self._targets(source.motion) for source in usable]
         with jax.default_device(self._device):
             fits = self._fitter.fit(targets) if usable else []
             clips = iter(self._refitted(usable, targets, fits))
+        if self.config.treadmill == "keep":
+            clips = map(to_place, clips)
         seconds_per_frame = (time.perf_counter() - started) / max(1, sum(t.nframe for t in targets))
         results = []
         for motion, ok in zip(motions, long_enough, strict=True):
@@ -169,14 +185,14 @@ class Retargeter:
                 results.append(RetargetResult(clip=None, code=ReasonCode.TOO_SHORT, message=message, seconds=0.0))
         return results
 
-    def _refitted(self, motions: list[SourceMotion], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
+    def _refitted(self, sources: list[PreparedSource], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
         """Create the clips of fits with their verdicts, and refit those with self-collisions or floor penetration."""
-        clips = [self._clip(m, t, f) for m, t, f in zip(motions, targets, fits, strict=True)]
+        clips = [self._clip(s, t, f) for s, t, f in zip(sources, targets, fits, strict=True)]
         faulty = [k for k, clip in enumerate(clips) if needs_refit(clip)] if self.config.validation.refit else []
         if faulty:
             refits = self._fitter.refit([targets[k] for k in faulty], [fits[k] for k in faulty])
             for k, fit in zip(faulty, refits, strict=True):
-                clips[k] = accept_refit(clips[k], self._clip(motions[k], targets[k], fit))
+                clips[k] = accept_refit(clips[k], self._clip(sources[k], targets[k], fit))
         return clips
 
     def _model_of(self, motion: SourceMotion) -> BodyModel | None:
@@ -206,7 +222,8 @@ class Retargeter:
             qpos[low:high], qvel[low:high] = full[chunk], velocities(full, fps)[chunk]
         return qpos, qvel
 
-    def _clip(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> Clip:
+    def _clip(self, source: PreparedSource, targets: MotionTargets, fit: Fit) -> Clip:
+        motion = source.motion
         to_world = Rotation.from_euler("z", targets.heading)
         q = fit.q.copy()
         q[:, :3] = to_world.apply(q[:, :3]) + targets.origin
@@ -218,7 +235,8 @@ class Retargeter:
             self.body, qpos, evaluation, target_pos=target_pos, target_rot=to_world.as_matrix() @ targets.rot,
             root_height=targets.pos[:, 0, 2], contact=targets.stance.contact, ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
-        metrics |= _fit_metrics(motion, targets, fit)
+        metrics |= _fit_metrics(motion, targets, fit) | source.metrics
+        metrics |= travel_metrics(to_world.as_matrix()[:2, :2] @ targets.travel, in_place=False)
         verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.thresholds))
         tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None
         clip = Clip(
@@ -255,6 +273,8 @@ def _fit_metrics(motion: SourceMotion, targets: MotionTargets, fit: Fit) -> dict
         "scale_evidence": targets.stance.scale_evidence,
         "source_stance_speed_m_s": targets.stance_speed,
         "foot_shift_mm": targets.foot_shift * 1e3,
+        "floor_height_mm": targets.stance.floor * 1e3,
+        "contact_count": float(sum(len(runs(contact)) for contact in targets.stance.contact.T)),
         "calibration_max_mm": float(np.linalg.norm(fit.offset, axis=1).max() * 1e3),
         "restarted_anchors": fit.restarts,
         "last_cost_decrease": fit.last_decrease,

@@ -16,6 +16,14 @@ class Hands(StrEnum):
     tracked = "tracked"
 
 
+class Treadmill(StrEnum):
+    """Treatment of motions on a treadmill."""
+
+    keep = "keep"
+    overground = "overground"
+    off = "off"
+
+
 _CLUSTER = "Many processes and machines"
 
 Source = Annotated[Path, typer.Argument(help="Folder of AMASS files (.npz), or one file.", show_default=False)]
@@ -28,6 +36,14 @@ Fps = Annotated[float | None, typer.Option(help="Frame rate of the clips, in Hz.
 HandsOption = Annotated[
     Hands | None,
     typer.Option("--hands", help="Lock the fingers at rest, or track those of the source.", show_default="locked"),
+]
+TreadmillOption = Annotated[
+    Treadmill | None,
+    typer.Option(
+        "--treadmill",
+        help="Leave walks on a treadmill in place, add their travel, or do not recognise them.",
+        show_default="keep",
+    ),
 ]
 Include = Annotated[
     list[str] | None,

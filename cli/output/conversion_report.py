@@ -10,6 +10,7 @@ from rich.text import Text
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.summary import Summary
 from musclemap.reason_codes import ReasonCode
+from musclemap.retarget.summary_line import summary_line
 
 from .console import clean_console
 from .progress import ProgressDisplay, time_left
@@ -67,8 +68,11 @@ def file_line(progress: "Progress") -> str:
 
 
 def entry_line(entry: ManifestEntry) -> str:
-    """One manifest entry: status, source, and verdict or reason."""
-    result = f"{entry.nframe} frames, {entry.verdict}" if entry.clip else entry.reason
+    """One manifest entry: status, source, and verdict with what was done to the motion, or the reason."""
+    result = entry.reason
+    if entry.clip:
+        changes = summary_line(entry.metrics)
+        result = f"{entry.nframe} frames, {entry.verdict}" + f"; {changes}" * bool(changes)
     return f"{entry.status:8} {printable(entry.source)}: {printable(result)}"
 
 

@@ -23,6 +23,7 @@ from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.joints import FIRST_HAND_JOINT
 
 from .frame_rate import check_frame_rate
+from .repeated_frames import find_repeats
 
 POSE_WIDTHS = {72: "smpl", 156: "smplh", 165: "smplx"}
 """Number of columns of `poses` for each family: 3 per joint."""
@@ -166,6 +167,9 @@ def read_motion(
                 f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {evidence}",
             )
         )
+    repeats = find_repeats(rotvec, trans, fps=fps)
+    if repeats.repeated.any():
+        warnings.append(SourceWarning(ReasonCode.REPEATED_FRAMES, repeats.sentence(fps)))
     return SourceMotion(
         name=name,
         rotvec=rotvec,

@@ -15,6 +15,7 @@ from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, rea
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
 from musclemap.retarget.checks.verdict import RULES, Rule
+from musclemap.retarget.summary_line import summary_line
 
 from .assembly import assemble, rounded
 from .clip_pictures import clip_pictures
@@ -136,8 +137,13 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
         "curves": encode(sections, nframe=clip.nframe, fps=clip.fps),
         "metrics": list(clip.metrics.items()),  # as pairs: "__proto__" cannot be a key of a JavaScript object
         "reasons": plain_reasons(clip.reasons, nframe=clip.nframe),
-        "notes": [*notes, *_refit_notes(clip)],
+        "notes": [*_changes(clip), *notes, *_refit_notes(clip)],
     }
+
+
+def _changes(clip: Clip) -> list[str]:
+    """What the conversion did to the motion, in one line, if the clip says so."""
+    return [summary_line(clip.metrics, body=clip.model_version)] if summary_line(clip.metrics) else []
 
 
 def _refit_notes(clip: Clip) -> list[str]:

@@ -14,6 +14,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
+from musclemap.retarget.targets.treadmill import checked_in_place, overground
 from musclemap.skeletons.body import TargetBody
 
 from .evaluation import Evaluation, evaluate_clip, limited_driven_joints
@@ -33,6 +34,9 @@ from .verdict import judge, rules_with
 JUMP_RATIO, JUMP_MIN_STEP, JUMP_WINDOW = 10.0, 1e-3, 11
 """A tendon jumps if the relative change of its length exceeds both JUMP_RATIO times its moving average over JUMP_WINDOW
 frames, and JUMP_MIN_STEP (MuscleMimic's rule, arXiv 2603.25544)."""
+
+UNFILTERED_CUTOFF = 6.0
+"""Cutoff frequency before inverse dynamics for clips whose source was not filtered [Hz] (Winter 2009)."""
 
 SHORTEST, LONGEST = 0.0, 1.0
 """Operating range of a muscle, as fractions of MuJoCo's `actuator_lengthrange`."""
@@ -90,10 +94,11 @@ class Validator:
         """Check every frame, in segments of `FRAMES_PER_SEGMENT`; the engine evaluates `config.chunk_size` at a time.
 
         Args:
-            clip: Clip of this body.
-            evaluation: Kinematics of the clip's configurations; computed if None.
+            clip: Clip of this body. A treadmill clip that stays in place is checked in the frame of its belt.
+            evaluation: Kinematics of the clip's configurations (in that frame); computed if None.
             muscles: Whether to estimate muscle activations.
         """
+        clip = overground(clip)
         evaluation = evaluate_clip(self.body, clip.qpos) if evaluation is None else evaluation
         load = load_sharing(clip.contact > 0, clip.fps)
         inner = np.zeros(clip.nframe, bool)
@@ -112,7 +117,7 @@ class Validator:
     def _check(
         self, clip: Clip, evaluation: Evaluation, load: np.ndarray, inner: np.ndarray, *, muscles: bool
     ) -> "_SegmentResult":
-        qvel, qacc = filtered_motion(clip.qvel, clip.fps, self.config.cutoff)
+        qvel, qacc = filtered_motion(clip.qvel, clip.fps, self._cutoff(clip))
         frames, grounds, demands = [], [], []
         for low in range(0, clip.nframe, self.config.chunk_size):
             part = slice(low, low + self.config.chunk_size)
@@ -138,25 +143,30 @@ class Validator:
             return None
         return passive_torques(self.body.reduced.joint_names, qpos[:, self.body.reduced.qposadr].astype(np.float64))
 
+    def _cutoff(self, clip: Clip) -> float:
+        """Cutoff frequency before inverse dynamics [Hz]; infinite if the source of the clip was already filtered."""
+        return self.config.cutoff or (np.inf if "filter_cutoff_root_hz" in clip.metrics else UNFILTERED_CUTOFF)
+
     def validate(self, clip: Clip, *, evaluation: Evaluation | None = None, muscles: bool = False) -> Clip:
         """Check a clip and return it with metrics, verdict, reasons and forces, and with activations if requested.
 
         Metrics of the fit that cannot be computed from a finished clip are kept.
         """
+        original, clip = clip, overground(clip)
         result = self.check(clip, evaluation=evaluation, muscles=muscles)
         metrics = {**clip.metrics, **result.metrics}
         details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | result.details
         verdict, reasons = judge(metrics, series=result.series, details=details, rules=self.rules)
         clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons, **self._stored_forces(clip, result))
-        if result.optimization is None:
-            return clip
-        model, optimization = self.body.model, result.optimization
-        return replace(
-            clip,
-            activation=optimization.activation,
-            activation_residual=optimization.residual.astype(np.float32),
-            muscle_names=tuple(model.actuator(k).name for k in range(model.nu)),
-        )
+        if result.optimization is not None:
+            model, optimization = self.body.model, result.optimization
+            clip = replace(
+                clip,
+                activation=optimization.activation,
+                activation_residual=optimization.residual.astype(np.float32),
+                muscle_names=tuple(model.actuator(k).name for k in range(model.nu)),
+            )
+        return checked_in_place(clip, original)
 
     def _stored_forces(self, clip: Clip, result: CheckResult) -> dict[str, Any]:
         """Members of a clip with the forces of the ground and the moments that the muscles have to supply."""

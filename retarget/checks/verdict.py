@@ -94,6 +94,8 @@ RULES = (
     Rule(metric="root_speed_max_m_s", warn=13.0, infeasible=18.0, source="sprinters reach 12.4 m/s"),
     Rule(metric="root_jitter_mm", warn=5.0, infeasible=50.0, source="above 12 Hz; 4 mm in recorded runs"),
     Rule(metric="frozen_fraction", warn=0.0, infeasible=0.05, source="a frame repeated while the body moves"),
+    Rule(metric="repeated_source_fraction", warn=0.0, infeasible=None, source="source frames equal to the one before"),
+    Rule(metric="filter_moved_joints_mm", warn=80.0, infeasible=None, source="ours: noise gives 20; more is a glitch"),
     Rule(
         metric="velocity_mismatch", warn=0.02, infeasible=0.3, source="qvel is the derivative of qpos at the clip's fps"
     ),

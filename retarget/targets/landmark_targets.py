@@ -1,6 +1,6 @@
 """Targets of the fit from a source motion: landmark positions, orientations, contacts and floor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from musclemap.skeletons.smpl.source_kinematics import source_fk
 from .contacts import Stance, estimate_stance, velocity
 from .foot_lock import contact_weight, foot_shift, lock_contacts
 from .proportions import Proportions, leg_length
+from .treadmill import find_travel
 
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
 _CONTACT_CARRIER = np.array([_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")])
@@ -40,6 +41,7 @@ class MotionTargets:
         stance_speed: Mean speed of the source's contact points during contact, in the target's size [m/s].
         foot_shift: Mean distance that contact points were moved to their anchors [m].
         fps: Frame rate [Hz].
+        travel: Velocity that was added to a motion on a treadmill, canonical frame, shape (2,) [m/s]; otherwise zero.
     """
 
     pos: np.ndarray
@@ -54,6 +56,7 @@ class MotionTargets:
     stance_speed: float
     foot_shift: float
     fps: float
+    travel: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
     @property
     def nframe(self) -> int:
@@ -137,10 +140,16 @@ def build_targets(
 
     source = _source_kinematics(body, rotvec, proportions)
     feet = source.feet
+    travel = np.zeros(2)
+    if config.treadmill != "off":
+        travel = find_travel(prior * pelvis_path, feet, motion.fps)
+    path = np.arange(len(feet))[:, None] / motion.fps * [*travel, 0.0]
+    # The travel is that of feet in the target's size, so it must not be scaled with the pelvis.
     stance = estimate_stance(
-        pelvis_path, feet, fps=motion.fps, prior=prior, scale_config=config.scale, contact_config=config.contact
-    )
-    root = stance.scale * pelvis_path - [0.0, 0.0, stance.floor]
+        pelvis_path, feet + path[:, None], fps=motion.fps, prior=prior, scale_config=config.scale,
+        contact_config=config.contact,
+    )  # fmt: skip
+    root = stance.scale * pelvis_path + path - [0.0, 0.0, stance.floor]
     points = feet + root[:, None]
     anchor = lock_contacts(points, stance, fps=motion.fps)
     shift = foot_shift(points, anchor, stance.contact, motion.fps)
@@ -163,6 +172,7 @@ def build_targets(
         stance_speed=_mean_speed(points, standing, motion.fps),
         foot_shift=float(np.linalg.norm(shift, axis=2)[standing].mean()) if standing.any() else 0.0,
         fps=motion.fps,
+        travel=travel,
     )
 
 

@@ -43,6 +43,8 @@ class ReasonCode(StrEnum):
     """The file has two different frame rates; the first was used."""
     DOUBTFUL_FRAME_RATE = "doubtful_frame_rate"
     """Free fall or the stride rate contradicts the frame rate."""
+    REPEATED_FRAMES = "repeated_frames"
+    """Frames equal their predecessor although the body moves; they were removed or replaced by interpolation."""
     NO_BETAS = "no_betas"
     """The file has no shape coefficients; the mean shape was used."""
     CHANGING_BETAS = "changing_betas"

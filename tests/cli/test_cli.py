@@ -105,6 +105,7 @@ def test_failed_files_exit_with_1_and_are_named_with_their_reason(source, out, m
         (["--set", "fps"], "KEY=VALUE"),
         (["--fps", "0"], "'fps' takes a number from 5 to 1,000, got 0.0"),
         (["--hands", "waving"], "locked"),
+        (["--treadmill", "moving"], "overground"),
         (["--limit", "0"], "limit"),
         (["--group", "nonsense"], "kit-kinesis-test"),
         (["--include", "nothing*"], "none of 3 motions"),
@@ -143,6 +144,8 @@ def test_options_override_set_and_set_overrides_the_file(source, out, made, tmp_
     config, body_models, device = made[-1]
     assert (config.fps, config.hands, config.solver.sweeps, config.solver.batch_size) == (50.0, "tracked", 3, 64)
     assert (body_models, device.platform) == (None, "cpu")
+    run(source, out, *file, "--treadmill", "overground", "--dry-run")
+    assert made[-1][0].treadmill == "overground"
     run(source, out, *file, "--hands", "locked", "--dry-run", "--device", "cpu", "--body-models", tmp_path)
     config, body_models, device = made[-1]
     assert (config.fps, config.hands, body_models, device.platform) == (30.0, "locked", tmp_path, "cpu")

@@ -160,6 +160,16 @@ def test_unknown_body_still_has_landmark_curves(out: Path, body: TargetBody) -> 
     assert [section["title"] for section in data["curves"]["sections"]] == ["Landmark error", "Error of each landmark"]
 
 
+def test_a_clip_names_what_was_done_to_its_motion(body: TargetBody, tmp_path: Path) -> None:
+    metrics = {"landmark_error_mm": 10.0, "filter_cutoff_root_hz": 6.0, "contact_count": 4.0}
+    entry = _entry(tmp_path, "filtered.npz", _clip(body, metrics=metrics))
+    Manifest(entries=(entry,)).write(tmp_path / "manifest.jsonl")
+    write_report(tmp_path, pictures=False)
+    (row,) = _page_data(tmp_path / "report.html")["rows"]
+    note = _clip_data(tmp_path / "report" / row[7])["notes"][0]
+    assert note == f"filtered at 6 Hz; 4 contacts; body {body.version}"
+
+
 def test_same_clips_give_same_bytes_and_stale_files_are_removed(out: Path) -> None:
     before = {path: path.read_bytes() for path in [out / "report.html", *(out / "report").iterdir()]}
     (out / "report" / "9999.js").write_text("from an earlier run")

@@ -17,7 +17,7 @@ from musclemap.retarget.checks.inverse_dynamics import (
 )
 from musclemap.retarget.checks.muscle_optimisation import MuscleOptimizer, muscle_demand
 from musclemap.retarget.checks.physics_checks import FramePhysics, MujocoPhysics
-from musclemap.retarget.checks.validator import Validator
+from musclemap.retarget.checks.validator import UNFILTERED_CUTOFF, Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
 from musclemap.skeletons.body import TargetBody
@@ -26,7 +26,7 @@ FRAMES = slice(90, 114)
 
 
 def motion(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    qvel, qacc = filtered_motion(clip.qvel, clip.fps, ValidationConfig().cutoff)
+    qvel, qacc = filtered_motion(clip.qvel, clip.fps, UNFILTERED_CUTOFF)
     return clip.qpos[FRAMES].astype(np.float64), qvel[FRAMES], qacc[FRAMES]
 
 
