@@ -171,15 +171,12 @@ class DynamicsConfig:
         residual_weight: Cost of a squared residual of one body weight, relative to that of a landmark's squared metre.
         smoothness: Second differences at 100 Hz of the deviation from the fit, relative to the stiffness that landmarks
             give the joint.
-        force_weight: Weight of the squared residual against the squared contact forces, both in body weights, when the
-            contact forces are found.
     """
 
     enabled: bool = True
     iterations: Iterations = 4
     residual_weight: PositiveFloat = 100.0
     smoothness: NonNegativeFloat = 10.0
-    force_weight: PositiveFloat = 100.0
 
 
 @settings
@@ -192,7 +189,7 @@ class ValidationConfig:
             was not filtered, at 6 Hz, as is customary in gait analysis (Winter 2009).
         jitter_cutoff: Root height above this frequency counts as jitter [Hz].
         friction: Coefficient of friction between sole and ground.
-        contact_height: Points of a standing foot up to this height bear load [m].
+        force_weight: Weight of the squared residual against the squared contact forces, both in body weights.
         residual_weight: Squares of activation that one squared newton metre of residual torque costs.
         chunk_size: Frames checked together; bounds the memory, with muscles 70 kB per frame.
         muscles: Whether a conversion estimates activations by static optimisation and stores them with the clip.
@@ -208,7 +205,7 @@ class ValidationConfig:
     cutoff: NonNegativeFloat = 0.0
     jitter_cutoff: PositiveFloat = 12.0
     friction: PositiveFloat = 0.8
-    contact_height: PositiveFloat = 0.03
+    force_weight: PositiveFloat = 100.0
     residual_weight: PositiveFloat = 1.0
     chunk_size: Annotated[int, Field(ge=1, le=10_000_000)] = 2048  # at most all frames of a clip of a day
     muscles: bool = False

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
 
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
@@ -23,6 +24,8 @@ from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import judge, rules_with
 from musclemap.retarget.config import RetargetConfig
+from musclemap.retarget.dynamics.refinement import Refinement, Refiner, refinement_metrics
+from musclemap.retarget.solver.cost_weights import joint_stiffness
 from musclemap.retarget.solver.fitter import Fit, Fitter
 from musclemap.retarget.solver.refit import accept_refit, needs_refit
 from musclemap.retarget.targets.contacts import runs
@@ -101,11 +104,27 @@ class Retargeter:
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):
             self._fitter = Fitter(self.body, config, device=self._device)
+        self._refiner = self._make_refiner() if config.dynamics.enabled else None
         self._validator = None
         if config.validation.enabled:
             physics = choose_physics(self.body, self._device)
             self._validator = Validator(self.body, config.validation, physics=physics)
         self._proportions: dict[str, Proportions] = {}
+
+    def _make_refiner(self) -> Refiner | None:
+        """Refiner of the fits; None for a body that the ground does not support."""
+        if not (self.body.free and self.body.support_parts):
+            return None
+        config, rate = self.config, self.config.fps / 100.0
+        smoothness = config.dynamics.smoothness * joint_stiffness(self.body, config.weights) * rate**4
+        checks = config.validation
+        return Refiner(
+            self.body,
+            config.dynamics,
+            friction=checks.friction,
+            force_weight=checks.force_weight,
+            smoothness=smoothness,
+        )
 
     def provenance(self, motion: SourceMotion) -> Mapping[str, Any]:
         """Attributes of a clip of this motion that decide whether an existing clip is up to date.
@@ -222,8 +241,18 @@ class Retargeter:
             qpos[low:high], qvel[low:high] = full[chunk], velocities(full, fps)[chunk]
         return qpos, qvel
 
+    def _refine(self, targets: MotionTargets, fit: Fit) -> Refinement | None:
+        """Refine a fit so that forces of the ground explain its motion."""
+        if self._refiner is None:
+            return None
+        held = targets.stance.contact.reshape(targets.nframe, 2, -1).any(axis=2)
+        with threadpool_limits(limits=1, user_api="blas"):
+            return self._refiner.refine(fit.q, self._fitter.stiffness(targets, fit), held, targets.fps)
+
     def _clip(self, source: PreparedSource, targets: MotionTargets, fit: Fit) -> Clip:
-        motion = source.motion
+        motion, refinement = source.motion, self._refine(targets, fit)
+        if refinement is not None:
+            fit = dataclasses.replace(fit, q=refinement.q)
         to_world = Rotation.from_euler("z", targets.heading)
         q = fit.q.copy()
         q[:, :3] = to_world.apply(q[:, :3]) + targets.origin
@@ -236,6 +265,8 @@ class Retargeter:
             root_height=targets.pos[:, 0, 2], contact=targets.stance.contact, ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
         metrics |= _fit_metrics(motion, targets, fit) | source.metrics
+        if refinement is not None:
+            metrics |= refinement_metrics(refinement)
         metrics |= travel_metrics(to_world.as_matrix()[:2, :2] @ targets.travel, in_place=False)
         verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.thresholds))
         tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None
@@ -259,6 +290,8 @@ class Retargeter:
             metrics=metrics,
             verdict=verdict,
             reasons=reasons,
+            support_names=() if refinement is None else self.body.support_names,
+            bearing=None if refinement is None else refinement.bearing.astype(np.uint8),
             **self.provenance(motion),
         )
         if self._validator is None:

@@ -14,6 +14,9 @@ from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
+from musclemap.retarget.forces.bearing import detect_bearing
+from musclemap.retarget.forces.contact_forces import load_sharing
+from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
 from musclemap.retarget.targets.treadmill import checked_in_place, overground
 from musclemap.skeletons.body import TargetBody
 
@@ -23,7 +26,6 @@ from .inverse_dynamics import (
     GroundReaction,
     GroundReactionSolver,
     filtered_motion,
-    load_sharing,
 )
 from .joint_rates import RISE_TIME, peak_rate
 from .muscle_optimisation import MuscleOptimizer, StaticOptimization, join_demands, muscle_demand
@@ -41,14 +43,11 @@ UNFILTERED_CUTOFF = 6.0
 SHORTEST, LONGEST = 0.0, 1.0
 """Operating range of a muscle, as fractions of MuJoCo's `actuator_lengthrange`."""
 
-SUPPORTS = ("left_foot", "right_foot")
-"""Parts of the body that bear load, in the order of `GroundReaction.force`."""
-
 FRAMES_PER_SEGMENT, SEGMENT_OVERLAP = 8192, 256
 """Frames of a long clip that are checked together, which bounds the memory, and additional frames on either side, so
 that filters and averages do not see the ends of a segment."""
 
-_FRAME_ARRAYS = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
+_FRAME_ARRAYS = ("qpos", "qvel", "landmark_pos", "target_pos", "contact", "bearing")
 
 Reduction = Callable[[np.ndarray], Any]
 """Function that reduces the values of all frames to the clip's metric."""
@@ -65,6 +64,7 @@ class CheckResult:
         details: Joint, geoms or muscle responsible for the metric's worst value, by metric.
         optimization: Activations, or None if they were not requested.
         ground: Ground reaction, and the torques that remain for the muscles.
+        bearing: Whether each part of the body bears, shape (nframe, npart) bool.
     """
 
     metrics: dict[str, Any]
@@ -72,6 +72,7 @@ class CheckResult:
     details: dict[str, str]
     optimization: StaticOptimization | None
     ground: GroundReaction
+    bearing: np.ndarray
 
 
 class Validator:
@@ -86,7 +87,7 @@ class Validator:
     def __init__(self, body: TargetBody, config: ValidationConfig, *, physics: PhysicsEngine | None = None) -> None:
         self.body, self.config, self.rules = body, config, rules_with(config.thresholds)
         self._physics = physics or MujocoPhysics(body)
-        self._ground = GroundReactionSolver(body, friction=config.friction, contact_height=config.contact_height)
+        self._ground = GroundReactionSolver(body, friction=config.friction, force_weight=config.force_weight)
         self._optimizer = MuscleOptimizer(body.model, cost=config.muscle_cost, weight=config.residual_weight)
         self._neutral_pairs = neutral_pairs(body.model, body.reduced.base)
 
@@ -100,7 +101,6 @@ class Validator:
         """
         clip = overground(clip)
         evaluation = evaluate_clip(self.body, clip.qpos) if evaluation is None else evaluation
-        load = load_sharing(clip.contact > 0, clip.fps)
         inner = np.zeros(clip.nframe, bool)
         inner[_away_from_ends(clip.nframe, clip.fps)] = True
         segments = []
@@ -109,27 +109,31 @@ class Validator:
             wide = slice(max(low - SEGMENT_OVERLAP, 0), min(high + SEGMENT_OVERLAP, clip.nframe))
             part = clip
             if wide != slice(0, clip.nframe):
-                part = replace(clip, **{name: getattr(clip, name)[wide] for name in _FRAME_ARRAYS})
-            result = self._check(part, evaluation[wide], load[wide], inner[wide], muscles=muscles)
+                part = replace(
+                    clip,
+                    **{name: None if (array := getattr(clip, name)) is None else array[wide] for name in _FRAME_ARRAYS},
+                )
+            result = self._check(part, evaluation[wide], inner[wide], muscles=muscles)
             segments.append(result.trim(slice(low - wide.start, high - wide.start)))
         return _join_segments(segments)
 
-    def _check(
-        self, clip: Clip, evaluation: Evaluation, load: np.ndarray, inner: np.ndarray, *, muscles: bool
-    ) -> "_SegmentResult":
-        qvel, qacc = filtered_motion(clip.qvel, clip.fps, self._cutoff(clip))
+    def _check(self, clip: Clip, evaluation: Evaluation, inner: np.ndarray, *, muscles: bool) -> "_SegmentResult":
+        qvel, qacc = filtered_motion(clip.qpos, clip.fps, self._cutoff(clip))
+        required = required_forces(self.body, clip.qpos, clip.fps)
+        bearing = self._bearing(clip, required)
+        load = load_sharing(bearing, clip.fps)
         frames, grounds, demands = [], [], []
         for low in range(0, clip.nframe, self.config.chunk_size):
             part = slice(low, low + self.config.chunk_size)
             physics = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
-            ground = self._ground(physics, clip.qpos[part], load[part])
+            ground = self._ground(physics, clip.qpos[part], required.points[part], load[part])
             if physics.muscles is not None:
                 demands.append(muscle_demand(physics.muscles, ground.torque, passive=self._passive(clip.qpos[part])))
             frames.append((low, replace(physics, muscles=None)))  # moment arms are large
             grounds.append(ground)
         ground = _concatenate(GroundReaction, grounds)
         optimization = self._optimizer(join_demands(demands), fps=clip.fps) if demands else None
-        segment = _SegmentResult(ground=ground, optimization=optimization)
+        segment = _SegmentResult(ground=ground, optimization=optimization, bearing=bearing)
         self._configuration(clip, evaluation, segment)
         self._rates(clip, segment)
         self._geometry(clip, evaluation, frames, segment)
@@ -142,6 +146,14 @@ class Validator:
         if not self.config.passive_torques:
             return None
         return passive_torques(self.body.reduced.joint_names, qpos[:, self.body.reduced.qposadr].astype(np.float64))
+
+    def _bearing(self, clip: Clip, required: RequiredForces) -> np.ndarray:
+        """Parts that bear: those of the clip's file, because its motion was refined for them, or as detected."""
+        if clip.bearing is not None and clip.support_names == self.body.support_names:
+            return clip.bearing > 0
+        held = clip.contact.reshape(clip.nframe, 2, -1).any(axis=2)
+        load = required.wrench[:, 2] / (self.body.mass * GRAVITY)
+        return detect_bearing(self.body.support, required.points, load, required.com, clip.fps, held=held)
 
     def _cutoff(self, clip: Clip) -> float:
         """Cutoff frequency before inverse dynamics [Hz]; infinite if the source of the clip was already filtered."""
@@ -157,7 +169,7 @@ class Validator:
         metrics = {**clip.metrics, **result.metrics}
         details = {"orientation_error_p95_deg": str(metrics.get("worst_orientation", ""))} | result.details
         verdict, reasons = judge(metrics, series=result.series, details=details, rules=self.rules)
-        clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons, **self._stored_forces(clip, result))
+        clip = replace(clip, metrics=metrics, verdict=verdict, reasons=reasons, **self._stored_forces(result))
         if result.optimization is not None:
             model, optimization = self.body.model, result.optimization
             clip = replace(
@@ -168,11 +180,11 @@ class Validator:
             )
         return checked_in_place(clip, original)
 
-    def _stored_forces(self, clip: Clip, result: CheckResult) -> dict[str, Any]:
+    def _stored_forces(self, result: CheckResult) -> dict[str, Any]:
         """Members of a clip with the forces of the ground and the moments that the muscles have to supply."""
         return {
-            "support_names": SUPPORTS,
-            "bearing": (clip.contact.reshape(clip.nframe, len(SUPPORTS), -1) > 0).any(axis=2).astype(np.uint8),
+            "support_names": self.body.support_names,
+            "bearing": result.bearing.astype(np.uint8),
             "ground_force": result.ground.force.astype(np.float32),
             "centre_of_pressure": result.ground.centre.astype(np.float32),
             "moment_names": self.body.reduced.joint_names,
@@ -309,6 +321,7 @@ class _SegmentResult:
     Attributes:
         ground: Ground reaction of its frames.
         optimization: Activations of its frames, or None if they were not requested.
+        bearing: Whether each part bears.
         series: As in `CheckResult`.
         parts: Values by frame and their reduction to a metric, by metric.
         locations: Joint, geoms or muscle with the worst value in this segment, by metric.
@@ -316,6 +329,7 @@ class _SegmentResult:
 
     ground: GroundReaction
     optimization: StaticOptimization | None
+    bearing: np.ndarray
     series: dict[str, np.ndarray] = field(default_factory=dict)
     parts: dict[str, tuple[np.ndarray, Reduction]] = field(default_factory=dict)
     locations: dict[str, str] = field(default_factory=dict)
@@ -346,6 +360,7 @@ class _SegmentResult:
         return _SegmentResult(
             ground=cut(GroundReaction, self.ground),
             optimization=None if self.optimization is None else cut(StaticOptimization, self.optimization),
+            bearing=self.bearing[frames],
             series={metric: values[frames] for metric, values in self.series.items()},
             parts={metric: (values[frames], reduction) for metric, (values, reduction) in self.parts.items()},
             locations=self.locations,
@@ -369,6 +384,7 @@ def _join_segments(segments: list[_SegmentResult]) -> CheckResult:
         details=details,
         optimization=_concatenate(StaticOptimization, optimizations) if optimizations else None,
         ground=_concatenate(GroundReaction, [segment.ground for segment in segments]),
+        bearing=np.concatenate([segment.bearing for segment in segments]),
     )
 
 

@@ -26,7 +26,9 @@ class BandedSystem:
         self.blocks[0] += hessian
         self.gradient += gradient
 
-    def add_rows(self, jacobian: tuple[np.ndarray, np.ndarray, np.ndarray], weight: np.ndarray, residual: np.ndarray) -> None:
+    def add_rows(
+        self, jacobian: tuple[np.ndarray, np.ndarray, np.ndarray], weight: np.ndarray, residual: np.ndarray
+    ) -> None:
         """Add `1/2 (r + J d)' W (r + J d)`, where r of frame t depends on frames t - 1, t and t + 1.
 
         Args:
@@ -74,8 +76,12 @@ class BandedSystem:
         band = np.zeros((width, n))
         column = np.arange(size)
         stacked = np.concatenate(
-            [np.pad(block[: self.nframe - k], ((0, k), (0, 0), (0, 0))) if k else block
-             for k, block in enumerate(self.blocks)], axis=1)  # (nframe, width, size)
+            [
+                np.pad(block[: self.nframe - k], ((0, k), (0, 0), (0, 0))) if k else block
+                for k, block in enumerate(self.blocks)
+            ],
+            axis=1,
+        )  # (nframe, width, size)
         by_frame = band.reshape(width, self.nframe, size)
         for c in column:
             by_frame[: width - c, :, c] = stacked[:, c:, c].T

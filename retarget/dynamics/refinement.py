@@ -27,7 +27,6 @@ from scipy.spatial.transform import Rotation
 from musclemap.retarget.config import DynamicsConfig
 from musclemap.retarget.forces.bearing import detect_bearing
 from musclemap.retarget.forces.contact_forces import (
-    GRAVITY,
     TORQUE_LENGTH,
     ContactForces,
     ContactForceSolver,
@@ -62,13 +61,15 @@ class Refinement:
     """Refined configurations of one clip.
 
     Attributes:
-        q: Reduced configurations, shape (nframe, 7 + njoint).
+        q: Refined configurations, shape (nframe, 7 + njoint).
+        fitted: Configurations of the fit, same shape.
         residual_before: Residual force and moment of every frame of the fit, shape (nframe, 2) [N, Nm].
         residual_after: The same of the refined motion.
         bearing: Whether each part bears, shape (nframe, npart) bool.
     """
 
     q: np.ndarray
+    fitted: np.ndarray
     residual_before: np.ndarray
     residual_after: np.ndarray
     bearing: np.ndarray
@@ -93,6 +94,20 @@ class _State:
         return np.stack([np.linalg.norm(residual[:, :3], axis=1), np.linalg.norm(residual[:, 3:], axis=1)], axis=1)
 
 
+def refinement_metrics(refinement: Refinement) -> dict[str, float]:
+    """Metrics of a clip: how far its posture moved from the fit, and the residuals before and after."""
+    joints = np.degrees(np.abs(refinement.q - refinement.fitted)[:, NROOT:])
+    shift = 1e3 * np.linalg.norm(refinement.q[:, :3] - refinement.fitted[:, :3], axis=1)
+    return {
+        "dynamics_root_moved_mm": float(shift.mean()),
+        "dynamics_root_moved_max_mm": float(shift.max()),
+        "dynamics_joints_moved_deg": float(joints.mean()),
+        "dynamics_joints_moved_max_deg": float(joints.max(initial=0.0)),
+        "dynamics_residual_force_before_n": float(refinement.residual_before[:, 0].mean()),
+        "dynamics_residual_moment_before_nm": float(refinement.residual_before[:, 1].mean()),
+    }
+
+
 class Refiner:
     """Refines fits of one body.
 
@@ -100,12 +115,15 @@ class Refiner:
         body: Target body with a free root and support parts.
         config: Settings.
         friction: Coefficient of friction.
+        force_weight: Weight of the squared residual against the squared contact forces, both in body weights.
         smoothness: Weight of the second differences of each degree of freedom's deviation, shape (ndof,).
     """
 
-    def __init__(self, body: TargetBody, config: DynamicsConfig, *, friction: float, smoothness: np.ndarray) -> None:
+    def __init__(
+        self, body: TargetBody, config: DynamicsConfig, *, friction: float, force_weight: float, smoothness: np.ndarray
+    ) -> None:
         self.body, self.config, self._smoothness = body, config, smoothness
-        self._solver = ContactForceSolver(body, friction=friction, residual_weight=config.force_weight)
+        self._solver = ContactForceSolver(body, friction=friction, residual_weight=force_weight)
         self._scale = np.array([1.0, 1.0, 1.0, *[1.0 / TORQUE_LENGTH] * 3]) / self._solver.weight
 
     def refine(self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, fps: float) -> Refinement:
@@ -131,10 +149,12 @@ class Refiner:
                 out[part] = result.q
             inner = slice(low if not low else low + OVERLAP // 2, part.stop)
             for target, source in (
-                (bearing, result.bearing), (before, result.residual_before), (after, result.residual_after)
+                (bearing, result.bearing),
+                (before, result.residual_before),
+                (after, result.residual_after),
             ):
                 target[inner] = source[inner.start - low :]
-        return Refinement(q=out, residual_before=before, residual_after=after, bearing=bearing)
+        return Refinement(q=out, fitted=q, residual_before=before, residual_after=after, bearing=bearing)
 
     def _segment(self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, fps: float) -> Refinement:
         required = self._required(q, fps, momentum=True)
@@ -152,7 +172,9 @@ class Refiner:
             state = self._state(current, self._required(current, fps, momentum=True), load)
             if self._cost(state, trusted) < self._cost(best, trusted):
                 best, best_q = state, current
-        return Refinement(q=best_q, residual_before=first.magnitude, residual_after=best.magnitude, bearing=bearing)
+        return Refinement(
+            q=best_q, fitted=q, residual_before=first.magnitude, residual_after=best.magnitude, bearing=bearing
+        )
 
     def _required(self, q: np.ndarray, fps: float, *, momentum: bool) -> RequiredForces:
         return required_forces(self.body, self.body.reduced.expand(q), fps, momentum=momentum)
@@ -184,9 +206,7 @@ class Refiner:
         system.add_second_differences(self._smoothness, deviation)
         weight = self.config.residual_weight
         projected = np.linalg.inv(np.eye(6) / weight + state.forces.reach / YIELD)
-        system.add_rows(
-            self._jacobian(state, fps), trusted[:, None, None] * projected, state.residual * self._scale
-        )
+        system.add_rows(self._jacobian(state, fps), trusted[:, None, None] * projected, state.residual * self._scale)
         return system.solve()
 
     def _jacobian(self, state: _State, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

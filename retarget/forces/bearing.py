@@ -49,7 +49,7 @@ def detect_bearing(
     fps: float,
     *,
     held: np.ndarray | None = None,
-    thresholds: BearingThresholds = BearingThresholds(),  # noqa: B008  (frozen)
+    thresholds: BearingThresholds = BearingThresholds(),
 ) -> np.ndarray:
     """Find the parts that bear.
 

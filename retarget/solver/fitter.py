@@ -111,6 +111,7 @@ class Fitter:
         self._solve_frames = jax.jit(precise(partial(frames, iterations=solver.anchor_iterations)))
         self._solve_calibration_frames = jax.jit(precise(partial(frames, iterations=solver.calibration_iterations)))
         self._refine_windows = jax.jit(precise(self._window_solver(objective, config.weights)))
+        self._hessian = jax.jit(precise(lambda q, targets: objective.normal(q, targets).hessian))
         self._refit_windows: Any = None
         self._neutral = neutral_pairs(body.model, body.reduced.base)
 
@@ -175,6 +176,26 @@ class Fitter:
             replace(fit, q=clips.q[s], last_decrease=self._last_decrease(decrease, s))
             for s, fit in zip(clips.slices(), fits, strict=True)
         ]
+
+    def stiffness(self, targets: MotionTargets, fit: Fit) -> np.ndarray:
+        """Gauss-Newton Hessian of the terms of every frame at a fit, shape (nframe, ndof, ndof): the cost of moving it.
+
+        Args:
+            targets: Targets of the clip.
+            fit: Its fit.
+        """
+        calibrated = replace(targets, pos=fit.target_pos)
+        clips = concatenate_clips(self.body, [calibrated], window_size=self.config.solver.window_size)
+        nframe, batch = targets.nframe, self._frame_batch_size
+        result = np.empty((nframe, self.body.reduced.ndof, self.body.reduced.ndof))
+        for low in range(0, nframe, batch):
+            part = np.arange(low, min(low + batch, nframe))
+            frames = np.resize(part, batch)  # keeps the compiled shape
+            origin, q = clips.root_pos[frames], fit.q[frames].copy()
+            q[:, :3] -= origin
+            hessian = self._hessian(self._to_device(q.T), self._frame_targets(clips, frames, origin))
+            result[part] = np.moveaxis(np.asarray(hessian, np.float64), -1, 0)[: len(part)]
+        return result
 
     def _compile_refit(self) -> Any:
         capsules = collision_capsules(self.body, ignored_pairs=self._neutral)

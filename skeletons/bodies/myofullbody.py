@@ -72,9 +72,7 @@ SUPPORT_PARTS = (
         for name, members in _SIDED_SUPPORT
         for side in ("l", "r")
     ),
-    SupportPart(
-        name="pelvis", bodies=("pelvis", "femur_l", "femur_r"), carriers=("pelvis", "left_hip", "right_hip")
-    ),
+    SupportPart(name="pelvis", bodies=("pelvis", "femur_l", "femur_r"), carriers=("pelvis", "left_hip", "right_hip")),
     SupportPart(name="trunk", bodies=("torso", "thorax"), carriers=("spine3", "spine3")),
     SupportPart(name="head", bodies=("neck",), carriers=("spine3",)),
 )

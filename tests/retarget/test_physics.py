@@ -8,7 +8,6 @@ import pytest
 from scipy.optimize import lsq_linear
 
 from musclemap.datasets.clip import Clip
-from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares
 from musclemap.retarget.checks.inverse_dynamics import (
     GRAVITY,
     GroundReactionSolver,
@@ -20,6 +19,7 @@ from musclemap.retarget.checks.physics_checks import FramePhysics, MujocoPhysics
 from musclemap.retarget.checks.validator import UNFILTERED_CUTOFF, Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
+from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares
 from musclemap.skeletons.body import TargetBody
 
 FRAMES = slice(90, 114)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.world_model.muscles import read_muscles
 from musclemap.imitation.world_model.tendons import TendonConfig, fit_tendons
-from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares
 from musclemap.retarget.config import RetargetConfig
+from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares
 from musclemap.retarget.solver.fitter import Fitter
 from musclemap.retarget.solver.terms import FrameTargets
 from musclemap.retarget.solver.window_solver import HALO, Windows
