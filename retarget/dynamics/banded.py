@@ -42,8 +42,8 @@ class BandedSystem:
             rows = self._shift(a)
             self.gradient[rows[1]] += np.einsum("tri,tr->ti", weighted[a][rows[0]], residual[rows[0]])
             for b in range(a + 1):
-                source, columns = self._shift(a)[0], None
-                source = slice(max(source.start, self._shift(b)[0].start), min(source.stop, self._shift(b)[0].stop))
+                first, second = self._shift(a)[0], self._shift(b)[0]
+                source = slice(max(first.start, second.start), min(first.stop, second.stop))
                 columns = slice(source.start + b - 1, source.stop + b - 1)
                 product = np.swapaxes(weighted[a][source], 1, 2) @ jacobian[b][source]
                 self.blocks[a - b][columns] += product
@@ -54,7 +54,12 @@ class BandedSystem:
         return slice(low, high), slice(low + a - 1, high + a - 1)
 
     def add_second_differences(self, weight: np.ndarray, values: np.ndarray) -> None:
-        """Add `1/2 sum w (v_{t-1} - 2 v_t + v_{t+1})^2`; weight (size,), values of the current iterate (nframe, size)."""
+        """Add `1/2 sum w (v_{t-1} - 2 v_t + v_{t+1})^2`, where v are values plus the step.
+
+        Args:
+            weight: w, shape (size,).
+            values: Values of the current iterate, shape (nframe, size).
+        """
         if self.nframe < 3:
             return
         bend = values[:-2] - 2.0 * values[1:-1] + values[2:]

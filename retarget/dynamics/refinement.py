@@ -3,9 +3,9 @@
 The fit follows the source frame by frame, so its accelerations are only as good as the source's. The ground can push at
 the parts that bear, and nowhere else, inside friction cones. What remains of the wrench that the motion requires at the
 unactuated root is a residual, which no person has. Here the whole clip is moved a little until the residual vanishes:
-in flight its centre of mass falls freely, and in stance the centre of pressure stays under the parts that bear. Residual
-reduction in OpenSim (Delp et al. 2007) and the dynamics pass of AddBiomechanics (Werling et al. 2023) serve the same
-purpose.
+in flight its centre of mass falls freely, and in stance the centre of pressure stays under the parts that bear. The
+residual reduction of OpenSim (Delp et al. 2007) and the dynamics pass of AddBiomechanics (Werling et al. 2023) serve
+the same purpose.
 
 One nonlinear least-squares problem over the clip, solved by Gauss-Newton steps with a block-pentadiagonal Cholesky
 factorisation:

@@ -1,9 +1,9 @@
 """Which parts of the body bear its weight, frame by frame.
 
-Bearing is not the same as being held still. A heel bears as soon as it touches the ground, while it still moves, and the
-toes bear until they leave it. So a part begins to bear when it is near the ground and has slowed down, and ends when it
-has clearly moved off: two thresholds, as in a Schmitt trigger. The force that the motion requires has the last word: in
-flight nothing bears.
+Bearing is not the same as being held still. A heel bears as soon as it touches the ground, while it still moves, and
+the toes bear until they leave it. So a part begins to bear when it is near the ground and has slowed down, and ends
+when it has clearly moved off: two thresholds, as in a Schmitt trigger. The force that the motion requires has the last
+word: in flight nothing bears.
 """
 
 from dataclasses import dataclass
