@@ -16,7 +16,7 @@ from musclemap.skeletons.bodies.myofullbody import CONTACT_NAMES, LANDMARK_NAMES
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl.body_model import BodyModel, load_body_model
-from musclemap.skeletons.smpl.joints import BODY_NAMES, SMPLH_PARENTS
+from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS, SMPLH_PARENTS
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
@@ -45,15 +45,21 @@ def kinematics_of(body: TargetBody, model: mujoco.MjModel, proportions: Proporti
 
 
 def t_pose_targets(proportions: Proportions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Targets of a source upright in its T-pose: landmarks [m], their orientations, and contact points [m]."""
-    rotvec = np.zeros((1, 22, 3))
+    """Targets of a source upright in its T-pose: landmarks [m], their orientations, and contact points [m].
+
+    Each segment is turned back from the rest pose.
+    """
+    turns = proportions.turns
+    local = np.array([turns[max(parent, 0)] @ turns[k].T for k, parent in enumerate(BODY_PARENTS)])
+    rotvec = Rotation.from_matrix(local).as_rotvec()[None]
     rotvec[0, 0] = Rotation.from_matrix(SOURCE_TO_TARGET).as_rotvec()
     pos, mat = source_fk(rotvec, -proportions.joints[:1], proportions.joints)
     carrier = [BODY_NAMES.index(landmark.carrier) for landmark in LANDMARKS]
+    oriented = [BODY_NAMES.index(landmark.orientation or landmark.carrier) for landmark in LANDMARKS]
     feet = [BODY_NAMES.index(name) for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]
     landmarks = pos[0, carrier] + np.einsum("lij,lj->li", mat[0, carrier], proportions.landmark_offset)
     contacts = pos[0, feet] + np.einsum("lij,lj->li", mat[0, feet], proportions.contact_offset)
-    return landmarks, mat[0, 0] @ proportions.landmark_rot, contacts
+    return landmarks, mat[0, oriented] @ proportions.landmark_rot, contacts
 
 
 def check_t_pose(body: TargetBody, proportions: Proportions) -> None:
@@ -86,6 +92,9 @@ def test_the_t_pose_is_a_t_pose(body: TargetBody, fitted: Proportions) -> None:
         assert (pos[f"toes_{side}"] - pos[f"talus_{side}"])[1] < -0.1
         for joint in ("elbow_flex", "knee_angle"):
             assert fitted.t_pose[NROOT + body.reduced.index(f"{joint}_{side}")] < 0.1
+        for joint in ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle"):
+            assert abs(fitted.t_pose[NROOT + body.reduced.index(f"{joint}_{side}")]) < np.deg2rad(1.0), joint
+    assert 2.0 * np.linalg.norm(fitted.t_pose[4:NROOT]) < np.deg2rad(1.0), "the pelvis is upright"
     trunk = pos["head"] - pos["pelvis"]
     assert trunk[2] > 0.98 * np.linalg.norm(trunk)
     assert np.ptp(t_pose_targets(fitted)[2][:, 2]) < 5e-3
