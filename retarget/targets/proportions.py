@@ -26,17 +26,19 @@ from musclemap.skeletons.smpl.neutral_pose import neutral_turns, turn_segments
 _MATCHED_PARTS = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 _LIMB_JOINTS = frozenset(f"{side}_{part}" for side in ("left", "right") for part in _MATCHED_PARTS if part != "collar")
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
-PELVIS_UPRIGHT = 3.0
-"""Weight of the pelvis's rotation in the T-pose [m/rad]. Its axes are anatomical, and vertical at zero in both bodies;
-the hips, a few centimetres from its origin, are too close to show its tilt: with 0.1 it tilts by 7 degrees."""
-
 NEUTRAL = ("flex_extension", "lat_bending", "axial_rotation") + tuple(
     f"{name}_{side}"
     for side in SIDES
     for name in ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle", "mtp_angle")
 )
-"""Joints that are near zero in the T-pose: the trunk is upright, and legs are straight with the feet ahead, which the
-landmarks alone do not determine. On a walk with known angles, hip rotation is then off by 1 instead of 5 degrees."""
+"""Joints that are zero in the T-pose but for fractions of a degree: trunk and pelvis upright, legs straight, feet ahead.
+
+Landmarks do not determine this: the hips are too close to the pelvis's origin to show its tilt, and a straight leg can
+turn about itself. Where the bodies differ, the landmarks' offsets do."""
+
+NEUTRAL_WEIGHT = 3.0
+"""Weight of these joints and of the pelvis's rotation [m/rad]. On a walk with known angles, hip flexion is off by 8
+degrees with 0.1 for the pelvis, and hip rotation by 5 with 0.02 for the hips."""
 
 _FORWARD, _DOWN = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, -1.0])
 
@@ -139,8 +141,7 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
         Fitted skeleton, offsets and the quality of the fit.
     """
     reduced, pose = body.reduced, _TPose(body)
-    turns = neutral_turns(source_joints)
-    skeleton, shape0 = _shape_space(body, source_joints, body_model, turns)
+    rest_joints, shape0 = _shape_space(source_joints, body_model)
     followed_joint = np.array([_JOINT[landmark.joint] for landmark in body.landmarks])
 
     def unpack(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,21 +153,28 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
         initial_joints[reduced.index(f"shoulder_elv_{side}")] = np.pi / 2
     prior_joints = initial_joints.copy()  # small priors decide joints that the landmarks do not measure
     prior_weight = np.full(reduced.njoint, 0.02)
-    prior_weight[[reduced.index(name) for name in NEUTRAL if name in reduced.joint_names]] = 1.0
+    prior_weight[[reduced.index(name) for name in NEUTRAL if name in reduced.joint_names]] = NEUTRAL_WEIGHT
+    bone_start = _bone_starts(body)
     weight = np.ones(body.nlandmark)
     weight[[body.landmark_names.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
+
+    def skeleton(shape: np.ndarray) -> np.ndarray:
+        """Joints of the T-pose in target axes, shape (22, 3) [m]."""
+        joints = rest_joints(shape)
+        return turn_segments(joints, np.swapaxes(neutral_turns(joints), 1, 2)) @ body.source_to_target.T
 
     def residual(x: np.ndarray) -> np.ndarray:
         q, shape = unpack(x)
         pose.set_configuration(q)
-        error = weight[:, None] * (pose.landmarks() - skeleton(shape)[followed_joint])
+        error = pose.landmarks() - skeleton(shape)[followed_joint]
+        error = weight[:, None] * (error - np.where(bone_start >= 0, 1.0, 0.0)[:, None] * error[bone_start])
         prior_shape = shape - 1.0 if body_model is None else np.concatenate([shape[:1] - 1.0, shape[1:]]) * 0.3
         return np.concatenate(
             [
                 error.ravel(),
                 0.3 * pose.pose_cues(),
                 prior_weight * (x[6 : reduced.ndof] - prior_joints),
-                PELVIS_UPRIGHT * x[3:6],
+                NEUTRAL_WEIGHT * x[3:6],
                 0.01 * prior_shape,
             ]
         )
@@ -179,35 +187,43 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     q, shape = unpack(fit.x)
     q[NROOT:] = np.clip(q[NROOT:], reduced.lower, reduced.upper)
     pose.set_configuration(q)
+    turns = neutral_turns(rest_joints(shape))
     return _make_proportions(pose, q, skeleton(shape), turns, fit, body_model, shape)
 
 
-def _shape_space(
-    body: TargetBody, source_joints: np.ndarray, body_model: BodyModel | None, turns: np.ndarray
-) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    """Return a function from shape parameters to the T-pose's joints in target axes, (22, 3) [m], and initial parameters.
+def _bone_starts(body: TargetBody) -> np.ndarray:
+    """Landmark at the start of the limb bone that ends at each landmark, shape (nlandmark,); -1 for hips and the trunk.
 
-    The parameters are the factors of the bone lengths, or the size and size * betas of a body model.
+    Limbs are compared bone by bone, so that a shoulder that is further back does not turn the arm forwards.
+    """
+    names = [landmark.joint for landmark in body.landmarks]
+    parents = [BODY_NAMES[max(BODY_PARENTS[_JOINT[name]], 0)] for name in names]
+    limbs = [name in _LIMB_JOINTS and parent in _LIMB_JOINTS for name, parent in zip(names, parents, strict=True)]
+    return np.array([names.index(parent) if limb else -1 for parent, limb in zip(parents, limbs, strict=True)])
+
+
+def _shape_space(
+    source_joints: np.ndarray, body_model: BodyModel | None
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Return a function from shape parameters to rest joints, shape (22, 3) [m], and initial parameters.
+
+    The parameters are the factors of the bone lengths, or the size and size * betas of a body model. The root is at the
+    origin.
     """
     group, ngroup = _bone_groups()
-    back = np.swapaxes(turns, 1, 2)
-    straight = turn_segments(source_joints, back)
-    if body_model is not None:
-        template = turn_segments(body_model.joint_template[:22], back)
-        dirs = turn_segments(body_model.joint_dirs[:22], back)
 
-    def skeleton(shape: np.ndarray) -> np.ndarray:
+    def rest_joints(shape: np.ndarray) -> np.ndarray:
         if body_model is not None:
-            joints = shape[0] * template + dirs @ shape[1:]
+            joints = shape[0] * body_model.joint_template[:22] + body_model.joint_dirs[:22] @ shape[1:]
         else:
             joints = np.zeros((22, 3))
             for joint, parent in enumerate(BODY_PARENTS[1:], start=1):
-                joints[joint] = joints[parent] + shape[group[joint]] * (straight[joint] - straight[parent])
-        return (joints - joints[0]) @ body.source_to_target.T
+                joints[joint] = joints[parent] + shape[group[joint]] * (source_joints[joint] - source_joints[parent])
+        return joints - joints[0]
 
     if body_model is None:
-        return skeleton, np.ones(ngroup)
-    return skeleton, np.concatenate([[1.0], np.zeros(body_model.joint_dirs.shape[2])])
+        return rest_joints, np.ones(ngroup)
+    return rest_joints, np.concatenate([[1.0], np.zeros(body_model.joint_dirs.shape[2])])
 
 
 def _make_proportions(
