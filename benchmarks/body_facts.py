@@ -1,6 +1,6 @@
 """What docs/body.md says of MyoFullBody, computed with MuJoCo from the model as released and as corrected.
 
-    python benchmarks/body_facts.py
+python benchmarks/body_facts.py
 """
 
 import mujoco
@@ -23,7 +23,7 @@ def joint_inertia(model: mujoco.MjModel, joint: str) -> float:
 
 
 def supinator_jump(step_deg: float = 0.25) -> tuple[float, float]:
-    """Largest relative change of the right supinator's length over one small step of forearm rotation, and its angle."""
+    """Largest relative change of the right supinator's length in one step of forearm rotation, and its angle [deg]."""
     body = load_body()
     model, data = body.model, mujoco.MjData(body.model)
     tendon = int(model.actuator("SUP").trnid[0])

@@ -1,8 +1,9 @@
 """Conversion of anatomical angles to SMPL rotations, and inverse kinematics of the legs, for the built-in motions.
 
-Angles and rotations start from the neutral pose of the mean skeleton, with straight legs and level arms; only `to_amass`
-converts them to rotations from the rest pose. Axes are x to the subject's left, y up, z forward. Left limbs are
-computed; right limbs are their mirror images. The first dimension of arrays is the frame; R(n) means rotation matrices of shape (n, 3, 3).
+Angles and rotations start from the neutral pose of the mean skeleton, with straight legs and level arms; only
+`to_amass` converts them to rotations from the rest pose. Axes are x to the subject's left, y up, z forward. Left limbs
+are computed; right limbs are their mirror images. The first dimension of arrays is the frame; R(n) means rotation
+matrices of shape (n, 3, 3).
 """
 
 from collections.abc import Mapping
@@ -112,9 +113,9 @@ def leg_to(hip_pos: np.ndarray, pelvis: np.ndarray, ankle_pos: np.ndarray, foot:
     """Inverse kinematics of the left leg in closed form: puts ankle and foot at a given position and orientation.
 
     The knee is a hinge about x, and its angle determines the distance between hip and ankle: with the thigh and the
-    shank along (x, y, 0) in the neutral pose, |hip - ankle|^2 = (x1 + x2)^2 + y1^2 + y2^2 + 2 y1 y2 cos(knee). The remaining
-    freedom is a rotation about the line from hip to ankle; it brings the knee's axis as close as possible to the foot's
-    lateral axis.
+    shank along (x, y, 0) in the neutral pose, |hip - ankle|^2 = (x1 + x2)^2 + y1^2 + y2^2 + 2 y1 y2 cos(knee). The
+    remaining freedom is a rotation about the line from hip to ankle; it brings the knee's axis as close as possible to
+    the foot's lateral axis.
 
     Args:
         hip_pos: Hip, shape (n, 3) [m].

@@ -5,8 +5,8 @@ One small least-squares problem, solved to convergence: it fits the target's con
 fitted skeleton and constant offsets absorb the remaining error, so that every target is met exactly in the T-pose.
 
 The T-pose is the source's neutral pose, with straight legs (`neutral_pose.py`): the rest pose of a body model, from
-which the rotations of its files start, bends a knee sideways, which the target's hinge cannot. The result is turned from
-the T-pose to the rest pose, segment by segment.
+which the rotations of its files start, bends knees sideways, which the target's hinges cannot. The result is turned
+from the T-pose to the rest pose, segment by segment.
 """
 
 from collections.abc import Callable
@@ -26,12 +26,13 @@ from musclemap.skeletons.smpl.neutral_pose import neutral_turns, turn_segments
 _MATCHED_PARTS = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 _LIMB_JOINTS = frozenset(f"{side}_{part}" for side in ("left", "right") for part in _MATCHED_PARTS if part != "collar")
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
-NEUTRAL = ("flex_extension", "lat_bending", "axial_rotation") + tuple(
-    f"{name}_{side}"
-    for side in SIDES
-    for name in ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle", "mtp_angle")
-)
-"""Joints that are zero in the T-pose but for fractions of a degree: trunk and pelvis upright, legs straight, feet ahead.
+_LEG_JOINTS = (
+    "hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle", "mtp_angle",
+)  # fmt: skip
+NEUTRAL = (
+    "flex_extension", "lat_bending", "axial_rotation", *(f"{name}_{side}" for side in SIDES for name in _LEG_JOINTS),
+)  # fmt: skip
+"""Joints that are zero in the T-pose but for fractions of a degree: trunk and pelvis upright, legs straight ahead.
 
 Landmarks do not determine this: the hips are too close to the pelvis's origin to show its tilt, and a straight leg can
 turn about itself. Where the bodies differ, the landmarks' offsets do."""
@@ -55,7 +56,7 @@ class Proportions:
         contact_offset: Offsets of the heels from the ankle joints and of the toes from the foot joints, in the order of
             the contact parts, shape (4, 3) [m].
         t_pose: Target configuration in the T-pose, shape (7 + njoint,).
-        rms: Root mean square distance between landmarks and source joints, before the offsets [m].
+        rms: Root mean square misfit of limb bones and of the trunk's landmarks, before the offsets [m].
         iterations: Function evaluations of the fit.
         optimality: Norm of the scaled gradient at the solution; small if the fit converged.
         betas: Fitted shape coefficients, shape (nbeta,), or None without a body model.
@@ -154,7 +155,6 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     prior_joints = initial_joints.copy()  # small priors decide joints that the landmarks do not measure
     prior_weight = np.full(reduced.njoint, 0.02)
     prior_weight[[reduced.index(name) for name in NEUTRAL if name in reduced.joint_names]] = NEUTRAL_WEIGHT
-    bone_start = _bone_starts(body)
     weight = np.ones(body.nlandmark)
     weight[[body.landmark_names.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
 
@@ -166,8 +166,7 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     def residual(x: np.ndarray) -> np.ndarray:
         q, shape = unpack(x)
         pose.set_configuration(q)
-        error = pose.landmarks() - skeleton(shape)[followed_joint]
-        error = weight[:, None] * (error - np.where(bone_start >= 0, 1.0, 0.0)[:, None] * error[bone_start])
+        error = weight[:, None] * _bone_errors(body, pose.landmarks() - skeleton(shape)[followed_joint])
         prior_shape = shape - 1.0 if body_model is None else np.concatenate([shape[:1] - 1.0, shape[1:]]) * 0.3
         return np.concatenate(
             [
@@ -183,7 +182,7 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     unbounded = np.full(6, np.inf), np.full(len(shape0), np.inf)
     lower = np.concatenate([-unbounded[0], reduced.lower, -unbounded[1]])
     upper = np.concatenate([unbounded[0], reduced.upper, unbounded[1]])
-    fit = least_squares(residual, x0, bounds=(lower - 1e-9, upper + 1e-9), xtol=1e-10, ftol=1e-10, gtol=1e-10)
+    fit = least_squares(residual, x0, bounds=(lower - 1e-9, upper + 1e-9), xtol=1e-12, ftol=1e-12, gtol=1e-12)
     q, shape = unpack(fit.x)
     q[NROOT:] = np.clip(q[NROOT:], reduced.lower, reduced.upper)
     pose.set_configuration(q)
@@ -191,15 +190,18 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     return _make_proportions(pose, q, skeleton(shape), turns, fit, body_model, shape)
 
 
-def _bone_starts(body: TargetBody) -> np.ndarray:
-    """Landmark at the start of the limb bone that ends at each landmark, shape (nlandmark,); -1 for hips and the trunk.
+def _bone_errors(body: TargetBody, error: np.ndarray) -> np.ndarray:
+    """Errors of limb bones from those of landmarks, shape (nlandmark, 3) [m]; hips, shoulders and trunk keep theirs.
 
     Limbs are compared bone by bone, so that a shoulder that is further back does not turn the arm forwards.
     """
     names = [landmark.joint for landmark in body.landmarks]
-    parents = [BODY_NAMES[max(BODY_PARENTS[_JOINT[name]], 0)] for name in names]
-    limbs = [name in _LIMB_JOINTS and parent in _LIMB_JOINTS for name, parent in zip(names, parents, strict=True)]
-    return np.array([names.index(parent) if limb else -1 for parent, limb in zip(parents, limbs, strict=True)])
+    relative = error.copy()
+    for k, name in enumerate(names):
+        parent = BODY_NAMES[BODY_PARENTS[_JOINT[name]]]
+        if name in _LIMB_JOINTS and parent in _LIMB_JOINTS:
+            relative[k] -= error[names.index(parent)]
+    return relative
 
 
 def _shape_space(
@@ -249,7 +251,7 @@ def _make_proportions(
         landmark_rot=np.einsum("kij,lj,klm->kim", turns[oriented], to_source, pose.landmark_rot()),
         contact_offset=turned(contact_carrier, pose.contacts() - joints[contact_carrier]),
         t_pose=q,
-        rms=float(np.sqrt(np.mean(np.sum(error**2, axis=1)))),
+        rms=float(np.sqrt(np.mean(np.sum(_bone_errors(body, error) ** 2, axis=1)))),
         iterations=int(fit.nfev),
         optimality=float(fit.optimality),
         betas=None if body_model is None else shape[1:] / shape[0],

@@ -1,7 +1,7 @@
-"""A mean adult's joint centres in the T-pose, from anthropometric tables; used when there is no body model.
+"""A mean adult's joint centres in the rest pose of the SMPL family; used when there is no body model.
 
-No value comes from a SMPL model. Distances are fractions of stature, either from the tables directly or as the mean of
-their columns for women and men divided by the mean stature of each. Sources:
+Lengths come from anthropometric tables, not from a body model. Distances are fractions of stature, either from the
+tables directly or as the mean of their columns for women and men divided by the mean stature of each. Sources:
 
 - D&C: Drillis & Contini 1966, drawn as Fig. 4.1 in Winter, Biomechanics and Motor Control of Human Movement.
 - dL: de Leva 1996, J. Biomech. 29:1223, Table 4; 15 women of 1.735 m and 100 men of 1.741 m in the mean.
@@ -57,11 +57,11 @@ BALL_HEIGHT = 0.025
 """Height of the toe joints' centre above the ground [m]; half the foot's height there, a rounded value."""
 
 THIGH_OUT, SHANK_IN, SHANK_BACK, FOOT_OUT, UPPER_ARM_DOWN = np.deg2rad([5.7, 2.0, 5.5, 13.0, 3.0])
-"""Directions of the bones in the rest poses of SMPL-family bodies, measured [rad]: rotations in their files start there.
+"""Directions of bones in SMPL-family rest poses, measured facts [rad]. Rotations in files of the family start there.
 
-Slope of the thigh outwards and of the shank inwards from the vertical in the frontal plane, slope of the shank backwards
-in the sagittal plane, angle of the ankle-to-ball line outwards from straight ahead, and slope of the upper arm below
-the horizontal. Forearms are level, and the thigh and the arm do not slope forwards or backwards.
+Slope of the thigh outwards and of the shank inwards from the vertical in the frontal plane, slope of the shank
+backwards in the sagittal plane, angle of the line from ankle to ball outwards from straight ahead, and slope of the
+upper arm below the horizontal. Forearms are level, and thigh and arm do not slope forwards or backwards.
 """
 
 PELVIS_ORIGIN = (0.0, -0.24, 0.03)
@@ -71,9 +71,10 @@ PELVIS_ORIGIN = (0.0, -0.24, 0.03)
 def mean_joints() -> np.ndarray:
     """Rest positions of the 22 common joints of a mean adult, 1.70 m tall.
 
-    The body stands in one frontal plane with straight knees and horizontal arms, so an ankle at zero rotation is at a
-    right angle and a knee at zero is straight. The shoulder is at D&C's height, which is that of the acromion with
-    hanging arms: the joint is some 3.5 cm below it, and the girdle rises about as much on the way to the T-pose.
+    Bones have the directions of the rest poses in which rotations of the family's files start, so that a rotation of a
+    limb means the same for this skeleton. `neutral_pose.py` describes it with straight legs and level arms. The
+    shoulder is at D&C's height, which is that of the acromion with hanging arms: the joint is some 3.5 cm below it, and
+    the girdle rises about as much on the way to the T-pose.
 
     Returns:
         Positions, shape (22, 3) [m], order BODY_NAMES; x to the subject's left, y up, z forward.
@@ -105,7 +106,7 @@ def mean_joints() -> np.ndarray:
         "collar": (JUGULAR_NOTCH_HALF_WIDTH, suprasternale, 0.0),
         "shoulder": shoulder_pos,
         "elbow": elbow_pos,
-        "wrist": elbow_pos + [size["forearm"], 0.0, 0.0],
+        "wrist": elbow_pos + np.array([size["forearm"], 0.0, 0.0]),
     }
 
     standing = np.zeros((len(BODY_NAMES), 3))

@@ -26,8 +26,8 @@ def neutral_turns(joints: np.ndarray) -> np.ndarray:
             z forward.
 
     Returns:
-        One rotation per joint, of the segment that turns with it, shape (22, 3, 3); the identity for the trunk. Feet and
-        toes turn only about the vertical, and a hand turns with its forearm.
+        One rotation per joint, of the segment that turns with it, shape (22, 3, 3); the identity for the trunk. Feet
+        and toes turn only about the vertical, and a hand turns with its forearm.
     """
     turns = np.tile(np.eye(3), (len(BODY_NAMES), 1, 1))
     for side, sign in (("left", 1.0), ("right", -1.0)):

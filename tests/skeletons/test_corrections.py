@@ -13,8 +13,10 @@ from musclemap.skeletons.bodies.small_arm import ARM_NAME
 from musclemap.skeletons.corrections import InertiaCorrection, apply_corrections
 from musclemap.skeletons.model_hash import model_hash
 
-XML = """<mujoco><worldbody><body name="a"><joint/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>
-    <body name="b"><joint/><inertial pos="1 0 0" mass="1" diaginertia="0.5 0.5 0.5"/></body></body></worldbody></mujoco>"""
+XML = """<mujoco><worldbody>
+    <body name="a"><joint/><inertial pos="0 0 0" mass="1" diaginertia="1 1 1"/>
+      <body name="b"><joint/><inertial pos="1 0 0" mass="1" diaginertia="0.5 0.5 0.5"/></body>
+    </body></worldbody></mujoco>"""
 LIGHTER = InertiaCorrection(bodies=("a",), published=(1.0, 1.0, 1.0), corrected=(0.1, 0.2, 0.25), source="a test")
 
 
