@@ -30,7 +30,7 @@ ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.
 DEMO_SECONDS ?= 180
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim clean
+.PHONY: help demo test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-truth clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,13 @@ bench-world: .venv/.installed-$(EXTRAS) ## Measure how well world models predict
 
 bench-sim: .venv/.installed-$(EXTRAS) ## Measure control steps per second by body, engine and number of worlds
 	$(BIN)/python benchmarks/simulation.py
+
+# Folder with a walk and its measured forces; not part of the project, see benchmarks/truth.py.
+TRUTH ?= $(wildcard ../shared/truth)
+
+bench-truth: .venv/.installed-$(EXTRAS) ## Compare a walk with measured forces, moments and EMG in TRUTH (a folder)
+	@[ -n "$(TRUTH)" ] || { echo "Set TRUTH=FOLDER; the head of benchmarks/truth.py says what it holds." >&2; exit 2; }
+	$(BIN)/python benchmarks/truth.py $(TRUTH) --json benchmarks/results/truth-cpu.json
 
 include study.mk
 

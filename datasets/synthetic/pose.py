@@ -1,7 +1,9 @@
 """Conversion of anatomical angles to SMPL rotations, and inverse kinematics of the legs, for the built-in motions.
 
-Frames are those of the rest pose: x to the subject's left, y up, z forward. Left limbs are computed; right limbs are
-their mirror images. The first dimension of arrays is the frame; R(n) means rotation matrices of shape (n, 3, 3).
+Angles and rotations start from the neutral pose of the mean skeleton, with straight legs and level arms; only
+`to_amass` converts them to rotations from the rest pose. Axes are x to the subject's left, y up, z forward. Left limbs
+are computed; right limbs are their mirror images. The first dimension of arrays is the frame; R(n) means rotation
+matrices of shape (n, 3, 3).
 """
 
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from musclemap.skeletons.smpl.joints import BODY_NAMES
+from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
 from musclemap.skeletons.smpl.mean_skeleton import (
     ANKLE_FROM_HEEL,
     BALL_HEIGHT,
@@ -17,9 +19,14 @@ from musclemap.skeletons.smpl.mean_skeleton import (
     STATURE,
     mean_joints,
 )
+from musclemap.skeletons.smpl.neutral_pose import neutral_turns, turn_segments
 
 INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
-JOINTS = mean_joints()
+TURNS = neutral_turns(mean_joints())
+"""Rotation of each joint's segment from the neutral pose to the rest pose, shape (22, 3, 3)."""
+
+JOINTS = turn_segments(mean_joints(), np.swapaxes(TURNS, 1, 2))
+"""The mean skeleton in its neutral pose, shape (22, 3) [m]."""
 
 _WORLD_OF_BODY = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 """From body axes to the z-up world of AMASS: forward to x, left to y, up to z."""
@@ -106,9 +113,9 @@ def leg_to(hip_pos: np.ndarray, pelvis: np.ndarray, ankle_pos: np.ndarray, foot:
     """Inverse kinematics of the left leg in closed form: puts ankle and foot at a given position and orientation.
 
     The knee is a hinge about x, and its angle determines the distance between hip and ankle: with the thigh and the
-    shank along (x, y, 0) at rest, |hip - ankle|^2 = (x1 + x2)^2 + y1^2 + y2^2 + 2 y1 y2 cos(knee). The remaining
-    freedom is a rotation about the line from hip to ankle; it brings the knee's axis as close as possible to the foot's
-    lateral axis.
+    shank along (x, y, 0) in the neutral pose, |hip - ankle|^2 = (x1 + x2)^2 + y1^2 + y2^2 + 2 y1 y2 cos(knee). The
+    remaining freedom is a rotation about the line from hip to ankle; it brings the knee's axis as close as possible to
+    the foot's lateral axis.
 
     Args:
         hip_pos: Hip, shape (n, 3) [m].
@@ -144,14 +151,17 @@ def to_amass(
     Args:
         pelvis_pos: Position of the pelvis in body axes, shape (n, 3) [m].
         pelvis: Orientation of the pelvis in body axes, R(n).
-        rotations: Rotations of other joints relative to their parents, R(n), by name; omitted ones stay at rest.
+        rotations: Rotations of other joints relative to their parents, from the neutral pose, R(n), by name; omitted
+            ones stay neutral.
 
     Returns:
         Axis-angles, shape (n, 22, 3) [rad], and translation, shape (n, 3) [m].
     """
-    rotvec = np.zeros((len(pelvis_pos), len(BODY_NAMES), 3))
-    for name, rotation in {"pelvis": _WORLD_OF_BODY @ pelvis, **rotations}.items():
-        rotvec[:, INDEX[name]] = Rotation.from_matrix(rotation).as_rotvec()
+    rotvec = np.empty((len(pelvis_pos), len(BODY_NAMES), 3))
+    rotvec[:, 0] = Rotation.from_matrix(_WORLD_OF_BODY @ pelvis).as_rotvec()
+    for joint, parent in enumerate(BODY_PARENTS[1:], start=1):
+        neutral = rotations.get(BODY_NAMES[joint], np.eye(3))
+        rotvec[:, joint] = Rotation.from_matrix(TURNS[parent] @ neutral @ TURNS[joint].T).as_rotvec()
     return rotvec, pelvis_pos @ _WORLD_OF_BODY.T - JOINTS[0]
 
 

@@ -3,6 +3,10 @@
 One small least-squares problem, solved to convergence: it fits the target's configuration and the source's bone lengths
 (or, with a body model, its shape coefficients and size) together, so that the landmarks coincide in the T-pose. The
 fitted skeleton and constant offsets absorb the remaining error, so that every target is met exactly in the T-pose.
+
+The T-pose is the source's neutral pose, with straight legs (`neutral_pose.py`): the rest pose of a body model, from
+which the rotations of its files start, bends knees sideways, which the target's hinges cannot. The result is turned
+from the T-pose to the rest pose, segment by segment.
 """
 
 from collections.abc import Callable
@@ -17,31 +21,49 @@ from musclemap.skeletons.body import SIDES, TargetBody
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl.body_model import BodyModel
 from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
+from musclemap.skeletons.smpl.neutral_pose import neutral_turns, turn_segments
 
 _MATCHED_PARTS = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 _LIMB_JOINTS = frozenset(f"{side}_{part}" for side in ("left", "right") for part in _MATCHED_PARTS if part != "collar")
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
+_LEG_JOINTS = (
+    "hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle", "mtp_angle",
+)  # fmt: skip
+NEUTRAL = (
+    "flex_extension", "lat_bending", "axial_rotation", *(f"{name}_{side}" for side in SIDES for name in _LEG_JOINTS),
+)  # fmt: skip
+"""Joints that are zero in the T-pose but for fractions of a degree: trunk and pelvis upright, legs straight ahead.
+
+Landmarks do not determine this: the hips are too close to the pelvis's origin to show its tilt, and a straight leg can
+turn about itself. Where the bodies differ, the landmarks' offsets do."""
+
+NEUTRAL_WEIGHT = 3.0
+"""Weight of these joints and of the pelvis's rotation [m/rad]. On a walk with known angles, hip flexion is off by 8
+degrees with 0.1 for the pelvis, and hip rotation by 5 with 0.02 for the hips."""
+
 _FORWARD, _DOWN = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, -1.0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proportions:
-    """Fitted source skeleton, and offsets of the target's landmarks from its joints, in the source's rest frame.
+    """Fitted source skeleton, and offsets of the target's landmarks from its joints, in the source's rest pose.
 
     Attributes:
-        joints: Fitted source skeleton with the target's limb bones, shape (22, 3) [m].
+        joints: Fitted source skeleton with the target's limb bones, in the rest pose, shape (22, 3) [m].
+        turns: Rotation of each joint's segment from the T-pose to the rest pose, shape (22, 3, 3).
         landmark_offset: Offset of each landmark from its carrier joint, shape (nlandmark, 3) [m].
-        landmark_rot: Orientation of each landmark's body in the T-pose, shape (nlandmark, 3, 3).
+        landmark_rot: Orientation of each landmark's body in the rest pose, shape (nlandmark, 3, 3).
         contact_offset: Offsets of the heels from the ankle joints and of the toes from the foot joints, in the order of
             the contact parts, shape (4, 3) [m].
         t_pose: Target configuration in the T-pose, shape (7 + njoint,).
-        rms: Root mean square distance between landmarks and source joints, before the offsets [m].
+        rms: Root mean square misfit of limb bones and of the trunk's landmarks, before the offsets [m].
         iterations: Function evaluations of the fit.
         optimality: Norm of the scaled gradient at the solution; small if the fit converged.
         betas: Fitted shape coefficients, shape (nbeta,), or None without a body model.
     """
 
     joints: np.ndarray
+    turns: np.ndarray
     landmark_offset: np.ndarray
     landmark_rot: np.ndarray
     contact_offset: np.ndarray
@@ -120,7 +142,7 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
         Fitted skeleton, offsets and the quality of the fit.
     """
     reduced, pose = body.reduced, _TPose(body)
-    skeleton, shape0 = _shape_space(body, source_joints, body_model)
+    rest_joints, shape0 = _shape_space(source_joints, body_model)
     followed_joint = np.array([_JOINT[landmark.joint] for landmark in body.landmarks])
 
     def unpack(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -132,22 +154,26 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
         initial_joints[reduced.index(f"shoulder_elv_{side}")] = np.pi / 2
     prior_joints = initial_joints.copy()  # small priors decide joints that the landmarks do not measure
     prior_weight = np.full(reduced.njoint, 0.02)
-    trunk = [reduced.index(name) for name in ("flex_extension", "lat_bending", "axial_rotation")]
-    prior_weight[trunk] = 1.0  # keeps the trunk upright
+    prior_weight[[reduced.index(name) for name in NEUTRAL if name in reduced.joint_names]] = NEUTRAL_WEIGHT
     weight = np.ones(body.nlandmark)
     weight[[body.landmark_names.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
+
+    def skeleton(shape: np.ndarray) -> np.ndarray:
+        """Joints of the T-pose in target axes, shape (22, 3) [m]."""
+        joints = rest_joints(shape)
+        return turn_segments(joints, np.swapaxes(neutral_turns(joints), 1, 2)) @ body.source_to_target.T
 
     def residual(x: np.ndarray) -> np.ndarray:
         q, shape = unpack(x)
         pose.set_configuration(q)
-        error = weight[:, None] * (pose.landmarks() - skeleton(shape)[followed_joint])
+        error = weight[:, None] * _bone_errors(body, pose.landmarks() - skeleton(shape)[followed_joint])
         prior_shape = shape - 1.0 if body_model is None else np.concatenate([shape[:1] - 1.0, shape[1:]]) * 0.3
         return np.concatenate(
             [
                 error.ravel(),
                 0.3 * pose.pose_cues(),
                 prior_weight * (x[6 : reduced.ndof] - prior_joints),
-                0.1 * x[3:6],
+                NEUTRAL_WEIGHT * x[3:6],
                 0.01 * prior_shape,
             ]
         )
@@ -156,38 +182,56 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     unbounded = np.full(6, np.inf), np.full(len(shape0), np.inf)
     lower = np.concatenate([-unbounded[0], reduced.lower, -unbounded[1]])
     upper = np.concatenate([unbounded[0], reduced.upper, unbounded[1]])
-    fit = least_squares(residual, x0, bounds=(lower - 1e-9, upper + 1e-9), xtol=1e-10, ftol=1e-10, gtol=1e-10)
+    fit = least_squares(residual, x0, bounds=(lower - 1e-9, upper + 1e-9), xtol=1e-12, ftol=1e-12, gtol=1e-12)
     q, shape = unpack(fit.x)
     q[NROOT:] = np.clip(q[NROOT:], reduced.lower, reduced.upper)
     pose.set_configuration(q)
-    return _make_proportions(pose, q, skeleton(shape), fit, body_model, shape)
+    turns = neutral_turns(rest_joints(shape))
+    return _make_proportions(pose, q, skeleton(shape), turns, fit, body_model, shape)
+
+
+def _bone_errors(body: TargetBody, error: np.ndarray) -> np.ndarray:
+    """Errors of limb bones from those of landmarks, shape (nlandmark, 3) [m]; hips, shoulders and trunk keep theirs.
+
+    Limbs are compared bone by bone, so that a shoulder that is further back does not turn the arm forwards.
+    """
+    names = [landmark.joint for landmark in body.landmarks]
+    relative = error.copy()
+    for k, name in enumerate(names):
+        parent = BODY_NAMES[BODY_PARENTS[_JOINT[name]]]
+        if name in _LIMB_JOINTS and parent in _LIMB_JOINTS:
+            relative[k] -= error[names.index(parent)]
+    return relative
 
 
 def _shape_space(
-    body: TargetBody, source_joints: np.ndarray, body_model: BodyModel | None
+    source_joints: np.ndarray, body_model: BodyModel | None
 ) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    """Return a function from shape parameters to joints in target axes, shape (22, 3) [m], and initial parameters.
+    """Return a function from shape parameters to rest joints, shape (22, 3) [m], and initial parameters.
 
-    The parameters are the factors of the bone lengths, or the size and size * betas of a body model.
+    The parameters are the factors of the bone lengths, or the size and size * betas of a body model. The root is at the
+    origin.
     """
     group, ngroup = _bone_groups()
 
-    def skeleton(shape: np.ndarray) -> np.ndarray:
+    def rest_joints(shape: np.ndarray) -> np.ndarray:
         if body_model is not None:
             joints = shape[0] * body_model.joint_template[:22] + body_model.joint_dirs[:22] @ shape[1:]
         else:
             joints = np.zeros((22, 3))
             for joint, parent in enumerate(BODY_PARENTS[1:], start=1):
                 joints[joint] = joints[parent] + shape[group[joint]] * (source_joints[joint] - source_joints[parent])
-        return (joints - joints[0]) @ body.source_to_target.T
+        return joints - joints[0]
 
     if body_model is None:
-        return skeleton, np.ones(ngroup)
-    return skeleton, np.concatenate([[1.0], np.zeros(body_model.joint_dirs.shape[2])])
+        return rest_joints, np.ones(ngroup)
+    return rest_joints, np.concatenate([[1.0], np.zeros(body_model.joint_dirs.shape[2])])
 
 
-def _make_proportions(pose: _TPose, q: np.ndarray, fitted: np.ndarray, fit, body_model, shape) -> Proportions:
-    """Replace the fitted limb joints by the target's landmarks, and express all points as offsets from carriers."""
+def _make_proportions(
+    pose: _TPose, q: np.ndarray, fitted: np.ndarray, turns: np.ndarray, fit, body_model, shape
+) -> Proportions:  # fmt: skip
+    """Replace the fitted limb joints by the target's landmarks, express all points as offsets, and turn to the rest."""
     body = pose.body
     landmarks = pose.landmarks().copy()
     joints = fitted.copy()
@@ -195,16 +239,19 @@ def _make_proportions(pose: _TPose, q: np.ndarray, fitted: np.ndarray, fit, body
     for k, landmark in enumerate(body.landmarks):
         if landmark.joint in _LIMB_JOINTS:
             joints[_JOINT[landmark.joint]] = landmarks[k]
-    carrier = joints[[_JOINT[landmark.carrier] for landmark in body.landmarks]]
-    contact_carrier = joints[[_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]]
+    carrier = [_JOINT[landmark.carrier] for landmark in body.landmarks]
+    oriented = [_JOINT[landmark.orientation or landmark.carrier] for landmark in body.landmarks]
+    contact_carrier = [_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]
     to_source = body.source_to_target  # multiplied from the right, it applies its transpose to row vectors
+    turned = lambda by, vectors: np.einsum("kij,kj->ki", turns[by], vectors @ to_source)  # noqa: E731
     return Proportions(
-        joints=joints @ to_source,
-        landmark_offset=(landmarks - carrier) @ to_source,
-        landmark_rot=np.einsum("ji,kjl->kil", body.source_to_target, pose.landmark_rot()),
-        contact_offset=(pose.contacts() - contact_carrier) @ to_source,
+        joints=turn_segments(joints @ to_source, turns),
+        turns=turns,
+        landmark_offset=turned(carrier, landmarks - joints[carrier]),
+        landmark_rot=np.einsum("kij,lj,klm->kim", turns[oriented], to_source, pose.landmark_rot()),
+        contact_offset=turned(contact_carrier, pose.contacts() - joints[contact_carrier]),
         t_pose=q,
-        rms=float(np.sqrt(np.mean(np.sum(error**2, axis=1)))),
+        rms=float(np.sqrt(np.mean(np.sum(_bone_errors(body, error) ** 2, axis=1)))),
         iterations=int(fit.nfev),
         optimality=float(fit.optimality),
         betas=None if body_model is None else shape[1:] / shape[0],

@@ -1,7 +1,7 @@
-"""A mean adult's joint centres in the T-pose, from anthropometric tables; used when there is no body model.
+"""A mean adult's joint centres in the rest pose of the SMPL family; used when there is no body model.
 
-No value comes from a SMPL model. Distances are fractions of stature, either from the tables directly or as the mean of
-their columns for women and men divided by the mean stature of each. Sources:
+Lengths come from anthropometric tables, not from a body model. Distances are fractions of stature, either from the
+tables directly or as the mean of their columns for women and men divided by the mean stature of each. Sources:
 
 - D&C: Drillis & Contini 1966, drawn as Fig. 4.1 in Winter, Biomechanics and Motor Control of Human Movement.
 - dL: de Leva 1996, J. Biomech. 29:1223, Table 4; 15 women of 1.735 m and 100 men of 1.741 m in the mean.
@@ -56,8 +56,13 @@ BALL_FROM_HEEL = 0.74
 BALL_HEIGHT = 0.025
 """Height of the toe joints' centre above the ground [m]; half the foot's height there, a rounded value."""
 
-LEG_SLOPE = np.deg2rad(1.5)
-"""Outward slope of the straight legs [rad], which puts the feet a little wider than the hips; our choice."""
+THIGH_OUT, SHANK_IN, SHANK_BACK, FOOT_OUT, UPPER_ARM_DOWN = np.deg2rad([5.7, 2.0, 5.5, 13.0, 3.0])
+"""Directions of bones in SMPL-family rest poses, measured facts [rad]. Rotations in files of the family start there.
+
+Slope of the thigh outwards and of the shank inwards from the vertical in the frontal plane, slope of the shank
+backwards in the sagittal plane, angle of the line from ankle to ball outwards from straight ahead, and slope of the
+upper arm below the horizontal. Forearms are level, and thigh and arm do not slope forwards or backwards.
+"""
 
 PELVIS_ORIGIN = (0.0, -0.24, 0.03)
 """Position of the pelvis in the T-pose of the family's files [m]: a convention of the format, not anthropometric."""
@@ -66,17 +71,19 @@ PELVIS_ORIGIN = (0.0, -0.24, 0.03)
 def mean_joints() -> np.ndarray:
     """Rest positions of the 22 common joints of a mean adult, 1.70 m tall.
 
-    The body stands in one frontal plane with straight knees and horizontal arms, so an ankle at zero rotation is at a
-    right angle and a knee at zero is straight. The shoulder is at D&C's height, which is that of the acromion with
-    hanging arms: the joint is some 3.5 cm below it, and the girdle rises about as much on the way to the T-pose.
+    Bones have the directions of the rest poses in which rotations of the family's files start, so that a rotation of a
+    limb means the same for this skeleton. `neutral_pose.py` describes it with straight legs and level arms. The
+    shoulder is at D&C's height, which is that of the acromion with hanging arms: the joint is some 3.5 cm below it, and
+    the girdle rises about as much on the way to the T-pose.
 
     Returns:
         Positions, shape (22, 3) [m], order BODY_NAMES; x to the subject's left, y up, z forward.
     """
     size = {name: fraction * STATURE for name, fraction in FRACTION_OF_STATURE.items()}
-    down, out = np.cos(LEG_SLOPE), np.sin(LEG_SLOPE)
-    leg = size["thigh"] + size["shank"]
-    hip_height = size["ankle_height"] + leg * down
+    thigh = size["thigh"] * np.array([np.sin(THIGH_OUT), -np.cos(THIGH_OUT), 0.0])
+    shank = np.array([-np.tan(SHANK_IN), -1.0, -np.tan(SHANK_BACK)])
+    shank *= size["shank"] / np.linalg.norm(shank)
+    hip_height = size["ankle_height"] - thigh[1] - shank[1]
     pelvis_height = hip_height + size["hip_to_lumbar"]
     omphalion = hip_height + size["hip_to_omphalion"]
     xiphion = omphalion + size["omphalion_to_xiphion"]
@@ -84,19 +91,22 @@ def mean_joints() -> np.ndarray:
     head = neck + size["cervicale_to_vertex"] - size["tragion_to_vertex"]
     hip, shoulder = size["hip_half_width"], size["acromion_half_width"] - HUMERAL_HEAD_RADIUS
     suprasternale = hip_height + size["hip_to_suprasternale"]
-    ball = (BALL_FROM_HEEL - ANKLE_FROM_HEEL) * size["foot"]
+    ball = (BALL_FROM_HEEL - ANKLE_FROM_HEEL) * size["foot"] * np.array([np.sin(FOOT_OUT), 0.0, np.cos(FOOT_OUT)])
+    upper_arm = size["upper_arm"] * np.array([np.cos(UPPER_ARM_DOWN), -np.sin(UPPER_ARM_DOWN), 0.0])
 
     centre = {"pelvis": pelvis_height, "spine1": omphalion, "spine2": (omphalion + xiphion) / 2, "spine3": xiphion,
               "neck": neck, "head": head}  # fmt: skip
+    hip_pos, shoulder_pos = np.array([hip, hip_height, 0.0]), np.array([shoulder, size["shoulder_height"], 0.0])
+    ankle_pos, elbow_pos = hip_pos + thigh + shank, shoulder_pos + upper_arm
     left = {
-        "hip": (hip, hip_height, 0.0),
-        "knee": (hip + size["thigh"] * out, hip_height - size["thigh"] * down, 0.0),
-        "ankle": (hip + leg * out, size["ankle_height"], 0.0),
-        "foot": (hip + leg * out, BALL_HEIGHT, ball),
+        "hip": hip_pos,
+        "knee": hip_pos + thigh,
+        "ankle": ankle_pos,
+        "foot": ankle_pos * [1.0, 0.0, 1.0] + [0.0, BALL_HEIGHT, 0.0] + ball,
         "collar": (JUGULAR_NOTCH_HALF_WIDTH, suprasternale, 0.0),
-        "shoulder": (shoulder, size["shoulder_height"], 0.0),
-        "elbow": (shoulder + size["upper_arm"], size["shoulder_height"], 0.0),
-        "wrist": (shoulder + size["upper_arm"] + size["forearm"], size["shoulder_height"], 0.0),
+        "shoulder": shoulder_pos,
+        "elbow": elbow_pos,
+        "wrist": elbow_pos + np.array([size["forearm"], 0.0, 0.0]),
     }
 
     standing = np.zeros((len(BODY_NAMES), 3))

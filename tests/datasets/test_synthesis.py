@@ -14,11 +14,11 @@ from musclemap.datasets.amass.reader import find_motions, read_motion
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic import gait_tables
 from musclemap.datasets.synthetic import jump as synthetic_jump
-from musclemap.datasets.synthetic.pose import BALL, HEEL, HIP, SHANK, THIGH, TOE, leg_to
+from musclemap.datasets.synthetic.pose import BALL, HEEL, HIP, SHANK, THIGH, TOE, TURNS, leg_to
 from musclemap.datasets.synthetic.stride import LEG, NSAMPLE, solve_stride
 from musclemap.datasets.synthetic.synthesis import long_motion, motion_names, synthesise, write_archive, write_motion
 from musclemap.errors import SettingsError, SourceError
-from musclemap.skeletons.smpl.joints import BODY_NAMES
+from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
@@ -33,9 +33,9 @@ def soles(motion: SourceMotion) -> dict[tuple[str, str], np.ndarray]:
     points = {}
     for side in ("left", "right"):
         ankle, toes = INDEX[f"{side}_ankle"], INDEX[f"{side}_foot"]
-        points[side, "heel"] = pos[:, ankle] + mat[:, ankle] @ HEEL
-        points[side, "ball"] = pos[:, ankle] + mat[:, ankle] @ BALL
-        points[side, "toe"] = points[side, "ball"] + mat[:, toes] @ TOE
+        points[side, "heel"] = pos[:, ankle] + mat[:, ankle] @ TURNS[ankle] @ HEEL
+        points[side, "ball"] = pos[:, ankle] + mat[:, ankle] @ TURNS[ankle] @ BALL
+        points[side, "toe"] = points[side, "ball"] + mat[:, toes] @ TURNS[toes] @ TOE
     return points
 
 
@@ -231,12 +231,19 @@ def test_exercises_start_and_end_in_the_same_configuration_at_rest(name: str) ->
     assert np.max(np.abs(np.diff(pos[[0, 1, -2, -1]], axis=0)[[0, 2]])) < 1e-6
 
 
+def from_neutral(motion: SourceMotion, name: str) -> np.ndarray:
+    """Axis-angle of a joint from the neutral pose, in which limbs are straight, shape (nframe, 3) [rad]."""
+    joint = INDEX[name]
+    rotation = Rotation.from_rotvec(motion.rotvec[:, joint]).as_matrix()
+    return Rotation.from_matrix(TURNS[BODY_PARENTS[joint]].T @ rotation @ TURNS[joint]).as_rotvec()
+
+
 def test_joints_bend_in_anatomical_directions() -> None:
     """Knees fold backwards and elbows forwards, about their own axes, within MyoFullBody's 120 and 130 degrees."""
     for name in motion_names():
         motion = synthesise(name)
         for side, sign in (("left", 1.0), ("right", -1.0)):
-            knee, elbow = motion.rotvec[:, INDEX[f"{side}_knee"]], motion.rotvec[:, INDEX[f"{side}_elbow"]]
+            knee, elbow = (from_neutral(motion, f"{side}_{part}") for part in ("knee", "elbow"))
             np.testing.assert_allclose(knee[:, 1:], 0.0, atol=1e-9)
             np.testing.assert_allclose(elbow[:, [0, 2]], 0.0, atol=1e-9)
             assert np.all(knee[:, 0] > 0.0)

@@ -23,6 +23,7 @@ from musclemap.skeletons.smpl.source_kinematics import source_fk
 from ..support.data.body_model_files import SyntheticModel, write_npz
 from ..support.data.smpl_names import FAMILY_NAMES
 from ..support.mirror import FLIP, LANDMARK_TWIN
+from ..support.neutral import neutral_rotvec
 
 LIMB_OF = {"hip": "femur", "knee": "tibia", "ankle": "talus", "foot": "toes", "shoulder": "humerus", "elbow": "ulna",
            "wrist": "lunate"}  # fmt: skip
@@ -45,15 +46,19 @@ def kinematics_of(body: TargetBody, model: mujoco.MjModel, proportions: Proporti
 
 
 def t_pose_targets(proportions: Proportions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Targets of a source upright in its T-pose: landmarks [m], their orientations, and contact points [m]."""
-    rotvec = np.zeros((1, 22, 3))
+    """Targets of a source upright in its T-pose: landmarks [m], their orientations, and contact points [m].
+
+    Each segment is turned back from the rest pose.
+    """
+    rotvec = neutral_rotvec(proportions.turns)[None]
     rotvec[0, 0] = Rotation.from_matrix(SOURCE_TO_TARGET).as_rotvec()
     pos, mat = source_fk(rotvec, -proportions.joints[:1], proportions.joints)
     carrier = [BODY_NAMES.index(landmark.carrier) for landmark in LANDMARKS]
+    oriented = [BODY_NAMES.index(landmark.orientation or landmark.carrier) for landmark in LANDMARKS]
     feet = [BODY_NAMES.index(name) for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]
     landmarks = pos[0, carrier] + np.einsum("lij,lj->li", mat[0, carrier], proportions.landmark_offset)
     contacts = pos[0, feet] + np.einsum("lij,lj->li", mat[0, feet], proportions.contact_offset)
-    return landmarks, mat[0, 0] @ proportions.landmark_rot, contacts
+    return landmarks, mat[0, oriented] @ proportions.landmark_rot, contacts
 
 
 def check_t_pose(body: TargetBody, proportions: Proportions) -> None:
@@ -86,6 +91,9 @@ def test_the_t_pose_is_a_t_pose(body: TargetBody, fitted: Proportions) -> None:
         assert (pos[f"toes_{side}"] - pos[f"talus_{side}"])[1] < -0.1
         for joint in ("elbow_flex", "knee_angle"):
             assert fitted.t_pose[NROOT + body.reduced.index(f"{joint}_{side}")] < 0.1
+        for joint in ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle"):
+            assert abs(fitted.t_pose[NROOT + body.reduced.index(f"{joint}_{side}")]) < np.deg2rad(1.0), joint
+    assert 2.0 * np.linalg.norm(fitted.t_pose[4:NROOT]) < np.deg2rad(1.0), "the pelvis is upright"
     trunk = pos["head"] - pos["pelvis"]
     assert trunk[2] > 0.98 * np.linalg.norm(trunk)
     assert np.ptp(t_pose_targets(fitted)[2][:, 2]) < 5e-3
@@ -111,7 +119,7 @@ def test_limb_bones_have_the_targets_lengths(body: TargetBody, fitted: Proportio
                 target = np.linalg.norm(positions[f"{LIMB_OF[a]}_{side}"] - positions[f"{LIMB_OF[b]}_{side}"])
                 assert source == pytest.approx(target, abs=1e-9)
     assert 0.75 < leg_length(fitted.joints) < 0.90
-    assert fitted.rms < 0.025
+    assert fitted.rms < 0.035
 
 
 def mirrored_joints() -> list[int]:
@@ -185,9 +193,10 @@ BETAS = np.array([3.0, -2.0, 2.5])
 
 @pytest.fixture(scope="module")
 def subject(fitted: Proportions, tmp_path_factory: pytest.TempPathFactory) -> BodyModel:
-    """Body model, written to a file and read back, whose limbs match the target's exactly for the shape BETAS.
+    """Body model, written to a file and read back, whose limbs have the target's lengths for the shape BETAS.
 
-    Its shape directions lengthen legs, arms and back by 1 to 3 cm each.
+    Its bones have the directions of the mean skeleton. Its shape directions lengthen legs, arms and back by 1 to 3 cm
+    each.
     """
     names, parents = list(FAMILY_NAMES["smplh"]), SMPLH_PARENTS
     dirs = np.zeros((len(names), 3, 3))
@@ -200,7 +209,14 @@ def subject(fitted: Proportions, tmp_path_factory: pytest.TempPathFactory) -> Bo
             dirs[k, 0, 1] = sign * 0.012 * (1 if part == "elbow" else 2)
         if part in ("spine2", "spine3", "neck", "head", "collar", "shoulder", "elbow", "wrist"):
             dirs[k, 1, 2] = 0.012
-    joints = np.concatenate([fitted.joints, np.zeros((30, 3))]) + np.array([0.0, -0.24, 0.03])
+    joints, mean = np.zeros((52, 3)), mean_joints()
+    joints[:22] = fitted.joints + np.array([0.0, -0.24, 0.03])
+    for k, name in enumerate(BODY_NAMES):
+        parent = parents[k]
+        if name.split("_")[-1] in ("knee", "ankle", "foot", "elbow", "wrist"):
+            length = np.linalg.norm(fitted.joints[k] - fitted.joints[parent])
+            along = mean[k] - mean[parent]
+            joints[k] = joints[parent] + length * along / np.linalg.norm(along)
     for k in range(22, len(names)):  # fingers coincide with the wrist
         joints[k], dirs[k] = joints[parents[k]], dirs[parents[k]]
     model = SyntheticModel(family="smplh", template=joints - dirs @ BETAS, dirs=dirs, regressor=np.eye(len(names)))
@@ -216,7 +232,7 @@ def fitted_shape(body: TargetBody, subject: BodyModel) -> Proportions:
 
 def test_the_shape_of_a_body_model_is_recovered(body: TargetBody, fitted_shape: Proportions) -> None:
     assert fitted_shape.betas is not None
-    np.testing.assert_allclose(fitted_shape.betas, BETAS, atol=0.35)
+    np.testing.assert_allclose(fitted_shape.betas, BETAS, atol=0.6)  # 7 mm; 1 % of the body's size makes up for it
     check_t_pose(body, fitted_shape)
 
 
@@ -238,7 +254,7 @@ def test_500_steps_of_adam_do_not_recover_the_shape(subject: BodyModel, fitted_s
     result = np.array([1.0, *fitted_shape.betas])
 
     def error(shape: np.ndarray) -> np.ndarray:
-        return limb_error(subject, shape, fitted_shape.joints)
+        return limb_error(subject, shape, subject.joint_template[:22] + subject.joint_dirs[:22] @ BETAS)
 
     def rms(shape: np.ndarray) -> float:
         return float(np.sqrt(np.mean(np.sum(error(shape) ** 2, axis=1))))

@@ -19,6 +19,7 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
+from ..support.neutral import neutral_rotvec
 from ..support.target_facts import FOOT_LANDMARKS, ORIENTED
 
 
@@ -73,7 +74,7 @@ def test_a_source_in_its_t_pose_has_the_targets_t_pose_as_target(
     body: TargetBody, fitted: Proportions, walk: SourceMotion
 ) -> None:
     """Positions relative to the pelvis, and orientations; the feet are also moved to the floor."""
-    rotvec = np.zeros((50, 22, 3))
+    rotvec = np.tile(neutral_rotvec(fitted.turns), (50, 1, 1))
     rotvec[:, 0] = Rotation.from_matrix(SOURCE_TO_TARGET).as_rotvec()
     t_pose = replace(walk, rotvec=rotvec, trans=np.tile([0.0, 0.0, 0.9], (50, 1)), hand_rotvec=None)
     result = targets_of(t_pose, fitted)

@@ -1,6 +1,7 @@
-"""The mean skeleton is a plausible adult in an exact T-pose."""
+"""The mean skeleton is a plausible adult in the rest pose of the SMPL family."""
 
 import numpy as np
+import pytest
 
 from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
 from musclemap.skeletons.smpl.mean_skeleton import FRACTION_OF_STATURE, STATURE, mean_joints
@@ -27,15 +28,27 @@ def test_limbs_have_the_lengths_of_the_tables() -> None:
         np.testing.assert_allclose(bone(joints, name), FRACTION_OF_STATURE[segment] * STATURE, rtol=1e-12)
 
 
-def test_pose_is_a_t_pose() -> None:
+def direction(joints: np.ndarray, start: str, end: str) -> np.ndarray:
+    along = joints[INDEX[end]] - joints[INDEX[start]]
+    return along / np.linalg.norm(along)
+
+
+def test_directions_are_those_of_the_family() -> None:
+    """Angles of the left side in degrees: in the frontal plane from x and y, in the sagittal one from y and z."""
     joints = mean_joints()
-    assert np.all(joints[[INDEX["left_shoulder"], INDEX["left_elbow"]], 1] == joints[INDEX["left_wrist"], 1])
-    assert joints[INDEX["left_wrist"], 0] > joints[INDEX["left_elbow"], 0] > joints[INDEX["left_shoulder"], 0] > 0
-    toes = joints[INDEX["left_foot"]] - joints[INDEX["left_ankle"]]
-    assert toes[0] == 0.0
-    assert toes[1] < 0.0 < toes[2]
+    degrees = lambda a, b: float(np.rad2deg(np.arctan2(a, b)))  # noqa: E731
+    thigh, shank = direction(joints, "left_hip", "left_knee"), direction(joints, "left_knee", "left_ankle")
+    foot, upper_arm = direction(joints, "left_ankle", "left_foot"), direction(joints, "left_shoulder", "left_elbow")
+    forearm = direction(joints, "left_elbow", "left_wrist")
+    assert degrees(thigh[0], -thigh[1]) == pytest.approx(5.7)
+    assert thigh[2] == 0.0
+    assert degrees(-shank[0], -shank[1]) == pytest.approx(2.0)
+    assert degrees(-shank[2], -shank[1]) == pytest.approx(5.5)
+    assert degrees(foot[0], foot[2]) == pytest.approx(13.0)
+    assert foot[1] < 0.0
+    assert degrees(-upper_arm[1], upper_arm[0]) == pytest.approx(3.0)
+    np.testing.assert_allclose(forearm, (1.0, 0.0, 0.0), atol=1e-12)
     assert joints[INDEX["left_hip"], 1] < joints[INDEX["pelvis"], 1]
-    assert 0.0 < joints[INDEX["left_ankle"], 0] - joints[INDEX["left_hip"], 0] < 0.05
     np.testing.assert_allclose(joints[INDEX["pelvis"]], (0.0, -0.24, 0.03), atol=1e-12)
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musclemap.datasets.synthetic.pose import BALL, HEEL
+from musclemap.datasets.synthetic.pose import BALL, HEEL, TURNS
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.retarget.config import ContactConfig, ScaleConfig
 from musclemap.retarget.targets.contacts import Stance, estimate_stance, velocity
@@ -30,7 +30,7 @@ def builtin(name: str) -> Moving:
     points = []
     for side in ("left", "right"):
         ankle = BODY_NAMES.index(f"{side}_ankle")
-        points += [pos[:, ankle] + mat[:, ankle] @ HEEL, pos[:, ankle] + mat[:, ankle] @ BALL]
+        points += [pos[:, ankle] + mat[:, ankle] @ TURNS[ankle] @ point for point in (HEEL, BALL)]
     return Moving(pos[:, 0], np.stack(points, axis=1))
 
 
