@@ -52,6 +52,11 @@ class SupportPoints:
     def __len__(self) -> int:
         return len(self.part)
 
+    @property
+    def nother(self) -> int:
+        """Number of parts but the two feet, which come first."""
+        return max(len(self.names) - 2, 0)
+
     def take(self, keep: np.ndarray) -> "SupportPoints":
         """Select points by a mask or by indices."""
         return SupportPoints(

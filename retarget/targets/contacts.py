@@ -27,6 +27,22 @@ class Stance:
     scale_evidence: str
 
 
+@dataclass(frozen=True)
+class PartMotion:
+    """Lowest point of each part of the body but the feet, by which it can lie, sit, kneel or stand on its hands.
+
+    Attributes:
+        pos: Points relative to the pelvis, shape (nframe, npart, 3) [m].
+        velocity: Velocity of the body's point that is the lowest, relative to the pelvis, same shape [m/s].
+    """
+
+    pos: np.ndarray
+    velocity: np.ndarray
+
+
+STANDING_HEIGHT = 0.06
+"""Feet further above the lowest part of the body than this do not stand, so they tell nothing of floor or scale [m]."""
+
 TRUSTED_HEIGHT, REJECTED_HEIGHT = 1.5, 2.5
 """Limits on how far the scale by pelvis height may deviate from that of the skeleton, in standard deviations of the
 latter. Up to the first limit the height is trusted fully, up to the second with a larger sigma. Beyond it, the floor is
@@ -48,19 +64,23 @@ def _filter_short(mask: np.ndarray, length: int) -> np.ndarray:
 
 
 def detect_contacts(
-    points: np.ndarray, pelvis_height: np.ndarray, fps: float, config: ContactConfig
-) -> tuple[np.ndarray, float]:
+    points: np.ndarray, pelvis_height: np.ndarray, fps: float, config: ContactConfig,
+    *, parts: np.ndarray | None = None, parts_speed: np.ndarray | None = None,
+) -> tuple[np.ndarray, float]:  # fmt: skip
     """Detect contacts of heels and toes by speed and height.
 
     A point is in contact if it is slow and near the floor. The floor is at the lower end of the heights of slow points.
     If the body is neither in free fall nor supported by such a point, its lowest slow points are in contact at any
-    height: on a step, a slope or uneven ground.
+    height: on a step, a slope or uneven ground. Feet that hang in the air, above another part of the body, do not
+    stand: the floor is then under the lowest part.
 
     Args:
         points: Positions of heels and toes, shape (nframe, 4, 3) [m].
         pelvis_height: Height of the pelvis, shape (nframe,) [m].
         fps: Frame rate [Hz].
         config: Thresholds.
+        parts: Lowest points of the other parts of the body, shape (nframe, npart, 3) [m]; None if only feet matter.
+        parts_speed: Their speeds, shape (nframe, npart) [m/s].
 
     Returns:
         Contacts, shape (nframe, 4) bool, and the height of the floor [m].
@@ -70,6 +90,13 @@ def detect_contacts(
     slow = speed < config.max_speed
     height = points[..., 2]
     lowest = height.min(axis=1)
+    resting = np.zeros((len(points), 0), bool)
+    if parts is not None and parts_speed is not None:
+        slow &= height < np.minimum(lowest, parts[..., 2].min(axis=1, initial=np.inf))[:, None] + STANDING_HEIGHT
+        resting = parts_speed < config.max_speed
+    if not slow.any() and resting.any():
+        assert parts is not None
+        return np.zeros(height.shape, bool), _floor_under(parts[..., 2], resting, config)
     floor = float(np.quantile(height[slow], 0.1)) if slow.any() else float(lowest.min())
     near = slow & (height < floor + config.max_height)
     if near.any():  # the floor is at the median height of standing points, not at their lowest tenth
@@ -77,15 +104,27 @@ def detect_contacts(
     contact = slow & (height < floor + config.max_height)
     fall = uniform_filter1d(np.gradient(np.gradient(pelvis_height, 1 / fps), 1 / fps), size=max(1, round(0.1 * fps)))
     supported = fall > -config.free_fall
+    if parts is not None:
+        supported &= ~(resting & (parts[..., 2] < floor + config.max_height)).any(axis=1)
     raised = slow & (height < lowest[:, None] + config.max_height) & (supported & ~contact.any(axis=1))[:, None]
     length = max(1, round(config.min_duration * fps))
     return _filter_short(contact | _filter_short(raised, 2 * length), length), floor
+
+
+def _floor_under(height: np.ndarray, resting: np.ndarray, config: ContactConfig) -> float:
+    """Height of the floor under parts of the body that rest on it, from their heights (nframe, npart) [m]."""
+    bearing = resting & (height < height.min(axis=1, keepdims=True) + config.max_height)
+    if not bearing.any():
+        return float(height.min())
+    low = float(np.quantile(height[bearing], 0.1))
+    return float(np.median(height[bearing & (height < low + config.max_height)]))
 
 
 def estimate_stance(
     pelvis: np.ndarray,
     feet: np.ndarray,
     *,
+    parts: PartMotion | None = None,
     fps: float,
     prior: float,
     scale_config: ScaleConfig,
@@ -101,13 +140,17 @@ def estimate_stance(
     Args:
         pelvis: Pelvis of the source, unscaled, shape (nframe, 3) [m].
         feet: Contact points relative to the pelvis, in the target's size, shape (nframe, 4, 3) [m].
+        parts: Motion of the other parts of the body, in the target's size; None if only feet matter.
         fps: Frame rate [Hz].
         prior: Scale by the skeleton's size.
         scale_config: Standard deviations of the evidence, and range of the scale.
         contact_config: Thresholds of contact detection.
     """
     source_height = pelvis[:, 2]
-    reach = -feet[..., 2].min(axis=1)
+    if parts is None:
+        parts = PartMotion(*np.zeros((2, len(feet), 0, 3)))
+    every = np.concatenate([feet, parts.pos], axis=1)
+    reach = -every[..., 2].min(axis=1)
     usable = source_height > 0.3
     by_height = float(np.quantile(reach[usable] / source_height[usable], 0.9)) if usable.any() else 0.0
     deviation = abs(np.log(max(by_height, 1e-3) / prior)) / scale_config.prior_sigma
@@ -117,10 +160,19 @@ def estimate_stance(
         scale_config.height_sigma if deviation < TRUSTED_HEIGHT else scale_config.prior_sigma,
     )
     pelvis_velocity, feet_velocity = velocity(pelvis, fps), velocity(feet, fps)
-    scale = _initial_scale(pelvis_velocity, feet_velocity, lowest=feet[..., 2].argmin(axis=1), centre=centre)
+    every_velocity = np.concatenate([feet_velocity, parts.velocity], axis=1)
+    scale = _initial_scale(pelvis_velocity, every_velocity, lowest=every[..., 2].argmin(axis=1), centre=centre)
+
+    def contacts(scale: float) -> tuple[np.ndarray, float]:
+        speed = np.linalg.norm(scale * pelvis_velocity[:, None] + parts.velocity, axis=2)
+        return detect_contacts(
+            scale * pelvis[:, None] + feet, scale * source_height, fps, contact_config,
+            parts=scale * pelvis[:, None] + parts.pos, parts_speed=speed,
+        )  # fmt: skip
+
     information = 0.0
     for _ in range(4):
-        standing, _ = detect_contacts(scale * pelvis[:, None] + feet, scale * source_height, fps, contact_config)
+        standing, _ = contacts(scale)
         # Neighbouring frames are correlated: count one independent sample per 0.1 s.
         weight = standing / scale_config.speed_sigma**2 / max(1.0, 0.1 * fps)
         information = float(np.sum(weight * np.sum(pelvis_velocity**2, axis=1)[:, None]))
@@ -129,7 +181,7 @@ def estimate_stance(
         scale = float(np.clip(scale, scale_config.lower, scale_config.upper))
     evidence = "feet" if information > 1 / sigma**2 else "height" if height_is_plausible else "skeleton"
     points = scale * pelvis[:, None] + feet
-    standing, floor = detect_contacts(points, scale * source_height, fps, contact_config)
+    standing, floor = contacts(scale)
     return Stance(
         contact=standing,
         scale=scale,

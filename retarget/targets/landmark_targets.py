@@ -13,8 +13,9 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-from .contacts import Stance, estimate_stance, velocity
+from .contacts import PartMotion, Stance, estimate_stance, velocity
 from .foot_lock import contact_weight, foot_shift, lock_contacts
+from .part_motion import part_motion
 from .proportions import Proportions, leg_length
 from .treadmill import find_travel
 
@@ -83,15 +84,19 @@ class _SourceKinematics(NamedTuple):
         pos: Landmark positions.
         rot: Orientations of the oriented landmarks.
         carrier_rot: Orientations of the carriers of the calibrated landmarks.
+        parts: Lowest points of the parts of the body but the feet.
     """
 
     feet: np.ndarray
     pos: np.ndarray
     rot: np.ndarray
     carrier_rot: np.ndarray
+    parts: PartMotion
 
 
-def _source_kinematics(body: TargetBody, rotvec: np.ndarray, proportions: Proportions) -> _SourceKinematics:
+def _source_kinematics(
+    body: TargetBody, rotvec: np.ndarray, proportions: Proportions, fps: float
+) -> _SourceKinematics:  # fmt: skip
     """Run the source's kinematics in chunks of frames, because the matrices of all 22 joints are large."""
     nframe, joints = len(rotvec), proportions.joints
     carrier = np.array([_JOINT[landmark.carrier] for landmark in body.landmarks])
@@ -102,6 +107,7 @@ def _source_kinematics(body: TargetBody, rotvec: np.ndarray, proportions: Propor
         pos=np.empty((nframe, body.nlandmark, 3)),
         rot=np.empty((nframe, len(orienting), 3, 3), np.float32),
         carrier_rot=np.empty((nframe, len(calibrated), 3, 3), np.float32),
+        parts=PartMotion(*np.empty((2, nframe, body.support.nother, 3), np.float32)),
     )
     for low in range(0, nframe, FRAMES_PER_CHUNK):
         part = slice(low, low + FRAMES_PER_CHUNK)
@@ -112,6 +118,7 @@ def _source_kinematics(body: TargetBody, rotvec: np.ndarray, proportions: Propor
         source.pos[part] = point(carrier, proportions.landmark_offset)
         source.rot[part] = xmat[:, orienting] @ proportions.landmark_rot[body.oriented]
         source.carrier_rot[part] = xmat[:, calibrated]
+        source.parts.pos[part], source.parts.velocity[part] = part_motion(body, proportions, xpos, xmat, fps)
     return source
 
 
@@ -138,15 +145,16 @@ def build_targets(
     rotvec[:, 0] = (Rotation.from_matrix(to_canonical) * Rotation.from_rotvec(rotvec[:, 0])).as_rotvec()
     pelvis_path = (pelvis - first_pos) @ to_canonical.T
 
-    source = _source_kinematics(body, rotvec, proportions)
+    source = _source_kinematics(body, rotvec, proportions, motion.fps)
     feet = source.feet
     travel = np.zeros(2)
     if config.treadmill != "off":
         travel = find_travel(prior * pelvis_path, feet, motion.fps)
     path = np.arange(len(feet))[:, None] / motion.fps * [*travel, 0.0]
     # The travel is that of feet in the target's size, so it must not be scaled with the pelvis.
+    parts = PartMotion(source.parts.pos + path[:, None], source.parts.velocity + np.array([*travel, 0.0]))
     stance = estimate_stance(
-        pelvis_path, feet + path[:, None], fps=motion.fps, prior=prior, scale_config=config.scale,
+        pelvis_path, feet + path[:, None], parts=parts, fps=motion.fps, prior=prior, scale_config=config.scale,
         contact_config=config.contact,
     )  # fmt: skip
     root = stance.scale * pelvis_path + path - [0.0, 0.0, stance.floor]

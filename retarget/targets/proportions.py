@@ -55,6 +55,9 @@ class Proportions:
         landmark_rot: Orientation of each landmark's body in the rest pose, shape (nlandmark, 3, 3).
         contact_offset: Offsets of the heels from the ankle joints and of the toes from the foot joints, in the order of
             the contact parts, shape (4, 3) [m].
+        support_bone: Source joint whose segment carries each of the body's support points, shape (npoint,).
+        support_offset: Centre of each relative to this joint, shape (npoint, 3) [m].
+        support_rot: Orientation of its axes, shape (npoint, 3, 3).
         t_pose: Target configuration in the T-pose, shape (7 + njoint,).
         rms: Root mean square misfit of limb bones and of the trunk's landmarks, before the offsets [m].
         iterations: Function evaluations of the fit.
@@ -67,6 +70,9 @@ class Proportions:
     landmark_offset: np.ndarray
     landmark_rot: np.ndarray
     contact_offset: np.ndarray
+    support_bone: np.ndarray
+    support_offset: np.ndarray
+    support_rot: np.ndarray
     t_pose: np.ndarray
     rms: float
     iterations: int
@@ -99,6 +105,12 @@ class _TPose:
         first = self.body.nlandmark
         points = self.body.points[first : first + self.body.ncontact]
         return np.array([xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in points])
+
+    def support(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centres of the body's support points, shape (npoint, 3), and orientations of their axes (npoint, 3, 3)."""
+        support, xmat = self.body.support, self.data.xmat.reshape(-1, 3, 3)
+        rot = xmat[support.body]
+        return self.data.xpos[support.body] + (rot @ support.offset[..., None])[..., 0], rot @ support.rot
 
     def pose_cues(self) -> np.ndarray:
         """Residuals of the T-pose, shape (14,): 0 if elbows flex forward, palms face down and soles are level."""
@@ -244,12 +256,17 @@ def _make_proportions(
     contact_carrier = [_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]
     to_source = body.source_to_target  # multiplied from the right, it applies its transpose to row vectors
     turned = lambda by, vectors: np.einsum("kij,kj->ki", turns[by], vectors @ to_source)  # noqa: E731
+    bone = np.array([_JOINT[name] for part in body.support_parts for name in part.carriers], int)[body.support.carrier]
+    centre, rot = pose.support()
     return Proportions(
         joints=turn_segments(joints @ to_source, turns),
         turns=turns,
         landmark_offset=turned(carrier, landmarks - joints[carrier]),
         landmark_rot=np.einsum("kij,lj,klm->kim", turns[oriented], to_source, pose.landmark_rot()),
         contact_offset=turned(contact_carrier, pose.contacts() - joints[contact_carrier]),
+        support_bone=bone,
+        support_offset=turned(bone, centre - joints[bone]),
+        support_rot=np.einsum("kij,lj,klm->kim", turns[bone], to_source, rot),
         t_pose=q,
         rms=float(np.sqrt(np.mean(np.sum(_bone_errors(body, error) ** 2, axis=1)))),
         iterations=int(fit.nfev),

@@ -144,7 +144,8 @@ def load_myofullbody(*, limits: str = "effective", published: bool = False) -> T
     return TargetBody(
         name=NAME, model=load_model(published=published), make_spec=partial(make_spec, published=published),
         package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, support_parts=SUPPORT_PARTS,
-        finger_joints=FINGER_JOINTS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits, corrections=() if published else CORRECTIONS,
+        finger_joints=FINGER_JOINTS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
+        corrections=() if published else CORRECTIONS,
     )  # fmt: skip
 
 
