@@ -86,13 +86,10 @@ def _target() -> dict[str, Any]:
 
     body = load_body()
     model = body.model
-    corrections = [
-        f"inertia of {', '.join(c.bodies)}: {c.corrected} instead of {c.published} kg m^2; {c.source}"
-        for c in body.corrections
-    ]
     return {
         "name": body.name, "version": body.version, "sha256": body.sha256, "nq": model.nq, "nv": model.nv,
-        "nmuscle": model.nu, "mass_kg": round(float(model.body_mass.sum()), 2), "corrections": corrections,
+        "nmuscle": model.nu, "mass_kg": round(float(model.body_mass.sum()), 2),
+        "corrections": [correction.text for correction in body.corrections],
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from musclemap import __version__
 
 from .bare_tree import bare_tree
-from .corrections import InertiaCorrection
+from .corrections import Correction
 from .model_hash import model_hash
 from .reduced import ReducedCoordinates, check_limits, reduce_model
 from .soles import ContactPart, FootGeoms, Sole, find_foot_geoms, find_sole
@@ -99,7 +99,7 @@ class TargetBody:
     fit: FitSettings = FitSettings()
     source_to_target: np.ndarray = field(default_factory=lambda: np.eye(3))
     limits: str = "effective"
-    corrections: tuple[InertiaCorrection, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
     def __post_init__(self) -> None:
         check_limits(self.limits)

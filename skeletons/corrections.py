@@ -8,6 +8,11 @@ import numpy as np
 
 from musclemap.errors import TargetError
 
+_FPMAX = 7
+"""Index of the largest passive force among a muscle's parameters."""
+
+_RELEASE = "the installed model is another release than the one that the corrections were made for"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InertiaCorrection:
@@ -25,23 +30,76 @@ class InertiaCorrection:
     corrected: tuple[float, float, float]
     source: str
 
+    @property
+    def text(self) -> str:
+        """The correction as a sentence."""
+        values = f"{self.corrected} instead of {self.published} kg m^2"
+        return f"inertia of {', '.join(self.bodies)}: {values}; {self.source}"
 
-def apply_corrections(spec: mujoco.MjSpec, corrections: Sequence[InertiaCorrection]) -> mujoco.MjSpec:
-    """Apply corrections to a specification in place, and return it.
-
-    Raises:
-        TargetError: If a body is missing, or its inertia is not the one to be corrected: the package has changed, and
-            the table must be checked against the new release.
-    """
-    for correction in corrections:
-        for name in correction.bodies:
+    def apply(self, spec: mujoco.MjSpec) -> None:
+        """Change the specification in place; errors are those of `apply_corrections`."""
+        for name in self.bodies:
             body = spec.body(name)
             if body is None:
                 raise TargetError(f"the model has no body {name!r}, whose inertia a correction replaces")
-            if not np.allclose(body.inertia, correction.published, rtol=1e-6, atol=0.0):
+            if not np.allclose(body.inertia, self.published, rtol=1e-6, atol=0.0):
                 raise TargetError(
-                    f"the inertia of {name} is {body.inertia.tolist()} kg m^2, not {list(correction.published)}: the "
-                    f"installed model is another release than the one that the corrections were made for"
+                    f"the inertia of {name} is {body.inertia.tolist()} kg m^2, not {list(self.published)}: {_RELEASE}"
                 )
-            body.inertia = correction.corrected
+            body.inertia = self.corrected
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassiveForceCorrection:
+    """Another passive force for muscles that pull too hard without activation.
+
+    Attributes:
+        muscles: Names of the muscles.
+        published: Passive force in the release at the end of the passive curve, in units of the peak active force
+            (MuJoCo's `fpmax`).
+        corrected: The value to use instead.
+        source: Evidence for the fault and for the value.
+    """
+
+    muscles: tuple[str, ...]
+    published: float
+    corrected: float
+    source: str
+
+    @property
+    def bodies(self) -> tuple[str, ...]:
+        """Bodies whose inertia changes: none."""
+        return ()
+
+    @property
+    def text(self) -> str:
+        """The correction as a sentence."""
+        values = f"{self.corrected:g} instead of {self.published:g} peak forces"
+        return f"passive force of {', '.join(self.muscles)}: {values}; {self.source}"
+
+    def apply(self, spec: mujoco.MjSpec) -> None:
+        """Change the specification in place; errors are those of `apply_corrections`."""
+        for name in self.muscles:
+            muscle = spec.actuator(name)
+            if muscle is None:
+                raise TargetError(f"the model has no muscle {name!r}, whose passive force a correction replaces")
+            if not np.isclose(muscle.biasprm[_FPMAX], self.published, rtol=1e-4, atol=0.0):
+                raise TargetError(
+                    f"the passive force of {name} is {muscle.biasprm[_FPMAX]:g}, not {self.published:g}: {_RELEASE}"
+                )
+            muscle.gainprm[_FPMAX] = muscle.biasprm[_FPMAX] = self.corrected
+
+
+Correction = InertiaCorrection | PassiveForceCorrection
+
+
+def apply_corrections(spec: mujoco.MjSpec, corrections: Sequence[Correction]) -> mujoco.MjSpec:
+    """Apply corrections to a specification in place, and return it.
+
+    Raises:
+        TargetError: If a body or muscle is missing, or its value is not the one to be corrected: the package has
+            changed, and the table must be checked against the new release.
+    """
+    for correction in corrections:
+        correction.apply(spec)
     return spec

@@ -9,7 +9,7 @@ import numpy as np
 
 from musclemap.errors import TargetError
 from musclemap.skeletons.body import SIDE_WORD, SIDES, FitSettings, Landmark, TargetBody
-from musclemap.skeletons.corrections import InertiaCorrection, apply_corrections
+from musclemap.skeletons.corrections import InertiaCorrection, PassiveForceCorrection, apply_corrections
 from musclemap.skeletons.soles import ContactPart
 from musclemap.skeletons.support import SupportPart
 
@@ -134,6 +134,18 @@ CORRECTIONS = (
         corrected=(1e-6, 1e-6, 1e-6),
         source="massless links of the shoulder, 1 g each: a sphere of 1 g and 5 cm radius has 1e-6 kg m^2. Together "
         "they add 8 kg m^2 to the trunk's rotation, 0.59 without them (reported as MyoHub/myo_sim#128)",
+    ),
+    *(
+        PassiveForceCorrection(
+            muscles=(f"{name}_r", f"{name}_l"),
+            published=published,
+            corrected=0.03,
+            source=f"upright standing stretches them to {length} optimal fibre lengths, where they pull with {force} "
+            "peak forces; together they bend the trunk with 90 Nm, which the back muscles balance at half of their "
+            "strength. Fibres of the rectus abdominis are 28.3 cm long (Delp et al. 2001, J Biomech 34) and its "
+            "tendons 7.6 cm, so at 38 cm it is near its optimal length and slack without activation",
+        )
+        for name, published, length, force in (("rect_abd", 3.42695, 1.39, 1.04), ("EO1", 4.65032, 1.49, 2.26))
     ),
 )
 """What is changed in the released model unless it is loaded as published."""
