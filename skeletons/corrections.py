@@ -46,7 +46,7 @@ class InertiaCorrection:
                 raise TargetError(
                     f"the inertia of {name} is {body.inertia.tolist()} kg m^2, not {list(self.published)}: {_RELEASE}"
                 )
-            body.inertia = self.corrected
+            body.inertia[:] = self.corrected
 
 
 @dataclass(frozen=True, kw_only=True)

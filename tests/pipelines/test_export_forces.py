@@ -88,6 +88,7 @@ def test_moments_and_activations_keep_names_and_values(clip: Clip, bare: ExportB
     files = opensim_companions(clip, bare)
     _, _, columns, values = table(files["_moments.sto"])
     assert columns[1:] == [f"{name}_moment" for name in clip.moment_names]
+    assert clip.joint_moment is not None
     np.testing.assert_allclose(values[:, 1:], clip.joint_moment, atol=1e-6)
     lines, _, _, per_kg = table(files["_moments_per_kg.sto"])
     mass = float(body.model.body_mass.sum())
@@ -95,6 +96,7 @@ def test_moments_and_activations_keep_names_and_values(clip: Clip, bare: ExportB
     np.testing.assert_allclose(per_kg[:, 1:] * mass, values[:, 1:], atol=1e-5)
     _, _, columns, values = table(files["_activations.sto"])
     assert tuple(columns[1:]) == clip.muscle_names
+    assert clip.activation is not None
     np.testing.assert_allclose(values[:, 1:], clip.activation, atol=1e-8)
 
 
