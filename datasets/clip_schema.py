@@ -50,7 +50,7 @@ MAX_COLUMNS = 8192
 """Numbers per frame in one dataset; MyoFullBody has 416 muscles."""
 
 MAX_BYTES = 2**33
-"""Size of all arrays of a clip [B]; four hours of MyoFullBody at 100 Hz with activations and forces have 5.4e9."""
+"""Size of all arrays of a clip [B]; four hours of MyoFullBody at 100 Hz with activations and forces have 5.5e9."""
 
 MAX_PACKED = 64
 """Largest compression ratio of a clip beyond `UNPACKED_ANYWAY`; motions have 1.5, zeros up to 1000."""
