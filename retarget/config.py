@@ -63,7 +63,7 @@ class FilterConfig:
     """
 
     enabled: bool = True
-    lowest: PositiveFloat = 4.0
+    lowest: PositiveFloat = 5.0
     highest: PositiveFloat = 15.0
     cutoff: NonNegativeFloat = 0.0
 

@@ -22,10 +22,10 @@ from scipy.signal import butter, sosfiltfilt
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion
+from musclemap.retarget.config import FilterConfig
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-from .config import FilterConfig
 from .resample import FRAMES_PER_CHUNK, continuous_quats
 
 _ARM = ("collar", "shoulder", "elbow", "wrist")
@@ -105,7 +105,7 @@ def low_pass(values: np.ndarray, fps: float, cutoff: float) -> np.ndarray:
 @lru_cache(256)
 def _sections(cutoff: float, fps: float) -> np.ndarray:
     """Sections of the filter; their design takes longer than filtering a short motion."""
-    return butter(2, cutoff, fs=fps, output="sos")
+    return np.asarray(butter(2, cutoff, fs=fps, output="sos"))
 
 
 def residual_cutoff(signals: Sequence[np.ndarray], fps: float, *, lowest: float, highest: float) -> float:
