@@ -47,13 +47,13 @@ def test_noise_is_removed(name: str) -> None:
     assert peak_acceleration(dirty) > 15.0
     inner = replace(result, trans=result.trans[12:-12])  # at the ends there is nothing to average with
     assert peak_acceleration(inner) < peak_acceleration(clean) + 3.0
-    assert all(5.0 <= cutoff <= 15.0 for cutoff in report.cutoff.values())
+    assert all(5.0 <= cutoff <= 12.0 for cutoff in report.cutoff.values())
 
 
 @pytest.mark.parametrize("name", ["walk_0.8", "walk_1.6", "squat", "reach", "turn", "jump"])
 def test_a_clean_motion_hardly_moves(name: str) -> None:
     _, report = filtered(synthesise(name))
-    assert report.moved_joints < 0.006
+    assert report.moved_joints < 0.008
     assert report.moved_joints_rms < 0.001
 
 
