@@ -134,3 +134,11 @@ def test_residual_analysis_separates_signal_from_noise() -> None:
     ]
     assert cutoff[0] > cutoff[1] > cutoff[2]
     assert 3.0 < cutoff[1] < 12.0
+
+
+def test_a_glitch_does_not_lower_the_cutoff_of_all_frames() -> None:
+    walk = synthesise("walk_1.2", fps=60.0)
+    rotvec = walk.rotvec.copy()
+    rotvec[61, 1] += [0.0, 2.0, 0.0]
+    cutoff = [filtered(motion)[1].cutoff["legs"] for motion in (walk, replace(walk, rotvec=rotvec))]
+    assert cutoff[1] > 0.8 * cutoff[0]
