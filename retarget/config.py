@@ -63,8 +63,8 @@ class FilterConfig:
     """
 
     enabled: bool = True
-    lowest: PositiveFloat = 4.0
-    highest: PositiveFloat = 15.0
+    lowest: PositiveFloat = 5.0
+    highest: PositiveFloat = 12.0
     cutoff: NonNegativeFloat = 0.0
 
     def __post_init__(self) -> None:

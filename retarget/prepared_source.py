@@ -1,14 +1,13 @@
 """The source as the whole conversion uses it: without repeated frames, then without noise."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from musclemap.datasets.amass.repeated_frames import find_repeats, without_repeats
 from musclemap.datasets.motion import SourceMotion
+from musclemap.retarget.config import RetargetConfig
 
-from .config import RetargetConfig
 from .source_filter import filter_source
 
 
@@ -17,7 +16,7 @@ class PreparedSource:
     """A source after its preparation, and the clip's metrics that say what was done to it."""
 
     motion: SourceMotion
-    metrics: Mapping[str, float]
+    metrics: dict[str, float]
 
 
 def prepare_source(motion: SourceMotion, config: RetargetConfig, *, joints: np.ndarray) -> PreparedSource:

@@ -22,10 +22,10 @@ from scipy.signal import butter, sosfiltfilt
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion
+from musclemap.retarget.config import FilterConfig
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-from .config import FilterConfig
 from .resample import FRAMES_PER_CHUNK, continuous_quats
 
 _ARM = ("collar", "shoulder", "elbow", "wrist")
@@ -46,6 +46,10 @@ about 30 Hz the second also applies ordinarily, so that the filter does not remo
 NOISE_BAND = (10.0, 30.0)
 """Cutoff frequencies at which the residual is taken for noise [Hz]: signals of human movement are below (Winter 2009).
 At low frame rates the band is from 50 to 90 % of half the frame rate."""
+
+MAX_OUTLIER = 6.0
+"""Frames whose residual is more than this many times the median do not count: one glitch would pass for noise in all
+frames."""
 
 BISECTIONS = 7
 """Steps of the search for a cutoff frequency, to 0.1 Hz."""
@@ -105,7 +109,7 @@ def low_pass(values: np.ndarray, fps: float, cutoff: float) -> np.ndarray:
 @lru_cache(256)
 def _sections(cutoff: float, fps: float) -> np.ndarray:
     """Sections of the filter; their design takes longer than filtering a short motion."""
-    return butter(2, cutoff, fs=fps, output="sos")
+    return np.asarray(butter(2, cutoff, fs=fps, output="sos"))
 
 
 def residual_cutoff(signals: Sequence[np.ndarray], fps: float, *, lowest: float, highest: float) -> float:
@@ -122,13 +126,17 @@ def residual_cutoff(signals: Sequence[np.ndarray], fps: float, *, lowest: float,
     values = values[:, np.ptp(values, axis=0) > 1e-9]
     if not values.size:
         return highest
-    residual = lambda cutoff: float(np.sqrt(np.mean((values - low_pass(values, fps, cutoff)) ** 2)))  # noqa: E731
+    squares = lambda cutoff: np.mean((values - low_pass(values, fps, cutoff)) ** 2, axis=1)  # noqa: E731
     band = np.linspace(min(NOISE_BAND[0], 0.25 * fps), min(NOISE_BAND[1], 0.45 * fps), 5)
-    noise = float(np.polyfit(band, [residual(cutoff) for cutoff in band], 1)[1])
+    noise_squares = [squares(cutoff) for cutoff in band]
+    moving = noise_squares[0] > 1e-8 * noise_squares[0].max()  # a body that mostly stands has a median of 0
+    ordinary = noise_squares[0] <= MAX_OUTLIER**2 * np.median(noise_squares[0][moving])
+    residual = lambda of_frames: float(np.sqrt(of_frames[ordinary].mean()))  # noqa: E731
+    noise = float(np.polyfit(band, [residual(of_frames) for of_frames in noise_squares], 1)[1])
     low, high = lowest, highest
     for _ in range(BISECTIONS):  # the residual falls with the cutoff frequency
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if residual(middle) <= noise else (middle, high)
+        low, high = (low, middle) if residual(squares(middle)) <= noise else (middle, high)
     return round(high, 1)
 
 

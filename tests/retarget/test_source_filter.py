@@ -16,8 +16,8 @@ from musclemap.skeletons.smpl.source_kinematics import source_fk
 G = 9.81
 
 
-def filtered(motion: SourceMotion, **settings: float) -> tuple[SourceMotion, FilterReport]:
-    return filter_source(motion, FilterConfig(**settings), joints=mean_joints())
+def filtered(motion: SourceMotion, *, cutoff: float = 0.0) -> tuple[SourceMotion, FilterReport]:
+    return filter_source(motion, FilterConfig(cutoff=cutoff), joints=mean_joints())
 
 
 def noisy(motion: SourceMotion, *, position: float = 0.0005, rotation: float = 0.003) -> SourceMotion:
@@ -47,13 +47,13 @@ def test_noise_is_removed(name: str) -> None:
     assert peak_acceleration(dirty) > 15.0
     inner = replace(result, trans=result.trans[12:-12])  # at the ends there is nothing to average with
     assert peak_acceleration(inner) < peak_acceleration(clean) + 3.0
-    assert all(4.0 <= cutoff <= 15.0 for cutoff in report.cutoff.values())
+    assert all(5.0 <= cutoff <= 12.0 for cutoff in report.cutoff.values())
 
 
 @pytest.mark.parametrize("name", ["walk_0.8", "walk_1.6", "squat", "reach", "turn", "jump"])
 def test_a_clean_motion_hardly_moves(name: str) -> None:
     _, report = filtered(synthesise(name))
-    assert report.moved_joints < 0.006
+    assert report.moved_joints < 0.008
     assert report.moved_joints_rms < 0.001
 
 
@@ -126,10 +126,19 @@ def test_standing_still_stays_still() -> None:
 
 def test_residual_analysis_separates_signal_from_noise() -> None:
     time = np.arange(1200) / 120.0
-    signal = sum(np.sin(2 * np.pi * f * time + f) / f**2 for f in (1.0, 2.0, 3.0))[:, None]
+    frequency = np.array([1.0, 2.0, 3.0])
+    signal = np.sin(2 * np.pi * time[:, None] * frequency + frequency) @ (1 / frequency[:, None] ** 2)
     noise = np.random.default_rng(5).normal(size=signal.shape)
     cutoff = [
         residual_cutoff([signal + scale * noise], 120.0, lowest=1.0, highest=15.0) for scale in (0.0001, 0.01, 0.1)
     ]
     assert cutoff[0] > cutoff[1] > cutoff[2]
     assert 3.0 < cutoff[1] < 12.0
+
+
+def test_a_glitch_does_not_lower_the_cutoff_of_all_frames() -> None:
+    walk = synthesise("walk_1.2", fps=60.0)
+    rotvec = walk.rotvec.copy()
+    rotvec[61, 1] += [0.0, 2.0, 0.0]
+    cutoff = [filtered(motion)[1].cutoff["legs"] for motion in (walk, replace(walk, rotvec=rotvec))]
+    assert cutoff[1] > 0.8 * cutoff[0]
