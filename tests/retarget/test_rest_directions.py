@@ -21,8 +21,9 @@ TRUTH = Path(__file__).parents[3] / "shared" / "truth"
 pytestmark = pytest.mark.skipif(not TRUTH.is_dir(), reason="needs the walk with known joint angles")
 
 LARGEST_ERROR = {"hip_flexion": 0.5, "hip_adduction": 0.5, "hip_rotation": 0.5, "knee_angle": 2.0, "ankle_angle": 2.0}
-"""Root mean square error of each angle [deg]. Hip rotation shows that the thigh slopes outwards without a twist: one of
-5 degrees would be an error of 5. Knee and ankle are off by 1.5: the reference's ankle is 1.4 degrees behind its knee."""
+"""Root mean square error of each angle [deg]. Hip rotation shows that thighs slope outwards without a twist: one of
+5 degrees would be an error of 5. Knee and ankle are off by 1.5: the reference has its ankle 1.4 degrees behind
+its knee."""
 
 
 @pytest.fixture(scope="module")
