@@ -198,8 +198,7 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
     q, shape = unpack(fit.x)
     q[NROOT:] = np.clip(q[NROOT:], reduced.lower, reduced.upper)
     pose.set_configuration(q)
-    turns = neutral_turns(rest_joints(shape))
-    return _make_proportions(pose, q, skeleton(shape), turns, fit, body_model, shape)
+    return _make_proportions(pose, q, skeleton(shape), rest_joints(shape), fit, body_model, shape)
 
 
 def _bone_errors(body: TargetBody, error: np.ndarray) -> np.ndarray:
@@ -241,7 +240,7 @@ def _shape_space(
 
 
 def _make_proportions(
-    pose: _TPose, q: np.ndarray, fitted: np.ndarray, turns: np.ndarray, fit, body_model, shape
+    pose: _TPose, q: np.ndarray, fitted: np.ndarray, rest: np.ndarray, fit, body_model, shape
 ) -> Proportions:  # fmt: skip
     """Replace the fitted limb joints by the target's landmarks, express all points as offsets, and turn to the rest."""
     body = pose.body
@@ -251,6 +250,7 @@ def _make_proportions(
     for k, landmark in enumerate(body.landmarks):
         if landmark.joint in _LIMB_JOINTS:
             joints[_JOINT[landmark.joint]] = landmarks[k]
+    turns = neutral_turns(rest, joints @ body.source_to_target)  # its bones then have the rest pose's directions
     carrier = [_JOINT[landmark.carrier] for landmark in body.landmarks]
     oriented = [_JOINT[landmark.orientation or landmark.carrier] for landmark in body.landmarks]
     contact_carrier = [_JOINT[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")]

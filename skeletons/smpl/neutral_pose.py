@@ -18,12 +18,14 @@ _BONES = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 """Joint at the other end of each segment, which is named after its own joint."""
 
 
-def neutral_turns(joints: np.ndarray) -> np.ndarray:
+def neutral_turns(joints: np.ndarray, neutral: np.ndarray | None = None) -> np.ndarray:
     """Rotations of the segments from the neutral pose to a rest pose.
 
     Args:
         joints: Rest positions of the common joints, shape (22, 3) [m], order BODY_NAMES; x to the subject's left, y up,
             z forward.
+        neutral: Positions in the neutral pose, shape (22, 3) [m], for a skeleton whose bones are not quite straight in
+            it; exactly vertical legs and level arms if None. Feet point straight ahead in any case.
 
     Returns:
         One rotation per joint, of the segment that turns with it, shape (22, 3, 3); the identity for the trunk. Feet
@@ -33,8 +35,10 @@ def neutral_turns(joints: np.ndarray) -> np.ndarray:
     for side, sign in (("left", 1.0), ("right", -1.0)):
         at = {part: _INDEX[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "foot", "shoulder", "elbow", "wrist")}
         for part, end in _BONES.items():
-            straight = np.array([0.0, -1.0, 0.0] if part in ("hip", "knee") else [sign, 0.0, 0.0])
-            turns[at[part]] = _smallest_turn(straight, joints[at[end]] - joints[at[part]])
+            start = np.array([0.0, -1.0, 0.0] if part in ("hip", "knee") else [sign, 0.0, 0.0])
+            if neutral is not None:
+                start = neutral[at[end]] - neutral[at[part]]
+            turns[at[part]] = _smallest_turn(start, joints[at[end]] - joints[at[part]])
         along = (joints[at["foot"]] - joints[at["ankle"]]) * [1.0, 0.0, 1.0]
         turns[at["ankle"]] = turns[at["foot"]] = _smallest_turn(np.array([0.0, 0.0, 1.0]), along)
         turns[at["wrist"]] = turns[at["elbow"]]
@@ -58,7 +62,7 @@ def turn_segments(joints: np.ndarray, turns: np.ndarray) -> np.ndarray:
 
 
 def _smallest_turn(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The smallest rotation from a unit vector to the direction of another, shape (3, 3); the identity if that is 0."""
+    """The smallest rotation from one direction to another, shape (3, 3); the identity if one is zero."""
     axis = np.cross(start, end)
     norm = np.linalg.norm(axis)
     if norm == 0.0:
