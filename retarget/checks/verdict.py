@@ -66,6 +66,10 @@ class Rule:
         return worst if worst.severity(value_of(worst.metric)) else None
 
 
+MAX_REFIT_MOVE_MM, MAX_STEP_INCREASE_DEG = 30.0, 1.0
+"""Largest displacement of a landmark [mm], and largest increase of a joint's largest step in 10 ms [deg], for which a
+refit against self-collision replaces the first fit."""
+
 RULES = (
     Rule(metric="limit_excess_rad", warn=1e-5, infeasible=1e-2, source="numerical: the fit holds limits exactly"),
     Rule(metric="driven_limit_excess_rad", warn=5e-4, infeasible=1e-2, source="overshoot of the couplings, 2.5e-4"),
@@ -86,6 +90,11 @@ RULES = (
     ),
     Rule(metric="foot_shift_mm", warn=50.0, infeasible=None, source="half a foot's width: contacts may be wrong"),
     Rule(metric="self_penetration_mm", warn=10.0, infeasible=50.0, source="soft tissue yields 10 mm; a forearm is 60"),
+    Rule(
+        metric="refit_rejected_moved_mm", warn=MAX_REFIT_MOVE_MM, infeasible=None,
+        source="as the p95 landmark error: further is another motion",
+        also=(("refit_rejected_step_deg", MAX_STEP_INCREASE_DEG / MAX_REFIT_MOVE_MM),),
+    ),
     Rule(
         metric="joint_velocity_ratio", warn=1.0, infeasible=3.0, source="largest rates of people, see joint_rates.py",
         also=(("joint_step_max_deg", 20.0),),  # in 10 ms, of any joint: 2000 deg/s
