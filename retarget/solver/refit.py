@@ -26,8 +26,9 @@ ORDINARY_STEP_DEG = 4.0
 RAMP_SECONDS = 0.3
 """Time in which a clip changes from the first fit to the refit, before and after the frames with collisions [s]."""
 
-AIM = 0.95
-"""Share of `MAX_REFIT_MOVE_MM` to which displacements are scaled, because landmarks do not move in proportion."""
+AIM = 0.9
+"""Share of `MAX_REFIT_MOVE_MM` to which displacements are scaled, because landmarks do not move in proportion,
+and because the dynamics of the clip are refined afterwards."""
 
 _RECORDED_METRICS = (*REFIT_METRICS, "landmark_error_mm", "foot_error_mm")
 
