@@ -33,8 +33,9 @@ def ground(force: np.ndarray, residual: np.ndarray, torque: np.ndarray | None = 
     torque_w = zero if torque is None else torque[:, None] * [1.0, 0.0, 0.0]
     both = np.stack([0.5 * up(force), 0.5 * up(force)], axis=1)
     return GroundReaction(
-        force=both, residual_force=up(residual), residual_torque=torque_w, torque=np.zeros((NFRAME, 1))
-    )
+        force=both, centre=0.0 * both, required_force=up(force + residual), residual_force=up(residual),
+        residual_torque=torque_w, torque=np.zeros((NFRAME, 1)),
+    )  # fmt: skip
 
 
 def test_residuals_are_judged_by_their_worst_frames() -> None:
@@ -89,9 +90,9 @@ def test_feet_that_bear_with_a_moment_from_nowhere_do_not_support() -> None:
 def test_missing_support_is_not_reported_as_residuals_again(body: TargetBody) -> None:
     missing = np.zeros(NFRAME)
     missing[160:520] = 2000.0
-    feet = np.ones((NFRAME, 2), bool)
+    bearing = np.ones((NFRAME, len(body.support_names)), bool)
     result = ground_checks(
-        body, ground(2000.0 - missing, missing), feet=feet, root_pos=np.zeros((NFRAME, 3)), inner=ALL, fps=FPS
+        body, ground(2000.0 - missing, missing), bearing=bearing, root_pos=np.zeros((NFRAME, 3)), inner=ALL, fps=FPS
     )
     verdict, reasons = judge({name: measure.value for name, measure in result.items()})
     assert (verdict, [reason["rule"] for reason in reasons]) == ("infeasible", ["unsupported_s"])
