@@ -107,11 +107,15 @@ def _print_clip(checked: "CheckedClip") -> None:
     echo(f"{checked.verdict or 'unchecked':<11} {checked.clip}", err=checked.verdict is None)
     if checked.problem:
         echo(f"            {checked.problem}", err=True)
+    from musclemap.retarget.checks.reason_text import reason_text
+
     for reason in checked.reasons:
         at = f", {reason['at']}" if reason.get("at") else ""
         frames = ", ".join(f"{start}-{stop - 1}" for start, stop in reason["frames"][:3])
         where = f"; frames {frames}{' and more' if len(reason['frames']) > 3 else ''}" if frames else ""
         echo(f"            {reason['rule']} {reason['value']:.4g}, limit {reason['limit']:.4g}{at}{where}")
+        if text := reason_text(reason, fps=checked.fps):
+            echo(f"              {text}")
 
 
 def _totals(result: "ValidationResult") -> str:

@@ -39,6 +39,7 @@ class CheckedClip:
         reasons: Rules that the clip breaks.
         metrics: Metrics by name.
         nframe: Number of frames.
+        fps: Frame rate [Hz].
     """
 
     clip: str
@@ -47,6 +48,7 @@ class CheckedClip:
     reasons: tuple[Any, ...] = ()
     metrics: dict[str, Any] | None = None
     nframe: int = 0
+    fps: float = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,7 @@ def _check(
         reasons=checked.reasons,
         metrics=dict(checked.metrics),
         nframe=checked.nframe,
+        fps=checked.fps,
     ), ""
 
 

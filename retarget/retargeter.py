@@ -22,12 +22,12 @@ from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.metrics import clip_metrics
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
-from musclemap.retarget.checks.verdict import judge, rules_with
+from musclemap.retarget.checks.verdict import MAX_REFIT_MOVE_MM, judge, rules_with
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.dynamics.refinement import Refinement, Refiner, refinement_metrics
 from musclemap.retarget.solver.cost_weights import joint_stiffness
 from musclemap.retarget.solver.fitter import Fit, Fitter
-from musclemap.retarget.solver.refit import accept_refit, needs_refit
+from musclemap.retarget.solver.refit import accept_refit, blend, needs_refit, refit_share
 from musclemap.retarget.targets.contacts import runs
 from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
 from musclemap.retarget.targets.proportions import Proportions, fit_proportions
@@ -209,10 +209,22 @@ class Retargeter:
         clips = [self._clip(s, t, f) for s, t, f in zip(sources, targets, fits, strict=True)]
         faulty = [k for k, clip in enumerate(clips) if needs_refit(clip)] if self.config.validation.refit else []
         if faulty:
+            rules = rules_with(self.config.validation.thresholds)
             refits = self._fitter.refit([targets[k] for k in faulty], [fits[k] for k in faulty])
             for k, fit in zip(faulty, refits, strict=True):
-                clips[k] = accept_refit(clips[k], self._clip(sources[k], targets[k], fit))
+                blended = self._blended(clips[k], fits[k], fit)
+                clips[k] = accept_refit(clips[k], self._clip(sources[k], targets[k], blended), rules=rules)
         return clips
+
+    def _blended(self, clip: Clip, first: Fit, refit: Fit) -> Fit:
+        """The first fit, with as much of the refit as is allowed around the frames with collisions."""
+        landmarks = lambda q: evaluate_clip(self.body, self.body.reduced.expand(q)).landmark_pos  # noqa: E731
+        before, q, moved = landmarks(first.q), refit.q, np.zeros(len(first.q))
+        for _ in range(2):  # landmarks do not move in proportion to the share: correct it once
+            now = np.linalg.norm(landmarks(q) - before, axis=2).max(axis=1)
+            moved = np.maximum(now, moved * np.maximum(now / (1e-3 * MAX_REFIT_MOVE_MM), 1.0))
+            q = blend(first.q, refit.q, refit_share(clip, moved))
+        return dataclasses.replace(refit, q=q)
 
     def _model_of(self, motion: SourceMotion) -> BodyModel | None:
         if not self._models:

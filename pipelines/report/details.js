@@ -107,9 +107,9 @@ function reasonTable(clip) {
     box.onchange = () => { shownShades[box.checked ? "add" : "delete"](index); redraw(); };
     return element("tr", {}, element("td", {}, box), element("td", {}, element("span", { class: `state ${state}` }, label(reason.rule))),
       element("td", { class: "number" }, String(brief(reason.value))), element("td", { class: "number" }, String(brief(reason.limit))),
-      element("td", {}, reason.at ? `${reason.at}; ${where}` : where));
+      element("td", {}, reason.at ? `${reason.at}; ${where}` : where), element("td", {}, reason.text || ""));
   });
-  return panelTable(["shade", "rule", "value", "limit", "location and time"], rows, [2, 3]);
+  return panelTable(["shade", "rule", "value", "limit", "location and time", "meaning"], rows, [2, 3]);
 }
 
 /** Draw all curves to the available width, with a shared cursor. */

@@ -136,7 +136,7 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
         "nframe": clip.nframe,
         "curves": encode(sections, nframe=clip.nframe, fps=clip.fps),
         "metrics": list(clip.metrics.items()),  # as pairs: "__proto__" cannot be a key of a JavaScript object
-        "reasons": plain_reasons(clip.reasons, nframe=clip.nframe),
+        "reasons": plain_reasons(clip.reasons, nframe=clip.nframe, fps=clip.fps),
         "notes": [*_changes(clip), *notes, *_refit_notes(clip)],
     }
 
@@ -152,7 +152,8 @@ def _refit_notes(clip: Clip) -> list[str]:
     if "refitted" not in metrics:
         return []
     if not metrics["refitted"]:
-        return ["refitted against self-collision without improvement; this is the first fit"]
+        why = "its refit was refused" if "refit_rejected_moved_mm" in metrics else "without improvement"
+        return [f"refitted against self-collision; {why}, this is the first fit"]
 
     def figure(name: str, digits: int) -> str:
         value = number(metrics.get(name))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from musclemap.datasets.manifest import ManifestEntry
+from musclemap.retarget.checks.reason_text import reason_text
 from musclemap.retarget.checks.verdict import RULES, Rule
 
 STATES = ("failed", "unreadable", "rejected", "infeasible", "warn", "feasible")
@@ -72,11 +73,11 @@ def worst_first(entries: Sequence[ManifestEntry], *, rules: Sequence[Rule] = RUL
     return sorted(clips, key=lambda e: (STATES.index(e.verdict or "feasible"), -severities[e.source], e.source))
 
 
-def plain_reasons(reasons: Sequence[Mapping[str, Any]], *, nframe: int) -> list[dict[str, Any]]:
+def plain_reasons(reasons: Sequence[Mapping[str, Any]], *, nframe: int, fps: float = 100.0) -> list[dict[str, Any]]:
     """Convert the reasons of a clip to plain values for the page.
 
     Values that are not finite numbers become None; frames become ranges [start, stop) within the clip. Malformed ranges
-    and those beyond `MAX_RANGES` are dropped and counted in `dropped`.
+    and those beyond `MAX_RANGES` are dropped and counted in `dropped`. `text` is the reason in words.
     """
     plain = []
     for reason in reasons:
@@ -90,6 +91,7 @@ def plain_reasons(reasons: Sequence[Mapping[str, Any]], *, nframe: int) -> list[
                 "limit": number(reason.get("limit")),
                 "frames": ranges[:MAX_RANGES],
                 "at": str(reason.get("at", "")),
+                "text": reason_text({**reason, "frames": ranges}, fps=fps),
                 "dropped": len(given) - len(ranges[:MAX_RANGES]),
             }
         )

@@ -10,6 +10,7 @@ from typing import Any
 import viser
 
 from musclemap.pipelines.rendering.muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHORT_RGB
+from musclemap.retarget.checks.reason_text import reason_text
 
 from .playback import Playback
 from .scene import COLOURINGS, Frame, Scene
@@ -71,7 +72,7 @@ class Panel:
         self._clip_text = "  \n".join(
             [
                 f"**{markdown(clip.verdict)}**, {clip.nframe} frames at {clip.fps:g} Hz, {markdown(clip.model)}",
-                *(_broken_rule(reason) for reason in clip.reasons[:MAX_REASONS]),
+                *(_broken_rule(reason, clip.fps) for reason in clip.reasons[:MAX_REASONS]),
                 *([f"and {len(clip.reasons) - MAX_REASONS} more"] if len(clip.reasons) > MAX_REASONS else []),
                 *(markdown(note) for note in notes),
             ]
@@ -156,11 +157,12 @@ def _on_user(control: Any, act: Callable[[Any], None]) -> None:
     control.on_update(lambda event: act(event.target.value) if event.client_id is not None else None)
 
 
-def _broken_rule(reason: Mapping[str, Any]) -> str:
+def _broken_rule(reason: Mapping[str, Any], fps: float) -> str:
     """Describe a broken rule in Markdown."""
     value, limit = (f"{x:.3g}" if isinstance(x, int | float) else str(x) for x in map(reason.get, ("value", "limit")))
     where = f", {reason['at']}" if reason.get("at") else ""
-    return markdown(f"{reason.get('rule')} {value}, limit {limit}{where}")
+    text = reason_text(reason, fps=fps)
+    return markdown(f"{reason.get('rule')} {value}, limit {limit}{where}{f': {text}' if text else ''}")
 
 
 def _legend(low: str, high: str, scale: Sequence[tuple[float, float, float]]) -> str:

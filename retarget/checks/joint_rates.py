@@ -19,6 +19,9 @@ PEAK_DEG_S = {
 OTHER_DEG_S = 3000.0
 """Peak velocity of joints that the table does not list: the fingers [deg/s]."""
 
+WRIST = ("pro_sup", "deviation", "flexion")
+"""Joints of forearm and wrist, whose angles recordings without markers on the hands do not measure."""
+
 RISE_TIME = 0.02
 """Time in which a joint is assumed to reach its peak velocity [s]."""
 
@@ -26,3 +29,8 @@ RISE_TIME = 0.02
 def peak_rate(joint: str) -> float:
     """Largest velocity of a joint measured in people [deg/s]."""
     return PEAK_DEG_S.get(joint.removesuffix("_r").removesuffix("_l"), OTHER_DEG_S)
+
+
+def is_wrist(joint: str) -> bool:
+    """Whether a joint turns only the hand."""
+    return joint.removesuffix("_r").removesuffix("_l") in WRIST

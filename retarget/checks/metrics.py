@@ -116,7 +116,7 @@ def clip_metrics(
         "floor_depth_p99_mm": float(np.percentile(depth, 99) * 1e3),
         "floor_deep_fraction": float((depth > DEEP_PENETRATION).mean()),
         "stance_speed_m_s": float(speed[contact].mean()) if contact.any() else 0.0,
-        "stance_fraction": float(contact.any(axis=1).mean()),
+        "contact_fraction": float(contact.any(axis=1).mean()),
         "root_peak_acceleration_m_s2": peak,
         "source_root_peak_acceleration_m_s2": source_peak,
         "joint_step_max_deg": float(np.rad2deg(step[fastest]) * fps / 100.0),

@@ -21,27 +21,28 @@ from musclemap.retarget.targets.treadmill import checked_in_place, overground
 from musclemap.skeletons.body import TargetBody
 
 from .evaluation import Evaluation, evaluate_clip, limited_driven_joints
+from .ground_checks import ground_checks
 from .inverse_dynamics import (
     GRAVITY,
     GroundReaction,
     GroundReactionSolver,
     filtered_motion,
 )
-from .joint_rates import RISE_TIME, peak_rate
+from .joint_rates import RISE_TIME, is_wrist, peak_rate
+from .muscle_checks import range_excess, tendon_steps
 from .muscle_optimisation import MuscleOptimizer, StaticOptimization, join_demands, muscle_demand
 from .passive_torques import passive_torques
 from .physics_checks import FramePhysics, MujocoPhysics, PhysicsEngine, neutral_pairs
 from .verdict import judge, rules_with
 
-JUMP_RATIO, JUMP_MIN_STEP, JUMP_WINDOW = 10.0, 1e-3, 11
-"""A tendon jumps if the relative change of its length exceeds both JUMP_RATIO times its moving average over JUMP_WINDOW
-frames, and JUMP_MIN_STEP (MuscleMimic's rule, arXiv 2603.25544)."""
+SATURATED = 0.99
+"""A muscle with a higher activation is saturated."""
+
+AT_LIMIT = 1e-3
+"""A joint this close to the end of its range is at its limit [rad or m]."""
 
 UNFILTERED_CUTOFF = 6.0
 """Cutoff frequency before inverse dynamics for clips whose source was not filtered [Hz] (Winter 2009)."""
-
-SHORTEST, LONGEST = 0.0, 1.0
-"""Operating range of a muscle, as fractions of MuJoCo's `actuator_lengthrange`."""
 
 FRAMES_PER_SEGMENT, SEGMENT_OVERLAP = 8192, 256
 """Frames of a long clip that are checked together, which bounds the memory, and additional frames on either side, so
@@ -115,7 +116,13 @@ class Validator:
                 )
             result = self._check(part, evaluation[wide], inner[wide], muscles=muscles)
             segments.append(result.trim(slice(low - wide.start, high - wide.start)))
-        return _join_segments(segments)
+        result = _join_segments(segments)
+        measured = ground_checks(
+            self.body, result.ground, bearing=result.bearing, root_pos=clip.qpos[:, :3], inner=inner, fps=clip.fps
+        )
+        result.metrics.update({metric: measure.value for metric, measure in measured.items()})
+        result.series.update({metric: m.series for metric, m in measured.items() if m.series is not None})
+        return result
 
     def _check(self, clip: Clip, evaluation: Evaluation, inner: np.ndarray, *, muscles: bool) -> "_SegmentResult":
         qvel, qacc = filtered_motion(clip.qpos, clip.fps, self._cutoff(clip))
@@ -137,7 +144,7 @@ class Validator:
         self._configuration(clip, evaluation, segment)
         self._rates(clip, segment)
         self._geometry(clip, evaluation, frames, segment)
-        self._muscles(np.concatenate([f.muscle_length for _, f in frames]), segment)
+        self._muscles(np.concatenate([f.muscle_length for _, f in frames]), clip.fps, segment)
         self._forces(ground, optimization, inner, segment)
         return segment
 
@@ -199,6 +206,13 @@ class Validator:
         result.record("limit_excess_rad", excess.max(axis=1), location=names[int(excess.max(axis=0).argmax())])
         result.record("driven_limit_excess_rad", driven_excess.max(axis=1), location=self.body.model.joint(driven).name)
         result.record("coupling_residual_rad", evaluation.coupling_residual)
+        for metric, wrists in (("limit_time_fraction", False), ("wrist_limit_time_fraction", True)):
+            joints = [k for k, n in enumerate(names) if n in self.body.reduced.joint_names and is_wrist(n) == wrists]
+            if joints:
+                at_limit = excess[:, joints] > -AT_LIMIT
+                longest = int(at_limit.mean(axis=0).argmax())
+                series, most = at_limit[:, longest].astype(float), lambda x: x.mean(axis=0).max()
+                result.record(metric, series, values=at_limit, reduction=most, location=names[joints[longest]])
         norm = np.abs(np.linalg.norm(clip.qpos[:, 3:7].astype(np.float64), axis=1) - 1.0)
         result.record("quaternion_error", norm)
 
@@ -240,6 +254,8 @@ class Validator:
         error = 1e3 * np.linalg.norm(evaluation.landmark_pos - clip.target_pos[:, order], axis=2)
         worst = names[int(error.mean(axis=0).argmax())]
         result.record("landmark_error_p95_mm", error.mean(axis=1), reduction=_p95, location=worst)
+        location = names[int(error.max(axis=0).argmax())]
+        result.record("landmark_error_max_mm", error.max(axis=1), location=location)
         stored = 1e3 * np.linalg.norm(evaluation.landmark_pos - clip.landmark_pos[:, order], axis=2).max(axis=1)
         result.record("stored_landmark_error_mm", stored)
         lowest = np.concatenate([f.lowest for _, f in frames])
@@ -265,24 +281,13 @@ class Validator:
         overflow = np.concatenate([f.overflow for _, f in frames]).astype(float)
         result.record("overflow_fraction", overflow, reduction=np.mean)
 
-    def _muscles(self, length: np.ndarray, result: "_SegmentResult") -> None:
+    def _muscles(self, length: np.ndarray, fps: float, result: "_SegmentResult") -> None:
         """Jumps of tendon lengths, and muscles outside their operating range."""
         model = self.body.model
-        length = length.astype(np.float64)
-        step = np.abs(np.diff(length, axis=0)) / length[:-1]
-        average = uniform_filter1d(step, min(JUMP_WINDOW, len(step)), axis=0, mode="nearest")
-        others = (average * JUMP_WINDOW - step) / (JUMP_WINDOW - 1)  # a step does not count in its own average
-        jumps = step > np.maximum(JUMP_RATIO * others, JUMP_MIN_STEP)
-        location = model.actuator(int(jumps.any(axis=0).argmax())).name if jumps.any() else ""
-        result.record(
-            "tendon_jump_fraction",
-            _pad_start(jumps.any(axis=1).astype(float), len(length)),
-            reduction=np.mean,
-            location=location,
-        )
-        low, high = model.actuator_lengthrange.T
-        relative = (length - low) / (high - low)
-        excess = np.maximum(SHORTEST - relative, relative - LONGEST)
+        steps = tendon_steps(model, length, fps)
+        result.record("tendon_jump_fraction", steps.jump.astype(float), reduction=np.mean, location=steps.jump_muscle)
+        result.record("tendon_step_max", steps.largest, location=steps.largest_muscle)
+        excess = range_excess(model, length)
         worst = model.actuator(int(excess.max(axis=0).argmax())).name
         result.record("muscle_range_excess", np.maximum(excess.max(axis=1), 0.0), location=worst)
         result.record("muscles_beyond_range_fraction", values=(excess > 0).mean(axis=1), reduction=np.mean)
@@ -311,7 +316,11 @@ class Validator:
         result.record("unmet_torque_nm", unmet, values=only_inner(unmet), reduction=np.nanmean, location=location)
         activation = optimization.activation
         result.record("activation_mean", values=activation.mean(axis=1), reduction=np.mean)
-        result.record("activation_saturated_fraction", values=(activation > 0.99).mean(axis=1), reduction=np.mean)
+        saturated = activation > SATURATED
+        location = self.body.model.actuator(int(saturated.mean(axis=0).argmax())).name
+        share, most = saturated.mean(axis=1), lambda x: x.mean(axis=0).max()
+        result.record("activation_saturated_fraction", share, reduction=np.mean, location=location)
+        result.record("muscle_saturated_time_fraction", share, values=saturated, reduction=most, location=location)
 
 
 @dataclass(kw_only=True)

@@ -66,12 +66,19 @@ class Rule:
         return worst if worst.severity(value_of(worst.metric)) else None
 
 
+MAX_REFIT_MOVE_MM, MAX_STEP_INCREASE_DEG = 30.0, 1.0
+"""Largest displacement of a landmark [mm], and largest increase of a joint's largest step in 10 ms [deg], for which a
+refit against self-collision replaces the first fit."""
+
 RULES = (
     Rule(metric="limit_excess_rad", warn=1e-5, infeasible=1e-2, source="numerical: the fit holds limits exactly"),
     Rule(metric="driven_limit_excess_rad", warn=5e-4, infeasible=1e-2, source="overshoot of the couplings, 2.5e-4"),
     Rule(metric="coupling_residual_rad", warn=1e-5, infeasible=0.05, source="float32 rounding; policies fall at 0.05"),
     Rule(metric="quaternion_error", warn=1e-4, infeasible=0.1, source="float32 rounding"),
-    Rule(metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published mean: 25 mm"),
+    Rule(
+        metric="landmark_error_p95_mm", warn=30.0, infeasible=100.0, source="published mean: 25 mm",
+        also=(("landmark_error_max_mm", 5.0),),
+    ),
     Rule(metric="orientation_error_p95_deg", warn=25.0, infeasible=60.0, source="ours: good fits have 6 to 18"),
     Rule(metric="stored_landmark_error_mm", warn=1.0, infeasible=50.0, source="landmarks belong to the stored qpos"),
     Rule(
@@ -87,28 +94,51 @@ RULES = (
     Rule(metric="foot_shift_mm", warn=50.0, infeasible=None, source="half a foot's width: contacts may be wrong"),
     Rule(metric="self_penetration_mm", warn=10.0, infeasible=50.0, source="soft tissue yields 10 mm; a forearm is 60"),
     Rule(
+        metric="refit_rejected_moved_mm", warn=MAX_REFIT_MOVE_MM, infeasible=None,
+        source="as the p95 landmark error: further is another motion",
+        also=(("refit_rejected_step_deg", MAX_STEP_INCREASE_DEG / MAX_REFIT_MOVE_MM),),
+    ),
+    Rule(
         metric="joint_velocity_ratio", warn=1.0, infeasible=3.0, source="largest rates of people, see joint_rates.py",
         also=(("joint_step_max_deg", 20.0),),  # in 10 ms, of any joint: 2000 deg/s
     ),
     Rule(metric="joint_acceleration_ratio", warn=2.0, infeasible=10.0, source="these rates reached in 20 ms"),
     Rule(metric="root_speed_max_m_s", warn=13.0, infeasible=18.0, source="sprinters reach 12.4 m/s"),
     Rule(metric="root_jitter_mm", warn=5.0, infeasible=50.0, source="above 12 Hz; 4 mm in recorded runs"),
-    Rule(metric="frozen_fraction", warn=0.0, infeasible=0.05, source="a frame repeated while the body moves"),
-    Rule(metric="repeated_source_fraction", warn=0.0, infeasible=None, source="source frames equal to the one before"),
+    Rule(
+        metric="repeated_source_fraction", warn=0.0, infeasible=1.0, source="a frame repeated while the body moves",
+        also=(("frozen_fraction", 0.05),),
+    ),
     Rule(metric="filter_moved_joints_mm", warn=80.0, infeasible=None, source="ours: noise gives 20; more is a glitch"),
     Rule(
         metric="velocity_mismatch", warn=0.02, infeasible=0.3, source="qvel is the derivative of qpos at the clip's fps"
     ),
-    Rule(metric="tendon_jump_fraction", warn=0.005, infeasible=0.05, source="MuscleMimic's rule, arXiv 2603.25544"),
+    Rule(
+        metric="tendon_jump_fraction", warn=0.005, infeasible=0.05, source="MuscleMimic's rule, arXiv 2603.25544",
+        also=(("tendon_step_max", 40.0),),
+    ),
     Rule(
         metric="muscle_range_excess",
         warn=5.0,
         infeasible=None,
         source="ours: hand muscles reach 2 in any configuration",
     ),
-    Rule(metric="residual_force_bw", warn=0.25, infeasible=0.75, source="published clips have a median of 0.62"),
-    Rule(metric="residual_torque_nm", warn=75.0, infeasible=None, source="ours: 0.1 body weights at 0.9 m"),
+    Rule(
+        metric="residual_force_p99_bw", warn=0.05, infeasible=3.0,
+        source="5 % of the external force, Hicks et al. 2015", also=(("residual_force_peak_bw", 2.0),),
+    ),
+    Rule(
+        metric="residual_moment_p99_bw_height", warn=0.01, infeasible=None,
+        source="1 % of height times force, Hicks et al. 2015", also=(("residual_moment_peak_bw_height", 2.0),),
+    ),
+    Rule(metric="unsupported_s", warn=0.1, infeasible=0.5, source="ours: only a contact found late may be missing"),
+    Rule(metric="stance_deviation", warn=0.05, infeasible=None, source="walking: 55 to 70 %, Perry & Burnfield 2010"),
+    Rule(metric="limit_time_fraction", warn=0.9, infeasible=None, source="ours: 0.5 in standing on one straight leg"),
     Rule(metric="unmet_torque_nm", warn=50.0, infeasible=None, source="ours: half of the hip torque in walking"),
+    Rule(
+        metric="activation_saturated_fraction", warn=0.03, infeasible=None, source="ours: at most 1 % in level walking",
+        also=(("muscle_saturated_time_fraction", 15.0),),
+    ),
     Rule(metric="overflow_fraction", warn=0.0, infeasible=None, source="contacts beyond the buffer were not checked"),
     Rule(metric="frame_rate_doubt", warn=0.5, infeasible=None, source="free fall or stride rate contradicts the file"),
 )  # fmt: skip

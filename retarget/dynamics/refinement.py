@@ -42,11 +42,12 @@ SEGMENT, OVERLAP = 1024, 96
 """Frames of a long clip that are refined together, which bounds the memory, and frames shared by two segments, over
 which one fades into the other."""
 
-UNSUPPORTED = 0.5
-"""A residual vertical force above this is not a fault of the motion but a missing support: a chair, a handrail [body
-weights]. Such frames are left as they are."""
+UNSUPPORTED = 0.3
+"""A residual above this is not a fault of the motion but a missing support: a chair, a handrail [body weights]. Such
+frames are left as they are. A moment counts as the force that has it at `TORQUE_LENGTH`: feet ahead of a body that sits
+on air can bear its weight, but not without a moment."""
 
-UNSUPPORTED_SECONDS = 0.2
+UNSUPPORTED_SECONDS = 0.3
 """A shorter lack of support is a fault of the motion: take-off and landing blur in recordings [s]."""
 
 FADE_SECONDS = 0.1
@@ -188,7 +189,7 @@ class Refiner:
 
     def _trusted(self, state: _State, fps: float) -> np.ndarray:
         """Weight of every frame's residual, shape (nframe,): 0 at the ends and where a support is missing."""
-        missing = state.residual[:, 2] > UNSUPPORTED * self._solver.weight
+        missing = np.linalg.norm(state.residual * self._scale, axis=1) > UNSUPPORTED
         missing = binary_opening(missing, np.ones(max(1, round(UNSUPPORTED_SECONDS * fps))))
         width = 2 * max(1, round(FADE_SECONDS * fps)) + 1
         trusted = np.clip(1.0 - 2.0 * uniform_filter1d(missing.astype(float), width, mode="nearest"), 0.0, 1.0)

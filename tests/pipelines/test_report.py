@@ -249,6 +249,9 @@ def test_malformed_frame_ranges_are_clipped_or_dropped() -> None:
     assert reason["frames"] == [[0, 5], [8, 10], [0, 2]]
     assert (reason["dropped"], reason["value"], reason["limit"]) == (5, None, 3.0)
     assert plain_reasons([{}], nframe=10)[0]["frames"] == []
+    skating = {"rule": "skate_m_s", "value": 0.3, "limit": 0.1, "frames": [[5, 80]]}
+    (reason,) = plain_reasons([skating], nframe=100, fps=50.0)
+    assert reason["text"].startswith("Standing feet slide at 0.3 m/s, from 0.1 to 1.6 s (limit 0.1 m/s). ")
 
 
 def test_metrics_that_are_not_numbers_break_no_rule() -> None:

@@ -74,6 +74,7 @@ def test_verdicts_and_reasons_are_written_to_clips_and_manifest(tmp_path: Path, 
     result = run(out)
     assert result.exit_code == 0, result.output
     assert "infeasible  bad.h5" in result.stdout
+    assert "The pelvis moves at 2" in result.stdout  # m/s: 20 cm in a frame
     assert "root_speed_max_m_s" in result.stdout
     assert "3 clips: 2 feasible, 0 warn, 1 infeasible, 0 unchecked" in result.stdout
     entry = entries(out)["bad.npz"]

@@ -15,7 +15,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.retarget.checks.physics_checks import neutral_pairs
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.retarget.solver.refit import accept_refit, needs_refit
+from musclemap.retarget.solver.refit import accept_refit, blend, needs_refit, refit_share
 from musclemap.retarget.solver.self_collision import (
     CollisionCapsules,
     SelfCollisionTerm,
@@ -92,21 +92,22 @@ def test_the_gradient_is_the_derivative_of_the_cost(body: TargetBody, capsules: 
     np.testing.assert_allclose(result.gradient[:, 0], differences, rtol=1e-4, atol=1e-6)
 
 
-def test_a_refit_separates_colliding_legs(retargeter: Retargeter) -> None:
+def test_a_refit_separates_colliding_legs_and_moves_them_by_30_mm_at_most(retargeter: Retargeter) -> None:
     clip = retargeter.retarget([walk_with_colliding_legs()])[0].clip
     assert clip is not None
     assert clip.metrics["refitted"] == 1.0
     assert clip.metrics["refit_self_penetration_before_mm"] > 30.0
     assert clip.metrics["refit_verdict_before"] != "feasible"
-    assert clip.metrics["self_penetration_mm"] < 10.0
-    assert 15.0 < clip.metrics["refit_moved_mm"] < 150.0
+    assert clip.metrics["self_penetration_mm"] < clip.metrics["refit_self_penetration_before_mm"] - 10.0
+    assert 15.0 < clip.metrics["refit_moved_mm"] <= 30.0
     assert clip.metrics["joint_velocity_ratio"] < 1.0
-    assert clip.verdict == "feasible", clip.reasons
+    overlaps = clip.metrics["self_penetration_mm"] > 10.0
+    assert overlaps == any(reason["rule"] == "self_penetration_mm" for reason in clip.reasons)
 
 
 def with_verdict(clip: Clip, verdict: str, depth: float) -> Clip:
     metrics = {**clip.metrics, "self_penetration_mm": depth, "floor_penetration_mm": 0.0}
-    return replace(clip, verdict=verdict, metrics=metrics, landmark_pos=clip.landmark_pos + 0.001 * depth)
+    return replace(clip, verdict=verdict, metrics=metrics, landmark_pos=clip.landmark_pos + 0.0005 * depth)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,60 @@ def test_a_refit_is_accepted_only_if_it_is_better(walk_clip: Clip, verdict: str,
     clip = accept_refit(before, with_verdict(walk_clip, verdict, depth))
     assert clip.metrics["refitted"] == float(accepted)
     assert clip.metrics["self_penetration_mm"] == (depth if accepted else 30.0)
-    assert clip.metrics["refit_moved_mm"] == pytest.approx(25.0 * np.sqrt(3.0) if accepted else 0.0, rel=1e-3)
+    assert clip.metrics["refit_moved_mm"] == pytest.approx(12.5 * np.sqrt(3.0) if accepted else 0.0, rel=1e-3)
+    assert not [reason for reason in clip.reasons if reason["rule"].startswith("refit_rejected")]
+
+
+def test_a_refit_that_moves_a_landmark_by_more_than_30_mm_is_refused_with_a_reason(walk_clip: Clip) -> None:
+    before = with_verdict(replace(walk_clip, reasons=()), "feasible", 30.0)
+    after = with_verdict(walk_clip, "feasible", 5.0)
+    after.landmark_pos[100:110, 3] += [0.0, 0.0, 0.05]
+    clip = accept_refit(before, after)
+    assert (clip.metrics["refitted"], clip.metrics["refit_moved_mm"], clip.verdict) == (0.0, 0.0, "warn")
+    np.testing.assert_array_equal(clip.landmark_pos, before.landmark_pos)
+    (reason,) = clip.reasons
+    assert reason["rule"] == "refit_rejected_moved_mm"
+    assert reason["at"] == clip.landmark_names[3]
+    assert reason["value"] == clip.metrics["refit_rejected_moved_mm"] > 30.0 == reason["limit"]
+    assert reason["frames"] == [[100, 110]]
+
+
+def test_a_refit_with_a_new_step_of_a_joint_is_refused_with_a_reason(walk_clip: Clip) -> None:
+    """A joint that turns faster than before, and than in walking, by over 1 degree in 10 ms."""
+    before = with_verdict(replace(walk_clip, reasons=()), "feasible", 30.0)
+    qpos = walk_clip.qpos.copy()
+    ankle = walk_clip.joint_names.index("ankle_angle_l") + 6
+    qpos[150, ankle] += np.deg2rad(15.0)
+    clip = accept_refit(before, with_verdict(replace(walk_clip, qpos=qpos), "feasible", 5.0))
+    assert clip.metrics["refitted"] == 0.0
+    assert clip.metrics["refit_rejected_step_deg"] > 10.0
+    (reason,) = clip.reasons
+    assert (reason["rule"], reason["at"]) == ("refit_rejected_step_deg", "ankle_angle_l")
+    assert reason["frames"] == [[150, 152]]
+    allowed = replace(walk_clip, qpos=np.roll(walk_clip.qpos, 1, axis=0)[1:])
+    before = replace(before, qpos=before.qpos[1:], landmark_pos=before.landmark_pos[1:])
+    same = with_verdict(replace(allowed, landmark_pos=allowed.landmark_pos[1:]), "feasible", 5.0)
+    assert accept_refit(before, same).metrics["refitted"] == 1.0
+
+
+def test_a_refit_is_used_around_collisions_only_and_scaled_down_to_30_mm(walk_clip: Clip) -> None:
+    reason = {"rule": "self_penetration_mm", "value": 20.0, "limit": 10.0, "frames": [[100, 110], [300, 305]]}
+    clip = replace(walk_clip, reasons=(reason,))
+    moved = np.full(clip.nframe, 0.02)
+    moved[298] = 0.06
+    share = refit_share(clip, moved)
+    np.testing.assert_allclose(share[100:110], 1.0)
+    assert not share[:50].any()
+    assert not share[150:250].any()
+    assert (share * moved <= 0.03).all()
+    assert 0.35 < share[298] < 0.5
+    assert np.abs(np.diff(share)).max() < 0.1  # over 0.3 s
+    first = np.tile([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.2], (clip.nframe, 1))
+    refit = np.tile([0.0, 0.0, 1.1, -1.0, 0.0, 0.0, 0.0, 0.4], (clip.nframe, 1))  # the same orientation
+    result = blend(first, refit, share)
+    np.testing.assert_array_equal(result[150:250], first[150:250])
+    np.testing.assert_allclose(result[100:110, [2, 7]], [[1.1, 0.4]] * 10)
+    np.testing.assert_allclose(result[:, 3:7], [[1.0, 0.0, 0.0, 0.0]] * clip.nframe)
 
 
 def test_only_penetration_triggers_a_refit(walk_clip: Clip) -> None:
