@@ -104,6 +104,7 @@ class WeightConfig:
         limb_rotation: Orientation of the other oriented bodies [1/rad^2].
         contact: Distance of heels and toes in contact from where the contact holds them.
         floor: Foot geometry below the floor.
+        rest: Height of heels and toes in contact above the ground.
         self_collision: Overlapping limbs, and limbs below the floor, when a clip with self-collisions is refitted.
         prior: Distance of a joint from its rest value [1/rad^2].
         velocity: First differences of joints at 100 Hz, relative to the stiffness that landmarks give the joint.
@@ -124,6 +125,7 @@ class WeightConfig:
     limb_rotation: NonNegativeFloat = 0.003
     contact: NonNegativeFloat = 30.0
     floor: NonNegativeFloat = 1000.0
+    rest: NonNegativeFloat = 300.0
     self_collision: NonNegativeFloat = 150.0
     prior: NonNegativeFloat = 2e-5
     velocity: NonNegativeFloat = 1e-3

@@ -41,6 +41,10 @@ class FrameTargets(NamedTuple):
     floor: Array
 
 
+REST_DEPTH, REST_SOFTNESS = 0.0005, 0.001
+"""Depth of a sole at rest, at which MuJoCo's contacts carry the body, and length of the softmin over spheres [m]."""
+
+
 def soft_depth(height: Array, softness: float) -> tuple[Array, Array]:
     """One-sided residual of a height that must not be negative, and its derivative by the height.
 
@@ -154,6 +158,45 @@ class FloorTerm(SpatialTerm):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class RestTerm(SpatialTerm):
+    """Height of a heel or toe in contact: its lowest sphere rests on the ground, `REST_DEPTH` deep, as in a simulation.
+
+    The residual is the height of the sphere's lowest point; a softmin over the part's spheres selects the lowest.
+
+    Attributes:
+        weight: Weight of a squared height [1/m^2].
+        first: Index of the first sphere's centre among the tree's points.
+        radius: Radius of each sphere [m], shape (nsphere,).
+        part: Contact part of each sphere, shape (nsphere,).
+    """
+
+    weight: float
+    first: int
+    radius: np.ndarray
+    part: np.ndarray
+
+    def rows(self, kinematics: Kinematics, targets: FrameTargets) -> SpatialRows:
+        pos, nsphere = kinematics.point_pos, len(self.radius)
+        spheres = slice(self.first, self.first + nsphere)
+        height = pos[spheres, 2] - jnp.asarray(self.radius, pos.dtype)[:, None] - targets.anchor[self.part, 2]
+        share = jnp.zeros_like(height)
+        for part in np.unique(self.part):
+            own = np.flatnonzero(self.part == part)
+            share = share.at[own].set(jax.nn.softmax(-height[own] / REST_SOFTNESS, axis=0) * targets.contact[part])
+        stiffness, error = self.weight * share, height + REST_DEPTH
+        x, y, _ = jnp.moveaxis(pos, 1, 0)[:, spheres]
+        zero, one = jnp.zeros_like(stiffness), jnp.ones_like(stiffness)
+        wrench = [y, -x, zero, zero, zero, one]
+        entries = {(i, j): wrench[i] * wrench[j] * stiffness for i in (0, 1, 5) for j in (0, 1, 5) if i <= j}
+        return SpatialRows(
+            wrench=jnp.stack([component * stiffness * error for component in wrench]),
+            matrix=symmetric(entries, stiffness.shape, pos.dtype),
+            mask=self.tree.point_mask[spheres],
+            squares=jnp.sum(stiffness * error**2, axis=0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OrientationTerm(SpatialTerm):
     """Orientation error of landmarks: the cost is `w (1 - cos angle)`, the residual the axis times the sine.
 
@@ -231,6 +274,9 @@ def frame_terms(body: TargetBody, config: WeightConfig, tree: Tree | None = None
     if body.contact_parts:
         first = body.nlandmark + body.ncontact
         terms.append(FloorTerm(tree=tree, weight=config.floor, first=first, radius=body.sole.radius))
+        parts = [part.body for part in body.contact_parts]
+        owner = np.array([parts.index(body.model.body(point.body).name) for point in body.sole.centre])
+        terms.append(RestTerm(tree=tree, weight=config.rest, first=first, radius=body.sole.radius, part=owner))
     if len(body.oriented):
         rotation = [fit.rotation_weights.get(names[k], "limb_rotation") for k in body.oriented]
         weight = np.array([getattr(config, name) for name in rotation])

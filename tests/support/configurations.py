@@ -5,7 +5,9 @@ import numpy as np
 from jax import Array
 from scipy.spatial.transform import Rotation
 
+from musclemap.retarget.forces.required_forces import required_forces
 from musclemap.retarget.solver.terms import FrameTargets
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.kinematics import Kinematics
 from musclemap.skeletons.reduced import ReducedCoordinates
 
@@ -41,6 +43,14 @@ def standing(reduced: ReducedCoordinates) -> np.ndarray:
         for side in "rl":
             joints[reduced.index(f"{name}_{side}")] = angle
     return np.concatenate([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0], joints])
+
+
+def on_the_ground(body: TargetBody, q: np.ndarray) -> np.ndarray:
+    """Full configurations whose lowest support point touches the ground, from reduced ones (nframe, nq)."""
+    qpos = body.reduced.expand(q)
+    lowest = required_forces(body, np.repeat(qpos[:1], 3, axis=0), 100.0).points[0, :, 2].min()
+    qpos[:, 2] -= lowest
+    return qpos
 
 
 def met_targets(kinematics: Kinematics, *, contact: float = 0.0, floor: float = DEEP_FLOOR) -> FrameTargets:

@@ -1,0 +1,116 @@
+"""Refinement of a clip by Newton's law, and the banded systems that it solves."""
+
+import numpy as np
+import pytest
+
+from musclemap.retarget.config import DynamicsConfig
+from musclemap.retarget.dynamics.banded import BandedSystem
+from musclemap.retarget.dynamics.refinement import OVERLAP, SEGMENT, Refinement, Refiner
+from musclemap.retarget.forces.contact_forces import GRAVITY
+from musclemap.skeletons.body import TargetBody
+
+from ..support.configurations import on_the_ground, standing
+
+FPS = 100.0
+WEIGHT = 84.27 * GRAVITY
+
+
+def test_banded_system_equals_a_dense_one() -> None:
+    rng = np.random.default_rng(0)
+    nframe, size, nrow = 7, 4, 3
+    half = rng.normal(size=(nframe, size, size))
+    hessian, gradient = half @ half.swapaxes(1, 2) + np.eye(size), rng.normal(size=(nframe, size))
+    jacobian = tuple(rng.normal(size=(nframe, nrow, size)) for _ in range(3))
+    half = rng.normal(size=(nframe, nrow, nrow))
+    weight, residual = half @ half.swapaxes(1, 2), rng.normal(size=(nframe, nrow))
+    weight[0] = weight[-1] = 0.0
+    bend, values = rng.random(size), rng.normal(size=(nframe, size))
+    system = BandedSystem(nframe, size)
+    system.add_frames(hessian, gradient)
+    system.add_rows(jacobian, weight, residual)  # type: ignore[arg-type]
+    system.add_second_differences(bend, values)
+    dense, right = np.zeros((nframe * size, nframe * size)), gradient.ravel().copy()
+    block = lambda t: slice(t * size, (t + 1) * size)  # noqa: E731
+    for t in range(nframe):
+        dense[block(t), block(t)] += hessian[t]
+    for t in range(1, nframe - 1):
+        rows = np.zeros((nrow, nframe * size))
+        second = np.zeros((size, nframe * size))
+        for a, factor in enumerate((1.0, -2.0, 1.0)):
+            rows[:, block(t + a - 1)] = jacobian[a][t]
+            second[:, block(t + a - 1)] = factor * np.eye(size)
+        dense += rows.T @ weight[t] @ rows + second.T @ np.diag(bend) @ second
+        right += rows.T @ weight[t] @ residual[t] + second.T @ (bend * (second @ values.ravel()))
+    np.testing.assert_allclose(system.solve().ravel(), -np.linalg.solve(dense, right), atol=1e-10)
+
+
+@pytest.fixture(scope="module")
+def refiner(body: TargetBody) -> Refiner:
+    smoothness = np.full(body.reduced.ndof, 10.0)
+    return Refiner(body, DynamicsConfig(), friction=0.8, force_weight=100.0, smoothness=smoothness)
+
+
+def refine(refiner: Refiner, q: np.ndarray, *, held: bool = True) -> Refinement:
+    """Refine with the same stiffness in every direction."""
+    ndof = refiner.body.reduced.ndof
+    return refiner.refine(q, np.tile(10.0 * np.eye(ndof), (len(q), 1, 1)), np.full((len(q), 2), held), FPS)
+
+
+def standing_still(body: TargetBody, nframe: int) -> np.ndarray:
+    q = np.tile(standing(body.reduced), (nframe, 1))
+    for name in ("hip_flexion_r", "hip_flexion_l", "knee_angle_r", "knee_angle_l"):
+        q[:, 7 + body.reduced.index(name)] = 0.0  # in balance: the centre of mass is above the feet
+    q[:, 2] = on_the_ground(body, q)[:, 2]
+    return q
+
+
+def test_a_motion_that_obeys_newton_stays_as_it_is(body: TargetBody, refiner: Refiner) -> None:
+    q = standing_still(body, 60)
+    result = refine(refiner, q)
+    assert np.abs(result.q - q)[10:50].max() < 0.01
+    assert result.bearing[:, :2].all()
+
+
+def test_noise_of_the_root_disappears_into_posture(body: TargetBody, refiner: Refiner) -> None:
+    """A sway of 2 mm at 8 Hz needs half a body weight more and less, which no person does."""
+    q = standing_still(body, 120)
+    q[:, 2] += 0.002 * np.sin(2 * np.pi * 8.0 * np.arange(120) / FPS)
+    q[:, 0] += 0.002 * np.sin(2 * np.pi * 6.0 * np.arange(120) / FPS)
+    result = refine(refiner, q)
+    inner = slice(15, 105)
+    before, after = (r[inner].max(axis=0) for r in (result.residual_before, result.residual_after))
+    assert before[1] > 10.0
+    assert after[1] < 0.1 * before[1]
+    assert after[0] < 0.02 * WEIGHT
+    assert np.linalg.norm(result.q[:, :3] - q[:, :3], axis=1).max() < 0.02
+    lower, upper = body.reduced.lower, body.reduced.upper
+    assert ((result.q[:, 7:] >= lower - 1e-9) & (result.q[:, 7:] <= upper + 1e-9)).all()
+
+
+def test_a_body_in_the_air_falls_freely(body: TargetBody, refiner: Refiner) -> None:
+    time = np.arange(60) / FPS
+    q = np.tile(standing(body.reduced), (60, 1))
+    q[:, 2] += 1.0 + 2.0 * time - 0.5 * 0.8 * GRAVITY * time**2  # four fifths of gravity
+    result = refine(refiner, q, held=False)
+    assert not result.bearing.any()
+    assert result.residual_before[10:50, 0].mean() == pytest.approx(0.2 * WEIGHT, rel=0.02)
+    assert result.residual_after[5:55, 0].mean() < 0.1 * result.residual_before[5:55, 0].mean()
+
+
+def test_frames_without_a_support_are_left_alone(body: TargetBody, refiner: Refiner) -> None:
+    """A body that hangs still in the air for a second needs something to hang from."""
+    q = np.tile(standing(body.reduced), (100, 1))
+    q[:, 2] += 2.0
+    result = refine(refiner, q, held=False)
+    np.testing.assert_allclose(result.q, q, atol=1e-6)
+    assert result.residual_after[50, 0] == pytest.approx(WEIGHT, rel=1e-3)
+
+
+def test_a_long_clip_has_no_seams(body: TargetBody, refiner: Refiner) -> None:
+    nframe = SEGMENT + 200
+    q = standing_still(body, nframe)
+    q[:, 0] += 0.002 * np.sin(2 * np.pi * 2.0 * np.arange(nframe) / FPS)
+    result = refine(refiner, q)
+    step = np.linalg.norm(np.diff(result.q[:, :3], 2, axis=0), axis=1)
+    seam = slice(SEGMENT - OVERLAP - 5, SEGMENT + 5)
+    assert step[seam].max() < 1.5 * step[100 : SEGMENT - OVERLAP - 100].max()
