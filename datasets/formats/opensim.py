@@ -5,6 +5,7 @@ columns. OpenSim takes header lines with an equals sign as settings, so the defi
 """
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 
@@ -118,11 +119,28 @@ def _grf(clip: Clip, force: np.ndarray, centre: np.ndarray) -> bytes:
 
 
 def _filter(clip: Clip) -> str:
+    """How the motion was filtered before its forces were computed."""
     validation = clip.config.get("validation")
-    cutoff = validation.get("cutoff") if isinstance(validation, dict) else None
-    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float):
-        return "Forces come from low-pass filtered velocities."
-    return f"Forces come from velocities that a zero-phase fourth-order Butterworth filter cut off at {cutoff:g} Hz."
+    before_forces = validation.get("cutoff") if isinstance(validation, dict) else None
+    if _is_frequency(before_forces):
+        return (
+            f"Forces come from velocities after a zero-phase fourth-order Butterworth filter of {before_forces:g} Hz."
+        )
+    cutoffs = {key: value for key, value in clip.metrics.items() if key.startswith("filter_cutoff_")}
+    known = [
+        f"{key.removeprefix('filter_cutoff_').removesuffix('_hz')} {value:.1f} Hz"
+        for key, value in sorted(cutoffs.items())
+        if _is_frequency(value) and key.isidentifier()
+    ]
+    if known:
+        return (
+            f"Forces come from the stored motion; its source was low-pass filtered with zero phase: {', '.join(known)}."
+        )
+    return "Forces come from low-pass filtered velocities."
+
+
+def _is_frequency(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
 
 
 def _sto(clip: Clip, title: str, names: Sequence[str], values: np.ndarray, notes: Sequence[str]) -> bytes:

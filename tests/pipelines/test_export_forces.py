@@ -100,6 +100,30 @@ def test_moments_and_activations_keep_names_and_values(clip: Clip, bare: ExportB
     np.testing.assert_allclose(values[:, 1:], clip.activation, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("config", "metrics", "line"),
+    [
+        ({"validation": {"cutoff": 8}}, {}, "filter of 8 Hz."),
+        (
+            {"validation": {"cutoff": 0.0}},
+            {"filter_cutoff_root_hz": 9.73, "filter_cutoff_x\ny_hz": 1.0},
+            ": root 9.7 Hz.",
+        ),
+        ({"validation": [1]}, {"filter_cutoff_root_hz": "x\nendheader"}, "low-pass filtered velocities."),
+    ],
+)
+def test_the_filter_is_stated(
+    clip: Clip, bare: ExportBody, config: dict[str, object], metrics: dict[str, object], line: str
+) -> None:
+    """Settings and metrics of hostile clips add no lines."""
+    files = opensim_companions(replace(clip, config=config, metrics=metrics), bare)
+    plain = opensim_companions(replace(clip, config={}, metrics={}), bare)
+    for end in ("_grf.mot", "_moments.sto"):
+        lines = table(files[end])[0]
+        assert sum(text.endswith(line) for text in lines) == 1
+        assert len(lines) == len(table(plain[end])[0])
+
+
 def test_csv_tables_are_exact(clip: Clip, bare: ExportBody) -> None:
     files = csv_companions(clip, bare)
     assert set(files) == {"_ground_forces.csv", "_moments.csv", "_activations.csv"}
