@@ -58,7 +58,8 @@ def _filter(values: Mapping[str, float]) -> list[str]:
     if not math.isclose(cutoffs[low], cutoffs[high]):
         text = f"{text} ({low}) to {cutoffs[high]:.3g} Hz ({high})"
     if "filter_moved_joints_mm" in values:
-        text += f", joints moved by up to {values['filter_moved_joints_mm']:.2g} mm"
+        moved = values["filter_moved_joints_mm"]
+        text += f", joints moved by up to {moved:.{0 if moved >= 10 else 1}f} mm"
     return [text]
 
 
