@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import machine
 import numpy as np
 from emg_literature import MUSCLES
@@ -31,13 +30,10 @@ from truth_comparison import best_delay, correlation, event_errors, largest_retu
 from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import Clip
 from musclemap.pipelines.device import choose_device
-from musclemap.retarget.checks.inverse_dynamics import GRAVITY, filtered_motion, load_sharing
-from musclemap.retarget.checks.physics_checks import MujocoPhysics
-from musclemap.retarget.checks.validator import Validator
-from musclemap.retarget.config import RetargetConfig, ValidationConfig
+from musclemap.retarget.checks.inverse_dynamics import GRAVITY
+from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.skeletons.body import TargetBody
-from musclemap.skeletons.kinematics import forward
 
 SIDES = ("left", "right")
 EMG_SIDE = "right"
@@ -90,7 +86,7 @@ class Dynamics:
         bearing: Whether a foot bears load, shape (nframe, 2) bool.
         force: Force on each foot, shape (nframe, 2, 3) [N].
         centre: Position of the centre of pressure along the walk, shape (nframe, 2) [m].
-        moment: Moments of the reduced joints, shape (nframe, njoint) [Nm].
+        moment: Moments of the reduced joints, in the body's order, shape (nframe, njoint) [Nm].
         activation: Activations, shape (nframe, nu).
     """
 
@@ -108,50 +104,19 @@ def to_walk_axes(vectors: np.ndarray, clip: Clip) -> np.ndarray:
     return vectors @ np.array([[x, y, 0.0], [0.0, 0.0, 1.0], [y, -x, 0.0]]).T
 
 
-def dynamics_of(clip: Clip, body: TargetBody) -> Dynamics:
-    """Forces, moments and activations from the clip's own datasets."""
-    ground_force = getattr(clip, "ground_force", None)
-    if ground_force is None:
-        return _recomputed(clip, body)
+def dynamics_of(clip: Clip) -> Dynamics:
+    """Forces, moments and activations of a clip that was checked with muscles."""
+    arrays = (clip.bearing, clip.ground_force, clip.centre_of_pressure, clip.joint_moment, clip.activation)
+    if any(array is None for array in arrays):
+        raise SystemExit("the clip has no forces or activations: validation is disabled")
+    bearing, force, centre, moment, activation = (np.asarray(array, np.float64) for array in arrays)
     feet = [clip.support_names.index(f"{side}_foot") for side in SIDES]
-    assert clip.activation is not None
     return Dynamics(
-        bearing=clip.bearing[:, feet] > 0,
-        force=to_walk_axes(np.float64(ground_force[:, feet]), clip),
-        centre=to_walk_axes(np.float64(clip.centre_of_pressure[:, feet]), clip)[..., 0],
-        moment=np.float64(clip.joint_moment),
-        activation=np.float64(clip.activation),
-    )
-
-
-def _recomputed(clip: Clip, body: TargetBody) -> Dynamics:
-    """The same from the checks, for clips without these datasets."""
-    validator = Validator(body, ValidationConfig())
-    result = validator.check(clip, muscles=True)
-    solver, config = validator._ground, validator.config
-    qvel, qacc = filtered_motion(clip.qvel, clip.fps, config.cutoff)
-    physics = MujocoPhysics(body).evaluate(clip.qpos, qvel, qacc, muscles=False)
-    q = body.reduced.reduce(clip.qpos.astype(np.float64))
-    origin = q[:, :2].copy()
-    q[:, :2] = 0.0
-    load = load_sharing(clip.contact > 0, clip.fps)[:, solver._part]
-    state = jnp.asarray(q.T, jnp.float32)
-    force = np.asarray(
-        solver._run(state, jnp.asarray(physics.wrench / solver._weight, jnp.float32),
-                    jnp.asarray(load, jnp.float32), config.contact_height)[0], np.float64
-    )  # fmt: skip
-    points = np.moveaxis(np.asarray(forward(body.tree, state).point_pos[solver._first :], np.float64), 2, 0)
-    points[..., :2] += origin[:, None]
-    weight = np.maximum(force[..., 2], 0.0)[..., None] * solver._foot  # (nframe, npoint, 2)
-    total = weight.sum(axis=1)
-    share = weight / np.maximum(total, 1e-9)[:, None]
-    assert result.optimization is not None
-    return Dynamics(
-        bearing=clip.contact.reshape(-1, 2, 2).any(axis=2),
-        force=to_walk_axes(result.ground.force, clip),
-        centre=to_walk_axes(np.einsum("npf,npk->nfk", share, points), clip)[..., 0],
-        moment=result.ground.torque,
-        activation=result.optimization.activation.astype(np.float64),
+        bearing=bearing[:, feet] > 0,
+        force=to_walk_axes(force[:, feet], clip),
+        centre=to_walk_axes(centre[:, feet], clip)[..., 0],
+        moment=moment,
+        activation=activation,
     )
 
 
@@ -267,7 +232,7 @@ def emg_rows(dynamics: Dynamics, body: TargetBody, reference: dict[str, np.ndarr
 
 def compare(clip: Clip, body: TargetBody, reference: dict[str, np.ndarray]) -> list[Row]:
     """All rows of the table."""
-    dynamics = dynamics_of(clip, body)
+    dynamics = dynamics_of(clip)
     weight = float(body.model.body_mass.sum()) * GRAVITY
     return [
         event_row(dynamics, reference),
