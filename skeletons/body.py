@@ -55,6 +55,7 @@ class FitSettings:
         starts: Start configurations for anchor frames; joints not named are at rest [rad or m].
         calibrated: Landmarks whose offset may be corrected from the motion itself.
         carried_by: For landmarks that move with a calibrated landmark, the name of that landmark.
+        highest: Upper limits of the fit that are below those of the joints, by joint [rad or m].
         along_foot: Position of a landmark between the contact points of its heel (0) and toes (1), by its name.
     """
 
@@ -65,6 +66,7 @@ class FitSettings:
     starts: tuple[Mapping[str, float], ...] = ({},)
     calibrated: tuple[str, ...] = ()
     carried_by: Mapping[str, str] = field(default_factory=dict)
+    highest: Mapping[str, float] = field(default_factory=dict)
     along_foot: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -111,9 +113,12 @@ class TargetBody:
 
     @cached_property
     def reduced(self) -> ReducedCoordinates:
-        """Reduced coordinates with fingers locked."""
+        """Reduced coordinates with fingers locked; unless limits are "declared", with the upper limits of the fit."""
         locked = frozenset(self.finger_joints)
-        return reduce_model(self.model, locked=locked, limits=self.limits, fixed=not self.free)
+        reduced = reduce_model(self.model, locked=locked, limits=self.limits, fixed=not self.free)
+        highest = self.fit.highest if self.limits == "effective" else {}
+        upper = [min(a, highest.get(name, np.inf)) for name, a in zip(reduced.joint_names, reduced.upper, strict=True)]
+        return replace(reduced, upper=np.array(upper))
 
     @cached_property
     def reduced_hands(self) -> ReducedCoordinates:

@@ -41,7 +41,7 @@ TEXTS: dict[str, tuple[str, str, str]] = {
     "repeated_source_fraction": ("{value} of the source's frames repeat the last one in movement", "%", _REPEATED),
     "frozen_fraction": ("{value} of the frames repeat the last one in movement", "%", _REPEATED),
     "velocity_mismatch": ("qvel differs from the derivative of qpos by {value}", "%", _PROGRAM),
-    "tendon_jump_fraction": ("a tendon jumps in {value} of the frames, that of {at} too", "%", _MUSCLE),
+    "tendon_jump_fraction": ("tendons jump in {value} of the frames, among them that of {at}", "%", _MUSCLE),
     "tendon_step_max": ("{at} changes its length by {value} within 10 ms: its tendon jumps over a bone", "%", _MUSCLE),
     "muscle_range_excess": ("{at} is outside its operating range by {value} that range", "times", _MUSCLE),
     "residual_force_p99_bw": ("{value} of the body weight is unexplained (99th percentile)", "%", _FORCE),

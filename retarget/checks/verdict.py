@@ -124,7 +124,7 @@ RULES = (
         source="ours: hand muscles reach 2 in any configuration",
     ),
     Rule(
-        metric="residual_force_p99_bw", warn=0.05, infeasible=3.0,
+        metric="residual_force_p99_bw", warn=0.05, infeasible=1.0,
         source="5 % of the external force, Hicks et al. 2015", also=(("residual_force_peak_bw", 2.0),),
     ),
     Rule(

@@ -111,6 +111,10 @@ def _both_sides(values: dict[str, float]) -> dict[str, float]:
     return {f"{name}_{side}": value for name, value in values.items() for side in SIDES}
 
 
+HIGHEST_PRONATION = float(np.deg2rad(67.0))
+"""Limit of the fit [rad]. Above 67.6 degrees, at any elbow flexion, the tendons SUP and SUP_left slip to the other side
+of the bone they wrap: the supinator shortens from 72 to 44 mm between two frames."""
+
 FIT = FitSettings(
     position_weights={"pelvis": "pelvis", "lumbar1": "trunk", "head": "trunk"}
     | {f"{name}_{side}": group for name, group in _SIDED_WEIGHTS.items() for side in SIDES},
@@ -121,6 +125,7 @@ FIT = FitSettings(
     starts=tuple(_both_sides(start) for start in _STARTS),
     calibrated=("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l"),
     carried_by={f"{name}_{side}": f"humerus_{side}" for name in ("ulna", "lunate") for side in SIDES},
+    highest=_both_sides({"pro_sup": HIGHEST_PRONATION}),
     along_foot={f"{name}_{side}": part for side in SIDES for name, part in (("talus", 0.2), ("toes", 0.87))},
 )
 

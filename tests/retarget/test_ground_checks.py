@@ -2,6 +2,7 @@
 
 import string
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -151,6 +152,26 @@ def test_the_largest_tendon_step_is_found_and_named(body: TargetBody) -> None:
     assert not smooth.jump.any()
     assert smooth.jump_muscle == ""
     assert smooth.largest.max() < 0.01
+
+
+@pytest.mark.parametrize(("side", "muscle"), [("r", "SUP"), ("l", "SUP_left")])
+def test_the_supinator_does_not_flip_within_the_limits_of_the_fit(body: TargetBody, side: str, muscle: str) -> None:
+    """Over the joint's own range it does, at any elbow flexion."""
+    model, data = body.model, mujoco.MjData(body.model)
+    pronation, elbow = (model.joint(f"{name}_{side}") for name in ("pro_sup", "elbow_flex"))
+    for bent in np.linspace(*elbow.range, 4):
+        data.qpos[:] = body.reduced.base
+        data.qpos[elbow.qposadr[0]] = bent
+        angles = np.linspace(*pronation.range, 181)
+        length = np.empty(len(angles))
+        for k, angle in enumerate(angles):
+            data.qpos[pronation.qposadr[0]] = angle
+            mujoco.mj_fwdPosition(model, data)
+            length[k] = data.actuator_length[model.actuator(muscle).id]
+        step = np.abs(np.diff(length)) / length[:-1]
+        inside = angles[1:] <= body.reduced.upper[body.reduced.index(f"pro_sup_{side}")]
+        assert step[inside].max() < 0.02
+        assert step.max() > 0.3
 
 
 def test_repeated_frames_are_one_fault() -> None:
