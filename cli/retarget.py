@@ -32,6 +32,7 @@ def retarget(
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
     treadmill: opt.TreadmillOption = None,
+    dynamics: opt.DynamicsOption = None,
     include: opt.Include = None,
     exclude: opt.Exclude = None,
     group: opt.Group = None,
@@ -63,8 +64,8 @@ def retarget(
     """
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
     settings = _settings(
-        config, set_ or (), fps=fps, hands=hands, treadmill=treadmill, muscles=muscles, muscle_cost=muscle_cost,
-        chunk=chunk,
+        config, set_ or (), fps=fps, hands=hands, treadmill=treadmill, dynamics=dynamics, muscles=muscles,
+        muscle_cost=muscle_cost, chunk=chunk,
     )  # fmt: skip
     if status:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
@@ -204,6 +205,7 @@ def _settings(
     fps: float | None,
     hands: opt.Hands | None,
     treadmill: opt.Treadmill | None,
+    dynamics: opt.Dynamics | None,
     muscles: bool,
     muscle_cost: opt.MuscleCost | None,
     chunk: int | None,
@@ -220,6 +222,7 @@ def _settings(
         "fps": fps,
         "hands": hands and hands.value,
         "treadmill": treadmill and treadmill.value,
+        "dynamics.enabled": dynamics and str(dynamics is opt.Dynamics.on).lower(),
         "validation.muscles": "true" if muscles else None,
         "validation.muscle_cost": muscle_cost and muscle_cost.value,
         "validation.chunk_size": chunk,

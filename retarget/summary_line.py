@@ -11,7 +11,7 @@ _ENTRIES = (
     ("contact_count", "{:.0f} contacts"),
     ("foot_shift_mm", "feet moved {:.0f} mm onto them"),
     ("calibration_max_mm", "landmark offsets up to {:.0f} mm"),
-    ("dynamics_moved_mm", "dynamics moved landmarks by {:.1f} mm"),
+    ("dynamics_moved_mm", "moved by {:.1f} mm so that ground forces explain the motion"),
 )
 """Metrics of the line after the filter and the treadmill, with their texts; missing metrics are left out."""
 

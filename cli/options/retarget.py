@@ -24,6 +24,13 @@ class Treadmill(StrEnum):
     off = "off"
 
 
+class Dynamics(StrEnum):
+    """Whether the ground has to explain the motion."""
+
+    on = "on"
+    off = "off"
+
+
 _CLUSTER = "Many processes and machines"
 
 Source = Annotated[Path, typer.Argument(help="Folder of AMASS files (.npz), or one file.", show_default=False)]
@@ -43,6 +50,14 @@ TreadmillOption = Annotated[
         "--treadmill",
         help="Leave walks on a treadmill in place, add their travel, or do not recognise them.",
         show_default="keep",
+    ),
+]
+DynamicsOption = Annotated[
+    Dynamics | None,
+    typer.Option(
+        "--dynamics",
+        help="Move each clip by millimetres until ground forces explain its motion, or leave it purely kinematic.",
+        show_default="on",
     ),
 ]
 Include = Annotated[

@@ -64,6 +64,8 @@ class Refinement:
     Attributes:
         q: Refined configurations, shape (nframe, 7 + njoint).
         fitted: Configurations of the fit, same shape.
+        moved: Mean distance that the body's support points, spread over all its parts, moved from the fit, shape
+            (nframe,) [m].
         residual_before: Residual force and moment of every frame of the fit, shape (nframe, 2) [N, Nm].
         residual_after: The same of the refined motion.
         bearing: Whether each part bears, shape (nframe, npart) bool.
@@ -71,6 +73,7 @@ class Refinement:
 
     q: np.ndarray
     fitted: np.ndarray
+    moved: np.ndarray
     residual_before: np.ndarray
     residual_after: np.ndarray
     bearing: np.ndarray
@@ -100,6 +103,7 @@ def refinement_metrics(refinement: Refinement) -> dict[str, float]:
     joints = np.degrees(np.abs(refinement.q - refinement.fitted)[:, NROOT:])
     shift = 1e3 * np.linalg.norm(refinement.q[:, :3] - refinement.fitted[:, :3], axis=1)
     return {
+        "dynamics_moved_mm": 1e3 * float(refinement.moved.mean()),
         "dynamics_root_moved_mm": float(shift.mean()),
         "dynamics_root_moved_max_mm": float(shift.max()),
         "dynamics_joints_moved_deg": float(joints.mean()),
@@ -138,7 +142,7 @@ class Refiner:
         """
         nframe = len(q)
         out, bearing = np.array(q, np.float64), np.zeros((nframe, len(self.body.support_parts)), bool)
-        before, after = np.zeros((nframe, 2)), np.zeros((nframe, 2))
+        before, after, moved = np.zeros((nframe, 2)), np.zeros((nframe, 2)), np.zeros(nframe)
         step = SEGMENT - OVERLAP
         starts = range(0, max(nframe - OVERLAP, 1), step)
         for low in starts:
@@ -151,11 +155,12 @@ class Refiner:
             inner = slice(low if not low else low + OVERLAP // 2, part.stop)
             for target, source in (
                 (bearing, result.bearing),
+                (moved, result.moved),
                 (before, result.residual_before),
                 (after, result.residual_after),
             ):
                 target[inner] = source[inner.start - low :]
-        return Refinement(q=out, fitted=q, residual_before=before, residual_after=after, bearing=bearing)
+        return Refinement(q=out, fitted=q, moved=moved, residual_before=before, residual_after=after, bearing=bearing)
 
     def _segment(self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, fps: float) -> Refinement:
         required = self._required(q, fps, momentum=True)
@@ -173,8 +178,14 @@ class Refiner:
             state = self._state(current, self._required(current, fps, momentum=True), load)
             if self._cost(state, trusted) < self._cost(best, trusted):
                 best, best_q = state, current
+        moved = np.linalg.norm(best.required.points - first.required.points, axis=2).mean(axis=1)
         return Refinement(
-            q=best_q, fitted=q, residual_before=first.magnitude, residual_after=best.magnitude, bearing=bearing
+            q=best_q,
+            fitted=q,
+            moved=moved,
+            residual_before=first.magnitude,
+            residual_after=best.magnitude,
+            bearing=bearing,
         )
 
     def _required(self, q: np.ndarray, fps: float, *, momentum: bool) -> RequiredForces:

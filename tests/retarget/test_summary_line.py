@@ -34,7 +34,7 @@ def test_missing_and_malformed_metrics_are_left_out() -> None:
     assert summary_line({}) == ""
     assert summary_line({"floor_height_mm": "high", "contact_count": None, "foot_shift_mm": np.nan}) == ""
     assert summary_line({"treadmill_speed_m_s": 0.0, "repeated_source_fraction": 0.0, "refitted": 0.0}) == ""
-    assert summary_line({"dynamics_moved_mm": 4.25}) == "dynamics moved landmarks by 4.2 mm"
+    assert summary_line({"dynamics_moved_mm": 4.25}) == "moved by 4.2 mm so that ground forces explain the motion"
 
 
 def test_verbose_output_has_the_line() -> None:
