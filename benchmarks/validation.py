@@ -35,7 +35,8 @@ from musclemap.pipelines.device import choose_device
 from musclemap.retarget.checks.inverse_dynamics import GRAVITY
 from musclemap.retarget.checks.physics_checks import MujocoPhysics, PhysicsEngine
 from musclemap.retarget.checks.physics_engines import choose_physics
-from musclemap.retarget.checks.validator import CheckResult, Validator
+from musclemap.retarget.checks.segments import CheckResult
+from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.retargeter import Retargeter

@@ -18,9 +18,9 @@ import mujoco
 import numpy as np
 
 from musclemap.retarget.config import MuscleCost
+from musclemap.retarget.forces.activation_dynamics import ActivationDynamics
 from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares_from
 
-from .activation_dynamics import ActivationDynamics
 from .inverse_dynamics import BATCH_SIZE, batch_size
 from .physics_checks import MuscleForces
 

@@ -3,8 +3,7 @@
 They use only the contents of a clip file and nothing of the fit, so they also apply to clips from other retargeters.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import mujoco
@@ -16,6 +15,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.forces.bearing import detect_bearing
 from musclemap.retarget.forces.contact_forces import load_sharing
+from musclemap.retarget.forces.passive_torques import passive_torques
 from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
 from musclemap.retarget.targets.treadmill import checked_in_place, overground
 from musclemap.skeletons.body import TargetBody
@@ -31,8 +31,8 @@ from .inverse_dynamics import (
 from .joint_rates import RISE_TIME, is_wrist, peak_rate
 from .muscle_checks import range_excess, tendon_steps
 from .muscle_optimisation import MuscleOptimizer, StaticOptimization, join_demands, muscle_demand
-from .passive_torques import passive_torques
 from .physics_checks import FramePhysics, MujocoPhysics, PhysicsEngine, neutral_pairs
+from .segments import CheckResult, SegmentResult, concatenate_frames, join_segments
 from .verdict import judge, rules_with
 
 SATURATED = 0.99
@@ -49,31 +49,6 @@ FRAMES_PER_SEGMENT, SEGMENT_OVERLAP = 8192, 256
 that filters and averages do not see the ends of a segment."""
 
 _FRAME_ARRAYS = ("qpos", "qvel", "landmark_pos", "target_pos", "contact", "bearing")
-
-Reduction = Callable[[np.ndarray], Any]
-"""Function that reduces the values of all frames to the clip's metric."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """Results of the checks of one clip.
-
-    Attributes:
-        metrics: Metrics by name; names end in their unit.
-        series: Value in every frame, shape (nframe,), of each metric that has one. Reasons list the frames in which it
-            exceeds the limit.
-        details: Joint, geoms or muscle responsible for the metric's worst value, by metric.
-        optimization: Activations, or None if they were not requested.
-        ground: Ground reaction, and the torques that remain for the muscles.
-        bearing: Whether each part of the body bears, shape (nframe, npart) bool.
-    """
-
-    metrics: dict[str, Any]
-    series: dict[str, np.ndarray]
-    details: dict[str, str]
-    optimization: StaticOptimization | None
-    ground: GroundReaction
-    bearing: np.ndarray
 
 
 class Validator:
@@ -116,7 +91,7 @@ class Validator:
                 )
             result = self._check(part, evaluation[wide], inner[wide], muscles=muscles)
             segments.append(result.trim(slice(low - wide.start, high - wide.start)))
-        result = _join_segments(segments)
+        result = join_segments(segments)
         measured = ground_checks(
             self.body, result.ground, bearing=result.bearing, root_pos=clip.qpos[:, :3], inner=inner, fps=clip.fps
         )
@@ -124,7 +99,7 @@ class Validator:
         result.series.update({metric: m.series for metric, m in measured.items() if m.series is not None})
         return result
 
-    def _check(self, clip: Clip, evaluation: Evaluation, inner: np.ndarray, *, muscles: bool) -> "_SegmentResult":
+    def _check(self, clip: Clip, evaluation: Evaluation, inner: np.ndarray, *, muscles: bool) -> SegmentResult:
         qvel, qacc = filtered_motion(clip.qpos, clip.fps, self._cutoff(clip))
         required = required_forces(self.body, clip.qpos, clip.fps)
         bearing = self._bearing(clip, required)
@@ -138,9 +113,9 @@ class Validator:
                 demands.append(muscle_demand(physics.muscles, ground.torque, passive=self._passive(clip.qpos[part])))
             frames.append((low, replace(physics, muscles=None)))  # moment arms are large
             grounds.append(ground)
-        ground = _concatenate(GroundReaction, grounds)
+        ground = concatenate_frames(GroundReaction, grounds)
         optimization = self._optimizer(join_demands(demands), fps=clip.fps) if demands else None
-        segment = _SegmentResult(ground=ground, optimization=optimization, bearing=bearing)
+        segment = SegmentResult(ground=ground, optimization=optimization, bearing=bearing)
         self._configuration(clip, evaluation, segment)
         self._rates(clip, segment)
         self._geometry(clip, evaluation, frames, segment)
@@ -198,7 +173,7 @@ class Validator:
             "joint_moment": result.ground.torque.astype(np.float32),
         }
 
-    def _configuration(self, clip: Clip, evaluation: Evaluation, result: "_SegmentResult") -> None:
+    def _configuration(self, clip: Clip, evaluation: Evaluation, result: SegmentResult) -> None:
         """Joint limits, couplings and the root's quaternion."""
         excess, driven_excess = evaluation.limit_excess, evaluation.driven_limit_excess
         names = self.body.reduced_hands.joint_names
@@ -216,7 +191,7 @@ class Validator:
         norm = np.abs(np.linalg.norm(clip.qpos[:, 3:7].astype(np.float64), axis=1) - 1.0)
         result.record("quaternion_error", norm)
 
-    def _rates(self, clip: Clip, result: "_SegmentResult") -> None:
+    def _rates(self, clip: Clip, result: SegmentResult) -> None:
         """Joint velocities and accelerations against those of people, jitter of the root, frozen frames, and `qvel`."""
         model, fps, qpos = self.body.model, clip.fps, clip.qpos.astype(np.float64)
         reduced = self.body.reduced_hands
@@ -245,7 +220,7 @@ class Validator:
         result.record("velocity_mismatch", np.pad(mismatch, 1, constant_values=np.nan), reduction=np.nanmedian)
 
     def _geometry(
-        self, clip: Clip, evaluation: Evaluation, frames: list[tuple[int, FramePhysics]], result: "_SegmentResult"
+        self, clip: Clip, evaluation: Evaluation, frames: list[tuple[int, FramePhysics]], result: SegmentResult
     ) -> None:
         """Landmarks, floor, feet and self-collision."""
         model = self.body.model
@@ -281,7 +256,7 @@ class Validator:
         overflow = np.concatenate([f.overflow for _, f in frames]).astype(float)
         result.record("overflow_fraction", overflow, reduction=np.mean)
 
-    def _muscles(self, length: np.ndarray, fps: float, result: "_SegmentResult") -> None:
+    def _muscles(self, length: np.ndarray, fps: float, result: SegmentResult) -> None:
         """Jumps of tendon lengths, and muscles outside their operating range."""
         model = self.body.model
         steps = tendon_steps(model, length, fps)
@@ -297,7 +272,7 @@ class Validator:
         ground: GroundReaction,
         optimization: StaticOptimization | None,
         inner: np.ndarray,
-        result: "_SegmentResult",
+        result: SegmentResult,
     ) -> None:
         """Residuals of ground and muscles. Metrics use only `inner` frames, far enough from the ends for the filter."""
         weight = float(self.body.model.body_mass.sum()) * GRAVITY
@@ -321,85 +296,6 @@ class Validator:
         share, most = saturated.mean(axis=1), lambda x: x.mean(axis=0).max()
         result.record("activation_saturated_fraction", share, reduction=np.mean, location=location)
         result.record("muscle_saturated_time_fraction", share, values=saturated, reduction=most, location=location)
-
-
-@dataclass(kw_only=True)
-class _SegmentResult:
-    """Results of the checks of one segment of a clip.
-
-    Attributes:
-        ground: Ground reaction of its frames.
-        optimization: Activations of its frames, or None if they were not requested.
-        bearing: Whether each part bears.
-        series: As in `CheckResult`.
-        parts: Values by frame and their reduction to a metric, by metric.
-        locations: Joint, geoms or muscle with the worst value in this segment, by metric.
-    """
-
-    ground: GroundReaction
-    optimization: StaticOptimization | None
-    bearing: np.ndarray
-    series: dict[str, np.ndarray] = field(default_factory=dict)
-    parts: dict[str, tuple[np.ndarray, Reduction]] = field(default_factory=dict)
-    locations: dict[str, str] = field(default_factory=dict)
-
-    def record(
-        self, metric: str, series: np.ndarray | None = None, *, values: np.ndarray | None = None,
-        reduction: Reduction = np.max, location: str = "",
-    ) -> None:  # fmt: skip
-        """Record a metric.
-
-        Args:
-            metric: Name of the metric.
-            series: Value in every frame, from which a reason lists the frames over the limit; None for no list.
-            values: Values to reduce to the metric, if they differ from `series`; the first axis is the frame.
-            reduction: Function that reduces the values of all frames.
-            location: Joint, geoms or muscle with the worst value.
-        """
-        values = series if values is None else values
-        assert values is not None
-        self.parts[metric] = (values, reduction)
-        self.locations[metric] = location
-        if series is not None:
-            self.series[metric] = np.nan_to_num(series)
-
-    def trim(self, frames: slice) -> "_SegmentResult":
-        """Drop the overlap with neighbouring segments."""
-        cut = lambda kind, values: kind(**{f: getattr(values, f)[frames] for f in kind.__dataclass_fields__})  # noqa: E731
-        return _SegmentResult(
-            ground=cut(GroundReaction, self.ground),
-            optimization=None if self.optimization is None else cut(StaticOptimization, self.optimization),
-            bearing=self.bearing[frames],
-            series={metric: values[frames] for metric, values in self.series.items()},
-            parts={metric: (values[frames], reduction) for metric, (values, reduction) in self.parts.items()},
-            locations=self.locations,
-        )
-
-
-def _join_segments(segments: list[_SegmentResult]) -> CheckResult:
-    """Join the segments of a clip; the location of each metric is that of its worst segment."""
-    first = segments[0]
-    metrics, details = {}, {}
-    for metric, (_, reduction) in first.parts.items():
-        values = [segment.parts[metric][0] for segment in segments]
-        metrics[metric] = _metric_value(reduction, np.concatenate(values))
-        worst = max(range(len(segments)), key=lambda k: _metric_value(reduction, values[k]))
-        if metrics[metric] > 0 and segments[worst].locations[metric]:
-            details[metric] = segments[worst].locations[metric]
-    optimizations = [segment.optimization for segment in segments if segment.optimization is not None]
-    return CheckResult(
-        metrics=metrics,
-        series={metric: np.concatenate([segment.series[metric] for segment in segments]) for metric in first.series},
-        details=details,
-        optimization=_concatenate(StaticOptimization, optimizations) if optimizations else None,
-        ground=_concatenate(GroundReaction, [segment.ground for segment in segments]),
-        bearing=np.concatenate([segment.bearing for segment in segments]),
-    )
-
-
-def _metric_value(reduction: Reduction, values: np.ndarray) -> float:
-    """Reduce values by frame to a metric; 0 if no value is finite."""
-    return float(max(reduction(values), 0.0)) if np.isfinite(values).any() else 0.0
 
 
 def _p95(values: np.ndarray) -> float:
@@ -427,7 +323,3 @@ def _low_pass(values: np.ndarray, fps: float, cutoff: float) -> np.ndarray:
 
 def _worst_joint(reduced: Any, values: np.ndarray) -> str:
     return reduced.joint_names[int(values.max(axis=0).argmax())] if len(values) else ""
-
-
-def _concatenate(kind: type, parts: list[Any]) -> Any:
-    return kind(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in kind.__dataclass_fields__})

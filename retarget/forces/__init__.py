@@ -1,2 +1,2 @@
-"""Forces of a motion: what it requires, which parts of the body bear, and the ground reaction. Knows nothing of the
-solver or the checks."""
+"""Forces of a motion: what it requires, which parts of the body bear, the ground reaction, passive torques and the
+dynamics of muscle activation. Knows nothing of the solver or the checks."""

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from musclemap.retarget.checks.activation_dynamics import ActivationDynamics
 from musclemap.retarget.checks.muscle_optimisation import (
     MuscleOptimizer,
     join_demands,
     muscle_demand,
     muscle_volumes,
 )
-from musclemap.retarget.checks.passive_torques import passive_torques
 from musclemap.retarget.checks.physics_checks import MuscleForces
 from musclemap.retarget.config import MuscleCost
+from musclemap.retarget.forces.activation_dynamics import ActivationDynamics
+from musclemap.retarget.forces.passive_torques import passive_torques
 
 FPS = 100.0
 FORCE = (400.0, 100.0, 300.0)
