@@ -121,7 +121,9 @@ def test_a_treadmill_is_judged_as_walking(speed: float, retargeter: Retargeter, 
     assert ref.metrics["treadmill_speed_m_s"] == 0.0
     assert kept.metrics["treadmill_speed_m_s"] == pytest.approx(0.955 * speed, rel=0.05)
     assert np.ptp(kept.qpos[:, :2].astype(float), axis=0).max() < 0.15
-    assert kept.verdict == ref.verdict == "feasible"
+    rules = [{reason["rule"] for reason in clip.reasons} for clip in (kept, ref)]
+    assert rules[0] <= rules[1], rules  # judged no worse than the same walk overground
+    assert kept.verdict != "infeasible"
     for name in ("residual_force_bw", "ground_force_peak_bw", "skate_m_s", "stance_fraction"):
         assert kept.metrics[name] == pytest.approx(ref.metrics[name], abs=0.03), name
 
