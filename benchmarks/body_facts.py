@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import TargetBody
 
 ROTATIONS = ("axial_rotation", "lat_bending", "flex_extension", "elv_angle_r")
 TRUNK_EXTENSORS = ("IL", "LTpT", "LTpL", "MF")
@@ -20,6 +21,16 @@ def joint_inertia(model: mujoco.MjModel, joint: str) -> float:
     mujoco.mj_fullM(model, data, inertia)
     dof = int(model.jnt_dofadr[model.joint(joint).id])
     return float(inertia[dof, dof])
+
+
+def passive_force(body: TargetBody, muscle: str) -> float:
+    """Force without activation in the rest configuration [peak active forces]."""
+    model, data = body.model, mujoco.MjData(body.model)
+    q = np.concatenate([[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], body.reduced.rest])
+    data.qpos[:] = body.reduced.expand(q[None])[0]
+    mujoco.mj_forward(model, data)
+    k = int(model.actuator(muscle).id)
+    return float(-data.actuator_force[k] / model.actuator_gainprm[k, 2])
 
 
 def supinator_jump(step_deg: float = 0.25) -> tuple[float, float]:
@@ -48,6 +59,11 @@ def main() -> None:
     for joint in ROTATIONS:
         values = [joint_inertia(body.model, joint) for body in (released, corrected)]
         print(f"inertia about {joint}: {values[0]:.3f} as released, {values[1]:.3f} corrected [kg m^2]")
+    for muscle in ("rect_abd_r", "EO1_r"):
+        values = [passive_force(body, muscle) for body in (released, corrected)]
+        print(
+            f"passive force of {muscle} upright: {values[0]:.2f} as released, {values[1]:.2f} corrected [peak forces]"
+        )
     model = corrected.model
     mass = model.body_mass
     head = sum(float(mass[model.body(name).id]) for name in ("head", "neck"))

@@ -156,12 +156,13 @@ def _draw(
 
 
 def _warn_of_other_body(clip: "Clip") -> None:
-    from importlib.metadata import version
+    """Warn if this installation has the clip's body neither corrected nor as released."""
+    from musclemap.skeletons.bodies import load_body_version
 
-    installed = version("musclemimic-models")
-    if clip.model_version != installed:
+    body = load_body_version(clip.model, clip.model_sha256)
+    if clip.model_version not in (body.version, body.version.removesuffix("+corrected")):
         made = f"the clip was made for {clip.model} {clip.model_version}"
-        echo(f"mm-view: {made} and is drawn on {installed}; joints may differ", err=True)
+        echo(f"mm-view: {made} and is drawn on {body.version}; joints may differ", err=True)
 
 
 def _pictures(
