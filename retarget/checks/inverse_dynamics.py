@@ -14,6 +14,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from musclemap.retarget.forces.contact_forces import BATCH_SIZE, GRAVITY, ContactForces, ContactForceSolver
 from musclemap.retarget.forces.required_forces import accelerations
+from musclemap.retarget.forces.roll_over import RollOver
 from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.body import TargetBody
 
@@ -87,7 +88,9 @@ class GroundReactionSolver:
         self.body = body
         self._solver = ContactForceSolver(body, friction=friction, residual_weight=force_weight)
 
-    def __call__(self, physics: FramePhysics, qpos: np.ndarray, points: np.ndarray, load: np.ndarray) -> GroundReaction:
+    def __call__(
+        self, physics: FramePhysics, qpos: np.ndarray, points: np.ndarray, load: np.ndarray, rolling: RollOver
+    ) -> GroundReaction:
         """Distribute the wrench of each frame over the parts that bear.
 
         Args:
@@ -95,9 +98,10 @@ class GroundReactionSolver:
             qpos: Full configurations, shape (nframe, nq).
             points: Lowest point of each of the body's support points, shape (nframe, npoint, 3) [m].
             load: From `load_sharing`, shape (nframe, npart).
+            rolling: From `roll_over`.
         """
         qpos = np.asarray(qpos, np.float64)
-        forces = self._solver(physics.wrench, points, qpos[:, :3], load)
+        forces = self._solver(physics.wrench, points, qpos[:, :3], load, rolling)
         return GroundReaction(
             force=forces.force,
             centre=forces.centre,

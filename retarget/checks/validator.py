@@ -17,6 +17,7 @@ from musclemap.retarget.forces.bearing import detect_bearing
 from musclemap.retarget.forces.contact_forces import load_sharing
 from musclemap.retarget.forces.passive_torques import passive_torques
 from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
+from musclemap.retarget.forces.roll_over import roll_over
 from musclemap.retarget.targets.treadmill import checked_in_place, overground
 from musclemap.skeletons.body import TargetBody
 
@@ -104,11 +105,12 @@ class Validator:
         required = required_forces(self.body, clip.qpos, clip.fps)
         bearing = self._bearing(clip, required)
         load = load_sharing(bearing, clip.fps)
+        rolling = roll_over(self.body.support, required.points, bearing, required.com, clip.fps)
         frames, grounds, demands = [], [], []
         for low in range(0, clip.nframe, self.config.chunk_size):
             part = slice(low, low + self.config.chunk_size)
             physics = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
-            ground = self._ground(physics, clip.qpos[part], required.points[part], load[part])
+            ground = self._ground(physics, clip.qpos[part], required.points[part], load[part], rolling[part])
             if physics.muscles is not None:
                 demands.append(muscle_demand(physics.muscles, ground.torque, passive=self._passive(clip.qpos[part])))
             frames.append((low, replace(physics, muscles=None)))  # moment arms are large

@@ -33,6 +33,7 @@ from musclemap.retarget.forces.contact_forces import (
     load_sharing,
 )
 from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
+from musclemap.retarget.forces.roll_over import RollOver, roll_over
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
@@ -52,9 +53,6 @@ UNSUPPORTED_SECONDS = 0.3
 
 FADE_SECONDS = 0.1
 """Time over which the residual's weight fades near unsupported frames [s]."""
-
-YIELD = 0.1
-"""Cost of squared changes of the contact forces, in body weights, relative to a weight of the residual of 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +165,8 @@ class Refiner:
         vertical = required.wrench[:, 2] / self._solver.weight
         bearing = detect_bearing(self.body.support, required.points, vertical, required.com, fps, held=held)
         load = load_sharing(bearing, fps)
-        state = first = best = self._state(q, required, load)
+        rolling = roll_over(self.body.support, required.points, bearing, required.com, fps)
+        state = first = best = self._state(q, required, load, rolling)
         trusted = self._trusted(first, fps)
         current = best_q = np.array(q, np.float64)
         deviation = np.zeros((len(q), self.body.reduced.ndof))
@@ -175,7 +174,7 @@ class Refiner:
             step = self._step(state, deviation, stiffness, trusted, fps)
             current, moved = self._move(current, step)
             deviation += moved
-            state = self._state(current, self._required(current, fps, momentum=True), load)
+            state = self._state(current, self._required(current, fps, momentum=True), load, rolling)
             if self._cost(state, trusted) < self._cost(best, trusted):
                 best, best_q = state, current
         moved = np.linalg.norm(best.required.points - first.required.points, axis=2).mean(axis=1)
@@ -191,8 +190,8 @@ class Refiner:
     def _required(self, q: np.ndarray, fps: float, *, momentum: bool) -> RequiredForces:
         return required_forces(self.body, self.body.reduced.expand(q), fps, momentum=momentum)
 
-    def _state(self, q: np.ndarray, required: RequiredForces, load: np.ndarray) -> _State:
-        forces = self._solver(required.wrench, required.points, q[:, :3], load)
+    def _state(self, q: np.ndarray, required: RequiredForces, load: np.ndarray, rolling: RollOver) -> _State:
+        forces = self._solver(required.wrench, required.points, q[:, :3], load, rolling)
         return _State(required=required, forces=forces, root=q[:, :3])
 
     def _cost(self, state: _State, trusted: np.ndarray) -> float:
@@ -217,7 +216,7 @@ class Refiner:
         system.blocks[0][:, np.arange(ndof), np.arange(ndof)] += 1e-6 + 1e-3 * stiffness.diagonal(0, 1, 2).mean(axis=0)
         system.add_second_differences(self._smoothness, deviation)
         weight = self.config.residual_weight
-        projected = np.linalg.inv(np.eye(6) / weight + state.forces.reach / YIELD)
+        projected = np.linalg.inv(np.eye(6) / weight + state.forces.reach)
         system.add_rows(self._jacobian(state, fps), trusted[:, None, None] * projected, state.residual * self._scale)
         return system.solve()
 

@@ -18,6 +18,7 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
 
 from .bounded_least_squares import bounded_least_squares
+from .roll_over import RollOver
 
 GRAVITY = 9.81
 """Gravitational acceleration [m/s^2]."""
@@ -39,6 +40,13 @@ PIVOT_HEIGHT, AIM_WEIGHT = 0.1, 0.3
 """Height above the pelvis of the point that each foot's force aims at [m], and weight of the aiming error relative to a
 residual. In double support the motion does not determine how hard the feet push against each other. In people the
 forces intersect near or above the centre of mass (Maus et al. 2010)."""
+
+ROLL_WEIGHT = 0.3
+"""Weight of the deviation of a stepping foot's pressure from its expected centre, relative to a residual moment."""
+
+YIELD = 0.1
+"""Cost of squared changes of the contact forces, in body weights, where `ContactForces.reach` measures how easily they
+can change."""
 
 TORQUE_LENGTH = 0.3
 """Length that makes torques comparable to forces: the torque of a force at this distance counts like the force [m]."""
@@ -62,8 +70,8 @@ class ContactForces:
         wrench: Wrench of all forces about the root's origin, world frame, shape (nframe, 6) [N, Nm].
         body_force: Total force on each body that has support points, shape (nframe, nbody, 3) [N].
         body_torque: Torque of these forces about the world's origin, shape (nframe, nbody, 3) [Nm].
-        reach: Matrix whose columns span the wrenches that the pressed points could add, shape (nframe, 6, 6): G G', in
-            body weights, with torques divided by `TORQUE_LENGTH`.
+        reach: How easily the pressed points could add a wrench, shape (nframe, 6, 6): the inverse of the stiffness that
+            their forces oppose to it, in body weights, with torques divided by `TORQUE_LENGTH`.
     """
 
     force: np.ndarray
@@ -132,12 +140,15 @@ class ContactForceSolver:
         self.body, self.weight = body, body.mass * GRAVITY
         angle = np.arange(PYRAMID_EDGES) * 2 * np.pi / PYRAMID_EDGES
         edges = np.stack([friction * np.cos(angle), friction * np.sin(angle), np.ones(PYRAMID_EDGES)], axis=1)
+        self._residual_weight = residual_weight
         self._run = jax.jit(precise(partial(_solve, edges, residual_weight)))
         self.bodies = np.unique(body.support.body)
         self._column = np.searchsorted(self.bodies, body.support.body)
         self._nfoot = int((body.support.part < 2).sum())  # points of both feet, which come first
 
-    def __call__(self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray) -> ContactForces:
+    def __call__(
+        self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver
+    ) -> ContactForces:
         """Distribute the wrench of each frame over the points that bear.
 
         Args:
@@ -145,6 +156,7 @@ class ContactForceSolver:
             points: Lowest point of each support point, shape (nframe, npoint, 3) [m].
             root: Origin of the root, shape (nframe, 3) [m].
             load: From `load_sharing`, shape (nframe, npart).
+            rolling: Expected centres of pressure of the feet.
         """
         support = self.body.support
         pressed = self._pressed(points, load)
@@ -154,7 +166,8 @@ class ContactForceSolver:
         take = lambda values: np.take_along_axis(values, chosen, axis=1)  # noqa: E731
         arm = np.take_along_axis(points, chosen[..., None], axis=1) - root[:, None]
         foot = np.eye(len(support.names))[support.part][:, :2][chosen]
-        force, reach = self._in_batches(arm, take(pressed), foot, wrench / self.weight)
+        expected = np.concatenate([rolling.centre - root[:, None, :2], rolling.weight[..., None]], axis=2)
+        force, reach = self._in_batches(arm, take(pressed), foot, wrench / self.weight, expected)
         return self._collect(force * self.weight, arm, chosen, points, root, reach)
 
     def _pressed(self, points: np.ndarray, load: np.ndarray) -> np.ndarray:
@@ -170,17 +183,19 @@ class ContactForceSolver:
         return pressed
 
     def _in_batches(
-        self, arm: np.ndarray, pressed: np.ndarray, foot: np.ndarray, wrench: np.ndarray
+        self, arm: np.ndarray, pressed: np.ndarray, foot: np.ndarray, wrench: np.ndarray, expected: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         (device,) = jnp.zeros(()).devices()  # the default device
         batch = BATCH_SIZE["cpu" if device.platform == "cpu" else "gpu"]
         forces, reaches = [], []
         for low in range(0, len(arm), batch):
             rows = np.resize(np.arange(low, min(low + batch, len(arm))), batch)
-            out = self._run(*(jnp.asarray(values[rows], jnp.float32) for values in (arm, pressed, foot, wrench)))
+            out = self._run(
+                *(jnp.asarray(values[rows], jnp.float32) for values in (arm, pressed, foot, wrench, expected))
+            )
             count = min(batch, len(arm) - low)
             forces.append(np.asarray(out[0], np.float64)[:count])
-            reaches.append(np.asarray(out[1], np.float64)[:count])
+            reaches.append(_reach(np.asarray(out[1], np.float64)[:count], self._residual_weight))
         return np.concatenate(forces), np.concatenate(reaches)
 
     def _collect(
@@ -211,6 +226,15 @@ class ContactForceSolver:
         )
 
 
+def _reach(products: np.ndarray, residual_weight: float) -> np.ndarray:
+    """`ContactForces.reach` from the products of the columns that press, (n, 10, 10) -> (n, 6, 6)."""
+    free, mixed, held = products[:, :6, :6], products[:, :6, 6:], products[:, 6:, 6:]
+    inner = held + YIELD / residual_weight * np.eye(4)
+    reach = (free - mixed @ np.linalg.solve(inner, np.swapaxes(mixed, 1, 2))) / YIELD
+    values, vectors = np.linalg.eigh(0.5 * (reach + np.swapaxes(reach, 1, 2)))
+    return (vectors * np.maximum(values, 0.0)[:, None]) @ np.swapaxes(vectors, 1, 2)  # rounding may leave it indefinite
+
+
 def _lowest(points: np.ndarray) -> np.ndarray:
     """Lowest of the points of each frame, (nframe, n, 3) -> (nframe, 3); the origin if there are none."""
     if not points.shape[1]:
@@ -219,9 +243,12 @@ def _lowest(points: np.ndarray) -> np.ndarray:
 
 
 def _solve(
-    edges: np.ndarray, residual_weight: float, arm: Array, pressed: Array, foot: Array, wrench: Array
+    edges: np.ndarray, residual_weight: float, arm: Array, pressed: Array, foot: Array, wrench: Array, expected: Array
 ) -> tuple[Array, Array]:
-    """Solve one batch in body weights: forces (n, npoint, 3), and G G' of the edges that carry a force (n, 6, 6)."""
+    """Solve one batch in body weights: forces (n, npoint, 3), and products of the columns that press (n, 10, 10).
+
+    The columns are those of the wrench (6) and of the deviation from the expected centres of pressure (4).
+    """
     # With sqrt(load) in the columns and in the forces, equal coefficients give forces in proportion to the loads.
     share = jnp.sqrt(pressed)
     cone = jnp.asarray(edges, arm.dtype)
@@ -234,14 +261,21 @@ def _solve(
     direction = aim[..., :2] / jnp.maximum(aim[..., 2:], 0.1)
     aim_error = cone[None, None, :, :2] - cone[None, None, :, 2:] * direction[:, :, None]
     aim_error_by_foot = foot[:, :, None, :, None] * (aim_error * share[..., None, None])[..., None, :]
-    rows = jnp.concatenate([columns, AIM_WEIGHT * aim_error_by_foot.reshape(n, npoint, nedge, 4)], axis=-1)
+    # Moments of the vertical forces of each foot about its expected centre of pressure.
+    off_centre = (arm[:, :, None, :2] - expected[:, None, :, :2]) * (foot * expected[:, None, :, 2])[..., None]
+    roll_error = (share[..., None, None] * off_centre / TORQUE_LENGTH).reshape(n, npoint, 1, 4)
+    roll_error = ROLL_WEIGHT * jnp.broadcast_to(roll_error * cone[:, 2:], (n, npoint, nedge, 4))
+    aims = AIM_WEIGHT * aim_error_by_foot.reshape(n, npoint, nedge, 4)
+    rows = jnp.concatenate([columns, aims, roll_error], axis=-1)
     x = bounded_least_squares(
-        jnp.moveaxis(rows.reshape(n, npoint * nedge, 10), 1, 2),
-        jnp.concatenate([wrench * scale, jnp.zeros((n, 4), arm.dtype)], axis=1),
+        jnp.moveaxis(rows.reshape(n, npoint * nedge, 14), 1, 2),
+        jnp.concatenate([wrench * scale, jnp.zeros((n, 8), arm.dtype)], axis=1),
         weight=residual_weight,
         lower=0.0,
         upper=jnp.inf,
     )
     force = jnp.einsum("npe,ek->npk", x.reshape(n, npoint, nedge) * share[..., None], cone)
-    free = (columns.reshape(n, npoint * nedge, 6)) * (x > 0)[..., None]
-    return force, jnp.einsum("nij,nik->njk", free, free)
+    pressing = (x > 0)[..., None]
+    free, held = (a.reshape(n, npoint * nedge, -1) * pressing for a in (columns, roll_error))
+    both = jnp.concatenate([free, held], axis=2)
+    return force, jnp.einsum("nij,nik->njk", both, both)

@@ -7,6 +7,7 @@ import pytest
 from musclemap.retarget.forces.bearing import BearingThresholds, detect_bearing
 from musclemap.retarget.forces.contact_forces import GRAVITY, ContactForces, ContactForceSolver, load_sharing
 from musclemap.retarget.forces.required_forces import accelerations, required_forces
+from musclemap.retarget.forces.roll_over import roll_over
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.support import SupportPoints
 
@@ -30,8 +31,10 @@ def forces_of(body: TargetBody, qpos: np.ndarray) -> tuple[np.ndarray, ContactFo
     required = required_forces(body, qpos, FPS)
     load = required.wrench[:, 2] / (body.mass * GRAVITY)
     bearing = detect_bearing(body.support, required.points, load, required.com, FPS)
+    rolling = roll_over(body.support, required.points, bearing, required.com, FPS)
     solver = ContactForceSolver(body, friction=0.8, residual_weight=100.0)
-    return bearing, solver(required.wrench, required.points, qpos[:, :3], load_sharing(bearing, FPS)), required.wrench
+    forces = solver(required.wrench, required.points, qpos[:, :3], load_sharing(bearing, FPS), rolling)
+    return bearing, forces, required.wrench
 
 
 def test_momentum_matrix_is_that_of_mujoco(body: TargetBody) -> None:
