@@ -36,10 +36,13 @@ ROLL_DEPTH = 0.02
 """Height above a part's lowest point at which another point of it bears nothing any more [m]: soft tissue and shoes
 yield by about this much, and a foot rolls over smoothly."""
 
-PIVOT_HEIGHT, AIM_WEIGHT = 0.1, 0.3
-"""Height above the pelvis of the point that each foot's force aims at [m], and weight of the aiming error relative to a
-residual. In double support the motion does not determine how hard the feet push against each other. In people the
-forces intersect near or above the centre of mass (Maus et al. 2010)."""
+PIVOT_HEIGHT, AIM_WEIGHT = 0.25, 0.3
+"""Height above the pelvis of the point that each foot's force aims at in double support [m], and weight of the aiming
+error relative to a residual. The motion does not determine how hard the feet push against each other. In people the
+forces intersect near or above the centre of mass (Maus et al. 2010), on the plates of docs/truth.md 0.1 to 0.5 m."""
+
+SHARE_WEIGHT = 0.3
+"""Weight of the deviation from the load that each foot is expected to bear in double support, relative to a residual."""
 
 ROLL_WEIGHT = 0.3
 """Weight of the deviation of a stepping foot's pressure from its expected centre, relative to a residual moment."""
@@ -166,7 +169,9 @@ class ContactForceSolver:
         take = lambda values: np.take_along_axis(values, chosen, axis=1)  # noqa: E731
         arm = np.take_along_axis(points, chosen[..., None], axis=1) - root[:, None]
         foot = np.eye(len(support.names))[support.part][:, :2][chosen]
-        expected = np.concatenate([rolling.centre - root[:, None, :2], rolling.weight[..., None]], axis=2)
+        share = load[:, :2] / np.maximum(load[:, :2].sum(axis=1, keepdims=True), 1e-9)
+        priors = (rolling.centre - root[:, None, :2], rolling.weight[..., None], share[..., None])
+        expected = np.concatenate(priors, axis=2)
         force, reach = self._in_batches(arm, take(pressed), foot, wrench / self.weight, expected)
         return self._collect(force * self.weight, arm, chosen, points, root, reach)
 
@@ -179,7 +184,8 @@ class ContactForceSolver:
             if own.size and load[:, part].any():
                 height = points[:, own, 2]
                 rise = (height - height.min(axis=1, keepdims=True)) / ROLL_DEPTH
-                pressed[:, own] = load[:, part, None] * np.clip(1.0 - rise, 0.0, 1.0) ** 2
+                near = np.clip(1.0 - rise, 0.0, 1.0) ** 2
+                pressed[:, own] = load[:, part, None] * near / near.sum(axis=1, keepdims=True)
         return pressed
 
     def _in_batches(
@@ -227,9 +233,9 @@ class ContactForceSolver:
 
 
 def _reach(products: np.ndarray, residual_weight: float) -> np.ndarray:
-    """`ContactForces.reach` from the products of the columns that press, (n, 10, 10) -> (n, 6, 6)."""
+    """`ContactForces.reach` from the products of the columns that press, (n, 15, 15) -> (n, 6, 6)."""
     free, mixed, held = products[:, :6, :6], products[:, :6, 6:], products[:, 6:, 6:]
-    inner = held + YIELD / residual_weight * np.eye(4)
+    inner = held + YIELD / residual_weight * np.eye(held.shape[1])
     reach = (free - mixed @ np.linalg.solve(inner, np.swapaxes(mixed, 1, 2))) / YIELD
     values, vectors = np.linalg.eigh(0.5 * (reach + np.swapaxes(reach, 1, 2)))
     return (vectors * np.maximum(values, 0.0)[:, None]) @ np.swapaxes(vectors, 1, 2)  # rounding may leave it indefinite
@@ -245,9 +251,10 @@ def _lowest(points: np.ndarray) -> np.ndarray:
 def _solve(
     edges: np.ndarray, residual_weight: float, arm: Array, pressed: Array, foot: Array, wrench: Array, expected: Array
 ) -> tuple[Array, Array]:
-    """Solve one batch in body weights: forces (n, npoint, 3), and products of the columns that press (n, 10, 10).
+    """Solve one batch in body weights: forces (n, npoint, 3), and products of the columns that press (n, 15, 15).
 
-    The columns are those of the wrench (6) and of the deviation from the expected centres of pressure (4).
+    The columns are those of the wrench (6), and of the deviations from the priors on centres of pressure (4), share of
+    the load (1) and directions (4).
     """
     # With sqrt(load) in the columns and in the forces, equal coefficients give forces in proportion to the loads.
     share = jnp.sqrt(pressed)
@@ -265,17 +272,24 @@ def _solve(
     off_centre = (arm[:, :, None, :2] - expected[:, None, :, :2]) * (foot * expected[:, None, :, 2])[..., None]
     roll_error = (share[..., None, None] * off_centre / TORQUE_LENGTH).reshape(n, npoint, 1, 4)
     roll_error = ROLL_WEIGHT * jnp.broadcast_to(roll_error * cone[:, 2:], (n, npoint, nedge, 4))
-    aims = AIM_WEIGHT * aim_error_by_foot.reshape(n, npoint, nedge, 4)
-    rows = jnp.concatenate([columns, aims, roll_error], axis=-1)
+    loads = expected[..., 3]
+    both = 4.0 * loads[:, 0] * loads[:, 1]  # 1 if the feet share the load evenly
+    aims = AIM_WEIGHT * both[:, None, None, None] * aim_error_by_foot.reshape(n, npoint, nedge, 4)
+    # Vertical force of one foot times the other's expected share, less the same with the feet exchanged.
+    sign = jnp.array([1.0, -1.0], arm.dtype)
+    uneven = jnp.sum(foot * (sign * loads[:, ::-1])[:, None], axis=2) * share * both[:, None]
+    share_error = SHARE_WEIGHT * jnp.broadcast_to(uneven[..., None, None] * cone[:, 2:], (n, npoint, nedge, 1))
+    priors = jnp.concatenate([roll_error, share_error, aims], axis=-1)
+    rows = jnp.concatenate([columns, priors], axis=-1)
     x = bounded_least_squares(
-        jnp.moveaxis(rows.reshape(n, npoint * nedge, 14), 1, 2),
-        jnp.concatenate([wrench * scale, jnp.zeros((n, 8), arm.dtype)], axis=1),
+        jnp.moveaxis(rows.reshape(n, npoint * nedge, 15), 1, 2),
+        jnp.concatenate([wrench * scale, jnp.zeros((n, 9), arm.dtype)], axis=1),
         weight=residual_weight,
         lower=0.0,
         upper=jnp.inf,
     )
     force = jnp.einsum("npe,ek->npk", x.reshape(n, npoint, nedge) * share[..., None], cone)
     pressing = (x > 0)[..., None]
-    free, held = (a.reshape(n, npoint * nedge, -1) * pressing for a in (columns, roll_error))
+    free, held = (a.reshape(n, npoint * nedge, -1) * pressing for a in (columns, priors))
     both = jnp.concatenate([free, held], axis=2)
     return force, jnp.einsum("nij,nik->njk", both, both)
