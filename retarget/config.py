@@ -177,7 +177,7 @@ class DynamicsConfig:
 
     enabled: bool = True
     iterations: Iterations = 4
-    residual_weight: PositiveFloat = 100.0
+    residual_weight: PositiveFloat = 5.0
     smoothness: NonNegativeFloat = 10.0
 
 

@@ -170,11 +170,12 @@ class Refiner:
         trusted = self._trusted(first, fps)
         current = best_q = np.array(q, np.float64)
         deviation = np.zeros((len(q), self.body.reduced.ndof))
-        for _ in range(self.config.iterations):
+        for iteration in range(1, self.config.iterations + 1):
             step = self._step(state, deviation, stiffness, trusted, fps)
             current, moved = self._move(current, step)
             deviation += moved
-            state = self._state(current, self._required(current, fps, momentum=True), load, rolling)
+            required = self._required(current, fps, momentum=iteration < self.config.iterations)
+            state = self._state(current, required, load, rolling, state.forces.dual)
             if self._cost(state, trusted) < self._cost(best, trusted):
                 best, best_q = state, current
         moved = np.linalg.norm(best.required.points - first.required.points, axis=2).mean(axis=1)
@@ -190,8 +191,15 @@ class Refiner:
     def _required(self, q: np.ndarray, fps: float, *, momentum: bool) -> RequiredForces:
         return required_forces(self.body, self.body.reduced.expand(q), fps, momentum=momentum)
 
-    def _state(self, q: np.ndarray, required: RequiredForces, load: np.ndarray, rolling: RollOver) -> _State:
-        forces = self._solver(required.wrench, required.points, q[:, :3], load, rolling)
+    def _state(
+        self,
+        q: np.ndarray,
+        required: RequiredForces,
+        load: np.ndarray,
+        rolling: RollOver,
+        start: np.ndarray | None = None,
+    ) -> _State:
+        forces = self._solver(required.wrench, required.points, q[:, :3], load, rolling, start=start)
         return _State(required=required, forces=forces, root=q[:, :3])
 
     def _cost(self, state: _State, trusted: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
 
-from .bounded_least_squares import bounded_least_squares
+from .bounded_least_squares import bounded_least_squares_from
 from .roll_over import RollOver
 
 GRAVITY = 9.81
@@ -42,10 +42,14 @@ error relative to a residual. The motion does not determine how hard the feet pu
 forces intersect near or above the centre of mass (Maus et al. 2010), on the plates of docs/truth.md 0.1 to 0.5 m."""
 
 SHARE_WEIGHT = 0.3
-"""Weight of the deviation from the load that each foot is expected to bear in double support, relative to a residual."""
+"""Weight of the deviation from the load that each foot is expected to bear in double support."""
 
 ROLL_WEIGHT = 0.3
 """Weight of the deviation of a stepping foot's pressure from its expected centre, relative to a residual moment."""
+
+PRIOR_STIFFNESS = 5.0
+"""Weight of the priors where `ContactForces.reach` measures how easily forces can change: the larger, the more a motion
+is moved to agree with them. With 100, landmarks move twice as far as with 3; forces agree with plates equally well."""
 
 YIELD = 0.1
 """Cost of squared changes of the contact forces, in body weights, where `ContactForces.reach` measures how easily they
@@ -56,6 +60,9 @@ TORQUE_LENGTH = 0.3
 
 FOOT_POINTS, BODY_POINTS = 10, 28
 """Points that bear in one frame, the most pressed first; more are ignored. The first if only feet bear."""
+
+NROW = 15
+"""Rows of the problem of a frame: the wrench (6), centres of pressure (4), the share of the load (1), directions (4)."""
 
 LOWEST_FORCE = 1.0
 """Force below which a part has no centre of pressure [N]."""
@@ -75,6 +82,7 @@ class ContactForces:
         body_torque: Torque of these forces about the world's origin, shape (nframe, nbody, 3) [Nm].
         reach: How easily the pressed points could add a wrench, shape (nframe, 6, 6): the inverse of the stiffness that
             their forces oppose to it, in body weights, with torques divided by `TORQUE_LENGTH`.
+        dual: Unknowns of the dual problem, shape (nframe, NROW), from which a similar problem can start.
     """
 
     force: np.ndarray
@@ -84,6 +92,7 @@ class ContactForces:
     body_force: np.ndarray
     body_torque: np.ndarray
     reach: np.ndarray
+    dual: np.ndarray
 
 
 def load_sharing(bearing: np.ndarray, fps: float, *, feet: tuple[int, int] = (0, 1)) -> np.ndarray:
@@ -143,15 +152,15 @@ class ContactForceSolver:
         self.body, self.weight = body, body.mass * GRAVITY
         angle = np.arange(PYRAMID_EDGES) * 2 * np.pi / PYRAMID_EDGES
         edges = np.stack([friction * np.cos(angle), friction * np.sin(angle), np.ones(PYRAMID_EDGES)], axis=1)
-        self._residual_weight = residual_weight
         self._run = jax.jit(precise(partial(_solve, edges, residual_weight)))
         self.bodies = np.unique(body.support.body)
         self._column = np.searchsorted(self.bodies, body.support.body)
         self._nfoot = int((body.support.part < 2).sum())  # points of both feet, which come first
 
     def __call__(
-        self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver
-    ) -> ContactForces:
+        self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver,
+        *, start: np.ndarray | None = None,
+    ) -> ContactForces:  # fmt: skip
         """Distribute the wrench of each frame over the points that bear.
 
         Args:
@@ -160,6 +169,7 @@ class ContactForceSolver:
             root: Origin of the root, shape (nframe, 3) [m].
             load: From `load_sharing`, shape (nframe, npart).
             rolling: Expected centres of pressure of the feet.
+            start: `ContactForces.dual` of a similar motion, from which the search starts; zero if None.
         """
         support = self.body.support
         pressed = self._pressed(points, load)
@@ -172,8 +182,9 @@ class ContactForceSolver:
         share = load[:, :2] / np.maximum(load[:, :2].sum(axis=1, keepdims=True), 1e-9)
         priors = (rolling.centre - root[:, None, :2], rolling.weight[..., None], share[..., None])
         expected = np.concatenate(priors, axis=2)
-        force, reach = self._in_batches(arm, take(pressed), foot, wrench / self.weight, expected)
-        return self._collect(force * self.weight, arm, chosen, points, root, reach)
+        start = np.zeros((len(arm), NROW)) if start is None else start
+        force, reach, dual = self._in_batches(arm, take(pressed), foot, wrench / self.weight, expected, start)
+        return self._collect(force * self.weight, arm, chosen, points, root, reach, dual)
 
     def _pressed(self, points: np.ndarray, load: np.ndarray) -> np.ndarray:
         """Weight of every point: its part's load, less the higher it is above the part's lowest point."""
@@ -188,25 +199,21 @@ class ContactForceSolver:
                 pressed[:, own] = load[:, part, None] * near / near.sum(axis=1, keepdims=True)
         return pressed
 
-    def _in_batches(
-        self, arm: np.ndarray, pressed: np.ndarray, foot: np.ndarray, wrench: np.ndarray, expected: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _in_batches(self, *inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Point forces [body weights], `ContactForces.reach` and `dual` of all frames; inputs as in `_solve`."""
         (device,) = jnp.zeros(()).devices()  # the default device
-        batch = BATCH_SIZE["cpu" if device.platform == "cpu" else "gpu"]
-        forces, reaches = [], []
-        for low in range(0, len(arm), batch):
-            rows = np.resize(np.arange(low, min(low + batch, len(arm))), batch)
-            out = self._run(
-                *(jnp.asarray(values[rows], jnp.float32) for values in (arm, pressed, foot, wrench, expected))
-            )
-            count = min(batch, len(arm) - low)
-            forces.append(np.asarray(out[0], np.float64)[:count])
-            reaches.append(_reach(np.asarray(out[1], np.float64)[:count], self._residual_weight))
-        return np.concatenate(forces), np.concatenate(reaches)
+        batch, nframe = BATCH_SIZE["cpu" if device.platform == "cpu" else "gpu"], len(inputs[0])
+        parts = []
+        for low in range(0, nframe, batch):
+            rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
+            out = self._run(*(jnp.asarray(values[rows], jnp.float32) for values in inputs))
+            parts.append([np.asarray(array, np.float64)[: nframe - low] for array in out])
+        force, products, dual = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return force, _reach(products), dual
 
     def _collect(
         self, force: np.ndarray, arm: np.ndarray, chosen: np.ndarray, points: np.ndarray, root: np.ndarray,
-        reach: np.ndarray,
+        reach: np.ndarray, dual: np.ndarray,
     ) -> ContactForces:  # fmt: skip
         """Sum point forces by part and by body."""
         support, n = self.body.support, len(force)
@@ -229,13 +236,14 @@ class ContactForceSolver:
             body_force=np.einsum("tik,tib->tbk", force, by_body),
             body_torque=np.einsum("tik,tib->tbk", torque, by_body),
             reach=reach,
+            dual=dual,
         )
 
 
-def _reach(products: np.ndarray, residual_weight: float) -> np.ndarray:
-    """`ContactForces.reach` from the products of the columns that press, (n, 15, 15) -> (n, 6, 6)."""
+def _reach(products: np.ndarray) -> np.ndarray:
+    """`ContactForces.reach` from the products of the columns that press, (n, NROW, NROW) -> (n, 6, 6)."""
     free, mixed, held = products[:, :6, :6], products[:, :6, 6:], products[:, 6:, 6:]
-    inner = held + YIELD / residual_weight * np.eye(held.shape[1])
+    inner = held + YIELD / PRIOR_STIFFNESS * np.eye(held.shape[1])
     reach = (free - mixed @ np.linalg.solve(inner, np.swapaxes(mixed, 1, 2))) / YIELD
     values, vectors = np.linalg.eigh(0.5 * (reach + np.swapaxes(reach, 1, 2)))
     return (vectors * np.maximum(values, 0.0)[:, None]) @ np.swapaxes(vectors, 1, 2)  # rounding may leave it indefinite
@@ -249,13 +257,17 @@ def _lowest(points: np.ndarray) -> np.ndarray:
 
 
 def _solve(
-    edges: np.ndarray, residual_weight: float, arm: Array, pressed: Array, foot: Array, wrench: Array, expected: Array
-) -> tuple[Array, Array]:
-    """Solve one batch in body weights: forces (n, npoint, 3), and products of the columns that press (n, 15, 15).
-
-    The columns are those of the wrench (6), and of the deviations from the priors on centres of pressure (4), share of
-    the load (1) and directions (4).
-    """
+    edges: np.ndarray,
+    residual_weight: float,
+    arm: Array,
+    pressed: Array,
+    foot: Array,
+    wrench: Array,
+    expected: Array,
+    start: Array,
+) -> tuple[Array, Array, Array]:
+    """Solve one batch in body weights: forces (n, npoint, 3), products of the columns that press (n, NROW, NROW), and
+    the dual's unknowns (n, NROW)."""
     # With sqrt(load) in the columns and in the forces, equal coefficients give forces in proportion to the loads.
     share = jnp.sqrt(pressed)
     cone = jnp.asarray(edges, arm.dtype)
@@ -281,15 +293,17 @@ def _solve(
     share_error = SHARE_WEIGHT * jnp.broadcast_to(uneven[..., None, None] * cone[:, 2:], (n, npoint, nedge, 1))
     priors = jnp.concatenate([roll_error, share_error, aims], axis=-1)
     rows = jnp.concatenate([columns, priors], axis=-1)
-    x = bounded_least_squares(
-        jnp.moveaxis(rows.reshape(n, npoint * nedge, 15), 1, 2),
-        jnp.concatenate([wrench * scale, jnp.zeros((n, 9), arm.dtype)], axis=1),
+    zero = jnp.zeros((n, npoint * nedge), arm.dtype)
+    x, dual = bounded_least_squares_from(
+        jnp.moveaxis(rows.reshape(n, npoint * nedge, NROW), 1, 2),
+        jnp.concatenate([wrench * scale, jnp.zeros((n, NROW - 6), arm.dtype)], axis=1),
+        lower=zero,
+        upper=zero + jnp.inf,
+        start=start,
         weight=residual_weight,
-        lower=0.0,
-        upper=jnp.inf,
     )
     force = jnp.einsum("npe,ek->npk", x.reshape(n, npoint, nedge) * share[..., None], cone)
     pressing = (x > 0)[..., None]
     free, held = (a.reshape(n, npoint * nedge, -1) * pressing for a in (columns, priors))
-    both = jnp.concatenate([free, held], axis=2)
-    return force, jnp.einsum("nij,nik->njk", both, both)
+    every = jnp.concatenate([free, held], axis=2)
+    return force, jnp.einsum("nij,nik->njk", every, every), dual

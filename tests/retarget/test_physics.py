@@ -12,7 +12,6 @@ from musclemap.retarget.checks.inverse_dynamics import (
     GRAVITY,
     GroundReactionSolver,
     filtered_motion,
-    load_sharing,
 )
 from musclemap.retarget.checks.muscle_optimisation import MuscleOptimizer, muscle_demand
 from musclemap.retarget.checks.physics_checks import FramePhysics, MujocoPhysics
@@ -20,13 +19,17 @@ from musclemap.retarget.checks.validator import UNFILTERED_CUTOFF, Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares
+from musclemap.retarget.forces.required_forces import required_forces
+from musclemap.retarget.forces.roll_over import roll_over
 from musclemap.skeletons.body import TargetBody
+
+from ..support.configurations import on_the_ground, standing
 
 FRAMES = slice(90, 114)
 
 
 def motion(clip: Clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    qvel, qacc = filtered_motion(clip.qvel, clip.fps, UNFILTERED_CUTOFF)
+    qvel, qacc = filtered_motion(clip.qpos, clip.fps, UNFILTERED_CUTOFF)
     return clip.qpos[FRAMES].astype(np.float64), qvel[FRAMES], qacc[FRAMES]
 
 
@@ -84,7 +87,9 @@ def test_warp_agrees_with_mujoco_c(body: TargetBody, walk_clip: Clip, capfd: pyt
     """On the CPU, with self-collisions and a batch size that does not divide the number of frames."""
     qpos, qvel, qacc = motion(walk_clip)
     q = body.reduced.reduce(qpos)
-    q[3:6, 7 + body.reduced.index("hip_adduction_r")] = 0.3  # thighs overlap
+    for side in "rl":  # thighs overlap
+        joint = body.reduced.index(f"hip_adduction_{side}")
+        q[3:6, 7 + joint] = body.reduced.upper[joint]
     qpos = body.reduced.expand(q)
     by_c = MujocoPhysics(body).evaluate(qpos, qvel, qacc, muscles=True)
     engine = WarpPhysics(body, nworld=9, device="cpu")
@@ -150,18 +155,42 @@ def test_bounded_least_squares_against_scipy(rows: int, columns: int, upper: flo
         assert cost(x[k]) <= 1.002 * cost(best) + 1e-6
 
 
-def test_the_ground_carries_a_standing_body(body: TargetBody, walk_clip: Clip) -> None:
-    """The ground carries all of the weight and leaves no residual; without contact it carries nothing."""
-    qpos = walk_clip.qpos[100:101].repeat(5, axis=0).astype(np.float64)
+def test_the_ground_carries_a_standing_body(body: TargetBody) -> None:
+    """The ground carries all of the weight, and the joints feel it; without contact it carries nothing."""
+    q = np.tile(standing(body.reduced), (5, 1))
+    for name in ("hip_flexion_r", "hip_flexion_l", "knee_angle_r", "knee_angle_l"):
+        q[:, 7 + body.reduced.index(name)] = 0.0  # in balance
+    qpos = on_the_ground(body, q)
     zero = np.zeros((5, body.model.nv))
-    physics = MujocoPhysics(body).evaluate(qpos, zero, zero)
-    ground = GroundReactionSolver(body, friction=0.8, contact_height=0.03)(physics, qpos, np.ones((5, 4)))
-    weight = body.model.body_mass.sum() * GRAVITY
+    physics, required = MujocoPhysics(body).evaluate(qpos, zero, zero), required_forces(body, qpos, 100.0)
+    solver = GroundReactionSolver(body, friction=0.8, force_weight=100.0)
+    load = np.zeros((5, len(body.support_parts)))
+    load[:, :2] = 1.0
+    rolling = roll_over(body.support, required.points, load > 0, required.com, 100.0)
+    ground = solver(physics, qpos, required.points, load, rolling)
+    weight = body.mass * GRAVITY
     np.testing.assert_allclose(ground.force.sum(axis=1)[:, 2], weight, rtol=0.01)
-    assert np.linalg.norm(ground.residual_force, axis=1).max() < 0.01 * weight
-    airborne = GroundReactionSolver(body, friction=0.8, contact_height=0.03)(physics, qpos, np.zeros((5, 4)))
+    assert np.linalg.norm(ground.residual_force, axis=1).max() < 0.02 * weight
+    airborne = solver(physics, qpos, required.points, np.zeros_like(load), rolling)
     np.testing.assert_allclose(airborne.residual_force, physics.wrench[:, :3])
     np.testing.assert_array_equal(airborne.torque, physics.torque)
+    # Virtual work: turning the right ankle moves the point at which the ground pushes.
+    ankle, model = body.reduced.index("ankle_angle_r"), body.kinematic_model
+    data, places = mujoco.MjData(model), []
+    for turn in (-1e-4, 1e-4):
+        turned = q[:1].copy()
+        turned[:, :3] = qpos[:1, :3]
+        turned[:, 7 + ankle] += turn
+        data.qpos[:] = body.reduced.expand(turned)[0]
+        mujoco.mj_kinematics(model, data)
+        foot = model.body("calcn_r").id
+        places.append((data.xpos[foot].copy(), data.xmat[foot].reshape(3, 3).copy()))
+    (before, rot_before), (after, rot_after) = places
+    middle = 0.5 * (before + after)
+    point = ground.centre[0, 1] - middle
+    velocity = ((after + rot_after @ rot_before.T @ point) - (before + point)) / 2e-4
+    moment = airborne.torque[0, ankle] - ground.torque[0, ankle]
+    assert moment == pytest.approx(velocity @ ground.force[0, 1], rel=0.05, abs=1.0)
 
 
 def test_activations_reproduce_the_torques(body: TargetBody, physics: FramePhysics) -> None:
@@ -180,23 +209,3 @@ def test_activations_reproduce_the_torques(body: TargetBody, physics: FramePhysi
     knee = body.reduced.index("knee_angle_r")
     torque[:, knee] -= 5000.0
     assert optimizer(muscle_demand(muscles, torque), fps=100.0).residual[:, knee].max() < -1000.0
-
-
-def test_load_transfers_smoothly_between_the_feet() -> None:
-    """In a step the right foot lands 20 frames before the left one lifts, with its heel first."""
-    contact = np.zeros((120, 4), bool)
-    contact[:60, 0:2] = True  # left heel and toe
-    contact[:52, 0] = True
-    contact[52:60, 0] = False
-    contact[40:, 2] = True
-    contact[44:, 3] = True
-    load = load_sharing(contact, 100.0)
-    assert (load[~contact] == 0).all()
-    np.testing.assert_array_equal(load[:40, 1], 1.0)
-    np.testing.assert_array_equal(load[61:, 2], 1.0)
-    left, right = load[:, :2].max(axis=1), load[:, 2:].max(axis=1)
-    assert np.abs(np.diff(left)).max() < 0.15
-    assert np.abs(np.diff(right)).max() < 0.15
-    np.testing.assert_allclose((left + right)[40:60], 1.0, atol=0.15)
-    both_feet = load_sharing(np.ones((50, 4), bool), 100.0)
-    np.testing.assert_array_equal(both_feet, 1.0)
