@@ -171,10 +171,7 @@ def draw(walks: dict[str, Walk], body: TargetBody, path: Path) -> None:
 def speeds(clip: Clip, body: TargetBody, *, nframe: int, device: Any, warp: bool) -> dict[str, float]:
     """Frames per second of the checks after compilation, on a repeated clip."""
     rows = np.resize(np.arange(clip.nframe), nframe)
-    fields = ("qpos", "qvel", "landmark_pos", "target_pos", "contact")
-    repeated = replace(
-        clip, activation=None, activation_residual=None, **{name: getattr(clip, name)[rows] for name in fields}
-    )
+    repeated = replace(clip.frames(rows), activation=None, activation_residual=None)
     result = {}
     physics: dict[str, PhysicsEngine] = {"MuJoCo C": MujocoPhysics(body)}
     if device.platform != "cpu":

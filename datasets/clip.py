@@ -26,7 +26,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,15 @@ class Clip:
     def duration(self) -> float:
         """Time from the first frame to the last [s]."""
         return (self.nframe - 1) / self.fps
+
+    def frames(self, rows: slice | np.ndarray) -> "Clip":
+        """The clip with some of its frames only: every array by frame is indexed; metrics and verdict stay as they are.
+
+        Args:
+            rows: Frames to keep.
+        """
+        arrays = {name: getattr(self, name) for name in (*ARRAYS, *OPTIONAL)}
+        return replace(self, **{name: array[rows] for name, array in arrays.items() if array is not None})
 
 
 _ATTRIBUTES = tuple(field.name for field in fields(Clip) if field.name not in (*ARRAYS, *OPTIONAL))

@@ -49,8 +49,6 @@ FRAMES_PER_SEGMENT, SEGMENT_OVERLAP = 8192, 256
 """Frames of a long clip that are checked together, which bounds the memory, and additional frames on either side, so
 that filters and averages do not see the ends of a segment."""
 
-_FRAME_ARRAYS = ("qpos", "qvel", "landmark_pos", "target_pos", "contact", "bearing")
-
 
 class Validator:
     """Checks clips of one body.
@@ -84,12 +82,7 @@ class Validator:
         for low in range(0, clip.nframe, FRAMES_PER_SEGMENT):
             high = min(low + FRAMES_PER_SEGMENT, clip.nframe)
             wide = slice(max(low - SEGMENT_OVERLAP, 0), min(high + SEGMENT_OVERLAP, clip.nframe))
-            part = clip
-            if wide != slice(0, clip.nframe):
-                part = replace(
-                    clip,
-                    **{name: None if (array := getattr(clip, name)) is None else array[wide] for name in _FRAME_ARRAYS},
-                )
+            part = clip if wide == slice(0, clip.nframe) else clip.frames(wide)
             result = self._check(part, evaluation[wide], inner[wide], muscles=muscles)
             segments.append(result.trim(slice(low - wide.start, high - wide.start)))
         result = join_segments(segments)

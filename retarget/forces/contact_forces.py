@@ -62,7 +62,7 @@ FOOT_POINTS, BODY_POINTS = 10, 28
 """Points that bear in one frame, the most pressed first; more are ignored. The first if only feet bear."""
 
 NROW = 15
-"""Rows of the problem of a frame: the wrench (6), centres of pressure (4), the share of the load (1), directions (4)."""
+"""Rows of the problem of a frame: the wrench (6), centres of pressure (4), share of the load (1), directions (4)."""
 
 LOWEST_FORCE = 1.0
 """Force below which a part has no centre of pressure [N]."""

@@ -288,8 +288,7 @@ def test_totals_weight_clips_and_frames() -> None:
 def test_contact_agreement_compares_the_foot_parts(walk_clip: Clip) -> None:
     """With the clip's own contacts all agree; with one of four inverted, three quarters agree."""
     body = load_simulation_body("MyoFullBody")
-    short_clip = replace(walk_clip, qpos=walk_clip.qpos[:40], qvel=walk_clip.qvel[:40], contact=walk_clip.contact[:40],
-                  landmark_pos=walk_clip.landmark_pos[:40], target_pos=walk_clip.target_pos[:40])  # fmt: skip
+    short_clip = walk_clip.frames(slice(40))
     walk = make_library([("walk.h5", short_clip)], body, resting=CONFIG.resting_excitation)
 
     class Standing(Puppet):
