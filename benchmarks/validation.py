@@ -184,7 +184,7 @@ def speeds(clip: Clip, body: TargetBody, *, nframe: int, device: Any, warp: bool
             validator.check(clip, muscles=muscles)
             part, shorter = repeated, max(nframe // 5, 200)
             if muscles:
-                part = replace(repeated, **{name: getattr(repeated, name)[:shorter] for name in fields})
+                part = repeated.frames(slice(shorter))
             started = time.perf_counter()
             validator.check(part, muscles=muscles)
             quantity = f"checks and static optimisation, {name}" if muscles else f"checks, {name}"
