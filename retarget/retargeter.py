@@ -257,7 +257,7 @@ class Retargeter:
         """Refine a fit so that forces of the ground explain its motion."""
         if self._refiner is None:
             return None
-        held = targets.stance.contact.reshape(targets.nframe, 2, -1).any(axis=2)
+        held = np.any(targets.stance.contact.reshape(targets.nframe, 2, -1), axis=2)
         with threadpool_limits(limits=1, user_api="blas"):
             return self._refiner.refine(fit.q, self._fitter.stiffness(targets, fit), held, targets.fps)
 

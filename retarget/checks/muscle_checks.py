@@ -45,7 +45,7 @@ def tendon_steps(model: mujoco.MjModel, length: np.ndarray, fps: float) -> Tendo
     return TendonSteps(
         largest=step.max(axis=1) * min(1.0, fps / STEP_FPS),
         largest_muscle=model.actuator(int(step.max(axis=0).argmax())).name,
-        jump=jumps.any(axis=1),
+        jump=np.any(jumps, axis=1),
         jump_muscle=model.actuator(int(jumps.any(axis=0).argmax())).name if jumps.any() else "",
     )
 

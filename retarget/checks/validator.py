@@ -128,7 +128,7 @@ class Validator:
         """Parts that bear: those of the clip's file, because its motion was refined for them, or as detected."""
         if clip.bearing is not None and clip.support_names == self.body.support_names:
             return clip.bearing > 0
-        held = clip.contact.reshape(clip.nframe, 2, -1).any(axis=2)
+        held = np.any(clip.contact.reshape(clip.nframe, 2, -1), axis=2)
         load = required.wrench[:, 2] / (self.body.mass * GRAVITY)
         return detect_bearing(self.body.support, required.points, load, required.com, clip.fps, held=held)
 

@@ -88,7 +88,7 @@ def detect_bearing(
         else:
             begin = (speed[:, own] < begin_speed) & (above < thresholds.body_height)
             end = (speed[:, own] > begin_speed) | (above > thresholds.body_height)
-        bearing[:, part] = _filter_short(_trigger(begin, end).any(axis=1), length)
+        bearing[:, part] = _filter_short(np.any(_trigger(begin, end), axis=1), length)
     bearing &= (load > thresholds.flight)[:, None]
     return bearing
 

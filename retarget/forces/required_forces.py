@@ -70,8 +70,9 @@ def required_forces(body: TargetBody, qpos: np.ndarray, fps: float, *, momentum:
     run = lambda part: _evaluate(body, qpos[part], qvel[part], qacc[part], momentum=momentum)  # noqa: E731
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         parts = list(pool.map(run, chunks))
-    joined = [np.concatenate(arrays) if arrays[0] is not None else None for arrays in zip(*parts, strict=True)]
-    wrench, com, points, matrix = joined
+    wrench, com, points = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    matrices = [matrix for *_, matrix in parts if matrix is not None]
+    matrix = np.concatenate(matrices) if matrices else None
     return RequiredForces(wrench=wrench, com=com, points=points, momentum=matrix)
 
 

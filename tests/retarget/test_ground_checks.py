@@ -74,6 +74,7 @@ def test_the_longest_time_without_support_is_found() -> None:
     missing[700:709] = WEIGHT
     result = unsupported_check(ground(WEIGHT - missing, missing), ALL, weight=WEIGHT, fps=FPS)
     assert result.value == pytest.approx(3.6)
+    assert result.series is not None
     verdict, reasons = judge({"unsupported_s": result.value}, series={"unsupported_s": result.series})
     assert (verdict, reasons[0]["frames"]) == ("infeasible", [[160, 520]])
     assert reason_text(reasons[0], fps=FPS).startswith("Unsupported from 1.6 to 5.2 s: for 3.6 s ")
@@ -159,10 +160,10 @@ def test_the_supinator_does_not_flip_within_the_limits_of_the_fit(body: TargetBo
     """Over the joint's own range it does, at any elbow flexion."""
     model, data = body.model, mujoco.MjData(body.model)
     pronation, elbow = (model.joint(f"{name}_{side}") for name in ("pro_sup", "elbow_flex"))
-    for bent in np.linspace(*elbow.range, 4):
+    for bent in np.linspace(elbow.range[0], elbow.range[1], 4):
         data.qpos[:] = body.reduced.base
         data.qpos[elbow.qposadr[0]] = bent
-        angles = np.linspace(*pronation.range, 181)
+        angles = np.linspace(pronation.range[0], pronation.range[1], 181)
         length = np.empty(len(angles))
         for k, angle in enumerate(angles):
             data.qpos[pronation.qposadr[0]] = angle

@@ -1,5 +1,6 @@
 """Physics of the checks: MuJoCo C against its inverse dynamics, MuJoCo Warp against MuJoCo C; static optimisation."""
 
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_bounded_least_squares_against_scipy(rows: int, columns: int, upper: flo
         * rng.uniform(1, 50, (8, 1, columns))
     )
     b = rng.normal(size=(8, rows)) * rng.choice([1.0, 100.0, 3000.0], (8, 1))
-    single = a.astype(np.float32), b.astype(np.float32)
+    single = jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32)
     x = np.asarray(bounded_least_squares(*single, weight=1.0, upper=upper), np.float64)
     assert (x >= 0).all()
     assert (x <= upper).all()

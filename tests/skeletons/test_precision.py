@@ -9,7 +9,7 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.world_model.muscles import read_muscles
 from musclemap.imitation.world_model.tendons import TendonConfig, fit_tendons
 from musclemap.retarget.config import RetargetConfig
-from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares
+from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares_from
 from musclemap.retarget.solver.fitter import Fitter
 from musclemap.retarget.solver.terms import FrameTargets
 from musclemap.retarget.solver.window_solver import HALO, Windows
@@ -32,7 +32,9 @@ def test_products_and_their_derivatives_are_exact() -> None:
 
 
 def test_bounded_least_squares_are_exact() -> None:
-    text = bounded_least_squares.lower(jnp.ones((2, 6, 8)), jnp.ones((2, 6)), weight=1.0).as_text()
+    bounds = {"lower": jnp.zeros((2, 8)), "upper": jnp.ones((2, 8)), "start": jnp.zeros((2, 6))}
+    lowered = bounded_least_squares_from.lower(jnp.ones((2, 6, 8)), jnp.ones((2, 6)), weight=1.0, **bounds)
+    text = lowered.as_text()
     count, exact = products(text)
     assert count == exact > 0
 
