@@ -18,6 +18,7 @@ factorisation:
 - smoothness: second differences of the deviation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,12 +130,14 @@ class Refiner:
         self._solver = ContactForceSolver(body, friction=friction, residual_weight=force_weight)
         self._scale = np.array([1.0, 1.0, 1.0, *[1.0 / TORQUE_LENGTH] * 3]) / self._solver.weight
 
-    def refine(self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, fps: float) -> Refinement:
+    def refine(
+        self, q: np.ndarray, stiffness: Callable[[slice], np.ndarray], held: np.ndarray, fps: float
+    ) -> Refinement:
         """Refine a clip.
 
         Args:
             q: Configurations of the fit, ground at z = 0, shape (nframe, 7 + njoint).
-            stiffness: Hessian of the fit's terms in every frame, shape (nframe, ndof, ndof).
+            stiffness: Returns the Hessian of the fit's terms in a slice of frames, shape (n, ndof, ndof).
             held: Whether each foot, left and right, is held still, shape (nframe, 2) bool.
             fps: Frame rate [Hz].
         """
@@ -145,7 +148,7 @@ class Refiner:
         starts = range(0, max(nframe - OVERLAP, 1), step)
         for low in starts:
             part = slice(low, min(low + SEGMENT, nframe))
-            result = self._segment(q[part], stiffness[part], held[part], fps)
+            result = self._segment(q[part], stiffness(part), held[part], fps)
             if low:
                 _fade(out[part], result.q)
             else:

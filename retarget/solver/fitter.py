@@ -4,6 +4,7 @@ The clips are concatenated along one axis of frames. The settings fix every comp
 for any archive, and batch sizes bound the memory on the device, however long the clips are.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -177,25 +178,34 @@ class Fitter:
             for s, fit in zip(clips.slices(), fits, strict=True)
         ]
 
-    def stiffness(self, targets: MotionTargets, fit: Fit) -> np.ndarray:
-        """Gauss-Newton Hessian of the terms of every frame at a fit, shape (nframe, ndof, ndof): the cost of moving it.
+    def stiffness(self, targets: MotionTargets, fit: Fit) -> Callable[[slice], np.ndarray]:
+        """Cost of moving a fit: the Gauss-Newton Hessian of the terms of every frame.
 
         Args:
             targets: Targets of the clip.
             fit: Its fit.
+
+        Returns:
+            Function of a slice of frames that returns their Hessians, shape (nframe, ndof, ndof): 15 kB per frame, so a
+            long clip is evaluated in parts.
         """
         calibrated = replace(targets, pos=fit.target_pos)
         clips = concatenate_clips(self.body, [calibrated], window_size=self.config.solver.window_size)
-        nframe, batch = targets.nframe, self._frame_batch_size
-        result = np.empty((nframe, self.body.reduced.ndof, self.body.reduced.ndof))
-        for low in range(0, nframe, batch):
-            part = np.arange(low, min(low + batch, nframe))
-            frames = np.resize(part, batch)  # keeps the compiled shape
-            origin, q = clips.root_pos[frames], fit.q[frames].copy()
-            q[:, :3] -= origin
-            hessian = self._hessian(self._to_device(q.T), self._frame_targets(clips, frames, origin))
-            result[part] = np.moveaxis(np.asarray(hessian, np.float64), -1, 0)[: len(part)]
-        return result
+        batch, ndof = self._frame_batch_size, self.body.reduced.ndof
+
+        def evaluate(part: slice) -> np.ndarray:
+            frames = np.arange(targets.nframe)[part]
+            result = np.empty((len(frames), ndof, ndof))
+            for low in range(0, len(frames), batch):
+                rows = np.resize(frames[low : low + batch], batch)  # keeps the compiled shape
+                origin, q = clips.root_pos[rows], fit.q[rows].copy()
+                q[:, :3] -= origin
+                hessian = self._hessian(self._to_device(q.T), self._frame_targets(clips, rows, origin))
+                count = min(batch, len(frames) - low)
+                result[low : low + count] = np.moveaxis(np.asarray(hessian, np.float64), -1, 0)[:count]
+            return result
+
+        return evaluate
 
     def _compile_refit(self) -> Any:
         capsules = collision_capsules(self.body, ignored_pairs=self._neutral)

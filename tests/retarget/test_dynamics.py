@@ -53,7 +53,8 @@ def refiner(body: TargetBody) -> Refiner:
 def refine(refiner: Refiner, q: np.ndarray, *, held: bool = True) -> Refinement:
     """Refine with the same stiffness in every direction."""
     ndof = refiner.body.reduced.ndof
-    return refiner.refine(q, np.tile(10.0 * np.eye(ndof), (len(q), 1, 1)), np.full((len(q), 2), held), FPS)
+    stiffness = lambda part: np.tile(10.0 * np.eye(ndof), (part.stop - part.start, 1, 1))  # noqa: E731
+    return refiner.refine(q, stiffness, np.full((len(q), 2), held), FPS)
 
 
 def standing_still(body: TargetBody, nframe: int) -> np.ndarray:
