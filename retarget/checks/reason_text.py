@@ -59,7 +59,6 @@ TEXTS: dict[str, tuple[str, str, str]] = {
         "{at} is at its limit in {value} of the frames", "%", "Do not interpret this joint: the source asks for more"),
     "unmet_torque_nm": ("muscles lack {value} on average, most at {at}", "Nm", _MUSCLE),
     "activation_saturated_fraction": ("{value} of the activations are at the maximum, {at} the longest", "%", _MUSCLE),
-    "muscle_saturated_time_fraction": ("{at} is at its maximum in {value} of the frames", "%", _MUSCLE),
     "overflow_fraction": ("{value} of the frames have more contacts than were checked", "%", "Check with --device cpu"),
     "frame_rate_doubt": ("free fall or strides contradict the file's frame rate", "", "State the right one: --fps"),
 }  # fmt: skip

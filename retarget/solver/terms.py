@@ -179,10 +179,13 @@ class RestTerm(SpatialTerm):
         pos, nsphere = kinematics.point_pos, len(self.radius)
         spheres = slice(self.first, self.first + nsphere)
         height = pos[spheres, 2] - jnp.asarray(self.radius, pos.dtype)[:, None] - targets.anchor[self.part, 2]
+        height = height.astype(pos.dtype)
         share = jnp.zeros_like(height)
         for part in np.unique(self.part):
             own = np.flatnonzero(self.part == part)
-            share = share.at[own].set(jax.nn.softmax(-height[own] / REST_SOFTNESS, axis=0) * targets.contact[part])
+            share = share.at[own].set(
+                (jax.nn.softmax(-height[own] / REST_SOFTNESS, axis=0) * targets.contact[part]).astype(height.dtype)
+            )
         stiffness, error = self.weight * share, height + REST_DEPTH
         x, y, _ = jnp.moveaxis(pos, 1, 0)[:, spheres]
         zero, one = jnp.zeros_like(stiffness), jnp.ones_like(stiffness)

@@ -78,7 +78,11 @@ def check_made_good(source: Path, out: Path, cluster: HandStarted | None = None,
     assert again.counts["kept"] >= kept
     if cluster:
         cluster.end()
-    last = convert_alone(source, out)  # clears away what they left
+    deadline = time.monotonic() + 20
+    last = convert_alone(source, out)  # clears away what they left, once the system has ended them
+    while list(out.rglob("*.tmp")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        last = convert_alone(source, out)
     assert last.counts["kept"] == len(list(source.iterdir()))
     convert_alone(source, out.with_name("calm"))
     assert contents(out) == contents(out.with_name("calm"))
