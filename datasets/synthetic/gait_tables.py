@@ -53,7 +53,7 @@ Sekiya & Nagasaki 1998, Gait & Posture 7:225, show that the ratio hardly changes
 TOE_OUT = np.deg2rad(7.0)
 """Angle between the foot and the direction of walking [rad]. Perry."""
 
-STEP_WIDTH = 0.09
+STEP_WIDTH = 0.10
 """Lateral distance between the heels' tracks [m]. Perry: 8 cm; more recent reports 8 to 10."""
 
 TOE_CLEARANCE = 0.013

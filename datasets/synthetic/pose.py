@@ -49,7 +49,7 @@ The heel is round; its contact point is 15 mm ahead of its end. That of the big 
 rounded value.
 """
 
-HANGING = np.deg2rad(75.0)
+HANGING = np.deg2rad(77.0)
 """Angle between an arm in the T-pose and one hanging at the side, clear of the hip [rad]."""
 
 

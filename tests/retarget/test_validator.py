@@ -54,17 +54,18 @@ def set_joints(body: TargetBody, clip: Clip, frames: slice, **angles: float) -> 
 def test_walking_is_feasible(validator: Validator, walk_clip: Clip) -> None:
     checked = validator.validate(walk_clip)
     assert set(reasons(checked)) <= RESIDUALS, checked.reasons
-    assert checked.metrics["residual_force_bw"] < 0.15
-    assert checked.metrics["residual_force_p99_bw"] < 0.25
+    assert checked.metrics["residual_force_bw"] < 0.02
+    assert checked.metrics["residual_force_p99_bw"] < 0.05
+    assert checked.metrics["residual_moment_p99_bw_height"] < 0.01
     assert checked.metrics["unsupported_s"] == 0.0
-    assert 0.58 < checked.metrics["stance_fraction"] < 0.67
+    assert 0.58 < checked.metrics["stance_fraction"] < 0.70
     assert 0.15 < checked.metrics["double_support_fraction"] < 0.35
     assert checked.metrics["speed_m_s"] == pytest.approx(1.2, abs=0.1)
     assert checked.metrics["landmark_error_max_mm"] == pytest.approx(
         walk_clip.metrics["landmark_error_max_mm"], rel=0.01
     )
     assert checked.metrics["tendon_jump_fraction"] == 0.0
-    assert checked.metrics["self_penetration_mm"] == 0.0
+    assert checked.metrics["self_penetration_mm"] < 10.0
 
 
 def test_orientation_errors_name_the_worst_body(validator: Validator, walk_clip: Clip) -> None:
@@ -191,9 +192,9 @@ def test_a_tendon_that_flips_around_its_bone_is_found(validator: Validator, walk
     """A shoulder rotated for single frames puts a tendon on the other side of its bone: its length jumps twice."""
     body, qpos = validator.body, walk_clip.qpos.astype(np.float64).copy()
     q = body.reduced.reduce(qpos)
-    q[[150, 200, 250], 7 + body.reduced.index("shoulder_rot_l")] += 0.9
+    q[[150, 200, 264], 7 + body.reduced.index("shoulder_rot_l")] += 0.9
     result = reasons(validator.validate(with_configurations(body, walk_clip, body.reduced.expand(q))))
-    assert result["tendon_jump_fraction"]["frames"] == [[150, 152], [200, 202], [250, 252]]
+    assert result["tendon_jump_fraction"]["frames"] == [[150, 152], [200, 202], [264, 266]]
     assert result["tendon_jump_fraction"]["at"].endswith("_left")
     assert "tendon_step_max" not in result  # one fault, one reason
 
