@@ -174,7 +174,10 @@ class Refiner:
         current = best_q = np.array(q, np.float64)
         deviation = np.zeros((len(q), self.body.reduced.ndof))
         for iteration in range(1, self.config.iterations + 1):
-            step = self._step(state, deviation, stiffness, trusted, fps)
+            try:
+                step = self._step(state, deviation, stiffness, trusted, fps)
+            except np.linalg.LinAlgError:  # rounding made the system indefinite: the best iterate so far remains
+                break
             current, moved = self._move(current, step)
             deviation += moved
             required = self._required(current, fps, momentum=iteration < self.config.iterations)
@@ -211,10 +214,11 @@ class Refiner:
     def _trusted(self, state: _State, fps: float) -> np.ndarray:
         """Weight of every frame's residual, shape (nframe,): 0 at the ends and where a support is missing."""
         missing = np.linalg.norm(state.residual * self._scale, axis=1) > UNSUPPORTED
-        missing = binary_opening(missing, np.ones(max(1, round(UNSUPPORTED_SECONDS * fps))))
+        missing = np.asarray(binary_opening(missing, np.ones(max(1, round(UNSUPPORTED_SECONDS * fps)))), bool)
         width = 2 * max(1, round(FADE_SECONDS * fps)) + 1
         trusted = np.clip(1.0 - 2.0 * uniform_filter1d(missing.astype(float), width, mode="nearest"), 0.0, 1.0)
-        trusted[missing] = trusted[0] = trusted[-1] = 0.0
+        trusted = np.where(missing, 0.0, trusted)
+        trusted[0] = trusted[-1] = 0.0
         return trusted
 
     def _step(

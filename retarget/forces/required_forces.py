@@ -70,7 +70,8 @@ def required_forces(body: TargetBody, qpos: np.ndarray, fps: float, *, momentum:
     run = lambda part: _evaluate(body, qpos[part], qvel[part], qacc[part], momentum=momentum)  # noqa: E731
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         parts = list(pool.map(run, chunks))
-    wrench, com, points = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    wrench = np.concatenate([wrench for wrench, *_ in parts])
+    com, points = np.concatenate([com for _, com, *_ in parts]), np.concatenate([points for *_, points, _ in parts])
     matrices = [matrix for *_, matrix in parts if matrix is not None]
     matrix = np.concatenate(matrices) if matrices else None
     return RequiredForces(wrench=wrench, com=com, points=points, momentum=matrix)
