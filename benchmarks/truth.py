@@ -199,7 +199,7 @@ def angle_rows(clip: Clip, body: TargetBody, reference: dict[str, np.ndarray]) -
 
 def moment_rows(dynamics: Dynamics, body: TargetBody, reference: dict[str, np.ndarray]) -> list[Row]:
     """Joint moments per body mass against the reference's."""
-    mass, own = float(reference["mass"]), float(body.model.body_mass.sum())
+    mass, own = float(reference["mass"]), body.mass
     rows = []
     for name, asked in (("ankle_angle", 0.95), ("knee_angle", 0.85), ("hip_flexion", 0.85)):
         pairs = {side: (dynamics.moment[:, body.reduced.index(f"{name}_{side[0]}")] / own,
@@ -233,7 +233,7 @@ def emg_rows(dynamics: Dynamics, body: TargetBody, reference: dict[str, np.ndarr
 def compare(clip: Clip, body: TargetBody, reference: dict[str, np.ndarray]) -> list[Row]:
     """All rows of the table."""
     dynamics = dynamics_of(clip)
-    weight = float(body.model.body_mass.sum()) * GRAVITY
+    weight = body.mass * GRAVITY
     return [
         event_row(dynamics, reference),
         *force_rows(dynamics, reference, weight),

@@ -88,7 +88,7 @@ def _target() -> dict[str, Any]:
     model = body.model
     return {
         "name": body.name, "version": body.version, "sha256": body.sha256, "nq": model.nq, "nv": model.nv,
-        "nmuscle": model.nu, "mass_kg": round(float(model.body_mass.sum()), 2),
+        "nmuscle": model.nu, "mass_kg": round(body.mass, 2),
         "corrections": [correction.text for correction in body.corrections],
     }  # fmt: skip
 

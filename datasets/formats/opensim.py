@@ -80,7 +80,7 @@ def opensim_companions(clip: Clip, body: ExportBody) -> dict[str, bytes]:
     assert clip.ground_force is not None
     assert clip.centre_of_pressure is not None
     assert clip.joint_moment is not None
-    mass = float(body.target.model.body_mass.sum())
+    mass = body.target.mass
     moments = tuple(f"{name}_moment" for name in clip.moment_names)
     about = "Net moment that muscles supply, positive in the positive direction of the coordinate (see the .mot)."
     files = {

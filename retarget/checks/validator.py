@@ -270,7 +270,7 @@ class Validator:
         result: SegmentResult,
     ) -> None:
         """Residuals of ground and muscles. Metrics use only `inner` frames, far enough from the ends for the filter."""
-        weight = float(self.body.model.body_mass.sum()) * GRAVITY
+        weight = self.body.mass * GRAVITY
         only_inner = lambda values: np.where(inner, values, np.nan)  # noqa: E731
         force = np.linalg.norm(ground.residual_force, axis=1) / weight
         torque = np.linalg.norm(ground.residual_torque, axis=1)

@@ -35,6 +35,7 @@ from musclemap.retarget.forces.contact_forces import (
 )
 from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
 from musclemap.retarget.forces.roll_over import RollOver, roll_over
+from musclemap.retarget.ramps import smoothstep
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
@@ -285,8 +286,7 @@ def _cross_matrix(vector: np.ndarray) -> np.ndarray:
 def _fade(earlier: np.ndarray, later: np.ndarray) -> None:
     """Let the start of `later` take over from the end of `earlier`, in place, over `OVERLAP` frames."""
     n = min(OVERLAP, len(later))
-    x = np.linspace(0.0, 1.0, n)[:, None]
-    blend = x * x * (3.0 - 2.0 * x)
+    blend = smoothstep(np.linspace(0.0, 1.0, n))[:, None]
     turn = Rotation.from_quat(earlier[:n, 3:NROOT], scalar_first=True)
     other = Rotation.from_quat(later[:n, 3:NROOT], scalar_first=True)
     quat = (Rotation.from_rotvec(blend * (other * turn.inv()).as_rotvec()) * turn).as_quat(scalar_first=True)

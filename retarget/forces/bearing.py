@@ -9,9 +9,9 @@ word: in flight nothing bears.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_closing, binary_opening, uniform_filter1d
+from scipy.ndimage import uniform_filter1d
 
-from musclemap.retarget.targets.contacts import runs
+from musclemap.retarget.targets.contacts import filter_short, runs
 from musclemap.skeletons.support import SupportPoints
 
 
@@ -88,7 +88,8 @@ def detect_bearing(
         else:
             begin = (speed[:, own] < begin_speed) & (above < thresholds.body_height)
             end = (speed[:, own] > begin_speed) | (above > thresholds.body_height)
-        bearing[:, part] = _filter_short(np.any(_trigger(begin, end), axis=1), length)
+        bearing[:, part] = np.any(_trigger(begin, end), axis=1)
+    bearing = filter_short(bearing, length)
     bearing &= (load > thresholds.flight)[:, None]
     return bearing
 
@@ -99,13 +100,6 @@ def _trigger(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     last_begin = np.maximum.accumulate(np.where(begin, frames, -1), axis=0)
     last_end = np.maximum.accumulate(np.where(end & ~begin, frames, -1), axis=0)
     return last_begin > last_end
-
-
-def _filter_short(mask: np.ndarray, length: int) -> np.ndarray:
-    """Close gaps and drop supports shorter than `length` frames; those at the ends are assumed to continue."""
-    padded = np.pad(mask, length, mode="edge")
-    window = np.ones(length, bool)
-    return binary_opening(binary_closing(padded, window), window)[length:-length]
 
 
 def _raised_ground(height: np.ndarray, held: np.ndarray, *, tolerance: float = 0.035) -> np.ndarray:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from musclemap.retarget.ramps import smoothstep
 from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
@@ -76,7 +77,6 @@ class ContactForces:
         force: Force on each part, world frame, shape (nframe, npart, 3) [N].
         centre: Centre of pressure of each part, world frame, shape (nframe, npart, 3) [m]; the part's lowest point if
             it bears nothing.
-        moment: Free moment of each part about the vertical through its centre, shape (nframe, npart) [Nm].
         wrench: Wrench of all forces about the root's origin, world frame, shape (nframe, 6) [N, Nm].
         body_force: Total force on each body that has support points, shape (nframe, nbody, 3) [N].
         body_torque: Torque of these forces about the world's origin, shape (nframe, nbody, 3) [Nm].
@@ -87,7 +87,6 @@ class ContactForces:
 
     force: np.ndarray
     centre: np.ndarray
-    moment: np.ndarray
     wrench: np.ndarray
     body_force: np.ndarray
     body_torque: np.ndarray
@@ -128,15 +127,11 @@ def _load_transfer(contact: np.ndarray, other: np.ndarray, *, longest: int) -> n
         for a, b in runs(other):
             if a < start < b and start > 0:
                 n = min(min(b, stop) - start, longest)
-                load[start : start + n] *= _smoothstep(np.arange(1, n + 1) / (n + 1))
+                load[start : start + n] *= smoothstep(np.arange(1, n + 1) / (n + 1))
             if a < stop < b and stop < len(contact):
                 n = min(stop - max(a, start), longest)
-                load[stop - n : stop] *= _smoothstep(np.arange(n, 0, -1) / (n + 1))
+                load[stop - n : stop] *= smoothstep(np.arange(n, 0, -1) / (n + 1))
     return load
-
-
-def _smoothstep(x: np.ndarray) -> np.ndarray:
-    return x * x * (3.0 - 2.0 * x)
 
 
 class ContactForceSolver:
@@ -216,12 +211,11 @@ class ContactForceSolver:
         reach: np.ndarray, dual: np.ndarray,
     ) -> ContactForces:  # fmt: skip
         """Sum point forces by part and by body."""
-        support, n = self.body.support, len(force)
+        support = self.body.support
         place = arm + root[:, None]
         torque = np.cross(place, force)
         by_part = np.eye(len(support.names))[support.part][chosen]  # (nframe, width, npart)
         total = np.einsum("tik,tip->tpk", force, by_part)
-        moments = np.einsum("tik,tip->tpk", torque, by_part)
         vertical = np.einsum("ti,tip->tp", force[..., 2], by_part)
         centre = np.einsum("ti,tik,tip->tpk", force[..., 2], place, by_part)
         centre /= np.maximum(vertical, LOWEST_FORCE)[..., None]
@@ -231,8 +225,7 @@ class ContactForceSolver:
         return ContactForces(
             force=total,
             centre=centre,
-            moment=(moments - np.cross(centre, total))[..., 2],
-            wrench=np.concatenate([force.sum(axis=1), np.cross(arm, force).sum(axis=1)], axis=1).reshape(n, 6),
+            wrench=np.concatenate([force.sum(axis=1), np.cross(arm, force).sum(axis=1)], axis=1),
             body_force=np.einsum("tik,tib->tbk", force, by_body),
             body_torque=np.einsum("tik,tib->tbk", torque, by_body),
             reach=reach,

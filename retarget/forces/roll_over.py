@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from musclemap.retarget.ramps import smoothstep
 from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.support import SupportPoints
 
@@ -76,5 +77,5 @@ def roll_over(support: SupportPoints, points: np.ndarray, bearing: np.ndarray, c
             centre[part, foot] = across + (heel + position)[:, None] * axis
             speed = np.abs(velocity[part] @ axis)
             rise = np.clip((speed - STILL) / (STEPPING - STILL), 0.0, 1.0)
-            weight[part, foot] = rise * rise * (3.0 - 2.0 * rise)
+            weight[part, foot] = smoothstep(rise)
     return RollOver(centre=centre, weight=weight)

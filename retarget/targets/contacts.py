@@ -54,7 +54,7 @@ def velocity(pos: np.ndarray, fps: float) -> np.ndarray:
     return np.gradient(pos, 1.0 / fps, axis=0)
 
 
-def _filter_short(mask: np.ndarray, length: int) -> np.ndarray:
+def filter_short(mask: np.ndarray, length: int) -> np.ndarray:
     """Close gaps and drop contacts shorter than `length` frames; contacts at the ends are assumed to continue."""
     if length < 2:
         return mask
@@ -108,7 +108,7 @@ def detect_contacts(
         supported &= ~(resting & (parts[..., 2] < floor + config.max_height)).any(axis=1)
     raised = slow & (height < lowest[:, None] + config.max_height) & (supported & ~contact.any(axis=1))[:, None]
     length = max(1, round(config.min_duration * fps))
-    return _filter_short(contact | _filter_short(raised, 2 * length), length), floor
+    return filter_short(contact | filter_short(raised, 2 * length), length), floor
 
 
 def _floor_under(height: np.ndarray, resting: np.ndarray, config: ContactConfig) -> float:
