@@ -91,36 +91,50 @@ class CandidatePairs:
         still = (model.body_dofnum[a] == 0) & (model.body_dofnum[b] == 0)
         signature = (model.geom_bodyid[first] << 16) + model.geom_bodyid[second]
         candidates = (collide != 0) & (a != b) & ~still & ~related & ~np.isin(signature, model.exclude_signature)
-        explicit = {(int(min(p)), int(max(p))) for p in zip(model.pair_geom1, model.pair_geom2, strict=True)}
+        explicit = {
+            (int(min(p)), int(max(p))): i for i, p in enumerate(zip(model.pair_geom1, model.pair_geom2, strict=True))
+        }
         candidates |= np.array([(int(i), int(j)) in explicit for i, j in zip(first, second, strict=True)], bool)
         self._model = model
         self.geoms = np.stack([first[candidates], second[candidates]], axis=1)
-        self._reach = model.geom_margin + model.geom_gap
+        reach = model.geom_margin + model.geom_gap
+        self._reach = reach[self.geoms].sum(axis=1)
+        for i, pair in enumerate(self.geoms.tolist()):
+            if (k := explicit.get((pair[0], pair[1]))) is not None:  # listed pairs have margins of their own
+                self._reach[i] = 2 * (model.pair_margin[k] + model.pair_gap[k])
 
-    def count(self, data: mujoco.MjData) -> int:
-        """Count the pairs close to each other, given data whose kinematics are computed."""
+    def count(self, data: mujoco.MjData, *, margin: float = 0.0) -> int:
+        """Count the pairs close to each other.
+
+        Args:
+            data: Data whose kinematics are computed.
+            margin: Distance added to the limit of every test [m].
+        """
         model, (a, b) = self._model, self.geoms.T
         xpos, xmat, radius = data.geom_xpos, data.geom_xmat.reshape(-1, 3, 3), model.geom_rbound
         offset = xpos[b] - xpos[a]
-        bound = radius[a] + radius[b] + self._reach[a] + self._reach[b]
+        reach = self._reach + margin
+        bound = radius[a] + radius[b] + reach
         close = (offset**2).sum(axis=1) <= bound**2
         for plane, other, outward in ((a, b, offset), (b, a, -offset)):
             height = (outward * xmat[plane, :, 2]).sum(axis=1)
-            close = np.where(radius[plane] == 0, height <= radius[other] + self._reach[a] + self._reach[b], close)
+            close = np.where(radius[plane] == 0, height <= radius[other] + reach, close)
         boxes = np.flatnonzero(close & (radius[a] > 0) & (radius[b] > 0))
-        close[boxes] = self._boxes_meet(xpos, xmat, a[boxes], b[boxes])
+        close[boxes] = self._boxes_meet(xpos, xmat, a[boxes], b[boxes], reach[boxes])
         return int(close.sum())
 
-    def _boxes_meet(self, xpos: np.ndarray, xmat: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def _boxes_meet(
+        self, xpos: np.ndarray, xmat: np.ndarray, a: np.ndarray, b: np.ndarray, reach: np.ndarray
+    ) -> np.ndarray:
         """Whether no face normal of either box separates the two, shape (npair,)."""
         centre = np.einsum("gij,gj->gi", xmat, self._model.geom_aabb[:, :3]) + xpos
-        size, margin = self._model.geom_aabb[:, 3:], self._reach[a] + self._reach[b]
+        size = self._model.geom_aabb[:, 3:]
         meet = np.ones(len(a), bool)
         for faces in (a, b):
             normal = xmat[faces]  # columns
             distance = np.abs(np.einsum("pi,pik->pk", centre[b] - centre[a], normal))
-            reach = sum(np.einsum("pj,pjk->pk", size[g], np.abs(np.swapaxes(xmat[g], 1, 2) @ normal)) for g in (a, b))
-            meet &= (distance <= reach + margin[:, None]).all(axis=1)
+            extent = sum(np.einsum("pj,pjk->pk", size[g], np.abs(np.swapaxes(xmat[g], 1, 2) @ normal)) for g in (a, b))
+            meet &= (distance <= extent + reach[:, None]).all(axis=1)
         return meet
 
 

@@ -264,6 +264,10 @@ APART = {
 About ten times the measured ones: for MyoFullBody 1.5e-5 rad where joints move by a fifth of a radian, 5e-4 rad/s of
 20, and 0.2 rad/s² of 1500 in the solver's warm-start accelerations."""
 
+RELATIVE = {"warmstart": 0.05}
+"""Relative differences allowed as well: how far the constraint solver's accelerations have converged in float32 depends
+on the processor's instructions (up to 3 of 180 rad/s²)."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body_name", APART)
@@ -281,7 +285,11 @@ def test_ten_control_steps_agree(body_name: str, device: str, request: pytest.Fi
     warp_state, sensors_after = run(engine, state, ctrl)
     for name, tolerance in APART[body_name].items():
         np.testing.assert_allclose(
-            getattr(warp_state, name), getattr(mujoco_state, name), rtol=0, atol=tolerance, err_msg=name
+            getattr(warp_state, name),
+            getattr(mujoco_state, name),
+            rtol=RELATIVE.get(name, 0),
+            atol=tolerance,
+            err_msg=name,
         )
     assert np.abs(np.asarray(mujoco_state.qpos) - np.asarray(state.qpos)).max() > 0.02  # the bodies moved
     np.testing.assert_allclose(sensors_after.xpos, sensors.xpos, atol=2e-5)
@@ -347,6 +355,10 @@ def test_buffers_fit_the_reference_motion(human: SimulationBody, walk_clip: Clip
     assert 96 <= buffers.njmax <= 256
 
 
+FLOAT32_POSITION = 1e-6
+"""Rounding error of a geom's position in float32 [m]: pairs this close to the limit may count or not."""
+
+
 @pytest.mark.slow
 def test_candidate_pairs_are_those_of_warp(human: SimulationBody, human_warp: WarpEngine, walk_clip: Clip) -> None:
     rng = np.random.default_rng(0)
@@ -358,12 +370,14 @@ def test_candidate_pairs_are_those_of_warp(human: SimulationBody, human_warp: Wa
         qpos[:, 7:] += spread * rng.standard_normal((NWORLD, human.model.nq - 7))
         qpos[1, 2] -= 0.3
         human_warp.read(state._replace(qpos=jnp.asarray(qpos)))
-        count = 0
+        fewest, most = 0, 0
         for q in qpos:
             data.qpos[:] = q
             mujoco.mj_kinematics(human.model, data)
-            count += pairs.count(data)
-        assert count == int(human_warp._data.ncollision.numpy()[0])
+            fewest += pairs.count(data, margin=-FLOAT32_POSITION)
+            most += pairs.count(data, margin=FLOAT32_POSITION)
+        assert fewest <= int(human_warp._data.ncollision.numpy()[0]) <= most
+        assert most - fewest <= 2
 
 
 def test_unavailable_engines_and_devices_are_rejected_by_name(arm: SimulationBody) -> None:
