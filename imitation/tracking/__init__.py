@@ -1,0 +1,1 @@
+"""Muscle excitations by which a simulated body follows a clip."""

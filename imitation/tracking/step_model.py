@@ -1,0 +1,133 @@
+"""Linear model of one control step of a muscle-driven body in contact.
+
+MuJoCo's constraint cost is piecewise quadratic. While its active rows J (equalities, and contacts and limits with
+`J qacc - aref < 0`) stay the same, the acceleration is affine in the forces on the body:
+
+    (M + J' D J) qacc = tau + J' D aref,      aref = -b J qvel - k (pos - margin)
+
+A control step consists of several physics steps, over which `aref` and the force-velocity slope of the muscles follow
+the motion. The model carries both through the physics steps exactly, for the rows active at the beginning, and gives
+the velocities at the end as an affine function of the activations at the end. Mass matrix, moment arms and Jacobians
+stay those of the beginning.
+"""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+_SPEED_STEP = 1e-3
+"""Difference of muscle velocities for the slope of the force-velocity curve [m/s]."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepResponse:
+    """Velocities of selected dofs at the end of a control step: `velocity + start @ act_before + end @ act_after`.
+
+    Attributes:
+        velocity: Velocities without active muscle forces, shape (n,) [rad/s or m/s].
+        start: Change per unit activation at the start of the step, shape (n, nu).
+        end: Change per unit activation at the end of the step, shape (n, nu).
+        inertia: Diagonal of the mass matrix, shape (n,).
+    """
+
+    velocity: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    inertia: np.ndarray
+
+
+class StepModel:
+    """Response of a body's velocities to its muscles over one control step.
+
+    Args:
+        model: Simulated model.
+        nsubstep: Physics steps per control step.
+        dofs: Degrees of freedom whose velocities are needed, shape (n,).
+    """
+
+    def __init__(self, model: mujoco.MjModel, nsubstep: int, dofs: np.ndarray) -> None:
+        self.model, self.nsubstep, self.dofs = model, nsubstep, dofs
+        self._sparse = bool(mujoco.mj_isSparse(model))
+
+    def response(self, data: mujoco.MjData) -> StepResponse:
+        """Response at a state.
+
+        Args:
+            data: Data after `mj_forward`; unchanged on return.
+        """
+        m, n, h = self.model, len(self.dofs), self.model.opt.timestep
+        mass = np.zeros((m.nv, m.nv))
+        mujoco.mj_fullM(m, data, mass)
+        jacobian, weight, damping, stiffness, target = self._active_rows(data)
+        moment, passive_force, force_gain, slope = self._muscles(data)
+        stiff_rows = weight[:, None] * jacobian
+        lever = jacobian.T @ stiff_rows
+        factor = cho_factor(mass + lever, lower=True, check_finite=False)
+        # The Euler integrator of MuJoCo treats joint damping implicitly.
+        damped = cho_factor(mass + h * np.diag(m.dof_damping), lower=True, check_finite=False)
+        mobility = cho_solve(factor, mass @ cho_solve(damped, np.eye(m.nv), check_finite=False), check_finite=False)
+        # Change of acceleration per change of velocity and of displacement since the beginning of the step.
+        per_velocity = jacobian.T @ (damping[:, None] * stiff_rows) - moment.T @ (slope[:, None] * moment)
+        per_velocity[np.diag_indices(m.nv)] += m.dof_damping
+        per_displacement = jacobian.T @ (stiffness[:, None] * stiff_rows)
+        # Adjoint recursion: sensitivity of the selected final velocities to a generalised force in each physics step.
+        by_velocity = np.zeros((m.nv, n))
+        by_velocity[self.dofs, np.arange(n)] = 1.0
+        by_displacement = np.zeros((m.nv, n))
+        by_force, ramp = np.zeros((m.nv, n)), np.zeros((m.nv, n))
+        for k in reversed(range(self.nsubstep)):
+            total = by_velocity + h * by_displacement  # the displacement follows the new velocity
+            push = h * mobility @ total
+            by_force += push
+            ramp += push * (k / self.nsubstep)
+            by_velocity = total - per_velocity.T @ push
+            by_displacement = by_displacement - per_displacement.T @ push
+        constant = data.qfrc_passive - data.qfrc_bias + moment.T @ passive_force + stiff_rows.T @ target
+        constant += per_velocity @ data.qvel  # the sensitivities refer to velocities, not to their changes
+        moved = moment * force_gain[:, None]
+        velocity = by_velocity.T @ data.qvel + by_force.T @ constant
+        start, end = (moved @ (by_force - ramp)).T, (moved @ ramp).T  # activations change linearly over the step
+        return StepResponse(velocity=velocity, start=start, end=end, inertia=np.diag(mass)[self.dofs].copy())
+
+    def _active_rows(self, data: mujoco.MjData) -> tuple[np.ndarray, ...]:
+        """Jacobian (nrow, nv), weight D, damping b, stiffness k and `aref`, each (nrow,), of the active rows."""
+        m, ne = self.model, data.nefc
+        if self._sparse:
+            jacobian = np.zeros((ne, m.nv))
+            mujoco.mju_sparse2dense(jacobian, data.efc_J, data.efc_J_rownnz, data.efc_J_rowadr, data.efc_J_colind)
+        else:
+            jacobian = np.array(data.efc_J).reshape(-1)[: ne * m.nv].reshape(ne, m.nv)
+        kbip = np.array(data.efc_KBIP).reshape(-1, 4)[:ne]
+        equality = data.efc_type[:ne] == mujoco.mjtConstraint.mjCNSTR_EQUALITY
+        active = equality | (jacobian @ data.qacc - data.efc_aref[:ne] < 0)
+        return (
+            jacobian[active],
+            data.efc_D[:ne][active],
+            kbip[active, 1],
+            kbip[active, 0] * kbip[active, 2],
+            data.efc_aref[:ne][active],
+        )
+
+    def _muscles(self, data: mujoco.MjData) -> tuple[np.ndarray, ...]:
+        """Moment arms (nu, nv), force at zero activation, its gain by activation, and its slope by velocity, (nu,)."""
+        m = self.model
+        moment = np.zeros((m.nu, m.nv))
+        mujoco.mju_sparse2dense(
+            moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind
+        )
+        act, velocity = data.act.copy(), data.actuator_velocity.copy()
+        force, generalised = data.actuator_force.copy(), data.qfrc_actuator.copy()
+
+        def forces(activation: np.ndarray | float, speed: np.ndarray) -> np.ndarray:
+            data.act[:], data.actuator_velocity[:] = activation, speed
+            mujoco.mj_fwdActuation(m, data)
+            return data.actuator_force.copy()
+
+        passive = forces(0.0, velocity)
+        gain = forces(1.0, velocity) - passive
+        slope = (forces(act, velocity + _SPEED_STEP) - force) / _SPEED_STEP
+        data.act[:], data.actuator_velocity[:] = act, velocity
+        data.actuator_force[:], data.qfrc_actuator[:] = force, generalised
+        return moment, passive, gain, slope
