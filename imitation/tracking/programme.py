@@ -8,6 +8,7 @@ iterations. Float64 only.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -69,12 +70,8 @@ def solve_programme(
         scaled = b * inverse
         factor = cho_factor(eye + scaled @ b.T, lower=True, check_finite=False)
 
-        def direction(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            q = inverse * (-dual + low / below - high / above)
-            dx = q - inverse * (b.T @ cho_solve(factor, b @ q, check_finite=False))
-            return dx, (low - z_low * dx) / below, (high + z_high * dx) / above
-
-        dx, dl, dh = direction(-below * z_low, -above * z_high)
+        solve = partial(_direction, b, inverse, factor, dual, (below, above), (z_low, z_high))
+        dx, dl, dh = solve(-below * z_low, -above * z_high)
         primal, dual_length = (
             min(_longest(below, dx), _longest(above, -dx)),
             min(_longest(z_low, dl), _longest(z_high, dh)),
@@ -83,7 +80,7 @@ def solve_programme(
             (below + primal * dx) @ (z_low + dual_length * dl) + (above - primal * dx) @ (z_high + dual_length * dh)
         ) / (2 * n)
         centring = (predicted / gap) ** 3
-        dx, dl, dh = direction(centring * gap - below * z_low - dx * dl, centring * gap - above * z_high + dx * dh)
+        dx, dl, dh = solve(centring * gap - below * z_low - dx * dl, centring * gap - above * z_high + dx * dh)
         primal = min(1.0, _STEP_FRACTION * min(_longest(below, dx), _longest(above, -dx)))
         dual_length = min(1.0, _STEP_FRACTION * min(_longest(z_low, dl), _longest(z_high, dh)))
         x, below, above = x + primal * dx, below + primal * dx, above - primal * dx
@@ -93,6 +90,23 @@ def solve_programme(
     g = gradient(x)
     projected = x - np.clip(x - g / scale, lower, upper)
     return Solution(x=x, residual=float(np.abs(projected).max()), iterations=iterations)
+
+
+def _direction(
+    b: np.ndarray,
+    inverse: np.ndarray,
+    factor: tuple[np.ndarray, bool],
+    dual: np.ndarray,
+    slack: tuple[np.ndarray, np.ndarray],
+    multiplier: tuple[np.ndarray, np.ndarray],
+    low: np.ndarray,
+    high: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Newton step of the unknowns and of both multipliers for complementarity residuals `low` and `high`."""
+    (below, above), (z_low, z_high) = slack, multiplier
+    q = inverse * (-dual + low / below - high / above)
+    dx = q - inverse * (b.T @ cho_solve(factor, b @ q, check_finite=False))
+    return dx, (low - z_low * dx) / below, (high + z_high * dx) / above
 
 
 def _longest(value: np.ndarray, change: np.ndarray) -> float:

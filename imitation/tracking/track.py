@@ -84,7 +84,7 @@ def replay(body: SimulationBody, track: Track) -> np.ndarray:
     Returns:
         Configurations, shape (nstep + 1, nq); equal to `track.qpos` on the machine that made it.
     """
-    model, data = body.model, mujoco.MjData(body.model)
+    data = mujoco.MjData(body.model)
     set_state(data, track.qpos[0], track.qvel[0], track.act[0], track.warmstart)
     reached = [data.qpos.copy()]
     for excitation in track.excitation:
