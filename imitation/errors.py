@@ -9,3 +9,7 @@ class TrainingError(MusclemapError):
 
 class PolicyError(MusclemapError):
     """A policy file is damaged, has another format, or was trained on another body; the message says which."""
+
+
+class TrackingError(MusclemapError):
+    """A clip cannot be tracked as it is; the message gives the cause and a remedy."""

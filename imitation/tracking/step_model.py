@@ -45,10 +45,13 @@ class StepModel:
         model: Simulated model.
         nsubstep: Physics steps per control step.
         dofs: Degrees of freedom whose velocities are needed, shape (n,).
+        horizon: Physics steps after which the velocities are predicted, at least `nsubstep`. Activations change
+            linearly over the control step and then stay. With a horizon of one control step, a programme that inverts
+            the response is unstable: what remains of the old activations weighs more than the new ones.
     """
 
-    def __init__(self, model: mujoco.MjModel, nsubstep: int, dofs: np.ndarray) -> None:
-        self.model, self.nsubstep, self.dofs = model, nsubstep, dofs
+    def __init__(self, model: mujoco.MjModel, nsubstep: int, dofs: np.ndarray, *, horizon: int) -> None:
+        self.model, self.nsubstep, self.dofs, self.horizon = model, nsubstep, dofs, horizon
         self._sparse = bool(mujoco.mj_isSparse(model))
 
     def response(self, data: mujoco.MjData) -> StepResponse:
@@ -73,22 +76,22 @@ class StepModel:
         per_velocity[np.diag_indices(m.nv)] += m.dof_damping
         per_displacement = jacobian.T @ (stiffness[:, None] * stiff_rows)
         # Adjoint recursion: sensitivity of the selected final velocities to a generalised force in each physics step.
-        by_velocity = np.zeros((m.nv, n))
+        change = np.concatenate([per_velocity, per_displacement]) @ (h * mobility)
+        by_velocity, by_displacement = np.zeros((m.nv, n)), np.zeros((m.nv, n))
         by_velocity[self.dofs, np.arange(n)] = 1.0
-        by_displacement = np.zeros((m.nv, n))
-        by_force, ramp = np.zeros((m.nv, n)), np.zeros((m.nv, n))
-        for k in reversed(range(self.nsubstep)):
+        everything, late = np.zeros((m.nv, n)), np.zeros((m.nv, n))
+        for k in reversed(range(self.horizon)):
             total = by_velocity + h * by_displacement  # the displacement follows the new velocity
-            push = h * mobility @ total
-            by_force += push
-            ramp += push * (k / self.nsubstep)
-            by_velocity = total - per_velocity.T @ push
-            by_displacement = by_displacement - per_displacement.T @ push
+            everything += total
+            late += min(1.0, k / self.nsubstep) * total  # activations change linearly over the control step
+            moved = change @ total
+            by_velocity, by_displacement = total - moved[: m.nv], by_displacement - moved[m.nv :]
+        by_force, ramp = h * mobility @ everything, h * mobility @ late
         constant = data.qfrc_passive - data.qfrc_bias + moment.T @ passive_force + stiff_rows.T @ target
         constant += per_velocity @ data.qvel  # the sensitivities refer to velocities, not to their changes
-        moved = moment * force_gain[:, None]
+        active = moment * force_gain[:, None]
         velocity = by_velocity.T @ data.qvel + by_force.T @ constant
-        start, end = (moved @ (by_force - ramp)).T, (moved @ ramp).T  # activations change linearly over the step
+        start, end = (active @ (by_force - ramp)).T, (active @ ramp).T
         return StepResponse(velocity=velocity, start=start, end=end, inertia=np.diag(mass)[self.dofs].copy())
 
     def _active_rows(self, data: mujoco.MjData) -> tuple[np.ndarray, ...]:

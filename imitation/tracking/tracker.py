@@ -1,16 +1,36 @@
 """Search for the muscle excitations by which a body follows a clip."""
 
+import time
+
+import numpy as np
+
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
 
 from .config import TrackingConfig
-from .track import ProgressCallback, Track
+from .controller import FeedbackController
+from .dofs import find_controlled_dofs
+from .reference import make_reference
+from .search import Fragment, Simulator, State, extend_beam
+from .track import ProgressCallback, Track, TrackingProgress
+
+_FIRST_RETREAT = 15
+"""Fragments before the loss of the body at which the search begins."""
+
+_RETREAT = 10
+"""Fragments by which the search goes back when every variant loses the body."""
+
+_HELD = 8
+"""Fragments for which feedback alone must hold the body before the search hands over to it."""
 
 
 def track_clip(
     body: SimulationBody, clip: Clip, config: TrackingConfig, *, progress: ProgressCallback | None = None
 ) -> Track:
     """Find the excitations by which a body follows a clip from its first frame.
+
+    The feedback controller follows the clip alone as far as it can. Where it loses the body, a beam search over offsets
+    of its targets goes back and finds a way past that place.
 
     Args:
         body: Simulated body; its target must be the body of the clip.
@@ -22,6 +42,135 @@ def track_clip(
         The track, which ends early if the body cannot follow or if the time is up.
 
     Raises:
-        TrackingError: If the clip belongs to another body or has another frame rate, or has fewer than 3 frames.
+        TrackingError: If the clip belongs to another body, has another frame rate or fewer than 3 frames.
     """
-    raise NotImplementedError
+    started = time.perf_counter()
+    dofs = find_controlled_dofs(body)
+    reference = make_reference(body, dofs, clip)
+    simulator = Simulator(body, FeedbackController(body, dofs, reference, config))
+    first = simulator.start(0)
+    report = _Reporter(progress, reference.nframe, started + config.seconds)
+    search = _Search(simulator, first, config, report)
+    search.run()
+    return _track(first, search.best, simulator, time.perf_counter() - started)
+
+
+class _Reporter:
+    """Progress of a search, and the end of its time."""
+
+    def __init__(self, callback: ProgressCallback | None, nframe: int, deadline: float) -> None:
+        self._callback, self._total, self._deadline = callback, nframe - 1, deadline
+        self.stage, self.reached = "track", 0
+
+    def __call__(self, frame: int) -> bool:
+        """Report a frame that is reached; returns whether the time is up."""
+        self.reached = max(self.reached, frame)
+        if self._callback is not None:
+            self._callback(TrackingProgress(stage=self.stage, done=frame, total=self._total, reached=self.reached))
+        return self.late
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() > self._deadline
+
+
+class _Search:
+    """Chain of fragments from the first frame of a clip as far as the body gets.
+
+    Attributes:
+        best: The longest chain found.
+    """
+
+    def __init__(self, simulator: Simulator, first: State, config: TrackingConfig, report: _Reporter) -> None:
+        self._simulator, self._first, self._config, self._report = simulator, first, config, report
+        self._last = simulator.reference.nframe - 1
+        self._rng = np.random.default_rng(config.seed)
+        self.best: list[Fragment] = []
+
+    def run(self) -> None:
+        """Follow the clip by feedback alone; search where it loses the body."""
+        chain = self.best = self._follow([])
+        self._report.stage = "search"
+        retreat = _FIRST_RETREAT
+        while chain[-1].failure not in ("", "time") and self._config.samples:
+            lost, kept = chain[-1].end, max(0, len(chain) - retreat)
+            continued = self._pass(chain[:kept], lost)
+            if (continued and continued[-1].end > self.best[-1].end) or (continued and not continued[-1].failure):
+                chain = self.best = continued
+                retreat = _FIRST_RETREAT
+            elif kept == 0 or (continued and continued[-1].failure == "time") or self._report(lost):
+                break
+            else:
+                retreat += _RETREAT
+        if chain[-1].failure not in ("", "time") and self._report.late:
+            self.best[-1].failure = "time"
+
+    def _follow(self, chain: list[Fragment]) -> list[Fragment]:
+        """Continue a chain by feedback alone."""
+        state, frame = (chain[-1].states[-1], chain[-1].end) if chain else (self._first, 0)
+        run = self._simulator.run(state, frame, self._last, stop=self._report)
+        return chain + _cut(run, self._config.fragment, chain[-1] if chain else None)
+
+    def _pass(self, chain: list[Fragment], lost: int) -> list[Fragment]:
+        """Search from the end of a chain until feedback alone holds the body well past the frame where it was lost."""
+        beam = [chain[-1] if chain else Fragment.empty(self._first)]
+        while beam[0].end < self._last:
+            end = min(beam[0].end + self._config.fragment, self._last)
+            extended = extend_beam(self._simulator, beam, end, self._config, self._rng, self._report)
+            if not extended:
+                return _ancestors(beam[0]) if beam[0].excitation else chain
+            beam = extended
+            if self._report(end):
+                beam[0].failure = "time" if end < self._last else ""
+                break
+            if end >= lost:
+                followed = self._follow(_ancestors(beam[0]))
+                if not followed[-1].failure or followed[-1].end >= end + _HELD * self._config.fragment:
+                    return followed
+        return _ancestors(beam[0])
+
+
+def _cut(run: Fragment, length: int, parent: Fragment | None) -> list[Fragment]:
+    """A run as fragments of at most `length` steps; the last one has its failure."""
+    parts: list[Fragment] = []
+    for k in range(0, len(run.excitation), length):
+        rows = slice(k, k + length)
+        part = Fragment(
+            first=run.first + k,
+            parent=parts[-1] if parts else parent,
+            states=run.states[rows],
+            excitation=run.excitation[rows],
+            relative_error=run.relative_error[rows],
+            root_error=run.root_error[rows],
+        )
+        parts.append(part)
+    parts[-1].failure = run.failure
+    return parts
+
+
+def _ancestors(fragment: Fragment) -> list[Fragment]:
+    """The chain that ends with a fragment."""
+    chain: list[Fragment] = []
+    link: Fragment | None = fragment
+    while link is not None and link.excitation:
+        chain.append(link)
+        link = link.parent
+    return chain[::-1]
+
+
+def _track(first: State, chain: list[Fragment], simulator: Simulator, seconds: float) -> Track:
+    states = [first, *(state for fragment in chain for state in fragment.states)]
+    return Track(
+        start=0,
+        qpos=np.array([state.qpos for state in states]),
+        qvel=np.array([state.qvel for state in states]),
+        act=np.array([state.act for state in states]),
+        excitation=np.array([row for fragment in chain for row in fragment.excitation]),
+        warmstart=first.warmstart,
+        failure=chain[-1].failure,
+        relative_error=np.array([error for fragment in chain for error in fragment.relative_error]),
+        root_error=np.array([error for fragment in chain for error in fragment.root_error]),
+        seconds=seconds,
+        control_steps=simulator.control_steps,
+    )

@@ -1,0 +1,274 @@
+"""Feedback controller: the excitations of one control step from a state and a frame of the reference.
+
+Each controlled degree of freedom asks for an acceleration, that of the reference plus a damped pull towards it; so do
+the position and orientation of each swinging foot and the centre of mass. A swinging foot aims where the body will
+need it: its landing point moves with the error of the divergent component of motion, centre of mass plus velocity
+over the pendulum's frequency (Hof 2008; Englsberger et al. 2015), which grows until the foot lands. A quadratic
+programme over the activations that the muscles can reach within the step comes closest to all of these.
+"""
+
+import math
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from musclemap.imitation.physics.bodies import SimulationBody
+
+from .activation import ActivationDynamics
+from .config import TrackingConfig
+from .dofs import ControlledDofs
+from .programme import Solution, solve_programme
+from .reference import ReferenceMotion
+from .step_model import StepModel, StepResponse
+
+_GRAVITY = 9.81
+_START_ACTIVATION = 0.05
+_START_PASSES = 3
+_LANDING = 0.03
+"""Parts of the swing phase at both ends in which clearance is not fed forward."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decision:
+    """What the controller chose for one control step.
+
+    Attributes:
+        activation: Activations aimed at for the end of the step, shape (nu,).
+        excitation: Excitations that lead there, float32 values, shape (nu,).
+        active: First guess for the next step's programme, see `Solution.active`.
+        matrix: Rows of the programme by activation, shape (nrow, nu): errors in activation that these rows do not see
+            move nothing.
+        residual: Residual of the programme's solution.
+    """
+
+    activation: np.ndarray
+    excitation: np.ndarray
+    active: np.ndarray
+    matrix: np.ndarray
+    residual: float
+
+
+class FeedbackController:
+    """Excitations by which a simulated body follows a reference from any state near it; holds no state of its own.
+
+    Args:
+        body: Simulated body.
+        dofs: Its controlled degrees of freedom.
+        reference: Motion to follow.
+        config: Gains.
+    """
+
+    def __init__(
+        self, body: SimulationBody, dofs: ControlledDofs, reference: ReferenceMotion, config: TrackingConfig
+    ) -> None:
+        self.body, self.dofs, self.reference, self.config = body, dofs, reference, config
+        self._steps = StepModel(body.model, body.nsubstep, dofs.index, horizon=config.horizon)
+        self._activation = ActivationDynamics(body.model, body.nsubstep)
+        self._span = config.horizon * body.model.opt.timestep
+        gain, damping, weight = (np.empty(dofs.ndof) for _ in range(3))
+        root, turn = slice(0, min(3, dofs.nroot)), slice(min(3, dofs.nroot), dofs.nroot)
+        gain[:], damping[:], weight[:] = config.joint_gain, config.joint_damping, 1.0
+        gain[root], gain[turn] = config.root_gain, config.root_rotation_gain
+        damping[: dofs.nroot] = config.root_damping
+        weight[root], weight[turn] = config.root_weight, config.root_rotation_weight
+        weight[dofs.ndof - dofs.nsoft :] = config.trunk_weight
+        self._gain, self._rate, self._weight = gain, 2 * np.sqrt(gain) * damping, weight
+        height = float(reference.com[:, 2].mean()) if reference.nframe else 1.0
+        self._frequency = math.sqrt(_GRAVITY / max(height, 0.1))
+
+    def start_activation(self, data: mujoco.MjData, frame: int) -> np.ndarray:
+        """Activations that would hold the reference's acceleration if they had been there before, shape (nu,).
+
+        Args:
+            data: State; its activations are overwritten.
+            frame: Frame of the reference.
+        """
+        nu = self.body.model.nu
+        data.act[:] = _START_ACTIVATION
+        for _ in range(_START_PASSES):
+            mujoco.mj_forward(self.body.model, data)
+            response = self._steps.response(data)
+            rows = _Rows(response, data.qvel[self.dofs.index], np.zeros(nu), response.start + response.end, self._span)
+            self._dof_rows(rows, data, frame, None, None)
+            solution = self._solve(rows, np.zeros(nu), np.zeros(nu), np.ones(nu), None)
+            data.act[:] = solution.x
+        return solution.x.copy()
+
+    def decide(
+        self, data: mujoco.MjData, frame: int, *, offset: np.ndarray | None = None, start: np.ndarray | None = None
+    ) -> Decision:
+        """Choose the excitations of the control step that begins at a state.
+
+        Args:
+            data: State after `mj_forward`.
+            frame: Frame of the reference that the state belongs to.
+            offset: Change of the targets of the controlled dofs, shape (ndof,); none if None.
+            start: `Decision.active` of the previous step, which saves time and does not change the result.
+        """
+        frame = min(frame, self.reference.nframe - 1)
+        response = self._steps.response(data)
+        act = data.act.copy()
+        rows = _Rows(response, data.qvel[self.dofs.index], act, response.end, self._span)
+        mujoco.mj_subtreeVel(self.body.model, data)
+        moves = self._foot_moves(data, frame)
+        self._dof_rows(rows, data, frame, offset, moves)
+        tangent = self.dofs.tangent(data.qpos)
+        if moves is not None:
+            self._swing_rows(rows, data, frame, tangent, *moves)
+        if self.config.com_weight:
+            self._com_rows(rows, data, frame, tangent)
+        lower = self._activation.advance(act, np.zeros_like(act))
+        upper = self._activation.advance(act, np.ones_like(act))
+        solution = self._solve(rows, act, lower, upper, start)
+        excitation = self._activation.excitation_for(act, solution.x).astype(np.float32)
+        return Decision(
+            activation=solution.x,
+            excitation=excitation,
+            active=solution.active,
+            matrix=rows.matrix,
+            residual=solution.residual,
+        )
+
+    def _solve(
+        self, rows: "_Rows", act: np.ndarray, lower: np.ndarray, upper: np.ndarray, start: np.ndarray | None
+    ) -> Solution:
+        effort, change = self.config.effort, self.config.change
+        return solve_programme(
+            rows.matrix,
+            rows.rhs,
+            regulariser=effort + change,
+            centre=act * (change / (effort + change)),
+            lower=lower,
+            upper=upper,
+            start=start,
+        )
+
+    def _dof_rows(
+        self,
+        rows: "_Rows",
+        data: mujoco.MjData,
+        frame: int,
+        offset: np.ndarray | None,
+        moves: tuple[np.ndarray, np.ndarray] | None,
+    ) -> None:
+        """Rows of the controlled dofs."""
+        model, dofs, reference = self.body.model, self.dofs, self.reference
+        goal, speed = reference.qpos[frame], reference.qvel[frame][dofs.index].copy()
+        step = np.zeros(dofs.ndof) if offset is None else offset.copy()
+        if moves is not None and reference.feet is not None:
+            for leg, change, move, rate in zip(dofs.legs, reference.feet.joint_change, *moves, strict=True):
+                step[leg] += change[frame] @ move
+                speed[leg] += change[frame] @ rate
+        if step.any():
+            whole, goal = np.zeros(model.nv), goal.copy()
+            whole[dofs.index] = step
+            mujoco.mj_integratePos(model, goal, whole, 1.0)
+        error = np.zeros(model.nv)
+        mujoco.mj_differentiatePos(model, error, 1.0, data.qpos, goal)
+        wanted = self._gain * error[dofs.index] + self._rate * (speed - rows.velocity)
+        if dofs.nroot:
+            horizontal = float(np.hypot(wanted[0], wanted[1]))
+            wanted[:2] *= min(1.0, self.config.max_root_acceleration / max(horizontal, 1e-9))
+        wanted += reference.acceleration[min(frame + 1, reference.nframe - 1)]
+        rows.add_dofs(wanted, self._weight * np.sqrt(rows.response.inertia + self.config.added_inertia))
+
+    def _foot_moves(self, data: mujoco.MjData, frame: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Displacement [m] and velocity [m/s] added to each foot's reference, shape (nfoot, 3) each."""
+        feet, config = self.reference.feet, self.config
+        if feet is None:
+            return None
+        move, rate = np.zeros((len(self.dofs.feet), 3)), np.zeros((len(self.dofs.feet), 3))
+        position = data.subtree_com[self.dofs.root] - self.reference.com[frame]
+        velocity = data.subtree_linvel[self.dofs.root] - self.reference.com_velocity[frame]
+        divergent = (position + velocity / self._frequency)[:2]
+        for k in np.flatnonzero(feet.swing[frame]):
+            phase, remaining = feet.phase[frame, k], feet.time_to_landing[frame, k]
+            part = min(1.0, phase / config.placement_lead)
+            shift = config.placement * divergent * math.exp(config.placement_rate * remaining)
+            shift *= min(1.0, config.max_placement / max(float(np.linalg.norm(shift)), 1e-9))
+            move[k, :2] += part * part * (3 - 2 * part) * shift
+            lift = np.append(config.clearance_outwards * feet.outwards[frame, k], config.clearance)
+            move[k] += lift * math.sin(math.pi * phase)
+            if _LANDING < phase < 1 - _LANDING:
+                duration = max(remaining / (1 - phase), 0.2)
+                rate[k] += lift * math.cos(math.pi * phase) * math.pi / duration
+        return move, rate
+
+    def _swing_rows(
+        self,
+        rows: "_Rows",
+        data: mujoco.MjData,
+        frame: int,
+        tangent: np.ndarray,
+        move: np.ndarray,
+        rate: np.ndarray,
+    ) -> None:
+        """Rows of the position and orientation of each swinging foot."""
+        feet, config = self.reference.feet, self.config
+        assert feet is not None
+        following = min(frame + 1, self.reference.nframe - 1)
+        damping = 2 * math.sqrt(config.foot_gain)
+        jacobian, turn = np.zeros((3, self.body.model.nv)), np.zeros((3, self.body.model.nv))
+        for k in np.flatnonzero(feet.swing[frame]):
+            foot = self.dofs.feet[k]
+            mujoco.mj_jacBody(self.body.model, data, jacobian, turn, foot)
+            error = feet.position[frame, k] + move[k] - data.xpos[foot]
+            slip = feet.velocity[frame, k] + rate[k] - jacobian @ data.qvel
+            wanted = feet.acceleration[following, k] + config.foot_gain * error + damping * slip
+            rows.add(jacobian @ tangent, wanted, config.foot_weight)
+            tilt = _rotation_between(data.xmat[foot].reshape(3, 3), feet.rotation[frame, k])
+            spin = feet.angular_velocity[frame, k] - turn @ data.qvel
+            wanted = feet.angular_acceleration[following, k] + config.foot_gain * tilt + damping * spin
+            rows.add(turn @ tangent, wanted, config.foot_rotation_weight)
+
+    def _com_rows(self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray) -> None:
+        """Rows of the centre of mass."""
+        reference, gain = self.reference, self.config.com_gain
+        jacobian = np.zeros((3, self.body.model.nv))
+        mujoco.mj_jacSubtreeCom(self.body.model, data, jacobian, self.dofs.root)
+        error = reference.com[frame] - data.subtree_com[self.dofs.root]
+        slip = reference.com_velocity[frame] - data.subtree_linvel[self.dofs.root]
+        wanted = reference.com_acceleration[min(frame + 1, reference.nframe - 1)]
+        wanted = wanted + gain * error + 2 * math.sqrt(gain) * slip
+        rows.add(jacobian @ tangent, wanted, self.config.com_weight)
+
+
+class _Rows:
+    """Rows of the programme while they are collected; accelerations are means over the horizon."""
+
+    def __init__(
+        self, response: StepResponse, velocity: np.ndarray, act: np.ndarray, gain: np.ndarray, span: float
+    ) -> None:
+        self.response, self.velocity = response, velocity
+        self._gain = gain / span
+        self._free = (response.velocity + response.start @ act - velocity) / span
+        self._matrix: list[np.ndarray] = []
+        self._rhs: list[np.ndarray] = []
+
+    def add_dofs(self, wanted: np.ndarray, weight: np.ndarray) -> None:
+        """Add a row for the acceleration of each controlled dof, shapes (ndof,)."""
+        self._matrix.append(self._gain * weight[:, None])
+        self._rhs.append((wanted - self._free) * weight)
+
+    def add(self, jacobian: np.ndarray, wanted: np.ndarray, weight: float) -> None:
+        """Add rows for accelerations `jacobian @ (those of the controlled dofs)`, shapes (n, ndof) and (n,)."""
+        if weight:
+            self._matrix.append(weight * (jacobian @ self._gain))
+            self._rhs.append(weight * (wanted - jacobian @ self._free))
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """B of the programme, shape (nrow, nu)."""
+        return np.concatenate(self._matrix)
+
+    @property
+    def rhs(self) -> np.ndarray:
+        """b of the programme, shape (nrow,)."""
+        return np.concatenate(self._rhs)
+
+
+def _rotation_between(start: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Rotation from one orientation to another in world axes, exact for small angles, shape (3,) [rad]."""
+    turn = goal @ start.T
+    return 0.5 * np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])

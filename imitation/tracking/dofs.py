@@ -1,0 +1,113 @@
+"""Degrees of freedom that the tracking controller controls, and the legs among them."""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.skeletons.couplings import Coupling, couplings, value_and_slope
+
+_TRUNK_MASS = 0.2
+"""A joint belongs to the trunk if it carries more than this part of the body's mass."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ControlledDofs:
+    """Controlled degrees of freedom: the root's, those of the independent joints, then the soft ones.
+
+    A joint that is coupled to a joint of the trunk is soft: muscles bend the spine between its vertebrae although the
+    couplings tie them together. Left to itself the head is 0.2 m from its place.
+
+    Attributes:
+        model: Simulated model.
+        index: Their addresses in qvel, shape (ndof,).
+        nroot: Number of dofs of the root: 6 or 0.
+        njoint: Number of independent joints.
+        root: Body whose subtree is the whole body.
+        trunk: Positions in `index` of the trunk's independent joints.
+        feet: Body of each foot, left first; empty for a body without.
+        toes: Body of the toes of each foot.
+        legs: For each foot the positions in `index` of the independent joints between root and foot.
+        followers: Couplings of the joints that are not controlled, with their dof and the position of their driver.
+    """
+
+    model: mujoco.MjModel
+    index: np.ndarray
+    nroot: int
+    njoint: int
+    root: int
+    trunk: np.ndarray
+    feet: tuple[int, ...]
+    toes: tuple[int, ...]
+    legs: tuple[np.ndarray, ...]
+    followers: tuple[tuple[Coupling, int, int], ...]
+
+    @property
+    def ndof(self) -> int:
+        """Number of controlled dofs."""
+        return len(self.index)
+
+    @property
+    def nsoft(self) -> int:
+        """Number of soft joints."""
+        return self.ndof - self.nroot - self.njoint
+
+    def tangent(self, qpos: np.ndarray) -> np.ndarray:
+        """Velocities of all dofs per unit velocity of the controlled ones, shape (nv, ndof)."""
+        tangent = np.zeros((self.model.nv, self.ndof))
+        tangent[self.index, np.arange(self.ndof)] = 1.0
+        for coupling, dof, column in self.followers:
+            address = self.model.jnt_qposadr[coupling.driver]
+            delta = np.array([qpos[address] - self.model.qpos0[address]])
+            tangent[dof, column] = value_and_slope(coupling.coef[None], delta)[1][0]
+        return tangent
+
+
+def find_controlled_dofs(body: SimulationBody) -> ControlledDofs:
+    """Find the controlled degrees of freedom of a body."""
+    model = body.model
+    nroot = 6 if body.free else 0
+    heavy = model.body_subtreemass > _TRUNK_MASS * model.body_subtreemass[0]
+    trunk = [int(j) for j in body.joint_ids if heavy[model.jnt_bodyid[j]]]
+    bent = [
+        c for c in couplings(model) if c.driver in trunk and model.jnt_type[c.driven] == mujoco.mjtJoint.mjJNT_HINGE
+    ]
+    soft = [int(model.jnt_dofadr[c.driven]) for c in bent if heavy[model.jnt_bodyid[c.driven]]]
+    index = np.concatenate([np.arange(nroot), body.dofadr, soft]).astype(int)
+    position = {int(dof): k for k, dof in enumerate(index)}
+    followers = tuple(
+        (c, int(model.jnt_dofadr[c.driven]), position[int(model.jnt_dofadr[c.driver])])
+        for c in couplings(model)
+        if c.driver >= 0 and int(model.jnt_dofadr[c.driven]) not in position
+    )
+    feet = tuple(int(model.body(part.body).id) for part in body.target.contact_parts[::2])
+    independent = {int(model.jnt_dofadr[j]) for j in body.joint_ids}
+    legs = tuple(
+        np.array([position[dof] for dof in _dofs_between_root_and(model, foot) if dof in independent], int)
+        for foot in feet
+    )
+    return ControlledDofs(
+        model=model,
+        index=index,
+        nroot=nroot,
+        njoint=len(body.joint_ids),
+        root=int(model.body_rootid[body.landmark_ids[0]]),
+        trunk=np.array([position[int(model.jnt_dofadr[j])] for j in trunk], int),
+        feet=feet,
+        toes=tuple(int(model.body(part.body).id) for part in body.target.contact_parts[1::2]),
+        legs=legs,
+        followers=followers,
+    )
+
+
+def _dofs_between_root_and(model: mujoco.MjModel, body: int) -> list[int]:
+    """Dofs of the joints that move a body, except those of a free root, shape (n,)."""
+    dofs: list[int] = []
+    while body > 0:
+        first, count = int(model.body_dofadr[body]), int(model.body_dofnum[body])
+        free = count == 6 and model.jnt_type[model.body_jntadr[body]] == mujoco.mjtJoint.mjJNT_FREE
+        if count and not free:
+            dofs += range(first, first + count)
+        body = int(model.body_parentid[body])
+    return sorted(dofs)

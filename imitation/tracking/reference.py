@@ -1,0 +1,232 @@
+"""A clip as the controller follows it: everything about the reference motion that does not depend on the state."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import mujoco
+import numpy as np
+from scipy.signal import butter, sosfiltfilt
+
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.errors import TrackingError
+from musclemap.imitation.physics.bodies import SimulationBody
+
+from .dofs import ControlledDofs
+
+_ACCELERATION_CUTOFF = 10.0
+"""Cutoff of the low-pass filter before velocities are differentiated [Hz]."""
+
+_MIN_STANCE = 8
+"""Frames; a shorter contact within the clip is a scuff, not a step."""
+
+MIN_FRAMES = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FootReference:
+    """Motion of the feet in the reference.
+
+    Attributes:
+        position: World, shape (nframe, nfoot, 3) [m].
+        velocity: Shape (nframe, nfoot, 3) [m/s].
+        acceleration: Shape (nframe, nfoot, 3) [m/s²].
+        rotation: Orientation, shape (nframe, nfoot, 3, 3).
+        angular_velocity: World axes, shape (nframe, nfoot, 3) [rad/s].
+        angular_acceleration: Shape (nframe, nfoot, 3) [rad/s²].
+        swing: Whether the foot does not bear, shape (nframe, nfoot) bool.
+        phase: Elapsed part of the swing phase, shape (nframe, nfoot); 0 in stance.
+        time_to_landing: Remaining time of the swing phase, shape (nframe, nfoot) [s]; 0 in stance.
+        outwards: Horizontal unit vector from the other foot to this one, shape (nframe, nfoot, 2).
+        joint_change: Change of the leg's joints that moves the foot by a unit of length and does not turn it, for each
+            foot an array of shape (nframe, nleg, 3) [rad/m].
+    """
+
+    position: np.ndarray
+    velocity: np.ndarray
+    acceleration: np.ndarray
+    rotation: np.ndarray
+    angular_velocity: np.ndarray
+    angular_acceleration: np.ndarray
+    swing: np.ndarray
+    phase: np.ndarray
+    time_to_landing: np.ndarray
+    outwards: np.ndarray
+    joint_change: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReferenceMotion:
+    """A motion to follow, in the coordinates of the simulated model.
+
+    Attributes:
+        qpos: Configurations, shape (nframe, nq).
+        qvel: Velocities, shape (nframe, nv).
+        acceleration: Accelerations of the controlled dofs, shape (nframe, ndof) [rad/s² or m/s²].
+        landmarks: Landmark positions, shape (nframe, nlandmark, 3) [m], world.
+        com: Centre of mass, shape (nframe, 3) [m].
+        com_velocity: Its velocity, shape (nframe, 3) [m/s].
+        com_acceleration: Its acceleration, shape (nframe, 3) [m/s²].
+        feet: The feet; None for a body without.
+    """
+
+    qpos: np.ndarray
+    qvel: np.ndarray
+    acceleration: np.ndarray
+    landmarks: np.ndarray
+    com: np.ndarray
+    com_velocity: np.ndarray
+    com_acceleration: np.ndarray
+    feet: FootReference | None
+
+    @property
+    def nframe(self) -> int:
+        """Number of frames."""
+        return len(self.qpos)
+
+    @cached_property
+    def com_offset(self) -> np.ndarray:
+        """Centre of mass relative to the first landmark, shape (nframe, 3) [m]."""
+        return self.com - self.landmarks[:, 0]
+
+
+def make_reference(body: SimulationBody, dofs: ControlledDofs, clip: Clip) -> ReferenceMotion:
+    """Prepare a clip for tracking.
+
+    Args:
+        body: Simulated body.
+        dofs: Degrees of freedom that the controller controls.
+        clip: Clip of the same body at the control rate.
+
+    Raises:
+        TrackingError: If the clip belongs to another body, has another frame rate or fewer than 3 frames.
+    """
+    if clip.model_sha256 != body.sha256:
+        raise TrackingError(f"the clip was made for another version of {clip.model}; convert the motion again")
+    if abs(clip.fps - body.control_fps) > 1e-6 * body.control_fps:
+        raise TrackingError(
+            f"the clip has {clip.fps:g} frames per second, the simulation {body.control_fps:g} control steps; "
+            f"convert the motion with --fps {body.control_fps:g}"
+        )
+    if clip.nframe < MIN_FRAMES:
+        raise TrackingError(f"the clip has {clip.nframe} frames; tracking needs at least {MIN_FRAMES}")
+    qpos = clip.qpos[:, body.clip_qpos].astype(float)
+    qvel = clip.qvel[:, body.clip_qvel].astype(float)
+    swing = _swing(body, clip)
+    return reference_of_motion(body, dofs, qpos, qvel, swing)
+
+
+def reference_of_motion(
+    body: SimulationBody, dofs: ControlledDofs, qpos: np.ndarray, qvel: np.ndarray, swing: np.ndarray | None
+) -> ReferenceMotion:
+    """Reference from a motion of the simulated model.
+
+    Args:
+        body: Simulated body.
+        dofs: Degrees of freedom that the controller controls.
+        qpos: Configurations, shape (nframe, nq).
+        qvel: Velocities, shape (nframe, nv).
+        swing: Whether each foot does not bear, shape (nframe, nfoot) bool; None for a body without feet.
+    """
+    model, data, rate = body.model, mujoco.MjData(body.model), body.control_fps
+    nframe, nfoot = len(qpos), len(dofs.feet)
+    landmarks = np.zeros((nframe, len(body.landmark_ids), 3))
+    com, com_velocity = np.zeros((nframe, 3)), np.zeros((nframe, 3))
+    position, rotation = np.zeros((nframe, nfoot, 3)), np.zeros((nframe, nfoot, 3, 3))
+    velocity, angular = np.zeros((nframe, nfoot, 3)), np.zeros((nframe, nfoot, 3))
+    joint_change = tuple(np.zeros((nframe, len(leg), 3)) for leg in dofs.legs)
+    toes = np.zeros((nframe, nfoot, 3))
+    jacobian, turn = np.zeros((3, model.nv)), np.zeros((3, model.nv))
+    for t in range(nframe):
+        data.qpos[:], data.qvel[:] = qpos[t], qvel[t]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_comVel(model, data)
+        mujoco.mj_subtreeVel(model, data)
+        landmarks[t] = data.xpos[body.landmark_ids]
+        com[t], com_velocity[t] = data.subtree_com[dofs.root], data.subtree_linvel[dofs.root]
+        tangent = dofs.tangent(qpos[t])
+        toes[t] = data.xpos[list(dofs.toes)] if nfoot else 0.0
+        for k, foot in enumerate(dofs.feet):
+            mujoco.mj_jacBody(model, data, jacobian, turn, foot)
+            position[t, k], rotation[t, k] = data.xpos[foot], data.xmat[foot].reshape(3, 3)
+            velocity[t, k], angular[t, k] = jacobian @ qvel[t], turn @ qvel[t]
+            joint_change[k][t] = _joint_change((jacobian @ tangent)[:, dofs.legs[k]], (turn @ tangent)[:, dofs.legs[k]])
+    feet = None
+    if swing is not None and nfoot:
+        phase, time_to_landing = _phases(swing, rate)
+        feet = FootReference(
+            position=position,
+            velocity=velocity,
+            acceleration=np.gradient(velocity, 1 / rate, axis=0),
+            rotation=rotation,
+            angular_velocity=angular,
+            angular_acceleration=np.gradient(angular, 1 / rate, axis=0),
+            swing=swing,
+            phase=phase,
+            time_to_landing=time_to_landing,
+            outwards=_outwards(position, toes - position),
+            joint_change=joint_change,
+        )
+    return ReferenceMotion(
+        qpos=qpos,
+        qvel=qvel,
+        acceleration=np.gradient(_smooth(qvel[:, dofs.index], rate), 1 / rate, axis=0),
+        landmarks=landmarks,
+        com=com,
+        com_velocity=com_velocity,
+        com_acceleration=np.gradient(com_velocity, 1 / rate, axis=0),
+        feet=feet,
+    )
+
+
+def _smooth(velocity: np.ndarray, rate: float) -> np.ndarray:
+    sections = butter(2, _ACCELERATION_CUTOFF, fs=rate, output="sos")
+    padding = min(len(velocity) - 1, int(rate / _ACCELERATION_CUTOFF))
+    return sosfiltfilt(sections, velocity, axis=0, padlen=padding)
+
+
+def _joint_change(move: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Least change of the leg's joints per unit displacement of the foot without rotation, shape (nleg, 3)."""
+    rows = np.concatenate([move, 0.3 * turn])  # 0.3 m: a foot's length makes angles comparable with lengths
+    return (rows.T @ np.linalg.inv(rows @ rows.T + 1e-4 * np.eye(6)))[:, :3]
+
+
+def _swing(body: SimulationBody, clip: Clip) -> np.ndarray | None:
+    """Frames in which each foot does not bear, shape (nframe, nfoot), left foot first; None for a body without feet."""
+    parts = body.target.contact_parts
+    if not parts:
+        return None
+    if clip.bearing is not None and clip.support_names[:2] == body.target.support_names[:2]:
+        bearing = np.asarray(clip.bearing[:, :2], bool).copy()
+    else:  # clips of earlier releases: a heel or toe that is held still
+        bearing = np.asarray(clip.contact, bool).reshape(clip.nframe, -1, 2).any(axis=2)
+    for foot in bearing.T:
+        for first, end in _runs(foot):
+            if end - first < _MIN_STANCE and first > 0 and end < len(foot):
+                foot[first:end] = False
+    return ~bearing
+
+
+def _runs(flags: np.ndarray) -> np.ndarray:
+    """First frame and end of every run of true flags, shape (nrun, 2)."""
+    return np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int))).reshape(-1, 2)
+
+
+def _phases(swing: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    phase, time_to_landing = np.zeros(swing.shape), np.zeros(swing.shape)
+    for k, flags in enumerate(swing.T):
+        for first, end in _runs(flags):
+            frames = np.arange(first, end)
+            phase[first:end, k] = (frames - first + 1) / (end - first)
+            time_to_landing[first:end, k] = (end - frames) / rate
+    return phase, time_to_landing
+
+
+def _outwards(position: np.ndarray, toes: np.ndarray) -> np.ndarray:
+    """Sideways direction from the other foot, perpendicular to where the toes point, shape (nframe, nfoot, 2)."""
+    forward = toes[..., :2].sum(axis=1)
+    sideways = np.stack([-forward[:, 1], forward[:, 0]], axis=1)
+    sideways /= np.maximum(np.linalg.norm(sideways, axis=1, keepdims=True), 1e-6)
+    between = position[:, 0, :2] - position[:, 1, :2]
+    left = 1.0 if (between * sideways).sum(axis=1).mean() >= 0 else -1.0
+    return np.stack([left * sideways, -left * sideways], axis=1)
