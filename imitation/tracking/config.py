@@ -47,19 +47,19 @@ class TrackingConfig:
     """
 
     joint_gain: float = 110.0
-    root_gain: float = 138.0
+    root_gain: float = 110.0
     root_rotation_gain: float = 67.0
     root_damping: float = 1.0
     joint_damping: float = 1.0
-    root_weight: float = 2.1
+    root_weight: float = 1.0
     root_rotation_weight: float = 4.86
     trunk_weight: float = 4.63
-    added_inertia: float = 0.68
+    added_inertia: float = 0.3
     max_root_acceleration: float = 4.0
-    effort: float = 21.0
-    change: float = 3.36
-    horizon: int = 10
-    foot_weight: float = 4.0
+    effort: float = 50.0
+    change: float = 8.0
+    horizon: int = 13
+    foot_weight: float = 2.0
     foot_rotation_weight: float = 0.5
     foot_gain: float = 150.0
     placement: float = 0.6
@@ -68,7 +68,7 @@ class TrackingConfig:
     placement_lead: float = 0.8
     clearance: float = 0.02
     clearance_outwards: float = 0.01
-    com_weight: float = 0.9
+    com_weight: float = 1.0
     com_gain: float = 30.0
     seconds: float = 600.0
     samples: int = 40

@@ -68,12 +68,13 @@ class StepModel:
         stiff_rows = weight[:, None] * jacobian
         lever = jacobian.T @ stiff_rows
         factor = cho_factor(mass + lever, lower=True, check_finite=False)
-        # The Euler integrator of MuJoCo treats joint damping implicitly.
-        damped = cho_factor(mass + h * np.diag(m.dof_damping), lower=True, check_finite=False)
+        # MuJoCo's Euler integrator treats joint damping implicitly, and the force-velocity curve explicitly, which is
+        # unstable for a light limb with stiff muscles until the curve flattens. The model treats both implicitly.
+        viscous = -moment.T @ (slope[:, None] * moment) + np.diag(m.dof_damping)
+        damped = cho_factor(mass + h * viscous, lower=True, check_finite=False)
         mobility = cho_solve(factor, mass @ cho_solve(damped, np.eye(m.nv), check_finite=False), check_finite=False)
         # Change of acceleration per change of velocity and of displacement since the beginning of the step.
-        per_velocity = jacobian.T @ (damping[:, None] * stiff_rows) - moment.T @ (slope[:, None] * moment)
-        per_velocity[np.diag_indices(m.nv)] += m.dof_damping
+        per_velocity = jacobian.T @ (damping[:, None] * stiff_rows) + viscous
         per_displacement = jacobian.T @ (stiffness[:, None] * stiff_rows)
         # Adjoint recursion: sensitivity of the selected final velocities to a generalised force in each physics step.
         change = np.concatenate([per_velocity, per_displacement]) @ (h * mobility)

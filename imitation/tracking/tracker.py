@@ -14,14 +14,20 @@ from .reference import make_reference
 from .search import Fragment, Simulator, State, extend_beam
 from .track import ProgressCallback, Track, TrackingProgress
 
-_FIRST_RETREAT = 15
-"""Fragments before the loss of the body at which the search begins."""
+_RELATIVE_LIMIT = 0.09
+"""Mean landmark error relative to the first landmark at which the search replaces feedback alone [m]."""
 
-_RETREAT = 10
-"""Fragments by which the search goes back when every variant loses the body."""
+_ROOT_LIMIT = 0.12
+"""Error of the first landmark at which it does [m]."""
 
-_HELD = 8
-"""Fragments for which feedback alone must hold the body before the search hands over to it."""
+_CLOSE = 0.6
+"""Part of both limits below which feedback alone may take over again."""
+
+_RETREAT = 4
+"""Fragments before the frame of trouble at which the search begins; doubled as long as that does not help."""
+
+_ADVANCE = 20
+"""Frames by which the frame of trouble must move for a search to count as a success."""
 
 
 def track_clip(
@@ -79,7 +85,7 @@ class _Search:
     """Chain of fragments from the first frame of a clip as far as the body gets.
 
     Attributes:
-        best: The longest chain found.
+        best: The best chain so far: complete ones first, then the longer, then the closer.
     """
 
     def __init__(self, simulator: Simulator, first: State, config: TrackingConfig, report: _Reporter) -> None:
@@ -89,46 +95,71 @@ class _Search:
         self.best: list[Fragment] = []
 
     def run(self) -> None:
-        """Follow the clip by feedback alone; search where it loses the body."""
-        chain = self.best = self._follow([])
+        """Follow the clip by feedback alone; search where that leaves the clip."""
+        chain = self._follow([])
+        trouble, retreat = self._trouble(chain, 0), _RETREAT
         self._report.stage = "search"
-        retreat = _FIRST_RETREAT
-        while chain[-1].failure not in ("", "time") and self._config.samples:
-            lost, kept = chain[-1].end, max(0, len(chain) - retreat)
-            continued = self._pass(chain[:kept], lost)
-            if (continued and continued[-1].end > self.best[-1].end) or (continued and not continued[-1].failure):
-                chain = self.best = continued
-                retreat = _FIRST_RETREAT
-            elif kept == 0 or (continued and continued[-1].failure == "time") or self._report(lost):
+        while trouble is not None and self._config.samples and not self._report.late:
+            kept = max(0, trouble // self._config.fragment - retreat)
+            chain = self._pass(chain[:kept], trouble)
+            passed = chain[-1].end if chain else 0
+            if passed >= self._last:
                 break
-            else:
-                retreat += _RETREAT
-        if chain[-1].failure not in ("", "time") and self._report.late:
-            self.best[-1].failure = "time"
+            chain = self._follow(chain)
+            following = self._trouble(chain, passed)
+            retreat = _RETREAT if following is None or following >= trouble + _ADVANCE else 2 * retreat
+            if kept == 0 and retreat > 2 * len(chain):
+                break  # every way from the first frame on has been tried
+            trouble = following
+        end = self.best[-1]
+        if end.end < self._last and (self._report.late or not end.failure):
+            end.failure = "time" if self._report.late else "landmarks"
 
     def _follow(self, chain: list[Fragment]) -> list[Fragment]:
         """Continue a chain by feedback alone."""
         state, frame = (chain[-1].states[-1], chain[-1].end) if chain else (self._first, 0)
-        run = self._simulator.run(state, frame, self._last, stop=self._report)
-        return chain + _cut(run, self._config.fragment, chain[-1] if chain else None)
+        if frame < self._last:
+            run = self._simulator.run(state, frame, self._last, stop=self._report)
+            chain = chain + _cut(run, self._config.fragment, chain[-1] if chain else None)
+        self._propose(chain)
+        return chain
 
-    def _pass(self, chain: list[Fragment], lost: int) -> list[Fragment]:
-        """Search from the end of a chain until feedback alone holds the body well past the frame where it was lost."""
+    def _propose(self, chain: list[Fragment]) -> None:
+        if chain and (not self.best or _rank(chain) > _rank(self.best)):
+            self.best = chain
+
+    def _trouble(self, chain: list[Fragment], first: int) -> int | None:
+        """First frame from `first` on whose errors are too large; None if there is none."""
+        for fragment in chain:
+            for k, (relative, root) in enumerate(zip(fragment.relative_error, fragment.root_error, strict=True)):
+                if fragment.first + k >= first and (relative > _RELATIVE_LIMIT or root > _ROOT_LIMIT):
+                    return fragment.first + k
+        return None if chain[-1].end >= self._last else chain[-1].end
+
+    def _pass(self, chain: list[Fragment], trouble: int) -> list[Fragment]:
+        """Search from the end of a chain until the body is close to the reference again, past a troublesome frame.
+
+        Returns the chain as far as the search got.
+        """
         beam = [chain[-1] if chain else Fragment.empty(self._first)]
-        while beam[0].end < self._last:
+        while beam[0].end < self._last and not self._report.late:
             end = min(beam[0].end + self._config.fragment, self._last)
             extended = extend_beam(self._simulator, beam, end, self._config, self._rng, self._report)
             if not extended:
-                return _ancestors(beam[0]) if beam[0].excitation else chain
-            beam = extended
-            if self._report(end):
-                beam[0].failure = "time" if end < self._last else ""
                 break
-            if end >= lost:
-                followed = self._follow(_ancestors(beam[0]))
-                if not followed[-1].failure or followed[-1].end >= end + _HELD * self._config.fragment:
-                    return followed
+            beam = extended
+            self._propose(_ancestors(beam[0]))
+            close = (
+                beam[0].relative_error[-1] < _CLOSE * _RELATIVE_LIMIT and beam[0].root_error[-1] < _CLOSE * _ROOT_LIMIT
+            )
+            if close and end >= trouble + 2 * self._config.fragment:
+                break
         return _ancestors(beam[0])
+
+
+def _rank(chain: list[Fragment]) -> tuple[int, float]:
+    errors = [error for fragment in chain for error in fragment.relative_error]
+    return chain[-1].end, -float(np.mean(errors))
 
 
 def _cut(run: Fragment, length: int, parent: Fragment | None) -> list[Fragment]:
