@@ -19,6 +19,9 @@ _ACCELERATION_CUTOFF = 10.0
 _MIN_STANCE = 8
 """Frames; a shorter contact within the clip is a scuff, not a step."""
 
+_MIN_STEP = 15
+"""Frames; a foot that moves for that long while the other one stands makes a step."""
+
 MIN_FRAMES = 3
 
 
@@ -196,10 +199,15 @@ def _swing(body: SimulationBody, clip: Clip) -> np.ndarray | None:
     parts = body.target.contact_parts
     if not parts:
         return None
+    held = np.asarray(clip.contact, bool).reshape(clip.nframe, -1, 2).any(axis=2)
     if clip.bearing is not None and clip.support_names[:2] == body.target.support_names[:2]:
         bearing = np.asarray(clip.bearing[:, :2], bool).copy()
-    else:  # clips of earlier releases: a heel or toe that is held still
-        bearing = np.asarray(clip.contact, bool).reshape(clip.nframe, -1, 2).any(axis=2)
+        for k, foot in enumerate(held.T):  # a foot that moves while the other is held still steps, however low
+            moving = ~foot & held[:, 1 - k]
+            for first, end in _runs(moving):
+                bearing[first:end, k] &= end - first < _MIN_STEP
+    else:
+        bearing = held  # clips of earlier releases
     for foot in bearing.T:
         for first, end in _runs(foot):
             if end - first < _MIN_STANCE and first > 0 and end < len(foot):
