@@ -33,6 +33,9 @@ class TrackingConfig:
         placement: Shift of the landing point per error of the divergent component of motion.
         placement_rate: Rate at which that error is expected to grow until the landing [1/s].
         max_placement: Largest shift of the landing point [m].
+        max_inwards: Largest shift of the landing point towards the other foot [m].
+        return_rate: Part of the feet's displacement from the reference that each step takes back.
+        max_return: Largest such correction [m].
         placement_lead: Part of the swing phase at which the shift is complete.
         clearance: Height added to the middle of the swing phase [m].
         clearance_outwards: Distance added outwards in the middle of the swing phase [m].
@@ -65,6 +68,9 @@ class TrackingConfig:
     placement: float = 0.6
     placement_rate: float = 2.0
     max_placement: float = 0.12
+    max_inwards: float = 0.02
+    return_rate: float = 0.3
+    max_return: float = 0.04
     placement_lead: float = 0.8
     clearance: float = 0.02
     clearance_outwards: float = 0.01

@@ -90,7 +90,7 @@ class FeedbackController:
             mujoco.mj_forward(self.body.model, data)
             response = self._steps.response(data)
             rows = _Rows(response, data.qvel[self.dofs.index], np.zeros(nu), response.start + response.end, self._span)
-            self._dof_rows(rows, data, frame, None, None)
+            self._dof_rows(rows, data, frame, np.zeros(2), None, None)
             solution = self._solve(rows, np.zeros(nu), np.zeros(nu), np.ones(nu), None)
             data.act[:] = solution.x
         return solution.x.copy()
@@ -111,13 +111,14 @@ class FeedbackController:
         act = data.act.copy()
         rows = _Rows(response, data.qvel[self.dofs.index], act, response.end, self._span)
         mujoco.mj_subtreeVel(self.body.model, data)
-        moves = self._foot_moves(data, frame)
-        self._dof_rows(rows, data, frame, offset, moves)
+        anchor = self._anchor(data, frame)
+        moves = self._foot_moves(data, frame, anchor)
+        self._dof_rows(rows, data, frame, anchor, offset, moves)
         tangent = self.dofs.tangent(data.qpos)
         if moves is not None:
-            self._swing_rows(rows, data, frame, tangent, *moves)
+            self._swing_rows(rows, data, frame, tangent, anchor, *moves)
         if self.config.com_weight:
-            self._com_rows(rows, data, frame, tangent)
+            self._com_rows(rows, data, frame, tangent, anchor)
         lower = self._activation.advance(act, np.zeros_like(act))
         upper = self._activation.advance(act, np.ones_like(act))
         solution = self._solve(rows, act, lower, upper, start)
@@ -149,6 +150,7 @@ class FeedbackController:
         rows: "_Rows",
         data: mujoco.MjData,
         frame: int,
+        anchor: np.ndarray,
         offset: np.ndarray | None,
         moves: tuple[np.ndarray, np.ndarray] | None,
     ) -> None:
@@ -156,6 +158,8 @@ class FeedbackController:
         model, dofs, reference = self.body.model, self.dofs, self.reference
         goal, speed = reference.qpos[frame], reference.qvel[frame][dofs.index].copy()
         step = np.zeros(dofs.ndof) if offset is None else offset.copy()
+        if dofs.nroot:
+            step[:2] += anchor
         if moves is not None and reference.feet is not None:
             for leg, change, move, rate in zip(dofs.legs, reference.feet.joint_change, *moves, strict=True):
                 step[leg] += change[frame] @ move
@@ -173,20 +177,39 @@ class FeedbackController:
         wanted += reference.acceleration[min(frame + 1, reference.nframe - 1)]
         rows.add_dofs(wanted, self._weight * np.sqrt(rows.response.inertia + self.config.added_inertia))
 
-    def _foot_moves(self, data: mujoco.MjData, frame: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Displacement [m] and velocity [m/s] added to each foot's reference, shape (nfoot, 3) each."""
+    def _anchor(self, data: mujoco.MjData, frame: int) -> np.ndarray:
+        """Horizontal displacement of the reference that puts its standing feet where the body's are, shape (2,) [m].
+
+        A body that has drifted must stay above its feet; the next steps lead it back. In flight the reference moves
+        with the centre of mass.
+        """
+        feet, dofs = self.reference.feet, self.dofs
+        if feet is None:
+            return np.zeros(2)
+        load = feet.load[frame]
+        if not load.any():
+            return (data.subtree_com[dofs.root] - self.reference.com[frame])[:2]
+        return load @ (data.xpos[list(dofs.feet)] - feet.position[frame])[:, :2]
+
+    def _foot_moves(self, data: mujoco.MjData, frame: int, anchor: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Displacement [m] and velocity [m/s] added to each foot's displaced reference, shape (nfoot, 3) each."""
         feet, config = self.reference.feet, self.config
         if feet is None:
             return None
         move, rate = np.zeros((len(self.dofs.feet), 3)), np.zeros((len(self.dofs.feet), 3))
         position = data.subtree_com[self.dofs.root] - self.reference.com[frame]
         velocity = data.subtree_linvel[self.dofs.root] - self.reference.com_velocity[frame]
-        divergent = (position + velocity / self._frequency)[:2]
+        divergent = (position + velocity / self._frequency)[:2] - anchor
+        back = -config.return_rate * anchor
+        back *= min(1.0, config.max_return / max(float(np.linalg.norm(back)), 1e-9))
         for k in np.flatnonzero(feet.swing[frame]):
             phase, remaining = feet.phase[frame, k], feet.time_to_landing[frame, k]
             part = min(1.0, phase / config.placement_lead)
             shift = config.placement * divergent * math.exp(config.placement_rate * remaining)
             shift *= min(1.0, config.max_placement / max(float(np.linalg.norm(shift)), 1e-9))
+            shift = shift + back
+            inwards = -float(shift @ feet.outwards[frame, k])
+            shift += max(0.0, inwards - config.max_inwards) * feet.outwards[frame, k]  # not into the other leg
             move[k, :2] += part * part * (3 - 2 * part) * shift
             lift = np.append(config.clearance_outwards * feet.outwards[frame, k], config.clearance)
             move[k] += lift * math.sin(math.pi * phase)
@@ -201,6 +224,7 @@ class FeedbackController:
         data: mujoco.MjData,
         frame: int,
         tangent: np.ndarray,
+        anchor: np.ndarray,
         move: np.ndarray,
         rate: np.ndarray,
     ) -> None:
@@ -214,6 +238,7 @@ class FeedbackController:
             foot = self.dofs.feet[k]
             mujoco.mj_jacBody(self.body.model, data, jacobian, turn, foot)
             error = feet.position[frame, k] + move[k] - data.xpos[foot]
+            error[:2] += anchor
             slip = feet.velocity[frame, k] + rate[k] - jacobian @ data.qvel
             wanted = feet.acceleration[following, k] + config.foot_gain * error + damping * slip
             rows.add(jacobian @ tangent, wanted, config.foot_weight)
@@ -222,12 +247,15 @@ class FeedbackController:
             wanted = feet.angular_acceleration[following, k] + config.foot_gain * tilt + damping * spin
             rows.add(turn @ tangent, wanted, config.foot_rotation_weight)
 
-    def _com_rows(self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray) -> None:
+    def _com_rows(
+        self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray
+    ) -> None:
         """Rows of the centre of mass."""
         reference, gain = self.reference, self.config.com_gain
         jacobian = np.zeros((3, self.body.model.nv))
         mujoco.mj_jacSubtreeCom(self.body.model, data, jacobian, self.dofs.root)
         error = reference.com[frame] - data.subtree_com[self.dofs.root]
+        error[:2] += anchor
         slip = reference.com_velocity[frame] - data.subtree_linvel[self.dofs.root]
         wanted = reference.com_acceleration[min(frame + 1, reference.nframe - 1)]
         wanted = wanted + gain * error + 2 * math.sqrt(gain) * slip

@@ -37,6 +37,7 @@ class FootReference:
         angular_velocity: World axes, shape (nframe, nfoot, 3) [rad/s].
         angular_acceleration: Shape (nframe, nfoot, 3) [rad/s²].
         swing: Whether the foot does not bear, shape (nframe, nfoot) bool.
+        load: Share of each foot in the force on the feet, shape (nframe, nfoot); zeros in flight.
         phase: Elapsed part of the swing phase, shape (nframe, nfoot); 0 in stance.
         time_to_landing: Remaining time of the swing phase, shape (nframe, nfoot) [s]; 0 in stance.
         outwards: Horizontal unit vector from the other foot to this one, shape (nframe, nfoot, 2).
@@ -51,6 +52,7 @@ class FootReference:
     angular_velocity: np.ndarray
     angular_acceleration: np.ndarray
     swing: np.ndarray
+    load: np.ndarray
     phase: np.ndarray
     time_to_landing: np.ndarray
     outwards: np.ndarray
@@ -115,11 +117,19 @@ def make_reference(body: SimulationBody, dofs: ControlledDofs, clip: Clip) -> Re
     qpos = clip.qpos[:, body.clip_qpos].astype(float)
     qvel = clip.qvel[:, body.clip_qvel].astype(float)
     swing = _swing(body, clip)
-    return reference_of_motion(body, dofs, qpos, qvel, swing)
+    force = None
+    if swing is not None and clip.ground_force is not None and clip.support_names[:2] == body.target.support_names[:2]:
+        force = np.asarray(clip.ground_force[:, :2, 2], float)
+    return reference_of_motion(body, dofs, qpos, qvel, swing, force)
 
 
 def reference_of_motion(
-    body: SimulationBody, dofs: ControlledDofs, qpos: np.ndarray, qvel: np.ndarray, swing: np.ndarray | None
+    body: SimulationBody,
+    dofs: ControlledDofs,
+    qpos: np.ndarray,
+    qvel: np.ndarray,
+    swing: np.ndarray | None,
+    force: np.ndarray | None = None,
 ) -> ReferenceMotion:
     """Reference from a motion of the simulated model.
 
@@ -129,6 +139,7 @@ def reference_of_motion(
         qpos: Configurations, shape (nframe, nq).
         qvel: Velocities, shape (nframe, nv).
         swing: Whether each foot does not bear, shape (nframe, nfoot) bool; None for a body without feet.
+        force: Vertical force on each foot, shape (nframe, nfoot) [N]; equal shares if None.
     """
     model, data, rate = body.model, mujoco.MjData(body.model), body.control_fps
     nframe, nfoot = len(qpos), len(dofs.feet)
@@ -165,6 +176,7 @@ def reference_of_motion(
             angular_velocity=angular,
             angular_acceleration=np.gradient(angular, 1 / rate, axis=0),
             swing=swing,
+            load=_load_share(swing, force),
             phase=phase,
             time_to_landing=time_to_landing,
             outwards=_outwards(position, toes - position),
@@ -218,6 +230,12 @@ def _swing(body: SimulationBody, clip: Clip) -> np.ndarray | None:
 def _runs(flags: np.ndarray) -> np.ndarray:
     """First frame and end of every run of true flags, shape (nrun, 2)."""
     return np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int))).reshape(-1, 2)
+
+
+def _load_share(swing: np.ndarray, force: np.ndarray | None) -> np.ndarray:
+    """Share of each foot that bears, shape (nframe, nfoot)."""
+    weight = np.where(swing, 0.0, 1.0 if force is None else np.maximum(force, 1.0))
+    return weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
 
 
 def _phases(swing: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
