@@ -25,6 +25,7 @@ from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.datasets.output_folder import (
     OutputError,
+    clip_files,
     clip_path,
     has_lines,
     read_entries,
@@ -235,7 +236,7 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
         clip.
     """
     root = source if source.is_dir() else source.parent
-    clips = {path.relative_to(root).as_posix() for path in (root.rglob("*.h5") if source.is_dir() else [source])}
+    clips = {path.relative_to(root).as_posix() for path in (clip_files(root) if source.is_dir() else [source])}
     entries = {e.clip: e for e in read_entries(root).values() if e.clip} if has_lines(root) else {}
     if source.is_dir():
         clips |= entries.keys()
