@@ -56,6 +56,9 @@ NUMBERS = ("fps", "start", "clip_frames", "seconds", "control_steps")
 MAX_SECONDS, MAX_STEPS = 1e9, 2**53
 """Largest computing time [s] and number of simulated control steps."""
 
+ROUNDING = 1e-6
+"""Amount by which an integrated activation may leave the range 0 to 1."""
+
 _FILE_NAMES = ("clip", "source")
 _HASHES = ("clip_sha256", "clip_motion_sha256", "qpos_sha256")
 _SHA256 = re.compile(r"[0-9a-f]{64}|")
@@ -111,8 +114,8 @@ def check_arrays(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) ->
     for key, array in arrays.items():
         if array.size and not (array.min() >= -MAX_VALUE and array.max() <= MAX_VALUE):  # also true for NaN
             raise FileError(f"{key} is {f'beyond {MAX_VALUE:g}' if np.isfinite(array).all() else 'not finite'}")
-    for key in ("excitation", "tracked_act", "start_act"):
-        if arrays[key].size and not (arrays[key].min() >= 0.0 and arrays[key].max() <= 1.0):
+    for key, margin in (("excitation", 0.0), ("tracked_act", ROUNDING), ("start_act", ROUNDING)):
+        if arrays[key].size and not (arrays[key].min() >= -margin and arrays[key].max() <= 1.0 + margin):
             raise FileError(f"{key} has values outside 0 to 1")
     nu = arrays["excitation"].shape[1]
     if len(values["muscle_names"]) != nu:

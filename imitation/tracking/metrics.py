@@ -1,0 +1,85 @@
+"""Metrics of a track, and whether the body follows the clip within the published limits."""
+
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.physics.bodies import SimulationBody
+
+from .track import Track
+
+LANDMARK_LIMIT, ROOT_LIMIT = 0.3, 0.5
+"""Distances beyond which a clip counts as lost [m], those of policies (MuscleMimic, arXiv 2603.25544)."""
+
+SATURATED = 0.99
+"""Excitation from which a muscle counts as saturated."""
+
+
+def first_failure(track: Track, clip: Clip) -> tuple[str, int]:
+    """Why a track does not follow its clip to the end within the published limits.
+
+    Args:
+        track: Track without states that are not finite.
+        clip: Its clip.
+
+    Returns:
+        The cause ("" if it does) and the number of control steps before the failure.
+    """
+    beyond = np.flatnonzero((track.relative_error > LANDMARK_LIMIT) | (track.root_error > ROOT_LIMIT))
+    if beyond.size:
+        step = int(beyond[0])
+        return ("root" if track.root_error[step] > ROOT_LIMIT else "landmarks"), step
+    if track.failure:
+        return track.failure, track.nstep
+    return ("" if track.start + track.nstep + 1 >= clip.nframe else "time"), track.nstep
+
+
+def track_metrics(body: SimulationBody, clip: Clip, track: Track) -> dict[str, Any]:
+    """Metrics of a track over the control steps before its failure.
+
+    Args:
+        body: Body that was tracked.
+        clip: Its clip.
+        track: Track without states that are not finite.
+
+    Returns:
+        Metrics by name; those of a track without steps are None.
+    """
+    _, steps = first_failure(track, clip)
+    frames = {"frames": steps + 1, "frames_total": clip.nframe - track.start}
+    effort = {
+        "control_steps_per_second": track.control_steps / track.seconds if track.seconds > 0 else None,
+        "seconds": track.seconds,
+    }
+    if not steps:
+        names = (
+            "landmark_error_mean_mm", "landmark_error_p95_mm", "landmark_error_max_mm", "root_error_mean_mm",
+            "root_error_max_mm", "joint_angle_error_deg", "activation", "saturated", "excitation_change",
+        )  # fmt: skip
+        return {**frames, **dict.fromkeys(names), **effort}
+    landmarks, root = 1e3 * track.relative_error[:steps], 1e3 * track.root_error[:steps]
+    excitation = track.excitation[:steps].astype(np.float64)
+    change = np.abs(np.diff(excitation, axis=0))
+    return {
+        **frames,
+        "landmark_error_mean_mm": float(landmarks.mean()),
+        "landmark_error_p95_mm": float(np.percentile(landmarks, 95)),
+        "landmark_error_max_mm": float(landmarks.max()),
+        "root_error_mean_mm": float(root.mean()),
+        "root_error_max_mm": float(root.max()),
+        "joint_angle_error_deg": _joint_angle_error(body, clip, track, steps),
+        "activation": float(track.act[1 : steps + 1].mean()),
+        "saturated": float((excitation >= SATURATED).mean()),
+        "excitation_change": float(change.mean()) if change.size else 0.0,
+        **effort,
+    }
+
+
+def _joint_angle_error(body: SimulationBody, clip: Clip, track: Track, steps: int) -> float:
+    """Mean absolute error of the independent hinges [deg]."""
+    hinge = body.model.jnt_type[body.joint_ids] == mujoco.mjtJoint.mjJNT_HINGE
+    address = body.qposadr[hinge]
+    reference = clip.qpos[track.start + 1 : track.start + steps + 1][:, body.clip_qpos[address]]
+    return float(np.degrees(np.abs(track.qpos[1 : steps + 1][:, address] - reference)).mean())
