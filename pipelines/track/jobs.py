@@ -24,12 +24,12 @@ class TrackJob:
 
     Attributes:
         planned: The clip.
-        search: Function that finds the track.
+        search: Function that finds the track, in place of `track_clip`.
         attempt: Number of earlier attempts.
     """
 
     planned: PlannedClip
-    search: Search = track_clip
+    search: Search | None = None
     attempt: int = 0
 
 
@@ -49,7 +49,7 @@ def run_track_job(job: TrackJob, *, progress: ProgressCallback | None = None) ->
     def run() -> StoredTrack:
         clip = read_clip(planned.path, sha256=planned.sha256)
         body = load_tracked_body(clip.model, planned.config.physics)
-        track = job.search(body, clip, planned.config.tracking, progress=progress)
+        track = (job.search or track_clip)(body, clip, planned.config.tracking, progress=progress)
         config = to_dict(planned.config)
         return stored_track(body, clip, track, name=planned.name, config=config, clip_sha256=planned.sha256 or "")
 

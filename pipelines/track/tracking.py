@@ -12,7 +12,6 @@ from musclemap.datasets.track_file import track_path
 from musclemap.errors import MusclemapError
 from musclemap.imitation.tracking.track import TrackingProgress
 from musclemap.imitation.tracking.track_config import TrackConfig
-from musclemap.imitation.tracking.tracker import track_clip
 from musclemap.pipelines.convert.conversion import StopRun, is_disk_full
 from musclemap.pipelines.train.dataset import ListedClip
 
@@ -44,8 +43,9 @@ class TrackingRun:
 
     @property
     def complete(self) -> bool:
-        """Whether every clip is tracked, except for skipped ones."""
-        return not self.planned and all(outcome.status in ("tracked", "skipped") for outcome in self.outcomes)
+        """Whether every clip is tracked, at least one, except for skipped ones."""
+        counts = self.counts
+        return bool(counts["tracked"]) and not (counts["planned"] or counts["lost"] or counts["failed"])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -87,7 +87,7 @@ def track_clips(
     dry_run: bool = False,
     workers: TrackWorkers | None = None,
     report: Report = lambda moment: None,
-    search: Search = track_clip,
+    search: Search | None = None,
 ) -> TrackingRun:
     """Track clips of a data set.
 
