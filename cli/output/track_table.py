@@ -23,13 +23,13 @@ ROWS = 200
 """Number of clips in the table; --json has all."""
 
 COLUMNS = (
-    ("landmark_error_mean_mm", "landmarks [mm]", "{:.0f}"),
-    ("root_error_mean_mm", "root [mm]", "{:.0f}"),
-    ("joint_angle_error_deg", "joints [°]", "{:.1f}"),
-    ("activation", "activation", "{:.3f}"),
-    ("seconds", "time [s]", "{:.0f}"),
+    ("landmark_error_mean_mm", "landmarks\n[mm]", "{:.0f}"),
+    ("root_error_mean_mm", "root\n[mm]", "{:.0f}"),
+    ("joint_angle_error_deg", "joints\n[°]", "{:.1f}"),
+    ("activation", "activa-\ntion", "{:.3f}"),
+    ("seconds", "time\n[s]", "{:.0f}"),
 )
-"""Metric, heading and format."""
+"""Metric, heading in two lines and format."""
 
 _STAGES = {"linearise": "linearising", "track": "tracking", "search": "searching"}
 
@@ -96,13 +96,12 @@ def _table(rows: "list[ClipOutcome]") -> Table:
     table.add_column("clip", overflow="fold")
     for heading in ("frames", *(heading for _, heading, _ in COLUMNS)):
         table.add_column(Text(heading), justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in rows:
         frames = f"{row.metrics.get('frames', '-')}/{row.metrics.get('frames_total', '-')}"
         cells = [_cell(row.metrics.get(key), form) for key, _, form in COLUMNS]
-        lost = f"lost ({row.failure}) at {row.seconds_reached:.2f} s"
-        word = "tracked" if row.status == "tracked" else lost
-        table.add_row(Text(printable(row.clip)), frames, *cells, word + " (kept)" * row.kept)
+        verdict = "tracked" if row.status == "tracked" else f"lost {row.seconds_reached:.2f} s"
+        table.add_row(Text(printable(row.clip)), frames, *cells, verdict)
     return table
 
 
