@@ -130,7 +130,9 @@ def _listed(out: Path, clip: str | None, filters: _Filters) -> "list[ListedClip]
     if any(filters.values()):
         raise SettingsError("CLIP names one clip; leave out --include, --exclude, --group, --split and --limit")
     listed = list_clips(out)
-    name = ClipFolder(root=out, names=tuple(item.path for item in listed)).find(clip)
+    folder = ClipFolder(root=out, names=tuple(item.path for item in listed))
+    matching = folder.matching(clip, limit=2)
+    name = matching[0] if len(matching) == 1 else folder.find(clip)
     return [item for item in listed if item.path == name]
 
 

@@ -13,7 +13,8 @@ Out = Annotated[
     Path, typer.Argument(metavar="OUT", help="Folder of clips, a bundle, or one clip.", exists=True, show_default=False)
 ]
 ClipName = Annotated[
-    str | None, typer.Argument(metavar="CLIP", help="Clip to track: its path below OUT.", show_default="all")
+    str | None,
+    typer.Argument(metavar="CLIP", help="Clip to track: its path below OUT, or a part of it.", show_default="all"),
 ]
 Include = Annotated[
     list[str] | None, typer.Option("--include", "--clip", metavar="GLOB", help=shared.INCLUDE_HELP,

@@ -30,7 +30,8 @@ def first_failure(track: Track, clip: Clip) -> tuple[str, int]:
     beyond = np.flatnonzero((track.relative_error > LANDMARK_LIMIT) | (track.root_error > ROOT_LIMIT))
     if beyond.size:
         step = int(beyond[0])
-        return ("root" if track.root_error[step] > ROOT_LIMIT else "landmarks"), step
+        cause = "root" if track.root_error[step] > ROOT_LIMIT else "landmarks"
+        return ("time" if track.failure == "time" else cause), step  # with more time the search would have gone on
     if track.failure:
         return track.failure, track.nstep
     return ("" if track.start + track.nstep + 1 >= clip.nframe else "time"), track.nstep

@@ -160,7 +160,8 @@ def stale_reason(stored: StoredTrack, clip: Clip, config: TrackConfig) -> str:
         return "made with other settings"
     tracking = before.get("tracking")
     limit = tracking.get("seconds") if isinstance(tracking, Mapping) else None
-    if stored.failure == "time" and isinstance(limit, int | float) and limit < config.tracking.seconds:
+    ran_out = stored.failure == "time" and isinstance(limit, int | float)
+    if ran_out and limit < config.tracking.seconds:
         return f"it ran out of time after {limit:g} s"
     return ""
 
