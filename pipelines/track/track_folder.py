@@ -125,9 +125,17 @@ def read_track_list(root: Path) -> dict[str, list[ListedTrack]]:
     Raises:
         OutputError: If the list is not a regular file, is too large or cannot be read.
     """
-    path, lines = root / TRACKS / TRACK_LIST, dict[str, list[ListedTrack]]()
-    if not path.exists():
-        return lines
+    path = root / TRACKS / TRACK_LIST
+    return read_track_lines(path) if path.exists() else {}
+
+
+def read_track_lines(path: Path) -> dict[str, list[ListedTrack]]:
+    """Read a list of tracks; see `read_track_list`.
+
+    Raises:
+        OutputError: If the list is not a regular file, is too large or cannot be read.
+    """
+    lines = dict[str, list[ListedTrack]]()
     try:
         with open_regular(path, limit=MAX_LIST) as file:
             while text := file.readline(MAX_LINE):

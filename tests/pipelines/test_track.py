@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from musclemap.cli import track as command
+from musclemap.cli import view
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.output_folder import clip_files
 from musclemap.datasets.track_file import read_track
@@ -24,8 +25,10 @@ from musclemap.imitation.tracking.track_config import TrackConfig
 from musclemap.pipelines.convert.status import folder_status
 from musclemap.pipelines.track import jobs
 from musclemap.pipelines.track.run_options import RunProgress, TrackWorkers
+from musclemap.pipelines.track.tracked_motions import read_tracked, with_tracks
 from musclemap.pipelines.track.tracking import track_clips
 from musclemap.pipelines.train.dataset import list_clips
+from musclemap.pipelines.viewer.clips import find_clips
 
 from ..support.arm_tracks import constant_track
 from ..support.data.arm_dataset import write_dataset
@@ -102,7 +105,7 @@ def test_changed_clip_is_tracked_again(out: Path, searched: list[str], clips: li
 
 
 def test_one_clip_and_globs(out: Path, searched: list[str]) -> None:
-    assert run(out, "arm_001").exit_code == 0
+    assert run(out, "1").exit_code == 0  # a part of the path that no other clip has
     assert run(out, "--clip", "*_002*").exit_code == 0
     assert run(out, "--include", "*_00*", "--exclude", "*_00[12]*").exit_code == 0
     assert searched == ["arm_001.h5", "arm_002.h5", "arm_000.h5"]
@@ -264,6 +267,20 @@ def test_video_shows_reference_and_body(out: Path, searched: list[str], tmp_path
     assert str(tmp_path / "film.mp4") in result.stdout
 
 
+def test_tracked_motion_can_be_viewed(out: Path, searched: list[str], tmp_path: Path) -> None:
+    arguments = [str(out), "arm_000", "--tracked", "--save", str(tmp_path / "strip.png"), "--frames", "2"]
+    assert RUNNER.invoke(view.app, arguments).exit_code == 2  # no track yet
+    assert run(out, "arm_000").exit_code == 0
+    result = RUNNER.invoke(view.app, arguments)
+    assert result.exit_code == 0, result.output
+    arguments = [word for word in arguments if word != "--tracked"]
+    other = [*arguments[:-3], str(tmp_path / "clip.png"), *arguments[-2:]]
+    assert RUNNER.invoke(view.app, other).exit_code == 0
+    assert (tmp_path / "strip.png").read_bytes() != (tmp_path / "clip.png").read_bytes()
+    assert read_tracked(out, "arm_000.h5").nframe == 31
+    assert with_tracks(find_clips(out)).names == ("arm_000.h5",)
+
+
 def test_progress_starts_at_once_and_ends_complete(out: Path, searched: list[str]) -> None:
     moments: list[RunProgress] = []
     track_clips(out, list_clips(out), TrackConfig(), report=moments.append)
@@ -289,8 +306,10 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from musclemap.imitation.tracking.track_config import TrackConfig
+from musclemap.pipelines.track.tracked_motions import read_tracked, with_tracks
 from musclemap.pipelines.track.tracking import track_clips
 from musclemap.pipelines.train.dataset import list_clips
+from musclemap.pipelines.viewer.clips import find_clips
 sys.path.insert(0, {tests!r})
 from tests.support.arm_tracks import constant_track
 
