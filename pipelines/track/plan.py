@@ -160,8 +160,9 @@ def stale_reason(stored: StoredTrack, clip: Clip, config: TrackConfig) -> str:
         return "made with other settings"
     tracking = before.get("tracking")
     limit = tracking.get("seconds") if isinstance(tracking, Mapping) else None
-    ran_out = stored.failure == "time" and isinstance(limit, int | float)
-    if ran_out and limit < config.tracking.seconds:
+    if not isinstance(limit, int | float) or limit >= config.tracking.seconds or stored.tracked:
+        return ""
+    if stored.failure == "time" or stored.seconds >= limit:
         return f"it ran out of time after {limit:g} s"
     return ""
 
