@@ -9,10 +9,9 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from musclemap.datasets.file_layout import FileLayout
 from musclemap.errors import FileError
 from musclemap.files import MAX_INTEGER, shown
-
-from .file_layout import FileLayout
 
 FORMAT = "musclemap-clip"
 

@@ -204,7 +204,8 @@ def read_track(path: Path, *, sha256: str | None = None) -> StoredTrack:
         _check(contents.arrays, values)
     except FileError as error:
         raise TrackError(f"{path}: {error}") from error
-    return StoredTrack(**contents.arrays, **values | {key: int(values[key]) for key in _WHOLE})
+    whole: dict[str, Any] = {key: int(values[key]) for key in _WHOLE}
+    return StoredTrack(**contents.arrays, **{**values, **whole})
 
 
 def _check(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:

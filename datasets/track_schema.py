@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from musclemap.datasets.file_layout import FileLayout
 from musclemap.errors import FileError
 from musclemap.files import shown
 
@@ -25,7 +26,6 @@ from .clip_schema import (
     check_text,
     check_versions,
 )
-from .file_layout import FileLayout
 
 FORMAT = "musclemap-track"
 

@@ -227,7 +227,8 @@ def test_replay_compares_bit_for_bit(out: Path, searched: list[str]) -> None:
     ]  # fmt: skip
     (out / "tracks/tracks.jsonl").unlink()
     with h5py.File(out / "tracks/arm_000.h5", "r+") as file:
-        file["excitation"][0, 0] += 0.01
+        excitation: Any = file["excitation"]
+        excitation[0, 0] += 0.01
     different = run(out, "arm_000", "--replay")
     assert different.exit_code == 1
     assert "different arm_000.h5: up to" in different.stdout
