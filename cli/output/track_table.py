@@ -47,9 +47,8 @@ def tracking_listener(display: ProgressDisplay, *, seconds: float) -> "Callable[
         if moment.stage == "plan":
             display.update(None, text, line=text)
             return
-        share, left = _share(moment, seconds), ""
-        if not moment.running:
-            left = f" at most {clock((moment.total - moment.done) * seconds - moment.clip_seconds)} left"
+        share, left = _share(moment, seconds), (moment.total - moment.done) * seconds - moment.clip_seconds
+        left = f" at most {clock(left / max(moment.running, 1))} left"
         display.update(share, text, line=f"{text}{left}", left=left)
 
     return show
@@ -73,7 +72,7 @@ def progress_text(moment: "RunProgress") -> str:
 
 def _share(moment: "RunProgress", seconds: float) -> float:
     """Share of the work: of the current clip, the larger of frames followed and time used."""
-    part = 0.0
+    part = 0.99 * min(moment.clip_seconds / seconds, moment.running)
     if moment.clip:
         followed = moment.moment.reached / max(moment.moment.total, 1) if moment.moment is not None else 0.0
         part = min(max(followed, moment.clip_seconds / seconds), 0.99)

@@ -58,6 +58,7 @@ def track_metrics(body: SimulationBody, clip: Clip, track: Track) -> dict[str, A
         names = (
             "landmark_error_mean_mm", "landmark_error_p95_mm", "landmark_error_max_mm", "root_error_mean_mm",
             "root_error_max_mm", "joint_angle_error_deg", "activation", "saturated", "excitation_change",
+            "self_contact", "swing_contact",
         )  # fmt: skip
         return {**frames, **dict.fromkeys(names), **effort}
     landmarks, root = 1e3 * track.relative_error[:steps], 1e3 * track.root_error[:steps]
@@ -74,6 +75,7 @@ def track_metrics(body: SimulationBody, clip: Clip, track: Track) -> dict[str, A
         "activation": float(track.act[1 : steps + 1].mean()),
         "saturated": float((excitation >= SATURATED).mean()),
         "excitation_change": float(change.mean()) if change.size else 0.0,
+        **_contact_metrics(body, clip, track, steps),
         **effort,
     }
 
@@ -84,3 +86,30 @@ def _joint_angle_error(body: SimulationBody, clip: Clip, track: Track, steps: in
     address = body.qposadr[hinge]
     reference = clip.qpos[track.start + 1 : track.start + steps + 1][:, body.clip_qpos[address]]
     return float(np.degrees(np.abs(track.qpos[1 : steps + 1][:, address] - reference)).mean())
+
+
+def _contact_metrics(body: SimulationBody, clip: Clip, track: Track, steps: int) -> dict[str, float | None]:
+    """Contacts that the clip does not have.
+
+    Returns:
+        `self_contact`, the share of control steps with a contact between two parts of the body, and `swing_contact`,
+        the share of steps in the air, counted for each of the four parts of the feet, in which it touches the ground;
+        None if the clip has no such steps.
+    """
+    model, data = body.model, mujoco.MjData(body.model)
+    on_floor = np.isin(np.arange(model.ngeom), body.floor_ids)
+    parts = [np.isin(np.arange(model.ngeom), geoms) for geoms in body.contact_geoms]
+    touching, with_self = np.zeros((steps, len(parts)), bool), np.zeros(steps, bool)
+    for step in range(steps):
+        data.qpos[:] = track.qpos[step + 1]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_collision(model, data)
+        pairs = data.contact.geom[data.contact.dist < 0.0].reshape(-1, 2)
+        floor = on_floor[pairs]
+        with_self[step] = bool((~floor.any(axis=1)).any())
+        of_ground = pairs[floor.any(axis=1)]
+        touching[step] = [bool(part[of_ground].any()) for part in parts]
+    airborne = clip.contact[track.start + 1 : track.start + steps + 1, : len(parts)] == 0
+    swing = float(touching[airborne].mean()) if airborne.any() else None
+    return {"self_contact": float(with_self.mean()), "swing_contact": swing}

@@ -13,6 +13,7 @@ from musclemap.imitation.tracking.tracker import track_clip
 from musclemap.settings import to_dict
 
 from .plan import PlannedClip, load_tracked_body
+from .track_folder import file_sha256
 
 Search = Callable[..., Any]
 """Signature of `track_clip`; for workers, an importable function."""
@@ -51,7 +52,8 @@ def run_track_job(job: TrackJob, *, progress: ProgressCallback | None = None) ->
         body = load_tracked_body(clip.model, planned.config.physics)
         track = (job.search or track_clip)(body, clip, planned.config.tracking, progress=progress)
         config = to_dict(planned.config)
-        return stored_track(body, clip, track, name=planned.name, config=config, clip_sha256=planned.sha256 or "")
+        sha256 = planned.sha256 or file_sha256(planned.path)
+        return stored_track(body, clip, track, name=planned.name, config=config, clip_sha256=sha256)
 
     result = attempt(run)
     if isinstance(result, Failure):

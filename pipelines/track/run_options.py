@@ -44,8 +44,8 @@ class RunProgress:
         total: Clips of this stage.
         clip: Clip that is being tracked in this process, or "".
         moment: Its progress, or None.
-        clip_seconds: Time spent on it [s].
         running: Clips that workers are tracking.
+        clip_seconds: Time spent on the current clip, or on all clips that workers are tracking [s].
     """
 
     stage: str
@@ -53,8 +53,8 @@ class RunProgress:
     total: int
     clip: str = ""
     moment: TrackingProgress | None = None
-    clip_seconds: float = 0.0
     running: int = 0
+    clip_seconds: float = 0.0
 
 
 Report = Callable[[RunProgress], None]

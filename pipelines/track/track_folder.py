@@ -87,7 +87,7 @@ class TrackFolder:
         """
         current = []
         for clip, lines in sorted(self._lines.items()):
-            sha256 = attempt(lambda clip=clip: _sha256(track_path(self.root, clip)))
+            sha256 = attempt(lambda clip=clip: file_sha256(track_path(self.root, clip)))
             current += [line for line in lines if line.sha256 == sha256][-1:]
         self._journal.close()
         try:
@@ -164,7 +164,7 @@ def find_track(root: Path, clip: str, lines: Mapping[str, list[ListedTrack]]) ->
         if not path.exists():
             return None
         known = {line.sha256 for line in lines.get(clip, ())}
-        sha256 = _sha256(path)
+        sha256 = file_sha256(path)
         if known and sha256 not in known:
             raise TrackError(f"{path} is not the file that was written: its SHA-256 is not in {TRACK_LIST}")
         track = read_track(path, sha256=sha256)
@@ -186,7 +186,7 @@ def _parse(text: bytes) -> ListedTrack:
     return ListedTrack(**{key: fields[key] for key in kinds})
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """Hash of a file.
 
     Raises:

@@ -1,5 +1,6 @@
 """Tracking in worker processes, one clip per worker, on this machine or on an existing Dask cluster."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,10 +32,10 @@ def run_in_workers(jobs: Sequence[TrackJob], workers: TrackWorkers, report: Repo
     """
     done = 0
 
-    def show(running: int) -> None:
-        report(RunProgress(stage="track", done=done, total=len(jobs), running=running))
+    def show(running: int, seconds: float) -> None:
+        report(RunProgress(stage="track", done=done, total=len(jobs), running=running, clip_seconds=seconds))
 
-    show(0)
+    show(0, 0.0)
     with _cluster(workers, len(jobs)) as cluster:
         for outcome in _run_on_cluster(cluster, jobs, on_change=show):
             done += 1
@@ -56,26 +57,28 @@ def _cluster(workers: TrackWorkers, clips: int) -> Iterator[Cluster]:
 
 
 def _run_on_cluster(
-    cluster: Cluster, jobs: Sequence[TrackJob], *, on_change: Callable[[int], None]
+    cluster: Cluster, jobs: Sequence[TrackJob], *, on_change: Callable[[int, float], None]
 ) -> Iterator[JobOutcome]:
     """Run jobs in workers, one clip per worker thread, and yield the results as they arrive.
 
     Args:
         cluster: Workers.
         jobs: Jobs, the longest first.
-        on_change: Called at least once per second with the number of running jobs.
+        on_change: Called at least once per second with the number of running jobs and the total of their times [s].
 
     Raises:
         StopRun: If the scheduler or all workers are lost.
     """
-    waiting, running, capacity = deque(jobs), dict[Any, TrackJob](), WorkerCapacity(cluster)
+    waiting, running, started = deque(jobs), dict[Any, TrackJob](), dict[Any, float]()
+    capacity = WorkerCapacity(cluster)
     while waiting or running:
         free = capacity.threads() - len(running)
         while waiting and free > 0:
             job = waiting.popleft()
-            running[cluster.scheduler.submit(run_track_job, job)] = job
+            future = cluster.scheduler.submit(run_track_job, job)
+            running[future], started[future] = job, time.monotonic()
             free -= 1
-        on_change(len(running))
+        on_change(len(running), sum(time.monotonic() - started[future] for future in running))
         for future in cluster.scheduler.done(running):
             job = running[future]
             if future.status in ("error", "cancelled"):
