@@ -24,8 +24,8 @@ def track_arm(seed: int = 1) -> int:
 
 
 def prepare_tracks() -> int:
-    """Write three clips and track two of them with another seed."""
-    clips = arm_clips(3, 0.1)
+    """Write eight clips and track two of them with another seed."""
+    clips = arm_clips(8, 0.05)
     write_dataset(OUT, clips[:2])
     status = track_arm(seed=0)
     write_dataset(OUT, clips)
