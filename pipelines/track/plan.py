@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from musclemap.datasets.clip import Clip
-from musclemap.datasets.manifest import strict_json
 from musclemap.datasets.output_folder import TRACKS
 from musclemap.datasets.track_file import StoredTrack, track_path
 from musclemap.errors import ClipError
@@ -17,6 +16,7 @@ from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.policy.training_clips import motion_sha256
 from musclemap.imitation.tracking.storage import check_clip, software_versions
 from musclemap.imitation.tracking.track_config import TrackConfig
+from musclemap.pipelines.convert.prepare import changed_settings, leaves
 from musclemap.pipelines.train.dataset import ListedClip, listed_path, read_listed
 from musclemap.settings import to_dict
 
@@ -155,23 +155,16 @@ def stale_reason(stored: StoredTrack, clip: Clip, config: TrackConfig) -> str:
     software = {name: text for name, text in stored.software.items() if name != "processor"}
     if software != software_versions():
         return "made with other software"
-    before, now = stored.config, to_dict(config)
-    if strict_json(_without_limit(before)) != strict_json(_without_limit(now)):
-        return "made with other settings"
-    tracking = before.get("tracking")
+    before, now = dict(leaves(stored.config)), dict(leaves(to_dict(config)))
+    if changed := changed_settings(before, now, ignored=("tracking.seconds",)):
+        return f"made with other {changed}"
+    tracking = stored.config.get("tracking")
     limit = tracking.get("seconds") if isinstance(tracking, Mapping) else None
     if not isinstance(limit, int | float) or limit >= config.tracking.seconds or stored.tracked:
         return ""
     if stored.failure == "time" or stored.seconds >= limit:
         return f"it ran out of time after {limit:g} s"
     return ""
-
-
-def _without_limit(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without the time limit."""
-    tracking = config.get("tracking")
-    kept = {key: value for key, value in tracking.items() if key != "seconds"} if isinstance(tracking, Mapping) else {}
-    return {**config, "tracking": kept}
 
 
 def track_outcome(stored: StoredTrack, *, path: Path, kept: bool = False) -> ClipOutcome:

@@ -89,6 +89,7 @@ def test_track_that_is_up_to_date_is_kept(out: Path, searched: list[str]) -> Non
     assert {name: (out / "tracks" / name).read_bytes() for name in NAMES} == before
     assert run(out, "--overwrite").exit_code == 0
     assert len(searched) == 6
+    assert "made with other settings (tracking.seed)" in run(out, "--seed", 7, "--status").stderr
     result = run(out, "--seed", 7, "--json")
     assert [clip["kept"] for clip in json.loads(result.stdout)["clips"]] == [False] * 4
     assert len(searched) == 9
