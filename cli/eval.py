@@ -8,6 +8,7 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
+from .option_checks import check_output_file
 from .options import eval as opt
 from .options.shared import ClipFilters, EngineName, Quiet
 from .program import Program
@@ -128,10 +129,8 @@ def _recordings(files: _Files, *, trained_ground: bool) -> "RecordingOptions":
 
     report, video = files["report"], files["video"]
     for name, path, ending in (("--report", report, ".html"), ("--video", video, ".mp4")):
-        if path is not None and path.suffix.lower() != ending:
-            raise SettingsError(f"{name} {path.name} ends in {path.suffix or 'nothing'}; it has to end in {ending}")
-        if path is not None and not path.resolve().parent.is_dir():
-            raise SettingsError(f"{name} {path}: there is no folder {path.resolve().parent}")
+        if path is not None:
+            check_output_file(name, path, ending)
     if video and trained_ground:
         raise SettingsError("--video shows flat ground; leave --trained-ground out")
     return RecordingOptions(worst=MAX_CURVES if report else 0, seconds=files["video_seconds"] if video else 0.0)

@@ -30,6 +30,7 @@ def export(
     fingers: opt.Fingers = False,
     include: opt.Include = None,
     feasible_only: opt.FeasibleOnly = False,
+    tracked: opt.Tracked = False,
     json_: Json = False,
     verbose: opt.Verbose = False,
     quiet: Quiet = False,
@@ -47,14 +48,19 @@ def export(
     """
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
     if policy is not None or to is To.onnx:
-        given = {"--fingers": fingers, "--include": bool(include), "--feasible-only": feasible_only}
+        given = {
+            "--fingers": fingers,
+            "--include": bool(include),
+            "--feasible-only": feasible_only,
+            "--tracked": tracked,
+        }
         unused = [name for name, is_given in given.items() if is_given]
         _export_policy(policy, source, out, to, unused, json_=json_, quiet=quiet)
         return
     folder = _checked_folder(source, out)
     result = _export_clips(
-        source, folder, to, include or [], fingers=fingers, feasible_only=feasible_only, verbose=verbose and not json_,
-        hidden=quiet or json_,
+        source, folder, to, include or [], fingers=fingers, feasible_only=feasible_only, tracked=tracked,
+        verbose=verbose and not json_, hidden=quiet or json_,
     )  # fmt: skip
     echo_lines(result.problems, err=True)
     if json_:
@@ -74,6 +80,7 @@ def _export_clips(
     *,
     fingers: bool,
     feasible_only: bool,
+    tracked: bool,
     verbose: bool,
     hidden: bool,
 ) -> "ExportResult":
@@ -94,6 +101,7 @@ def _export_clips(
             fingers=fingers,
             include=tuple(include),
             feasible_only=feasible_only,
+            tracked=tracked,
             progress=show,
         )
 

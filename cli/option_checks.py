@@ -1,6 +1,7 @@
 """Checks of options against each other. An option that would have no effect is an error."""
 
 from collections.abc import Collection
+from pathlib import Path
 
 import typer
 
@@ -41,3 +42,15 @@ def refuse_verbose_and_quiet(*, verbose: bool, quiet: bool) -> None:
     """
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
+
+
+def check_output_file(option: str, path: Path, ending: str) -> None:
+    """Refuse a file that cannot be written, before hours of work.
+
+    Raises:
+        SettingsError: If its name has another ending or there is no such folder.
+    """
+    if path.suffix.lower() != ending:
+        raise SettingsError(f"{option} {path.name} ends in {path.suffix or 'nothing'}; it has to end in {ending}")
+    if not path.resolve().parent.is_dir():
+        raise SettingsError(f"{option} {path}: there is no folder {path.resolve().parent}")

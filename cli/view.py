@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from musclemap.datasets.clip import Clip
+    from musclemap.pipelines.viewer.clips import ClipFolder
 
 app = Program("mm-view")
 
@@ -47,6 +48,7 @@ def view(
     camera: opt.CameraOption = None,
     backend: opt.BackendOption = None,
     muscles: opt.Muscles = True,
+    tracked: opt.Tracked = False,
     host: opt.Host = None,
     port: opt.Port = None,
     open_browser: opt.Open = None,
@@ -66,12 +68,12 @@ def view(
     serving = {"--host": host, "--port": port, "--open": open_browser}
     if save is None:
         _refuse(saving, "for --save FILE.mp4 or --save FILE.png, not for the browser")
-        _serve(out, clip, host=host, port=port, open_browser=open_browser, muscles=muscles)
+        _serve(out, clip, host=host, port=port, open_browser=open_browser, muscles=muscles, tracked=tracked)
     else:
         _refuse(serving, "for the browser, not for --save")
         pixels = None if size is None else _size(size)
-        path = _one_clip(out, clip)
-        echo(_draw(path, save, frames, fps, pixels, camera, muscles, backend or Backend.auto))
+        root, name = _one_clip(out, clip, tracked=tracked)
+        echo(_draw(root, name, save, frames, fps, pixels, camera, muscles, backend or Backend.auto, tracked=tracked))
 
 
 def _refuse(options: dict[str, object], why: str) -> None:
@@ -80,29 +82,53 @@ def _refuse(options: dict[str, object], why: str) -> None:
         raise SettingsError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
 
 
-def _one_clip(out: Path, name: str | None) -> Path:
-    """Return the file of the clip to draw."""
-    if name is None and out.is_file():
-        return out
+def _clips(out: Path, *, tracked: bool) -> "ClipFolder":
+    """List the clips, or those with a track."""
     from musclemap.pipelines.viewer.clips import find_clips
 
     clips = find_clips(out)
+    if not tracked:
+        return clips
+    from musclemap.pipelines.track.tracked_motions import with_tracks
+
+    return with_tracks(clips)
+
+
+def _one_clip(out: Path, name: str | None, *, tracked: bool) -> tuple[Path, str]:
+    """Return the folder and the name of the clip to draw."""
+    clips = _clips(out, tracked=tracked)
+    if name is None and out.is_file():
+        return clips.root, clips.names[0]
     if name is None:
         raise SettingsError(f"{out} is a folder; name the clip to draw: mm-view {out} {clips.names[0]} --save FILE")
-    return clips.path(clips.find(name))
+    return clips.root, clips.find(name)
+
+
+def _read(root: Path, name: str, *, tracked: bool) -> "Clip":
+    """Read a clip, or its tracked motion."""
+    if not tracked:
+        from musclemap.datasets.clip import read_clip
+
+        return read_clip(root / name)
+    from musclemap.pipelines.track.tracked_motions import read_tracked
+
+    return read_tracked(root, name)
 
 
 def _serve(
-    out: Path, name: str | None, *, host: str | None, port: int | None, open_browser: bool | None, muscles: bool
-) -> None:
+    out: Path, name: str | None, *, host: str | None, port: int | None, open_browser: bool | None, muscles: bool,
+    tracked: bool,
+) -> None:  # fmt: skip
     """Serve the page until Ctrl-C."""
-    from musclemap.pipelines.viewer.clips import find_clips
     from musclemap.pipelines.viewer.server import HOST, Viewer
 
-    clips = find_clips(out)
+    clips = _clips(out, tracked=tracked)
     first = clips.names[0] if name is None else clips.find(name)
     try:
-        viewer = Viewer(clips, first, host=host or HOST, port=port, muscles=muscles)
+        viewer = Viewer(
+            clips, first, host=host or HOST, port=port, muscles=muscles,
+            read=lambda name: _read(clips.root, name, tracked=tracked), colouring="activation" if tracked else "length",
+        )  # fmt: skip
         count, opens = len(clips.names), _has_desktop() if open_browser is None else open_browser
         echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C stops)")
         try:
@@ -130,11 +156,10 @@ def _has_desktop() -> bool:
 
 
 def _draw(
-    path: Path, save: Path, frames: int | None, fps: float | None, size: tuple[int, int] | None,
-    camera: Camera | None, muscles: bool, backend: Backend,
+    root: Path, name: str, save: Path, frames: int | None, fps: float | None, size: tuple[int, int] | None,
+    camera: Camera | None, muscles: bool, backend: Backend, *, tracked: bool,
 ) -> str:  # fmt: skip
     """Draw and write a clip; returns a sentence about the file."""
-    from musclemap.datasets.clip import read_clip
     from musclemap.pipelines.rendering.film import film_frames, save_film, save_strip, strip_frames
 
     ending = save.suffix.lower()
@@ -142,15 +167,17 @@ def _draw(
         raise SettingsError(f"{save.name} ends in {ending or 'nothing'}; a video ends in .mp4, a strip in .png")
     if fps is not None and ending == ".png":
         raise SettingsError("--fps is for videos; --frames sets the number of images in a strip")
-    clip = read_clip(path)
+    clip = _read(root, name, tracked=tracked)
     _warn_of_other_body(clip)
     if ending == ".mp4":
         chosen = film_frames(clip.nframe, fps=clip.fps, film_fps=fps or FILM_FPS)[:frames]
-        draw = _pictures(clip, chosen, size or FILM_SIZE, camera or Camera.three_quarter, muscles, backend)
+        draw = _pictures(
+            clip, chosen, size or FILM_SIZE, camera or Camera.three_quarter, muscles, backend, active=tracked
+        )
         count = save_film(save, draw, fps=fps or FILM_FPS)
         return f"{save}: {count} images, {count / (fps or FILM_FPS):.2f} s"
     chosen = strip_frames(clip.nframe, count=frames or STRIP_FRAMES)
-    draw = _pictures(clip, chosen, size or TILE_SIZE, camera or Camera.side, muscles, backend)
+    draw = _pictures(clip, chosen, size or TILE_SIZE, camera or Camera.side, muscles, backend, active=tracked)
     count = save_strip(save, draw, labels=[f"{frame / clip.fps:.2f} s" for frame in chosen])
     return f"{save}: {count} images from {clip.duration:.2f} s"
 
@@ -166,10 +193,15 @@ def _warn_of_other_body(clip: "Clip") -> None:
 
 
 def _pictures(
-    clip: "Clip", chosen: "np.ndarray", size: tuple[int, int], camera: Camera, muscles: bool, backend: Backend
-) -> Iterator["np.ndarray"]:
+    clip: "Clip", chosen: "np.ndarray", size: tuple[int, int], camera: Camera, muscles: bool, backend: Backend,
+    *, active: bool,
+) -> Iterator["np.ndarray"]:  # fmt: skip
+    """Draw frames of a clip; with `active`, muscles have the colours of their activation."""
+    import numpy as np
+
     from musclemap.pipelines.rendering.drawing import drawing_model
     from musclemap.pipelines.rendering.gl import INSTALL_HINT, find_gl, render_frames
+    from musclemap.pipelines.rendering.muscles import MuscleColours
     from musclemap.pipelines.rendering.plot import plot_frames
 
     draw = render_frames
@@ -177,10 +209,14 @@ def _pictures(
         draw = plot_frames
         if backend is Backend.auto:
             echo(f"mm-view: no OpenGL found, so matplotlib draws; for better images: {INSTALL_HINT}", err=True)
+    model, tendon_rgb = drawing_model(clip.model), None
+    if active and clip.activation is not None and clip.activation.shape[1] == model.nu:
+        colours = MuscleColours(model)
+        tendon_rgb = np.stack([colours.by_activation(row) for row in clip.activation])
     pictures = draw(
-        drawing_model(clip.model), clip.qpos, target_pos=clip.target_pos, landmark_pos=clip.landmark_pos,
+        model, clip.qpos, target_pos=clip.target_pos, landmark_pos=clip.landmark_pos,
         landmark_names=clip.landmark_names, frames=chosen.tolist(), fps=clip.fps, size=size, camera=camera.value,
-        muscles=muscles,
+        muscles=muscles, tendon_rgb=tendon_rgb,
     )  # fmt: skip
     return _with_progress(pictures, total=len(chosen))
 

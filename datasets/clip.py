@@ -23,27 +23,27 @@ always gives the same bytes: no times, no random order, a pinned file format ver
 """
 
 import hashlib
-import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from musclemap.datasets.hdf5.attributes import attribute_value, check_identity, from_json
 from musclemap.datasets.hdf5.process import read_contents
-from musclemap.datasets.hdf5.protocol import ClipContents
+from musclemap.datasets.hdf5.protocol import FileContents
+from musclemap.datasets.hdf5.writing import file_bytes
 from musclemap.errors import ClipError, FileError, SettingsError
-from musclemap.files import parse_json, shown
 
 from .atomic_file import write_atomically
 from .clip_schema import (
     ARRAYS,
     FLAGS,
+    FORMAT,
     JSON,
-    MAX_JSON_TEXT,
+    LAYOUT,
     NAMES,
     NUMBERS,
     OPTIONAL,
@@ -55,14 +55,7 @@ from .clip_schema import (
 )
 from .manifest import strict_json
 
-FORMAT = "musclemap-clip"
 VERSION = 1
-
-CHUNK_FRAMES = 256
-"""Frames per HDF5 chunk: 2.56 s at the control rate, about 130 kB of qpos."""
-
-_FILE_FORMAT = ("v110", "v110")
-"""Range of HDF5 releases whose format is used; pinned because the bytes would otherwise depend on the library."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -190,30 +183,15 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
     try:
         texts = {key: strict_json(getattr(clip, key)) for key in JSON}
         values = {key: getattr(clip, key) for key in _ATTRIBUTES}
-        values |= {key: _from_json(text, key) for key, text in texts.items()}  # check what a reader will get
+        # check what a reader will get
+        values |= {key: _from_json(from_json(text, key), key) for key, text in texts.items()}
         _check({key: array.shape for key, array in stored.items()}, stored, values)
     except (FileError, SettingsError) as error:
         raise ClipError(f"the clip: {error}") from error
-    image = io.BytesIO()
-    with h5py.File(image, "w", libver=_FILE_FORMAT) as file:
-        for key, array in stored.items():
-            dataset = file.create_dataset(
-                key,
-                data=array,
-                chunks=(min(len(array), CHUNK_FRAMES), *array.shape[1:]),
-                shuffle=True,
-                compression="gzip",
-                compression_opts=1,
-                track_times=False,
-            )
-            dataset.flush()  # explicitly, or the time of flushing, and the bytes, depend on when references are dropped
-        attributes = file.attrs  # kept: h5py reopens the root group on each access
-        attributes["format"] = FORMAT
-        attributes["version"] = VERSION
-        for key in _ATTRIBUTES:
-            if key not in OPTIONAL_NAMES or getattr(clip, key):
-                _write_attribute(attributes, key, texts.get(key, getattr(clip, key)))
-    data = image.getvalue()
+    written = [key for key in _ATTRIBUTES if key not in OPTIONAL_NAMES or values[key]]
+    numbers = {key: float(values[key]) for key in NUMBERS if values[key] is not None}
+    attributes = {key: texts.get(key, numbers.get(key, values[key])) for key in written}
+    data = file_bytes(stored, {"format": FORMAT, "version": VERSION, **attributes})
     sha256 = hashlib.sha256(data).hexdigest()
     write_atomically(path, data, before_rename=None if before_rename is None else lambda: before_rename(sha256))
     return sha256
@@ -235,11 +213,11 @@ def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
             names the place.
     """
     try:
-        contents = read_contents(path, sha256=sha256)
+        contents = read_contents(path, layout=LAYOUT, sha256=sha256)
     except FileError as error:
         raise ClipError(str(error)) from error
     try:
-        _check_identity(contents)
+        check_identity(contents, format_=FORMAT, version=VERSION, noun="clip")
         values = {key: _value(contents, key) for key in _ATTRIBUTES}
         _check({key: array.shape for key, array in contents.arrays.items()}, contents.arrays, values)
     except FileError as error:
@@ -247,59 +225,19 @@ def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
     return Clip(**contents.arrays, **values)
 
 
-def _write_attribute(attributes: h5py.AttributeManager, key: str, value: Any) -> None:
-    """Write text as variable-length strings, which HDF5's limit of 64 KiB per attribute does not affect.
-
-    A file name in an encoding other than UTF-8 keeps its bytes, as in the file system.
-    """
-    if key in NUMBERS:
-        attributes[key] = math.nan if value is None else float(value)
-    elif key in NAMES or key in OPTIONAL_NAMES:
-        attributes[key] = np.array(value, dtype=h5py.string_dtype())
-    else:
-        attributes.create(key, value.encode("utf-8", "surrogateescape"), dtype=h5py.string_dtype())
-
-
-def _check_identity(contents: ClipContents) -> None:
-    """Refuse a file that is not a clip, or a clip of another version."""
-    identity = {key: contents.identity.get(key, {}).get("value") for key in ("format", "version")}
-    if identity["format"] != FORMAT:
-        raise FileError(f"it is not a clip: its format is {shown(identity['format'])}, not {FORMAT!r}")
-    if contents.identity.get("version") != {"kind": "number", "value": repr(float(VERSION))}:
-        text = shown(str(identity["version"]).removesuffix(".0"))
-        raise FileError(f"it has version {text[1:-1]}; this release reads version {VERSION}")
-
-
-def _value(contents: ClipContents, key: str) -> Any:
+def _value(contents: FileContents, key: str) -> Any:
     """Value of an attribute as `Clip` holds it."""
-    if key not in contents.attributes:
-        if key in OPTIONAL_NAMES:
-            return ()
-        raise FileError(f"no attribute {key}; it has: {', '.join(contents.names)}")
-    kind, value = (contents.attributes[key].get(part) for part in ("kind", "value"))
-    type_name = {"text": "str", "number": "float", "names": "ndarray"}.get(str(kind), str(value))
-    if key in NAMES or key in OPTIONAL_NAMES:
-        if kind != "names":
-            raise FileError(f"{key} is of type {type_name}, not a list of text")
-        return tuple(value)
-    if key in NUMBERS:
-        if kind != "number":
-            description = f"of type {type_name}" if kind == "other" else shown(value)
-            raise FileError(f"{key} is {description}, not a number")
-        number = float(value)
-        return None if key == "source_fps" and math.isnan(number) else number
-    if kind != "text":
-        raise FileError(f"{key} is of type {type_name}, not text")
-    return _from_json(value, key) if key in JSON else value
+    if key in OPTIONAL_NAMES and key not in contents.attributes:
+        return ()
+    value = attribute_value(contents, key, names=(*NAMES, *OPTIONAL_NAMES), numbers=NUMBERS, json=JSON)
+    if key == "source_fps" and math.isnan(value):
+        return None
+    return _from_json(value, key)
 
 
-def _from_json(text: str, key: str) -> Any:
-    """Object encoded by a JSON attribute."""
-    try:
-        tree = parse_json(text, limit=MAX_JSON_TEXT)
-    except FileError as error:
-        raise FileError(f"{key} is not valid JSON: {error}") from error
-    return tuple(tree) if key == "reasons" and isinstance(tree, list) else tree
+def _from_json(value: Any, key: str) -> Any:
+    """A decoded value as `Clip` holds it."""
+    return tuple(value) if key == "reasons" and isinstance(value, list) else value
 
 
 def _check(

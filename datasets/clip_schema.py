@@ -9,8 +9,11 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from musclemap.datasets.file_layout import FileLayout
 from musclemap.errors import FileError
 from musclemap.files import MAX_INTEGER, shown
+
+FORMAT = "musclemap-clip"
 
 VERDICTS = ("feasible", "warn", "infeasible")
 HANDS = ("locked", "tracked")
@@ -179,24 +182,34 @@ def check_values(values: Mapping[str, Any]) -> None:
         if values[key] not in known:
             raise FileError(f"{key} is {shown(values[key])}, not one of {', '.join(known)}")
     for key in (*NAMES, *OPTIONAL_NAMES):
-        _check_names(values[key], where=key)
+        check_names(values[key], where=key)
         if key in OPTIONAL_NAMES and len(set(values[key])) < len(values[key]):
             raise FileError(f"{key} has the same name twice: {shown(values[key])}")
     if not isinstance(values["config"], Mapping):
         raise FileError("config is not a JSON object")
-    _check_versions(values["software"])
+    check_versions(values["software"])
     check_metrics(values["metrics"])
     check_reasons(values["reasons"])
 
 
-def _check_names(names: object, *, where: str) -> None:
+def check_names(names: object, *, where: str) -> None:
+    """Refuse a value that is not a list of at most `MAX_NAMES` short names.
+
+    Raises:
+        FileError: If the value is refused.
+    """
     if not isinstance(names, tuple | list) or len(names) > MAX_NAMES:
         raise FileError(f"{where} is {shown(names)}, not a list of at most {MAX_NAMES} names")
     for name in names:
         check_text(name, MAX_NAME, where=where)
 
 
-def _check_versions(software: object) -> None:
+def check_versions(software: object) -> None:
+    """Refuse a value that is not an object of version texts or numbers.
+
+    Raises:
+        FileError: If the value is refused.
+    """
     if not isinstance(software, Mapping):
         raise FileError("software is not a JSON object")
     for name, version in software.items():
@@ -317,3 +330,16 @@ def _is_range(frames: object) -> bool:
     if isinstance(frames, list | tuple):
         return len(frames) == 2 and _is_frame(frames[0]) and _is_frame(frames[1]) and frames[0] <= frames[1]
     return _is_frame(frames)
+
+
+LAYOUT = FileLayout(
+    name="clip",
+    format=FORMAT,
+    arrays=ARRAYS,
+    optional=OPTIONAL,
+    attributes=(*TEXTS, *JSON, *NAMES, *NUMBERS),
+    optional_attributes=tuple(OPTIONAL_NAMES),
+    dtype_of=dtype_of,
+    check_shapes=check_shapes,
+)
+"""What a clip file may contain."""

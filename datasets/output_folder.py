@@ -38,6 +38,10 @@ from .manifest import DamagedLine, Manifest, ManifestEntry, read_lines
 MANIFEST = "manifest.jsonl"
 JOURNAL = "manifest.jsonl.partial"
 """Name of the run's journal, and prefix of the workers' journals."""
+TRACKS = "tracks"
+"""Folder of the tracks, with the paths of their clips."""
+TRACK_LIST = "tracks.jsonl"
+"""File in that folder that lists the tracks; without it, `tracks` is a folder like any other."""
 TIMEOUT_NOTES = ".musclemap-late-*"
 """Files in which workers report clips that took too long."""
 
@@ -190,6 +194,13 @@ def refuse_own_source(source: Path, out: Path) -> None:
     """
     if source.is_dir() and source.resolve() == out.resolve():
         raise SettingsError(f"{out} is the input folder; choose another folder for the output")
+
+
+def clip_files(root: Path) -> list[Path]:
+    """Paths of all clips (.h5) below a folder, sorted. Tracks of the clips are left out."""
+    tracks = root / TRACKS
+    holds_tracks = (tracks / TRACK_LIST).is_file()
+    return sorted(path for path in root.rglob("*.h5") if not (holds_tracks and tracks in path.parents))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Errors of training and of policy files."""
+"""Errors of training, of policy files and of tracking."""
 
 from musclemap.errors import MusclemapError
 

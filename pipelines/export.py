@@ -13,29 +13,29 @@ from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.downloads.transport import sha256_of
 from musclemap.datasets.folder_lock import locked
-from musclemap.datasets.formats.bvh import bvh_bytes
 from musclemap.datasets.formats.export_body import ExportBody
-from musclemap.datasets.formats.locomujoco import trajectory_arrays
-from musclemap.datasets.formats.mjlab import mjlab_arrays
-from musclemap.datasets.formats.npz import npz_bytes
-from musclemap.datasets.formats.opensim import opensim_companions, opensim_motion
-from musclemap.datasets.formats.tables import csv_bytes, csv_companions, mot_bytes
 from musclemap.datasets.globs import matches_globs
 from musclemap.datasets.journal import Journal
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.datasets.output_folder import (
     OutputError,
+    clip_files,
     clip_path,
     has_lines,
     read_entries,
     read_manifest,
     refuse_own_source,
 )
+from musclemap.datasets.track_file import StoredTrack
 from musclemap.errors import ClipError, FileError, SettingsError
 from musclemap.failures import Failure, attempt
 from musclemap.files import check_fields, parse_json, read_bytes, read_json_object
+from musclemap.imitation.tracking.tracked_clip import tracked_clip
 from musclemap.pipelines.convert.conversion import is_disk_full
+from musclemap.pipelines.track.track_folder import ListedTrack, find_track, read_track_list
 from musclemap.skeletons.bodies import DEFAULT_BODY, load_body_version
+
+from .export_formats import FORMATS, Format
 
 RECORD = "export.json"
 JOURNAL = "export.json.partial"
@@ -46,57 +46,15 @@ RECORD_FORMAT, RECORD_VERSION = "musclemap-export", 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Format:
-    """An export format.
+class _Kind:
+    """What a folder holds: one format, with or without fingers, of clips or of tracked motions."""
 
-    Attributes:
-        extension: File name extension.
-        description: Description.
-        fingers: Whether the format supports finger joints.
-        write: Encodes a clip as the bytes of a file.
-        companions: Encodes other parts of the clip as further files, by the end of their names after the clip's.
-        activations: Whether the files hold activations if the clip has them.
-    """
-
-    extension: str
-    description: str
+    to: str
     fingers: bool
-    write: Callable[[Clip, ExportBody], bytes]
-    companions: Callable[[Clip, ExportBody], dict[str, bytes]] = lambda _clip, _body: {}
-    activations: bool = False
+    tracked: bool
 
-
-FORMATS = {
-    "musclemimic": Format(
-        extension=".npz",
-        description="trajectory of MuscleMimic and LocoMuJoCo",
-        fingers=False,
-        write=lambda clip, body: npz_bytes(trajectory_arrays(clip, body)),
-    ),
-    "mjlab": Format(
-        extension=".npz",
-        description="motion of mjlab and BeyondMimic",
-        fingers=True,
-        write=lambda clip, body: npz_bytes(mjlab_arrays(clip, body)),
-    ),
-    "csv": Format(
-        extension=".csv",
-        description="table, one row per frame",
-        fingers=True,
-        write=csv_bytes,
-        companions=csv_companions,
-    ),
-    "mot": Format(extension=".mot", description="OpenSim motion, degrees", fingers=True, write=mot_bytes),
-    "opensim": Format(
-        extension=".mot",
-        description="OpenSim motion, ground reaction, moments and activations",
-        fingers=True,
-        write=opensim_motion,
-        companions=opensim_companions,
-        activations=True,
-    ),
-    "bvh": Format(extension=".bvh", description="skeleton of the 17 landmarks", fingers=False, write=bvh_bytes),
-}
+    def __str__(self) -> str:
+        return f"{self.to} with{'' if self.fingers else 'out'} fingers{', tracked' * self.tracked}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +119,7 @@ def export_clips(
     fingers: bool = False,
     include: Sequence[str] = (),
     feasible_only: bool = False,
+    tracked: bool = False,
     progress: Callable[[ExportedClip, int, int], None] | None = None,
 ) -> ExportResult:
     """Export every clip below a folder, or one clip, to another format.
@@ -172,6 +131,7 @@ def export_clips(
         fingers: Export the finger joints, if the format supports them.
         include: Globs; a clip is exported if one matches its path or its file name.
         feasible_only: Refuse clips whose verdict is "infeasible".
+        tracked: Export the tracked motion of each clip, with its excitations and activations if the format has tables.
         progress: Called after each clip with its result, the number of finished clips, and the total.
 
     Raises:
@@ -185,7 +145,9 @@ def export_clips(
         raise SettingsError(f"{to} does not support fingers; formats that do: {supported}")
     refuse_own_source(source, out)
     root, names, entries = _clips(source, include)
-    _read_record(out, to=to, fingers=fingers)
+    kind = _Kind(to=to, fingers=fingers, tracked=tracked)
+    _read_record(out, kind)
+    lines = read_track_list(root) if tracked else None
     make_body = cache(partial(ExportBody, fingers=fingers))
 
     def body_of(clip: Clip) -> ExportBody:
@@ -193,18 +155,27 @@ def export_clips(
 
     done: list[ExportedClip] = []
     with _open_folder(out) as journal:
-        earlier = _read_record(out, to=to, fingers=fingers)
+        earlier = _read_record(out, kind)
         if not (out / RECORD).is_file():
-            _write_record(out, earlier, to=to, fingers=fingers)  # reserves the folder for this format
+            _write_record(out, earlier, kind)  # reserves the folder for this format
         owners = {_file_of(name, to): name for name in (*earlier, *names)}
         for name in names:
             exported = _export(
-                root, name, entries.get(name), out, to, body_of, journal, owners, feasible_only=feasible_only
+                root,
+                name,
+                entries.get(name),
+                out,
+                to,
+                body_of,
+                journal,
+                owners,
+                feasible_only=feasible_only,
+                tracks=lines,
             )
             done.append(exported)
             if progress is not None:
                 progress(exported, len(done), len(names))
-        _write_record(out, earlier | {clip.clip: asdict(clip) for clip in done}, to=to, fingers=fingers)
+        _write_record(out, earlier | {clip.clip: asdict(clip) for clip in done}, kind)
         journal.path.unlink(missing_ok=True)
     return ExportResult(out=out, to=to, clips=tuple(done), problems=read_manifest(root).problems)
 
@@ -235,7 +206,7 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
         clip.
     """
     root = source if source.is_dir() else source.parent
-    clips = {path.relative_to(root).as_posix() for path in (root.rglob("*.h5") if source.is_dir() else [source])}
+    clips = {path.relative_to(root).as_posix() for path in (clip_files(root) if source.is_dir() else [source])}
     entries = {e.clip: e for e in read_entries(root).values() if e.clip} if has_lines(root) else {}
     if source.is_dir():
         clips |= entries.keys()
@@ -250,30 +221,34 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
 def _export(
     root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str,
     body_of: Callable[[Clip], ExportBody], journal: Journal, owners: Mapping[str, str], *, feasible_only: bool,
+    tracks: Mapping[str, list[ListedTrack]] | None,
 ) -> ExportedClip:  # fmt: skip
     """Export one clip.
 
     Args:
         owners: Clip of each file that a clip of the folder has; no companion of another clip may take its name.
+        tracks: From `read_track_list` to export tracked motions, or None.
 
     Raises:
         OutputError: If the disk is full.
     """
     form = FORMATS[to]
 
-    def encode() -> tuple[Clip, dict[str, bytes], str]:
+    def encode() -> tuple[Clip, dict[str, bytes], str, StoredTrack | None]:
         path = clip_path(root, name)
         clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
         if feasible_only and clip.verdict == "infeasible":
             rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
             raise ClipError(f"it is infeasible ({rules})")
         sha256 = (entry.clip_sha256 if entry else None) or hashlib.sha256(path.read_bytes()).hexdigest()
-        return clip, _encode(form, name, clip, body_of(clip), owners), sha256
+        track = None if tracks is None else _track_of(root, name, tracks)
+        clip = clip if track is None else tracked_clip(clip, track)
+        return clip, _encode(form, name, clip, body_of(clip), owners, track), sha256, track
 
     encoded = attempt(encode)
     if isinstance(encoded, Failure):
         return ExportedClip(clip=name, status="refused", reason=encoded.message)
-    clip, files, clip_sha256 = encoded
+    clip, files, clip_sha256, track = encoded
     (file, sha256), *companions = ((path, hashlib.sha256(data).hexdigest()) for path, data in files.items())
     exported = ExportedClip(
         clip=name,
@@ -281,7 +256,7 @@ def _export(
         sha256=sha256,
         companions=dict(companions),
         status="ok",
-        notes=_notes(form, clip, body_of(clip)),
+        notes=_notes(form, clip, body_of(clip), track),
         clip_sha256=clip_sha256,
         source=clip.source,
         licence=clip.licence,
@@ -302,27 +277,48 @@ def _file_of(name: str, to: str) -> str:
     return PurePosixPath(name).with_suffix(FORMATS[to].extension).as_posix()
 
 
-def _encode(form: Format, name: str, clip: Clip, body: ExportBody, owners: Mapping[str, str]) -> dict[str, bytes]:
+def _track_of(root: Path, name: str, tracks: Mapping[str, list[ListedTrack]]) -> StoredTrack:
+    """Track of a clip.
+
+    Raises:
+        ClipError: If it has none that can be read.
+    """
+    track = find_track(root, name, tracks)
+    if isinstance(track, Failure):
+        raise ClipError(track.message)
+    if track is None:
+        raise ClipError(f"it has no track: mm-track {root} makes it")
+    return track
+
+
+def _encode(
+    form: Format, name: str, clip: Clip, body: ExportBody, owners: Mapping[str, str], track: StoredTrack | None
+) -> dict[str, bytes]:
     """Bytes of a clip's files by their paths below the output folder; the main file comes first.
 
     Raises:
         ClipError: If the clip cannot be written in this format, or a companion has the name of another clip's file.
     """
     stem = PurePosixPath(name).with_suffix("").as_posix()
-    files = {f"{stem}{form.extension}": form.write(clip, body)}
-    files |= {f"{stem}{end}": data for end, data in form.companions(clip, body).items()}
+    if track is None:
+        main, companions = form.write(clip, body), form.companions(clip, body)
+    else:
+        main, companions = (form.write_tracked or form.write)(clip, body), form.tracks(clip, track)
+    files = {f"{stem}{form.extension}": main} | {f"{stem}{end}": data for end, data in companions.items()}
     for file in list(files)[1:]:
         if file in owners:
             raise ClipError(f"its file {file} is also that of {owners[file]}: rename one of the clips")
     return files
 
 
-def _notes(form: Format, clip: Clip, body: ExportBody) -> tuple[str, ...]:
+def _notes(form: Format, clip: Clip, body: ExportBody, track: StoredTrack | None) -> tuple[str, ...]:
     """Data of the clip that its files do not contain."""
     notes = []
     if clip.hands == "tracked" and not body.fingers:
         notes.append("the clip has tracked fingers, which were not exported")
-    if form.activations and (clip.activation is None or not clip.muscle_names):
+    if track is not None and not track.tracked:
+        notes.append(f"its track ends early ({track.failure}), after {track.nstep / track.fps:.2f} s")
+    if track is None and form.activations and (clip.activation is None or not clip.muscle_names):
         notes.append("the clip has no named muscle activations: mm-validate --muscles adds them")
     return tuple(notes)
 
@@ -336,7 +332,7 @@ def _write_files(out: Path, exported: ExportedClip, files: Mapping[str, bytes], 
     write_atomically(out / main, files[main], before_rename=lambda: journal.append(line))
 
 
-def _read_record(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, Any]]:
+def _read_record(out: Path, kind: _Kind) -> dict[str, dict[str, Any]]:
     """Records of earlier runs into this folder, by clip, including those of an interrupted run.
 
     Raises:
@@ -352,11 +348,11 @@ def _read_record(out: Path, *, to: str, fingers: bool) -> dict[str, dict[str, An
                 check_fields(clip if isinstance(clip, dict) else {}, {"clip": str, "status": str}, where="a clip of it")
         except FileError as error:
             raise SettingsError(f"{path} is damaged ({error}); choose another folder, or remove it") from error
-        is_export, kind = stored["format"] == RECORD_FORMAT, (stored["to"], stored["fingers"])
+        is_export = stored["format"] == RECORD_FORMAT
+        there = _Kind(to=stored["to"], fingers=stored["fingers"], tracked=stored.get("tracked") is True)
         clips = {clip["clip"]: clip for clip in stored["clips"]}
-        if not is_export or kind != (to, fingers):
-            other_format = f"{kind[0]} with{'' if kind[1] else 'out'} fingers"
-            raise SettingsError(f"{out} holds exports to {other_format}; choose another folder")
+        if not is_export or there != kind:
+            raise SettingsError(f"{out} holds exports to {there}; choose another folder")
     return clips | _read_journal(out)
 
 
@@ -378,9 +374,9 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(text, str) for pair in value.items() for text in pair)
 
 
-def _write_record(out: Path, clips: dict[str, dict[str, Any]], *, to: str, fingers: bool) -> None:
-    head = {"format": RECORD_FORMAT, "version": RECORD_VERSION, "musclemap": musclemap.__version__, "to": to,
-            "fingers": fingers}  # fmt: skip
+def _write_record(out: Path, clips: dict[str, dict[str, Any]], kind: _Kind) -> None:
+    head = {"format": RECORD_FORMAT, "version": RECORD_VERSION, "musclemap": musclemap.__version__, "to": kind.to,
+            "fingers": kind.fingers, **({"tracked": True} if kind.tracked else {})}  # fmt: skip
     lines = ",\n".join(f"  {strict_json(clips[name])}" for name in sorted(clips))
     text = f'{strict_json(head)[:-1]}, "clips": [\n{lines}\n]}}\n'
     try:

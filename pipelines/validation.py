@@ -15,7 +15,7 @@ import jax
 
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.manifest import VERDICTS, ManifestEntry
-from musclemap.datasets.output_folder import OutputFolder, has_lines, open_output, write_listed
+from musclemap.datasets.output_folder import OutputFolder, clip_files, has_lines, open_output, write_listed
 from musclemap.errors import ClipError, SettingsError
 from musclemap.failures import Failure, attempt
 from musclemap.pipelines.convert.conversion import is_disk_full
@@ -101,7 +101,7 @@ def validate_clips(
     """
     started = time.perf_counter()
     root = source if source.is_dir() else source.parent
-    paths = sorted(source.rglob("*.h5")) if source.is_dir() else [source]
+    paths = clip_files(source) if source.is_dir() else [source]
     if not paths:
         raise SettingsError(f"there is no clip (.h5) below {source}")
     validators = _Validators(config, device)

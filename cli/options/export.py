@@ -43,4 +43,10 @@ Policy = Annotated[
 Fingers = Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot, opensim).")]
 Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Export only clips that match; repeatable.")]
 FeasibleOnly = Annotated[bool, typer.Option("--feasible-only", help="Refuse infeasible clips.")]
+Tracked = Annotated[
+    bool,
+    typer.Option(
+        "--tracked", help="Export the motion of mm-track in place of the clip's; csv and opensim add its excitations."
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per clip.")]

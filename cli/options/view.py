@@ -72,6 +72,9 @@ BackendOption = Annotated[
         rich_help_panel=_SAVE, show_default="auto",
     ),
 ]  # fmt: skip
+Tracked = Annotated[
+    bool, typer.Option("--tracked", help="Show the motions of mm-track, muscles coloured by activation.")
+]
 Muscles = Annotated[bool, typer.Option(help="Draw the muscles; without them, drawing takes half the time.")]
 Host = Annotated[
     str | None,

@@ -59,12 +59,22 @@ def opensim_motion(clip: Clip, body: ExportBody) -> bytes:
     Raises:
         ClipError: If the clip is of another body, or has no forces.
     """
-    columns, values = mot_values(clip, body)
+    angles = opensim_angles(clip, body)
     if clip.ground_force is None or clip.centre_of_pressure is None or clip.joint_moment is None:
         raise ClipError(
             "it has no ground forces and joint moments: run mm-validate on its folder (with --muscles for "
             "activations too), then export again; --to mot writes the angles alone"
         )
+    return angles
+
+
+def opensim_angles(clip: Clip, body: ExportBody) -> bytes:
+    """Encode the angles alone, with their definitions in the header.
+
+    Raises:
+        ClipError: If the clip is of another body.
+    """
+    columns, values = mot_values(clip, body)
     notes = [
         "Pelvis rotations are about z (right), then x (forward), then y (up) of the pelvis.",
         f"{ZERO} The other joints are driven by these or are fingers.",
@@ -81,21 +91,21 @@ def opensim_companions(clip: Clip, body: ExportBody) -> dict[str, bytes]:
     assert clip.centre_of_pressure is not None
     assert clip.joint_moment is not None
     mass = body.target.mass
-    moments = tuple(f"{name}_moment" for name in clip.moment_names)
+    moments, times = tuple(f"{name}_moment" for name in clip.moment_names), clip_times(clip)
     about = "Net moment that muscles supply, positive in the positive direction of the coordinate (see the .mot)."
     files = {
         "_grf.mot": _grf(clip, clip.ground_force, clip.centre_of_pressure),
-        "_moments.sto": _sto(
-            clip, "moments", moments, clip.joint_moment, ["Units are newton metres.", about, _filter(clip)]
+        "_moments.sto": sto_bytes(
+            "moments", moments, times, clip.joint_moment, ["Units are newton metres.", about, _filter(clip)]
         ),
-        "_moments_per_kg.sto": _sto(
-            clip, "moments per kilogram", moments, clip.joint_moment / mass,
+        "_moments_per_kg.sto": sto_bytes(
+            "moments per kilogram", moments, times, clip.joint_moment / mass,
             [f"Units are newton metres per kilogram of the model's mass, {mass:.3f} kg.", about, _filter(clip)],
         ),
     }  # fmt: skip
     if clip.activation is not None and clip.muscle_names:
         notes = ["Activations from 0 to 1 by static optimisation; they precede no force, unlike EMG."]
-        files["_activations.sto"] = _sto(clip, "activations", clip.muscle_names, clip.activation, notes)
+        files["_activations.sto"] = sto_bytes("activations", clip.muscle_names, times, clip.activation, notes)
     return files
 
 
@@ -115,7 +125,7 @@ def _grf(clip: Clip, force: np.ndarray, centre: np.ndarray) -> bytes:
     ]
     turned = [array @ WORLD_TO_OPENSIM.T for array in (force.astype(np.float64), centre.astype(np.float64))]
     values = np.concatenate([*turned, np.zeros_like(turned[0])], axis=2).reshape(clip.nframe, -1)
-    return _sto(clip, "ground reaction", grf_columns(clip.support_names), values, notes)
+    return sto_bytes("ground reaction", grf_columns(clip.support_names), clip_times(clip), values, notes)
 
 
 def _filter(clip: Clip) -> str:
@@ -143,8 +153,20 @@ def _is_frequency(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
 
 
-def _sto(clip: Clip, title: str, names: Sequence[str], values: np.ndarray, notes: Sequence[str]) -> bytes:
+def sto_bytes(title: str, names: Sequence[str], times: np.ndarray, values: np.ndarray, notes: Sequence[str]) -> bytes:
+    """Encode a table as a storage file of OpenSim.
+
+    Args:
+        title: First line of the file.
+        names: Headings of the columns after the time.
+        times: Time of each row [s], shape (nrow,).
+        values: Values, shape (nrow, ncolumn).
+        notes: Lines of the header.
+
+    Raises:
+        ClipError: If a name cannot be a heading.
+    """
     columns = ("time", *names)
     text = _STO_HEADER.format(title=title, rows=len(values), columns=len(columns), notes="\n".join(notes))
-    table = table_text(columns, clip_times(clip), np.asarray(values, np.float64), separator="\t", number="%.8f")
+    table = table_text(columns, times, np.asarray(values, np.float64), separator="\t", number="%.8f")
     return (text + table).encode()

@@ -1,4 +1,4 @@
-"""Reads HDF5 clip files in a separate process, within limits; knows what a clip file may contain, not what it means.
+"""Writes HDF5 files of clips and tracks, and reads them in a separate process, within limits.
 
 Imports only `datasets`.
 """

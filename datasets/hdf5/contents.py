@@ -1,4 +1,6 @@
-"""Reads the parts of a clip from an HDF5 file after checking that its structure is harmless. Runs only in `worker`.
+"""Reads the parts of a clip or track from an HDF5 file after checking that its structure is harmless.
+
+Runs only in `worker`.
 
 HDF5 supports links to other files, numbers stored in other files, views of other files, filters loaded as programs, and
 fill values for data that was never written. None of these is accepted: a dataset must be a plain one with all its
@@ -13,7 +15,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t, h5z  # pyright: ignore[reportAttributeAccessIssue]
 
-from musclemap.datasets.clip_schema import MAX_NAMES, dtype_of
+from musclemap.datasets.clip_schema import MAX_NAMES
 from musclemap.errors import FileError
 from musclemap.files import shown
 
@@ -35,6 +37,8 @@ BLOCK_BYTES = 2**23
 MAX_LISTED = 20
 """Number of existing names that a message about a missing one lists."""
 
+_STORED = {np.uint8: h5t.STD_U8LE, np.float32: h5t.IEEE_F32LE, np.float64: h5t.IEEE_F64LE}
+
 _KINDS = {
     h5t.TypeStringID: "fixed length", h5t.TypeEnumID: "bool or enum", h5t.TypeCompoundID: "complex or compound",
     h5t.TypeOpaqueID: "void", h5t.TypeReferenceID: "reference", h5t.TypeBitfieldID: "bit field",
@@ -49,12 +53,13 @@ def dataset_names(file: h5py.File, requested: Sequence[str]) -> list[str]:
     return [key for key in requested if file.id.links.exists(key.encode())]
 
 
-def open_dataset(file: h5py.File, key: str, *, nbyte: int) -> h5py.Dataset:
-    """Open a dataset of a clip after checking its structure.
+def open_dataset(file: h5py.File, key: str, *, dtype: type[np.generic], nbyte: int) -> h5py.Dataset:
+    """Open a dataset after checking its structure.
 
     Args:
         file: File whose root group contains it.
         key: Name of the dataset.
+        dtype: Type that its numbers must have.
         nbyte: Size of the file.
 
     Raises:
@@ -68,7 +73,7 @@ def open_dataset(file: h5py.File, key: str, *, nbyte: int) -> h5py.Dataset:
     if h5o.get_info(group, name).type != h5o.TYPE_DATASET:
         raise FileError(f"{key} is not a dataset")
     dataset = h5d.open(group, name)
-    _check_type(dataset, key)
+    _check_type(dataset, key, dtype)
     _check_layout(dataset, key)
     if dataset.get_create_plist().get_layout() == h5d.CHUNKED:
         _check_chunks(dataset, key, nbyte=nbyte)
@@ -88,12 +93,12 @@ def _names(group: h5g.GroupID) -> list[str]:
     return names
 
 
-def _check_type(dataset: h5d.DatasetID, key: str) -> None:
-    requested = {np.uint8: h5t.STD_U8LE, np.float32: h5t.IEEE_F32LE}[dtype_of(key)]
+def _check_type(dataset: h5d.DatasetID, key: str, dtype: type[np.generic]) -> None:
+    requested = _STORED[dtype]
     kind = dataset.get_type()
     if not kind.equal(requested):
         name = kind.dtype if isinstance(kind, h5t.TypeIntegerID | h5t.TypeFloatID) else type(kind).__name__
-        raise FileError(f"{key} is of type {name}, not {dtype_of(key).__name__}")
+        raise FileError(f"{key} is of type {name}, not {dtype.__name__}")
     if dataset.get_space().get_simple_extent_type() != h5s.SIMPLE:
         raise FileError(f"{key} is a single value or empty, not an array")
 

@@ -20,10 +20,11 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from musclemap.datasets.file_layout import FileLayout
 from musclemap.errors import FileError
 from musclemap.files import open_regular, parse_json, shown
 
-from .protocol import TIMEOUT, ClipContents, IncompleteError, PipeReader, receive
+from .protocol import TIMEOUT, FileContents, IncompleteError, PipeReader, receive
 
 MAX_FILE = 2**32
 """Largest file that is opened [B]."""
@@ -38,11 +39,12 @@ _ENDLESS = "the HDF5 library does not finish reading it"
 _PROGRAM = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
 
 
-def read_contents(path: Path, *, sha256: str | None) -> ClipContents:
-    """Read a clip's file.
+def read_contents(path: Path, *, layout: FileLayout, sha256: str | None) -> FileContents:
+    """Read the file of a clip or track.
 
     Args:
         path: The file; a link to a regular file is followed.
+        layout: Datasets and attributes to read.
         sha256: Hash that the file must have, or None.
 
     Raises:
@@ -60,7 +62,7 @@ def read_contents(path: Path, *, sha256: str | None) -> ClipContents:
         if problem:
             raise FileError(f"{path} cannot be read as HDF5: {problem}")
         try:
-            return _READER.read(descriptor)
+            return _READER.read(descriptor, layout)
         except FileError as error:
             raise FileError(f"{path}: {error}") from error
         except OSError as error:
@@ -104,7 +106,7 @@ class _Reader:
         self._control: socket.socket | None = None
         self._requests: socket.socket | None = None
 
-    def read(self, descriptor: int) -> ClipContents:
+    def read(self, descriptor: int, layout: FileLayout) -> FileContents:
         """Read an open file.
 
         If the library fails in a worker that has read other files, the file is tried again in a fresh worker, so that
@@ -117,19 +119,19 @@ class _Reader:
         with self._lock:
             is_used = self._requests is not None
             try:
-                return self._request(descriptor)
+                return self._request(descriptor, layout)
             except _WorkerError as error:
                 if not is_used or error.is_final:
                     raise FileError(f"it cannot be read as HDF5: {error}") from error
             try:
-                return self._request(descriptor)
+                return self._request(descriptor, layout)
             except _WorkerError as error:
                 raise FileError(f"it cannot be read as HDF5: {error}") from error
 
-    def _request(self, descriptor: int) -> ClipContents:
+    def _request(self, descriptor: int, layout: FileLayout) -> FileContents:
         """Read a file in the current worker; any failure ends that worker."""
         try:
-            return self._exchange(descriptor)
+            return self._exchange(descriptor, layout)
         except _RefusedError as error:
             raise FileError(str(error)) from error
         except (_WorkerError, FileError):
@@ -139,7 +141,7 @@ class _Reader:
             self._stop()  # the worker may still be reading this file
             raise
 
-    def _exchange(self, descriptor: int) -> ClipContents:
+    def _exchange(self, descriptor: int, layout: FileLayout) -> FileContents:
         """Send a file to the worker and receive its contents."""
         requests = self._worker()
         receiving, sending = os.pipe()
@@ -147,13 +149,13 @@ class _Reader:
             with suppress(OSError):  # the number of large pipes per user is limited
                 fcntl.fcntl(receiving, fcntl.F_SETPIPE_SZ, _PIPE)
             try:
-                socket.send_fds(requests, [b"r"], [descriptor, sending])
+                socket.send_fds(requests, [layout.name.encode("ascii")], [descriptor, sending])
             except ConnectionError as error:
                 raise _WorkerError(_ENDED) from error
             finally:
                 os.close(sending)
             try:
-                contents = receive(PipeReader(pipe.fileno()))
+                contents = receive(PipeReader(pipe.fileno()), layout)
             except IncompleteError:
                 contents = None
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from musclemap.datasets.clip_schema import ARRAYS, OPTIONAL, check_shapes, dtype_of
+from musclemap.datasets.file_layout import FileLayout
 from musclemap.errors import FileError
 from musclemap.files import check_fields, parse_json
 
@@ -20,15 +20,15 @@ have to wait, and at first for its modules to load."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipContents:
-    """ClipContents of an HDF5 file.
+class FileContents:
+    """Contents of an HDF5 file.
 
     Attributes:
         identity: The attributes format and version, if present, each with kind and value.
-        attributes: The clip attributes that are present, each with kind ("text", "number", "names" or "other") and
-            value.
+        attributes: The attributes of the layout that are present, each with kind ("text", "number", "names" or "other")
+            and value.
         names: The first few names of all attributes.
-        arrays: Datasets, each with the type and number of dimensions that a clip requires.
+        arrays: Datasets, each with the type and number of dimensions that the layout requires.
     """
 
     identity: dict[str, Any]
@@ -65,7 +65,7 @@ class PipeReader:
             target = target[count:]
 
 
-def receive(pipe: PipeReader) -> ClipContents:
+def receive(pipe: PipeReader, layout: FileLayout) -> FileContents:
     """Receive a response and check it; the process that sends it is trusted no more than the file.
 
     Raises:
@@ -84,13 +84,16 @@ def receive(pipe: PipeReader) -> ClipContents:
         header if isinstance(header, dict) else {}
     )
     check_fields(header, {"identity": dict, "attributes": dict, "names": list, "shapes": dict}, where="the response")
-    shapes = {key: tuple(shape) for key, shape in header["shapes"].items() if key in ARRAYS | OPTIONAL}
+    shapes = {
+        key: tuple(shape) for key, shape in header["shapes"].items() if key in {**layout.arrays, **layout.optional}
+    }
     arrays = {}
     if shapes:
-        check_shapes(shapes)
-        arrays = {key: np.empty(shape, dtype_of(key)) for key, shape in shapes.items()}
+        layout.check_shapes(shapes)
+        arrays = {key: np.empty(shape, layout.dtype_of(key)) for key, shape in shapes.items()}
         for array in arrays.values():
-            pipe.fill(array.data.cast("B"))
-    return ClipContents(
+            if array.size:
+                pipe.fill(array.data.cast("B"))
+    return FileContents(
         identity=header["identity"], attributes=header["attributes"], names=header["names"], arrays=arrays
     )

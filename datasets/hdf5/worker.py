@@ -19,7 +19,8 @@ from typing import Any, BinaryIO, NoReturn
 import h5py
 import numpy as np
 
-from musclemap.datasets.clip_schema import ARRAYS, JSON, NAMES, NUMBERS, OPTIONAL, OPTIONAL_NAMES, TEXTS, check_shapes
+from musclemap.datasets import clip_schema, track_schema
+from musclemap.datasets.file_layout import FileLayout
 from musclemap.failures import Failure, attempt
 
 from .contents import attribute_names, dataset_names, open_dataset, read_attributes, row_blocks
@@ -37,6 +38,9 @@ OPEN_FILES = 5
 """Files that a worker can have open: its three standard streams, and two per request."""
 
 IDENTITY = ("format", "version")
+
+LAYOUTS = {layout.name: layout for layout in (clip_schema.LAYOUT, track_schema.LAYOUT)}
+"""Formats that are read, by the name in a request."""
 
 
 def main() -> None:
@@ -67,10 +71,10 @@ def _serve_files(descriptor: int) -> NoReturn:
         _restrict()
         with socket.socket(fileno=0) as requests:
             while True:
-                message, descriptors, _, _ = socket.recv_fds(requests, 1, 2)
+                message, descriptors, _, _ = socket.recv_fds(requests, 64, 2)
                 if not message:
                     os._exit(0)
-                status = _respond(*descriptors)
+                status = _respond(*descriptors, layout=LAYOUTS[message.decode("ascii")])
                 for descriptor_ in descriptors:
                     os.close(descriptor_)
                 requests.sendall(json.dumps(status).encode("ascii"))
@@ -94,7 +98,7 @@ def _limit_time(nbyte: int) -> None:
     signal.setitimer(signal.ITIMER_PROF, SECONDS + nbyte / BYTES_PER_SECOND)
 
 
-def _respond(file: int, pipe: int) -> dict[str, Any]:
+def _respond(file: int, pipe: int, *, layout: FileLayout) -> dict[str, Any]:
     """Write the header, JSON after its length of eight bytes, and the datasets' numbers in the order of the header.
 
     Returns:
@@ -102,27 +106,28 @@ def _respond(file: int, pipe: int) -> dict[str, Any]:
     """
     _limit_time(os.fstat(file).st_size)
     with open(file, "rb", buffering=0, closefd=False) as source, open(pipe, "wb", closefd=False) as target:
-        outcome = attempt(lambda: _send(source, target))
+        outcome = attempt(lambda: _send(source, target, layout))
     if not isinstance(outcome, Failure):
         return {}
     return {"error": outcome.message, "expected": outcome.expected}
 
 
-def _send(source: BinaryIO, target: BinaryIO) -> None:
+def _send(source: BinaryIO, target: BinaryIO, layout: FileLayout) -> None:
     nbyte = os.fstat(source.fileno()).st_size
     with h5py.File(source, "r") as file:
         identity = read_attributes(file, IDENTITY)
-        if set(identity) != set(IDENTITY) or any(identity[key]["kind"] == "other" for key in IDENTITY):
+        is_known = set(identity) == set(IDENTITY) and all(identity[key]["kind"] != "other" for key in IDENTITY)
+        if not is_known or identity["format"]["value"] != layout.format:
             _send_header(target, {"identity": identity})
             return
         datasets = {
-            key: open_dataset(file, key, nbyte=nbyte) for key in (*ARRAYS, *dataset_names(file, tuple(OPTIONAL)))
+            key: open_dataset(file, key, dtype=layout.dtype_of(key), nbyte=nbyte)
+            for key in (*layout.arrays, *dataset_names(file, tuple(layout.optional)))
         }
         shapes = {key: dataset.shape for key, dataset in datasets.items()}
-        check_shapes(shapes, nbyte=nbyte)
-        requested = (*TEXTS, *JSON, *NAMES, *NUMBERS)
-        attributes = read_attributes(file, (*requested, *OPTIONAL_NAMES))
-        complete = attributes.keys() >= set(requested)
+        layout.check_shapes(shapes, nbyte=nbyte)
+        attributes = read_attributes(file, (*layout.attributes, *layout.optional_attributes))
+        complete = attributes.keys() >= set(layout.attributes)
         header: dict[str, Any] = {
             "identity": identity,
             "shapes": shapes,
@@ -130,7 +135,7 @@ def _send(source: BinaryIO, target: BinaryIO) -> None:
             "names": [] if complete else attribute_names(file),
         }
         _send_header(target, header)
-        _limit_time(nbyte + 4 * sum(map(math.prod, shapes.values())))
+        _limit_time(nbyte + 8 * sum(map(math.prod, shapes.values())))
         for dataset in datasets.values():
             for block in row_blocks(dataset):
                 target.write(block.data)
@@ -151,7 +156,7 @@ def _warm_up() -> None:
         file.attrs["names"] = np.array(["a"], dtype=h5py.string_dtype())
     with h5py.File(image, "r") as file:
         read_attributes(file, ("names",))
-        for _ in row_blocks(open_dataset(file, "qpos", nbyte=len(image.getvalue()))):
+        for _ in row_blocks(open_dataset(file, "qpos", dtype=np.float32, nbyte=len(image.getvalue()))):
             pass
-        attempt(lambda: open_dataset(file, "qvel", nbyte=0))
+        attempt(lambda: open_dataset(file, "qvel", dtype=np.float32, nbyte=0))
     attempt(lambda: h5py.File(io.BytesIO(b"none"), "r"))

@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from musclemap.datasets.clip import Clip, read_clip
+from musclemap.datasets.output_folder import clip_files
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.config import PhysicsConfig
@@ -149,7 +150,7 @@ def _load_clips(clips: Clips) -> Sequence[tuple[str, Clip]]:
         return arm_clips(4, 4.0)
     if isinstance(clips, str | Path):
         root = Path(clips)
-        paths = [root] if root.is_file() else sorted(root.rglob("*.h5"))
+        paths = [root] if root.is_file() else clip_files(root)
         base = root.parent if root.is_file() else root
         clips = [(path.relative_to(base).as_posix(), read_clip(path)) for path in paths]
     if not clips:

@@ -1,11 +1,12 @@
 """Settings of tracking."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from musclemap.errors import SettingsError
+from musclemap.settings import settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TrackingConfig:
     """Settings of the controller and of the search for excitations.
 

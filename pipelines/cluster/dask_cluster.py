@@ -19,7 +19,7 @@ import dask.config
 from distributed import Client, KilledWorker, SpecCluster
 
 from musclemap.pipelines.convert.conversion import ConversionResult, StopRun
-from musclemap.pipelines.convert.jobs import Job, JobResult
+from musclemap.pipelines.convert.jobs import Job, JobResult, run_job
 from musclemap.pipelines.convert.prepare import entry_without_clip
 from musclemap.reason_codes import ReasonCode
 
@@ -148,14 +148,14 @@ def run_jobs(
         StopRun: If the disk is full, or the scheduler or all workers are lost; results are yielded until then.
         KeyboardInterrupt: After the last result, if a stop was requested.
     """
-    waiting, in_flight, stopped, capacity = deque(jobs), dict[Any, Job](), "", _WorkerCapacity(cluster)
+    waiting, in_flight, stopped, capacity = deque(jobs), dict[Any, Job](), "", WorkerCapacity(cluster)
     while in_flight or (waiting and not stopped and not stop_requested()):
         free = capacity.threads() - len(in_flight)
         while waiting and free > 0 and not stopped and not stop_requested():
             if in_flight and (waiting[0].run_alone or any(job.run_alone for job in in_flight.values())):
                 break
             job = waiting.popleft()
-            in_flight[cluster.scheduler.submit(job)] = job
+            in_flight[cluster.scheduler.submit(run_job, job)] = job
             free -= 1
         for future in cluster.scheduler.done(in_flight):
             outcome = _collect(cluster.scheduler, future, in_flight[future])
@@ -174,7 +174,7 @@ def run_jobs(
         raise KeyboardInterrupt
 
 
-class _WorkerCapacity:
+class WorkerCapacity:
     """Number of available worker threads; stops the run if there is no worker for too long."""
 
     def __init__(self, cluster: Cluster) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,6 @@ from distributed import Client, KilledWorker, wait
 from distributed.client import ClosedClientError
 
 from musclemap.pipelines.convert.conversion import StopRun
-from musclemap.pipelines.convert.jobs import Job, run_job
 
 ANSWER_SECONDS = 60.0
 """Timeout for an answer of the scheduler [s]; a busy scheduler is slow."""
@@ -59,10 +58,15 @@ class SchedulerConnection:
             identity = self._client.scheduler.identity
             return self._client.sync(identity, n_workers=-1, callback_timeout=ANSWER_SECONDS)["workers"]
 
-    def submit(self, job: Job) -> Any:
-        """Submit a job; return its future."""
+    def submit(self, run: Callable[[Any], Any], job: Any) -> Any:
+        """Submit a job; return its future.
+
+        Args:
+            run: Importable function that a worker calls with the job.
+            job: The job.
+        """
         with self._stop_if_lost():
-            return self._client.submit(run_job, job, pure=False)
+            return self._client.submit(run, job, pure=False)
 
     def done(self, futures: Collection[Any]) -> list[Any]:
         """Wait until a future is done and return all that are; an empty list after one second."""

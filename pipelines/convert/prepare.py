@@ -1,6 +1,6 @@
 """Decides for one input file: convert it, keep its existing clip, or record why it cannot be used."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,22 +106,33 @@ def _difference(key: str, stored: Any, requested: Any, clip: Clip) -> str:
     """
     if key != "config":
         return "" if strict_json(stored) == strict_json(requested) else key
-    before, now = dict(_leaves(stored)), dict(_leaves(requested))
+    before, now = dict(leaves(stored)), dict(leaves(requested))
     ignored = {"validation.chunk_size"}
     if now.get("validation.muscles") != "true":
         ignored |= {"validation.muscles", "validation.muscle_cost", "validation.passive_torques"}
     elif clip.activation is not None:
         ignored.add("validation.muscles")
-    changed = sorted(k for k in {*before, *now} - ignored if before.get(k) != now.get(k))
+    return changed_settings(before, now, ignored=ignored)
+
+
+def changed_settings(before: Mapping[str, str], now: Mapping[str, str], *, ignored: Collection[str] = ()) -> str:
+    """Name the settings that differ, such as "settings (fps)"; "" if none does.
+
+    Args:
+        before: From `leaves`.
+        now: The same for other settings.
+        ignored: Settings that may differ.
+    """
+    changed = sorted(k for k in {*before, *now} - {*ignored} if before.get(k) != now.get(k))
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return f"settings ({', '.join(changed[:3])}{more})" if changed else ""
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Settings by their full dotted names, as text that is equal if and only if the values are."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, strict_json(value)
 

@@ -8,7 +8,14 @@ from typing import Any
 
 from musclemap.datasets.folder_lock import is_held
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, has_unfinished_run, read_manifest
+from musclemap.datasets.output_folder import (
+    MANIFEST,
+    clip_files,
+    clip_path,
+    has_lines,
+    has_unfinished_run,
+    read_manifest,
+)
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
 
@@ -73,7 +80,7 @@ def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
         else:
             done.append(name)
     known = {entry.clip for entry in entries.values()}
-    clips = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.h5"))
+    clips = [path.relative_to(out).as_posix() for path in clip_files(out)]
     return Status(
         done=tuple(done),
         stale=stale,

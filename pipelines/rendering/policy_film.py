@@ -1,4 +1,4 @@
-"""Film of a policy next to its reference, with muscles coloured by activation."""
+"""Film of a simulated body next to its reference, with muscles coloured by activation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +42,27 @@ class FilmClip:
     result: ClipEvaluation
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SimulatedClip:
+    """A clip and the motion of a simulated body that follows it.
+
+    Attributes:
+        name: Name of the clip.
+        clip: The clip.
+        qpos: Configurations of the body from the first frame of the clip on, shape (n, nq of the body).
+        act: Activations, shape (n, nu).
+        failed: Frame after which the body counts as failed; None if it does not.
+        title: What moves the body.
+    """
+
+    name: str
+    clip: Clip
+    qpos: np.ndarray
+    act: np.ndarray
+    failed: int | None
+    title: str
+
+
 def save_policy_film(
     path: Path, film_clips: Sequence[FilmClip], body: SimulationBody, *, longest: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -61,16 +82,38 @@ def save_policy_film(
     Raises:
         RenderError: If the name does not end in .mp4, no clip has a recording, or ffmpeg is missing.
     """
+    simulated = [one for film_clip in film_clips if (one := _simulated(film_clip)) is not None]
+    return save_simulated_film(path, simulated, body, longest=longest, progress=progress)
+
+
+def save_simulated_film(
+    path: Path, clips: Sequence[SimulatedClip], body: SimulationBody, *, longest: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> float:  # fmt: skip
+    """Write a film with the reference on the left and the simulated body on the right, clip after clip.
+
+    Args:
+        path: File to write, ending in .mp4.
+        clips: Clips in the order of the film.
+        body: Simulated body.
+        longest: Maximum duration of the film [s]; `LONGEST` if None.
+        progress: Called after each picture with the number done and the total.
+
+    Returns:
+        Duration of the film [s].
+
+    Raises:
+        RenderError: If the name does not end in .mp4, there is no clip, or ffmpeg is missing.
+    """
     if path.suffix.lower() != ".mp4":
         raise RenderError(f"{path.name}: the name of a film must end in .mp4")
-    recorded = [film_clip for film_clip in film_clips if film_clip.result.recording is not None]
-    if not recorded:
+    if not clips:
         raise RenderError("no clip has a recording to show in a film")
-    longest = LONGEST if longest is None else longest
-    total = sum(len(frames) for _, frames in _planned(recorded, longest))
+    planned = _planned(clips, LONGEST if longest is None else longest)
+    total = sum(len(frames) for _, frames in planned)
 
     def counted_pictures() -> Iterator[np.ndarray]:
-        for done, picture in enumerate(film_pictures(recorded, body, longest), start=1):
+        for done, picture in enumerate(_pictures(planned, body), start=1):
             yield picture
             progress(done, total)
 
@@ -85,9 +128,25 @@ def film_pictures(
     Yields:
         Pictures, shape (height, 2 * width, 3) uint8.
     """
+    simulated = [one for film_clip in film_clips if (one := _simulated(film_clip)) is not None]
+    yield from _pictures(_planned(simulated, longest), body)
+
+
+def _simulated(film_clip: FilmClip) -> SimulatedClip | None:
+    """The recorded motion of a policy; None without a recording."""
+    recording, score = film_clip.result.recording, film_clip.result.score
+    if recording is None:
+        return None
+    failed = None if score.success else score.covered
+    return SimulatedClip(
+        name=score.name, clip=film_clip.clip, qpos=recording.qpos, act=recording.act, failed=failed, title="policy"
+    )
+
+
+def _pictures(planned: Sequence[tuple[SimulatedClip, np.ndarray]], body: SimulationBody) -> Iterator[np.ndarray]:
     model = drawing_model(body.name)
-    for film_clip, frames in _planned(film_clips, longest):
-        yield from _draw_clip(film_clip, body, model, frames)
+    for clip, frames in planned:
+        yield from _draw_clip(clip, body, model, frames)
 
 
 def full_configurations(body: SimulationBody, clip: Clip, qpos: np.ndarray) -> np.ndarray:
@@ -108,43 +167,40 @@ def full_configurations(body: SimulationBody, clip: Clip, qpos: np.ndarray) -> n
     return whole
 
 
-def _planned(film_clips: Sequence[FilmClip], longest: float) -> list[tuple[FilmClip, np.ndarray]]:
+def _planned(clips: Sequence[SimulatedClip], longest: float) -> list[tuple[SimulatedClip, np.ndarray]]:
     """Clips to draw, each with the indices of its frames."""
     remaining, planned = round(longest * FILM_FPS), []
-    for film_clip in film_clips:
-        recording = film_clip.result.recording
-        assert recording is not None
-        frames = film_frames(len(recording.qpos), fps=film_clip.clip.fps, film_fps=FILM_FPS)[:remaining]
+    for one in clips:
+        frames = film_frames(len(one.qpos), fps=one.clip.fps, film_fps=FILM_FPS)[:remaining]
         remaining -= len(frames)
-        planned += [(film_clip, frames)] * bool(len(frames))
+        planned += [(one, frames)] * bool(len(frames))
     return planned
 
 
 def _draw_clip(
-    film_clip: FilmClip, body: SimulationBody, model: mujoco.MjModel, frames: np.ndarray
+    one: SimulatedClip, body: SimulationBody, model: mujoco.MjModel, frames: np.ndarray
 ) -> Iterator[np.ndarray]:
-    recording, score, fps = film_clip.result.recording, film_clip.result.score, film_clip.clip.fps
-    assert recording is not None
-    reference = film_clip.clip.qpos[: len(recording.qpos)].astype(np.float64)
-    policy = full_configurations(body, film_clip.clip, recording.qpos)
+    fps = one.clip.fps
+    reference = one.clip.qpos[: len(one.qpos)].astype(np.float64)
+    simulated = full_configurations(body, one.clip, one.qpos)
     camera = CAMERAS.get(body.name, "three-quarter")
-    camera_paths = follow_both(model, reference, policy, fps=fps, camera=camera, size=SIZE)
+    camera_paths = follow_both(model, reference, simulated, fps=fps, camera=camera, size=SIZE)
     draw = plot_frames if find_gl() is None else render_frames
     sides = zip(
         draw(model, reference, frames=frames.tolist(), camera_path=camera_paths[0]),
         draw(
             model,
-            policy,
+            simulated,
             frames=frames.tolist(),
             camera_path=camera_paths[1],
-            tendon_rgb=_colours(body, model, recording.act),
+            tendon_rgb=_colours(body, model, one.act),
         ),
         strict=True,
     )
     for frame, (left, right) in zip(frames.tolist(), sides, strict=True):
-        failure = "failed" if not score.success and frame > score.covered else ""
-        left = _labelled(left, "reference", f"{score.name}   {frame / fps:.2f} s")
-        yield np.concatenate([left, _labelled(right, "policy", failure, ink=_FAILURE_INK)], axis=1)
+        failure = "failed" if one.failed is not None and frame > one.failed else ""
+        left = _labelled(left, "reference", f"{one.name}   {frame / fps:.2f} s")
+        yield np.concatenate([left, _labelled(right, one.title, failure, ink=_FAILURE_INK)], axis=1)
 
 
 def _colours(body: SimulationBody, model: mujoco.MjModel, act: np.ndarray) -> np.ndarray:

@@ -59,6 +59,37 @@ def select_clips(
     Raises:
         SettingsError: If there is no data set, no such group or split, or no clip matches.
     """
+    selected = list_clips(root, include=include, exclude=exclude, group=group, split=split, limit=limit)
+    clips: list[tuple[str, Clip]] = []
+    left_out = _damaged_lines(root)
+    for number, item in enumerate(selected, start=1):
+        clip = attempt(lambda item=item: read_listed(root, item))
+        if isinstance(clip, Failure):
+            left_out[item.path] = clip.message
+        elif clip.verdict == "infeasible" and not infeasible:
+            rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
+            left_out[item.path] = f"infeasible ({rules})"
+        else:
+            clips.append((item.path, clip))
+        if progress is not None:
+            progress(number, len(selected))
+    return ClipSelection(clips=tuple(clips), left_out=left_out)
+
+
+def list_clips(
+    root: Path,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    group: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+) -> list[ListedClip]:
+    """List the clips of a data set that match, sorted by path, without reading them; see `select_clips`.
+
+    Raises:
+        SettingsError: If there is no data set, no such group or split, or no clip matches.
+    """
     listed = _listed(root)
     if split is not None:
         splits = sorted({clip.split for clip in listed if clip.split})
@@ -73,20 +104,7 @@ def select_clips(
     if not selected:
         example = f"; one is {listed[0].path}" if listed else ""
         raise SettingsError(f"none of the {len(listed)} clips of {root} matches{example}")
-    clips: list[tuple[str, Clip]] = []
-    left_out = _damaged_lines(root)
-    for number, item in enumerate(selected[:limit], start=1):
-        clip = _read(root, item)
-        if isinstance(clip, Failure):
-            left_out[item.path] = clip.message
-        elif clip.verdict == "infeasible" and not infeasible:
-            rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-            left_out[item.path] = f"infeasible ({rules})"
-        else:
-            clips.append((item.path, clip))
-        if progress is not None:
-            progress(number, len(selected[:limit]))
-    return ClipSelection(clips=tuple(clips), left_out=left_out)
+    return selected[:limit]
 
 
 def _damaged_lines(root: Path) -> dict[str, str]:
@@ -94,9 +112,22 @@ def _damaged_lines(root: Path) -> dict[str, str]:
     return {line.where: line.fault for line in read_manifest(root).damaged} if root.is_dir() else {}
 
 
-def _read(root: Path, item: ListedClip) -> Clip | Failure:
-    """Read a clip."""
-    return attempt(lambda: read_clip(clip_path(root, item.path) if root.is_dir() else root, sha256=item.sha256))
+def read_listed(root: Path, item: ListedClip) -> Clip:
+    """Read a clip of a data set.
+
+    Raises:
+        ClipError: If the clip cannot be read or is not the listed one.
+    """
+    return read_clip(listed_path(root, item), sha256=item.sha256)
+
+
+def listed_path(root: Path, item: ListedClip) -> Path:
+    """Path of a clip of a data set, or of the clip that is given in place of one.
+
+    Raises:
+        ClipError: If it leads outside the folder.
+    """
+    return clip_path(root, item.path) if root.is_dir() else root
 
 
 def _listed(root: Path) -> list[ListedClip]:

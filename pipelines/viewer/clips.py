@@ -4,6 +4,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from musclemap.datasets.output_folder import clip_files
 from musclemap.errors import SettingsError
 
 _SUFFIX = ".h5"
@@ -50,7 +51,7 @@ def find_clips(out: Path) -> ClipFolder:
         return ClipFolder(root=out.parent, names=(out.name,))
     if not out.is_dir():
         raise SettingsError(f"no folder or clip at {out}")
-    relative = (path.relative_to(out) for path in out.rglob(f"*{_SUFFIX}") if path.is_file())
+    relative = (path.relative_to(out) for path in clip_files(out) if path.is_file())
     names = sorted(path.as_posix() for path in relative if not any(part.startswith(".") for part in path.parts))
     if not names:
         raise SettingsError(f"no clip ({_SUFFIX}) in {out}; `mm-retarget INPUT {out}` writes clips")

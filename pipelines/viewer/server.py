@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 
 import viser
 
-from musclemap.datasets.clip import read_clip
+from musclemap.datasets.clip import Clip, read_clip
 from musclemap.errors import MusclemapError, SettingsError
 
 from .clips import ClipFolder
@@ -49,7 +49,15 @@ class Viewer:
     """
 
     def __init__(
-        self, clips: ClipFolder, name: str, *, host: str = HOST, port: int | None = None, muscles: bool = True
+        self,
+        clips: ClipFolder,
+        name: str,
+        *,
+        host: str = HOST,
+        port: int | None = None,
+        muscles: bool = True,
+        read: Callable[[str], Clip] | None = None,
+        colouring: str = "length",
     ) -> None:
         """Read the first clip, then start the server.
 
@@ -59,6 +67,8 @@ class Viewer:
             host: Address to serve at. Anyone who can reach it and has the token in `url` can see the clips.
             port: Port; if None, the first free port from `PORT` on.
             muscles: Whether to show the muscles at first.
+            read: Reads a clip by its name; None reads its file.
+            colouring: Meaning of the muscle colours at first, "length" or "activation".
 
         Raises:
             MusclemapError: If the clip cannot be shown.
@@ -66,8 +76,9 @@ class Viewer:
             SettingsError: If the address does not exist or the port is in use.
         """
         self.clips, self._bodies = clips, dict[str, DrawnBody]()
+        self._read = read or (lambda name: read_clip(clips.path(name)))
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._following, self.colouring, self._stale = True, "length", True
+        self._following, self.colouring, self._stale = True, colouring, True
         # Browsers open connections that they never use; each would print a traceback.
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
         scene = self._read_scene(name)
@@ -129,7 +140,7 @@ class Viewer:
             self.server.stop()
 
     def _read_scene(self, name: str) -> Scene:
-        clip = read_clip(self.clips.path(name))
+        clip = self._read(name)
         if clip.model not in self._bodies:
             self._bodies[clip.model] = DrawnBody(clip.model)
         return Scene(clip, self._bodies[clip.model])

@@ -34,6 +34,10 @@ class ClipError(MusclemapError):
     """A clip file is damaged, of another format or another version."""
 
 
+class TrackError(MusclemapError):
+    """A track file is damaged, of another format or another version."""
+
+
 class SettingsError(MusclemapError):
     """A setting is unknown or has an invalid value; the message lists the valid ones."""
 

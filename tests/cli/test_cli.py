@@ -342,7 +342,10 @@ def test_info_survives_errors_of_libraries(tmp_path, monkeypatch):
             assert "driver and library do not match" in result.stdout
 
 
-APPS = ("download", "eval", "export", "info", "pack", "report", "reproduce", "retarget", "train", "validate", "view")
+APPS = (
+    "download", "eval", "export", "info", "pack", "report", "reproduce", "retarget", "track", "train", "validate",
+    "view",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", APPS)

@@ -21,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 from typer.testing import CliRunner
 
-from musclemap.cli import download, eval, export, info, pack, reproduce, retarget, train, validate, view
+from musclemap.cli import download, eval, export, info, pack, reproduce, retarget, track, train, validate, view
 from musclemap.cli import report as page
 from musclemap.cli.output.console import clean_console
 from musclemap.cli.output.conversion_report import (
@@ -115,6 +115,10 @@ CALLS: dict[str, Call] = {
     "view": (view.app, lambda out, src, tmp: [out, TERMINAL, "--save", tmp / "x.png"]),
     "view, folder": (view.app, lambda out, src, tmp: [out, "--save", tmp / "x.png"]),
     "train": (train.app, lambda out, src, tmp: ["--dataset", out, "--run", tmp / TERMINAL, "--dry-run"]),
+    "track": (track.app, lambda out, src, tmp: [out, "--dry-run"]),
+    "track, status": (track.app, lambda out, src, tmp: [out, "--status", "--json"]),
+    "track, unknown": (track.app, lambda out, src, tmp: [out, TERMINAL]),
+    "track, replay": (track.app, lambda out, src, tmp: [out, "--replay"]),
     "eval": (eval.app, lambda out, src, tmp: [tmp / TERMINAL, "--dataset", out]),
     "reproduce": (reproduce.app, lambda out, src, tmp: [out, TERMINAL, "--expected", tmp]),
     "info": (info.app, lambda out, src, tmp: ["--body-models", src]),

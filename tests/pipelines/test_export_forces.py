@@ -16,6 +16,8 @@ from musclemap.datasets.formats.export_body import ExportBody
 from musclemap.datasets.formats.opensim import POSITIVE, opensim_companions, opensim_motion
 from musclemap.datasets.formats.tables import csv_companions, mot_bytes
 from musclemap.datasets.manifest import Manifest
+from musclemap.datasets.output_folder import TRACK_LIST, TRACKS
+from musclemap.datasets.track_file import StoredTrack, track_path, write_track
 from musclemap.errors import ClipError
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
@@ -183,3 +185,50 @@ def test_the_command_records_every_file(clip: Clip, tmp_path: Path) -> None:
     files |= {file: sha256 for c in record["clips"] for file, sha256 in c["companions"].items()}
     assert {f: hashlib.sha256((out / f).read_bytes()).hexdigest() for f in files} == files
     assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.suffix in (".mot", ".sto")} == set(files)
+
+
+def _track(clip: Clip, body: TargetBody, *, nstep: int) -> StoredTrack:
+    """A track of three muscles, whose root is 1 m to the side."""
+    rng, qpos = np.random.default_rng(0), clip.qpos[: nstep + 1].astype(np.float64)
+    qpos[:, 1] += 1.0
+    return StoredTrack(
+        excitation=rng.random((nstep, 3)), tracked_qpos=qpos, tracked_qvel=clip.qvel[: nstep + 1],
+        tracked_act=rng.random((nstep + 1, 3)), landmark_error=np.zeros(nstep), root_error=np.zeros(nstep),
+        start_qpos=qpos[0], start_qvel=clip.qvel[0], start_act=np.zeros(3), start_warmstart=clip.qvel[0],
+        clip="a.h5", clip_sha256="", clip_motion_sha256="", qpos_sha256="", source=clip.source, licence=clip.licence,
+        model=clip.model, model_version=clip.model_version, model_sha256=clip.model_sha256, verdict="lost",
+        failure="time", config={}, software={}, metrics={}, joint_names=clip.joint_names,
+        muscle_names=tuple(body.model.actuator(k).name for k in (0, 5, 9)), fps=clip.fps, start=0,
+        clip_frames=clip.nframe, seconds=1.0, control_steps=nstep,
+    )  # fmt: skip
+
+
+def test_tracked_motion_is_exported_with_its_excitations(clip: Clip, body: TargetBody, tmp_path: Path) -> None:
+    """The angles are the track's, excitations have a row per control step, and a clip without a track is refused."""
+    source = tmp_path / "clips"
+    entries = (put(source, "a.npz", clip), put(source, "b.npz", clip))
+    Manifest(entries=entries).write(source / "manifest.jsonl")
+    track = _track(clip, body, nstep=8)
+    write_track(track_path(source, "a.h5"), track)
+    (source / TRACKS / TRACK_LIST).write_text("")
+    for to, ends, separator in (("opensim", ".sto", "\t"), ("csv", ".csv", ",")):
+        out = tmp_path / to
+        status, stdout, stderr = _run(source, out, "--to", to, "--tracked", "--json")
+        clips = {c["clip"]: c for c in json.loads(stdout)["clips"]}
+        assert (status, set(clips)) == (1, {"a.h5", "b.h5"})
+        assert "it has no track: mm-track" in clips["b.h5"]["reason"]
+        assert "its track ends early (time), after 0.08 s" in stderr
+        assert set(clips["a.h5"]["companions"]) == {f"a_excitations{ends}", f"a_activations{ends}"}
+        for name, rows, values in (("excitations", 8, track.excitation), ("activations", 9, track.tracked_act)):
+            text = (out / f"a_{name}{ends}").read_text().rpartition("endheader\n")[2]
+            read = np.loadtxt(io.StringIO(text), skiprows=1, delimiter=separator)
+            assert text.splitlines()[0].split(separator) == ["time", *track.muscle_names]
+            assert read.shape == (rows, 4)
+            np.testing.assert_allclose(read[:, 0], np.arange(rows) / FPS, atol=1e-9)
+            np.testing.assert_allclose(read[:, 1:], values, atol=1e-7)
+        assert _run(source, out, "--to", to)[0] == 2  # the folder holds tracked motions
+    _, _, columns, angles = table((tmp_path / "opensim/a.mot").read_bytes())
+    _, _, _, reference = table(mot_bytes(clip, ExportBody(load_body())))
+    shift = angles - reference[:9]
+    np.testing.assert_allclose(shift[:, columns.index("pelvis_tx")], -1.0, atol=1e-6)
+    np.testing.assert_allclose(np.delete(shift, columns.index("pelvis_tx"), axis=1), 0.0, atol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 from ..support.kills.kill_products import URL
 from ..support.kills.kill_scenarios import SCENARIOS
 
-COMMANDS = ["mm-retarget", "mm-validate", "mm-report", "mm-pack", "mm-export"]
+COMMANDS = ["mm-retarget", "mm-validate", "mm-track", "mm-report", "mm-pack", "mm-export"]
 MOMENTS = 8
 
 

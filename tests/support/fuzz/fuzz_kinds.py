@@ -16,7 +16,9 @@ from musclemap.datasets.clip import read_clip
 from musclemap.datasets.downloads.bundle_manifest import MAX_MANIFEST_BYTES, parse_bundle
 from musclemap.datasets.formats.locomujoco import read_trajectory
 from musclemap.datasets.manifest import Manifest
+from musclemap.datasets.track_file import read_track, write_track
 from musclemap.files import read_bytes
+from musclemap.pipelines.track.track_folder import ListedTrack, read_track_lines
 from musclemap.skeletons.smpl.body_model import find_body_models, load_body_model
 
 from ...support.data.body_model_files import synthetic_model, write_npz, write_smpl_pkl
@@ -157,6 +159,27 @@ def _clip(path: Path) -> None:
     write_clip(path, arm_clips(1, 0.3)[0][1])
 
 
+def _track(path: Path) -> None:
+    from musclemap.imitation.physics.bodies import load_simulation_body
+    from musclemap.imitation.task.arm_motions import arm_clips
+    from musclemap.imitation.tracking.config import TrackingConfig
+    from musclemap.imitation.tracking.storage import stored_track
+
+    from ..arm_tracks import constant_track
+
+    body, clip = load_simulation_body("SmallArm"), arm_clips(1, 0.3)[0][1]
+    track = constant_track(body, clip, TrackingConfig())
+    write_track(path, stored_track(body, clip, track, name="a.h5", config={"tracking": {"seed": 0}}))
+
+
+def _track_list(folder: Path) -> bytes:
+    metrics = {"frames": 31, "activation": 0.1}
+    lines = [
+        ListedTrack(clip=f"{k}.h5", sha256="ab" * 32, verdict="tracked", failure="", metrics=metrics) for k in range(4)
+    ]
+    return b"".join(line.to_line() for line in lines)
+
+
 def _manifest(folder: Path) -> bytes:
     from ...support.data.clip_examples import manifest_entries
 
@@ -188,6 +211,8 @@ KINDS = {
         mutations=(pickle_program, pickle_piece),
     ),
     "clip": Kind(suffix=".h5", make=_written("a.h5", _clip), read=read_clip),
+    "track": Kind(suffix=".h5", make=_written("a.h5", _track), read=read_track),
+    "track list": Kind(suffix=".jsonl", make=_track_list, read=read_track_lines, mutations=(json_lines,)),
     "bundle manifest": Kind(
         suffix=".json", make=lambda folder: bundle_manifests.make_valid(), read=_bundle, mutations=(json_text,),
     ),

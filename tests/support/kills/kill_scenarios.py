@@ -30,6 +30,7 @@ from .kill_products import (
     report,
     report_faults,
 )
+from .kill_tracks import prepare_tracks, track_arm, track_faults
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ SCENARIOS = {
     "mm-report": Scenario(prepare=prepare_report, command=report, faults=report_faults),
     "mm-pack": Scenario(prepare=prepare_bundle, command=bundle, faults=bundle_faults),
     "mm-export": Scenario(prepare=prepare_export, command=export_clips, faults=export_faults),
+    "mm-track": Scenario(prepare=prepare_tracks, command=track_arm, faults=track_faults),
     "mm-download": Scenario(prepare=lambda: fetch("old"), command=fetch, faults=fetch_faults, serves=True),
     "mm-download (clips)": Scenario(prepare=prepare_import, command=import_clips, faults=conversion_faults),
 }

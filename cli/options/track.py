@@ -1,0 +1,61 @@
+"""Options of `mm-track`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import shared
+
+_CLIPS, _SEARCH, _CLUSTER, _OUTPUT = "Clips", "Search", "Many processes and machines", "Output"
+
+Out = Annotated[
+    Path, typer.Argument(metavar="OUT", help="Folder of clips, a bundle, or one clip.", exists=True, show_default=False)
+]
+ClipName = Annotated[
+    str | None,
+    typer.Argument(metavar="CLIP", help="Clip to track: its path below OUT, or a part of it.", show_default="all"),
+]
+Include = Annotated[
+    list[str] | None, typer.Option("--include", "--clip", metavar="GLOB", help=shared.INCLUDE_HELP,
+                                   rich_help_panel=_CLIPS)
+]  # fmt: skip
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=shared.EXCLUDE_HELP, rich_help_panel=_CLIPS)]
+Group = Annotated[str | None, typer.Option(metavar="NAME", help=shared.GROUP_HELP, rich_help_panel=_CLIPS)]
+Split = Annotated[str | None, typer.Option(help="Split of a bundle, such as test.", rich_help_panel=_CLIPS)]
+Limit = Annotated[int | None, typer.Option(min=1, help=shared.LIMIT_HELP, rich_help_panel=_CLIPS)]
+Infeasible = Annotated[bool, typer.Option("--infeasible", help=shared.INFEASIBLE_HELP, rich_help_panel=_CLIPS)]
+Seconds = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="Computing time per clip, in seconds.", show_default="600", rich_help_panel=_SEARCH),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of the search.", show_default="0", rich_help_panel=_SEARCH)]
+Hands = Annotated[bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_SEARCH)]
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_SEARCH)]
+Assignments = Annotated[list[str] | None, shared.set_option("tracking.samples=80", panel=_SEARCH)]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Number of worker processes, one clip each.", show_default="one per core", rich_help_panel=_CLUSTER
+    ),
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Use a running Dask scheduler.", rich_help_panel=_CLUSTER)
+]
+SchedulerFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Use the running Dask scheduler that wrote this file.", rich_help_panel=_CLUSTER),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Track again even if a track is up to date.")]
+Replay = Annotated[
+    bool,
+    typer.Option("--replay", help="Simulate the stored excitations without feedback, and compare the motion."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List what would be tracked, and exit.")]
+Status = Annotated[bool, typer.Option("--status", help="Report what is tracked, lost or stale, and exit.")]
+Video = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write a video of reference and tracked body (.mp4).", rich_help_panel=_OUTPUT),
+]
+VideoSeconds = Annotated[float, typer.Option(min=0.1, help="Longest video, in seconds.", rich_help_panel=_OUTPUT)]
+Json = Annotated[bool, typer.Option("--json", help=shared.JSON_HELP, rich_help_panel=_OUTPUT)]

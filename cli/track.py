@@ -1,0 +1,227 @@
+"""`mm-track`: find the muscle excitations by which a body follows clips in the simulator."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import typer
+
+from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.errors import SettingsError
+
+from .option_checks import check_output_file, refuse_unused
+from .options import track as opt
+from .options.shared import Quiet
+from .program import INTERRUPTED, Program
+
+if TYPE_CHECKING:
+    from musclemap.imitation.tracking.track_config import TrackConfig
+    from musclemap.pipelines.track.tracking import TrackingRun
+    from musclemap.pipelines.train.dataset import ListedClip
+
+app = Program("mm-track")
+
+_SELECTING = ("out", "clip", "include", "exclude", "group", "split", "limit", "json_", "quiet")
+"""Parameters that choose clips and the form of the output."""
+
+_USED = {
+    "--replay": (*_SELECTING, "replay"),
+    "--status": (*_SELECTING, "status", "infeasible", "seconds", "seed", "hands", "config", "set_"),
+    "--dry-run": (*_SELECTING, "dry_run", "infeasible", "seconds", "seed", "hands", "config", "set_", "overwrite"),
+}
+"""Parameters that have an effect with each of these options."""
+
+
+@app.command()
+def track(
+    ctx: typer.Context,
+    out: opt.Out,
+    clip: opt.ClipName = None,
+    include: opt.Include = None,
+    exclude: opt.Exclude = None,
+    group: opt.Group = None,
+    split: opt.Split = None,
+    limit: opt.Limit = None,
+    infeasible: opt.Infeasible = False,
+    seconds: opt.Seconds = None,
+    seed: opt.Seed = None,
+    hands: opt.Hands = False,
+    config: opt.Config = None,
+    set_: opt.Assignments = None,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    scheduler_file: opt.SchedulerFile = None,
+    overwrite: opt.Overwrite = False,
+    replay: opt.Replay = False,
+    dry_run: opt.DryRun = False,
+    status: opt.Status = False,
+    video: opt.Video = None,
+    video_seconds: opt.VideoSeconds = 30.0,
+    json_: opt.Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find muscle excitations by which the body follows clips in the simulator.
+
+    Writes OUT/tracks/CLIP: excitations, the motion that they cause, and metrics.
+    Tracks that are up to date are kept. To resume an interrupted run, repeat its
+    command.
+
+    Exits with 0 if every clip was tracked to its end, 1 if some were not (each is
+    named with its reason), 2 for wrong usage, 130 if interrupted (finished tracks
+    are kept). Infeasible clips are skipped; with --replay, exits with 0 if every
+    motion is the same bit for bit.
+    """
+    for option, is_given in (("--replay", replay), ("--status", status), ("--dry-run", dry_run)):
+        if is_given:
+            refuse_unused(ctx, _USED[option], subject=f"runs with {option}")
+    filters = _Filters(include=include or (), exclude=exclude or (), group=group, split=split, limit=limit)
+    listed = _listed(out, clip, filters)
+    if replay:
+        raise typer.Exit(_replay(out, listed, json_=json_, quiet=quiet))
+    settings = _settings(config, set_ or [], seconds=seconds, seed=seed, hands=hands)
+    if video is not None:
+        check_output_file("--video", video, ".mp4")
+    options = _Options(infeasible=infeasible, overwrite=overwrite, dry_run=dry_run or status)
+    cluster = _Cluster(count=workers, scheduler=scheduler, scheduler_file=scheduler_file)
+    result = _track(out, listed, settings, options, cluster, hidden=quiet or json_)
+    written = _film(result, out, listed, video, video_seconds, hidden=quiet or json_) if video else []
+    _print_result(result, settings, written, plan=dry_run, json_=json_, quiet=quiet)
+    if result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(0 if result.complete or (dry_run and not result.counts["failed"]) else 1)
+
+
+class _Filters(TypedDict):
+    """Clips to track; keywords of `list_clips`."""
+
+    include: Any
+    exclude: Any
+    group: str | None
+    split: str | None
+    limit: int | None
+
+
+class _Options(TypedDict):
+    """What to track; keywords of `track_clips`."""
+
+    infeasible: bool
+    overwrite: bool
+    dry_run: bool
+
+
+class _Cluster(TypedDict):
+    """Processes that track; keywords of `TrackWorkers`."""
+
+    count: int | None
+    scheduler: str | None
+    scheduler_file: Path | None
+
+
+def _listed(out: Path, clip: str | None, filters: _Filters) -> "list[ListedClip]":
+    """List the selected clips.
+
+    Raises:
+        SettingsError: If there are none.
+    """
+    from musclemap.pipelines.train.dataset import list_clips
+    from musclemap.pipelines.viewer.clips import ClipFolder
+
+    if clip is None:
+        return list_clips(out, **filters)
+    if any(filters.values()):
+        raise SettingsError("CLIP names one clip; leave out --include, --exclude, --group, --split and --limit")
+    listed = list_clips(out)
+    folder = ClipFolder(root=out, names=tuple(item.path for item in listed))
+    matching = folder.matching(clip, limit=2)
+    name = matching[0] if len(matching) == 1 else folder.find(clip)
+    return [item for item in listed if item.path == name]
+
+
+def _settings(
+    path: Path | None, assignments: list[str], *, seconds: float | None, seed: int | None, hands: bool
+) -> "TrackConfig":
+    """Defaults, overridden by the file, then by --set, then by the options of their own."""
+    from musclemap.pipelines.device import disable_gpu_preallocation
+
+    disable_gpu_preallocation()
+    from musclemap.imitation.tracking.track_config import TrackConfig
+    from musclemap.settings import load_settings, override
+
+    settings = load_settings(TrackConfig, path, assignments)
+    own = {"tracking.seconds": seconds, "tracking.seed": seed, "physics.hands": "free" if hands else None}
+    return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
+
+
+def _track(
+    out: Path,
+    listed: "list[ListedClip]",
+    settings: "TrackConfig",
+    options: _Options,
+    cluster: _Cluster,
+    *,
+    hidden: bool,
+) -> "TrackingRun":
+    from musclemap.cli.output.progress import ProgressDisplay
+    from musclemap.cli.output.track_table import tracking_listener
+    from musclemap.pipelines.track.run_options import TrackWorkers
+    from musclemap.pipelines.track.tracking import track_clips
+    from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
+
+    say = lambda text: None if hidden else echo(f"mm-track: {text}", err=True)  # noqa: E731
+    report_mujoco_warnings(say)
+    workers = TrackWorkers(**cluster, on_message=say)
+    with ProgressDisplay(hidden=hidden) as display:
+        report = tracking_listener(display, seconds=settings.tracking.seconds)
+        return track_clips(out, listed, settings, workers=workers, report=report, **options)
+
+
+def _film(
+    result: "TrackingRun", out: Path, listed: "list[ListedClip]", video: Path, longest: float, *, hidden: bool
+) -> list[str]:
+    """Write the video; returns its path, or nothing if no clip has a track."""
+    from musclemap.cli.output.progress import ProgressDisplay
+    from musclemap.pipelines.track.film import save_track_film
+
+    done = {outcome.clip for outcome in result.outcomes if outcome.track is not None}
+    shown = [item for item in listed if item.path in done]
+    if not shown or result.interrupted:
+        echo("mm-track: no video, because no clip has a track" if not shown else "mm-track: no video", err=True)
+        return []
+    with ProgressDisplay(hidden=hidden) as display:
+        save_track_film(video, out, shown, longest=longest, progress=display.count("images"))
+    return [str(video)]
+
+
+def _print_result(
+    result: "TrackingRun", settings: "TrackConfig", written: list[str], *, plan: bool, json_: bool, quiet: bool
+) -> None:
+    from musclemap.cli.output.track_table import plan_lines, print_tracks, problem_lines
+
+    if json_:
+        echo_json({**result.to_dict(), "written": written})
+    elif plan:
+        echo_lines(plan_lines(result, seconds=settings.tracking.seconds))
+    elif not quiet:
+        print_tracks(result)
+        echo_lines(written)
+    echo_lines((f"mm-track: {line}" for line in problem_lines(result, plan=plan)), err=True)
+
+
+def _replay(out: Path, listed: "list[ListedClip]", *, json_: bool, quiet: bool) -> int:
+    """Replay tracks and print the result; returns the exit status."""
+    from musclemap.cli.output.progress import ProgressDisplay
+    from musclemap.cli.output.track_table import replay_line
+    from musclemap.pipelines.track.replaying import replay_tracks
+
+    with ProgressDisplay(hidden=quiet or json_) as display:
+        results = replay_tracks(out, listed, progress=display.count())
+    if json_:
+        echo_json({"out": str(out), "clips": [result.to_dict() for result in results]})
+    else:
+        for result in results:
+            if not (quiet and result.identical):
+                echo(replay_line(result), err=result.difference is None)
+    return 0 if all(result.identical for result in results) else 1
+
+
+if __name__ == "__main__":
+    app()
