@@ -31,12 +31,16 @@ class TrackingConfig:
         foot_weight: Weight of the acceleration of a foot in swing.
         foot_rotation_weight: Weight of its angular acceleration.
         foot_gain: Gain of its position and orientation [1/s²].
-        placement: Shift of the landing point per error of the divergent component of motion.
+        placement: Shift of the landing point, forwards or back, per error of the divergent component of motion.
+        phase_shift: Part of the time by which the body is ahead of the reference that the reference moves on.
+        max_phase_shift: Largest such time [s].
+        lateral_placement: The same sideways.
+        landing_depth: Depth below the reference at which a foot that is late to land aims [m].
         placement_rate: Rate at which that error is expected to grow until the landing [1/s].
         max_placement: Largest shift of the landing point [m].
         max_inwards: Largest shift of the landing point towards the other foot [m].
-        return_rate: Part of the feet's displacement from the reference that each step takes back.
-        max_return: Largest such correction [m].
+        return_rate: Lean of the body towards the reference, as a part of its feet's displacement from it.
+        max_return: Largest lean [m].
         placement_lead: Part of the swing phase at which the shift is complete.
         clearance: Height added to the middle of the swing phase [m].
         clearance_outwards: Distance added outwards in the middle of the swing phase [m].
@@ -51,7 +55,7 @@ class TrackingConfig:
     """
 
     joint_gain: float = 110.0
-    root_gain: float = 110.0
+    root_gain: float = 60.0
     root_rotation_gain: float = 67.0
     root_damping: float = 1.0
     joint_damping: float = 1.0
@@ -67,11 +71,15 @@ class TrackingConfig:
     foot_rotation_weight: float = 0.5
     foot_gain: float = 150.0
     placement: float = 0.6
+    phase_shift: float = 0.6
+    max_phase_shift: float = 0.12
+    lateral_placement: float = 0.9
+    landing_depth: float = 0.01
     placement_rate: float = 2.0
     max_placement: float = 0.12
     max_inwards: float = 0.02
     return_rate: float = 0.3
-    max_return: float = 0.04
+    max_return: float = 0.015
     placement_lead: float = 0.8
     clearance: float = 0.02
     clearance_outwards: float = 0.01

@@ -23,6 +23,9 @@ from .reference import ReferenceMotion
 from .step_model import StepModel, StepResponse
 
 _GRAVITY = 9.81
+_SLOW = 0.3
+"""Speed below which the phase of the reference hardly moves [m/s]."""
+
 _START_ACTIVATION = 0.05
 _START_PASSES = 3
 _LANDING = 0.03
@@ -74,6 +77,11 @@ class FeedbackController:
         weight[root], weight[turn] = config.root_weight, config.root_rotation_weight
         weight[dofs.ndof - dofs.nsoft :] = config.trunk_weight
         self._gain, self._rate, self._weight = gain, 2 * np.sqrt(gain) * damping, weight
+        self._floor = np.zeros(body.model.ngeom, bool)
+        self._floor[body.floor_ids] = True
+        self._foot_of_geom = np.full(body.model.ngeom, -1)
+        for k in range(len(dofs.feet)):
+            self._foot_of_geom[[g for part in body.contact_geoms[2 * k : 2 * k + 2] for g in part]] = k
         height = float(reference.com[:, 2].mean()) if reference.nframe else 1.0
         self._frequency = math.sqrt(_GRAVITY / max(height, 0.1))
 
@@ -107,18 +115,21 @@ class FeedbackController:
             start: `Decision.active` of the previous step, which saves time and does not change the result.
         """
         frame = min(frame, self.reference.nframe - 1)
+        mujoco.mj_subtreeVel(self.body.model, data)
         response = self._steps.response(data)
         act = data.act.copy()
         rows = _Rows(response, data.qvel[self.dofs.index], act, response.end, self._span)
-        mujoco.mj_subtreeVel(self.body.model, data)
+        frame = self._matching_frame(data, frame)
         anchor = self._anchor(data, frame)
         moves = self._foot_moves(data, frame, anchor)
-        self._dof_rows(rows, data, frame, anchor, offset, moves)
+        lean = anchor * self.config.return_rate  # the body leans back towards the reference, and its steps follow
+        lean *= min(1.0, self.config.max_return / max(float(np.linalg.norm(lean)), 1e-9))
+        self._dof_rows(rows, data, frame, anchor - lean, offset, moves)
         tangent = self.dofs.tangent(data.qpos)
         if moves is not None:
             self._swing_rows(rows, data, frame, tangent, anchor, *moves)
         if self.config.com_weight:
-            self._com_rows(rows, data, frame, tangent, anchor)
+            self._com_rows(rows, data, frame, tangent, anchor - lean)
         lower = self._activation.advance(act, np.zeros_like(act))
         upper = self._activation.advance(act, np.ones_like(act))
         solution = self._solve(rows, act, lower, upper, start)
@@ -177,6 +188,26 @@ class FeedbackController:
         wanted += reference.acceleration[min(frame + 1, reference.nframe - 1)]
         rows.add_dofs(wanted, self._weight * np.sqrt(rows.response.inertia + self.config.added_inertia))
 
+    def _matching_frame(self, data: mujoco.MjData, frame: int) -> int:
+        """Frame near the given one at which the reference is as far over its standing feet as the body is.
+
+        A body that walks ahead of the reference, or behind it, must set its feet down earlier or later.
+        """
+        reference, config = self.reference, self.config
+        if reference.feet is None or not config.phase_shift:
+            return frame
+        speed = reference.com_velocity[frame, :2]
+        ahead = self._divergent(data, frame) - self._anchor(data, frame)
+        shift = config.phase_shift * float(ahead @ speed) / (float(speed @ speed) + _SLOW**2)
+        shift = min(max(shift, -config.max_phase_shift), config.max_phase_shift)
+        return min(max(frame + round(shift * self.body.control_fps), 0), reference.nframe - 1)
+
+    def _divergent(self, data: mujoco.MjData, frame: int) -> np.ndarray:
+        """Horizontal error of the divergent component of motion, shape (2,) [m]."""
+        position = data.subtree_com[self.dofs.root] - self.reference.com[frame]
+        velocity = data.subtree_linvel[self.dofs.root] - self.reference.com_velocity[frame]
+        return (position + velocity / self._frequency)[:2]
+
     def _anchor(self, data: mujoco.MjData, frame: int) -> np.ndarray:
         """Horizontal displacement of the reference that puts its standing feet where the body's are, shape (2,) [m].
 
@@ -197,21 +228,19 @@ class FeedbackController:
         if feet is None:
             return None
         move, rate = np.zeros((len(self.dofs.feet), 3)), np.zeros((len(self.dofs.feet), 3))
-        position = data.subtree_com[self.dofs.root] - self.reference.com[frame]
-        velocity = data.subtree_linvel[self.dofs.root] - self.reference.com_velocity[frame]
-        divergent = (position + velocity / self._frequency)[:2] - anchor
-        back = -config.return_rate * anchor
-        back *= min(1.0, config.max_return / max(float(np.linalg.norm(back)), 1e-9))
+        divergent = self._divergent(data, frame) - anchor
         for k in np.flatnonzero(feet.swing[frame]):
             phase, remaining = feet.phase[frame, k], feet.time_to_landing[frame, k]
             part = min(1.0, phase / config.placement_lead)
-            shift = config.placement * divergent * math.exp(config.placement_rate * remaining)
+            outwards = feet.outwards[frame, k]
+            shift = config.placement * divergent
+            shift += (config.lateral_placement - config.placement) * float(divergent @ outwards) * outwards
+            shift *= math.exp(config.placement_rate * remaining)
             shift *= min(1.0, config.max_placement / max(float(np.linalg.norm(shift)), 1e-9))
-            shift = shift + back
-            inwards = -float(shift @ feet.outwards[frame, k])
-            shift += max(0.0, inwards - config.max_inwards) * feet.outwards[frame, k]  # not into the other leg
+            inwards = -float(shift @ outwards)
+            shift += max(0.0, inwards - config.max_inwards) * outwards  # not into the other leg
             move[k, :2] += part * part * (3 - 2 * part) * shift
-            lift = np.append(config.clearance_outwards * feet.outwards[frame, k], config.clearance)
+            lift = np.append(config.clearance_outwards * outwards, config.clearance)
             move[k] += lift * math.sin(math.pi * phase)
             if _LANDING < phase < 1 - _LANDING:
                 duration = max(remaining / (1 - phase), 0.2)
@@ -246,6 +275,19 @@ class FeedbackController:
             spin = feet.angular_velocity[frame, k] - turn @ data.qvel
             wanted = feet.angular_acceleration[following, k] + config.foot_gain * tilt + damping * spin
             rows.add(turn @ tangent, wanted, config.foot_rotation_weight)
+        for k in np.flatnonzero(~feet.swing[frame] & ~self._touching(data)):  # late to land
+            foot = self.dofs.feet[k]
+            mujoco.mj_jacBody(self.body.model, data, jacobian, None, foot)
+            error = feet.position[frame, k, 2] - config.landing_depth - data.xpos[foot, 2]
+            slip = feet.velocity[frame, k, 2] - jacobian[2] @ data.qvel
+            wanted = np.array([config.foot_gain * error + damping * slip])
+            rows.add(jacobian[2:] @ tangent, wanted, config.foot_weight)
+
+    def _touching(self, data: mujoco.MjData) -> np.ndarray:
+        """Whether each foot touches the floor, shape (nfoot,) bool."""
+        geom = data.contact.geom[data.contact.dist <= 0]
+        pair = self._foot_of_geom[geom[self._floor[geom].any(axis=1)]]
+        return np.isin(np.arange(len(self.dofs.feet)), pair)
 
     def _com_rows(
         self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray
