@@ -1,18 +1,60 @@
 """Description of a run, stored in its folder as run.json: a run resumes only if settings, body and clips match."""
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from musclemap.errors import FileError
+from musclemap.errors import FileError, SettingsError
 from musclemap.files import check_fields, read_json_object, shown
 from musclemap.imitation.errors import TrainingError
+from musclemap.settings import from_dict
+
+from .train_config import TrainConfig
+
+FACTS = "run.json"
+"""Name of the file in the run's folder."""
 
 _FIELDS = {"algorithm": str, "body": dict, "clips": dict, "config": dict, "engine": str}
 _CLIP = {"source": str, "motion_sha256": str}
 
 MAX_LISTED = 5
 """Largest number of differences listed in a message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedRun:
+    """What a run was started with, as far as needed to resume it.
+
+    Attributes:
+        algorithm: Training algorithm.
+        engine: Physics engine.
+        config: Settings.
+        clips: Names of its clips: their paths in the data set.
+    """
+
+    algorithm: str
+    engine: str
+    config: TrainConfig
+    clips: tuple[str, ...]
+
+
+def read_recorded_run(root: Path) -> RecordedRun:
+    """Read from a run's folder what it was started with.
+
+    Raises:
+        TrainingError: If there is no run in the folder, its description is damaged, or it has settings that this
+            version does not have.
+    """
+    if not os.path.lexists(root / FACTS):
+        raise TrainingError(f"there is no run in {root} to resume: it has no {FACTS}")
+    facts = read_facts(root / FACTS)
+    try:
+        config = from_dict(TrainConfig, facts["config"])
+    except SettingsError as error:
+        raise TrainingError(f"the run in {root} cannot be resumed by this version: {error}") from error
+    return RecordedRun(algorithm=facts["algorithm"], engine=facts["engine"], config=config, clips=tuple(facts["clips"]))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -61,8 +103,8 @@ def check_same_run(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
     changed = _changed_clips(old["clips"], new["clips"])
     if changed:
         raise TrainingError(
-            f"{root} holds a run with other clips: {_join(changed)}. Use the same clips, or start another --run with "
-            f"--from {root}"
+            f"{root} holds a run with other clips: {_join(changed)}. Use the same clips, as --resume does without "
+            f"options that select clips, or start another --run with --from {root}"
         )
     unknown = [name for name, clip in old["clips"].items() if isinstance(clip, str)]
     if unknown:

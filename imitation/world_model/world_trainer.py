@@ -134,6 +134,15 @@ class WorldTrainer:
         restarted = learner._replace(error=initial.error, horizon=initial.horizon, tracking=initial.tracking)
         return state._replace(learner=restarted)
 
+    def warm_start_policy(self, state: WorldTrainState, policy: Params, normaliser: Normaliser) -> WorldTrainState:
+        """Begin at a policy that any algorithm trained."""
+        learner = state.learner._replace(policy=policy, average=policy, normaliser=normaliser)
+        return state._replace(learner=jax.device_put(learner, self.engine.device))
+
+    def learned_like(self, state: WorldTrainState) -> WorldLearnerState:
+        """The part of a learner that `warm_start` takes over from another run, with the shapes of this run."""
+        return state.learner
+
     def to_checkpoint(self, state: WorldTrainState) -> WorldTrainState:
         """The part of the state that a checkpoint stores: all except the replay buffer."""
         return state._replace(replay=None)

@@ -1,6 +1,6 @@
 """Clips for training and evaluation, from the output folder of a conversion or from a bundle."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class ClipSelection:
 def select_clips(
     root: Path,
     *,
+    names: Collection[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     group: str | None = None,
@@ -48,6 +49,7 @@ def select_clips(
 
     Args:
         root: Folder with a `manifest.jsonl` (of a conversion) or a `MANIFEST.json` (of a bundle), or one clip.
+        names: Paths of the clips to select from; None for all.
         include: Globs of clip paths to include; empty includes all.
         exclude: Globs of clip paths to exclude.
         group: Name of a group of motions, or a file that lists them; only its members are selected.
@@ -98,6 +100,9 @@ def list_clips(
             raise SettingsError(f"{root} has no split {split!r}; available: {available}")
         listed = [clip for clip in listed if clip.split == split]
     selected = [clip for clip in listed if matches_globs(clip.path, include=include, exclude=exclude)]
+    if names is not None:
+        allowed = set(names)
+        selected = [clip for clip in selected if clip.path in allowed]
     if group is not None:
         members = select_members((_source(clip.path) for clip in selected), load_group(group)).names
         selected = [clip for clip in selected if _source(clip.path) in set(members)]

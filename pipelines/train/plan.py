@@ -9,10 +9,12 @@ import jax
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.files import shown
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.engines import engine_kind, has_cuda
 from musclemap.imitation.policy.training_clips import clip_facts
+from musclemap.imitation.ppo.ppo_config import default_minibatch_size
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task.reference import Library, make_library
 from musclemap.pipelines.device import explain_memory_error
@@ -29,7 +31,7 @@ class TrainingPlan:
         body: The body.
         library: The clips, prepared for training.
         clips: Name and original clip, for every clip in the library.
-        config: Settings, with the number of worlds filled in.
+        config: Settings, with the number of worlds and the size of PPO's minibatches filled in.
         engine: Physics engine: "warp" or "mujoco".
         device: Description of the device that computes the networks.
         algorithm: One of `ALGORITHMS`.
@@ -77,7 +79,7 @@ def plan_training(
         TargetError: If the body does not exist.
     """
     if algorithm not in ALGORITHMS:
-        raise TrainingError(f"unknown algorithm {algorithm!r}; known: {', '.join(ALGORITHMS)}")
+        raise TrainingError(f"unknown algorithm {shown(algorithm)}; known: {', '.join(ALGORITHMS)}")
     if not clips:
         raise TrainingError("no clip can be learned from: all are infeasible or damaged; see their reasons")
     names = sorted({clip.model for _, clip in clips})
@@ -93,6 +95,9 @@ def plan_training(
         )
     kind = engine_kind(engine)
     config = config if config.num_envs else replace(config, num_envs=_default_num_envs(body, kind, algorithm))
+    if not config.ppo.minibatch_size:
+        minibatch_size = default_minibatch_size(config.num_envs * config.ppo.num_steps)
+        config = replace(config, ppo=replace(config.ppo, minibatch_size=minibatch_size))
     used = set(library.names)
     return TrainingPlan(
         body=body,
