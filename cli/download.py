@@ -35,10 +35,14 @@ _USED = {
     "check": (*_ALWAYS, "check", "body_models", "group"),
     "bundle": (*_FILES, "timeout"),
     "huggingface": (*_FILES, "revision", "convert", "overwrite", "device", "config", "set_"),
+    "built-in": (*_ALWAYS, "include", "exclude", "limit", "dry_run"),
 }
 """Parameters that each use of the command takes."""
 
-_KINDS = {"huggingface": "Hugging Face data set", "bundle": "bundle", "by hand": "to be downloaded by hand"}
+_KINDS = {
+    "huggingface": "Hugging Face data set", "bundle": "bundle", "built-in": "built-in data set",
+    "by hand": "to be downloaded by hand",
+}  # fmt: skip
 
 
 @app.command()
@@ -72,6 +76,7 @@ def download(
     Every file is complete and matches its announced hash, or is not written. Repeat
     the command to resume an interrupted download. Motions and body models that only
     their owners distribute are never downloaded: --check reports which are missing.
+    Built-in data sets, such as builtin-arm, need no network.
 
     Exits with 0 if everything is present, 1 if files are missing (each is named with
     its reason), 2 for wrong usage or without access.
@@ -163,10 +168,11 @@ def _list(output: _Output) -> int:
         lines = [
             entry.name,
             f"  {entry.what}",
-            f"  {_KINDS[entry.kind]}, {entry.page}" + (", access on request" if entry.gated else ""),
+            f"  {_KINDS[entry.kind]}{entry.page and f', {entry.page}'}"
+            + (", access on request" if entry.gated else ""),
             f"  licence: {entry.licence or UNKNOWN}{note}",
         ]
-        if entry.kind != "by hand":
+        if entry.kind not in ("by hand", "built-in"):
             size = f"{entry.size:,} bytes" if entry.size is not None else UNKNOWN
             lines.append(f"  size: {size}; hashes: {hashes}; revision: {entry.revision or 'the newest'}")
         echo_lines(lines)
@@ -204,11 +210,38 @@ def _download(
         announced = (entry.sha256 or {}).get("MANIFEST.json")
         known = replace(transfer, sha256=transfer.sha256 or announced)
         return _download_bundle(entry.where or "", out, known, output)
+    if entry.kind == "built-in":
+        refuse_unused(ctx, _USED["built-in"], subject="built-in data sets")
+        return _write_arm_clips(out, transfer, output)
     refuse_unused(ctx, _USED["huggingface"], subject="data sets of the hub")
     settings = _settings(conversion.config, conversion.assignments)
     if transfer.sha256 is not None:
         raise SettingsError("--sha256 is for bundles; for a data set of the hub, --revision fixes every file")
     return _download_data_set(entry, out, transfer, conversion, settings, output)
+
+
+def _write_arm_clips(out: Path, transfer: _Transfer, output: _Output) -> int:
+    """Write the built-in motions of the small arm; returns the exit status."""
+    from musclemap.cli.output.conversion_report import print_failures, print_summary
+    from musclemap.cli.output.download_report import clip_listener
+    from musclemap.cli.output.progress import ProgressDisplay
+    from musclemap.pipelines.builtin_data import arm_path, select_arm_clips, write_arm_clips
+
+    if transfer.dry_run:
+        names = [arm_path(number) for number in select_arm_clips(transfer.filters)]
+        if output.json:
+            echo_json({"clips": names})
+        elif output.text:
+            echo_lines([*names, "nothing was written"])
+        return 0
+    with ProgressDisplay(hidden=output.hidden) as display:
+        summary = write_arm_clips(out, transfer.filters, on_clip=clip_listener(display, verbose=output.verbose))
+    print_failures(summary)
+    if output.json:
+        echo_json(summary.to_dict())
+    elif output.text:
+        print_summary(summary)
+    return 0 if summary.complete else 1
 
 
 def _find_entry(what: str) -> "Entry":
