@@ -11,6 +11,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 from musclemap.urls import shown_url
 
+from .builtin_data import write_arm
 from .option_checks import refuse_unused, refuse_verbose_and_quiet
 from .options import download as opt
 from .options.shared import Device, Json, Quiet
@@ -168,7 +169,8 @@ def _list(output: _Output) -> int:
         lines = [
             entry.name,
             f"  {entry.what}",
-            f"  {_KINDS[entry.kind]}{entry.page and f', {entry.page}'}"
+            f"  {_KINDS[entry.kind]}"
+            + (f", {entry.page}" if entry.page else "")
             + (", access on request" if entry.gated else ""),
             f"  licence: {entry.licence or UNKNOWN}{note}",
         ]
@@ -212,36 +214,12 @@ def _download(
         return _download_bundle(entry.where or "", out, known, output)
     if entry.kind == "built-in":
         refuse_unused(ctx, _USED["built-in"], subject="built-in data sets")
-        return _write_arm_clips(out, transfer, output)
+        return write_arm(out, transfer.filters, dry_run=transfer.dry_run, **asdict(output))
     refuse_unused(ctx, _USED["huggingface"], subject="data sets of the hub")
     settings = _settings(conversion.config, conversion.assignments)
     if transfer.sha256 is not None:
         raise SettingsError("--sha256 is for bundles; for a data set of the hub, --revision fixes every file")
     return _download_data_set(entry, out, transfer, conversion, settings, output)
-
-
-def _write_arm_clips(out: Path, transfer: _Transfer, output: _Output) -> int:
-    """Write the built-in motions of the small arm; returns the exit status."""
-    from musclemap.cli.output.conversion_report import print_failures, print_summary
-    from musclemap.cli.output.download_report import clip_listener
-    from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.builtin_data import arm_path, select_arm_clips, write_arm_clips
-
-    if transfer.dry_run:
-        names = [arm_path(number) for number in select_arm_clips(transfer.filters)]
-        if output.json:
-            echo_json({"clips": names})
-        elif output.text:
-            echo_lines([*names, "nothing was written"])
-        return 0
-    with ProgressDisplay(hidden=output.hidden) as display:
-        summary = write_arm_clips(out, transfer.filters, on_clip=clip_listener(display, verbose=output.verbose))
-    print_failures(summary)
-    if output.json:
-        echo_json(summary.to_dict())
-    elif output.text:
-        print_summary(summary)
-    return 0 if summary.complete else 1
 
 
 def _find_entry(what: str) -> "Entry":
