@@ -52,6 +52,7 @@ def train(
     max_steps: opt.MaxSteps = None,
     resume: opt.Resume = False,
     start: opt.Start = None,
+    episodes: opt.Episodes = None,
     save_seconds: opt.SaveSeconds = 300.0,
     tensorboard: opt.TensorBoard = True,
     track: opt.Track = None,
@@ -74,7 +75,7 @@ def train(
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
     recorded = _recorded_run(folder) if resume else None
     settings = _settings(config, set_ or [], recorded, num_envs=num_envs, seed=seed, hands=hands)
-    plan, left_out = _plan(dataset, filters, settings, engine, algo, recorded, quiet=quiet)
+    plan, left_out = _plan(dataset, filters, settings, engine, algo, recorded, episodes, quiet=quiet)
     limits = _Limits(max_seconds=max_seconds, max_steps=max_steps)
     if not quiet:
         _print_plan(plan, folder, limits, err=json_)
@@ -121,13 +122,14 @@ def _plan(
     engine: EngineName,
     algorithm: opt.Algorithm | None,
     recorded: "RecordedRun | None",
+    episodes: Path | None,
     *,
     quiet: bool,
 ) -> tuple["TrainingPlan", dict[str, str]]:
     """Read the clips; returns the plan, and the clips left out with their reasons.
 
-    Clips, engine and algorithm of a resumed run are the recorded ones, unless options name others; `train` refuses
-    those that differ.
+    Clips, engine, algorithm and episodes of a resumed run are the recorded ones, unless options name others; `train`
+    refuses those that differ.
     """
     from musclemap.pipelines.device import enable_compilation_cache
     from musclemap.pipelines.train.dataset import select_clips
@@ -146,7 +148,8 @@ def _plan(
     if recorded is not None:
         engine_name = recorded.engine if engine is EngineName.auto else engine_name
         algorithm_name = recorded.algorithm if algorithm is None else algorithm_name
-    plan = plan_training(selection.clips, settings, engine=engine_name, algorithm=algorithm_name)
+        episodes = episodes or recorded.episodes
+    plan = plan_training(selection.clips, settings, engine=engine_name, algorithm=algorithm_name, episodes=episodes)
     left_out = {**selection.left_out, **plan.library.left_out}
     for name, reason in list(left_out.items())[:NAMED]:
         say(f"left out {name}: {reason}")

@@ -58,6 +58,12 @@ Start = Annotated[
     Path | None,
     typer.Option("--from", metavar="RUN", help="Start at the policy of another run, or in a policy file."),
 ]
+Episodes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Fill the replay buffer of a world model with recorded episodes.", rich_help_panel=_TRAINING
+    ),
+]
 SaveSeconds = Annotated[float, typer.Option(min=1.0, help="Time between checkpoints, in seconds.")]
 TensorBoard = Annotated[bool, typer.Option(help="Write files for TensorBoard too.")]
 Track = Annotated[ExperimentTracker | None, typer.Option(help="Send figures to a tracking service.")]

@@ -32,12 +32,14 @@ class RecordedRun:
         engine: Physics engine.
         config: Settings.
         clips: Names of its clips: their paths in the data set.
+        episodes: Folder of recorded episodes; None for none.
     """
 
     algorithm: str
     engine: str
     config: TrainConfig
     clips: tuple[str, ...]
+    episodes: Path | None
 
 
 def read_recorded_run(root: Path) -> RecordedRun:
@@ -54,7 +56,14 @@ def read_recorded_run(root: Path) -> RecordedRun:
         config = from_dict(TrainConfig, facts["config"])
     except SettingsError as error:
         raise TrainingError(f"the run in {root} cannot be resumed by this version: {error}") from error
-    return RecordedRun(algorithm=facts["algorithm"], engine=facts["engine"], config=config, clips=tuple(facts["clips"]))
+    folder = facts.get("episodes", {}).get("folder")
+    return RecordedRun(
+        algorithm=facts["algorithm"],
+        engine=facts["engine"],
+        config=config,
+        clips=tuple(facts["clips"]),
+        episodes=None if folder is None else Path(folder),
+    )
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -69,6 +78,9 @@ def read_facts(path: Path) -> dict[str, Any]:
     try:
         facts = read_json_object(path)
         check_fields(facts, _FIELDS, where=str(path))
+        if "episodes" in facts:
+            check_fields(facts, {"episodes": dict}, where=str(path))
+            check_fields(facts["episodes"], {"folder": str, "files": dict}, where=f"{path}: episodes")
         for name, clip in facts["clips"].items():
             if isinstance(clip, dict):
                 check_fields(clip, _CLIP, where=f"{path}: clip {shown(name)}")
@@ -116,8 +128,9 @@ def check_same_run(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
 
 
 def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """All facts of a run except its clips, by dotted name."""
-    return dict(_leaves({key: value for key, value in facts.items() if key != "clips"}))
+    """All facts of a run except its clips and the folder of its episodes, by dotted name."""
+    leaves = dict(_leaves({key: value for key, value in facts.items() if key != "clips"}))
+    return {name: value for name, value in leaves.items() if name != "episodes.folder"}
 
 
 def _changed_clips(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

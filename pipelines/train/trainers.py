@@ -18,6 +18,7 @@ from musclemap.imitation.world_model.world_trainer import WorldTrainer, check_su
 
 from .physics_setup import buffer_arguments
 from .plan import TrainingPlan
+from .recorded_episodes import load_episodes
 
 AnyTrainer = Trainer | WorldTrainer
 
@@ -57,7 +58,8 @@ def make_trainer(
         on_message(tendon_fit_summary(tendons))
         folder.save_tendon_errors(tendons.error.by_muscle(body.muscle_names))
     model = WorldModel(body, dynamics, tendons)
-    return WorldTrainer(engine, task, plan.library, model, config.world_model)
+    episodes = [] if plan.episodes is None else load_episodes(plan.episodes, body, on_message=on_message)
+    return WorldTrainer(engine, task, plan.library, model, config.world_model, episodes)
 
 
 def tendon_fit_summary(tendons: Tendons) -> str:
