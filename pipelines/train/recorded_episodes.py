@@ -38,7 +38,7 @@ def find_episodes(folder: Path) -> EpisodeFolder:
     paths = sorted(path for path in folder.glob("*.npz") if path.is_file()) if folder.is_dir() else []
     if not paths:
         raise TrainingError(f"there are no recorded episodes in {folder}: it has no .npz file")
-    return EpisodeFolder(folder=folder.resolve(), files={path.name: sha256_of(path) for path in paths})
+    return EpisodeFolder(folder=folder.resolve(), files={path.name: sha256_of(path) or "" for path in paths})
 
 
 def load_episodes(
