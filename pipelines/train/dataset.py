@@ -61,7 +61,7 @@ def select_clips(
     Raises:
         SettingsError: If there is no data set, no such group or split, or no clip matches.
     """
-    selected = list_clips(root, include=include, exclude=exclude, group=group, split=split, limit=limit)
+    selected = list_clips(root, names=names, include=include, exclude=exclude, group=group, split=split, limit=limit)
     clips: list[tuple[str, Clip]] = []
     left_out = _damaged_lines(root)
     for number, item in enumerate(selected, start=1):
@@ -81,6 +81,7 @@ def select_clips(
 def list_clips(
     root: Path,
     *,
+    names: Collection[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     group: str | None = None,
