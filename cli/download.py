@@ -11,6 +11,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 from musclemap.urls import shown_url
 
+from .builtin_data import write_arm
 from .option_checks import refuse_unused, refuse_verbose_and_quiet
 from .options import download as opt
 from .options.shared import Device, Json, Quiet
@@ -35,10 +36,14 @@ _USED = {
     "check": (*_ALWAYS, "check", "body_models", "group"),
     "bundle": (*_FILES, "timeout"),
     "huggingface": (*_FILES, "revision", "convert", "overwrite", "device", "config", "set_"),
+    "built-in": (*_ALWAYS, "include", "exclude", "limit", "dry_run"),
 }
 """Parameters that each use of the command takes."""
 
-_KINDS = {"huggingface": "Hugging Face data set", "bundle": "bundle", "by hand": "to be downloaded by hand"}
+_KINDS = {
+    "huggingface": "Hugging Face data set", "bundle": "bundle", "built-in": "built-in data set",
+    "by hand": "to be downloaded by hand",
+}  # fmt: skip
 
 
 @app.command()
@@ -72,6 +77,7 @@ def download(
     Every file is complete and matches its announced hash, or is not written. Repeat
     the command to resume an interrupted download. Motions and body models that only
     their owners distribute are never downloaded: --check reports which are missing.
+    Built-in data sets, such as builtin-arm, need no network.
 
     Exits with 0 if everything is present, 1 if files are missing (each is named with
     its reason), 2 for wrong usage or without access.
@@ -163,10 +169,12 @@ def _list(output: _Output) -> int:
         lines = [
             entry.name,
             f"  {entry.what}",
-            f"  {_KINDS[entry.kind]}, {entry.page}" + (", access on request" if entry.gated else ""),
+            f"  {_KINDS[entry.kind]}"
+            + (f", {entry.page}" if entry.page else "")
+            + (", access on request" if entry.gated else ""),
             f"  licence: {entry.licence or UNKNOWN}{note}",
         ]
-        if entry.kind != "by hand":
+        if entry.kind not in ("by hand", "built-in"):
             size = f"{entry.size:,} bytes" if entry.size is not None else UNKNOWN
             lines.append(f"  size: {size}; hashes: {hashes}; revision: {entry.revision or 'the newest'}")
         echo_lines(lines)
@@ -204,6 +212,9 @@ def _download(
         announced = (entry.sha256 or {}).get("MANIFEST.json")
         known = replace(transfer, sha256=transfer.sha256 or announced)
         return _download_bundle(entry.where or "", out, known, output)
+    if entry.kind == "built-in":
+        refuse_unused(ctx, _USED["built-in"], subject="built-in data sets")
+        return write_arm(out, transfer.filters, dry_run=transfer.dry_run, **asdict(output))
     refuse_unused(ctx, _USED["huggingface"], subject="data sets of the hub")
     settings = _settings(conversion.config, conversion.assignments)
     if transfer.sha256 is not None:

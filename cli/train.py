@@ -1,5 +1,6 @@
 """`mm-train`: train a policy that makes a muscle-driven body track clips."""
 
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from .options.shared import ClipFilters, EngineName, Json, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
+    from musclemap.imitation.runs.run_facts import RecordedRun
     from musclemap.imitation.runs.train_config import TrainConfig
     from musclemap.pipelines.train.plan import TrainingPlan
     from musclemap.pipelines.train.training import TrainingResult
@@ -39,7 +41,7 @@ def train(
     split: opt.Split = None,
     limit: opt.Limit = None,
     infeasible: opt.Infeasible = False,
-    algo: opt.Algo = opt.Algorithm.ppo,
+    algo: opt.Algo = None,
     num_envs: opt.NumEnvs = None,
     seed: opt.Seed = None,
     engine: opt.Engine = EngineName.auto,
@@ -50,6 +52,7 @@ def train(
     max_steps: opt.MaxSteps = None,
     resume: opt.Resume = False,
     start: opt.Start = None,
+    episodes: opt.Episodes = None,
     save_seconds: opt.SaveSeconds = 300.0,
     tensorboard: opt.TensorBoard = True,
     track: opt.Track = None,
@@ -60,7 +63,8 @@ def train(
     """Train a policy that makes a muscle-driven body track clips.
 
     Runs until Ctrl-C unless --max-seconds or --max-steps is given. Everything is
-    saved however it ends, and --resume continues the run.
+    saved however it ends, and --resume continues the run with the same clips and
+    settings.
 
     Exits with 0 if a limit was reached, 130 if interrupted (everything is saved),
     2 for wrong usage or if there is nothing to train on.
@@ -68,9 +72,10 @@ def train(
     filters = ClipFilters(
         include=include or (), exclude=exclude or (), group=group, split=split, limit=limit, infeasible=infeasible
     )
-    settings = _settings(config, set_ or [], num_envs=num_envs, seed=seed, hands=hands)
-    plan, left_out = _plan(dataset, filters, settings, engine, algo, quiet=quiet)
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
+    recorded = _recorded_run(folder) if resume else None
+    settings = _settings(config, set_ or [], recorded, num_envs=num_envs, seed=seed, hands=hands)
+    plan, left_out = _plan(dataset, filters, settings, engine, algo, recorded, episodes, quiet=quiet)
     limits = _Limits(max_seconds=max_seconds, max_steps=max_steps)
     if not quiet:
         _print_plan(plan, folder, limits, err=json_)
@@ -100,16 +105,32 @@ class _Options(TypedDict):
     track: str | None
 
 
+def _recorded_run(folder: Path) -> "RecordedRun":
+    """What the run to resume was started with."""
+    from musclemap.pipelines.device import disable_gpu_preallocation
+
+    disable_gpu_preallocation()  # before the settings import JAX
+    from musclemap.imitation.runs.run_facts import read_recorded_run
+
+    return read_recorded_run(folder)
+
+
 def _plan(
     dataset: Path,
     filters: ClipFilters,
     settings: "TrainConfig",
     engine: EngineName,
-    algorithm: opt.Algorithm,
+    algorithm: opt.Algorithm | None,
+    recorded: "RecordedRun | None",
+    episodes: Path | None,
     *,
     quiet: bool,
 ) -> tuple["TrainingPlan", dict[str, str]]:
-    """Read the clips; returns the plan, and the clips left out with their reasons."""
+    """Read the clips; returns the plan, and the clips left out with their reasons.
+
+    Clips, engine, algorithm and episodes of a resumed run are the recorded ones, unless options name others; `train`
+    refuses those that differ.
+    """
     from musclemap.pipelines.device import enable_compilation_cache
     from musclemap.pipelines.train.dataset import select_clips
     from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
@@ -118,9 +139,17 @@ def _plan(
     enable_compilation_cache()
     say = _ignore if quiet else _warn
     report_mujoco_warnings(say)
-    filters["split"] = filters["split"] or _training_split(dataset)
-    selection = select_clips(dataset, **filters)
-    plan = plan_training(selection.clips, settings, engine=engine.value, algorithm=algorithm.value)
+    if recorded is not None and not any(filters.values()):
+        selection = select_clips(dataset, names=recorded.clips, infeasible=True)
+    else:
+        filters["split"] = filters["split"] or _training_split(dataset)
+        selection = select_clips(dataset, **filters)
+    engine_name, algorithm_name = engine.value, algorithm.value if algorithm is not None else "ppo"
+    if recorded is not None:
+        engine_name = recorded.engine if engine is EngineName.auto else engine_name
+        algorithm_name = recorded.algorithm if algorithm is None else algorithm_name
+        episodes = episodes or recorded.episodes
+    plan = plan_training(selection.clips, settings, engine=engine_name, algorithm=algorithm_name, episodes=episodes)
     left_out = {**selection.left_out, **plan.library.left_out}
     for name, reason in list(left_out.items())[:NAMED]:
         say(f"left out {name}: {reason}")
@@ -169,8 +198,10 @@ def _print_result(
         echo(
             f"{result.steps:,} control steps, {result.seconds:,.0f} s in total; the policy{of_steps} is {result.policy}"
         )
-        echo(f"  evaluate it:  mm-eval {folder} --dataset {dataset}")
-        echo(f"  resume:       mm-train --dataset {dataset} --run {folder} --resume")
+        evaluation = ["mm-eval", str(folder), "--dataset", str(dataset)]
+        resumption = ["mm-train", "--dataset", str(dataset), "--run", str(folder), "--resume"]
+        echo(f"  evaluate it:  {shlex.join(evaluation)}")
+        echo(f"  resume:       {shlex.join(resumption)}")
 
 
 def _warn(text: str) -> None:
@@ -190,16 +221,22 @@ def _training_split(dataset: Path) -> str | None:
 
 
 def _settings(
-    path: Path | None, assignments: list[str], *, num_envs: int | None, seed: int | None, hands: bool
+    path: Path | None,
+    assignments: list[str],
+    recorded: "RecordedRun | None",
+    *,
+    num_envs: int | None,
+    seed: int | None,
+    hands: bool,
 ) -> "TrainConfig":
-    """Defaults, overridden by the file, then by --set, then by the options of their own."""
+    """Defaults, or those of the run to resume, overridden by the file, then by --set, then by the other options."""
     from musclemap.pipelines.device import disable_gpu_preallocation
 
     disable_gpu_preallocation()  # before the settings import JAX
     from musclemap.imitation.runs.train_config import TrainConfig
     from musclemap.settings import load_settings, override
 
-    settings = load_settings(TrainConfig, path, assignments)
+    settings = load_settings(TrainConfig, path, assignments, base=recorded.config if recorded is not None else None)
     own = {"num_envs": num_envs, "seed": seed, "physics.hands": "free" if hands else None}
     return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
 

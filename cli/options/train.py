@@ -35,7 +35,9 @@ Group = Annotated[str | None, typer.Option(metavar="NAME", help=shared.GROUP_HEL
 Split = Annotated[str | None, typer.Option(help="Split of a bundle.", show_default="train", rich_help_panel=_CLIPS)]
 Limit = Annotated[int | None, typer.Option(min=1, help=shared.LIMIT_HELP, rich_help_panel=_CLIPS)]
 Infeasible = Annotated[bool, typer.Option("--infeasible", help=shared.INFEASIBLE_HELP, rich_help_panel=_CLIPS)]
-Algo = Annotated[Algorithm, typer.Option(help="Training algorithm.", rich_help_panel=_TRAINING)]
+Algo = Annotated[
+    Algorithm | None, typer.Option(help="Training algorithm.", rich_help_panel=_TRAINING, show_default="ppo")
+]
 NumEnvs = Annotated[
     int | None,
     typer.Option(min=1, help="Number of parallel worlds; fewer need less memory.", rich_help_panel=_TRAINING),
@@ -49,10 +51,18 @@ Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_
 Assignments = Annotated[list[str] | None, shared.set_option("ppo.epochs=2", panel=_TRAINING)]
 MaxSeconds = Annotated[float | None, typer.Option(min=0.0, help="Stop this command after so many seconds.")]
 MaxSteps = Annotated[int | None, typer.Option(min=1, help="Stop the run after so many control steps in total.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the folder.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Resume the run in the folder, with its clips, algorithm and settings.")
+]
 Start = Annotated[
     Path | None,
-    typer.Option("--from", metavar="RUN", help="Start from the networks of another run, to learn more clips."),
+    typer.Option("--from", metavar="RUN", help="Start at the policy of another run, or in a policy file."),
+]
+Episodes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Fill the replay buffer of a world model with recorded episodes.", rich_help_panel=_TRAINING
+    ),
 ]
 SaveSeconds = Annotated[float, typer.Option(min=1.0, help="Time between checkpoints, in seconds.")]
 TensorBoard = Annotated[bool, typer.Option(help="Write files for TensorBoard too.")]

@@ -31,13 +31,14 @@ _ROWS = (
     ("landmark_error_mm", "landmark error [mm]", "{:.0f}"),
     ("root_error_mm", "root error [mm]", "{:.0f}"),
     ("excitation", "mean excitation", "{:.3f}"),
-    ("kl", "KL divergence (mean of an update)", "{:.4f}"),
+    ("kl", "KL divergence of an update", "{:.4f}"),
+    ("start_kl", "KL divergence from the starting policy", "{:.3f}"),
     ("imagined_reward", "imagined reward (at most 1)", "{:.3f}"),
     ("model_error_mm_8", "model error after 8 steps [mm]", "{:.1f}"),
     ("horizon", "imagined steps", "{:.0f}"),
 )
 
-_OPTIONAL = ("kl", "imagined_reward", "model_error_mm_8", "horizon")
+_OPTIONAL = ("kl", "start_kl", "imagined_reward", "model_error_mm_8", "horizon")
 """Figures of one algorithm only; left out if missing."""
 
 

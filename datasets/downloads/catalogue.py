@@ -11,7 +11,7 @@ from .errors import DownloadError
 
 _FILE = Path(__file__).resolve().parent / "catalogue.json"
 FORMAT, VERSION = "musclemap-catalogue", 1
-KINDS = ("huggingface", "bundle", "by hand")
+KINDS = ("huggingface", "bundle", "built-in", "by hand")
 
 UNKNOWN = "not known"
 
@@ -33,10 +33,11 @@ class Entry:
 
     Attributes:
         name: Name on the command line.
-        kind: "huggingface" (trajectories, converted after the download), "bundle" (our clips) or "by hand".
+        kind: "huggingface" (trajectories, converted after the download), "bundle" (our clips), "built-in" (made by the
+            package) or "by hand".
         what: One-sentence description.
-        where: Repository of the hub, or URL of the bundle's manifest; None for a download by hand.
-        page: Web page with terms and access.
+        where: Repository of the hub, or URL of the bundle's manifest; None otherwise.
+        page: Web page with terms and access; empty for a built-in data set.
         folder: Folder of the repository to download; names of motions are relative to it.
         model: Body of the motions.
         gated: Whether access must be requested.

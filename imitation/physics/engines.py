@@ -5,6 +5,7 @@ from functools import partial
 import jax
 
 from musclemap.errors import SettingsError
+from musclemap.files import shown
 
 from .bodies import SimulationBody
 from .engine import Engine
@@ -37,7 +38,7 @@ def make_engine(
         SettingsError: If the kind is unknown or its requirements are not met; the message lists what is available.
     """
     if kind not in KINDS:
-        raise SettingsError(f"no engine {kind!r}; there are: {', '.join(KINDS)}")
+        raise SettingsError(f"no engine {shown(kind)}; there are: {', '.join(KINDS)}")
     if engine_kind(kind) == "mujoco":
         return MujocoEngine(body, nworld, threads=threads, variants=variants)
     from .warp_engine import WarpEngine  # importing Warp takes seconds

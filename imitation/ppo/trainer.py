@@ -83,8 +83,25 @@ class Trainer:
         return jax.device_put(state, self.engine.device)
 
     def warm_start(self, state: TrainState, learner: LearnerState) -> TrainState:
-        """Replace the learner's state with that of another run."""
-        return state._replace(learner=learner)
+        """Begin at the actor and the critic of another run."""
+        params = learner.params
+        return self.warm_start_policy(
+            state, params["policy"], learner.normaliser, log_std=params["log_std"], value=params["value"]
+        )
+
+    def warm_start_policy(
+        self, state: TrainState, policy: Params, normaliser: Normaliser, *, log_std: Array | None = None,
+        value: Params | None = None,
+    ) -> TrainState:  # fmt: skip
+        """Begin at a policy that any algorithm trained; see `PPO.begin_at`."""
+        learner = self.ppo.begin_at(state.learner, policy, normaliser, log_std=log_std, value=value)
+        if isinstance(self.engine, SplitEngine):
+            return state._replace(learner=self.engine.replicate(learner))
+        return state._replace(learner=jax.device_put(learner, self.engine.device))
+
+    def learned_like(self, state: TrainState) -> LearnerState:
+        """The part of a learner that `warm_start` takes over from another run, with the shapes of this run."""
+        return state.learner._replace(optimizer=None, start=None)
 
     def to_checkpoint(self, state: TrainState) -> TrainState:
         """The part of the state that a checkpoint stores: all of it."""

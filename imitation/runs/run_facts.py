@@ -1,18 +1,69 @@
 """Description of a run, stored in its folder as run.json: a run resumes only if settings, body and clips match."""
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from musclemap.errors import FileError
+from musclemap.errors import FileError, SettingsError
 from musclemap.files import check_fields, read_json_object, shown
 from musclemap.imitation.errors import TrainingError
+from musclemap.settings import from_dict
+
+from .train_config import TrainConfig
+
+FACTS = "run.json"
+"""Name of the file in the run's folder."""
 
 _FIELDS = {"algorithm": str, "body": dict, "clips": dict, "config": dict, "engine": str}
 _CLIP = {"source": str, "motion_sha256": str}
 
 MAX_LISTED = 5
 """Largest number of differences listed in a message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedRun:
+    """What a run was started with, as far as needed to resume it.
+
+    Attributes:
+        algorithm: Training algorithm.
+        engine: Physics engine.
+        config: Settings.
+        clips: Names of its clips: their paths in the data set.
+        episodes: Folder of recorded episodes; None for none.
+    """
+
+    algorithm: str
+    engine: str
+    config: TrainConfig
+    clips: tuple[str, ...]
+    episodes: Path | None
+
+
+def read_recorded_run(root: Path) -> RecordedRun:
+    """Read from a run's folder what it was started with.
+
+    Raises:
+        TrainingError: If there is no run in the folder, its description is damaged, or it has settings that this
+            version does not have.
+    """
+    if not os.path.lexists(root / FACTS):
+        raise TrainingError(f"there is no run in {root} to resume: it has no {FACTS}")
+    facts = read_facts(root / FACTS)
+    try:
+        config = from_dict(TrainConfig, facts["config"])
+    except SettingsError as error:
+        raise TrainingError(f"the run in {root} cannot be resumed by this version: {error}") from error
+    folder = facts.get("episodes", {}).get("folder")
+    return RecordedRun(
+        algorithm=facts["algorithm"],
+        engine=facts["engine"],
+        config=config,
+        clips=tuple(facts["clips"]),
+        episodes=None if folder is None else Path(folder),
+    )
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -27,6 +78,9 @@ def read_facts(path: Path) -> dict[str, Any]:
     try:
         facts = read_json_object(path)
         check_fields(facts, _FIELDS, where=str(path))
+        if "episodes" in facts:
+            check_fields(facts, {"episodes": dict}, where=str(path))
+            check_fields(facts["episodes"], {"folder": str, "files": dict}, where=f"{path}: episodes")
         for name, clip in facts["clips"].items():
             if isinstance(clip, dict):
                 check_fields(clip, _CLIP, where=f"{path}: clip {shown(name)}")
@@ -61,8 +115,8 @@ def check_same_run(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
     changed = _changed_clips(old["clips"], new["clips"])
     if changed:
         raise TrainingError(
-            f"{root} holds a run with other clips: {_join(changed)}. Use the same clips, or start another --run with "
-            f"--from {root}"
+            f"{root} holds a run with other clips: {_join(changed)}. Use the same clips, as --resume does without "
+            f"options that select clips, or start another --run with --from {root}"
         )
     unknown = [name for name, clip in old["clips"].items() if isinstance(clip, str)]
     if unknown:
@@ -74,8 +128,9 @@ def check_same_run(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
 
 
 def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """All facts of a run except its clips, by dotted name."""
-    return dict(_leaves({key: value for key, value in facts.items() if key != "clips"}))
+    """All facts of a run except its clips and the folder of its episodes, by dotted name."""
+    leaves = dict(_leaves({key: value for key, value in facts.items() if key != "clips"}))
+    return {name: value for name, value in leaves.items() if name != "episodes.folder"}
 
 
 def _changed_clips(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

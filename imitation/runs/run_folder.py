@@ -23,9 +23,8 @@ from musclemap.imitation.policy.training_clips import check_dataset
 from musclemap.imitation.task.worlds import NanGuard
 
 from .checkpoints import Checkpoints
-from .run_facts import check_same_run, read_facts
+from .run_facts import FACTS, check_same_run, read_facts
 
-FACTS = "run.json"
 TENDON_ERRORS = "muscles.json"
 EARLIER = "from.json"
 """Facts about the training clips of the policy that the run started from, if it did not start from scratch."""

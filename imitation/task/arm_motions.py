@@ -44,9 +44,22 @@ def arm_clips(count: int, seconds: float, seed: int = 0) -> list[tuple[str, Clip
         Names (`arm_000`, `arm_001`, ...) and clips at 100 frames per second. `metrics` holds the largest activation and
         the largest residual torque [Nm]; a clip with a residual torque above `MAX_RESIDUAL_TORQUE` is marked "warn".
     """
-    model = load_small_arm()
-    nframe = round(seconds * FPS) + 1
-    return [(f"arm_{k:03}", _clip(model, nframe, seed=seed, number=k)) for k in range(count)]
+    return [(arm_name(k), arm_clip(k, seconds, seed=seed)) for k in range(count)]
+
+
+def arm_name(number: int) -> str:
+    """Name of a clip: `arm_000`, `arm_001`, ..."""
+    return f"arm_{number:03}"
+
+
+def arm_source(number: int, seed: int = 0) -> str:
+    """Source of a clip in its file and in a manifest."""
+    return f"arm/seed_{seed}/{arm_name(number)}"
+
+
+def arm_clip(number: int, seconds: float, seed: int = 0) -> Clip:
+    """Generate one of the clips of `arm_clips`."""
+    return _clip(load_small_arm(), round(seconds * FPS) + 1, seed=seed, number=number)
 
 
 def minimum_jerk(phase: np.ndarray) -> np.ndarray:
@@ -69,7 +82,7 @@ def _clip(model: mujoco.MjModel, nframe: int, *, seed: int, number: int) -> Clip
         contact=np.zeros((nframe, len(CONTACTS)), np.uint8), fps=FPS,
         joint_names=tuple(model.joint(j).name for j in range(model.njnt)), landmark_names=ARM_LANDMARKS,
         model=ARM_NAME, model_version=__version__, model_sha256=model_hash(model),
-        source=f"arm/seed_{seed}/arm_{number:03}", source_sha256="", source_fps=None, fps_source="made at 100",
+        source=arm_source(number, seed), source_sha256="", source_fps=None, fps_source="made at 100",
         body_model="none", subject_scale=1.0, hands="locked", config={"seed": seed, "number": number},
         software={"musclemap": __version__, "mujoco": mujoco.__version__}, licence="Apache-2.0",
         metrics={"activation_max": float(activation.max()), "unmet_torque_max_nm": reason["value"]},

@@ -37,6 +37,17 @@ BufferSteps = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 @settings
+class WorldStartConfig:
+    """How learning through a model begins at a given policy. Has no effect on a run that starts from scratch.
+
+    Attributes:
+        critic_iterations: Learning iterations in which only the model and the value learn, before the policy changes.
+    """
+
+    critic_iterations: Annotated[int, Field(ge=0, le=1_000_000)] = 50
+
+
+@settings
 class WorldModelConfig:
     """How a policy is learned through imagined rollouts, after SuperMimic (arXiv 2610.28480).
 
@@ -70,6 +81,7 @@ class WorldModelConfig:
         effort_coef: Coefficient of the mean square excitation, once tracking is good.
         effort_min_reward: Mean reward of a step from which effort counts; fully, 0.1 above it.
         precision: "float32", or "bfloat16" for the matrix products.
+        start: How a run begins at a given policy.
     """
 
     num_steps: NumSteps = 8
@@ -98,3 +110,4 @@ class WorldModelConfig:
     effort_coef: NonNegativeFloat = 0.02
     effort_min_reward: Annotated[float, Field(ge=-MAX_FACTOR, le=MAX_FACTOR)] = 0.8
     precision: Precision = "float32"
+    start: WorldStartConfig = field(default_factory=WorldStartConfig)

@@ -1,7 +1,7 @@
 """Learning through a world model: the model is fitted to real steps, policy and value to imagined rollouts."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from .imagination import ActorCritic, Imagination, ImaginedRollout, alive_mask, 
 from .replay import ReplayBuffer, Transitions, sample_imagination_starts, sample_windows
 from .world_config import WorldModelConfig
 from .world_model import Dynamics, ModelState, WorldModel
+
+TreeT = TypeVar("TreeT")
 
 NUM_EVAL_WINDOWS = 64
 """Number of windows on which the model is evaluated after each rollout."""
@@ -49,6 +51,7 @@ class WorldLearnerState(NamedTuple):
         error: Open-loop error of the landmarks relative to the distance they moved, for each horizon.
         horizon: Index of the horizon in use.
         tracking: Smoothed mean reward per step of the sweepers.
+        actor_delay: Learning iterations left in which the policy is constant; None if learning began from scratch.
     """
 
     policy: Params
@@ -61,6 +64,7 @@ class WorldLearnerState(NamedTuple):
     error: Array
     horizon: Array
     tracking: Array
+    actor_delay: Array | None = None
 
 
 class WorldModelLearner:
@@ -120,17 +124,22 @@ class WorldModelLearner:
             steps: The rollout.
             tracking: Mean reward of its sweepers, or of all worlds if there are none.
         """
-        flatten = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
+        smoothed = SMOOTHING * learner.tracking + (1.0 - SMOOTHING) * tracking
+        normaliser = update_normaliser(learner.normaliser, obs.reshape(-1, obs.shape[-1]))
+        if learner.actor_delay is not None:  # it is a part of the policy
+            normaliser = _where(learner.actor_delay > 0, learner.normaliser, normaliser)
+        learner = learner._replace(normaliser=normaliser, tracking=smoothed)
+        return self.update_model_normalisers(learner, steps)
+
+    def update_model_normalisers(self, learner: WorldLearnerState, steps: Transitions) -> WorldLearnerState:
+        """Update the model's normalisers with transitions that lead with (nstep, nworld)."""
+        flatten = lambda array: jnp.reshape(array, (-1, *array.shape[2:]))  # noqa: E731
         start = ModelState(flatten(steps.q), flatten(steps.velocity), flatten(steps.act))
         next_state = ModelState(flatten(steps.next_q), flatten(steps.next_velocity), flatten(steps.act))
         valid = flatten(steps.valid).astype(jnp.float32)
         clean = jax.tree.map(jnp.nan_to_num, (start, next_state))
-        smoothed = SMOOTHING * learner.tracking + (1.0 - SMOOTHING) * tracking
-        return learner._replace(
-            normaliser=update_normaliser(learner.normaliser, flatten(obs)),
-            dynamics=self.model.update_normalisers(learner.dynamics, clean[0], flatten(steps.ctrl), clean[1], valid),
-            tracking=smoothed,
-        )
+        dynamics = self.model.update_normalisers(learner.dynamics, clean[0], flatten(steps.ctrl), clean[1], valid)
+        return learner._replace(dynamics=dynamics)
 
     def fit_model(
         self, learner: WorldLearnerState, replay: ReplayBuffer, key: Array, *, window: int, held_out: int
@@ -227,6 +236,8 @@ class WorldModelLearner:
         keys = jax.random.split(key, self.config.gradient_steps)
         run = partial(self._policy_step, reference, replay, nstep)
         learner, metrics = jax.lax.scan(run, learner, keys)
+        if learner.actor_delay is not None:
+            learner = learner._replace(actor_delay=jnp.maximum(learner.actor_delay - 1, 0))
         return learner, jax.tree.map(jnp.mean, metrics) | {"horizon": jnp.asarray(nstep, jnp.float32)}
 
     def _policy_step(
@@ -270,12 +281,16 @@ class WorldModelLearner:
             "effort_share": effort_share,
             **_rollout_metrics(rollout, alive, grad_counts, nrow=config.batch_size * nstep),
         }
+        actor = (policy, jax.tree.map(average(config.policy_ema_decay), learner.average, policy), policy_state)
+        if learner.actor_delay is not None:
+            old_actor = (learner.policy, learner.average, learner.optimizer[0])
+            actor = _where(learner.actor_delay > 0, old_actor, actor)
         return learner._replace(
-            policy=policy,
-            average=jax.tree.map(average(config.policy_ema_decay), learner.average, policy),
+            policy=actor[0],
+            average=actor[1],
             value=value,
             target=jax.tree.map(average(config.target_ema_decay), learner.target, value),
-            optimizer=(policy_state, value_state, learner.optimizer[2]),
+            optimizer=(actor[2], value_state, learner.optimizer[2]),
         ), metrics
 
     def _gradient_step(self, index: int, grad: Params, state: Any, params: Params) -> tuple[Params, Any, Array]:
@@ -286,6 +301,11 @@ class WorldModelLearner:
         pick = lambda new, old: jnp.where(apply, new, old)  # noqa: E731
         new_params = jax.tree.map(pick, optax.apply_updates(params, change), params)
         return new_params, jax.tree.map(pick, next_state, state), jnp.nan_to_num(norm)
+
+
+def _where(condition: Array, new: TreeT, old: TreeT) -> TreeT:
+    """`new` if a scalar condition holds, else `old`; trees of arrays of equal shapes."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 def _rollout_metrics(rollout: ImaginedRollout, alive: Array, grad_counts: Array, *, nrow: int) -> dict[str, Array]:

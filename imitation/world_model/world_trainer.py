@@ -1,6 +1,7 @@
 """World-model training iterations: collect a real rollout, fit the model, improve the policy in imagined rollouts."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from musclemap.imitation.task.sampler import make_sampler
 from musclemap.imitation.task.task import Task, TaskState
 from musclemap.imitation.task.worlds import ResetConfig, Worlds, delayed_excitation, init_worlds, post_step
 
+from .episode_files import Episodes
+from .recorded_steps import recorded_transitions
 from .replay import ReplayBuffer, Transitions, make_replay_buffer, write_transitions
 from .world_config import WorldModelConfig
 from .world_learner import WorldLearnerState, WorldModelLearner
@@ -28,6 +31,9 @@ GOOD_TRACKING = 0.1
 
 NOISE_KEY = 1000
 """Index that derives the noise's random keys; those that `post_step` splits off have small indices and must differ."""
+
+RECORDED_STEPS = 16384
+"""Recorded steps that the model's normalisers are updated with at a time."""
 
 WARMUP_STEPS = 20
 """Control steps of an episode before its activations are stored."""
@@ -74,15 +80,18 @@ class WorldTrainer:
         library: Clips to track.
         model: Model of the body's dynamics.
         config: Settings.
+        episodes: Recorded episodes that fill the replay buffer, at the start and whenever it is cleared.
 
     Raises:
         SettingsError: If the task has terrain or latency, which the model does not support, or if the worlds are spread
             over several GPUs.
+        TrainingError: If the episodes have too few steps.
     """
 
     def __init__(
-        self, engine: Engine, task: Task, library: Library, model: WorldModel, config: WorldModelConfig
-    ) -> None:
+        self, engine: Engine, task: Task, library: Library, model: WorldModel, config: WorldModelConfig,
+        episodes: Sequence[Episodes] = (),
+    ) -> None:  # fmt: skip
         check_supported(task)
         if isinstance(engine, SplitEngine):
             raise SettingsError("a world model can be trained on one GPU only: set gpus = 1")
@@ -97,12 +106,18 @@ class WorldTrainer:
         )
         self._nrow = max(config.buffer_size // n // config.num_steps, 1) * config.num_steps
         self._min_filled = math.ceil(min(config.learning_starts, 0.5 * self._nrow * n) / n)
+        self._recorded = (
+            recorded_transitions(episodes, model, library, nworld=n, nrow=self._nrow, multiple=config.num_steps)
+            if episodes
+            else None
+        )
         without_activation = jnp.asarray(~library.has_activation)
         self._without_activation: Array | None = without_activation if library.without_activation else None
         self._init_worlds = jax.jit(partial(init_worlds, task, nworld=n, resets=self._resets))
         self._act = jax.jit(self._sample_excitations)
         self._post_step = jax.jit(self._make_transition)
         self._store = jax.jit(self._store_rollout, donate_argnums=0)
+        self._write = jax.jit(write_transitions, donate_argnums=0)
         self._fit_model = jax.jit(self._learner.fit_model, static_argnames=("window", "held_out"))
         self._evaluate_model = jax.jit(self._learner.evaluate_model, static_argnames="held_out")
         self._improve_policy = jax.jit(self._learner.improve_policy, static_argnames="nstep")
@@ -117,8 +132,11 @@ class WorldTrainer:
         worlds_key, learner_key, update_key = jax.random.split(jax.random.PRNGKey(seed), 3)
         sampler = make_sampler(jax.device_get(self.reference.length), fps=self.task.body.control_fps)
         worlds = self._init_worlds(self.reference, sampler, worlds_key)
+        learner = self._learner.init(learner_key)
+        if self._recorded is not None:
+            learner = self._normalise_recorded(learner, self._recorded)
         state = WorldTrainState(
-            learner=self._learner.init(learner_key),
+            learner=learner,
             worlds=worlds,
             act=self.reference.act if self._without_activation is not None else self.reference.act[:0],
             noise=jnp.zeros_like(worlds.task.excitation),
@@ -131,20 +149,49 @@ class WorldTrainer:
     def warm_start(self, state: WorldTrainState, learner: WorldLearnerState) -> WorldTrainState:
         """Replace the learner's state with that of another run, but reset its estimates of the model's accuracy."""
         initial = state.learner
-        restarted = learner._replace(error=initial.error, horizon=initial.horizon, tracking=initial.tracking)
+        restarted = learner._replace(
+            error=initial.error, horizon=initial.horizon, tracking=initial.tracking, actor_delay=self._actor_delay()
+        )
         return state._replace(learner=restarted)
+
+    def warm_start_policy(self, state: WorldTrainState, policy: Params, normaliser: Normaliser) -> WorldTrainState:
+        """Begin at a policy that any algorithm trained."""
+        learner = state.learner._replace(
+            policy=policy, average=policy, normaliser=normaliser, actor_delay=self._actor_delay()
+        )
+        return state._replace(learner=jax.device_put(learner, self.engine.device))
+
+    def learned_like(self, state: WorldTrainState) -> WorldLearnerState:
+        """The part of a learner that `warm_start` takes over from another run, with the shapes of this run."""
+        return state.learner._replace(actor_delay=None)
+
+    def _normalise_recorded(self, learner: WorldLearnerState, steps: Transitions) -> WorldLearnerState:
+        """Update the model's normalisers with recorded steps, in parts that fit into memory."""
+        update = jax.jit(self._learner.update_model_normalisers)
+        count = max(RECORDED_STEPS // self.engine.nworld, 1)
+        for first in range(0, len(steps.clip), count):
+            part = jax.tree.map(lambda array, first=first: array[first : first + count], steps)
+            learner = update(learner, jax.device_put(part, self.engine.device))
+        return learner
+
+    def _actor_delay(self) -> Array:
+        """Initial `actor_delay` of a run that begins at a policy."""
+        return jax.device_put(jnp.asarray(self.config.start.critic_iterations, jnp.int32), self.engine.device)
 
     def to_checkpoint(self, state: WorldTrainState) -> WorldTrainState:
         """The part of the state that a checkpoint stores: all except the replay buffer."""
         return state._replace(replay=None)
 
     def from_checkpoint(self, state: WorldTrainState) -> WorldTrainState:
-        """Complete a state read from a checkpoint with an empty replay buffer, which iterations then refill."""
+        """Complete a state read from a checkpoint with a replay buffer of the recorded episodes; iterations fill it."""
         worlds = state.worlds
         _, ctrl, _ = self._act(state.learner, worlds, state.noise)
         transition = _transition_of(self._model, worlds, ctrl, worlds.physics, worlds.sensors, worlds)
         like = jax.tree.map(lambda array: jnp.broadcast_to(array[None], (1, *array.shape)), transition)
-        return state._replace(replay=jax.device_put(make_replay_buffer(like, self._nrow), self.engine.device))
+        replay = jax.device_put(make_replay_buffer(like, self._nrow), self.engine.device)
+        if self._recorded is not None:
+            replay = self._write(replay, jax.device_put(self._recorded, self.engine.device))
+        return state._replace(replay=replay)
 
     def resets_replay(self, state: WorldTrainState) -> bool:
         """Whether to clear the replay buffer now, as a restart from a checkpoint would."""
@@ -170,12 +217,18 @@ class WorldTrainer:
             window = self.config.dynamics.sequence_length * (2 if horizon > self.config.horizons[0] else 1)
             learner, model_metrics = self._fit_model(learner, replay, keys[0], window=window, held_out=self._nheldout)
             learner, evaluation = self._evaluate_model(learner, replay, keys[1], held_out=self._nheldout)
-            learner, policy_metrics = self._improve_policy(
-                learner, self._reference(state), replay, keys[2], nstep=horizon
-            )
+            metrics = {**metrics, **model_metrics, **evaluation}
+            if learner.actor_delay is not None or self._has_explored(state):
+                learner, policy_metrics = self._improve_policy(
+                    learner, self._reference(state), replay, keys[2], nstep=horizon
+                )
+                metrics |= policy_metrics
             state = state._replace(learner=learner, key=key)
-            metrics = {**metrics, **model_metrics, **evaluation, **policy_metrics}
         return state._replace(iterations=state.iterations + 1), metrics
+
+    def _has_explored(self, state: WorldTrainState) -> bool:
+        """Whether enough steps were collected to normalise observations, of which recorded episodes have none."""
+        return (int(state.iterations) + 1) * self.config.num_steps >= self._min_filled
 
     def collect(self, state: WorldTrainState) -> tuple[WorldTrainState, dict[str, Array]]:
         """Collect a rollout, store it in the replay buffer, and update the normalisers.

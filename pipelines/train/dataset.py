@@ -1,6 +1,6 @@
 """Clips for training and evaluation, from the output folder of a conversion or from a bundle."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class ClipSelection:
 def select_clips(
     root: Path,
     *,
+    names: Collection[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     group: str | None = None,
@@ -48,6 +49,7 @@ def select_clips(
 
     Args:
         root: Folder with a `manifest.jsonl` (of a conversion) or a `MANIFEST.json` (of a bundle), or one clip.
+        names: Paths of the clips to select from; None for all.
         include: Globs of clip paths to include; empty includes all.
         exclude: Globs of clip paths to exclude.
         group: Name of a group of motions, or a file that lists them; only its members are selected.
@@ -59,7 +61,7 @@ def select_clips(
     Raises:
         SettingsError: If there is no data set, no such group or split, or no clip matches.
     """
-    selected = list_clips(root, include=include, exclude=exclude, group=group, split=split, limit=limit)
+    selected = list_clips(root, names=names, include=include, exclude=exclude, group=group, split=split, limit=limit)
     clips: list[tuple[str, Clip]] = []
     left_out = _damaged_lines(root)
     for number, item in enumerate(selected, start=1):
@@ -79,6 +81,7 @@ def select_clips(
 def list_clips(
     root: Path,
     *,
+    names: Collection[str] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     group: str | None = None,
@@ -98,6 +101,9 @@ def list_clips(
             raise SettingsError(f"{root} has no split {split!r}; available: {available}")
         listed = [clip for clip in listed if clip.split == split]
     selected = [clip for clip in listed if matches_globs(clip.path, include=include, exclude=exclude)]
+    if names is not None:
+        allowed = set(names)
+        selected = [clip for clip in selected if clip.path in allowed]
     if group is not None:
         members = select_members((_source(clip.path) for clip in selected), load_group(group)).names
         selected = [clip for clip in selected if _source(clip.path) in set(members)]

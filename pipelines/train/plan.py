@@ -3,20 +3,25 @@
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.files import shown
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.engines import engine_kind, has_cuda
 from musclemap.imitation.policy.training_clips import clip_facts
+from musclemap.imitation.ppo.ppo_config import default_minibatch_size
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task.reference import Library, make_library
 from musclemap.pipelines.device import explain_memory_error
 from musclemap.settings import to_dict
+
+from .recorded_episodes import EpisodeFolder, find_episodes
 
 ALGORITHMS = ("ppo", "world-model")
 
@@ -29,10 +34,11 @@ class TrainingPlan:
         body: The body.
         library: The clips, prepared for training.
         clips: Name and original clip, for every clip in the library.
-        config: Settings, with the number of worlds filled in.
+        config: Settings, with the number of worlds and the size of PPO's minibatches filled in.
         engine: Physics engine: "warp" or "mujoco".
         device: Description of the device that computes the networks.
         algorithm: One of `ALGORITHMS`.
+        episodes: Recorded episodes for the replay buffer; None for none.
     """
 
     body: SimulationBody
@@ -42,6 +48,7 @@ class TrainingPlan:
     engine: str
     device: str
     algorithm: str
+    episodes: EpisodeFolder | None = None
 
     @property
     def seconds(self) -> float:
@@ -51,18 +58,20 @@ class TrainingPlan:
     @property
     def facts(self) -> dict[str, Any]:
         """Facts that identify the run; a run resumes only if they match."""
-        return {
+        facts = {
             "algorithm": self.algorithm,
             "body": {"name": self.body.name, "sha256": self.body.sha256},
             "clips": clip_facts(self.clips),
             "config": to_dict(self.config),
             "engine": self.engine,
         }
+        return facts if self.episodes is None else facts | {"episodes": self.episodes.facts}
 
 
 def plan_training(
-    clips: Sequence[tuple[str, Clip]], config: TrainConfig, *, engine: str = "auto", algorithm: str = "ppo"
-) -> TrainingPlan:
+    clips: Sequence[tuple[str, Clip]], config: TrainConfig, *, engine: str = "auto", algorithm: str = "ppo",
+    episodes: Path | None = None,
+) -> TrainingPlan:  # fmt: skip
     """Plan a training run.
 
     Args:
@@ -70,14 +79,17 @@ def plan_training(
         config: Settings.
         engine: "warp", "mujoco", or "auto" for Warp if there is a GPU.
         algorithm: One of `ALGORITHMS`.
+        episodes: Folder of recorded episodes for the replay buffer of a world model.
 
     Raises:
-        TrainingError: If no clip is usable, the clips are of several bodies or of another version of the body, or the
-            algorithm is unknown.
+        TrainingError: If no clip is usable, the clips are of several bodies or of another version of the body, the
+            algorithm is unknown or has no replay buffer, or there are no episodes in the folder.
         TargetError: If the body does not exist.
     """
     if algorithm not in ALGORITHMS:
-        raise TrainingError(f"unknown algorithm {algorithm!r}; known: {', '.join(ALGORITHMS)}")
+        raise TrainingError(f"unknown algorithm {shown(algorithm)}; known: {', '.join(ALGORITHMS)}")
+    if episodes is not None and algorithm != "world-model":
+        raise TrainingError(f"recorded episodes fill the replay buffer of a world model; {algorithm} has none")
     if not clips:
         raise TrainingError("no clip can be learned from: all are infeasible or damaged; see their reasons")
     names = sorted({clip.model for _, clip in clips})
@@ -93,6 +105,9 @@ def plan_training(
         )
     kind = engine_kind(engine)
     config = config if config.num_envs else replace(config, num_envs=_default_num_envs(body, kind, algorithm))
+    if not config.ppo.minibatch_size:
+        minibatch_size = default_minibatch_size(config.num_envs * config.ppo.num_steps)
+        config = replace(config, ppo=replace(config.ppo, minibatch_size=minibatch_size))
     used = set(library.names)
     return TrainingPlan(
         body=body,
@@ -102,6 +117,7 @@ def plan_training(
         engine=kind,
         device=_device_description(),
         algorithm=algorithm,
+        episodes=None if episodes is None else find_episodes(episodes),
     )
 
 

@@ -1,21 +1,15 @@
-"""Construction of trainers from a plan, and loading of the networks of another run for a warm start."""
+"""Construction of trainers from a plan."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from musclemap.files import shown
-from musclemap.imitation.errors import PolicyError, TrainingError
 from musclemap.imitation.physics.engines import make_engine
 from musclemap.imitation.physics.randomisation import draw_variants
-from musclemap.imitation.policy.policy_file import POLICY, body_facts, load_policy
 from musclemap.imitation.ppo.ppo import PPO
 from musclemap.imitation.ppo.trainer import Trainer
-from musclemap.imitation.runs.checkpoints import Checkpoints
 from musclemap.imitation.runs.run_folder import RunFolder
-from musclemap.imitation.task import observation
 from musclemap.imitation.task.task import Task
 from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import Tendons
@@ -24,6 +18,7 @@ from musclemap.imitation.world_model.world_trainer import WorldTrainer, check_su
 
 from .physics_setup import buffer_arguments
 from .plan import TrainingPlan
+from .recorded_episodes import load_episodes
 
 AnyTrainer = Trainer | WorldTrainer
 
@@ -63,7 +58,8 @@ def make_trainer(
         on_message(tendon_fit_summary(tendons))
         folder.save_tendon_errors(tendons.error.by_muscle(body.muscle_names))
     model = WorldModel(body, dynamics, tendons)
-    return WorldTrainer(engine, task, plan.library, model, config.world_model)
+    episodes = [] if plan.episodes is None else load_episodes(plan.episodes, body, on_message=on_message)
+    return WorldTrainer(engine, task, plan.library, model, config.world_model, episodes)
 
 
 def tendon_fit_summary(tendons: Tendons) -> str:
@@ -73,47 +69,3 @@ def tendon_fit_summary(tendons: Tendons) -> str:
         f"errors of fitted tendons: length {np.median(length):.2f} mm (median; worst {length.max():.1f}), moment arm "
         f"{np.median(arm):.2f} mm (worst {arm.max():.1f}), torque {100 * tendons.torque_error:.1f} %"
     )
-
-
-def load_learned(
-    run: Path, plan: TrainingPlan, task: Task, like: Any, *, on_warning: Callable[[str], None]
-) -> tuple[Any, dict[str, Any]]:
-    """Load the networks of another run for a warm start.
-
-    Args:
-        run: Folder of the other run.
-        plan: Plan of the new run.
-        task: Task of the new run.
-        like: Initial networks of the new run; a pytree of the same structure is returned.
-        on_warning: Called with messages about damaged checkpoints.
-
-    Returns:
-        The networks, and the clips that they were trained on, as recorded in the policy's file.
-
-    Raises:
-        TrainingError: If the other run has another body, algorithm, observation or network size, has no policy or
-            checkpoint yet, or is damaged.
-    """
-    try:
-        policy = load_policy(run / POLICY)
-    except PolicyError as error:
-        raise TrainingError(f"cannot start from {run}: {error}") from error
-    facts = policy.facts
-    layout = list(map(list, observation.layout(task.body, task.config.future_steps).items()))
-    requested = {"algorithm": plan.algorithm, "body": body_facts(task.body, plan.config.physics), "observation": layout}
-    recorded = {name: facts[name] for name in requested}
-    physics, resting = plan.config.physics, task.config.resting_excitation
-    requested |= {"timestep": physics.timestep, "nsubstep": physics.nsubstep, "resting excitation": resting}
-    recorded |= {"timestep": policy.physics.timestep, "nsubstep": policy.physics.nsubstep}
-    recorded |= {"resting excitation": policy.task.resting_excitation}
-    for name, value in requested.items():
-        if recorded[name] != value:
-            difference = f": {shown(recorded[name])}, not {value!r}" if not isinstance(value, dict | list) else ""
-            raise TrainingError(f"{run} was trained with another {name}{difference}")
-    try:
-        restored = Checkpoints(run / "checkpoints").restore_learner(like)
-    except TrainingError as error:
-        raise TrainingError(f"cannot start from {run}: {error}") from error
-    for number, fault in restored.damaged.items():
-        on_warning(f"checkpoint {number} of {run} is damaged ({fault}); starting from checkpoint {restored.number}")
-    return restored.tree, dict(facts["dataset"])

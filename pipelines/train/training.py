@@ -19,7 +19,8 @@ from musclemap.imitation.task.worlds import RolloutStats, clear_stats
 from musclemap.pipelines.device import explain_memory_error
 
 from .plan import TrainingPlan
-from .trainers import load_learned, make_trainer
+from .trainers import make_trainer
+from .warm_start import warm_start as begin_at
 
 LOG_SECONDS = 5.0
 """Time between two log entries [s]."""
@@ -103,11 +104,11 @@ def train(
         save_seconds: Time between checkpoints [s].
         tendon_cache: Folder in which fitted tendon lengths are cached for other runs. Fits in the run's own folder take
             precedence, so that a run resumes on another machine with the same muscles.
-        warm_start: Folder of another run whose networks this run starts from.
+        warm_start: Folder of another run, or a policy file, at which this run begins; see `warm_start.warm_start`.
 
     Raises:
         TrainingError: If the folder holds another run or one that cannot be resumed, or the run for the warm start is
-            damaged or has another body or algorithm.
+            damaged or has another body, observation or network size.
         DeviceMemoryError: If the device has too little memory.
         SettingsError: If `track` is unknown or not installed.
     """
@@ -191,6 +192,8 @@ class _TrainingSession:
 
     def _restore(self, state: Any) -> Any:
         """Restore the newest readable checkpoint. Damaged newer ones are renamed, not deleted, and reported."""
+        if self._earlier is not None:  # the state of a run that began at a policy may include that policy
+            state = self._trainer.warm_start(state, state.learner)
         state = self._trainer.to_checkpoint(state)  # frees the replay buffer before a new one is allocated
         restored = self._folder.checkpoints.restore(state)
         state, self._earlier_seconds = self._trainer.from_checkpoint(restored.tree), restored.seconds
@@ -208,15 +211,16 @@ class _TrainingSession:
     def _warm_start(self, run: Path, state: Any) -> Any:
         """Initialise the networks from another run."""
         try:
-            learner, dataset = load_learned(run, self._plan, self._task, state.learner, on_warning=self._on_warning)
+            state, dataset = begin_at(
+                run, self._plan, self._task, self._trainer, state, on_message=self._on_message,
+                on_warning=self._on_warning,
+            )  # fmt: skip
         except TrainingError:
             self._folder.discard_run()
             raise
-        state = self._trainer.warm_start(state, learner)
         self._folder.save_earlier(dataset)
         self._earlier = dataset
         self._save(state)  # so that the initial networks survive a crash before the next checkpoint
-        self._on_message(f"starting from the networks of {run}")
         return state
 
     def _steps(self, state: Any) -> int:

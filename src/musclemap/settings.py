@@ -71,21 +71,25 @@ def settings(cls: type[SettingsT]) -> type[SettingsT]:
     return made
 
 
-def load_settings(cls: type[SettingsT], path: Path | None, assignments: Iterable[str] = ()) -> SettingsT:
+def load_settings(
+    cls: type[SettingsT], path: Path | None, assignments: Iterable[str] = (), *, base: SettingsT | None = None
+) -> SettingsT:
     """Read a TOML file, then override some settings; those that neither names keep their defaults.
 
     Args:
         cls: A class of settings whose fields all have defaults.
         path: The file; None starts from the defaults.
         assignments: As for `override`.
+        base: Settings to use as defaults; None for those of the class.
 
     Raises:
         SettingsError: The file is unreadable, too long or not TOML; or a key is unknown or a value out of range.
     """
-    return override(cls() if path is None else _load_file(cls, path), assignments)
+    base = cls() if base is None else base
+    return override(base if path is None else _load_file(base, path), assignments)
 
 
-def _load_file(cls: type[SettingsT], path: Path) -> SettingsT:
+def _load_file(base: SettingsT, path: Path) -> SettingsT:
     try:
         data = read_bytes(path, limit=MAX_BYTES)
         tree = parse_toml(data.decode("utf-8"))
@@ -93,7 +97,7 @@ def _load_file(cls: type[SettingsT], path: Path) -> SettingsT:
         raise SettingsError(f"cannot read settings from {path}: {error}") from error
     if isinstance(tree, Failure):
         raise SettingsError(f"cannot read settings from {path}: {tree.message}")
-    return from_dict(cls, tree)
+    return _replace(base, tree, name="")
 
 
 def from_dict(cls: type[SettingsT], tree: Any, *, name: str = "") -> SettingsT:

@@ -25,9 +25,12 @@ from musclemap.datasets.downloads.catalogue import KINDS, load_catalogue
 from musclemap.datasets.formats.locomujoco import read_trajectory
 from musclemap.datasets.groups import DATA_SETS, load_group
 from musclemap.datasets.manifest import Manifest, ManifestEntry
+from musclemap.datasets.output_folder import read_entries
 from musclemap.errors import SourceError
+from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.pipelines import download as pipeline
 from musclemap.pipelines.import_trajectories import TrajectoryImporter, TrajectorySource, joint_columns, project
+from musclemap.pipelines.train.dataset import select_clips
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS
@@ -880,9 +883,9 @@ def test_catalogue_states_what_is_unknown() -> None:
     for entry in entries:
         assert entry.kind in KINDS
         assert entry.name in result.stdout
-        assert entry.page.startswith("https://")
+        assert entry.page.startswith("https://") or (entry.kind == "built-in" and not entry.page)
         assert entry.what in result.stdout
-        assert (entry.where is None) == (entry.kind == "by hand")
+        assert (entry.where is None) == (entry.kind in ("built-in", "by hand"))
     assert "size: not known" in result.stdout
     assert [entry["name"] for entry in json.loads(run("--list", "--json").stdout)] == [e.name for e in entries]
 
@@ -902,6 +905,8 @@ def test_catalogue_states_what_is_unknown() -> None:
         (["demo_dataset", "out", "-q", "-v"], "exclude each other"),
         (["demo_dataset", "out", "--timeout", "3"], "data sets of the hub do not take --timeout"),
         (["http://127.0.0.1/b", "out", "--no-convert", "--set", "fps=1"], "bundles do not take --convert, --set"),
+        (["builtin-arm", "out", "--workers", "2"], "built-in data sets do not take --workers"),
+        (["builtin-arm", "out", "--include", "leg*"], "none of the 12 clips of builtin-arm matches; one is arm_000.h5"),
         (["--list", "--group", "kit-kinesis-test"], "do not take --group"),
         (["--check", "amass", ".", "--include", "x"], "do not take --include"),
     ],
@@ -914,3 +919,22 @@ def test_wrong_use_exits_with_2_and_a_hint(
     assert result.exit_code == 2
     assert words in facts(result)
     assert not (tmp_path / "out").exists()
+
+
+def test_built_in_arm_clips_need_no_network(tmp_path: Path) -> None:
+    out = tmp_path / "arm"
+    planned = run("builtin-arm", out, "--limit", "3", "--dry-run", "--json")
+    assert json.loads(planned.stdout) == {"clips": ["arm_000.h5", "arm_001.h5", "arm_002.h5"]}
+    assert not out.exists()
+    first = run("builtin-arm", out, "--limit", "2", "--json")
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["counts"]["ok"] == 2
+    before = files_below(out)
+    assert run("builtin-arm", out, "--limit", "2", "-q").exit_code == 0
+    assert files_below(out) == before
+    assert run("builtin-arm", out, "--include", "arm_011*").exit_code == 0
+    clips = select_clips(out).clips
+    assert [name for name, _ in clips] == ["arm_000.h5", "arm_001.h5", "arm_011.h5"]
+    original = arm_clips(12, 4.0, seed=1)[11][1]
+    np.testing.assert_array_equal(clips[2][1].qpos, original.qpos)
+    assert [entry.source for entry in read_entries(out).values()] == [clip.source for _, clip in clips]

@@ -10,7 +10,8 @@ import pytest
 from musclemap.errors import SettingsError
 from musclemap.imitation.ppo import normaliser
 from musclemap.imitation.ppo.networks import apply_mlp, make_mlp
-from musclemap.imitation.ppo.ppo import PPO, PPOConfig, Rollout, advantages, log_prob, policy_loss
+from musclemap.imitation.ppo.ppo import PPO, PPOConfig, Rollout, advantages, gaussian_kl, log_prob, policy_loss
+from musclemap.imitation.ppo.ppo_config import StartConfig, default_minibatch_size
 from musclemap.imitation.task import sampler
 
 CONFIG = PPOConfig(hidden=(32, 32), minibatch_size=64, num_steps=8, learning_rate=3e-3, optimizer="adamw", epochs=4)
@@ -93,6 +94,103 @@ def test_updates_find_the_best_action(optimizer: str) -> None:
     result = ppo.mean(learner, jax.random.normal(jax.random.PRNGKey(9), (50, 3)))
     assert float(jnp.abs(result - 0.7).max()) < 0.35
     assert float(jnp.abs(jnp.mean(result) - 0.7)) < 0.1
+
+
+def test_a_small_rollout_is_learned_from_in_several_steps_and_measured_afterwards() -> None:
+    assert [default_minibatch_size(n) for n in (1, 320, 1280, 8192 * 20)] == [1, 80, 320, 1280]
+    ppo = PPO(3, 2, PPOConfig(hidden=(32, 32), learning_rate=0.01, optimizer="adamw", target_kl=10.0))
+    learner = ppo.init(jax.random.PRNGKey(0))
+    key = jax.random.PRNGKey(1)
+    rollout = bandit(ppo, learner, key)  # 128 samples, a tenth of the largest minibatch
+    after, figures = jax.jit(ppo.update)(learner, rollout, key)
+    log_std = after.params["log_std"]
+    x = normaliser.normalise(learner.normaliser, rollout.obs)
+    log_ratio = log_prob(rollout.action, apply_mlp(after.params["policy"], x), log_std) - rollout.log_prob
+    assert float(figures["kl"]) == pytest.approx(float(jnp.mean(jnp.exp(log_ratio) - 1 - log_ratio)), rel=1e-3)
+    assert float(figures["clipped"]) == pytest.approx(float(jnp.mean(jnp.abs(jnp.exp(log_ratio) - 1) > 0.2)))
+    assert float(figures["kl"]) > 1e-3
+    assert float(figures["clipped"]) > 0.0
+
+
+def test_the_divergence_of_gaussians_matches_samples() -> None:
+    keys = jax.random.split(jax.random.PRNGKey(0), 5)
+    mean_p, mean_q, log_std_p, log_std_q = (0.4 * jax.random.normal(key, (3,)) for key in keys[:4])
+    sample = mean_p + jnp.exp(log_std_p) * jax.random.normal(keys[4], (200_000, 3))
+    estimate = jnp.mean(log_prob(sample, mean_p, log_std_p) - log_prob(sample, mean_q, log_std_q))
+    assert float(gaussian_kl(mean_p, log_std_p, mean_q, log_std_q)) == pytest.approx(float(estimate), rel=0.02)
+    assert float(gaussian_kl(mean_p, log_std_p, mean_p, log_std_p)) == 0.0
+
+
+def begun_at(ppo: PPO, noise_std: float | None = None):
+    """A learner at a policy that another algorithm could have trained, and an update of it."""
+    other = ppo.init(jax.random.PRNGKey(5))
+    policy = make_mlp(jax.random.PRNGKey(6), (3, 32, 32, 2), last_scale=1.0)
+    seen = normaliser.update_normaliser(other.normaliser, 2.0 * jax.random.normal(jax.random.PRNGKey(7), (50, 3)))
+    log_std = None if noise_std is None else jnp.full(2, jnp.log(noise_std))
+    return ppo.begin_at(ppo.init(jax.random.PRNGKey(0)), policy, seen, log_std=log_std), jax.jit(ppo.update)
+
+
+def test_the_critic_is_fitted_before_the_actor_changes() -> None:
+    config = replace(CONFIG, weight_decay=0.1, start=StartConfig(critic_rollouts=3, kl_coef=0.0))
+    ppo = PPO(3, 2, config)
+    learner, update = begun_at(ppo)
+    first, errors = learner, []
+    for k in range(4):
+        key = jax.random.PRNGKey(k)
+        after, figures = update(learner, bandit(ppo, learner, key), key)
+        errors.append(float(figures["value_loss"]))
+        if k < 3:
+            for name in ("policy", "log_std"):
+                jax.tree.map(np.testing.assert_array_equal, after.params[name], first.params[name])
+            jax.tree.map(np.testing.assert_array_equal, after.normaliser, first.normaliser)
+            assert not np.array_equal(after.params["value"]["w0"], learner.params["value"]["w0"])
+        learner = after
+    assert errors[3] < errors[0]
+    assert not np.array_equal(learner.params["policy"]["w0"], first.params["policy"]["w0"])
+    assert not np.array_equal(learner.normaliser.mean, first.normaliser.mean)
+    # Adam's first step is as long as the learning rate, however many steps the critic has made before.
+    once = PPO(3, 2, replace(config, minibatch_size=128, epochs=1, weight_decay=0.0))
+    state = first._replace(updates=jnp.asarray(3.0), optimizer=learner.optimizer)
+    key = jax.random.PRNGKey(9)
+    after, _ = jax.jit(once.update)(state, bandit(once, state, key), key)
+    change = jnp.abs(after.params["policy"]["b2"] - first.params["policy"]["b2"])
+    assert float(change.max()) <= 1.01 * config.learning_rate
+
+
+def test_the_starting_policy_holds_the_actor_until_its_weight_has_faded() -> None:
+    moved = {}
+    for coef in (0.0, 1e4):
+        ppo = PPO(3, 2, replace(CONFIG, start=StartConfig(critic_rollouts=0, kl_coef=coef, kl_fade_steps=10**9)))
+        learner, update = begun_at(ppo)
+        first, figures = learner, {}
+        for k in range(10):
+            key = jax.random.PRNGKey(k)
+            learner, figures = update(learner, bandit(ppo, learner, key), key)
+        moved[coef] = float(figures["start_kl"])
+        if coef:
+            jax.tree.map(np.testing.assert_array_equal, learner.normaliser, first.normaliser)
+    assert moved[1e4] < 0.01 * moved[0.0]
+
+
+def test_the_weight_of_the_starting_policy_fades_linearly() -> None:
+    start = StartConfig(critic_rollouts=1, kl_coef=2.0, kl_fade_steps=4 * 128)
+    ppo = PPO(3, 2, replace(CONFIG, start=start))
+    learner, update = begun_at(ppo)
+    coefficients, counts = [], []
+    for k in range(7):
+        key = jax.random.PRNGKey(k)
+        learner, figures = update(learner, bandit(ppo, learner, key), key)
+        coefficients.append(float(figures["start_kl_coef"]))
+        counts.append(float(learner.normaliser.count))
+    assert coefficients == [2.0, 2.0, 1.5, 1.0, 0.5, 0.0, 0.0]
+    assert counts == [50.0] * 5 + [178.0, 306.0]
+
+
+def test_the_initial_noise_is_that_of_the_starting_policy_or_smaller() -> None:
+    ppo = PPO(3, 2, replace(CONFIG, start=StartConfig(noise_std=0.2)))
+    for known, expected in ((None, 0.2), (0.5, 0.2), (0.1, 0.1), (0.01, 0.05)):
+        learner, _ = begun_at(ppo, known)
+        np.testing.assert_allclose(jnp.exp(learner.params["log_std"]), expected, rtol=1e-6)
 
 
 def test_updates_stop_when_the_policy_has_moved_too_far() -> None:

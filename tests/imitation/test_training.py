@@ -2,10 +2,13 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.policy.policy_file import load_policy
 from musclemap.imitation.ppo.ppo import PPOConfig
+from musclemap.imitation.ppo.ppo_config import StartConfig
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.world_model.world_config import WorldModelConfig
@@ -34,7 +38,8 @@ from musclemap.pipelines.train.training import StopCondition, TrainingProgress, 
 from ..support.hostile.sockets import sampled
 from ..support.pages import explained
 
-CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), num_steps=8, minibatch_size=24))
+START = StartConfig(critic_rollouts=1, kl_fade_steps=100)
+CONFIG = TrainConfig(num_envs=6, ppo=PPOConfig(hidden=(16, 16), num_steps=8, minibatch_size=24, start=START))
 PLAIN = WorldModelConfig(dynamics=ModelConfig(variant="plain"))  # needs no fitted muscle lengths
 ITERATION = 6 * 8
 
@@ -141,11 +146,6 @@ def test_a_run_cannot_start_from_an_incompatible_one(tmp_path: Path, plan: Train
         begin(plan, warm_start=tmp_path / "nowhere")
     with pytest.raises(TrainingError, match="only one of the two"):
         begin(plan, warm_start=tmp_path / "first", resume=True)
-    with pytest.raises(TrainingError, match="was trained with another algorithm: 'ppo', not 'world-model'"):
-        begin(
-            replace(plan, algorithm="world-model", config=replace(CONFIG, world_model=PLAIN)),
-            warm_start=tmp_path / "first",
-        )
 
 
 def test_a_folder_with_another_run_is_rejected(tmp_path: Path, plan: TrainingPlan) -> None:
@@ -250,6 +250,46 @@ def test_the_command_trains_and_reports_progress(dataset: Path, tmp_path: Path) 
     more = CliRunner().invoke(app, [*call, "--max-steps", "64", "--resume"])
     assert more.exit_code == 0, more.output
     assert "64 control steps" in more.stdout
+
+
+@contextmanager
+def interrupted_after_an_iteration(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    """Replaces the signals that stop `mm-train`: as if Ctrl-C was pressed during the first iteration."""
+    polls = iter([False])
+    yield lambda: next(polls, True)
+
+
+def test_the_printed_command_resumes_with_the_same_clips_and_settings(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musclemap.cli.train._stop_signals", interrupted_after_an_iteration)
+    run = tmp_path / "a run's folder"
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[ppo]\nnum_steps = 8\nhidden = [8]\n")
+    call = ["--dataset", str(dataset), "--run", str(run), "--include", "arm_00[12]*", "--infeasible", "--seed", "3"]
+    done = CliRunner().invoke(app, [*call, "--config", str(settings), "--num-envs", "4", "--engine", "mujoco"])
+    started = (run / "run.json").read_bytes()
+    for steps in (64, 96):
+        assert done.exit_code == 130, done.output
+        command = next(line for line in done.stdout.splitlines() if "resume:" in line).partition(":")[2]
+        program, *arguments = shlex.split(command)
+        assert program == "mm-train"
+        done = CliRunner().invoke(app, arguments)
+        assert load_policy(run / "policy.safetensors").facts["steps"] == steps
+        assert (run / "run.json").read_bytes() == started
+    assert set(json.loads(started)["clips"]) == {"arm_001.h5", "arm_002.h5"}
+    same = CliRunner().invoke(app, [*call, "--resume", "--set", "ppo.hidden=[8]"])
+    assert same.exit_code == 130, same.output
+    for other, message in (
+        (["--include", "arm_00[01]*"], "'arm_000.h5' is new; 'arm_002.h5' is missing. Use the same clips, as --resume"),
+        (["--set", "ppo.epochs=2"], "config.ppo.epochs was 1, is 2"),
+        (["--algo", "world-model"], "algorithm was 'ppo', is 'world-model'"),
+        (["--num-envs", "5"], "config.num_envs was 4, is 5"),
+    ):
+        done = CliRunner().invoke(app, ["--dataset", str(dataset), "--run", str(run), "--resume", *other])
+        assert done.exit_code == 2
+        assert message in done.stderr
+    assert (run / "run.json").read_bytes() == started
 
 
 def test_training_opens_no_listening_sockets(dataset: Path, tmp_path: Path) -> None:
