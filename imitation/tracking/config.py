@@ -44,7 +44,10 @@ class TrackingConfig:
         placement_lead: Part of the swing phase at which the shift is complete.
         clearance: Height added to the middle of the swing phase [m].
         clearance_outwards: Distance added outwards in the middle of the swing phase [m].
+        contact_depth: How far below the clip the body stands [m].
         com_weight: Weight of the acceleration of the centre of mass.
+        moment_weight: Weight of deviations from the reference's moments at the legs' joints while both feet stand
+            [1/Nm].
         com_gain: Gain of the position of the centre of mass [1/s²].
         seconds: Computing time per clip [s].
         samples: Variants simulated per fragment of the search; 0 for feedback alone.
@@ -71,7 +74,7 @@ class TrackingConfig:
     foot_rotation_weight: float = 0.5
     foot_gain: float = 150.0
     placement: float = 0.6
-    phase_shift: float = 0.6
+    phase_shift: float = 0.1
     max_phase_shift: float = 0.12
     lateral_placement: float = 0.9
     landing_depth: float = 0.01
@@ -83,7 +86,9 @@ class TrackingConfig:
     placement_lead: float = 0.8
     clearance: float = 0.02
     clearance_outwards: float = 0.01
+    contact_depth: float = 0.003
     com_weight: float = 1.0
+    moment_weight: float = 1.0
     com_gain: float = 30.0
     seconds: float = 600.0
     samples: int = 40

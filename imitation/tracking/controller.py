@@ -128,6 +128,8 @@ class FeedbackController:
         tangent = self.dofs.tangent(data.qpos)
         if moves is not None:
             self._swing_rows(rows, data, frame, tangent, anchor, *moves)
+        if self.config.moment_weight:
+            self._moment_rows(rows, frame, tangent)
         if self.config.com_weight:
             self._com_rows(rows, data, frame, tangent, anchor - lean)
         lower = self._activation.advance(act, np.zeros_like(act))
@@ -289,6 +291,22 @@ class FeedbackController:
         pair = self._foot_of_geom[geom[self._floor[geom].any(axis=1)]]
         return np.isin(np.arange(len(self.dofs.feet)), pair)
 
+    def _moment_rows(self, rows: "_Rows", frame: int, tangent: np.ndarray) -> None:
+        """Rows of the legs' joint moments while both feet stand: accelerations leave open how these share the load."""
+        reference, dofs = self.reference, self.dofs
+        if reference.moment is None or reference.feet is None:
+            return
+        shared = 2.0 * float(reference.feet.load[frame].min())
+        if not shared:
+            return
+        legs = np.concatenate(dofs.legs) if dofs.legs else np.zeros(0, int)
+        moment = tangent[:, legs].T
+        wanted = reference.moment[frame][legs - dofs.nroot]
+        weight = self.config.moment_weight * shared
+        rows.add_linear(
+            weight * (moment @ rows.response.torque_gain), weight * (wanted - moment @ rows.response.torque)
+        )
+
     def _com_rows(
         self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray
     ) -> None:
@@ -326,6 +344,11 @@ class _Rows:
         if weight:
             self._matrix.append(weight * (jacobian @ self._gain))
             self._rhs.append(weight * (wanted - jacobian @ self._free))
+
+    def add_linear(self, matrix: np.ndarray, rhs: np.ndarray) -> None:
+        """Add rows in the activations themselves, shapes (n, nu) and (n,)."""
+        self._matrix.append(matrix)
+        self._rhs.append(rhs)
 
     @property
     def matrix(self) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A clip as the controller follows it: everything about the reference motion that does not depend on the state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import mujoco
@@ -67,6 +67,7 @@ class ReferenceMotion:
         qpos: Configurations, shape (nframe, nq).
         qvel: Velocities, shape (nframe, nv).
         acceleration: Accelerations of the controlled dofs, shape (nframe, ndof) [rad/s² or m/s²].
+        moment: Net moment of the muscles at each independent joint, shape (nframe, njoint) [Nm]; None if unknown.
         landmarks: Landmark positions, shape (nframe, nlandmark, 3) [m], world.
         com: Centre of mass, shape (nframe, 3) [m].
         com_velocity: Its velocity, shape (nframe, 3) [m/s].
@@ -77,6 +78,7 @@ class ReferenceMotion:
     qpos: np.ndarray
     qvel: np.ndarray
     acceleration: np.ndarray
+    moment: np.ndarray | None
     landmarks: np.ndarray
     com: np.ndarray
     com_velocity: np.ndarray
@@ -94,13 +96,17 @@ class ReferenceMotion:
         return self.com - self.landmarks[:, 0]
 
 
-def make_reference(body: SimulationBody, dofs: ControlledDofs, clip: Clip) -> ReferenceMotion:
+def make_reference(
+    body: SimulationBody, dofs: ControlledDofs, clip: Clip, *, contact_depth: float = 0.0
+) -> ReferenceMotion:
     """Prepare a clip for tracking.
 
     Args:
         body: Simulated body.
         dofs: Degrees of freedom that the controller controls.
         clip: Clip of the same body at the control rate.
+        contact_depth: How far below the clip the body stands, because MuJoCo's contacts carry weight only when they
+            are pressed together [m]; landmarks stay those of the clip.
 
     Raises:
         TrackingError: If the clip belongs to another body, has another frame rate or fewer than 3 frames.
@@ -116,11 +122,17 @@ def make_reference(body: SimulationBody, dofs: ControlledDofs, clip: Clip) -> Re
         raise TrackingError(f"the clip has {clip.nframe} frames; tracking needs at least {MIN_FRAMES}")
     qpos = clip.qpos[:, body.clip_qpos].astype(float)
     qvel = clip.qvel[:, body.clip_qvel].astype(float)
+    if body.free:
+        qpos[:, 2] -= contact_depth
     swing = _swing(body, clip)
     force = None
     if swing is not None and clip.ground_force is not None and clip.support_names[:2] == body.target.support_names[:2]:
         force = np.asarray(clip.ground_force[:, :2, 2], float)
-    return reference_of_motion(body, dofs, qpos, qvel, swing, force)
+    reference = reference_of_motion(body, dofs, qpos, qvel, swing, force)
+    landmarks = reference.landmarks
+    if body.free:
+        landmarks = landmarks + np.array([0.0, 0.0, contact_depth])
+    return replace(reference, landmarks=landmarks, moment=_moment(body, clip))
 
 
 def reference_of_motion(
@@ -186,12 +198,21 @@ def reference_of_motion(
         qpos=qpos,
         qvel=qvel,
         acceleration=np.gradient(_smooth(qvel[:, dofs.index], rate), 1 / rate, axis=0),
+        moment=None,
         landmarks=landmarks,
         com=com,
         com_velocity=com_velocity,
         com_acceleration=np.gradient(com_velocity, 1 / rate, axis=0),
         feet=feet,
     )
+
+
+def _moment(body: SimulationBody, clip: Clip) -> np.ndarray | None:
+    """Joint moments of a clip in the order of the body's independent joints."""
+    if clip.joint_moment is None or not set(body.joint_names) <= set(clip.moment_names):
+        return None
+    columns = [clip.moment_names.index(name) for name in body.joint_names]
+    return np.asarray(clip.joint_moment[:, columns], float)
 
 
 def _smooth(velocity: np.ndarray, rate: float) -> np.ndarray:

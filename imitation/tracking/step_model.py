@@ -30,12 +30,16 @@ class StepResponse:
         start: Change per unit activation at the start of the step, shape (n, nu).
         end: Change per unit activation at the end of the step, shape (n, nu).
         inertia: Diagonal of the mass matrix, shape (n,).
+        torque: Generalised force of the muscles without activation, shape (nv,) [Nm or N].
+        torque_gain: Change per unit activation, shape (nv, nu).
     """
 
     velocity: np.ndarray
     start: np.ndarray
     end: np.ndarray
     inertia: np.ndarray
+    torque: np.ndarray
+    torque_gain: np.ndarray
 
 
 class StepModel:
@@ -93,7 +97,14 @@ class StepModel:
         active = moment * force_gain[:, None]
         velocity = by_velocity.T @ data.qvel + by_force.T @ constant
         start, end = (active @ (by_force - ramp)).T, (active @ ramp).T
-        return StepResponse(velocity=velocity, start=start, end=end, inertia=np.diag(mass)[self.dofs].copy())
+        return StepResponse(
+            velocity=velocity,
+            start=start,
+            end=end,
+            inertia=np.diag(mass)[self.dofs].copy(),
+            torque=moment.T @ passive_force,
+            torque_gain=active.T,
+        )
 
     def _active_rows(self, data: mujoco.MjData) -> tuple[np.ndarray, ...]:
         """Jacobian (nrow, nv), weight D, damping b, stiffness k and `aref`, each (nrow,), of the active rows."""

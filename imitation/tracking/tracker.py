@@ -52,7 +52,7 @@ def track_clip(
     """
     started = time.perf_counter()
     dofs = find_controlled_dofs(body)
-    reference = make_reference(body, dofs, clip)
+    reference = make_reference(body, dofs, clip, contact_depth=config.contact_depth)
     simulator = Simulator(body, FeedbackController(body, dofs, reference, config))
     first = simulator.start(0)
     report = _Reporter(progress, reference.nframe, started + config.seconds)
