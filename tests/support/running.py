@@ -5,6 +5,7 @@ along the path, free fall in flight. Feet touch down with the heel, while they s
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -113,10 +114,15 @@ class _Swing:
         arriving = np.array(STRIKE_SPEED[::-1]) - rate(0.0)
         knots = [0.0, 0.3, 0.6, 0.8, 1.0]
         points = np.array([start, (-0.42, -0.40), (-0.44, 0.10), (-0.62, 0.33), end])
-        self.ankle = CubicSpline(knots, points, bc_type=((1, leaving * duration), (1, arriving * duration)))
+        self.ankle = _clamped(knots, points, leaving * duration, arriving * duration)
         pitches = np.array([OFF_PITCH, np.deg2rad(85.0), np.deg2rad(25.0), np.deg2rad(0.0), STRIKE_PITCH])
         rise = 2.0 * OFF_PITCH / (1.0 - HEEL_OFF) / gait.stance
-        self.pitch = CubicSpline(knots, pitches, bc_type=((1, rise * duration), (1, 0.0)))
+        self.pitch = _clamped(knots, pitches, rise * duration, 0.0)
+
+
+def _clamped(knots: list[float], values: np.ndarray, start: Any, end: Any) -> CubicSpline:
+    """Spline with given derivatives at its ends."""
+    return CubicSpline(knots, values, bc_type=((1, start), (1, end)))  # type: ignore[arg-type]
 
 
 def _twice_integrated(time: np.ndarray, acceleration: np.ndarray) -> np.ndarray:
@@ -157,7 +163,8 @@ def run(
     pitches = {side: turn("x", feet[side][1]) for side in late}
     hips = gait.hips(time)
     for _ in range(8):  # the centre of mass, not the hips, has to fly freely
-        centre = sum(_pull_of_leg(hips, pelvis, ankles[side], pitches[side]) for side in late)
+        left, right = (_pull_of_leg(hips, pelvis, ankles[side], pitches[side]) for side in late)
+        centre = left + right
         hips = gait.hips(time) - (centre - centre.mean(axis=0)) * [0.0, 1.0, 1.0]
     limbs = {}
     for side, delay in late.items():
@@ -174,5 +181,6 @@ def run(
         name="run.npz", rotvec=rotvec, hand_rotvec=None, trans=trans, betas=np.zeros(16), gender="neutral",
         family="smplh", fps=fps, fps_source="synthetic", source_fps=fps, sha256="", licence="CC0-1.0",
     )  # fmt: skip
-    strikes = [np.arange(k * gait.step, seconds, 2 * gait.step) for k in range(2)]
-    return Run(motion=motion, strikes=tuple(strikes), offs=tuple(s[s + stance < seconds] + stance for s in strikes))
+    left, right = (np.arange(k * gait.step, seconds, 2 * gait.step) for k in range(2))
+    off = lambda strikes: strikes[strikes + stance < seconds] + stance  # noqa: E731
+    return Run(motion=motion, strikes=(left, right), offs=(off(left), off(right)))
