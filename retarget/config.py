@@ -171,14 +171,17 @@ class DynamicsConfig:
         enabled: Whether clips are refined; without it they are purely kinematic.
         iterations: Gauss-Newton steps.
         residual_weight: Cost of a squared residual of one body weight, relative to that of a landmark's squared metre.
-        smoothness: Second differences at 100 Hz of the deviation from the fit, relative to the stiffness that landmarks
-            give the joint.
+        smoothness: Second differences at 100 Hz of the deviation from the smooth fit, relative to the stiffness that
+            landmarks give the joint; 100 smooths above about 5 Hz.
+        cutoff: Cutoff frequency of the low-pass filter that gives the smooth fit [Hz], or 0 for the fit itself. 6 Hz is
+            customary before inverse dynamics of gait (Winter 2009). Free fall and landing are not smoothed.
     """
 
     enabled: bool = True
     iterations: Iterations = 4
     residual_weight: PositiveFloat = 5.0
-    smoothness: NonNegativeFloat = 10.0
+    smoothness: NonNegativeFloat = 100.0
+    cutoff: NonNegativeFloat = 6.0
 
 
 @settings

@@ -57,7 +57,7 @@ class BandedSystem:
         """Add `1/2 sum w (v_{t-1} - 2 v_t + v_{t+1})^2`, where v are values plus the step.
 
         Args:
-            weight: w, shape (size,).
+            weight: w, shape (size,) or (nframe - 2, size).
             values: Values of the current iterate, shape (nframe, size).
         """
         if self.nframe < 3:

@@ -15,7 +15,7 @@ factorisation:
 - residual: the required wrench minus that of the contact forces. The forces are eliminated: for each frame they are the
   solution of a bounded least-squares problem, and the Hessian of the residual is projected on the wrenches that the
   pressed points cannot supply (variable projection, Golub & Pereyra 1973);
-- smoothness: second differences of the deviation.
+- smoothness: second differences of the deviation from the fit without its roughness (see `roughness`).
 """
 
 from collections.abc import Callable
@@ -29,17 +29,19 @@ from musclemap.retarget.config import DynamicsConfig
 from musclemap.retarget.forces.bearing import detect_bearing
 from musclemap.retarget.forces.contact_forces import (
     TORQUE_LENGTH,
-    ContactForces,
     ContactForceSolver,
+    ContactWrench,
     load_sharing,
 )
 from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
 from musclemap.retarget.forces.roll_over import RollOver, roll_over
 from musclemap.retarget.ramps import smoothstep
+from musclemap.retarget.source_filter import impact_weight
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
 from .banded import BandedSystem
+from .roughness import roughness
 
 SEGMENT, OVERLAP = 1024, 96
 """Frames of a long clip that are refined together, which bounds the memory, and frames shared by two segments, over
@@ -52,6 +54,9 @@ on air can bear its weight, but not without a moment."""
 
 UNSUPPORTED_SECONDS = 0.3
 """A shorter lack of support is a fault of the motion: take-off and landing blur in recordings [s]."""
+
+IMPACT_SMOOTHNESS = 0.1
+"""Factor on the smoothness around free fall and landing, where accelerations change within a few frames."""
 
 FADE_SECONDS = 0.1
 """Time over which the residual's weight fades near unsupported frames [s]."""
@@ -84,7 +89,7 @@ class _State:
     """Forces at one iterate."""
 
     required: RequiredForces
-    forces: ContactForces
+    forces: ContactWrench
     root: np.ndarray
 
     @property
@@ -174,9 +179,12 @@ class Refiner:
         trusted = self._trusted(first, fps)
         current = best_q = np.array(q, np.float64)
         deviation = np.zeros((len(q), self.body.reduced.ndof))
+        impact = impact_weight(q[:, 2], fps)
+        rough = roughness(q, impact, fps, self.config.cutoff)
+        smoothness = self._smoothness * (1.0 - (1.0 - IMPACT_SMOOTHNESS) * impact[1:-1, None])
         for iteration in range(1, self.config.iterations + 1):
             try:
-                step = self._step(state, deviation, stiffness, trusted, fps)
+                step = self._step(state, deviation, stiffness, trusted, fps, bend=(smoothness, deviation + rough))
             except np.linalg.LinAlgError:  # rounding made the system indefinite: the best iterate so far remains
                 break
             current, moved = self._move(current, step)
@@ -206,7 +214,7 @@ class Refiner:
         rolling: RollOver,
         start: np.ndarray | None = None,
     ) -> _State:
-        forces = self._solver(required.wrench, required.points, q[:, :3], load, rolling, start=start)
+        forces = self._solver.wrench(required.wrench, required.points, q[:, :3], load, rolling, start=start)
         return _State(required=required, forces=forces, root=q[:, :3])
 
     def _cost(self, state: _State, trusted: np.ndarray) -> float:
@@ -223,14 +231,18 @@ class Refiner:
         return trusted
 
     def _step(
-        self, state: _State, deviation: np.ndarray, stiffness: np.ndarray, trusted: np.ndarray, fps: float
-    ) -> np.ndarray:
-        """Gauss-Newton step of the whole segment, shape (nframe, ndof)."""
+        self, state: _State, deviation: np.ndarray, stiffness: np.ndarray, trusted: np.ndarray, fps: float,
+        *, bend: tuple[np.ndarray, np.ndarray],
+    ) -> np.ndarray:  # fmt: skip
+        """Gauss-Newton step of the whole segment, shape (nframe, ndof).
+
+        `bend` has the weights of the second differences, (nframe - 2, ndof), and the values that they belong to.
+        """
         nframe, ndof = deviation.shape
         system = BandedSystem(nframe, ndof)
         system.add_frames(stiffness, np.einsum("tij,tj->ti", stiffness, deviation))
         system.blocks[0][:, np.arange(ndof), np.arange(ndof)] += 1e-6 + 1e-3 * stiffness.diagonal(0, 1, 2).mean(axis=0)
-        system.add_second_differences(self._smoothness, deviation)
+        system.add_second_differences(*bend)
         weight = self.config.residual_weight
         projected = np.linalg.inv(np.eye(6) / weight + state.forces.reach)
         system.add_rows(self._jacobian(state, fps), trusted[:, None, None] * projected, state.residual * self._scale)

@@ -2,8 +2,8 @@
 
 Bearing is not the same as being held still. A heel bears as soon as it touches the ground, while it still moves, and
 the toes bear until they leave it. So a part begins to bear when it is near the ground and has slowed down, and ends
-when it has clearly moved off: two thresholds, as in a Schmitt trigger. The force that the motion requires has the last
-word: in flight nothing bears.
+when it has clearly moved off: two thresholds, as in a Schmitt trigger. What rises does not begin to bear. The force
+that the motion requires has the last word: in flight nothing bears.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from musclemap.retarget.targets.contacts import filter_short, runs
+from musclemap.retarget.targets.contacts import drop_short, filter_short, runs
 from musclemap.skeletons.support import SupportPoints
 
 
@@ -20,23 +20,30 @@ class BearingThresholds:
     """When a part begins and ceases to bear.
 
     Attributes:
-        begin_speed: A point begins to bear below this speed [m/s].
-        end_speed: A point ceases to bear above this speed [m/s].
-        walking_speed: Above this speed of the centre of mass both speeds grow in proportion, up to threefold, because
-            the feet of a runner touch down faster [m/s].
+        begin_speed: A point of a foot begins to bear below this speed at an ordinary pace [m/s].
+        end_speed: It ceases to bear above this speed at an ordinary or higher pace [m/s].
+        pace: Speed of the centre of mass at an ordinary pace [m/s]. The first speed changes in proportion, the second
+            only downwards: the faster the pace, the faster feet touch down.
+        slowest, fastest: Range of the pace, relative to the ordinary one.
+        rising: A point of a foot that rises faster than this leaves the ground and does not begin to bear [m/s].
         begin_height: A point begins to bear below this height above its ground [m].
         end_height: A point ceases to bear above this height [m].
         body_height: Largest height of a point of another part than the feet, whose soft tissue varies [m].
-        flight: Required vertical force below which nothing bears [body weights].
+        body_speed: Highest speed of such a point at an ordinary or lower pace [m/s].
+        flight: Required vertical force below which nothing bears [body weights]; walking requires at least 0.4.
         min_duration: Shorter gaps and shorter supports are removed [s].
     """
 
-    begin_speed: float = 0.9
-    end_speed: float = 1.3
-    walking_speed: float = 1.5
+    begin_speed: float = 0.7
+    end_speed: float = 1.1
+    pace: float = 1.25
+    slowest: float = 0.7
+    fastest: float = 3.0
+    rising: float = 0.25
     begin_height: float = 0.05
     end_height: float = 0.06
     body_height: float = 0.04
+    body_speed: float = 0.9
     flight: float = 0.2
     min_duration: float = 0.04
 
@@ -67,11 +74,14 @@ def detect_bearing(
         Whether each part bears, shape (nframe, npart) bool.
     """
     npart = len(support.names)
-    height, speed = points[..., 2], np.linalg.norm(np.gradient(points, 1.0 / fps, axis=0), axis=2)
+    height, velocity = points[..., 2], np.gradient(points, 1.0 / fps, axis=0)
+    speed, rising = np.linalg.norm(velocity, axis=2), velocity[..., 2] > thresholds.rising
     bearing = np.zeros((len(points), npart), bool)
-    pace = np.linalg.norm(np.gradient(com[:, :2], 1.0 / fps, axis=0), axis=1) / thresholds.walking_speed
-    pace = np.clip(uniform_filter1d(pace, max(1, round(0.5 * fps)), mode="nearest"), 1.0, 3.0)[:, None]
-    begin_speed, end_speed = thresholds.begin_speed * pace, thresholds.end_speed * pace
+    pace = np.linalg.norm(np.gradient(com, 1.0 / fps, axis=0), axis=1) / thresholds.pace
+    pace = uniform_filter1d(pace, max(1, round(0.5 * fps)), mode="nearest")[:, None]
+    pace = np.clip(pace, thresholds.slowest, thresholds.fastest)
+    begin_speed, end_speed = thresholds.begin_speed * pace, thresholds.end_speed * np.minimum(pace, 1.0)
+    body_speed = thresholds.body_speed * np.maximum(pace, 1.0)
     length = max(1, round(thresholds.min_duration * fps))
     feet = [k for k, name in enumerate(support.names) if name.endswith("foot")]
     for part in range(npart):
@@ -83,15 +93,14 @@ def detect_bearing(
             ground = _raised_ground(height[:, own].min(axis=1), held[:, feet.index(part)])
         above = height[:, own] - ground[:, None]
         if part in feet:
-            begin = (speed[:, own] < begin_speed) & (above < thresholds.begin_height)
+            begin = (speed[:, own] < begin_speed) & (above < thresholds.begin_height) & ~rising[:, own]
             end = (speed[:, own] > end_speed) | (above > thresholds.end_height)
         else:
-            begin = (speed[:, own] < begin_speed) & (above < thresholds.body_height)
-            end = (speed[:, own] > begin_speed) | (above > thresholds.body_height)
+            begin = (speed[:, own] < body_speed) & (above < thresholds.body_height)
+            end = (speed[:, own] > body_speed) | (above > thresholds.body_height)
         bearing[:, part] = np.any(_trigger(begin, end), axis=1)
     bearing = filter_short(bearing, length)
-    bearing &= (load > thresholds.flight)[:, None]
-    return bearing
+    return drop_short(bearing & (load > thresholds.flight)[:, None], length)
 
 
 def _trigger(begin: np.ndarray, end: np.ndarray) -> np.ndarray:

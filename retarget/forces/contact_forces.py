@@ -49,11 +49,11 @@ ROLL_WEIGHT = 0.3
 """Weight of the deviation of a stepping foot's pressure from its expected centre, relative to a residual moment."""
 
 PRIOR_STIFFNESS = 5.0
-"""Weight of the priors where `ContactForces.reach` measures how easily forces can change: the larger, the more a motion
+"""Weight of the priors where `ContactWrench.reach` measures how easily forces can change: the larger, the more a motion
 is moved to agree with them. With 100, landmarks move twice as far as with 3; forces agree with plates equally well."""
 
 YIELD = 0.1
-"""Cost of squared changes of the contact forces, in body weights, where `ContactForces.reach` measures how easily they
+"""Cost of squared changes of the contact forces, in body weights, where `ContactWrench.reach` measures how easily they
 can change."""
 
 TORQUE_LENGTH = 0.3
@@ -70,6 +70,22 @@ LOWEST_FORCE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContactWrench:
+    """What the contact forces of consecutive frames do to the root.
+
+    Attributes:
+        wrench: Wrench of all forces about the root's origin, world frame, shape (nframe, 6) [N, Nm].
+        reach: How easily the pressed points could add a wrench, shape (nframe, 6, 6): the inverse of the stiffness that
+            their forces oppose to it, in body weights, with torques divided by `TORQUE_LENGTH`.
+        dual: Unknowns of the dual problem, shape (nframe, NROW), from which a similar problem can start.
+    """
+
+    wrench: np.ndarray
+    reach: np.ndarray
+    dual: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContactForces:
     """Ground reaction forces of consecutive frames.
 
@@ -80,9 +96,6 @@ class ContactForces:
         wrench: Wrench of all forces about the root's origin, world frame, shape (nframe, 6) [N, Nm].
         body_force: Total force on each body that has support points, shape (nframe, nbody, 3) [N].
         body_torque: Torque of these forces about the world's origin, shape (nframe, nbody, 3) [Nm].
-        reach: How easily the pressed points could add a wrench, shape (nframe, 6, 6): the inverse of the stiffness that
-            their forces oppose to it, in body weights, with torques divided by `TORQUE_LENGTH`.
-        dual: Unknowns of the dual problem, shape (nframe, NROW), from which a similar problem can start.
     """
 
     force: np.ndarray
@@ -90,8 +103,21 @@ class ContactForces:
     wrench: np.ndarray
     body_force: np.ndarray
     body_torque: np.ndarray
-    reach: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PointForces:
+    """Forces at the points that bear: force and arm from the root (nframe, width, 3), and the points' indices."""
+
+    force: np.ndarray
+    arm: np.ndarray
+    chosen: np.ndarray
+    products: np.ndarray
     dual: np.ndarray
+
+    @property
+    def wrench(self) -> np.ndarray:
+        return np.concatenate([self.force.sum(axis=1), np.cross(self.arm, self.force).sum(axis=1)], axis=1)
 
 
 def load_sharing(bearing: np.ndarray, fps: float, *, feet: tuple[int, int] = (0, 1)) -> np.ndarray:
@@ -153,9 +179,8 @@ class ContactForceSolver:
         self._nfoot = int((body.support.part < 2).sum())  # points of both feet, which come first
 
     def __call__(
-        self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver,
-        *, start: np.ndarray | None = None,
-    ) -> ContactForces:  # fmt: skip
+        self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver
+    ) -> ContactForces:
         """Distribute the wrench of each frame over the points that bear.
 
         Args:
@@ -164,8 +189,30 @@ class ContactForceSolver:
             root: Origin of the root, shape (nframe, 3) [m].
             load: From `load_sharing`, shape (nframe, npart).
             rolling: Expected centres of pressure of the feet.
-            start: `ContactForces.dual` of a similar motion, from which the search starts; zero if None.
         """
+        return self._collect(self._point_forces(wrench, points, root, load, rolling, None), points, root)
+
+    def wrench(
+        self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver,
+        *, start: np.ndarray | None = None,
+    ) -> ContactWrench:  # fmt: skip
+        """Only the wrench of the forces, and how it could change.
+
+        Args:
+            wrench: As for a call, like the following arguments.
+            points: See there.
+            root: See there.
+            load: See there.
+            rolling: See there.
+            start: `ContactWrench.dual` of a similar motion, from which the search starts; zero if None.
+        """
+        forces = self._point_forces(wrench, points, root, load, rolling, start)
+        return ContactWrench(wrench=forces.wrench, reach=_reach(forces.products), dual=forces.dual)
+
+    def _point_forces(
+        self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver,
+        start: np.ndarray | None,
+    ) -> _PointForces:  # fmt: skip
         support = self.body.support
         pressed = self._pressed(points, load)
         only_feet = not pressed[:, self._nfoot :].any()
@@ -178,8 +225,8 @@ class ContactForceSolver:
         priors = (rolling.centre - root[:, None, :2], rolling.weight[..., None], share[..., None])
         expected = np.concatenate(priors, axis=2)
         start = np.zeros((len(arm), NROW)) if start is None else start
-        force, reach, dual = self._in_batches(arm, take(pressed), foot, wrench / self.weight, expected, start)
-        return self._collect(force * self.weight, arm, chosen, points, root, reach, dual)
+        force, products, dual = self._in_batches(arm, take(pressed), foot, wrench / self.weight, expected, start)
+        return _PointForces(force=force * self.weight, arm=arm, chosen=chosen, products=products, dual=dual)
 
     def _pressed(self, points: np.ndarray, load: np.ndarray) -> np.ndarray:
         """Weight of every point: its part's load, less the higher it is above the part's lowest point."""
@@ -195,7 +242,7 @@ class ContactForceSolver:
         return pressed
 
     def _in_batches(self, *inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Point forces [body weights], `ContactForces.reach` and `dual` of all frames; inputs as in `_solve`."""
+        """Results of `_solve` for all frames."""
         (device,) = jnp.zeros(()).devices()  # the default device
         batch, nframe = BATCH_SIZE["cpu" if device.platform == "cpu" else "gpu"], len(inputs[0])
         parts = []
@@ -204,15 +251,12 @@ class ContactForceSolver:
             out = self._run(*(jnp.asarray(values[rows], jnp.float32) for values in inputs))
             parts.append([np.asarray(array, np.float64)[: nframe - low] for array in out])
         force, products, dual = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return force, _reach(products), dual
+        return force, products, dual
 
-    def _collect(
-        self, force: np.ndarray, arm: np.ndarray, chosen: np.ndarray, points: np.ndarray, root: np.ndarray,
-        reach: np.ndarray, dual: np.ndarray,
-    ) -> ContactForces:  # fmt: skip
+    def _collect(self, result: _PointForces, points: np.ndarray, root: np.ndarray) -> ContactForces:
         """Sum point forces by part and by body."""
-        support = self.body.support
-        place = arm + root[:, None]
+        support, force, chosen = self.body.support, result.force, result.chosen
+        place = result.arm + root[:, None]
         torque = np.cross(place, force)
         by_part = np.eye(len(support.names))[support.part][chosen]  # (nframe, width, npart)
         total = np.einsum("tik,tip->tpk", force, by_part)
@@ -225,16 +269,14 @@ class ContactForceSolver:
         return ContactForces(
             force=total,
             centre=centre,
-            wrench=np.concatenate([force.sum(axis=1), np.cross(arm, force).sum(axis=1)], axis=1),
+            wrench=result.wrench,
             body_force=np.einsum("tik,tib->tbk", force, by_body),
             body_torque=np.einsum("tik,tib->tbk", torque, by_body),
-            reach=reach,
-            dual=dual,
         )
 
 
 def _reach(products: np.ndarray) -> np.ndarray:
-    """`ContactForces.reach` from the products of the columns that press, (n, NROW, NROW) -> (n, 6, 6)."""
+    """`ContactWrench.reach` from the products of the columns that press, (n, NROW, NROW) -> (n, 6, 6)."""
     free, mixed, held = products[:, :6, :6], products[:, :6, 6:], products[:, 6:, 6:]
     inner = held + YIELD / PRIOR_STIFFNESS * np.eye(held.shape[1])
     reach = (free - mixed @ np.linalg.solve(inner, np.swapaxes(mixed, 1, 2))) / YIELD

@@ -59,8 +59,15 @@ def filter_short(mask: np.ndarray, length: int) -> np.ndarray:
     if length < 2:
         return mask
     padded = np.pad(mask, ((length, length), (0, 0)), mode="edge")
-    window = np.ones((length, 1), bool)
-    return binary_opening(binary_closing(padded, window), window)[length:-length]
+    return drop_short(binary_closing(padded, np.ones((length, 1), bool))[length:-length], length)
+
+
+def drop_short(mask: np.ndarray, length: int) -> np.ndarray:
+    """Drop contacts shorter than `length` frames; contacts at the ends are assumed to continue."""
+    if length < 2:
+        return mask
+    padded = np.pad(mask, ((length, length), (0, 0)), mode="edge")
+    return binary_opening(padded, np.ones((length, 1), bool))[length:-length]
 
 
 def detect_contacts(

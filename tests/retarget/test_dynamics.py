@@ -6,6 +6,7 @@ import pytest
 from musclemap.retarget.config import DynamicsConfig
 from musclemap.retarget.dynamics.banded import BandedSystem
 from musclemap.retarget.dynamics.refinement import OVERLAP, SEGMENT, Refinement, Refiner
+from musclemap.retarget.dynamics.roughness import roughness
 from musclemap.retarget.forces.contact_forces import GRAVITY
 from musclemap.skeletons.body import TargetBody
 
@@ -115,3 +116,29 @@ def test_a_long_clip_has_no_seams(body: TargetBody, refiner: Refiner) -> None:
     step = np.linalg.norm(np.diff(result.q[:, :3], 2, axis=0), axis=1)
     seam = slice(SEGMENT - OVERLAP - 5, SEGMENT + 5)
     assert step[seam].max() < 1.5 * step[100 : SEGMENT - OVERLAP - 100].max()
+
+
+def test_roughness_is_what_is_faster_than_movement(body: TargetBody) -> None:
+    """A hip that swings at 1 Hz is smooth; the same with a bend of one frame is rough, and so is a root that turns."""
+    time = np.arange(200) / FPS
+    q = standing_still(body, 200)
+    hip = 7 + body.reduced.index("hip_flexion_r")
+    q[:, hip] = 0.4 * np.sin(2 * np.pi * time)
+    assert np.abs(roughness(q, np.zeros(200), FPS, 6.0)).max() < 2e-3
+    q[100:, hip] += 0.02  # a step
+    q[:, 3:7] *= np.where(time < 0.7, 1.0, -1.0)[:, None]  # the same rotations
+    rough = roughness(q, np.zeros(200), FPS, 6.0)
+    assert np.abs(rough[95:105, hip - 1]).max() > 8e-3
+    assert np.abs(np.delete(rough, hip - 1, axis=1)).max() < 1e-9
+    assert not roughness(q, np.zeros(200), FPS, 0.0).any()
+    assert not roughness(q, np.ones(200), FPS, 6.0).any()
+
+
+def test_a_sharp_bend_of_the_fit_is_smoothed(body: TargetBody, refiner: Refiner) -> None:
+    q = standing_still(body, 120)
+    arm = 7 + body.reduced.index("elbow_flex_r")
+    q[:, arm] = 0.5 + np.maximum(np.arange(120) - 60, 0) * 0.01
+    bend = lambda angles: np.abs(np.diff(angles, 2)).max()  # noqa: E731
+    result = refine(refiner, q)
+    assert bend(result.q[20:100, arm]) < 0.6 * bend(q[20:100, arm])
+    assert np.abs(result.q - q)[20:100, arm].max() < 0.03

@@ -124,8 +124,9 @@ def test_a_foot_bears_from_touch_down_to_lift_off() -> None:
     speed[:, 0] = np.interp(np.arange(100), [0, 20, 30, 60, 80, 99], [3.0, 3.0, 0.0, 0.0, 3.0, 3.0])
     height = np.full((100, 2), 0.02)
     support, points = points_of_feet(height, speed)
-    bearing = detect_bearing(support, points, np.ones(100), np.zeros((100, 3)), FPS)
     limits = BearingThresholds()
+    com = np.outer(np.arange(100) / FPS, [limits.pace, 0.0, 0.0])
+    bearing = detect_bearing(support, points, np.ones(100), com, FPS)
     on = 20 + 10 * (1 - limits.begin_speed / 3.0)
     off = 60 + 20 * limits.end_speed / 3.0
     start, stop = np.flatnonzero(np.diff(bearing[:, 0].astype(int))) + 1
