@@ -8,9 +8,9 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
-from musclemap.imitation.errors import TrackingError
 from musclemap.imitation.physics.bodies import SimulationBody
 
+from .clip_check import check_clip
 from .dofs import ControlledDofs
 
 _ACCELERATION_CUTOFF = 10.0
@@ -21,8 +21,6 @@ _MIN_STANCE = 8
 
 _MIN_STEP = 15
 """Frames; a foot that moves for that long while the other one stands makes a step."""
-
-MIN_FRAMES = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,15 +109,7 @@ def make_reference(
     Raises:
         TrackingError: If the clip belongs to another body, has another frame rate or fewer than 3 frames.
     """
-    if clip.model_sha256 != body.sha256:
-        raise TrackingError(f"the clip was made for another version of {clip.model}; convert the motion again")
-    if abs(clip.fps - body.control_fps) > 1e-6 * body.control_fps:
-        raise TrackingError(
-            f"the clip has {clip.fps:g} frames per second, the simulation {body.control_fps:g} control steps; "
-            f"convert the motion with --fps {body.control_fps:g}"
-        )
-    if clip.nframe < MIN_FRAMES:
-        raise TrackingError(f"the clip has {clip.nframe} frames; tracking needs at least {MIN_FRAMES}")
+    check_clip(body, clip)
     qpos = clip.qpos[:, body.clip_qpos].astype(float)
     qvel = clip.qvel[:, body.clip_qvel].astype(float)
     if body.free:

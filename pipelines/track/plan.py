@@ -14,7 +14,8 @@ from musclemap.failures import Failure, attempt
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.policy.training_clips import motion_sha256
-from musclemap.imitation.tracking.storage import check_clip, software_versions
+from musclemap.imitation.tracking.clip_check import check_clip
+from musclemap.imitation.tracking.storage import software_versions
 from musclemap.imitation.tracking.track_config import TrackConfig
 from musclemap.pipelines.convert.prepare import changed_settings, leaves
 from musclemap.pipelines.train.dataset import ListedClip, listed_path, read_listed

@@ -14,8 +14,9 @@ from musclemap.errors import ClipError, TrackError
 from musclemap.imitation.errors import TrackingError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.imitation.tracking.clip_check import check_clip
 from musclemap.imitation.tracking.config import TrackingConfig
-from musclemap.imitation.tracking.storage import check_clip, replay_track, stored_track
+from musclemap.imitation.tracking.storage import replay_track, stored_track
 from musclemap.imitation.tracking.tracked_clip import tracked_clip
 
 from ..support.arm_tracks import constant_track

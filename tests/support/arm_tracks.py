@@ -5,8 +5,8 @@ import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.imitation.tracking.clip_check import check_clip
 from musclemap.imitation.tracking.config import TrackingConfig
-from musclemap.imitation.tracking.storage import check_clip
 from musclemap.imitation.tracking.track import ProgressCallback, Track, TrackingProgress, advance, set_state
 
 
