@@ -1,4 +1,4 @@
-"""PPO and the world model compared on the same clips after the same training time.
+"""PPO, the world model and DAgger compared on the same clips after the same training time.
 
     python benchmarks/side_by_side.py                            the built-in walk, 8 minutes each, small networks
     python benchmarks/side_by_side.py --dataset out/clips --include '*walk*' --seconds 1800 --usual
@@ -6,7 +6,7 @@
 
 Each algorithm trains for the given time, including compilation and fits of muscles. Then the policy tracks every clip
 from frame 0 without noise (the protocol of mm-eval), and from ten frames of each clip until it fails. "untrained" is
-the initial policy of both algorithms: excitations at rest.
+the initial policy of all algorithms: excitations at rest.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from musclemap.pipelines.train.plan import ALGORITHMS, plan_training
 from musclemap.pipelines.train.training import StopCondition, train
 from musclemap.settings import load_settings
 
-SETTINGS = {"ppo": "walk_ppo.toml", "world-model": "walk_world.toml"}
+SETTINGS = {"ppo": "walk_ppo.toml", "world-model": "walk_world.toml", "dagger": "walk_dagger.toml"}
 STARTS = 10
 """Number of starting frames in the first half of each clip, in addition to frame 0."""
 

@@ -14,6 +14,7 @@ class Algorithm(StrEnum):
 
     ppo = "ppo"
     world_model = "world-model"
+    dagger = "dagger"
 
 
 class ExperimentTracker(StrEnum):

@@ -36,9 +36,25 @@ _ROWS = (
     ("imagined_reward", "imagined reward (at most 1)", "{:.3f}"),
     ("model_error_mm_8", "model error after 8 steps [mm]", "{:.1f}"),
     ("horizon", "imagined steps", "{:.0f}"),
+    ("round", "round", "{:.0f}"),
+    ("labels", "labels of the controller", "{:,.0f}"),
+    ("imitation_loss", "imitation loss", "{:.4f}"),
+    ("student_survived", "frames survived by the policy alone", "{:.0%}"),
+    ("student_return", "its normalised return", "{:.3f}"),
 )
 
-_OPTIONAL = ("kl", "start_kl", "imagined_reward", "model_error_mm_8", "horizon")
+_OPTIONAL = (
+    "kl",
+    "start_kl",
+    "imagined_reward",
+    "model_error_mm_8",
+    "horizon",
+    "round",
+    "labels",
+    "imitation_loss",
+    "student_survived",
+    "student_return",
+)
 """Figures of one algorithm only; left out if missing."""
 
 
@@ -67,6 +83,11 @@ def _without_gpu(algorithm: str) -> str:
         return (
             f"{speed}, and imagined steps take as long: set world_model.hidden, .batch_size and .dynamics.hidden low. "
             "Expect a body that stays up slightly longer than at the start, but does not walk"
+        )
+    if algorithm == "dagger":
+        return (
+            f"{speed}, and the controller takes as long for each label. "
+            "A policy cannot follow a clip that the controller cannot follow"
         )
     days = PUBLISHED_STEPS / CPU_STEPS / 86400
     return (

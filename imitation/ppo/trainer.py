@@ -71,6 +71,13 @@ class Trainer:
         """Control steps per iteration, summed over the worlds."""
         return self.ppo.config.num_steps * self.engine.nworld
 
+    def steps_after(self, iterations: int) -> int:
+        """Control steps of a number of iterations."""
+        return iterations * self.steps_per_iteration
+
+    def close(self) -> None:
+        """Release what the trainer holds outside its state: nothing."""
+
     def init(self, seed: int) -> TrainState:
         """Initialise the policy, and all worlds at the start of their first episodes."""
         worlds_key, learner_key, update_key = jax.random.split(jax.random.PRNGKey(seed), 3)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from musclemap.imitation.dagger.dagger_config import DaggerConfig
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.physics.randomisation import RandomisationConfig
 from musclemap.imitation.ppo.ppo_config import PPOConfig
@@ -25,6 +26,7 @@ class TrainConfig:
         task: The tracking task.
         ppo: Proximal policy optimisation.
         world_model: Learning through a model of the body's dynamics.
+        dagger: Imitation of the tracking controller.
         randomisation: How much the worlds' bodies differ.
     """
 
@@ -35,4 +37,5 @@ class TrainConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    dagger: DaggerConfig = field(default_factory=DaggerConfig)
     randomisation: RandomisationConfig = field(default_factory=RandomisationConfig)

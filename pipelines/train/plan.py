@@ -23,7 +23,7 @@ from musclemap.settings import to_dict
 
 from .recorded_episodes import EpisodeFolder, find_episodes
 
-ALGORITHMS = ("ppo", "world-model")
+ALGORITHMS = ("ppo", "world-model", "dagger")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +123,8 @@ def plan_training(
 
 def _default_num_envs(body: SimulationBody, engine: str, algorithm: str) -> int:
     """Default number of worlds: 8192 on a GPU, as published for PPO; on a CPU enough to keep its cores busy."""
+    if algorithm == "dagger":
+        return 20  # the controller, not the physics, takes the time; evaluation needs ten starts of each kind
     if engine == "warp" and has_cuda():
         return 8192 if algorithm == "ppo" else 4096
     return 16 if body.model.nu > 100 else 64

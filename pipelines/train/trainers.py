@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from musclemap.imitation.dagger.dagger_trainer import DaggerTrainer
+from musclemap.imitation.dagger.dagger_trainer import check_supported as check_supported_by_dagger
+from musclemap.imitation.dagger.label_pool import LabelPool
 from musclemap.imitation.physics.engines import make_engine
 from musclemap.imitation.physics.randomisation import draw_variants
 from musclemap.imitation.ppo.ppo import PPO
@@ -20,7 +23,7 @@ from .physics_setup import buffer_arguments
 from .plan import TrainingPlan
 from .recorded_episodes import load_episodes
 
-AnyTrainer = Trainer | WorldTrainer
+AnyTrainer = Trainer | WorldTrainer | DaggerTrainer
 
 
 def make_trainer(
@@ -44,8 +47,12 @@ def make_trainer(
     uses_world_model = plan.algorithm == "world-model"
     if uses_world_model:
         check_supported(task)  # before minutes are spent on fitting tendon lengths
-    gpus = config.gpus or 1 if uses_world_model else config.gpus
+    if plan.algorithm == "dagger":
+        check_supported_by_dagger(task)
+    gpus = config.gpus or (0 if plan.algorithm == "ppo" else 1)
     engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **buffers)
+    if plan.algorithm == "dagger":
+        return DaggerTrainer(engine, task, plan.library, _label_pool(plan), config.dagger)
     if not uses_world_model:
         return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
     dynamics = config.world_model.dynamics
@@ -60,6 +67,20 @@ def make_trainer(
     model = WorldModel(body, dynamics, tendons)
     episodes = [] if plan.episodes is None else load_episodes(plan.episodes, body, on_message=on_message)
     return WorldTrainer(engine, task, plan.library, model, config.world_model, episodes)
+
+
+def _label_pool(plan: TrainingPlan) -> LabelPool:
+    """The tracking controller of the clips, in their order in the library."""
+    config, clips = plan.config.dagger, dict(plan.clips)
+    return LabelPool(
+        plan.body,
+        plan.config.physics,
+        [clips[name] for name in plan.library.names],
+        config.tracking,
+        workers=config.workers,
+        ndirection=config.directions,
+        power=config.direction_power,
+    )
 
 
 def tendon_fit_summary(tendons: Tendons) -> str:

@@ -126,6 +126,7 @@ def train(
             logs.append(open_log())
             stack.callback(logs[-1].close)
         session = _TrainingSession(plan, folder, logs, progress, on_message, on_warning, tendon_cache)
+        stack.callback(session.close)
         return session.run(until, resume=resume, warm_start=warm_start, save_seconds=save_seconds)
 
 
@@ -190,6 +191,10 @@ class _TrainingSession:
             seconds=self._seconds(), stop_reason=stop_reason, figures=self._figures,
         )  # fmt: skip
 
+    def close(self) -> None:
+        """End the trainer's processes."""
+        self._trainer.close()
+
     def _restore(self, state: Any) -> Any:
         """Restore the newest readable checkpoint. Damaged newer ones are renamed, not deleted, and reported."""
         if self._earlier is not None:  # the state of a run that began at a policy may include that policy
@@ -200,7 +205,7 @@ class _TrainingSession:
         steps = self._steps(state)
         for number, fault in restored.damaged.items():
             backup = self._folder.checkpoints.set_aside(number)
-            lost = number * self._trainer.steps_per_iteration - steps
+            lost = self._trainer.steps_after(number) - steps
             self._on_warning(
                 f"the checkpoint after {steps + lost:,} steps is damaged ({fault}); it is kept as {backup.name}, and "
                 f"{lost:,} steps are repeated"
@@ -224,7 +229,7 @@ class _TrainingSession:
         return state
 
     def _steps(self, state: Any) -> int:
-        return int(state.iterations) * self._trainer.steps_per_iteration
+        return self._trainer.steps_after(int(state.iterations))
 
     def _seconds(self) -> float:
         return self._earlier_seconds + time.monotonic() - self._started
@@ -316,6 +321,9 @@ def _explain_memory_error(plan: TrainingPlan) -> AbstractContextManager[None]:
     config = plan.config
     if plan.algorithm == "ppo":
         what, lower = f"rollouts of {config.ppo.num_steps} steps", "ppo.num_steps, or ppo.minibatch_size"
+    elif plan.algorithm == "dagger":
+        what = f"{config.dagger.buffer_size:,} labels"
+        lower = "dagger.buffer_size, or dagger.directions, or dagger.batch_size"
     else:
         what = f"{config.world_model.buffer_size:,} steps in the replay buffer"
         lower = "world_model.buffer_size, or world_model.batch_size, or world_model.dynamics.batch_size"

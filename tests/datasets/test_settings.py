@@ -221,7 +221,8 @@ ENDLESS = [
     "world_model.horizons=[1000000]", "world_model.hidden=[1000000]", "world_model.batch_size=1000000000",
     "world_model.effort_min_reward=-inf", "world_model.dynamics.hidden=[1000000]",
     "world_model.dynamics.sequence_length=1000000", "world_model.dynamics.tendons.hidden=100000",
-    "world_model.dynamics.tendons.num_samples=1000000000",
+    "world_model.dynamics.tendons.num_samples=1000000000", "dagger.buffer_size=1000000000", "dagger.workers=1000000",
+    "dagger.directions=1000000", "dagger.evaluation_steps=1000000", "dagger.hidden=[1000000]",
 ]  # fmt: skip
 
 

@@ -211,7 +211,10 @@ FULL = (
 
 
 @pytest.mark.parametrize("error", FULL, ids=["jax", "warp", "numpy"])
-@pytest.mark.parametrize(("algorithm", "lower"), [("ppo", "ppo.num_steps"), ("world-model", "world_model.buffer_size")])
+@pytest.mark.parametrize(
+    ("algorithm", "lower"),
+    [("ppo", "ppo.num_steps"), ("world-model", "world_model.buffer_size"), ("dagger", "dagger.buffer_size")],
+)
 def test_a_lack_of_memory_is_reported_with_the_setting_to_lower(
     tmp_path: Path, plan: TrainingPlan, monkeypatch: pytest.MonkeyPatch, error: Exception, algorithm: str, lower: str
 ) -> None:

@@ -1,0 +1,1 @@
+"""Imitation of the tracking controller: labels, student, trainer. Must not access files."""

@@ -1,0 +1,137 @@
+"""Labels of the tracking controller: the activations that it would choose in given states."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.imitation.tracking.config import TrackingConfig
+from musclemap.imitation.tracking.controller import Decision, FeedbackController
+from musclemap.imitation.tracking.dofs import find_controlled_dofs
+from musclemap.imitation.tracking.programme import MAX_RESIDUAL
+from musclemap.imitation.tracking.reference import make_reference
+from musclemap.imitation.tracking.track import set_state
+
+_TINY = 1e-12
+
+
+class Question(NamedTuple):
+    """States that need a label, one per world; shapes lead with (n,).
+
+    Attributes:
+        qpos: Configurations.
+        qvel: Velocities.
+        act: Activations.
+        warmstart: Accelerations from which the constraint solver starts.
+        clip: Clip that each world tracks.
+        frame: Its frame.
+        active: `Labels.active` of the step before; saves time.
+    """
+
+    qpos: np.ndarray
+    qvel: np.ndarray
+    act: np.ndarray
+    warmstart: np.ndarray
+    clip: np.ndarray
+    frame: np.ndarray
+    active: np.ndarray
+
+
+class Labels(NamedTuple):
+    """What the controller does in each state.
+
+    Attributes:
+        activation: Activations at the end of the control step, shape (n, nu) float32.
+        excitation: Excitations that lead there, shape (n, nu) float32.
+        effect: Directions of activation with the largest effect, scaled by it, shape (n, ndirection, nu) float16.
+        active: First guess for the next step's programme, shape (n, nu) int8.
+        valid: Whether there is a label; the rest is 0 if not, shape (n,) bool.
+    """
+
+    activation: np.ndarray
+    excitation: np.ndarray
+    effect: np.ndarray
+    active: np.ndarray
+    valid: np.ndarray
+
+
+class Teacher:
+    """The tracking controller of several clips.
+
+    Args:
+        body: Simulated body.
+        clips: Clips, by the numbers of `Question.clip`.
+        config: Gains of the controller.
+        ndirection: Number of directions of `Labels.effect`.
+        power: Power of the effect that scales them.
+    """
+
+    def __init__(
+        self, body: SimulationBody, clips: Sequence[Clip], config: TrackingConfig, *, ndirection: int, power: float
+    ) -> None:
+        self._body, self._clips, self._config = body, clips, config
+        self._ndirection, self._power = ndirection, power
+        self._dofs = find_controlled_dofs(body)
+        self._controllers: dict[int, FeedbackController] = {}
+        self._data = mujoco.MjData(body.model)
+
+    def label(self, question: Question) -> Labels:
+        """Labels of all states.
+
+        Raises:
+            TrackingError: If a clip cannot be tracked.
+        """
+        n, nu = len(question.clip), self._body.model.nu
+        labels = Labels(
+            activation=np.zeros((n, nu), np.float32),
+            excitation=np.zeros((n, nu), np.float32),
+            effect=np.zeros((n, self._ndirection, nu), np.float16),
+            active=np.zeros((n, nu), np.int8),
+            valid=np.zeros(n, bool),
+        )
+        for k in range(n):
+            decision = self._decide(Question(*(array[k] for array in question)))
+            if decision is None:
+                continue
+            labels.activation[k], labels.excitation[k] = decision.activation, decision.excitation
+            labels.effect[k] = self._effect(decision.matrix)
+            labels.active[k], labels.valid[k] = decision.active, True
+        return labels
+
+    def _decide(self, state: Question) -> Decision | None:
+        """Decision in one state; None if the state or the solution is unusable."""
+        controller, data = self._controller(int(state.clip)), self._data
+        set_state(data, *(np.asarray(array, float) for array in state[:4]))
+        try:
+            mujoco.mj_forward(self._body.model, data)
+            if not np.isfinite(data.qacc).all():
+                return None
+            decision = controller.decide(data, int(state.frame), start=state.active)
+        except (np.linalg.LinAlgError, ValueError):  # SciPy reports numbers that are not finite as a ValueError
+            return None
+        usable = decision.residual <= MAX_RESIDUAL and np.isfinite(decision.excitation).all()
+        return decision if usable else None
+
+    def _controller(self, clip: int) -> FeedbackController:
+        if clip not in self._controllers:
+            reference = make_reference(self._body, self._dofs, self._clips[clip])
+            self._controllers[clip] = FeedbackController(self._body, self._dofs, reference, self._config)
+        return self._controllers[clip]
+
+    def _effect(self, matrix: np.ndarray) -> np.ndarray:
+        """Right singular vectors of the programme's rows, scaled, shape (ndirection, nu).
+
+        The squared singular values s of the rows reach from the regulariser's r to a million times as much. A vector
+        is scaled by (s² / r)^(power / 2): its errors then count with that power of their effect.
+        """
+        values, vectors = np.linalg.eigh(matrix @ matrix.T)
+        values, vectors = values[::-1][: self._ndirection], vectors[:, ::-1][:, : self._ndirection]
+        values = np.maximum(values, _TINY * values[0] + _TINY)
+        regulariser = self._config.effort + self._config.change
+        scale = (values / regulariser) ** (0.5 * self._power) / np.sqrt(values)
+        effect = np.zeros((self._ndirection, matrix.shape[1]))
+        effect[: len(values)] = (vectors * scale).T @ matrix
+        return effect
