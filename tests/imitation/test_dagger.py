@@ -22,6 +22,7 @@ from musclemap.imitation.dagger.teacher import Labels, Question, Teacher
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.policy.policy_file import load_policy
+from musclemap.imitation.ppo.networks import make_mlp
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
@@ -150,10 +151,14 @@ def test_the_student_predicts_activations_as_mujoco_does(body: SimulationBody) -
     np.testing.assert_allclose(predicted, data.act, atol=1e-5)
 
 
-def test_the_student_ignores_the_last_excitation(body: SimulationBody) -> None:
+@pytest.mark.parametrize("warm", [False, True])
+def test_the_student_ignores_the_last_excitation(body: SimulationBody, warm: bool) -> None:
     task = Task(body)
     student = Student(task, CONFIG)
     state = student.init(jax.random.PRNGKey(0))
+    if warm:
+        other = make_mlp(jax.random.PRNGKey(1), (task.nobs, *CONFIG.hidden, body.model.nu))
+        state = student.begin_at(state, other, state.normaliser)
     layout, column = observation.layout(body), 0
     for name, width in layout.items():
         changed = student.excitation(state, jnp.zeros(task.nobs).at[column : column + width].set(0.5))
