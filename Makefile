@@ -28,9 +28,12 @@ ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.
     tests/pipelines/test_view_guard.py tests/pipelines/test_view_text.py
 # Training time of the demo [s].
 DEMO_SECONDS ?= 180
+WALK := out/walk
+# Training time of `make walk` [s].
+WALK_SECONDS ?= 2700
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-truth clean
+.PHONY: help demo walk test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-truth clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +59,15 @@ demo: .venv/.installed-$(EXTRAS) ## Convert built-in motions, train for a few mi
 	    $$([ ! -e $(DEMO)/run/run.json ] || echo --resume)
 	$(BIN)/mm-eval $(DEMO)/run --dataset $(DEMO)/clips --include '*walk_1.2*' --video $(DEMO)/policy.mp4 \
 	    --video-seconds 3 --report $(DEMO)/policy.html
+
+walk: .venv/.installed-$(EXTRAS) ## A policy of the built-in walk: convert, track, imitate, evaluate, film (an hour): out/walk
+	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthetic.synthesis import write_archive; \
+	    write_archive(Path("$(WALK)/source"))'
+	$(BIN)/mm-retarget --muscles --include '*walk_1.2*' $(WALK)/source $(WALK)/clips
+	$(BIN)/mm-track $(WALK)/clips || [ $$? -eq 1 ]
+	$(BIN)/mm-train --algo dagger --config benchmarks/walk_dagger.toml --dataset $(WALK)/clips --run $(WALK)/run \
+	    --max-seconds $(WALK_SECONDS) $$([ ! -e $(WALK)/run/run.json ] || echo --resume)
+	$(BIN)/mm-eval $(WALK)/run --dataset $(WALK)/clips --video $(WALK)/policy.mp4 --report $(WALK)/policy.html
 
 test: .venv/.installed-$(EXTRAS) ## Run all tests in JOBS processes
 	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20
