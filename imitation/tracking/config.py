@@ -1,9 +1,14 @@
 """Settings of tracking."""
 
-from dataclasses import fields
+from typing import Annotated
+
+from pydantic import Field
 
 from musclemap.errors import SettingsError
-from musclemap.settings import settings
+from musclemap.settings import NonNegativeFloat, PositiveFloat, Seed, settings
+
+Count = Annotated[int, Field(ge=1, le=10_000)]
+Samples = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 @settings
@@ -57,52 +62,46 @@ class TrackingConfig:
         seed: Seed of the search.
     """
 
-    joint_gain: float = 110.0
-    root_gain: float = 60.0
-    root_rotation_gain: float = 67.0
-    root_damping: float = 1.0
-    joint_damping: float = 1.0
-    root_weight: float = 1.0
-    root_rotation_weight: float = 4.86
-    trunk_weight: float = 4.63
-    added_inertia: float = 0.3
-    max_root_acceleration: float = 4.0
-    effort: float = 50.0
-    change: float = 8.0
-    horizon: int = 13
-    foot_weight: float = 2.0
-    foot_rotation_weight: float = 0.5
-    foot_gain: float = 150.0
-    placement: float = 0.6
-    phase_shift: float = 0.1
-    max_phase_shift: float = 0.12
-    lateral_placement: float = 0.9
-    landing_depth: float = 0.01
-    placement_rate: float = 2.0
-    max_placement: float = 0.12
-    max_inwards: float = 0.02
-    return_rate: float = 0.3
-    max_return: float = 0.015
-    placement_lead: float = 0.8
-    clearance: float = 0.02
-    clearance_outwards: float = 0.01
-    contact_depth: float = 0.003
-    com_weight: float = 1.0
-    moment_weight: float = 1.0
-    com_gain: float = 30.0
-    seconds: float = 600.0
-    samples: int = 40
-    kept: int = 8
-    fragment: int = 10
-    spread: float = 0.08
-    seed: int = 0
+    joint_gain: NonNegativeFloat = 110.0
+    root_gain: NonNegativeFloat = 60.0
+    root_rotation_gain: NonNegativeFloat = 67.0
+    root_damping: NonNegativeFloat = 1.0
+    joint_damping: NonNegativeFloat = 1.0
+    root_weight: NonNegativeFloat = 1.0
+    root_rotation_weight: NonNegativeFloat = 4.86
+    trunk_weight: NonNegativeFloat = 4.63
+    added_inertia: PositiveFloat = 0.3
+    max_root_acceleration: NonNegativeFloat = 4.0
+    effort: PositiveFloat = 50.0
+    change: NonNegativeFloat = 8.0
+    horizon: Count = 13
+    foot_weight: NonNegativeFloat = 2.0
+    foot_rotation_weight: NonNegativeFloat = 0.5
+    foot_gain: NonNegativeFloat = 150.0
+    placement: NonNegativeFloat = 0.6
+    phase_shift: NonNegativeFloat = 0.1
+    max_phase_shift: NonNegativeFloat = 0.12
+    lateral_placement: NonNegativeFloat = 0.9
+    landing_depth: NonNegativeFloat = 0.01
+    placement_rate: NonNegativeFloat = 2.0
+    max_placement: NonNegativeFloat = 0.12
+    max_inwards: NonNegativeFloat = 0.02
+    return_rate: NonNegativeFloat = 0.3
+    max_return: NonNegativeFloat = 0.015
+    placement_lead: PositiveFloat = 0.8
+    clearance: NonNegativeFloat = 0.02
+    clearance_outwards: NonNegativeFloat = 0.01
+    contact_depth: NonNegativeFloat = 0.003
+    com_weight: NonNegativeFloat = 1.0
+    moment_weight: NonNegativeFloat = 1.0
+    com_gain: NonNegativeFloat = 30.0
+    seconds: PositiveFloat = 600.0
+    samples: Samples = 40
+    kept: Count = 8
+    fragment: Count = 10
+    spread: NonNegativeFloat = 0.08
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        positive = {"effort", "horizon", "seconds", "fragment", "kept", "placement_lead", "added_inertia"}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not value >= 0 or (field.name in positive and value == 0) or value == float("inf"):
-                bound = "above 0" if field.name in positive else "at least 0"
-                raise SettingsError(f"tracking.{field.name} is {value}; it must be {bound}")
         if self.kept > max(1, self.samples):
             raise SettingsError(f"tracking.kept is {self.kept}, more than the {self.samples} samples of a fragment")
