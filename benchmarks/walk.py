@@ -1,7 +1,7 @@
 """Make the walk that ships with the package: convert the built-in motion, track it, check the replay, film it.
 
     python benchmarks/walk.py                       into out/walk, with the time of each stage; a minute or two
-    python benchmarks/walk.py --out DIR --ship      then replace the package's copy, datasets/builtin_walk
+    python benchmarks/walk.py --out DIR --ship      then replace datasets/builtin_walk and the README's picture
 
 The stages are ordinary commands. A rerun keeps what is up to date. The exit status is 1 if the body does not
 reach the end of the walk, or if the replay differs from the track.
@@ -12,18 +12,25 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image
+
 from musclemap.datasets.clip import read_clip
-from musclemap.datasets.output_folder import MANIFEST, TRACK_LIST, TRACKS
 from musclemap.datasets.synthetic.synthesis import write_archive
-from musclemap.datasets.track_file import StoredTrack, read_track, track_path
+from musclemap.datasets.track_file import read_track, track_path
 from musclemap.imitation.tracking.storage import replay_track
 from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER, first_steps
 from musclemap.pipelines.track.replaying import body_of_track
 
 MOTION = "walk_1.2"
+
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "tracked_walk.png"
+
+SHEET_SECONDS = (1.0, 1.3)
+"""Times of the film that the picture shows [s]."""
 
 COMPARED_STEPS = 100
 """Control steps of the shipped track that are replayed; see `first_steps`."""
@@ -44,19 +51,30 @@ def stage(title: str, module: str, *arguments: str | Path) -> None:
         sys.exit(f"{title} failed with exit status {status}")
 
 
-def files(track: StoredTrack) -> Sequence[str]:
-    """Paths of the shipped files below an output folder."""
-    return (WALK_CLIP, track_path(Path(), track.clip).as_posix(), MANIFEST, f"{TRACKS}/{TRACK_LIST}")
-
-
-def ship(out: Path, track: StoredTrack, folder: Path = WALK_FOLDER) -> None:
-    """Replace the package's copy."""
+def ship(out: Path, film: Path, folder: Path = WALK_FOLDER) -> None:
+    """Replace the package's copy, and the picture in the README."""
     size = 0
-    for name in files(track):
+    for name in (WALK_CLIP, track_path(Path(), WALK_CLIP).as_posix()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(out / name, folder / name)
         size += (folder / name).stat().st_size
     print(f"{folder}: {size / 1000:.0f} kB")
+    save_sheet(film, PICTURE)
+    print(PICTURE)
+
+
+def save_sheet(film: Path, picture: Path) -> None:
+    """Save pictures of a film one below the other, at `SHEET_SECONDS`."""
+    reader = imageio_ffmpeg.read_frames(str(film))
+    meta = next(reader)
+    (width, height), indices = meta["size"], {round(second * meta["fps"]) for second in SHEET_SECONDS}
+    frames = [
+        np.frombuffer(frame, np.uint8).reshape(height, width, 3) for k, frame in enumerate(reader) if k in indices
+    ]
+    rows = height // 12, -height // 12  # without most of the empty margins
+    whole = np.concatenate([frame[rows[0] * bool(k) : rows[1]] for k, frame in enumerate(frames)])
+    image = Image.fromarray(whole)
+    image.resize((image.width * 2 // 3, image.height * 2 // 3), Image.Resampling.LANCZOS).save(picture, optimize=True)
 
 
 def compare() -> None:
@@ -71,7 +89,7 @@ def main() -> None:
     """Run all stages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/walk"), help="folder for clip, track and film")
-    parser.add_argument("--ship", action="store_true", help="replace datasets/builtin_walk")
+    parser.add_argument("--ship", action="store_true", help="replace the package's copy")
     options = parser.parse_args()
     out: Path = options.out / "clips"
     write_archive(options.out / "source", [MOTION])
@@ -85,7 +103,7 @@ def main() -> None:
     print(f"\n{track.clip}: {clip.nframe} frames, {clip.licence}, {track.model} {track.model_sha256[:12]}")
     print("  ".join(f"{name} {value:.4g}" for name, value in track.metrics.items() if isinstance(value, int | float)))
     if options.ship:
-        ship(out, track)
+        ship(out, options.out / "walk.mp4")
     compare()
 
 
