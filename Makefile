@@ -50,15 +50,15 @@ help: ## List the targets (the default)
 # Repeated, `make demo` keeps the clips and the track, and the arm learns for another DEMO_SECONDS.
 demo: .venv/.installed-$(EXTRAS) ## Convert motions, let muscles walk, let an arm learn (4 minutes): out/demo
 	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthetic.synthesis import write_archive; \
-	    write_archive(Path("$(DEMO)/source"))'
+	    write_archive(Path("$(DEMO)/source"), ["walk_1.2", "squat", "turn", "jump"])'
 	$(BIN)/mm-retarget --muscles $(DEMO)/source $(DEMO)/clips
-	$(BIN)/mm-track $(DEMO)/clips walk_1.2 --video $(DEMO)/walk.mp4
+	$(BIN)/mm-track $(DEMO)/clips walk_1.2 --video $(DEMO)/walk.mp4 --video-seconds 3
 	$(BIN)/mm-view $(DEMO)/clips walk_1.2 --tracked --save $(DEMO)/walk.png
 	$(BIN)/mm-download builtin-arm $(DEMO)/arm
 	$(BIN)/mm-train --dataset $(DEMO)/arm --limit 8 --run $(DEMO)/arm-run --algo world-model \
 	    --config benchmarks/small_arm_world.toml --max-seconds $(DEMO_SECONDS) \
 	    $$([ ! -e $(DEMO)/arm-run/run.json ] || echo --resume)
-	$(BIN)/mm-eval $(DEMO)/arm-run --dataset $(DEMO)/arm --held-out --video $(DEMO)/arm.mp4 --video-seconds 8 \
+	$(BIN)/mm-eval $(DEMO)/arm-run --dataset $(DEMO)/arm --held-out --video $(DEMO)/arm.mp4 --video-seconds 4 \
 	    --report $(DEMO)/arm.html
 
 walk: .venv/.installed-$(EXTRAS) ## Convert, track, replay and film the walk that mm-download builtin-walk unpacks

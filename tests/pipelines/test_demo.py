@@ -47,7 +47,7 @@ def test_demo_uses_options_that_exist(demo: list[list[str]], tmp_path: Path, mon
 def test_demo_walks_by_muscles_and_trains_only_the_arm(demo: list[list[str]]) -> None:
     commands = {Path(words[0]).name: words[1:] for words in demo}
     assert commands["mm-track"][:2] == ["out/demo/clips", "walk_1.2"]
-    assert commands["mm-track"][2:] == ["--video", "out/demo/walk.mp4"]
+    assert commands["mm-track"][2:] == ["--video", "out/demo/walk.mp4", "--video-seconds", "3"]
     training = commands["mm-train"]
     assert training[training.index("--dataset") + 1] == commands["mm-download"][1] == "out/demo/arm"
     assert commands["mm-download"][0] == "builtin-arm"
