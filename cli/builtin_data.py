@@ -1,4 +1,4 @@
-"""`mm-download builtin-arm`: write the motions of the small arm, without a network."""
+"""`mm-download builtin-arm` and `builtin-walk`: write data sets that need no network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,22 +9,24 @@ if TYPE_CHECKING:
     from musclemap.datasets.downloads.file_filter import FileFilter
 
 
-def write_arm(out: Path, filters: "FileFilter", *, dry_run: bool, json: bool, quiet: bool, verbose: bool) -> int:
+def write_builtin(
+    name: str, out: Path, filters: "FileFilter", *, dry_run: bool, json: bool, quiet: bool, verbose: bool
+) -> int:
     """Write the clips, or only list them; returns the exit status."""
     from musclemap.cli.output.conversion_report import print_failures, print_summary
     from musclemap.cli.output.download_report import clip_listener
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.builtin_data import arm_path, select_arm_clips, write_arm_clips
+    from musclemap.pipelines.builtin_data import select_builtin_clips, write_builtin_clips
 
     if dry_run:
-        paths = [arm_path(number) for number in select_arm_clips(filters)]
+        paths = select_builtin_clips(name, filters)
         if json:
-            echo_json({"clips": paths})
+            echo_json({"clips": list(paths)})
         elif not quiet:
             echo_lines([*paths, "nothing was written"])
         return 0
     with ProgressDisplay(hidden=json or quiet) as display:
-        summary = write_arm_clips(out, filters, on_clip=clip_listener(display, verbose=verbose))
+        summary = write_builtin_clips(name, out, filters, on_clip=clip_listener(display, verbose=verbose))
     print_failures(summary)
     if json:
         echo_json(summary.to_dict())

@@ -11,7 +11,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 from musclemap.urls import shown_url
 
-from .builtin_data import write_arm
+from .builtin_data import write_builtin
 from .option_checks import refuse_unused, refuse_verbose_and_quiet
 from .options import download as opt
 from .options.shared import Device, Json, Quiet
@@ -77,7 +77,7 @@ def download(
     Every file is complete and matches its announced hash, or is not written. Repeat
     the command to resume an interrupted download. Motions and body models that only
     their owners distribute are never downloaded: --check reports which are missing.
-    Built-in data sets, such as builtin-arm, need no network.
+    Built-in data sets (builtin-arm, builtin-walk) need no network.
 
     Exits with 0 if everything is present, 1 if files are missing (each is named with
     its reason), 2 for wrong usage or without access.
@@ -214,7 +214,7 @@ def _download(
         return _download_bundle(entry.where or "", out, known, output)
     if entry.kind == "built-in":
         refuse_unused(ctx, _USED["built-in"], subject="built-in data sets")
-        return write_arm(out, transfer.filters, dry_run=transfer.dry_run, **asdict(output))
+        return write_builtin(entry.name, out, transfer.filters, dry_run=transfer.dry_run, **asdict(output))
     refuse_unused(ctx, _USED["huggingface"], subject="data sets of the hub")
     settings = _settings(conversion.config, conversion.assignments)
     if transfer.sha256 is not None:

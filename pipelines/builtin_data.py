@@ -1,18 +1,20 @@
-"""Built-in data sets: clips that the package makes itself, without a network."""
+"""Built-in data sets: clips that need no network."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from musclemap.datasets.clip import Clip
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.downloads.file_filter import FileFilter
 from musclemap.datasets.manifest import ManifestEntry
-from musclemap.datasets.output_folder import open_output
+from musclemap.datasets.output_folder import OutputFolder, open_output
 from musclemap.datasets.selection import Selected, clip_name
 from musclemap.datasets.summary import Summary
 from musclemap.imitation.task.arm_motions import arm_clip, arm_name, arm_source
 
+from .builtin_walk import BUILTIN_WALK, WALK_CLIP, read_walk, write_walk_track
 from .convert.conversion import ConversionResult, stop_if_disk_full, write_clip_entry
 from .convert.prepare import entry_without_clip
 from .convert.progress import Tracker
@@ -24,16 +26,25 @@ BUILTIN_ARM = "builtin-arm"
 ARM_CLIPS, ARM_SECONDS, ARM_SEED = 12, 4.0, 1
 """Number of clips, their duration [s] and their seed, as in `benchmarks/learning.py`."""
 
+OnClip = Callable[[ManifestEntry, int, int], None]
+"""Called after each clip with its manifest line, the number of finished clips, and the total."""
 
-def select_arm_clips(file_filter: FileFilter) -> tuple[int, ...]:
-    """Numbers of the arm clips that match a filter.
+
+def select_builtin_clips(name: str, file_filter: FileFilter) -> tuple[str, ...]:
+    """Paths of the clips of a built-in data set that match a filter.
+
+    Args:
+        name: `BUILTIN_ARM` or `BUILTIN_WALK`.
+        file_filter: Which clips.
 
     Raises:
         DownloadError: If none matches.
     """
-    selected = [number for number in range(ARM_CLIPS) if file_filter.matches(arm_path(number))]
+    paths = (WALK_CLIP,) if name == BUILTIN_WALK else tuple(arm_path(number) for number in range(ARM_CLIPS))
+    selected = [path for path in paths if file_filter.matches(path)]
     if not selected:
-        raise DownloadError(f"none of the {ARM_CLIPS} clips of {BUILTIN_ARM} matches; one is {arm_path(0)}")
+        clips = "1 clip" if len(paths) == 1 else f"{len(paths)} clips"
+        raise DownloadError(f"none of the {clips} of {name} matches; one is {paths[0]}")
     return tuple(selected[: file_filter.limit])
 
 
@@ -42,23 +53,40 @@ def arm_path(number: int) -> str:
     return clip_name(arm_name(number))
 
 
-def write_arm_clips(
-    out: Path, file_filter: FileFilter, *, on_clip: Callable[[ManifestEntry, int, int], None] | None = None
-) -> Summary:
-    """Write motions of the small arm as a data set. The same files are written again with the same bytes.
+def write_builtin_clips(name: str, out: Path, file_filter: FileFilter, *, on_clip: OnClip | None = None) -> Summary:
+    """Write a built-in data set. The same clips are written again with the same bytes.
 
     Args:
-        out: Output folder: clips and manifest.
+        name: `BUILTIN_ARM` or `BUILTIN_WALK`.
+        out: Output folder: clips, tracks and manifest.
         file_filter: Which clips to write.
-        on_clip: Called after each clip with its manifest line, the number of finished clips, and the total.
+        on_clip: Called after each clip.
 
     Raises:
-        DownloadError: If no clip matches the filter.
+        DownloadError: If no clip matches the filter, or if the clips do not fit the installed body.
         OutputError: If the folder cannot be written to, or another run is writing to it.
     """
+    paths = select_builtin_clips(name, file_filter)
+    if name == BUILTIN_WALK:
+        clip, track = read_walk()
+        item = Selected(path=Path(), name=clip.source, clip=WALK_CLIP)
+        finish = lambda folder: write_walk_track(folder.root, track)  # noqa: E731
+        return _write(out, [item], lambda _: clip, on_clip=on_clip, finish=finish)
+    numbers = {arm_path(number): number for number in range(ARM_CLIPS)}
+    items = [Selected(path=Path(), name=arm_source(numbers[path], ARM_SEED), clip=path) for path in paths]
+    return _write(out, items, lambda item: arm_clip(numbers[item.clip], ARM_SECONDS, seed=ARM_SEED), on_clip=on_clip)
+
+
+def _write(
+    out: Path,
+    items: Sequence[Selected],
+    make: Callable[[Selected], Clip],
+    *,
+    on_clip: OnClip | None,
+    finish: Callable[[OutputFolder], None] = lambda folder: None,
+) -> Summary:
+    """Write clips with their manifest lines, then whatever belongs to them."""
     started = time.perf_counter()
-    numbers = select_arm_clips(file_filter)
-    items = [Selected(path=Path(), name=arm_source(k, ARM_SEED), clip=arm_path(k)) for k in numbers]
     report = None
     if on_clip is not None:
         report = lambda now: on_clip(now.entry, now.nclip, now.total) if now.entry is not None else None  # noqa: E731
@@ -66,15 +94,18 @@ def write_arm_clips(
         run = RunRecorder(folder, items, track=Tracker(items, report=report))
 
         def results() -> Iterator[ConversionResult]:
-            for number, item in zip(numbers, items, strict=True):
-                clip = arm_clip(number, ARM_SECONDS, seed=ARM_SEED)
+            for item in items:
                 failure_entry = partial(entry_without_clip, item)
-                entry = write_clip_entry(item, clip, folder.root, announce=folder.announce, failure_entry=failure_entry)
+                entry = write_clip_entry(
+                    item, make(item), folder.root, announce=folder.announce, failure_entry=failure_entry
+                )
                 yield ConversionResult(item=item, entry=entry)
                 stop_if_disk_full(entry, folder.root)
 
         run.record_all(results())
         folder.write_manifest()
+        if all(entry.status == "ok" for entry in run.recorded.values()):
+            finish(folder)
     return Summary(
         out=out,
         entries=tuple(sorted(run.recorded.values(), key=lambda entry: entry.source)),

@@ -33,8 +33,8 @@ class Entry:
 
     Attributes:
         name: Name on the command line.
-        kind: "huggingface" (trajectories, converted after the download), "bundle" (our clips), "built-in" (made by the
-            package) or "by hand".
+        kind: "huggingface" (trajectories, converted after the download), "bundle" (our clips), "built-in" (in the
+            package, or made by it) or "by hand".
         what: One-sentence description.
         where: Repository of the hub, or URL of the bundle's manifest; None otherwise.
         page: Web page with terms and access; empty for a built-in data set.

@@ -292,11 +292,11 @@ class FeedbackController:
         return np.isin(np.arange(len(self.dofs.feet)), pair)
 
     def _moment_rows(self, rows: "_Rows", frame: int, tangent: np.ndarray) -> None:
-        """Rows of the legs' joint moments while both feet stand: accelerations leave open how these share the load."""
+        """Rows of the legs' joint moments between two steps: accelerations leave open how the feet share the load."""
         reference, dofs = self.reference, self.dofs
         if reference.moment is None or reference.feet is None:
             return
-        shared = 2.0 * float(reference.feet.load[frame].min())
+        shared = 2.0 * float(reference.feet.load[frame].min() * reference.feet.stepping[frame])
         if not shared:
             return
         legs = np.concatenate(dofs.legs) if dofs.legs else np.zeros(0, int)

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import mujoco
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
@@ -18,6 +19,9 @@ _ACCELERATION_CUTOFF = 10.0
 
 _MIN_STANCE = 8
 """Frames; a shorter contact within the clip is a scuff, not a step."""
+
+_STEPPING, _STANDING = 0.15, 0.3
+"""Times from the nearest swing phase up to which a stance belongs to a step, and from which the body stands [s]."""
 
 _MIN_STEP = 15
 """Frames; a foot that moves for that long while the other one stands makes a step."""
@@ -36,6 +40,7 @@ class FootReference:
         angular_acceleration: Shape (nframe, nfoot, 3) [rad/s²].
         swing: Whether the foot does not bear, shape (nframe, nfoot) bool.
         load: Share of each foot in the force on the feet, shape (nframe, nfoot); zeros in flight.
+        stepping: 1 within 0.15 s of a swing phase, falling to 0 within 0.3 s, shape (nframe,).
         phase: Elapsed part of the swing phase, shape (nframe, nfoot); 0 in stance.
         time_to_landing: Remaining time of the swing phase, shape (nframe, nfoot) [s]; 0 in stance.
         outwards: Horizontal unit vector from the other foot to this one, shape (nframe, nfoot, 2).
@@ -51,6 +56,7 @@ class FootReference:
     angular_acceleration: np.ndarray
     swing: np.ndarray
     load: np.ndarray
+    stepping: np.ndarray
     phase: np.ndarray
     time_to_landing: np.ndarray
     outwards: np.ndarray
@@ -179,6 +185,7 @@ def reference_of_motion(
             angular_acceleration=np.gradient(angular, 1 / rate, axis=0),
             swing=swing,
             load=_load_share(swing, force),
+            stepping=_stepping(swing, rate),
             phase=phase,
             time_to_landing=time_to_landing,
             outwards=_outwards(position, toes - position),
@@ -247,6 +254,14 @@ def _load_share(swing: np.ndarray, force: np.ndarray | None) -> np.ndarray:
     """Share of each foot that bears, shape (nframe, nfoot)."""
     weight = np.where(swing, 0.0, 1.0 if force is None else np.maximum(force, 1.0))
     return weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+
+
+def _stepping(swing: np.ndarray, rate: float) -> np.ndarray:
+    """How close each frame is to a swing phase of either foot, shape (nframe,)."""
+    if not swing.any():
+        return np.zeros(len(swing))
+    distance = distance_transform_edt(~swing.any(axis=1)) / rate
+    return np.clip((_STANDING - distance) / (_STANDING - _STEPPING), 0.0, 1.0)
 
 
 def _phases(swing: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
