@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_opening, uniform_filter1d
+from scipy.ndimage import binary_opening, uniform_filter1d
 from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.config import DynamicsConfig
@@ -57,12 +57,6 @@ UNSUPPORTED_SECONDS = 0.3
 
 IMPACT_SMOOTHNESS = 0.1
 """Factor on the smoothness around free fall and landing, where accelerations change within a few frames."""
-
-JERK_FACTOR, JERK_MARGIN = 1.5, 0.5
-"""The refined root may accelerate by this factor and margin [m/s²] more than the smooth fit at its fastest."""
-
-JERK_SECONDS = 0.03
-"""Time around a frame above that limit in which the residual is not trusted [s]."""
 
 FADE_SECONDS = 0.1
 """Time over which the residual's weight fades near unsupported frames [s]."""
@@ -181,33 +175,12 @@ class Refiner:
         bearing = detect_bearing(self.body.support, required.points, vertical, required.com, fps, held=held)
         load = load_sharing(bearing, fps)
         rolling = roll_over(self.body.support, required.points, bearing, required.com, fps)
-        first = self._state(q, required, load, rolling)
-        impact = impact_weight(q[:, 2], fps)
-        rough = roughness(q, impact, fps, self.config.cutoff)
+        state = first = best = self._state(q, required, load, rolling)
         trusted = self._trusted(first, fps)
-        best, best_q = self._iterate(q, first, trusted, stiffness, fps, impact, rough, (load, rolling))
-        jerks = _jerks(best_q[:, :3], q[:, :3] - rough[:, :3], impact, fps)
-        if jerks.any():  # their balance would need an impulse
-            trusted = trusted * ~jerks
-            best, best_q = self._iterate(q, first, trusted, stiffness, fps, impact, rough, (load, rolling))
-        moved = np.linalg.norm(best.required.points - first.required.points, axis=2).mean(axis=1)
-        return Refinement(
-            q=best_q,
-            fitted=q,
-            moved=moved,
-            residual_before=first.magnitude,
-            residual_after=best.magnitude,
-            bearing=bearing,
-        )
-
-    def _iterate(
-        self, q: np.ndarray, first: _State, trusted: np.ndarray, stiffness: np.ndarray, fps: float,
-        impact: np.ndarray, rough: np.ndarray, sharing: tuple[np.ndarray, RollOver],
-    ) -> tuple[_State, np.ndarray]:  # fmt: skip
-        """Forces and configurations of the best of all Gauss-Newton iterates."""
-        state = best = first
         current = best_q = np.array(q, np.float64)
         deviation = np.zeros((len(q), self.body.reduced.ndof))
+        impact = impact_weight(q[:, 2], fps)
+        rough = roughness(q, impact, fps, self.config.cutoff)
         smoothness = self._smoothness * (1.0 - (1.0 - IMPACT_SMOOTHNESS) * impact[1:-1, None])
         for iteration in range(1, self.config.iterations + 1):
             try:
@@ -217,10 +190,18 @@ class Refiner:
             current, moved = self._move(current, step)
             deviation += moved
             required = self._required(current, fps, momentum=iteration < self.config.iterations)
-            state = self._state(current, required, *sharing, state.forces.dual)
+            state = self._state(current, required, load, rolling, state.forces.dual)
             if self._cost(state, trusted) < self._cost(best, trusted):
                 best, best_q = state, current
-        return best, best_q
+        moved = np.linalg.norm(best.required.points - first.required.points, axis=2).mean(axis=1)
+        return Refinement(
+            q=best_q,
+            fitted=q,
+            moved=moved,
+            residual_before=first.magnitude,
+            residual_after=best.magnitude,
+            bearing=bearing,
+        )
 
     def _required(self, q: np.ndarray, fps: float, *, momentum: bool) -> RequiredForces:
         return required_forces(self.body, self.body.reduced.expand(q), fps, momentum=momentum)
@@ -312,25 +293,6 @@ def _cross_matrix(vector: np.ndarray) -> np.ndarray:
     x, y, z = vector.T
     zero = np.zeros_like(x)
     return np.stack([np.stack([zero, -z, y], 1), np.stack([z, zero, -x], 1), np.stack([-y, x, zero], 1)], 1)
-
-
-def _jerks(root: np.ndarray, smooth: np.ndarray, impact: np.ndarray, fps: float) -> np.ndarray:
-    """Frames near which a refined root accelerates much more than the smooth fit ever does, shape (nframe,) bool.
-
-    Args:
-        root: Refined positions of the root, shape (nframe, 3) [m].
-        smooth: Positions of the smooth fit, shape (nframe, 3) [m].
-        impact: Weight of free fall and landing, shape (nframe,); such frames are left out.
-        fps: Frame rate [Hz].
-    """
-    jerks = np.zeros(len(root), bool)
-    if len(root) < 4:
-        return jerks
-    refined, before = (np.linalg.norm(np.diff(x, 2, axis=0), axis=1) * fps**2 for x in (root, smooth))
-    quiet = impact[1:-1] < 0.5
-    limit = JERK_FACTOR * before[quiet].max(initial=0.0) + JERK_MARGIN
-    jerks[1:-1] = (refined > limit) & quiet
-    return np.asarray(binary_dilation(jerks, iterations=max(1, round(JERK_SECONDS * fps)))) if jerks.any() else jerks
 
 
 def _fade(earlier: np.ndarray, later: np.ndarray) -> None:
