@@ -56,7 +56,7 @@ demo: .venv/.installed-$(EXTRAS) ## Convert motions, let muscles walk, let an ar
 	    write_archive(Path("$(DEMO)/source"), ["walk_1.2", "squat", "turn", "jump"])'
 	$(BIN)/mm-retarget --muscles $(DEMO)/source $(DEMO)/clips
 	$(BIN)/mm-track $(DEMO)/clips walk_1.2 --video $(DEMO)/walk.mp4 --video-seconds 3
-	$(BIN)/mm-view $(DEMO)/clips walk_1.2 --tracked --save $(DEMO)/walk.png
+	$(BIN)/mm-view $(DEMO)/clips builtin/walk/walk_1.2_poses.h5 --tracked --save $(DEMO)/walk.png
 	$(BIN)/mm-download builtin-arm $(DEMO)/arm
 	$(BIN)/mm-train --dataset $(DEMO)/arm --limit 8 --run $(DEMO)/arm-run --algo world-model \
 	    --config benchmarks/small_arm_world.toml --max-seconds $(DEMO_SECONDS) \
