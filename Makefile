@@ -27,7 +27,7 @@ ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.
     tests/datasets/test_slow_servers.py tests/pipelines/test_sockets.py tests/imitation/test_training_faults.py \
     tests/pipelines/test_view_guard.py tests/pipelines/test_view_text.py
 # Training time of the demo's arm [s].
-DEMO_SECONDS ?= 60
+DEMO_SECONDS ?= 75
 WALK_POLICY := out/walk-policy
 # Training time of `make walk-policy` [s].
 WALK_SECONDS ?= 2700
