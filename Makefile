@@ -27,7 +27,7 @@ ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.
     tests/datasets/test_slow_servers.py tests/pipelines/test_sockets.py tests/imitation/test_training_faults.py \
     tests/pipelines/test_view_guard.py tests/pipelines/test_view_text.py
 # Training time of the demo's arm [s].
-DEMO_SECONDS ?= 60
+DEMO_SECONDS ?= 75
 WALK_POLICY := out/walk-policy
 # Training time of `make walk-policy` [s].
 WALK_SECONDS ?= 2700
@@ -56,7 +56,7 @@ demo: .venv/.installed-$(EXTRAS) ## Convert motions, let muscles walk, let an ar
 	    write_archive(Path("$(DEMO)/source"), ["walk_1.2", "squat", "turn", "jump"])'
 	$(BIN)/mm-retarget --muscles $(DEMO)/source $(DEMO)/clips
 	$(BIN)/mm-track $(DEMO)/clips walk_1.2 --video $(DEMO)/walk.mp4 --video-seconds 3
-	$(BIN)/mm-view $(DEMO)/clips walk_1.2 --tracked --save $(DEMO)/walk.png
+	$(BIN)/mm-view $(DEMO)/clips builtin/walk/walk_1.2_poses.h5 --tracked --save $(DEMO)/walk.png
 	$(BIN)/mm-download builtin-arm $(DEMO)/arm
 	$(BIN)/mm-train --dataset $(DEMO)/arm --limit 8 --run $(DEMO)/arm-run --algo world-model \
 	    --config benchmarks/small_arm_world.toml --max-seconds $(DEMO_SECONDS) \

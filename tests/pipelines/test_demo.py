@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import typer
 
+from musclemap.pipelines.builtin_walk import WALK_CLIP
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
@@ -48,6 +50,7 @@ def test_demo_walks_by_muscles_and_trains_only_the_arm(demo: list[list[str]]) ->
     commands = {Path(words[0]).name: words[1:] for words in demo}
     assert commands["mm-track"][:2] == ["out/demo/clips", "walk_1.2"]
     assert commands["mm-track"][2:] == ["--video", "out/demo/walk.mp4", "--video-seconds", "3"]
+    assert commands["mm-view"][:2] == ["out/demo/clips", WALK_CLIP]  # mm-view takes the whole path
     training = commands["mm-train"]
     assert training[training.index("--dataset") + 1] == commands["mm-download"][1] == "out/demo/arm"
     assert commands["mm-download"][0] == "builtin-arm"
