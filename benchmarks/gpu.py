@@ -152,7 +152,7 @@ class Run:
         self, *, sizes: Sizes, toy: bool, folder: Path, json_path: Path, started: float, budget: float
     ) -> None:
         self.toy, self.folder, self.json_path, self.budget = toy, folder, json_path, budget
-        self.stages, self.gpu = stages(sizes), False
+        self.stages, self.patience, self.gpu = stages(sizes), sizes.patience, False
         self._end = time.monotonic() + budget - (time.time() - started)
         self.results: dict[str, Any] = {
             "command": "benchmarks/gpu.sh", "toy": toy, "budget_s": budget,
@@ -191,7 +191,7 @@ class Run:
         return [stage for stage in self.stages if stage.name in names]
 
     def _begin(self, stage: Stage) -> Running:
-        seconds = min(stage.seconds, self._seconds_left(stage))
+        seconds = min(stage.seconds * self.patience, self._seconds_left(stage))
         setup = Setup(folder=self.folder, gpu=self.gpu, seconds=seconds)
         print(f"{stage.name} ({device_of(stage, setup)}), at most {seconds:.0f} s", file=sys.stderr, flush=True)
         return Running(stage=stage, setup=setup, started=time.monotonic(), commands=stage.commands(setup))
@@ -275,7 +275,10 @@ def describe(path: Path) -> None:
 def _environment(folder: Path) -> dict[str, str]:
     """Environment of the stages: source folder first, one compilation cache, memory of the GPU on demand."""
     paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    defaults = {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    defaults = {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }  # fmt: skip
     return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
@@ -303,7 +306,12 @@ def main() -> None:
         prog="benchmarks/gpu.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--toy", action="store_true", help="toy size, also without a GPU (or: GPU_TOY=1)")
-    parser.add_argument("--budget", type=float, default=BUDGET, metavar="SECONDS", help="time for everything")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="SECONDS",
+        help=f"time for everything (default: {BUDGET:g}, five times that for toys)",
+    )
     parser.add_argument("--only", nargs="+", metavar="STAGE", help="stages to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the results")
     parser.add_argument("--describe", type=Path, help=argparse.SUPPRESS)
@@ -321,7 +329,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="musclemap-gpu-") as folder:
         run = Run(
             sizes=sizes, toy=toy, folder=Path(folder), json_path=options.json or default,
-            started=float(os.environ.get("GPU_STARTED", time.time())), budget=options.budget,
+            started=float(os.environ.get("GPU_STARTED", time.time())), budget=options.budget or BUDGET * sizes.patience,
         )  # fmt: skip
         complete = run.run(options.only)
         print(f"{run.json_path}, {run.results['seconds']:.0f} s")

@@ -36,28 +36,35 @@ class Sizes:
         bodies: Bodies on which the engines are compared.
         simulated: Body of the simulation's speed, which is measured in MuJoCo Warp.
         worlds: Numbers of worlds, one stage each.
+        measures: Measures of the simulation's speed, names in `simulation.MEASURES`.
         sim_seconds: Duration of each measurement [s].
         frames: Numbers of frames to retarget, one stage each.
-        motions: Built-in motions to convert and track; all if empty.
+        motions: Built-in motions to convert and track, unless `arm`; all if empty.
         track_seconds: Computing time of the tracker per clip [s].
-        train_seconds: Longest training [s].
-        arm: Whether the small arm is trained in place of MyoFullBody.
+        train_seconds: Longest training, compilation included [s].
+        train_options: Further arguments of `mm-train`.
+        arm: Whether the small arm is tracked and trained in place of MyoFullBody.
+        patience: Factor of the stages' time limits, for a slow or busy machine.
     """
 
     bodies: tuple[str, ...] = ("SmallArm", "MyoFullBody")
     simulated: str = "MyoFullBody"
     worlds: tuple[int, ...] = (4096, 8192)
+    measures: tuple[str, ...] = ("physics", "with PPO")
     sim_seconds: float = 5.0
     frames: tuple[int, ...] = (10_000, 100_000)
     motions: tuple[str, ...] = ()
     track_seconds: float = 240.0
     train_seconds: float = 300.0
+    train_options: tuple[str, ...] = ()
     arm: bool = False
+    patience: float = 1.0
 
 
 TOY = Sizes(
-    bodies=("SmallArm",), simulated="SmallArm", worlds=(4,), sim_seconds=0.1, frames=(1000,), motions=("walk_1.2",),
-    track_seconds=3.0, train_seconds=3.0, arm=True,
+    bodies=("SmallArm",), simulated="SmallArm", worlds=(4,), measures=("physics",), sim_seconds=0.1, frames=(1000,),
+    track_seconds=3.0, train_seconds=300.0, arm=True, patience=5.0,
+    train_options=("--engine", "warp", "--num-envs", "4", "--max-steps", "256", "--set", "ppo.minibatch_size=64"),
 )  # fmt: skip
 """Sizes with which every stage runs on two CPU cores in seconds."""
 
@@ -135,7 +142,7 @@ def stages(sizes: Sizes) -> list[Stage]:
 
 
 TRAINING_OVERHEAD = 60.0
-"""Time for importing, reading clips and saving, which `mm-train --max-seconds` does not count [s]."""
+"""Time for importing, reading clips, the last iteration and saving, beyond `mm-train --max-seconds` [s]."""
 
 
 def _describe(setup: Setup) -> list[list[str]]:
@@ -143,10 +150,10 @@ def _describe(setup: Setup) -> list[list[str]]:
 
 
 def _convert(setup: Setup, sizes: Sizes) -> list[list[str]]:
+    if sizes.arm:
+        return [["-m", "musclemap.cli.download", "builtin-arm", str(setup.clips), "--limit", "2", "--json"]]
     source = str(setup.folder / "source")
-    arm = ["-m", "musclemap.cli.download", "builtin-arm", str(setup.folder / "arm"), "--limit", "2", "--json"]
     return [
-        *([arm] if sizes.arm else []),
         ["-c", _WRITE_MOTIONS, source, *sizes.motions],
         ["-m", "musclemap.cli.retarget", source, str(setup.clips), "--device", "cpu", "--json"],
     ]
@@ -173,7 +180,8 @@ def _simulation(worlds: int, sizes: Sizes) -> Stage:
     def commands(setup: Setup) -> list[list[str]]:
         return [
             [str(HERE / "simulation.py"), "--only", "speed", "--bodies", sizes.simulated, "--engines", "warp",
-             "--worlds", str(worlds), "--seconds", str(sizes.sim_seconds), "--clip", str(setup.clips / WALK),
+             "--worlds", str(worlds), "--measures", *sizes.measures, "--seconds", str(sizes.sim_seconds),
+             "--clip", str(setup.clips / WALK),
              "--json", str(setup.json(name))]
         ]  # fmt: skip
 
@@ -205,14 +213,10 @@ def _track(setup: Setup, sizes: Sizes) -> list[list[str]]:
 
 def _train(setup: Setup, sizes: Sizes) -> list[list[str]]:
     seconds = min(sizes.train_seconds, max(setup.seconds - TRAINING_OVERHEAD, 1.0))
-    data = (
-        ["--dataset", str(setup.folder / "arm"), "--config", str(HERE / "small_arm.toml")]
-        if sizes.arm
-        else ["--dataset", str(setup.clips), "--include", "*walk_1.2*"]
-    )
+    data = ["--config", str(HERE / "small_arm.toml")] if sizes.arm else ["--include", "*walk_1.2*"]
     return [
-        ["-m", "musclemap.cli.train", *data, "--run", str(setup.folder / "run"), "--max-seconds", f"{seconds:.0f}",
-         "--no-tensorboard", "--json"]
+        ["-m", "musclemap.cli.train", "--dataset", str(setup.clips), *data, *sizes.train_options,
+         "--run", str(setup.folder / "run"), "--max-seconds", f"{seconds:.0f}", "--no-tensorboard", "--json"]
     ]  # fmt: skip
 
 
@@ -225,10 +229,10 @@ def _read_json(name: str, *parts: str) -> Callable[[Setup, str], dict[str, Any]]
 
 
 def _read_conversion(setup: Setup, output: str) -> dict[str, Any]:
-    if not (setup.clips / WALK).is_file():
-        raise ValueError(f"there is no clip {WALK}")
+    if not list(setup.clips.rglob("*.h5")):
+        raise ValueError("there is no clip")
     summary = json.loads(output)
-    return {key: value for key, value in summary.items() if isinstance(value, int | float | str)}
+    return {key: summary[key] for key in ("counts", "nframe", "seconds")}
 
 
 def _read_tracks(setup: Setup, output: str) -> dict[str, Any]:
