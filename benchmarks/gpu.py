@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_stages import GPU, TOY, Setup, Sizes, Stage, stages
+from gpu_stages import CPU, GPU, TOY, Setup, Sizes, Stage, stages
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -105,8 +105,8 @@ class Running:
         self.output("out").parent.mkdir(exist_ok=True)
         with self.output("out").open("wb") as out, self.output("err").open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, env=_environment(self.setup.folder), stdout=out, stderr=err,
-                stdin=subprocess.DEVNULL, start_new_session=True,
+                [sys.executable, *arguments], cwd=ROOT, env=_environment(self.stage, self.setup.folder),
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
             )  # fmt: skip
 
     def result(self) -> dict[str, Any]:
@@ -272,14 +272,18 @@ def describe(path: Path) -> None:
     path.write_text(json.dumps(facts))
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """Environment of the stages: source folder first, one compilation cache, memory of the GPU on demand."""
+def _environment(stage: Stage, folder: Path) -> dict[str, str]:
+    """Environment of a stage: source folder first, one compilation cache, memory of the GPU on demand.
+
+    Stages on the CPU cores do not see the GPU: each of the tracker's processes would take memory there.
+    """
     paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     defaults = {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }  # fmt: skip
-    return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    fixed = {"PYTHONPATH": os.pathsep.join(paths)} | ({"JAX_PLATFORMS": "cpu"} if stage.device == CPU else {})
+    return defaults | os.environ | fixed
 
 
 def _shown(arguments: Sequence[str], folder: Path) -> str:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures on a machine with an NVIDIA GPU, in ten minutes, everything that needs one: see benchmarks/gpu.py.
-# Uses $PYTHON, .venv or python3, the first that has the packages; otherwise installs them into .venv.
+# Uses $PYTHON if it is set; else .venv or python3 if they have the packages; else installs them into .venv.
 set -euo pipefail
 GPU_STARTED=$(date +%s)
 export GPU_STARTED # installation counts towards the time
@@ -15,7 +15,8 @@ usable() {
         "${needed[@]}" 2>/dev/null
 }
 
-for python in ${PYTHON:+"$PYTHON"} .venv/bin/python python3; do
+if [ -n "${PYTHON:-}" ]; then exec "$PYTHON" benchmarks/gpu.py "$@"; fi
+for python in .venv/bin/python python3; do
     if usable "$python"; then exec "$python" benchmarks/gpu.py "$@"; fi
 done
 echo "No Python with the packages; installing musclemap[gpu] into .venv" >&2

@@ -78,9 +78,7 @@ def test_a_stage_is_stopped_after_its_time_and_its_result_is_read(run) -> None:
 
 def test_a_stage_in_the_background_runs_beside_the_next(run, tmp_path: Path) -> None:
     """It waits for a file that the next stage writes."""
-    wait = (
-        "import time; from pathlib import Path; f = Path('{}')\nwhile not f.exists(): time.sleep(0.05)\nprint('{{}}')"
-    )
+    wait = "import os, time\nwhile not os.path.exists('{}'): time.sleep(0.05)\nprint('{{}}')"
     flag = tmp_path / "flag"
     outcomes = run(
         {"name": "waiting", "lines": ["pass", wait.format(flag)], "background": True},
