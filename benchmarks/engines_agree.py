@@ -54,10 +54,11 @@ class Difference:
 def compare(name: str, *, device: str, clip: Path | None) -> dict[str, Any]:
     """Step both engines from the same states with the same excitations."""
     body, key = load_simulation_body(name), BODIES[name]
-    state = engine_states.arm_state(body)
-    if name == "MyoFullBody":
-        if clip is None:
-            raise SystemExit("MyoFullBody needs --clip, a clip of at least two seconds")
+    if name == "SmallArm":
+        state = engine_states.arm_state(body)
+    elif clip is None:
+        raise SystemExit("MyoFullBody needs --clip, a clip of at least two seconds")
+    else:
         state = engine_states.walking_state(body, read_clip(clip))
     ctrl = engine_states.excitations(body, STEPS)
     started = time.perf_counter()
