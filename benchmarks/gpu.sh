@@ -15,6 +15,9 @@ usable() {
         "${needed[@]}" 2>/dev/null
 }
 
+for argument in "$@"; do # the help needs no packages, and must not install any
+    case $argument in -h | --help) exec python3 benchmarks/gpu.py "$@" ;; esac
+done
 if [ -n "${PYTHON:-}" ]; then exec "$PYTHON" benchmarks/gpu.py "$@"; fi
 for python in .venv/bin/python python3; do
     if usable "$python"; then exec "$python" benchmarks/gpu.py "$@"; fi
