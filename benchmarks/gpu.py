@@ -59,6 +59,7 @@ class Running:
         process: The running command.
         ran: Commands that have started.
         timed_out: Whether it was stopped.
+        ended: Time of its end; None before.
     """
 
     stage: Stage
@@ -68,12 +69,19 @@ class Running:
     process: subprocess.Popen[bytes] | None = None
     ran: list[list[str]] = field(default_factory=list)
     timed_out: bool = False
+    ended: float | None = None
 
     def output(self, stream: str) -> Path:
         """File of an output stream of the last command."""
         return self.setup.folder / "logs" / f"{self.stage.name.replace(' ', '-')}-{len(self.ran)}.{stream}"
 
     def poll(self) -> bool:
+        """Continue as `_advance`, and note the time of the end."""
+        if self.ended is None and self._advance():
+            self.ended = time.monotonic()
+        return self.ended is not None
+
+    def _advance(self) -> bool:
         """Start the next command if none runs; stop the stage if its time is up. Returns whether it has ended."""
         status = None if self.process is None else self.process.poll()
         if self.process is not None and status is None:
@@ -112,9 +120,10 @@ class Running:
     def result(self) -> dict[str, Any]:
         """Status, time and result of a stage that has ended."""
         assert self.process is not None
+        assert self.ended is not None
         outcome: dict[str, Any] = {
             "name": self.stage.name, "device": device_of(self.stage, self.setup), "status": "ok",
-            "seconds": round(time.monotonic() - self.started, 1),
+            "seconds": round(self.ended - self.started, 1),
             "commands": [_shown(arguments, self.setup.folder) for arguments in self.ran],
         }  # fmt: skip
         if self.timed_out:
