@@ -9,7 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("musclemap", "musclemimic-models", "mujoco", "jax", "jaxlib", "numpy", "scipy", "h5py", "mink", "daqp")
+PACKAGES = (
+    "musclemap", "musclemimic-models", "mujoco", "mujoco-warp", "warp-lang", "jax", "jaxlib", "numpy", "scipy", "h5py",
+    "mink", "daqp",
+)  # fmt: skip
 
 
 def describe() -> dict[str, Any]:

@@ -27,6 +27,8 @@ from musclemap.skeletons.body import Landmark, TargetBody
 
 from ..support.engine_states import (
     NWORLD,
+    RELATIVE_TOLERANCE,
+    TOLERANCE,
     arm_state,
     assert_same,
     excitations,
@@ -255,22 +257,8 @@ def test_mujoco_prints_and_logs_nothing_about_bad_worlds(
     assert capfd.readouterr() == ("", "")
 
 
-APART = {
-    "arm": {"qpos": 1e-5, "qvel": 2e-4, "act": 1e-6, "warmstart": 0.05},
-    "human": {"qpos": 1e-4, "qvel": 5e-3, "act": 1e-6, "warmstart": 2.0},
-}
-"""Largest differences between the engines after fifty substeps in float32 and in float64, with feet on the ground.
-
-About ten times the measured ones: for MyoFullBody 1.5e-5 rad where joints move by a fifth of a radian, 5e-4 rad/s of
-20, and 0.2 rad/s² of 1500 in the solver's warm-start accelerations."""
-
-RELATIVE = {"warmstart": 0.05}
-"""Relative differences allowed as well: how far the constraint solver's accelerations have converged in float32 depends
-on the processor's instructions (up to 3 of 180 rad/s²)."""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("body_name", APART)
+@pytest.mark.parametrize("body_name", TOLERANCE)
 @pytest.mark.parametrize("device", ["cpu", "cuda:0"])
 def test_ten_control_steps_agree(body_name: str, device: str, request: pytest.FixtureRequest, walk_clip: Clip) -> None:
     if device != "cpu" and not has_cuda():
@@ -283,11 +271,11 @@ def test_ten_control_steps_agree(body_name: str, device: str, request: pytest.Fi
     ctrl = excitations(body, 10)
     mujoco_state, sensors = run(MujocoEngine(body, NWORLD), state, ctrl)
     warp_state, sensors_after = run(engine, state, ctrl)
-    for name, tolerance in APART[body_name].items():
+    for name, tolerance in TOLERANCE[body_name].items():
         np.testing.assert_allclose(
             getattr(warp_state, name),
             getattr(mujoco_state, name),
-            rtol=RELATIVE.get(name, 0),
+            rtol=RELATIVE_TOLERANCE.get(name, 0),
             atol=tolerance,
             err_msg=name,
         )
