@@ -24,7 +24,7 @@ from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.physics.warp_engine import WarpEngine
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
-import engine_states
+import engine_states  # pyright: ignore[reportMissingImports]
 
 BODIES = {"SmallArm": "arm", "MyoFullBody": "human"}
 """Bodies, and the names of their tolerances in `engine_states.TOLERANCE`."""

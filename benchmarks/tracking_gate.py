@@ -79,7 +79,7 @@ def main() -> None:
             tasks = [(path, config, options.seed, i) for i in range(options.starts)]
             results = pool.map(run, tasks, chunksize=1)
         reached = sum(not failure for _, _, failure, *_ in results)
-        relative, root, activation = (np.mean([result[k] for result in results]) for k in (3, 4, 5))
+        relative, root, activation = np.array([result[3:] for result in results]).mean(axis=0)
         lost = ", ".join(f"{first}-{end} {why}" for first, end, why, *_ in results if why)
         print(
             f"{path.stem}: {reached} of {options.starts} reach the end; landmarks {1e3 * relative:.0f} mm, "

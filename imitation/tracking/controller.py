@@ -101,7 +101,7 @@ class FeedbackController:
             self._dof_rows(rows, data, frame, np.zeros(2), None, None)
             solution = self._solve(rows, np.zeros(nu), np.zeros(nu), np.ones(nu), None)
             data.act[:] = solution.x
-        return solution.x.copy()
+        return data.act.copy()
 
     def decide(
         self, data: mujoco.MjData, frame: int, *, offset: np.ndarray | None = None, start: np.ndarray | None = None

@@ -16,10 +16,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dposv
+from scipy.linalg import get_lapack_funcs
 
 MAX_RESIDUAL = 1e-6
 """A solution counts as exact up to this residual."""
+
+(_POSV,) = get_lapack_funcs(("posv",), dtype=np.float64)
 
 _MAX_ITERATIONS = 60
 _TOLERANCE = 1e-9
@@ -98,7 +100,7 @@ def _hessian(free: np.ndarray, regulariser: float) -> np.ndarray:
 
 def _solve_positive(matrix: np.ndarray, rhs: np.ndarray) -> np.ndarray:
     """Solution of a positive definite system; without the checks that take longer than the solution."""
-    _, solution, info = dposv(matrix, rhs, lower=1)
+    _, solution, info = _POSV(matrix, rhs, lower=1)
     if info != 0:
         raise np.linalg.LinAlgError("the matrix is not positive definite")
     return solution

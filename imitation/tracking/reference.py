@@ -179,10 +179,10 @@ def reference_of_motion(
         feet = FootReference(
             position=position,
             velocity=velocity,
-            acceleration=np.gradient(velocity, 1 / rate, axis=0),
+            acceleration=_rate_of_change(velocity, rate),
             rotation=rotation,
             angular_velocity=angular,
-            angular_acceleration=np.gradient(angular, 1 / rate, axis=0),
+            angular_acceleration=_rate_of_change(angular, rate),
             swing=swing,
             load=_load_share(swing, force),
             stepping=_stepping(swing, rate),
@@ -194,12 +194,12 @@ def reference_of_motion(
     return ReferenceMotion(
         qpos=qpos,
         qvel=qvel,
-        acceleration=np.gradient(_smooth(qvel[:, dofs.index], rate), 1 / rate, axis=0),
+        acceleration=_rate_of_change(_smooth(qvel[:, dofs.index], rate), rate),
         moment=None,
         landmarks=landmarks,
         com=com,
         com_velocity=com_velocity,
-        com_acceleration=np.gradient(com_velocity, 1 / rate, axis=0),
+        com_acceleration=_rate_of_change(com_velocity, rate),
         feet=feet,
     )
 
@@ -210,6 +210,10 @@ def _moment(body: SimulationBody, clip: Clip) -> np.ndarray | None:
         return None
     columns = [clip.moment_names.index(name) for name in body.joint_names]
     return np.asarray(clip.joint_moment[:, columns], float)
+
+
+def _rate_of_change(values: np.ndarray, rate: float) -> np.ndarray:
+    return np.asarray(np.gradient(values, 1 / rate, axis=0))
 
 
 def _smooth(velocity: np.ndarray, rate: float) -> np.ndarray:
@@ -229,7 +233,7 @@ def _swing(body: SimulationBody, clip: Clip) -> np.ndarray | None:
     parts = body.target.contact_parts
     if not parts:
         return None
-    held = np.asarray(clip.contact, bool).reshape(clip.nframe, -1, 2).any(axis=2)
+    held = np.asarray(np.asarray(clip.contact, bool).reshape(clip.nframe, -1, 2).any(axis=2))
     if clip.bearing is not None and clip.support_names[:2] == body.target.support_names[:2]:
         bearing = np.asarray(clip.bearing[:, :2], bool).copy()
         for k, foot in enumerate(held.T):  # a foot that moves while the other is held still steps, however low
@@ -260,7 +264,7 @@ def _stepping(swing: np.ndarray, rate: float) -> np.ndarray:
     """How close each frame is to a swing phase of either foot, shape (nframe,)."""
     if not swing.any():
         return np.zeros(len(swing))
-    distance = distance_transform_edt(~swing.any(axis=1)) / rate
+    distance = np.asarray(distance_transform_edt(~swing.any(axis=1)), float) / rate
     return np.clip((_STANDING - distance) / (_STANDING - _STEPPING), 0.0, 1.0)
 
 

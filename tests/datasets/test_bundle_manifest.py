@@ -20,7 +20,7 @@ from musclemap.datasets.downloads.bundle_manifest import MANIFEST, parse_bundle,
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.formats.locomujoco import MAX_COLUMNS, read_trajectory
 from musclemap.errors import MusclemapError, SettingsError, SourceError
-from musclemap.pipelines.export import RECORD, _read_record
+from musclemap.pipelines.export import RECORD, _Kind, _read_record
 from musclemap.pipelines.packing.splits import split_by_groups
 from musclemap.pipelines.study.reproduction import read_expectations
 from musclemap.pipelines.train.dataset import select_clips
@@ -177,7 +177,7 @@ def test_untrusted_expectations_are_checked(text: bytes, tmp_path: Path) -> None
 def test_record_of_an_earlier_export_is_checked(text: bytes, tmp_path: Path) -> None:
     (tmp_path / RECORD).write_bytes(text)
     with pytest.raises(SettingsError, match="is damaged"):
-        _read_record(tmp_path, to="csv", fingers=False)
+        _read_record(tmp_path, _Kind(to="csv", fingers=False, tracked=False))
     result = RUNNER.invoke(export_command.app, [str(tmp_path), str(tmp_path), "--to", "csv"])
     assert result.exit_code == 2
 
