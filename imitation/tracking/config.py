@@ -15,7 +15,7 @@ Samples = Annotated[int, Field(ge=0, le=1_000_000)]
 class TrackingConfig:
     """Settings of the controller and of the search for excitations.
 
-    `benchmarks/tune_tracking.py` found the gains for MyoFullBody. A gain k is the square of a natural frequency:
+    `benchmarks/tune_tracking.py` searches for gains; these fit MyoFullBody. A gain k is the square of a frequency:
     an error e and its rate ask for the acceleration `k e + 2 sqrt(k) damping de/dt`. Weights multiply the square roots
     of squared accelerations in the cost, those of joints with the square root of the inertia they see.
 
