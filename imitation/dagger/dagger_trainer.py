@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from threadpoolctl import threadpool_limits
 
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.engine import Engine
@@ -172,7 +173,10 @@ class DaggerTrainer:
         """
         stage = self.schedule.stage(int(state.iterations))
         step = {"collect": self._collect, "fit": self._fit_policy, "evaluate": self._evaluate}[stage.kind]
-        state, metrics = step(state, stage)
+        with threadpool_limits(
+            limits=1, user_api="blas"
+        ):  # the controller's matrices are small: more threads only wait
+            state, metrics = step(state, stage)
         state = state._replace(iterations=state.iterations + 1)
         results = dict(zip(NAMES, state.assessment.results, strict=True))
         facts = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from musclemap.imitation.physics.bodies import SimulationBody
 
@@ -109,6 +110,7 @@ class Simulator:
         act = self.controller.start_activation(data, frame)
         return State(reference.qpos[frame].copy(), reference.qvel[frame].copy(), act, nothing)
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # the matrices are small: more threads only wait
     def run(
         self,
         state: State,
