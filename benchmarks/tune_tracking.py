@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
 import json
+from dataclasses import replace
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from tracking_gate import disturbed_start, make_simulator  # pyright: ignore[rep
 
 from musclemap.imitation.tracking.config import TrackingConfig
 
-GAINS = (
+GAINS: tuple[str, ...] = (
     "joint_gain", "root_gain", "root_rotation_gain", "root_weight", "root_rotation_weight", "trunk_weight",
     "added_inertia", "effort", "change", "foot_weight", "foot_rotation_weight", "foot_gain", "placement",
     "lateral_placement", "placement_rate", "clearance", "com_weight", "com_gain", "moment_weight",
@@ -36,7 +37,7 @@ SPREAD, SHRINK = 0.3, 0.97
 def score(task: tuple[dict[str, float], Path, int]) -> float:
     """Score of some gains on one clip."""
     gains, path, seed = task
-    simulator = make_simulator(path, TrackingConfig(**gains, samples=0, kept=1))
+    simulator = make_simulator(path, replace(TrackingConfig(samples=0, kept=1), **gains))
     rng, last = np.random.default_rng(seed), simulator.reference.nframe - 1
     scores = []
     for frame in np.linspace(0, max(0, last - FRAMES), STARTS).astype(int).tolist():
@@ -67,7 +68,7 @@ def main() -> None:
             steps = rng.standard_normal((POPULATION, len(GAINS)))
             steps[0] = 0.0  # the mean itself
             points = mean + spread * steps
-            gains = [dict(zip(GAINS, np.exp(point).tolist(), strict=True)) for point in points]
+            gains: list[dict[str, float]] = [dict(zip(GAINS, np.exp(point).tolist(), strict=True)) for point in points]
             tasks = [(candidate, path, generation) for candidate in gains for path in options.clips]
             scores = np.array(pool.map(score, tasks, chunksize=1)).reshape(POPULATION, -1).mean(axis=1)
             best = np.argsort(-scores)[:PARENTS]
