@@ -22,8 +22,6 @@ from musclemap.datasets.clip import read_clip
 from musclemap.imitation.physics.bodies import load_simulation_body
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.controller import FeedbackController
-from musclemap.imitation.tracking.dofs import find_controlled_dofs
-from musclemap.imitation.tracking.reference import make_reference
 from musclemap.imitation.tracking.search import Simulator, State
 
 ROOT_SPEED, ROOT_SPIN, JOINT_SPEED = 0.05, 0.05, 0.1
@@ -33,9 +31,7 @@ def make_simulator(path: Path, config: TrackingConfig) -> Simulator:
     """Simulator of one clip."""
     clip = read_clip(path)
     body = load_simulation_body(clip.model)
-    dofs = find_controlled_dofs(body)
-    reference = make_reference(body, dofs, clip, contact_depth=config.contact_depth)
-    return Simulator(body, FeedbackController(body, dofs, reference, config))
+    return Simulator(body, FeedbackController.for_clip(body, clip, config))
 
 
 def disturbed_start(simulator: Simulator, frame: int, rng: np.random.Generator) -> State:

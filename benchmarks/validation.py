@@ -31,6 +31,7 @@ from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic.synthesis import synthesise
+from musclemap.intervals import runs
 from musclemap.pipelines.device import choose_device
 from musclemap.retarget.checks.inverse_dynamics import GRAVITY
 from musclemap.retarget.checks.physics_checks import MujocoPhysics, PhysicsEngine
@@ -40,7 +41,6 @@ from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.warp_physics import WarpPhysics
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.body import TargetBody
 
 STRIDE = (0.7, 1.8)

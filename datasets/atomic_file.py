@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -38,6 +39,19 @@ def write_atomically(path: Path, data: bytes, *, before_rename: Callable[[], Non
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_hashed(path: Path, data: bytes, *, before_rename: Callable[[str], None] | None = None) -> str:
+    """Write a file atomically and return the SHA-256 of its content.
+
+    Args:
+        path: File to write.
+        data: Content of the file.
+        before_rename: Called with the SHA-256 after the bytes are on disk and before the file is renamed.
+    """
+    sha256 = hashlib.sha256(data).hexdigest()
+    write_atomically(path, data, before_rename=None if before_rename is None else lambda: before_rename(sha256))
+    return sha256
 
 
 def remove_leftovers(folder: Path, *, deep: bool = True) -> None:

@@ -22,7 +22,6 @@ attributes are the fields of `Clip` plus format and version; dictionaries and re
 always gives the same bytes: no times, no random order, a pinned file format version.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -37,7 +36,7 @@ from musclemap.datasets.hdf5.protocol import FileContents
 from musclemap.datasets.hdf5.writing import file_bytes
 from musclemap.errors import ClipError, FileError, SettingsError
 
-from .atomic_file import write_atomically
+from .atomic_file import write_hashed
 from .clip_schema import (
     ARRAYS,
     FLAGS,
@@ -146,6 +145,11 @@ class Clip:
         """Time from the first frame to the last [s]."""
         return (self.nframe - 1) / self.fps
 
+    @property
+    def broken_rules(self) -> str:
+        """Names of the broken rules, separated by commas."""
+        return ", ".join(str(reason.get("rule")) for reason in self.reasons)
+
     def frames(self, rows: slice | np.ndarray) -> "Clip":
         """The clip with some of its frames only: every array by frame is indexed; metrics and verdict stay as they are.
 
@@ -192,9 +196,7 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
     numbers = {key: float(values[key]) for key in NUMBERS if values[key] is not None}
     attributes = {key: texts.get(key, numbers.get(key, values[key])) for key in written}
     data = file_bytes(stored, {"format": FORMAT, "version": VERSION, **attributes})
-    sha256 = hashlib.sha256(data).hexdigest()
-    write_atomically(path, data, before_rename=None if before_rename is None else lambda: before_rename(sha256))
-    return sha256
+    return write_hashed(path, data, before_rename=before_rename)
 
 
 def read_clip(path: Path, *, sha256: str | None = None) -> Clip:

@@ -20,7 +20,6 @@ clip's values. Simulating the excitations from the start reproduces the motion b
 format and version; dictionaries are JSON text. The same track always gives the same bytes.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -33,7 +32,7 @@ from musclemap.datasets.hdf5.process import read_contents
 from musclemap.datasets.hdf5.writing import file_bytes
 from musclemap.errors import FileError, SettingsError, TrackError
 
-from .atomic_file import write_atomically
+from .atomic_file import write_hashed
 from .manifest import strict_json
 from .output_folder import TRACKS, clip_path
 from .track_schema import (
@@ -176,9 +175,7 @@ def write_track(path: Path, track: StoredTrack, *, before_rename: Callable[[str]
         raise TrackError(f"the track: {error}") from error
     numbers = {key: float(values[key]) for key in NUMBERS}
     data = file_bytes(arrays, {"format": FORMAT, "version": VERSION, **values, **texts, **numbers})
-    sha256 = hashlib.sha256(data).hexdigest()
-    write_atomically(path, data, before_rename=None if before_rename is None else lambda: before_rename(sha256))
-    return sha256
+    return write_hashed(path, data, before_rename=before_rename)
 
 
 def read_track(path: Path, *, sha256: str | None = None) -> StoredTrack:

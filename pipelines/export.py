@@ -238,8 +238,7 @@ def _export(
         path = clip_path(root, name)
         clip = read_clip(path, sha256=entry.clip_sha256 if entry else None)
         if feasible_only and clip.verdict == "infeasible":
-            rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-            raise ClipError(f"it is infeasible ({rules})")
+            raise ClipError(f"it is infeasible ({clip.broken_rules})")
         sha256 = (entry.clip_sha256 if entry else None) or hashlib.sha256(path.read_bytes()).hexdigest()
         track = None if tracks is None else _track_of(root, name, tracks)
         clip = clip if track is None else tracked_clip(clip, track)

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
+from musclemap.intervals import runs
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.metrics import clip_metrics
@@ -28,7 +29,6 @@ from musclemap.retarget.dynamics.refinement import Refinement, Refiner, refineme
 from musclemap.retarget.solver.cost_weights import joint_stiffness
 from musclemap.retarget.solver.fitter import Fit, Fitter
 from musclemap.retarget.solver.refit import accept_refit, blend, needs_refit, refit_share
-from musclemap.retarget.targets.contacts import runs
 from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
 from musclemap.retarget.targets.proportions import Proportions, fit_proportions
 from musclemap.retarget.targets.treadmill import to_place, travel_metrics

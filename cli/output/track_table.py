@@ -31,7 +31,7 @@ COLUMNS = (
 )
 """Metric, heading in two lines and format."""
 
-_STAGES = {"linearise": "linearising", "track": "tracking", "search": "searching"}
+_STAGES = {"track": "tracking", "search": "searching"}
 
 
 def tracking_listener(display: ProgressDisplay, *, seconds: float) -> "Callable[[RunProgress], None]":

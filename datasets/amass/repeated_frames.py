@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion
+from musclemap.intervals import runs
 
 MOVING_ROTATION = 0.5
 """The body moves if a joint turns faster than this [rad/s]; steps of numbers stored in 16 bits are slower."""
@@ -79,7 +80,7 @@ def find_repeats(rotvec: np.ndarray, trans: np.ndarray, *, fps: float) -> Repeat
     same[0] = False
     moves = rotation > MOVING_ROTATION
     repeated = np.zeros(len(same), bool)
-    for start, stop in _gaps(same):
+    for start, stop in runs(same):
         between_movements = moves[start - 1] and stop < len(same) and moves[stop]
         repeated[start:stop] = between_movements and stop - start <= LONGEST_HOLD * fps
     if not repeated.any():
@@ -165,14 +166,9 @@ def without_repeats(motion: SourceMotion, report: RepeatReport) -> SourceMotion:
         )  # fmt: skip
     rotvec, trans = motion.rotvec.copy(), motion.trans.copy()
     hands = None if hands is None else np.array(hands)
-    for start, stop in _gaps(report.repeated):
+    for start, stop in runs(report.repeated):
         _interpolate(rotvec, trans, hands, start, stop, report.repeated)
     return replace(motion, rotvec=rotvec, trans=trans, hand_rotvec=hands)
-
-
-def _gaps(repeated: np.ndarray) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], repeated.astype(np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 _NEIGHBOURS = 6

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from threadpoolctl import threadpool_limits
 
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.engine import Engine
@@ -31,7 +30,7 @@ from .label_pool import LabelPool
 from .schedule import Schedule, Stage
 from .starts import StartNoise, pushed, with_physics
 from .student import Student, StudentState
-from .teacher import Question
+from .teacher import QueryStates
 
 KEYS = {"noise": 1001, "start": 1002}
 """Indices that derive random keys from that of the worlds; those that `post_step` splits off have small indices."""
@@ -173,10 +172,7 @@ class DaggerTrainer:
         """
         stage = self.schedule.stage(int(state.iterations))
         step = {"collect": self._collect, "fit": self._fit_policy, "evaluate": self._evaluate}[stage.kind]
-        with threadpool_limits(
-            limits=1, user_api="blas"
-        ):  # the controller's matrices are small: more threads only wait
-            state, metrics = step(state, stage)
+        state, metrics = step(state, stage)
         state = state._replace(iterations=state.iterations + 1)
         results = dict(zip(NAMES, state.assessment.results, strict=True))
         facts = {
@@ -193,12 +189,12 @@ class DaggerTrainer:
         for _ in range(self.config.num_steps):
             physics, task = worlds.physics, worlds.task
             arrays = (np.asarray(array) for array in (*physics, task.clip, task.frame, active))
-            answer = self._pool.label(Question(*arrays))
+            labelled = self._pool.label(QueryStates(*arrays))
             active, activation, effect, valid = jax.device_put(
-                (answer.active, answer.activation, answer.effect, answer.valid), self.engine.device
+                (labelled.active, labelled.activation, labelled.effect, labelled.valid), self.engine.device
             )
             parts.append(LabelledSteps(obs=worlds.obs, activation=activation, effect=effect, valid=valid))
-            noise, action, ctrl = self._execute(state.learner, worlds, noise, error, answer.excitation, valid, share)
+            noise, action, ctrl = self._execute(state.learner, worlds, noise, error, labelled.excitation, valid, share)
             physics, sensors = self.engine.step(physics, ctrl)
             worlds, result, _ = self._post_step(self.reference, worlds, action, physics, sensors)
             started = result.terminated | result.truncated

@@ -22,7 +22,7 @@ from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_b
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.tracking.config import TrackingConfig
 
-from .teacher import Labels, Question, Teacher
+from .teacher import Labels, QueryStates, Teacher
 
 SMALL_BODY = 100
 """Bodies with at most this many muscles are labelled by this process: starting others takes longer."""
@@ -39,7 +39,7 @@ class LabelPool:
     Args:
         body: Simulated body.
         physics: Settings that the body was made with.
-        clips: Clips, by the numbers of `Question.clip`.
+        clips: Clips, by the numbers of `QueryStates.clip`.
         config: Gains of the controller.
         workers: Number of processes; 0 for one per core.
         ndirection: See `Teacher`.
@@ -67,7 +67,7 @@ class LabelPool:
             self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=arguments
         )
 
-    def label(self, question: Question) -> Labels:
+    def label(self, query: QueryStates) -> Labels:
         """Labels of all states, in their order; the number of processes does not change them.
 
         Raises:
@@ -75,12 +75,12 @@ class LabelPool:
             TrainingError: If a process ended, for example because memory ran out.
         """
         if self._local is not None:
-            return self._local.label(question)
+            return self._local.label(query)
         assert self._pool is not None
         parts: list[Future[Labels]] = []
         with _environment():  # processes start with the first call
-            for rows in np.array_split(np.arange(len(question.clip)), min(self.workers, len(question.clip))):
-                parts.append(self._pool.submit(_label, Question(*(array[rows] for array in question))))
+            for rows in np.array_split(np.arange(len(query.clip)), min(self.workers, len(query.clip))):
+                parts.append(self._pool.submit(_label, QueryStates(*(array[rows] for array in query))))
         try:
             results = [part.result() for part in parts]
         except BrokenProcessPool as error:
@@ -115,9 +115,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _label(question: Question) -> Labels:
+def _label(query: QueryStates) -> Labels:
     assert _teacher is not None
-    return _teacher.label(question)
+    return _teacher.label(query)
 
 
 @contextmanager

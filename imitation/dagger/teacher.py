@@ -5,20 +5,19 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.controller import Decision, FeedbackController
-from musclemap.imitation.tracking.dofs import find_controlled_dofs
 from musclemap.imitation.tracking.programme import MAX_RESIDUAL
-from musclemap.imitation.tracking.reference import make_reference
 from musclemap.imitation.tracking.track import set_state
 
 _TINY = 1e-12
 
 
-class Question(NamedTuple):
+class QueryStates(NamedTuple):
     """States that need a label, one per world; shapes lead with (n,).
 
     Attributes:
@@ -63,7 +62,7 @@ class Teacher:
 
     Args:
         body: Simulated body.
-        clips: Clips, by the numbers of `Question.clip`.
+        clips: Clips, by the numbers of `QueryStates.clip`.
         config: Gains of the controller.
         ndirection: Number of directions of `Labels.effect`.
         power: Power of the effect that scales them.
@@ -74,17 +73,17 @@ class Teacher:
     ) -> None:
         self._body, self._clips, self._config = body, clips, config
         self._ndirection, self._power = ndirection, power
-        self._dofs = find_controlled_dofs(body)
         self._controllers: dict[int, FeedbackController] = {}
         self._data = mujoco.MjData(body.model)
+        self._threads = ThreadpoolController()
 
-    def label(self, question: Question) -> Labels:
+    def label(self, query: QueryStates) -> Labels:
         """Labels of all states.
 
         Raises:
             TrackingError: If a clip cannot be tracked.
         """
-        n, nu = len(question.clip), self._body.model.nu
+        n, nu = len(query.clip), self._body.model.nu
         labels = Labels(
             activation=np.zeros((n, nu), np.float32),
             excitation=np.zeros((n, nu), np.float32),
@@ -93,7 +92,8 @@ class Teacher:
             valid=np.zeros(n, bool),
         )
         for k in range(n):
-            decision = self._decide(Question(*(array[k] for array in question)))
+            with self._threads.limit(limits=1, user_api="blas"):  # the matrices are small: more threads only wait
+                decision = self._decide(QueryStates(*(array[k] for array in query)))
             if decision is None:
                 continue
             labels.activation[k], labels.excitation[k] = decision.activation, decision.excitation
@@ -101,7 +101,7 @@ class Teacher:
             labels.active[k], labels.valid[k] = decision.active, True
         return labels
 
-    def _decide(self, state: Question) -> Decision | None:
+    def _decide(self, state: QueryStates) -> Decision | None:
         """Decision in one state; None if the state or the solution is unusable."""
         controller, data = self._controller(int(state.clip)), self._data
         set_state(data, *(np.asarray(array, float) for array in state[:4]))
@@ -117,8 +117,7 @@ class Teacher:
 
     def _controller(self, clip: int) -> FeedbackController:
         if clip not in self._controllers:
-            reference = make_reference(self._body, self._dofs, self._clips[clip])
-            self._controllers[clip] = FeedbackController(self._body, self._dofs, reference, self._config)
+            self._controllers[clip] = FeedbackController.for_clip(self._body, self._clips[clip], self._config)
         return self._controllers[clip]
 
     def _effect(self, matrix: np.ndarray) -> np.ndarray:

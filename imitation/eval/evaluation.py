@@ -23,10 +23,8 @@ from musclemap.imitation.task.step_metrics import StepMetrics, step_metrics
 from musclemap.imitation.task.task import Task, TaskConfig, TaskState
 from musclemap.imitation.task.worlds import select_worlds
 
+from .limits import LANDMARK_LIMIT, ROOT_LIMIT
 from .scores import ClipScore, score_clip
-
-LANDMARK_LIMIT, ROOT_LIMIT = 0.3, 0.5
-"""Distances beyond which a clip counts as failed [m]."""
 
 PolicyFunction = Callable[[Any], Any]
 """Maps observations, shape (nworld, nobs), to excitations, shape (nworld, nu), like a `Policy`, compiled or not."""

@@ -99,6 +99,27 @@ class SimulationBody:
         return tuple(self.model.joint(j).name for j in self.joint_ids)
 
     @cached_property
+    def _part_of_geom(self) -> np.ndarray:
+        """Part of `contact_geoms` that each geom belongs to, or -1, shape (ngeom,)."""
+        part = np.full(self.model.ngeom, -1)
+        for k, geoms in enumerate(self.contact_geoms):
+            part[list(geoms)] = k
+        return part
+
+    @cached_property
+    def _is_floor(self) -> np.ndarray:
+        """Whether each geom is attached to the world body, shape (ngeom,) bool."""
+        return np.isin(np.arange(self.model.ngeom), self.floor_ids)
+
+    def parts_on_floor(self, data: mujoco.MjData) -> np.ndarray:
+        """Whether each part of the feet touches the floor, shape (npart,) bool, from data with detected contacts."""
+        pair = data.contact.geom[data.contact.dist <= 0]
+        parts = self._part_of_geom[pair[self._is_floor[pair].any(axis=1)]]
+        touching = np.zeros(len(self.contact_geoms), bool)
+        touching[parts[parts >= 0]] = True
+        return touching
+
+    @cached_property
     def floor_ids(self) -> np.ndarray:
         """Ids of the geoms attached to the world body: the floor and objects standing on it."""
         return np.flatnonzero(self.model.geom_bodyid == 0)

@@ -81,11 +81,6 @@ class MujocoEngine:
         self._models = [body.model if variants is None else copy(body.model) for _ in range(threads)]
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
         self._root = body.model.body_rootid[body.landmark_ids]
-        self._part = np.full(body.model.ngeom, -1)
-        for part, geoms in enumerate(body.contact_geoms):
-            self._part[list(geoms)] = part
-        self._floor = np.zeros(body.model.ngeom, bool)
-        self._floor[body.floor_ids] = True
 
     def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
         """See `musclemap.imitation.physics.engine.Engine`; a world that is not finite stays unchanged."""
@@ -146,16 +141,8 @@ class MujocoEngine:
             data.subtree_com.take(self._root, axis=0, out=outputs.com[w])
             if self.body.contact_geoms:
                 mujoco.mj_collision(model, data)
-                outputs.contact[w] = self._foot_contacts(data.contact.geom, data.contact.dist)
+                outputs.contact[w] = self.body.parts_on_floor(data)
             outputs.overflow[w] = max(data.warning.number[OVERFLOW_WARNINGS]) > 0
-
-    def _foot_contacts(self, geom: np.ndarray, dist: np.ndarray) -> np.ndarray:
-        """Contact flags of the foot parts, shape (4,), from geom pairs (ncontact, 2) and contact distances."""
-        pair = geom[dist <= 0]
-        feet = pair[self._floor[pair].any(axis=1)].ravel()
-        touching = np.zeros(4)
-        touching[[part for part in self._part[feet] if part >= 0]] = 1.0
-        return touching
 
     def _sensor_data(self, outputs: _Outputs) -> SensorData:
         angvel, linvel = outputs.cvel[..., :3], outputs.cvel[..., 3:]

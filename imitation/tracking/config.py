@@ -15,9 +15,9 @@ Samples = Annotated[int, Field(ge=0, le=1_000_000)]
 class TrackingConfig:
     """Settings of the controller and of the search for excitations.
 
-    `benchmarks/tune_tracking.py` searches for gains; these fit MyoFullBody. A gain k is the square of a frequency:
-    an error e and its rate ask for the acceleration `k e + 2 sqrt(k) damping de/dt`. Weights multiply the square roots
-    of squared accelerations in the cost, those of joints with the square root of the inertia they see.
+    `benchmarks/tune_tracking.py` searches for gains; these fit MyoFullBody. A gain k is the square of a frequency: an
+    error e and its rate ask for the acceleration `k e + 2 sqrt(k) damping de/dt`. Weights multiply accelerations in the
+    cost, those of the root and the joints together with the square root of their inertia.
 
     Attributes:
         joint_gain: Gain of joint angles [1/s²].
@@ -36,11 +36,10 @@ class TrackingConfig:
         foot_weight: Weight of the acceleration of a foot in swing.
         foot_rotation_weight: Weight of its angular acceleration.
         foot_gain: Gain of its position and orientation [1/s²].
+        phase_shift: Share of the time by which the body is ahead of the reference that the reference skips.
+        max_phase_shift: Longest time skipped or repeated [s].
         placement: Shift of the landing point, forwards or back, per error of the divergent component of motion.
-        phase_shift: Part of the time by which the body is ahead of the reference that the reference moves on.
-        max_phase_shift: Largest such time [s].
-        lateral_placement: The same sideways.
-        landing_depth: Depth below the reference at which a foot that is late to land aims [m].
+        lateral_placement: Shift of the landing point sideways, per the same error.
         placement_rate: Rate at which that error is expected to grow until the landing [1/s].
         max_placement: Largest shift of the landing point [m].
         max_inwards: Largest shift of the landing point towards the other foot [m].
@@ -49,11 +48,11 @@ class TrackingConfig:
         placement_lead: Part of the swing phase at which the shift is complete.
         clearance: Height added to the middle of the swing phase [m].
         clearance_outwards: Distance added outwards in the middle of the swing phase [m].
+        landing_depth: Depth below the reference at which a foot that is late to land aims [m].
         contact_depth: How far below the clip the body stands [m].
         com_weight: Weight of the acceleration of the centre of mass.
-        moment_weight: Weight of deviations from the reference's moments at the legs' joints while both feet stand
-            [1/Nm].
         com_gain: Gain of the position of the centre of mass [1/s²].
+        moment_weight: Weight of deviations from the clip's moments at the legs' joints between two steps [1/Nm].
         seconds: Computing time per clip [s].
         samples: Variants simulated per fragment of the search; 0 for feedback alone.
         kept: Variants kept after each fragment.

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
 
 from .activation import ActivationDynamics
 from .config import TrackingConfig
-from .dofs import ControlledDofs
+from .dofs import ControlledDofs, find_controlled_dofs
 from .programme import Solution, solve_programme
-from .reference import ReferenceMotion
+from .reference import ReferenceMotion, make_reference
 from .step_model import StepModel, StepResponse
 
-_GRAVITY = 9.81
 _SLOW = 0.3
 """Speed below which the phase of the reference hardly moves [m/s]."""
 
@@ -77,13 +77,18 @@ class FeedbackController:
         weight[root], weight[turn] = config.root_weight, config.root_rotation_weight
         weight[dofs.ndof - dofs.nsoft :] = config.trunk_weight
         self._gain, self._rate, self._weight = gain, 2 * np.sqrt(gain) * damping, weight
-        self._floor = np.zeros(body.model.ngeom, bool)
-        self._floor[body.floor_ids] = True
-        self._foot_of_geom = np.full(body.model.ngeom, -1)
-        for k in range(len(dofs.feet)):
-            self._foot_of_geom[[g for part in body.contact_geoms[2 * k : 2 * k + 2] for g in part]] = k
         height = float(reference.com[:, 2].mean()) if reference.nframe else 1.0
-        self._frequency = math.sqrt(_GRAVITY / max(height, 0.1))
+        self._frequency = math.sqrt(float(np.linalg.norm(body.model.opt.gravity)) / max(height, 0.1))
+
+    @classmethod
+    def for_clip(cls, body: SimulationBody, clip: Clip, config: TrackingConfig) -> "FeedbackController":
+        """Controller that follows a clip.
+
+        Raises:
+            TrackingError: If the clip belongs to another body, has another frame rate or fewer than 3 frames.
+        """
+        dofs = find_controlled_dofs(body)
+        return cls(body, dofs, make_reference(body, dofs, clip, contact_depth=config.contact_depth), config)
 
     def start_activation(self, data: mujoco.MjData, frame: int) -> np.ndarray:
         """Activations that would hold the reference's acceleration if they had been there before, shape (nu,).
@@ -99,7 +104,7 @@ class FeedbackController:
             response = self._steps.response(data)
             rows = _Rows(response, data.qvel[self.dofs.index], np.zeros(nu), response.start + response.end, self._span)
             self._dof_rows(rows, data, frame, np.zeros(2), None, None)
-            solution = self._solve(rows, np.zeros(nu), np.zeros(nu), np.ones(nu), None)
+            solution = self._solve(*rows.programme(), np.zeros(nu), np.zeros(nu), np.ones(nu), None)
             data.act[:] = solution.x
         return data.act.copy()
 
@@ -134,23 +139,30 @@ class FeedbackController:
             self._com_rows(rows, data, frame, tangent, anchor - lean)
         lower = self._activation.advance(act, np.zeros_like(act))
         upper = self._activation.advance(act, np.ones_like(act))
-        solution = self._solve(rows, act, lower, upper, start)
+        matrix, rhs = rows.programme()
+        solution = self._solve(matrix, rhs, act, lower, upper, start)
         excitation = self._activation.excitation_for(act, solution.x).astype(np.float32)
         return Decision(
             activation=solution.x,
             excitation=excitation,
             active=solution.active,
-            matrix=rows.matrix,
+            matrix=matrix,
             residual=solution.residual,
         )
 
     def _solve(
-        self, rows: "_Rows", act: np.ndarray, lower: np.ndarray, upper: np.ndarray, start: np.ndarray | None
+        self,
+        matrix: np.ndarray,
+        rhs: np.ndarray,
+        act: np.ndarray,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        start: np.ndarray | None,
     ) -> Solution:
         effort, change = self.config.effort, self.config.change
         return solve_programme(
-            rows.matrix,
-            rows.rhs,
+            matrix,
+            rhs,
             regulariser=effort + change,
             centre=act * (change / (effort + change)),
             lower=lower,
@@ -259,7 +271,7 @@ class FeedbackController:
         move: np.ndarray,
         rate: np.ndarray,
     ) -> None:
-        """Rows of the position and orientation of each swinging foot."""
+        """Rows of the position and orientation of each swinging foot, and of the height of one that is late to land."""
         feet, config = self.reference.feet, self.config
         assert feet is not None
         following = min(frame + 1, self.reference.nframe - 1)
@@ -277,19 +289,15 @@ class FeedbackController:
             spin = feet.angular_velocity[frame, k] - turn @ data.qvel
             wanted = feet.angular_acceleration[following, k] + config.foot_gain * tilt + damping * spin
             rows.add(turn @ tangent, wanted, config.foot_rotation_weight)
-        for k in np.flatnonzero(~feet.swing[frame] & ~self._touching(data)):  # late to land
+        for k in np.flatnonzero(
+            ~feet.swing[frame] & ~self.body.parts_on_floor(data).reshape(-1, 2).any(axis=1)
+        ):  # late to land
             foot = self.dofs.feet[k]
             mujoco.mj_jacBody(self.body.model, data, jacobian, None, foot)
             error = feet.position[frame, k, 2] - config.landing_depth - data.xpos[foot, 2]
             slip = feet.velocity[frame, k, 2] - jacobian[2] @ data.qvel
             wanted = np.array([config.foot_gain * error + damping * slip])
             rows.add(jacobian[2:] @ tangent, wanted, config.foot_weight)
-
-    def _touching(self, data: mujoco.MjData) -> np.ndarray:
-        """Whether each foot touches the floor, shape (nfoot,) bool."""
-        geom = data.contact.geom[data.contact.dist <= 0]
-        pair = self._foot_of_geom[geom[self._floor[geom].any(axis=1)]]
-        return np.isin(np.arange(len(self.dofs.feet)), pair)
 
     def _moment_rows(self, rows: "_Rows", frame: int, tangent: np.ndarray) -> None:
         """Rows of the legs' joint moments between two steps: accelerations leave open how the feet share the load."""
@@ -350,15 +358,9 @@ class _Rows:
         self._matrix.append(matrix)
         self._rhs.append(rhs)
 
-    @property
-    def matrix(self) -> np.ndarray:
-        """B of the programme, shape (nrow, nu)."""
-        return np.concatenate(self._matrix)
-
-    @property
-    def rhs(self) -> np.ndarray:
-        """b of the programme, shape (nrow,)."""
-        return np.concatenate(self._rhs)
+    def programme(self) -> tuple[np.ndarray, np.ndarray]:
+        """B and b of the programme, shapes (nrow, nu) and (nrow,)."""
+        return np.concatenate(self._matrix), np.concatenate(self._rhs)
 
 
 def _rotation_between(start: np.ndarray, goal: np.ndarray) -> np.ndarray:

@@ -6,10 +6,27 @@ import mujoco
 import numpy as np
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.skeletons.couplings import Coupling, couplings, value_and_slope
+from musclemap.skeletons.couplings import couplings, value_and_slope
 
 _TRUNK_MASS = 0.2
 """A joint belongs to the trunk if it carries more than this part of the body's mass."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Followers:
+    """Joints that follow another one through a coupling.
+
+    Attributes:
+        dof: Address in qvel of each, shape (n,).
+        column: Position of its driver among the controlled dofs, shape (n,).
+        driver: Address in qpos of its driver, shape (n,).
+        coef: Polynomial of the driver's deviation from qpos0, shape (n, ncoef).
+    """
+
+    dof: np.ndarray
+    column: np.ndarray
+    driver: np.ndarray
+    coef: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,7 +46,7 @@ class ControlledDofs:
         feet: Body of each foot, left first; empty for a body without.
         toes: Body of the toes of each foot.
         legs: For each foot the positions in `index` of the independent joints between root and foot.
-        followers: Couplings of the joints that are not controlled, with their dof and the position of their driver.
+        followers: The joints that are not controlled and follow one that is.
     """
 
     model: mujoco.MjModel
@@ -41,7 +58,7 @@ class ControlledDofs:
     feet: tuple[int, ...]
     toes: tuple[int, ...]
     legs: tuple[np.ndarray, ...]
-    followers: tuple[tuple[Coupling, int, int], ...]
+    followers: Followers
 
     @property
     def ndof(self) -> int:
@@ -57,10 +74,9 @@ class ControlledDofs:
         """Velocities of all dofs per unit velocity of the controlled ones, shape (nv, ndof)."""
         tangent = np.zeros((self.model.nv, self.ndof))
         tangent[self.index, np.arange(self.ndof)] = 1.0
-        for coupling, dof, column in self.followers:
-            address = self.model.jnt_qposadr[coupling.driver]
-            delta = np.array([qpos[address] - self.model.qpos0[address]])
-            tangent[dof, column] = value_and_slope(coupling.coef[None], delta)[1][0]
+        follow = self.followers
+        delta = qpos[follow.driver] - self.model.qpos0[follow.driver]
+        tangent[follow.dof, follow.column] = value_and_slope(follow.coef, delta)[1]
         return tangent
 
 
@@ -76,10 +92,12 @@ def find_controlled_dofs(body: SimulationBody) -> ControlledDofs:
     soft = [int(model.jnt_dofadr[c.driven]) for c in bent if heavy[model.jnt_bodyid[c.driven]]]
     index = np.concatenate([np.arange(nroot), body.dofadr, soft]).astype(int)
     position = {int(dof): k for k, dof in enumerate(index)}
-    followers = tuple(
-        (c, int(model.jnt_dofadr[c.driven]), position[int(model.jnt_dofadr[c.driver])])
-        for c in couplings(model)
-        if c.driver >= 0 and int(model.jnt_dofadr[c.driven]) not in position
+    follow = [c for c in couplings(model) if c.driver >= 0 and int(model.jnt_dofadr[c.driven]) not in position]
+    followers = Followers(
+        dof=np.array([model.jnt_dofadr[c.driven] for c in follow], int),
+        column=np.array([position[int(model.jnt_dofadr[c.driver])] for c in follow], int),
+        driver=np.array([model.jnt_qposadr[c.driver] for c in follow], int),
+        coef=np.array([c.coef for c in follow], float).reshape(len(follow), 5),
     )
     feet = tuple(int(model.body(part.body).id) for part in body.target.contact_parts[::2])
     independent = {int(model.jnt_dofadr[j]) for j in body.joint_ids}

@@ -6,12 +6,10 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.imitation.eval.limits import LANDMARK_LIMIT, ROOT_LIMIT
 from musclemap.imitation.physics.bodies import SimulationBody
 
 from .track import Track
-
-LANDMARK_LIMIT, ROOT_LIMIT = 0.3, 0.5
-"""Distances beyond which a clip counts as lost [m], those of policies (MuscleMimic, arXiv 2603.25544)."""
 
 SATURATED = 0.99
 """Excitation from which a muscle counts as saturated."""
@@ -97,19 +95,16 @@ def _contact_metrics(body: SimulationBody, clip: Clip, track: Track, steps: int)
         None if the clip has no such steps.
     """
     model, data = body.model, mujoco.MjData(body.model)
-    on_floor = np.isin(np.arange(model.ngeom), body.floor_ids)
-    parts = [np.isin(np.arange(model.ngeom), geoms) for geoms in body.contact_geoms]
-    touching, with_self = np.zeros((steps, len(parts)), bool), np.zeros(steps, bool)
+    nparts = len(body.contact_geoms)
+    touching, with_self = np.zeros((steps, nparts), bool), np.zeros(steps, bool)
     for step in range(steps):
         data.qpos[:] = track.qpos[step + 1]
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_collision(model, data)
-        pairs = data.contact.geom[data.contact.dist < 0.0].reshape(-1, 2)
-        floor = on_floor[pairs]
-        with_self[step] = bool((~floor.any(axis=1)).any())
-        of_ground = pairs[floor.any(axis=1)]
-        touching[step] = [bool(part[of_ground].any()) for part in parts]
-    airborne = clip.contact[track.start + 1 : track.start + steps + 1, : len(parts)] == 0
+        pairs = data.contact.geom[data.contact.dist <= 0]
+        with_self[step] = not np.isin(pairs, body.floor_ids).any(axis=1).all()
+        touching[step] = body.parts_on_floor(data)
+    airborne = clip.contact[track.start + 1 : track.start + steps + 1, :nparts] == 0
     swing = float(touching[airborne].mean()) if airborne.any() else None
     return {"self_contact": float(with_self.mean()), "swing_contact": swing}

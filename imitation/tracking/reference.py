@@ -1,7 +1,6 @@
 """A clip as the controller follows it: everything about the reference motion that does not depend on the state."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import mujoco
 import numpy as np
@@ -10,6 +9,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.intervals import runs
 
 from .clip_check import check_clip
 from .dofs import ControlledDofs
@@ -93,11 +93,6 @@ class ReferenceMotion:
     def nframe(self) -> int:
         """Number of frames."""
         return len(self.qpos)
-
-    @cached_property
-    def com_offset(self) -> np.ndarray:
-        """Centre of mass relative to the first landmark, shape (nframe, 3) [m]."""
-        return self.com - self.landmarks[:, 0]
 
 
 def make_reference(
@@ -238,20 +233,15 @@ def _swing(body: SimulationBody, clip: Clip) -> np.ndarray | None:
         bearing = np.asarray(clip.bearing[:, :2], bool).copy()
         for k, foot in enumerate(held.T):  # a foot that moves while the other is held still steps, however low
             moving = ~foot & held[:, 1 - k]
-            for first, end in _runs(moving):
+            for first, end in runs(moving):
                 bearing[first:end, k] &= end - first < _MIN_STEP
     else:
         bearing = held  # clips of earlier releases
     for foot in bearing.T:
-        for first, end in _runs(foot):
+        for first, end in runs(foot):
             if end - first < _MIN_STANCE and first > 0 and end < len(foot):
                 foot[first:end] = False
     return ~bearing
-
-
-def _runs(flags: np.ndarray) -> np.ndarray:
-    """First frame and end of every run of true flags, shape (nrun, 2)."""
-    return np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(int))).reshape(-1, 2)
 
 
 def _load_share(swing: np.ndarray, force: np.ndarray | None) -> np.ndarray:
@@ -271,7 +261,7 @@ def _stepping(swing: np.ndarray, rate: float) -> np.ndarray:
 def _phases(swing: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     phase, time_to_landing = np.zeros(swing.shape), np.zeros(swing.shape)
     for k, flags in enumerate(swing.T):
-        for first, end in _runs(flags):
+        for first, end in runs(flags):
             frames = np.arange(first, end)
             phase[first:end, k] = (frames - first + 1) / (end - first)
             time_to_landing[first:end, k] = (end - frames) / rate

@@ -12,18 +12,13 @@ import mujoco
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from musclemap.imitation.eval.limits import LANDMARK_LIMIT, ROOT_LIMIT
 from musclemap.imitation.physics.bodies import SimulationBody
 
 from .config import TrackingConfig
 from .controller import FeedbackController
 from .dofs import ControlledDofs
 from .track import advance, set_state
-
-MAX_RELATIVE_ERROR = 0.3
-"""Mean distance of the landmarks relative to the first at which a body counts as lost [m] (published limit)."""
-
-MAX_ROOT_ERROR = 0.5
-"""Distance of the first landmark at which a body counts as lost [m] (published limit)."""
 
 _RELATIVE_SCALE = 0.06
 _ROOT_SCALE = 0.08
@@ -102,6 +97,7 @@ class Simulator:
         self.data, self._other = mujoco.MjData(body.model), mujoco.MjData(body.model)
         self.control_steps = 0
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # the matrices are small: more threads only wait
     def start(self, frame: int) -> State:
         """State of the reference at a frame, with activations that hold its acceleration."""
         reference, data = self.reference, self.data
@@ -110,7 +106,7 @@ class Simulator:
         act = self.controller.start_activation(data, frame)
         return State(reference.qpos[frame].copy(), reference.qvel[frame].copy(), act, nothing)
 
-    @threadpool_limits.wrap(limits=1, user_api="blas")  # the matrices are small: more threads only wait
+    @threadpool_limits.wrap(limits=1, user_api="blas")
     def run(
         self,
         state: State,
@@ -165,7 +161,7 @@ class Simulator:
         relative = np.linalg.norm((reached - reached[0]) - (wanted - wanted[0]), axis=1).mean()
         return float(relative), float(np.linalg.norm(reached[0] - wanted[0]))
 
-    def judge(self, fragment: Fragment) -> None:
+    def evaluate(self, fragment: Fragment) -> None:
         """Set the cost of a fragment's end."""
         reference, dofs, data = self.reference, self.dofs, self._other
         frame, state, model = fragment.end, fragment.states[-1], self.body.model
@@ -195,9 +191,9 @@ class Simulator:
 def _failure(relative: float, root: float, state: State) -> str:
     if not (np.isfinite(relative) and np.isfinite(root) and np.isfinite(state.qvel).all()):
         return "physics"
-    if root >= MAX_ROOT_ERROR:
+    if root > ROOT_LIMIT:
         return "root"
-    return "landmarks" if relative >= MAX_RELATIVE_ERROR else ""
+    return "landmarks" if relative > LANDMARK_LIMIT else ""
 
 
 def offset_spread(dofs: ControlledDofs, config: TrackingConfig) -> np.ndarray:
@@ -239,7 +235,7 @@ def extend_beam(
             parent.states[-1], parent.end, end, offset=offset, parent=parent if parent.excitation else None
         )
         if not fragment.failure:
-            simulator.judge(fragment)
+            simulator.evaluate(fragment)
             found.append(fragment)
         if stop(end):
             break

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from musclemap import __version__
@@ -19,7 +18,7 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.policy.training_clips import motion_sha256
 
 from .metrics import first_failure, track_metrics
-from .track import Track, advance, set_state
+from .track import Track, simulate
 
 
 def software_versions() -> dict[str, str]:
@@ -115,13 +114,8 @@ def replay_track(body: SimulationBody, stored: StoredTrack) -> Replay:
         TrackingError: If the track was made with another body or other muscles.
     """
     _check_track(body, stored)
-    data = mujoco.MjData(body.model)
-    set_state(data, stored.start_qpos, stored.start_qvel, stored.start_act, stored.start_warmstart)
-    states = [(data.qpos.copy(), data.qvel.copy(), data.act.copy())]
-    for excitation in stored.excitation:
-        advance(body, data, excitation)
-        states.append((data.qpos.copy(), data.qvel.copy(), data.act.copy()))
-    qpos, qvel, act = (np.array(column) for column in zip(*states, strict=True))
+    start = (stored.start_qpos, stored.start_qvel, stored.start_act, stored.start_warmstart)
+    qpos, qvel, act = simulate(body, *start, excitation=stored.excitation)
     identical = _sha256(qpos) == stored.qpos_sha256
     difference = 0.0 if identical else float(np.abs(qpos - stored.tracked_qpos[:, body.clip_qpos]).max())
     track = Track(

@@ -59,7 +59,7 @@ class TrackingProgress:
     """State of a running search.
 
     Attributes:
-        stage: What is being computed: "linearise", "track" or "search".
+        stage: What is being computed: "track" or "search".
         done: Frames done in this stage.
         total: Frames of this stage.
         reached: Frames of the clip that the best track so far has followed.
@@ -84,13 +84,40 @@ def replay(body: SimulationBody, track: Track) -> np.ndarray:
     Returns:
         Configurations, shape (nstep + 1, nq); equal to `track.qpos` on the machine that made it.
     """
+    start = (track.qpos[0], track.qvel[0], track.act[0], track.warmstart)
+    return simulate(body, *start, excitation=track.excitation)[0]
+
+
+def simulate(
+    body: SimulationBody,
+    qpos: np.ndarray,
+    qvel: np.ndarray,
+    act: np.ndarray,
+    warmstart: np.ndarray,
+    *,
+    excitation: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Simulate excitations without feedback.
+
+    Args:
+        body: Body.
+        qpos: Configuration at the start, shape (nq,).
+        qvel: Velocity at the start, shape (nv,).
+        act: Activations at the start, shape (nu,).
+        warmstart: Accelerations from which the constraint solver starts, shape (nv,).
+        excitation: Excitations of each control step, shape (nstep, nu).
+
+    Returns:
+        Configurations, velocities and activations before and after each step, shapes (nstep + 1, ...).
+    """
     data = mujoco.MjData(body.model)
-    set_state(data, track.qpos[0], track.qvel[0], track.act[0], track.warmstart)
-    reached = [data.qpos.copy()]
-    for excitation in track.excitation:
-        advance(body, data, excitation)
-        reached.append(data.qpos.copy())
-    return np.array(reached)
+    set_state(data, qpos, qvel, act, warmstart)
+    states = [(data.qpos.copy(), data.qvel.copy(), data.act.copy())]
+    for row in excitation:
+        advance(body, data, row)
+        states.append((data.qpos.copy(), data.qvel.copy(), data.act.copy()))
+    first, second, third = (np.array(column) for column in zip(*states, strict=True))
+    return first, second, third
 
 
 def set_state(data: mujoco.MjData, qpos: np.ndarray, qvel: np.ndarray, act: np.ndarray, warmstart: np.ndarray) -> None:

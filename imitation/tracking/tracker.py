@@ -9,8 +9,6 @@ from musclemap.imitation.physics.bodies import SimulationBody
 
 from .config import TrackingConfig
 from .controller import FeedbackController
-from .dofs import find_controlled_dofs
-from .reference import make_reference
 from .search import Fragment, Simulator, State, extend_beam
 from .track import ProgressCallback, Track, TrackingProgress
 
@@ -24,10 +22,10 @@ _CLOSE = 0.6
 """Part of both limits below which feedback alone may take over again."""
 
 _RETREAT = 4
-"""Fragments before the frame of trouble at which the search begins; doubled as long as that does not help."""
+"""Fragments before a large error at which the search begins; doubled as long as that does not help."""
 
 _ADVANCE = 20
-"""Frames by which the frame of trouble must move for a search to count as a success."""
+"""Frames by which that frame must move on for a search to count as a success."""
 
 
 def track_clip(
@@ -51,11 +49,9 @@ def track_clip(
         TrackingError: If the clip belongs to another body, has another frame rate or fewer than 3 frames.
     """
     started = time.perf_counter()
-    dofs = find_controlled_dofs(body)
-    reference = make_reference(body, dofs, clip, contact_depth=config.contact_depth)
-    simulator = Simulator(body, FeedbackController(body, dofs, reference, config))
+    simulator = Simulator(body, FeedbackController.for_clip(body, clip, config))
     first = simulator.start(0)
-    report = _Reporter(progress, reference.nframe, started + config.seconds)
+    report = _Reporter(progress, simulator.reference.nframe, started + config.seconds)
     search = _Search(simulator, first, config, report)
     search.run()
     return _track(first, search.best, simulator, time.perf_counter() - started)
@@ -97,20 +93,20 @@ class _Search:
     def run(self) -> None:
         """Follow the clip by feedback alone; search where that leaves the clip."""
         chain = self._follow([])
-        trouble, retreat = self._trouble(chain, 0), _RETREAT
+        lost_frame, retreat = self._first_large_error(chain, 0), _RETREAT
         self._report.stage = "search"
-        while trouble is not None and self._config.samples and not self._report.late:
-            kept = max(0, trouble // self._config.fragment - retreat)
-            chain = self._pass(chain[:kept], trouble)
+        while lost_frame is not None and self._config.samples and not self._report.late:
+            kept = max(0, lost_frame // self._config.fragment - retreat)
+            chain = self._search_past(chain[:kept], lost_frame)
             passed = chain[-1].end if chain else 0
             if passed >= self._last:
                 break
             chain = self._follow(chain)
-            following = self._trouble(chain, passed)
-            retreat = _RETREAT if following is None or following >= trouble + _ADVANCE else 2 * retreat
+            following = self._first_large_error(chain, passed)
+            retreat = _RETREAT if following is None or following >= lost_frame + _ADVANCE else 2 * retreat
             if kept == 0 and retreat > 2 * len(chain):
                 break  # every way from the first frame on has been tried
-            trouble = following
+            lost_frame = following
         end = self.best[-1]
         if end.end < self._last and (self._report.late or not end.failure):
             end.failure = "time" if self._report.late else "landmarks"
@@ -128,7 +124,7 @@ class _Search:
         if chain and (not self.best or _rank(chain) > _rank(self.best)):
             self.best = chain
 
-    def _trouble(self, chain: list[Fragment], first: int) -> int | None:
+    def _first_large_error(self, chain: list[Fragment], first: int) -> int | None:
         """First frame from `first` on whose errors are too large; None if there is none."""
         for fragment in chain:
             for k, (relative, root) in enumerate(zip(fragment.relative_error, fragment.root_error, strict=True)):
@@ -136,8 +132,8 @@ class _Search:
                     return fragment.first + k
         return None if chain[-1].end >= self._last else chain[-1].end
 
-    def _pass(self, chain: list[Fragment], trouble: int) -> list[Fragment]:
-        """Search from the end of a chain until the body is close to the reference again, past a troublesome frame.
+    def _search_past(self, chain: list[Fragment], lost_frame: int) -> list[Fragment]:
+        """Search from the end of a chain until the body is close to the reference again, past a large error.
 
         Returns the chain as far as the search got.
         """
@@ -152,7 +148,7 @@ class _Search:
             close = (
                 beam[0].relative_error[-1] < _CLOSE * _RELATIVE_LIMIT and beam[0].root_error[-1] < _CLOSE * _ROOT_LIMIT
             )
-            if close and end >= trouble + 2 * self._config.fragment:
+            if close and end >= lost_frame + 2 * self._config.fragment:
                 break
         return _ancestors(beam[0])
 

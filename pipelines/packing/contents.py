@@ -173,8 +173,7 @@ def _inspect(root: Path, entry: ManifestEntry, options: PackOptions) -> tuple[Te
     if terms.objection and not options.private:
         raise _OmittedError(REFUSED, f"{terms.objection}; --private packs it anyway")
     if clip.verdict == "infeasible" and not options.infeasible:
-        rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-        raise _OmittedError("infeasible", f"infeasible ({rules}); --infeasible packs it anyway")
+        raise _OmittedError("infeasible", f"infeasible ({clip.broken_rules}); --infeasible packs it anyway")
     return terms, size, _facts(clip)
 
 

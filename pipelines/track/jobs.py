@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from musclemap.datasets.clip import read_clip
 from musclemap.datasets.track_file import StoredTrack
 from musclemap.failures import Failure, attempt
@@ -52,8 +50,7 @@ def run_track_job(job: TrackJob, *, progress: ProgressCallback | None = None) ->
     def run() -> StoredTrack:
         clip = read_clip(planned.path, sha256=planned.sha256)
         body = load_tracked_body(clip.model, planned.config.physics)
-        with threadpool_limits(limits=1, user_api="blas"):  # the matrices are small: more threads only wait
-            track = (job.search or track_clip)(body, clip, planned.config.tracking, progress=progress)
+        track = (job.search or track_clip)(body, clip, planned.config.tracking, progress=progress)
         config = to_dict(planned.config)
         sha256 = planned.sha256 or file_sha256(planned.path)
         return stored_track(body, clip, track, name=planned.name, config=config, clip_sha256=sha256)

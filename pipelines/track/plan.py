@@ -125,8 +125,7 @@ def _plan_clip(
         raise ClipError(f"its track would replace the clip {TRACKS}/{item.path}: rename the folder {TRACKS}")
     clip = read_listed(root, item)
     if clip.verdict == "infeasible" and not infeasible:
-        rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-        reason = f"infeasible ({rules}); --infeasible tracks it too"
+        reason = f"infeasible ({clip.broken_rules}); --infeasible tracks it too"
         return ClipOutcome(clip=item.path, status="skipped", reason=reason, metrics={})
     config = replace(config, physics=physics_for_clips([(item.path, clip)], config.physics))
     check_clip(load_tracked_body(clip.model, config.physics), clip)

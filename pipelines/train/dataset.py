@@ -69,8 +69,7 @@ def select_clips(
         if isinstance(clip, Failure):
             left_out[item.path] = clip.message
         elif clip.verdict == "infeasible" and not infeasible:
-            rules = ", ".join(str(reason.get("rule")) for reason in clip.reasons)
-            left_out[item.path] = f"infeasible ({rules})"
+            left_out[item.path] = f"infeasible ({clip.broken_rules})"
         else:
             clips.append((item.path, clip))
         if progress is not None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from musclemap.intervals import runs
 from musclemap.retarget.forces.contact_forces import TORQUE_LENGTH
-from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.body import TargetBody
 
 from .inverse_dynamics import GRAVITY, GroundReaction

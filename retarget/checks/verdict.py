@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from musclemap.errors import SettingsError
-from musclemap.retarget.targets.contacts import runs
+from musclemap.intervals import runs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from musclemap.retarget.targets.contacts import drop_short, filter_short, runs
+from musclemap.intervals import runs
+from musclemap.retarget.targets.contacts import drop_short, filter_short
 from musclemap.skeletons.support import SupportPoints
 
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from musclemap.intervals import runs
 from musclemap.retarget.ramps import smoothstep
-from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
 

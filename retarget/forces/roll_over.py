@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from musclemap.intervals import runs
 from musclemap.retarget.ramps import smoothstep
-from musclemap.retarget.targets.contacts import runs
 from musclemap.skeletons.support import SupportPoints
 
 HEEL_FRACTION, COM_SHARE = 0.34, 0.30

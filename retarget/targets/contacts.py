@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_closing, binary_opening, uniform_filter1d
 
+from musclemap.intervals import runs
 from musclemap.retarget.config import ContactConfig, ScaleConfig
 
 
@@ -216,12 +217,6 @@ def _initial_scale(
         speed = np.median(np.linalg.norm(centre * factor * pelvis_velocity + lowest_velocity, axis=1))
         costs.append(speed + _SCALE_COST * (np.log(factor) / 0.3) ** 2)
     return float(centre * _SCALE_FACTORS[int(np.argmin(costs))])
-
-
-def runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """Intervals [start, stop) in which a 1-D mask is true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _ground_height(points: np.ndarray, contact: np.ndarray, floor: float, config: ContactConfig) -> np.ndarray:

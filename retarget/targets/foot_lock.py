@@ -3,7 +3,9 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
-from .contacts import Stance, runs
+from musclemap.intervals import runs
+
+from .contacts import Stance
 
 SLIDE_DISTANCE = 0.06
 """A contact that moves further than this from its median position is a slide: its anchor follows slowly [m]."""

@@ -18,7 +18,7 @@ from musclemap.imitation.dagger.label_pool import LabelPool, _environment
 from musclemap.imitation.dagger.schedule import Schedule
 from musclemap.imitation.dagger.starts import StartNoise
 from musclemap.imitation.dagger.student import Student
-from musclemap.imitation.dagger.teacher import Labels, Question, Teacher
+from musclemap.imitation.dagger.teacher import Labels, QueryStates, Teacher
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.policy.policy_file import load_policy
@@ -64,12 +64,12 @@ def make_teacher(body: SimulationBody, clips: Sequence[tuple[str, Clip]], power:
     return Teacher(body, [clip for _, clip in clips], TrackingConfig(), ndirection=4, power=power)
 
 
-def question(body: SimulationBody, clips: Sequence[tuple[str, Clip]], frames: Sequence[int]) -> Question:
+def query(body: SimulationBody, clips: Sequence[tuple[str, Clip]], frames: Sequence[int]) -> QueryStates:
     """Reference states of both clips in turn."""
     n, nu, nv = len(frames), body.model.nu, body.model.nv
     clip = np.arange(n) % len(clips)
     rows = [clips[int(k)][1] for k in clip]
-    return Question(
+    return QueryStates(
         qpos=np.array([c.qpos[t] for c, t in zip(rows, frames, strict=True)]),
         qvel=np.array([c.qvel[t] for c, t in zip(rows, frames, strict=True)]),
         act=np.full((n, nu), 0.1),
@@ -82,11 +82,11 @@ def question(body: SimulationBody, clips: Sequence[tuple[str, Clip]], frames: Se
 
 def test_a_label_is_the_controllers_decision_in_that_state_only(body: SimulationBody, clips) -> None:
     """Neither the order of the states nor the first guess changes a label."""
-    teacher, asked = make_teacher(body, clips), question(body, clips, [3, 20, 47, 60])
+    teacher, asked = make_teacher(body, clips), query(body, clips, [3, 20, 47, 60])
     together = teacher.label(asked)
     assert together.valid.all()
     for k in reversed(range(4)):
-        one = Question(*(array[k : k + 1] for array in asked))._replace(active=together.active[k : k + 1])
+        one = QueryStates(*(array[k : k + 1] for array in asked))._replace(active=together.active[k : k + 1])
         alone = teacher.label(one)
         np.testing.assert_allclose(alone.activation[0], together.activation[k], atol=1e-6)
     dynamics = ActivationDynamics(body.model, body.nsubstep)
@@ -96,8 +96,8 @@ def test_a_label_is_the_controllers_decision_in_that_state_only(body: Simulation
 
 def test_effects_are_the_controllers_rows(body: SimulationBody, clips) -> None:
     """With power 1 and as many directions as rows the loss is the squared row error over the regulariser."""
-    teacher, asked = make_teacher(body, clips), question(body, clips, [30])
-    decision = teacher._decide(Question(*(array[0] for array in asked)))
+    teacher, asked = make_teacher(body, clips), query(body, clips, [30])
+    decision = teacher._decide(QueryStates(*(array[0] for array in asked)))
     assert decision is not None
     error = np.linspace(-0.1, 0.1, body.model.nu)
     config = TrackingConfig()
@@ -107,7 +107,7 @@ def test_effects_are_the_controllers_rows(body: SimulationBody, clips) -> None:
 
 
 def test_states_without_an_answer_have_no_label(body: SimulationBody, clips) -> None:
-    asked = question(body, clips, [3, 20])
+    asked = query(body, clips, [3, 20])
     asked.qvel[1] = np.nan
     labels = make_teacher(body, clips).label(asked)
     assert labels.valid.tolist() == [True, False]
@@ -116,7 +116,7 @@ def test_states_without_an_answer_have_no_label(body: SimulationBody, clips) -> 
 
 @pytest.mark.slow
 def test_processes_give_the_same_labels(body: SimulationBody, clips, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = question(body, clips, [3, 20, 47])
+    asked = query(body, clips, [3, 20, 47])
     make = lambda workers: LabelPool(  # noqa: E731
         body, PhysicsConfig(), [clip for _, clip in clips], TrackingConfig(), workers=workers, ndirection=4, power=0.5
     )

@@ -162,12 +162,15 @@ def test_the_arm_follows_its_clip_and_replays_bit_for_bit(arm: SimulationBody, a
 
 
 def test_a_search_replaces_feedback_where_that_is_too_far_off(arm: SimulationBody, arm_clip: Clip) -> None:
-    """Weak feedback leaves the clip at once; offsets of its targets bring the arm back."""
-    weak = replace(ALONE, joint_gain=3.0, effort=500.0)
+    """Weak feedback leaves the clip by more than 90 mm; offsets of its targets bring the arm closer."""
+    weak = replace(ALONE, joint_gain=1.0, effort=2000.0)
     alone = track_clip(arm, arm_clip, weak)
+    assert alone.relative_error.max() > 0.09
+    assert alone.control_steps == alone.nstep
     searched = track_clip(arm, arm_clip, replace(weak, samples=12, kept=3, spread=0.4, seconds=20.0))
     assert searched.nstep >= alone.nstep
-    assert searched.control_steps > alone.control_steps or alone.relative_error.max() < 0.09
+    assert searched.control_steps > alone.control_steps
+    assert searched.relative_error.mean() < alone.relative_error.mean()
     np.testing.assert_array_equal(replay(arm, searched), searched.qpos)
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from musclemap.intervals import runs
 from musclemap.retarget.config import ScaleConfig
-from musclemap.retarget.targets.contacts import detect_contacts, estimate_stance, runs, velocity
+from musclemap.retarget.targets.contacts import detect_contacts, estimate_stance, velocity
 
 from ..support.feet import CONTACT, FPS, Moving, builtin, eased, stance_of, standing_still, truly_standing
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from musclemap.retarget.targets.contacts import Stance, runs
+from musclemap.intervals import runs
+from musclemap.retarget.targets.contacts import Stance
 from musclemap.retarget.targets.foot_lock import contact_weight, foot_shift, lock_contacts
 
 from ..support.feet import FPS, Moving, builtin, eased, stance_of, standing_still

@@ -8,10 +8,10 @@ import pytest
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
+from musclemap.intervals import runs
 from musclemap.retarget.forces.contact_forces import GRAVITY
 from musclemap.retarget.forces.required_forces import required_forces
 from musclemap.retarget.retargeter import Retargeter
-from musclemap.retarget.targets.contacts import runs
 
 from ..conftest import optimised
 from ..support.running import Run, run

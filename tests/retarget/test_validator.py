@@ -9,13 +9,13 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip
 from musclemap.errors import SettingsError
+from musclemap.intervals import runs
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.inverse_dynamics import GRAVITY
 from musclemap.retarget.checks.metrics import orientation_error
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import RULES, frames_over, judge, rules_with
 from musclemap.retarget.config import ValidationConfig
-from musclemap.retarget.targets.contacts import runs
 from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.body import TargetBody
 
