@@ -16,11 +16,12 @@ from musclemap.imitation.tracking.activation import ActivationDynamics
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.controller import FeedbackController
 from musclemap.imitation.tracking.dofs import find_controlled_dofs
+from musclemap.imitation.tracking.metrics import track_metrics
 from musclemap.imitation.tracking.programme import MAX_RESIDUAL, solve_programme
 from musclemap.imitation.tracking.reference import make_reference
 from musclemap.imitation.tracking.search import Simulator, State
 from musclemap.imitation.tracking.step_model import StepModel
-from musclemap.imitation.tracking.track import TrackingProgress, replay
+from musclemap.imitation.tracking.track import Track, TrackingProgress, replay
 from musclemap.imitation.tracking.tracker import track_clip
 
 ALONE = TrackingConfig(samples=0, kept=1)
@@ -233,3 +234,31 @@ def test_the_muscles_carry_the_body_through_a_walk(human: SimulationBody, walk_c
     assert track.root_error.mean() < 0.2
     assert track.act.mean() < 0.2
     np.testing.assert_array_equal(replay(human, track), track.qpos)
+
+
+def test_metrics_of_effort_and_of_contacts_that_the_clip_does_not_have(human: SimulationBody, walk_clip: Clip) -> None:
+    """The clip itself as its track; a raised body touches nothing, a lowered one has both feet in the floor."""
+    steps, nu = 40, human.model.nu
+    qpos = walk_clip.qpos[: steps + 1, human.clip_qpos].astype(float)
+    alternating = np.tile(np.array([[0.25], [0.75]], np.float32), (steps // 2, nu))
+    track = Track(
+        start=0, qpos=qpos, qvel=np.zeros((steps + 1, human.model.nv)), act=np.full((steps + 1, nu), 0.5),
+        excitation=alternating, warmstart=np.zeros(human.model.nv), failure="",
+        relative_error=np.full(steps, 0.01), root_error=np.full(steps, 0.02), seconds=2.0, control_steps=100,
+    )  # fmt: skip
+    clip = walk_clip.frames(slice(steps + 1))
+    metrics = track_metrics(human, clip, track)
+    assert metrics["excitation_change"] == pytest.approx(0.5)
+    assert metrics["control_steps_per_second"] == 50.0
+    assert metrics["joint_angle_error_deg"] == 0.0
+    swing = {}
+    for height in (-0.1, 0.0, 1.0):
+        moved = qpos + height * (np.arange(qpos.shape[1]) == 2)
+        swing[height] = track_metrics(human, clip, replace(track, qpos=moved))["swing_contact"]
+    assert swing[-0.1] == 1.0
+    assert swing[1.0] == 0.0
+    assert swing[0.0] < 0.5
+    folded = qpos.copy()
+    folded[:, human.qposadr[[human.joint_names.index(f"hip_adduction_{side}") for side in "lr"]]] = 0.5
+    assert track_metrics(human, clip, replace(track, qpos=folded))["self_contact"] == 1.0
+    assert metrics["self_contact"] < 0.5
