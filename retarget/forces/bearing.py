@@ -32,6 +32,8 @@ class BearingThresholds:
         body_height: Largest height of a point of another part than the feet, whose soft tissue varies [m].
         body_speed: Highest speed of such a point at an ordinary or lower pace [m/s].
         flight: Required vertical force below which nothing bears [body weights]; walking requires at least 0.4.
+        step: A foot that moves for this long while the other is held still, and never leaves the thresholds above,
+            takes a low step and does not bear [s].
         min_duration: Shorter gaps and shorter supports are removed [s].
     """
 
@@ -46,6 +48,7 @@ class BearingThresholds:
     body_height: float = 0.04
     body_speed: float = 0.9
     flight: float = 0.2
+    step: float = 0.15
     min_duration: float = 0.04
 
 
@@ -100,6 +103,9 @@ def detect_bearing(
             begin = (speed[:, own] < body_speed) & (above < thresholds.body_height)
             end = (speed[:, own] > body_speed) | (above > thresholds.body_height)
         bearing[:, part] = np.any(_trigger(begin, end), axis=1)
+    if held is not None:
+        for k, foot in enumerate(feet):
+            _drop_low_steps(bearing[:, foot], held[:, k], held[:, 1 - k], round(thresholds.step * fps))
     bearing = filter_short(bearing, length)
     return drop_short(bearing & (load > thresholds.flight)[:, None], length)
 
@@ -110,6 +116,17 @@ def _trigger(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     last_begin = np.maximum.accumulate(np.where(begin, frames, -1), axis=0)
     last_end = np.maximum.accumulate(np.where(end & ~begin, frames, -1), axis=0)
     return last_begin > last_end
+
+
+def _drop_low_steps(bearing: np.ndarray, held: np.ndarray, other_held: np.ndarray, length: int) -> None:
+    """Let a foot not bear, in place, while it moves beside the foot that stands, however low and slow its step is.
+
+    Between two ordinary stances it does not bear in most frames anyway, and touchdown and push-off are then found more
+    exactly by the thresholds. All arrays have the shape (nframe,) bool; `length` is the shortest step in frames.
+    """
+    for start, stop in runs(~held & other_held):
+        if stop - start >= length and bearing[start:stop].all():
+            bearing[start:stop] = False
 
 
 def _raised_ground(height: np.ndarray, held: np.ndarray, *, tolerance: float = 0.035) -> np.ndarray:

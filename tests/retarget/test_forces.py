@@ -151,6 +151,18 @@ def test_nothing_bears_in_flight_or_in_the_air() -> None:
     assert not bearing[:, 1].any()
 
 
+def test_a_foot_that_steps_low_and_slowly_does_not_bear() -> None:
+    """The turn on the spot: a foot moves 2 cm above the ground at half a metre per second, beside one that stands."""
+    speed = np.zeros((100, 2))
+    speed[30:60, 0] = 0.5
+    support, points = points_of_feet(np.full((100, 2), 0.02), speed)
+    held = speed < 0.25
+    bearing = detect_bearing(support, points, np.ones(100), np.zeros((100, 3)), FPS, held=held)
+    np.testing.assert_array_equal(bearing, held)
+    held[30:60] = False  # both slide: nothing says that either steps
+    assert detect_bearing(support, points, np.ones(100), np.zeros((100, 3)), FPS, held=held).all()
+
+
 def test_the_feet_of_a_runner_may_be_faster() -> None:
     support, points = points_of_feet(np.full((100, 2), 0.02), np.full((100, 2), 2.0))
     forward = np.zeros((100, 3))

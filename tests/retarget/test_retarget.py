@@ -117,12 +117,12 @@ def test_builtin_motions_meet_the_limits(builtin_clips, name):
 
 @pytest.mark.parametrize("name", motion_names())
 def test_the_refinement_does_not_jerk_the_root(builtin_clips, name):
-    """The root moves so that the centre of mass accelerates as the ground allows, but not abruptly."""
+    """The root moves so that the centre of mass accelerates as the ground allows, but not abruptly.
+
+    The fast squat jerked where windows of the fit had stopped before their seams converged.
+    """
     metrics = builtin_clips[name].metrics
-    peak, limit = metrics["root_peak_acceleration_m_s2"], 1.5 * metrics["source_root_peak_acceleration_m_s2"] + 0.5
-    if name == "squat" and peak > limit:
-        pytest.xfail("windows of the fit end before their seams have converged: the root jerks for two frames")
-    assert peak <= limit
+    assert metrics["root_peak_acceleration_m_s2"] <= 1.5 * metrics["source_root_peak_acceleration_m_s2"] + 0.5
 
 
 @pytest.mark.parametrize("degrees", [90, 173, 180, 187, -135])
