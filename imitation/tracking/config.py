@@ -30,7 +30,9 @@ class TrackingConfig:
         trunk_weight: Weight of the joints that follow a joint of the trunk through a soft coupling.
         added_inertia: Added to each inertia [kg m² or kg], so that light distal joints count.
         max_root_acceleration: Upper limit of the horizontal acceleration that the root's error asks for [m/s²].
-        effort: Weight of squared activations.
+        effort: Weight of squared deviations of the activations from those that cost nothing.
+        feedforward: Part of the clip's own activations that costs nothing. Without it, or if the clip has none, a body
+            stands 10 to 30 mm beside a reference that asks for effort.
         change: Weight of squared changes of the activations within a control step.
         horizon: Physics steps over which accelerations are averaged.
         foot_weight: Weight of the acceleration of a foot in swing.
@@ -53,6 +55,9 @@ class TrackingConfig:
         com_weight: Weight of the acceleration of the centre of mass.
         com_gain: Gain of the position of the centre of mass [1/s²].
         moment_weight: Weight of deviations from the clip's moments at the legs' joints between two steps [1/Nm].
+        pressure_gain: Shift of the centre of pressure that these moments ask for, per error of the divergent component
+            of motion.
+        max_pressure_shift: Largest part of it within a foot [m]; load that goes to the other foot is not limited.
         seconds: Computing time per clip [s].
         samples: Variants simulated per fragment of the search; 0 for feedback alone.
         kept: Variants kept after each fragment.
@@ -72,6 +77,7 @@ class TrackingConfig:
     added_inertia: PositiveFloat = 0.3
     max_root_acceleration: NonNegativeFloat = 4.0
     effort: PositiveFloat = 50.0
+    feedforward: NonNegativeFloat = 1.0
     change: NonNegativeFloat = 8.0
     horizon: Count = 13
     foot_weight: NonNegativeFloat = 2.0
@@ -93,6 +99,8 @@ class TrackingConfig:
     contact_depth: NonNegativeFloat = 0.003
     com_weight: NonNegativeFloat = 1.0
     moment_weight: NonNegativeFloat = 1.0
+    pressure_gain: NonNegativeFloat = 2.0
+    max_pressure_shift: NonNegativeFloat = 0.06
     com_gain: NonNegativeFloat = 30.0
     seconds: PositiveFloat = 600.0
     samples: Samples = 40

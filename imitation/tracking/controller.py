@@ -78,7 +78,9 @@ class FeedbackController:
         weight[dofs.ndof - dofs.nsoft :] = config.trunk_weight
         self._gain, self._rate, self._weight = gain, 2 * np.sqrt(gain) * damping, weight
         height = float(reference.com[:, 2].mean()) if reference.nframe else 1.0
-        self._frequency = math.sqrt(float(np.linalg.norm(body.model.opt.gravity)) / max(height, 0.1))
+        gravity = float(np.linalg.norm(body.model.opt.gravity))
+        self._body_weight = gravity * float(body.model.body_mass.sum())
+        self._frequency = math.sqrt(gravity / max(height, 0.1))
 
     @classmethod
     def for_clip(cls, body: SimulationBody, clip: Clip, config: TrackingConfig) -> "FeedbackController":
@@ -104,7 +106,7 @@ class FeedbackController:
             response = self._steps.response(data)
             rows = _Rows(response, data.qvel[self.dofs.index], np.zeros(nu), response.start + response.end, self._span)
             self._dof_rows(rows, data, frame, np.zeros(2), None, None)
-            solution = self._solve(*rows.programme(), np.zeros(nu), np.zeros(nu), np.ones(nu), None)
+            solution = self._solve(*rows.programme(), self._feedforward(frame), np.zeros(nu), np.ones(nu), None)
             data.act[:] = solution.x
         return data.act.copy()
 
@@ -134,13 +136,15 @@ class FeedbackController:
         if moves is not None:
             self._swing_rows(rows, data, frame, tangent, anchor, *moves)
         if self.config.moment_weight:
-            self._moment_rows(rows, frame, tangent)
+            self._moment_rows(rows, data, frame, tangent, anchor)
         if self.config.com_weight:
             self._com_rows(rows, data, frame, tangent, anchor - lean)
         lower = self._activation.advance(act, np.zeros_like(act))
         upper = self._activation.advance(act, np.ones_like(act))
         matrix, rhs = rows.programme()
-        solution = self._solve(matrix, rhs, act, lower, upper, start)
+        effort, change = self.config.effort, self.config.change
+        centre = (effort * self._feedforward(frame) + change * act) / (effort + change)
+        solution = self._solve(matrix, rhs, centre, lower, upper, start)
         excitation = self._activation.excitation_for(act, solution.x).astype(np.float32)
         return Decision(
             activation=solution.x,
@@ -150,24 +154,24 @@ class FeedbackController:
             residual=solution.residual,
         )
 
+    def _feedforward(self, frame: int) -> np.ndarray:
+        """Activations that cost no effort, shape (nu,)."""
+        if self.reference.activation is None:
+            return np.zeros(self.body.model.nu)
+        return self.config.feedforward * self.reference.activation[frame]
+
     def _solve(
         self,
         matrix: np.ndarray,
         rhs: np.ndarray,
-        act: np.ndarray,
+        centre: np.ndarray,
         lower: np.ndarray,
         upper: np.ndarray,
         start: np.ndarray | None,
     ) -> Solution:
-        effort, change = self.config.effort, self.config.change
+        regulariser = self.config.effort + self.config.change
         return solve_programme(
-            matrix,
-            rhs,
-            regulariser=effort + change,
-            centre=act * (change / (effort + change)),
-            lower=lower,
-            upper=upper,
-            start=start,
+            matrix, rhs, regulariser=regulariser, centre=centre, lower=lower, upper=upper, start=start
         )
 
     def _dof_rows(
@@ -299,21 +303,52 @@ class FeedbackController:
             wanted = np.array([config.foot_gain * error + damping * slip])
             rows.add(jacobian[2:] @ tangent, wanted, config.foot_weight)
 
-    def _moment_rows(self, rows: "_Rows", frame: int, tangent: np.ndarray) -> None:
-        """Rows of the legs' joint moments between two steps: accelerations leave open how the feet share the load."""
-        reference, dofs = self.reference, self.dofs
-        if reference.moment is None or reference.feet is None:
+    def _moment_rows(
+        self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray
+    ) -> None:
+        """Rows of the legs' joint moments between two steps: accelerations leave open how the feet share the load.
+
+        A foot's load differs from the clip's where the body is not over its feet as the reference is: the centre of
+        pressure moves with the error of the divergent component of motion.
+        """
+        reference, dofs, feet = self.reference, self.dofs, self.reference.feet
+        if reference.moment is None or feet is None:
             return
-        shared = 2.0 * float(reference.feet.load[frame].min() * reference.feet.stepping[frame])
+        shared = 2.0 * float(feet.load[frame].min() * feet.stepping[frame])
         if not shared:
             return
         legs = np.concatenate(dofs.legs) if dofs.legs else np.zeros(0, int)
         moment = tangent[:, legs].T
         wanted = reference.moment[frame][legs - dofs.nroot]
+        if self.config.pressure_gain and len(dofs.feet) == 2:
+            wanted = wanted + self._pressure_moment(data, frame, tangent, anchor)[legs]
         weight = self.config.moment_weight * shared
         rows.add_linear(
             weight * (moment @ rows.response.torque_gain), weight * (wanted - moment @ rows.response.torque)
         )
+
+    def _pressure_moment(self, data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+        """Change of the joint moments that moves the centre of pressure after the body, shape (ndof,) [Nm].
+
+        Load goes from one foot to the other, and the pressure moves within each foot.
+        """
+        feet, dofs, model = self.reference.feet, self.dofs, self.body.model
+        assert feet is not None
+        foot, load = list(dofs.feet), feet.load[frame]
+        point = data.xpos[foot] + np.einsum("kij,kj->ki", data.xmat[foot].reshape(-1, 3, 3), feet.pressure[frame])
+        apart = (point[1] - point[0])[:2]
+        shift = self.config.pressure_gain * (self._divergent(data, frame) - anchor)
+        part = float(shift @ apart) / max(float(apart @ apart), 1e-4)
+        part = min(max(part, -load[1]), load[0])
+        within = shift - part * apart
+        within *= min(1.0, self.config.max_pressure_shift / max(float(np.linalg.norm(within)), 1e-9))
+        result, jacobian, turn = np.zeros(dofs.ndof), np.zeros((3, model.nv)), np.zeros((3, model.nv))
+        for k, added in ((0, -part), (1, part)):
+            mujoco.mj_jac(model, data, jacobian, turn, point[k], foot[k])
+            force = (load[k] + added) * self._body_weight
+            couple = force * np.array([within[1], -within[0], 0.0])
+            result -= added * self._body_weight * (jacobian[2] @ tangent) + couple @ (turn @ tangent)
+        return result
 
     def _com_rows(
         self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray

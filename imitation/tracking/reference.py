@@ -46,6 +46,7 @@ class FootReference:
         outwards: Horizontal unit vector from the other foot to this one, shape (nframe, nfoot, 2).
         joint_change: Change of the leg's joints that moves the foot by a unit of length and does not turn it, for each
             foot an array of shape (nframe, nleg, 3) [rad/m].
+        pressure: Centre of pressure in the foot's frame, shape (nframe, nfoot, 3) [m]; the foot's origin where unknown.
     """
 
     position: np.ndarray
@@ -61,6 +62,7 @@ class FootReference:
     time_to_landing: np.ndarray
     outwards: np.ndarray
     joint_change: tuple[np.ndarray, ...]
+    pressure: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +74,7 @@ class ReferenceMotion:
         qvel: Velocities, shape (nframe, nv).
         acceleration: Accelerations of the controlled dofs, shape (nframe, ndof) [rad/s² or m/s²].
         moment: Net moment of the muscles at each independent joint, shape (nframe, njoint) [Nm]; None if unknown.
+        activation: Activations of the clip, shape (nframe, nu); None if it has none.
         landmarks: Landmark positions, shape (nframe, nlandmark, 3) [m], world.
         com: Centre of mass, shape (nframe, 3) [m].
         com_velocity: Its velocity, shape (nframe, 3) [m/s].
@@ -83,6 +86,7 @@ class ReferenceMotion:
     qvel: np.ndarray
     acceleration: np.ndarray
     moment: np.ndarray | None
+    activation: np.ndarray | None
     landmarks: np.ndarray
     com: np.ndarray
     com_velocity: np.ndarray
@@ -123,7 +127,13 @@ def make_reference(
     landmarks = reference.landmarks
     if body.free:
         landmarks = landmarks + np.array([0.0, 0.0, contact_depth])
-    return replace(reference, landmarks=landmarks, moment=_moment(body, clip))
+    if reference.feet is not None and force is not None and clip.centre_of_pressure is not None:
+        feet = reference.feet
+        offset = np.asarray(clip.centre_of_pressure[:, :2], float) - feet.position
+        pressure = np.einsum("tkji,tkj->tki", feet.rotation, offset)
+        reference = replace(reference, feet=replace(feet, pressure=np.where(feet.swing[..., None], 0.0, pressure)))
+    activation = None if clip.activation is None else np.asarray(clip.activation[:, body.clip_act], float)
+    return replace(reference, landmarks=landmarks, moment=_moment(body, clip), activation=activation)
 
 
 def reference_of_motion(
@@ -185,12 +195,14 @@ def reference_of_motion(
             time_to_landing=time_to_landing,
             outwards=_outwards(position, toes - position),
             joint_change=joint_change,
+            pressure=np.zeros_like(position),
         )
     return ReferenceMotion(
         qpos=qpos,
         qvel=qvel,
         acceleration=_rate_of_change(_smooth(qvel[:, dofs.index], rate), rate),
         moment=None,
+        activation=None,
         landmarks=landmarks,
         com=com,
         com_velocity=com_velocity,

@@ -20,6 +20,9 @@ from .controller import FeedbackController
 from .dofs import ControlledDofs
 from .track import advance, set_state
 
+_MAX_VELOCITY = 1e5
+"""Velocity that only a simulation gone bad reaches [m/s or rad/s]."""
+
 _RELATIVE_SCALE = 0.06
 _ROOT_SCALE = 0.08
 _TILT_SCALE = 0.12
@@ -189,7 +192,7 @@ class Simulator:
 
 
 def _failure(relative: float, root: float, state: State) -> str:
-    if not (np.isfinite(relative) and np.isfinite(root) and np.isfinite(state.qvel).all()):
+    if not (np.isfinite(relative) and np.isfinite(root) and np.abs(state.qvel).max() < _MAX_VELOCITY):
         return "physics"
     if root > ROOT_LIMIT:
         return "root"

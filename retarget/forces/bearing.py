@@ -24,11 +24,12 @@ class BearingThresholds:
         begin_speed: A point of a foot begins to bear below this speed at an ordinary pace [m/s].
         end_speed: It ceases to bear above this speed at an ordinary or higher pace [m/s].
         pace: Speed of the centre of mass at an ordinary pace [m/s]. The first speed changes in proportion, the second
-            only downwards: the faster the pace, the faster feet touch down.
+            and the heights only downwards: the faster the pace, the faster feet touch down, and whoever stands lifts a
+            foot slowly.
         slowest, fastest: Range of the pace, relative to the ordinary one.
         rising: A point of a foot that rises faster than this leaves the ground and does not begin to bear [m/s].
-        begin_height: A point begins to bear below this height above its ground [m].
-        end_height: A point ceases to bear above this height [m].
+        begin_height: A point begins to bear below this height above its ground at an ordinary or higher pace [m].
+        end_height: A point ceases to bear above this height at an ordinary or higher pace [m].
         body_height: Largest height of a point of another part than the feet, whose soft tissue varies [m].
         body_speed: Highest speed of such a point at an ordinary or lower pace [m/s].
         flight: Required vertical force below which nothing bears [body weights]; walking requires at least 0.4.
@@ -40,7 +41,7 @@ class BearingThresholds:
     begin_speed: float = 0.7
     end_speed: float = 1.1
     pace: float = 1.25
-    slowest: float = 0.7
+    slowest: float = 0.35
     fastest: float = 3.0
     rising: float = 0.25
     begin_height: float = 0.05
@@ -84,7 +85,9 @@ def detect_bearing(
     pace = np.linalg.norm(np.gradient(com, 1.0 / fps, axis=0), axis=1) / thresholds.pace
     pace = uniform_filter1d(pace, max(1, round(0.5 * fps)), mode="nearest")[:, None]
     pace = np.clip(pace, thresholds.slowest, thresholds.fastest)
-    begin_speed, end_speed = thresholds.begin_speed * pace, thresholds.end_speed * np.minimum(pace, 1.0)
+    slow = np.minimum(pace, 1.0)
+    begin_speed, end_speed = thresholds.begin_speed * pace, thresholds.end_speed * slow
+    begin_height, end_height = thresholds.begin_height * slow, thresholds.end_height * slow
     body_speed = thresholds.body_speed * np.maximum(pace, 1.0)
     length = max(1, round(thresholds.min_duration * fps))
     feet = [k for k, name in enumerate(support.names) if name.endswith("foot")]
@@ -97,8 +100,8 @@ def detect_bearing(
             ground = _raised_ground(height[:, own].min(axis=1), held[:, feet.index(part)])
         above = height[:, own] - ground[:, None]
         if part in feet:
-            begin = (speed[:, own] < begin_speed) & (above < thresholds.begin_height) & ~rising[:, own]
-            end = (speed[:, own] > end_speed) | (above > thresholds.end_height)
+            begin = (speed[:, own] < begin_speed) & (above < begin_height) & ~rising[:, own]
+            end = (speed[:, own] > end_speed) | (above > end_height)
         else:
             begin = (speed[:, own] < body_speed) & (above < thresholds.body_height)
             end = (speed[:, own] > body_speed) | (above > thresholds.body_height)
@@ -129,7 +132,7 @@ def _drop_low_steps(bearing: np.ndarray, held: np.ndarray, other_held: np.ndarra
             bearing[start:stop] = False
 
 
-def _raised_ground(height: np.ndarray, held: np.ndarray, *, tolerance: float = 0.035) -> np.ndarray:
+def _raised_ground(height: np.ndarray, held: np.ndarray, *, tolerance: float = 0.01) -> np.ndarray:
     """Height of the ground under a foot: 0, or the height at which it is held still, until midway to the next stance.
 
     Args:

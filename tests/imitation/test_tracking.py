@@ -164,7 +164,7 @@ def test_the_arm_follows_its_clip_and_replays_bit_for_bit(arm: SimulationBody, a
 
 def test_a_search_replaces_feedback_where_that_is_too_far_off(arm: SimulationBody, arm_clip: Clip) -> None:
     """Weak feedback leaves the clip by more than 90 mm; offsets of its targets bring the arm closer."""
-    weak = replace(ALONE, joint_gain=1.0, effort=2000.0)
+    weak = replace(ALONE, joint_gain=1.0, effort=2000.0, feedforward=0.0)
     alone = track_clip(arm, arm_clip, weak)
     assert alone.relative_error.max() > 0.09
     assert alone.control_steps == alone.nstep
@@ -262,3 +262,43 @@ def test_metrics_of_effort_and_of_contacts_that_the_clip_does_not_have(human: Si
     folded[:, human.qposadr[[human.joint_names.index(f"hip_adduction_{side}") for side in "lr"]]] = 0.5
     assert track_metrics(human, clip, replace(track, qpos=folded))["self_contact"] == 1.0
     assert metrics["self_contact"] < 0.5
+
+
+def test_the_clips_own_activations_cost_nothing(arm: SimulationBody, arm_clip: Clip) -> None:
+    """Feedback that is too weak to hold the arm follows the clip if the clip's activations do."""
+    weak = replace(ALONE, joint_gain=1.0, effort=2000.0)
+    errors = [track_clip(arm, arm_clip, replace(weak, feedforward=part)).relative_error.mean() for part in (0, 0.5, 1)]
+    assert errors[2] < 0.5 * errors[1] < 0.5 * errors[0]
+    bare = replace(arm_clip, activation=None)
+    assert track_clip(arm, bare, weak).relative_error.mean() == pytest.approx(errors[0])
+
+
+def test_load_goes_to_the_foot_that_the_body_falls_towards(human: SimulationBody, walk_clip: Clip) -> None:
+    """In double support, where the clip's moments share the load; a body over its feet as the clip is keeps them."""
+    controller = FeedbackController.for_clip(human, walk_clip, TrackingConfig())
+    reference, dofs, model = controller.reference, controller.dofs, human.model
+    feet = reference.feet
+    assert feet is not None
+    assert feet.pressure.any()
+    frame = int(np.argmax(feet.load.min(axis=1) * feet.stepping))
+    assert feet.load[frame].min() > 0.2
+    data = mujoco.MjData(model)
+
+    def moment(push: np.ndarray) -> np.ndarray:
+        data.qpos[:], data.qvel[:] = reference.qpos[frame], reference.qvel[frame]
+        data.qvel[:2] += push
+        mujoco.mj_forward(model, data)
+        mujoco.mj_subtreeVel(model, data)
+        return controller._pressure_moment(data, frame, dofs.tangent(data.qpos), np.zeros(2))
+
+    np.testing.assert_allclose(moment(np.zeros(2)), 0.0, atol=1.0)
+    apart = (feet.position[frame, 1] - feet.position[frame, 0])[:2]
+    change = moment(0.2 * apart / np.linalg.norm(apart))  # towards the right foot
+    jacobian = np.zeros((3, model.nv))
+    pressing = []
+    for leg, foot in zip(dofs.legs, dofs.feet, strict=True):
+        mujoco.mj_jacBody(model, data, jacobian, None, foot)
+        downwards = -(jacobian[2] @ dofs.tangent(data.qpos))[leg]
+        pressing.append(float(downwards @ change[leg]))
+    left, right = pressing
+    assert left < 0 < right
