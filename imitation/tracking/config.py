@@ -59,8 +59,9 @@ class TrackingConfig:
             of motion.
         max_pressure_shift: Largest part of it within a foot [m]; load that goes to the other foot is not limited.
         seconds: Computing time per clip [s].
-        samples: Variants simulated per fragment of the search; 0 for feedback alone.
-        kept: Variants kept after each fragment.
+        variants: Variations of the gains that are tried together before the search; 0 for none.
+        samples: Offsets simulated per fragment of the search; 0 for no search.
+        kept: Offsets kept after each fragment.
         fragment: Control steps per fragment.
         spread: Standard deviation of the offsets of the legs' joints [rad]; of the trunk's half as much.
         seed: Seed of the search.
@@ -103,6 +104,7 @@ class TrackingConfig:
     max_pressure_shift: NonNegativeFloat = 0.06
     com_gain: NonNegativeFloat = 30.0
     seconds: PositiveFloat = 600.0
+    variants: Samples = 24
     samples: Samples = 40
     kept: Count = 8
     fragment: Count = 10

@@ -119,6 +119,7 @@ class Simulator:
         offset: np.ndarray | None = None,
         parent: Fragment | None = None,
         stop: Callable[[int], bool] | None = None,
+        controller: FeedbackController | None = None,
     ) -> Fragment:
         """Simulate from a state at frame `first` to frame `end`, or until the body is lost or `stop` says so.
 
@@ -129,13 +130,15 @@ class Simulator:
             offset: Change of the targets of the controlled dofs, shape (ndof,).
             parent: Fragment that led to the state.
             stop: Called with each frame that is reached.
+            controller: Another controller of the same reference.
         """
+        controller = controller or self.controller
         fragment = Fragment(first=first, parent=parent, states=[], excitation=[], relative_error=[], root_error=[])
         data, active = self.data, None
         for frame in range(first, end):
             set_state(data, state.qpos, state.qvel, state.act, state.warmstart)
             mujoco.mj_forward(self.body.model, data)
-            decision = self.controller.decide(data, frame, offset=offset, start=active)
+            decision = controller.decide(data, frame, offset=offset, start=active)
             active = decision.active
             set_state(data, state.qpos, state.qvel, state.act, state.warmstart)  # mj_forward changes the warm start
             advance(self.body, data, decision.excitation)

@@ -11,6 +11,7 @@ from .config import TrackingConfig
 from .controller import FeedbackController
 from .search import Fragment, Simulator, State, extend_beam
 from .track import ProgressCallback, Track, TrackingProgress
+from .variants import vary_gains, vary_lean
 
 _RELATIVE_LIMIT = 0.09
 """Mean landmark error relative to the first landmark at which the search replaces feedback alone [m]."""
@@ -27,14 +28,18 @@ _RETREAT = 4
 _ADVANCE = 20
 """Frames by which that frame must move on for a search to count as a success."""
 
+_VARIANT_RETREATS = (6, 12, 24)
+"""Fragments before the end of a chain from which other gains are tried."""
+
 
 def track_clip(
     body: SimulationBody, clip: Clip, config: TrackingConfig, *, progress: ProgressCallback | None = None
 ) -> Track:
     """Find the excitations by which a body follows a clip from its first frame.
 
-    The feedback controller follows the clip alone as far as it can. Where it loses the body, a beam search over offsets
-    of its targets goes back and finds a way past that place.
+    The feedback controller follows the clip alone as far as it can. If it loses the body, other gains are tried, from
+    the first frame and from before that place. Where those fail too, a beam search over offsets of the targets goes
+    back and finds a way past it.
 
     Args:
         body: Simulated body; its target must be the body of the clip.
@@ -91,10 +96,12 @@ class _Search:
         self.best: list[Fragment] = []
 
     def run(self) -> None:
-        """Follow the clip by feedback alone; search where that leaves the clip."""
+        """Follow the clip by feedback alone, with other gains if it is lost; search where that leaves the clip."""
         chain = self._follow([])
-        lost_frame, retreat = self._first_large_error(chain, 0), _RETREAT
         self._report.stage = "search"
+        if chain[-1].failure and self._config.variants:
+            chain = self._try_gains(chain)
+        lost_frame, retreat = self._first_large_error(chain, 0), _RETREAT
         while lost_frame is not None and self._config.samples and not self._report.late:
             kept = max(0, lost_frame // self._config.fragment - retreat)
             chain = self._search_past(chain[:kept], lost_frame)
@@ -119,6 +126,36 @@ class _Search:
             chain = chain + _cut(run, self._config.fragment, chain[-1] if chain else None)
         self._propose(chain)
         return chain
+
+    def _try_gains(self, chain: list[Fragment]) -> list[Fragment]:
+        """Follow the clip with other gains until that gets no further; returns the best chain."""
+        chain = self._best_of_gains(chain, [])
+        retreats = list(_VARIANT_RETREATS)
+        while retreats and chain[-1].failure and not self._report.late:
+            kept = chain[: max(0, len(chain) - retreats.pop(0))]
+            reached = chain[-1].end
+            chain = self._best_of_gains(chain, kept)
+            if chain[-1].end >= reached + _ADVANCE:
+                retreats = list(_VARIANT_RETREATS)
+        return chain
+
+    def _best_of_gains(self, best: list[Fragment], kept: list[Fragment]) -> list[Fragment]:
+        """The best of a chain and of those that follow the clip from the end of another one with other gains."""
+        simulator, config = self._simulator, self._config
+        state, frame = (kept[-1].states[-1], kept[-1].end) if kept else (self._first, 0)
+        for _ in range(config.variants):
+            if not best[-1].failure or self._report.late:
+                break
+            controller = FeedbackController(
+                simulator.body, simulator.dofs, simulator.reference, vary_gains(config, self._rng)
+            )
+            offset = vary_lean(simulator.dofs.ndof, simulator.dofs.nroot, self._rng)
+            run = simulator.run(state, frame, self._last, offset=offset, stop=self._report, controller=controller)
+            chain = kept + _cut(run, config.fragment, kept[-1] if kept else None)
+            if _rank(chain) > _rank(best):
+                best = chain
+        self._propose(best)
+        return best
 
     def _propose(self, chain: list[Fragment]) -> None:
         if chain and (not self.best or _rank(chain) > _rank(self.best)):

@@ -23,6 +23,7 @@ from musclemap.imitation.tracking.search import Simulator, State
 from musclemap.imitation.tracking.step_model import StepModel
 from musclemap.imitation.tracking.track import Track, TrackingProgress, replay
 from musclemap.imitation.tracking.tracker import track_clip
+from musclemap.imitation.tracking.variants import vary_gains, vary_lean
 
 ALONE = TrackingConfig(samples=0, kept=1)
 
@@ -173,6 +174,38 @@ def test_a_search_replaces_feedback_where_that_is_too_far_off(arm: SimulationBod
     assert searched.control_steps > alone.control_steps
     assert searched.relative_error.mean() < alone.relative_error.mean()
     np.testing.assert_array_equal(replay(arm, searched), searched.qpos)
+
+
+def test_other_gains_are_tried_where_the_given_ones_lose_the_body(
+    arm: SimulationBody, arm_clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gains that leave the limits before the end; some of their variations do not."""
+    monkeypatch.setattr("musclemap.imitation.tracking.search.LANDMARK_LIMIT", 0.08)
+    weak = replace(ALONE, joint_gain=1.0, effort=2000.0, feedforward=0.0, variants=0)
+    lost = track_clip(arm, arm_clip, weak)
+    assert lost.failure == "landmarks"
+    tried = track_clip(arm, arm_clip, replace(weak, variants=12))
+    assert tried.nstep > lost.nstep
+    assert tried.control_steps > tried.nstep
+    np.testing.assert_array_equal(replay(arm, tried), tried.qpos)
+    again = track_clip(arm, arm_clip, replace(weak, variants=12))
+    np.testing.assert_array_equal(again.excitation, tried.excitation)
+
+
+def test_varied_gains_stay_near_the_given_ones() -> None:
+    rng = np.random.default_rng(0)
+    config = TrackingConfig()
+    varied = [vary_gains(config, rng) for _ in range(50)]
+    for name in ("joint_gain", "effort", "pressure_gain"):
+        values = np.array([getattr(v, name) for v in varied]) / getattr(config, name)
+        assert values.min() < 0.9
+        assert values.max() > 1.2
+        assert ((values > 0.05) & (values < 10.0)).all()
+    assert all(v.samples == config.samples and v.seconds == config.seconds for v in varied)
+    lean = vary_lean(40, 6, rng)
+    assert lean[:2].any()
+    assert not lean[2:].any()
+    assert not vary_lean(2, 0, rng).any()
 
 
 def test_what_was_reached_is_kept_when_the_time_is_up(arm: SimulationBody, arm_clip: Clip) -> None:
