@@ -28,6 +28,8 @@ class TrackingConfig:
         root_weight: Weight of the root's acceleration.
         root_rotation_weight: Weight of the root's angular acceleration.
         trunk_weight: Weight of the joints that follow a joint of the trunk through a soft coupling.
+        toe_weight: Factor on the weight of the toes' joints while the foot bears: free toes yield, and the ball of the
+            foot comes to the ground.
         added_inertia: Added to each inertia [kg m² or kg], so that light distal joints count.
         max_root_acceleration: Upper limit of the horizontal acceleration that the root's error asks for [m/s²].
         effort: Weight of squared deviations of the activations from those that cost nothing.
@@ -75,6 +77,7 @@ class TrackingConfig:
     root_weight: NonNegativeFloat = 1.0
     root_rotation_weight: NonNegativeFloat = 4.86
     trunk_weight: NonNegativeFloat = 4.63
+    toe_weight: NonNegativeFloat = 1.0
     added_inertia: PositiveFloat = 0.3
     max_root_acceleration: NonNegativeFloat = 4.0
     effort: PositiveFloat = 50.0

@@ -204,7 +204,11 @@ class FeedbackController:
             horizontal = float(np.hypot(wanted[0], wanted[1]))
             wanted[:2] *= min(1.0, self.config.max_root_acceleration / max(horizontal, 1e-9))
         wanted += reference.acceleration[min(frame + 1, reference.nframe - 1)]
-        rows.add_dofs(wanted, self._weight * np.sqrt(rows.response.inertia + self.config.added_inertia))
+        weight = self._weight * np.sqrt(rows.response.inertia + self.config.added_inertia)
+        if reference.feet is not None:
+            for k in np.flatnonzero(~reference.feet.swing[frame]):
+                weight[dofs.toe_joints[k]] *= self.config.toe_weight
+        rows.add_dofs(wanted, weight)
 
     def _matching_frame(self, data: mujoco.MjData, frame: int) -> int:
         """Frame near the given one at which the reference is as far over its standing feet as the body is.

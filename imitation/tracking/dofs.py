@@ -45,6 +45,7 @@ class ControlledDofs:
         trunk: Positions in `index` of the trunk's independent joints.
         feet: Body of each foot, left first; empty for a body without.
         toes: Body of the toes of each foot.
+        toe_joints: For each foot the positions in `index` of the joints of its toes.
         legs: For each foot the positions in `index` of the independent joints between root and foot.
         followers: The joints that are not controlled and follow one that is.
     """
@@ -57,6 +58,7 @@ class ControlledDofs:
     trunk: np.ndarray
     feet: tuple[int, ...]
     toes: tuple[int, ...]
+    toe_joints: tuple[np.ndarray, ...]
     legs: tuple[np.ndarray, ...]
     followers: Followers
 
@@ -99,6 +101,7 @@ def find_controlled_dofs(body: SimulationBody) -> ControlledDofs:
         driver=np.array([model.jnt_qposadr[c.driver] for c in follow], int),
         coef=np.array([c.coef for c in follow], float).reshape(len(follow), 5),
     )
+    toes = tuple(int(model.body(part.body).id) for part in body.target.contact_parts[1::2])
     feet = tuple(int(model.body(part.body).id) for part in body.target.contact_parts[::2])
     independent = {int(model.jnt_dofadr[j]) for j in body.joint_ids}
     legs = tuple(
@@ -113,7 +116,8 @@ def find_controlled_dofs(body: SimulationBody) -> ControlledDofs:
         root=int(model.body_rootid[body.landmark_ids[0]]),
         trunk=np.array([position[int(model.jnt_dofadr[j])] for j in trunk], int),
         feet=feet,
-        toes=tuple(int(model.body(part.body).id) for part in body.target.contact_parts[1::2]),
+        toes=toes,
+        toe_joints=tuple(np.flatnonzero(model.dof_bodyid[index] == toe) for toe in toes),
         legs=legs,
         followers=followers,
     )

@@ -13,6 +13,7 @@ _FACTORS = {
     "root_rotation_gain": (0.45, 2.0),
     "root_rotation_weight": (0.2, 1.6),
     "max_root_acceleration": (0.5, 2.0),
+    "toe_weight": (0.01, 1.0),
     "effort": (0.2, 2.0),
     "feedforward": (0.5, 1.0),
     "placement": (0.5, 1.7),

@@ -124,6 +124,7 @@ def test_legs_trunk_and_soft_joints_are_found(human: SimulationBody, arm: Simula
     assert [name[k] for k in dofs.trunk] == ["flex_extension", "lat_bending", "axial_rotation"]
     expected = ["hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle"]
     assert [[name[k] for k in leg] for leg in dofs.legs] == [[f"{n}_{side}" for n in expected] for side in "lr"]
+    assert [[name[k] for k in toe] for toe in dofs.toe_joints] == [["mtp_angle_l"], ["mtp_angle_r"]]
     assert dofs.nsoft == 12
     assert all(n.startswith("L") for n in name[-dofs.nsoft :])
     none = find_controlled_dofs(arm)
@@ -190,6 +191,21 @@ def test_other_gains_are_tried_where_the_given_ones_lose_the_body(
     np.testing.assert_array_equal(replay(arm, tried), tried.qpos)
     again = track_clip(arm, arm_clip, replace(weak, variants=12))
     np.testing.assert_array_equal(again.excitation, tried.excitation)
+
+
+def test_toes_of_a_bearing_foot_can_be_free(human: SimulationBody, walk_clip: Clip) -> None:
+    """The weight leaves alone what does not bear; without weight the toes' row is empty."""
+    controller = FeedbackController.for_clip(human, walk_clip, TrackingConfig(toe_weight=0.0))
+    reference, dofs = controller.reference, controller.dofs
+    feet = reference.feet
+    assert feet is not None
+    frame = int(np.flatnonzero(feet.swing.sum(axis=1) == 1)[0])
+    data = mujoco.MjData(human.model)
+    data.qpos[:], data.qvel[:] = reference.qpos[frame], reference.qvel[frame]
+    mujoco.mj_forward(human.model, data)
+    matrix = controller.decide(data, frame).matrix
+    for k in (0, 1):
+        assert matrix[dofs.toe_joints[k]].any() == bool(feet.swing[frame, k])
 
 
 def test_varied_gains_stay_near_the_given_ones() -> None:
