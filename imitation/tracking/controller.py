@@ -19,9 +19,9 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from .activation import ActivationDynamics
 from .config import TrackingConfig
 from .dofs import ControlledDofs, find_controlled_dofs
-from .programme import Solution, solve_programme
+from .programme import ProgrammeRows, Solution, solve_programme
 from .reference import ReferenceMotion, make_reference
-from .step_model import StepModel, StepResponse
+from .step_model import StepModel
 
 _SLOW = 0.3
 """Speed below which the phase of the reference hardly moves [m/s]."""
@@ -104,7 +104,9 @@ class FeedbackController:
         for _ in range(_START_PASSES):
             mujoco.mj_forward(self.body.model, data)
             response = self._steps.response(data)
-            rows = _Rows(response, data.qvel[self.dofs.index], np.zeros(nu), response.start + response.end, self._span)
+            rows = ProgrammeRows(
+                response, data.qvel[self.dofs.index], np.zeros(nu), response.start + response.end, self._span
+            )
             self._dof_rows(rows, data, frame, np.zeros(2), None, None)
             solution = self._solve(*rows.programme(), self._feedforward(frame), np.zeros(nu), np.ones(nu), None)
             data.act[:] = solution.x
@@ -125,7 +127,7 @@ class FeedbackController:
         mujoco.mj_subtreeVel(self.body.model, data)
         response = self._steps.response(data)
         act = data.act.copy()
-        rows = _Rows(response, data.qvel[self.dofs.index], act, response.end, self._span)
+        rows = ProgrammeRows(response, data.qvel[self.dofs.index], act, response.end, self._span)
         frame = self._matching_frame(data, frame)
         anchor = self._anchor(data, frame)
         moves = self._foot_moves(data, frame, anchor)
@@ -176,7 +178,7 @@ class FeedbackController:
 
     def _dof_rows(
         self,
-        rows: "_Rows",
+        rows: ProgrammeRows,
         data: mujoco.MjData,
         frame: int,
         anchor: np.ndarray,
@@ -271,7 +273,7 @@ class FeedbackController:
 
     def _swing_rows(
         self,
-        rows: "_Rows",
+        rows: ProgrammeRows,
         data: mujoco.MjData,
         frame: int,
         tangent: np.ndarray,
@@ -308,7 +310,7 @@ class FeedbackController:
             rows.add(jacobian[2:] @ tangent, wanted, config.foot_weight)
 
     def _moment_rows(
-        self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray
+        self, rows: ProgrammeRows, data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray
     ) -> None:
         """Rows of the legs' joint moments between two steps: accelerations leave open how the feet share the load.
 
@@ -355,7 +357,7 @@ class FeedbackController:
         return result
 
     def _com_rows(
-        self, rows: "_Rows", data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray
+        self, rows: ProgrammeRows, data: mujoco.MjData, frame: int, tangent: np.ndarray, anchor: np.ndarray
     ) -> None:
         """Rows of the centre of mass."""
         reference, gain = self.reference, self.config.com_gain
@@ -367,39 +369,6 @@ class FeedbackController:
         wanted = reference.com_acceleration[min(frame + 1, reference.nframe - 1)]
         wanted = wanted + gain * error + 2 * math.sqrt(gain) * slip
         rows.add(jacobian @ tangent, wanted, self.config.com_weight)
-
-
-class _Rows:
-    """Rows of the programme while they are collected; accelerations are means over the horizon."""
-
-    def __init__(
-        self, response: StepResponse, velocity: np.ndarray, act: np.ndarray, gain: np.ndarray, span: float
-    ) -> None:
-        self.response, self.velocity = response, velocity
-        self._gain = gain / span
-        self._free = (response.velocity + response.start @ act - velocity) / span
-        self._matrix: list[np.ndarray] = []
-        self._rhs: list[np.ndarray] = []
-
-    def add_dofs(self, wanted: np.ndarray, weight: np.ndarray) -> None:
-        """Add a row for the acceleration of each controlled dof, shapes (ndof,)."""
-        self._matrix.append(self._gain * weight[:, None])
-        self._rhs.append((wanted - self._free) * weight)
-
-    def add(self, jacobian: np.ndarray, wanted: np.ndarray, weight: float) -> None:
-        """Add rows for accelerations `jacobian @ (those of the controlled dofs)`, shapes (n, ndof) and (n,)."""
-        if weight:
-            self._matrix.append(weight * (jacobian @ self._gain))
-            self._rhs.append(weight * (wanted - jacobian @ self._free))
-
-    def add_linear(self, matrix: np.ndarray, rhs: np.ndarray) -> None:
-        """Add rows in the activations themselves, shapes (n, nu) and (n,)."""
-        self._matrix.append(matrix)
-        self._rhs.append(rhs)
-
-    def programme(self) -> tuple[np.ndarray, np.ndarray]:
-        """B and b of the programme, shapes (nrow, nu) and (nrow,)."""
-        return np.concatenate(self._matrix), np.concatenate(self._rhs)
 
 
 def _rotation_between(start: np.ndarray, goal: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
+from .step_model import StepResponse
+
 MAX_RESIDUAL = 1e-6
 """A solution counts as exact up to this residual."""
 
@@ -44,6 +46,39 @@ class Solution:
     active: np.ndarray
     residual: float
     iterations: int
+
+
+class ProgrammeRows:
+    """Rows of a programme over activations while they are collected; accelerations are means over the horizon."""
+
+    def __init__(
+        self, response: StepResponse, velocity: np.ndarray, act: np.ndarray, gain: np.ndarray, span: float
+    ) -> None:
+        self.response, self.velocity = response, velocity
+        self._gain = gain / span
+        self._free = (response.velocity + response.start @ act - velocity) / span
+        self._matrix: list[np.ndarray] = []
+        self._rhs: list[np.ndarray] = []
+
+    def add_dofs(self, wanted: np.ndarray, weight: np.ndarray) -> None:
+        """Add a row for the acceleration of each controlled dof, shapes (ndof,)."""
+        self._matrix.append(self._gain * weight[:, None])
+        self._rhs.append((wanted - self._free) * weight)
+
+    def add(self, jacobian: np.ndarray, wanted: np.ndarray, weight: float) -> None:
+        """Add rows for accelerations `jacobian @ (those of the controlled dofs)`, shapes (n, ndof) and (n,)."""
+        if weight:
+            self._matrix.append(weight * (jacobian @ self._gain))
+            self._rhs.append(weight * (wanted - jacobian @ self._free))
+
+    def add_linear(self, matrix: np.ndarray, rhs: np.ndarray) -> None:
+        """Add rows in the activations themselves, shapes (n, nu) and (n,)."""
+        self._matrix.append(matrix)
+        self._rhs.append(rhs)
+
+    def programme(self) -> tuple[np.ndarray, np.ndarray]:
+        """B and b of the programme, shapes (nrow, nu) and (nrow,)."""
+        return np.concatenate(self._matrix), np.concatenate(self._rhs)
 
 
 def solve_programme(

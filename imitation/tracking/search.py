@@ -1,12 +1,13 @@
-"""Beam search over offsets of the controller's targets, a fragment of 0.1 s at a time.
+"""Simulated fragments, variations of gains, and a beam search over offsets of the controller's targets.
 
-Where feedback alone loses the body, small offsets of the targets of legs, trunk and root in one fragment find the
+Where feedback alone loses the body, small offsets of the targets of legs, trunk and root in fragments of 0.1 s find the
 motion that keeps it, as sampling-based contact-rich motion control does (Liu et al. 2010, 2015): every fragment starts
 from the states that are best so far, many offsets are simulated, and the best of their ends are kept.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -37,6 +38,28 @@ _INHERITED = 0.5
 
 _ROOT_SPREAD = np.array([0.02, 0.02, 0.01, 0.03, 0.03, 0.03])
 """Standard deviation of the root's offsets [m, rad] for a spread of 0.08 rad in the legs."""
+
+
+_GAIN_FACTORS = {
+    "joint_gain": (0.55, 1.8),
+    "root_gain": (0.4, 2.0),
+    "root_rotation_gain": (0.45, 2.0),
+    "root_rotation_weight": (0.2, 1.6),
+    "max_root_acceleration": (0.5, 2.0),
+    "toe_weight": (0.01, 1.0),
+    "effort": (0.2, 2.0),
+    "feedforward": (0.5, 1.0),
+    "placement": (0.5, 1.7),
+    "lateral_placement": (0.55, 1.45),
+    "com_weight": (0.5, 8.0),
+    "com_gain": (0.35, 3.0),
+    "moment_weight": (0.1, 2.0),
+    "pressure_gain": (0.1, 2.0),
+}
+"""Smallest and largest factor of each gain in its variations."""
+
+_LEAN = 0.01
+"""Standard deviation of a constant horizontal offset of the root [m]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,3 +277,19 @@ def extend_beam(
         if len(kept) == config.kept:
             break
     return kept
+
+
+def vary_gains(config: TrackingConfig, rng: np.random.Generator) -> TrackingConfig:
+    """Multiply every gain by a random factor, whose logarithm is distributed uniformly."""
+    gains = {
+        name: getattr(config, name) * math.exp(rng.uniform(math.log(low), math.log(high)))
+        for name, (low, high) in _GAIN_FACTORS.items()
+    }
+    return replace(config, **gains)
+
+
+def vary_lean(ndof: int, nroot: int, rng: np.random.Generator) -> np.ndarray:
+    """Random constant offset of the targets: the body leans a little, shape (ndof,)."""
+    offset = np.zeros(ndof)
+    offset[: min(nroot, 2)] = _LEAN * rng.standard_normal(min(nroot, 2))
+    return offset

@@ -9,9 +9,8 @@ from musclemap.imitation.physics.bodies import SimulationBody
 
 from .config import TrackingConfig
 from .controller import FeedbackController
-from .search import Fragment, Simulator, State, extend_beam
+from .search import Fragment, Simulator, State, extend_beam, vary_gains, vary_lean
 from .track import ProgressCallback, Track, TrackingProgress
-from .variants import vary_gains, vary_lean
 
 _RELATIVE_LIMIT = 0.09
 """Mean landmark error relative to the first landmark at which the search replaces feedback alone [m]."""

@@ -19,11 +19,10 @@ from musclemap.imitation.tracking.dofs import find_controlled_dofs
 from musclemap.imitation.tracking.metrics import track_metrics
 from musclemap.imitation.tracking.programme import MAX_RESIDUAL, solve_programme
 from musclemap.imitation.tracking.reference import make_reference
-from musclemap.imitation.tracking.search import Simulator, State
+from musclemap.imitation.tracking.search import Simulator, State, vary_gains, vary_lean
 from musclemap.imitation.tracking.step_model import StepModel
 from musclemap.imitation.tracking.track import Track, TrackingProgress, replay
 from musclemap.imitation.tracking.tracker import track_clip
-from musclemap.imitation.tracking.variants import vary_gains, vary_lean
 
 ALONE = TrackingConfig(samples=0, kept=1)
 
