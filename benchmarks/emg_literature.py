@@ -10,6 +10,10 @@ surface EMG of ten people as a fraction of the isometric maximum (Ericson, Nisel
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.signal import butter, sosfiltfilt
+
+ENVELOPE_CUTOFF = 6.0
+"""Cutoff frequency of the low-pass filter of envelopes [Hz]; 3 to 10 are common."""
 
 PHASE = np.linspace(0.0, 100.0, 21)
 """Phases of the envelopes [% of the stride from heel strike]."""
@@ -89,3 +93,15 @@ MUSCLES = (
         peak=(0.05, 0.15), busiest=(-5, 45),
     ),
 )  # fmt: skip
+
+
+def envelope(activation: np.ndarray, fps: float) -> np.ndarray:
+    """Activations, low-pass filtered like EMG envelopes, shape (nframe, nu)."""
+    sections = butter(2, ENVELOPE_CUTOFF, fs=fps, output="sos")
+    return sosfiltfilt(sections, np.asarray(activation, np.float64), axis=0)
+
+
+def by_phase(values: np.ndarray, strides: list[tuple[int, int]], phase: np.ndarray) -> np.ndarray:
+    """Mean over strides, from one strike to the next, of values by frame (nframe,), at phases of the stride [%]."""
+    cut = [values[start : stop + 1] for start, stop in strides]
+    return np.mean([np.interp(phase, np.linspace(0, 100, len(v)), v) for v in cut], axis=0)

@@ -20,8 +20,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from emg_literature import MUSCLES, PHASE
-from scipy.signal import butter, sosfiltfilt
+from emg_literature import MUSCLES, PHASE, by_phase, envelope
 from tables import table
 from truth import EMG_GROUPS, EMG_SIDE, LONGEST_DELAY
 from truth_comparison import best_delay, correlation
@@ -30,9 +29,6 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.track_file import read_track, track_path
 from musclemap.imitation.tracking.tracked_clip import tracked_clip
 from musclemap.intervals import runs
-
-ENVELOPE_CUTOFF = 6.0
-"""Cutoff frequency of the low-pass filter of envelopes [Hz]."""
 
 ANTAGONISTS = (("soleus", "tibialis anterior"), ("vasti", "hamstrings"), ("gluteus maximus", "rectus femoris"))
 
@@ -43,8 +39,7 @@ LONGEST_STRIDE = 2.0
 def envelopes(clip: Clip, side: str) -> dict[str, np.ndarray]:
     """Mean activation of each group of one leg, low-pass filtered, shape (nframe,) each."""
     assert clip.activation is not None
-    sections = butter(2, ENVELOPE_CUTOFF, fs=clip.fps, output="sos")
-    smooth = np.maximum(sosfiltfilt(sections, np.asarray(clip.activation, float), axis=0), 0.0)
+    smooth = np.maximum(envelope(clip.activation, clip.fps), 0.0)
     columns = {emg.title: [clip.muscle_names.index(f"{name}_{side}") for name in emg.muscles] for emg in MUSCLES}
     return {title: smooth[:, column].mean(axis=1) for title, column in columns.items()}
 
@@ -57,18 +52,12 @@ def strides(clip: Clip, side: str) -> list[tuple[int, int]]:
     return [(a, b) for a, b in itertools.pairwise(strikes) if b - a < LONGEST_STRIDE * clip.fps]
 
 
-def by_phase(values: np.ndarray, parts: list[tuple[int, int]], phase: np.ndarray) -> np.ndarray:
-    """Mean over strides of values by frame, at phases of the stride [%]."""
-    cut = [np.interp(phase, np.linspace(0, 100, b - a + 1), values[a : b + 1]) for a, b in parts]
-    return np.mean(cut, axis=0)
-
-
 def agreement_by_phase(
-    values: np.ndarray, parts: list[tuple[int, int]], envelope: tuple[float, ...], fps: float
+    values: np.ndarray, parts: list[tuple[int, int]], literature: tuple[float, ...], fps: float
 ) -> float:
     """Largest correlation with an envelope by phase, at delays up to `LONGEST_DELAY`."""
     phase = np.arange(100.0)
-    curve, cyclic = by_phase(values, parts, phase), np.interp(phase, PHASE, envelope)
+    curve, cyclic = by_phase(values, parts, phase), np.interp(phase, PHASE, literature)
     longest = round(100 * LONGEST_DELAY * fps / float(np.mean([b - a for a, b in parts])))
     return max(correlation(curve, np.roll(cyclic, delay)) for delay in range(longest + 1))
 
@@ -90,8 +79,10 @@ def main() -> None:
     if len(found) != 1:
         raise SystemExit(f"{len(found)} clips match {options.name!r}")
     clip, track = read_clip(found[0]), read_track(track_path(options.out, str(found[0].relative_to(options.out))))
-    if clip.activation is None or track.start:
+    if clip.activation is None:
         raise SystemExit("the clip has no activations: convert it with --muscles")
+    if track.start:
+        raise SystemExit(f"the track begins at frame {track.start} of the clip, not at its first")
     tracked = tracked_clip(clip, track)
     clip = clip.frames(slice(tracked.nframe))
     side = EMG_SIDE[0]
@@ -103,12 +94,12 @@ def main() -> None:
         a, b = static[emg.title], moved[emg.title]
         agreement = ["", ""]
         if measured and emg.title in EMG_GROUPS:
-            envelope = np.mean([measured[f"emg__{channel}"] for channel in EMG_GROUPS[emg.title]], axis=0)[: len(a)]
-            agreement = [f"{best_delay(x, envelope, fps=clip.fps, longest=LONGEST_DELAY)[1]:.2f}" for x in (a, b)]
+            emg_curve = np.mean([measured[f"emg__{channel}"] for channel in EMG_GROUPS[emg.title]], axis=0)[: len(a)]
+            agreement = [f"{best_delay(x, emg_curve, fps=clip.fps, longest=LONGEST_DELAY)[1]:.2f}" for x in (a, b)]
         elif not measured and emg.envelope and parts:
             agreement = [f"{agreement_by_phase(x, parts, emg.envelope, clip.fps):.2f}" for x in (a, b)]
         rows.append([emg.title, f"{a.mean():.3f}", f"{b.mean():.3f}", f"{correlation(a, b):.2f}", *agreement])
-    print(f"{found[0].stem}, {tracked.nframe} frames, right leg\n" if side == "r" else found[0].stem)
+    print(f"{found[0].stem}, {tracked.nframe} frames, {EMG_SIDE} leg\n")
     print(table(["muscles", "static, mean", "tracked, mean", "r", "static with EMG, r", "tracked with EMG, r"], rows))
     pairs = [
         [f"{a} and {b}", f"{co_contraction(static[a], static[b]):.2f}", f"{co_contraction(moved[a], moved[b]):.2f}"]

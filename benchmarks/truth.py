@@ -22,8 +22,7 @@ from typing import Any
 import jax
 import machine
 import numpy as np
-from emg_literature import MUSCLES
-from scipy.signal import butter, sosfiltfilt
+from emg_literature import MUSCLES, envelope
 from tables import table
 from truth_comparison import best_delay, correlation, event_errors, largest_return, rmse, transitions
 
@@ -217,7 +216,7 @@ def emg_rows(dynamics: Dynamics, body: TargetBody, reference: dict[str, np.ndarr
     """Activations, low-pass filtered like the envelopes, against the EMG of one side."""
     names = [body.model.actuator(k).name for k in range(body.model.nu)]
     actuators = {emg.title: [f"{muscle}_{EMG_SIDE[0]}" for muscle in emg.muscles] for emg in MUSCLES}
-    smooth = sosfiltfilt(butter(2, 6.0, fs=fps, output="sos"), dynamics.activation, axis=0)
+    smooth = envelope(dynamics.activation, fps)
     rows = []
     for title, channels in EMG_GROUPS.items():
         ref = np.mean([reference[f"emg__{channel}"] for channel in channels], axis=0)

@@ -24,8 +24,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from emg_literature import MUSCLES, PHASE, Emg
-from scipy.signal import butter, sosfiltfilt
+from emg_literature import MUSCLES, PHASE, Emg, by_phase, envelope
 
 from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import Clip
@@ -46,9 +45,6 @@ from musclemap.skeletons.body import TargetBody
 STRIDE = (0.7, 1.8)
 """Shortest and longest stride of walking [s]."""
 
-ENVELOPE_CUTOFF = 6.0
-"""Cutoff frequency of the low-pass filter of envelopes [Hz]; 3 to 10 are common."""
-
 WINTER = "Winter 1991"
 PEAK = f"1.1 to 1.2, {WINTER}; target 0.9 to 1.4"
 
@@ -63,8 +59,7 @@ class Walk:
 
     def mean(self, values: np.ndarray, side: int, phase: np.ndarray) -> np.ndarray:
         """Mean over the strides of one side of values by frame (nframe,), at phases of the stride [%]."""
-        strides = [values[start : stop + 1] for s, start, stop in self.strides if s == side]
-        return np.mean([np.interp(phase, np.linspace(0, 100, len(v)), v) for v in strides], axis=0)
+        return by_phase(values, [(start, stop) for s, start, stop in self.strides if s == side], phase)
 
 
 def walk_of(motion: SourceMotion, retargeter: Retargeter) -> Walk:
@@ -121,8 +116,7 @@ def activation(walk: Walk, body: TargetBody, emg: Emg, phase: np.ndarray = PHASE
     names = [body.model.actuator(k).name for k in range(body.model.nu)]
     sides = sorted({side for side, _, _ in walk.strides})
     groups = {side: [names.index(f"{muscle}_{'lr'[side]}") for muscle in emg.muscles] for side in sides}
-    sections = butter(2, ENVELOPE_CUTOFF, fs=walk.clip.fps, output="sos")
-    smooth = np.maximum(sosfiltfilt(sections, walk.result.optimization.activation.astype(np.float64), axis=0), 0.0)
+    smooth = np.maximum(envelope(walk.result.optimization.activation, walk.clip.fps), 0.0)
     return np.mean([walk.mean(smooth[:, groups[side]].mean(axis=1), side, phase) for side in sides], axis=0)
 
 
