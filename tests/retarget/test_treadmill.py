@@ -127,7 +127,7 @@ def test_a_treadmill_is_judged_as_walking(speed: float, retargeter: Retargeter, 
     for name in ("residual_force_bw", "skate_m_s", "stance_fraction"):
         assert kept.metrics.get(name, 0.0) == pytest.approx(ref.metrics.get(name, 0.0), abs=0.03), name
     peaks = [clip.metrics["ground_force_peak_bw"] for clip in (kept, ref)]
-    assert peaks[0] == pytest.approx(peaks[1], abs=0.06)  # a toe-off one frame later raises the peak by 0.04
+    assert peaks[0] == pytest.approx(peaks[1], abs=0.05)  # a toe-off one frame later raises the peak by 0.04
 
     checked = Validator(body, ValidationConfig()).validate(kept)  # as mm-validate does with the stored clip
     assert checked.verdict == kept.verdict
