@@ -1,8 +1,10 @@
 """Retargeter: all stages from source motions to finished clips, for a batch of motions."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -43,6 +45,9 @@ from .velocities import velocities
 
 MIN_FRAMES = 3
 """Shortest clip: fewer frames have no acceleration."""
+
+MAX_THREADS = 8
+"""Most clips refined and checked at a time; each needs up to 200 MB."""
 
 _PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "mujoco", "musclemimic-models", "h5py")
 
@@ -206,15 +211,27 @@ class Retargeter:
 
     def _refitted(self, sources: list[PreparedSource], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
         """Create the clips of fits with their verdicts, and refit those with self-collisions or floor penetration."""
-        clips = [self._clip(s, t, f) for s, t, f in zip(sources, targets, fits, strict=True)]
+        clips = self._clips(sources, targets, fits)
         faulty = [k for k, clip in enumerate(clips) if needs_refit(clip)] if self.config.validation.refit else []
         if faulty:
             rules = rules_with(self.config.validation.thresholds)
             refits = self._fitter.refit([targets[k] for k in faulty], [fits[k] for k in faulty])
-            for k, fit in zip(faulty, refits, strict=True):
-                blended = self._blended(clips[k], fits[k], fit)
-                clips[k] = accept_refit(clips[k], self._clip(sources[k], targets[k], blended), rules=rules)
+            blended = [self._blended(clips[k], fits[k], fit) for k, fit in zip(faulty, refits, strict=True)]
+            again = self._clips([sources[k] for k in faulty], [targets[k] for k in faulty], blended)
+            for k, clip in zip(faulty, again, strict=True):
+                clips[k] = accept_refit(clips[k], clip, rules=rules)
         return clips
+
+    def _clips(self, sources: list[PreparedSource], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
+        """Create the clips of fits, several at a time: the refinement of one keeps only one core busy."""
+
+        def create(source: PreparedSource, target: MotionTargets, fit: Fit) -> Clip:
+            with jax.default_device(self._device):  # applies to the current thread only
+                return self._clip(source, target, fit)
+
+        threads = min(len(fits), len(os.sched_getaffinity(0)), MAX_THREADS)
+        with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(max(threads, 1)) as pool:
+            return list(pool.map(create, sources, targets, fits))
 
     def _blended(self, clip: Clip, first: Fit, refit: Fit) -> Fit:
         """The first fit, with as much of the refit as is allowed around the frames with collisions."""
@@ -258,8 +275,7 @@ class Retargeter:
         if self._refiner is None:
             return None
         held = np.any(targets.stance.contact.reshape(targets.nframe, 2, -1), axis=2)
-        with threadpool_limits(limits=1, user_api="blas"):
-            return self._refiner.refine(fit.q, self._fitter.stiffness(targets, fit), held, targets.fps)
+        return self._refiner.refine(fit.q, self._fitter.stiffness(targets, fit), held, targets.fps)
 
     def _clip(self, source: PreparedSource, targets: MotionTargets, fit: Fit) -> Clip:
         motion, refinement = source.motion, self._refine(targets, fit)

@@ -64,19 +64,23 @@ class SupportPoints:
             offset=self.offset[keep], rot=self.rot[keep], size=self.size[keep],
         )  # fmt: skip
 
-    def lowest(self, centre: np.ndarray, rot: np.ndarray) -> np.ndarray:
+    def lowest(self, centre: np.ndarray, bone_rot: np.ndarray, rot: np.ndarray) -> np.ndarray:
         """Lowest point of each ellipsoid.
 
         Args:
-            centre: Centres, world frame, shape (..., npoint, 3) [m].
-            rot: Orientations of the axes, world frame, shape (..., npoint, 3, 3).
+            centre: Centres, world frame, shape (nframe, npoint, 3) [m].
+            bone_rot: Orientations of the bones that the ellipsoids are fixed to, shape (nframe, npoint, 3, 3).
+            rot: Orientation of each ellipsoid's axes in the bone's frame, shape (npoint, 3, 3).
 
         Returns:
-            Points, world frame, shape (..., npoint, 3) [m].
+            Points, world frame, shape (nframe, npoint, 3) [m].
         """
-        scaled = self.size * rot[..., 2, :]  # the vertical in each ellipsoid's axes, times the half axes
+        half = rot * self.size[:, None]
+        vertical = np.swapaxes(bone_rot[:, :, 2], 0, 1)  # in the bone's frame, point by point: few, large products
+        scaled = vertical @ half
         reach = np.linalg.norm(scaled, axis=-1, keepdims=True)
-        return centre - ((rot * self.size[..., None, :]) @ (scaled / reach)[..., None])[..., 0]
+        in_bone = np.swapaxes((scaled / reach) @ np.swapaxes(half, 1, 2), 0, 1)
+        return centre - np.einsum("tpij,tpj->tpi", bone_rot, in_bone)
 
 
 def find_support_points(

@@ -20,6 +20,7 @@ import numpy as np
 from musclemap.retarget.config import MuscleCost
 from musclemap.retarget.forces.activation_dynamics import ActivationDynamics
 from musclemap.retarget.forces.bounded_least_squares import bounded_least_squares_from
+from musclemap.retarget.one_at_a_time import one_at_a_time
 
 from .inverse_dynamics import BATCH_SIZE, batch_size
 from .physics_checks import MuscleForces
@@ -205,6 +206,7 @@ class _Problem:
         self.x = np.zeros(demand.active.shape)
         self._dual = np.zeros(demand.ref.shape, np.float32)
 
+    @one_at_a_time
     def solve(
         self,
         rows: np.ndarray,
@@ -240,7 +242,7 @@ class _Problem:
             bounds = ((scale * (bound - centre))[padded] for bound in (lower, upper))
             inputs = (gain / scale[padded, None, :], ref, *bounds, self._dual[frames])
             a, b, low_x, high_x, start = (jnp.asarray(value, jnp.float32) for value in inputs)
-            x, dual = bounded_least_squares_from(a, b, lower=low_x, upper=high_x, start=start, weight=self._weight)
+            x, dual, _ = bounded_least_squares_from(a, b, lower=low_x, upper=high_x, start=start, weight=self._weight)
             moved = centre[part] + np.asarray(x, np.float64)[: len(part)] / scale[part]
             result[part] = np.clip(moved, lower[part], upper[part])
             self._dual[rows[part]] = np.asarray(dual)[: len(part)]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import mujoco
 import numpy as np
@@ -135,6 +135,18 @@ class CollisionGeoms:
         return xpos[..., 2] - reach_below(self.size, self.capsule, xmat[..., 2, :])
 
 
+_STAGES = (
+    mujoco.mj_kinematics,
+    mujoco.mj_comPos,
+    mujoco.mj_tendon,
+    mujoco.mj_makeM,
+    mujoco.mj_collision,
+    mujoco.mj_transmission,
+    mujoco.mj_fwdVelocity,
+)
+"""Stages of MuJoCo that the checks need, in its order: those of its forward dynamics but constraints and solver."""
+
+
 class MujocoPhysics:
     """MuJoCo C on a pool of threads.
 
@@ -167,21 +179,21 @@ class MujocoPhysics:
         model, n, geoms = self.body.model, len(qpos), self._collision_geoms
         data = mujoco.MjData(model)
         force, inertial_force = np.empty((n, model.nv)), np.empty(model.nv)
-        lowest, lowest_geom = np.empty(n), np.empty(n, int)
+        xpos, xmat = np.empty((n, len(geoms.ids), 3)), np.empty((n, len(geoms.ids), 9))
         length = np.empty((n, model.nu), np.float32)
         passive, full = np.empty((2, n, model.nu), np.float32)
         moment = np.empty((n if muscles else 0, model.nu, self.body.reduced.njoint), np.float32)
-        contacts: list[tuple[int, int, int, float]] = []
+        contacts: list[_Contacts] = []
         for t in range(n):
             data.qpos[:], data.qvel[:] = qpos[t], qvel[t]
-            mujoco.mj_fwdPosition(model, data)
-            mujoco.mj_fwdVelocity(model, data)
+            for stage in _STAGES:
+                stage(model, data)
             mujoco.mj_mulM(model, data, inertial_force, qacc[t])
             force[t] = inertial_force + data.qfrc_bias - data.qfrc_passive
-            heights = geoms.lowest_heights(data.geom_xpos[geoms.ids], data.geom_xmat[geoms.ids].reshape(-1, 3, 3))
-            lowest_geom[t] = geoms.ids[heights.argmin()]
-            lowest[t] = heights.min()
-            contacts += [(low + t, *pair, dist) for pair, dist in _self_contacts(data, geoms.floor)]
+            xpos[t], xmat[t] = data.geom_xpos[geoms.ids], data.geom_xmat[geoms.ids]
+            if data.ncon:
+                found = data.contact
+                contacts.append(_Contacts(np.full(data.ncon, low + t), found.geom.copy(), found.dist.copy()))
             length[t] = data.actuator_length
             if muscles:
                 data.act[:] = 0.0
@@ -191,13 +203,14 @@ class MujocoPhysics:
                 mujoco.mj_fwdActuation(model, data)
                 full[t] = data.actuator_force
                 moment[t] = self._moment(data, slope[t])
-        table = np.array(contacts, float).reshape(-1, 4)
+        heights = geoms.lowest_heights(xpos, xmat.reshape(n, -1, 3, 3))
+        contact = _within_body(contacts, geoms.floor)
         return FramePhysics(
-            lowest=lowest,
-            lowest_geom=lowest_geom,
-            contact_frame=table[:, 0].astype(int),
-            contact_geoms=table[:, 1:3].astype(int),
-            contact_dist=table[:, 3],
+            lowest=heights.min(axis=1),
+            lowest_geom=geoms.ids[heights.argmin(axis=1)],
+            contact_frame=contact.frame,
+            contact_geoms=contact.geoms,
+            contact_dist=contact.dist,
             muscle_length=length,
             wrench=root_wrench(force, qpos),
             torque=self.body.reduced.to_independent(force, slope),
@@ -219,12 +232,21 @@ class MujocoPhysics:
         return np.bincount(row * njoint + column[dof], weights=value, minlength=model.nu * njoint).reshape(-1, njoint)
 
 
-def _self_contacts(data: mujoco.MjData, floor: np.ndarray) -> list[tuple[tuple[int, int], float]]:
-    """Geoms and distance of every contact that does not involve the floor."""
-    pairs = np.sort(data.contact.geom, axis=1)
-    within_body = ~np.isin(pairs, floor).any(axis=1)
-    distances = data.contact.dist[within_body]
-    return [((int(a), int(b)), float(d)) for (a, b), d in zip(pairs[within_body], distances, strict=True)]
+class _Contacts(NamedTuple):
+    """Contacts: frame (n,), pair of geoms (n, 2), and distance (n,) [m]."""
+
+    frame: np.ndarray
+    geoms: np.ndarray
+    dist: np.ndarray
+
+
+def _within_body(contacts: list[_Contacts], floor: np.ndarray) -> _Contacts:
+    """All contacts that do not involve the floor, each pair of geoms in ascending order."""
+    if not contacts:
+        return _Contacts(np.empty(0, int), np.empty((0, 2), int), np.empty(0))
+    frame, geoms, dist = (np.concatenate(values) for values in zip(*contacts, strict=True))
+    inner = ~np.isin(geoms, floor).any(axis=1)
+    return _Contacts(frame[inner], np.sort(geoms[inner].astype(int), axis=1), dist[inner].astype(float))
 
 
 def concatenate(parts: Sequence[FramePhysics]) -> FramePhysics:

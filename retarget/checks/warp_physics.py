@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from musclemap.errors import SettingsError
+from musclemap.retarget.one_at_a_time import one_at_a_time
 from musclemap.skeletons.body import TargetBody
 
 from .physics_checks import CollisionGeoms, FramePhysics, MuscleForces, concatenate, root_wrench
@@ -58,6 +59,7 @@ class WarpPhysics:
         """Suppress Warp's banner and its line for each compiled kernel, which go to stdout."""
         return self._wp.ScopedLogLevel(self._wp.LOG_WARNING)
 
+    @one_at_a_time
     def evaluate(self, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, muscles: bool = False) -> FramePhysics:
         """See `musclemap.retarget.checks.physics_checks.PhysicsEngine`."""
         qpos, qvel, qacc = (np.asarray(a, np.float64) for a in (qpos, qvel, qacc))

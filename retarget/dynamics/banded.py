@@ -77,19 +77,13 @@ class BandedSystem:
         """
         size, n = self.size, self.nframe * self.size
         width = (REACH + 1) * size
-        # Lower form: band[i - j, j]. Column j of frame t holds its rows of frames t, t + 1 and t + 2, shifted by j.
-        band = np.zeros((width, n))
-        column = np.arange(size)
-        stacked = np.concatenate(
-            [
-                np.pad(block[: self.nframe - k], ((0, k), (0, 0), (0, 0))) if k else block
-                for k, block in enumerate(self.blocks)
-            ],
-            axis=1,
-        )  # (nframe, width, size)
-        by_frame = band.reshape(width, self.nframe, size)
-        for c in column:
-            by_frame[: width - c, :, c] = stacked[:, c:, c].T
-        return -solveh_banded(band, self.gradient.ravel(), lower=True, overwrite_ab=True, check_finite=False).reshape(
-            self.nframe, size
-        )
+        # Lower form, transposed: band[j, i - j]. Column j of frame t holds its rows of frames t, t + 1 and t + 2.
+        band = np.zeros((self.nframe, size, width))
+        for k, block in enumerate(self.blocks):
+            rows = block[: self.nframe - k]
+            for c in range(size):
+                low = max(k * size - c, 0)  # rows above the diagonal are left out
+                band[: self.nframe - k, c, low : (k + 1) * size - c] = rows[:, low + c - k * size :, c]
+        lower = band.reshape(n, width).T
+        step = solveh_banded(lower, self.gradient.ravel(), lower=True, overwrite_ab=True, check_finite=False)
+        return -step.reshape(self.nframe, size)

@@ -16,7 +16,9 @@ from jax import Array, lax
 
 from musclemap.skeletons.precision import precise
 
-_MAX_STEPS = 40
+MAX_STEPS = 40
+"""Newton steps after which a problem is left as it is."""
+
 _STEP_LENGTHS = (1.0, 0.5, 0.2, 0.05)
 """Fractions of a Newton step that are tried; if none lowers the dual, the next step is damped."""
 _MIN_DAMPING = 1e-7
@@ -24,36 +26,38 @@ _TOLERANCE = 1e-4
 """A problem is solved when the norm of the gradient falls below this fraction of the norm of b."""
 
 
-def _dual(a: Array, y: Array, b: Array, weight: float, lower: Array, upper: Array) -> Array:
-    pull = a.T @ y
+def _value(pull: Array, y: Array, b: Array, weight: float, lower: Array, upper: Array) -> Array:
+    """Dual function at y, where pull is A' y."""
     x = jnp.clip(pull, lower, upper)
     return jnp.sum(x * pull - 0.5 * x * x) + 0.5 * jnp.sum(y * y) / weight - jnp.sum(y * b)
 
 
-def _solve(a: Array, b: Array, lower: Array, upper: Array, start: Array, weight: float) -> tuple[Array, Array]:
+def _solve(
+    a: Array, b: Array, lower: Array, upper: Array, start: Array, *, weight: float, max_steps: int
+) -> tuple[Array, Array, Array]:
     nrow = len(b)
     eye = jnp.eye(nrow, dtype=a.dtype)
     lengths = jnp.asarray(_STEP_LENGTHS, a.dtype)
-
     scale = jnp.sum(a * a) / nrow
 
-    def dual_gradient(y: Array) -> Array:
-        return a @ jnp.clip(a.T @ y, lower, upper) + y / weight - b
+    def dual_gradient(pull: Array, y: Array) -> Array:
+        return a @ jnp.clip(pull, lower, upper) + y / weight - b
 
     def newton(state):
-        y, gradient, value, damping, count = state
-        pull = a.T @ y
+        y, pull, gradient, value, damping, count = state
         inside = ((pull >= lower) & (pull <= upper)).astype(a.dtype)
         hessian = (a * inside) @ a.T + eye * (1.0 / weight + damping * scale)
         step = -jax.scipy.linalg.solve(hessian, gradient, assume_a="pos")
-        trial_values = jax.vmap(lambda t: _dual(a, y + t * step, b, weight, lower, upper))(lengths)
+        change = a.T @ step
+        trial_values = jax.vmap(lambda t: _value(pull + t * change, y + t * step, b, weight, lower, upper))(lengths)
         best = jnp.argmin(trial_values)
-        candidate = y + lengths[best] * step
-        new_gradient = dual_gradient(candidate)
+        candidate, new_pull = y + lengths[best] * step, pull + lengths[best] * change
+        new_gradient = dual_gradient(new_pull, candidate)
         # Near the solution float32 no longer resolves differences in the value, but still those in the gradient.
         better = (trial_values[best] < value) | (jnp.sum(new_gradient**2) < 0.81 * jnp.sum(gradient**2))
         return (
             jnp.where(better, candidate, y),
+            jnp.where(better, new_pull, pull),
             jnp.where(better, new_gradient, gradient),
             jnp.where(better, trial_values[best], value),
             jnp.clip(damping * jnp.where(better, 0.1, 100.0), _MIN_DAMPING, 1.0),
@@ -61,21 +65,21 @@ def _solve(a: Array, b: Array, lower: Array, upper: Array, start: Array, weight:
         )
 
     def is_unsolved(state):
-        _, gradient, _, damping, count = state
-        return (
-            (count < _MAX_STEPS) & (damping < 1.0) & (jnp.sum(gradient**2) > _TOLERANCE**2 * (1e-12 + jnp.sum(b * b)))
-        )
+        _, _, gradient, _, damping, _ = state
+        return (damping < 1.0) & (jnp.sum(gradient**2) > _TOLERANCE**2 * (1e-12 + jnp.sum(b * b)))
 
-    state = (start, dual_gradient(start), _dual(a, start, b, weight, lower, upper), jnp.array(_MIN_DAMPING, a.dtype), 0)
-    y, *_ = lax.while_loop(is_unsolved, newton, state)
-    return jnp.clip(a.T @ y, lower, upper), y
+    pull = a.T @ start
+    value = _value(pull, start, b, weight, lower, upper)
+    state = (start, pull, dual_gradient(pull, start), value, jnp.array(_MIN_DAMPING, a.dtype), 0)
+    state = lax.while_loop(lambda state: (state[-1] < max_steps) & is_unsolved(state), newton, state)
+    return jnp.clip(a.T @ state[0], lower, upper), state[0], ~is_unsolved(state)
 
 
-@partial(jax.jit, static_argnames=("weight",))
+@partial(jax.jit, static_argnames=("weight", "max_steps"))
 @precise
 def bounded_least_squares_from(
-    a: Array, b: Array, *, lower: Array, upper: Array, start: Array, weight: float
-) -> tuple[Array, Array]:
+    a: Array, b: Array, *, lower: Array, upper: Array, start: Array, weight: float, max_steps: int = MAX_STEPS
+) -> tuple[Array, Array, Array]:
     """Solve a batch of bounded least-squares problems, from a start close to the solution of the dual.
 
     Args:
@@ -85,11 +89,13 @@ def bounded_least_squares_from(
         upper: Upper bounds, shape (nproblem, nx).
         start: First guess of the dual's unknowns, shape (nproblem, nrow): zero, or those of a similar problem.
         weight: w in the module's docstring; a larger weight brings A x closer to b where the bounds allow it.
+        max_steps: Newton steps after which a problem is left as it is. The batch takes as many as its hardest problem.
 
     Returns:
-        Solutions x, shape (nproblem, nx), and the dual's unknowns, shape (nproblem, nrow).
+        Solutions x, shape (nproblem, nx), the dual's unknowns, shape (nproblem, nrow), and whether more
+        steps would not help, shape (nproblem,).
     """
-    return jax.vmap(partial(_solve, weight=weight))(a, b, lower, upper, start)
+    return jax.vmap(partial(_solve, weight=weight, max_steps=max_steps))(a, b, lower, upper, start)
 
 
 def bounded_least_squares(a: Array, b: Array, *, weight: float, lower: float = 0.0, upper: float = jnp.inf) -> Array:

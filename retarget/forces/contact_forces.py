@@ -5,6 +5,7 @@ the smallest residual, the smallest are taken. In double support the motion alon
 the load; priors in the weights of the points decide it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,11 +15,12 @@ import numpy as np
 from jax import Array
 
 from musclemap.intervals import runs
+from musclemap.retarget.one_at_a_time import one_at_a_time
 from musclemap.retarget.ramps import smoothstep
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
 
-from .bounded_least_squares import bounded_least_squares_from
+from .bounded_least_squares import MAX_STEPS, bounded_least_squares_from
 from .roll_over import RollOver
 
 GRAVITY = 9.81
@@ -59,8 +61,11 @@ can change."""
 TORQUE_LENGTH = 0.3
 """Length that makes torques comparable to forces: the torque of a force at this distance counts like the force [m]."""
 
-FOOT_POINTS, BODY_POINTS = 10, 28
-"""Points that bear in one frame, the most pressed first; more are ignored. The first if only feet bear."""
+BODY_POINTS = 28
+"""Points that bear in one frame, the most pressed first; more are ignored. Where only feet bear, all their points."""
+
+FIRST_STEPS = 3
+"""Newton steps for every frame. Frames that need more, one in four, are collected and solved together afterwards."""
 
 NROW = 15
 """Rows of the problem of a frame: the wrench (6), centres of pressure (4), share of the load (1), directions (4)."""
@@ -173,10 +178,11 @@ class ContactForceSolver:
         self.body, self.weight = body, body.mass * GRAVITY
         angle = np.arange(PYRAMID_EDGES) * 2 * np.pi / PYRAMID_EDGES
         edges = np.stack([friction * np.cos(angle), friction * np.sin(angle), np.ones(PYRAMID_EDGES)], axis=1)
-        self._run = jax.jit(precise(partial(_solve, edges, residual_weight)))
+        solve = partial(_solve, edges, residual_weight)
+        self._run = jax.jit(precise(solve), static_argnames=("max_steps",))
         self.bodies = np.unique(body.support.body)
         self._column = np.searchsorted(self.bodies, body.support.body)
-        self._nfoot = int((body.support.part < 2).sum())  # points of both feet, which come first
+        self._on_foot = body.support.part < 2
 
     def __call__(
         self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver
@@ -213,20 +219,34 @@ class ContactForceSolver:
         self, wrench: np.ndarray, points: np.ndarray, root: np.ndarray, load: np.ndarray, rolling: RollOver,
         start: np.ndarray | None,
     ) -> _PointForces:  # fmt: skip
-        support = self.body.support
+        support, nframe = self.body.support, len(points)
         pressed = self._pressed(points, load)
-        only_feet = not pressed[:, self._nfoot :].any()
-        width = min(FOOT_POINTS if only_feet else BODY_POINTS, len(support))
-        chosen = np.sort(np.argpartition(-pressed, width - 1, axis=1)[:, :width], axis=1)
-        take = lambda values: np.take_along_axis(values, chosen, axis=1)  # noqa: E731
-        arm = np.take_along_axis(points, chosen[..., None], axis=1) - root[:, None]
-        foot = np.eye(len(support.names))[support.part][:, :2][chosen]
+        arms = points - root[:, None]
+        foot = np.eye(len(support.names))[support.part][:, :2]
         share = load[:, :2] / np.maximum(load[:, :2].sum(axis=1, keepdims=True), 1e-9)
         priors = (rolling.centre - root[:, None, :2], rolling.weight[..., None], share[..., None])
         expected = np.concatenate(priors, axis=2)
-        start = np.zeros((len(arm), NROW)) if start is None else start
-        force, products, dual = self._in_batches(arm, take(pressed), foot, wrench / self.weight, expected, start)
+        start = np.zeros((nframe, NROW)) if start is None else start
+        width = min(BODY_POINTS, len(support))
+        chosen, force, arm = np.zeros((nframe, width), int), np.zeros((nframe, width, 3)), np.zeros((nframe, width, 3))
+        products, dual = np.zeros((nframe, NROW, NROW)), np.zeros((nframe, NROW))
+        only_feet = ~pressed[:, ~self._on_foot].any(axis=1)
+        for rows, npoint in ((only_feet, min(int(self._on_foot.sum()), width)), (~only_feet, width)):
+            frames = np.flatnonzero(rows)
+            if frames.size:
+                columns = self._most_pressed(pressed[frames], npoint)
+                at = frames[:, None], columns
+                args = (arms[at], pressed[at], foot[columns], wrench[frames] / self.weight, expected[frames])
+                out = self._in_batches(*args, start[frames])
+                force[frames, :npoint], products[frames], dual[frames] = out
+                chosen[frames, :npoint], arm[frames, :npoint] = columns, arms[at]
         return _PointForces(force=force * self.weight, arm=arm, chosen=chosen, products=products, dual=dual)
+
+    def _most_pressed(self, pressed: np.ndarray, npoint: int) -> np.ndarray:
+        """Indices of the most pressed points of each frame, ascending, shape (nframe, npoint)."""
+        if npoint == pressed.shape[1]:
+            return np.tile(np.arange(npoint), (len(pressed), 1))
+        return np.sort(np.argpartition(-pressed, npoint - 1, axis=1)[:, :npoint], axis=1)
 
     def _pressed(self, points: np.ndarray, load: np.ndarray) -> np.ndarray:
         """Weight of every point: its part's load, less the higher it is above the part's lowest point."""
@@ -241,17 +261,29 @@ class ContactForceSolver:
                 pressed[:, own] = load[:, part, None] * near / near.sum(axis=1, keepdims=True)
         return pressed
 
+    @one_at_a_time
     def _in_batches(self, *inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Results of `_solve` for all frames."""
+        """Results of `_solve` for all frames: a few steps for each, and as many as it takes for the unsolved ones."""
+        force, products, dual, solved = self._batches(inputs, FIRST_STEPS)
+        rest = np.flatnonzero(~solved)
+        if rest.size:
+            again = [*(values[rest] for values in inputs[:-1]), dual[rest]]
+            force[rest], products[rest], dual[rest], _ = self._batches(again, MAX_STEPS)
+        return force, products, dual
+
+    def _batches(
+        self, inputs: Sequence[np.ndarray], max_steps: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         (device,) = jnp.zeros(()).devices()  # the default device
         batch, nframe = BATCH_SIZE["cpu" if device.platform == "cpu" else "gpu"], len(inputs[0])
         parts = []
         for low in range(0, nframe, batch):
             rows = np.resize(np.arange(low, min(low + batch, nframe)), batch)
-            out = self._run(*(jnp.asarray(values[rows], jnp.float32) for values in inputs))
-            parts.append([np.asarray(array, np.float64)[: nframe - low] for array in out])
-        force, products, dual = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return force, products, dual
+            *out, solved = self._run(*(jnp.asarray(v[rows], jnp.float32) for v in inputs), max_steps=max_steps)
+            arrays = [*(np.asarray(array, np.float64) for array in out), np.asarray(solved)]
+            parts.append([array[: nframe - low] for array in arrays])
+        force, products, dual, solved = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return force, products, dual, solved
 
     def _collect(self, result: _PointForces, points: np.ndarray, root: np.ndarray) -> ContactForces:
         """Sum point forces by part and by body."""
@@ -300,9 +332,11 @@ def _solve(
     wrench: Array,
     expected: Array,
     start: Array,
-) -> tuple[Array, Array, Array]:
-    """Solve one batch in body weights: forces (n, npoint, 3), products of the columns that press (n, NROW, NROW), and
-    the dual's unknowns (n, NROW)."""
+    *,
+    max_steps: int,
+) -> tuple[Array, Array, Array, Array]:
+    """Solve one batch in body weights: forces (n, npoint, 3), products of the columns that press (n, NROW, NROW), the
+    dual's unknowns (n, NROW), and whether each frame is solved (n,)."""
     # With sqrt(load) in the columns and in the forces, equal coefficients give forces in proportion to the loads.
     share = jnp.sqrt(pressed)
     cone = jnp.asarray(edges, arm.dtype)
@@ -329,16 +363,17 @@ def _solve(
     priors = jnp.concatenate([roll_error, share_error, aims], axis=-1)
     rows = jnp.concatenate([columns, priors], axis=-1)
     zero = jnp.zeros((n, npoint * nedge), arm.dtype)
-    x, dual = bounded_least_squares_from(
+    x, dual, solved = bounded_least_squares_from(
         jnp.moveaxis(rows.reshape(n, npoint * nedge, NROW), 1, 2),
         jnp.concatenate([wrench * scale, jnp.zeros((n, NROW - 6), arm.dtype)], axis=1),
         lower=zero,
         upper=zero + jnp.inf,
         start=start,
         weight=residual_weight,
+        max_steps=max_steps,
     )
     force = jnp.einsum("npe,ek->npk", x.reshape(n, npoint, nedge) * share[..., None], cone)
     pressing = (x > 0)[..., None]
     free, held = (a.reshape(n, npoint * nedge, -1) * pressing for a in (columns, priors))
     every = jnp.concatenate([free, held], axis=2)
-    return force, jnp.einsum("nij,nik->njk", every, every), dual
+    return force, jnp.einsum("nij,nik->njk", every, every), dual, solved

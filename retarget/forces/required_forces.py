@@ -83,25 +83,30 @@ def _evaluate(
     model, support, n = body.kinematic_model, body.support, len(qpos)
     data = mujoco.MjData(model)
     force, com = np.empty((n, 6)), np.empty((n, 3))
-    xpos, xmat = np.empty((n, len(support), 3)), np.empty((n, len(support), 3, 3))
+    bodies, place = np.unique(support.body, return_inverse=True)
+    xpos, xmat = np.empty((n, len(bodies), 3)), np.empty((n, len(bodies), 9))
     rows = np.empty((n, 6, model.nv)) if momentum else None
     entry = _root_columns(model)
     full = np.empty(model.nv)
+    # Each access to an attribute of MjData makes a new view, about one microsecond.
+    position, velocity, acceleration, matrix = data.qpos, data.qvel, data.qacc, data.M
+    body_pos, body_rot, subtree_com = data.xpos, data.xmat, data.subtree_com
     for t in range(n):
-        data.qpos[:], data.qvel[:], data.qacc[:] = qpos[t], qvel[t], qacc[t]
+        position[:], velocity[:], acceleration[:] = qpos[t], qvel[t], qacc[t]
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_comVel(model, data)
         mujoco.mj_rne(model, data, 1, full)
-        force[t], com[t] = full[:6], data.subtree_com[1]
-        xpos[t], xmat[t] = data.xpos[support.body], data.xmat[support.body].reshape(-1, 3, 3)
+        force[t], com[t] = full[:6], subtree_com[1]
+        xpos[t], xmat[t] = body_pos[bodies], body_rot[bodies]
         if rows is not None:
             mujoco.mj_crb(model, data)
-            rows[t] = data.M[entry]
+            rows[t] = matrix[entry]
     rot = Rotation.from_quat(qpos[:, 3:7], scalar_first=True).as_matrix()
     force[:, 3:] = (rot @ force[:, 3:, None])[..., 0]
-    centre = xpos + (xmat @ support.offset[..., None])[..., 0]
-    points = support.lowest(centre, xmat @ support.rot)
+    orientation = xmat.reshape(n, -1, 3, 3)[:, place]
+    centre = xpos[:, place] + np.einsum("tpij,pj->tpi", orientation, support.offset)
+    points = support.lowest(centre, orientation, support.rot)
     return force, com, points, None if rows is None else _reduced_momentum(body, qpos, rows, rot)
 
 

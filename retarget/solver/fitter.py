@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from musclemap.retarget.checks.physics_checks import neutral_pairs
 from musclemap.retarget.config import RetargetConfig, WeightConfig
+from musclemap.retarget.one_at_a_time import one_at_a_time
 from musclemap.retarget.targets.calibration import apply_offsets, limit_offsets, mean_residual
 from musclemap.retarget.targets.landmark_targets import MotionTargets
 from musclemap.skeletons.body import TargetBody
@@ -193,6 +194,7 @@ class Fitter:
         clips = concatenate_clips(self.body, [calibrated], window_size=self.config.solver.window_size)
         batch, ndof = self._frame_batch_size, self.body.reduced.ndof
 
+        @one_at_a_time
         def evaluate(part: slice) -> np.ndarray:
             frames = np.arange(targets.nframe)[part]
             result = np.empty((len(frames), ndof, ndof))

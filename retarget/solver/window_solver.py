@@ -250,35 +250,31 @@ def refine_windows(objective: Objective, windows: Windows, smooth: Smoothness, *
         temporal = _temporal_cost(values, windows.joined, smooth)
         return normal, temporal, normal.cost.reshape(nwindow, n).sum(axis=1) + temporal.cost
 
-    def iterate(_, state):
-        interior, normal, temporal, cost, damping = state
+    def cost_by_frame(normal: Normal, temporal: _TemporalCost) -> Array:
+        return normal.cost.reshape(nwindow, n) + temporal.by_frame
+
+    def iterate(k, state):
+        interior, damping, before, _ = state
+        normal, temporal, cost = evaluate(interior)
         gradient = normal.gradient.reshape(-1, nwindow, n) + temporal.gradient
         flat = interior.reshape(-1, nwindow * n)
         held = held_by_limit(flat, gradient.reshape(-1, nwindow * n), lower, upper).reshape(gradient.shape)
         step = _solve_windows(normal, gradient, bands, damping, held)
         candidate = clamp(integrate(flat, step.reshape(-1, nwindow * n)), lower, upper).reshape(interior.shape)
-        new_normal, new_temporal, new_cost = evaluate(candidate)
+        new_normal, new_temporal, new_cost = evaluate(candidate)  # only its costs are used, so nothing else is computed
         better = new_cost < cost
         # Damping is per frame, so that one frame that a step made worse does not slow down its whole window.
-        frame_cost = lambda normal, temporal: normal.cost.reshape(nwindow, n) + temporal.by_frame  # noqa: E731
-        worse = ~(frame_cost(new_normal, new_temporal) <= frame_cost(normal, temporal))  # also true for NaN
+        worse = ~(cost_by_frame(new_normal, new_temporal) <= cost_by_frame(normal, temporal))  # also true for NaN
         grow, shrink = jnp.where(better[:, None], 1.0, 10.0), jnp.where(better[:, None], 0.2, 1.0)
-        by_frame = jnp.repeat(better, n)
         return (
             jnp.where(better[:, None], candidate, interior),
-            Normal(*(jnp.where(by_frame, a, b) for a, b in zip(new_normal, normal, strict=True))),
-            _TemporalCost(
-                jnp.where(better, new_temporal.cost, temporal.cost),
-                jnp.where(better[:, None], new_temporal.by_frame, temporal.by_frame),
-                jnp.where(better[:, None], new_temporal.gradient, temporal.gradient),
-            ),
-            jnp.where(better, new_cost, cost),
             jnp.clip(damping * jnp.where(worse, grow, shrink), 1e-6, 1e3),
+            jnp.where(k == 0, cost, before),
+            jnp.where(better, new_cost, cost),
         )
 
-    interior = windows.q[..., HALO:-HALO]
-    normal, temporal, before = evaluate(interior)
-    interior, _, _, after, damping = lax.fori_loop(
-        0, iterations, iterate, (interior, normal, temporal, before, windows.damping)
-    )
+    unknown = jnp.zeros(nwindow, dtype)
+    start = (windows.q[..., HALO:-HALO], windows.damping, unknown, unknown)
+    state = iterate(0, start)  # outside the loop, whose body XLA does not spread over a CPU's cores
+    interior, damping, before, after = lax.fori_loop(1, iterations, iterate, state) if iterations > 1 else state
     return RefinedWindows(interior, damping, before, after)

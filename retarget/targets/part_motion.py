@@ -25,7 +25,7 @@ def part_motion(
     support, bones = body.support, proportions.support_bone
     rot = xmat[:, bones]
     centre = xpos[:, bones] + np.einsum("tbij,bj->tbi", rot, proportions.support_offset)
-    points = support.lowest(centre, rot @ proportions.support_rot)
+    points = support.lowest(centre, rot, proportions.support_rot)
     speed = np.gradient(centre, 1.0 / fps, axis=0) if len(centre) > 1 else np.zeros_like(centre)
     frames = np.arange(len(points))
     pos, velocity = np.empty((2, len(points), support.nother, 3))
