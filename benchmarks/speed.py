@@ -31,7 +31,7 @@ STAGES = (
     ("targets", "musclemap.retarget.retargeter.Retargeter.targets"),
     ("anchors, calibration", "musclemap.retarget.solver.fitter.Fitter._solve_anchors"),
     ("whole clips", "musclemap.retarget.solver.fitter.Fitter._sweep"),
-    ("qpos, qvel, metrics", "musclemap.retarget.retargeter.Retargeter._clip"),
+    ("refinement, checks", "musclemap.retarget.retargeter.Retargeter._clips"),
     ("write", "musclemap.datasets.output_folder.write_clip"),
 )
 """Stages, and the functions whose time is measured."""

@@ -171,7 +171,7 @@ class DynamicsConfig:
 
     Attributes:
         enabled: Whether clips are refined; without it they are purely kinematic.
-        iterations: Gauss-Newton steps.
+        iterations: Most Gauss-Newton steps; a clip that no longer gains takes fewer.
         residual_weight: Cost of a squared residual of one body weight, relative to that of a landmark's squared metre.
         smoothness: Second differences at 100 Hz of the deviation from the smooth fit, relative to the stiffness that
             landmarks give the joint; 100 smooths above about 5 Hz.

@@ -52,13 +52,9 @@ def evaluate_clip(body: TargetBody, qpos: np.ndarray) -> Evaluation:
         body: Target body.
         qpos: Configurations as stored in the clip, shape (nframe, nq).
     """
-    geometry = _run_kinematics(body, qpos)
-    parts = [
-        _range_excess(body, qpos[low : low + FRAMES_PER_CHUNK].astype(np.float64))
-        for low in range(0, len(qpos), FRAMES_PER_CHUNK)
-    ]
-    limit, driven, coupling = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return Evaluation(**geometry, limit_excess=limit, driven_limit_excess=driven, coupling_residual=coupling)
+    chunks = [qpos[low : low + FRAMES_PER_CHUNK] for low in range(0, len(qpos), FRAMES_PER_CHUNK)]
+    parts = [{**_run_kinematics(body, chunk), **_range_excess(body, chunk.astype(np.float64))} for chunk in chunks]
+    return Evaluation(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def _run_kinematics(body: TargetBody, qpos: np.ndarray) -> dict[str, np.ndarray]:
@@ -71,31 +67,33 @@ def _run_kinematics(body: TargetBody, qpos: np.ndarray) -> dict[str, np.ndarray]
     landmarks = np.empty((len(qpos), body.nlandmark, 3), np.float32)
     oriented = np.asarray(body.landmark_ids)[body.oriented]
     quats = np.empty((len(qpos), len(oriented), 4), np.float32)
-    contacts, clearance = np.empty((len(qpos), len(points), 3)), np.empty((len(qpos), 2))
+    bodies, place = np.unique(np.concatenate([ids, geoms.body]).astype(int), return_inverse=True)
+    xpos, xmat = np.empty((len(qpos), len(bodies), 3)), np.empty((len(qpos), len(bodies), 9))
+    position, body_pos, body_quat, body_mat = data.qpos, data.xpos, data.xquat, data.xmat
     for t, q in enumerate(qpos):
-        data.qpos[:] = q
+        position[:] = q
         mujoco.mj_kinematics(model, data)
-        landmarks[t], quats[t] = data.xpos[body.landmark_ids], data.xquat[oriented]
-        if not points:
-            continue
-        xmat = data.xmat.reshape(-1, 3, 3)
-        contacts[t] = data.xpos[ids] + (xmat[ids] @ offsets[..., None])[..., 0]
-        centre = data.xpos[geoms.body, 2] + np.sum(xmat[geoms.body, 2] * geoms.pos, axis=1)
-        up = (xmat[geoms.body, 2][:, None] @ geoms.rot)[:, 0]  # the vertical in each geom's frame
-        low = centre - geoms.reach(up)
-        clearance[t] = low[: len(low) // 2].min(), low[len(low) // 2 :].min()
-    if not points:
-        clearance[:] = np.inf
+        landmarks[t], quats[t] = body_pos[body.landmark_ids], body_quat[oriented]
+        xpos[t], xmat[t] = body_pos[bodies], body_mat[bodies]
+    rot = xmat.reshape(*xmat.shape[:2], 3, 3)
+    own, geom = place[: len(points)], place[len(points) :]
+    contacts = xpos[:, own] + np.einsum("tpij,pj->tpi", rot[:, own], offsets)
+    clearance = np.full((len(qpos), 2), np.inf)
+    if points:
+        vertical = rot[:, geom, 2]
+        up = np.einsum("tgi,gij->tgj", vertical, geoms.rot)  # the vertical in each geom's frame
+        low = xpos[:, geom, 2] + np.sum(vertical * geoms.pos, axis=2) - geoms.reach(up)
+        clearance = np.stack([foot.min(axis=1) for foot in np.split(low, [low.shape[1] // 2], axis=1)], axis=1)
     return {"landmark_pos": landmarks, "landmark_quat": quats, "contact_pos": contacts, "clearance": clearance}
 
 
-def _range_excess(body: TargetBody, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _range_excess(body: TargetBody, qpos: np.ndarray) -> dict[str, np.ndarray]:
     """Distance of independent and of driven joints beyond their ranges, and the coupling residual."""
     reduced, model, driven = body.reduced_hands, body.model, limited_driven_joints(body)
     independent_q, driven_q = qpos[:, reduced.qposadr], qpos[:, model.jnt_qposadr[driven]]
     lower, upper = model.jnt_range[driven].T
-    return (
-        np.maximum(reduced.lower - independent_q, independent_q - reduced.upper),
-        np.maximum(lower - driven_q, driven_q - upper),
-        reduced.coupling_residual(qpos),
-    )
+    return {
+        "limit_excess": np.maximum(reduced.lower - independent_q, independent_q - reduced.upper),
+        "driven_limit_excess": np.maximum(lower - driven_q, driven_q - upper),
+        "coupling_residual": reduced.coupling_residual(qpos),
+    }

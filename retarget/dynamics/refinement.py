@@ -58,6 +58,9 @@ UNSUPPORTED_SECONDS = 0.3
 IMPACT_SMOOTHNESS = 0.1
 """Factor on the smoothness around free fall and landing, where accelerations change within a few frames."""
 
+LEAST_DECREASE = 0.08
+"""A clip whose squared residual a step lowers by less than this fraction takes no further step."""
+
 FADE_SECONDS = 0.1
 """Time over which the residual's weight fades near unsupported frames [s]."""
 
@@ -191,8 +194,11 @@ class Refiner:
             deviation += moved
             required = self._required(current, fps, momentum=iteration < self.config.iterations)
             state = self._state(current, required, load, rolling, state.forces.dual)
-            if self._cost(state, trusted) < self._cost(best, trusted):
+            decrease = 1.0 - self._cost(state, trusted) / max(self._cost(best, trusted), 1e-12)
+            if decrease > 0.0:
                 best, best_q = state, current
+            if 0.0 < decrease < LEAST_DECREASE:
+                break
         moved = np.linalg.norm(best.required.points - first.required.points, axis=2).mean(axis=1)
         return Refinement(
             q=best_q,

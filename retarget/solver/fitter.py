@@ -84,6 +84,10 @@ MIN_PASSES = 2
 MAX_REJECTIONS = 3
 """A window counts as converged after this many rejected steps in a row, each with ten times the damping of the last."""
 
+REJECTED_FACTOR = 5.0
+"""A window whose step was rejected counts with the decrease that the step promised, times this factor: beside a kink of
+the cost a quadratic model promises too little."""
+
 REFIT_ACCELERATION_FACTOR, REFIT_CONTACT_FACTOR = 4.0, 10.0
 """Factors of a refit on the weights of accelerations and of contacts: limbs that are pushed apart jerk without more
 smoothing, and with more smoothing alone the feet slide."""
@@ -340,7 +344,8 @@ class Fitter:
     ) -> None:
         """Refine every window with an active half, and record the relative decrease of its cost for both halves.
 
-        A window whose step was rejected retries a shorter step in its next pass, up to `MAX_REJECTIONS` times.
+        A window whose step was rejected retries a shorter step in its next pass, up to `MAX_REJECTIONS` times, unless
+        the step promised next to nothing: near the solution rounding decides whether a step is rejected.
         """
         solver = self.config.solver
         size, half = solver.window_size, solver.window_size // 2
@@ -351,15 +356,19 @@ class Fitter:
         starts = starts[active[first_half] | active[first_half + 1]]
         for low in range(0, len(starts), self._window_batch_size):
             part = starts[low : low + self._window_batch_size]
-            before, after = self._refine(clips, refine, damping, part)
+            before, after, expected = self._refine(clips, refine, damping, part)
             for k in (part // half, part // half + 1):
                 rejections[k] = np.where(after < before, 0, rejections[k] + 1)
-                decrease[k] = np.where(
-                    (rejections[k] > 0) & (rejections[k] < MAX_REJECTIONS), 1.0, 1.0 - after / np.maximum(before, 1e-12)
-                )
+                rejected = (rejections[k] > 0) & (rejections[k] < MAX_REJECTIONS)
+                change = np.where(rejected, REJECTED_FACTOR * expected, before - after)
+                decrease[k] = change / np.maximum(before, 1e-12)
 
     def _refine(self, clips: ClipBatch, refine: Any, damping: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Refine the windows that start at the given frames, in place; returns costs before and after, shape (2, n)."""
+        """Refine the windows that start at the given frames, in place.
+
+        Returns:
+            Cost before, cost after, and decrease that the last step promised, shape (3, n).
+        """
         size, valid = self.config.solver.window_size, slice(0, len(starts))
         first = np.resize(starts, self._window_batch_size)[:, None]  # keeps the compiled shape
         interior, frames = first + np.arange(size - HALO), first + np.arange(-HALO, size)
@@ -381,4 +390,5 @@ class Fitter:
         new[..., :3] += origin[valid, None]
         clips.q[interior[valid]] = new
         damping[interior[valid]] = np.asarray(refined.damping)[valid]
-        return np.stack([np.asarray(refined.before, np.float64)[valid], np.asarray(refined.after, np.float64)[valid]])
+        costs = (refined.before, refined.after, refined.expected)
+        return np.stack([np.asarray(cost, np.float64)[valid] for cost in costs])

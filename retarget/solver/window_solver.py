@@ -61,12 +61,14 @@ class RefinedWindows(NamedTuple):
         damping: Damping of the interior frames, shape (nwindow, ninterior).
         before: Cost of each window before the refinement, shape (nwindow,).
         after: Cost of each window after it, shape (nwindow,).
+        expected: Decrease that the last step promised, whether it was made or rejected, shape (nwindow,).
     """
 
     q: Array
     damping: Array
     before: Array
     after: Array
+    expected: Array
 
 
 def _coordinates(q: Array, root_pos: Array, root_rot: Array) -> Array:
@@ -254,7 +256,7 @@ def refine_windows(objective: Objective, windows: Windows, smooth: Smoothness, *
         return normal.cost.reshape(nwindow, n) + temporal.by_frame
 
     def iterate(k, state):
-        interior, damping, before, _ = state
+        interior, damping, before, *_ = state
         normal, temporal, cost = evaluate(interior)
         gradient = normal.gradient.reshape(-1, nwindow, n) + temporal.gradient
         flat = interior.reshape(-1, nwindow * n)
@@ -271,10 +273,10 @@ def refine_windows(objective: Objective, windows: Windows, smooth: Smoothness, *
             jnp.clip(damping * jnp.where(worse, grow, shrink), 1e-6, 1e3),
             jnp.where(k == 0, cost, before),
             jnp.where(better, new_cost, cost),
+            -0.5 * jnp.sum(gradient * step, axis=(0, 2)),
         )
 
     unknown = jnp.zeros(nwindow, dtype)
-    start = (windows.q[..., HALO:-HALO], windows.damping, unknown, unknown)
+    start = (windows.q[..., HALO:-HALO], windows.damping, unknown, unknown, unknown)
     state = iterate(0, start)  # outside the loop, whose body XLA does not spread over a CPU's cores
-    interior, damping, before, after = lax.fori_loop(1, iterations, iterate, state) if iterations > 1 else state
-    return RefinedWindows(interior, damping, before, after)
+    return RefinedWindows(*(lax.fori_loop(1, iterations, iterate, state) if iterations > 1 else state))
