@@ -96,6 +96,23 @@ def test_the_parts_that_touch_bear_the_weight(
     assert abs(wrench - forces.wrench)[50, 2] < 0.02 * body.mass * GRAVITY
 
 
+def test_forces_of_a_frame_do_not_depend_on_others(body: TargetBody) -> None:
+    """Frames on the feet and frames on the back have problems of different sizes, and are solved in batches."""
+    on_feet = still(body)
+    on_back = still(body, turn=(np.sqrt(0.5), -np.sqrt(0.5), 0.0, 0.0))
+    alone = [forces_of(body, qpos)[1] for qpos in (on_feet, on_back)]
+    mixed = np.concatenate([on_feet[:60], on_back[:60]])
+    required = required_forces(body, mixed, FPS)
+    bearing = np.concatenate([forces_of(body, q)[0][:60] for q in (on_feet, on_back)])
+    rolling = roll_over(body.support, required.points, bearing, required.com, FPS)
+    solver = ContactForceSolver(body, friction=0.8, residual_weight=100.0)
+    forces = solver(required.wrench, required.points, mixed[:, :3], load_sharing(bearing, FPS), rolling)
+    for frame, (part, other) in {20: (0, 20), 100: (1, 40)}.items():
+        scale = 1e-3 * body.mass * GRAVITY
+        np.testing.assert_allclose(forces.force[frame], alone[part].force[other], atol=scale)
+        np.testing.assert_allclose(forces.wrench[frame], alone[part].wrench[other], atol=scale)
+
+
 def test_centre_of_pressure_is_below_the_centre_of_mass_at_rest(body: TargetBody) -> None:
     qpos = still(body, hip_flexion_r=0.0, hip_flexion_l=0.0, knee_angle_r=0.0, knee_angle_l=0.0)
     _, forces, _ = forces_of(body, qpos)
