@@ -75,7 +75,7 @@ class _BatchSizes(NamedTuple):
     windows: int
 
 
-DEFAULT_BATCH_SIZES = {"cpu": _BatchSizes(frames=128, windows=16), "gpu": _BatchSizes(frames=8192, windows=1024)}
+DEFAULT_BATCH_SIZES = {"cpu": _BatchSizes(frames=128, windows=4), "gpu": _BatchSizes(frames=8192, windows=1024)}
 """By platform: sizes that fit the caches of a CPU, or that keep a GPU busy within about 2 GB."""
 
 MIN_PASSES = 2
