@@ -92,5 +92,5 @@ def _root_difference(original: Clip, clip: Clip, angle: float) -> float:
     rotation = Rotation.from_euler("z", angle)
     position = lambda c: c.qpos[:, :3].astype(np.float64)  # noqa: E731
     quat = lambda c: Rotation.from_quat(c.qpos[:, 3:7].astype(np.float64), scalar_first=True)  # noqa: E731
-    rotation = (quat(clip).inv() * (rotation * quat(original))).magnitude().max()
-    return max(float(np.abs(rotation.apply(position(original)) - position(clip)).max()), float(rotation))
+    turned = (quat(clip).inv() * (rotation * quat(original))).magnitude().max()
+    return max(float(np.abs(rotation.apply(position(original)) - position(clip)).max()), float(turned))
