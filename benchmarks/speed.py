@@ -28,7 +28,8 @@ COMPILE_BAR = 30.0
 
 STAGES = (
     ("read", "musclemap.pipelines.convert.prepare.read_motion"),
-    ("targets", "musclemap.retarget.retargeter.Retargeter.targets"),
+    ("noise, repeated frames", "musclemap.retarget.retargeter.Retargeter.prepare"),
+    ("targets", "musclemap.retarget.retargeter.Retargeter._targets"),
     ("anchors, calibration", "musclemap.retarget.solver.fitter.Fitter._solve_anchors"),
     ("whole clips", "musclemap.retarget.solver.fitter.Fitter._sweep"),
     ("refinement, checks", "musclemap.retarget.retargeter.Retargeter._clips"),

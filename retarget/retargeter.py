@@ -47,7 +47,7 @@ MIN_FRAMES = 3
 """Shortest clip: fewer frames have no acceleration."""
 
 MAX_THREADS = 8
-"""Most clips refined and checked at a time; each needs up to 200 MB."""
+"""Most clips refined and checked at a time, which bounds the memory."""
 
 _PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "mujoco", "musclemimic-models", "h5py")
 

@@ -180,6 +180,7 @@ class Refiner:
         rolling = roll_over(self.body.support, required.points, bearing, required.com, fps)
         state = first = best = self._state(q, required, load, rolling)
         trusted = self._trusted(first, fps)
+        lowest = self._cost(first, trusted)
         current = best_q = np.array(q, np.float64)
         deviation = np.zeros((len(q), self.body.reduced.ndof))
         impact = impact_weight(q[:, 2], fps)
@@ -194,10 +195,12 @@ class Refiner:
             deviation += moved
             required = self._required(current, fps, momentum=iteration < self.config.iterations)
             state = self._state(current, required, load, rolling, state.forces.dual)
-            decrease = 1.0 - self._cost(state, trusted) / max(self._cost(best, trusted), 1e-12)
-            if decrease > 0.0:
-                best, best_q = state, current
-            if 0.0 < decrease < LEAST_DECREASE:
+            cost = self._cost(state, trusted)
+            if cost >= lowest:
+                continue
+            converged = cost > (1.0 - LEAST_DECREASE) * lowest
+            best, best_q, lowest = state, current, cost
+            if converged:
                 break
         moved = np.linalg.norm(best.required.points - first.required.points, axis=2).mean(axis=1)
         return Refinement(

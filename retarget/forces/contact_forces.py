@@ -65,7 +65,7 @@ BODY_POINTS = 28
 """Points that bear in one frame, the most pressed first; more are ignored. Where only feet bear, all their points."""
 
 FIRST_STEPS = 3
-"""Newton steps for every frame. Frames that need more, one in four, are collected and solved together afterwards."""
+"""Newton steps for every frame. Frames that need more, one in eight, are collected and solved together afterwards."""
 
 NROW = 15
 """Rows of the problem of a frame: the wrench (6), centres of pressure (4), share of the load (1), directions (4)."""
@@ -231,22 +231,17 @@ class ContactForceSolver:
         chosen, force, arm = np.zeros((nframe, width), int), np.zeros((nframe, width, 3)), np.zeros((nframe, width, 3))
         products, dual = np.zeros((nframe, NROW, NROW)), np.zeros((nframe, NROW))
         only_feet = ~pressed[:, ~self._on_foot].any(axis=1)
-        for rows, npoint in ((only_feet, min(int(self._on_foot.sum()), width)), (~only_feet, width)):
+        nfoot = min(max(int(self._on_foot.sum()), 1), width)  # a body without feet has frames in which nothing bears
+        for rows, npoint in ((only_feet, nfoot), (~only_feet, width)):
             frames = np.flatnonzero(rows)
             if frames.size:
-                columns = self._most_pressed(pressed[frames], npoint)
+                columns = np.sort(np.argpartition(-pressed[frames], npoint - 1, axis=1)[:, :npoint], axis=1)
                 at = frames[:, None], columns
                 args = (arms[at], pressed[at], foot[columns], wrench[frames] / self.weight, expected[frames])
                 out = self._in_batches(*args, start[frames])
                 force[frames, :npoint], products[frames], dual[frames] = out
                 chosen[frames, :npoint], arm[frames, :npoint] = columns, arms[at]
         return _PointForces(force=force * self.weight, arm=arm, chosen=chosen, products=products, dual=dual)
-
-    def _most_pressed(self, pressed: np.ndarray, npoint: int) -> np.ndarray:
-        """Indices of the most pressed points of each frame, ascending, shape (nframe, npoint)."""
-        if npoint == pressed.shape[1]:
-            return np.tile(np.arange(npoint), (len(pressed), 1))
-        return np.sort(np.argpartition(-pressed, npoint - 1, axis=1)[:, :npoint], axis=1)
 
     def _pressed(self, points: np.ndarray, load: np.ndarray) -> np.ndarray:
         """Weight of every point: its part's load, less the higher it is above the part's lowest point."""
