@@ -129,6 +129,7 @@ class Retargeter:
             friction=checks.friction,
             force_weight=checks.force_weight,
             smoothness=smoothness,
+            floor=config.weights.floor,
         )
 
     def provenance(self, motion: SourceMotion) -> Mapping[str, Any]:
@@ -275,7 +276,8 @@ class Retargeter:
         if self._refiner is None:
             return None
         held = np.any(targets.stance.contact.reshape(targets.nframe, 2, -1), axis=2)
-        return self._refiner.refine(fit.q, self._fitter.stiffness(targets, fit), held, targets.fps)
+        ground = targets.floor[:, ::-1]  # left, right
+        return self._refiner.refine(fit.q, self._fitter.stiffness(targets, fit), held, targets.fps, ground=ground)
 
     def _clip(self, source: PreparedSource, targets: MotionTargets, fit: Fit) -> Clip:
         motion, refinement = source.motion, self._refine(targets, fit)

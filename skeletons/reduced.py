@@ -164,10 +164,11 @@ class ReducedCoordinates:
             force: Forces on every degree of freedom of the full model, shape (nframe, nv) [N or Nm].
             slope: Slopes from `slope`, shape (nframe, nmoved).
         """
-        return (force[:, self.moved_dof] * slope) @ self._gather
+        return (force[:, self.moved_dof] * slope) @ self.gather
 
     @cached_property
-    def _gather(self) -> np.ndarray:
+    def gather(self) -> np.ndarray:
+        """Whether each joint of `moved` follows each independent joint, shape (nmoved, njoint), 0 or 1."""
         gather = np.zeros((len(self.moved), self.njoint))
         gather[np.arange(len(self.moved)), self.moved_driver] = 1.0
         return gather

@@ -6,6 +6,9 @@ from scipy.linalg import solveh_banded
 REACH = 2
 """Frames that one equation couples beyond its own."""
 
+HELD = 1e6
+"""Stiffness of the spring that holds an unknown at its bound, relative to the unknown's own."""
+
 
 class BandedSystem:
     """Normal equations of a problem whose rows touch three consecutive frames.
@@ -69,21 +72,52 @@ class BandedSystem:
             for b, cb in enumerate((1.0, -2.0, 1.0)[: a + 1]):
                 self.blocks[a - b][b : b + self.nframe - 2, index, index] += ca * cb * weight
 
-    def solve(self) -> np.ndarray:
+    def solve(self, lower: np.ndarray | None = None, upper: np.ndarray | None = None, *, rounds: int = 2) -> np.ndarray:
         """Step that minimises the model, shape (nframe, size).
+
+        Bounds are held by one-sided springs (penalty), which a semismooth Newton iteration finds out: a spring acts
+        where the last solution passed its bound (primal-dual active set; Hintermueller, Ito & Kunisch 2003).
+
+        Args:
+            lower, upper: Bounds of the step, shape (nframe, size), with zero between them.
+            rounds: Most solutions with springs; what still passes its bound then is put on it.
 
         Raises:
             numpy.linalg.LinAlgError: If the system is not positive definite.
         """
-        size, n = self.size, self.nframe * self.size
-        width = (REACH + 1) * size
-        # Lower form, transposed: band[j, i - j]. Column j of frame t holds its rows of frames t, t + 1 and t + 2.
-        band = np.zeros((self.nframe, size, width))
+        band = self._band()
+        step = _solve(band, self.gradient)
+        if lower is None or upper is None:
+            return step
+        diagonal = band[:, :, 0].copy()
+        held = np.zeros(step.shape, bool)
+        for _ in range(rounds):
+            passed = (step < lower) | (step > upper)
+            if (passed == held).all():
+                break
+            held = passed
+            spring = np.where(held, HELD * diagonal, 0.0)
+            band[:, :, 0] = diagonal + spring
+            bound = np.where(held, np.where(step < lower, lower, upper), 0.0)
+            step = _solve(band, self.gradient - spring * bound)
+        return np.clip(step, lower, upper)
+
+    def _band(self) -> np.ndarray:
+        """Lower form, transposed, shape (nframe, size, (REACH + 1) size); the diagonal comes first.
+
+        Column j of frame t holds its rows of frames t, t + 1 and t + 2.
+        """
+        size = self.size
+        band = np.zeros((self.nframe, size, (REACH + 1) * size))
         for k, block in enumerate(self.blocks):
             rows = block[: self.nframe - k]
             for c in range(size):
                 low = max(k * size - c, 0)  # rows above the diagonal are left out
                 band[: self.nframe - k, c, low : (k + 1) * size - c] = rows[:, low + c - k * size :, c]
-        lower = band.reshape(n, width).T
-        step = solveh_banded(lower, self.gradient.ravel(), lower=True, overwrite_ab=True, check_finite=False)
-        return -step.reshape(self.nframe, size)
+        return band
+
+
+def _solve(band: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    rows = band.reshape(gradient.size, -1).T  # a copy is made: LAPACK overwrites it
+    step = solveh_banded(rows, gradient.ravel(), lower=True, check_finite=False)
+    return -step.reshape(gradient.shape)

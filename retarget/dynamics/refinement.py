@@ -15,6 +15,7 @@ factorisation:
 - residual: the required wrench minus that of the contact forces. The forces are eliminated: for each frame they are the
   solution of a bounded least-squares problem, and the Hessian of the residual is projected on the wrenches that the
   pressed points cannot supply (variable projection, Golub & Pereyra 1973);
+- floor: no support point of any part sinks below the floor (see `floor`);
 - smoothness: second differences of the deviation from the fit without its roughness (see `roughness`).
 """
 
@@ -41,6 +42,7 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
 from .banded import BandedSystem
+from .floor import Floor, floor_cost
 from .roughness import roughness
 
 SEGMENT, OVERLAP = 1024, 96
@@ -60,6 +62,10 @@ IMPACT_SMOOTHNESS = 0.1
 
 LEAST_DECREASE = 0.08
 """A clip whose squared residual a step lowers by less than this fraction takes no further step."""
+
+SINKING, FLOOR_ROUNDS = 0.0005, 2
+"""Depth to which a step may press a lifted point into the floor [m], and how often it is solved again where it would
+press deeper."""
 
 FADE_SECONDS = 0.1
 """Time over which the residual's weight fades near unsupported frames [s]."""
@@ -130,17 +136,31 @@ class Refiner:
         friction: Coefficient of friction.
         force_weight: Weight of the squared residual against the squared contact forces, both in body weights.
         smoothness: Weight of the second differences of each degree of freedom's deviation, shape (ndof,).
+        floor: Weight of a support point's squared depth below the floor [1/m^2].
     """
 
     def __init__(
-        self, body: TargetBody, config: DynamicsConfig, *, friction: float, force_weight: float, smoothness: np.ndarray
+        self,
+        body: TargetBody,
+        config: DynamicsConfig,
+        *,
+        friction: float,
+        force_weight: float,
+        smoothness: np.ndarray,
+        floor: float,
     ) -> None:
-        self.body, self.config, self._smoothness = body, config, smoothness
+        self.body, self.config, self._smoothness, self._floor = body, config, smoothness, floor
         self._solver = ContactForceSolver(body, friction=friction, residual_weight=force_weight)
         self._scale = np.array([1.0, 1.0, 1.0, *[1.0 / TORQUE_LENGTH] * 3]) / self._solver.weight
 
     def refine(
-        self, q: np.ndarray, stiffness: Callable[[slice], np.ndarray], held: np.ndarray, fps: float
+        self,
+        q: np.ndarray,
+        stiffness: Callable[[slice], np.ndarray],
+        held: np.ndarray,
+        fps: float,
+        *,
+        ground: np.ndarray | None = None,
     ) -> Refinement:
         """Refine a clip.
 
@@ -149,15 +169,17 @@ class Refiner:
             stiffness: Returns the Hessian of the fit's terms in a slice of frames, shape (n, ndof, ndof).
             held: Whether each foot, left and right, is held still, shape (nframe, 2) bool.
             fps: Frame rate [Hz].
+            ground: Height of the ground under each foot, left and right, shape (nframe, 2) [m]; 0 by default.
         """
         nframe = len(q)
+        floor = self._ground(np.zeros((nframe, 2)) if ground is None else ground)
         out, bearing = np.array(q, np.float64), np.zeros((nframe, len(self.body.support_parts)), bool)
         before, after, moved = np.zeros((nframe, 2)), np.zeros((nframe, 2)), np.zeros(nframe)
         step = SEGMENT - OVERLAP
         starts = range(0, max(nframe - OVERLAP, 1), step)
         for low in starts:
             part = slice(low, min(low + SEGMENT, nframe))
-            result = self._segment(q[part], stiffness(part), held[part], fps)
+            result = self._segment(q[part], stiffness(part), held[part], floor[part], fps)
             if low:
                 _fade(out[part], result.q)
             else:
@@ -172,30 +194,46 @@ class Refiner:
                 target[inner] = source[inner.start - low :]
         return Refinement(q=out, fitted=q, moved=moved, residual_before=before, residual_after=after, bearing=bearing)
 
-    def _segment(self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, fps: float) -> Refinement:
+    def _ground(self, feet: np.ndarray) -> np.ndarray:
+        """Height of the ground under every support point, shape (nframe, npoint) [m]: the lower one but for feet."""
+        part = self.body.support.part
+        ground = np.repeat(feet.min(axis=1, keepdims=True), len(part), axis=1)
+        for foot in range(2):
+            ground[:, part == foot] = feet[:, foot, None]
+        return ground
+
+    def _segment(
+        self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, floor: np.ndarray, fps: float
+    ) -> Refinement:
         required = self._required(q, fps, momentum=True)
         vertical = required.wrench[:, 2] / self._solver.weight
         bearing = detect_bearing(self.body.support, required.points, vertical, required.com, fps, held=held)
         load = load_sharing(bearing, fps)
         rolling = roll_over(self.body.support, required.points, bearing, required.com, fps)
         state = first = best = self._state(q, required, load, rolling)
+        floor = np.minimum(floor, required.points[..., 2])  # what the fit leaves below the ground may stay there
         trusted = self._trusted(first, fps)
-        lowest = self._cost(first, trusted)
+        lowest = self._cost(first, trusted, floor)
         current = best_q = np.array(q, np.float64)
         deviation = np.zeros((len(q), self.body.reduced.ndof))
         impact = impact_weight(q[:, 2], fps)
         rough = roughness(q, impact, fps, self.config.cutoff)
         smoothness = self._smoothness * (1.0 - (1.0 - IMPACT_SMOOTHNESS) * impact[1:-1, None])
         for iteration in range(1, self.config.iterations + 1):
+            height = state.required.points[..., 2] - floor
+            under = Floor(self.body, current, state.required, height, self._floor)
             try:
-                step = self._step(state, deviation, stiffness, trusted, fps, bend=(smoothness, deviation + rough))
+                step = self._step(
+                    state, deviation, stiffness, trusted, fps,
+                    bend=(smoothness, deviation + rough), floor=under, bounds=self._bounds(current),
+                )  # fmt: skip
             except np.linalg.LinAlgError:  # rounding made the system indefinite: the best iterate so far remains
                 break
             current, moved = self._move(current, step)
             deviation += moved
             required = self._required(current, fps, momentum=iteration < self.config.iterations)
             state = self._state(current, required, load, rolling, state.forces.dual)
-            cost = self._cost(state, trusted)
+            cost = self._cost(state, trusted, floor)
             if cost >= lowest:
                 continue
             converged = cost > (1.0 - LEAST_DECREASE) * lowest
@@ -226,8 +264,11 @@ class Refiner:
         forces = self._solver.wrench(required.wrench, required.points, q[:, :3], load, rolling, start=start)
         return _State(required=required, forces=forces, root=q[:, :3])
 
-    def _cost(self, state: _State, trusted: np.ndarray) -> float:
-        return float(np.sum(trusted[:, None] * (state.residual * self._scale) ** 2))
+    def _cost(self, state: _State, trusted: np.ndarray, floor: np.ndarray) -> float:
+        """Squared residual, and the cost of what lies below the floor in its units."""
+        residual = np.sum(trusted[:, None] * (state.residual * self._scale) ** 2)
+        depth = floor_cost(state.required.points[..., 2] - floor, self._floor).sum()
+        return float(residual + 2.0 * depth / self.config.residual_weight)
 
     def _trusted(self, state: _State, fps: float) -> np.ndarray:
         """Weight of every frame's residual, shape (nframe,): 0 at the ends and where a support is missing."""
@@ -241,7 +282,8 @@ class Refiner:
 
     def _step(
         self, state: _State, deviation: np.ndarray, stiffness: np.ndarray, trusted: np.ndarray, fps: float,
-        *, bend: tuple[np.ndarray, np.ndarray],
+        *, bend: tuple[np.ndarray, np.ndarray], floor: Floor,
+        bounds: tuple[np.ndarray, np.ndarray],
     ) -> np.ndarray:  # fmt: skip
         """Gauss-Newton step of the whole segment, shape (nframe, ndof).
 
@@ -255,7 +297,20 @@ class Refiner:
         weight = self.config.residual_weight
         projected = np.linalg.inv(np.eye(6) / weight + state.forces.reach)
         system.add_rows(self._jacobian(state, fps), trusted[:, None, None] * projected, state.residual * self._scale)
-        return system.solve()
+        active = floor.height < 0.0
+        hessian, gradient = floor.model(active)
+        system.add_frames(hessian, gradient)
+        step = system.solve(*bounds)
+        for _ in range(FLOOR_ROUNDS):
+            height = floor.after(step)
+            if not ((height < -SINKING) & ~active).any():
+                break
+            active = height < 0.0
+            system.add_frames(-hessian, -gradient)
+            hessian, gradient = floor.model(active)
+            system.add_frames(hessian, gradient)
+            step = system.solve(*bounds)
+        return step
 
     def _jacobian(self, state: _State, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Derivative of the scaled residual by the previous, the same and the next frame, each (nframe, 6, ndof).
@@ -276,6 +331,14 @@ class Refiner:
         parts = (rate * about(before, frames), same, rate * about(after, frames))
         previous, middle, following = (self._scale[:, None] * part for part in parts)
         return previous, middle, following
+
+    def _bounds(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Steps to the joint limits, each (nframe, ndof); the root has none."""
+        free = np.full((len(q), 6), np.inf)
+        lower, upper = self.body.reduced.lower - q[:, NROOT:], self.body.reduced.upper - q[:, NROOT:]
+        return np.concatenate([-free, np.minimum(lower, 0.0)], axis=1), np.concatenate(
+            [free, np.maximum(upper, 0.0)], axis=1
+        )
 
     def _move(self, q: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Move configurations along steps within the joint limits; returns them and the steps made."""

@@ -3,7 +3,7 @@
 Bearing is not the same as being held still. A heel bears as soon as it touches the ground, while it still moves, and
 the toes bear until they leave it. So a part begins to bear when it is near the ground and has slowed down, and ends
 when it has clearly moved off: two thresholds, as in a Schmitt trigger. What rises does not begin to bear. The force
-that the motion requires has the last word: in flight nothing bears.
+that the motion requires has the last word: in flight nothing bears, and where the body does not fall something does.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,9 @@ class BearingThresholds:
         body_height: Largest height of a point of another part than the feet, whose soft tissue varies [m].
         body_speed: Highest speed of such a point at an ordinary or lower pace [m/s].
         flight: Required vertical force below which nothing bears [body weights]; walking requires at least 0.4.
+        carried: A gap without support in which the required vertical force never falls below this is no flight: what
+            slips or turns on the ground, no faster than `end_speed`, bears [body weights].
+        slip: Highest speed of a part that bears in such a gap, relative to the slowest part on the ground.
         step: A foot that moves for this long while the other is held still, and never leaves the thresholds above,
             takes a low step and does not bear [s].
         min_duration: Shorter gaps and shorter supports are removed [s].
@@ -49,6 +52,8 @@ class BearingThresholds:
     body_height: float = 0.04
     body_speed: float = 0.9
     flight: float = 0.2
+    carried: float = 0.5
+    slip: float = 1.5
     step: float = 0.15
     min_duration: float = 0.04
 
@@ -91,6 +96,7 @@ def detect_bearing(
     body_speed = thresholds.body_speed * np.maximum(pace, 1.0)
     length = max(1, round(thresholds.min_duration * fps))
     feet = [k for k, name in enumerate(support.names) if name.endswith("foot")]
+    slipping = np.full(bearing.shape, np.inf)
     for part in range(npart):
         own = support.part == part
         if not own.any():
@@ -105,12 +111,32 @@ def detect_bearing(
         else:
             begin = (speed[:, own] < body_speed) & (above < thresholds.body_height)
             end = (speed[:, own] > body_speed) | (above > thresholds.body_height)
+        low = above < (end_height if part in feet else thresholds.body_height)
+        slipping[:, part] = np.where(low, speed[:, own], np.inf).min(axis=1)
         bearing[:, part] = np.any(_trigger(begin, end), axis=1)
     if held is not None:
         for k, foot in enumerate(feet):
             _drop_low_steps(bearing[:, foot], held[:, k], held[:, 1 - k], round(thresholds.step * fps))
     bearing = filter_short(bearing, length)
-    return drop_short(bearing & (load > thresholds.flight)[:, None], length)
+    bearing = drop_short(bearing & (load > thresholds.flight)[:, None], length)
+    _carry(bearing, slipping, load, thresholds)
+    return bearing
+
+
+def _carry(bearing: np.ndarray, slipping: np.ndarray, load: np.ndarray, thresholds: BearingThresholds) -> None:
+    """Let the slowest parts on the ground bear, in place, where nothing bears and the body does not fall.
+
+    Args:
+        bearing: Whether each part bears, shape (nframe, npart) bool.
+        slipping: Speed of each part's slowest point on the ground, infinite without one, shape (nframe, npart) [m/s].
+        load: Required vertical force, shape (nframe,) [body weights].
+        thresholds: Thresholds.
+    """
+    for start, stop in runs(np.asarray(~bearing.any(axis=1))):
+        if load[start:stop].min() > thresholds.carried:
+            speed = slipping[start:stop]
+            slowest = np.minimum(thresholds.slip * speed.min(axis=1, keepdims=True), thresholds.end_speed)
+            bearing[start:stop] = speed <= slowest
 
 
 def _trigger(begin: np.ndarray, end: np.ndarray) -> np.ndarray:

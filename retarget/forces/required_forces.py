@@ -27,12 +27,15 @@ class RequiredForces:
         points: Lowest point of each of the body's support points [m], shape (nframe, npoint, 3).
         momentum: Momentum, and angular momentum about the root's origin, per unit rate of each reduced degree of
             freedom, world frame, shape (nframe, 6, ndof) [kg, kg m]; None if not requested.
+        tilt: Angular velocity about x and y of whatever each degree of freedom of the full model moves, and vertical
+            velocity of its point at `com`, per unit rate, world frame, shape (nframe, 3, nv); None if not requested.
     """
 
     wrench: np.ndarray
     com: np.ndarray
     points: np.ndarray
     momentum: np.ndarray | None
+    tilt: np.ndarray | None
 
 
 def accelerations(qpos: np.ndarray, fps: float) -> np.ndarray:
@@ -62,7 +65,7 @@ def required_forces(body: TargetBody, qpos: np.ndarray, fps: float, *, momentum:
         body: Target body with a free root.
         qpos: Full configurations of consecutive frames, shape (nframe, nq).
         fps: Frame rate [Hz].
-        momentum: Whether to compute `RequiredForces.momentum`.
+        momentum: Whether to compute `RequiredForces.momentum` and `tilt`.
     """
     qpos = np.asarray(qpos, np.float64)
     qvel, qacc = velocities(qpos, fps), accelerations(qpos, fps)
@@ -70,27 +73,29 @@ def required_forces(body: TargetBody, qpos: np.ndarray, fps: float, *, momentum:
     run = lambda part: _evaluate(body, qpos[part], qvel[part], qacc[part], momentum=momentum)  # noqa: E731
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         parts = list(pool.map(run, chunks))
-    wrench = np.concatenate([wrench for wrench, *_ in parts])
-    com, points = np.concatenate([com for _, com, *_ in parts]), np.concatenate([points for *_, points, _ in parts])
-    matrices = [matrix for *_, matrix in parts if matrix is not None]
-    matrix = np.concatenate(matrices) if matrices else None
-    return RequiredForces(wrench=wrench, com=com, points=points, momentum=matrix)
+    wrench, com, points, matrix, tilt = (
+        None if fields[0] is None else np.concatenate(fields) for fields in zip(*parts, strict=True)
+    )
+    assert wrench is not None
+    assert com is not None
+    assert points is not None
+    return RequiredForces(wrench=wrench, com=com, points=points, momentum=matrix, tilt=tilt)
 
 
 def _evaluate(
     body: TargetBody, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, momentum: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
     model, support, n = body.kinematic_model, body.support, len(qpos)
     data = mujoco.MjData(model)
     force, com = np.empty((n, 6)), np.empty((n, 3))
     bodies, place = np.unique(support.body, return_inverse=True)
     xpos, xmat = np.empty((n, len(bodies), 3)), np.empty((n, len(bodies), 9))
-    rows = np.empty((n, 6, model.nv)) if momentum else None
+    rows, axes = (np.empty((n, 6, model.nv)), np.empty((n, model.nv, 6))) if momentum else (None, None)
     entry = _root_columns(model)
     full = np.empty(model.nv)
     # Each access to an attribute of MjData makes a new view, about one microsecond.
     position, velocity, acceleration, matrix = data.qpos, data.qvel, data.qacc, data.M
-    body_pos, body_rot, subtree_com = data.xpos, data.xmat, data.subtree_com
+    body_pos, body_rot, subtree_com, dof_axes = data.xpos, data.xmat, data.subtree_com, data.cdof
     for t in range(n):
         position[:], velocity[:], acceleration[:] = qpos[t], qvel[t], qacc[t]
         mujoco.mj_kinematics(model, data)
@@ -99,15 +104,18 @@ def _evaluate(
         mujoco.mj_rne(model, data, 1, full)
         force[t], com[t] = full[:6], subtree_com[1]
         xpos[t], xmat[t] = body_pos[bodies], body_rot[bodies]
-        if rows is not None:
+        if rows is not None and axes is not None:
             mujoco.mj_crb(model, data)
-            rows[t] = matrix[entry]
+            rows[t], axes[t] = matrix[entry], dof_axes
     rot = Rotation.from_quat(qpos[:, 3:7], scalar_first=True).as_matrix()
     force[:, 3:] = (rot @ force[:, 3:, None])[..., 0]
     orientation = xmat.reshape(n, -1, 3, 3)[:, place]
     centre = xpos[:, place] + np.einsum("tpij,pj->tpi", orientation, support.offset)
     points = support.lowest(centre, orientation, support.rot)
-    return force, com, points, None if rows is None else _reduced_momentum(body, qpos, rows, rot)
+    if rows is None or axes is None:
+        return force, com, points, None, None
+    tilt = np.swapaxes(axes[:, :, [0, 1, 5]], 1, 2)
+    return force, com, points, _reduced_momentum(body, qpos, rows, rot), tilt
 
 
 def _root_columns(model: mujoco.MjModel) -> np.ndarray:

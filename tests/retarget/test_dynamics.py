@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.config import DynamicsConfig
 from musclemap.retarget.dynamics.banded import BandedSystem
+from musclemap.retarget.dynamics.floor import Floor, floor_cost
 from musclemap.retarget.dynamics.refinement import OVERLAP, SEGMENT, Refinement, Refiner
 from musclemap.retarget.dynamics.roughness import roughness
 from musclemap.retarget.forces.contact_forces import GRAVITY
+from musclemap.retarget.forces.required_forces import required_forces
 from musclemap.skeletons.body import TargetBody
 
 from ..support.configurations import on_the_ground, standing
@@ -45,10 +49,64 @@ def test_banded_system_equals_a_dense_one() -> None:
     np.testing.assert_allclose(system.solve().ravel(), -np.linalg.solve(dense, right), atol=1e-10)
 
 
+def test_banded_system_within_bounds_equals_a_quadratic_programme() -> None:
+    rng = np.random.default_rng(1)
+    nframe, size = 6, 5
+    half = rng.normal(size=(nframe, size, size))
+    hessian, gradient = half @ half.swapaxes(1, 2) + np.eye(size), 4.0 * rng.normal(size=(nframe, size))
+    bend, values = 10.0 * rng.random(size), rng.normal(size=(nframe, size))
+    lower, upper = -0.3 * rng.random((nframe, size)), 0.3 * rng.random((nframe, size))
+    lower[:, 0], upper[:, 0] = -np.inf, np.inf
+    system = BandedSystem(nframe, size)
+    system.add_frames(hessian, gradient)
+    system.add_second_differences(bend, values)
+    second = np.kron(np.diff(np.eye(nframe), 2, axis=0), np.eye(size))
+    dense = second.T @ np.diag(np.tile(bend, nframe - 2)) @ second
+    right = gradient.ravel() + dense @ values.ravel()
+    for t in range(nframe):
+        dense[t * size : (t + 1) * size, t * size : (t + 1) * size] += hessian[t]
+    cost = lambda step: 0.5 * step @ dense @ step + right @ step  # noqa: E731
+    bounds = list(zip(lower.ravel(), upper.ravel(), strict=True))
+    exact = minimize(cost, np.zeros(nframe * size), jac=lambda s: dense @ s + right, bounds=bounds, method="L-BFGS-B")
+    np.testing.assert_allclose(system.solve(lower, upper, rounds=20).ravel(), exact.x, atol=1e-3)
+    step = system.solve(lower, upper)
+    assert ((step >= lower) & (step <= upper)).all()
+
+
+def test_the_floor_is_known_to_first_order(body: TargetBody) -> None:
+    """Heights after a step, and the slope of the cost where points are below the floor."""
+    rng, reduced, weight = np.random.default_rng(2), body.reduced, 1000.0
+    q = np.tile(standing(reduced), (4, 1))
+    width = reduced.upper - reduced.lower
+    q[:, 7:] = np.clip(q[:, 7:], reduced.lower + 0.1 * width, reduced.upper - 0.1 * width)
+    q[:, 7:] += 0.05 * width * rng.uniform(-1.0, 1.0, (4, reduced.njoint))
+    heights = lambda q: required_forces(body, reduced.expand(q), FPS).points[..., 2]  # noqa: E731
+    q[:, 2] += np.array([-0.02, -0.005, 0.001, 0.03]) - heights(q).min(axis=1)
+    required = required_forces(body, reduced.expand(q), FPS, momentum=True)
+    height = required.points[..., 2]
+    floor = Floor(body, q, required, height, weight)
+    _, gradient = floor.model(height < 0.0)
+    size, low = 1e-5, height < 0.1
+    for dof in range(reduced.ndof):
+        cost, moved = [], []
+        step = np.zeros((4, reduced.ndof))
+        step[:, dof] = size
+        for sign in (1.0, -1.0):
+            new = q.copy()
+            turn = Rotation.from_rotvec(sign * step[:, 3:6]) * Rotation.from_quat(q[:, 3:7], scalar_first=True)
+            new[:, :3] += sign * step[:, :3]
+            new[:, 3:7] = turn.as_quat(scalar_first=True)
+            new[:, 7:] += sign * step[:, 6:]
+            moved.append(heights(new))
+            cost.append(floor_cost(moved[-1], weight))
+        np.testing.assert_allclose((floor.after(step) - height)[low], (moved[0] - moved[1])[low] / 2, atol=1e-9)
+        np.testing.assert_allclose((cost[0] - cost[1]) / (2 * size), gradient[:, dof], atol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def refiner(body: TargetBody) -> Refiner:
     smoothness = np.full(body.reduced.ndof, 10.0)
-    return Refiner(body, DynamicsConfig(), friction=0.8, force_weight=100.0, smoothness=smoothness)
+    return Refiner(body, DynamicsConfig(), friction=0.8, force_weight=100.0, smoothness=smoothness, floor=1000.0)
 
 
 def refine(refiner: Refiner, q: np.ndarray, *, held: bool = True) -> Refinement:
@@ -142,3 +200,26 @@ def test_a_sharp_bend_of_the_fit_is_smoothed(body: TargetBody, refiner: Refiner)
     result = refine(refiner, q)
     assert bend(result.q[20:100, arm]) < 0.6 * bend(q[20:100, arm])
     assert np.abs(result.q - q)[20:100, arm].max() < 0.03
+
+
+def test_feet_do_not_sink_where_a_body_must_fall_faster(body: TargetBody, refiner: Refiner) -> None:
+    """A body that falls at four fifths of gravity lands crouched, its ankles at their limit.
+
+    To fall freely it must come down further; the model of a step sees the floor under feet that are still lifted
+    (without it they sink by 0.15 m) and the limits of the ankles (without them by 7 mm).
+    """
+    q, reduced = standing_still(body, 120), body.reduced
+    for side in "rl":
+        ankle, knee, hip = (reduced.index(f"{name}_{side}") for name in ("ankle_angle", "knee_angle", "hip_flexion"))
+        q[:, 7 + ankle] = reduced.upper[ankle] - 0.01
+        q[:, 7 + hip] = np.radians(50.0)
+        q[:, 7 + knee] = q[:, 7 + hip] + q[:, 7 + ankle]  # the feet are level
+    q[:, 2] = on_the_ground(body, q)[:, 2]
+    acceleration = np.zeros(120)
+    acceleration[30:50], acceleration[50:70] = -0.8 * GRAVITY, 0.8 * GRAVITY
+    path = np.cumsum(np.cumsum(acceleration)) / FPS**2
+    q[:, 2] += path - path[-1]
+    result = refine(refiner, q, held=False)
+    lowest = lambda q: required_forces(body, reduced.expand(q), FPS).points[..., 2].min(axis=1)  # noqa: E731
+    assert (lowest(result.q) > np.minimum(lowest(q), 0.0) - 0.005).all()
+    assert result.residual_after[5:-5].max(axis=0)[0] < 0.2 * result.residual_before[5:-5].max(axis=0)[0]

@@ -143,7 +143,9 @@ def test_a_foot_bears_from_touch_down_to_lift_off() -> None:
     support, points = points_of_feet(height, speed)
     limits = BearingThresholds()
     com = np.outer(np.arange(100) / FPS, [limits.pace, 0.0, 0.0])
-    bearing = detect_bearing(support, points, np.ones(100), com, FPS)
+    load = np.zeros(100)
+    load[15:85] = 1.0
+    bearing = detect_bearing(support, points, load, com, FPS)
     on = 20 + 10 * (1 - limits.begin_speed / 3.0)
     off = 60 + 20 * limits.end_speed / 3.0
     start, stop = np.flatnonzero(np.diff(bearing[:, 0].astype(int))) + 1
@@ -166,6 +168,22 @@ def test_nothing_bears_in_flight_or_in_the_air() -> None:
     bearing = detect_bearing(support, points, np.ones(100), np.zeros((100, 3)), FPS, held=held)
     assert bearing[:, 0].all()
     assert not bearing[:, 1].any()
+
+
+def test_a_foot_that_slips_bears_while_the_body_does_not_fall() -> None:
+    """The foot that a kicker stands on turns at 0.6 m/s while the pelvis hardly moves; the other foot is faster."""
+    speed = np.zeros((100, 2))
+    speed[40:60] = [0.6, 1.6]
+    support, points = points_of_feet(np.full((100, 2), 0.01), speed)
+    com, load = np.zeros((100, 3)), np.ones(100)
+    bearing = detect_bearing(support, points, load, com, FPS)
+    assert bearing[:, 0].all()
+    assert not bearing[43:57, 1].any()
+    load[45:55] = 0.1  # now it falls, so the same feet are in flight
+    assert not detect_bearing(support, points, load, com, FPS)[43:57].any()
+    speed[40:60] = [1.3, 1.6]  # too fast for a foot that bears
+    support, points = points_of_feet(np.full((100, 2), 0.01), speed)
+    assert not detect_bearing(support, points, np.ones(100), com, FPS)[43:57].any()
 
 
 def test_a_foot_that_steps_low_and_slowly_does_not_bear() -> None:

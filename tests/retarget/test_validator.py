@@ -133,7 +133,7 @@ def test_muscles_of_walking_are_active_when_those_of_people_are(validator: Valid
     assert activation_over_stride("vaslat", "vasmed", "vasint").argmax() <= 25
     tibialis = activation_over_stride("tibant")
     assert tibialis[60:85].mean() > 0.05 < tibialis[:5].mean()
-    assert tibialis[45:58].max() < 0.1  # silent at push-off
+    assert tibialis[45:57].max() < 0.1  # silent at push-off, until pre-swing (57 % in Perry & Burnfield 2010)
 
 
 def test_a_limb_below_the_floor_is_found(validator: Validator, walk_clip: Clip) -> None:
