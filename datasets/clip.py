@@ -78,7 +78,7 @@ class Clip:
         source_sha256: Hash of the source file; empty if the motion has no file.
         source_fps: Frame rate stated by the source, or None.
         fps_source: Origin of the source's frame rate.
-        body_model: "mean", or file name and hash of the body model.
+        body_model: "mean", "source" for a source with its own skeleton, or file name and hash of the body model.
         subject_scale: Size of the subject relative to the body model.
         hands: "locked" or "tracked".
         config: Settings of the run.

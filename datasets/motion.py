@@ -53,6 +53,9 @@ class SourceMotion:
         licence: Licence of the motion, as far as its file states it.
         frame_rate: How well the motion itself agrees with `fps`; None if not tested.
         warnings: Doubtful data that was accepted.
+        rest_joints: Rest positions of the source's own skeleton, shape (22, 3) [m], order BODY_NAMES; x to the
+            subject's left, y up, z forward. Its limbs have the rest directions of the SMPL family, to which `rotvec`
+            refers, and its own lengths. None if a body model or the mean skeleton gives the joints.
     """
 
     name: str
@@ -69,6 +72,7 @@ class SourceMotion:
     licence: str = UNKNOWN_LICENCE
     frame_rate: FrameRateReport | None = None
     warnings: tuple[SourceWarning, ...] = ()
+    rest_joints: np.ndarray | None = None
 
     @property
     def nframe(self) -> int:
