@@ -41,7 +41,7 @@ class Bvh:
     """Contents of a BVH file, in the file's unit and axes.
 
     Attributes:
-        names: Names of the joints; each joint comes after the one above it.
+        names: Names of the joints; each joint comes after the one above it. A repeated name gets "#2", "#3" and so on.
         parents: Index of the joint above each joint, -1 for the root.
         offsets: Offset of each joint from the one above, shape (njoint, 3).
         ends: Offset of the first End Site of each joint, shape (njoint, 3); NaN for a joint without one.
@@ -159,7 +159,8 @@ class _Hierarchy:
             raise SourceError(ReasonCode.TOO_LARGE, f"more than {MAX_JOINTS} joints")
         self.parents.append(self._open[-1] if self._open else -1)
         self._open.append(len(self.names))
-        self.names.append(name)
+        copy = self.names.count(name) + sum(other.startswith(f"{name}#") for other in self.names)
+        self.names.append(f"{name}#{copy + 1}" if copy else name)
         self.offsets.append([])
         self.ends.append([math.nan] * 3)
         self.channels.append(())

@@ -43,8 +43,14 @@ SAMPLE = 500
 LEAST_BEND = 0.4
 """Sine of the angle from which a bent knee or elbow shows its axis; 24 degrees."""
 
+SPREAD = np.deg2rad(8.0)
+"""Slope of the shanks in the zero pose [rad] from which the feet slope with them; with less, soles are level."""
+
 BALL_SHARE = 0.65
 """Distance of the ball from the ankle relative to the tip of the toes (D&C and ANSUR, as in `mean_skeleton.py`)."""
+
+TIP = 0.7
+"""Cosine of the angle between shank and foot from which an End Site is no tip of a foot but a stump."""
 
 _LEFT, _UP, _FORWARD = np.eye(3)
 
@@ -163,8 +169,13 @@ class Calibration:
         return self._mean_turn(joint)
 
     def _mean_turn(self, joint: int) -> np.ndarray:
-        """Rotation C for which the segment has, in the mean over frames, the orientation of the one above."""
+        """Rotation C for which the segment has, in the mean over frames, the orientation of the one above.
+
+        Arms hang in the mean, and swing forwards from there without twist.
+        """
         above = self._turn[:, BODY_PARENTS[joint]] @ self.to_joint[BODY_PARENTS[joint]]
+        if joint in (INDEX["left_shoulder"], INDEX["right_shoulder"]):
+            above = above @ shortest_turn(self._direction(joint), -_UP)
         product = np.einsum("tki,tkj->ij", self._turn[:, joint], above)
         u, _, v = np.linalg.svd(product)
         return u @ np.diag([1.0, 1.0, np.linalg.det(u @ v)]) @ v
@@ -191,8 +202,8 @@ class Calibration:
         Its slope from ankle to ball is kept, as ankles and balls have their own heights in every skeleton.
         """
         shank = self.body.T @ unit(self._bone(BODY_PARENTS[joint]))
-        ref = self._direction(BODY_PARENTS[joint])
-        spread = Rotation.from_euler("z", np.arctan2(shank[0], -shank[1]) - np.arctan2(ref[0], -ref[1])).as_matrix()
+        angle = np.arctan2(shank[0], -shank[1])
+        spread = Rotation.from_euler("z", angle if abs(angle) > SPREAD else 0.0).as_matrix()
         along, straight = spread.T @ bone, self._direction(joint)
         heading = np.arctan2(along[0], along[2]) - np.arctan2(straight[0], straight[2])
         return self.body @ spread @ Rotation.from_euler("y", heading).as_matrix()
@@ -236,8 +247,7 @@ def _placed(bvh: Bvh, index: Mapping[str, int], rest: np.ndarray) -> tuple[np.nd
         elif part == "collar":
             point = start + 0.25 * (rest[index[f"{side}_shoulder"]] - start)
         elif part == "foot":
-            tip = bvh.ends[carrier]
-            point = start + BALL_SHARE * (tip if np.isfinite(tip).all() and tip.any() else _toe(rest, index, side))
+            point = start + BALL_SHARE * _toe(bvh.ends[carrier], rest, index, side)
         else:  # the head
             tip = bvh.ends[carrier]
             trunk = chest - rest[index["pelvis"]]
@@ -246,12 +256,16 @@ def _placed(bvh: Bvh, index: Mapping[str, int], rest: np.ndarray) -> tuple[np.nd
     return turned, held, offset
 
 
-def _toe(rest: np.ndarray, index: Mapping[str, int], side: str) -> np.ndarray:
-    """Tip of a foot that ends at the ankle, relative to it, in the zero pose: forwards by half the shank's length."""
+def _toe(end: np.ndarray, rest: np.ndarray, index: Mapping[str, int], side: str) -> np.ndarray:
+    """Tip of a foot that has only an ankle, relative to it, in the zero pose.
+
+    It is the End Site, unless there is none or it continues the shank; then it is ahead by half the shank's length.
+    """
     shank = rest[index[f"{side}_ankle"]] - rest[index[f"{side}_knee"]]
+    if np.isfinite(end).all() and end.any() and unit(end) @ unit(shank) < TIP:
+        return end
     left = rest[index["left_hip"]] - rest[index["right_hip"]]
-    forward = unit(np.cross(left, -shank))
-    return 0.5 * np.linalg.norm(shank) * forward
+    return 0.5 * np.linalg.norm(shank) * unit(np.cross(left, -shank))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

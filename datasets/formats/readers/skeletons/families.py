@@ -80,8 +80,8 @@ FAMILIES = {
         fingers="{0[1]}_{1}{2}",
     ),  # fmt: skip
     "MyoFullBody": _Family(  # the bodies that mm-export --to bvh writes
-        spine=("lumbar1",),
-        central={"pelvis": "pelvis", "head": "head"},
+        spine=(),
+        central={"pelvis": "pelvis", "spine2": "lumbar1", "head": "head"},
         sided=_legs("femur_{0[3]}", "tibia_{0[3]}", "talus_{0[3]}", "toes_{0[3]}")
         | {"shoulder": "humerus_{0[3]}", "elbow": "ulna_{0[3]}", "wrist": "lunate_{0[3]}"},
     ),
