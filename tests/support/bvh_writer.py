@@ -1,12 +1,13 @@
 """Writes motions of the SMPL family as BVH, with names, channel orders, units and axes of other programs."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion
-from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
+from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS, HAND_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
@@ -19,6 +20,10 @@ _SIDES = {"left": "Left", "right": "Right"}
 CMU_NAMES = {"pelvis": "Hips", "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1", "neck": "Neck",
              "head": "Head"} | {f"{side}_{part}": f"{_SIDES[side]}{name}" for side in _SIDES
                                 for part, name in _SIDED.items()}  # fmt: skip
+
+SOMA_NAMES = CMU_NAMES | {"spine1": "Spine1", "spine2": "Spine2", "spine3": "Chest", "neck": "Neck1"} | {
+    f"{side}_{part}": f"{_SIDES[side]}{name}" for side in _SIDES for part, name in (("hip", "Leg"), ("knee", "Shin"))
+}  # fmt: skip
 
 Z_UP_TO = {
     "z": np.eye(3),
@@ -79,13 +84,61 @@ def write_bvh(
             columns.append(pos[:, joint])
         elif moving:
             columns.append((mat[:, parent].swapaxes(1, 2) @ (pos[:, joint] - pos[:, parent])[..., None])[..., 0])
-        columns.append(Rotation.from_matrix(local).as_euler(order, degrees=True))
+        with warnings.catch_warnings():  # in gimbal lock any split between two angles is correct
+            warnings.simplefilter("ignore", UserWarning)
+            columns.append(Rotation.from_matrix(local).as_euler(order, degrees=True))
     lines = ["HIERARCHY"]
     _write_joint(lines, order_in_file[0], above, offset, names, order, moving, depth=0)
     lines += ["MOTION", f"Frames: {motion.nframe}", f"Frame Time: {1.0 / motion.fps:.7f}"]
     values = np.concatenate(columns, axis=1)
     lines += [" ".join(f"{value:.{digits}f}" for value in row) for row in values]
     return ("\n".join(lines) + "\n").encode()
+
+
+def with_fingers(data: bytes, motion: SourceMotion, *, metacarpal: bool) -> bytes:
+    """Add the fingers of a motion to a file in Mixamo's names, without lengths.
+
+    Args:
+        data: File with the SMPL rest pose as its zero pose.
+        motion: Motion whose `hand_rotvec` to write.
+        metacarpal: Whether to number the fingers from metacarpal bones, which do not move, as SOMA does.
+    """
+    assert motion.hand_rotvec is not None
+    lines = data.decode().split("\n")
+    start = lines.index("MOTION")
+    hierarchy, rows = lines[:start], [line.split() for line in lines[start + 3 :] if line]
+    axes = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]) @ np.array(
+        [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    )
+    turn = Rotation.from_matrix(axes)
+    result, column = [], 0
+    added: list[tuple[int, np.ndarray]] = []  # column before which to insert, and values
+    in_hand = ""
+    for line in hierarchy:
+        word = line.split()
+        if word[0] == "CHANNELS":
+            column += int(word[1])
+        if word[0] in ("ROOT", "JOINT"):
+            in_hand = word[1] if word[1] in ("LeftHand", "RightHand") else ""
+        if word[0] == "End" and in_hand:
+            side = "left" if in_hand == "LeftHand" else "right"
+            for k, name in enumerate(HAND_NAMES[side]):
+                finger, number = name.split("_")[1][:-1].capitalize(), int(name[-1])
+                local = turn * Rotation.from_rotvec(motion.hand_rotvec[:, k + 15 * (side == "right")]) * turn.inv()
+                shift = int(metacarpal and finger != "Thumb")
+                if number == 1 and shift:
+                    result += [f"JOINT {in_hand}{finger}1", "{", "OFFSET 1 0 0", "CHANNELS 0"]
+                result += [f"JOINT {in_hand}{finger}{number + shift}", "{", "OFFSET 1 0 0",
+                           "CHANNELS 3 Zrotation Yrotation Xrotation"]  # fmt: skip
+                added.append((column, local.as_euler("ZYX", degrees=True)))
+                if number == 3:
+                    result += ["}"] * (3 + shift)
+        result.append(line)
+    columns = np.array(rows, np.float64)
+    for before, values in reversed(added):
+        columns = np.insert(columns, [before] * 3, values, axis=1)
+    text = [" ".join(f"{value:.7f}" for value in row) for row in columns]
+    return "\n".join([*result, *lines[start : start + 3], *text, ""]).encode()
 
 
 def _above(joint: int, kept: Sequence[int]) -> int:

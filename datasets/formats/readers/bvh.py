@@ -6,21 +6,22 @@ motion that is not upright.
 """
 
 import hashlib
-from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.amass.limits import FPS_RANGE, MAX_SECONDS, MAX_TRANSLATION
+from musclemap.datasets.amass.limits import FPS_RANGE, MAX_SECONDS
+from musclemap.datasets.amass.reader import check_translation
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
-from .motion_reader import UpAxis, Units
-from .skeletons.bvh_text import Bvh, parse_bvh
-from .skeletons.calibration import INDEX, Calibration
+from .motion_reader import MotionReader, ReadOptions, SourceFile, Units, UpAxis
+from .skeletons.bvh_text import Bvh, is_bvh, parse_bvh
+from .skeletons.calibration import INDEX, Calibration, unit
 from .skeletons.families import FAMILIES, find_family
 from .skeletons.joint_map import JointMap
-from .skeletons.own_skeleton import OwnMotion, own_motion
+from .skeletons.own_skeleton import own_motion
 from .skeletons.topology import guess_joints
 
 UNIT_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "CMU's unit of 56 mm": 0.0254 / 0.45, "inch": 0.0254}
@@ -33,6 +34,9 @@ ANY_LEG = (0.45, 1.3)
 
 UPRIGHT = 0.75
 """Component of the mean direction of trunk and legs along an axis from which that axis is certainly up."""
+
+HIP_HEIGHT = (0.7, 1.4)
+"""Height of the pelvis of a standing or walking body, relative to the length of the legs."""
 
 EXACT_RATE = 5e-4
 """Frame times are rounded: a rate this close to a whole number, relatively, is that number. 29.97 Hz is not 30."""
@@ -81,7 +85,7 @@ def read_bvh(
     metres = _metres(calibration, warnings) if units == "auto" else UNIT_METRES[units]
     to_world = np.array(_UP_TO_Z[axis], np.float64)
     motion = own_motion(bvh, index, calibration, to_world=to_world, metres=metres)
-    _check(motion)
+    check_translation(motion.trans)
     return SourceMotion(
         name=name,
         rotvec=motion.rotvec,
@@ -132,13 +136,26 @@ def _joints(bvh: Bvh, joint_map: JointMap | None, warnings: list[SourceWarning])
 
 def _up(calibration: Calibration, warnings: list[SourceWarning]) -> str:
     """The axis that points up, such as "y" or "-y"."""
+    axis, rest = _nearest_axis(calibration.up), _nearest_axis(calibration.body[:, 1])
     upright = np.abs(calibration.up).max() > UPRIGHT
-    axis = _nearest_axis(calibration.up if upright else calibration.body[:, 1])
-    evidence = "the motion is upright along it" if upright else "the body stands along it in the zero pose"
-    if not upright and not calibration.posed[0]:
-        axis, evidence = "y", "as usual; neither motion nor zero pose is upright"
-    warnings.append(SourceWarning(ReasonCode.ASSUMED_UP, f"{axis} was taken as the vertical axis: {evidence}"))
+    if not calibration.posed[0]:
+        evidence = "the motion is upright along it"
+        if not upright:
+            axis, evidence = "y", "it usually is, and neither the motion nor the zero pose is upright"
+    elif upright and (axis == rest or _stands_along(calibration)):
+        evidence = "the motion is upright along it"
+    else:
+        axis, evidence = rest, "the body stands along it in the zero pose"
+    warnings.append(
+        SourceWarning(ReasonCode.ASSUMED_UP, f"{axis} was taken as the vertical axis: {evidence}; if not, add --up")
+    )
     return axis
+
+
+def _stands_along(calibration: Calibration) -> bool:
+    """Whether the pelvis is as high above the origin, along the body, as legs are long; that of a lying body is not."""
+    height = calibration.pelvis @ unit(calibration.up) / _leg_length(calibration.rest_joints)
+    return HIP_HEIGHT[0] < height < HIP_HEIGHT[1]
 
 
 def _nearest_axis(direction: np.ndarray) -> str:
@@ -163,15 +180,35 @@ def _metres(calibration: Calibration, warnings: list[SourceWarning]) -> float:
 
 
 def _leg_length(joints: np.ndarray) -> float:
-    bones: Sequence[tuple[str, str]] = [
+    bones = [
         (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))
     ]
     return 0.5 * sum(float(np.linalg.norm(joints[INDEX[a]] - joints[INDEX[b]])) for a, b in bones)
 
 
-def _check(motion: OwnMotion) -> None:
-    largest = float(np.abs(motion.trans).max())
-    if largest > MAX_TRANSLATION:
-        raise SourceError(
-            ReasonCode.OUT_OF_RANGE, f"the pelvis is {largest:.3g} m away; at most {MAX_TRANSLATION:g} m is plausible"
+def _recognises(head: bytes, path: Path) -> bool:
+    return path.suffix.lower() == ".bvh" or is_bvh(head)
+
+
+def _read(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
+    return [
+        read_bvh(
+            file.data,
+            name=file.name,
+            up=options.up,
+            units=options.units,
+            source_fps=options.source_fps,
+            joint_map=options.joint_map,
         )
+    ]
+
+
+BVH = MotionReader(
+    name="BVH, .bvh",
+    suffixes=(".bvh",),
+    written_by=f"Animation programs; {', '.join(FAMILIES)}; 100STYLE",
+    reads="Skeleton and motion of one person, with fingers where they are; any joint names and channel orders.",
+    assumes="Degrees; unit from the length of the legs, vertical axis from the posture, unknown joints from the shape.",
+    recognises=_recognises,
+    read=_read,
+)

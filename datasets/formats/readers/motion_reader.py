@@ -11,6 +11,8 @@ from musclemap.datasets.amass.limits import FPS_RANGE
 from musclemap.datasets.motion import SourceMotion
 from musclemap.errors import SettingsError
 
+from .skeletons.joint_map import JointMap
+
 UpAxis = Literal["auto", "z", "y"]
 Units = Literal["auto", "m", "cm", "mm"]
 
@@ -27,6 +29,7 @@ class ReadOptions:
         units: Unit of the file's positions; "auto" converts centimetres and millimetres only if the motion proves them.
         source_fps: Frame rate [Hz] that replaces the file's own, or None.
         default_fps: Frame rate [Hz] of a file that states none, or None to refuse such files.
+        joint_map: Mapping of the joints of a file with its own skeleton; None to find it by their names or positions.
 
     Raises:
         SettingsError: If a frame rate is outside FPS_RANGE.
@@ -36,6 +39,7 @@ class ReadOptions:
     units: Units = "auto"
     source_fps: float | None = None
     default_fps: float | None = None
+    joint_map: JointMap | None = None
 
     def __post_init__(self) -> None:
         for key in ("source_fps", "default_fps"):

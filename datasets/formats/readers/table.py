@@ -10,10 +10,11 @@ from musclemap.errors import SourceError
 from musclemap.files import read_bytes
 from musclemap.reason_codes import ReasonCode
 
+from .bvh import BVH
 from .motion_reader import HEAD_BYTES, MotionReader, ReadOptions, SourceFile
 from .npz import NPZ
 
-READERS: tuple[MotionReader, ...] = (NPZ,)
+READERS: tuple[MotionReader, ...] = (NPZ, BVH)
 """Readers in the order in which they are asked whether they recognise a file."""
 
 

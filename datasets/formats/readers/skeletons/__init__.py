@@ -1,1 +1,1 @@
-"""Sources with skeletons of their own: their joints are mapped to the SMPL family's, their rotations to its rest pose."""
+"""Skeletons of sources: their joints are mapped to the SMPL family's, their rotations to its rest pose."""

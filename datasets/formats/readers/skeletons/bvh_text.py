@@ -32,6 +32,7 @@ MAX_VALUE = 1e7
 CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
 """Known channels. A joint has some of them, in any order; rotations are applied in that order, about turned axes."""
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MOTION_SECTION = re.compile(rb"^[ \t]*MOTION[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _FRAMES = re.compile(rb"\s*Frames[ \t]*:?[ \t]*(\S+)[ \t]*\n\s*Frame[ \t]+Time[ \t]*:?[ \t]*(\S+)[ \t]*(?:\n|$)", re.I)
 
@@ -77,11 +78,11 @@ def parse_bvh(data: bytes) -> Bvh:
             numbers ("bad_type"), not finite ("non_finite") or implausibly large ("out_of_range"), or has no frames
             ("no_frames") or no usable frame time ("bad_frame_rate").
     """
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not is_bvh(data[:4096]):
+        raise SourceError(ReasonCode.NOT_BVH, f"a BVH file starts with HIERARCHY, this one with {shown(data[:20])}")
+    data = data.removeprefix(_BYTE_ORDER_MARK)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not data[:4096].lstrip().upper().startswith(b"HIERARCHY"):
-        raise SourceError(ReasonCode.NOT_BVH, f"a BVH file starts with HIERARCHY, this one with {shown(data[:20])}")
     section = _MOTION_SECTION.search(data, 0, MAX_HIERARCHY_BYTES)
     if section is None:
         if len(data) > MAX_HIERARCHY_BYTES:
@@ -99,6 +100,11 @@ def parse_bvh(data: bytes) -> Bvh:
         values=_values(memoryview(data)[start:], nframe=nframe, nchannel=nchannel),
         frame_time=frame_time,
     )
+
+
+def is_bvh(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a BVH file."""
+    return head.removeprefix(_BYTE_ORDER_MARK).lstrip()[:9].upper() == b"HIERARCHY"
 
 
 class _Hierarchy:
@@ -154,7 +160,9 @@ class _Hierarchy:
         if kind == "ROOT" and self.names:
             raise SourceError(ReasonCode.NOT_BVH, "the file has two skeletons (ROOT twice); files of one are read")
         if (kind == "JOINT") != bool(self._open) or (self._open and self._open[-1] < 0) or brace != "{" or not name:
-            raise SourceError(ReasonCode.NOT_BVH, f"{kind} {shown(name)} is not inside a joint, or has no name or brace")
+            raise SourceError(
+                ReasonCode.NOT_BVH, f"{kind} {shown(name)} is not inside a joint, or has no name or brace"
+            )
         if len(self.names) >= MAX_JOINTS:
             raise SourceError(ReasonCode.TOO_LARGE, f"more than {MAX_JOINTS} joints")
         self.parents.append(self._open[-1] if self._open else -1)
@@ -235,7 +243,9 @@ def _values(text: memoryview, *, nframe: int, nchannel: int) -> np.ndarray:
         )
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if bad.size:
-        raise SourceError(ReasonCode.NON_FINITE, f"{bad.size} frames hold values that are not finite, the first {bad[0]}")
+        raise SourceError(
+            ReasonCode.NON_FINITE, f"{bad.size} frames hold values that are not finite, the first {bad[0]}"
+        )
     largest = max(values.max(), -values.min())
     if largest > MAX_VALUE:
         raise SourceError(ReasonCode.OUT_OF_RANGE, f"a value reaches {largest:.3g}; at most {MAX_VALUE:g} is plausible")

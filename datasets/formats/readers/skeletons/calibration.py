@@ -34,7 +34,9 @@ AXIS_CHILD = {
 } | {INDEX["spine1"]: INDEX["spine2"], INDEX["spine2"]: INDEX["spine3"]}  # fmt: skip
 """Joint at the other end of each joint's bone."""
 
-LIMB_BONES = tuple(INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("knee", "ankle", "elbow", "wrist"))
+LIMB_BONES = tuple(
+    INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("knee", "ankle", "elbow", "wrist")
+)
 """Joints whose bones get the SMPL rest directions in the rest pose."""
 
 SAMPLE = 500
@@ -69,6 +71,7 @@ class Calibration:
         posed: Whether the zero pose of the legs, and of the arms, is one that a body can take.
         up: Mean direction of trunk and legs in the motion, upwards, shape (3,), in the file's axes; not of unit length:
             1 if the body stays upright.
+        pelvis: Mean position of the pelvis in the motion, shape (3,), in the file's axes and unit.
         body: Axes of the body in the zero pose as columns: left, up, forward; shape (3, 3), in the file's axes.
     """
 
@@ -85,6 +88,7 @@ class Calibration:
         trunk = unit(self._xpos[:, INDEX["neck"]] - self._hips())
         legs = unit(self._hips() - self._xpos[:, [INDEX["left_ankle"], INDEX["right_ankle"]]].mean(axis=1))
         self.up = 0.5 * (trunk + legs).mean(axis=0)
+        self.pelvis = self._xpos[:, 0].mean(axis=0)
         self.to_joint = np.tile(self.body, (22, 1, 1))
         self._legs_posed = self._arms_posed = True
         for joint, name in enumerate(BODY_NAMES):
@@ -247,7 +251,7 @@ def _placed(bvh: Bvh, index: Mapping[str, int], rest: np.ndarray) -> tuple[np.nd
         elif part == "collar":
             point = start + 0.25 * (rest[index[f"{side}_shoulder"]] - start)
         elif part == "foot":
-            point = start + BALL_SHARE * _toe(bvh.ends[carrier], rest, index, side)
+            point = start + _ball(bvh.ends[carrier], rest, index, side)
         else:  # the head
             tip = bvh.ends[carrier]
             trunk = chest - rest[index["pelvis"]]
@@ -256,16 +260,20 @@ def _placed(bvh: Bvh, index: Mapping[str, int], rest: np.ndarray) -> tuple[np.nd
     return turned, held, offset
 
 
-def _toe(end: np.ndarray, rest: np.ndarray, index: Mapping[str, int], side: str) -> np.ndarray:
-    """Tip of a foot that has only an ankle, relative to it, in the zero pose.
+def _ball(end: np.ndarray, rest: np.ndarray, index: Mapping[str, int], side: str) -> np.ndarray:
+    """Ball of a foot that has only an ankle, relative to it, in the zero pose.
 
-    It is the End Site, unless there is none or it continues the shank; then it is ahead by half the shank's length.
+    It is on the way to the End Site, unless there is none or it continues the shank. Then it is that of the mean
+    skeleton, in the size of the shank.
     """
     shank = rest[index[f"{side}_ankle"]] - rest[index[f"{side}_knee"]]
     if np.isfinite(end).all() and end.any() and unit(end) @ unit(shank) < TIP:
-        return end
+        return BALL_SHARE * end
     left = rest[index["left_hip"]] - rest[index["right_hip"]]
-    return 0.5 * np.linalg.norm(shank) * unit(np.cross(left, -shank))
+    forward = unit(np.cross(left, -shank))
+    axes = np.column_stack([np.cross(-unit(shank), forward), -unit(shank), forward])
+    knee, ankle, ball = mean_joints()[[INDEX[f"{side}_{part}"] for part in ("knee", "ankle", "foot")]]
+    return axes @ (ball - ankle) * np.linalg.norm(shank) / np.linalg.norm(ankle - knee)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

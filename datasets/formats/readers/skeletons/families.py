@@ -75,10 +75,12 @@ FAMILIES = {
     "SMPL": _Family(
         spine=("spine1", "spine2", "spine3"),
         central={"pelvis": "pelvis", "neck": "neck", "head": "head"},
-        sided={part: f"{{0[1]}}_{part}" for part in (
-            "hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")},
+        sided={
+            part: f"{{0[1]}}_{part}"
+            for part in ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
+        },
         fingers="{0[1]}_{1}{2}",
-    ),  # fmt: skip
+    ),
     "MyoFullBody": _Family(  # the bodies that mm-export --to bvh writes
         spine=(),
         central={"pelvis": "pelvis", "spine2": "lumbar1", "head": "head"},
@@ -141,8 +143,6 @@ def _mapped(family: _Family, plain: dict[str, str]) -> dict[str, str]:
         if family.fingers:
             for finger in _FINGERS:
                 shift = 1 if family.metacarpal and finger != "thumb" else 0
-                ref |= {
-                    f"{side}_{finger}{k}": family.fingers.format(words, finger, k + shift) for k in (1, 2, 3)
-                }
+                ref |= {f"{side}_{finger}{k}": family.fingers.format(words, finger, k + shift) for k in (1, 2, 3)}
     found = {key: plain[name.lower()] for key, name in ref.items() if name.lower() in plain}
     return found | spine_joints([plain[name.lower()] for name in family.spine if name.lower() in plain])

@@ -22,9 +22,10 @@ from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS, HAND_NAMES
 from musclemap.toml_text import parse_toml, toml_lines
 
-REQUIRED = ("pelvis",) + tuple(
-    f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
-)
+REQUIRED = (
+    "pelvis", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+)  # fmt: skip
 """Joints that every source must have; the others can be placed between them."""
 
 ALL_NAMES = BODY_NAMES + HAND_NAMES["left"] + HAND_NAMES["right"]
