@@ -67,4 +67,4 @@ class ArrayDict:
             message = f"{key} has shape {array.shape}; at most {max_count} numbers are read"
             raise FileError(message, code=ReasonCode.TOO_LARGE)
         with np.errstate(all="ignore"):
-            return np.asarray(array, dtype=np.float64)
+            return np.array(array, dtype=np.float64)  # a copy: pickled arrays are read-only views of the file

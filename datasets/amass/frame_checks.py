@@ -16,7 +16,6 @@ from musclemap.reason_codes import ReasonCode
 
 from .frame_rate import check_frame_rate
 from .repeated_frames import find_repeats
-from .subject_scale import stance_scale
 
 USUAL_RATES = frozenset((24, 25, 29.97, 30, 48, 50, 59.94, 60, 90, 100, 120, 125, 128, 150, 180, 200, 240, 250, 300))
 """Frame rates of cameras [Hz], which may equal the number of frames by chance."""
@@ -56,24 +55,27 @@ def without_empty_ends(motion: SourceMotion) -> SourceMotion:
     filled = np.flatnonzero(~empty)
     first, stop = int(filled[0]), int(filled[-1]) + 1
     inside = int(empty[first:stop].sum())
-    parts = [f"the first {first} frames"] * (first > 1) + ["the first frame"] * (first == 1)
-    behind = len(empty) - stop
-    parts += [f"the last {behind} frames"] * (behind > 1) + ["the last frame"] * (behind == 1)
-    text = f"{' and '.join(parts)} hold only zeros (no person seen, or padding) and were left out" if parts else ""
-    if inside:
-        text += "; " * bool(text) + f"{inside} frames within the motion hold only zeros: fill or cut them"
+    ends = ((first, "first"), (len(empty) - stop, "last"))
+    parts = [f"the {end} {f'{n} frames' if n > 1 else 'frame'}" for n, end in ends if n]
+    texts = [f"only zeros in {' and '.join(parts)} (no person seen, or padding), left out"] * bool(parts)
+    texts += [f"only zeros in {inside} frames within the motion: fill or cut them"] * bool(inside)
     hands = motion.hand_rotvec
     return replace(
         motion, rotvec=motion.rotvec[first:stop], trans=motion.trans[first:stop],
         hand_rotvec=None if hands is None else hands[first:stop],
-        warnings=(*motion.warnings, SourceWarning(ReasonCode.EMPTY_FRAMES, text)),
+        warnings=(*motion.warnings, SourceWarning(ReasonCode.EMPTY_FRAMES, "; ".join(texts))),
     )  # fmt: skip
 
 
-def with_frame_checks(motion: SourceMotion) -> SourceMotion:
-    """Check the frame rate and the frames of a motion with z up, in metres; adds the report and warnings."""
+def with_frame_checks(motion: SourceMotion, *, scale: float | None) -> SourceMotion:
+    """Check the frame rate and the frames of a motion; adds the report and warnings.
+
+    Args:
+        motion: Motion with z up, in metres.
+        scale: Size of the subject relative to a mean adult, from `stance_scale`, or None.
+    """
     rotvec, trans, fps = motion.rotvec, motion.trans, motion.fps
-    report = check_frame_rate(rotvec, trans, fps=fps, scale=stance_scale(rotvec, trans, fps=fps))
+    report = check_frame_rate(rotvec, trans, fps=fps, scale=scale)
     warnings = list(motion.warnings)
     counted = motion.source_fps == fps and fps in (motion.nframe, motion.nframe - 1) and fps not in USUAL_RATES
     if report.suspicious or counted:
@@ -92,7 +94,7 @@ def with_frame_checks(motion: SourceMotion) -> SourceMotion:
 
 
 def _outliers(rotvec: np.ndarray, trans: np.ndarray) -> list[SourceWarning]:
-    """A warning that names the frames in which a joint or the pelvis leaves its path for up to LONGEST_GLITCH frames."""
+    """A warning that names frames in which a joint or the pelvis leaves its path for up to LONGEST_GLITCH frames."""
     found = _excursions(_distances(trans), GLITCH_DISTANCE)
     for low in range(0, len(rotvec), _CHUNK):
         part = rotvec[max(low - _NEIGHBOURS, 0) : low + _CHUNK + _NEIGHBOURS]
@@ -101,7 +103,7 @@ def _outliers(rotvec: np.ndarray, trans: np.ndarray) -> list[SourceWarning]:
         return []
     frames = sorted(found)
     more = f" and {len(frames) - 5} more" if len(frames) > 5 else ""
-    text = f"the body leaves its path for an instant in frames {', '.join(map(str, frames[:5]))}{more}: a glitch"
+    text = f"the body leaves its path for an instant, a glitch: frame {', '.join(map(str, frames[:5]))}{more}"
     return [SourceWarning(ReasonCode.OUTLIER_FRAMES, text)]
 
 

@@ -140,9 +140,7 @@ def _translation(arrays: Arrays, *, world: bool) -> np.ndarray:
 def _matched(key: str, people: _People, trans: np.ndarray) -> list[PersonPoses]:
     """Pair poses with translations of as many people and frames."""
     if len(people) != len(trans):
-        raise SourceError(
-            ReasonCode.BAD_SHAPE, f"{key} has {len(people)} people and the translation has {len(trans)}"
-        )
+        raise SourceError(ReasonCode.BAD_SHAPE, f"{key} has {len(people)} people and the translation has {len(trans)}")
     nframe = len(people[0][0]) if people else 0
     if trans.shape[1] != nframe:
         raise SourceError(ReasonCode.BAD_SHAPE, f"trans has {trans.shape[1]} frames and the poses have {nframe}")
@@ -193,9 +191,7 @@ def _people(rotvec: np.ndarray, family: str) -> _People:
     flat = rotvec.reshape(count, nframe, 3 * njoint)
     hands = flat[:, :, 3 * first : 3 * first + 90]
     with_hands = hands.shape[2] == 90
-    return [
-        (flat[p, :, _BODY], hands[p].reshape(-1, 30, 3) if with_hands else None, family) for p in range(count)
-    ]
+    return [(flat[p, :, _BODY], hands[p].reshape(-1, 30, 3) if with_hands else None, family) for p in range(count)]
 
 
 def _unknown_shape(key: str, shape: tuple[int, ...], root: str | None) -> SourceError:
@@ -273,7 +269,7 @@ def _hands(arrays: Arrays, shape: tuple[int, ...], *, warnings: list[SourceWarni
             warnings.append(
                 SourceWarning(
                     ReasonCode.BAD_SHAPE,
-                    f"{used} are not 15 joints a hand (principal components need the body model); fingers were not read",
+                    f"{used} are not 15 joints a hand (principal components?); fingers were not read",
                 )
             )
             return None

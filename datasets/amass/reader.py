@@ -34,6 +34,7 @@ from .limits import (
 )
 from .poses import first_key, read_poses
 from .subject import frame_rate, gender_of, licence_of, shape_coefficients
+from .subject_scale import stance_scale
 
 _ParamsT = ParamSpec("_ParamsT")
 _ResultT = TypeVar("_ResultT")
@@ -42,9 +43,9 @@ FRAME_NUMBER_KEYS = ("frame_ids", "frame_id", "frames", "frame")
 """Keys of frame numbers in the original recording or video."""
 
 
-def is_motion_file(path: Path) -> bool:
+def is_motion_file(name: str) -> bool:
     """Whether a file name denotes a motion: an .npz, not hidden, no subject's shape, no first stage of a fit."""
-    name = path.name.lower()
+    name = name.lower()
     return name.endswith(".npz") and not (name.startswith(".") or name.endswith("_stagei.npz") or name == "shape.npz")
 
 
@@ -68,7 +69,7 @@ def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]
 
 
 @refusing
-def find_motions(root: Path) -> list[tuple[Path, str]]:
+def find_motions(root: Path, *, accept: Callable[[str], bool] = is_motion_file) -> list[tuple[Path, str]]:
     """List the motion files below a folder, or the one file given.
 
     Links are followed. A folder reachable by several paths is listed once, under its real path if that is below the
@@ -77,6 +78,7 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
 
     Args:
         root: Folder or file.
+        accept: Returns whether to list a file, from its name without the folder.
 
     Returns:
         Path and name of each, sorted by name. The name is the POSIX path below the root, with its suffix.
@@ -88,7 +90,7 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
         return [(root, root.name)]
     if not root.is_dir():
         raise SourceError(ReasonCode.UNREADABLE, f"{root} is neither a file nor a folder")
-    motions, unlisted = find_files(root, accept=lambda name: is_motion_file(Path(name)))
+    motions, unlisted = find_files(root, accept=accept)
     motions += unlisted
     return sorted(((path, path.relative_to(root).as_posix()) for path in motions), key=lambda pair: pair[1])
 
@@ -126,8 +128,9 @@ def read_motion(
     motions = motions_of(arrays, name=name, sha256=sha256, default_fps=default_fps, fps_override=fps_override)
     if len(motions) > 1:
         raise SourceError(ReasonCode.SEVERAL_MOTIONS, f"the file holds {len(motions)} people; one is expected here")
-    check_translation(motions[0].trans)
-    return with_frame_checks(motions[0])
+    motion = motions[0]
+    check_translation(motion.trans)
+    return with_frame_checks(motion, scale=stance_scale(motion.rotvec, motion.trans, fps=motion.fps))
 
 
 def motions_of(
@@ -137,7 +140,7 @@ def motions_of(
     sha256: str,
     default_fps: float | None = None,
     fps_override: float | None = None,
-    published: Mapping[str, float] = MappingProxyType({}),
+    published: Mapping[str, tuple[float, str]] = MappingProxyType({}),
 ) -> list[SourceMotion]:
     """Motions of arrays of the SMPL family, one per person, in the axes and unit of the file.
 
@@ -147,7 +150,7 @@ def motions_of(
         sha256: Hash of the file.
         default_fps: Frame rate [Hz] of a file that states none, or None to refuse it.
         fps_override: Frame rate [Hz] that replaces the file's own, or None.
-        published: Frame rate [Hz] of a data set by a key that only its files have.
+        published: Frame rate [Hz] and name of a data set by a key that only its files have.
 
     Raises:
         SourceError: As `read_motion`.

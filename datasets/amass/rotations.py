@@ -122,7 +122,8 @@ def _from_six(values: np.ndarray, key: str) -> np.ndarray:
     if stacked == interleaved:
         word = "both as two columns one after the other and as pairs" if stacked else "neither way as unit columns"
         raise SourceError(
-            ReasonCode.AMBIGUOUS_LAYOUT, f"{key} of 6D rotations can be read {word}; save rotation matrices (T, J, 3, 3)"
+            ReasonCode.AMBIGUOUS_LAYOUT,
+            f"{key} of 6D rotations can be read {word}; save rotation matrices (T, J, 3, 3)",
         )
     rotvec = _from_columns(*(halves if stacked else pairs))
     if interleaved:

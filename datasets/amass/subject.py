@@ -33,7 +33,7 @@ def frame_rate(
     nframe: int,
     default: float | None,
     override: float | None,
-    published: Mapping[str, float],
+    published: Mapping[str, tuple[float, str]],
     warnings: list[SourceWarning],
 ) -> tuple[float, str, float | None]:
     """Frame rate of a motion.
@@ -43,7 +43,7 @@ def frame_rate(
         nframe: Number of frames; a rate may be stated once a frame.
         default: Frame rate [Hz] of a file that states none, or None to refuse it.
         override: Frame rate [Hz] that replaces the file's own, or None.
-        published: Frame rate [Hz] of a data set by a key that only its files have.
+        published: Frame rate [Hz] and name of a data set by a key that only its files have.
         warnings: Doubtful data that was accepted is added.
 
     Returns:
@@ -82,17 +82,14 @@ def frame_rate(
         return float(override), "corrected", source_fps if source_fps is None or math.isfinite(source_fps) else None
     if source_key is not None and source_fps is not None:
         return source_fps, source_key, source_fps
-    known = next(((rate, key) for key, rate in published.items() if key in arrays), None)
+    known = next((rate for key, rate in published.items() if key in arrays), None)
     if known is None and default is None:
         error = arrays.missing(" and no ".join(FPS_KEYS) + ", and no default was given (add --source-fps N)")
         raise SourceError(ReasonCode.NO_FRAME_RATE, str(error))
-    if known is not None:
-        rate, reason = known[0], f"data with {known[1]} is published at this rate"
-    else:
-        rate, reason = float(default or 0.0), "the default"
-    text = f"the file gives no frame rate; {rate:g} Hz was assumed"
-    warnings.append(SourceWarning(ReasonCode.NO_FRAME_RATE, text if known is None else f"{text} ({reason})"))
-    return float(rate), "assumed", None
+    rate, data_set = known if known is not None else (float(default or 0.0), "")
+    text = f"the file gives no frame rate; {rate:g} Hz was assumed" + f", that of {data_set}" * bool(data_set)
+    warnings.append(SourceWarning(ReasonCode.NO_FRAME_RATE, text))
+    return rate, "assumed", None
 
 
 def _rate_numbers(arrays: Arrays, key: str, nframe: int) -> np.ndarray:

@@ -12,13 +12,16 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-SCALES = np.geomspace(0.2, 4000.0, 400)
-"""Sizes that are tried; the step is 2.5 %."""
+SCALES = np.geomspace(0.2, 4000.0, 100)
+"""Sizes that are tried first; the step is 10 %."""
+
+FINER = np.geomspace(0.9, 1.1, 21)
+"""Factors on the best of them; the step is 1 %."""
 
 MAX_FRAMES = 20_000
 """Frames examined, from the start."""
 
-MAX_SAMPLES = 2_000
+MAX_SAMPLES = 500
 """Frames compared with each size."""
 
 MIN_SAMPLES = 12
@@ -40,7 +43,7 @@ def stance_scale(rotvec: np.ndarray, trans: np.ndarray, *, fps: float) -> float 
         fps: Frame rate [Hz].
 
     Returns:
-        The size, to about 3 %; None if no foot stands, or the body hardly moves.
+        The size, to a few per cent; None if no foot stands, or the body hardly moves.
     """
     rotvec, trans = rotvec[:MAX_FRAMES], trans[:MAX_FRAMES]
     if len(rotvec) < MIN_SAMPLES:
@@ -53,9 +56,14 @@ def stance_scale(rotvec: np.ndarray, trans: np.ndarray, *, fps: float) -> float 
     speed = float(np.median(np.linalg.norm(pelvis[rows], axis=1))) if len(rows) >= MIN_SAMPLES else 0.0
     if speed <= 0.0:
         return None
-    slowest = [np.linalg.norm(pelvis[rows, None] + s * feet[rows], axis=2).min(axis=1) for s in SCALES]
-    cost = np.median(np.stack(slowest), axis=1)
-    best = int(np.argmin(cost))
-    if best in (0, len(SCALES) - 1) or cost[best] > STANDING * speed:
+    feet, pelvis = feet[rows], pelvis[rows, None]
+
+    def slip(scale: float) -> float:
+        """Median speed of the slowest foot."""
+        return float(np.median(np.linalg.norm(pelvis + scale * feet, axis=2).min(axis=1)))
+
+    coarse = int(np.argmin([slip(scale) for scale in SCALES]))
+    if coarse in (0, len(SCALES) - 1):
         return None
-    return float(SCALES[best])
+    best = min((float(SCALES[coarse] * factor) for factor in FINER), key=slip)
+    return best if slip(best) < STANDING * speed else None

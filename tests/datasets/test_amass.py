@@ -410,7 +410,7 @@ def test_find_motions(tmp_path: Path) -> None:
     assert [name for _, name in motions] == sorted(names)
     assert all(path == tmp_path / name for path, name in motions)
     assert find_motions(tmp_path / "a.npz") == [(tmp_path / "a.npz", "a.npz")]
-    assert [is_motion_file(Path(name)) for name in ("shape.npz", "neutral_stagei.npz", "x_stageii.npz")] == [
+    assert [is_motion_file(name) for name in ("shape.npz", "neutral_stagei.npz", "x_stageii.npz")] == [
         False,
         False,
         True,

@@ -1,5 +1,6 @@
 """BVH input: whatever names, axes, units and zero poses a file has, the same movement is read from it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_a_lying_body_has_the_axis_of_its_zero_pose(about: str) -> None:
     rotvec = walk.rotvec.copy()
     rotvec[:, 0] = (turn * Rotation.from_rotvec(rotvec[:, 0])).as_rotvec()
     trans = np.tile([0.0, 0.0, 0.15] - mean_joints()[0], (walk.nframe, 1))
-    lying = SourceMotion(**(vars(walk) | {"rotvec": rotvec, "trans": trans}))
+    lying = replace(walk, rotvec=rotvec, trans=trans)
     (said,) = (w.text for w in read_bvh(write_bvh(lying), name="a.bvh").warnings if w.code == ReasonCode.ASSUMED_UP)
     assert said.startswith("y was taken as the vertical axis: the body stands along it in the zero pose")
 
@@ -186,7 +187,7 @@ def test_missing_joints(names: dict[str, str], without: tuple[str, ...], millime
 def test_fingers(walk: SourceMotion) -> None:
     """The same fingers from two families, one of which numbers them from the metacarpal bones."""
     hands = np.random.default_rng(0).uniform(-0.5, 0.5, (walk.nframe, 30, 3))
-    moving = SourceMotion(**(vars(walk) | {"hand_rotvec": hands}))
+    moving = replace(walk, hand_rotvec=hands)
     for names, metacarpal in ((MIXAMO_NAMES, False), (SOMA_NAMES, True)):
         read = read_bvh(with_fingers(write_bvh(walk, names=names), moving, metacarpal=metacarpal), name="a.bvh")
         assert read.hand_rotvec is not None
@@ -226,15 +227,13 @@ def test_a_guess_is_said(walk: SourceMotion) -> None:
     assert ReasonCode.GUESSED_JOINTS not in codes(read_bvh(write_bvh(walk), name="a.bvh"))
 
 
-@pytest.mark.parametrize("without", [("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("left_knee",)])
-def test_a_part_of_a_body_is_refused(walk: SourceMotion, without: tuple[str, ...]) -> None:
-    below = [name for name in BODY_NAMES if any(name.startswith(joint.split("_")[0] + "_") for joint in without)]
-    dropped = [name for name in below if name.split("_")[1] in ("hip", "knee", "ankle", "foot")] if (
-        "hip" in without[0] or "knee" in without[0]) else [
-        name for name in below if name.split("_")[1] in ("shoulder", "elbow", "wrist", "collar")]  # fmt: skip
+@pytest.mark.parametrize("parts", [("hip", "knee", "ankle", "foot"), ("collar", "shoulder", "elbow", "wrist")])
+@pytest.mark.parametrize("sides", [("left",), ("left", "right")])
+def test_a_part_of_a_body_is_refused(walk: SourceMotion, sides: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    without = [f"{side}_{part}" for side in sides for part in parts]
     for names in (CMU_NAMES, UNKNOWN_NAMES):
         with pytest.raises(SourceError) as caught:
-            read_bvh(write_bvh(walk, names=names, without=dropped), name="a.bvh")
+            read_bvh(write_bvh(walk, names=names, without=without), name="a.bvh")
         assert caught.value.code == ReasonCode.UNKNOWN_SKELETON
 
 
@@ -249,7 +248,7 @@ def test_frame_times_are_rounded_numbers() -> None:
 
 def test_one_frame_is_refused() -> None:
     walk = synthesise("walk_1.2", seconds=1.0)
-    first = SourceMotion(**(vars(walk) | {"rotvec": walk.rotvec[:1], "trans": walk.trans[:1]}))
+    first = replace(walk, rotvec=walk.rotvec[:1], trans=walk.trans[:1])
     with pytest.raises(SourceError) as caught:
         read_bvh(write_bvh(first), name="a.bvh")
     assert caught.value.code == ReasonCode.SINGLE_FRAME
@@ -257,7 +256,7 @@ def test_one_frame_is_refused() -> None:
 
 def test_the_table_of_readers_knows_bvh(walk: SourceMotion, tmp_path: Path) -> None:
     """By content, whatever the file is called."""
-    for name in ("walk.bvh", "walk.txt"):
+    for name in ("walk.bvh", "walk"):
         (tmp_path / name).write_bytes(write_bvh(walk, up="z"))
         (read,) = read_motions(tmp_path / name, name=name, options=ReadOptions(source_fps=50.0))
         assert (read.name, read.fps) == (name, 50.0)

@@ -155,7 +155,7 @@ def test_channels_turn_about_turned_axes_in_their_order() -> None:
     root = about("z", 10) * about("x", 20) * about("y", 30)
     arm = root * about("y", 40) * about("z", 50) * about("x", 60)
     np.testing.assert_allclose(xmat[0], [root.as_matrix(), arm.as_matrix()], atol=1e-12)
-    np.testing.assert_allclose(xpos[0], [[1, 91, 2], [1, 91, 2] + root.apply([20, 40, 0])], atol=1e-12)
+    np.testing.assert_allclose(xpos[0], [[1, 91, 2], np.array([1, 91, 2]) + root.apply([20, 40, 0])], atol=1e-12)
 
 
 @pytest.mark.parametrize("value", [[20.0, 41.0, 0.5], [0.0, 1.0, 0.5]])

@@ -1,5 +1,7 @@
 """Zero poses of skeletons, as rotations of the segments from the SMPL rest pose, in SMPL axes, shape (22, 3, 3)."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -33,7 +35,7 @@ def one_line() -> np.ndarray:
         zero[INDEX[f"{side}_collar"]] = _up(np.eye(3), joints, f"{side}_collar", f"{side}_shoulder")
         for bones, twist in ((("hip", "knee", "ankle"), 70.0), (("shoulder", "elbow", "wrist"), -40.0)):
             above = np.eye(3)
-            for start, end in zip(bones, bones[1:], strict=False):
+            for start, end in pairwise(bones):
                 above = zero[INDEX[f"{side}_{start}"]] = _up(above, joints, f"{side}_{start}", f"{side}_{end}")
             zero[INDEX[f"{side}_{bones[2]}"]] = above
             for part in bones:

@@ -15,10 +15,11 @@ from musclemap.datasets.amass.reader import check_translation
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
+from musclemap.skeletons.smpl.source_kinematics import leg_length
 
 from .motion_reader import MotionReader, ReadOptions, SourceFile, Units, UpAxis
 from .skeletons.bvh_text import Bvh, is_bvh, parse_bvh
-from .skeletons.calibration import INDEX, Calibration, unit
+from .skeletons.calibration import Calibration, unit
 from .skeletons.families import FAMILIES, find_family
 from .skeletons.joint_map import JointMap
 from .skeletons.own_skeleton import own_motion
@@ -154,7 +155,7 @@ def _up(calibration: Calibration, warnings: list[SourceWarning]) -> str:
 
 def _stands_along(calibration: Calibration) -> bool:
     """Whether the pelvis is as high above the origin, along the body, as legs are long; that of a lying body is not."""
-    height = calibration.pelvis @ unit(calibration.up) / _leg_length(calibration.rest_joints)
+    height = calibration.pelvis @ unit(calibration.up) / leg_length(calibration.rest_joints)
     return HIP_HEIGHT[0] < height < HIP_HEIGHT[1]
 
 
@@ -165,11 +166,11 @@ def _nearest_axis(direction: np.ndarray) -> str:
 
 def _metres(calibration: Calibration, warnings: list[SourceWarning]) -> float:
     """Length of the file's unit [m]."""
-    leg = _leg_length(calibration.rest_joints)
-    for unit, metres in UNIT_METRES.items():
-        low, high = LEG.get(unit, ANY_LEG)
+    leg = leg_length(calibration.rest_joints)
+    for name, metres in UNIT_METRES.items():
+        low, high = LEG.get(name, ANY_LEG)
         if low <= metres * leg <= high:
-            text = f"lengths were read in {unit}: the legs are {metres * leg:.2f} m long"
+            text = f"lengths were read in {name}: the legs are {metres * leg:.2f} m long"
             warnings.append(SourceWarning(ReasonCode.ASSUMED_UNIT, text))
             return metres
     raise SourceError(
@@ -177,13 +178,6 @@ def _metres(calibration: Calibration, warnings: list[SourceWarning]) -> float:
         f"the legs are {leg:.4g} long, which is a person's length in none of {', '.join(UNIT_METRES)}; "
         "state the unit with --units",
     )
-
-
-def _leg_length(joints: np.ndarray) -> float:
-    bones = [
-        (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))
-    ]
-    return 0.5 * sum(float(np.linalg.norm(joints[INDEX[a]] - joints[INDEX[b]])) for a, b in bones)
 
 
 def _recognises(head: bytes, path: Path) -> bool:

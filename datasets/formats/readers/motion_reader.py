@@ -73,8 +73,9 @@ class MotionReader:
     """Reader of one file format.
 
     `read` returns one motion per person, all of them in the axes and units of the file: what is common to all formats
-    (turning the world, converting units, checking rate and frames) follows in `read_motions`. It raises SourceError or
-    FileError on a file that it cannot use.
+    (turning the world, converting units, checking rate and frames) follows in `read_motions`. A motion with its own
+    skeleton (`rest_joints`) is returned with z up and in metres, because its skeleton shows its unit and its zero pose.
+    `read` raises SourceError or FileError on a file that it cannot use.
 
     Attributes:
         name: Name of the format, for `--list-formats` and messages.
