@@ -32,14 +32,19 @@ class SourceWarning:
     code: ReasonCode
     text: str
 
+    def to_dict(self) -> dict[str, str]:
+        """The warning as plain values, as in clips and manifest lines."""
+        return {"code": str(self.code), "text": self.text}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceMotion:
     """One motion of the SMPL family, unpacked.
 
     Attributes:
-        name: POSIX path below the input root, with its suffix.
-        rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad]; joint 0 is the global orientation.
+        name: POSIX path of its file below the input root, with its suffix; for further people in the file, below that.
+        rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad]; joint 0 is the global orientation, in a
+            world with z up.
         hand_rotvec: Axis-angle of the fingers, shape (nframe, 30, 3) [rad], left 15 then right 15 in SMPL-H order, or
             None if the layout has no fingers.
         trans: Translation of the model, shape (nframe, 3) [m]. The pelvis is at trans + J0, J0 not rotated.

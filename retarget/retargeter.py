@@ -332,6 +332,7 @@ class Retargeter:
             metrics=metrics,
             verdict=verdict,
             reasons=reasons,
+            warnings=tuple(warning.to_dict() for warning in motion.warnings),
             support_names=() if refinement is None else self.body.support_names,
             bearing=None if refinement is None else refinement.bearing.astype(np.uint8),
             **self.provenance(motion),

@@ -48,7 +48,7 @@ def without_empty_ends(motion: SourceMotion) -> SourceMotion:
     Args:
         motion: Motion in the axes and the unit of its file.
     """
-    empty = ~(motion.rotvec.any(axis=(1, 2)) | motion.trans.any(axis=1))
+    empty = np.logical_not(motion.rotvec.any(axis=(1, 2)) | motion.trans.any(axis=1)).reshape(-1)
     count = int(empty.sum())
     if not count or count >= len(empty) - 1:
         return motion

@@ -187,7 +187,7 @@ def _extra_columns(key: str, rotvec: np.ndarray, trans: np.ndarray) -> str | Non
 def _people(rotvec: np.ndarray, family: str) -> _People:
     """Split (P, T, J, 3) into body and fingers."""
     count, nframe, njoint = rotvec.shape[:3]
-    first = FIRST_HAND_JOINT.get(family, njoint)
+    first = FIRST_HAND_JOINT.get(family) or njoint
     flat = rotvec.reshape(count, nframe, 3 * njoint)
     hands = flat[:, :, 3 * first : 3 * first + 90]
     with_hands = hands.shape[2] == 90

@@ -155,7 +155,7 @@ def build_targets(
     parts = PartMotion(source.parts.pos + path[:, None], source.parts.velocity + np.array([*travel, 0.0]))
     stance = estimate_stance(
         pelvis_path, feet + path[:, None], parts=parts, fps=motion.fps, prior=prior, scale_config=config.scale,
-        contact_config=config.contact,
+        contact_config=config.contact, floor_is_zero=config.source.ground == "zero",
     )  # fmt: skip
     root = stance.scale * pelvis_path + path - [0.0, 0.0, stance.floor]
     points = feet + root[:, None]

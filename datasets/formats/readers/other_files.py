@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
 _CONVERT_BLENDER = "open it in Blender (free) and export Motion Capture (.bvh)"
@@ -53,7 +54,7 @@ _BY_SUFFIX: dict[str, OtherFile] = {
     ".amc": OtherFile(
         "an Acclaim motion", "the CMU database has it as .bvh and, in AMASS, as .npz", ReasonCode.UNSUPPORTED_FORMAT),
     ".asf": OtherFile("an Acclaim skeleton", "it holds no motion; CMU's motions are in AMASS as .npz"),
-    ".mat": OtherFile("a MATLAB file", "save the rotations as .npz with poses and trans", ReasonCode.UNSUPPORTED_FORMAT),
+    ".mat": OtherFile("a MATLAB file", "save the rotations as .npz (poses, trans)", ReasonCode.UNSUPPORTED_FORMAT),
     ".osim": OtherFile("an OpenSim model", "it holds no motion; give the motion beside it"),
     ".xml": OtherFile("a model or settings", "it holds no motion"),
     ".urdf": OtherFile("a robot model", "it holds no motion"),
@@ -72,7 +73,7 @@ _BY_SUFFIX: dict[str, OtherFile] = {
         "an HDF5 file", "clips of this package are results, not sources; of another data set, save the rotations as "
         ".npz with poses and trans", ReasonCode.UNSUPPORTED_FORMAT)),
 }  # fmt: skip
-"""Files by their suffix. Suffixes of readers are not here: such a file has other content than its name says."""
+"""Files by their suffix; none is that of a reader."""
 
 _BY_CONTENT: tuple[tuple[bytes, OtherFile], ...] = (
     (b"Kaydara FBX", _BY_SUFFIX[".fbx"]), (b"; FBX", _BY_SUFFIX[".fbx"]), (b"glTF", _BY_SUFFIX[".glb"]),
@@ -92,18 +93,13 @@ _BY_NAME = (
 """Files of the archive that hold no motion, by the end of their names."""
 
 
-def other_by_name(path: Path, *, suffixes: Collection[str]) -> OtherFile | None:
-    """What a file is by its name alone, or None if it may be a motion.
-
-    Args:
-        path: The file.
-        suffixes: Suffixes that readers read.
-    """
+def other_by_name(path: Path) -> OtherFile | None:
+    """What a file is by its name alone, or None if it may be a motion."""
     name = path.name.lower()
     for end, kind in _BY_NAME:
         if name.endswith(end) and (end.startswith("_") or name == end):
             return kind
-    return None if path.suffix.lower() in suffixes else _BY_SUFFIX.get(path.suffix.lower())
+    return _BY_SUFFIX.get(path.suffix.lower())
 
 
 def other_by_content(head: bytes) -> OtherFile | None:
@@ -113,6 +109,19 @@ def other_by_content(head: bytes) -> OtherFile | None:
     if b"ftyp" in head[4:12]:
         return _FILM
     return next(kinds, None)
+
+
+def refuse_other_file(path: Path) -> None:
+    """Refuse a file whose name says that it is no motion; quick, because no reader is imported.
+
+    Raises:
+        SourceError: If there is nothing at the path, or the file is of a kind that is not read.
+    """
+    if not os.path.lexists(path):
+        raise SourceError(ReasonCode.UNREADABLE, f"{path} does not exist: give a folder of motions, or one file")
+    kind = None if path.is_dir() else other_by_name(path)
+    if kind is not None:
+        raise SourceError(kind.code, kind.sentence(path.name))
 
 
 def describe_folder(root: Path, *, suffixes: Collection[str]) -> str:

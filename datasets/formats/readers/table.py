@@ -15,7 +15,7 @@ from musclemap.skeletons.smpl.source_kinematics import leg_length
 
 from .bvh import BVH
 from .motion_reader import HEAD_BYTES, MotionReader, ReadOptions, SourceFile
-from .other_files import other_by_content, other_by_name
+from .other_files import other_by_content, other_by_name, refuse_other_file
 from .smpl_files import NPY, NPZ, PICKLE, TORCH
 from .world import to_world
 
@@ -31,9 +31,7 @@ def suffixes() -> frozenset[str]:
 def is_source_file(name: str) -> bool:
     """Whether a file name denotes a motion: the suffix of a reader, not hidden, and not known to be another file."""
     path = Path(name)
-    readable = suffixes()
-    hidden = name.startswith(".")
-    return path.suffix.lower() in readable and not hidden and other_by_name(path, suffixes=readable) is None
+    return path.suffix.lower() in suffixes() and not name.startswith(".") and other_by_name(path) is None
 
 
 def find_sources(root: Path) -> list[tuple[Path, str]]:
@@ -44,6 +42,12 @@ def find_sources(root: Path) -> list[tuple[Path, str]]:
 def person_name(name: str, person: int) -> str:
     """Name of a person's motion, counted from 1: that of the file for the first, and below the file for others."""
     return name if person == 1 else f"{name}/person{person}"
+
+
+def file_of(name: str) -> str:
+    """Name of the file of a motion, from `person_name`."""
+    file, _, person = name.rpartition("/person")
+    return file if person.isdecimal() else name
 
 
 @refusing
@@ -63,9 +67,7 @@ def read_motions(path: Path, *, name: str, options: ReadOptions = ReadOptions())
         SourceError: If no reader recognises the file, or the reader refuses it; the message says what was found and
             what to do.
     """
-    other = other_by_name(path, suffixes=suffixes())
-    if other is not None:
-        raise SourceError(other.code, other.sentence(path.name))
+    refuse_other_file(path)
     data = read_bytes(path, limit=MAX_FILE_BYTES)
     reader = _reader_of(data[:HEAD_BYTES], path)
     motions = reader.read(SourceFile(path=path, name=name, data=data), options)
