@@ -46,7 +46,8 @@ LEAST_BEND = 0.4
 """Sine of the angle from which a bent knee or elbow shows its axis; 24 degrees."""
 
 SPREAD = np.deg2rad(8.0)
-"""Slope of the shanks in the zero pose [rad] from which the feet slope with them; with less, soles are level."""
+"""Slope of the shanks in the zero pose [rad] from which legs count as spread and feet slope with them; with less, legs
+are straight and soles are level."""
 
 BALL_SHARE = 0.65
 """Distance of the ball from the ankle relative to the tip of the toes (D&C and ANSUR, as in `mean_skeleton.py`)."""
@@ -149,6 +150,8 @@ class Calibration:
             return self.body if posed else self._by_mean(joint)
         if part == "ankle":
             return self._foot(joint, bone) if self._legs_posed and bone @ _FORWARD > 0.3 else self._by_mean(joint)
+        if part == "knee" and self._legs_posed and -bone @ _UP > np.cos(SPREAD):
+            return self.body @ self._shortest(joint, bone)  # as `neutral_pose.py` turns a straight leg
         straight = above.T @ unit(self._bone(joint))  # knee or elbow: from the segment above
         if straight @ self._direction(joint) < -0.2:
             return self._by_mean(joint)
