@@ -49,6 +49,9 @@ SPREAD = np.deg2rad(8.0)
 """Slope of the shanks in the zero pose [rad] from which legs count as spread and feet slope with them; with less, legs
 are straight and soles are level."""
 
+ALIGNED = np.deg2rad(15.0)
+"""Angle between trunk and an axis of the file in the zero pose [rad] up to which the body is upright along the axis."""
+
 BALL_SHARE = 0.65
 """Distance of the ball from the ankle relative to the tip of the toes (D&C and ANSUR, as in `mean_skeleton.py`)."""
 
@@ -115,7 +118,8 @@ class Calibration:
     def _body_axes(self) -> np.ndarray:
         """Axes of the body in the zero pose as columns: left, up, forward.
 
-        Up is the trunk's direction, or its mean in the motion if the zero pose of the trunk is another.
+        Up is the trunk's direction, or its mean in the motion if the zero pose of the trunk is another; and the file's
+        own axis if that is near, because programs align the zero pose with it and necks are not just above the hips.
         """
         left = self._zero(INDEX["left_hip"]) - self._zero(INDEX["right_hip"])
         up = self._zero(INDEX["neck"]) - 0.5 * (self._zero(INDEX["left_hip"]) + self._zero(INDEX["right_hip"]))
@@ -123,6 +127,10 @@ class Calibration:
         mean = np.einsum("tki,tk->i", self._turn[:, 0], moved) / len(moved)
         if unit(up) @ unit(mean) < 0.6:
             up = mean
+        axis = np.zeros(3)
+        axis[np.argmax(np.abs(up))] = np.sign(up[np.argmax(np.abs(up))])
+        if unit(up) @ axis > np.cos(ALIGNED):
+            up = axis
         left = unit(left)
         up = unit(up - (up @ left) * left)
         return np.column_stack([left, up, np.cross(left, up)])
