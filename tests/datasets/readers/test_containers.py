@@ -5,6 +5,7 @@ import pickle
 import zipfile
 import zlib
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from musclemap.errors import SourceError
+from musclemap.failures import Failure, attempt
 
-from ...support.data.source_files import codes, columns, joblib_bytes, read, read_all, save_torch, text_of, walk
+from ...support.data.source_files import columns, joblib_bytes, read, read_all, save_torch, text_of, walk
 
 ROTVEC, TRANS = walk()
 NFRAME = len(ROTVEC)
@@ -76,8 +78,16 @@ def test_joblib_dump(tmp_path: Path, pack: Any) -> None:
 
 def test_results_of_several_people_in_the_world(tmp_path: Path) -> None:
     """A dictionary by person, each with a pose in the camera's frame and one in the world."""
-    person = {"pose": -POSE, "trans": 0 * TRANS, "pose_world": POSE, "trans_world": TRANS, "frame_ids": np.arange(NFRAME)}
-    people = read_all(dump(tmp_path / "out.pkl", {0: person, 3: person | {"trans_world": TRANS + 1.0}}), default_fps=30.0)
+    person = {
+        "pose": -POSE,
+        "trans": 0 * TRANS,
+        "pose_world": POSE,
+        "trans_world": TRANS,
+        "frame_ids": np.arange(NFRAME),
+    }
+    people = read_all(
+        dump(tmp_path / "out.pkl", {0: person, 3: person | {"trans_world": TRANS + 1.0}}), default_fps=30.0
+    )
     assert [motion.name for motion in people] == ["out.pkl", "out.pkl/person2"]
     np.testing.assert_allclose(people[0].rotvec, ROTVEC)
     np.testing.assert_allclose(people[1].trans, TRANS + 1.0)
@@ -85,7 +95,9 @@ def test_results_of_several_people_in_the_world(tmp_path: Path) -> None:
 
 def test_nested_parts_share_the_facts_above_them(tmp_path: Path) -> None:
     parts = {"poses_root": POSE[:, :3], "poses_body": POSE[:, 3:], "trans": TRANS}
-    motion = read(dump(tmp_path / "P0_data.pkl", {"gender": "male", "fps": 30.0, "smpl": parts, "camera": {"width": 3}}))
+    motion = read(
+        dump(tmp_path / "P0_data.pkl", {"gender": "male", "fps": 30.0, "smpl": parts, "camera": {"width": 3}})
+    )
     np.testing.assert_allclose(motion.rotvec, ROTVEC)
     assert (motion.gender, motion.family) == ("male", "smpl")
 
@@ -103,8 +115,9 @@ def test_torch_file_of_nested_results(tmp_path: Path, transposed: bool, dtype: t
     world = {"body_pose": ROTVEC[:, 1:].reshape(NFRAME, 63), "global_orient": ROTVEC[:, 0], "transl": TRANS}
     world = {key: value.astype(dtype) for key, value in world.items()} | {"betas": np.zeros((NFRAME, 10), dtype)}
     camera = world | {"transl": np.zeros((NFRAME, 3), dtype)}
-    content = {"smpl_params_global": world, "smpl_params_incam": camera, "K_fullimg": np.zeros((NFRAME, 3, 3), dtype),
-               "net_outputs": {"pred": {"body_pose": world["body_pose"], "global_orient": world["global_orient"]}}}  # fmt: skip
+    intermediate = {"pred": {"body_pose": world["body_pose"], "global_orient": world["global_orient"]}}
+    content = {"smpl_params_global": world, "smpl_params_incam": camera, "net_outputs": intermediate}
+    content |= {"K_fullimg": np.zeros((NFRAME, 3, 3), dtype)}
     path = save_torch(tmp_path / "hmr4d_results.pt", content, transposed=transposed)
     assert_walk(path)
     assert "30 Hz was assumed, that of GVHMR" in text_of(read(path))
@@ -228,9 +241,5 @@ def test_flipped_bytes_never_crash(tmp_path: Path) -> None:
             damaged[position] ^= int(rng.integers(1, 255))
             path = tmp_path / f"y.{suffix}"
             path.write_bytes(damaged)
-            try:
-                motion = read(path)
-            except SourceError as error:
-                assert error.code != "unreadable", error
-            else:
-                assert motion.nframe == NFRAME or codes(motion)
+            result = attempt(partial(read, path))
+            assert not isinstance(result, Failure) or result.code not in ("unreadable", "crash"), result

@@ -13,6 +13,7 @@ from ...support.data.source_files import FPS, codes, columns, read, read_all, sa
 
 ROTVEC, TRANS = walk()
 NFRAME = len(ROTVEC)
+BESIDE = np.array([0.0, 2.0, 0.0])
 
 
 def matrices(rotvec: np.ndarray) -> np.ndarray:
@@ -183,7 +184,7 @@ def test_translation_with_a_dimension_of_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("frames_first", [False, True])
 def test_several_people_give_one_motion_each(tmp_path: Path, frames_first: bool) -> None:
     poses = np.stack([columns(ROTVEC, 72), columns(ROTVEC[::-1], 72)])
-    trans = np.stack([TRANS, TRANS[::-1] + [0.0, 2.0, 0.0]])
+    trans = np.stack([TRANS, TRANS[::-1] + BESIDE])
     betas, genders = np.stack([np.zeros(10), np.ones(10)]), np.array(["female", "male"])
     if frames_first:
         poses, trans = poses.swapaxes(0, 1), trans.swapaxes(0, 1)
@@ -192,7 +193,7 @@ def test_several_people_give_one_motion_each(tmp_path: Path, frames_first: bool)
     assert [motion.gender for motion in people] == ["female", "male"]
     assert [motion.betas[0] for motion in people] == [0.0, 1.0]
     np.testing.assert_array_equal(people[1].rotvec, ROTVEC[::-1])
-    np.testing.assert_array_equal(people[1].trans, TRANS[::-1] + [0.0, 2.0, 0.0])
+    np.testing.assert_array_equal(people[1].trans, TRANS[::-1] + BESIDE)
 
 
 def test_people_that_may_be_frames_are_refused(tmp_path: Path) -> None:
