@@ -132,8 +132,8 @@ def _unit(evidence: _Evidence, up: str, options: ReadOptions) -> tuple[Units, li
     if unit is None:
         return "m", [f"the translation fits no unit: {reason}; to state it, add --units m, cm or mm"]
     return unit, [
-        f"looks like {_UNIT_NAMES[unit]} ({reason}) and was converted to metres, as by --units {unit}; to keep the "
-        "numbers, add --units m"
+        f"looks like {_UNIT_NAMES[unit]} ({reason}): converted to metres like --units {unit}; --units m keeps the "
+        "file's numbers"
     ]
 
 
@@ -161,7 +161,7 @@ def _turn(evidence: _Evidence, up: str, factor: float, options: ReadOptions) -> 
     """Whether to turn the world from y up to z up, and sentences about its axes."""
     if options.up == "y":
         if up == "z":
-            text = "the body is upright along z, but --up y turned it: leave the option out"
+            text = "the body is upright along z, but --up y turned it: leave --up out"
             return True, [SourceWarning(ReasonCode.Y_UP, text)]
         return True, []
     if options.up == "z":
@@ -176,7 +176,7 @@ def _turn(evidence: _Evidence, up: str, factor: float, options: ReadOptions) -> 
         return False, []
     share = f"trunk and legs point along y, by {evidence.direction[1]:.2f} on average"
     if _is_certainly_y_up(evidence, factor):
-        text = f"looks Y-up ({share}) and was turned to z up, as by --up y; to keep its axes, add --up z"
+        text = f"looks Y-up ({share}): turned to z up like --up y; --up z keeps the file's axes"
         return True, [SourceWarning(ReasonCode.Y_UP, text)]
     text = f"looks Y-up ({share}), unless the body lies on the floor: add --up y, or --up z if it lies"
     return False, [SourceWarning(ReasonCode.Y_UP, text)]
