@@ -29,11 +29,11 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-from ..support.bvh_writer import CMU_NAMES, SMPL_NAMES, SOMA_NAMES, with_fingers, write_bvh
-from ..support.data.exported_clips import moving_clip
-from ..support.zero_poses import INDEX, arms_down, legs_apart, one_line, t_pose
+from ...support.bvh_writer import CMU_NAMES, SMPL_NAMES, SOMA_NAMES, with_fingers, write_bvh
+from ...support.data.exported_clips import moving_clip
+from ...support.zero_poses import INDEX, arms_down, legs_apart, one_line, t_pose
 
-MOCAP = Path(__file__).resolve().parents[2].parent / "shared" / "mocap"
+MOCAP = Path(__file__).resolve().parents[3].parent / "shared" / "mocap"
 MIXAMO_NAMES = CMU_NAMES | {"spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2"}
 UNKNOWN_NAMES = {name: f"joint{k}" for k, name in enumerate(BODY_NAMES)}
 FEET = ("left_foot", "right_foot")
