@@ -1,4 +1,4 @@
-"""Reader of AMASS motion files: converts every layout of the archive's releases to one form or refuses with a reason.
+"""Motions of arrays of the SMPL family: every unambiguous layout in one form, or a reason why it cannot be used.
 
 A file's bytes are read once; the hash, the arrays and hence the clip come from the same bytes. Nothing is unpickled.
 """
