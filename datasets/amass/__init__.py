@@ -1,4 +1,4 @@
-"""Makes motions of arrays of the SMPL family, as AMASS and other programs lay them out, and checks their frames and rate.
+"""Makes motions of arrays of the SMPL family, as programs lay them out, and checks their frames and rate.
 
 Imports only `datasets` and `skeletons`.
 """
