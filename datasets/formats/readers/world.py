@@ -42,8 +42,8 @@ RESTING = (-0.1, 0.15)
 STANDING = (-0.03, 0.08)
 """Heights of the lowest joint, that of the toes, of a body that stands on the floor [m]."""
 
-TRAVEL = 1.5
-"""A body that travels this far does not lie [m]."""
+TRAVEL = 0.8
+"""A body that travels this far on standing feet neither lies nor does push-ups [m]."""
 
 Y_UP_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """A quarter turn about x."""
