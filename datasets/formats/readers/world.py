@@ -42,11 +42,14 @@ RESTING = (-0.1, 0.15)
 STANDING = (-0.03, 0.08)
 """Heights of the lowest joint, that of the toes, of a body that stands on the floor [m]."""
 
-TRAVEL = 1.5
-"""A body that travels this far does not lie [m]."""
+TRAVEL = 0.8
+"""A body that travels this far on standing feet neither lies nor does push-ups [m]."""
 
 Y_UP_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """A quarter turn about x."""
+
+MIN_FRAMES = 12
+"""Frames of the shortest motion that shows its axes and unit."""
 
 MAX_SAMPLES = 500
 """Frames examined."""
@@ -99,6 +102,8 @@ def to_world(motion: SourceMotion, options: ReadOptions) -> tuple[SourceMotion, 
 
 
 def _evidence(motion: SourceMotion) -> _Evidence:
+    if motion.nframe < MIN_FRAMES:
+        return _Evidence(direction=np.zeros(3), joints=np.zeros((0, 22, 3)), trans=np.zeros((0, 3)), size=None)
     every = max(1, motion.nframe // MAX_SAMPLES)
     rotvec, trans = motion.rotvec[::every], motion.trans[::every]
     joints, _ = source_fk(rotvec, np.zeros((len(rotvec), 3)), mean_joints() - mean_joints()[0])
