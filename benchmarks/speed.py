@@ -27,7 +27,7 @@ COMPILE_BAR = 30.0
 """Target: largest time of compilation [s]."""
 
 STAGES = (
-    ("read", "musclemap.pipelines.convert.prepare.read_motion"),
+    ("read", "musclemap.pipelines.convert.prepare.read_motions"),
     ("noise, repeated frames", "musclemap.retarget.retargeter.Retargeter.prepare"),
     ("targets", "musclemap.retarget.retargeter.Retargeter._targets"),
     ("anchors, calibration", "musclemap.retarget.solver.fitter.Fitter._solve_anchors"),

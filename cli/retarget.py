@@ -1,5 +1,6 @@
 """`mm-retarget`: convert motion capture to checked reference clips."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from .options.shared import ComputeDevice, Config, Device, Json, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
+    from musclemap.datasets.selection import Selection
     from musclemap.datasets.summary import Summary
     from musclemap.retarget.config import RetargetConfig
 
@@ -29,6 +31,12 @@ def retarget(
     source: opt.Source,
     out: opt.Out = None,
     body_models: opt.BodyModels = None,
+    up: opt.Up = None,
+    units: opt.UnitsOption = None,
+    source_fps: opt.SourceFps = None,
+    ground: opt.GroundOption = None,
+    joint_map: opt.JointMapFile = None,
+    save_joint_map: opt.SaveJointMap = None,
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
     treadmill: opt.TreadmillOption = None,
@@ -54,6 +62,7 @@ def retarget(
     json_: Json = False,
     verbose: opt.Verbose = False,
     quiet: Quiet = False,
+    list_formats: opt.ListFormats = False,
 ) -> None:
     """Convert motions to reference clips of MyoFullBody.
 
@@ -63,21 +72,35 @@ def retarget(
     its reason), 2 for wrong usage; with --status, 1 if anything failed or is stale.
     """
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
+    if save_joint_map is not None:
+        _save_joint_map(source, save_joint_map)
+        raise typer.Exit
+    filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
+    selection = None if status else _select(source, out, filters)
+    known = _Source(up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map)
     settings = _settings(
-        config, set_ or (), fps=fps, hands=hands, treadmill=treadmill, dynamics=dynamics, muscles=muscles,
+        config, set_ or (), known, fps=fps, hands=hands, treadmill=treadmill, dynamics=dynamics, muscles=muscles,
         muscle_cost=muscle_cost, chunk=chunk,
     )  # fmt: skip
-    if status:
+    if selection is None or out is None:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
-    if out is None:
-        raise typer.BadParameter("OUT is missing: the folder for the clips")
-    filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
     cluster = _Cluster(workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, clip_seconds=clip_seconds)
     conversion = _Conversion(config=settings, body_models=body_models, overwrite=overwrite, dry_run=dry_run)
     output = _Output(json=json_, verbose=verbose, quiet=quiet, report=report and not dry_run, dry_run=dry_run)
-    summary = _convert(source, out, filters, cluster, conversion, output, device=device)
+    summary = _convert(source, out, selection, filters, cluster, conversion, output, device=device)
     _print_result(summary, out, output, limits=settings.validation.thresholds)
     raise typer.Exit(0 if summary.complete else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """What is known about the source files."""
+
+    up: opt.UpAxis | None
+    units: opt.Units | None
+    source_fps: float | None
+    ground: opt.Ground | None
+    joint_map: Path | None
 
 
 class _Filters(TypedDict):
@@ -118,9 +141,44 @@ class _Output:
     dry_run: bool
 
 
+def _save_joint_map(source: Path, path: Path) -> None:
+    """Write the joint map of one BVH file, to be edited."""
+    from musclemap.datasets.amass.limits import MAX_FILE_BYTES
+    from musclemap.datasets.formats.readers.bvh import find_joint_map
+    from musclemap.datasets.formats.readers.skeletons.joint_map import save_joint_map
+    from musclemap.files import read_bytes
+
+    found = find_joint_map(read_bytes(source, limit=MAX_FILE_BYTES))
+    save_joint_map(path, found)
+    by = "guessed from the skeleton's shape" if found.family == "guess" else f"by the names of {found.family}"
+    echo(f"{path}: {len(found.joints)} joints of {source}, {by}")
+
+
+def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":
+    """List the files to convert; wrong use ends here, before anything heavy is imported.
+
+    Raises:
+        typer.BadParameter: If OUT is missing or a file.
+        SourceError: If there is nothing to convert.
+    """
+    from musclemap.datasets.formats.readers.other_files import refuse_other_file
+
+    refuse_other_file(source)
+    if out is None:
+        raise typer.BadParameter("OUT is missing: the folder for the clips")
+    if out.is_file():
+        raise typer.BadParameter(f"cannot write to {out}: it is a file; give the folder for the clips")
+    from musclemap.datasets.output_folder import refuse_own_source
+    from musclemap.datasets.selection import select
+
+    refuse_own_source(source, out)
+    return select(source, **filters)
+
+
 def _convert(
     source: Path,
     out: Path,
+    selection: "Selection",
     filters: _Filters,
     cluster: _Cluster,
     conversion: _Conversion,
@@ -130,7 +188,6 @@ def _convert(
 ) -> "Summary":
     from musclemap.cli.output.conversion_report import conversion_listener
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.datasets.selection import select
     from musclemap.pipelines.archive import convert_archive
     from musclemap.pipelines.cluster.worker_pool import worker_pool_for
     from musclemap.pipelines.device import choose_device, enable_compilation_cache
@@ -138,9 +195,8 @@ def _convert(
     enable_compilation_cache()
     hidden = output.quiet or output.dry_run
     try:
-        pool = selection = None
+        pool = None
         if not output.dry_run:
-            selection = select(source, **filters)
             say = lambda text: echo(f"mm-retarget: {text}", err=True)  # noqa: E731
             pool = worker_pool_for(selection.items, device=device, on_message=say, **cluster)
         with ProgressDisplay(hidden=hidden) as display:
@@ -168,8 +224,8 @@ def _print_result(summary: "Summary", out: Path, output: _Output, *, limits: tup
     html = None
     if output.report and summary.entries:
         html = try_report(out, command="mm-retarget", limits=limits, hidden=output.quiet)
-    if output.verbose:
-        print_doubts(summary)
+    if not output.quiet:
+        print_doubts(summary, every=output.verbose)
     if output.json:
         echo_json(summary.to_dict())
     elif not output.quiet:
@@ -201,6 +257,7 @@ def _print_status(out: Path, settings: "RetargetConfig", *, device: Device | Non
 def _settings(
     path: Path | None,
     assignments: Sequence[str],
+    known: _Source,
     *,
     fps: float | None,
     hands: opt.Hands | None,
@@ -214,11 +271,18 @@ def _settings(
     from musclemap.pipelines.device import disable_gpu_preallocation
 
     disable_gpu_preallocation()  # before the settings import JAX
+    from musclemap.datasets.formats.readers.skeletons.joint_map import load_joint_map
     from musclemap.retarget.config import RetargetConfig
     from musclemap.settings import load_settings, override
 
     settings = load_settings(RetargetConfig, path, assignments)
+    joints = None if known.joint_map is None else json.dumps(load_joint_map(known.joint_map).pairs)
     own = {
+        "source.up": known.up and known.up.value,
+        "source.units": known.units and known.units.value,
+        "source.fps": known.source_fps,
+        "source.ground": known.ground and known.ground.value,
+        "source.joints": joints,
         "fps": fps,
         "hands": hands and hands.value,
         "treadmill": treadmill and treadmill.value,

@@ -46,6 +46,7 @@ from .clip_schema import (
     NAMES,
     NUMBERS,
     OPTIONAL,
+    OPTIONAL_JSON,
     OPTIONAL_NAMES,
     check_arrays,
     check_shapes,
@@ -78,7 +79,7 @@ class Clip:
         source_sha256: Hash of the source file; empty if the motion has no file.
         source_fps: Frame rate stated by the source, or None.
         fps_source: Origin of the source's frame rate.
-        body_model: "mean", or file name and hash of the body model.
+        body_model: "mean", "source" for a source with its own skeleton, or file name and hash of the body model.
         subject_scale: Size of the subject relative to the body model.
         hands: "locked" or "tracked".
         config: Settings of the run.
@@ -87,6 +88,7 @@ class Clip:
         metrics: Metrics by name.
         verdict: "feasible", "warn" or "infeasible".
         reasons: For each broken rule: rule, value, limit, frames.
+        warnings: For each doubt about the source: code and text.
         activation: Muscle activations that would produce the joint torques, shape (nframe, nu), 0 to 1; None if not
             computed.
         activation_residual: Torque that they cannot produce at each independent joint, shape (nframe, njoint) [Nm].
@@ -125,6 +127,7 @@ class Clip:
     metrics: Mapping[str, Any]
     verdict: str
     reasons: tuple[Mapping[str, Any], ...]
+    warnings: tuple[Mapping[str, Any], ...] = ()
     activation: np.ndarray | None = None
     activation_residual: np.ndarray | None = None
     muscle_names: tuple[str, ...] = ()
@@ -185,14 +188,15 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
         if key in stored and not np.array_equal(stored[key], arrays[key]):
             raise ClipError(f"{key} holds other values than 0 and 1")
     try:
-        texts = {key: strict_json(getattr(clip, key)) for key in JSON}
+        texts = {key: strict_json(getattr(clip, key)) for key in (*JSON, *OPTIONAL_JSON)}
         values = {key: getattr(clip, key) for key in _ATTRIBUTES}
         # check what a reader will get
         values |= {key: _from_json(from_json(text, key), key) for key, text in texts.items()}
         _check({key: array.shape for key, array in stored.items()}, stored, values)
     except (FileError, SettingsError) as error:
         raise ClipError(f"the clip: {error}") from error
-    written = [key for key in _ATTRIBUTES if key not in OPTIONAL_NAMES or values[key]]
+    optional = (*OPTIONAL_NAMES, *OPTIONAL_JSON)
+    written = [key for key in _ATTRIBUTES if key not in optional or values[key]]
     numbers = {key: float(values[key]) for key in NUMBERS if values[key] is not None}
     attributes = {key: texts.get(key, numbers.get(key, values[key])) for key in written}
     data = file_bytes(stored, {"format": FORMAT, "version": VERSION, **attributes})
@@ -229,9 +233,10 @@ def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
 
 def _value(contents: FileContents, key: str) -> Any:
     """Value of an attribute as `Clip` holds it."""
-    if key in OPTIONAL_NAMES and key not in contents.attributes:
+    if key in (*OPTIONAL_NAMES, *OPTIONAL_JSON) and key not in contents.attributes:
         return ()
-    value = attribute_value(contents, key, names=(*NAMES, *OPTIONAL_NAMES), numbers=NUMBERS, json=JSON)
+    names, json = (*NAMES, *OPTIONAL_NAMES), (*JSON, *OPTIONAL_JSON)
+    value = attribute_value(contents, key, names=names, numbers=NUMBERS, json=json)
     if key == "source_fps" and math.isnan(value):
         return None
     return _from_json(value, key)
@@ -239,7 +244,7 @@ def _value(contents: FileContents, key: str) -> Any:
 
 def _from_json(value: Any, key: str) -> Any:
     """A decoded value as `Clip` holds it."""
-    return tuple(value) if key == "reasons" and isinstance(value, list) else value
+    return tuple(value) if key in ("reasons", *OPTIONAL_JSON) and isinstance(value, list) else value
 
 
 def _check(

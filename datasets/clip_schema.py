@@ -32,6 +32,8 @@ FLAGS = ("contact", "bearing")
 """Datasets of zeros and ones, stored as uint8."""
 
 JSON = ("config", "software", "metrics", "reasons")
+OPTIONAL_JSON = ("warnings",)
+"""Lists that a clip may lack; an empty one is not stored."""
 NAMES = ("joint_names", "landmark_names")
 OPTIONAL_NAMES = {
     "support_names": ("bearing", "ground_force", "centre_of_pressure"),
@@ -69,6 +71,9 @@ MAX_TEXT, MAX_JSON_TEXT = 2**16, 2**22
 
 MAX_METRICS, MAX_LIST = 1000, 10_000
 """Number of metrics of a clip, and of values in a metric that is a list."""
+
+MAX_WARNINGS = 100
+"""Number of warnings about the source of a clip."""
 
 MAX_REASONS, MAX_RANGES = 1000, 100_000
 """Number of rules that a clip breaks, and of frame ranges for each."""
@@ -190,6 +195,22 @@ def check_values(values: Mapping[str, Any]) -> None:
     check_versions(values["software"])
     check_metrics(values["metrics"])
     check_reasons(values["reasons"])
+    check_warnings(values["warnings"])
+
+
+def check_warnings(warnings: object) -> None:
+    """Refuse malformed warnings about a source. Each has a code and a text; other keys are ignored.
+
+    Raises:
+        FileError: If the value is refused.
+    """
+    if not isinstance(warnings, tuple | list) or len(warnings) > MAX_WARNINGS:
+        raise FileError(f"warnings is not a list of at most {MAX_WARNINGS} warnings")
+    for warning in warnings:
+        if not isinstance(warning, Mapping):
+            raise FileError(f"warnings is not a list of JSON objects: {shown(warning)}")
+        check_text(warning.get("code"), MAX_NAME, where="warnings: code")
+        check_text(warning.get("text"), MAX_TEXT, where="warnings: text")
 
 
 def check_names(names: object, *, where: str) -> None:
@@ -338,7 +359,7 @@ LAYOUT = FileLayout(
     arrays=ARRAYS,
     optional=OPTIONAL,
     attributes=(*TEXTS, *JSON, *NAMES, *NUMBERS),
-    optional_attributes=tuple(OPTIONAL_NAMES),
+    optional_attributes=(*OPTIONAL_NAMES, *OPTIONAL_JSON),
     dtype_of=dtype_of,
     check_shapes=check_shapes,
 )

@@ -28,6 +28,7 @@ from .clip_schema import (
     check_range,
     check_reasons,
     check_text,
+    check_warnings,
 )
 
 STATUSES = ("ok", "rejected", "failed")
@@ -97,6 +98,7 @@ class ManifestEntry:
         verdict: "feasible", "warn", "infeasible", or None without a clip.
         metrics: Metrics of the clip, by name.
         reasons: Rules that the clip breaks, as in the clip: rule, value, limit, frames.
+        warnings: Doubts about the source, and what was done to it: code and text of each.
     """
 
     source: str
@@ -111,6 +113,7 @@ class ManifestEntry:
     verdict: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     reasons: Sequence[Mapping[str, Any]] = ()
+    warnings: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -121,6 +124,7 @@ class ManifestEntry:
             object.__setattr__(self, "code", ReasonCode(self.code))
         object.__setattr__(self, "reason", _storable(self.reason))
         object.__setattr__(self, "reasons", tuple(self.reasons))
+        object.__setattr__(self, "warnings", tuple(self.warnings))
 
     def _check(self) -> None:
         check_text(self.source, MAX_PATH, where="source", is_name=True)
@@ -146,6 +150,7 @@ class ManifestEntry:
             raise FileError(f"metrics must be a mapping, not {shown(self.metrics)}")
         check_metrics(self.metrics)
         check_reasons(self.reasons)
+        check_warnings(self.warnings)
 
     def to_line(self) -> bytes:
         """The entry as one line of the manifest, with its newline."""

@@ -32,14 +32,19 @@ class SourceWarning:
     code: ReasonCode
     text: str
 
+    def to_dict(self) -> dict[str, str]:
+        """The warning as plain values, as in clips and manifest lines."""
+        return {"code": str(self.code), "text": self.text}
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceMotion:
     """One motion of the SMPL family, unpacked.
 
     Attributes:
-        name: POSIX path below the input root, with its suffix.
-        rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad]; joint 0 is the global orientation.
+        name: POSIX path of its file below the input root, with its suffix; for further people in the file, below that.
+        rotvec: Axis-angle of the 22 common joints, shape (nframe, 22, 3) [rad]; joint 0 is the global orientation, in a
+            world with z up.
         hand_rotvec: Axis-angle of the fingers, shape (nframe, 30, 3) [rad], left 15 then right 15 in SMPL-H order, or
             None if the layout has no fingers.
         trans: Translation of the model, shape (nframe, 3) [m]. The pelvis is at trans + J0, J0 not rotated.
@@ -53,6 +58,9 @@ class SourceMotion:
         licence: Licence of the motion, as far as its file states it.
         frame_rate: How well the motion itself agrees with `fps`; None if not tested.
         warnings: Doubtful data that was accepted.
+        rest_joints: Rest positions of the source's own skeleton, shape (22, 3) [m], order BODY_NAMES; x to the
+            subject's left, y up, z forward. Its limbs have the rest directions of the SMPL family, to which `rotvec`
+            refers, and its own lengths. None if a body model or the mean skeleton gives the joints.
     """
 
     name: str
@@ -69,6 +77,7 @@ class SourceMotion:
     licence: str = UNKNOWN_LICENCE
     frame_rate: FrameRateReport | None = None
     warnings: tuple[SourceWarning, ...] = ()
+    rest_joints: np.ndarray | None = None
 
     @property
     def nframe(self) -> int:

@@ -1,10 +1,11 @@
 """Selects the files of a folder to convert, and names the clip of each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from musclemap.datasets.amass.reader import find_motions
+from musclemap.datasets.formats.readers.other_files import describe_folder
+from musclemap.datasets.formats.readers.table import find_sources, person_name, suffixes
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
@@ -15,7 +16,7 @@ from .groups import select as select_members
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
-    """One input file.
+    """One input file, or a further person in one.
 
     Attributes:
         path: Path of the file.
@@ -44,8 +45,17 @@ class Selection:
 
 
 def clip_name(name: str) -> str:
-    """Path of a source's clip: the source's path with .h5 in place of .npz."""
+    """Path of a source's clip: the source's path with .h5 in place of .npz, or after the suffix of other formats.
+
+    So two files of one recording in different formats get two clips.
+    """
     return (name[:-4] if name.lower().endswith(".npz") else name) + ".h5"
+
+
+def select_person(item: Selected, person: int) -> Selected:
+    """The input for one person of a file, counted from 1; the first has the name and clip of the file."""
+    name = person_name(item.name, person)
+    return item if person == 1 else replace(item, name=name, clip=clip_name(name))
 
 
 def select(
@@ -71,11 +81,9 @@ def select(
         SettingsError: If the group does not exist.
     """
     members = load_group(group) if group is not None else None
-    motions = _with_clips(find_motions(source))
+    motions = _with_clips(find_sources(source))
     if not motions:
-        raise SourceError(
-            ReasonCode.NO_MOTIONS, f"no motion below {source}; a motion is an .npz file with poses and trans"
-        )
+        raise SourceError(ReasonCode.NO_MOTIONS, describe_folder(source, suffixes=suffixes()))
     requested = [item for item in motions if matches_globs(item.name, include=include, exclude=exclude)]
     missing: tuple[str, ...] = ()
     if members is not None:

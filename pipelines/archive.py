@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.output_folder import open_output, read_entries, refuse_own_source
 from musclemap.datasets.selection import Selection, select
 from musclemap.datasets.summary import Summary
@@ -18,7 +17,7 @@ from musclemap.pipelines.cluster.worker_pool import WorkerPool
 from musclemap.pipelines.convert.batch import BatchRetargeter
 from musclemap.pipelines.convert.conversion import convert_items
 from musclemap.pipelines.convert.jobs import BATCH_FRAMES, RetargeterSpec
-from musclemap.pipelines.convert.prepare import Skipped, load_or_skip
+from musclemap.pipelines.convert.prepare import Loaded, Skipped, load_or_skip, read_options
 from musclemap.pipelines.convert.progress import Progress, Tracker
 from musclemap.pipelines.convert.retargeters import make_retargeter
 from musclemap.pipelines.convert.run_recorder import RunRecorder
@@ -78,7 +77,7 @@ def convert_archive(
     refuse_own_source(source, out)
     selection = selection or select(source, include=include, exclude=exclude, group=group, limit=limit)
     make = partial(make_retargeter, config, body_models=body_models, device=device)
-    load = partial(load_or_skip, out=out, default_fps=config.default_fps or None, overwrite=overwrite)
+    load = partial(load_or_skip, out=out, options=read_options(config), overwrite=overwrite)
     if dry_run:
         load = partial(load, provenance=(retargeter or make()).provenance)
         return _dry_run(selection, out=out, fps=config.fps, load=load)
@@ -101,28 +100,28 @@ def convert_archive(
             pool.convert(selection.items, folder=folder, recorder=run, spec=spec, overwrite=overwrite)
         folder.write_manifest()
     return Summary(
-        out=out, entries=tuple(run.recorded[item.name] for item in selection.items), kept=frozenset(run.kept),
+        out=out, entries=tuple(entry for _, entry in sorted(run.recorded.items())), kept=frozenset(run.kept),
         missing=selection.missing, warnings=run.warnings, problems=folder.problems,
         seconds=time.perf_counter() - started, stopped=run.stopped,
     )  # fmt: skip
 
 
-def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[..., SourceMotion | Skipped]) -> Summary:
+def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[..., list[Loaded]]) -> Summary:
     """Summarise what a run would do, with one file in memory at a time."""
     known = read_entries(out)
     entries, kept, planned, warnings = [], [], [], {}
     seconds, nframe, nbyte = 0.0, 0, 0
     for item in selection.items:
-        loaded = load(item, known=known.get(item.name))
-        if isinstance(loaded, Skipped):
-            entries.append(loaded.entry)
-            kept += [item.name] if loaded.kept else []
-        else:
-            planned.append(item.name)
-            seconds += loaded.duration
-            nframe += round(loaded.duration * fps) + 1
-            nbyte += item.path.stat().st_size
-            warnings |= {item.name: loaded.warnings} if loaded.warnings else {}
+        for person, loaded in load(item, known=known):
+            if isinstance(loaded, Skipped):
+                entries.append(loaded.entry)
+                kept += [person.name] if loaded.kept else []
+            else:
+                planned.append(person.name)
+                seconds += loaded.duration
+                nframe += round(loaded.duration * fps) + 1
+                nbyte += item.path.stat().st_size if person == item else 0
+                warnings |= {person.name: loaded.warnings} if loaded.warnings else {}
     return Summary(
         out=out,
         entries=tuple(entries),

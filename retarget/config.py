@@ -27,6 +27,26 @@ class BodyConfig:
 
 
 @settings
+class SourceConfig:
+    """What is known about the source files better than they say themselves.
+
+    Attributes:
+        up: Axis that points up in the files' world: "z", "y", or "auto" (y up is noticed, and turned if it is certain).
+        units: Unit of their positions: "m", "cm", "mm", or "auto" (other units are noticed, and converted if certain).
+        fps: Frame rate [Hz] in place of that of the files, or 0 for that of the files.
+        ground: Height of the floor: "auto" (that of the standing feet) or "zero" (z = 0 of the files).
+        joints: Joint map of files with their own skeletons, each such as "left_hip = LeftUpLeg"; empty to find the
+            joints by their names or positions.
+    """
+
+    up: Literal["auto", "z", "y"] = "auto"
+    units: Literal["auto", "m", "cm", "mm"] = "auto"
+    fps: NonNegativeFloat = 0.0
+    ground: Literal["auto", "zero"] = "auto"
+    joints: Annotated[tuple[str, ...], *Sequence] = ()
+
+
+@settings
 class ScaleConfig:
     """How the subject's size is estimated from the motion.
 
@@ -235,6 +255,7 @@ class RetargetConfig:
         default_fps: Frame rate of sources that do not state theirs [Hz], or 0 to refuse them.
         treadmill: Clips of motions on a treadmill: "keep" (they stay in place, and are judged as walking), "overground"
             (the travel is added) or "off" (treadmills are not recognised).
+        source: Axes, unit, frame rate and floor of the sources.
         body: Version of the target body.
         filter: Low-pass filter of the source.
         scale: Subject's size.
@@ -251,6 +272,7 @@ class RetargetConfig:
     max_calibration_offset: NonNegativeFloat = 0.04
     default_fps: NonNegativeFloat = 0.0
     treadmill: Literal["keep", "overground", "off"] = "keep"
+    source: SourceConfig = field(default_factory=SourceConfig)
     body: BodyConfig = field(default_factory=BodyConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
     scale: ScaleConfig = field(default_factory=ScaleConfig)

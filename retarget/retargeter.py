@@ -49,6 +49,9 @@ MIN_FRAMES = 3
 MAX_THREADS = 8
 """Most clips refined and checked at a time, which bounds the memory."""
 
+MAX_SKELETONS = 64
+"""Fitted skeletons kept: sources with their own skeletons have one each."""
+
 _PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "mujoco", "musclemimic-models", "h5py")
 
 _OPTIONAL_PACKAGES = ("mujoco-warp", "warp-lang")
@@ -92,7 +95,8 @@ class Retargeter:
 
     Args:
         config: Settings.
-        body_models: Models of the SMPL family for the subjects' shapes; without any, the mean skeleton is used.
+        body_models: Models of the SMPL family for the subjects' shapes; without any, the mean skeleton is used. A
+            source with its own skeleton needs neither.
         device: JAX device to compute on; None for JAX's default.
     """
 
@@ -114,7 +118,7 @@ class Retargeter:
         if config.validation.enabled:
             physics = choose_physics(self.body, self._device)
             self._validator = Validator(self.body, config.validation, physics=physics)
-        self._proportions: dict[str, Proportions] = {}
+        self._proportions: dict[str | bytes, Proportions] = {}
 
     def _make_refiner(self) -> Refiner | None:
         """Refiner of the fits; None for a body that the ground does not support."""
@@ -143,18 +147,24 @@ class Retargeter:
             "config": dataclasses.asdict(self.config),
             "software": software_versions(self._device.platform),
             "model_sha256": self.body.sha256,
-            "body_model": "mean" if model is None else f"{model.file} {model.sha256}",
+            "body_model": ("mean" if motion.rest_joints is None else "source")
+            if model is None
+            else f"{model.file} {model.sha256}",
             "licence": motion.licence,
         }
 
     def proportions(self, motion: SourceMotion) -> Proportions:
-        """Fitted skeleton for a motion's body model; each model is fitted once."""
+        """Fitted skeleton for a motion's body model or own skeleton; each is fitted once."""
         model = self._model_of(motion)
-        key = "" if model is None else model.sha256
-        if key not in self._proportions:
-            joints = mean_joints() if model is None else model.joint_template[:22]
-            self._proportions[key] = fit_proportions(self.body, joints, body_model=model)
-        return self._proportions[key]
+        key = model.sha256 if model is not None else "" if motion.rest_joints is None else motion.rest_joints.tobytes()
+        fitted = self._proportions.get(key)
+        if fitted is None:
+            joints = self._joints(motion) if model is None else model.joint_template[:22]
+            fitted = fit_proportions(self.body, joints, body_model=model)
+            if len(self._proportions) >= MAX_SKELETONS:
+                self._proportions.clear()
+            self._proportions[key] = fitted
+        return fitted
 
     def prepare(self, motion: SourceMotion) -> PreparedSource:
         """Source as everything else uses it: without repeated frames and noise."""
@@ -171,6 +181,8 @@ class Retargeter:
 
     def _joints(self, motion: SourceMotion) -> np.ndarray:
         """Rest joints of the subject, shape (22, 3) [m]."""
+        if motion.rest_joints is not None:
+            return motion.rest_joints
         model = self._model_of(motion)
         return mean_joints() if model is None else model.joints(motion.betas)[:22]
 
@@ -245,7 +257,7 @@ class Retargeter:
         return dataclasses.replace(refit, q=q)
 
     def _model_of(self, motion: SourceMotion) -> BodyModel | None:
-        if not self._models:
+        if not self._models or motion.rest_joints is not None:
             return None
         return choose_body_model(self._models, family=motion.family, gender=motion.gender)
 
@@ -320,6 +332,7 @@ class Retargeter:
             metrics=metrics,
             verdict=verdict,
             reasons=reasons,
+            warnings=tuple(warning.to_dict() for warning in motion.warnings),
             support_names=() if refinement is None else self.body.support_names,
             bearing=None if refinement is None else refinement.bearing.astype(np.uint8),
             **self.provenance(motion),

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from musclemap.cli.output.format_list import list_formats
+
 from .shared import MUSCLE_COST, MuscleCost, set_option
 
 
@@ -33,7 +35,97 @@ class Dynamics(StrEnum):
 
 _CLUSTER = "Many processes and machines"
 
-Source = Annotated[Path, typer.Argument(help="Folder of AMASS files (.npz), or one file.", show_default=False)]
+
+class UpAxis(StrEnum):
+    """Axis that points up in the source files."""
+
+    auto = "auto"
+    z = "z"
+    y = "y"
+
+
+class Units(StrEnum):
+    """Unit of the positions in the source files."""
+
+    auto = "auto"
+    m = "m"
+    cm = "cm"
+    mm = "mm"
+
+
+class Ground(StrEnum):
+    """Height of the floor."""
+
+    auto = "auto"
+    zero = "zero"
+
+
+_SOURCES = "What the source files do not say"
+
+Source = Annotated[
+    Path, typer.Argument(help="Folder of motions, or one file; --list-formats lists the formats.", show_default=False)
+]
+ListFormats = Annotated[
+    bool,
+    typer.Option(
+        "--list-formats", help="List the formats that are read, and exit.", callback=list_formats, is_eager=True
+    ),
+]
+Up = Annotated[
+    UpAxis | None,
+    typer.Option(
+        help="Axis that points up; auto turns a world with y up if it is certain.",
+        show_default="auto",
+        rich_help_panel=_SOURCES,
+    ),
+]
+UnitsOption = Annotated[
+    Units | None,
+    typer.Option(
+        "--units",
+        help="Unit of positions; auto converts centimetres and millimetres if they are certain.",
+        show_default="auto",
+        rich_help_panel=_SOURCES,
+    ),
+]
+SourceFps = Annotated[
+    float | None,
+    typer.Option(
+        metavar="HZ",
+        help="Frame rate in place of the files' own.",
+        show_default="that of each file",
+        rich_help_panel=_SOURCES,
+    ),
+]
+JointMapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--joint-map",
+        metavar="FILE",
+        help="TOML file that names the joints of BVH files.",
+        show_default="by names, else by shape",
+        rich_help_panel=_SOURCES,
+    ),
+]
+SaveJointMap = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-joint-map",
+        metavar="FILE",
+        help="Write the joint map of SOURCE, one BVH file, and exit.",
+        show_default=False,
+        rich_help_panel=_SOURCES,
+    ),
+]
+GroundOption = Annotated[
+    Ground | None,
+    typer.Option(
+        "--ground",
+        help="Height of the floor: that of the standing feet, or z = 0 of the files.",
+        show_default="auto",
+        rich_help_panel=_SOURCES,
+    ),
+]
 Out = Annotated[Path | None, typer.Argument(help="Folder for the clips and manifest.jsonl.", show_default=False)]
 BodyModels = Annotated[
     Path | None,

@@ -25,6 +25,12 @@ WORST = 5
 NAMED = 50
 """Number of files without a clip that are listed by name; the manifest lists all."""
 
+SERIOUS = frozenset((
+    ReasonCode.DOUBTFUL_FRAME_RATE, ReasonCode.Y_UP, ReasonCode.CAMERA_COORDINATES, ReasonCode.OTHER_UNITS,
+    ReasonCode.DROPPED_FRAMES,
+))  # fmt: skip
+"""Doubts that concern a whole clip, which are always printed."""
+
 COLUMNS = (("landmark_error_mm", "landmarks [mm]"), ("foot_error_mm", "feet [mm]"))
 """Metrics shown, with their headings. The first ranks the clips."""
 
@@ -103,12 +109,20 @@ def print_failures(summary: Summary) -> None:
         console.print(printable(line), markup=False, soft_wrap=True)
 
 
-def print_doubts(summary: Summary) -> None:
-    """Print the doubts about sources that were converted."""
+def print_doubts(summary: Summary, *, every: bool) -> None:
+    """Print the doubts about sources that were converted.
+
+    Args:
+        summary: Outcome of the conversion.
+        every: Whether to print all of them, or only the first NAMED of those that spoil a whole clip.
+    """
     console = clean_console(err=True)
-    for name, warnings in summary.warnings.items():
-        for warning in warnings:
-            console.print(printable(f"doubt {name}: {warning.text}"), markup=False, soft_wrap=True)
+    doubts = [(name, warning) for name, warnings in summary.warnings.items() for warning in warnings]
+    shown = [f"doubt {name}: {warning.text}" for name, warning in doubts if every or warning.code in SERIOUS]
+    if len(shown) > NAMED and not every:
+        shown = [*shown[:NAMED], f"and {len(shown) - NAMED} more doubts, see {summary.out / 'manifest.jsonl'}"]
+    for line in shown:
+        console.print(printable(line), markup=False, soft_wrap=True)
 
 
 def totals(summary: Summary, *, dry_run: bool = False) -> str:

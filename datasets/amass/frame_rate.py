@@ -12,6 +12,10 @@ The motion itself contains two clocks:
   0.39 m s from slow to fast walking. At r times the true rate it comes out as 1/r of that. This detects a factor of
   two, but not much less.
 
+Both are judged by the subject's own size. A child of half an adult's size takes steps of half the length in 0.7 of the
+time, so the walk ratio scales with the size to the power of 1.5. Free fall does not depend on the size, except in
+motions whose lengths were scaled to another body; both are accepted then.
+
 Not detected: a wrong rate in standing, sitting, gestures, handling of objects or dance without leaps; a factor below
 about 1.6 in walking; a change of rate within the file. Lengths k times too large cannot be distinguished from a rate
 too high by the square root of k. False alarms: people who creep or lunge in long slow steps or hurry in long quick
@@ -41,6 +45,9 @@ FLIGHT_RATIO = (0.87, 1.15)
 WALK_RATIO_BAND = (0.22, 0.65)
 """Walk ratios that are accepted [m s]; half and twice the usual one, 0.2 and 0.78, are not."""
 
+ADULT = (0.8, 1.25)
+"""Sizes relative to a mean adult that count as 1: the walk ratio of adults varies more than this."""
+
 MAX_FRAMES = 20_000
 """Frames examined, from the start; more would take longer without adding evidence."""
 
@@ -57,7 +64,12 @@ _SEGMENTS = (  # proximal, distal, fraction of mass, centre from the proximal en
 
 
 def check_frame_rate(
-    rotvec: np.ndarray, trans: np.ndarray, *, fps: float, joints: np.ndarray | None = None
+    rotvec: np.ndarray,
+    trans: np.ndarray,
+    *,
+    fps: float,
+    joints: np.ndarray | None = None,
+    scale: float | None = None,
 ) -> FrameRateReport:
     """Test a declared frame rate against free fall and stride rate.
 
@@ -66,20 +78,25 @@ def check_frame_rate(
         trans: Translation, shape (nframe, 3) [m].
         fps: Declared frame rate [Hz].
         joints: Rest positions, shape (22, 3) [m]; those of a mean adult if None.
+        scale: Size of the subject relative to these joints from `stance_scale`; None, and sizes within ADULT, count as
+            1.
 
     Returns:
         The report. If both clocks are present, free fall takes precedence over step rate.
     """
-    rest = mean_joints() if joints is None else joints
+    size = 1.0 if scale is None or ADULT[0] <= scale <= ADULT[1] else scale
+    rest = size * (mean_joints() if joints is None else joints)
+    usual = WALK_RATIO * size**1.5
     xpos, _ = source_fk(rotvec[:MAX_FRAMES], trans[:MAX_FRAMES], rest)
     evidence = []
     estimate, suspicious = None, False
 
     walk_ratio, nstep = _walk_ratio(xpos, fps=fps)
     if walk_ratio is not None:
-        evidence.append(f"{nstep} steps with a walk ratio of {walk_ratio:.2f} m s, usual is {WALK_RATIO}")
-        if not WALK_RATIO_BAND[0] <= walk_ratio <= WALK_RATIO_BAND[1]:
-            estimate, suspicious = fps * walk_ratio / WALK_RATIO, True
+        subject = "" if size == 1.0 else f" for a body of {size:.2f} of an adult's size"
+        evidence.append(f"{nstep} steps with a walk ratio of {walk_ratio:.2f} m s, usual is {usual:.2g}{subject}")
+        if not WALK_RATIO_BAND[0] <= walk_ratio / size**1.5 <= WALK_RATIO_BAND[1]:
+            estimate, suspicious = fps * walk_ratio / usual, True
 
     falls = _flight_accelerations(xpos, fps=fps)
     if falls.size:
@@ -89,7 +106,8 @@ def check_frame_rate(
         evidence.append(f"{falls.size} flights falling at {fall:.1f} m/s^2 in the median, free fall is {GRAVITY}")
         if agree.mean() > 0.5:
             estimate = fps / float(ratio)
-            suspicious = not FLIGHT_RATIO[0] <= ratio <= FLIGHT_RATIO[1]
+            accepted = (ratio, ratio / np.sqrt(size))
+            suspicious = not any(FLIGHT_RATIO[0] <= value <= FLIGHT_RATIO[1] for value in accepted)
         else:
             evidence.append("the flights disagree with each other and were not used")
     return FrameRateReport(estimate=estimate, suspicious=suspicious, evidence=tuple(evidence))

@@ -1,75 +1,52 @@
-"""Reader of AMASS motion files: converts every layout of the archive's releases to one form or refuses with a reason.
+"""Motions of arrays of the SMPL family: every unambiguous layout in one form, or a reason why it cannot be used.
 
 A file's bytes are read once; the hash, the arrays and hence the clip come from the same bytes. Nothing is unpickled.
 """
 
 import hashlib
 import math
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from musclemap.datasets.motion import UNKNOWN_LICENCE, SourceMotion, SourceWarning
+from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import FileError, SettingsError, SourceError
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
 from musclemap.folders import find_files
-from musclemap.npz_arrays import NpzArrays, text_of
+from musclemap.npz_arrays import NpzArrays
 from musclemap.reason_codes import ReasonCode
-from musclemap.skeletons.smpl.joints import FIRST_HAND_JOINT
 
-from .frame_rate import check_frame_rate
-from .repeated_frames import find_repeats
-
-POSE_WIDTHS = {72: "smpl", 156: "smplh", 165: "smplx"}
-"""Number of columns of `poses` for each family: 3 per joint."""
-
-FPS_KEYS = ("mocap_framerate", "mocap_frame_rate")
-"""Older releases use the first key, newer ones the second."""
-
-MAX_SECONDS = 4 * 3600.0
-"""Longest plausible motion; a longer one means a damaged frame rate or shape."""
-
-MAX_FRAMES = 4 * 3600 * 150
-"""Frames of the longest motion at 150 Hz, the highest frame rate of the archive's releases."""
-
-MAX_BYTES = MAX_FRAMES * 165 * 8 + 2**20
-"""Largest array, as stored and as float64 [B]: `poses` of the widest layout with MAX_FRAMES frames."""
-
-MAX_FILE_BYTES = MAX_FRAMES * (2 * 165 + 3 + 8) * 8 + 2**20
-"""Largest file [B]: poses, both packed and split as newer releases store them, trans and dmpls, uncompressed. The
-archive's longest files are below 100 MB. Such a file and its poses as float64 are in memory at the same time."""
-
-FPS_RANGE = (1.0, 10_000.0)
-"""Plausible frame rates [Hz]; below the lower limit no motion is visible."""
-
-MAX_ROTATION = 1e3
-MAX_TRANSLATION = 1e4
-"""Largest plausible numbers [rad, m]; larger ones mean other data or other units."""
-
-MAX_BETAS = 16
-"""Number of shape coefficients used; files hold more."""
-
-MAX_BETA = 1e3
-"""Largest plausible shape coefficient [standard deviations of the body model's subjects]."""
-
-MAX_LICENCE = 200
-"""Characters; enough for a licence's name or address, not for its text."""
+from .arrays import Arrays
+from .frame_checks import with_frame_checks, without_empty_ends
+from .limits import (
+    FPS_RANGE,
+    MAX_BYTES,
+    MAX_FILE_BYTES,
+    MAX_FRAMES,
+    MAX_ROTATION,
+    MAX_SECONDS,
+    MAX_TRANSLATION,
+    MILLIMETRES,
+)
+from .poses import first_key, read_poses
+from .subject import frame_rate, gender_of, licence_of, shape_coefficients
+from .subject_scale import stance_scale
 
 _ParamsT = ParamSpec("_ParamsT")
 _ResultT = TypeVar("_ResultT")
 
-_BODY = slice(0, 66)
-_GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female", "n": "neutral", "neutral": "neutral"}
+FRAME_NUMBER_KEYS = ("frame_ids", "frame_id", "frames", "frame")
+"""Keys of frame numbers in the original recording or video."""
 
 
-def is_motion_file(path: Path) -> bool:
+def is_motion_file(name: str) -> bool:
     """Whether a file name denotes a motion: an .npz, not hidden, no subject's shape, no first stage of a fit."""
-    name = path.name.lower()
+    name = name.lower()
     return name.endswith(".npz") and not (name.startswith(".") or name.endswith("_stagei.npz") or name == "shape.npz")
 
 
@@ -93,7 +70,7 @@ def refusing(read: Callable[_ParamsT, _ResultT]) -> Callable[_ParamsT, _ResultT]
 
 
 @refusing
-def find_motions(root: Path) -> list[tuple[Path, str]]:
+def find_motions(root: Path, *, accept: Callable[[str], bool] = is_motion_file) -> list[tuple[Path, str]]:
     """List the motion files below a folder, or the one file given.
 
     Links are followed. A folder reachable by several paths is listed once, under its real path if that is below the
@@ -102,6 +79,7 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
 
     Args:
         root: Folder or file.
+        accept: Returns whether to list a file, from its name without the folder.
 
     Returns:
         Path and name of each, sorted by name. The name is the POSIX path below the root, with its suffix.
@@ -113,7 +91,7 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
         return [(root, root.name)]
     if not root.is_dir():
         raise SourceError(ReasonCode.UNREADABLE, f"{root} is neither a file nor a folder")
-    motions, unlisted = find_files(root, accept=lambda name: is_motion_file(Path(name)))
+    motions, unlisted = find_files(root, accept=accept)
     motions += unlisted
     return sorted(((path, path.relative_to(root).as_posix()) for path in motions), key=lambda pair: pair[1])
 
@@ -122,7 +100,9 @@ def find_motions(root: Path) -> list[tuple[Path, str]]:
 def read_motion(
     path: Path, *, name: str, default_fps: float | None = None, fps_override: float | None = None
 ) -> SourceMotion:
-    """Read one motion.
+    """Read one motion from an .npz file with z up and metres, as AMASS has them.
+
+    `musclemap.datasets.formats.readers.table.read_motions` reads every format, and other axes and units.
 
     Args:
         path: File to read.
@@ -136,8 +116,8 @@ def read_motion(
 
     Raises:
         SourceError: With one of these codes: unreadable, not_npz, truncated, pickled, too_large, missing_key,
-            bad_type, bad_shape, no_frames, single_frame, non_finite, out_of_range, no_frame_rate, bad_frame_rate,
-            out_of_memory.
+            bad_type, bad_shape, ambiguous_layout, no_frames, single_frame, non_finite, out_of_range, no_frame_rate,
+            bad_frame_rate, several_motions, out_of_memory.
         SettingsError: If `default_fps` or `fps_override` is outside FPS_RANGE.
     """
     for key, value in (("default_fps", default_fps), ("fps_override", fps_override)):
@@ -145,99 +125,83 @@ def read_motion(
             raise SettingsError(f"{key} must be from {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz, not {value}")
     data = read_bytes(path, limit=MAX_FILE_BYTES)
     arrays = NpzArrays(data, limit=MAX_BYTES)
-    warnings: list[SourceWarning] = []
-    poses, hand_rotvec, family = _poses(arrays, warnings=warnings)
-    trans = arrays.numbers("trans", width=3)
-    if len(trans) != len(poses):
-        raise SourceError(ReasonCode.BAD_SHAPE, f"trans has {len(trans)} frames and the poses have {len(poses)}")
-    _check_motion({"poses": poses, "hands": hand_rotvec, "trans": trans})
-    fps, fps_source, source_fps = _frame_rate(arrays, default=default_fps, override=fps_override, warnings=warnings)
-    if len(poses) / fps > MAX_SECONDS:
-        raise SourceError(
-            ReasonCode.TOO_LARGE, f"{len(poses)} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours"
-        )
+    sha256 = hashlib.sha256(data).hexdigest()
+    motions = motions_of(arrays, name=name, sha256=sha256, default_fps=default_fps, fps_override=fps_override)
+    if len(motions) > 1:
+        raise SourceError(ReasonCode.SEVERAL_MOTIONS, f"the file holds {len(motions)} people; one is expected here")
+    motion = motions[0]
+    check_translation(motion.trans)
+    return with_frame_checks(motion, scale=stance_scale(motion.rotvec, motion.trans, fps=motion.fps))
 
-    rotvec = poses.reshape(-1, 22, 3)
-    report = check_frame_rate(rotvec, trans, fps=fps)
-    if report.suspicious:
-        evidence = "; ".join(report.evidence)
-        warnings.append(
-            SourceWarning(
-                ReasonCode.DOUBTFUL_FRAME_RATE,
-                f"frame rate {fps:g} Hz is doubtful, about {report.estimate:.0f} Hz would fit: {evidence}",
-            )
-        )
-    repeats = find_repeats(rotvec, trans, fps=fps)
-    if repeats.repeated.any():
-        warnings.append(SourceWarning(ReasonCode.REPEATED_FRAMES, repeats.sentence(fps)))
-    return SourceMotion(
-        name=name,
-        rotvec=rotvec,
-        hand_rotvec=hand_rotvec,
-        trans=trans,
-        betas=_betas(arrays, warnings=warnings),
-        gender=_gender(arrays, warnings=warnings),
-        family=family,
-        fps=fps,
-        fps_source=fps_source,
-        source_fps=source_fps,
-        sha256=hashlib.sha256(data).hexdigest(),
-        licence=_licence(arrays, warnings=warnings),
-        frame_rate=report,
-        warnings=tuple(warnings),
+
+def motions_of(
+    arrays: Arrays,
+    *,
+    name: str,
+    sha256: str,
+    default_fps: float | None = None,
+    fps_override: float | None = None,
+    published: Mapping[str, tuple[float, str]] = MappingProxyType({}),
+) -> list[SourceMotion]:
+    """Motions of arrays of the SMPL family, one per person, in the axes and unit of the file.
+
+    Args:
+        arrays: Arrays of the file.
+        name: Name of the motions.
+        sha256: Hash of the file.
+        default_fps: Frame rate [Hz] of a file that states none, or None to refuse it.
+        fps_override: Frame rate [Hz] that replaces the file's own, or None.
+        published: Frame rate [Hz] and name of a data set by a key that only its files have.
+
+    Raises:
+        SourceError: As `read_motion`.
+    """
+    shared: list[SourceWarning] = []
+    people = read_poses(arrays, warnings=shared)
+    for person in people:
+        check_frames({"poses": person.body, "hands": person.hands, "trans": person.trans})
+    nframe = len(people[0].body) if people else 0
+    fps, fps_source, source_fps = frame_rate(
+        arrays, nframe=nframe, default=default_fps, override=fps_override, published=published, warnings=shared
     )
-
-
-def _poses(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Body pose (nframe, 66), finger pose (nframe, 30, 3) or None, and the family."""
-    split = "root_orient" in arrays and "pose_body" in arrays
-    if "poses" in arrays:
-        poses = arrays.numbers("poses")
-        family = POSE_WIDTHS.get(poses.shape[1]) if poses.ndim == 2 else None
-        if family is not None:
-            hand = None
-            if family in FIRST_HAND_JOINT:
-                first = 3 * FIRST_HAND_JOINT[family]
-                hand = poses[:, first : first + 90].reshape(-1, 30, 3)
-            return poses[:, _BODY], hand, family
-        if not split:
-            known = ", ".join(f"{width} ({family})" for width, family in POSE_WIDTHS.items())
-            raise SourceError(
-                ReasonCode.BAD_SHAPE, f"poses has shape {poses.shape}; known second dimensions are {known}"
-            )
-        warnings.append(
-            SourceWarning(
-                ReasonCode.BAD_SHAPE,
-                f"poses has the unknown shape {poses.shape}; root_orient and pose_body were read instead",
+    if nframe / fps > MAX_SECONDS:
+        raise SourceError(ReasonCode.TOO_LARGE, f"{nframe} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours")
+    licence = licence_of(arrays, warnings=shared)
+    shared += _dropped_frames(arrays, nframe)
+    motions = []
+    for k, person in enumerate(people):
+        warnings = list(shared)
+        betas = shape_coefficients(arrays, person=k, npeople=len(people), nframe=nframe, warnings=warnings)
+        gender = gender_of(arrays, person=k, npeople=len(people), warnings=warnings)
+        motions.append(
+            SourceMotion(
+                name=name,
+                rotvec=person.body.reshape(-1, 22, 3),
+                hand_rotvec=person.hands,
+                trans=person.trans,
+                betas=betas,
+                gender=gender,
+                family=person.family,
+                fps=fps,
+                fps_source=fps_source,
+                source_fps=source_fps,
+                sha256=sha256,
+                licence=licence,
+                warnings=tuple(warnings),
             )
         )
-        del poses  # may be as large as the arrays read next
-    if not split:
-        raise arrays.missing("poses, nor root_orient and pose_body")
-
-    parts = [arrays.numbers("root_orient", width=3), arrays.numbers("pose_body", width=63)]
-    if "pose_hand" in arrays:
-        parts.append(arrays.numbers("pose_hand", width=90))
-    if len({len(part) for part in parts}) > 1:
-        raise SourceError(
-            ReasonCode.BAD_SHAPE, f"root_orient, pose_body, pose_hand have {[len(p) for p in parts]} frames"
-        )
-    body = np.concatenate(parts[:2], axis=1)
-    hand = parts[2].reshape(-1, 30, 3) if len(parts) > 2 else None
-    return body, hand, _declared_family(arrays)
+    return [without_empty_ends(motion) for motion in motions]
 
 
-def _declared_family(arrays: NpzArrays) -> str:
-    """Family of a split layout: the one the file states, else SMPL-X if it has a jaw or eyes, else SMPL-H."""
-    if "surface_model_type" in arrays:
-        stated = _text(arrays.array("surface_model_type"))
-        if stated in POSE_WIDTHS.values():
-            return stated
-    return "smplx" if "pose_jaw" in arrays or "pose_eye" in arrays else "smplh"
+def check_frames(parts: dict[str, np.ndarray | None]) -> None:
+    """Refuse a motion that is too short, too long, not finite, or with numbers that are too large in any unit.
 
+    Args:
+        parts: Arrays by name, each with one row per frame.
 
-def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
-    """Refuse a motion that is too short, too long, not finite or implausibly large."""
+    Raises:
+        SourceError: With one of these codes: no_frames, single_frame, too_large, non_finite, out_of_range.
+    """
     nframe, present = 0, {}
     for key, part in parts.items():
         if part is not None:
@@ -255,120 +219,45 @@ def _check_motion(parts: dict[str, np.ndarray | None]) -> None:
             raise SourceError(
                 ReasonCode.NON_FINITE, f"{key} is not finite in frames {', '.join(map(str, bad[:5]))}{more}"
             )
-        limit, unit = (MAX_TRANSLATION, "m") if key == "trans" else (MAX_ROTATION, "rad")
-        largest = max(part.max(), -part.min())  # np.abs would make a second copy
-        if largest > limit:
-            raise SourceError(
-                ReasonCode.OUT_OF_RANGE, f"{key} reaches {largest:.3g} {unit}; at most {limit:g} is plausible"
-            )
+        if key == "trans":
+            _check_largest(key, part, MAX_TRANSLATION * MILLIMETRES, "in the unit of the file")
+        else:
+            _check_largest(key, part, MAX_ROTATION, "rad")
 
 
-def _frame_rate(
-    arrays: NpzArrays, *, default: float | None, override: float | None, warnings: list[SourceWarning]
-) -> tuple[float, str, float | None]:
-    """Frame rate to use [Hz], its origin, and the file's own frame rate or None."""
-    rates = {key: arrays.numbers(key, max_count=MAX_FRAMES) for key in FPS_KEYS if key in arrays}
-    for key, rate in rates.items():
-        if rate.size != 1 or not FPS_RANGE[0] <= rate.item() <= FPS_RANGE[1]:
-            shown = rate.reshape(-1)[:5].tolist()
-            limits = f"{FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz"
-            if override is None:
-                raise SourceError(ReasonCode.BAD_FRAME_RATE, f"{key} is {shown}, not one number from {limits}")
-            warnings.append(
-                SourceWarning(
-                    ReasonCode.BAD_FRAME_RATE,
-                    f"{key} is {shown}, not one number from {limits}; {override:g} Hz was given instead",
-                )
-            )
-    stated = {key: float(rate.item()) for key, rate in rates.items() if rate.size == 1}
-    if len(set(stated.values())) > 1:
-        warnings.append(
-            SourceWarning(
-                ReasonCode.TWO_FRAME_RATES,
-                "the file gives two frame rates: " + ", ".join(f"{k} {v:g}" for k, v in stated.items()),
-            )
+def check_translation(trans: np.ndarray) -> None:
+    """Refuse an implausible translation [m].
+
+    Raises:
+        SourceError: If it exceeds MAX_TRANSLATION ("out_of_range").
+    """
+    _check_largest("trans", trans, MAX_TRANSLATION, "m")
+
+
+def _check_largest(key: str, part: np.ndarray, limit: float, unit: str) -> None:
+    largest = max(part.max(), -part.min())  # np.abs would make a second copy
+    if largest > limit:
+        raise SourceError(
+            ReasonCode.OUT_OF_RANGE, f"{key} reaches {largest:.3g} {unit}; at most {limit:g} is plausible"
         )
-    source_key = next(iter(stated), None)
-    source_fps = stated[source_key] if source_key is not None else None
-    if override is not None:
-        return float(override), "corrected", source_fps if source_fps is None or math.isfinite(source_fps) else None
-    if source_key is not None and source_fps is not None:
-        return source_fps, source_key, source_fps
-    if default is None:
-        error = arrays.missing(" and no ".join(FPS_KEYS) + ", and no default was given")
-        raise SourceError(ReasonCode.NO_FRAME_RATE, str(error))
-    warnings.append(
-        SourceWarning(ReasonCode.NO_FRAME_RATE, f"the file gives no frame rate; {default:g} Hz was assumed")
+
+
+def _dropped_frames(arrays: Arrays, nframe: int) -> list[SourceWarning]:
+    """A warning if the file numbers its frames and skips some."""
+    key = first_key(arrays, FRAME_NUMBER_KEYS)
+    if key is None:
+        return []
+    numbers = attempt(lambda: arrays.numbers(key, max_count=MAX_FRAMES).reshape(-1))
+    if isinstance(numbers, Failure) or len(numbers) != nframe or not np.isfinite(numbers).all():
+        return []
+    steps = np.diff(numbers)
+    usual = float(np.median(steps))
+    gaps = np.flatnonzero(steps > 1.5 * usual) if usual > 0 else np.zeros(0, int)
+    if not gaps.size:
+        return []
+    lost = round(float((steps[gaps] / usual - 1).sum()))
+    text = (
+        f"{key} skips {lost} frames, first after frame {gaps[0]}: the body jumps there; cut the file at the gap, or "
+        "fill it"
     )
-    return float(default), "assumed", None
-
-
-def _betas(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> np.ndarray:
-    """Shape coefficients, shape (nbeta,), nbeta at most 16."""
-    if "betas" not in arrays:
-        warnings.append(SourceWarning(ReasonCode.NO_BETAS, "the file gives no betas; the mean shape was used"))
-        return np.zeros(MAX_BETAS)
-    betas = arrays.numbers("betas", max_count=MAX_FRAMES * MAX_BETAS)
-    if betas.ndim not in (1, 2) or betas.size == 0:
-        raise SourceError(ReasonCode.BAD_SHAPE, f"betas has shape {betas.shape}, not (nbeta,) or (nframe, nbeta)")
-    if not np.isfinite(betas).all():
-        raise SourceError(ReasonCode.NON_FINITE, "betas is not finite")
-    largest = max(betas.max(), -betas.min())
-    if largest > MAX_BETA:
-        raise SourceError(ReasonCode.OUT_OF_RANGE, f"betas reaches {largest:.3g}; at most {MAX_BETA:g} is plausible")
-    rows = np.atleast_2d(betas)
-    if np.ptp(rows, axis=0).max() > 1e-6:
-        warnings.append(
-            SourceWarning(ReasonCode.CHANGING_BETAS, f"betas change over its {len(rows)} rows; their mean was used")
-        )
-        rows = rows.mean(axis=0, keepdims=True)
-    if rows.shape[1] > MAX_BETAS:
-        warnings.append(
-            SourceWarning(
-                ReasonCode.MANY_BETAS, f"betas has {rows.shape[1]} coefficients; the first {MAX_BETAS} were used"
-            )
-        )
-    return rows[0, :MAX_BETAS].copy()
-
-
-def _gender(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
-    """The subject's gender, or "neutral" with a warning if the file does not state a usable one."""
-    if "gender" not in arrays:
-        warnings.append(SourceWarning(ReasonCode.NO_GENDER, "the file gives no gender; neutral was assumed"))
-        return "neutral"
-    try:
-        text = _text(arrays.array("gender"))
-    except FileError as error:
-        warnings.append(SourceWarning(ReasonCode.BAD_GENDER, f"{error}; neutral was assumed"))
-        return "neutral"
-    if text not in _GENDERS:
-        warnings.append(SourceWarning(ReasonCode.BAD_GENDER, f"gender is {text!r}; neutral was assumed"))
-    return _GENDERS.get(text, "neutral")
-
-
-def _licence(arrays: NpzArrays, *, warnings: list[SourceWarning]) -> str:
-    """Text of the array `licence`, our addition to AMASS's layout, or "unknown" with a warning if it is not a name."""
-    if "licence" not in arrays:
-        return UNKNOWN_LICENCE
-    try:
-        array = arrays.array("licence")
-    except FileError as error:
-        warnings.append(SourceWarning(ReasonCode.BAD_LICENCE, f"{error}; the licence is taken as unknown"))
-        return UNKNOWN_LICENCE
-    text = text_of(array) if array.itemsize <= 4 * MAX_LICENCE else ""
-    if not text or not text.isprintable() or len(text) > MAX_LICENCE:
-        warnings.append(
-            SourceWarning(
-                ReasonCode.BAD_LICENCE,
-                f"licence is not one line of at most {MAX_LICENCE} characters; it is taken as unknown",
-            )
-        )
-        return UNKNOWN_LICENCE
-    return text
-
-
-def _text(array: np.ndarray) -> str:
-    """One word from a string or bytes array of size 1; also from bytes that were converted to text, as in "b'male'"."""
-    text = text_of(array).lower()
-    word = re.fullmatch(r"b?['\"]?(\w+)['\"]?", text)
-    return word.group(1) if word else text
+    return [SourceWarning(ReasonCode.DROPPED_FRAMES, text)]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.amass.reader import FPS_RANGE, MAX_BYTES, MAX_FILE_BYTES, MAX_FRAMES, refusing
+from musclemap.datasets.amass.limits import FPS_RANGE, MAX_BYTES, MAX_FILE_BYTES, MAX_FRAMES
+from musclemap.datasets.amass.reader import refusing
 from musclemap.datasets.clip import Clip
 from musclemap.errors import SourceError
 from musclemap.files import read_bytes

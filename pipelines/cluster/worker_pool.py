@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -14,6 +14,8 @@ from types import FrameType
 from typing import Any
 
 from musclemap.datasets.atomic_file import remove_leftovers
+from musclemap.datasets.formats.readers.table import file_of
+from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.output_folder import OutputFolder
 from musclemap.datasets.selection import Selected
 from musclemap.pipelines.convert.jobs import Job, RetargeterSpec, group_into_jobs
@@ -68,7 +70,7 @@ class WorkerPool:
         jobs = [
             Job(
                 number=number, items=tuple(_absolute(item) for item in group), out=out, spec=spec,
-                known={item.name: known[item.name] for item in group if item.name in known},
+                known=_known_of(group, known),
                 overwrite=overwrite, clip_seconds=self.clip_seconds,
             )
             for number, group in enumerate(self.jobs or group_into_jobs(items, workers=self.workers))
@@ -133,6 +135,12 @@ def visible_gpus() -> list[str]:
         return existing
     names = [name.strip() for name in requested.split(",")]
     return list(takewhile(lambda name: name in existing or name.startswith(("GPU-", "MIG-")), names))
+
+
+def _known_of(group: Sequence[Selected], known: Mapping[str, ManifestEntry]) -> dict[str, ManifestEntry]:
+    """Manifest lines of some files, and of further people in them."""
+    names = {item.name for item in group}
+    return {name: entry for name, entry in known.items() if file_of(name) in names}
 
 
 def _absolute(item: Selected) -> Selected:

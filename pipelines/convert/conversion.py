@@ -19,7 +19,7 @@ from musclemap.failures import Failure, attempt
 from musclemap.reason_codes import ReasonCode
 
 from .batch import BatchRetargeter, MotionResult, RetargetCrash, retarget_batch
-from .prepare import Skipped, entry_with_clip, entry_without_clip
+from .prepare import Loaded, Skipped, entry_with_clip, entry_without_clip
 
 Announce = Callable[[ManifestEntry], None]
 """Writes a clip's manifest line to disk before the clip itself is there."""
@@ -54,7 +54,7 @@ def convert_items(
     root: Path,
     announce: Announce,
     known: Mapping[str, ManifestEntry],
-    load: Callable[..., SourceMotion | Skipped],
+    load: Callable[..., list[Loaded]],
     retargeter: BatchRetargeter,
     batch_frames: int,
 ) -> Iterator[ConversionResult]:
@@ -65,7 +65,7 @@ def convert_items(
         root: Output folder; clips are written below it.
         announce: Writes each clip's manifest line to disk before the clip takes its name.
         known: Manifest lines of earlier runs, by source.
-        load: `load_or_skip` with every argument bound except the file and its known line.
+        load: `load_or_skip` with every argument bound except the file and the known lines.
         retargeter: Makes the clips.
         batch_frames: Smallest number of source frames that are converted together.
 
@@ -75,12 +75,12 @@ def convert_items(
     batch: list[tuple[Selected, SourceMotion]] = []
     nframe = 0
     for item in items:
-        loaded = load(item, known=known.get(item.name))
-        if isinstance(loaded, Skipped):
-            yield ConversionResult(item=item, entry=loaded.entry, kept=loaded.kept)
-            continue
-        batch.append((item, loaded))
-        nframe += loaded.nframe
+        for person, loaded in load(item, known=known):
+            if isinstance(loaded, Skipped):
+                yield ConversionResult(item=person, entry=loaded.entry, kept=loaded.kept)
+                continue
+            batch.append((person, loaded))
+            nframe += loaded.nframe
         if nframe >= batch_frames:
             yield from _convert_batch(batch, root, announce, retargeter)
             batch, nframe = [], 0

@@ -24,7 +24,7 @@ from musclemap.retarget.config import RetargetConfig
 
 from .batch import BatchRetargeter
 from .conversion import ConversionResult, StopRun, convert_items
-from .prepare import load_or_skip
+from .prepare import load_or_skip, read_options
 from .retargeters import make_retargeter
 
 BATCH_FRAMES = {"cpu": 20_000, "gpu": 200_000}
@@ -160,7 +160,7 @@ def run_job(job: Job) -> JobResult:
             load_or_skip,
             out=job.out,
             provenance=retargeter.provenance,
-            default_fps=job.spec.config.default_fps or None,
+            options=read_options(job.spec.config),
             overwrite=job.overwrite,
         )
         try:

@@ -5,14 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import Clip, read_clip
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.skeletons.joint_map import joint_map_of
+from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.datasets.motion import SourceMotion
-from musclemap.datasets.selection import Selected
+from musclemap.datasets.selection import Selected, select_person
 from musclemap.errors import BodyModelError, SourceError
 from musclemap.failures import Failure, attempt
 from musclemap.reason_codes import ReasonCode
+from musclemap.retarget.config import RetargetConfig
 
 Provenance = Callable[[SourceMotion], Mapping[str, Any]]
 """Returns the attributes that a motion's clip would get now."""
@@ -26,43 +29,70 @@ class Skipped:
     kept: bool = False
 
 
+Loaded = tuple[Selected, SourceMotion | Skipped]
+"""One person of a file with their motion, or a file that is not converted."""
+
+
+def read_options(config: RetargetConfig) -> ReadOptions:
+    """What the settings of a conversion state about its sources.
+
+    Raises:
+        SettingsError: If a frame rate is out of range, or the joint map is incomplete.
+    """
+    source = config.source
+    return ReadOptions(
+        up=source.up,
+        units=source.units,
+        source_fps=source.fps or None,
+        default_fps=config.default_fps or None,
+        joint_map=joint_map_of(source.joints) if source.joints else None,
+    )
+
+
 def load_or_skip(
     item: Selected,
     *,
     out: Path,
-    known: ManifestEntry | None,
+    known: Mapping[str, ManifestEntry],
     provenance: Provenance,
-    default_fps: float | None = None,
+    options: ReadOptions,
     overwrite: bool = False,
-) -> SourceMotion | Skipped:
+) -> list[Loaded]:
     """Read one file. Every error is turned into the file's manifest line.
 
     Args:
         item: The file.
         out: Output folder.
-        known: Its manifest line from an earlier run, or None.
+        known: Manifest lines of earlier runs, by source.
         provenance: Returns the attributes that a motion's clip would get now.
-        default_fps: Frame rate for files without one [Hz]; None rejects such files.
+        options: What the user states about the file.
         overwrite: Convert the file even if its clip is up to date.
 
     Returns:
-        The motion to convert, or `Skipped`.
+        For each person in the file the motion to convert, or `Skipped`.
     """
     if item.clash:
         message = f"{item.clash} has the same clip {item.clip}; rename one of the two"
-        return Skipped(entry=entry_without_clip(item, status="failed", code=ReasonCode.NAME_CLASH, message=message))
+        return [(item, _skipped(item, status="failed", code=ReasonCode.NAME_CLASH, message=message))]
 
-    def read() -> SourceMotion | Skipped:
-        motion = read_motion(item.path, name=item.name, default_fps=default_fps)
-        if known and not overwrite and _up_to_date(motion, item=item, out=out, known=known, provenance=provenance):
-            return Skipped(entry=known, kept=True)
-        return motion
+    def read() -> list[Loaded]:
+        loaded: list[Loaded] = []
+        for person, motion in enumerate(read_motions(item.path, name=item.name, options=options), start=1):
+            each = select_person(item, person)
+            entry = None if overwrite else known.get(each.name)
+            kept = entry and _up_to_date(motion, item=each, out=out, known=entry, provenance=provenance)
+            loaded.append((each, Skipped(entry=entry, kept=True) if entry and kept else motion))
+        return loaded
 
     loaded = attempt(read)
     if isinstance(loaded, Failure):
         status = "rejected" if isinstance(loaded.error, SourceError) else "failed"
-        return Skipped(entry=entry_without_clip(item, status=status, code=loaded.code, message=loaded.message))
+        return [(item, _skipped(item, status=status, code=loaded.code, message=loaded.message))]
     return loaded
+
+
+def _skipped(item: Selected, *, status: str, code: ReasonCode, message: str) -> Skipped:
+    return Skipped(entry=entry_without_clip(item, status=status, code=code, message=message))
 
 
 def entry_without_clip(
@@ -70,7 +100,10 @@ def entry_without_clip(
 ) -> ManifestEntry:
     """Manifest line of a file without a clip; `message` is for people, `code` for programs."""
     entry = ManifestEntry(source=item.name, status=status, code=code, reason=f"{code}: {message}")
-    return replace(entry, source_sha256=motion.sha256, seconds=motion.duration) if motion else entry
+    if motion is None:
+        return entry
+    warnings = tuple(warning.to_dict() for warning in motion.warnings)
+    return replace(entry, source_sha256=motion.sha256, seconds=motion.duration, warnings=warnings)
 
 
 def entry_with_clip(entry: ManifestEntry, clip: Clip, *, path: str, sha256: str) -> ManifestEntry:
@@ -78,6 +111,7 @@ def entry_with_clip(entry: ManifestEntry, clip: Clip, *, path: str, sha256: str)
     return replace(
         entry, status="ok", code=None, reason="", clip=path, clip_sha256=sha256, nframe=clip.nframe,
         seconds=clip.duration, verdict=clip.verdict, metrics=clip.metrics, reasons=clip.reasons,
+        warnings=clip.warnings,
     )  # fmt: skip
 
 

@@ -41,9 +41,10 @@ class Tracker:
         self._report_progress(None)
 
     def done(self, item: Selected, entry: ManifestEntry, *, kept: bool) -> None:
-        """Count a file as finished; its frames count unless an existing clip was kept."""
-        self._nclip += 1
-        self._nbyte += self._sizes[item.name]
+        """Count a file, or a further person in one, as finished; frames count unless an existing clip was kept."""
+        is_file = item.name in self._sizes
+        self._nclip += is_file
+        self._nbyte += self._sizes[item.name] if is_file else 0
         self._nframe += 0 if kept else entry.nframe
         self._report_progress(entry)
 

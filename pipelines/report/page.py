@@ -137,13 +137,18 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
         "curves": encode(sections, nframe=clip.nframe, fps=clip.fps),
         "metrics": list(clip.metrics.items()),  # as pairs: "__proto__" cannot be a key of a JavaScript object
         "reasons": plain_reasons(clip.reasons, nframe=clip.nframe, fps=clip.fps),
-        "notes": [*_changes(clip), *notes, *_refit_notes(clip)],
+        "notes": [*_changes(clip), *_doubts(clip), *notes, *_refit_notes(clip)],
     }
 
 
 def _changes(clip: Clip) -> list[str]:
     """What the conversion did to the motion, in one line, if the clip says so."""
     return [summary_line(clip.metrics, body=clip.model_version)] if summary_line(clip.metrics) else []
+
+
+def _doubts(clip: Clip) -> list[str]:
+    """Doubts about the source, and what was done to its axes and units."""
+    return [f"source: {warning['text']}" for warning in clip.warnings]
 
 
 def _refit_notes(clip: Clip) -> list[str]:

@@ -137,6 +137,7 @@ def estimate_stance(
     prior: float,
     scale_config: ScaleConfig,
     contact_config: ContactConfig,
+    floor_is_zero: bool = False,
 ) -> Stance:
     """Scale the root translation so that feet in contact do not slide, then detect contacts and the floor.
 
@@ -153,6 +154,7 @@ def estimate_stance(
         prior: Scale by the skeleton's size.
         scale_config: Standard deviations of the evidence, and range of the scale.
         contact_config: Thresholds of contact detection.
+        floor_is_zero: Whether the floor is at z = 0 of the source, whatever the height of the standing feet.
     """
     source_height = pelvis[:, 2]
     if parts is None:
@@ -190,6 +192,7 @@ def estimate_stance(
     evidence = "feet" if information > 1 / sigma**2 else "height" if height_is_plausible else "skeleton"
     points = scale * pelvis[:, None] + feet
     standing, floor = contacts(scale)
+    floor = 0.0 if floor_is_zero else floor
     return Stance(
         contact=standing,
         scale=scale,

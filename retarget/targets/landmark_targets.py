@@ -11,12 +11,12 @@ from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.resample import FRAMES_PER_CHUNK
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl.joints import BODY_NAMES
-from musclemap.skeletons.smpl.source_kinematics import source_fk
+from musclemap.skeletons.smpl.source_kinematics import leg_length, source_fk
 
 from .contacts import PartMotion, Stance, estimate_stance, velocity
 from .foot_lock import contact_weight, foot_shift, lock_contacts
 from .part_motion import part_motion
-from .proportions import Proportions, leg_length
+from .proportions import Proportions
 from .treadmill import find_travel
 
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
@@ -155,7 +155,7 @@ def build_targets(
     parts = PartMotion(source.parts.pos + path[:, None], source.parts.velocity + np.array([*travel, 0.0]))
     stance = estimate_stance(
         pelvis_path, feet + path[:, None], parts=parts, fps=motion.fps, prior=prior, scale_config=config.scale,
-        contact_config=config.contact,
+        contact_config=config.contact, floor_is_zero=config.source.ground == "zero",
     )  # fmt: skip
     root = stance.scale * pelvis_path + path - [0.0, 0.0, stance.floor]
     points = feet + root[:, None]

@@ -273,11 +273,3 @@ def _make_proportions(
         optimality=float(fit.optimality),
         betas=None if body_model is None else shape[1:] / shape[0],
     )
-
-
-def leg_length(joints: np.ndarray) -> float:
-    """Length from hip to knee to ankle of a rest skeleton (22, 3), mean of both sides [m]."""
-    bones = [
-        (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))
-    ]
-    return 0.5 * sum(float(np.linalg.norm(joints[_JOINT[a]] - joints[_JOINT[b]])) for a, b in bones)

@@ -8,6 +8,8 @@ becomes a `Record`, and its class only a name. Work and memory are linear in the
 """
 
 import codecs
+import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,20 +40,32 @@ _LAST_OF_LATIN1 = 0xC3  # first byte of the last character of Latin-1 in UTF-8
 _ENCODE, _ORDERED = "_codecs.encode", "collections.OrderedDict"
 _BYTES = ("__builtin__.bytes", "builtins.bytes")
 _SETS = tuple(f"{module}.{kind}" for module in ("__builtin__", "builtins") for kind in ("set", "frozenset"))
+_JOBLIB_ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
+_BUFFER = "numpy.core.numeric._frombuffer"
+_ITEM_SIZE = re.compile(r"[<>=|]?[fiub](\d+)")
+
+TORCH_TENSOR, PERSISTENT_ID = "torch._utils._rebuild_tensor_v2", "persistent id"
+"""Names of the records of a tensor and of its storage in files of torch."""
+
+_TORCH = tuple(f"torch.{kind}Storage" for kind in (
+    "Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"))  # fmt: skip
 _RECONSTRUCTORS = ("copy_reg._reconstructor", "copyreg._reconstructor")
 _NAMES = frozenset((
-    "numpy.ndarray", "numpy.dtype", _ENCODE, _ORDERED, *_BYTES, *_SETS, *_RECONSTRUCTORS,
+    "numpy.ndarray", "numpy.dtype", _JOBLIB_ARRAY, TORCH_TENSOR, *_TORCH, _ENCODE, _ORDERED, *_BYTES, *_SETS,
+    *_RECONSTRUCTORS,
     *(f"{module}.{kind}" for module in ("__builtin__", "builtins") for kind in ("object", "slice")),
     *(f"numpy.{core}.{name}" for core in ("core", "_core")
       for name in ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")),
 ))  # fmt: skip
 
 
-def read_pickle(data: bytes) -> Any:
-    """Read a pickle of protocol 0 to 5.
+def read_pickle(data: bytes, *, persistent_ids: bool = False) -> Any:
+    """Read a pickle of protocol 0 to 5, also one of joblib with arrays between its opcodes.
 
     Args:
         data: Bytes of the file.
+        persistent_ids: Whether it may refer to objects outside the pickle, as files of torch do; each becomes a
+            `Record` named PERSISTENT_ID with the id as its argument.
 
     Returns:
         None, numbers, text, bytes or a view of them, lists, tuples, dictionaries, `ClassName` and `Record`. Sets become
@@ -59,10 +73,10 @@ def read_pickle(data: bytes) -> Any:
         Containers may contain themselves.
 
     Raises:
-        FileError: If the pickle is damaged ("truncated"), names a class that is not of numpy, scipy.sparse or chumpy
-            ("pickled"), or exceeds a limit ("too_large").
+        FileError: If the pickle is damaged ("truncated"), names a class that is not of numpy, scipy.sparse, chumpy or a
+            tensor of torch ("pickled"), or exceeds a limit ("too_large").
     """
-    outcome = attempt(lambda: Machine(data).run(_STEPS))
+    outcome = attempt(lambda: Machine(data).run(_STEPS | _PERSISTENT if persistent_ids else _STEPS))
     if not isinstance(outcome, Failure):
         return outcome
     if isinstance(outcome.error, FileError):
@@ -274,8 +288,32 @@ def _build(m: Machine) -> None:
     state, target = m.pop(), m.top()
     if isinstance(target, Record):
         target.state = state
+        if target.qualname == _JOBLIB_ARRAY:
+            _take_array(m, target)
     elif not isinstance(target, dict):  # an ordered dictionary with attributes, which are ignored
         raise TypeError("a state for a value that is not an object")
+
+
+def _take_array(m: Machine, target: Record) -> None:
+    """Turn joblib's description of an array into the array, whose bytes follow in the file."""
+    state = target.state
+    if not isinstance(state, dict):
+        raise TypeError("an array of joblib without its description")
+    dtype, shape, order = state.get("dtype"), state.get("shape"), state.get("order", "C")
+    code = dtype.args[0] if isinstance(dtype, Record) and dtype.args else None
+    size = _ITEM_SIZE.fullmatch(code) if isinstance(code, str) else None
+    if size is None:
+        raise FileError("an array of Python objects, which are never loaded", code=ReasonCode.PICKLED)
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and 0 <= n < 2**40 for n in shape):
+        raise TypeError("an array of joblib without a shape")
+    if state.get("numpy_array_alignment_bytes") is not None:
+        m.take(m.number("<B"))
+    target.qualname, target.state = _BUFFER, None
+    target.args = (m.take(math.prod(shape) * int(size.group(1))), dtype, shape, order)
+
+
+def _persistent_id(m: Machine) -> None:
+    m.push(Record(PERSISTENT_ID, (m.pop(),)))
 
 
 _STEPS: dict[int, Callable[[Machine], None]] = {
@@ -309,4 +347,7 @@ _STEPS: dict[int, Callable[[Machine], None]] = {
         b"R": _reduce, b"\x81": _reduce, b"\x92": _reduce_with_names, b"b": _build,
     }.items()
 }  # fmt: skip
-"""Function of each opcode. Omitted, and so refused: persistent ids, the extension registry, out-of-band buffers."""
+"""Function of each opcode. Omitted, and so refused: the extension registry, out-of-band buffers."""
+
+_PERSISTENT: dict[int, Callable[[Machine], None]] = {ord(b"Q"): _persistent_id}
+"""Opcode of files that refer to objects outside the pickle, refused in all others."""

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from .joints import BODY_PARENTS
+from .joints import BODY_NAMES, BODY_PARENTS
 
 
 def source_fk(rotvec: np.ndarray, trans: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -28,3 +28,12 @@ def source_fk(rotvec: np.ndarray, trans: np.ndarray, joints: np.ndarray) -> tupl
         xmat[:, joint] = xmat[:, parent] @ local[:, joint]
         xpos[:, joint] = xpos[:, parent] + xmat[:, parent] @ (joints[joint] - joints[parent])
     return xpos, xmat
+
+
+def leg_length(joints: np.ndarray) -> float:
+    """Length from hip to knee to ankle of a rest skeleton (22, 3), mean of both sides [m]."""
+    bones = [
+        (f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))
+    ]
+    start, end = ([BODY_NAMES.index(name) for name in names] for names in zip(*bones, strict=True))
+    return 0.5 * float(np.linalg.norm(joints[end] - joints[start], axis=1).sum())

@@ -10,7 +10,7 @@ import math
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
@@ -93,11 +93,7 @@ class NpzArrays:
 
     def missing(self, requested: str) -> FileError:
         """Error to raise if an array is missing."""
-        names = [key if len(key) <= 60 else f"{key[:60]}..." for key in sorted(self.keys)[:20]]
-        more = f" and {len(self.keys) - 20} more" if len(self.keys) > 20 else ""
-        return FileError(
-            f"no {requested}; the file has: {', '.join(names) or 'no arrays'}{more}", code=ReasonCode.MISSING_KEY
-        )
+        return missing_key(requested, self.keys)
 
     def header(self, key: str) -> ArrayHeader:
         """Shape and type of an array, which match the bytes that follow. Only the first 16 kB are unpacked."""
@@ -152,6 +148,15 @@ class NpzArrays:
     def _read(self, key: str, header: ArrayHeader, *, dtype: np.dtype) -> np.ndarray:
         info = self._member(key)
         return _checked(key, lambda: _items(self._archive, info, header, dtype))
+
+
+def missing_key(requested: str, keys: Sequence[str]) -> FileError:
+    """Error that names an array that is missing, and those that are present."""
+    names = [key if len(key) <= 60 else f"{key[:60]}..." for key in sorted(keys)[:20]]
+    more = f" and {len(keys) - 20} more" if len(keys) > 20 else ""
+    return FileError(
+        f"no {requested}; the file has: {', '.join(names) or 'no arrays'}{more}", code=ReasonCode.MISSING_KEY
+    )
 
 
 def open_archive(stream: BinaryIO) -> zipfile.ZipFile:

@@ -98,7 +98,7 @@ def test_split_layout_equals_packed(tmp_path: Path, extra: dict[str, object], fa
 def test_split_arrays_replace_poses_of_unknown_width(tmp_path: Path) -> None:
     packed = arrays()["poses"]
     assert isinstance(packed, np.ndarray)
-    motion = read(save(tmp_path, poses=packed[:, :66], root_orient=packed[:, :3], pose_body=packed[:, 3:66]))
+    motion = read(save(tmp_path, poses=packed[:, :70], root_orient=packed[:, :3], pose_body=packed[:, 3:66]))
     np.testing.assert_array_equal(motion.rotvec.reshape(NFRAME, -1), packed[:, :66])
     assert "unknown shape" in motion.warnings[0].text
 
@@ -236,7 +236,7 @@ def test_override_and_contradicting_keys(tmp_path: Path) -> None:
         ({"poses": None, "root_orient": np.zeros((NFRAME, 3))}, "missing_key", "root_orient"),
         ({"poses": np.zeros((NFRAME, 63))}, "bad_shape", "156"),
         ({"poses": np.zeros(156)}, "bad_shape", "(156,)"),
-        ({"poses": np.zeros((NFRAME, 52, 3))}, "bad_shape", "52"),
+        ({"poses": np.zeros((NFRAME, 50, 3))}, "bad_shape", "50"),
         ({"trans": np.zeros((NFRAME, 2))}, "bad_shape", "(7, 2)"),
         ({"trans": np.zeros((NFRAME + 1, 3))}, "bad_shape", "8"),
         ({"betas": np.zeros((2, 2, 2))}, "bad_shape", "betas"),
@@ -410,7 +410,7 @@ def test_find_motions(tmp_path: Path) -> None:
     assert [name for _, name in motions] == sorted(names)
     assert all(path == tmp_path / name for path, name in motions)
     assert find_motions(tmp_path / "a.npz") == [(tmp_path / "a.npz", "a.npz")]
-    assert [is_motion_file(Path(name)) for name in ("shape.npz", "neutral_stagei.npz", "x_stageii.npz")] == [
+    assert [is_motion_file(name) for name in ("shape.npz", "neutral_stagei.npz", "x_stageii.npz")] == [
         False,
         False,
         True,

@@ -69,7 +69,7 @@ def test_same_content_same_bytes(tmp_path: Path) -> None:
 def test_lines_hold_every_field_of_the_contract() -> None:
     assert list(json.loads(make_entry("a.npz").to_line())) == [
         "source", "clip", "source_sha256", "clip_sha256", "status", "code", "reason", "nframe", "seconds", "verdict",
-        "metrics", "reasons",
+        "metrics", "reasons", "warnings",
     ]  # fmt: skip
 
 

@@ -11,14 +11,14 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.targets import proportions as module
-from musclemap.retarget.targets.proportions import Proportions, fit_proportions, leg_length
+from musclemap.retarget.targets.proportions import Proportions, fit_proportions
 from musclemap.skeletons.bodies.myofullbody import CONTACT_NAMES, LANDMARK_NAMES, LANDMARKS, SOURCE_TO_TARGET
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl.body_model import BodyModel, load_body_model
 from musclemap.skeletons.smpl.joints import BODY_NAMES, SMPLH_PARENTS
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
-from musclemap.skeletons.smpl.source_kinematics import source_fk
+from musclemap.skeletons.smpl.source_kinematics import leg_length, source_fk
 
 from ..support.data.body_model_files import SyntheticModel, write_npz
 from ..support.data.smpl_names import FAMILY_NAMES

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.amass import reader as amass
+from musclemap.datasets.amass.poses import POSE_WIDTHS
 from musclemap.errors import FileError, SourceError
 from musclemap.npz_arrays import MAX_RATIO, NpzArrays, text_of
 
@@ -182,7 +183,7 @@ def test_longest_motion_is_within_every_limit(fps: int, dtype: str, monkeypatch:
     monkeypatch.setattr("musclemap.npz_arrays.MAX_RATIO", 2**40)  # its numbers are absent
     nframe = int(amass.MAX_SECONDS * fps)
     assert nframe <= amass.MAX_FRAMES
-    columns = {"poses": max(amass.POSE_WIDTHS), "trans": 3, "dmpls": 8}
+    columns = {"poses": max(POSE_WIDTHS), "trans": 3, "dmpls": 8}
     split = {"root_orient": 3, "pose_body": 63, "pose_hand": 90, "pose_jaw": 3, "pose_eye": 6}
     assert nframe * sum((columns | split).values()) * 8 + 10_000 <= amass.MAX_FILE_BYTES
     size = nframe * columns["poses"] * np.dtype(dtype).itemsize
@@ -227,7 +228,7 @@ def test_any_error_with_a_file_becomes_a_source_error(tmp_path: Path, monkeypatc
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(amass, "check_frame_rate", fails)
+    monkeypatch.setattr(amass, "with_frame_checks", fails)
     cases: list[tuple[Exception, str]] = [(MemoryError(), "out_of_memory"), (AssertionError("odd"), "unreadable")]
     for error, reason in cases:  # noqa: B007 - raised above
         with pytest.raises(SourceError) as caught:

@@ -1,0 +1,4 @@
+"""Readers of motion files: one per file format, chosen by content.
+
+Imports only `datasets` and `skeletons`.
+"""

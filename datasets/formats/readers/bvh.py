@@ -1,0 +1,221 @@
+"""BVH files of motion capture and animation: a skeleton of its own, with any joint names, becomes a `SourceMotion`.
+
+A BVH file states neither its unit nor which axis is up; both are deduced and said. The unit is the one in which the
+legs are as long as a person's. Up is where trunk and legs point in the mean over the motion, or in the zero pose of a
+motion that is not upright.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from musclemap.datasets.amass.limits import FPS_RANGE, MAX_SECONDS
+from musclemap.datasets.amass.reader import check_translation
+from musclemap.datasets.motion import SourceMotion, SourceWarning
+from musclemap.errors import SourceError
+from musclemap.reason_codes import ReasonCode
+from musclemap.skeletons.smpl.source_kinematics import leg_length
+
+from .motion_reader import MotionReader, ReadOptions, SourceFile, Units, UpAxis
+from .skeletons.bvh_text import Bvh, is_bvh, parse_bvh
+from .skeletons.calibration import Calibration, unit
+from .skeletons.families import FAMILIES, find_family
+from .skeletons.joint_map import JointMap
+from .skeletons.own_skeleton import own_motion
+from .skeletons.topology import guess_joints
+
+UNIT_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "CMU's unit of 56 mm": 0.0254 / 0.45, "inch": 0.0254}
+"""Length of units in use [m], in the order in which they are tried. CMU's ASF files, and the BVH files made from them,
+count in inches divided by 0.45."""
+
+LEG = {"CMU's unit of 56 mm": (0.6, 1.05)}
+ANY_LEG = (0.45, 1.3)
+"""Plausible lengths from hip to ankle [m], of some units and of all others: from small children to tall adults."""
+
+UPRIGHT = 0.75
+"""Component of the mean direction of trunk and legs along an axis from which that axis is certainly up."""
+
+HIP_HEIGHT = (0.7, 1.4)
+"""Height of the pelvis of a standing or walking body, relative to the length of the legs."""
+
+EXACT_RATE = 5e-4
+"""Frame times are rounded: a rate this close to a whole number, relatively, is that number. 29.97 Hz is not 30."""
+
+_UP_TO_Z = {
+    "x": [[0, 0, -1], [0, 1, 0], [1, 0, 0]], "-x": [[0, 0, 1], [0, 1, 0], [-1, 0, 0]],
+    "y": [[1, 0, 0], [0, 0, -1], [0, 1, 0]], "-y": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
+    "z": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "-z": [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
+}  # fmt: skip
+
+
+def read_bvh(
+    data: bytes,
+    *,
+    name: str,
+    up: UpAxis = "auto",
+    units: Units = "auto",
+    source_fps: float | None = None,
+    joint_map: JointMap | None = None,
+) -> SourceMotion:
+    """Read the motion of a BVH file.
+
+    Args:
+        data: Bytes of the file.
+        name: Name of the motion: its POSIX path below the input root.
+        up: Axis of the file's world that points up, or "auto".
+        units: Unit of the file's lengths, or "auto".
+        source_fps: Frame rate [Hz] that replaces the file's own, or None.
+        joint_map: Mapping of the joints; None to take it from the joints' names, or else to guess it.
+
+    Returns:
+        The motion, with its own skeleton as `rest_joints`. Its `warnings` say what was deduced.
+
+    Raises:
+        SourceError: As `parse_bvh`, and with one of these codes: unknown_skeleton, unclear_unit, single_frame,
+            bad_frame_rate, too_large, out_of_range.
+    """
+    bvh = parse_bvh(data)
+    if len(bvh.values) == 1:
+        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds a single frame, which is not a motion")
+    warnings: list[SourceWarning] = []
+    fps, fps_source = _frame_rate(bvh, source_fps)
+    index = _joints(bvh, joint_map, warnings)
+    calibration = Calibration(bvh, index)
+    axis = _up(calibration, warnings) if up == "auto" else up
+    metres = _metres(calibration, warnings) if units == "auto" else UNIT_METRES[units]
+    to_world = np.array(_UP_TO_Z[axis], np.float64)
+    motion = own_motion(bvh, index, calibration, to_world=to_world, metres=metres)
+    check_translation(motion.trans)
+    return SourceMotion(
+        name=name,
+        rotvec=motion.rotvec,
+        hand_rotvec=motion.hand_rotvec,
+        trans=motion.trans,
+        betas=np.zeros(0),
+        gender="neutral",
+        family="smplh",
+        fps=fps,
+        fps_source=fps_source,
+        source_fps=1.0 / bvh.frame_time,
+        sha256=hashlib.sha256(data).hexdigest(),
+        warnings=tuple(warnings),
+        rest_joints=motion.rest_joints,
+    )
+
+
+def find_joint_map(data: bytes) -> JointMap:
+    """Map the joints of a BVH file by their names, or else by topology and position.
+
+    Raises:
+        SourceError: As `parse_bvh`, or if the skeleton is no person's ("unknown_skeleton").
+    """
+    return _find_joint_map(parse_bvh(data))
+
+
+def _find_joint_map(bvh: Bvh) -> JointMap:
+    return find_family(bvh.names, bvh.parents) or guess_joints(bvh)
+
+
+def _frame_rate(bvh: Bvh, source_fps: float | None) -> tuple[float, str]:
+    """Frame rate [Hz] and where it is from."""
+    stated = 1.0 / bvh.frame_time
+    fps = stated if source_fps is None else source_fps
+    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
+        raise SourceError(
+            ReasonCode.BAD_FRAME_RATE,
+            f"Frame Time is {bvh.frame_time:g} s, so {fps:g} Hz; expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz",
+        )
+    if len(bvh.values) / fps > MAX_SECONDS:
+        raise SourceError(
+            ReasonCode.TOO_LARGE, f"{len(bvh.values)} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours"
+        )
+    if source_fps is not None:
+        return source_fps, "corrected"
+    whole = float(round(fps))
+    return (whole if abs(whole / fps - 1.0) < EXACT_RATE else fps), "Frame Time"
+
+
+def _joints(bvh: Bvh, joint_map: JointMap | None, warnings: list[SourceWarning]) -> dict[str, int]:
+    """Index of the file's joint by name of the SMPL family's."""
+    joint_map = joint_map or _find_joint_map(bvh)
+    if joint_map.family == "guess":
+        text = (
+            f"the joints have no names of {', '.join(FAMILIES)}; guessed from the skeleton's shape: "
+            f"{', '.join(joint_map.pairs)}; to correct it, edit the file of --save-joint-map and add --joint-map"
+        )
+        warnings.append(SourceWarning(ReasonCode.GUESSED_JOINTS, text))
+    return joint_map.indices(bvh.names, bvh.parents)
+
+
+def _up(calibration: Calibration, warnings: list[SourceWarning]) -> str:
+    """The axis that points up, such as "y" or "-y"."""
+    axis, rest = _nearest_axis(calibration.up), _nearest_axis(calibration.body[:, 1])
+    upright = np.abs(calibration.up).max() > UPRIGHT
+    if not calibration.posed[0]:
+        evidence = "the motion is upright along it"
+        if not upright:
+            axis, evidence = "y", "it usually is, and neither the motion nor the zero pose is upright"
+    elif upright and (axis == rest or _stands_along(calibration)):
+        evidence = "the motion is upright along it"
+    else:
+        axis, evidence = rest, "the body stands along it in the zero pose"
+    warnings.append(
+        SourceWarning(ReasonCode.ASSUMED_UP, f"{axis} was taken as the vertical axis: {evidence}; if not, add --up")
+    )
+    return axis
+
+
+def _stands_along(calibration: Calibration) -> bool:
+    """Whether the pelvis is as high above the origin, along the body, as legs are long; that of a lying body is not."""
+    height = calibration.pelvis @ unit(calibration.up) / leg_length(calibration.rest_joints)
+    return HIP_HEIGHT[0] < height < HIP_HEIGHT[1]
+
+
+def _nearest_axis(direction: np.ndarray) -> str:
+    k = int(np.argmax(np.abs(direction)))
+    return f"{'-' if direction[k] < 0 else ''}{'xyz'[k]}"
+
+
+def _metres(calibration: Calibration, warnings: list[SourceWarning]) -> float:
+    """Length of the file's unit [m]."""
+    leg = leg_length(calibration.rest_joints)
+    for name, metres in UNIT_METRES.items():
+        low, high = LEG.get(name, ANY_LEG)
+        if low <= metres * leg <= high:
+            text = f"lengths were read in {name}: the legs are {metres * leg:.2f} m long"
+            warnings.append(SourceWarning(ReasonCode.ASSUMED_UNIT, text))
+            return metres
+    raise SourceError(
+        ReasonCode.UNCLEAR_UNIT,
+        f"the legs are {leg:.4g} long, which is a person's length in none of {', '.join(UNIT_METRES)}; "
+        "state the unit with --units",
+    )
+
+
+def _recognises(head: bytes, path: Path) -> bool:
+    return path.suffix.lower() == ".bvh" or is_bvh(head)
+
+
+def _read(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
+    return [
+        read_bvh(
+            file.data,
+            name=file.name,
+            up=options.up,
+            units=options.units,
+            source_fps=options.source_fps,
+            joint_map=options.joint_map,
+        )
+    ]
+
+
+BVH = MotionReader(
+    name="BVH, .bvh",
+    suffixes=(".bvh",),
+    written_by=f"animation programs; {', '.join(FAMILIES)}, 100STYLE",
+    reads="skeleton and motion of one person, with fingers where they are; any joint names and channel orders",
+    assumes="degrees; unit from the length of the legs, vertical axis from the posture, unknown joints from the shape",
+    recognises=_recognises,
+    read=_read,
+)
