@@ -4,6 +4,7 @@ import pickle
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,14 +30,14 @@ class Retargeter(FakeRetargeter):
         return replace(super().clip(motion), warnings=tuple(warning.to_dict() for warning in motion.warnings))
 
 
-def convert(source: Path, out: Path, *, config: RetargetConfig = CONFIG, **options: object) -> Summary:
+def convert(source: Path, out: Path, *, config: RetargetConfig = CONFIG, **options: Any) -> Summary:
     retargeter = Retargeter(config=config)
-    summary = convert_archive(source, out, config=config, retargeter=retargeter, **options)  # type: ignore[arg-type]
+    summary = convert_archive(source, out, config=config, retargeter=retargeter, **options)
     assert len(retargeter.seen) == len(set(retargeter.seen))
     return summary
 
 
-def two_people() -> dict[int, dict[str, object]]:
+def two_people() -> dict[int, dict[str, Any]]:
     one = {"pose": POSE, "trans": TRANS, "fps": 30.0}
     return {0: one, 1: one | {"trans": TRANS + 1.0}}
 
@@ -86,7 +87,7 @@ def test_doubts_are_in_manifest_and_clip(source: Path, tmp_path: Path) -> None:
 
 
 def test_clips_of_all_people_are_kept_and_renewed(source: Path, tmp_path: Path) -> None:
-    only = {"include": ["two.pkl", "walk.npz"]}
+    only: dict[str, Any] = {"include": ["two.pkl", "walk.npz"]}
     assert not convert(source, tmp_path / "out", **only).kept
     assert convert(source, tmp_path / "out", **only).kept == {"two.pkl", "two.pkl/person2", "walk.npz"}
     other = replace(CONFIG, source=SourceConfig(fps=60.0))
