@@ -30,29 +30,29 @@ def labels_of(which: str) -> list[str]:
 def virtual_markers(
     motion: SourceMotion,
     *,
-    joints: np.ndarray | None = None,
+    sizes: np.ndarray | None = None,
     labels: Sequence[str] = (),
     misplaced: float = 0.002,
-    size: float = 1.0,
     noise: float = 0.0,
 ) -> Marked:
     """Markers fixed to the segments of a motion, each misplaced by a random distance.
 
     Args:
         motion: The motion.
-        joints: Rest positions of its skeleton, shape (22, 3) [m]; the mean adult's if None.
+        sizes: Size of each of `PARTS` relative to the mean adult, whose skeleton is taken if None; with sizes, its
+            pelvis is at the origin of the rest pose.
         labels: Labels; those of Plug-in Gait if empty.
         misplaced: Standard deviation of a marker over a bone from its place in each direction [m]; others are misplaced
             by their own spread.
-        size: Size of the body, with which the distances of markers from the bones grow.
         noise: Standard deviation of the positions in every frame [m].
     """
     rng = np.random.default_rng(4)
     markers: MarkerSet = find_marker_set(labels or labels_of("Plug-in Gait"))
     body = MarkerBody(markers.places)
-    joints = mean_joints() if joints is None else joints
+    joints = mean_joints() if sizes is None else body.rest_joints(sizes)
+    of_marker = np.ones(len(body.part)) if sizes is None else sizes[body.part]
     spread = np.where(body.spread <= marker_sets.BONE, misplaced, 0.4 * body.spread)
-    offsets = size * body.table + spread[:, None] * rng.normal(size=body.table.shape)
+    offsets = of_marker[:, None] * body.table + spread[:, None] * rng.normal(size=body.table.shape)
     xpos, xmat = source_fk(motion.rotvec, motion.trans, joints)
     pos = xpos[:, body.carrier] + (xmat[:, body.carrier] @ offsets[..., None])[..., 0]
     return Marked(labels=markers.labels, pos=pos + noise * rng.normal(size=pos.shape), fps=motion.fps)

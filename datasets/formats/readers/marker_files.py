@@ -255,7 +255,10 @@ _READS = (
     f"Labelled markers of one person: {', '.join(MARKER_SETS)}; lengths, marker offsets and motion are fitted "
     "together. Force plates are not read."
 )
-_ASSUMES = "Vertical axis from the posture; unit and rate from the header, if a body of that size can be; stiff toes."
+_ASSUMES = (
+    "Vertical axis from the posture; unit and rate from the header, if a body of that size can be; toes bend on the "
+    "floor."
+)
 
 TRC = MotionReader(
     name="TRC, .trc",

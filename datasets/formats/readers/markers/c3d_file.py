@@ -32,21 +32,24 @@ def read_c3d(path: Path) -> Recording:
         raise SourceError(
             ReasonCode.MISSING_PACKAGE, f"C3D files are read by ezc3d, which is not installed: {INSTALL}"
         ) from error
+    with path.open("rb") as stream:
+        head = stream.read(512)
     try:
         content = ezc3d.c3d(str(path))
         point = content["parameters"]["POINT"]
         pos = np.asarray(content["data"]["points"], np.float64)[:3].transpose(2, 1, 0).copy()
         residual = np.asarray(content["data"]["meta_points"]["residuals"])[0].T
         rate = float(point["RATE"]["value"][0])
-        width = 4 if point["SCALE"]["value"][0] < 0.0 else 2  # bytes per number: floating point or integers
-        numbers = 4 * pos.shape[0] * pos.shape[1] + content["data"]["analogs"].size
-        size = 512 * (int(point["DATA_START"]["value"][0]) - 1) + width * numbers
     except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
         raise SourceError(
             ReasonCode.TRUNCATED, f"the C3D file is damaged ({str(error)[:80]}): export it again"
         ) from error
-    if path.stat().st_size < size:  # which ezc3d does not notice
-        raise SourceError(ReasonCode.TRUNCATED, "the C3D file ends before its last frame: export it again")
+    announced = _frames_of_header(head)
+    if announced is not None and len(pos) < announced:  # which ezc3d does not say
+        raise SourceError(
+            ReasonCode.TRUNCATED,
+            f"the C3D file has {len(pos)} of the {announced} frames of its header: export it again",
+        )
     if not pos.size:
         raise SourceError(ReasonCode.NOT_MARKERS, "the C3D file holds no points: give the recording with markers")
     labels = [label for key in ("LABELS", "LABELS2", "LABELS3") for label in point.get(key, {}).get("value", ())]
@@ -61,3 +64,9 @@ def read_c3d(path: Path) -> Recording:
         unit=str(units[0]).strip() if len(units) else "",
         upright="z",
     )
+
+
+def _frames_of_header(head: bytes) -> int | None:
+    """Number of frames that the header announces; None if it does not fit into its 16 bits."""
+    first, last = (int.from_bytes(head[low : low + 2], "little") for low in (6, 8))
+    return last - first + 1 if first <= last < 65535 else None

@@ -1,7 +1,7 @@
 """A skeleton of the SMPL family that carries markers: positions, derivatives, and the table's prior.
 
 Unknowns of a frame: position of the pelvis and one rotation for each group of joints. Joints of a group turn alike: no
-marker tells the three joints of the spine apart, nor neck and head. Toes do not bend. Unknowns of the subject: the size
+marker tells the three joints of the spine apart, nor neck and head. Unknowns of the subject: the size
 of each part of the body, left and right alike, and the offset of each marker in its segment.
 """
 
@@ -37,11 +37,12 @@ _FREE = 3.0
 _SPREADS = {
     "pelvis": (np.inf, np.inf, np.inf), "hip": (_FREE, 1.0, 1.0), "knee": (_FREE, 0.1, 0.1), "ankle": (1.0, 0.4, 0.4),
     "spine": (0.3, 0.3, 0.3), "neck": (0.4, 0.4, 0.4), "collar": (0.2, 0.2, 0.2), "shoulder": (_FREE, _FREE, _FREE),
-    "elbow": (1.5, _FREE, 0.1), "wrist": (0.2, 0.5, 0.7),
+    "elbow": (1.5, _FREE, 0.6), "wrist": (0.2, 0.5, 0.7),
 }  # fmt: skip
 """Standard deviation of the rotations about the axes of the neutral pose [rad]: x to the left, y up, z forward.
 
-They decide only what markers leave open. Knees and elbows are hinges, but for a few degrees; a forearm pronates too."""
+They decide only what markers leave open. Knees are hinges but for a few degrees. The axis of an elbow is left to the
+markers beside it."""
 
 
 def _groups() -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -103,12 +104,13 @@ class MarkerBody:
         table: Offset of each marker from that joint in the rest pose of the mean adult, shape (nmarker, 3) [m].
         spread: Standard deviation of the offsets, shape (nmarker,) [m].
         part: Index of the part that each marker's offset scales with, shape (nmarker,).
+        turns: Rotation of each joint's segment from the neutral to the rest pose, shape (22, 3, 3).
         below: Whether a joint moves a marker, shape (22, nmarker).
     """
 
     def __init__(self, places: tuple[Place, ...]) -> None:
         joints = mean_joints()
-        turns = self._turns = neutral_turns(joints)
+        turns = self.turns = neutral_turns(joints)
         neutral = turn_segments(joints, np.swapaxes(turns, 1, 2))
         self.carrier = np.array([INDEX[place.segment] for place in places])
         start = neutral[[INDEX[place.start] for place in places]]
@@ -148,8 +150,8 @@ class MarkerBody:
         local = np.tile(np.eye(3), (len(turn), 22, 1, 1))
         for group, (_, joints) in enumerate(GROUPS):
             local[:, list(joints)] = turn[:, group, None]
-        above = self._turns[[max(parent, 0) for parent in BODY_PARENTS]]
-        return above @ local @ self._turns.swapaxes(1, 2)
+        above = self.turns[[max(parent, 0) for parent in BODY_PARENTS]]
+        return above @ local @ self.turns.swapaxes(1, 2)
 
     def markers(self, xpos: np.ndarray, xmat: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Positions of the markers, shape (nframe, nmarker, 3) [m], from those of the joints."""
@@ -168,7 +170,7 @@ class MarkerBody:
             for joint in joints:
                 moved = np.flatnonzero(self.below[joint])
                 arm = pos[:, moved] - xpos[:, joint, None]
-                result[:, moved, :, columns] += _cross((xmat[:, joint] @ self._turns[joint])[:, None], arm)
+                result[:, moved, :, columns] += _cross((xmat[:, joint] @ self.turns[joint])[:, None], arm)
         return result
 
     def shape_derivatives(self, xmat: np.ndarray) -> np.ndarray:
