@@ -1,6 +1,5 @@
 """OpenSim input: coordinates of .mot and .sto files become the motion that they describe."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,14 @@ from musclemap.datasets.formats.readers.motion_reader import ReadOptions
 from musclemap.datasets.formats.readers.opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED
 from musclemap.datasets.formats.readers.opensim_files import read_opensim
 from musclemap.datasets.formats.readers.table import read_motions
-from musclemap.datasets.formats.tables import MOT_HEADER, table_text
+from musclemap.datasets.formats.tables import MOT_HEADER
 from musclemap.datasets.motion import SourceMotion
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import source_fk
+
+from ..support.opensim_writer import known_walk, write_mot
 
 TRUTH = Path(__file__).parents[3] / "shared" / "truth"
 INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
@@ -29,14 +30,6 @@ def standing(nframe: int = 20, **angles: float) -> dict[str, np.ndarray]:
     """Coordinates of upright standing, but for some [deg, m]."""
     values = {name: np.zeros(nframe) for name in NAMES} | {"pelvis_ty": np.full(nframe, 0.95)}
     return values | {name: np.full(nframe, float(value)) for name, value in angles.items()}
-
-
-def write_mot(values: Mapping[str, np.ndarray], *, fps: float = 100.0, header: str = MOT_HEADER) -> bytes:
-    """A motion file of coordinates in degrees and metres."""
-    table = np.column_stack(list(values.values()))
-    text = header.format(rows=len(table), columns=len(values) + 1)
-    times = np.arange(len(table)) / fps
-    return (text + table_text(("time", *values), times, table, separator="\t", number="%.8f")).encode()
 
 
 def read(data: bytes, **options) -> SourceMotion:
@@ -198,10 +191,7 @@ def test_the_walk_with_known_angles() -> None:
 
     That conversion takes no notice of pronation, so arms are not compared.
     """
-    with np.load(TRUTH / "reference.npz", allow_pickle=False) as reference:
-        angles = {key.removeprefix("angle__"): reference[key] for key in reference if key.startswith("angle__")}
-    degrees = {name: angles[name] if name in PELVIS_POSITION else np.rad2deg(angles[name]) for name in angles}
-    motion = read(write_mot(degrees))
+    motion = read(known_walk(TRUTH))
     ref = read_motion(TRUTH / "walk_poses.npz", name="walk_poses.npz")
     for side in ("left", "right"):
         for part in ("hip", "knee", "ankle"):
