@@ -263,8 +263,7 @@ def test_the_table_of_readers_knows_trc(marked: Marked, tmp_path: Path) -> None:
 
 def write_c3d(path: Path, marked: Marked) -> None:
     """A C3D file with y up, in millimetres."""
-    import ezc3d
-
+    ezc3d = importlib.import_module("ezc3d")
     content = ezc3d.c3d()
     content["parameters"]["POINT"]["RATE"]["value"] = [marked.fps]
     content["parameters"]["POINT"]["LABELS"]["value"] = list(marked.labels)

@@ -26,10 +26,10 @@ INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
 NAMES = (*REQUIRED, *OPTIONAL)
 
 
-def standing(nframe: int = 20, **angles: float) -> dict[str, np.ndarray]:
+def standing(**angles: float) -> dict[str, np.ndarray]:
     """Coordinates of upright standing, but for some [deg, m]."""
-    values = {name: np.zeros(nframe) for name in NAMES} | {"pelvis_ty": np.full(nframe, 0.95)}
-    return values | {name: np.full(nframe, float(value)) for name, value in angles.items()}
+    values = {name: np.zeros(20) for name in NAMES} | {"pelvis_ty": np.full(20, 0.95)}
+    return values | {name: np.full(20, value) for name, value in angles.items()}
 
 
 def read(data: bytes, **options) -> SourceMotion:

@@ -1,5 +1,6 @@
 """Points of a C3D file, read by ezc3d, which is optional."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def read_c3d(path: Path) -> Recording:
             points ("not_markers").
     """
     try:
-        import ezc3d
+        ezc3d = import_module("ezc3d")
     except ImportError as error:
         raise SourceError(
             ReasonCode.MISSING_PACKAGE, f"C3D files are read by ezc3d, which is not installed: {INSTALL}"

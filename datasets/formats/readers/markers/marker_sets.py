@@ -138,7 +138,7 @@ def find_marker_set(labels: Sequence[str]) -> MarkerSet:
         The set, possibly without markers.
     """
     plain = [_plain(label) for label in labels]
-    found = []
+    found: list[tuple[str, list[int], list[Place]]] = []
     for k, name in enumerate(MARKER_SETS):
         places = {_plain(key): place for key, place in _places(k)}
         columns = [column for column, key in enumerate(plain) if key in places and plain.index(key) == column]
