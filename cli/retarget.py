@@ -147,7 +147,7 @@ def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":
     if out is None:
         raise typer.BadParameter("OUT is missing: the folder for the clips")
     if out.is_file():
-        raise typer.BadParameter(f"OUT {out} is a file; give the folder for the clips")
+        raise typer.BadParameter(f"cannot write to {out}: it is a file; give the folder for the clips")
     from musclemap.datasets.output_folder import refuse_own_source
     from musclemap.datasets.selection import select
 

@@ -16,7 +16,7 @@ from .groups import select as select_members
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
-    """One input file.
+    """One input file, or a further person in one.
 
     Attributes:
         path: Path of the file.

@@ -1,4 +1,4 @@
-"""Reads motions in the AMASS layouts and checks whether their frame rate is plausible.
+"""Makes motions of arrays of the SMPL family, as programs lay them out, and checks their frames and rate.
 
 Imports only `datasets` and `skeletons`.
 """

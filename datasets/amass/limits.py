@@ -20,6 +20,9 @@ MAX_ROTATION = 1e3
 MAX_TRANSLATION = 1e4
 """Largest plausible numbers [rad, m]; larger ones mean other data or other units."""
 
+MILLIMETRES = 1000.0
+"""The smallest unit of a translation, in a metre."""
+
 MAX_BETAS = 16
 """Number of shape coefficients used; files hold more."""
 

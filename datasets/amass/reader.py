@@ -1,4 +1,4 @@
-"""Reader of AMASS motion files: converts every layout of the archive's releases to one form or refuses with a reason.
+"""Motions of arrays of the SMPL family: every unambiguous layout in one form, or a reason why it cannot be used.
 
 A file's bytes are read once; the hash, the arrays and hence the clip come from the same bytes. Nothing is unpickled.
 """
@@ -31,6 +31,7 @@ from .limits import (
     MAX_ROTATION,
     MAX_SECONDS,
     MAX_TRANSLATION,
+    MILLIMETRES,
 )
 from .poses import first_key, read_poses
 from .subject import frame_rate, gender_of, licence_of, shape_coefficients
@@ -193,7 +194,7 @@ def motions_of(
 
 
 def check_frames(parts: dict[str, np.ndarray | None]) -> None:
-    """Refuse a motion that is too short, too long, not finite, or with implausibly large rotations.
+    """Refuse a motion that is too short, too long, not finite, or with numbers that are too large in any unit.
 
     Args:
         parts: Arrays by name, each with one row per frame.
@@ -218,7 +219,9 @@ def check_frames(parts: dict[str, np.ndarray | None]) -> None:
             raise SourceError(
                 ReasonCode.NON_FINITE, f"{key} is not finite in frames {', '.join(map(str, bad[:5]))}{more}"
             )
-        if key != "trans":
+        if key == "trans":
+            _check_largest(key, part, MAX_TRANSLATION * MILLIMETRES, "in the unit of the file")
+        else:
             _check_largest(key, part, MAX_ROTATION, "rad")
 
 

@@ -20,7 +20,7 @@ FPS_KEYS = ("mocap_framerate", "mocap_frame_rate")
 OTHER_FPS_KEYS = ("fps", "framerate", "frame_rate", "mocap_fps")
 """Keys of other tools, read if the file has none of `FPS_KEYS`."""
 
-BETAS_KEYS = ("betas", "beta", "shape", "smpl_betas", "pred_shape")
+BETAS_KEYS = ("betas", "beta", "smpl_betas", "pred_shape")
 GENDER_KEYS = ("gender", "genders")
 
 _GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female", "n": "neutral", "neutral": "neutral"}

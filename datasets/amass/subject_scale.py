@@ -18,7 +18,7 @@ SCALES = np.geomspace(0.2, 4000.0, 100)
 FINER = np.geomspace(0.9, 1.1, 21)
 """Factors on the best of them; the step is 1 %."""
 
-MAX_FRAMES = 20_000
+MAX_FRAMES = 6_000
 """Frames examined, from the start."""
 
 MAX_SAMPLES = 500

@@ -21,12 +21,15 @@ from musclemap.cli.output import train_view
 from musclemap.cli.output.progress import ProgressDisplay
 from musclemap.cli.output.terminal_text import printable
 from musclemap.datasets import output_folder
+from musclemap.datasets.clip import read_clip
+from musclemap.datasets.formats.readers.table import suffixes
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.summary import Summary
 from musclemap.pipelines import archive
 from musclemap.pipelines.convert.progress import Progress
 from musclemap.pipelines.train.training import TrainingProgress
 from musclemap.reason_codes import ReasonCode
+from musclemap.retarget.config import SourceConfig
 
 from ..support.data.fake_retargeter import BreaksOn, FakeRetargeter, save
 
@@ -120,6 +123,55 @@ def test_wrong_usage_exits_with_2_and_says_what_is_right(source, out, made, argu
     assert output in result.stderr
     assert result.stdout == ""
     assert not out.exists()
+
+
+def test_facts_of_the_sources_reach_the_settings(source, out, made):
+    result = run(source, out, "--up", "y", "--units", "cm", "--source-fps", "50", "--ground", "zero")
+    assert result.exit_code == 0, result.output
+    assert made[0][0].source == SourceConfig(up="y", units="cm", fps=50.0, ground="zero")
+    assert read_clip(next(out.rglob("*.h5"))).fps == 50.0
+    assert "3 of them up to date" in run(source, out, "--set", "source.up=y", "--units", "cm", "--source-fps", "50",
+                                         "--ground", "zero").stdout  # fmt: skip
+    assert "0 of them up to date" in run(source, out).stdout
+
+
+def test_serious_doubts_are_printed_without_v(source, out, made):
+    save(source / "m0.npz", mocap_framerate=59.0, nframe=59)
+    result = run(source, out)
+    assert result.exit_code == 0
+    assert "doubt m0.npz: frame rate 59 Hz is doubtful" in result.stderr
+    assert run(source, out, "--overwrite", "-q").stderr == ""
+
+
+def test_formats_are_listed_without_other_arguments():
+    result = RUNNER.invoke(retarget.app, ["--list-formats"])
+    assert result.exit_code == 0
+    for suffix in suffixes():
+        assert suffix in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [("dance.fbx", "Blender"), ("clip.h5", "HDF5"), ("absent", "does not exist"), ("KIT.zip", "unpack it")],
+)
+def test_wrong_sources_exit_with_2_in_one_line(tmp_path, out, made, name, output):
+    if name != "absent":
+        (tmp_path / name).write_bytes(b"x")
+    result = run(tmp_path / name, out)
+    assert result.exit_code == 2
+    assert output in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_an_output_folder_is_no_source_and_a_file_is_no_output(source, out, made):
+    run(source, out)
+    result = run(out, out.with_name("other"))
+    assert result.exit_code == 2
+    assert "is an output folder of mm-retarget" in result.stderr
+    result = run(source, source / "m0.npz")
+    assert result.exit_code == 2
+    assert "it is a file; give the folder for the clips" in result.stderr
 
 
 def test_nothing_to_convert_exits_with_2(tmp_path, out, made):

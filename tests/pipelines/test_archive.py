@@ -363,14 +363,14 @@ def test_a_crash_affects_only_the_clip_that_causes_it(source, out, error, reason
 
 @pytest.mark.parametrize("error", [*ODD, MemoryError()])
 def test_any_error_of_the_reader_affects_only_that_file(source, out, monkeypatch, error):
-    read = intake.read_motion
+    read = intake.read_motions
 
     def broken(path, *, name, **options):
         if name == "b/a.npz":
             raise error
         return read(path, name=name, **options)
 
-    monkeypatch.setattr(intake, "read_motion", broken)
+    monkeypatch.setattr(intake, "read_motions", broken)
     assert convert(source, out).counts == {"ok": 3, "rejected": 0, "failed": 1, "kept": 0}
     entry = lines(out)["b/a.npz"]
     assert entry.code == ("out_of_memory" if isinstance(error, MemoryError) else "crash")

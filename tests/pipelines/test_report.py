@@ -170,6 +170,15 @@ def test_a_clip_names_what_was_done_to_its_motion(body: TargetBody, tmp_path: Pa
     assert note == f"filtered at 6 Hz; 4 contacts; body {body.version}"
 
 
+def test_a_clip_names_the_doubts_about_its_source(body: TargetBody, tmp_path: Path) -> None:
+    text = "frame rate 120 Hz is doubtful, about 55 Hz would fit"
+    clip = _clip(body, warnings=({"code": "doubtful_frame_rate", "text": text},))
+    Manifest(entries=(_entry(tmp_path, "a.npz", clip),)).write(tmp_path / "manifest.jsonl")
+    write_report(tmp_path, pictures=False)
+    (row,) = _page_data(tmp_path / "report.html")["rows"]
+    assert f"source: {text}" in _clip_data(tmp_path / "report" / row[7])["notes"]
+
+
 def test_same_clips_give_same_bytes_and_stale_files_are_removed(out: Path) -> None:
     before = {path: path.read_bytes() for path in [out / "report.html", *(out / "report").iterdir()]}
     (out / "report" / "9999.js").write_text("from an earlier run")

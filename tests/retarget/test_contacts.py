@@ -150,6 +150,23 @@ def test_standing_on_a_step_is_a_contact() -> None:
     assert not stance.height[:110].any()
 
 
+def test_the_floor_can_be_stated_to_be_at_zero() -> None:
+    """A body on a platform of 40 cm: the floor is under its feet, or, if so stated, at z = 0 and the feet on a step."""
+    standing = standing_still()
+    feet, pelvis = standing.points - standing.pelvis[:, None], standing.pelvis + np.array([0.0, 0.0, 0.4])
+    stances = [
+        estimate_stance(
+            pelvis, feet, fps=FPS, prior=1.0, scale_config=ScaleConfig(), contact_config=CONTACT, floor_is_zero=stated
+        )
+        for stated in (False, True)
+    ]
+    assert stances[0].floor == pytest.approx(0.4, abs=0.02)
+    assert not stances[0].height.any()
+    assert stances[1].floor == 0.0
+    np.testing.assert_allclose(stances[1].height, stances[0].floor, atol=0.01)
+    np.testing.assert_array_equal(stances[1].contact, stances[0].contact)
+
+
 @pytest.mark.parametrize("subject", [0.88, 1.12])
 def test_without_travel_the_height_of_short_and_tall_subjects_is_trusted(subject: float) -> None:
     """A subject 12 % from the mean, a child of thirteen or a very tall man, is likelier than a floor off z = 0."""

@@ -28,6 +28,11 @@ class OtherFile:
     advice: str
     code: ReasonCode = ReasonCode.NOT_MOTION
 
+    @property
+    def is_archive(self) -> bool:
+        """Whether files that are read start in the same way: .npz and .pt are zip archives, joblib compresses."""
+        return self.advice == _UNPACK
+
     def sentence(self, name: str) -> str:
         """Refusal of a file of this kind."""
         return f"{name} is {self.what}: {self.advice}"

@@ -19,8 +19,11 @@ MAX_DEPTH = 4
 MAX_GROUPS = 100_000
 """Dictionaries that are searched."""
 
-MAX_LIST = 1_000_000
-"""Longest list that is read as an array."""
+MAX_ITEMS = 5_000_000
+"""Most numbers of nested lists that are read as an array."""
+
+MAX_TEXT = 1000
+"""Characters of a text that are read."""
 
 PUBLISHED_FPS = {"smpl_scaling": (60.0, "AIST++"), "K_fullimg": (30.0, "GVHMR"), "motion_x": (30.0, "Motion-X")}
 """Frame rates [Hz] of data whose files state none, by a key that only these files have."""
@@ -112,23 +115,28 @@ def _is_container(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value[:10]))
 
 
-def _array(value: Any, convert: Convert) -> np.ndarray | None:
-    """A value as an array: an array or tensor, a number, a text, or a list of numbers or of equal arrays."""
-    if isinstance(value, str):
-        return np.array(value[:1000])
-    if isinstance(value, bytes):
-        return np.array(value[:1000])
+def _array(value: Any, convert: Convert, *, depth: int = 0) -> np.ndarray | None:
+    """A value as an array: an array or tensor, a number, a text, or nested lists of equal ones."""
+    if isinstance(value, str | bytes):
+        return np.array(value[:MAX_TEXT])
     if isinstance(value, bool | int | float):
-        return np.array(float(value)) if abs(value) < 1e300 else None
-    if isinstance(value, list | tuple) and 0 < len(value) <= MAX_LIST:
-        parts = [_leaf(item, convert) for item in value]
-        shapes = {part.shape for part in parts if part is not None}
-        kinds = {part.dtype.kind in "SU" for part in parts if part is not None}
-        if None in [part if part is None else 0 for part in parts] or len(shapes) != 1 or len(kinds) != 1:
+        return np.array(float(value)) if isinstance(value, float) or abs(value) < 2**63 else None
+    if isinstance(value, list | tuple):
+        return _stacked(value, convert, depth)
+    return None if isinstance(value, dict) or value is None else convert(value)
+
+
+def _stacked(values: Sequence[Any], convert: Convert, depth: int) -> np.ndarray | None:
+    """Nested lists of equal parts as one array. Lists that refer to each other must not multiply without limit."""
+    if not 0 < len(values) <= MAX_ITEMS or depth == MAX_DEPTH:
+        return None
+    first = _array(values[0], convert, depth=depth + 1)
+    if first is None or first.size * len(values) > MAX_ITEMS:
+        return None
+    parts = [first]
+    for value in values[1:]:
+        part = _array(value, convert, depth=depth + 1)
+        if part is None or part.shape != first.shape or (part.dtype.kind in "SU") != (first.dtype.kind in "SU"):
             return None
-        return np.stack([part for part in parts if part is not None])
-    return None if isinstance(value, dict | list | tuple) or value is None else convert(value)
-
-
-def _leaf(value: Any, convert: Convert) -> np.ndarray | None:
-    return None if isinstance(value, dict | list | tuple) or value is None else _array(value, convert)
+        parts.append(part)
+    return np.stack(parts)

@@ -80,6 +80,10 @@ def _motions(arrays: Arrays, file: SourceFile, options: ReadOptions) -> list[Sou
 
 def _read_npz(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
     arrays = NpzArrays(file.data, limit=MAX_BYTES)
+    if not arrays.keys:
+        raise SourceError(
+            ReasonCode.NOT_MOTION, "it is a zip archive without arrays: unpack it and give the folder of its motions"
+        )
     if not has_pose(arrays):
         _refuse_others(arrays.keys)
     return _motions(arrays, file, options)

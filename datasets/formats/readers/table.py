@@ -79,10 +79,10 @@ def read_motions(path: Path, *, name: str, options: ReadOptions = ReadOptions())
 def _reader_of(head: bytes, path: Path) -> MotionReader:
     if not head:
         raise FileError("the file is empty", code=ReasonCode.TRUNCATED)
-    for reader in READERS:
-        if reader.recognises(head, path):
-            return reader
     other = other_by_content(head)
+    for reader in READERS:
+        if (other is None or other.is_archive) and reader.recognises(head, path):
+            return reader
     if other is not None:
         raise SourceError(other.code, other.sentence(path.name))
     raise SourceError(

@@ -42,11 +42,14 @@ RESTING = (-0.1, 0.15)
 STANDING = (-0.03, 0.08)
 """Heights of the lowest joint, that of the toes, of a body that stands on the floor [m]."""
 
-TRAVEL = 1.5
-"""A body that travels this far does not lie [m]."""
+TRAVEL = 0.8
+"""A body that travels this far on standing feet neither lies nor does push-ups [m]."""
 
 Y_UP_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """A quarter turn about x."""
+
+MIN_FRAMES = 12
+"""Frames of the shortest motion that shows its axes and unit."""
 
 MAX_SAMPLES = 500
 """Frames examined."""
@@ -99,6 +102,8 @@ def to_world(motion: SourceMotion, options: ReadOptions) -> tuple[SourceMotion, 
 
 
 def _evidence(motion: SourceMotion) -> _Evidence:
+    if motion.nframe < MIN_FRAMES:
+        return _Evidence(direction=np.zeros(3), joints=np.zeros((0, 22, 3)), trans=np.zeros((0, 3)), size=None)
     every = max(1, motion.nframe // MAX_SAMPLES)
     rotvec, trans = motion.rotvec[::every], motion.trans[::every]
     joints, _ = source_fk(rotvec, np.zeros((len(rotvec), 3)), mean_joints() - mean_joints()[0])
@@ -132,8 +137,8 @@ def _unit(evidence: _Evidence, up: str, options: ReadOptions) -> tuple[Units, li
     if unit is None:
         return "m", [f"the translation fits no unit: {reason}; to state it, add --units m, cm or mm"]
     return unit, [
-        f"looks like {_UNIT_NAMES[unit]} ({reason}) and was converted to metres, as by --units {unit}; to keep the "
-        "numbers, add --units m"
+        f"looks like {_UNIT_NAMES[unit]} ({reason}): converted to metres like --units {unit}; --units m keeps the "
+        "file's numbers"
     ]
 
 
@@ -161,7 +166,7 @@ def _turn(evidence: _Evidence, up: str, factor: float, options: ReadOptions) -> 
     """Whether to turn the world from y up to z up, and sentences about its axes."""
     if options.up == "y":
         if up == "z":
-            text = "the body is upright along z, but --up y turned it: leave the option out"
+            text = "the body is upright along z, but --up y turned it: leave --up out"
             return True, [SourceWarning(ReasonCode.Y_UP, text)]
         return True, []
     if options.up == "z":
@@ -176,7 +181,7 @@ def _turn(evidence: _Evidence, up: str, factor: float, options: ReadOptions) -> 
         return False, []
     share = f"trunk and legs point along y, by {evidence.direction[1]:.2f} on average"
     if _is_certainly_y_up(evidence, factor):
-        text = f"looks Y-up ({share}) and was turned to z up, as by --up y; to keep its axes, add --up z"
+        text = f"looks Y-up ({share}): turned to z up like --up y; --up z keeps the file's axes"
         return True, [SourceWarning(ReasonCode.Y_UP, text)]
     text = f"looks Y-up ({share}), unless the body lies on the floor: add --up y, or --up z if it lies"
     return False, [SourceWarning(ReasonCode.Y_UP, text)]

@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import pickle
 import random
 import zipfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import read_clip
 from musclemap.datasets.downloads.bundle_manifest import MAX_MANIFEST_BYTES, parse_bundle
 from musclemap.datasets.formats.locomujoco import read_trajectory
+from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.manifest import Manifest
 from musclemap.datasets.track_file import read_track, write_track
 from musclemap.files import read_bytes
@@ -22,6 +24,7 @@ from musclemap.pipelines.track.track_folder import ListedTrack, read_track_lines
 from musclemap.skeletons.smpl.body_model import find_body_models, load_body_model
 
 from ...support.data.body_model_files import synthetic_model, write_npz, write_smpl_pkl
+from ...support.data.source_files import joblib_bytes, save_torch
 from . import bundle_manifests
 from .fuzz_training import TRAINING_KINDS
 from .fuzzing import PLAIN, Kind
@@ -131,15 +134,33 @@ def _npy_header(content: bytes, rng: random.Random) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content[stream.tell() :]
 
 
-def _motion(folder: Path) -> bytes:
+def _arrays() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    arrays = {
+    return {
         "poses": 0.1 * rng.normal(size=(12, 156)), "trans": rng.normal(size=(12, 3)), "betas": np.zeros(10),
         "gender": np.array("male"), "mocap_framerate": np.array(60.0),
     }  # fmt: skip
+
+
+def _motion(folder: Path) -> bytes:
     out = io.BytesIO()
-    np.savez(out, **arrays)
+    np.savez(out, **_arrays())  # type: ignore[arg-type]
     return out.getvalue()
+
+
+def _torch(folder: Path) -> bytes:
+    arrays = {key: array for key, array in _arrays().items() if array.ndim}
+    return save_torch(folder / "m.pt", arrays | {"fps": np.array([60.0])}).read_bytes()
+
+
+def _npy(folder: Path) -> bytes:
+    out = io.BytesIO()
+    np.save(out, 0.1 * np.random.default_rng(0).normal(size=(12, 322)))
+    return out.getvalue()
+
+
+def _read_motions(path: Path) -> object:
+    return read_motions(path, name="m")
 
 
 def _written(name: str, write: Callable[[Path], object]) -> Callable[[Path], bytes]:
@@ -202,6 +223,16 @@ KINDS = {
     "motion": Kind(
         suffix=".npz", make=_motion, read=lambda path: read_motion(path, name="m.npz"), mutations=_NPZ,
     ),
+    "motion pickle": Kind(
+        suffix=".pkl", make=lambda folder: pickle.dumps(_arrays()), read=_read_motions,
+        mutations=(pickle_program, pickle_piece),
+    ),
+    "motion joblib": Kind(
+        suffix=".pkl", make=lambda folder: joblib_bytes({k: v for k, v in _arrays().items() if v.dtype.kind == "f"}),
+        read=_read_motions, mutations=(pickle_program, pickle_piece),
+    ),
+    "motion torch": Kind(suffix=".pt", make=_torch, read=_read_motions, mutations=(zip_members, zip_directory)),
+    "motion npy": Kind(suffix=".npy", make=_npy, read=_read_motions, mutations=(_npy_header,)),
     "body model npz": Kind(
         suffix="_male.npz", make=_written("a_male.npz", lambda path: write_npz(path, _SMPL)), read=_body_model,
         mutations=_NPZ,
