@@ -15,7 +15,7 @@ from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 from .motion_reader import MotionReader, ReadOptions, SourceFile
-from .opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED, skeleton_motion
+from .opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED, SAME_DEFINITION, SPHERICAL_ARM, skeleton_motion
 from .opensim.storage_text import Storage, parse_storage
 from .rates import checked_rate
 
@@ -56,16 +56,19 @@ def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -
     """
     storage = parse_storage(data)
     warnings: list[SourceWarning] = []
-    columns = {column: k for k, column in reversed(list(enumerate(storage.columns)))}
+    names = [SAME_DEFINITION.get(column, column) for column in storage.columns]
+    columns = {column: k for k, column in reversed(list(enumerate(names)))}
     _check_columns(columns)
     storage, rate = _even(storage, warnings)
     fps, fps_source = checked_rate(rate, nframe=len(storage.time), key="time", source_fps=options.source_fps)
-    names = [key for key in (*REQUIRED, *OPTIONAL) if key in columns and key not in PELVIS_POSITION]
+    arms = [f"{name}_{side}" for name in SPHERICAL_ARM for side in "rl"]
+    names = [key for key in (*REQUIRED, *OPTIONAL, *arms) if key in columns and key not in PELVIS_POSITION]
     values = storage.values[:, [columns[key] for key in names]]
     values = np.deg2rad(values) if _in_degrees(storage, names, columns, warnings) else values
     angles = dict(zip(names, values.T, strict=True))
     _turn_knees(angles, warnings)
-    missing = [key for key in OPTIONAL if key not in columns]
+    spherical = all(key in columns for key in arms)
+    missing = [key for key in OPTIONAL if key not in columns and not (spherical and key.startswith("arm_"))]
     if missing:
         text = f"the file has no {shown(', '.join(missing))}: they were left as in upright standing"
         warnings.append(SourceWarning(ReasonCode.MISSING_COORDINATES, text))

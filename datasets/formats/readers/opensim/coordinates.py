@@ -4,6 +4,8 @@ The definitions are those of Rajagopal et al. 2016, IEEE Trans. Biomed. Eng. 63:
 from which MyoFullBody's are taken. All are zero in upright standing, with the arms at the sides. Axes of a body are x
 forward, y up, z right. Where definitions differ:
 
+- Arm: arm_flex, arm_add and arm_rot are rotations about z, x and y. MyoFullBody's exports have plane, elevation and
+  rotation instead, and are read too.
 - Forearm: pro_sup is zero with the palm forward; in the skeleton's neutral pose, as in MyoFullBody, the thumb is
   forward, which is 90 degrees of pronation.
 - Knee: the model's shank also slides as the knee bends, by some millimetres; that is left out. Its rotation is kept.
@@ -36,6 +38,15 @@ OPTIONAL = (
         "subtalar_angle", "mtp_angle", "arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup")),
 )  # fmt: skip
 """Coordinates that are zero if the file lacks them, but pro_sup, which then leaves the thumb forward."""
+
+SPHERICAL_ARM = ("elv_angle", "shoulder_elv", "shoulder_rot")
+"""Plane, elevation and rotation of MyoFullBody's arms, from Saul et al. 2015, Comput. Methods Biomech. Biomed. Eng.
+18:1445. Files with them are its exports; there, pro_sup is zero with the thumb forward."""
+
+SAME_DEFINITION = {
+    "flex_extension": "lumbar_extension", "lat_bending": "lumbar_bending", "axial_rotation": "lumbar_rotation",
+}  # fmt: skip
+"""MyoFullBody's names of Rajagopal's coordinates, where they differ."""
 
 AXES = {
     "ankle_angle": (-0.10501355, -0.17402245, 0.97912632),
@@ -125,12 +136,17 @@ def _local(angles: Mapping[str, np.ndarray], nframe: int) -> dict[str, Rotation]
         )
         result[f"{side}_foot"] = hinge("mtp_angle", angle("mtp_angle"))
         upper_arm = _from_down(mirror * UPPER_ARM)
-        rotation = angles.get(f"pro_sup_{end}", np.full(nframe, THUMB_FORWARD))
+        spherical = f"{SPHERICAL_ARM[1]}_{end}" in angles
+        zero_thumb = 0.0 if not spherical else THUMB_FORWARD
+        rotation = angles.get(f"pro_sup_{end}", np.full(nframe, THUMB_FORWARD - zero_thumb)) + zero_thumb
         forearm = _from_down(mirror * RADIUS + hinge("pro_sup", rotation).apply(mirror * WRIST))
         roll = _euler("y", sign * (rotation - THUMB_FORWARD))
-        result[f"{side}_shoulder"] = (
-            _euler("zxy", angle("arm_flex"), sign * angle("arm_add"), sign * angle("arm_rot")) * upper_arm
-        )
+        if spherical:
+            plane, elevation, twist = (sign * angle(name) for name in SPHERICAL_ARM)
+            shoulder = _euler("yxy", plane, -elevation, twist - plane)
+        else:
+            shoulder = _euler("zxy", angle("arm_flex"), sign * angle("arm_add"), sign * angle("arm_rot"))
+        result[f"{side}_shoulder"] = shoulder * upper_arm
         result[f"{side}_elbow"] = upper_arm.inv() * hinge("elbow_flex", angle("elbow_flex")) * forearm * roll
     return result
 

@@ -7,21 +7,26 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.amass.reader import read_motion
+from musclemap.datasets.formats.export_body import ExportBody
 from musclemap.datasets.formats.opensim import grf_columns, sto_bytes
 from musclemap.datasets.formats.readers.motion_reader import ReadOptions
 from musclemap.datasets.formats.readers.opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED
 from musclemap.datasets.formats.readers.opensim_files import read_opensim
+from musclemap.datasets.formats.readers.skeletons.calibration import unit
 from musclemap.datasets.formats.readers.table import read_motions
-from musclemap.datasets.formats.tables import MOT_HEADER
+from musclemap.datasets.formats.tables import MOT_HEADER, mot_bytes
 from musclemap.datasets.motion import SourceMotion
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
+from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-from ..support.opensim_writer import known_walk, write_mot
+from ...support.data.exported_clips import moving_clip
+from ...support.opensim_writer import known_walk, write_mot
 
-TRUTH = Path(__file__).parents[3] / "shared" / "truth"
+TRUTH = Path(__file__).parents[4] / "shared" / "truth"
 INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
 NAMES = (*REQUIRED, *OPTIONAL)
 
@@ -183,6 +188,24 @@ def test_the_table_of_readers_knows_opensim(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(write_mot(standing()))
         (motion,) = read_motions(tmp_path / name, name=name)
         assert (motion.name, motion.fps, motion.fps_source) == (name, 100.0, "time")
+
+
+def test_the_export_is_read_back(body: TargetBody) -> None:
+    """Directions of the limbs are those of the clip; hips and shoulders of its body are not quite the model's."""
+    clip = moving_clip(body, nframe=40)
+    motion = read(mot_bytes(clip, ExportBody(load_body())))
+    assert motion.rest_joints is not None
+    pos, _ = source_fk(motion.rotvec, motion.trans, motion.rest_joints)
+    at = {name: k for k, name in enumerate(clip.landmark_names)}
+    for side, end in (("left", "l"), ("right", "r")):
+        for bone, landmarks in (
+            (("hip", "knee"), ("femur", "tibia")), (("knee", "ankle"), ("tibia", "talus")),
+            (("shoulder", "elbow"), ("humerus", "ulna")), (("elbow", "wrist"), ("ulna", "lunate")),
+        ):  # fmt: skip
+            first, second = (pos[:, INDEX[f"{side}_{joint}"]] for joint in bone)
+            start, stop = (clip.landmark_pos[:, at[f"{name}_{end}"]] for name in landmarks)
+            cosine = np.sum(unit(second - first) * unit(stop - start), axis=1)
+            assert np.rad2deg(np.arccos(cosine.min())) < 8.0, (side, bone)
 
 
 @pytest.mark.skipif(not TRUTH.is_dir(), reason="needs the walk with known joint angles")

@@ -26,9 +26,9 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-from ..support.marker_writer import Marked, labels_of, virtual_markers, write_trc
+from ...support.marker_writer import Marked, labels_of, virtual_markers, write_trc
 
-MOCAP = Path(__file__).resolve().parents[2].parent / "shared" / "mocap"
+MOCAP = Path(__file__).resolve().parents[3].parent / "shared" / "mocap"
 EZC3D = importlib.util.find_spec("ezc3d") is not None
 INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
 TOES = [INDEX["left_foot"], INDEX["right_foot"]]
