@@ -31,8 +31,8 @@ from ...support.marker_writer import Marked, labels_of, virtual_markers, write_t
 MOCAP = Path(__file__).resolve().parents[3].parent / "shared" / "mocap"
 EZC3D = importlib.util.find_spec("ezc3d") is not None
 INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
-TOES = [INDEX["left_foot"], INDEX["right_foot"]]
-"""No marker is on them: their rotation is not in the file."""
+
+ARMS = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "elbow", "wrist")]
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,13 @@ def read(data: bytes, **options) -> SourceMotion:
 def differences(
     motion: SourceMotion, other: SourceMotion, *, joints: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Largest distance of each joint [mm] and mean angle of each segment [deg], shape (22,) each; no angles of toes."""
+    """Largest distance of each joint [mm] and mean angle of each segment [deg], shape (22,) each."""
     pos, mat = source_fk(motion.rotvec, motion.trans, mean_joints() if joints is None else joints)
     assert other.rest_joints is not None
     other_pos, other_mat = source_fk(other.rotvec, other.trans, other.rest_joints)
     turn = Rotation.from_matrix((np.swapaxes(mat, 2, 3) @ other_mat).reshape(-1, 3, 3))
-    angle = np.rad2deg(turn.magnitude().reshape(-1, 22).mean(axis=0))
-    angle[TOES] = 0.0
-    return 1e3 * np.linalg.norm(other_pos - pos, axis=2).max(axis=0), angle
+    distance = 1e3 * np.linalg.norm(other_pos - pos, axis=2).max(axis=0)
+    return distance, np.rad2deg(turn.magnitude().reshape(-1, 22).mean(axis=0))
 
 
 def said(motion: SourceMotion, code: ReasonCode) -> str:
@@ -81,7 +80,8 @@ def test_round_trip(walk: SourceMotion, which: str) -> None:
     distance, angle = differences(walk, read(write_trc(virtual_markers(walk, labels=labels))))
     unmarked = [] if which in ("Plug-in Gait", "CMU 41") else [INDEX["neck"], INDEX["head"]]
     assert np.delete(distance, unmarked).max() < 15.0
-    assert np.delete(angle, unmarked).max() < 3.0
+    assert np.delete(angle, [*unmarked, *ARMS]).max() < 3.0
+    assert angle[ARMS].max() < 4.0  # 2 mm on the 70 mm between the markers of a wrist are 1.6 degrees
 
 
 @pytest.mark.parametrize("name", ["squat", "jump", "arm_raise"])
@@ -89,9 +89,8 @@ def test_other_motions(name: str) -> None:
     """A straight arm does not show how it is twisted: its segments are compared without the twist, by the joints."""
     motion = synthesise(name)
     distance, angle = differences(motion, read(write_trc(virtual_markers(motion))))
-    arms = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "elbow", "wrist")]
     assert distance.max() < 15.0
-    assert np.delete(angle, arms).max() < 3.0
+    assert np.delete(angle, ARMS).max() < 3.0
 
 
 def test_a_subject_with_its_own_proportions(walk: SourceMotion) -> None:

@@ -37,12 +37,12 @@ _FREE = 3.0
 _SPREADS = {
     "pelvis": (np.inf, np.inf, np.inf), "hip": (_FREE, 1.0, 1.0), "knee": (_FREE, 0.1, 0.1), "ankle": (1.0, 0.4, 0.4),
     "spine": (0.3, 0.3, 0.3), "neck": (0.4, 0.4, 0.4), "collar": (0.2, 0.2, 0.2), "shoulder": (_FREE, _FREE, _FREE),
-    "elbow": (_FREE, _FREE, _FREE), "wrist": (0.6, 1.0, 1.0),
+    "elbow": (1.5, _FREE, 0.6), "wrist": (0.4, 0.7, 0.7),
 }  # fmt: skip
 """Standard deviation of the rotations about the axes of the neutral pose [rad]: x to the left, y up, z forward.
 
-They decide only what markers leave open. Knees are hinges but for a few degrees. The axis of an elbow is left to the
-markers beside it."""
+They decide only what markers leave open. Knees are hinges but for a few degrees. The axis of an elbow is mostly left
+to the markers beside it."""
 
 
 def _groups() -> tuple[tuple[str, tuple[int, ...]], ...]:

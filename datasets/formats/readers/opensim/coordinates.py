@@ -68,6 +68,15 @@ WRIST = (-0.008797, -0.235841, 0.01361)
 """Ankle in the right tibia, elbow in the humerus, radius in the ulna and wrist in the radius of Rajagopal's model [m].
 The bones of the skeleton follow these lines."""
 
+OWN_UPPER_ARM = (0.0063, -0.2904, -0.0125)
+OWN_PRONATION = np.deg2rad([-80.0, -40.0, 0.0, 40.0, 80.0])
+OWN_FOREARM = (
+    (0.0113, 0.0180, 0.0186, 0.0127, 0.0031), (-0.2516, -0.2524, -0.2535, -0.2546, -0.2550),
+    (0.0617, 0.0546, 0.0448, 0.0369, 0.0347),
+)  # fmt: skip
+"""The same lines of MyoFullBody's right arm, measured: from humerus to ulna [m], and from ulna to lunate by pro_sup [rad],
+with a straight elbow."""
+
 KNEE_FLEXION = np.deg2rad([0.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0])
 SHANK_INWARD = np.deg2rad([0.0, 2.76, 4.99, 8.08, 9.79, 10.59, 10.97, 11.3])
 SHANK_ADDUCTION = np.deg2rad([0.0, 0.35, 0.74, 1.49, 2.09, 2.55, 3.08, 3.5])
@@ -135,19 +144,21 @@ def _local(angles: Mapping[str, np.ndarray], nframe: int) -> dict[str, Rotation]
             shank.inv() * hinge("ankle_angle", angle("ankle_angle")) * hinge("subtalar_angle", angle("subtalar_angle"))
         )
         result[f"{side}_foot"] = hinge("mtp_angle", angle("mtp_angle"))
-        upper_arm = _from_down(mirror * UPPER_ARM)
-        spherical = f"{SPHERICAL_ARM[1]}_{end}" in angles
-        zero_thumb = 0.0 if not spherical else THUMB_FORWARD
-        rotation = angles.get(f"pro_sup_{end}", np.full(nframe, THUMB_FORWARD - zero_thumb)) + zero_thumb
-        forearm = _from_down(mirror * RADIUS + hinge("pro_sup", rotation).apply(mirror * WRIST))
-        roll = _euler("y", sign * (rotation - THUMB_FORWARD))
         if spherical:
             plane, elevation, twist = (sign * angle(name) for name in SPHERICAL_ARM)
             shoulder = _euler("yxy", plane, -elevation, twist - plane)
+            upper_arm = _from_down(mirror * OWN_UPPER_ARM)
+            forearm = _from_down(
+                mirror * np.column_stack([np.interp(roll, OWN_PRONATION, axis) for axis in OWN_FOREARM])
+            )
         else:
             shoulder = _euler("zxy", angle("arm_flex"), sign * angle("arm_add"), sign * angle("arm_rot"))
+            upper_arm = _from_down(mirror * UPPER_ARM)
+            wrist = hinge("pro_sup", roll + THUMB_FORWARD).apply(mirror * WRIST)
+            forearm = _from_down(mirror * RADIUS + wrist)
         result[f"{side}_shoulder"] = shoulder * upper_arm
-        result[f"{side}_elbow"] = upper_arm.inv() * hinge("elbow_flex", angle("elbow_flex")) * forearm * roll
+        turned = forearm * _euler("y", sign * roll)
+        result[f"{side}_elbow"] = upper_arm.inv() * hinge("elbow_flex", angle("elbow_flex")) * turned
     return result
 
 
