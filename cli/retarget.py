@@ -1,5 +1,6 @@
 """`mm-retarget`: convert motion capture to checked reference clips."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ def retarget(
     units: opt.UnitsOption = None,
     source_fps: opt.SourceFps = None,
     ground: opt.GroundOption = None,
+    joint_map: opt.JointMapFile = None,
+    save_joint_map: opt.SaveJointMap = None,
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
     treadmill: opt.TreadmillOption = None,
@@ -69,9 +72,12 @@ def retarget(
     its reason), 2 for wrong usage; with --status, 1 if anything failed or is stale.
     """
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
+    if save_joint_map is not None:
+        _save_joint_map(source, save_joint_map)
+        raise typer.Exit
     filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
     selection = None if status else _select(source, out, filters)
-    known = _Source(up=up, units=units, source_fps=source_fps, ground=ground)
+    known = _Source(up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map)
     settings = _settings(
         config, set_ or (), known, fps=fps, hands=hands, treadmill=treadmill, dynamics=dynamics, muscles=muscles,
         muscle_cost=muscle_cost, chunk=chunk,
@@ -94,6 +100,7 @@ class _Source:
     units: opt.Units | None
     source_fps: float | None
     ground: opt.Ground | None
+    joint_map: Path | None
 
 
 class _Filters(TypedDict):
@@ -132,6 +139,19 @@ class _Output:
     quiet: bool
     report: bool
     dry_run: bool
+
+
+def _save_joint_map(source: Path, path: Path) -> None:
+    """Write the joint map of one BVH file, to be edited."""
+    from musclemap.datasets.amass.limits import MAX_FILE_BYTES
+    from musclemap.datasets.formats.readers.bvh import find_joint_map
+    from musclemap.datasets.formats.readers.skeletons.joint_map import save_joint_map
+    from musclemap.files import read_bytes
+
+    found = find_joint_map(read_bytes(source, limit=MAX_FILE_BYTES))
+    save_joint_map(path, found)
+    by = "guessed from the skeleton's shape" if found.family == "guess" else f"by the names of {found.family}"
+    echo(f"{path}: {len(found.joints)} joints of {source}, {by}")
 
 
 def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":
@@ -251,15 +271,18 @@ def _settings(
     from musclemap.pipelines.device import disable_gpu_preallocation
 
     disable_gpu_preallocation()  # before the settings import JAX
+    from musclemap.datasets.formats.readers.skeletons.joint_map import load_joint_map
     from musclemap.retarget.config import RetargetConfig
     from musclemap.settings import load_settings, override
 
     settings = load_settings(RetargetConfig, path, assignments)
+    joints = None if known.joint_map is None else json.dumps(load_joint_map(known.joint_map).pairs)
     own = {
         "source.up": known.up and known.up.value,
         "source.units": known.units and known.units.value,
         "source.fps": known.source_fps,
         "source.ground": known.ground and known.ground.value,
+        "source.joints": joints,
         "fps": fps,
         "hands": hands and hands.value,
         "treadmill": treadmill and treadmill.value,

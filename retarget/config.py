@@ -35,12 +35,15 @@ class SourceConfig:
         units: Unit of their positions: "m", "cm", "mm", or "auto" (other units are noticed, and converted if certain).
         fps: Frame rate [Hz] in place of that of the files, or 0 for that of the files.
         ground: Height of the floor: "auto" (that of the standing feet) or "zero" (z = 0 of the files).
+        joints: Joint map of files with their own skeletons, each such as "left_hip = LeftUpLeg"; empty to find the
+            joints by their names or positions.
     """
 
     up: Literal["auto", "z", "y"] = "auto"
     units: Literal["auto", "m", "cm", "mm"] = "auto"
     fps: NonNegativeFloat = 0.0
     ground: Literal["auto", "zero"] = "auto"
+    joints: Annotated[tuple[str, ...], *Sequence] = ()
 
 
 @settings

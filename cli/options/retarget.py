@@ -97,6 +97,26 @@ SourceFps = Annotated[
         rich_help_panel=_SOURCES,
     ),
 ]
+JointMapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--joint-map",
+        metavar="FILE",
+        help="TOML file that names the joints of BVH files.",
+        show_default="by names, else by shape",
+        rich_help_panel=_SOURCES,
+    ),
+]
+SaveJointMap = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-joint-map",
+        metavar="FILE",
+        help="Write the joint map of SOURCE, one BVH file, and exit.",
+        show_default=False,
+        rich_help_panel=_SOURCES,
+    ),
+]
 GroundOption = Annotated[
     Ground | None,
     typer.Option(

@@ -87,10 +87,14 @@ def write_motion(path: Path, motion: SourceMotion) -> None:
     """Write a motion in the layout of AMASS's SMPL-H files, plus `licence`. The same motion gives the same bytes.
 
     Raises:
-        SourceError: If the motion is not of the family SMPL-H, because readers assume SMPL-H betas ("bad_shape").
+        SourceError: If the motion is not of the family SMPL-H, because readers assume SMPL-H betas, or has a skeleton
+            of its own, which the layout cannot hold ("bad_shape").
     """
-    if motion.family != "smplh":
-        raise SourceError(ReasonCode.BAD_SHAPE, f"{motion.name} is of family {motion.family}; only smplh is written")
+    if motion.family != "smplh" or motion.rest_joints is not None:
+        own = "" if motion.rest_joints is None else " with its own skeleton"
+        raise SourceError(
+            ReasonCode.BAD_SHAPE, f"{motion.name} is of family {motion.family}{own}; only smplh without is written"
+        )
     nframe = motion.nframe
     hands = np.zeros((nframe, NHAND_JOINT, 3)) if motion.hand_rotvec is None else motion.hand_rotvec
     betas = np.zeros(NBETA)

@@ -7,6 +7,7 @@ from typing import Any
 
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.skeletons.joint_map import joint_map_of
 from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.datasets.motion import SourceMotion
@@ -36,11 +37,15 @@ def read_options(config: RetargetConfig) -> ReadOptions:
     """What the settings of a conversion state about its sources.
 
     Raises:
-        SettingsError: If a frame rate is out of range.
+        SettingsError: If a frame rate is out of range, or the joint map is incomplete.
     """
     source = config.source
     return ReadOptions(
-        up=source.up, units=source.units, source_fps=source.fps or None, default_fps=config.default_fps or None
+        up=source.up,
+        units=source.units,
+        source_fps=source.fps or None,
+        default_fps=config.default_fps or None,
+        joint_map=joint_map_of(source.joints) if source.joints else None,
     )
 
 

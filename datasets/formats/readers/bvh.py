@@ -94,14 +94,27 @@ def read_bvh(
     )
 
 
+def find_joint_map(data: bytes) -> JointMap:
+    """Map the joints of a BVH file by their names, or else by topology and position.
+
+    Raises:
+        SourceError: As `parse_bvh`, or if the skeleton is no person's ("unknown_skeleton").
+    """
+    return _find_joint_map(parse_bvh(data))
+
+
+def _find_joint_map(bvh: Bvh) -> JointMap:
+    return find_family(bvh.names, bvh.parents) or guess_joints(bvh)
+
+
 def _joints(bvh: Bvh, joint_map: JointMap | None, warnings: list[SourceWarning]) -> dict[str, int]:
     """Index of the file's joint by name of the SMPL family's."""
-    joint_map = joint_map or find_family(bvh.names, bvh.parents)
-    if joint_map is None:
-        joint_map = guess_joints(bvh)
-        pairs = ", ".join(f"{key} = {joint}" for key, joint in joint_map.joints.items())
-        known = ", ".join(FAMILIES)
-        text = f"the joints have no names of {known}; guessed from the skeleton's shape: {pairs}"
+    joint_map = joint_map or _find_joint_map(bvh)
+    if joint_map.family == "guess":
+        text = (
+            f"the joints have no names of {', '.join(FAMILIES)}; guessed from the skeleton's shape: "
+            f"{', '.join(joint_map.pairs)}; to correct it, edit the file of --save-joint-map and add --joint-map"
+        )
         warnings.append(SourceWarning(ReasonCode.GUESSED_JOINTS, text))
     return joint_map.indices(bvh.names, bvh.parents)
 
@@ -166,9 +179,9 @@ def _read(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
 BVH = MotionReader(
     name="BVH, .bvh",
     suffixes=(".bvh",),
-    written_by=f"Animation programs; {', '.join(FAMILIES)}; 100STYLE",
-    reads="Skeleton and motion of one person, with fingers where they are; any joint names and channel orders.",
-    assumes="Degrees; unit from the length of the legs, vertical axis from the posture, unknown joints from the shape.",
+    written_by=f"animation programs; {', '.join(FAMILIES)}, 100STYLE",
+    reads="skeleton and motion of one person, with fingers where they are; any joint names and channel orders",
+    assumes="degrees; unit from the length of the legs, vertical axis from the posture, unknown joints from the shape",
     recognises=_recognises,
     read=_read,
 )

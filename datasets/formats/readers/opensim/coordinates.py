@@ -74,8 +74,8 @@ OWN_FOREARM = (
     (0.0113, 0.0180, 0.0186, 0.0127, 0.0031), (-0.2516, -0.2524, -0.2535, -0.2546, -0.2550),
     (0.0617, 0.0546, 0.0448, 0.0369, 0.0347),
 )  # fmt: skip
-"""The same lines of MyoFullBody's right arm, measured: from humerus to ulna [m], and from ulna to lunate by pro_sup [rad],
-with a straight elbow."""
+"""The same lines of MyoFullBody's right arm, measured with a straight elbow: from humerus to ulna [m], and from ulna to
+lunate by pro_sup [rad]."""
 
 KNEE_FLEXION = np.deg2rad([0.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0])
 SHANK_INWARD = np.deg2rad([0.0, 2.76, 4.99, 8.08, 9.79, 10.59, 10.97, 11.3])
@@ -144,6 +144,9 @@ def _local(angles: Mapping[str, np.ndarray], nframe: int) -> dict[str, Rotation]
             shank.inv() * hinge("ankle_angle", angle("ankle_angle")) * hinge("subtalar_angle", angle("subtalar_angle"))
         )
         result[f"{side}_foot"] = hinge("mtp_angle", angle("mtp_angle"))
+        spherical = f"{SPHERICAL_ARM[1]}_{end}" in angles
+        roll = angles.get(f"pro_sup_{end}", np.full(nframe, 0.0 if spherical else THUMB_FORWARD))
+        roll = roll if spherical else roll - THUMB_FORWARD  # pronation from the thumb forward
         if spherical:
             plane, elevation, twist = (sign * angle(name) for name in SPHERICAL_ARM)
             shoulder = _euler("yxy", plane, -elevation, twist - plane)

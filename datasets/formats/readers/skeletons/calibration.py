@@ -34,6 +34,15 @@ AXIS_CHILD = {
 } | {INDEX["spine1"]: INDEX["spine2"], INDEX["spine2"]: INDEX["spine3"]}  # fmt: skip
 """Joint at the other end of each joint's bone."""
 
+_TRUNK = {
+    INDEX[joint]: (INDEX[start], INDEX[end])
+    for joint, start, end in (
+        ("spine1", "spine1", "spine2"), ("spine2", "spine2", "spine3"), ("spine3", "spine3", "neck"),
+        ("neck", "neck", "head"), ("head", "neck", "head"),
+    )
+}  # fmt: skip
+"""Ends of the bone that shows whether the trunk is straight at a joint."""
+
 LIMB_BONES = tuple(
     INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("knee", "ankle", "elbow", "wrist")
 )
@@ -46,10 +55,18 @@ LEAST_BEND = 0.4
 """Sine of the angle from which a bent knee or elbow shows its axis; 24 degrees."""
 
 SPREAD = np.deg2rad(8.0)
-"""Slope of the shanks in the zero pose [rad] from which the feet slope with them; with less, soles are level."""
+"""Slope of the shanks in the zero pose [rad] from which legs count as spread and feet slope with them; with less, legs
+are straight and soles are level."""
+
+ALIGNED = np.deg2rad(15.0)
+"""Angle between trunk and an axis of the file in the zero pose [rad] up to which the body is upright along the axis."""
 
 BALL_SHARE = 0.65
 """Distance of the ball from the ankle relative to the tip of the toes (D&C and ANSUR, as in `mean_skeleton.py`)."""
+
+POSED, CROSSED, AHEAD, FOLDED = 0.5, -0.3, 0.3, -0.2
+"""Cosines that tell a zero pose that a body can take: thighs down, collars sideways, trunk up; arms no further across
+the body, feet this far ahead, knees and elbows no more bent."""
 
 TIP = 0.7
 """Cosine of the angle between shank and foot from which an End Site is no tip of a foot but a stump."""
@@ -114,14 +131,19 @@ class Calibration:
     def _body_axes(self) -> np.ndarray:
         """Axes of the body in the zero pose as columns: left, up, forward.
 
-        Up is the trunk's direction, or its mean in the motion if the zero pose of the trunk is another.
+        Up is the trunk's direction, or its mean in the motion if the zero pose of the trunk is another; and the file's
+        own axis if that is near, because programs align the zero pose with it and necks are not just above the hips.
         """
         left = self._zero(INDEX["left_hip"]) - self._zero(INDEX["right_hip"])
         up = self._zero(INDEX["neck"]) - 0.5 * (self._zero(INDEX["left_hip"]) + self._zero(INDEX["right_hip"]))
         moved = self._xpos[:, INDEX["neck"]] - self._hips()
         mean = np.einsum("tki,tk->i", self._turn[:, 0], moved) / len(moved)
-        if unit(up) @ unit(mean) < 0.6:
+        if unit(up) @ unit(mean) < POSED:
             up = mean
+        axis = np.zeros(3)
+        axis[np.argmax(np.abs(up))] = np.sign(up[np.argmax(np.abs(up))])
+        if unit(up) @ axis > np.cos(ALIGNED):
+            up = axis
         left = unit(left)
         up = unit(up - (up @ left) * left)
         return np.column_stack([left, up, np.cross(left, up)])
@@ -129,28 +151,33 @@ class Calibration:
     def _calibrate(self, joint: int, name: str) -> np.ndarray:
         side = 1.0 if name.startswith("left") else -1.0
         part = name.rpartition("_")[2]
-        above = self.to_joint[BODY_PARENTS[joint]]
-        if part in ("pelvis", "spine1", "spine2", "spine3", "neck", "head"):
-            return self._trunk(joint)
-        if part in ("foot", "wrist"):
+        parent = BODY_PARENTS[joint]
+        if parent < 0:
+            return self.body
+        above = self.to_joint[parent]
+        if part in ("foot", "wrist") or self.turned_by[joint] == self.turned_by[parent]:
             return above
+        if joint in _TRUNK:
+            return self._trunk(joint)
         bone = self.body.T @ unit(self._bone(joint))
         if part == "hip":
-            posed = -bone @ _UP > 0.5
+            posed = -bone @ _UP > POSED
             self._legs_posed &= bool(posed)
             return self.body @ self._shortest(joint, bone) if posed else self._by_hinge(joint, _LEFT)
         if part == "shoulder":
-            posed = self._arms_posed and side * bone @ _LEFT > -0.3 and bone @ _UP < 0.5
+            posed = self._arms_posed and side * bone @ _LEFT > CROSSED and bone @ _UP < POSED
             self._arms_posed &= bool(posed)
             return self.body @ self._shortest(joint, bone) if posed else self._by_hinge(joint, -side * _UP)
         if part == "collar":
-            posed = side * bone @ _LEFT > 0.5
+            posed = side * bone @ _LEFT > POSED
             self._arms_posed &= bool(posed)
             return self.body if posed else self._by_mean(joint)
         if part == "ankle":
-            return self._foot(joint, bone) if self._legs_posed and bone @ _FORWARD > 0.3 else self._by_mean(joint)
+            return self._foot(joint, bone) if self._legs_posed and bone @ _FORWARD > AHEAD else self._by_mean(joint)
+        if part == "knee" and self._legs_posed and -bone @ _UP > np.cos(SPREAD):
+            return self.body @ self._shortest(joint, bone)  # as `neutral_pose.py` turns a straight leg
         straight = above.T @ unit(self._bone(joint))  # knee or elbow: from the segment above
-        if straight @ self._direction(joint) < -0.2:
+        if straight @ self._direction(joint) < FOLDED:
             return self._by_mean(joint)
         return above @ self._shortest(joint, straight)
 
@@ -163,12 +190,9 @@ class Calibration:
 
     def _trunk(self, joint: int) -> np.ndarray:
         """The body's axes for a trunk that is straight in the zero pose, otherwise the mean of the motion."""
-        if joint == 0 or self.turned_by[joint] == self.turned_by[0]:
-            return self.body
-        end = {INDEX["head"]: INDEX["head"], INDEX["neck"]: INDEX["head"], INDEX["spine3"]: INDEX["neck"]}
-        start = BODY_PARENTS[joint] if joint == INDEX["head"] else joint
-        bone = self._zero(end.get(joint, AXIS_CHILD.get(joint, joint))) - self._zero(start)
-        if not bone.any() or unit(bone) @ self.body[:, 1] > 0.5:
+        start, end = _TRUNK[joint]
+        bone = self._zero(end) - self._zero(start)
+        if not bone.any() or unit(bone) @ self.body[:, 1] > POSED:
             return self.body
         return self._mean_turn(joint)
 

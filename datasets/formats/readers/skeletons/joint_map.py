@@ -10,7 +10,8 @@ A joint-map file has one table. Names on the left are those of the SMPL family, 
 Joints that the source lacks are left out, except those in `REQUIRED`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,11 @@ class JointMap:
 
     family: str
     joints: Mapping[str, str]
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """Each joint as text such as "pelvis = Hips", in the order of `ALL_NAMES`."""
+        return tuple(f"{key} = {self.joints[key]}" for key in ALL_NAMES if key in self.joints)
 
     def indices(self, names: Sequence[str], parents: Sequence[int]) -> dict[str, int]:
         """Index of the source's joint by name of the SMPL family's.
@@ -99,16 +105,31 @@ def load_joint_map(path: Path) -> JointMap:
     joints = tree.get("joints")
     if set(tree) != {"joints"} or not isinstance(joints, dict):
         raise SettingsError(f"{path} has the tables {shown(', '.join(tree))}; a joint map has one table, [joints]")
+    return _checked(joints, where=str(path))
+
+
+def joint_map_of(pairs: Iterable[str]) -> JointMap:
+    """Joint map from `JointMap.pairs`.
+
+    Raises:
+        SettingsError: As `load_joint_map`, except for the file.
+    """
+    split = [pair.partition("=") for pair in pairs]
+    return _checked({key.strip(): joint.strip() for key, _, joint in split}, where="the joint map")
+
+
+def _checked(joints: Mapping[str, object], *, where: str) -> JointMap:
+    named = {key: joint for key, joint in joints.items() if key in ALL_NAMES and isinstance(joint, str) and joint}
     for key, joint in joints.items():
-        if key not in ALL_NAMES or not isinstance(joint, str):
-            raise SettingsError(f"{path}: {key} = {shown(joint)}; names are {', '.join(BODY_NAMES)} and the fingers'")
-    missing = [key for key in REQUIRED if key not in joints]
+        if key not in named:
+            raise SettingsError(f"{where}: {key} = {shown(joint)}; names are {', '.join(BODY_NAMES)} and the fingers'")
+    missing = [key for key in REQUIRED if key not in named]
     if missing:
-        raise SettingsError(f"{path} lacks {', '.join(missing)}")
-    twice = {joint for joint in joints.values() if list(joints.values()).count(joint) > 1}
+        raise SettingsError(f"{where} lacks {', '.join(missing)}")
+    twice = [joint for joint, count in Counter(named.values()).items() if count > 1]
     if twice:
-        raise SettingsError(f"{path} uses {', '.join(sorted(twice))} more than once")
-    return JointMap(family="file", joints=joints)
+        raise SettingsError(f"{where} uses {', '.join(twice)} more than once")
+    return JointMap(family="file", joints=named)
 
 
 def save_joint_map(path: Path, joint_map: JointMap) -> None:

@@ -12,7 +12,12 @@ from musclemap.datasets.formats.bvh import bvh_bytes
 from musclemap.datasets.formats.export_body import ExportBody
 from musclemap.datasets.formats.readers.bvh import read_bvh
 from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.skeletons.bvh_kinematics import BvhKinematics
+from musclemap.datasets.formats.readers.skeletons.bvh_text import parse_bvh
+from musclemap.datasets.formats.readers.skeletons.calibration import Calibration
 from musclemap.datasets.formats.readers.skeletons.families import FAMILIES, find_family
+from musclemap.datasets.formats.readers.skeletons.own_skeleton import own_motion
+from musclemap.datasets.formats.readers.skeletons.topology import guess_joints
 from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic.synthesis import synthesise
@@ -24,11 +29,11 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-from ..support.bvh_writer import CMU_NAMES, SMPL_NAMES, SOMA_NAMES, with_fingers, write_bvh
-from ..support.data.exported_clips import moving_clip
-from ..support.zero_poses import INDEX, arms_down, legs_apart, one_line, t_pose
+from ...support.bvh_writer import CMU_NAMES, SMPL_NAMES, SOMA_NAMES, with_fingers, write_bvh
+from ...support.data.exported_clips import moving_clip
+from ...support.zero_poses import INDEX, arms_down, legs_apart, one_line, t_pose
 
-MOCAP = Path(__file__).resolve().parents[2].parent / "shared" / "mocap"
+MOCAP = Path(__file__).resolve().parents[3].parent / "shared" / "mocap"
 MIXAMO_NAMES = CMU_NAMES | {"spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2"}
 UNKNOWN_NAMES = {name: f"joint{k}" for k, name in enumerate(BODY_NAMES)}
 FEET = ("left_foot", "right_foot")
@@ -127,7 +132,7 @@ def test_a_zero_pose_may_lie(walk: SourceMotion) -> None:
 
 @pytest.mark.parametrize(
     ("zero", "degrees"),
-    [(t_pose(), 0.3), (arms_down(45.0), 0.3), (arms_down(90.0), 0.3), (legs_apart(20.0), 0.3), (one_line(), 4.0)],
+    [(t_pose(), 1e-3), (arms_down(45.0), 1e-3), (arms_down(90.0), 1e-3), (legs_apart(20.0), 0.3), (one_line(), 4.0)],
     ids=["T", "A", "hanging", "CMU", "LAFAN1"],
 )
 @pytest.mark.parametrize("name", ["walk_1.2", "squat"])
@@ -182,6 +187,40 @@ def test_missing_joints(names: dict[str, str], without: tuple[str, ...], millime
     limbs = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("hip", "knee", "elbow", "wrist")]
     assert angle[limbs].max() < 0.01
     assert angle[kept[: len(kept) if without != FEET else 8]].max() < degrees
+
+
+def test_more_joints(walk: SourceMotion) -> None:
+    """A fourth joint half-way up the chest shares its bend: limbs keep their directions, the trunk moves a little."""
+    bvh = parse_bvh(write_bvh(walk))
+    chest = bvh.names.index("Spine1")
+    first = sum(map(len, bvh.channels[:chest]))
+    turn = Rotation.from_euler("ZYX", bvh.values[:, first : first + 3], degrees=True)
+    half = Rotation.from_rotvec(0.5 * turn.as_rotvec()).as_euler("ZYX", degrees=True)
+    values = np.insert(bvh.values, [first] * 3, half, axis=1)
+    values[:, first + 3 : first + 6] = half
+    shift = lambda joint: joint if joint < chest else joint + 1  # noqa: E731
+    offsets = np.insert(bvh.offsets, chest, 0.5 * bvh.offsets[chest], axis=0)
+    offsets[chest + 1] *= 0.5
+    longer = replace(
+        bvh,
+        names=(*bvh.names[:chest], "Extra", *bvh.names[chest:]),
+        parents=(*map(shift, bvh.parents[:chest]), shift(bvh.parents[chest]), chest,
+                 *map(shift, bvh.parents[chest + 1 :])),
+        offsets=offsets,
+        ends=np.insert(bvh.ends, chest, np.nan, axis=0),
+        channels=(*bvh.channels[:chest], bvh.channels[chest], *bvh.channels[chest:]),
+        values=values,
+    )  # fmt: skip
+    guess = guess_joints(longer)
+    assert [guess.joints[key] for key in ("spine1", "spine2", "spine3")] == ["LowerBack", "Extra", "Spine1"]
+    index = guess.indices(longer.names, longer.parents)
+    read = own_motion(longer, index, Calibration(longer, index), to_world=np.eye(3), metres=0.01)
+    joints, turns = source_fk(read.rotvec, read.trans, read.rest_joints)
+    xpos, _ = BvhKinematics(longer).world(slice(None))
+    assert np.linalg.norm(joints[:, INDEX["spine3"]] - 0.01 * xpos[:, index["spine3"]], axis=1).max() < 1e-3
+    along = turns[:, INDEX["left_elbow"]] @ [1.0, 0.0, 0.0]
+    ref = xpos[:, index["left_wrist"]] - xpos[:, index["left_elbow"]]
+    np.testing.assert_allclose(along, ref / np.linalg.norm(ref, axis=1, keepdims=True), atol=1e-6)
 
 
 def test_fingers(walk: SourceMotion) -> None:

@@ -167,3 +167,27 @@ def test_position_channels_hold_the_offset_or_add_to_it(value: list[float]) -> N
     values[:, 3:9], values[:, 9:] = [[0.0] * 3 + value], 0.0
     xpos, _ = BvhKinematics(replace(bvh, values=values)).world(slice(None))
     np.testing.assert_allclose(xpos[:, 1] - xpos[:, 0], [[20.0, 41.0, 0.5]] * 2, atol=1e-12)
+
+
+def test_random_damage_is_refused_or_read() -> None:
+    """Bytes changed, removed and repeated: a file is read or refused, and nothing else happens."""
+    rng, data = np.random.default_rng(5), ARM.encode()
+    codes = []
+    for _ in range(1500):
+        damaged = bytearray(data)
+        for _ in range(rng.integers(1, 4)):
+            start = int(rng.integers(len(damaged)))
+            stop = start + int(rng.integers(1, 12))
+            kind = rng.integers(3)
+            if kind == 0:
+                damaged[start:stop] = rng.integers(0, 256, stop - start, np.uint8).tobytes()
+            elif kind == 1:
+                del damaged[start:stop]
+            else:
+                damaged[start:start] = damaged[start:stop]
+        try:
+            parse_bvh(bytes(damaged))
+        except SourceError as error:
+            codes.append(error.code)
+    assert len(codes) > 700
+    assert set(codes) > {ReasonCode.NOT_BVH, ReasonCode.TRUNCATED, ReasonCode.BAD_TYPE}

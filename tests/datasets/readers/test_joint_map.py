@@ -18,7 +18,7 @@ from musclemap.errors import SettingsError, SourceError
 from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 
-from ..support.bvh_writer import write_bvh
+from ...support.bvh_writer import write_bvh
 
 NAMES = {name: f"Bone {k} 'x\"" for k, name in enumerate(BODY_NAMES)}
 
