@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ MOCAP = Path(__file__).resolve().parents[3].parent / "shared" / "mocap"
 EZC3D = importlib.util.find_spec("ezc3d") is not None
 INDEX = {name: joint for joint, name in enumerate(BODY_NAMES)}
 
+TOES = [INDEX["left_foot"], INDEX["right_foot"]]
 ARMS = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "elbow", "wrist")]
 
 
@@ -61,6 +63,18 @@ def differences(
     return distance, np.rad2deg(turn.magnitude().reshape(-1, 22).mean(axis=0))
 
 
+def assert_same(motion: SourceMotion, other: SourceMotion, *, without: Sequence[int] = ()) -> None:
+    """All joints but some within 15 mm, and segments within 3 degrees.
+
+    Two millimetres on the 70 mm between the markers of a wrist are 1.6 degrees; no marker shows how far toes bend.
+    """
+    distance, angle = differences(motion, other)
+    limit = np.full(22, 3.0)
+    limit[ARMS], limit[TOES] = 4.0, 5.0
+    assert np.delete(distance, without).max() < 15.0
+    assert np.delete(angle / limit, without).max() < 1.0
+
+
 def said(motion: SourceMotion, code: ReasonCode) -> str:
     """The one warning with a code."""
     (text,) = (warning.text for warning in motion.warnings if warning.code == code)
@@ -77,11 +91,8 @@ def test_round_trip(walk: SourceMotion, which: str) -> None:
     labels = labels_of(which)
     assert find_marker_set(labels).name == which
     assert len(find_marker_set(labels).labels) == len(labels)
-    distance, angle = differences(walk, read(write_trc(virtual_markers(walk, labels=labels))))
     unmarked = [] if which in ("Plug-in Gait", "CMU 41") else [INDEX["neck"], INDEX["head"]]
-    assert np.delete(distance, unmarked).max() < 15.0
-    assert np.delete(angle, [*unmarked, *ARMS]).max() < 3.0
-    assert angle[ARMS].max() < 4.0  # 2 mm on the 70 mm between the markers of a wrist are 1.6 degrees
+    assert_same(walk, read(write_trc(virtual_markers(walk, labels=labels))), without=unmarked)
 
 
 @pytest.mark.parametrize("name", ["squat", "jump", "arm_raise"])
@@ -90,7 +101,7 @@ def test_other_motions(name: str) -> None:
     motion = synthesise(name)
     distance, angle = differences(motion, read(write_trc(virtual_markers(motion))))
     assert distance.max() < 15.0
-    assert np.delete(angle, ARMS).max() < 3.0
+    assert np.delete(angle, [*ARMS, *TOES]).max() < 3.0
 
 
 def test_a_subject_with_its_own_proportions(walk: SourceMotion) -> None:
@@ -134,9 +145,7 @@ def test_gaps_and_unlabelled_markers(walk: SourceMotion, marked: Marked) -> None
     pos[40:100, marked.labels.index("RANK")] = np.nan  # 0.5 s
     extra = {"*3": marked.pos[:, 0] + 0.1, "Wand:Tip": marked.pos[:, 0] + 0.2}
     other = read(write_trc(replace(marked, pos=pos), extra=extra))
-    distance, angle = differences(walk, other)
-    assert distance.max() < 15.0
-    assert angle.max() < 3.0
+    assert_same(walk, other)
     assert said(other, ReasonCode.MARKER_GAPS) == (
         "gaps of markers: 1 of up to 0.1 s are bridged; in 1 others, up to 0.50 s (RANK), the pose is solved without "
         "the marker"
@@ -279,9 +288,7 @@ def test_c3d(walk: SourceMotion, marked: Marked, tmp_path: Path) -> None:
     pos[30:38, marked.labels.index("LKNE")] = np.nan
     write_c3d(tmp_path / "walk.c3d", replace(marked, pos=pos, labels=(*marked.labels[:-1], "*1")))
     (motion,) = read_motions(tmp_path / "walk.c3d", name="walk.c3d")
-    distance, angle = differences(walk, motion)
-    assert distance.max() < 15.0
-    assert angle.max() < 3.0
+    assert_same(walk, motion)
     assert {ReasonCode.MARKER_GAPS, ReasonCode.UNUSED_MARKERS} <= codes(motion)
     data = (tmp_path / "walk.c3d").read_bytes()
     for size in (600, len(data) // 2):
