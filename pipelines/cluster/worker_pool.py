@@ -70,7 +70,7 @@ class WorkerPool:
         jobs = [
             Job(
                 number=number, items=tuple(_absolute(item) for item in group), out=out, spec=spec,
-                known=_known_of(group, known),
+                known=known_of(group, known),
                 overwrite=overwrite, clip_seconds=self.clip_seconds,
             )
             for number, group in enumerate(self.jobs or group_into_jobs(items, workers=self.workers))
@@ -137,7 +137,7 @@ def visible_gpus() -> list[str]:
     return list(takewhile(lambda name: name in existing or name.startswith(("GPU-", "MIG-")), names))
 
 
-def _known_of(group: Sequence[Selected], known: Mapping[str, ManifestEntry]) -> dict[str, ManifestEntry]:
+def known_of(group: Sequence[Selected], known: Mapping[str, ManifestEntry]) -> dict[str, ManifestEntry]:
     """Manifest lines of some files, and of further people in them."""
     names = {item.name for item in group}
     return {name: entry for name, entry in known.items() if file_of(name) in names}

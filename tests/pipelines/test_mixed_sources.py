@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.clip import read_clip
+from musclemap.datasets.formats.readers.table import file_of, person_name
 from musclemap.datasets.manifest import Manifest
+from musclemap.datasets.selection import select
 from musclemap.datasets.summary import Summary
 from musclemap.pipelines.archive import convert_archive
+from musclemap.pipelines.cluster.worker_pool import known_of
 from musclemap.retarget.config import RetargetConfig, SourceConfig
 
 from ..support.data.fake_retargeter import FakeRetargeter
@@ -94,6 +97,16 @@ def test_clips_of_all_people_are_kept_and_renewed(source: Path, tmp_path: Path) 
     assert not convert(source, tmp_path / "out", config=other, **only).kept
     assert read_clip(tmp_path / "out" / "walk.h5").fps_source == "corrected"
     assert convert(source, tmp_path / "out", config=other, **only).kept == {"two.pkl", "two.pkl/person2", "walk.npz"}
+
+
+def test_the_lines_of_all_people_of_a_file_go_to_its_worker(source: Path, tmp_path: Path) -> None:
+    convert(source, tmp_path / "out", include=["two.pkl", "walk.npz"])
+    known = {entry.source: entry for entry in Manifest.read(tmp_path / "out" / "manifest.jsonl").entries}
+    items = select(source, include=["two.pkl"]).items
+    assert set(known_of(items, known)) == {"two.pkl", "two.pkl/person2"}
+    assert [file_of(name) for name in ("a/b.npz", person_name("a/b.npz", 12), "x/persons.npz")] == [
+        "a/b.npz", "a/b.npz", "x/persons.npz",
+    ]  # fmt: skip
 
 
 def test_a_dry_run_counts_people(source: Path, tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ import pytest
 from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.formats.readers.bvh import read_bvh
+from musclemap.datasets.formats.readers.marker_files import read_markers
+from musclemap.datasets.formats.readers.markers.trc_text import parse_trc
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.retarget.config import RetargetConfig
@@ -20,6 +23,7 @@ from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 from ..conftest import optimised
 from ..support.bvh_writer import write_bvh
+from ..support.marker_writer import labels_of, virtual_markers, write_trc
 from ..support.zero_poses import arms_down, legs_apart
 
 MOCAP = Path(__file__).resolve().parents[2].parent / "shared" / "mocap"
@@ -63,6 +67,12 @@ def test_a_walk_through_bvh(unchecked: Retargeter, body: TargetBody) -> None:
 def test_a_recorded_walk_through_bvh(unchecked: Retargeter, body: TargetBody) -> None:
     walk = read_motion(MOCAP / "cmu" / "02" / "02_01_poses.npz", name="02_01_poses.npz")
     compare(unchecked, body, walk, [read_bvh(write_bvh(walk, unit=CMU_UNIT, zero=legs_apart(20.0)), name="walk.bvh")])
+
+
+def test_a_walk_through_markers(unchecked: Retargeter, body: TargetBody) -> None:
+    walk = synthesise("walk_1.2", seconds=2.0)
+    recording = parse_trc(write_trc(virtual_markers(walk, labels=labels_of("CMU 41"))))
+    compare(unchecked, body, walk, [read_markers(recording, name="walk.trc", sha256="", options=ReadOptions())])
 
 
 def test_body_models_are_not_for_own_skeletons() -> None:

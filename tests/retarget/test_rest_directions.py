@@ -11,11 +11,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.amass.reader import read_motion
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.opensim_files import read_opensim
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.targets.landmark_targets import build_targets
 from musclemap.retarget.targets.proportions import fit_proportions
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+
+from ..support.opensim_writer import known_walk
 
 TRUTH = Path(__file__).parents[3] / "shared" / "truth"
 pytestmark = pytest.mark.skipif(not TRUTH.is_dir(), reason="needs the walk with known joint angles")
@@ -23,11 +27,13 @@ pytestmark = pytest.mark.skipif(not TRUTH.is_dir(), reason="needs the walk with 
 ANGLES = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")
 
 
-@pytest.fixture(scope="module")
-def angles(body: TargetBody) -> dict[str, np.ndarray]:
+@pytest.fixture(scope="module", params=["npz", "mot"])
+def angles(body: TargetBody, request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
     """Angles of the orientation targets, shape (nframe,) each [deg], by joint and side."""
     motion = read_motion(TRUTH / "walk_poses.npz", name="walk_poses.npz")
-    joints = mean_joints()
+    if request.param == "mot":
+        motion = read_opensim(known_walk(TRUTH), name="walk.mot", sha256="", options=ReadOptions())
+    joints = mean_joints() if motion.rest_joints is None else motion.rest_joints
     proportions = fit_proportions(body, joints)
     targets = build_targets(body, motion, proportions, RetargetConfig(), source_joints=joints)
     names = [body.landmark_names[k] for k in body.oriented]

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.amass.limits import FPS_RANGE, MAX_SECONDS
 from musclemap.datasets.amass.reader import check_translation
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.source_kinematics import leg_length
 
+from .axes import UP_TO_Z, UPRIGHT, nearest_axis
 from .motion_reader import MotionReader, ReadOptions, SourceFile, Units, UpAxis
+from .rates import checked_rate
 from .skeletons.bvh_text import Bvh, is_bvh, parse_bvh
 from .skeletons.calibration import Calibration, unit
 from .skeletons.families import FAMILIES, find_family
@@ -33,20 +34,8 @@ LEG = {"CMU's unit of 56 mm": (0.6, 1.05)}
 ANY_LEG = (0.45, 1.3)
 """Plausible lengths from hip to ankle [m], of some units and of all others: from small children to tall adults."""
 
-UPRIGHT = 0.75
-"""Component of the mean direction of trunk and legs along an axis from which that axis is certainly up."""
-
 HIP_HEIGHT = (0.7, 1.4)
 """Height of the pelvis of a standing or walking body, relative to the length of the legs."""
-
-EXACT_RATE = 5e-4
-"""Frame times are rounded: a rate this close to a whole number, relatively, is that number. 29.97 Hz is not 30."""
-
-_UP_TO_Z = {
-    "x": [[0, 0, -1], [0, 1, 0], [1, 0, 0]], "-x": [[0, 0, 1], [0, 1, 0], [-1, 0, 0]],
-    "y": [[1, 0, 0], [0, 0, -1], [0, 1, 0]], "-y": [[1, 0, 0], [0, 0, 1], [0, -1, 0]],
-    "z": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "-z": [[1, 0, 0], [0, -1, 0], [0, 0, -1]],
-}  # fmt: skip
 
 
 def read_bvh(
@@ -79,12 +68,13 @@ def read_bvh(
     if len(bvh.values) == 1:
         raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds a single frame, which is not a motion")
     warnings: list[SourceWarning] = []
-    fps, fps_source = _frame_rate(bvh, source_fps)
+    stated, nframe = 1.0 / bvh.frame_time, len(bvh.values)
+    fps, fps_source = checked_rate(stated, nframe=nframe, key="Frame Time", source_fps=source_fps)
     index = _joints(bvh, joint_map, warnings)
     calibration = Calibration(bvh, index)
     axis = _up(calibration, warnings) if up == "auto" else up
     metres = _metres(calibration, warnings) if units == "auto" else UNIT_METRES[units]
-    to_world = np.array(_UP_TO_Z[axis], np.float64)
+    to_world = np.array(UP_TO_Z[axis], np.float64)
     motion = own_motion(bvh, index, calibration, to_world=to_world, metres=metres)
     check_translation(motion.trans)
     return SourceMotion(
@@ -97,7 +87,7 @@ def read_bvh(
         family="smplh",
         fps=fps,
         fps_source=fps_source,
-        source_fps=1.0 / bvh.frame_time,
+        source_fps=stated,
         sha256=hashlib.sha256(data).hexdigest(),
         warnings=tuple(warnings),
         rest_joints=motion.rest_joints,
@@ -117,25 +107,6 @@ def _find_joint_map(bvh: Bvh) -> JointMap:
     return find_family(bvh.names, bvh.parents) or guess_joints(bvh)
 
 
-def _frame_rate(bvh: Bvh, source_fps: float | None) -> tuple[float, str]:
-    """Frame rate [Hz] and where it is from."""
-    stated = 1.0 / bvh.frame_time
-    fps = stated if source_fps is None else source_fps
-    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
-        raise SourceError(
-            ReasonCode.BAD_FRAME_RATE,
-            f"Frame Time is {bvh.frame_time:g} s, so {fps:g} Hz; expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz",
-        )
-    if len(bvh.values) / fps > MAX_SECONDS:
-        raise SourceError(
-            ReasonCode.TOO_LARGE, f"{len(bvh.values)} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours"
-        )
-    if source_fps is not None:
-        return source_fps, "corrected"
-    whole = float(round(fps))
-    return (whole if abs(whole / fps - 1.0) < EXACT_RATE else fps), "Frame Time"
-
-
 def _joints(bvh: Bvh, joint_map: JointMap | None, warnings: list[SourceWarning]) -> dict[str, int]:
     """Index of the file's joint by name of the SMPL family's."""
     joint_map = joint_map or _find_joint_map(bvh)
@@ -150,7 +121,7 @@ def _joints(bvh: Bvh, joint_map: JointMap | None, warnings: list[SourceWarning])
 
 def _up(calibration: Calibration, warnings: list[SourceWarning]) -> str:
     """The axis that points up, such as "y" or "-y"."""
-    axis, rest = _nearest_axis(calibration.up), _nearest_axis(calibration.body[:, 1])
+    axis, rest = nearest_axis(calibration.up), nearest_axis(calibration.body[:, 1])
     upright = np.abs(calibration.up).max() > UPRIGHT
     if not calibration.posed[0]:
         evidence = "the motion is upright along it"
@@ -170,11 +141,6 @@ def _stands_along(calibration: Calibration) -> bool:
     """Whether the pelvis is as high above the origin, along the body, as legs are long; that of a lying body is not."""
     height = calibration.pelvis @ unit(calibration.up) / leg_length(calibration.rest_joints)
     return HIP_HEIGHT[0] < height < HIP_HEIGHT[1]
-
-
-def _nearest_axis(direction: np.ndarray) -> str:
-    k = int(np.argmax(np.abs(direction)))
-    return f"{'-' if direction[k] < 0 else ''}{'xyz'[k]}"
 
 
 def _metres(calibration: Calibration, warnings: list[SourceWarning]) -> float:

@@ -14,12 +14,14 @@ from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 from musclemap.skeletons.smpl.source_kinematics import leg_length
 
 from .bvh import BVH
+from .marker_files import C3D, TRC
 from .motion_reader import HEAD_BYTES, MotionReader, ReadOptions, SourceFile
+from .opensim_files import OPENSIM
 from .other_files import other_by_content, other_by_name, refuse_other_file
 from .smpl_files import NPY, NPZ, PICKLE, TORCH
 from .world import to_world
 
-READERS: tuple[MotionReader, ...] = (TORCH, NPZ, NPY, PICKLE, BVH)
+READERS: tuple[MotionReader, ...] = (TORCH, NPZ, NPY, PICKLE, BVH, TRC, C3D, OPENSIM)
 """Readers in the order in which they are asked whether they recognise a file."""
 
 

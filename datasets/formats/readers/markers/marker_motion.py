@@ -1,0 +1,191 @@
+"""Motion of a marked body: calibration on some frames, then the poses of all frames."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits
+
+from musclemap.skeletons.smpl.joints import BODY_NAMES
+from musclemap.skeletons.smpl.mean_skeleton import BALL_HEIGHT
+
+from .marker_body import FIRST_JOINT, GROUPS, INDEX, NGROUP, MarkerBody, Poses, Shape
+from .marker_fit import calibrate, fit_poses
+
+CALIBRATION_FRAMES = 40
+"""Frames that a calibration looks at, evenly spaced over the motion."""
+
+ANCHOR_SPACING = 0.1
+"""Time between frames that are fitted from several starts [s]; the others start between them."""
+
+FRAMES_PER_CHUNK = 1024
+"""Frames fitted at once; bounds the memory to about 200 MB."""
+
+HANGING = np.deg2rad(75.0)
+"""Angle between the arms of the rest pose and hanging ones [rad]."""
+
+TOE_LENGTH = 0.065
+"""Distance of the tip of the toes from the ball of the foot in the mean adult [m], as in the built-in motions."""
+
+MOST_BENT_TOES = np.deg2rad(60.0)
+"""Largest extension of the toes [rad]; about that of push-off."""
+
+LOWEST_SHARE = 5.0
+"""Percentile of the heights of the balls of the feet at which they are on the floor."""
+
+_ENDS_OF_TRUNK = [INDEX[name] for name in ("left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck")]
+
+MANY_STEPS, FEW_STEPS = 40, 6
+"""Most steps of a fit that starts from a standing pose, and of one that starts close to the solution."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkerMotion:
+    """Arrays of a `SourceMotion`, and how well they fit.
+
+    Attributes:
+        rotvec: Axis-angles, shape (nframe, 22, 3) [rad].
+        trans: Position of the pelvis, shape (nframe, 3) [m].
+        rest_joints: Rest positions, shape (22, 3) [m].
+        rms: Root mean square distance of the markers from those of the fitted body [m].
+    """
+
+    rotvec: np.ndarray
+    trans: np.ndarray
+    rest_joints: np.ndarray
+    rms: float
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")  # threads cost more than they save on matrices this small
+def marker_motion(body: MarkerBody, pos: np.ndarray, *, size: float, fps: float) -> MarkerMotion:
+    """Fit a subject and its motion to markers.
+
+    Args:
+        body: Body with the markers of the recording.
+        pos: Positions, shape (nframe, nmarker, 3) [m], in a world with z up; NaN where a marker is not seen.
+        size: Size of the body relative to the mean adult, roughly.
+        fps: Frame rate [Hz].
+
+    Returns:
+        The motion. A limb none of whose markers is seen turns evenly from its last seen pose to the next.
+    """
+    frames = np.unique(np.linspace(0, len(pos) - 1, min(CALIBRATION_FRAMES, len(pos))).astype(int))
+    rough = body.start_shape(size)
+    start, _ = _from_several_starts(body, pos[frames], rough)
+    shape, calibrated = calibrate(body, pos[frames], start, size=size)
+
+    every = max(1, round(ANCHOR_SPACING * fps))
+    anchors = np.unique(np.append(np.arange(0, len(pos), every), len(pos) - 1))
+    nearest = np.abs(anchors[:, None] - frames).argmin(axis=1)
+    poses = _aligned(body, pos[anchors], calibrated[nearest], shape)
+    found, cost = fit_poses(body, pos[anchors], shape, poses, steps=MANY_STEPS)
+    doubtful = np.flatnonzero(cost > 3.0 * np.median(cost))
+    if len(doubtful):
+        other, value = _from_several_starts(body, pos[anchors[doubtful]], shape)
+        better = value < cost[doubtful]
+        found.root[doubtful[better]], found.turn[doubtful[better]] = other.root[better], other.turn[better]
+
+    between = _between(anchors, found, np.arange(len(pos)))
+    root, turn = np.empty((len(pos), 3)), np.empty((len(pos), NGROUP, 3, 3))
+    for low in range(0, len(pos), FRAMES_PER_CHUNK):
+        part = slice(low, low + FRAMES_PER_CHUNK)
+        fitted, _ = fit_poses(body, pos[part], shape, between[part], steps=FEW_STEPS)
+        root[part], turn[part] = fitted.root, fitted.turn
+    _fill_unseen(body, np.isfinite(pos[..., 0]), turn)
+
+    xpos, xmat = body.joints(Poses(root=root, turn=turn), shape.sizes)
+    local = body.local_rotations(turn)
+    _bend_toes(body, local, xpos, xmat, float(shape.sizes.mean()))
+    distance = np.sum((body.markers(xpos, xmat, shape.offsets) - pos) ** 2, axis=2)
+    return MarkerMotion(
+        rotvec=Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 22, 3),
+        trans=root,
+        rest_joints=body.rest_joints(shape.sizes),
+        rms=float(np.sqrt(np.nanmean(distance))),
+    )
+
+
+def _from_several_starts(body: MarkerBody, pos: np.ndarray, shape: Shape) -> tuple[Poses, np.ndarray]:
+    """The better of two fits in each frame: from standing with hanging arms, and with arms to the sides."""
+    best: tuple[Poses, np.ndarray] | None = None
+    for angle in (HANGING, 0.0):
+        turn = np.tile(np.eye(3), (len(pos), NGROUP, 1, 1))
+        for group, (part, joints) in enumerate(GROUPS):
+            if part == "shoulder":
+                sign = 1.0 if BODY_NAMES[joints[0]].startswith("left") else -1.0
+                turn[:, group] = Rotation.from_euler("z", -sign * angle).as_matrix()
+        start = _aligned(body, pos, Poses(root=np.zeros((len(pos), 3)), turn=turn), shape)
+        poses, cost = fit_poses(body, pos, shape, start, steps=MANY_STEPS)
+        if best is not None:
+            better = (best[1] < cost)[:, None]
+            root = np.where(better, best[0].root, poses.root)
+            turn = np.where(better[..., None, None], best[0].turn, poses.turn)
+            poses, cost = Poses(root=root, turn=turn), np.minimum(best[1], cost)
+        best = poses, cost
+    assert best is not None
+    return best
+
+
+def _aligned(body: MarkerBody, pos: np.ndarray, poses: Poses, shape: Shape) -> Poses:
+    """Poses moved as rigid bodies such that the trunk's markers are where they are seen, by Kabsch's method.
+
+    Frames with fewer than three of them keep their orientation, and those with none their position.
+    """
+    trunk = ~body.below[_ENDS_OF_TRUNK].any(axis=0)
+    xpos, xmat = body.joints(poses, shape.sizes)
+    model = body.markers(xpos, xmat, shape.offsets)[:, trunk]
+    seen = np.isfinite(pos[:, trunk, 0])
+    count = seen.sum(axis=1)
+    weight = (seen / np.maximum(count, 1)[:, None])[..., None]
+    there = np.where(seen[..., None], pos[:, trunk], 0.0)
+    centre, middle = (weight * there).sum(axis=1), (weight * model).sum(axis=1)
+    product = np.einsum("tmi,tmj->tij", weight * (there - centre[:, None]), model - middle[:, None])
+    u, _, v = np.linalg.svd(product)
+    u[:, :, 2] *= np.linalg.det(u @ v)[:, None]
+    rotation = np.where((count >= 3)[:, None, None], u @ v, np.eye(3))
+    moved = centre + (rotation @ (poses.root - middle)[..., None])[..., 0]
+    turn = poses.turn.copy()
+    turn[:, 0] = rotation @ turn[:, 0]
+    return Poses(root=np.where((count > 0)[:, None], moved, poses.root), turn=turn)
+
+
+def _bend_toes(body: MarkerBody, local: np.ndarray, xpos: np.ndarray, xmat: np.ndarray, size: float) -> None:
+    """Bend toes up as far as is needed to keep them above the floor; no marker shows them. Changes `local`.
+
+    With the ball at height h above the floor and the sole pitched down by p, the lower edge of the tip is at
+    h - b cos p - t sin p, where b is the height of the ball and t the length of the toes.
+    """
+    feet = [INDEX["left_foot"], INDEX["right_foot"]]
+    edge, ball = np.hypot(BALL_HEIGHT, TOE_LENGTH) * size, BALL_HEIGHT * size
+    floor = np.percentile(xpos[:, feet, 2], LOWEST_SHARE) - ball
+    for joint in feet:
+        forward = xmat[:, joint] @ body.turns[joint][:, 2]
+        pitch = -np.arcsin(np.clip(forward[:, 2], -1.0, 1.0))
+        flat = np.arcsin(np.clip((xpos[:, joint, 2] - floor) / edge, -1.0, 1.0)) - np.arctan2(BALL_HEIGHT, TOE_LENGTH)
+        angle = -np.clip(pitch - flat, 0.0, MOST_BENT_TOES)
+        bend = Rotation.from_rotvec(angle[:, None] * np.array([1.0, 0.0, 0.0])).as_matrix()
+        local[:, joint] = local[:, joint] @ body.turns[joint] @ bend @ body.turns[joint].T
+
+
+def _between(known: np.ndarray, poses: Poses, frames: np.ndarray) -> Poses:
+    """Poses of frames between those of known frames, in ascending order; beyond the last one they are constant."""
+    after = np.clip(np.searchsorted(known, frames), 0, len(known) - 1)
+    before = np.maximum(after - (known[after] > frames), 0)
+    step = np.maximum(known[after] - known[before], 1)
+    share = np.clip((frames - known[before]) / step, 0.0, 1.0)
+    root = poses.root[before] + share[:, None] * (poses.root[after] - poses.root[before])
+    first, last = poses.turn[before], poses.turn[after]
+    change = Rotation.from_matrix((first.swapaxes(2, 3) @ last).reshape(-1, 3, 3)).as_rotvec().reshape(first.shape[:3])
+    part = Rotation.from_rotvec((share[:, None, None] * change).reshape(-1, 3)).as_matrix().reshape(first.shape)
+    return Poses(root=root, turn=first @ part)
+
+
+def _fill_unseen(body: MarkerBody, seen: np.ndarray, turn: np.ndarray) -> None:
+    """Turn joints evenly while no marker that they move is seen, shape (nframe, nmarker); changes `turn`."""
+    for group, joint in enumerate(FIRST_JOINT):
+        shown = seen[:, body.below[joint]].any(axis=1)
+        if shown.all() or not shown.any():
+            continue
+        known, hidden = np.flatnonzero(shown), np.flatnonzero(~shown)
+        poses = Poses(root=np.zeros((len(known), 3)), turn=turn[known, group, None])
+        turn[hidden, group] = _between(known, poses, hidden).turn[:, 0]

@@ -1,0 +1,1 @@
+"""Motions of OpenSim: storage files, and what their coordinates mean."""
