@@ -249,7 +249,7 @@ def test_summary_and_progress_of_a_conversion_are_clean(
                 show(Moment(entry=entry, nclip=number, total=99, nframe=9, seconds=1.0, fraction=0.5))
         print_summary(summary)
         print_failures(summary)
-        print_doubts(summary)
+        print_doubts(summary, every=True)
 
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
