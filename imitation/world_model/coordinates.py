@@ -50,7 +50,7 @@ class WorldModelCoordinates:
         self.free, self.njoint = body.free, len(body.joint_ids)
         self.nconfiguration = self.njoint + (7 if body.free else 0)
         self.nvelocity = self.njoint + (6 if body.free else 0)
-        self._reduced = reduced = reduce_model(model, fixed=not body.free)
+        self.reduced = reduced = reduce_model(model, fixed=not body.free)
         assert reduced.joint_ids.tolist() == body.joint_ids.tolist()
         self.lower, self.upper = reduced.lower, reduced.upper
         self._tree = build_tree(reduced, [BodyPoint(int(b)) for b in body.landmark_ids])
@@ -67,12 +67,12 @@ class WorldModelCoordinates:
 
     def expand(self, q: Array, velocity: Array) -> tuple[Array, Array]:
         """MuJoCo's qpos (n, nq) and qvel (n, nv); driven joints follow their drivers."""
-        value, slope = self._reduced.moved_joints(self.joints(q))
-        rate = self.joint_velocities(velocity)[:, self._reduced.moved_driver]
+        value, slope = self.reduced.moved_joints(self.joints(q))
+        rate = self.joint_velocities(velocity)[:, self.reduced.moved_driver]
         n = len(q)
         qpos = jnp.broadcast_to(jnp.asarray(self._base, q.dtype), (n, len(self._base)))
-        qpos = qpos.at[:, self._reduced.moved_qposadr].set(value)
-        qvel = jnp.zeros((n, self._nv), velocity.dtype).at[:, self._reduced.moved_dof].set(slope * rate)
+        qpos = qpos.at[:, self.reduced.moved_qposadr].set(value)
+        qvel = jnp.zeros((n, self._nv), velocity.dtype).at[:, self.reduced.moved_dof].set(slope * rate)
         if self.free:
             qpos, qvel = qpos.at[:, :7].set(q[:, :7]), qvel.at[:, :6].set(velocity[:, :6])
         return qpos, qvel
@@ -131,7 +131,7 @@ class WorldModelCoordinates:
         quat = q[:, 3:7]
         for k in range(1, n + 1):
             rate = before[:, 3:6] + (after[:, 3:6] - before[:, 3:6]) * (k / n)
-            quat = multiply(quat, _rotvec_to_quat(rate * self._substep))
+            quat = multiply(quat, rotvec_to_quat(rate * self._substep))
         quat = quat / jnp.linalg.norm(quat, axis=1, keepdims=True)
         root_pos = q[:, :3] + mean[:, :3] * (n * self._substep)
         return jnp.concatenate([root_pos, quat, joints], axis=1)
@@ -164,7 +164,7 @@ class WorldModelCoordinates:
         return jnp.concatenate([target[:, :3] - q[:, :3], 2.0 * relative[:, 1:], target[:, 7:] - q[:, 7:]], axis=1)
 
 
-def _rotvec_to_quat(vector: Array) -> Array:
+def rotvec_to_quat(vector: Array) -> Array:
     """Quaternions of rotation vectors, shape (n, 3) -> (n, 4)."""
     angle = jnp.sqrt(jnp.sum(vector**2, axis=1, keepdims=True) + TINY)
     return jnp.concatenate([jnp.cos(0.5 * angle), vector * (jnp.sin(0.5 * angle) / angle)], axis=1)
