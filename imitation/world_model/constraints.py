@@ -125,12 +125,12 @@ class ContactPoints(NamedTuple):
 
     Attributes:
         height: Height of each point above the ground [m], shape (n, npoint).
-        jacobian: Its velocity per unit velocity of the body, along two horizontal directions and the vertical, shape
-            (n, npoint, 3, nvelocity).
+        motion: Its velocity along two horizontal directions and the vertical, per unit twist of its body (angular part
+            first, linear part at the root's position), shape (n, npoint, 3, 6).
     """
 
     height: Array
-    jacobian: Array
+    motion: Array
 
 
 class FloorContacts:
@@ -141,20 +141,23 @@ class FloorContacts:
 
     Attributes:
         bodies: Ids of the bodies that carry the geoms, shape (nbody,).
+        carrier: 1 for the body that carries each point, shape (npoint, nbody).
         npoint: Number of points: both ends of each capsule, and the lowest point of each ellipsoid.
-        edge_directions: Edges of each point's friction pyramid in the rows of `ContactPoints.jacobian`, shape
+        edge_directions: Edges of each point's friction pyramid in the rows of `ContactPoints.motion`, shape
             (npoint, 4, 3).
     """
 
     def __init__(self, body: SimulationBody) -> None:
         model = body.model
-        self._geoms = geoms = find_foot_geoms(model, body.target.contact_parts)
-        self.bodies, self._carrier = np.unique(geoms.body, return_inverse=True)
+        geoms = find_foot_geoms(model, body.target.contact_parts)
         # Each capsule has two points, at +1 and -1 of its half length; an ellipsoid one.
-        self._geom = np.repeat(np.arange(len(geoms.geom)), np.where(geoms.capsule, 2, 1))
+        index = np.repeat(np.arange(len(geoms.geom)), np.where(geoms.capsule, 2, 1))
         end = [e for capsule in geoms.capsule for e in ((1.0, -1.0) if capsule else (0.0,))]
         self._end, self.npoint = np.array(end), len(end)
-        point_geom = geoms.geom[self._geom]
+        self.bodies, carrier = np.unique(geoms.body, return_inverse=True)
+        self.carrier = np.eye(len(self.bodies))[carrier[index]]
+        self._pos, self._rot, self._size = geoms.pos[index], geoms.rot[index], geoms.size[index]
+        self._capsule, point_geom = geoms.capsule[index].astype(float), geoms.geom[index]
         floor = int(body.floor_ids[0]) if len(body.floor_ids) else 0
         both = lambda array: 0.5 * (array[point_geom] + array[floor])  # noqa: E731
         friction = np.maximum(model.geom_friction[point_geom, 0], model.geom_friction[floor, 0])
@@ -167,46 +170,42 @@ class FloorContacts:
         inverse_inertia = 2.0 * friction**2 * (1.0 + friction**2) * weight
         self._rows = _soft_rows(both(model.geom_solref), both(model.geom_solimp), inverse_inertia, model.opt.timestep)
 
-    def points(self, pos: Array, rot: Array, jacobian: Array, root_height: Array) -> ContactPoints:
+    def points(self, pos: Array, rot: Array, root_height: Array) -> ContactPoints:
         """Lowest points of all geoms.
 
         Args:
             pos: Positions of `bodies` relative to the root [m], shape (nbody, 3, n).
             rot: Their orientations, shape (nbody, 3, 3, n).
-            jacobian: Their twists per unit velocity at the root's position, shape (n, nbody, 6, nvelocity).
             root_height: Height of the root [m], shape (n,).
         """
         const = lambda value: jnp.asarray(value, pos.dtype)  # noqa: E731
-        geoms, carrier = self._geoms, self._carrier
-        turned = jnp.einsum("gijn,gjk->nikg", rot[carrier], const(geoms.rot))  # axes of the geoms, (n, 3, 3, ngeom)
-        centre = pos[carrier] + jnp.einsum("gijn,gj->gin", rot[carrier], const(geoms.pos))
-        centre = jnp.moveaxis(centre, 2, 0)[:, self._geom]  # (n, npoint, 3)
-        turned = jnp.moveaxis(turned, 3, 1)[:, self._geom]  # (n, npoint, 3, 3)
-        size = const(geoms.size)[self._geom]
-        long = const(self._end * geoms.size[self._geom, 1])[:, None]
+        size, capsule = self._size, const(self._capsule)[:, None]
+        centre = jnp.einsum("pb,bin->npi", const(self.carrier), pos)
+        centre = centre + jnp.einsum("bijn,pbj->npi", rot, const(self.carrier[..., None] * self._pos[:, None]))
+        axes = jnp.einsum("bijn,pbjk->npik", rot, const(self.carrier[..., None, None] * self._rot[:, None]))
         # The lowest point of an ellipsoid with semi-axes S in the direction -z is -S^2 z / |S z| in its own frame.
-        local = size * turned[:, :, 2]
+        local = const(size) * axes[:, :, 2]
         reach = jnp.sqrt(jnp.sum(local**2, axis=2, keepdims=True) + TINY)
-        lowest = -jnp.einsum("npij,npj->npi", turned, size * local) / reach
-        down = const(np.array([0.0, 0.0, -1.0])) * size[:, :1]
-        capsule = const(geoms.capsule[self._geom])[:, None]
-        point = centre + jnp.where(capsule > 0, turned[..., 2] * long + down, lowest)
+        lowest = -jnp.einsum("npij,npj->npi", axes, const(size) * local) / reach
+        up = const(np.array([0.0, 0.0, 1.0]))
+        end = axes[..., 2] * const(self._end * size[:, 1])[:, None] - up * const(size[:, :1])
+        point = centre + capsule * end + (1.0 - capsule) * lowest
         height = point[..., 2] + root_height[:, None]
-        point = point - 0.5 * height[..., None] * const(np.array([0.0, 0.0, 1.0]))  # MuJoCo: halfway to the ground
-        along = jnp.where(capsule > 0, turned[..., 2], turned[..., 0])[..., :2]
-        along = along / jnp.sqrt(jnp.sum(along**2, axis=2, keepdims=True) + TINY)
-        twist = jacobian[:, carrier[self._geom]]  # (n, npoint, 6, nvelocity)
-        velocity = twist[:, :, 3:] + jnp.cross(twist[:, :, :3], point[..., None], axis=2)
-        first = along[..., :1] * velocity[:, :, 0] + along[..., 1:] * velocity[:, :, 1]
-        second = along[..., :1] * velocity[:, :, 1] - along[..., 1:] * velocity[:, :, 0]
-        return ContactPoints(height, jnp.stack([first, second, velocity[:, :, 2]], axis=2))
+        point = point - 0.5 * height[..., None] * up  # MuJoCo's contacts are halfway to the ground
+        along = capsule * axes[..., 2] + (1.0 - capsule) * axes[..., 0]
+        x, y = along[..., 0], along[..., 1]
+        norm, zero = jnp.sqrt(x**2 + y**2 + TINY), jnp.zeros_like(x)
+        x, y = x / norm, y / norm
+        directions = jnp.stack([x, y, zero, -y, x, zero, zero, zero, zero + 1.0], axis=2).reshape(*x.shape, 3, 3)
+        moments = jnp.cross(point[:, :, None], directions)
+        return ContactPoints(height, jnp.concatenate([moments, directions], axis=3))
 
     def rows(self, height: Array, velocity: Array) -> tuple[Array, Array]:
         """Weights and targets of the four edges of every point's friction pyramid.
 
         Args:
             height: Heights of the points [m], shape (n, npoint).
-            velocity: Velocities along the rows of `ContactPoints.jacobian` [m/s], shape (n, npoint, 3).
+            velocity: Velocities along the rows of `ContactPoints.motion` [m/s], shape (n, npoint, 3).
 
         Returns:
             Weights, shape (n, npoint, 1), zero where there is no contact, and targets, shape (n, npoint, 4).

@@ -160,10 +160,10 @@ class RigidBody:
         """Mass matrix, shape (n, nvelocity, nvelocity)."""
         const = lambda value: jnp.asarray(value, screw.dtype)  # noqa: E731
         gather = const(self._gather)
-        pairs = jnp.sum(screw[:, :, None] * momentum[:, None], axis=0)  # (ancestor, descendant, n)
-        pairs = pairs * const(self._ancestor - 0.5 * np.eye(len(self._ancestor)))[..., None]
-        half = jnp.einsum("dln,le->den", jnp.einsum("kd,kln->dln", gather, pairs), gather)
-        joints = jnp.moveaxis(half + jnp.swapaxes(half, 0, 1), 2, 0)
+        pairs = jnp.einsum("ckn,cln->nkl", screw, momentum)  # (n, ancestor, descendant)
+        pairs = pairs * const(self._ancestor - 0.5 * np.eye(len(self._ancestor)))
+        half = jnp.einsum("kd,nke->nde", gather, pairs @ gather)
+        joints = half + jnp.swapaxes(half, 1, 2)
         armature = jnp.einsum("nk,kd->nd", slope**2 * const(self._armature), gather)
         joints = joints + armature[:, :, None] * jnp.eye(armature.shape[1], dtype=screw.dtype)
         if not self.free:
@@ -183,9 +183,7 @@ class RigidBody:
         upper = jnp.concatenate([root, mixed], axis=2)
         return jnp.concatenate([upper, jnp.concatenate([jnp.swapaxes(mixed, 1, 2), joints], axis=2)], axis=1)
 
-    def _bias(
-        self, screw: Array, bent: Array, rate: Array, root: Array, moment: Array, centre: Array
-    ) -> Array:
+    def _bias(self, screw: Array, bent: Array, rate: Array, root: Array, moment: Array, centre: Array) -> Array:
         """Force that keeps the coordinates from accelerating, shape (n, nvelocity): recursive Newton-Euler.
 
         Args:

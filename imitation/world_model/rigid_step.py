@@ -39,18 +39,36 @@ class RigidStep(NamedTuple):
     act: Array
 
 
-class _Frozen(NamedTuple):
-    """Quantities that stay constant during a control step, at its middle."""
+class StepTerms(NamedTuple):
+    """Quantities that stay constant during a control step, taken at its middle, in the axes of the heading frame.
 
-    terms: RigidBodyTerms
-    damping: Array
+    Attributes:
+        quat: Root's orientation at the start, shape (n, 4); the configuration for a fixed body.
+        velocity: Velocity at the start, shape (n, nvelocity).
+        offset: Zeros that carry the derivative by the configuration at the start, shape (n, nvelocity).
+        rigid: Terms of the equation of motion.
+        matrix: Mass matrix with implicit joint damping, shape (n, nvelocity, nvelocity).
+        damping: Joint damping, shape (n, nvelocity).
+        limit_slope: Velocity of each limited joint at unit velocity of its driver, shape (n, nlimit).
+        limit_value: Value of each limited joint, shape (n, nlimit).
+        length: Lengths of the muscles [m], shape (n, nu).
+        arm: Moment arms [m/rad], shape (n, nu, njoint).
+        height: Heights of the feet's points [m], shape (n, npoint).
+        motion: See `ContactPoints.motion`.
+    """
+
+    quat: Array
+    velocity: Array
+    offset: Array
+    rigid: RigidBodyTerms
     matrix: Array
+    damping: Array
     limit_slope: Array
     limit_value: Array
     length: Array
     arm: Array
     height: Array
-    contact: Array
+    motion: Array
 
 
 class RigidDynamics:
@@ -68,134 +86,171 @@ class RigidDynamics:
         self._limits, self._floor = JointLimits(coordinates.reduced), FloorContacts(body)
         self._rigid = RigidBody(body, coordinates.reduced, self._floor.bodies)
         self._timestep, self._nsubstep = model.opt.timestep, body.nsubstep
+        self._half = 0.5 * model.opt.timestep * body.nsubstep
         self._damping = model.dof_damping[coordinates.reduced.moved_dof]
         self._gather = np.eye(coordinates.njoint)[coordinates.reduced.moved_driver]
         self._limit_gather = np.eye(coordinates.njoint)[self._limits.driver]
         # Moment arms as a matrix: muscle m crosses joint joints[m, c].
-        self._arm_gather = np.eye(coordinates.njoint)[tendons.joints] * tendons.mask[..., None]
+        self._crossing = np.eye(coordinates.njoint)[tendons.joints] * tendons.mask[..., None]
 
     @precise
-    def step(self, q: Array, velocity: Array, act: Array, ctrl: Array, force: Array) -> RigidStep:
-        """Advance by one control step.
+    def prepare(self, q: Array, velocity: Array, *, linear: bool = False) -> StepTerms:
+        """Compute what stays constant during a control step.
 
         Args:
             q: Reduced configurations, shape (n, nconfiguration).
             velocity: Reduced velocities, shape (n, nvelocity).
+            linear: Leave the derivatives of inertia, bias force, moment arms and contact points out of the backward
+                pass, which more than halves its time. Those of lengths, heights and limits remain.
+        """
+        coordinates, half = self.coordinates, self._half
+        quat, start = self._rigid.in_heading_frame(q, velocity) if coordinates.free else (q, velocity)
+        joints = coordinates.joints(q) + half * coordinates.joint_velocities(velocity)
+        middle = multiply(rotvec_to_quat(half * start[:, 3:6]), quat) if coordinates.free else quat
+        rigid = self._rigid.terms(middle, joints, start)
+        const = lambda value: jnp.asarray(value, q.dtype)  # noqa: E731
+        length, arm = self.tendons.length(joints)
+        damping = self._pad((rigid.slope**2 * const(self._damping)) @ const(self._gather))
+        height, motion = jnp.zeros((len(q), 0)), jnp.zeros((len(q), 0, 3, 6))
+        if self._floor.npoint:
+            height, motion = self._floor.points(rigid.point_pos, rigid.point_rot, q[:, 2] + half * start[:, 2])
+        value, _ = coordinates.reduced.moved_joints(joints)
+        terms = StepTerms(
+            quat=quat,
+            velocity=start,
+            offset=jnp.zeros_like(start),
+            rigid=rigid,
+            matrix=rigid.mass + self._timestep * damping[:, :, None] * jnp.eye(coordinates.nvelocity, dtype=q.dtype),
+            damping=damping,
+            limit_slope=rigid.slope[:, self._limits.column],
+            limit_value=value[:, self._limits.column],
+            length=length.T,
+            arm=jnp.einsum("mcn,mcj->nmj", arm, const(self._crossing)),
+            height=height,
+            motion=motion,
+        )
+        if not linear:
+            return terms
+        offset = coordinates.difference(jax.lax.stop_gradient(q), q)
+        if coordinates.free:
+            offset = self._rigid.in_heading_frame(q, offset)[1]
+        return jax.lax.stop_gradient(terms)._replace(quat=quat, velocity=start, offset=offset)
+
+    def muscle_torque(self, terms: StepTerms, moved: Array, velocity: Array, act: Array) -> Array:
+        """Torques of the muscles at the independent joints [Nm], shape (n, njoint).
+
+        Args:
+            terms: From `prepare`.
+            moved: Displacement of the joints from the middle of the step, shape (n, njoint).
+            velocity: Joint velocities, shape (n, njoint).
+            act: Activations, shape (n, nu).
+        """
+        project = lambda rates: jnp.einsum("nmj,nj->nm", terms.arm, rates)  # noqa: E731
+        pull = muscle_force(self.muscles, terms.length + project(moved), project(velocity), act)
+        return jnp.einsum("nmj,nm->nj", terms.arm, pull)
+
+    @precise
+    def step(self, terms: StepTerms, q: Array, act: Array, ctrl: Array, correction: Array) -> RigidStep:
+        """Advance by one control step.
+
+        Args:
+            terms: From `prepare`.
+            q: Reduced configurations, shape (n, nconfiguration).
             act: Activations, shape (n, nu).
             ctrl: Excitations, shape (n, nu).
-            force: Additional generalised force, constant during the step, in the axes of the heading frame, shape
-                (n, nvelocity) [N, Nm].
+            correction: Force that acts in addition, as the change of each coordinate's velocity that it would cause
+                alone, with the root's linear part in the heading frame, shape (n, nvelocity).
         """
-        quat, start = self._rigid.in_heading_frame(q, velocity) if self.coordinates.free else (q, velocity)
-        frozen = self._freeze(q, quat, start)
-        smooth = force - frozen.terms.bias
+        if self.coordinates.free:
+            turned = rotate(terms.quat, correction[:, 3:6])
+            correction = jnp.concatenate([correction[:, :3], turned, correction[:, 6:]], axis=1)
+        inertia = jnp.diagonal(terms.rigid.mass, axis1=1, axis2=2)
+        constant = inertia * correction / (2.0 * self._half) - terms.rigid.bias
 
         def substep(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
             moved, velocity, act, acceleration = carry
-            acceleration = self._accelerate(frozen, smooth, moved, velocity, act, acceleration)
+            acceleration = self._accelerate(terms, constant, moved, velocity, act, acceleration)
             velocity = velocity + self._timestep * acceleration
             act = step_activation(self.muscles, act, ctrl, self._timestep)
             return (moved + self._timestep * velocity, velocity, act, acceleration), None
 
-        half = 0.5 * self._timestep * self._nsubstep
-        carry: Any = (-half * start, start, act, self._accelerate(frozen, smooth, -half * start, start, act, None))
+        start, from_middle = terms.velocity, terms.offset - self._half * terms.velocity
+        acceleration = self._accelerate(terms, constant, from_middle, start, act, None)
+        carry: Any = (from_middle, start, act, acceleration)
         (moved, after, act, _), _ = jax.lax.scan(substep, carry, None, length=self._nsubstep)
-        return self._result(q, quat, moved + half * start, after, act)
+        return self._result(q, terms.quat, moved - from_middle, after, act)
 
-    def _freeze(self, q: Array, quat: Array, velocity: Array) -> _Frozen:
-        coordinates, half = self.coordinates, 0.5 * self._timestep * self._nsubstep
-        joints = coordinates.joints(q) + half * coordinates.joint_velocities(velocity)
-        if coordinates.free:
-            quat = multiply(rotvec_to_quat(half * velocity[:, 3:6]), quat)
-        terms = self._rigid.terms(quat, joints, velocity)
-        const = lambda value: jnp.asarray(value, q.dtype)  # noqa: E731
-        length, arm = self.tendons.length(joints)
-        nroot = coordinates.nvelocity - coordinates.njoint
-        damping = jnp.pad((terms.slope**2 * const(self._damping)) @ const(self._gather), ((0, 0), (nroot, 0)))
-        height, contact = jnp.zeros((len(q), 0)), jnp.zeros((len(q), 0, 3, coordinates.nvelocity))
-        if self._floor.npoint:
-            points = self._floor.points(
-                terms.point_pos, terms.point_rot, terms.jacobian, q[:, 2] + half * velocity[:, 2]
-            )
-            height, contact = points.height, points.jacobian
-        value, _ = coordinates.reduced.moved_joints(joints)
-        return _Frozen(
-            terms=terms,
-            damping=damping,
-            matrix=terms.mass + self._timestep * damping[:, :, None] * jnp.eye(coordinates.nvelocity, dtype=q.dtype),
-            limit_slope=terms.slope[:, self._limits.column],
-            limit_value=value[:, self._limits.column],
-            length=length.T,
-            arm=jnp.einsum("mcn,mcj->nmj", arm, const(self._arm_gather)),
-            height=height,
-            contact=contact,
-        )
-
-    def _smooth_force(self, frozen: _Frozen, moved: Array, velocity: Array, act: Array) -> Array:
-        """Force of muscles and damping, shape (n, nvelocity)."""
-        coordinates = self.coordinates
-        stretch = jnp.einsum("nmj,nj->nm", frozen.arm, coordinates.joint_velocities(moved))
-        speed = jnp.einsum("nmj,nj->nm", frozen.arm, coordinates.joint_velocities(velocity))
-        pull = muscle_force(self.muscles, frozen.length + stretch, speed, act)
-        torque = jnp.einsum("nmj,nm->nj", frozen.arm, pull)
-        nroot = coordinates.nvelocity - coordinates.njoint
-        return jnp.pad(torque, ((0, 0), (nroot, 0))) - frozen.damping * velocity
+    def _pad(self, joints: Array) -> Array:
+        """Append joint values to zeros for the root."""
+        return jnp.pad(joints, ((0, 0), (self.coordinates.nvelocity - self.coordinates.njoint, 0)))
 
     def _accelerate(
-        self, frozen: _Frozen, smooth: Array, moved: Array, velocity: Array, act: Array, previous: Array | None
+        self, terms: StepTerms, constant: Array, moved: Array, velocity: Array, act: Array, previous: Array | None
     ) -> Array:
         """Acceleration by one Newton step, shape (n, nvelocity).
 
         Args:
-            frozen: Quantities at the middle of the control step.
-            smooth: Forces that do not change during the step.
+            terms: From `prepare`.
+            constant: Forces that do not change during the step.
             moved: Displacement from the middle.
             velocity: Current velocity.
             act: Current activation.
             previous: Acceleration that decides which violated rows are active; all of them if None.
         """
-        matrix = frozen.matrix
-        force = smooth + self._smooth_force(frozen, moved, velocity, act)
-        joint_weight, joint_force = self._limit_forces(frozen, moved, velocity, previous)
-        nroot = self.coordinates.nvelocity - self.coordinates.njoint
-        force = force + jnp.pad(joint_force, ((0, 0), (nroot, 0)))
-        diagonal = jnp.pad(joint_weight, ((0, 0), (nroot, 0)))
-        matrix = matrix + diagonal[:, :, None] * jnp.eye(self.coordinates.nvelocity, dtype=matrix.dtype)
+        coordinates = self.coordinates
+        torque = self.muscle_torque(
+            terms, coordinates.joint_velocities(moved), coordinates.joint_velocities(velocity), act
+        )
+        limit_weight, limit_torque = self._limit_forces(terms, moved, velocity, previous)
+        force = constant + self._pad(torque + limit_torque) - terms.damping * velocity
+        diagonal = self._pad(limit_weight)
+        matrix = terms.matrix + diagonal[:, :, None] * jnp.eye(coordinates.nvelocity, dtype=force.dtype)
         if self._floor.npoint:
-            block, push = self._floor_forces(frozen, moved, velocity, previous)
-            n, rows = len(moved), 3 * self._floor.npoint
-            jacobian = frozen.contact.reshape(n, rows, -1)
-            weighted = jnp.einsum("npij,npjd->npid", block, frozen.contact).reshape(n, rows, -1)
-            matrix = matrix + jnp.einsum("nrd,nre->nde", jacobian, weighted)
-            force = force + jnp.einsum("nrd,nr->nd", jacobian, push.reshape(n, rows))
+            stiffness, wrench = self._floor_forces(terms, moved, velocity, previous)
+            n, jacobian = len(moved), terms.rigid.jacobian
+            weighted = jnp.einsum("nbij,nbjd->nbid", stiffness, jacobian)
+            flat = lambda array: array.reshape(n, -1, array.shape[-1])  # noqa: E731
+            matrix = matrix + jnp.einsum("nrd,nre->nde", flat(jacobian), flat(weighted))
+            force = force + jnp.einsum("nbid,nbi->nd", jacobian, wrench)
         return solve_positive(matrix, force)
 
     def _limit_forces(
-        self, frozen: _Frozen, moved: Array, velocity: Array, previous: Array | None
+        self, terms: StepTerms, moved: Array, velocity: Array, previous: Array | None
     ) -> tuple[Array, Array]:
         """Weight of the active limits and weight times target, summed at the independent joints, shape (n, njoint)."""
         coordinates, driver = self.coordinates, self._limits.driver
-        along = lambda rates: frozen.limit_slope * coordinates.joint_velocities(rates)[:, driver]  # noqa: E731
-        weight, target, sign = self._limits.rows(frozen.limit_value + along(moved), along(velocity))
+        along = lambda rates: terms.limit_slope * coordinates.joint_velocities(rates)[:, driver]  # noqa: E731
+        weight, target, sign = self._limits.rows(terms.limit_value + along(moved), along(velocity))
         if previous is not None:
             weight = jnp.where(sign * along(previous) < target, weight, 0.0)
         gather = jnp.asarray(self._limit_gather, weight.dtype)
-        pull = frozen.limit_slope * weight
-        return (pull * frozen.limit_slope) @ gather, (pull * sign * target) @ gather
+        pull = terms.limit_slope * weight
+        return (pull * terms.limit_slope) @ gather, (pull * sign * target) @ gather
 
     def _floor_forces(
-        self, frozen: _Frozen, moved: Array, velocity: Array, previous: Array | None
+        self, terms: StepTerms, moved: Array, velocity: Array, previous: Array | None
     ) -> tuple[Array, Array]:
-        """Weights of the active edges and weights times targets at every point, (n, npoint, 3, 3) and (.., 3)."""
-        along = lambda rates: jnp.einsum("npid,nd->npi", frozen.contact, rates)  # noqa: E731
-        height = frozen.height + jnp.einsum("npd,nd->np", frozen.contact[:, :, 2], moved)
-        weight, target = self._floor.rows(height, along(velocity))
+        """Weights of the active edges, and weights times targets, summed to matrices and wrenches of the feet's bodies.
+
+        Returns:
+            Shapes (n, nbody, 6, 6) and (n, nbody, 6).
+        """
+        carrier = jnp.asarray(self._floor.carrier, moved.dtype)
+
+        def along(rates: Array) -> Array:
+            twist = jnp.einsum("nbid,nd->nbi", terms.rigid.jacobian, rates)
+            return jnp.sum(terms.motion * jnp.einsum("pb,nbj->npj", carrier, twist)[:, :, None], axis=3)
+
+        weight, target = self._floor.rows(terms.height + along(moved)[..., 2], along(velocity))
         weight = jnp.broadcast_to(weight, target.shape)
         if previous is not None:
             weight = jnp.where(self._floor.edges(along(previous)) < target, weight, 0.0)
-        edges = jnp.asarray(self._floor.edge_directions, weight.dtype)
-        block = jnp.einsum("npe,pei,pej->npij", weight, edges, edges)
-        return block, jnp.einsum("npe,pei->npi", weight * target, edges)
+        directions = jnp.asarray(self._floor.edge_directions, weight.dtype)
+        edges = jnp.sum(directions[..., None] * terms.motion[:, :, None], axis=3)  # (n, npoint, 4, 6)
+        weighted = weight[..., None] * edges
+        stiffness = jnp.sum(weighted[..., :, None] * edges[..., None, :], axis=2)
+        wrench = jnp.sum(weighted * target[..., None], axis=2)
+        return jnp.einsum("pb,npij->nbij", carrier, stiffness), jnp.einsum("pb,npi->nbi", carrier, wrench)
 
     def _result(self, q: Array, quat: Array, moved: Array, velocity: Array, act: Array) -> RigidStep:
         """Configuration and velocity in their own axes, from those of the heading frame."""
