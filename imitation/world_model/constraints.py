@@ -6,8 +6,9 @@ Computation, "Constraint model"). It only pushes: rows with `J a > aref` are ina
 friction cones, whose edges are such rows.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -49,7 +50,7 @@ class SoftRows(NamedTuple):
             violation: Distance to the constraint, negative where violated, shape (n, nrow) [rad or m].
             velocity: Its rate of change, shape (n, nrow).
         """
-        p = SoftRows(*(jnp.asarray(value, violation.dtype) for value in self))
+        p: Any = jax.tree.map(lambda value: jnp.asarray(value, violation.dtype), self)
         x = jnp.clip(jnp.abs(violation) / p.width, TINY, 1.0)
         rise = x**p.power / p.midpoint ** (p.power - 1.0)
         fall = 1.0 - jnp.maximum(1.0 - x, TINY) ** p.power / (1.0 - p.midpoint) ** (p.power - 1.0)

@@ -23,7 +23,7 @@ class Mirror:
         symmetric: Whether the body has a median plane.
         velocity_twin: Of reduced velocities, shape (nvelocity,).
         velocity_sign: Shape (nvelocity,).
-        feature_twin: Of `WorldModelCoordinates.dynamics_features` followed by joint torques, shape (nfeature + njoint,).
+        feature_twin: Of `WorldModelCoordinates.dynamics_features` and then torques, shape (nfeature + njoint,).
         feature_sign: Shape (nfeature + njoint,).
     """
 

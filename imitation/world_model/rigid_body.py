@@ -17,7 +17,7 @@ from jax import Array
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.task.frames import conjugate, heading, multiply, rotate
 from musclemap.skeletons.couplings import value_and_slope
-from musclemap.skeletons.kinematics import cross, forward, quat_to_matrix
+from musclemap.skeletons.kinematics import cross, forward
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT, ReducedCoordinates
 from musclemap.skeletons.tree import BodyPoint, build_tree

@@ -45,7 +45,7 @@ class StepTerms(NamedTuple):
     Attributes:
         quat: Root's orientation at the start, shape (n, 4); the configuration for a fixed body.
         velocity: Velocity at the start, shape (n, nvelocity).
-        offset: Zeros that carry the derivative by the configuration at the start, shape (n, nvelocity).
+        offset: Zeros that carry the derivative of the middle by the state at the start, shape (n, nvelocity).
         rigid: Terms of the equation of motion.
         matrix: Mass matrix with implicit joint damping, shape (n, nvelocity, nvelocity).
         damping: Joint damping, shape (n, nvelocity).
@@ -69,6 +69,18 @@ class StepTerms(NamedTuple):
     arm: Array
     height: Array
     motion: Array
+
+
+class ActiveRows(NamedTuple):
+    """Constraint rows that act if they are violated.
+
+    Attributes:
+        limit: Limits, shape (n, nlimit).
+        edge: Edges of the friction pyramids, shape (n, npoint, 4).
+    """
+
+    limit: Array
+    edge: Array
 
 
 class RigidDynamics:
@@ -134,6 +146,7 @@ class RigidDynamics:
         offset = coordinates.difference(jax.lax.stop_gradient(q), q)
         if coordinates.free:
             offset = self._rigid.in_heading_frame(q, offset)[1]
+        offset = offset + half * (start - jax.lax.stop_gradient(start))
         return jax.lax.stop_gradient(terms)._replace(quat=quat, velocity=start, offset=offset)
 
     def muscle_torque(self, terms: StepTerms, moved: Array, velocity: Array, act: Array) -> Array:
@@ -167,16 +180,17 @@ class RigidDynamics:
         inertia = jnp.diagonal(terms.rigid.mass, axis1=1, axis2=2)
         constant = inertia * correction / (2.0 * self._half) - terms.rigid.bias
 
-        def substep(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
-            moved, velocity, act, acceleration = carry
-            acceleration = self._accelerate(terms, constant, moved, velocity, act, acceleration)
+        def substep(carry: tuple[Any, ...], _: None) -> tuple[tuple[Any, ...], None]:
+            moved, velocity, act, active = carry
+            acceleration, active = self._accelerate(terms, constant, moved, velocity, act, active)
             velocity = velocity + self._timestep * acceleration
             act = step_activation(self.muscles, act, ctrl, self._timestep)
-            return (moved + self._timestep * velocity, velocity, act, acceleration), None
+            return (moved + self._timestep * velocity, velocity, act, active), None
 
-        start, from_middle = terms.velocity, terms.offset - self._half * terms.velocity
-        acceleration = self._accelerate(terms, constant, from_middle, start, act, None)
-        carry: Any = (from_middle, start, act, acceleration)
+        start, from_middle, n = terms.velocity, terms.offset - self._half * terms.velocity, len(q)
+        active = ActiveRows(jnp.ones((n, self._limits.nrow), bool), jnp.ones((n, self._floor.npoint, 4), bool))
+        _, active = self._accelerate(terms, constant, from_middle, start, act, active)
+        carry: Any = (from_middle, start, act, active)
         (moved, after, act, _), _ = jax.lax.scan(substep, carry, None, length=self._nsubstep)
         return self._result(q, terms.quat, moved - from_middle, after, act)
 
@@ -185,9 +199,9 @@ class RigidDynamics:
         return jnp.pad(joints, ((0, 0), (self.coordinates.nvelocity - self.coordinates.njoint, 0)))
 
     def _accelerate(
-        self, terms: StepTerms, constant: Array, moved: Array, velocity: Array, act: Array, previous: Array | None
-    ) -> Array:
-        """Acceleration by one Newton step, shape (n, nvelocity).
+        self, terms: StepTerms, constant: Array, moved: Array, velocity: Array, act: Array, active: ActiveRows
+    ) -> tuple[Array, ActiveRows]:
+        """Acceleration by one Newton step, shape (n, nvelocity), and the rows that are active with it.
 
         Args:
             terms: From `prepare`.
@@ -195,57 +209,53 @@ class RigidDynamics:
             moved: Displacement from the middle.
             velocity: Current velocity.
             act: Current activation.
-            previous: Acceleration that decides which violated rows are active; all of them if None.
+            active: Rows that act if they are violated.
         """
-        coordinates = self.coordinates
-        torque = self.muscle_torque(
-            terms, coordinates.joint_velocities(moved), coordinates.joint_velocities(velocity), act
-        )
-        limit_weight, limit_torque = self._limit_forces(terms, moved, velocity, previous)
-        force = constant + self._pad(torque + limit_torque) - terms.damping * velocity
-        diagonal = self._pad(limit_weight)
-        matrix = terms.matrix + diagonal[:, :, None] * jnp.eye(coordinates.nvelocity, dtype=force.dtype)
-        if self._floor.npoint:
-            stiffness, wrench = self._floor_forces(terms, moved, velocity, previous)
-            n, jacobian = len(moved), terms.rigid.jacobian
-            weighted = jnp.einsum("nbij,nbjd->nbid", stiffness, jacobian)
-            flat = lambda array: array.reshape(n, -1, array.shape[-1])  # noqa: E731
-            matrix = matrix + jnp.einsum("nrd,nre->nde", flat(jacobian), flat(weighted))
-            force = force + jnp.einsum("nbid,nbi->nd", jacobian, wrench)
-        return solve_positive(matrix, force)
+        coordinates, limits, floor = self.coordinates, self._limits, self._floor
+        joint = coordinates.joint_velocities
+        torque = self.muscle_torque(terms, joint(moved), joint(velocity), act)
 
-    def _limit_forces(
-        self, terms: StepTerms, moved: Array, velocity: Array, previous: Array | None
-    ) -> tuple[Array, Array]:
-        """Weight of the active limits and weight times target, summed at the independent joints, shape (n, njoint)."""
-        coordinates, driver = self.coordinates, self._limits.driver
-        along = lambda rates: terms.limit_slope * coordinates.joint_velocities(rates)[:, driver]  # noqa: E731
-        weight, target, sign = self._limits.rows(terms.limit_value + along(moved), along(velocity))
-        if previous is not None:
-            weight = jnp.where(sign * along(previous) < target, weight, 0.0)
+        along = lambda rates: terms.limit_slope * joint(rates)[:, limits.driver]  # noqa: E731
+        weight, limit_target, sign = limits.rows(terms.limit_value + along(moved), along(velocity))
+        pull = terms.limit_slope * jnp.where(active.limit, weight, 0.0)
         gather = jnp.asarray(self._limit_gather, weight.dtype)
-        pull = terms.limit_slope * weight
-        return (pull * terms.limit_slope) @ gather, (pull * sign * target) @ gather
+        force = constant - terms.damping * velocity + self._pad(torque + (pull * sign * limit_target) @ gather)
+        diagonal = self._pad((pull * terms.limit_slope) @ gather)
+        matrix = terms.matrix + diagonal[:, :, None] * jnp.eye(coordinates.nvelocity, dtype=force.dtype)
+        if not floor.npoint:
+            acceleration = solve_positive(matrix, force)
+            return acceleration, ActiveRows(sign * along(acceleration) < limit_target, active.edge)
 
-    def _floor_forces(
-        self, terms: StepTerms, moved: Array, velocity: Array, previous: Array | None
-    ) -> tuple[Array, Array]:
-        """Weights of the active edges, and weights times targets, summed to matrices and wrenches of the feet's bodies.
+        height = terms.height + self._point_motion(terms, moved)[..., 2]
+        weight, edge_target = floor.rows(height, self._point_motion(terms, velocity))
+        stiffness, wrench = self._floor_forces(terms, jnp.where(active.edge, weight, 0.0), edge_target)
+        jacobian = terms.rigid.jacobian
+        weighted = jnp.einsum("nbij,nbjd->nbid", stiffness, jacobian)
+        flat = lambda array: array.reshape(len(moved), -1, array.shape[-1])  # noqa: E731
+        matrix = matrix + jnp.einsum("nrd,nre->nde", flat(jacobian), flat(weighted))
+        acceleration = solve_positive(matrix, force + jnp.einsum("nbid,nbi->nd", jacobian, wrench))
+        edge = floor.edges(self._point_motion(terms, acceleration)) < edge_target
+        return acceleration, ActiveRows(sign * along(acceleration) < limit_target, edge)
+
+    def _point_motion(self, terms: StepTerms, rates: Array) -> Array:
+        """Motion of the feet's points along the rows of `ContactPoints.motion`, shape (n, npoint, 3)."""
+        twist = jnp.einsum("nbid,nd->nbi", terms.rigid.jacobian, rates)
+        carried = jnp.einsum("pb,nbj->npj", jnp.asarray(self._floor.carrier, rates.dtype), twist)
+        return jnp.sum(terms.motion * carried[:, :, None], axis=3)
+
+    def _floor_forces(self, terms: StepTerms, weight: Array, target: Array) -> tuple[Array, Array]:
+        """Weights of the edges, and weights times targets, summed to matrices and wrenches of the feet's bodies.
+
+        Args:
+            terms: From `prepare`.
+            weight: Weights of the edges, zero where inactive, shape (n, npoint, 4).
+            target: Their target accelerations, shape (n, npoint, 4).
 
         Returns:
             Shapes (n, nbody, 6, 6) and (n, nbody, 6).
         """
-        carrier = jnp.asarray(self._floor.carrier, moved.dtype)
-
-        def along(rates: Array) -> Array:
-            twist = jnp.einsum("nbid,nd->nbi", terms.rigid.jacobian, rates)
-            return jnp.sum(terms.motion * jnp.einsum("pb,nbj->npj", carrier, twist)[:, :, None], axis=3)
-
-        weight, target = self._floor.rows(terms.height + along(moved)[..., 2], along(velocity))
-        weight = jnp.broadcast_to(weight, target.shape)
-        if previous is not None:
-            weight = jnp.where(self._floor.edges(along(previous)) < target, weight, 0.0)
-        directions = jnp.asarray(self._floor.edge_directions, weight.dtype)
+        const = lambda value: jnp.asarray(value, weight.dtype)  # noqa: E731
+        carrier, directions = const(self._floor.carrier), const(self._floor.edge_directions)
         edges = jnp.sum(directions[..., None] * terms.motion[:, :, None], axis=3)  # (n, npoint, 4, 6)
         weighted = weight[..., None] * edges
         stiffness = jnp.sum(weighted[..., :, None] * edges[..., None, :], axis=2)
