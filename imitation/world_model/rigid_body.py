@@ -69,7 +69,6 @@ class RigidBody:
             reduced, joint_ids=moved, lower=-unlimited, upper=unlimited, rest=reduced.base[reduced.moved_qposadr],
             driver=index, coef=single,
         )  # fmt: skip
-        root = int(model.jnt_bodyid[0]) if body.free else 0
         heavy = np.unique(model.body_weldid[model.body_mass > 0])
         heavy = heavy[heavy > 0]
         self._tree = build_tree(links, [BodyPoint(int(b)) for b in (*heavy, *points)])
@@ -78,7 +77,7 @@ class RigidBody:
         self._ancestor = self._tree.ancestor[6:, 6:].astype(float)
         self._gather = np.asarray(np.eye(reduced.njoint)[reduced.moved_driver])
         self._mass, self._centre, self._inertia = _welded_inertia(model, heavy)
-        self._nheavy, self._root = len(heavy), root
+        self._nheavy = len(heavy)
         self._gravity = np.array(model.opt.gravity)
         self._armature = model.dof_armature[reduced.moved_dof]
         self._slope_coef = reduced.coef[moved][:, 1:] * np.arange(1.0, 5.0)
