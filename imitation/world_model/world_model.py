@@ -27,8 +27,7 @@ from musclemap.imitation.ppo.normaliser import (
 from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
 from musclemap.settings import HiddenWidths, PositiveFloat, settings
 
-from .coordinates import WorldModelCoordinates
-from .mirror import Mirror
+from .coordinates import Mirror, WorldModelCoordinates
 from .muscles import integrate_activation, read_muscles
 from .rigid_step import RigidDynamics, StepTerms
 from .tendons import TendonConfig, Tendons

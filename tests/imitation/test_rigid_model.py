@@ -12,8 +12,7 @@ from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.task.frames import heading
 from musclemap.imitation.world_model.constraints import FloorContacts, JointLimits
-from musclemap.imitation.world_model.coordinates import WorldModelCoordinates
-from musclemap.imitation.world_model.mirror import Mirror
+from musclemap.imitation.world_model.coordinates import Mirror, WorldModelCoordinates
 from musclemap.imitation.world_model.rigid_body import RigidBody, RigidBodyTerms
 from musclemap.imitation.world_model.rigid_step import RigidDynamics, RigidStep, solve_positive
 from musclemap.imitation.world_model.tendons import TendonConfig, TendonError, Tendons, TendonWeights, fit_tendons
