@@ -1,12 +1,14 @@
-"""How well models of the body predict its motion: with computed muscles ("grey"), and with networks only ("plain").
+"""How well models of the body predict its motion: with computed forces ("rigid"), with computed muscles ("grey"), and
+with networks only ("plain").
 
     python benchmarks/world_model.py                                       the built-in walk, some 15 minutes
     python benchmarks/world_model.py --dataset out/demo/clips --include '*walk*'
     python benchmarks/world_model.py --steps 20000 --fits 3000             fewer transitions, fewer gradient steps
+    python benchmarks/world_model.py --variants rigid --batch 64 --sequence 4 --fits 1000
 
 Worlds of MyoFullBody start at random frames of the clips, and the clips' own activations with noise drive them until
 they fall. A tenth of the worlds is held out; errors are those of open-loop predictions of these worlds, with the
-recorded excitations. Both models have the same hidden layers, transitions and number of gradient steps.
+recorded excitations. All models have the same hidden layers, transitions and number of gradient steps.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -155,6 +157,8 @@ def main() -> None:
     parser.add_argument("--fits", type=int, default=3_000, help="gradient steps of each model")
     parser.add_argument("--hidden", type=int, nargs="+", default=[256, 256, 256])
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--sequence", type=int, default=8, help="control steps predicted open-loop in the fit")
+    parser.add_argument("--variants", nargs="+", choices=get_args(Variant), default=get_args(Variant))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     enable_compilation_cache()
@@ -182,21 +186,21 @@ def main() -> None:
     results["collected"] = {"steps": count, "seconds": seconds}
     print(f"{count:,} control steps collected in {seconds} s", flush=True)
     lines = []
-    variants: tuple[tuple[Variant, Tendons | None], ...] = (("grey", tendons), ("plain", None))
-    for variant, muscle_fits in variants:
+    for k, variant in enumerate(options.variants):
         dynamics = ModelConfig(
             variant=variant, hidden=tuple(options.hidden), batch_size=options.batch,
-            gradient_steps=options.fits // FIT_CALLS,
+            sequence_length=options.sequence, gradient_steps=options.fits // FIT_CALLS,
         )  # fmt: skip
+        muscle_fits = None if variant == "plain" else tendons
         config = WorldModelConfig(dynamics=dynamics)
         learner, state, seconds = fit_model(body, replay, held_out, config=config, tendons=muscle_fits)
         key, length = jax.random.PRNGKey(99), max(HORIZONS)
         window = sample_windows(replay, key, WINDOWS, length, max_failure_share=0.5, held_out=-held_out)
         result = jax.jit(learner.model.predict)(state.dynamics, window.start, window.ctrl)
-        if variant == "grey":
-            for name, constant in (("velocity stays", constant_velocity(learner.model, window)),):
-                results["models"][name] = errors(learner.model, constant, window)
-                lines.append(_line(name, results["models"][name], 0.0))
+        if k == 0:
+            constant = constant_velocity(learner.model, window)
+            results["models"]["velocity stays"] = errors(learner.model, constant, window)
+            lines.append(_line("velocity stays", results["models"]["velocity stays"], 0.0))
         results["models"][variant] = {**errors(learner.model, result, window), "seconds": round(seconds)}
         lines.append(_line(variant, results["models"][variant], seconds))
     headings = ("model", "steps", "landmarks [mm]", "joints [deg]", "their velocities [deg/s]", "root [m/s]", "fit [s]")

@@ -48,6 +48,7 @@ class FootGeoms:
     """Capsules and ellipsoids that touch the ground: those of the right foot, then as many of the left.
 
     Attributes:
+        geom: MuJoCo's id of each geom, shape (ngeom,).
         body: Body of each geom, shape (ngeom,).
         pos: Centre in the body's frame [m], shape (ngeom, 3).
         rot: Orientation in the body's frame, shape (ngeom, 3, 3).
@@ -55,6 +56,7 @@ class FootGeoms:
         capsule: Whether each geom is a capsule, shape (ngeom,).
     """
 
+    geom: np.ndarray
     body: np.ndarray
     pos: np.ndarray
     rot: np.ndarray
@@ -95,6 +97,7 @@ def find_foot_geoms(model: mujoco.MjModel, parts: Sequence[ContactPart]) -> Foot
     for row, geom in zip(rot, geoms, strict=True):
         mujoco.mju_quat2Mat(row, model.geom_quat[geom])
     return FootGeoms(
+        geom=geoms,
         body=model.geom_bodyid[geoms],
         pos=model.geom_pos[geoms],
         rot=rot.reshape(-1, 3, 3),

@@ -17,7 +17,7 @@ ON_PLANE = 2e-3
 _FLIP = np.array([-1.0, 1.0, 1.0])
 
 
-def _twins(names: list[str]) -> np.ndarray:
+def twins(names: list[str]) -> np.ndarray:
     """Index of each name's counterpart on the other side, or of the name itself, shape (n,)."""
     index = {name: k for k, name in enumerate(names)}
     twins = [n[:-1] + {"r": "l", "l": "r"}[n[-1]] if n[-2:] in ("_r", "_l") else n for n in names]
@@ -38,14 +38,14 @@ def symmetrise(model: mujoco.MjModel) -> None:
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     centre = np.array([data.xpos[model.jnt_bodyid[0], 0], 0.0, 0.0])
-    bodies = _twins([model.body(b).name for b in range(model.nbody)])
+    bodies = twins([model.body(b).name for b in range(model.nbody)])
     pos = data.xpos - centre
     mean = 0.5 * (pos + pos[bodies] * _FLIP)
     alone = bodies == np.arange(model.nbody)
     off_plane = alone & (np.abs(pos[:, 0]) > ON_PLANE)
     mean[off_plane] = pos[off_plane]
 
-    joints = _twins([model.joint(j).name for j in range(model.njnt)])
+    joints = twins([model.joint(j).name for j in range(model.njnt)])
     axis = data.xaxis.copy()
     mirrored = axis[joints] * -_FLIP  # rotation axes are axial vectors: mirroring reverses them
     sliding = model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE

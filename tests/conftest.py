@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 LONG_FILES = (
+    "test_rigid_model",
     "test_world_training", "test_dagger", "test_imagination", "test_kills", "test_engines", "test_learning",
     "test_training", "test_retarget", "test_own_skeleton", "test_validate", "test_cluster_faults", "test_cluster",
     "test_chaos", "test_shown", "test_viewer", "test_download", "test_main_job", "test_eval", "test_training_faults",

@@ -8,14 +8,20 @@ a free root both contain only joints. All functions are differentiable and use t
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 from jax import Array
 
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.task.frames import TINY, conjugate, heading, multiply, rotate
 from musclemap.skeletons.kinematics import cross, forward
-from musclemap.skeletons.reduced import NROOT, reduce_model
+from musclemap.skeletons.reduced import NROOT, ReducedCoordinates, reduce_model
+from musclemap.skeletons.symmetry import twins
 from musclemap.skeletons.tree import BodyPoint, build_tree
+
+_POLAR = np.array([-1.0, 1.0, 1.0])
+_AXIAL = -_POLAR
+"""Signs of mirrored polar and axial vectors."""
 
 
 class LandmarkMotion(NamedTuple):
@@ -50,7 +56,7 @@ class WorldModelCoordinates:
         self.free, self.njoint = body.free, len(body.joint_ids)
         self.nconfiguration = self.njoint + (7 if body.free else 0)
         self.nvelocity = self.njoint + (6 if body.free else 0)
-        self._reduced = reduced = reduce_model(model, fixed=not body.free)
+        self.reduced = reduced = reduce_model(model, fixed=not body.free)
         assert reduced.joint_ids.tolist() == body.joint_ids.tolist()
         self.lower, self.upper = reduced.lower, reduced.upper
         self._tree = build_tree(reduced, [BodyPoint(int(b)) for b in body.landmark_ids])
@@ -67,12 +73,12 @@ class WorldModelCoordinates:
 
     def expand(self, q: Array, velocity: Array) -> tuple[Array, Array]:
         """MuJoCo's qpos (n, nq) and qvel (n, nv); driven joints follow their drivers."""
-        value, slope = self._reduced.moved_joints(self.joints(q))
-        rate = self.joint_velocities(velocity)[:, self._reduced.moved_driver]
+        value, slope = self.reduced.moved_joints(self.joints(q))
+        rate = self.joint_velocities(velocity)[:, self.reduced.moved_driver]
         n = len(q)
         qpos = jnp.broadcast_to(jnp.asarray(self._base, q.dtype), (n, len(self._base)))
-        qpos = qpos.at[:, self._reduced.moved_qposadr].set(value)
-        qvel = jnp.zeros((n, self._nv), velocity.dtype).at[:, self._reduced.moved_dof].set(slope * rate)
+        qpos = qpos.at[:, self.reduced.moved_qposadr].set(value)
+        qvel = jnp.zeros((n, self._nv), velocity.dtype).at[:, self.reduced.moved_dof].set(slope * rate)
         if self.free:
             qpos, qvel = qpos.at[:, :7].set(q[:, :7]), qvel.at[:, :6].set(velocity[:, :6])
         return qpos, qvel
@@ -131,7 +137,7 @@ class WorldModelCoordinates:
         quat = q[:, 3:7]
         for k in range(1, n + 1):
             rate = before[:, 3:6] + (after[:, 3:6] - before[:, 3:6]) * (k / n)
-            quat = multiply(quat, _rotvec_to_quat(rate * self._substep))
+            quat = multiply(quat, rotvec_to_quat(rate * self._substep))
         quat = quat / jnp.linalg.norm(quat, axis=1, keepdims=True)
         root_pos = q[:, :3] + mean[:, :3] * (n * self._substep)
         return jnp.concatenate([root_pos, quat, joints], axis=1)
@@ -164,7 +170,50 @@ class WorldModelCoordinates:
         return jnp.concatenate([target[:, :3] - q[:, :3], 2.0 * relative[:, 1:], target[:, 7:] - q[:, 7:]], axis=1)
 
 
-def _rotvec_to_quat(vector: Array) -> Array:
+class Mirror:
+    """Index and sign of each mirrored quantity: `mirrored = quantity[:, twin] * sign`.
+
+    The median plane is that of the root, perpendicular to its x axis. A body without a free root has none; its twins
+    are the quantities themselves.
+
+    Args:
+        reduced: The body's independent coordinates.
+
+    Attributes:
+        symmetric: Whether the body has a median plane.
+        velocity_twin: Of reduced velocities, shape (nvelocity,).
+        velocity_sign: Shape (nvelocity,).
+        feature_twin: Of `WorldModelCoordinates.dynamics_features` and then torques, shape (nfeature + njoint,).
+        feature_sign: Shape (nfeature + njoint,).
+    """
+
+    def __init__(self, reduced: ReducedCoordinates) -> None:
+        model, njoint = reduced.model, reduced.njoint
+        self.symmetric = reduced.free
+        joint_twin, joint_sign = np.arange(njoint), np.ones(njoint)
+        root_sign, pose_sign = np.zeros(0), np.zeros(0)
+        if self.symmetric:
+            joint_twin = twins(list(reduced.joint_names))
+            data = mujoco.MjData(model)
+            mujoco.mj_kinematics(model, data)
+            axis = data.xaxis[reduced.joint_ids]
+            slides = model.jnt_type[reduced.joint_ids] == mujoco.mjtJoint.mjJNT_SLIDE
+            mirrored = axis[joint_twin] * np.where(slides[:, None], _POLAR, _AXIAL)
+            joint_sign = np.sign(np.sum(mirrored * axis, axis=1))
+            root_sign = np.concatenate([_POLAR, _AXIAL])
+            pose_sign = np.concatenate([[1.0], _POLAR])  # height, and the world's vertical
+        nroot, npose = len(root_sign), len(pose_sign)
+        place = lambda start: start + joint_twin  # noqa: E731
+        self.velocity_twin = np.concatenate([np.arange(nroot), place(nroot)])
+        self.velocity_sign = np.concatenate([root_sign, joint_sign])
+        nstate = npose + nroot
+        self.feature_twin = np.concatenate(
+            [np.arange(nstate), place(nstate), place(nstate + njoint), place(nstate + 2 * njoint)]
+        )
+        self.feature_sign = np.concatenate([pose_sign, root_sign, joint_sign, joint_sign, joint_sign])
+
+
+def rotvec_to_quat(vector: Array) -> Array:
     """Quaternions of rotation vectors, shape (n, 3) -> (n, 4)."""
     angle = jnp.sqrt(jnp.sum(vector**2, axis=1, keepdims=True) + TINY)
     return jnp.concatenate([jnp.cos(0.5 * angle), vector * (jnp.sin(0.5 * angle) / angle)], axis=1)

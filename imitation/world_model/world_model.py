@@ -27,11 +27,12 @@ from musclemap.imitation.ppo.normaliser import (
 from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
 from musclemap.settings import HiddenWidths, PositiveFloat, settings
 
-from .coordinates import WorldModelCoordinates
+from .coordinates import Mirror, WorldModelCoordinates
 from .muscles import integrate_activation, read_muscles
+from .rigid_step import RigidDynamics, StepTerms
 from .tendons import TendonConfig, Tendons
 
-Variant = Literal["grey", "plain"]
+Variant = Literal["rigid", "grey", "plain"]
 
 MAX_CHANGE = 20.0
 """Bound on predicted velocity changes, in standard deviations, so that errors of the network cannot diverge."""
@@ -45,8 +46,9 @@ class ModelConfig:
     """The network that predicts, and how it is fitted.
 
     Attributes:
-        variant: "grey" (muscles are computed and the network's inputs are their torques) or "plain" (its inputs are
-            activations and excitations, so that it has to learn the muscles too).
+        variant: "rigid" (muscles, rigid bodies, joint limits and feet on the ground are computed, and the network
+            corrects their forces), "grey" (muscles are computed, and the network predicts the effect of their torques)
+            or "plain" (its inputs are activations and excitations, so that it has to learn the muscles too).
         hidden: Widths of the hidden layers.
         sequence_length: Control steps predicted open-loop from a real state when fitting.
         batch_size: Sequences of a gradient step.
@@ -107,19 +109,23 @@ class WorldModel:
     """
 
     def __init__(self, body: SimulationBody, config: ModelConfig, tendons: Tendons | None) -> None:
-        if (config.variant == "grey") != (tendons is not None):
-            raise SettingsError("a grey model needs fitted muscle lengths; a plain one must not have them")
+        if (config.variant == "plain") != (tendons is None):
+            raise SettingsError("rigid and grey models need fitted muscle lengths; a plain one must not have them")
         self.body, self.config, self.tendons = body, config, tendons
         self.coordinates = WorldModelCoordinates(body)
         self.muscles = read_muscles(body.model)
         self._dtype = matmul_dtype(config.precision)
         nu = body.model.nu
-        self.ninput = self.coordinates.nfeature + (self.coordinates.njoint if config.variant == "grey" else 2 * nu)
+        self.ninput = self.coordinates.nfeature + (2 * nu if tendons is None else self.coordinates.njoint)
+        self._mirror, self._rigid = Mirror(self.coordinates.reduced), None
+        if config.variant == "rigid" and tendons is not None:
+            self._rigid = RigidDynamics(body, self.coordinates, tendons)
 
     def init(self, key: Array) -> Dynamics:
-        """Initialise a model that predicts constant velocities."""
+        """Initialise a model whose network predicts nothing or almost nothing."""
         width = self.coordinates.nvelocity
-        params = make_mlp(key, (self.ninput, *self.config.hidden, width), last_scale=0.01)
+        last_scale = 0.01 if self._rigid is None else 0.0
+        params = make_mlp(key, (self.ninput, *self.config.hidden, width), last_scale=last_scale)
         return Dynamics(params, make_normaliser(self.ninput), make_normaliser(width))
 
     def from_physics(self, physics: PhysicsState) -> ModelState:
@@ -143,31 +149,67 @@ class WorldModel:
         )  # fmt: skip
         return jnp.concatenate([dynamics_features, torque], axis=1), act
 
-    def step(self, dynamics: Dynamics, state: ModelState, ctrl: Array) -> ModelState:
+    def step(self, dynamics: Dynamics, state: ModelState, ctrl: Array, *, linear: bool = False) -> ModelState:
         """Predict one control step.
 
         Args:
             dynamics: Learned parameters.
             state: States.
             ctrl: Excitations, constant during the step, shape (n, nu).
+            linear: Approximate the derivative by the state, as in `RigidDynamics.prepare`.
         """
+        if self._rigid is not None:
+            terms = self._rigid.prepare(state.q, state.velocity, linear=linear)
+            return self._rigid_step(self._rigid, terms, dynamics, state, ctrl)
         dynamics_features, act = self.inputs(state, ctrl)
-        output = apply_mlp(dynamics.params, normalise(dynamics.inputs, dynamics_features), dtype=self._dtype)
-        velocity_change = dynamics.change.mean + change_std(dynamics) * MAX_CHANGE * jnp.tanh(output / MAX_CHANGE)
+        velocity_change = dynamics.change.mean + self._network(dynamics, dynamics_features, change_std(dynamics))
         velocity = self.coordinates.apply_velocity_change(state.q, state.velocity, velocity_change)
         return ModelState(self.coordinates.integrate(state.q, state.velocity, velocity), velocity, act)
 
-    def predict(self, dynamics: Dynamics, start: ModelState, ctrl: Array) -> ModelState:
+    def _rigid_step(
+        self, rigid: RigidDynamics, terms: StepTerms, dynamics: Dynamics, state: ModelState, ctrl: Array
+    ) -> ModelState:
+        correction = self.correction(dynamics, self._rigid_inputs(rigid, terms, state))
+        return ModelState(*rigid.step(terms, state.q, state.act, ctrl, correction))
+
+    def correction(self, dynamics: Dynamics, features: Array) -> Array:
+        """Correction of a rigid model's forces, see `RigidDynamics.step`; that of a mirrored state is the mirrored one.
+
+        Args:
+            dynamics: Learned parameters.
+            features: `WorldModelCoordinates.dynamics_features` and muscle torques, shape (n, ninput).
+        """
+        mirror, std = self._mirror, change_std(dynamics)
+        std = 0.5 * (std + std[mirror.velocity_twin])
+        correction = self._network(dynamics, features, std)
+        if not mirror.symmetric:
+            return correction
+        other = self._network(dynamics, features[:, mirror.feature_twin] * mirror.feature_sign, std)
+        return 0.5 * (correction + other[:, mirror.velocity_twin] * mirror.velocity_sign)
+
+    def _rigid_inputs(self, rigid: RigidDynamics, terms: StepTerms, state: ModelState) -> Array:
+        coordinates = self.coordinates
+        rates = coordinates.joint_velocities(state.velocity)
+        torque = rigid.muscle_torque(terms, jnp.zeros_like(rates), rates, state.act)
+        return jnp.concatenate([coordinates.dynamics_features(state.q, state.velocity), torque], axis=1)
+
+    def _network(self, dynamics: Dynamics, features: Array, std: Array) -> Array:
+        """Output of the network, bounded, shape (n, nvelocity)."""
+        output = apply_mlp(dynamics.params, normalise(dynamics.inputs, features), dtype=self._dtype)
+        return std * MAX_CHANGE * jnp.tanh(output / MAX_CHANGE)
+
+    def predict(self, dynamics: Dynamics, start: ModelState, ctrl: Array, *, linear: bool = False) -> ModelState:
         """Predict the states after several steps, open-loop; arrays lead with (nstep, n).
 
         Args:
             dynamics: Learned parameters.
             start: Initial states.
             ctrl: Excitations, shape (nstep, n, nu).
+            linear: Approximate the derivative by the state, as in `RigidDynamics.prepare`.
         """
 
         def step(state: ModelState, step_ctrl: Array) -> tuple[ModelState, ModelState]:
-            next_state = self.step(dynamics, state, step_ctrl)
+            next_state = self.step(dynamics, state, step_ctrl, linear=linear)
             return next_state, next_state
 
         return jax.lax.scan(step, start, ctrl)[1]
@@ -186,7 +228,7 @@ class WorldModel:
                 exact.
             valid: 1 for steps that belong to the window, shape (nstep, n).
         """
-        predicted = self.predict(dynamics, start, ctrl)
+        predicted = self.predict(dynamics, start, ctrl, linear=True)
         std = change_std(dynamics)
         coordinates = self.coordinates
         q_error = jax.vmap(coordinates.difference)(true.q, predicted.q)

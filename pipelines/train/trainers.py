@@ -57,9 +57,9 @@ def make_trainer(
         return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
     dynamics = config.world_model.dynamics
     tendons = (
-        load_or_fit(body, dynamics.tendons, *tendon_folders, on_message=on_message)
-        if dynamics.variant == "grey"
-        else None
+        None
+        if dynamics.variant == "plain"
+        else load_or_fit(body, dynamics.tendons, *tendon_folders, on_message=on_message)
     )
     if tendons is not None:
         on_message(tendon_fit_summary(tendons))

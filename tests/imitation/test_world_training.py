@@ -260,7 +260,7 @@ def test_unsupported_tasks_are_rejected(arm: SimulationBody, library: Library) -
     rough = load_simulation_body("MyoFullBody", PhysicsConfig(terrain=TerrainConfig(kind="rough")))
     with pytest.raises(SettingsError, match="flat ground"):
         WorldTrainer(MujocoEngine(arm, 2), Task(rough), library, model, CONFIG)
-    with pytest.raises(SettingsError, match="takes one of grey, plain"):
+    with pytest.raises(SettingsError, match="takes one of rigid, grey, plain"):
         ModelConfig(variant="pink")  # pyright: ignore[reportArgumentType]
     with pytest.raises(SettingsError, match="each larger than the last"):
         WorldModelConfig(horizons=(16, 8))
