@@ -136,7 +136,7 @@ def test_a_falling_body_moves_as_in_mujoco(human: SimulationBody) -> None:
     q = q.at[:, 2].set(5.0)
     result = computed_step(human, q, velocity)
     qpos, qvel = (np.asarray(array, np.float64) for array in coordinates.expand(q, velocity))
-    after = mujoco_step(human, qpos, qvel, mujoco.mjtDisableBit.mjDSBL_CONTACT)
+    after = mujoco_step(human, qpos, qvel, int(mujoco.mjtDisableBit.mjDSBL_CONTACT))
     expected = coordinates.reduce(*(jnp.asarray(array, jnp.float32) for array in after))
     arm_joints = ("elv_angle", "shoulder", "elbow", "pro_sup", "deviation", "flexion_")
     legs_and_trunk = [k for k, n in enumerate(coordinates.reduced.joint_names) if not n.startswith(arm_joints)]
