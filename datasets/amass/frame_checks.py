@@ -1,4 +1,4 @@
-"""Checks of single frames and of the frame rate: everything doubtful becomes a warning of the motion.
+"""Checks of length, of single frames and of the frame rate: what is doubtful becomes a warning of the motion.
 
 Nothing is changed here, except that frames of zeros at either end are left out: estimators leave them where they saw
 nobody, and generators fill motions up to a common length with them.
@@ -11,10 +11,12 @@ from scipy.ndimage import median_filter
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion, SourceWarning
+from musclemap.errors import SourceError
 from musclemap.intervals import runs
 from musclemap.reason_codes import ReasonCode
 
 from .frame_rate import check_frame_rate
+from .limits import MAX_FRAMES, MAX_SECONDS
 from .repeated_frames import find_repeats
 
 USUAL_RATES = frozenset((24, 25, 29.97, 30, 48, 50, 59.94, 60, 90, 100, 120, 125, 128, 150, 180, 200, 240, 250, 300))
@@ -40,6 +42,30 @@ JUMP_RATIO = 8.0
 
 _NEIGHBOURS = 15
 _CHUNK = 8192
+
+
+def check_length(nframe: int) -> None:
+    """Refuse a motion without frames, of a single frame, or of too many.
+
+    Raises:
+        SourceError: With the code no_frames, single_frame or too_large.
+    """
+    if nframe == 0:
+        raise SourceError(ReasonCode.NO_FRAMES, "the file holds no frames")
+    if nframe == 1:
+        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds a single frame, which is not a motion")
+    if nframe > MAX_FRAMES:
+        raise SourceError(ReasonCode.TOO_LARGE, f"the file holds {nframe} frames; at most {MAX_FRAMES} are read")
+
+
+def check_duration(nframe: int, fps: float) -> None:
+    """Refuse a motion that lasts longer than MAX_SECONDS.
+
+    Raises:
+        SourceError: With the code too_large.
+    """
+    if nframe / fps > MAX_SECONDS:
+        raise SourceError(ReasonCode.TOO_LARGE, f"{nframe} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours")
 
 
 def without_empty_ends(motion: SourceMotion) -> SourceMotion:

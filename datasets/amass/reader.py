@@ -22,14 +22,13 @@ from musclemap.npz_arrays import NpzArrays
 from musclemap.reason_codes import ReasonCode
 
 from .arrays import Arrays
-from .frame_checks import with_frame_checks, without_empty_ends
+from .frame_checks import check_duration, check_length, with_frame_checks, without_empty_ends
 from .limits import (
     FPS_RANGE,
     MAX_BYTES,
     MAX_FILE_BYTES,
     MAX_FRAMES,
     MAX_ROTATION,
-    MAX_SECONDS,
     MAX_TRANSLATION,
     MILLIMETRES,
 )
@@ -164,8 +163,7 @@ def motions_of(
     fps, fps_source, source_fps = frame_rate(
         arrays, nframe=nframe, default=default_fps, override=fps_override, published=published, warnings=shared
     )
-    if nframe / fps > MAX_SECONDS:
-        raise SourceError(ReasonCode.TOO_LARGE, f"{nframe} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours")
+    check_duration(nframe, fps)
     licence = licence_of(arrays, warnings=shared)
     shared += _dropped_frames(arrays, nframe)
     motions = []
@@ -206,12 +204,7 @@ def check_frames(parts: dict[str, np.ndarray | None]) -> None:
     for key, part in parts.items():
         if part is not None:
             nframe, present[key] = len(part), part.reshape(len(part), math.prod(part.shape[1:]))
-    if nframe == 0:
-        raise SourceError(ReasonCode.NO_FRAMES, "the file holds no frames")
-    if nframe == 1:
-        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds a single frame, which is not a motion")
-    if nframe > MAX_FRAMES:
-        raise SourceError(ReasonCode.TOO_LARGE, f"the file holds {nframe} frames; at most {MAX_FRAMES} are read")
+    check_length(nframe)
     for key, part in present.items():
         bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
         if bad.size:

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from musclemap.datasets.motion import SourceWarning
+from musclemap.reason_codes import ReasonCode
+
 UPRIGHT = 0.75
 """Component of the mean direction of trunk and legs along an axis from which that axis is certainly up."""
 
@@ -17,3 +20,9 @@ def nearest_axis(direction: np.ndarray) -> str:
     """The axis closest to a direction, such as "y" or "-y"."""
     k = int(np.argmax(np.abs(direction)))
     return f"{'-' if direction[k] < 0 else ''}{'xyz'[k]}"
+
+
+def assumed_up(axis: str, evidence: str) -> SourceWarning:
+    """The warning that an axis was taken as the vertical one, and why."""
+    text = f"{axis} was taken as the vertical axis: {evidence}; if not, add --up"
+    return SourceWarning(ReasonCode.ASSUMED_UP, text)

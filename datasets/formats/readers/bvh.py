@@ -10,14 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.amass.reader import check_translation
+from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.source_kinematics import leg_length
 
-from .axes import UP_TO_Z, UPRIGHT, nearest_axis
-from .motion_reader import MotionReader, ReadOptions, SourceFile, Units, UpAxis
+from .axes import UP_TO_Z, UPRIGHT, assumed_up, nearest_axis
+from .motion_reader import (
+    UNIT_LENGTHS,
+    MotionReader,
+    ReadOptions,
+    SourceFile,
+    Units,
+    UpAxis,
+    own_skeleton_motion,
+)
 from .rates import checked_rate
 from .skeletons.bvh_text import Bvh, is_bvh, parse_bvh
 from .skeletons.calibration import Calibration, unit
@@ -26,7 +34,7 @@ from .skeletons.joint_map import JointMap
 from .skeletons.own_skeleton import own_motion
 from .skeletons.topology import guess_joints
 
-UNIT_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "CMU's unit of 56 mm": 0.0254 / 0.45, "inch": 0.0254}
+UNIT_METRES = {**UNIT_LENGTHS, "CMU's unit of 56 mm": 0.0254 / 0.45, "inch": 0.0254}
 """Length of units in use [m], in the order in which they are tried. CMU's ASF files, and the BVH files made from them,
 count in inches divided by 0.45."""
 
@@ -65,8 +73,7 @@ def read_bvh(
             bad_frame_rate, too_large, out_of_range.
     """
     bvh = parse_bvh(data)
-    if len(bvh.values) == 1:
-        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds a single frame, which is not a motion")
+    check_length(len(bvh.values))
     warnings: list[SourceWarning] = []
     stated, nframe = 1.0 / bvh.frame_time, len(bvh.values)
     fps, fps_source = checked_rate(stated, nframe=nframe, key="Frame Time", source_fps=source_fps)
@@ -76,15 +83,11 @@ def read_bvh(
     metres = _metres(calibration, warnings) if units == "auto" else UNIT_METRES[units]
     to_world = np.array(UP_TO_Z[axis], np.float64)
     motion = own_motion(bvh, index, calibration, to_world=to_world, metres=metres)
-    check_translation(motion.trans)
-    return SourceMotion(
+    return own_skeleton_motion(
         name=name,
         rotvec=motion.rotvec,
         hand_rotvec=motion.hand_rotvec,
         trans=motion.trans,
-        betas=np.zeros(0),
-        gender="neutral",
-        family="smplh",
         fps=fps,
         fps_source=fps_source,
         source_fps=stated,
@@ -131,9 +134,7 @@ def _up(calibration: Calibration, warnings: list[SourceWarning]) -> str:
         evidence = "the motion is upright along it"
     else:
         axis, evidence = rest, "the body stands along it in the zero pose"
-    warnings.append(
-        SourceWarning(ReasonCode.ASSUMED_UP, f"{axis} was taken as the vertical axis: {evidence}; if not, add --up")
-    )
+    warnings.append(assumed_up(axis, evidence))
     return axis
 
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from musclemap.datasets.amass.reader import check_translation
+from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
 from musclemap.files import shown
 from musclemap.reason_codes import ReasonCode
 
-from .axes import UP_TO_Z, UPRIGHT, nearest_axis
+from .axes import UP_TO_Z, UPRIGHT, assumed_up, nearest_axis
 from .markers.c3d_file import is_c3d, read_c3d
 from .markers.marker_body import INDEX, MarkerBody
 from .markers.marker_motion import marker_motion
 from .markers.marker_sets import BONE, MARKER_SETS, MarkerSet, find_marker_set
 from .markers.recording import LONGEST_BRIDGE, METRES, Gaps, Recording, bridge_gaps
 from .markers.trc_text import is_trc, parse_trc
-from .motion_reader import MotionReader, ReadOptions, SourceFile
+from .motion_reader import UNIT_LENGTHS, MotionReader, ReadOptions, SourceFile, own_skeleton_motion
 from .rates import checked_rate
 
 BODY_SIZES = (0.45, 1.5)
@@ -65,8 +65,7 @@ def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadO
             ("unclear_unit", "bad_frame_rate"), too few markers are seen ("marker_gaps"), or they do not fit a body
             ("marker_misfit").
     """
-    if len(recording.pos) < 2:
-        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds a single frame, which is not a motion")
+    check_length(len(recording.pos))
     warnings: list[SourceWarning] = []
     fps, fps_source = checked_rate(
         recording.rate, nframe=len(recording.pos), key="the header", source_fps=options.source_fps
@@ -93,15 +92,10 @@ def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadO
             f"the markers are {1e3 * motion.rms:.0f} mm off any body on average: check labels that are swapped, or "
             "state the unit with --units",
         )
-    check_translation(motion.trans)
-    return SourceMotion(
+    return own_skeleton_motion(
         name=name,
         rotvec=motion.rotvec,
-        hand_rotvec=None,
         trans=motion.trans,
-        betas=np.zeros(0),
-        gender="neutral",
-        family="smplh",
         fps=fps,
         fps_source=fps_source,
         source_fps=recording.rate,
@@ -189,18 +183,18 @@ def _size(body: MarkerBody, pos: np.ndarray) -> float:
 def _metres(size: float, unit: str, options: ReadOptions, warnings: list[SourceWarning]) -> float:
     """Length of the file's unit [m]: as the user says, as the header says if that can be, or by the body's size."""
     if options.units != "auto":
-        return METRES[options.units]
+        return UNIT_LENGTHS[options.units]
     stated = METRES.get(unit.casefold())
     fits = lambda metres: BODY_SIZES[0] <= metres * size <= BODY_SIZES[1]  # noqa: E731
     if stated is not None and fits(stated):
         return stated
-    for name in ("m", "cm", "mm"):
-        if fits(METRES[name]):
+    for name, metres in UNIT_LENGTHS.items():
+        if fits(metres):
             said = f"the header says {unit}" if unit else "the header states no unit"
             text = f"lengths were read in {name} ({said}, but the body fits only {name}); if not, add --units"
             code = ReasonCode.OTHER_UNITS if unit else ReasonCode.ASSUMED_UNIT
             warnings.append(SourceWarning(code, text))
-            return METRES[name]
+            return metres
     raise SourceError(
         ReasonCode.UNCLEAR_UNIT,
         f"the body would be {size:.3g} times as large as an adult in metres, which fits neither m, cm nor mm; "
@@ -217,8 +211,7 @@ def _up(body: MarkerBody, pos: np.ndarray, usual: str, warnings: list[SourceWarn
     axis, evidence = nearest_axis(direction), "the body is upright along it"
     if np.abs(direction).max() < UPRIGHT:
         axis, evidence = usual, "it usually is in such files, and the body is not upright"
-    text = f"{axis} was taken as the vertical axis: {evidence}; if not, add --up"
-    warnings.append(SourceWarning(ReasonCode.ASSUMED_UP, text))
+    warnings.append(assumed_up(axis, evidence))
     return axis
 
 

@@ -7,14 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from musclemap.datasets.amass.limits import FPS_RANGE
-from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.amass.reader import check_translation
+from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SettingsError
 
 from .skeletons.joint_map import JointMap
 
 UpAxis = Literal["auto", "z", "y"]
 Units = Literal["auto", "m", "cm", "mm"]
+
+UNIT_LENGTHS: dict[Units, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+"""Length of each of `Units` [m], in the order in which they are tried."""
 
 HEAD_BYTES = 4096
 """First bytes of a file by which its reader is chosen [B]."""
@@ -95,3 +101,39 @@ class MotionReader:
     assumes: str
     recognises: Callable[[bytes, Path], bool]
     read: Callable[[SourceFile, ReadOptions], list[SourceMotion]]
+
+
+def own_skeleton_motion(
+    *,
+    name: str,
+    sha256: str,
+    rotvec: np.ndarray,
+    trans: np.ndarray,
+    rest_joints: np.ndarray,
+    fps: float,
+    fps_source: str,
+    source_fps: float,
+    warnings: tuple[SourceWarning, ...],
+    hand_rotvec: np.ndarray | None = None,
+) -> SourceMotion:
+    """A motion of a file that has a skeleton and no body model; for the arguments see `SourceMotion`.
+
+    Raises:
+        SourceError: If the translation is implausible ("out_of_range").
+    """
+    check_translation(trans)
+    return SourceMotion(
+        name=name,
+        rotvec=rotvec,
+        hand_rotvec=hand_rotvec,
+        trans=trans,
+        betas=np.zeros(0),
+        gender="neutral",
+        family="smplh",
+        fps=fps,
+        fps_source=fps_source,
+        source_fps=source_fps,
+        sha256=sha256,
+        warnings=warnings,
+        rest_joints=rest_joints,
+    )

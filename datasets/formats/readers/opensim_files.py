@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from musclemap.datasets.amass.reader import check_translation
+from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.amass.subject_scale import stance_scale
 from musclemap.datasets.formats.tables import WORLD_TO_OPENSIM
 from musclemap.datasets.motion import SourceMotion, SourceWarning
@@ -14,7 +14,7 @@ from musclemap.files import shown
 from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
-from .motion_reader import MotionReader, ReadOptions, SourceFile
+from .motion_reader import UNIT_LENGTHS, MotionReader, ReadOptions, SourceFile, own_skeleton_motion
 from .opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED, SAME_DEFINITION, SPHERICAL_ARM, skeleton_motion
 from .opensim.storage_text import Storage, parse_storage
 from .rates import checked_rate
@@ -72,7 +72,7 @@ def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -
     if missing:
         text = f"the file has no {shown(', '.join(missing))}: they were left as in upright standing"
         warnings.append(SourceWarning(ReasonCode.MISSING_COORDINATES, text))
-    metres = {"auto": 1.0, "m": 1.0, "cm": 0.01, "mm": 0.001}[options.units]
+    metres = 1.0 if options.units == "auto" else UNIT_LENGTHS[options.units]
     position = metres * storage.values[:, [columns[key] for key in PELVIS_POSITION]]
     to_world = np.eye(3) if options.up == "z" else WORLD_TO_OPENSIM.T
     rotvec, hips = skeleton_motion(angles, position, to_world=to_world)
@@ -80,15 +80,10 @@ def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -
     size = size if BODY_SIZES[0] <= size <= BODY_SIZES[1] else 1.0
     rest = size * (mean_joints() - mean_joints()[0])
     trans = hips - Rotation.from_rotvec(rotvec[:, 0]).apply(rest[1:3].mean(axis=0))
-    check_translation(trans)
-    return SourceMotion(
+    return own_skeleton_motion(
         name=name,
         rotvec=rotvec,
-        hand_rotvec=None,
         trans=trans,
-        betas=np.zeros(0),
-        gender="neutral",
-        family="smplh",
         fps=fps,
         fps_source=fps_source,
         source_fps=rate,
@@ -114,8 +109,7 @@ def _check_columns(columns: dict[str, int]) -> None:
 
 def _even(storage: Storage, warnings: list[SourceWarning]) -> tuple[Storage, float]:
     """The table in even steps of time, and its rate [Hz]."""
-    if len(storage.time) < 2:
-        raise SourceError(ReasonCode.SINGLE_FRAME, "the file holds a single frame, which is not a motion")
+    check_length(len(storage.time))
     steps = np.diff(storage.time)
     step = float(np.median(steps))
     if steps.min() <= 0.0:

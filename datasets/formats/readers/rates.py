@@ -1,6 +1,7 @@
 """The frame rate of a file that states one number."""
 
-from musclemap.datasets.amass.limits import FPS_RANGE, MAX_SECONDS
+from musclemap.datasets.amass.frame_checks import check_duration
+from musclemap.datasets.amass.limits import FPS_RANGE
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
@@ -26,8 +27,7 @@ def checked_rate(stated: float, *, nframe: int, key: str, source_fps: float | No
             ReasonCode.BAD_FRAME_RATE,
             f"{key} gives {fps:g} Hz; expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz: state it with --source-fps",
         )
-    if nframe / fps > MAX_SECONDS:
-        raise SourceError(ReasonCode.TOO_LARGE, f"{nframe} frames at {fps:g} Hz last over {MAX_SECONDS / 3600:g} hours")
+    check_duration(nframe, fps)
     if source_fps is not None:
         return source_fps, "corrected"
     whole = float(round(fps))

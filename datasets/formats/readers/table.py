@@ -96,7 +96,7 @@ def _finished(motion: SourceMotion, name: str, options: ReadOptions) -> SourceMo
     motion = replace(motion, name=name)
     if motion.rest_joints is None:
         motion, size = to_world(motion, options)
+        check_translation(motion.trans)
     else:
         size = leg_length(motion.rest_joints) / leg_length(mean_joints())
-    check_translation(motion.trans)
     return with_frame_checks(motion, scale=size)

@@ -22,19 +22,14 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import PELVIS_ORIGIN, mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-from .motion_reader import ReadOptions, Units
-
-UNITS: dict[Units, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-"""Length of a unit [m]."""
+from .axes import UP_TO_Z, UPRIGHT
+from .motion_reader import UNIT_LENGTHS, ReadOptions, Units
 
 BODY_SIZES = (0.3, 2.2)
 """Sizes of people relative to a mean adult, with a margin; those in two units do not overlap."""
 
 HEIGHTS = (0.3, 1.7)
 """Pelvis heights of a standing body relative to the length of its legs, with a margin."""
-
-UPRIGHT = 0.75
-"""Smallest component of the mean direction of trunk and legs along the up axis."""
 
 RESTING = (-0.1, 0.15)
 """Heights of the lowest joint of a body that rests on the floor [m]."""
@@ -44,9 +39,6 @@ STANDING = (-0.03, 0.08)
 
 TRAVEL = 0.8
 """A body that travels this far on standing feet neither lies nor does push-ups [m]."""
-
-Y_UP_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-"""A quarter turn about x."""
 
 MIN_FRAMES = 12
 """Frames of the shortest motion that shows its axes and unit."""
@@ -90,7 +82,7 @@ def to_world(motion: SourceMotion, options: ReadOptions) -> tuple[SourceMotion, 
     up = _up_axis(evidence.direction)
     unit, texts = _unit(evidence, up, options)
     warnings = [SourceWarning(ReasonCode.OTHER_UNITS, text) for text in texts]
-    factor = UNITS[unit]
+    factor = UNIT_LENGTHS[unit]
     if factor != 1.0:
         motion = replace(motion, trans=factor * motion.trans)
     turned, more = _turn(evidence, up, factor, options)
@@ -146,7 +138,7 @@ def _unit_by_size(size: float | None) -> tuple[Units | None, str]:
     """Unit in which the body has the size of a person; None if it has it in none."""
     if size is None:
         return "m", ""
-    for unit, factor in UNITS.items():
+    for unit, factor in UNIT_LENGTHS.items():
         if BODY_SIZES[0] <= factor * size <= BODY_SIZES[1]:
             return unit, f"in metres, feet would stand still in a body {size:.0f} times as large as an adult"
     return None, f"feet stand still in a body {size:.3g} times as large as an adult"
@@ -157,7 +149,7 @@ def _unit_by_height(evidence: _Evidence, axis: int) -> tuple[Units, str]:
     height = float(np.median(np.abs(evidence.trans[:, axis])))
     reach = float(np.median(-evidence.joints[:, :, axis].min(axis=1)))
     for unit in ("cm", "mm"):
-        if reach > 0 and HEIGHTS[0] <= UNITS[unit] * height / reach <= HEIGHTS[1]:
+        if reach > 0 and HEIGHTS[0] <= UNIT_LENGTHS[unit] * height / reach <= HEIGHTS[1]:
             return unit, f"the pelvis is {height:.0f} above the floor, and the legs are {reach:.1f} m long"
     return "m", ""
 
@@ -205,7 +197,7 @@ def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 def _turned(motion: SourceMotion) -> SourceMotion:
     """A motion in metres with y up, turned to z up about the origin of its world."""
-    origin = np.asarray(PELVIS_ORIGIN)
+    origin, to_z = np.asarray(PELVIS_ORIGIN), np.array(UP_TO_Z["y"], float)
     rotvec = motion.rotvec.copy()
-    rotvec[:, 0] = (Rotation.from_matrix(Y_UP_TO_Z_UP) * Rotation.from_rotvec(rotvec[:, 0])).as_rotvec()
-    return replace(motion, rotvec=rotvec, trans=(motion.trans + origin) @ Y_UP_TO_Z_UP.T - origin)
+    rotvec[:, 0] = (Rotation.from_matrix(to_z) * Rotation.from_rotvec(rotvec[:, 0])).as_rotvec()
+    return replace(motion, rotvec=rotvec, trans=(motion.trans + origin) @ to_z.T - origin)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from musclemap.datasets.formats.readers.motion_reader import UNIT_LENGTHS
 from musclemap.intervals import runs
 
 LONGEST_BRIDGE = 0.1
 """Longest gap that is bridged by interpolation [s]. The hand of a walker turns back within about 0.3 s."""
 
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "meters": 1.0, "metres": 1.0, "millimeters": 0.001, "inches": 0.0254}
+METRES = {**UNIT_LENGTHS, "meters": 1.0, "metres": 1.0, "millimeters": 0.001, "inches": 0.0254}
 """Length of the units that files name [m]."""
 
 
