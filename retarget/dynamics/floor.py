@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from musclemap.retarget.forces.required_forces import RequiredForces
+from musclemap.retarget.forces.required_forces import RequiredForces, reduced_rows
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
@@ -92,23 +92,21 @@ class Floor:
 
 
 def _low_bodies(body: TargetBody, q: np.ndarray, required: RequiredForces, height: np.ndarray) -> Iterator[_LowBody]:
-    support, reduced = body.support, body.reduced
+    support = body.support
     assert required.tilt is not None
     rot = Rotation.from_quat(q[:, 3:NROOT], scalar_first=True).as_matrix()
-    moved = required.tilt[:, :, reduced.moved_dof] * reduced.slope(reduced.expand(q))[:, None]
+    slope = body.reduced.slope(body.reduced.expand(q))
     for index in np.unique(support.body):
         points = np.flatnonzero(support.body == index)
         near = np.flatnonzero(height[:, points].min(axis=1) < NEAR)
         if not len(near):
             continue
-        joints = moved[near] @ (reduced.gather * _moves(body.kinematic_model, index)[reduced.moved_dof, None])
-        root = required.tilt[near, :, :6]
-        turn = root[:, :, 3:] @ np.swapaxes(rot[near], 1, 2)  # a rotation step is a vector in world axes
+        moved = required.tilt[near] * _moves(body.kinematic_model, index)
         arm = required.points[near[:, None], points] - required.com[near, None]
         yield _LowBody(
             frames=near,
             points=points,
-            rows=np.concatenate([root[:, :, :3], turn, joints], axis=2),
+            rows=reduced_rows(body, moved, slope[near], rot[near]),
             lever=np.stack([arm[..., 1], -arm[..., 0], np.ones(arm.shape[:2])], axis=2),  # w_x r_y - w_y r_x + v_z
         )
 

@@ -133,11 +133,24 @@ def _root_columns(model: mujoco.MjModel) -> np.ndarray:
 
 def _reduced_momentum(body: TargetBody, qpos: np.ndarray, rows: np.ndarray, rot: np.ndarray) -> np.ndarray:
     """Root rows of the inertia matrix in world axes, per reduced degree of freedom, shape (nframe, 6, ndof)."""
-    reduced, n = body.reduced, len(qpos)
-    slope = np.repeat(reduced.slope(qpos), 6, axis=0)
-    joints = reduced.to_independent(rows.reshape(n * 6, -1), slope).reshape(n, 6, -1)
-    root = rows[:, :, :6].copy()
-    root[:, :, 3:] = root[:, :, 3:] @ np.swapaxes(rot, 1, 2)  # a rotation step is a vector in world axes
-    matrix = np.concatenate([root, joints], axis=2)
+    matrix = reduced_rows(body, rows, body.reduced.slope(qpos), rot)
     matrix[:, 3:] = rot @ matrix[:, 3:]
     return matrix
+
+
+def reduced_rows(body: TargetBody, rows: np.ndarray, slope: np.ndarray, rot: np.ndarray) -> np.ndarray:
+    """Rows of a Jacobian per reduced degree of freedom, shape (nframe, nrow, ndof).
+
+    A step of the root's rotation is a vector in world axes.
+
+    Args:
+        body: Target body with a free root.
+        rows: Rows per degree of freedom of the full model, shape (nframe, nrow, nv).
+        slope: Slopes of the moved joints, shape (nframe, nmoved).
+        rot: Orientations of the root, shape (nframe, 3, 3).
+    """
+    n, nrow, _ = rows.shape
+    joints = body.reduced.to_independent(rows.reshape(n * nrow, -1), np.repeat(slope, nrow, axis=0))
+    root = rows[:, :, :6].copy()
+    root[:, :, 3:] = root[:, :, 3:] @ np.swapaxes(rot, 1, 2)
+    return np.concatenate([root, joints.reshape(n, nrow, body.reduced.njoint)], axis=2)
