@@ -24,6 +24,20 @@ _AXIAL = -_POLAR
 """Signs of mirrored polar and axial vectors."""
 
 
+class ModelState(NamedTuple):
+    """State that the model predicts.
+
+    Attributes:
+        q: Reduced configuration, shape (n, nconfiguration).
+        velocity: Reduced velocity, shape (n, nvelocity).
+        act: Activations, shape (n, nu).
+    """
+
+    q: Array
+    velocity: Array
+    act: Array
+
+
 class LandmarkMotion(NamedTuple):
     """Positions and velocities of landmarks.
 

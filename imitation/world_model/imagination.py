@@ -19,9 +19,9 @@ from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import Reference
 from musclemap.imitation.task.task import Task
 
-from .coordinates import LandmarkMotion
+from .coordinates import LandmarkMotion, ModelState
 from .replay import ImaginationStart
-from .world_model import Dynamics, ModelState, WorldModel
+from .world_model import Dynamics, WorldModel
 
 
 class ActorCritic(NamedTuple):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .world_model import ModelState
+from .coordinates import ModelState
 
 
 class Transitions(NamedTuple):

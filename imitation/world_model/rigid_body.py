@@ -75,7 +75,6 @@ class RigidBody:
         mask = self._tree.point_mask[:, 6:].astype(float)
         self._above, self._point_above = mask[: len(heavy)], mask[len(heavy) :]
         self._ancestor = self._tree.ancestor[6:, 6:].astype(float)
-        self._gather = np.asarray(np.eye(reduced.njoint)[reduced.moved_driver])
         self._mass, self._centre, self._inertia = _welded_inertia(model, heavy)
         self._nheavy = len(heavy)
         self._gravity = np.array(model.opt.gravity)
@@ -128,7 +127,7 @@ class RigidBody:
         mass = self._mass_matrix(screw, momentum, moment, centre, slope)
         bias = self._bias(screw, unit * (curvature.T * rate), rate, root, moment, centre)
 
-        driven = screw[:, :, None] * const(self._gather)[None, :, :, None]
+        driven = screw[:, :, None] * const(self._reduced.gather)[None, :, :, None]
         jacobian = jnp.einsum("pk,ckdn->npcd", const(self._point_above), driven)
         if self.free:
             swap = np.zeros((len(self._point_above), 6, 6))
@@ -158,7 +157,7 @@ class RigidBody:
     def _mass_matrix(self, screw: Array, momentum: Array, moment: Array, centre: Array, slope: Array) -> Array:
         """Mass matrix, shape (n, nvelocity, nvelocity)."""
         const = lambda value: jnp.asarray(value, screw.dtype)  # noqa: E731
-        gather = const(self._gather)
+        gather = const(self._reduced.gather)
         pairs = jnp.einsum("ckn,cln->nkl", screw, momentum)  # (n, ancestor, descendant)
         pairs = pairs * const(self._ancestor - 0.5 * np.eye(len(self._ancestor)))
         half = jnp.einsum("kd,nke->nde", gather, pairs @ gather)
@@ -209,7 +208,7 @@ class RigidBody:
         force = _momentum(mass, centre, moment, body_acceleration)
         force = force + _cross_force(body_twist, _momentum(mass, centre, moment, body_twist))
         below = jnp.einsum("bk,cbn->ckn", above, force)
-        joints = jnp.einsum("kn,kd->nd", jnp.sum(screw * below, axis=0), const(self._gather))
+        joints = jnp.einsum("kn,kd->nd", jnp.sum(screw * below, axis=0), const(self._reduced.gather))
         if not self.free:
             return joints
         total = jnp.sum(force, axis=1).T

@@ -19,24 +19,10 @@ from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT
 
 from .constraints import FloorContacts, JointLimits
-from .coordinates import WorldModelCoordinates, rotvec_to_quat
+from .coordinates import ModelState, WorldModelCoordinates, rotvec_to_quat
 from .muscles import muscle_force, read_muscles, step_activation
 from .rigid_body import RigidBody, RigidBodyTerms
 from .tendons import Tendons
-
-
-class RigidStep(NamedTuple):
-    """Result of a control step.
-
-    Attributes:
-        q: Reduced configuration, shape (n, nconfiguration).
-        velocity: Reduced velocity, shape (n, nvelocity).
-        act: Activations, shape (n, nu).
-    """
-
-    q: Array
-    velocity: Array
-    act: Array
 
 
 class StepTerms(NamedTuple):
@@ -100,7 +86,6 @@ class RigidDynamics:
         self._timestep, self._nsubstep = model.opt.timestep, body.nsubstep
         self._half = 0.5 * model.opt.timestep * body.nsubstep
         self._damping = model.dof_damping[coordinates.reduced.moved_dof]
-        self._gather = np.eye(coordinates.njoint)[coordinates.reduced.moved_driver]
         self._limit_gather = np.eye(coordinates.njoint)[self._limits.driver]
         # Moment arms as a matrix: muscle m crosses joint joints[m, c].
         self._crossing = np.eye(coordinates.njoint)[tendons.joints] * tendons.mask[..., None]
@@ -122,7 +107,7 @@ class RigidDynamics:
         rigid = self._rigid.terms(middle, joints, start)
         const = lambda value: jnp.asarray(value, q.dtype)  # noqa: E731
         length, arm = self.tendons.length(joints)
-        damping = self._pad((rigid.slope**2 * const(self._damping)) @ const(self._gather))
+        damping = self._pad((rigid.slope**2 * const(self._damping)) @ const(coordinates.reduced.gather))
         height, motion = jnp.zeros((len(q), 0)), jnp.zeros((len(q), 0, 3, 6))
         if self._floor.npoint:
             height, motion = self._floor.points(rigid.point_pos, rigid.point_rot, q[:, 2] + half * start[:, 2])
@@ -163,7 +148,7 @@ class RigidDynamics:
         return jnp.einsum("nmj,nm->nj", terms.arm, pull)
 
     @precise
-    def step(self, terms: StepTerms, q: Array, act: Array, ctrl: Array, correction: Array) -> RigidStep:
+    def step(self, terms: StepTerms, q: Array, act: Array, ctrl: Array, correction: Array) -> ModelState:
         """Advance by one control step.
 
         Args:
@@ -262,19 +247,19 @@ class RigidDynamics:
         wrench = jnp.sum(weighted * target[..., None], axis=2)
         return jnp.einsum("pb,npij->nbij", carrier, stiffness), jnp.einsum("pb,npi->nbi", carrier, wrench)
 
-    def _result(self, q: Array, quat: Array, moved: Array, velocity: Array, act: Array) -> RigidStep:
+    def _result(self, q: Array, quat: Array, moved: Array, velocity: Array, act: Array) -> ModelState:
         """Configuration and velocity in their own axes, from those of the heading frame."""
         coordinates = self.coordinates
         joints = coordinates.joints(q) + coordinates.joint_velocities(moved)
         if not coordinates.free:
-            return RigidStep(joints, velocity, act)
+            return ModelState(joints, velocity, act)
         facing = heading(q[:, 3:NROOT])
         turned = multiply(rotvec_to_quat(moved[:, 3:6]), quat)
         turned = turned / jnp.linalg.norm(turned, axis=1, keepdims=True)
         root_pos = q[:, :3] + rotate(facing, moved[:, :3])
         q = jnp.concatenate([root_pos, multiply(facing, turned), joints], axis=1)
         linear, angular = rotate(facing, velocity[:, :3]), rotate(conjugate(turned), velocity[:, 3:6])
-        return RigidStep(q, jnp.concatenate([linear, angular, velocity[:, 6:]], axis=1), act)
+        return ModelState(q, jnp.concatenate([linear, angular, velocity[:, 6:]], axis=1), act)
 
 
 @jax.custom_vjp

@@ -14,10 +14,11 @@ from musclemap.imitation.ppo.optimisers import make_optimizer
 from musclemap.imitation.task.reference import Reference
 from musclemap.imitation.task.task import Task
 
+from .coordinates import ModelState
 from .imagination import ActorCritic, Imagination, ImaginedRollout, alive_mask, lambda_returns
 from .replay import ReplayBuffer, Transitions, sample_imagination_starts, sample_windows
 from .world_config import WorldModelConfig
-from .world_model import Dynamics, ModelState, WorldModel
+from .world_model import Dynamics, WorldModel
 
 TreeT = TypeVar("TreeT")
 

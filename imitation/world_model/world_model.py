@@ -27,7 +27,7 @@ from musclemap.imitation.ppo.normaliser import (
 from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
 from musclemap.settings import HiddenWidths, PositiveFloat, settings
 
-from .coordinates import Mirror, WorldModelCoordinates
+from .coordinates import Mirror, ModelState, WorldModelCoordinates
 from .muscles import integrate_activation, read_muscles
 from .rigid_step import RigidDynamics, StepTerms
 from .tendons import TendonConfig, Tendons
@@ -69,20 +69,6 @@ class ModelConfig:
     failure_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
     precision: Precision = "float32"
     tendons: TendonConfig = field(default_factory=TendonConfig)
-
-
-class ModelState(NamedTuple):
-    """State that the model predicts.
-
-    Attributes:
-        q: Reduced configuration, shape (n, nconfiguration).
-        velocity: Reduced velocity, shape (n, nvelocity).
-        act: Activations, shape (n, nu).
-    """
-
-    q: Array
-    velocity: Array
-    act: Array
 
 
 class Dynamics(NamedTuple):
@@ -170,7 +156,7 @@ class WorldModel:
         self, rigid: RigidDynamics, terms: StepTerms, dynamics: Dynamics, state: ModelState, ctrl: Array
     ) -> ModelState:
         correction = self.correction(dynamics, self._rigid_inputs(rigid, terms, state))
-        return ModelState(*rigid.step(terms, state.q, state.act, ctrl, correction))
+        return rigid.step(terms, state.q, state.act, ctrl, correction)
 
     def correction(self, dynamics: Dynamics, features: Array) -> Array:
         """Correction of a rigid model's forces, see `RigidDynamics.step`; that of a mirrored state is the mirrored one.

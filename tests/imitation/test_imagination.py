@@ -13,6 +13,7 @@ from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
 from musclemap.imitation.task.task import Task
+from musclemap.imitation.world_model.coordinates import ModelState
 from musclemap.imitation.world_model.imagination import (
     ActorCritic,
     Imagination,
@@ -23,7 +24,7 @@ from musclemap.imitation.world_model.imagination import (
 )
 from musclemap.imitation.world_model.replay import ImaginationStart
 from musclemap.imitation.world_model.tendons import TendonConfig, Tendons, fit_tendons
-from musclemap.imitation.world_model.world_model import Dynamics, ModelConfig, ModelState, WorldModel
+from musclemap.imitation.world_model.world_model import Dynamics, ModelConfig, WorldModel
 
 ROUGH = TendonConfig(num_samples=200, gradient_steps=30, hidden=8)
 SMALL = ModelConfig(hidden=(16, 16))

@@ -12,11 +12,11 @@ from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.task.frames import heading
 from musclemap.imitation.world_model.constraints import FloorContacts, JointLimits
-from musclemap.imitation.world_model.coordinates import Mirror, WorldModelCoordinates
+from musclemap.imitation.world_model.coordinates import Mirror, ModelState, WorldModelCoordinates
 from musclemap.imitation.world_model.rigid_body import RigidBody, RigidBodyTerms
-from musclemap.imitation.world_model.rigid_step import RigidDynamics, RigidStep, solve_positive
+from musclemap.imitation.world_model.rigid_step import RigidDynamics, solve_positive
 from musclemap.imitation.world_model.tendons import TendonConfig, TendonError, Tendons, TendonWeights, fit_tendons
-from musclemap.imitation.world_model.world_model import Dynamics, ModelConfig, ModelState, WorldModel, change_std
+from musclemap.imitation.world_model.world_model import Dynamics, ModelConfig, WorldModel, change_std
 
 WIDTH = 2
 
@@ -115,13 +115,13 @@ def mujoco_step(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray, *disab
     return tuple(np.stack(part) for part in zip(*results, strict=True))
 
 
-def computed_step(body: SimulationBody, q: jax.Array, velocity: jax.Array, *, linear: bool = False) -> RigidStep:
+def computed_step(body: SimulationBody, q: jax.Array, velocity: jax.Array, *, linear: bool = False) -> ModelState:
     """One control step without muscles."""
     coordinates = WorldModelCoordinates(body)
     dynamics = RigidDynamics(body, coordinates, no_muscles(body))
 
     @jax.jit
-    def step(q: jax.Array, velocity: jax.Array) -> RigidStep:
+    def step(q: jax.Array, velocity: jax.Array) -> ModelState:
         rest = jnp.zeros((len(q), body.model.nu))
         terms = dynamics.prepare(q, velocity, linear=linear)
         return dynamics.step(terms, q, rest, rest, jnp.zeros_like(velocity))
