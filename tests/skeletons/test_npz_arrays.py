@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from musclemap.datasets.amass import limits
 from musclemap.datasets.amass import reader as amass
 from musclemap.datasets.amass.poses import POSE_WIDTHS
 from musclemap.errors import FileError, SourceError
@@ -181,17 +182,17 @@ def test_long_directory_is_refused_before_reading() -> None:
 def test_longest_motion_is_within_every_limit(fps: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four hours in the widest layout, both packed and split as newer releases store it; the file has only a header."""
     monkeypatch.setattr("musclemap.npz_arrays.MAX_RATIO", 2**40)  # its numbers are absent
-    nframe = int(amass.MAX_SECONDS * fps)
-    assert nframe <= amass.MAX_FRAMES
+    nframe = int(limits.MAX_SECONDS * fps)
+    assert nframe <= limits.MAX_FRAMES
     columns = {"poses": max(POSE_WIDTHS), "trans": 3, "dmpls": 8}
     split = {"root_orient": 3, "pose_body": 63, "pose_hand": 90, "pose_jaw": 3, "pose_eye": 6}
-    assert nframe * sum((columns | split).values()) * 8 + 10_000 <= amass.MAX_FILE_BYTES
+    assert nframe * sum((columns | split).values()) * 8 + 10_000 <= limits.MAX_FILE_BYTES
     size = nframe * columns["poses"] * np.dtype(dtype).itemsize
     header = npy(described(f"({nframe}, {columns['poses']})", f"'{dtype}'"), b"")
     data = archive(("poses.npy", header + bytes(2**15)), method=zipfile.ZIP_STORED)
     sizes = struct.pack("<II", *[len(header) + 2**15] * 2)
     longer = struct.pack("<II", *[len(header) + size] * 2)
-    arrays = NpzArrays(data.replace(sizes, longer), limit=amass.MAX_BYTES)
+    arrays = NpzArrays(data.replace(sizes, longer), limit=limits.MAX_BYTES)
     assert arrays.header("poses").shape == (nframe, columns["poses"])
     with pytest.raises(FileError) as caught:  # only the missing bytes are wrong
         NpzArrays(data.replace(sizes, longer), limit=8 * nframe * columns["poses"]).array("poses")
