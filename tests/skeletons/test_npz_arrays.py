@@ -203,7 +203,7 @@ def test_motion_with_too_many_frames_is_refused(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "motion.npz"
     path.write_bytes(npz(poses=np.zeros((21, 72)), trans=np.zeros((21, 3)), mocap_framerate=100.0))
     assert amass.read_motion(path, name="m", fps_override=100.0).nframe == 21
-    monkeypatch.setattr(amass, "MAX_FRAMES", 20)
+    monkeypatch.setattr("musclemap.datasets.amass.frame_checks.MAX_FRAMES", 20)
     with pytest.raises(SourceError, match="21 frames") as caught:
         amass.read_motion(path, name="m")
     assert caught.value.code == "too_large"
