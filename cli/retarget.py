@@ -37,6 +37,8 @@ def retarget(
     ground: opt.GroundOption = None,
     joint_map: opt.JointMapFile = None,
     save_joint_map: opt.SaveJointMap = None,
+    force_file: opt.ForceFile = None,
+    mass: opt.Mass = None,
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
     treadmill: opt.TreadmillOption = None,
@@ -55,6 +57,7 @@ def retarget(
     status: opt.Status = False,
     muscles: opt.Muscles = False,
     muscle_cost: opt.MuscleCostOption = None,
+    forces: opt.ForcesOption = None,
     chunk: opt.Chunk = None,
     report: opt.Report = True,
     config: Config = None,
@@ -77,10 +80,12 @@ def retarget(
         raise typer.Exit
     filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
     selection = None if status else _select(source, out, filters)
-    known = _Source(up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map)
+    known = _Source(
+        up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map, force_file=force_file, mass=mass
+    )
     settings = _settings(
         config, set_ or (), known, fps=fps, hands=hands, treadmill=treadmill, dynamics=dynamics, muscles=muscles,
-        muscle_cost=muscle_cost, chunk=chunk,
+        muscle_cost=muscle_cost, forces=forces, chunk=chunk,
     )  # fmt: skip
     if selection is None or out is None:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
@@ -101,6 +106,8 @@ class _Source:
     source_fps: float | None
     ground: opt.Ground | None
     joint_map: Path | None
+    force_file: str | None
+    mass: float | None
 
 
 class _Filters(TypedDict):
@@ -265,6 +272,7 @@ def _settings(
     dynamics: opt.Dynamics | None,
     muscles: bool,
     muscle_cost: opt.MuscleCost | None,
+    forces: opt.Forces | None,
     chunk: int | None,
 ) -> "RetargetConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
@@ -283,12 +291,15 @@ def _settings(
         "source.fps": known.source_fps,
         "source.ground": known.ground and known.ground.value,
         "source.joints": joints,
+        "source.force_file": known.force_file,
+        "source.mass": known.mass,
         "fps": fps,
         "hands": hands and hands.value,
         "treadmill": treadmill and treadmill.value,
         "dynamics.enabled": dynamics and str(dynamics is opt.Dynamics.on).lower(),
         "validation.muscles": "true" if muscles else None,
         "validation.muscle_cost": muscle_cost and muscle_cost.value,
+        "validation.forces": forces and forces.value,
         "validation.chunk_size": chunk,
     }
     return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])

@@ -37,6 +37,9 @@ class SourceConfig:
         ground: Height of the floor: "auto" (that of the standing feet) or "zero" (z = 0 of the files).
         joints: Joint map of files with their own skeletons, each such as "left_hip = LeftUpLeg"; empty to find the
             joints by their names or positions.
+        force_file: File of measured ground forces of each motion, relative to its folder, where * stands for the name
+            of the motion without suffix; "none" for no forces; empty to find it by its name (see docs/formats.md).
+        mass: Mass of the subject [kg], or 0 to take it from the measured forces.
     """
 
     up: Literal["auto", "z", "y"] = "auto"
@@ -44,6 +47,8 @@ class SourceConfig:
     fps: NonNegativeFloat = 0.0
     ground: Literal["auto", "zero"] = "auto"
     joints: Annotated[tuple[str, ...], *Sequence] = ()
+    force_file: str = ""
+    mass: NonNegativeFloat = 0.0
 
 
 @settings
@@ -224,6 +229,8 @@ class ValidationConfig:
             squares) or "stress-cubed".
         passive_torques: Whether published passive torques of hip, knee and ankle (Riener & Edrich 1999) replace those
             of the model's muscles there.
+        forces: "measured" (ground forces of force plates are used where there are any) or "estimated" (they are only
+            compared).
         refit: Whether a clip with too much self-collision or floor penetration is fitted once more.
         thresholds: Thresholds that differ from the table's, each as "METRIC=WARN:INFEASIBLE"; "none" disables one.
     """
@@ -238,6 +245,7 @@ class ValidationConfig:
     muscles: bool = False
     muscle_cost: MuscleCost = "volume"
     passive_torques: bool = False
+    forces: Literal["measured", "estimated"] = "measured"
     refit: bool = True
     thresholds: Annotated[tuple[str, ...], *Sequence] = ()
 

@@ -39,6 +39,7 @@ from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 from .fingers import finger_joints, with_fingers
+from .fitted_plates import FittedPlates, fitted_plates
 from .prepared_source import PreparedSource, prepare_source
 from .resample import FRAMES_PER_CHUNK, frame_times, resample, resample_rotations
 from .velocities import velocities
@@ -151,6 +152,7 @@ class Retargeter:
             if model is None
             else f"{model.file} {model.sha256}",
             "licence": motion.licence,
+            "force_source": "" if motion.forces is None else motion.forces.source,
         }
 
     def proportions(self, motion: SourceMotion) -> Proportions:
@@ -283,16 +285,29 @@ class Retargeter:
             qpos[low:high], qvel[low:high] = full[chunk], velocities(full, fps)[chunk]
         return qpos, qvel
 
-    def _refine(self, targets: MotionTargets, fit: Fit) -> Refinement | None:
+    def _plates(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> FittedPlates | None:
+        """Measured ground forces at the frames of a fit; None without any, or for a body that has no feet."""
+        if motion.forces is None or not (self.body.free and self.body.support_parts):
+            return None
+        resampled = resample(motion, self.config.fps)
+        return fitted_plates(
+            self.body, resampled, targets, fit.q, subject=self._joints(motion), fitted=self.proportions(motion).joints
+        )
+
+    def _refine(self, targets: MotionTargets, fit: Fit, plates: FittedPlates | None) -> Refinement | None:
         """Refine a fit so that forces of the ground explain its motion."""
         if self._refiner is None:
             return None
-        held = np.any(targets.stance.contact.reshape(targets.nframe, 2, -1), axis=2)
+        used = plates is not None and self.config.validation.forces == "measured"
         ground = targets.floor[:, ::-1]  # left, right
-        return self._refiner.refine(fit.q, self._fitter.stiffness(targets, fit), held, targets.fps, ground=ground)
+        return self._refiner.refine(
+            fit.q, self._fitter.stiffness(targets, fit), targets.held, targets.fps, ground=ground,
+            known=plates.known if plates is not None and used else None,
+        )  # fmt: skip
 
     def _clip(self, source: PreparedSource, targets: MotionTargets, fit: Fit) -> Clip:
-        motion, refinement = source.motion, self._refine(targets, fit)
+        motion, plates = source.motion, self._plates(source.motion, targets, fit)
+        refinement = self._refine(targets, fit, plates)
         if refinement is not None:
             fit = dataclasses.replace(fit, q=refinement.q)
         to_world = Rotation.from_euler("z", targets.heading)
@@ -309,6 +324,8 @@ class Retargeter:
         metrics |= _fit_metrics(motion, targets, fit) | source.metrics
         if refinement is not None:
             metrics |= refinement_metrics(refinement)
+        if plates is not None:
+            metrics |= plates.placed.metrics()
         metrics |= travel_metrics(to_world.as_matrix()[:2, :2] @ targets.travel, in_place=False)
         verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.thresholds))
         tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None
@@ -332,9 +349,10 @@ class Retargeter:
             metrics=metrics,
             verdict=verdict,
             reasons=reasons,
-            warnings=tuple(warning.to_dict() for warning in motion.warnings),
+            warnings=tuple(w.to_dict() for w in (*motion.warnings, *(() if plates is None else plates.warnings))),
             support_names=() if refinement is None else self.body.support_names,
             bearing=None if refinement is None else refinement.bearing.astype(np.uint8),
+            **({} if plates is None else plates.placed.fields()),
             **self.provenance(motion),
         )
         if self._validator is None:

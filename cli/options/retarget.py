@@ -8,7 +8,7 @@ import typer
 
 from musclemap.cli.output.format_list import list_formats
 
-from .shared import MUSCLE_COST, MuscleCost, set_option
+from .shared import FORCES, MUSCLE_COST, Forces, MuscleCost, set_option
 
 
 class Hands(StrEnum):
@@ -117,6 +117,22 @@ SaveJointMap = Annotated[
         rich_help_panel=_SOURCES,
     ),
 ]
+ForceFile = Annotated[
+    str | None,
+    typer.Option(
+        "--force-file",
+        metavar="NAME",
+        help="File of measured ground forces beside each motion; * is the motion's name; none for no forces.",
+        show_default="NAME_grf.mot and similar",
+        rich_help_panel=_SOURCES,
+    ),
+]
+Mass = Annotated[
+    float | None,
+    typer.Option(
+        metavar="KG", help="Mass of the subject.", show_default="from measured forces", rich_help_panel=_SOURCES
+    ),
+]
 GroundOption = Annotated[
     Ground | None,
     typer.Option(
@@ -188,6 +204,7 @@ Muscles = Annotated[
     bool, typer.Option("--muscles", help="Compute muscle activations too; without it, existing ones are kept.")
 ]
 MuscleCostOption = Annotated[MuscleCost | None, MUSCLE_COST]
+ForcesOption = Annotated[Forces | None, FORCES]
 Chunk = Annotated[
     int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.", show_default="2048")
 ]

@@ -15,9 +15,10 @@ from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.forces.bearing import detect_bearing
 from musclemap.retarget.forces.contact_forces import load_sharing
+from musclemap.retarget.forces.measured import known_forces_of
 from musclemap.retarget.forces.passive_torques import passive_torques
 from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
-from musclemap.retarget.forces.roll_over import roll_over
+from musclemap.retarget.forces.roll_over import RollOver, roll_over
 from musclemap.retarget.targets.treadmill import checked_in_place, overground
 from musclemap.skeletons.body import TargetBody
 
@@ -30,6 +31,7 @@ from .inverse_dynamics import (
     filtered_motion,
 )
 from .joint_rates import RISE_TIME, is_wrist, peak_rate
+from .measured_checks import measured_ground, measured_metrics, stored_measurement
 from .muscle_checks import range_excess, tendon_steps
 from .muscle_optimisation import MuscleOptimizer, StaticOptimization, join_demands, muscle_demand
 from .physics_checks import FramePhysics, MujocoPhysics, PhysicsEngine, neutral_pairs
@@ -91,19 +93,27 @@ class Validator:
         )
         result.metrics.update({metric: measure.value for metric, measure in measured.items()})
         result.series.update({metric: m.series for metric, m in measured.items() if m.series is not None})
+        result.metrics.update(measured_metrics(result.measured, weight=self.body.mass * GRAVITY, fps=clip.fps))
         return result
 
     def _check(self, clip: Clip, evaluation: Evaluation, inner: np.ndarray, *, muscles: bool) -> SegmentResult:
         qvel, qacc = filtered_motion(clip.qpos, clip.fps, self._cutoff(clip))
         required = required_forces(self.body, clip.qpos, clip.fps)
         bearing = self._bearing(clip, required)
-        load = load_sharing(bearing, clip.fps)
-        rolling = roll_over(self.body.support, required.points, bearing, required.com, clip.fps)
-        frames, grounds, demands = [], [], []
+        known = known_forces_of(clip, self.body, bearing)
+        used = known if self.config.forces == "measured" else None
+        alone = bearing if known is None else self._detected(clip, required)
+        bearing = bearing if used is None else used.bears(bearing)
+        load, rolling = self._priors(clip, required, bearing)
+        priors = self._priors(clip, required, alone)
+        frames, grounds, estimates, demands = [], [], [], []
         for low in range(0, clip.nframe, self.config.chunk_size):
             part = slice(low, low + self.config.chunk_size)
             physics = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
-            ground = self._ground(physics, clip.qpos[part], required.points[part], load[part], rolling[part])
+            at = physics, clip.qpos[part], required.points[part]
+            ground = self._ground(*at, load[part], rolling[part], known=None if used is None else used[part])
+            if known is not None:
+                estimates.append(self._ground(*at, priors[0][part], priors[1][part]).force)
             if physics.muscles is not None:
                 demands.append(muscle_demand(physics.muscles, ground.torque, passive=self._passive(clip.qpos[part])))
             frames.append((low, replace(physics, muscles=None)))  # moment arms are large
@@ -111,6 +121,10 @@ class Validator:
         ground = concatenate_frames(GroundReaction, grounds)
         optimization = self._optimizer(join_demands(demands), fps=clip.fps) if demands else None
         segment = SegmentResult(ground=ground, optimization=optimization, bearing=bearing)
+        if known is not None:
+            segment.measured = measured_ground(
+                known, np.concatenate(estimates), alone, used=used is not None
+            )
         self._configuration(clip, evaluation, segment)
         self._rates(clip, segment)
         self._geometry(clip, evaluation, frames, segment)
@@ -124,10 +138,23 @@ class Validator:
             return None
         return passive_torques(self.body.reduced.joint_names, qpos[:, self.body.reduced.qposadr].astype(np.float64))
 
+    def _priors(self, clip: Clip, required: RequiredForces, bearing: np.ndarray) -> tuple[np.ndarray, RollOver]:
+        """Priors on how the parts share the load, and on the centres of pressure."""
+        rolling = roll_over(self.body.support, required.points, bearing, required.com, clip.fps)
+        return load_sharing(bearing, clip.fps), rolling
+
     def _bearing(self, clip: Clip, required: RequiredForces) -> np.ndarray:
-        """Parts that bear: those of the clip's file, because its motion was refined for them, or as detected."""
-        if clip.bearing is not None and clip.support_names == self.body.support_names:
+        """Parts that bear: those of the clip's file, because its motion was refined for them, or as detected.
+
+        The file's may be those of force plates, which an estimate must not use.
+        """
+        from_plates = clip.measured is not None and self.config.forces == "estimated"
+        if clip.bearing is not None and clip.support_names == self.body.support_names and not from_plates:
             return clip.bearing > 0
+        return self._detected(clip, required)
+
+    def _detected(self, clip: Clip, required: RequiredForces) -> np.ndarray:
+        """Parts that bear by the motion alone."""
         held = np.any(clip.contact.reshape(clip.nframe, 2, -1), axis=2)
         load = required.wrench[:, 2] / (self.body.mass * GRAVITY)
         return detect_bearing(self.body.support, required.points, load, required.com, clip.fps, held=held)
@@ -166,6 +193,7 @@ class Validator:
             "centre_of_pressure": result.ground.centre.astype(np.float32),
             "moment_names": self.body.reduced.joint_names,
             "joint_moment": result.ground.torque.astype(np.float32),
+            **stored_measurement(result.measured),
         }
 
     def _configuration(self, clip: Clip, evaluation: Evaluation, result: SegmentResult) -> None:

@@ -113,6 +113,8 @@ class ReasonCode(StrEnum):
     """The size of the skeleton fits no unit of length."""
     ASSUMED_UP = "assumed_up"
     """The vertical axis was deduced from the posture, as the file does not state it."""
+    BAD_FORCES = "bad_forces"
+    """The measured ground forces of a motion cannot be used, in all or in some frames; they are estimated there."""
 
     SEVERAL_MOTIONS = "several_motions"
     """The trajectory file contains several motions."""

@@ -5,12 +5,14 @@ ignored and counted.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from musclemap.datasets.amass.frame_checks import check_length
+from musclemap.datasets.formats.readers.forces.companion import measured_forces
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
 from musclemap.files import shown
@@ -47,14 +49,16 @@ _NEEDED = {
 """Segments that need markers, and how many."""
 
 
-def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadOptions) -> SourceMotion:
+def read_markers(
+    recording: Recording, file: SourceFile, options: ReadOptions, *, earlier: Sequence[SourceWarning] = ()
+) -> SourceMotion:
     """Fit a subject and its motion to the markers of a file.
 
     Args:
         recording: Markers of the file.
-        name: Name of the motion.
-        sha256: Hash of the file.
+        file: The file; measured ground forces may be beside it.
         options: What the user states about the file.
+        earlier: Warnings of its reader.
 
     Returns:
         The motion in metres and with z up, with the subject's skeleton as `rest_joints`. Its `warnings` say which
@@ -66,7 +70,7 @@ def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadO
             ("marker_misfit").
     """
     check_length(len(recording.pos))
-    warnings: list[SourceWarning] = []
+    warnings = list(earlier)
     fps, fps_source = checked_rate(
         recording.rate, nframe=len(recording.pos), key="the header", source_fps=options.source_fps
     )
@@ -80,11 +84,13 @@ def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadO
     body = MarkerBody(markers.places)
     pos, gaps = bridge_gaps(recording.pos[:, list(markers.columns)], markers.labels, fps=fps)
     _say_gaps(gaps, warnings)
-    pos = pos[_seen_part(pos, fps, warnings)]
+    part = _seen_part(pos, fps, warnings)
+    pos = pos[part]
     size = _size(body, pos)
     metres = _metres(size, recording.unit, options, warnings)
     axis = _up(body, pos, recording.upright, warnings) if options.up == "auto" else options.up
-    turned = metres * pos @ np.array(UP_TO_Z[axis], np.float64).T
+    turn = np.array(UP_TO_Z[axis], np.float64)
+    turned = metres * pos @ turn.T
     motion = marker_motion(body, turned, size=metres * size, fps=fps)
     if motion.rms > MAX_RMS:
         raise SourceError(
@@ -92,16 +98,24 @@ def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadO
             f"the markers are {1e3 * motion.rms:.0f} mm off any body on average: check labels that are swapped, or "
             "state the unit with --units",
         )
+    own = recording.forces
+    if own is not None:  # a corrected rate is that of points and analog channels
+        own = replace(own, time=recording.start + own.time * recording.rate / fps)
+    forces = measured_forces(
+        file.path, own=own, stated=options.force_file, mass=options.mass, turn=turn, metres=metres,
+        first=recording.start + part.start / fps, warnings=warnings,
+    )  # fmt: skip
     return own_skeleton_motion(
-        name=name,
+        name=file.name,
         rotvec=motion.rotvec,
         trans=motion.trans,
         fps=fps,
         fps_source=fps_source,
         source_fps=recording.rate,
-        sha256=sha256,
+        sha256=file.sha256,
         warnings=tuple(warnings),
         rest_joints=motion.rest_joints,
+        forces=forces,
     )
 
 
@@ -229,11 +243,13 @@ def _centre(body: MarkerBody, pos: np.ndarray, segments: Sequence[str]) -> np.nd
 
 
 def _read_trc(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
-    return [read_markers(parse_trc(file.data), name=file.name, sha256=file.sha256, options=options)]
+    return [read_markers(parse_trc(file.data), file, options)]
 
 
 def _read_c3d(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
-    return [read_markers(read_c3d(file.path), name=file.name, sha256=file.sha256, options=options)]
+    warnings: list[SourceWarning] = []
+    recording = read_c3d(file.path, sha256=file.sha256, warnings=warnings)
+    return [read_markers(recording, file, options, earlier=warnings)]
 
 
 def _is_trc(head: bytes, path: Path) -> bool:
@@ -246,7 +262,7 @@ def _is_c3d(head: bytes, path: Path) -> bool:
 
 _READS = (
     f"Labelled markers of one person: {', '.join(MARKER_SETS)}; lengths, marker offsets and motion are fitted "
-    "together. Force plates are not read."
+    "together. Force plates of C3D, or of the table of ground reaction beside the file."
 )
 _ASSUMES = (
     "Vertical axis from the posture; unit and rate from the header, if a body of that size can be; toes bend on the "

@@ -12,6 +12,7 @@ import numpy as np
 from musclemap.datasets.amass.limits import FPS_RANGE
 from musclemap.datasets.amass.reader import check_translation
 from musclemap.datasets.motion import SourceMotion, SourceWarning
+from musclemap.datasets.plates.plate_forces import PlateForces
 from musclemap.errors import SettingsError
 
 from .skeletons.joint_map import JointMap
@@ -36,6 +37,8 @@ class ReadOptions:
         source_fps: Frame rate [Hz] that replaces the file's own, or None.
         default_fps: Frame rate [Hz] of a file that states none, or None to refuse such files.
         joint_map: Mapping of the joints of a file with its own skeleton; None to find it by their names or positions.
+        force_file: File of ground forces of each motion (see `forces/companion.py`); empty to find it by its name.
+        mass: Mass of the subject [kg], or None.
 
     Raises:
         SettingsError: If a frame rate is outside FPS_RANGE.
@@ -46,6 +49,8 @@ class ReadOptions:
     source_fps: float | None = None
     default_fps: float | None = None
     joint_map: JointMap | None = None
+    force_file: str = ""
+    mass: float | None = None
 
     def __post_init__(self) -> None:
         for key in ("source_fps", "default_fps"):
@@ -115,6 +120,7 @@ def own_skeleton_motion(
     source_fps: float,
     warnings: tuple[SourceWarning, ...],
     hand_rotvec: np.ndarray | None = None,
+    forces: PlateForces | None = None,
 ) -> SourceMotion:
     """A motion of a file that has a skeleton and no body model; for the arguments see `SourceMotion`.
 
@@ -136,4 +142,5 @@ def own_skeleton_motion(
         sha256=sha256,
         warnings=warnings,
         rest_joints=rest_joints,
+        forces=forces,
     )

@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.amass.subject_scale import stance_scale
+from musclemap.datasets.formats.readers.forces.companion import measured_forces
 from musclemap.datasets.formats.tables import WORLD_TO_OPENSIM
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
@@ -29,20 +30,18 @@ BODY_SIZES = (0.5, 1.35)
 """Plausible sizes relative to the mean adult; for others, the mean adult is taken."""
 
 _OTHER_TABLES = (
-    ("ground_force_v", "ground reaction forces", "give the file of joint angles beside it"),
+    ("ground_force_", "ground reaction forces", "give the motion beside it"),
     ("_moment", "joint moments", "give the file of joint angles from which they were computed"),
     ("activation", "muscle activations", "give the file of joint angles beside it"),
 )
 """Tables of OpenSim that hold no motion, by a part of a column's name."""
 
 
-def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -> SourceMotion:
+def read_opensim(file: SourceFile, options: ReadOptions) -> SourceMotion:
     """Read the motion of a .mot or .sto file.
 
     Args:
-        data: Bytes of the file.
-        name: Name of the motion.
-        sha256: Hash of the file.
+        file: The file; measured ground forces may be beside it.
         options: What the user states about the file; by default it is in OpenSim's ground, with y up and metres.
 
     Returns:
@@ -54,7 +53,7 @@ def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -
             ("not_motion"), there are too few rows ("single_frame"), times do not increase ("bad_frame_rate"), or the
             pelvis is too far away ("out_of_range").
     """
-    storage = parse_storage(data)
+    storage = parse_storage(file.data)
     warnings: list[SourceWarning] = []
     names = [SAME_DEFINITION.get(column, column) for column in storage.columns]
     columns = {column: k for k, column in reversed(list(enumerate(names)))}
@@ -80,16 +79,21 @@ def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -
     size = size if BODY_SIZES[0] <= size <= BODY_SIZES[1] else 1.0
     rest = size * (mean_joints() - mean_joints()[0])
     trans = hips - Rotation.from_rotvec(rotvec[:, 0]).apply(rest[1:3].mean(axis=0))
+    forces = measured_forces(
+        file.path, own=None, stated=options.force_file, mass=options.mass, turn=to_world, metres=metres,
+        first=float(storage.time[0]), warnings=warnings,
+    )  # fmt: skip
     return own_skeleton_motion(
-        name=name,
+        name=file.name,
         rotvec=rotvec,
         trans=trans,
         fps=fps,
         fps_source=fps_source,
         source_fps=rate,
-        sha256=sha256,
+        sha256=file.sha256,
         warnings=tuple(warnings),
         rest_joints=rest,
+        forces=forces,
     )
 
 
@@ -155,14 +159,15 @@ def _recognises(head: bytes, path: Path) -> bool:
 
 
 def _read(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
-    return [read_opensim(file.data, name=file.name, sha256=file.sha256, options=options)]
+    return [read_opensim(file, options)]
 
 
 OPENSIM = MotionReader(
     name="OpenSim, .mot and .sto",
     suffixes=(".mot", ".sto"),
     written_by="OpenSim, OpenCap, AddBiomechanics, Moco; models with the coordinates of Rajagopal et al. 2016",
-    reads="Coordinates of pelvis, legs, lumbar joint and arms; no wrists, other joints, forces or moments.",
+    reads="Coordinates of pelvis, legs, lumbar joint and arms, and the table of ground reaction beside the file; no "
+    "wrists, other joints or moments.",
     assumes="Rajagopal's definitions; y up and metres; a mean adult in the size that feet on the ground show.",
     recognises=_recognises,
     read=_read,

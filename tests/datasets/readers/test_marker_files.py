@@ -17,7 +17,7 @@ from musclemap.datasets.formats.readers.markers.marker_fit import _inverse_right
 from musclemap.datasets.formats.readers.markers.marker_sets import MARKER_SETS, find_marker_set
 from musclemap.datasets.formats.readers.markers.recording import bridge_gaps
 from musclemap.datasets.formats.readers.markers.trc_text import parse_trc
-from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions, SourceFile
 from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic.synthesis import synthesise
@@ -48,7 +48,8 @@ def marked(walk: SourceMotion) -> Marked:
 
 
 def read(data: bytes, **options) -> SourceMotion:
-    return read_markers(parse_trc(data), name="a.trc", sha256="", options=ReadOptions(**options))
+    file = SourceFile(path=Path("a.trc"), name="a.trc", data=data)
+    return read_markers(parse_trc(data), file, ReadOptions(**options))
 
 
 def differences(

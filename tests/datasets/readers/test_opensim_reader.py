@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.formats.export_body import ExportBody
 from musclemap.datasets.formats.opensim import grf_columns, sto_bytes
-from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions, SourceFile
 from musclemap.datasets.formats.readers.opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED
 from musclemap.datasets.formats.readers.opensim_files import read_opensim
 from musclemap.datasets.formats.readers.skeletons.calibration import unit
@@ -38,7 +38,7 @@ def standing(**angles: float) -> dict[str, np.ndarray]:
 
 
 def read(data: bytes, **options) -> SourceMotion:
-    return read_opensim(data, name="a.mot", sha256="", options=ReadOptions(**options))
+    return read_opensim(SourceFile(path=Path("a.mot"), name="a.mot", data=data), ReadOptions(**options))
 
 
 def joints(motion: SourceMotion) -> dict[str, np.ndarray]:
@@ -177,7 +177,7 @@ def test_tables_of_forces_are_named() -> None:
     columns = grf_columns(("right", "left"))
     data = sto_bytes("ground reaction", columns, np.arange(5) / 100, np.zeros((5, len(columns))), [])
     with pytest.raises(
-        SourceError, match=r"ground reaction forces: give the file of joint angles beside it$"
+        SourceError, match=r"ground reaction forces: give the motion beside it$"
     ) as caught:
         read(data)
     assert caught.value.code == ReasonCode.NOT_MOTION

@@ -57,6 +57,7 @@ def parse_trc(data: bytes) -> Recording:
         clock=1.0 / step if step > 0.0 else None,
         unit=header.get("Units", ""),
         upright="y",
+        start=float(table[0, 1]) if len(table) and math.isfinite(table[0, 1]) else 0.0,
     )
 
 
