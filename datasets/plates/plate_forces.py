@@ -91,7 +91,8 @@ class PlateForces:
             sections = butter(2, ALIASING * fps, fs=rate, output="sos")
             padding = min(len(self.time) - 1, round(2.0 * rate / (ALIASING * fps)))
             wrench = sosfiltfilt(sections, wrench, axis=0, padlen=padding)
-        covered = (times > self.time[0] - 0.51 * step) & (times < self.time[-1] + 0.51 * step)
+        margin = 0.51 * max(step, 1.0 / fps)  # files often end within the last frame
+        covered = (times > self.time[0] - margin) & (times < self.time[-1] + margin)
         inside = np.clip(times, self.time[0], self.time[-1])
         wrench = PchipInterpolator(self.time, wrench, axis=0)(inside) * covered[:, None, None]
         force, centre, free_moment = _at_height(wrench, height[_nearest(self.time, inside)])

@@ -8,7 +8,7 @@ from pathlib import Path
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
-from .forces.companion import is_force_file
+from .forces.file_names import is_force_file
 
 _CONVERT_BLENDER = "open it in Blender (free) and export Motion Capture (.bvh)"
 _UNPACK = "unpack it and give the folder"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from musclemap.datasets.formats.readers.axes import UP_TO_Z
-from musclemap.datasets.formats.readers.forces.companion import is_force_file, read_companion
+from musclemap.datasets.formats.readers.forces.companion import read_companion
+from musclemap.datasets.formats.readers.forces.file_names import is_force_file
 from musclemap.datasets.formats.readers.forces.grf_table import ESTIMATED, NOT_RAW, parse_external_loads, side_of
 from musclemap.datasets.formats.readers.forces.raw_forces import in_world
 from musclemap.datasets.formats.readers.markers.c3d_plates import plates_of

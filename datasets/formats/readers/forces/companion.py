@@ -18,25 +18,12 @@ from musclemap.errors import FileError, SourceError
 from musclemap.files import read_bytes, shown
 from musclemap.reason_codes import ReasonCode
 
+from .file_names import LOADS, TABLES, force_names
 from .grf_table import ESTIMATED, NOT_RAW, Load, find_loads, forces_of_table, parse_external_loads
 from .raw_forces import RawForces, in_world
 
-FORCE_ENDS = ("_grf", "_forces", "_ground_forces", "_ground_reaction", "_external_loads")
-"""Ends of the names of files of ground forces."""
-
-MOTION_ENDS = ("_ik", "_kinematics", "_markers")
-"""Ends of the names of motions that the files beside them lack."""
-
-TABLES, LOADS = (".mot", ".sto"), ".xml"
-
 NONE = "none"
 """The statement that a motion has no file of forces."""
-
-
-def is_force_file(name: str) -> bool:
-    """Whether a file name denotes a table of ground forces."""
-    path = Path(name.casefold())
-    return path.suffix in TABLES and path.stem.endswith(FORCE_ENDS)
 
 
 def read_companion(motion: Path, stated: str) -> RawForces | None:
@@ -74,9 +61,7 @@ def _stated(motion: Path, stated: str) -> Path:
 
 def _found(motion: Path) -> Path | None:
     """The file beside a motion that fits the rule; ExternalLoads come before the table that they name."""
-    stem = motion.stem.casefold()
-    bases = {stem, *(stem.removesuffix(end) for end in MOTION_ENDS)}
-    names = {base + end for base in bases for end in FORCE_ENDS}
+    names = force_names(motion.stem)
     beside = sorted(
         path for path in motion.parent.iterdir()
         if path.stem.casefold() in names and path.suffix.casefold() in (*TABLES, LOADS) and path != motion
