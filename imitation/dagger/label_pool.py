@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.regulator.processes import available_cores, one_thread_each, process_pool
-from musclemap.imitation.regulator.regulator import RegulatedPath
+from musclemap.imitation.regulator.regulator import RegulatedPath, map_regulated, save_regulated
 from musclemap.imitation.tracking.config import TrackingConfig
 
 from .teacher import Labels, QueryStates, Teacher
@@ -51,12 +53,18 @@ class LabelPool:
     ) -> None:
         self.workers = workers or available_cores()
         self.regulated = tuple(regulated)
-        self._local, self._pool = None, None
+        self._local, self._pool, self._folder = None, None, None
         if body.model.nu <= SMALL_BODY:
             self._local = Teacher(body, clips, config, regulated=regulated, ndirection=ndirection, power=power)
             return
+        # 120 kB a control step are too much to send to each process, and they can share it.
+        self._folder = TemporaryDirectory(prefix="musclemap-")
+        folders = [Path(self._folder.name, str(k)) for k in range(len(self.regulated))]
+        for folder, one in zip(folders, self.regulated, strict=True):
+            save_regulated(one, folder)
+        needed = () if folders else tuple(clips)
         self._pool = process_pool(
-            self.workers, _prepare, body.name, physics, tuple(clips), config, self.regulated, ndirection, power
+            self.workers, _prepare, body.name, physics, needed, config, tuple(folders), ndirection, power
         )
 
     def label(self, query: QueryStates) -> Labels:
@@ -86,6 +94,8 @@ class LabelPool:
         """End the processes."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 def _prepare(
@@ -93,13 +103,13 @@ def _prepare(
     physics: PhysicsConfig,
     clips: tuple[Clip, ...],
     config: TrackingConfig,
-    regulated: tuple[RegulatedPath, ...],
+    folders: tuple[Path, ...],
     ndirection: int,
     power: float,
 ) -> None:
     """Prepare a process of the pool."""
     global _teacher
-    body = load_simulation_body(name, physics)
+    body, regulated = load_simulation_body(name, physics), [map_regulated(folder) for folder in folders]
     _teacher = Teacher(body, clips, config, regulated=regulated, ndirection=ndirection, power=power)
 
 

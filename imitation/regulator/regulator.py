@@ -1,5 +1,6 @@
 """Excitations that lead a disturbed body back to a motion."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import mujoco
@@ -20,6 +21,23 @@ class RegulatedPath(NamedTuple):
 
     path: NominalPath
     gains: RegulatorGains
+
+
+def save_regulated(regulated: RegulatedPath, folder: Path) -> None:
+    """Save a motion and its gains, one file per array, to a new folder."""
+    folder.mkdir()
+    for part in regulated:
+        for name, array in part._asdict().items():
+            np.save(folder / f"{type(part).__name__}.{name}.npy", array)
+
+
+def map_regulated(folder: Path) -> RegulatedPath:
+    """Map what `save_regulated` has written into memory, which the processes of a machine share."""
+
+    def arrays(kind: type[NominalPath] | type[RegulatorGains]) -> list[np.ndarray]:
+        return [np.load(folder / f"{kind.__name__}.{name}.npy", mmap_mode="r") for name in kind._fields]
+
+    return RegulatedPath(NominalPath(*arrays(NominalPath)), RegulatorGains(*arrays(RegulatorGains)))
 
 
 class Regulator:

@@ -24,6 +24,8 @@ from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.policy.policy_file import load_policy
 from musclemap.imitation.ppo.networks import make_mlp
 from musclemap.imitation.regulator.processes import one_thread_each
+from musclemap.imitation.regulator.regulate import regulate
+from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
@@ -116,11 +118,15 @@ def test_states_without_an_answer_have_no_label(body: SimulationBody, clips) -> 
 
 
 @pytest.mark.slow
-def test_processes_give_the_same_labels(body: SimulationBody, clips, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("teacher", ["regulator", "controller"])
+def test_processes_give_the_same_labels(teacher: str, body: SimulationBody, clips, monkeypatch: pytest.MonkeyPatch):
     asked = query(body, clips, [3, 20, 47])
+    shared = body, PhysicsConfig()
+    regulated = regulate(*shared, clips, TrackingConfig(), RegulatorConfig()) if teacher == "regulator" else []
     make = lambda workers: LabelPool(  # noqa: E731
-        body, PhysicsConfig(), [clip for _, clip in clips], TrackingConfig(), workers=workers, ndirection=4, power=0.5
-    )
+        *shared, [clip for _, clip in clips], TrackingConfig(), regulated=regulated, workers=workers, ndirection=4,
+        power=0.5,
+    )  # fmt: skip
     local = make(1).label(asked)
     monkeypatch.setattr("musclemap.imitation.dagger.label_pool.SMALL_BODY", 0)
     pool = make(2)
@@ -128,6 +134,8 @@ def test_processes_give_the_same_labels(body: SimulationBody, clips, monkeypatch
         remote: Labels = pool.label(asked)
     finally:
         pool.close()
+    assert local.valid.all()
+    assert local.effect.shape[1] == (0 if regulated else 4)
     for name, array in local._asdict().items():
         np.testing.assert_array_equal(array, getattr(remote, name), err_msg=name)
 

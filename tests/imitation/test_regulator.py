@@ -1,6 +1,7 @@
 """The regulator: its linear model, its gains against a dense solution, and motions led back by it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -14,7 +15,7 @@ from musclemap.imitation.regulator import regulate as regulate_module
 from musclemap.imitation.regulator.gains import compute_gains
 from musclemap.imitation.regulator.linearisation import Linearisation, NominalPath, deviation, linearise, nominal_path
 from musclemap.imitation.regulator.regulate import regulate
-from musclemap.imitation.regulator.regulator import Regulator, effects
+from musclemap.imitation.regulator.regulator import Regulator, effects, map_regulated, save_regulated
 from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.tracking.activation import ActivationDynamics
@@ -153,6 +154,14 @@ def test_effects_are_the_cost_of_errors(body: SimulationBody, clips, path: Nomin
     half = effects(gains, ndirection=2, power=0.5)[5].astype(float)
     size = np.linalg.norm(gains.matrix[5, :2], axis=1)
     np.testing.assert_allclose(half * np.sqrt(size)[:, None], whole[:2], rtol=1e-2, atol=1e-4)
+
+
+def test_a_saved_regulator_is_the_same(body: SimulationBody, clips, tmp_path: Path) -> None:
+    (regulated,) = regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig())
+    save_regulated(regulated, tmp_path / "0")
+    mapped = map_regulated(tmp_path / "0")
+    for part, same in zip((*regulated.path, *regulated.gains), (*mapped.path, *mapped.gains), strict=True):
+        np.testing.assert_array_equal(part, same)
 
 
 @pytest.mark.slow
