@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from musclemap.settings import MAX_FACTOR, NonNegativeFloat, PositiveFloat, Sequence, settings
 
@@ -12,6 +12,15 @@ Iterations = Annotated[int, Field(ge=1, le=10_000)]
 MuscleCost = Literal["volume", "activation", "stress-cubed"]
 """What static optimisation minimises: squares of activation weighted by muscle volume, plain squares of activation, or
 cubes of muscle stress."""
+
+
+def _is_force_file(name: str) -> str:
+    if name not in ("", "none") and not name.casefold().endswith((".mot", ".sto", ".xml")):
+        raise ValueError("with the end .mot, .sto or .xml, or none")
+    return name
+
+
+ForceFile = Annotated[str, Field(max_length=4096), AfterValidator(_is_force_file)]
 
 
 @settings
@@ -47,7 +56,7 @@ class SourceConfig:
     fps: NonNegativeFloat = 0.0
     ground: Literal["auto", "zero"] = "auto"
     joints: Annotated[tuple[str, ...], *Sequence] = ()
-    force_file: str = ""
+    force_file: ForceFile = ""
     mass: NonNegativeFloat = 0.0
 
 
