@@ -54,10 +54,11 @@ def fitted_plates(
     rot, scale = Rotation.from_euler("z", targets.heading).as_matrix(), targets.stance.scale
     pelvis = motion.trans + subject[0]
     path = np.arange(targets.nframe)[:, None] / targets.fps * (rot[:, :2] @ targets.travel)
-    root = scale * pelvis + path - [0.0, 0.0, targets.stance.floor]  # as in `build_targets`, in the world
+    root = scale * pelvis - [0.0, 0.0, targets.stance.floor]  # as in `build_targets`, in the world, without the path
     feet = FeetOfBoth(
         source=_feet(motion.rotvec, subject) + pelvis[:, None, None],
         clip=_feet(motion.rotvec, fitted) + root[:, None, None],
+        travel=path,
         sole=np.stack([required.points[:, body.support.part == foot, 2].min(axis=1) for foot in range(2)], axis=1),
         bearing=bearing,
         height=required.com[:, 2],

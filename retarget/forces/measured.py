@@ -117,7 +117,8 @@ class FeetOfBoth:
 
     Attributes:
         source: Those of the subject, in the world and the size of the source, shape (nframe, 2, 2, 3) [m].
-        clip: Those of the body in the world of the clip, same shape.
+        clip: Those of the body in the world of the clip but for the travel of a treadmill, same shape.
+        travel: Displacement that was added for a treadmill, shape (nframe, 3) [m].
         sole: Height of the lowest point of each foot of the body, shape (nframe, 2) [m].
         bearing: Whether each part of the body bears by the motion alone, shape (nframe, npart) bool.
         height: Height of the centre of mass of the body, shape (nframe,) [m].
@@ -125,6 +126,7 @@ class FeetOfBoth:
 
     source: np.ndarray
     clip: np.ndarray
+    travel: np.ndarray
     sole: np.ndarray
     bearing: np.ndarray
     height: np.ndarray
@@ -161,7 +163,8 @@ def place_plates(plates: PlateForces, feet: FeetOfBoth, fps: float, *, scale: fl
 def _under_feet(plates: PlateForces, foot: np.ndarray, feet: FeetOfBoth, scale: float) -> np.ndarray:
     """Centres of pressure in the world of the clip, shape (nframe, nplate, 3) [m].
 
-    While a foot stands the step from the one world to the other is constant, and the centre is on the sole.
+    While a foot stands the step from the one world to the other is constant but for the travel of a treadmill, and the
+    centre is on the sole.
     """
     shift = np.mean(feet.clip - scale * feet.source, axis=2)
     moved = scale * plates.centre + shift.mean(axis=1)[:, None]
@@ -172,7 +175,7 @@ def _under_feet(plates: PlateForces, foot: np.ndarray, feet: FeetOfBoth, scale: 
                 part = slice(start, stop)
                 moved[part, plate] = scale * plates.centre[part, plate] + shift[part, side].mean(axis=0)
                 moved[part, plate, 2] = np.median(feet.sole[part, side])
-    return moved
+    return moved + feet.travel[:, None]
 
 
 def _mass(

@@ -143,7 +143,7 @@ def test_mass_by_newtons_law(stated: float | None) -> None:
     scale = 0.9
     source = feet_at((0.1, 0.0), (-0.1, 0.0))
     shift = np.array([0.02, -0.03, 0.01])
-    feet = FeetOfBoth(source=source, clip=scale * source + shift, sole=np.full((N, 2), 0.002),
+    feet = FeetOfBoth(source=source, clip=scale * source + shift, travel=np.zeros((N, 3)), sole=np.full((N, 2), 0.002),
                       bearing=np.ones((N, 2), bool), height=scale * (1.0 + height * np.sin(rate * time)))  # fmt: skip
     placed = place_plates(plates, feet, FPS, scale=scale)
     assert abs(force[..., 2].sum(axis=1).mean() / GRAVITY / mass - 1.0) > 0.02
@@ -153,6 +153,20 @@ def test_mass_by_newtons_law(stated: float | None) -> None:
     np.testing.assert_allclose(placed.plates.centre[..., :2], scale * point[..., :2] + shift[:2], atol=1e-9)
     np.testing.assert_allclose(placed.plates.centre[..., 2], 0.002)
     np.testing.assert_array_equal(placed.fields()["plate_force"], force.astype(np.float32))
+
+
+def test_forces_travel_with_the_belt_of_a_treadmill() -> None:
+    """A foot that moves with the belt over its plate stands in the clip, and so does a force that stays under it."""
+    back = np.arange(N)[:, None] / FPS * np.array([0.0, -1.2, 0.0])
+    plates = plates_of((slice(0, N), (0.0, 0.0)))
+    plates.centre[:, 0] = np.array([0.1, 0.05, 0.0]) + back
+    source = feet_at((0.1, 0.0), (-0.4, 0.9)) + back[:, None, None]
+    bearing = np.tile([True, False], (N, 1))
+    feet = FeetOfBoth(source=source, clip=0.9 * source, travel=-0.9 * back, sole=np.zeros((N, 2)), bearing=bearing,
+                      height=np.ones(N))  # fmt: skip
+    placed = place_plates(plates, feet, FPS, scale=0.9)
+    assert placed.foot[:, 0, 0].all()
+    np.testing.assert_allclose(placed.plates.centre[:, 0], np.tile([0.09, 0.045, 0.0], (N, 1)), atol=1e-9)
 
 
 def test_two_plates_under_one_foot_are_one_force() -> None:

@@ -239,6 +239,21 @@ def test_forces_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         companion_in_world(tmp_path / "walk.trc", np.eye(3))
 
 
+def test_centres_of_unloaded_plates_may_be_anything(tmp_path: Path) -> None:
+    """Programs divide moments by forces near zero; under load, such a distance is no person's."""
+    ref = forces()
+    centre = np.where(ref.loaded[..., None], ref.centre, 1e7)
+    values = np.concatenate([ref.force @ TO_Z, centre @ TO_Z, np.zeros_like(ref.force)], axis=2)
+    columns = {"ground_{}_l": values[:, 0], "ground_{}_r": values[:, 1]}
+    (tmp_path / "walk_grf.mot").write_bytes(grf_text(ref.time, columns))
+    result = companion_in_world(tmp_path / "walk.trc", TO_Z)
+    np.testing.assert_allclose(result.centre[ref.loaded], ref.centre[ref.loaded], atol=1e-6)
+    columns["ground_{}_l"][50, 3] = 1e7
+    (tmp_path / "walk_grf.mot").write_bytes(grf_text(ref.time, columns))
+    with pytest.raises(SourceError, match="not those of a person"):
+        companion_in_world(tmp_path / "walk.trc", TO_Z)
+
+
 def companion_in_world(motion: Path, turn: np.ndarray) -> PlateForces:
     raw = read_companion(motion, "")
     assert raw is not None

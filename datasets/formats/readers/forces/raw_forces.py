@@ -61,12 +61,15 @@ def in_world(raw: RawForces, *, turn: np.ndarray, metres: float, mass: float | N
         SourceError: If the forces cannot be those of the ground on a person in this world ("bad_forces").
     """
     turn = np.asarray(turn, np.float64)
+    if len(raw.time) < 2 or not all(np.isfinite(array).all() for array in (raw.force, raw.moment, raw.time)):
+        raise SourceError(ReasonCode.BAD_FORCES, "they have fewer than two samples, or numbers that are not finite")
     force, point, moment = raw.force @ turn.T, metres * raw.point @ turn.T, metres * raw.moment @ turn.T
+    pressed = np.abs(force[..., 2]) >= LOADED
+    point = np.where(pressed[..., None], point, 0.0)  # without load, files have any number there
     if not raw.sign_known:
-        pressed = np.abs(force[..., 2]) >= LOADED
         sign = np.where(np.sum(force[..., 2] * pressed, axis=0) < 0.0, -1.0, 1.0)[:, None]
         force, moment = sign * force, sign * moment
-    if np.abs(force).max(initial=0.0) > MAX_FORCE or np.abs(point).max(initial=0.0) > MAX_DISTANCE:
+    if not (np.abs(force).max(initial=0.0) <= MAX_FORCE and np.abs(point).max(initial=0.0) <= MAX_DISTANCE):
         raise SourceError(
             ReasonCode.BAD_FORCES,
             f"forces of up to {np.abs(force).max():.3g} N at up to {np.abs(point).max():.3g} m: not those of a person",

@@ -56,6 +56,8 @@ def _plates(content: Mapping[str, Any], group: Mapping[str, Any], count: int, so
         raise SourceError(ReasonCode.BAD_FORCES, f"it has {count} force plates; at most {MAX_PLATES} are read")
     analogs = np.asarray(content["data"]["analogs"], np.float64)[0]
     rate = float(_numbers(content["parameters"]["ANALOG"], "RATE")[0])
+    if not rate > 0.0:
+        raise ValueError(f"rate of the analog channels {rate:g}")
     types = _numbers(group, "TYPE").astype(int)
     if len(types) < count or any(kind not in CHANNELS for kind in types[:count]):
         raise SourceError(
