@@ -39,6 +39,7 @@ def retarget(
     save_joint_map: opt.SaveJointMap = None,
     force_file: opt.ForceFile = None,
     mass: opt.Mass = None,
+    static_trial: opt.StaticTrialOption = None,
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
     treadmill: opt.TreadmillOption = None,
@@ -81,8 +82,9 @@ def retarget(
     filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
     selection = None if status else _select(source, out, filters)
     known = _Source(
-        up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map, force_file=force_file, mass=mass
-    )
+        up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map, force_file=force_file, mass=mass,
+        static_trial=static_trial,
+    )  # fmt: skip
     settings = _settings(
         config, set_ or (), known, fps=fps, hands=hands, treadmill=treadmill, dynamics=dynamics, muscles=muscles,
         muscle_cost=muscle_cost, forces=forces, chunk=chunk,
@@ -108,6 +110,7 @@ class _Source:
     joint_map: Path | None
     force_file: str | None
     mass: float | None
+    static_trial: str | None
 
 
 class _Filters(TypedDict):
@@ -293,6 +296,7 @@ def _settings(
         "source.joints": joints,
         "source.force_file": known.force_file,
         "source.mass": known.mass,
+        "source.static_trial": known.static_trial,
         "fps": fps,
         "hands": hands and hands.value,
         "treadmill": treadmill and treadmill.value,

@@ -124,6 +124,7 @@ class Clip:
             (nframe, 2); None if it is estimated throughout.
         estimated_force: `ground_force` as it would be without plates, same shape; None if `measured` is.
         force_source: Name and hash of the file of the measured forces; empty without.
+        calibration_source: Name and hash of the static trial that calibrated the subject's markers; empty without.
     """
 
     qpos: np.ndarray
@@ -168,6 +169,7 @@ class Clip:
     measured: np.ndarray | None = None
     estimated_force: np.ndarray | None = None
     force_source: str = ""
+    calibration_source: str = ""
 
     @property
     def nframe(self) -> int:

@@ -49,7 +49,7 @@ OPTIONAL_NAMES = {
 }
 """Lists of unique names that a clip may lack, and the datasets whose second dimension they name."""
 
-OPTIONAL_TEXTS = ("force_source",)
+OPTIONAL_TEXTS = ("force_source", "calibration_source")
 """Texts that a clip may lack; an empty one is not stored."""
 
 NUMBERS = ("fps", "source_fps", "subject_scale")
@@ -95,7 +95,7 @@ FPS = (1.0, 10_000.0)
 SOURCE_FPS = (1e-3, 1e6)
 SUBJECT_SCALE = (1e-3, 1e3)
 
-_FILE_NAMES = ("source", "body_model", "force_source")
+_FILE_NAMES = ("source", "body_model", "force_source", "calibration_source")
 _RANGES = {"fps": FPS, "source_fps": SOURCE_FPS, "subject_scale": SUBJECT_SCALE}
 
 

@@ -63,6 +63,7 @@ class SourceMotion:
             subject's left, y up, z forward. Its limbs have the rest directions of the SMPL family, to which `rotvec`
             refers, and its own lengths. None if a body model or the mean skeleton gives the joints.
         forces: Ground forces on force plates, in the world of `trans` and in the subject's size; None without plates.
+        calibration_source: Name and hash of the static trial that gave `rest_joints`; empty if the motion itself did.
     """
 
     name: str
@@ -81,6 +82,7 @@ class SourceMotion:
     warnings: tuple[SourceWarning, ...] = ()
     rest_joints: np.ndarray | None = None
     forces: PlateForces | None = None
+    calibration_source: str = ""
 
     @property
     def nframe(self) -> int:

@@ -20,6 +20,13 @@ def _is_force_file(name: str) -> str:
     return name
 
 
+def _is_marker_file(name: str) -> str:
+    if name not in ("", "none") and not name.casefold().endswith((".trc", ".c3d")):
+        raise ValueError("with the end .trc or .c3d, or none")
+    return name
+
+
+StaticTrial = Annotated[str, Field(max_length=255), AfterValidator(_is_marker_file)]
 ForceFile = Annotated[str, Field(max_length=4096), AfterValidator(_is_force_file)]
 
 
@@ -49,6 +56,8 @@ class SourceConfig:
         force_file: File of measured ground forces of each motion, relative to its folder, where * stands for the name
             of the motion without suffix; "none" for no forces; empty to find it by its name (see docs/formats.md).
         mass: Mass of the subject [kg], or 0 to take it from the measured forces.
+        static_trial: Name of the static trial of each folder, which calibrates its other recordings of markers; "none"
+            for none; empty to find it by its name.
     """
 
     up: Literal["auto", "z", "y"] = "auto"
@@ -58,6 +67,7 @@ class SourceConfig:
     joints: Annotated[tuple[str, ...], *Sequence] = ()
     force_file: ForceFile = ""
     mass: NonNegativeFloat = 0.0
+    static_trial: StaticTrial = ""
 
 
 @settings

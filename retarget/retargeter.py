@@ -153,6 +153,7 @@ class Retargeter:
             else f"{model.file} {model.sha256}",
             "licence": motion.licence,
             "force_source": "" if motion.forces is None else motion.forces.source,
+            "calibration_source": motion.calibration_source,
         }
 
     def proportions(self, motion: SourceMotion) -> Proportions:

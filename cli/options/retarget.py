@@ -127,6 +127,16 @@ ForceFile = Annotated[
         rich_help_panel=_SOURCES,
     ),
 ]
+StaticTrialOption = Annotated[
+    str | None,
+    typer.Option(
+        "--static-trial",
+        metavar="NAME",
+        help="Static trial of each folder, which calibrates its other files of markers; none for no static trials.",
+        show_default="the one with static in its name",
+        rich_help_panel=_SOURCES,
+    ),
+]
 Mass = Annotated[
     float | None,
     typer.Option(

@@ -48,6 +48,7 @@ def read_options(config: RetargetConfig) -> ReadOptions:
         joint_map=joint_map_of(source.joints) if source.joints else None,
         force_file=source.force_file,
         mass=source.mass or None,
+        static_trial=source.static_trial,
     )
 
 

@@ -101,6 +101,8 @@ class ReasonCode(StrEnum):
     """Markers are not seen for a time. As a warning: short gaps were bridged, others solved without the marker."""
     MARKER_MISFIT = "marker_misfit"
     """The markers do not fit a body."""
+    STATIC_TRIAL = "static_trial"
+    """The file is a static trial, which calibrates the others of its folder. As a warning: it could not be used."""
     MISSING_COORDINATES = "missing_coordinates"
     """Coordinates that the file lacks were left as in upright standing."""
     OTHER_SIGNS = "other_signs"

@@ -39,6 +39,7 @@ class ReadOptions:
         joint_map: Mapping of the joints of a file with its own skeleton; None to find it by their names or positions.
         force_file: File of ground forces of each motion (see `forces/companion.py`); empty to find it by its name.
         mass: Mass of the subject [kg], or None.
+        static_trial: Static trial of each folder (see `markers/static_trial.py`); empty to find it by its name.
 
     Raises:
         SettingsError: If a frame rate is outside FPS_RANGE.
@@ -51,6 +52,7 @@ class ReadOptions:
     joint_map: JointMap | None = None
     force_file: str = ""
     mass: float | None = None
+    static_trial: str = ""
 
     def __post_init__(self) -> None:
         for key in ("source_fps", "default_fps"):
@@ -121,6 +123,7 @@ def own_skeleton_motion(
     warnings: tuple[SourceWarning, ...],
     hand_rotvec: np.ndarray | None = None,
     forces: PlateForces | None = None,
+    calibration_source: str = "",
 ) -> SourceMotion:
     """A motion of a file that has a skeleton and no body model; for the arguments see `SourceMotion`.
 
@@ -143,4 +146,5 @@ def own_skeleton_motion(
         warnings=warnings,
         rest_joints=rest_joints,
         forces=forces,
+        calibration_source=calibration_source,
     )

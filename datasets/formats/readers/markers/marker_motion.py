@@ -57,7 +57,9 @@ class MarkerMotion:
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # threads cost more than they save on matrices this small
-def marker_motion(body: MarkerBody, pos: np.ndarray, *, size: float, fps: float) -> MarkerMotion:
+def marker_motion(
+    body: MarkerBody, pos: np.ndarray, *, size: float, fps: float, shape: Shape | None = None
+) -> MarkerMotion:
     """Fit a subject and its motion to markers.
 
     Args:
@@ -65,14 +67,16 @@ def marker_motion(body: MarkerBody, pos: np.ndarray, *, size: float, fps: float)
         pos: Positions, shape (nframe, nmarker, 3) [m], in a world with z up; NaN where a marker is not seen.
         size: Size of the body relative to the mean adult, roughly.
         fps: Frame rate [Hz].
+        shape: Shape of the subject from a static trial; None to calibrate on frames of the motion.
 
     Returns:
         The motion. A limb none of whose markers is seen turns evenly from its last seen pose to the next.
     """
-    frames = np.unique(np.linspace(0, len(pos) - 1, min(CALIBRATION_FRAMES, len(pos))).astype(int))
-    rough = body.start_shape(size)
-    start, _ = _from_several_starts(body, pos[frames], rough)
-    shape, calibrated = calibrate(body, pos[frames], start, size=size)
+    frames = calibration_frames(len(pos))
+    if shape is None:
+        shape, calibrated = calibrated_shape(body, pos[frames], size=size)
+    else:
+        calibrated, _ = _from_several_starts(body, pos[frames], shape)
 
     every = max(1, round(ANCHOR_SPACING * fps))
     anchors = np.unique(np.append(np.arange(0, len(pos), every), len(pos) - 1))
@@ -103,6 +107,23 @@ def marker_motion(body: MarkerBody, pos: np.ndarray, *, size: float, fps: float)
         rest_joints=body.rest_joints(shape.sizes),
         rms=float(np.sqrt(np.nanmean(distance))),
     )
+
+
+def calibrated_shape(body: MarkerBody, pos: np.ndarray, *, size: float) -> tuple[Shape, Poses]:
+    """Shape of the subject from some frames, and the poses in these.
+
+    Args:
+        body: Body with the markers of the recording.
+        pos: Positions in the frames, shape (nframe, nmarker, 3) [m], as for `marker_motion`.
+        size: Size of the body relative to the mean adult, roughly.
+    """
+    start, _ = _from_several_starts(body, pos, body.start_shape(size))
+    return calibrate(body, pos, start, size=size)
+
+
+def calibration_frames(nframe: int) -> np.ndarray:
+    """The frames that a calibration looks at."""
+    return np.unique(np.linspace(0, nframe - 1, min(CALIBRATION_FRAMES, nframe)).astype(int))
 
 
 def _from_several_starts(body: MarkerBody, pos: np.ndarray, shape: Shape) -> tuple[Poses, np.ndarray]:
