@@ -60,7 +60,12 @@ class Summary:
     @property
     def complete(self) -> bool:
         """Whether every source that was processed has its clip; a static trial needs none."""
-        return all(entry.status == "ok" or entry.code is ReasonCode.STATIC_TRIAL for entry in self.entries)
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[ManifestEntry, ...]:
+        """Entries of the sources without a clip that should have one."""
+        return tuple(e for e in self.entries if e.status != "ok" and e.code is not ReasonCode.STATIC_TRIAL)
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as plain values, ready for JSON."""

@@ -12,12 +12,6 @@ import numpy as np
 
 from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.formats.readers.forces.companion import measured_forces
-from musclemap.datasets.formats.readers.motion_reader import (
-    MotionReader,
-    ReadOptions,
-    SourceFile,
-    own_skeleton_motion,
-)
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
@@ -32,6 +26,7 @@ from .markers.recording import Recording, bridge_gaps
 from .markers.static_subject import subject_of_static_trial
 from .markers.static_trial import is_static
 from .markers.trc_text import is_trc, parse_trc
+from .motion_reader import MotionReader, ReadOptions, SourceFile, own_skeleton_motion
 from .rates import checked_rate
 
 RATE_TOLERANCE = 0.01
@@ -73,7 +68,9 @@ def read_markers(
         )
         warnings.append(SourceWarning(ReasonCode.TWO_FRAME_RATES, text))
     markers = known_markers(recording, warnings)
-    subject = subject_of_static_trial(file, markers, options, warnings)
+    subject = subject_of_static_trial(
+        file.path, markers, stated=options.static_trial, up=options.up, units=options.units, warnings=warnings
+    )
     if subject is not None:
         markers = subject.markers
     body = MarkerBody(markers.places)
@@ -82,7 +79,7 @@ def read_markers(
     part = seen_part(pos, fps, warnings)
     pos = pos[part]
     size = body_size(body, pos)
-    metres = unit_length(size, recording.unit, options, warnings)
+    metres = unit_length(size, recording.unit, options.units, warnings)
     axis = up_axis(body, pos, recording.upright, warnings) if options.up == "auto" else options.up
     turn = np.array(UP_TO_Z[axis], np.float64)
     turned = metres * pos @ turn.T

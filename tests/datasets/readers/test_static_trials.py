@@ -14,9 +14,13 @@ from musclemap.datasets.formats.readers.markers.marker_sets import find_marker_s
 from musclemap.datasets.formats.readers.markers.static_trial import is_static
 from musclemap.datasets.formats.readers.motion_reader import ReadOptions
 from musclemap.datasets.formats.readers.table import read_motions
+from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.output_folder import open_output
+from musclemap.datasets.summary import Summary
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.errors import SourceError
+from musclemap.pipelines.convert.status import folder_status
 from musclemap.reason_codes import ReasonCode
 
 from ...support.marker_writer import Marked, labels_of, virtual_markers, write_trc
@@ -117,5 +121,23 @@ def test_the_manifest_says_what_it_is(folder: Path, tmp_path: Path) -> None:
     summary = json.loads(result.stdout)
     assert result.exit_code == 0
     assert summary["planned"] == ["walk.trc"]
+    assert "static" not in result.stderr
     (entry,) = summary["entries"]
     assert (entry["source"], entry["status"], entry["code"]) == ("S1_Static01.trc", "rejected", "static_trial")
+
+
+def test_a_static_trial_is_no_failure(tmp_path: Path) -> None:
+    """Neither in the outcome of a run nor in the status of its folder; other refusals are."""
+    static, other = (
+        ManifestEntry(source=f"{code}.trc", status="rejected", code=code, reason="")
+        for code in (ReasonCode.STATIC_TRIAL, ReasonCode.MARKER_GAPS)
+    )
+    assert Summary(out=tmp_path, entries=(static,)).complete
+    both = Summary(out=tmp_path, entries=(static, other))
+    assert (both.complete, both.failures) == (False, (other,))
+    with open_output(tmp_path / "out") as folder:
+        folder.record(static)
+        folder.record(other)
+        folder.write_manifest()
+    status = folder_status(tmp_path / "out", requested={})
+    assert (status.done, list(status.failed)) == ((), ["marker_gaps.trc"])

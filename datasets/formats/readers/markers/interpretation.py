@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from musclemap.datasets.formats.readers.axes import UPRIGHT, assumed_up, nearest_axis
-from musclemap.datasets.formats.readers.motion_reader import UNIT_LENGTHS, ReadOptions
+from musclemap.datasets.formats.readers.motion_reader import UNIT_LENGTHS, Units
 from musclemap.datasets.motion import SourceWarning
 from musclemap.errors import SourceError
 from musclemap.files import shown
@@ -110,10 +110,10 @@ def body_size(body: MarkerBody, pos: np.ndarray) -> float:
     return float(np.median(length / np.linalg.norm(body.table[first] - body.table[second], axis=1)))
 
 
-def unit_length(size: float, unit: str, options: ReadOptions, warnings: list[SourceWarning]) -> float:
+def unit_length(size: float, unit: str, units: Units, warnings: list[SourceWarning]) -> float:
     """Length of the file's unit [m]: as the user says, as the header says if that can be, or by the body's size."""
-    if options.units != "auto":
-        return UNIT_LENGTHS[options.units]
+    if units != "auto":
+        return UNIT_LENGTHS[units]
     stated = METRES.get(unit.casefold())
     fits = lambda metres: BODY_SIZES[0] <= metres * size <= BODY_SIZES[1]  # noqa: E731
     if stated is not None and fits(stated):

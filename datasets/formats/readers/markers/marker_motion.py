@@ -109,6 +109,7 @@ def marker_motion(
     )
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def calibrated_shape(body: MarkerBody, pos: np.ndarray, *, size: float) -> tuple[Shape, Poses]:
     """Shape of the subject from some frames, and the poses in these.
 

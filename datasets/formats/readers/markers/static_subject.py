@@ -10,7 +10,7 @@ import numpy as np
 from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.amass.limits import MAX_FILE_BYTES
 from musclemap.datasets.formats.readers.axes import UP_TO_Z
-from musclemap.datasets.formats.readers.motion_reader import ReadOptions, SourceFile, Units, UpAxis
+from musclemap.datasets.formats.readers.motion_reader import Units, UpAxis
 from musclemap.datasets.motion import SourceWarning
 from musclemap.errors import FileError, SourceError
 from musclemap.files import read_bytes, shown
@@ -40,19 +40,28 @@ class Subject:
 
 
 def subject_of_static_trial(
-    file: SourceFile, markers: MarkerSet, options: ReadOptions, warnings: list[SourceWarning]
+    motion: Path, markers: MarkerSet, *, stated: str, up: UpAxis, units: Units, warnings: list[SourceWarning]
 ) -> Subject | None:
-    """The subject by the static trial beside a file; None, with a warning, if it cannot be used, or there is none.
+    """The subject by the static trial beside a motion. Markers that the trial lacks are left out.
 
-    Markers that the static trial lacks are left out.
+    Args:
+        motion: Path of the motion.
+        markers: Its markers.
+        stated: As for `find_static`.
+        up: As in `ReadOptions`.
+        units: See there.
+        warnings: Gets a warning if the static trial cannot be used, or lacks markers.
+
+    Returns:
+        The subject; None if there is no static trial, or it cannot be used.
     """
     try:
-        path = find_static(file.path, options.static_trial)
+        path = find_static(motion, stated)
         if path is None:
             return None
         data = read_bytes(path, limit=MAX_FILE_BYTES)
         digest = hashlib.sha256(data).hexdigest()
-        labels, shape = _calibrated(path, digest, options.up, options.units)
+        labels, shape = _calibrated(path, digest, up, units)
         common = [k for k, label in enumerate(markers.labels) if label in labels]
         kept = MarkerSet(
             name=markers.name, labels=tuple(markers.labels[k] for k in common),
@@ -82,14 +91,14 @@ def _calibrated(path: Path, digest: str, up: UpAxis, units: Units) -> tuple[tupl
         up: As in `ReadOptions`.
         units: See there.
     """
-    options, unsaid = ReadOptions(up=up, units=units), list[SourceWarning]()
+    unsaid: list[SourceWarning] = []
     recording = _recording(path, digest, unsaid)
     check_length(len(recording.pos))
     markers = known_markers(recording, unsaid)
     body, pos = MarkerBody(markers.places), recording.pos[:, list(markers.columns)]
     pos = pos[seen_part(pos, recording.rate, unsaid)]
     size = body_size(body, pos)
-    metres = unit_length(size, recording.unit, options, unsaid)
+    metres = unit_length(size, recording.unit, units, unsaid)
     axis = up_axis(body, pos, recording.upright, unsaid) if up == "auto" else up
     turned = metres * pos @ np.array(UP_TO_Z[axis], np.float64).T
     shape, _ = calibrated_shape(body, turned[calibration_frames(len(turned))], size=metres * size)
