@@ -37,7 +37,7 @@ _FREE = 3.0
 _SPREADS = {
     "pelvis": (np.inf, np.inf, np.inf), "hip": (_FREE, 1.0, 1.0), "knee": (_FREE, 0.1, 0.1), "ankle": (1.0, 0.4, 0.4),
     "spine": (0.3, 0.3, 0.3), "neck": (0.4, 0.4, 0.4), "collar": (0.2, 0.2, 0.2), "shoulder": (_FREE, _FREE, _FREE),
-    "elbow": (1.5, _FREE, 0.6), "wrist": (0.4, 0.7, 0.7),
+    "elbow": (1.5, _FREE, 1.0), "wrist": (0.4, 0.7, 0.7),
 }  # fmt: skip
 """Standard deviation of the rotations about the axes of the neutral pose [rad]: x to the left, y up, z forward.
 
@@ -47,7 +47,7 @@ to the markers beside it."""
 
 def _groups() -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Part of the name and joints of each group."""
-    groups = [("pelvis", (INDEX["pelvis"],)), ("spine", tuple(INDEX[f"spine{k}"] for k in (1, 2, 3))),
+    groups = [("pelvis", (INDEX["pelvis"],)), *(("spine", (INDEX[f"spine{k}"],)) for k in (1, 2, 3)),
               ("neck", (INDEX["neck"], INDEX["head"]))]  # fmt: skip
     limbs = ("hip", "knee", "ankle", "collar", "shoulder", "elbow", "wrist")
     return (*groups, *((part, (INDEX[f"{side}_{part}"],)) for side in ("left", "right") for part in limbs))
