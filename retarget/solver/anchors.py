@@ -22,10 +22,6 @@ SINGULAR = 0.1
 """An anchor is restarted if the elevation of a limb in polar form is below this [rad]: at zero elevation the plane does
 not move the limb, so a fit that starts in the wrong plane stays there, up to 60 mm off."""
 
-TWIST_SHARE = 0.3
-"""Share of a change of rotation about a limb in polar form in the change of an anchor. A straight limb hardly shows its
-rotation; with 1, a clip keeps to the wrong plane of elevation because the rotation changes less."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class AnchorPath:
@@ -53,8 +49,8 @@ def anchor_starts(body: TargetBody) -> np.ndarray:
 
 
 def polar_joints(body: TargetBody) -> np.ndarray:
-    """Indices of the joints that give the direction of a limb in polar form, shape (nlimb, 3); see `FitSettings`."""
-    return np.array([[body.reduced.index(name) for name in names] for names in body.fit.polar], int).reshape(-1, 3)
+    """Indices of the joints that give the direction of a limb in polar form, shape (nlimb, 2); see `FitSettings`."""
+    return np.array([[body.reduced.index(name) for name in names] for names in body.fit.polar], int).reshape(-1, 2)
 
 
 def choose_path(
@@ -76,7 +72,7 @@ def choose_path(
         nstart: Number of starts.
         polar: Joints of limbs in polar form, from `polar_joints`; none if None.
     """
-    polar = np.zeros((0, 3), int) if polar is None else polar
+    polar = np.zeros((0, 2), int) if polar is None else polar
     rows = np.arange(len(clip))
     q, cost = solve(rows, 0)
     candidates, costs = q[None].repeat(nstart, 0), np.full((nstart, len(clip)), np.inf)
@@ -104,16 +100,14 @@ def _needs_restart(q: np.ndarray, cost: np.ndarray, clip: np.ndarray) -> np.ndar
 
 
 def _continuous(joints: np.ndarray, polar: np.ndarray) -> np.ndarray:
-    """Coordinates without a singularity, shape (..., njoint), from joints: limbs in polar form as their directions.
+    """Coordinates without a singularity, shape (..., njoint), from joints.
 
-    In place of elevation, plane and rotation are the components of the limb's direction across the axis of the plane,
-    and the rotation about the limb, `TWIST_SHARE` of it; while the limb is along that axis, plane and rotation add up.
+    In place of a limb's elevation and plane are the components of its direction across the axis of the planes.
     """
     result = joints.copy()
-    elevation, plane, rotation = (joints[..., polar[:, k]] for k in range(3))
+    elevation, plane = joints[..., polar[:, 0]], joints[..., polar[:, 1]]
     result[..., polar[:, 0]] = np.sin(elevation) * np.cos(plane)
     result[..., polar[:, 1]] = np.sin(elevation) * np.sin(plane)
-    result[..., polar[:, 2]] = TWIST_SHARE * (rotation + plane * np.cos(elevation))
     return result
 
 
