@@ -97,7 +97,7 @@ class _Source:
     """What is known about the source files."""
 
     up: opt.UpAxis | None
-    units: opt.Units | None
+    units: str | None
     source_fps: float | None
     ground: opt.Ground | None
     joint_map: Path | None
@@ -279,7 +279,7 @@ def _settings(
     joints = None if known.joint_map is None else json.dumps(load_joint_map(known.joint_map).pairs)
     own = {
         "source.up": known.up and known.up.value,
-        "source.units": known.units and known.units.value,
+        "source.units": known.units,
         "source.fps": known.source_fps,
         "source.ground": known.ground and known.ground.value,
         "source.joints": joints,

@@ -61,6 +61,8 @@ class SourceMotion:
         rest_joints: Rest positions of the source's own skeleton, shape (22, 3) [m], order BODY_NAMES; x to the
             subject's left, y up, z forward. Its limbs have the rest directions of the SMPL family, to which `rotvec`
             refers, and its own lengths. None if a body model or the mean skeleton gives the joints.
+        file_up: Axis that pointed up in the file of such a source, such as "y" or "-y"; otherwise "".
+        file_unit: Length of one unit in the file of such a source [m]; otherwise 0.
     """
 
     name: str
@@ -78,6 +80,8 @@ class SourceMotion:
     frame_rate: FrameRateReport | None = None
     warnings: tuple[SourceWarning, ...] = ()
     rest_joints: np.ndarray | None = None
+    file_up: str = ""
+    file_unit: float = 0.0
 
     @property
     def nframe(self) -> int:

@@ -3,8 +3,9 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from musclemap.datasets.formats.readers.units import checked_unit
 from musclemap.settings import MAX_FACTOR, NonNegativeFloat, PositiveFloat, Sequence, settings
 
 Iterations = Annotated[int, Field(ge=1, le=10_000)]
@@ -32,7 +33,8 @@ class SourceConfig:
 
     Attributes:
         up: Axis that points up in the files' world: "z", "y", or "auto" (y up is noticed, and turned if it is certain).
-        units: Unit of their positions: "m", "cm", "mm", or "auto" (other units are noticed, and converted if certain).
+        units: Unit of their positions: "m", "cm", "mm", "in", "cmu" (56.4 mm), the length of one unit in metres such as
+            "0.0254", or "auto" (other units are noticed, and converted if certain).
         fps: Frame rate [Hz] in place of that of the files, or 0 for that of the files.
         ground: Height of the floor: "auto" (that of the standing feet) or "zero" (z = 0 of the files).
         joints: Joint map of files with their own skeletons, each such as "left_hip = LeftUpLeg"; empty to find the
@@ -40,11 +42,10 @@ class SourceConfig:
     """
 
     up: Literal["auto", "z", "y"] = "auto"
-    units: Literal["auto", "m", "cm", "mm"] = "auto"
+    units: Annotated[str, AfterValidator(checked_unit)] = "auto"
     fps: NonNegativeFloat = 0.0
     ground: Literal["auto", "zero"] = "auto"
     joints: Annotated[tuple[str, ...], *Sequence] = ()
-
 
 @settings
 class ScaleConfig:

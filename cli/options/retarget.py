@@ -44,15 +44,6 @@ class UpAxis(StrEnum):
     y = "y"
 
 
-class Units(StrEnum):
-    """Unit of the positions in the source files."""
-
-    auto = "auto"
-    m = "m"
-    cm = "cm"
-    mm = "mm"
-
-
 class Ground(StrEnum):
     """Height of the floor."""
 
@@ -61,6 +52,14 @@ class Ground(StrEnum):
 
 
 _SOURCES = "What the source files do not say"
+
+
+def _checked_unit(text: str | None) -> str | None:
+    from musclemap.datasets.formats.readers.units import checked_unit
+
+    return None if text is None else checked_unit(text)
+
+
 
 Source = Annotated[
     Path, typer.Argument(help="Folder of motions, or one file; --list-formats lists the formats.", show_default=False)
@@ -80,10 +79,13 @@ Up = Annotated[
     ),
 ]
 UnitsOption = Annotated[
-    Units | None,
+    str | None,
     typer.Option(
         "--units",
-        help="Unit of positions; auto converts centimetres and millimetres if they are certain.",
+        metavar="UNIT",
+        callback=_checked_unit,
+        help="Unit of positions: m, cm, mm, in, cmu (56.4 mm), or a length in metres such as 0.0254; auto converts "
+        "centimetres and millimetres if they are certain.",
         show_default="auto",
         rich_help_panel=_SOURCES,
     ),

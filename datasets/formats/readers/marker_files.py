@@ -23,8 +23,9 @@ from .markers.marker_motion import marker_motion
 from .markers.marker_sets import BONE, MARKER_SETS, MarkerSet, find_marker_set
 from .markers.recording import LONGEST_BRIDGE, METRES, Gaps, Recording, bridge_gaps
 from .markers.trc_text import is_trc, parse_trc
-from .motion_reader import UNIT_LENGTHS, MotionReader, ReadOptions, SourceFile, own_skeleton_motion
+from .motion_reader import MotionReader, ReadOptions, SourceFile, own_skeleton_motion
 from .rates import checked_rate
+from .units import DEDUCED, UNIT_LENGTHS, unit_length
 
 BODY_SIZES = (0.45, 1.5)
 """Sizes of people relative to a mean adult, with a margin; those in two of the units do not overlap."""
@@ -102,6 +103,8 @@ def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadO
         sha256=sha256,
         warnings=tuple(warnings),
         rest_joints=motion.rest_joints,
+        file_up=axis,
+        file_unit=metres,
     )
 
 
@@ -183,22 +186,21 @@ def _size(body: MarkerBody, pos: np.ndarray) -> float:
 def _metres(size: float, unit: str, options: ReadOptions, warnings: list[SourceWarning]) -> float:
     """Length of the file's unit [m]: as the user says, as the header says if that can be, or by the body's size."""
     if options.units != "auto":
-        return UNIT_LENGTHS[options.units]
+        return unit_length(options.units)
     stated = METRES.get(unit.casefold())
     fits = lambda metres: BODY_SIZES[0] <= metres * size <= BODY_SIZES[1]  # noqa: E731
     if stated is not None and fits(stated):
         return stated
-    for name, metres in UNIT_LENGTHS.items():
-        if fits(metres):
-            said = f"the header says {unit}" if unit else "the header states no unit"
-            text = f"lengths were read in {name} ({said}, but the body fits only {name}); if not, add --units"
-            code = ReasonCode.OTHER_UNITS if unit else ReasonCode.ASSUMED_UNIT
-            warnings.append(SourceWarning(code, text))
-            return metres
+    for name in DEDUCED:
+        if fits(UNIT_LENGTHS[name]):
+            if unit:
+                text = f"lengths were read in {name} (the header says {unit}, but the body fits only {name}); if not, "
+                warnings.append(SourceWarning(ReasonCode.OTHER_UNITS, f"{text}add --units"))
+            return UNIT_LENGTHS[name]
     raise SourceError(
         ReasonCode.UNCLEAR_UNIT,
         f"the body would be {size:.3g} times as large as an adult in metres, which fits neither m, cm nor mm; "
-        "state the unit with --units",
+        f"state the unit, such as --units {1.0 / size:.2g}",
     )
 
 
@@ -208,11 +210,10 @@ def _up(body: MarkerBody, pos: np.ndarray, usual: str, warnings: list[SourceWarn
     for low, high in ((_LOW, _MIDDLE), (_MIDDLE, _HIGH)):
         step = _centre(body, pos, high) - _centre(body, pos, low)
         direction += 0.5 * np.nanmean(step / np.linalg.norm(step, axis=1, keepdims=True), axis=0)
-    axis, evidence = nearest_axis(direction), "the body is upright along it"
-    if np.abs(direction).max() < UPRIGHT:
-        axis, evidence = usual, "it usually is in such files, and the body is not upright"
-    warnings.append(assumed_up(axis, evidence))
-    return axis
+    if np.abs(direction).max() >= UPRIGHT:
+        return nearest_axis(direction)
+    warnings.append(assumed_up(usual, "it usually is in such files, and the body is not upright"))
+    return usual
 
 
 _LOW = ("left_knee", "right_knee", "left_ankle", "right_ankle")

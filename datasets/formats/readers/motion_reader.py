@@ -15,12 +15,9 @@ from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SettingsError
 
 from .skeletons.joint_map import JointMap
+from .units import checked_unit
 
 UpAxis = Literal["auto", "z", "y"]
-Units = Literal["auto", "m", "cm", "mm"]
-
-UNIT_LENGTHS: dict[Units, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-"""Length of each of `Units` [m], in the order in which they are tried."""
 
 HEAD_BYTES = 4096
 """First bytes of a file by which its reader is chosen [B]."""
@@ -32,17 +29,18 @@ class ReadOptions:
 
     Attributes:
         up: Axis of the file's world that points up; "auto" turns a world with y up only if the motion proves it.
-        units: Unit of the file's positions; "auto" converts centimetres and millimetres only if the motion proves them.
+        units: Unit of the file's positions, as `unit_length` takes it; "auto" converts centimetres and millimetres only
+            if the motion proves them.
         source_fps: Frame rate [Hz] that replaces the file's own, or None.
         default_fps: Frame rate [Hz] of a file that states none, or None to refuse such files.
         joint_map: Mapping of the joints of a file with its own skeleton; None to find it by their names or positions.
 
     Raises:
-        SettingsError: If a frame rate is outside FPS_RANGE.
+        SettingsError: If a frame rate is outside FPS_RANGE, or the unit is none.
     """
 
     up: UpAxis = "auto"
-    units: Units = "auto"
+    units: str = "auto"
     source_fps: float | None = None
     default_fps: float | None = None
     joint_map: JointMap | None = None
@@ -52,6 +50,7 @@ class ReadOptions:
             value = getattr(self, key)
             if value is not None and not FPS_RANGE[0] <= value <= FPS_RANGE[1]:
                 raise SettingsError(f"{key} must be from {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz, not {value}")
+        checked_unit(self.units)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +113,8 @@ def own_skeleton_motion(
     fps_source: str,
     source_fps: float,
     warnings: tuple[SourceWarning, ...],
+    file_up: str,
+    file_unit: float,
     hand_rotvec: np.ndarray | None = None,
 ) -> SourceMotion:
     """A motion of a file that has a skeleton and no body model; for the arguments see `SourceMotion`.
@@ -136,4 +137,6 @@ def own_skeleton_motion(
         sha256=sha256,
         warnings=warnings,
         rest_joints=rest_joints,
+        file_up=file_up,
+        file_unit=file_unit,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from musclemap.datasets.formats.readers.motion_reader import UNIT_LENGTHS
+from musclemap.datasets.formats.readers.units import UNIT_LENGTHS
 from musclemap.intervals import runs
 
 LONGEST_BRIDGE = 0.1
