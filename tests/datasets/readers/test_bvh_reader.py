@@ -174,6 +174,31 @@ def test_zero_poses(name: str, names: dict[str, str], zero: np.ndarray, degrees:
     assert angle.max() < degrees
 
 
+@pytest.mark.parametrize("name", ["walk_1.2", "squat", "turn", "jump"])
+@pytest.mark.parametrize("up", ["y", "z"])
+def test_feet_that_nothing_shows_are_level_on_the_ground(name: str, up: str) -> None:
+    """All bones in one line, and no toes: along the shank, feet would be 72 degrees off."""
+    motion = synthesise(name)
+    read = read_bvh(write_bvh(motion, zero=one_line(), without=FEET, up=up), name="a.bvh")
+    distance, angle = differences(motion, read)
+    for side in ("left", "right"):
+        assert distance[INDEX[f"{side}_ankle"]] < 1e-5
+        assert distance[INDEX[f"{side}_foot"]] < 0.02
+        assert angle[INDEX[f"{side}_ankle"]] < 8.0
+
+
+def test_feet_of_a_lying_body_that_nothing_shows_follow_the_shank() -> None:
+    """No floor says where soles point: the foot has the shank's mean orientation, which is right in the mean."""
+    motion = synthesise("squat")
+    turn = Rotation.from_euler("x", 90, degrees=True)
+    rotvec = motion.rotvec.copy()
+    rotvec[:, 0] = (turn * Rotation.from_rotvec(rotvec[:, 0])).as_rotvec()
+    lying = replace(motion, rotvec=rotvec, trans=np.tile([0.0, 0.0, 0.15] - mean_joints()[0], (motion.nframe, 1)))
+    read = read_bvh(write_bvh(lying, zero=one_line(), without=FEET, up="z"), name="a.bvh", up="z")
+    bend = differences(lying, read)[1]
+    assert max(bend[INDEX[f"{side}_ankle"]] for side in ("left", "right")) < 35.0
+
+
 def test_bones_keep_their_own_lengths(walk: SourceMotion) -> None:
     joints = mean_joints() * [1.2, 1.0, 1.0]
     joints[INDEX["left_knee"] :] *= 1.1
