@@ -246,6 +246,12 @@ def test_derivatives_against_finite_differences(marked: Marked) -> None:
         turned = turn @ Rotation.from_rotvec(change[3:].reshape(-1, 3)).as_matrix()
         moved = body.markers(*body.joints(Poses(root=poses.root + change[:3], turn=turned), shape.sizes), shape.offsets)
         np.testing.assert_allclose((moved - pos) / step, jac[..., unknown], atol=1e-5)
+    dense = np.zeros_like(jac)
+    for region in body.regions:
+        dense[:, region.markers[:, None, None], np.arange(3)[:, None], region.columns] = body.pose_derivatives(
+            xpos, xmat, pos, region
+        )
+    np.testing.assert_array_equal(dense, jac)
     for part in range(len(PARTS)):
         sizes = shape.sizes + step * (np.arange(len(PARTS)) == part)
         moved = body.markers(*body.joints(poses, sizes), shape.offsets)
