@@ -54,6 +54,14 @@ class Ground(StrEnum):
 _SOURCES = "What the source files do not say"
 
 
+def _checked_rate(rate: float | None) -> float | None:
+    from musclemap.datasets.amass.limits import FPS_RANGE
+
+    if rate is not None and not FPS_RANGE[0] <= rate <= FPS_RANGE[1]:
+        raise typer.BadParameter(f"expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:,g} Hz, not {rate:g}")
+    return rate
+
+
 def _checked_unit(text: str | None) -> str | None:
     from musclemap.datasets.formats.readers.units import checked_unit
 
@@ -94,6 +102,7 @@ SourceFps = Annotated[
     float | None,
     typer.Option(
         metavar="HZ",
+        callback=_checked_rate,
         help="Frame rate in place of the files' own.",
         show_default="that of each file",
         rich_help_panel=_SOURCES,

@@ -1,4 +1,4 @@
-"""Two thousand files of several formats, two hundred of them broken in twenty ways: a line for each, and flat memory."""
+"""Two thousand files of several formats, two hundred of them broken in twenty ways: a line for each, flat memory."""
 
 import io
 import pickle
