@@ -102,7 +102,7 @@ def refuse_no_motion(path: Path) -> None:
         if error.code in _NO_MOTION:
             raise
     except FileError as error:
-        if error.code in _NO_MOTION:
+        if error.code is not None and error.code in _NO_MOTION:
             raise SourceError(error.code, f"{path.name}: {error}") from error
     except OSError:
         return  # the conversion says why, in the manifest
