@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from musclemap.datasets.formats.readers.units import checked_unit
+from musclemap.errors import SettingsError
 from musclemap.settings import MAX_FACTOR, NonNegativeFloat, PositiveFloat, Sequence, settings
 
 Iterations = Annotated[int, Field(ge=1, le=10_000)]
@@ -27,6 +28,14 @@ class BodyConfig:
     published: bool = False
 
 
+def _unit(text: str) -> str:
+    """As `checked_unit`, for a field: the settings name it in their error."""
+    try:
+        return checked_unit(text)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+
+
 @settings
 class SourceConfig:
     """What is known about the source files better than they say themselves.
@@ -42,7 +51,7 @@ class SourceConfig:
     """
 
     up: Literal["auto", "z", "y"] = "auto"
-    units: Annotated[str, AfterValidator(checked_unit)] = "auto"
+    units: Annotated[str, AfterValidator(_unit)] = "auto"
     fps: NonNegativeFloat = 0.0
     ground: Literal["auto", "zero"] = "auto"
     joints: Annotated[tuple[str, ...], *Sequence] = ()

@@ -24,3 +24,5 @@ def test_other_texts_are_refused_with_what_is_expected(text: str) -> None:
     for check in (checked_unit, lambda text: ReadOptions(units=text)):
         with pytest.raises(SettingsError, match=r"expected auto, m, cm, mm, in, cmu, or .* such as 0\.0254$"):
             check(text)
+    with pytest.raises(SettingsError, match=r"^setting 'source\.units' takes a string, .* such as 0\.0254, got '"):
+        override(RetargetConfig(), [f'source.units="{text}"'])
