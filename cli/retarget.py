@@ -104,7 +104,7 @@ class _Source:
     """What is known about the source files."""
 
     up: opt.UpAxis | None
-    units: opt.Units | None
+    units: str | None
     source_fps: float | None
     ground: opt.Ground | None
     joint_map: Path | None
@@ -178,10 +178,13 @@ def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":
         raise typer.BadParameter("OUT is missing: the folder for the clips")
     if out.is_file():
         raise typer.BadParameter(f"cannot write to {out}: it is a file; give the folder for the clips")
+    from musclemap.datasets.formats.readers.table import refuse_no_motion
     from musclemap.datasets.output_folder import refuse_own_source
     from musclemap.datasets.selection import select
 
     refuse_own_source(source, out)
+    if source.is_file():
+        refuse_no_motion(source)
     return select(source, **filters)
 
 
@@ -290,7 +293,7 @@ def _settings(
     joints = None if known.joint_map is None else json.dumps(load_joint_map(known.joint_map).pairs)
     own = {
         "source.up": known.up and known.up.value,
-        "source.units": known.units and known.units.value,
+        "source.units": known.units,
         "source.fps": known.source_fps,
         "source.ground": known.ground and known.ground.value,
         "source.joints": joints,

@@ -64,6 +64,8 @@ class SourceMotion:
             refers, and its own lengths. None if a body model or the mean skeleton gives the joints.
         forces: Ground forces on force plates, in the world of `trans` and in the subject's size; None without plates.
         calibration_source: Name and hash of the static trial that gave `rest_joints`; empty if the motion itself did.
+        file_up: Axis that pointed up in the file of such a source, such as "y" or "-y"; otherwise "".
+        file_unit: Length of one unit in the file of such a source [m]; otherwise 0.
     """
 
     name: str
@@ -83,6 +85,8 @@ class SourceMotion:
     rest_joints: np.ndarray | None = None
     forces: PlateForces | None = None
     calibration_source: str = ""
+    file_up: str = ""
+    file_unit: float = 0.0
 
     @property
     def nframe(self) -> int:

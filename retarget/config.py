@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from musclemap.datasets.formats.readers.units import checked_unit
+from musclemap.errors import SettingsError
 from musclemap.settings import MAX_FACTOR, NonNegativeFloat, PositiveFloat, Sequence, settings
 
 Iterations = Annotated[int, Field(ge=1, le=10_000)]
@@ -42,13 +44,22 @@ class BodyConfig:
     published: bool = False
 
 
+def _unit(text: str) -> str:
+    """As `checked_unit`, for a field: the settings name it in their error."""
+    try:
+        return checked_unit(text)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+
+
 @settings
 class SourceConfig:
     """What is known about the source files better than they say themselves.
 
     Attributes:
         up: Axis that points up in the files' world: "z", "y", or "auto" (y up is noticed, and turned if it is certain).
-        units: Unit of their positions: "m", "cm", "mm", or "auto" (other units are noticed, and converted if certain).
+        units: Unit of their positions: "m", "cm", "mm", "in", "cmu" (56.4 mm), the length of one unit in metres such as
+            "0.0254", or "auto" (other units are noticed, and converted if certain).
         fps: Frame rate [Hz] in place of that of the files, or 0 for that of the files.
         ground: Height of the floor: "auto" (that of the standing feet) or "zero" (z = 0 of the files).
         joints: Joint map of files with their own skeletons, each such as "left_hip = LeftUpLeg"; empty to find the
@@ -61,14 +72,13 @@ class SourceConfig:
     """
 
     up: Literal["auto", "z", "y"] = "auto"
-    units: Literal["auto", "m", "cm", "mm"] = "auto"
+    units: Annotated[str, AfterValidator(_unit)] = "auto"
     fps: NonNegativeFloat = 0.0
     ground: Literal["auto", "zero"] = "auto"
     joints: Annotated[tuple[str, ...], *Sequence] = ()
     force_file: ForceFile = ""
     mass: NonNegativeFloat = 0.0
     static_trial: StaticTrial = ""
-
 
 @settings
 class ScaleConfig:

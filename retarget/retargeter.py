@@ -362,8 +362,9 @@ class Retargeter:
 
 
 def _fit_metrics(motion: SourceMotion, targets: MotionTargets, fit: Fit) -> dict[str, Any]:
-    """Metrics of the targets and of the fit, which the finished clip does not show."""
-    return {
+    """Metrics of the source, the targets and the fit, which the finished clip does not show."""
+    world = {"source_up": motion.file_up, "source_unit_m": motion.file_unit} if motion.file_up else {}
+    return world | {
         "scale": targets.stance.scale,
         "scale_evidence": targets.stance.scale_evidence,
         "source_stance_speed_m_s": targets.stance_speed,

@@ -44,15 +44,6 @@ class UpAxis(StrEnum):
     y = "y"
 
 
-class Units(StrEnum):
-    """Unit of the positions in the source files."""
-
-    auto = "auto"
-    m = "m"
-    cm = "cm"
-    mm = "mm"
-
-
 class Ground(StrEnum):
     """Height of the floor."""
 
@@ -61,6 +52,22 @@ class Ground(StrEnum):
 
 
 _SOURCES = "What the source files do not say"
+
+
+def _checked_rate(rate: float | None) -> float | None:
+    from musclemap.datasets.amass.limits import FPS_RANGE
+
+    if rate is not None and not FPS_RANGE[0] <= rate <= FPS_RANGE[1]:
+        raise typer.BadParameter(f"expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:,g} Hz, not {rate:g}")
+    return rate
+
+
+def _checked_unit(text: str | None) -> str | None:
+    from musclemap.datasets.formats.readers.units import checked_unit
+
+    return None if text is None else checked_unit(text)
+
+
 
 Source = Annotated[
     Path, typer.Argument(help="Folder of motions, or one file; --list-formats lists the formats.", show_default=False)
@@ -80,10 +87,13 @@ Up = Annotated[
     ),
 ]
 UnitsOption = Annotated[
-    Units | None,
+    str | None,
     typer.Option(
         "--units",
-        help="Unit of positions; auto converts centimetres and millimetres if they are certain.",
+        metavar="UNIT",
+        callback=_checked_unit,
+        help="Unit of positions: m, cm, mm, in, cmu (56.4 mm), or a length in metres such as 0.0254; auto converts "
+        "centimetres and millimetres if they are certain.",
         show_default="auto",
         rich_help_panel=_SOURCES,
     ),
@@ -92,6 +102,7 @@ SourceFps = Annotated[
     float | None,
     typer.Option(
         metavar="HZ",
+        callback=_checked_rate,
         help="Frame rate in place of the files' own.",
         show_default="that of each file",
         rich_help_panel=_SOURCES,

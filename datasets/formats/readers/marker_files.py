@@ -18,7 +18,7 @@ from musclemap.reason_codes import ReasonCode
 
 from .axes import UP_TO_Z
 from .markers.c3d_file import is_c3d, read_c3d
-from .markers.interpretation import body_size, known_markers, say_gaps, seen_part, unit_length, up_axis
+from .markers.interpretation import body_size, file_unit, known_markers, say_gaps, seen_part, up_axis
 from .markers.marker_body import MarkerBody
 from .markers.marker_motion import marker_motion
 from .markers.marker_sets import MARKER_SETS
@@ -79,7 +79,7 @@ def read_markers(
     part = seen_part(pos, fps, warnings)
     pos = pos[part]
     size = body_size(body, pos)
-    metres = unit_length(size, recording.unit, options.units, warnings)
+    metres = file_unit(size, recording.unit, options.units, warnings)
     axis = up_axis(body, pos, recording.upright, warnings) if options.up == "auto" else options.up
     turn = np.array(UP_TO_Z[axis], np.float64)
     turned = metres * pos @ turn.T
@@ -110,6 +110,8 @@ def read_markers(
         rest_joints=motion.rest_joints,
         forces=forces,
         calibration_source="" if subject is None else subject.source,
+        file_up=axis,
+        file_unit=metres,
     )
 
 

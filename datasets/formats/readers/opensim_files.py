@@ -15,10 +15,11 @@ from musclemap.files import shown
 from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
-from .motion_reader import UNIT_LENGTHS, MotionReader, ReadOptions, SourceFile, own_skeleton_motion
+from .motion_reader import MotionReader, ReadOptions, SourceFile, own_skeleton_motion
 from .opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED, SAME_DEFINITION, SPHERICAL_ARM, skeleton_motion
 from .opensim.storage_text import Storage, parse_storage
 from .rates import checked_rate
+from .units import unit_length
 
 MOST_RADIANS = 7.0
 """Largest angle that can be in radians: a body that has turned once. Turning bodies exceed it, limbs never do."""
@@ -71,7 +72,7 @@ def read_opensim(file: SourceFile, options: ReadOptions) -> SourceMotion:
     if missing:
         text = f"the file has no {shown(', '.join(missing))}: they were left as in upright standing"
         warnings.append(SourceWarning(ReasonCode.MISSING_COORDINATES, text))
-    metres = 1.0 if options.units == "auto" else UNIT_LENGTHS[options.units]
+    metres = 1.0 if options.units == "auto" else unit_length(options.units)
     position = metres * storage.values[:, [columns[key] for key in PELVIS_POSITION]]
     to_world = np.eye(3) if options.up == "z" else WORLD_TO_OPENSIM.T
     rotvec, hips = skeleton_motion(angles, position, to_world=to_world)
@@ -94,6 +95,8 @@ def read_opensim(file: SourceFile, options: ReadOptions) -> SourceMotion:
         warnings=tuple(warnings),
         rest_joints=rest,
         forces=forces,
+        file_up="z" if options.up == "z" else "y",
+        file_unit=metres,
     )
 
 

@@ -118,6 +118,14 @@ def test_degrees_and_radians() -> None:
     assert "angles were read in degrees" in said
 
 
+def test_a_stated_unit_is_that_of_the_position() -> None:
+    values = standing()
+    ref = read(write_mot(values))
+    inches = values | {name: values[name] / 0.0254 for name in PELVIS_POSITION}
+    np.testing.assert_allclose(read(write_mot(inches), units="in").trans, ref.trans, atol=1e-6)
+    assert (ref.file_up, ref.file_unit) == ("y", 1.0)
+
+
 def test_state_paths_and_other_columns() -> None:
     values = standing(hip_flexion_r=20.0)
     paths = {f"/jointset/any/{name}/value": value for name, value in values.items()}

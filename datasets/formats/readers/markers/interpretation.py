@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from musclemap.datasets.formats.readers.axes import UPRIGHT, assumed_up, nearest_axis
-from musclemap.datasets.formats.readers.motion_reader import UNIT_LENGTHS, Units
+from musclemap.datasets.formats.readers.units import DEDUCED, UNIT_LENGTHS, unit_length
 from musclemap.datasets.motion import SourceWarning
 from musclemap.errors import SourceError
 from musclemap.files import shown
@@ -110,25 +110,24 @@ def body_size(body: MarkerBody, pos: np.ndarray) -> float:
     return float(np.median(length / np.linalg.norm(body.table[first] - body.table[second], axis=1)))
 
 
-def unit_length(size: float, unit: str, units: Units, warnings: list[SourceWarning]) -> float:
+def file_unit(size: float, unit: str, units: str, warnings: list[SourceWarning]) -> float:
     """Length of the file's unit [m]: as the user says, as the header says if that can be, or by the body's size."""
     if units != "auto":
-        return UNIT_LENGTHS[units]
+        return unit_length(units)
     stated = METRES.get(unit.casefold())
     fits = lambda metres: BODY_SIZES[0] <= metres * size <= BODY_SIZES[1]  # noqa: E731
     if stated is not None and fits(stated):
         return stated
-    for name, metres in UNIT_LENGTHS.items():
-        if fits(metres):
-            said = f"the header says {unit}" if unit else "the header states no unit"
-            text = f"lengths were read in {name} ({said}, but the body fits only {name}); if not, add --units"
-            code = ReasonCode.OTHER_UNITS if unit else ReasonCode.ASSUMED_UNIT
-            warnings.append(SourceWarning(code, text))
-            return metres
+    for name in DEDUCED:
+        if fits(UNIT_LENGTHS[name]):
+            if unit:
+                text = f"lengths were read in {name} (the header says {unit}, but the body fits only {name}); if not, "
+                warnings.append(SourceWarning(ReasonCode.OTHER_UNITS, f"{text}add --units"))
+            return UNIT_LENGTHS[name]
     raise SourceError(
         ReasonCode.UNCLEAR_UNIT,
         f"the body would be {size:.3g} times as large as an adult in metres, which fits neither m, cm nor mm; "
-        "state the unit with --units",
+        f"state the unit, such as --units {1.0 / size:.2g}",
     )
 
 
@@ -138,11 +137,10 @@ def up_axis(body: MarkerBody, pos: np.ndarray, usual: str, warnings: list[Source
     for low, high in ((_LOW, _MIDDLE), (_MIDDLE, _HIGH)):
         step = _centre(body, pos, high) - _centre(body, pos, low)
         direction += 0.5 * np.nanmean(step / np.linalg.norm(step, axis=1, keepdims=True), axis=0)
-    axis, evidence = nearest_axis(direction), "the body is upright along it"
-    if np.abs(direction).max() < UPRIGHT:
-        axis, evidence = usual, "it usually is in such files, and the body is not upright"
-    warnings.append(assumed_up(axis, evidence))
-    return axis
+    if np.abs(direction).max() >= UPRIGHT:
+        return nearest_axis(direction)
+    warnings.append(assumed_up(usual, "it usually is in such files, and the body is not upright"))
+    return usual
 
 
 _LOW = ("left_knee", "right_knee", "left_ankle", "right_ankle")

@@ -10,16 +10,16 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import BALL_HEIGHT
 
 from .marker_body import FIRST_JOINT, GROUPS, INDEX, NGROUP, MarkerBody, Poses, Shape
-from .marker_fit import calibrate, fit_poses
+from .marker_fit import ROUGHLY, calibrate, fit_poses
 
 CALIBRATION_FRAMES = 40
 """Frames that a calibration looks at, evenly spaced over the motion."""
 
-ANCHOR_SPACING = 0.1
+ANCHOR_SPACING = 0.05
 """Time between frames that are fitted from several starts [s]; the others start between them."""
 
-FRAMES_PER_CHUNK = 1024
-"""Frames fitted at once; bounds the memory to about 200 MB."""
+FRAMES_PER_CHUNK = 128
+"""Frames fitted at once: their derivatives stay in the processor's caches."""
 
 HANGING = np.deg2rad(75.0)
 """Angle between the arms of the rest pose and hanging ones [rad]."""
@@ -35,8 +35,9 @@ LOWEST_SHARE = 5.0
 
 _ENDS_OF_TRUNK = [INDEX[name] for name in ("left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck")]
 
-MANY_STEPS, FEW_STEPS = 40, 6
-"""Most steps of a fit that starts from a standing pose, and of one that starts close to the solution."""
+MANY_STEPS, FEW_STEPS = 40, 2
+"""Most steps of a fit that starts from a standing pose, and of one that starts between two anchors: joints are then
+within 0.2 mm of where further steps would move them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,7 @@ def _from_several_starts(body: MarkerBody, pos: np.ndarray, shape: Shape) -> tup
                 sign = 1.0 if BODY_NAMES[joints[0]].startswith("left") else -1.0
                 turn[:, group] = Rotation.from_euler("z", -sign * angle).as_matrix()
         start = _aligned(body, pos, Poses(root=np.zeros((len(pos), 3)), turn=turn), shape)
-        poses, cost = fit_poses(body, pos, shape, start, steps=MANY_STEPS)
+        poses, cost = fit_poses(body, pos, shape, start, steps=MANY_STEPS, converged=ROUGHLY)
         if best is not None:
             better = (best[1] < cost)[:, None]
             root = np.where(better, best[0].root, poses.root)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from musclemap.datasets.formats.readers.forces.raw_forces import RawForces
-from musclemap.datasets.formats.readers.motion_reader import UNIT_LENGTHS
+from musclemap.datasets.formats.readers.units import UNIT_LENGTHS
 from musclemap.intervals import runs
 
 LONGEST_BRIDGE = 0.1

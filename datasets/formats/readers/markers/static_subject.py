@@ -10,14 +10,14 @@ import numpy as np
 from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.amass.limits import MAX_FILE_BYTES
 from musclemap.datasets.formats.readers.axes import UP_TO_Z
-from musclemap.datasets.formats.readers.motion_reader import Units, UpAxis
+from musclemap.datasets.formats.readers.motion_reader import UpAxis
 from musclemap.datasets.motion import SourceWarning
 from musclemap.errors import FileError, SourceError
 from musclemap.files import read_bytes, shown
 from musclemap.reason_codes import ReasonCode
 
 from .c3d_file import read_c3d
-from .interpretation import body_size, known_markers, missing_segments, seen_part, unit_length, up_axis
+from .interpretation import body_size, file_unit, known_markers, missing_segments, seen_part, up_axis
 from .marker_body import MarkerBody, Shape
 from .marker_motion import calibrated_shape, calibration_frames
 from .marker_sets import MarkerSet
@@ -40,7 +40,7 @@ class Subject:
 
 
 def subject_of_static_trial(
-    motion: Path, markers: MarkerSet, *, stated: str, up: UpAxis, units: Units, warnings: list[SourceWarning]
+    motion: Path, markers: MarkerSet, *, stated: str, up: UpAxis, units: str, warnings: list[SourceWarning]
 ) -> Subject | None:
     """The subject by the static trial beside a motion. Markers that the trial lacks are left out.
 
@@ -82,7 +82,7 @@ def subject_of_static_trial(
 
 
 @lru_cache(maxsize=MAX_SUBJECTS)
-def _calibrated(path: Path, digest: str, up: UpAxis, units: Units) -> tuple[tuple[str, ...], Shape]:
+def _calibrated(path: Path, digest: str, up: UpAxis, units: str) -> tuple[tuple[str, ...], Shape]:
     """Labels of the markers of a static trial, and the shape of the subject; once for the files of a folder.
 
     Args:
@@ -98,7 +98,7 @@ def _calibrated(path: Path, digest: str, up: UpAxis, units: Units) -> tuple[tupl
     body, pos = MarkerBody(markers.places), recording.pos[:, list(markers.columns)]
     pos = pos[seen_part(pos, recording.rate, unsaid)]
     size = body_size(body, pos)
-    metres = unit_length(size, recording.unit, units, unsaid)
+    metres = file_unit(size, recording.unit, units, unsaid)
     axis = up_axis(body, pos, recording.upright, unsaid) if up == "auto" else up
     turned = metres * pos @ np.array(UP_TO_Z[axis], np.float64).T
     shape, _ = calibrated_shape(body, turned[calibration_frames(len(turned))], size=metres * size)
