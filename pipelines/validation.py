@@ -5,7 +5,7 @@ because their files may hold data that this version does not know.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,6 +83,7 @@ def validate_clips(
     muscles: bool = False,
     write: bool = True,
     device: Any = None,
+    names: Collection[str] | None = None,
     progress: Callable[[CheckedClip], None] | None = None,
 ) -> ValidationResult:
     """Check every clip below a folder, or one file.
@@ -93,6 +94,7 @@ def validate_clips(
         muscles: Compute activations, too; they are stored with clips that are written.
         write: Write verdicts to the clips that a manifest lists and to the manifest.
         device: JAX device; a GPU runs the checks in MuJoCo Warp.
+        names: Paths below the folder of the clips to check; None for all.
         progress: Called after each clip with its result.
 
     Raises:
@@ -102,6 +104,8 @@ def validate_clips(
     started = time.perf_counter()
     root = source if source.is_dir() else source.parent
     paths = clip_files(source) if source.is_dir() else [source]
+    if names is not None:
+        paths = [path for path in paths if path.relative_to(root).as_posix() in names]
     if not paths:
         raise SettingsError(f"there is no clip (.h5) below {source}")
     validators = _Validators(config, device)
@@ -125,6 +129,25 @@ def validate_clips(
         if folder is not None:
             folder.write_manifest()
     return ValidationResult(clips=tuple(results), seconds=time.perf_counter() - started, written=folder is not None)
+
+
+def validate_clip(clip: Clip, *, config: RetargetConfig, muscles: bool = False, device: Any = None) -> Clip:
+    """Check one clip in memory.
+
+    Args:
+        clip: The clip.
+        config: Settings; only `validation` and `joint_limits` are used.
+        muscles: Compute activations, too.
+        device: JAX device; a GPU runs the checks in MuJoCo Warp.
+
+    Returns:
+        The clip with its verdict, reasons and metrics, forces and, if requested, activations.
+
+    Raises:
+        ClipError: If the clip is of another body, or of a version that is not installed.
+    """
+    with jax.default_device(device):
+        return _Validators(config, device).validator_of(clip).validate(clip, muscles=muscles)
 
 
 class _Validators:
