@@ -185,21 +185,26 @@ class Dataset:
         nframes = {name: self.read(name).nframe if count is None else count for name, count in nframes.items()}
         return Windows(self.read, nframes, length=length, stride=stride, arrays=arrays, held=held)
 
-    def torch(self, *, length: int, shuffle: bool = True, **options: Any) -> "TorchWindows":
+    def torch(
+        self, *, length: int, stride: int | None = None, arrays: Sequence[str] = DEFAULT_ARRAYS,
+        held: int = HELD_CLIPS, shuffle: bool = True,
+    ) -> "TorchWindows":  # fmt: skip
         """Windows as a data set for `torch.utils.data.DataLoader`, with any number of workers.
 
         Args:
             length: Frames of a window.
+            stride: Frames between the beginnings of two windows; None for windows that do not overlap.
+            arrays: Arrays of the clips, such as "qpos", "qvel", "activation".
+            held: Number of clips that are in memory, and whose windows are mixed, at a time; for each worker.
             shuffle: Use another random order in every epoch, which follows `torch.manual_seed`.
-            options: `stride`, `arrays` and `held` as in `windows`.
 
         Returns:
-            Iterable data set. A window is a dictionary of tensors of shape (length, ...), and the numbers `clip` and
+            Iterable data set. A window is a dictionary of tensors of shape (length, ...) and the numbers `clip` and
             `frame`; the loader stacks them to (batch, length, ...).
 
         Raises:
             MissingPackageError: If PyTorch is not installed.
-            SettingsError: As `windows`.
+            SettingsError: If no clip is long enough or an array is unknown.
 
         Example:
             >>> loader = torch.utils.data.DataLoader(data.torch(length=64), batch_size=32, num_workers=2)
@@ -209,26 +214,30 @@ class Dataset:
         require("torch", what="Dataset.torch()")
         from .torch_windows import TorchWindows
 
-        return TorchWindows(self.windows(length=length, **options), shuffle=shuffle)
+        windows = self.windows(length=length, stride=stride, arrays=arrays, held=held)
+        return TorchWindows(windows, shuffle=shuffle)
 
     def jax(
-        self, *, length: int, batch_size: int, seed: int | None = 0, drop_last: bool = True, **options: Any
-    ) -> Iterator[Window]:
+        self, *, length: int, batch_size: int, stride: int | None = None, arrays: Sequence[str] = DEFAULT_ARRAYS,
+        held: int = HELD_CLIPS, seed: int | None = 0, drop_last: bool = True,
+    ) -> Iterator[Window]:  # fmt: skip
         """One epoch of batches of windows on JAX's default device.
 
         Args:
             length: Frames of a window.
             batch_size: Windows of a batch.
+            stride: Frames between the beginnings of two windows; None for windows that do not overlap.
+            arrays: Arrays of the clips, such as "qpos", "qvel", "activation".
+            held: Number of clips that are in memory, and whose windows are mixed, at a time.
             seed: Seed of the order; give another one in every epoch. None for the order of the data set.
             drop_last: Leave out the last batch if it is smaller, so that all have one shape and compile once.
-            options: `stride`, `arrays` and `held` as in `windows`.
 
         Returns:
             Iterator over dictionaries of JAX arrays of shape (batch_size, length, ...), and `clip` and `frame`, shape
             (batch_size,).
 
         Raises:
-            SettingsError: As `windows`.
+            SettingsError: If no clip is long enough, an array is unknown, or a number is not positive.
 
         Example:
             >>> for epoch in range(10):
@@ -239,14 +248,48 @@ class Dataset:
             raise SettingsError(f"batch_size has to be positive, got {batch_size}")
         import jax
 
-        windows = self.windows(length=length, **options)
+        windows = self.windows(length=length, stride=stride, arrays=arrays, held=held)
         return map(jax.device_put, batches(windows.epoch(seed=seed), size=batch_size, drop_last=drop_last))
 
-    def to_hub(self, repository: str, **options: Any) -> str:
-        """Publish the data set on the Hugging Face hub; see `musclemap.api.hub.push_to_hub`."""
-        from .hub import push_to_hub
+    def to_hub(
+        self, repository: str, *, private: bool = False, infeasible: bool = False, licences: Sequence[str] = (),
+        shares: Mapping[str, float] | None = None, seed: int = 0, description: str = "", parquet: bool = True,
+    ) -> str:  # fmt: skip
+        """Publish the data set on the Hugging Face hub, with the token of `hf auth login` or HF_TOKEN.
 
-        return push_to_hub(self, repository, **options)
+        A folder of clips is packed as by mm-pack: train, val and test splits by subject, hashes, a data set card,
+        Croissant metadata, and Parquet tables with a row per frame, which the hub shows and streams. A bundle is
+        uploaded as it is.
+
+        Args:
+            repository: OWNER/NAME; created if it does not exist.
+            private: Create a private repository. Only then may it hold clips whose licence forbids redistribution or is
+                unknown.
+            infeasible: Include infeasible clips, too.
+            licences: Licences of sources that state none, each as GLOB=LICENCE, such as "walks/*=CC-BY-4.0".
+            shares: Fractions of the splits; None for {"train": 0.8, "val": 0.1, "test": 0.1}.
+            seed: Seed of the split.
+            description: Text of the card, in Markdown; generated if empty.
+            parquet: Also upload Parquet tables; without them the hub shows the list of clips only.
+
+        Returns:
+            Address of the data set.
+
+        Raises:
+            SettingsError: If the data set has no folder, no clip is left, clips are damaged, or the licence of a clip
+                does not allow publication.
+            PublishError: If the hub refuses, or does not respond.
+
+        Example:
+            >>> mm.open("out/clips").to_hub("me/walks", licences=["*=CC-BY-4.0"])
+        """
+        from .hub import Publication, push_to_hub
+
+        publication = Publication(
+            private=private, infeasible=infeasible, licences=tuple(licences), shares=shares, seed=seed,
+            description=description, parquet=parquet,
+        )  # fmt: skip
+        return push_to_hub(self, repository, publication)
 
 
 def folder_reader(root: Path, hashes: Mapping[str, str | None]) -> Callable[[str], Clip]:

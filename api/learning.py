@@ -101,8 +101,8 @@ def evaluate(
         progress: Show the progress on stderr.
 
     Returns:
-        Result: `totals` over all, training and held-out clips, such as `totals["all"]["success"]`; `clips` with the
-        score of each; `left_out` with reasons; `to_dict()`. Errors are in metres and radians.
+        Result: `totals` over all, training and held-out clips, such as `totals["all"]["success_rate"]`; `clips` with
+        the score of each; `left_out` with reasons; `to_dict()`. Errors are in metres and radians.
 
     Raises:
         PolicyError: If there is no policy, or it is for another version of the body.
@@ -111,7 +111,7 @@ def evaluate(
 
     Example:
         >>> import musclemap as mm
-        >>> mm.evaluate("out/run", "builtin-arm").totals["all"]
+        >>> mm.evaluate("out/run", "builtin-arm").totals["all"]["success_rate"]
     """
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.train.evaluation import evaluate_policy, find_policy

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from musclemap.datasets.output_folder import (
     read_manifest,
 )
 from musclemap.errors import ClipError, SettingsError
+from musclemap.pipelines.train.dataset import bundle_splits
 
 from .clip import Clip
 from .dataset import Dataset, Row, folder_reader
@@ -89,9 +89,7 @@ def open(dataset: str | os.PathLike[str]) -> Dataset:
     if os.fspath(dataset) == BUILTIN_ARM:
         return _builtin_arm()
     if os.fspath(dataset) == BUILTIN_WALK:
-        from musclemap.pipelines.builtin_walk import WALK_FOLDER
-
-        return replace(_folder(WALK_FOLDER, name=BUILTIN_WALK), root=None)  # nothing may be written there
+        return _builtin_walk()
     root = Path(dataset)
     if root.is_file():
         raise SettingsError(f"{root} is a file; mm.load opens a clip, and mm.open a folder of clips")
@@ -152,7 +150,7 @@ def _folder(root: Path, *, name: str) -> Dataset:
 
 def _rows_of_manifest(root: Path) -> tuple[tuple[Row, ...], dict[str, str | None]]:
     entries = read_manifest(root).entries
-    splits = _splits(root)
+    splits = bundle_splits(root)
     for entry in entries:
         if entry.clip is not None:
             clip_path(root, entry.clip)  # refuses a path that leads outside the folder
@@ -180,16 +178,6 @@ def _row(
     return facts | {name: value for name, value in dict(metrics or {}).items() if name not in facts}
 
 
-def _splits(root: Path) -> dict[str, str]:
-    """Split of each clip of a bundle, by path; empty for another folder."""
-    if not (root / BUNDLE_MANIFEST).is_file():
-        return {}
-    try:
-        return {file.path.as_posix(): file.split for file in read_local_bundle(root).files if file.split}
-    except DownloadError as error:
-        raise SettingsError(f"{root / BUNDLE_MANIFEST} cannot be read: {error}") from error
-
-
 def _rows_of_bundle(root: Path) -> tuple[tuple[Row, ...], dict[str, str | None]]:
     """Rows of a bundle without a manifest of its conversion."""
     try:
@@ -198,6 +186,18 @@ def _rows_of_bundle(root: Path) -> tuple[tuple[Row, ...], dict[str, str | None]]
         raise SettingsError(f"{root / BUNDLE_MANIFEST} cannot be read: {error}") from error
     rows = tuple(_row(clip=file.path.as_posix(), source=file.path.as_posix(), split=file.split) for file in files)
     return rows, {file.path.as_posix(): file.sha256 for file in files}
+
+
+def _builtin_walk() -> Dataset:
+    """The walk in the package, without a folder: nothing may be written there."""
+    from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER
+
+    clip = read_clip(WALK_FOLDER / WALK_CLIP)
+    row = _row(
+        clip=WALK_CLIP, source=clip.source, verdict=clip.verdict, nframe=clip.nframe, seconds=clip.duration,
+        metrics=clip.metrics,
+    )  # fmt: skip
+    return Dataset(name=BUILTIN_WALK, rows=(row,), read=folder_reader(WALK_FOLDER, {WALK_CLIP: None}))
 
 
 def _builtin_arm() -> Dataset:

@@ -111,8 +111,8 @@ class Windows:
         for key in self.arrays:
             array = getattr(clip, key)
             if array is None:
-                hint = "mm.validate with muscles=True adds activations, " if key.startswith("activation") else ""
-                raise ClipError(f"{name} has no {key}; {hint}mm.validate the rest")
+                muscles = ", muscles=True" if key.startswith("activation") else ""
+                raise ClipError(f"{name} has no {key}; mm.validate(folder{muscles}) computes it")
             result[key] = array
         return result
 

@@ -215,9 +215,8 @@ def _ignore(text: str) -> None:
 def _training_split(dataset: Path) -> str | None:
     """Return "train" for a bundle; None if the data set has no splits."""
     from musclemap.datasets.downloads.bundle_manifest import MANIFEST as BUNDLE_MANIFEST
-    from musclemap.datasets.output_folder import MANIFEST
 
-    return "train" if (dataset / BUNDLE_MANIFEST).is_file() and not (dataset / MANIFEST).is_file() else None
+    return "train" if (dataset / BUNDLE_MANIFEST).is_file() else None
 
 
 def _settings(
