@@ -64,7 +64,7 @@ class Clip(StoredClip):
         Example:
             >>> clip.angles(degrees=True)["knee_angle_r"].max()
         """
-        from .tables import joint_angles
+        from .views.tables import joint_angles
 
         return joint_angles(self, degrees=degrees, every=every)
 
@@ -83,7 +83,7 @@ class Clip(StoredClip):
             >>> frame = clip.to_dataframe()
             >>> frame["activation"]["soleus_r"].max(), frame["qpos", "knee_angle_r"].iloc[0]
         """
-        from .tables import clip_frame
+        from .views.tables import clip_frame
 
         return clip_frame(self)
 
@@ -100,7 +100,7 @@ class Clip(StoredClip):
         Example:
             >>> clip.to_xarray().activation.sel(muscle="soleus_r").max()
         """
-        from .tables import clip_dataset
+        from .views.tables import clip_dataset
 
         return clip_dataset(self)
 
@@ -123,7 +123,7 @@ class Clip(StoredClip):
             >>> clip.plot("soleus_r", "soleus_l")
             >>> clip.plot("knee_angle_r", quantity="moment")
         """
-        from .plots import plot_curves
+        from .views.plots import plot_curves
 
         return plot_curves(self, names, quantity=quantity, ax=ax)
 
@@ -142,6 +142,6 @@ class Clip(StoredClip):
         Example:
             >>> clip.plot_gait()[0, 0].figure.savefig("gait.png")
         """
-        from .gait import plot_gait
+        from .views.gait import plot_gait
 
         return plot_gait(self)

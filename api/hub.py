@@ -1,18 +1,16 @@
 """Publishes a data set on the Hugging Face hub, as a bundle with Parquet tables that the hub shows."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from musclemap.datasets.downloads.bundle_manifest import MANIFEST
+from musclemap.datasets.downloads.bundle_manifest import MANIFEST, read_local_bundle
 from musclemap.datasets.downloads.hub import endpoint
 from musclemap.errors import MusclemapError, SettingsError
 from musclemap.failures import Failure, attempt
-
-if TYPE_CHECKING:
-    from .dataset import Dataset
+from musclemap.files import read_json_object
 
 
 class PublishError(MusclemapError):
@@ -32,7 +30,20 @@ class Publication:
     parquet: bool
 
 
-def push_to_hub(data: "Dataset", repository: str, publication: Publication) -> str:
+class Published(Protocol):
+    """The part of a data set that is needed to publish it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def root(self) -> Path | None: ...
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+
+def push_to_hub(data: Published, repository: str, publication: Publication) -> str:
     """See `Dataset.to_hub`."""
     if data.root is None:
         raise SettingsError(f"{data.name} is in every installation; there is nothing to publish")
@@ -45,19 +56,15 @@ def push_to_hub(data: "Dataset", repository: str, publication: Publication) -> s
         return _upload(out, repository, private=publication.private)
 
 
-def _check_whole_bundle(data: "Dataset", *, private: bool) -> None:
-    from musclemap.files import read_json_object
-
-    from .loading import open as open_dataset
-
+def _check_whole_bundle(data: Published, *, private: bool) -> None:
     assert data.root is not None
-    if data.names != open_dataset(data.root).names:
+    if {*data.names} != {file.path.as_posix() for file in read_local_bundle(data.root).files if file.split}:
         raise SettingsError(f"{data.name} is a bundle, which is uploaded as a whole: give mm.open({data.name!r})")
     if read_json_object(data.root / MANIFEST).get("private") is not False and not private:
         raise SettingsError(f"{data.name} was packed to be kept private; private=True uploads it as such")
 
 
-def _pack(data: "Dataset", out: Path, publication: Publication) -> None:
+def _pack(data: Published, out: Path, publication: Publication) -> None:
     from musclemap.pipelines.packing.bundle import BundleMetadata, write_bundle
     from musclemap.pipelines.packing.contents import PackOptions, select_contents
     from musclemap.pipelines.packing.licences import parse_statements

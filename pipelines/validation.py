@@ -51,13 +51,17 @@ class CheckedClip:
     fps: float = 100.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ValidationResult:
     """Result of a validation: one entry per clip, the duration [s], and whether the folder's manifest was written."""
 
     clips: tuple[CheckedClip, ...]
     seconds: float
     written: bool
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        return f"<ValidationResult: {counts}, {self.seconds:.0f} s>"
 
     @property
     def counts(self) -> dict[str, int]:

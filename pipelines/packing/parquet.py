@@ -85,26 +85,26 @@ class _Layout:
 
     def __init__(self, root: Path, clips: Sequence[PackedClip]) -> None:
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self.names: dict[str, list[str]] = {}
         self.facts: dict[str, Any] = {}
         for packed in clips:
             self._add(_read(root, packed), packed.path)
 
     def _add(self, clip: Clip, path: str) -> None:
-        facts = {"model": clip.model, "model_sha256": clip.model_sha256}
-        names = {
-            "joint_names": list(clip.joint_names), "landmark_names": list(clip.landmark_names),
-            **{key: list(getattr(clip, key)) for key in OPTIONAL_NAMES if getattr(clip, key)},
+        facts = {
+            "model": clip.model, "model_sha256": clip.model_sha256, "joint_names": list(clip.joint_names),
+            "landmark_names": list(clip.landmark_names),
+            **{key: list(names) for key in OPTIONAL_NAMES if (names := getattr(clip, key))},
         }  # fmt: skip
         shapes = {key: array.shape[1:] for key in (*ARRAYS, *OPTIONAL) if (array := getattr(clip, key)) is not None}
-        for known, own in ((self.facts, facts), (self.names, names), (self.shapes, shapes)):
-            differing = [key for key, value in own.items() if known.get(key, value) != value]
-            if differing:
-                raise SettingsError(
-                    f"one table cannot hold clips of several bodies: {path} has another {differing[0]} than the clips "
-                    "before it; pack the clips of each body on their own"
-                )
-            known.update(own)
+        differing = [key for key, value in facts.items() if self.facts.get(key, value) != value]
+        differing += [key for key, shape in shapes.items() if self.shapes.get(key, shape) != shape]
+        if differing:
+            raise SettingsError(
+                f"one table cannot hold clips of several bodies: {path} has another {differing[0]} than the clips "
+                "before it; pack the clips of each body on their own"
+            )
+        self.facts |= facts
+        self.shapes |= shapes
 
     @property
     def row_bytes(self) -> int:
@@ -123,7 +123,7 @@ class _Layout:
                 for size in reversed(self.shapes[key]):
                     kind = pa.list_(kind, size)
                 fields.append(pa.field(key, kind))
-        facts = {"format": FORMAT, "version": VERSION, **self.facts, "contact_names": list(CONTACTS), **self.names}
+        facts = {"format": FORMAT, "version": VERSION, "contact_names": list(CONTACTS), **self.facts}
         return pa.schema(fields, {"musclemap": json.dumps(facts, sort_keys=True)})
 
     def table(self, clip: Clip, path: str) -> "pa.Table":

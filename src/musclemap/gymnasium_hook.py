@@ -13,7 +13,7 @@ from typing import Any
 
 ENV_ID = "musclemap/Tracking-v0"
 
-_ENTRY_POINT = "musclemap.api.gym_env:TrackingEnv"
+_ENTRY_POINT = "musclemap.api.gym.environment:TrackingEnv"
 
 
 def register_environment() -> None:

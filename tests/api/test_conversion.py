@@ -78,7 +78,7 @@ def test_a_folder_gives_a_data_set(arrays: dict[str, Any], tmp_path: Path, monke
 WRONG: dict[str, tuple[Any, dict[str, Any], type[MusclemapError], str]] = {
     "no motion": ({"betas": np.zeros(10)}, {}, SourceError, "pose"),
     "no frame rate": ({"poses": np.zeros((9, 72)), "trans": np.zeros((9, 3))}, {}, SourceError, "no_frame_rate|rate"),
-    "objects": ({"poses": [None]}, {}, MusclemapError, "poses"),
+    "objects": ({"poses": [None]}, {}, SourceError, "poses holds NoneType objects"),
     "folder": (Path(__file__).parent, {}, SettingsError, "is a folder"),
     "no file": (Path("nothing.npz"), {}, SourceError, "nothing.npz"),
     "setting": ({}, {"config": {"fsp": 50}}, SettingsError, "unknown setting 'fsp'"),

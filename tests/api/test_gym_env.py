@@ -22,7 +22,7 @@ gymnasium = pytest.importorskip("gymnasium", reason="gymnasium comes with the ex
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
-from musclemap.api.gym_env import TrackingEnv  # noqa: E402
+from musclemap.api.gym.environment import TrackingEnv  # noqa: E402
 from musclemap.gymnasium_hook import ENV_ID  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def test_it_is_registered_by_importing_musclemap(modules: str) -> None:
         "import sys\n"
         "finders = len(sys.meta_path)\n"
         f"import {modules}\n"
-        f"assert gymnasium.spec({ENV_ID!r}).entry_point == 'musclemap.api.gym_env:TrackingEnv'\n"
+        f"assert gymnasium.spec({ENV_ID!r}).entry_point == 'musclemap.api.gym.environment:TrackingEnv'\n"
         "assert len(sys.meta_path) == finders\n"
         "assert 'jax' not in sys.modules\n"
     )

@@ -58,7 +58,7 @@ def test_type_checkers_see_the_same_names() -> None:
     tree = ast.parse((ROOT / "src/musclemap/__init__.py").read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    seen = {alias.asname: node.module for node in imports for alias in node.names}
+    seen = {alias.name: node.module for node in imports for alias in node.names}
     assert set(seen) == set(mm.__all__)
     for name, module in seen.items():
         if name != "retarget":

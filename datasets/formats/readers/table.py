@@ -92,8 +92,11 @@ def motions_of_arrays(
     Raises:
         SourceError: As `read_motions`.
     """
-    stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **{key: np.asarray(array) for key, array in arrays.items()})
+    stream, converted = io.BytesIO(), {key: np.asarray(array) for key, array in arrays.items()}
+    for key, array in converted.items():
+        if array.dtype.hasobject:
+            raise SourceError(ReasonCode.BAD_TYPE, f"{key} holds {type(array.flat[0]).__name__} objects, not numbers")
+    np.savez(stream, allow_pickle=False, **converted)
     file = SourceFile(path=Path(f"{name}.npz"), name=name, data=stream.getvalue())
     return [replace(motion, sha256="") for motion in _motions(file, options)]
 

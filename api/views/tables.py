@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from musclemap.api.optional import require
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.clip_schema import ARRAYS, CONTACTS, OPTIONAL
 from musclemap.datasets.formats.tables import ROOT_COLUMNS, clip_times
@@ -12,8 +13,6 @@ from musclemap.errors import ClipError
 from musclemap.skeletons.bodies import BODIES, load_body_version
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.couplings import couplings
-
-from .optional import require
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,6 +16,8 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
+from musclemap.api.dataset import Dataset
+from musclemap.api.loading import open as open_dataset
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import load_simulation_body, physics_for_clips
@@ -26,9 +28,7 @@ from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
 from musclemap.imitation.task.task import StepResult, Task, TaskConfig, TaskState
 
-from .dataset import Dataset
-from .gym_view import EpisodeView
-from .loading import open as open_dataset
+from .view import EpisodeView
 
 MAX_ACTION = 10.0
 """Bound on actions; with a resting excitation of 0.1, excitations then range from 5e-6 to 0.9996."""
