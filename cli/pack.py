@@ -10,8 +10,8 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .option_checks import refuse_unused
 from .options import pack as opt
+from .options.checks import refuse_unused
 from .options.shared import Json, Quiet
 from .program import Program
 

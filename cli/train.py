@@ -13,6 +13,7 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 from .options import train as opt
+from .options.checks import check_selection
 from .options.shared import ClipFilters, EngineName, Json, Quiet
 from .program import Program
 
@@ -72,6 +73,7 @@ def train(
     filters = ClipFilters(
         include=include or (), exclude=exclude or (), group=group, split=split, limit=limit, infeasible=infeasible
     )
+    check_selection(dataset, filters)
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
     recorded = _recorded_run(folder) if resume else None
     settings = _settings(config, set_ or [], recorded, num_envs=num_envs, seed=seed, hands=hands)

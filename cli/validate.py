@@ -7,6 +7,7 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
+from .options.checks import check_clips
 from .options.shared import MUSCLE_COST, ComputeDevice, Config, Device, Json, MuscleCost, Quiet, set_option
 from .program import Program
 from .report import try_report
@@ -45,6 +46,7 @@ def validate(
     Exits with 0 if every clip was checked, 1 if some could not be checked (or, with
     --strict, are infeasible), 2 for wrong usage.
     """
+    check_clips(source)
     settings = _settings(config, set_ or [], muscle_cost, chunk)
     result = _validate(source, settings, device, muscles=muscles, write=not dry_run, silent=json_ or quiet)
     html = None

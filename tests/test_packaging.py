@@ -100,8 +100,8 @@ def test_every_command_has_its_function():
     for name, target in PROJECT["project"]["scripts"].items():
         module, _, attribute = target.partition(":")
         source = (ROOT / Path(*module.split(".")[1:])).with_suffix(".py").read_text()
-        assert name.startswith("mm-")
-        assert re.search(rf"^{attribute}\b", source, re.MULTILINE), target
+        assert name.startswith("mm-") or name == "musclemap"
+        assert re.search(rf"^(def )?{attribute}\b", source, re.MULTILINE), target
 
 
 def _build(kind: str, folder: Path, *, source: Path) -> Path:
@@ -146,3 +146,9 @@ def test_info_runs_from_anywhere_and_prints_json(tmp_path):
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["musclemap"] == musclemap.__version__
+
+
+def test_every_command_is_a_verb():
+    from musclemap.cli.main import VERBS
+
+    assert {name for name in PROJECT["project"]["scripts"] if name != "musclemap"} == {f"mm-{verb}" for verb in VERBS}
