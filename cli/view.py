@@ -120,10 +120,10 @@ def _serve(
     tracked: bool,
 ) -> None:  # fmt: skip
     """Serve the page until Ctrl-C."""
-    from musclemap.pipelines.viewer.server import HOST, Viewer
-
     clips = _clips(out, tracked=tracked)
     first = clips.names[0] if name is None else clips.find(name)
+    from musclemap.pipelines.viewer.server import HOST, Viewer  # after the names are checked: it imports MuJoCo
+
     try:
         viewer = Viewer(
             clips, first, host=host or HOST, port=port, muscles=muscles,
