@@ -60,8 +60,8 @@ def through_markers(motion: SourceMotion, which: str) -> SourceMotion:
 
 
 def source_file(name: str, data: bytes) -> SourceFile:
-    """A file in a folder without other files."""
-    return SourceFile(path=Path("/nonexistent") / name, name=name, data=data)
+    """A file in a folder without forces."""
+    return SourceFile(path=Path(__file__).parent / name, name=name, data=data)
 
 
 def turned(motion: SourceMotion, degrees: float, seed: int) -> SourceMotion:
