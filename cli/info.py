@@ -51,7 +51,7 @@ def gather(body_models: Path | None = None) -> dict[str, Any]:
         "system": platform.platform(),
         "packages": {name: probe(lambda name=name: metadata.version(name)) for name in PACKAGES},
         "devices": {"jax": probe(_jax_devices), "warp": probe(_warp_devices)},
-        "target": probe(_target),
+        "bodies": probe(_bodies),
         "body_models": probe(lambda: _body_models(body_models)),
         "licences": probe(_licences),
     }
@@ -81,10 +81,16 @@ def _warp_devices() -> list[str]:
     return [f"{device.alias} {device.name}" for device in warp.get_devices()]
 
 
-def _target() -> dict[str, Any]:
+def _bodies() -> dict[str, Any]:
+    from musclemap.skeletons.bodies import BODY_OPTIONS
+
+    return {option: probe(lambda name=name: _body(name)) for option, name in BODY_OPTIONS.items()}
+
+
+def _body(name: str) -> dict[str, Any]:
     from musclemap.skeletons.bodies import load_body
 
-    body = load_body()
+    body = load_body(name)
     model = body.model
     return {
         "name": body.name, "version": body.version, "sha256": body.sha256, "nq": model.nq, "nv": model.nv,

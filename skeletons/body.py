@@ -44,11 +44,30 @@ class Landmark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Base:
+    """The part of a person that a fixed body is attached to, and that moves with the person.
+
+    The model's world is the frame of the base, at the root body's origin. Its motion follows from that of a source
+    joint: the T-pose of a whole body says how the two lie to each other.
+
+    Attributes:
+        whole: Name of the whole body, which has the same bones.
+        body: Bone of both models that is fixed to the base.
+        joint: Source joint whose segment carries this bone.
+    """
+
+    whole: str
+    body: str
+    joint: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitSettings:
     """Settings for fitting a body, by the names of its landmarks and joints.
 
     Attributes:
-        position_weights: Field of `WeightConfig` that weights each landmark's position.
+        position_weights: Field of `WeightConfig` that weights each landmark's position; a landmark that is not named is
+            only measured.
         rotation_weights: Field that weights a landmark's orientation, if it is not "limb_rotation".
         smoothing: Field that scales the smoothness of a joint.
         bent: A configuration without singular joints [rad or m], at which the stiffness of the joints is evaluated.
@@ -76,6 +95,7 @@ class TargetBody:
 
     Attributes:
         name: Name, as in a clip's `model`.
+        option: Name in commands and settings.
         model: Full MuJoCo model including fingers and muscles; must not be changed.
         make_spec: Returns a new specification of the same model, which may be changed before compilation.
         package: Package that provides the model; ours if None.
@@ -84,6 +104,8 @@ class TargetBody:
         support_parts: Parts that can bear weight, in the order of a clip's `support_names`; feet first, left then
             right. Empty for a body that nothing supports.
         finger_joints: Joints that are locked unless hands are tracked.
+        hands: Treatment of the fingers unless the settings say otherwise, "locked" or "tracked".
+        base: What a fixed body is attached to if that moves; None for a free body, or one fixed to the ground.
         fit: Settings of the fit.
         source_to_target: Rotates the source's rest frame (x left, y up, z forward) to the model's, shape (3, 3).
         limits: Joint ranges: "effective", which keep every driven joint in its own range, or "declared".
@@ -91,6 +113,7 @@ class TargetBody:
     """
 
     name: str
+    option: str
     model: mujoco.MjModel
     make_spec: Callable[[], mujoco.MjSpec]
     package: str | None
@@ -98,6 +121,8 @@ class TargetBody:
     contact_parts: tuple[ContactPart, ...] = ()
     support_parts: tuple[SupportPart, ...] = ()
     finger_joints: tuple[str, ...] = ()
+    hands: str = "locked"
+    base: Base | None = None
     fit: FitSettings = FitSettings()
     source_to_target: np.ndarray = field(default_factory=lambda: np.eye(3))
     limits: str = "effective"
@@ -189,7 +214,7 @@ class TargetBody:
     def symmetric_model(self) -> mujoco.MjModel:
         """The tree with exact mirror symmetry between left and right; unchanged for a one-sided body."""
         model = bare_tree(self.model)
-        if self.free:
+        if self.free or self.base is not None:
             symmetrise(model)
         return model
 

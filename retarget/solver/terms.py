@@ -272,7 +272,8 @@ def frame_terms(body: TargetBody, config: WeightConfig, tree: Tree | None = None
     """
     fit, names = body.fit, body.landmark_names
     tree = body.tree if tree is None else tree
-    position = np.array([getattr(config, fit.position_weights[name]) for name in names])
+    weight_of = lambda name: getattr(config, fit.position_weights[name]) if name in fit.position_weights else 0.0  # noqa: E731
+    position = np.array([weight_of(name) for name in names])
     terms: list[Term] = [PositionTerm(tree=tree, landmark=position, contact=config.contact)]
     if body.contact_parts:
         first = body.nlandmark + body.ncontact

@@ -385,7 +385,7 @@ def test_info_survives_errors_of_libraries(tmp_path, monkeypatch):
         raise OSError("driver and library do not match")
 
     monkeypatch.setattr(info, "_jax_devices", broken)
-    monkeypatch.setattr(info, "_target", broken)
+    monkeypatch.setattr(info, "_bodies", broken)
     (tmp_path / "SMPL_NEUTRAL.npz").write_bytes(b"junk")
     for folder in (tmp_path, tmp_path / "absent", tmp_path / "SMPL_NEUTRAL.npz"):
         for form in ([], ["--json"]):
