@@ -144,6 +144,11 @@ class Clip:
         return len(self.qpos)
 
     @property
+    def nroot(self) -> int:
+        """Columns of `qpos` that hold a free root: 7, or 0 for a body without one."""
+        return 7 if self.qpos.shape[1] > self.qvel.shape[1] else 0
+
+    @property
     def duration(self) -> float:
         """Time from the first frame to the last [s]."""
         return (self.nframe - 1) / self.fps

@@ -170,6 +170,16 @@ class TargetBody:
         """Indices of the landmarks that have an orientation target, shape (noriented,)."""
         return np.array([k for k, landmark in enumerate(self.landmarks) if landmark.orientation is not None], int)
 
+    @cached_property
+    def fitted(self) -> np.ndarray:
+        """Indices of the landmarks that the fit uses, which are the first of `points`, shape (nfitted,)."""
+        return np.array([k for k, name in enumerate(self.landmark_names) if name in self.fit.position_weights], int)
+
+    @cached_property
+    def oriented_points(self) -> np.ndarray:
+        """Indices in `points` of the landmarks that have an orientation target, shape (noriented,)."""
+        return np.searchsorted(self.fitted, self.oriented)
+
     @property
     def nlandmark(self) -> int:
         """Number of landmarks."""
@@ -220,8 +230,8 @@ class TargetBody:
 
     @cached_property
     def points(self) -> list[BodyPoint]:
-        """Points that the solver tracks on `symmetric_model`: landmarks, contacts, then the feet's spheres."""
-        landmarks = [BodyPoint(int(body)) for body in self.landmark_ids]
+        """Points that the solver tracks on `symmetric_model`: fitted landmarks, contacts, then the feet's spheres."""
+        landmarks = [BodyPoint(int(body)) for body in self.landmark_ids[self.fitted]]
         soles = [*self.sole.contact, *self.sole.centre]
         if not soles:
             return landmarks

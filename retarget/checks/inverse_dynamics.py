@@ -46,22 +46,25 @@ class GroundReaction:
     torque: np.ndarray
 
 
-def filtered_motion(qpos: np.ndarray, fps: float, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+def filtered_motion(
+    qpos: np.ndarray, fps: float, cutoff: float, *, free: bool = True
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Velocities and accelerations of a motion, low-pass filtered on request.
 
     Args:
-        qpos: Configurations of a model with a free root, shape (nframe, nq).
+        qpos: Configurations, shape (nframe, nq).
         fps: Frame rate [Hz].
         cutoff: Cutoff frequency of a fourth-order zero-phase Butterworth filter (Winter 2009, chapter 2) [Hz]; at or
             above half the frame rate nothing is filtered.
+        free: Whether the first joint is a free root.
 
     Returns:
         Velocities and accelerations, shapes (nframe, nv).
     """
     qpos = np.asarray(qpos, np.float64)
-    qvel = velocities(qpos, fps)
+    qvel = velocities(qpos, fps, free=free)
     if cutoff >= fps / 2:
-        return qvel, accelerations(qpos, fps)
+        return qvel, accelerations(qpos, fps, free=free)
     sections = butter(2, cutoff, fs=fps, output="sos")
     # Each end is padded by an odd extension that is long enough for the filter's transient to decay.
     padding = min(len(qvel) - 1, round(2.0 * fps / cutoff))

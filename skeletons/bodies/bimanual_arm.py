@@ -65,7 +65,10 @@ FIT = FitSettings(
     bent=both_sides({"elbow_flex": 0.5, "shoulder_elv": 0.5}),
     starts=tuple(both_sides(start) for start in _STARTS),
     calibrated=("humerus_r", "ulna_r", "humerus_l", "ulna_l"),
-    carried_by={f"{name}_{side}": f"humerus_{side}" for name in ("ulna", "lunate") for side in SIDES},
+    carried_by={
+        f"{name.removesuffix('_{}')}_{side}": f"humerus_{side}"
+        for name in ("ulna", "lunate", *(bone for _, bone in FINGER_BONES)) for side in SIDES
+    },
     highest=both_sides({"pro_sup": HIGHEST_PRONATION}),
 )
 
