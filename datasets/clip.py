@@ -17,6 +17,11 @@ Clips whose forces were computed also have these. The support is a part of the b
     /activation         (nframe, nu)                  0 to 1, if muscles were requested
     /activation_residual (nframe, nmoment)            [Nm], that they cannot supply
 
+Clips of a body that is fixed to a moving base, such as arms to a chest, have the motion of that base:
+
+    /base_motion (nframe, 4, 3)   gravity and acceleration of the root body's origin [m/s^2], angular velocity [rad/s],
+                                  angular acceleration [rad/s^2], in the axes of the model's world, which is the base's
+
 with the names of their second dimension in the attributes support_names, moment_names and muscle_names. The other
 attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same clip
 always gives the same bytes: no times, no random order, a pinned file format version.
@@ -101,6 +106,9 @@ class Clip:
         moment_names: Names along the second dimension of `joint_moment`.
         joint_moment: Net moment that the muscles have to supply at each independent joint, shape (nframe, njoint) [Nm]:
             inverse dynamics minus the moments of the ground; None if not computed.
+        base_motion: Motion of the base that the body is fixed to, shape (nframe, 4, 3): acceleration by gravity,
+            acceleration of the root body's origin [m/s^2], angular velocity [rad/s], angular acceleration [rad/s^2], in
+            the axes of the model's world. None for a free body, and for a base at rest.
     """
 
     qpos: np.ndarray
@@ -137,6 +145,7 @@ class Clip:
     centre_of_pressure: np.ndarray | None = None
     moment_names: tuple[str, ...] = ()
     joint_moment: np.ndarray | None = None
+    base_motion: np.ndarray | None = None
 
     @property
     def nframe(self) -> int:

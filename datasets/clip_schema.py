@@ -24,9 +24,13 @@ ARRAYS = {"qpos": 2, "qvel": 2, "landmark_pos": 3, "target_pos": 3, "contact": 2
 
 OPTIONAL = {
     "activation": 2, "activation_residual": 2,
-    "bearing": 2, "ground_force": 3, "centre_of_pressure": 3, "joint_moment": 2,
+    "bearing": 2, "ground_force": 3, "centre_of_pressure": 3, "joint_moment": 2, "base_motion": 3,
 }  # fmt: skip
-"""Number of dimensions of each dataset that a clip may lack: activations, and forces computed by the checks."""
+"""Number of dimensions of each dataset that a clip may lack: activations, forces computed by the checks, and the motion
+of what the body is fixed to."""
+
+BASE_ROWS = ("gravity", "acceleration", "angular velocity", "angular acceleration")
+"""What `base_motion` holds along its second dimension."""
 
 FLAGS = ("contact", "bearing")
 """Datasets of zeros and ones, stored as uint8."""
@@ -154,6 +158,10 @@ def _check_optional(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any])
             columns = (count, 3) if OPTIONAL[dataset] == 3 else (count,)
             if arrays[dataset].shape[1:] != columns:
                 raise FileError(f"{dataset} has shape {arrays[dataset].shape} for {count} {key}")
+    if "base_motion" in arrays and arrays["base_motion"].shape[1:] != (len(BASE_ROWS), 3):
+        raise FileError(
+            f"base_motion has shape {arrays['base_motion'].shape}; it holds vectors of {', '.join(BASE_ROWS)}"
+        )
     if "bearing" in arrays and arrays["bearing"].max() > 1:
         raise FileError("bearing must hold 0 or 1")
 

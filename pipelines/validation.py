@@ -24,7 +24,7 @@ from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import rules_with
 from musclemap.retarget.config import RetargetConfig
-from musclemap.skeletons.bodies import DEFAULT_BODY, load_body_version
+from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, load_body_version
 from musclemap.skeletons.body import TargetBody
 
 
@@ -141,7 +141,8 @@ class _Validators:
         Raises:
             ClipError: If the clip is of another body, or of a version that is not installed.
         """
-        body = load_body_version(DEFAULT_BODY, clip.model_sha256, limits=self._config.joint_limits)
+        name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
+        body = load_body_version(name, clip.model_sha256, limits=self._config.joint_limits)
         _check_body(clip, body)
         if body.sha256 not in self._validators:
             physics = choose_physics(body, self._device)

@@ -35,6 +35,7 @@ from musclemap.retarget.targets.base_frame import BaseFrame
 from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
 from musclemap.retarget.targets.proportions import Proportions, fit_proportions
 from musclemap.retarget.targets.treadmill import to_place, travel_metrics
+from musclemap.skeletons.base_motion import base_motion
 from musclemap.skeletons.bodies import BODY_OPTIONS, load_body
 from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
@@ -297,6 +298,12 @@ class Retargeter:
             qpos[low:high], qvel[low:high] = full[chunk], velocities(full, fps, free=self.body.free)[chunk]
         return qpos, qvel
 
+    def _base_motion(self, targets: MotionTargets) -> np.ndarray | None:
+        """Motion of the base as a clip stores it; None for a free body and for a base that the settings fix."""
+        if targets.base is None or self.config.body.chest == "fixed":
+            return None
+        return base_motion(targets.base, targets.fps).astype(np.float32)
+
     def _refine(self, targets: MotionTargets, fit: Fit) -> Refinement | None:
         """Refine a fit so that forces of the ground explain its motion."""
         if self._refiner is None:
@@ -351,6 +358,7 @@ class Retargeter:
             warnings=tuple(warning.to_dict() for warning in motion.warnings),
             support_names=() if refinement is None else self.body.support_names,
             bearing=None if refinement is None else refinement.bearing.astype(np.uint8),
+            base_motion=self._base_motion(targets),
             **self.provenance(motion),
         )
         if self._validator is None:

@@ -12,13 +12,8 @@ from scipy.spatial.transform import Rotation
 GRAVITY = np.array([0.0, 0.0, -9.81])
 """Acceleration by gravity, world frame [m/s^2]."""
 
-ROWS = ("gravity", "acceleration", "angular velocity", "angular acceleration")
-"""Rows of the motion of a base in every frame, along the second dimension of a clip's `base_motion`: the acceleration
-by gravity and that of the root body's origin [m/s^2], angular velocity [rad/s] and angular acceleration [rad/s^2]; all
-in the axes of the model's world."""
-
 STILL = np.array([GRAVITY, np.zeros(3), np.zeros(3), np.zeros(3)])
-"""Motion of an upright base at rest, shape (4, 3)."""
+"""Motion of an upright base at rest, shape (4, 3); the rows are those of a clip's `base_motion`."""
 
 
 class BasePath(NamedTuple):
@@ -36,7 +31,8 @@ def base_motion(path: BasePath, fps: float) -> np.ndarray:
         fps: Frame rate [Hz].
 
     Returns:
-        The rows of `ROWS`, shape (nframe, 4, 3).
+        As a clip's `base_motion`, shape (nframe, 4, 3): acceleration by gravity, acceleration of the origin [m/s^2],
+        angular velocity [rad/s] and angular acceleration [rad/s^2], in the axes of the model's world.
     """
     rot = Rotation.from_matrix(path.rot)
     turn = (rot[:-1].inv() * rot[1:]).as_rotvec()  # in the axes of both frames, which leave the turn as it is

@@ -150,6 +150,11 @@ class TargetBody:
         """Reduced coordinates with fingers free."""
         return reduce_model(self.model, limits=self.limits, fixed=not self.free)
 
+    @property
+    def actuated(self) -> ReducedCoordinates:
+        """Independent joints whose moments the muscles have to supply: with the fingers if the body tracks hands."""
+        return self.reduced_hands if self.hands == "tracked" else self.reduced
+
     @cached_property
     def joint_names(self) -> tuple[str, ...]:
         """All joints of the full model in its order, a free root first."""
@@ -219,6 +224,14 @@ class TargetBody:
     def kinematic_model(self) -> mujoco.MjModel:
         """The tree without geoms, sites, tendons and muscles: several times faster for kinematics alone."""
         return bare_tree(self.model)
+
+    @cached_property
+    def floating_model(self) -> mujoco.MjModel:
+        """The tree of a fixed body on a root that can move, for the forces of a moving base; its first joint is free.
+
+        At the root's rest pose its bodies lie as in `model`.
+        """
+        return bare_tree(self.model, floating=True)
 
     @cached_property
     def symmetric_model(self) -> mujoco.MjModel:

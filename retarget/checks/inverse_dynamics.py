@@ -20,7 +20,10 @@ from musclemap.skeletons.body import TargetBody
 
 from .physics_checks import FramePhysics
 
-__all__ = ["BATCH_SIZE", "GRAVITY", "GroundReaction", "GroundReactionSolver", "batch_size", "filtered_motion"]
+__all__ = [
+    "BATCH_SIZE", "GRAVITY", "GroundReaction", "GroundReactionSolver", "batch_size", "filtered_motion", "low_passed",
+    "without_ground",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +68,28 @@ def filtered_motion(
     qvel = velocities(qpos, fps, free=free)
     if cutoff >= fps / 2:
         return qvel, accelerations(qpos, fps, free=free)
+    qvel = low_passed(qvel, fps, cutoff)
+    return qvel, np.gradient(qvel, 1.0 / fps, axis=0)
+
+
+def low_passed(values: np.ndarray, fps: float, cutoff: float) -> np.ndarray:
+    """Values by frame through the filter of `filtered_motion`, shape (nframe, ...)."""
+    if cutoff >= fps / 2:
+        return values
     sections = butter(2, cutoff, fs=fps, output="sos")
     # Each end is padded by an odd extension that is long enough for the filter's transient to decay.
-    padding = min(len(qvel) - 1, round(2.0 * fps / cutoff))
-    qvel = sosfiltfilt(sections, qvel, axis=0, padlen=padding)
-    return qvel, np.gradient(qvel, 1.0 / fps, axis=0)
+    padding = min(len(values) - 1, round(2.0 * fps / cutoff))
+    return sosfiltfilt(sections, values, axis=0, padlen=padding)
+
+
+def without_ground(physics: FramePhysics) -> GroundReaction:
+    """Result for a body that no ground supports: it has no residuals, and muscles have to supply every torque."""
+    n = len(physics.torque)
+    parts, none = np.zeros((n, 0, 3)), np.zeros((n, 3))
+    return GroundReaction(
+        force=parts, centre=parts, required_force=none, residual_force=none, residual_torque=none,
+        torque=physics.torque,
+    )  # fmt: skip
 
 
 def batch_size() -> int:
@@ -135,4 +155,4 @@ def contact_torques(body: TargetBody, qpos: np.ndarray, forces: ContactForces, b
         for k in np.flatnonzero(pressed[t]):
             force, torque = forces.body_force[t, k], forces.body_torque[t, k]
             mujoco.mj_applyFT(model, data, force, torque, origin, int(bodies[k]), total[t])
-    return body.reduced.to_independent(total, body.reduced.slope(qpos))
+    return body.actuated.to_independent(total, body.actuated.slope(qpos))
