@@ -37,6 +37,8 @@ def retarget(
     ground: opt.GroundOption = None,
     joint_map: opt.JointMapFile = None,
     save_joint_map: opt.SaveJointMap = None,
+    body: opt.BodyOption = None,
+    chest: opt.ChestOption = None,
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
     treadmill: opt.TreadmillOption = None,
@@ -64,7 +66,7 @@ def retarget(
     quiet: Quiet = False,
     list_formats: opt.ListFormats = False,
 ) -> None:
-    """Convert motions to reference clips of MyoFullBody.
+    """Convert motions to reference clips of a muscle-driven body.
 
     Clips that are up to date are kept. To resume an interrupted run, repeat its command.
 
@@ -79,8 +81,8 @@ def retarget(
     selection = None if status else _select(source, out, filters)
     known = _Source(up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map)
     settings = _settings(
-        config, set_ or (), known, fps=fps, hands=hands, treadmill=treadmill, dynamics=dynamics, muscles=muscles,
-        muscle_cost=muscle_cost, chunk=chunk,
+        config, set_ or (), known, body=body, chest=chest, fps=fps, hands=hands, treadmill=treadmill,
+        dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, chunk=chunk,
     )  # fmt: skip
     if selection is None or out is None:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
@@ -259,6 +261,8 @@ def _settings(
     assignments: Sequence[str],
     known: _Source,
     *,
+    body: opt.Body | None,
+    chest: opt.Chest | None,
     fps: float | None,
     hands: opt.Hands | None,
     treadmill: opt.Treadmill | None,
@@ -283,6 +287,8 @@ def _settings(
         "source.fps": known.source_fps,
         "source.ground": known.ground and known.ground.value,
         "source.joints": joints,
+        "body.name": body and body.value,
+        "body.chest": chest and chest.value,
         "fps": fps,
         "hands": hands and hands.value,
         "treadmill": treadmill and treadmill.value,

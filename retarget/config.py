@@ -30,6 +30,10 @@ class BodyConfig:
     chest: Literal["moving", "fixed"] = "moving"
     published: bool = False
 
+    def __post_init__(self) -> None:
+        if self.chest == "fixed" and self.name != "bimanual-arm":
+            raise ValueError("a chest can only be fixed with the body bimanual-arm")
+
 
 @settings
 class SourceConfig:

@@ -15,6 +15,13 @@ class Device(StrEnum):
     gpu = "gpu"
 
 
+class Body(StrEnum):
+    """Target body."""
+
+    full_body = "full-body"
+    bimanual_arm = "bimanual-arm"
+
+
 class EngineName(StrEnum):
     """Physics engine; auto is MuJoCo Warp with a GPU, otherwise MuJoCo."""
 
