@@ -33,7 +33,7 @@ from musclemap.files import check_fields, parse_json, read_bytes, read_json_obje
 from musclemap.imitation.tracking.tracked_clip import tracked_clip
 from musclemap.pipelines.convert.conversion import is_disk_full
 from musclemap.pipelines.track.track_folder import ListedTrack, find_track, read_track_list
-from musclemap.skeletons.bodies import DEFAULT_BODY, load_body_version
+from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, load_body_version
 
 from .export_formats import FORMATS, Format
 
@@ -151,7 +151,8 @@ def export_clips(
     make_body = cache(partial(ExportBody, fingers=fingers))
 
     def body_of(clip: Clip) -> ExportBody:
-        return make_body(load_body_version(DEFAULT_BODY, clip.model_sha256))
+        name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
+        return make_body(load_body_version(name, clip.model_sha256))
 
     done: list[ExportedClip] = []
     with _open_folder(out) as journal:

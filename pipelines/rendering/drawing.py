@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import mujoco
-import musclemimic_models
 import numpy as np
 
 from musclemap.errors import MusclemapError
+from musclemap.skeletons.bodies import BODIES, DEFAULT_BODY, load_body
 from musclemap.skeletons.bodies.small_arm import ARM_NAME
 
 from .arm_meshes import arm_drawing_spec
@@ -41,23 +41,19 @@ class RenderError(MusclemapError):
     """A picture or film cannot be drawn or written."""
 
 
-def drawing_model(name: str = "myofullbody", *, mesh_cell: float = MESH_CELL) -> mujoco.MjModel:
-    """Compile the small arm or a body of musclemimic-models for drawing; qpos keeps its layout.
+def drawing_model(name: str = DEFAULT_BODY, *, mesh_cell: float = MESH_CELL) -> mujoco.MjModel:
+    """Compile a body for drawing; qpos keeps its layout.
 
     Args:
-        name: Name of the arm, or a name in the registry of musclemimic-models; case does not matter.
+        name: Name of the body, as in a clip's `model`.
         mesh_cell: Size of the smallest detail to keep in the bones [m]; 0 keeps everything.
 
     Raises:
         RenderError: If the body is unknown; the message lists the available bodies.
     """
-    if name.lower() == ARM_NAME.lower():
-        spec = arm_drawing_spec()
-    elif name.lower() in musclemimic_models.REGISTRY:
-        spec = mujoco.MjSpec.from_file(str(musclemimic_models.get_xml_path(name.lower())))
-    else:
-        known = ", ".join(sorted(musclemimic_models.REGISTRY))
-        raise RenderError(f"no body named {name!r}; available: {ARM_NAME}, and from musclemimic-models {known}")
+    if name not in BODIES:
+        raise RenderError(f"no body named {name!r}; available: {', '.join(sorted(BODIES))}")
+    spec = arm_drawing_spec() if name == ARM_NAME else load_body(name).make_spec()
     style_for_drawing(spec)
     model = spec.compile()
     if mesh_cell > 0:
