@@ -62,12 +62,14 @@ class Engine(Protocol):
     device: Any
     """JAX device that holds the arrays; None leaves the choice to JAX."""
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
+    def step(self, state: PhysicsState, ctrl: Array, base: Array | None = None) -> tuple[PhysicsState, SensorData]:
         """Advance all worlds by one control step: `body.nsubstep` physics steps with constant excitations.
 
         Args:
             state: State of every world.
             ctrl: Muscle excitations, 0 to 1, shape (nworld, nu).
+            base: Motion of the base of each world during the step, rows as in a clip's `base_motion`, shape (nworld, 4,
+                3); None for a free body, and for a base at rest.
 
         Returns:
             State after the step, and the sensor data of that state.

@@ -107,7 +107,7 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise SettingsError("step needs an episode; call reset first")
         with jax.default_device(self._device):
             ctrl, pushed, task = self._apply_action(self._state, np.asarray(action, np.float32)[None], self._key())
-            physics, sensors = self._engine.step(pushed, ctrl)
+            physics, sensors = self._engine.step(pushed, ctrl, self._task.base(self._reference, task))
             prev_excitation = self._state[2].excitation
             state = (physics, sensors, task)
             self._state, obs, step_result = self._finish_step(self._reference, state, prev_excitation)

@@ -63,6 +63,7 @@ class Trainer:
         self.reference = engine.replicate(reference) if isinstance(engine, SplitEngine) else reference
         self._init_worlds = jax.jit(partial(init_worlds, task, nworld=engine.nworld))
         self._act = jax.jit(self._sample_actions)
+        self._base = jax.jit(task.base)
         self._post_step = jax.jit(self._make_transition)
         self._update = jax.jit(self._update_from_rollout)
 
@@ -135,7 +136,7 @@ class Trainer:
         worlds, transitions = state.worlds, []
         for _ in range(self.ppo.config.num_steps):
             output, ctrl, worlds = self._act(state.learner, worlds)
-            physics, sensors = self.engine.step(worlds.physics, ctrl)
+            physics, sensors = self.engine.step(worlds.physics, ctrl, self._base(self.reference, worlds.task))
             worlds, transition = self._post_step(self.reference, state.learner, worlds, output, physics, sensors)
             transitions.append(transition)
         learner, key, metrics = self._update(state.learner, transitions, state.key)

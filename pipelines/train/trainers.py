@@ -13,6 +13,7 @@ from musclemap.imitation.physics.randomisation import draw_variants
 from musclemap.imitation.ppo.ppo import PPO
 from musclemap.imitation.ppo.trainer import Trainer
 from musclemap.imitation.runs.run_folder import RunFolder
+from musclemap.imitation.task.reference import refuse_moving_base
 from musclemap.imitation.task.task import Task
 from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import Tendons
@@ -47,6 +48,7 @@ def make_trainer(
     uses_world_model = plan.algorithm == "world-model"
     if uses_world_model:
         check_supported(task)  # before minutes are spent on fitting tendon lengths
+        refuse_moving_base(plan.library, "a world model")
     if plan.algorithm == "dagger":
         check_supported_by_dagger(task)
     gpus = config.gpus or (0 if plan.algorithm == "ppo" else 1)
