@@ -7,7 +7,7 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .options.shared import MUSCLE_COST, ComputeDevice, Config, Device, Json, MuscleCost, Quiet, set_option
+from .options.shared import MUSCLE_COST, BodyFilter, ComputeDevice, Config, Device, Json, MuscleCost, Quiet, set_option
 from .program import Program
 from .report import try_report
 
@@ -30,6 +30,7 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip is infeasible.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change no clip and no manifest.")] = False,
     chunk: Annotated[int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.")] = None,
+    body: BodyFilter = None,
     device: ComputeDevice = None,
     report: Annotated[bool, typer.Option(help="Update the folder's report.html if it has a manifest.")] = True,
     config: Config = None,
@@ -37,7 +38,7 @@ def validate(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check clips on the full body: limits, contacts, rates, muscle lengths, forces.
+    """Check clips on their body: limits, contacts, rates, muscle lengths, forces.
 
     Verdicts of clips in the folder's manifest are stored in the clip and the
     manifest; other verdicts are only printed.
@@ -46,7 +47,9 @@ def validate(
     --strict, are infeasible), 2 for wrong usage.
     """
     settings = _settings(config, set_ or [], muscle_cost, chunk)
-    result = _validate(source, settings, device, muscles=muscles, write=not dry_run, silent=json_ or quiet)
+    result = _validate(
+        source, settings, device, body=body and body.value, muscles=muscles, write=not dry_run, silent=json_ or quiet
+    )  # fmt: skip
     html = None
     if report and result.written:
         html = try_report(source, command="mm-validate", limits=settings.validation.thresholds, hidden=quiet or json_)
@@ -69,6 +72,7 @@ def _validate(
     settings: "RetargetConfig",
     device: Device | None,
     *,
+    body: str | None,
     muscles: bool,
     write: bool,
     silent: bool,
@@ -82,6 +86,7 @@ def _validate(
         config=settings,
         muscles=muscles or settings.validation.muscles,
         write=write,
+        body=body,
         device=choose_device(device),
         progress=None if silent else _print_clip,
     )

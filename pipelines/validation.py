@@ -18,6 +18,7 @@ from musclemap.datasets.manifest import VERDICTS, ManifestEntry
 from musclemap.datasets.output_folder import OutputFolder, clip_files, has_lines, open_output, write_listed
 from musclemap.errors import ClipError, SettingsError
 from musclemap.failures import Failure, attempt
+from musclemap.pipelines.clip_bodies import clips_of_body
 from musclemap.pipelines.convert.conversion import is_disk_full
 from musclemap.pipelines.convert.prepare import entry_with_clip
 from musclemap.retarget.checks.physics_engines import choose_physics
@@ -82,6 +83,7 @@ def validate_clips(
     config: RetargetConfig,
     muscles: bool = False,
     write: bool = True,
+    body: str | None = None,
     device: Any = None,
     progress: Callable[[CheckedClip], None] | None = None,
 ) -> ValidationResult:
@@ -92,11 +94,12 @@ def validate_clips(
         config: Settings; only `validation` and `joint_limits` are used.
         muscles: Compute activations, too; they are stored with clips that are written.
         write: Write verdicts to the clips that a manifest lists and to the manifest.
+        body: Only clips of this body, a key of `BODY_OPTIONS`.
         device: JAX device; a GPU runs the checks in MuJoCo Warp.
         progress: Called after each clip with its result.
 
     Raises:
-        SettingsError: If there is no clip.
+        SettingsError: If there is no clip, or none of the body.
         OutputError: If the folder cannot be written to, or another run is writing to it.
     """
     started = time.perf_counter()
@@ -104,6 +107,7 @@ def validate_clips(
     paths = clip_files(source) if source.is_dir() else [source]
     if not paths:
         raise SettingsError(f"there is no clip (.h5) below {source}")
+    paths = clips_of_body(paths, body)
     validators = _Validators(config, device)
     results: list[CheckedClip] = []
     disk_full = ""

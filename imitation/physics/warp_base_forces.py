@@ -23,17 +23,18 @@ def _apply(
     # Data out
     xfrc_applied_out: wp.array2d(dtype=wp.spatial_vector),  # type: ignore[valid-type]
 ):
-    world, body = wp.tid()
+    world, body = wp.tid()  # pyright: ignore
     if body_weldid[body] == 0:
         return
     acceleration, omega, alpha = base_in[world, 1], base_in[world, 2], base_in[world, 3]
     xipos, ximat = xipos_in[world, body], ximat_in[world, body]
     cvel = cvel_in[world, body]
     turning = wp.spatial_top(cvel)
-    velocity = wp.spatial_bottom(cvel) + wp.cross(turning, xipos - subtree_com_in[world, body_rootid[body]])
+    arm = xipos - subtree_com_in[world, body_rootid[body]]
+    velocity = wp.spatial_bottom(cvel) + wp.cross(turning, arm)  # pyright: ignore
     r = xipos - xpos_in[world, 1]
     lift = base_in[world, 0] - gravity[world % gravity.shape[0]] - acceleration - wp.cross(alpha, r)
-    lift = lift - wp.cross(omega, wp.cross(omega, r)) - 2.0 * wp.cross(omega, velocity)
+    lift = lift - wp.cross(omega, wp.cross(omega, r)) - 2.0 * wp.cross(omega, velocity)  # pyright: ignore
     inertia = ximat * wp.diag(body_inertia[world % body_inertia.shape[0], body]) * wp.transpose(ximat)
     torque = inertia * (alpha + wp.cross(omega, turning))
     torque = torque + wp.cross(omega, inertia * (omega + turning)) + wp.cross(turning, inertia * omega)
