@@ -1,10 +1,11 @@
-"""Starts from which the tracking controller reaches the end of a clip, without search.
+"""Starts from which the tracking controller, or the regulator, reaches the end of a clip, without search.
 
-    python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--set KEY=VALUE ...]
+    python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--frame 0] [--regulator] [--set KEY=VALUE ...]
 
 Every start is a random frame of the clip with velocity errors of 0.05 m/s (root, each axis), 0.05 rad/s (its rotation)
 and 0.1 rad/s (joints), as standard deviations. A run fails at the published limits: 0.3 m relative landmark error,
-0.5 m root error.
+0.5 m root error. `--frame` starts at this frame only; `--noise` adds noise to the excitations, with a correlation of
+0.9 from one step to the next. The regulator's time includes its linear model, a few minutes a clip.
 """
 
 import os
@@ -13,18 +14,25 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
 import time
+from dataclasses import replace
 from multiprocessing import Pool
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from musclemap.datasets.clip import read_clip
 from musclemap.imitation.physics.bodies import load_simulation_body
+from musclemap.imitation.physics.config import PhysicsConfig
+from musclemap.imitation.regulator.regulate import regulate
+from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
+from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.tracking.config import TrackingConfig
-from musclemap.imitation.tracking.controller import FeedbackController
+from musclemap.imitation.tracking.controller import Decision, FeedbackController
 from musclemap.imitation.tracking.search import Simulator, State
 
 ROOT_SPEED, ROOT_SPIN, JOINT_SPEED = 0.05, 0.05, 0.1
+CORRELATION = 0.9
 
 
 def make_simulator(path: Path, config: TrackingConfig) -> Simulator:
@@ -44,14 +52,34 @@ def disturbed_start(simulator: Simulator, frame: int, rng: np.random.Generator) 
     return state
 
 
-def run(task: tuple[Path, TrackingConfig, int, int]) -> tuple[int, int, str, float, float, float]:
+class Noisy:
+    """Feedback whose excitations are disturbed."""
+
+    def __init__(self, feedback: Any, noise: float, rng: np.random.Generator) -> None:
+        self._feedback, self._noise, self._rng = feedback, noise, rng
+        self._value: np.ndarray | float = 0.0
+
+    def decide(self, data: Any, frame: int, **options: Any) -> Decision:
+        """The disturbed decision."""
+        decision = self._feedback.decide(data, frame, start=options["start"])
+        fresh = self._noise * self._rng.standard_normal(len(decision.excitation))
+        self._value = CORRELATION * self._value + np.sqrt(1 - CORRELATION**2) * fresh
+        return replace(decision, excitation=np.clip(decision.excitation + self._value, 0, 1).astype(np.float32))
+
+
+def run(
+    task: tuple[Path, TrackingConfig, RegulatedPath | None, argparse.Namespace, int],
+) -> tuple[int, int, str, float, float, float]:
     """First and last frame, failure, mean relative and root error [m] and activation of one start."""
-    path, config, seed, index = task
+    path, config, regulated, options, index = task
     simulator = make_simulator(path, config)
-    rng = np.random.default_rng([seed, index])
+    rng = np.random.default_rng([options.seed, index])
     last = simulator.reference.nframe - 1
-    frame = int(rng.integers(0, max(1, last - 50)))
-    fragment = simulator.run(disturbed_start(simulator, frame, rng), frame, last)
+    frame = int(rng.integers(0, max(1, last - 50))) if options.frame is None else options.frame
+    start = disturbed_start(simulator, frame, rng)
+    feedback = Regulator(simulator.body, regulated) if regulated else simulator.controller
+    controller = cast(FeedbackController, Noisy(feedback, options.noise, rng))
+    fragment = simulator.run(start, frame, last, controller=controller)
     activation = float(np.mean([state.act.mean() for state in fragment.states]))
     errors = float(np.mean(fragment.relative_error)), float(np.mean(fragment.root_error))
     return frame, fragment.end, fragment.failure, *errors, activation
@@ -63,6 +91,9 @@ def main() -> None:
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--frame", type=int)
+    parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--regulator", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], dest="assignments")
     options = parser.parse_args()
@@ -71,8 +102,15 @@ def main() -> None:
     config = TrackingConfig(**{key: type(getattr(default, key))(float(value)) for key, value in pairs})
     for path in options.clips:
         began = time.perf_counter()
+        regulated = None
+        if options.regulator:
+            clip = read_clip(path)
+            body = load_simulation_body(clip.model)
+            (regulated,) = regulate(
+                body, PhysicsConfig(), [(path.stem, clip)], config, RegulatorConfig(), workers=options.jobs
+            )
         with Pool(options.jobs) as pool:
-            tasks = [(path, config, options.seed, i) for i in range(options.starts)]
+            tasks = [(path, config, regulated, options, i) for i in range(options.starts)]
             results = pool.map(run, tasks, chunksize=1)
         reached = sum(not failure for _, _, failure, *_ in results)
         relative, root, activation = np.array([result[3:] for result in results]).mean(axis=0)

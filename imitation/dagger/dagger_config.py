@@ -1,30 +1,35 @@
-"""Settings of imitating the tracking controller."""
+"""Settings of imitating a regulator or the tracking controller."""
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from musclemap.imitation.ppo.networks import Precision
 from musclemap.imitation.ppo.optimisers import Optimizer
 from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
+from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.settings import HiddenWidths, NonNegativeFloat, PositiveFloat, Sequence, UnitInterval, settings
 
 Shares = Annotated[
     tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1, max_length=100), *Sequence
 ]  # fmt: skip
-"""Share of the controller in the executed excitations, for each round."""
+"""Share of the teacher in the executed excitations, for each round."""
+
+Teaching = Literal["regulator", "controller"]
 
 LabelSteps = Annotated[int, Field(ge=1, le=100_000_000)]
 
 
 @settings
 class DaggerConfig:
-    """How a policy imitates the tracking controller: dataset aggregation (Ross et al. 2011, arXiv 1011.0686).
+    """How a policy imitates its teacher: dataset aggregation (Ross et al. 2011, arXiv 1011.0686).
 
     Attributes:
-        shares: Share of the controller in the executed excitations of each round; further rounds repeat the last one.
+        teacher: "regulator", around the motion that the tracking controller reaches without disturbances, or
+            "controller", the tracking controller itself.
+        shares: Share of the teacher in the executed excitations of each round; further rounds repeat the last one.
         round_steps: Control steps of all worlds per round, each with a label.
         num_steps: Control steps of each world per iteration.
         buffer_size: Labels that are kept; new ones then replace the oldest.
@@ -39,19 +44,21 @@ class DaggerConfig:
         precision: "float32", or "bfloat16" for the matrix products.
         directions: Directions of activation with the largest effect that each label distinguishes.
         direction_power: Power of a direction's effect on the weighted squared accelerations that its errors count
-            with: 1 is the controller's own cost, 0 counts all directions alike.
+            with: 1 is the teacher's own cost, 0 counts all directions alike.
         activation_weight: Weight of errors in every direction, those that move nothing included.
         exploration_noise: Standard deviation of the noise in the executed excitations.
         noise_correlation: Correlation of the noise from one step to the next.
         root_noise: Standard deviation of the root's velocity at the start of an episode [m/s].
         joint_noise: Standard deviation of the velocities of root rotation and joints at the start [rad/s].
         sweep_fraction: Fraction of the worlds that play every clip in turn from frame 0; the others start anywhere.
-        handback: Mean landmark error beyond which the controller acts alone [m].
+        handback: Mean landmark error beyond which the teacher acts alone [m].
         evaluation_steps: Most control steps of an episode when the policy is evaluated at the end of a round.
         workers: Processes that compute labels; 0 for one per core.
-        tracking: The controller; only its gains matter, as there is no search.
+        regulator: The regulator.
+        tracking: The tracking controller; only its gains matter, as there is no search.
     """
 
+    teacher: Teaching = "regulator"
     shares: Shares = (1.0, 0.7, 0.4, 0.2, 0.0, 0.0)
     round_steps: LabelSteps = 8000
     num_steps: NumSteps = 10
@@ -76,4 +83,5 @@ class DaggerConfig:
     handback: PositiveFloat = 0.12
     evaluation_steps: NumSteps = 1000
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    regulator: RegulatorConfig = field(default_factory=RegulatorConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

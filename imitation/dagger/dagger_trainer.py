@@ -1,7 +1,7 @@
-"""Training iterations of DAgger: collect labels of the controller, fit the policy, evaluate it.
+"""Training iterations of DAgger: collect labels of the teacher, fit the policy, evaluate it.
 
-Physics, episodes and resets are those of the other algorithms. In each control step the controller labels the state of
-every world, and the executed excitation mixes the controller's with the policy's and adds noise; labels stay clean.
+Physics, episodes and resets are those of the other algorithms. In each control step the teacher labels the state of
+every world, and the executed excitation mixes the teacher's with the policy's and adds noise; labels stay clean.
 """
 
 import math
@@ -18,6 +18,7 @@ from musclemap.imitation.physics.engine import Engine
 from musclemap.imitation.physics.split_engine import SplitEngine
 from musclemap.imitation.ppo.networks import Params
 from musclemap.imitation.ppo.normaliser import Normaliser
+from musclemap.imitation.regulator.regulator import effects
 from musclemap.imitation.task.reference import Library, refuse_moving_base
 from musclemap.imitation.task.sampler import make_sampler
 from musclemap.imitation.task.task import Task
@@ -75,13 +76,13 @@ def check_supported(task: Task) -> None:
 
 
 class DaggerTrainer:
-    """Trains a policy to imitate the tracking controller.
+    """Trains a policy to imitate a regulator or the tracking controller.
 
     Args:
         engine: Physics.
         task: The task, for the engine's body.
         library: Clips to track.
-        pool: The controller, for the same clips in the same order.
+        pool: The teacher, for the same clips in the same order.
         config: Settings.
 
     Raises:
@@ -96,7 +97,10 @@ class DaggerTrainer:
         self.engine, self.task, self.config, self.reference = engine, task, config, library.reference
         longest = int(np.max(np.asarray(library.reference.length))) - 1
         self.schedule = Schedule(config, engine.nworld, longest)
-        self._pool, self._student = pool, Student(task, config)
+        self._pool = pool
+        length = np.asarray(library.reference.length)
+        self._first_row = np.concatenate([[0], np.cumsum(length)[:-1]]).astype(np.int32)
+        self._student = Student(task, config, self._effect_table(length))
         self._start_noise = StartNoise(task.body, root=config.root_noise, joint=config.joint_noise)
         self._assessor = Assessor(engine, task, self.reference, self._start_noise, config.evaluation_steps)
         self._resets = ResetConfig(sweepers=math.floor(config.sweep_fraction * engine.nworld))
@@ -119,7 +123,7 @@ class DaggerTrainer:
         sampler = make_sampler(jax.device_get(self.reference.length), fps=self.task.body.control_fps)
         worlds = self._init_worlds(self.reference, sampler, worlds_key)
         count, nu = worlds.task.excitation.shape
-        capacity, directions = self.schedule.capacity, self.config.directions
+        capacity, directions = self.schedule.capacity, 0 if self._pool.regulated else self.config.directions
         state = DaggerState(
             learner=self._student.init(learner_key),
             worlds=self._perturbed(worlds, jnp.ones(count, bool)),
@@ -194,7 +198,8 @@ class DaggerTrainer:
             active, activation, effect, valid = jax.device_put(
                 (labelled.active, labelled.activation, labelled.effect, labelled.valid), self.engine.device
             )
-            parts.append(LabelledSteps(obs=worlds.obs, activation=activation, effect=effect, valid=valid))
+            row = jnp.asarray(self._first_row)[task.clip] + task.frame
+            parts.append(LabelledSteps(obs=worlds.obs, activation=activation, effect=effect, row=row, valid=valid))
             noise, action, ctrl = self._execute(state.learner, worlds, noise, error, labelled.excitation, valid, share)
             physics, sensors = self.engine.step(physics, ctrl)
             worlds, result, _ = self._post_step(self.reference, worlds, action, physics, sensors)
@@ -222,6 +227,19 @@ class DaggerTrainer:
         if stage.index == stage.count - 1:
             assessment = self._assessor.finish(assessment)
         return state._replace(assessment=assessment), {}
+
+    def _effect_table(self, length: np.ndarray) -> Array | None:
+        """Effects of the regulators by frame, all clips in a row; None without regulators."""
+        if not self._pool.regulated:
+            return None
+        config = self.config
+        parts = [
+            effects(regulated.gains, ndirection=config.directions, power=config.direction_power)
+            for regulated in self._pool.regulated
+        ]
+        # The last frame of a clip has no control step.
+        padded = [np.pad(part, ((0, n - len(part)), (0, 0), (0, 0))) for part, n in zip(parts, length, strict=True)]
+        return jnp.asarray(np.concatenate(padded))
 
     def _perturbed(self, worlds: Worlds, started: Array) -> Worlds:
         """Add noise to the velocities of worlds whose episodes have just started."""

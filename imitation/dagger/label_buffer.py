@@ -8,18 +8,20 @@ from jax import Array
 
 
 class LabelledSteps(NamedTuple):
-    """Observations with the controller's labels; shapes lead with (n,).
+    """Observations with the teacher's labels; shapes lead with (n,).
 
     Attributes:
         obs: Observations, not normalised.
-        activation: Activations that the controller chose, shape (n, nu).
+        activation: Activations that the teacher chose, shape (n, nu).
         effect: Effects of activations, shape (n, ndirection, nu) float16, see `Labels`.
+        row: Row of the frame among those of all clips, shape (n,).
         valid: Whether there is a label.
     """
 
     obs: Array
     activation: Array
     effect: Array
+    row: Array
     valid: Array
 
 
@@ -43,6 +45,7 @@ def make_label_buffer(capacity: int, nobs: int, nu: int, ndirection: int) -> Lab
         obs=jnp.zeros((capacity, nobs)),
         activation=jnp.zeros((capacity, nu)),
         effect=jnp.zeros((capacity, ndirection, nu), jnp.float16),
+        row=jnp.zeros(capacity, jnp.int32),
         valid=jnp.zeros(capacity, bool),
     )
     return LabelBuffer(steps, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))

@@ -1,25 +1,19 @@
-"""Labels of many worlds, computed in parallel processes.
+"""Labels of many worlds, computed in parallel processes."""
 
-The programme of one label takes milliseconds of small matrix products, which the threads of a linear algebra library
-only slow down. So every process computes with one thread, and there is one process per core.
-"""
-
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
+from musclemap.imitation.regulator.processes import available_cores, one_thread_each, process_pool
+from musclemap.imitation.regulator.regulator import RegulatedPath, map_regulated, save_regulated
 from musclemap.imitation.tracking.config import TrackingConfig
 
 from .teacher import Labels, QueryStates, Teacher
@@ -27,20 +21,19 @@ from .teacher import Labels, QueryStates, Teacher
 SMALL_BODY = 100
 """Bodies with at most this many muscles are labelled by this process: starting others takes longer."""
 
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
-
 _teacher: Teacher | None = None
 """Teacher of a process of the pool."""
 
 
 class LabelPool:
-    """The tracking controller in parallel processes.
+    """The teacher in parallel processes.
 
     Args:
         body: Simulated body.
         physics: Settings that the body was made with.
         clips: Clips, by the numbers of `QueryStates.clip`.
         config: Gains of the controller.
+        regulated: Motions with regulators, one per clip; without them the tracking controller is the teacher.
         workers: Number of processes; 0 for one per core.
         ndirection: See `Teacher`.
         power: See `Teacher`.
@@ -53,18 +46,25 @@ class LabelPool:
         clips: Sequence[Clip],
         config: TrackingConfig,
         *,
+        regulated: Sequence[RegulatedPath] = (),
         workers: int,
         ndirection: int,
         power: float,
     ) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0))
-        self._local, self._pool = None, None
+        self.workers = workers or available_cores()
+        self.regulated = tuple(regulated)
+        self._local, self._pool, self._folder = None, None, None
         if body.model.nu <= SMALL_BODY:
-            self._local = Teacher(body, clips, config, ndirection=ndirection, power=power)
+            self._local = Teacher(body, clips, config, regulated=regulated, ndirection=ndirection, power=power)
             return
-        arguments = (body.name, physics, tuple(clips), config, ndirection, power)
-        self._pool = ProcessPoolExecutor(
-            self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=arguments
+        # 120 kB a control step are too much to send to each process, and they can share it.
+        self._folder = TemporaryDirectory(prefix="musclemap-")
+        folders = [Path(self._folder.name, str(k)) for k in range(len(self.regulated))]
+        for folder, one in zip(folders, self.regulated, strict=True):
+            save_regulated(one, folder)
+        needed = () if folders else tuple(clips)
+        self._pool = process_pool(
+            self.workers, _prepare, body.name, physics, needed, config, tuple(folders), ndirection, power
         )
 
     def label(self, query: QueryStates) -> Labels:
@@ -78,7 +78,7 @@ class LabelPool:
             return self._local.label(query)
         assert self._pool is not None
         parts: list[Future[Labels]] = []
-        with _environment():  # processes start with the first call
+        with one_thread_each():  # processes start with the first call
             for rows in np.array_split(np.arange(len(query.clip)), min(self.workers, len(query.clip))):
                 parts.append(self._pool.submit(_label, QueryStates(*(array[rows] for array in query))))
         try:
@@ -94,42 +94,25 @@ class LabelPool:
         """End the processes."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
-def _start(
-    name: str, physics: PhysicsConfig, clips: tuple[Clip, ...], config: TrackingConfig, ndirection: int, power: float
+def _prepare(
+    name: str,
+    physics: PhysicsConfig,
+    clips: tuple[Clip, ...],
+    config: TrackingConfig,
+    folders: tuple[Path, ...],
+    ndirection: int,
+    power: float,
 ) -> None:
     """Prepare a process of the pool."""
     global _teacher
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the run after the iteration, which needs its labels
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    mujoco.set_mju_user_warning(lambda text: None)  # would write a file; such states get no label
-    _teacher = Teacher(load_simulation_body(name, physics), clips, config, ndirection=ndirection, power=power)
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has been killed and cannot end it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    body, regulated = load_simulation_body(name, physics), [map_regulated(folder) for folder in folders]
+    _teacher = Teacher(body, clips, config, regulated=regulated, ndirection=ndirection, power=power)
 
 
 def _label(query: QueryStates) -> Labels:
     assert _teacher is not None
     return _teacher.label(query)
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """Environment in which processes start, because libraries read the number of threads when they are imported."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

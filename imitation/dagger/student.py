@@ -1,7 +1,7 @@
-"""The policy that imitates the controller, and its loss.
+"""The policy that imitates the teacher, and its loss.
 
-A policy's output is an excitation, the controller's decision an activation at the end of the control step. The loss
-compares activations: those that the excitation leads to, by MuJoCo's activation dynamics, with the controller's. So it
+A policy's output is an excitation, the teacher's decision an activation at the end of the control step. The loss
+compares activations: those that the excitation leads to, by MuJoCo's activation dynamics, with the teacher's. So it
 does not matter whether a muscle that only has to relax gets an excitation of 0 or of 0.1, of which the label says
 nothing. Errors d in activation count with
 
@@ -43,17 +43,19 @@ class Student:
     Args:
         task: The task, which defines the observation.
         config: Settings.
+        effects: Effects of activations by `LabelledSteps.row`, shape (nrow, ndirection, nu) float16; None if each
+            label has its own.
     """
 
-    def __init__(self, task: Task, config: DaggerConfig) -> None:
-        self._task, self._config = task, config
+    def __init__(self, task: Task, config: DaggerConfig, effects: Array | None = None) -> None:
+        self._task, self._config, self._effects = task, config, effects
         self._dtype = matmul_dtype(config.precision)
         self._optimizer = make_optimizer(
             config.optimizer, learning_rate=config.learning_rate, max_grad_norm=config.max_grad_norm
         )
         parts = _slices(observation.layout(task.body, task.config.future_steps))
         self._act = parts["activation"]
-        # The controller does not depend on the last excitation. In states that the controller has led to, it predicts
+        # The teacher does not depend on the last excitation. In states that the teacher has led to, it predicts
         # the next one, and a policy that copies it has learned nothing (de Haan et al. 2019, arXiv 1905.11979).
         observed = np.ones(task.nobs, np.float32)
         observed[parts["excitation"]] = 0.0
@@ -129,7 +131,8 @@ class Student:
     def _loss(self, params: Params, x: Array, batch: LabelledSteps) -> tuple[Array, dict[str, Array]]:
         act = batch.obs[:, self._act]
         error = self.reached(act, self._excitation(params, x)) - batch.activation
-        effect = jnp.einsum("nij,nj->ni", batch.effect.astype(error.dtype), error)
+        rows = batch.effect if self._effects is None else self._effects[batch.row]
+        effect = jnp.einsum("nij,nj->ni", rows.astype(error.dtype), error)
         square = jnp.mean(error**2, axis=-1)
         weighted = jnp.sum(effect**2, axis=-1) / error.shape[-1] + self._config.activation_weight * square
         weight = batch.valid.astype(error.dtype)

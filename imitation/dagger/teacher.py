@@ -1,4 +1,4 @@
-"""Labels of the tracking controller: the activations that it would choose in given states."""
+"""Labels of the teacher: the activations that it would choose in given states."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from threadpoolctl import ThreadpoolController
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.controller import Decision, FeedbackController
 from musclemap.imitation.tracking.programme import MAX_RESIDUAL
@@ -40,12 +41,13 @@ class QueryStates(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What the controller does in each state.
+    """What the teacher does in each state.
 
     Attributes:
         activation: Activations at the end of the control step, shape (n, nu) float32.
         excitation: Excitations that lead there, shape (n, nu) float32.
-        effect: Directions of activation with the largest effect, scaled by it, shape (n, ndirection, nu) float16.
+        effect: Directions of activation with the largest effect, scaled by it, shape (n, ndirection, nu) float16; no
+            direction if the teacher is a regulator, whose effects depend only on the frame.
         active: First guess for the next step's programme, shape (n, nu) int8.
         valid: Whether there is a label; the rest is 0 if not, shape (n,) bool.
     """
@@ -58,22 +60,30 @@ class Labels(NamedTuple):
 
 
 class Teacher:
-    """The tracking controller of several clips.
+    """The regulator or the tracking controller of several clips.
 
     Args:
         body: Simulated body.
         clips: Clips, by the numbers of `QueryStates.clip`.
         config: Gains of the controller.
+        regulated: Motions with regulators, one per clip; without them the tracking controller is the teacher.
         ndirection: Number of directions of `Labels.effect`.
         power: Power of the effect that scales them.
     """
 
     def __init__(
-        self, body: SimulationBody, clips: Sequence[Clip], config: TrackingConfig, *, ndirection: int, power: float
+        self,
+        body: SimulationBody,
+        clips: Sequence[Clip],
+        config: TrackingConfig,
+        *,
+        regulated: Sequence[RegulatedPath] = (),
+        ndirection: int,
+        power: float,
     ) -> None:
-        self._body, self._clips, self._config = body, clips, config
-        self._ndirection, self._power = ndirection, power
-        self._controllers: dict[int, FeedbackController] = {}
+        self._body, self._clips, self._config, self._regulated = body, clips, config, regulated
+        self._ndirection, self._power = 0 if regulated else ndirection, power
+        self._controllers: dict[int, FeedbackController | Regulator] = {}
         self._data = mujoco.MjData(body.model)
         self._threads = ThreadpoolController()
 
@@ -97,7 +107,8 @@ class Teacher:
             if decision is None:
                 continue
             labels.activation[k], labels.excitation[k] = decision.activation, decision.excitation
-            labels.effect[k] = self._effect(decision.matrix)
+            if self._ndirection:
+                labels.effect[k] = self._effect(decision.matrix)
             labels.active[k], labels.valid[k] = decision.active, True
         return labels
 
@@ -106,18 +117,23 @@ class Teacher:
         controller, data = self._controller(int(state.clip)), self._data
         set_state(data, *(np.asarray(array, float) for array in state[:4]))
         try:
-            mujoco.mj_forward(self._body.model, data)
-            if not np.isfinite(data.qacc).all():
-                return None
+            if not isinstance(controller, Regulator):
+                mujoco.mj_forward(self._body.model, data)
+                if not np.isfinite(data.qacc).all():
+                    return None
             decision = controller.decide(data, int(state.frame), start=state.active)
         except (np.linalg.LinAlgError, ValueError):  # SciPy reports numbers that are not finite as a ValueError
             return None
         usable = decision.residual <= MAX_RESIDUAL and np.isfinite(decision.excitation).all()
         return decision if usable else None
 
-    def _controller(self, clip: int) -> FeedbackController:
+    def _controller(self, clip: int) -> FeedbackController | Regulator:
         if clip not in self._controllers:
-            self._controllers[clip] = FeedbackController.for_clip(self._body, self._clips[clip], self._config)
+            self._controllers[clip] = (
+                Regulator(self._body, self._regulated[clip])
+                if self._regulated
+                else FeedbackController.for_clip(self._body, self._clips[clip], self._config)
+            )
         return self._controllers[clip]
 
     def _effect(self, matrix: np.ndarray) -> np.ndarray:

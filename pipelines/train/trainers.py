@@ -12,6 +12,7 @@ from musclemap.imitation.physics.engines import make_engine
 from musclemap.imitation.physics.randomisation import draw_variants
 from musclemap.imitation.ppo.ppo import PPO
 from musclemap.imitation.ppo.trainer import Trainer
+from musclemap.imitation.regulator.regulate import regulate
 from musclemap.imitation.runs.run_folder import RunFolder
 from musclemap.imitation.task.reference import refuse_moving_base
 from musclemap.imitation.task.task import Task
@@ -51,10 +52,11 @@ def make_trainer(
         refuse_moving_base(plan.library, "a world model")
     if plan.algorithm == "dagger":
         check_supported_by_dagger(task)
+        refuse_moving_base(plan.library, "imitation of the tracking controller")
     gpus = config.gpus or (0 if plan.algorithm == "ppo" else 1)
     engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **buffers)
     if plan.algorithm == "dagger":
-        return DaggerTrainer(engine, task, plan.library, _label_pool(plan), config.dagger)
+        return DaggerTrainer(engine, task, plan.library, _label_pool(plan, on_message), config.dagger)
     if not uses_world_model:
         return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
     dynamics = config.world_model.dynamics
@@ -71,14 +73,21 @@ def make_trainer(
     return WorldTrainer(engine, task, plan.library, model, config.world_model, episodes)
 
 
-def _label_pool(plan: TrainingPlan) -> LabelPool:
-    """The tracking controller of the clips, in their order in the library."""
-    config, clips = plan.config.dagger, dict(plan.clips)
+def _label_pool(plan: TrainingPlan, on_message: Callable[[str], None]) -> LabelPool:
+    """The teacher of the clips, in their order in the library."""
+    config, by_name = plan.config.dagger, dict(plan.clips)
+    clips = [(name, by_name[name]) for name in plan.library.names]
+    physics, regulated = plan.config.physics, []
+    if config.teacher == "regulator":
+        regulated = regulate(
+            plan.body, physics, clips, config.tracking, config.regulator, workers=config.workers, on_message=on_message
+        )
     return LabelPool(
         plan.body,
-        plan.config.physics,
-        [clips[name] for name in plan.library.names],
+        physics,
+        [clip for _, clip in clips],
         config.tracking,
+        regulated=regulated,
         workers=config.workers,
         ndirection=config.directions,
         power=config.direction_power,

@@ -14,7 +14,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.errors import SettingsError
 from musclemap.imitation.dagger.dagger_config import DaggerConfig
 from musclemap.imitation.dagger.label_buffer import LabelledSteps, add_labels, make_label_buffer, sample_labels
-from musclemap.imitation.dagger.label_pool import LabelPool, _environment
+from musclemap.imitation.dagger.label_pool import LabelPool
 from musclemap.imitation.dagger.schedule import Schedule
 from musclemap.imitation.dagger.starts import StartNoise
 from musclemap.imitation.dagger.student import Student
@@ -23,6 +23,9 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.policy.policy_file import load_policy
 from musclemap.imitation.ppo.networks import make_mlp
+from musclemap.imitation.regulator.processes import one_thread_each
+from musclemap.imitation.regulator.regulate import regulate
+from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
@@ -115,11 +118,15 @@ def test_states_without_an_answer_have_no_label(body: SimulationBody, clips) -> 
 
 
 @pytest.mark.slow
-def test_processes_give_the_same_labels(body: SimulationBody, clips, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("teacher", ["regulator", "controller"])
+def test_processes_give_the_same_labels(teacher: str, body: SimulationBody, clips, monkeypatch: pytest.MonkeyPatch):
     asked = query(body, clips, [3, 20, 47])
+    shared = body, PhysicsConfig()
+    regulated = regulate(*shared, clips, TrackingConfig(), RegulatorConfig()) if teacher == "regulator" else []
     make = lambda workers: LabelPool(  # noqa: E731
-        body, PhysicsConfig(), [clip for _, clip in clips], TrackingConfig(), workers=workers, ndirection=4, power=0.5
-    )
+        *shared, [clip for _, clip in clips], TrackingConfig(), regulated=regulated, workers=workers, ndirection=4,
+        power=0.5,
+    )  # fmt: skip
     local = make(1).label(asked)
     monkeypatch.setattr("musclemap.imitation.dagger.label_pool.SMALL_BODY", 0)
     pool = make(2)
@@ -127,6 +134,8 @@ def test_processes_give_the_same_labels(body: SimulationBody, clips, monkeypatch
         remote: Labels = pool.label(asked)
     finally:
         pool.close()
+    assert local.valid.all()
+    assert local.effect.shape[1] == (0 if regulated else 4)
     for name, array in local._asdict().items():
         np.testing.assert_array_equal(array, getattr(remote, name), err_msg=name)
 
@@ -136,7 +145,7 @@ def test_processes_leave_the_environment_alone(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    with _environment():
+    with one_thread_each():
         assert os.environ["OMP_NUM_THREADS"] == "1"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "JAX_PLATFORMS" not in os.environ
@@ -174,6 +183,7 @@ def test_fitting_lowers_the_loss(body: SimulationBody) -> None:
         obs=jnp.asarray(rng.uniform(0, 1, (count, task.nobs)), jnp.float32),
         activation=jnp.asarray(rng.uniform(0, 0.5, (count, body.model.nu)), jnp.float32),
         effect=jnp.asarray(rng.normal(size=(count, 4, body.model.nu)), jnp.float16),
+        row=jnp.zeros(count, jnp.int32),
         valid=jnp.ones(count, bool),
     )
     buffer = add_labels(make_label_buffer(count, task.nobs, body.model.nu, 4), steps)
@@ -193,13 +203,13 @@ def test_new_labels_replace_the_oldest() -> None:
     buffer = make_label_buffer(4, 1, 1, 1)
     for k in range(3):
         values = jnp.full((2, 1), float(k))
-        buffer = add_labels(
-            buffer, LabelledSteps(values, values, values[:, None].astype(jnp.float16), values[:, 0] >= 0)
-        )
+        effect, row = values[:, None].astype(jnp.float16), jnp.full(2, k)
+        buffer = add_labels(buffer, LabelledSteps(values, values, effect, row, values[:, 0] >= 0))
     assert buffer.steps.obs[:, 0].tolist() == [2.0, 2.0, 1.0, 1.0]
     assert (int(buffer.filled), int(buffer.position)) == (4, 2)
     drawn = sample_labels(buffer, jax.random.PRNGKey(0), 50).obs
     assert set(drawn[:, 0].tolist()) == {1.0, 2.0}
+    assert buffer.steps.row.tolist() == [2, 2, 1, 1]
 
 
 def test_each_round_collects_then_fits_then_evaluates() -> None:

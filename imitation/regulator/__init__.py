@@ -1,0 +1,1 @@
+"""Time-varying linear-quadratic regulator around a tracked motion: excitations that lead a disturbed body back."""

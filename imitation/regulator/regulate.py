@@ -1,0 +1,97 @@
+"""Regulators of several clips, computed in parallel processes."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.errors import TrackingError, TrainingError
+from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.config import PhysicsConfig
+from musclemap.imitation.tracking.config import TrackingConfig
+from musclemap.imitation.tracking.dofs import find_controlled_dofs
+
+from .gains import compute_gains
+from .linearisation import Linearisation, NominalPath, linearise, nominal_path
+from .processes import available_cores, one_thread_each, process_pool
+from .regulator import RegulatedPath
+from .regulator_config import RegulatorConfig
+
+_STEPS_PER_TASK = 25
+_LOCAL_STEPS = 100
+"""Paths with at most this many control steps are linearised by this process: starting others takes longer."""
+
+_body: SimulationBody | None = None
+"""Body of a process of the pool."""
+
+
+def regulate(
+    body: SimulationBody,
+    physics: PhysicsConfig,
+    clips: Sequence[tuple[str, Clip]],
+    tracking: TrackingConfig,
+    config: RegulatorConfig,
+    *,
+    workers: int = 0,
+    on_message: Callable[[str], None] = lambda text: None,
+) -> list[RegulatedPath]:
+    """Follow each clip with the tracking controller and compute the regulator around that motion.
+
+    Args:
+        body: Simulated body.
+        physics: Settings that the body was made with.
+        clips: Clips with their names.
+        tracking: Gains of the tracking controller.
+        config: Weights and differences of the regulator.
+        workers: Number of processes; 0 for one per core.
+        on_message: Called with a sentence for each clip.
+
+    Raises:
+        TrackingError: If the controller cannot follow a clip to its end; the message names the clip.
+        TrainingError: If a process ended, for example because memory ran out.
+    """
+    paths: list[NominalPath] = []
+    for name, clip in clips:
+        try:
+            paths.append(nominal_path(body, clip, tracking))
+        except TrackingError as error:
+            raise TrackingError(f"{name}: {error}") from error
+    nroot = find_controlled_dofs(body).nroot
+    results: list[RegulatedPath] = []
+    local = sum(len(path.excitation) for path in paths) <= _LOCAL_STEPS
+    pool = None if local else process_pool(workers or available_cores(), _prepare, body.name, physics)
+    try:
+        for (name, _), path in zip(clips, paths, strict=True):
+            on_message(f"linearises {len(path.excitation)} control steps of {name} (minutes)")
+            tasks = np.array_split(
+                np.arange(len(path.excitation)), max(1, len(path.excitation) // _STEPS_PER_TASK)
+            )
+            if pool is None:
+                parts = [linearise(body, path, steps, config) for steps in tasks]
+            else:
+                with one_thread_each():
+                    futures = [pool.submit(_linearise, path, steps, config) for steps in tasks]
+                parts = [future.result() for future in futures]
+            linear = Linearisation(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+            with threadpool_limits(limits=1, user_api="blas"):  # the same sums whatever the number of threads
+                results.append(RegulatedPath(path, compute_gains(path, linear, nroot=nroot, config=config)))
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            "a process that linearises a clip has ended, perhaps because memory ran out: lower dagger.workers"
+        ) from error
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+    return results
+
+
+def _prepare(name: str, physics: PhysicsConfig) -> None:
+    global _body
+    _body = load_simulation_body(name, physics)
+
+
+def _linearise(path: NominalPath, steps: np.ndarray, config: RegulatorConfig) -> Linearisation:
+    assert _body is not None
+    return linearise(_body, path, steps, config)

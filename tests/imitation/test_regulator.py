@@ -1,0 +1,182 @@
+"""The regulator: its linear model, its gains against a dense solution, and motions led back by it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from musclemap.datasets.clip import Clip
+from musclemap.imitation.errors import TrackingError
+from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.config import PhysicsConfig
+from musclemap.imitation.regulator import regulate as regulate_module
+from musclemap.imitation.regulator.gains import compute_gains
+from musclemap.imitation.regulator.linearisation import Linearisation, NominalPath, deviation, linearise, nominal_path
+from musclemap.imitation.regulator.regulate import regulate
+from musclemap.imitation.regulator.regulator import Regulator, effects, map_regulated, save_regulated
+from musclemap.imitation.regulator.regulator_config import RegulatorConfig
+from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.imitation.tracking.activation import ActivationDynamics
+from musclemap.imitation.tracking.config import TrackingConfig
+from musclemap.imitation.tracking.dofs import find_controlled_dofs
+from musclemap.imitation.tracking.track import advance, set_state
+
+SMALL = RegulatorConfig(position_step=1e-4, velocity_step=1e-3)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[tuple[str, Clip]]:
+    return arm_clips(1, 0.6)
+
+
+@pytest.fixture(scope="module")
+def body(clips: Sequence[tuple[str, Clip]]) -> SimulationBody:
+    return load_simulation_body(clips[0][1].model)
+
+
+@pytest.fixture(scope="module")
+def path(body: SimulationBody, clips: Sequence[tuple[str, Clip]]) -> NominalPath:
+    return nominal_path(body, clips[0][1], TrackingConfig())
+
+
+def moved(path: NominalPath, body: SimulationBody, step: int, change: np.ndarray) -> mujoco.MjData:
+    """State before a control step, with deviations of positions and velocities."""
+    dofs, data = find_controlled_dofs(body), mujoco.MjData(body.model)
+    qpos, tangent = path.qpos[step].copy(), dofs.tangent(path.qpos[step])
+    mujoco.mj_integratePos(body.model, qpos, tangent @ change[: dofs.ndof], 1.0)
+    velocity = path.qvel[step] + tangent @ change[dofs.ndof :]
+    set_state(data, qpos, velocity, path.act[step], path.warmstart[step])
+    return data
+
+
+def test_the_path_is_what_its_excitations_cause(body: SimulationBody, path: NominalPath) -> None:
+    data = mujoco.MjData(body.model)
+    set_state(data, path.qpos[0], path.qvel[0], path.act[0], path.warmstart[0])
+    for step, excitation in enumerate(path.excitation):
+        advance(body, data, excitation)
+        np.testing.assert_array_equal(data.qpos, path.qpos[step + 1])
+        np.testing.assert_array_equal(data.act, path.act[step + 1])
+
+
+def test_the_linear_model_predicts_small_deviations(body: SimulationBody, path: NominalPath) -> None:
+    """Positions and velocities exactly; activations as well as the model of the control step does."""
+    dofs, rng = find_controlled_dofs(body), np.random.default_rng(0)
+    steps = np.array([2, 11, 30])
+    linear = linearise(body, path, steps, SMALL)
+    dynamics = ActivationDynamics(body.model, body.nsubstep)
+    for row, step in enumerate(steps):
+        change = rng.normal(size=2 * dofs.ndof) * np.repeat([1e-4, 1e-3], dofs.ndof)
+        data = moved(path, body, step, change)
+        advance(body, data, path.excitation[step])
+        reached = deviation(body.model, dofs, data, path.qpos[step + 1], path.qvel[step + 1])
+        np.testing.assert_allclose(linear.by_state[row] @ change, reached, rtol=1e-2, atol=1e-6)
+
+        goal = np.clip(path.act[step + 1] + rng.uniform(0.0, 0.05, body.model.nu), 0, 1)
+        data = moved(path, body, step, np.zeros(2 * dofs.ndof))
+        excitation = dynamics.excitation_for(path.act[step], goal)
+        advance(body, data, excitation)
+        reached = deviation(body.model, dofs, data, path.qpos[step + 1], path.qvel[step + 1])
+        predicted = linear.by_end[row] @ (data.act - path.act[step + 1])
+        # The model takes activations to rise linearly. They rise faster at first; positions feel it most.
+        for part, tolerance in ((slice(0, dofs.ndof), 0.6), (slice(dofs.ndof, None), 0.45)):
+            assert np.linalg.norm(predicted[part] - reached[part]) < tolerance * np.linalg.norm(reached[part])
+
+
+def test_gains_are_the_minimum_over_all_remaining_steps() -> None:
+    """The programme of the first step has the same solution as one least-squares problem over the whole horizon."""
+    rng, nstep, half, nu = np.random.default_rng(1), 6, 3, 5
+    size = 2 * half
+    linear = Linearisation(*(rng.normal(size=(nstep, size, width)) * 0.5 for width in (size, nu, nu)))
+    nothing, act = np.zeros((nstep + 1, 1)), rng.uniform(0, 1, (nstep + 1, nu))
+    path = NominalPath(qpos=nothing, qvel=nothing, act=act, warmstart=nothing, excitation=np.zeros((nstep, nu)))
+    config = RegulatorConfig(effort=0.2, velocity_weight=0.3, root_weight=2.0)
+    gains = compute_gains(path, linear, nroot=1, config=config)
+    state, act = rng.normal(size=size), rng.normal(size=nu)
+
+    weight = np.array([2.0, 1.0, 1.0, 0.6, 0.3, 0.3])
+    unknowns = nstep * nu
+    constant, slope = state, np.zeros((size, unknowns))  # state before the step, affine in all unknowns
+    before, before_slope = act, np.zeros((nu, unknowns))
+    rows, rhs = [], []
+    for step in range(nstep):
+        after_slope = np.zeros((nu, unknowns))
+        after_slope[:, step * nu : (step + 1) * nu] = np.eye(nu)
+        a, s, b = linear.by_state[step], linear.by_start[step], linear.by_end[step]
+        constant, slope = a @ constant + s @ before, a @ slope + s @ before_slope + b @ after_slope
+        room = np.minimum(path.act[step + 1], 1 - path.act[step + 1]) + 0.2 * config.headroom
+        effort = config.effort * (1 + config.headroom / room)
+        rows += [np.sqrt(weight)[:, None] * slope, np.sqrt(effort)[:, None] * after_slope]
+        rhs += [-np.sqrt(weight) * constant, np.zeros(nu)]
+        before, before_slope = np.zeros(nu), after_slope
+    dense = np.linalg.lstsq(np.concatenate(rows), np.concatenate(rhs), rcond=None)[0][:nu]
+
+    z, known = gains.matrix[0], gains.by_state[0] @ state + gains.by_act[0] @ act
+    ours = np.linalg.solve(z.T @ z + np.eye(nu), -z.T @ known) / gains.scale[0]
+    np.testing.assert_allclose(ours, dense, rtol=1e-3, atol=1e-4)
+
+
+def test_a_disturbed_arm_comes_back(body: SimulationBody, clips, path: NominalPath) -> None:
+    """Within 0.4 s at most a quarter of the deviation is left that the same excitations leave without feedback."""
+    (regulated,) = regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig())
+    regulator, dofs = Regulator(body, regulated), find_controlled_dofs(body)
+    change = np.concatenate([np.zeros(dofs.ndof), np.where(np.arange(dofs.ndof) % 2, 0.5, -0.5)])
+    left = []
+    for feedback in (True, False):
+        data = moved(path, body, 0, change)
+        for step in range(40):
+            excitation = regulator.decide(data, step).excitation if feedback else path.excitation[step]
+            advance(body, data, excitation)
+        left.append(np.linalg.norm(deviation(body.model, dofs, data, path.qpos[40], path.qvel[40])[: dofs.ndof]))
+    assert left[0] < 0.25 * left[1]
+
+
+def test_without_deviation_the_regulator_repeats_the_path(body: SimulationBody, clips, path: NominalPath) -> None:
+    (regulated,) = regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig())
+    regulator, last = Regulator(body, regulated), len(path.excitation) - 1
+    data = moved(path, body, 7, np.zeros(2 * find_controlled_dofs(body).ndof))
+    decision = regulator.decide(data, 7)
+    np.testing.assert_allclose(decision.activation, path.act[8], atol=1e-4)
+    assert decision.residual < 1e-6
+    data = moved(path, body, last, np.zeros(2 * find_controlled_dofs(body).ndof))
+    np.testing.assert_array_equal(regulator.decide(data, last + 1).excitation, regulator.decide(data, last).excitation)
+
+
+def test_effects_are_the_cost_of_errors(body: SimulationBody, clips, path: NominalPath) -> None:
+    """With all directions and power 1; a power of 0.5 takes the root of each direction's size."""
+    (regulated,) = regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig())
+    error, gains = np.linspace(-0.1, 0.1, body.model.nu), regulated.gains
+    rank = gains.matrix.shape[1]
+    whole = effects(gains, ndirection=rank, power=1.0)[5].astype(float)
+    expected = np.sum((gains.matrix[5] @ (gains.scale[5] * error)) ** 2) / np.median(gains.scale[5]) ** 2
+    assert np.sum((whole @ error) ** 2) == pytest.approx(expected, rel=1e-2)
+    half = effects(gains, ndirection=2, power=0.5)[5].astype(float)
+    size = np.linalg.norm(gains.matrix[5, :2], axis=1)
+    np.testing.assert_allclose(half * np.sqrt(size)[:, None], whole[:2], rtol=1e-2, atol=1e-4)
+
+
+def test_a_saved_regulator_is_the_same(body: SimulationBody, clips, tmp_path: Path) -> None:
+    (regulated,) = regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig())
+    save_regulated(regulated, tmp_path / "0")
+    mapped = map_regulated(tmp_path / "0")
+    for part, same in zip((*regulated.path, *regulated.gains), (*mapped.path, *mapped.gains), strict=True):
+        np.testing.assert_array_equal(part, same)
+
+
+@pytest.mark.slow
+def test_processes_compute_the_same_gains(body: SimulationBody, clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig())
+    monkeypatch.setattr(regulate_module, "_LOCAL_STEPS", 0)
+    parallel = regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig(), workers=2)
+    for ours, other in zip(local, parallel, strict=True):
+        for part, same in zip((*ours.path, *ours.gains), (*other.path, *other.gains), strict=True):
+            np.testing.assert_array_equal(part, same)
+
+
+def test_a_clip_that_the_controller_loses_is_named(
+    body: SimulationBody, clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("musclemap.imitation.tracking.search.LANDMARK_LIMIT", 1e-9)
+    with pytest.raises(TrackingError, match=rf"{clips[0][0]}: the controller loses the clip after \d+ of \d+"):
+        regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig())
