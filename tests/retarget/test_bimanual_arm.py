@@ -98,7 +98,7 @@ def test_arms_of_the_whole_body_are_found_again(arms: TargetBody, body: TargetBo
     """Landmarks and orientations of a clip of MyoFullBody, seen from its own chest: every angle within 0.5 degrees.
 
     Where an arm hangs, elevation plane and rotation of the shoulder are one angle, so the humerus is compared as a
-    whole.
+    whole. The clip is smooth already: the fit has to find it, not to smooth it once more.
     """
     part = walk_clip.frames(slice(0, 120))
     motion = synthesise("walk_1.2", seconds=2.0)
@@ -110,15 +110,15 @@ def test_arms_of_the_whole_body_are_found_again(arms: TargetBody, body: TargetBo
     whole = replace(whole, pos=seen.landmark_pos.astype(float), rot=rot.reshape(*seen.landmark_quat.shape[:2], 3, 3))
     known, path = arms_of(arms, body, part.qpos.astype(np.float64))
     targets = BaseFrame(body=arms, whole=body, proportions=proportions).targets(whole, path, None)
-    weights = replace(CONFIG.weights, prior=0.0)
+    weights = replace(CONFIG.weights, prior=0.0, acceleration=0.01)
     fit = Fitter(arms, replace(CONFIG, weights=weights, max_calibration_offset=0.0)).fit([targets])[0]
     ref, result = evaluate_clip(arms, known), evaluate_clip(arms, arms.reduced.expand(fit.q))
     a, b = (Rotation.from_quat(e.landmark_quat.reshape(-1, 4), scalar_first=True) for e in (ref, result))
-    assert np.rad2deg((a.inv() * b).magnitude()).mean() < 0.5
+    assert np.percentile(np.rad2deg((a.inv() * b).magnitude()), 99) < 0.5
     hinges = [arms.reduced.index(f"{name}_{side}") for name in ("elbow_flex", "deviation", "flexion") for side in "rl"]
     angles = arms.reduced.reduce(known)[:, NROOT:]
     difference = np.rad2deg(np.abs(fit.q[:, NROOT:] - angles))[:, hinges]
-    assert difference.mean() < 0.5
+    assert np.percentile(difference, 99) < 0.5
 
 
 def resting(nframe: int = 60) -> SourceMotion:
@@ -130,10 +130,16 @@ def resting(nframe: int = 60) -> SourceMotion:
     )  # fmt: skip
 
 
+def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.rad2deg(np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))))
+
+
 def test_a_resting_chest_is_upright_and_still(to_arms: Retargeter) -> None:
+    """But for the fraction of a degree by which trunk and pelvis lean in MyoFullBody's T-pose."""
     clip = convert(to_arms, resting())[0]
     assert clip.base_motion is not None
-    np.testing.assert_allclose(clip.base_motion, np.tile(STILL, (clip.nframe, 1, 1)), atol=0.05)
+    assert angle_deg(clip.base_motion[30, 0], GRAVITY) < 1.0
+    np.testing.assert_allclose(clip.base_motion[:, 1:], np.tile(STILL[1:], (clip.nframe, 1, 1)), atol=1e-6)
 
 
 def test_a_tilted_person_has_the_same_arms_and_another_gravity(to_arms: Retargeter) -> None:
@@ -144,7 +150,9 @@ def test_a_tilted_person_has_the_same_arms_and_another_gravity(to_arms: Retarget
     before, after = convert(to_arms, upright, replace(upright, rotvec=rotvec))
     np.testing.assert_allclose(after.qpos, before.qpos, atol=2e-3)
     assert after.base_motion is not None
-    np.testing.assert_allclose(after.base_motion[30, 0], turn.inv().apply(GRAVITY), atol=0.05)
+    assert before.base_motion is not None
+    assert angle_deg(after.base_motion[30, 0], turn.inv().apply(GRAVITY)) < 1.0
+    assert angle_deg(after.base_motion[30, 0], before.base_motion[30, 0]) == pytest.approx(40.0, abs=0.1)
 
 
 def test_a_fixed_chest_only_leaves_its_motion_out(reach: Clip) -> None:
