@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -11,11 +12,15 @@ import pytest
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.track_file import read_track, write_track
 from musclemap.errors import SettingsError, TargetError
+from musclemap.imitation.eval.evaluation import evaluate
 from musclemap.imitation.physics.base_forces import step_motion
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
-from musclemap.imitation.physics.engine import PhysicsState
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.physics.warp_engine import WarpEngine
+from musclemap.imitation.ppo.ppo import PPO
+from musclemap.imitation.ppo.ppo_config import PPOConfig
+from musclemap.imitation.ppo.trainer import Trainer
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import make_library, refuse_moving_base
 from musclemap.imitation.task.task import Task, TaskConfig
@@ -155,6 +160,39 @@ def test_policies_observe_the_base_and_steps_use_the_mean_of_two_frames(arms: Si
     base = task.base(library.reference, state)
     assert base is not None
     np.testing.assert_allclose(base[0], step_motion(clip.base_motion)[5], rtol=1e-5)
+
+
+class RecordingEngine(MujocoEngine):
+    """An engine that keeps the motion of the base of every step."""
+
+    def step(
+        self, state: PhysicsState, ctrl: jax.Array, base: jax.Array | None = None
+    ) -> tuple[PhysicsState, SensorData]:  # fmt: skip
+        assert base is not None
+        self.bases.append(np.asarray(base))
+        return super().step(state, ctrl, base)
+
+    bases: list[np.ndarray] = []  # noqa: RUF012 - one engine at a time
+
+
+def test_training_and_evaluation_move_the_base_as_the_clip_does(arms: SimulationBody, clip: Clip) -> None:
+    config = TaskConfig(future_steps=(1,))
+    library, task = make_library([("a", clip)], arms, resting=0.1, look_ahead=1), Task(arms, config)
+    assert clip.base_motion is not None
+    steps, engine = step_motion(clip.base_motion), RecordingEngine(arms, 2)
+    engine.bases.clear()
+    ppo = PPO(task.nobs, arms.model.nu, PPOConfig(hidden=(8,), num_steps=2, minibatch_size=4))
+    trainer = Trainer(engine, task, library.reference, ppo)
+    state = trainer.init(0)
+    before = np.asarray(state.worlds.task.frame)
+    trainer.iterate(state)
+    np.testing.assert_allclose(engine.bases[0], steps[before], rtol=1e-5, atol=1e-5)
+    engine.bases.clear()
+    rest = lambda obs: jnp.full((len(obs), arms.model.nu), 0.1)  # noqa: E731
+    (result,) = evaluate(engine, config, library, rest, to_end=False)
+    assert result.score.simulated >= 1
+    for frame in range(min(len(engine.bases), 3)):
+        np.testing.assert_allclose(engine.bases[frame][0], steps[frame], rtol=1e-5, atol=1e-5)
 
 
 def test_methods_without_the_forces_of_a_base_refuse_it(arms: SimulationBody, clip: Clip) -> None:
