@@ -95,7 +95,6 @@ class TargetBody:
 
     Attributes:
         name: Name, as in a clip's `model`.
-        option: Name in commands and settings.
         model: Full MuJoCo model including fingers and muscles; must not be changed.
         make_spec: Returns a new specification of the same model, which may be changed before compilation.
         package: Package that provides the model; ours if None.
@@ -113,7 +112,6 @@ class TargetBody:
     """
 
     name: str
-    option: str
     model: mujoco.MjModel
     make_spec: Callable[[], mujoco.MjSpec]
     package: str | None

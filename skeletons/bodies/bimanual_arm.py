@@ -89,10 +89,9 @@ CORRECTIONS = (
 def load_bimanual_arm(*, limits: str = "effective", published: bool = False) -> TargetBody:
     """MyoBimanualArm with 126 muscles, from the package musclemimic-models, corrected unless `published`."""
     return TargetBody(
-        name=NAME, option="bimanual-arm", model=_load_model(published=published),
-        make_spec=partial(_make_spec, published=published), package=PACKAGE, landmarks=LANDMARKS,
-        finger_joints=FINGER_JOINTS, hands="tracked", base=BASE, fit=FIT, source_to_target=SOURCE_TO_TARGET,
-        limits=limits, corrections=() if published else CORRECTIONS,
+        name=NAME, model=_load_model(published=published), make_spec=partial(_make_spec, published=published),
+        package=PACKAGE, landmarks=LANDMARKS, finger_joints=FINGER_JOINTS, hands="tracked", base=BASE, fit=FIT,
+        source_to_target=SOURCE_TO_TARGET, limits=limits, corrections=() if published else CORRECTIONS,
     )  # fmt: skip
 
 

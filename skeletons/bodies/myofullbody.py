@@ -162,8 +162,7 @@ CORRECTIONS = (
 def load_myofullbody(*, limits: str = "effective", published: bool = False) -> TargetBody:
     """MyoFullBody with 416 muscles, from the package musclemimic-models, corrected unless `published`."""
     return TargetBody(
-        name=NAME, option="full-body", model=load_model(published=published),
-        make_spec=partial(make_spec, published=published),
+        name=NAME, model=load_model(published=published), make_spec=partial(make_spec, published=published),
         package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, support_parts=SUPPORT_PARTS,
         finger_joints=FINGER_JOINTS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
         corrections=() if published else CORRECTIONS,

@@ -40,6 +40,6 @@ def load_small_arm_body(*, limits: str = "effective", published: bool = False) -
     """The arm as a target body, fixed to the world and without feet; it is our own, so nothing is corrected."""
     del published
     return TargetBody(
-        name=ARM_NAME, option="small-arm", model=load_small_arm(), make_spec=small_arm_spec, package=None,
+        name=ARM_NAME, model=load_small_arm(), make_spec=small_arm_spec, package=None,
         landmarks=tuple(Landmark(name=name) for name in ARM_LANDMARKS), fit=FIT, limits=limits,
     )  # fmt: skip

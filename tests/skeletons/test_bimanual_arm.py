@@ -4,6 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from musclemap.cli.options.shared import Body
+from musclemap.retarget.config import BodyConfig
 from musclemap.skeletons.bodies import BODIES, BODY_OPTIONS, load_body, load_body_version
 from musclemap.skeletons.bodies.bimanual_arm import CORRECTIONS, LANDMARKS
 from musclemap.skeletons.body import TargetBody
@@ -95,6 +97,8 @@ def test_the_root_body_has_the_axes_of_the_world(arms: TargetBody) -> None:
 
 
 def test_options_name_bodies() -> None:
-    for option, name in BODY_OPTIONS.items():
-        assert name in BODIES
-        assert load_body(name).option == option
+    """The command's options and the settings list the same ones."""
+    assert set(BODY_OPTIONS.values()) <= set(BODIES)
+    assert tuple(BODY_OPTIONS) == tuple(body.value for body in Body)
+    for option in BODY_OPTIONS:
+        assert BodyConfig(name=option).name == option  # type: ignore[arg-type]
