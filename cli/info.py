@@ -51,7 +51,8 @@ def gather(body_models: Path | None = None) -> dict[str, Any]:
         "system": platform.platform(),
         "packages": {name: probe(lambda name=name: metadata.version(name)) for name in PACKAGES},
         "devices": {"jax": probe(_jax_devices), "warp": probe(_warp_devices)},
-        "bodies": probe(_bodies),
+        "target": probe(_target),
+        "other_targets": probe(_other_targets),
         "body_models": probe(lambda: _body_models(body_models)),
         "licences": probe(_licences),
     }
@@ -81,13 +82,20 @@ def _warp_devices() -> list[str]:
     return [f"{device.alias} {device.name}" for device in warp.get_devices()]
 
 
-def _bodies() -> dict[str, Any]:
-    from musclemap.skeletons.bodies import BODY_OPTIONS
+def _target() -> dict[str, Any]:
+    from musclemap.skeletons.bodies import DEFAULT_BODY
 
-    return {option: probe(lambda name=name: _body(name)) for option, name in BODY_OPTIONS.items()}
+    return _facts(DEFAULT_BODY)
 
 
-def _body(name: str) -> dict[str, Any]:
+def _other_targets() -> dict[str, Any]:
+    from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY
+
+    others = {option: name for option, name in BODY_OPTIONS.items() if name != DEFAULT_BODY}
+    return {option: probe(lambda name=name: _facts(name)) for option, name in others.items()}
+
+
+def _facts(name: str) -> dict[str, Any]:
     from musclemap.skeletons.bodies import load_body
 
     body = load_body(name)

@@ -373,6 +373,7 @@ def test_info_answers_in_both_forms():
     output = json.loads(result.stdout)
     assert output["packages"]["musclemimic-models"] == "1.0.6"
     assert output["target"]["nq"] == 129
+    assert output["other_targets"]["bimanual-arm"]["nmuscle"] == 126
     assert any(device.startswith("cpu") for device in output["devices"]["jax"])
     text = RUNNER.invoke(info.app, [])
     assert text.exit_code == 0
@@ -385,7 +386,7 @@ def test_info_survives_errors_of_libraries(tmp_path, monkeypatch):
         raise OSError("driver and library do not match")
 
     monkeypatch.setattr(info, "_jax_devices", broken)
-    monkeypatch.setattr(info, "_bodies", broken)
+    monkeypatch.setattr(info, "_target", broken)
     (tmp_path / "SMPL_NEUTRAL.npz").write_bytes(b"junk")
     for folder in (tmp_path, tmp_path / "absent", tmp_path / "SMPL_NEUTRAL.npz"):
         for form in ([], ["--json"]):
