@@ -33,7 +33,7 @@ WALK_POLICY := out/walk-policy
 WALK_SECONDS ?= 2700
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-truth bench-gpu clean
+.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-truth bench-measured bench-gpu clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ TRUTH ?= $(wildcard ../shared/truth)
 bench-truth: .venv/.installed-$(EXTRAS) ## Compare a walk with measured forces, moments and EMG in TRUTH (a folder)
 	@[ -n "$(TRUTH)" ] || { echo "Set TRUTH=FOLDER; the head of benchmarks/truth.py says what it holds." >&2; exit 2; }
 	$(BIN)/python benchmarks/truth.py $(TRUTH) --json benchmarks/results/truth-cpu.json
+
+bench-measured: .venv/.installed-$(EXTRAS) ## Compare joint moments with measured and with estimated forces, of the walk in TRUTH
+	@[ -n "$(TRUTH)" ] || { echo "Set TRUTH=FOLDER; the head of benchmarks/truth.py says what it holds." >&2; exit 2; }
+	$(BIN)/python benchmarks/measured_forces.py $(TRUTH) --json benchmarks/results/measured-forces-cpu.json
 
 bench-gpu: ## Measure in ten minutes everything that needs an NVIDIA GPU; installs what is missing
 	benchmarks/gpu.sh

@@ -39,6 +39,9 @@ def retarget(
     save_joint_map: opt.SaveJointMap = None,
     body: opt.BodyOption = None,
     chest: opt.ChestOption = None,
+    force_file: opt.ForceFile = None,
+    mass: opt.Mass = None,
+    static_trial: opt.StaticTrialOption = None,
     fps: opt.Fps = None,
     hands: opt.HandsOption = None,
     treadmill: opt.TreadmillOption = None,
@@ -57,6 +60,7 @@ def retarget(
     status: opt.Status = False,
     muscles: opt.Muscles = False,
     muscle_cost: opt.MuscleCostOption = None,
+    forces: opt.ForcesOption = None,
     chunk: opt.Chunk = None,
     report: opt.Report = True,
     config: Config = None,
@@ -79,10 +83,13 @@ def retarget(
         raise typer.Exit
     filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
     selection = None if status else _select(source, out, filters)
-    known = _Source(up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map)
+    known = _Source(
+        up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map, force_file=force_file, mass=mass,
+        static_trial=static_trial,
+    )  # fmt: skip
     settings = _settings(
         config, set_ or (), known, body=body, chest=chest, fps=fps, hands=hands, treadmill=treadmill,
-        dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, chunk=chunk,
+        dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, forces=forces, chunk=chunk,
     )  # fmt: skip
     if selection is None or out is None:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
@@ -99,10 +106,13 @@ class _Source:
     """What is known about the source files."""
 
     up: opt.UpAxis | None
-    units: opt.Units | None
+    units: str | None
     source_fps: float | None
     ground: opt.Ground | None
     joint_map: Path | None
+    force_file: str | None
+    mass: float | None
+    static_trial: str | None
 
 
 class _Filters(TypedDict):
@@ -170,10 +180,13 @@ def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":
         raise typer.BadParameter("OUT is missing: the folder for the clips")
     if out.is_file():
         raise typer.BadParameter(f"cannot write to {out}: it is a file; give the folder for the clips")
+    from musclemap.datasets.formats.readers.table import refuse_no_motion
     from musclemap.datasets.output_folder import refuse_own_source
     from musclemap.datasets.selection import select
 
     refuse_own_source(source, out)
+    if source.is_file():
+        refuse_no_motion(source)
     return select(source, **filters)
 
 
@@ -269,6 +282,7 @@ def _settings(
     dynamics: opt.Dynamics | None,
     muscles: bool,
     muscle_cost: opt.MuscleCost | None,
+    forces: opt.Forces | None,
     chunk: int | None,
 ) -> "RetargetConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
@@ -283,18 +297,22 @@ def _settings(
     joints = None if known.joint_map is None else json.dumps(load_joint_map(known.joint_map).pairs)
     own = {
         "source.up": known.up and known.up.value,
-        "source.units": known.units and known.units.value,
+        "source.units": known.units,
         "source.fps": known.source_fps,
         "source.ground": known.ground and known.ground.value,
         "source.joints": joints,
         "body.name": body and body.value,
         "body.chest": chest and chest.value,
+        "source.force_file": known.force_file,
+        "source.mass": known.mass,
+        "source.static_trial": known.static_trial,
         "fps": fps,
         "hands": hands and hands.value,
         "treadmill": treadmill and treadmill.value,
         "dynamics.enabled": dynamics and str(dynamics is opt.Dynamics.on).lower(),
         "validation.muscles": "true" if muscles else None,
         "validation.muscle_cost": muscle_cost and muscle_cost.value,
+        "validation.forces": forces and forces.value,
         "validation.chunk_size": chunk,
     }
     return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])

@@ -7,7 +7,19 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .options.shared import MUSCLE_COST, BodyFilter, ComputeDevice, Config, Device, Json, MuscleCost, Quiet, set_option
+from .options.shared import (
+    FORCES,
+    MUSCLE_COST,
+    BodyFilter,
+    ComputeDevice,
+    Config,
+    Device,
+    Forces,
+    Json,
+    MuscleCost,
+    Quiet,
+    set_option,
+)
 from .program import Program
 from .report import try_report
 
@@ -27,6 +39,7 @@ def validate(
         bool, typer.Option("--muscles", help="Compute muscle activations by static optimisation and store them.")
     ] = False,
     muscle_cost: Annotated[MuscleCost | None, MUSCLE_COST] = None,
+    forces: Annotated[Forces | None, FORCES] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip is infeasible.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change no clip and no manifest.")] = False,
     chunk: Annotated[int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.")] = None,
@@ -46,7 +59,7 @@ def validate(
     Exits with 0 if every clip was checked, 1 if some could not be checked (or, with
     --strict, are infeasible), 2 for wrong usage.
     """
-    settings = _settings(config, set_ or [], muscle_cost, chunk)
+    settings = _settings(config, set_ or [], muscle_cost, forces, chunk)
     result = _validate(
         source, settings, device, body=body and body.value, muscles=muscles, write=not dry_run, silent=json_ or quiet
     )  # fmt: skip
@@ -93,7 +106,11 @@ def _validate(
 
 
 def _settings(
-    path: Path | None, assignments: list[str], muscle_cost: MuscleCost | None, chunk: int | None
+    path: Path | None,
+    assignments: list[str],
+    muscle_cost: MuscleCost | None,
+    forces: Forces | None,
+    chunk: int | None,
 ) -> "RetargetConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
     from musclemap.pipelines.device import disable_gpu_preallocation
@@ -103,7 +120,11 @@ def _settings(
     from musclemap.settings import load_settings, override
 
     settings = load_settings(RetargetConfig, path, assignments)
-    own = {"validation.muscle_cost": muscle_cost and muscle_cost.value, "validation.chunk_size": chunk}
+    own = {
+        "validation.muscle_cost": muscle_cost and muscle_cost.value,
+        "validation.forces": forces and forces.value,
+        "validation.chunk_size": chunk,
+    }
     return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
 
 

@@ -17,14 +17,24 @@ Clips whose forces were computed also have these. The support is a part of the b
     /activation         (nframe, nu)                  0 to 1, if muscles were requested
     /activation_residual (nframe, nmoment)            [Nm], that they cannot supply
 
+with the names of their second dimension in the attributes support_names, moment_names and muscle_names. Clips of
+motions that were recorded on force plates also have these, with plate_names:
+
+    /plate_force       (nframe, nplate, 3)   [N], world, on the subject, as measured: not scaled to the body's mass
+    /plate_centre      (nframe, nplate, 3)   [m], under the body's foot as it was under the subject's; held without load
+    /plate_free_moment (nframe, nplate)      [Nm], vertical, as measured
+    /plate_foot        (nframe, nplate, 2) uint8  left, right: 1 while that foot alone is on the plate; both 1 where the
+                                             feet cannot be told apart, or the recording does not cover the frame
+    /measured          (nframe, 2) uint8     left, right: 1 where /ground_force of the foot is measured
+    /estimated_force   (nframe, nsupport, 3) [N], what /ground_force is without plates; if any of it is measured
+
 Clips of a body that is fixed to a moving base, such as arms to a chest, have the motion of that base:
 
     /base_motion (nframe, 4, 3)   gravity and acceleration of the root body's origin [m/s^2], angular velocity [rad/s],
                                   angular acceleration [rad/s^2], in the axes of the model's world, which is the base's
 
-with the names of their second dimension in the attributes support_names, moment_names and muscle_names. The other
-attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same clip
-always gives the same bytes: no times, no random order, a pinned file format version.
+The other attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same
+clip always gives the same bytes: no times, no random order, a pinned file format version.
 """
 
 import math
@@ -53,6 +63,7 @@ from .clip_schema import (
     OPTIONAL,
     OPTIONAL_JSON,
     OPTIONAL_NAMES,
+    OPTIONAL_TEXTS,
     check_arrays,
     check_shapes,
     check_values,
@@ -109,6 +120,18 @@ class Clip:
         base_motion: Motion of the base that the body is fixed to, shape (nframe, 4, 3): acceleration by gravity,
             acceleration of the root body's origin [m/s^2], angular velocity [rad/s], angular acceleration [rad/s^2], in
             the axes of the model's world. None for a free body, and for a base at rest.
+        plate_names: Force plates, along the second dimension of the next four arrays; None without plates.
+        plate_force: Force of each plate on the subject as measured, world frame, shape (nframe, nplate, 3) [N].
+        plate_centre: Centre of pressure, under the body's foot as it was under the subject's, shape (nframe, nplate, 3)
+            [m]; held where the plate is not loaded.
+        plate_free_moment: Vertical moment about it as measured, shape (nframe, nplate) [Nm].
+        plate_foot: Whether the left and the right foot are on each plate, shape (nframe, nplate, 2); both where they
+            cannot be told apart, or the recording does not cover the frame.
+        measured: 1 where `ground_force` of the left or right foot is measured, scaled to the body's weight, shape
+            (nframe, 2); None if it is estimated throughout.
+        estimated_force: `ground_force` as it would be without plates, same shape; None if `measured` is.
+        force_source: Name and hash of the file of the measured forces; empty without.
+        calibration_source: Name and hash of the static trial that calibrated the subject's markers; empty without.
     """
 
     qpos: np.ndarray
@@ -146,6 +169,15 @@ class Clip:
     moment_names: tuple[str, ...] = ()
     joint_moment: np.ndarray | None = None
     base_motion: np.ndarray | None = None
+    plate_names: tuple[str, ...] = ()
+    plate_force: np.ndarray | None = None
+    plate_centre: np.ndarray | None = None
+    plate_free_moment: np.ndarray | None = None
+    plate_foot: np.ndarray | None = None
+    measured: np.ndarray | None = None
+    estimated_force: np.ndarray | None = None
+    force_source: str = ""
+    calibration_source: str = ""
 
     @property
     def nframe(self) -> int:
@@ -209,7 +241,7 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
         _check({key: array.shape for key, array in stored.items()}, stored, values)
     except (FileError, SettingsError) as error:
         raise ClipError(f"the clip: {error}") from error
-    optional = (*OPTIONAL_NAMES, *OPTIONAL_JSON)
+    optional = (*OPTIONAL_NAMES, *OPTIONAL_JSON, *OPTIONAL_TEXTS)
     written = [key for key in _ATTRIBUTES if key not in optional or values[key]]
     numbers = {key: float(values[key]) for key in NUMBERS if values[key] is not None}
     attributes = {key: texts.get(key, numbers.get(key, values[key])) for key in written}
@@ -247,8 +279,8 @@ def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
 
 def _value(contents: FileContents, key: str) -> Any:
     """Value of an attribute as `Clip` holds it."""
-    if key in (*OPTIONAL_NAMES, *OPTIONAL_JSON) and key not in contents.attributes:
-        return ()
+    if key in (*OPTIONAL_NAMES, *OPTIONAL_JSON, *OPTIONAL_TEXTS) and key not in contents.attributes:
+        return "" if key in OPTIONAL_TEXTS else ()
     names, json = (*NAMES, *OPTIONAL_NAMES), (*JSON, *OPTIONAL_JSON)
     value = attribute_value(contents, key, names=names, numbers=NUMBERS, json=json)
     if key == "source_fps" and math.isnan(value):

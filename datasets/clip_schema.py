@@ -25,14 +25,19 @@ ARRAYS = {"qpos": 2, "qvel": 2, "landmark_pos": 3, "target_pos": 3, "contact": 2
 OPTIONAL = {
     "activation": 2, "activation_residual": 2,
     "bearing": 2, "ground_force": 3, "centre_of_pressure": 3, "joint_moment": 2, "base_motion": 3,
+    "measured": 2, "estimated_force": 3,
+    "plate_force": 3, "plate_centre": 3, "plate_free_moment": 2, "plate_foot": 3,
 }  # fmt: skip
-"""Number of dimensions of each dataset that a clip may lack: activations, forces computed by the checks, and the motion
-of what the body is fixed to."""
+"""Number of dimensions of each dataset that a clip may lack: activations, forces computed by the checks, forces
+measured by plates, and the motion of what the body is fixed to."""
 
 BASE_ROWS = ("gravity", "acceleration", "angular velocity", "angular acceleration")
 """What `base_motion` holds along its second dimension."""
 
-FLAGS = ("contact", "bearing")
+PLATES = ("plate_force", "plate_centre", "plate_free_moment", "plate_foot")
+"""Datasets of force plates; a clip has all of them or none."""
+
+FLAGS = ("contact", "bearing", "measured", "plate_foot")
 """Datasets of zeros and ones, stored as uint8."""
 
 JSON = ("config", "software", "metrics", "reasons")
@@ -40,11 +45,15 @@ OPTIONAL_JSON = ("warnings",)
 """Lists that a clip may lack; an empty one is not stored."""
 NAMES = ("joint_names", "landmark_names")
 OPTIONAL_NAMES = {
-    "support_names": ("bearing", "ground_force", "centre_of_pressure"),
+    "support_names": ("bearing", "ground_force", "centre_of_pressure", "estimated_force"),
     "moment_names": ("joint_moment",),
     "muscle_names": ("activation",),
+    "plate_names": ("plate_force", "plate_centre", "plate_free_moment"),
 }
 """Lists of unique names that a clip may lack, and the datasets whose second dimension they name."""
+
+OPTIONAL_TEXTS = ("force_source", "calibration_source")
+"""Texts that a clip may lack; an empty one is not stored."""
 
 NUMBERS = ("fps", "source_fps", "subject_scale")
 TEXTS = (
@@ -89,7 +98,7 @@ FPS = (1.0, 10_000.0)
 SOURCE_FPS = (1e-3, 1e6)
 SUBJECT_SCALE = (1e-3, 1e3)
 
-_FILE_NAMES = ("source", "body_model")
+_FILE_NAMES = ("source", "body_model", "force_source", "calibration_source")
 _RANGES = {"fps": FPS, "source_fps": SOURCE_FPS, "subject_scale": SUBJECT_SCALE}
 
 
@@ -146,7 +155,7 @@ def check_arrays(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) ->
 
 
 def _check_optional(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any]) -> None:
-    """Refuse optional datasets whose shape contradicts their names, and `bearing` other than 0 and 1.
+    """Refuse optional datasets whose shape contradicts their names, and flags other than 0 and 1.
 
     Only activations may lack their names, because clips of earlier releases do.
     """
@@ -162,8 +171,17 @@ def _check_optional(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any])
         raise FileError(
             f"base_motion has shape {arrays['base_motion'].shape}; it holds vectors of {', '.join(BASE_ROWS)}"
         )
-    if "bearing" in arrays and arrays["bearing"].max() > 1:
-        raise FileError("bearing must hold 0 or 1")
+    for key in ("bearing", "measured", "plate_foot"):
+        if key in arrays and arrays[key].max() > 1:
+            raise FileError(f"{key} must hold 0 or 1")
+    if "measured" in arrays and arrays["measured"].shape[1:] != (2,):
+        raise FileError("measured must have 2 columns: left foot, right foot")
+    plates = [key for key in PLATES if key in arrays]
+    if plates and len(plates) < len(PLATES):
+        raise FileError(f"it has {', '.join(plates)} and lacks other datasets of its force plates")
+    if plates and arrays["plate_foot"].shape[1:] != (len(values["plate_names"]), 2):
+        count = len(values["plate_names"])
+        raise FileError(f"plate_foot has shape {arrays['plate_foot'].shape} for {count} plate_names")
 
 
 def _frames_beyond(array: np.ndarray, limit: float, *, rows: int = 4096) -> np.ndarray:
@@ -186,7 +204,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     Raises:
         FileError: If an attribute is wrong; the message names it.
     """
-    for key in TEXTS:
+    for key in (*TEXTS, *OPTIONAL_TEXTS):
         check_text(values[key], MAX_TEXT, where=key, is_name=key in _FILE_NAMES)
     for key, (low, high) in _RANGES.items():
         if not (values[key] is None and key == "source_fps"):
@@ -367,7 +385,7 @@ LAYOUT = FileLayout(
     arrays=ARRAYS,
     optional=OPTIONAL,
     attributes=(*TEXTS, *JSON, *NAMES, *NUMBERS),
-    optional_attributes=(*OPTIONAL_NAMES, *OPTIONAL_JSON),
+    optional_attributes=(*OPTIONAL_NAMES, *OPTIONAL_JSON, *OPTIONAL_TEXTS),
     dtype_of=dtype_of,
     check_shapes=check_shapes,
 )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musclemap.datasets.plates.plate_forces import PlateForces
 from musclemap.reason_codes import ReasonCode
 
 UNKNOWN_LICENCE = "unknown"
@@ -61,6 +62,10 @@ class SourceMotion:
         rest_joints: Rest positions of the source's own skeleton, shape (22, 3) [m], order BODY_NAMES; x to the
             subject's left, y up, z forward. Its limbs have the rest directions of the SMPL family, to which `rotvec`
             refers, and its own lengths. None if a body model or the mean skeleton gives the joints.
+        forces: Ground forces on force plates, in the world of `trans` and in the subject's size; None without plates.
+        calibration_source: Name and hash of the static trial that gave `rest_joints`; empty if the motion itself did.
+        file_up: Axis that pointed up in the file of such a source, such as "y" or "-y"; otherwise "".
+        file_unit: Length of one unit in the file of such a source [m]; otherwise 0.
     """
 
     name: str
@@ -78,6 +83,10 @@ class SourceMotion:
     frame_rate: FrameRateReport | None = None
     warnings: tuple[SourceWarning, ...] = ()
     rest_joints: np.ndarray | None = None
+    forces: PlateForces | None = None
+    calibration_source: str = ""
+    file_up: str = ""
+    file_unit: float = 0.0
 
     @property
     def nframe(self) -> int:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from musclemap.reason_codes import ReasonCode
+
 from .manifest import STATUSES, ManifestEntry
 from .motion import SourceWarning
 
@@ -57,8 +59,13 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every source that was processed has its clip."""
-        return all(entry.status == "ok" for entry in self.entries)
+        """Whether every source that was processed has its clip; a static trial needs none."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[ManifestEntry, ...]:
+        """Entries of the sources without a clip that should have one."""
+        return tuple(e for e in self.entries if e.status != "ok" and e.code is not ReasonCode.STATIC_TRIAL)
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as plain values, ready for JSON."""

@@ -3,8 +3,10 @@
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from musclemap.datasets.formats.readers.units import checked_unit
+from musclemap.errors import SettingsError
 from musclemap.settings import MAX_FACTOR, NonNegativeFloat, PositiveFloat, Sequence, settings
 
 Iterations = Annotated[int, Field(ge=1, le=10_000)]
@@ -12,6 +14,22 @@ Iterations = Annotated[int, Field(ge=1, le=10_000)]
 MuscleCost = Literal["volume", "activation", "stress-cubed"]
 """What static optimisation minimises: squares of activation weighted by muscle volume, plain squares of activation, or
 cubes of muscle stress."""
+
+
+def _is_force_file(name: str) -> str:
+    if name not in ("", "none") and not name.casefold().endswith((".mot", ".sto", ".xml")):
+        raise ValueError("with the end .mot, .sto or .xml, or none")
+    return name
+
+
+def _is_marker_file(name: str) -> str:
+    if name not in ("", "none") and not name.casefold().endswith((".trc", ".c3d")):
+        raise ValueError("with the end .trc or .c3d, or none")
+    return name
+
+
+StaticTrial = Annotated[str, Field(max_length=255), AfterValidator(_is_marker_file)]
+ForceFile = Annotated[str, Field(max_length=4096), AfterValidator(_is_force_file)]
 
 
 @settings
@@ -35,25 +53,41 @@ class BodyConfig:
             raise ValueError("a chest can only be fixed with the body bimanual-arm")
 
 
+def _unit(text: str) -> str:
+    """As `checked_unit`, for a field: the settings name it in their error."""
+    try:
+        return checked_unit(text)
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+
+
 @settings
 class SourceConfig:
     """What is known about the source files better than they say themselves.
 
     Attributes:
         up: Axis that points up in the files' world: "z", "y", or "auto" (y up is noticed, and turned if it is certain).
-        units: Unit of their positions: "m", "cm", "mm", or "auto" (other units are noticed, and converted if certain).
+        units: Unit of their positions: "m", "cm", "mm", "in", "cmu" (56.4 mm), the length of one unit in metres such as
+            "0.0254", or "auto" (other units are noticed, and converted if certain).
         fps: Frame rate [Hz] in place of that of the files, or 0 for that of the files.
         ground: Height of the floor: "auto" (that of the standing feet) or "zero" (z = 0 of the files).
         joints: Joint map of files with their own skeletons, each such as "left_hip = LeftUpLeg"; empty to find the
             joints by their names or positions.
+        force_file: File of measured ground forces of each motion, relative to its folder, where * stands for the name
+            of the motion without suffix; "none" for no forces; empty to find it by its name (see docs/formats.md).
+        mass: Mass of the subject [kg], or 0 to take it from the measured forces.
+        static_trial: Name of the static trial of each folder, which calibrates its other recordings of markers; "none"
+            for none; empty to find it by its name.
     """
 
     up: Literal["auto", "z", "y"] = "auto"
-    units: Literal["auto", "m", "cm", "mm"] = "auto"
+    units: Annotated[str, AfterValidator(_unit)] = "auto"
     fps: NonNegativeFloat = 0.0
     ground: Literal["auto", "zero"] = "auto"
     joints: Annotated[tuple[str, ...], *Sequence] = ()
-
+    force_file: ForceFile = ""
+    mass: NonNegativeFloat = 0.0
+    static_trial: StaticTrial = ""
 
 @settings
 class ScaleConfig:
@@ -233,6 +267,8 @@ class ValidationConfig:
             squares) or "stress-cubed".
         passive_torques: Whether published passive torques of hip, knee and ankle (Riener & Edrich 1999) replace those
             of the model's muscles there.
+        forces: "measured" (ground forces of force plates are used where there are any) or "estimated" (they are only
+            compared).
         refit: Whether a clip with too much self-collision or floor penetration is fitted once more.
         thresholds: Thresholds that differ from the table's, each as "METRIC=WARN:INFEASIBLE"; "none" disables one.
     """
@@ -247,6 +283,7 @@ class ValidationConfig:
     muscles: bool = False
     muscle_cost: MuscleCost = "volume"
     passive_torques: bool = False
+    forces: Literal["measured", "estimated"] = "measured"
     refit: bool = True
     thresholds: Annotated[tuple[str, ...], *Sequence] = ()
 

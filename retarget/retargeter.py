@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
-from musclemap.intervals import runs
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.metrics import clip_metrics
@@ -41,6 +40,8 @@ from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 from .fingers import finger_joints, with_fingers
+from .fit_metrics import contact_metrics, feet_contact, fit_metrics
+from .fitted_plates import FittedPlates, fitted_plates
 from .prepared_source import PreparedSource, prepare_source
 from .resample import FRAMES_PER_CHUNK, frame_times, resample, resample_rotations
 from .velocities import velocities
@@ -156,6 +157,8 @@ class Retargeter:
             if model is None
             else f"{model.file} {model.sha256}",
             "licence": motion.licence,
+            "force_source": "" if motion.forces is None else motion.forces.source,
+            "calibration_source": motion.calibration_source,
         }
 
     def proportions(self, motion: SourceMotion) -> Proportions:
@@ -304,16 +307,29 @@ class Retargeter:
             return None
         return base_motion(targets.base, targets.fps).astype(np.float32)
 
-    def _refine(self, targets: MotionTargets, fit: Fit) -> Refinement | None:
+    def _plates(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> FittedPlates | None:
+        """Measured ground forces at the frames of a fit; None without any, or for a body that has no feet."""
+        if motion.forces is None or not (self.body.free and self.body.support_parts):
+            return None
+        resampled = resample(motion, self.config.fps)
+        return fitted_plates(
+            self.body, resampled, targets, fit.q, subject=self._joints(motion), fitted=self.proportions(motion).joints
+        )
+
+    def _refine(self, targets: MotionTargets, fit: Fit, plates: FittedPlates | None) -> Refinement | None:
         """Refine a fit so that forces of the ground explain its motion."""
         if self._refiner is None:
             return None
-        held = np.any(targets.stance.contact.reshape(targets.nframe, 2, -1), axis=2)
+        used = plates is not None and self.config.validation.forces == "measured"
         ground = targets.floor[:, ::-1]  # left, right
-        return self._refiner.refine(fit.q, self._fitter.stiffness(targets, fit), held, targets.fps, ground=ground)
+        return self._refiner.refine(
+            fit.q, self._fitter.stiffness(targets, fit), targets.held, targets.fps, ground=ground,
+            known=plates.known if plates is not None and used else None,
+        )  # fmt: skip
 
     def _clip(self, source: PreparedSource, targets: MotionTargets, fit: Fit) -> Clip:
-        motion, refinement = source.motion, self._refine(targets, fit)
+        motion, plates = source.motion, self._plates(source.motion, targets, fit)
+        refinement = self._refine(targets, fit, plates)
         if refinement is not None:
             fit = dataclasses.replace(fit, q=refinement.q)
         to_world = Rotation.from_euler("z", targets.heading)
@@ -327,11 +343,13 @@ class Retargeter:
             self.body, qpos, evaluation, target_pos=target_pos, target_rot=to_world.as_matrix() @ targets.rot,
             root_height=targets.pos[:, 0, 2], contact=targets.stance.contact, ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
-        metrics |= _fit_metrics(motion, targets, fit) | source.metrics
+        metrics |= fit_metrics(motion, targets, fit) | source.metrics
         if self.body.contact_parts:
-            metrics |= _contact_metrics(targets)
+            metrics |= contact_metrics(targets)
         if refinement is not None:
             metrics |= refinement_metrics(refinement)
+        if plates is not None:
+            metrics |= plates.placed.metrics()
         metrics |= travel_metrics(to_world.as_matrix()[:2, :2] @ targets.travel, in_place=False)
         verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.thresholds))
         tracked = self._hands == "tracked" and motion.hand_rotvec is not None
@@ -340,7 +358,7 @@ class Retargeter:
             qvel=qvel,
             landmark_pos=evaluation.landmark_pos,
             target_pos=target_pos,
-            contact=_feet_contact(targets),
+            contact=feet_contact(targets),
             fps=targets.fps,
             joint_names=self.body.joint_names,
             landmark_names=self.body.landmark_names,
@@ -355,40 +373,13 @@ class Retargeter:
             metrics=metrics,
             verdict=verdict,
             reasons=reasons,
-            warnings=tuple(warning.to_dict() for warning in motion.warnings),
+            warnings=tuple(w.to_dict() for w in (*motion.warnings, *(() if plates is None else plates.warnings))),
             support_names=() if refinement is None else self.body.support_names,
             bearing=None if refinement is None else refinement.bearing.astype(np.uint8),
             base_motion=self._base_motion(targets),
+            **({} if plates is None else plates.placed.fields()),
             **self.provenance(motion),
         )
         if self._validator is None:
             return clip
         return self._validator.validate(clip, evaluation=evaluation, muscles=self.config.validation.muscles)
-
-
-def _fit_metrics(motion: SourceMotion, targets: MotionTargets, fit: Fit) -> dict[str, Any]:
-    """Metrics of the targets and of the fit, which the finished clip does not show."""
-    return {
-        "scale": targets.stance.scale,
-        "scale_evidence": targets.stance.scale_evidence,
-        "calibration_max_mm": float(np.linalg.norm(fit.offset, axis=1).max() * 1e3),
-        "restarted_anchors": fit.restarts,
-        "last_cost_decrease": fit.last_decrease,
-        "frame_rate_doubt": float(motion.frame_rate is not None and motion.frame_rate.suspicious),
-    }
-
-
-def _contact_metrics(targets: MotionTargets) -> dict[str, float]:
-    """Metrics of the contacts of feet."""
-    return {
-        "source_stance_speed_m_s": targets.stance_speed,
-        "foot_shift_mm": targets.foot_shift * 1e3,
-        "floor_height_mm": targets.stance.floor * 1e3,
-        "contact_count": float(sum(len(runs(contact)) for contact in targets.stance.contact.T)),
-    }
-
-
-def _feet_contact(targets: MotionTargets) -> np.ndarray:
-    """Contacts as a clip stores them, shape (nframe, 4) uint8; zeros for a body without feet."""
-    contact = targets.stance.contact.astype(np.uint8)
-    return contact if contact.shape[1] else np.zeros((targets.nframe, 4), np.uint8)

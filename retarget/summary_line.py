@@ -1,10 +1,12 @@
-"""One line that says what was done to the motion of a clip: filter, treadmill, floor, contacts, corrections."""
+"""One line that says what was done to the motion of a clip: axes, unit, filter, treadmill, floor, contacts, fits."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 _FILTER_PREFIX, _FILTER_SUFFIX = "filter_cutoff_", "_hz"
+
+AXES = ("x", "-x", "y", "-y", "z", "-z")
 
 _ENTRIES = (
     ("floor_height_mm", "floor {:+.0f} mm"),
@@ -28,7 +30,7 @@ def summary_line(metrics: Mapping[str, Any], *, body: str = "") -> str:
         contacts"; empty if nothing is known.
     """
     values = {name: float(value) for name, value in metrics.items() if _is_finite(value)}
-    parts = [*_repeats(values), *_filter(values), *_treadmill(values)]
+    parts = [*_world(metrics.get("source_up"), values), *_repeats(values), *_filter(values), *_treadmill(values)]
     parts += [text.format(values[name]) for name, text in _ENTRIES if name in values]
     if values.get("refitted"):
         parts.append(f"refit moved landmarks by up to {values.get('refit_moved_mm', 0.0):.0f} mm")
@@ -37,6 +39,12 @@ def summary_line(metrics: Mapping[str, Any], *, body: str = "") -> str:
 
 def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _world(up: Any, values: Mapping[str, float]) -> list[str]:
+    """Axis and unit of a file that may have any."""
+    unit = values.get("source_unit_m", 0.0)
+    return [f"read with {up} up, 1 unit as {1e3 * unit:.4g} mm"] if up in AXES and unit > 0 else []
 
 
 def _repeats(values: Mapping[str, float]) -> list[str]:

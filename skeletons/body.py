@@ -72,6 +72,8 @@ class FitSettings:
         smoothing: Field that scales the smoothness of a joint.
         bent: A configuration without singular joints [rad or m], at which the stiffness of the joints is evaluated.
         starts: Start configurations for anchor frames; joints not named are at rest [rad or m].
+        polar: Joints that give a limb's direction in polar form: its elevation, and the plane of elevation, which does
+            not move the limb while the elevation is zero.
         calibrated: Landmarks whose offset may be corrected from the motion itself.
         carried_by: For landmarks that move with a calibrated landmark, the name of that landmark.
         highest: Upper limits of the fit that are below those of the joints, by joint [rad or m].
@@ -83,6 +85,7 @@ class FitSettings:
     smoothing: Mapping[str, str] = field(default_factory=dict)
     bent: Mapping[str, float] = field(default_factory=dict)
     starts: tuple[Mapping[str, float], ...] = ({},)
+    polar: tuple[tuple[str, str], ...] = ()
     calibrated: tuple[str, ...] = ()
     carried_by: Mapping[str, str] = field(default_factory=dict)
     highest: Mapping[str, float] = field(default_factory=dict)

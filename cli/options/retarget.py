@@ -8,7 +8,7 @@ import typer
 
 from musclemap.cli.output.format_list import list_formats
 
-from .shared import MUSCLE_COST, Body, MuscleCost, set_option
+from .shared import FORCES, MUSCLE_COST, Body, Forces, MuscleCost, set_option
 
 
 class Chest(StrEnum):
@@ -51,15 +51,6 @@ class UpAxis(StrEnum):
     y = "y"
 
 
-class Units(StrEnum):
-    """Unit of the positions in the source files."""
-
-    auto = "auto"
-    m = "m"
-    cm = "cm"
-    mm = "mm"
-
-
 class Ground(StrEnum):
     """Height of the floor."""
 
@@ -68,6 +59,22 @@ class Ground(StrEnum):
 
 
 _SOURCES = "What the source files do not say"
+
+
+def _checked_rate(rate: float | None) -> float | None:
+    from musclemap.datasets.amass.limits import FPS_RANGE
+
+    if rate is not None and not FPS_RANGE[0] <= rate <= FPS_RANGE[1]:
+        raise typer.BadParameter(f"expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:,g} Hz, not {rate:g}")
+    return rate
+
+
+def _checked_unit(text: str | None) -> str | None:
+    from musclemap.datasets.formats.readers.units import checked_unit
+
+    return None if text is None else checked_unit(text)
+
+
 
 Source = Annotated[
     Path, typer.Argument(help="Folder of motions, or one file; --list-formats lists the formats.", show_default=False)
@@ -87,10 +94,13 @@ Up = Annotated[
     ),
 ]
 UnitsOption = Annotated[
-    Units | None,
+    str | None,
     typer.Option(
         "--units",
-        help="Unit of positions; auto converts centimetres and millimetres if they are certain.",
+        metavar="UNIT",
+        callback=_checked_unit,
+        help="Unit of positions: m, cm, mm, in, cmu (56.4 mm), or a length in metres such as 0.0254; auto converts "
+        "centimetres and millimetres if they are certain.",
         show_default="auto",
         rich_help_panel=_SOURCES,
     ),
@@ -99,6 +109,7 @@ SourceFps = Annotated[
     float | None,
     typer.Option(
         metavar="HZ",
+        callback=_checked_rate,
         help="Frame rate in place of the files' own.",
         show_default="that of each file",
         rich_help_panel=_SOURCES,
@@ -122,6 +133,32 @@ SaveJointMap = Annotated[
         help="Write the joint map of SOURCE, one BVH file, and exit.",
         show_default=False,
         rich_help_panel=_SOURCES,
+    ),
+]
+ForceFile = Annotated[
+    str | None,
+    typer.Option(
+        "--force-file",
+        metavar="NAME",
+        help="File of measured ground forces beside each motion; * is the motion's name; none for no forces.",
+        show_default="NAME_grf.mot and similar",
+        rich_help_panel=_SOURCES,
+    ),
+]
+StaticTrialOption = Annotated[
+    str | None,
+    typer.Option(
+        "--static-trial",
+        metavar="NAME",
+        help="Static trial of each folder, which calibrates its other files of markers; none for no static trials.",
+        show_default="the one with static in its name",
+        rich_help_panel=_SOURCES,
+    ),
+]
+Mass = Annotated[
+    float | None,
+    typer.Option(
+        metavar="KG", help="Mass of the subject.", show_default="from measured forces", rich_help_panel=_SOURCES
     ),
 ]
 GroundOption = Annotated[
@@ -211,6 +248,7 @@ Muscles = Annotated[
     bool, typer.Option("--muscles", help="Compute muscle activations too; without it, existing ones are kept.")
 ]
 MuscleCostOption = Annotated[MuscleCost | None, MUSCLE_COST]
+ForcesOption = Annotated[Forces | None, FORCES]
 Chunk = Annotated[
     int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.", show_default="2048")
 ]

@@ -38,6 +38,13 @@ class MuscleCost(StrEnum):
     stress_cubed = "stress-cubed"
 
 
+class Forces(StrEnum):
+    """Ground forces that inverse dynamics uses."""
+
+    measured = "measured"
+    estimated = "estimated"
+
+
 CONFIG_HELP = "Read settings from a TOML file."
 ENGINE_HELP = "Physics engine; auto is MuJoCo Warp with a GPU, otherwise MuJoCo."
 INCLUDE_HELP = "Use only clips that match; repeatable."
@@ -59,6 +66,11 @@ MUSCLE_COST: Any = typer.Option(
     "--muscle-cost",
     help="What activations minimise: squares weighted by muscle volume, plain squares, or cubes of muscle stress.",
     show_default="volume",
+)
+FORCES: Any = typer.Option(
+    "--forces",
+    help="Ground forces to use: those of force plates where there are any, or estimates everywhere.",
+    show_default="measured",
 )
 Json = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]

@@ -27,7 +27,7 @@ NAMED = 50
 
 SERIOUS = frozenset((
     ReasonCode.DOUBTFUL_FRAME_RATE, ReasonCode.Y_UP, ReasonCode.CAMERA_COORDINATES, ReasonCode.OTHER_UNITS,
-    ReasonCode.DROPPED_FRAMES,
+    ReasonCode.DROPPED_FRAMES, ReasonCode.BAD_FORCES, ReasonCode.STATIC_TRIAL,
 ))  # fmt: skip
 """Doubts that concern a whole clip, which are always printed."""
 
@@ -92,9 +92,9 @@ def print_summary(summary: Summary, *, dry_run: bool = False) -> None:
 
 
 def print_failures(summary: Summary) -> None:
-    """Print every source without a clip, with its reason, and the problems of the whole run."""
+    """Print every source that should have a clip and has none, with its reason, and the problems of the whole run."""
     console = clean_console(err=True)
-    failures = [entry for entry in summary.entries if entry.status != "ok"]
+    failures = summary.failures
     message = [f"{entry.status} {entry.source}: {entry.reason}" for entry in failures[:NAMED]]
     if len(failures) > NAMED:
         codes = Counter(entry.code or ReasonCode.UNKNOWN for entry in failures)

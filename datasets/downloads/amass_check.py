@@ -20,6 +20,9 @@ BODY_MODEL_PAGES = {
 }
 """Website of each family's owners, and which of its downloads to take."""
 
+PACKED = (".tar.bz2", ".tar.gz", ".tar.xz", ".tar", ".zip")
+"""Endings of downloads that have to be unpacked."""
+
 GENDERS = ("female", "male", "neutral")
 
 
@@ -50,6 +53,7 @@ class ArchiveState:
         groups: State of each motion list.
         body_models: File of each body model by family and gender; None if no folder was given.
         unreadable: Files that look like body models but cannot be read, with the reason.
+        packed: Downloads in the folder that are not unpacked.
     """
 
     root: Path
@@ -59,6 +63,7 @@ class ArchiveState:
     groups: Mapping[str, GroupState]
     body_models: Mapping[tuple[str, str], str] | None
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    packed: tuple[Path, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -79,6 +84,7 @@ class ArchiveState:
             if models is None
             else [{"family": family, "gender": gender, "file": file} for (family, gender), file in models.items()],
             "unreadable": dict(self.unreadable),
+            "packed": [str(path) for path in self.packed],
             "steps": self.steps(),
         }
 
@@ -88,7 +94,8 @@ class ArchiveState:
         for state in self.groups.values():
             needed.update(state.missing)
         instruction = f"register at {SITE}, accept the terms, and under Download take 'SMPL+H G' or 'SMPL-X G' of"
-        steps = [
+        steps = [f"{path.name} is not unpacked: unpack it in {path.parent}" for path in self.packed]
+        steps += [
             f"{_with_aliases(part)}: {instruction} {part}; unpack it into {self.root / part} "
             f"({count} motions of the lists are missing)"
             for part, count in sorted(needed.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -138,6 +145,7 @@ def check_archive(root: Path, *, body_models: Path | None = None, groups: Sequen
         groups=states,
         body_models=models,
         unreadable=unreadable,
+        packed=tuple(sorted(path for path in root.rglob("*") if path.name.lower().endswith(PACKED) and path.is_file())),
     )
 
 

@@ -13,6 +13,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.errors import ClipError
 
 from .export_body import ExportBody
+from .readers.forces.grf_table import ESTIMATED, NOT_RAW
 from .tables import MOT_HEADER, WORLD_TO_OPENSIM, base_columns, clip_times, mot_values, table_text
 
 POSITIVE = {
@@ -41,6 +42,9 @@ POSITIVE = {
 
 ZERO = "Zero is upright standing with straight knees, arms hanging and thumbs forward."
 ZERO_ARMS = "Zero is arms hanging with thumbs forward."
+
+FEET = ("left_foot", "right_foot")
+"""Supports that force plates measure, in the order of a clip's `measured`."""
 
 _STO_HEADER = """{title}
 version=1
@@ -104,9 +108,11 @@ def opensim_companions(clip: Clip, body: ExportBody) -> dict[str, bytes]:
         ),
     }  # fmt: skip
     if clip.ground_force is not None and clip.centre_of_pressure is not None:
-        files["_grf.mot"] = _grf(clip, clip.ground_force, clip.centre_of_pressure)
+        files["_grf.mot"] = _grf(clip, clip.ground_force, clip.centre_of_pressure, mass)
     if clip.base_motion is not None:
         files["_base_motion.sto"] = _base(clip, clip.base_motion)
+    if (plates := plate_table(clip)) is not None:
+        files["_plates.mot"] = _plates(clip, *plates)
     if clip.activation is not None and clip.muscle_names:
         notes = ["Activations from 0 to 1 by static optimisation; they precede no force, unlike EMG."]
         files["_activations.sto"] = sto_bytes("activations", clip.muscle_names, times, clip.activation, notes)
@@ -119,16 +125,20 @@ def grf_columns(supports: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{support}_{quantity}{axis}" for support in supports for quantity in quantities for axis in "xyz")
 
 
-def _grf(clip: Clip, force: np.ndarray, centre: np.ndarray) -> bytes:
+def _grf(clip: Clip, force: np.ndarray, centre: np.ndarray, mass: float) -> bytes:
+    """Table of the forces on the body, with the free moments of measured ones."""
+    moment = _free_moments(clip, force, mass)
+    measured = "Forces on feet are measured by force plates, scaled to the model's weight, where they are known."
     notes = [
+        ESTIMATED if clip.measured is None else f"{measured} {NOT_RAW}",
         "Force of the ground on the body [N], where it acts [m], and free moment [Nm], in the ground frame:",
         "x forward, y up, z right. A support without force has its lowest point as point of application.",
-        "Free moments are part of the forces' distribution over the sole and are written as zero.",
+        "Free moments of estimates are part of the forces' distribution over the sole and are written as zero.",
         "In an external load, force_identifier is NAME_ground_force_v and point_identifier NAME_ground_force_p.",
         _filter(clip),
     ]
-    turned = [array @ WORLD_TO_OPENSIM.T for array in (force.astype(np.float64), centre.astype(np.float64))]
-    values = np.concatenate([*turned, np.zeros_like(turned[0])], axis=2).reshape(clip.nframe, -1)
+    turned = [np.asarray(array, np.float64) @ WORLD_TO_OPENSIM.T for array in (force, centre, moment)]
+    values = np.concatenate(turned, axis=2).reshape(clip.nframe, -1)
     return sto_bytes("ground reaction", grf_columns(clip.support_names), clip_times(clip), values, notes)
 
 
@@ -138,6 +148,43 @@ def _base(clip: Clip, motion: np.ndarray) -> bytes:
         "gravity and acceleration [m/s^2], angular velocity [rad/s] and angular acceleration [rad/s^2].",
     ]
     return sto_bytes("base motion", base_columns(), clip_times(clip), motion.reshape(clip.nframe, -1), notes)
+
+
+def _free_moments(clip: Clip, force: np.ndarray, mass: float) -> np.ndarray:
+    """Vertical moments about the centres of pressure on the body, world frame, shape of `force` [Nm]."""
+    moment = np.zeros(force.shape)
+    subject = clip.metrics.get("subject_mass_kg")
+    if clip.measured is None or clip.plate_free_moment is None or clip.plate_foot is None or not _is_mass(subject):
+        return moment
+    for foot, name in enumerate(FEET):
+        alone = (clip.plate_foot[..., foot] > 0) & (clip.plate_foot[..., 1 - foot] == 0)
+        total = np.sum(clip.plate_free_moment * alone, axis=1) * (clip.measured[:, foot] > 0)
+        moment[:, clip.support_names.index(name), 2] = mass / subject * clip.subject_scale * total
+    return moment
+
+
+def _is_mass(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def plate_table(clip: Clip) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """Headings and values of the forces of plates as measured, in OpenSim's axes; None for a clip without plates."""
+    if clip.plate_force is None or clip.plate_centre is None or clip.plate_free_moment is None:
+        return None
+    moment = np.zeros(clip.plate_force.shape)
+    moment[..., 2] = clip.plate_free_moment
+    turned = [np.asarray(array, np.float64) @ WORLD_TO_OPENSIM.T
+              for array in (clip.plate_force, clip.plate_centre, moment)]  # fmt: skip
+    return grf_columns(clip.plate_names), np.concatenate(turned, axis=2).reshape(clip.nframe, -1)
+
+
+def _plates(clip: Clip, columns: tuple[str, ...], values: np.ndarray) -> bytes:
+    notes = [
+        "Forces of force plates on the subject as measured [N], free moments [Nm], not scaled to the model's weight.",
+        "Centres of pressure are under the model's feet as they were under the subject's [m].",
+        NOT_RAW,
+    ]
+    return sto_bytes("measured ground reaction", columns, clip_times(clip), values, notes)
 
 
 def _filter(clip: Clip) -> str:

@@ -98,6 +98,11 @@ def csv_companions(clip: Clip, _: ExportBody) -> dict[str, bytes]:
         tables["_ground_forces.csv"] = [f"{name}_{q}" for name in clip.support_names for q in quantities], both
     if clip.base_motion is not None:
         tables["_base_motion.csv"] = list(base_columns()), clip.base_motion.reshape(clip.nframe, -1)
+    if clip.plate_force is not None and clip.plate_centre is not None and clip.plate_free_moment is not None:
+        free = clip.plate_free_moment[..., None]
+        quantities = ("force_x", "force_y", "force_z", "centre_x", "centre_y", "centre_z", "free_moment")
+        plates = np.concatenate([clip.plate_force, clip.plate_centre, free], axis=2).reshape(clip.nframe, -1)
+        tables["_plates.csv"] = [f"{name}_{q}" for name in clip.plate_names for q in quantities], plates
     if clip.joint_moment is not None:
         tables["_moments.csv"] = list(clip.moment_names), clip.joint_moment
     if clip.activation is not None and clip.muscle_names:

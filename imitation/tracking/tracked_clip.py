@@ -47,7 +47,8 @@ def tracked_clip(clip: Clip, track: StoredTrack) -> Clip:
         reference, qpos=track.tracked_qpos, qvel=track.tracked_qvel, target_pos=reference.landmark_pos,
         landmark_pos=_landmarks(model, track.tracked_qpos, clip.landmark_names), activation=activation,
         muscle_names=names, activation_residual=None, support_names=(), bearing=None, ground_force=None,
-        centre_of_pressure=None, moment_names=(), joint_moment=None,
+        centre_of_pressure=None, moment_names=(), joint_moment=None, measured=None, estimated_force=None,
+        plate_names=(), plate_force=None, plate_centre=None, plate_free_moment=None, plate_foot=None, force_source="",
     )  # fmt: skip
 
 

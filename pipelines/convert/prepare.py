@@ -46,6 +46,9 @@ def read_options(config: RetargetConfig) -> ReadOptions:
         source_fps=source.fps or None,
         default_fps=config.default_fps or None,
         joint_map=joint_map_of(source.joints) if source.joints else None,
+        force_file=source.force_file,
+        mass=source.mass or None,
+        static_trial=source.static_trial,
     )
 
 

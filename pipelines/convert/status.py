@@ -18,6 +18,7 @@ from musclemap.datasets.output_folder import (
 )
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
+from musclemap.reason_codes import ReasonCode
 
 from .prepare import stale_reason
 
@@ -73,6 +74,8 @@ def folder_status(out: Path, *, requested: Mapping[str, Any]) -> Status:
     stale: dict[str, str] = {}
     failed: dict[str, ManifestEntry] = {}
     for name, entry in sorted(entries.items()):
+        if entry.code is ReasonCode.STATIC_TRIAL:  # needs no clip
+            continue
         if entry.status != "ok":
             failed[name] = entry
         elif reason := _stale_reason(out, entry, requested):

@@ -5,7 +5,9 @@ The root is unactuated, so the ground has to supply its wrench, with forces with
 `muscle_optimisation`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import mujoco
@@ -13,6 +15,7 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from musclemap.retarget.forces.contact_forces import BATCH_SIZE, GRAVITY, ContactForces, ContactForceSolver
+from musclemap.retarget.forces.measured import KnownForces
 from musclemap.retarget.forces.required_forces import accelerations
 from musclemap.retarget.forces.roll_over import RollOver
 from musclemap.retarget.velocities import velocities
@@ -21,8 +24,8 @@ from musclemap.skeletons.body import TargetBody
 from .physics_checks import FramePhysics
 
 __all__ = [
-    "BATCH_SIZE", "GRAVITY", "GroundReaction", "GroundReactionSolver", "batch_size", "filtered_motion", "low_passed",
-    "without_ground",
+    "BATCH_SIZE", "GRAVITY", "GroundReaction", "GroundReactionSolver", "Reaction", "batch_size", "filtered_motion",
+    "low_passed", "without_ground",
 ]  # fmt: skip
 
 
@@ -47,6 +50,26 @@ class GroundReaction:
     residual_force: np.ndarray
     residual_torque: np.ndarray
     torque: np.ndarray
+
+
+class Reaction(NamedTuple):
+    """How the ground supports a body.
+
+    Attributes:
+        bearing: Whether each part bears, shape (nframe, npart).
+        alone: The same by the motion alone, without force plates.
+        solve: Ground reaction of the frames of a slice, from their physics.
+        estimate: Forces (n, npart, 3) of the frames without force plates [N]; None if there are no plates.
+        known: Forces of plates, or None.
+        used: Whether they replace the estimate.
+    """
+
+    bearing: np.ndarray
+    alone: np.ndarray
+    solve: Callable[[FramePhysics, slice], GroundReaction]
+    estimate: Callable[[FramePhysics, slice], np.ndarray] | None = None
+    known: KnownForces | None = None
+    used: bool = False
 
 
 def filtered_motion(
@@ -112,9 +135,12 @@ class GroundReactionSolver:
         self._solver = ContactForceSolver(body, friction=friction, residual_weight=force_weight)
 
     def __call__(
-        self, physics: FramePhysics, qpos: np.ndarray, points: np.ndarray, load: np.ndarray, rolling: RollOver
-    ) -> GroundReaction:
+        self, physics: FramePhysics, qpos: np.ndarray, points: np.ndarray, load: np.ndarray, rolling: RollOver,
+        *, known: KnownForces | None = None,
+    ) -> GroundReaction:  # fmt: skip
         """Distribute the wrench of each frame over the parts that bear.
+
+        Measured forces on feet act as they are, whatever the residual; the other parts that bear supply the rest.
 
         Args:
             physics: Physics of the frames.
@@ -122,9 +148,18 @@ class GroundReactionSolver:
             points: Lowest point of each of the body's support points, shape (nframe, npoint, 3) [m].
             load: From `load_sharing`, shape (nframe, npart).
             rolling: From `roll_over`.
+            known: Measured forces on feet, or None.
         """
         qpos = np.asarray(qpos, np.float64)
-        forces = self._solver(physics.wrench, points, qpos[:, :3], load, rolling)
+        root = qpos[:, :3]
+        if known is None:
+            forces = self._solver(physics.wrench, points, root, load, rolling)
+        else:
+            supplied, load = known.wrench(root), load.copy()
+            load[:, :2] *= ~known.known
+            forces = self._solver(physics.wrench - supplied.sum(axis=1), points, root, load, rolling)
+            for foot in range(2):
+                forces = self._with_foot(forces, known, foot, supplied[:, foot], points, root)
         return GroundReaction(
             force=forces.force,
             centre=forces.centre,
@@ -133,6 +168,35 @@ class GroundReactionSolver:
             residual_torque=physics.wrench[:, 3:] - forces.wrench[:, 3:],
             torque=physics.torque - contact_torques(self.body, qpos, forces, self._solver.bodies),
         )
+
+    def _with_foot(
+        self, forces: ContactForces, known: KnownForces, foot: int, wrench: np.ndarray, points: np.ndarray,
+        root: np.ndarray,
+    ) -> ContactForces:  # fmt: skip
+        """Add the measured force on a foot.
+
+        Its bodies, hindfoot and toes, share it as pressure on the points of the sole that are down does. What such
+        pressure cannot supply, as the foot of the body is not the subject's, acts on the hindfoot.
+        """
+        acts = np.flatnonzero(known.force[:, foot].any(axis=1))
+        if not acts.size:
+            return forces
+        load = np.zeros((len(acts), len(self.body.support.names)))
+        load[:, foot] = 1.0
+        free = RollOver(centre=np.zeros((len(acts), 2, 2)), weight=np.zeros((len(acts), 2)))
+        pressed = self._solver(wrench[acts], points[acts], root[acts], load, free)
+        own = pressed.body_force, pressed.body_torque
+        total = known[acts].wrench(np.zeros_like(root[acts]))[:, foot]
+        hindfoot = int(np.searchsorted(self._solver.bodies, self.body.support.body[self.body.support.part == foot][0]))
+        for array, whole in zip(own, (total[:, :3], total[:, 3:]), strict=True):
+            array[:, hindfoot] += whole - array.sum(axis=1)
+        result = {name: getattr(forces, name).copy() for name in ContactForces.__dataclass_fields__}
+        result["force"][:, foot] += known.force[:, foot]
+        result["centre"][acts, foot] = known.centre[acts, foot]
+        result["wrench"] += wrench
+        result["body_force"][acts] += own[0]
+        result["body_torque"][acts] += own[1]
+        return ContactForces(**result)
 
 
 def contact_torques(body: TargetBody, qpos: np.ndarray, forces: ContactForces, bodies: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .inverse_dynamics import GroundReaction
+from .measured_checks import MeasuredGround
 from .muscle_optimisation import StaticOptimization
 
 Reduction = Callable[[np.ndarray], Any]
@@ -25,6 +26,7 @@ class CheckResult:
         optimization: Activations, or None if they were not requested.
         ground: Ground reaction, and the torques that remain for the muscles.
         bearing: Whether each part of the body bears, shape (nframe, npart) bool.
+        measured: Measured forces and the estimate beside them, or None without force plates.
     """
 
     metrics: dict[str, Any]
@@ -33,6 +35,7 @@ class CheckResult:
     optimization: StaticOptimization | None
     ground: GroundReaction
     bearing: np.ndarray
+    measured: MeasuredGround | None
 
 
 @dataclass(kw_only=True)
@@ -43,6 +46,7 @@ class SegmentResult:
         ground: Ground reaction of its frames.
         optimization: Activations of its frames, or None if they were not requested.
         bearing: Whether each part bears.
+        measured: As in `CheckResult`.
         series: As in `CheckResult`.
         parts: Values by frame and their reduction to a metric, by metric.
         locations: Joint, geoms or muscle with the worst value in this segment, by metric.
@@ -51,6 +55,7 @@ class SegmentResult:
     ground: GroundReaction
     optimization: StaticOptimization | None
     bearing: np.ndarray
+    measured: MeasuredGround | None = None
     series: dict[str, np.ndarray] = field(default_factory=dict)
     parts: dict[str, tuple[np.ndarray, Reduction]] = field(default_factory=dict)
     locations: dict[str, str] = field(default_factory=dict)
@@ -82,6 +87,7 @@ class SegmentResult:
             ground=cut(GroundReaction, self.ground),
             optimization=None if self.optimization is None else cut(StaticOptimization, self.optimization),
             bearing=self.bearing[frames],
+            measured=None if self.measured is None else cut(MeasuredGround, self.measured),
             series={metric: values[frames] for metric, values in self.series.items()},
             parts={metric: (values[frames], reduction) for metric, (values, reduction) in self.parts.items()},
             locations=self.locations,
@@ -98,6 +104,7 @@ def join_segments(segments: Sequence[SegmentResult]) -> CheckResult:
         worst = max(range(len(segments)), key=lambda k: _metric_value(reduction, values[k]))
         if metrics[metric] > 0 and segments[worst].locations[metric]:
             details[metric] = segments[worst].locations[metric]
+    measured = [segment.measured for segment in segments if segment.measured is not None]
     optimizations = [segment.optimization for segment in segments if segment.optimization is not None]
     return CheckResult(
         metrics=metrics,
@@ -106,6 +113,7 @@ def join_segments(segments: Sequence[SegmentResult]) -> CheckResult:
         optimization=concatenate_frames(StaticOptimization, optimizations) if optimizations else None,
         ground=concatenate_frames(GroundReaction, [segment.ground for segment in segments]),
         bearing=np.concatenate([segment.bearing for segment in segments]),
+        measured=concatenate_frames(MeasuredGround, measured) if measured else None,
     )
 
 

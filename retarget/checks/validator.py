@@ -3,7 +3,6 @@
 They use only the contents of a clip file and nothing of the fit, so they also apply to clips from other retargeters.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +16,10 @@ from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.forces.base_forces import base_torques
 from musclemap.retarget.forces.bearing import detect_bearing
 from musclemap.retarget.forces.contact_forces import load_sharing
+from musclemap.retarget.forces.measured import known_forces_of
 from musclemap.retarget.forces.passive_torques import passive_torques
 from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
-from musclemap.retarget.forces.roll_over import roll_over
+from musclemap.retarget.forces.roll_over import RollOver, roll_over
 from musclemap.retarget.targets.treadmill import checked_in_place, overground
 from musclemap.skeletons.body import TargetBody
 
@@ -29,11 +29,13 @@ from .inverse_dynamics import (
     GRAVITY,
     GroundReaction,
     GroundReactionSolver,
+    Reaction,
     filtered_motion,
     low_passed,
     without_ground,
 )
 from .joint_rates import RISE_TIME, is_wrist, peak_rate
+from .measured_checks import measured_ground, measured_metrics, stored_measurement
 from .muscle_checks import range_excess, tendon_steps
 from .muscle_optimisation import MuscleOptimizer, StaticOptimization, join_demands, muscle_demand
 from .physics_checks import FramePhysics, MujocoPhysics, PhysicsEngine, neutral_pairs
@@ -99,27 +101,34 @@ class Validator:
         )
         result.metrics.update({metric: measure.value for metric, measure in measured.items()})
         result.series.update({metric: m.series for metric, m in measured.items() if m.series is not None})
+        result.metrics.update(measured_metrics(result.measured, weight=self.body.mass * GRAVITY, fps=clip.fps))
         return result
 
     def _check(self, clip: Clip, evaluation: Evaluation, inner: np.ndarray, *, muscles: bool) -> SegmentResult:
         qvel, qacc = filtered_motion(clip.qpos, clip.fps, self._cutoff(clip), free=self.body.free)
         base = None if clip.base_motion is None else low_passed(clip.base_motion, clip.fps, self._cutoff(clip))
-        reaction, bearing = self._reaction(clip)
-        frames, grounds, demands = [], [], []
+        reaction = self._reaction(clip)
+        frames, grounds, estimates, demands = [], [], [], []
         for low in range(0, clip.nframe, self.config.chunk_size):
             part = slice(low, low + self.config.chunk_size)
             physics = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
             if base is not None:
                 moved = base_torques(self.body, clip.qpos[part], qvel[part], base[part])
                 physics = replace(physics, torque=physics.torque + moved)
-            ground = reaction(physics, part)
+            ground = reaction.solve(physics, part)
+            if reaction.estimate is not None:
+                estimates.append(reaction.estimate(physics, part))
             if physics.muscles is not None:
                 demands.append(muscle_demand(physics.muscles, ground.torque, passive=self._passive(clip.qpos[part])))
             frames.append((low, replace(physics, muscles=None)))  # moment arms are large
             grounds.append(ground)
         ground = concatenate_frames(GroundReaction, grounds)
         optimization = self._optimizer(join_demands(demands), fps=clip.fps) if demands else None
-        segment = SegmentResult(ground=ground, optimization=optimization, bearing=bearing)
+        segment = SegmentResult(ground=ground, optimization=optimization, bearing=reaction.bearing)
+        if reaction.known is not None:
+            segment.measured = measured_ground(
+                reaction.known, np.concatenate(estimates), reaction.alone, used=reaction.used
+            )  # fmt: skip
         self._configuration(clip, evaluation, segment)
         self._rates(clip, segment)
         self._geometry(clip, evaluation, frames, segment)
@@ -127,18 +136,29 @@ class Validator:
         self._forces(ground, optimization, inner, segment)
         return segment
 
-    def _reaction(self, clip: Clip) -> tuple[Callable[[FramePhysics, slice], GroundReaction], np.ndarray]:
-        """Function that finds the ground reaction of some frames, and which parts bear (nframe, npart)."""
+    def _reaction(self, clip: Clip) -> Reaction:
+        """How the ground supports a clip's body, if it does."""
         solver = self._ground
         if solver is None:
-            return lambda physics, part: without_ground(physics), np.zeros((clip.nframe, 0), bool)
+            nothing = np.zeros((clip.nframe, 0), bool)
+            return Reaction(nothing, nothing, lambda physics, part: without_ground(physics))
         required = required_forces(self.body, clip.qpos, clip.fps)
         bearing = self._bearing(clip, required)
-        load = load_sharing(bearing, clip.fps)
-        rolling = roll_over(self.body.support, required.points, bearing, required.com, clip.fps)
-        return lambda physics, part: solver(
-            physics, clip.qpos[part], required.points[part], load[part], rolling[part]
-        ), bearing
+        known = known_forces_of(clip, self.body, bearing)
+        used = known if self.config.forces == "measured" else None
+        alone = bearing if known is None else self._detected(clip, required)
+        bearing = bearing if used is None else used.bears(bearing)
+        load, rolling = self._priors(clip, required, bearing)
+        priors = self._priors(clip, required, alone)
+
+        def solve(physics: FramePhysics, part: slice) -> GroundReaction:
+            at = physics, clip.qpos[part], required.points[part]
+            return solver(*at, load[part], rolling[part], known=None if used is None else used[part])
+
+        def estimate(physics: FramePhysics, part: slice) -> np.ndarray:
+            return solver(physics, clip.qpos[part], required.points[part], priors[0][part], priors[1][part]).force
+
+        return Reaction(bearing, alone, solve, None if known is None else estimate, known, used is not None)
 
     def _passive(self, qpos: np.ndarray) -> np.ndarray | None:
         """Published passive torques of the independent joints, or None if the settings do not ask for them."""
@@ -147,10 +167,23 @@ class Validator:
         joints = self.body.actuated
         return passive_torques(joints.joint_names, qpos[:, joints.qposadr].astype(np.float64))
 
+    def _priors(self, clip: Clip, required: RequiredForces, bearing: np.ndarray) -> tuple[np.ndarray, RollOver]:
+        """Priors on how the parts share the load, and on the centres of pressure."""
+        rolling = roll_over(self.body.support, required.points, bearing, required.com, clip.fps)
+        return load_sharing(bearing, clip.fps), rolling
+
     def _bearing(self, clip: Clip, required: RequiredForces) -> np.ndarray:
-        """Parts that bear: those of the clip's file, because its motion was refined for them, or as detected."""
-        if clip.bearing is not None and clip.support_names == self.body.support_names:
+        """Parts that bear: those of the clip's file, because its motion was refined for them, or as detected.
+
+        The file's may be those of force plates, which an estimate must not use.
+        """
+        from_plates = clip.measured is not None and self.config.forces == "estimated"
+        if clip.bearing is not None and clip.support_names == self.body.support_names and not from_plates:
             return clip.bearing > 0
+        return self._detected(clip, required)
+
+    def _detected(self, clip: Clip, required: RequiredForces) -> np.ndarray:
+        """Parts that bear by the motion alone."""
         held = np.any(clip.contact.reshape(clip.nframe, 2, -1), axis=2)
         load = required.wrench[:, 2] / (self.body.mass * GRAVITY)
         return detect_bearing(self.body.support, required.points, load, required.com, clip.fps, held=held)
@@ -193,6 +226,7 @@ class Validator:
             "bearing": result.bearing.astype(np.uint8),
             "ground_force": result.ground.force.astype(np.float32),
             "centre_of_pressure": result.ground.centre.astype(np.float32),
+            **stored_measurement(result.measured),
         }
 
     def _configuration(self, clip: Clip, evaluation: Evaluation, result: SegmentResult) -> None:

@@ -20,7 +20,7 @@ factorisation:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import binary_opening, uniform_filter1d
@@ -34,6 +34,7 @@ from musclemap.retarget.forces.contact_forces import (
     ContactWrench,
     load_sharing,
 )
+from musclemap.retarget.forces.measured import KnownForces
 from musclemap.retarget.forces.required_forces import RequiredForces, required_forces
 from musclemap.retarget.forces.roll_over import RollOver, roll_over
 from musclemap.retarget.ramps import smoothstep
@@ -161,6 +162,7 @@ class Refiner:
         fps: float,
         *,
         ground: np.ndarray | None = None,
+        known: KnownForces | None = None,
     ) -> Refinement:
         """Refine a clip.
 
@@ -170,6 +172,7 @@ class Refiner:
             held: Whether each foot, left and right, is held still, shape (nframe, 2) bool.
             fps: Frame rate [Hz].
             ground: Height of the ground under each foot, left and right, shape (nframe, 2) [m]; 0 by default.
+            known: Measured forces on the feet, in the frame of `q`; the motion is moved to agree with them.
         """
         nframe = len(q)
         floor = self._ground(np.zeros((nframe, 2)) if ground is None else ground)
@@ -179,7 +182,8 @@ class Refiner:
         starts = range(0, max(nframe - OVERLAP, 1), step)
         for low in starts:
             part = slice(low, min(low + SEGMENT, nframe))
-            result = self._segment(q[part], stiffness(part), held[part], floor[part], fps)
+            measured = None if known is None else known[part]
+            result = self._segment(q[part], stiffness(part), held[part], floor[part], fps, measured)
             if low:
                 _fade(out[part], result.q)
             else:
@@ -203,14 +207,19 @@ class Refiner:
         return ground
 
     def _segment(
-        self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, floor: np.ndarray, fps: float
-    ) -> Refinement:
+        self, q: np.ndarray, stiffness: np.ndarray, held: np.ndarray, floor: np.ndarray, fps: float,
+        known: KnownForces | None,
+    ) -> Refinement:  # fmt: skip
         required = self._required(q, fps, momentum=True)
         vertical = required.wrench[:, 2] / self._solver.weight
         bearing = detect_bearing(self.body.support, required.points, vertical, required.com, fps, held=held)
+        if known is not None:
+            bearing = known.bears(bearing)
         load = load_sharing(bearing, fps)
+        if known is not None:
+            load[:, :2] *= ~known.known
         rolling = roll_over(self.body.support, required.points, bearing, required.com, fps)
-        state = first = best = self._state(q, required, load, rolling)
+        state = first = best = self._state(q, required, load, rolling, known)
         floor = np.minimum(floor, required.points[..., 2])  # what the fit leaves below the ground may stay there
         trusted = self._trusted(first, fps)
         lowest = self._cost(first, trusted, floor)
@@ -232,7 +241,7 @@ class Refiner:
             current, moved = self._move(current, step)
             deviation += moved
             required = self._required(current, fps, momentum=iteration < self.config.iterations)
-            state = self._state(current, required, load, rolling, state.forces.dual)
+            state = self._state(current, required, load, rolling, known, state.forces.dual)
             cost = self._cost(state, trusted, floor)
             if cost >= lowest:
                 continue
@@ -259,9 +268,12 @@ class Refiner:
         required: RequiredForces,
         load: np.ndarray,
         rolling: RollOver,
+        known: KnownForces | None,
         start: np.ndarray | None = None,
     ) -> _State:
-        forces = self._solver.wrench(required.wrench, required.points, q[:, :3], load, rolling, start=start)
+        supplied = np.zeros_like(required.wrench) if known is None else known.wrench(q[:, :3]).sum(axis=1)
+        forces = self._solver.wrench(required.wrench - supplied, required.points, q[:, :3], load, rolling, start=start)
+        forces = replace(forces, wrench=forces.wrench + supplied)
         return _State(required=required, forces=forces, root=q[:, :3])
 
     def _cost(self, state: _State, trusted: np.ndarray, floor: np.ndarray) -> float:

@@ -18,6 +18,11 @@ RESTART_JOINT_CHANGE = 1.0
 """Neighbouring anchors are both restarted if a joint changes by more than this between them [rad]."""
 
 
+SINGULAR = 0.1
+"""An anchor is restarted if the elevation of a limb in polar form is below this [rad]: at zero elevation the plane does
+not move the limb, so a fit that starts in the wrong plane stays there, up to 60 mm off."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnchorPath:
     """Selected solutions of all anchors.
@@ -43,26 +48,36 @@ def anchor_starts(body: TargetBody) -> np.ndarray:
     return np.clip(starts, reduced.lower, reduced.upper)
 
 
+def polar_joints(body: TargetBody) -> np.ndarray:
+    """Indices of the joints that give the direction of a limb in polar form, shape (nlimb, 2); see `FitSettings`."""
+    return np.array([[body.reduced.index(name) for name in names] for names in body.fit.polar], int).reshape(-1, 2)
+
+
 def choose_path(
     solve: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]],
     clip: np.ndarray,
     nstart: int,
+    *,
+    polar: np.ndarray | None = None,
 ) -> AnchorPath:
     """Solve all anchors from the first start, restart those that failed or jump, and select one solution of each.
 
-    The selection minimises the sum over the clip of the anchors' costs and of the squared changes of joints between
-    neighbours (Viterbi algorithm). Continuity therefore wins over a branch that fits a single frame slightly better.
+    Anchors beside the singularity of a limb in polar form are restarted too. The selection minimises the sum over the
+    clip of the anchors' costs and of the squared changes between neighbours (Viterbi algorithm), of joints and of the
+    directions of such limbs. Continuity therefore wins over a branch that fits a single frame slightly better.
 
     Args:
         solve: Function that solves rows (n,) from start k and returns configurations (n, 7 + njoint) and costs (n,).
         clip: Index of the clip of every anchor, ascending, shape (nanchor,).
         nstart: Number of starts.
+        polar: Joints of limbs in polar form, from `polar_joints`; none if None.
     """
+    polar = np.zeros((0, 2), int) if polar is None else polar
     rows = np.arange(len(clip))
     q, cost = solve(rows, 0)
     candidates, costs = q[None].repeat(nstart, 0), np.full((nstart, len(clip)), np.inf)
     costs[0] = cost
-    restart = _needs_restart(q, cost, clip)
+    restart = _needs_restart(q, cost, clip) | (q[:, NROOT + polar[:, 0]] < SINGULAR).any(axis=1)
     if restart.any():
         again = rows[restart]
         for k in range(1, nstart):
@@ -70,7 +85,7 @@ def choose_path(
     selection = np.zeros(len(clip), int)
     for c in np.unique(clip):
         members = np.flatnonzero(clip == c)
-        selection[members] = _viterbi(candidates[:, members, NROOT:], costs[:, members])
+        selection[members] = _viterbi(_continuous(candidates[:, members, NROOT:], polar), costs[:, members])
     return AnchorPath(q=candidates[selection, rows], cost=costs[selection, rows], restarted=restart)
 
 
@@ -82,6 +97,18 @@ def _needs_restart(q: np.ndarray, cost: np.ndarray, clip: np.ndarray) -> np.ndar
     restart[1:] |= jump
     restart[:-1] |= jump
     return restart
+
+
+def _continuous(joints: np.ndarray, polar: np.ndarray) -> np.ndarray:
+    """Coordinates without a singularity, shape (..., njoint), from joints.
+
+    In place of a limb's elevation and plane are the components of its direction across the axis of the planes.
+    """
+    result = joints.copy()
+    elevation, plane = joints[..., polar[:, 0]], joints[..., polar[:, 1]]
+    result[..., polar[:, 0]] = np.sin(elevation) * np.cos(plane)
+    result[..., polar[:, 1]] = np.sin(elevation) * np.sin(plane)
+    return result
 
 
 def _viterbi(joints: np.ndarray, cost: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT
 
-from .anchors import anchor_starts, choose_path
+from .anchors import anchor_starts, choose_path, polar_joints
 from .clip_batch import ClipBatch, concatenate_clips
 from .cost_weights import smoothness
 from .frame_solver import FrameSolution, solve_frames
@@ -301,7 +301,7 @@ class Fitter:
             )
             return solutions.q, solutions.cost
 
-        path = choose_path(solve, clip, len(starts))
+        path = choose_path(solve, clip, len(starts), polar=polar_joints(self.body))
         solutions = _FrameSolutions(path.q, path.cost, np.empty(0))
         offset = np.zeros((len(frames), self.body.nlandmark, 3))
         if self.config.max_calibration_offset > 0:

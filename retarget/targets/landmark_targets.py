@@ -67,6 +67,11 @@ class MotionTargets:
         """Number of frames."""
         return len(self.pos)
 
+    @property
+    def held(self) -> np.ndarray:
+        """Whether any part of the left and the right foot is in contact, shape (nframe, 2) bool."""
+        return np.any(self.stance.contact.reshape(self.nframe, 2, -1), axis=2)
+
 
 def heading_of(pelvis_rot: np.ndarray) -> float:
     """Heading of a pelvis about the vertical [rad]; 0 if the subject's left is the world's x.

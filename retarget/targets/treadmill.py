@@ -36,7 +36,7 @@ PELVIS_SHARE, PELVIS_TIME = 0.25, 2.0
 MIN_PLANTS, MIN_PLANT_TIME = 4, 0.12
 """Smallest number of times that a foot is planted for MIN_PLANT_TIME [s], at least once for each foot."""
 
-_MOVED = ("landmark_pos", "target_pos", "centre_of_pressure")
+_MOVED = ("landmark_pos", "target_pos", "centre_of_pressure", "plate_centre")
 """Arrays of positions in a clip, shape (nframe, n, 3); older clips lack some of them."""
 
 

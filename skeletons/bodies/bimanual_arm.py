@@ -64,6 +64,7 @@ FIT = FitSettings(
     smoothing={f"{name}_{side}": "twist" for name in ("elv_angle", "shoulder_rot") for side in SIDES},
     bent=both_sides({"elbow_flex": 0.5, "shoulder_elv": 0.5}),
     starts=tuple(both_sides(start) for start in _STARTS),
+    polar=tuple((f"shoulder_elv_{side}", f"elv_angle_{side}") for side in SIDES),
     calibrated=("humerus_r", "ulna_r", "humerus_l", "ulna_l"),
     carried_by={
         f"{name.removesuffix('_{}')}_{side}": f"humerus_{side}"

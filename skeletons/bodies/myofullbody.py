@@ -125,6 +125,7 @@ FIT = FitSettings(
     | {f"mtp_angle_{side}": "toes" for side in SIDES},
     bent=both_sides({"knee_angle": 0.5, "elbow_flex": 0.5, "shoulder_elv": 0.5, "hip_flexion": 0.3}),
     starts=tuple(both_sides(start) for start in _STARTS),
+    polar=tuple((f"shoulder_elv_{side}", f"elv_angle_{side}") for side in SIDES),
     calibrated=("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l"),
     carried_by={f"{name}_{side}": f"humerus_{side}" for name in ("ulna", "lunate") for side in SIDES},
     highest=both_sides({"pro_sup": HIGHEST_PRONATION}),

@@ -101,6 +101,8 @@ class ReasonCode(StrEnum):
     """Markers are not seen for a time. As a warning: short gaps were bridged, others solved without the marker."""
     MARKER_MISFIT = "marker_misfit"
     """The markers do not fit a body."""
+    STATIC_TRIAL = "static_trial"
+    """The file is a static trial, which calibrates the others of its folder. As a warning: it could not be used."""
     MISSING_COORDINATES = "missing_coordinates"
     """Coordinates that the file lacks were left as in upright standing."""
     OTHER_SIGNS = "other_signs"
@@ -113,6 +115,8 @@ class ReasonCode(StrEnum):
     """The size of the skeleton fits no unit of length."""
     ASSUMED_UP = "assumed_up"
     """The vertical axis was deduced from the posture, as the file does not state it."""
+    BAD_FORCES = "bad_forces"
+    """The measured ground forces of a motion cannot be used, in all or in some frames; they are estimated there."""
 
     SEVERAL_MOTIONS = "several_motions"
     """The trajectory file contains several motions."""

@@ -74,6 +74,55 @@ FORCES: dict[str, Any] = {
 """Members of `Clip` that only clips with computed forces have."""
 
 
+PLATES: dict[str, Any] = {
+    "plate_names": ("plate_1", "plate_2", "plate_3"),
+    "plate_force": np.full((600, 3, 3), 250.25, np.float32),
+    "plate_centre": np.full((600, 3, 3), -0.5, np.float32),
+    "plate_free_moment": np.full((600, 3), 1.5, np.float32),
+    "plate_foot": np.tile(np.array([[1, 0], [1, 1], [0, 0]], np.uint8), (600, 1, 1)),
+    "measured": np.tile(np.array([[0, 1]], np.uint8), (600, 1)),
+    "estimated_force": np.full((600, 2, 3), 340.5, np.float32),
+    "force_source": "walk_grf.mot " + 64 * "a",
+}
+"""Members of `Clip` that only clips with force plates have; the last but one needs `FORCES`."""
+
+
+def test_plates_survive_a_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "clip.h5"
+    write_clip(path, make_clip(**FORCES, **PLATES))
+    result = read_clip(path)
+    for key, value in PLATES.items():
+        if isinstance(value, np.ndarray):
+            assert getattr(result, key).dtype == value.dtype
+            np.testing.assert_array_equal(getattr(result, key), value)
+        else:
+            assert getattr(result, key) == value
+    write_clip(path, make_clip())
+    assert read_clip(path).force_source == ""
+    assert read_clip(path).frames(slice(0, 5)).plate_force is None
+    foot = result.frames(slice(0, 5)).plate_foot
+    assert foot is not None
+    assert foot.shape == (5, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"plate_force": None}, "lacks other datasets of its force plates"),
+        ({"plate_names": ("a", "b")}, "plate_force has shape .* for 2 plate_names"),
+        ({"plate_foot": np.ones((600, 3, 3), np.uint8)}, "plate_foot has shape"),
+        ({"plate_foot": np.full((600, 3, 2), 2, np.uint8)}, "plate_foot must hold 0 or 1"),
+        ({"measured": np.ones((600, 3), np.uint8)}, "measured must have 2 columns"),
+        ({"estimated_force": np.ones((600, 3, 3), np.float32)}, "estimated_force has shape"),
+        ({"plate_centre": np.full((600, 3, 3), np.nan, np.float32)}, "plate_centre is not finite"),
+        ({"force_source": "a\0b"}, "force_source contains a null"),
+    ],
+)
+def test_plates_that_break_the_contract(tmp_path: Path, changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ClipError, match=text):
+        write_clip(tmp_path / "clip.h5", make_clip(**{**FORCES, **PLATES, **changes}))
+
+
 def test_forces_survive_a_round_trip(tmp_path: Path) -> None:
     clip, path = make_clip(**FORCES), tmp_path / "clip.h5"
     write_clip(path, clip)

@@ -875,6 +875,20 @@ def test_check_reports_present_and_missing_parts(tmp_path: Path) -> None:
     assert json.loads(part.stdout)["parts"] == {"KIT": 108}
 
 
+def test_check_names_downloads_that_are_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for name in ("parts/KIT.tar.bz2", "SFU.ZIP", "notes.txt"):
+        (tmp_path / name).touch()
+    result = run("--check", "amass", tmp_path, "--json")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert report["packed"] == [str(tmp_path / "SFU.ZIP"), str(tmp_path / "parts" / "KIT.tar.bz2")]
+    assert report["steps"][:2] == [
+        f"SFU.ZIP is not unpacked: unpack it in {tmp_path}",
+        f"KIT.tar.bz2 is not unpacked: unpack it in {tmp_path / 'parts'}",
+    ]
+
+
 def test_catalogue_states_what_is_unknown() -> None:
     result = run("--list")
     assert result.exit_code == 0

@@ -177,7 +177,7 @@ def leaves(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def test_every_setting_refuses_other_types_and_has_a_range(cls):
     wrong = {
         bool: ["1", '"true"', "1.0"], int: ["true", "1.0", '"1"', "-1", str(2**63 - 1), str(10**30)],
-        float: ["true", '"1"', "nan", "inf", "-inf", "1e300", str(10**400)], str: ["1", "x"],
+        float: ["true", '"1"', "nan", "inf", "-inf", "1e300", str(10**400)], str: ["-1", "x"],
         tuple: ["1", "{}", "[[]]", "[nan]"],
     }  # fmt: skip
     for name, value in leaves(cls):

@@ -3,12 +3,21 @@
 import itertools
 from collections.abc import Callable
 
+import mujoco
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.solver import anchors
-from musclemap.retarget.solver.anchors import RESTART_JOINT_CHANGE, SOLVED_COST, anchor_starts, choose_path
-from musclemap.skeletons.body import TargetBody
+from musclemap.retarget.solver.anchors import (
+    RESTART_JOINT_CHANGE,
+    SINGULAR,
+    SOLVED_COST,
+    anchor_starts,
+    choose_path,
+    polar_joints,
+)
+from musclemap.skeletons.body import SIDES, TargetBody
 from musclemap.skeletons.reduced import NROOT
 
 from ..support.mirror import joint_twin
@@ -55,6 +64,54 @@ def test_failed_anchors_and_both_ends_of_a_jump_are_restarted() -> None:
     assert calls[1] == (1, [1, 4, 5])
     assert np.flatnonzero(path.restarted).tolist() == [1, 4, 5]
     assert path.cost[1] == cost[1, 1]
+
+
+def test_anchors_with_hanging_limbs_are_restarted() -> None:
+    joints = np.full((2, 6, 3), 0.3)
+    joints[0, 2, 0] = 0.5 * SINGULAR
+    calls: list[tuple[int, list[int]]] = []
+    solve = table(joints, np.full((2, 6), 1e-3), calls)
+    choose_path(solve, np.zeros(6, int), 2, polar=np.array([[0, 1]]))
+    assert calls == [(0, [0, 1, 2, 3, 4, 5]), (1, [2])]
+
+
+def test_limbs_in_polar_form_are_compared_by_their_direction() -> None:
+    """A limb that swings through the vertical: its plane turns by 180 degrees, its direction hardly.
+
+    By the joints alone, the cheapest path would stay in the first plane, with the limb straight down.
+    """
+    swing = np.deg2rad([6.0, 3.0, 0.0, -3.0, -6.0])
+    joints = np.zeros((2, 5, 2))
+    joints[0, :, 0] = np.maximum(swing, 0.0)
+    joints[1] = np.stack([np.abs(swing), np.where(swing < 0.0, np.pi, 0.0)], axis=1)
+    cost = np.array([[2e-3, 2e-3, 2e-3, 3e-3, 4e-3], [2e-3] * 5])
+    polar = np.array([[0, 1]])
+    path = choose_path(table(joints, cost), np.zeros(5, int), 2, polar=polar)
+    np.testing.assert_allclose(path.q[:, NROOT:], joints[1])
+    without = choose_path(table(joints, cost), np.zeros(5, int), 2)
+    np.testing.assert_allclose(without.q[:, NROOT:], joints[0])
+
+
+def test_polar_joints_of_the_body(body: TargetBody) -> None:
+    """With no elevation, the plane does not turn the arm."""
+    elevation, plane = polar_joints(body).T
+    assert len(elevation) == 2
+    joints = np.tile(body.reduced.rest, (2, 1))
+    joints[:, elevation] = np.deg2rad([[0.0], [60.0]])
+    q = np.concatenate([np.tile([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], (2, 1)), joints], axis=1)
+    other = q.copy()
+    other[:, NROOT + plane] += 0.4
+    data, model = mujoco.MjData(body.symmetric_model), body.symmetric_model
+
+    def humerus(configuration: np.ndarray, side: str) -> Rotation:
+        data.qpos[:] = body.reduced.expand(configuration[None])[0]
+        mujoco.mj_kinematics(model, data)
+        return Rotation.from_matrix(data.xmat[model.body(f"humerus_{side}").id].reshape(3, 3))
+
+    for side in SIDES:
+        angles = [(humerus(a, side).inv() * humerus(b, side)).magnitude() for a, b in zip(q, other, strict=True)]
+        assert angles[0] < 1e-6
+        assert angles[1] > 0.3
 
 
 def test_path_is_the_cheapest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.datasets.formats.readers.bvh import read_bvh
 from musclemap.datasets.formats.readers.marker_files import read_markers
 from musclemap.datasets.formats.readers.markers.trc_text import parse_trc
-from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions, SourceFile
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.retarget.config import RetargetConfig
@@ -72,7 +72,8 @@ def test_a_recorded_walk_through_bvh(unchecked: Retargeter, body: TargetBody) ->
 def test_a_walk_through_markers(unchecked: Retargeter, body: TargetBody) -> None:
     walk = synthesise("walk_1.2", seconds=2.0)
     recording = parse_trc(write_trc(virtual_markers(walk, labels=labels_of("CMU 41"))))
-    compare(unchecked, body, walk, [read_markers(recording, name="walk.trc", sha256="", options=ReadOptions())])
+    file = SourceFile(path=Path("walk.trc"), name="walk.trc", data=b"")
+    compare(unchecked, body, walk, [read_markers(recording, file, ReadOptions())])
 
 
 def test_body_models_are_not_for_own_skeletons() -> None:

@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.amass.reader import read_motion
-from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions, SourceFile
 from musclemap.datasets.formats.readers.opensim_files import read_opensim
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.targets.landmark_targets import build_targets
@@ -32,7 +32,8 @@ def angles(body: TargetBody, request: pytest.FixtureRequest) -> dict[str, np.nda
     """Angles of the orientation targets, shape (nframe,) each [deg], by joint and side."""
     motion = read_motion(TRUTH / "walk_poses.npz", name="walk_poses.npz")
     if request.param == "mot":
-        motion = read_opensim(known_walk(TRUTH), name="walk.mot", sha256="", options=ReadOptions())
+        file = SourceFile(path=Path("walk.mot"), name="walk.mot", data=known_walk(TRUTH))
+        motion = read_opensim(file, ReadOptions())
     joints = mean_joints() if motion.rest_joints is None else motion.rest_joints
     proportions = fit_proportions(body, joints)
     targets = build_targets(body, motion, proportions, RetargetConfig(), source_joints=joints)

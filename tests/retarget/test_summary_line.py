@@ -26,6 +26,12 @@ def test_all_parts_are_named() -> None:
     )
 
 
+def test_axes_and_unit_of_the_file_are_named() -> None:
+    assert summary_line({"source_up": "y", "source_unit_m": 0.0254 / 0.45}) == "read with y up, 1 unit as 56.44 mm"
+    assert summary_line({"source_up": "\x1b[31m", "source_unit_m": 1.0}) == ""
+    assert summary_line({"source_up": "y"}) == summary_line({"source_up": ["y"], "source_unit_m": 1.0}) == ""
+
+
 def test_one_cutoff_is_named_once() -> None:
     assert summary_line({"filter_cutoff_root_hz": 6.0, "filter_cutoff_arms_hz": 6.0}) == "filtered at 6 Hz"
 

@@ -17,15 +17,7 @@ from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.source_kinematics import leg_length
 
 from .axes import UP_TO_Z, UPRIGHT, assumed_up, nearest_axis
-from .motion_reader import (
-    UNIT_LENGTHS,
-    MotionReader,
-    ReadOptions,
-    SourceFile,
-    Units,
-    UpAxis,
-    own_skeleton_motion,
-)
+from .motion_reader import MotionReader, ReadOptions, SourceFile, UpAxis, own_skeleton_motion
 from .rates import checked_rate
 from .skeletons.bvh_text import Bvh, is_bvh, parse_bvh
 from .skeletons.calibration import Calibration, unit
@@ -33,14 +25,13 @@ from .skeletons.families import FAMILIES, find_family
 from .skeletons.joint_map import JointMap
 from .skeletons.own_skeleton import own_motion
 from .skeletons.topology import guess_joints
+from .units import UNIT_LENGTHS, unit_length
 
-UNIT_METRES = {**UNIT_LENGTHS, "CMU's unit of 56 mm": 0.0254 / 0.45, "inch": 0.0254}
-"""Length of units in use [m], in the order in which they are tried. CMU's ASF files, and the BVH files made from them,
-count in inches divided by 0.45."""
+LEG = (0.45, 1.3)
+"""Plausible lengths from hip to ankle [m], from small children to tall adults."""
 
-LEG = {"CMU's unit of 56 mm": (0.6, 1.05)}
-ANY_LEG = (0.45, 1.3)
-"""Plausible lengths from hip to ankle [m], of some units and of all others: from small children to tall adults."""
+USUAL_LEG = {"cmu": (0.6, 1.05)}
+"""The same of units that are rare outside their data set, whose subjects are adults. Beyond, they are a doubt."""
 
 HIP_HEIGHT = (0.7, 1.4)
 """Height of the pelvis of a standing or walking body, relative to the length of the legs."""
@@ -51,7 +42,7 @@ def read_bvh(
     *,
     name: str,
     up: UpAxis = "auto",
-    units: Units = "auto",
+    units: str = "auto",
     source_fps: float | None = None,
     joint_map: JointMap | None = None,
 ) -> SourceMotion:
@@ -61,7 +52,7 @@ def read_bvh(
         data: Bytes of the file.
         name: Name of the motion: its POSIX path below the input root.
         up: Axis of the file's world that points up, or "auto".
-        units: Unit of the file's lengths, or "auto".
+        units: Unit of the file's lengths, as `unit_length` takes it, or "auto".
         source_fps: Frame rate [Hz] that replaces the file's own, or None.
         joint_map: Mapping of the joints; None to take it from the joints' names, or else to guess it.
 
@@ -80,7 +71,7 @@ def read_bvh(
     index = _joints(bvh, joint_map, warnings)
     calibration = Calibration(bvh, index)
     axis = _up(calibration, warnings) if up == "auto" else up
-    metres = _metres(calibration, warnings) if units == "auto" else UNIT_METRES[units]
+    metres = _metres(calibration, warnings) if units == "auto" else unit_length(units)
     to_world = np.array(UP_TO_Z[axis], np.float64)
     motion = own_motion(bvh, index, calibration, to_world=to_world, metres=metres)
     return own_skeleton_motion(
@@ -94,6 +85,8 @@ def read_bvh(
         sha256=hashlib.sha256(data).hexdigest(),
         warnings=tuple(warnings),
         rest_joints=motion.rest_joints,
+        file_up=axis,
+        file_unit=metres,
     )
 
 
@@ -123,15 +116,15 @@ def _joints(bvh: Bvh, joint_map: JointMap | None, warnings: list[SourceWarning])
 
 
 def _up(calibration: Calibration, warnings: list[SourceWarning]) -> str:
-    """The axis that points up, such as "y" or "-y"."""
+    """The axis that points up, such as "y" or "-y"; a doubt if the motion is not upright."""
     axis, rest = nearest_axis(calibration.up), nearest_axis(calibration.body[:, 1])
     upright = np.abs(calibration.up).max() > UPRIGHT
     if not calibration.posed[0]:
-        evidence = "the motion is upright along it"
-        if not upright:
-            axis, evidence = "y", "it usually is, and neither the motion nor the zero pose is upright"
+        if upright:
+            return axis
+        axis, evidence = "y", "it usually is, and neither the motion nor the zero pose is upright"
     elif upright and (axis == rest or _stands_along(calibration)):
-        evidence = "the motion is upright along it"
+        return axis
     else:
         axis, evidence = rest, "the body stands along it in the zero pose"
     warnings.append(assumed_up(axis, evidence))
@@ -145,19 +138,23 @@ def _stands_along(calibration: Calibration) -> bool:
 
 
 def _metres(calibration: Calibration, warnings: list[SourceWarning]) -> float:
-    """Length of the file's unit [m]."""
+    """Length of the file's unit [m]: the first in which legs are as long as a person's; a doubt if others fit too."""
     leg = leg_length(calibration.rest_joints)
-    for name, metres in UNIT_METRES.items():
-        low, high = LEG.get(name, ANY_LEG)
-        if low <= metres * leg <= high:
-            text = f"lengths were read in {name}: the legs are {metres * leg:.2f} m long"
-            warnings.append(SourceWarning(ReasonCode.ASSUMED_UNIT, text))
-            return metres
-    raise SourceError(
-        ReasonCode.UNCLEAR_UNIT,
-        f"the legs are {leg:.4g} long, which is a person's length in none of {', '.join(UNIT_METRES)}; "
-        "state the unit with --units",
-    )
+    fits = lambda name, low, high: low <= UNIT_LENGTHS[name] * leg <= high  # noqa: E731
+    usual = [name for name in UNIT_LENGTHS if fits(name, *USUAL_LEG.get(name, LEG))]
+    chosen = usual or [name for name in UNIT_LENGTHS if fits(name, *LEG)]
+    if not chosen:
+        raise SourceError(
+            ReasonCode.UNCLEAR_UNIT,
+            f"the legs are {leg:.4g} long, which is a person's length in none of {', '.join(UNIT_LENGTHS)}; state the "
+            f"length of one unit in metres: --units {0.8 / leg:.2g} makes them 0.8 m long",
+        )
+    first, *others = chosen
+    if others or not usual:
+        text = f"1 unit was read as 1 {first}: the legs are {UNIT_LENGTHS[first] * leg:.2f} m long"
+        text += f"; as 1 {others[0]}, {UNIT_LENGTHS[others[0]] * leg:.2f} m" if others else ", those of a child"
+        warnings.append(SourceWarning(ReasonCode.ASSUMED_UNIT, f"{text}; if not, add --units"))
+    return UNIT_LENGTHS[first]
 
 
 def _recognises(head: bytes, path: Path) -> bool:

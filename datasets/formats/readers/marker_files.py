@@ -5,56 +5,47 @@ ignored and counted.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from musclemap.datasets.amass.frame_checks import check_length
+from musclemap.datasets.formats.readers.forces.companion import measured_forces
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
-from musclemap.files import shown
 from musclemap.reason_codes import ReasonCode
 
-from .axes import UP_TO_Z, UPRIGHT, assumed_up, nearest_axis
+from .axes import UP_TO_Z
 from .markers.c3d_file import is_c3d, read_c3d
-from .markers.marker_body import INDEX, MarkerBody
+from .markers.interpretation import body_size, file_unit, known_markers, say_gaps, seen_part, up_axis
+from .markers.marker_body import MarkerBody
 from .markers.marker_motion import marker_motion
-from .markers.marker_sets import BONE, MARKER_SETS, MarkerSet, find_marker_set
-from .markers.recording import LONGEST_BRIDGE, METRES, Gaps, Recording, bridge_gaps
+from .markers.marker_sets import MARKER_SETS
+from .markers.recording import Recording, bridge_gaps
+from .markers.static_subject import subject_of_static_trial
+from .markers.static_trial import is_static
 from .markers.trc_text import is_trc, parse_trc
-from .motion_reader import UNIT_LENGTHS, MotionReader, ReadOptions, SourceFile, own_skeleton_motion
+from .motion_reader import MotionReader, ReadOptions, SourceFile, own_skeleton_motion
 from .rates import checked_rate
-
-BODY_SIZES = (0.45, 1.5)
-"""Sizes of people relative to a mean adult, with a margin; those in two of the units do not overlap."""
 
 RATE_TOLERANCE = 0.01
 """Relative difference between the header's rate and the times of the frames from which they contradict."""
 
-FEWEST_SEEN = 0.5
-"""Fraction of the markers that a frame needs; frames with fewer are left out at the ends."""
-
 MAX_RMS = 0.05
 """Largest root mean square distance between markers and the fitted body [m]; beyond it, labels are swapped."""
 
-_NEEDED = {
-    "pelvis": ("pelvis", 3), "thorax": ("spine3 left_collar right_collar", 3), "left thigh": ("left_hip", 1),
-    "right thigh": ("right_hip", 1), "left shank": ("left_knee", 1), "right shank": ("right_knee", 1),
-    "left foot": ("left_ankle", 1), "right foot": ("right_ankle", 1), "left upper arm": ("left_shoulder", 1),
-    "right upper arm": ("right_shoulder", 1), "left forearm": ("left_elbow", 1), "right forearm": ("right_elbow", 1),
-}  # fmt: skip
-"""Segments that need markers, and how many."""
 
-
-def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadOptions) -> SourceMotion:
+def read_markers(
+    recording: Recording, file: SourceFile, options: ReadOptions, *, earlier: Sequence[SourceWarning] = ()
+) -> SourceMotion:
     """Fit a subject and its motion to the markers of a file.
 
     Args:
         recording: Markers of the file.
-        name: Name of the motion.
-        sha256: Hash of the file.
+        file: The file; measured ground forces may be beside it.
         options: What the user states about the file.
+        earlier: Warnings of its reader.
 
     Returns:
         The motion in metres and with z up, with the subject's skeleton as `rest_joints`. Its `warnings` say which
@@ -66,7 +57,7 @@ def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadO
             ("marker_misfit").
     """
     check_length(len(recording.pos))
-    warnings: list[SourceWarning] = []
+    warnings = list(earlier)
     fps, fps_source = checked_rate(
         recording.rate, nframe=len(recording.pos), key="the header", source_fps=options.source_fps
     )
@@ -76,164 +67,72 @@ def read_markers(recording: Recording, *, name: str, sha256: str, options: ReadO
             "used: if it is wrong, add --source-fps"
         )
         warnings.append(SourceWarning(ReasonCode.TWO_FRAME_RATES, text))
-    markers = _known_markers(recording, warnings)
+    markers = known_markers(recording, warnings)
+    subject = subject_of_static_trial(
+        file.path, markers, stated=options.static_trial, up=options.up, units=options.units, warnings=warnings
+    )
+    if subject is not None:
+        markers = subject.markers
     body = MarkerBody(markers.places)
     pos, gaps = bridge_gaps(recording.pos[:, list(markers.columns)], markers.labels, fps=fps)
-    _say_gaps(gaps, warnings)
-    pos = pos[_seen_part(pos, fps, warnings)]
-    size = _size(body, pos)
-    metres = _metres(size, recording.unit, options, warnings)
-    axis = _up(body, pos, recording.upright, warnings) if options.up == "auto" else options.up
-    turned = metres * pos @ np.array(UP_TO_Z[axis], np.float64).T
-    motion = marker_motion(body, turned, size=metres * size, fps=fps)
+    say_gaps(gaps, warnings)
+    part = seen_part(pos, fps, warnings)
+    pos = pos[part]
+    size = body_size(body, pos)
+    metres = file_unit(size, recording.unit, options.units, warnings)
+    axis = up_axis(body, pos, recording.upright, warnings) if options.up == "auto" else options.up
+    turn = np.array(UP_TO_Z[axis], np.float64)
+    turned = metres * pos @ turn.T
+    shape = None if subject is None else subject.shape
+    motion = marker_motion(body, turned, size=metres * size, fps=fps, shape=shape)
     if motion.rms > MAX_RMS:
         raise SourceError(
             ReasonCode.MARKER_MISFIT,
             f"the markers are {1e3 * motion.rms:.0f} mm off any body on average: check labels that are swapped, or "
             "state the unit with --units",
         )
+    own = recording.forces
+    if own is not None:  # a corrected rate is that of points and analog channels
+        own = replace(own, time=recording.start + own.time * recording.rate / fps)
+    forces = measured_forces(
+        file.path, own=own, stated=options.force_file, mass=options.mass, turn=turn, metres=metres,
+        first=recording.start + part.start / fps, warnings=warnings,
+    )  # fmt: skip
     return own_skeleton_motion(
-        name=name,
+        name=file.name,
         rotvec=motion.rotvec,
         trans=motion.trans,
         fps=fps,
         fps_source=fps_source,
         source_fps=recording.rate,
-        sha256=sha256,
+        sha256=file.sha256,
         warnings=tuple(warnings),
         rest_joints=motion.rest_joints,
+        forces=forces,
+        calibration_source="" if subject is None else subject.source,
+        file_up=axis,
+        file_unit=metres,
     )
 
 
-def _known_markers(recording: Recording, warnings: list[SourceWarning]) -> MarkerSet:
-    """Markers of a known set that are seen at all."""
-    seen = np.isfinite(recording.pos[..., 0]).mean(axis=0) > 0.1
-    markers = find_marker_set([label if seen[k] else "" for k, label in enumerate(recording.labels)])
-    segments = [place.segment for place in markers.places]
-    missing = [
-        part for part, (names, count) in _NEEDED.items() if sum(name in names.split() for name in segments) < count
-    ]
-    if missing:
-        named = [label for label in recording.labels if _has_name(label)]
+def _refuse_static(file: SourceFile, options: ReadOptions) -> None:
+    if is_static(file.path, options.static_trial):
         raise SourceError(
-            ReasonCode.UNKNOWN_MARKERS,
-            f"too few known markers on {shown(', '.join(missing))}; the file has "
-            f"{shown(', '.join(named) or 'no names')}; rename them as in {', '.join(MARKER_SETS)}",
+            ReasonCode.STATIC_TRIAL,
+            "it is a static trial, which calibrates the other files of its folder; --static-trial none converts it too",
         )
-    others = [label for k, label in enumerate(recording.labels) if k not in markers.columns and _has_name(label)]
-    unnamed = sum(not _has_name(label) for label in recording.labels)
-    if others or unnamed:
-        text = (
-            f"{len(markers.labels)} markers of the set {markers.name} are used; {unnamed} without a name and "
-            f"{len(others)} others are ignored" + (f": {shown(', '.join(others))}" if others else "")
-        )
-        warnings.append(SourceWarning(ReasonCode.UNUSED_MARKERS, text))
-    return markers
-
-
-def _has_name(label: str) -> bool:
-    return bool(label) and not label.startswith("*") and not label.casefold().startswith(("unlabel", "uname"))
-
-
-def _say_gaps(gaps: Gaps, warnings: list[SourceWarning]) -> None:
-    if gaps.bridged or gaps.open:
-        text = f"gaps of markers: {gaps.bridged} of up to {LONGEST_BRIDGE:g} s are bridged"
-        if gaps.open:
-            text += (
-                f"; in {gaps.open} others, up to {gaps.longest:.2f} s ({gaps.label}), the pose is solved without the "
-                "marker"
-            )
-        warnings.append(SourceWarning(ReasonCode.MARKER_GAPS, text))
-
-
-def _seen_part(pos: np.ndarray, fps: float, warnings: list[SourceWarning]) -> slice:
-    """The frames from the first to the last with enough markers."""
-    enough = np.isfinite(pos[..., 0]).mean(axis=1) >= FEWEST_SEEN
-    frames = np.flatnonzero(enough)
-    if len(frames) < 2:
-        raise SourceError(
-            ReasonCode.MARKER_GAPS, "no two frames have half of the markers: fill the gaps and export again"
-        )
-    first, last = int(frames[0]), int(frames[-1]) + 1
-    if not enough[first:last].all():
-        lost = first + int(np.argmin(enough[first:last]))
-        raise SourceError(
-            ReasonCode.MARKER_GAPS,
-            f"fewer than half of the markers are seen at {lost / fps:.2f} s: fill the gap, or cut the file there",
-        )
-    if last - first < len(pos):
-        text = f"{len(pos) - last + first} frames at the ends have fewer than half of the markers and were left out"
-        warnings.append(SourceWarning(ReasonCode.EMPTY_FRAMES, text))
-    return slice(first, last)
-
-
-def _size(body: MarkerBody, pos: np.ndarray) -> float:
-    """Size of the body in the file's unit relative to the mean adult in metres, from markers of the same segment."""
-    bony = body.spread <= BONE
-    pairs = [
-        (a, b)
-        for a, b in combinations(np.flatnonzero(bony), 2)
-        if body.carrier[a] == body.carrier[b] and np.linalg.norm(body.table[a] - body.table[b]) > 0.06
-    ]
-    first, second = (np.array([pair[k] for pair in pairs], int) for k in (0, 1))
-    length = np.nanmedian(np.linalg.norm(pos[:, first] - pos[:, second], axis=2), axis=0)
-    return float(np.median(length / np.linalg.norm(body.table[first] - body.table[second], axis=1)))
-
-
-def _metres(size: float, unit: str, options: ReadOptions, warnings: list[SourceWarning]) -> float:
-    """Length of the file's unit [m]: as the user says, as the header says if that can be, or by the body's size."""
-    if options.units != "auto":
-        return UNIT_LENGTHS[options.units]
-    stated = METRES.get(unit.casefold())
-    fits = lambda metres: BODY_SIZES[0] <= metres * size <= BODY_SIZES[1]  # noqa: E731
-    if stated is not None and fits(stated):
-        return stated
-    for name, metres in UNIT_LENGTHS.items():
-        if fits(metres):
-            said = f"the header says {unit}" if unit else "the header states no unit"
-            text = f"lengths were read in {name} ({said}, but the body fits only {name}); if not, add --units"
-            code = ReasonCode.OTHER_UNITS if unit else ReasonCode.ASSUMED_UNIT
-            warnings.append(SourceWarning(code, text))
-            return metres
-    raise SourceError(
-        ReasonCode.UNCLEAR_UNIT,
-        f"the body would be {size:.3g} times as large as an adult in metres, which fits neither m, cm nor mm; "
-        "state the unit with --units",
-    )
-
-
-def _up(body: MarkerBody, pos: np.ndarray, usual: str, warnings: list[SourceWarning]) -> str:
-    """The axis that points up, such as "y"."""
-    direction = np.zeros(3)
-    for low, high in ((_LOW, _MIDDLE), (_MIDDLE, _HIGH)):
-        step = _centre(body, pos, high) - _centre(body, pos, low)
-        direction += 0.5 * np.nanmean(step / np.linalg.norm(step, axis=1, keepdims=True), axis=0)
-    axis, evidence = nearest_axis(direction), "the body is upright along it"
-    if np.abs(direction).max() < UPRIGHT:
-        axis, evidence = usual, "it usually is in such files, and the body is not upright"
-    warnings.append(assumed_up(axis, evidence))
-    return axis
-
-
-_LOW = ("left_knee", "right_knee", "left_ankle", "right_ankle")
-_MIDDLE = ("pelvis",)
-_HIGH = ("spine3", "left_collar", "right_collar", "head")
-
-
-def _centre(body: MarkerBody, pos: np.ndarray, segments: Sequence[str]) -> np.ndarray:
-    """Mean of the seen markers of some segments, shape (nframe, 3); NaN where none is seen."""
-    chosen = pos[:, np.isin(body.carrier, [INDEX[name] for name in segments])]
-    seen = np.isfinite(chosen[..., :1])
-    count = seen.sum(axis=1)
-    return np.where(count > 0, np.where(seen, chosen, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 def _read_trc(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
-    return [read_markers(parse_trc(file.data), name=file.name, sha256=file.sha256, options=options)]
+    _refuse_static(file, options)
+    return [read_markers(parse_trc(file.data), file, options)]
 
 
 def _read_c3d(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
-    return [read_markers(read_c3d(file.path), name=file.name, sha256=file.sha256, options=options)]
+    _refuse_static(file, options)
+    warnings: list[SourceWarning] = []
+    recording = read_c3d(file.path, sha256=file.sha256, warnings=warnings)
+    return [read_markers(recording, file, options, earlier=warnings)]
 
 
 def _is_trc(head: bytes, path: Path) -> bool:
@@ -246,7 +145,7 @@ def _is_c3d(head: bytes, path: Path) -> bool:
 
 _READS = (
     f"Labelled markers of one person: {', '.join(MARKER_SETS)}; lengths, marker offsets and motion are fitted "
-    "together. Force plates are not read."
+    "together. Force plates of C3D, or of the table of ground reaction beside the file."
 )
 _ASSUMES = (
     "Vertical axis from the posture; unit and rate from the header, if a body of that size can be; toes bend on the "

@@ -12,15 +12,13 @@ import numpy as np
 from musclemap.datasets.amass.limits import FPS_RANGE
 from musclemap.datasets.amass.reader import check_translation
 from musclemap.datasets.motion import SourceMotion, SourceWarning
+from musclemap.datasets.plates.plate_forces import PlateForces
 from musclemap.errors import SettingsError
 
 from .skeletons.joint_map import JointMap
+from .units import checked_unit
 
 UpAxis = Literal["auto", "z", "y"]
-Units = Literal["auto", "m", "cm", "mm"]
-
-UNIT_LENGTHS: dict[Units, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-"""Length of each of `Units` [m], in the order in which they are tried."""
 
 HEAD_BYTES = 4096
 """First bytes of a file by which its reader is chosen [B]."""
@@ -32,26 +30,34 @@ class ReadOptions:
 
     Attributes:
         up: Axis of the file's world that points up; "auto" turns a world with y up only if the motion proves it.
-        units: Unit of the file's positions; "auto" converts centimetres and millimetres only if the motion proves them.
+        units: Unit of the file's positions, as `unit_length` takes it; "auto" converts centimetres and millimetres only
+            if the motion proves them.
         source_fps: Frame rate [Hz] that replaces the file's own, or None.
         default_fps: Frame rate [Hz] of a file that states none, or None to refuse such files.
         joint_map: Mapping of the joints of a file with its own skeleton; None to find it by their names or positions.
+        force_file: File of ground forces of each motion (see `forces/companion.py`); empty to find it by its name.
+        mass: Mass of the subject [kg], or None.
+        static_trial: Static trial of each folder (see `markers/static_trial.py`); empty to find it by its name.
 
     Raises:
-        SettingsError: If a frame rate is outside FPS_RANGE.
+        SettingsError: If a frame rate is outside FPS_RANGE, or the unit is none.
     """
 
     up: UpAxis = "auto"
-    units: Units = "auto"
+    units: str = "auto"
     source_fps: float | None = None
     default_fps: float | None = None
     joint_map: JointMap | None = None
+    force_file: str = ""
+    mass: float | None = None
+    static_trial: str = ""
 
     def __post_init__(self) -> None:
         for key in ("source_fps", "default_fps"):
             value = getattr(self, key)
             if value is not None and not FPS_RANGE[0] <= value <= FPS_RANGE[1]:
                 raise SettingsError(f"{key} must be from {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g} Hz, not {value}")
+        checked_unit(self.units)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +120,11 @@ def own_skeleton_motion(
     fps_source: str,
     source_fps: float,
     warnings: tuple[SourceWarning, ...],
+    file_up: str,
+    file_unit: float,
     hand_rotvec: np.ndarray | None = None,
+    forces: PlateForces | None = None,
+    calibration_source: str = "",
 ) -> SourceMotion:
     """A motion of a file that has a skeleton and no body model; for the arguments see `SourceMotion`.
 
@@ -136,4 +146,8 @@ def own_skeleton_motion(
         sha256=sha256,
         warnings=warnings,
         rest_joints=rest_joints,
+        forces=forces,
+        calibration_source=calibration_source,
+        file_up=file_up,
+        file_unit=file_unit,
     )

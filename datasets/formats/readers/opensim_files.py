@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.amass.subject_scale import stance_scale
+from musclemap.datasets.formats.readers.forces.companion import measured_forces
 from musclemap.datasets.formats.tables import WORLD_TO_OPENSIM
 from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import SourceError
@@ -14,10 +15,11 @@ from musclemap.files import shown
 from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
-from .motion_reader import UNIT_LENGTHS, MotionReader, ReadOptions, SourceFile, own_skeleton_motion
+from .motion_reader import MotionReader, ReadOptions, SourceFile, own_skeleton_motion
 from .opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED, SAME_DEFINITION, SPHERICAL_ARM, skeleton_motion
 from .opensim.storage_text import Storage, parse_storage
 from .rates import checked_rate
+from .units import unit_length
 
 MOST_RADIANS = 7.0
 """Largest angle that can be in radians: a body that has turned once. Turning bodies exceed it, limbs never do."""
@@ -29,20 +31,18 @@ BODY_SIZES = (0.5, 1.35)
 """Plausible sizes relative to the mean adult; for others, the mean adult is taken."""
 
 _OTHER_TABLES = (
-    ("ground_force_v", "ground reaction forces", "give the file of joint angles beside it"),
+    ("ground_force_", "ground reaction forces", "give the motion beside it"),
     ("_moment", "joint moments", "give the file of joint angles from which they were computed"),
     ("activation", "muscle activations", "give the file of joint angles beside it"),
 )
 """Tables of OpenSim that hold no motion, by a part of a column's name."""
 
 
-def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -> SourceMotion:
+def read_opensim(file: SourceFile, options: ReadOptions) -> SourceMotion:
     """Read the motion of a .mot or .sto file.
 
     Args:
-        data: Bytes of the file.
-        name: Name of the motion.
-        sha256: Hash of the file.
+        file: The file; measured ground forces may be beside it.
         options: What the user states about the file; by default it is in OpenSim's ground, with y up and metres.
 
     Returns:
@@ -54,7 +54,7 @@ def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -
             ("not_motion"), there are too few rows ("single_frame"), times do not increase ("bad_frame_rate"), or the
             pelvis is too far away ("out_of_range").
     """
-    storage = parse_storage(data)
+    storage = parse_storage(file.data)
     warnings: list[SourceWarning] = []
     names = [SAME_DEFINITION.get(column, column) for column in storage.columns]
     columns = {column: k for k, column in reversed(list(enumerate(names)))}
@@ -72,7 +72,7 @@ def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -
     if missing:
         text = f"the file has no {shown(', '.join(missing))}: they were left as in upright standing"
         warnings.append(SourceWarning(ReasonCode.MISSING_COORDINATES, text))
-    metres = 1.0 if options.units == "auto" else UNIT_LENGTHS[options.units]
+    metres = 1.0 if options.units == "auto" else unit_length(options.units)
     position = metres * storage.values[:, [columns[key] for key in PELVIS_POSITION]]
     to_world = np.eye(3) if options.up == "z" else WORLD_TO_OPENSIM.T
     rotvec, hips = skeleton_motion(angles, position, to_world=to_world)
@@ -80,16 +80,23 @@ def read_opensim(data: bytes, *, name: str, sha256: str, options: ReadOptions) -
     size = size if BODY_SIZES[0] <= size <= BODY_SIZES[1] else 1.0
     rest = size * (mean_joints() - mean_joints()[0])
     trans = hips - Rotation.from_rotvec(rotvec[:, 0]).apply(rest[1:3].mean(axis=0))
+    forces = measured_forces(
+        file.path, own=None, stated=options.force_file, mass=options.mass, turn=to_world, metres=metres,
+        first=float(storage.time[0]), warnings=warnings,
+    )  # fmt: skip
     return own_skeleton_motion(
-        name=name,
+        name=file.name,
         rotvec=rotvec,
         trans=trans,
         fps=fps,
         fps_source=fps_source,
         source_fps=rate,
-        sha256=sha256,
+        sha256=file.sha256,
         warnings=tuple(warnings),
         rest_joints=rest,
+        forces=forces,
+        file_up="z" if options.up == "z" else "y",
+        file_unit=metres,
     )
 
 
@@ -155,14 +162,15 @@ def _recognises(head: bytes, path: Path) -> bool:
 
 
 def _read(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
-    return [read_opensim(file.data, name=file.name, sha256=file.sha256, options=options)]
+    return [read_opensim(file, options)]
 
 
 OPENSIM = MotionReader(
     name="OpenSim, .mot and .sto",
     suffixes=(".mot", ".sto"),
     written_by="OpenSim, OpenCap, AddBiomechanics, Moco; models with the coordinates of Rajagopal et al. 2016",
-    reads="Coordinates of pelvis, legs, lumbar joint and arms; no wrists, other joints, forces or moments.",
+    reads="Coordinates of pelvis, legs, lumbar joint and arms, and the table of ground reaction beside the file; no "
+    "wrists, other joints or moments.",
     assumes="Rajagopal's definitions; y up and metres; a mean adult in the size that feet on the ground show.",
     recognises=_recognises,
     read=_read,

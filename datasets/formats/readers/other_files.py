@@ -8,6 +8,8 @@ from pathlib import Path
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
+from .forces.file_names import is_force_file
+
 _CONVERT_BLENDER = "open it in Blender (free) and export Motion Capture (.bvh)"
 _UNPACK = "unpack it and give the folder"
 _VIDEO = "a pose estimator such as GVHMR turns a video into a motion: give its result"
@@ -98,9 +100,14 @@ _BY_NAME = (
 """Files of the archive that hold no motion, by the end of their names."""
 
 
+_FORCES = OtherFile("a table of ground forces", "give the motion beside it, which finds it")
+
+
 def other_by_name(path: Path) -> OtherFile | None:
     """What a file is by its name alone, or None if it may be a motion."""
     name = path.name.lower()
+    if is_force_file(name):
+        return _FORCES
     for end, kind in _BY_NAME:
         if name.endswith(end) and (end.startswith("_") or name == end):
             return kind

@@ -23,7 +23,8 @@ from musclemap.skeletons.smpl.mean_skeleton import PELVIS_ORIGIN, mean_joints
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
 from .axes import UP_TO_Z, UPRIGHT
-from .motion_reader import UNIT_LENGTHS, ReadOptions, Units
+from .motion_reader import ReadOptions
+from .units import DEDUCED, UNIT_LENGTHS, unit_length
 
 BODY_SIZES = (0.3, 2.2)
 """Sizes of people relative to a mean adult, with a margin; those in two units do not overlap."""
@@ -80,9 +81,8 @@ def to_world(motion: SourceMotion, options: ReadOptions) -> tuple[SourceMotion, 
     """
     evidence = _evidence(motion)
     up = _up_axis(evidence.direction)
-    unit, texts = _unit(evidence, up, options)
+    factor, texts = _unit(evidence, up, options)
     warnings = [SourceWarning(ReasonCode.OTHER_UNITS, text) for text in texts]
-    factor = UNIT_LENGTHS[unit]
     if factor != 1.0:
         motion = replace(motion, trans=factor * motion.trans)
     turned, more = _turn(evidence, up, factor, options)
@@ -116,35 +116,35 @@ def _up_axis(direction: np.ndarray) -> str:
     return ""
 
 
-def _unit(evidence: _Evidence, up: str, options: ReadOptions) -> tuple[Units, list[str]]:
-    """Unit of the translation, and sentences about it."""
+def _unit(evidence: _Evidence, up: str, options: ReadOptions) -> tuple[float, list[str]]:
+    """Length of the translation's unit [m], and sentences about it."""
     if options.units != "auto":
-        return options.units, []
+        return unit_length(options.units), []
     axis = {"z": 2, "y": 1, "-y": 1}.get({"y": "y", "z": "z"}.get(options.up, up), -1)
     unit, reason = _unit_by_size(evidence.size)
     if evidence.size is None and axis >= 0:
         unit, reason = _unit_by_height(evidence, axis)
     if unit == "m":
-        return "m", []
+        return 1.0, []
     if unit is None:
-        return "m", [f"the translation fits no unit: {reason}; to state it, add --units m, cm or mm"]
-    return unit, [
+        return 1.0, [f"the translation fits no unit: {reason}; to state it, add --units, such as --units cm"]
+    return UNIT_LENGTHS[unit], [
         f"looks like {_UNIT_NAMES[unit]} ({reason}): converted to metres like --units {unit}; --units m keeps the "
         "file's numbers"
     ]
 
 
-def _unit_by_size(size: float | None) -> tuple[Units | None, str]:
+def _unit_by_size(size: float | None) -> tuple[str | None, str]:
     """Unit in which the body has the size of a person; None if it has it in none."""
     if size is None:
         return "m", ""
-    for unit, factor in UNIT_LENGTHS.items():
-        if BODY_SIZES[0] <= factor * size <= BODY_SIZES[1]:
+    for unit in DEDUCED:
+        if BODY_SIZES[0] <= UNIT_LENGTHS[unit] * size <= BODY_SIZES[1]:
             return unit, f"in metres, feet would stand still in a body {size:.0f} times as large as an adult"
     return None, f"feet stand still in a body {size:.3g} times as large as an adult"
 
 
-def _unit_by_height(evidence: _Evidence, axis: int) -> tuple[Units, str]:
+def _unit_by_height(evidence: _Evidence, axis: int) -> tuple[str, str]:
     """Unit by the height of the pelvis above z or y = 0, for a motion without steps; metres if none fits."""
     height = float(np.median(np.abs(evidence.trans[:, axis])))
     reach = float(np.median(-evidence.joints[:, :, axis].min(axis=1)))

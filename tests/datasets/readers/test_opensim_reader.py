@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.formats.export_body import ExportBody
 from musclemap.datasets.formats.opensim import grf_columns, sto_bytes
-from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions, SourceFile
 from musclemap.datasets.formats.readers.opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED
 from musclemap.datasets.formats.readers.opensim_files import read_opensim
 from musclemap.datasets.formats.readers.skeletons.calibration import unit
@@ -38,7 +38,7 @@ def standing(**angles: float) -> dict[str, np.ndarray]:
 
 
 def read(data: bytes, **options) -> SourceMotion:
-    return read_opensim(data, name="a.mot", sha256="", options=ReadOptions(**options))
+    return read_opensim(SourceFile(path=Path("a.mot"), name="a.mot", data=data), ReadOptions(**options))
 
 
 def joints(motion: SourceMotion) -> dict[str, np.ndarray]:
@@ -118,6 +118,14 @@ def test_degrees_and_radians() -> None:
     assert "angles were read in degrees" in said
 
 
+def test_a_stated_unit_is_that_of_the_position() -> None:
+    values = standing()
+    ref = read(write_mot(values))
+    inches = values | {name: values[name] / 0.0254 for name in PELVIS_POSITION}
+    np.testing.assert_allclose(read(write_mot(inches), units="in").trans, ref.trans, atol=1e-6)
+    assert (ref.file_up, ref.file_unit) == ("y", 1.0)
+
+
 def test_state_paths_and_other_columns() -> None:
     values = standing(hip_flexion_r=20.0)
     paths = {f"/jointset/any/{name}/value": value for name, value in values.items()}
@@ -177,7 +185,7 @@ def test_tables_of_forces_are_named() -> None:
     columns = grf_columns(("right", "left"))
     data = sto_bytes("ground reaction", columns, np.arange(5) / 100, np.zeros((5, len(columns))), [])
     with pytest.raises(
-        SourceError, match=r"ground reaction forces: give the file of joint angles beside it$"
+        SourceError, match=r"ground reaction forces: give the motion beside it$"
     ) as caught:
         read(data)
     assert caught.value.code == ReasonCode.NOT_MOTION

@@ -1,13 +1,18 @@
-"""Points of a C3D file, read by ezc3d, which is optional."""
+"""Points and force plates of a C3D file, read by ezc3d, which is optional."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from musclemap.datasets.formats.readers.forces.raw_forces import RawForces
+from musclemap.datasets.motion import SourceWarning
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
+from .c3d_plates import plates_of
 from .recording import Recording
 
 INSTALL = 'pip install "musclemap[markers]"'
@@ -18,10 +23,15 @@ def is_c3d(head: bytes) -> bool:
     return len(head) >= 512 and head[1] == 0x50 and 2 <= head[0] < 128
 
 
-def read_c3d(path: Path) -> Recording:
-    """Read the points of a C3D file.
+def read_c3d(path: Path, *, sha256: str, warnings: list[SourceWarning]) -> Recording:
+    """Read the points of a C3D file, and its force plates.
 
     Points with a negative residual, and those exactly at the origin, are markers that are not seen.
+
+    Args:
+        path: File to read.
+        sha256: Hash of the file.
+        warnings: Gets a warning if the file has force plates that cannot be read.
 
     Raises:
         SourceError: If ezc3d is not installed ("missing_package"), the file is damaged ("truncated"), or it has no
@@ -64,7 +74,16 @@ def read_c3d(path: Path) -> Recording:
         clock=None,
         unit=str(units[0]).strip() if len(units) else "",
         upright="z",
+        forces=_forces(content, path, sha256, warnings),
     )
+
+
+def _forces(content: Mapping[str, Any], path: Path, sha256: str, warnings: list[SourceWarning]) -> RawForces | None:
+    try:
+        return plates_of(content, source=f"{path.name} {sha256}")
+    except SourceError as error:
+        warnings.append(SourceWarning(ReasonCode.BAD_FORCES, f"its force plates are not used: {error}"))
+        return None
 
 
 def _frames_of_header(head: bytes) -> int | None:

@@ -37,7 +37,7 @@ _FREE = 3.0
 _SPREADS = {
     "pelvis": (np.inf, np.inf, np.inf), "hip": (_FREE, 1.0, 1.0), "knee": (_FREE, 0.1, 0.1), "ankle": (1.0, 0.4, 0.4),
     "spine": (0.3, 0.3, 0.3), "neck": (0.4, 0.4, 0.4), "collar": (0.2, 0.2, 0.2), "shoulder": (_FREE, _FREE, _FREE),
-    "elbow": (1.5, _FREE, 0.6), "wrist": (0.4, 0.7, 0.7),
+    "elbow": (1.5, _FREE, 1.0), "wrist": (0.4, 0.7, 0.7),
 }  # fmt: skip
 """Standard deviation of the rotations about the axes of the neutral pose [rad]: x to the left, y up, z forward.
 
@@ -47,7 +47,7 @@ to the markers beside it."""
 
 def _groups() -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Part of the name and joints of each group."""
-    groups = [("pelvis", (INDEX["pelvis"],)), ("spine", tuple(INDEX[f"spine{k}"] for k in (1, 2, 3))),
+    groups = [("pelvis", (INDEX["pelvis"],)), *(("spine", (INDEX[f"spine{k}"],)) for k in (1, 2, 3)),
               ("neck", (INDEX["neck"], INDEX["head"]))]  # fmt: skip
     limbs = ("hip", "knee", "ankle", "collar", "shoulder", "elbow", "wrist")
     return (*groups, *((part, (INDEX[f"{side}_{part}"],)) for side in ("left", "right") for part in limbs))
@@ -93,6 +93,21 @@ class Poses:
         return Poses(root=self.root[frames], turn=self.turn[frames])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Markers that depend on the same unknowns of a frame.
+
+    Attributes:
+        markers: Indices of the markers, shape (n,).
+        groups: Indices of the groups of joints that move them.
+        columns: Unknowns of their frame: the position of the pelvis, and the rotations of these groups.
+    """
+
+    markers: np.ndarray
+    groups: tuple[int, ...]
+    columns: np.ndarray
+
+
 class MarkerBody:
     """The mean adult with the markers of a recording.
 
@@ -106,6 +121,7 @@ class MarkerBody:
         part: Index of the part that each marker's offset scales with, shape (nmarker,).
         turns: Rotation of each joint's segment from the neutral to the rest pose, shape (22, 3, 3).
         below: Whether a joint moves a marker, shape (22, nmarker).
+        regions: All markers, by the limb or the trunk that carries them: a limb's do not move with the others.
     """
 
     def __init__(self, places: tuple[Place, ...]) -> None:
@@ -121,8 +137,15 @@ class MarkerBody:
         self.spread = np.array([place.spread for place in places])
         self.part = np.array([PARTS.index(_PART_OF_SEGMENT[_limb(place.segment)]) for place in places])
         self.below = np.array([[_moves(joint, carrier) for carrier in self.carrier] for joint in range(22)])
+        self.regions = tuple(self._region(part) for part in _parts(self.below) if part.any())
         self._bones = joints - joints[[max(parent, 0) for parent in BODY_PARENTS]]
         self._bone_part = [PARTS.index(_PART_OF_BONE[_limb(name)]) for name in BODY_NAMES[1:]]
+
+    def _region(self, members: np.ndarray) -> Region:
+        """Region of the markers of a mask (nmarker,)."""
+        groups = tuple(k for k, (_, joints) in enumerate(GROUPS) if self.below[list(joints)][:, members].any())
+        rotations = [3 + 3 * group + axis for group in groups for axis in range(3)]
+        return Region(markers=np.flatnonzero(members), groups=groups, columns=np.array([0, 1, 2, *rotations]))
 
     def start_shape(self, size: float) -> Shape:
         """The mean adult scaled to a size."""
@@ -157,19 +180,29 @@ class MarkerBody:
         """Positions of the markers, shape (nframe, nmarker, 3) [m], from those of the joints."""
         return xpos[:, self.carrier] + (xmat[:, self.carrier] @ offsets[..., None])[..., 0]
 
-    def pose_derivatives(self, xpos: np.ndarray, xmat: np.ndarray, pos: np.ndarray) -> np.ndarray:
+    def pose_derivatives(
+        self, xpos: np.ndarray, xmat: np.ndarray, pos: np.ndarray, region: Region | None = None
+    ) -> np.ndarray:
         """Derivatives of the markers by the unknowns of their frame, shape (nframe, nmarker, 3, 3 + 3 ngroup).
 
         Rotations change by a small rotation d on their right, in the axes of the neutral pose: a joint at x, whose
         segment has these axes in the directions R, moves a marker at p by (R d) x (p - x).
+
+        Args:
+            xpos: Positions of the joints, shape (nframe, 22, 3) [m].
+            xmat: Orientations of the joints, shape (nframe, 22, 3, 3).
+            pos: Positions of all markers, shape (nframe, nmarker, 3) [m].
+            region: Markers and unknowns to compute, in its order; all if None.
         """
-        result = np.zeros((*pos.shape, 3 + 3 * NGROUP))
+        markers = np.arange(pos.shape[1]) if region is None else region.markers
+        groups = range(NGROUP) if region is None else region.groups
+        result = np.zeros((len(pos), len(markers), 3, 3 + 3 * len(groups)))
         result[..., :3] = np.eye(3)
-        for group, (_, joints) in enumerate(GROUPS):
-            columns = slice(3 + 3 * group, 6 + 3 * group)
-            for joint in joints:
-                moved = np.flatnonzero(self.below[joint])
-                arm = pos[:, moved] - xpos[:, joint, None]
+        for k, group in enumerate(groups):
+            columns = slice(3 + 3 * k, 6 + 3 * k)
+            for joint in GROUPS[group][1]:
+                moved = np.flatnonzero(self.below[joint, markers])
+                arm = pos[:, markers[moved]] - xpos[:, joint, None]
                 result[:, moved, :, columns] += _cross((xmat[:, joint] @ self.turns[joint])[:, None], arm)
         return result
 
@@ -192,6 +225,12 @@ def _cross(axes: np.ndarray, arm: np.ndarray) -> np.ndarray:
     x, y, z = np.moveaxis(arm[..., None], -2, 0)
     first, second, third = np.moveaxis(axes, -2, 0)
     return np.stack([second * z - third * y, third * x - first * z, first * y - second * x], axis=-2)
+
+
+def _parts(below: np.ndarray) -> list[np.ndarray]:
+    """Masks of the markers of each limb, and of those of no limb, shape (nmarker,) each."""
+    limbs = [below[INDEX[f"{side}_{part}"]] for side in ("left", "right") for part in ("hip", "collar")]
+    return [*limbs, ~np.any(limbs, axis=0)]
 
 
 def _limb(name: str) -> str:

@@ -28,8 +28,8 @@ INDEPENDENT_FRAMES = 10.0
 """Number of frames that the frames of a calibration are worth: skin moves with the pose, so errors are not random."""
 
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e-9, 1e6
-_CONVERGED = 1e-5
-"""Relative decrease of the cost in one step at which a fit ends."""
+CONVERGED, ROUGHLY = 1e-5, 1e-2
+"""Relative decrease of the cost in one step at which a fit ends, and one that only gives a start to another."""
 
 
 class _System:
@@ -66,12 +66,16 @@ class _System:
         """
         xpos, xmat = self.body.joints(poses, shape.sizes)
         pos = self.body.markers(xpos, xmat, shape.offsets)
+        miss = self.misses(pos)
         weight = self.seen[..., None, None] / MARKER_SPREAD
-        rows = len(pos), 3 * pos.shape[1]
-        jac = (self.body.pose_derivatives(xpos, xmat, pos) * weight).reshape(*rows, -1)
-        miss = self.misses(pos).reshape(*rows, 1)
-        matrix = jac.swapaxes(1, 2) @ jac
-        gradient = (jac.swapaxes(1, 2) @ miss)[..., 0]
+        matrix = np.zeros((len(pos), 3 + 3 * NGROUP, 3 + 3 * NGROUP))
+        gradient = np.zeros((len(pos), 3 + 3 * NGROUP))
+        for region in self.body.regions:
+            part = self.body.pose_derivatives(xpos, xmat, pos, region) * weight[:, region.markers]
+            rows = part.reshape(len(pos), -1, part.shape[3])
+            transposed = rows.swapaxes(1, 2)
+            matrix[:, region.columns[:, None], region.columns] += transposed @ rows
+            gradient[:, region.columns] += (transposed @ miss[:, region.markers].reshape(len(pos), -1, 1))[..., 0]
         angle = _rotvec(poses.turn)
         prior = _inverse_right_jacobian(angle) / GROUP_SPREAD[..., None]
         blocks = prior.swapaxes(2, 3) @ prior
@@ -81,12 +85,16 @@ class _System:
             matrix[:, part, part] += blocks[:, group]
         if not with_shape:
             return matrix, gradient, ()
-        by_shape = (self.body.shape_derivatives(xmat) * weight).reshape(*rows, -1)
+        count = len(pos), 3 * pos.shape[1]
+        jac = (self.body.pose_derivatives(xpos, xmat, pos) * weight).reshape(*count, -1)
+        by_shape = (self.body.shape_derivatives(xmat) * weight).reshape(*count, -1)
         flat = by_shape.reshape(-1, by_shape.shape[2])
         return matrix, gradient, (jac.swapaxes(1, 2) @ by_shape, flat.T @ flat, flat.T @ miss.reshape(-1))
 
 
-def fit_poses(body: MarkerBody, pos: np.ndarray, shape: Shape, start: Poses, *, steps: int) -> tuple[Poses, np.ndarray]:
+def fit_poses(
+    body: MarkerBody, pos: np.ndarray, shape: Shape, start: Poses, *, steps: int, converged: float = CONVERGED
+) -> tuple[Poses, np.ndarray]:
     """Fit the poses of frames, each independent of the others.
 
     Args:
@@ -95,6 +103,7 @@ def fit_poses(body: MarkerBody, pos: np.ndarray, shape: Shape, start: Poses, *, 
         shape: Shape of the subject.
         start: Poses to start from.
         steps: Most steps that are tried.
+        converged: Relative decrease of a frame's cost in one step at which its fit ends.
 
     Returns:
         Poses, and the cost of each frame, shape (nframe,).
@@ -111,7 +120,7 @@ def fit_poses(body: MarkerBody, pos: np.ndarray, shape: Shape, start: Poses, *, 
         trial = _moved(poses, step)
         value = part.cost(trial, shape)
         better = value < cost[active]
-        done = better & (cost[active] - value < _CONVERGED * cost[active])
+        done = better & (cost[active] - value < converged * cost[active])
         chosen = active[better]
         root[chosen], turn[chosen] = trial.root[better], trial.turn[better]
         cost[chosen] = value[better]
@@ -155,7 +164,7 @@ def calibrate(body: MarkerBody, pos: np.ndarray, start: Poses, *, size: float, s
             if damping > _MAX_DAMPING:
                 break
             continue
-        finished = cost - value < _CONVERGED * cost
+        finished = cost - value < CONVERGED * cost
         poses, shape, cost, damping = moved, other, value, max(0.1 * damping, _MIN_DAMPING)
         if finished:
             break

@@ -10,16 +10,16 @@ from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.mean_skeleton import BALL_HEIGHT
 
 from .marker_body import FIRST_JOINT, GROUPS, INDEX, NGROUP, MarkerBody, Poses, Shape
-from .marker_fit import calibrate, fit_poses
+from .marker_fit import ROUGHLY, calibrate, fit_poses
 
 CALIBRATION_FRAMES = 40
 """Frames that a calibration looks at, evenly spaced over the motion."""
 
-ANCHOR_SPACING = 0.1
+ANCHOR_SPACING = 0.05
 """Time between frames that are fitted from several starts [s]; the others start between them."""
 
-FRAMES_PER_CHUNK = 1024
-"""Frames fitted at once; bounds the memory to about 200 MB."""
+FRAMES_PER_CHUNK = 128
+"""Frames fitted at once: their derivatives stay in the processor's caches."""
 
 HANGING = np.deg2rad(75.0)
 """Angle between the arms of the rest pose and hanging ones [rad]."""
@@ -35,8 +35,9 @@ LOWEST_SHARE = 5.0
 
 _ENDS_OF_TRUNK = [INDEX[name] for name in ("left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck")]
 
-MANY_STEPS, FEW_STEPS = 40, 6
-"""Most steps of a fit that starts from a standing pose, and of one that starts close to the solution."""
+MANY_STEPS, FEW_STEPS = 40, 2
+"""Most steps of a fit that starts from a standing pose, and of one that starts between two anchors: joints are then
+within 0.2 mm of where further steps would move them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,9 @@ class MarkerMotion:
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # threads cost more than they save on matrices this small
-def marker_motion(body: MarkerBody, pos: np.ndarray, *, size: float, fps: float) -> MarkerMotion:
+def marker_motion(
+    body: MarkerBody, pos: np.ndarray, *, size: float, fps: float, shape: Shape | None = None
+) -> MarkerMotion:
     """Fit a subject and its motion to markers.
 
     Args:
@@ -65,14 +68,16 @@ def marker_motion(body: MarkerBody, pos: np.ndarray, *, size: float, fps: float)
         pos: Positions, shape (nframe, nmarker, 3) [m], in a world with z up; NaN where a marker is not seen.
         size: Size of the body relative to the mean adult, roughly.
         fps: Frame rate [Hz].
+        shape: Shape of the subject from a static trial; None to calibrate on frames of the motion.
 
     Returns:
         The motion. A limb none of whose markers is seen turns evenly from its last seen pose to the next.
     """
-    frames = np.unique(np.linspace(0, len(pos) - 1, min(CALIBRATION_FRAMES, len(pos))).astype(int))
-    rough = body.start_shape(size)
-    start, _ = _from_several_starts(body, pos[frames], rough)
-    shape, calibrated = calibrate(body, pos[frames], start, size=size)
+    frames = calibration_frames(len(pos))
+    if shape is None:
+        shape, calibrated = calibrated_shape(body, pos[frames], size=size)
+    else:
+        calibrated, _ = _from_several_starts(body, pos[frames], shape)
 
     every = max(1, round(ANCHOR_SPACING * fps))
     anchors = np.unique(np.append(np.arange(0, len(pos), every), len(pos) - 1))
@@ -105,6 +110,24 @@ def marker_motion(body: MarkerBody, pos: np.ndarray, *, size: float, fps: float)
     )
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def calibrated_shape(body: MarkerBody, pos: np.ndarray, *, size: float) -> tuple[Shape, Poses]:
+    """Shape of the subject from some frames, and the poses in these.
+
+    Args:
+        body: Body with the markers of the recording.
+        pos: Positions in the frames, shape (nframe, nmarker, 3) [m], as for `marker_motion`.
+        size: Size of the body relative to the mean adult, roughly.
+    """
+    start, _ = _from_several_starts(body, pos, body.start_shape(size))
+    return calibrate(body, pos, start, size=size)
+
+
+def calibration_frames(nframe: int) -> np.ndarray:
+    """The frames that a calibration looks at."""
+    return np.unique(np.linspace(0, nframe - 1, min(CALIBRATION_FRAMES, nframe)).astype(int))
+
+
 def _from_several_starts(body: MarkerBody, pos: np.ndarray, shape: Shape) -> tuple[Poses, np.ndarray]:
     """The better of two fits in each frame: from standing with hanging arms, and with arms to the sides."""
     best: tuple[Poses, np.ndarray] | None = None
@@ -115,7 +138,7 @@ def _from_several_starts(body: MarkerBody, pos: np.ndarray, shape: Shape) -> tup
                 sign = 1.0 if BODY_NAMES[joints[0]].startswith("left") else -1.0
                 turn[:, group] = Rotation.from_euler("z", -sign * angle).as_matrix()
         start = _aligned(body, pos, Poses(root=np.zeros((len(pos), 3)), turn=turn), shape)
-        poses, cost = fit_poses(body, pos, shape, start, steps=MANY_STEPS)
+        poses, cost = fit_poses(body, pos, shape, start, steps=MANY_STEPS, converged=ROUGHLY)
         if best is not None:
             better = (best[1] < cost)[:, None]
             root = np.where(better, best[0].root, poses.root)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from musclemap.datasets.formats.readers.motion_reader import UNIT_LENGTHS
+from musclemap.datasets.formats.readers.forces.raw_forces import RawForces
+from musclemap.datasets.formats.readers.units import UNIT_LENGTHS
 from musclemap.intervals import runs
 
 LONGEST_BRIDGE = 0.1
@@ -26,6 +27,8 @@ class Recording:
         clock: Frame rate by the times of the frames [Hz], or None if the file has no times.
         unit: Unit that the header states, as written; empty if it states none.
         upright: Axis that points up by the convention of the format, used where the motion does not show it.
+        start: Time of the first frame by the file's clock [s].
+        forces: Force plates of the same file, in its unit and axes; None if it has none.
     """
 
     labels: tuple[str, ...]
@@ -34,6 +37,8 @@ class Recording:
     clock: float | None
     unit: str
     upright: str
+    start: float = 0.0
+    forces: RawForces | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

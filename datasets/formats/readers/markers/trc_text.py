@@ -33,7 +33,7 @@ def parse_trc(data: bytes) -> Recording:
     lines = data.decode("utf-8-sig", errors="replace").splitlines()
     if not is_trc(data) or len(lines) < 6:
         raise SourceError(ReasonCode.NOT_MARKERS, "it is no .trc file: the first line must start with PathFileType")
-    header = dict(zip(lines[1].split(), lines[2].split(), strict=False))
+    header = dict(zip(_fields(lines[1]), _fields(lines[2]), strict=False))
     rate, nframe, nmarker = (_number(header, key) for key in ("DataRate", "NumFrames", "NumMarkers"))
     if not 0 < nmarker <= MAX_MARKERS or nframe > MAX_FRAMES:
         raise SourceError(
@@ -57,7 +57,13 @@ def parse_trc(data: bytes) -> Recording:
         clock=1.0 / step if step > 0.0 else None,
         unit=header.get("Units", ""),
         upright="y",
+        start=float(table[0, 1]) if len(table) and math.isfinite(table[0, 1]) else 0.0,
     )
+
+
+def _fields(line: str) -> list[str]:
+    """Fields of a header line; between tabs they may be empty, as the unit is in some files."""
+    return [field.strip() for field in line.split("\t")] if "\t" in line.strip() else line.split()
 
 
 def _number(header: dict[str, str], key: str) -> float:

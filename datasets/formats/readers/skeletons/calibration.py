@@ -18,8 +18,11 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from musclemap.datasets.formats.readers.axes import UPRIGHT
 from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+from musclemap.skeletons.smpl.neutral_pose import neutral_turns
+from musclemap.skeletons.smpl.source_kinematics import leg_length
 
 from .bvh_kinematics import BvhKinematics
 from .bvh_text import Bvh
@@ -71,6 +74,10 @@ the body, feet this far ahead, knees and elbows no more bent."""
 TIP = 0.7
 """Cosine of the angle between shank and foot from which an End Site is no tip of a foot but a stump."""
 
+LOW_PERCENTILE, LOW = 5.0, 0.01
+"""Percentile of an ankle's heights that counts as its lowest, and the distance above it, relative to the length of the
+legs, within which the foot is level: 8 mm in an adult; the heel rises by 50 mm before the toes leave the ground."""
+
 _LEFT, _UP, _FORWARD = np.eye(3)
 
 
@@ -101,6 +108,7 @@ class Calibration:
         xpos, xmat = kinematics.world(frames)
         self._xpos = self.points(xpos, xmat)
         self._turn = xmat[:, self.turned_by]
+        self._footless = {INDEX[f"{side}_ankle"] for side in ("left", "right") if not _shows_foot(bvh, index, side)}
         self.body = self._body_axes()
         trunk = unit(self._xpos[:, INDEX["neck"]] - self._hips())
         legs = unit(self._hips() - self._xpos[:, [INDEX["left_ankle"], INDEX["right_ankle"]]].mean(axis=1))
@@ -173,6 +181,8 @@ class Calibration:
             self._arms_posed &= bool(posed)
             return self.body if posed else self._by_mean(joint)
         if part == "ankle":
+            if joint in self._footless and not self._legs_posed:
+                return self._foot_from_motion(joint)
             return self._foot(joint, bone) if self._legs_posed and bone @ _FORWARD > AHEAD else self._by_mean(joint)
         if part == "knee" and self._legs_posed and -bone @ _UP > np.cos(SPREAD):
             return self.body @ self._shortest(joint, bone)  # as `neutral_pose.py` turns a straight leg
@@ -204,9 +214,7 @@ class Calibration:
         above = self._turn[:, BODY_PARENTS[joint]] @ self.to_joint[BODY_PARENTS[joint]]
         if joint in (INDEX["left_shoulder"], INDEX["right_shoulder"]):
             above = above @ shortest_turn(self._direction(joint), -_UP)
-        product = np.einsum("tki,tkj->ij", self._turn[:, joint], above)
-        u, _, v = np.linalg.svd(product)
-        return u @ np.diag([1.0, 1.0, np.linalg.det(u @ v)]) @ v
+        return _nearest_rotation(np.einsum("tki,tkj->ij", self._turn[:, joint], above))
 
     def _by_mean(self, joint: int) -> np.ndarray:
         """The mean orientation of the motion, with the bone in its place."""
@@ -235,6 +243,30 @@ class Calibration:
         along, straight = spread.T @ bone, self._direction(joint)
         heading = np.arctan2(along[0], along[2]) - np.arctan2(straight[0], straight[2])
         return self.body @ spread @ Rotation.from_euler("y", heading).as_matrix()
+
+    def _foot_from_motion(self, joint: int) -> np.ndarray:
+        """The foot of a file that shows none, neither by a joint nor by its zero pose; also places its ball.
+
+        It is level while the ankle is as low as it gets and points where the shank does; without an upright motion it
+        has the shank's mean orientation.
+        """
+        result = self._mean_turn(joint)
+        height = self._xpos[:, joint] @ unit(self.up)
+        low = height < np.percentile(height, LOW_PERCENTILE) + LOW * leg_length(self._xpos[0])
+        if np.linalg.norm(self.up) > UPRIGHT:
+            up = unit(self.up) if np.abs(self.up).max() < UPRIGHT else np.round(unit(self.up))
+            forward = (self._turn[low, BODY_PARENTS[joint]] @ self.to_joint[BODY_PARENTS[joint]])[..., 2]
+            forward = unit(forward - (forward @ up)[:, None] * up)
+            level = np.stack([np.cross(up, forward), np.broadcast_to(up, forward.shape), forward], axis=2)
+            straight = level @ neutral_turns(self._canon)[joint].T  # the rest pose turns feet outwards
+            result = _nearest_rotation(np.einsum("tki,tkj->ij", self._turn[low, joint], straight))
+        ball = AXIS_CHILD[joint]
+        shank = np.linalg.norm(self._bone(BODY_PARENTS[joint]))
+        canon = [self._canon[end] - self._canon[start] for start, end in ((BODY_PARENTS[joint], joint), (joint, ball))]
+        offset = result @ canon[1] * shank / np.linalg.norm(canon[0])
+        self._offset[ball] = self._offset[joint] + offset
+        self._xpos[:, ball] = self._xpos[:, joint] + self._turn[:, joint] @ offset
+        return result
 
     def _rest_joints(self) -> np.ndarray:
         """The skeleton in the SMPL rest pose: limbs in its directions, everything else as in the motion's mean."""
@@ -284,6 +316,23 @@ def _placed(bvh: Bvh, index: Mapping[str, int], rest: np.ndarray) -> tuple[np.nd
     return turned, held, offset
 
 
+def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The rotation closest to a matrix, shape (3, 3)."""
+    u, _, v = np.linalg.svd(matrix)
+    return u @ np.diag([1.0, 1.0, np.linalg.det(u @ v)]) @ v
+
+
+def _shows_foot(bvh: Bvh, index: Mapping[str, int], side: str) -> bool:
+    """Whether a file shows where a foot points: by a joint of the toes, or an End Site that is no stump."""
+    ankle = index[f"{side}_ankle"]
+    return f"{side}_foot" in index or _is_tip(bvh.ends[ankle], bvh.rest[ankle] - bvh.rest[index[f"{side}_knee"]])
+
+
+def _is_tip(end: np.ndarray, shank: np.ndarray) -> bool:
+    """Whether the End Site of an ankle is the tip of a foot; if it continues the shank, it is that of a stump."""
+    return bool(np.isfinite(end).all() and end.any() and unit(end) @ unit(shank) < TIP)
+
+
 def _ball(end: np.ndarray, rest: np.ndarray, index: Mapping[str, int], side: str) -> np.ndarray:
     """Ball of a foot that has only an ankle, relative to it, in the zero pose.
 
@@ -291,7 +340,7 @@ def _ball(end: np.ndarray, rest: np.ndarray, index: Mapping[str, int], side: str
     skeleton, in the size of the shank.
     """
     shank = rest[index[f"{side}_ankle"]] - rest[index[f"{side}_knee"]]
-    if np.isfinite(end).all() and end.any() and unit(end) @ unit(shank) < TIP:
+    if _is_tip(end, shank):
         return BALL_SHARE * end
     left = rest[index["left_hip"]] - rest[index["right_hip"]]
     forward = unit(np.cross(left, -shank))

@@ -1,0 +1,1 @@
+"""Ground forces as force plates measured them."""
