@@ -33,7 +33,7 @@ WALK_POLICY := out/walk-policy
 WALK_SECONDS ?= 2700
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-truth bench-measured bench-gpu clean
+.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-gpu clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +126,9 @@ bench-sim: .venv/.installed-$(EXTRAS) ## Measure control steps per second by bod
 
 # Folder with a walk and its measured forces; not part of the project, see benchmarks/truth.py.
 TRUTH ?= $(wildcard ../shared/truth)
+
+bench-python: .venv/.installed-dev,smpl ## Measure start-up times, and the speed and memory of training windows
+	$(BIN)/python benchmarks/python_interface.py
 
 bench-truth: .venv/.installed-$(EXTRAS) ## Compare a walk with measured forces, moments and EMG in TRUTH (a folder)
 	@[ -n "$(TRUTH)" ] || { echo "Set TRUTH=FOLDER; the head of benchmarks/truth.py says what it holds." >&2; exit 2; }

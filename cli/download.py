@@ -12,8 +12,8 @@ from musclemap.errors import SettingsError
 from musclemap.urls import shown_url
 
 from .builtin_data import write_builtin
-from .option_checks import refuse_unused, refuse_verbose_and_quiet
 from .options import download as opt
+from .options.checks import refuse_unused, refuse_verbose_and_quiet
 from .options.shared import Device, Json, Quiet
 from .program import Program
 

@@ -8,8 +8,8 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
-from .option_checks import check_output_file
 from .options import eval as opt
+from .options.checks import check_output_file, check_selection
 from .options.shared import ClipFilters, EngineName, Quiet
 from .program import Program
 
@@ -60,6 +60,7 @@ def evaluate(
         include=include or (), exclude=exclude or (), group=group, split=split, body=body and body.value, limit=limit,
         infeasible=infeasible,
     )  # fmt: skip
+    check_selection(dataset, filters)
     result = _evaluate(source, dataset, filters, engine, simulation, files, json_=json_, quiet=quiet)
     raise typer.Exit(1 if strict and not result.tracked else 0)
 

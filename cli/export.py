@@ -8,8 +8,8 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
-from .option_checks import refuse_verbose_and_quiet
 from .options import export as opt
+from .options.checks import check_clips, refuse_verbose_and_quiet
 from .options.export import To
 from .options.shared import Json, Quiet
 from .program import Program
@@ -60,6 +60,7 @@ def export(
         _export_policy(policy, source, out, to, unused, json_=json_, quiet=quiet)
         return
     folder = _checked_folder(source, out)
+    check_clips(source)
     result = _export_clips(
         source, folder, to, include or [], body=body and body.value, fingers=fingers, feasible_only=feasible_only,
         tracked=tracked, verbose=verbose and not json_, hidden=quiet or json_,

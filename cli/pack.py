@@ -10,8 +10,8 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .option_checks import refuse_unused
 from .options import pack as opt
+from .options.checks import refuse_unused
 from .options.shared import Json, Quiet
 from .program import Program
 
@@ -46,6 +46,7 @@ def pack(
     creator: opt.Creator = None,
     date: opt.Date = None,
     citation: opt.Citation = None,
+    parquet: opt.Parquet = False,
     overwrite: opt.Overwrite = False,
     dry_run: opt.DryRun = False,
     json_: Json = False,
@@ -66,7 +67,7 @@ def pack(
     options = _pack_options(shares, licence or [], groups, private, infeasible, seed, shared_subjects)
     metadata = _bundle_metadata(name or out.resolve().name, data_version, description, stated)
     contents, bundle = _write(
-        source, out, options, metadata, overwrite=overwrite, dry_run=dry_run, hidden=quiet or json_
+        source, out, options, metadata, overwrite=overwrite, parquet=parquet, dry_run=dry_run, hidden=quiet or json_
     )
     _print_result(contents, bundle, options, json_=json_, quiet=quiet)
     raise typer.Exit(1 if contents.faults else 0)
@@ -116,6 +117,7 @@ def _write(
     metadata: "BundleMetadata",
     *,
     overwrite: bool,
+    parquet: bool,
     dry_run: bool,
     hidden: bool,
 ) -> tuple["PackContents", "Bundle | None"]:
@@ -123,15 +125,21 @@ def _write(
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.packing.bundle import check_output_folder, write_bundle
     from musclemap.pipelines.packing.contents import select_contents
+    from musclemap.pipelines.packing.parquet import check_pyarrow
 
     check_output_folder(out, source, overwrite=overwrite)
+    if parquet:
+        check_pyarrow()
     with ProgressDisplay(hidden=hidden) as display:
         contents = select_contents(source, options, progress=display.count())
     if dry_run:
         return contents, None
     with ProgressDisplay(hidden=hidden) as display:
         progress = display.count()
-        return contents, write_bundle(source, contents, out, options, metadata, overwrite=overwrite, progress=progress)
+        bundle = write_bundle(
+            source, contents, out, options, metadata, overwrite=overwrite, parquet=parquet, progress=progress
+        )
+        return contents, bundle
 
 
 def _print_result(

@@ -1,18 +1,20 @@
 """Base of all commands: every error ends a command with one sentence and an exit status, never a traceback."""
 
 import contextlib
+import functools
 import inspect
 import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from musclemap import __version__
 from musclemap.cli.output.library_text import clean_library_text
 from musclemap.cli.output.terminal_text import echo
 from musclemap.errors import MusclemapError
@@ -27,6 +29,24 @@ DEBUG = "MUSCLEMAP_DEBUG"
 """Environment variable. If it is set, unexpected errors are logged with their traceback."""
 
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        echo(f"musclemap {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", help="Print the version and exit.", callback=_print_version, is_eager=True, expose_value=False
+    ),
+]
+"""The option `--version`, which every command has."""
+
+
 class Program(typer.Typer):
     """Typer application whose commands end as described above.
 
@@ -35,7 +55,7 @@ class Program(typer.Typer):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(add_completion=False, pretty_exceptions_enable=False)
+        super().__init__(add_completion=False, pretty_exceptions_enable=False, context_settings=HELP_OPTIONS)
         self._class = type("Command", (_Command,), {"program": name})
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -44,22 +64,42 @@ class Program(typer.Typer):
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             paragraphs = (inspect.getdoc(function) or "").split("\n\n")
             text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
-            return super(Program, self).command(name, cls=self._class, help=text, **options)(function)
+            command = _with_version(function)
+            super(Program, self).command(name, cls=self._class, help=text, **options)(command)
+            return function
 
         return register
+
+
+def _with_version(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a command, with the option `--version` after its own."""
+
+    @functools.wraps(function)
+    def command(*args: Any, version: Version = False, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    signature = inspect.signature(function)
+    option = inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Version)
+    command.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # pyright: ignore
+    command.__annotations__ = {**function.__annotations__, "version": Version}
+    del command.__wrapped__  # or inspection would find the function without the option
+    return command
 
 
 class _PipeClosed(Exception):
     """The reader of the output closed the pipe. Typer would exit with 1, which here means that some clips failed."""
 
 
-class _Command(TyperCommand):
+class _Ending:
+    """How commands and groups of commands end: with one sentence and a status, whatever happens."""
+
     program = ""
 
     def invoke(self, ctx: Any) -> Any:
         """As Typer's."""
         try:
-            return super().invoke(ctx)
+            base: Any = super()  # of Typer
+            return base.invoke(ctx)
         except BrokenPipeError as error:
             raise _PipeClosed from error
 
@@ -86,7 +126,8 @@ class _Command(TyperCommand):
 
     def _guarded(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, extra: Any) -> int:
         try:
-            result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            base: Any = super()
+            result = base.main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except (TyperException, MusclemapError) as error:
             message = error.format_message() if isinstance(error, TyperException) else str(error)
             return self._say(message, WRONG_USE)
@@ -124,6 +165,14 @@ class _Command(TyperCommand):
                 if stream is sys.stdout:
                     self._say(f"cannot write the output: {error.strerror}", status)
         return status
+
+
+class _Command(_Ending, TyperCommand):
+    """A command."""
+
+
+class CommandGroup(_Ending, TyperGroup):
+    """A command with sub-commands."""
 
 
 def _os_error(error: OSError) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from musclemap.cli.output.terminal_text import echo
+from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
 
 from .options.shared import Quiet
@@ -39,6 +40,10 @@ def report(
 
     Exits with 0 if the report was written, 2 if not.
     """
+    from musclemap.datasets.output_folder import MANIFEST, has_lines
+
+    if not has_lines(out):  # before anything heavy is imported
+        raise SettingsError(f"no {MANIFEST} in {out}; give the output folder of mm-retarget")
     html = write_html_report(out, pictures=pictures, limits=tuple(limits or ()), hidden=quiet)
     if not quiet:
         echo(str(html))

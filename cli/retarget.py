@@ -10,8 +10,8 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
-from .option_checks import refuse_verbose_and_quiet
 from .options import retarget as opt
+from .options.checks import refuse_verbose_and_quiet
 from .options.shared import ComputeDevice, Config, Device, Json, Quiet
 from .program import Program
 

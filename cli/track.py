@@ -8,8 +8,8 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
-from .option_checks import check_output_file, refuse_unused
 from .options import track as opt
+from .options.checks import check_output_file, refuse_unused
 from .options.shared import Quiet
 from .program import INTERRUPTED, Program
 
@@ -81,9 +81,9 @@ def track(
     listed = _listed(out, clip, filters)
     if replay:
         raise typer.Exit(_replay(out, listed, json_=json_, quiet=quiet))
-    settings = _settings(config, set_ or [], seconds=seconds, seed=seed, hands=hands)
     if video is not None:
         check_output_file("--video", video, ".mp4")
+    settings = _settings(config, set_ or [], seconds=seconds, seed=seed, hands=hands)
     options = _Options(infeasible=infeasible, overwrite=overwrite, dry_run=dry_run or status)
     cluster = _Cluster(count=workers, scheduler=scheduler, scheduler_file=scheduler_file)
     result = _track(out, listed, settings, options, cluster, hidden=quiet or json_)
@@ -136,8 +136,7 @@ def _listed(out: Path, clip: str | None, filters: _Filters) -> "list[ListedClip]
         raise SettingsError("CLIP names one clip; leave out --include, --exclude, --group, --split, --body and --limit")
     listed = list_clips(out)
     folder = ClipFolder(root=out, names=tuple(item.path for item in listed))
-    matching = folder.matching(clip, limit=2)
-    name = matching[0] if len(matching) == 1 else folder.find(clip)
+    name = folder.find(clip)
     return [item for item in listed if item.path == name]
 
 

@@ -13,6 +13,7 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 from .options import train as opt
+from .options.checks import check_selection
 from .options.shared import ClipFilters, EngineName, Json, Quiet
 from .program import Program
 
@@ -74,6 +75,7 @@ def train(
         include=include or (), exclude=exclude or (), group=group, split=split, body=body and body.value, limit=limit,
         infeasible=infeasible,
     )  # fmt: skip
+    check_selection(dataset, filters)
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
     recorded = _recorded_run(folder) if resume else None
     settings = _settings(config, set_ or [], recorded, num_envs=num_envs, seed=seed, hands=hands)
@@ -217,9 +219,8 @@ def _ignore(text: str) -> None:
 def _training_split(dataset: Path) -> str | None:
     """Return "train" for a bundle; None if the data set has no splits."""
     from musclemap.datasets.downloads.bundle_manifest import MANIFEST as BUNDLE_MANIFEST
-    from musclemap.datasets.output_folder import MANIFEST
 
-    return "train" if (dataset / BUNDLE_MANIFEST).is_file() and not (dataset / MANIFEST).is_file() else None
+    return "train" if (dataset / BUNDLE_MANIFEST).is_file() else None
 
 
 def _settings(

@@ -7,6 +7,7 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
+from .options.checks import check_clips
 from .options.shared import (
     FORCES,
     MUSCLE_COST,
@@ -59,6 +60,7 @@ def validate(
     Exits with 0 if every clip was checked, 1 if some could not be checked (or, with
     --strict, are infeasible), 2 for wrong usage.
     """
+    check_clips(source)
     settings = _settings(config, set_ or [], muscle_cost, forces, chunk)
     result = _validate(
         source, settings, device, body=body and body.value, muscles=muscles, write=not dry_run, silent=json_ or quiet

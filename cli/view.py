@@ -121,9 +121,9 @@ def _serve(
     muscles: bool, tracked: bool,
 ) -> None:  # fmt: skip
     """Serve the page until Ctrl-C."""
-    from musclemap.pipelines.viewer.server import HOST, Viewer
-
     first = clips.names[0] if name is None else clips.find(name)
+    from musclemap.pipelines.viewer.server import HOST, Viewer  # after the names are checked: it imports MuJoCo
+
     try:
         viewer = Viewer(
             clips, first, host=host or HOST, port=port, muscles=muscles,

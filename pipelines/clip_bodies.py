@@ -6,7 +6,6 @@ from pathlib import Path
 from musclemap.datasets.clip import read_clip
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
-from musclemap.skeletons.bodies import BODY_OPTIONS
 
 
 def clips_of_body(paths: Sequence[Path], body: str | None) -> list[Path]:
@@ -21,6 +20,8 @@ def clips_of_body(paths: Sequence[Path], body: str | None) -> list[Path]:
     """
     if body is None:
         return list(paths)
+    from musclemap.skeletons.bodies import BODY_OPTIONS  # here because it imports MuJoCo
+
     if body not in BODY_OPTIONS:
         raise SettingsError(f"there is no body {body!r}; the bodies are: {', '.join(BODY_OPTIONS)}")
     kept, others = [], set()

@@ -5,7 +5,7 @@ because their files may hold data that this version does not know.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,13 +52,17 @@ class CheckedClip:
     fps: float = 100.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ValidationResult:
     """Result of a validation: one entry per clip, the duration [s], and whether the folder's manifest was written."""
 
     clips: tuple[CheckedClip, ...]
     seconds: float
     written: bool
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        return f"<ValidationResult: {counts}, {self.seconds:.0f} s>"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -85,6 +89,7 @@ def validate_clips(
     write: bool = True,
     body: str | None = None,
     device: Any = None,
+    names: Collection[str] | None = None,
     progress: Callable[[CheckedClip], None] | None = None,
 ) -> ValidationResult:
     """Check every clip below a folder, or one file.
@@ -96,6 +101,7 @@ def validate_clips(
         write: Write verdicts to the clips that a manifest lists and to the manifest.
         body: Only clips of this body, a key of `BODY_OPTIONS`.
         device: JAX device; a GPU runs the checks in MuJoCo Warp.
+        names: Paths below the folder of the clips to check; None for all.
         progress: Called after each clip with its result.
 
     Raises:
@@ -105,6 +111,8 @@ def validate_clips(
     started = time.perf_counter()
     root = source if source.is_dir() else source.parent
     paths = clip_files(source) if source.is_dir() else [source]
+    if names is not None:
+        paths = [path for path in paths if path.relative_to(root).as_posix() in names]
     if not paths:
         raise SettingsError(f"there is no clip (.h5) below {source}")
     paths = clips_of_body(paths, body)
@@ -129,6 +137,25 @@ def validate_clips(
         if folder is not None:
             folder.write_manifest()
     return ValidationResult(clips=tuple(results), seconds=time.perf_counter() - started, written=folder is not None)
+
+
+def validate_clip(clip: Clip, *, config: RetargetConfig, muscles: bool = False, device: Any = None) -> Clip:
+    """Check one clip in memory.
+
+    Args:
+        clip: The clip.
+        config: Settings; only `validation` and `joint_limits` are used.
+        muscles: Compute activations, too.
+        device: JAX device; a GPU runs the checks in MuJoCo Warp.
+
+    Returns:
+        The clip with its verdict, reasons and metrics, forces and, if requested, activations.
+
+    Raises:
+        ClipError: If the clip is of another body, or of a version that is not installed.
+    """
+    with jax.default_device(device):
+        return _Validators(config, device).validator_of(clip).validate(clip, muscles=muscles)
 
 
 class _Validators:

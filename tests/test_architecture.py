@@ -11,7 +11,7 @@ import pytest
 from .conftest import LONG_FILES
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
+FOLDERS = ("api", "cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
 MAX_FILES = 15
 MAX_LINES = 400
 

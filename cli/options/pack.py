@@ -59,5 +59,9 @@ Url = Annotated[str | None, typer.Option(help="Web page of the data set.", rich_
 Creator = Annotated[str | None, typer.Option(help="Creator of the data set.", rich_help_panel=_METADATA)]
 Date = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Date of publication.", rich_help_panel=_METADATA)]
 Citation = Annotated[str | None, typer.Option(help="Text to cite.", rich_help_panel=_METADATA)]
+Parquet = Annotated[
+    bool,
+    typer.Option("--parquet", help="Also write every frame into Parquet tables, which the Hugging Face hub shows."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would be packed, write nothing.")]

@@ -15,7 +15,7 @@ from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.task.task import TaskConfig
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Policy:
     """A policy without exploration noise, as loaded by `musclemap.imitation.policy.policy_file.load_policy`.
 
@@ -44,6 +44,10 @@ class Policy:
     norm_epsilon: float
     max_abs_obs: float
     min_std: float
+
+    def __repr__(self) -> str:
+        name, steps = self.facts["body"]["name"], self.facts["steps"]
+        return f"<Policy of {name}: {self.nobs} observations, {self.nu} muscles, {steps:,} steps>"
 
     @property
     def nobs(self) -> int:

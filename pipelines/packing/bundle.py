@@ -23,6 +23,7 @@ from .atomic_folder import replace_folder
 from .card import dataset_card, escaped, licence_of, plain_text
 from .contents import PackContents, PackedClip, PackOptions
 from .croissant import COLUMNS, croissant, missing_properties
+from .parquet import write_tables
 from .splits import SPLITS
 
 CHECKSUMS = "SHA256SUMS"
@@ -63,6 +64,7 @@ def write_bundle(
     metadata: BundleMetadata,
     *,
     overwrite: bool = False,
+    parquet: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bundle:
     """Write a bundle.
@@ -74,10 +76,11 @@ def write_bundle(
         options: Options that the contents were selected with; they are recorded in the manifest.
         metadata: Name and description.
         overwrite: Replace an earlier bundle.
+        parquet: Also write the frames of all clips as Parquet tables.
         progress: Called after each clip with the number of finished clips and the total.
 
     Raises:
-        SettingsError: If `out` exists already.
+        SettingsError: If `out` exists already, or the tables cannot hold these clips.
         OutputError: If the bundle cannot be written or a clip was changed meanwhile; nothing is left at `out` then.
     """
     check_output_folder(out, root, overwrite=overwrite)
@@ -88,7 +91,8 @@ def write_bundle(
                 _copy(root / (clip.entry.clip or ""), temporary / clip.path, sha256=clip.entry.clip_sha256)
                 if progress is not None:
                     progress(number, len(contents.clips))
-            tables = _tables(contents, options, metadata)
+            frames = write_tables(root, contents, temporary) if parquet else {}
+            tables = _tables(contents, options, metadata, frames)
             for path, data in tables.items():
                 _write(temporary / path, data)
     except BlockingIOError as error:
@@ -98,7 +102,9 @@ def write_bundle(
     return Bundle(
         out=out,
         sha256=hashlib.sha256(tables[MANIFEST]).hexdigest(),
-        size=sum(len(data) for data in tables.values()) + sum(clip.size for clip in contents.clips),
+        size=sum(len(data) for data in tables.values())
+        + sum(clip.size for clip in contents.clips)
+        + sum(size for size, _, _ in frames.values()),
         lacking=tuple(missing_properties(metadata.properties)),
     )
 
@@ -149,8 +155,13 @@ def _write(target: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _tables(contents: PackContents, options: PackOptions, metadata: BundleMetadata) -> dict[str, bytes]:
-    """Contents of all files except the clips, by path. The last, MANIFEST.json, has the hashes of all other files."""
+def _tables(
+    contents: PackContents, options: PackOptions, metadata: BundleMetadata, frames: Mapping[str, tuple[int, str, str]]
+) -> dict[str, bytes]:  # fmt: skip
+    """Contents of all files except clips and frames, by path. The last, MANIFEST.json, has the hashes of all others.
+
+    `frames` are the files of `write_tables`.
+    """
     private = any(clip.terms.objection for clip in contents.clips)
     software = musclemap.__version__
     description = _text(metadata.description) or plain_text(_default_description(contents))
@@ -162,6 +173,7 @@ def _tables(contents: PackContents, options: PackOptions, metadata: BundleMetada
             private=private,
             software=software,
             description=description if metadata.description else escaped(description),
+            tables=frames,
         ).encode(),
         "clips.csv": _csv(contents),
         CONVERSION_MANIFEST: b"".join(entry.to_line() for entry in lines.entries),
@@ -169,6 +181,7 @@ def _tables(contents: PackContents, options: PackOptions, metadata: BundleMetada
     }
     types = {".md": "text/markdown", ".csv": "text/csv", ".jsonl": "application/jsonlines", ".txt": "text/plain"}
     described = {path: (len(data), _sha256(data), types[Path(path).suffix]) for path, data in files.items()}
+    described |= frames
     files["croissant.json"] = croissant(
         metadata.name,
         contents,
@@ -177,8 +190,8 @@ def _tables(contents: PackContents, options: PackOptions, metadata: BundleMetada
         version=metadata.version,
         properties=metadata.properties,
     ).encode()
-    files[CHECKSUMS] = _checksums(contents, files)
-    files[MANIFEST] = _manifest(contents, files, options, metadata, private=private)
+    files[CHECKSUMS] = _checksums(contents, files, frames)
+    files[MANIFEST] = _manifest(contents, files, frames, options, metadata, private=private)
     return files
 
 
@@ -208,17 +221,22 @@ def _split_list(contents: PackContents, split: str) -> bytes:
     return "".join(f"{path}\n" for path in sorted(c.path for c in contents.clips if c.split == split)).encode()
 
 
-def _checksums(contents: PackContents, files: Mapping[str, bytes]) -> bytes:
+def _checksums(
+    contents: PackContents, files: Mapping[str, bytes], frames: Mapping[str, tuple[int, str, str]]
+) -> bytes:  # fmt: skip
     """Contents of SHA256SUMS in the format of `sha256sum`: all files except MANIFEST.json, which lists this file."""
     checksums = {path: _sha256(data) for path, data in files.items()}
+    checksums |= {path: sha256 for path, (_, sha256, _) in frames.items()}
     checksums |= {clip.path: clip.entry.clip_sha256 or "" for clip in contents.clips}
     return "".join(f"{checksums[path]}  {path}\n" for path in sorted(checksums)).encode()
 
 
 def _manifest(
-    contents: PackContents, files: Mapping[str, bytes], options: PackOptions, metadata: BundleMetadata, *, private: bool
+    contents: PackContents, files: Mapping[str, bytes], frames: Mapping[str, tuple[int, str, str]],
+    options: PackOptions, metadata: BundleMetadata, *, private: bool,
 ) -> bytes:  # fmt: skip
     listed = [{"path": path, "size": len(data), "sha256": _sha256(data)} for path, data in files.items()]
+    listed += [{"path": path, "size": size, "sha256": sha256} for path, (size, sha256, _) in frames.items()]
     listed += [_listed(clip) for clip in contents.clips]
     stored = {
         "format": FORMAT,

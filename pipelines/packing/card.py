@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from .contents import PackContents, PackedClip
 from .licences import OPEN
+from .parquet import preview_header
 from .splits import SPLITS, subjects_in_several_splits
 
 WARNING = (
@@ -29,7 +30,10 @@ def licence_of(contents: PackContents) -> str:
     return " AND ".join(names)
 
 
-def dataset_card(name: str, contents: PackContents, *, private: bool, software: str, description: str) -> str:
+def dataset_card(
+    name: str, contents: PackContents, *, private: bool, software: str, description: str,
+    tables: Mapping[str, object],
+) -> str:  # fmt: skip
     """Text of the card in Markdown, with the YAML header that the Hugging Face hub reads.
 
     Args:
@@ -38,18 +42,20 @@ def dataset_card(name: str, contents: PackContents, *, private: bool, software: 
         private: Whether the bundle must not be redistributed.
         software: Version of this package.
         description: Markdown from the user, or generated text that is `escaped`.
+        tables: Parquet tables of the bundle, by path; empty for none.
     """
     clips = contents.clips
-    parts = [_head(name, contents), f"# {escaped(name)}\n", description]
+    parts = [_head(name, contents, tables), f"# {escaped(name)}\n", description]
     if private:
         parts.append(WARNING)
-    parts += ["## Contents\n\n" + _contents(), "## Splits\n\n" + _splits(clips), "## Licences\n\n" + _licences(clips)]
+    parts += ["## Contents\n\n" + _contents(tables), "## Splits\n\n" + _splits(clips)]
+    parts.append("## Licences\n\n" + _licences(clips))
     parts += ["## Quality\n\n" + _quality(clips), "## How it was made\n\n" + _making(clips, software)]
     parts.append("## Omitted sources\n\n" + _left_out(contents))
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _head(name: str, contents: PackContents) -> str:
+def _head(name: str, contents: PackContents, tables: Mapping[str, object]) -> str:
     licences = {clip.terms.licence for clip in contents.clips}
     only = licences.pop() if len(licences) == 1 else ""
     lines = ["---", f"pretty_name: {_yaml(name)}"]
@@ -58,13 +64,14 @@ def _head(name: str, contents: PackContents) -> str:
     else:
         lines += ["license: other", f"license_name: {_yaml(licence_of(contents))}"]
     lines += ["tags:", "- motion-capture", "- musculoskeletal", "- mujoco", "- MyoFullBody"]
-    lines += ["configs:", "- config_name: default", "  data_files: clips.csv", "---"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *preview_header(tables), "---"])
 
 
-def _contents() -> str:
+def _contents(tables: Mapping[str, object]) -> str:
+    frames = "- `data/`: the same clips as Parquet tables, one row per frame; the schema's metadata name the columns\n"
     return (
         "- `clips/`: one HDF5 file per motion: configurations `/qpos`, velocities `/qvel`, landmarks, contacts\n"
+        f"{frames if tables else ''}"
         "- `clips.csv`: one line per clip: split, subject, licence, verdict, duration, SHA-256\n"
         "- `splits/train.txt`, `val.txt`, `test.txt`: paths of the clips of each split\n"
         "- `manifest.jsonl`: the manifest of the conversion; `mm-validate`, `mm-view` and `mm-report` read it\n"

@@ -21,7 +21,7 @@ from .run_options import Report, RunProgress, TrackWorkers
 from .track_folder import TrackFolder, find_track, open_tracks, read_track_list
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrackingRun:
     """Result of a run.
 
@@ -40,6 +40,10 @@ class TrackingRun:
     seconds: float
     interrupted: bool = False
     stopped: str = ""
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self.counts.items() if count)
+        return f"<TrackingRun {self.root}: {counts}, {self.seconds:.0f} s>"
 
     @property
     def complete(self) -> bool:

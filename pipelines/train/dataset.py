@@ -146,15 +146,31 @@ def listed_path(root: Path, item: ListedClip) -> Path:
     return clip_path(root, item.path) if root.is_dir() else root
 
 
+def bundle_splits(root: Path) -> dict[str, str]:
+    """Split of each clip of a bundle, by path; empty for a folder that is no bundle.
+
+    Raises:
+        SettingsError: If the bundle's manifest cannot be read.
+    """
+    if not (root / BUNDLE_MANIFEST).is_file():
+        return {}
+    try:
+        return {file.path.as_posix(): file.split for file in read_local_bundle(root).files if file.split}
+    except DownloadError as error:
+        raise SettingsError(f"{root / BUNDLE_MANIFEST} cannot be read: {error}") from error
+
+
 def _listed(root: Path) -> list[ListedClip]:
     if root.is_file():
         return [ListedClip(path=root.name, sha256=None)]
     if has_lines(root):
-        entries = read_entries(root).values()
-        return sorted(
-            (ListedClip(path=entry.clip, sha256=entry.clip_sha256) for entry in entries if entry.clip is not None),
-            key=lambda clip: clip.path,
+        splits = bundle_splits(root)
+        entries = [entry for entry in read_entries(root).values() if entry.clip is not None]
+        clips = (
+            ListedClip(path=entry.clip or "", sha256=entry.clip_sha256, split=splits.get(entry.clip or "", ""))
+            for entry in entries
         )
+        return sorted(clips, key=lambda clip: clip.path)
     try:
         files = read_local_bundle(root).files
     except DownloadError as error:

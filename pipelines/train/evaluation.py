@@ -55,7 +55,7 @@ class EvaluatedClip:
     trained_on: bool | None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PolicyEvaluation:
     """Result of an evaluation.
 
@@ -78,6 +78,11 @@ class PolicyEvaluation:
     film: tuple[str, ...]
     left_out: Mapping[str, str]
     seconds: float
+
+    def __repr__(self) -> str:
+        done, mean = self.totals["all"], self.totals["all"]["mean"]
+        error = f", relative landmark error {1e3 * e:.1f} mm" if (e := mean.get("relative_landmark_error")) else ""
+        return f"<PolicyEvaluation {self.path}: {done['tracked']} of {done['clips']} clips tracked{error}>"
 
     @property
     def tracked(self) -> bool:

@@ -24,15 +24,21 @@ class ClipFolder:
         return self.root / name
 
     def find(self, text: str) -> str:
-        """Resolve the name of a clip: its path relative to the folder, with or without suffix.
+        """Resolve the name of a clip: its path below the folder, with or without suffix, or words that only it has.
 
         Raises:
-            SettingsError: If the clip does not exist; the message lists the closest names.
+            SettingsError: If there is no such clip, or there are several; the message lists some names.
         """
         requested = Path(text).as_posix()
         for name in (requested, requested + _SUFFIX):
             if name in self.names:
                 return name
+        matching = self.matching(text, limit=4) if text.strip() else ()
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            more = " and more" if len(matching) > 3 else ""
+            raise SettingsError(f"several clips in {self.root} match {text!r}: {', '.join(matching[:3])}{more}")
         close = difflib.get_close_matches(requested, self.names, n=3, cutoff=0.3) or self.names[:3]
         raise SettingsError(f"no clip {text!r} in {self.root}; closest names: {', '.join(close)}")
 

@@ -405,7 +405,7 @@ def test_every_csv_writer_uses_safe_cell() -> None:
     root = Path(__file__).parents[2]
     writers = {
         path.relative_to(root).as_posix()
-        for folder in ("cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
+        for folder in ("api", "cli", "datasets", "imitation", "pipelines", "retarget", "skeletons")
         for path in (root / folder).rglob("*.py")
         if re.search(r"csv\.(writer|DictWriter)|separator\.join|to_csv|savetxt", path.read_text())
     }

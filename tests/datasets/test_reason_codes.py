@@ -7,7 +7,7 @@ from musclemap import reason_codes
 from musclemap.reason_codes import ReasonCode
 
 ROOT = Path(__file__).parent.parent.parent
-FOLDERS = ("cli", "datasets", "imitation", "pipelines", "retarget", "skeletons", "src")
+FOLDERS = ("api", "cli", "datasets", "imitation", "pipelines", "retarget", "skeletons", "src")
 
 
 def test_each_code_has_one_sentence() -> None:

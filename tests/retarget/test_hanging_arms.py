@@ -16,7 +16,7 @@ from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.formats.readers.marker_files import read_markers
 from musclemap.datasets.formats.readers.markers.trc_text import parse_trc
-from musclemap.datasets.formats.readers.motion_reader import ReadOptions
+from musclemap.datasets.formats.readers.motion_reader import ReadOptions, SourceFile
 from musclemap.datasets.formats.readers.opensim_files import read_opensim
 from musclemap.datasets.motion import SourceMotion
 from musclemap.retarget.config import RetargetConfig
@@ -55,8 +55,13 @@ def clips(retargeter: Retargeter, *motions: SourceMotion) -> list[Clip]:
 
 
 def through_markers(motion: SourceMotion, which: str) -> SourceMotion:
-    recording = parse_trc(write_trc(virtual_markers(motion, labels=labels_of(which))))
-    return read_markers(recording, name="walk.trc", sha256="", options=ReadOptions())
+    data = write_trc(virtual_markers(motion, labels=labels_of(which)))
+    return read_markers(parse_trc(data), source_file("walk.trc", data), ReadOptions())
+
+
+def source_file(name: str, data: bytes) -> SourceFile:
+    """A file in a folder without other files."""
+    return SourceFile(path=Path("/nonexistent") / name, name=name, data=data)
 
 
 def turned(motion: SourceMotion, degrees: float, seed: int) -> SourceMotion:
@@ -154,7 +159,7 @@ def test_the_known_walk_through_opensim(unchecked: Retargeter, body: TargetBody,
     (docs/truth.md): they are compared with those of the clip from .npz. The targets have all of them within 0.5 degrees
     (`test_rest_directions.py`).
     """
-    motion = read_opensim(known_walk(TRUTH), name="walk.mot", sha256="", options=ReadOptions())
+    motion = read_opensim(source_file("walk.mot", known_walk(TRUTH)), ReadOptions())
     ref, clip = clips(unchecked, known, motion)
     joints = body.reduced.reduce(clip.qpos.astype(np.float64))[:, 7:]
     between = angle_differences(body, ref, clip)

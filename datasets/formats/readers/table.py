@@ -1,7 +1,12 @@
 """The table of readers, and the one way in: any motion file, recognised by its content."""
 
+import io
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from musclemap.datasets.amass.frame_checks import with_frame_checks
 from musclemap.datasets.amass.limits import MAX_FILE_BYTES
@@ -80,10 +85,35 @@ def read_motions(path: Path, *, name: str, options: ReadOptions = ReadOptions())
             what to do.
     """
     refuse_other_file(path)
-    data = read_bytes(path, limit=MAX_FILE_BYTES)
-    reader = _reader_of(data[:HEAD_BYTES], path)
-    motions = reader.read(SourceFile(path=path, name=name, data=data), options)
-    return [_finished(motion, person_name(name, k), options) for k, motion in enumerate(motions, start=1)]
+    return _motions(SourceFile(path=path, name=name, data=read_bytes(path, limit=MAX_FILE_BYTES)), options)
+
+
+@refusing
+def motions_of_arrays(
+    arrays: Mapping[str, ArrayLike], *, name: str, options: ReadOptions = ReadOptions()  # noqa: B008
+) -> list[SourceMotion]:  # fmt: skip
+    """Motions of arrays in memory: those of the .npz file that holds these arrays, but without a file's hash.
+
+    Args:
+        arrays: Arrays, numbers and texts by the names that a file of the SMPL family has.
+        name: Name of the motion.
+        options: What the user states about the arrays.
+
+    Raises:
+        SourceError: As `read_motions`.
+    """
+    stream, converted = io.BytesIO(), {key: np.asarray(array) for key, array in arrays.items()}
+    for key, array in converted.items():
+        if array.dtype.hasobject:
+            raise SourceError(ReasonCode.BAD_TYPE, f"{key} holds {type(array.flat[0]).__name__} objects, not numbers")
+    np.savez(stream, allow_pickle=False, **converted)
+    file = SourceFile(path=Path(f"{name}.npz"), name=name, data=stream.getvalue())
+    return [replace(motion, sha256="") for motion in _motions(file, options)]
+
+
+def _motions(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
+    motions = _reader_of(file.data[:HEAD_BYTES], file.path).read(file, options)
+    return [_finished(motion, person_name(file.name, k), options) for k, motion in enumerate(motions, start=1)]
 
 
 def refuse_no_motion(path: Path) -> None:

@@ -7,6 +7,8 @@ import typer
 
 from musclemap.errors import SettingsError
 
+from .shared import ClipFilters
+
 
 def given_options(ctx: typer.Context) -> dict[str, str]:
     """Return the parameters given on the command line, each with its option."""
@@ -42,6 +44,34 @@ def refuse_verbose_and_quiet(*, verbose: bool, quiet: bool) -> None:
     """
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
+
+
+def check_clips(source: Path) -> None:
+    """Refuse a folder without clips, before anything heavy is imported.
+
+    Raises:
+        SettingsError: If there is no clip below the folder.
+    """
+    from musclemap.datasets.output_folder import clip_files
+
+    if source.is_dir() and not clip_files(source):
+        raise SettingsError(f"there is no clip (.h5) below {source}; mm-retarget writes clips")
+
+
+def check_selection(dataset: Path, filters: ClipFilters) -> None:
+    """Refuse a selection of clips that is empty, before anything heavy is imported and any clip is read.
+
+    Raises:
+        SettingsError: If there is no data set, no such group or split, or no clip matches.
+    """
+    from musclemap.pipelines.train.dataset import list_clips
+
+    if not dataset.exists():
+        raise SettingsError(f"there is no folder or clip {dataset}")
+    list_clips(
+        dataset, include=filters["include"], exclude=filters["exclude"], group=filters["group"],
+        split=filters["split"], limit=filters["limit"],
+    )  # fmt: skip
 
 
 def check_output_file(option: str, path: Path, ending: str) -> None:

@@ -1,8 +1,9 @@
-"""The tracking task as a Gymnasium environment: one body, NumPy in and out. Importing this module registers it.
+"""The tracking task as a Gymnasium environment: one body, NumPy in and out.
 
-    gymnasium.make("musclemap.imitation.policy.gym_env:musclemap/Tracking-v0", clips="OUT")
+    import gymnasium
+    import musclemap
 
-Gymnasium imports the module before the colon first. Gymnasium 1 has no plugin entry points, so this import is needed.
+    env = gymnasium.make("musclemap/Tracking-v0", dataset="OUT", render_mode="rgb_array")
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,9 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
+from musclemap.api.dataset import Dataset
+from musclemap.api.loading import open as open_dataset
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.output_folder import clip_files
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.config import PhysicsConfig
@@ -26,12 +28,12 @@ from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
 from musclemap.imitation.task.task import StepResult, Task, TaskConfig, TaskState
 
-ENV_ID = "musclemap/Tracking-v0"
+from .view import EpisodeView
 
 MAX_ACTION = 10.0
 """Bound on actions; with a resting excitation of 0.1, excitations then range from 5e-6 to 0.9996."""
 
-Clips = Path | str | Sequence[tuple[str, Clip]] | None
+Source = Dataset | Path | str | Sequence[tuple[str, Clip]] | None
 _State = tuple[PhysicsState, SensorData, TaskState]
 
 
@@ -47,25 +49,28 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     (the published reward), `bad` and `overflow`.
 
     Args:
-        clips: Folder of clips (.h5), one clip, or names and clips; None for generated motions of the small arm.
+        dataset: Data set of `mm.open`, its folder, "builtin-walk" or "builtin-arm", the file of a clip (.h5), or names
+            and clips; None for generated motions of the small arm.
         physics: Settings of the simulation.
         task: Settings of the task.
-        render_mode: Not supported; use `mm-view` or `mm-eval --video`.
+        render_mode: "rgb_array" for pictures of the body, shape (480, 480, 3) uint8, by `render()`; None for none.
 
     Raises:
-        SettingsError: If there is no clip.
+        SettingsError: If there is no clip, or no such render mode.
         TrainingError: If no clip can be tracked, or if a clip belongs to another body than the first.
         ClipError: If a clip is damaged.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 as Gymnasium declares it
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 100}  # noqa: RUF012 as Gymnasium does
 
     def __init__(
-        self, clips: Clips = None, *, physics: PhysicsConfig | None = None, task: TaskConfig | None = None,
+        self, dataset: Source = None, *, physics: PhysicsConfig | None = None, task: TaskConfig | None = None,
         render_mode: str | None = None,
     ) -> None:  # fmt: skip
+        if render_mode not in (None, "rgb_array"):
+            raise SettingsError(f"there is no render mode {render_mode!r}; there is 'rgb_array', and None")
         self.render_mode = render_mode
-        loaded, config = _load_clips(clips), task or TaskConfig()
+        loaded, config = _load_clips(dataset), task or TaskConfig()
         physics = physics_for_clips(loaded[:1], physics or PhysicsConfig())
         body = load_simulation_body(loaded[0][1].model, physics)
         self._device = jax.devices("cpu")[0]  # transfers to another device would cost more than they save for one world
@@ -77,6 +82,7 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
                 jax.jit(partial(f, self._task)) for f in (_reset, _apply_action, _finish_step)
             )
         self.clip_names = library.names
+        self._clips, self._view = dict(loaded) if render_mode else {}, EpisodeView(body) if render_mode else None
         self._length = np.asarray(library.reference.length)
         self._state: _State | None = None
         self.action_space = spaces.Box(-MAX_ACTION, MAX_ACTION, (body.model.nu,), np.float32)
@@ -95,6 +101,9 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         with jax.default_device(self._device):
             key = self._key()
             self._state, obs = self._reset(self._reference, np.array([clip]), np.array([frame]), key)
+        if self._view is not None:
+            reference = self._clips[self.clip_names[clip]]
+            self._view.start(reference.qpos, fps=reference.fps)
         return np.asarray(obs[0]), {"clip": self.clip_names[clip], "frame": frame}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -124,6 +133,28 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         }
         return np.asarray(obs[0]), float(result.reward), bool(result.terminated), bool(result.truncated), info
 
+    def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Draw the body with its muscles, pale at rest and red when active.
+
+        Returns:
+            Picture, shape (480, 480, 3) uint8; None without a render mode.
+
+        Raises:
+            SettingsError: If no episode was started.
+        """
+        if self._view is None:
+            return None
+        if self._state is None:
+            raise SettingsError("render needs an episode; call reset first")
+        physics, _, task = self._state
+        frame = min(int(task.frame[0]), len(self._clips[self.clip_names[int(task.clip[0])]].qpos) - 1)
+        return self._view.picture(frame, np.asarray(physics.qpos[0]), np.asarray(physics.act[0]))
+
+    def close(self) -> None:
+        """Free the resources of the drawing."""
+        if self._view is not None:
+            self._view.close()
+
     def _choose_start(self, options: Mapping[str, Any]) -> tuple[int, int]:
         unknown = set(options) - {"clip", "frame"}
         if unknown:
@@ -145,16 +176,15 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return jax.random.PRNGKey(int(self.np_random.integers(2**31)))
 
 
-def _load_clips(clips: Clips) -> Sequence[tuple[str, Clip]]:
-    if clips is None:
+def _load_clips(dataset: Source) -> Sequence[tuple[str, Clip]]:
+    if dataset is None:
         return arm_clips(4, 4.0)
-    if isinstance(clips, str | Path):
-        root = Path(clips)
-        paths = [root] if root.is_file() else clip_files(root)
-        base = root.parent if root.is_file() else root
-        clips = [(path.relative_to(base).as_posix(), read_clip(path)) for path in paths]
+    if isinstance(dataset, str | Path):
+        path = Path(dataset)
+        dataset = [(path.name, read_clip(path))] if path.is_file() else open_dataset(dataset)
+    clips = list(dataset.items()) if isinstance(dataset, Dataset) else dataset
     if not clips:
-        raise SettingsError("there is no clip (.h5) to track; pass a folder with clips, or names and clips")
+        raise SettingsError("there is no clip to track; pass a folder with clips, or names and clips")
     return clips
 
 
@@ -181,6 +211,3 @@ def _finish_step(
     step_result = task.evaluate_step(reference, physics, sensors, task_state, prev_excitation)
     obs = jax.numpy.nan_to_num(task.observe(reference, physics, sensors, task_state))
     return (physics, sensors, task_state), obs, step_result
-
-
-gymnasium.register(id=ENV_ID, entry_point=f"{__name__}:TrackingEnv")

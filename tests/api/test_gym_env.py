@@ -22,7 +22,8 @@ gymnasium = pytest.importorskip("gymnasium", reason="gymnasium comes with the ex
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
-from musclemap.imitation.policy.gym_env import ENV_ID, TrackingEnv  # noqa: E402
+from musclemap.api.gym.environment import TrackingEnv  # noqa: E402
+from musclemap.gymnasium_hook import ENV_ID  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +34,7 @@ def env() -> TrackingEnv:
 
 
 def test_it_passes_gymnasiums_checker() -> None:
-    env = gymnasium.make(ENV_ID, clips=arm_clips(2, 0.6))
+    env = gymnasium.make(ENV_ID, dataset=arm_clips(2, 0.6))
     with warnings.catch_warnings():
         # Recommendations that do not apply: actions are inputs of a sigmoid, and observations are not normalised.
         warnings.filterwarnings("ignore", message=".*Box observation space (minimum|maximum) value is.*infinity")
@@ -41,14 +42,16 @@ def test_it_passes_gymnasiums_checker() -> None:
         check_env(env.unwrapped)
 
 
-def test_it_is_registered_only_by_its_own_import(tmp_path: Path) -> None:
-    write_clip(tmp_path / "clip.h5", arm_clips(1, 0.6)[0][1])
+@pytest.mark.parametrize("modules", ["gymnasium, musclemap", "musclemap, gymnasium"])
+def test_it_is_registered_by_importing_musclemap(modules: str) -> None:
+    """In either order, without importing JAX, and without leaving a finder behind."""
     program = (
-        "import gymnasium, musclemap, musclemap.imitation.task.task\n"
-        f"assert {ENV_ID!r} not in gymnasium.registry\n"
-        f"env = gymnasium.make('musclemap.imitation.policy.gym_env:{ENV_ID}', clips={str(tmp_path)!r})\n"
-        f"assert {ENV_ID!r} in gymnasium.registry\n"
-        "assert env.reset(seed=0)[0].shape == env.observation_space.shape\n"
+        "import sys\n"
+        "finders = len(sys.meta_path)\n"
+        f"import {modules}\n"
+        f"assert gymnasium.spec({ENV_ID!r}).entry_point == 'musclemap.api.gym.environment:TrackingEnv'\n"
+        "assert len(sys.meta_path) == finders\n"
+        "assert 'jax' not in sys.modules\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     process = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=300)
@@ -114,8 +117,46 @@ def test_clips_are_read_from_a_folder(tmp_path: Path) -> None:
     env = TrackingEnv(tmp_path)
     assert env.clip_names == ("a/b.h5",)
     assert TrackingEnv(str(tmp_path / "a" / "b.h5")).clip_names == ("b.h5",)
-    with pytest.raises(SettingsError, match="no clip"):
+    with pytest.raises(SettingsError, match="no folder"):
         TrackingEnv(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SettingsError, match="no clip"):
+        TrackingEnv(tmp_path / "empty")
+
+
+def test_pictures_show_the_state(tmp_path: Path) -> None:
+    """The body moves in the picture, and a film of an episode has a picture for every step."""
+    env = gymnasium.make(ENV_ID, dataset=arm_clips(1, 0.6, seed=1), render_mode="rgb_array")
+    env.reset(seed=0, options={"frame": 0})
+    first = env.render()
+    assert isinstance(first, np.ndarray)
+    assert (first.shape, first.dtype) == ((480, 480, 3), np.uint8)
+    np.testing.assert_array_equal(first, env.render())
+    for _ in range(5):
+        env.step(np.full(6, 2.0, np.float32))
+    assert (first != env.render()).any(axis=2).mean() > 0.005
+    env.close()
+
+
+def test_an_episode_can_be_recorded(tmp_path: Path) -> None:
+    pytest.importorskip("moviepy", reason="moviepy comes with the extra [gym]")
+    made = gymnasium.make(ENV_ID, dataset=arm_clips(1, 0.6, seed=1), render_mode="rgb_array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of moviepy and of Gymnasium, about folders and forks
+        env = gymnasium.wrappers.RecordVideo(made, str(tmp_path), episode_trigger=lambda _: True)
+        env.reset(seed=0, options={"frame": 50})
+        done = False
+        while not done:
+            *_, terminated, truncated, _ = env.step(np.zeros(6, np.float32))
+            done = terminated or truncated
+        env.close()
+    (film,) = tmp_path.glob("*.mp4")
+    assert film.stat().st_size > 1000
+
+
+def test_unknown_render_modes_are_rejected() -> None:
+    with pytest.raises(SettingsError, match="render mode 'human'"):
+        TrackingEnv(arm_clips(1, 0.6), render_mode="human")
 
 
 @pytest.mark.parametrize(

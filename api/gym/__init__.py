@@ -1,0 +1,1 @@
+"""The tracking task as a Gymnasium environment with pictures."""
