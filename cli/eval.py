@@ -31,6 +31,7 @@ def evaluate(
     group: opt.Group = None,
     split: opt.Split = None,
     held_out: opt.HeldOut = False,
+    body: opt.BodyFilter = None,
     limit: opt.Limit = None,
     infeasible: opt.Infeasible = False,
     engine: opt.Engine = EngineName.auto,
@@ -56,8 +57,9 @@ def evaluate(
     files = _Files(report=report, video=video, video_seconds=video_seconds)
     simulation = _Simulation(num_envs=num_envs, held_out=held_out, trained_ground=trained_ground, to_end=to_end)
     filters = ClipFilters(
-        include=include or (), exclude=exclude or (), group=group, split=split, limit=limit, infeasible=infeasible
-    )
+        include=include or (), exclude=exclude or (), group=group, split=split, body=body and body.value, limit=limit,
+        infeasible=infeasible,
+    )  # fmt: skip
     check_selection(dataset, filters)
     result = _evaluate(source, dataset, filters, engine, simulation, files, json_=json_, quiet=quiet)
     raise typer.Exit(1 if strict and not result.tracked else 0)

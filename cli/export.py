@@ -29,6 +29,7 @@ def export(
     policy: opt.Policy = None,
     fingers: opt.Fingers = False,
     include: opt.Include = None,
+    body: opt.BodyFilter = None,
     feasible_only: opt.FeasibleOnly = False,
     tracked: opt.Tracked = False,
     json_: Json = False,
@@ -51,6 +52,7 @@ def export(
         given = {
             "--fingers": fingers,
             "--include": bool(include),
+            "--body": body is not None,
             "--feasible-only": feasible_only,
             "--tracked": tracked,
         }
@@ -60,8 +62,8 @@ def export(
     folder = _checked_folder(source, out)
     check_clips(source)
     result = _export_clips(
-        source, folder, to, include or [], fingers=fingers, feasible_only=feasible_only, tracked=tracked,
-        verbose=verbose and not json_, hidden=quiet or json_,
+        source, folder, to, include or [], body=body and body.value, fingers=fingers, feasible_only=feasible_only,
+        tracked=tracked, verbose=verbose and not json_, hidden=quiet or json_,
     )  # fmt: skip
     echo_lines(result.problems, err=True)
     if json_:
@@ -79,6 +81,7 @@ def _export_clips(
     to: To,
     include: Sequence[str],
     *,
+    body: str | None,
     fingers: bool,
     feasible_only: bool,
     tracked: bool,
@@ -101,6 +104,7 @@ def _export_clips(
             to=to.value,
             fingers=fingers,
             include=tuple(include),
+            body=body,
             feasible_only=feasible_only,
             tracked=tracked,
             progress=show,

@@ -52,6 +52,7 @@ def gather(body_models: Path | None = None) -> dict[str, Any]:
         "packages": {name: probe(lambda name=name: metadata.version(name)) for name in PACKAGES},
         "devices": {"jax": probe(_jax_devices), "warp": probe(_warp_devices)},
         "target": probe(_target),
+        "other_targets": probe(_other_targets),
         "body_models": probe(lambda: _body_models(body_models)),
         "licences": probe(_licences),
     }
@@ -82,9 +83,22 @@ def _warp_devices() -> list[str]:
 
 
 def _target() -> dict[str, Any]:
+    from musclemap.skeletons.bodies import DEFAULT_BODY
+
+    return _facts(DEFAULT_BODY)
+
+
+def _other_targets() -> dict[str, Any]:
+    from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY
+
+    others = {option: name for option, name in BODY_OPTIONS.items() if name != DEFAULT_BODY}
+    return {option: probe(lambda name=name: _facts(name)) for option, name in others.items()}
+
+
+def _facts(name: str) -> dict[str, Any]:
     from musclemap.skeletons.bodies import load_body
 
-    body = load_body()
+    body = load_body(name)
     model = body.model
     return {
         "name": body.name, "version": body.version, "sha256": body.sha256, "nq": model.nq, "nv": model.nv,

@@ -37,6 +37,8 @@ def retarget(
     ground: opt.GroundOption = None,
     joint_map: opt.JointMapFile = None,
     save_joint_map: opt.SaveJointMap = None,
+    body: opt.BodyOption = None,
+    chest: opt.ChestOption = None,
     force_file: opt.ForceFile = None,
     mass: opt.Mass = None,
     static_trial: opt.StaticTrialOption = None,
@@ -68,7 +70,7 @@ def retarget(
     quiet: Quiet = False,
     list_formats: opt.ListFormats = False,
 ) -> None:
-    """Convert motions to reference clips of MyoFullBody.
+    """Convert motions to reference clips of a muscle-driven body.
 
     Clips that are up to date are kept. To resume an interrupted run, repeat its command.
 
@@ -86,8 +88,8 @@ def retarget(
         static_trial=static_trial,
     )  # fmt: skip
     settings = _settings(
-        config, set_ or (), known, fps=fps, hands=hands, treadmill=treadmill, dynamics=dynamics, muscles=muscles,
-        muscle_cost=muscle_cost, forces=forces, chunk=chunk,
+        config, set_ or (), known, body=body, chest=chest, fps=fps, hands=hands, treadmill=treadmill,
+        dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, forces=forces, chunk=chunk,
     )  # fmt: skip
     if selection is None or out is None:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
@@ -272,6 +274,8 @@ def _settings(
     assignments: Sequence[str],
     known: _Source,
     *,
+    body: opt.Body | None,
+    chest: opt.Chest | None,
     fps: float | None,
     hands: opt.Hands | None,
     treadmill: opt.Treadmill | None,
@@ -297,6 +301,8 @@ def _settings(
         "source.fps": known.source_fps,
         "source.ground": known.ground and known.ground.value,
         "source.joints": joints,
+        "body.name": body and body.value,
+        "body.chest": chest and chest.value,
         "source.force_file": known.force_file,
         "source.mass": known.mass,
         "source.static_trial": known.static_trial,

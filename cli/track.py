@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = Program("mm-track")
 
-_SELECTING = ("out", "clip", "include", "exclude", "group", "split", "limit", "json_", "quiet")
+_SELECTING = ("out", "clip", "include", "exclude", "group", "split", "body", "limit", "json_", "quiet")
 """Parameters that choose clips and the form of the output."""
 
 _USED = {
@@ -40,6 +40,7 @@ def track(
     exclude: opt.Exclude = None,
     group: opt.Group = None,
     split: opt.Split = None,
+    body: opt.BodyFilter = None,
     limit: opt.Limit = None,
     infeasible: opt.Infeasible = False,
     seconds: opt.Seconds = None,
@@ -73,7 +74,10 @@ def track(
     for option, is_given in (("--replay", replay), ("--status", status), ("--dry-run", dry_run)):
         if is_given:
             refuse_unused(ctx, _USED[option], subject=f"runs with {option}")
-    filters = _Filters(include=include or (), exclude=exclude or (), group=group, split=split, limit=limit)
+    chosen = body and body.value
+    filters = _Filters(
+        include=include or (), exclude=exclude or (), group=group, split=split, body=chosen, limit=limit
+    )  # fmt: skip
     listed = _listed(out, clip, filters)
     if replay:
         raise typer.Exit(_replay(out, listed, json_=json_, quiet=quiet))
@@ -97,6 +101,7 @@ class _Filters(TypedDict):
     exclude: Any
     group: str | None
     split: str | None
+    body: str | None
     limit: int | None
 
 
@@ -128,7 +133,7 @@ def _listed(out: Path, clip: str | None, filters: _Filters) -> "list[ListedClip]
     if clip is None:
         return list_clips(out, **filters)
     if any(filters.values()):
-        raise SettingsError("CLIP names one clip; leave out --include, --exclude, --group, --split and --limit")
+        raise SettingsError("CLIP names one clip; leave out --include, --exclude, --group, --split, --body and --limit")
     listed = list_clips(out)
     folder = ClipFolder(root=out, names=tuple(item.path for item in listed))
     name = folder.find(clip)

@@ -40,6 +40,7 @@ def train(
     exclude: opt.Exclude = None,
     group: opt.Group = None,
     split: opt.Split = None,
+    body: opt.BodyFilter = None,
     limit: opt.Limit = None,
     infeasible: opt.Infeasible = False,
     algo: opt.Algo = None,
@@ -71,8 +72,9 @@ def train(
     2 for wrong usage or if there is nothing to train on.
     """
     filters = ClipFilters(
-        include=include or (), exclude=exclude or (), group=group, split=split, limit=limit, infeasible=infeasible
-    )
+        include=include or (), exclude=exclude or (), group=group, split=split, body=body and body.value, limit=limit,
+        infeasible=infeasible,
+    )  # fmt: skip
     check_selection(dataset, filters)
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
     recorded = _recorded_run(folder) if resume else None

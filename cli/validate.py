@@ -11,6 +11,7 @@ from .options.checks import check_clips
 from .options.shared import (
     FORCES,
     MUSCLE_COST,
+    BodyFilter,
     ComputeDevice,
     Config,
     Device,
@@ -43,6 +44,7 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip is infeasible.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change no clip and no manifest.")] = False,
     chunk: Annotated[int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.")] = None,
+    body: BodyFilter = None,
     device: ComputeDevice = None,
     report: Annotated[bool, typer.Option(help="Update the folder's report.html if it has a manifest.")] = True,
     config: Config = None,
@@ -50,7 +52,7 @@ def validate(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check clips on the full body: limits, contacts, rates, muscle lengths, forces.
+    """Check clips on their body: limits, contacts, rates, muscle lengths, forces.
 
     Verdicts of clips in the folder's manifest are stored in the clip and the
     manifest; other verdicts are only printed.
@@ -60,7 +62,9 @@ def validate(
     """
     check_clips(source)
     settings = _settings(config, set_ or [], muscle_cost, forces, chunk)
-    result = _validate(source, settings, device, muscles=muscles, write=not dry_run, silent=json_ or quiet)
+    result = _validate(
+        source, settings, device, body=body and body.value, muscles=muscles, write=not dry_run, silent=json_ or quiet
+    )  # fmt: skip
     html = None
     if report and result.written:
         html = try_report(source, command="mm-validate", limits=settings.validation.thresholds, hidden=quiet or json_)
@@ -83,6 +87,7 @@ def _validate(
     settings: "RetargetConfig",
     device: Device | None,
     *,
+    body: str | None,
     muscles: bool,
     write: bool,
     silent: bool,
@@ -96,6 +101,7 @@ def _validate(
         config=settings,
         muscles=muscles or settings.validation.muscles,
         write=write,
+        body=body,
         device=choose_device(device),
         progress=None if silent else _print_clip,
     )

@@ -41,6 +41,7 @@ def _size(text: str) -> tuple[int, int]:
 def view(
     out: opt.Out,
     clip: opt.ClipName = None,
+    body: opt.BodyFilter = None,
     save: opt.Save = None,
     frames: opt.Frames = None,
     fps: opt.Fps = None,
@@ -68,11 +69,12 @@ def view(
     serving = {"--host": host, "--port": port, "--open": open_browser}
     if save is None:
         _refuse(saving, "for --save FILE.mp4 or --save FILE.png, not for the browser")
-        _serve(out, clip, host=host, port=port, open_browser=open_browser, muscles=muscles, tracked=tracked)
+        shown = _clips(out, tracked=tracked, body=body and body.value)
+        _serve(shown, clip, host=host, port=port, open_browser=open_browser, muscles=muscles, tracked=tracked)
     else:
         _refuse(serving, "for the browser, not for --save")
         pixels = None if size is None else _size(size)
-        root, name = _one_clip(out, clip, tracked=tracked)
+        root, name = _one_clip(out, clip, _clips(out, tracked=tracked, body=body and body.value))
         echo(_draw(root, name, save, frames, fps, pixels, camera, muscles, backend or Backend.auto, tracked=tracked))
 
 
@@ -82,11 +84,11 @@ def _refuse(options: dict[str, object], why: str) -> None:
         raise SettingsError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
 
 
-def _clips(out: Path, *, tracked: bool) -> "ClipFolder":
-    """List the clips, or those with a track."""
+def _clips(out: Path, *, tracked: bool, body: str | None) -> "ClipFolder":
+    """List the clips of a body, or those with a track."""
     from musclemap.pipelines.viewer.clips import find_clips
 
-    clips = find_clips(out)
+    clips = find_clips(out, body=body)
     if not tracked:
         return clips
     from musclemap.pipelines.track.tracked_motions import with_tracks
@@ -94,9 +96,8 @@ def _clips(out: Path, *, tracked: bool) -> "ClipFolder":
     return with_tracks(clips)
 
 
-def _one_clip(out: Path, name: str | None, *, tracked: bool) -> tuple[Path, str]:
+def _one_clip(out: Path, name: str | None, clips: "ClipFolder") -> tuple[Path, str]:
     """Return the folder and the name of the clip to draw."""
-    clips = _clips(out, tracked=tracked)
     if name is None and out.is_file():
         return clips.root, clips.names[0]
     if name is None:
@@ -116,11 +117,10 @@ def _read(root: Path, name: str, *, tracked: bool) -> "Clip":
 
 
 def _serve(
-    out: Path, name: str | None, *, host: str | None, port: int | None, open_browser: bool | None, muscles: bool,
-    tracked: bool,
+    clips: "ClipFolder", name: str | None, *, host: str | None, port: int | None, open_browser: bool | None,
+    muscles: bool, tracked: bool,
 ) -> None:  # fmt: skip
     """Serve the page until Ctrl-C."""
-    clips = _clips(out, tracked=tracked)
     first = clips.names[0] if name is None else clips.find(name)
     from musclemap.pipelines.viewer.server import HOST, Viewer  # after the names are checked: it imports MuJoCo
 

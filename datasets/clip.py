@@ -28,9 +28,13 @@ motions that were recorded on force plates also have these, with plate_names:
     /measured          (nframe, 2) uint8     left, right: 1 where /ground_force of the foot is measured
     /estimated_force   (nframe, nsupport, 3) [N], what /ground_force is without plates; if any of it is measured
 
-The other
-attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same clip
-always gives the same bytes: no times, no random order, a pinned file format version.
+Clips of a body that is fixed to a moving base, such as arms to a chest, have the motion of that base:
+
+    /base_motion (nframe, 4, 3)   gravity and acceleration of the root body's origin [m/s^2], angular velocity [rad/s],
+                                  angular acceleration [rad/s^2], in the axes of the model's world, which is the base's
+
+The other attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same
+clip always gives the same bytes: no times, no random order, a pinned file format version.
 """
 
 import math
@@ -113,6 +117,9 @@ class Clip:
         moment_names: Names along the second dimension of `joint_moment`.
         joint_moment: Net moment that the muscles have to supply at each independent joint, shape (nframe, njoint) [Nm]:
             inverse dynamics minus the moments of the ground; None if not computed.
+        base_motion: Motion of the base that the body is fixed to, shape (nframe, 4, 3): acceleration by gravity,
+            acceleration of the root body's origin [m/s^2], angular velocity [rad/s], angular acceleration [rad/s^2], in
+            the axes of the model's world. None for a free body, and for a base at rest.
         plate_names: Force plates, along the second dimension of the next four arrays; None without plates.
         plate_force: Force of each plate on the subject as measured, world frame, shape (nframe, nplate, 3) [N].
         plate_centre: Centre of pressure, under the body's foot as it was under the subject's, shape (nframe, nplate, 3)
@@ -161,6 +168,7 @@ class Clip:
     centre_of_pressure: np.ndarray | None = None
     moment_names: tuple[str, ...] = ()
     joint_moment: np.ndarray | None = None
+    base_motion: np.ndarray | None = None
     plate_names: tuple[str, ...] = ()
     plate_force: np.ndarray | None = None
     plate_centre: np.ndarray | None = None
@@ -175,6 +183,11 @@ class Clip:
     def nframe(self) -> int:
         """Number of frames."""
         return len(self.qpos)
+
+    @property
+    def nroot(self) -> int:
+        """Columns of `qpos` that hold a free root: 7, or 0 for a body without one."""
+        return 7 if self.qpos.shape[1] > self.qvel.shape[1] else 0
 
     @property
     def duration(self) -> float:

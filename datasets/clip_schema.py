@@ -24,12 +24,15 @@ ARRAYS = {"qpos": 2, "qvel": 2, "landmark_pos": 3, "target_pos": 3, "contact": 2
 
 OPTIONAL = {
     "activation": 2, "activation_residual": 2,
-    "bearing": 2, "ground_force": 3, "centre_of_pressure": 3, "joint_moment": 2,
+    "bearing": 2, "ground_force": 3, "centre_of_pressure": 3, "joint_moment": 2, "base_motion": 3,
     "measured": 2, "estimated_force": 3,
     "plate_force": 3, "plate_centre": 3, "plate_free_moment": 2, "plate_foot": 3,
 }  # fmt: skip
-"""Number of dimensions of each dataset that a clip may lack: activations, forces computed by the checks, and forces
-measured by plates."""
+"""Number of dimensions of each dataset that a clip may lack: activations, forces computed by the checks, forces
+measured by plates, and the motion of what the body is fixed to."""
+
+BASE_ROWS = ("gravity", "acceleration", "angular velocity", "angular acceleration")
+"""What `base_motion` holds along its second dimension."""
 
 PLATES = ("plate_force", "plate_centre", "plate_free_moment", "plate_foot")
 """Datasets of force plates; a clip has all of them or none."""
@@ -164,6 +167,10 @@ def _check_optional(arrays: Mapping[str, np.ndarray], values: Mapping[str, Any])
             columns = (count, 3) if OPTIONAL[dataset] == 3 else (count,)
             if arrays[dataset].shape[1:] != columns:
                 raise FileError(f"{dataset} has shape {arrays[dataset].shape} for {count} {key}")
+    if "base_motion" in arrays and arrays["base_motion"].shape[1:] != (len(BASE_ROWS), 3):
+        raise FileError(
+            f"base_motion has shape {arrays['base_motion'].shape}; it holds vectors of {', '.join(BASE_ROWS)}"
+        )
     for key in ("bearing", "measured", "plate_foot"):
         if key in arrays and arrays[key].max() > 1:
             raise FileError(f"{key} must hold 0 or 1")

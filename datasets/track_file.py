@@ -13,6 +13,7 @@ other tools. Arrays are float32, compressed like those of a clip, and the state 
     /start_qvel       (nv_simulated,)
     /start_act        (nu,)
     /start_warmstart  (nv_simulated,)   accelerations from which the constraint solver starts
+    /base_motion      (nstep, 4, 3)     as in a clip, during each control step; only on a moving base
 
 Row k of the tracked motion belongs to frame `start` + k of the clip. Joints that the simulated body lacks have the
 clip's values. Simulating the excitations from the start reproduces the motion bit for bit on the same machine;
@@ -42,6 +43,7 @@ from .track_schema import (
     LAYOUT,
     NAMES,
     NUMBERS,
+    OPTIONAL,
     check_arrays,
     check_shapes,
     check_values,
@@ -89,6 +91,8 @@ class StoredTrack:
         clip_frames: Frames of the clip.
         seconds: Computing time [s].
         control_steps: Simulated control steps, discarded ones included.
+        base_motion: Motion of the base during each control step, shape (nstep, 4, 3), as in a clip; None if it does not
+            move.
     """
 
     excitation: np.ndarray
@@ -122,6 +126,7 @@ class StoredTrack:
     clip_frames: int
     seconds: float
     control_steps: int
+    base_motion: np.ndarray | None = None
 
     @property
     def nstep(self) -> int:
@@ -134,7 +139,7 @@ class StoredTrack:
         return self.verdict == "tracked"
 
 
-_ATTRIBUTES = tuple(field.name for field in fields(StoredTrack) if field.name not in ARRAYS)
+_ATTRIBUTES = tuple(field.name for field in fields(StoredTrack) if field.name not in (*ARRAYS, *OPTIONAL))
 
 
 def track_path(root: Path, clip: str) -> Path:
@@ -165,7 +170,8 @@ def write_track(path: Path, track: StoredTrack, *, before_rename: Callable[[str]
         TrackError: If the track breaks the contract; the message names the field.
     """
     with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused below
-        arrays = {key: np.asarray(getattr(track, key)).astype(dtype_of(key)) for key in ARRAYS}
+        present = (*ARRAYS, *(key for key in OPTIONAL if getattr(track, key) is not None))
+        arrays = {key: np.asarray(getattr(track, key)).astype(dtype_of(key)) for key in present}
     try:
         texts = {key: strict_json(getattr(track, key)) for key in JSON}
         values = {key: getattr(track, key) for key in _ATTRIBUTES}

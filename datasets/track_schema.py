@@ -12,6 +12,7 @@ from musclemap.errors import FileError
 from musclemap.files import shown
 
 from .clip_schema import (
+    BASE_ROWS,
     FPS,
     MAX_BYTES,
     MAX_COLUMNS,
@@ -44,6 +45,9 @@ ARRAYS = {
     **dict.fromkeys(EXACT, 1),
 }  # fmt: skip
 """Number of dimensions of each dataset."""
+
+OPTIONAL = {"base_motion": 3}
+"""Number of dimensions of each dataset that a track may lack: the motion of what the body is fixed to."""
 
 TEXTS = (
     "clip", "clip_sha256", "clip_motion_sha256", "qpos_sha256", "source", "licence", "model", "model_version",
@@ -94,6 +98,8 @@ def check_shapes(shapes: Mapping[str, tuple[int, ...]], *, nbyte: int | None = N
             raise FileError(
                 f"{key} has shape {shape}; at most {MAX_FRAMES} frames of 1 to {MAX_COLUMNS} numbers are read"
             )
+    if "base_motion" in shapes and shapes["base_motion"] != (*nstep, len(BASE_ROWS), 3):
+        raise FileError(f"base_motion has shape {shapes['base_motion']}, which does not match {nstep[0]} steps")
     if not muscles == shapes["tracked_act"][1:] == shapes["start_act"]:
         raise FileError("excitation, tracked_act and start_act have different numbers of muscles")
     if shapes["start_warmstart"] != shapes["start_qvel"]:
@@ -164,7 +170,7 @@ LAYOUT = FileLayout(
     name="track",
     format=FORMAT,
     arrays=ARRAYS,
-    optional={},
+    optional=OPTIONAL,
     attributes=(*TEXTS, *JSON, *NAMES, *NUMBERS),
     optional_attributes=(),
     dtype_of=dtype_of,

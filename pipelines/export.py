@@ -31,9 +31,10 @@ from musclemap.errors import ClipError, FileError, SettingsError
 from musclemap.failures import Failure, attempt
 from musclemap.files import check_fields, parse_json, read_bytes, read_json_object
 from musclemap.imitation.tracking.tracked_clip import tracked_clip
+from musclemap.pipelines.clip_bodies import clips_of_body
 from musclemap.pipelines.convert.conversion import is_disk_full
 from musclemap.pipelines.track.track_folder import ListedTrack, find_track, read_track_list
-from musclemap.skeletons.bodies import DEFAULT_BODY, load_body_version
+from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, load_body_version
 
 from .export_formats import FORMATS, Format
 
@@ -118,6 +119,7 @@ def export_clips(
     to: str,
     fingers: bool = False,
     include: Sequence[str] = (),
+    body: str | None = None,
     feasible_only: bool = False,
     tracked: bool = False,
     progress: Callable[[ExportedClip, int, int], None] | None = None,
@@ -130,6 +132,7 @@ def export_clips(
         to: One of `FORMATS`.
         fingers: Export the finger joints, if the format supports them.
         include: Globs; a clip is exported if one matches its path or its file name.
+        body: Only clips of this body, a key of `BODY_OPTIONS`.
         feasible_only: Refuse clips whose verdict is "infeasible".
         tracked: Export the tracked motion of each clip, with its excitations and activations if the format has tables.
         progress: Called after each clip with its result, the number of finished clips, and the total.
@@ -145,13 +148,17 @@ def export_clips(
         raise SettingsError(f"{to} does not support fingers; formats that do: {supported}")
     refuse_own_source(source, out)
     root, names, entries = _clips(source, include)
+    if body is not None:
+        kept = set(clips_of_body([root / name for name in names], body))
+        names = [name for name in names if root / name in kept]
     kind = _Kind(to=to, fingers=fingers, tracked=tracked)
     _read_record(out, kind)
     lines = read_track_list(root) if tracked else None
     make_body = cache(partial(ExportBody, fingers=fingers))
 
     def body_of(clip: Clip) -> ExportBody:
-        return make_body(load_body_version(DEFAULT_BODY, clip.model_sha256))
+        name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
+        return make_body(load_body_version(name, clip.model_sha256))
 
     done: list[ExportedClip] = []
     with _open_folder(out) as journal:

@@ -72,5 +72,5 @@ FORMATS = {
         write_tracked=opensim_angles,
         tracks=opensim_track,
     ),
-    "bvh": Format(extension=".bvh", description="skeleton of the 17 landmarks", fingers=False, write=bvh_bytes),
+    "bvh": Format(extension=".bvh", description="skeleton of the landmarks", fingers=False, write=bvh_bytes),
 }

@@ -18,13 +18,14 @@ from musclemap.datasets.manifest import VERDICTS, ManifestEntry
 from musclemap.datasets.output_folder import OutputFolder, clip_files, has_lines, open_output, write_listed
 from musclemap.errors import ClipError, SettingsError
 from musclemap.failures import Failure, attempt
+from musclemap.pipelines.clip_bodies import clips_of_body
 from musclemap.pipelines.convert.conversion import is_disk_full
 from musclemap.pipelines.convert.prepare import entry_with_clip
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import rules_with
 from musclemap.retarget.config import RetargetConfig
-from musclemap.skeletons.bodies import DEFAULT_BODY, load_body_version
+from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, load_body_version
 from musclemap.skeletons.body import TargetBody
 
 
@@ -86,6 +87,7 @@ def validate_clips(
     config: RetargetConfig,
     muscles: bool = False,
     write: bool = True,
+    body: str | None = None,
     device: Any = None,
     names: Collection[str] | None = None,
     progress: Callable[[CheckedClip], None] | None = None,
@@ -97,12 +99,13 @@ def validate_clips(
         config: Settings; only `validation` and `joint_limits` are used.
         muscles: Compute activations, too; they are stored with clips that are written.
         write: Write verdicts to the clips that a manifest lists and to the manifest.
+        body: Only clips of this body, a key of `BODY_OPTIONS`.
         device: JAX device; a GPU runs the checks in MuJoCo Warp.
         names: Paths below the folder of the clips to check; None for all.
         progress: Called after each clip with its result.
 
     Raises:
-        SettingsError: If there is no clip.
+        SettingsError: If there is no clip, or none of the body.
         OutputError: If the folder cannot be written to, or another run is writing to it.
     """
     started = time.perf_counter()
@@ -112,6 +115,7 @@ def validate_clips(
         paths = [path for path in paths if path.relative_to(root).as_posix() in names]
     if not paths:
         raise SettingsError(f"there is no clip (.h5) below {source}")
+    paths = clips_of_body(paths, body)
     validators = _Validators(config, device)
     results: list[CheckedClip] = []
     disk_full = ""
@@ -168,7 +172,8 @@ class _Validators:
         Raises:
             ClipError: If the clip is of another body, or of a version that is not installed.
         """
-        body = load_body_version(DEFAULT_BODY, clip.model_sha256, limits=self._config.joint_limits)
+        name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
+        body = load_body_version(name, clip.model_sha256, limits=self._config.joint_limits)
         _check_body(clip, body)
         if body.sha256 not in self._validators:
             physics = choose_physics(body, self._device)

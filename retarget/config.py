@@ -34,14 +34,23 @@ ForceFile = Annotated[str, Field(max_length=4096), AfterValidator(_is_force_file
 
 @settings
 class BodyConfig:
-    """Which version of the target body is used.
+    """Which target body is used, and which version of it.
 
     Attributes:
+        name: The body: "full-body" (MyoFullBody) or "bimanual-arm" (MyoBimanualArm, the arms on a chest).
+        chest: What becomes of the motion of the chest that MyoBimanualArm hangs from: "moving" (the clip keeps it, and
+            forces include it) or "fixed" (it is left out, and the chest is upright and at rest, as published).
         published: Whether the model is used as its package releases it, without our corrections of faults (see
             docs/body.md): for policies and clips of others, which were made with it.
     """
 
+    name: Literal["full-body", "bimanual-arm"] = "full-body"
+    chest: Literal["moving", "fixed"] = "moving"
     published: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chest == "fixed" and self.name != "bimanual-arm":
+            raise ValueError("a chest can only be fixed with the body bimanual-arm")
 
 
 def _unit(text: str) -> str:
@@ -285,7 +294,8 @@ class RetargetConfig:
 
     Attributes:
         fps: Frame rate of the clips [Hz].
-        hands: "locked" (fingers at rest) or "tracked" (fingers follow SMPL-H or SMPL-X hands).
+        hands: "locked" (fingers at rest), "tracked" (fingers follow SMPL-H or SMPL-X hands), or "auto" (tracked for
+            MyoBimanualArm, locked for MyoFullBody).
         joint_limits: "effective" (driven joints stay in their declared range too) or "declared".
         max_calibration_offset: Largest offset that calibration from the motion may add to a joint of the source
             skeleton [m]; 0 for none.
@@ -293,7 +303,7 @@ class RetargetConfig:
         treadmill: Clips of motions on a treadmill: "keep" (they stay in place, and are judged as walking), "overground"
             (the travel is added) or "off" (treadmills are not recognised).
         source: Axes, unit, frame rate and floor of the sources.
-        body: Version of the target body.
+        body: Target body and its version.
         filter: Low-pass filter of the source.
         scale: Subject's size.
         contact: Contact detection.
@@ -304,7 +314,7 @@ class RetargetConfig:
     """
 
     fps: Annotated[float, Field(ge=5, le=1000)] = 100.0
-    hands: Literal["locked", "tracked"] = "locked"
+    hands: Literal["auto", "locked", "tracked"] = "auto"
     joint_limits: Literal["effective", "declared"] = "effective"
     max_calibration_offset: NonNegativeFloat = 0.04
     default_fps: NonNegativeFloat = 0.0

@@ -19,18 +19,21 @@ class PreparedSource:
     metrics: dict[str, float]
 
 
-def prepare_source(motion: SourceMotion, config: RetargetConfig, *, joints: np.ndarray) -> PreparedSource:
+def prepare_source(
+    motion: SourceMotion, config: RetargetConfig, *, joints: np.ndarray, fingers: bool
+) -> PreparedSource:  # fmt: skip
     """Remove repeated frames and noise from a source; fit, clip and fingers use the result.
 
     Args:
         motion: Source as read.
         config: Settings.
         joints: Rest positions of the source's joints, shape (22, 3) [m].
+        fingers: Whether the fingers are tracked.
     """
     repeats = find_repeats(motion.rotvec, motion.trans, fps=motion.fps)
     metrics = {"repeated_source_fraction": repeats.fraction}
     motion = without_repeats(motion, repeats)
     if config.filter.enabled:
-        motion, report = filter_source(motion, config.filter, joints=joints, fingers=config.hands == "tracked")
+        motion, report = filter_source(motion, config.filter, joints=joints, fingers=fingers)
         metrics |= report.metrics()
     return PreparedSource(motion=motion, metrics=metrics)

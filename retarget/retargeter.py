@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 from musclemap import __version__
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
-from musclemap.intervals import runs
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.metrics import clip_metrics
@@ -31,14 +30,17 @@ from musclemap.retarget.dynamics.refinement import Refinement, Refiner, refineme
 from musclemap.retarget.solver.cost_weights import joint_stiffness
 from musclemap.retarget.solver.fitter import Fit, Fitter
 from musclemap.retarget.solver.refit import accept_refit, blend, needs_refit, refit_share
+from musclemap.retarget.targets.base_frame import BaseFrame
 from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
 from musclemap.retarget.targets.proportions import Proportions, fit_proportions
 from musclemap.retarget.targets.treadmill import to_place, travel_metrics
-from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.base_motion import base_motion
+from musclemap.skeletons.bodies import BODY_OPTIONS, load_body
 from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
 from .fingers import finger_joints, with_fingers
+from .fit_metrics import contact_metrics, feet_contact, fit_metrics
 from .fitted_plates import FittedPlates, fitted_plates
 from .prepared_source import PreparedSource, prepare_source
 from .resample import FRAMES_PER_CHUNK, frame_times, resample, resample_rotations
@@ -92,7 +94,7 @@ def software_versions(platform: str) -> dict[str, str]:
 
 
 class Retargeter:
-    """Retargets motions to MyoFullBody with GMR-Fit.
+    """Retargets motions to a target body with GMR-Fit.
 
     Args:
         config: Settings.
@@ -109,7 +111,10 @@ class Retargeter:
         device: Any = None,
     ) -> None:
         self.config = config
-        self.body = load_body(limits=config.joint_limits, published=config.body.published)
+        load = lambda name: load_body(name, limits=config.joint_limits, published=config.body.published)  # noqa: E731
+        self.body = load(BODY_OPTIONS[config.body.name])
+        self._whole = self.body if self.body.base is None else load(self.body.base.whole)
+        self._hands = self.body.hands if config.hands == "auto" else config.hands
         self._models = tuple(body_models)
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):
@@ -157,13 +162,13 @@ class Retargeter:
         }
 
     def proportions(self, motion: SourceMotion) -> Proportions:
-        """Fitted skeleton for a motion's body model or own skeleton; each is fitted once."""
+        """Skeleton for a motion's body model or own skeleton, fitted to the whole body; each is fitted once."""
         model = self._model_of(motion)
         key = model.sha256 if model is not None else "" if motion.rest_joints is None else motion.rest_joints.tobytes()
         fitted = self._proportions.get(key)
         if fitted is None:
             joints = self._joints(motion) if model is None else model.joint_template[:22]
-            fitted = fit_proportions(self.body, joints, body_model=model)
+            fitted = fit_proportions(self._whole, joints, body_model=model)
             if len(self._proportions) >= MAX_SKELETONS:
                 self._proportions.clear()
             self._proportions[key] = fitted
@@ -171,7 +176,8 @@ class Retargeter:
 
     def prepare(self, motion: SourceMotion) -> PreparedSource:
         """Source as everything else uses it: without repeated frames and noise."""
-        return prepare_source(motion, self.config, joints=self._joints(motion))
+        joints = self._joints(motion)
+        return prepare_source(motion, self.config, joints=joints, fingers=self._hands == "tracked")
 
     def targets(self, motion: SourceMotion) -> MotionTargets:
         """Targets of the fit for a motion, at the clip's frame rate."""
@@ -180,7 +186,12 @@ class Retargeter:
     def _targets(self, motion: SourceMotion) -> MotionTargets:
         resampled = resample(motion, self.config.fps)
         joints = self._joints(motion)
-        return build_targets(self.body, resampled, self.proportions(motion), self.config, source_joints=joints)
+        proportions = self.proportions(motion)
+        targets = build_targets(self._whole, resampled, proportions, self.config, source_joints=joints)
+        if self.body.base is None:
+            return targets
+        frame = BaseFrame(body=self.body, whole=self._whole, proportions=proportions)
+        return frame.targets(targets, frame.path(resampled, targets), self._hand_rotations(motion))
 
     def _joints(self, motion: SourceMotion) -> np.ndarray:
         """Rest joints of the subject, shape (22, 3) [m]."""
@@ -266,12 +277,16 @@ class Retargeter:
 
     def _fingers(self, motion: SourceMotion) -> dict[str, np.ndarray]:
         """Angles of the finger hinges by name, (nframe,) each; empty if the fingers stay at rest."""
-        if self.config.hands == "locked" or motion.hand_rotvec is None:
-            return {}
+        hands = self._hand_rotations(motion)
+        return {} if hands is None else finger_joints(self._whole, self.proportions(motion).t_pose, hands)
+
+    def _hand_rotations(self, motion: SourceMotion) -> np.ndarray | None:
+        """Axis-angles of the fingers at the clip's frame rate, (nframe, 30, 3) [rad]; None if they stay at rest."""
+        if self._hands == "locked" or motion.hand_rotvec is None:
+            return None
         source_times = np.arange(motion.nframe) / motion.fps
         times = np.minimum(frame_times(motion.duration, self.config.fps), source_times[-1])
-        hands = resample_rotations(motion.hand_rotvec, source_times, times)
-        return finger_joints(self.body, self.proportions(motion).t_pose, hands)
+        return resample_rotations(motion.hand_rotvec, source_times, times)
 
     def _full_motion(self, q: np.ndarray, fingers: dict[str, np.ndarray], fps: float) -> tuple[np.ndarray, np.ndarray]:
         """Full qpos and qvel as float32, computed in float64 in chunks of frames."""
@@ -283,8 +298,14 @@ class Retargeter:
             angles = {name: angle[first:last] for name, angle in fingers.items()}
             full = with_fingers(self.body, q[first:last], angles)
             chunk = slice(low - first, high - first)
-            qpos[low:high], qvel[low:high] = full[chunk], velocities(full, fps)[chunk]
+            qpos[low:high], qvel[low:high] = full[chunk], velocities(full, fps, free=self.body.free)[chunk]
         return qpos, qvel
+
+    def _base_motion(self, targets: MotionTargets) -> np.ndarray | None:
+        """Motion of the base as a clip stores it; None for a free body and for a base that the settings fix."""
+        if targets.base is None or self.config.body.chest == "fixed":
+            return None
+        return base_motion(targets.base, targets.fps).astype(np.float32)
 
     def _plates(self, motion: SourceMotion, targets: MotionTargets, fit: Fit) -> FittedPlates | None:
         """Measured ground forces at the frames of a fit; None without any, or for a body that has no feet."""
@@ -322,20 +343,22 @@ class Retargeter:
             self.body, qpos, evaluation, target_pos=target_pos, target_rot=to_world.as_matrix() @ targets.rot,
             root_height=targets.pos[:, 0, 2], contact=targets.stance.contact, ground=targets.floor, fps=targets.fps,
         )  # fmt: skip
-        metrics |= _fit_metrics(motion, targets, fit) | source.metrics
+        metrics |= fit_metrics(motion, targets, fit) | source.metrics
+        if self.body.contact_parts:
+            metrics |= contact_metrics(targets)
         if refinement is not None:
             metrics |= refinement_metrics(refinement)
         if plates is not None:
             metrics |= plates.placed.metrics()
         metrics |= travel_metrics(to_world.as_matrix()[:2, :2] @ targets.travel, in_place=False)
         verdict, reasons = judge(metrics, rules=rules_with(self.config.validation.thresholds))
-        tracked = self.config.hands == "tracked" and motion.hand_rotvec is not None
+        tracked = self._hands == "tracked" and motion.hand_rotvec is not None
         clip = Clip(
             qpos=qpos,
             qvel=qvel,
             landmark_pos=evaluation.landmark_pos,
             target_pos=target_pos,
-            contact=targets.stance.contact.astype(np.uint8),
+            contact=feet_contact(targets),
             fps=targets.fps,
             joint_names=self.body.joint_names,
             landmark_names=self.body.landmark_names,
@@ -353,26 +376,10 @@ class Retargeter:
             warnings=tuple(w.to_dict() for w in (*motion.warnings, *(() if plates is None else plates.warnings))),
             support_names=() if refinement is None else self.body.support_names,
             bearing=None if refinement is None else refinement.bearing.astype(np.uint8),
+            base_motion=self._base_motion(targets),
             **({} if plates is None else plates.placed.fields()),
             **self.provenance(motion),
         )
         if self._validator is None:
             return clip
         return self._validator.validate(clip, evaluation=evaluation, muscles=self.config.validation.muscles)
-
-
-def _fit_metrics(motion: SourceMotion, targets: MotionTargets, fit: Fit) -> dict[str, Any]:
-    """Metrics of the source, the targets and the fit, which the finished clip does not show."""
-    world = {"source_up": motion.file_up, "source_unit_m": motion.file_unit} if motion.file_up else {}
-    return world | {
-        "scale": targets.stance.scale,
-        "scale_evidence": targets.stance.scale_evidence,
-        "source_stance_speed_m_s": targets.stance_speed,
-        "foot_shift_mm": targets.foot_shift * 1e3,
-        "floor_height_mm": targets.stance.floor * 1e3,
-        "contact_count": float(sum(len(runs(contact)) for contact in targets.stance.contact.T)),
-        "calibration_max_mm": float(np.linalg.norm(fit.offset, axis=1).max() * 1e3),
-        "restarted_anchors": fit.restarts,
-        "last_cost_decrease": fit.last_decrease,
-        "frame_rate_doubt": float(motion.frame_rate is not None and motion.frame_rate.suspicious),
-    }

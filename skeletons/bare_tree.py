@@ -6,10 +6,17 @@ import numpy as np
 from .couplings import couplings
 
 
-def bare_tree(model: mujoco.MjModel, *, without: frozenset[str] = frozenset()) -> mujoco.MjModel:
+def bare_tree(
+    model: mujoco.MjModel, *, without: frozenset[str] = frozenset(), floating: bool = False
+) -> mujoco.MjModel:  # fmt: skip
     """Rebuild a model from its tree, joints, couplings and inertias alone.
 
-    Bodies keep their ids; so do joints unless some uncoupled ones are left out by `without`.
+    Bodies keep their ids; so do joints unless some uncoupled ones are left out by `without`, or a free one comes first.
+
+    Args:
+        model: The model.
+        without: Names of uncoupled joints to leave out.
+        floating: Whether the root body of a model without a free joint gets one.
     """
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
@@ -22,6 +29,8 @@ def bare_tree(model: mujoco.MjModel, *, without: frozenset[str] = frozenset()) -
         parent = bodies[model.body_parentid[b]]
         body = parent.add_body(name=model.body(b).name, pos=model.body_pos[b], quat=model.body_quat[b], **inertial)
         bodies.append(body)
+        if floating and b == 1:
+            body.add_freejoint(name="base")
         for j in range(model.body_jntadr[b], model.body_jntadr[b] + model.body_jntnum[b]):
             if model.joint(j).name in without:
                 continue

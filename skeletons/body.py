@@ -44,11 +44,30 @@ class Landmark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Base:
+    """The part of a person that a fixed body is attached to, and that moves with the person.
+
+    The model's world is the frame of the base, at the root body's origin. Its motion follows from that of a source
+    joint: the T-pose of a whole body says how the two lie to each other.
+
+    Attributes:
+        whole: Name of the whole body, which has the same bones.
+        body: Bone of both models that is fixed to the base.
+        joint: Source joint whose segment carries this bone.
+    """
+
+    whole: str
+    body: str
+    joint: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitSettings:
     """Settings for fitting a body, by the names of its landmarks and joints.
 
     Attributes:
-        position_weights: Field of `WeightConfig` that weights each landmark's position.
+        position_weights: Field of `WeightConfig` that weights each landmark's position; a landmark that is not named is
+            only measured.
         rotation_weights: Field that weights a landmark's orientation, if it is not "limb_rotation".
         smoothing: Field that scales the smoothness of a joint.
         bent: A configuration without singular joints [rad or m], at which the stiffness of the joints is evaluated.
@@ -87,6 +106,8 @@ class TargetBody:
         support_parts: Parts that can bear weight, in the order of a clip's `support_names`; feet first, left then
             right. Empty for a body that nothing supports.
         finger_joints: Joints that are locked unless hands are tracked.
+        hands: Treatment of the fingers unless the settings say otherwise, "locked" or "tracked".
+        base: What a fixed body is attached to if that moves; None for a free body, or one fixed to the ground.
         fit: Settings of the fit.
         source_to_target: Rotates the source's rest frame (x left, y up, z forward) to the model's, shape (3, 3).
         limits: Joint ranges: "effective", which keep every driven joint in its own range, or "declared".
@@ -101,6 +122,8 @@ class TargetBody:
     contact_parts: tuple[ContactPart, ...] = ()
     support_parts: tuple[SupportPart, ...] = ()
     finger_joints: tuple[str, ...] = ()
+    hands: str = "locked"
+    base: Base | None = None
     fit: FitSettings = FitSettings()
     source_to_target: np.ndarray = field(default_factory=lambda: np.eye(3))
     limits: str = "effective"
@@ -128,6 +151,11 @@ class TargetBody:
         """Reduced coordinates with fingers free."""
         return reduce_model(self.model, limits=self.limits, fixed=not self.free)
 
+    @property
+    def actuated(self) -> ReducedCoordinates:
+        """Independent joints whose moments the muscles have to supply: with the fingers if the body tracks hands."""
+        return self.reduced_hands if self.hands == "tracked" else self.reduced
+
     @cached_property
     def joint_names(self) -> tuple[str, ...]:
         """All joints of the full model in its order, a free root first."""
@@ -147,6 +175,16 @@ class TargetBody:
     def oriented(self) -> np.ndarray:
         """Indices of the landmarks that have an orientation target, shape (noriented,)."""
         return np.array([k for k, landmark in enumerate(self.landmarks) if landmark.orientation is not None], int)
+
+    @cached_property
+    def fitted(self) -> np.ndarray:
+        """Indices of the landmarks that the fit uses, which are the first of `points`, shape (nfitted,)."""
+        return np.array([k for k, name in enumerate(self.landmark_names) if name in self.fit.position_weights], int)
+
+    @cached_property
+    def oriented_points(self) -> np.ndarray:
+        """Indices in `points` of the landmarks that have an orientation target, shape (noriented,)."""
+        return np.searchsorted(self.fitted, self.oriented)
 
     @property
     def nlandmark(self) -> int:
@@ -189,17 +227,25 @@ class TargetBody:
         return bare_tree(self.model)
 
     @cached_property
+    def floating_model(self) -> mujoco.MjModel:
+        """The tree of a fixed body on a root that can move, for the forces of a moving base; its first joint is free.
+
+        At the root's rest pose its bodies lie as in `model`.
+        """
+        return bare_tree(self.model, floating=True)
+
+    @cached_property
     def symmetric_model(self) -> mujoco.MjModel:
         """The tree with exact mirror symmetry between left and right; unchanged for a one-sided body."""
         model = bare_tree(self.model)
-        if self.free:
+        if self.free or self.base is not None:
             symmetrise(model)
         return model
 
     @cached_property
     def points(self) -> list[BodyPoint]:
-        """Points that the solver tracks on `symmetric_model`: landmarks, contacts, then the feet's spheres."""
-        landmarks = [BodyPoint(int(body)) for body in self.landmark_ids]
+        """Points that the solver tracks on `symmetric_model`: fitted landmarks, contacts, then the feet's spheres."""
+        landmarks = [BodyPoint(int(body)) for body in self.landmark_ids[self.fitted]]
         soles = [*self.sole.contact, *self.sole.centre]
         if not soles:
             return landmarks

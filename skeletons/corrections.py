@@ -90,15 +90,87 @@ class PassiveForceCorrection:
             muscle.gainprm[_FPMAX] = muscle.biasprm[_FPMAX] = self.corrected
 
 
-Correction = InertiaCorrection | PassiveForceCorrection
+@dataclass(frozen=True, kw_only=True)
+class JointCorrection:
+    """Another damping and armature for hinges.
+
+    Attributes:
+        joints: Names of the joints.
+        published: Damping [Nm s/rad] and armature [kg m^2] in the release.
+        corrected: The values to use instead.
+        source: Evidence for the fault and for the values.
+    """
+
+    joints: tuple[str, ...]
+    published: tuple[float, float]
+    corrected: tuple[float, float]
+    source: str
+
+    @property
+    def bodies(self) -> tuple[str, ...]:
+        """Bodies whose inertia changes: none."""
+        return ()
+
+    @property
+    def text(self) -> str:
+        """The correction as a sentence."""
+        values = f"{self.corrected} instead of {self.published} Nm s/rad and kg m^2"
+        return f"damping and armature of {', '.join(self.joints)}: {values}; {self.source}"
+
+    def apply(self, spec: mujoco.MjSpec) -> None:
+        """Change the specification in place; errors are those of `apply_corrections`."""
+        for name in self.joints:
+            joint = spec.joint(name)
+            if joint is None:
+                raise TargetError(f"the model has no joint {name!r}, whose damping a correction replaces")
+            released = (float(joint.damping[0]), float(joint.armature))
+            if not np.allclose(released, self.published, rtol=1e-6, atol=0.0):
+                raise TargetError(
+                    f"damping and armature of {name} are {list(released)}, not {list(self.published)}: {_RELEASE}"
+                )
+            joint.damping[0], joint.armature = self.corrected
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeomRemoval:
+    """Geoms to leave out.
+
+    Attributes:
+        geoms: Names of the geoms.
+        source: Why they are left out.
+    """
+
+    geoms: tuple[str, ...]
+    source: str
+
+    @property
+    def bodies(self) -> tuple[str, ...]:
+        """Bodies whose inertia changes: none."""
+        return ()
+
+    @property
+    def text(self) -> str:
+        """The correction as a sentence."""
+        return f"without {', '.join(self.geoms)}: {self.source}"
+
+    def apply(self, spec: mujoco.MjSpec) -> None:
+        """Change the specification in place; errors are those of `apply_corrections`."""
+        for name in self.geoms:
+            geom = spec.geom(name)
+            if geom is None:
+                raise TargetError(f"the model has no geom {name!r}, which a correction removes: {_RELEASE}")
+            spec.delete(geom)
+
+
+Correction = InertiaCorrection | PassiveForceCorrection | JointCorrection | GeomRemoval
 
 
 def apply_corrections(spec: mujoco.MjSpec, corrections: Sequence[Correction]) -> mujoco.MjSpec:
     """Apply corrections to a specification in place, and return it.
 
     Raises:
-        TargetError: If a body or muscle is missing, or its value is not the one to be corrected: the package has
-            changed, and the table must be checked against the new release.
+        TargetError: If a body, muscle, joint or geom is missing, or its value is not the one to be corrected: the
+            package has changed, and the table must be checked against the new release.
     """
     for correction in corrections:
         correction.apply(spec)

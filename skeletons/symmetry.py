@@ -24,6 +24,11 @@ def twins(names: list[str]) -> np.ndarray:
     return np.array([index.get(twin, k) for k, twin in enumerate(twins)])
 
 
+def _median(data: mujoco.MjData) -> np.ndarray:
+    """A point of the median plane, which goes through the root body, shape (3,) [m]."""
+    return np.array([data.xpos[1, 0], 0.0, 0.0])
+
+
 def symmetrise(model: mujoco.MjModel) -> None:
     """Replace body positions and joint axes by the mean of both sides, in place.
 
@@ -37,7 +42,7 @@ def symmetrise(model: mujoco.MjModel) -> None:
         raise TargetError("a joint's anchor is off its body's origin; mirroring is not supported")
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    centre = np.array([data.xpos[model.jnt_bodyid[0], 0], 0.0, 0.0])
+    centre = _median(data)
     bodies = twins([model.body(b).name for b in range(model.nbody)])
     pos = data.xpos - centre
     mean = 0.5 * (pos + pos[bodies] * _FLIP)
@@ -60,7 +65,7 @@ def symmetrise(model: mujoco.MjModel) -> None:
         parent = model.body_parentid[body]
         if parent > 0:
             model.body_pos[body] = xmat[parent].T @ (mean[body] - mean[parent])
-    for joint in range(1, model.njnt):
+    for joint in np.flatnonzero(model.jnt_type != mujoco.mjtJoint.mjJNT_FREE):
         model.jnt_axis[joint] = xmat[model.jnt_bodyid[joint]].T @ mean_axis[joint]
 
 
@@ -77,7 +82,7 @@ def mirror_points(model: mujoco.MjModel, body: np.ndarray, offset: np.ndarray) -
     """
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    centre = np.array([data.xpos[model.jnt_bodyid[0], 0], 0.0, 0.0])
+    centre = _median(data)
     xmat = data.xmat.reshape(-1, 3, 3)[body]
     world = data.xpos[body] + np.einsum("nij,nj->ni", xmat, offset) - centre
     gap = np.linalg.norm(world[:, None] - (world * _FLIP)[None], axis=2)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .shared import Body
+
 
 class To(StrEnum):
     """Output format."""
@@ -42,6 +44,7 @@ Policy = Annotated[
 ]
 Fingers = Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot, opensim).")]
 Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Export only clips that match; repeatable.")]
+BodyFilter = Annotated[Body | None, typer.Option("--body", help="Export only clips of this body.", show_default="any")]
 FeasibleOnly = Annotated[bool, typer.Option("--feasible-only", help="Refuse infeasible clips.")]
 Tracked = Annotated[
     bool,

@@ -8,7 +8,14 @@ import typer
 
 from musclemap.cli.output.format_list import list_formats
 
-from .shared import FORCES, MUSCLE_COST, Forces, MuscleCost, set_option
+from .shared import FORCES, MUSCLE_COST, Body, Forces, MuscleCost, set_option
+
+
+class Chest(StrEnum):
+    """What becomes of the motion of the chest that arms hang from."""
+
+    moving = "moving"
+    fixed = "fixed"
 
 
 class Hands(StrEnum):
@@ -169,9 +176,25 @@ BodyModels = Annotated[
     typer.Option(metavar="DIR", help="Folder of SMPL-family body models as downloaded; otherwise a mean skeleton."),
 ]
 Fps = Annotated[float | None, typer.Option(help="Frame rate of the clips, in Hz.", show_default="100")]
+BodyOption = Annotated[
+    Body | None,
+    typer.Option("--body", help="Target body: MyoFullBody, or MyoBimanualArm.", show_default="full-body"),
+]
+ChestOption = Annotated[
+    Chest | None,
+    typer.Option(
+        "--chest",
+        help="With --body bimanual-arm: keep the motion of the chest, or hold it upright and at rest.",
+        show_default="moving",
+    ),
+]
 HandsOption = Annotated[
     Hands | None,
-    typer.Option("--hands", help="Lock the fingers at rest, or track those of the source.", show_default="locked"),
+    typer.Option(
+        "--hands",
+        help="Lock the fingers at rest, or track those of the source.",
+        show_default="tracked for bimanual-arm, else locked",
+    ),
 ]
 TreadmillOption = Annotated[
     Treadmill | None,

@@ -15,6 +15,13 @@ class Device(StrEnum):
     gpu = "gpu"
 
 
+class Body(StrEnum):
+    """Target body."""
+
+    full_body = "full-body"
+    bimanual_arm = "bimanual-arm"
+
+
 class EngineName(StrEnum):
     """Physics engine; auto is MuJoCo Warp with a GPU, otherwise MuJoCo."""
 
@@ -42,6 +49,7 @@ CONFIG_HELP = "Read settings from a TOML file."
 ENGINE_HELP = "Physics engine; auto is MuJoCo Warp with a GPU, otherwise MuJoCo."
 INCLUDE_HELP = "Use only clips that match; repeatable."
 EXCLUDE_HELP = "Skip clips that match; repeatable."
+BODY_HELP = "Use only clips of this body."
 GROUP_HELP = "Use only the motions of this list."
 LIMIT_HELP = "Use only the first N clips."
 INFEASIBLE_HELP = "Use infeasible clips too."
@@ -69,6 +77,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.
 ComputeDevice = Annotated[
     Device | None, typer.Option(help="Device that computes.", show_default="a GPU if JAX finds one")
 ]
+BodyFilter = Annotated[Body | None, typer.Option("--body", help=BODY_HELP, show_default="any")]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help=CONFIG_HELP)]
 
 
@@ -79,5 +88,6 @@ class ClipFilters(TypedDict):
     exclude: Sequence[str]
     group: str | None
     split: str | None
+    body: str | None
     limit: int | None
     infeasible: bool

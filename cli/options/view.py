@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .shared import Body
+
 
 class Camera(StrEnum):
     """Position of the camera."""
@@ -32,6 +34,7 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of clips, or on
 ClipName = Annotated[
     str | None, typer.Argument(metavar="CLIP", help="Clip to show first: its path below OUT.", show_default=False)
 ]
+BodyFilter = Annotated[Body | None, typer.Option("--body", help="Show only clips of this body.", show_default="any")]
 Save = Annotated[
     Path | None,
     typer.Option(

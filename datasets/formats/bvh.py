@@ -1,4 +1,4 @@
-"""BVH: the 17 landmark bodies as a skeleton for animation programs; centimetres, y up, z forward at rest.
+"""BVH: the landmark bodies as a skeleton for animation programs; centimetres, y up, z forward at rest.
 
 The rest pose is the model's qpos0. Every joint also has position channels, which replace its offset: shoulder girdle,
 lumbar spine and knees also translate, so the landmarks are exact.
@@ -50,15 +50,15 @@ def bvh_bytes(clip: Clip, body: ExportBody) -> bytes:
 
 
 def _parents(body: ExportBody) -> dict[int, int]:
-    """Nearest landmark body above each landmark body; -1 for the pelvis, to which all remaining ones are attached."""
+    """Nearest landmark body above each landmark body; -1 for the first landmark, to which all others are attached."""
     ids = {body.body_names.index(name) for name in body.target.landmark_names}
-    pelvis = body.body_names.index("pelvis")
+    root = body.body_names.index(body.target.landmark_names[0])
     parents = {}
     for b in sorted(ids):
         ancestor = int(body.model.body_parentid[b])
         while ancestor > 0 and ancestor not in ids:
             ancestor = int(body.model.body_parentid[ancestor])
-        parents[b] = -1 if b == pelvis else ancestor or pelvis
+        parents[b] = -1 if b == root else ancestor or root
     return parents
 
 

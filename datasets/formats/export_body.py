@@ -37,7 +37,7 @@ class ExportBody:
 
     Args:
         target: Target body.
-        fingers: Whether to keep the 40 finger joints. Without them nq is 89 and nv 88, as in MuscleMimic's body.
+        fingers: Whether to keep the 40 finger joints. Without them MyoFullBody has nq 89 and nv 88, as MuscleMimic's.
     """
 
     def __init__(self, target: TargetBody, *, fingers: bool = False) -> None:
@@ -46,6 +46,16 @@ class ExportBody:
         self.joint_names = tuple(self.model.joint(j).name for j in range(self.model.njnt))
         self.body_names = tuple(self.model.body(b).name for b in range(self.model.nbody))
         self._columns = columns_of(target.model, self.model)
+
+    @property
+    def nroot(self) -> int:
+        """Columns of qpos that hold a free root: 7 or 0."""
+        return 7 if self.target.free else 0
+
+    @property
+    def moving_joints(self) -> tuple[str, ...]:
+        """Names of the hinges and slides, one per column of qpos after the root."""
+        return self.joint_names[1:] if self.target.free else self.joint_names
 
     def state(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
         """A clip's configurations and velocities on this body, float64, shapes (nframe, nq) and (nframe, nv).

@@ -80,9 +80,10 @@ def trajectory_arrays(clip: Clip, body: ExportBody) -> dict[str, np.ndarray]:
         ClipError: If the clip is of another body.
     """
     qpos, qvel = body.state(clip)
-    qpos[:, :2] -= qpos[0, :2]
+    if body.nroot:
+        qpos[:, :2] -= qpos[0, :2]
     model, motion = body.model, body.motion(qpos, qvel)
-    ids = np.sort([model.body(name).id for name in body.target.landmark_names])
+    ids = np.sort([model.body(name).id for name in body.target.landmark_names if name in SITE_OF])
     moving = {
         "qpos": qpos, "qvel": qvel, "xpos": motion.xpos, "xquat": motion.xquat, "cvel": motion.cvel,
         "subtree_com": motion.subtree_com, "site_xpos": motion.xpos[:, ids], "site_xmat": motion.xmat[:, ids],

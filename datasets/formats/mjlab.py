@@ -27,8 +27,8 @@ def mjlab_arrays(clip: Clip, body: ExportBody) -> dict[str, np.ndarray]:
     angular, linear = motion.cvel[:, 1:, :3], motion.cvel[:, 1:, 3:]
     centre = motion.subtree_com[:, body.model.body_rootid[1:]]
     moving = {
-        "joint_pos": qpos[:, 7:],
-        "joint_vel": qvel[:, 6:],
+        "joint_pos": qpos[:, body.nroot :],
+        "joint_vel": qvel[:, 6 if body.nroot else 0 :],
         "body_pos_w": motion.xpos[:, 1:],
         "body_quat_w": motion.xquat[:, 1:],
         "body_lin_vel_w": linear - np.cross(angular, centre - motion.xpos[:, 1:]),
@@ -37,6 +37,6 @@ def mjlab_arrays(clip: Clip, body: ExportBody) -> dict[str, np.ndarray]:
     return {
         "fps": np.array([float(clip.fps)]),
         **{key: array.astype(np.float32) for key, array in moving.items()},
-        "joint_names": np.array(body.joint_names[1:]),
+        "joint_names": np.array(body.moving_joints),
         "body_names": np.array(body.body_names[1:]),
     }

@@ -14,7 +14,7 @@ from musclemap.errors import ClipError
 
 from .export_body import ExportBody
 from .readers.forces.grf_table import ESTIMATED, NOT_RAW
-from .tables import MOT_HEADER, WORLD_TO_OPENSIM, clip_times, mot_values, table_text
+from .tables import MOT_HEADER, WORLD_TO_OPENSIM, base_columns, clip_times, mot_values, table_text
 
 POSITIVE = {
     "pelvis_tilt": "the front of the pelvis goes up (posterior tilt)",
@@ -41,6 +41,7 @@ POSITIVE = {
 """Positive direction of the independent coordinates; names of limbs end in _r or _l and have it on both sides."""
 
 ZERO = "Zero is upright standing with straight knees, arms hanging and thumbs forward."
+ZERO_ARMS = "Zero is arms hanging with thumbs forward."
 
 FEET = ("left_foot", "right_foot")
 """Supports that force plates measure, in the order of a clip's `measured`."""
@@ -64,7 +65,8 @@ def opensim_motion(clip: Clip, body: ExportBody) -> bytes:
         ClipError: If the clip is of another body, or has no forces.
     """
     angles = opensim_angles(clip, body)
-    if clip.ground_force is None or clip.centre_of_pressure is None or clip.joint_moment is None:
+    on_ground = clip.ground_force is not None and clip.centre_of_pressure is not None
+    if clip.joint_moment is None or (body.target.support_parts and not on_ground):
         raise ClipError(
             "it has no ground forces and joint moments: run mm-validate on its folder (with --muscles for "
             "activations too), then export again; --to mot writes the angles alone"
@@ -79,10 +81,11 @@ def opensim_angles(clip: Clip, body: ExportBody) -> bytes:
         ClipError: If the clip is of another body.
     """
     columns, values = mot_values(clip, body)
+    present = {name.removesuffix("_r").removesuffix("_l") for name in columns}
     notes = [
-        "Pelvis rotations are about z (right), then x (forward), then y (up) of the pelvis.",
-        f"{ZERO} The other joints are driven by these or are fingers.",
-        *(f"Positive {name}: {meaning}." for name, meaning in POSITIVE.items()),
+        *(["Pelvis rotations are about z (right), then x (forward), then y (up) of the pelvis."] if body.nroot else []),
+        f"{ZERO if body.nroot else ZERO_ARMS} The other joints are driven by these or are fingers.",
+        *(f"Positive {name}: {meaning}." for name, meaning in POSITIVE.items() if name in present),
     ]
     header = MOT_HEADER.format(rows=len(values), columns=len(columns))
     header = header.replace("\nendheader\n", "\n".join([*notes, "", "endheader", ""]))
@@ -91,14 +94,11 @@ def opensim_angles(clip: Clip, body: ExportBody) -> bytes:
 
 def opensim_companions(clip: Clip, body: ExportBody) -> dict[str, bytes]:
     """Encode forces, moments and activations, each as one file by the end of its name; activations only if present."""
-    assert clip.ground_force is not None
-    assert clip.centre_of_pressure is not None
     assert clip.joint_moment is not None
     mass = body.target.mass
     moments, times = tuple(f"{name}_moment" for name in clip.moment_names), clip_times(clip)
     about = "Net moment that muscles supply, positive in the positive direction of the coordinate (see the .mot)."
     files = {
-        "_grf.mot": _grf(clip, clip.ground_force, clip.centre_of_pressure, mass),
         "_moments.sto": sto_bytes(
             "moments", moments, times, clip.joint_moment, ["Units are newton metres.", about, _filter(clip)]
         ),
@@ -107,6 +107,10 @@ def opensim_companions(clip: Clip, body: ExportBody) -> dict[str, bytes]:
             [f"Units are newton metres per kilogram of the model's mass, {mass:.3f} kg.", about, _filter(clip)],
         ),
     }  # fmt: skip
+    if clip.ground_force is not None and clip.centre_of_pressure is not None:
+        files["_grf.mot"] = _grf(clip, clip.ground_force, clip.centre_of_pressure, mass)
+    if clip.base_motion is not None:
+        files["_base_motion.sto"] = _base(clip, clip.base_motion)
     if (plates := plate_table(clip)) is not None:
         files["_plates.mot"] = _plates(clip, *plates)
     if clip.activation is not None and clip.muscle_names:
@@ -136,6 +140,14 @@ def _grf(clip: Clip, force: np.ndarray, centre: np.ndarray, mass: float) -> byte
     turned = [np.asarray(array, np.float64) @ WORLD_TO_OPENSIM.T for array in (force, centre, moment)]
     values = np.concatenate(turned, axis=2).reshape(clip.nframe, -1)
     return sto_bytes("ground reaction", grf_columns(clip.support_names), clip_times(clip), values, notes)
+
+
+def _base(clip: Clip, motion: np.ndarray) -> bytes:
+    notes = [
+        "Motion of the chest that the arms hang from, in the axes of the model's world, which moves with it:",
+        "gravity and acceleration [m/s^2], angular velocity [rad/s] and angular acceleration [rad/s^2].",
+    ]
+    return sto_bytes("base motion", base_columns(), clip_times(clip), motion.reshape(clip.nframe, -1), notes)
 
 
 def _free_moments(clip: Clip, force: np.ndarray, mass: float) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.clip import Clip
+from musclemap.datasets.clip_schema import BASE_ROWS
 from musclemap.errors import ClipError
 
 from .export_body import ExportBody
@@ -34,7 +35,7 @@ endheader
 
 
 def csv_bytes(clip: Clip, body: ExportBody) -> bytes:
-    """Encode a clip as a table with one row per frame: time [s], root (position [m], quaternion wxyz), joints [rad, m].
+    """Encode a clip as a table with one row per frame: time [s], free root (position [m], quaternion), joints [rad, m].
 
     Nine digits reproduce the clip's float32 numbers exactly.
 
@@ -42,12 +43,12 @@ def csv_bytes(clip: Clip, body: ExportBody) -> bytes:
         ClipError: If the clip is of another body, or a joint's name cannot be a column heading.
     """
     qpos, _ = body.state(clip)
-    columns = ("time", *ROOT_COLUMNS, *body.joint_names[1:])
+    columns = ("time", *(ROOT_COLUMNS if body.nroot else ()), *body.moving_joints)
     return table_text(columns, clip_times(clip), qpos, separator=",", number="%.9g").encode()
 
 
 def mot_bytes(clip: Clip, body: ExportBody) -> bytes:
-    """Encode a clip as an OpenSim motion file: time [s], pelvis and all joints; angles in degrees, slides in metres.
+    """Encode a clip as an OpenSim motion file: time [s], free pelvis, all joints; angles in degrees, slides in metres.
 
     Joints keep the names, zeros and signs that the model takes from OpenSim models.
 
@@ -66,19 +67,26 @@ def mot_values(clip: Clip, body: ExportBody) -> tuple[tuple[str, ...], np.ndarra
         ClipError: If the clip is of another body.
     """
     qpos, qvel = body.state(clip)
+    joints, hinge = qpos[:, body.nroot :], body.model.jnt_type[body.nroot > 0 :] == mujoco.mjtJoint.mjJNT_HINGE
+    joints = np.where(hinge, np.degrees(joints), joints)
+    if not body.nroot:
+        return ("time", *body.moving_joints), joints
     motion, pelvis = body.motion(qpos, qvel), body.body_names.index("pelvis")
     turn = WORLD_TO_OPENSIM @ motion.xmat[:, pelvis].reshape(-1, 3, 3)
     with warnings.catch_warnings():  # in gimbal lock any split between the two angles is correct
         warnings.simplefilter("ignore", UserWarning)
         angles = np.unwrap(Rotation.from_matrix(turn).as_euler("ZXY"), axis=0)
-    hinge = body.model.jnt_type[1:] == mujoco.mjtJoint.mjJNT_HINGE
-    joints = np.where(hinge, np.degrees(qpos[:, 7:]), qpos[:, 7:])
     values = np.concatenate([np.degrees(angles), motion.xpos[:, pelvis] @ WORLD_TO_OPENSIM.T, joints], axis=1)
-    return ("time", *PELVIS_COLUMNS, *body.joint_names[1:]), values
+    return ("time", *PELVIS_COLUMNS, *body.moving_joints), values
+
+
+def base_columns() -> tuple[str, ...]:
+    """Headings of the motion of a base [m/s^2, rad/s, rad/s^2]."""
+    return tuple(f"base_{row.replace(' ', '_')}_{axis}" for row in BASE_ROWS for axis in "xyz")
 
 
 def csv_companions(clip: Clip, _: ExportBody) -> dict[str, bytes]:
-    """Encode the forces [N, m, world axes], moments [Nm] and activations of a clip, if present, as one table each.
+    """Encode the forces [N, m, world axes], moments [Nm], activations and base motion of a clip, if present, as tables.
 
     Returns:
         Tables by the end of the file name.
@@ -88,6 +96,8 @@ def csv_companions(clip: Clip, _: ExportBody) -> dict[str, bytes]:
         both = np.concatenate([clip.ground_force, clip.centre_of_pressure], axis=2).reshape(clip.nframe, -1)
         quantities = ("force_x", "force_y", "force_z", "centre_x", "centre_y", "centre_z")
         tables["_ground_forces.csv"] = [f"{name}_{q}" for name in clip.support_names for q in quantities], both
+    if clip.base_motion is not None:
+        tables["_base_motion.csv"] = list(base_columns()), clip.base_motion.reshape(clip.nframe, -1)
     if clip.plate_force is not None and clip.plate_centre is not None and clip.plate_free_moment is not None:
         free = clip.plate_free_moment[..., None]
         quantities = ("force_x", "force_y", "force_z", "centre_x", "centre_y", "centre_z", "free_moment")

@@ -19,7 +19,7 @@ from musclemap.imitation.physics.split_engine import SplitEngine
 from musclemap.imitation.ppo.networks import Params
 from musclemap.imitation.ppo.normaliser import Normaliser
 from musclemap.imitation.regulator.regulator import effects
-from musclemap.imitation.task.reference import Library
+from musclemap.imitation.task.reference import Library, refuse_moving_base
 from musclemap.imitation.task.sampler import make_sampler
 from musclemap.imitation.task.task import Task
 from musclemap.imitation.task.worlds import ResetConfig, Worlds, init_worlds, post_step
@@ -86,11 +86,12 @@ class DaggerTrainer:
         config: Settings.
 
     Raises:
-        SettingsError: If the task has terrain or latency, or if the worlds are spread over several GPUs.
+        SettingsError: If the task has terrain, latency or a moving base, or if the worlds are spread over several GPUs.
     """
 
     def __init__(self, engine: Engine, task: Task, library: Library, pool: LabelPool, config: DaggerConfig) -> None:
         check_supported(task)
+        refuse_moving_base(library, "imitation of the tracking controller")
         if isinstance(engine, SplitEngine):
             raise SettingsError("the tracking controller can be imitated on one GPU only: set gpus = 1")
         self.engine, self.task, self.config, self.reference = engine, task, config, library.reference

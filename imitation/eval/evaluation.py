@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
+from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData, step_on_base
 from musclemap.imitation.task.reference import Library, Reference
 from musclemap.imitation.task.step_metrics import StepMetrics, step_metrics
 from musclemap.imitation.task.task import Task, TaskConfig, TaskState
@@ -134,7 +134,7 @@ class _EvaluationWorlds:
 
     def __init__(self, engine: Engine, config: TaskConfig, reference: Reference) -> None:
         self._engine, self._reference = engine, reference
-        self._reset, self._reset_some, self._observe, self._evaluate_step = _programs(engine.body, config)
+        self._reset, self._reset_some, self._observe, self._evaluate_step, self._base = _programs(engine.body, config)
         self._clip = np.zeros(engine.nworld, np.int32)
         self._needs_reset = np.zeros(engine.nworld, bool)
         self._state = jax.device_put(self._reset(reference, self._clip), engine.device)
@@ -170,14 +170,15 @@ class _EvaluationWorlds:
     def step(self, act: PolicyFunction) -> np.ndarray:
         """Advance all worlds by one step of the policy; return their metrics, shape (nworld, nmetric)."""
         ctrl = jnp.asarray(act(self._observe(self._reference, self._state)), jnp.float32)
-        physics, sensors = self._engine.step(self._state[0], ctrl)
+        base = self._base(self._reference, self._state[2])
+        physics, sensors = step_on_base(self._engine, self._state[0], ctrl, base)
         self._state, rows = self._evaluate_step(self._reference, self._state[2], physics, sensors, ctrl)
         return np.asarray(rows)
 
 
 @lru_cache(maxsize=4)
 def _programs(body: SimulationBody, config: TaskConfig) -> tuple[Callable[..., Any], ...]:
-    """Functions compiled once per body and task: reset all worlds, reset some, observe, evaluate a step."""
+    """Functions compiled once per body and task: reset all worlds, reset some, observe, evaluate a step, the base."""
     task = Task(body, config)
 
     def reset(reference: Reference, clip: Array) -> _State:
@@ -199,4 +200,4 @@ def _programs(body: SimulationBody, config: TaskConfig) -> tuple[Callable[..., A
         metrics = step_metrics(body, physics, sensors, ref, ctrl, result)
         return (physics, sensors, state), jnp.stack([value.astype(jnp.float32) for value in metrics], axis=1)
 
-    return tuple(jax.jit(program) for program in (reset, reset_some, observe, evaluate_step))
+    return tuple(jax.jit(program) for program in (reset, reset_some, observe, evaluate_step, task.base))

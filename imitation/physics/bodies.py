@@ -14,6 +14,7 @@ from musclemap.skeletons.couplings import couplings
 from musclemap.skeletons.soles import colliding_geoms
 from musclemap.skeletons.submodel_columns import columns_of
 
+from .base_forces import BaseForces
 from .config import PhysicsConfig
 from .terrain import HeightField, add_terrain, make_ground
 
@@ -67,6 +68,11 @@ class SimulationBody:
     def free(self) -> bool:
         """Whether the body has a free root, which is then its first joint."""
         return self.target.free
+
+    @cached_property
+    def base_forces(self) -> BaseForces | None:
+        """Forces of a moving base; None for a body without a base."""
+        return None if self.target.base is None else BaseForces(self.model)
 
     @property
     def control_fps(self) -> float:

@@ -62,12 +62,14 @@ class Engine(Protocol):
     device: Any
     """JAX device that holds the arrays; None leaves the choice to JAX."""
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
+    def step(self, state: PhysicsState, ctrl: Array, base: Array | None = None) -> tuple[PhysicsState, SensorData]:
         """Advance all worlds by one control step: `body.nsubstep` physics steps with constant excitations.
 
         Args:
             state: State of every world.
             ctrl: Muscle excitations, 0 to 1, shape (nworld, nu).
+            base: Motion of the base of each world during the step, rows as in a clip's `base_motion`, shape (nworld, 4,
+                3); None for a free body, and for a base at rest.
 
         Returns:
             State after the step, and the sensor data of that state.
@@ -77,3 +79,17 @@ class Engine(Protocol):
     def read(self, state: PhysicsState) -> SensorData:
         """Compute the sensor data of a state without stepping: kinematics and contacts only."""
         ...
+
+
+def step_on_base(
+    engine: Engine, state: PhysicsState, ctrl: Array, base: Array | None
+) -> tuple[PhysicsState, SensorData]:  # fmt: skip
+    """`Engine.step` on a base; an engine for bodies without one needs no third operand.
+
+    Args:
+        engine: Physics.
+        state: State of every world.
+        ctrl: Muscle excitations, shape (nworld, nu).
+        base: Motion of the base of each world, shape (nworld, 4, 3), or None.
+    """
+    return engine.step(state, ctrl) if base is None else engine.step(state, ctrl, base)

@@ -82,10 +82,11 @@ class MujocoEngine:
         self._data = [mujoco.MjData(body.model) for _ in range(threads)]
         self._root = body.model.body_rootid[body.landmark_ids]
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
+    def step(self, state: PhysicsState, ctrl: Array, base: Array | None = None) -> tuple[PhysicsState, SensorData]:
         """See `musclemap.imitation.physics.engine.Engine`; a world that is not finite stays unchanged."""
-        check_operands(self.body, self.nworld, state, ctrl)
-        outputs = self._run_all(_packed(state, ctrl), nstep=self.body.nsubstep)
+        check_operands(self.body, self.nworld, state, ctrl, base)
+        motion = None if base is None else np.asarray(base, np.float64)
+        outputs = self._run_all(_packed(state, ctrl), nstep=self.body.nsubstep, base=motion)
         model = self.body.model
         ends = np.cumsum([model.nq, model.nv, model.nu, model.nv])
         parts = [_single(part) for part in np.split(outputs.state, ends, axis=1)[:4]]
@@ -96,7 +97,7 @@ class MujocoEngine:
         check_operands(self.body, self.nworld, state)
         return self._sensor_data(self._run_all(_packed(state, np.zeros((self.nworld, self.body.model.nu))), nstep=0))
 
-    def _run_all(self, state: np.ndarray, *, nstep: int) -> _Outputs:
+    def _run_all(self, state: np.ndarray, *, nstep: int, base: np.ndarray | None = None) -> _Outputs:
         nlandmark = len(self.body.landmark_ids)
         outputs = _Outputs(
             state=state,
@@ -110,15 +111,17 @@ class MujocoEngine:
         worlds = iter(np.flatnonzero(finite_rows(state)).tolist())  # shared by the threads: each takes the next one
         first, *rest = zip(self._models, self._data, strict=True)
         with _silenced_warnings():
-            tasks = [self._pool.submit(self._run_worlds, *worker, worlds, outputs, nstep) for worker in rest]
-            self._run_worlds(*first, worlds, outputs, nstep)  # the calling thread works too, which saves one wake-up
+            tasks = [self._pool.submit(self._run_worlds, *worker, worlds, outputs, nstep, base) for worker in rest]
+            # The calling thread works too, which saves one wake-up.
+            self._run_worlds(*first, worlds, outputs, nstep, base)
             for task in tasks:
                 task.result()
         return outputs
 
     def _run_worlds(
-        self, model: mujoco.MjModel, data: mujoco.MjData, worlds: Iterator[int], outputs: _Outputs, nstep: int
-    ) -> None:
+        self, model: mujoco.MjModel, data: mujoco.MjData, worlds: Iterator[int], outputs: _Outputs, nstep: int,
+        base: np.ndarray | None,
+    ) -> None:  # fmt: skip
         landmarks = self.body.landmark_ids
         for w in worlds:
             if self._varied is not None:
@@ -126,7 +129,10 @@ class MujocoEngine:
             data.warning.number[:] = 0
             mujoco.mj_setState(model, data, outputs.state[w], STATE_SPEC)
             if nstep:
-                mujoco.mj_step(model, data, nstep)
+                if base is None or self.body.base_forces is None:
+                    mujoco.mj_step(model, data, nstep)
+                else:
+                    self.body.base_forces.step(model, data, base[w], nstep=nstep)
                 mujoco.mj_getState(model, data, outputs.state[w], STATE_SPEC)
                 outputs.state[w] = _single(outputs.state[w])  # sensors describe the returned float32 state
                 if not np.isfinite(outputs.state[w]).all():

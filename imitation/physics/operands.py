@@ -19,12 +19,18 @@ def check_nworld(nworld: int) -> None:
         raise SettingsError(f"an engine cannot have {nworld} worlds; it needs at least 1")
 
 
-def check_operands(body: SimulationBody, nworld: int, state: PhysicsState, ctrl: Array | None = None) -> None:
-    """Reject a state or controls whose shapes do not fit the body and the number of worlds.
+def check_operands(
+    body: SimulationBody, nworld: int, state: PhysicsState, ctrl: Array | None = None, base: Array | None = None
+) -> None:
+    """Reject a state, controls or a motion of the base whose shapes do not fit the body and the number of worlds.
 
     Raises:
-        TargetError: If a shape is wrong; the message gives the actual and the required shape.
+        TargetError: If a shape is wrong, with a message that gives the actual and the required shape, or if a body
+            without a base gets a motion of one.
     """
+    if base is not None and (body.target.base is None or np.shape(base) != (nworld, 4, 3)):
+        needed = "no base" if body.target.base is None else f"(nworld, 4, 3) with nworld {nworld}"
+        raise TargetError(f"the base's motion has shape {np.shape(base)}; {body.name} has {needed}")
     model = body.model
     width = {"qpos": model.nq, "qvel": model.nv, "act": model.nu, "warmstart": model.nv}
     arrays = state._asdict()

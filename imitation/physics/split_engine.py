@@ -47,9 +47,10 @@ class SplitEngine:
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._pool = ThreadPoolExecutor(len(engines))  # one thread per device, which waits for it
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
+    def step(self, state: PhysicsState, ctrl: Array, base: Array | None = None) -> tuple[PhysicsState, SensorData]:
         """See `musclemap.imitation.physics.engine.Engine`."""
-        return self._run_each(lambda engine, part: engine.step(*part), (PhysicsState(*state), ctrl))
+        operands = (PhysicsState(*state), ctrl) if base is None else (PhysicsState(*state), ctrl, base)
+        return self._run_each(lambda engine, part: engine.step(*part), operands)
 
     def read(self, state: PhysicsState) -> SensorData:
         """See `musclemap.imitation.physics.engine.Engine`."""

@@ -83,6 +83,10 @@ class WarpEngine:
             with wp.ScopedDevice(self._device):
                 self._model, self._data = self._put(variants)
                 self._step, self._read = self._capture(self._steps), self._capture(self._kinematics)
+                self._base = self._step_on_base = None
+                if body.target.base is not None:
+                    self._base = wp.zeros((nworld, 4), dtype=wp.vec3)
+                    self._step_on_base = self._capture(self._steps_on_base)
         # A solver that reaches its iteration limit drops no contacts.
         not_converged = mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS
         self._sanitise = jax.jit(_sanitiser(body))
@@ -100,10 +104,15 @@ class WarpEngine:
         m.opt.warn_overflow = 0  # reported in SensorData instead of printed by the device
         return m, mjw.make_data(model, nworld=self.nworld, nconmax=buffers.nconmax, njmax=buffers.njmax)
 
-    def step(self, state: PhysicsState, ctrl: Array) -> tuple[PhysicsState, SensorData]:
+    def step(self, state: PhysicsState, ctrl: Array, base: Array | None = None) -> tuple[PhysicsState, SensorData]:
         """See `musclemap.imitation.physics.engine.Engine`; a world that is not finite stays unchanged."""
-        check_operands(self.body, self.nworld, state, ctrl)
-        return self._run(state, ctrl, self._step)
+        check_operands(self.body, self.nworld, state, ctrl, base)
+        if base is None or self._step_on_base is None:
+            return self._run(state, ctrl, self._step)
+        base = jax.block_until_ready(jax.device_put(jnp.asarray(base, jnp.float32), self.device))
+        with self._wp.ScopedDevice(self._device):
+            self._wp.copy(self._base, self._wp.from_jax(base, dtype=self._wp.vec3))
+        return self._run(state, ctrl, self._step_on_base)
 
     def read(self, state: PhysicsState) -> SensorData:
         """See `musclemap.imitation.physics.engine.Engine`."""
@@ -134,6 +143,19 @@ class WarpEngine:
         self._data.overflow.zero_()
         for _ in range(self.body.nsubstep):
             self._mjw.step(self._model, self._data)
+        self._kinematics(fresh=False)
+
+    def _steps_on_base(self) -> None:
+        """Physics steps with the forces of the moving base; none stays behind."""
+        from .warp_base_forces import apply_base_forces
+
+        mjw, m, d = self._mjw, self._model, self._data
+        d.overflow.zero_()
+        for _ in range(self.body.nsubstep):
+            mjw.step1(m, d)
+            apply_base_forces(m, d, self._base)
+            mjw.step2(m, d)
+        d.xfrc_applied.zero_()
         self._kinematics(fresh=False)
 
     def _kinematics(self, *, fresh: bool = True) -> None:

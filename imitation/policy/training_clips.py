@@ -52,7 +52,7 @@ def motion_sha256(clip: Clip) -> str:
     names = {"joint_names": clip.joint_names, "landmark_names": clip.landmark_names}
     facts = {"fps": clip.fps, "model": clip.model, "model_sha256": clip.model_sha256, **names}
     digest = hashlib.sha256(strict_json(facts).encode())
-    for key in ("qpos", "qvel", "landmark_pos", "contact", "activation"):
+    for key in ("qpos", "qvel", "landmark_pos", "contact", "activation", "base_motion"):
         array = getattr(clip, key)
         if array is not None:
             array = np.ascontiguousarray(array, np.uint8 if key == "contact" else "<f4")  # as stored in the file

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
+from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData, step_on_base
 from musclemap.imitation.physics.split_engine import SplitEngine
 from musclemap.imitation.task.reference import Reference
 from musclemap.imitation.task.sampler import make_sampler
@@ -63,6 +63,7 @@ class Trainer:
         self.reference = engine.replicate(reference) if isinstance(engine, SplitEngine) else reference
         self._init_worlds = jax.jit(partial(init_worlds, task, nworld=engine.nworld))
         self._act = jax.jit(self._sample_actions)
+        self._base = jax.jit(task.base)
         self._post_step = jax.jit(self._make_transition)
         self._update = jax.jit(self._update_from_rollout)
 
@@ -135,7 +136,9 @@ class Trainer:
         worlds, transitions = state.worlds, []
         for _ in range(self.ppo.config.num_steps):
             output, ctrl, worlds = self._act(state.learner, worlds)
-            physics, sensors = self.engine.step(worlds.physics, ctrl)
+            physics, sensors = step_on_base(
+                self.engine, worlds.physics, ctrl, self._base(self.reference, worlds.task)
+            )  # fmt: skip
             worlds, transition = self._post_step(self.reference, state.learner, worlds, output, physics, sensors)
             transitions.append(transition)
         learner, key, metrics = self._update(state.learner, transitions, state.key)

@@ -22,6 +22,10 @@ AHEAD = (1, 2, 4, 8, 16, 32)
 """Future steps whose reference is observed; deviations refer to the present step."""
 
 
+BASE_WIDTH = 12
+"""Width of the motion of a base: gravity, acceleration, angular velocity, angular acceleration."""
+
+
 def layout(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> dict[str, int]:
     """Name and width of each part of an observation, in order: state, deviation, upcoming reference."""
     njoint, nlandmark, nmuscle = len(body.joint_ids), len(body.landmark_names), body.model.nu
@@ -32,11 +36,15 @@ def layout(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> dict[str, int]
     parts |= {"activation": nmuscle, "excitation": nmuscle, "joint_error": njoint, "landmark_error": 3 * nlandmark - 3}
     if body.free:
         parts |= {"anchor_pos": 3, "anchor_rot": 6}
+    if body.target.base is not None:
+        parts |= {"base": BASE_WIDTH}
     for step in ahead:
         parts[f"goal_joint_{step}"] = njoint
         parts |= {f"goal_landmark_{step}": 3 * nlandmark, f"goal_vel_{step}": 3 * nlandmark}
         if body.free:
             parts |= {f"goal_rot_{step}": 6}
+        if body.target.base is not None:
+            parts |= {f"goal_base_{step}": BASE_WIDTH}
     return parts
 
 
@@ -72,6 +80,8 @@ def observe_body(
     if body.free:
         root_error = multiply(conjugate(state.qpos[:, 3:7]), ref.qpos[:, 3:7])
         parts += [to_heading(ref.qpos[:, None, :3] - state.qpos[:, None, :3]), rot6d(root_error)]
+    if body.target.base is not None:
+        parts.append(ref.base)
     return jnp.concatenate([part.reshape(len(q), -1) for part in parts], axis=-1)
 
 
@@ -79,7 +89,7 @@ def observe_goals(body: SimulationBody, ref: Reference, ahead: Reference) -> Arr
     """Compute the parts of an observation that depend on the reference only.
 
     For each future step these are the change of the joints, the landmarks relative to the present reference root, their
-    velocities, and the rotation of the root.
+    velocities, the rotation of the root, and the motion of the base.
 
     Args:
         body: The body.
@@ -95,6 +105,8 @@ def observe_goals(body: SimulationBody, ref: Reference, ahead: Reference) -> Arr
     parts = [joint_change, landmarks, rotate(to_ref_heading, ahead.linvel)]
     if body.free:
         parts.append(rot6d(multiply(conjugate(ref.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
+    if body.target.base is not None:
+        parts.append(ahead.base)
     flat = [part.reshape(*part.shape[:2], -1) for part in parts]
     return jnp.concatenate(flat, axis=-1).reshape(len(joint_change), -1)
 

@@ -11,8 +11,10 @@ import numpy as np
 from jax import Array
 
 from musclemap.datasets.clip import Clip
+from musclemap.errors import SettingsError
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.skeletons.base_motion import STILL
 
 LOOK_AHEAD = 32
 """Default number of future steps that the task observes; a clip needs as many frames plus two."""
@@ -35,6 +37,8 @@ class Reference(NamedTuple):
         linvel: Linear velocities of the landmarks [m/s], world axes, shape (nrow, nlandmark, 3).
         angvel: Angular velocities of the landmarks [rad/s], world axes, shape (nrow, nlandmark, 3).
         contact: Foot contacts, shape (nrow, 4).
+        base: Motion of the base, rows as in a clip's `base_motion`, shape (nrow, 4, 3); (nrow, 0, 3) for a body without
+            a base.
         start: First row of each clip, shape (nclip,).
         length: Number of frames of each clip, shape (nclip,).
     """
@@ -47,6 +51,7 @@ class Reference(NamedTuple):
     linvel: Array
     angvel: Array
     contact: Array
+    base: Array
     start: Array
     length: Array
 
@@ -69,12 +74,14 @@ class Library:
         names: Names of the clips, in the order of `reference.start`.
         left_out: Unusable clips, each with the reason.
         has_activation: Whether each clip contains activations, shape (nclip,) bool.
+        moving_base: Whether the base of any clip moves.
     """
 
     reference: Reference
     names: tuple[str, ...]
     left_out: Mapping[str, str]
     has_activation: np.ndarray
+    moving_base: bool = False
 
     @property
     def without_activation(self) -> int:
@@ -120,7 +127,24 @@ def make_library(
         names=tuple(name for name, _ in usable),
         left_out=left_out,
         has_activation=np.array([clip.activation is not None for _, clip in usable]),
+        moving_base=any(clip.base_motion is not None for _, clip in usable),
     )
+
+
+def refuse_moving_base(library: Library, what: str) -> None:
+    """Reject clips with a moving base for a method that simulates without it.
+
+    Args:
+        library: Clips.
+        what: The method, as the subject of the message.
+
+    Raises:
+        SettingsError: If the base of a clip moves.
+    """
+    if library.moving_base:
+        raise SettingsError(
+            f"{what} does not know the forces of a moving chest; use --algo ppo, or convert with --chest fixed"
+        )
 
 
 def _check_body(name: str, clip: Clip, body: SimulationBody) -> None:
@@ -138,7 +162,11 @@ def _arrays(clip: Clip, body: SimulationBody, *, resting: float) -> dict[str, np
     act = np.full((clip.nframe, body.model.nu), resting, np.float32)
     if clip.activation is not None:
         act = clip.activation[:, body.clip_act]
-    return {"qpos": qpos, "qvel": qvel, "act": act, "contact": clip.contact} | landmark_motion(body, qpos, qvel)
+    base = np.zeros((clip.nframe, 0, 3)) if body.target.base is None else np.tile(STILL, (clip.nframe, 1, 1))
+    if body.target.base is not None and clip.base_motion is not None:
+        base = clip.base_motion
+    arrays = {"qpos": qpos, "qvel": qvel, "act": act, "contact": clip.contact, "base": base}
+    return arrays | landmark_motion(body, qpos, qvel)
 
 
 def landmark_motion(body: SimulationBody, qpos: np.ndarray, qvel: np.ndarray) -> dict[str, np.ndarray]:

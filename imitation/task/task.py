@@ -193,6 +193,16 @@ class Task:
             return rows
         return _shift(rows, origin, height_at(self.body.ground, rows.xpos[..., 0, :2] + origin))
 
+    def base(self, reference: Reference, task: TaskState) -> Array | None:
+        """Motion of the base during the next control step, shape (nworld, 4, 3); None for a body without a base.
+
+        It is the mean of the frames before and after the step.
+        """
+        if self.body.target.base is None:
+            return None
+        before, after = (reference.rows(task.clip, task.frame + k).base for k in (0, 1))
+        return 0.5 * (before + after)
+
     def _initial_rows(self, reference: Reference, task: TaskState) -> Reference:
         """Frames at which episodes start, lifted until no landmark and no foot is below the ground."""
         rows = reference.rows(task.clip, task.frame)

@@ -20,8 +20,9 @@ from .activation import ActivationDynamics
 from .config import TrackingConfig
 from .dofs import ControlledDofs, find_controlled_dofs
 from .programme import ProgrammeRows, Solution, solve_programme
-from .reference import ReferenceMotion, make_reference
+from .reference import ReferenceMotion, base_at, make_reference
 from .step_model import StepModel
+from .track import compute_forces
 
 _SLOW = 0.3
 """Speed below which the phase of the reference hardly moves [m/s]."""
@@ -102,7 +103,7 @@ class FeedbackController:
         nu = self.body.model.nu
         data.act[:] = _START_ACTIVATION
         for _ in range(_START_PASSES):
-            mujoco.mj_forward(self.body.model, data)
+            compute_forces(self.body, data, base=base_at(self.reference, frame))
             response = self._steps.response(data)
             rows = ProgrammeRows(
                 response, data.qvel[self.dofs.index], np.zeros(nu), response.start + response.end, self._span
@@ -118,7 +119,7 @@ class FeedbackController:
         """Choose the excitations of the control step that begins at a state.
 
         Args:
-            data: State after `mj_forward`.
+            data: State after `compute_forces`.
             frame: Frame of the reference that the state belongs to.
             offset: Change of the targets of the controlled dofs, shape (ndof,); none if None.
             start: `Decision.active` of the previous step, which saves time and does not change the result.

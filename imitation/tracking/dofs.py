@@ -86,7 +86,8 @@ def find_controlled_dofs(body: SimulationBody) -> ControlledDofs:
     """Find the controlled degrees of freedom of a body."""
     model = body.model
     nroot = 6 if body.free else 0
-    heavy = model.body_subtreemass > _TRUNK_MASS * model.body_subtreemass[0]
+    # Arms on a base have no trunk: it is the base.
+    heavy = (model.body_subtreemass > _TRUNK_MASS * model.body_subtreemass[0]) & (body.target.base is None)
     trunk = [int(j) for j in body.joint_ids if heavy[model.jnt_bodyid[j]]]
     bent = [
         c for c in couplings(model) if c.driver in trunk and model.jnt_type[c.driven] == mujoco.mjtJoint.mjJNT_HINGE

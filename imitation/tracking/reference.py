@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
+from musclemap.imitation.physics.base_forces import step_motion
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.intervals import runs
 
@@ -80,6 +81,8 @@ class ReferenceMotion:
         com_velocity: Its velocity, shape (nframe, 3) [m/s].
         com_acceleration: Its acceleration, shape (nframe, 3) [m/s²].
         feet: The feet; None for a body without.
+        base: Motion of the base during the control step after each frame, float32, shape (nframe, 4, 3), the last one
+            repeated; None if it does not move.
     """
 
     qpos: np.ndarray
@@ -92,6 +95,7 @@ class ReferenceMotion:
     com_velocity: np.ndarray
     com_acceleration: np.ndarray
     feet: FootReference | None
+    base: np.ndarray | None = None
 
     @property
     def nframe(self) -> int:
@@ -133,7 +137,16 @@ def make_reference(
         pressure = np.einsum("tkji,tkj->tki", feet.rotation, offset)
         reference = replace(reference, feet=replace(feet, pressure=np.where(feet.swing[..., None], 0.0, pressure)))
     activation = None if clip.activation is None else np.asarray(clip.activation[:, body.clip_act], float)
-    return replace(reference, landmarks=landmarks, moment=_moment(body, clip), activation=activation)
+    base = None
+    if clip.base_motion is not None:
+        steps = step_motion(clip.base_motion)
+        base = np.concatenate([steps, steps[-1:]])
+    return replace(reference, landmarks=landmarks, moment=_moment(body, clip), activation=activation, base=base)
+
+
+def base_at(reference: ReferenceMotion, frame: int) -> np.ndarray | None:
+    """Motion of the base during the control step after a frame, shape (4, 3), or None."""
+    return None if reference.base is None else reference.base[min(frame, reference.nframe - 1)]
 
 
 def reference_of_motion(

@@ -19,7 +19,8 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from .config import TrackingConfig
 from .controller import FeedbackController
 from .dofs import ControlledDofs
-from .track import advance, set_state
+from .reference import base_at
+from .track import advance, compute_forces, set_state
 
 _MAX_VELOCITY = 1e5
 """Velocity that only a simulation gone bad reaches [m/s or rad/s]."""
@@ -160,11 +161,12 @@ class Simulator:
         data, active = self.data, None
         for frame in range(first, end):
             set_state(data, state.qpos, state.qvel, state.act, state.warmstart)
-            mujoco.mj_forward(self.body.model, data)
+            base = base_at(self.reference, frame)
+            compute_forces(self.body, data, base=base)
             decision = controller.decide(data, frame, offset=offset, start=active)
             active = decision.active
-            set_state(data, state.qpos, state.qvel, state.act, state.warmstart)  # mj_forward changes the warm start
-            advance(self.body, data, decision.excitation)
+            set_state(data, state.qpos, state.qvel, state.act, state.warmstart)  # the forces change the warm start
+            advance(self.body, data, decision.excitation, base=base)
             self.control_steps += 1
             state = State(data.qpos.copy(), data.qvel.copy(), data.act.copy(), data.qacc_warmstart.copy())
             fragment.states.append(state)

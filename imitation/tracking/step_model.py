@@ -93,6 +93,8 @@ class StepModel:
             by_velocity, by_displacement = total - moved[: m.nv], by_displacement - moved[m.nv :]
         by_force, ramp = h * mobility @ everything, h * mobility @ late
         constant = data.qfrc_passive - data.qfrc_bias + moment.T @ passive_force + stiff_rows.T @ target
+        if np.any(data.xfrc_applied):  # forces of a moving base
+            constant += data.qfrc_smooth - data.qfrc_actuator - data.qfrc_passive + data.qfrc_bias
         constant += per_velocity @ data.qvel  # the sensitivities refer to velocities, not to their changes
         active = moment * force_gain[:, None]
         velocity = by_velocity.T @ data.qvel + by_force.T @ constant

@@ -64,6 +64,7 @@ def stored_track(
         start_qvel=track.qvel[0],
         start_act=track.act[0],
         start_warmstart=track.warmstart,
+        base_motion=track.base,
         clip=name,
         clip_sha256=clip_sha256,
         clip_motion_sha256=motion_sha256(clip),
@@ -115,13 +116,14 @@ def replay_track(body: SimulationBody, stored: StoredTrack) -> Replay:
     """
     _check_track(body, stored)
     start = (stored.start_qpos, stored.start_qvel, stored.start_act, stored.start_warmstart)
-    qpos, qvel, act = simulate(body, *start, excitation=stored.excitation)
+    qpos, qvel, act = simulate(body, *start, excitation=stored.excitation, base=stored.base_motion)
     identical = _sha256(qpos) == stored.qpos_sha256
     difference = 0.0 if identical else float(np.abs(qpos - stored.tracked_qpos[:, body.clip_qpos]).max())
     track = Track(
         start=stored.start, qpos=qpos, qvel=qvel, act=act, excitation=stored.excitation,
-        warmstart=stored.start_warmstart, failure=stored.failure, relative_error=stored.landmark_error,
-        root_error=stored.root_error, seconds=stored.seconds, control_steps=stored.control_steps,
+        warmstart=stored.start_warmstart, base=stored.base_motion, failure=stored.failure,
+        relative_error=stored.landmark_error, root_error=stored.root_error, seconds=stored.seconds,
+        control_steps=stored.control_steps,
     )  # fmt: skip
     return Replay(track=track, identical=identical, difference=difference)
 
@@ -155,7 +157,7 @@ def _finite(track: Track) -> Track:
     return replace(
         track, qpos=track.qpos[: n + 1], qvel=track.qvel[: n + 1], act=track.act[: n + 1],
         excitation=track.excitation[:n], relative_error=track.relative_error[:n], root_error=track.root_error[:n],
-        failure="physics",
+        base=None if track.base is None else track.base[:n], failure="physics",
     )  # fmt: skip
 
 

@@ -29,6 +29,8 @@ class Track:
         root_error: Distance of the first landmark from the clip's, shape (nstep,) [m].
         seconds: Computing time [s].
         control_steps: Number of simulated control steps, discarded ones included.
+        base: Motion of the base during each control step, float32, rows as in a clip's `base_motion`, shape (nstep, 4,
+            3); None if it does not move.
     """
 
     start: int
@@ -42,6 +44,7 @@ class Track:
     root_error: np.ndarray
     seconds: float
     control_steps: int
+    base: np.ndarray | None = None
 
     @property
     def nstep(self) -> int:
@@ -85,7 +88,7 @@ def replay(body: SimulationBody, track: Track) -> np.ndarray:
         Configurations, shape (nstep + 1, nq); equal to `track.qpos` on the machine that made it.
     """
     start = (track.qpos[0], track.qvel[0], track.act[0], track.warmstart)
-    return simulate(body, *start, excitation=track.excitation)[0]
+    return simulate(body, *start, excitation=track.excitation, base=track.base)[0]
 
 
 def simulate(
@@ -96,6 +99,7 @@ def simulate(
     warmstart: np.ndarray,
     *,
     excitation: np.ndarray,
+    base: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Simulate excitations without feedback.
 
@@ -106,6 +110,7 @@ def simulate(
         act: Activations at the start, shape (nu,).
         warmstart: Accelerations from which the constraint solver starts, shape (nv,).
         excitation: Excitations of each control step, shape (nstep, nu).
+        base: Motion of the base during each control step, shape (nstep, 4, 3), or None.
 
     Returns:
         Configurations, velocities and activations before and after each step, shapes (nstep + 1, ...).
@@ -113,8 +118,8 @@ def simulate(
     data = mujoco.MjData(body.model)
     set_state(data, qpos, qvel, act, warmstart)
     states = [(data.qpos.copy(), data.qvel.copy(), data.act.copy())]
-    for row in excitation:
-        advance(body, data, row)
+    for k, row in enumerate(excitation):
+        advance(body, data, row, base=None if base is None else base[k])
         states.append((data.qpos.copy(), data.qvel.copy(), data.act.copy()))
     first, second, third = (np.array(column) for column in zip(*states, strict=True))
     return first, second, third
@@ -125,7 +130,20 @@ def set_state(data: mujoco.MjData, qpos: np.ndarray, qvel: np.ndarray, act: np.n
     data.qpos[:], data.qvel[:], data.act[:], data.qacc_warmstart[:] = qpos, qvel, act, warmstart
 
 
-def advance(body: SimulationBody, data: mujoco.MjData, excitation: np.ndarray) -> None:
-    """Simulate one control step with constant excitations."""
+def advance(
+    body: SimulationBody, data: mujoco.MjData, excitation: np.ndarray, *, base: np.ndarray | None = None
+) -> None:
+    """Simulate one control step with constant excitations, and a constant motion (4, 3) of the base if it moves."""
     data.ctrl[:] = excitation
-    mujoco.mj_step(body.model, data, body.nsubstep)
+    if base is None or body.base_forces is None:
+        mujoco.mj_step(body.model, data, body.nsubstep)
+    else:
+        body.base_forces.step(body.model, data, base.astype(np.float64), nstep=body.nsubstep)
+
+
+def compute_forces(body: SimulationBody, data: mujoco.MjData, *, base: np.ndarray | None = None) -> None:
+    """`mj_forward`, on a base that moves as given, shape (4, 3), if it is not None."""
+    if base is None or body.base_forces is None:
+        mujoco.mj_forward(body.model, data)
+    else:
+        body.base_forces.forward(body.model, data, base.astype(np.float64))

@@ -224,6 +224,7 @@ def _ancestors(fragment: Fragment) -> list[Fragment]:
 
 def _track(first: State, chain: list[Fragment], simulator: Simulator, seconds: float) -> Track:
     states = [first, *(state for fragment in chain for state in fragment.states)]
+    reference = simulator.reference
     return Track(
         start=0,
         qpos=np.array([state.qpos for state in states]),
@@ -231,6 +232,7 @@ def _track(first: State, chain: list[Fragment], simulator: Simulator, seconds: f
         act=np.array([state.act for state in states]),
         excitation=np.array([row for fragment in chain for row in fragment.excitation]),
         warmstart=first.warmstart,
+        base=None if reference.base is None else reference.base[: chain[-1].end],
         failure=chain[-1].failure,
         relative_error=np.array([error for fragment in chain for error in fragment.relative_error]),
         root_error=np.array([error for fragment in chain for error in fragment.root_error]),

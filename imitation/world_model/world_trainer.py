@@ -14,7 +14,7 @@ from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 from musclemap.imitation.physics.split_engine import SplitEngine
 from musclemap.imitation.ppo.networks import Params
 from musclemap.imitation.ppo.normaliser import Normaliser
-from musclemap.imitation.task.reference import Library, Reference
+from musclemap.imitation.task.reference import Library, Reference, refuse_moving_base
 from musclemap.imitation.task.sampler import make_sampler
 from musclemap.imitation.task.task import Task, TaskState
 from musclemap.imitation.task.worlds import ResetConfig, Worlds, delayed_excitation, init_worlds, post_step
@@ -83,8 +83,8 @@ class WorldTrainer:
         episodes: Recorded episodes that fill the replay buffer, at the start and whenever it is cleared.
 
     Raises:
-        SettingsError: If the task has terrain or latency, which the model does not support, or if the worlds are spread
-            over several GPUs.
+        SettingsError: If the task has terrain, latency or a moving base, which the model does not support, or if the
+            worlds are spread over several GPUs.
         TrainingError: If the episodes have too few steps.
     """
 
@@ -93,6 +93,7 @@ class WorldTrainer:
         episodes: Sequence[Episodes] = (),
     ) -> None:  # fmt: skip
         check_supported(task)
+        refuse_moving_base(library, "a world model")
         if isinstance(engine, SplitEngine):
             raise SettingsError("a world model can be trained on one GPU only: set gpus = 1")
         self.engine, self.task, self.config = engine, task, config

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import mujoco
-import musclemimic_models
 import numpy as np
 
 from musclemap.errors import MusclemapError
+from musclemap.skeletons.bodies import BODIES, DEFAULT_BODY, load_body
 from musclemap.skeletons.bodies.small_arm import ARM_NAME
 
 from .arm_meshes import arm_drawing_spec
@@ -31,6 +31,9 @@ TARGET_RADIUS = 0.026
 REACHED_RADIUS = 0.013
 """Radius of the ball at the position reached [m]; it emerges from the target's ball at 13 mm of error."""
 
+CROWDED = 0.25
+"""Size of the balls of landmarks, such as finger joints, whose balls would overlap."""
+
 MESH_CELL = 0.003
 """Smallest detail kept in the bones [m]: about one pixel of a body 720 pixels high, and a fifth of the triangles."""
 
@@ -41,23 +44,19 @@ class RenderError(MusclemapError):
     """A picture or film cannot be drawn or written."""
 
 
-def drawing_model(name: str = "myofullbody", *, mesh_cell: float = MESH_CELL) -> mujoco.MjModel:
-    """Compile the small arm or a body of musclemimic-models for drawing; qpos keeps its layout.
+def drawing_model(name: str = DEFAULT_BODY, *, mesh_cell: float = MESH_CELL) -> mujoco.MjModel:
+    """Compile a body for drawing; qpos keeps its layout.
 
     Args:
-        name: Name of the arm, or a name in the registry of musclemimic-models; case does not matter.
+        name: Name of the body, as in a clip's `model`.
         mesh_cell: Size of the smallest detail to keep in the bones [m]; 0 keeps everything.
 
     Raises:
         RenderError: If the body is unknown; the message lists the available bodies.
     """
-    if name.lower() == ARM_NAME.lower():
-        spec = arm_drawing_spec()
-    elif name.lower() in musclemimic_models.REGISTRY:
-        spec = mujoco.MjSpec.from_file(str(musclemimic_models.get_xml_path(name.lower())))
-    else:
-        known = ", ".join(sorted(musclemimic_models.REGISTRY))
-        raise RenderError(f"no body named {name!r}; available: {ARM_NAME}, and from musclemimic-models {known}")
+    if name not in BODIES:
+        raise RenderError(f"no body named {name!r}; available: {', '.join(sorted(BODIES))}")
+    spec = arm_drawing_spec() if name == ARM_NAME else load_body(name).make_spec()
     style_for_drawing(spec)
     model = spec.compile()
     if mesh_cell > 0:
@@ -74,6 +73,8 @@ def style_for_drawing(spec: mujoco.MjSpec) -> None:
             geom.group, geom.rgba = _DRAWN, (*BONE_RGB, 1.0)
         elif geom.type != mujoco.mjtGeom.mjGEOM_PLANE:
             geom.group = _HIDDEN
+    for site in spec.sites:
+        site.group = _HIDDEN
     for tendon in spec.tendons:
         tendon.rgba = (*MUSCLE_RGB, 1.0)
 
@@ -124,15 +125,25 @@ class Markers:
 def markers(
     *, target_pos: np.ndarray | None, landmark_pos: np.ndarray | None, landmark_names: Sequence[str]
 ) -> tuple[Markers, ...]:
-    """Balls at the targets, coloured by side, and smaller dark balls at the positions reached."""
+    """Balls at the targets, coloured by side, and smaller dark balls at the positions reached.
+
+    Balls of landmarks that would overlap, judged by the first frame, are smaller.
+    """
     result = []
     if target_pos is not None:
-        rgb = landmark_rgb(landmark_names, nlandmark=target_pos.shape[1])
-        result.append(Markers(pos=target_pos, rgb=rgb, radius=TARGET_RADIUS))
+        result += _balls(target_pos, landmark_rgb(landmark_names, nlandmark=target_pos.shape[1]), TARGET_RADIUS)
     if landmark_pos is not None:
         rgb = np.tile(np.array(REACHED_RGB, dtype=np.float32), (landmark_pos.shape[1], 1))
-        result.append(Markers(pos=landmark_pos, rgb=rgb, radius=REACHED_RADIUS))
+        result += _balls(landmark_pos, rgb, REACHED_RADIUS)
     return tuple(result)
+
+
+def _balls(pos: np.ndarray, rgb: np.ndarray, radius: float) -> list[Markers]:
+    """Balls of one kind, those that are crowded apart from the others."""
+    gap = np.linalg.norm(pos[0][:, None] - pos[0][None], axis=-1) + np.diag(np.full(pos.shape[1], np.inf))
+    crowded = gap.min(axis=1, initial=np.inf) < 2.0 * TARGET_RADIUS
+    groups = ((~crowded, radius), (crowded, CROWDED * radius))
+    return [Markers(pos=pos[:, part], rgb=rgb[part], radius=size) for part, size in groups if part.any()]
 
 
 def landmark_rgb(names: Sequence[str], *, nlandmark: int) -> np.ndarray:

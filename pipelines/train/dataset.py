@@ -14,6 +14,7 @@ from musclemap.datasets.groups import select as select_members
 from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, read_entries, read_manifest
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
+from musclemap.pipelines.clip_bodies import clips_of_body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ def select_clips(
     exclude: Sequence[str] = (),
     group: str | None = None,
     split: str | None = None,
+    body: str | None = None,
     limit: int | None = None,
     infeasible: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -54,6 +56,7 @@ def select_clips(
         exclude: Globs of clip paths to exclude.
         group: Name of a group of motions, or a file that lists them; only its members are selected.
         split: "train", "val" or "test" of a bundle.
+        body: Only clips of this body, a key of `BODY_OPTIONS`.
         limit: Largest number of clips, the first ones by name.
         infeasible: Include clips whose verdict is "infeasible", too.
         progress: Called after each clip with the number of finished clips and the total.
@@ -61,7 +64,9 @@ def select_clips(
     Raises:
         SettingsError: If there is no data set, no such group or split, or no clip matches.
     """
-    selected = list_clips(root, names=names, include=include, exclude=exclude, group=group, split=split, limit=limit)
+    selected = list_clips(
+        root, names=names, include=include, exclude=exclude, group=group, split=split, body=body, limit=limit
+    )  # fmt: skip
     clips: list[tuple[str, Clip]] = []
     left_out = _damaged_lines(root)
     for number, item in enumerate(selected, start=1):
@@ -85,9 +90,12 @@ def list_clips(
     exclude: Sequence[str] = (),
     group: str | None = None,
     split: str | None = None,
+    body: str | None = None,
     limit: int | None = None,
 ) -> list[ListedClip]:
-    """List the clips of a data set that match, sorted by path, without reading them; see `select_clips`.
+    """List the clips of a data set that match, sorted by path. They are only read if `body` is given.
+
+    Arguments are those of `select_clips`.
 
     Raises:
         SettingsError: If there is no data set, no such group or split, or no clip matches.
@@ -109,6 +117,9 @@ def list_clips(
     if not selected:
         example = f"; one is {listed[0].path}" if listed else ""
         raise SettingsError(f"none of the {len(listed)} clips of {root} matches{example}")
+    if body is not None:
+        files = {listed_path(root, clip): clip for clip in selected}
+        selected = [files[path] for path in clips_of_body(list(files), body)]
     return selected[:limit]
 
 

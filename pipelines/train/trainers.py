@@ -14,6 +14,7 @@ from musclemap.imitation.ppo.ppo import PPO
 from musclemap.imitation.ppo.trainer import Trainer
 from musclemap.imitation.regulator.regulate import regulate
 from musclemap.imitation.runs.run_folder import RunFolder
+from musclemap.imitation.task.reference import refuse_moving_base
 from musclemap.imitation.task.task import Task
 from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import Tendons
@@ -48,8 +49,10 @@ def make_trainer(
     uses_world_model = plan.algorithm == "world-model"
     if uses_world_model:
         check_supported(task)  # before minutes are spent on fitting tendon lengths
+        refuse_moving_base(plan.library, "a world model")
     if plan.algorithm == "dagger":
         check_supported_by_dagger(task)
+        refuse_moving_base(plan.library, "imitation of the tracking controller")
     gpus = config.gpus or (0 if plan.algorithm == "ppo" else 1)
     engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **buffers)
     if plan.algorithm == "dagger":

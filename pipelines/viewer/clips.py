@@ -6,6 +6,7 @@ from pathlib import Path
 
 from musclemap.datasets.output_folder import clip_files
 from musclemap.errors import SettingsError
+from musclemap.pipelines.clip_bodies import clips_of_body
 
 _SUFFIX = ".h5"
 
@@ -47,13 +48,18 @@ class ClipFolder:
         return tuple(name for name in self.names if all(word in name.lower() for word in words))[:limit]
 
 
-def find_clips(out: Path) -> ClipFolder:
+def find_clips(out: Path, *, body: str | None = None) -> ClipFolder:
     """List the clips below a folder, without hidden files and folders; a file counts as a list of one.
 
+    Args:
+        out: Folder or file.
+        body: Only clips of this body, a key of `BODY_OPTIONS`.
+
     Raises:
-        SettingsError: If `out` does not exist or holds no clip.
+        SettingsError: If `out` does not exist or holds no clip, or none of the body.
     """
     if out.is_file():
+        clips_of_body([out], body)
         return ClipFolder(root=out.parent, names=(out.name,))
     if not out.is_dir():
         raise SettingsError(f"no folder or clip at {out}")
@@ -61,4 +67,5 @@ def find_clips(out: Path) -> ClipFolder:
     names = sorted(path.as_posix() for path in relative if not any(part.startswith(".") for part in path.parts))
     if not names:
         raise SettingsError(f"no clip ({_SUFFIX}) in {out}; `mm-retarget INPUT {out}` writes clips")
-    return ClipFolder(root=out, names=tuple(names))
+    kept = clips_of_body([out / name for name in names], body)
+    return ClipFolder(root=out, names=tuple(path.relative_to(out).as_posix() for path in kept))

@@ -36,7 +36,7 @@ class DrawnBody:
     """
 
     def __init__(self, name: str) -> None:
-        """Compile a body by name: the small arm, or a body of musclemimic-models.
+        """Compile a body by name.
 
         Raises:
             RenderError: If the body is unknown; the message lists the available bodies.

@@ -5,7 +5,9 @@ The root is unactuated, so the ground has to supply its wrench, with forces with
 `muscle_optimisation`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import mujoco
@@ -21,7 +23,10 @@ from musclemap.skeletons.body import TargetBody
 
 from .physics_checks import FramePhysics
 
-__all__ = ["BATCH_SIZE", "GRAVITY", "GroundReaction", "GroundReactionSolver", "batch_size", "filtered_motion"]
+__all__ = [
+    "BATCH_SIZE", "GRAVITY", "GroundReaction", "GroundReactionSolver", "Reaction", "batch_size", "filtered_motion",
+    "low_passed", "without_ground",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +52,67 @@ class GroundReaction:
     torque: np.ndarray
 
 
-def filtered_motion(qpos: np.ndarray, fps: float, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+class Reaction(NamedTuple):
+    """How the ground supports a body.
+
+    Attributes:
+        bearing: Whether each part bears, shape (nframe, npart).
+        alone: The same by the motion alone, without force plates.
+        solve: Ground reaction of the frames of a slice, from their physics.
+        estimate: Forces (n, npart, 3) of the frames without force plates [N]; None if there are no plates.
+        known: Forces of plates, or None.
+        used: Whether they replace the estimate.
+    """
+
+    bearing: np.ndarray
+    alone: np.ndarray
+    solve: Callable[[FramePhysics, slice], GroundReaction]
+    estimate: Callable[[FramePhysics, slice], np.ndarray] | None = None
+    known: KnownForces | None = None
+    used: bool = False
+
+
+def filtered_motion(
+    qpos: np.ndarray, fps: float, cutoff: float, *, free: bool = True
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Velocities and accelerations of a motion, low-pass filtered on request.
 
     Args:
-        qpos: Configurations of a model with a free root, shape (nframe, nq).
+        qpos: Configurations, shape (nframe, nq).
         fps: Frame rate [Hz].
         cutoff: Cutoff frequency of a fourth-order zero-phase Butterworth filter (Winter 2009, chapter 2) [Hz]; at or
             above half the frame rate nothing is filtered.
+        free: Whether the first joint is a free root.
 
     Returns:
         Velocities and accelerations, shapes (nframe, nv).
     """
     qpos = np.asarray(qpos, np.float64)
-    qvel = velocities(qpos, fps)
+    qvel = velocities(qpos, fps, free=free)
     if cutoff >= fps / 2:
-        return qvel, accelerations(qpos, fps)
+        return qvel, accelerations(qpos, fps, free=free)
+    qvel = low_passed(qvel, fps, cutoff)
+    return qvel, np.gradient(qvel, 1.0 / fps, axis=0)
+
+
+def low_passed(values: np.ndarray, fps: float, cutoff: float) -> np.ndarray:
+    """Values by frame through the filter of `filtered_motion`, shape (nframe, ...)."""
+    if cutoff >= fps / 2:
+        return values
     sections = butter(2, cutoff, fs=fps, output="sos")
     # Each end is padded by an odd extension that is long enough for the filter's transient to decay.
-    padding = min(len(qvel) - 1, round(2.0 * fps / cutoff))
-    qvel = sosfiltfilt(sections, qvel, axis=0, padlen=padding)
-    return qvel, np.gradient(qvel, 1.0 / fps, axis=0)
+    padding = min(len(values) - 1, round(2.0 * fps / cutoff))
+    return sosfiltfilt(sections, values, axis=0, padlen=padding)
+
+
+def without_ground(physics: FramePhysics) -> GroundReaction:
+    """Result for a body that no ground supports: it has no residuals, and muscles have to supply every torque."""
+    n = len(physics.torque)
+    parts, none = np.zeros((n, 0, 3)), np.zeros((n, 3))
+    return GroundReaction(
+        force=parts, centre=parts, required_force=none, residual_force=none, residual_torque=none,
+        torque=physics.torque,
+    )  # fmt: skip
 
 
 def batch_size() -> int:
@@ -174,4 +219,4 @@ def contact_torques(body: TargetBody, qpos: np.ndarray, forces: ContactForces, b
         for k in np.flatnonzero(pressed[t]):
             force, torque = forces.body_force[t, k], forces.body_torque[t, k]
             mujoco.mj_applyFT(model, data, force, torque, origin, int(bodies[k]), total[t])
-    return body.reduced.to_independent(total, body.reduced.slope(qpos))
+    return body.actuated.to_independent(total, body.actuated.slope(qpos))

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.resample import FRAMES_PER_CHUNK
 from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.reduced import NROOT
 
 from .evaluation import Evaluation
 
@@ -15,14 +16,18 @@ DEEP_PENETRATION = 0.005
 """A frame with more penetration than this counts as deep below the floor [m]."""
 
 
-def largest_steps(qpos: np.ndarray) -> np.ndarray:
-    """Largest change between two frames of every joint except the root, shape (nq - 7,) [rad or m].
+def largest_steps(qpos: np.ndarray, *, nroot: int) -> np.ndarray:
+    """Largest change between two frames of every joint except a free root, shape (nq - nroot,) [rad or m].
 
     Works in chunks of frames, so that no temporary is as large as the configurations.
+
+    Args:
+        qpos: Configurations, shape (nframe, nq).
+        nroot: Columns of the root, 7 or 0.
     """
-    largest = np.zeros(qpos.shape[1] - 7)
+    largest = np.zeros(qpos.shape[1] - nroot)
     for low in range(0, len(qpos), FRAMES_PER_CHUNK):
-        part = qpos[max(low - 1, 0) : low + FRAMES_PER_CHUNK, 7:].astype(np.float64)
+        part = qpos[max(low - 1, 0) : low + FRAMES_PER_CHUNK, nroot:].astype(np.float64)
         largest = np.maximum(largest, np.abs(np.diff(part, axis=0)).max(axis=0, initial=0.0))
     return largest
 
@@ -82,7 +87,7 @@ def clip_metrics(
         fps: Frame rate [Hz].
 
     Returns:
-        Metrics by name; names end in their unit.
+        Metrics by name; names end in their unit. Those of a free root and of feet are left out for bodies without.
     """
     distance = lambda part: np.linalg.norm(evaluation.landmark_pos[part] - target_pos[part], axis=2)  # noqa: E731
     error = _in_chunks(distance, len(qpos))
@@ -90,15 +95,11 @@ def clip_metrics(
     rotation_error = _in_chunks(angle, len(qpos))
     worst_oriented = int(rotation_error.mean(axis=0).argmax())
     names = body.landmark_names
-    feet = [names.index(name) for name in body.fit.along_foot]
     worst = int(error.mean(axis=0).argmax())
-    depth = np.maximum(ground - evaluation.clearance, 0.0).max(axis=1)
-    speed = np.linalg.norm(np.gradient(evaluation.contact_pos, 1 / fps, axis=0), axis=2)
-    step = largest_steps(qpos)
-    hinge = body.model.jnt_type[1:] == mujoco.mjtJoint.mjJNT_HINGE
+    step, first = largest_steps(qpos, nroot=NROOT if body.free else 0), int(body.free)
+    hinge = body.model.jnt_type[first:] == mujoco.mjtJoint.mjJNT_HINGE
     fastest = int(np.where(hinge, step, 0.0).argmax())
-    source_peak, peak = peak_acceleration(root_height, fps), peak_acceleration(qpos[:, 2], fps)
-    return {
+    metrics: dict[str, float | str] = {
         "landmark_error_mm": float(error.mean() * 1e3),
         "landmark_error_p95_mm": float(np.percentile(error.mean(axis=1), 95) * 1e3),
         "landmark_error_max_mm": float(error.max() * 1e3),
@@ -108,17 +109,25 @@ def clip_metrics(
         "orientation_error_p95_deg": float(np.percentile(rotation_error.mean(axis=1), 95)),
         "worst_orientation": names[body.oriented[worst_oriented]],
         "worst_orientation_error_deg": float(rotation_error[:, worst_oriented].mean()),
-        "foot_error_mm": float(error[:, feet].mean() * 1e3),
         "limit_excess_rad": _largest(evaluation.limit_excess),
         "driven_limit_excess_rad": _largest(evaluation.driven_limit_excess),
         "coupling_residual_rad": _largest(evaluation.coupling_residual),
+        "joint_step_max_deg": float(np.rad2deg(step[fastest]) * fps / 100.0),
+        "joint_step_max_name": body.model.joint(fastest + first).name,
+    }
+    if body.free:
+        metrics["root_peak_acceleration_m_s2"] = peak_acceleration(qpos[:, 2], fps)
+        metrics["source_root_peak_acceleration_m_s2"] = peak_acceleration(root_height, fps)
+    if not body.contact_parts:
+        return metrics
+    feet = [names.index(name) for name in body.fit.along_foot]
+    depth = np.maximum(ground - evaluation.clearance, 0.0).max(axis=1)
+    speed = np.linalg.norm(np.gradient(evaluation.contact_pos, 1 / fps, axis=0), axis=2)
+    return metrics | {
+        "foot_error_mm": float(error[:, feet].mean() * 1e3),
         "floor_depth_max_mm": float(depth.max() * 1e3),
         "floor_depth_p99_mm": float(np.percentile(depth, 99) * 1e3),
         "floor_deep_fraction": float((depth > DEEP_PENETRATION).mean()),
         "stance_speed_m_s": float(speed[contact].mean()) if contact.any() else 0.0,
         "contact_fraction": float(contact.any(axis=1).mean()),
-        "root_peak_acceleration_m_s2": peak,
-        "source_root_peak_acceleration_m_s2": source_peak,
-        "joint_step_max_deg": float(np.rad2deg(step[fastest]) * fps / 100.0),
-        "joint_step_max_name": body.model.joint(fastest + 1).name,
     }

@@ -47,8 +47,8 @@ class FramePhysics:
         contact_geoms: Geoms of each contact, smaller id first, shape (ncontact, 2).
         contact_dist: Signed distance of each contact, negative if the geoms overlap, shape (ncontact,) [m].
         muscle_length: Shape (nframe, nu) [m].
-        wrench: Force, and torque about the root's origin, that the motion requires at the root; world frame, shape
-            (nframe, 6) [N, Nm].
+        wrench: Force, and torque about the root's origin, that the motion requires at a free root; world frame, shape
+            (nframe, 6) [N, Nm]; zeros for a fixed body.
         torque: Generalised force that the motion requires at each independent joint, without contacts and muscles,
             shape (nframe, njoint) [Nm].
         muscles: Forces of the muscles, or None if they were not requested.
@@ -163,7 +163,7 @@ class MujocoPhysics:
     def evaluate(self, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, muscles: bool = False) -> FramePhysics:
         """See `PhysicsEngine`."""
         qpos, qvel, qacc = (np.asarray(a, np.float64) for a in (qpos, qvel, qacc))
-        slope = self.body.reduced.slope(qpos)
+        slope = self.body.actuated.slope(qpos)
 
         def evaluate_from(low: int) -> FramePhysics:
             part = slice(low, low + FRAMES_PER_THREAD)
@@ -182,7 +182,7 @@ class MujocoPhysics:
         xpos, xmat = np.empty((n, len(geoms.ids), 3)), np.empty((n, len(geoms.ids), 9))
         length = np.empty((n, model.nu), np.float32)
         passive, full = np.empty((2, n, model.nu), np.float32)
-        moment = np.empty((n if muscles else 0, model.nu, self.body.reduced.njoint), np.float32)
+        moment = np.empty((n if muscles else 0, model.nu, self.body.actuated.njoint), np.float32)
         contacts: list[_Contacts] = []
         for t in range(n):
             data.qpos[:], data.qvel[:] = qpos[t], qvel[t]
@@ -212,17 +212,17 @@ class MujocoPhysics:
             contact_geoms=contact.geoms,
             contact_dist=contact.dist,
             muscle_length=length,
-            wrench=root_wrench(force, qpos),
-            torque=self.body.reduced.to_independent(force, slope),
+            wrench=root_wrench(force, qpos) if self.body.free else np.zeros((n, 6)),
+            torque=self.body.actuated.to_independent(force, slope),
             muscles=MuscleForces(passive=passive, active=full - passive, moment=moment) if muscles else None,
             overflow=np.zeros(n, bool),
         )
 
     def _moment(self, data: mujoco.MjData, slope: np.ndarray) -> np.ndarray:
         """Moment arms about the independent joints, shape (nu, njoint), from MuJoCo's sparse matrix."""
-        model, njoint = self.body.model, self.body.reduced.njoint
+        model, njoint = self.body.model, self.body.actuated.njoint
         scale, column = np.zeros(model.nv), np.zeros(model.nv, int)
-        reduced = self.body.reduced
+        reduced = self.body.actuated
         scale[reduced.moved_dof], column[reduced.moved_dof] = slope, reduced.moved_driver
         row = np.repeat(np.arange(model.nu), data.moment_rownnz)
         entry = np.repeat(data.moment_rowadr - np.cumsum(data.moment_rownnz) + data.moment_rownnz, data.moment_rownnz)

@@ -13,6 +13,7 @@ from scipy.signal import butter, sosfiltfilt
 
 from musclemap.datasets.clip import Clip
 from musclemap.retarget.config import ValidationConfig
+from musclemap.retarget.forces.base_forces import base_torques
 from musclemap.retarget.forces.bearing import detect_bearing
 from musclemap.retarget.forces.contact_forces import load_sharing
 from musclemap.retarget.forces.measured import known_forces_of
@@ -28,7 +29,10 @@ from .inverse_dynamics import (
     GRAVITY,
     GroundReaction,
     GroundReactionSolver,
+    Reaction,
     filtered_motion,
+    low_passed,
+    without_ground,
 )
 from .joint_rates import RISE_TIME, is_wrist, peak_rate
 from .measured_checks import measured_ground, measured_metrics, stored_measurement
@@ -64,7 +68,9 @@ class Validator:
     def __init__(self, body: TargetBody, config: ValidationConfig, *, physics: PhysicsEngine | None = None) -> None:
         self.body, self.config, self.rules = body, config, rules_with(config.thresholds)
         self._physics = physics or MujocoPhysics(body)
-        self._ground = GroundReactionSolver(body, friction=config.friction, force_weight=config.force_weight)
+        self._ground = None
+        if body.support_parts:
+            self._ground = GroundReactionSolver(body, friction=config.friction, force_weight=config.force_weight)
         self._optimizer = MuscleOptimizer(body.model, cost=config.muscle_cost, weight=config.residual_weight)
         self._neutral_pairs = neutral_pairs(body.model, body.reduced.base)
 
@@ -88,6 +94,8 @@ class Validator:
             result = self._check(part, evaluation[wide], inner[wide], muscles=muscles)
             segments.append(result.trim(slice(low - wide.start, high - wide.start)))
         result = join_segments(segments)
+        if self._ground is None:
+            return result
         measured = ground_checks(
             self.body, result.ground, bearing=result.bearing, root_pos=clip.qpos[:, :3], inner=inner, fps=clip.fps
         )
@@ -97,7 +105,43 @@ class Validator:
         return result
 
     def _check(self, clip: Clip, evaluation: Evaluation, inner: np.ndarray, *, muscles: bool) -> SegmentResult:
-        qvel, qacc = filtered_motion(clip.qpos, clip.fps, self._cutoff(clip))
+        qvel, qacc = filtered_motion(clip.qpos, clip.fps, self._cutoff(clip), free=self.body.free)
+        base = None if clip.base_motion is None else low_passed(clip.base_motion, clip.fps, self._cutoff(clip))
+        reaction = self._reaction(clip)
+        frames, grounds, estimates, demands = [], [], [], []
+        for low in range(0, clip.nframe, self.config.chunk_size):
+            part = slice(low, low + self.config.chunk_size)
+            physics = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
+            if base is not None:
+                moved = base_torques(self.body, clip.qpos[part], qvel[part], base[part])
+                physics = replace(physics, torque=physics.torque + moved)
+            ground = reaction.solve(physics, part)
+            if reaction.estimate is not None:
+                estimates.append(reaction.estimate(physics, part))
+            if physics.muscles is not None:
+                demands.append(muscle_demand(physics.muscles, ground.torque, passive=self._passive(clip.qpos[part])))
+            frames.append((low, replace(physics, muscles=None)))  # moment arms are large
+            grounds.append(ground)
+        ground = concatenate_frames(GroundReaction, grounds)
+        optimization = self._optimizer(join_demands(demands), fps=clip.fps) if demands else None
+        segment = SegmentResult(ground=ground, optimization=optimization, bearing=reaction.bearing)
+        if reaction.known is not None:
+            segment.measured = measured_ground(
+                reaction.known, np.concatenate(estimates), reaction.alone, used=reaction.used
+            )  # fmt: skip
+        self._configuration(clip, evaluation, segment)
+        self._rates(clip, segment)
+        self._geometry(clip, evaluation, frames, segment)
+        self._muscles(np.concatenate([f.muscle_length for _, f in frames]), clip.fps, segment)
+        self._forces(ground, optimization, inner, segment)
+        return segment
+
+    def _reaction(self, clip: Clip) -> Reaction:
+        """How the ground supports a clip's body, if it does."""
+        solver = self._ground
+        if solver is None:
+            nothing = np.zeros((clip.nframe, 0), bool)
+            return Reaction(nothing, nothing, lambda physics, part: without_ground(physics))
         required = required_forces(self.body, clip.qpos, clip.fps)
         bearing = self._bearing(clip, required)
         known = known_forces_of(clip, self.body, bearing)
@@ -106,37 +150,22 @@ class Validator:
         bearing = bearing if used is None else used.bears(bearing)
         load, rolling = self._priors(clip, required, bearing)
         priors = self._priors(clip, required, alone)
-        frames, grounds, estimates, demands = [], [], [], []
-        for low in range(0, clip.nframe, self.config.chunk_size):
-            part = slice(low, low + self.config.chunk_size)
-            physics = self._physics.evaluate(clip.qpos[part], qvel[part], qacc[part], muscles=muscles)
+
+        def solve(physics: FramePhysics, part: slice) -> GroundReaction:
             at = physics, clip.qpos[part], required.points[part]
-            ground = self._ground(*at, load[part], rolling[part], known=None if used is None else used[part])
-            if known is not None:
-                estimates.append(self._ground(*at, priors[0][part], priors[1][part]).force)
-            if physics.muscles is not None:
-                demands.append(muscle_demand(physics.muscles, ground.torque, passive=self._passive(clip.qpos[part])))
-            frames.append((low, replace(physics, muscles=None)))  # moment arms are large
-            grounds.append(ground)
-        ground = concatenate_frames(GroundReaction, grounds)
-        optimization = self._optimizer(join_demands(demands), fps=clip.fps) if demands else None
-        segment = SegmentResult(ground=ground, optimization=optimization, bearing=bearing)
-        if known is not None:
-            segment.measured = measured_ground(
-                known, np.concatenate(estimates), alone, used=used is not None
-            )
-        self._configuration(clip, evaluation, segment)
-        self._rates(clip, segment)
-        self._geometry(clip, evaluation, frames, segment)
-        self._muscles(np.concatenate([f.muscle_length for _, f in frames]), clip.fps, segment)
-        self._forces(ground, optimization, inner, segment)
-        return segment
+            return solver(*at, load[part], rolling[part], known=None if used is None else used[part])
+
+        def estimate(physics: FramePhysics, part: slice) -> np.ndarray:
+            return solver(physics, clip.qpos[part], required.points[part], priors[0][part], priors[1][part]).force
+
+        return Reaction(bearing, alone, solve, None if known is None else estimate, known, used is not None)
 
     def _passive(self, qpos: np.ndarray) -> np.ndarray | None:
         """Published passive torques of the independent joints, or None if the settings do not ask for them."""
         if not self.config.passive_torques:
             return None
-        return passive_torques(self.body.reduced.joint_names, qpos[:, self.body.reduced.qposadr].astype(np.float64))
+        joints = self.body.actuated
+        return passive_torques(joints.joint_names, qpos[:, joints.qposadr].astype(np.float64))
 
     def _priors(self, clip: Clip, required: RequiredForces, bearing: np.ndarray) -> tuple[np.ndarray, RollOver]:
         """Priors on how the parts share the load, and on the centres of pressure."""
@@ -186,13 +215,17 @@ class Validator:
 
     def _stored_forces(self, result: CheckResult) -> dict[str, Any]:
         """Members of a clip with the forces of the ground and the moments that the muscles have to supply."""
-        return {
+        moments = {
+            "moment_names": self.body.actuated.joint_names,
+            "joint_moment": result.ground.torque.astype(np.float32),
+        }
+        if self._ground is None:
+            return moments
+        return moments | {
             "support_names": self.body.support_names,
             "bearing": result.bearing.astype(np.uint8),
             "ground_force": result.ground.force.astype(np.float32),
             "centre_of_pressure": result.ground.centre.astype(np.float32),
-            "moment_names": self.body.reduced.joint_names,
-            "joint_moment": result.ground.torque.astype(np.float32),
             **stored_measurement(result.measured),
         }
 
@@ -211,6 +244,8 @@ class Validator:
                 longest = int(at_limit.mean(axis=0).argmax())
                 series, most = at_limit[:, longest].astype(float), lambda x: x.mean(axis=0).max()
                 result.record(metric, series, values=at_limit, reduction=most, location=names[joints[longest]])
+        if not self.body.free:
+            return
         norm = np.abs(np.linalg.norm(clip.qpos[:, 3:7].astype(np.float64), axis=1) - 1.0)
         result.record("quaternion_error", norm)
 
@@ -224,13 +259,7 @@ class Validator:
         acceleration = np.abs(np.diff(joints, 2, axis=0)) * fps**2 * RISE_TIME / limit
         for metric, ratio in (("joint_velocity_ratio", rate), ("joint_acceleration_ratio", acceleration)):
             result.record(metric, _pad_start(ratio.max(axis=1), clip.nframe), location=_worst_joint(reduced, ratio))
-        step = np.linalg.norm(np.diff(qpos[:, :3], axis=0), axis=1) * fps
-        result.record("root_speed_max_m_s", _pad_start(step, clip.nframe))
-        height = qpos[:, 2]
-        jitter = np.abs(height - _low_pass(height, fps, self.config.jitter_cutoff))
-        result.record("root_jitter_mm", 1e3 * jitter)
-        jerk = np.abs(np.diff(height, 3)) * fps**3
-        result.record("root_jerk_m_s3", _pad_start(jerk, clip.nframe))
+        step = self._root_rates(qpos, fps, result)
         still = (np.abs(np.diff(joints, axis=0)).max(axis=1) < 1e-7) & (step < 1e-6)
         moving = uniform_filter1d(np.abs(np.diff(joints, axis=0)).max(axis=1), min(len(still), 21)) > 2e-3
         result.record("frozen_fraction", _pad_start((still & moving).astype(float), clip.nframe), reduction=np.mean)
@@ -238,14 +267,28 @@ class Validator:
         for t in range(clip.nframe - 1):
             mujoco.mj_differentiatePos(model, expected[t], 1.0 / fps, qpos[t], qpos[t + 1])
         midway = 0.5 * (expected[1:] + expected[:-1])
-        largest = np.maximum(np.abs(midway)[:, 6:].max(axis=1), 1.0)
-        mismatch = np.abs(clip.qvel[1:-1] - midway)[:, 6:].max(axis=1) / largest
+        joint = slice(6 if self.body.free else 0, None)
+        largest = np.maximum(np.abs(midway)[:, joint].max(axis=1), 1.0)
+        mismatch = np.abs(clip.qvel[1:-1] - midway)[:, joint].max(axis=1) / largest
         result.record("velocity_mismatch", np.pad(mismatch, 1, constant_values=np.nan), reduction=np.nanmedian)
+
+    def _root_rates(self, qpos: np.ndarray, fps: float, result: SegmentResult) -> np.ndarray:
+        """Record speed, jitter and jerk of a free root; returns its speed between frames, shape (nframe - 1,) [m/s]."""
+        if not self.body.free:
+            return np.zeros(len(qpos) - 1)
+        step = np.linalg.norm(np.diff(qpos[:, :3], axis=0), axis=1) * fps
+        result.record("root_speed_max_m_s", _pad_start(step, len(qpos)))
+        height = qpos[:, 2]
+        jitter = np.abs(height - _low_pass(height, fps, self.config.jitter_cutoff))
+        result.record("root_jitter_mm", 1e3 * jitter)
+        jerk = np.abs(np.diff(height, 3)) * fps**3
+        result.record("root_jerk_m_s3", _pad_start(jerk, len(qpos)))
+        return step
 
     def _geometry(
         self, clip: Clip, evaluation: Evaluation, frames: list[tuple[int, FramePhysics]], result: SegmentResult
     ) -> None:
-        """Landmarks, floor, feet and self-collision."""
+        """Landmarks, and self-collision; floor and feet of a body with feet."""
         model = self.body.model
         names = self.body.landmark_names
         order = [clip.landmark_names.index(name) for name in names]
@@ -256,17 +299,8 @@ class Validator:
         result.record("landmark_error_max_mm", error.max(axis=1), location=location)
         stored = 1e3 * np.linalg.norm(evaluation.landmark_pos - clip.landmark_pos[:, order], axis=2).max(axis=1)
         result.record("stored_landmark_error_mm", stored)
-        lowest = np.concatenate([f.lowest for _, f in frames])
-        geom = int(np.concatenate([f.lowest_geom for _, f in frames])[lowest.argmin()])
-        location = model.body(model.geom_bodyid[geom]).name
-        result.record("floor_penetration_mm", np.maximum(-1e3 * lowest, 0.0), location=location)
-        contact = clip.contact > 0
-        floating = np.where(contact.any(axis=1), np.maximum(1e3 * lowest, 0.0), 0.0)
-        result.record("floating_p95_mm", floating, reduction=_p95)
-        speed = np.linalg.norm(np.gradient(evaluation.contact_pos[..., :2], 1 / clip.fps, axis=0), axis=2) * contact
-        sums = np.stack([speed.sum(axis=1), contact.sum(axis=1)], axis=1)
-        mean_speed = lambda x: x[:, 0].sum() / max(x[:, 1].sum(), 1)  # noqa: E731
-        result.record("skate_m_s", speed.max(axis=1), values=sums, reduction=mean_speed)
+        if self.body.contact_parts:
+            self._floor(clip, evaluation, frames, result)
         depth, pair = np.zeros(clip.nframe), {}
         for low, f in frames:
             for t, (a, b), dist in zip(f.contact_frame, f.contact_geoms, f.contact_dist, strict=True):
@@ -278,6 +312,23 @@ class Validator:
         result.record("self_penetration_mm", 1e3 * depth, location=bodies)
         overflow = np.concatenate([f.overflow for _, f in frames]).astype(float)
         result.record("overflow_fraction", overflow, reduction=np.mean)
+
+    def _floor(
+        self, clip: Clip, evaluation: Evaluation, frames: list[tuple[int, FramePhysics]], result: SegmentResult
+    ) -> None:
+        """Parts below the floor, feet in contact above it, and feet that slide."""
+        model = self.body.model
+        lowest = np.concatenate([f.lowest for _, f in frames])
+        geom = int(np.concatenate([f.lowest_geom for _, f in frames])[lowest.argmin()])
+        location = model.body(model.geom_bodyid[geom]).name
+        result.record("floor_penetration_mm", np.maximum(-1e3 * lowest, 0.0), location=location)
+        contact = clip.contact > 0
+        floating = np.where(contact.any(axis=1), np.maximum(1e3 * lowest, 0.0), 0.0)
+        result.record("floating_p95_mm", floating, reduction=_p95)
+        speed = np.linalg.norm(np.gradient(evaluation.contact_pos[..., :2], 1 / clip.fps, axis=0), axis=2) * contact
+        sums = np.stack([speed.sum(axis=1), contact.sum(axis=1)], axis=1)
+        mean_speed = lambda x: x[:, 0].sum() / max(x[:, 1].sum(), 1)  # noqa: E731
+        result.record("skate_m_s", speed.max(axis=1), values=sums, reduction=mean_speed)
 
     def _muscles(self, length: np.ndarray, fps: float, result: SegmentResult) -> None:
         """Jumps of tendon lengths, and muscles outside their operating range."""
@@ -298,18 +349,19 @@ class Validator:
         result: SegmentResult,
     ) -> None:
         """Residuals of ground and muscles. Metrics use only `inner` frames, far enough from the ends for the filter."""
-        weight = self.body.mass * GRAVITY
         only_inner = lambda values: np.where(inner, values, np.nan)  # noqa: E731
-        force = np.linalg.norm(ground.residual_force, axis=1) / weight
-        torque = np.linalg.norm(ground.residual_torque, axis=1)
-        result.record("residual_force_bw", force, values=only_inner(force), reduction=np.nanmean)
-        result.record("residual_torque_nm", torque, values=only_inner(torque), reduction=np.nanmean)
-        vertical_force = ground.force.sum(axis=1)[:, 2] / weight
-        result.record("ground_force_peak_bw", values=only_inner(vertical_force), reduction=np.nanmax)
+        if self._ground is not None:
+            weight = self.body.mass * GRAVITY
+            force = np.linalg.norm(ground.residual_force, axis=1) / weight
+            torque = np.linalg.norm(ground.residual_torque, axis=1)
+            result.record("residual_force_bw", force, values=only_inner(force), reduction=np.nanmean)
+            result.record("residual_torque_nm", torque, values=only_inner(torque), reduction=np.nanmean)
+            vertical_force = ground.force.sum(axis=1)[:, 2] / weight
+            result.record("ground_force_peak_bw", values=only_inner(vertical_force), reduction=np.nanmax)
         if optimization is None:
             return
         residual = np.abs(optimization.residual)
-        location = self.body.reduced.joint_names[int(residual.mean(axis=0).argmax())]
+        location = self.body.actuated.joint_names[int(residual.mean(axis=0).argmax())]
         unmet = residual.max(axis=1)
         result.record("unmet_torque_nm", unmet, values=only_inner(unmet), reduction=np.nanmean, location=location)
         activation = optimization.activation

@@ -89,7 +89,7 @@ class WarpPhysics:
         mjw.rne(m, d, flg_acc=True)
         inertial_force = d.qfrc_bias.numpy()[:n].astype(np.float64) + model.dof_armature * qacc
         force = inertial_force - passive_force
-        slope = self.body.reduced.slope(qpos)
+        slope = self.body.actuated.slope(qpos)
         xpos, xmat = d.geom_xpos.numpy()[:n, geoms.ids], d.geom_xmat.numpy()[:n, geoms.ids].reshape(n, -1, 3, 3)
         heights = geoms.lowest_heights(xpos.astype(np.float64), xmat.astype(np.float64))
         frame, pair, dist, overflow = self._contacts(n)
@@ -101,8 +101,8 @@ class WarpPhysics:
             contact_geoms=pair,
             contact_dist=dist,
             muscle_length=length,
-            wrench=root_wrench(force, qpos),
-            torque=self.body.reduced.to_independent(force, slope),
+            wrench=root_wrench(force, qpos) if self.body.free else np.zeros((n, 6)),
+            torque=self.body.actuated.to_independent(force, slope),
             muscles=self._muscles(n, slope) if muscles else None,
             overflow=overflow,
         )
@@ -123,7 +123,7 @@ class WarpPhysics:
 
     def _muscles(self, n: int, slope: np.ndarray) -> MuscleForces:
         mjw, m, d = self._mjw, self._model, self._data
-        model, njoint = self.body.model, self.body.reduced.njoint
+        model, njoint = self.body.model, self.body.actuated.njoint
         d.act.zero_()
         mjw.fwd_actuation(m, d)
         passive = d.actuator_force.numpy()[:n].copy()
@@ -133,7 +133,7 @@ class WarpPhysics:
         count, start = d.moment_rownnz.numpy()[:n], d.moment_rowadr.numpy()[:n]
         column, value = d.moment_colind.numpy()[:n], d.actuator_moment.numpy()[:n]
         to_joint = np.zeros(model.nv, int)
-        reduced = self.body.reduced
+        reduced = self.body.actuated
         to_joint[reduced.moved_dof] = reduced.moved_driver
         scale = np.zeros((n, model.nv))
         scale[:, reduced.moved_dof] = slope

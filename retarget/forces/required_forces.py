@@ -38,19 +38,23 @@ class RequiredForces:
     tilt: np.ndarray | None
 
 
-def accelerations(qpos: np.ndarray, fps: float) -> np.ndarray:
+def accelerations(qpos: np.ndarray, fps: float, *, free: bool = True) -> np.ndarray:
     """Accelerations of a motion by second differences; the ends repeat their neighbours.
 
-    The angular acceleration of the free root is in the root's frame, as in MuJoCo.
+    The angular acceleration of a free root is in the root's frame, as in MuJoCo.
 
     Args:
-        qpos: Configurations of a model with a free root, shape (nframe, nq), at least three frames.
+        qpos: Configurations, shape (nframe, nq), at least three frames.
         fps: Frame rate [Hz].
+        free: Whether the first joint is a free root.
 
     Returns:
-        Accelerations, shape (nframe, nq - 1).
+        Accelerations, shape (nframe, nv).
     """
     qpos = np.asarray(qpos, np.float64)
+    if not free:
+        inner = np.diff(qpos, 2, axis=0) * fps**2
+        return np.concatenate([inner[:1], inner, inner[-1:]])
     rot = Rotation.from_quat(qpos[:, 3:7], scalar_first=True)
     turn = (rot[:-1].inv() * rot[1:]).as_rotvec()
     step = np.concatenate([np.diff(qpos[:, :3], axis=0), turn, np.diff(qpos[:, 7:], axis=0)], axis=1)

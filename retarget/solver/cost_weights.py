@@ -48,7 +48,7 @@ def joint_stiffness(body: TargetBody, config: WeightConfig) -> np.ndarray:
     Returns:
         Stiffness of each degree of freedom, shape (ndof,) [1/m^2 or 1/rad^2].
     """
-    reduced, tree = body.reduced, body.tree
+    reduced, tree, nfitted = body.reduced, body.tree, len(body.fitted)
     joints = reduced.rest.copy()
     for name, value in body.fit.bent.items():
         joints[reduced.index(name)] = value
@@ -57,9 +57,9 @@ def joint_stiffness(body: TargetBody, config: WeightConfig) -> np.ndarray:
     def diagonal(q: jax.Array) -> jax.Array:
         kinematics = forward(tree, q)
         targets = FrameTargets(
-            pos=kinematics.point_pos[: body.nlandmark],
-            rot=kinematics.point_rot[body.oriented],
-            anchor=kinematics.point_pos[body.nlandmark : body.nlandmark + body.ncontact],
+            pos=kinematics.point_pos[:nfitted],
+            rot=kinematics.point_rot[body.oriented_points],
+            anchor=kinematics.point_pos[nfitted : nfitted + body.ncontact],
             contact=jnp.zeros((body.ncontact, 1)),
             floor=jnp.full((2, 1), -10.0),
         )

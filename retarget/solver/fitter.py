@@ -53,7 +53,10 @@ class Fit:
 
 
 class _FrameSolutions(NamedTuple):
-    """Configurations (n, 7 + njoint), costs (n,) and landmark positions (n, nlandmark, 3) [m] of single frames."""
+    """Configurations (n, 7 + njoint), costs (n,) and landmark positions (n, nlandmark, 3) [m] of single frames.
+
+    Positions of landmarks that are not fitted are NaN.
+    """
 
     q: np.ndarray
     cost: np.ndarray
@@ -250,7 +253,7 @@ class Fitter:
         """Targets of the frames at `index` (n,), relative to one origin per frame (n, 3), frames last."""
         move = lambda x: self._to_device(np.moveaxis(x, 0, -1))  # noqa: E731
         return FrameTargets(
-            pos=move(clips.pos[index] - origin[:, None]),
+            pos=move(clips.pos[index][:, self.body.fitted] - origin[:, None]),
             rot=move(clips.rot[index]),
             anchor=move(clips.anchor[index] - origin[:, None]),
             contact=move(clips.contact[index]),
@@ -263,8 +266,8 @@ class Fitter:
         """Solve the frames at `index` (n,) independently, from configurations (n, 7 + njoint) in the clip's frame."""
         solver = self._solve_calibration_frames if calibrating else self._solve_frames
         batch = self._frame_batch_size
-        n, nlandmark = len(index), self.body.nlandmark
-        q, cost, reached = np.empty(start.shape), np.empty(n), np.empty((n, nlandmark, 3))
+        n, fitted = len(index), self.body.fitted
+        q, cost, reached = np.empty(start.shape), np.empty(n), np.full((n, self.body.nlandmark, 3), np.nan)
 
         for low in range(0, len(index), batch):
             part = np.arange(low, min(low + batch, len(index)))
@@ -278,8 +281,8 @@ class Fitter:
             q[part] = np.asarray(solution.q, np.float64).T[valid]
             q[part, :3] += origin[valid]
             cost[part] = np.asarray(solution.cost, np.float64)[valid]
-            points = np.asarray(solution.point_pos, np.float64)[:nlandmark]
-            reached[part] = np.moveaxis(points, -1, 0)[valid] + origin[valid, None]
+            points = np.asarray(solution.point_pos, np.float64)[: len(fitted)]
+            reached[low : low + len(part), fitted] = np.moveaxis(points, -1, 0)[valid] + origin[valid, None]
         return _FrameSolutions(q, cost, reached)
 
     def _solve_anchors(self, clips: ClipBatch) -> _AnchorSolutions:

@@ -95,19 +95,20 @@ def accept_refit(before: Clip, after: Clip, *, rules: Sequence[Rule] = RULES) ->
         after: Clip of the refit, with its verdict.
         rules: Rules with their thresholds.
     """
-    depth = [sum(max(clip.metrics[name], 0.0) for name in REFIT_METRICS) for clip in (before, after)]
+    depth = [sum(max(clip.metrics.get(name, 0.0), 0.0) for name in REFIT_METRICS) for clip in (before, after)]
     metrics: dict[str, Any] = {"refitted": 0.0, "refit_moved_mm": 0.0}
     if VERDICTS.index(after.verdict) > VERDICTS.index(before.verdict) or depth[1] >= depth[0]:
         return replace(before, metrics={**before.metrics, **metrics})
     distance = 1e3 * np.linalg.norm(after.landmark_pos - before.landmark_pos, axis=2)
-    old, new = (np.rad2deg(largest_steps(clip.qpos)) * clip.fps / 100.0 for clip in (before, after))
+    old, new = (np.rad2deg(largest_steps(clip.qpos, nroot=clip.nroot)) * clip.fps / 100.0 for clip in (before, after))
     allowed = np.maximum(old, ORDINARY_STEP_DEG)
     increase = new - allowed
     if distance.max() > MAX_REFIT_MOVE_MM or increase.max(initial=0.0) > MAX_STEP_INCREASE_DEG:
         rejected = _rejected(before, after, distance, allowed, rules=rules)
         return replace(rejected, metrics={**rejected.metrics, **metrics})
     metrics |= {"refitted": 1.0, "refit_moved_mm": float(distance.max()), "refit_verdict_before": before.verdict}
-    metrics |= {f"refit_{name.removesuffix('_mm')}_before_mm": before.metrics[name] for name in _RECORDED_METRICS}
+    recorded = [name for name in _RECORDED_METRICS if name in before.metrics]
+    metrics |= {f"refit_{name.removesuffix('_mm')}_before_mm": before.metrics[name] for name in recorded}
     return replace(after, metrics={**after.metrics, **metrics})
 
 
@@ -118,11 +119,11 @@ def _rejected(before: Clip, after: Clip, distance: np.ndarray, allowed: np.ndarr
         before: Clip of the first fit.
         after: Clip of the refit.
         distance: Displacement of the landmarks, shape (nframe, nlandmark) [mm].
-        allowed: Largest step of each joint in 10 ms that is no fault, shape (nq - 7,) [deg].
+        allowed: Largest step of each joint in 10 ms that is no fault, shape (nq - nroot,) [deg].
         rules: Rules with their thresholds.
     """
-    joint = int((largest_steps(after.qpos) - np.deg2rad(allowed) * 100.0 / after.fps).argmax())
-    angle = np.rad2deg(after.qpos[:, 7 + joint].astype(np.float64))
+    joint = int((largest_steps(after.qpos, nroot=after.nroot) - np.deg2rad(allowed) * 100.0 / after.fps).argmax())
+    angle = np.rad2deg(after.qpos[:, after.nroot + joint].astype(np.float64))
     increase = np.maximum(np.abs(np.diff(angle, prepend=angle[0])) * after.fps / 100.0 - allowed[joint], 0.0)
     metrics = {
         "refit_rejected_moved_mm": float(distance.max()),
@@ -133,7 +134,7 @@ def _rejected(before: Clip, after: Clip, distance: np.ndarray, allowed: np.ndarr
         series={"refit_rejected_moved_mm": distance.max(axis=1), "refit_rejected_step_deg": increase},
         details={
             "refit_rejected_moved_mm": before.landmark_names[int(distance.max(axis=0).argmax())],
-            "refit_rejected_step_deg": before.joint_names[joint + 1],  # the first is the root
+            "refit_rejected_step_deg": before.joint_names[joint + (before.nroot > 0)],
         },
         rules=rules,
     )

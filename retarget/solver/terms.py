@@ -205,7 +205,7 @@ class OrientationTerm(SpatialTerm):
 
     Attributes:
         weight: Weight of each oriented landmark [1/rad^2], shape (noriented,).
-        oriented: Indices of the oriented landmarks, shape (noriented,).
+        oriented: Indices of the oriented landmarks among the points, shape (noriented,).
     """
 
     weight: np.ndarray
@@ -272,10 +272,10 @@ def frame_terms(body: TargetBody, config: WeightConfig, tree: Tree | None = None
     """
     fit, names = body.fit, body.landmark_names
     tree = body.tree if tree is None else tree
-    position = np.array([getattr(config, fit.position_weights[name]) for name in names])
+    position = np.array([getattr(config, fit.position_weights[names[k]]) for k in body.fitted])
     terms: list[Term] = [PositionTerm(tree=tree, landmark=position, contact=config.contact)]
     if body.contact_parts:
-        first = body.nlandmark + body.ncontact
+        first = len(body.fitted) + body.ncontact
         terms.append(FloorTerm(tree=tree, weight=config.floor, first=first, radius=body.sole.radius))
         parts = [part.body for part in body.contact_parts]
         owner = np.array([parts.index(body.model.body(point.body).name) for point in body.sole.centre])
@@ -283,6 +283,6 @@ def frame_terms(body: TargetBody, config: WeightConfig, tree: Tree | None = None
     if len(body.oriented):
         rotation = [fit.rotation_weights.get(names[k], "limb_rotation") for k in body.oriented]
         weight = np.array([getattr(config, name) for name in rotation])
-        terms.append(OrientationTerm(tree=tree, weight=weight, oriented=body.oriented))
+        terms.append(OrientationTerm(tree=tree, weight=weight, oriented=body.oriented_points))
     terms.append(PriorTerm(weight=np.full(body.reduced.njoint, config.prior), rest=body.reduced.rest))
     return tuple(terms)

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from musclemap.datasets.motion import SourceMotion
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.resample import FRAMES_PER_CHUNK
+from musclemap.skeletons.base_motion import BasePath
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import leg_length, source_fk
@@ -43,6 +44,7 @@ class MotionTargets:
         foot_shift: Mean distance that contact points were moved to their anchors [m].
         fps: Frame rate [Hz].
         travel: Velocity that was added to a motion on a treadmill, canonical frame, shape (2,) [m/s]; otherwise zero.
+        base: Path of what a fixed body is attached to, in a frame whose z is up; None for other bodies.
     """
 
     pos: np.ndarray
@@ -58,6 +60,7 @@ class MotionTargets:
     foot_shift: float
     fps: float
     travel: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    base: BasePath | None = None
 
     @property
     def nframe(self) -> int:

@@ -102,7 +102,7 @@ class _TPose:
 
     def contacts(self) -> np.ndarray:
         xpos, xmat = self.data.xpos, self.data.xmat
-        first = self.body.nlandmark
+        first = len(self.body.fitted)
         points = self.body.points[first : first + self.body.ncontact]
         return np.array([xpos[p.body] + xmat[p.body].reshape(3, 3) @ np.asarray(p.offset) for p in points])
 

@@ -8,12 +8,19 @@ from functools import cache
 from musclemap.errors import TargetError
 from musclemap.skeletons.body import TargetBody
 
-from . import myofullbody, small_arm
+from . import bimanual_arm, myofullbody, small_arm
 
-BODIES = {myofullbody.NAME: myofullbody.load_myofullbody, small_arm.ARM_NAME: small_arm.load_small_arm_body}
+BODIES = {
+    myofullbody.NAME: myofullbody.load_myofullbody,
+    bimanual_arm.NAME: bimanual_arm.load_bimanual_arm,
+    small_arm.ARM_NAME: small_arm.load_small_arm_body,
+}
 """Loader of each body, by name."""
 
 DEFAULT_BODY = myofullbody.NAME
+
+BODY_OPTIONS = {"full-body": myofullbody.NAME, "bimanual-arm": bimanual_arm.NAME}
+"""Bodies that motions are retargeted to, by their names in commands and settings."""
 
 
 @cache

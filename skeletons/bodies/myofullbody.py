@@ -22,7 +22,7 @@ _CENTRAL = (
     # The target has no neck: its head is fixed to the chest, so the source's neck and head rotations are ignored.
     Landmark(name="head", joint="head", carrier="spine3", orientation=None),
 )
-_PAIRED = (
+PAIRED_LANDMARKS = (
     Landmark(name="humerus", joint="shoulder", carrier="collar", orientation="shoulder"),
     Landmark(name="ulna", joint="elbow", carrier="shoulder", orientation=None),
     Landmark(name="lunate", joint="wrist", carrier="elbow", orientation="wrist"),
@@ -33,7 +33,8 @@ _PAIRED = (
 )
 
 
-def _sided(landmark: Landmark, side: str) -> Landmark:
+def sided(landmark: Landmark, side: str) -> Landmark:
+    """A landmark of one side, from the table of both."""
     word = SIDE_WORD[side]
     rename = lambda joint: joint if joint == "pelvis" else f"{word}_{joint}"  # noqa: E731
     return Landmark(
@@ -44,7 +45,7 @@ def _sided(landmark: Landmark, side: str) -> Landmark:
     )
 
 
-LANDMARKS = _CENTRAL + tuple(_sided(landmark, side) for side in SIDES for landmark in _PAIRED)
+LANDMARKS = _CENTRAL + tuple(sided(landmark, side) for side in SIDES for landmark in PAIRED_LANDMARKS)
 """The 17 bodies tracked in the literature; seven of the right side, then seven of the left, from one table."""
 
 LANDMARK_NAMES = tuple(landmark.name for landmark in LANDMARKS)
@@ -107,7 +108,8 @@ _STARTS: tuple[dict[str, float], ...] = (
 shoulder's singularity."""
 
 
-def _both_sides(values: dict[str, float]) -> dict[str, float]:
+def both_sides(values: dict[str, float]) -> dict[str, float]:
+    """Values of joints by name without side, for both sides."""
     return {f"{name}_{side}": value for name, value in values.items() for side in SIDES}
 
 
@@ -121,27 +123,27 @@ FIT = FitSettings(
     rotation_weights={"pelvis": "pelvis_rotation", "lumbar1": "trunk_rotation"},
     smoothing={f"{name}_{side}": "twist" for name in ("elv_angle", "shoulder_rot") for side in SIDES}
     | {f"mtp_angle_{side}": "toes" for side in SIDES},
-    bent=_both_sides({"knee_angle": 0.5, "elbow_flex": 0.5, "shoulder_elv": 0.5, "hip_flexion": 0.3}),
-    starts=tuple(_both_sides(start) for start in _STARTS),
+    bent=both_sides({"knee_angle": 0.5, "elbow_flex": 0.5, "shoulder_elv": 0.5, "hip_flexion": 0.3}),
+    starts=tuple(both_sides(start) for start in _STARTS),
     polar=tuple((f"shoulder_elv_{side}", f"elv_angle_{side}") for side in SIDES),
     calibrated=("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l"),
     carried_by={f"{name}_{side}": f"humerus_{side}" for name in ("ulna", "lunate") for side in SIDES},
-    highest=_both_sides({"pro_sup": HIGHEST_PRONATION}),
+    highest=both_sides({"pro_sup": HIGHEST_PRONATION}),
     along_foot={f"{name}_{side}": part for side in SIDES for name, part in (("talus", 0.2), ("toes", 0.87))},
 )
 
 
+SHOULDER_INERTIA = InertiaCorrection(
+    bodies=tuple(f"{name}_{side}" for side in SIDES for name in ("clavphant", "scapphant", "humphant", "humphant1")),
+    published=(1.0, 1.0, 1.0),
+    corrected=(1e-4, 1e-4, 1e-4),
+    source="massless links of the shoulder, 1 g each: a sphere of 1 g and 5 cm radius has 1e-6 kg m^2, but the "
+    "model's compiler raises inertia to at least 1e-4 (boundinertia). Together they add 8 kg m^2 to the trunk's "
+    "rotation, 0.59 without them (reported as MyoHub/myo_sim#128)",
+)
+
 CORRECTIONS = (
-    InertiaCorrection(
-        bodies=tuple(
-            f"{name}_{side}" for side in SIDES for name in ("clavphant", "scapphant", "humphant", "humphant1")
-        ),
-        published=(1.0, 1.0, 1.0),
-        corrected=(1e-4, 1e-4, 1e-4),
-        source="massless links of the shoulder, 1 g each: a sphere of 1 g and 5 cm radius has 1e-6 kg m^2, but the "
-        "model's compiler raises inertia to at least 1e-4 (boundinertia). Together they add 8 kg m^2 to the trunk's "
-        "rotation, 0.59 without them (reported as MyoHub/myo_sim#128)",
-    ),
+    SHOULDER_INERTIA,
     *(
         PassiveForceCorrection(
             muscles=(f"{name}_r", f"{name}_l"),
@@ -187,9 +189,22 @@ def load_model(*, published: bool = False) -> mujoco.MjModel:
 
 
 def _path() -> Path:
+    return model_path("myofullbody", NAME)
+
+
+def model_path(entry: str, name: str) -> Path:
+    """Path of a model of the package.
+
+    Args:
+        entry: The package's own name of the model.
+        name: Name of the body, for the message.
+
+    Raises:
+        TargetError: If the package has no such model.
+    """
     import musclemimic_models  # here because only this function needs it
 
-    path = Path(musclemimic_models.get_xml_path("myofullbody"))
+    path = Path(musclemimic_models.get_xml_path(entry))
     if not path.is_file():
-        raise TargetError(f"{PACKAGE} {version(PACKAGE)} has no MyoFullBody at {path.name}")
+        raise TargetError(f"{PACKAGE} {version(PACKAGE)} has no {name} at {path.name}")
     return path

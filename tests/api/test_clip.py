@@ -94,7 +94,7 @@ def test_tables_of_an_unknown_body() -> None:
     clip = replace(clip, qpos=clip.qpos, joint_names=("root", "knee_angle_r", "knee_angle_l"))
     assert list(clip.to_dataframe()["qpos"])[-2:] == ["knee_angle_r", "knee_angle_l"]
     assert clip.to_xarray().sizes["coordinate"] == 9
-    with pytest.raises(ClipError, match="small is not a known body; known: MyoFullBody, SmallArm"):
+    with pytest.raises(ClipError, match="small is not a known body; known: MyoFullBody, MyoBimanualArm, SmallArm"):
         clip.angles()
 
 

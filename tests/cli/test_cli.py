@@ -373,6 +373,7 @@ def test_info_answers_in_both_forms():
     output = json.loads(result.stdout)
     assert output["packages"]["musclemimic-models"] == "1.0.6"
     assert output["target"]["nq"] == 129
+    assert output["other_targets"]["bimanual-arm"]["nmuscle"] == 126
     assert any(device.startswith("cpu") for device in output["devices"]["jax"])
     text = RUNNER.invoke(info.app, [])
     assert text.exit_code == 0

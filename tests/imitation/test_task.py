@@ -46,7 +46,7 @@ def test_simulation_bodies_have_the_published_sizes(human: SimulationBody, arm: 
     assert (arm.model.nq, arm.model.nu, arm.free, arm.contact_geoms) == (2, 6, False, ())
     assert human.control_fps == arm.control_fps == 100.0
     assert human.model.nsensor == 0
-    with pytest.raises(TargetError, match="MyoFullBody, SmallArm"):
+    with pytest.raises(TargetError, match="MyoFullBody, MyoBimanualArm, SmallArm"):
         load_simulation_body("MyoLegs")
 
 

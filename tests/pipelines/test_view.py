@@ -124,7 +124,7 @@ def test_coarse_bones_stay_within_a_cell_of_the_fine_bones() -> None:
 
 
 def test_unknown_body_raises_and_lists_the_known_bodies() -> None:
-    with pytest.raises(RenderError, match="bimanual, myofullbody"):
+    with pytest.raises(RenderError, match="MyoBimanualArm, MyoFullBody"):
         drawing_model("skeletor")
 
 
