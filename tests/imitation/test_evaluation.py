@@ -51,7 +51,10 @@ class Puppet:
         self.body, self.nworld, self._library, self._changes = body, nworld, library, changes
         self._real, self.device = MujocoEngine(body, nworld), None
 
-    def step(self, state: PhysicsState, ctrl: jnp.ndarray) -> tuple[PhysicsState, SensorData]:
+    def step(
+        self, state: PhysicsState, ctrl: jnp.ndarray, base: jnp.ndarray | None = None
+    ) -> tuple[PhysicsState, SensorData]:
+        assert base is None
         reference = self._library.reference
         at_first_frame = np.asarray(state.qpos)[:, None] == np.asarray(reference.qpos[reference.start])
         first = np.asarray(reference.start)[at_first_frame.all(axis=2).argmax(axis=1)]

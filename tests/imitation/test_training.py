@@ -173,8 +173,10 @@ class BreakingEngine(MujocoEngine):
 
     count = 0
 
-    def step(self, state: PhysicsState, ctrl: jax.Array) -> tuple[PhysicsState, SensorData]:
-        after, sensors = super().step(state, ctrl)
+    def step(
+        self, state: PhysicsState, ctrl: jax.Array, base: jax.Array | None = None
+    ) -> tuple[PhysicsState, SensorData]:
+        after, sensors = super().step(state, ctrl, base)
         BreakingEngine.count += 1
         if BreakingEngine.count % 5:
             return after, sensors
