@@ -58,7 +58,7 @@ def _data(folder: Path, count: int) -> mm.Dataset:
 
 def _windows(data: mm.Dataset) -> list[list[str]]:
     """Windows per second of an epoch, and how much memory grows meanwhile."""
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader  # pyright: ignore[reportMissingImports]  comes with the extra [smpl]
 
     windows = data.windows(length=LENGTH, stride=STRIDE, arrays=ARRAYS)
     torch_windows = data.torch(length=LENGTH, stride=STRIDE, arrays=ARRAYS)
