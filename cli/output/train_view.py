@@ -86,8 +86,8 @@ def _without_gpu(algorithm: str) -> str:
         )
     if algorithm == "dagger":
         return (
-            f"{speed}, and the controller takes as long for each label. "
-            "A policy cannot follow a clip that the controller cannot follow"
+            f"{speed}; the teacher's linear model takes minutes a clip. "
+            "A policy cannot follow a clip that the tracking controller cannot follow"
         )
     days = PUBLISHED_STEPS / CPU_STEPS / 86400
     return (
