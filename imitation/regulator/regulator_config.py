@@ -28,7 +28,7 @@ class RegulatorConfig:
 
     velocity_weight: NonNegativeFloat = 0.005
     root_weight: PositiveFloat = 4.0
-    effort: PositiveFloat = 0.1
+    effort: PositiveFloat = 0.3
     headroom: PositiveFloat = 0.03
     position_step: PositiveFloat = 0.016
     velocity_step: PositiveFloat = 0.24
