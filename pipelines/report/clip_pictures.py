@@ -33,7 +33,7 @@ def clip_pictures(clip: Clip) -> tuple[list[dict[str, Any]], str]:
     try:
         pictures = list(
             draw(
-                _model(clip.model.lower()), clip.qpos, target_pos=clip.target_pos, landmark_names=clip.landmark_names,
+                _model(clip.model), clip.qpos, target_pos=clip.target_pos, landmark_names=clip.landmark_names,
                 frames=frames, fps=clip.fps, size=SIZE, camera="side", muscles=False,
             )
         )  # fmt: skip
