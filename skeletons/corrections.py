@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import mujoco
 import numpy as np
@@ -12,6 +13,13 @@ _FPMAX = 7
 """Index of the largest passive force among a muscle's parameters."""
 
 _RELEASE = "the installed model is another release than the one that the corrections were made for"
+
+
+class _KeepsInertia:
+    """What corrections of anything but inertia have in common."""
+
+    bodies: ClassVar[tuple[str, ...]] = ()
+    """Bodies whose inertia changes: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +58,7 @@ class InertiaCorrection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PassiveForceCorrection:
+class PassiveForceCorrection(_KeepsInertia):
     """Another passive force for muscles that pull too hard without activation.
 
     Attributes:
@@ -65,11 +73,6 @@ class PassiveForceCorrection:
     published: float
     corrected: float
     source: str
-
-    @property
-    def bodies(self) -> tuple[str, ...]:
-        """Bodies whose inertia changes: none."""
-        return ()
 
     @property
     def text(self) -> str:
@@ -91,7 +94,7 @@ class PassiveForceCorrection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointCorrection:
+class JointCorrection(_KeepsInertia):
     """Another damping and armature for hinges.
 
     Attributes:
@@ -105,11 +108,6 @@ class JointCorrection:
     published: tuple[float, float]
     corrected: tuple[float, float]
     source: str
-
-    @property
-    def bodies(self) -> tuple[str, ...]:
-        """Bodies whose inertia changes: none."""
-        return ()
 
     @property
     def text(self) -> str:
@@ -132,7 +130,7 @@ class JointCorrection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeomRemoval:
+class GeomRemoval(_KeepsInertia):
     """Geoms to leave out.
 
     Attributes:
@@ -142,11 +140,6 @@ class GeomRemoval:
 
     geoms: tuple[str, ...]
     source: str
-
-    @property
-    def bodies(self) -> tuple[str, ...]:
-        """Bodies whose inertia changes: none."""
-        return ()
 
     @property
     def text(self) -> str:

@@ -22,7 +22,7 @@ from musclemap.datasets.clip import Clip, read_clip
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.physics.engine import PhysicsState, SensorData, step_on_base
+from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
@@ -116,7 +116,7 @@ class TrackingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise SettingsError("step needs an episode; call reset first")
         with jax.default_device(self._device):
             ctrl, pushed, task = self._apply_action(self._state, np.asarray(action, np.float32)[None], self._key())
-            physics, sensors = step_on_base(self._engine, pushed, ctrl, self._task.base(self._reference, task))
+            physics, sensors = self._engine.step(pushed, ctrl, self._task.base(self._reference, task))
             prev_excitation = self._state[2].excitation
             state = (physics, sensors, task)
             self._state, obs, step_result = self._finish_step(self._reference, state, prev_excitation)

@@ -43,8 +43,8 @@ class DaggerConfig:
         hidden: Widths of the hidden layers of the policy.
         precision: "float32", or "bfloat16" for the matrix products.
         directions: Directions of activation with the largest effect that each label distinguishes.
-        direction_power: Power of a direction's effect on the weighted squared accelerations that its errors count
-            with: 1 is the teacher's own cost, 0 counts all directions alike.
+        direction_power: Power of a direction's effect on the teacher's cost that its errors count with: 1 is that cost,
+            0 counts all directions alike.
         activation_weight: Weight of errors in every direction, those that move nothing included.
         exploration_noise: Standard deviation of the noise in the executed excitations.
         noise_correlation: Correlation of the noise from one step to the next.

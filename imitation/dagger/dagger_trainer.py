@@ -99,7 +99,7 @@ class DaggerTrainer:
         self.schedule = Schedule(config, engine.nworld, longest)
         self._pool = pool
         length = np.asarray(library.reference.length)
-        self._first_row = np.concatenate([[0], np.cumsum(length)[:-1]]).astype(np.int32)
+        self._first_row = jnp.asarray(np.concatenate([[0], np.cumsum(length)[:-1]]), jnp.int32)
         self._student = Student(task, config, self._effect_table(length))
         self._start_noise = StartNoise(task.body, root=config.root_noise, joint=config.joint_noise)
         self._assessor = Assessor(engine, task, self.reference, self._start_noise, config.evaluation_steps)
@@ -198,7 +198,7 @@ class DaggerTrainer:
             active, activation, effect, valid = jax.device_put(
                 (labelled.active, labelled.activation, labelled.effect, labelled.valid), self.engine.device
             )
-            row = jnp.asarray(self._first_row)[task.clip] + task.frame
+            row = self._first_row[task.clip] + task.frame
             parts.append(LabelledSteps(obs=worlds.obs, activation=activation, effect=effect, row=row, valid=valid))
             noise, action, ctrl = self._execute(state.learner, worlds, noise, error, labelled.excitation, valid, share)
             physics, sensors = self.engine.step(physics, ctrl)

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData, step_on_base
+from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 from musclemap.imitation.task.reference import Library, Reference
 from musclemap.imitation.task.step_metrics import StepMetrics, step_metrics
 from musclemap.imitation.task.task import Task, TaskConfig, TaskState
@@ -171,7 +171,7 @@ class _EvaluationWorlds:
         """Advance all worlds by one step of the policy; return their metrics, shape (nworld, nmetric)."""
         ctrl = jnp.asarray(act(self._observe(self._reference, self._state)), jnp.float32)
         base = self._base(self._reference, self._state[2])
-        physics, sensors = step_on_base(self._engine, self._state[0], ctrl, base)
+        physics, sensors = self._engine.step(self._state[0], ctrl, base)
         self._state, rows = self._evaluate_step(self._reference, self._state[2], physics, sensors, ctrl)
         return np.asarray(rows)
 

@@ -79,17 +79,3 @@ class Engine(Protocol):
     def read(self, state: PhysicsState) -> SensorData:
         """Compute the sensor data of a state without stepping: kinematics and contacts only."""
         ...
-
-
-def step_on_base(
-    engine: Engine, state: PhysicsState, ctrl: Array, base: Array | None
-) -> tuple[PhysicsState, SensorData]:  # fmt: skip
-    """`Engine.step` on a base; an engine for bodies without one needs no third operand.
-
-    Args:
-        engine: Physics.
-        state: State of every world.
-        ctrl: Muscle excitations, shape (nworld, nu).
-        base: Motion of the base of each world, shape (nworld, 4, 3), or None.
-    """
-    return engine.step(state, ctrl) if base is None else engine.step(state, ctrl, base)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData, step_on_base
+from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 from musclemap.imitation.physics.split_engine import SplitEngine
 from musclemap.imitation.task.reference import Reference
 from musclemap.imitation.task.sampler import make_sampler
@@ -136,9 +136,8 @@ class Trainer:
         worlds, transitions = state.worlds, []
         for _ in range(self.ppo.config.num_steps):
             output, ctrl, worlds = self._act(state.learner, worlds)
-            physics, sensors = step_on_base(
-                self.engine, worlds.physics, ctrl, self._base(self.reference, worlds.task)
-            )  # fmt: skip
+            base = self._base(self.reference, worlds.task)
+            physics, sensors = self.engine.step(worlds.physics, ctrl, base)
             worlds, transition = self._post_step(self.reference, state.learner, worlds, output, physics, sensors)
             transitions.append(transition)
         learner, key, metrics = self._update(state.learner, transitions, state.key)

@@ -64,8 +64,8 @@ def nominal_path(body: SimulationBody, clip: Clip, config: TrackingConfig) -> No
     fragment = simulator.run(start, 0, last)
     if fragment.failure:
         raise TrackingError(
-            f"the controller loses the clip after {fragment.end} of {last} control steps ({fragment.failure}): there "
-            "is no motion to regulate around: leave the clip out, or set dagger.teacher=controller"
+            f"the controller loses the clip after {fragment.end} of {last} control steps ({fragment.failure}), "
+            "so there is no motion to regulate around: leave the clip out, or set dagger.teacher=controller"
         )
     states = [start, *fragment.states]
     return NominalPath(
