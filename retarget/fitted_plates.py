@@ -17,7 +17,6 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
-
 OVERHANG = 0.05
 """Distance of heel or toes from the plate from which a foot is partly beside it [m]: joints of markers are some
 centimetres off, and the edge of a shoe that is over the edge of a plate bears little."""
@@ -116,8 +115,8 @@ def _warnings(placed: ClipPlates, known: KnownForces | None, fps: float) -> tupl
         beside = over > OVERHANG
         if beside.sum() > LEAST_OVERHANG * fps:
             texts.append(
-                f"for {beside.sum() / fps:.2f} s the {side} foot reaches {100 * np.median(over[beside]):.0f} cm over the edge "
-                "of its force plate, which then misses a part of the force: it is used as measured; to estimate it, add "
-                "--forces estimated"
+                f"for {beside.sum() / fps:.2f} s the {side} foot reaches {100 * np.median(over[beside]):.0f} cm over "
+                "the edge of its force plate, which then misses a part of the force: it is used as measured; to "
+                "estimate it, add --forces estimated"
             )
     return tuple(SourceWarning(ReasonCode.BAD_FORCES, text) for text in texts)

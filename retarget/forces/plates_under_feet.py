@@ -27,7 +27,7 @@ NEAR = 0.04
 joints that come from angles are some centimetres off."""
 
 LEVEL = 0.02
-"""Height of ankle and ball above their lowest up to which a foot is level [m]; both rise by more within 0.1 s of heel-off."""
+"""Height of ankle and ball above their lowest up to which a foot is level [m]; at heel-off the ankle rises by more."""
 
 OUTSIDE = 0.2
 """Fraction of the frames in which both feet bear and the centre of pressure is not under the one foot, from which the

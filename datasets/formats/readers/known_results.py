@@ -1,4 +1,4 @@
-"""Results of programs and data sets that hold poses but no motion in the world: named by the keys that only they have."""
+"""Results of programs and data sets that hold poses but no motion in the world, named by keys that only they have."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ KNOWN_RESULTS = (
     _with("dof|dof_pos", "root_rot|root_trans_offset",
           sentence="it is a motion of a robot (dof), not of a person: give the human motion that it was made from"),
     _with("Rh", "Th", "poses",
-          sentence="it is EasyMocap's result, whose Rh turns the body about the origin of the world and not about the pelvis: "
-          "with J0 the pelvis of the rest pose, save poses with Rh as its first rotation, and trans = Th + R(Rh) J0 - J0"),
+          sentence="it is EasyMocap's result, whose Rh turns the body about the origin of the world, not the pelvis: "
+          "with J0 the pelvis of the rest pose, save poses with Rh as first rotation, and trans = Th + R(Rh) J0 - J0"),
     _with("pred_pose|pred_rotmat", "pred_trans",
-          sentence="it is a track of TRAM in the camera's frame: combine it with camera.npy as TRAM's visualisation does, "
+          sentence="it is a track of TRAM in the camera's frame: combine it with camera.npy as TRAM's viewer does, "
           "and save poses and trans in the world"),
     _with("tid|tracked_ids", "smpl", "camera",
           sentence=f"it is a track of 4D-Humans (PHALP), one pose per image in the camera's frame: {_IN_WORLD}"),
@@ -46,10 +46,10 @@ KNOWN_RESULTS = (
     _with("pred_cam|pred_camera|orig_cam|pred_cam_t|pred_pose",
           sentence=f"it is the result of an estimator in the camera's frame (as of VIBE, PARE, HMR 2.0): {_IN_WORLD}"),
     _with("motion", "lengths", "text",
-          sentence="it holds the joint positions of a generator (as of MDM): run its SMPL fit (visualize.render_mesh) and "
-          "give the *_smpl_params.npy"),
+          sentence="it holds the joint positions of a generator (as of MDM): run its SMPL fit (visualize.render_mesh) "
+          "and give the *_smpl_params.npy"),
     _with("joints3D|joints3d", "poses",
-          sentence="it holds poses without a translation (as HumanAct12): give the AMASS or BVH file they were made from"),
+          sentence="it holds poses without a translation (as HumanAct12): give the motions they were made from"),
 )  # fmt: skip
 """Kinds in the order in which they are compared. Layouts: the programs' own code at release."""
 

@@ -112,11 +112,11 @@ _BY_TEXT: tuple[tuple[str, str, OtherFile], ...] = (
         ReasonCode.UNSUPPORTED_FORMAT)),
     (".json", "babel_sid", OtherFile("labels of BABEL", "give the AMASS motions that they belong to (feat_p)")),
     (".json", '"rh"', OtherFile(
-        "one frame of EasyMocap", "save the frames as one .npz with poses, trans and mocap_frame_rate; its Rh turns about "
+        "one frame of EasyMocap", "save the frames as one .npz with poses, trans and mocap_frame_rate; Rh turns about "
         "the origin of the world, so trans = Th + R(Rh) J0 - J0 with the pelvis J0 of the rest pose",
         ReasonCode.UNSUPPORTED_FORMAT)),
     (".json", "keypoints_2d", OtherFile(
-        "keypoints of OpenPose", "they are not rotations; a pose estimator such as GVHMR turns the video into a motion")),
+        "keypoints of OpenPose", "a pose estimator such as GVHMR turns the video into a motion")),
 )  # fmt: skip
 """Text files by suffix and a word in their first bytes, in lower case."""
 

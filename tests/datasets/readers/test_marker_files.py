@@ -278,9 +278,8 @@ def test_normal_equations_are_those_of_the_derivatives(marked: Marked) -> None:
     columns = [body.size_derivatives(xmat), by_offset.reshape(*pos.shape, -1)]
     by_shape = (weight * np.concatenate(columns, axis=3)).reshape(*miss.shape, -1)
     flat = by_shape.reshape(-1, by_shape.shape[2])
-    for value, ref in zip(
-        free.shape_blocks(poses, shape), (jac.swapaxes(1, 2) @ by_shape, flat.T @ flat, flat.T @ miss.ravel()), strict=True
-    ):
+    refs = jac.swapaxes(1, 2) @ by_shape, flat.T @ flat, flat.T @ miss.ravel()
+    for value, ref in zip(free.shape_blocks(poses, shape), refs, strict=True):
         np.testing.assert_allclose(value, ref, rtol=1e-9, atol=1e-6)
 
 

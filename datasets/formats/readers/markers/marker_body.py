@@ -1,8 +1,8 @@
 """A skeleton of the SMPL family that carries markers: positions, derivatives, and the table's prior.
 
-Unknowns of a frame: position of the pelvis and the rotation of each joint but the toes. What markers leave open, such as
-which of the three joints of the spine bends, is decided by the prior of the rotations. Unknowns of the subject: the size
-of each part of the body, left and right alike, and the offset of each marker in its segment.
+Unknowns of a frame: position of the pelvis and the rotation of each joint but the toes. What markers leave open, such
+as which of the three joints of the spine bends, is decided by the prior of the rotations. Unknowns of the subject: the
+size of each part of the body, left and right alike, and the offset of each marker in its segment.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,8 @@ _FREE = 3.0
 _SPREADS = {
     "pelvis": (np.inf, np.inf, np.inf), "hip": (_FREE, 1.0, 1.0), "knee": (_FREE, 0.1, 0.1), "ankle": (1.0, 0.4, 0.4),
     "spine1": (0.3, 0.3, 0.3), "spine2": (0.3, 0.3, 0.3), "spine3": (0.3, 0.3, 0.3), "neck": (0.4, 0.4, 0.4),
-    "head": (0.4, 0.4, 0.4), "collar": (0.2, 0.2, 0.2), "shoulder": (_FREE, _FREE, _FREE), "elbow": (1.5, _FREE, 1.0), "wrist": (0.4, 0.7, 0.7),
+    "head": (0.4, 0.4, 0.4), "collar": (0.2, 0.2, 0.2), "shoulder": (_FREE, _FREE, _FREE),
+    "elbow": (1.5, _FREE, 1.0), "wrist": (0.4, 0.7, 0.7),
 }  # fmt: skip
 """Standard deviation of the rotations about the axes of the neutral pose [rad]: x to the left, y up, z forward.
 

@@ -46,7 +46,7 @@ class _System:
     """Residuals and normal equations of some frames."""
 
     def __init__(self, body: MarkerBody, pos: np.ndarray, spread: np.ndarray = TURN_SPREAD) -> None:
-        """Take positions of the markers, (nframe, nmarker, 3) [m], NaN where not seen, and the prior of the rotations."""
+        """Take positions of the markers, (nframe, nmarker, 3) [m], NaN where not seen, and spreads of rotations."""
         self.body = body
         self.seen = np.isfinite(pos[..., 0])
         self._pos = np.where(self.seen[..., None], pos, 0.0)
@@ -82,7 +82,8 @@ class _System:
         xpos, xmat = self.body.joints(poses, shape.sizes)
         pos = self.body.markers(xpos, xmat, shape.offsets)
         axes = self.body.axes(xmat)
-        matrix, gradient = self._marker_matrix(xpos, axes, pos), self._marker_gradient(xpos, axes, pos, self._misses(pos))
+        matrix = self._marker_matrix(xpos, axes, pos)
+        gradient = self._marker_gradient(xpos, axes, pos, self._misses(pos))
         angle = _rotvec(poses.turn)
         prior = _inverse_right_jacobian(angle) / self._spread[..., None]
         transposed = prior.swapaxes(2, 3)
@@ -101,13 +102,15 @@ class _System:
         nframe, weight = len(pos), self.seen / MARKER_SPREAD**2
         centre = xpos[:, :1]  # moments about the pelvis lose no digits far from the origin
         p, at = pos - centre, xpos[:, TURNED] - centre
-        moments = np.concatenate([np.ones_like(p[..., :1]), p, (p[..., :, None] * p[..., None, :]).reshape(nframe, -1, 9)], 2)
+        squares = (p[..., :, None] * p[..., None, :]).reshape(nframe, -1, 9)
+        moments = np.concatenate([np.ones_like(p[..., :1]), p, squares], axis=2)
         moments = self.body.below[list(TURNED)].astype(float) @ (weight[..., None] * moments)
         count, first, second = moments[..., 0], moments[..., 1:4], moments[..., 4:].reshape(nframe, NTURN, 3, 3)
         arm = first - count[..., None] * at
         low, high = self.body.pairs
         # sum of a b' = sum of a (p - y)'
-        outer = second[:, low] - at[:, low, :, None] * first[:, low, None, :] - arm[:, low, :, None] * at[:, high, None, :]
+        outer = second[:, low] - at[:, low, :, None] * first[:, low, None]
+        outer -= arm[:, low, :, None] * at[:, high, None]
         block = np.trace(outer, axis1=2, axis2=3)[..., None, None] * np.eye(3) - outer.swapaxes(2, 3)
         block = axes[:, low].swapaxes(2, 3) @ block @ axes[:, high]
         matrix = np.zeros((nframe, 3 + 3 * NTURN, 3 + 3 * NTURN))
