@@ -14,8 +14,8 @@ from .marker_body import INDEX, NTURN, TURNED, MarkerBody, Poses, Shape
 from .marker_fit import ROUGH, calibrate, fit_poses
 
 CALIBRATION_FRAMES = 20
-"""Frames that a calibration looks at, evenly spaced over the motion. With 40, joints are as close to the true ones (2 mm
-with markers that are 2 mm off, also with 5 mm of noise), and it takes twice as long."""
+"""Frames that a calibration looks at, evenly spaced over the motion. With 40, joints are as close to the true ones
+(2 mm with markers that are 2 mm off; also with 5 mm of noise), and it takes twice as long."""
 
 ANCHOR_SPACING = 0.05
 """Time between frames that are fitted from several starts [s]; the others start between them."""
