@@ -14,9 +14,14 @@ from scipy.spatial.transform import Rotation
 from musclemap.datasets.formats.readers.motion_reader import ReadOptions
 from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.errors import MusclemapError
 from musclemap.reason_codes import ReasonCode
+from musclemap.skeletons.smpl.joints import BODY_NAMES
+from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+from musclemap.skeletons.smpl.source_kinematics import source_fk
 
+from ...support.bvh_writer import write_bvh
 from ...support.data.source_files import columns, walk
 
 ROTVEC, TRANS = walk()
@@ -133,6 +138,33 @@ def test_layouts_that_are_refused_by_name(tmp_path: Path, which: str) -> None:
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert getattr(caught.value, "code", None) in (ReasonCode.UNSUPPORTED_FORMAT, ReasonCode.NOT_MOTION)
+
+
+_BANDAI = {"collar": "Shoulder", "shoulder": "UpperArm", "elbow": "LowerArm", "wrist": "Hand",
+           "hip": "UpperLeg", "knee": "LowerLeg", "ankle": "Foot", "foot": "Toes"}  # fmt: skip
+BANDAI_NAMES = {"pelvis": "Hips", "spine1": "Spine", "spine3": "Chest", "neck": "Neck", "head": "Head"} | {
+    f"{side}_{part}": f"{name}_{side[0].upper()}" for side in ("left", "right") for part, name in _BANDAI.items()
+}
+
+
+def test_bandai_namco(tmp_path: Path) -> None:
+    """Its skeleton has one joint of the spine less, and a root at the origin above the pelvis."""
+    motion = synthesise("walk_1.2", fps=30.0, seconds=2.0)
+    text = write_bvh(motion, names=BANDAI_NAMES, without=["spine2"]).decode()
+    skeleton, frames = text.split("MOTION")
+    skeleton = skeleton.replace("ROOT Hips", "JOINT Hips").replace(
+        "HIERARCHY\n", "HIERARCHY\nROOT joint_Root\n{\nOFFSET 0 0 0\nCHANNELS 6 Xposition Yposition Zposition "
+        "Zrotation Yrotation Xrotation\n", 1)  # fmt: skip
+    head, rows = frames.split("Frame Time:")
+    time, *rows = rows.strip().splitlines()
+    moved = "\n".join([time, *(f"0 0 0 0 0 0 {row}" for row in rows)])
+    (read_back,) = read(tmp_path, "walk.bvh", f"{skeleton}}}\nMOTION{head}Frame Time: {moved}\n".encode())
+    assert ReasonCode.GUESSED_JOINTS not in {warning.code for warning in read_back.warnings}
+    assert read_back.rest_joints is not None
+    pos, _ = source_fk(motion.rotvec, motion.trans, mean_joints())
+    other, _ = source_fk(read_back.rotvec, read_back.trans, read_back.rest_joints)
+    limbs = [k for k, name in enumerate(BODY_NAMES) if "_" in name]
+    assert np.linalg.norm(other - pos, axis=2)[:, limbs].max() < 5e-3
 
 
 def test_grab_runs_nothing(tmp_path: Path) -> None:
