@@ -99,14 +99,17 @@ def _read_npz(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
 def _read_grab(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
     """Read GRAB's dictionaries in an .npz: `body` holds the motion under `params`, beside it are rate and gender."""
     content: dict[str, Any] = {}
-    with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-            raise FileError(f"it unpacks to over {MAX_BYTES} bytes", code=ReasonCode.TOO_LARGE)
-        for key in ("body", "framerate", "gender"):
-            if f"{key}.npy" in archive.namelist():
-                data = archive.read(f"{key}.npy")
-                pickled = _dtype_of(data).hasobject
-                content[key] = _pickled_object(data) if pickled else np.load(io.BytesIO(data), allow_pickle=False)
+    try:
+        with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+                raise FileError(f"it unpacks to over {MAX_BYTES} bytes", code=ReasonCode.TOO_LARGE)
+            for key in ("body", "framerate", "gender"):
+                if f"{key}.npy" in archive.namelist():
+                    data = archive.read(f"{key}.npy")
+                    pickled = _dtype_of(data).hasobject
+                    content[key] = _pickled_object(data) if pickled else np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise FileError(f"it is damaged or truncated ({str(error)[:80]})", code=ReasonCode.TRUNCATED) from error
     return motions_of_groups(find_pose_groups(content, _numpy_array), file, options)
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,13 @@ def test_grab_runs_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(MusclemapError):
         read(tmp_path, "s1.npz", npz(body=np.array({"params": Program()}, dtype=object), framerate=120.0))
+
+
+def test_damaged_grab_never_crashes(tmp_path: Path) -> None:
+    """Every twentieth byte of the parts before the motion's numbers, and the end, changed."""
+    content = READ["GRAB"][1]()
+    for place in [*range(0, 3000, 20), *range(len(content) - 600, len(content), 20)]:
+        damaged = bytearray(content)
+        damaged[place] ^= 0x41
+        with suppress(MusclemapError):  # any other error fails the test
+            read(tmp_path, "s1.npz", bytes(damaged))
