@@ -12,6 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .captions import INK, Captions
 from .drawing import RenderError
 
 
@@ -51,13 +52,16 @@ def save_film(path: Path, frames: Iterable[np.ndarray], *, fps: float) -> int:
     return count
 
 
-def save_strip(path: Path, frames: Iterable[np.ndarray], *, labels: Sequence[str] = ()) -> int:
+def save_strip(
+    path: Path, frames: Iterable[np.ndarray], *, labels: Sequence[str] = (), captions: Captions | None = None
+) -> int:
     """Write pictures, shape (height, width, 3) uint8, side by side into one PNG file.
 
     Args:
         path: File to write. It is created or replaced only once it is complete.
         frames: Pictures of one height.
         labels: Short text for the upper left corner of each picture.
+        captions: Captions around the whole strip.
 
     Returns:
         Number of pictures in the strip.
@@ -70,22 +74,25 @@ def save_strip(path: Path, frames: Iterable[np.ndarray], *, labels: Sequence[str
         if not pictures:
             raise RenderError("a strip needs at least one picture")
         strip = Image.fromarray(np.concatenate(pictures, axis=1))
-        _label(strip, [picture.shape[1] for picture in pictures], labels)
+        font = captions.font if captions is not None and captions.font else max(10.0, strip.height / 32)
+        _label(strip, [picture.shape[1] for picture in pictures], labels, font=font)
+        if captions is not None:
+            strip = Image.fromarray(captions.around(np.asarray(strip)))
         strip.save(part)
     return len(pictures)
 
 
-def _label(strip: Image.Image, widths: Sequence[int], labels: Sequence[str]) -> None:
+def _label(strip: Image.Image, widths: Sequence[int], labels: Sequence[str], *, font: float) -> None:
     """Draw a line between neighbouring pictures and write the labels."""
     height = strip.height
     pen = ImageDraw.Draw(strip)
-    font = ImageFont.load_default(size=max(10.0, height / 32))
+    text = ImageFont.load_default(size=font)
     left = 0
     for index, width in enumerate(widths):
         if index:
             pen.line([(left, 0), (left, height)], fill=(255, 255, 255), width=max(1, height // 240))
         if index < len(labels):
-            pen.text((left + height // 40, height // 50), labels[index], fill=(70, 78, 88), font=font)
+            pen.text((left + height // 40, height // 50), labels[index], fill=INK, font=text)
         left += width
 
 

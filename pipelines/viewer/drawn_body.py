@@ -6,9 +6,8 @@ import mujoco
 import numpy as np
 
 from musclemap.pipelines.rendering.drawing import drawing_model
+from musclemap.pipelines.rendering.loads import contact_points
 from musclemap.pipelines.rendering.muscles import MuscleColours, MusclePaths
-from musclemap.skeletons.bodies import BODIES, load_body
-from musclemap.skeletons.soles import find_sole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,20 +72,3 @@ def _solid(model: mujoco.MjModel, data: mujoco.MjData, body: int, geoms: np.ndar
         name=name, body=body, vertices=np.concatenate(vertices).astype(np.float32),
         faces=np.concatenate(faces).astype(np.uint32),
     )  # fmt: skip
-
-
-def contact_points(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Contact points of a body's soles, at which the contacts of its clips are detected.
-
-    Args:
-        model: Body compiled for drawing.
-        name: Name of the body.
-
-    Returns:
-        Body ids, shape (ncontact,), and points in the frames of these bodies [m], shape (ncontact, 3); empty without
-        feet.
-    """
-    parts = load_body(name).contact_parts if name in BODIES else ()
-    points = find_sole(model, parts).contact if parts else ()
-    offsets = np.array([point.offset for point in points], float).reshape(-1, 3)
-    return np.array([point.body for point in points], int), offsets
