@@ -134,17 +134,23 @@ def _read(root: Path, name: str, *, tracked: bool) -> "Clip":
 
 
 def _serve(
-    clips: "ClipFolder", name: str | None, *, host: str | None, port: int | None, open_browser: bool | None,
-    muscles: bool, tracked: bool,
+    clips: "ClipFolder", name: str | None, other: str | None, *, host: str | None, port: int | None,
+    open_browser: bool | None, muscles: bool, targets: bool | None, tracked: bool, reference: bool,
 ) -> None:  # fmt: skip
     """Serve the page until Ctrl-C."""
     first = clips.names[0] if name is None else clips.find(name)
-    from musclemap.pipelines.viewer.server import HOST, Viewer  # after the names are checked: it imports MuJoCo
+    second = None if other is None else clips.find(other)
+    from musclemap.pipelines.viewer.server import HOST, Beside, Viewer  # after the names are checked: it imports MuJoCo
 
+    beside = None
+    if second is not None:
+        beside = Beside(read=lambda _: _read(clips.root, second, tracked=tracked), title=second)
+    elif reference:
+        beside = Beside(read=lambda name: _read(clips.root, name, tracked=False), own_title="tracked")
     try:
         viewer = Viewer(
-            clips, first, host=host or HOST, port=port, muscles=muscles,
-            read=lambda name: _read(clips.root, name, tracked=tracked), colouring="activation" if tracked else "length",
+            clips, first, host=host or HOST, port=port, muscles=muscles, targets=targets, beside=beside,
+            read=lambda name: _read(clips.root, name, tracked=tracked),
         )  # fmt: skip
         count, opens = len(clips.names), _has_desktop() if open_browser is None else open_browser
         echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C stops)")
@@ -202,9 +208,8 @@ def _draw(
         times = film_times(sides, film_fps=rate)[:frames]
         count = save_film(save, _with_progress(motion_film.pictures(times), total=len(times)), fps=rate)
         return f"{save}: {count} images, {count / rate:.2f} s"
-    pictures = _with_progress(motion_film.plain_pictures(times), total=len(times))
-    labels = [f"{time:.2f} s" for time in times]
-    count = save_strip(save, pictures, labels=labels, captions=motion_film.captions)
+    pictures = _with_progress(motion_film.tiles(times), total=len(times))
+    count = save_strip(save, pictures, captions=motion_film.captions)
     return f"{save}: {count} images from {still.duration:.2f} s"
 
 

@@ -46,7 +46,8 @@ def ground_forces(
             continue
         data.qpos[:], data.qvel[:], data.act[:] = qpos[frame], qvel[frame], act[frame]
         mujoco.mj_forward(model, data)
-        for index, contact in enumerate(data.contact[: data.ncon]):
+        for index in range(data.ncon):
+            contact = data.contact[index]
             first, second = model.geom_bodyid[contact.geom]
             if (first == 0) == (second == 0):
                 continue  # the body touches itself

@@ -95,12 +95,12 @@ class Captions:
         return np.asarray(footer).reshape(-1, width, 3)
 
 
-def label(picture: np.ndarray, title: str, *, font: float, failure: str = "") -> np.ndarray:
-    """Write a title and, below it, a failure into the upper left corner of a picture."""
+def label(picture: np.ndarray, lines: Sequence[tuple[str, tuple[int, int, int]]], *, font: float) -> np.ndarray:
+    """Write lines of text, each with its colour, into the upper left corner of a picture."""
     image = Image.fromarray(picture)
     pen, text = ImageDraw.Draw(image), _font(font)
-    pen.text((font / 2, font / 3), title, fill=INK, font=text)
-    pen.text((font / 2, 1.6 * font), failure, fill=FAILURE_INK, font=text)
+    for k, (line, ink) in enumerate(lines):
+        pen.text((font / 2, (0.3 + 1.2 * k) * font), line, fill=ink, font=text)
     return np.asarray(image)
 
 

@@ -174,7 +174,7 @@ def _add_loads(scene: Any, loads: Loads, frame: int) -> None:
         _add_geom(scene, mujoco.mjtGeom.mjGEOM_CYLINDER, np.array([PAD_RADIUS, PAD_HEIGHT / 2.0, 0.0]), centre, rgb)
     for start, tip in loads.arrows(frame):
         geom = _add_geom(scene, arrow, np.full(3, ARROW_RADIUS), start, rgb)
-        mujoco.mjv_connector(geom, arrow, ARROW_RADIUS, start, tip)
+        mujoco.mjv_connector(geom, arrow, ARROW_RADIUS, start, 2.0 * tip - start)  # drawn at half its length
 
 
 def _add_geom(scene: Any, kind: Any, size: np.ndarray, pos: np.ndarray, rgb: np.ndarray) -> Any:

@@ -67,7 +67,7 @@ def clip_loads(model: mujoco.MjModel, clip: Clip) -> Loads | None:
         Arrows and pads, or None for a body without feet and a clip without forces.
     """
     if clip.ground_force is not None and clip.centre_of_pressure is not None:
-        bears = clip.ground_force.any(axis=-1) if clip.bearing is None else clip.bearing > 0
+        bears = clip.ground_force[..., 2] > 0 if clip.bearing is None else clip.bearing > 0
         return force_loads(model, clip.ground_force.astype(float), clip.centre_of_pressure.astype(float), bears)
     foot, offset = contact_points(model, clip.model)
     if not len(foot):

@@ -9,8 +9,8 @@ import numpy as np
 from musclemap.datasets.clip import Clip
 from musclemap.skeletons.bodies.small_arm import ARM_NAME
 
-from .camera import follow, follow_both
-from .captions import Captions, Legend, label
+from .camera import CameraPath, follow, follow_both
+from .captions import FAILURE_INK, INK, Captions, Legend, label
 from .drawing import RenderError
 from .film import film_frames
 from .gl import find_gl, render_frames
@@ -106,16 +106,23 @@ class MotionFilm:
 
     def pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
         """Draw the motions at times [s]; yields pictures with captions, shape (height, width, 3) uint8."""
-        for time, picture in zip(times, self.plain_pictures(times), strict=True):
+        for time, picture in zip(times, self._plain(times), strict=True):
             yield self.captions.around(picture, time=f"{time:.2f} s")
 
-    def plain_pictures(self, times: np.ndarray) -> Iterator[np.ndarray]:
-        """Draw the motions at times [s] without captions, but with their titles; shape (body_height, width, 3)."""
+    def tiles(self, times: np.ndarray) -> Iterator[np.ndarray]:
+        """Draw the motions at times [s] for a strip, with the time but no captions; shape (body_height, width, 3)."""
+        for time, picture in zip(times, self._plain(times), strict=True):
+            titled = any(side.title for side in self._sides) and self.captions.font
+            lines = [("", INK)] * bool(titled) + [(f"{time:.2f} s", INK)]
+            yield label(picture, lines, font=self.captions.font or max(10.0, self._size[1] / 32))
+
+    def _plain(self, times: np.ndarray) -> Iterator[np.ndarray]:
+        """Pictures without captions, but with the titles of the sides."""
         drawn = [self._drawn(side, path, times) for side, path in zip(self._sides, self._paths(), strict=True)]
         for pictures in zip(*drawn, strict=True):
             yield np.concatenate(pictures, axis=1)
 
-    def _paths(self) -> tuple:
+    def _paths(self) -> tuple[CameraPath, ...]:
         first = self._sides[0]
         if len(self._sides) == 1:
             return (
@@ -127,7 +134,7 @@ class MotionFilm:
             self._model, first.qpos, second.qpos, fps=(first.fps, second.fps), camera=self._camera, size=self._size
         )
 
-    def _drawn(self, side: Side, camera_path: object, times: np.ndarray) -> Iterator[np.ndarray]:
+    def _drawn(self, side: Side, camera_path: CameraPath, times: np.ndarray) -> Iterator[np.ndarray]:
         colours, rows = MuscleColours(self._model), side.rows(times)
         tendons = None if side.activation is None else colours.look(side.activation)
         pictures = self._draw(
@@ -137,9 +144,8 @@ class MotionFilm:
         )  # fmt: skip
         font = self.captions.font
         for row, picture in zip(rows, pictures, strict=True):
-            failure = "failed" if side.failed is not None and row > side.failed else ""
-            written = font and (side.title or failure)
-            yield label(picture, side.title, font=font, failure=failure) if written else picture
+            failed = [("failed", FAILURE_INK)] * (side.failed is not None and row > side.failed)
+            yield label(picture, [(side.title, INK), *failed], font=font) if font else picture
 
 
 def film_times(sides: Sequence[Side], *, film_fps: float) -> np.ndarray:

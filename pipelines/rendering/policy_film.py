@@ -192,4 +192,4 @@ def _loads(one: SimulatedClip, body: SimulationBody, model: mujoco.MjModel, fram
     if one.qvel is None or not body.target.support_parts:
         return None
     ground = ground_forces(body, one.qpos, one.qvel, one.act, frames=frames)
-    return force_loads(model, ground.force, ground.centre, ground.force.any(axis=-1))
+    return force_loads(model, ground.force, ground.centre, ground.force[..., 2] > 0)

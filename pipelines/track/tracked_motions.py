@@ -54,5 +54,5 @@ def _with_ground_forces(clip: Clip, track: StoredTrack) -> Clip:
     ground = ground_forces(body, qpos, qvel, track.tracked_act)
     return replace(
         clip, support_names=tuple(part.name for part in body.target.support_parts), ground_force=ground.force,
-        centre_of_pressure=ground.centre, bearing=ground.force.any(axis=-1).astype(np.uint8),
+        centre_of_pressure=ground.centre, bearing=(ground.force[..., 2] > 0).astype(np.uint8),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Parts of a body that all its clips share: rigid groups of bones, muscle paths and colours, and contact points."""
+"""Parts of a body that all its clips share: rigid groups of bones, muscle paths and colours, and names."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,6 @@ import mujoco
 import numpy as np
 
 from musclemap.pipelines.rendering.drawing import drawing_model
-from musclemap.pipelines.rendering.loads import contact_points
 from musclemap.pipelines.rendering.muscles import MuscleColours, MusclePaths
 
 
@@ -30,8 +29,8 @@ class DrawnBody:
         solids: Bones.
         paths: Paths of the muscles.
         colours: Colours of the muscles.
-        foot: Body ids of the heels and toes, shape (4,), or (0,) without feet.
-        foot_offset: Contact points in the frames of these bodies [m], shape (4, 3) or (0, 3).
+        muscles: Names of the muscles and the tendon of each.
+        joints: Names of the hinges and the column of each in qpos.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,7 +42,15 @@ class DrawnBody:
         self.model = drawing_model(name)
         self.solids = solids(self.model)
         self.paths, self.colours = MusclePaths(self.model), MuscleColours(self.model)
-        self.foot, self.foot_offset = contact_points(self.model, name)
+        model = self.model
+        self.muscles = {
+            model.actuator(k).name: int(model.actuator_trnid[k, 0])
+            for k in np.flatnonzero(model.actuator_trntype == mujoco.mjtTrn.mjTRN_TENDON)
+        }
+        self.joints = {
+            model.joint(k).name: int(model.jnt_qposadr[k])
+            for k in np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE)
+        }
 
 
 def solids(model: mujoco.MjModel) -> tuple[Solid, ...]:
