@@ -146,7 +146,7 @@ def _serve(
     if second is not None:
         beside = Beside(read=lambda _: _read(clips.root, second, tracked=tracked), title=second)
     elif reference:
-        beside = Beside(read=lambda name: _read(clips.root, name, tracked=False), own_title="tracked")
+        beside = Beside(read=lambda name: _read(clips.root, name, tracked=False), own_title="tracked", left=True)
     try:
         viewer = Viewer(
             clips, first, host=host or HOST, port=port, muscles=muscles, targets=targets, beside=beside,

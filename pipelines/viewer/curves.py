@@ -12,7 +12,7 @@ COLOURS = ("#1c78cf", "#8a5a00")
 """Colours of the first and the second motion; blue and brown differ in lightness too."""
 
 _WIDTH, _HEIGHT = 300.0, 120.0  # units of the drawing, which is as wide as the panel
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 6.0, 6.0, 18.0  # margins
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 6.0, 6.0, 18.0  # margins
 _MAX_POINTS = 300  # points of a curve: one per unit of the drawing
 
 
@@ -89,7 +89,7 @@ class CurvePlot:
         bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
         frame = f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#999" stroke-width="1"/>'
         texts = (
-            (_LEFT - 3, _TOP + 8, "end", f"{self._high:.4g}"), (_LEFT - 3, bottom, "end", f"{self._low:.4g}"),
+            (_LEFT - 3, _TOP + 8, "end", f"{self._high:.3g}"), (_LEFT - 3, bottom, "end", f"{self._low:.3g}"),
             (_LEFT, bottom + 13, "start", "0 s"), (right, bottom + 13, "end", f"{self._duration:.2f} s"),
         )  # fmt: skip
         return frame + "".join(

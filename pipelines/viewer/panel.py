@@ -26,8 +26,10 @@ MAX_LISTED = 500
 """Maximum number of clips listed in the chooser; a search field narrows down longer lists."""
 MAX_REASONS = 20
 """Maximum number of broken rules listed per clip."""
-NO_MUSCLE, MUSCLE_CURVE = "none", "chosen muscle"
-"""Choice of no muscle, and of the curve of the chosen one."""
+NO_MUSCLE: str = "none"
+"""Choice of no muscle."""
+MUSCLE_CURVE: str = "chosen muscle"
+"""Choice of the curve of the chosen muscle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ class Panel:
             scale = [(0.0, SHORT_RGB), (0.5, MIDDLE_RGB), (1.0, LONG_RGB)]
             unknown = "no activations in this clip; " if len(self.colouring.options) == 1 else ""
             bar = _colour_bar(f"{unknown}muscle length: shortest", "longest", scale)
-        lines = [*self._force_legend, f"{_mark(PASSIVE_RGB, '■')} no muscle"]
+        lines = [*self._force_legend, f"{_mark(PASSIVE_RGB, '■')} tendon without a muscle"]
         self.legend.content = f'<div style="margin:0 0.75em 0.75em; font-size:0.8em">{bar}{"<br>".join(lines)}</div>'
 
     def _add_chooser(self, gui: viser.GuiApi, names: Sequence[str], name: str, actions: Actions) -> None:

@@ -16,7 +16,7 @@ LAYERS = {"bones": True, "muscles": True, "forces": True, "contacts": True, "tar
 
 _MUSCLE_THICKNESS, _GHOST_THICKNESS = 0.0045, 0.007  # [m]
 _CHOSEN_THICKNESS, _CHOSEN_RGB = 0.016, (0.05, 0.05, 0.07)
-_TITLE_HEIGHT = 1.15  # of a title above the point that the camera looks at [m]
+_TITLE_HEIGHT = 1.0  # of a title above the point that the camera looks at [m]
 _GRID_MARGIN = 4.0  # margin of the ground around the motion [m]
 _AMBIENT = 1.4  # intensity of ambient light, in addition to viser's lamps
 _TOLERANCE = 1e-5  # solids that move less than this are not sent again [m, and components of quaternions]
@@ -115,7 +115,7 @@ class SceneView:
             if self._chosen is not None:
                 rows, line, name = self._chosen
                 line.points = (frame.muscle[rows] - shift).astype(np.float32)
-                name.position = frame.muscle[rows[len(rows) // 2]].mean(axis=0) - shift
+                name.position = (frame.muscle[rows[0], 0] + frame.muscle[rows[-1], 1]) / 2.0 - shift
             self.contacts.batched_scales = np.where(frame.standing, 1.0, 1e-6).astype(np.float32)
 
     def _send_solids(self, body: DrawnBody) -> None:

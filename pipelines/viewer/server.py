@@ -46,11 +46,13 @@ class Beside:
         read: Reads it by the name of the clip.
         title: Its title; "" for "reference".
         own_title: Title of the clip itself; "" for its name.
+        left: Whether it is on the left of the clip, and not on its right.
     """
 
     read: Callable[[str], Clip]
     title: str = ""
     own_title: str = ""
+    left: bool = False
 
 
 class Viewer:
@@ -193,8 +195,10 @@ class Viewer:
             titles = (self._beside.own_title or name, self._beside.title or "reference")
             self._titles = tuple(plain(title).removesuffix(".h5") for title in titles)
             right = scene.camera_path.axes()[0]
-            for view, title, side in zip(self.views, self._titles, (-0.5, 0.5), strict=True):
-                view.move_aside(side * ASIDE * right, title=title)
+            half = (0.5 if self._beside.left else -0.5) * ASIDE * right
+            for view, title, offset in zip(self.views, self._titles, (half, -half), strict=True):
+                view.move_aside(offset, title=title)
+            self.views[1].ground.visible = False  # one grid for both
         self.panel.show_clip(name, scene, self.playback, notes=_notes(scene))
         self._set_colouring("length" if scene.activation is None else self.colouring)
         if self._muscle not in scene.body.muscles:
@@ -298,7 +302,7 @@ def _notes(scene: Scene) -> list[str]:
     """Describe mismatches between a clip and the installed body."""
     clip, installed, nu = scene.clip, version("musclemimic-models"), scene.body.model.nu
     notes = []
-    if clip.model_version != installed:
+    if clip.model_version not in (installed, f"{installed}+corrected"):
         notes.append(f"made for {clip.model} {clip.model_version}, drawn with {installed}")
     if clip.activation is not None and scene.activation is None:
         notes.append(f"activations not shown: they are for {clip.activation.shape[1]} muscles, the body has {nu}")

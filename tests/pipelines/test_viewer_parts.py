@@ -151,5 +151,5 @@ def test_click_chooses_and_plots_the_muscle_under_it(pair: Viewer) -> None:
 def test_legend_explains_colours_arrows_and_pads(pair: Viewer) -> None:
     text = pair.panel.legend.content
     assert pair.colouring == "activation"
-    for part in ("muscle activation 0", "0.5 m = body weight", "bears load", "no muscle"):
+    for part in ("muscle activation 0", "0.5 m = body weight", "bears load", "tendon without a muscle"):
         assert part in text
