@@ -104,16 +104,18 @@ def plot_of(
     """Plot the angle of a joint, or else the activation or length of a muscle, or of all muscles on average.
 
     Args:
-        scenes: One clip, or two side by side.
+        scenes: One clip, or two side by side; the second is left out if it is of another body.
         curve: Name of a joint; any other text for the muscle.
         muscle: Name of a muscle; any other text for the mean of all.
         colouring: "activation" or "length".
         titles: Title of each clip.
     """
+    pairs = [(scene, title) for scene, title in zip(scenes, titles, strict=True) if scene.body is scenes[0].body]
+    scenes, titles = [scene for scene, _ in pairs], [title for _, title in pairs]
     joints, muscles = scenes[0].body.joints, scenes[0].body.muscles
     active = [scene.activation for scene in scenes if scene.activation is not None]
     if curve in joints:
-        values = [np.degrees(scene.clip.qpos[:, scene.body.joints.get(curve, joints[curve])]) for scene in scenes]
+        values = [np.degrees(scene.clip.qpos[:, joints[curve]]) for scene in scenes]
         name, unit, limits = curve, "deg", None
     elif muscle in muscles and (colouring == "length" or len(active) < len(scenes)):
         values = [scene.lengths(muscle) for scene in scenes]

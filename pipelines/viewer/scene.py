@@ -7,7 +7,7 @@ import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.pipelines.rendering.camera import CameraPath, follow
-from musclemap.pipelines.rendering.drawing import landmark_rgb, place
+from musclemap.pipelines.rendering.drawing import NEUTRAL_RGB, landmark_rgb, place
 from musclemap.pipelines.rendering.loads import Loads, clip_loads
 
 from .drawn_body import DrawnBody
@@ -79,14 +79,16 @@ class Scene:
         self.errors = np.linalg.norm(clip.landmark_pos - clip.target_pos, axis=-1).mean(axis=-1)
 
     def frame(self, index: int, *, colouring: str = "length") -> Frame:
-        """Compute one frame; without activations the muscles are coloured by length, whatever the `colouring`."""
+        """Compute one frame; coloured by activation, the muscles of a clip without activations are grey."""
         data, clip, body = self._data, self.clip, self.body
         data.qpos[:] = clip.qpos[index]
         place(body.model, data)
-        if colouring == "activation" and self.activation is not None:
-            rgb = body.colours.by_activation(self.activation[index])
-        else:
+        if colouring == "length":
             rgb = body.colours.by_length(data.ten_length)
+        elif self.activation is None:
+            rgb = np.tile(np.round(255.0 * np.array(NEUTRAL_RGB)).astype(np.uint8), (body.model.ntendon, 1))
+        else:
+            rgb = body.colours.by_activation(self.activation[index])
         fraction = body.colours.fraction(data.ten_length)
         return Frame(
             body_pos=data.xpos[self._solid], body_quat=data.xquat[self._solid], muscle=body.paths.segments(data),

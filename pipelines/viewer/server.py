@@ -103,7 +103,8 @@ class Viewer:
         self.clips, self._bodies = clips, dict[str, DrawnBody]()
         self._read = read or (lambda name: read_clip(clips.path(name)))
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._following, self.colouring, self._stale = True, "activation", True
+        self._following, self._stale = True, True
+        self.colouring = self._preferred = "activation"
         self._beside, self._curve, self._muscle = beside, MUSCLE_CURVE, NO_MUSCLE
         # Browsers open connections that they never use; each would print a traceback.
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
@@ -199,8 +200,8 @@ class Viewer:
             for view, title, offset in zip(self.views, self._titles, (half, -half), strict=True):
                 view.move_aside(offset, title=title)
             self.views[1].ground.visible = False  # one grid for both
-        self.panel.show_clip(name, scene, self.playback, notes=_notes(scene))
-        self._set_colouring("length" if scene.activation is None else self.colouring)
+        self.panel.show_clip(name, scene, self.playback, notes=self._notes())
+        self._set_colouring("length" if scene.activation is None else self._preferred)
         if self._muscle not in scene.body.muscles:
             self._muscle = NO_MUSCLE
         if self._curve not in scene.body.joints:
@@ -215,6 +216,20 @@ class Viewer:
         for camera in (self.server.initial_camera, *(c.camera for c in self.server.get_clients().values())):
             camera.position, camera.look_at = camera_path.eye(0) - back, camera_path.lookat[0]
             camera.fov = math.radians(camera_path.fovy_deg)
+
+    def _notes(self) -> list[str]:
+        """Mismatches between the clip and the installed body, and what a clip beside it lacks."""
+        scene = self._scenes[0]
+        clip, installed, nu = scene.clip, version("musclemimic-models"), scene.body.model.nu
+        notes = []
+        if clip.model_version not in (installed, f"{installed}+corrected"):
+            notes.append(f"made for {clip.model} {clip.model_version}, drawn with {installed}")
+        if clip.activation is not None and scene.activation is None:
+            notes.append(f"activations not shown: they are for {clip.activation.shape[1]} muscles, the body has {nu}")
+        grey = [title for title, other in zip(self._titles, self._scenes, strict=True) if other.activation is None]
+        if 0 < len(grey) < len(self._scenes):
+            notes.append(f"grey muscles: {grey[0]} has no activations")
+        return notes
 
     def _select_clip(self, name: str) -> None:
         """Show another clip; if it cannot be shown, notify the users and keep the current one."""
@@ -241,6 +256,11 @@ class Viewer:
         self.colouring = colouring
         self.panel.show_colouring(colouring)
         self._lay_out_plot()
+
+    def _prefer_colouring(self, colouring: str) -> None:
+        """Set the colouring that the user wants, also for further clips."""
+        self._preferred = colouring
+        self._set_colouring(colouring)
 
     def _set_layer(self, layer: str, visible: bool) -> None:
         for view in self.views:
@@ -293,20 +313,9 @@ class Viewer:
             step=queued(self._step_frame), speed=queued(lambda value: setattr(self.playback, "speed", value)),
             loop=queued(lambda value: setattr(self.playback, "loop", value)),
             follow=queued(lambda value: setattr(self, "_following", value)),
-            layer=queued(self._set_layer), colouring=queued(self._set_colouring), muscle=queued(self._set_muscle),
+            layer=queued(self._set_layer), colouring=queued(self._prefer_colouring), muscle=queued(self._set_muscle),
             curve=queued(self._set_curve),
         )  # fmt: skip
-
-
-def _notes(scene: Scene) -> list[str]:
-    """Describe mismatches between a clip and the installed body."""
-    clip, installed, nu = scene.clip, version("musclemimic-models"), scene.body.model.nu
-    notes = []
-    if clip.model_version not in (installed, f"{installed}+corrected"):
-        notes.append(f"made for {clip.model} {clip.model_version}, drawn with {installed}")
-    if clip.activation is not None and scene.activation is None:
-        notes.append(f"activations not shown: they are for {clip.activation.shape[1]} muscles, the body has {nu}")
-    return notes
 
 
 def _free_port(host: str, port: int | None) -> int:

@@ -1,5 +1,6 @@
 """Parts of the viewer: picking a muscle, curves with their cursor, and two bodies side by side."""
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -125,6 +126,9 @@ def test_two_bodies_stand_side_by_side_and_move_together(pair: Viewer, walk: Cli
     for view, scene, index in zip(pair.views, pair._scenes, (100, 100), strict=True):
         frame, shift = scene.frame(index), view.shift(index, following=True)
         np.testing.assert_allclose(view.muscles.points, frame.muscle - shift, atol=1e-5)
+    assert (np.asarray(pair.views[1].muscles.colors) == np.asarray(pair.views[1].muscles.colors)[0]).all()  # all grey
+    assert len(np.unique(np.asarray(pair.views[0].muscles.colors).reshape(-1, 3), axis=0)) > 50
+    assert "grey muscles: later has no activations" in html.unescape(pair.panel.info.content)
     assert not np.allclose(pair.views[0].muscles.points, pair.views[1].muscles.points, atol=1e-2)
 
 
