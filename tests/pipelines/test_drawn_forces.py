@@ -11,11 +11,11 @@ from musclemap.datasets.track_file import read_track, track_path
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.ground_forces import ground_forces
 from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER
-from musclemap.pipelines.rendering import gl
+from musclemap.pipelines.rendering import gl, motion_film
 from musclemap.pipelines.rendering.camera import follow
 from musclemap.pipelines.rendering.captions import PAPER, Captions, Legend
 from musclemap.pipelines.rendering.colour_map import ACTIVATION_STOPS, FULL_RGB, REST_RGB, activation_rgb
-from musclemap.pipelines.rendering.drawing import drawing_model
+from musclemap.pipelines.rendering.drawing import NEUTRAL_RGB, drawing_model
 from musclemap.pipelines.rendering.gl import find_gl, render_frames
 from musclemap.pipelines.rendering.loads import ARROW_SCALE, Loads, clip_loads, force_loads
 from musclemap.pipelines.rendering.motion_film import MotionFilm, Side, clip_side, film_times
@@ -236,14 +236,14 @@ def test_sides_run_in_real_time_and_stop_at_their_ends(model: mujoco.MjModel, wa
 
 def test_film_of_a_reference_without_activations_says_so(model: mujoco.MjModel, walk: Clip) -> None:
     known, unknown = clip_side(model, walk, title="tracked"), clip_side(model, replace(walk, activation=None))
-    heights = []
-    for sides in ((known, known), (replace(unknown, title="reference"), known)):
+    grey = tuple(round(255 * band) for band in NEUTRAL_RGB)
+    for sides, named in (((known, known), False), ((replace(unknown, title="reference"), known), True)):
         film = MotionFilm(model, sides, size=(200, 400), name="walk", camera="side", draw=plot_frames)
-        heights.append(film.captions.body_height)
         (picture,) = film.pictures(np.array([0.3]))
         assert picture.shape == (400, 400, 3)
+        assert (picture[-45:] == grey).all(axis=-1).any() == named  # the mark of the legend
+        assert (motion_film._legend(sides, muscles=True).unknown == "reference: no activations") == named
         green = _green(picture[: film.captions.body_height])
         assert {bool(k) for k in green[:, 1] < 200} == {True, False}  # both sides show their forces
-    assert heights[1] < heights[0]  # one more item
 
 
