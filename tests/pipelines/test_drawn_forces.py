@@ -141,7 +141,7 @@ def test_arrow_is_as_long_as_the_force(model: mujoco.MjModel, walk: Clip, draw) 
         (picture,) = draw(model, qpos, camera_path=path, muscles=False, loads=loads)
         rows = _green(picture)[:, 0]
         ends, _ = path.project(loads.arrows(0)[0], frame=0)
-        assert np.ptp(rows) == pytest.approx(ends[0, 1] - ends[1, 1], abs=3.0)
+        assert np.ptp(rows) == pytest.approx(ends[0, 1] - ends[1, 1], rel=0.03, abs=3.0)  # a tip ends in a point
 
 
 @routes
