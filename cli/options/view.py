@@ -25,7 +25,7 @@ class Backend(StrEnum):
     plot = "plot"
 
 
-FILM_FPS, STRIP_FRAMES = 30.0, 8
+FILM_FPS, STRIP_FRAMES = 30.0, 6
 """Frames per second of a video, and images in a strip."""
 
 _SAVE, _BROWSER = "Saved image or video", "Browser"
@@ -33,6 +33,10 @@ _SAVE, _BROWSER = "Saved image or video", "Browser"
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of clips, or one clip (.h5).", exists=True)]
 ClipName = Annotated[
     str | None, typer.Argument(metavar="CLIP", help="Clip to show first: its path below OUT.", show_default=False)
+]
+OtherName = Annotated[
+    str | None,
+    typer.Argument(metavar="OTHER", help="Clip to show beside it: its path below OUT.", show_default=False),
 ]
 BodyFilter = Annotated[Body | None, typer.Option("--body", help="Show only clips of this body.", show_default="any")]
 Save = Annotated[
@@ -57,7 +61,8 @@ Fps = Annotated[
 Size = Annotated[
     str | None,
     typer.Option(
-        metavar="WxH", help="Size of one image, in pixels.", show_default="video 960x720, strip 320x640",
+        metavar="WxH", help="Size of one image with its captions, in pixels.",
+        show_default="video 960x720, of two motions 560x720 each, strip 320x640",
         rich_help_panel=_SAVE,
     ),
 ]  # fmt: skip
@@ -76,8 +81,16 @@ BackendOption = Annotated[
     ),
 ]  # fmt: skip
 Tracked = Annotated[
-    bool, typer.Option("--tracked", help="Show the motions of mm-track, muscles coloured by activation.")
+    bool, typer.Option("--tracked", help="Show the motions of mm-track.")
 ]
+Reference = Annotated[bool, typer.Option("--reference", help="Show the clip itself beside its tracked motion.")]
+Targets = Annotated[
+    bool | None,
+    typer.Option(
+        "--targets/--no-targets", help="Draw landmarks and their targets.",
+        show_default="only without activations",
+    ),
+]  # fmt: skip
 Muscles = Annotated[bool, typer.Option(help="Draw the muscles; without them, drawing takes half the time.")]
 Host = Annotated[
     str | None,
