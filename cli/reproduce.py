@@ -30,9 +30,15 @@ SIGNS = {"both": "±", "at_most": "≤", "at_least": "≥"}
 @app.command()
 def reproduce(
     clips: Annotated[
-        Path, typer.Argument(help="Folder of clips checked by mm-validate --muscles.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="CLIPS", help="Folder of clips checked by mm-validate --muscles.", exists=True, file_okay=False,
+            show_default=False,
+        ),
     ],
-    study: Annotated[str, typer.Argument(help="Study: builtin, amass or a motion list.", show_default=False)],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Study: builtin, amass or a motion list.", show_default=False)
+    ],
     folder: Annotated[
         Path, typer.Option("--expected", metavar="DIR", help="Folder with STUDY.json, the expected numbers.")
     ] = EXPECTED,

@@ -11,9 +11,9 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 from .options import retarget as opt
-from .options.checks import refuse_verbose_and_quiet
+from .options.checks import one_output, refuse_verbose_and_quiet
 from .options.shared import ComputeDevice, Config, Device, Json, Quiet
-from .program import Program
+from .program import INTERRUPTED, Program
 
 if TYPE_CHECKING:
     from musclemap.datasets.selection import Selection
@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 
 app = Program("mm-retarget")
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as in shells."""
+_EXAMPLES = (
+    "mm-retarget amass/ out/                       # a folder, with all below it",
+    "mm-retarget walk.bvh out/ --up y --units cm   # one file, and what it does not say",
+    "mm-retarget amass/ out/ --include '*walk*' --limit 10 --dry-run",
+    "mm-retarget amass/ out/ --body-models smplh/ -j 4",
+    "mm-retarget --status out/                     # done, failed, stale",
+)
 
 
-@app.command()
+@app.command(examples=_EXAMPLES)
 def retarget(
     source: opt.Source,
     out: opt.Out = None,
+    output: opt.Output = None,
     body_models: opt.BodyModels = None,
     up: opt.Up = None,
     units: opt.UnitsOption = None,
@@ -75,8 +81,10 @@ def retarget(
     Clips that are up to date are kept. To resume an interrupted run, repeat its command.
 
     Exits with 0 if every file has a clip, 1 if some have none (each is named with
-    its reason), 2 for wrong usage; with --status, 1 if anything failed or is stale.
+    its reason), 2 for wrong usage, 130 if interrupted (finished clips are kept);
+    with --status, 1 if anything failed or is stale.
     """
+    out = one_output(out, output)
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
     if save_joint_map is not None:
         _save_joint_map(source, save_joint_map)
@@ -95,9 +103,9 @@ def retarget(
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
     cluster = _Cluster(workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, clip_seconds=clip_seconds)
     conversion = _Conversion(config=settings, body_models=body_models, overwrite=overwrite, dry_run=dry_run)
-    output = _Output(json=json_, verbose=verbose, quiet=quiet, report=report and not dry_run, dry_run=dry_run)
-    summary = _convert(source, out, selection, filters, cluster, conversion, output, device=device)
-    _print_result(summary, out, output, limits=settings.validation.thresholds)
+    shown = _Output(json=json_, verbose=verbose, quiet=quiet, report=report and not dry_run, dry_run=dry_run)
+    summary = _convert(source, out, selection, filters, cluster, conversion, shown, device=device)
+    _print_result(summary, out, shown, limits=settings.validation.thresholds)
     raise typer.Exit(0 if summary.complete else 1)
 
 
@@ -201,20 +209,21 @@ def _convert(
     *,
     device: Device | None,
 ) -> "Summary":
-    from musclemap.cli.output.conversion_report import conversion_listener
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.archive import convert_archive
-    from musclemap.pipelines.cluster.worker_pool import worker_pool_for
-    from musclemap.pipelines.device import choose_device, enable_compilation_cache
 
-    enable_compilation_cache()
     hidden = output.quiet or output.dry_run
     try:
-        pool = None
-        if not output.dry_run:
-            say = lambda text: echo(f"mm-retarget: {text}", err=True)  # noqa: E731
-            pool = worker_pool_for(selection.items, device=device, on_message=say, **cluster)
         with ProgressDisplay(hidden=hidden) as display:
+            from musclemap.cli.output.conversion_report import conversion_listener
+            from musclemap.pipelines.archive import convert_archive
+            from musclemap.pipelines.cluster.worker_pool import worker_pool_for
+            from musclemap.pipelines.device import choose_device, enable_compilation_cache
+
+            enable_compilation_cache()
+            pool = None
+            if not output.dry_run:
+                say = lambda text: echo(f"mm-retarget: {text}", err=True)  # noqa: E731
+                pool = worker_pool_for(selection.items, device=device, on_message=say, **cluster)
             return convert_archive(
                 source,
                 out,
@@ -226,7 +235,7 @@ def _convert(
                 **conversion,
             )
     except KeyboardInterrupt as error:
-        echo("mm-retarget: interrupted; repeat the command to resume", err=True)
+        echo("mm-retarget: interrupted; finished clips are kept, repeat the command to resume", err=True)
         raise typer.Exit(INTERRUPTED) from error
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from musclemap.pipelines.track.tracking import TrackingRun
     from musclemap.pipelines.train.dataset import ListedClip
 
-app = Program("mm-track")
+app = Program("mm-track", kept="finished tracks are kept, repeat the command to resume")
 
 _SELECTING = ("out", "clip", "include", "exclude", "group", "split", "body", "limit", "json_", "quiet")
 """Parameters that choose clips and the form of the output."""
@@ -31,7 +31,15 @@ _USED = {
 """Parameters that have an effect with each of these options."""
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-track out/                      # all clips, ten minutes each",
+    "mm-track out/ walk_1.2             # one clip, by a part of its name",
+    "mm-track out/ --seconds 120 -j 4 --video tracked.mp4",
+    "mm-track out/ --status",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def track(
     ctx: typer.Context,
     out: opt.Out,
@@ -62,7 +70,7 @@ def track(
 ) -> None:
     """Find muscle excitations by which the body follows clips in the simulator.
 
-    Writes OUT/tracks/CLIP: excitations, the motion that they cause, and metrics.
+    Writes CLIPS/tracks/CLIP: excitations, the motion that they cause, and metrics.
     Tracks that are up to date are kept. To resume an interrupted run, repeat its
     command.
 
@@ -165,15 +173,16 @@ def _track(
     hidden: bool,
 ) -> "TrackingRun":
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.cli.output.track_table import tracking_listener
-    from musclemap.pipelines.track.run_options import TrackWorkers
-    from musclemap.pipelines.track.tracking import track_clips
-    from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
 
-    say = lambda text: None if hidden else echo(f"mm-track: {text}", err=True)  # noqa: E731
-    report_mujoco_warnings(say)
-    workers = TrackWorkers(**cluster, on_message=say)
     with ProgressDisplay(hidden=hidden) as display:
+        from musclemap.cli.output.track_table import tracking_listener
+        from musclemap.pipelines.track.run_options import TrackWorkers
+        from musclemap.pipelines.track.tracking import track_clips
+        from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
+
+        say = lambda text: None if hidden else echo(f"mm-track: {text}", err=True)  # noqa: E731
+        report_mujoco_warnings(say)
+        workers = TrackWorkers(**cluster, on_message=say)
         report = tracking_listener(display, seconds=settings.tracking.seconds)
         return track_clips(out, listed, settings, workers=workers, report=report, **options)
 

@@ -4,8 +4,9 @@ import os
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from musclemap.cli.output.terminal_text import echo
 from musclemap.errors import SettingsError
 
 from .options import view as opt
+from .options.checks import check_output_file, selected_clips
+from .options.shared import Exclude, Include, Limit
 from .options.view import FILM_FPS, STRIP_FRAMES, Backend, Camera
 from .program import Program
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 app = Program("mm-view")
 
+
+_Filters = tuple[Sequence[str], Sequence[str], int | None]
+"""--include, --exclude, --limit."""
 
 FILM_SIZE, TILE_SIZE = (960, 720), (320, 640)
 _SIZES = range(16, 4097)
@@ -37,10 +43,21 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-view out/                               # in the browser, until Ctrl-C",
+    "mm-view out/ walk_1.2                      # by a part of its name",
+    "mm-view out/ walk_1.2 -o walk.mp4          # a video",
+    "mm-view out/ walk_1.2 -o walk.png --frames 6 --tracked",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def view(
     out: opt.Out,
     clip: opt.ClipName = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Limit = None,
     body: opt.BodyFilter = None,
     save: opt.Save = None,
     frames: opt.Frames = None,
@@ -54,7 +71,7 @@ def view(
     port: opt.Port = None,
     open_browser: opt.Open = None,
 ) -> None:
-    """Show clips in the browser until Ctrl-C, or save one clip as a video or image with --save.
+    """Show clips in the browser until Ctrl-C, or save one clip as a video or image with -o.
 
     The page is served to this machine only, and only to those who have its full
     address, which contains a token.
@@ -67,14 +84,16 @@ def view(
     """
     saving = {"--frames": frames, "--fps": fps, "--size": size, "--camera": camera, "--backend": backend}
     serving = {"--host": host, "--port": port, "--open": open_browser}
+    filters = (include or (), exclude or (), limit)
     if save is None:
-        _refuse(saving, "for --save FILE.mp4 or --save FILE.png, not for the browser")
-        shown = _clips(out, tracked=tracked, body=body and body.value)
+        _refuse(saving, "for -o FILE.mp4 or -o FILE.png, not for the browser")
+        shown = _clips(out, filters, tracked=tracked, body=body and body.value)
         _serve(shown, clip, host=host, port=port, open_browser=open_browser, muscles=muscles, tracked=tracked)
     else:
-        _refuse(serving, "for the browser, not for --save")
+        _refuse(serving, "for the browser, not for -o FILE")
         pixels = None if size is None else _size(size)
-        root, name = _one_clip(out, clip, _clips(out, tracked=tracked, body=body and body.value))
+        _check_file(save, fps)
+        root, name = _one_clip(out, clip, _clips(out, filters, tracked=tracked, body=body and body.value))
         echo(_draw(root, name, save, frames, fps, pixels, camera, muscles, backend or Backend.auto, tracked=tracked))
 
 
@@ -84,11 +103,26 @@ def _refuse(options: dict[str, object], why: str) -> None:
         raise SettingsError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
 
 
-def _clips(out: Path, *, tracked: bool, body: str | None) -> "ClipFolder":
-    """List the clips of a body, or those with a track."""
+def _check_file(save: Path, fps: float | None) -> None:
+    """Refuse a file that cannot be written, before anything heavy is imported."""
+    ending = save.suffix.lower()
+    if ending not in (".mp4", ".png"):
+        raise SettingsError(f"{save.name} ends in {ending or 'nothing'}; a video ends in .mp4, a strip in .png")
+    if fps is not None and ending == ".png":
+        raise SettingsError("--fps is for videos; --frames sets the number of images in a strip")
+    check_output_file("-o", save, ending)
+
+
+def _clips(out: Path, filters: _Filters, *, tracked: bool, body: str | None) -> "ClipFolder":
+    """List the selected clips of a body, or those with a track."""
     from musclemap.pipelines.viewer.clips import find_clips
 
     clips = find_clips(out, body=body)
+    chosen = selected_clips(out, *filters)
+    if chosen is not None:
+        clips = replace(clips, names=tuple(name for name in clips.names if name in chosen))
+        if not clips.names:
+            raise SettingsError(f"none of the selected clips of {out} is of this body")
     if not tracked:
         return clips
     from musclemap.pipelines.track.tracked_motions import with_tracks
@@ -98,10 +132,12 @@ def _clips(out: Path, *, tracked: bool, body: str | None) -> "ClipFolder":
 
 def _one_clip(out: Path, name: str | None, clips: "ClipFolder") -> tuple[Path, str]:
     """Return the folder and the name of the clip to draw."""
-    if name is None and out.is_file():
+    if name is None and len(clips.names) == 1:
         return clips.root, clips.names[0]
     if name is None:
-        raise SettingsError(f"{out} is a folder; name the clip to draw: mm-view {out} {clips.names[0]} --save FILE")
+        raise SettingsError(
+            f"{out} has {len(clips.names)} clips; name the one to draw: mm-view {out} {clips.names[0]} -o FILE"
+        )
     return clips.root, clips.find(name)
 
 
@@ -162,14 +198,9 @@ def _draw(
     """Draw and write a clip; returns a sentence about the file."""
     from musclemap.pipelines.rendering.film import film_frames, save_film, save_strip, strip_frames
 
-    ending = save.suffix.lower()
-    if ending not in (".mp4", ".png"):
-        raise SettingsError(f"{save.name} ends in {ending or 'nothing'}; a video ends in .mp4, a strip in .png")
-    if fps is not None and ending == ".png":
-        raise SettingsError("--fps is for videos; --frames sets the number of images in a strip")
     clip = _read(root, name, tracked=tracked)
     _warn_of_other_body(clip)
-    if ending == ".mp4":
+    if save.suffix.lower() == ".mp4":
         chosen = film_frames(clip.nframe, fps=clip.fps, film_fps=fps or FILM_FPS)[:frames]
         draw = _pictures(
             clip, chosen, size or FILM_SIZE, camera or Camera.three_quarter, muscles, backend, active=tracked

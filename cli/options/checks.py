@@ -1,6 +1,6 @@
 """Checks of options against each other. An option that would have no effect is an error."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import typer
@@ -46,16 +46,38 @@ def refuse_verbose_and_quiet(*, verbose: bool, quiet: bool) -> None:
         raise typer.BadParameter("-v and -q exclude each other")
 
 
-def check_clips(source: Path) -> None:
-    """Refuse a folder without clips, before anything heavy is imported.
+def selected_clips(
+    source: Path, include: Sequence[str], exclude: Sequence[str], limit: int | None, *, listed: bool = False
+) -> frozenset[str] | None:
+    """Choose clips of a folder, before anything heavy is imported.
+
+    Args:
+        source: Folder, or one clip.
+        include: Globs; a clip is chosen if one matches its path below the folder, or its file name. Empty for all.
+        exclude: Globs of clips to leave out.
+        limit: Largest number of clips, the first ones by name; None for all.
+        listed: Choose also from clips that only the manifest has.
+
+    Returns:
+        POSIX paths below the folder; None for all clips.
 
     Raises:
-        SettingsError: If there is no clip below the folder.
+        SettingsError: If there is no clip below the folder, or none is chosen.
     """
-    from musclemap.datasets.output_folder import clip_files
+    from musclemap.datasets.globs import matches_globs
+    from musclemap.datasets.output_folder import clip_files, has_lines, read_entries
 
-    if source.is_dir() and not clip_files(source):
+    root = source if source.is_dir() else source.parent
+    found = {path.relative_to(root).as_posix() for path in (clip_files(root) if source.is_dir() else [source])}
+    if found and listed and source.is_dir() and has_lines(root):
+        found |= {entry.clip for entry in read_entries(root).values() if entry.clip}
+    names = sorted(found)
+    if not names:
         raise SettingsError(f"there is no clip (.h5) below {source}; mm-retarget writes clips")
+    chosen = [name for name in names if matches_globs(name, include=include, exclude=exclude)][:limit]
+    if not chosen:
+        raise SettingsError(f"none of the {len(names)} clips of {source} matches; one is {names[0]}")
+    return None if len(chosen) == len(names) else frozenset(chosen)
 
 
 def check_selection(dataset: Path, filters: ClipFilters) -> None:
@@ -84,3 +106,14 @@ def check_output_file(option: str, path: Path, ending: str) -> None:
         raise SettingsError(f"{option} {path.name} ends in {path.suffix or 'nothing'}; it has to end in {ending}")
     if not path.resolve().parent.is_dir():
         raise SettingsError(f"{option} {path}: there is no folder {path.resolve().parent}")
+
+
+def one_output(out: Path | None, output: Path | None) -> Path | None:
+    """Return what the command writes, given as the argument OUT or as `-o`.
+
+    Raises:
+        SettingsError: If both are given.
+    """
+    if out is not None and output is not None:
+        raise SettingsError(f"the output is given twice: {out} and -o {output}; the inputs are one folder or one file")
+    return output if out is None else out
