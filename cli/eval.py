@@ -9,7 +9,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
 from .options import eval as opt
-from .options.checks import check_output_file, check_selection
+from .options.checks import check_output_file, check_policy, check_selection
 from .options.shared import ClipFilters, EngineName, Quiet
 from .program import Program
 
@@ -68,6 +68,7 @@ def evaluate(
         infeasible=infeasible,
     )  # fmt: skip
     check_selection(dataset, filters)
+    check_policy(source)
     result = _evaluate(source, dataset, filters, engine, simulation, files, json_=json_, quiet=quiet)
     raise typer.Exit(1 if strict and not result.tracked else 0)
 

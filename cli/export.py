@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, TypedDict
 import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.errors import SettingsError
 
 from .options import export as opt
-from .options.checks import one_output, refuse_verbose_and_quiet, selected_clips
-from .options.export import To
+from .options.checks import check_policy, one_output, refuse_verbose_and_quiet, selected_clips
+from .options.export import WITH_FINGERS, To
 from .options.shared import Json, Quiet
 from .program import Program
 
@@ -72,7 +73,12 @@ def export(
         target = one_output(source, output)
         _export_policy(policy, target, out, to, unused, json_=json_, quiet=quiet)
         return
+    from musclemap.datasets.output_folder import refuse_own_source
+
     source, folder = _checked_folder(source, one_output(out, output))
+    if fingers and to not in WITH_FINGERS:
+        raise SettingsError(f"{to.value} does not support fingers; formats that do: {', '.join(WITH_FINGERS)}")
+    refuse_own_source(source, folder)
     selected_clips(source, include or (), exclude or (), limit, listed=True)
     filters = _Filters(include=include or (), exclude=exclude or (), limit=limit)
     result = _export_clips(
@@ -152,6 +158,7 @@ def _export_policy(
     if policy is None or to is not To.onnx or out is None or extra is not None or unused:
         right = "to export a policy: --policy FILE --to onnx -o OUT"
         raise typer.BadParameter(f"{unused[0]} is for clips" if unused else right)
+    check_policy(policy)
     from musclemap.pipelines.export_policy import export_policy
 
     result = export_policy(policy, out)

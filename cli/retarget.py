@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.errors import BodyModelError, SettingsError
 
 from .options import retarget as opt
 from .options.checks import one_output, refuse_verbose_and_quiet
@@ -90,7 +91,6 @@ def retarget(
         _save_joint_map(source, save_joint_map)
         raise typer.Exit
     filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
-    selection = None if status else _select(source, out, filters)
     known = _Source(
         up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map, force_file=force_file, mass=mass,
         static_trial=static_trial,
@@ -99,6 +99,10 @@ def retarget(
         config, set_ or (), known, body=body, chest=chest, fps=fps, hands=hands, treadmill=treadmill,
         dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, forces=forces, chunk=chunk,
     )  # fmt: skip
+    _check_inputs(group, body_models)
+    if status:
+        _check_status(out or source)
+    selection = None if status else _select(source, out, filters)
     if selection is None or out is None:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
     cluster = _Cluster(workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, clip_seconds=clip_seconds)
@@ -172,6 +176,31 @@ def _save_joint_map(source: Path, path: Path) -> None:
     save_joint_map(path, found)
     by = "guessed from the skeleton's shape" if found.family == "guess" else f"by the names of {found.family}"
     echo(f"{path}: {len(found.joints)} joints of {source}, {by}")
+
+
+def _check_inputs(group: str | None, body_models: Path | None) -> None:
+    """Refuse a group that does not exist, and a folder without body models.
+
+    Raises:
+        MusclemapError: If one of them is given.
+    """
+    if group is not None:
+        from musclemap.datasets.groups import load_group
+
+        load_group(group)
+    if body_models is not None:
+        from musclemap.skeletons.smpl.body_model import find_body_models
+
+        if not find_body_models(body_models):
+            raise BodyModelError(f"no body model of the SMPL family below {body_models}")
+
+
+def _check_status(out: Path) -> None:
+    """Refuse a folder without a manifest, before anything heavy is imported."""
+    from musclemap.datasets.output_folder import MANIFEST, has_lines
+
+    if not has_lines(out):
+        raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
 
 
 def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":

@@ -9,7 +9,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
 from .options import track as opt
-from .options.checks import check_output_file, refuse_unused
+from .options.checks import check_assignments, check_output_file, refuse_unused
 from .options.shared import Quiet
 from .program import INTERRUPTED, Program
 
@@ -91,6 +91,7 @@ def track(
         raise typer.Exit(_replay(out, listed, json_=json_, quiet=quiet))
     if video is not None:
         check_output_file("--video", video, ".mp4")
+    check_assignments(set_ or ())
     settings = _settings(config, set_ or [], seconds=seconds, seed=seed, hands=hands)
     options = _Options(infeasible=infeasible, overwrite=overwrite, dry_run=dry_run or status)
     cluster = _Cluster(count=workers, scheduler=scheduler, scheduler_file=scheduler_file)

@@ -13,7 +13,7 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 from .options import train as opt
-from .options.checks import check_selection
+from .options.checks import check_assignments, check_run, check_selection
 from .options.shared import ClipFilters, EngineName, Json, Quiet
 from .program import INTERRUPTED, Program
 
@@ -82,6 +82,8 @@ def train(
     )  # fmt: skip
     check_selection(dataset, filters)
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
+    check_run(folder, resume=resume)
+    check_assignments(set_ or ())
     recorded = _recorded_run(folder) if resume else None
     settings = _settings(config, set_ or [], recorded, num_envs=num_envs, seed=seed, hands=hands)
     from musclemap.cli.output.progress import ProgressDisplay

@@ -117,3 +117,46 @@ def one_output(out: Path | None, output: Path | None) -> Path | None:
     if out is not None and output is not None:
         raise SettingsError(f"the output is given twice: {out} and -o {output}; the inputs are one folder or one file")
     return output if out is None else out
+
+
+def check_assignments(assignments: Sequence[str]) -> None:
+    """Refuse a --set without a value, before the settings import anything heavy.
+
+    Raises:
+        SettingsError: If there is one.
+    """
+    for text in assignments:
+        key, equals, _ = text.partition("=")
+        if not (key.strip() and equals):
+            raise SettingsError(f"--set takes KEY=VALUE, such as --set seed=1, not {text!r}")
+
+
+def check_policy(source: Path) -> None:
+    """Refuse what is no policy by its first bytes, before anything heavy is imported.
+
+    Args:
+        source: Folder of a run, or a policy file.
+
+    Raises:
+        SettingsError: If there is no policy file, or it does not start as one: with the length of a JSON object and
+            that object, as safetensors files do.
+    """
+    path = source / "policy.safetensors" if source.is_dir() else source
+    if not path.is_file():
+        raise SettingsError(f"there is no policy at {path}; mm-train writes one with every checkpoint")
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] != b"{" or int.from_bytes(start[:8], "little") > path.stat().st_size:
+        raise SettingsError(f"{path} is no policy; mm-train writes policies, as policy.safetensors")
+
+
+def check_run(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder of a run that is a file, or has no run to resume.
+
+    Raises:
+        SettingsError: If so.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"--run {folder} is a file; give a folder for the run")
+    if resume and not (folder / "run.json").is_file():
+        raise SettingsError(f"there is no run in {folder} to resume; --run names its folder")

@@ -63,7 +63,7 @@ CheckDevice = Annotated[
         "--device", help="Device that checks the clips.", rich_help_panel=_HUB, show_default="a GPU if JAX finds one"
     ),
 ]
-Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_HUB)]
+Config = Annotated[Path | None, shared.config_option(panel=_HUB)]
 Assignments = Annotated[list[str] | None, shared.set_option("default_fps=100", panel=_HUB)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would be downloaded, download nothing.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per file.")]

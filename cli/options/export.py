@@ -21,6 +21,9 @@ class To(StrEnum):
     onnx = "onnx"
 
 
+WITH_FINGERS = (To.mjlab, To.csv, To.mot, To.opensim)
+"""Formats that can have the finger joints."""
+
 Source = Annotated[
     Path | None,
     typer.Argument(metavar="CLIPS", help="Folder of clips, or one clip (.h5); not with --policy.", show_default=False),

@@ -133,6 +133,8 @@ JointMapFile = Annotated[
     Path | None,
     typer.Option(
         "--joint-map",
+        exists=True,
+        dir_okay=False,
         metavar="FILE",
         help="TOML file that names the joints of BVH files.",
         show_default="by names, else by shape",

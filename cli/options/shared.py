@@ -75,6 +75,11 @@ def video_seconds_option(*, panel: str) -> Any:
     return typer.Option(min=0.1, metavar="SECONDS", help="Longest video.", rich_help_panel=panel)
 
 
+def config_option(*, panel: str | None = None) -> Any:
+    """The option `--config`."""
+    return typer.Option(metavar="FILE", help=CONFIG_HELP, exists=True, dir_okay=False, rich_help_panel=panel)
+
+
 CHUNK: Any = typer.Option(min=1, metavar="N", help="Check N frames at a time; limits the memory.", show_default="2048")
 
 
@@ -110,7 +115,7 @@ Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=INCLUDE_
 Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=EXCLUDE_HELP)]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help=LIMIT_HELP)]
 BodyFilter = Annotated[Body | None, typer.Option("--body", help=BODY_HELP, show_default="any")]
-Config = Annotated[Path | None, typer.Option(metavar="FILE", help=CONFIG_HELP)]
+Config = Annotated[Path | None, config_option()]
 
 
 class ClipFilters(TypedDict):

@@ -37,7 +37,7 @@ Seconds = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of the search.", show_default="0", rich_help_panel=_SEARCH)]
 Hands = Annotated[bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_SEARCH)]
-Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_SEARCH)]
+Config = Annotated[Path | None, shared.config_option(panel=_SEARCH)]
 Assignments = Annotated[list[str] | None, shared.set_option("tracking.samples=80", panel=_SEARCH)]
 Workers = Annotated[
     int | None,

@@ -54,7 +54,7 @@ Engine = Annotated[shared.EngineName, typer.Option(help=shared.ENGINE_HELP, rich
 Hands = Annotated[
     bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_TRAINING)
 ]
-Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_TRAINING)]
+Config = Annotated[Path | None, shared.config_option(panel=_TRAINING)]
 Assignments = Annotated[list[str] | None, shared.set_option("ppo.epochs=2", panel=_TRAINING)]
 MaxSeconds = Annotated[
     float | None, typer.Option(min=0.0, metavar="SECONDS", help="Stop this command after this time.")
@@ -65,14 +65,15 @@ Resume = Annotated[
 ]
 Start = Annotated[
     Path | None,
-    typer.Option("--from", metavar="RUN", help="Start at the policy of another run, or in a policy file."),
+    typer.Option("--from", metavar="RUN", exists=True, help="Start at the policy of another run, or in a policy file."),
 ]
 Episodes = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Fill the replay buffer of a world model with recorded episodes.", rich_help_panel=_TRAINING
+        metavar="DIR", exists=True, help="Fill the replay buffer of a world model with recorded episodes.",
+        rich_help_panel=_TRAINING,
     ),
-]
+]  # fmt: skip
 SaveSeconds = Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="Time between checkpoints.")]
 TensorBoard = Annotated[bool, typer.Option(help="Write files for TensorBoard too.")]
 Track = Annotated[ExperimentTracker | None, typer.Option(help="Send figures to a tracking service.")]
