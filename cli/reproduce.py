@@ -101,7 +101,7 @@ def _expected_file(clips: Path, study: str, folder: Path | None, *, write: bool)
     if not (write or path.is_file()):
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
         again = shlex.join(["mm-reproduce", str(clips), study, "--expected", str(folder or "DIR"), "--write"])
-        raise SettingsError(f"{study} has no numbers in {path.parent}, which has: {known}; to create them: {again}")
+        raise SettingsError(f"there is no {path}; {path.parent} has: {known}; to create it: {again}")
     if not has_lines(clips):
         raise SettingsError(f"no {MANIFEST} in {clips}; give the output folder of mm-retarget")
     return path

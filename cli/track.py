@@ -9,7 +9,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
 from .options import track as opt
-from .options.checks import check_assignments, check_output_file, refuse_unused
+from .options.checks import check_assignments, check_clip_file, check_output_file, refuse_unused
 from .options.shared import Quiet
 from .program import INTERRUPTED, Program
 
@@ -139,6 +139,7 @@ def _listed(out: Path, clip: str | None, filters: _Filters) -> "list[ListedClip]
     from musclemap.pipelines.train.dataset import list_clips
     from musclemap.pipelines.viewer.clips import ClipFolder
 
+    check_clip_file(out)
     if clip is None:
         return list_clips(out, **filters)
     if any(filters.values()):

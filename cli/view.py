@@ -14,7 +14,7 @@ from musclemap.cli.output.terminal_text import echo
 from musclemap.errors import SettingsError
 
 from .options import view as opt
-from .options.checks import check_output_file, selected_clips
+from .options.checks import check_clip_file, check_output_file, selected_clips
 from .options.shared import Exclude, Include, Limit
 from .options.view import FILM_FPS, STRIP_FRAMES, Backend, Camera
 from .program import Program
@@ -117,6 +117,7 @@ def _clips(out: Path, filters: _Filters, *, tracked: bool, body: str | None) -> 
     """List the selected clips of a body, or those with a track."""
     from musclemap.pipelines.viewer.clips import find_clips
 
+    check_clip_file(out)
     clips = find_clips(out, body=body)
     chosen = selected_clips(out, *filters)
     if chosen is not None:

@@ -10,6 +10,10 @@ from musclemap.errors import SettingsError
 from .shared import ClipFilters
 
 
+HDF5_START = b"\x89HDF\r\n\x1a\n"
+"""First bytes of an HDF5 file."""
+
+
 def given_options(ctx: typer.Context) -> dict[str, str]:
     """Return the parameters given on the command line, each with its option."""
     result = {}
@@ -46,6 +50,19 @@ def refuse_verbose_and_quiet(*, verbose: bool, quiet: bool) -> None:
         raise typer.BadParameter("-v and -q exclude each other")
 
 
+def check_clip_file(path: Path) -> None:
+    """Refuse a file that is given as a clip and does not start as one, before anything heavy is imported.
+
+    Raises:
+        SettingsError: If so.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        if file.read(len(HDF5_START)) != HDF5_START:
+            raise SettingsError(f"{path} is no clip: clips are HDF5 files (.h5), which mm-retarget writes")
+
+
 def selected_clips(
     source: Path, include: Sequence[str], exclude: Sequence[str], limit: int | None, *, listed: bool = False
 ) -> frozenset[str] | None:
@@ -67,6 +84,7 @@ def selected_clips(
     from musclemap.datasets.globs import matches_globs
     from musclemap.datasets.output_folder import clip_files, has_lines, read_entries
 
+    check_clip_file(source)
     root = source if source.is_dir() else source.parent
     found = {path.relative_to(root).as_posix() for path in (clip_files(root) if source.is_dir() else [source])}
     if found and listed and source.is_dir() and has_lines(root):
@@ -90,6 +108,7 @@ def check_selection(dataset: Path, filters: ClipFilters) -> None:
 
     if not dataset.exists():
         raise SettingsError(f"there is no folder or clip {dataset}")
+    check_clip_file(dataset)
     list_clips(
         dataset, include=filters["include"], exclude=filters["exclude"], group=filters["group"],
         split=filters["split"], limit=filters["limit"],
