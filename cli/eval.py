@@ -68,6 +68,7 @@ def evaluate(
         infeasible=infeasible,
     )  # fmt: skip
     check_selection(dataset, filters)
+    _check_files(files, trained_ground=trained_ground)
     check_policy(source)
     result = _evaluate(source, dataset, filters, engine, simulation, files, json_=json_, quiet=quiet)
     raise typer.Exit(1 if strict and not result.tracked else 0)
@@ -105,7 +106,6 @@ def _evaluate(
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.device import disable_gpu_preallocation, enable_compilation_cache
 
-    _check_files(files, trained_ground=simulation["trained_ground"])
     disable_gpu_preallocation()
     with ProgressDisplay(hidden=quiet or json_) as display:
         from musclemap.cli.output.eval_table import print_evaluation

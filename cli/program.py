@@ -164,6 +164,8 @@ class _Ending:
             return PIPE_CLOSED
         except OSError as error:
             return self._say(_os_error(error), WRONG_USE)
+        except ModuleNotFoundError as error:
+            return self._say(_missing_module(error), WRONG_USE)
         except Exception as error:
             logging.getLogger("musclemap.cli").debug("unexpected error", exc_info=error)
             hint = f"please report it; {DEBUG}=1 in the environment shows the traceback"
@@ -200,6 +202,14 @@ class _Command(_Ending, TyperCommand):
 
 class CommandGroup(_Ending, TyperGroup):
     """A command with sub-commands."""
+
+
+def _missing_module(error: ModuleNotFoundError) -> str:
+    """What to install, or where to run: a part of Python that only some systems have is not installed."""
+    name = (error.name or "").partition(".")[0]
+    if name in ("fcntl", "resource"):
+        return "this needs Linux or macOS; on Windows, run it in WSL (https://learn.microsoft.com/windows/wsl)"
+    return f"the package {name} is missing: pip install --upgrade musclemap; mm-info shows what is installed"
 
 
 def _os_error(error: OSError) -> str:

@@ -9,7 +9,6 @@ from musclemap.errors import SettingsError
 
 from .shared import ClipFilters
 
-
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file."""
 

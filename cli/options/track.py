@@ -37,7 +37,10 @@ Seconds = Annotated[
         min=0.0, metavar="SECONDS", help="Computing time per clip.", show_default="600", rich_help_panel=_SEARCH
     ),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the search.", show_default="0", rich_help_panel=_SEARCH)]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, max=MAX_SEED, help="Seed of the search.", show_default="0", rich_help_panel=_SEARCH),
+]
 Hands = Annotated[bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_SEARCH)]
 Config = Annotated[Path | None, shared.config_option(panel=_SEARCH)]
 Assignments = Annotated[list[str] | None, shared.set_option("tracking.samples=80", panel=_SEARCH)]

@@ -51,7 +51,10 @@ NumEnvs = Annotated[
     int | None,
     typer.Option(min=1, help="Number of parallel worlds; fewer need less memory.", rich_help_panel=_TRAINING),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of networks, episodes and noise.", rich_help_panel=_TRAINING)]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, max=MAX_SEED, help="Seed of networks, episodes and noise.", rich_help_panel=_TRAINING),
+]
 Engine = Annotated[shared.EngineName, typer.Option(help=shared.ENGINE_HELP, rich_help_panel=_TRAINING)]
 Hands = Annotated[
     bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_TRAINING)

@@ -17,6 +17,9 @@ WIDTHS = (40, 100)
 HEAD = 26
 """Columns for an option; a longer one has its text on the next line."""
 
+MANY = 100_000
+"""Upper limits from here on are not worth a word."""
+
 _PLACEHOLDERS = {int: "N", float: "X", str: "TEXT"}
 
 
@@ -113,7 +116,7 @@ def _text(parameter: Any, context: Any) -> str:
     """Help, then default and range."""
     facts = [f"default: {default}"] if (default := _default(parameter, context)) else []
     least, most = getattr(parameter, "min", None), getattr(parameter, "max", None)
-    if least is not None and most is not None:
+    if least is not None and most is not None and most < MANY:
         facts.append(f"{least:g} to {most:g}")
     if parameter.required and parameter.param_type_name == "option":
         facts.append("required")
