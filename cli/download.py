@@ -46,7 +46,15 @@ _KINDS = {
 }  # fmt: skip
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-download builtin-walk walk/            # a clip, its muscles and a policy; no network",
+    "mm-download --list",
+    "mm-download hf://OWNER/NAME out/ --include '*walk*' --limit 10",
+    "mm-download --check amass amass/ --body-models smplh/",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def download(
     ctx: typer.Context,
     what: opt.What = None,
