@@ -41,6 +41,7 @@ MEANINGS: tuple[_Meaning, ...] = (
      "num-cpus cores", "--jobs", "-j N sets how many run at the same time"),
     ("cpu no-gpu no-cuda", "--device", "--device cpu"),
     ("gpu cuda use-gpu use-cuda", "--device", "--device gpu"),
+    ("device cpu gpu cuda backend", "--engine", "--engine warp uses a GPU, --engine mujoco the processor"),
     ("smpl smplh smplx smpl-dir smplh-dir smplx-dir smpl-path smplh-path smplx-path model-path model-folder model-dir "
      "smpl-models body-model body-model-path support-dir", "--body-models",
      "--body-models DIR names the folder of SMPL-family models"),
@@ -61,7 +62,7 @@ MEANINGS: tuple[_Meaning, ...] = (
     ("skip ignore", "--exclude", "--exclude GLOB"),
     ("max num number count max-clips num-clips n head first", "--limit", "--limit N uses the first N"),
     ("movie mp4 record film gif png image screenshot export render save-video", "--save",
-     "--save FILE.mp4 writes a video, --save FILE.png a strip of images"),
+     "-o FILE.mp4 writes a video, -o FILE.png a strip of images"),
     ("threshold thresholds limits limit", "--threshold", "--threshold METRIC=WARN:INFEASIBLE"),
     ("debug traceback", None, "MUSCLEMAP_DEBUG=1 in the environment shows tracebacks"),
     ("V ver", None, "--version"),
