@@ -184,4 +184,4 @@ def test_the_report_is_written_with_the_verdicts_or_separately(tmp_path: Path, j
     assert result.stdout.strip() == str(out / "report.html")
     assert '"infeasible": 1' in (out / "report.html").read_text("utf-8")
     assert RUNNER.invoke(page.app, [str(tmp_path)]).exit_code == 2
-    assert RUNNER.invoke(page.app, [str(out), "--limit", "skate_m_s=x:y"]).exit_code == 2
+    assert RUNNER.invoke(page.app, [str(out), "--threshold", "skate_m_s=x:y"]).exit_code == 2
