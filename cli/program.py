@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from musclemap import __version__
 from musclemap.cli.output.completion import VARIABLE, prepare_completion
 from musclemap.cli.output.help_text import help_lines
+from musclemap.cli.output.interrupts import INTERRUPTED, two_step_interrupts
 from musclemap.cli.output.library_text import clean_library_text
 from musclemap.cli.output.terminal_text import echo
 from musclemap.cli.output.verbs import spelled_like
@@ -25,9 +26,9 @@ from musclemap.errors import MusclemapError
 from musclemap.failures import describe
 from musclemap.urls import without_secrets
 
-WRONG_USE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 2, 70, 130, 141
-"""Exit statuses: wrong usage, or nothing could be done; a fault of the program (EX_SOFTWARE of sysexits.h); Ctrl-C; a
-closed pipe as in shells, 128 + the signal's number."""
+WRONG_USE, INTERNAL, PIPE_CLOSED = 2, 70, 141
+"""Exit statuses: wrong usage, or nothing could be done; a fault of the program (EX_SOFTWARE of sysexits.h); a closed
+pipe as in shells, 128 + the signal's number."""
 
 DEBUG = "MUSCLEMAP_DEBUG"
 """Environment variable. If it is set, unexpected errors are logged with their traceback."""
@@ -143,7 +144,7 @@ class _Ending:
             logging.getLogger("musclemap").setLevel(logging.DEBUG)
         typed = prog_name or self.program
         prepare_completion()
-        with clean_library_text(), spelled_like(typed):
+        with clean_library_text(), spelled_like(typed), two_step_interrupts(self.program, self.kept):
             status = self._guarded(args, typed, complete_var or VARIABLE, extra)
             status = self._flushed(status)
         if standalone_mode:

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
+from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import BodyModelError, SettingsError
 
 from .options import retarget as opt
 from .options.checks import one_output, refuse_verbose_and_quiet
 from .options.shared import ComputeDevice, Config, Device, Json, Quiet
-from .program import INTERRUPTED, Program
+from .program import Program
 
 if TYPE_CHECKING:
     from musclemap.datasets.selection import Selection
     from musclemap.datasets.summary import Summary
     from musclemap.retarget.config import RetargetConfig
 
-app = Program("mm-retarget")
+app = Program("mm-retarget", kept="finished clips are kept, repeat the command to resume")
 
 _EXAMPLES = (
     "mm-retarget amass/ out/                       # a folder, with all below it",

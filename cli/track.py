@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import typer
 
+from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
 from .options import track as opt
 from .options.checks import check_assignments, check_clip_file, check_output_file, refuse_unused
 from .options.shared import Quiet
-from .program import INTERRUPTED, Program
+from .program import Program
 
 if TYPE_CHECKING:
     from musclemap.imitation.tracking.track_config import TrackConfig

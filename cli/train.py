@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
+from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 from .options import train as opt
 from .options.checks import check_assignments, check_run, check_selection
 from .options.shared import ClipFilters, EngineName, Json, Quiet
-from .program import INTERRUPTED, Program
+from .program import Program
 
 if TYPE_CHECKING:
     from musclemap.imitation.runs.run_facts import RecordedRun
