@@ -169,12 +169,14 @@ def check_policy(source: Path) -> None:
 
 
 def check_run(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder of a run that is a file, or has no run to resume.
+    """Refuse a folder of a run that is a file, or has a run that is not to be resumed, or none that is.
 
     Raises:
         SettingsError: If so.
     """
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"--run {folder} is a file; give a folder for the run")
+    if not resume and (folder / "run.json").is_file():
+        raise SettingsError(f"{folder} already holds a run; --resume continues it, --run DIR names another folder")
     if resume and not (folder / "run.json").is_file():
         raise SettingsError(f"there is no run in {folder} to resume; --run names its folder")
