@@ -64,6 +64,8 @@ MEANINGS: tuple[_Meaning, ...] = (
     ("movie mp4 record film gif png image screenshot export render save-video", "--save",
      "-o FILE.mp4 writes a video, -o FILE.png a strip of images"),
     ("threshold thresholds limits limit", "--threshold", "--threshold METRIC=WARN:INFEASIBLE"),
+    ("install-completion show-completion completions", "--completion",
+     'musclemap --completion bash|zsh|fish prints the script: eval "$(musclemap --completion bash)"'),
     ("debug traceback", None, "MUSCLEMAP_DEBUG=1 in the environment shows tracebacks"),
     ("V ver", None, "--version"),
 )  # fmt: skip

@@ -105,6 +105,7 @@ MISTAKES = {
     "pack out b --url ftp://x": "has to start with http:// or https://",
     # what users of other programs type
     "convert in out": "No such command 'convert'; did you mean 'retarget'?",
+    "--install-completion": "musclemap --completion bash|zsh|fish prints the script",
     "Retarget in out": "No such command 'Retarget'; did you mean 'retarget'?",
     "visualize out": "No such command 'visualize'; did you mean 'view'?",
     "retarget in out --output-dir o": "-o PATH names the file or folder to write",
