@@ -118,6 +118,14 @@ class _Ending:
         """Write the help text, in place of Typer's."""
         formatter.write("\n".join(help_lines(self, ctx)))
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """As Typer's."""
+        try:
+            base: Any = super()
+            return base.make_context(*args, **extra)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
+
     def invoke(self, ctx: Any) -> Any:
         """As Typer's."""
         try:

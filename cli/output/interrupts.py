@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 from .verbs import as_typed
 
@@ -14,6 +15,9 @@ INTERRUPTED = 130
 
 PATIENCE = 1.0
 """Time after which a command that has not ended says why [s]."""
+
+RETRY = 0.05
+"""Time to the next attempt where an exception would be lost [s]."""
 
 SHOW_CURSOR = "\x1b[?25h"
 """Shows the terminal's cursor, which a progress bar hides."""
@@ -38,10 +42,15 @@ def two_step_interrupts(program: str, kept: str) -> Iterator[None]:
     )
     reminder.daemon = True
 
-    def stop(number: int, frame: object) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         if reminder.ident is not None:
             _write(f"{program}: interrupted; {kept}")
             os._exit(INTERRUPTED)
+        if _would_be_lost(frame):
+            again = threading.Timer(RETRY, os.kill, [os.getpid(), signal.SIGINT])  # also ends a call that waits
+            again.daemon = True
+            again.start()
+            return
         reminder.start()
         raise KeyboardInterrupt
 
@@ -51,6 +60,15 @@ def two_step_interrupts(program: str, kept: str) -> Iterator[None]:
     finally:
         reminder.cancel()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _would_be_lost(frame: FrameType | None) -> bool:
+    """Whether Python ignores exceptions of this code: JAX's callback of the garbage collector, and destructors."""
+    while frame is not None:
+        if frame.f_code.co_name in ("_xla_gc_callback", "__del__"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _write(line: str) -> None:

@@ -172,3 +172,31 @@ def test_a_second_ctrl_c_ends_what_the_first_cannot():
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=30)
     assert (run.returncode, err) == (INTERRUPTED, "mm-test: interrupted; finished parts are kept\n")
+
+
+LOST = WAITS.replace("        done.result()", "        pass").replace("pool.submit(time.sleep, 300)", "None").replace(
+    'print("ready", flush=True)', "wait()"
+).replace("app([])", """
+class Slow:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(1.0)
+def wait():
+    slow = Slow()
+    del slow  # Python ignores exceptions of a destructor
+    time.sleep(300)
+app([])
+""")
+
+
+def test_ctrl_c_is_not_lost_where_python_ignores_exceptions():
+    run = subprocess.Popen(
+        [sys.executable, "-c", LOST], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": SOURCES},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert run.stdout is not None
+    assert run.stdout.readline() == "ready\n"
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, err) == (INTERRUPTED, "mm-test: interrupted; finished parts are kept\n")
