@@ -4,8 +4,9 @@ import os
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from musclemap.cli.output.terminal_text import echo
 from musclemap.errors import SettingsError
 
 from .options import view as opt
+from .options.checks import check_clip_file, check_output_file, selected_clips
+from .options.shared import Exclude, Include, Limit
 from .options.view import FILM_FPS, STRIP_FRAMES, Backend, Camera
 from .program import Program
 
@@ -25,8 +28,11 @@ if TYPE_CHECKING:
 
 app = Program("mm-view")
 
-
 FILM_SIZE, HALF_SIZE, TILE_SIZE = (960, 720), (560, 720), (320, 640)
+
+_Filters = tuple[Sequence[str], Sequence[str], int | None]
+"""--include, --exclude, --limit."""
+
 _SIZES = range(16, 4097)
 
 
@@ -38,11 +44,23 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-view out/                               # in the browser, until Ctrl-C",
+    "mm-view out/ walk_1.2                      # by a part of its name",
+    "mm-view out/ walk_1.2 walk_1.6             # side by side",
+    "mm-view out/ walk_1.2 -o walk.mp4          # a video",
+    "mm-view out/ walk_1.2 -o walk.png --frames 6 --tracked",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def view(
     out: opt.Out,
     clip: opt.ClipName = None,
     other: opt.OtherName = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Limit = None,
     body: opt.BodyFilter = None,
     save: opt.Save = None,
     frames: opt.Frames = None,
@@ -58,7 +76,7 @@ def view(
     port: opt.Port = None,
     open_browser: opt.Open = None,
 ) -> None:
-    """Show clips in the browser until Ctrl-C, or save one clip as a video or image with --save.
+    """Show clips in the browser until Ctrl-C, or save one clip as a video or image with -o.
 
     The page is served to this machine only, and only to those who have its full
     address, which contains a token.
@@ -75,16 +93,19 @@ def view(
     serving = {"--host": host, "--port": port, "--open": open_browser}
     if reference and (not tracked or other is not None):
         raise SettingsError("--reference shows a clip beside its tracked motion: it needs --tracked, and no OTHER")
-    shown = _clips(out, tracked=tracked, body=body and body.value)
+    filters = (include or (), exclude or (), limit)
     if save is None:
-        _refuse(saving, "for --save FILE.mp4 or --save FILE.png, not for the browser")
+        _refuse(saving, "for -o FILE.mp4 or -o FILE.png, not for the browser")
+        shown = _clips(out, filters, tracked=tracked, body=body and body.value)
         _serve(
             shown, clip, other, host=host, port=port, open_browser=open_browser, muscles=muscles,
             targets=targets, tracked=tracked, reference=reference,
         )  # fmt: skip
         return
-    _refuse(serving, "for the browser, not for --save")
+    _refuse(serving, "for the browser, not for -o FILE")
     pixels = None if size is None else _size(size)
+    _check_file(save, fps)
+    shown = _clips(out, filters, tracked=tracked, body=body and body.value)
     root, name = _one_clip(out, clip, shown)
     motions = [(name, tracked)]
     if other is not None:
@@ -101,11 +122,27 @@ def _refuse(options: dict[str, object], why: str) -> None:
         raise SettingsError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
 
 
-def _clips(out: Path, *, tracked: bool, body: str | None) -> "ClipFolder":
-    """List the clips of a body, or those with a track."""
+def _check_file(save: Path, fps: float | None) -> None:
+    """Refuse a file that cannot be written, before anything heavy is imported."""
+    ending = save.suffix.lower()
+    if ending not in (".mp4", ".png"):
+        raise SettingsError(f"{save.name} ends in {ending or 'nothing'}; a video ends in .mp4, a strip in .png")
+    if fps is not None and ending == ".png":
+        raise SettingsError("--fps is for videos; --frames sets the number of images in a strip")
+    check_output_file("-o", save, ending)
+
+
+def _clips(out: Path, filters: _Filters, *, tracked: bool, body: str | None) -> "ClipFolder":
+    """List the selected clips of a body, or those with a track."""
     from musclemap.pipelines.viewer.clips import find_clips
 
+    check_clip_file(out)
     clips = find_clips(out, body=body)
+    chosen = selected_clips(out, *filters)
+    if chosen is not None:
+        clips = replace(clips, names=tuple(name for name in clips.names if name in chosen))
+        if not clips.names:
+            raise SettingsError(f"none of the selected clips of {out} is of this body")
     if not tracked:
         return clips
     from musclemap.pipelines.track.tracked_motions import with_tracks
@@ -115,10 +152,12 @@ def _clips(out: Path, *, tracked: bool, body: str | None) -> "ClipFolder":
 
 def _one_clip(out: Path, name: str | None, clips: "ClipFolder") -> tuple[Path, str]:
     """Return the folder and the name of the clip to draw."""
-    if name is None and out.is_file():
+    if name is None and len(clips.names) == 1:
         return clips.root, clips.names[0]
     if name is None:
-        raise SettingsError(f"{out} is a folder; name the clip to draw: mm-view {out} {clips.names[0]} --save FILE")
+        raise SettingsError(
+            f"{out} has {len(clips.names)} clips; name the one to draw: mm-view {out} {clips.names[0]} -o FILE"
+        )
     return clips.root, clips.find(name)
 
 
@@ -190,15 +229,10 @@ def _draw(
     from musclemap.pipelines.rendering.film import save_film, save_strip, strip_frames
     from musclemap.pipelines.rendering.motion_film import film_times
 
-    ending = save.suffix.lower()
-    if ending not in (".mp4", ".png"):
-        raise SettingsError(f"{save.name} ends in {ending or 'nothing'}; a video ends in .mp4, a strip in .png")
-    if fps is not None and ending == ".png":
-        raise SettingsError("--fps is for videos; --frames sets the number of images in a strip")
     clips = [_read(root, name, tracked=tracked) for name, tracked in motions]
     for clip in clips:
         _warn_of_other_body(clip)
-    film, still = ending == ".mp4", clips[0]
+    film, still = save.suffix.lower() == ".mp4", clips[0]
     view = camera or (Camera.three_quarter if film else Camera.side)
     rate, pixels = fps or FILM_FPS, size or (TILE_SIZE if not film else HALF_SIZE if len(clips) > 1 else FILM_SIZE)
     times = strip_frames(still.nframe, count=frames or STRIP_FRAMES) / still.fps

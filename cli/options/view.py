@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import Body
+from .shared import CLIPS_HELP, Body, output_option
 
 
 class Camera(StrEnum):
@@ -30,22 +30,28 @@ FILM_FPS, STRIP_FRAMES = 30.0, 6
 
 _SAVE, _BROWSER = "Saved image or video", "Browser"
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of clips, or one clip (.h5).", exists=True)]
+Out = Annotated[Path, typer.Argument(metavar="CLIPS", help=CLIPS_HELP, exists=True, show_default=False)]
 ClipName = Annotated[
-    str | None, typer.Argument(metavar="CLIP", help="Clip to show first: its path below OUT.", show_default=False)
-]
+    str | None,
+    typer.Argument(
+        metavar="CLIP", help="Clip to show first, or to save: its path below CLIPS, or a part of it.",
+        show_default=False,
+    ),
+]  # fmt: skip
 OtherName = Annotated[
     str | None,
-    typer.Argument(metavar="OTHER", help="Clip to show beside it: its path below OUT.", show_default=False),
+    typer.Argument(
+        metavar="OTHER", help="Clip to show beside it: its path below CLIPS, or a part of it.", show_default=False
+    ),
 ]
 BodyFilter = Annotated[Body | None, typer.Option("--body", help="Show only clips of this body.", show_default="any")]
 Save = Annotated[
     Path | None,
-    typer.Option(
-        help="Write a video (.mp4) or a strip of images (.png) instead of opening the browser.",
-        rich_help_panel=_SAVE,
+    output_option(
+        "Write a video (.mp4) or a strip of images (.png) instead of opening the browser.", "--save", metavar="FILE",
+        panel=_SAVE,
     ),
-]
+]  # fmt: skip
 Frames = Annotated[
     int | None,
     typer.Option(
@@ -55,7 +61,7 @@ Frames = Annotated[
 Fps = Annotated[
     float | None,
     typer.Option(
-        min=1, max=240, help="Frame rate of a video, in Hz.", show_default=f"{FILM_FPS:g}", rich_help_panel=_SAVE
+        min=1, max=240, metavar="HZ", help="Frame rate of a video.", show_default=f"{FILM_FPS:g}", rich_help_panel=_SAVE
     ),
 ]
 Size = Annotated[
@@ -95,6 +101,7 @@ Muscles = Annotated[bool, typer.Option(help="Draw the muscles; without them, dra
 Host = Annotated[
     str | None,
     typer.Option(
+        metavar="ADDRESS",
         help="Address to listen on. With 0.0.0.0, anyone on the network who has the full address, token included, "
         "can watch, unencrypted.",
         show_default="127.0.0.1", rich_help_panel=_BROWSER,

@@ -372,7 +372,7 @@ def test_film_command(clip_path: Path, tmp_path: Path, backend: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--frames", "3"], "--frames is for --save"),
+        (["--frames", "3"], "--frames is for -o FILE.mp4"),
         (["--save", "a.png", "--port", "8080", "--no-open"], "--port and --open"),
         (["trot", "--save", "a.png"], "no clip 'trot'"),
         (["--save", "a.gif"], ".mp4"),
@@ -397,10 +397,16 @@ def test_wrong_use_exits_with_2(
 
 def test_clip_of_a_folder_is_selected_by_name(clip_path: Path, tmp_path: Path) -> None:
     words = ("--save", tmp_path / "a.png", "--frames", 1, "--size", "60x120", "--backend", "plot")
-    assert _mm_view(clip_path.parent, "walk", *words).exit_code == 0
-    result = _mm_view(clip_path.parent, *words)
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "walk.h5").write_bytes(clip_path.read_bytes())
+    assert _mm_view(folder, *words).exit_code == 0  # there is only one
+    (folder / "run.h5").write_bytes(clip_path.read_bytes())
+    assert _mm_view(folder, "walk", *words).exit_code == 0
+    assert _mm_view(folder, "--exclude", "run*", *words).exit_code == 0
+    result = _mm_view(folder, *words)
     assert result.exit_code == 2
-    assert f"mm-view {clip_path.parent} walk.h5 --save" in result.stderr.replace("\n", "")
+    assert f"mm-view {folder} run.h5 -o FILE" in result.stderr.replace("\n", "")
 
 
 def test_bad_clip_exits_with_2(clip: Clip, clip_path: Path, tmp_path: Path) -> None:
