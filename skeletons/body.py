@@ -114,6 +114,7 @@ class TargetBody:
         limits: Joint ranges: "effective", which keep every driven joint in its own range, or "declared".
         corrections: What differs from the model as its package releases it; already applied to `model`.
         variant: What differs from the body's table; already applied to `model`.
+        muscle_groups: Muscles by action, without the suffix of their side; see `variants.groups`.
     """
 
     name: str
@@ -131,6 +132,7 @@ class TargetBody:
     limits: str = "effective"
     corrections: tuple[Correction, ...] = ()
     variant: BodyVariant = UNALTERED
+    muscle_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_limits(self.limits)

@@ -40,6 +40,7 @@ class ClipOutcome:
         seconds_reached: Time of the clip that the body followed [s].
         metrics: Metrics of the track.
         track: Path of the track's file, or None.
+        variant: Short name of the variant by which the simulated body differs from the clip's, or "".
     """
 
     clip: str
@@ -50,6 +51,7 @@ class ClipOutcome:
     seconds_reached: float = 0.0
     metrics: Mapping[str, Any]
     track: Path | None = None
+    variant: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -156,7 +158,9 @@ def _plan_clip(
         why = stale_reason(stored, clip, config)
         if not why and not overwrite:
             folder = root if root.is_dir() else root.parent
-            return track_outcome(stored, kept=True, path=track_path(folder, item.path, variant=variant))
+            return track_outcome(
+                stored, kept=True, path=track_path(folder, item.path, variant=variant), variant=variant
+            )  # fmt: skip
     elif isinstance(stored, Failure):
         why = stored.message
     return PlannedClip(
@@ -188,13 +192,14 @@ def stale_reason(stored: StoredTrack, clip: Clip, config: TrackConfig) -> str:
     return ""
 
 
-def track_outcome(stored: StoredTrack, *, path: Path, kept: bool = False) -> ClipOutcome:
+def track_outcome(stored: StoredTrack, *, path: Path, kept: bool = False, variant: str = "") -> ClipOutcome:
     """Outcome of a clip that has a track."""
     frames = stored.metrics.get("frames")
     reached = (frames - 1 if isinstance(frames, int) else stored.nstep) / stored.fps
     return ClipOutcome(
         clip=stored.clip, status=stored.verdict, kept=kept, reason=_explain(stored, reached), failure=stored.failure,
         seconds_reached=reached, metrics=stored.metrics, track=path,
+        variant=variant,
     )  # fmt: skip
 
 

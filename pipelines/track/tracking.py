@@ -210,4 +210,5 @@ def _record(result: JobOutcome, tracks: TrackFolder) -> ClipOutcome:
         if is_disk_full(error):
             raise OutputError(f"the disk of {tracks.root} is full") from error
         return failed_outcome(name, f"its track cannot be written: {error.strerror}")
-    return track_outcome(result.track, path=track_path(tracks.root, name, variant=result.planned.variant))
+    variant = result.planned.variant
+    return track_outcome(result.track, path=track_path(tracks.root, name, variant=variant), variant=variant)

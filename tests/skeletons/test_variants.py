@@ -30,7 +30,8 @@ def test_equal_facts_are_equal_variants_in_any_order_and_notation() -> None:
     pairs = {kind: [list(pair) for pair in reversed(facts.items())] for kind, facts in FACTS.items()}
     without_effect = {**FACTS, "strength": {"soleus_l": 1, **FACTS["strength"]}, "added_mass": {
         "toes_r": 0.0, "tibia_r": 1, "head": 2, "talus_l": 0.5}}  # fmt: skip
-    for other in (make_variant(**pairs), make_variant(**without_effect), from_dict(BodyVariant, to_dict(VARIANT))):
+    read = [from_dict(BodyVariant, tree) for tree in (pairs, without_effect, to_dict(VARIANT))]
+    for other in read:
         assert (other, hash(other), other.canonical) == (VARIANT, hash(VARIANT), VARIANT.canonical)
         assert other.short_name == VARIANT.short_name
     assert json.loads(VARIANT.canonical) == facts_of(VARIANT) == FACTS
