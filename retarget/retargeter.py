@@ -115,6 +115,10 @@ class Retargeter:
         load = partial(load_body, limits=config.joint_limits, published=config.body.published)
         self.body = load(BODY_OPTIONS[config.body.name], variant=config.body.variant)
         self._whole = self.body if self.body.base is None else load(self.body.base.whole)
+        self._bones = self._whole
+        if self._whole is self.body and config.body.variant.joint_range:
+            # Limits do not change bones: without a straight elbow in the T-pose, the forearms would seem shorter.
+            self._bones = load(self.body.name, variant=dataclasses.replace(config.body.variant, joint_range=()))
         self._hands = self.body.hands if config.hands == "auto" else config.hands
         self._models = tuple(body_models)
         self._device = device if device is not None else jax.devices()[0]
@@ -169,7 +173,7 @@ class Retargeter:
         fitted = self._proportions.get(key)
         if fitted is None:
             joints = self._joints(motion) if model is None else model.joint_template[:22]
-            fitted = fit_proportions(self._whole, joints, body_model=model)
+            fitted = fit_proportions(self._bones, joints, body_model=model)
             if len(self._proportions) >= MAX_SKELETONS:
                 self._proportions.clear()
             self._proportions[key] = fitted
