@@ -2,11 +2,13 @@
 
     mm-download builtin-walk walk
     mm-track walk --strength ankle_plantarflexors=0.5
-    python benchmarks/weakness.py walk --strength ankle_plantarflexors=0.5 --out docs/images/weak_plantarflexors.png
+    mm-track walk --strength ankle_plantarflexors=0.25
+    python benchmarks/weakness.py walk --group ankle_plantarflexors --factors 0.5 0.25 \
+        --out docs/images/weak_plantarflexors.png
 
-Both bodies follow the same clip, so the strides are the same; what differs is which muscles make the moments. Moments
+The bodies follow the same clip, so the strides are the same; what differs is which muscles make the moments. Moments
 are those of the muscles in the simulation, active and passive, about the joint, per kilogram of body mass; power is
-moment times the joint's velocity. Curves are means over all strides of both legs that both tracks contain.
+moment times the joint's velocity. Curves are means over all strides of both legs that every track contains.
 """
 
 import argparse
@@ -45,6 +47,9 @@ MUSCLES = {
     "hip flexors": "hip_flexors", "hip extensors": "hip_extensors", "vasti": ("vasint", "vaslat", "vasmed"),
 }  # fmt: skip
 """Muscles of one side, or a group of them, by the title of their panel."""
+
+
+COLOURS = ("0.3", "tab:orange", "tab:red", "tab:purple")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +91,18 @@ def gait_of(track: StoredTrack, clip: Clip, steps: int) -> Gait:
     return Gait(moment=moment, power=power, activation=activation)
 
 
-def draw(own: Gait, weak: Gait, name: str, path: Path) -> None:
-    """Plot both over the stride."""
+def draw(gaits: dict[str, Gait], path: Path) -> None:
+    """Plot all over the stride, by name; that of the clip's own body first."""
     figure, axes = plt.subplots(2, 5, figsize=(15, 5.6), sharex=True, constrained_layout=True)
     panels = [
-        ("ankle, plantarflexor moment", "Nm/kg", own.moment["ankle"], weak.moment["ankle"]),
-        ("ankle, power", "W/kg", own.power["ankle"], weak.power["ankle"]),
-        ("hip, flexor moment", "Nm/kg", own.moment["hip"], weak.moment["hip"]),
-        *((title, "activation", own.activation[title], weak.activation[title]) for title in MUSCLES),
+        ("ankle, plantarflexor moment", "Nm/kg", lambda gait: gait.moment["ankle"]),
+        ("ankle, power", "W/kg", lambda gait: gait.power["ankle"]),
+        ("hip, flexor moment", "Nm/kg", lambda gait: gait.moment["hip"]),
+        *((title, "activation", lambda gait, title=title: gait.activation[title]) for title in MUSCLES),
     ]
-    for axis, (title, unit, before, after) in zip(axes.flat, panels, strict=True):
-        axis.plot(PHASE, before, color="0.3", label="own body")
-        axis.plot(PHASE, after, color="tab:red", label=name)
+    for axis, (title, unit, curve) in zip(axes.flat, panels, strict=True):
+        for (name, gait), colour in zip(gaits.items(), COLOURS, strict=False):
+            axis.plot(PHASE, curve(gait), color=colour, label=name)
         axis.set(title=title, xlim=(0, 100), ylabel=unit)
         if unit == "activation":
             axis.set_ylim(0.0, None)
@@ -105,54 +110,65 @@ def draw(own: Gait, weak: Gait, name: str, path: Path) -> None:
             axis.axhline(0.0, color="0.8", linewidth=0.8, zorder=0)
     for axis in axes[1]:
         axis.set_xlabel("stride from heel strike [%]")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(gaits))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=72)
     print(f"\ndrawn: {path}")
 
 
+def rows_of(gaits: list[Gait], tracks: list[StoredTrack], stride: float) -> list[list[str]]:
+    """Rows of the table; `stride` is the mean duration of a stride [s]."""
+    work = lambda gait: np.maximum(gait.power["ankle"], 0.0).mean() * stride  # noqa: E731
+    return [
+        ["peak plantarflexor moment [Nm/kg]", *(f"{gait.moment['ankle'].max():.2f}" for gait in gaits)],
+        ["peak ankle power, push-off [W/kg]", *(f"{gait.power['ankle'].max():.2f}" for gait in gaits)],
+        ["positive ankle work a stride [J/kg]", *(f"{work(gait):.3f}" for gait in gaits)],
+        ["peak hip flexor moment [Nm/kg]", *(f"{gait.moment['hip'].max():.2f}" for gait in gaits)],
+        *([f"mean activation, {title}", *(f"{gait.activation[title].mean():.3f}" for gait in gaits)]
+          for title in MUSCLES),
+        ["frames followed", *(f"{track.metrics['frames']} of {track.metrics['frames_total']}" for track in tracks)],
+        *([title, *(f"{track.metrics[key]:.1f}" for track in tracks)]
+          for title, key in (("landmark error, mean [mm]", "landmark_error_mean_mm"),
+                             ("root error, mean [mm]", "root_error_mean_mm"))),
+    ]  # fmt: skip
+
+
 def main() -> None:
     """Print the tables and draw the curves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, help="data set with one clip and its two tracks")
-    parser.add_argument("--strength", action="append", required=True, help="as for mm-track")
+    parser.add_argument("root", type=Path, help="data set with one clip and its tracks")
+    parser.add_argument("--group", default="ankle_plantarflexors", help="muscle or group, as for mm-track --strength")
+    parser.add_argument("--factors", type=float, nargs="+", default=[0.5], help="factors of strength, of a track each")
     parser.add_argument("--out", type=Path, help="picture to draw")
     options = parser.parse_args()
     files = clip_files(options.root)
     if len(files) != 1:
         raise SystemExit(f"{options.root} has {len(files)} clips; the comparison is of one")
     clip, name = read_clip(files[0]), files[0].relative_to(options.root).as_posix()
-    body = load_body(clip.model)
-    variant = parse_variant(body.model, body.muscle_groups, strength=options.strength)
-    lines = read_track_list(options.root)
-    own, weak = (find_track(options.root, name, lines, variant=key) for key in ("", variant.short_name))
-    if not isinstance(own, StoredTrack) or not isinstance(weak, StoredTrack):
-        raise SystemExit(f"{name} lacks a track of its own body or of {variant.text}; mm-track makes them")
-    steps = min(own.nstep, weak.nstep) + 1
+    body, lines = load_body(clip.model), read_track_list(options.root)
+    tracks = {"own body": find_track(options.root, name, lines)}
+    for factor in options.factors:
+        variant = parse_variant(body.model, body.muscle_groups, strength=[f"{options.group}={factor}"])
+        tracks[variant.text] = find_track(options.root, name, lines, variant=variant.short_name)
+    usable = {title: track for title, track in tracks.items() if isinstance(track, StoredTrack)}
+    if len(usable) < len(tracks):
+        raise SystemExit(f"{name} lacks tracks: {', '.join(tracks.keys() - usable.keys())}; mm-track makes them")
+    steps = min(track.nstep for track in usable.values()) + 1
+    parts = [part for side in SIDES for part in strides(clip.frames(slice(steps)), side)]
     if not all(strides(clip.frames(slice(steps)), side) for side in SIDES):
-        raise SystemExit(f"no whole stride of both legs in the {steps} frames that both tracks have")
-    before, after = gait_of(own, clip, steps), gait_of(weak, clip, steps)
-    reached = f"{weak.metrics['frames']} of {weak.metrics['frames_total']} frames followed"
-    print(f"{name} with {variant.text} ({variant.short_name}): {weak.verdict}, {reached}\n")
-    step = float(np.mean([b - a for side in SIDES for a, b in strides(clip, side)])) / clip.fps / 100.0
-    rows = [
-        ["peak plantarflexor moment [Nm/kg]", *(f"{gait.moment['ankle'].max():.2f}" for gait in (before, after))],
-        ["peak ankle power, push-off [W/kg]", *(f"{gait.power['ankle'].max():.2f}" for gait in (before, after))],
-        ["positive ankle work a stride [J/kg]",
-         *(f"{np.maximum(gait.power['ankle'], 0.0).sum() * step:.3f}" for gait in (before, after))],
-        ["peak hip flexor moment [Nm/kg]", *(f"{gait.moment['hip'].max():.2f}" for gait in (before, after))],
-        *([f"mean activation, {title}", *(f"{gait.activation[title].mean():.3f}" for gait in (before, after))]
-          for title in MUSCLES),
-        *([f"{title} [mm]", *(f"{track.metrics[key]:.1f}" for track in (own, weak))]
-          for title, key in (("landmark error, mean", "landmark_error_mean_mm"), ("root error, mean",
-                                                                                 "root_error_mean_mm"))),
-    ]  # fmt: skip
-    print(table(["", "own body", "weak"], rows))
-    found = compare_tracks(weak, own)
-    print("\nsaturated first: " + ", ".join(f"{one.muscle} from {one.first:.2f} s" for one in found.saturated))
-    print("rise most: " + ", ".join(f"{muscle} +{rise:.2f}" for muscle, rise in found.risen or ()))
+        raise SystemExit(f"no whole stride of both legs in the {steps} frames that all tracks have")
+    gaits = {title: gait_of(track, clip, steps) for title, track in usable.items()}
+    stride = float(np.mean([b - a for a, b in parts])) / clip.fps
+    print(f"{name}, {len(parts)} strides in {steps} frames\n")
+    print(table(["", *gaits], rows_of(list(gaits.values()), list(usable.values()), stride)))
+    own = usable["own body"]
+    for title, track in list(usable.items())[1:]:
+        found = compare_tracks(track, own)
+        print(f"\n{title}: {track.verdict} {track.failure}")
+        print("saturated first: " + ", ".join(f"{one.muscle} from {one.first:.2f} s" for one in found.saturated))
+        print("rise most: " + ", ".join(f"{muscle} +{rise:.2f}" for muscle, rise in found.risen or ()))
     if options.out:
-        draw(before, after, variant.text, options.out)
+        draw(gaits, options.out)
 
 
 if __name__ == "__main__":

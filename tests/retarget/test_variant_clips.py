@@ -1,6 +1,5 @@
 """Clips of altered bodies: limits of joints are kept, and the clip is one of that body."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +24,7 @@ VARIANT = make_variant(
 
 
 @pytest.fixture(scope="module")
-def stiff() -> Iterator[tuple[Clip, Retargeter]]:
+def stiff() -> tuple[Clip, Retargeter]:
     """Two seconds of walking with a stiff right knee and a bent left elbow."""
     with optimised():
         retargeter = Retargeter(RetargetConfig(body=BodyConfig(variant=VARIANT)))
