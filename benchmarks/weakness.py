@@ -112,7 +112,7 @@ def draw(gaits: dict[str, Gait], path: Path) -> None:
         axis.set_xlabel("stride from heel strike [%]")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(gaits))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=72)
+    figure.savefig(path, dpi=64)
     print(f"\ndrawn: {path}")
 
 
