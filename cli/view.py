@@ -251,7 +251,7 @@ def _warn_of_other_body(clip: "Clip") -> None:
     """Warn if this installation has the clip's body neither corrected nor as released."""
     from musclemap.skeletons.bodies import load_body_version
 
-    body = load_body_version(clip.model, clip.model_sha256)
+    body = load_body_version(clip.model, clip.model_sha256, variant=clip.variant)
     if clip.model_version not in (body.version, body.version.removesuffix("+corrected")):
         made = f"the clip was made for {clip.model} {clip.model_version}"
         echo(f"mm-view: {made} and is drawn on {body.version}; joints may differ", err=True)
@@ -274,7 +274,7 @@ def _film(
         draw = plot_frames
         if backend is Backend.auto:
             echo(f"mm-view: no OpenGL found, so matplotlib draws; for better images: {INSTALL_HINT}", err=True)
-    model = drawing_model(clips[0].model)
+    model = drawing_model(clips[0].model, variant=clips[0].variant)
     if targets is None:
         targets = not muscles or all(clip.activation is None for clip in clips)
     names = [name.removesuffix(".h5") for name, _ in motions]

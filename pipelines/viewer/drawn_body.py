@@ -7,6 +7,7 @@ import numpy as np
 
 from musclemap.pipelines.rendering.drawing import drawing_model
 from musclemap.pipelines.rendering.muscles import MuscleColours, MusclePaths
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +34,13 @@ class DrawnBody:
         joints: Names of the hinges and the column of each in qpos.
     """
 
-    def __init__(self, name: str) -> None:
-        """Compile a body by name.
+    def __init__(self, name: str, *, variant: BodyVariant = UNALTERED) -> None:
+        """Compile a body by name, and what differs from its table.
 
         Raises:
             RenderError: If the body is unknown; the message lists the available bodies.
         """
-        self.model = drawing_model(name)
+        self.model = drawing_model(name, variant=variant)
         self.solids = solids(self.model)
         self.paths, self.colours = MusclePaths(self.model), MuscleColours(self.model)
         model = self.model

@@ -16,6 +16,7 @@ import viser
 
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.errors import MusclemapError, SettingsError
+from musclemap.skeletons.variants.variant import BodyVariant
 
 from .clips import ClipFolder
 from .curves import plot_of
@@ -36,6 +37,9 @@ LONGEST_STEP = 0.25
 ASIDE, BACK_FOR_TWO = 1.3, 1.2
 """Distance of two bodies side by side, and how far the camera steps back for them [m]."""
 _PORTS_TRIED = 100
+
+MAX_BODIES = 8
+"""Most bodies that are kept ready for drawing; a folder's clips may be of any number of variants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,7 @@ class Viewer:
             GuardError: If access to the installed viser cannot be restricted.
             SettingsError: If the address does not exist or the port is in use.
         """
-        self.clips, self._bodies = clips, dict[str, DrawnBody]()
+        self.clips, self._bodies = clips, dict[tuple[str, BodyVariant], DrawnBody]()
         self._read = read or (lambda name: read_clip(clips.path(name)))
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._following, self._stale = True, True
@@ -178,10 +182,15 @@ class Viewer:
     def _read_scenes(self, name: str) -> list[Scene]:
         """The clip and, if there is one, what is shown beside it."""
         clips = [self._read(name)] + ([self._beside.read(name)] if self._beside is not None else [])
-        for clip in clips:
-            if clip.model not in self._bodies:
-                self._bodies[clip.model] = DrawnBody(clip.model)
-        return [Scene(clip, self._bodies[clip.model]) for clip in clips]
+        return [Scene(clip, self._body(clip)) for clip in clips]
+
+    def _body(self, clip: Clip) -> DrawnBody:
+        key = (clip.model, clip.variant)
+        if key not in self._bodies:
+            if len(self._bodies) >= MAX_BODIES:
+                self._bodies.clear()
+            self._bodies[key] = DrawnBody(clip.model, variant=clip.variant)
+        return self._bodies[key]
 
     def _show(self, name: str, scenes: list[Scene]) -> None:
         self.name, self._scenes = name, scenes
@@ -224,6 +233,8 @@ class Viewer:
         notes = []
         if clip.model_version not in (installed, f"{installed}+corrected"):
             notes.append(f"made for {clip.model} {clip.model_version}, drawn with {installed}")
+        if clip.variant:
+            notes.append(f"the body has {clip.variant.text}")
         if clip.activation is not None and scene.activation is None:
             notes.append(f"activations not shown: they are for {clip.activation.shape[1]} muscles, the body has {nu}")
         grey = [title for title, other in zip(self._titles, self._scenes, strict=True) if other.activation is None]
