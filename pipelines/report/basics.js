@@ -43,9 +43,9 @@ const joined = (text) => text.replace(/(\d) (?=(?:s|mm|cm|Nm|m\/s|°|%)(?![\w/])
 /** A state in words; its mark and colour come from the style sheet. */
 const stateChip = (state, text = state) => element("span", { class: `state ${state}` }, text);
 
-function panelTable(titles, rows, numbers) {
+function panelTable(titles, rows, numbers, kind = "") {
   const head = titles.map((title, k) => element("th", { scope: "col", class: numbers.includes(k) ? "number" : "" }, title));
-  return element("div", { class: "panel", tabindex: "0" }, element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
+  return element("div", { class: `panel ${kind}`, tabindex: "0" }, element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
 }
 
 // Numbers and metrics ----------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ function fillClip(body, clip, row) {
     element("p", { class: `verdict ${row.cause ? "infeasible" : row.state}` }, joined(verdict)), ...rare, marks,
     element("h3", {}, "Rules broken"), reasonTable(clip), ...guidanceTable(clip.guidance));
   body.replaceChildren(element("div", { class: "overview" }, player.node, side), ...pictureStrip(clip));
-  const thinned = clip.curves.per_point > 1 ? ` Each pair of points is the minimum and maximum of ${clip.curves.per_point} frames.` : "";
+  const thinned = clip.curves.per_point > 1 ? ` Two points stand for ${clip.curves.per_point} frames; peaks are kept.` : "";
   const gait = gaitPart(clip.gait);
   body.append(...gait.nodes, element("h3", {}, "Over time"), element("p", { class: "hint" },
     "Point at a curve, or use the arrow keys, to read values and to move the figure. ", element("b", { class: "side-r key" }, "— right"), ", ",
@@ -131,8 +131,8 @@ function reasonTable(clip) {
     [box.checked, box.disabled] = [reason.frames.length > 0, !reason.frames.length];
     box.onchange = () => { shownShades[box.checked ? "add" : "delete"](index); redraw(); };
     return element("tr", {}, element("td", {}, box), element("td", {}, tip(element("span", { class: `state ${state}`, tabindex: "0" }, label(reason.rule)), explain(reason.rule))),
-      element("td", { class: "number" }, shownValue(reason.rule, reason.value)), element("td", { class: "number" }, shownLimit(reason.rule, reason.limit)),
+      element("td", { class: "number" }, shownValue(reason.rule, reason.value)), element("td", { class: "number limit-cell" }, shownLimit(reason.rule, reason.limit)),
       element("td", { class: "words" }, joined(reason.text || ""), reason.text ? element("br") : "", element("span", { class: "hint" }, reason.at ? `${reason.at}; ${where}` : where)));
   });
-  return panelTable(["shade", "rule", "value", "limit", "meaning, place and time"], rows, [2, 3]);
+  return panelTable(["shade", "rule", "value", "limit", "meaning, place and time"], rows, [2, 3], "reasons");
 }

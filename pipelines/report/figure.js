@@ -96,7 +96,7 @@ function figurePlayer(data, timeline) {
       context.stroke();
       const dot = (point, radius) => { context.beginPath(); context.arc(...project(point), radius, 0, 7); context.fill(); };
       if (!data.bones.length) for (const point of pose) dot(point, 2.5);
-      if (data.head >= 0 && bones.some(([, to]) => to === data.head)) dot(pose[data.head], 0.09 * scale);
+      if (data.head >= 0 && bones.some(([, to]) => to === data.head)) dot(pose[data.head], 0.07 * scale);
     };
     for (const pose of poses.slice(1)) limbs(pose, data.bones, colour("ghost"), 7);
     for (const [side, name] of [["l", "left"], ["", "middle"], ["r", "right"]])

@@ -84,13 +84,16 @@ function histogramGroups(rows, filtered) {
     if (!all.length) continue;
     const rank = rule ? some.filter((v) => ruleState(v, rule) === "infeasible").length * 1e6 + some.filter((v) => v > rule.warn).length : 0;
     const key = rule ? metricText(name).group : "";
-    groups.get(groups.has(key) ? key : "").cards.push([rank, histogram(name, all, some, rule)]);
+    groups.get(groups.has(key) ? key : "").cards.push([rank, () => histogram(name, all, some, rule)]);
   }
   return [...groups].filter(([, { cards }]) => cards.length).map(([key, { title, cards }]) => {
-    const grid = element("div", { class: "grid" }, ...cards.sort((a, b) => b[0] - a[0]).map(([, card]) => card));
+    const drawn = () => cards.sort((a, b) => b[0] - a[0]).map(([, draw]) => draw());
+    const grid = element("div", { class: "grid" });
+    if (key && key !== "numerical") grid.append(...drawn());
     if (key && key !== "numerical") return element("section", { "data-group": key }, element("h3", {}, title), grid);
     const beyond = cards.filter(([rank]) => rank > 0).length;
     const part = element("details", { "data-group": key }, element("summary", {}, `${title} (${beyond ? `▲ ${beyond} of ${cards.length} above their limits` : cards.length})`), grid);
+    part.ontoggle = () => { if (part.open && !grid.hasChildNodes()) grid.append(...drawn()); };
     part.open = beyond > 0;
     return part;
   });

@@ -159,7 +159,11 @@ function update() {
   drawPages();
 }
 
-const drawHistograms = () => find("distributions").replaceChildren(...histogramGroups(ROWS, VIEW.rows));
+/** Draw the histograms after the table is on the screen: with thousands of clips they take longer. */
+function drawHistograms() {
+  clearTimeout(VIEW.histograms);
+  VIEW.histograms = setTimeout(() => find("distributions").replaceChildren(...histogramGroups(ROWS, VIEW.rows)), 30);
+}
 
 // Filters, which are part of the address -----------------------------------------------------------------------------
 
