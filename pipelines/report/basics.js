@@ -177,8 +177,14 @@ const readAddress = () => new URLSearchParams(location.hash.slice(1));
 
 function addressOf(pairs) {
   const address = new URLSearchParams();
-  for (const [key, value] of Object.entries(pairs)) if (value) address.set(key, wellFormed(String(value)));
+  for (const [key, value] of Object.entries(pairs)) for (const one of [value].flat()) if (one || Array.isArray(value)) address.append(key, wellFormed(String(one)));
   return `#${address}`;
+}
+
+/** Links to parts of the page scroll there and leave the address to the view. */
+function setUpLinks() {
+  for (const link of document.querySelectorAll("a[href^='#']"))
+    link.onclick = (event) => { event.preventDefault(); document.querySelector(link.getAttribute("href")).scrollIntoView(); };
 }
 
 // Downloads --------------------------------------------------------------------------------------------------------------

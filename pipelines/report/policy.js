@@ -42,7 +42,7 @@ function drawGroups() {
 
 // Table --------------------------------------------------------------------------------------------------------------
 
-const ROWS = REPORT.rows.map(([name, group, failure, values, curves, covered, duration], index) => ({ index, name, group, failure, values, curves, covered, duration }));
+const ROWS = REPORT.rows.map(([name, group, failure, values, curves, covered, duration, ending], index) => ({ index, name, group, failure, values, curves, covered, duration, ending }));
 const COLUMNS = [
   { title: "clip", value: (row) => row.name, meaning: "The clip that the policy tracks" },
   { title: "", value: (row) => row.group, meaning: "Whether the policy was trained on the clip" },
@@ -76,7 +76,7 @@ function drawTable() {
 
 function drawRow(row) {
   const name = row.curves === null ? wellFormed(row.name) : element("button", { type: "button", class: "link" }, row.name);
-  const outcome = row.failure ? `${row.failure} at ${row.covered.toFixed(2)} s of ${row.duration.toFixed(1)} s` : `to the end, ${row.duration.toFixed(1)} s`;
+  const outcome = row.failure ? row.ending.split(" (")[0] : `to the end, ${row.duration.toFixed(1)} s`;
   const cells = COLUMNS.slice(3).map(({ column, title, value }) => element("td", { class: "number metric", "data-label": title }, formatted(column, value(row))));
   const tableRow = element("tr", {}, element("td", { class: "source" }, name), element("td", { class: "short" }, row.group),
     element("td", {}, stateChip(row.failure ? "infeasible" : "feasible", joined(outcome))), ...cells);
@@ -96,7 +96,7 @@ function curvesElement(data, timeline) {
 const durationOf = (data) => (data.nframe - 1) / data.fps;
 
 /** Address of the present view, with the open clip if there is one. */
-const viewAddress = (row = null) => addressOf({ q: find("text").value, sort: VIEW.sort === null ? "" : `${VIEW.sort}${VIEW.down ? " down" : ""}`, clip: row?.name });
+const viewAddress = (row = null) => addressOf({ q: find("text").value, sort: VIEW.sort === null ? "" : String(VIEW.sort), order: VIEW.down ? "down" : "", clip: row?.name });
 const remember = () => history.replaceState(null, "", viewAddress());
 
 function openRow(row) {
@@ -107,9 +107,9 @@ function followAddress() {
   const address = readAddress();
   const clip = address.get("clip");
   const dialog = find("clip");
-  const [sort, down] = (address.get("sort") ?? "").split(" ");
+  const sort = Number(address.get("sort") ?? NaN);
   find("text").value = address.get("q") ?? "";
-  [VIEW.sort, VIEW.down] = [COLUMNS[Number(sort || NaN)] ? Number(sort) : null, down === "down"];
+  [VIEW.sort, VIEW.down] = [COLUMNS[sort] ? sort : null, address.get("order") === "down"];
   drawTable();
   const row = clip === null ? undefined : ROWS.find((one) => wellFormed(one.name) === clip);
   if (!row || row.curves === null) return dialog.close();
@@ -118,7 +118,7 @@ function followAddress() {
   const player = figurePlayer(data.animation, timeline);
   const [container, draw] = curvesElement(data, timeline);
   find("clip-title").replaceChildren(wellFormed(row.name));
-  const outcome = row.failure ? `Failed (${row.failure}) at ${row.covered.toFixed(2)} s of ${row.duration.toFixed(1)} s; frames after the failure are shaded.` : "Tracked to the end.";
+  const outcome = row.failure ? `It ${row.ending}. Frames after the failure are shaded.` : "Tracked to the end.";
   const beside = element("div", {}, element("p", { class: `verdict ${row.failure ? "infeasible" : "feasible"}` }, joined(outcome)),
     element("p", { class: "hint" }, "Point at a curve, or use the arrow keys, to read values and to move the figure. ",
       element("b", { class: "side-r key" }, "— right"), ", ", element("b", { class: "side-l key" }, "— left"), "; dashed: reference; dotted: limits."),

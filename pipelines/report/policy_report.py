@@ -141,9 +141,14 @@ def _data(result: PolicyEvaluation, learning: dict[str, Any] | None) -> dict[str
             for key, title, digits, scale in columns
         ],
         "headline": _headline(result, ordered),
-        "groups": _groups(result, columns),
+        "groups": _groups(result, columns, untrained),
         "rows": [
-            _row(judged, columns, untrained, curve_index.get(judged.result.score.name), fps=result.body.control_fps)
+            [
+                *_row(judged, columns, untrained, curve_index.get(judged.result.score.name)),
+                judged.result.score.covered / result.body.control_fps,
+                judged.result.score.steps / result.body.control_fps,
+                _ending(result, judged) if judged.result.score.failure else "",
+            ]
             for judged in ordered
         ],
         "curves": [clip_curves(judged.clip, judged.result, result.body) for judged in drawn],
@@ -208,22 +213,27 @@ def _values(metrics: Mapping[str, float], columns: list[tuple[str, str, int, flo
 
 def _row(
     judged: EvaluatedClip, columns: list[tuple[str, str, int, float]], untrained: Mapping[str, float],
-    curves: int | None, *, fps: float,
+    curves: int | None,
 ) -> list[Any]:  # fmt: skip
     group = next(name for name, trained_on in GROUPS.items() if trained_on is judged.trained_on)
     word = "" if group == "unknown" else WORDS[group]
     score = judged.result.score
     values = _values(_metrics(judged, untrained), columns)
-    return [score.name, word, score.failure, values, curves, score.covered / fps, score.steps / fps]
+    return [score.name, word, score.failure, values, curves]
 
 
-def _groups(result: PolicyEvaluation, columns: list[tuple[str, str, int, float]]) -> list[dict[str, Any]]:
+def _groups(
+    result: PolicyEvaluation, columns: list[tuple[str, str, int, float]], untrained: Mapping[str, float]
+) -> list[dict[str, Any]]:
     rows, totals = [], result.totals
     for name, total in totals.items():
         if name == "all" and len(totals) == 2:
             continue  # the only group equals all
         tracked = f"{total['tracked']} of {total['clips']} ({total['success_rate']:.1%})"
-        rows.append({"cells": [WORDS[name], tracked, "clips"], "values": _values(total["mean"], columns)})
+        members = [c.result.score.name for c in result.clips if name == "all" or c.trained_on is GROUPS[name]]
+        shares = [untrained[member] for member in members if member in untrained]
+        mean = {**total["mean"], **({"untrained_coverage": sum(shares) / len(shares)} if shares else {})}
+        rows.append({"cells": [WORDS[name], tracked, "clips"], "values": _values(mean, columns)})
         rows.append({"cells": ["", "", "frames"], "values": _values(total["by_frame"], columns)})
     return rows
 

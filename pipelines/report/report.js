@@ -172,9 +172,9 @@ const FILTERS = { q: "text", result: "state", rule: "rule" };
 /** Address of the present view, with the open clip if there is one. */
 function viewAddress(row = null) {
   const pairs = Object.entries(FILTERS).map(([key, id]) => [key, find(id).value]);
-  const sorting = VIEW.sort === "result" && !VIEW.down ? "" : `${VIEW.sort}${VIEW.down ? " down" : ""}`;
-  const hidden = REPORT.columns.every((name) => VIEW.columns.has(name)) && VIEW.columns.size === REPORT.columns.length;
-  return addressOf({ ...Object.fromEntries(pairs), sort: sorting, columns: hidden ? "" : [...VIEW.columns].join(" "), clip: row?.source });
+  const usual = REPORT.columns.every((name) => VIEW.columns.has(name)) && VIEW.columns.size === REPORT.columns.length;
+  const column = VIEW.columns.size ? REPORT.metrics.filter((name) => VIEW.columns.has(name)) : [""];
+  return addressOf({ ...Object.fromEntries(pairs), sort: VIEW.sort === "result" ? "" : VIEW.sort, order: VIEW.down ? "down" : "", column: usual ? "" : column, clip: row?.source });
 }
 
 /** Put the view into the address without a step in the browser's history. */
@@ -184,9 +184,10 @@ const rememberView = () => history.replaceState(null, "", viewAddress(OPEN.row))
 function applyView(address) {
   const before = viewAddress();
   for (const [key, id] of Object.entries(FILTERS)) find(id).value = address.get(key) ?? "";
-  const [sort, down] = (address.get("sort") ?? "result").split(" ");
-  [VIEW.sort, VIEW.down] = [sort, down === "down"];
-  VIEW.columns = new Set(address.has("columns") ? address.get("columns").split(" ").filter((name) => REPORT.metrics.includes(name)) : REPORT.columns);
+  const chosen = new Set(address.getAll("column"));
+  VIEW.columns = new Set(chosen.size ? REPORT.metrics.filter((name) => chosen.has(wellFormed(name))) : REPORT.columns);
+  VIEW.sort = columns().find(({ key }) => wellFormed(key) === address.get("sort"))?.key ?? "result";
+  VIEW.down = address.get("order") === "down";
   for (const box of find("columns").querySelectorAll("input")) box.checked = VIEW.columns.has(box.metric);
   return viewAddress() !== before;
 }
@@ -270,5 +271,6 @@ drawTotals();
 drawFooter();
 setUpFilters();
 setUpTips();
+setUpLinks();
 setUpDialog();
 followAddress();

@@ -175,7 +175,7 @@ def test_headings_explain_themselves_on_focus(browser: Browser, page: Path) -> N
 
 
 def test_addresses_hold_filters_sorting_columns_and_the_clip(browser: Browser, page: Path) -> None:
-    _open(browser, page, "#q=jump&sort=seconds+down&columns=scale")
+    _open(browser, page, "#q=jump&sort=seconds&order=down&column=scale")
     assert browser.evaluate("find('text').value") == "jump"
     assert browser.evaluate("document.querySelectorAll('#sources tbody tr').length") == 1
     assert browser.evaluate("document.querySelector('th[data-key=seconds]').getAttribute('aria-sort')") == "descending"
@@ -183,11 +183,10 @@ def test_addresses_hold_filters_sorting_columns_and_the_clip(browser: Browser, p
     browser.evaluate("document.querySelector('#sources tbody .link').click()")
     until(lambda: browser.evaluate("find('clip').open"))
     address = browser.evaluate("location.hash")
-    assert address == "#q=jump&sort=seconds+down&columns=scale&clip=a%2Fjump_poses.npz"
+    assert address == "#q=jump&sort=seconds&order=down&column=scale&clip=a%2Fjump_poses.npz"
     _open(browser, page, address)
     assert browser.evaluate("find('clip').open && find('clip-title').textContent.startsWith('a/jump_poses.npz')")
-    browser.evaluate("history.back()")
-    _open(browser, page, "#clip=none.npz&sort=__proto__&columns=constructor&result=%3Cb%3E")
+    _open(browser, page, "#clip=none.npz&sort=__proto__&column=constructor&result=%3Cb%3E")
     assert browser.evaluate("[find('clip').open, document.querySelectorAll('#sources tbody tr').length]") == [False, 3]
 
 
@@ -236,7 +235,7 @@ def test_left_and_right_differ_for_everybody(browser: Browser, page: Path, visio
     browser.emulate(dark=dark, vision=vision)
     rgb = []
     for side in "rl":
-        script = f"""(() => {{ const key = document.querySelector('#clip-body .key.side-{side}'); key.scrollIntoView();
+        script = f"""(() => {{ const key = document.querySelector('#clip-body .key.side-{side}'); key.scrollIntoView({{ block: "center" }});
           const box = key.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]; }})()"""
         left, top, width, height = (int(value) for value in browser.evaluate(script))
         image = np.asarray(Image.open(io.BytesIO(browser.picture())).convert("RGB")).astype(int)
