@@ -235,8 +235,12 @@ def test_left_and_right_differ_for_everybody(browser: Browser, page: Path, visio
     browser.emulate(dark=dark, vision=vision)
     rgb = []
     for side in "rl":
-        script = f"""(() => {{ const key = document.querySelector('#clip-body .key.side-{side}'); key.scrollIntoView({{ block: "center" }});
-          const box = key.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]; }})()"""
+        script = f"""(() => {{
+          const key = document.querySelector('#clip-body .key.side-{side}');
+          key.scrollIntoView({{ block: "center" }});
+          const box = key.getBoundingClientRect();
+          return [box.left, box.top, box.width, box.height];
+        }})()"""
         left, top, width, height = (int(value) for value in browser.evaluate(script))
         image = np.asarray(Image.open(io.BytesIO(browser.picture())).convert("RGB")).astype(int)
         pixels = image[top + 3 : top + height - 3, left : left + width].reshape(-1, 3)
