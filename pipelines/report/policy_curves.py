@@ -80,8 +80,8 @@ def clip_curves(clip: Clip, result: ClipEvaluation, body: SimulationBody) -> dic
 
 def _animation(clip: Clip, recording: Recording, body: SimulationBody) -> dict[str, Any]:
     """Landmarks of the policy and of the clip. The policy stays at its last pose before physics became unstable."""
-    finite = np.isfinite(recording.qpos).all(axis=1) & (np.abs(recording.qpos) < LARGEST_POSITION).all(axis=1)
-    stop = int(np.argmin(finite)) if not finite.all() else len(finite)
+    bad = np.flatnonzero(~np.all(np.abs(recording.qpos) < LARGEST_POSITION, axis=1))  # NaN is not smaller
+    stop = int(bad[0]) if bad.size else len(recording.qpos)
     data, position = mujoco.MjData(body.model), np.empty((stop, len(body.landmark_ids), 3))
     for frame, qpos in enumerate(recording.qpos[:stop]):
         data.qpos[:] = qpos

@@ -5,7 +5,11 @@ const PAGE_ROWS = 50;
 
 const ROWS = REPORT.rows.map(([source, state, frames, seconds, reason, broken, severity, file, cells, cause, figure, thumb, badges], index) => ({
   index, source, state, frames, seconds, reason, broken, severity, file, cause, figure, thumb, badges,
-  metrics: record(REPORT.metrics.map((name, k) => [name, cells[k]]).filter(([, value]) => value !== null)),
+  get metrics() { // made when first asked for: the first rows of a long table need few of them
+    const metrics = record(REPORT.metrics.map((name, k) => [name, cells[k]]).filter(([, value]) => value !== null));
+    Object.defineProperty(this, "metrics", { value: metrics });
+    return metrics;
+  },
   text: `${source}\n${reason}\n${cause}\n${badges.map(([badge]) => REPORT.badges[badge][0]).join("\n")}`.toLowerCase(),
 }));
 const STATE_RANK = Object.fromEntries(REPORT.states.map((state, rank) => [state, rank]));

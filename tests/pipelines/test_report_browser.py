@@ -4,7 +4,6 @@ import base64
 import csv
 import io
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -124,7 +123,8 @@ def test_every_value_stands_beside_its_limit_and_marks_do_not_need_colours(brows
     mark = "getComputedStyle(NODE, '::before').content"
     assert "✕" in browser.evaluate(mark.replace("NODE", f"{cell}.firstChild"))
     assert "✕" in browser.evaluate(mark.replace("NODE", f"{row}.querySelector('.state')"))
-    assert browser.evaluate("document.querySelectorAll('#sources .thumb path').length") == 9  # three sides, three rows
+    paths = browser.evaluate("document.querySelectorAll('#sources .thumb path').length")
+    assert paths == 3 * 3 * 5  # rows, sides, poses
 
 
 def test_a_clip_has_a_figure_gait_and_guidance(browser: Browser, page: Path) -> None:
@@ -249,6 +249,12 @@ def test_left_and_right_differ_for_everybody(browser: Browser, page: Path, visio
     assert np.abs(rgb[0] - rgb[1]).sum() > 100
 
 
+def _computing_time(browser: Browser) -> float:
+    """Processor time of the page's thread [s], which other programs on the machine do not lengthen."""
+    metrics = {metric["name"]: metric["value"] for metric in browser.call("Performance.getMetrics")["metrics"]}
+    return metrics["TaskDuration"]
+
+
 def test_first_row_of_5000_clips_comes_within_two_seconds(
     browser: Browser, walk: Clip, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -256,14 +262,18 @@ def test_first_row_of_5000_clips_comes_within_two_seconds(
     page = write_report(out, pictures=False)
     assert page.stat().st_size < 12e6
     browser.resize(1440)
+    browser.call("Performance.enable", timeDomain="threadTicks")
     took = []
-    for _ in range(3):  # the best of three: other programs may use the machine
-        browser.open("about:blank")
-        started = time.monotonic()
-        browser.call("Page.navigate", url=page.as_uri())
-        until(lambda: browser.evaluate("document.querySelector('#sources tbody tr') !== null"))
-        took.append(time.monotonic() - started)
-    assert min(took) < FIRST_ROW_SECONDS, took
+    browser.open(page.as_uri())
+    for _ in range(3):  # again in the same process, whose time is counted
+        browser.evaluate("window.left = true")
+        before = _computing_time(browser)
+        browser.call("Page.reload")
+        until(lambda: browser.evaluate("!window.left && document.querySelector('#sources tbody tr') !== null"))
+        took.append(_computing_time(browser) - before)
+    browser.call("Performance.disable")
+    assert 0.0 < min(took) < FIRST_ROW_SECONDS, took
+    print("CPU", took)
     assert browser.evaluate("find('lead').textContent") == "20 of 5,000 can be followed"
 
 

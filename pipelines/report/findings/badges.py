@@ -45,8 +45,9 @@ def _tracked(track: ListedTrack, seconds: float) -> tuple[str, str, str]:
     if track.verdict == "tracked":
         return "muscles follow", "result", "mm-track found excitations that follow the clip to its end"
     frames, total = track.metrics.get("frames"), track.metrics.get("frames_total")
-    known = all(isinstance(n, int) and 0 < n < MAX_FRAMES for n in (frames, total))
-    when = f"at {seconds * (frames - 1) / total:.2f} of {seconds:.1f} s" if known else "before the end"
+    when = "before the end"
+    if isinstance(frames, int) and isinstance(total, int) and 0 < frames <= total < MAX_FRAMES:
+        when = f"at {seconds * (frames - 1) / total:.2f} of {seconds:.1f} s"
     return "muscles lose it", "result", f"mm-track lost the clip {when}: {track.failure}"
 
 
