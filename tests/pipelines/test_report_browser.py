@@ -273,7 +273,6 @@ def test_first_row_of_5000_clips_comes_within_two_seconds(
         took.append(_computing_time(browser) - before)
     browser.call("Performance.disable")
     assert 0.0 < min(took) < FIRST_ROW_SECONDS, took
-    print("CPU", took)
     assert browser.evaluate("find('lead').textContent") == "20 of 5,000 can be followed"
 
 
