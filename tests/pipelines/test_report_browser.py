@@ -31,6 +31,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-
 
 WIDTHS = (390, 800, 1440)
 FIRST_ROW_SECONDS = 2.0
+LEAST_SECONDS = 0.02
+"""The browser reads 10 MB of data first; a shorter time would not have been counted from the start."""
 
 
 @pytest.fixture(scope="module")
@@ -262,17 +264,17 @@ def test_first_row_of_5000_clips_comes_within_two_seconds(
     page = write_report(out, pictures=False)
     assert page.stat().st_size < 12e6
     browser.resize(1440)
-    browser.call("Performance.enable", timeDomain="threadTicks")
     took = []
-    browser.open(page.as_uri())
-    for _ in range(3):  # again in the same process, whose time is counted
+    for _ in range(3):
+        browser.open("about:blank")
+        browser.call("Performance.disable")  # starts the count again
+        browser.call("Performance.enable", timeDomain="threadTicks")
         browser.evaluate("window.left = true")
-        before = _computing_time(browser)
-        browser.call("Page.reload")
+        browser.call("Page.navigate", url=page.as_uri())
         until(lambda: browser.evaluate("!window.left && document.querySelector('#sources tbody tr') !== null"))
-        took.append(_computing_time(browser) - before)
+        took.append(_computing_time(browser))
     browser.call("Performance.disable")
-    assert 0.0 < min(took) < FIRST_ROW_SECONDS, took
+    assert LEAST_SECONDS < min(took) < FIRST_ROW_SECONDS, took
     assert browser.evaluate("find('lead').textContent") == "20 of 5,000 can be followed"
 
 
