@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
-from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.cli.output.terminal_text import command_line, echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
 from .options import eval as opt
@@ -118,8 +118,9 @@ def _evaluate(
         keep = _recordings(files)
         selection = select_clips(dataset, **filters)
         result = evaluate_policy(
-            find_policy(source), selection, engine=engine.value, recording=keep, progress=display.count(), **simulation
-        )
+            find_policy(source), selection, engine=engine.value, recording=keep, progress=display.count(),
+            baseline=files["report"] is not None, **simulation,
+        )  # fmt: skip
     echo_lines((f"mm-eval: {line}" for line in _left_out(result)), err=True)
     written = _write(result, source, files, hidden=quiet or json_)
     if json_:
@@ -172,7 +173,8 @@ def _write(result: "PolicyEvaluation", source: Path, files: _Files, *, hidden: b
             longest, count = files["video_seconds"], display.count("images")
             save_policy_film(video, film_clips, result.body, longest=longest, progress=count)
     if report is not None:
-        write_policy_report(report, result, run=source if source.is_dir() else source.parent)
+        run = source if source.is_dir() else source.parent
+        write_policy_report(report, result, run=run, film=video, command=command_line())
     return [str(path) for path in (video, report) if path is not None]
 
 

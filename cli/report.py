@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from musclemap.cli.output.terminal_text import echo, echo_json
+from musclemap.cli.output.terminal_text import command_line, echo, echo_json
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
 
@@ -77,7 +77,8 @@ def write_html_report(out: Path, *, pictures: bool = True, limits: tuple[str, ..
     with ProgressDisplay(hidden=hidden) as display:
         from musclemap.pipelines.report.page import write_report
 
-        return write_report(out, pictures=pictures, rules=rules, progress=display.count("clips in the report"))
+        count = display.count("clips in the report")
+        return write_report(out, pictures=pictures, rules=rules, command=command_line(), progress=count)
 
 
 def try_report(out: Path, *, command: str, limits: tuple[str, ...], hidden: bool) -> Path | None:

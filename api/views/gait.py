@@ -1,6 +1,5 @@
-"""Strides of a clip, and its curves over the gait cycle beside those of healthy adults."""
+"""Plot of a clip's curves over the gait cycle beside those of healthy adults."""
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.synthetic.gait_tables import SPREAD, curve
 from musclemap.errors import ClipError
-from musclemap.intervals import runs
+from musclemap.pipelines.report.gait import ANGLES, CYCLE, over_cycle, strides
 
 from .plots import QUANTITIES
 from .tables import body_of, joint_angles
@@ -19,20 +18,8 @@ if TYPE_CHECKING:
 
 SIDES = {"left": "tab:blue", "right": "tab:orange"}
 
-STRIDE_SECONDS = (0.4, 2.5)
-"""Shortest and longest stride [s]. Sprinters swing a leg in 0.36 s and stand on it for 0.1 s (Weyand et al. 2000, J.
-Appl. Physiol. 89:1991); the longest is more than twice a stride of walking (`gait_tables`)."""
-
-AIRBORNE_SECONDS = 0.06
-"""A foot that leaves the ground for a shorter time has not begun a swing [s]; swing takes 0.3 s and more (Perry)."""
-
-ANGLES = {"hip_flexion": "hip_flexion", "knee_angle": "knee_flexion", "ankle_angle": "ankle_dorsiflexion"}
-"""Joint of each panel, without its side, and its curve in `gait_tables`."""
-
 MUSCLES = ("soleus", "tibant", "recfem", "vaslat", "bflh")
 """Muscles of the panels, without their side: one for each task of the leg in walking."""
-
-CYCLE = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,35 +35,6 @@ class Panel:
     title: str
     values: dict[str, np.ndarray]
     reference: tuple[np.ndarray, float] | None = None
-
-
-def strides(clip: Clip, side: str) -> list[tuple[int, int]]:
-    """Strides of one foot: from each of its first contacts to the next.
-
-    The foot is on the ground while it bears load or, in a clip without forces, while its heel or toe is held still.
-
-    Args:
-        clip: The clip.
-        side: "left" or "right".
-
-    Returns:
-        First frame of each stride and first frame of the next; times outside `STRIDE_SECONDS` are no strides.
-    """
-    support = f"{side}_foot"
-    if clip.bearing is not None and support in clip.support_names:
-        down = clip.bearing[:, clip.support_names.index(support)] > 0
-    else:
-        parts = clip.contact[:, {"left": slice(0, 2), "right": slice(2, 4)}[side]]
-        down = np.max(parts, axis=1) > 0
-    lifted = [(a, b) for a, b in runs(np.logical_not(down)) if a > 0 and b - a >= AIRBORNE_SECONDS * clip.fps]
-    strikes = [b for _, b in lifted if b < clip.nframe]
-    shortest, longest = STRIDE_SECONDS
-    return [(a, b) for a, b in itertools.pairwise(strikes) if shortest <= (b - a) / clip.fps <= longest]
-
-
-def over_cycle(values: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Values of one stride at the 101 points of `CYCLE`, interpolated linearly, shape (101,)."""
-    return np.interp(start + CYCLE * (stop - start), np.arange(len(values)), values)
 
 
 def plot_gait(clip: Clip) -> "np.ndarray[Any, Any]":

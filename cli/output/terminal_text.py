@@ -1,7 +1,10 @@
 """Text for a terminal, cleaned: file names and file contents can contain control codes that a terminal obeys."""
 
 import json
+import shlex
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import typer
 
@@ -31,3 +34,10 @@ def echo_lines(lines: Iterable[str], *, err: bool = False) -> None:
 def echo_json(value: object, *, indent: int | None = None) -> None:
     """Print a value as ASCII JSON. All other characters are escaped, and DEL too, which JSON leaves alone."""
     typer.echo(json.dumps(value, indent=indent).replace("\x7f", "\\u007f"))  # noqa: TID251 the one place
+
+
+def command_line() -> str:
+    """This process's command as one would type it; `python -m` in place of the path of a module."""
+    program = Path(sys.argv[0])
+    name = f"python -m musclemap.cli.{program.stem}" if program.suffix == ".py" else program.name
+    return " ".join([name, *map(shlex.quote, sys.argv[1:])])

@@ -2,7 +2,7 @@
 
 Text from files enters the page as data and is shown as text only. A Content Security Policy (level 3) is the second
 line of defence: the browser runs the page's own script, identified by its hash, and scripts that it loads, but no other
-scripts or inline event handlers; it shows embedded images only and fetches nothing.
+scripts or inline event handlers; it shows embedded images and films only and fetches nothing.
 """
 
 import base64
@@ -13,6 +13,9 @@ from importlib.resources import files
 from typing import Any
 
 from musclemap.datasets.manifest import strict_json
+
+SCRIPTS = ("basics.js", "figure.js", "curves.js", "histograms.js", "details.js")
+"""Scripts that the pages share, in order."""
 
 DIGITS = 5
 """Significant digits of the numbers in a page."""
@@ -51,6 +54,7 @@ def _content_security_policy(script: str, style: str) -> str:
         "script-src": f"{_hash(script)} 'strict-dynamic'",
         "style-src": _hash(style),
         "img-src": "data:",
+        "media-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",
     }

@@ -4,6 +4,7 @@
 let loaded = null; // {file, clip} of the file loaded last
 let shownShades = new Set(); // indices of the reasons whose frames are shaded
 let redraw = () => {};
+let leave = () => {}; // stops the player of the clip shown last
 
 function musclemapClip(file, clip) {
   loaded = { file, clip: { ...clip, metrics: record(clip.metrics) } };
@@ -20,11 +21,13 @@ function loadClip(file, done) {
 
 /** Show a row of the table in the dialog. */
 function showClip(row) {
-  const body = document.getElementById("clip-body");
-  document.getElementById("clip-title").replaceChildren(wellFormed(row.source), " ", element("span", { class: `state ${row.state}` }, row.state));
+  const body = find("clip-body");
+  find("clip-title").replaceChildren(wellFormed(row.source), " ", stateChip(row.state));
+  leave();
+  [redraw, leave] = [() => {}, () => {}];
   body.replaceChildren();
   body.scrollTop = 0;
-  redraw = () => {};
+  find("curves-csv").hidden = true;
   if (row.reason) body.append(element("p", { class: "problem" }, row.reason));
   if (!row.file) {
     if (Object.keys(row.metrics).length) body.append(element("h3", {}, "Metrics"), metricTable(row.metrics));
@@ -34,25 +37,59 @@ function showClip(row) {
   body.append(element("p", { class: "hint" }, "Loading…"));
   loadClip(row.file, (clip) => {
     if (OPEN.row !== row) return;
-    if (clip) fillClip(body, clip);
+    if (clip) fillClip(body, clip, row);
     else body.replaceChildren(element("p", { class: "problem" }, `${REPORT.folder}/${row.file} is missing or damaged. Keep the folder “${REPORT.folder}” beside this page, or create the report again.`));
   });
 }
 
-function fillClip(body, clip) {
+function fillClip(body, clip, row) {
   shownShades = new Set(clip.reasons.keys());
+  const timeline = makeTimeline((clip.nframe - 1) / clip.fps);
+  const player = figurePlayer(clip.animation, timeline);
   const facts = clip.facts.map(([name, value]) => element("div", {}, element("dt", {}, `${name}`), element("dd", {}, String(typeof value === "number" ? brief(value) : value))));
   const curves = element("div", { id: "curves", class: "curves", tabindex: "0", role: "group", "aria-label": "Curves over time; arrow keys move the cursor" });
-  body.replaceChildren(element("dl", { class: "facts" }, ...facts));
-  for (const note of clip.notes) body.append(element("p", { class: "hint" }, `Note: ${note}.`));
-  body.append(element("h3", {}, "Rules broken"), reasonTable(clip), ...pictureStrip(clip));
-  const thinned = clip.curves.per_point > 1 ? ` Each pair of points is the minimum and maximum of ${clip.curves.per_point} frames.` : "";
-  body.append(element("h3", {}, "Curves"), element("p", { class: "hint" },
-    "Point at a curve, or use the arrow keys, to read values. ", element("b", { class: "side-r key" }, "right"), ", ",
-    element("b", { class: "side-l key" }, "left"), `; dotted: limits.${thinned}`), curves);
-  body.append(element("h3", {}, "Metrics and limits"), metricTable(clip.metrics));
-  redraw = () => drawCurves(curves, clip);
+  const rare = row.cause && row.state !== "infeasible" ? [element("p", { class: "hint" }, REPORT.meaning)] : [];
+  const verdict = row.cause ? `Cannot be followed: ${row.cause}.` : row.state === "warn" ? "Can be followed, with warnings." : "Can be followed: no rule is broken.";
+  const marks = element("ul", { class: "notes" }, ...row.badges.map(([badge, text]) => element("li", {}, badgeChip(badge), ` ${text}`)));
+  const side = element("div", { class: "beside" },
+    element("p", { class: `verdict ${row.cause ? "infeasible" : row.state}` }, joined(verdict)), ...rare, marks,
+    element("h3", {}, "Rules broken"), reasonTable(clip), ...guidanceTable(clip.guidance));
+  body.replaceChildren(element("div", { class: "overview" }, player.node, side), ...pictureStrip(clip));
+  const thinned = clip.curves.per_point > 1 ? ` Two points stand for ${clip.curves.per_point} frames; peaks are kept.` : "";
+  const gait = gaitPart(clip.gait);
+  body.append(...gait.nodes, element("h3", {}, "Over time"), element("p", { class: "hint" },
+    "Point at a curve, or use the arrow keys, to read values and to move the figure. ", element("b", { class: "side-r key" }, "— right"), ", ",
+    element("b", { class: "side-l key" }, "— left"), `; dotted: limits.${thinned}`), curves);
+  const more = element("details", {}, element("summary", {}, "Facts, notes and all metrics"), element("dl", { class: "facts" }, ...facts),
+    ...clip.notes.map((note) => element("p", { class: "hint" }, `Note: ${note}.`)), metricTable(clip.metrics));
+  body.append(more);
+  const [csv, name] = [find("curves-csv"), row.source.split("/").pop()];
+  csv.hidden = false;
+  csv.onclick = () => downloadCsv(`${name}.csv`, curveRows(clip));
+  const shades = () => clip.reasons.flatMap((reason, index) => (shownShades.has(index) ? reason.frames : []).map(([from, to]) => (
+    { from: from / clip.fps, to: to / clip.fps, state: reasonState(reason) })));
+  redraw = () => { drawCurves(curves, clip, timeline, shades()); gait.draw(); player.redraw(); };
+  leave = player.stop;
   redraw();
+}
+
+/** Mean strides beside published values; nothing if the clip has no stride. */
+function gaitPart(gait) {
+  if (!gait) return { nodes: [], draw: () => {} };
+  const counts = Object.entries(gait.strides).map(([side, count]) => `${count} ${side}`).join(", ");
+  const panel = element("div", { id: "gait", class: "curves", tabindex: "0", role: "group", "aria-label": "Curves over the gait cycle; arrow keys move the cursor" });
+  const timeline = makeTimeline(100);
+  const note = element("p", { class: "hint" }, `Mean of the strides (${counts}), from one contact of the foot to its next. ${gait.source}.`);
+  const data = { curves: gait.curves, fps: 1, unit: " %" };
+  return { nodes: [element("h3", {}, "Over the gait cycle"), note, panel], draw: () => drawCurves(panel, data, timeline, []) };
+}
+
+function guidanceTable(guidance) {
+  const rows = guidance.rows.map(({ name, value, limit, unit, digits }) => element("tr", {}, element("td", {}, name),
+    element("td", { class: `number ${value > limit ? "over-warn" : "within"}` }, `${fixed(value, digits)} ${unit}`),
+    element("td", { class: "number" }, `${brief(limit)} ${unit}`)));
+  return [element("h3", {}, "Beside published guidance"), panelTable(["measure", "this clip", "at most"], rows, [1, 2]),
+    element("p", { class: "hint" }, `Limits: ${guidance.source}. They are advice for publications; verdicts use the limits of the rules.`)];
 }
 
 function pictureStrip(clip) {
@@ -60,14 +97,7 @@ function pictureStrip(clip) {
   const figures = clip.pictures.map(({ time, jpeg }) => element("figure", {},
     element("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `pose at ${time.toFixed(2)} s` }),
     element("figcaption", {}, `${time.toFixed(2)} s`)));
-  return [element("h3", {}, "Pictures"), element("div", { class: "strip" }, ...figures)];
-}
-
-/** Severity of a value by the limits of a rule: "infeasible", "warn" or "". */
-function ruleState(value, rule) {
-  if (!rule || typeof value !== "number") return "";
-  if (typeof rule.infeasible === "number" && value > rule.infeasible) return "infeasible";
-  return value > rule.warn ? "warn" : "";
+  return [element("h3", {}, "Pictures"), element("div", { class: "strip", tabindex: "0", role: "group", "aria-label": "Pictures" }, ...figures)];
 }
 
 function metricTable(metrics) {
@@ -76,17 +106,12 @@ function metricTable(metrics) {
   const rows = names.map((name) => {
     const [value, rule] = [metrics[name], REPORT.rules[name]];
     const state = ruleState(value, rule);
-    return element("tr", {}, element("td", {}, label(name)),
-      element("td", { class: `number ${state ? `over-${state}` : ""}` }, value !== null && typeof value === "object" ? JSON.stringify(value) : String(brief(value))),
-      element("td", { class: "number" }, rule ? String(brief(rule.warn)) : ""),
-      element("td", { class: "number" }, rule ? String(brief(rule.infeasible)) : ""), element("td", {}, rule ? rule.source : ""));
+    return element("tr", {}, element("td", {}, tip(element("span", { tabindex: "0" }, label(name)), explain(name))),
+      element("td", { class: `number ${state ? `over-${state}` : ""}` }, shownValue(name, value)),
+      element("td", { class: "number" }, rule ? shownLimit(name, rule.warn) : ""),
+      element("td", { class: "number" }, rule ? shownLimit(name, rule.infeasible) : ""), element("td", {}, rule ? rule.source : ""));
   });
   return panelTable(["metric", "value", "warning above", "infeasible above", "source of the limits"], rows, [1, 2, 3]);
-}
-
-function panelTable(titles, rows, numbers) {
-  const head = titles.map((title, k) => element("th", { scope: "col", class: numbers.includes(k) ? "number" : "" }, title));
-  return element("div", { class: "panel" }, element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
 }
 
 /** Severity of a reason: "infeasible" if its limit is that of infeasible clips, else "warn". */
@@ -105,44 +130,9 @@ function reasonTable(clip) {
     const box = element("input", { type: "checkbox", class: `swatch ${state}`, "aria-label": `shade the frames of ${reason.rule}` });
     [box.checked, box.disabled] = [reason.frames.length > 0, !reason.frames.length];
     box.onchange = () => { shownShades[box.checked ? "add" : "delete"](index); redraw(); };
-    return element("tr", {}, element("td", {}, box), element("td", {}, element("span", { class: `state ${state}` }, label(reason.rule))),
-      element("td", { class: "number" }, String(brief(reason.value))), element("td", { class: "number" }, String(brief(reason.limit))),
-      element("td", {}, reason.at ? `${reason.at}; ${where}` : where), element("td", {}, reason.text || ""));
+    return element("tr", {}, element("td", {}, box), element("td", {}, tip(element("span", { class: `state ${state}`, tabindex: "0" }, label(reason.rule)), explain(reason.rule))),
+      element("td", { class: "number" }, shownValue(reason.rule, reason.value)), element("td", { class: "number limit-cell" }, shownLimit(reason.rule, reason.limit)),
+      element("td", { class: "words" }, joined(reason.text || ""), reason.text ? element("br") : "", element("span", { class: "hint" }, reason.at ? `${reason.at}; ${where}` : where)));
   });
-  return panelTable(["shade", "rule", "value", "limit", "location and time", "meaning"], rows, [2, 3]);
-}
-
-/** Draw all curves to the available width, with a shared cursor. */
-function drawCurves(container, clip) {
-  const { start, step, sections } = clip.curves;
-  const shades = clip.reasons.flatMap((reason, index) => (shownShades.has(index) ? reason.frames : []).map(([from, to]) => (
-    { from: from / clip.fps, to: to / clip.fps, state: reasonState(reason) })));
-  const time = { start, step, duration: (clip.nframe - 1) / clip.fps, fps: clip.fps, shades, unit: clip.unit };
-  const open = new Map([...container.querySelectorAll("details")].map((part) => [part.dataset.title, part.open]));
-  const available = container.clientWidth;
-  const columns = Math.max(1, Math.floor((available + 12) / 342));
-  const narrow = (available - 12 * (columns - 1)) / columns - 22;
-  const charts = [];
-  const cursor = { time: null };
-  const moveTo = (t) => { cursor.time = t; for (const chart of charts) chart.point(t); };
-  container.replaceChildren(...sections.map((section) => {
-    const grid = element("div", { class: "grid" });
-    for (const panel of section.panels) {
-      const chart = curveChart(panel, time, Math.max(220, panel.wide ? available - 22 : narrow));
-      chart.drawing.onpointermove = (event) => moveTo(chart.timeAt(event));
-      chart.drawing.onpointerleave = () => moveTo(null);
-      charts.push(chart);
-      grid.append(chart.card);
-    }
-    const part = element("details", { "data-title": section.title }, element("summary", {}, section.title), grid);
-    part.open = open.get(section.title) ?? section.shown;
-    return part;
-  }));
-  container.onkeydown = (event) => {
-    const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!direction || event.target !== container) return;
-    event.preventDefault();
-    const stride = event.shiftKey ? time.duration / 20 : Math.max(step, time.duration / 400);
-    moveTo(cursor.time === null ? (direction > 0 ? 0 : time.duration) : Math.max(0, Math.min(time.duration, cursor.time + direction * stride)));
-  };
+  return panelTable(["shade", "rule", "value", "limit", "meaning, place and time"], rows, [2, 3], "reasons");
 }

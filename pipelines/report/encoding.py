@@ -13,6 +13,9 @@ MAX_POINTS = 400
 MAX_CURVE_BYTES = 125_000
 """Maximum size of the curves of one clip [B]; if they need more, every curve gets fewer points."""
 
+SMOOTH = 0.01
+"""Largest error of a sampled curve relative to its range: about one pixel of a chart."""
+
 _CURVE_BYTES = 110  # overhead of a curve: its name, side and limits
 _MIN_POINTS = 40
 
@@ -39,6 +42,14 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Band:
+    """Range of published values, drawn behind the curves: two arrays of shape (nframe,)."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Chart:
     """Curves that share one pair of axes.
 
@@ -49,6 +60,9 @@ class Chart:
         bars: Intervals drawn as bars under the curves: name, side, and mask of shape (nframe,).
         least: Smallest span of the vertical axis, so that noise on a still joint does not look like motion.
         wide: Whether the chart takes the full width of the page.
+        label: Text beside the vertical axis, such as the positive direction, or "".
+        note: One sentence shown under the title on demand, or "".
+        band: Published range, or None.
     """
 
     title: str
@@ -57,6 +71,9 @@ class Chart:
     bars: tuple[tuple[str, str, np.ndarray], ...] = ()
     least: float = 1.0
     wide: bool = False
+    label: str = ""
+    note: str = ""
+    band: Band | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,12 +127,17 @@ def _chart(chart: Chart, width: int) -> dict[str, Any]:
         for curve in chart.curves
     ]  # fmt: skip
     bars = [{"name": name, "side": side, "frames": runs(mask, width=width)} for name, side, mask in chart.bars]
-    plain = {key: getattr(chart, key) for key in ("title", "unit", "least", "wide")}
-    return plain | {"lines": curves, "bars": bars}
+    plain = {key: getattr(chart, key) for key in ("title", "unit", "least", "wide", "label", "note")}
+    edges = (chart.band.lower, chart.band.upper) if chart.band else ()
+    band = [quantise(decimate(edge, width=width)) for edge in edges]
+    return plain | {"lines": curves, "bars": bars, "band": band}
 
 
 def decimate(values: np.ndarray, *, width: int) -> np.ndarray:
-    """Keep the minimum and the maximum of every `width` values, in their order, so that no peak is lost.
+    """Keep two of every `width` values so that no peak is lost.
+
+    A smooth curve is sampled at the times at which the page draws the points. Where straight lines between these would
+    miss a value by more than `SMOOTH` of the range, the minimum and the maximum of each bin are kept, in their order.
 
     Args:
         values: Shape (nframe,).
@@ -126,6 +148,14 @@ def decimate(values: np.ndarray, *, width: int) -> np.ndarray:
     """
     if width == 1:
         return values
+    frames, count = np.arange(len(values)), 2 * -(-len(values) // width)
+    drawn = width / 4 - 0.5 + np.arange(count) * width / 2
+    sampled = np.interp(drawn, frames, values)
+    within = drawn[drawn <= frames[-1]]
+    outside = (frames < within[0]) | (frames > within[-1])  # the first and last half of a point: a little off
+    error = np.abs(np.interp(frames, drawn, sampled) - values) / np.where(outside, 5.0, 1.0)
+    if error.max() <= SMOOTH * np.ptp(values):
+        return sampled
     bins = np.pad(values, (0, -len(values) % width), mode="edge").reshape(-1, width)
     pair = np.sort(np.stack([bins.argmin(axis=1), bins.argmax(axis=1)], axis=1), axis=1)
     return np.take_along_axis(bins, pair, axis=1).ravel()

@@ -1,27 +1,34 @@
 """Report of a conversion: OUT/report.html, and one file per clip with its curves."""
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import musclemap
 from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.manifest import VERDICTS, Manifest, ManifestEntry, strict_json
-from musclemap.datasets.output_folder import MANIFEST, clip_path, has_lines, read_manifest
+from musclemap.datasets.manifest import Manifest, ManifestEntry, strict_json
+from musclemap.datasets.output_folder import JOURNAL, MANIFEST, clip_path, has_lines, read_manifest
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
+from musclemap.pipelines.track.track_folder import read_track_list
 from musclemap.retarget.checks.verdict import RULES, Rule
-from musclemap.retarget.summary_line import summary_line
 
-from .assembly import assemble, rounded
+from .assembly import SCRIPTS, assemble, rounded
+from .clip_details import clip_details
 from .clip_pictures import clip_pictures
-from .encoding import encode
-from .sections import clip_sections
-from .source_rows import STATES, SourceRow, broken_rules, number, plain_reasons, severity, worst_first
+from .findings.badges import badge_table, badges
+from .findings.headline import cause_text, headline
+from .findings.metric_texts import GROUPS, METRICS
+from .findings.shortfall import LACK_NM, LACK_SECONDS, find_shortfall
+from .source_rows import STATES, SourceRow, broken_rules, number, severity, worst_first
+from .stick_figure import figure_of, thumbnail
 
 PAGE = "report.html"
 FOLDER = "report"
@@ -30,10 +37,16 @@ MAX_PICTURES = 100
 """Maximum number of clips with pictures, the worst first; without a GPU, each takes about a second."""
 
 DEFAULT_COLUMNS = (
-    "landmark_error_mm", "landmark_error_p95_mm", "foot_error_mm", "floor_depth_max_mm", "stance_speed_m_s",
-    "joint_step_max_deg", "residual_force_bw",
+    "landmark_error_p95_mm", "skate_m_s", "floor_penetration_mm", "self_penetration_mm", "residual_force_p99_bw",
+    "residual_moment_p99_bw_height", "unmet_torque_nm",
 )  # fmt: skip
 """Metrics that the table shows at first, if present; others can be added on the page."""
+
+MEANING = (
+    "A clip can be followed if its verdict is not infeasible and, where muscles were checked, no joint lacks more than "
+    f"{LACK_NM:g} Nm for {LACK_SECONDS:g} s or longer. The verdict itself judges the mean lack of torque over the clip."
+)
+"""What the headline counts."""
 
 MAX_METRICS = 200
 """Maximum number of metrics in the table; a conversion has 60."""
@@ -46,20 +59,21 @@ _CURVE_FILE = re.compile(r"\d{4,}(-[0-9a-f]{12})?\.js")
 
 
 def write_report(
-    out: Path, *, pictures: bool = True, rules: Sequence[Rule] = RULES,
+    out: Path, *, pictures: bool = True, rules: Sequence[Rule] = RULES, command: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:  # fmt: skip
     """Write a report about all sources of a conversion, to be opened in a browser without a server or a network.
 
-    OUT/report.html holds the totals, the distribution of every metric and a row per source. The curves of each clip are
-    in a separate file in OUT/report/, which the page loads when the clip is opened. Clips that cannot be read are
-    listed as unreadable. The same clips give the same bytes. An earlier page stays intact until the new page replaces
-    it; then files without a clip are removed.
+    OUT/report.html holds a headline, the totals, a row per source and the distribution of every metric. The curves of
+    each clip are in a separate file in OUT/report/, which the page loads when the clip is opened. Clips that cannot be
+    read are listed as unreadable. The same manifest, clips and command give the same bytes: the page's date is that of
+    the manifest. An earlier page stays intact until the new page replaces it; then files without a clip are removed.
 
     Args:
         out: Output folder of a conversion.
         pictures: Whether to draw a strip of pictures of the `MAX_PICTURES` worst clips.
         rules: Limits shown beside the metrics. The verdicts come from the clips and are not recomputed.
+        command: Command line that wrote the page, shown in its footer; "" if there is none.
         progress: Called after every source with the number done and the total.
 
     Returns:
@@ -73,13 +87,18 @@ def write_report(
     for folder in (out, out / FOLDER):
         remove_leftovers(folder, deep=False)
     drawn = {entry.source for entry in worst_first(manifest.entries, rules=rules)[:MAX_PICTURES]} if pictures else set()
+    tracks = attempt(lambda: read_track_list(out))
+    problems = [*manifest.problems, *([f"tracks: {tracks.message}"] if isinstance(tracks, Failure) else [])]
     rows = []
     for index, entry in enumerate(manifest.entries):
-        rows.append(_row(out, entry, index=index, pictures=entry.source in drawn, rules=rules))
+        row = _row(out, entry, index=index, pictures=entry.source in drawn, rules=rules)
+        lines = [] if isinstance(tracks, Failure) else tracks.get(entry.clip or "", [])
+        rows.append(replace(row, badges=tuple(badges(entry, lines[-1] if lines else None))))
         if progress is not None:
             progress(index + 1, len(manifest.entries))
-    data = _data(out.resolve().name, rows, problems=manifest.problems, pictures=pictures, rules=rules)
-    write_atomically(out / PAGE, assemble("template.html", ("charts.js", "details.js", "report.js"), data))
+    data = _data(out.resolve().name, rows, problems=problems, pictures=pictures, rules=rules)
+    data |= {"date": _date(out), "command": command}
+    write_atomically(out / PAGE, assemble("template.html", (*SCRIPTS, "report.js"), data))
     _remove_stale(out / FOLDER, keep={row.file for row in rows})
     return out / PAGE
 
@@ -91,17 +110,27 @@ def _read_manifest(out: Path) -> Manifest:
     return read_manifest(out)
 
 
+def _date(out: Path) -> str:
+    """Time of the manifest in UTC, or "" if it has just gone."""
+    times = [attempt(lambda name=name: (out / name).stat().st_mtime) for name in (MANIFEST, JOURNAL)]
+    known = [time for time in times if isinstance(time, float)]
+    return datetime.fromtimestamp(max(known), UTC).strftime("%Y-%m-%d %H:%M UTC") if known else ""
+
+
 def _row(out: Path, entry: ManifestEntry, *, index: int, pictures: bool, rules: Sequence[Rule]) -> SourceRow:
     """Write the curves of a source's clip, if any, and return its row."""
     if entry.status != "ok":
-        return SourceRow(entry=entry, state=entry.status, reason=str(entry.reason))
+        kind = str(entry.code or entry.status).replace("_", " ")
+        cause = cause_text(str(entry.reason))
+        return SourceRow(entry=entry, state=entry.status, reason=str(entry.reason), cause=cause, kind=kind)
     row_severity = severity(entry.metrics, rules=rules)
     result = attempt(lambda: _read_clip(out, entry))
     if isinstance(result, Failure):
         reason = result.message.replace(f"{out}/", "")
         return SourceRow(
-            entry=entry, state="unreadable", reason=reason, broken=broken_rules(entry.metrics), severity=row_severity
-        )
+            entry=entry, state="unreadable", reason=reason, broken=broken_rules(entry.metrics), severity=row_severity,
+            cause=cause_text(reason), kind="unreadable",
+        )  # fmt: skip
     clip, details = result
     if pictures:
         details["pictures"], problem = clip_pictures(clip)
@@ -110,73 +139,39 @@ def _row(out: Path, entry: ManifestEntry, *, index: int, pictures: bool, rules: 
     name = f"{index:04d}-{hashlib.sha256(text.encode('ascii')).hexdigest()[:12]}.js"
     data = f"musclemapClip({strict_json(name)}, {text});\n"
     write_atomically(out / FOLDER / name, data.encode("ascii"))
-    broken = tuple(dict.fromkeys(reason["rule"] for reason in details["reasons"]))
-    drawn = bool(details.get("pictures"))
-    return SourceRow(entry=entry, state=clip.verdict, broken=broken, severity=row_severity, file=name, pictures=drawn)
+    cause, kind = _cause(clip, details["reasons"])
+    return SourceRow(
+        entry=entry, state=clip.verdict, severity=row_severity, file=name, pictures=bool(details.get("pictures")),
+        broken=tuple(dict.fromkeys(reason["rule"] for reason in details["reasons"])), cause=cause, kind=kind,
+        with_muscles=clip.activation is not None, landmark_names=clip.landmark_names,
+        thumbnail=thumbnail(clip.landmark_pos, clip.landmark_names),
+        settings=strict_json([clip.config, clip.software]),
+    )  # fmt: skip
+
+
+def _cause(clip: Clip, reasons: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """Why a clip cannot be followed, and the kind of the cause; both "" if it can.
+
+    Muscles that lack torque come first: that is what the motion fails by, whatever else is wrong with it.
+    """
+    shortfall = find_shortfall(clip)
+    if shortfall is not None:
+        return shortfall.text, "muscles lack torque"
+    if clip.verdict != "infeasible":
+        return "", ""
+    worst = {measure.metric: measure.infeasible for rule in RULES for measure in rule.measures}
+    decisive = [r for r in reasons if (worst.get(r["rule"]) is not None) and r["limit"] == worst[r["rule"]]]
+    reason = next(iter([*decisive, *reasons]), None)
+    if reason is None:
+        return "its verdict is infeasible, without a reason", "no reason given"
+    title = METRICS[reason["rule"]].title if reason["rule"] in METRICS else reason["rule"].replace("_", " ")
+    return cause_text(reason["text"]) or title, title
 
 
 def _read_clip(out: Path, entry: ManifestEntry) -> tuple[Clip, dict[str, Any]]:
     """Read the clip of a source, and prepare its details for the page."""
     clip = read_clip(clip_path(out, entry.clip), sha256=entry.clip_sha256)
-    return clip, _details(clip, entry)
-
-
-def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
-    """Details of one clip for the page, as plain values."""
-    sections, notes = clip_sections(clip)
-    source_fps = "unknown" if clip.source_fps is None else f"{clip.source_fps:g} ({clip.fps_source})"
-    facts = {
-        "clip": entry.clip, "frames": clip.nframe, "duration [s]": clip.duration, "frames per second": clip.fps,
-        "source frames per second": source_fps, "body model": clip.body_model, "subject scale": clip.subject_scale,
-        "hands": clip.hands, "model": f"{clip.model} {clip.model_version}", "licence": clip.licence or "unknown",
-    }  # fmt: skip
-    if clip.variant:
-        facts["variant of the body"] = clip.variant.text
-    if clip.force_source:
-        used = "used" if clip.measured is not None else "compared with the estimate"
-        facts["measured ground forces"] = f"{clip.force_source.rpartition(' ')[0]}, {used}"
-    return {
-        "facts": list(facts.items()),
-        "fps": clip.fps,
-        "nframe": clip.nframe,
-        "curves": encode(sections, nframe=clip.nframe, fps=clip.fps),
-        "metrics": list(clip.metrics.items()),  # as pairs: "__proto__" cannot be a key of a JavaScript object
-        "reasons": plain_reasons(clip.reasons, nframe=clip.nframe, fps=clip.fps),
-        "notes": [*_changes(clip), *_doubts(clip), *notes, *_refit_notes(clip)],
-    }
-
-
-def _changes(clip: Clip) -> list[str]:
-    """What the conversion did to the motion, in one line, if the clip says so."""
-    return [summary_line(clip.metrics, body=clip.model_version)] if summary_line(clip.metrics) else []
-
-
-def _doubts(clip: Clip) -> list[str]:
-    """Doubts about the source, and what was done to its axes and units."""
-    return [f"source: {warning['text']}" for warning in clip.warnings]
-
-
-def _refit_notes(clip: Clip) -> list[str]:
-    """Describe the second fit of a clip that was refitted against self-collision."""
-    metrics = clip.metrics
-    if "refitted" not in metrics:
-        return []
-    if not metrics["refitted"]:
-        why = "its refit was refused" if "refit_rejected_moved_mm" in metrics else "without improvement"
-        return [f"refitted against self-collision; {why}, this is the first fit"]
-
-    def figure(name: str, digits: int) -> str:
-        value = number(metrics.get(name))
-        return "?" if value is None else f"{value:.{digits}f}"
-
-    before = metrics.get("refit_verdict_before")
-    return [
-        f"refitted against self-collision: self-penetration {figure('refit_self_penetration_before_mm', 0)} mm "
-        f"before, {figure('self_penetration_mm', 0)} mm now; landmark error "
-        f"{figure('refit_landmark_error_before_mm', 1)} mm before, {figure('landmark_error_mm', 1)} mm now; landmarks "
-        f"moved by up to {figure('refit_moved_mm', 0)} mm; verdict before: "
-        f"{before if before in VERDICTS else 'unknown'}"
-    ]
+    return clip, clip_details(clip, entry)
 
 
 def _remove_stale(folder: Path, *, keep: set[str]) -> None:
@@ -195,10 +190,19 @@ def _data(
     metrics = ([key for key in ruled if key in present] + sorted(present - set(ruled)))[:MAX_METRICS]
     left_out = [f"{len(metrics)} of {len(present)} metrics are shown"] if len(present) > len(metrics) else []
     clips = [row for row in rows if row.file]
+    kinds, row_badges = badge_table([row.badges for row in rows])
+    figures: dict[tuple[str, ...], int] = {}
+    for row in clips:
+        figures.setdefault(tuple(row.landmark_names), len(figures))
+    settings = Counter(row.settings for row in clips)
+    (most, _), *_ = settings.most_common(1) or [("[{}, {}]", 0)]
     return {
         "name": name,
         "version": musclemap.__version__,
+        "settings": [*json.loads(most), len(settings)],
         "folder": FOLDER,
+        "meaning": MEANING,
+        "headline": headline([row.outcome for row in rows]),
         "states": STATES,
         "counts": dict(Counter(row.state for row in rows)),
         "frames": sum(number(row.entry.nframe) or 0 for row in clips),
@@ -209,14 +213,23 @@ def _data(
             metric: {"warn": measure.warn, "infeasible": measure.infeasible, "source": source}
             for metric, (measure, source) in ruled.items()
         },
+        "groups": GROUPS,
+        "texts": {
+            metric: [text.title, text.unit, text.digits, text.factor, text.meaning, text.group]
+            for metric, text in METRICS.items()
+            if metric in present or metric in ruled
+        },
         "metrics": metrics,
         "columns": [key for key in DEFAULT_COLUMNS if key in present],
+        "badges": kinds,
+        "figures": [figure_of(names) for names in figures],
         "rows": [
             [
                 row.entry.source, row.state, number(row.entry.nframe), number(row.entry.seconds), row.reason,
                 row.broken, row.severity, row.file, [_cell(row.entry.metrics.get(key)) for key in metrics],
+                row.cause, figures.get(tuple(row.landmark_names), -1), row.thumbnail, marks,
             ]
-            for row in rows
+            for row, marks in zip(rows, row_badges, strict=True)
         ],
     }  # fmt: skip
 

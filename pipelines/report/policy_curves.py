@@ -18,8 +18,9 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.runs.logs import METRICS
 from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD
 
+from .anatomy import SIDE_WORD, joint_title, side_of
 from .encoding import MAX_POINTS, Chart, Curve, Section, encode
-from .sides import SIDE_WORD, side_of
+from .stick_figure import animation
 
 MAX_BYTES = 2**28
 """Largest metrics file [B]: two weeks of a run."""
@@ -45,6 +46,9 @@ LEARNING = (
 )
 """Title, unit and metrics of each chart; metrics that a run lacks are left out."""
 
+LARGEST_POSITION = 1e3
+"""Configurations beyond this limit [m or rad] come from unstable physics and are not drawn."""
+
 _DRAWN = ("steps", *(key for _, _, keys in LEARNING for key in keys))
 
 
@@ -69,8 +73,22 @@ def clip_curves(clip: Clip, result: ClipEvaluation, body: SimulationBody) -> dic
         "fps": clip.fps,
         "nframe": nframe,
         "curves": encode(sections, nframe=nframe, fps=clip.fps),
+        "animation": _animation(clip, recording, body),
         "reasons": [] if score.success else [failure],
     }
+
+
+def _animation(clip: Clip, recording: Recording, body: SimulationBody) -> dict[str, Any]:
+    """Landmarks of the policy and of the clip. The policy stays at its last pose before physics became unstable."""
+    bad = np.flatnonzero(~np.all(np.abs(recording.qpos) < LARGEST_POSITION, axis=1))  # NaN is not smaller
+    stop = int(bad[0]) if bad.size else len(recording.qpos)
+    data, position = mujoco.MjData(body.model), np.empty((stop, len(body.landmark_ids), 3))
+    for frame, qpos in enumerate(recording.qpos[:stop]):
+        data.qpos[:] = qpos
+        mujoco.mj_kinematics(body.model, data)
+        position[frame] = data.xpos[body.landmark_ids]
+    tracks = [("policy", position), ("reference", clip.landmark_pos[: len(recording.qpos)])]
+    return animation(tracks, body.landmark_names, fps=clip.fps)
 
 
 def _with_first(values: Any, first: float) -> np.ndarray:
@@ -111,7 +129,7 @@ def _joints(clip: Clip, recording: Recording, body: SimulationBody) -> list[Sect
     charts: dict[tuple[str, str], list[Curve]] = {}
     for joint, name in zip(body.joint_ids, body.joint_names, strict=True):
         column, hinge = model.jnt_qposadr[joint], model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE
-        unit, scale = ("deg", math.degrees(1.0)) if hinge else ("cm", 100.0)
+        unit, scale = ("°", math.degrees(1.0)) if hinge else ("cm", 100.0)
         stem, side = side_of(name)
         side_word = SIDE_WORD.get(side, "")
         low, high = model.jnt_range[joint] * scale
@@ -124,7 +142,10 @@ def _joints(clip: Clip, recording: Recording, body: SimulationBody) -> list[Sect
                 Curve(name=f"{side_word} reference".strip(), side=side, values=reference, dashed=True),
             )
         )
-    joint_charts = tuple(Chart(title=stem, unit=unit, curves=tuple(curves)) for (stem, unit), curves in charts.items())
+    joint_charts = tuple(
+        Chart(title=joint_title(stem)[0], unit=unit, curves=tuple(curves), label=joint_title(stem)[1])
+        for (stem, unit), curves in charts.items()
+    )
     return [Section(title="Joints (reference dashed)", charts=joint_charts)]
 
 

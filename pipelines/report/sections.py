@@ -1,5 +1,6 @@
 """Charts of a clip: landmark errors, feet, joint angles with their limits, and muscles if present."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.skeletons.bodies import BODIES, load_body, load_body_version
 from musclemap.skeletons.body import TargetBody
 
+from .anatomy import JOINTS, SIDE_WORD, joint_title, landmark_title, side_of
 from .encoding import Chart, Curve, Section
+from .findings.shortfall import find_shortfall
 from .muscle_groups import OTHER, muscle_groups
-from .sides import SIDE_WORD, side_of
 
 _groups = cache(muscle_groups)
 
@@ -31,13 +33,13 @@ def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], 
         Sections with charts, and a note for everything that cannot be drawn or may be wrong.
     """
     sections = [_landmark_error(clip)]
-    body = _body_of(clip) if _is_known_body(clip) else None
+    body = known_body(clip)
     if body is None:
         notes = [f"no charts of joints and feet: {clip.model} {clip.model_version} is not a known body"]
     else:
         version_differs = clip.model_version != body.version
         notes = [f"made for {clip.model} {clip.model_version}, measured with {body.version}"] * version_differs
-        sections += [_feet(clip, body), *_joints(clip, body)]
+        sections += [_feet(clip, body), *_ground_force(clip, body), *_joints(clip, body)]
         with_muscles = clip if path is None else attempt(lambda: read_clip(path))
         failed = isinstance(with_muscles, Failure)
         muscles, problems = ([], [with_muscles.message]) if failed else _muscles(with_muscles, body)
@@ -46,7 +48,10 @@ def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], 
     return [*sections, _each_landmark(clip)], notes
 
 
-def _body_of(clip: Clip) -> TargetBody:
+def known_body(clip: Clip) -> TargetBody | None:
+    """Body of a clip, or None if this release does not know it."""
+    if not _is_known_body(clip):
+        return None
     limits = str(clip.config.get("joint_limits", "effective"))
     return load_body_version(clip.model, clip.model_sha256, limits=limits, variant=clip.variant)
 
@@ -77,7 +82,7 @@ def _landmark_error(clip: Clip) -> Section:
 def _each_landmark(clip: Clip) -> Section:
     error = _error_mm(clip)
     curves = {name: Curve(name=name, values=error[:, k]) for k, name in enumerate(clip.landmark_names)}
-    return Section(title="Error of each landmark", charts=_paired(curves, unit="mm"), shown=False)
+    return Section(title="Error of each landmark", charts=_paired(curves, unit="mm", landmarks=True), shown=False)
 
 
 def _feet(clip: Clip, body: TargetBody) -> Section:
@@ -88,8 +93,29 @@ def _feet(clip: Clip, body: TargetBody) -> Section:
         Curve(name=name, side=side, values=height[:, k], dashed="toe" in name) for k, (name, side) in enumerate(names)
     )
     bars = tuple((name, side, clip.contact[:, k]) for k, (name, side) in enumerate(names))
-    chart = Chart(title="Heels and toes above z = 0; bars: contact", unit="cm", curves=curves, bars=bars, wide=True)
+    title = "Heels and toes above z = 0; bars: contact"
+    chart = Chart(title=title, unit="cm", curves=curves, bars=bars, wide=True, label="height")
     return Section(title="Feet", charts=(chart,))
+
+
+def _ground_force(clip: Clip, body: TargetBody) -> list[Section]:
+    """Vertical force of the ground on each foot, and on all other parts together."""
+    weight = -body.model.opt.gravity[2] * body.mass
+    if clip.ground_force is None or not weight > 0:
+        return []
+    force = clip.ground_force[..., 2].astype(np.float64) / weight
+    feet = {f"{word}_foot": (word, side) for side, word in SIDE_WORD.items()}
+    others = [k for k, name in enumerate(clip.support_names) if name not in feet]
+    curves = [
+        Curve(name=feet[name][0], side=feet[name][1], values=force[:, k])
+        for k, name in enumerate(clip.support_names)
+        if name in feet
+    ]
+    if others and force[:, others].any():
+        curves.append(Curve(name="other parts", values=force[:, others].sum(axis=1)))
+    title = "Vertical ground force"
+    chart = Chart(title=title, unit="body weights", curves=tuple(curves), least=0.5, wide=True, label="up")
+    return [Section(title="Ground force", charts=(chart,))] if curves else []
 
 
 def _joints(clip: Clip, body: TargetBody) -> list[Section]:
@@ -100,7 +126,7 @@ def _joints(clip: Clip, body: TargetBody) -> list[Section]:
     hinge = reduced.model.jnt_type[reduced.joint_ids] == mujoco.mjtJoint.mjJNT_HINGE
     curves: dict[tuple[bool, str], dict[str, Curve]] = {}
     for k, name in enumerate(reduced.joint_names):
-        unit, scale = ("deg", float(np.degrees(1.0))) if hinge[k] else ("cm", 100.0)
+        unit, scale = ("°", float(np.degrees(1.0))) if hinge[k] else ("cm", 100.0)
         lower, upper = float(reduced.lower[k]) * scale, float(reduced.upper[k]) * scale
         curve = Curve(name=name, values=values[:, k] * scale, lower=lower, upper=upper)
         curves.setdefault((name in body.finger_joints, unit), {})[name] = curve
@@ -113,11 +139,24 @@ def _joints(clip: Clip, body: TargetBody) -> list[Section]:
     return sections + [Section(title="Fingers", charts=finger_charts, shown=False)] * tracked
 
 
+_TORQUES = {
+    "activation_residual": "Torque that the muscles lack",
+    "joint_moment": "Net joint moments that the muscles have to supply",
+}
+"""Arrays of torques, with the titles of their sections."""
+
+LEAST_LACK = 1.0
+"""Joints whose muscles lack at most this torque [Nm] get no chart."""
+
+MOMENT_JOINTS = ("flex_extension", "hip_flexion", "hip_adduction", "knee_angle", "ankle_angle")
+"""Joints, without their side, whose moments are drawn: those that carry the body."""
+
+
 def _muscles(clip: Clip, body: TargetBody) -> tuple[list[Section], list[str]]:
     """Activations and residual torques, if the clip has them for this body, and notes."""
     notes: list[str] = []
     sections = []
-    for key in ("activation", "activation_residual"):
+    for key in ("activation", *_TORQUES):
         values = getattr(clip, key)
         if values is None:
             continue
@@ -125,13 +164,26 @@ def _muscles(clip: Clip, body: TargetBody) -> tuple[list[Section], list[str]]:
         reduced = next((r for r in (body.reduced, body.reduced_hands) if r.njoint == values.shape[1]), None)
         if key == "activation" and values.shape[1] == body.model.nu:
             sections.append(_activation(values, body))
-        elif key == "activation_residual" and reduced is not None:
-            curves = {name: Curve(name=name, values=values[:, k]) for k, name in enumerate(reduced.joint_names)}
-            charts = _paired(curves, unit="Nm")
-            sections.append(Section(title="Residual torque of the muscles", charts=charts, shown=False))
+        elif key != "activation" and reduced is not None:
+            section = _torques(values, reduced.joint_names, key=key)
+            sections += [replace(section, shown=find_shortfall(clip) is not None)] if section.charts else []
         else:
             notes.append(f"/{key} of shape {values.shape} does not fit this body and is not drawn")
     return sections, notes
+
+
+def _torques(values: np.ndarray, names: tuple[str, ...], *, key: str) -> Section:
+    """Torques of the joints that matter, shape (nframe, njoint) [Nm]."""
+
+    def is_drawn(k: int) -> bool:
+        if key == "joint_moment":
+            return side_of(names[k])[0] in MOMENT_JOINTS
+        stem = side_of(names[k])[0]
+        pair = [other for other, name in enumerate(names) if side_of(name)[0] == stem]
+        return bool(np.abs(values[:, pair]).max() > LEAST_LACK)
+
+    curves = {name: Curve(name=name, values=values[:, k]) for k, name in enumerate(names) if is_drawn(k)}
+    return Section(title=_TORQUES[key], charts=_paired(curves, unit="Nm"))
 
 
 def _activation(activation: np.ndarray, body: TargetBody) -> Section:
@@ -139,25 +191,38 @@ def _activation(activation: np.ndarray, body: TargetBody) -> Section:
     charts: dict[str, list[Curve]] = {}
     for group in _groups(body):
         stem, side = side_of(group.joint)
-        arrow = "" if group.joint == OTHER else "↑" if group.up else "↓"
+        name = "mean" if group.joint == OTHER else _direction(stem, up=group.up)
         curve = Curve(
-            name=f"{SIDE_WORD.get(side, '')} {arrow}".strip() or "mean", side=side, dashed=not group.up,
+            name=f"{SIDE_WORD.get(side, '')} {name}".strip(), side=side, dashed=not group.up,
             values=activation[:, list(group.muscles)].mean(axis=1),
         )  # fmt: skip
         charts.setdefault(stem, []).append(curve)
     return Section(
-        title="Mean activation of the muscles of each joint (↑ increase its angle, ↓ decrease it)",
-        charts=tuple(Chart(title=k, unit="0 to 1", curves=tuple(curves), least=0.1) for k, curves in charts.items()),
+        title="Mean activation of the muscles of each joint, by the direction in which they turn it",
+        charts=tuple(
+            Chart(title=joint_title(stem)[0], unit="0 to 1", curves=tuple(curves), least=0.1)
+            for stem, curves in charts.items()
+        ),
     )
 
 
-def _paired(curves: dict[str, Curve], *, unit: str) -> tuple[Chart, ...]:
-    """One chart per joint or landmark, with right and left together."""
+def _direction(stem: str, *, up: bool) -> str:
+    """Word for the direction in which muscles turn a joint."""
+    _, positive, negative = JOINTS.get(stem, ("", "", ""))
+    return (positive if up else negative) if negative else "+" if up else "−"
+
+
+def _paired(curves: dict[str, Curve], *, unit: str, landmarks: bool = False) -> tuple[Chart, ...]:
+    """One chart per joint or landmark, with right and left together, so that they share a scale."""
     charts: dict[str, list[Curve]] = {}
     for name, curve in curves.items():
         stem, side = side_of(name)
-        label = SIDE_WORD.get(side, name)
+        label = SIDE_WORD.get(side, "")
         charts.setdefault(stem, []).append(
             Curve(name=label, side=side, values=curve.values, lower=curve.lower, upper=curve.upper)
         )
-    return tuple(Chart(title=stem, unit=unit, curves=tuple(group)) for stem, group in charts.items())
+    texts = {stem: (landmark_title(stem).capitalize(), "") if landmarks else joint_title(stem) for stem in charts}
+    return tuple(
+        Chart(title=texts[stem][0], unit=unit, curves=tuple(group), label=texts[stem][1])
+        for stem, group in charts.items()
+    )

@@ -9,6 +9,8 @@ from musclemap.datasets.manifest import ManifestEntry
 from musclemap.retarget.checks.reason_text import reason_text
 from musclemap.retarget.checks.verdict import RULES, Rule
 
+from .findings.headline import Outcome
+
 STATES = ("failed", "unreadable", "rejected", "infeasible", "warn", "feasible")
 """Results of a source, the worst first: its status, or the verdict of its clip if that can be read."""
 
@@ -28,6 +30,13 @@ class SourceRow:
         severity: See `severity`.
         file: Name of the file with its curves in the folder of the page, or "".
         pictures: Whether it has pictures.
+        cause: Why its motion cannot be followed, or why there is no clip; "" otherwise.
+        kind: Kind of the cause, to count alike causes.
+        with_muscles: Whether its muscles were checked.
+        landmark_names: Landmarks of the clip.
+        thumbnail: See `stick_figure.thumbnail`; "" without a clip.
+        badges: See `findings.badges`.
+        settings: Settings and versions that made the clip, as JSON.
     """
 
     entry: ManifestEntry
@@ -37,6 +46,20 @@ class SourceRow:
     severity: float = 0.0
     file: str = ""
     pictures: bool = False
+    cause: str = ""
+    kind: str = ""
+    with_muscles: bool = False
+    landmark_names: tuple[str, ...] = ()
+    thumbnail: str = ""
+    badges: tuple[tuple[str, str, str], ...] = ()
+    settings: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The row for the headline."""
+        return Outcome(
+            source=self.entry.source, state=self.state, cause=self.cause, kind=self.kind, with_muscles=self.with_muscles
+        )
 
 
 def number(value: Any) -> float | None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.errors import SettingsError
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.eval.evaluation import ClipEvaluation, evaluate
-from musclemap.imitation.eval.scores import totals
+from musclemap.imitation.eval.scores import ClipScore, totals
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engines import engine_kind, has_cuda, make_engine
 from musclemap.imitation.physics.world_settings import TerrainConfig
@@ -68,6 +68,7 @@ class PolicyEvaluation:
         film: Names of the clips that were recorded for a film, in the film's order.
         left_out: Clips that could not be used, each with the reason.
         seconds: Duration of the evaluation [s].
+        untrained: Scores of an untrained policy by clip, up to its failure; empty if it was not evaluated.
     """
 
     path: Path
@@ -78,6 +79,7 @@ class PolicyEvaluation:
     film: tuple[str, ...]
     left_out: Mapping[str, str]
     seconds: float
+    untrained: Mapping[str, ClipScore] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         done, mean = self.totals["all"], self.totals["all"]["mean"]
@@ -137,6 +139,7 @@ def evaluate_policy(
     held_out: bool = False,
     trained_ground: bool = False,
     to_end: bool = True,
+    baseline: bool = False,
     recording: RecordingOptions = RecordingOptions(),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PolicyEvaluation:
@@ -150,6 +153,7 @@ def evaluate_policy(
         held_out: Leave out clips that the policy was trained on.
         trained_ground: Use the ground that the policy was trained on, instead of flat ground as in publications.
         to_end: Simulate each clip to its end, even after a failure.
+        baseline: Evaluate an untrained policy too, each clip up to its failure, which comes soon.
         recording: Which clips to record.
         progress: Called after each clip with the number of finished clips and the total.
 
@@ -180,6 +184,11 @@ def evaluate_policy(
         act = compile_policy(policy)
         for result in evaluate(worlds, policy.task, library, act, to_end=to_end, keep=results, progress=progress):
             results.add(result)
+        untrained = {}
+        if baseline:
+            at_rest = compile_policy(_untrained(policy))
+            judged = evaluate(worlds, policy.task, library, at_rest, to_end=False)
+            untrained = {result.score.name: result.score for result in judged}
     evaluated = [
         EvaluatedClip(clip=by_name[n], result=results.by_name[n], trained_on=training_clips.contains(by_name[n]))
         for n in library.names
@@ -193,7 +202,14 @@ def evaluate_policy(
         film=film,
         left_out={**selection.left_out, **library.left_out},
         seconds=time.monotonic() - started,
+        untrained=untrained,
     )
+
+
+def _untrained(policy: Policy) -> Policy:
+    """The policy with actions of zero, as those of a new network are on average: all muscles at rest."""
+    weights, biases = ([*layers[:-1], np.zeros_like(layers[-1])] for layers in (policy.weights, policy.biases))
+    return replace(policy, weights=tuple(weights), biases=tuple(biases))
 
 
 def _clips_to_track(

@@ -9,12 +9,12 @@ import pytest
 from matplotlib import pyplot
 
 import musclemap as mm
-from musclemap.api.views.gait import over_cycle, strides
 from musclemap.datasets.clip import Clip as StoredClip
 from musclemap.datasets.clip import read_clip, write_clip
 from musclemap.datasets.synthetic.gait_tables import stride_time
 from musclemap.errors import ClipError
 from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER, read_walk
+from musclemap.pipelines.report.gait import over_cycle, strides
 from musclemap.skeletons.body import TargetBody
 
 from ..support.data.small_clip import small_clip

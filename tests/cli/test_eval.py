@@ -19,7 +19,7 @@ from musclemap.imitation.physics.bodies import load_simulation_body
 from musclemap.imitation.policy.policy_file import POLICY
 from musclemap.imitation.policy.training_clips import TrainingClips, dataset_facts
 from musclemap.imitation.task.arm_motions import arm_clips
-from musclemap.pipelines.report.sides import side_of
+from musclemap.pipelines.report.anatomy import side_of
 from musclemap.pipelines.train.dataset import select_clips
 from musclemap.pipelines.train.evaluation import RecordingOptions, _clips_for_film, evaluate_policy, worst_first
 

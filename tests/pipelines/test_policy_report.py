@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_every_clip_has_a_row(result: PolicyEvaluation, page: Path) -> None:
     assert sum(row[4] is not None for row in rows.values()) == len(data["curves"]) == 2
     for judged in result.clips:
         score = judged.result.score
-        _, group, failure, values, _ = rows[score.name]
+        _, group, failure, values, *_ = rows[score.name]
         assert group == ("training" if score.name == EVIL else "held out")
         assert failure == score.failure
         assert values[titles.index("covered")] == pytest.approx(100.0 * score.coverage, rel=1e-4)
@@ -93,7 +94,7 @@ def test_curves_match_the_recording(result: PolicyEvaluation) -> None:
     assert clip.activation is not None
     data = clip_curves(clip, judged.result, result.body)
     panels = _panels(data["curves"])
-    policy, reference = panels["elbow_flexion"]["lines"]
+    policy, reference = panels["Elbow flexion"]["lines"]
     np.testing.assert_allclose(_values(policy), np.degrees(recording.qpos[:, 1]), atol=1e-2)
     np.testing.assert_allclose(_values(reference), np.degrees(clip.qpos[:, 1]), atol=1e-2)
     assert (policy["upper"], reference["dashed"]) == (pytest.approx(np.degrees(2.1)), True)
@@ -193,15 +194,16 @@ def test_curves_of_unstable_physics_are_valid_json(result: PolicyEvaluation) -> 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
 def test_browser_draws_the_page(page: Path, tmp_path: Path) -> None:
+    drawn = next(row[0] for row in _data(page)["rows"] if row[4] is not None)
     command = [
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom",
-        f"--user-data-dir={tmp_path}", f"{page.as_uri()}#clip=0",
+        f"--user-data-dir={tmp_path}", f"{page.as_uri()}#clip={quote(drawn)}",
     ]  # fmt: skip
     dom = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
     body = dom.split('<script id="data"')[0]
     assert body.count("<tr>") >= 1 + 6 + 1 + 3
     assert "3 of 3 clips" in body
-    assert "elbow_flexion [deg]" in body  # the dialog of the first clip is open
+    assert "Elbow flexion [°]" in body  # the dialog of the first clip is open
     assert body.count("<svg") > 5
 
 
@@ -212,7 +214,7 @@ def test_joints_of_both_sides_share_a_chart(walk_clip: Clip, tmp_path: Path) -> 
     result = evaluate_policy(tmp_path / "p.safetensors", chosen, recording=RecordingOptions(worst=1))
     data = _data(write_policy_report(tmp_path / "page.html", result))
     panels = _panels(data["curves"][0]["curves"])
-    lines = [(line["name"], line["side"]) for line in panels["knee_angle"]["lines"]]
+    lines = [(line["name"], line["side"]) for line in panels["Knee flexion"]["lines"]]
     assert lines == [
         ("right policy", "r"), ("right reference", "r"), ("left policy", "l"), ("left reference", "l")
     ]  # fmt: skip
