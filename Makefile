@@ -33,7 +33,7 @@ WALK_POLICY := out/walk-policy
 WALK_SECONDS ?= 2700
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-gpu clean
+.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type docs wheel bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-gpu clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,12 @@ typings/.made: .venv/.installed-$(EXTRAS)
 
 type: typings/.made ## Check types with pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: .venv/.installed-$(EXTRAS) ## Build the documentation site, warnings are errors: out/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: .venv/.installed-$(EXTRAS) ## Build the wheel and the source archive: dist
+	$(BIN)/python -m hatchling build
 
 bench: bench-retarget bench-validate bench-learn bench-world bench-sim ## Run all benchmarks
 
