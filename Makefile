@@ -94,8 +94,9 @@ attack: .venv/.installed-$(EXTRAS) ## Run only the tests against hostile files, 
 fuzz: .venv/.installed-$(EXTRAS) ## Read COUNT damaged files of every kind and print a table
 	$(BIN)/python -m tests.support.fuzz.fuzzing $(COUNT)
 
-lint: .venv/.installed-$(EXTRAS) ## Check style and import rules with ruff
+lint: .venv/.installed-$(EXTRAS) ## Check style and import rules with ruff, and the Dockerfile with hadolint
 	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
 
 # MuJoCo's wheel has no types for its compiled parts. They are generated from the installed version, outside git.
 typings/.made: .venv/.installed-$(EXTRAS)
