@@ -51,12 +51,14 @@ help: ## List the targets (the default)
 	@touch $@
 
 # Repeated, `make demo` keeps the clips and the track, and the arm learns for another DEMO_SECONDS.
-demo: .venv/.installed-$(EXTRAS) ## Convert motions, let muscles walk, let an arm learn (4 minutes): out/demo
+demo: .venv/.installed-$(EXTRAS) ## Convert motions, let a policy walk by muscles, let an arm learn (4 minutes): out/demo
 	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthetic.synthesis import write_archive; \
 	    write_archive(Path("$(DEMO)/source"), ["walk_1.2", "squat", "turn", "jump"])'
 	$(BIN)/mm-retarget --muscles $(DEMO)/source $(DEMO)/clips
-	$(BIN)/mm-track $(DEMO)/clips walk_1.2 --video $(DEMO)/walk.mp4 --video-seconds 3
+	$(BIN)/mm-track $(DEMO)/clips walk_1.2
 	$(BIN)/mm-view $(DEMO)/clips builtin/walk/walk_1.2_poses.h5 --tracked --save $(DEMO)/walk.png
+	$(BIN)/mm-download builtin-walk $(DEMO)/walk
+	$(BIN)/mm-eval $(DEMO)/walk --dataset $(DEMO)/walk --video $(DEMO)/walk.mp4 --video-seconds 3 --report $(DEMO)/walk.html
 	$(BIN)/mm-download builtin-arm $(DEMO)/arm
 	$(BIN)/mm-train --dataset $(DEMO)/arm --limit 8 --run $(DEMO)/arm-run --algo world-model \
 	    --config benchmarks/small_arm_world.toml --max-seconds $(DEMO_SECONDS) \
