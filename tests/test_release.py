@@ -65,7 +65,7 @@ def test_sections_of_each_release_are_in_order_and_appear_once() -> None:
     for release in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         names = re.findall(r"^### (.+)$", release, re.MULTILINE)
         assert names == [name for name in SECTIONS if name in names], release.splitlines()[0]
-        assert all(re.search(rf"^### {name}\n- ", release, re.MULTILINE) for name in names)
+        assert all(re.search(rf"^### {name}\n\S", release, re.MULTILINE) for name in names)
 
 
 def test_development_installs_what_the_checks_need() -> None:

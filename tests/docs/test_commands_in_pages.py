@@ -97,7 +97,7 @@ def test_the_readme_is_one_screen_with_a_picture_and_three_commands() -> None:
     assert text.count("\n") <= 60
     (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
     assert (ROOT / picture).is_file()
-    assert [verb for verb, _ in COMMAND.findall(_code("README.md"))] == ["download", "view", "retarget"]
+    assert [verb for verb, _ in COMMAND.findall(_code("README.md"))] == ["download", "eval", "retarget"]
     assert "pip install" in text
 
 
