@@ -121,8 +121,8 @@ def site_path(path: str) -> str:
 
 
 def file_page(path: str) -> str:
-    """Page that shows a file of the repository."""
-    return f"files/{path}.md"
+    """Page that shows a file of the repository. MkDocs leaves out files whose names begin with a dot."""
+    return "files/" + re.sub(r"(^|/)\.", r"\1", path) + ".md"
 
 
 def _as_page(path: str) -> str:

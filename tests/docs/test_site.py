@@ -115,6 +115,27 @@ def test_every_option_of_every_command_is_on_the_page(site: Path) -> None:
         assert not [name for name in options if name not in section], verb
 
 
+def test_every_setting_is_on_the_page_with_its_meaning(site: Path) -> None:
+    hook = _hook("settings_page")
+    text = (site / "settings.html").read_text()
+    for cls in hook.GROUPS.values():
+        found = list(hook.leaves(cls()))
+        assert len(found) > 20
+        assert not [name for name, _, meaning in found if not meaning]
+        assert not [name for name, _, _ in found if f"<code>{name}</code>" not in text]
+
+
+def test_names_of_settings_are_those_that_set_takes() -> None:
+    from musclemap.settings import override
+
+    hook = _hook("settings_page")
+    for cls in hook.GROUPS.values():
+        leaves = {name: value for name, value, _ in hook.leaves(cls())}
+        name = next(name for name, value in leaves.items() if "." in name and isinstance(value, float))
+        changed = override(cls(), [f"{name}={leaves[name]}"])
+        assert changed == cls()
+
+
 def test_every_public_name_is_on_the_page_with_its_arguments(site: Path) -> None:
     text = (site / "api.html").read_text()
     page = _Page(text)
@@ -164,6 +185,7 @@ def test_paths_of_the_repository_and_of_the_site() -> None:
     assert links.site_path("README.md") == "index.md"
     assert links.site_path("docs/bvh.md") == "bvh.md"
     assert links.site_path("expected/builtin.json") == "files/expected/builtin.json.md"
+    assert links.site_path(".github/workflows/ci.yml") == "files/github/workflows/ci.yml.md"
 
 
 class _Loader(yaml.SafeLoader):
