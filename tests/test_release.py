@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
@@ -127,6 +128,23 @@ def test_the_image_copies_what_exists_and_what_the_wheel_needs() -> None:
     assert not [word for word in copied if _ignored(word)]
     assert _ignored("out")
     assert copied >= {*FOLDERS, "src", "pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]}
+
+
+def test_a_wheel_can_be_built_from_what_the_image_copies(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="hatchling comes with the extra [dev]")
+    for words in (words.split() for name, words in _dockerfile() if name == "COPY"):
+        for word in words[:-1]:
+            target = tmp_path / word if len(words) == 2 else tmp_path / words[-1] / word
+            if (ROOT / word).is_dir():
+                shutil.copytree(ROOT / word, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / word, target)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    (wheel,) = (tmp_path / "dist").iterdir()
+    names = zipfile.ZipFile(wheel).namelist()
+    code = {str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    assert {f"musclemap/{name}" for name in code} <= set(names)
 
 
 def test_the_image_installs_extras_that_exist_and_starts_a_command() -> None:
