@@ -2,9 +2,10 @@
 
     python benchmarks/learning_curve.py CLIP --minutes 30 --folder out/curve --plot docs/images/learning_curve.png
 
-Each algorithm trains with the settings of side_by_side.py, one after another, and its policy is kept every two minutes
-(DAgger's after the rounds that ended by then). Every policy is judged from the same starts at frame 0, with errors of
-0.05 m/s and 0.1 rad/s in the velocities. An algorithm whose policies are in the folder is not trained again.
+One algorithm trains after another: PPO and the world model with the settings of side_by_side.py, DAgger in the two
+stages of `make walk-policy`. The policy is kept every two minutes. Every policy is judged from the same starts at frame
+0, with errors of 0.05 m/s and 0.1 rad/s in the velocities. An algorithm whose policies are in the folder is not trained
+again.
 """
 
 import argparse
@@ -16,7 +17,6 @@ import machine
 import matplotlib
 import numpy as np
 from disturbed_starts import clip_library, run
-from side_by_side import SETTINGS
 from tables import table
 
 matplotlib.use("Agg")
@@ -24,7 +24,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.imitation.policy.policy_file import body_of, load_policy
+from musclemap.imitation.policy.policy_file import POLICY, body_of, load_policy
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.pipelines.device import enable_compilation_cache, private_folder
 from musclemap.pipelines.train.plan import ALGORITHMS, plan_training
@@ -33,6 +33,13 @@ from musclemap.settings import load_settings
 
 SAVE_SECONDS = 120.0
 """Time between two policies that are kept [s]."""
+
+STAGES = {
+    "ppo": (("walk_ppo.toml", 1.0),),
+    "world-model": (("walk_world.toml", 1.0),),
+    "dagger": (("walk_dagger.toml", 0.64), ("walk_dagger_2.toml", 0.36)),
+}
+"""Settings of each stage, and its share of the time; a stage starts at the policy of the one before."""
 
 STARTS, SEED = 10, 8
 """Number of starts, and their seed."""
@@ -47,26 +54,37 @@ def policies(algorithm: str, clip: tuple[str, Clip], minutes: float, folder: Pat
     kept = folder / algorithm
     if not any(kept.glob("*.safetensors")):
         kept.mkdir(parents=True, exist_ok=True)
-        config = load_settings(TrainConfig, Path(__file__).with_name(SETTINGS[algorithm]))
-        source, saved = folder / f"{algorithm}-run" / "policy.safetensors", 0.0
-
-        def keep(moment: TrainingProgress) -> None:
-            nonlocal saved
-            if source.exists() and source.stat().st_mtime != saved:
-                saved = source.stat().st_mtime
-                shutil.copyfile(source, kept / f"{moment.figures['seconds']:05.0f}.safetensors")
-
-        train(
-            plan_training([clip], config, algorithm=algorithm),
-            source.parent,
-            until=StopCondition(seconds=60.0 * minutes),
-            tensorboard=False,
-            progress=keep,
-            on_message=print,
-            save_seconds=SAVE_SECONDS,
-            tendon_cache=private_folder("fitted"),
-        )
+        before, began = None, 0.0
+        for number, (settings, share) in enumerate(STAGES[algorithm], 1):
+            run = folder / f"{algorithm}-run-{number}"
+            until = StopCondition(seconds=60.0 * minutes * share)
+            config = load_settings(TrainConfig, Path(__file__).with_name(settings))
+            trained = train(
+                plan_training([clip], config, algorithm=algorithm),
+                run,
+                until=until,
+                tensorboard=False,
+                progress=_Keeper(run / POLICY, kept, began),
+                on_message=print,
+                save_seconds=SAVE_SECONDS,
+                tendon_cache=private_folder("fitted"),
+                warm_start=before,
+            )
+            shutil.copyfile(trained.policy, kept / f"{began + trained.seconds:05.0f}.safetensors")
+            before, began = run, began + trained.seconds
     return {float(path.stem) / 60.0: path for path in sorted(kept.glob("*.safetensors"))}
+
+
+class _Keeper:
+    """Copies the policy of a run whenever it has changed, named after the time [s] since the first stage began."""
+
+    def __init__(self, source: Path, kept: Path, began: float) -> None:
+        self._source, self._kept, self._began, self._saved = source, kept, began, 0.0
+
+    def __call__(self, moment: TrainingProgress) -> None:
+        if self._source.exists() and self._source.stat().st_mtime != self._saved:
+            self._saved = self._source.stat().st_mtime
+            shutil.copyfile(self._source, self._kept / f"{self._began + moment.figures['seconds']:05.0f}.safetensors")
 
 
 def judge(policy_file: Path, clip: Path) -> dict[str, Any]:
