@@ -93,7 +93,7 @@ def test_nothing_is_loaded_from_a_network(site: Path) -> None:
 
 def test_the_home_page_is_the_readme(site: Path) -> None:
     text = (site / "index.html").read_text()
-    for name in ("start/biomechanics.html", "status.html", "contributing.html", "images/tracked_walk.png"):
+    for name in ("start/biomechanics.html", "status.html", "contributing.html", "images/walk_policy.webp"):
         assert f'"{name}"' in text
 
 
