@@ -62,7 +62,7 @@ def test_muscles_of_a_walk(empty_folder: Path) -> None:
 @pytest.mark.slow
 def test_train_and_look(empty_folder: Path) -> None:
     variables, _ = run_page("docs/tutorials/train-and-look.md")
-    assert variables["result"].steps > 1500
-    assert 0 <= variables["total"]["success_rate"] <= 1
+    assert variables["result"].steps >= 10_000
+    assert len(variables["lines"]) > 1
     assert variables["total"]["absolute_landmark_error"] < 0.15  # untrained: 0.2 m, docs/training.md
     assert variables["picture"].std() > 1
