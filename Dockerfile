@@ -21,6 +21,7 @@ COPY src src
 COPY api api
 COPY cli cli
 COPY datasets datasets
+COPY expected expected
 COPY imitation imitation
 COPY pipelines pipelines
 COPY retarget retarget
