@@ -41,7 +41,9 @@ def _command_section(verb: str) -> str:
     records = [parameter.get_help_record(context) for parameter in command.params]  # None if hidden
     rows = [f"| `{record[0].strip()}` | {_cell(record[1])} |" for record in records if record]
     help_text = _escaped(inspect.cleandoc(command.help or ""))
-    head = [f"## mm-{verb}", "", f"    {usage}", "", help_text, "", "| argument or option | meaning |", "| --- | --- |"]
+    examples = [f"    {line}" for line in inspect.cleandoc(command.epilog or "").splitlines()]
+    head = [f"## mm-{verb}", "", f"    {usage}", "", help_text, "", *examples, ""]
+    head += ["| argument or option | meaning |", "| --- | --- |"]
     return "\n".join([*head, *rows, ""])
 
 
