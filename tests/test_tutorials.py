@@ -64,5 +64,6 @@ def test_train_and_look(empty_folder: Path) -> None:
     variables, _ = run_page("docs/tutorials/train-and-look.md")
     assert variables["result"].steps >= 10_000
     assert len(variables["lines"]) > 1
-    assert variables["total"]["absolute_landmark_error"] < 0.15  # untrained: 0.2 m, docs/training.md
+    error = variables["total"]["mean"]["absolute_landmark_error_to_end"]
+    assert error < 0.1  # an untrained policy has 0.2 m, docs/training.md
     assert variables["picture"].std() > 1
