@@ -15,8 +15,8 @@ PAGE = "commands.md"
 
 HEAD = """# Commands
 
-`mm-VERB` and `musclemap VERB` are the same. `musclemap --install-completion` completes verbs and options in your shell.
-Every command exits with 0 if all went well, 1 if some clips failed (each is named with its reason), 2 for wrong usage.
+`mm-VERB` and `musclemap VERB` are the same. [The command line](command-line.md) says what all commands share. Every
+command exits with 0 if all went well, 1 if some clips failed (each is named with its reason), 2 for wrong usage.
 
 This page is made from the commands: each has the same text under `--help`.
 
