@@ -21,8 +21,8 @@ PAGES = sorted(
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 )
 
-COMMAND = re.compile(r"^ *(?:\.venv/bin/)?(?:mm-|musclemap )(\w+)((?:.*\\\n)*.*)$", re.MULTILINE)
-"""A command at the beginning of a line of code, with its continuation lines."""
+COMMAND = re.compile(r"^ *(?:\.venv/bin/)?(?:mm-|musclemap )([a-z]+)((?:.*\\\n)*.*)$", re.MULTILINE)
+"""A command at the beginning of a line of code, with its continuation lines; VERB in capitals stands for any."""
 
 
 @cache
