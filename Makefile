@@ -34,7 +34,7 @@ WALK_SECONDS ?= 1900
 WALK_SECONDS_2 ?= 1050
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-gpu clean
+.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type docs wheel bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-gpu clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,8 +100,9 @@ attack: .venv/.installed-$(EXTRAS) ## Run only the tests against hostile files, 
 fuzz: .venv/.installed-$(EXTRAS) ## Read COUNT damaged files of every kind and print a table
 	$(BIN)/python -m tests.support.fuzz.fuzzing $(COUNT)
 
-lint: .venv/.installed-$(EXTRAS) ## Check style and import rules with ruff
+lint: .venv/.installed-$(EXTRAS) ## Check style and import rules with ruff, and the Dockerfile with hadolint
 	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
 
 # MuJoCo's wheel has no types for its compiled parts. They are generated from the installed version, outside git.
 typings/.made: .venv/.installed-$(EXTRAS)
@@ -112,6 +113,12 @@ typings/.made: .venv/.installed-$(EXTRAS)
 
 type: typings/.made ## Check types with pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: .venv/.installed-$(EXTRAS) ## Build the documentation site, warnings are errors: out/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: .venv/.installed-$(EXTRAS) ## Build the wheel and the source archive: dist
+	$(BIN)/python -m hatchling build
 
 bench: bench-retarget bench-validate bench-learn bench-world bench-sim ## Run all benchmarks
 

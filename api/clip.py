@@ -35,7 +35,15 @@ class Clip(StoredClip):
 
     @classmethod
     def of(cls, clip: StoredClip) -> Self:
-        """The same clip with the methods of this class; arrays are shared, not copied."""
+        """The same clip with the methods of this class; arrays are shared, not copied.
+
+        Args:
+            clip: A clip as `musclemap.datasets.clip.read_clip` reads it.
+
+        Example:
+            >>> from musclemap.datasets.clip import read_clip
+            >>> mm.Clip.of(read_clip(path)).plot_gait()
+        """
         return clip if isinstance(clip, cls) else cls(**vars(clip))
 
     def __repr__(self) -> str:
@@ -72,9 +80,9 @@ class Clip(StoredClip):
         """All arrays as one pandas table with a row per frame.
 
         Returns:
-            Table of float32, index "time" [s], columns (quantity, name). Quantities are the names of the arrays, such
-            as "qpos", "activation" [0 to 1], "ground_force" [N] and "joint_moment" [Nm]. Names are those of joints,
-            muscles and so on, with _x, _y, _z for vectors in the world.
+            Table of float32 of shape (nframe, ncolumn), index "time" [s], columns (quantity, name). Quantities are the
+            names of the arrays, such as "qpos", "activation" [0 to 1], "ground_force" [N] and "joint_moment" [Nm].
+            Names are those of joints, muscles and so on, with _x, _y, _z for vectors in the world.
 
         Raises:
             MissingPackageError: If pandas is not installed.
@@ -91,8 +99,9 @@ class Clip(StoredClip):
         """All arrays as one xarray data set.
 
         Returns:
-            Variables with the names of the arrays and their `units`; dimensions "time" [s], then "coordinate", "dof",
-            "landmark", "muscle" and so on with names, and "axis" for vectors in the world. Arrays are not copied.
+            Variables of shape (nframe, ...) with the names of the arrays and their `units`; dimensions "time" [s], then
+            "coordinate", "dof", "landmark", "muscle" and so on with names, and "axis" for vectors in the world. Arrays
+            are not copied.
 
         Raises:
             MissingPackageError: If xarray is not installed.

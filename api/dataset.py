@@ -86,14 +86,27 @@ class Dataset:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Paths of the clips below the folder, sorted."""
+        """Paths of the clips below the folder, sorted.
+
+        Example:
+            >>> data.names[0]
+        """
         return tuple(row["clip"] for row in self._with_clip)
 
     def find(self, text: str) -> str:
         """Path of the one clip whose path contains a text; a path with or without ".h5" is always found.
 
+        Args:
+            text: Part of a path.
+
+        Returns:
+            The path below the folder.
+
         Raises:
             SettingsError: If there is none or more than one; the message lists some.
+
+        Example:
+            >>> data.find("walk_1.2")
         """
         names = self.names
         if exact := [name for name in names if text in (name, name.removesuffix(".h5"))]:
@@ -107,7 +120,14 @@ class Dataset:
         raise SettingsError(f"no clip of {self.name} contains {text!r}; close names: {', '.join(close)}")
 
     def items(self) -> Iterator[tuple[str, Clip]]:
-        """Read one clip after the other, each with its path below the folder."""
+        """Read one clip after the other, each with its path below the folder.
+
+        Raises:
+            ClipError: If a clip is missing or damaged.
+
+        Example:
+            >>> longest = max(data.items(), key=lambda item: item[1].nframe)[0]
+        """
         return ((name, self.read(name)) for name in self.names)
 
     @property
@@ -129,12 +149,22 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, tuple[str, ...]]:
-        """Paths of the clips of each split: "train", "val" and "test" of a bundle; empty for other data sets."""
+        """Paths of the clips of each split: "train", "val" and "test" of a bundle; empty for other data sets.
+
+        Example:
+            >>> {split: len(names) for split, names in data.splits.items()}
+        """
         present = sorted({row["split"] for row in self._with_clip if row["split"]})
         return {split: tuple(row["clip"] for row in self._with_clip if row["split"] == split) for split in present}
 
     def split(self, name: str) -> "Dataset":
         """The clips of one split.
+
+        Args:
+            name: Split of a bundle, such as "train".
+
+        Returns:
+            Data set of these clips.
 
         Raises:
             SettingsError: If there is no such split; the message lists those that there are.
@@ -152,6 +182,9 @@ class Dataset:
 
         Args:
             keep: Takes the row of a clip, as in `rows`, and returns whether to keep it.
+
+        Returns:
+            Data set of these clips; sources without a clip are left out.
 
         Example:
             >>> feasible = data.filter(lambda row: row["verdict"] != "infeasible")
@@ -172,7 +205,8 @@ class Dataset:
 
         Returns:
             The windows. `epoch(seed=0)` goes through them in random order, each a dictionary of arrays of shape
-            (length, ...); `len` is their number; `too_short` lists clips without a window.
+            (length, ...) in the clips' units, metres and radians; `len` is their number; `too_short` lists clips
+            without a window.
 
         Raises:
             SettingsError: If no clip is long enough or an array is unknown.
@@ -199,8 +233,8 @@ class Dataset:
             shuffle: Use another random order in every epoch, which follows `torch.manual_seed`.
 
         Returns:
-            Iterable data set. A window is a dictionary of tensors of shape (length, ...) and the numbers `clip` and
-            `frame`; the loader stacks them to (batch, length, ...).
+            Iterable data set. A window is a dictionary of tensors of shape (length, ...) in the clips' units, metres
+            and radians, and the numbers `clip` and `frame`; the loader stacks them to (batch, length, ...).
 
         Raises:
             MissingPackageError: If PyTorch is not installed.
@@ -233,8 +267,8 @@ class Dataset:
             drop_last: Leave out the last batch if it is smaller, so that all have one shape and compile once.
 
         Returns:
-            Iterator over dictionaries of JAX arrays of shape (batch_size, length, ...), and `clip` and `frame`, shape
-            (batch_size,).
+            Iterator over dictionaries of JAX arrays of shape (batch_size, length, ...) in the clips' units, metres and
+            radians, and `clip` and `frame`, shape (batch_size,).
 
         Raises:
             SettingsError: If no clip is long enough, an array is unknown, or a number is not positive.

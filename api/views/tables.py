@@ -7,7 +7,7 @@ import numpy as np
 
 from musclemap.api.optional import require
 from musclemap.datasets.clip import Clip
-from musclemap.datasets.clip_schema import ARRAYS, CONTACTS, OPTIONAL
+from musclemap.datasets.clip_schema import ARRAYS, BASE_ROWS, CONTACTS, OPTIONAL
 from musclemap.datasets.formats.tables import ROOT_COLUMNS, clip_times
 from musclemap.errors import ClipError
 from musclemap.skeletons.bodies import BODIES, load_body_version
@@ -23,7 +23,15 @@ ROOT_VELOCITIES = ("root_vx", "root_vy", "root_vz", "root_wx", "root_wy", "root_
 
 _QPOS_OF_FREE, _QVEL_OF_FREE = len(ROOT_COLUMNS), len(ROOT_VELOCITIES)
 
-_FOOT_PARTS = tuple(part.replace(" ", "_") for part in CONTACTS)
+_FIXED_NAMES = {
+    "contact": tuple(part.replace(" ", "_") for part in CONTACTS),
+    "measured": ("left", "right"),
+    "base_motion": tuple(row.replace(" ", "_") for row in BASE_ROWS),
+}
+"""Names along the second dimension that are the same in all clips."""
+
+_FEET = ("foot", ("left", "right"))
+_AXES = ("axis", ("x", "y", "z"))
 
 DIMENSIONS: Mapping[str, tuple[str, str]] = {
     "qpos": ("coordinate", "m, rad; quaternion wxyz"),
@@ -37,6 +45,13 @@ DIMENSIONS: Mapping[str, tuple[str, str]] = {
     "ground_force": ("support", "N"),
     "centre_of_pressure": ("support", "m"),
     "joint_moment": ("joint", "N m"),
+    "base_motion": ("base_vector", "m/s2, rad/s, rad/s2"),
+    "measured": ("foot", "1"),
+    "estimated_force": ("support", "N"),
+    "plate_force": ("plate", "N"),
+    "plate_centre": ("plate", "m"),
+    "plate_free_moment": ("plate", "N m"),
+    "plate_foot": ("plate", "1"),
 }
 """Name of the second dimension of each array of a clip, and its unit."""
 
@@ -53,17 +68,23 @@ def column_names(clip: Clip, key: str) -> tuple[str, ...]:
     """
     if key in ("qpos", "qvel"):
         return _joint_columns(clip, key)
-    if key == "contact":
-        return _FOOT_PARTS
+    if key in _FIXED_NAMES:
+        return _FIXED_NAMES[key]
     names = {
         "landmark": clip.landmark_names,
         "muscle": clip.muscle_names,
         "support": clip.support_names,
         "joint": clip.moment_names,
+        "plate": clip.plate_names,
     }[DIMENSIONS[key][0]]
     count = getattr(clip, key).shape[1]
     # clips of earlier releases have arrays without names
     return names if len(names) == count else tuple(f"{DIMENSIONS[key][0]}_{k}" for k in range(count))
+
+
+def third_dimension(key: str) -> tuple[str, tuple[str, ...]]:
+    """Name of the third dimension of an array that has one, and the names along it."""
+    return _FEET if key == "plate_foot" else _AXES
 
 
 def _joint_columns(clip: Clip, key: str) -> tuple[str, ...]:
@@ -117,7 +138,7 @@ def clip_frame(clip: Clip) -> "pd.DataFrame":
     for key, array in stored_arrays(clip).items():
         names = column_names(clip, key)
         if array.ndim == 3:
-            names = tuple(f"{name}_{axis}" for name in names for axis in "xyz")
+            names = tuple(f"{name}_{part}" for name in names for part in third_dimension(key)[1])
         columns += [(key, name) for name in names]
         parts.append(array.reshape(clip.nframe, -1).astype(np.float32))
     index = pd.Index(clip_times(clip), name="time")
@@ -136,9 +157,12 @@ def clip_dataset(clip: Clip) -> "xr.Dataset":
         if dimension in coordinates and tuple(coordinates[dimension]) != names:
             dimension = f"{key}_{dimension}"  # an array without names beside one that has them
         coordinates[dimension] = list(names)
-        dimensions = ("time", dimension) if array.ndim == 2 else ("time", dimension, "axis")
+        dimensions = ("time", dimension)
+        if array.ndim == 3:
+            third, names = third_dimension(key)
+            coordinates[third] = list(names)
+            dimensions = (*dimensions, third)
         variables[key] = (dimensions, array, {"units": unit})
-    coordinates["axis"] = ["x", "y", "z"]
     facts = ("source", "fps", "model", "model_version", "model_sha256", "licence", "verdict", "subject_scale")
     variant = {"variant": clip.variant.canonical} if clip.variant else {}
     return xr.Dataset(variables, coordinates, {key: getattr(clip, key) for key in facts} | variant)

@@ -9,8 +9,10 @@ import pytest
 from matplotlib import pyplot
 
 import musclemap as mm
+from musclemap.api.views.tables import DIMENSIONS
 from musclemap.datasets.clip import Clip as StoredClip
 from musclemap.datasets.clip import read_clip, write_clip
+from musclemap.datasets.clip_schema import ARRAYS, OPTIONAL
 from musclemap.datasets.synthetic.gait_tables import stride_time
 from musclemap.errors import ClipError
 from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER, read_walk
@@ -87,6 +89,44 @@ def test_an_xarray_dataset_has_names_and_units(walk: mm.Clip) -> None:
     foot = data.ground_force.sel(support="left_foot", axis="z").sel(time=1.23, method="nearest")
     assert float(foot) == walk.ground_force[123, 0, 2]
     assert data.attrs["licence"] == "CC0-1.0"
+
+
+@pytest.fixture(scope="module")
+def on_plates(walk: mm.Clip) -> mm.Clip:
+    """The walk with two force plates, measured forces and the motion of a base, all of random numbers."""
+    rng = np.random.default_rng(0)
+    assert walk.ground_force is not None
+    n = walk.nframe
+    return replace(
+        walk, plate_names=("one", "two"), plate_force=rng.normal(size=(n, 2, 3)).astype(np.float32),
+        plate_centre=rng.normal(size=(n, 2, 3)).astype(np.float32),
+        plate_free_moment=rng.normal(size=(n, 2)).astype(np.float32),
+        plate_foot=rng.integers(0, 2, size=(n, 2, 2)).astype(np.uint8),
+        measured=rng.integers(0, 2, size=(n, 2)).astype(np.uint8), estimated_force=2.0 * walk.ground_force,
+        base_motion=rng.normal(size=(n, 4, 3)).astype(np.float32),
+    )  # fmt: skip
+
+
+def test_every_dataset_of_a_clip_has_names_and_a_unit(on_plates: mm.Clip) -> None:
+    assert set(DIMENSIONS) == {*ARRAYS, *OPTIONAL}
+    assert all(getattr(on_plates, key) is not None for key in DIMENSIONS)
+
+
+def test_tables_of_a_clip_with_force_plates(on_plates: mm.Clip) -> None:
+    frame, dataset = on_plates.to_dataframe(), on_plates.to_xarray()
+    assert on_plates.plate_force is not None
+    assert on_plates.plate_foot is not None
+    np.testing.assert_array_equal(frame["plate_force", "two_y"], on_plates.plate_force[:, 1, 1])
+    np.testing.assert_array_equal(frame["plate_foot", "one_right"], on_plates.plate_foot[:, 0, 1])
+    np.testing.assert_array_equal(
+        dataset.plate_foot.sel(plate="two", foot="left"), on_plates.plate_foot[:, 1, 0]
+    )  # fmt: skip
+    np.testing.assert_array_equal(dataset.measured.sel(foot="right"), frame["measured", "right"])
+    assert on_plates.base_motion is not None
+    np.testing.assert_array_equal(
+        dataset.base_motion.sel(base_vector="angular_velocity", axis="z"), on_plates.base_motion[:, 2, 2]
+    )  # fmt: skip
+    assert dataset.plate_force.dims == ("time", "plate", "axis")
 
 
 def test_tables_of_an_unknown_body() -> None:

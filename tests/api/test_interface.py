@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,33 +79,51 @@ def test_retarget_is_a_package_and_a_function() -> None:
 
 
 def _documented() -> dict[str, Any]:
-    """Public functions, and public methods of the public classes."""
+    """Public functions, and public methods and properties of the public classes."""
     functions = {name: getattr(mm, name) for name in mm.__all__ if name != "MusclemapError"}
     for kind in (mm.Clip, mm.Dataset):
-        own = {f"{kind.__name__}.{name}": value for name, value in vars(kind).items() if not name.startswith("_")}
-        functions |= {name: value for name, value in own.items() if inspect.isfunction(value)}
+        for name, value in vars(kind).items():
+            plain = value.__func__ if isinstance(value, classmethod) else value
+            if not name.startswith("_") and (inspect.isfunction(plain) or isinstance(plain, property)):
+                functions[f"{kind.__name__}.{name}"] = plain
     return functions
 
 
-WITHOUT_EXAMPLE = {"Dataset.find", "Dataset.items"}
-"""One-line methods that the examples of others use."""
+NO_ERRORS = {"Clip.of", "Dataset.names", "Dataset.splits", "Dataset.filter"}
+"""Names that raise no error of this package."""
+
+ARRAYS = {
+    "Clip", "load", "retarget", "validate", "load_policy", "Clip.angles", "Clip.to_dataframe", "Clip.to_xarray",
+    "Dataset.windows", "Dataset.torch", "Dataset.jax",
+}  # fmt: skip
+"""Names that give arrays, whose shapes and units their documentation has to state."""
+
+SHAPE = re.compile(r"\((?:n\w+|length|batch\w*|\.\.\.)[^)]*\)")
+UNIT = re.compile(r"\[[^]]*\b(?:m|s|rad|deg|N|Nm|Hz)\b[^]]*\]|\bmetres\b|\bradians\b|\b0 to 1\b")
 
 
 @pytest.mark.parametrize("name", sorted(_documented()))
 def test_documentation_has_arguments_results_errors_and_an_example(name: str) -> None:
     function = _documented()[name]
     text = inspect.getdoc(function) or ""
-    parameters = set(inspect.signature(function).parameters) - {"self"}
-    if inspect.isclass(function):
-        assert "Example:" in text
-        return
-    if name not in WITHOUT_EXAMPLE:
-        assert ">>>" in text.partition("Example:")[2]
-    if len(parameters) > 1:
-        described = {line.strip().partition(":")[0] for line in text.splitlines()}
-        assert parameters <= described
+    assert ">>>" in text.partition("Example:")[2]
     code = "\n".join(line[4:] for line in map(str.strip, text.splitlines()) if line.startswith((">>> ", "... ")))
     ast.parse(code)
+    assert ("Raises:" in text) == (name not in NO_ERRORS)
+    if name in ARRAYS:
+        assert SHAPE.search(text)
+        assert UNIT.search(text)
+    if inspect.isclass(function) or isinstance(function, property):
+        return
+    parameters = set(inspect.signature(function).parameters) - {"self", "cls"}
+    described = {line.strip().partition(":")[0] for line in text.splitlines()}
+    assert parameters <= described
+    if parameters and name != "Clip.of":
+        assert "Returns:" in text
+
+
+def test_all_that_is_listed_is_public() -> None:
+    assert set(_documented()) >= NO_ERRORS | ARRAYS
 
 
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The snippets of the README run as they stand, in a folder with the clips and the run that they name."""
+"""The snippets of docs/python.md run as they stand, in a folder with the clips and the run that they name."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ from ..support.data.arm_policies import save_untrained
 
 ROOT = Path(__file__).parents[2]
 
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/python.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def _run(snippet: str) -> tuple[dict[str, object], str]:
     """Run a snippet; return its variables and what it printed."""
     variables: dict[str, object] = {}
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        exec(compile(snippet, "README.md", "exec"), variables)
+        exec(compile(snippet, "python.md", "exec"), variables)
     pyplot.close("all")
     return variables, output.getvalue()
 
