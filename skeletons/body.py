@@ -44,6 +44,19 @@ class Landmark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fingertip:
+    """The tip of a finger.
+
+    Attributes:
+        site: Site of the target at the tip.
+        hand: Landmark that carries the hand; in its frame the tip shows what the finger does.
+    """
+
+    site: str
+    hand: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Base:
     """The part of a person that a fixed body is attached to, and that moves with the person.
 
@@ -106,6 +119,7 @@ class TargetBody:
         support_parts: Parts that can bear weight, in the order of a clip's `support_names`; feet first, left then
             right. Empty for a body that nothing supports.
         finger_joints: Joints that are locked unless hands are tracked.
+        fingertips: Tips of the fingers, which policies observe where the fingers move.
         hands: Treatment of the fingers unless the settings say otherwise, "locked" or "tracked".
         base: What a fixed body is attached to if that moves; None for a free body, or one fixed to the ground.
         fit: Settings of the fit.
@@ -122,6 +136,7 @@ class TargetBody:
     contact_parts: tuple[ContactPart, ...] = ()
     support_parts: tuple[SupportPart, ...] = ()
     finger_joints: tuple[str, ...] = ()
+    fingertips: tuple[Fingertip, ...] = ()
     hands: str = "locked"
     base: Base | None = None
     fit: FitSettings = FitSettings()

@@ -49,8 +49,12 @@ NumEnvs = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Seed of networks, episodes and noise.", rich_help_panel=_TRAINING)]
 Engine = Annotated[shared.EngineName, typer.Option(help=shared.ENGINE_HELP, rich_help_panel=_TRAINING)]
 Hands = Annotated[
-    bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_TRAINING)
-]
+    bool | None,
+    typer.Option(
+        "--hands/--no-hands", help="Free the fingers and use all muscles, or lock them.",
+        show_default="free if the clips' fingers are tracked", rich_help_panel=_TRAINING,
+    ),
+]  # fmt: skip
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_TRAINING)]
 Assignments = Annotated[list[str] | None, shared.set_option("ppo.epochs=2", panel=_TRAINING)]
 MaxSeconds = Annotated[float | None, typer.Option(min=0.0, help="Stop this command after so many seconds.")]

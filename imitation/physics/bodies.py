@@ -16,6 +16,7 @@ from musclemap.skeletons.submodel_columns import columns_of
 
 from .base_forces import BaseForces
 from .config import PhysicsConfig
+from .fingertips import FingertipKinematics
 from .terrain import HeightField, add_terrain, make_ground
 
 MIN_MOMENT_ARM = 1e-6
@@ -73,6 +74,12 @@ class SimulationBody:
     def base_forces(self) -> BaseForces | None:
         """Forces of a moving base; None for a body without a base."""
         return None if self.target.base is None else BaseForces(self.model)
+
+    @cached_property
+    def fingertips(self) -> FingertipKinematics | None:
+        """Kinematics of the fingertips; None if the fingers do not move."""
+        moving = set(self.target.finger_joints) & set(self.joint_names)
+        return FingertipKinematics(self.model, self.target.fingertips) if moving and self.target.fingertips else None
 
     @property
     def control_fps(self) -> float:
@@ -144,13 +151,16 @@ def load_simulation_body(name: str, config: PhysicsConfig | None = None) -> Simu
     config = config or PhysicsConfig()
     target = load_body(name, published=config.published)
     spec = target.make_spec()
-    if config.hands == "locked" and target.finger_joints:
+    if config.hands != "free" and target.finger_joints:
         _remove_joints(spec, target.model, target.finger_joints)
     return _simulation_body(target, spec, config)
 
 
 def physics_for_clips(clips: Sequence[tuple[str, Clip]], config: PhysicsConfig) -> PhysicsConfig:
-    """Settings of the physics with the published model if that is the one that every clip was made for.
+    """Settings of the physics that the clips ask for.
+
+    The model is the published one if every clip was made for it. Unless the settings say whether the fingers move, they
+    do if those of any clip are tracked.
 
     Args:
         clips: Name and clip, at least one, all of the same body.
@@ -161,6 +171,9 @@ def physics_for_clips(clips: Sequence[tuple[str, Clip]], config: PhysicsConfig) 
     """
     bodies = {load_body_version(clip.model, clip.model_sha256).sha256 for _, clip in clips}
     released = load_body(clips[0][1].model, published=True).sha256
+    if config.hands == "auto":
+        tracked = any(clip.hands == "tracked" for _, clip in clips)
+        config = replace(config, hands="free" if tracked else "locked")
     return replace(config, published=True) if bodies == {released} else config
 
 

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from musclemap.errors import TargetError
-from musclemap.skeletons.body import SIDE_WORD, SIDES, FitSettings, Landmark, TargetBody
+from musclemap.skeletons.body import SIDE_WORD, SIDES, Fingertip, FitSettings, Landmark, TargetBody
 from musclemap.skeletons.corrections import InertiaCorrection, PassiveForceCorrection, apply_corrections
 from musclemap.skeletons.soles import ContactPart
 from musclemap.skeletons.support import SupportPart
@@ -90,6 +90,14 @@ FINGER_JOINTS = tuple(
     )
 )  # fmt: skip
 
+FINGERTIPS = tuple(
+    Fingertip(site=f"{finger}tip{suffix}", hand=f"lunate_{side}")
+    for side, suffix in (("r", ""), ("l", "_left"))
+    for finger in ("TH", "IF", "MF", "RF", "LF")
+)
+"""Sites at the tips of thumb, index, middle, ring and little finger. Nothing but finger joints moves them against the
+lunate, below the wrist."""
+
 SOURCE_TO_TARGET = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """Rotates the source's rest frame (x left, y up, z forward) to the target's (x left, y backward, z up)."""
 
@@ -165,7 +173,7 @@ def load_myofullbody(*, limits: str = "effective", published: bool = False) -> T
     return TargetBody(
         name=NAME, model=load_model(published=published), make_spec=partial(make_spec, published=published),
         package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, support_parts=SUPPORT_PARTS,
-        finger_joints=FINGER_JOINTS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
+        finger_joints=FINGER_JOINTS, fingertips=FINGERTIPS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
         corrections=() if published else CORRECTIONS,
     )  # fmt: skip
 
