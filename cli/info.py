@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import musclemap
-from musclemap.cli.output.terminal_text import echo_json, echo_lines
+from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 from .options.shared import Json
 from .program import Program
@@ -33,14 +33,35 @@ def info(
     body_models: Annotated[
         Path | None, typer.Option(metavar="DIR", help="List the body models of this folder.", show_default=False)
     ] = None,
+    body_template: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL.xml", help="Print a first table for --body, guessed from a model (MJCF).", show_default=False
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Print versions, devices, body models and licences. Exits with 0, or 2 for wrong usage."""
+    if body_template is not None:
+        _print_body_template(body_template)
+        return
     result = gather(body_models)
     if json_:
         echo_json(result, indent=2)
     else:
         echo_lines(_lines(result))
+
+
+def _print_body_template(model: Path) -> None:
+    """Print the table for the present folder if it holds the model, otherwise for the model's own folder."""
+    from musclemap.skeletons.bodies.body_template import body_template
+
+    here = Path.cwd()
+    root = here if model.resolve().is_relative_to(here) else model.resolve().parent
+    template = body_template(model.resolve(), root)
+    echo_lines(template.text.splitlines())
+    for sentence in template.missing:
+        echo(f"mm-info: {sentence}", err=True)
 
 
 def gather(body_models: Path | None = None) -> dict[str, Any]:

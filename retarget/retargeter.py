@@ -112,7 +112,7 @@ class Retargeter:
     ) -> None:
         self.config = config
         load = lambda name: load_body(name, limits=config.joint_limits, published=config.body.published)  # noqa: E731
-        self.body = load(BODY_OPTIONS[config.body.name])
+        self.body = load(BODY_OPTIONS.get(config.body.name, config.body.name))
         self._whole = self.body if self.body.base is None else load(self.body.base.whole)
         self._hands = self.body.hands if config.hands == "auto" else config.hands
         self._models = tuple(body_models)

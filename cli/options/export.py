@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import Body
+from .shared import Body, body_option
 
 
 class To(StrEnum):
@@ -44,7 +44,7 @@ Policy = Annotated[
 ]
 Fingers = Annotated[bool, typer.Option("--fingers", help="Keep the finger joints (mjlab, csv, mot, opensim).")]
 Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Export only clips that match; repeatable.")]
-BodyFilter = Annotated[Body | None, typer.Option("--body", help="Export only clips of this body.", show_default="any")]
+BodyFilter = Annotated[Body | None, body_option()]
 FeasibleOnly = Annotated[bool, typer.Option("--feasible-only", help="Refuse infeasible clips.")]
 Tracked = Annotated[
     bool,

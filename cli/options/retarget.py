@@ -8,7 +8,7 @@ import typer
 
 from musclemap.cli.output.format_list import list_formats
 
-from .shared import FORCES, MUSCLE_COST, Body, Forces, MuscleCost, set_option
+from .shared import FORCES, MUSCLE_COST, Body, Forces, MuscleCost, body_option, set_option
 
 
 class Chest(StrEnum):
@@ -178,7 +178,7 @@ BodyModels = Annotated[
 Fps = Annotated[float | None, typer.Option(help="Frame rate of the clips, in Hz.", show_default="100")]
 BodyOption = Annotated[
     Body | None,
-    typer.Option("--body", help="Target body: MyoFullBody, or MyoBimanualArm.", show_default="full-body"),
+    body_option(text="Target body: MyoFullBody, MyoBimanualArm, or the table of your own.", default="full-body"),
 ]
 ChestOption = Annotated[
     Chest | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import Body
+from .shared import Body, body_option
 
 
 class Camera(StrEnum):
@@ -34,7 +34,7 @@ Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of clips, or on
 ClipName = Annotated[
     str | None, typer.Argument(metavar="CLIP", help="Clip to show first: its path below OUT.", show_default=False)
 ]
-BodyFilter = Annotated[Body | None, typer.Option("--body", help="Show only clips of this body.", show_default="any")]
+BodyFilter = Annotated[Body | None, body_option()]
 Save = Annotated[
     Path | None,
     typer.Option(

@@ -1,9 +1,9 @@
 """Observations of the policy: the body's state, its deviation from the reference, and the upcoming reference.
 
 State and deviation are expressed in the heading frame of the body's root, the upcoming reference in that of the
-reference root, and fingertips in the frames of their hands. A policy that observes world axes must learn each motion separately for every direction, and one that
-does not observe the root error drifts away. The upcoming reference does not depend on the body, so it can be computed
-for many future steps at once. `layout` lists the parts.
+reference root, and fingertips in the frames of their hands. A policy that observes world axes must learn each motion
+separately for every direction, and one that does not observe the root error drifts away. The upcoming reference does
+not depend on the body, so it can be computed for many future steps at once. `layout` lists the parts.
 """
 
 from collections.abc import Sequence

@@ -99,7 +99,8 @@ def _fingertip_errors(
 ) -> tuple[Array, Array]:
     """Mean errors of the fingertips [m], relative to the first landmark and in the hands, shapes (nworld,)."""
     if body.fingertips is None:
-        return (jnp.full(len(physics.qpos), jnp.nan),) * 2
+        none = jnp.full(len(physics.qpos), jnp.nan)
+        return none, none
     hand = jnp.array([body.landmark_names.index(tip.hand) for tip in body.target.fingertips])
     tips, ref_tips = body.fingertips(physics.qpos), body.fingertips(ref.qpos)
 

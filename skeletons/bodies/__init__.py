@@ -9,18 +9,26 @@ from musclemap.errors import TargetError
 from musclemap.skeletons.body import TargetBody
 
 from . import bimanual_arm, myofullbody, small_arm
+from .own_bodies import ENVIRONMENT, Loader, WithOwnBodies, add_body, loader_of_own
 
-BODIES = {
-    myofullbody.NAME: myofullbody.load_myofullbody,
-    bimanual_arm.NAME: bimanual_arm.load_bimanual_arm,
-    small_arm.ARM_NAME: small_arm.load_small_arm_body,
-}
-"""Loader of each body, by name."""
+__all__ = ["BODIES", "BODY_OPTIONS", "DEFAULT_BODY", "add_body", "load_body", "load_body_version"]
+
+BODIES = WithOwnBodies[Loader](
+    {
+        myofullbody.NAME: myofullbody.load_myofullbody,
+        bimanual_arm.NAME: bimanual_arm.load_bimanual_arm,
+        small_arm.ARM_NAME: small_arm.load_small_arm_body,
+    },
+    loader_of_own,
+)
+"""Loader of each body, by name; bodies of one's own come last."""
 
 DEFAULT_BODY = myofullbody.NAME
 
-BODY_OPTIONS = {"full-body": myofullbody.NAME, "bimanual-arm": bimanual_arm.NAME}
-"""Bodies that motions are retargeted to, by their names in commands and settings."""
+BODY_OPTIONS = WithOwnBodies[str](
+    {"full-body": myofullbody.NAME, "bimanual-arm": bimanual_arm.NAME}, lambda name, path: name
+)
+"""Bodies that motions are retargeted to, by their names in commands and settings; one's own have their own names."""
 
 
 @cache
@@ -36,7 +44,10 @@ def load_body(name: str = DEFAULT_BODY, *, limits: str = "effective", published:
         TargetError: If the body does not exist; the message lists the known ones.
     """
     if name not in BODIES:
-        raise TargetError(f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}")
+        raise TargetError(
+            f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}; a body of your own is known by its table: "
+            f"--body TABLE.toml, or {ENVIRONMENT}"
+        )
     return BODIES[name](limits=limits, published=published)
 
 

@@ -1,6 +1,7 @@
 """Fingertips: kinematics against MuJoCo, and their part in observation, reward and metrics."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,6 @@ from musclemap.datasets.clip import Clip
 from musclemap.imitation.eval.scores import score_clip
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.physics.engine import PhysicsState
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import Library, make_library
@@ -114,11 +114,11 @@ def _score(arms: SimulationBody, library: Library, bent: float, reward: RewardCo
     task, data = Task(arms, TaskConfig(future_steps=(1, 2), reward=reward)), library.reference
     physics, state = task.reset(data, jnp.array([0]), jnp.array([5]), jax.random.PRNGKey(0))
     outer = [a for n, a in zip(arms.joint_names, arms.qposadr, strict=True) if n.startswith("md")]
-    moved = PhysicsState(physics.qpos.at[0, jnp.array(outer)].add(bent), *physics[1:])
+    moved = physics._replace(qpos=physics.qpos.at[0, jnp.array(outer)].add(bent))
     sensors = MujocoEngine(arms, 1).read(moved)
     result = task.evaluate_step(data, moved, sensors, state, state.excitation)
     metrics = step_metrics(arms, moved, sensors, task.ref(data, state, state.frame), state.excitation, result)
-    return float(result.reward[0]), StepMetrics(*(np.asarray(value) for value in metrics))
+    return float(result.reward[0]), metrics
 
 
 def test_a_bent_finger_costs_reward_on_the_scale_of_millimetres(
@@ -147,11 +147,12 @@ def test_a_bent_finger_costs_reward_on_the_scale_of_millimetres(
 
 
 def test_scores_have_the_fingertips_where_there_are_any() -> None:
-    steps = {name: np.zeros(4) for name in StepMetrics._fields}
+    steps: dict[str, Any] = {name: np.zeros(4) for name in StepMetrics._fields}
     moved = StepMetrics(**{**steps, "fingertip_error": np.array([1e-3, 2e-3, 3e-3, 6e-3])})
     score = score_clip("a", moved, steps=4, root_limit=0.5)
     assert score.metrics["fingertip_error"] == pytest.approx(3e-3)
-    none = moved._replace(fingertip_error=np.full(4, np.nan), fingertip_in_hand_error=np.full(4, np.nan))
+    unknown: Any = np.full(4, np.nan)
+    none = moved._replace(fingertip_error=unknown, fingertip_in_hand_error=unknown)
     assert not [key for key in score_clip("a", none, steps=4, root_limit=0.5).metrics if "fingertip" in key]
 
 

@@ -224,7 +224,8 @@ def test_the_teacher_of_dagger_knows_the_base(arms: SimulationBody, clip: Clip) 
     def query() -> QueryStates:
         arrays = (path.qpos[step], path.qvel[step], path.act[step], path.warmstart[step])
         numbers = (np.array([0]), np.array([step]), np.zeros((1, nu), np.int8))
-        return QueryStates(*(array[None] for array in arrays), *numbers)
+        qpos, qvel, act, warmstart = (array[None] for array in arrays)
+        return QueryStates(qpos, qvel, act, warmstart, *numbers)
 
     moving = Teacher(arms, [part], config, ndirection=2, power=0.5).label(query()).excitation[0]
     still = Teacher(arms, [replace(part, base_motion=None)], config, ndirection=2, power=0.5).label(query())
