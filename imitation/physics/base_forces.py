@@ -47,7 +47,8 @@ class BaseForces:
         rot, diagonal = data.ximat[bodies].reshape(-1, 3, 3), model.body_inertia[bodies]
         inertia = (rot * diagonal[:, None]) @ np.swapaxes(rot, 1, 2)
         times = lambda vectors: (inertia @ vectors[..., None])[..., 0]  # noqa: E731
-        torque = times(alpha + turning @ across.T) + times(omega + turning) @ across.T + _cross(turning, inertia @ omega)
+        torque = times(alpha + turning @ across.T) + times(omega + turning) @ across.T
+        torque += _cross(turning, inertia @ omega)
         data.xfrc_applied[bodies, :3] = model.body_mass[bodies, None] * lift
         data.xfrc_applied[bodies, 3:] = -torque
 

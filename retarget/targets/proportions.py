@@ -105,7 +105,7 @@ class _TPose:
         return self.data.xpos[support.body] + (rot @ support.offset[..., None])[..., 0], rot @ support.rot
 
     def pose_cues(self) -> np.ndarray:
-        """Residuals of the T-pose, shape (6 narm + 2,): 0 if elbows flex forward, palms face down and soles are level."""
+        """Residuals, shape (6 narm + 2,): 0 if elbows flex forward, palms face down and soles are level."""
         cues = []
         for elbow, hand, side in self.arms:
             lunate, second, fifth = (self.data.xpos[b] for b in hand)

@@ -15,9 +15,9 @@ __all__ = ["BODIES", "BODY_OPTIONS", "DEFAULT_BODY", "add_body", "load_body", "l
 
 BODIES = WithOwnBodies[Loader](
     {
-        myofullbody.NAME: myofullbody.load_myofullbody,
-        bimanual_arm.NAME: bimanual_arm.load_bimanual_arm,
-        small_arm.ARM_NAME: small_arm.load_small_arm_body,
+        myofullbody.NAME: cache(myofullbody.load_myofullbody),
+        bimanual_arm.NAME: cache(bimanual_arm.load_bimanual_arm),
+        small_arm.ARM_NAME: cache(small_arm.load_small_arm_body),
     },
     loader_of_own,
 )
@@ -31,7 +31,6 @@ BODY_OPTIONS = WithOwnBodies[str](
 """Bodies that motions are retargeted to, by their names in commands and settings; one's own have their own names."""
 
 
-@cache
 def load_body(name: str = DEFAULT_BODY, *, limits: str = "effective", published: bool = False) -> TargetBody:
     """Load a body by the name in a clip's `model`; the same arguments return the same object.
 
@@ -45,8 +44,8 @@ def load_body(name: str = DEFAULT_BODY, *, limits: str = "effective", published:
     """
     if name not in BODIES:
         raise TargetError(
-            f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}; a body of your own is known by its table: "
-            f"--body TABLE.toml, or {ENVIRONMENT}"
+            f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}; a body of your own is known by its "
+            f"table: --body TABLE.toml, or {ENVIRONMENT}"
         )
     return BODIES[name](limits=limits, published=published)
 

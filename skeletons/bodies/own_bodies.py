@@ -6,7 +6,7 @@ known: a data set cannot, because a model from a stranger is opened only if the 
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -87,6 +87,14 @@ class WithOwnBodies(Mapping[str, ValueT], Generic[ValueT]):
 
 
 def loader_of_own(name: str, path: Path) -> Loader:
-    """Loader of a body of one's own."""
+    """Loader of a body of one's own, which compiles it again only if the table has changed."""
     del name
-    return partial(load_own_body, path)
+    status = path.stat()
+    return partial(_load, path, (status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, stamp: tuple[int, int], *, limits: str, published: bool) -> TargetBody:
+    """Load a body; `stamp` identifies the state of its table."""
+    del stamp, published
+    return load_own_body(path, limits=limits)

@@ -29,18 +29,16 @@ _T = TypeVar("_T")
 _SIDES = {"right": "r", "left": "l"}
 
 
-def load_own_body(path: Path, *, limits: str = "effective", published: bool = False) -> TargetBody:
+def load_own_body(path: Path, *, limits: str = "effective") -> TargetBody:
     """Load a body of one's own.
 
     Args:
         path: Its table.
         limits: "effective" or "declared" joint ranges, see `TargetBody`.
-        published: Nothing: such a body has no corrections.
 
     Raises:
         TargetError: If the table or the model cannot be used; the message says what would be right.
     """
-    del published
     return make_own_body(read_body_table(path), path, limits=limits)
 
 
@@ -143,7 +141,9 @@ class _Names:
         for joint, name in [*table.landmarks.items(), *table.feet.items()]:
             side = _SIDES.get(joint.partition("_")[0])
             if side and not name.endswith(f"_{side}"):
-                raise TargetError(f"{self._path}: {joint} is {name!r}; bodies of this side have names that end in _{side}")
+                raise TargetError(
+                    f"{self._path}: {joint} is {name!r}; bodies of this side have names that end in _{side}"
+                )
         if len(set(table.landmarks.values())) < len(table.landmarks):
             raise TargetError(f"{self._path}: two landmarks are the same body")
 
@@ -185,7 +185,8 @@ class _Names:
         taken = set(feet.values())
         for name, joints in (("hand", ("wrist",)), ("arm", ("shoulder", "elbow")), ("knee", ("knee",))):
             for side in ("left", "right"):
-                members = [f"{side}_{joint}" for joint in joints if entries.get(f"{side}_{joint}", "") not in {"", *taken}]
+                named = [f"{side}_{joint}" for joint in joints if f"{side}_{joint}" in entries]
+                members = [joint for joint in named if entries[joint] not in taken]
                 if members:
                     bodies = tuple(entries[joint] for joint in members)
                     parts.append(SupportPart(name=f"{side}_{name}", bodies=bodies, carriers=tuple(members)))
@@ -235,7 +236,11 @@ class _Names:
         """Tracked joints whose counterpart on the other side is tracked, too."""
         entries = self._table.landmarks
         swap = {"left": "right", "right": "left"}
-        twin = lambda joint: "_".join([swap.get(first := joint.split("_")[0], first), *joint.split("_")[1:]])  # noqa: E731
+
+        def twin(joint: str) -> str:
+            word, _, part = joint.partition("_")
+            return f"{swap[word]}_{part}" if word in swap else joint
+
         return [joint for joint in joints if joint in entries and twin(joint) in entries]
 
     def _arm(self, usual: ArmCue) -> ArmCue | None:
@@ -253,7 +258,8 @@ def _check_model(model: mujoco.MjModel, path: Path) -> None:
             f"{path}: the first joint of the model is not free; give its root body a <freejoint/> (bodies on a fixed "
             "base are MyoBimanualArm only)"
         )
-    others = [model.actuator(i).name for i in range(model.nu) if model.actuator_dyntype[i] != mujoco.mjtDyn.mjDYN_MUSCLE]
+    muscle = model.actuator_dyntype == mujoco.mjtDyn.mjDYN_MUSCLE
+    others = [model.actuator(int(i)).name for i in np.flatnonzero(~muscle)]
     if others or not model.nu:
         found = f"{others[0]!r} is not one" if others else "there is none"
         raise TargetError(f"{path}: every actuator of a body is a muscle, but {found}")
@@ -283,9 +289,9 @@ def _check_posture(body: TargetBody, path: Path) -> None:
     ):  # fmt: skip
         if vector @ np.array(axis) < max(MIN_HIP_WIDTH, 0.7 * float(np.linalg.norm(vector))):
             raise TargetError(
-                f"{path}: with the root's quaternion at 1 0 0 0 a body stands upright along z and faces -y, so that its "
-                f"left is at +x; it is not so that {word} here (it points to {np.round(vector, 2).tolist()}). Put the "
-                "bodies below the one with the free joint into a body that turns them"
+                f"{path}: with the root's quaternion at 1 0 0 0 a body stands upright along z and faces -y, so that "
+                f"its left is at +x; it is not so that {word} here (it points to {np.round(vector, 2).tolist()}). Put "
+                "the bodies below the one with the free joint into a body that turns them"
             )
     weld = body.model.body_weldid[body.landmark_ids]
     fixed = [landmark.name for landmark, w in zip(body.landmarks[1:], weld[1:], strict=True) if w == weld[0]]
