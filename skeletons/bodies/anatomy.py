@@ -5,8 +5,7 @@ The facts are MyoFullBody's, by the names of the source's joints and of its own 
 
 from typing import NamedTuple
 
-from . import myofullbody
-from .myofullbody import FIT, LANDMARKS
+from .myofullbody import CONTACT_PARTS, FIT, LANDMARKS
 
 
 class Tracking(NamedTuple):
@@ -33,7 +32,7 @@ NAME_OF = {landmark.joint: landmark.name for landmark in LANDMARKS}
 CALIBRATED = tuple(joint for joint, name in NAME_OF.items() if name in FIT.calibrated)
 ALONG_FOOT = {joint: FIT.along_foot[name] for joint, name in NAME_OF.items() if name in FIT.along_foot}
 
-FEET = {part.name: part for part in myofullbody.CONTACT_PARTS}
+FEET = {part.name: part for part in CONTACT_PARTS}
 """Contact parts by name; their bodies are MyoFullBody's."""
 
 JOINTS = tuple(

@@ -13,14 +13,16 @@ from typing import Generic, TypeVar
 from musclemap.errors import TargetError
 from musclemap.skeletons.body import TargetBody
 
-from . import bimanual_arm, myofullbody, small_arm
+from .bimanual_arm import NAME as BIMANUAL_ARM
 from .body_table import read_body_table
+from .myofullbody import NAME as FULL_BODY
 from .own_body import load_own_body
+from .small_arm import ARM_NAME
 
 ENVIRONMENT = "MUSCLEMAP_BODIES"
 """Environment variable with the paths of tables, separated as in PATH."""
 
-_TAKEN = (myofullbody.NAME, bimanual_arm.NAME, small_arm.ARM_NAME, "full-body", "bimanual-arm")
+_TAKEN = (FULL_BODY, BIMANUAL_ARM, ARM_NAME, "full-body", "bimanual-arm")
 """Names of the package's bodies, in clips and in commands."""
 
 Loader = Callable[..., TargetBody]

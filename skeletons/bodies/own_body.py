@@ -14,7 +14,7 @@ from musclemap.skeletons.couplings import couplings
 from musclemap.skeletons.soles import ContactPart
 from musclemap.skeletons.support import SupportPart
 
-from . import anatomy
+from .anatomy import ALONG_FOOT, CALIBRATED, FEET, JOINTS, TRACKING
 from .body_table import BodyTable, read_body_table
 from .mjcf_files import check_model_files
 from .myofullbody import FIT, SOURCE_TO_TARGET
@@ -126,17 +126,17 @@ class _Names:
             TargetError: If not; the message lists what there is.
         """
         table = self._table
-        self._known("landmarks", table.landmarks, anatomy.TRACKING)
-        self._known("feet", table.feet, anatomy.FEET)
-        self._known("joints", table.joints, anatomy.JOINTS)
+        self._known("landmarks", table.landmarks, TRACKING)
+        self._known("feet", table.feet, FEET)
+        self._known("joints", table.joints, JOINTS)
         for name in [*table.landmarks.values(), *table.feet.values(), *table.trunk]:
             self._exists("body", name, self._bodies)
         for name in [*table.joints.values(), *table.finger_joints]:
             self._exists("joint", name, self._joints)
         if "pelvis" not in table.landmarks:
             raise TargetError(f"{self._path}: landmarks needs pelvis, to which all positions are relative")
-        if len(table.feet) < len(anatomy.FEET):
-            missing = ", ".join(name for name in anatomy.FEET if name not in table.feet)
+        if len(table.feet) < len(FEET):
+            missing = ", ".join(name for name in FEET if name not in table.feet)
             raise TargetError(f"{self._path}: feet lacks {missing}; a body stands on two feet")
         for joint, name in [*table.landmarks.items(), *table.feet.items()]:
             side = _SIDES.get(joint.partition("_")[0])
@@ -163,13 +163,13 @@ class _Names:
         entries = self._table.landmarks
         return tuple(
             Landmark(name=entries[joint], joint=joint, carrier=how.carrier, orientation=how.orientation)
-            for joint, how in anatomy.TRACKING.items() if joint in entries
+            for joint, how in TRACKING.items() if joint in entries
         )  # fmt: skip
 
     def contact_parts(self) -> tuple[ContactPart, ...]:
         """Heels and toes, in the order of a clip's `contact`."""
         return tuple(
-            ContactPart(name=name, body=self._table.feet[name], rear=part.rear) for name, part in anatomy.FEET.items()
+            ContactPart(name=name, body=self._table.feet[name], rear=part.rear) for name, part in FEET.items()
         )
 
     def support_parts(self) -> tuple[SupportPart, ...]:
@@ -200,7 +200,7 @@ class _Names:
     def fit(self) -> FitSettings:
         """Settings of the fit: MyoFullBody's, for the joints and landmarks that this body has."""
         entries = self._table.landmarks
-        tracked = {joint: how for joint, how in anatomy.TRACKING.items() if joint in entries}
+        tracked = {joint: how for joint, how in TRACKING.items() if joint in entries}
         shoulders = {side: f"{word}_shoulder" for side, word in SIDE_WORD.items()}
         return FitSettings(
             position_weights={entries[joint]: how.weight for joint, how in tracked.items()},
@@ -211,17 +211,17 @@ class _Names:
             polar=tuple(
                 pair for a, b in FIT.polar if len(pair := tuple(self._of_joints(dict.fromkeys((a, b), 0.0)))) == 2
             ),
-            calibrated=tuple(entries[joint] for joint in self._both_sides(anatomy.CALIBRATED)),
+            calibrated=tuple(entries[joint] for joint in self._both_sides(CALIBRATED)),
             carried_by={
                 entries[f"{word}_{part}"]: entries[shoulders[side]]
                 for side, word in SIDE_WORD.items() for part in ("elbow", "wrist")
-                if f"{word}_{part}" in entries and shoulders[side] in self._both_sides(anatomy.CALIBRATED)
+                if f"{word}_{part}" in entries and shoulders[side] in self._both_sides(CALIBRATED)
             },
             highest=self._of_joints(FIT.highest),
             neutral=tuple(self._of_joints(dict.fromkeys(FIT.neutral, 0.0))),
             t_pose=self._of_joints(FIT.t_pose),
             arms=tuple(arm for arm in map(self._arm, FIT.arms) if arm is not None),
-            along_foot={entries[joint]: part for joint, part in anatomy.ALONG_FOOT.items() if joint in entries},
+            along_foot={entries[joint]: part for joint, part in ALONG_FOOT.items() if joint in entries},
         )  # fmt: skip
 
     def _joint(self, usual: str) -> str | None:
