@@ -12,10 +12,14 @@ import pytest
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.track_file import read_track, write_track
 from musclemap.errors import SettingsError, TargetError
+from musclemap.imitation.dagger.dagger_config import DaggerConfig
+from musclemap.imitation.dagger.dagger_trainer import DaggerTrainer
+from musclemap.imitation.dagger.label_pool import LabelPool
 from musclemap.imitation.dagger.teacher import QueryStates, Teacher
 from musclemap.imitation.eval.evaluation import evaluate
 from musclemap.imitation.physics.base_forces import step_motion
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.physics.warp_engine import WarpEngine
@@ -243,6 +247,36 @@ def test_the_teacher_of_dagger_knows_the_base(arms: SimulationBody, clip: Clip) 
             advance(arms, data, decision.excitation, base=path.base_at(k) if known else None)
         errors.append(np.abs(deviation(arms.model, dofs, data, path.qpos[8], path.qvel[8])).max())
     assert errors[0] < 0.05 * errors[1]
+
+
+def test_dagger_collects_and_evaluates_on_the_base(arms: SimulationBody, clip: Clip) -> None:
+    """Every engine step of a round gets the motion that belongs to each world's frame."""
+    part = clip.frames(slice(0, 8))
+    assert part.base_motion is not None
+    steps, task_config = step_motion(part.base_motion), TaskConfig(future_steps=(1,))
+    library, task = make_library([("a", part)], arms, resting=0.1, look_ahead=1), Task(arms, task_config)
+    config = DaggerConfig(
+        teacher="controller", round_steps=2, num_steps=1, epochs=1, gradient_steps=1, batch_size=2, hidden=(8,),
+        directions=2, evaluation_steps=1,
+    )  # fmt: skip
+    pool = LabelPool(arms, PhysicsConfig(), [part], config.tracking, workers=1, ndirection=2, power=0.5)
+    engine = RecordingEngine(arms, 2)
+    trainer = DaggerTrainer(engine, task, library, pool, config)
+    state = trainer.init(0)
+    for kind in ("collect", "fit", "evaluate"):
+        assert trainer.schedule.stage(int(state.iterations)).kind == kind
+        frames = state.worlds.task.frame if kind == "collect" else None
+        engine.bases.clear()
+        state, metrics = trainer.iterate(state)
+        if kind == "fit":
+            assert not engine.bases
+            continue
+        if frames is None:
+            frames = state.assessment.task.frame - 1
+        np.testing.assert_allclose(engine.bases[0], steps[np.asarray(frames)], rtol=1e-5, atol=1e-5, err_msg=kind)
+        if kind == "collect":
+            assert metrics["labels_missing"] == 0.0
+    assert np.isfinite(np.asarray(state.assessment.results)).all()
 
 
 def test_the_linear_model_includes_the_base(arms: SimulationBody, clip: Clip) -> None:

@@ -10,6 +10,7 @@ import musclemap as mm
 from musclemap.cli.options.shared import Body, parse_body
 from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.datasets.synthetic.synthesis import synthesise
+from musclemap.errors import SettingsError
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.physics.bodies import load_simulation_body
 from musclemap.imitation.policy.policy_file import body_of, load_policy
@@ -32,7 +33,7 @@ from ..support.own_legs import write_legs
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     """The built-in walk on the legs, checked, with muscle activations, as it is read back from its file."""
-    table = write_legs(tmp_path_factory.mktemp("legs"))
+    table = write_legs(tmp_path_factory.mktemp("walking_legs"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ENVIRONMENT, "")
         assert parse_body(str(table)) == Body("Legs")
@@ -45,7 +46,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 @pytest.fixture(autouse=True)
 def _table_known(clip: Clip, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    (table,) = tmp_path_factory.getbasetemp().glob("legs*/legs.toml")
+    (table,) = tmp_path_factory.getbasetemp().glob("walking_legs*/legs.toml")
     monkeypatch.setenv(ENVIRONMENT, str(table))
 
 
@@ -62,6 +63,11 @@ def test_the_clip_is_a_walk_of_these_legs(clip: Clip) -> None:
     assert clip.activation is not None
     assert clip.activation.shape == (clip.nframe, 80)
     assert str(clip.config["body"]["name"]) == "Legs"  # and no path of this machine
+
+
+def test_fingers_of_a_body_without_any_are_not_tracked() -> None:
+    with pytest.raises(SettingsError, match="fingers of Legs cannot be tracked"):
+        mm.retarget(synthesise("walk_1.2", seconds=0.5), hands="tracked", config={"body": {"name": "Legs"}})
 
 
 def test_clips_are_selected_by_the_body(clip: Clip, tmp_path: Path) -> None:
