@@ -3,7 +3,8 @@
     python benchmarks/reading.py FILE...
 
 Every file is converted twice: cold, in a new process, which imports, and compiles or reads JAX's cache; and warm, again
-in the same process. Warm is what counts in an archive.
+in the same process. Warm is what counts in an archive. Times are those of the processor, of all threads, so that other
+programs on the machine do not count.
 """
 
 import argparse
@@ -32,12 +33,12 @@ def measure(path: Path) -> list[tuple[int, float, float]]:
     retargeter = Retargeter(config)
     for _ in range(2):
         with tempfile.TemporaryDirectory() as out:
-            started = time.perf_counter()
+            started = time.process_time()
             motions = read_motions(path, name=path.name)
-            read = time.perf_counter() - started
+            read = time.process_time() - started
             summary = convert_archive(path, Path(out), config=config, retargeter=retargeter)
             # the conversion reads the file again
-            result.append((sum(motion.nframe for motion in motions), read, time.perf_counter() - started - read))
+            result.append((sum(motion.nframe for motion in motions), read, time.process_time() - started - read))
             if not summary.complete:
                 raise SystemExit(f"{path}: {summary.entries[0].reason}")
     return result

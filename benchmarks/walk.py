@@ -2,6 +2,7 @@
 
     python benchmarks/walk.py                       into out/walk, with the time of each stage; a minute or two
     python benchmarks/walk.py --out DIR --ship      then replace datasets/builtin_walk and the README's picture
+    python benchmarks/walk.py --picture             only draw the README's picture of the walk in the package
 
 The stages are ordinary commands. A rerun keeps what is up to date. The exit status is 1 if the body does not
 reach the end of the walk, or if the replay differs from the track.
@@ -11,10 +12,10 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
@@ -23,14 +24,19 @@ from musclemap.datasets.synthetic.synthesis import write_archive
 from musclemap.datasets.track_file import read_track, track_path
 from musclemap.imitation.tracking.storage import replay_track
 from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER, first_steps
+from musclemap.pipelines.rendering.drawing import drawing_model
+from musclemap.pipelines.rendering.film import save_strip
+from musclemap.pipelines.rendering.motion_film import MotionFilm, clip_side
+from musclemap.pipelines.rendering.policy_film import SIZE
 from musclemap.pipelines.track.replaying import body_of_track
+from musclemap.pipelines.track.tracked_motions import read_tracked
 
 MOTION = "walk_1.2"
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "tracked_walk.png"
 
 SHEET_SECONDS = (1.0, 1.3)
-"""Times of the film that the picture shows [s]."""
+"""Times that the picture shows [s]."""
 
 COMPARED_STEPS = 100
 """Control steps of the shipped track that are replayed; see `first_steps`."""
@@ -51,7 +57,7 @@ def stage(title: str, module: str, *arguments: str | Path) -> None:
         sys.exit(f"{title} failed with exit status {status}")
 
 
-def ship(out: Path, film: Path, folder: Path = WALK_FOLDER) -> None:
+def ship(out: Path, folder: Path = WALK_FOLDER) -> None:
     """Replace the package's copy, and the picture in the README."""
     size = 0
     for name in (WALK_CLIP, track_path(Path(), WALK_CLIP).as_posix()):
@@ -59,20 +65,23 @@ def ship(out: Path, film: Path, folder: Path = WALK_FOLDER) -> None:
         shutil.copyfile(out / name, folder / name)
         size += (folder / name).stat().st_size
     print(f"{folder}: {size / 1000:.0f} kB")
-    save_sheet(film, PICTURE)
-    print(PICTURE)
+    save_sheet(folder, PICTURE)
 
 
-def save_sheet(film: Path, picture: Path) -> None:
-    """Save pictures of a film side by side, at `SHEET_SECONDS` and half its size."""
-    reader = imageio_ffmpeg.read_frames(str(film))
-    meta = next(reader)
-    (width, height), indices = meta["size"], {round(second * meta["fps"]) for second in SHEET_SECONDS}
-    frames = [
-        np.frombuffer(frame, np.uint8).reshape(height, width, 3) for k, frame in enumerate(reader) if k in indices
-    ]
-    image = Image.fromarray(np.concatenate(frames, axis=1)).reduce(2)
-    image.save(picture, optimize=True)
+def save_sheet(folder: Path, picture: Path) -> None:
+    """Draw the clip and its track side by side at `SHEET_SECONDS`, at half size."""
+    model = drawing_model()
+    motions = {"reference": read_clip(folder / WALK_CLIP), "tracked": read_tracked(folder, WALK_CLIP)}
+    sides = [clip_side(model, clip, title=title) for title, clip in motions.items()]
+    film = MotionFilm(
+        model, sides, size=SIZE, name=f"{MOTION}, by muscles alone", camera="three-quarter", tiles=len(SHEET_SECONDS)
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        strip = Path(temporary) / picture.name
+        save_strip(strip, film.tiles(np.array(SHEET_SECONDS)), captions=film.captions)
+        with Image.open(strip) as image:
+            image.reduce(2).save(picture, optimize=True)
+    print(picture)
 
 
 def compare() -> None:
@@ -88,7 +97,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/walk"), help="folder for clip, track and film")
     parser.add_argument("--ship", action="store_true", help="replace the package's copy")
+    parser.add_argument("--picture", action="store_true", help="only replace the README's picture")
     options = parser.parse_args()
+    if options.picture:
+        save_sheet(WALK_FOLDER, PICTURE)
+        return
     out: Path = options.out / "clips"
     write_archive(options.out / "source", [MOTION])
     stage("convert", "retarget", "--muscles", "--no-report", options.out / "source", out)
@@ -101,7 +114,7 @@ def main() -> None:
     print(f"\n{track.clip}: {clip.nframe} frames, {clip.licence}, {track.model} {track.model_sha256[:12]}")
     print("  ".join(f"{name} {value:.4g}" for name, value in track.metrics.items() if isinstance(value, int | float)))
     if options.ship:
-        ship(out, options.out / "walk.mp4")
+        ship(out)
     compare()
 
 

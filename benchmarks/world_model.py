@@ -37,9 +37,9 @@ from musclemap.imitation.world_model.coordinates import ModelState
 from musclemap.imitation.world_model.replay import ReplayBuffer, Window, sample_windows
 from musclemap.imitation.world_model.tendon_files import load_or_fit
 from musclemap.imitation.world_model.tendons import TendonConfig, Tendons
-from musclemap.imitation.world_model.world_config import WorldModelConfig
+from musclemap.imitation.world_model.world_config import Variant, WorldModelConfig
 from musclemap.imitation.world_model.world_learner import WorldLearnerState, WorldModelLearner
-from musclemap.imitation.world_model.world_model import ModelConfig, Variant, WorldModel
+from musclemap.imitation.world_model.world_model import ModelConfig, WorldModel
 from musclemap.imitation.world_model.world_trainer import WorldTrainer, WorldTrainState
 from musclemap.pipelines.archive import convert_archive
 from musclemap.pipelines.device import enable_compilation_cache, private_folder

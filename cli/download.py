@@ -13,7 +13,7 @@ from musclemap.urls import shown_url
 
 from .builtin_data import write_builtin
 from .options import download as opt
-from .options.checks import refuse_unused, refuse_verbose_and_quiet
+from .options.checks import one_output, refuse_unused, refuse_verbose_and_quiet
 from .options.shared import Device, Json, Quiet
 from .program import Program
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from musclemap.pipelines.download import DownloadResult, TrajectorySelection
     from musclemap.retarget.config import RetargetConfig
 
-app = Program("mm-download")
+app = Program("mm-download", kept="complete files are kept, repeat the command to resume")
 
 LICENCE_LENGTH = 200
 """Characters of a licence that are printed; --json has them all."""
@@ -46,11 +46,20 @@ _KINDS = {
 }  # fmt: skip
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-download builtin-walk walk/            # a clip, its muscles and a policy; no network",
+    "mm-download --list",
+    "mm-download hf://OWNER/NAME out/ --include '*walk*' --limit 10",
+    "mm-download --check amass amass/ --body-models smplh/",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def download(
     ctx: typer.Context,
     what: opt.What = None,
     out: opt.Out = None,
+    output: opt.Output = None,
     list_: opt.List = False,
     check: opt.Check = None,
     body_models: opt.BodyModels = None,
@@ -83,15 +92,15 @@ def download(
     its reason), 2 for wrong usage or without access.
     """
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
-    output = _Output(json=json_, quiet=quiet, verbose=verbose)
+    out, shown = one_output(out, output), _Output(json=json_, quiet=quiet, verbose=verbose)
     if list_ or check is not None:
-        raise typer.Exit(_list_or_check(ctx, what, out, body_models, group, output, list_=list_, check=check))
+        raise typer.Exit(_list_or_check(ctx, what, out, body_models, group, shown, list_=list_, check=check))
     if what is None or out is None:
         raise SettingsError("give the data set to download and the folder for it; --list prints the catalogue")
     filters = _file_filter(include or [], exclude or [], group, limit)
     transfer = _Transfer(filters, workers, timeout, sha256, dry_run)
     conversion = _Conversion(revision, convert, overwrite, device, config, set_ or [])
-    raise typer.Exit(_download(ctx, what, out, transfer, conversion, output))
+    raise typer.Exit(_download(ctx, what, out, transfer, conversion, shown))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
 from .options import eval as opt
-from .options.checks import check_output_file, check_selection
+from .options.checks import check_output_file, check_policy, check_selection
 from .options.shared import ClipFilters, EngineName, Quiet
 from .program import Program
 
@@ -22,7 +22,14 @@ NAMED = 10
 """Number of clips left out that are listed by name."""
 
 
-@app.command(name="eval")
+_EXAMPLES = (
+    "mm-eval run/ --dataset out/",
+    "mm-eval run/ --dataset out/ --held-out -o policy.html --video policy.mp4",
+    "mm-eval policy.safetensors --dataset walk.h5 --strict --json",
+)
+
+
+@app.command(name="eval", examples=_EXAMPLES)
 def evaluate(
     source: opt.Source,
     dataset: opt.Dataset,
@@ -61,6 +68,8 @@ def evaluate(
         infeasible=infeasible,
     )  # fmt: skip
     check_selection(dataset, filters)
+    _check_files(files, trained_ground=trained_ground)
+    check_policy(source)
     result = _evaluate(source, dataset, filters, engine, simulation, files, json_=json_, quiet=quiet)
     raise typer.Exit(1 if strict and not result.tracked else 0)
 
@@ -94,20 +103,20 @@ def _evaluate(
     quiet: bool,
 ) -> "PolicyEvaluation":
     """Evaluate, write the files and print the result."""
+    from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.device import disable_gpu_preallocation, enable_compilation_cache
 
     disable_gpu_preallocation()
-    from musclemap.cli.output.eval_table import print_evaluation
-    from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.train.dataset import select_clips
-    from musclemap.pipelines.train.evaluation import evaluate_policy, find_policy
-    from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
-
-    enable_compilation_cache()
-    report_mujoco_warnings(lambda text: None if quiet else echo(f"mm-eval: {text}", err=True))
-    keep = _recordings(files, trained_ground=simulation["trained_ground"])
-    selection = select_clips(dataset, **filters)
     with ProgressDisplay(hidden=quiet or json_) as display:
+        from musclemap.cli.output.eval_table import print_evaluation
+        from musclemap.pipelines.train.dataset import select_clips
+        from musclemap.pipelines.train.evaluation import evaluate_policy, find_policy
+        from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
+
+        enable_compilation_cache()
+        report_mujoco_warnings(lambda text: None if quiet else echo(f"mm-eval: {text}", err=True))
+        keep = _recordings(files)
+        selection = select_clips(dataset, **filters)
         result = evaluate_policy(
             find_policy(source), selection, engine=engine.value, recording=keep, progress=display.count(), **simulation
         )
@@ -121,21 +130,26 @@ def _evaluate(
     return result
 
 
-def _recordings(files: _Files, *, trained_ground: bool) -> "RecordingOptions":
-    """Check the files to write, and return which clips to record for them.
+def _check_files(files: _Files, *, trained_ground: bool) -> None:
+    """Refuse files that cannot be written, before anything heavy is imported.
 
     Raises:
-        SettingsError: If a file cannot be written.
+        SettingsError: If there is such a file.
     """
-    from musclemap.pipelines.report.policy_report import MAX_CURVES
-    from musclemap.pipelines.train.evaluation import RecordingOptions
-
     report, video = files["report"], files["video"]
     for name, path, ending in (("--report", report, ".html"), ("--video", video, ".mp4")):
         if path is not None:
             check_output_file(name, path, ending)
     if video and trained_ground:
         raise SettingsError("--video shows flat ground; leave --trained-ground out")
+
+
+def _recordings(files: _Files) -> "RecordingOptions":
+    """Return which clips to record for the files to write."""
+    from musclemap.pipelines.report.policy_report import MAX_CURVES
+    from musclemap.pipelines.train.evaluation import RecordingOptions
+
+    report, video = files["report"], files["video"]
     return RecordingOptions(worst=MAX_CURVES if report else 0, seconds=files["video_seconds"] if video else 0.0)
 
 

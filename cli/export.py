@@ -2,33 +2,44 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.errors import SettingsError
 
 from .options import export as opt
-from .options.checks import check_clips, refuse_verbose_and_quiet
-from .options.export import To
+from .options.checks import check_policy, one_output, refuse_verbose_and_quiet, selected_clips
+from .options.export import WITH_FINGERS, To
 from .options.shared import Json, Quiet
 from .program import Program
 
 if TYPE_CHECKING:
     from musclemap.pipelines.export import ExportedClip, ExportResult
 
-app = Program("mm-export")
+app = Program("mm-export", kept="the files written so far are kept, repeat the command for the others")
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-export out/ tables/ --to csv",
+    "mm-export out/ opensim/ --to opensim --include '*walk*'",
+    "mm-export --policy run/ --to onnx -o policy.onnx",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def export(
-    source: opt.Source,
+    source: opt.Source = None,
     out: opt.Out = None,
     *,
+    output: opt.Output = None,
     to: opt.Format,
     policy: opt.Policy = None,
     fingers: opt.Fingers = False,
     include: opt.Include = None,
+    exclude: opt.Exclude = None,
+    limit: opt.Limit = None,
     body: opt.BodyFilter = None,
     feasible_only: opt.FeasibleOnly = False,
     tracked: opt.Tracked = False,
@@ -52,17 +63,26 @@ def export(
         given = {
             "--fingers": fingers,
             "--include": bool(include),
+            "--exclude": bool(exclude),
+            "--limit": limit is not None,
             "--body": body is not None,
             "--feasible-only": feasible_only,
             "--tracked": tracked,
         }
         unused = [name for name, is_given in given.items() if is_given]
-        _export_policy(policy, source, out, to, unused, json_=json_, quiet=quiet)
+        target = one_output(source, output)
+        _export_policy(policy, target, out, to, unused, json_=json_, quiet=quiet)
         return
-    folder = _checked_folder(source, out)
-    check_clips(source)
+    from musclemap.datasets.output_folder import refuse_own_source
+
+    source, folder = _checked_folder(source, one_output(out, output))
+    if fingers and to not in WITH_FINGERS:
+        raise SettingsError(f"{to.value} does not support fingers; formats that do: {', '.join(WITH_FINGERS)}")
+    refuse_own_source(source, folder)
+    selected_clips(source, include or (), exclude or (), limit, listed=True)
+    filters = _Filters(include=include or (), exclude=exclude or (), limit=limit)
     result = _export_clips(
-        source, folder, to, include or [], body=body and body.value, fingers=fingers, feasible_only=feasible_only,
+        source, folder, to, filters, body=body and body.value, fingers=fingers, feasible_only=feasible_only,
         tracked=tracked, verbose=verbose and not json_, hidden=quiet or json_,
     )  # fmt: skip
     echo_lines(result.problems, err=True)
@@ -75,11 +95,19 @@ def export(
     raise typer.Exit(1 if result.refused or result.problems else 0)
 
 
+class _Filters(TypedDict):
+    """Clips to export; keywords of `export_clips`."""
+
+    include: Sequence[str]
+    exclude: Sequence[str]
+    limit: int | None
+
+
 def _export_clips(
     source: Path,
     out: Path,
     to: To,
-    include: Sequence[str],
+    filters: "_Filters",
     *,
     body: str | None,
     fingers: bool,
@@ -89,9 +117,10 @@ def _export_clips(
     hidden: bool,
 ) -> "ExportResult":
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.export import export_clips
 
     with ProgressDisplay(hidden=hidden) as display:
+        from musclemap.pipelines.export import export_clips
+
         count = display.count()
 
         def show(clip: "ExportedClip", done: int, total: int) -> None:
@@ -103,30 +132,33 @@ def _export_clips(
             out,
             to=to.value,
             fingers=fingers,
-            include=tuple(include),
             body=body,
             feasible_only=feasible_only,
             tracked=tracked,
             progress=show,
+            **filters,
         )
 
 
-def _checked_folder(source: Path, out: Path | None) -> Path:
-    """Return the output folder, or refuse arguments that are no source and folder."""
+def _checked_folder(source: Path | None, out: Path | None) -> tuple[Path, Path]:
+    """Return the clips and the output folder, or refuse arguments that are no source and folder."""
+    if source is None:
+        raise typer.BadParameter("CLIPS and OUT are missing: the clips to export, and a folder")
     if not source.exists():
         raise typer.BadParameter(f"there is no folder and no clip at {source}")
     if out is None or out.is_file():
         raise typer.BadParameter(f"{out} is a file; OUT is a folder" if out else "OUT, a folder, is missing")
-    return out
+    return source, out
 
 
 def _export_policy(
-    policy: Path | None, out: Path, extra: Path | None, to: To, unused: list[str], *, json_: bool, quiet: bool
+    policy: Path | None, out: Path | None, extra: Path | None, to: To, unused: list[str], *, json_: bool, quiet: bool
 ) -> None:
     """Write a policy to the first path of the command line."""
-    if policy is None or to is not To.onnx or extra is not None or unused:
-        right = "to export a policy: --policy FILE --to onnx OUT"
+    if policy is None or to is not To.onnx or out is None or extra is not None or unused:
+        right = "to export a policy: --policy FILE --to onnx -o OUT"
         raise typer.BadParameter(f"{unused[0]} is for clips" if unused else right)
+    check_policy(policy)
     from musclemap.pipelines.export_policy import export_policy
 
     result = export_policy(policy, out)

@@ -1,7 +1,10 @@
-"""`mm-info`: print versions, devices, body models and licences. It never fails."""
+"""`mm-info`: print versions, devices, body models, licences, and what is missing. Broken libraries do not stop it."""
 
+import os
 import platform
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +24,15 @@ PACKAGES = (
     "typer", "matplotlib", "smplx", "torch",
 )  # fmt: skip
 
+EXTRAS = {
+    "smpl": (("smplx", "torch"), "a check of body models with smplx"),
+    "markers": (("ezc3d",), "optical markers of C3D files"),
+    "data": (("pandas", "pyarrow", "xarray"), "clips as data frames, bundles with Parquet"),
+    "gym": (("gymnasium", "moviepy"), "the Gymnasium environment"),
+    "onnx": (("onnx", "onnxruntime"), "policies as ONNX"),
+}
+"""Packages of the extras for users, and what they are for. The GPU's are found by their device."""
+
 DATA_LICENCES = {
     "SMPL, SMPL-H, SMPL-X body models": "not included; from their publishers, for non-commercial research",
     "AMASS motions": "not included; each data set has its own terms, which also bind the clips made from it",
@@ -28,10 +40,18 @@ DATA_LICENCES = {
 }
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-info",
+    "mm-info --body-models smplh/    # which models a folder has",
+    "mm-info --json",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def info(
     body_models: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="List the body models of this folder.", show_default=False)
+        Path | None,
+        typer.Option(metavar="DIR", exists=True, help="List the body models of this folder.", show_default=False),
     ] = None,
     body_template: Annotated[
         Path | None,
@@ -41,15 +61,23 @@ def info(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Print versions, devices, body models and licences. Exits with 0, or 2 for wrong usage."""
+    """Print versions, devices, body models, licences, and what is missing and how to get it.
+
+    Exits with 0, 1 if --body-models has no model that can be read, 2 for wrong usage.
+    """
     if body_template is not None:
         _print_body_template(body_template)
         return
-    result = gather(body_models)
+    from musclemap.cli.output.progress import ProgressDisplay
+
+    with ProgressDisplay(hidden=json_, text="asking the libraries"):
+        result = gather(body_models)
     if json_:
         echo_json(result, indent=2)
     else:
         echo_lines(_lines(result))
+    if body_models is not None and not _readable(result["body_models"]):
+        raise typer.Exit(1)
 
 
 def _print_body_template(model: Path) -> None:
@@ -66,7 +94,7 @@ def _print_body_template(model: Path) -> None:
 
 def gather(body_models: Path | None = None) -> dict[str, Any]:
     """Collect the facts as plain values. A fact that cannot be determined is a text that says why."""
-    return {
+    facts = {
         "musclemap": musclemap.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -77,6 +105,7 @@ def gather(body_models: Path | None = None) -> dict[str, Any]:
         "body_models": probe(lambda: _body_models(body_models)),
         "licences": probe(_licences),
     }
+    return facts | {"missing": _missing(facts, body_models)}
 
 
 def probe(question: Callable[[], Any]) -> Any:
@@ -99,7 +128,8 @@ def _warp_devices() -> list[str]:
     import warp
 
     warp.config.log_level = warp.LOG_ERROR  # or its banner goes to stdout
-    warp.init()
+    with _native_text_hidden():
+        warp.init()
     return [f"{device.alias} {device.name}" for device in warp.get_devices()]
 
 
@@ -152,6 +182,49 @@ def _licences() -> dict[str, str]:
 def _licence(package: str) -> str:
     result = metadata.metadata(package)
     return next((result[key] for key in ("License-Expression", "License") if key in result), "not stated")
+
+
+def _missing(facts: dict[str, Any], body_models: Path | None) -> dict[str, str]:
+    """What is not there, and how to get it."""
+    missing = {}
+    devices = facts["devices"]
+    if not any(str(device).startswith(("cuda", "gpu")) for device in devices["jax"]):
+        missing["GPU"] = "optional; Linux with an NVIDIA driver 580 or newer, and: pip install 'musclemap[gpu]'"
+    for extra, (packages, purpose) in EXTRAS.items():
+        if any(probe(lambda name=name: metadata.version(name)) == "not installed" for name in packages):
+            missing[f"extra {extra}"] = f"optional; for {purpose}: pip install 'musclemap[{extra}]'"
+    if not _readable(facts["body_models"]):
+        where = f"{body_models} has none that can be read" if body_models else "--body-models DIR looks for them"
+        missing["body models"] = (
+            "optional; a mean skeleton is used without them. SMPL-H: https://mano.is.tue.mpg.de, SMPL-X: "
+            f"https://smpl-x.is.tue.mpg.de, after registration; {where}"
+        )
+    where = "mm-download --check amass DIR says which parts a folder lacks"
+    missing["AMASS motions"] = f"optional; https://amass.is.tue.mpg.de, after registration; {where}"
+    return missing
+
+
+def _readable(models: Any) -> bool:
+    """Whether a body model is there and can be read."""
+    return isinstance(models, list) and any(", sha256 " in str(row["is"]) for row in models)
+
+
+@contextmanager
+def _native_text_hidden() -> Iterator[None]:
+    """Hide what native code writes to stderr: Warp says there that it finds no driver, which `missing` tells."""
+    saved = None
+    with suppress(OSError):
+        saved = os.dup(2)
+    if saved is None:
+        yield
+        return
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def _lines(result: Any, indent: str = "") -> list[str]:

@@ -11,7 +11,7 @@ import typer
 from musclemap.cli.output.terminal_text import echo, echo_json
 
 from .options import pack as opt
-from .options.checks import refuse_unused
+from .options.checks import one_output, refuse_unused
 from .options.shared import Json, Quiet
 from .program import Program
 
@@ -19,17 +19,25 @@ if TYPE_CHECKING:
     from musclemap.pipelines.packing.bundle import Bundle, BundleMetadata
     from musclemap.pipelines.packing.contents import PackContents, PackOptions
 
-app = Program("mm-pack")
+app = Program("mm-pack", kept="no bundle was written")
 
 NAMED = 50
 """Number of clips listed by name on the terminal; MANIFEST.json lists all."""
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-pack out/ bundle/ --dry-run",
+    "mm-pack out/ bundle/ --licence 'walks/*=CC-BY-4.0' --shares 0.8,0.1,0.1",
+    "mm-pack out/ -o bundle/ --private --parquet",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def pack(
     ctx: typer.Context,
     source: opt.Source,
-    out: opt.Out,
+    out: opt.Out = None,
+    output: opt.Output = None,
     licence: opt.Licence = None,
     private: opt.Private = False,
     infeasible: opt.Infeasible = False,
@@ -61,6 +69,9 @@ def pack(
     Exits with 0 if every requested clip was packed, 1 if clips are damaged or
     refused for their licence (each is named), 2 for wrong usage or if no clip is left.
     """
+    out = one_output(out, output)
+    if out is None:
+        raise typer.BadParameter("OUT is missing: the folder of the new bundle")
     stated = {"url": _checked_url(url), "creator": creator, "date_published": _checked_date(date), "citation": citation}
     groups = {split: group for split, group in (("train", train), ("val", val), ("test", test)) if group is not None}
     _check_splits(ctx, by_groups=any(groups.values()))

@@ -15,15 +15,20 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from musclemap import __version__
+from musclemap.cli.output.completion import VARIABLE, prepare_completion
+from musclemap.cli.output.help_text import help_lines
+from musclemap.cli.output.interrupts import INTERRUPTED, two_step_interrupts
 from musclemap.cli.output.library_text import clean_library_text
 from musclemap.cli.output.terminal_text import echo
+from musclemap.cli.output.verbs import spelled_like
+from musclemap.cli.output.wrong_use import explain
 from musclemap.errors import MusclemapError
 from musclemap.failures import describe
 from musclemap.urls import without_secrets
 
-WRONG_USE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 2, 70, 130, 141
-"""Exit statuses: wrong usage, or nothing could be done; a fault of the program (EX_SOFTWARE of sysexits.h); Ctrl-C; a
-closed pipe as in shells, 128 + the signal's number."""
+WRONG_USE, INTERNAL, PIPE_CLOSED = 2, 70, 141
+"""Exit statuses: wrong usage, or nothing could be done; a fault of the program (EX_SOFTWARE of sysexits.h); a closed
+pipe as in shells, 128 + the signal's number."""
 
 DEBUG = "MUSCLEMAP_DEBUG"
 """Environment variable. If it is set, unexpected errors are logged with their traceback."""
@@ -52,19 +57,29 @@ class Program(typer.Typer):
 
     Args:
         name: Name of the program, such as "mm-retarget"; prefix of its messages.
+        kept: What an interrupted run leaves, as a sentence for Ctrl-C.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, kept: str = "nothing was written") -> None:
         super().__init__(add_completion=False, pretty_exceptions_enable=False, context_settings=HELP_OPTIONS)
-        self._class = type("Command", (_Command,), {"program": name})
+        self._class = type("Command", (_Command,), {"program": name, "kept": kept})
 
-    def command(self, name: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """As `Typer.command`. The docstring is the help; the terminal breaks its lines."""
+    def command(
+        self, name: str | None = None, *, examples: Sequence[str] = (), **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """As `Typer.command`. The docstring is the help; its lines are broken at the width of the terminal.
+
+        Args:
+            name: Name of the command; that of the function if None.
+            examples: Command lines for the end of the help.
+            options: Passed to Typer.
+        """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             paragraphs = (inspect.getdoc(function) or "").split("\n\n")
             text = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
             command = _with_version(function)
+            options["epilog"] = "\n".join(examples)
             super(Program, self).command(name, cls=self._class, help=text, **options)(command)
             return function
 
@@ -90,10 +105,26 @@ class _PipeClosed(Exception):
     """The reader of the output closed the pipe. Typer would exit with 1, which here means that some clips failed."""
 
 
+class _Interrupted(Exception):
+    """Ctrl-C in a command that does not handle it. Typer would exit without a word."""
+
+
 class _Ending:
     """How commands and groups of commands end: with one sentence and a status, whatever happens."""
 
-    program = ""
+    program, kept = "", ""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help text, in place of Typer's."""
+        formatter.write("\n".join(help_lines(self, ctx)))
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """As Typer's."""
+        try:
+            base: Any = super()
+            return base.make_context(*args, **extra)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
 
     def invoke(self, ctx: Any) -> Any:
         """As Typer's."""
@@ -102,6 +133,8 @@ class _Ending:
             return base.invoke(ctx)
         except BrokenPipeError as error:
             raise _PipeClosed from error
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
 
     def main(
         self,
@@ -117,26 +150,31 @@ class _Ending:
         if os.environ.get(DEBUG):
             logging.basicConfig(level=logging.WARNING)
             logging.getLogger("musclemap").setLevel(logging.DEBUG)
-        with clean_library_text():
-            status = self._guarded(args, prog_name or self.program, complete_var, extra)
+        typed = prog_name or self.program
+        prepare_completion()
+        with clean_library_text(), spelled_like(typed), two_step_interrupts(self.program, self.kept):
+            status = self._guarded(args, typed, complete_var or VARIABLE, extra)
             status = self._flushed(status)
         if standalone_mode:
             sys.exit(status)
         return status
 
-    def _guarded(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, extra: Any) -> int:
+    def _guarded(self, args: Sequence[str] | None, prog_name: str, complete_var: str, extra: Any) -> int:
         try:
             base: Any = super()
             result = base.main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except (TyperException, MusclemapError) as error:
-            message = error.format_message() if isinstance(error, TyperException) else str(error)
-            return self._say(message, WRONG_USE)
-        except typer.Abort:
-            return self._say("interrupted", INTERRUPTED)
+        except TyperException as error:
+            return self._say(explain(error), WRONG_USE)
+        except MusclemapError as error:
+            return self._say(str(error), WRONG_USE)
+        except (_Interrupted, typer.Abort):
+            return self._say(f"interrupted; {self.kept}", INTERRUPTED)
         except (_PipeClosed, BrokenPipeError):
             return PIPE_CLOSED
         except OSError as error:
             return self._say(_os_error(error), WRONG_USE)
+        except ModuleNotFoundError as error:
+            return self._say(_missing_module(error), WRONG_USE)
         except Exception as error:
             logging.getLogger("musclemap.cli").debug("unexpected error", exc_info=error)
             hint = f"please report it; {DEBUG}=1 in the environment shows the traceback"
@@ -173,6 +211,14 @@ class _Command(_Ending, TyperCommand):
 
 class CommandGroup(_Ending, TyperGroup):
     """A command with sub-commands."""
+
+
+def _missing_module(error: ModuleNotFoundError) -> str:
+    """What to install, or where to run: a part of Python that only some systems have is not installed."""
+    name = (error.name or "").partition(".")[0]
+    if name in ("fcntl", "resource"):
+        return "this needs Linux or macOS; on Windows, run it in WSL (https://learn.microsoft.com/windows/wsl)"
+    return f"the package {name} is missing: pip install --upgrade musclemap; mm-info shows what is installed"
 
 
 def _os_error(error: OSError) -> str:

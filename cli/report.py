@@ -6,37 +6,47 @@ from typing import Annotated
 
 import typer
 
-from musclemap.cli.output.terminal_text import echo
+from musclemap.cli.output.terminal_text import echo, echo_json
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
 
-from .options.shared import Quiet
+from .options.shared import Json, Quiet
 from .program import Program
 
-app = Program("mm-report")
+app = Program("mm-report", kept="an earlier report is unchanged")
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-report out/ --open",
+    "mm-report out/ --threshold skate_m_s=0.1:0.3 --no-pictures",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def report(
     out: Annotated[
-        Path, typer.Argument(help="Folder of clips from mm-retarget.", exists=True, file_okay=False, show_default=False)
+        Path,
+        typer.Argument(
+            metavar="CLIPS", help="Folder of clips from mm-retarget.", exists=True, file_okay=False, show_default=False
+        ),
     ],
     pictures: Annotated[bool, typer.Option(help="Draw the worst clips, at most 100, in up to a second each.")] = True,
     limits: Annotated[
         list[str] | None,
         typer.Option(
-            "--limit",
+            "--threshold",
             metavar="METRIC=WARN:INFEASIBLE",
             help="Show other limits of a rule; mm-validate applies them. Repeatable.",
         ),
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write OUT/report.html: totals, distributions, a table of all sources, and the curves of every clip.
+    """Write CLIPS/report.html: totals, distributions, a table of all sources, and the curves of every clip.
 
     The report needs no network and no server. It loads a clip's data from the
-    folder OUT/report when you open the clip.
+    folder CLIPS/report when you open the clip.
 
     Exits with 0 if the report was written, 2 if not.
     """
@@ -44,8 +54,10 @@ def report(
 
     if not has_lines(out):  # before anything heavy is imported
         raise SettingsError(f"no {MANIFEST} in {out}; give the output folder of mm-retarget")
-    html = write_html_report(out, pictures=pictures, limits=tuple(limits or ()), hidden=quiet)
-    if not quiet:
+    html = write_html_report(out, pictures=pictures, limits=tuple(limits or ()), hidden=quiet or json_)
+    if json_:
+        echo_json({"report": str(html)})
+    elif not quiet:
         echo(str(html))
     if open_browser:
         webbrowser.open(html.resolve().as_uri())
@@ -59,11 +71,12 @@ def write_html_report(out: Path, *, pictures: bool = True, limits: tuple[str, ..
         OSError: If the report cannot be written.
     """
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.report.page import write_report
     from musclemap.retarget.checks.verdict import rules_with
 
+    rules = rules_with(limits)
     with ProgressDisplay(hidden=hidden) as display:
-        rules = rules_with(limits)
+        from musclemap.pipelines.report.page import write_report
+
         return write_report(out, pictures=pictures, rules=rules, progress=display.count("clips in the report"))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import musclemap
 from musclemap.cli.output.terminal_text import echo, echo_json
 from musclemap.errors import SettingsError
 
@@ -22,22 +23,42 @@ app = Program("mm-reproduce")
 PACKAGES = ("musclemap", "musclemimic-models", "mujoco", "jax", "jaxlib", "numpy", "scipy")
 """Packages that the numbers depend on."""
 
-EXPECTED = Path("expected")
+EXPECTED = Path(musclemap.__file__).parent / "expected"
+"""Expected numbers that come with the package."""
 
 SIGNS = {"both": "±", "at_most": "≤", "at_least": "≥"}
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-reproduce out/study/builtin/clips builtin",
+    "mm-reproduce out/ kit-kinesis-test --expected numbers/ --write",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def reproduce(
     clips: Annotated[
-        Path, typer.Argument(help="Folder of clips checked by mm-validate --muscles.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="CLIPS", help="Folder of clips checked by mm-validate --muscles.", exists=True, file_okay=False,
+            show_default=False,
+        ),
     ],
-    study: Annotated[str, typer.Argument(help="Study: builtin, amass or a motion list.", show_default=False)],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Study: builtin, amass or a motion list.", show_default=False)
+    ],
     folder: Annotated[
-        Path, typer.Option("--expected", metavar="DIR", help="Folder with STUDY.json, the expected numbers.")
-    ] = EXPECTED,
+        Path | None,
+        typer.Option(
+            "--expected", metavar="DIR", help="Folder with STUDY.json, the expected numbers.",
+            show_default="those of this package",
+        ),
+    ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Save the results as the expected numbers; tolerances stay unchanged.")
+        bool,
+        typer.Option(
+            "--write", help="Save the results as the expected numbers, with --expected; tolerances stay unchanged."
+        ),
     ] = False,
     json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print deviations only.")] = False,
@@ -47,14 +68,11 @@ def reproduce(
     Exits with 0 if every number is within its tolerance, 1 if some are not (each is
     named), 2 for wrong usage or if the study has no expected numbers.
     """
+    path = _expected_file(clips, study, folder, write=write)
     from musclemap.pipelines.study.reproduction import compare, read_expectations, write_expectations
     from musclemap.pipelines.study.study import study_figures
 
-    path = folder / f"{study}.json"
     figures = study_figures(clips, study)
-    if not (write or path.is_file()):
-        again = shlex.join(["mm-reproduce", str(clips), study, "--expected", str(folder), "--write"])
-        raise SettingsError(f"there is no {path}, so {study} has no expected numbers yet; to create it: {again}")
     if write:
         write_expectations(path, study, figures, made_with=_made_with())
     result = compare(study, figures, read_expectations(path))
@@ -69,10 +87,30 @@ def reproduce(
     raise typer.Exit(1 if result.deviations else 0)
 
 
+def _expected_file(clips: Path, study: str, folder: Path | None, *, write: bool) -> Path:
+    """Return the file of expected numbers, to read or to write, before anything heavy is imported.
+
+    Raises:
+        SettingsError: If there is none to read, no folder to write it to, or no conversion to compare.
+    """
+    from musclemap.datasets.output_folder import MANIFEST, has_lines
+
+    if write and folder is None:
+        raise SettingsError("--write needs --expected DIR: the folder for the expected numbers")
+    path = (folder or EXPECTED) / f"{study}.json"
+    if not (write or path.is_file()):
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
+        again = shlex.join(["mm-reproduce", str(clips), study, "--expected", str(folder or "DIR"), "--write"])
+        raise SettingsError(f"there is no {path}; {path.parent} has: {known}; to create it: {again}")
+    if not has_lines(clips):
+        raise SettingsError(f"no {MANIFEST} in {clips}; give the output folder of mm-retarget")
+    return path
+
+
 def _made_with() -> dict[str, Any]:
     """Facts that are needed to reproduce the file."""
     return {
-        "command": "make reproduce, then mm-reproduce --write",
+        "command": "make reproduce, then mm-reproduce --expected expected --write",
         "processor": _processor(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
+from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.errors import BodyModelError, SettingsError
 
 from .options import retarget as opt
-from .options.checks import refuse_verbose_and_quiet
+from .options.checks import one_output, refuse_verbose_and_quiet
 from .options.shared import ComputeDevice, Config, Device, Json, Quiet
 from .program import Program
 
@@ -20,16 +22,22 @@ if TYPE_CHECKING:
     from musclemap.datasets.summary import Summary
     from musclemap.retarget.config import RetargetConfig
 
-app = Program("mm-retarget")
+app = Program("mm-retarget", kept="finished clips are kept, repeat the command to resume")
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as in shells."""
+_EXAMPLES = (
+    "mm-retarget amass/ out/                       # a folder, with all below it",
+    "mm-retarget walk.bvh out/ --up y --units cm   # one file, and what it does not say",
+    "mm-retarget amass/ out/ --include '*walk*' --limit 10 --dry-run",
+    "mm-retarget amass/ out/ --body-models smplh/ -j 4",
+    "mm-retarget --status out/                     # done, failed, stale",
+)
 
 
-@app.command()
+@app.command(examples=_EXAMPLES)
 def retarget(
     source: opt.Source,
     out: opt.Out = None,
+    output: opt.Output = None,
     body_models: opt.BodyModels = None,
     up: opt.Up = None,
     units: opt.UnitsOption = None,
@@ -75,14 +83,15 @@ def retarget(
     Clips that are up to date are kept. To resume an interrupted run, repeat its command.
 
     Exits with 0 if every file has a clip, 1 if some have none (each is named with
-    its reason), 2 for wrong usage; with --status, 1 if anything failed or is stale.
+    its reason), 2 for wrong usage, 130 if interrupted (finished clips are kept);
+    with --status, 1 if anything failed or is stale.
     """
+    out = one_output(out, output)
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
     if save_joint_map is not None:
         _save_joint_map(source, save_joint_map)
         raise typer.Exit
     filters = _Filters(include=include or (), exclude=exclude or (), group=group, limit=limit)
-    selection = None if status else _select(source, out, filters)
     known = _Source(
         up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map, force_file=force_file, mass=mass,
         static_trial=static_trial,
@@ -91,13 +100,17 @@ def retarget(
         config, set_ or (), known, body=body, chest=chest, fps=fps, hands=hands, treadmill=treadmill,
         dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, forces=forces, chunk=chunk,
     )  # fmt: skip
+    _check_inputs(group, body_models)
+    if status:
+        _check_status(out or source)
+    selection = None if status else _select(source, out, filters)
     if selection is None or out is None:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
     cluster = _Cluster(workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, clip_seconds=clip_seconds)
     conversion = _Conversion(config=settings, body_models=body_models, overwrite=overwrite, dry_run=dry_run)
-    output = _Output(json=json_, verbose=verbose, quiet=quiet, report=report and not dry_run, dry_run=dry_run)
-    summary = _convert(source, out, selection, filters, cluster, conversion, output, device=device)
-    _print_result(summary, out, output, limits=settings.validation.thresholds)
+    shown = _Output(json=json_, verbose=verbose, quiet=quiet, report=report and not dry_run, dry_run=dry_run)
+    summary = _convert(source, out, selection, filters, cluster, conversion, shown, device=device)
+    _print_result(summary, out, shown, limits=settings.validation.thresholds)
     raise typer.Exit(0 if summary.complete else 1)
 
 
@@ -166,6 +179,31 @@ def _save_joint_map(source: Path, path: Path) -> None:
     echo(f"{path}: {len(found.joints)} joints of {source}, {by}")
 
 
+def _check_inputs(group: str | None, body_models: Path | None) -> None:
+    """Refuse a group that does not exist, and a folder without body models.
+
+    Raises:
+        MusclemapError: If one of them is given.
+    """
+    if group is not None:
+        from musclemap.datasets.groups import load_group
+
+        load_group(group)
+    if body_models is not None:
+        from musclemap.skeletons.smpl.body_model import find_body_models
+
+        if not find_body_models(body_models):
+            raise BodyModelError(f"no body model of the SMPL family below {body_models}")
+
+
+def _check_status(out: Path) -> None:
+    """Refuse a folder without a manifest, before anything heavy is imported."""
+    from musclemap.datasets.output_folder import MANIFEST, has_lines
+
+    if not has_lines(out):
+        raise SettingsError(f"there is no {MANIFEST} in {out}; give the output folder of mm-retarget")
+
+
 def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":
     """List the files to convert; wrong use ends here, before anything heavy is imported.
 
@@ -201,20 +239,21 @@ def _convert(
     *,
     device: Device | None,
 ) -> "Summary":
-    from musclemap.cli.output.conversion_report import conversion_listener
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.pipelines.archive import convert_archive
-    from musclemap.pipelines.cluster.worker_pool import worker_pool_for
-    from musclemap.pipelines.device import choose_device, enable_compilation_cache
 
-    enable_compilation_cache()
     hidden = output.quiet or output.dry_run
     try:
-        pool = None
-        if not output.dry_run:
-            say = lambda text: echo(f"mm-retarget: {text}", err=True)  # noqa: E731
-            pool = worker_pool_for(selection.items, device=device, on_message=say, **cluster)
         with ProgressDisplay(hidden=hidden) as display:
+            from musclemap.cli.output.conversion_report import conversion_listener
+            from musclemap.pipelines.archive import convert_archive
+            from musclemap.pipelines.cluster.worker_pool import worker_pool_for
+            from musclemap.pipelines.device import choose_device, enable_compilation_cache
+
+            enable_compilation_cache()
+            pool = None
+            if not output.dry_run:
+                say = lambda text: echo(f"mm-retarget: {text}", err=True)  # noqa: E731
+                pool = worker_pool_for(selection.items, device=device, on_message=say, **cluster)
             return convert_archive(
                 source,
                 out,
@@ -226,7 +265,7 @@ def _convert(
                 **conversion,
             )
     except KeyboardInterrupt as error:
-        echo("mm-retarget: interrupted; repeat the command to resume", err=True)
+        echo("mm-retarget: interrupted; finished clips are kept, repeat the command to resume", err=True)
         raise typer.Exit(INTERRUPTED) from error
 
 

@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import typer
 
+from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
 
 from .options import track as opt
-from .options.checks import check_output_file, refuse_unused
+from .options.checks import check_assignments, check_clip_file, check_output_file, refuse_unused
 from .options.shared import Quiet
-from .program import INTERRUPTED, Program
+from .program import Program
 
 if TYPE_CHECKING:
     from musclemap.imitation.tracking.track_config import TrackConfig
     from musclemap.pipelines.track.tracking import TrackingRun
     from musclemap.pipelines.train.dataset import ListedClip
 
-app = Program("mm-track")
+app = Program("mm-track", kept="finished tracks are kept, repeat the command to resume")
 
 _SELECTING = ("out", "clip", "include", "exclude", "group", "split", "body", "limit", "json_", "quiet")
 """Parameters that choose clips and the form of the output."""
@@ -31,7 +32,15 @@ _USED = {
 """Parameters that have an effect with each of these options."""
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-track out/                      # all clips, ten minutes each",
+    "mm-track out/ walk_1.2             # one clip, by a part of its name",
+    "mm-track out/ --seconds 120 -j 4 --video tracked.mp4",
+    "mm-track out/ --status",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def track(
     ctx: typer.Context,
     out: opt.Out,
@@ -62,7 +71,7 @@ def track(
 ) -> None:
     """Find muscle excitations by which the body follows clips in the simulator.
 
-    Writes OUT/tracks/CLIP: excitations, the motion that they cause, and metrics.
+    Writes CLIPS/tracks/CLIP: excitations, the motion that they cause, and metrics.
     Tracks that are up to date are kept. To resume an interrupted run, repeat its
     command.
 
@@ -83,6 +92,7 @@ def track(
         raise typer.Exit(_replay(out, listed, json_=json_, quiet=quiet))
     if video is not None:
         check_output_file("--video", video, ".mp4")
+    check_assignments(set_ or ())
     settings = _settings(config, set_ or [], seconds=seconds, seed=seed, hands=hands)
     options = _Options(infeasible=infeasible, overwrite=overwrite, dry_run=dry_run or status)
     cluster = _Cluster(count=workers, scheduler=scheduler, scheduler_file=scheduler_file)
@@ -130,6 +140,7 @@ def _listed(out: Path, clip: str | None, filters: _Filters) -> "list[ListedClip]
     from musclemap.pipelines.train.dataset import list_clips
     from musclemap.pipelines.viewer.clips import ClipFolder
 
+    check_clip_file(out)
     if clip is None:
         return list_clips(out, **filters)
     if any(filters.values()):
@@ -165,15 +176,16 @@ def _track(
     hidden: bool,
 ) -> "TrackingRun":
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.cli.output.track_table import tracking_listener
-    from musclemap.pipelines.track.run_options import TrackWorkers
-    from musclemap.pipelines.track.tracking import track_clips
-    from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
 
-    say = lambda text: None if hidden else echo(f"mm-track: {text}", err=True)  # noqa: E731
-    report_mujoco_warnings(say)
-    workers = TrackWorkers(**cluster, on_message=say)
     with ProgressDisplay(hidden=hidden) as display:
+        from musclemap.cli.output.track_table import tracking_listener
+        from musclemap.pipelines.track.run_options import TrackWorkers
+        from musclemap.pipelines.track.tracking import track_clips
+        from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
+
+        say = lambda text: None if hidden else echo(f"mm-track: {text}", err=True)  # noqa: E731
+        report_mujoco_warnings(say)
+        workers = TrackWorkers(**cluster, on_message=say)
         report = tracking_listener(display, seconds=settings.tracking.seconds)
         return track_clips(out, listed, settings, workers=workers, report=report, **options)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
+from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 from .options import train as opt
-from .options.checks import check_selection
+from .options.checks import check_assignments, check_run, check_selection
 from .options.shared import ClipFilters, EngineName, Json, Quiet
 from .program import Program
 
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from musclemap.pipelines.train.plan import TrainingPlan
     from musclemap.pipelines.train.training import TrainingResult
 
-app = Program("mm-train")
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C or SIGTERM, once everything is saved."""
+app = Program("mm-train", kept="nothing was trained since the last checkpoint, which --resume continues")
 
 _HANDS = {None: None, True: "free", False: "locked"}
 """Values of the setting `physics.hands` by option."""
@@ -35,7 +33,15 @@ NAMED = 10
 """Number of clips left out that are listed by name."""
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-train --dataset out/ --run run/                     # until Ctrl-C",
+    "mm-train --dataset out/ --run run/ --resume --max-seconds 3600",
+    "mm-train --dataset out/ --algo dagger --include '*walk*'",
+    "mm-train --dataset out/ --num-envs 2048 --set ppo.epochs=2",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def train(
     dataset: opt.Dataset,
     run: opt.Run = None,
@@ -80,9 +86,14 @@ def train(
     )  # fmt: skip
     check_selection(dataset, filters)
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
+    check_run(folder, resume=resume)
+    check_assignments(set_ or ())
     recorded = _recorded_run(folder) if resume else None
     settings = _settings(config, set_ or [], recorded, num_envs=num_envs, seed=seed, hands=hands)
-    plan, left_out = _plan(dataset, filters, settings, engine, algo, recorded, episodes, quiet=quiet)
+    from musclemap.cli.output.progress import ProgressDisplay
+
+    with ProgressDisplay(hidden=quiet, text="loading clips and body"):
+        plan, left_out = _plan(dataset, filters, settings, engine, algo, recorded, episodes, quiet=quiet)
     limits = _Limits(max_seconds=max_seconds, max_steps=max_steps)
     if not quiet:
         _print_plan(plan, folder, limits, err=json_)
@@ -173,12 +184,13 @@ def _print_plan(plan: "TrainingPlan", folder: Path, limits: _Limits, *, err: boo
 
 def _train(plan: "TrainingPlan", folder: Path, limits: _Limits, options: _Options, *, quiet: bool) -> "TrainingResult":
     from musclemap.cli.output.progress import ProgressDisplay
-    from musclemap.cli.output.train_view import training_listener
-    from musclemap.pipelines.device import private_folder
-    from musclemap.pipelines.train.training import StopCondition, train
 
     say = _ignore if quiet else _warn
     with _stop_signals(say) as stop_requested, ProgressDisplay(hidden=quiet) as display:
+        from musclemap.cli.output.train_view import training_listener
+        from musclemap.pipelines.device import private_folder
+        from musclemap.pipelines.train.training import StopCondition, train
+
         return train(
             plan,
             folder,

@@ -7,16 +7,21 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .options.checks import check_clips
+from .options.checks import selected_clips
 from .options.shared import (
+    CHUNK,
+    CLIPS_HELP,
     FORCES,
     MUSCLE_COST,
     BodyFilter,
     ComputeDevice,
     Config,
     Device,
+    Exclude,
     Forces,
+    Include,
     Json,
+    Limit,
     MuscleCost,
     Quiet,
     set_option,
@@ -28,13 +33,20 @@ if TYPE_CHECKING:
     from musclemap.pipelines.validation import CheckedClip, ValidationResult
     from musclemap.retarget.config import RetargetConfig
 
-app = Program("mm-validate")
+app = Program("mm-validate", kept="verdicts of the clips checked so far are kept")
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-validate out/                          # verdicts, in place",
+    "mm-validate out/ --muscles                # muscle activations too",
+    "mm-validate walk.h5 --dry-run --json",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def validate(
     source: Annotated[
-        Path, typer.Argument(help="Folder of clips, or one clip (.h5).", exists=True, show_default=False)
+        Path, typer.Argument(metavar="CLIPS", help=CLIPS_HELP, exists=True, show_default=False)
     ],
     muscles: Annotated[
         bool, typer.Option("--muscles", help="Compute muscle activations by static optimisation and store them.")
@@ -43,7 +55,10 @@ def validate(
     forces: Annotated[Forces | None, FORCES] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a clip is infeasible.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change no clip and no manifest.")] = False,
-    chunk: Annotated[int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.")] = None,
+    chunk: Annotated[int | None, CHUNK] = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Limit = None,
     body: BodyFilter = None,
     device: ComputeDevice = None,
     report: Annotated[bool, typer.Option(help="Update the folder's report.html if it has a manifest.")] = True,
@@ -60,10 +75,11 @@ def validate(
     Exits with 0 if every clip was checked, 1 if some could not be checked (or, with
     --strict, are infeasible), 2 for wrong usage.
     """
-    check_clips(source)
+    names = selected_clips(source, include or (), exclude or (), limit)
     settings = _settings(config, set_ or [], muscle_cost, forces, chunk)
     result = _validate(
-        source, settings, device, body=body and body.value, muscles=muscles, write=not dry_run, silent=json_ or quiet
+        source, settings, device, names, body=body and body.value, muscles=muscles, write=not dry_run,
+        silent=json_ or quiet,
     )  # fmt: skip
     html = None
     if report and result.written:
@@ -86,25 +102,38 @@ def _validate(
     source: Path,
     settings: "RetargetConfig",
     device: Device | None,
+    names: "frozenset[str] | None",
     *,
     body: str | None,
     muscles: bool,
     write: bool,
     silent: bool,
 ) -> "ValidationResult":
-    from musclemap.pipelines.device import choose_device, enable_compilation_cache
-    from musclemap.pipelines.validation import validate_clips
+    from musclemap.cli.output.progress import ProgressDisplay
 
-    enable_compilation_cache()
-    return validate_clips(
-        source,
-        config=settings,
-        muscles=muscles or settings.validation.muscles,
-        write=write,
-        body=body,
-        device=choose_device(device),
-        progress=None if silent else _print_clip,
-    )
+    with ProgressDisplay(hidden=silent) as display:
+        from musclemap.pipelines.device import choose_device, enable_compilation_cache
+        from musclemap.pipelines.validation import validate_clips
+
+        enable_compilation_cache()
+        done = 0
+
+        def show(clip: "CheckedClip") -> None:
+            nonlocal done
+            done += 1
+            _print_clip(clip)
+            display.update(None, f"{done} clips", line=f"{done} clips")
+
+        return validate_clips(
+            source,
+            config=settings,
+            muscles=muscles or settings.validation.muscles,
+            write=write,
+            body=body,
+            device=choose_device(device),
+            names=names,
+            progress=None if silent else show,
+        )
 
 
 def _settings(

@@ -4,8 +4,9 @@ import os
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from musclemap.cli.output.terminal_text import echo
 from musclemap.errors import SettingsError
 
 from .options import view as opt
+from .options.checks import check_clip_file, check_output_file, selected_clips
+from .options.shared import Exclude, Include, Limit
 from .options.view import FILM_FPS, STRIP_FRAMES, Backend, Camera
 from .program import Program
 
@@ -20,12 +23,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     from musclemap.datasets.clip import Clip
+    from musclemap.pipelines.rendering.motion_film import MotionFilm, Side
     from musclemap.pipelines.viewer.clips import ClipFolder
 
 app = Program("mm-view")
 
+FILM_SIZE, HALF_SIZE, TILE_SIZE = (960, 720), (560, 720), (320, 640)
 
-FILM_SIZE, TILE_SIZE = (960, 720), (320, 640)
+_Filters = tuple[Sequence[str], Sequence[str], int | None]
+"""--include, --exclude, --limit."""
+
 _SIZES = range(16, 4097)
 
 
@@ -37,10 +44,23 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-@app.command()
+_EXAMPLES = (
+    "mm-view out/                               # in the browser, until Ctrl-C",
+    "mm-view out/ walk_1.2                      # by a part of its name",
+    "mm-view out/ walk_1.2 walk_1.6             # side by side",
+    "mm-view out/ walk_1.2 -o walk.mp4          # a video",
+    "mm-view out/ walk_1.2 -o walk.png --frames 6 --tracked",
+)
+
+
+@app.command(examples=_EXAMPLES)
 def view(
     out: opt.Out,
     clip: opt.ClipName = None,
+    other: opt.OtherName = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    limit: Limit = None,
     body: opt.BodyFilter = None,
     save: opt.Save = None,
     frames: opt.Frames = None,
@@ -49,33 +69,51 @@ def view(
     camera: opt.CameraOption = None,
     backend: opt.BackendOption = None,
     muscles: opt.Muscles = True,
+    targets: opt.Targets = None,
     tracked: opt.Tracked = False,
+    reference: opt.Reference = False,
     host: opt.Host = None,
     port: opt.Port = None,
     open_browser: opt.Open = None,
 ) -> None:
-    """Show clips in the browser until Ctrl-C, or save one clip as a video or image with --save.
+    """Show clips in the browser until Ctrl-C, or save one clip as a video or image with -o.
 
     The page is served to this machine only, and only to those who have its full
     address, which contains a token.
 
-    It shows bones, muscles (blue short, red long; or coloured by activation if the
-    clip has it) and target landmarks (left blue, right orange, middle green). In
-    the browser, lines join the landmarks, and heels and toes in contact are marked.
+    It shows bones, muscles by activation (pale at rest, dark red and thicker when
+    active; grey without activations), ground forces as green arrows (0.5 m = body
+    weight), and pads where parts bear load. The browser also shows the length of
+    muscles, landmark targets, and curves; click a muscle for its name. With OTHER,
+    or --tracked --reference, two motions are shown side by side.
 
     Exits with 0 on success, 2 on any error.
     """
     saving = {"--frames": frames, "--fps": fps, "--size": size, "--camera": camera, "--backend": backend}
     serving = {"--host": host, "--port": port, "--open": open_browser}
+    if reference and (not tracked or other is not None):
+        raise SettingsError("--reference shows a clip beside its tracked motion: it needs --tracked, and no OTHER")
+    filters = (include or (), exclude or (), limit)
     if save is None:
-        _refuse(saving, "for --save FILE.mp4 or --save FILE.png, not for the browser")
-        shown = _clips(out, tracked=tracked, body=body and body.value)
-        _serve(shown, clip, host=host, port=port, open_browser=open_browser, muscles=muscles, tracked=tracked)
-    else:
-        _refuse(serving, "for the browser, not for --save")
-        pixels = None if size is None else _size(size)
-        root, name = _one_clip(out, clip, _clips(out, tracked=tracked, body=body and body.value))
-        echo(_draw(root, name, save, frames, fps, pixels, camera, muscles, backend or Backend.auto, tracked=tracked))
+        _refuse(saving, "for -o FILE.mp4 or -o FILE.png, not for the browser")
+        shown = _clips(out, filters, tracked=tracked, body=body and body.value)
+        _serve(
+            shown, clip, other, host=host, port=port, open_browser=open_browser, muscles=muscles,
+            targets=targets, tracked=tracked, reference=reference,
+        )  # fmt: skip
+        return
+    _refuse(serving, "for the browser, not for -o FILE")
+    pixels = None if size is None else _size(size)
+    _check_file(save, fps)
+    shown = _clips(out, filters, tracked=tracked, body=body and body.value)
+    root, name = _one_clip(out, clip, shown)
+    motions = [(name, tracked)]
+    if other is not None:
+        motions.append((shown.find(other), tracked))
+    elif reference:
+        motions.insert(0, (name, False))
+    echo(_draw(root, motions, save, frames, fps, pixels, camera, backend or Backend.auto,
+               muscles=muscles, targets=targets))  # fmt: skip
 
 
 def _refuse(options: dict[str, object], why: str) -> None:
@@ -84,11 +122,27 @@ def _refuse(options: dict[str, object], why: str) -> None:
         raise SettingsError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
 
 
-def _clips(out: Path, *, tracked: bool, body: str | None) -> "ClipFolder":
-    """List the clips of a body, or those with a track."""
+def _check_file(save: Path, fps: float | None) -> None:
+    """Refuse a file that cannot be written, before anything heavy is imported."""
+    ending = save.suffix.lower()
+    if ending not in (".mp4", ".png"):
+        raise SettingsError(f"{save.name} ends in {ending or 'nothing'}; a video ends in .mp4, a strip in .png")
+    if fps is not None and ending == ".png":
+        raise SettingsError("--fps is for videos; --frames sets the number of images in a strip")
+    check_output_file("-o", save, ending)
+
+
+def _clips(out: Path, filters: _Filters, *, tracked: bool, body: str | None) -> "ClipFolder":
+    """List the selected clips of a body, or those with a track."""
     from musclemap.pipelines.viewer.clips import find_clips
 
+    check_clip_file(out)
     clips = find_clips(out, body=body)
+    chosen = selected_clips(out, *filters)
+    if chosen is not None:
+        clips = replace(clips, names=tuple(name for name in clips.names if name in chosen))
+        if not clips.names:
+            raise SettingsError(f"none of the selected clips of {out} is of this body")
     if not tracked:
         return clips
     from musclemap.pipelines.track.tracked_motions import with_tracks
@@ -98,10 +152,12 @@ def _clips(out: Path, *, tracked: bool, body: str | None) -> "ClipFolder":
 
 def _one_clip(out: Path, name: str | None, clips: "ClipFolder") -> tuple[Path, str]:
     """Return the folder and the name of the clip to draw."""
-    if name is None and out.is_file():
+    if name is None and len(clips.names) == 1:
         return clips.root, clips.names[0]
     if name is None:
-        raise SettingsError(f"{out} is a folder; name the clip to draw: mm-view {out} {clips.names[0]} --save FILE")
+        raise SettingsError(
+            f"{out} has {len(clips.names)} clips; name the one to draw: mm-view {out} {clips.names[0]} -o FILE"
+        )
     return clips.root, clips.find(name)
 
 
@@ -117,17 +173,23 @@ def _read(root: Path, name: str, *, tracked: bool) -> "Clip":
 
 
 def _serve(
-    clips: "ClipFolder", name: str | None, *, host: str | None, port: int | None, open_browser: bool | None,
-    muscles: bool, tracked: bool,
+    clips: "ClipFolder", name: str | None, other: str | None, *, host: str | None, port: int | None,
+    open_browser: bool | None, muscles: bool, targets: bool | None, tracked: bool, reference: bool,
 ) -> None:  # fmt: skip
     """Serve the page until Ctrl-C."""
     first = clips.names[0] if name is None else clips.find(name)
-    from musclemap.pipelines.viewer.server import HOST, Viewer  # after the names are checked: it imports MuJoCo
+    second = None if other is None else clips.find(other)
+    from musclemap.pipelines.viewer.server import HOST, Beside, Viewer  # after the names are checked: it imports MuJoCo
 
+    beside = None
+    if second is not None:
+        beside = Beside(read=lambda _: _read(clips.root, second, tracked=tracked), title=second)
+    elif reference:
+        beside = Beside(read=lambda name: _read(clips.root, name, tracked=False), own_title="tracked", left=True)
     try:
         viewer = Viewer(
-            clips, first, host=host or HOST, port=port, muscles=muscles,
-            read=lambda name: _read(clips.root, name, tracked=tracked), colouring="activation" if tracked else "length",
+            clips, first, host=host or HOST, port=port, muscles=muscles, targets=targets, beside=beside,
+            read=lambda name: _read(clips.root, name, tracked=tracked),
         )  # fmt: skip
         count, opens = len(clips.names), _has_desktop() if open_browser is None else open_browser
         echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C stops)")
@@ -156,30 +218,33 @@ def _has_desktop() -> bool:
 
 
 def _draw(
-    root: Path, name: str, save: Path, frames: int | None, fps: float | None, size: tuple[int, int] | None,
-    camera: Camera | None, muscles: bool, backend: Backend, *, tracked: bool,
+    root: Path, motions: list[tuple[str, bool]], save: Path, frames: int | None, fps: float | None,
+    size: tuple[int, int] | None, camera: Camera | None, backend: Backend, *, muscles: bool, targets: bool | None,
 ) -> str:  # fmt: skip
-    """Draw and write a clip; returns a sentence about the file."""
-    from musclemap.pipelines.rendering.film import film_frames, save_film, save_strip, strip_frames
+    """Draw and write one motion, or two side by side, each given as the name of a clip and whether it is tracked.
 
-    ending = save.suffix.lower()
-    if ending not in (".mp4", ".png"):
-        raise SettingsError(f"{save.name} ends in {ending or 'nothing'}; a video ends in .mp4, a strip in .png")
-    if fps is not None and ending == ".png":
-        raise SettingsError("--fps is for videos; --frames sets the number of images in a strip")
-    clip = _read(root, name, tracked=tracked)
-    _warn_of_other_body(clip)
-    if ending == ".mp4":
-        chosen = film_frames(clip.nframe, fps=clip.fps, film_fps=fps or FILM_FPS)[:frames]
-        draw = _pictures(
-            clip, chosen, size or FILM_SIZE, camera or Camera.three_quarter, muscles, backend, active=tracked
-        )
-        count = save_film(save, draw, fps=fps or FILM_FPS)
-        return f"{save}: {count} images, {count / (fps or FILM_FPS):.2f} s"
-    chosen = strip_frames(clip.nframe, count=frames or STRIP_FRAMES)
-    draw = _pictures(clip, chosen, size or TILE_SIZE, camera or Camera.side, muscles, backend, active=tracked)
-    count = save_strip(save, draw, labels=[f"{frame / clip.fps:.2f} s" for frame in chosen])
-    return f"{save}: {count} images from {clip.duration:.2f} s"
+    Returns:
+        A sentence about the file.
+    """
+    from musclemap.pipelines.rendering.film import save_film, save_strip, strip_frames
+    from musclemap.pipelines.rendering.motion_film import film_times
+
+    clips = [_read(root, name, tracked=tracked) for name, tracked in motions]
+    for clip in clips:
+        _warn_of_other_body(clip)
+    film, still = save.suffix.lower() == ".mp4", clips[0]
+    view = camera or (Camera.three_quarter if film else Camera.side)
+    rate, pixels = fps or FILM_FPS, size or (TILE_SIZE if not film else HALF_SIZE if len(clips) > 1 else FILM_SIZE)
+    times = strip_frames(still.nframe, count=frames or STRIP_FRAMES) / still.fps
+    motion_film, sides = _film(clips, motions, pixels, view, backend, muscles=muscles, targets=targets,
+                               tiles=1 if film else len(times))  # fmt: skip
+    if film:
+        times = film_times(sides, film_fps=rate)[:frames]
+        count = save_film(save, _with_progress(motion_film.pictures(times), total=len(times)), fps=rate)
+        return f"{save}: {count} images, {count / rate:.2f} s"
+    pictures = _with_progress(motion_film.tiles(times), total=len(times))
+    count = save_strip(save, pictures, captions=motion_film.captions)
+    return f"{save}: {count} images from {still.duration:.2f} s"
 
 
 def _warn_of_other_body(clip: "Clip") -> None:
@@ -192,33 +257,37 @@ def _warn_of_other_body(clip: "Clip") -> None:
         echo(f"mm-view: {made} and is drawn on {body.version}; joints may differ", err=True)
 
 
-def _pictures(
-    clip: "Clip", chosen: "np.ndarray", size: tuple[int, int], camera: Camera, muscles: bool, backend: Backend,
-    *, active: bool,
-) -> Iterator["np.ndarray"]:  # fmt: skip
-    """Draw frames of a clip; with `active`, muscles have the colours of their activation."""
-    import numpy as np
-
+def _film(
+    clips: "list[Clip]", motions: list[tuple[str, bool]], size: tuple[int, int], camera: Camera, backend: Backend,
+    *, muscles: bool, targets: bool | None, tiles: int,
+) -> "tuple[MotionFilm, list[Side]]":  # fmt: skip
+    """Lay out the pictures of clips; targets are drawn by default where no muscle shows its activation."""
     from musclemap.pipelines.rendering.drawing import drawing_model
     from musclemap.pipelines.rendering.gl import INSTALL_HINT, find_gl, render_frames
-    from musclemap.pipelines.rendering.muscles import MuscleColours
+    from musclemap.pipelines.rendering.motion_film import MotionFilm, clip_side
     from musclemap.pipelines.rendering.plot import plot_frames
 
+    if len({clip.model for clip in clips}) > 1:
+        raise SettingsError(f"clips of one body fit side by side; these are of {clips[0].model} and {clips[1].model}")
     draw = render_frames
     if backend is Backend.plot or (backend is Backend.auto and find_gl() is None):
         draw = plot_frames
         if backend is Backend.auto:
             echo(f"mm-view: no OpenGL found, so matplotlib draws; for better images: {INSTALL_HINT}", err=True)
-    model, tendon_rgb = drawing_model(clip.model), None
-    if active and clip.activation is not None and clip.activation.shape[1] == model.nu:
-        colours = MuscleColours(model)
-        tendon_rgb = np.stack([colours.by_activation(row) for row in clip.activation])
-    pictures = draw(
-        model, clip.qpos, target_pos=clip.target_pos, landmark_pos=clip.landmark_pos,
-        landmark_names=clip.landmark_names, frames=chosen.tolist(), fps=clip.fps, size=size, camera=camera.value,
-        muscles=muscles, tendon_rgb=tendon_rgb,
+    model = drawing_model(clips[0].model)
+    if targets is None:
+        targets = not muscles or all(clip.activation is None for clip in clips)
+    names = [name.removesuffix(".h5") for name, _ in motions]
+    titles = names if len(set(names)) > 1 else ["tracked" if tracked else "reference" for _, tracked in motions]
+    sides = [
+        clip_side(model, clip, title=title if len(clips) > 1 else "", targets=targets)
+        for clip, title in zip(clips, titles, strict=True)
+    ]
+    name = " and ".join(dict.fromkeys(names)) + ", tracked by muscles" * (motions == [(motions[0][0], True)])
+    film = MotionFilm(
+        model, sides, size=size, name=name, camera=camera.value, muscles=muscles, tiles=tiles, draw=draw
     )  # fmt: skip
-    return _with_progress(pictures, total=len(chosen))
+    return film, sides
 
 
 def _with_progress(pictures: Iterator["np.ndarray"], *, total: int) -> Iterator["np.ndarray"]:

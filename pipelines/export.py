@@ -119,6 +119,8 @@ def export_clips(
     to: str,
     fingers: bool = False,
     include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    limit: int | None = None,
     body: str | None = None,
     feasible_only: bool = False,
     tracked: bool = False,
@@ -132,6 +134,8 @@ def export_clips(
         to: One of `FORMATS`.
         fingers: Export the finger joints, if the format supports them.
         include: Globs; a clip is exported if one matches its path or its file name.
+        exclude: Globs of clips that are not exported.
+        limit: Largest number of clips, the first ones by name; None for all.
         body: Only clips of this body, a key of `BODY_OPTIONS`.
         feasible_only: Refuse clips whose verdict is "infeasible".
         tracked: Export the tracked motion of each clip, with its excitations and activations if the format has tables.
@@ -147,7 +151,8 @@ def export_clips(
         supported = ", ".join(name for name, form in FORMATS.items() if form.fingers)
         raise SettingsError(f"{to} does not support fingers; formats that do: {supported}")
     refuse_own_source(source, out)
-    root, names, entries = _clips(source, include)
+    root, names, entries = _clips(source, include, exclude)
+    names = names[:limit]
     if body is not None:
         kept = set(clips_of_body([root / name for name in names], body))
         names = [name for name in names if root / name in kept]
@@ -205,7 +210,9 @@ def _open_folder(out: Path) -> Iterator[Journal]:
         yield stack.enter_context(Journal(out / JOURNAL))
 
 
-def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[str, ManifestEntry]]:
+def _clips(
+    source: Path, include: Sequence[str], exclude: Sequence[str]
+) -> tuple[Path, list[str], dict[str, ManifestEntry]]:
     """Find the clips to export.
 
     Returns:
@@ -217,7 +224,7 @@ def _clips(source: Path, include: Sequence[str]) -> tuple[Path, list[str], dict[
     entries = {e.clip: e for e in read_entries(root).values() if e.clip} if has_lines(root) else {}
     if source.is_dir():
         clips |= entries.keys()
-    selected = [name for name in sorted(clips) if matches_globs(name, include=include)]
+    selected = [name for name in sorted(clips) if matches_globs(name, include=include, exclude=exclude)]
     if not clips:
         raise SettingsError(f"there is no clip (.h5) below {source}")
     if not selected:

@@ -17,6 +17,13 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.smpl.joints import BODY_NAMES
 from musclemap.skeletons.smpl.source_kinematics import source_fk
 
+OVERHANG = 0.05
+"""Distance of heel or toes from the plate from which a foot is partly beside it [m]: joints of markers are some
+centimetres off, and the edge of a shoe that is over the edge of a plate bears little."""
+
+LEAST_OVERHANG = 0.1
+"""Shortest time for which that is said [s]."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FittedPlates:
@@ -104,4 +111,12 @@ def _warnings(placed: ClipPlates, known: KnownForces | None, fps: float) -> tupl
             f"{names} is loaded for {stray.any(axis=1).sum() / fps:.2f} s where no foot is: ignored there; check that "
             "forces and motion have the same axes and times"
         )
+    for side, over in zip(FEET, placed.overhang.T, strict=True):
+        beside = over > OVERHANG
+        if beside.sum() > LEAST_OVERHANG * fps:
+            texts.append(
+                f"for {beside.sum() / fps:.2f} s the {side} foot reaches {100 * np.median(over[beside]):.0f} cm over "
+                "the edge of its force plate, which then misses a part of the force: it is used as measured; to "
+                "estimate it, add --forces estimated"
+            )
     return tuple(SourceWarning(ReasonCode.BAD_FORCES, text) for text in texts)

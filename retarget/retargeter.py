@@ -1,7 +1,6 @@
 """Retargeter: all stages from source motions to finished clips, for a batch of motions."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
 from musclemap import __version__
+from musclemap.cores import available_cores
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
 from musclemap.reason_codes import ReasonCode
@@ -258,7 +258,7 @@ class Retargeter:
             with jax.default_device(self._device):  # applies to the current thread only
                 return self._clip(source, target, fit)
 
-        threads = min(len(fits), len(os.sched_getaffinity(0)), MAX_THREADS)
+        threads = min(len(fits), len(available_cores()), MAX_THREADS)
         with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(max(threads, 1)) as pool:
             return list(pool.map(create, sources, targets, fits))
 

@@ -9,9 +9,9 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.pipelines.rendering.camera import follow
 from musclemap.pipelines.rendering.drawing import drawing_model
 from musclemap.pipelines.rendering.gl import find_gl, render_frames
-from musclemap.pipelines.rendering.muscles import MuscleColours
+from musclemap.pipelines.rendering.motion_film import CAMERAS
+from musclemap.pipelines.rendering.muscles import MuscleColours, TendonLook
 from musclemap.pipelines.rendering.plot import plot_frames
-from musclemap.pipelines.rendering.policy_film import CAMERAS
 
 SIZE = (480, 480)
 """Width and height of a picture [pixels]; even, as films need."""
@@ -44,10 +44,11 @@ class EpisodeView:
         path = follow(model, reference_qpos, fps=fps, camera=camera, size=SIZE)
         # the drawing reads a row when it draws its frame, so states are written into these arrays as they occur
         self._qpos = reference_qpos.astype(np.float64)
-        self._rgb = np.zeros((nframe, model.ntendon, 3), np.uint8)
+        rgb, width = np.zeros((nframe, model.ntendon, 3), np.uint8), np.ones((nframe, model.ntendon))
+        self._look = TendonLook(rgb=rgb, width=width)
         frames: Any = _endless(self)  # a sequence of unknown length
         self._pictures = self._draw(
-            model, self._qpos, frames=frames, camera_path=path, tendon_rgb=self._rgb, fps=fps
+            model, self._qpos, frames=frames, camera_path=path, tendons=self._look, fps=fps
         )  # fmt: skip
 
     def picture(self, frame: int, qpos: np.ndarray, act: np.ndarray) -> np.ndarray:
@@ -66,7 +67,8 @@ class EpisodeView:
         activation[self._body.clip_act] = act
         self._frame = frame
         self._qpos[frame, self._body.clip_qpos] = qpos
-        self._rgb[frame] = self._colours.by_activation(activation)
+        look = self._colours.look(activation[None])
+        self._look.rgb[frame], self._look.width[frame] = look.rgb[0], look.width[0]
         return next(self._pictures)
 
     @property

@@ -20,12 +20,14 @@ _BUNDLES, _HUB, _CHECKS = "Bundles", "Data sets of the Hugging Face hub", "Check
 What = Annotated[
     str | None,
     typer.Argument(
+        metavar="WHAT",
         help="Name from the catalogue, hf://OWNER/NAME or hf://OWNER/NAME@REVISION, or the URL of a bundle's "
         "MANIFEST.json; with --check, the folder of the archive.",
         show_default=False,
     ),
 ]
-Out = Annotated[Path | None, typer.Argument(help="Folder to write to.", show_default=False)]
+Out = Annotated[Path | None, typer.Argument(metavar="OUT", help="Folder to write to.", show_default=False)]
+Output = Annotated[Path | None, shared.output_option(shared.SAME_AS_OUT)]
 List = Annotated[bool, typer.Option("--list", help="List the catalogue, with licences and addresses.")]
 Check = Annotated[
     Archive | None,
@@ -40,7 +42,7 @@ Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Downloa
 Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Skip files that match; repeatable.")]
 Group = Annotated[str | None, typer.Option(metavar="NAME", help="Download only the motions of this list.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Download only the first N files.")]
-Workers = Annotated[int, typer.Option(min=1, max=32, help="Number of parallel downloads.")]
+Workers = Annotated[int, shared.jobs_option("Number of parallel downloads.", most=32)]
 Sha256 = Annotated[
     str | None,
     typer.Option(metavar="HASH", help="Require this hash of the manifest.", rich_help_panel=_BUNDLES),
@@ -61,7 +63,7 @@ CheckDevice = Annotated[
         "--device", help="Device that checks the clips.", rich_help_panel=_HUB, show_default="a GPU if JAX finds one"
     ),
 ]
-Config = Annotated[Path | None, typer.Option(metavar="FILE", help=shared.CONFIG_HELP, rich_help_panel=_HUB)]
+Config = Annotated[Path | None, shared.config_option(panel=_HUB)]
 Assignments = Annotated[list[str] | None, shared.set_option("default_fps=100", panel=_HUB)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would be downloaded, download nothing.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per file.")]

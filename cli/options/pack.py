@@ -5,13 +5,19 @@ from typing import Annotated
 
 import typer
 
+from .shared import SAME_AS_OUT, output_option
+
 _SPLITS, _METADATA = "Splits", "Metadata"
 
 Source = Annotated[
     Path,
-    typer.Argument(help="Folder of clips, with its manifest.jsonl.", exists=True, file_okay=False, show_default=False),
+    typer.Argument(
+        metavar="CLIPS", help="Folder of clips, with its manifest.jsonl.", exists=True, file_okay=False,
+        show_default=False,
+    ),
 ]
-Out = Annotated[Path, typer.Argument(help="Folder of the new bundle.", show_default=False)]
+Out = Annotated[Path | None, typer.Argument(metavar="OUT", help="Folder of the new bundle.", show_default=False)]
+Output = Annotated[Path | None, output_option(SAME_AS_OUT)]
 Licence = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,7 +8,19 @@ import typer
 
 from musclemap.cli.output.format_list import list_formats
 
-from .shared import FORCES, MUSCLE_COST, Body, Forces, MuscleCost, body_option, set_option
+from .shared import (
+    CHUNK,
+    FORCES,
+    MUSCLE_COST,
+    SAME_AS_OUT,
+    Body,
+    Forces,
+    MuscleCost,
+    body_option,
+    jobs_option,
+    output_option,
+    set_option,
+)
 
 
 class Chest(StrEnum):
@@ -77,7 +89,10 @@ def _checked_unit(text: str | None) -> str | None:
 
 
 Source = Annotated[
-    Path, typer.Argument(help="Folder of motions, or one file; --list-formats lists the formats.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="SOURCE", help="Folder of motions, or one file; --list-formats lists the formats.", show_default=False
+    ),
 ]
 ListFormats = Annotated[
     bool,
@@ -119,6 +134,8 @@ JointMapFile = Annotated[
     Path | None,
     typer.Option(
         "--joint-map",
+        exists=True,
+        dir_okay=False,
         metavar="FILE",
         help="TOML file that names the joints of BVH files.",
         show_default="by names, else by shape",
@@ -170,12 +187,15 @@ GroundOption = Annotated[
         rich_help_panel=_SOURCES,
     ),
 ]
-Out = Annotated[Path | None, typer.Argument(help="Folder for the clips and manifest.jsonl.", show_default=False)]
+Out = Annotated[
+    Path | None, typer.Argument(metavar="OUT", help="Folder for the clips and manifest.jsonl.", show_default=False)
+]
+Output = Annotated[Path | None, output_option(SAME_AS_OUT)]
 BodyModels = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of SMPL-family body models as downloaded; otherwise a mean skeleton."),
 ]
-Fps = Annotated[float | None, typer.Option(help="Frame rate of the clips, in Hz.", show_default="100")]
+Fps = Annotated[float | None, typer.Option(metavar="HZ", help="Frame rate of the clips.", show_default="100")]
 BodyOption = Annotated[
     Body | None,
     body_option(text="Target body: MyoFullBody, MyoBimanualArm, or the table of your own.", default="full-body"),
@@ -221,12 +241,10 @@ Group = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Convert only the motions of this list; a wrong name prints all names."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Convert only the first N files.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Convert only the first N files.")]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Number of worker processes.", show_default="one per GPU or core", rich_help_panel=_CLUSTER
-    ),
+    jobs_option("Number of worker processes.", default="one per GPU or core", panel=_CLUSTER),
 ]
 Scheduler = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Use a running Dask scheduler.", rich_help_panel=_CLUSTER)
@@ -237,7 +255,7 @@ SchedulerFile = Annotated[
 ]
 ClipSeconds = Annotated[
     float,
-    typer.Option(min=0.0, help="Time limit per clip, in seconds; 0 for none.", rich_help_panel=_CLUSTER),
+    typer.Option(min=0.0, metavar="SECONDS", help="Time limit per clip; 0 for none.", rich_help_panel=_CLUSTER),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Convert again even if a clip is up to date.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read everything, write nothing.")]
@@ -249,9 +267,7 @@ Muscles = Annotated[
 ]
 MuscleCostOption = Annotated[MuscleCost | None, MUSCLE_COST]
 ForcesOption = Annotated[Forces | None, FORCES]
-Chunk = Annotated[
-    int | None, typer.Option(min=1, help="Check N frames at a time; limits the memory.", show_default="2048")
-]
+Chunk = Annotated[int | None, CHUNK]
 Report = Annotated[bool, typer.Option(help="Write OUT/report.html, an HTML report on all clips.")]
 Assignments = Annotated[list[str] | None, set_option("solver.sweeps=6")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per file, and doubts about sources.")]

@@ -73,6 +73,8 @@ EXCLUDE_HELP = "Skip clips that match; repeatable."
 BODY_HELP = "Use only clips of this body: a name, or the table of a body of your own."
 GROUP_HELP = "Use only the motions of this list."
 LIMIT_HELP = "Use only the first N clips."
+CLIPS_HELP = "Folder of clips, or one clip (.h5)."
+SAME_AS_OUT = "The same as OUT."
 INFEASIBLE_HELP = "Use infeasible clips too."
 JSON_HELP = "Print the result on stdout as JSON."
 
@@ -89,6 +91,38 @@ def body_option(*, panel: str | None = None, text: str = BODY_HELP, default: str
         "--body", parser=parse_body, metavar=f"{'|'.join(BODY_NAMES)}|TABLE.toml", help=text, show_default=default,
         rich_help_panel=panel,
     )  # fmt: skip
+
+
+def split_option(text: str, *, default: str | None = None, panel: str | None = None) -> Any:
+    """The option `--split`: a split of a bundle."""
+    shown = False if default is None else default
+    return typer.Option(metavar="NAME", help=text, show_default=shown, rich_help_panel=panel)
+
+
+def video_seconds_option(*, panel: str) -> Any:
+    """The option `--video-seconds`."""
+    return typer.Option(min=0.1, metavar="SECONDS", help="Longest video.", rich_help_panel=panel)
+
+
+def config_option(*, panel: str | None = None) -> Any:
+    """The option `--config`."""
+    return typer.Option(metavar="FILE", help=CONFIG_HELP, exists=True, dir_okay=False, rich_help_panel=panel)
+
+
+CHUNK: Any = typer.Option(min=1, metavar="N", help="Check N frames at a time; limits the memory.", show_default="2048")
+
+
+def output_option(text: str, *names: str, metavar: str = "DIR", panel: str | None = None) -> Any:
+    """The option `-o`, `--output`: what the command writes. `names` are further long forms."""
+    return typer.Option("-o", "--output", *names, metavar=metavar, help=text, show_default=False, rich_help_panel=panel)
+
+
+def jobs_option(text: str, *, default: str | None = None, panel: str | None = None, most: int | None = None) -> Any:
+    """The option `-j`, `--jobs`: how many of something run at the same time. `--workers` is its older name."""
+    shown = True if default is None else default
+    return typer.Option(
+        "-j", "--jobs", "--workers", metavar="N", min=1, max=most, help=text, show_default=shown, rich_help_panel=panel
+    )
 
 
 MUSCLE_COST: Any = typer.Option(
@@ -108,6 +142,13 @@ ComputeDevice = Annotated[
 ]
 BodyFilter = Annotated[Body | None, body_option()]
 Config = Annotated[Path | None, typer.Option(metavar="FILE", help=CONFIG_HELP)]
+
+
+Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=INCLUDE_HELP)]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=EXCLUDE_HELP)]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help=LIMIT_HELP)]
+BodyFilter = Annotated[Body | None, typer.Option("--body", help=BODY_HELP, show_default="any")]
+Config = Annotated[Path | None, config_option()]
 
 
 class ClipFilters(TypedDict):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import Body, body_option
+from .shared import CLIPS_HELP, Body, body_option, output_option
 
 
 class Camera(StrEnum):
@@ -25,23 +25,33 @@ class Backend(StrEnum):
     plot = "plot"
 
 
-FILM_FPS, STRIP_FRAMES = 30.0, 8
+FILM_FPS, STRIP_FRAMES = 30.0, 6
 """Frames per second of a video, and images in a strip."""
 
 _SAVE, _BROWSER = "Saved image or video", "Browser"
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of clips, or one clip (.h5).", exists=True)]
+Out = Annotated[Path, typer.Argument(metavar="CLIPS", help=CLIPS_HELP, exists=True, show_default=False)]
 ClipName = Annotated[
-    str | None, typer.Argument(metavar="CLIP", help="Clip to show first: its path below OUT.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="CLIP", help="Clip to show first, or to save: its path below CLIPS, or a part of it.",
+        show_default=False,
+    ),
+]  # fmt: skip
+OtherName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="OTHER", help="Clip to show beside it: its path below CLIPS, or a part of it.", show_default=False
+    ),
 ]
 BodyFilter = Annotated[Body | None, body_option()]
 Save = Annotated[
     Path | None,
-    typer.Option(
-        help="Write a video (.mp4) or a strip of images (.png) instead of opening the browser.",
-        rich_help_panel=_SAVE,
+    output_option(
+        "Write a video (.mp4) or a strip of images (.png) instead of opening the browser.", "--save", metavar="FILE",
+        panel=_SAVE,
     ),
-]
+]  # fmt: skip
 Frames = Annotated[
     int | None,
     typer.Option(
@@ -51,13 +61,14 @@ Frames = Annotated[
 Fps = Annotated[
     float | None,
     typer.Option(
-        min=1, max=240, help="Frame rate of a video, in Hz.", show_default=f"{FILM_FPS:g}", rich_help_panel=_SAVE
+        min=1, max=240, metavar="HZ", help="Frame rate of a video.", show_default=f"{FILM_FPS:g}", rich_help_panel=_SAVE
     ),
 ]
 Size = Annotated[
     str | None,
     typer.Option(
-        metavar="WxH", help="Size of one image, in pixels.", show_default="video 960x720, strip 320x640",
+        metavar="WxH", help="Size of one image with its captions, in pixels.",
+        show_default="video 960x720, of two motions 560x720 each, strip 320x640",
         rich_help_panel=_SAVE,
     ),
 ]  # fmt: skip
@@ -76,12 +87,21 @@ BackendOption = Annotated[
     ),
 ]  # fmt: skip
 Tracked = Annotated[
-    bool, typer.Option("--tracked", help="Show the motions of mm-track, muscles coloured by activation.")
+    bool, typer.Option("--tracked", help="Show the motions of mm-track.")
 ]
+Reference = Annotated[bool, typer.Option("--reference", help="Show the clip itself beside its tracked motion.")]
+Targets = Annotated[
+    bool | None,
+    typer.Option(
+        "--targets/--no-targets", help="Draw landmarks and their targets.",
+        show_default="only without activations",
+    ),
+]  # fmt: skip
 Muscles = Annotated[bool, typer.Option(help="Draw the muscles; without them, drawing takes half the time.")]
 Host = Annotated[
     str | None,
     typer.Option(
+        metavar="ADDRESS",
         help="Address to listen on. With 0.0.0.0, anyone on the network who has the full address, token included, "
         "can watch, unencrypted.",
         show_default="127.0.0.1", rich_help_panel=_BROWSER,

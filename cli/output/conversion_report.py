@@ -13,7 +13,7 @@ from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.summary_line import summary_line
 
 from .console import clean_console
-from .progress import ProgressDisplay, time_left
+from .progress import STARTING, ProgressDisplay, time_left
 from .terminal_text import printable
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def conversion_listener(display: ProgressDisplay, *, verbose: bool = False) -> "
             display.print(file_line(progress))
         display.update(
             progress.fraction,
-            f"{progress.nclip}/{progress.total} clips  {_rate(progress)} frames/s ",
+            f"{progress.nclip}/{progress.total} clips  {_rate(progress)} frames/s "
+            if progress.nclip
+            else f"0/{progress.total} clips  {STARTING} ",
             line=progress_line(progress),
             left=f" {time_left(progress.fraction, progress.seconds)} left",
         )

@@ -15,17 +15,25 @@ from .terminal_text import printable
 LINE_SECONDS = 60.0
 """Time between two lines without a terminal [s]."""
 
+FIRST_LINE_SECONDS = 5.0
+"""Time to the first line without a terminal [s]: runs that are over by then print none."""
+
+STARTING = "loading and compiling"
+"""What a command does before its first result."""
+
 
 class ProgressDisplay:
     """Progress of a command: the one display that all commands use, as a context manager.
 
     Args:
         hidden: Show no progress; `print` still prints.
+        text: What is shown until the first update, in place of `STARTING`; commands enter the display before they
+            import anything heavy.
     """
 
-    def __init__(self, *, hidden: bool = False) -> None:
+    def __init__(self, *, hidden: bool = False, text: str = STARTING) -> None:
         self._console = clean_console(err=True)
-        self._hidden = hidden
+        self._hidden, self._text = hidden, text
         self._started = time.monotonic()
         self._live: bars.Progress | Live | None = None
         self._line = ""
@@ -33,7 +41,8 @@ class ProgressDisplay:
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
-        """Return the display, which shows nothing before its first update."""
+        """Show that the command is at work."""
+        self.update(None, self._text, line=self._text)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -74,8 +83,6 @@ class ProgressDisplay:
             left = f"{time_left(share, time.monotonic() - self._started)} left"
             self.update(share, f"{done}/{total} {noun}", line=f"{done} of {total} {noun}", left=left)
 
-        if self._console.is_terminal:
-            self.update(None, "", line="")
         return show
 
     def show_table(self, table: RenderableType, *, line: str, now: bool = False) -> None:
@@ -89,6 +96,9 @@ class ProgressDisplay:
         if self._hidden:
             return
         if self._console.is_terminal:
+            if isinstance(self._live, bars.Progress):
+                self._live.stop()
+                self._live = None
             if self._live is None:
                 self._live = Live(console=self._console, refresh_per_second=2)
                 self._live.start()
@@ -123,9 +133,11 @@ class ProgressDisplay:
             self._printer.start()
 
     def _print_lines(self) -> None:
-        """Print the newest line once per minute, even while one item takes longer than that."""
-        while not self._ended.wait(LINE_SECONDS):
+        """Print the newest line soon, then once per minute, even while one item takes longer than that."""
+        pause = min(FIRST_LINE_SECONDS, LINE_SECONDS)
+        while not self._ended.wait(pause):
             self.print(self._line)
+            pause = LINE_SECONDS
 
 
 def time_left(share: float, seconds: float) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import typer
 
+from .verbs import as_typed
+
 
 def printable(text: str) -> str:
     """Make one line safe for any terminal: bytes that are not UTF-8, and control characters, become marks."""
@@ -13,8 +15,11 @@ def printable(text: str) -> str:
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print one cleaned line. Commands print in no other way; the linter refuses `typer.echo` elsewhere."""
-    typer.echo(printable(text), err=err)  # noqa: TID251 the one place
+    """Print one cleaned line, with commands named as the user types them.
+
+    Commands print in no other way; the linter refuses `typer.echo` elsewhere.
+    """
+    typer.echo(printable(as_typed(text)), err=err)  # noqa: TID251 the one place
 
 
 def echo_lines(lines: Iterable[str], *, err: bool = False) -> None:

@@ -1,8 +1,8 @@
 """Clips as text: a CSV table, and OpenSim's motion files."""
 
 import warnings
+from typing import TYPE_CHECKING
 
-import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -10,8 +10,10 @@ from musclemap.datasets.clip import Clip
 from musclemap.datasets.clip_schema import BASE_ROWS
 from musclemap.errors import ClipError
 
-from .export_body import ExportBody
 from .spreadsheet import safe_cell
+
+if TYPE_CHECKING:
+    from .export_body import ExportBody
 
 ROOT_COLUMNS = ("root_x", "root_y", "root_z", "root_qw", "root_qx", "root_qy", "root_qz")
 
@@ -34,7 +36,7 @@ endheader
 """  # noqa: E501 - as OpenSim 4's tool for inverse kinematics writes it
 
 
-def csv_bytes(clip: Clip, body: ExportBody) -> bytes:
+def csv_bytes(clip: Clip, body: "ExportBody") -> bytes:
     """Encode a clip as a table with one row per frame: time [s], free root (position [m], quaternion), joints [rad, m].
 
     Nine digits reproduce the clip's float32 numbers exactly.
@@ -47,7 +49,7 @@ def csv_bytes(clip: Clip, body: ExportBody) -> bytes:
     return table_text(columns, clip_times(clip), qpos, separator=",", number="%.9g").encode()
 
 
-def mot_bytes(clip: Clip, body: ExportBody) -> bytes:
+def mot_bytes(clip: Clip, body: "ExportBody") -> bytes:
     """Encode a clip as an OpenSim motion file: time [s], free pelvis, all joints; angles in degrees, slides in metres.
 
     Joints keep the names, zeros and signs that the model takes from OpenSim models.
@@ -60,13 +62,15 @@ def mot_bytes(clip: Clip, body: ExportBody) -> bytes:
     return (header + table_text(columns, clip_times(clip), values, separator="\t", number="%.8f")).encode()
 
 
-def mot_values(clip: Clip, body: ExportBody) -> tuple[tuple[str, ...], np.ndarray]:
+def mot_values(clip: Clip, body: "ExportBody") -> tuple[tuple[str, ...], np.ndarray]:
     """Headings of a motion file, the first is time, and the other columns [deg, m], shape (nframe, ncolumn).
 
     Raises:
         ClipError: If the clip is of another body.
     """
     qpos, qvel = body.state(clip)
+    import mujoco  # here because the readers import this module for its axes, and commands have to start fast
+
     joints, hinge = qpos[:, body.nroot :], body.model.jnt_type[body.nroot > 0 :] == mujoco.mjtJoint.mjJNT_HINGE
     joints = np.where(hinge, np.degrees(joints), joints)
     if not body.nroot:
@@ -85,7 +89,7 @@ def base_columns() -> tuple[str, ...]:
     return tuple(f"base_{row.replace(' ', '_')}_{axis}" for row in BASE_ROWS for axis in "xyz")
 
 
-def csv_companions(clip: Clip, _: ExportBody) -> dict[str, bytes]:
+def csv_companions(clip: Clip, _: "ExportBody") -> dict[str, bytes]:
     """Encode the forces [N, m, world axes], moments [Nm], activations and base motion of a clip, if present, as tables.
 
     Returns:

@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -86,8 +87,9 @@ def _serve_files(descriptor: int) -> NoReturn:
 
 def _restrict() -> None:
     """Drop rights that reading does not need: opening files, writing, and unlimited memory."""
-    used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    if sys.platform == "linux":  # macOS tells the size in no file, and does not keep to such a limit
+        used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     os.closerange(OPEN_FILES - 2, 64)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))

@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from musclemap.imitation.ppo.networks import Precision
-from musclemap.imitation.ppo.optimisers import Optimizer
-from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
+from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps, Optimizer, Precision
 from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.settings import HiddenWidths, NonNegativeFloat, PositiveFloat, Sequence, UnitInterval, settings

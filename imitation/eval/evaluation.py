@@ -37,11 +37,13 @@ class Recording:
     Attributes:
         step_metrics: Metrics of every simulated step, shapes (nsimulated,).
         qpos: Configurations, starting with the clip's first frame, shape (nsimulated + 1, nq).
+        qvel: Velocities, shape (nsimulated + 1, nv).
         act: Activations, shape (nsimulated + 1, nu).
     """
 
     step_metrics: StepMetrics
     qpos: np.ndarray
+    qvel: np.ndarray
     act: np.ndarray
 
 
@@ -60,7 +62,7 @@ class _ActiveClip:
     clip: int
     steps: int
     rows: list[np.ndarray] = field(default_factory=list)
-    states: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    states: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
 
 
 def evaluation_config(config: TaskConfig) -> TaskConfig:
@@ -122,8 +124,8 @@ def _clip_evaluation(clip_run: _ActiveClip, name: str, *, recorded: bool) -> Cli
     score = score_clip(name, metrics, steps=clip_run.steps, root_limit=ROOT_LIMIT)
     if not recorded:
         return ClipEvaluation(score=score, recording=None)
-    qpos, activation = (np.stack(parts) for parts in zip(*clip_run.states, strict=True))
-    return ClipEvaluation(score=score, recording=Recording(step_metrics=metrics, qpos=qpos, act=activation))
+    qpos, qvel, act = (np.stack(parts) for parts in zip(*clip_run.states, strict=True))
+    return ClipEvaluation(score=score, recording=Recording(step_metrics=metrics, qpos=qpos, qvel=qvel, act=act))
 
 
 _State = tuple[PhysicsState, SensorData, TaskState]
@@ -162,10 +164,11 @@ class _EvaluationWorlds:
         ]
         if selected:
             physics = self._state[0]
-            qpos, act = np.asarray(physics.qpos), np.asarray(physics.act)
+            states = [np.asarray(values) for values in (physics.qpos, physics.qvel, physics.act)]
             for world, clip_run in selected:
                 # Views would keep the arrays of all worlds alive.
-                clip_run.states.append((qpos[world].copy(), act[world].copy()))
+                qpos, qvel, act = (values[world].copy() for values in states)
+                clip_run.states.append((qpos, qvel, act))
 
     def step(self, act: PolicyFunction) -> np.ndarray:
         """Advance all worlds by one step of the policy; return their metrics, shape (nworld, nmetric)."""

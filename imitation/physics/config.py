@@ -7,7 +7,7 @@ from pydantic import Field
 
 from musclemap.settings import settings
 
-from .terrain import TerrainConfig
+from .world_settings import TerrainConfig
 
 
 @settings

@@ -6,7 +6,6 @@ each world; and the kinematics of the final state would still need one call per 
 interpreter lock, which is held for about 20 µs per world; a control step of MyoFullBody takes 2,500 µs.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import mujoco
 import numpy as np
 from jax import Array
 
+from musclemap.cores import available_cores
 from musclemap.errors import SettingsError
 
 from .bodies import SimulationBody
@@ -71,7 +71,7 @@ class MujocoEngine:
     ) -> None:
         check_nworld(nworld)
         check_variants(body, nworld, variants)
-        threads = min(nworld, len(os.sched_getaffinity(0))) if threads is None else threads
+        threads = min(nworld, len(available_cores())) if threads is None else threads
         if threads < 1:
             raise SettingsError(f"an engine cannot have {threads} threads; it needs at least 1")
         self.body, self.nworld, self.threads = body, nworld, threads

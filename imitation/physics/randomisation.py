@@ -11,9 +11,9 @@ import mujoco
 import numpy as np
 
 from musclemap.errors import TargetError
-from musclemap.settings import UnitInterval, settings
 
 from .bodies import SimulationBody
+from .world_settings import RandomisationConfig
 
 FORCE, FORCE_SCALE = 2, 3
 """Columns of gainprm and biasprm: peak force, and the scale that, divided by acc0, replaces a negative peak force."""
@@ -23,23 +23,6 @@ TIME_CONSTANTS = slice(0, 2)
 
 MASS_DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0")
 """Fields that `mj_setConst` derives from masses and that the simulation uses."""
-
-
-@settings
-class RandomisationConfig:
-    """How much worlds differ: the largest relative deviation, drawn uniformly to both sides; 0 turns it off.
-
-    Attributes:
-        mass: Mass and inertia of each body part.
-        friction: Friction of all geoms of a world, including the floor.
-        strength: Force of each muscle, active and passive.
-        activation_time: Time constants of activation and deactivation of each muscle.
-    """
-
-    mass: UnitInterval = 0.0
-    friction: UnitInterval = 0.0
-    strength: UnitInterval = 0.0
-    activation_time: UnitInterval = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,19 +1,16 @@
 """Terrain: a height field for the simulation, and its heights for placing references on the ground."""
 
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jax import Array
-from pydantic import Field
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from musclemap.errors import TargetError
-from musclemap.settings import Seed, settings
 
-Kind = Literal["flat", "rough", "slope", "steps", "obstacles"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from .world_settings import TerrainConfig
 
 CELL = 0.1
 """Side length of a height-field cell [m]; edges of steps and obstacles rise over one cell."""
@@ -30,27 +27,6 @@ configuration the foot geoms extend at most 0.12 m, and a cell adds 0.1 m."""
 
 OBSTACLE_SIZE = 0.3
 """Side length of an obstacle [m]."""
-
-
-@settings
-class TerrainConfig:
-    """The ground.
-
-    Attributes:
-        kind: "flat"; "rough", random hills and hollows; "slope", up and down at one grade; "steps", stairs up and
-            down; "obstacles", blocks on flat ground.
-        height: Largest rise [m]: of a hill, a slope, a step or a block.
-        length: Horizontal distance [m]: between hills, from a slope's foot to its top, of a step's tread, between
-            blocks.
-        extent: Half the side of the square ground [m]; episodes begin in its inner half.
-        seed: Seed of the random parts.
-    """
-
-    kind: Kind = "flat"
-    height: Annotated[float, Field(gt=0, le=10)] = 0.05
-    length: Annotated[float, Field(ge=0.01, le=50)] = 1.0  # hills of 50 m take 4 s to smooth
-    extent: Annotated[float, Field(ge=2, le=100)] = 20.0
-    seed: Seed = 0
 
 
 class HeightField(NamedTuple):

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from .ppo_config import Precision
 
 Params = dict[str, Any]
 
@@ -28,10 +30,6 @@ def make_mlp(key: Array, sizes: Sequence[int], *, last_scale: float = 1.0) -> Pa
         params[f"w{k}"] = jax.nn.initializers.orthogonal(scale)(layer_key, (n, m))
         params[f"b{k}"] = jnp.zeros(m)
     return params
-
-
-Precision = Literal["float32", "bfloat16"]
-"""Names accepted by `matmul_dtype`."""
 
 
 def matmul_dtype(precision: Precision) -> Any:

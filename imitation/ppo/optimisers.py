@@ -1,14 +1,13 @@
 """Optimisers by name, from Optax."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import optax
 from jax import Array
 
 from .networks import Params
-
-Optimizer = Literal["muon", "adamw"]
+from .ppo_config import Optimizer
 
 
 def make_optimizer(

@@ -1,14 +1,16 @@
 """Settings of proximal policy optimisation, and the types that it shares with the world model's."""
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from musclemap.settings import HiddenWidths, NonNegativeFloat, PositiveFloat, UnitInterval, settings
 
-from .networks import Precision
-from .optimisers import Optimizer
+Optimizer = Literal["muon", "adamw"]
+
+Precision = Literal["float32", "bfloat16"]
+"""Names accepted by `matmul_dtype`."""
 
 NumSteps = Annotated[int, Field(ge=1, le=10_000)]
 """Steps of a rollout, which is kept in memory for every world, or gradient steps between two rollouts."""

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from musclemap.imitation.ppo.networks import Params, Precision, apply_mlp, matmul_dtype, partial_first_layer
+from musclemap.imitation.ppo.networks import Params, apply_mlp, matmul_dtype, partial_first_layer
 from musclemap.imitation.ppo.normaliser import Normaliser, normalise
+from musclemap.imitation.ppo.ppo_config import Precision
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import Reference
 from musclemap.imitation.task.task import Task

@@ -18,7 +18,8 @@ from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
 from musclemap.imitation.physics.bodies import SimulationBody
 
-from .tendons import ARM_ERROR, LENGTH_ERROR, TendonConfig, TendonError, Tendons, TendonWeights, fit_tendons
+from .tendons import ARM_ERROR, LENGTH_ERROR, TendonError, Tendons, TendonWeights, fit_tendons
+from .world_config import TendonConfig
 
 MAX_ABS = 1e6
 """Largest absolute value of weights, lengths and errors."""

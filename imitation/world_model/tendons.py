@@ -7,7 +7,7 @@ consistent. Driven joints are included through their drivers.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,13 @@ import mujoco
 import numpy as np
 import optax
 from jax import Array
-from pydantic import Field
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.settings import PositiveFloat, Seed, settings
 from musclemap.skeletons.precision import precise
 
 from .coordinates import WorldModelCoordinates
 from .muscles import MuscleParams, muscle_force, read_muscles
+from .world_config import TendonConfig
 
 MIN_MOMENT_ARM = 1e-5
 """A muscle crosses a joint if its moment arm exceeds this [m]."""
@@ -35,28 +34,6 @@ ARM_ERROR = 1e-3
 
 LENGTH_ERROR = 1e-3
 """Scale of length errors in the loss [m]."""
-
-
-@settings
-class TendonConfig:
-    """How the networks of muscle lengths are fitted.
-
-    Attributes:
-        hidden: Width of the two hidden layers of each muscle's network.
-        num_samples: Configurations to fit; a tenth as many more are held out to measure the error.
-        gradient_steps: Gradient steps.
-        batch_size: Configurations of a gradient step.
-        learning_rate: Initial learning rate; it decays to zero along a cosine.
-        seed: Seed of the configurations and the initial weights.
-    """
-
-    # Every muscle has its own network, and every sample has all moment arms.
-    hidden: Annotated[int, Field(ge=1, le=256)] = 16
-    num_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 256
-    learning_rate: PositiveFloat = 5e-3
-    seed: Seed = 0
 
 
 class TendonWeights(NamedTuple):

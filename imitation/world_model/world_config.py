@@ -1,24 +1,21 @@
 """Settings of learning through a model of the body's dynamics."""
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from musclemap.imitation.ppo.networks import Precision
-from musclemap.imitation.ppo.optimisers import Optimizer
-from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
+from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps, Optimizer, Precision
 from musclemap.settings import (
     MAX_FACTOR,
     HiddenWidths,
     NonNegativeFloat,
     PositiveFloat,
+    Seed,
     Sequence,
     UnitInterval,
     settings,
 )
-
-from .world_model import ModelConfig
 
 
 def _rising(horizons: tuple[int, ...]) -> tuple[int, ...]:
@@ -33,7 +30,61 @@ Horizons = Annotated[
 ]  # fmt: skip
 """Numbers of imagined steps, up to 10 s; each is compiled separately."""
 
+Variant = Literal["rigid", "grey", "plain"]
+
 BufferSteps = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+@settings
+class TendonConfig:
+    """How the networks of muscle lengths are fitted.
+
+    Attributes:
+        hidden: Width of the two hidden layers of each muscle's network.
+        num_samples: Configurations to fit; a tenth as many more are held out to measure the error.
+        gradient_steps: Gradient steps.
+        batch_size: Configurations of a gradient step.
+        learning_rate: Initial learning rate; it decays to zero along a cosine.
+        seed: Seed of the configurations and the initial weights.
+    """
+
+    # Every muscle has its own network, and every sample has all moment arms.
+    hidden: Annotated[int, Field(ge=1, le=256)] = 16
+    num_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    learning_rate: PositiveFloat = 5e-3
+    seed: Seed = 0
+
+
+@settings
+class ModelConfig:
+    """The network that predicts, and how it is fitted.
+
+    Attributes:
+        variant: "rigid" (muscles, rigid bodies, joint limits and feet on the ground are computed, and the network
+            corrects their forces), "grey" (muscles are computed, and the network predicts the effect of their torques)
+            or "plain" (its inputs are activations and excitations, so that it has to learn the muscles too).
+        hidden: Widths of the hidden layers.
+        sequence_length: Control steps predicted open-loop from a real state when fitting.
+        batch_size: Sequences of a gradient step.
+        gradient_steps: Gradient steps between rollouts.
+        learning_rate: Learning rate of Adam.
+        failure_fraction: Largest fraction of sequences that end in a failure or begin just before one.
+        precision: "float32", or "bfloat16" for the matrix products.
+        tendons: How lengths of muscles are fitted.
+    """
+
+    variant: Variant = "grey"
+    hidden: HiddenWidths = (1024, 1024, 1024, 1024)
+    # Sequences are unrolled, and kept in memory for the gradient.
+    sequence_length: Annotated[int, Field(ge=1, le=1000)] = 8
+    batch_size: BatchSize = 1024
+    gradient_steps: NumSteps = 16
+    learning_rate: PositiveFloat = 5e-4
+    failure_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
+    precision: Precision = "float32"
+    tendons: TendonConfig = field(default_factory=TendonConfig)
 
 
 @settings

@@ -5,18 +5,16 @@ fitted lengths (`tendons`), and couplings and the integration of velocities are 
 independent coordinates: how torques, gravity, inertia and contacts change the velocity in a control step.
 """
 
-from dataclasses import field
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from pydantic import Field
 
 from musclemap.errors import SettingsError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import PhysicsState
-from musclemap.imitation.ppo.networks import Params, Precision, apply_mlp, make_mlp, matmul_dtype
+from musclemap.imitation.ppo.networks import Params, apply_mlp, make_mlp, matmul_dtype
 from musclemap.imitation.ppo.normaliser import (
     MIN_STD,
     Normaliser,
@@ -24,51 +22,18 @@ from musclemap.imitation.ppo.normaliser import (
     normalise,
     update_normaliser,
 )
-from musclemap.imitation.ppo.ppo_config import BatchSize, NumSteps
-from musclemap.settings import HiddenWidths, PositiveFloat, settings
 
 from .coordinates import Mirror, ModelState, WorldModelCoordinates
 from .muscles import integrate_activation, read_muscles
 from .rigid_step import RigidDynamics, StepTerms
-from .tendons import TendonConfig, Tendons
-
-Variant = Literal["rigid", "grey", "plain"]
+from .tendons import Tendons
+from .world_config import ModelConfig
 
 MAX_CHANGE = 20.0
 """Bound on predicted velocity changes, in standard deviations, so that errors of the network cannot diverge."""
 
 HUBER_DELTA = 3.0
 """Errors beyond this many standard deviations contribute linearly instead of quadratically."""
-
-
-@settings
-class ModelConfig:
-    """The network that predicts, and how it is fitted.
-
-    Attributes:
-        variant: "rigid" (muscles, rigid bodies, joint limits and feet on the ground are computed, and the network
-            corrects their forces), "grey" (muscles are computed, and the network predicts the effect of their torques)
-            or "plain" (its inputs are activations and excitations, so that it has to learn the muscles too).
-        hidden: Widths of the hidden layers.
-        sequence_length: Control steps predicted open-loop from a real state when fitting.
-        batch_size: Sequences of a gradient step.
-        gradient_steps: Gradient steps between rollouts.
-        learning_rate: Learning rate of Adam.
-        failure_fraction: Largest fraction of sequences that end in a failure or begin just before one.
-        precision: "float32", or "bfloat16" for the matrix products.
-        tendons: How lengths of muscles are fitted.
-    """
-
-    variant: Variant = "grey"
-    hidden: HiddenWidths = (1024, 1024, 1024, 1024)
-    # Sequences are unrolled, and kept in memory for the gradient.
-    sequence_length: Annotated[int, Field(ge=1, le=1000)] = 8
-    batch_size: BatchSize = 1024
-    gradient_steps: NumSteps = 16
-    learning_rate: PositiveFloat = 5e-4
-    failure_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
-    precision: Precision = "float32"
-    tendons: TendonConfig = field(default_factory=TendonConfig)
 
 
 class Dynamics(NamedTuple):

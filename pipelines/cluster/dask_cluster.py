@@ -6,7 +6,6 @@ other job runs, until the clip that kills workers is isolated and can be named.
 """
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any, cast
 import dask.config
 from distributed import Client, KilledWorker, SpecCluster
 
+from musclemap.cores import available_cores
 from musclemap.pipelines.convert.conversion import ConversionResult, StopRun
 from musclemap.pipelines.convert.jobs import Job, JobResult, run_job
 from musclemap.pipelines.convert.prepare import entry_without_clip
@@ -65,7 +65,7 @@ def local_cluster(workers: int, *, gpus: Sequence[str] = (), cores: int = 0) -> 
         gpus: GPUs to distribute among the workers, as named by CUDA_VISIBLE_DEVICES.
         cores: Cores per worker; 0 divides the available cores evenly.
     """
-    available = sorted(os.sched_getaffinity(0))
+    available = available_cores()
     worker_cores = [(available[k::workers] or [available[k % len(available)]])[: cores or None] for k in range(workers)]
     environ: list[dict[str, str]] = [{} for _ in range(workers)]
     if gpus:

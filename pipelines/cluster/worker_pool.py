@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from musclemap.cores import available_cores
 from musclemap.datasets.atomic_file import remove_leftovers
 from musclemap.datasets.formats.readers.table import file_of
 from musclemap.datasets.manifest import ManifestEntry
@@ -106,9 +107,9 @@ def worker_pool_for(items: Sequence[Selected], *, workers: int | None = None, **
     jobs: Sequence[tuple[Selected, ...]] = ()
     if workers is None and not existing:
         available = (
-            len(os.sched_getaffinity(0))
+            len(available_cores())
             if options.get("device") == "cpu"
-            else len(visible_gpus()) or len(os.sched_getaffinity(0))
+            else len(visible_gpus()) or len(available_cores())
         )
         jobs = group_into_jobs(items, workers=available)
         workers = min(available, len(jobs))

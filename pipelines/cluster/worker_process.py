@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 
+from musclemap.cores import pin_to_cores
+
 PARENT_SECONDS = 0.5
 """Time between two checks whether the main process still runs [s]."""
 
@@ -19,7 +21,7 @@ def main() -> None:
     """Pin to the cores, read the keys, then run jobs until the scheduler or the main process ends."""
     scheduler, name, cores, parent = sys.argv[1:]
     threading.Thread(target=_exit_with, args=(int(parent),), daemon=True).start()
-    os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
+    pin_to_cores([int(core) for core in cores.split(",")])
     encoded_keys = sys.stdin.buffer.read()
     from .private_dask import decode_keys, run_worker  # after pinning: its threads inherit the cores
 

@@ -89,16 +89,18 @@ def follow(
 
 
 def follow_both(
-    model: mujoco.MjModel, first_qpos: np.ndarray, second_qpos: np.ndarray, *, fps: float,
+    model: mujoco.MjModel, first_qpos: np.ndarray, second_qpos: np.ndarray, *, fps: float | tuple[float, float],
     camera: str = "three-quarter", size: tuple[int, int] = (960, 720),
 ) -> tuple[CameraPath, CameraPath]:  # fmt: skip
     """Place one camera per motion for a side-by-side view.
 
-    Both cameras share the direction of view of the first motion and one distance. See `follow` for the other arguments
-    and the errors.
+    Both cameras share the direction of view of the first motion and one distance. `fps` is that of both motions, or a
+    pair. See `follow` for the other arguments and the errors.
     """
-    motions = (first_qpos, second_qpos)
-    paths = [_aimed_path(model, qpos, fps=fps, camera=camera, size=size) for qpos in motions]
+    motions, rates = (first_qpos, second_qpos), fps if isinstance(fps, tuple) else (fps, fps)
+    paths = [
+        _aimed_path(model, qpos, fps=rate, camera=camera, size=size) for qpos, rate in zip(motions, rates, strict=True)
+    ]
     outlines = [_outline(model, qpos, path.lookat, None) for qpos, path in zip(motions, paths, strict=True)]
     first = _fit_in_picture(paths[0], np.concatenate(outlines))
     offset = first.lookat - paths[0].lookat

@@ -14,7 +14,10 @@ from musclemap.skeletons.bodies.small_arm import ARM_NAME
 from .arm_meshes import arm_drawing_spec
 
 BONE_RGB = (0.93, 0.89, 0.80)
-MUSCLE_RGB = (0.72, 0.20, 0.18)
+NEUTRAL_RGB = (0.60, 0.60, 0.62)
+"""Muscles whose activation is unknown: grey, which is not on the scale of activation."""
+FORCE_RGB = (0.00, 0.62, 0.45)
+"""Ground forces and contact: bluish green of Okabe and Ito's palette for colour-blind readers (2008)."""
 FLOOR_RGB = (1.0, 1.0, 1.0)
 GRID_RGB = (0.68, 0.72, 0.78)
 SKY_RGB = (0.74, 0.82, 0.90)
@@ -37,6 +40,10 @@ CROWDED = 0.25
 MESH_CELL = 0.003
 """Smallest detail kept in the bones [m]: about one pixel of a body 720 pixels high, and a fifth of the triangles."""
 
+GLOW = 0.25
+"""Own light of muscles and marks, so that shade does not falsify their colours."""
+
+_MUSCLE = "drawing_muscle"
 _DRAWN, _GROUND, _HIDDEN = 0, 2, 5  # geom groups; MuJoCo draws groups 0 to 2 by default
 
 
@@ -75,8 +82,9 @@ def style_for_drawing(spec: mujoco.MjSpec) -> None:
             geom.group = _HIDDEN
     for site in spec.sites:
         site.group = _HIDDEN
+    spec.add_material(name=_MUSCLE, emission=GLOW, specular=0.0, shininess=0.0)
     for tendon in spec.tendons:
-        tendon.rgba = (*MUSCLE_RGB, 1.0)
+        tendon.material, tendon.rgba = _MUSCLE, (*NEUTRAL_RGB, 1.0)
 
 
 def coarsen(model: mujoco.MjModel, *, cell: float) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from .captions import PAPER, Captions
 from .drawing import RenderError
 
 
@@ -51,13 +52,13 @@ def save_film(path: Path, frames: Iterable[np.ndarray], *, fps: float) -> int:
     return count
 
 
-def save_strip(path: Path, frames: Iterable[np.ndarray], *, labels: Sequence[str] = ()) -> int:
+def save_strip(path: Path, frames: Iterable[np.ndarray], *, captions: Captions | None = None) -> int:
     """Write pictures, shape (height, width, 3) uint8, side by side into one PNG file.
 
     Args:
         path: File to write. It is created or replaced only once it is complete.
         frames: Pictures of one height.
-        labels: Short text for the upper left corner of each picture.
+        captions: Captions around the whole strip.
 
     Returns:
         Number of pictures in the strip.
@@ -70,23 +71,18 @@ def save_strip(path: Path, frames: Iterable[np.ndarray], *, labels: Sequence[str
         if not pictures:
             raise RenderError("a strip needs at least one picture")
         strip = Image.fromarray(np.concatenate(pictures, axis=1))
-        _label(strip, [picture.shape[1] for picture in pictures], labels)
+        _divide(strip, [picture.shape[1] for picture in pictures])
+        if captions is not None:
+            strip = Image.fromarray(captions.around(np.asarray(strip)))
         strip.save(part)
     return len(pictures)
 
 
-def _label(strip: Image.Image, widths: Sequence[int], labels: Sequence[str]) -> None:
-    """Draw a line between neighbouring pictures and write the labels."""
-    height = strip.height
-    pen = ImageDraw.Draw(strip)
-    font = ImageFont.load_default(size=max(10.0, height / 32))
-    left = 0
-    for index, width in enumerate(widths):
-        if index:
-            pen.line([(left, 0), (left, height)], fill=(255, 255, 255), width=max(1, height // 240))
-        if index < len(labels):
-            pen.text((left + height // 40, height // 50), labels[index], fill=(70, 78, 88), font=font)
-        left += width
+def _divide(strip: Image.Image, widths: Sequence[int]) -> None:
+    """Draw a line between neighbouring pictures."""
+    pen, height = ImageDraw.Draw(strip), strip.height
+    for left in np.cumsum(widths)[:-1].tolist():
+        pen.line([(left, 0), (left, height)], fill=PAPER, width=max(2, height // 120))
 
 
 def _film(path: Path, *, fps: float) -> Generator[None, np.ndarray, None]:

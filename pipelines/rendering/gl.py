@@ -14,7 +14,9 @@ import mujoco
 import numpy as np
 
 from .camera import CameraPath, follow
-from .drawing import Markers, RenderError, markers, place
+from .drawing import FORCE_RGB, GLOW, Markers, RenderError, markers, place
+from .loads import ARROW_RADIUS, PAD_HEIGHT, PAD_RADIUS, Loads
+from .muscles import TendonLook
 
 INSTALL_HINT = "apt-get install libegl1 libgl1-mesa-dri"
 
@@ -71,7 +73,7 @@ def render_frames(
     model: mujoco.MjModel, qpos: np.ndarray, *, target_pos: np.ndarray | None = None,
     landmark_pos: np.ndarray | None = None, landmark_names: Sequence[str] = (), frames: Sequence[int] | None = None,
     fps: float = 100.0, size: tuple[int, int] = (960, 720), camera: str = "three-quarter", muscles: bool = True,
-    tendon_rgb: np.ndarray | None = None, camera_path: CameraPath | None = None,
+    tendons: TendonLook | None = None, loads: Loads | None = None, camera_path: CameraPath | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Draw frames of a motion one by one.
 
@@ -86,7 +88,8 @@ def render_frames(
         size: Width and height of the picture in pixels.
         camera: "side", "front" or "three-quarter".
         muscles: Whether to draw the paths of the muscles.
-        tendon_rgb: Colours of the tendons, shape (nframe, ntendon, 3) uint8; one red for all if None.
+        tendons: Colours and widths of the tendons; one grey for all if None.
+        loads: Ground forces to draw as arrows, and pads where parts bear load.
         camera_path: Camera of every frame; replaces the one derived from `fps`, `size` and `camera`.
 
     Yields:
@@ -101,19 +104,19 @@ def render_frames(
     camera_path = camera_path or follow(model, qpos, fps=fps, camera=camera, size=size, target_pos=target_pos)
     marks = markers(target_pos=target_pos, landmark_pos=landmark_pos, landmark_names=landmark_names)
     return _draw(model, qpos, marks, camera_path, range(len(qpos)) if frames is None else frames, muscles=muscles,
-                 tendon_rgb=tendon_rgb, name=name)  # fmt: skip
+                 tendons=tendons, loads=loads, name=name)  # fmt: skip
 
 
 def _draw(
     model: mujoco.MjModel, qpos: np.ndarray, marks: Sequence[Markers], camera_path: CameraPath, frames: Iterable[int],
-    *, muscles: bool, tendon_rgb: np.ndarray | None, name: str,
+    *, muscles: bool, tendons: TendonLook | None, loads: Loads | None, name: str,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     model = copy.copy(model)  # the model holds the size of the picture
     width, height = model.vis.global_.offwidth, model.vis.global_.offheight = camera_path.size
-    data = mujoco.MjData(model)
-    body, balls = mujoco.MjvScene(model, _MAX_GEOM), mujoco.MjvScene(model, _MAX_GEOM)
+    data, width_in_model = mujoco.MjData(model), model.tendon_width.copy()
+    body, overlay = mujoco.MjvScene(model, _MAX_GEOM), mujoco.MjvScene(model, _MAX_GEOM)
     body.flags[mujoco.mjtRndFlag.mjRND_HAZE] = True
-    balls.flags[:] = False  # no sky, no shadow: pixels without a ball stay black
+    overlay.flags[:] = False  # no sky, no shadow: pixels without a mark stay black
     option = mujoco.MjvOption()
     option.flags[mujoco.mjtVisFlag.mjVIS_TENDON] = muscles
     eye = mujoco.MjvCamera()
@@ -122,18 +125,22 @@ def _draw(
     with _context(name, model, camera_path.size) as context:
         for frame in frames:
             data.qpos[:] = qpos[frame]
-            if tendon_rgb is not None:
-                model.tendon_rgba[:, :3] = tendon_rgb[frame] / 255.0
+            if tendons is not None:
+                model.tendon_rgba[:, :3] = tendons.rgb[frame] / 255.0
+                model.tendon_width[:] = width_in_model * tendons.width[frame]
             place(model, data)
             eye.lookat[:] = camera_path.lookat[frame]
             mujoco.mjv_updateScene(model, data, option, None, eye, mujoco.mjtCatBit.mjCAT_ALL.value, body)
-            mujoco.mjv_updateScene(model, data, option, None, eye, 0, balls)
+            mujoco.mjv_updateScene(model, data, option, None, eye, 0, overlay)
             for layer, mark in enumerate(marks):
                 _add_balls(body, mark.pos[frame], mark)
-                _add_balls(balls, _towards_eye(mark.pos[frame], camera_path, frame, by=layer * _LAYER), mark)
+                _add_balls(overlay, _towards_eye(mark.pos[frame], camera_path, frame, by=layer * _LAYER), mark)
+            if loads is not None:
+                _add_loads(body, loads, frame)
+                _add_loads(overlay, loads, frame)
             picture = _read(body, view, context)
-            if marks:
-                _blend_balls(picture, _read(balls, view, context))
+            if overlay.ngeom:
+                _blend(picture, _read(overlay, view, context))
             yield picture
 
 
@@ -144,10 +151,10 @@ def _read(scene: mujoco.MjvScene, view: mujoco.MjrRect, context: mujoco.MjrConte
     return np.ascontiguousarray(picture[::-1])  # OpenGL counts rows from the bottom
 
 
-def _blend_balls(picture: np.ndarray, balls: np.ndarray) -> None:
-    """Blend balls, drawn without the body, into a picture at 50 %, so that balls inside a limb stay visible."""
-    ball = balls.any(axis=-1)
-    picture[ball] = picture[ball] // 2 + balls[ball] // 2
+def _blend(picture: np.ndarray, overlay: np.ndarray) -> None:
+    """Blend marks, drawn without the body, into a picture at 50 %, so that marks inside a limb stay visible."""
+    mark = overlay.any(axis=-1)
+    picture[mark] = picture[mark] // 2 + overlay[mark] // 2
 
 
 def _towards_eye(pos: np.ndarray, camera_path: CameraPath, frame: int, *, by: float) -> np.ndarray:
@@ -157,14 +164,27 @@ def _towards_eye(pos: np.ndarray, camera_path: CameraPath, frame: int, *, by: fl
 
 
 def _add_balls(scene: Any, pos: np.ndarray, mark: Markers) -> None:
-    size, upright = np.full(3, mark.radius), np.eye(3).ravel()
     for centre, rgb in zip(pos, mark.rgb, strict=True):
-        if scene.ngeom >= scene.maxgeom:
-            raise RenderError(f"the scene holds at most {scene.maxgeom} geoms; draw it without muscles")
-        rgba = np.append(rgb, np.float32(1.0))
-        kind = mujoco.mjtGeom.mjGEOM_SPHERE
-        mujoco.mjv_initGeom(scene.geoms[scene.ngeom], kind, size, centre.astype(np.float64), upright, rgba)
-        scene.ngeom += 1
+        _add_geom(scene, mujoco.mjtGeom.mjGEOM_SPHERE, np.full(3, mark.radius), centre, rgb)
+
+
+def _add_loads(scene: Any, loads: Loads, frame: int) -> None:
+    rgb, arrow = np.array(FORCE_RGB, np.float32), mujoco.mjtGeom.mjGEOM_ARROW
+    for centre in loads.pads(frame):
+        _add_geom(scene, mujoco.mjtGeom.mjGEOM_CYLINDER, np.array([PAD_RADIUS, PAD_HEIGHT / 2.0, 0.0]), centre, rgb)
+    for start, tip in loads.arrows(frame):
+        geom = _add_geom(scene, arrow, np.full(3, ARROW_RADIUS), start, rgb)
+        mujoco.mjv_connector(geom, arrow, ARROW_RADIUS, start, 2.0 * tip - start)  # drawn at half its length
+
+
+def _add_geom(scene: Any, kind: Any, size: np.ndarray, pos: np.ndarray, rgb: np.ndarray) -> Any:
+    if scene.ngeom >= scene.maxgeom:
+        raise RenderError(f"the scene holds at most {scene.maxgeom} geoms; draw it without muscles")
+    geom, rgba = scene.geoms[scene.ngeom], np.append(rgb, np.float32(1.0))
+    mujoco.mjv_initGeom(geom, kind, size, pos.astype(np.float64), np.eye(3).ravel(), rgba)
+    geom.emission = GLOW
+    scene.ngeom += 1
+    return geom
 
 
 @contextmanager

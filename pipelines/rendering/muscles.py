@@ -1,14 +1,19 @@
 """Muscles as line segments along their wrapped paths, and the colours of muscles."""
 
+from dataclasses import dataclass
+
 import mujoco
 import numpy as np
 
+from .colour_map import activation_rgb
+
 SHORT_RGB, MIDDLE_RGB, LONG_RGB = (0.10, 0.32, 0.88), (0.62, 0.56, 0.62), (0.88, 0.10, 0.08)
 """Colours at the lower end, the middle and the upper end of a muscle's operating range."""
-REST_RGB, FULL_RGB = (0.80, 0.62, 0.60), (0.78, 0.00, 0.02)
-"""Colours of activation 0 and 1."""
-PASSIVE_RGB = (0.42, 0.46, 0.50)
+PASSIVE_RGB = (0.36, 0.39, 0.42)
 """Colour of tendons without a muscle, such as ligaments."""
+
+REST_WIDTH, FULL_WIDTH = 0.7, 1.9
+"""Width of a muscle at activation 0 and 1, relative to its width in the model: what is active stands out."""
 
 _SPATIAL = [int(getattr(mujoco.mjtWrap, f"mjWRAP_{name}")) for name in ("SITE", "SPHERE", "CYLINDER")]
 
@@ -44,6 +49,16 @@ class MusclePaths:
         return ends
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TendonLook:
+    """How the tendons of a motion are drawn."""
+
+    rgb: np.ndarray
+    """Colours, shape (nframe, ntendon, 3) uint8."""
+    width: np.ndarray
+    """Width relative to that in the model, shape (nframe, ntendon)."""
+
+
 class MuscleColours:
     """Colours of tendons by the length or activation of their muscles. Actuators without a tendon are ignored."""
 
@@ -65,14 +80,26 @@ class MuscleColours:
 
     def by_length(self, ten_length: np.ndarray) -> np.ndarray:
         """Colours from blue (short) through grey to red (long), shape (ntendon, 3) uint8."""
-        return self._paint(self.fraction(ten_length), (SHORT_RGB, MIDDLE_RGB, LONG_RGB))
+        scale = zip(SHORT_RGB, MIDDLE_RGB, LONG_RGB, strict=True)
+        bands = [np.interp(self.fraction(ten_length), (0.0, 0.5, 1.0), band) for band in scale]
+        return self._paint(np.stack(bands, axis=-1))
 
     def by_activation(self, activation: np.ndarray) -> np.ndarray:
-        """Colours from pale (rest) to red (active) for activations of shape (nu,); shape (ntendon, 3) uint8."""
-        return self._paint(activation[self._actuator], (REST_RGB, FULL_RGB))
+        """Colours from pale (rest) to dark red (fully active) for activations of shape (..., nu).
 
-    def _paint(self, value: np.ndarray, scale: tuple[tuple[float, float, float], ...]) -> np.ndarray:
-        rgb = np.tile(np.array(PASSIVE_RGB), (self._ntendon, 1))
-        stops = np.linspace(0.0, 1.0, len(scale))
-        rgb[self._tendon] = np.stack([np.interp(value, stops, band) for band in zip(*scale, strict=True)], axis=-1)
-        return np.round(rgb * 255.0).astype(np.uint8)
+        Returns:
+            Colours of the tendons, shape (..., ntendon, 3) uint8.
+        """
+        return self._paint(activation_rgb(activation[..., self._actuator]))
+
+    def look(self, activation: np.ndarray) -> TendonLook:
+        """Colours and widths of the tendons for activations of a motion, shape (nframe, nu), from 0 to 1."""
+        width = np.ones((len(activation), self._ntendon))
+        width[:, self._tendon] = REST_WIDTH + (FULL_WIDTH - REST_WIDTH) * np.clip(activation[:, self._actuator], 0, 1)
+        return TendonLook(rgb=self.by_activation(activation), width=width)
+
+    def _paint(self, rgb: np.ndarray) -> np.ndarray:
+        painted = np.empty((*rgb.shape[:-2], self._ntendon, 3), np.uint8)
+        painted[:] = np.round(np.array(PASSIVE_RGB) * 255.0)
+        painted[..., self._tendon, :] = np.round(rgb * 255.0)
+        return painted

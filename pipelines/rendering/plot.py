@@ -10,16 +10,19 @@ import numpy as np
 from .camera import CameraPath, follow
 from .drawing import (
     BONE_RGB,
+    FORCE_RGB,
     GRID_RGB,
     HORIZON_RGB,
     LAMP_DIR,
-    MUSCLE_RGB,
+    NEUTRAL_RGB,
     SKY_RGB,
     Markers,
     coarsen,
     markers,
     place,
 )
+from .loads import ARROW_RADIUS, PAD_RADIUS, Loads
+from .muscles import TendonLook
 
 _CELL = 0.010  # size of the smallest detail kept in the bones [m]: 24,000 triangles instead of 309,000
 _GROUND_RGB = (0.89, 0.89, 0.89)
@@ -27,6 +30,7 @@ _SHADOW_RGB = (0.72, 0.72, 0.73)
 _GRID_STEP, _GRID_REACH = 0.5, 6.0  # [m]
 _MAX_PIECE = 0.03  # longest piece of a muscle [m], short enough to be sorted by depth
 _NEAR = 0.2  # distance of the near clipping plane [m]
+_HEAD = 6.0  # length of an arrow's head relative to the radius of its shaft
 _DPI = 100.0
 
 
@@ -34,18 +38,18 @@ def plot_frames(
     model: mujoco.MjModel, qpos: np.ndarray, *, target_pos: np.ndarray | None = None,
     landmark_pos: np.ndarray | None = None, landmark_names: Sequence[str] = (), frames: Sequence[int] | None = None,
     fps: float = 100.0, size: tuple[int, int] = (960, 720), camera: str = "three-quarter", muscles: bool = True,
-    tendon_rgb: np.ndarray | None = None, camera_path: CameraPath | None = None,
+    tendons: TendonLook | None = None, loads: Loads | None = None, camera_path: CameraPath | None = None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     """Draw frames of a motion with the arguments, results and errors of `gl.render_frames`; needs no OpenGL."""
     camera_path = camera_path or follow(model, qpos, fps=fps, camera=camera, size=size, target_pos=target_pos)
     marks = markers(target_pos=target_pos, landmark_pos=landmark_pos, landmark_names=landmark_names)
     return _draw(model, qpos, marks, camera_path, range(len(qpos)) if frames is None else frames, muscles=muscles,
-                 tendon_rgb=tendon_rgb)  # fmt: skip
+                 tendons=tendons, loads=loads)  # fmt: skip
 
 
 def _draw(
     model: mujoco.MjModel, qpos: np.ndarray, marks: Sequence[Markers], camera_path: CameraPath, frames: Iterable[int],
-    *, muscles: bool, tendon_rgb: np.ndarray | None,
+    *, muscles: bool, tendons: TendonLook | None, loads: Loads | None,
 ) -> Iterator[np.ndarray]:  # fmt: skip
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -65,8 +69,10 @@ def _draw(
         axes.set_axis_off()
         _draw_ground(axes, camera_path, frame)
         _draw_shadow(axes, camera_path, frame, bones)
-        rgb = None if tendon_rgb is None else tendon_rgb[frame] / 255.0
-        _draw_body(axes, camera_path, frame, bones, _muscle_paths(model, data, rgb) if muscles else None)
+        look = None if tendons is None else (tendons.rgb[frame] / 255.0, tendons.width[frame])
+        _draw_body(axes, camera_path, frame, bones, _muscle_paths(model, data, look) if muscles else None)
+        if loads is not None:
+            _draw_loads(axes, camera_path, frame, loads)
         for mark in marks:
             _draw_balls(axes, camera_path, frame, mark)
         canvas.draw()
@@ -88,16 +94,17 @@ def _triangles(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _muscle_paths(
-    model: mujoco.MjModel, data: mujoco.MjData, tendon_rgb: np.ndarray | None
+    model: mujoco.MjModel, data: mujoco.MjData, look: tuple[np.ndarray, np.ndarray] | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split the paths of all muscles into short straight pieces.
 
     Returns:
         Ends of the pieces [m], shape (n, 2, 3), world frame; radii [m], shape (n,); and colours from 0 to 1, shape
-        (n, 3): those of `tendon_rgb`, or three tints of red if it is None.
+        (n, 3): those of the tendons in `look`, which also has their widths, or three tints of grey if it is None.
     """
     point = data.wrap_xpos.reshape(-1, 3)[: data.ten_wrapnum.sum()]
-    radius = np.repeat(model.tendon_width, data.ten_wrapnum)
+    width = model.tendon_width if look is None else model.tendon_width * look[1]
+    radius = np.repeat(width, data.ten_wrapnum)
     last = np.zeros(len(point), dtype=bool)
     last[data.ten_wrapadr + data.ten_wrapnum - 1] = True
     start = np.flatnonzero(~last)
@@ -106,11 +113,11 @@ def _muscle_paths(
     piece = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     origin, step = np.repeat(origin, count, axis=0), np.repeat(span / count[:, None], count, axis=0)
     ends = origin[:, None] + step[:, None] * (piece[:, None, None] + np.array([[0.0], [1.0]]))
-    if tendon_rgb is None:
+    if look is None:
         tint = np.resize([0.80, 0.95, 0.88], len(ends))  # neighbouring muscles stay distinguishable
-        return ends, np.repeat(radius[start], count), tint[:, None] * MUSCLE_RGB
+        return ends, np.repeat(radius[start], count), tint[:, None] * NEUTRAL_RGB
     tendon = np.repeat(np.arange(model.ntendon), data.ten_wrapnum)
-    return ends, np.repeat(radius[start], count), tendon_rgb[np.repeat(tendon[start], count)]
+    return ends, np.repeat(radius[start], count), look[0][np.repeat(tendon[start], count)]
 
 
 def _draw_ground(axes: Any, camera_path: CameraPath, frame: int) -> None:
@@ -195,6 +202,28 @@ def _ribbons(
     half = across * (radius * camera_path.focal_px / depth.mean(axis=1))[:, None]
     start, stop = pixel[:, 0], pixel[:, 1]
     return np.stack([start - half, start + half, stop + half, stop - half], axis=1), depth.mean(axis=1) - radius
+
+
+def _draw_loads(axes: Any, camera_path: CameraPath, frame: int, loads: Loads) -> None:
+    """Draw pads as discs on the ground, and arrows as flat shapes that face the camera, over the body."""
+    from matplotlib.collections import PolyCollection
+
+    turn = np.linspace(0.0, 2.0 * np.pi, 24, endpoint=False)
+    rim = PAD_RADIUS * np.stack([np.cos(turn), np.sin(turn), np.zeros_like(turn)], axis=1)
+    shapes = [centre + rim for centre in loads.pads(frame)]
+    forward = camera_path.axes()[2]
+    for start, tip in loads.arrows(frame):
+        along = tip - start
+        across = np.cross(along, forward)
+        across *= ARROW_RADIUS / max(float(np.linalg.norm(across)), 1e-9)
+        neck = tip - along * min(_HEAD * ARROW_RADIUS / float(np.linalg.norm(along)), 0.6)
+        half = [start - across, neck - across, neck - 2.5 * across]
+        shapes.append(np.array([*half, tip, neck + 2.5 * across, neck + across, start + across]))
+    projected = [camera_path.project(shape, frame=frame) for shape in shapes]
+    visible = [pixel for pixel, depth in projected if (depth > _NEAR).all()]
+    axes.add_collection(
+        PolyCollection(cast(Any, visible), facecolors=[(*FORCE_RGB, 0.9)], edgecolors="none", zorder=3.5)
+    )
 
 
 def _draw_balls(axes: Any, camera_path: CameraPath, frame: int, mark: Markers) -> None:

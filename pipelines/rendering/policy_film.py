@@ -1,4 +1,4 @@
-"""Film of a simulated body next to its reference, with muscles coloured by activation."""
+"""Film of a simulated body next to its reference, both with muscles by activation and ground forces."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,33 +6,24 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.eval.evaluation import ClipEvaluation
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.skeletons.bodies.small_arm import ARM_NAME
+from musclemap.imitation.physics.ground_forces import ground_forces
 
-from .camera import follow_both
 from .drawing import RenderError, drawing_model
 from .film import film_frames, save_film
-from .gl import find_gl, render_frames
-from .muscles import MuscleColours
-from .plot import plot_frames
+from .loads import Loads, force_loads
+from .motion_film import CAMERAS, MotionFilm, Side, clip_side
 
 FILM_FPS = 30.0
 
 SIZE = (560, 720)
-"""Width and height of each side [pixels]."""
+"""Width and height of each side with its captions [pixels]."""
 
 LONGEST = 30.0
 """Maximum duration of a film [s]; the rest is left out."""
-
-CAMERAS = {ARM_NAME: "front"}
-"""View of each body; the arm moves in a plane. All other bodies use the three-quarter view."""
-
-_INK, _FAILURE_INK = (60, 68, 78), (190, 40, 30)
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FilmClip:
@@ -50,6 +41,7 @@ class SimulatedClip:
         name: Name of the clip.
         clip: The clip.
         qpos: Configurations of the body from the first frame of the clip on, shape (n, nq of the body).
+        qvel: Velocities, shape (n, nv of the body); None to draw no ground forces.
         act: Activations, shape (n, nu).
         failed: Frame after which the body counts as failed; None if it does not.
         title: What moves the body.
@@ -58,6 +50,7 @@ class SimulatedClip:
     name: str
     clip: Clip
     qpos: np.ndarray
+    qvel: np.ndarray | None
     act: np.ndarray
     failed: int | None
     title: str
@@ -139,8 +132,9 @@ def _simulated(film_clip: FilmClip) -> SimulatedClip | None:
         return None
     failed = None if score.success else score.covered
     return SimulatedClip(
-        name=score.name, clip=film_clip.clip, qpos=recording.qpos, act=recording.act, failed=failed, title="policy"
-    )
+        name=score.name, clip=film_clip.clip, qpos=recording.qpos, qvel=recording.qvel, act=recording.act,
+        failed=failed, title="policy",
+    )  # fmt: skip
 
 
 def _pictures(planned: Sequence[tuple[SimulatedClip, np.ndarray]], body: SimulationBody) -> Iterator[np.ndarray]:
@@ -180,41 +174,22 @@ def _planned(clips: Sequence[SimulatedClip], longest: float) -> list[tuple[Simul
 def _draw_clip(
     one: SimulatedClip, body: SimulationBody, model: mujoco.MjModel, frames: np.ndarray
 ) -> Iterator[np.ndarray]:
-    fps = one.clip.fps
-    reference = one.clip.qpos[: len(one.qpos)].astype(np.float64)
-    simulated = full_configurations(body, one.clip, one.qpos)
-    camera = CAMERAS.get(body.name, "three-quarter")
-    camera_paths = follow_both(model, reference, simulated, fps=fps, camera=camera, size=SIZE)
-    draw = plot_frames if find_gl() is None else render_frames
-    sides = zip(
-        draw(model, reference, frames=frames.tolist(), camera_path=camera_paths[0]),
-        draw(
-            model,
-            simulated,
-            frames=frames.tolist(),
-            camera_path=camera_paths[1],
-            tendon_rgb=_colours(body, model, one.act),
-        ),
-        strict=True,
-    )
-    for frame, (left, right) in zip(frames.tolist(), sides, strict=True):
-        failure = "failed" if one.failed is not None and frame > one.failed else ""
-        left = _labelled(left, "reference", f"{one.name}   {frame / fps:.2f} s")
-        yield np.concatenate([left, _labelled(right, one.title, failure, ink=_FAILURE_INK)], axis=1)
+    clip = one.clip.frames(slice(len(one.qpos)))
+    activation = np.zeros((len(one.act), model.nu))
+    activation[:, body.clip_act] = one.act
+    simulated = Side(
+        qpos=full_configurations(body, one.clip, one.qpos), fps=clip.fps, title=one.title, activation=activation,
+        loads=_loads(one, body, model, frames), failed=one.failed,
+    )  # fmt: skip
+    film = MotionFilm(
+        model, (clip_side(model, clip, title="reference"), simulated), size=SIZE, name=one.name.removesuffix(".h5"),
+        camera=CAMERAS.get(body.name, "three-quarter"),
+    )  # fmt: skip
+    yield from film.pictures(frames / clip.fps)
 
 
-def _colours(body: SimulationBody, model: mujoco.MjModel, act: np.ndarray) -> np.ndarray:
-    """Colours of the tendons by muscle activation, shape (nframe, ntendon, 3) uint8."""
-    activation = np.zeros((len(act), model.nu))
-    activation[:, body.clip_act] = act
-    colours = MuscleColours(model)
-    return np.stack([colours.by_activation(row) for row in activation])
-
-
-def _labelled(picture: np.ndarray, title: str, line: str, *, ink: tuple[int, int, int] = _INK) -> np.ndarray:
-    """Write a title and a smaller line into the upper left corner of a picture."""
-    image = Image.fromarray(picture)
-    pen, height = ImageDraw.Draw(image), image.height
-    pen.text((height // 40, height // 50), title, fill=_INK, font=ImageFont.load_default(size=height / 28))
-    pen.text((height // 40, height // 14), line, fill=ink, font=ImageFont.load_default(size=height / 38))
-    return np.asarray(image)
+def _loads(one: SimulatedClip, body: SimulationBody, model: mujoco.MjModel, frames: np.ndarray) -> Loads | None:
+    if one.qvel is None or not body.target.support_parts:
+        return None
+    ground = ground_forces(body, one.qpos, one.qvel, one.act, frames=frames)
+    return force_loads(model, ground.force, ground.centre, ground.force[..., 2] > 0)

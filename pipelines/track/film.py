@@ -60,5 +60,6 @@ def _simulated(root: Path, item: ListedClip, stored: StoredTrack, body: Simulati
     failed = None if stored.tracked else reached - 1 if isinstance(reached, int) else stored.nstep
     return SimulatedClip(
         name=item.path, clip=read_listed(root, item).frames(slice(stored.start, None)),
-        qpos=stored.tracked_qpos[:, body.clip_qpos], act=stored.tracked_act, failed=failed, title="tracked",
+        qpos=stored.tracked_qpos[:, body.clip_qpos], qvel=stored.tracked_qvel[:, body.clip_qvel],
+        act=stored.tracked_act, failed=failed, title="tracked",
     )  # fmt: skip

@@ -1,10 +1,10 @@
 """Processes and progress of a tracking run."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from musclemap.cores import available_cores
 from musclemap.imitation.tracking.track import TrackingProgress
 
 
@@ -31,7 +31,7 @@ class TrackWorkers:
 
     def number(self, clips: int) -> int:
         """Number of processes for so many clips."""
-        return max(min(self.count or len(os.sched_getaffinity(0)), clips), 1)
+        return max(min(self.count or len(available_cores()), clips), 1)
 
 
 @dataclass(frozen=True, kw_only=True)

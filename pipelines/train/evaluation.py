@@ -15,7 +15,7 @@ from musclemap.imitation.eval.evaluation import ClipEvaluation, evaluate
 from musclemap.imitation.eval.scores import totals
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engines import engine_kind, has_cuda, make_engine
-from musclemap.imitation.physics.terrain import TerrainConfig
+from musclemap.imitation.physics.world_settings import TerrainConfig
 from musclemap.imitation.policy.policy import Policy, compile_policy
 from musclemap.imitation.policy.policy_file import POLICY, body_of, load_policy
 from musclemap.imitation.policy.training_clips import TrainingClips

@@ -1,4 +1,4 @@
-"""Parts of a body that all its clips share: rigid groups of bones, muscle paths and colours, and contact points."""
+"""Parts of a body that all its clips share: rigid groups of bones, muscle paths and colours, and names."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,6 @@ import numpy as np
 
 from musclemap.pipelines.rendering.drawing import drawing_model
 from musclemap.pipelines.rendering.muscles import MuscleColours, MusclePaths
-from musclemap.skeletons.bodies import BODIES, load_body
-from musclemap.skeletons.soles import find_sole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +29,8 @@ class DrawnBody:
         solids: Bones.
         paths: Paths of the muscles.
         colours: Colours of the muscles.
-        foot: Body ids of the heels and toes, shape (4,), or (0,) without feet.
-        foot_offset: Contact points in the frames of these bodies [m], shape (4, 3) or (0, 3).
+        muscles: Names of the muscles and the tendon of each.
+        joints: Names of the hinges and the column of each in qpos.
     """
 
     def __init__(self, name: str) -> None:
@@ -44,7 +42,15 @@ class DrawnBody:
         self.model = drawing_model(name)
         self.solids = solids(self.model)
         self.paths, self.colours = MusclePaths(self.model), MuscleColours(self.model)
-        self.foot, self.foot_offset = contact_points(self.model, name)
+        model = self.model
+        self.muscles = {
+            model.actuator(k).name: int(model.actuator_trnid[k, 0])
+            for k in np.flatnonzero(model.actuator_trntype == mujoco.mjtTrn.mjTRN_TENDON)
+        }
+        self.joints = {
+            model.joint(k).name: int(model.jnt_qposadr[k])
+            for k in np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_HINGE)
+        }
 
 
 def solids(model: mujoco.MjModel) -> tuple[Solid, ...]:
@@ -73,20 +79,3 @@ def _solid(model: mujoco.MjModel, data: mujoco.MjData, body: int, geoms: np.ndar
         name=name, body=body, vertices=np.concatenate(vertices).astype(np.float32),
         faces=np.concatenate(faces).astype(np.uint32),
     )  # fmt: skip
-
-
-def contact_points(model: mujoco.MjModel, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Contact points of a body's soles, at which the contacts of its clips are detected.
-
-    Args:
-        model: Body compiled for drawing.
-        name: Name of the body.
-
-    Returns:
-        Body ids, shape (ncontact,), and points in the frames of these bodies [m], shape (ncontact, 3); empty without
-        feet.
-    """
-    parts = load_body(name).contact_parts if name in BODIES else ()
-    points = find_sole(model, parts).contact if parts else ()
-    offsets = np.array([point.offset for point in points], float).reshape(-1, 3)
-    return np.array([point.body for point in points], int), offsets

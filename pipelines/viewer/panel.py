@@ -1,6 +1,7 @@
 """The controls beside the 3D scene. They change nothing themselves: each user action becomes a call to the server.
 
-All text from files passes through `text` on its way to the page; none reaches `add_html`.
+All text from files passes through `text` on its way to the page. `add_html` gets names of the body and titles of clips,
+which `curves` escapes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,10 @@ from typing import Any
 
 import viser
 
-from musclemap.pipelines.rendering.muscles import FULL_RGB, LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, REST_RGB, SHORT_RGB
+from musclemap.pipelines.rendering.colour_map import ACTIVATION_STOPS
+from musclemap.pipelines.rendering.drawing import CENTRE_RGB, FORCE_RGB, LEFT_RGB, RIGHT_RGB
+from musclemap.pipelines.rendering.loads import ARROW_SCALE
+from musclemap.pipelines.rendering.muscles import LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, SHORT_RGB
 from musclemap.retarget.checks.reason_text import reason_text
 
 from .playback import Playback
@@ -22,6 +26,10 @@ MAX_LISTED = 500
 """Maximum number of clips listed in the chooser; a search field narrows down longer lists."""
 MAX_REASONS = 20
 """Maximum number of broken rules listed per clip."""
+NO_MUSCLE: str = "none"
+"""Choice of no muscle."""
+MUSCLE_CURVE: str = "chosen muscle"
+"""Choice of the curve of the chosen muscle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +47,16 @@ class Actions:
     follow: Callable[[bool], None]
     layer: Callable[[str, bool], None]
     colouring: Callable[[str], None]
+    muscle: Callable[[str], None]
+    curve: Callable[[str], None]
 
 
 class Panel:
     """Clip chooser, player and layers.
 
     Attributes:
-        chooser, slider, colouring, info: Controls that show the state of the current clip.
+        chooser, slider, targets, colouring, muscle, curve, plot, legend, info: Controls that show the state of the
+            current clip.
         actions: Callbacks of the controls.
     """
 
@@ -59,7 +70,10 @@ class Panel:
         gui.set_panel_label("musclemap")
         self._add_chooser(gui, names, name, actions)
         self._add_player(gui, actions)
+        self._add_curves(gui, actions)
+        self.legend = gui.add_html("")
         self._add_layers(gui, muscles, actions)
+        self._add_playback(gui, actions)
         self.info = gui.add_markdown("")
 
     def show_clip(self, name: str, scene: Scene, playback: Playback, *, notes: Sequence[str]) -> None:
@@ -68,6 +82,14 @@ class Panel:
         self.slider.value = 0
         self.slider.max = max(playback.nframe - 1, 1)
         self.colouring.options = COLOURINGS if scene.activation is not None else COLOURINGS[:1]
+        self.muscle.options = (NO_MUSCLE, *scene.body.muscles)
+        self.curve.options = (MUSCLE_CURVE, *scene.body.joints)
+        forces = scene.loads.arrow.any()
+        self._force_legend = [
+            *([f"{_mark(FORCE_RGB, '↑')} ground force, {ARROW_SCALE:g} m = body weight"] if forces else []),
+            *([f"{_mark(FORCE_RGB, '●')} {scene.loads.meaning}"] if scene.loads.bears.any() else []),
+            f"targets {_mark(LEFT_RGB, '●')} left {_mark(RIGHT_RGB, '●')} right {_mark(CENTRE_RGB, '●')} middle",
+        ]
         clip = scene.clip
         self._clip_text = "  \n".join(
             [
@@ -95,13 +117,21 @@ class Panel:
             f"{frame.outside} muscles outside their operating range"
         )
 
+    def set_targets(self, visible: bool) -> None:
+        """Tick whether the targets are shown."""
+        self.targets.value = visible
+
     def show_colouring(self, colouring: str) -> None:
         """Show the legend of a colouring of the muscles."""
         self.colouring.value = colouring
         if colouring == "activation":
-            self._legend.content = _legend("at rest", "fully active", (REST_RGB, FULL_RGB))
+            bar = _colour_bar("muscle activation 0", "1", [(place, _hex(text)) for place, text in ACTIVATION_STOPS])
         else:
-            self._legend.content = _legend("shortest", "longest in its range", (SHORT_RGB, MIDDLE_RGB, LONG_RGB))
+            scale = [(0.0, SHORT_RGB), (0.5, MIDDLE_RGB), (1.0, LONG_RGB)]
+            unknown = "no activations in this clip; " if len(self.colouring.options) == 1 else ""
+            bar = _colour_bar(f"{unknown}muscle length: shortest", "longest", scale)
+        lines = [*self._force_legend, f"{_mark(PASSIVE_RGB, '■')} tendon without a muscle"]
+        self.legend.content = f'<div style="margin:0 0.75em 0.75em; font-size:0.8em">{bar}{"<br>".join(lines)}</div>'
 
     def _add_chooser(self, gui: viser.GuiApi, names: Sequence[str], name: str, actions: Actions) -> None:
         listed = names[:MAX_LISTED]
@@ -137,19 +167,33 @@ class Panel:
         gui.add_button_group("Step", ("Back", "Forward")).on_click(
             lambda event: actions.step(1 if event.target.value == "Forward" else -1)
         )
-        speed = gui.add_dropdown("Speed", tuple(SPEEDS), initial_value="1×")
-        _on_user(speed, lambda value: actions.speed(SPEEDS[value]))
-        _on_user(gui.add_checkbox("Loop", True), actions.loop)
-        _on_user(gui.add_checkbox("Follow", True, hint="Keep the body in view and move the ground"), actions.follow)
+
+    def _add_playback(self, gui: viser.GuiApi, actions: Actions) -> None:
+        with gui.add_folder("Playback", expand_by_default=False):
+            speed = gui.add_dropdown("Speed", tuple(SPEEDS), initial_value="1×")
+            _on_user(speed, lambda value: actions.speed(SPEEDS[value]))
+            _on_user(gui.add_checkbox("Loop", True), actions.loop)
+            hint = "Keep the body in view and move the ground"
+            _on_user(gui.add_checkbox("Follow", True, hint=hint), actions.follow)
+
+    def _add_curves(self, gui: viser.GuiApi, actions: Actions) -> None:
+        self.plot = gui.add_html("")
+        hint = "Angle of a joint, or the chosen muscle"
+        self.curve: viser.GuiDropdownHandle[str] = gui.add_dropdown("Plot", (MUSCLE_CURVE,), hint=hint)
+        hint = "Type a part of its name, or click a muscle"
+        self.muscle: viser.GuiDropdownHandle[str] = gui.add_dropdown("Muscle", (NO_MUSCLE,), hint=hint)
+        _on_user(self.curve, actions.curve)
+        _on_user(self.muscle, actions.muscle)
 
     def _add_layers(self, gui: viser.GuiApi, muscles: bool, actions: Actions) -> None:
-        with gui.add_folder("Show"):
-            for layer in LAYERS:
-                box = gui.add_checkbox(layer.capitalize(), muscles or layer != "muscles")
+        with gui.add_folder("Show", expand_by_default=False):
+            for layer, shown in LAYERS.items():
+                box = gui.add_checkbox(layer.capitalize(), shown and (muscles or layer != "muscles"))
                 _on_user(box, lambda value, layer=layer: actions.layer(layer, value))
+                if layer == "targets":
+                    self.targets = box
             self.colouring: viser.GuiDropdownHandle[str] = gui.add_dropdown("Colour by", COLOURINGS[:1])
             _on_user(self.colouring, actions.colouring)
-            self._legend = gui.add_html("")
 
 
 def _on_user(control: Any, act: Callable[[Any], None]) -> None:
@@ -165,14 +209,22 @@ def _broken_rule(reason: Mapping[str, Any], fps: float) -> str:
     return markdown(f"{reason.get('rule')} {value}, limit {limit}{where}{f': {text}' if text else ''}")
 
 
-def _legend(low: str, high: str, scale: Sequence[tuple[float, float, float]]) -> str:
-    colours = ", ".join(_css(rgb) for rgb in scale)
+def _colour_bar(low: str, high: str, stops: Sequence[tuple[float, tuple[float, float, float]]]) -> str:
+    colours = ", ".join(f"{_css(rgb)} {100 * place:.0f}%" for place, rgb in stops)
+    bar = f"flex:1; min-width:3em; height:0.8em; background:linear-gradient(to right, {colours})"
     return (
-        f'<div style="margin:0 0.75em 0.75em; font-size:0.75em"><div style="height:0.6em; border-radius:0.3em; '
-        f'background:linear-gradient(to right, {colours})"></div><div style="display:flex; '
-        f'justify-content:space-between"><span>{low}</span><span>{high}</span></div>'
-        f'<span style="color:{_css(PASSIVE_RGB)}">■</span> no muscle</div>'
+        f'<div style="display:flex; gap:0.4em; align-items:center"><span>{low}</span>'
+        f'<div style="{bar}"></div><span>{high}</span></div>'
     )
+
+
+def _mark(rgb: tuple[float, float, float], sign: str) -> str:
+    return f'<span style="color:{_css(rgb)}">{sign}</span>'
+
+
+def _hex(text: str) -> tuple[float, float, float]:
+    red, green, blue = (int(text[k : k + 2], 16) / 255.0 for k in (1, 3, 5))
+    return red, green, blue
 
 
 def _css(rgb: tuple[float, float, float]) -> str:

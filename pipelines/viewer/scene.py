@@ -7,7 +7,8 @@ import numpy as np
 
 from musclemap.datasets.clip import Clip
 from musclemap.pipelines.rendering.camera import CameraPath, follow
-from musclemap.pipelines.rendering.drawing import landmark_rgb, place
+from musclemap.pipelines.rendering.drawing import NEUTRAL_RGB, landmark_rgb, place
+from musclemap.pipelines.rendering.loads import Loads, clip_loads
 
 from .drawn_body import DrawnBody
 
@@ -31,9 +32,12 @@ class Frame:
     ghost: np.ndarray
     """Landmark targets joined to a stick figure, shape (nstick, 2, 3)."""
     contact: np.ndarray
-    """Contact points (left heel, left toe, right heel, right toe), shape (4, 3), or (0, 3) without feet."""
+    """Centres of pressure of the parts that can bear load, shape (ncontact, 3); without forces, contact points (left
+    heel, left toe, right heel, right toe)."""
     standing: np.ndarray
-    """Whether each contact point touches the ground, shape (4,) or (0,) bool."""
+    """Whether each part bears load or each contact point is held still, shape (ncontact,) bool."""
+    arrow: np.ndarray
+    """Both ends of the arrows of the ground forces, shape (narrow, 2, 3)."""
     outside: int
     """Number of muscles shorter or longer than their operating range."""
     error: float
@@ -46,7 +50,9 @@ class Scene:
     Attributes:
         clip: Clip.
         body: Body of the clip.
+        loads: Ground forces, or contact without forces.
         activation: Muscle activations, shape (nframe, nu), or None if the clip has none for this body.
+        errors: Mean distance between the landmarks and their targets [m], shape (nframe,).
         target_rgb: Colours of the targets by side, from 0 to 1, shape (nlandmark, 3).
         camera_path: Camera that keeps the whole clip in view; its `lookat` follows the body.
     """
@@ -62,30 +68,45 @@ class Scene:
         self.activation = clip.activation if fits else None
         self.camera_path: CameraPath = follow(body.model, clip.qpos, fps=clip.fps, target_pos=clip.target_pos)
         self.target_rgb = landmark_rgb(clip.landmark_names, nlandmark=clip.target_pos.shape[1])
+        no_loads = Loads(
+            pos=np.zeros((clip.nframe, 0, 3)), arrow=np.zeros((clip.nframe, 0, 3)),
+            bears=np.zeros((clip.nframe, 0), bool), meaning="",
+        )  # fmt: skip
+        self.loads = clip_loads(body.model, clip) or no_loads
         self._data = mujoco.MjData(body.model)
         self._solid = np.array([solid.body for solid in body.solids], dtype=int)
         self._sticks = sticks(body.model, clip.landmark_names)
-        self._error = np.linalg.norm(clip.landmark_pos - clip.target_pos, axis=-1).mean(axis=-1)
+        self.errors = np.linalg.norm(clip.landmark_pos - clip.target_pos, axis=-1).mean(axis=-1)
 
     def frame(self, index: int, *, colouring: str = "length") -> Frame:
-        """Compute one frame; without activations the muscles are coloured by length, whatever the `colouring`."""
+        """Compute one frame; coloured by activation, the muscles of a clip without activations are grey."""
         data, clip, body = self._data, self.clip, self.body
         data.qpos[:] = clip.qpos[index]
         place(body.model, data)
-        if colouring == "activation" and self.activation is not None:
-            rgb = body.colours.by_activation(self.activation[index])
-        else:
+        if colouring == "length":
             rgb = body.colours.by_length(data.ten_length)
+        elif self.activation is None:
+            rgb = np.tile(np.round(255.0 * np.array(NEUTRAL_RGB)).astype(np.uint8), (body.model.ntendon, 1))
+        else:
+            rgb = body.colours.by_activation(self.activation[index])
         fraction = body.colours.fraction(data.ten_length)
-        xmat = data.xmat[body.foot].reshape(-1, 3, 3)
         return Frame(
             body_pos=data.xpos[self._solid], body_quat=data.xquat[self._solid], muscle=body.paths.segments(data),
             muscle_rgb=rgb[body.paths.tendon], target=clip.target_pos[index],
             ghost=clip.target_pos[index][self._sticks],
-            contact=data.xpos[body.foot] + np.einsum("nij,nj->ni", xmat, body.foot_offset),
-            standing=clip.contact[index][: len(body.foot)] > 0,
-            outside=int(((fraction < 0.0) | (fraction > 1.0)).sum()), error=float(self._error[index]),
+            contact=self.loads.pos[index], standing=self.loads.bears[index], arrow=self.loads.arrows(index),
+            outside=int(((fraction < 0.0) | (fraction > 1.0)).sum()), error=float(self.errors[index]),
         )  # fmt: skip
+
+    def lengths(self, muscle: str) -> np.ndarray:
+        """Normalised length of a muscle in every frame, 0 to 1 over its operating range, shape (nframe,)."""
+        model, which = self.body.model, list(self.body.muscles).index(muscle)
+        result = np.empty(self.clip.nframe)
+        for index, qpos in enumerate(self.clip.qpos):
+            self._data.qpos[:] = qpos
+            place(model, self._data)
+            result[index] = self.body.colours.fraction(self._data.ten_length)[which]
+        return result
 
 
 def sticks(model: mujoco.MjModel, landmark_names: tuple[str, ...]) -> np.ndarray:

@@ -5,7 +5,6 @@ is several times faster than MuJoCo Warp; `warp_physics.WarpPhysics` runs the sa
 quantities to independent joints with `ReducedCoordinates`, so that later checks are the same for both engines.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import NamedTuple, Protocol
 import mujoco
 import numpy as np
 
+from musclemap.cores import available_cores
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.soles import reach_below
 
@@ -158,7 +158,7 @@ class MujocoPhysics:
     def __init__(self, body: TargetBody, *, threads: int | None = None) -> None:
         self.body = body
         self._collision_geoms = CollisionGeoms(body.model)
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or len(available_cores())
 
     def evaluate(self, qpos: np.ndarray, qvel: np.ndarray, qacc: np.ndarray, *, muscles: bool = False) -> FramePhysics:
         """See `PhysicsEngine`."""

@@ -18,7 +18,7 @@ from musclemap.intervals import runs
 from musclemap.skeletons.body import TargetBody
 
 from .contact_forces import GRAVITY
-from .plates_under_feet import foot_on_plate, known_feet, outline_distances
+from .plates_under_feet import foot_on_plate, known_feet, outline_distances, overhang
 
 SHORTEST = 0.4
 """Shortest time of complete measurement from which the subject's mass is taken [s]; a step of walking."""
@@ -40,6 +40,7 @@ class ClipPlates:
         mass: Mass of the subject [kg]; None if it is not stated, and the plates never bear the whole body for long
             enough to show it.
         offset: Median distance of the centres of pressure from the outlines of the subject's feet [m]; 0 under them.
+        overhang: From `overhang`, shape (nframe, 2) [m].
         mass_source: "stated", "strides" (mean force over whole strides), "impulse" (over another time) or "unknown".
     """
 
@@ -48,6 +49,7 @@ class ClipPlates:
     mass: float | None
     mass_source: str
     offset: float
+    overhang: np.ndarray
 
     def fields(self) -> dict[str, Any]:
         """Members of a clip."""
@@ -157,7 +159,8 @@ def place_plates(plates: PlateForces, feet: FeetOfBoth, fps: float, *, scale: fl
     ]
     offset = float(np.median(np.concatenate(distances))) if distances else 0.0
     placed = replace(here, centre=_under_feet(here, foot, feet, scale), corners=None)
-    return ClipPlates(plates=placed, foot=foot, mass=mass, mass_source=source, offset=offset)
+    over = overhang(here, feet.source, foot)
+    return ClipPlates(plates=placed, foot=foot, mass=mass, mass_source=source, offset=offset, overhang=over)
 
 
 def _under_feet(plates: PlateForces, foot: np.ndarray, feet: FeetOfBoth, scale: float) -> np.ndarray:

@@ -26,6 +26,9 @@ NEAR = 0.04
 """Largest distance of the centre of pressure from the outline of the foot that stands on the plate [m]: markers and
 joints that come from angles are some centimetres off."""
 
+LEVEL = 0.02
+"""Height of ankle and ball above their lowest up to which a foot is level [m]; at heel-off the ankle rises by more."""
+
 OUTSIDE = 0.2
 """Fraction of the frames in which both feet bear and the centre of pressure is not under the one foot, from which the
 other is on the plate too."""
@@ -126,6 +129,53 @@ def _inside(feet: np.ndarray, corners: np.ndarray) -> np.ndarray:
     offset = feet.mean(axis=2)[:, :, None, :2] - corners[:, :2]
     side = edges[:, 0] * offset[..., 1] - edges[:, 1] * offset[..., 0]
     return np.asarray((side >= 0).all(axis=2) | (side <= 0).all(axis=2))
+
+
+def overhang(plates: PlateForces, feet: np.ndarray, foot: np.ndarray) -> np.ndarray:
+    """How far each foot that stands level reaches over the edges of the plates that it is on.
+
+    What such a foot pushes beside them is not measured. Heels and toes that are raised may be anywhere.
+
+    Args:
+        plates: Forces at the frames of the motion, in its world.
+        feet: As for `foot_on_plate`.
+        foot: From `foot_on_plate`.
+
+    Returns:
+        Distance of the heel or the tip of the toes from the nearest of these plates, shape (nframe, 2) [m]; 0 where the
+        foot is on no plate alone, is not level, or the corners of the plates are unknown.
+    """
+    result = np.zeros((len(feet), 2))
+    if plates.corners is None:
+        return result
+    alone = foot & ~foot.all(axis=2, keepdims=True) & plates.loaded[..., None]
+    for side in range(2):
+        ankle, ball = feet[:, side, 0], feet[:, side, 1]
+        on = alone[..., side]
+        frames = np.flatnonzero(on.any(axis=1))
+        if not len(frames):
+            continue
+        low = [point[frames, 2] < np.quantile(point[frames, 2], 0.1) + LEVEL for point in (ankle, ball)]
+        axis = (ball - ankle)[frames, :2]
+        for end in (ankle[frames, :2] - HEEL * axis, ball[frames, :2] + TOES * axis):
+            beyond = np.stack([_distance_outside(end, corners) for corners in plates.corners], axis=1)
+            beyond = np.where(on[frames], beyond, np.inf).min(axis=1)
+            result[frames, side] = np.maximum(result[frames, side], np.where(low[0] & low[1], beyond, 0.0))
+    return result
+
+
+def _distance_outside(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Horizontal distance of points (n, 2) from a plate with corners (4, 3), shape (n,); 0 on it."""
+    start, inside = corners[:, :2], np.ones(len(points), bool)
+    edges = np.roll(start, -1, axis=0) - start
+    turn = np.sign(edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0])
+    nearest = np.full(len(points), np.inf)
+    for corner, edge in zip(start, edges, strict=True):
+        offset = points - corner
+        inside &= turn * (edge[0] * offset[:, 1] - edge[1] * offset[:, 0]) >= 0.0
+        share = np.clip(offset @ edge / max(float(edge @ edge), 1e-12), 0.0, 1.0)
+        nearest = np.minimum(nearest, np.linalg.norm(offset - share[:, None] * edge, axis=1))
+    return np.where(inside, 0.0, nearest)
 
 
 def known_feet(

@@ -3,7 +3,6 @@
 The model without geoms, tendons and muscles is used, so a frame costs some 50 microseconds.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from musclemap.cores import available_cores
 from musclemap.retarget.velocities import velocities
 from musclemap.skeletons.body import TargetBody
 
@@ -75,7 +75,7 @@ def required_forces(body: TargetBody, qpos: np.ndarray, fps: float, *, momentum:
     qvel, qacc = velocities(qpos, fps), accelerations(qpos, fps)
     chunks = [slice(low, low + FRAMES_PER_THREAD) for low in range(0, len(qpos), FRAMES_PER_THREAD)]
     run = lambda part: _evaluate(body, qpos[part], qvel[part], qacc[part], momentum=momentum)  # noqa: E731
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(len(available_cores())) as pool:
         parts = list(pool.map(run, chunks))
     wrench, com, points, matrix, tilt = (
         None if fields[0] is None else np.concatenate(fields) for fields in zip(*parts, strict=True)

@@ -8,6 +8,7 @@ import re
 import time
 from importlib import import_module
 
+import numpy as np
 import pytest
 import typer
 from rich.console import Console
@@ -112,7 +113,7 @@ def test_failed_files_exit_with_1_and_are_named_with_their_reason(source, out, m
         (["--limit", "0"], "limit"),
         (["--group", "nonsense"], "kit-kinesis-test"),
         (["--include", "nothing*"], "none of 3 motions"),
-        (["--config", "absent.toml"], "cannot read settings"),
+        (["--config", "absent.toml"], "file 'absent.toml' does not exist"),
         (["--device", "abacus"], "cpu"),
         (["-v", "-q"], "exclude each other"),
     ],
@@ -198,9 +199,13 @@ def test_options_override_set_and_set_overrides_the_file(source, out, made, tmp_
     assert (body_models, device.platform) == (None, "cpu")
     run(source, out, *file, "--treadmill", "overground", "--dry-run")
     assert made[-1][0].treadmill == "overground"
-    run(source, out, *file, "--hands", "locked", "--dry-run", "--device", "cpu", "--body-models", tmp_path)
+    models = tmp_path / "models"
+    models.mkdir()
+    arrays = {"v_template": np.zeros((9, 3)), "shapedirs": np.zeros((9, 3, 10)), "J_regressor": np.zeros((24, 9))}
+    np.savez(models / "SMPL_NEUTRAL.npz", **arrays)
+    run(source, out, *file, "--hands", "locked", "--dry-run", "--device", "cpu", "--body-models", models)
     config, body_models, device = made[-1]
-    assert (config.fps, config.hands, body_models, device.platform) == (30.0, "locked", tmp_path, "cpu")
+    assert (config.fps, config.hands, body_models, device.platform) == (30.0, "locked", models, "cpu")
 
 
 def test_a_missing_gpu_exits_with_2(source, out, made):
@@ -388,11 +393,15 @@ def test_info_survives_errors_of_libraries(tmp_path, monkeypatch):
     monkeypatch.setattr(info, "_jax_devices", broken)
     monkeypatch.setattr(info, "_target", broken)
     (tmp_path / "SMPL_NEUTRAL.npz").write_bytes(b"junk")
-    for folder in (tmp_path, tmp_path / "absent", tmp_path / "SMPL_NEUTRAL.npz"):
-        for form in ([], ["--json"]):
+    for form in ([], ["--json"]):
+        for folder in (tmp_path, tmp_path / "SMPL_NEUTRAL.npz"):
             result = RUNNER.invoke(info.app, [*form, "--body-models", str(folder)])
-            assert result.exit_code == 0, result.output
+            assert result.exit_code == 1, result.output  # no model that can be read
             assert "driver and library do not match" in result.stdout
+            assert "has none that can be read" in result.stdout
+        result = RUNNER.invoke(info.app, [*form, "--body-models", str(tmp_path / "absent")])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "absent' does not exist" in result.stderr
 
 
 APPS = (

@@ -1,6 +1,7 @@
 """Every command ends with one sentence and an exit status, whatever the error and the output."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, printable
-from musclemap.cli.program import INTERNAL, INTERRUPTED, PIPE_CLOSED, WRONG_USE, Program
+from musclemap.cli.program import INTERNAL, PIPE_CLOSED, WRONG_USE, Program
 from musclemap.errors import SettingsError
 
 RUNNER = CliRunner()
@@ -46,7 +48,9 @@ def _raising(error):
         (RecursionError("too deep"), INTERNAL, "internal error: RecursionError: too deep"),
         (MemoryError(), INTERNAL, "internal error: MemoryError"),
         (AssertionError(), INTERNAL, "internal error: AssertionError"),
-        (KeyboardInterrupt(), INTERRUPTED, ""),
+        (KeyboardInterrupt(), INTERRUPTED, "mm-test: interrupted; nothing was written"),
+        (ModuleNotFoundError("", name="fcntl"), WRONG_USE, "this needs Linux or macOS"),
+        (ModuleNotFoundError("", name="viser.x"), WRONG_USE, "the package viser is missing: pip install"),
     ],
 )
 def test_any_error_gives_one_sentence_and_a_status(error, status, words):
@@ -136,3 +140,63 @@ def test_debug_variable_shows_the_traceback():
     done = _run(broken, MUSCLEMAP_DEBUG="1")
     assert done.returncode == INTERNAL
     assert b"Traceback" in done.stderr
+
+
+WAITS = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+from musclemap.cli.program import Program
+app = Program("mm-test", kept="finished parts are kept")
+@app.command()
+def command() -> None:
+    with ThreadPoolExecutor() as pool:  # which waits for its threads, whatever happens
+        done = pool.submit(time.sleep, 300)
+        print("ready", flush=True)
+        done.result()
+app([])
+"""
+
+
+def test_a_second_ctrl_c_ends_what_the_first_cannot():
+    run = subprocess.Popen(
+        [sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": SOURCES},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background processes ignore it
+    )  # fmt: skip
+    assert run.stdout is not None
+    assert run.stderr is not None
+    assert run.stdout.readline() == "ready\n"
+    run.send_signal(signal.SIGINT)
+    assert run.stderr.readline().startswith("mm-test: stopping when the step under way ends; Ctrl-C again")
+    assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, err) == (INTERRUPTED, "mm-test: interrupted; finished parts are kept\n")
+
+
+LOST = WAITS.replace("        done.result()", "        pass").replace("pool.submit(time.sleep, 300)", "None").replace(
+    'print("ready", flush=True)', "wait()"
+).replace("app([])", """
+class Slow:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(1.0)
+def wait():
+    slow = Slow()
+    del slow  # Python ignores exceptions of a destructor
+    time.sleep(300)
+app([])
+""")
+
+
+def test_ctrl_c_is_not_lost_where_python_ignores_exceptions():
+    run = subprocess.Popen(
+        [sys.executable, "-c", LOST], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": SOURCES},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert run.stdout is not None
+    assert run.stdout.readline() == "ready\n"
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, err) == (INTERRUPTED, "mm-test: interrupted; finished parts are kept\n")

@@ -11,16 +11,9 @@ from musclemap.errors import SettingsError, TargetError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
-from musclemap.imitation.physics.terrain import (
-    KINDS,
-    STEPS_PER_FLIGHT,
-    Kind,
-    TerrainConfig,
-    add_terrain,
-    height_at,
-    make_ground,
-)
+from musclemap.imitation.physics.terrain import STEPS_PER_FLIGHT, add_terrain, height_at, make_ground
 from musclemap.imitation.physics.warp_engine import WarpEngine
+from musclemap.imitation.physics.world_settings import KINDS, Kind, TerrainConfig
 from musclemap.imitation.task.reference import Reference, make_library
 from musclemap.imitation.task.task import Task
 from musclemap.pipelines.train.physics_setup import buffer_arguments

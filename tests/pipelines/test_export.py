@@ -358,6 +358,10 @@ def test_bad_clips_are_reported_and_the_rest_is_exported(out: Path, tmp_path: Pa
 
 def test_exporting_selected_clips_and_a_single_clip(out: Path, tmp_path: Path) -> None:
     assert _run(out, tmp_path / "a", "--to", "mot", "--include", "walk_*")[0] == 0
+    _run(out, "-o", tmp_path / "d", "--to", "mot", "--include", "walk_*", "--exclude", "sub/*", "--limit", 1)
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("walk_*.h5"))
+    chosen = [name for name in names if not name.startswith("sub/")][:1]
+    assert [clip["clip"] for clip in json.loads((tmp_path / "d" / "export.json").read_bytes())["clips"]] == chosen
     status, stdout, _ = _run(out / "sub" / "walk_0.8.h5", tmp_path / "b", "--to", "mot", "-v")
     assert (status, stdout.splitlines()[0]) == (0, f"walk_0.8.mot: {N} frames")
     assert (tmp_path / "a" / "sub" / "walk_0.8.mot").read_bytes() == (tmp_path / "b" / "walk_0.8.mot").read_bytes()
@@ -405,7 +409,7 @@ def test_wrong_use(out: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for words, output in (
         ((tmp_path / "empty", tmp_path / "a", "--to", "csv"), "there is no clip"),
-        ((out, tmp_path / "a", "--to", "csv", "--include", "x*"), "none of 6 clips"),
+        ((out, tmp_path / "a", "--to", "csv", "--include", "x*"), "none of the 6 clips"),
         ((out, tmp_path / "a", "--to", "bvh", "--fingers"), "bvh does not support fingers"),
         ((out, tmp_path / "a", "--to", "fbx"), "fbx"),
     ):

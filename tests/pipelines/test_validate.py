@@ -184,4 +184,13 @@ def test_the_report_is_written_with_the_verdicts_or_separately(tmp_path: Path, j
     assert result.stdout.strip() == str(out / "report.html")
     assert '"infeasible": 1' in (out / "report.html").read_text("utf-8")
     assert RUNNER.invoke(page.app, [str(tmp_path)]).exit_code == 2
-    assert RUNNER.invoke(page.app, [str(out), "--limit", "skate_m_s=x:y"]).exit_code == 2
+    assert RUNNER.invoke(page.app, [str(out), "--threshold", "skate_m_s=x:y"]).exit_code == 2
+
+
+def test_globs_select_the_clips_to_check(tmp_path: Path, short: Clip) -> None:
+    out, names = put(tmp_path / "out", jump=short, walk=short), ["jump.h5", "walk.h5"]
+    options = ["--dry-run", "--no-report", "--json"]
+    chosen = RUNNER.invoke(validate.app, [str(out), "--exclude", names[0], *options])
+    assert [clip["clip"] for clip in json.loads(chosen.stdout)["clips"]] == names[1:]
+    first = RUNNER.invoke(validate.app, [str(out), "--include", "*.h5", "--limit", "1", *options])
+    assert [clip["clip"] for clip in json.loads(first.stdout)["clips"]] == names[:1]

@@ -123,16 +123,19 @@ def test_half_a_degree_does_not_move_an_arm(unchecked: Retargeter, recorded: Sou
 
 @needs_mocap
 def test_a_recorded_walk_through_markers(unchecked: Retargeter, body: TargetBody, recorded: SourceMotion) -> None:
-    """Bony markers are 2 mm off in each direction, which is 2 degrees of the pelvis and 3 of an upper arm's twist."""
+    """Bony markers are 2 mm off in each direction, which is 2 degrees of the pelvis and 3 of an upper arm's twist.
+
+    Half of the distance is the size of the travel, by the toes of the recording, which no marker shows.
+    """
     ref, clip = clips(unchecked, recorded, through_markers(recorded, "CMU 41"))
     distance = distances(ref, clip)
-    assert distance.mean(axis=0).max() < 15.0
+    assert distance.mean(axis=0).max() < 12.0
     assert distance.max() < 30.0
     angles = angle_differences(body, ref, clip)
     assert max(value for name, value in angles.items() if name not in SHOULDER | UNSEEN) < 3.0
     direction, rotation = arm_differences(body, ref, clip)
     assert direction.max() < 3.0
-    assert rotation.max() < 8.0
+    assert rotation.max() < 5.0
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +151,7 @@ def test_the_known_walk_through_markers(unchecked: Retargeter, body: TargetBody,
     assert max(value for name, value in angles.items() if name not in SHOULDER) < 3.0
     direction, rotation = arm_differences(body, ref, clip)
     assert direction.max() < 3.0
-    assert rotation.max() < 3.0
+    assert rotation.max() < 4.0
 
 
 @needs_truth

@@ -15,7 +15,7 @@ from musclemap.retarget.checks.physics_checks import MujocoPhysics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.config import ValidationConfig
 from musclemap.retarget.forces.measured import FeetOfBoth, KnownForces, place_plates
-from musclemap.retarget.forces.plates_under_feet import foot_on_plate, known_feet
+from musclemap.retarget.forces.plates_under_feet import foot_on_plate, known_feet, overhang
 from musclemap.retarget.forces.required_forces import required_forces
 from musclemap.retarget.forces.roll_over import RollOver
 from musclemap.skeletons.body import TargetBody
@@ -101,6 +101,28 @@ def test_walking_over_one_plate() -> None:
     assert not known[56:94].any()
     assert known[:56].all()
     assert known[94:].all()
+
+
+@pytest.mark.parametrize(("edge", "beyond"), [(0.5, 0.0), (0.25, 0.0), (0.1, 0.1015), (-0.06, 0.0)])
+def test_a_foot_over_the_edge_of_its_plate(edge: float, beyond: float) -> None:
+    """The left foot, from 0.052 m behind its ankle to 0.2015 m before it, on a plate that ends at `edge`.
+
+    Its toes are over the edge by so much; with the plate behind the heel, it is on no plate. In frames with the heel
+    raised nothing is said.
+    """
+    square = np.array([[0.3, edge, 0], [-0.1, edge, 0], [-0.1, edge - 0.6, 0], [0.3, edge - 0.6, 0]])
+    centre = (A[0], min(edge - 0.02, 0.05))
+    plates = plates_of((LEFT, centre), corners=square[None])
+    feet = feet_at(A, B)
+    feet[70:90, 0, 0, 2] += 0.05
+    foot = foot_on_plate(plates, feet, step_bearing(), ALWAYS)
+    if edge < 0.0:
+        foot[:] = False
+    over = overhang(plates, feet, foot)
+    np.testing.assert_allclose(over[:70, 0], beyond, atol=1e-9)
+    assert not over[70:].any()
+    assert not over[:, 1].any()
+    assert not overhang(replace(plates, corners=None), feet, foot).any()
 
 
 @pytest.mark.parametrize("corners", [True, False])

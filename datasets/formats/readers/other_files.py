@@ -64,6 +64,12 @@ _BY_SUFFIX: dict[str, OtherFile] = {
     ".mat": OtherFile("a MATLAB file", "save the rotations as .npz (poses, trans)", ReasonCode.UNSUPPORTED_FORMAT),
     ".osim": OtherFile("an OpenSim model", "it holds no motion; give the motion beside it"),
     ".xml": OtherFile("a model or settings", "it holds no motion"),
+    ".b3d": OtherFile(
+        "an AddBiomechanics file", "download the OpenSim results of the subject: its .mot files are read, with the "
+        "ground forces beside them", ReasonCode.UNSUPPORTED_FORMAT),
+    ".cdf": OtherFile(
+        "a file of Human3.6M", "it holds joint positions or keypoints: give SMPL fitted to them",
+        ReasonCode.UNSUPPORTED_FORMAT),
     ".urdf": OtherFile("a robot model", "it holds no motion"),
     ".json": OtherFile("a JSON file", "keypoints are not rotations: fit SMPL to them and give its result"),
     ".csv": _TABLE, ".xlsx": _TABLE, ".tsv": _TABLE,
@@ -93,6 +99,30 @@ _BY_CONTENT: tuple[tuple[bytes, OtherFile], ...] = (
     (b"version https://git-lfs", OtherFile("a pointer of Git LFS", "fetch the file itself with git lfs pull")),
 )  # fmt: skip
 
+_EXPORT_MARKERS = "labelled markers are read from C3D (.c3d) or TRC (.trc): export them so"
+
+_BY_TEXT: tuple[tuple[str, str, OtherFile], ...] = (
+    (".csv", "format version", OtherFile(
+        "a table of Motive", "export the skeleton as .bvh, or labelled markers as .c3d or .trc",
+        ReasonCode.UNSUPPORTED_FORMAT)),
+    (".csv", "trajectories", OtherFile("a table of Vicon", _EXPORT_MARKERS, ReasonCode.UNSUPPORTED_FORMAT)),
+    (".tsv", "no_of_frames", OtherFile("a table of Qualisys", _EXPORT_MARKERS, ReasonCode.UNSUPPORTED_FORMAT)),
+    (".xml", "<mmm", OtherFile(
+        "a motion of the Master Motor Map (KIT)", "give the C3D file beside it, or its motion in AMASS",
+        ReasonCode.UNSUPPORTED_FORMAT)),
+    (".json", "babel_sid", OtherFile("labels of BABEL", "give the AMASS motions that they belong to (feat_p)")),
+    (".json", '"rh"', OtherFile(
+        "one frame of EasyMocap", "save the frames as one .npz with poses, trans and mocap_frame_rate; Rh turns about "
+        "the origin of the world, so trans = Th + R(Rh) J0 - J0 with the pelvis J0 of the rest pose",
+        ReasonCode.UNSUPPORTED_FORMAT)),
+    (".json", "keypoints_2d", OtherFile(
+        "keypoints of OpenPose", "a pose estimator such as GVHMR turns the video into a motion")),
+)  # fmt: skip
+"""Text files by suffix and a word in their first bytes, in lower case."""
+
+_TEXT_BYTES = 4096
+"""First bytes of a text file that are searched [B]."""
+
 _BY_NAME = (
     ("_stagei.npz", OtherFile("the first stage of a fit (a subject's shape and markers)", "give *_stageii.npz")),
     ("shape.npz", OtherFile("a subject's shape", "give the *_poses.npz or *_stageii.npz beside it")),
@@ -114,6 +144,19 @@ def other_by_name(path: Path) -> OtherFile | None:
     return _BY_SUFFIX.get(path.suffix.lower())
 
 
+def _by_text(path: Path) -> OtherFile | None:
+    """What a text file is by its first words, or None."""
+    kinds = [(word, kind) for suffix, word, kind in _BY_TEXT if path.suffix.lower() == suffix]
+    if not kinds or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(_TEXT_BYTES).decode("utf-8", "replace").lower()
+    except OSError:
+        return None
+    return next((kind for word, kind in kinds if word in text), None)
+
+
 def other_by_content(head: bytes) -> OtherFile | None:
     """What a file is by its first bytes, or None if they are unknown."""
     start = head.lstrip().lower() if head[:64].isascii() else head
@@ -133,6 +176,7 @@ def refuse_other_file(path: Path) -> None:
         raise SourceError(ReasonCode.UNREADABLE, f"{path} does not exist: give a folder of motions, or one file")
     kind = None if path.is_dir() else other_by_name(path)
     if kind is not None:
+        kind = _by_text(path) or kind
         raise SourceError(kind.code, kind.sentence(path.name))
 
 

@@ -25,7 +25,8 @@ MAX_ITEMS = 5_000_000
 MAX_TEXT = 1000
 """Characters of a text that are read."""
 
-PUBLISHED_FPS = {"smpl_scaling": (60.0, "AIST++"), "K_fullimg": (30.0, "GVHMR"), "motion_x": (30.0, "Motion-X")}
+PUBLISHED_FPS = {"smpl_scaling": (60.0, "AIST++"), "K_fullimg": (30.0, "GVHMR"), "motion_x": (30.0, "Motion-X"),
+                 "mdm": (20.0, "MDM")}  # fmt: skip
 """Frame rates [Hz] of data whose files state none, by a key that only these files have."""
 
 _SHARED_KEYS = (*FPS_KEYS, *OTHER_FPS_KEYS, *GENDER_KEYS, *BETAS_KEYS, *PUBLISHED_FPS)

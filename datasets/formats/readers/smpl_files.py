@@ -21,8 +21,9 @@ from musclemap.skeletons.smpl.array_pickle import array
 from musclemap.skeletons.smpl.pickle_data import read_pickle
 from musclemap.skeletons.smpl.pickle_machine import Record
 
+from .known_results import keys_of, refuse_known_result
 from .motion_reader import MotionReader, ReadOptions, SourceFile
-from .pose_groups import PUBLISHED_FPS, PoseGroup, find_pose_groups
+from .pose_groups import PUBLISHED_FPS, Convert, PoseGroup, find_pose_groups
 from .torch_zip import TorchArchive
 
 BODY_MODEL_KEYS = ("v_template", "shapedirs", "J_regressor")
@@ -86,7 +87,38 @@ def _read_npz(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
         )
     if not has_pose(arrays):
         _refuse_others(arrays.keys)
-    return _motions(arrays, file, options)
+        if "body" in arrays.keys:
+            return _read_grab(file, options)
+    try:
+        return _motions(arrays, file, options)
+    except (SourceError, FileError) as error:
+        refuse_known_result(arrays.keys, error)
+        raise
+
+
+def _read_grab(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
+    """Read GRAB's dictionaries in an .npz: `body` holds the motion under `params`, beside it are rate and gender."""
+    content: dict[str, Any] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+                raise FileError(f"it unpacks to over {MAX_BYTES} bytes", code=ReasonCode.TOO_LARGE)
+            for key in ("body", "framerate", "gender"):
+                if f"{key}.npy" in archive.namelist():
+                    data = archive.read(f"{key}.npy")
+                    pickled = _dtype_of(data).hasobject
+                    content[key] = _pickled_object(data) if pickled else np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise FileError(f"it is damaged or truncated ({str(error)[:80]})", code=ReasonCode.TRUNCATED) from error
+    return motions_of_groups(find_pose_groups(content, _numpy_array), file, options)
+
+
+def _dtype_of(data: bytes) -> np.dtype:
+    """Type of the array of a .npy file."""
+    stream = io.BytesIO(data)
+    major, _ = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    return read(stream)[2]
 
 
 def _refuse_others(keys: Sequence[str]) -> None:
@@ -184,8 +216,28 @@ def _read_content(content: Any, file: SourceFile, options: ReadOptions) -> list[
     """Read an unpickled object: a dictionary, a list of dictionaries, or an array."""
     if isinstance(content, Record):
         return _read_array(array(content, name="the pickle"), file, options)
+    return _read_container(content, _numpy_array, file, options)
+
+
+def _read_container(
+    content: Any, convert: Convert, file: SourceFile, options: ReadOptions
+) -> list[SourceMotion]:  # fmt: skip
     _check_container(content)
-    return motions_of_groups(find_pose_groups(content, _numpy_array), file, options)
+    try:
+        return motions_of_groups(find_pose_groups(_with_generated(content, convert), convert), file, options)
+    except (SourceError, FileError) as error:
+        refuse_known_result(keys_of(content), error)
+        raise
+
+
+def _with_generated(content: Any, convert: Convert) -> Any:
+    """MDM's fit as other results are: 6D rotations (24, 6, nframe) and translation (3, nframe) become frames first."""
+    if not isinstance(content, dict) or not {"thetas", "root_translation"} <= content.keys():
+        return content
+    turns, trans = convert(content["thetas"]), convert(content["root_translation"])
+    if turns is None or trans is None or turns.ndim != 3 or turns.shape[1:] != (6, trans.shape[-1]):
+        return content
+    return {"poses_6d": np.moveaxis(turns, 2, 0)[:, :24], "trans": trans.T, "mdm": np.array(1.0)}
 
 
 def _check_container(content: Any) -> None:
@@ -199,6 +251,8 @@ def _check_container(content: Any) -> None:
 
 def _numpy_array(value: Any) -> np.ndarray | None:
     """A pickled array; None for another object or a damaged array."""
+    if isinstance(value, np.ndarray):
+        return value
     try:
         return array(value, name="value")
     except FileError:
@@ -216,8 +270,7 @@ def _read_torch(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
     tensor = convert(content)
     if tensor is not None:
         return _read_array(tensor, file, options)
-    _check_container(content)
-    return motions_of_groups(find_pose_groups(content, convert), file, options)
+    return _read_container(content, convert, file, options)
 
 
 _ROTATIONS = "rotations of 22 to 55 joints, translation, betas, gender, frame rate, one motion a person"
@@ -226,7 +279,7 @@ _UNSAID = "axis-angle unless the shape or key says otherwise; gender neutral, me
 NPZ = MotionReader(
     name="SMPL arrays, .npz",
     suffixes=(".npz",),
-    written_by="AMASS, smplx, SLAHMR, HuMoR and other Python programs",
+    written_by="AMASS, smplx, GRAB, Inter-X, SLAHMR, HuMoR and other Python programs",
     reads=_ROTATIONS,
     assumes=_UNSAID,
     recognises=_is_npz,
@@ -244,16 +297,16 @@ TORCH = MotionReader(
 NPY = MotionReader(
     name="Motion-X and dictionaries, .npy",
     suffixes=(".npy",),
-    written_by="Motion-X (nframe, 322); numpy.save of a dictionary",
+    written_by="Motion-X (nframe, 322); numpy.save of a dictionary, such as ARCTIC and MDM's *_smpl_params.npy",
     reads=_ROTATIONS,
-    assumes="30 Hz for Motion-X",
+    assumes="30 Hz for Motion-X, 20 Hz for MDM",
     recognises=_is_npy,
     read=_read_npy,
 )
 PICKLE = MotionReader(
     name="SMPL arrays, pickle",
     suffixes=(".pkl", ".pickle", ".joblib", ".pk"),
-    written_by="AIST++, WHAM, 3DPW, EMDB, PHC; pickle and joblib dumps of arrays",
+    written_by="AIST++, WHAM, PromptHMR, InterHuman, 3DPW, EMDB, PHC; pickle and joblib dumps of arrays",
     reads=f"{_ROTATIONS}; smpl_trans is divided by smpl_scaling",
     assumes=f"{_UNSAID}; 60 Hz for AIST++",
     recognises=_is_pickle,

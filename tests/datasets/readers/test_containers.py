@@ -160,7 +160,7 @@ def test_arrays_without_names_are_refused_with_a_reason(
 
 
 def test_rotations_without_a_translation_name_what_is_missing(tmp_path: Path) -> None:
-    error = refused(dump(tmp_path / "vibe.pkl", {1: {"pose": POSE, "betas": np.zeros(10), "orig_cam": TRANS}}))
+    error = refused(dump(tmp_path / "a.pkl", {1: {"pose": POSE, "betas": np.zeros(10), "place": TRANS}}))
     assert error.code == "missing_key"
     assert "trans" in str(error)
 

@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.formats.readers.marker_files import read_markers
-from musclemap.datasets.formats.readers.markers.marker_body import NGROUP, PARTS, MarkerBody, Poses
-from musclemap.datasets.formats.readers.markers.marker_fit import _inverse_right_jacobian
+from musclemap.datasets.formats.readers.markers.marker_body import NTURN, PARTS, MarkerBody, Poses
+from musclemap.datasets.formats.readers.markers.marker_fit import MARKER_SPREAD, _inverse_right_jacobian, _System
 from musclemap.datasets.formats.readers.markers.marker_sets import MARKER_SETS, find_marker_set
 from musclemap.datasets.formats.readers.markers.recording import bridge_gaps
 from musclemap.datasets.formats.readers.markers.trc_text import parse_trc
@@ -65,12 +65,12 @@ def differences(
 
 
 def assert_same(motion: SourceMotion, other: SourceMotion, *, without: Sequence[int] = ()) -> None:
-    """All joints but some within 15 mm, and segments within 3 degrees.
+    """All joints but some within 15 mm, and segments within 3.5 degrees.
 
     Two millimetres on the 70 mm between the markers of a wrist are 1.6 degrees; no marker shows how far toes bend.
     """
     distance, angle = differences(motion, other)
-    limit = np.full(22, 3.0)
+    limit = np.full(22, 3.5)
     limit[ARMS], limit[TOES] = 4.0, 5.0
     assert np.delete(distance, without).max() < 15.0
     assert np.delete(angle / limit, without).max() < 1.0
@@ -112,7 +112,7 @@ def test_a_subject_with_its_own_proportions(walk: SourceMotion) -> None:
     other = read(write_trc(virtual_markers(small, sizes=sizes, noise=0.001)))
     distance, angle = differences(small, other, joints=joints)
     assert distance.max() < 15.0
-    assert angle.max() < 4.0
+    assert angle.max() < 5.0
     assert other.rest_joints is not None
     shank = [INDEX["left_knee"], INDEX["left_ankle"]]
     lengths = [np.linalg.norm(np.diff(each[shank], axis=0)) for each in (joints, other.rest_joints)]
@@ -236,29 +236,51 @@ def test_swapped_labels_are_refused(marked: Marked) -> None:
 def test_derivatives_against_finite_differences(marked: Marked) -> None:
     rng = np.random.default_rng(0)
     body = MarkerBody(find_marker_set(marked.labels).places)
-    turn = Rotation.from_rotvec(rng.normal(size=(NGROUP, 3))).as_matrix()[None]
+    turn = Rotation.from_rotvec(rng.normal(size=(NTURN, 3))).as_matrix()[None]
     poses, shape = Poses(root=rng.normal(size=(1, 3)), turn=turn), body.start_shape(1.1)
     xpos, xmat = body.joints(poses, shape.sizes)
     pos = body.markers(xpos, xmat, shape.offsets)
-    jac, by_shape, step = body.pose_derivatives(xpos, xmat, pos), body.shape_derivatives(xmat), 1e-6
-    for unknown in range(3 + 3 * NGROUP):
-        change = np.zeros(3 + 3 * NGROUP)
+    jac, by_size, step = body.pose_derivatives(xpos, xmat, pos), body.size_derivatives(xmat), 1e-6
+    for unknown in range(3 + 3 * NTURN):
+        change = np.zeros(3 + 3 * NTURN)
         change[unknown] = step
         turned = turn @ Rotation.from_rotvec(change[3:].reshape(-1, 3)).as_matrix()
         moved = body.markers(*body.joints(Poses(root=poses.root + change[:3], turn=turned), shape.sizes), shape.offsets)
         np.testing.assert_allclose((moved - pos) / step, jac[..., unknown], atol=1e-5)
-    dense = np.zeros_like(jac)
-    for region in body.regions:
-        dense[:, region.markers[:, None, None], np.arange(3)[:, None], region.columns] = body.pose_derivatives(
-            xpos, xmat, pos, region
-        )
-    np.testing.assert_array_equal(dense, jac)
     for part in range(len(PARTS)):
         sizes = shape.sizes + step * (np.arange(len(PARTS)) == part)
         moved = body.markers(*body.joints(poses, sizes), shape.offsets)
-        np.testing.assert_allclose((moved - pos) / step, by_shape[..., part], atol=1e-5)
+        np.testing.assert_allclose((moved - pos) / step, by_size[..., part], atol=1e-5)
     moved = body.markers(xpos, xmat, shape.offsets + step * np.eye(3)[1])
-    np.testing.assert_allclose((moved - pos) / step, by_shape[..., len(PARTS) + 1 :: 3].sum(axis=-1), atol=1e-5)
+    np.testing.assert_allclose((moved - pos) / step, xmat[:, body.carrier][..., 1], atol=1e-5)
+
+
+def test_normal_equations_are_those_of_the_derivatives(marked: Marked) -> None:
+    """Moments of the markers below each joint give the same as the derivatives of every marker, also with gaps."""
+    rng = np.random.default_rng(1)
+    body = MarkerBody(find_marker_set(marked.labels).places)
+    turn = Rotation.from_rotvec(0.5 * rng.normal(size=(3 * NTURN, 3))).as_matrix().reshape(3, NTURN, 3, 3)
+    poses, shape = Poses(root=1.0 + rng.normal(size=(3, 3)), turn=turn), body.start_shape(0.9)
+    xpos, xmat = body.joints(poses, shape.sizes)
+    pos = body.markers(xpos, xmat, shape.offsets)
+    seen = pos + 0.02 * rng.normal(size=pos.shape)
+    seen[0, ::5] = np.nan
+    miss = (np.nan_to_num(pos - seen) / MARKER_SPREAD).reshape(3, -1)
+    weight = np.isfinite(seen[..., :1, None]) / MARKER_SPREAD
+    jac = (weight * body.pose_derivatives(xpos, xmat, pos)).reshape(*miss.shape, -1)
+    free = _System(body, seen, np.full((NTURN, 3), 1e9))  # without prior
+    matrix, gradient = free.normal(poses, shape)
+    np.testing.assert_allclose(matrix, jac.swapaxes(1, 2) @ jac, rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(gradient, (jac.swapaxes(1, 2) @ miss[..., None])[..., 0], rtol=1e-9, atol=1e-6)
+    by_offset = np.zeros((*pos.shape, pos.shape[1], 3))
+    for marker, carrier in enumerate(body.carrier):
+        by_offset[:, marker, :, marker] = xmat[:, carrier]
+    columns = [body.size_derivatives(xmat), by_offset.reshape(*pos.shape, -1)]
+    by_shape = (weight * np.concatenate(columns, axis=3)).reshape(*miss.shape, -1)
+    flat = by_shape.reshape(-1, by_shape.shape[2])
+    refs = jac.swapaxes(1, 2) @ by_shape, flat.T @ flat, flat.T @ miss.ravel()
+    for value, ref in zip(free.shape_blocks(poses, shape), refs, strict=True):
+        np.testing.assert_allclose(value, ref, rtol=1e-9, atol=1e-6)
 
 
 def test_derivative_of_rotation_vectors() -> None:

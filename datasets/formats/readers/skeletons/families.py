@@ -72,6 +72,12 @@ FAMILIES = {
         sided=_legs("{0[0]}Hip", "{0[0]}Knee", "{0[0]}Ankle", "{0[0]}Toe")
         | _arms("{0[0]}Collar", "{0[0]}Shoulder", "{0[0]}Elbow", "{0[0]}Wrist"),
     ),
+    "Bandai-Namco": _Family(  # its Motion Dataset; a joint_Root is above the pelvis
+        spine=("Spine", "Chest"),
+        central=_HIPS,
+        sided=_legs("UpperLeg_{0[2]}", "LowerLeg_{0[2]}", "Foot_{0[2]}", "Toes_{0[2]}")
+        | _arms("Shoulder_{0[2]}", "UpperArm_{0[2]}", "LowerArm_{0[2]}", "Hand_{0[2]}"),
+    ),
     "SMPL": _Family(
         spine=("spine1", "spine2", "spine3"),
         central={"pelvis": "pelvis", "neck": "neck", "head": "head"},
