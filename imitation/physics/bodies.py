@@ -11,12 +11,12 @@ from musclemap.datasets.clip import Clip
 from musclemap.skeletons.bodies import load_body, load_body_version
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.couplings import couplings
+from musclemap.skeletons.fingertips import FingertipKinematics
 from musclemap.skeletons.soles import colliding_geoms
 from musclemap.skeletons.submodel_columns import columns_of
 
 from .base_forces import BaseForces
 from .config import PhysicsConfig
-from .fingertips import FingertipKinematics
 from .terrain import HeightField, add_terrain, make_ground
 
 MIN_MOMENT_ARM = 1e-6

@@ -31,9 +31,13 @@ from ..support.own_legs import write_legs
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_legs(tmp_path_factory.mktemp("walking_legs"))
+
+
+@pytest.fixture(scope="module")
+def clip(table: Path) -> Clip:
     """The built-in walk on the legs, checked, with muscle activations, as it is read back from its file."""
-    table = write_legs(tmp_path_factory.mktemp("walking_legs"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ENVIRONMENT, "")
         assert parse_body(str(table)) == Body("Legs")
@@ -45,8 +49,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 
 @pytest.fixture(autouse=True)
-def _table_known(clip: Clip, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    (table,) = tmp_path_factory.getbasetemp().glob("walking_legs*/legs.toml")
+def _table_known(table: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert clip.model == "Legs"
     monkeypatch.setenv(ENVIRONMENT, str(table))
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from jax import Array
 
 from musclemap.errors import TargetError
-from musclemap.skeletons.body import Fingertip
+
+from .body import Fingertip
 
 
 class _Hinge(NamedTuple):
