@@ -128,8 +128,9 @@ bench-retarget: .venv/.installed-dev,bench ## Measure accuracy and speed of the 
 bench-validate: .venv/.installed-$(EXTRAS) ## Compare forces and muscles of a walk with the literature; time the checks
 	$(BIN)/python benchmarks/validation.py --out out/walk_1.2_emg.png
 
-bench-learn: .venv/.installed-dev,bench ## Train the small arm with both algorithms
+bench-learn: .venv/.installed-dev,bench ## Train the small arm with PPO and a world model, both arms with DAgger
 	$(BIN)/python benchmarks/learning.py
+	$(BIN)/python benchmarks/learning_arms.py
 
 bench-world: .venv/.installed-$(EXTRAS) ## Measure how well world models predict MyoFullBody
 	$(BIN)/python benchmarks/world_model.py

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import musclemap
-from musclemap.cli.output.terminal_text import echo_json, echo_lines
+from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 from .options.shared import Json
 from .program import Program
@@ -56,12 +56,21 @@ def info(
     list_muscles: Annotated[
         bool, typer.Option("--list-muscles", help="List groups of muscles and their members, for --strength, instead.")
     ] = False,
+    body_template: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL.xml", help="Print a first table for --body, guessed from a model (MJCF).", show_default=False
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Print versions, devices, body models, licences, and what is missing and how to get it.
 
     Exits with 0, 1 if --body-models has no model that can be read, 2 for wrong usage.
     """
+    if body_template is not None:
+        _print_body_template(body_template)
+        return
     from musclemap.cli.output.progress import ProgressDisplay
 
     with ProgressDisplay(hidden=json_, text="asking the libraries"):
@@ -74,6 +83,18 @@ def info(
         echo_lines(_lines(result))
     if body_models is not None and not _readable(result["body_models"]):
         raise typer.Exit(1)
+
+
+def _print_body_template(model: Path) -> None:
+    """Print the table for the present folder if it holds the model, otherwise for the model's own folder."""
+    from musclemap.skeletons.bodies.body_template import body_template
+
+    here = Path.cwd()
+    root = here if model.resolve().is_relative_to(here) else model.resolve().parent
+    template = body_template(model.resolve(), root)
+    echo_lines(template.text.splitlines())
+    for sentence in template.missing:
+        echo(f"mm-info: {sentence}", err=True)
 
 
 def gather(body_models: Path | None = None) -> dict[str, Any]:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 app = Program("mm-train", kept="nothing was trained since the last checkpoint, which --resume continues")
 
+_HANDS = {None: None, True: "free", False: "locked"}
+"""Values of the setting `physics.hands` by option."""
+
 NAMED = 10
 """Number of clips left out that are listed by name."""
 
@@ -55,7 +58,7 @@ def train(
     num_envs: opt.NumEnvs = None,
     seed: opt.Seed = None,
     engine: opt.Engine = EngineName.auto,
-    hands: opt.Hands = False,
+    hands: opt.Hands = None,
     strength: Strength = None,
     joint_range: JointRange = None,
     added_mass: AddedMass = None,
@@ -252,7 +255,7 @@ def _settings(
     *,
     num_envs: int | None,
     seed: int | None,
-    hands: bool,
+    hands: bool | None,
 ) -> "TrainConfig":
     """Defaults, or those of the run to resume, overridden by the file, then by --set, then by the other options."""
     from musclemap.pipelines.device import disable_gpu_preallocation
@@ -262,7 +265,7 @@ def _settings(
     from musclemap.settings import load_settings, override
 
     settings = load_settings(TrainConfig, path, assignments, base=recorded.config if recorded is not None else None)
-    own = {"num_envs": num_envs, "seed": seed, "physics.hands": "free" if hands else None}
+    own = {"num_envs": num_envs, "seed": seed, "physics.hands": _HANDS[hands]}
     return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
 
 

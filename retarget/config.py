@@ -38,7 +38,8 @@ class BodyConfig:
     """Which target body is used, and which version of it.
 
     Attributes:
-        name: The body: "full-body" (MyoFullBody) or "bimanual-arm" (MyoBimanualArm, the arms on a chest).
+        name: The body: "full-body" (MyoFullBody), "bimanual-arm" (MyoBimanualArm, the arms on a chest), or the name of
+            a body of one's own (docs/own-body.md).
         chest: What becomes of the motion of the chest that MyoBimanualArm hangs from: "moving" (the clip keeps it, and
             forces include it) or "fixed" (it is left out, and the chest is upright and at rest, as published).
         published: Whether the model is used as its package releases it, without our corrections of faults (see
@@ -46,7 +47,7 @@ class BodyConfig:
         variant: What differs from the body's table: weak muscles, limited joints, added mass (see docs/variants.md).
     """
 
-    name: Literal["full-body", "bimanual-arm"] = "full-body"
+    name: Annotated[str, Field(min_length=1, max_length=60)] = "full-body"
     chest: Literal["moving", "fixed"] = "moving"
     published: bool = False
     variant: OptionalVariant = UNALTERED

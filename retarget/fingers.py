@@ -8,6 +8,7 @@ rotation vector along the hinge's axis in the flat hand.
 import mujoco
 import numpy as np
 
+from musclemap.errors import SettingsError
 from musclemap.skeletons.body import SIDE_WORD, SIDES, TargetBody
 from musclemap.skeletons.smpl.joints import HAND_NAMES
 
@@ -28,6 +29,17 @@ def _hinge_sources(side: str) -> list[tuple[str, int]]:
         for part, motion, k in _FINGER_HINGES
     ]
     return thumb + fingers
+
+
+def check_fingers(body: TargetBody) -> None:
+    """Check that a body has every finger hinge.
+
+    Raises:
+        SettingsError: If not.
+    """
+    missing = [name for side in SIDES for name, _ in _hinge_sources(side) if name not in body.joint_names]
+    if missing:
+        raise SettingsError(f"the fingers of {body.name} cannot be tracked: it has no joint {missing[0]}")
 
 
 def finger_joints(body: TargetBody, t_pose: np.ndarray, hand_rotvec: np.ndarray) -> dict[str, np.ndarray]:

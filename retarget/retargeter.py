@@ -40,7 +40,7 @@ from musclemap.skeletons.bodies import BODY_OPTIONS, load_body
 from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
 
-from .fingers import finger_joints, with_fingers
+from .fingers import check_fingers, finger_joints, with_fingers
 from .fit_metrics import contact_metrics, feet_contact, fit_metrics
 from .fitted_plates import FittedPlates, fitted_plates
 from .prepared_source import PreparedSource, prepare_source
@@ -113,13 +113,15 @@ class Retargeter:
     ) -> None:
         self.config = config
         load = partial(load_body, limits=config.joint_limits, published=config.body.published)
-        self.body = load(BODY_OPTIONS[config.body.name], variant=config.body.variant)
+        self.body = load(BODY_OPTIONS.get(config.body.name, config.body.name), variant=config.body.variant)
         self._whole = self.body if self.body.base is None else load(self.body.base.whole)
         self._bones = self._whole
         if self._whole is self.body and config.body.variant.joint_range:
             # Limits do not change bones: without a straight elbow in the T-pose, the forearms would seem shorter.
             self._bones = load(self.body.name, variant=dataclasses.replace(config.body.variant, joint_range=()))
         self._hands = self.body.hands if config.hands == "auto" else config.hands
+        if self._hands == "tracked":
+            check_fingers(self._whole)
         self._models = tuple(body_models)
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):

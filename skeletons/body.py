@@ -45,6 +45,19 @@ class Landmark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fingertip:
+    """The tip of a finger.
+
+    Attributes:
+        site: Site of the target at the tip.
+        hand: Landmark that carries the hand; in its frame the tip shows what the finger does.
+    """
+
+    site: str
+    hand: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Base:
     """The part of a person that a fixed body is attached to, and that moves with the person.
 
@@ -63,6 +76,25 @@ class Base:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ArmCue:
+    """What shows how an arm is turned in the T-pose, where its landmarks lie on a line.
+
+    Attributes:
+        elbow: Hinge of the elbow, which flexes forward.
+        wrist: Body at the wrist.
+        index: Body at the root of the index finger; with `little` it shows the palm, which faces down.
+        little: Body at the root of the little finger.
+        side: "r" or "l".
+    """
+
+    elbow: str
+    wrist: str
+    index: str
+    little: str
+    side: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitSettings:
     """Settings for fitting a body, by the names of its landmarks and joints.
 
@@ -78,6 +110,9 @@ class FitSettings:
         calibrated: Landmarks whose offset may be corrected from the motion itself.
         carried_by: For landmarks that move with a calibrated landmark, the name of that landmark.
         highest: Upper limits of the fit that are below those of the joints, by joint [rad or m].
+        neutral: Joints that are zero in the T-pose but for fractions of a degree: trunk upright, legs straight ahead.
+        t_pose: Values of other joints near which the T-pose is [rad or m]; joints that are not named are at rest.
+        arms: Arms whose elbows and palms decide the T-pose.
         along_foot: Position of a landmark between the contact points of its heel (0) and toes (1), by its name.
     """
 
@@ -90,6 +125,9 @@ class FitSettings:
     calibrated: tuple[str, ...] = ()
     carried_by: Mapping[str, str] = field(default_factory=dict)
     highest: Mapping[str, float] = field(default_factory=dict)
+    neutral: tuple[str, ...] = ()
+    t_pose: Mapping[str, float] = field(default_factory=dict)
+    arms: tuple[ArmCue, ...] = ()
     along_foot: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -102,11 +140,13 @@ class TargetBody:
         model: Full MuJoCo model including fingers and muscles; must not be changed.
         make_spec: Returns a new specification of the same model, which may be changed before compilation.
         package: Package that provides the model; ours if None.
+        release: Version of a model that no package provides.
         landmarks: Tracked bodies, in the order of a clip's `landmark_names`. Positions are relative to the first.
         contact_parts: Parts that can touch the ground, in the order of a clip's `contact`; empty without feet.
         support_parts: Parts that can bear weight, in the order of a clip's `support_names`; feet first, left then
             right. Empty for a body that nothing supports.
         finger_joints: Joints that are locked unless hands are tracked.
+        fingertips: Tips of the fingers, which policies observe where the fingers move.
         hands: Treatment of the fingers unless the settings say otherwise, "locked" or "tracked".
         base: What a fixed body is attached to if that moves; None for a free body, or one fixed to the ground.
         fit: Settings of the fit.
@@ -121,10 +161,12 @@ class TargetBody:
     model: mujoco.MjModel
     make_spec: Callable[[], mujoco.MjSpec]
     package: str | None
+    release: str = ""
     landmarks: tuple[Landmark, ...]
     contact_parts: tuple[ContactPart, ...] = ()
     support_parts: tuple[SupportPart, ...] = ()
     finger_joints: tuple[str, ...] = ()
+    fingertips: tuple[Fingertip, ...] = ()
     hands: str = "locked"
     base: Base | None = None
     fit: FitSettings = FitSettings()
@@ -269,7 +311,7 @@ class TargetBody:
 
         A variant adds its short name.
         """
-        released = __version__ if self.package is None else version(self.package)
+        released = self.release or (__version__ if self.package is None else version(self.package))
         return released + "+corrected" * bool(self.corrections) + f"+{self.variant.short_name}" * bool(self.variant)
 
     @cached_property

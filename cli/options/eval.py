@@ -24,9 +24,7 @@ HeldOut = Annotated[
     bool,
     typer.Option("--held-out", help="Use only clips that the policy was not trained on.", rich_help_panel=_CLIPS),
 ]
-BodyFilter = Annotated[
-    shared.Body | None, typer.Option("--body", help=shared.BODY_HELP, show_default="any", rich_help_panel=_CLIPS)
-]
+BodyFilter = Annotated[shared.Body | None, shared.body_option(panel=_CLIPS)]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help=shared.LIMIT_HELP, rich_help_panel=_CLIPS)]
 Infeasible = Annotated[bool, typer.Option("--infeasible", help=shared.INFEASIBLE_HELP, rich_help_panel=_CLIPS)]
 Engine = Annotated[shared.EngineName, typer.Option(help=shared.ENGINE_HELP, rich_help_panel=_SIMULATION)]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import EXCLUDE_HELP, LIMIT_HELP, SAME_AS_OUT, Body, output_option
+from .shared import EXCLUDE_HELP, LIMIT_HELP, SAME_AS_OUT, Body, body_option, output_option
 
 
 class To(StrEnum):
@@ -55,7 +55,7 @@ Fingers = Annotated[bool, typer.Option("--fingers", help="Keep the finger joints
 Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Export only clips that match; repeatable.")]
 Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=EXCLUDE_HELP)]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help=LIMIT_HELP)]
-BodyFilter = Annotated[Body | None, typer.Option("--body", help="Export only clips of this body.", show_default="any")]
+BodyFilter = Annotated[Body | None, body_option()]
 FeasibleOnly = Annotated[bool, typer.Option("--feasible-only", help="Refuse infeasible clips.")]
 Tracked = Annotated[
     bool,

@@ -16,6 +16,7 @@ from .shared import (
     Body,
     Forces,
     MuscleCost,
+    body_option,
     jobs_option,
     output_option,
     set_option,
@@ -197,7 +198,7 @@ BodyModels = Annotated[
 Fps = Annotated[float | None, typer.Option(metavar="HZ", help="Frame rate of the clips.", show_default="100")]
 BodyOption = Annotated[
     Body | None,
-    typer.Option("--body", help="Target body: MyoFullBody, or MyoBimanualArm.", show_default="full-body"),
+    body_option(text="Target body: MyoFullBody, MyoBimanualArm, or the table of your own.", default="full-body"),
 ]
 ChestOption = Annotated[
     Chest | None,

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -15,11 +16,31 @@ class Device(StrEnum):
     gpu = "gpu"
 
 
-class Body(StrEnum):
-    """Target body."""
+BODY_NAMES = ("full-body", "bimanual-arm")
 
-    full_body = "full-body"
-    bimanual_arm = "bimanual-arm"
+
+@dataclass(frozen=True)
+class Body:
+    """Target body: one of `BODY_NAMES`, or the name of a body of one's own."""
+
+    value: str
+
+
+def parse_body(text: str) -> Body:
+    """Body of an option: a name, or the table of a body of one's own, which then is known to the command."""
+    if text in BODY_NAMES:
+        return Body(text)
+    from musclemap.errors import TargetError
+    from musclemap.skeletons.bodies import BODY_OPTIONS, add_body  # here because it imports MuJoCo
+
+    try:
+        if text.endswith(".toml"):
+            return Body(add_body(Path(text)))
+        if text in BODY_OPTIONS:
+            return Body(text)
+    except TargetError as error:
+        raise typer.BadParameter(str(error)) from error
+    raise typer.BadParameter(f"{text!r} is none of {', '.join(BODY_OPTIONS)}, and no table of a body (.toml)")
 
 
 class EngineName(StrEnum):
@@ -49,7 +70,7 @@ CONFIG_HELP = "Read settings from a TOML file."
 ENGINE_HELP = "Physics engine; auto is MuJoCo Warp with a GPU, otherwise MuJoCo."
 INCLUDE_HELP = "Use only clips that match; repeatable."
 EXCLUDE_HELP = "Skip clips that match; repeatable."
-BODY_HELP = "Use only clips of this body."
+BODY_HELP = "Use only clips of this body: a name, or the table of a body of your own."
 GROUP_HELP = "Use only the motions of this list."
 LIMIT_HELP = "Use only the first N clips."
 CLIPS_HELP = "Folder of clips, or one clip (.h5)."
@@ -62,6 +83,14 @@ def set_option(example: str, *, panel: str | None = None) -> Any:
     """The option `--set KEY=VALUE` with an example; `panel` is its group in the help text."""
     text = f"Override a setting, such as {example}; repeatable."
     return typer.Option("--set", metavar="KEY=VALUE", help=text, rich_help_panel=panel)
+
+
+def body_option(*, panel: str | None = None, text: str = BODY_HELP, default: str = "any") -> Any:
+    """The option `--body`; `panel` is its group in the help text."""
+    return typer.Option(
+        "--body", parser=parse_body, metavar=f"{'|'.join(BODY_NAMES)}|TABLE.toml", help=text, show_default=default,
+        rich_help_panel=panel,
+    )  # fmt: skip
 
 
 def split_option(text: str, *, default: str | None = None, panel: str | None = None) -> Any:
@@ -114,7 +143,7 @@ ComputeDevice = Annotated[
 Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=INCLUDE_HELP)]
 Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=EXCLUDE_HELP)]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help=LIMIT_HELP)]
-BodyFilter = Annotated[Body | None, typer.Option("--body", help=BODY_HELP, show_default="any")]
+BodyFilter = Annotated[Body | None, body_option()]
 Config = Annotated[Path | None, config_option()]
 
 

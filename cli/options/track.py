@@ -26,9 +26,7 @@ Include = Annotated[
 Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=shared.EXCLUDE_HELP, rich_help_panel=_CLIPS)]
 Group = Annotated[str | None, typer.Option(metavar="NAME", help=shared.GROUP_HELP, rich_help_panel=_CLIPS)]
 Split = Annotated[str | None, shared.split_option("Split of a bundle, such as test.", panel=_CLIPS)]
-BodyFilter = Annotated[
-    shared.Body | None, typer.Option("--body", help=shared.BODY_HELP, show_default="any", rich_help_panel=_CLIPS)
-]
+BodyFilter = Annotated[shared.Body | None, shared.body_option(panel=_CLIPS)]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help=shared.LIMIT_HELP, rich_help_panel=_CLIPS)]
 Infeasible = Annotated[bool, typer.Option("--infeasible", help=shared.INFEASIBLE_HELP, rich_help_panel=_CLIPS)]
 Seconds = Annotated[

@@ -39,9 +39,7 @@ Include = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=shared.I
 Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help=shared.EXCLUDE_HELP, rich_help_panel=_CLIPS)]
 Group = Annotated[str | None, typer.Option(metavar="NAME", help=shared.GROUP_HELP, rich_help_panel=_CLIPS)]
 Split = Annotated[str | None, shared.split_option("Split of a bundle.", default="train", panel=_CLIPS)]
-BodyFilter = Annotated[
-    shared.Body | None, typer.Option("--body", help=shared.BODY_HELP, show_default="any", rich_help_panel=_CLIPS)
-]
+BodyFilter = Annotated[shared.Body | None, shared.body_option(panel=_CLIPS)]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help=shared.LIMIT_HELP, rich_help_panel=_CLIPS)]
 Infeasible = Annotated[bool, typer.Option("--infeasible", help=shared.INFEASIBLE_HELP, rich_help_panel=_CLIPS)]
 Algo = Annotated[
@@ -57,8 +55,12 @@ Seed = Annotated[
 ]
 Engine = Annotated[shared.EngineName, typer.Option(help=shared.ENGINE_HELP, rich_help_panel=_TRAINING)]
 Hands = Annotated[
-    bool, typer.Option("--hands", help="Free the fingers and use all muscles.", rich_help_panel=_TRAINING)
-]
+    bool | None,
+    typer.Option(
+        "--hands/--no-hands", help="Free the fingers and use all muscles, or lock them.",
+        show_default="free if the clips' fingers are tracked", rich_help_panel=_TRAINING,
+    ),
+]  # fmt: skip
 Config = Annotated[Path | None, shared.config_option(panel=_TRAINING)]
 Assignments = Annotated[list[str] | None, shared.set_option("ppo.epochs=2", panel=_TRAINING)]
 MaxSeconds = Annotated[

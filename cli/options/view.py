@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import CLIPS_HELP, Body, output_option
+from .shared import CLIPS_HELP, Body, body_option, output_option
 
 
 class Camera(StrEnum):
@@ -44,7 +44,7 @@ OtherName = Annotated[
         metavar="OTHER", help="Clip to show beside it: its path below CLIPS, or a part of it.", show_default=False
     ),
 ]
-BodyFilter = Annotated[Body | None, typer.Option("--body", help="Show only clips of this body.", show_default="any")]
+BodyFilter = Annotated[Body | None, body_option()]
 Save = Annotated[
     Path | None,
     output_option(

@@ -22,6 +22,8 @@ COLUMNS: tuple[Column, ...] = (
     ("normalised_return", "return", "{:.3f}", 1.0),
     ("root_position_error", "root [mm]", "{:.0f}", 1e3),
     ("relative_landmark_error", "landmarks [mm]", "{:.0f}", 1e3),
+    ("fingertip_error", "fingertips [mm]", "{:.1f}", 1e3),
+    ("fingertip_in_hand_error", "in the hand [mm]", "{:.1f}", 1e3),
     ("joint_angle_error_deg", "joints [°]", "{:.1f}", 1.0),
     ("joint_velocity_error", "[rad/s]", "{:.2f}", 1.0),
     ("activation", "activation", "{:.3f}", 1.0),
@@ -33,8 +35,8 @@ COLUMNS: tuple[Column, ...] = (
 NARROW = 5
 """Columns that fit into 80 characters."""
 
-WIDE = 120
-"""Characters that all columns need."""
+WIDE, FINGERS = 120, 34
+"""Characters that all columns need without those of the fingers, and these in addition."""
 
 WORDS = {"all": "all clips", "held_out": "held out", "training": "training", "unknown": "unknown"}
 
@@ -44,9 +46,9 @@ def print_evaluation(result: "PolicyEvaluation") -> None:
     from musclemap.pipelines.train.evaluation import worst_first
 
     console = clean_console()
-    columns = [
-        c for c in COLUMNS[: None if console.width >= WIDE else NARROW] if result.body.free or "root" not in c[0]
-    ]
+    fingers = result.body.fingertips is not None
+    possible = [c for c in COLUMNS if (result.body.free or "root" not in c[0]) and (fingers or "finger" not in c[0])]
+    columns = possible[: None if console.width >= WIDE + FINGERS * fingers else NARROW]
     learned = {judged.result.score.name: judged.trained_on for judged in result.clips}
     rows = worst_first([judged.result for judged in result.clips])
     clips = _table(("clip", "", "failure"), columns)

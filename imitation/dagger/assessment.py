@@ -65,6 +65,7 @@ class Assessor:
         self._start = jax.jit(self._starts)
         self._observe = jax.jit(lambda reference, *state: jnp.nan_to_num(self._task.observe(reference, *state)))
         self._finish_step = jax.jit(self._after_step)
+        self._base = jax.jit(self._task.base)
 
     def begin(self, results: Array) -> Assessment:
         """Episodes at their starts.
@@ -97,7 +98,7 @@ class Assessor:
             if not bool(state.alive.any()):
                 break
             ctrl = act(self._observe(self._reference, state.physics, state.sensors, state.task))
-            physics, sensors = self._engine.step(state.physics, ctrl)
+            physics, sensors = self._engine.step(state.physics, ctrl, self._base(self._reference, state.task))
             state = self._finish_step(self._reference, state, physics, sensors, ctrl)
         return state
 

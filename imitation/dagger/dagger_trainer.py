@@ -19,7 +19,7 @@ from musclemap.imitation.physics.split_engine import SplitEngine
 from musclemap.imitation.ppo.networks import Params
 from musclemap.imitation.ppo.normaliser import Normaliser
 from musclemap.imitation.regulator.regulator import effects
-from musclemap.imitation.task.reference import Library, refuse_moving_base
+from musclemap.imitation.task.reference import Library
 from musclemap.imitation.task.sampler import make_sampler
 from musclemap.imitation.task.task import Task
 from musclemap.imitation.task.worlds import ResetConfig, Worlds, init_worlds, post_step
@@ -86,12 +86,11 @@ class DaggerTrainer:
         config: Settings.
 
     Raises:
-        SettingsError: If the task has terrain, latency or a moving base, or if the worlds are spread over several GPUs.
+        SettingsError: If the task has terrain or latency, or if the worlds are spread over several GPUs.
     """
 
     def __init__(self, engine: Engine, task: Task, library: Library, pool: LabelPool, config: DaggerConfig) -> None:
         check_supported(task)
-        refuse_moving_base(library, "imitation of the tracking controller")
         if isinstance(engine, SplitEngine):
             raise SettingsError("the tracking controller can be imitated on one GPU only: set gpus = 1")
         self.engine, self.task, self.config, self.reference = engine, task, config, library.reference
@@ -106,6 +105,7 @@ class DaggerTrainer:
         self._resets = ResetConfig(sweepers=math.floor(config.sweep_fraction * engine.nworld))
         self._init_worlds = jax.jit(partial(init_worlds, task, nworld=engine.nworld, resets=self._resets))
         self._act = jax.jit(self._student.excitation)
+        self._base = jax.jit(task.base)
         self._execute = jax.jit(self._executed_excitation)
         self._post_step = jax.jit(partial(post_step, task, resets=self._resets))
         self._push = jax.jit(partial(pushed, self._start_noise))
@@ -201,7 +201,7 @@ class DaggerTrainer:
             row = self._first_row[task.clip] + task.frame
             parts.append(LabelledSteps(obs=worlds.obs, activation=activation, effect=effect, row=row, valid=valid))
             noise, action, ctrl = self._execute(state.learner, worlds, noise, error, labelled.excitation, valid, share)
-            physics, sensors = self.engine.step(physics, ctrl)
+            physics, sensors = self.engine.step(physics, ctrl, self._base(self.reference, task))
             worlds, result, _ = self._post_step(self.reference, worlds, action, physics, sensors)
             started = result.terminated | result.truncated
             error = jnp.where(started, 0.0, result.landmark_error)

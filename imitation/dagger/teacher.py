@@ -13,7 +13,8 @@ from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.controller import Decision, FeedbackController
 from musclemap.imitation.tracking.programme import MAX_RESIDUAL
-from musclemap.imitation.tracking.track import set_state
+from musclemap.imitation.tracking.reference import base_at
+from musclemap.imitation.tracking.track import compute_forces, set_state
 
 _TINY = 1e-12
 
@@ -118,7 +119,7 @@ class Teacher:
         set_state(data, *(np.asarray(array, float) for array in state[:4]))
         try:
             if not isinstance(controller, Regulator):
-                mujoco.mj_forward(self._body.model, data)
+                compute_forces(self._body, data, base=base_at(controller.reference, int(state.frame)))
                 if not np.isfinite(data.qacc).all():
                     return None
             decision = controller.decide(data, int(state.frame), start=state.active)

@@ -17,7 +17,8 @@ from musclemap.imitation.task.step_metrics import StepMetrics
 
 ERRORS = (
     "root_position_error", "root_position_rms_axis", "joint_angle_error", "joint_angle_error_deg",
-    "joint_velocity_error", "relative_landmark_error", "absolute_landmark_error",
+    "joint_velocity_error", "relative_landmark_error", "absolute_landmark_error", "fingertip_error",
+    "fingertip_in_hand_error",
 )  # fmt: skip
 """Errors averaged over frames. `root_position_error` is the mean distance [m]; `root_position_rms_axis` is what the
 published code calls by that name, the root mean square over the three axes, which is smaller by sqrt(3)."""

@@ -40,15 +40,15 @@ class BaseForces:
         gravity, acceleration, omega, alpha = motion
         xipos, turning = data.xipos[bodies], data.cvel[bodies, :3]
         centre = data.subtree_com[model.body_rootid[bodies]]
-        velocity = data.cvel[bodies, 3:] + np.cross(turning, xipos - centre)
+        velocity = data.cvel[bodies, 3:] + _cross(turning, xipos - centre)
         r = xipos - self._origin
-        lift = gravity - model.opt.gravity - acceleration - np.cross(alpha, r)
-        lift -= np.cross(omega, np.cross(omega, r)) + 2.0 * np.cross(omega, velocity)
+        across, turned = _skew(omega), _skew(alpha) + _skew(omega) @ _skew(omega)
+        lift = gravity - model.opt.gravity - acceleration - r @ turned.T - 2.0 * (velocity @ across.T)
         rot, diagonal = data.ximat[bodies].reshape(-1, 3, 3), model.body_inertia[bodies]
-        inertia = lambda v: (rot @ (diagonal * (np.swapaxes(rot, 1, 2) @ v[..., None])[..., 0])[..., None])[..., 0]  # noqa: E731
-        omegas = np.broadcast_to(omega, turning.shape)
-        torque = inertia(np.broadcast_to(alpha, turning.shape) + np.cross(omega, turning))
-        torque += np.cross(omega, inertia(omegas + turning)) + np.cross(turning, inertia(omegas))
+        inertia = (rot * diagonal[:, None]) @ np.swapaxes(rot, 1, 2)
+        times = lambda vectors: (inertia @ vectors[..., None])[..., 0]  # noqa: E731
+        torque = times(alpha + turning @ across.T) + times(omega + turning) @ across.T
+        torque += _cross(turning, inertia @ omega)
         data.xfrc_applied[bodies, :3] = model.body_mass[bodies, None] * lift
         data.xfrc_applied[bodies, 3:] = -torque
 
@@ -73,6 +73,19 @@ class BaseForces:
         mujoco.mj_fwdVelocity(model, data)
         self.apply(model, data, motion)
         mujoco.mj_forward(model, data)
+
+
+def _skew(vector: np.ndarray) -> np.ndarray:
+    """Matrix of the cross product from the left with a vector, shape (3, 3)."""
+    x, y, z = vector
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross products of rows, shape (n, 3); several times as fast as NumPy's for a body's few bones."""
+    x, y, z = a.T
+    u, v, w = b.T
+    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
 
 
 def step_motion(base_motion: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from musclemap.errors import TargetError
 from musclemap.skeletons.bodies import load_body, load_body_version
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.couplings import couplings
+from musclemap.skeletons.fingertips import FingertipKinematics
 from musclemap.skeletons.soles import colliding_geoms
 from musclemap.skeletons.submodel_columns import columns_of
 
@@ -74,6 +75,12 @@ class SimulationBody:
     def base_forces(self) -> BaseForces | None:
         """Forces of a moving base; None for a body without a base."""
         return None if self.target.base is None else BaseForces(self.model)
+
+    @cached_property
+    def fingertips(self) -> FingertipKinematics | None:
+        """Kinematics of the fingertips; None if the fingers do not move."""
+        moving = set(self.target.finger_joints) & set(self.joint_names)
+        return FingertipKinematics(self.model, self.target.fingertips) if moving and self.target.fingertips else None
 
     @property
     def control_fps(self) -> float:
@@ -145,15 +152,16 @@ def load_simulation_body(name: str, config: PhysicsConfig | None = None) -> Simu
     config = config or PhysicsConfig()
     target = load_body(name, published=config.published, variant=config.variant)
     spec = target.make_spec()
-    if config.hands == "locked" and target.finger_joints:
+    if config.hands != "free" and target.finger_joints:
         _remove_joints(spec, target.model, target.finger_joints)
     return _simulation_body(target, spec, config)
 
 
 def physics_for_clips(clips: Sequence[tuple[str, Clip]], config: PhysicsConfig) -> PhysicsConfig:
-    """Settings of the physics for the body of some clips: the published model if every clip was made for that one.
+    """Settings of the physics that the clips ask for.
 
-    The clips' own variant is altered by that of the settings.
+    The model is the published one if every clip was made for it. The clips' own variant is altered by that of the
+    settings. Unless the settings say whether the fingers move, they do if those of any clip are tracked.
 
     Args:
         clips: Name and clip, at least one, all of the same body.
@@ -169,6 +177,9 @@ def physics_for_clips(clips: Sequence[tuple[str, Clip]], config: PhysicsConfig) 
     (own,) = variants
     bodies = {load_body_version(clip.model, clip.model_sha256, variant=own).sha256 for _, clip in clips}
     released = load_body(clips[0][1].model, published=True, variant=own).sha256
+    if config.hands == "auto":
+        tracked = any(clip.hands == "tracked" for _, clip in clips)
+        config = replace(config, hands="free" if tracked else "locked")
     if bodies == {released}:
         config = replace(config, published=True)
     return replace(config, variant=own.altered_by(config.variant))

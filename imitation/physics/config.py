@@ -20,7 +20,8 @@ class PhysicsConfig:
         nsubstep: Physics steps per control step; 5 of 2 ms make the 100 Hz of the clips.
         iterations: Most iterations of the constraint solver per physics step.
         ls_iterations: Most iterations of its line search.
-        hands: "locked" (354 muscles of MyoFullBody) or "free" (all 416).
+        hands: "locked" (354 muscles of MyoFullBody), "free" (all 416), or "auto": free where a clip's fingers are
+            tracked, and locked without a clip.
         nconmax: Contacts per world for which MuJoCo Warp reserves memory; 0 measures it on the clips.
         njmax: Constraint rows per world for which MuJoCo Warp reserves memory; 0 measures it on the clips.
         published: Whether the body is simulated as its package releases it, without our corrections (see docs/body.md).
@@ -35,7 +36,7 @@ class PhysicsConfig:
     nsubstep: Annotated[int, Field(ge=1, le=1000)] = 5
     iterations: Annotated[int, Field(ge=1, le=1000)] = 20
     ls_iterations: Annotated[int, Field(ge=1, le=1000)] = 20
-    hands: Literal["locked", "free"] = "locked"
+    hands: Literal["auto", "locked", "free"] = "auto"
     nconmax: Annotated[int, Field(ge=0, le=100_000)] = 0
     njmax: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     published: bool = False

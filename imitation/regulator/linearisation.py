@@ -11,9 +11,10 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.controller import FeedbackController
 from musclemap.imitation.tracking.dofs import ControlledDofs, find_controlled_dofs
+from musclemap.imitation.tracking.reference import base_at
 from musclemap.imitation.tracking.search import Simulator
 from musclemap.imitation.tracking.step_model import StepModel
-from musclemap.imitation.tracking.track import advance, set_state
+from musclemap.imitation.tracking.track import advance, compute_forces, set_state
 
 from .regulator_config import RegulatorConfig
 
@@ -27,6 +28,8 @@ class NominalPath(NamedTuple):
         act: Activations, shape (nstep + 1, nu).
         warmstart: Accelerations from which the constraint solver starts, shape (nstep + 1, nv).
         excitation: Excitations, shape (nstep, nu).
+        base: Motion of the base during each control step, rows as in a clip, shape (nstep, 4, 3); (nstep, 0, 3) if it
+            does not move.
     """
 
     qpos: np.ndarray
@@ -34,6 +37,11 @@ class NominalPath(NamedTuple):
     act: np.ndarray
     warmstart: np.ndarray
     excitation: np.ndarray
+    base: np.ndarray
+
+    def base_at(self, step: int) -> np.ndarray | None:
+        """Motion of the base during a control step, shape (4, 3); None if it does not move."""
+        return self.base[step] if self.base.size else None
 
 
 class Linearisation(NamedTuple):
@@ -68,12 +76,14 @@ def nominal_path(body: SimulationBody, clip: Clip, config: TrackingConfig) -> No
             "so there is no motion to regulate around: leave the clip out, or set dagger.teacher=controller"
         )
     states = [start, *fragment.states]
+    bases = [base_at(simulator.reference, frame) for frame in range(last)]
     return NominalPath(
         qpos=np.array([state.qpos for state in states]),
         qvel=np.array([state.qvel for state in states]),
         act=np.array([state.act for state in states]),
         warmstart=np.array([state.warmstart for state in states]),
         excitation=np.array(fragment.excitation),
+        base=np.zeros((last, 0, 3)) if bases[0] is None else np.array(bases),
     )
 
 
@@ -104,7 +114,7 @@ def linearise(body: SimulationBody, path: NominalPath, steps: np.ndarray, config
     for row, step in enumerate(steps):
         result.by_state[row] = _state_differences(body, data, dofs, path, int(step), config)
         set_state(data, path.qpos[step], path.qvel[step], path.act[step], path.warmstart[step])
-        mujoco.mj_forward(body.model, data)
+        compute_forces(body, data, base=path.base_at(int(step)))
         velocity = response.response(data)
         for array, change, ratio in zip(result[1:], (velocity.start, velocity.end), ratios, strict=True):
             array[row] = np.concatenate([ratio * change, change])
@@ -130,7 +140,7 @@ def _state_differences(
         if velocity is not None:
             qvel = qvel + velocity
         set_state(data, qpos, qvel, path.act[step], path.warmstart[step])
-        advance(body, data, path.excitation[step])
+        advance(body, data, path.excitation[step], base=path.base_at(step))
         return deviation(model, dofs, data, path.qpos[step + 1], path.qvel[step + 1])
 
     change = np.zeros((2 * n, 2 * n))

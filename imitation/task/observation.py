@@ -1,9 +1,9 @@
 """Observations of the policy: the body's state, its deviation from the reference, and the upcoming reference.
 
 State and deviation are expressed in the heading frame of the body's root, the upcoming reference in that of the
-reference root. A policy that observes world axes must learn each motion separately for every direction, and one that
-does not observe the root error drifts away. The upcoming reference does not depend on the body, so it can be computed
-for many future steps at once. `layout` lists the parts.
+reference root, and fingertips in the frames of their hands. A policy that observes world axes must learn each motion
+separately for every direction, and one that does not observe the root error drifts away. The upcoming reference does
+not depend on the body, so it can be computed for many future steps at once. `layout` lists the parts.
 """
 
 from collections.abc import Sequence
@@ -34,6 +34,9 @@ def layout(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> dict[str, int]
     if body.free:
         parts |= {"root_height": 1, "up": 3, "root_linvel": 3, "root_angvel": 3}
     parts |= {"activation": nmuscle, "excitation": nmuscle, "joint_error": njoint, "landmark_error": 3 * nlandmark - 3}
+    ntip = len(body.fingertips.names) if body.fingertips is not None else 0
+    if ntip:
+        parts |= {"fingertip_pos": 3 * ntip, "fingertip_error": 3 * ntip}
     if body.free:
         parts |= {"anchor_pos": 3, "anchor_rot": 6}
     if body.target.base is not None:
@@ -41,6 +44,8 @@ def layout(body: SimulationBody, ahead: Sequence[int] = AHEAD) -> dict[str, int]
     for step in ahead:
         parts[f"goal_joint_{step}"] = njoint
         parts |= {f"goal_landmark_{step}": 3 * nlandmark, f"goal_vel_{step}": 3 * nlandmark}
+        if ntip:
+            parts |= {f"goal_fingertip_{step}": 3 * ntip}
         if body.free:
             parts |= {f"goal_rot_{step}": 6}
         if body.target.base is not None:
@@ -77,6 +82,9 @@ def observe_body(
         parts += [state.qpos[:, 2:3] - ground[:, None], up, linear, state.qvel[:, 3:6]]
     ref_xpos = to_heading(ref.xpos - ref.xpos[:, :1])[:, 1:]
     parts += [state.act, excitation, ref.qpos[:, body.qposadr] - q, ref_xpos - body_xpos]
+    if body.fingertips is not None:
+        tips = body.fingertips(state.qpos)
+        parts += [tips, body.fingertips(ref.qpos) - tips]
     if body.free:
         root_error = multiply(conjugate(state.qpos[:, 3:7]), ref.qpos[:, 3:7])
         parts += [to_heading(ref.qpos[:, None, :3] - state.qpos[:, None, :3]), rot6d(root_error)]
@@ -89,7 +97,7 @@ def observe_goals(body: SimulationBody, ref: Reference, ahead: Reference) -> Arr
     """Compute the parts of an observation that depend on the reference only.
 
     For each future step these are the change of the joints, the landmarks relative to the present reference root, their
-    velocities, the rotation of the root, and the motion of the base.
+    velocities, the positions of the fingertips in the hands, the rotation of the root, and the motion of the base.
 
     Args:
         body: The body.
@@ -103,6 +111,8 @@ def observe_goals(body: SimulationBody, ref: Reference, ahead: Reference) -> Arr
     joint_change = ahead.qpos[..., body.qposadr] - ref.qpos[:, None, body.qposadr]
     landmarks = rotate(to_ref_heading, ahead.xpos - ref.xpos[:, None, :1])
     parts = [joint_change, landmarks, rotate(to_ref_heading, ahead.linvel)]
+    if body.fingertips is not None:
+        parts.append(body.fingertips(ahead.qpos))
     if body.free:
         parts.append(rot6d(multiply(conjugate(ref.qpos[:, None, 3:7]), ahead.qpos[..., 3:7])))
     if body.target.base is not None:

@@ -143,7 +143,8 @@ def refuse_moving_base(library: Library, what: str) -> None:
     """
     if library.moving_base:
         raise SettingsError(
-            f"{what} does not know the forces of a moving chest; use --algo ppo, or convert with --chest fixed"
+            f"{what} does not know the forces of a moving chest; use --algo dagger or --algo ppo, or convert with "
+            "--chest fixed"
         )
 
 

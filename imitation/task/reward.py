@@ -46,6 +46,7 @@ class RewardConfig:
         joint: Weight of the independent joints.
         joint_velocity: Weight of their velocities.
         landmark_velocity: Weight of the landmarks' velocities.
+        fingertip: Weight of the fingertips' positions in the hands, where the fingers move.
         root: Weight of the root's position in the world; for a body with a free root.
         root_rotation: Weight of its orientation.
         effort: Weight of low excitation: 1 minus its mean square.
@@ -54,6 +55,7 @@ class RewardConfig:
         joint_scale: The same for joints [rad].
         joint_velocity_scale: The same for their velocities [rad/s].
         landmark_velocity_scale: The same for the landmarks' velocities [m/s].
+        fingertip_scale: The same for the fingertips' positions in the hands [m]: a tenth of a finger's length.
         root_scale: The same for the root's position [m].
         root_rotation_scale: The same for its orientation [rad].
         wide_factor: Width of the wide bell over that of the narrow one.
@@ -63,6 +65,7 @@ class RewardConfig:
     joint: NonNegativeFloat = 0.2
     joint_velocity: NonNegativeFloat = 0.05
     landmark_velocity: NonNegativeFloat = 0.1
+    fingertip: NonNegativeFloat = 0.2
     root: NonNegativeFloat = 0.15
     root_rotation: NonNegativeFloat = 0.1
     effort: NonNegativeFloat = 0.03
@@ -71,17 +74,18 @@ class RewardConfig:
     joint_scale: Width = 0.2
     joint_velocity_scale: Width = 2.0
     landmark_velocity_scale: Width = 0.5
+    fingertip_scale: Width = 0.01
     root_scale: Width = 0.15
     root_rotation_scale: Width = 0.3
     wide_factor: Width = 4.0
 
     def __post_init__(self) -> None:
-        # Some bodies have no free root; the rest is divided by the sum of these.
+        # Some bodies have no free root or no fingers that move; the rest is divided by the sum of these.
         weights = (
             self.landmark, self.joint, self.joint_velocity, self.landmark_velocity, self.effort, self.action_rate,
         )  # fmt: skip
         if not any(weights):
-            raise ValueError("a weight other than root and root_rotation must be above 0")
+            raise ValueError("a weight other than root, root_rotation and fingertip must be above 0")
 
 
 class Deviations(dict[str, Array]):
@@ -129,6 +133,8 @@ def tracking_deviations(
         joint_velocity=_square(state.qvel[:, body.dofadr], ref.qvel[:, body.dofadr]),
         landmark_velocity=_square(linvel, ref.linvel),
     )
+    if body.fingertips is not None:
+        deviation["fingertip_position"] = _square(body.fingertips(state.qpos), body.fingertips(ref.qpos))
     if body.free:
         deviation["root_position"] = _square(state.qpos[:, :3], ref.qpos[:, :3])
         deviation["root_rotation"] = squared_angle(state.qpos[:, 3:7], ref.qpos[:, 3:7])
@@ -178,6 +184,7 @@ def learning_reward(deviation: Deviations, excitation: Array, prev_excitation: A
         "joint_position": (config.joint, config.joint_scale),
         "joint_velocity": (config.joint_velocity, config.joint_velocity_scale),
         "landmark_velocity": (config.landmark_velocity, 3.0**-0.5 * config.landmark_velocity_scale),
+        "fingertip_position": (config.fingertip, 3.0**-0.5 * config.fingertip_scale),
         "root_position": (config.root, 3.0**-0.5 * config.root_scale),
         "root_rotation": (config.root_rotation, config.root_rotation_scale),
     }

@@ -14,8 +14,8 @@ class TrackConfig:
 
     Attributes:
         tracking: The search for excitations.
-        physics: The simulation.
+        physics: The simulation, with locked fingers unless it says otherwise.
     """
 
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    physics: PhysicsConfig = field(default_factory=PhysicsConfig)
+    physics: PhysicsConfig = field(default_factory=lambda: PhysicsConfig(hands="locked"))

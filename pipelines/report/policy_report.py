@@ -31,6 +31,8 @@ COLUMNS = (
     ("root_position_rms_axis", "root, RMS of an axis [mm]", 1, 1e3),
     ("relative_landmark_error", "landmarks from root [mm]", 1, 1e3),
     ("absolute_landmark_error", "landmarks in world [mm]", 1, 1e3),
+    ("fingertip_error", "fingertips from root [mm]", 1, 1e3),
+    ("fingertip_in_hand_error", "fingertips in hand [mm]", 1, 1e3),
     ("joint_angle_error", "joints [rad]", 3, 1.0),
     ("joint_angle_error_deg", "joints [°]", 2, 1.0),
     ("joint_velocity_error", "joints [rad/s]", 3, 1.0),
@@ -254,6 +256,7 @@ def _tiles(result: PolicyEvaluation) -> list[dict[str, str]]:
         ("joint_angle_error_deg", "°", "joint angle error", 1.0),
         ("root_position_error", " mm", "root position error", 1e3),
         ("relative_landmark_error", " mm", "landmark error", 1e3),
+        ("fingertip_error", " mm", "fingertip error", 1e3),
     ):
         if key in mean and (result.body.free or "root" not in key):
             tiles.append({"text": f"{mean[key] * scale:.1f}{unit}", "name": name, "kind": ""})

@@ -52,7 +52,6 @@ def make_trainer(
         refuse_moving_base(plan.library, "a world model")
     if plan.algorithm == "dagger":
         check_supported_by_dagger(task)
-        refuse_moving_base(plan.library, "imitation of the tracking controller")
     gpus = config.gpus or (0 if plan.algorithm == "ppo" else 1)
     engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **buffers)
     if plan.algorithm == "dagger":

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from musclemap.skeletons.body import SIDES, TargetBody
+from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 from musclemap.skeletons.smpl.body_model import BodyModel
 from musclemap.skeletons.smpl.joints import BODY_NAMES, BODY_PARENTS
@@ -26,20 +26,10 @@ from musclemap.skeletons.smpl.neutral_pose import neutral_turns, turn_segments
 _MATCHED_PARTS = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 _LIMB_JOINTS = frozenset(f"{side}_{part}" for side in ("left", "right") for part in _MATCHED_PARTS if part != "collar")
 _JOINT = {name: k for k, name in enumerate(BODY_NAMES)}
-_LEG_JOINTS = (
-    "hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle", "mtp_angle",
-)  # fmt: skip
-NEUTRAL = (
-    "flex_extension", "lat_bending", "axial_rotation", *(f"{name}_{side}" for side in SIDES for name in _LEG_JOINTS),
-)  # fmt: skip
-"""Joints that are zero in the T-pose but for fractions of a degree: trunk and pelvis upright, legs straight ahead.
-
-Landmarks do not determine this: the hips are too close to the pelvis's origin to show its tilt, and a straight leg can
-turn about itself. Where the bodies differ, the landmarks' offsets do."""
 
 NEUTRAL_WEIGHT = 3.0
-"""Weight of these joints and of the pelvis's rotation [m/rad]. On a walk with known angles, hip flexion is off by 8
-degrees with 0.1 for the pelvis, and hip rotation by 5 with 0.02 for the hips."""
+"""Weight of the joints that are zero in the T-pose and of the pelvis's rotation [m/rad]. On a walk with known angles,
+hip flexion is off by 8 degrees with 0.1 for the pelvis, and hip rotation by 5 with 0.02 for the hips."""
 
 _FORWARD, _DOWN = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, -1.0])
 
@@ -87,8 +77,10 @@ class _TPose:
         self.body = body
         self.model = model = body.symmetric_model
         self.data = mujoco.MjData(model)
-        self.hand = {s: [model.body(f"{name}_{s}").id for name in ("lunate", "secondmc", "fifthmc")] for s in SIDES}
-        self.elbow = {s: (model.joint(f"elbow_flex_{s}").id, model.body(f"lunate_{s}").id) for s in SIDES}
+        self.arms = [
+            (model.joint(arm.elbow).id, [model.body(name).id for name in (arm.wrist, arm.index, arm.little)], arm.side)
+            for arm in body.fit.arms
+        ]
 
     def set_configuration(self, q: np.ndarray) -> None:
         self.data.qpos[:] = self.body.reduced.expand(q[None])[0]
@@ -113,13 +105,12 @@ class _TPose:
         return self.data.xpos[support.body] + (rot @ support.offset[..., None])[..., 0], rot @ support.rot
 
     def pose_cues(self) -> np.ndarray:
-        """Residuals of the T-pose, shape (14,): 0 if elbows flex forward, palms face down and soles are level."""
+        """Residuals, shape (6 narm + 2,): 0 if elbows flex forward, palms face down and soles are level."""
         cues = []
-        for side in SIDES:
-            joint, wrist = self.elbow[side]
-            swing = np.cross(self.data.xaxis[joint], self.data.xpos[wrist] - self.data.xanchor[joint])
+        for elbow, hand, side in self.arms:
+            lunate, second, fifth = (self.data.xpos[b] for b in hand)
+            swing = np.cross(self.data.xaxis[elbow], lunate - self.data.xanchor[elbow])
             cues.append(swing / np.linalg.norm(swing) - _FORWARD)
-            lunate, second, fifth = (self.data.xpos[b] for b in self.hand[side])
             palm = np.cross(second - lunate, fifth - lunate) * (1.0 if side == "r" else -1.0)
             cues.append(palm / np.linalg.norm(palm) - _DOWN)
         z = self.contacts()[:, 2]
@@ -162,13 +153,13 @@ def fit_proportions(body: TargetBody, source_joints: np.ndarray, *, body_model: 
         return np.concatenate([x[:3], quat, x[6 : reduced.ndof]]), x[reduced.ndof :]
 
     initial_joints = reduced.rest.copy()
-    for side in SIDES:
-        initial_joints[reduced.index(f"shoulder_elv_{side}")] = np.pi / 2
+    for name, value in body.fit.t_pose.items():
+        initial_joints[reduced.index(name)] = value
     prior_joints = initial_joints.copy()  # small priors decide joints that the landmarks do not measure
     prior_weight = np.full(reduced.njoint, 0.02)
-    prior_weight[[reduced.index(name) for name in NEUTRAL if name in reduced.joint_names]] = NEUTRAL_WEIGHT
+    prior_weight[[reduced.index(name) for name in body.fit.neutral]] = NEUTRAL_WEIGHT
     weight = np.ones(body.nlandmark)
-    weight[[body.landmark_names.index(name) for name in ("pelvis", "lumbar1", "head")]] = 0.2
+    weight[[k for k, landmark in enumerate(body.landmarks) if landmark.joint not in _LIMB_JOINTS]] = 0.2
 
     def skeleton(shape: np.ndarray) -> np.ndarray:
         """Joints of the T-pose in target axes, shape (22, 3) [m]."""
@@ -210,7 +201,7 @@ def _bone_errors(body: TargetBody, error: np.ndarray) -> np.ndarray:
     relative = error.copy()
     for k, name in enumerate(names):
         parent = BODY_NAMES[BODY_PARENTS[_JOINT[name]]]
-        if name in _LIMB_JOINTS and parent in _LIMB_JOINTS:
+        if name in _LIMB_JOINTS and parent in _LIMB_JOINTS and parent in names:
             relative[k] -= error[names.index(parent)]
     return relative
 

@@ -12,19 +12,26 @@ from musclemap.skeletons.variants.apply import altered_spec
 from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 from . import bimanual_arm, myofullbody, small_arm
+from .own_bodies import ENVIRONMENT, Loader, WithOwnBodies, add_body, loader_of_own
 
-BODIES = {
-    myofullbody.NAME: myofullbody.load_myofullbody,
-    bimanual_arm.NAME: bimanual_arm.load_bimanual_arm,
-    small_arm.ARM_NAME: small_arm.load_small_arm_body,
-}
-"""Loader of each body, by name."""
+__all__ = ["BODIES", "BODY_OPTIONS", "DEFAULT_BODY", "add_body", "load_body", "load_body_version"]
+
+BODIES = WithOwnBodies[Loader](
+    {
+        myofullbody.NAME: cache(myofullbody.load_myofullbody),
+        bimanual_arm.NAME: cache(bimanual_arm.load_bimanual_arm),
+        small_arm.ARM_NAME: cache(small_arm.load_small_arm_body),
+    },
+    loader_of_own,
+)
+"""Loader of each body, by name; bodies of one's own come last."""
 
 DEFAULT_BODY = myofullbody.NAME
 
-BODY_OPTIONS = {"full-body": myofullbody.NAME, "bimanual-arm": bimanual_arm.NAME}
-"""Bodies that motions are retargeted to, by their names in commands and settings."""
-
+BODY_OPTIONS = WithOwnBodies[str](
+    {"full-body": myofullbody.NAME, "bimanual-arm": bimanual_arm.NAME}, lambda name, path: name
+)
+"""Bodies that motions are retargeted to, by their names in commands and settings; one's own have their own names."""
 
 MAX_VARIANTS = 32
 """Most variants that are kept in memory; files name any number of them."""
@@ -50,21 +57,17 @@ def load_body(
     Raises:
         TargetError: If the body does not exist, or does not take the variant; the message lists the known names.
     """
-    if variant:
-        return _altered(name, limits=limits, published=published, variant=variant)
-    return _unaltered(name, limits=limits, published=published)
-
-
-@cache
-def _unaltered(name: str, *, limits: str, published: bool) -> TargetBody:
     if name not in BODIES:
-        raise TargetError(f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}")
-    return BODIES[name](limits=limits, published=published)
+        raise TargetError(
+            f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}; a body of your own is known by its "
+            f"table: --body TABLE.toml, or {ENVIRONMENT}"
+        )
+    body = BODIES[name](limits=limits, published=published)
+    return _altered(body, variant) if variant else body
 
 
 @lru_cache(maxsize=MAX_VARIANTS)
-def _altered(name: str, *, limits: str, published: bool, variant: BodyVariant) -> TargetBody:
-    body = _unaltered(name, limits=limits, published=published)
+def _altered(body: TargetBody, variant: BodyVariant) -> TargetBody:
     make_spec = partial(altered_spec, body.make_spec, body.model, variant)
     altered = replace(body, model=make_spec().compile(), make_spec=make_spec, variant=variant)
     _ = altered.reduced_hands  # raises for ranges that couplings do not permit

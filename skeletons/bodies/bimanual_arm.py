@@ -14,6 +14,7 @@ from musclemap.skeletons.corrections import GeomRemoval, JointCorrection, apply_
 from .muscle_groups import MUSCLE_GROUPS
 from .myofullbody import (
     FINGER_JOINTS,
+    FINGERTIPS,
     HIGHEST_PRONATION,
     PACKAGE,
     PAIRED_LANDMARKS,
@@ -92,8 +93,9 @@ def load_bimanual_arm(*, limits: str = "effective", published: bool = False) -> 
     """MyoBimanualArm with 126 muscles, from the package musclemimic-models, corrected unless `published`."""
     return TargetBody(
         name=NAME, model=_load_model(published=published), make_spec=partial(_make_spec, published=published),
-        package=PACKAGE, landmarks=LANDMARKS, finger_joints=FINGER_JOINTS, hands="tracked", base=BASE, fit=FIT,
-        source_to_target=SOURCE_TO_TARGET, limits=limits, corrections=() if published else CORRECTIONS,
+        package=PACKAGE, landmarks=LANDMARKS, finger_joints=FINGER_JOINTS, fingertips=FINGERTIPS, hands="tracked",
+        base=BASE, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
+        corrections=() if published else CORRECTIONS,
         muscle_groups=MUSCLE_GROUPS,
     )  # fmt: skip
 

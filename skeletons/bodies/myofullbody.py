@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from musclemap.errors import TargetError
-from musclemap.skeletons.body import SIDE_WORD, SIDES, FitSettings, Landmark, TargetBody
+from musclemap.skeletons.body import SIDE_WORD, SIDES, ArmCue, Fingertip, FitSettings, Landmark, TargetBody
 from musclemap.skeletons.corrections import InertiaCorrection, PassiveForceCorrection, apply_corrections
 from musclemap.skeletons.soles import ContactPart
 from musclemap.skeletons.support import SupportPart
@@ -92,6 +92,14 @@ FINGER_JOINTS = tuple(
     )
 )  # fmt: skip
 
+FINGERTIPS = tuple(
+    Fingertip(site=f"{finger}tip{suffix}", hand=f"lunate_{side}")
+    for side, suffix in (("r", ""), ("l", "_left"))
+    for finger in ("TH", "IF", "MF", "RF", "LF")
+)
+"""Sites at the tips of thumb, index, middle, ring and little finger. Nothing but finger joints moves them against the
+lunate, below the wrist."""
+
 SOURCE_TO_TARGET = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """Rotates the source's rest frame (x left, y up, z forward) to the target's (x left, y backward, z up)."""
 
@@ -115,6 +123,15 @@ def both_sides(values: dict[str, float]) -> dict[str, float]:
     return {f"{name}_{side}": value for name, value in values.items() for side in SIDES}
 
 
+_LEG_JOINTS = (
+    "hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle", "mtp_angle",
+)  # fmt: skip
+NEUTRAL = (
+    "flex_extension", "lat_bending", "axial_rotation", *(f"{name}_{side}" for side in SIDES for name in _LEG_JOINTS),
+)  # fmt: skip
+"""Landmarks do not determine these in the T-pose: the hips are too close to the pelvis's origin to show its tilt, and a
+straight leg can turn about itself. Where the bodies differ, the landmarks' offsets do."""
+
 HIGHEST_PRONATION = float(np.deg2rad(67.0))
 """Limit of the fit [rad]. Above 67.6 degrees, at any elbow flexion, the tendons SUP and SUP_left slip to the other side
 of the bone they wrap: the supinator shortens from 72 to 44 mm between two frames."""
@@ -131,6 +148,15 @@ FIT = FitSettings(
     calibrated=("lumbar1", "head", "humerus_r", "ulna_r", "tibia_r", "humerus_l", "ulna_l", "tibia_l"),
     carried_by={f"{name}_{side}": f"humerus_{side}" for name in ("ulna", "lunate") for side in SIDES},
     highest=both_sides({"pro_sup": HIGHEST_PRONATION}),
+    neutral=NEUTRAL,
+    t_pose=both_sides({"shoulder_elv": np.pi / 2}),
+    arms=tuple(
+        ArmCue(
+            elbow=f"elbow_flex_{side}", wrist=f"lunate_{side}", index=f"secondmc_{side}", little=f"fifthmc_{side}",
+            side=side,
+        )
+        for side in SIDES
+    ),
     along_foot={f"{name}_{side}": part for side in SIDES for name, part in (("talus", 0.2), ("toes", 0.87))},
 )
 
@@ -167,7 +193,7 @@ def load_myofullbody(*, limits: str = "effective", published: bool = False) -> T
     return TargetBody(
         name=NAME, model=load_model(published=published), make_spec=partial(make_spec, published=published),
         package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, support_parts=SUPPORT_PARTS,
-        finger_joints=FINGER_JOINTS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
+        finger_joints=FINGER_JOINTS, fingertips=FINGERTIPS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
         corrections=() if published else CORRECTIONS, muscle_groups=MUSCLE_GROUPS,
     )  # fmt: skip
 

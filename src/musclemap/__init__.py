@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .gymnasium_hook import register_when_imported
 
 if TYPE_CHECKING:
+    from musclemap.api.bodies import add_body as add_body
     from musclemap.api.checking import track as track
     from musclemap.api.checking import validate as validate
     from musclemap.api.clip import Clip as Clip
@@ -35,6 +36,7 @@ _MODULES = {
     "Clip": "musclemap.api.clip",
     "Dataset": "musclemap.api.dataset",
     "MusclemapError": "musclemap.errors",
+    "add_body": "musclemap.api.bodies",
     "evaluate": "musclemap.api.learning",
     "load": "musclemap.api.loading",
     "load_policy": "musclemap.api.learning",
@@ -46,8 +48,8 @@ _MODULES = {
 """Module of each public name, except for `retarget`, which is a package that can be called."""
 
 __all__ = [
-    "Clip", "Dataset", "MusclemapError", "evaluate", "load", "load_policy", "open", "retarget", "track", "train",
-    "validate",
+    "Clip", "Dataset", "MusclemapError", "add_body", "evaluate", "load", "load_policy", "open", "retarget", "track",
+    "train", "validate",
 ]  # fmt: skip
 
 

@@ -12,20 +12,31 @@ import pytest
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.track_file import read_track, write_track
 from musclemap.errors import SettingsError, TargetError
+from musclemap.imitation.dagger.dagger_config import DaggerConfig
+from musclemap.imitation.dagger.dagger_trainer import DaggerTrainer
+from musclemap.imitation.dagger.label_pool import LabelPool
+from musclemap.imitation.dagger.teacher import QueryStates, Teacher
 from musclemap.imitation.eval.evaluation import evaluate
 from musclemap.imitation.physics.base_forces import step_motion
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
+from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.physics.warp_engine import WarpEngine
 from musclemap.imitation.ppo.ppo import PPO
 from musclemap.imitation.ppo.ppo_config import PPOConfig
 from musclemap.imitation.ppo.trainer import Trainer
+from musclemap.imitation.regulator.gains import compute_gains
+from musclemap.imitation.regulator.linearisation import deviation, linearise, nominal_path
+from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
+from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import make_library, refuse_moving_base
 from musclemap.imitation.task.task import Task, TaskConfig
 from musclemap.imitation.tracking.config import TrackingConfig
+from musclemap.imitation.tracking.dofs import find_controlled_dofs
 from musclemap.imitation.tracking.storage import replay_track, stored_track
+from musclemap.imitation.tracking.track import advance, set_state
 from musclemap.imitation.tracking.tracker import track_clip
 from musclemap.skeletons.base_motion import GRAVITY, STILL, base_motion
 from musclemap.skeletons.bodies import load_body
@@ -202,6 +213,91 @@ def test_methods_without_the_forces_of_a_base_refuse_it(arms: SimulationBody, cl
     still = make_library([("a", replace(clip, base_motion=None))], arms, resting=0.1, look_ahead=2)
     refuse_moving_base(still, "a world model")
     np.testing.assert_array_equal(still.reference.base[0], STILL.astype(np.float32))
+
+
+def test_the_teacher_of_dagger_knows_the_base(arms: SimulationBody, clip: Clip) -> None:
+    """On the path of the tracking controller its label is what the controller did there; with a still base it is not.
+
+    The same holds for the regulator, which leads back to that path only if the base moves.
+    """
+    part, config = clip.frames(slice(0, 9)), TrackingConfig()
+    path = nominal_path(arms, part, config)
+    assert path.base.shape == (8, 4, 3)
+    step, nu = 6, arms.model.nu
+
+    def query() -> QueryStates:
+        arrays = (path.qpos[step], path.qvel[step], path.act[step], path.warmstart[step])
+        numbers = (np.array([0]), np.array([step]), np.zeros((1, nu), np.int8))
+        qpos, qvel, act, warmstart = (array[None] for array in arrays)
+        return QueryStates(qpos, qvel, act, warmstart, *numbers)
+
+    moving = Teacher(arms, [part], config, ndirection=2, power=0.5).label(query()).excitation[0]
+    still = Teacher(arms, [replace(part, base_motion=None)], config, ndirection=2, power=0.5).label(query())
+    np.testing.assert_allclose(moving, path.excitation[step], atol=1e-4)
+    assert np.abs(still.excitation[0] - path.excitation[step]).max() > 0.01
+
+    regulator_config, dofs = RegulatorConfig(), find_controlled_dofs(arms)
+    linear = linearise(arms, path, np.arange(8), regulator_config)
+    gains = compute_gains(path, linear, nroot=0, config=regulator_config)
+    regulator, data, errors = Regulator(arms, RegulatedPath(path, gains)), mujoco.MjData(arms.model), []
+    for known in (True, False):
+        set_state(data, path.qpos[0], path.qvel[0], path.act[0], path.warmstart[0])
+        for k in range(8):
+            decision = regulator.decide(data, k)
+            advance(arms, data, decision.excitation, base=path.base_at(k) if known else None)
+        errors.append(np.abs(deviation(arms.model, dofs, data, path.qpos[8], path.qvel[8])).max())
+    assert errors[0] < 0.05 * errors[1]
+
+
+def test_dagger_collects_and_evaluates_on_the_base(arms: SimulationBody, clip: Clip) -> None:
+    """Every engine step of a round gets the motion that belongs to each world's frame."""
+    part = clip.frames(slice(0, 8))
+    assert part.base_motion is not None
+    steps, task_config = step_motion(part.base_motion), TaskConfig(future_steps=(1,))
+    library, task = make_library([("a", part)], arms, resting=0.1, look_ahead=1), Task(arms, task_config)
+    config = DaggerConfig(
+        teacher="controller", round_steps=2, num_steps=1, epochs=1, gradient_steps=1, batch_size=2, hidden=(8,),
+        directions=2, evaluation_steps=1,
+    )  # fmt: skip
+    pool = LabelPool(arms, PhysicsConfig(), [part], config.tracking, workers=1, ndirection=2, power=0.5)
+    engine = RecordingEngine(arms, 2)
+    trainer = DaggerTrainer(engine, task, library, pool, config)
+    state = trainer.init(0)
+    for kind in ("collect", "fit", "evaluate"):
+        assert trainer.schedule.stage(int(state.iterations)).kind == kind
+        frames = state.worlds.task.frame if kind == "collect" else None
+        engine.bases.clear()
+        state, metrics = trainer.iterate(state)
+        if kind == "fit":
+            assert not engine.bases
+            continue
+        if frames is None:
+            frames = state.assessment.task.frame - 1
+        np.testing.assert_allclose(engine.bases[0], steps[np.asarray(frames)], rtol=1e-5, atol=1e-5, err_msg=kind)
+        if kind == "collect":
+            assert metrics["labels_missing"] == 0.0
+    assert np.isfinite(np.asarray(state.assessment.results)).all()
+
+
+def test_the_linear_model_includes_the_base(arms: SimulationBody, clip: Clip) -> None:
+    """Deviations after a step on the base, simulated, against those that the linear model predicts."""
+    path = nominal_path(arms, clip.frames(slice(0, 6)), TrackingConfig())
+    linear, dofs = linearise(arms, path, np.arange(5), RegulatorConfig()), find_controlled_dofs(arms)
+    rng, data, step = np.random.default_rng(3), mujoco.MjData(arms.model), 3
+    change = np.concatenate([1e-3 * rng.normal(size=dofs.ndof), 2e-2 * rng.normal(size=dofs.ndof)])
+    tangent = dofs.tangent(path.qpos[step])
+    qpos = path.qpos[step].copy()
+    mujoco.mj_integratePos(arms.model, qpos, tangent @ change[: dofs.ndof], 1.0)
+    qvel = path.qvel[step] + tangent @ change[dofs.ndof :]
+    set_state(data, qpos, qvel, path.act[step], path.warmstart[step])
+    advance(arms, data, path.excitation[step], base=path.base_at(step))
+    reached = deviation(arms.model, dofs, data, path.qpos[step + 1], path.qvel[step + 1])
+    predicted = linear.by_state[step] @ change
+    assert np.linalg.norm(reached - predicted) < 0.1 * np.linalg.norm(reached)
+    set_state(data, qpos, qvel, path.act[step], path.warmstart[step])
+    advance(arms, data, path.excitation[step])
+    without = deviation(arms.model, dofs, data, path.qpos[step + 1], path.qvel[step + 1])
+    assert np.linalg.norm(without - predicted) > 0.5 * np.linalg.norm(reached)
 
 
 def test_a_track_on_a_moving_base_is_replayed_bit_for_bit(arms: SimulationBody, clip: Clip, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ MALFORMED: dict[str, tuple[Callable[[Facts, Tensors], object], str]] = {
     ),
     "a setting out of range": (_facts("task.resting_excitation", 1.5), "task.resting_excitation"),
     "a setting that is no table": (_facts("task.reward", 3), "'task.reward' is a section .* got 3"),
-    "physics unknown": (_facts("physics.hands", "three"), "takes one of locked, free"),
+    "physics unknown": (_facts("physics.hands", "three"), "takes one of auto, locked, free"),
     "an endless number": (_facts("physics.timestep", 10**400), "an integer of 401 digits"),
     "a step too long": (_facts("physics.timestep", 1e29), r"above 0 and at most 0.2, got 1e\+29"),
     "no number": (_facts("physics.timestep", float("nan")), "'physics.timestep' takes a number .* got None"),

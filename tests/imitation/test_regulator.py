@@ -90,7 +90,9 @@ def test_gains_are_the_minimum_over_all_remaining_steps() -> None:
     size = 2 * half
     linear = Linearisation(*(rng.normal(size=(nstep, size, width)) * 0.5 for width in (size, nu, nu)))
     nothing, act = np.zeros((nstep + 1, 1)), rng.uniform(0, 1, (nstep + 1, nu))
-    path = NominalPath(qpos=nothing, qvel=nothing, act=act, warmstart=nothing, excitation=np.zeros((nstep, nu)))
+    still = np.zeros((nstep, 0, 3))
+    excitation = np.zeros((nstep, nu))
+    path = NominalPath(qpos=nothing, qvel=nothing, act=act, warmstart=nothing, excitation=excitation, base=still)
     config = RegulatorConfig(effort=0.2, velocity_weight=0.3, root_weight=2.0)
     gains = compute_gains(path, linear, nroot=1, config=config)
     state, act = rng.normal(size=size), rng.normal(size=nu)

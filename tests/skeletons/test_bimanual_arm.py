@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from musclemap.cli.options.shared import Body
+from musclemap.cli.options.shared import BODY_NAMES
 from musclemap.retarget.config import BodyConfig
 from musclemap.skeletons.bodies import BODIES, BODY_OPTIONS, load_body, load_body_version
 from musclemap.skeletons.bodies.bimanual_arm import CORRECTIONS, LANDMARKS
@@ -99,6 +99,6 @@ def test_the_root_body_has_the_axes_of_the_world(arms: TargetBody) -> None:
 def test_options_name_bodies() -> None:
     """The command's options and the settings list the same ones."""
     assert set(BODY_OPTIONS.values()) <= set(BODIES)
-    assert tuple(BODY_OPTIONS) == tuple(body.value for body in Body)
+    assert tuple(BODY_OPTIONS) == BODY_NAMES
     for option in BODY_OPTIONS:
         assert BodyConfig(name=option).name == option  # type: ignore[arg-type]
