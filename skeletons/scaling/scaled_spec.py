@@ -1,0 +1,77 @@
+"""A specification of a body, scaled to a person's size before compilation."""
+
+import mujoco
+
+from musclemap.skeletons.reduced import reduce_model
+
+from .ageing import age_muscles
+from .body_size import BodySize, Scaling, scaling_of
+from .geometry import body_factors, scale_geometry
+from .masses import scale_masses, segment_masses
+from .muscles import fit_fibres, force_ratio, joint_samples, path_lengths, scale_muscles
+from .segments import ScalableBody
+
+
+def apply_size(spec: mujoco.MjSpec, size: BodySize, body: ScalableBody) -> mujoco.MjSpec:
+    """Scale a specification to a person's size, in place, and return it.
+
+    Args:
+        spec: Specification of the unscaled body.
+        size: The size.
+        body: Segments of the body.
+
+    Raises:
+        TargetError: If no person has this size, or the model cannot be scaled.
+    """
+    scaling = scaling_of(size, body)
+    apply_scaling(spec, scaling, body, sex=size.sex, masses=size.masses, strength=size.strength)
+    if size.age is not None:
+        age_muscles(spec, size.age)
+    return spec
+
+
+def apply_scaling(
+    spec: mujoco.MjSpec, scaling: Scaling, body: ScalableBody, *,
+    sex: str | None = None, masses: str = "regression", strength: str = "mass-height",
+) -> None:  # fmt: skip
+    """Scale geometry, masses and muscles of a specification, in place.
+
+    Args:
+        spec: Specification of the unscaled body.
+        scaling: Factors and mass.
+        body: Segments of the body.
+        sex: Sex, for masses by regression; None for the mean of both.
+        masses: How mass is shared, one of `MASS_METHODS`.
+        strength: How peak forces follow, one of `STRENGTH_METHODS`.
+    """
+    model = spec.copy().compile()
+    factor = body_factors(model, body, scaling.factors)
+    scale_geometry(spec, model, factor)
+    shares = segment_masses(body, scaling.factors, mass=scaling.mass, sex=sex, method=masses)
+    scale_masses(spec, model, body, factor, shares)
+    if not model.nu:
+        return
+    lengths = [_sampled_lengths(m) for m in (model, _without_meshes(spec))]
+    used = factor[1:]
+    fit = fit_fibres(*lengths, lowest=float(used.min()), highest=float(used.max()))
+    force = force_ratio(
+        strength, mass=scaling.mass, height=scaling.height, released=(body.mass, body.height)
+    )(fit.slope)  # fmt: skip
+    scale_muscles(spec, model, fit, force)
+
+
+def _sampled_lengths(model: mujoco.MjModel):
+    """Lengths of all muscles' paths over the ranges of the joints, shape (nsample, nu) [m]."""
+    fixed = bool(model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE)
+    reduced = reduce_model(model, fixed=fixed)
+    return path_lengths(model, reduced.expand(joint_samples(reduced)))
+
+
+def _without_meshes(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    """Compile a specification whose inertias are explicit without its meshes, in a quarter of the time."""
+    light = spec.copy()
+    for geom in [geom for geom in light.geoms if geom.type == mujoco.mjtGeom.mjGEOM_MESH]:
+        light.delete(geom)
+    for mesh in list(light.meshes):
+        light.delete(mesh)
+    return light.compile()
