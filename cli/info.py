@@ -33,11 +33,16 @@ def info(
     body_models: Annotated[
         Path | None, typer.Option(metavar="DIR", help="List the body models of this folder.", show_default=False)
     ] = None,
+    list_muscles: Annotated[
+        bool, typer.Option("--list-muscles", help="List groups of muscles and their members, for --strength, instead.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Print versions, devices, body models and licences. Exits with 0, or 2 for wrong usage."""
-    result = gather(body_models)
-    if json_:
+    result = _muscles() if list_muscles else gather(body_models)
+    if list_muscles and not json_:
+        echo_lines(f"{group}: {', '.join(members)}" for group, members in result.items())
+    elif json_:
         echo_json(result, indent=2)
     else:
         echo_lines(_lines(result))
@@ -105,6 +110,20 @@ def _facts(name: str) -> dict[str, Any]:
         "nmuscle": model.nu, "mass_kg": round(body.mass, 2),
         "corrections": [correction.text for correction in body.corrections],
     }  # fmt: skip
+
+
+def _muscles() -> dict[str, Any]:
+    """Groups of muscles of the default body and their members, without the suffix of their side."""
+    from musclemap.skeletons.bodies import load_body
+    from musclemap.skeletons.variants.groups import grouped, stem_and_side
+
+    body = load_body()
+    names = [body.model.actuator(i).name for i in range(body.model.nu)]
+    groups = grouped(names, body.muscle_groups)
+    stems = {name: list(dict.fromkeys(stem_and_side(m)[0] for m in groups[name])) for name in body.muscle_groups}
+    in_groups = {stem for members in stems.values() for stem in members}
+    rest = list(dict.fromkeys(stem for name in names if (stem := stem_and_side(name)[0]) not in in_groups))
+    return stems | {"in no group": rest}
 
 
 def _body_models(folder: Path | None) -> list[dict[str, Any]]:

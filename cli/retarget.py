@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -13,6 +13,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from .options import retarget as opt
 from .options.checks import refuse_verbose_and_quiet
 from .options.shared import ComputeDevice, Config, Device, Json, Quiet
+from .options.variants import AddedMass, Alterations, JointRange, Strength, alterations
 from .program import Program
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def retarget(
     save_joint_map: opt.SaveJointMap = None,
     body: opt.BodyOption = None,
     chest: opt.ChestOption = None,
+    strength: Strength = None,
+    joint_range: JointRange = None,
+    added_mass: AddedMass = None,
     force_file: opt.ForceFile = None,
     mass: opt.Mass = None,
     static_trial: opt.StaticTrialOption = None,
@@ -90,6 +94,7 @@ def retarget(
     settings = _settings(
         config, set_ or (), known, body=body, chest=chest, fps=fps, hands=hands, treadmill=treadmill,
         dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, forces=forces, chunk=chunk,
+        altered=alterations(strength, joint_range, added_mass),
     )  # fmt: skip
     if selection is None or out is None:
         raise typer.Exit(_print_status(out or source, settings, device=device, json_=json_))
@@ -284,6 +289,7 @@ def _settings(
     muscle_cost: opt.MuscleCost | None,
     forces: opt.Forces | None,
     chunk: int | None,
+    altered: Alterations,
 ) -> "RetargetConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
     from musclemap.pipelines.device import disable_gpu_preallocation
@@ -315,7 +321,13 @@ def _settings(
         "validation.forces": forces and forces.value,
         "validation.chunk_size": chunk,
     }
-    return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
+    settings = override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
+    if not altered:
+        return settings
+    from musclemap.skeletons.bodies import BODY_OPTIONS
+
+    variant = settings.body.variant.altered_by(altered.variant(BODY_OPTIONS[settings.body.name]))
+    return replace(settings, body=replace(settings.body, variant=variant))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """`mm-track`: find the muscle excitations by which a body follows clips in the simulator."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -11,17 +12,22 @@ from musclemap.errors import SettingsError
 from .options import track as opt
 from .options.checks import check_output_file, refuse_unused
 from .options.shared import Quiet
+from .options.variants import AddedMass, JointRange, Strength, alterations
 from .program import INTERRUPTED, Program
 
 if TYPE_CHECKING:
     from musclemap.imitation.tracking.track_config import TrackConfig
     from musclemap.pipelines.track.tracking import TrackingRun
     from musclemap.pipelines.train.dataset import ListedClip
+    from musclemap.skeletons.variants.variant import BodyVariant
 
 app = Program("mm-track")
 
-_SELECTING = ("out", "clip", "include", "exclude", "group", "split", "body", "limit", "json_", "quiet")
-"""Parameters that choose clips and the form of the output."""
+_SELECTING = (
+    "out", "clip", "include", "exclude", "group", "split", "body", "limit", "json_", "quiet",
+    "strength", "joint_range", "added_mass",
+)  # fmt: skip
+"""Parameters that choose clips, the body that tracks them and the form of the output."""
 
 _USED = {
     "--replay": (*_SELECTING, "replay"),
@@ -46,6 +52,9 @@ def track(
     seconds: opt.Seconds = None,
     seed: opt.Seed = None,
     hands: opt.Hands = False,
+    strength: Strength = None,
+    joint_range: JointRange = None,
+    added_mass: AddedMass = None,
     config: opt.Config = None,
     set_: opt.Assignments = None,
     workers: opt.Workers = None,
@@ -63,6 +72,8 @@ def track(
     """Find muscle excitations by which the body follows clips in the simulator.
 
     Writes OUT/tracks/CLIP: excitations, the motion that they cause, and metrics.
+    --strength, --joint-range and --added-mass alter the body that is simulated, not
+    the clip that it follows; its track is kept beside that of the clip's own body.
     Tracks that are up to date are kept. To resume an interrupted run, repeat its
     command.
 
@@ -79,15 +90,16 @@ def track(
         include=include or (), exclude=exclude or (), group=group, split=split, body=chosen, limit=limit
     )  # fmt: skip
     listed = _listed(out, clip, filters)
+    variant = alterations(strength, joint_range, added_mass).variant_for(out, listed)
     if replay:
-        raise typer.Exit(_replay(out, listed, json_=json_, quiet=quiet))
+        raise typer.Exit(_replay(out, listed, variant, json_=json_, quiet=quiet))
     if video is not None:
         check_output_file("--video", video, ".mp4")
-    settings = _settings(config, set_ or [], seconds=seconds, seed=seed, hands=hands)
+    settings = _settings(config, set_ or [], variant, seconds=seconds, seed=seed, hands=hands)
     options = _Options(infeasible=infeasible, overwrite=overwrite, dry_run=dry_run or status)
     cluster = _Cluster(count=workers, scheduler=scheduler, scheduler_file=scheduler_file)
     result = _track(out, listed, settings, options, cluster, hidden=quiet or json_)
-    written = _film(result, out, listed, video, video_seconds, hidden=quiet or json_) if video else []
+    written = _film(result, out, listed, settings, video, video_seconds, hidden=quiet or json_) if video else []
     _print_result(result, settings, written, plan=dry_run, json_=json_, quiet=quiet)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -141,7 +153,13 @@ def _listed(out: Path, clip: str | None, filters: _Filters) -> "list[ListedClip]
 
 
 def _settings(
-    path: Path | None, assignments: list[str], *, seconds: float | None, seed: int | None, hands: bool
+    path: Path | None,
+    assignments: list[str],
+    variant: "BodyVariant",
+    *,
+    seconds: float | None,
+    seed: int | None,
+    hands: bool,
 ) -> "TrackConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
     from musclemap.pipelines.device import disable_gpu_preallocation
@@ -152,7 +170,9 @@ def _settings(
 
     settings = load_settings(TrackConfig, path, assignments)
     own = {"tracking.seconds": seconds, "tracking.seed": seed, "physics.hands": "free" if hands else None}
-    return override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
+    settings = override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
+    physics = replace(settings.physics, variant=settings.physics.variant.altered_by(variant))
+    return replace(settings, physics=physics)
 
 
 def _track(
@@ -179,8 +199,9 @@ def _track(
 
 
 def _film(
-    result: "TrackingRun", out: Path, listed: "list[ListedClip]", video: Path, longest: float, *, hidden: bool
-) -> list[str]:
+    result: "TrackingRun", out: Path, listed: "list[ListedClip]", settings: "TrackConfig", video: Path, longest: float,
+    *, hidden: bool,
+) -> list[str]:  # fmt: skip
     """Write the video; returns its path, or nothing if no clip has a track."""
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.track.film import save_track_film
@@ -191,33 +212,45 @@ def _film(
         echo("mm-track: no video, because no clip has a track" if not shown else "mm-track: no video", err=True)
         return []
     with ProgressDisplay(hidden=hidden) as display:
-        save_track_film(video, out, shown, longest=longest, progress=display.count("images"))
+        variant = settings.physics.variant
+        save_track_film(video, out, shown, longest=longest, variant=variant, progress=display.count("images"))
     return [str(video)]
 
 
 def _print_result(
     result: "TrackingRun", settings: "TrackConfig", written: list[str], *, plan: bool, json_: bool, quiet: bool
 ) -> None:
-    from musclemap.cli.output.track_table import plan_lines, print_tracks, problem_lines
+    from musclemap.cli.output.track_table import compensation_lines, plan_lines, print_tracks, problem_lines
 
     if json_:
-        echo_json({**result.to_dict(), "written": written})
+        echo_json({**result.to_dict(), "written": written, "compensation": _compensation(result)})
     elif plan:
         echo_lines(plan_lines(result, seconds=settings.tracking.seconds))
     elif not quiet:
         print_tracks(result)
+        echo_lines(line for clip, facts in _compensation(result).items() for line in compensation_lines(clip, facts))
         echo_lines(written)
     echo_lines((f"mm-track: {line}" for line in problem_lines(result, plan=plan)), err=True)
 
 
-def _replay(out: Path, listed: "list[ListedClip]", *, json_: bool, quiet: bool) -> int:
+def _compensation(result: "TrackingRun") -> dict[str, dict[str, Any]]:
+    """By clip, how the muscles of an altered body differ from those of the clip's own body."""
+    from musclemap.cli.output.track_table import NAMED
+    from musclemap.pipelines.track.compensation import compensation_of
+
+    altered = [outcome for outcome in result.outcomes if outcome.variant and outcome.track is not None]
+    found = {outcome.clip: compensation_of(result.root, outcome) for outcome in altered[:NAMED]}
+    return {clip: one.to_dict() for clip, one in found.items() if one is not None}
+
+
+def _replay(out: Path, listed: "list[ListedClip]", variant: "BodyVariant", *, json_: bool, quiet: bool) -> int:
     """Replay tracks and print the result; returns the exit status."""
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.cli.output.track_table import replay_line
     from musclemap.pipelines.track.replaying import replay_tracks
 
     with ProgressDisplay(hidden=quiet or json_) as display:
-        results = replay_tracks(out, listed, progress=display.count())
+        results = replay_tracks(out, listed, variant=variant, progress=display.count())
     if json_:
         echo_json({"out": str(out), "clips": [result.to_dict() for result in results]})
     else:

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -15,6 +16,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from .options import train as opt
 from .options.checks import check_selection
 from .options.shared import ClipFilters, EngineName, Json, Quiet
+from .options.variants import AddedMass, Alterations, JointRange, Strength, alterations
 from .program import Program
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ def train(
     seed: opt.Seed = None,
     engine: opt.Engine = EngineName.auto,
     hands: opt.Hands = False,
+    strength: Strength = None,
+    joint_range: JointRange = None,
+    added_mass: AddedMass = None,
     config: opt.Config = None,
     set_: opt.Assignments = None,
     max_seconds: opt.MaxSeconds = None,
@@ -79,7 +84,8 @@ def train(
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
     recorded = _recorded_run(folder) if resume else None
     settings = _settings(config, set_ or [], recorded, num_envs=num_envs, seed=seed, hands=hands)
-    plan, left_out = _plan(dataset, filters, settings, engine, algo, recorded, episodes, quiet=quiet)
+    altered = alterations(strength, joint_range, added_mass)
+    plan, left_out = _plan(dataset, filters, settings, engine, algo, recorded, episodes, altered, quiet=quiet)
     limits = _Limits(max_seconds=max_seconds, max_steps=max_steps)
     if not quiet:
         _print_plan(plan, folder, limits, err=json_)
@@ -127,6 +133,7 @@ def _plan(
     algorithm: opt.Algorithm | None,
     recorded: "RecordedRun | None",
     episodes: Path | None,
+    altered: Alterations,
     *,
     quiet: bool,
 ) -> tuple["TrainingPlan", dict[str, str]]:
@@ -153,6 +160,9 @@ def _plan(
         engine_name = recorded.engine if engine is EngineName.auto else engine_name
         algorithm_name = recorded.algorithm if algorithm is None else algorithm_name
         episodes = episodes or recorded.episodes
+    if selection.clips and altered:
+        variant = settings.physics.variant.altered_by(altered.variant(selection.clips[0][1].model))
+        settings = replace(settings, physics=replace(settings.physics, variant=variant))
     plan = plan_training(selection.clips, settings, engine=engine_name, algorithm=algorithm_name, episodes=episodes)
     left_out = {**selection.left_out, **plan.library.left_out}
     for name, reason in list(left_out.items())[:NAMED]:

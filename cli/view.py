@@ -186,7 +186,7 @@ def _warn_of_other_body(clip: "Clip") -> None:
     """Warn if this installation has the clip's body neither corrected nor as released."""
     from musclemap.skeletons.bodies import load_body_version
 
-    body = load_body_version(clip.model, clip.model_sha256)
+    body = load_body_version(clip.model, clip.model_sha256, variant=clip.variant)
     if clip.model_version not in (body.version, body.version.removesuffix("+corrected")):
         made = f"the clip was made for {clip.model} {clip.model_version}"
         echo(f"mm-view: {made} and is drawn on {body.version}; joints may differ", err=True)
@@ -209,7 +209,7 @@ def _pictures(
         draw = plot_frames
         if backend is Backend.auto:
             echo(f"mm-view: no OpenGL found, so matplotlib draws; for better images: {INSTALL_HINT}", err=True)
-    model, tendon_rgb = drawing_model(clip.model), None
+    model, tendon_rgb = drawing_model(clip.model, variant=clip.variant), None
     if active and clip.activation is not None and clip.activation.shape[1] == model.nu:
         colours = MuscleColours(model)
         tendon_rgb = np.stack([colours.by_activation(row) for row in clip.activation])

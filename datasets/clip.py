@@ -33,6 +33,8 @@ Clips of a body that is fixed to a moving base, such as arms to a chest, have th
     /base_motion (nframe, 4, 3)   gravity and acceleration of the root body's origin [m/s^2], angular velocity [rad/s],
                                   angular acceleration [rad/s^2], in the axes of the model's world, which is the base's
 
+Clips of an altered body have the attribute variant: what differs from the body's table, as in `BodyVariant`.
+
 The other attributes are the fields of `Clip` plus format and version; dictionaries and reasons are JSON text. The same
 clip always gives the same bytes: no times, no random order, a pinned file format version.
 """
@@ -45,11 +47,12 @@ from typing import Any
 
 import numpy as np
 
-from musclemap.datasets.hdf5.attributes import attribute_value, check_identity, from_json
+from musclemap.datasets.hdf5.attributes import attribute_value, check_identity, from_json, variant_attribute
 from musclemap.datasets.hdf5.process import read_contents
 from musclemap.datasets.hdf5.protocol import FileContents
 from musclemap.datasets.hdf5.writing import file_bytes
 from musclemap.errors import ClipError, FileError, SettingsError
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 from .atomic_file import write_hashed
 from .clip_schema import (
@@ -64,6 +67,7 @@ from .clip_schema import (
     OPTIONAL_JSON,
     OPTIONAL_NAMES,
     OPTIONAL_TEXTS,
+    VARIANT,
     check_arrays,
     check_shapes,
     check_values,
@@ -132,6 +136,7 @@ class Clip:
         estimated_force: `ground_force` as it would be without plates, same shape; None if `measured` is.
         force_source: Name and hash of the file of the measured forces; empty without.
         calibration_source: Name and hash of the static trial that calibrated the subject's markers; empty without.
+        variant: What differs from the table of the target model; `model_sha256` includes it.
     """
 
     qpos: np.ndarray
@@ -178,6 +183,7 @@ class Clip:
     estimated_force: np.ndarray | None = None
     force_source: str = ""
     calibration_source: str = ""
+    variant: BodyVariant = UNALTERED
 
     @property
     def nframe(self) -> int:
@@ -241,7 +247,8 @@ def write_clip(path: Path, clip: Clip, *, before_rename: Callable[[str], None] |
         _check({key: array.shape for key, array in stored.items()}, stored, values)
     except (FileError, SettingsError) as error:
         raise ClipError(f"the clip: {error}") from error
-    optional = (*OPTIONAL_NAMES, *OPTIONAL_JSON, *OPTIONAL_TEXTS)
+    texts[VARIANT] = clip.variant.canonical
+    optional = (*OPTIONAL_NAMES, *OPTIONAL_JSON, *OPTIONAL_TEXTS, VARIANT)
     written = [key for key in _ATTRIBUTES if key not in optional or values[key]]
     numbers = {key: float(values[key]) for key in NUMBERS if values[key] is not None}
     attributes = {key: texts.get(key, numbers.get(key, values[key])) for key in written}
@@ -279,6 +286,8 @@ def read_clip(path: Path, *, sha256: str | None = None) -> Clip:
 
 def _value(contents: FileContents, key: str) -> Any:
     """Value of an attribute as `Clip` holds it."""
+    if key == VARIANT:
+        return variant_attribute(contents)
     if key in (*OPTIONAL_NAMES, *OPTIONAL_JSON, *OPTIONAL_TEXTS) and key not in contents.attributes:
         return "" if key in OPTIONAL_TEXTS else ()
     names, json = (*NAMES, *OPTIONAL_NAMES), (*JSON, *OPTIONAL_JSON)

@@ -55,6 +55,9 @@ OPTIONAL_NAMES = {
 OPTIONAL_TEXTS = ("force_source", "calibration_source")
 """Texts that a clip may lack; an empty one is not stored."""
 
+VARIANT = "variant"
+"""JSON text that a clip or track of an altered body has: see `BodyVariant`."""
+
 NUMBERS = ("fps", "source_fps", "subject_scale")
 TEXTS = (
     "model", "model_version", "model_sha256", "source", "source_sha256", "fps_source", "body_model", "hands", "licence",
@@ -385,7 +388,7 @@ LAYOUT = FileLayout(
     arrays=ARRAYS,
     optional=OPTIONAL,
     attributes=(*TEXTS, *JSON, *NAMES, *NUMBERS),
-    optional_attributes=(*OPTIONAL_NAMES, *OPTIONAL_JSON, *OPTIONAL_TEXTS),
+    optional_attributes=(*OPTIONAL_NAMES, *OPTIONAL_JSON, *OPTIONAL_TEXTS, VARIANT),
     dtype_of=dtype_of,
     check_shapes=check_shapes,
 )

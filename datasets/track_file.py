@@ -1,7 +1,8 @@
 """Track files: the muscle excitations by which a body follows a clip, and the motion that they cause.
 
-One HDF5 file per clip, with the clip's path, below the folder `tracks` of the data set. The layout is a contract with
-other tools. Arrays are float32, compressed like those of a clip, and the state at the start is float64:
+One HDF5 file per clip, with the clip's path, below the folder `tracks` of the data set; the track of an altered body
+has the variant's short name before its suffix. The layout is a contract with other tools. Arrays are float32,
+compressed like those of a clip, and the state at the start is float64:
 
     /excitation       (nstep, nu)       0 to 1, held during a control step
     /tracked_qpos     (nstep + 1, nq)   before and after each control step, columns of the clip
@@ -19,6 +20,7 @@ Row k of the tracked motion belongs to frame `start` + k of the clip. Joints tha
 clip's values. Simulating the excitations from the start reproduces the motion bit for bit on the same machine;
 `qpos_sha256` is the hash of its float64 configurations. The attributes are the other fields of `StoredTrack` plus
 format and version; dictionaries are JSON text. The same track always gives the same bytes.
+Tracks by an altered body have the attribute variant, as clips have.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,10 +30,11 @@ from typing import Any
 
 import numpy as np
 
-from musclemap.datasets.hdf5.attributes import attribute_value, check_identity, from_json
+from musclemap.datasets.hdf5.attributes import attribute_value, check_identity, from_json, variant_attribute
 from musclemap.datasets.hdf5.process import read_contents
 from musclemap.datasets.hdf5.writing import file_bytes
 from musclemap.errors import FileError, SettingsError, TrackError
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 from .atomic_file import write_hashed
 from .manifest import strict_json
@@ -44,6 +47,7 @@ from .track_schema import (
     NAMES,
     NUMBERS,
     OPTIONAL,
+    VARIANT,
     check_arrays,
     check_shapes,
     check_values,
@@ -91,6 +95,7 @@ class StoredTrack:
         clip_frames: Frames of the clip.
         seconds: Computing time [s].
         control_steps: Simulated control steps, discarded ones included.
+        variant: What differs from the body's table; `model_sha256` includes it. The clip may be of another variant.
         base_motion: Motion of the base during each control step, shape (nstep, 4, 3), as in a clip; None if it does not
             move.
     """
@@ -127,6 +132,7 @@ class StoredTrack:
     seconds: float
     control_steps: int
     base_motion: np.ndarray | None = None
+    variant: BodyVariant = UNALTERED
 
     @property
     def nstep(self) -> int:
@@ -142,17 +148,19 @@ class StoredTrack:
 _ATTRIBUTES = tuple(field.name for field in fields(StoredTrack) if field.name not in (*ARRAYS, *OPTIONAL))
 
 
-def track_path(root: Path, clip: str) -> Path:
+def track_path(root: Path, clip: str, *, variant: str = "") -> Path:
     """Path of a clip's track below the folder of its data set.
 
     Args:
         root: Folder of the data set.
         clip: POSIX path of the clip below it.
+        variant: Short name of the variant by which the simulated body differs from the clip's; "" for the clip's body.
 
     Raises:
         ClipError: If the path leads outside the folder.
     """
-    return clip_path(root / TRACKS, PurePosixPath(clip).with_suffix(".h5").as_posix())
+    suffix = f".{variant}.h5" if variant else ".h5"
+    return clip_path(root / TRACKS, PurePosixPath(clip).with_suffix(suffix).as_posix())
 
 
 def write_track(path: Path, track: StoredTrack, *, before_rename: Callable[[str], None] | None = None) -> str:
@@ -180,6 +188,8 @@ def write_track(path: Path, track: StoredTrack, *, before_rename: Callable[[str]
     except (FileError, SettingsError) as error:
         raise TrackError(f"the track: {error}") from error
     numbers = {key: float(values[key]) for key in NUMBERS}
+    variant = values.pop(VARIANT)
+    texts |= {VARIANT: variant.canonical} if variant else {}
     data = file_bytes(arrays, {"format": FORMAT, "version": VERSION, **values, **texts, **numbers})
     return write_hashed(path, data, before_rename=before_rename)
 
@@ -203,7 +213,11 @@ def read_track(path: Path, *, sha256: str | None = None) -> StoredTrack:
         raise TrackError(str(error)) from error
     try:
         check_identity(contents, format_=FORMAT, version=VERSION, noun="track")
-        values = {key: attribute_value(contents, key, names=NAMES, numbers=NUMBERS, json=JSON) for key in _ATTRIBUTES}
+        values = {
+            key: attribute_value(contents, key, names=NAMES, numbers=NUMBERS, json=JSON)
+            for key in _ATTRIBUTES if key != VARIANT
+        }  # fmt: skip
+        values[VARIANT] = variant_attribute(contents)
         _check(contents.arrays, values)
     except FileError as error:
         raise TrackError(f"{path}: {error}") from error

@@ -21,6 +21,7 @@ from .clip_schema import (
     MAX_TEXT,
     MAX_VALUE,
     UNPACKED_ANYWAY,
+    VARIANT,
     check_metrics,
     check_names,
     check_range,
@@ -172,7 +173,7 @@ LAYOUT = FileLayout(
     arrays=ARRAYS,
     optional=OPTIONAL,
     attributes=(*TEXTS, *JSON, *NAMES, *NUMBERS),
-    optional_attributes=(),
+    optional_attributes=(VARIANT,),
     dtype_of=dtype_of,
     check_shapes=check_shapes,
 )

@@ -35,7 +35,7 @@ def read_walk(folder: Path = WALK_FOLDER) -> tuple[Clip, StoredTrack]:
         clip, track = read_clip(folder / WALK_CLIP), read_track(track_path(folder, WALK_CLIP))
     except (ClipError, TrackError) as error:
         raise DownloadError(f"the built-in walk cannot be read: {error}") from error
-    installed = load_body_version(clip.model, clip.model_sha256).sha256
+    installed = load_body_version(clip.model, clip.model_sha256, variant=clip.variant).sha256
     if not clip.model_sha256 == track.model_sha256 == installed:
         raise DownloadError(
             f"{BUILTIN_WALK} was made for {clip.model} {clip.model_version} ({clip.model_sha256[:12]}), not for the "

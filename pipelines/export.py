@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,7 +34,7 @@ from musclemap.imitation.tracking.tracked_clip import tracked_clip
 from musclemap.pipelines.clip_bodies import clips_of_body
 from musclemap.pipelines.convert.conversion import is_disk_full
 from musclemap.pipelines.track.track_folder import ListedTrack, find_track, read_track_list
-from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, load_body_version
+from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, MAX_VARIANTS, load_body_version
 
 from .export_formats import FORMATS, Format
 
@@ -154,11 +154,11 @@ def export_clips(
     kind = _Kind(to=to, fingers=fingers, tracked=tracked)
     _read_record(out, kind)
     lines = read_track_list(root) if tracked else None
-    make_body = cache(partial(ExportBody, fingers=fingers))
+    make_body = lru_cache(maxsize=MAX_VARIANTS)(partial(ExportBody, fingers=fingers))
 
     def body_of(clip: Clip) -> ExportBody:
         name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
-        return make_body(load_body_version(name, clip.model_sha256))
+        return make_body(load_body_version(name, clip.model_sha256, variant=clip.variant))
 
     done: list[ExportedClip] = []
     with _open_folder(out) as journal:

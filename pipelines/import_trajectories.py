@@ -38,6 +38,7 @@ from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.retargeter import MIN_FRAMES, software_versions
 from musclemap.retarget.targets.contacts import detect_contacts
 from musclemap.retarget.velocities import velocities
+from musclemap.settings import to_dict
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
 
@@ -81,7 +82,9 @@ class TrajectoryImporter:
         device = device if device is not None else jax.devices()[0]
         self._device = device
         self.config = config
-        self.body = load_body(limits=config.joint_limits, published=config.body.published)
+        self.body = load_body(
+            limits=config.joint_limits, published=config.body.published, variant=config.body.variant
+        )  # fmt: skip
         self._software = software_versions(device.platform)
         self._validator = Validator(self.body, config.validation, physics=choose_physics(self.body, device))
 
@@ -92,7 +95,7 @@ class TrajectoryImporter:
             "licence": source.licence, "targets": TARGETS, "subject_scale": "not known, told as 1",
         }  # fmt: skip
         used = {
-            "body": asdict(self.config.body), "joint_limits": self.config.joint_limits,
+            "body": to_dict(self.config.body), "joint_limits": self.config.joint_limits,
             "contact": asdict(self.config.contact),
             "default_fps": self.config.default_fps, "validation": asdict(self.config.validation),
         }  # fmt: skip
@@ -142,6 +145,7 @@ class TrajectoryImporter:
             landmark_names=self.body.landmark_names,
             model=self.body.name,
             model_version=self.body.version,
+            variant=self.body.variant,
             source=source.name,
             source_sha256=trajectory.sha256,
             source_fps=trajectory.frequency,

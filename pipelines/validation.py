@@ -28,6 +28,9 @@ from musclemap.retarget.config import RetargetConfig
 from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, load_body_version
 from musclemap.skeletons.body import TargetBody
 
+MAX_BODIES = 8
+"""Most validators that are kept; a folder's clips may be of any number of variants."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedClip:
@@ -173,9 +176,13 @@ class _Validators:
             ClipError: If the clip is of another body, or of a version that is not installed.
         """
         name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
-        body = load_body_version(name, clip.model_sha256, limits=self._config.joint_limits)
+        body = load_body_version(
+            name, clip.model_sha256, limits=self._config.joint_limits, variant=clip.variant
+        )  # fmt: skip
         _check_body(clip, body)
         if body.sha256 not in self._validators:
+            if len(self._validators) >= MAX_BODIES:
+                self._validators.clear()
             physics = choose_physics(body, self._device)
             self._validators[body.sha256] = Validator(body, self._config.validation, physics=physics)
         return self._validators[body.sha256]

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from musclemap.datasets.formats.readers.units import checked_unit
 from musclemap.errors import SettingsError
 from musclemap.settings import MAX_FACTOR, NonNegativeFloat, PositiveFloat, Sequence, settings
+from musclemap.skeletons.variants.variant import UNALTERED, OptionalVariant
 
 Iterations = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -42,11 +43,13 @@ class BodyConfig:
             forces include it) or "fixed" (it is left out, and the chest is upright and at rest, as published).
         published: Whether the model is used as its package releases it, without our corrections of faults (see
             docs/body.md): for policies and clips of others, which were made with it.
+        variant: What differs from the body's table: weak muscles, limited joints, added mass (see docs/variants.md).
     """
 
     name: Literal["full-body", "bimanual-arm"] = "full-body"
     chest: Literal["moving", "fixed"] = "moving"
     published: bool = False
+    variant: OptionalVariant = UNALTERED
 
     def __post_init__(self) -> None:
         if self.chest == "fixed" and self.name != "bimanual-arm":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -34,6 +34,7 @@ from musclemap.retarget.targets.base_frame import BaseFrame
 from musclemap.retarget.targets.landmark_targets import MotionTargets, build_targets
 from musclemap.retarget.targets.proportions import Proportions, fit_proportions
 from musclemap.retarget.targets.treadmill import to_place, travel_metrics
+from musclemap.settings import to_dict
 from musclemap.skeletons.base_motion import base_motion
 from musclemap.skeletons.bodies import BODY_OPTIONS, load_body
 from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
@@ -111,8 +112,8 @@ class Retargeter:
         device: Any = None,
     ) -> None:
         self.config = config
-        load = lambda name: load_body(name, limits=config.joint_limits, published=config.body.published)  # noqa: E731
-        self.body = load(BODY_OPTIONS[config.body.name])
+        load = partial(load_body, limits=config.joint_limits, published=config.body.published)
+        self.body = load(BODY_OPTIONS[config.body.name], variant=config.body.variant)
         self._whole = self.body if self.body.base is None else load(self.body.base.whole)
         self._hands = self.body.hands if config.hands == "auto" else config.hands
         self._models = tuple(body_models)
@@ -150,7 +151,7 @@ class Retargeter:
         """
         model = self._model_of(motion)
         return {
-            "config": dataclasses.asdict(self.config),
+            "config": to_dict(self.config),
             "software": software_versions(self._device.platform),
             "model_sha256": self.body.sha256,
             "body_model": ("mean" if motion.rest_joints is None else "source")
@@ -364,6 +365,7 @@ class Retargeter:
             landmark_names=self.body.landmark_names,
             model=self.body.name,
             model_version=self.body.version,
+            variant=self.body.variant,
             source=motion.name,
             source_sha256=motion.sha256,
             source_fps=motion.source_fps,

@@ -21,6 +21,7 @@ from .soles import ContactPart, FootGeoms, Sole, find_foot_geoms, find_sole
 from .support import SupportPart, SupportPoints, find_support_points
 from .symmetry import mirror_points, symmetrise
 from .tree import BodyPoint, Tree, build_tree
+from .variants.variant import UNALTERED, BodyVariant
 
 SIDES = ("r", "l")
 SIDE_WORD = {"r": "right", "l": "left"}
@@ -112,6 +113,8 @@ class TargetBody:
         source_to_target: Rotates the source's rest frame (x left, y up, z forward) to the model's, shape (3, 3).
         limits: Joint ranges: "effective", which keep every driven joint in its own range, or "declared".
         corrections: What differs from the model as its package releases it; already applied to `model`.
+        variant: What differs from the body's table; already applied to `model`.
+        muscle_groups: Muscles by action, without the suffix of their side; see `variants.groups`.
     """
 
     name: str
@@ -128,6 +131,8 @@ class TargetBody:
     source_to_target: np.ndarray = field(default_factory=lambda: np.eye(3))
     limits: str = "effective"
     corrections: tuple[Correction, ...] = ()
+    variant: BodyVariant = UNALTERED
+    muscle_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_limits(self.limits)
@@ -260,9 +265,12 @@ class TargetBody:
 
     @cached_property
     def version(self) -> str:
-        """Version of the package that provides the model; the suffix "+corrected" says that `corrections` apply."""
+        """Version of the package that provides the model; the suffix "+corrected" says that `corrections` apply.
+
+        A variant adds its short name.
+        """
         released = __version__ if self.package is None else version(self.package)
-        return f"{released}+corrected" if self.corrections else released
+        return released + "+corrected" * bool(self.corrections) + f"+{self.variant.short_name}" * bool(self.variant)
 
     @cached_property
     def sha256(self) -> str:

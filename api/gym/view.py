@@ -24,7 +24,7 @@ class EpisodeView:
     """
 
     def __init__(self, body: SimulationBody) -> None:
-        self._body, self._model = body, drawing_model(body.name)
+        self._body, self._model = body, drawing_model(body.name, variant=body.target.variant)
         self._colours = MuscleColours(self._model)
         self._draw = render_frames if find_gl() is not None else plot_frames
         self._pictures: Iterator[np.ndarray] | None = None

@@ -89,7 +89,7 @@ def body_of(clip: Clip) -> TargetBody:
     """
     if clip.model not in BODIES:
         raise ClipError(f"{clip.model} is not a known body; known: {', '.join(BODIES)}")
-    body = load_body_version(clip.model, clip.model_sha256)
+    body = load_body_version(clip.model, clip.model_sha256, variant=clip.variant)
     if clip.joint_names != body.joint_names:
         raise ClipError(f"the clip is of another {clip.model} than the installed version {body.version}")
     return body
@@ -140,4 +140,5 @@ def clip_dataset(clip: Clip) -> "xr.Dataset":
         variables[key] = (dimensions, array, {"units": unit})
     coordinates["axis"] = ["x", "y", "z"]
     facts = ("source", "fps", "model", "model_version", "model_sha256", "licence", "verdict", "subject_scale")
-    return xr.Dataset(variables, coordinates, {key: getattr(clip, key) for key in facts})
+    variant = {"variant": clip.variant.canonical} if clip.variant else {}
+    return xr.Dataset(variables, coordinates, {key: getattr(clip, key) for key in facts} | variant)

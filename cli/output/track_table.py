@@ -1,7 +1,7 @@
 """Text output of `mm-track`: progress, the table of the tracks, plans and replays."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -117,6 +117,27 @@ def totals(result: "TrackingRun") -> str:
     parts += [f"{counts['kept']} kept from earlier runs"] * bool(counts["kept"])
     parts += [f"{counts['planned']} without an up-to-date track"] * bool(counts["planned"])
     return f"{', '.join(parts)}; {clock(result.seconds)}, tracks in {result.root / 'tracks'}"
+
+
+def compensation_lines(clip: str, facts: Mapping[str, Any]) -> list[str]:
+    """Which muscles of an altered body saturate first, and which rise most against the track of the clip's own body.
+
+    Args:
+        clip: Path of the clip.
+        facts: As of `Compensation.to_dict`.
+    """
+    saturated = [
+        f"{one['muscle']} from {one['first']:.2f} s on ({one['seconds']:.2f} s"
+        + (")" if one["seconds_before"] is None else f", {one['seconds_before']:.2f} s before)")
+        for one in facts["saturated"]
+    ]
+    lines = [f"{clip} with {facts['variant']}:", f"  saturated first: {', '.join(saturated) or 'none'}"]
+    if facts["risen"] is None:
+        return [*lines, "  no track of the clip's own body to compare with; mm-track without these options makes it"]
+    for name, key in (("muscles", "risen"), ("groups", "groups")):
+        risen = ", ".join(f"{name} +{rise:.2f}" for name, rise in facts[key])
+        lines.append(f"  {name} whose mean activation rises most in {facts['seconds']:.2f} s: {risen or 'none'}")
+    return [printable(line) for line in lines]
 
 
 def plan_lines(result: "TrackingRun", *, seconds: float) -> list[str]:

@@ -3,9 +3,11 @@
 from collections.abc import Collection
 from typing import Any
 
-from musclemap.datasets.clip_schema import MAX_JSON_TEXT
-from musclemap.errors import FileError
+from musclemap.datasets.clip_schema import MAX_JSON_TEXT, VARIANT
+from musclemap.errors import FileError, SettingsError
 from musclemap.files import parse_json, shown
+from musclemap.settings import from_dict
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 from .protocol import FileContents
 
@@ -55,6 +57,21 @@ def attribute_value(
     if kind != "text":
         raise FileError(f"{key} is of type {type_name}, not text")
     return from_json(value, key) if key in json else value
+
+
+def variant_attribute(contents: FileContents) -> BodyVariant:
+    """The variant of the body that a file is about; the unaltered body if it has none.
+
+    Raises:
+        FileError: If the attribute is not a variant within limits.
+    """
+    if VARIANT not in contents.attributes:
+        return UNALTERED
+    tree = attribute_value(contents, VARIANT, names=(), numbers=(), json=(VARIANT,))
+    try:
+        return from_dict(BodyVariant, tree, name=VARIANT)
+    except SettingsError as error:
+        raise FileError(str(error)) from error
 
 
 def from_json(text: str, key: str) -> Any:

@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.errors import TargetError
 from musclemap.skeletons.bodies import load_body, load_body_version
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.couplings import couplings
@@ -142,7 +143,7 @@ def load_simulation_body(name: str, config: PhysicsConfig | None = None) -> Simu
         TargetError: If the body is unknown, with a message that lists the known ones, or if it cannot stand on terrain.
     """
     config = config or PhysicsConfig()
-    target = load_body(name, published=config.published)
+    target = load_body(name, published=config.published, variant=config.variant)
     spec = target.make_spec()
     if config.hands == "locked" and target.finger_joints:
         _remove_joints(spec, target.model, target.finger_joints)
@@ -150,18 +151,48 @@ def load_simulation_body(name: str, config: PhysicsConfig | None = None) -> Simu
 
 
 def physics_for_clips(clips: Sequence[tuple[str, Clip]], config: PhysicsConfig) -> PhysicsConfig:
-    """Settings of the physics with the published model if that is the one that every clip was made for.
+    """Settings of the physics for the body of some clips: the published model if every clip was made for that one.
+
+    The clips' own variant is altered by that of the settings.
 
     Args:
         clips: Name and clip, at least one, all of the same body.
         config: Settings as given.
 
     Raises:
-        TargetError: If the body is unknown.
+        TargetError: If the body is unknown, or the clips are of several variants.
     """
-    bodies = {load_body_version(clip.model, clip.model_sha256).sha256 for _, clip in clips}
-    released = load_body(clips[0][1].model, published=True).sha256
-    return replace(config, published=True) if bodies == {released} else config
+    variants = {clip.variant: name for name, clip in clips}
+    if len(variants) > 1:
+        found = "; ".join(f"{name}: {variant.text or 'unaltered'}" for variant, name in list(variants.items())[:5])
+        raise TargetError(f"the clips are of {len(variants)} variants of the body: {found}; select those of one")
+    (own,) = variants
+    bodies = {load_body_version(clip.model, clip.model_sha256, variant=own).sha256 for _, clip in clips}
+    released = load_body(clips[0][1].model, published=True, variant=own).sha256
+    if bodies == {released}:
+        config = replace(config, published=True)
+    return replace(config, variant=own.altered_by(config.variant))
+
+
+def refusal(body: SimulationBody, clip: Clip) -> str:
+    """Why a body cannot follow a clip, without its subject, or "": the clip is of another body, version or variant.
+
+    A body follows clips of its own table, as it is or altered; whatever alters the clip's body has to alter it too.
+    """
+    if clip.model != body.name or clip.landmark_names != body.landmark_names:
+        return f"is a clip of {clip.model}, not of {body.name}"
+    target = body.target
+    if (clip.model_sha256, clip.variant) == (target.sha256, target.variant):
+        return ""
+    own = load_body_version(clip.model, clip.model_sha256, variant=clip.variant)
+    if own.sha256 != clip.model_sha256 or own.corrections != target.corrections:
+        return (
+            f"was made for another version of {body.name} ({clip.model_version}, {clip.model_sha256[:12]}; "
+            f"this version is {target.version}, {body.sha256[:12]})"
+        )
+    if not target.variant.extends(clip.variant):
+        return f"is of a body with {clip.variant.text}, which this {body.name} does not have"
+    return ""
 
 
 def _remove_joints(spec: mujoco.MjSpec, full: mujoco.MjModel, joints: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from musclemap.settings import settings
+from musclemap.skeletons.variants.variant import UNALTERED, OptionalVariant
 
 from .terrain import TerrainConfig
 
@@ -25,6 +26,8 @@ class PhysicsConfig:
         published: Whether the body is simulated as its package releases it, without our corrections (see docs/body.md).
             Clips of the published model are trained on it without this setting.
         terrain: The ground.
+        variant: What differs from the body's table: weak muscles, limited joints, added mass (see docs/variants.md). A
+            clip's own variant is simulated without this setting, which alters it further.
     """
 
     # A control step is 0.2 s at most, the slowest control of clips (5 Hz); buffers are those of a small GPU.
@@ -37,6 +40,7 @@ class PhysicsConfig:
     njmax: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     published: bool = False
     terrain: TerrainConfig = field(default_factory=TerrainConfig)
+    variant: OptionalVariant = UNALTERED
 
     @property
     def control_fps(self) -> float:

@@ -4,7 +4,8 @@ Tensors, all float32: `normaliser.mean` and `normaliser.var` (nobs,), `normalise
 `policy.w{k}` (nin, nout) and `policy.b{k}` (nout,). The metadata contain one key, `musclemap-policy`, with JSON:
 
     format, version   "musclemap-policy", 1
-    body              name, sha256 of the complete model, model_version, hands, joints and muscles in order
+    body              name, sha256 of the complete model, model_version, hands, joints and muscles in order; variant:
+                      what differs from the body's table, if anything, which `physics` names too
     physics, task     settings
     observation       [name, width] of every part of an observation, in order
     network           activation "silu", norm "layer", norm_epsilon; farthest and least: the normaliser's clipping value
@@ -20,7 +21,7 @@ file contains no pickle, so reading it cannot execute code.
 import hashlib
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,9 @@ from musclemap.imitation.ppo.networks import NORM_EPSILON
 from musclemap.imitation.ppo.normaliser import MAX_ABS, MIN_STD, Normaliser
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.task import Task
+from musclemap.settings import to_dict
 from musclemap.skeletons.bodies import load_body_version
+from musclemap.skeletons.variants.variant import facts_of
 
 from .policy import Policy
 from .policy_format import FORMAT, NETWORK, VERSION, make_policy
@@ -88,8 +91,8 @@ def write_policy(
     tensors |= {f"normaliser.{name}": np.asarray(value, np.float32) for name, value in normaliser._asdict().items()}
     body = task.body
     facts = {
-        "format": FORMAT, "version": VERSION, "body": body_facts(body, physics), "physics": asdict(physics),
-        "task": asdict(task.config),
+        "format": FORMAT, "version": VERSION, "body": body_facts(body, physics), "physics": to_dict(physics),
+        "task": to_dict(task.config),
         "observation": list(map(list, observation.layout(body, task.config.future_steps).items())),
         "network": NETWORK | {"norm_epsilon": NORM_EPSILON, "farthest": MAX_ABS,
                               "least": MIN_STD},
@@ -153,7 +156,9 @@ def body_of(policy: Policy) -> SimulationBody:
     """
     trained_body = policy.facts["body"]
     try:
-        version = load_body_version(trained_body["name"], str(trained_body.get("sha256")))
+        version = load_body_version(
+            trained_body["name"], str(trained_body.get("sha256")), variant=policy.physics.variant
+        )  # fmt: skip
         published = policy.physics.published or not version.corrections  # older policies do not say that it is
         body = load_simulation_body(trained_body["name"], replace(policy.physics, published=published))
     except MusclemapError as error:
@@ -172,8 +177,10 @@ def body_of(policy: Policy) -> SimulationBody:
 
 
 def body_facts(body: SimulationBody, physics: PhysicsConfig) -> dict[str, Any]:
-    """Facts about a body that are stored in a policy file."""
-    return {
+    """Facts about a body that are stored in a policy file; `variant` only of an altered one."""
+    variant = body.target.variant
+    facts = {} if not variant else {"variant": facts_of(variant)}
+    return facts | {
         "name": body.name,
         "sha256": body.sha256,
         "model_version": body.target.version,

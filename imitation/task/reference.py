@@ -13,7 +13,7 @@ from jax import Array
 from musclemap.datasets.clip import Clip
 from musclemap.errors import SettingsError
 from musclemap.imitation.errors import TrainingError
-from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.imitation.physics.bodies import SimulationBody, refusal
 from musclemap.skeletons.base_motion import STILL
 
 LOOK_AHEAD = 32
@@ -148,13 +148,10 @@ def refuse_moving_base(library: Library, what: str) -> None:
 
 
 def _check_body(name: str, clip: Clip, body: SimulationBody) -> None:
-    if clip.model != body.name or clip.landmark_names != body.landmark_names:
-        raise TrainingError(f"{name} is a clip of {clip.model}, not of {body.name}")
-    if clip.model_sha256 != body.sha256:
+    if reason := refusal(body, clip):
         raise TrainingError(
-            f"{name} was made for another version of {body.name} ({clip.model_version}, {clip.model_sha256[:12]}; this "
-            f"version is {body.sha256[:12]}), so a policy would learn on another body. Convert its source again"
-        )
+            f"{name} {reason}, so a policy would learn on another body. Convert its source again"
+        )  # fmt: skip
 
 
 def _arrays(clip: Clip, body: SimulationBody, *, resting: float) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.errors import TrackingError
-from musclemap.imitation.physics.bodies import SimulationBody
+from musclemap.imitation.physics.bodies import SimulationBody, refusal
 
 MIN_FRAMES = 3
 """Shortest clip that can be tracked."""
@@ -17,13 +17,8 @@ def check_clip(body: SimulationBody, clip: Clip) -> None:
     Raises:
         TrackingError: If the clip belongs to another body or version of it, has another frame rate, or is too short.
     """
-    if clip.model != body.name or clip.landmark_names != body.landmark_names:
-        raise TrackingError(f"it is a clip of {clip.model}, not of {body.name}")
-    if clip.model_sha256 != body.sha256:
-        raise TrackingError(
-            f"it was made for another version of {body.name} ({clip.model_version}, {clip.model_sha256[:12]}; this "
-            f"version is {body.sha256[:12]}); convert its source again"
-        )
+    if reason := refusal(body, clip):
+        raise TrackingError(f"it {reason}; convert its source again")
     if abs(clip.fps - body.control_fps) > FPS_TOLERANCE:
         raise TrackingError(
             f"it has {clip.fps:g} frames per second, but control runs at {body.control_fps:g} Hz; convert its source "

@@ -14,8 +14,9 @@ from musclemap.skeletons.bodies import load_body_version
 def tracked_clip(clip: Clip, track: StoredTrack) -> Clip:
     """Replace the motion of a clip by the tracked one.
 
-    Targets are the landmarks of the clip, and contacts are the clip's. Forces are left out, because they belong to the
-    clip's motion. Muscles that the simulated body lacks have activation 0.
+    The result is a clip of the simulated body, which may be a variant of the clip's. Targets are the landmarks of the
+    clip, and contacts are the clip's. Forces are left out, because they belong to the clip's motion. Muscles that the
+    simulated body lacks have activation 0.
 
     Args:
         clip: Clip that was tracked.
@@ -28,10 +29,11 @@ def tracked_clip(clip: Clip, track: StoredTrack) -> Clip:
         TrackError: If the track does not belong to the clip.
         TargetError: If the body is not installed.
     """
-    body = load_body_version(clip.model, clip.model_sha256)
+    body = load_body_version(track.model, track.model_sha256, variant=track.variant)
     columns = (clip.qpos.shape[1], clip.qvel.shape[1])
     stored = (track.tracked_qpos.shape[1], track.tracked_qvel.shape[1])
-    if (track.model, track.model_sha256) != (clip.model, clip.model_sha256) or columns != stored:
+    same = body.sha256 if track.variant != clip.variant else clip.model_sha256
+    if (track.model, track.model_sha256) != (clip.model, same) or columns != stored:
         raise TrackError(f"the track is of {track.model} ({track.model_sha256[:12]}), the clip of {clip.model}")
     if track.start + track.nstep + 1 > clip.nframe:
         raise TrackError(f"the track has {track.start + track.nstep + 1} frames, the clip has {clip.nframe}")
@@ -44,7 +46,8 @@ def tracked_clip(clip: Clip, track: StoredTrack) -> Clip:
     activation = np.zeros((len(track.tracked_act), model.nu), np.float32)
     activation[:, [names.index(name) for name in track.muscle_names]] = track.tracked_act
     return replace(
-        reference, qpos=track.tracked_qpos, qvel=track.tracked_qvel, target_pos=reference.landmark_pos,
+        reference, model_version=track.model_version, model_sha256=track.model_sha256, variant=track.variant,
+        qpos=track.tracked_qpos, qvel=track.tracked_qvel, target_pos=reference.landmark_pos,
         landmark_pos=_landmarks(model, track.tracked_qpos, clip.landmark_names), activation=activation,
         muscle_names=names, activation_residual=None, support_names=(), bearing=None, ground_force=None,
         centre_of_pressure=None, moment_names=(), joint_moment=None, measured=None, estimated_force=None,

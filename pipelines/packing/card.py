@@ -137,8 +137,10 @@ def _making(clips: Sequence[PackedClip], software: str) -> str:
 
     versions = sorted({f"{name} {version}" for clip in clips for name, version in clip.facts["software"].items()})
     rates = ", ".join(f"{fps:g}" for fps in sorted({clip.facts["fps"] for clip in clips}))
+    altered = sorted({clip.facts["variant"] for clip in clips} - {""})
+    variants = f"- altered bodies: {escaped('; '.join(altered))}\n" if altered else ""
     return (
-        f"- body: {values('model')} {values('model_version')} (SHA-256 {values('model_sha256')})\n"
+        f"- body: {values('model')} {values('model_version')} (SHA-256 {values('model_sha256')})\n{variants}"
         f"- hands: {values('hands')}\n"
         f"- body model of the sources: {values('body_model')}\n"
         f"- frame rate: {rates} Hz; z up, metres, radians, quaternions wxyz\n"

@@ -181,7 +181,8 @@ def _facts(clip: Clip) -> dict[str, Any]:
     error = clip.metrics.get("landmark_error_mm")
     keys = ("fps", "model", "model_version", "model_sha256", "body_model", "hands", "verdict", "nframe", "software")
     return {key: getattr(clip, key) for key in keys} | {
-        "seconds": clip.duration, "landmark_error_mm": error if isinstance(error, int | float) else None,
+        "variant": clip.variant.text, "seconds": clip.duration,
+        "landmark_error_mm": error if isinstance(error, int | float) else None,
     }  # fmt: skip
 
 

@@ -93,6 +93,7 @@ class _Layout:
         facts = {
             "model": clip.model, "model_sha256": clip.model_sha256, "joint_names": list(clip.joint_names),
             "landmark_names": list(clip.landmark_names),
+            **({"variant": clip.variant.canonical} if clip.variant else {}),
             **{key: list(names) for key in OPTIONAL_NAMES if (names := getattr(clip, key))},
         }  # fmt: skip
         shapes = {key: array.shape[1:] for key in (*ARRAYS, *OPTIONAL) if (array := getattr(clip, key)) is not None}

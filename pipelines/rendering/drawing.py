@@ -10,6 +10,7 @@ import numpy as np
 from musclemap.errors import MusclemapError
 from musclemap.skeletons.bodies import BODIES, DEFAULT_BODY, load_body
 from musclemap.skeletons.bodies.small_arm import ARM_NAME
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 from .arm_meshes import arm_drawing_spec
 
@@ -44,19 +45,23 @@ class RenderError(MusclemapError):
     """A picture or film cannot be drawn or written."""
 
 
-def drawing_model(name: str = DEFAULT_BODY, *, mesh_cell: float = MESH_CELL) -> mujoco.MjModel:
+def drawing_model(
+    name: str = DEFAULT_BODY, *, variant: BodyVariant = UNALTERED, mesh_cell: float = MESH_CELL
+) -> mujoco.MjModel:
     """Compile a body for drawing; qpos keeps its layout.
 
     Args:
         name: Name of the body, as in a clip's `model`.
+        variant: What differs from its table, as in a clip's `variant`.
         mesh_cell: Size of the smallest detail to keep in the bones [m]; 0 keeps everything.
 
     Raises:
         RenderError: If the body is unknown; the message lists the available bodies.
+        TargetError: If the body does not take the variant.
     """
     if name not in BODIES:
         raise RenderError(f"no body named {name!r}; available: {', '.join(sorted(BODIES))}")
-    spec = arm_drawing_spec() if name == ARM_NAME else load_body(name).make_spec()
+    spec = arm_drawing_spec() if name == ARM_NAME else load_body(name, variant=variant).make_spec()
     style_for_drawing(spec)
     model = spec.compile()
     if mesh_cell > 0:

@@ -144,7 +144,7 @@ def _simulated(film_clip: FilmClip) -> SimulatedClip | None:
 
 
 def _pictures(planned: Sequence[tuple[SimulatedClip, np.ndarray]], body: SimulationBody) -> Iterator[np.ndarray]:
-    model = drawing_model(body.name)
+    model = drawing_model(body.name, variant=body.target.variant)
     for clip, frames in planned:
         yield from _draw_clip(clip, body, model, frames)
 

@@ -2,16 +2,18 @@
 
 import base64
 import io
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from PIL import Image
 
 from musclemap.datasets.clip import Clip
+from musclemap.errors import TargetError
 from musclemap.pipelines.rendering.drawing import RenderError, drawing_model
 from musclemap.pipelines.rendering.film import strip_frames
 from musclemap.pipelines.rendering.gl import find_gl, render_frames
 from musclemap.pipelines.rendering.plot import plot_frames
+from musclemap.skeletons.bodies import MAX_VARIANTS
 
 COUNT = 6
 """Number of pictures of a clip."""
@@ -19,7 +21,7 @@ SIZE = (170, 240)
 """Width and height of one picture in pixels."""
 
 _QUALITY = 80
-_model = cache(drawing_model)
+_model = lru_cache(maxsize=MAX_VARIANTS)(drawing_model)
 
 
 def clip_pictures(clip: Clip) -> tuple[list[dict[str, Any]], str]:
@@ -33,11 +35,12 @@ def clip_pictures(clip: Clip) -> tuple[list[dict[str, Any]], str]:
     try:
         pictures = list(
             draw(
-                _model(clip.model), clip.qpos, target_pos=clip.target_pos, landmark_names=clip.landmark_names,
-                frames=frames, fps=clip.fps, size=SIZE, camera="side", muscles=False,
+                _model(clip.model, variant=clip.variant), clip.qpos, target_pos=clip.target_pos,
+                landmark_names=clip.landmark_names, frames=frames, fps=clip.fps, size=SIZE, camera="side",
+                muscles=False,
             )
         )  # fmt: skip
-    except RenderError as error:
+    except (RenderError, TargetError) as error:
         return [], f"no pictures: {error}"
     jpegs = []
     for frame, picture in zip(frames, pictures, strict=True):

@@ -130,6 +130,8 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
         "source frames per second": source_fps, "body model": clip.body_model, "subject scale": clip.subject_scale,
         "hands": clip.hands, "model": f"{clip.model} {clip.model_version}", "licence": clip.licence or "unknown",
     }  # fmt: skip
+    if clip.variant:
+        facts["variant of the body"] = clip.variant.text
     if clip.force_source:
         used = "used" if clip.measured is not None else "compared with the estimate"
         facts["measured ground forces"] = f"{clip.force_source.rpartition(' ')[0]}, {used}"

@@ -150,6 +150,7 @@ def _facts(result: PolicyEvaluation) -> dict[str, str]:
     training_data = f"{data.get('nclip', 'unknown')} clips" + (f", {seconds:,.0f} s" if seconds is not None else "")
     return {
         "body": f"{body['name']} {body.get('model_version', '')}, {len(body['muscles'])} muscles",
+        **({"variant of the body": result.body.target.variant.text} if result.body.target.variant else {}),
         "trained on": training_data,
         "control steps": f"{facts['steps']:,}",
         "algorithm": facts["algorithm"],

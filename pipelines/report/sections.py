@@ -48,7 +48,7 @@ def clip_sections(clip: Clip, path: Path | None = None) -> tuple[list[Section], 
 
 def _body_of(clip: Clip) -> TargetBody:
     limits = str(clip.config.get("joint_limits", "effective"))
-    return load_body_version(clip.model, clip.model_sha256, limits=limits)
+    return load_body_version(clip.model, clip.model_sha256, limits=limits, variant=clip.variant)
 
 
 def _is_known_body(clip: Clip) -> bool:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 from musclemap.datasets.track_file import StoredTrack
 from musclemap.errors import TrackError
+from musclemap.failures import Failure, attempt
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.pipelines.rendering.policy_film import SimulatedClip, save_simulated_film
 from musclemap.pipelines.train.dataset import ListedClip, read_listed
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
+from .plan import requested_name
 from .replaying import body_of_track
 from .track_folder import find_track, read_track_list
 
@@ -19,6 +22,7 @@ def save_track_film(
     listed: Sequence[ListedClip],
     *,
     longest: float,
+    variant: BodyVariant = UNALTERED,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> float:
     """Write a video of the tracks of clips, one after the other.
@@ -28,6 +32,7 @@ def save_track_film(
         root: Folder of the data set, or one clip.
         listed: Clips; those without a track, and those of another body than the first, are left out.
         longest: Longest video [s].
+        variant: What alters the simulated body beyond the clips' own variants.
         progress: Called after each picture with the number done and the total.
 
     Returns:
@@ -43,11 +48,15 @@ def save_track_film(
     clips: list[SimulatedClip] = []
     duration = 0.0
     for item in listed:
-        stored = find_track(folder, item.path, lines)
-        if duration >= longest or not isinstance(stored, StoredTrack):
+        if duration >= longest:
+            break
+        name = attempt(lambda item=item: requested_name(root, item, variant))
+        stored = name if isinstance(name, Failure) else find_track(folder, item.path, lines, variant=name)
+        if not isinstance(stored, StoredTrack):
             continue
         body = body or body_of_track(stored)
-        if (stored.model, stored.muscle_names) == (body.name, body.muscle_names):
+        stored_body = (stored.model, stored.muscle_names, stored.variant)
+        if stored_body == (body.name, body.muscle_names, body.target.variant):
             clips.append(_simulated(root, item, stored, body))
             duration += stored.nstep / stored.fps
     if body is None:

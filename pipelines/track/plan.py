@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from musclemap.imitation.tracking.track_config import TrackConfig
 from musclemap.pipelines.convert.prepare import changed_settings, leaves
 from musclemap.pipelines.train.dataset import ListedClip, listed_path, read_listed
 from musclemap.settings import to_dict
+from musclemap.skeletons.bodies import MAX_VARIANTS
+from musclemap.skeletons.variants.variant import BodyVariant
 
 STATUSES = ("tracked", "lost", "skipped", "failed")
 """Outcomes of a clip: followed to its end, not followed to its end, infeasible, or not usable."""
@@ -38,6 +40,7 @@ class ClipOutcome:
         seconds_reached: Time of the clip that the body followed [s].
         metrics: Metrics of the track.
         track: Path of the track's file, or None.
+        variant: Short name of the variant by which the simulated body differs from the clip's, or "".
     """
 
     clip: str
@@ -48,6 +51,7 @@ class ClipOutcome:
     seconds_reached: float = 0.0
     metrics: Mapping[str, Any]
     track: Path | None = None
+    variant: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +65,7 @@ class PlannedClip:
         nframe: Number of frames.
         config: Settings, with the version of the body that the clip was made for.
         why: Why an existing track is not kept; empty if there is none.
+        variant: Short name of the variant by which the simulated body differs from the clip's, or "".
     """
 
     name: str
@@ -69,19 +74,37 @@ class PlannedClip:
     nframe: int
     config: TrackConfig
     why: str = ""
+    variant: str = ""
 
 
-@cache
+@lru_cache(maxsize=MAX_VARIANTS)
 def load_tracked_body(name: str, physics: PhysicsConfig) -> SimulationBody:
     """Compile a body once per process."""
     return load_simulation_body(name, physics)
+
+
+def variant_name(clip: Clip, variant: BodyVariant) -> str:
+    """Short name of a simulated body's variant where it differs from the clip's, for `track_path`; otherwise ""."""
+    return "" if variant == clip.variant else variant.short_name
+
+
+def requested_name(root: Path, item: ListedClip, variant: BodyVariant) -> str:
+    """As `variant_name`, for what a user asks for: the variant that alters the clip's own.
+
+    Raises:
+        ClipError: If the clip cannot be read, which is necessary only for a variant.
+    """
+    if not variant:
+        return ""
+    clip = read_listed(root, item)
+    return variant_name(clip, clip.variant.altered_by(variant))
 
 
 def plan_tracks(
     root: Path,
     listed: list[ListedClip],
     config: TrackConfig,
-    find: Callable[[str], StoredTrack | Failure | None],
+    find: Callable[[str, str], StoredTrack | Failure | None],
     *,
     infeasible: bool = False,
     overwrite: bool = False,
@@ -92,7 +115,7 @@ def plan_tracks(
         root: Data set.
         listed: Its clips.
         config: Settings.
-        find: Returns the track of a clip, None, or why it cannot be used.
+        find: Returns the track of a clip by a variant, None, or why it cannot be used.
         infeasible: Track infeasible clips, too.
         overwrite: Track clips whose track is up to date, too.
 
@@ -115,7 +138,7 @@ def _plan_clip(
     root: Path,
     item: ListedClip,
     config: TrackConfig,
-    find: Callable[[str], StoredTrack | Failure | None],
+    find: Callable[[str, str], StoredTrack | Failure | None],
     names: set[str],
     *,
     infeasible: bool,
@@ -129,18 +152,20 @@ def _plan_clip(
         return ClipOutcome(clip=item.path, status="skipped", reason=reason, metrics={})
     config = replace(config, physics=physics_for_clips([(item.path, clip)], config.physics))
     check_clip(load_tracked_body(clip.model, config.physics), clip)
-    why = ""
-    stored = find(item.path)
+    why, variant = "", variant_name(clip, config.physics.variant)
+    stored = find(item.path, variant)
     if isinstance(stored, StoredTrack):
         why = stale_reason(stored, clip, config)
         if not why and not overwrite:
             folder = root if root.is_dir() else root.parent
-            return track_outcome(stored, kept=True, path=track_path(folder, item.path))
+            return track_outcome(
+                stored, kept=True, path=track_path(folder, item.path, variant=variant), variant=variant
+            )  # fmt: skip
     elif isinstance(stored, Failure):
         why = stored.message
     return PlannedClip(
         name=item.path, path=listed_path(root, item).resolve(), sha256=item.sha256, nframe=clip.nframe, config=config,
-        why=why,
+        why=why, variant=variant,
     )  # fmt: skip
 
 
@@ -167,13 +192,14 @@ def stale_reason(stored: StoredTrack, clip: Clip, config: TrackConfig) -> str:
     return ""
 
 
-def track_outcome(stored: StoredTrack, *, path: Path, kept: bool = False) -> ClipOutcome:
+def track_outcome(stored: StoredTrack, *, path: Path, kept: bool = False, variant: str = "") -> ClipOutcome:
     """Outcome of a clip that has a track."""
     frames = stored.metrics.get("frames")
     reached = (frames - 1 if isinstance(frames, int) else stored.nstep) / stored.fps
     return ClipOutcome(
         clip=stored.clip, status=stored.verdict, kept=kept, reason=_explain(stored, reached), failure=stored.failure,
         seconds_reached=reached, metrics=stored.metrics, track=path,
+        variant=variant,
     )  # fmt: skip
 
 

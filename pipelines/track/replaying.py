@@ -13,8 +13,9 @@ from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.tracking.storage import Replay, processor, replay_track
 from musclemap.pipelines.train.dataset import ListedClip
 from musclemap.settings import from_dict
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
-from .plan import load_tracked_body
+from .plan import load_tracked_body, requested_name
 from .track_folder import find_track, read_track_list
 
 
@@ -42,13 +43,18 @@ class ReplayedTrack:
 
 
 def replay_tracks(
-    root: Path, listed: Sequence[ListedClip], *, progress: Callable[[int, int], None] = lambda done, total: None
+    root: Path,
+    listed: Sequence[ListedClip],
+    *,
+    variant: BodyVariant = UNALTERED,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[ReplayedTrack]:
     """Replay the tracks of clips.
 
     Args:
         root: Folder of the data set, or one clip.
         listed: Clips; those without a track are left out.
+        variant: What alters the simulated body beyond the clips' own variants.
         progress: Called after each clip with the number of finished clips and the total.
 
     Raises:
@@ -58,7 +64,8 @@ def replay_tracks(
     lines = read_track_list(folder)
     results = []
     for done, item in enumerate(listed, start=1):
-        stored = find_track(folder, item.path, lines)
+        name = attempt(lambda item=item: requested_name(root, item, variant))
+        stored = name if isinstance(name, Failure) else find_track(folder, item.path, lines, variant=name)
         if isinstance(stored, Failure):
             results.append(ReplayedTrack(clip=item.path, problem=stored.message))
         elif stored is not None:

@@ -6,6 +6,7 @@ of a run the list is written again with those alone.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from musclemap.datasets.output_folder import TRACK_LIST, TRACKS, OutputError
 from musclemap.datasets.track_file import StoredTrack, read_track, track_path, write_track
 from musclemap.errors import FileError, TrackError
 from musclemap.failures import Failure, attempt
-from musclemap.files import check_fields, open_regular, parse_json
+from musclemap.files import check_fields, open_regular, parse_json, shown
 
 MAX_LIST, MAX_LINE = 2**30, 2**20
 """Largest list that is read, and its longest line [B]."""
@@ -28,20 +29,27 @@ MAX_LIST, MAX_LINE = 2**30, 2**20
 MAX_TRACK = 2**32
 """Largest track that is hashed [B]."""
 
+_VARIANT = re.compile(r"variant-[0-9a-f]{8}|")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ListedTrack:
-    """A line of the list: path of the clip, hash of its track's file, and what a reader of the list wants to know."""
+    """A line of the list: path of the clip, hash of its track's file, and what a reader of the list wants to know.
+
+    `variant` is the short name of the variant by which the simulated body differs from the clip's, or "".
+    """
 
     clip: str
     sha256: str
     verdict: str
     failure: str
     metrics: Mapping[str, Any]
+    variant: str = ""
 
     def to_line(self) -> bytes:
         """The line, with its newline."""
-        return f"{strict_json(vars(self))}\n".encode()
+        fields = {name: value for name, value in vars(self).items() if value or name != "variant"}
+        return f"{strict_json(fields)}\n".encode()
 
 
 class TrackFolder:
@@ -55,12 +63,16 @@ class TrackFolder:
         self.root, self._journal = root, journal
         self._lines = read_track_list(root)
 
-    def find(self, clip: str) -> StoredTrack | Failure | None:
-        """Track of a clip, None if there is none, or why it cannot be used."""
-        return find_track(self.root, clip, self._lines)
+    def find(self, clip: str, variant: str = "") -> StoredTrack | Failure | None:
+        """Track of a clip by a variant, None if there is none, or why it cannot be used; see `find_track`."""
+        return find_track(self.root, clip, self._lines, variant=variant)
 
-    def write(self, track: StoredTrack) -> str:
+    def write(self, track: StoredTrack, *, variant: str = "") -> str:
         """Write a track, with a line in the list.
+
+        Args:
+            track: The track.
+            variant: As for `track_path`.
 
         Returns:
             SHA-256 of its file.
@@ -72,12 +84,13 @@ class TrackFolder:
 
         def announce(sha256: str) -> None:
             line = ListedTrack(
-                clip=track.clip, sha256=sha256, verdict=track.verdict, failure=track.failure, metrics=track.metrics
-            )
+                clip=track.clip, sha256=sha256, verdict=track.verdict, failure=track.failure, metrics=track.metrics,
+                variant=variant,
+            )  # fmt: skip
             self._journal.append(line.to_line())
             self._lines.setdefault(track.clip, []).append(line)
 
-        return write_track(track_path(self.root, track.clip), track, before_rename=announce)
+        return write_track(track_path(self.root, track.clip, variant=variant), track, before_rename=announce)
 
     def write_list(self) -> None:
         """Write the list again, with one line per track.
@@ -87,8 +100,10 @@ class TrackFolder:
         """
         current = []
         for clip, lines in sorted(self._lines.items()):
-            sha256 = attempt(lambda clip=clip: file_sha256(track_path(self.root, clip)))
-            current += [line for line in lines if line.sha256 == sha256][-1:]
+            for variant in sorted({line.variant for line in lines}):
+                path = attempt(lambda clip=clip, variant=variant: track_path(self.root, clip, variant=variant))
+                sha256 = path if isinstance(path, Failure) else attempt(lambda path=path: file_sha256(path))
+                current += [line for line in lines if (line.variant, line.sha256) == (variant, sha256)][-1:]
         self._journal.close()
         try:
             write_atomically(self.root / TRACKS / TRACK_LIST, b"".join(line.to_line() for line in current))
@@ -147,23 +162,26 @@ def read_track_lines(path: Path) -> dict[str, list[ListedTrack]]:
     return lines
 
 
-def find_track(root: Path, clip: str, lines: Mapping[str, list[ListedTrack]]) -> StoredTrack | Failure | None:
+def find_track(
+    root: Path, clip: str, lines: Mapping[str, list[ListedTrack]], *, variant: str = ""
+) -> StoredTrack | Failure | None:
     """Read the track of a clip.
 
     Args:
         root: Folder of the data set.
         clip: POSIX path of the clip below it.
         lines: From `read_track_list`. A file without a line is read without comparing hashes.
+        variant: As for `track_path`.
 
     Returns:
         The track, None if there is none, or why it cannot be used.
     """
 
     def read() -> StoredTrack | None:
-        path = track_path(root, clip)
+        path = track_path(root, clip, variant=variant)
         if not path.exists():
             return None
-        known = {line.sha256 for line in lines.get(clip, ())}
+        known = {line.sha256 for line in lines.get(clip, ()) if line.variant == variant}
         sha256 = file_sha256(path)
         if known and sha256 not in known:
             raise TrackError(f"{path} is not the file that was written: its SHA-256 is not in {TRACK_LIST}")
@@ -183,7 +201,10 @@ def _parse(text: bytes) -> ListedTrack:
     if not isinstance(fields, dict):
         raise FileError("it is not a JSON object")
     check_fields(fields, kinds, where="it")
-    return ListedTrack(**{key: fields[key] for key in kinds})
+    variant = fields.get("variant", "")
+    if not isinstance(variant, str) or not _VARIANT.fullmatch(variant):
+        raise FileError(f"its variant is {shown(variant)}, not a short name")
+    return ListedTrack(**{key: fields[key] for key in kinds}, variant=variant)
 
 
 def file_sha256(path: Path) -> str:

@@ -119,7 +119,8 @@ def track_clips(
     options = {"infeasible": infeasible, "overwrite": overwrite}
     if dry_run:
         lines = read_track_list(folder)
-        _plan(state, root, listed, config, lambda name: find_track(folder, name, lines), report, **options)
+        find = lambda name, variant: find_track(folder, name, lines, variant=variant)  # noqa: E731
+        _plan(state, root, listed, config, find, report, **options)
     else:
         with open_tracks(folder) as tracks:
             try:
@@ -202,11 +203,12 @@ def _record(result: JobOutcome, tracks: TrackFolder) -> ClipOutcome:
     if result.track is None:
         return failed_outcome(name, result.message)
     try:
-        tracks.write(result.track)
+        tracks.write(result.track, variant=result.planned.variant)
     except MusclemapError as error:
         return failed_outcome(name, str(error))
     except OSError as error:
         if is_disk_full(error):
             raise OutputError(f"the disk of {tracks.root} is full") from error
         return failed_outcome(name, f"its track cannot be written: {error.strerror}")
-    return track_outcome(result.track, path=track_path(tracks.root, name))
+    variant = result.planned.variant
+    return track_outcome(result.track, path=track_path(tracks.root, name, variant=variant), variant=variant)

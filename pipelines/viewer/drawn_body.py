@@ -9,6 +9,7 @@ from musclemap.pipelines.rendering.drawing import drawing_model
 from musclemap.pipelines.rendering.muscles import MuscleColours, MusclePaths
 from musclemap.skeletons.bodies import BODIES, load_body
 from musclemap.skeletons.soles import find_sole
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +36,13 @@ class DrawnBody:
         foot_offset: Contact points in the frames of these bodies [m], shape (4, 3) or (0, 3).
     """
 
-    def __init__(self, name: str) -> None:
-        """Compile a body by name.
+    def __init__(self, name: str, *, variant: BodyVariant = UNALTERED) -> None:
+        """Compile a body by name, and what differs from its table.
 
         Raises:
             RenderError: If the body is unknown; the message lists the available bodies.
         """
-        self.model = drawing_model(name)
+        self.model = drawing_model(name, variant=variant)
         self.solids = solids(self.model)
         self.paths, self.colours = MusclePaths(self.model), MuscleColours(self.model)
         self.foot, self.foot_offset = contact_points(self.model, name)

@@ -14,6 +14,7 @@ import viser
 
 from musclemap.datasets.clip import Clip, read_clip
 from musclemap.errors import MusclemapError, SettingsError
+from musclemap.skeletons.variants.variant import BodyVariant
 
 from .clips import ClipFolder
 from .drawn_body import DrawnBody
@@ -30,6 +31,9 @@ FRAME_SECONDS = 1.0 / 30.0
 LONGEST_STEP = 0.25
 """Longest playback time between two frames [s]; otherwise a slow read of a clip would skip its start."""
 _PORTS_TRIED = 100
+
+MAX_BODIES = 8
+"""Most bodies that are kept ready for drawing; a folder's clips may be of any number of variants."""
 
 
 class Viewer:
@@ -75,7 +79,7 @@ class Viewer:
             GuardError: If access to the installed viser cannot be restricted.
             SettingsError: If the address does not exist or the port is in use.
         """
-        self.clips, self._bodies = clips, dict[str, DrawnBody]()
+        self.clips, self._bodies = clips, dict[tuple[str, BodyVariant], DrawnBody]()
         self._read = read or (lambda name: read_clip(clips.path(name)))
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._following, self.colouring, self._stale = True, colouring, True
@@ -141,9 +145,12 @@ class Viewer:
 
     def _read_scene(self, name: str) -> Scene:
         clip = self._read(name)
-        if clip.model not in self._bodies:
-            self._bodies[clip.model] = DrawnBody(clip.model)
-        return Scene(clip, self._bodies[clip.model])
+        key = (clip.model, clip.variant)
+        if key not in self._bodies:
+            if len(self._bodies) >= MAX_BODIES:
+                self._bodies.clear()
+            self._bodies[key] = DrawnBody(clip.model, variant=clip.variant)
+        return Scene(clip, self._bodies[key])
 
     def _show(self, name: str, scene: Scene) -> None:
         self.name, self._scene = name, scene
@@ -210,6 +217,8 @@ def _notes(scene: Scene) -> list[str]:
     notes = []
     if clip.model_version != installed:
         notes.append(f"made for {clip.model} {clip.model_version}, drawn with {installed}")
+    if clip.variant:
+        notes.append(f"the body has {clip.variant.text}")
     if clip.activation is not None and scene.activation is None:
         notes.append(f"activations not shown: they are for {clip.activation.shape[1]} muscles, the body has {nu}")
     return notes

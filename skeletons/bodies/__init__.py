@@ -3,10 +3,13 @@
 Imports only `skeletons`.
 """
 
-from functools import cache
+from dataclasses import replace
+from functools import cache, lru_cache, partial
 
 from musclemap.errors import TargetError
 from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.variants.apply import altered_spec
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 from . import bimanual_arm, myofullbody, small_arm
 
@@ -23,40 +26,71 @@ BODY_OPTIONS = {"full-body": myofullbody.NAME, "bimanual-arm": bimanual_arm.NAME
 """Bodies that motions are retargeted to, by their names in commands and settings."""
 
 
-@cache
-def load_body(name: str = DEFAULT_BODY, *, limits: str = "effective", published: bool = False) -> TargetBody:
+MAX_VARIANTS = 32
+"""Most variants that are kept in memory; files name any number of them."""
+
+
+def load_body(
+    name: str = DEFAULT_BODY,
+    *,
+    limits: str = "effective",
+    published: bool = False,
+    variant: BodyVariant = UNALTERED,
+) -> TargetBody:
     """Load a body by the name in a clip's `model`; the same arguments return the same object.
+
+    Of the variants only the last `MAX_VARIANTS` are kept.
 
     Args:
         name: Name of the body.
         limits: "effective" or "declared" joint ranges, see `TargetBody`.
         published: Load the model as its package releases it, without our corrections.
+        variant: What differs from the body's table.
 
     Raises:
-        TargetError: If the body does not exist; the message lists the known ones.
+        TargetError: If the body does not exist, or does not take the variant; the message lists the known names.
     """
+    if variant:
+        return _altered(name, limits=limits, published=published, variant=variant)
+    return _unaltered(name, limits=limits, published=published)
+
+
+@cache
+def _unaltered(name: str, *, limits: str, published: bool) -> TargetBody:
     if name not in BODIES:
         raise TargetError(f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}")
     return BODIES[name](limits=limits, published=published)
 
 
-def load_body_version(name: str, sha256: str, *, limits: str = "effective") -> TargetBody:
+@lru_cache(maxsize=MAX_VARIANTS)
+def _altered(name: str, *, limits: str, published: bool, variant: BodyVariant) -> TargetBody:
+    body = _unaltered(name, limits=limits, published=published)
+    make_spec = partial(altered_spec, body.make_spec, body.model, variant)
+    altered = replace(body, model=make_spec().compile(), make_spec=make_spec, variant=variant)
+    _ = altered.reduced_hands  # raises for ranges that couplings do not permit
+    return altered
+
+
+def load_body_version(
+    name: str, sha256: str, *, limits: str = "effective", variant: BodyVariant = UNALTERED
+) -> TargetBody:  # fmt: skip
     """Load the version of a body, corrected or as published, that a clip or policy was made for.
 
     Args:
         name: Name of the body.
         sha256: Hash of the version, as in a clip's `model_sha256`.
         limits: "effective" or "declared" joint ranges.
+        variant: What differs from the body's table, as in a clip's `variant`.
 
     Returns:
         The body with this hash, or the corrected one if neither has it; callers that need the very version compare.
 
     Raises:
-        TargetError: If the body does not exist.
+        TargetError: If the body does not exist, or does not take the variant.
     """
-    body = load_body(name, limits=limits)
+    body = load_body(name, limits=limits, variant=variant)
     if body.sha256 != sha256 and body.corrections:
-        published = load_body(name, limits=limits, published=True)
+        published = load_body(name, limits=limits, published=True, variant=variant)
         if published.sha256 == sha256:
             return published
     return body

@@ -13,6 +13,8 @@ from musclemap.skeletons.corrections import InertiaCorrection, PassiveForceCorre
 from musclemap.skeletons.soles import ContactPart
 from musclemap.skeletons.support import SupportPart
 
+from .muscle_groups import MUSCLE_GROUPS
+
 NAME = "MyoFullBody"
 PACKAGE = "musclemimic-models"
 
@@ -166,7 +168,7 @@ def load_myofullbody(*, limits: str = "effective", published: bool = False) -> T
         name=NAME, model=load_model(published=published), make_spec=partial(make_spec, published=published),
         package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, support_parts=SUPPORT_PARTS,
         finger_joints=FINGER_JOINTS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
-        corrections=() if published else CORRECTIONS,
+        corrections=() if published else CORRECTIONS, muscle_groups=MUSCLE_GROUPS,
     )  # fmt: skip
 
 

@@ -204,7 +204,8 @@ def _describe(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "array":
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         return f"a list{f' of {least} to {most}' if most else ''}, each {_describe(schema['items'])}"
-    kinds = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "string": "a string"}
+    kinds = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "string": "a string",
+             "object": "a table of names and values"}  # fmt: skip
     return " ".join([kinds.get(schema["type"], '"none"'), *_range(schema)])
 
 

@@ -1,0 +1,89 @@
+"""Options that alter a body, which several commands share, and the variant that they make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from musclemap.pipelines.train.dataset import ListedClip
+    from musclemap.skeletons.variants.variant import BodyVariant
+
+_BODY = "Body"
+
+Strength = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MUSCLE=F", help="Scale the active force of a muscle or group (mm-info --list-muscles); repeatable.",
+        rich_help_panel=_BODY,
+    ),
+]  # fmt: skip
+JointRange = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="JOINT=LOW:HIGH", help="Limit a joint, in degrees, such as knee_angle_r=0:60; repeatable.",
+        rich_help_panel=_BODY,
+    ),
+]  # fmt: skip
+AddedMass = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="BODY=KG", help="Add mass to a body, in kg, such as tibia_r=1; repeatable.", rich_help_panel=_BODY
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alterations:
+    """What the options say, by their names."""
+
+    strength: Sequence[str]
+    joint_range: Sequence[str]
+    added_mass: Sequence[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.strength or self.joint_range or self.added_mass)
+
+    def variant(self, model: str) -> "BodyVariant":
+        """The variant of a body; without any option that of the unaltered body, which is then not loaded.
+
+        Args:
+            model: Name of the body, as in a clip's `model`.
+
+        Raises:
+            SettingsError: If a text is no assignment, or a value is out of range.
+            TargetError: If the body lacks a named part, or does not take a value.
+        """
+        from musclemap.skeletons.variants.variant import UNALTERED
+
+        if not self:
+            return UNALTERED
+        from musclemap.skeletons.bodies import load_body
+        from musclemap.skeletons.variants.assignments import parse_variant
+
+        body = load_body(model)
+        variant = parse_variant(
+            body.model, body.muscle_groups, strength=self.strength, joint_range=self.joint_range,
+            added_mass=self.added_mass,
+        )  # fmt: skip
+        return load_body(model, variant=variant).variant  # refuses ranges that the body does not take
+
+    def variant_for(self, root: Path, listed: "Sequence[ListedClip]") -> "BodyVariant":
+        """As `variant`, for the body of the first of some clips.
+
+        Raises:
+            ClipError: If that clip cannot be read.
+        """
+        from musclemap.pipelines.train.dataset import read_listed
+        from musclemap.skeletons.variants.variant import UNALTERED
+
+        return self.variant(read_listed(root, listed[0]).model) if self and listed else UNALTERED
+
+
+def alterations(
+    strength: list[str] | None, joint_range: list[str] | None, added_mass: list[str] | None
+) -> Alterations:  # fmt: skip
+    """What the options of a command say."""
+    return Alterations(strength=strength or (), joint_range=joint_range or (), added_mass=added_mass or ())

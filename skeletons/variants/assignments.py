@@ -1,0 +1,88 @@
+"""Variants as users write them: `soleus_r=0.5`, `knee_angle_r=0:60`, `tibia_r=1`."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import mujoco
+
+from musclemap.errors import SettingsError
+from musclemap.files import shown
+from musclemap.skeletons.couplings import couplings
+
+from .groups import grouped, members
+from .variant import BodyVariant, make_variant
+
+STRENGTH, JOINT_RANGE, ADDED_MASS = "--strength", "--joint-range", "--added-mass"
+"""Options of the commands, for messages."""
+
+
+def parse_variant(
+    model: mujoco.MjModel, groups: Mapping[str, Sequence[str]], *, strength: Iterable[str] = (),
+    joint_range: Iterable[str] = (), added_mass: Iterable[str] = (),
+) -> BodyVariant:  # fmt: skip
+    """Make a variant of a body from assignments.
+
+    Names may omit the suffix of the side, for both sides; muscles may be named by group. What names fewer parts goes
+    before what names more, so `ankle_plantarflexors=0.5` and `soleus_r=0.3` may stand together in any order.
+
+    Args:
+        model: The body, compiled.
+        groups: Its `muscle_groups`.
+        strength: Muscles or groups and their factor of strength.
+        joint_range: Joints and the ends of their range, with a colon between: degrees of hinges, metres of slides.
+        added_mass: Bodies and the mass to add [kg].
+
+    Raises:
+        SettingsError: If a text is no assignment of numbers, a value is out of range, or a part gets two values.
+        TargetError: If there is no such part; the message names similar ones.
+    """
+    muscles = [model.actuator(i).name for i in range(model.nu)]
+    driven = {c.driven for c in couplings(model)}
+    joints = [model.joint(j).name for j in sorted(range(model.njnt), key=lambda j: j in driven)]  # for the messages
+    bodies = [model.body(b).name for b in range(1, model.nbody)]
+    hinges = {name for name in joints if int(model.joint(name).type[0]) == mujoco.mjtJoint.mjJNT_HINGE}
+
+    def ends(joint: str, low: float, high: float) -> list[float]:
+        return [math.radians(low), math.radians(high)] if joint in hinges else [low, high]
+
+    named = grouped(muscles, groups)
+    ranges = _assigned(joint_range, lambda name: members(name, joints, {}, noun="joint"), JOINT_RANGE, count=2)
+    return make_variant(
+        strength=_single(_assigned(strength, lambda name: members(name, muscles, named, noun="muscle"), STRENGTH)),
+        joint_range={joint: ends(joint, *numbers) for joint, numbers in ranges.items()},
+        added_mass=_single(_assigned(added_mass, lambda name: members(name, bodies, {}, noun="body"), ADDED_MASS)),
+    )
+
+
+def _single(facts: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: numbers[0] for name, numbers in facts.items()}
+
+
+def _assigned(
+    texts: Iterable[str], find: Callable[[str], tuple[str, ...]], option: str, *, count: int = 1
+) -> dict[str, list[float]]:
+    """Numbers of each part that the assignments name, directly or as a member."""
+    found: dict[str, tuple[int, str, list[float]]] = {}
+    for text in texts:
+        name, _, value = (part.strip() for part in text.rpartition("="))
+        numbers = [_number(part) for part in value.split(":")]
+        if not name or len(numbers) != count or None in numbers:
+            form = "NAME=LOW:HIGH such as knee_angle_r=0:60" if count == 2 else "NAME=NUMBER such as soleus_r=0.5"
+            raise SettingsError(f"{option} takes {form}, got {shown(text)}")
+        parts = find(name)
+        for part in parts:
+            earlier: Any = found.get(part, (math.inf, "", numbers))
+            if len(parts) == earlier[0] and numbers != earlier[2]:
+                raise SettingsError(f"{option} gives {part} two values, by {shown(earlier[1])} and {shown(text)}")
+            if len(parts) <= earlier[0]:
+                found[part] = (len(parts), text, [float(n) for n in numbers if n is not None])
+    return {part: numbers for part, (_, _, numbers) in found.items()}
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
