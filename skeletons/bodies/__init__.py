@@ -65,7 +65,7 @@ def _unaltered(name: str, *, limits: str, published: bool) -> TargetBody:
 @lru_cache(maxsize=MAX_VARIANTS)
 def _altered(name: str, *, limits: str, published: bool, variant: BodyVariant) -> TargetBody:
     body = _unaltered(name, limits=limits, published=published)
-    make_spec = partial(altered_spec, body.make_spec, body.model, variant)
+    make_spec = partial(altered_spec, body.make_spec, body.model, variant, scalable=body.scalable)
     altered = replace(body, model=make_spec().compile(), make_spec=make_spec, variant=variant)
     _ = altered.reduced_hands  # raises for ranges that couplings do not permit
     return altered

@@ -1,7 +1,7 @@
 """Segments of MyoFullBody for bodies of a subject's size; MyoBimanualArm has some of them.
 
-Lengths, heights and masses are those of the released MyoFullBody; a test measures them on the model. Shares of mass are those
-of de Leva 1996 (J Biomech 29:1223-1230, doi:10.1016/0021-9290(95)00178-6, table 4).
+Lengths, heights and masses are those of the released MyoFullBody; a test measures them on the model. Shares of mass are
+those of de Leva 1996 (J Biomech 29:1223-1230, doi:10.1016/0021-9290(95)00178-6, table 4).
 """
 
 from musclemap.skeletons.body import SIDES
@@ -26,7 +26,7 @@ HUMAN = ScalableBody(
         ),
         Segment(
             # With the shoulder girdle, and the root of MyoBimanualArm.
-            name="trunk", bodies=("lumbar5", "Bimanual"), released=29.0079, mass=(0.1465 + 0.1545, 0.1633 + 0.1596),
+            name="trunk", bodies=("lumbar5", "Bimanual"), released=29.00792, mass=(0.1465 + 0.1545, 0.1633 + 0.1596),
             length=0.68075, measured="lumbosacral joint to top of the head", height=0.68075,
         ),
         # Its frame's origin is half a metre below the head, about which it cannot be scaled apart from the trunk.
@@ -44,12 +44,14 @@ HUMAN = ScalableBody(
             length=0.15529, measured="wrist to last joint of the middle finger",
         ),
         Segment(
-            name="thigh", bodies=_both("femur"), released=16.8557, mass=_of_two(14.78, 14.16),
+            name="thigh", bodies=_both("femur"), released=16.85571, mass=_of_two(14.78, 14.16),
             length=0.40443, measured="hip to knee joint", height=0.40443,
         ),
         Segment(
             name="shank", bodies=_both("tibia"), released=7.6, mass=_of_two(4.81, 4.33),
             length=0.40012, measured="knee to ankle joint", height=0.40001,
+            # Gastrocnemii wrap a condyle here, off which they would slip at 115 degrees if the shank is the shorter bone.
+            joint_region=0.15,
         ),
         Segment(
             name="foot", bodies=_both("talus"), released=2.40698, mass=_of_two(1.29, 1.37),

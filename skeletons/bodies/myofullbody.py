@@ -13,6 +13,7 @@ from musclemap.skeletons.corrections import InertiaCorrection, PassiveForceCorre
 from musclemap.skeletons.soles import ContactPart
 from musclemap.skeletons.support import SupportPart
 
+from .human_segments import HUMAN
 from .muscle_groups import MUSCLE_GROUPS
 
 NAME = "MyoFullBody"
@@ -168,7 +169,7 @@ def load_myofullbody(*, limits: str = "effective", published: bool = False) -> T
         name=NAME, model=load_model(published=published), make_spec=partial(make_spec, published=published),
         package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, support_parts=SUPPORT_PARTS,
         finger_joints=FINGER_JOINTS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
-        corrections=() if published else CORRECTIONS, muscle_groups=MUSCLE_GROUPS,
+        corrections=() if published else CORRECTIONS, muscle_groups=MUSCLE_GROUPS, scalable=HUMAN,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from musclemap.errors import TargetError
 
 from .masses import MASS_METHODS
-from .muscles import STRENGTH_METHODS
+from .muscles import FORCE_METHODS
 from .segments import SEXES, ScalableBody
 
 HEIGHT_RANGE = (1.20, 2.05)
@@ -44,7 +44,7 @@ class BodySize:
         age: Age [years], or None: muscles of a young adult.
         lengths: Measured lengths of segments by name [m]; which distance each is, the body's table says.
         masses: How mass is shared, one of `MASS_METHODS`.
-        strength: How peak forces follow, one of `STRENGTH_METHODS`.
+        force: How peak forces follow, one of `FORCE_METHODS`.
 
     Raises:
         TargetError: If a value is out of range; the message says what is possible.
@@ -56,7 +56,7 @@ class BodySize:
     age: float | None = None
     lengths: Mapping[str, float] = field(default_factory=dict)
     masses: str = "regression"
-    strength: str = "mass-height"
+    force: str = "mass-height"
 
     def __post_init__(self) -> None:
         _check("height", self.height, HEIGHT_RANGE, "m", hint=_wrong_unit(self.height))
@@ -64,7 +64,7 @@ class BodySize:
         _check("age", self.age, AGE_RANGE, "years")
         _choice("sex", self.sex, (*SEXES, None))
         _choice("masses", self.masses, MASS_METHODS)
-        _choice("strength", self.strength, STRENGTH_METHODS)
+        _choice("force", self.force, FORCE_METHODS)
         for name, length in self.lengths.items():
             if not (math.isfinite(length) and length > 0.0):
                 raise TargetError(f"the length of {name} is {length:g} m; it must be positive")

@@ -21,7 +21,9 @@ def body_factors(model: mujoco.MjModel, body: ScalableBody, factors: dict[str, f
     return np.where(index < 0, 1.0, by_segment[index])
 
 
-def scale_geometry(spec: mujoco.MjSpec, model: mujoco.MjModel, factor: np.ndarray) -> None:
+def scale_geometry(
+    spec: mujoco.MjSpec, model: mujoco.MjModel, factor: np.ndarray, table: ScalableBody
+) -> None:  # fmt: skip
     """Scale a specification in place, each body about its own frame, uniformly in all directions.
 
     A body's position and the joints that slide it are lengths of its parent, like the translations of a joint in
@@ -31,6 +33,7 @@ def scale_geometry(spec: mujoco.MjSpec, model: mujoco.MjModel, factor: np.ndarra
         spec: Specification of the model.
         model: The same, compiled.
         factor: Scale factor of each body, shape (nbody,).
+        table: Segments of the body.
 
     Raises:
         TargetError: If bodies of different factors share a mesh, or a slide follows another slide or a tendon.
@@ -38,6 +41,7 @@ def scale_geometry(spec: mujoco.MjSpec, model: mujoco.MjModel, factor: np.ndarra
     of = {model.body(b).name: float(factor[b]) for b in range(1, model.nbody)}
     of_parent = {model.body(b).name: float(factor[model.body_parentid[b]]) for b in range(1, model.nbody)}
     meshes: dict[str, float] = {}
+    apart = _joint_parts(model, factor, table)
     for body in spec.bodies[1:]:
         own = of[body.name]
         body.pos *= of_parent[body.name]
@@ -46,11 +50,11 @@ def scale_geometry(spec: mujoco.MjSpec, model: mujoco.MjModel, factor: np.ndarra
             if joint.type == mujoco.mjtJoint.mjJNT_SLIDE:
                 _scale_slide(joint, of_parent[body.name])
         for geom in body.geoms:
-            _scale_geom(geom, own)
+            _scale_geom(geom, apart.get(geom.name, own))
             if geom.meshname and meshes.setdefault(geom.meshname, own) != own:
                 raise TargetError(f"mesh {geom.meshname!r} is used by bodies of different scale")
         for site in body.sites:
-            site.pos *= own
+            site.pos *= apart.get(site.name, own)
             site.size *= own
             site.fromto *= own
         for item in (*body.cameras, *body.lights):
@@ -60,6 +64,22 @@ def scale_geometry(spec: mujoco.MjSpec, model: mujoco.MjModel, factor: np.ndarra
         mesh.refpos *= meshes.get(mesh.name, 1.0)
     slides = {j.name: of_parent[b.name] for b in spec.bodies for j in b.joints if j.type == mujoco.mjtJoint.mjJNT_SLIDE}
     _scale_couplings(spec, slides)
+
+
+def _joint_parts(model: mujoco.MjModel, factor: np.ndarray, table: ScalableBody) -> dict[str, float]:
+    """Factors of wrapping objects that belong to a joint, and of the sites that say on which side a path passes."""
+    region = {name: s.joint_region for s in table.segments if s.joint_region for name in s.bodies}
+    parts: dict[str, float] = {}
+    solid = np.isin(model.wrap_type, (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER))
+    for wrap in np.flatnonzero(solid):
+        geom, side = int(model.wrap_objid[wrap]), int(model.wrap_prm[wrap])
+        body = int(model.geom_bodyid[geom])
+        if np.linalg.norm(model.geom_pos[geom]) < region.get(model.body(body).name, 0.0):
+            across = float(factor[model.body_parentid[body]])
+            parts[model.geom(geom).name] = across
+            if side >= 0:
+                parts[model.site(side).name] = across
+    return parts
 
 
 def _scale_geom(geom: mujoco.MjsGeom, factor: float) -> None:

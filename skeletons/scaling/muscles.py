@@ -8,27 +8,32 @@ lengths, give the optimal fibre length L0 and the tendon slack length LT (`mju_m
 and the normalised fibre length of a path of length L is (L - LT) / L0.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 from scipy.stats import qmc
 
-from musclemap.skeletons.reduced import NROOT, ReducedCoordinates
+from musclemap.skeletons.reduced import ReducedCoordinates
 
 _PEAK = 2
 """Index of the peak force [N] among a muscle's parameters."""
 
-STRENGTH_METHODS = ("mass-height", "mass")
+FORCE_METHODS = ("mass-height", "mass")
 """How peak forces follow from the subject's size; see `force_ratio`."""
 
 _VOLUME_SLOPE, _VOLUME_OFFSET = 47.05, 1289.6
 """Volume of the muscles of a leg by mass times height [cm^3/(kg m)], [cm^3]: Handsfield et al. 2014 (J Biomech
 47:631-638, doi:10.1016/j.jbiomech.2013.12.002), figure 5A."""
 
-_SAMPLES = 1024
+_SAMPLES = 512
 """Configurations at which paths are compared, a power of two for Sobol's sequence."""
+
+_ROUNDS = 3
+"""Rounds of the fit; frames with outliers are left out of all but the first."""
+
+_OUTLIER = 6.0
+"""Deviation from the line, in medians, beyond which a path has slipped: four standard deviations of a normal error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,30 +109,26 @@ def fit_fibres(unscaled: np.ndarray, scaled: np.ndarray, *, lowest: float, highe
     return FibreFit(slope=slope, offset=offset)
 
 
-_ROUNDS = 3
-"""Rounds of the fit; frames with outliers are left out of all but the first."""
-
-_OUTLIER = 6.0
-"""Deviation from the line, in medians, beyond which a path has slipped: four standard deviations of a normal error."""
-
-
-def force_ratio(method: str, *, mass: float, height: float, released: tuple[float, float]) -> Callable[..., np.ndarray]:
-    """Ratio of peak forces, as a function of the ratio of optimal fibre lengths.
+def force_ratio(
+    fibre: np.ndarray, *, method: str, mass: float, height: float, released: tuple[float, float]
+) -> np.ndarray:  # fmt: skip
+    """Ratio of peak forces to those of the released body, shape (nu,).
 
     With "mass-height", muscles have the volume of the regression of Handsfield et al. 2014 over mass times height, and
     peak force is proportional to volume per fibre length. The regression is that of legs, used for all muscles. With
     "mass", it grows with mass to the power of 2/3, like areas of similar bodies.
 
     Args:
-        method: One of `STRENGTH_METHODS`.
+        fibre: Ratio of optimal fibre lengths, shape (nu,).
+        method: One of `FORCE_METHODS`.
         mass: Mass of the person [kg].
         height: Height of the person [m].
         released: Mass [kg] and height [m] of the released body.
     """
     if method == "mass":
-        return lambda fibre: np.full_like(fibre, (mass / released[0]) ** (2 / 3))
-    volume = lambda m, h: _VOLUME_SLOPE * m * h + _VOLUME_OFFSET  # noqa: E731
-    return lambda fibre: volume(mass, height) / volume(*released) / fibre
+        return np.full_like(fibre, (mass / released[0]) ** (2 / 3))
+    volumes = [_VOLUME_SLOPE * m * h + _VOLUME_OFFSET for m, h in ((mass, height), released)]
+    return volumes[0] / volumes[1] / fibre
 
 
 def scale_muscles(spec: mujoco.MjSpec, model: mujoco.MjModel, fit: FibreFit, force: np.ndarray) -> None:

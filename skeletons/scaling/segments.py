@@ -23,6 +23,8 @@ class Segment:
         length: Distance on the released body that `measured` describes [m]; 0 if the segment follows another one.
         measured: What is measured.
         height: Share of the released body's height when it stands upright [m].
+        joint_region: Distance from the segment's joint within which the objects that muscles wrap belong to the joint,
+            and are scaled like the bone on its other side [m].
         follows: Name of the segment whose factor this one takes, or "" if it has its own.
     """
 
@@ -33,6 +35,7 @@ class Segment:
     length: float = 0.0
     measured: str = ""
     height: float = 0.0
+    joint_region: float = 0.0
     follows: str = ""
 
 
