@@ -130,6 +130,7 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
         "source frames per second": source_fps, "body model": clip.body_model, "subject scale": clip.subject_scale,
         "hands": clip.hands, "model": f"{clip.model} {clip.model_version}", "licence": clip.licence or "unknown",
     }  # fmt: skip
+    facts["scaled"] = _scaled(clip)
     if clip.variant:
         facts["variant of the body"] = clip.variant.text
     if clip.force_source:
@@ -144,6 +145,15 @@ def _details(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
         "reasons": plain_reasons(clip.reasons, nframe=clip.nframe, fps=clip.fps),
         "notes": [*_changes(clip), *_doubts(clip), *notes, *_refit_notes(clip)],
     }
+
+
+def _scaled(clip: Clip) -> str:
+    """Whether the body or the motion was scaled, in words."""
+    if not clip.variant.size:
+        return f"the motion, by {clip.subject_scale:.3f}"
+    free = clip.metrics.get("motion_scale")
+    fits = f"; its steps suggest {free:.3f}" if isinstance(free, float) else ""
+    return f"the body, to the subject's size; the motion by 1{fits}"
 
 
 def _changes(clip: Clip) -> list[str]:

@@ -50,7 +50,7 @@ HUMAN = ScalableBody(
         Segment(
             name="shank", bodies=_both("tibia"), released=7.6, mass=_of_two(4.81, 4.33),
             length=0.40012, measured="knee to ankle joint", height=0.40001,
-            # Gastrocnemii wrap a condyle here, off which they would slip at 115 degrees if the shank is the shorter bone.
+            # Gastrocnemii wrap a condyle here, off which a shank shorter than the thigh would let them slip.
             joint_region=0.15,
         ),
         Segment(

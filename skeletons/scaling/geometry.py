@@ -70,7 +70,7 @@ def _joint_parts(model: mujoco.MjModel, factor: np.ndarray, table: ScalableBody)
     """Factors of wrapping objects that belong to a joint, and of the sites that say on which side a path passes."""
     region = {name: s.joint_region for s in table.segments if s.joint_region for name in s.bodies}
     parts: dict[str, float] = {}
-    solid = np.isin(model.wrap_type, (mujoco.mjtWrap.mjWRAP_SPHERE, mujoco.mjtWrap.mjWRAP_CYLINDER))
+    solid = np.isin(model.wrap_type, [int(mujoco.mjtWrap.mjWRAP_SPHERE), int(mujoco.mjtWrap.mjWRAP_CYLINDER)])
     for wrap in np.flatnonzero(solid):
         geom, side = int(model.wrap_objid[wrap]), int(model.wrap_prm[wrap])
         body = int(model.geom_bodyid[geom])

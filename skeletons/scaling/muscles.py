@@ -8,6 +8,7 @@ lengths, give the optimal fibre length L0 and the tendon slack length LT (`mju_m
 and the normalised fibre length of a path of length L is (L - LT) / L0.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import mujoco
@@ -49,15 +50,20 @@ class FibreFit:
     offset: np.ndarray
 
 
-def joint_samples(reduced: ReducedCoordinates, *, count: int = _SAMPLES, seed: int = 0) -> np.ndarray:
+def joint_samples(reduced: ReducedCoordinates, *, count: int = _SAMPLES, first: int = 0) -> np.ndarray:
     """Configurations spread over the ranges of all independent joints, shape (count, 7 + njoint).
 
     Args:
         reduced: Coordinates.
         count: Number of configurations.
-        seed: Seed of the Sobol sequence, so that a body's parameters are reproducible.
+        first: How many members of the Sobol sequence to leave out before them.
     """
-    unit = qmc.Sobol(reduced.njoint, seed=seed).random(count)
+    sequence = qmc.Sobol(reduced.njoint, scramble=False)  # not scrambled: a body's parameters are reproducible
+    if first:
+        sequence.fast_forward(first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of counts that are no power of two
+        unit = sequence.random(count)
     joints = reduced.lower + unit * (reduced.upper - reduced.lower)
     root = np.tile([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], (count, 1))
     return np.concatenate([root, joints], axis=1)

@@ -55,7 +55,7 @@ def apply_scaling(
     scale_masses(spec, model, body, factor, shares)
     if not model.nu:
         return
-    lengths = [_sampled_lengths(m) for m in (model, _without_meshes(spec))]
+    lengths = [_sampled_lengths(m) for m in (model, spec.copy().compile())]
     fit = fit_fibres(*lengths, lowest=float(factor[1:].min()), highest=float(factor[1:].max()))
     released = body.mass, body.height
     ratio = force_ratio(fit.slope, method=force, mass=scaling.mass, height=scaling.height, released=released)
@@ -67,13 +67,3 @@ def _sampled_lengths(model: mujoco.MjModel) -> np.ndarray:
     fixed = bool(model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE)
     reduced = reduce_model(model, fixed=fixed)
     return path_lengths(model, reduced.expand(joint_samples(reduced)))
-
-
-def _without_meshes(spec: mujoco.MjSpec) -> mujoco.MjModel:
-    """Compile a specification whose inertias are explicit without its meshes, in a quarter of the time."""
-    light = spec.copy()
-    for geom in [geom for geom in light.geoms if geom.type == mujoco.mjtGeom.mjGEOM_MESH]:
-        light.delete(geom)
-    for mesh in list(light.meshes):
-        light.delete(mesh)
-    return light.compile()

@@ -179,6 +179,11 @@ def make_variant(**facts: Mapping[str, Any]) -> BodyVariant:
     return from_dict(BodyVariant, facts, name="variant")
 
 
+def size_of_variant(variant: BodyVariant) -> BodyVariant:
+    """The variant with the facts of size alone."""
+    return make_variant(size=dict(variant.size))
+
+
 def facts_of(variant: BodyVariant) -> dict[str, Any]:
     """The kinds of facts that a variant has, as plain values; empty for the unaltered body."""
     return {kind: facts for kind, facts in to_dict(variant).items() if facts}
