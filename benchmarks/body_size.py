@@ -55,6 +55,7 @@ def main() -> int:
         row = measure(unscaled, variant)
         results["sizes"][name] = row
         median, high, _ = row["fibre"]
+        print(f"{name}: made in {row['seconds']:.1f} s; flips {row['flips']}; jumps {row['jumps']}", flush=True)
         rows.append(
             (name, f"{row['seconds']:.1f} s", f"{row['coupling']:.0e}", f"{median:.4f}, {high:.4f}",
              f"{row['stale'][2]:.2f}", str(len(row["flips"])), str(len(row["jumps"])), f"{row['weight']:.6f}")

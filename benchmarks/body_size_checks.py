@@ -68,7 +68,7 @@ def moment_arms(reduced: ReducedCoordinates, q: np.ndarray) -> tuple[np.ndarray,
 
 
 @lru_cache(maxsize=8)  # every comparison asks for those of the unscaled body
-def jumps_of(reduced: ReducedCoordinates, *, steps: int = 60) -> set[tuple[str, str]]:
+def jumps_of(reduced: ReducedCoordinates, *, steps: int = 40) -> set[tuple[str, str]]:
     """Muscles and joints whose paths jump while the joint goes through its range, all others at rest."""
     result: set[tuple[str, str]] = set()
     names = [reduced.model.actuator(k).name for k in range(reduced.model.nu)]
@@ -83,7 +83,7 @@ def jumps_of(reduced: ReducedCoordinates, *, steps: int = 60) -> set[tuple[str, 
     return result
 
 
-def compare_bodies(unscaled: TargetBody, scaled: TargetBody, *, count: int = 256) -> Kept:
+def compare_bodies(unscaled: TargetBody, scaled: TargetBody, *, count: int = 128) -> Kept:
     """Compare a scaled body with the unscaled one over the joints' whole ranges.
 
     Args:

@@ -140,7 +140,7 @@ def test_masses_add_up_for_any_method() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "uneven"])
 def test_a_scaled_body_keeps_what_its_muscles_do(name: str, body: TargetBody, checks, request) -> None:
-    kept = checks.compare_bodies(body, request.getfixturevalue(name), count=128)
+    kept = checks.compare_bodies(body, request.getfixturevalue(name), count=64)
     assert kept.coupling < 2e-5
     median, high, _ = kept.fibre
     assert median < 0.02
