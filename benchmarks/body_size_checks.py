@@ -24,7 +24,8 @@ class Kept:
 
     Attributes:
         coupling: Largest residual of the couplings, as the simulator sees it [rad or m].
-        fibre: Differences of normalised fibre lengths, median, 99th percentile and largest.
+        fibre: Differences of normalised fibre lengths: median and 99th percentile, each of the muscle in which it is
+            largest, and the largest of all.
         stale: The same with the unscaled body's length ranges.
         flips: Muscle and joint whose moment arm has another sign, if it is above `RESOLVED_ARM` on the unscaled body.
         jumps: Muscle and joint whose path jumps, and does not on the unscaled body.
@@ -108,7 +109,9 @@ def compare_bodies(unscaled: TargetBody, scaled: TargetBody, *, count: int = 128
 
 
 def _spread(error: np.ndarray) -> tuple[float, float, float]:
-    return float(np.median(error)), float(np.quantile(error, 0.99)), float(error.max())
+    return (
+        float(np.median(error, axis=0).max()), float(np.quantile(error, 0.99, axis=0).max()), float(error.max())
+    )  # fmt: skip
 
 
 def coupling_residual(reduced: ReducedCoordinates, q: np.ndarray) -> float:
