@@ -29,8 +29,9 @@ ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.
 # Training time of the demo's arm [s].
 DEMO_SECONDS ?= 75
 WALK_POLICY := out/walk-policy
-# Training time of `make walk-policy` [s].
-WALK_SECONDS ?= 2700
+# Training times of the two stages of `make walk-policy` [s].
+WALK_SECONDS ?= 1900
+WALK_SECONDS_2 ?= 1050
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-gpu clean
@@ -51,12 +52,14 @@ help: ## List the targets (the default)
 	@touch $@
 
 # Repeated, `make demo` keeps the clips and the track, and the arm learns for another DEMO_SECONDS.
-demo: .venv/.installed-$(EXTRAS) ## Convert motions, let muscles walk, let an arm learn (4 minutes): out/demo
+demo: .venv/.installed-$(EXTRAS) ## Convert motions, let a policy walk by muscles, let an arm learn (4 minutes): out/demo
 	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthetic.synthesis import write_archive; \
 	    write_archive(Path("$(DEMO)/source"), ["walk_1.2", "squat", "turn", "jump"])'
 	$(BIN)/mm-retarget --muscles $(DEMO)/source $(DEMO)/clips
-	$(BIN)/mm-track $(DEMO)/clips walk_1.2 --video $(DEMO)/walk.mp4 --video-seconds 3
+	$(BIN)/mm-track $(DEMO)/clips walk_1.2
 	$(BIN)/mm-view $(DEMO)/clips builtin/walk/walk_1.2_poses.h5 --tracked --save $(DEMO)/walk.png
+	$(BIN)/mm-download builtin-walk $(DEMO)/walk
+	$(BIN)/mm-eval $(DEMO)/walk --dataset $(DEMO)/walk --video $(DEMO)/walk.mp4 --video-seconds 3 --report $(DEMO)/walk.html
 	$(BIN)/mm-download builtin-arm $(DEMO)/arm
 	$(BIN)/mm-train --dataset $(DEMO)/arm --limit 8 --run $(DEMO)/arm-run --algo world-model \
 	    --config benchmarks/small_arm_world.toml --max-seconds $(DEMO_SECONDS) \
@@ -72,9 +75,12 @@ walk-policy: .venv/.installed-$(EXTRAS) ## A policy of the built-in walk: conver
 	    write_archive(Path("$(WALK_POLICY)/source"))'
 	$(BIN)/mm-retarget --muscles --include '*walk_1.2*' $(WALK_POLICY)/source $(WALK_POLICY)/clips
 	$(BIN)/mm-track $(WALK_POLICY)/clips || [ $$? -eq 1 ]
-	$(BIN)/mm-train --algo dagger --config benchmarks/walk_dagger.toml --dataset $(WALK_POLICY)/clips --run $(WALK_POLICY)/run \
-	    --max-seconds $(WALK_SECONDS) $$([ ! -e $(WALK_POLICY)/run/run.json ] || echo --resume)
+	$(BIN)/mm-train --algo dagger --config benchmarks/walk_dagger.toml --dataset $(WALK_POLICY)/clips --run $(WALK_POLICY)/first \
+	    --max-seconds $(WALK_SECONDS) $$([ ! -e $(WALK_POLICY)/first/run.json ] || echo --resume)
+	$(BIN)/mm-train --algo dagger --config benchmarks/walk_dagger_2.toml --dataset $(WALK_POLICY)/clips --run $(WALK_POLICY)/run \
+	    --max-seconds $(WALK_SECONDS_2) $$([ -e $(WALK_POLICY)/run/run.json ] && echo --resume || echo --from $(WALK_POLICY)/first)
 	$(BIN)/mm-eval $(WALK_POLICY)/run --dataset $(WALK_POLICY)/clips --video $(WALK_POLICY)/policy.mp4 --report $(WALK_POLICY)/policy.html
+	$(BIN)/python benchmarks/policy_gate.py $(WALK_POLICY)/run/policy.safetensors $(WALK_POLICY)/clips/builtin/walk/walk_1.2_poses.h5 --engines mujoco warp
 
 test: .venv/.installed-$(EXTRAS) ## Run all tests in JOBS processes
 	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from musclemap.datasets.output_folder import (
 )
 from musclemap.errors import ClipError, SettingsError
 from musclemap.pipelines.train.dataset import bundle_splits
+from musclemap.skeletons.variants.variant import make_variant
 
 from .clip import Clip
 from .dataset import Dataset, Row, folder_reader
@@ -31,13 +33,17 @@ BUILTIN_WALK, BUILTIN_ARM = "builtin-walk", "builtin-arm"
 BUILTIN = (BUILTIN_WALK, BUILTIN_ARM)
 
 
-def load(clip: str | os.PathLike[str], *, tracked: bool = False) -> Clip:
+def load(
+    clip: str | os.PathLike[str], *, tracked: bool = False, variant: Mapping[str, Mapping[str, Any]] | None = None
+) -> Clip:
     """Load one clip.
 
     Args:
         clip: File of a clip (.h5), or "builtin-walk" for the walk in the package, 6 s of MyoFullBody at 1.2 m/s.
         tracked: Load the motion that the muscles cause (`mm.track`) in place of the clip's own; `activation` then holds
             the activations of the simulation.
+        variant: With `tracked`, the track of a body that is altered so, such as {"strength": {"soleus_r": 0.5}}; see
+            docs/variants.md.
 
     Returns:
         The clip: arrays of shape (nframe, ...), metres, radians and seconds.
@@ -45,6 +51,7 @@ def load(clip: str | os.PathLike[str], *, tracked: bool = False) -> Clip:
     Raises:
         ClipError: If the file is no clip or is damaged; the message says what it is and what to do.
         TrackError: If the clip has no track, with `tracked`.
+        SettingsError: If the variant has unknown facts or values out of range, or is given without `tracked`.
 
     Example:
         >>> import musclemap as mm
@@ -61,10 +68,13 @@ def load(clip: str | os.PathLike[str], *, tracked: bool = False) -> Clip:
         path = _clip_file(Path(clip)).absolute()
         root = _root_of(path) if tracked else path.parent
     if not tracked:
+        if variant:
+            raise SettingsError("variant= chooses a track; use it with tracked=True")
         return Clip.of(read_clip(path))
     from musclemap.pipelines.track.tracked_motions import read_tracked
 
-    return Clip.of(read_tracked(root, path.relative_to(root).as_posix()))
+    altered = make_variant(**variant or {})
+    return Clip.of(read_tracked(root, path.relative_to(root).as_posix(), variant=altered))
 
 
 def open(dataset: str | os.PathLike[str]) -> Dataset:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musclemap.cli.output.terminal_text import echo_json, echo_lines
+from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 
 if TYPE_CHECKING:
     from musclemap.datasets.downloads.file_filter import FileFilter
@@ -17,6 +17,7 @@ def write_builtin(
     from musclemap.cli.output.download_report import clip_listener
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.pipelines.builtin_data import select_builtin_clips, write_builtin_clips
+    from musclemap.pipelines.builtin_walk import BUILTIN_WALK
 
     if dry_run:
         paths = select_builtin_clips(name, filters)
@@ -32,4 +33,6 @@ def write_builtin(
         echo_json(summary.to_dict())
     elif not quiet:
         print_summary(summary)
+        if name == BUILTIN_WALK and summary.complete:
+            echo(f"The policy in it walks by its muscles: mm-eval {out} --dataset {out} --video walk.mp4")
     return 0 if summary.complete else 1

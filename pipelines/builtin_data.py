@@ -14,7 +14,7 @@ from musclemap.datasets.selection import Selected, clip_name
 from musclemap.datasets.summary import Summary
 from musclemap.imitation.task.arm_motions import arm_clip, arm_name, arm_source
 
-from .builtin_walk import BUILTIN_WALK, WALK_CLIP, read_walk, write_walk_track
+from .builtin_walk import BUILTIN_WALK, WALK_CLIP, read_walk, write_walk_policy, write_walk_track
 from .convert.conversion import ConversionResult, stop_if_disk_full, write_clip_entry
 from .convert.prepare import entry_without_clip
 from .convert.progress import Tracker
@@ -58,7 +58,7 @@ def write_builtin_clips(name: str, out: Path, file_filter: FileFilter, *, on_cli
 
     Args:
         name: `BUILTIN_ARM` or `BUILTIN_WALK`.
-        out: Output folder: clips, tracks and manifest.
+        out: Output folder: clips, tracks, policy and manifest.
         file_filter: Which clips to write.
         on_clip: Called after each clip.
 
@@ -70,7 +70,11 @@ def write_builtin_clips(name: str, out: Path, file_filter: FileFilter, *, on_cli
     if name == BUILTIN_WALK:
         clip, track = read_walk()
         item = Selected(path=Path(), name=clip.source, clip=WALK_CLIP)
-        finish = lambda folder: write_walk_track(folder.root, track)  # noqa: E731
+
+        def finish(folder: OutputFolder) -> None:
+            write_walk_track(folder.root, track)
+            write_walk_policy(folder.root)
+
         return _write(out, [item], lambda _: clip, on_clip=on_clip, finish=finish)
     numbers = {arm_path(number): number for number in range(ARM_CLIPS)}
     items = [Selected(path=Path(), name=arm_source(numbers[path], ARM_SEED), clip=path) for path in paths]

@@ -117,6 +117,10 @@ class Retargeter:
         self.body = load(BODY_OPTIONS[config.body.name], variant=config.body.variant)
         base, size = self.body.base, size_of_variant(config.body.variant)
         self._whole = self.body if base is None else load(base.whole, variant=size)
+        self._bones = self._whole
+        if self._whole is self.body and config.body.variant.joint_range:
+            # Limits do not change bones: without a straight elbow in the T-pose, the forearms would seem shorter.
+            self._bones = load(self.body.name, variant=dataclasses.replace(config.body.variant, joint_range=()))
         self._hands = self.body.hands if config.hands == "auto" else config.hands
         self._models = tuple(body_models)
         self._device = device if device is not None else jax.devices()[0]
@@ -171,7 +175,7 @@ class Retargeter:
         fitted = self._proportions.get(key)
         if fitted is None:
             joints = self._joints(motion) if model is None else model.joint_template[:22]
-            fitted = fit_proportions(self._whole, joints, body_model=model)
+            fitted = fit_proportions(self._bones, joints, body_model=model)
             if len(self._proportions) >= MAX_SKELETONS:
                 self._proportions.clear()
             self._proportions[key] = fitted

@@ -127,7 +127,7 @@ def test_wheel_has_one_top_level_name_and_all_the_code(wheel):
     assert groups <= set(names)
     walk = "datasets/builtin_walk"
     data = {str(path.relative_to(ROOT)) for path in (ROOT / walk).rglob("*") if path.is_file()}
-    assert len(data) == 3  # clip, track, README with the licence
+    assert len(data) == 4  # clip, track, policy, README with the licence
     assert data <= {name.removeprefix("musclemap/") for name in names}
     assert "musclemap/py.typed" in names
 

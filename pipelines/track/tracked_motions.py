@@ -9,7 +9,9 @@ from musclemap.errors import SettingsError, TrackError
 from musclemap.failures import Failure
 from musclemap.imitation.tracking.tracked_clip import tracked_clip
 from musclemap.pipelines.viewer.clips import ClipFolder
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
+from .plan import variant_name
 from .track_folder import find_track, read_track_list
 
 
@@ -25,18 +27,23 @@ def with_tracks(clips: ClipFolder) -> ClipFolder:
     return replace(clips, names=names)
 
 
-def read_tracked(root: Path, name: str) -> Clip:
+def read_tracked(root: Path, name: str, *, variant: BodyVariant = UNALTERED) -> Clip:
     """Read a clip with the tracked motion in place of its own.
 
     Args:
         root: Folder of the data set.
         name: POSIX path of the clip below it.
+        variant: What alters the simulated body beyond the clip's own variant.
 
     Raises:
         ClipError: If the clip cannot be read.
         TrackError: If it has no track, or one that cannot be read or belongs to another clip.
     """
-    track = find_track(root, name, read_track_list(root))
+    clip = read_clip(root / name)
+    key = variant_name(clip, clip.variant.altered_by(variant))
+    track = find_track(root, name, read_track_list(root), variant=key)
     if track is None or isinstance(track, Failure):
-        raise TrackError(track.message if track is not None else f"{name} has no track; mm-track {root} makes it")
-    return tracked_clip(read_clip(root / name), track)
+        altered = f" by a body with {variant.text}" if key else ""
+        missing = f"{name} has no track{altered}; mm-track {root} makes it"
+        raise TrackError(missing if track is None else track.message)
+    return tracked_clip(clip, track)

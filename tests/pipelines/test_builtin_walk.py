@@ -1,4 +1,4 @@
-"""The tracked walk of the package: it fits the installed body, replays, and becomes a data set that commands read."""
+"""The walk of the package: it fits the installed body, replays, becomes a data set, and its policy walks it."""
 
 import json
 from dataclasses import replace
@@ -13,16 +13,18 @@ from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.synthetic.synthesis import LICENCE
 from musclemap.datasets.track_file import StoredTrack, read_track, track_path, write_track
+from musclemap.imitation.policy.policy_file import POLICY, body_of, load_policy
 from musclemap.imitation.policy.training_clips import motion_sha256
 from musclemap.imitation.tracking.storage import replay_track
-from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER, first_steps, read_walk
+from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER, first_steps, read_walk, write_walk_policy
 from musclemap.pipelines.track.replaying import body_of_track
 from musclemap.pipelines.train.dataset import select_clips
+from musclemap.pipelines.train.evaluation import evaluate_policy
 
 RUNNER = CliRunner()
 
-MAX_BYTES = 4_000_000
-"""Largest size of the walk in the package."""
+MAX_BYTES = 10_000_000
+"""Largest size of clip, track and policy in the package."""
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,28 @@ def test_unpacked_walk_exports_its_tracked_motion(out: Path, tmp_path: Path) -> 
     result = run(export.app, out, tmp_path / "tables", "--to", "csv", "--tracked")
     assert result.exit_code == 0, result.output
     assert list((tmp_path / "tables").rglob("*_excitations.csv"))
+
+
+@pytest.mark.slow
+def test_policy_walks_to_the_end_of_the_clip_that_it_learned(out: Path) -> None:
+    result = evaluate_policy(out / POLICY, select_clips(out), engine="mujoco")
+    (judged,) = result.clips
+    assert result.tracked
+    assert judged.trained_on  # the clip in the package is the one that the policy learned
+    assert judged.result.score.metrics["normalised_return"] > 0.8
+
+
+def test_policy_is_for_the_body_of_the_clip_and_comes_with_it(out: Path, walk: tuple[Clip, StoredTrack]) -> None:
+    policy = load_policy(out / POLICY)
+    assert body_of(policy).sha256 == walk[0].model_sha256
+    assert policy.facts["algorithm"] == "dagger"
+    assert (out / POLICY).read_bytes() == (WALK_FOLDER / POLICY).read_bytes()
+
+
+def test_missing_policy_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="the policy of the built-in walk cannot be read"):
+        write_walk_policy(tmp_path / "out", tmp_path)
+    assert not (tmp_path / "out").exists()
 
 
 def test_filters_apply(tmp_path: Path) -> None:

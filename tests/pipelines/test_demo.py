@@ -35,9 +35,9 @@ def demo() -> list[list[str]]:
 def test_demo_uses_options_that_exist(demo: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [Path(words[0]).name for words in demo]
     assert names == [
-        "python", "mm-retarget", "mm-track", "mm-view", "mm-download", "mm-train", "mm-eval"
+        "python", "mm-retarget", "mm-track", "mm-view", "mm-download", "mm-eval", "mm-download", "mm-train", "mm-eval"
     ]  # fmt: skip
-    for folder in ("source", "clips", "arm", "arm-run"):  # options that are files or folders must exist
+    for folder in ("source", "clips", "walk", "arm", "arm-run"):  # options that are files or folders must exist
         (tmp_path / "out/demo" / folder).mkdir(parents=True)
     shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks", ignore=shutil.ignore_patterns("*.py"))
     monkeypatch.chdir(tmp_path)
@@ -46,10 +46,13 @@ def test_demo_uses_options_that_exist(demo: list[list[str]], tmp_path: Path, mon
         typer.main.get_command(app).make_context(name, words[1:])
 
 
-def test_demo_walks_by_muscles_and_trains_only_the_arm(demo: list[list[str]]) -> None:
-    commands = {Path(words[0]).name: words[1:] for words in demo}
-    assert commands["mm-track"][:2] == ["out/demo/clips", "walk_1.2"]
-    assert commands["mm-track"][2:] == ["--video", "out/demo/walk.mp4", "--video-seconds", "3"]
+def test_demo_shows_the_policy_that_walks_and_trains_only_the_arm(demo: list[list[str]]) -> None:
+    commands = {Path(words[0]).name: words[1:] for words in demo}  # of repeated commands the last
+    assert commands["mm-track"] == ["out/demo/clips", "walk_1.2"]
+    unpacked, shown = (words[1:] for words in demo[4:6])
+    assert unpacked == ["builtin-walk", "out/demo/walk"]
+    assert shown[:3] == ["out/demo/walk", "--dataset", "out/demo/walk"]
+    assert shown[3:7] == ["--video", "out/demo/walk.mp4", "--video-seconds", "3"]
     assert commands["mm-view"][:2] == ["out/demo/clips", WALK_CLIP]  # mm-view takes the whole path
     training = commands["mm-train"]
     assert training[training.index("--dataset") + 1] == commands["mm-download"][1] == "out/demo/arm"

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import musclemap as mm
 from musclemap.cli import track as command
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.output_folder import clip_files
 from musclemap.datasets.track_file import StoredTrack, read_track
+from musclemap.errors import SettingsError, TrackError
 from musclemap.imitation.physics.bodies import load_simulation_body
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.tracking.config import TrackingConfig
@@ -63,6 +65,18 @@ def test_tracks_of_an_altered_body_are_kept_beside_the_others(out: Path) -> None
         (name, variant) for name in ("arm_000.h5", "arm_001.h5") for variant in ("", VARIANT.short_name)
     ]
     assert {path.name for path in clip_files(out)} == {"arm_000.h5", "arm_001.h5"}
+
+
+def test_the_track_of_an_altered_body_is_loaded_by_its_facts(out: Path) -> None:
+    assert run(out, *OPTION).exit_code == 0
+    with pytest.raises(TrackError, match="has no track"):
+        mm.load(out / OWN, tracked=True)
+    weak = mm.load(out / OWN, tracked=True, variant={"strength": {"elbow_flexor": 0.5}})
+    assert weak.variant == VARIANT
+    with pytest.raises(TrackError, match="has no track by a body with elbow_flexor at 40 %"):
+        mm.load(out / OWN, tracked=True, variant={"strength": {"elbow_flexor": 0.4}})
+    with pytest.raises(SettingsError, match="tracked=True"):
+        mm.load(out / OWN, variant={"strength": {"elbow_flexor": 0.5}})
 
 
 def test_each_body_has_its_own_status_and_replay(out: Path) -> None:
