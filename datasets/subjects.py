@@ -47,7 +47,7 @@ def read_subjects(path: Path) -> dict[str, Facts]:
         raise SettingsError(f"{path} is no table of subjects: {error}") from None
     lengths = {f"{segment.name}_m": segment.name for segment in HUMAN.scaled}
     numbers = _NUMBERS | lengths
-    _check_columns(path, rows, known=("subject", *numbers, *_WORDS))
+    _check_columns(path, rows, known=("subject", *_NUMBERS, *_WORDS, *lengths))
     subjects: dict[str, Facts] = {}
     for line, row in enumerate(rows, start=2):
         where = f"{path}, line {line}"
