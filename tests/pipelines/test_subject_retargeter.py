@@ -11,6 +11,7 @@ import pytest
 
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.synthetic.synthesis import synthesise
+from musclemap.pipelines.convert.prepare import _difference
 from musclemap.pipelines.convert.subject_retargeter import SubjectRetargeter
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.config import BodyConfig, RetargetConfig
@@ -18,6 +19,8 @@ from musclemap.retarget.targets.subject_lengths import height_of_steps, lengths_
 from musclemap.settings import to_dict
 from musclemap.skeletons.bodies.human_segments import HUMAN
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+
+from ..support.data.small_clip import small_clip
 
 
 @dataclass
@@ -56,6 +59,11 @@ def motion() -> SourceMotion:
     return synthesise("walk_1.2", seconds=0.5)
 
 
+def facts_of_result(result: Any) -> dict[str, Any]:
+    """The size of the body that a motion was fitted to."""
+    return result.clip[1]
+
+
 TABLE = json.dumps({"s01": {"height": 1.62, "mass": 58.0}, "s02": {"height": 1.8}})
 
 
@@ -85,10 +93,8 @@ def test_a_body_is_fitted_to_the_bones_or_else_to_the_steps(motion: SourceMotion
     retargeter = SubjectRetargeter(RetargetConfig(body=BodyConfig(scale="body")))
     joints = 1.05 * mean_joints()
     own, none = retargeter.retarget([replace(motion, rest_joints=joints), motion])
-    assert own.clip is not None
-    assert own.clip[1] == lengths_of_skeleton(joints)
-    assert none.clip is not None
-    assert none.clip[1] == {"height": height_of_steps(HUMAN, 1.1)}
+    assert facts_of_result(own) == lengths_of_skeleton(joints)
+    assert facts_of_result(none) == {"height": height_of_steps(HUMAN, 1.1)}
     assert height_of_steps(HUMAN, 1.1) == pytest.approx(HUMAN.height / 1.1, abs=0.006)
 
 
@@ -96,8 +102,17 @@ def test_what_is_stated_wins_over_what_is_fitted(motion: SourceMotion) -> None:
     table = json.dumps({"*": {"thigh": 0.41, "mass": 66.0}})
     retargeter = SubjectRetargeter(RetargetConfig(body=BodyConfig(scale="body", subjects=table)))
     (result,) = retargeter.retarget([replace(motion, rest_joints=mean_joints())])
-    assert result.clip is not None
-    assert result.clip[1] == lengths_of_skeleton(mean_joints()) | {"thigh": 0.41, "mass": 66.0}
+    assert facts_of_result(result) == lengths_of_skeleton(mean_joints()) | {"thigh": 0.41, "mass": 66.0}
+
+
+def test_the_status_of_a_folder_does_not_compare_bodies_of_subjects(motion: SourceMotion) -> None:
+    config = RetargetConfig(body=BodyConfig(subjects=TABLE))
+    stored = SubjectRetargeter(config).provenance(replace(motion, name="s01/a.npz"))["config"]
+    clip = small_clip(config=stored)
+    assert _difference("config", stored, to_dict(config), clip) == ""
+    other = replace(config, fps=50.0)
+    assert "fps" in _difference("config", stored, to_dict(other), clip)
+    assert "body.variant" in _difference("config", stored, to_dict(RetargetConfig()), clip)
 
 
 def test_settings_without_a_size_are_written_as_ever() -> None:
