@@ -33,6 +33,9 @@ _SAMPLES = 512
 _ROUNDS = 3
 """Rounds of the fit; frames with outliers are left out of all but the first."""
 
+_DIGITS = 6
+"""Decimals of slope and offset [m]: the last bits of lengths differ between processors, the hash of a body must not."""
+
 _OUTLIER = 6.0
 """Deviation from the line, in medians, beyond which a path has slipped: four standard deviations of a normal error."""
 
@@ -112,7 +115,7 @@ def fit_fibres(unscaled: np.ndarray, scaled: np.ndarray, *, lowest: float, highe
         error = np.abs(scaled - slope * unscaled - offset)
         usual = np.median(error, axis=0)
         weight = (error <= _OUTLIER * usual + 1e-6).astype(float)
-    return FibreFit(slope=slope, offset=offset)
+    return FibreFit(slope=np.round(slope, _DIGITS), offset=np.round(offset, _DIGITS))
 
 
 def force_ratio(

@@ -7,16 +7,19 @@ import mujoco
 import numpy as np
 import pytest
 
+from musclemap.datasets.clip import read_clip, write_clip
 from musclemap.errors import SettingsError, TargetError
-from musclemap.skeletons.bodies import load_body
+from musclemap.skeletons.bodies import _altered, load_body, load_body_version
 from musclemap.skeletons.bodies.human_segments import HUMAN
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.scaling.body_size import BodySize, scaling_of
 from musclemap.skeletons.scaling.masses import segment_masses
 from musclemap.skeletons.scaling.muscles import fit_fibres, force_ratio, joint_samples, path_lengths
 from musclemap.skeletons.scaling.segments import segment_of_bodies
-from musclemap.skeletons.variants.size import facts_of_size, size_of
+from musclemap.skeletons.variants.size import _scaled, facts_of_size, size_of
 from musclemap.skeletons.variants.variant import BodyVariant, make_variant
+
+from ..support.data.small_clip import small_clip
 
 LENGTHS = {segment.name: segment.length for segment in HUMAN.scaled}
 
@@ -166,6 +169,29 @@ def test_the_fit_of_fibres_finds_a_line_despite_slips() -> None:
     fit = fit_fibres(unscaled, scaled, lowest=0.9, highest=1.1)
     np.testing.assert_allclose(fit.slope, [1.05, 0.95], atol=1e-9)
     np.testing.assert_allclose(fit.offset, [0.01, -0.02], atol=1e-9)
+
+
+def test_a_body_is_the_same_on_any_processor(body: TargetBody) -> None:
+    """Paths that differ in the last bits give the same muscles, so a clip finds its body by the hash."""
+    rng = np.random.default_rng(1)
+    unscaled = path_lengths(body.model, body.reduced.expand(joint_samples(body.reduced, count=32)))
+    scaled = unscaled * rng.uniform(0.9, 1.1, size=unscaled.shape[1]) + 0.01
+    one = fit_fibres(unscaled, scaled, lowest=0.8, highest=1.2)
+    noise = 1.0 + 1e-14 * rng.normal(size=unscaled.shape)
+    other = fit_fibres(unscaled * noise, scaled * noise[::-1], lowest=0.8, highest=1.2)
+    np.testing.assert_array_equal(one.slope, other.slope)
+    np.testing.assert_array_equal(one.offset, other.offset)
+
+
+def test_a_clip_finds_its_body_again(small: TargetBody, tmp_path: Path) -> None:
+    path = tmp_path / "clip.h5"
+    write_clip(path, small_clip(model=small.name, model_sha256=small.sha256, variant=small.variant))
+    clip = read_clip(path)
+    _scaled.cache_clear()
+    _altered.cache_clear()
+    again = load_body_version(clip.model, clip.model_sha256, variant=clip.variant)
+    assert again is not small
+    assert again.sha256 == clip.model_sha256
 
 
 def test_peak_force_by_handsfield_and_by_area(body: TargetBody) -> None:
