@@ -23,6 +23,7 @@ import matplotlib.pyplot as plt
 import mujoco
 import numpy as np
 from emg_literature import by_phase
+from PIL import Image
 from tables import table
 from tracked_activations import strides
 
@@ -113,6 +114,7 @@ def draw(gaits: dict[str, Gait], path: Path) -> None:
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(gaits))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=72)
+    Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)  # smaller
     print(f"\ndrawn: {path}")
 
 
