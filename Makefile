@@ -34,7 +34,7 @@ WALK_SECONDS ?= 1900
 WALK_SECONDS_2 ?= 1050
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type docs wheel bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-gpu clean
+.PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type docs wheel bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-size bench-gpu clean
 
 help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -147,6 +147,9 @@ bench-python: .venv/.installed-dev,smpl ## Measure start-up times, and the speed
 bench-truth: .venv/.installed-$(EXTRAS) ## Compare a walk with measured forces, moments and EMG in TRUTH (a folder)
 	@[ -n "$(TRUTH)" ] || { echo "Set TRUTH=FOLDER; the head of benchmarks/truth.py says what it holds." >&2; exit 2; }
 	$(BIN)/python benchmarks/truth.py $(TRUTH) --json benchmarks/results/truth-cpu.json
+
+bench-size: .venv/.installed-$(EXTRAS) ## Compare bodies of several sizes with the unscaled one
+	$(BIN)/python benchmarks/body_size.py --json benchmarks/results/body-size-cpu.json
 
 bench-measured: .venv/.installed-$(EXTRAS) ## Compare joint moments with measured and with estimated forces, of the walk in TRUTH
 	@[ -n "$(TRUTH)" ] || { echo "Set TRUTH=FOLDER; the head of benchmarks/truth.py says what it holds." >&2; exit 2; }

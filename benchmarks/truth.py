@@ -1,6 +1,9 @@
 """A walk with measured ground forces, joint moments and EMG, converted and compared with the measurement.
 
     python benchmarks/truth.py FOLDER --json benchmarks/results/truth-cpu.json
+    python benchmarks/truth.py FOLDER --scale-body --json benchmarks/results/truth-scaled-cpu.json
+
+The second command gives the body the subject's mass and sex, and the height that the steps suggest.
 
 FOLDER holds `walk_poses.npz`, the motion in AMASS's layout, and `reference.npz`: joint angles, plates, moments and EMG
 of OpenSim Moco's example3DWalking (Apache-2.0; Rajagopal et al. 2016, IEEE TBME 63), in OpenSim's axes (x forward, y
@@ -32,7 +35,10 @@ from musclemap.pipelines.device import choose_device
 from musclemap.retarget.checks.inverse_dynamics import GRAVITY
 from musclemap.retarget.config import RetargetConfig
 from musclemap.retarget.retargeter import Retargeter
+from musclemap.retarget.targets.subject_lengths import height_of_steps
+from musclemap.skeletons.bodies.human_segments import HUMAN
 from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.variants.variant import make_variant
 
 SIDES = ("left", "right")
 EMG_SIDE = "right"
@@ -205,8 +211,9 @@ def moment_rows(dynamics: Dynamics, body: TargetBody, reference: dict[str, np.nd
                         reference[f"moment__{name}_{side[0]}_moment"] / mass) for side in SIDES}  # fmt: skip
         r = {side: correlation(*pair) for side, pair in pairs.items()}
         error = {side: rmse(*pair) for side, pair in pairs.items()}
-        text = f"r {min(r.values()):.2f}, RMSE {max(error.values()):.2f} Nm/kg"
-        values = {"r": r, "rmse_nm_kg": error}
+        absolute = {side: rmse(own * a, mass * b) for side, (a, b) in pairs.items()}
+        text = f"r {min(r.values()):.2f}, RMSE {max(error.values()):.2f} Nm/kg ({max(absolute.values()):.1f} Nm)"
+        values = {"r": r, "rmse_nm_kg": error, "rmse_nm": absolute}
         title = f"{name.replace('_angle', '').replace('_', ' ')} moment"
         rows.append(Row(title=title, text=text, asked=f"r {asked}", met=min(r.values()) >= asked, values=values))
     return rows
@@ -259,10 +266,23 @@ def convert(folder: Path, retargeter: Retargeter) -> tuple[Clip, dict[str, np.nd
     return clip, reference
 
 
+def sized(config: RetargetConfig, folder: Path, device: Any) -> RetargetConfig:
+    """Settings with a body of the subject's mass and sex, and of the height that the steps suggest."""
+    with np.load(folder / "reference.npz", allow_pickle=False) as file:
+        mass = round(float(file["mass"]), 2)
+    unscaled = Retargeter(config, device=device)
+    targets = unscaled.targets(read_motion(folder / "walk_poses.npz", name="walk_poses.npz"))
+    size = {"height": height_of_steps(HUMAN, targets.stance.scale), "mass": mass, "sex": "male"}
+    variant = make_variant(size=size)
+    print(f"body: {variant.text}")
+    return replace(config, body=replace(config.body, variant=variant))
+
+
 def main() -> int:
     """Run the benchmark; returns 2 without data."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with walk_poses.npz and reference.npz")
+    parser.add_argument("--scale-body", action="store_true", help="give the body the subject's size")
     parser.add_argument("--device", choices=("cpu", "gpu"))
     parser.add_argument("--json", type=Path, help="file for the results as JSON")
     options = parser.parse_args()
@@ -273,9 +293,10 @@ def main() -> int:
         return 2
     config = RetargetConfig()
     config = replace(config, validation=replace(config.validation, muscles=True))
-    retargeter = Retargeter(config, device=choose_device(options.device) or jax.devices()[0])
+    device = choose_device(options.device) or jax.devices()[0]
     results: dict[str, Any] = {"machine": machine.describe()}
     print(machine.message(results["machine"]))
+    retargeter = Retargeter(sized(config, options.folder, device) if options.scale_body else config, device=device)
     clip, reference = convert(options.folder, retargeter)
     rows = compare(clip, retargeter.body, reference)
     metrics = ("landmark_error_mm", "foot_error_mm", "landmark_error_max_mm", "residual_force_bw", "residual_torque_nm",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import typer
 
@@ -13,6 +13,7 @@ from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import BodyModelError, SettingsError
 
 from .options import retarget as opt
+from .options import variants as size_opt
 from .options.checks import one_output, refuse_verbose_and_quiet
 from .options.shared import ComputeDevice, Config, Device, Json, Quiet
 from .options.variants import AddedMass, Alterations, JointRange, Strength, alterations
@@ -51,6 +52,11 @@ def retarget(
     strength: Strength = None,
     joint_range: JointRange = None,
     added_mass: AddedMass = None,
+    height: size_opt.Height = None,
+    sex: size_opt.SexOption = None,
+    age: size_opt.Age = None,
+    subjects: size_opt.Subjects = None,
+    scale_body: size_opt.ScaleBodyOption = None,
     force_file: opt.ForceFile = None,
     mass: opt.Mass = None,
     static_trial: opt.StaticTrialOption = None,
@@ -104,6 +110,9 @@ def retarget(
         config, set_ or (), known, body=body, chest=chest, fps=fps, hands=hands, treadmill=treadmill,
         dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, forces=forces, chunk=chunk,
         altered=alterations(strength, joint_range, added_mass),
+        size=size_opt.Size(
+            height=height, mass=mass, sex=sex, age=age, subjects=subjects, scale_body=scale_body
+        ),
     )  # fmt: skip
     _check_inputs(group, body_models)
     if status:
@@ -329,6 +338,7 @@ def _settings(
     forces: opt.Forces | None,
     chunk: int | None,
     altered: Alterations,
+    size: size_opt.Size,
 ) -> "RetargetConfig":
     """Defaults, overridden by the file, then by --set, then by the options of their own."""
     from musclemap.pipelines.device import disable_gpu_preallocation
@@ -361,12 +371,17 @@ def _settings(
         "validation.chunk_size": chunk,
     }
     settings = override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
-    if not altered:
-        return settings
-    from musclemap.skeletons.bodies import BODY_OPTIONS
+    variant = settings.body.variant
+    if altered:
+        from musclemap.skeletons.bodies import BODY_OPTIONS
 
-    variant = settings.body.variant.altered_by(altered.variant(BODY_OPTIONS[settings.body.name]))
-    return replace(settings, body=replace(settings.body, variant=variant))
+        variant = variant.altered_by(altered.variant(BODY_OPTIONS[settings.body.name]))
+    changed: dict[str, Any] = {}
+    if size:
+        variant = variant.altered_by(size.variant)
+        changed = {"subjects": size.subjects_text} if size.subjects else {}
+        changed |= {"scale": "body"} if size.scale_body else {}
+    return replace(settings, body=replace(settings.body, variant=variant, **changed))
 
 
 if __name__ == "__main__":

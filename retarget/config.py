@@ -1,5 +1,6 @@
 """Settings of a conversion; each changes something, and `musclemap.settings` refuses any other."""
 
+import operator
 from dataclasses import field
 from typing import Annotated, Literal
 
@@ -44,13 +45,19 @@ class BodyConfig:
             forces include it) or "fixed" (it is left out, and the chest is upright and at rest, as published).
         published: Whether the model is used as its package releases it, without our corrections of faults (see
             docs/body.md): for policies and clips of others, which were made with it.
-        variant: What differs from the body's table: weak muscles, limited joints, added mass (see docs/variants.md).
+        variant: What differs from the body's table: weak muscles, limited joints, added mass (see docs/variants.md), a
+            person's size (docs/subjects.md).
+        subjects: Sizes of subjects as JSON, from the table of `--subjects`; a clip holds the variant that follows.
+        scale: What is scaled if subject and body differ in size: "motion", or "body", to the lengths of the motion's
+            own bones. A clip holds the variant that follows.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=60)] = "full-body"
     chest: Literal["moving", "fixed"] = "moving"
     published: bool = False
     variant: OptionalVariant = UNALTERED
+    subjects: Annotated[str, Field(exclude_if=operator.not_)] = ""
+    scale: Annotated[Literal["motion", "body"], Field(exclude_if=lambda value: value == "motion")] = "motion"
 
     def __post_init__(self) -> None:
         if self.chest == "fixed" and self.name != "bimanual-arm":

@@ -13,7 +13,9 @@ from musclemap.retarget.targets.landmark_targets import MotionTargets
 def fit_metrics(motion: SourceMotion, targets: MotionTargets, fit: Fit) -> dict[str, Any]:
     """Metrics of the source, the targets and the fit, which the finished clip does not show."""
     world = {"source_up": motion.file_up, "source_unit_m": motion.file_unit} if motion.file_up else {}
-    return world | {
+    stance = targets.stance
+    sized = {} if stance.free_scale is None else {"scaled": "body", "motion_scale": stance.free_scale}
+    return world | sized | {
         "scale": targets.stance.scale,
         "scale_evidence": targets.stance.scale_evidence,
         "calibration_max_mm": float(np.linalg.norm(fit.offset, axis=1).max() * 1e3),

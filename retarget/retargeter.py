@@ -39,6 +39,7 @@ from musclemap.skeletons.base_motion import base_motion
 from musclemap.skeletons.bodies import BODY_OPTIONS, load_body
 from musclemap.skeletons.smpl.body_model import BodyModel, choose_body_model
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+from musclemap.skeletons.variants.variant import size_of_variant
 
 from .fingers import check_fingers, finger_joints, with_fingers
 from .fit_metrics import contact_metrics, feet_contact, fit_metrics
@@ -114,7 +115,8 @@ class Retargeter:
         self.config = config
         load = partial(load_body, limits=config.joint_limits, published=config.body.published)
         self.body = load(BODY_OPTIONS.get(config.body.name, config.body.name), variant=config.body.variant)
-        self._whole = self.body if self.body.base is None else load(self.body.base.whole)
+        base, size = self.body.base, size_of_variant(config.body.variant)
+        self._whole = self.body if base is None else load(base.whole, variant=size)
         self._bones = self._whole
         if self._whole is self.body and config.body.variant.joint_range:
             # Limits do not change bones: without a straight elbow in the T-pose, the forearms would seem shorter.
@@ -200,12 +202,17 @@ class Retargeter:
         frame = BaseFrame(body=self.body, whole=self._whole, proportions=proportions)
         return frame.targets(targets, frame.path(resampled, targets), self._hand_rotations(motion))
 
-    def _joints(self, motion: SourceMotion) -> np.ndarray:
-        """Rest joints of the subject, shape (22, 3) [m]."""
+    def own_joints(self, motion: SourceMotion) -> np.ndarray | None:
+        """Rest joints of the subject by file or body model, shape (22, 3) [m]; None if the mean skeleton stands in."""
         if motion.rest_joints is not None:
             return motion.rest_joints
         model = self._model_of(motion)
-        return mean_joints() if model is None else model.joints(motion.betas)[:22]
+        return None if model is None else model.joints(motion.betas)[:22]
+
+    def _joints(self, motion: SourceMotion) -> np.ndarray:
+        """Rest joints of the subject, shape (22, 3) [m]."""
+        joints = self.own_joints(motion)
+        return mean_joints() if joints is None else joints
 
     def retarget(self, motions: Sequence[SourceMotion]) -> list[RetargetResult]:
         """Retarget a batch of motions. The result of each motion does not depend on the others.

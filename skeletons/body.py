@@ -17,6 +17,7 @@ from .bare_tree import bare_tree
 from .corrections import Correction
 from .model_hash import model_hash
 from .reduced import ReducedCoordinates, check_limits, reduce_model
+from .scaling.segments import ScalableBody
 from .soles import ContactPart, FootGeoms, Sole, find_foot_geoms, find_sole
 from .support import SupportPart, SupportPoints, find_support_points
 from .symmetry import mirror_points, symmetrise
@@ -154,6 +155,7 @@ class TargetBody:
         limits: Joint ranges: "effective", which keep every driven joint in its own range, or "declared".
         corrections: What differs from the model as its package releases it; already applied to `model`.
         variant: What differs from the body's table; already applied to `model`.
+        scalable: Segments that are scaled to a person's size; None if the body has no table of them.
         muscle_groups: Muscles by action, without the suffix of their side; see `variants.groups`.
     """
 
@@ -174,6 +176,7 @@ class TargetBody:
     limits: str = "effective"
     corrections: tuple[Correction, ...] = ()
     variant: BodyVariant = UNALTERED
+    scalable: ScalableBody | None = None
     muscle_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -81,31 +81,32 @@ def effective_range(model: mujoco.MjModel, joint: int, driven: list[Coupling]) -
     if not driven:
         return low, high
 
-    def inside(value: float, tolerance: float = 1e-9) -> bool:
+    def inside(values: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
+        """Whether each driven joint stays in its range, shape of `values`."""
+        result, adr = np.ones(np.shape(values), bool), model.jnt_qposadr
         for coupling in driven:
-            adr = model.jnt_qposadr
-            value_driven = model.qpos0[adr[coupling.driven]] + float(
-                value_and_slope(coupling.coef, np.asarray(value - model.qpos0[adr[joint]]))[0]
-            )
+            if not model.jnt_limited[coupling.driven]:
+                continue
+            moved = value_and_slope(coupling.coef, values - model.qpos0[adr[joint]])[0]
+            moved = moved + model.qpos0[adr[coupling.driven]]
             lo, hi = model.jnt_range[coupling.driven]
-            if model.jnt_limited[coupling.driven] and not lo - tolerance <= value_driven <= hi + tolerance:
-                return False
-        return True
+            result &= (lo - tolerance <= moved) & (moved <= hi + tolerance)
+        return result
 
     def end(limit: float) -> float:
         grid = np.linspace(rest, limit, 2001)
-        outside = next((k for k, value in enumerate(grid) if not inside(value)), None)
-        if outside is None:
+        outside = np.flatnonzero(~inside(grid))
+        if not len(outside):
             return limit
-        if outside == 0:
+        if outside[0] == 0:
             name = model.joint(joint).name
             raise TargetError(f"joint {name} drives others out of their range even at its rest value {rest:.4g}")
-        good, bad = grid[outside - 1], grid[outside]
+        good, bad = grid[outside[0] - 1], grid[outside[0]]
         for _ in range(50):
             middle = 0.5 * (good + bad)
-            good, bad = (middle, bad) if inside(middle) else (good, middle)
+            good, bad = (middle, bad) if inside(np.asarray(middle)) else (good, middle)
         return float(good)
 
-    if all(inside(value, DRIVEN_TOLERANCE) for value in np.linspace(low, high, 2001)):
+    if inside(np.linspace(low, high, 2001), DRIVEN_TOLERANCE).all():
         return low, high
     return end(low), end(high)

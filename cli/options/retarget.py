@@ -175,9 +175,10 @@ StaticTrialOption = Annotated[
 Mass = Annotated[
     float | None,
     typer.Option(
-        metavar="KG", help="Mass of the subject.", show_default="from measured forces", rich_help_panel=_SOURCES
+        metavar="KG", help="Mass of the subject; with --height also of the body.", show_default="from measured forces",
+        rich_help_panel=_SOURCES,
     ),
-]
+]  # fmt: skip
 GroundOption = Annotated[
     Ground | None,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,88 @@ AddedMass = Annotated[
         metavar="BODY=KG", help="Add mass to a body, in kg, such as tibia_r=1; repeatable.", rich_help_panel=_BODY
     ),
 ]
+_SIZE = "Size of the subject"
+
+
+class Sex(StrEnum):
+    """Sexes for which masses of segments were measured."""
+
+    female = "female"
+    male = "male"
+
+
+class ScaleBody(StrEnum):
+    """What the body's size may follow from."""
+
+    fitted = "fitted"
+
+
+Height = Annotated[
+    float | None,
+    typer.Option(metavar="M", help="Give the body this height, instead of scaling the motion.", rich_help_panel=_SIZE),
+]
+SexOption = Annotated[
+    Sex | None, typer.Option("--sex", help="Masses of the body's segments.", show_default="mean", rich_help_panel=_SIZE)
+]
+Age = Annotated[
+    float | None,
+    typer.Option(metavar="YEARS", help="Muscles weaken from 30 to 70 years.", rich_help_panel=_SIZE),
+]
+Subjects = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV", help="Table: subject, height_m, mass_kg, sex, age and lengths.", rich_help_panel=_SIZE
+    ),
+]
+ScaleBodyOption = Annotated[
+    ScaleBody | None,
+    typer.Option("--scale-body", help="Give the body the lengths of the motion's bones.", rich_help_panel=_SIZE),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What the options say about the size of the subjects."""
+
+    height: float | None
+    mass: float | None
+    sex: Sex | None
+    age: float | None
+    subjects: Path | None
+    scale_body: ScaleBody | None
+
+    def __bool__(self) -> bool:
+        """Whether the body gets a size; a mass alone is only that of measured forces."""
+        return any(one is not None for one in (self.height, self.sex, self.age, self.subjects, self.scale_body))
+
+    @property
+    def variant(self) -> "BodyVariant":
+        """The size that all files share.
+
+        Raises:
+            SettingsError: If a number is out of any range.
+            TargetError: If no person has this size.
+        """
+        from musclemap.skeletons.bodies.human_segments import HUMAN
+        from musclemap.skeletons.scaling.body_size import BodySize, scaling_of
+        from musclemap.skeletons.variants.size import facts_of_size
+        from musclemap.skeletons.variants.variant import make_variant
+
+        size = BodySize(height=self.height, mass=self.mass, sex=self.sex and self.sex.value, age=self.age)
+        if self.subjects is None and self.scale_body is None:
+            scaling_of(size, HUMAN)
+        return make_variant(size=facts_of_size(size))
+
+    @property
+    def subjects_text(self) -> str:
+        """The table of subjects as the text of a setting; "" without one.
+
+        Raises:
+            SettingsError: If the file is no table of subjects.
+        """
+        from musclemap.datasets.subjects import read_subjects, subjects_text
+
+        return "" if self.subjects is None else subjects_text(read_subjects(self.subjects))
 
 
 @dataclass(frozen=True, kw_only=True)

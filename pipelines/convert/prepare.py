@@ -12,7 +12,7 @@ from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.manifest import ManifestEntry, strict_json
 from musclemap.datasets.motion import SourceMotion
 from musclemap.datasets.selection import Selected, select_person
-from musclemap.errors import BodyModelError, SourceError
+from musclemap.errors import BodyModelError, SourceError, TargetError
 from musclemap.failures import Failure, attempt
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.config import RetargetConfig
@@ -139,7 +139,7 @@ def _difference(key: str, stored: Any, requested: Any, clip: Clip) -> str:
     """Describe the difference between a stored and a requested attribute, or return "" if it does not matter.
 
     The number of frames checked together only bounds memory. A clip with activations also serves a run that does not
-    ask for them, so it is kept.
+    ask for them, so it is kept. If every subject has an own body, the settings do not say which one a clip has.
     """
     if key != "config":
         return "" if strict_json(stored) == strict_json(requested) else key
@@ -149,6 +149,9 @@ def _difference(key: str, stored: Any, requested: Any, clip: Clip) -> str:
         ignored |= {"validation.muscles", "validation.muscle_cost", "validation.passive_torques"}
     elif clip.activation is not None:
         ignored.add("validation.muscles")
+    if {"body.subjects", "body.scale"} & now.keys():  # of `--status`: each clip has a body of its own
+        per_clip = ("body.variant.", "body.subjects", "body.scale")
+        ignored |= {name for name in {*before, *now} if name.startswith(per_clip)}
     return changed_settings(before, now, ignored=ignored)
 
 
@@ -182,6 +185,6 @@ def _up_to_date(
         return False
     try:
         requested = provenance(motion)
-    except BodyModelError:
+    except (BodyModelError, TargetError):  # converting it says so
         return False
     return not stale_reason(out / item.clip, sha256=known.clip_sha256, requested=requested)

@@ -47,12 +47,22 @@ def _facts(clip: Clip, entry: ManifestEntry) -> dict[str, Any]:
         "source frames per second": source_fps, "body model": clip.body_model, "subject scale": clip.subject_scale,
         "hands": clip.hands, "model": f"{clip.model} {clip.model_version}", "licence": clip.licence or "unknown",
     }  # fmt: skip
+    facts["scaled"] = _scaled(clip)
     if clip.variant:
         facts["variant of the body"] = clip.variant.text
     if clip.force_source:
         used = "used" if clip.measured is not None else "compared with the estimate"
         facts["measured ground forces"] = f"{clip.force_source.rpartition(' ')[0]}, {used}"
     return facts
+
+
+def _scaled(clip: Clip) -> str:
+    """Whether the body or the motion was scaled, in words."""
+    if not clip.variant.size:
+        return f"the motion, by {clip.subject_scale:.3f}"
+    free = clip.metrics.get("motion_scale")
+    fits = f"; its steps suggest {free:.3f}" if isinstance(free, float) else ""
+    return f"the body, to the subject's size; the motion by 1{fits}"
 
 
 def _gait(clip: Clip) -> dict[str, Any] | None:

@@ -18,7 +18,9 @@ class Stance:
         scale: Factor on the source's root translation.
         floor: Height of the floor in the scaled source [m]; subtracting it puts the soles on z = 0.
         height: Height above the floor of the ground under each contact [m], 0 on level ground, shape (nframe, 4).
-        scale_evidence: Evidence that determined the scale: "feet", "height" or "skeleton".
+        scale_evidence: Evidence that determined the scale: "feet", "height" or "skeleton"; "body" if it is 1 because
+            the body has the subject's size.
+        free_scale: Scale that the evidence alone gives; None if it is `scale`.
     """
 
     contact: np.ndarray
@@ -26,6 +28,7 @@ class Stance:
     floor: float
     height: np.ndarray
     scale_evidence: str
+    free_scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ def estimate_stance(
     scale_config: ScaleConfig,
     contact_config: ContactConfig,
     floor_is_zero: bool = False,
+    body_is_scaled: bool = False,
 ) -> Stance:
     """Scale the root translation so that feet in contact do not slide, then detect contacts and the floor.
 
@@ -154,6 +158,8 @@ def estimate_stance(
         prior: Scale by the skeleton's size.
         scale_config: Standard deviations of the evidence, and range of the scale.
         contact_config: Thresholds of contact detection.
+        body_is_scaled: Whether the body has the subject's size. The motion then keeps its own, so the scale is 1, and
+            what the evidence gives is only stored.
         floor_is_zero: Whether the floor is at z = 0 of the source, whatever the height of the standing feet.
     """
     source_height = pelvis[:, 2]
@@ -180,15 +186,16 @@ def estimate_stance(
             parts=scale * pelvis[:, None] + parts.pos, parts_speed=speed,
         )  # fmt: skip
 
-    information = 0.0
+    information, free_scale = 0.0, scale
     for _ in range(4):
         standing, _ = contacts(scale)
         # Neighbouring frames are correlated: count one independent sample per 0.1 s.
         weight = standing / scale_config.speed_sigma**2 / max(1.0, 0.1 * fps)
         information = float(np.sum(weight * np.sum(pelvis_velocity**2, axis=1)[:, None]))
         projection = float(-np.sum(weight * np.sum(pelvis_velocity[:, None] * feet_velocity, axis=2)))
-        scale = (projection + centre / sigma**2) / (information + 1 / sigma**2)
-        scale = float(np.clip(scale, scale_config.lower, scale_config.upper))
+        free_scale = (projection + centre / sigma**2) / (information + 1 / sigma**2)
+        free_scale = float(np.clip(free_scale, scale_config.lower, scale_config.upper))
+        scale = 1.0 if body_is_scaled else free_scale
     evidence = "feet" if information > 1 / sigma**2 else "height" if height_is_plausible else "skeleton"
     points = scale * pelvis[:, None] + feet
     standing, floor = contacts(scale)
@@ -198,7 +205,8 @@ def estimate_stance(
         scale=scale,
         floor=floor,
         height=_ground_height(points, standing, floor, contact_config),
-        scale_evidence=evidence,
+        scale_evidence="body" if body_is_scaled else evidence,
+        free_scale=free_scale if body_is_scaled else None,
     )
 
 

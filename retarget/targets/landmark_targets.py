@@ -164,6 +164,7 @@ def build_targets(
     stance = estimate_stance(
         pelvis_path, feet + path[:, None], parts=parts, fps=motion.fps, prior=prior, scale_config=config.scale,
         contact_config=config.contact, floor_is_zero=config.source.ground == "zero",
+        body_is_scaled=bool(body.variant.size),
     )  # fmt: skip
     root = stance.scale * pelvis_path + path - [0.0, 0.0, stance.floor]
     points = feet + root[:, None]

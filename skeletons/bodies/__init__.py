@@ -68,7 +68,7 @@ def load_body(
 
 @lru_cache(maxsize=MAX_VARIANTS)
 def _altered(body: TargetBody, variant: BodyVariant) -> TargetBody:
-    make_spec = partial(altered_spec, body.make_spec, body.model, variant)
+    make_spec = partial(altered_spec, body.make_spec, body.model, variant, scalable=body.scalable)
     altered = replace(body, model=make_spec().compile(), make_spec=make_spec, variant=variant)
     _ = altered.reduced_hands  # raises for ranges that couplings do not permit
     return altered

@@ -11,6 +11,7 @@ import mujoco
 from musclemap.skeletons.body import SIDE_WORD, SIDES, Base, FitSettings, Landmark, TargetBody
 from musclemap.skeletons.corrections import GeomRemoval, JointCorrection, apply_corrections
 
+from .human_segments import HUMAN
 from .muscle_groups import MUSCLE_GROUPS
 from .myofullbody import (
     FINGER_JOINTS,
@@ -96,7 +97,7 @@ def load_bimanual_arm(*, limits: str = "effective", published: bool = False) -> 
         package=PACKAGE, landmarks=LANDMARKS, finger_joints=FINGER_JOINTS, fingertips=FINGERTIPS, hands="tracked",
         base=BASE, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
         corrections=() if published else CORRECTIONS,
-        muscle_groups=MUSCLE_GROUPS,
+        muscle_groups=MUSCLE_GROUPS, scalable=HUMAN,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from musclemap.skeletons.corrections import InertiaCorrection, PassiveForceCorre
 from musclemap.skeletons.soles import ContactPart
 from musclemap.skeletons.support import SupportPart
 
+from .human_segments import HUMAN
 from .muscle_groups import MUSCLE_GROUPS
 
 NAME = "MyoFullBody"
@@ -195,6 +196,7 @@ def load_myofullbody(*, limits: str = "effective", published: bool = False) -> T
         package=PACKAGE, landmarks=LANDMARKS, contact_parts=CONTACT_PARTS, support_parts=SUPPORT_PARTS,
         finger_joints=FINGER_JOINTS, fingertips=FINGERTIPS, fit=FIT, source_to_target=SOURCE_TO_TARGET, limits=limits,
         corrections=() if published else CORRECTIONS, muscle_groups=MUSCLE_GROUPS,
+        scalable=HUMAN,
     )  # fmt: skip
 
 

@@ -25,6 +25,9 @@ MAX_STRENGTH = 10.0
 MAX_ANGLE = 4.0 * math.pi
 """Largest absolute end of a joint's range [rad or m]."""
 
+MAX_SIZE = 500.0
+"""Largest number among the facts of size: a height, a mass, an age or a length."""
+
 MAX_MASS = 500.0
 """Largest mass that is added to one body [kg]."""
 
@@ -43,6 +46,14 @@ def _strength(value: object) -> float:
 
 def _mass(value: object) -> float:
     return _number(value, 0.0, MAX_MASS, "an added mass [kg]")
+
+
+def _size(value: object) -> float | str:
+    if isinstance(value, str):
+        if not (0 < len(value) <= 32 and value.isascii() and value.isprintable()):
+            raise ValueError("a word about size has 1 to 32 characters")
+        return value
+    return _number(value, 0.0, MAX_SIZE, "a number about size")
 
 
 def _range(value: object) -> Range:
@@ -87,6 +98,7 @@ def _facts(checked: Callable[[object], Any], *, neutral: float | None) -> Any:
 
 Strengths = Annotated[tuple[tuple[str, float], ...], *_facts(_strength, neutral=1.0)]
 Ranges = Annotated[tuple[tuple[str, Range], ...], *_facts(_range, neutral=None)]
+Sizes = Annotated[tuple[tuple[str, float | str], ...], *_facts(_size, neutral=None)]
 Masses = Annotated[tuple[tuple[str, float], ...], *_facts(_mass, neutral=0.0)]
 
 
@@ -101,11 +113,14 @@ class BodyVariant:
         strength: Factor of the active force of single muscles, 0 to 10.
         joint_range: Lower and upper end of the range of independent joints [rad or m].
         added_mass: Mass added at the centre of mass of bodies [kg].
+        size: Size of the person whose body it is: `height` [m], `mass` [kg], `sex`, `age` [years], lengths of segments
+            [m], `masses` and `force`, see `BodySize`. The other facts are about the scaled body.
     """
 
     strength: Strengths = ()
     joint_range: Ranges = ()
     added_mass: Masses = ()
+    size: Sizes = ()
 
     def __bool__(self) -> bool:
         return any(getattr(self, one.name) for one in fields(self))
@@ -123,7 +138,7 @@ class BodyVariant:
     @property
     def text(self) -> str:
         """The facts in a few words, such as "2 muscles at 50 %, knee_angle_r limited"; "" without any."""
-        parts = []
+        parts = [_size_text(name, value) for name, value in self.size]
         for value in sorted({value for _, value in self.strength}):
             names = [name for name, factor in self.strength if factor == value]
             parts.append(f"{_named('muscle', names)} at {100.0 * value:g} %")
@@ -164,6 +179,11 @@ def make_variant(**facts: Mapping[str, Any]) -> BodyVariant:
     return from_dict(BodyVariant, facts, name="variant")
 
 
+def size_of_variant(variant: BodyVariant) -> BodyVariant:
+    """The variant with the facts of size alone."""
+    return make_variant(size=dict(variant.size))
+
+
 def facts_of(variant: BodyVariant) -> dict[str, Any]:
     """The kinds of facts that a variant has, as plain values; empty for the unaltered body."""
     return {kind: facts for kind, facts in to_dict(variant).items() if facts}
@@ -171,3 +191,11 @@ def facts_of(variant: BodyVariant) -> dict[str, Any]:
 
 def _named(noun: str, names: list[str], plural: str = "") -> str:
     return names[0] if len(names) == 1 else f"{len(names)} {plural or f'{noun}s'}"
+
+
+_SIZE_TEXTS = {"height": "{} m tall", "mass": "{} kg", "age": "{} years", "sex": "{}"}
+
+
+def _size_text(name: str, value: float | str) -> str:
+    shown = value if isinstance(value, str) else f"{value:.4g}"
+    return _SIZE_TEXTS.get(name, f"{name} {{}}").format(shown)

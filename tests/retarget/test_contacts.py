@@ -150,6 +150,19 @@ def test_standing_on_a_step_is_a_contact() -> None:
     assert not stance.height[:110].any()
 
 
+def test_on_a_body_of_the_subjects_size_the_motion_keeps_its_own() -> None:
+    """The scale that the steps suggest is only stored: body or motion is scaled, never both."""
+    walk = builtin("walk_1.2")
+    feet, pelvis = walk.points - walk.pelvis[:, None], 0.96 * walk.pelvis
+    stance = estimate_stance(
+        pelvis, feet, fps=FPS, prior=1.0, scale_config=ScaleConfig(), contact_config=CONTACT, body_is_scaled=True
+    )
+    assert stance.scale == 1.0
+    assert stance.scale_evidence == "body"
+    assert stance.free_scale == pytest.approx(1 / 0.96, rel=0.02)
+    assert stance_of(walk).free_scale is None
+
+
 def test_the_floor_can_be_stated_to_be_at_zero() -> None:
     """A body on a platform of 40 cm: the floor is under its feet, or, if so stated, at z = 0 and the feet on a step."""
     standing = standing_still()
