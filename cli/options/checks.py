@@ -19,7 +19,8 @@ def given_options(ctx: typer.Context) -> dict[str, str]:
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(parameter.name or "")
         if source is not None and source.name == "COMMANDLINE":
-            result[parameter.name or ""] = parameter.opts[0]
+            long = [option for option in parameter.opts if option.startswith("--")]
+            result[parameter.name or ""] = (long or parameter.opts)[0]
     return result
 
 

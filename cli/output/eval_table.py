@@ -20,12 +20,12 @@ Column = tuple[str, str, str, float]
 COLUMNS: tuple[Column, ...] = (
     ("coverage", "covered", "{:.0%}", 1.0),
     ("normalised_return", "return", "{:.3f}", 1.0),
-    ("root_position_error", "root [mm]", "{:.0f}", 1e3),
-    ("relative_landmark_error", "landmarks [mm]", "{:.0f}", 1e3),
-    ("fingertip_error", "fingertips [mm]", "{:.1f}", 1e3),
-    ("fingertip_in_hand_error", "in the hand [mm]", "{:.1f}", 1e3),
-    ("joint_angle_error_deg", "joints [°]", "{:.1f}", 1.0),
-    ("joint_velocity_error", "[rad/s]", "{:.2f}", 1.0),
+    ("root_position_error", "root\n[mm]", "{:.0f}", 1e3),
+    ("relative_landmark_error", "landmarks\n[mm]", "{:.0f}", 1e3),
+    ("fingertip_error", "fingertips\n[mm]", "{:.1f}", 1e3),
+    ("fingertip_in_hand_error", "in the hand\n[mm]", "{:.1f}", 1e3),
+    ("joint_angle_error_deg", "joints\n[°]", "{:.1f}", 1.0),
+    ("joint_velocity_error", "joints\n[rad/s]", "{:.2f}", 1.0),
     ("activation", "activation", "{:.3f}", 1.0),
     ("effort", "effort", "{:.4f}", 1.0),
     ("contact_agreement", "contacts", "{:.0%}", 1.0),
@@ -35,7 +35,7 @@ COLUMNS: tuple[Column, ...] = (
 NARROW = 5
 """Columns that fit into 80 characters."""
 
-WIDE, FINGERS = 120, 34
+WIDE, FINGERS = 120, 25
 """Characters that all columns need without those of the fingers, and these in addition."""
 
 WORDS = {"all": "all clips", "held_out": "held out", "training": "training", "unknown": "unknown"}
@@ -47,11 +47,12 @@ def print_evaluation(result: "PolicyEvaluation") -> None:
 
     console = clean_console()
     fingers = result.body.fingertips is not None
-    possible = [c for c in COLUMNS if (result.body.free or "root" not in c[0]) and (fingers or "finger" not in c[0])]
-    columns = possible[: None if console.width >= WIDE + FINGERS * fingers else NARROW]
+    possible = [c for c in COLUMNS if fingers or "finger" not in c[0]]
+    shown = possible[: None if console.width >= WIDE + FINGERS * fingers else NARROW]
+    columns = [c for c in shown if result.body.free or "root" not in c[0]]
     learned = {judged.result.score.name: judged.trained_on for judged in result.clips}
     rows = worst_first([judged.result for judged in result.clips])
-    clips = _table(("clip", "", "failure"), columns)
+    clips = _table(("clip", "", "failure"), columns, fold=True)
     for one in rows[:ROWS]:
         group = {True: WORDS["training"], False: WORDS["held_out"], None: ""}[learned[one.score.name]]
         figures = {"coverage": one.score.coverage, **one.score.metrics}
@@ -80,10 +81,11 @@ def _totals(totals: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) 
     return table
 
 
-def _table(first: Sequence[str], columns: Sequence[Column]) -> Table:
+def _table(first: Sequence[str], columns: Sequence[Column], *, fold: bool = False) -> Table:
+    """An empty table; `fold` lets the first column, of names, take several lines."""
     table = Table(box=None, pad_edge=False)
     for number, heading in enumerate(first):
-        table.add_column(heading, overflow="fold", no_wrap=number > 0)
+        table.add_column(heading, overflow="fold", no_wrap=number > 0 or not fold)
     for _, heading, _, _ in columns:
         table.add_column(Text(heading), justify="right", no_wrap=True)
     return table

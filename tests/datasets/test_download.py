@@ -919,7 +919,7 @@ def test_catalogue_states_what_is_unknown() -> None:
         (["demo_dataset", "out", "-q", "-v"], "exclude each other"),
         (["demo_dataset", "out", "--timeout", "3"], "data sets of the hub do not take --timeout"),
         (["http://127.0.0.1/b", "out", "--no-convert", "--set", "fps=1"], "bundles do not take --convert, --set"),
-        (["builtin-arm", "out", "--workers", "2"], "built-in data sets do not take --workers"),
+        (["builtin-arm", "out", "--workers", "2"], "built-in data sets do not take --jobs"),
         (["builtin-arm", "out", "--include", "leg*"], "none of the 12 clips of builtin-arm matches; one is arm_000.h5"),
         (["--list", "--group", "kit-kinesis-test"], "do not take --group"),
         (["--check", "amass", ".", "--include", "x"], "do not take --include"),
