@@ -100,8 +100,8 @@ def test_filters_select_clips(place: Path) -> None:
 def test_default_output_is_a_table(place: Path) -> None:
     result = run(place, "--include", "arm_00[02].h5", source=f"run/{POLICY}")
     assert result.exit_code == 0
-    assert re.search(r"arm_000 +training +(landmarks)? +\d+%", result.stdout)
-    assert re.search(r"arm_002 +held out", result.stdout)
+    assert re.search(r"arm_000\.h5 +training +(landmarks)? +\d+%", result.stdout)
+    assert re.search(r"arm_002\.h5 +held out", result.stdout)
     assert re.search(r"all clips +\d of 2 +clips", result.stdout)
     assert "1.0 s of motion" in result.stdout
     quiet = run(place, "-q", "--include", "arm_000.h5")
