@@ -1,5 +1,6 @@
 """Settings of a conversion; each changes something, and `musclemap.settings` refuses any other."""
 
+import json
 import operator
 from dataclasses import field
 from typing import Annotated, Literal
@@ -30,6 +31,16 @@ def _is_marker_file(name: str) -> str:
     return name
 
 
+def _is_table_of_subjects(text: str) -> str:
+    try:
+        table = json.loads(text or "{}")
+    except ValueError as error:
+        raise ValueError(f"JSON of the sizes of subjects: {error}") from error
+    if not isinstance(table, dict) or not all(isinstance(facts, dict) for facts in table.values()):
+        raise ValueError("a JSON object with the size of each subject")
+    return text
+
+
 StaticTrial = Annotated[str, Field(max_length=255), AfterValidator(_is_marker_file)]
 ForceFile = Annotated[str, Field(max_length=4096), AfterValidator(_is_force_file)]
 
@@ -56,7 +67,7 @@ class BodyConfig:
     chest: Literal["moving", "fixed"] = "moving"
     published: bool = False
     variant: OptionalVariant = UNALTERED
-    subjects: Annotated[str, Field(exclude_if=operator.not_)] = ""
+    subjects: Annotated[str, Field(exclude_if=operator.not_), AfterValidator(_is_table_of_subjects)] = ""
     scale: Annotated[Literal["motion", "body"], Field(exclude_if=lambda value: value == "motion")] = "motion"
 
     def __post_init__(self) -> None:

@@ -184,7 +184,7 @@ def body_facts(body: SimulationBody, physics: PhysicsConfig) -> dict[str, Any]:
         "name": body.name,
         "sha256": body.sha256,
         "model_version": body.target.version,
-        "hands": physics.hands,
+        "hands": "free" if physics.hands == "free" else "locked",
         "joints": list(body.joint_names),
         "muscles": list(body.muscle_names),
     }

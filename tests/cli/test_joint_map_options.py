@@ -81,7 +81,7 @@ def test_a_wrong_map_is_refused(pairs: list[str]) -> None:
 def test_wrong_use(source: Path, tmp_path: Path) -> None:
     for words, message in (
         ((source, "--save-joint-map", tmp_path / "a.toml"), "not a regular file"),
-        ((source, tmp_path / "out", "--joint-map", tmp_path / "none.toml"), "cannot read the joint map"),
+        ((source, tmp_path / "out", "--joint-map", tmp_path / "none.toml"), "does not exist"),
         ((tmp_path / "none.bvh", "--save-joint-map", tmp_path / "a.toml"), "cannot be read"),
     ):
         status, text = run(*words)

@@ -30,6 +30,16 @@ READERS: tuple[MotionReader, ...] = (TORCH, NPZ, NPY, PICKLE, BVH, TRC, C3D, OPE
 """Readers in the order in which they are asked whether they recognise a file."""
 
 
+_CONTAINERS = (TORCH, NPZ, NPY, PICKLE)
+"""Readers of files that can hold anything, and that are read quickly."""
+
+_NO_MOTION = frozenset((
+    ReasonCode.NOT_MOTION, ReasonCode.UNKNOWN_FORMAT, ReasonCode.UNSUPPORTED_FORMAT, ReasonCode.NOT_NPZ,
+    ReasonCode.PICKLED, ReasonCode.TRUNCATED, ReasonCode.AMBIGUOUS_LAYOUT,
+))  # fmt: skip
+"""Codes of files that are no motion whatever the user states about them."""
+
+
 def suffixes() -> frozenset[str]:
     """Suffixes of the files that are searched for in folders, lower case with the dot."""
     return frozenset(suffix for reader in READERS for suffix in reader.suffixes)
@@ -107,22 +117,23 @@ def _motions(file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
 
 
 def refuse_no_motion(path: Path) -> None:
-    """Refuse the only file of a conversion if it is wrong use to give it, before anything heavy is imported.
-
-    That is a file which the search of a folder leaves out, and which no reader recognises. Any other file gets its line
-    in the manifest, as in a folder, whatever is wrong with it.
+    """Refuse the only file of a conversion if it is no motion, before anything heavy is imported.
 
     Raises:
-        SourceError: As `refuse_other_file`, or if no reader recognises the file ("unknown_format").
+        SourceError: If no reader recognises the file, or it is a container that holds no motion.
     """
-    if is_source_file(path.name):
-        return
-    refuse_other_file(path)
     try:
+        refuse_other_file(path)
         with path.open("rb") as stream:
-            _reader_of(stream.read(HEAD_BYTES), path)
+            reader = _reader_of(stream.read(HEAD_BYTES), path)
+        if reader in _CONTAINERS:
+            read_motions(path, name=path.name)
+    except SourceError as error:
+        if error.code in _NO_MOTION:
+            raise
     except FileError as error:
-        raise SourceError(error.code or ReasonCode.UNREADABLE, f"{path.name}: {error}") from error
+        if error.code is not None and error.code in _NO_MOTION:
+            raise SourceError(error.code, f"{path.name}: {error}") from error
     except OSError:
         return  # the conversion says why, in the manifest
 
