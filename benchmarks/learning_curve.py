@@ -24,7 +24,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.imitation.policy.policy_file import POLICY, body_of, load_policy
+from musclemap.imitation.policy.file_limits import POLICY
+from musclemap.imitation.policy.policy_file import body_of, load_policy
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.pipelines.device import enable_compilation_cache, private_folder
 from musclemap.pipelines.train.plan import ALGORITHMS, plan_training

@@ -14,7 +14,7 @@ from musclemap.datasets.output_folder import OutputError
 from musclemap.datasets.track_file import StoredTrack, read_track, track_path
 from musclemap.errors import ClipError, FileError, TrackError
 from musclemap.files import read_bytes
-from musclemap.imitation.policy.policy_file import MAX_BYTES, POLICY
+from musclemap.imitation.policy.file_limits import MAX_BYTES, POLICY
 from musclemap.skeletons.bodies import load_body_version
 
 from .track.track_folder import open_tracks

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,26 +14,19 @@ if TYPE_CHECKING:
 
 _BODY = "Body"
 
+
+def _repeatable(metavar: str, text: str) -> Any:
+    return typer.Option(metavar=metavar, help=f"{text}; repeatable.", rich_help_panel=_BODY)
+
+
 Strength = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="MUSCLE=F", help="Scale the active force of a muscle or group (mm-info --list-muscles); repeatable.",
-        rich_help_panel=_BODY,
-    ),
-]  # fmt: skip
-JointRange = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="JOINT=LOW:HIGH", help="Limit a joint, in degrees, such as knee_angle_r=0:60; repeatable.",
-        rich_help_panel=_BODY,
-    ),
-]  # fmt: skip
-AddedMass = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="BODY=KG", help="Add mass to a body, in kg, such as tibia_r=1; repeatable.", rich_help_panel=_BODY
-    ),
+    _repeatable("MUSCLE=F", "Scale the active force of a muscle or group (mm-info --list-muscles)"),
 ]
+JointRange = Annotated[
+    list[str] | None, _repeatable("JOINT=LOW:HIGH", "Limit a joint, in degrees, such as knee_angle_r=0:60")
+]
+AddedMass = Annotated[list[str] | None, _repeatable("BODY=KG", "Add mass to a body, in kg, such as tibia_r=1")]
 _SIZE = "Size of the subject"
 
 

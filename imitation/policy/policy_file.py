@@ -49,14 +49,9 @@ from musclemap.settings import to_dict
 from musclemap.skeletons.bodies import load_body_version
 from musclemap.skeletons.variants.variant import facts_of
 
+from .file_limits import MAX_BYTES
 from .policy import Policy
 from .policy_format import FORMAT, NETWORK, VERSION, make_policy
-
-POLICY = "policy.safetensors"
-"""Name of the policy file in a run folder."""
-
-MAX_BYTES = 5 * 2**27
-"""Largest file [B]: 168 million weights, more than the widest networks that the settings allow."""
 
 MAX_FACTS = 2**24
 """Longest JSON [B]: 100,000 clips with 160 characters each."""

@@ -18,7 +18,8 @@ from musclemap.errors import FileError
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_json_object
 from musclemap.imitation.errors import TrainingError
-from musclemap.imitation.policy.policy_file import POLICY, load_policy, write_policy
+from musclemap.imitation.policy.file_limits import POLICY
+from musclemap.imitation.policy.policy_file import load_policy, write_policy
 from musclemap.imitation.policy.training_clips import check_dataset
 from musclemap.imitation.task.worlds import NanGuard
 

@@ -12,7 +12,7 @@ from musclemap.datasets.atomic_file import write_atomically
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
 from musclemap.imitation.eval.evaluation import LANDMARK_LIMIT, ROOT_LIMIT, ClipEvaluation
-from musclemap.imitation.policy.policy_file import POLICY
+from musclemap.imitation.policy.file_limits import POLICY
 from musclemap.pipelines.train.evaluation import GROUPS, EvaluatedClip, PolicyEvaluation, worst_first
 
 from .assembly import SCRIPTS, assemble

@@ -12,9 +12,6 @@ MOMENTS = 5
 FRAMES = 150
 """Maximum number of poses in an animation; the page interpolates between them. A clip of 6 s has 25 a second."""
 
-THUMBNAIL_METRES = 2.55
-"""Width and height of the space of a thumbnail [m]: one centimetre for each of 255 steps. Taller bodies are clipped."""
-
 NECK = "neck"
 """Point between the shoulders, added if both are there."""
 

@@ -16,8 +16,9 @@ from musclemap.imitation.eval.scores import ClipScore, totals
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engines import engine_kind, has_cuda, make_engine
 from musclemap.imitation.physics.world_settings import TerrainConfig
+from musclemap.imitation.policy.file_limits import POLICY
 from musclemap.imitation.policy.policy import Policy, compile_policy
-from musclemap.imitation.policy.policy_file import POLICY, body_of, load_policy
+from musclemap.imitation.policy.policy_file import body_of, load_policy
 from musclemap.imitation.policy.training_clips import TrainingClips
 from musclemap.imitation.task.reference import make_library
 from musclemap.pipelines.device import explain_memory_error

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 
 from musclemap.files import shown
 from musclemap.imitation.errors import PolicyError, TrainingError
+from musclemap.imitation.policy.file_limits import POLICY
 from musclemap.imitation.policy.policy import Policy
-from musclemap.imitation.policy.policy_file import POLICY, body_facts, load_policy
+from musclemap.imitation.policy.policy_file import body_facts, load_policy
 from musclemap.imitation.ppo.networks import NORM_EPSILON
 from musclemap.imitation.ppo.normaliser import MAX_ABS, MIN_STD, Normaliser
 from musclemap.imitation.runs.checkpoints import Checkpoints

@@ -16,7 +16,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.imitation.eval.evaluation import ClipEvaluation
 from musclemap.imitation.eval.scores import ClipScore
 from musclemap.imitation.physics.bodies import load_simulation_body
-from musclemap.imitation.policy.policy_file import POLICY
+from musclemap.imitation.policy.file_limits import POLICY
 from musclemap.imitation.policy.training_clips import TrainingClips, dataset_facts
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.pipelines.report.anatomy import joint_title, side_of

@@ -17,8 +17,9 @@ import safetensors.numpy
 from musclemap.errors import MusclemapError, SettingsError
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.physics.bodies import load_simulation_body
+from musclemap.imitation.policy.file_limits import MAX_BYTES
 from musclemap.imitation.policy.policy import compile_policy
-from musclemap.imitation.policy.policy_file import MAX_BYTES, MAX_FACTS, MAX_TENSORS, body_of, load_policy
+from musclemap.imitation.policy.policy_file import MAX_FACTS, MAX_TENSORS, body_of, load_policy
 from musclemap.imitation.policy.policy_format import FORMAT, MAX_SIZE
 from musclemap.imitation.policy.training_clips import TrainingClips, dataset_facts
 from musclemap.imitation.ppo.ppo import PPOConfig

@@ -13,7 +13,8 @@ from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.synthetic.synthesis import LICENCE
 from musclemap.datasets.track_file import StoredTrack, read_track, track_path, write_track
-from musclemap.imitation.policy.policy_file import POLICY, body_of, load_policy
+from musclemap.imitation.policy.file_limits import POLICY
+from musclemap.imitation.policy.policy_file import body_of, load_policy
 from musclemap.imitation.policy.training_clips import motion_sha256
 from musclemap.imitation.tracking.storage import replay_track
 from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER, first_steps, read_walk, write_walk_policy

@@ -22,7 +22,7 @@ from musclemap.datasets.formats.npz import npz_bytes
 from musclemap.datasets.formats.tables import ROOT_COLUMNS, csv_bytes, mot_bytes
 from musclemap.datasets.manifest import Manifest, ManifestEntry
 from musclemap.errors import ClipError, SourceError
-from musclemap.imitation.policy.policy_file import POLICY
+from musclemap.imitation.policy.file_limits import POLICY
 from musclemap.pipelines.export import FORMATS
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,9 +23,9 @@ from musclemap.pipelines.train.dataset import ClipSelection
 from musclemap.pipelines.train.evaluation import PolicyEvaluation, RecordingOptions, evaluate_policy
 
 from ..support.data.arm_policies import save_untrained
+from ..support.devtools import CHROMIUM
 
 EVIL = "a \"quoted\" '</script><script>alert(1)</script>' {{data}} ümläut.h5"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")

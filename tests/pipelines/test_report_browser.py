@@ -75,7 +75,7 @@ def policy_page(policy_result: PolicyEvaluation, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("profile")) as one:
+    with browsing(Browser(tmp_path_factory.mktemp("profile"))) as one:
         yield one
 
 

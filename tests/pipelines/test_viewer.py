@@ -1,13 +1,11 @@
 """The browser viewer: each part against MuJoCo or its own rules, and the whole in a headless browser."""
 
-import base64
 import html
 import io
 import json
 import math
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +13,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import mujoco
 import numpy as np
@@ -49,12 +47,11 @@ from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.skeletons.bodies.myofullbody import LANDMARK_NAMES
 from musclemap.skeletons.body import TargetBody
 
+from ..support.devtools import CHROMIUM, Browser, browsing, until
 from ..support.hostile.hostile_texts import PAGE_TEXTS
 from ..support.hostile.sockets import listening_sockets
 
 FPS, NFRAME = 100.0, 150
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -409,8 +406,8 @@ def test_unusable_address_or_clip_exits_with_2(viewer: Viewer, out: Path) -> Non
 # The browser
 
 
-_PRESS = """{
-  const matches = [...document.querySelectorAll("button, label")].filter((node) => node.textContent.trim() === LABEL);
+_PRESS = """(label) => {
+  const matches = [...document.querySelectorAll("button, label")].filter((node) => node.textContent.trim() === label);
   const row = matches[0].closest("div").parentElement;
   (matches.find((node) => node.tagName === "BUTTON" || node.control) ?? row.querySelector("input")).click();
 }"""
@@ -420,85 +417,23 @@ _INJECTED_ELEMENTS = "iframe, a, script[src], svg[onload], img:not([src^='data:i
 """Selector of elements that only injected markup can create; viser's own logo is an image."""
 
 
-class Browser:
-    """A headless Chromium controlled through its DevTools protocol."""
+_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=900,640")
+"""Flags of Chromium: WebGL without a GPU, and the size of the window."""
+
+
+class ViewerPage(Browser):
+    """The viewer's page in a headless Chromium."""
 
     def __init__(self, profile: Path) -> None:
-        assert CHROMIUM is not None
-        self.errors: list[str] = []
-        self._count = 0
-        self._process = subprocess.Popen(
-            [
-                CHROMIUM, "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader",
-                "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking",
-                "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
-                f"--user-data-dir={profile}", "--remote-debugging-port=0", "--window-size=900,640", "about:blank",
-            ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        output = profile / "DevToolsActivePort"
-        port = _until(lambda: output.read_text().splitlines()[0] if output.exists() and output.stat().st_size else None)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as response:
-            page = next(target for target in json.load(response) if target["type"] == "page")
-        self._socket = connect(page["webSocketDebuggerUrl"], max_size=None)
-        for domain in ("Page", "Runtime", "Log"):
-            self._call(f"{domain}.enable")
+        super().__init__(profile, flags=_WEBGL)
 
-    def open(self, url: str) -> None:
-        """Go to a page."""
-        self._call("Page.navigate", url=url)
-
-    def evaluate(self, code: str) -> Any:
-        """Evaluate an expression in the page."""
-        return self._call("Runtime.evaluate", expression=code, returnByValue=True)["result"].get("value")
-
-    def press(self, label: str) -> None:
+    def click(self, label: str) -> None:
         """Click the button with a label, or the checkbox beside it."""
-        self.evaluate(_PRESS.replace("LABEL", json.dumps(label)))
+        self.evaluate(f"({_PRESS})({json.dumps(label)})")
 
-    def picture(self) -> np.ndarray:
+    def scene(self) -> np.ndarray:
         """Screenshot of the area left of the panel and below the notices, shape (height, width, 3)."""
-        png = base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
-        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)[160:, :560]
-
-    def close(self) -> None:
-        """End the browser."""
-        self._socket.close()
-        self._process.terminate()
-        self._process.wait(timeout=30)
-
-    def _call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._count += 1
-        self._socket.send(json.dumps({"id": self._count, "method": method, "params": params}))
-        while True:
-            message = json.loads(self._socket.recv(timeout=60))
-            if message.get("id") == self._count:
-                return message["result"]
-            params = message.get("params", {})
-            if message["method"] == "Runtime.exceptionThrown" or "error" in (
-                params.get("type"), params.get("entry", {}).get("level"),
-            ):  # fmt: skip
-                self.errors.append(json.dumps(params))
-
-
-@contextmanager
-def _browsing(profile: Path) -> Iterator[Browser]:
-    browser = Browser(profile)
-    try:
-        yield browser
-    finally:
-        browser.close()
-
-
-def _until(poll: Callable[[], T | None], *, seconds: float = 60.0) -> T:
-    """Call `poll` repeatedly until it returns a true value, and return that."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        result = poll()
-        if result:
-            return result
-        time.sleep(0.05)
-    raise AssertionError(f"nothing within {seconds:g} s")
+        return np.asarray(Image.open(io.BytesIO(self.picture())).convert("RGB")).astype(int)[160:, :560]
 
 
 @contextmanager
@@ -593,9 +528,9 @@ def test_text_from_files_is_inert_on_the_page(hostile: Path, monkeypatch: pytest
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
 def test_browser_shows_and_plays_the_clip(out: Path, tmp_path: Path) -> None:
-    with _serving(out, "walk") as (address, _), _browsing(tmp_path) as browser:
+    with _serving(out, "walk") as (address, _), browsing(ViewerPage(tmp_path)) as browser:
         browser.open(address)
-        assert _until(lambda: browser.evaluate("document.querySelectorAll('canvas').length"))
+        assert until(lambda: browser.evaluate("document.querySelectorAll('canvas').length"))
 
         def seconds() -> float:
             result = re.search(r"(\d+\.\d\d) of 1\.49 s", browser.evaluate("document.body.innerText") or "")
@@ -603,39 +538,38 @@ def test_browser_shows_and_plays_the_clip(out: Path, tmp_path: Path) -> None:
 
         def npixel() -> np.ndarray:
             """Pixels of long muscles and of bones, without ground, background or orange browser notices."""
-            red, green, blue = np.moveaxis(browser.picture(), -1, 0)
+            red, green, blue = np.moveaxis(browser.scene(), -1, 0)
             bones = (red - blue > 8) & (red - blue < 60) & (red - green < 15) & (red < 245)
             muscles = (red - green > 90) & (red - blue > 90) & (abs(green - blue) < 60)
             return np.array([muscles.sum(), bones.sum()])
 
-        _until(lambda: (npixel() > 200).all())
-        first = _until(seconds)
-        _until(lambda: abs(seconds() - first) > 0.05)  # playing
-        browser.press("Pause")
-        _until(lambda: "Play" in browser.evaluate("document.body.innerText").splitlines())
+        until(lambda: (npixel() > 200).all())
+        first = until(seconds)
+        until(lambda: abs(seconds() - first) > 0.05)  # playing
+        browser.click("Pause")
+        until(lambda: "Play" in browser.evaluate("document.body.innerText").splitlines())
         paused_at = seconds()
         time.sleep(0.5)
         assert seconds() == paused_at
-        browser.press("Forward")
-        _until(lambda: seconds() == pytest.approx(min(paused_at + 0.01, 1.49)))
-        browser.press("Show")
-        browser.press("Muscles")
-        _until(lambda: npixel()[0] < 20)
+        browser.click("Forward")
+        until(lambda: seconds() == pytest.approx(min(paused_at + 0.01, 1.49)))
+        browser.click("Muscles")
+        until(lambda: npixel()[0] < 20)
         assert browser.errors == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
 def test_browser_runs_no_text_from_files_and_shows_nothing_without_the_token(hostile: Path, tmp_path: Path) -> None:
-    with _serving(hostile, "walk") as (address, _), _browsing(tmp_path) as browser:
+    with _serving(hostile, "walk") as (address, _), browsing(ViewerPage(tmp_path)) as browser:
         browser.open(address)
-        _until(lambda: "parent.PWN" in (browser.evaluate("document.body.innerText") or ""))
+        until(lambda: "parent.PWN" in (browser.evaluate("document.body.innerText") or ""))
         text = browser.evaluate("document.body.innerText").replace("\u2060", "")
         for hostile_text in PAGE_TEXTS[:10]:
             assert plain(hostile_text) in text
-        browser.press("Previous")  # this clip cannot be shown, which gives a notice
-        _until(lambda: "Cannot show this clip" in browser.evaluate("document.body.innerText"))
+        browser.click("Previous")  # this clip cannot be shown, which gives a notice
+        until(lambda: "Cannot show this clip" in browser.evaluate("document.body.innerText"))
         assert browser.evaluate("String(window.PWN)") == "undefined"
         assert browser.evaluate(f"document.querySelectorAll({json.dumps(_INJECTED_ELEMENTS)}).length") == 0
         browser.open(address.rstrip("/").rpartition("/")[0] + "/")
-        _until(lambda: "This viewer requires its token" in (browser.evaluate("document.body.innerText") or ""))
+        until(lambda: "This viewer requires its token" in (browser.evaluate("document.body.innerText") or ""))
         assert browser.evaluate("document.querySelectorAll('canvas').length") == 0

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,22 +16,27 @@ from websockets.sync.client import connect
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 T = TypeVar("T")
+BrowserT = TypeVar("BrowserT", bound="Browser")
 
 
 class Browser:
     """One page of a browser.
 
+    Args:
+        profile: Empty folder of the browser.
+        flags: How it draws, and other flags of Chromium.
+
     Attributes:
         errors: Exceptions, failed loads and messages of level error so far.
     """
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, *, flags: Sequence[str] = ("--disable-gpu",)) -> None:
         assert CHROMIUM is not None
         self.errors: list[str] = []
         self._count = 0
         self._process = subprocess.Popen(
             [
-                CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+                CHROMIUM, "--headless", "--no-sandbox", *flags, "--no-first-run", "--disable-sync", "--disable-quic",
                 "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
                 f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank",
             ],
@@ -108,9 +113,8 @@ class Browser:
 
 
 @contextmanager
-def browsing(profile: Path) -> Iterator[Browser]:
-    """A browser with an empty profile folder, ended on exit."""
-    browser = Browser(profile)
+def browsing(browser: BrowserT) -> Iterator[BrowserT]:
+    """A browser, ended on exit."""
     try:
         yield browser
     finally:
