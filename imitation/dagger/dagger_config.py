@@ -39,6 +39,8 @@ class DaggerConfig:
         optimizer: "muon" (matrices; the rest by AdamW) or "adamw".
         max_grad_norm: Gradients are clipped to this norm.
         hidden: Widths of the hidden layers of the policy.
+        components: Principal components of the observations that the policy is fitted in; it learns nothing of the
+            others, see `principal_inputs`.
         precision: "float32", or "bfloat16" for the matrix products.
         directions: Directions of activation with the largest effect that each label distinguishes.
         direction_power: Power of a direction's effect on the teacher's cost that its errors count with: 1 is that cost,
@@ -69,6 +71,7 @@ class DaggerConfig:
     optimizer: Optimizer = "adamw"
     max_grad_norm: PositiveFloat = 1.0
     hidden: HiddenWidths = (1024, 512, 512)
+    components: Annotated[int, Field(ge=1, le=100_000)] = 512
     precision: Precision = "float32"
     directions: Annotated[int, Field(ge=1, le=1000)] = 32
     direction_power: Annotated[float, Field(ge=0, le=1)] = 0.5

@@ -111,7 +111,9 @@ class DaggerTrainer:
         self._push = jax.jit(partial(pushed, self._start_noise))
         self._with_physics = jax.jit(partial(with_physics, task))
         self._store = jax.jit(self._store_labels, donate_argnums=0)
+        self._project = jax.jit(self._student.inputs)
         self._fit = jax.jit(self._student.fit)
+        self._inputs: Array | None = None  # of all labels, during the fit of a round
 
     def steps_after(self, iterations: int) -> int:
         """Control steps of the completed rounds, which the policy has learned from."""
@@ -138,8 +140,8 @@ class DaggerTrainer:
         return jax.device_put(state, self.engine.device)
 
     def warm_start(self, state: DaggerState, learner: StudentState) -> DaggerState:
-        """Replace the learner's state with that of another run."""
-        return state._replace(learner=learner)
+        """Begin at the policy of another run."""
+        return self.warm_start_policy(state, learner.params, learner.normaliser)
 
     def warm_start_policy(self, state: DaggerState, params: Params, normaliser: Normaliser) -> DaggerState:
         """Begin at a policy; what it does with the last excitation is lost."""
@@ -147,7 +149,7 @@ class DaggerTrainer:
 
     def learned_like(self, state: DaggerState) -> StudentState:
         """The part of the state that another run may start from."""
-        return state.learner
+        return state.learner._replace(fitted=None, inputs=None, optimizer=None)
 
     def to_checkpoint(self, state: DaggerState) -> DaggerState:
         """The part of the state that a checkpoint stores: all of it."""
@@ -218,7 +220,12 @@ class DaggerTrainer:
     def _fit_policy(self, state: DaggerState, stage: Stage) -> tuple[DaggerState, dict[str, Any]]:
         key, fit_key = jax.random.split(state.key)
         start, end = stage.index / stage.count, (stage.index + 1) / stage.count
-        learner, metrics = self._fit(state.learner, state.labels, fit_key, start, end)
+        learner = self._student.begin_fit(state.learner, state.labels) if stage.index == 0 else state.learner
+        if self._inputs is None or stage.index == 0:
+            self._inputs = self._project(learner, state.labels)
+        learner, metrics = self._fit(learner, state.labels, self._inputs, fit_key, start, end)
+        if stage.index == stage.count - 1:
+            self._inputs = None
         return state._replace(learner=learner, key=key), metrics
 
     def _evaluate(self, state: DaggerState, stage: Stage) -> tuple[DaggerState, dict[str, Any]]:

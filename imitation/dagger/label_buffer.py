@@ -60,9 +60,3 @@ def add_labels(buffer: LabelBuffer, new: LabelledSteps) -> LabelBuffer:
         position=(buffer.position + count) % capacity,
         filled=jnp.minimum(buffer.filled + count, capacity),
     )
-
-
-def sample_labels(buffer: LabelBuffer, key: Array, count: int) -> LabelledSteps:
-    """Draw steps at random."""
-    rows = jax.random.randint(key, (count,), 0, jnp.maximum(buffer.filled, 1))
-    return jax.tree.map(lambda array: array[rows], buffer.steps)

@@ -8,6 +8,9 @@ nothing. Errors d in activation count with
     |E d|² + weight |d|²,
 
 where the rows of E are the directions that move the body, see `Teacher`.
+
+Each round's fit runs in the principal components of the observations, see `principal_inputs`; the policy is always
+given as a network of the observations.
 """
 
 import math
@@ -25,13 +28,35 @@ from musclemap.imitation.task import observation
 from musclemap.imitation.task.task import Task
 
 from .dagger_config import DaggerConfig
-from .label_buffer import LabelBuffer, LabelledSteps, sample_labels
+from .label_buffer import LabelBuffer
+from .principal_inputs import (
+    PrincipalInputs,
+    no_principal_inputs,
+    principal_inputs,
+    project,
+    to_observations,
+    to_principal,
+)
+
+MAX_ANALYSED = 20_000
+"""Most labels whose observations determine the principal components."""
 
 
 class StudentState(NamedTuple):
-    """Network, optimiser state, normaliser, and the number of gradient steps so far."""
+    """State of the policy and its fit.
+
+    Attributes:
+        params: The policy, a network of normalised observations.
+        fitted: The same network of the principal components, which the optimiser changes.
+        inputs: The principal components of the present round.
+        optimizer: State of the optimiser of `fitted`.
+        normaliser: Normaliser of the observations.
+        updates: Number of gradient steps so far.
+    """
 
     params: Params
+    fitted: Params
+    inputs: PrincipalInputs
     optimizer: Any
     normaliser: Normaliser
     updates: Array
@@ -60,6 +85,7 @@ class Student:
         observed = np.ones(task.nobs, np.float32)
         observed[parts["excitation"]] = 0.0
         self._observed = jnp.asarray(observed)
+        self._ncomponent = min(config.components, task.nobs)
         model = task.body.model
         self._timestep, self._nsubstep = float(model.opt.timestep), task.body.nsubstep
         self._rise, self._fall = (jnp.asarray(model.actuator_dynprm[:, k], jnp.float32) for k in (0, 1))
@@ -68,15 +94,33 @@ class Student:
         """Initialise the network; excitations start near the resting one."""
         params = make_mlp(key, (self._task.nobs, *self._config.hidden, self._task.body.model.nu), last_scale=0.01)
         params["w0"] = params["w0"] * self._observed[:, None]
-        return StudentState(params, self._optimizer.init(params), make_normaliser(self._task.nobs), jnp.zeros(()))
+        inputs = no_principal_inputs(self._task.nobs, self._ncomponent)
+        fitted = to_principal(inputs, params)
+        return StudentState(
+            params, fitted, inputs, self._optimizer.init(fitted), make_normaliser(self._task.nobs), jnp.zeros(())
+        )
 
     def begin_at(self, student: StudentState, params: Params, normaliser: Normaliser) -> StudentState:
         """Replace the network, except its weights of the last excitation, which stay 0."""
         return student._replace(params={**params, "w0": params["w0"] * self._observed[:, None]}, normaliser=normaliser)
 
+    def begin_fit(self, student: StudentState, labels: LabelBuffer) -> StudentState:
+        """Choose the components for the fit of a round, and restart the optimiser."""
+        filled = int(labels.filled)
+        rows = np.linspace(0, filled - 1, min(filled, MAX_ANALYSED)).astype(np.int32)
+        x = np.asarray(self._observed_values(student.normaliser, labels.steps.obs[rows]))
+        inputs = principal_inputs(x, self._ncomponent)
+        fitted = to_principal(inputs, student.params)
+        return student._replace(fitted=fitted, inputs=inputs, optimizer=self._optimizer.init(fitted))
+
+    def inputs(self, student: StudentState, labels: LabelBuffer) -> Array:
+        """The components of all labels' observations, shape (capacity, ncomponent)."""
+        part = lambda obs: project(student.inputs, self._observed_values(student.normaliser, obs))  # noqa: E731
+        return jax.lax.map(part, labels.steps.obs, batch_size=1000)
+
     def excitation(self, student: StudentState, obs: Array) -> Array:
         """Excitations of the policy, shape (..., nu)."""
-        return self._excitation(student.params, normalise(student.normaliser, obs))
+        return self._excitation(student.params, self._observed_values(student.normaliser, obs))
 
     def observe(self, student: StudentState, obs: Array) -> StudentState:
         """Update the normaliser with observations, shape (n, nobs)."""
@@ -91,13 +135,14 @@ class Student:
         return act
 
     def fit(
-        self, student: StudentState, labels: LabelBuffer, key: Array, start: Array, end: Array
+        self, student: StudentState, labels: LabelBuffer, inputs: Array, key: Array, start: Array, end: Array
     ) -> tuple[StudentState, dict[str, Array]]:
         """Take `gradient_steps` gradient steps.
 
         Args:
             student: State before.
             labels: Labels.
+            inputs: Their inputs, from `inputs`.
             key: Random key.
             start: Finished part of the round's fit.
             end: Finished part afterwards.
@@ -105,37 +150,46 @@ class Student:
         Returns:
             The new state, and the means of the metrics.
         """
-        config, x_of = self._config, lambda obs: normalise(student.normaliser, obs)
+        config = self._config
 
-        def step(carry: tuple[Params, Any], inputs: tuple[Array, Array]) -> tuple[tuple[Params, Any], dict[str, Array]]:
+        def step(carry: tuple[Params, Any], at: tuple[Array, Array]) -> tuple[tuple[Params, Any], dict[str, Array]]:
             params, optimizer = carry
-            batch = sample_labels(labels, inputs[0], config.batch_size)
-            (_, metrics), grad = jax.value_and_grad(self._loss, has_aux=True)(params, x_of(batch.obs), batch)
+            rows = jax.random.randint(at[0], (config.batch_size,), 0, jnp.maximum(labels.filled, 1))
+            (_, metrics), grad = jax.value_and_grad(self._loss, has_aux=True)(params, inputs[rows], labels, rows)
             update, optimizer = self._optimizer.update(grad, optimizer, params)
             final = config.final_learning_rate
-            rate = final + (1.0 - final) * 0.5 * (1.0 + jnp.cos(math.pi * inputs[1]))
+            rate = final + (1.0 - final) * 0.5 * (1.0 + jnp.cos(math.pi * at[1]))
             params: Params = jax.tree.map(lambda value, change: value + rate * change, params, update)
             return (params, optimizer), metrics
 
         count = config.gradient_steps
         progress = start + (end - start) * jnp.arange(count) / count
-        (params, optimizer), metrics = jax.lax.scan(
-            step, (student.params, student.optimizer), (jax.random.split(key, count), progress)
+        (fitted, optimizer), metrics = jax.lax.scan(
+            step, (student.fitted, student.optimizer), (jax.random.split(key, count), progress)
         )
-        student = StudentState(params, optimizer, student.normaliser, student.updates + count)
+        params = to_observations(student.inputs, fitted)
+        student = self.begin_at(student, params, student.normaliser)
+        student = student._replace(fitted=fitted, optimizer=optimizer, updates=student.updates + count)
         return student, jax.tree.map(jnp.mean, metrics)
 
-    def _excitation(self, params: Params, x: Array) -> Array:
-        return self._task.excitation(apply_mlp(params, x * self._observed, dtype=self._dtype))
+    def _observed_values(self, normaliser: Normaliser, obs: Array) -> Array:
+        """Normalised observations, 0 in place of those that the policy must not use."""
+        return normalise(normaliser, obs) * self._observed
 
-    def _loss(self, params: Params, x: Array, batch: LabelledSteps) -> tuple[Array, dict[str, Array]]:
-        act = batch.obs[:, self._act]
-        error = self.reached(act, self._excitation(params, x)) - batch.activation
-        rows = batch.effect if self._effects is None else self._effects[batch.row]
-        effect = jnp.einsum("nij,nj->ni", rows.astype(error.dtype), error)
+    def _excitation(self, params: Params, x: Array) -> Array:
+        return self._task.excitation(apply_mlp(params, x, dtype=self._dtype))
+
+    def _loss(
+        self, params: Params, inputs: Array, labels: LabelBuffer, rows: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        steps = labels.steps
+        act = steps.obs[:, self._act][rows]
+        error = self.reached(act, self._excitation(params, inputs)) - steps.activation[rows]
+        effects = steps.effect[rows] if self._effects is None else self._effects[steps.row[rows]]
+        effect = jnp.einsum("nij,nj->ni", effects.astype(error.dtype), error)
         square = jnp.mean(error**2, axis=-1)
         weighted = jnp.sum(effect**2, axis=-1) / error.shape[-1] + self._config.activation_weight * square
-        weight = batch.valid.astype(error.dtype)
+        weight = steps.valid[rows].astype(error.dtype)
         mean = lambda values: jnp.sum(values * weight) / jnp.maximum(jnp.sum(weight), 1.0)  # noqa: E731
         loss = mean(weighted)
         return loss, {"imitation_loss": loss, "activation_error": jnp.sqrt(mean(square))}

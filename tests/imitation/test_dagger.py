@@ -13,7 +13,7 @@ import pytest
 from musclemap.datasets.clip import Clip
 from musclemap.errors import SettingsError
 from musclemap.imitation.dagger.dagger_config import DaggerConfig
-from musclemap.imitation.dagger.label_buffer import LabelledSteps, add_labels, make_label_buffer, sample_labels
+from musclemap.imitation.dagger.label_buffer import LabelledSteps, add_labels, make_label_buffer
 from musclemap.imitation.dagger.label_pool import LabelPool
 from musclemap.imitation.dagger.schedule import Schedule
 from musclemap.imitation.dagger.starts import StartNoise
@@ -22,7 +22,7 @@ from musclemap.imitation.dagger.teacher import Labels, QueryStates, Teacher
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.policy.policy_file import load_policy
-from musclemap.imitation.ppo.networks import make_mlp
+from musclemap.imitation.ppo.networks import apply_mlp, make_mlp
 from musclemap.imitation.regulator.processes import one_thread_each
 from musclemap.imitation.regulator.regulate import regulate
 from musclemap.imitation.regulator.regulator_config import RegulatorConfig
@@ -188,15 +188,44 @@ def test_fitting_lowers_the_loss(body: SimulationBody) -> None:
     )
     buffer = add_labels(make_label_buffer(count, task.nobs, body.model.nu, 4), steps)
     state = student.observe(student.init(jax.random.PRNGKey(0)), steps.obs)
+    state = student.begin_fit(state, buffer)
+    inputs = student.inputs(state, buffer)
     fit, losses = jax.jit(student.fit), []
     for k in range(3):
-        state, metrics = fit(state, buffer, jax.random.PRNGKey(k), k / 3, (k + 1) / 3)
+        state, metrics = fit(state, buffer, inputs, jax.random.PRNGKey(k), k / 3, (k + 1) / 3)
         losses.append(float(metrics["imitation_loss"]))
     assert losses[2] < losses[1] < losses[0]
     none = buffer._replace(steps=steps._replace(valid=jnp.zeros(count, bool)))
-    after, metrics = fit(state, none, jax.random.PRNGKey(0), 0.0, 1.0)
+    after, metrics = fit(state, none, inputs, jax.random.PRNGKey(0), 0.0, 1.0)
     assert float(metrics["imitation_loss"]) == 0.0
     assert np.isfinite(after.params["w0"]).all()
+
+
+def test_the_policy_is_the_network_that_was_fitted(body: SimulationBody) -> None:
+    task, rng, count = Task(body), np.random.default_rng(0), 300
+    student = Student(task, replace(CONFIG, components=40, gradient_steps=50, learning_rate=1e-2))
+    # Observations that 20 numbers determine: 40 components hold all of them.
+    obs = rng.normal(size=(count, 20)) @ rng.normal(size=(20, task.nobs)) + rng.normal(size=task.nobs)
+    steps = LabelledSteps(
+        obs=jnp.asarray(obs, jnp.float32),
+        activation=jnp.full((count, body.model.nu), 0.2),
+        effect=jnp.zeros((count, 4, body.model.nu), jnp.float16),
+        row=jnp.zeros(count, jnp.int32),
+        valid=jnp.ones(count, bool),
+    )
+    buffer = add_labels(make_label_buffer(count, task.nobs, body.model.nu, 4), steps)
+    state = student.observe(student.init(jax.random.PRNGKey(0)), steps.obs)
+    before = student.excitation(state, steps.obs)
+    state = student.begin_fit(state, buffer)
+    inputs = student.inputs(state, buffer)
+    assert inputs.shape == (count, 40)
+    variance = np.cov(np.asarray(inputs)[:, :20].T)
+    np.testing.assert_allclose(variance, np.eye(20), atol=0.05)
+    np.testing.assert_allclose(task.excitation(apply_mlp(state.fitted, inputs)), before, atol=1e-3)
+    state, _ = student.fit(state, buffer, inputs, jax.random.PRNGKey(0), jnp.zeros(()), jnp.ones(()))
+    fitted = task.excitation(apply_mlp(state.fitted, inputs))
+    np.testing.assert_allclose(student.excitation(state, steps.obs), fitted, atol=1e-3)
+    assert float(jnp.max(jnp.abs(fitted - before))) > 0.01
 
 
 def test_new_labels_replace_the_oldest() -> None:
@@ -207,8 +236,6 @@ def test_new_labels_replace_the_oldest() -> None:
         buffer = add_labels(buffer, LabelledSteps(values, values, effect, row, values[:, 0] >= 0))
     assert buffer.steps.obs[:, 0].tolist() == [2.0, 2.0, 1.0, 1.0]
     assert (int(buffer.filled), int(buffer.position)) == (4, 2)
-    drawn = sample_labels(buffer, jax.random.PRNGKey(0), 50).obs
-    assert set(drawn[:, 0].tolist()) == {1.0, 2.0}
     assert buffer.steps.row.tolist() == [2, 2, 1, 1]
 
 
