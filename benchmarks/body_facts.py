@@ -6,6 +6,7 @@ python benchmarks/body_facts.py
 import mujoco
 import numpy as np
 
+import musclemap as mm
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
 
@@ -53,6 +54,20 @@ def supinator_jump(step_deg: float = 0.25) -> tuple[float, float]:
     return float(change.max()), float(np.rad2deg(angles[change.argmax() + 1]))
 
 
+def shoulder_damping() -> tuple[float, float, float]:
+    """Damping of the plane of elevation and its counter-rotation in the built-in walk.
+
+    Returns:
+        Largest damping moment [N m], largest muscle moment about the plane of elevation [N m], and their correlation.
+    """
+    model, walk = load_body().model, mm.load("builtin-walk")
+    dofs = [model.joint(name).dofadr[0] for name in ("elv_angle_r", "shoulder1_r2_r")]
+    # The second angle is the negative of the first, so that both add up.
+    damping = walk.qvel[:, dofs] @ (model.dof_damping[dofs] * [1.0, -1.0])
+    moment = walk.joint_moment[:, walk.moment_names.index("elv_angle_r")]
+    return np.abs(damping).max(), np.abs(moment).max(), np.corrcoef(damping, moment)[0, 1]
+
+
 def main() -> None:
     """Print the figures."""
     released, corrected = (load_body(published=published) for published in (True, False))
@@ -83,6 +98,9 @@ def main() -> None:
     print(f"joints with stiffness: {int(np.count_nonzero(model.jnt_stiffness))} of {model.njnt}")
     jump, angle = supinator_jump()
     print(f"supinator: its length jumps by {100 * jump:.0f} % at {angle:.0f} deg of forearm rotation")
+    damping, moment, r = shoulder_damping()
+    print(f"walk: damping of elv_angle_r and shoulder1_r2_r {damping:.1f} N m at most, muscles about elv_angle_r "
+          f"{moment:.1f} N m at most, correlation {r:.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":
