@@ -3,10 +3,10 @@
     python benchmarks/learning_curve.py CLIP --minutes 30 --folder out/curve --plot docs/images/learning_curve.png
 
 One algorithm trains after another: PPO and the world model with the settings of side_by_side.py, DAgger in the two
-stages of `make walk-policy`. The policy is kept every two minutes. Minutes are those of the processor, of all processes,
-divided by the number of cores: other programs do not count, compilation and the teacher's linear model do. Every policy
-is judged from the same starts at frame 0, with errors of 0.05 m/s and 0.1 rad/s in the velocities. An algorithm whose
-policies are in the folder is not trained again.
+stages of `make walk-policy`. The policy is kept every two minutes. Minutes are those of the processor, all processes
+taken together, divided by the number of cores: other programs do not count, compilation and the teacher's linear model
+do. Every policy is judged from the same starts at frame 0, with errors of 0.05 m/s and 0.1 rad/s in the velocities. An
+algorithm whose policies are in the folder is not trained again.
 """
 
 import argparse
