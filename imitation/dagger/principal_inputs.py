@@ -13,7 +13,7 @@ from jax import Array
 
 from musclemap.imitation.ppo.networks import Params
 
-DAMPING = 1.0
+DAMPING = 10.0
 """Variance added to that of each component before it is scaled to 1; each observation has a variance of 1.
 
 Without it the policy fits small components of the labels that it has, and is worse in the states that it meets next.
