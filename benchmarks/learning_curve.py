@@ -71,7 +71,7 @@ def policies(algorithm: str, clip: tuple[str, Clip], minutes: float, folder: Pat
                 progress=_Keeper(run / POLICY, kept, began),
                 on_message=print,
                 save_seconds=SAVE_SECONDS,
-                tendon_cache=private_folder("fitted"),
+                cache=private_folder("fitted"),
                 warm_start=before,
             )
             shutil.copyfile(trained.policy, kept / f"{processor_seconds() - began:05.0f}.safetensors")

@@ -83,7 +83,7 @@ def learn(
     config = TrainConfig() if usual else load_settings(TrainConfig, Path(__file__).with_name(SETTINGS[algorithm]))
     plan = plan_training(clips, replace(config, seed=seed), algorithm=algorithm)
     trained = train(
-        plan, folder, until=until, tensorboard=False, on_message=print, tendon_cache=private_folder("fitted")
+        plan, folder, until=until, tensorboard=False, on_message=print, cache=private_folder("fitted")
     )
     return {
         "algorithm": algorithm,

@@ -210,7 +210,7 @@ def _train(plan: "TrainingPlan", folder: Path, limits: _Limits, options: _Option
             progress=training_listener(display, **limits),
             on_message=say,
             on_warning=_warn,
-            tendon_cache=private_folder("fitted"),
+            cache=private_folder("fitted"),
             **options,
         )
 

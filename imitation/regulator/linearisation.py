@@ -87,7 +87,14 @@ def nominal_path(body: SimulationBody, clip: Clip, config: TrackingConfig) -> No
     )
 
 
-def linearise(body: SimulationBody, path: NominalPath, steps: np.ndarray, config: RegulatorConfig) -> Linearisation:
+def linearise(
+    body: SimulationBody,
+    path: NominalPath,
+    steps: np.ndarray,
+    config: RegulatorConfig,
+    *,
+    by_state: np.ndarray | None = None,
+) -> Linearisation:
     """Linear model of some control steps of a path.
 
     Changes by the state are central differences of the simulated step; changes by the activations come from the model
@@ -98,6 +105,7 @@ def linearise(body: SimulationBody, path: NominalPath, steps: np.ndarray, config
         path: The motion.
         steps: Numbers of the control steps, shape (n,).
         config: Differences.
+        by_state: Changes by the state if they are known, which saves nearly all of the time.
     """
     dofs = find_controlled_dofs(body)
     n, nu = dofs.ndof, body.model.nu
@@ -112,7 +120,8 @@ def linearise(body: SimulationBody, path: NominalPath, steps: np.ndarray, config
         span / body.nsubstep * np.cumsum(force).sum() / max(force.sum(), 1e-12) for force in (1 - rising, rising)
     ]
     for row, step in enumerate(steps):
-        result.by_state[row] = _state_differences(body, data, dofs, path, int(step), config)
+        known = None if by_state is None else by_state[row]
+        result.by_state[row] = _state_differences(body, data, dofs, path, int(step), config) if known is None else known
         set_state(data, path.qpos[step], path.qvel[step], path.act[step], path.warmstart[step])
         compute_forces(body, data, base=path.base_at(int(step)))
         velocity = response.response(data)

@@ -1,7 +1,10 @@
 """Regulators of several clips, computed in parallel processes."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -14,6 +17,7 @@ from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.dofs import find_controlled_dofs
 
 from .gains import compute_gains
+from .linear_files import differences_file, read_differences, write_differences
 from .linearisation import Linearisation, NominalPath, linearise, nominal_path
 from .processes import available_cores, one_thread_each, process_pool
 from .regulator import RegulatedPath
@@ -35,6 +39,7 @@ def regulate(
     config: RegulatorConfig,
     *,
     workers: int = 0,
+    cache: Path | None = None,
     on_message: Callable[[str], None] = lambda text: None,
 ) -> list[RegulatedPath]:
     """Follow each clip with the tracking controller and compute the regulator around that motion.
@@ -46,6 +51,7 @@ def regulate(
         tracking: Gains of the tracking controller.
         config: Weights and differences of the regulator.
         workers: Number of processes; 0 for one per core.
+        cache: Folder in which the finite differences of each motion are kept for other runs.
         on_message: Called with a sentence for each clip.
 
     Raises:
@@ -58,33 +64,45 @@ def regulate(
             paths.append(nominal_path(body, clip, tracking))
         except TrackingError as error:
             raise TrackingError(f"{name}: {error}") from error
-    nroot = find_controlled_dofs(body).nroot
+    dofs = find_controlled_dofs(body)
     results: list[RegulatedPath] = []
     local = sum(len(path.excitation) for path in paths) <= _LOCAL_STEPS
-    pool = None if local else process_pool(workers or available_cores(), _prepare, body.name, physics)
-    try:
+    with ExitStack() as stack:
+        pool: ProcessPoolExecutor | None = None
         for (name, _), path in zip(clips, paths, strict=True):
-            on_message(f"linearises {len(path.excitation)} control steps of {name} (minutes)")
-            tasks = np.array_split(
-                np.arange(len(path.excitation)), max(1, len(path.excitation) // _STEPS_PER_TASK)
-            )
-            if pool is None:
-                parts = [linearise(body, path, steps, config) for steps in tasks]
+            count = len(path.excitation)
+            file = None if cache is None else cache / differences_file(body, physics, path, config)
+            known = None if file is None else read_differences(file, (count, 2 * dofs.ndof, 2 * dofs.ndof), on_message)
+            if known is not None:
+                linear = linearise(body, path, np.arange(count), config, by_state=known)
+            elif local:
+                linear = linearise(body, path, np.arange(count), config)
             else:
-                with one_thread_each():
-                    futures = [pool.submit(_linearise, path, steps, config) for steps in tasks]
-                parts = [future.result() for future in futures]
-            linear = Linearisation(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+                on_message(f"linearises {count} control steps of {name} (minutes)")
+                if pool is None:
+                    pool = process_pool(workers or available_cores(), _prepare, body.name, physics)
+                    stack.callback(pool.shutdown, cancel_futures=True)
+                linear = _linearise_in(pool, path, config)
+            if file is not None and known is None:
+                write_differences(file, linear.by_state)
             with threadpool_limits(limits=1, user_api="blas"):  # the same sums whatever the number of threads
-                results.append(RegulatedPath(path, compute_gains(path, linear, nroot=nroot, config=config)))
+                results.append(RegulatedPath(path, compute_gains(path, linear, nroot=dofs.nroot, config=config)))
+    return results
+
+
+def _linearise_in(pool: ProcessPoolExecutor, path: NominalPath, config: RegulatorConfig) -> Linearisation:
+    """Linear model of a whole path, computed by processes."""
+    count = len(path.excitation)
+    tasks = np.array_split(np.arange(count), max(1, count // _STEPS_PER_TASK))
+    try:
+        with one_thread_each():
+            futures = [pool.submit(_linearise, path, steps, config) for steps in tasks]
+        parts = [future.result() for future in futures]
     except BrokenProcessPool as error:
         raise TrainingError(
             "a process that linearises a clip has ended, perhaps because memory ran out: lower dagger.workers"
         ) from error
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
-    return results
+    return Linearisation(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _prepare(name: str, physics: PhysicsConfig) -> None:

@@ -1,6 +1,6 @@
 """Construction of trainers from a plan."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +29,15 @@ AnyTrainer = Trainer | WorldTrainer | DaggerTrainer
 
 
 def make_trainer(
-    plan: TrainingPlan, task: Task, folder: RunFolder, tendon_folders: Sequence[Path], on_message: Callable[[str], None]
+    plan: TrainingPlan, task: Task, folder: RunFolder, cache: Path | None, on_message: Callable[[str], None]
 ) -> AnyTrainer:
     """Make the trainer for a plan.
 
     Args:
         plan: The plan.
         task: Task with the plan's body.
-        folder: Folder of the run; the errors of fitted tendon lengths are recorded there.
-        tendon_folders: Folders to search in order for fitted tendon lengths; new fits are saved to all of them.
+        folder: Folder of the run, where fitted tendon lengths and their errors are saved.
+        cache: Folder in which fitted tendon lengths and linear models of clips are kept for other runs.
         on_message: Called with messages for the user.
 
     Raises:
@@ -55,10 +55,11 @@ def make_trainer(
     gpus = config.gpus or (0 if plan.algorithm == "ppo" else 1)
     engine = make_engine(body, config.num_envs, kind=plan.engine, variants=variants, gpus=gpus, **buffers)
     if plan.algorithm == "dagger":
-        return DaggerTrainer(engine, task, plan.library, _label_pool(plan, on_message), config.dagger)
+        return DaggerTrainer(engine, task, plan.library, _label_pool(plan, cache, on_message), config.dagger)
     if not uses_world_model:
         return Trainer(engine, task, plan.library.reference, PPO(task.nobs, body.model.nu, config.ppo))
     dynamics = config.world_model.dynamics
+    tendon_folders = [folder.root, *([cache] if cache else [])]
     tendons = (
         None
         if dynamics.variant == "plain"
@@ -72,14 +73,21 @@ def make_trainer(
     return WorldTrainer(engine, task, plan.library, model, config.world_model, episodes)
 
 
-def _label_pool(plan: TrainingPlan, on_message: Callable[[str], None]) -> LabelPool:
+def _label_pool(plan: TrainingPlan, cache: Path | None, on_message: Callable[[str], None]) -> LabelPool:
     """The teacher of the clips, in their order in the library."""
     config, by_name = plan.config.dagger, dict(plan.clips)
     clips = [(name, by_name[name]) for name in plan.library.names]
     physics, regulated = plan.config.physics, []
     if config.teacher == "regulator":
         regulated = regulate(
-            plan.body, physics, clips, config.tracking, config.regulator, workers=config.workers, on_message=on_message
+            plan.body,
+            physics,
+            clips,
+            config.tracking,
+            config.regulator,
+            workers=config.workers,
+            cache=cache,
+            on_message=on_message,
         )
     return LabelPool(
         plan.body,

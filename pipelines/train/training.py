@@ -86,7 +86,7 @@ def train(
     on_message: Callable[[str], None] = lambda text: None,
     on_warning: Callable[[str], None] | None = None,
     save_seconds: float = SAVE_SECONDS,
-    tendon_cache: Path | None = None,
+    cache: Path | None = None,
     warm_start: Path | None = None,
 ) -> TrainingResult:
     """Train until a stop condition is met. Saves checkpoints and the policy at the end and at regular intervals.
@@ -102,8 +102,8 @@ def train(
         on_message: Called with messages for the user.
         on_warning: Called with messages about damaged or missing files; None calls `on_message`.
         save_seconds: Time between checkpoints [s].
-        tendon_cache: Folder in which fitted tendon lengths are cached for other runs. Fits in the run's own folder take
-            precedence, so that a run resumes on another machine with the same muscles.
+        cache: Folder in which fitted tendon lengths and linear models of clips are kept for other runs. Tendons in the
+            run's own folder take precedence, so that a run resumes on another machine with the same muscles.
         warm_start: Folder of another run, or a policy file, at which this run begins; see `warm_start.warm_start`.
 
     Raises:
@@ -125,7 +125,7 @@ def train(
         for open_log in openers:
             logs.append(open_log())
             stack.callback(logs[-1].close)
-        session = _TrainingSession(plan, folder, logs, progress, on_message, on_warning, tendon_cache)
+        session = _TrainingSession(plan, folder, logs, progress, on_message, on_warning, cache)
         stack.callback(session.close)
         return session.run(until, resume=resume, warm_start=warm_start, save_seconds=save_seconds)
 
@@ -141,7 +141,7 @@ class _TrainingSession:
         progress: Callable[[TrainingProgress], None],
         on_message: Callable[[str], None],
         on_warning: Callable[[str], None],
-        tendon_cache: Path | None,
+        cache: Path | None,
     ) -> None:
         self._plan, self._folder, self._logs, self._progress = plan, folder, logs, progress
         self._on_message, self._on_warning, self._last_warning = on_message, on_warning, ""
@@ -149,8 +149,7 @@ class _TrainingSession:
         config = plan.config
         self._started = time.monotonic()
         self._task = Task(plan.body, config.task)
-        tendon_folders = [folder.root, *([tendon_cache] if tendon_cache else [])]
-        self._trainer: Any = make_trainer(plan, self._task, folder, tendon_folders, on_message)
+        self._trainer: Any = make_trainer(plan, self._task, folder, cache, on_message)
         self._earlier_seconds = 0.0
         self._figures: dict[str, float] = {}
         self._last_log = (self._started, 0)

@@ -1,6 +1,8 @@
 """The regulator: its linear model, its gains against a dense solution, and motions led back by it."""
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -11,11 +13,13 @@ from musclemap.datasets.clip import Clip
 from musclemap.imitation.errors import TrackingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
+from musclemap.imitation.regulator import linear_files
+from musclemap.imitation.regulator import linearisation as linearisation_module
 from musclemap.imitation.regulator import regulate as regulate_module
 from musclemap.imitation.regulator.gains import compute_gains
 from musclemap.imitation.regulator.linearisation import Linearisation, NominalPath, deviation, linearise, nominal_path
 from musclemap.imitation.regulator.regulate import regulate
-from musclemap.imitation.regulator.regulator import Regulator, effects, map_regulated, save_regulated
+from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator, effects, map_regulated, save_regulated
 from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.tracking.activation import ActivationDynamics
@@ -182,3 +186,44 @@ def test_a_clip_that_the_controller_loses_is_named(
     monkeypatch.setattr("musclemap.imitation.tracking.search.LANDMARK_LIMIT", 1e-9)
     with pytest.raises(TrackingError, match=rf"{clips[0][0]}: the controller loses the clip after \d+ of \d+"):
         regulate(body, PhysicsConfig(), clips, TrackingConfig(), RegulatorConfig())
+
+
+def test_runs_share_the_differences(
+    body: SimulationBody, clips: Sequence[tuple[str, Clip]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def regulated(config: RegulatorConfig = SMALL) -> RegulatedPath:
+        (one,) = regulate(
+            body, PhysicsConfig(), clips, TrackingConfig(), config, cache=tmp_path, on_message=said.append
+        )
+        return one
+
+    first = regulated()
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(linearisation_module, "_state_differences", None)
+        again = regulated(replace(SMALL, effort=0.7))
+    np.testing.assert_array_equal(again.path.qpos, first.path.qpos)
+    plain = regulate(body, PhysicsConfig(), clips, TrackingConfig(), replace(SMALL, effort=0.7))[0]
+    for one, other in zip(again.gains, plain.gains, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert said == []
+    file.write_bytes(whole[:-100])
+    regulated()
+    assert file.read_bytes() == whole
+    assert "is damaged" in said[0]
+    regulated(replace(SMALL, velocity_step=2e-3))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_old_differences_are_removed(tmp_path: Path) -> None:
+    for k in range(linear_files.MAX_FILES + 2):
+        file = tmp_path / f"differences-{k}.safetensors"
+        linear_files.write_differences(file, np.full((1, 2, 2), k, np.float32))
+        os.utime(file, (k, k))
+    names = sorted(int(path.stem.split("-")[1]) for path in tmp_path.iterdir())
+    assert names == list(range(2, linear_files.MAX_FILES + 2))
+    read = linear_files.read_differences(tmp_path / "differences-5.safetensors", (1, 2, 2), print)
+    np.testing.assert_array_equal(read, np.full((1, 2, 2), 5, np.float32))
