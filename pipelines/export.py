@@ -32,7 +32,7 @@ from musclemap.pipelines.clip_bodies import clips_of_body
 from musclemap.pipelines.convert.conversion import is_disk_full
 from musclemap.pipelines.track.track_folder import ListedTrack, read_track_list
 from musclemap.pipelines.track.tracked_motions import track_of
-from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, MAX_VARIANTS, load_body_version
+from musclemap.skeletons.bodies import MAX_VARIANTS, load_clip_body
 from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 from .export_formats import FORMATS, Format
@@ -112,8 +112,7 @@ def export_clips(
     make_body = lru_cache(maxsize=MAX_VARIANTS)(partial(ExportBody, fingers=fingers))
 
     def body_of(clip: Clip) -> ExportBody:
-        name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
-        return make_body(load_body_version(name, clip.model_sha256, variant=clip.variant))
+        return make_body(load_clip_body(clip.model, clip.model_sha256, variant=clip.variant))
 
     done: list[ExportedClip] = []
     with _open_folder(out) as journal:

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.synthetic.hands import close_hands
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.errors import SettingsError
 from musclemap.retarget.checks.evaluation import evaluate_clip
@@ -19,7 +20,7 @@ from musclemap.retarget.solver.fitter import Fitter
 from musclemap.retarget.targets.base_frame import BaseFrame
 from musclemap.retarget.targets.landmark_targets import build_targets
 from musclemap.retarget.targets.proportions import fit_proportions
-from musclemap.skeletons.base_motion import GRAVITY, STILL
+from musclemap.skeletons.base_motion import GRAVITY, STILL, base_motion
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
@@ -119,6 +120,30 @@ def test_arms_of_the_whole_body_are_found_again(arms: TargetBody, body: TargetBo
     angles = arms.reduced.reduce(known)[:, NROOT:]
     difference = np.rad2deg(np.abs(fit.q[:, NROOT:] - angles))[:, hinges]
     assert difference.mean(axis=0).max() < 0.5
+
+
+def test_chest_and_arms_of_the_full_body(arms: TargetBody, body: TargetBody) -> None:
+    """Of the full body's clip of the same motion: the same angles, on the path of its chest, seen by its targets."""
+    motion = close_hands(synthesise("walk_1.2", seconds=1.2), period=1.0)
+    config = replace(CONFIG, body=BodyConfig(name="bimanual-arm", chest="full-body"))
+    clip = convert(Retargeter(config), motion)[0]
+    full = convert(Retargeter(replace(CONFIG, body=BodyConfig(), hands="tracked")), motion)[0]
+    known, path = arms_of(arms, body, full.qpos.astype(np.float64))
+    assert np.rad2deg(np.abs(clip.qpos - known)).max() < 1e-3
+    assert clip.hands == "tracked"
+    assert exact(clip)
+    assert clip.base_motion is not None
+    ref = base_motion(path, clip.fps)
+    # Differences of float32 positions of 100 Hz have noise of a few cm/s².
+    np.testing.assert_allclose(clip.base_motion[:, 0], ref[:, 0], atol=1e-3)
+    np.testing.assert_allclose(clip.base_motion[:, 1:], ref[:, 1:], atol=0.05)
+    for name in ("humerus_r", "ulna_l", "lunate_r"):
+        ours, theirs = clip.landmark_names.index(name), full.landmark_names.index(name)
+        own = np.linalg.norm(clip.landmark_pos[:, ours] - clip.target_pos[:, ours], axis=1)
+        other = np.linalg.norm(full.landmark_pos[:, theirs] - full.target_pos[:, theirs], axis=1)
+        np.testing.assert_allclose(own, other, atol=1e-4)
+    with pytest.raises(SettingsError, match="bimanual-arm"):
+        BodyConfig(chest="full-body")
 
 
 def resting(nframe: int = 60) -> SourceMotion:
