@@ -73,7 +73,7 @@ LOADED = 0.2
 RETURN_TOLERANCE_MM = 5.0
 """Distance that the centre of pressure may fall behind its maximum and still count as monotonic; noise of plates."""
 
-LENGTHS = {"pelvis": 0.185, "thigh": 0.387, "shank": 0.460, "foot": 0.303}
+LENGTHS = {"pelvis": 0.185, "thigh": 0.387, "shank": 0.460, "foot": 0.3035}
 """Lengths of the man's segments as `BodySize` measures them [m]: those of MyoFullBody, times the factors by which the
 reference's model was scaled to his markers: hip joints 0.0925 m from the middle, thigh 0.958, shank 1.149, foot 1.143
 (`subject_walk_adjusted.osim` of OpenSim's examples; Apache-2.0). MyoFullBody's legs are of the same generic model.
