@@ -5,7 +5,8 @@
     python benchmarks/truth.py FOLDER --scale-body lengths --masses proportional
 
 `--scale-body height` gives the body the subject's mass and sex, and the height that the steps suggest; `lengths` also
-the lengths of his segments. `--masses` says how mass is shared (docs/subjects.md).
+his hip width and the lengths of thigh and shank, `feet` that of his shoes, too. `--masses` says how mass is shared
+(docs/subjects.md).
 
 FOLDER holds `walk_poses.npz`, the motion in AMASS's layout, and `reference.npz`: joint angles, plates, moments and EMG
 of OpenSim Moco's example3DWalking (Apache-2.0; Rajagopal et al. 2016, IEEE TBME 63), in OpenSim's axes (x forward, y
@@ -73,10 +74,12 @@ LOADED = 0.2
 RETURN_TOLERANCE_MM = 5.0
 """Distance that the centre of pressure may fall behind its maximum and still count as monotonic; noise of plates."""
 
-LENGTHS = {"pelvis": 0.185, "thigh": 0.387, "shank": 0.460, "foot": 0.3035}
+LENGTHS = {"pelvis": 0.185, "thigh": 0.387, "shank": 0.460}
+FOOT = {"foot": 0.3035}
 """Lengths of the man's segments as `BodySize` measures them [m]: those of MyoFullBody, times the factors by which the
 reference's model was scaled to his markers: hip joints 0.0925 m from the middle, thigh 0.958, shank 1.149, foot 1.143
-(`subject_walk_adjusted.osim` of OpenSim's examples; Apache-2.0). MyoFullBody's legs are of the same generic model.
+(`subject_walk_adjusted.osim` of OpenSim's examples; Apache-2.0). MyoFullBody's legs are of the same generic model. The
+foot's markers were on shoes.
 """
 
 ANGLES = ("hip_flexion", "knee_angle", "ankle_angle", "hip_rotation")
@@ -278,7 +281,7 @@ def convert(folder: Path, retargeter: Retargeter) -> tuple[Clip, dict[str, np.nd
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
     """Options that give the body the subject's size."""
-    parser.add_argument("--scale-body", choices=("height", "lengths"), help="give the body the subject's size")
+    parser.add_argument("--scale-body", choices=("height", "lengths", "feet"), help="give the body the subject's size")
     parser.add_argument("--masses", choices=MASS_METHODS, default=BodySize().masses, help="how its mass is shared")
 
 
@@ -291,7 +294,8 @@ def sized(config: RetargetConfig, options: argparse.Namespace, device: Any) -> R
     unscaled = Retargeter(config, device=device)
     targets = unscaled.targets(read_motion(options.folder / "walk_poses.npz", name="walk_poses.npz"))
     size = {"height": height_of_steps(HUMAN, targets.stance.scale), "mass": mass, "sex": "male"}
-    size |= LENGTHS if options.scale_body == "lengths" else {}
+    size |= {} if options.scale_body == "height" else LENGTHS
+    size |= FOOT if options.scale_body == "feet" else {}
     variant = make_variant(size=size | {"masses": options.masses})
     print(f"body: {variant.text}")
     return replace(config, body=replace(config.body, variant=variant))
