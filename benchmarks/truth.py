@@ -296,7 +296,8 @@ def sized(config: RetargetConfig, options: argparse.Namespace, device: Any) -> R
     size = {"height": height_of_steps(HUMAN, targets.stance.scale), "mass": mass, "sex": "male"}
     size |= {} if options.scale_body == "height" else LENGTHS
     size |= FOOT if options.scale_body == "feet" else {}
-    variant = make_variant(size=size | {"masses": options.masses})
+    size |= {} if options.masses == BodySize().masses else {"masses": options.masses}
+    variant = make_variant(size=size)
     print(f"body: {variant.text}")
     return replace(config, body=replace(config.body, variant=variant))
 
