@@ -115,6 +115,14 @@ def main() -> None:
     headings = ("motion", "arms", "p95", "fingers", "p95", "humerus", "elbow", "moments", "still chest")
     print("landmark errors [mm]; arms against MyoFullBody's [deg]; moments against MyoFullBody's [%]")
     print(table(headings, rows))
+    shared = Retargeter(replace(config, body=BodyConfig(name="bimanual-arm", chest="full-body")))
+    rows = [
+        (arm.source, *accuracy(arm), *against_whole(arm, full))
+        for arm, full in zip((result.clip for result in shared.retarget(motions)), whole, strict=True)
+        if arm is not None and full is not None
+    ]
+    print("the same with chest and arms of MyoFullBody's fit (--chest full-body)")
+    print(table(headings[:7], rows))
     for checked in (False, True):
         settings = replace(to_arms.config, validation=ValidationConfig(enabled=checked))
         retargeter = Retargeter(settings)

@@ -3,7 +3,8 @@
     python benchmarks/body_size.py --json benchmarks/results/body-size-cpu.json
 
 The first four sizes are of bones alone, the others of persons: subject01 of OpenSim's example Gait2392, a small woman,
-and a child of ten. Comparisons are over the joints' whole ranges, at other configurations than the scaling uses.
+the man of `truth.py`, whose thighs are short and shanks long, and a child of ten. Comparisons are over the joints'
+whole ranges, at other configurations than the scaling uses.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from typing import Any
 import machine
 from body_size_checks import compare_bodies, static_load
 from tables import table
+from truth import LENGTHS as TRUTH_LENGTHS
 
 from musclemap.retarget.checks.inverse_dynamics import GRAVITY
 from musclemap.skeletons.bodies import load_body
@@ -38,6 +40,7 @@ SIZES = {
     "femur 1.1, tibia 0.95": bones(thigh=1.1, shank=0.95),
     "subject01, 1.803 m, 72.6 kg": make_variant(size={"height": 1.803, "mass": 72.6, "sex": "male"}),
     "woman, 1.51 m, 50 kg": make_variant(size={"height": 1.51, "mass": 50.0, "sex": "female"}),
+    "man of docs/truth.md": make_variant(size={"height": 1.8, "mass": 85.27, "sex": "male", **TRUTH_LENGTHS}),
     "child, 1.38 m, 32 kg": make_variant(size={"height": 1.38, "mass": 32.0}),
 }
 

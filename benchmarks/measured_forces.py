@@ -4,8 +4,9 @@
 
 FOLDER holds `reference.npz` as for `truth.py`. Its coordinates are written as a motion of OpenSim, its plates as the
 table of ground reaction beside it, without a word on which foot is on which plate, and the motion is converted twice:
-with the forces used (the default) and with `validation.forces=estimated`. Comparisons are those of `truth.py`. The mass
-of the subject is taken from the forces.
+with the forces used (the default) and with `validation.forces=estimated`. Comparisons are those of `truth.py`, and so
+are `--scale-body` and `--masses`, which need its `walk_poses.npz`, too. The mass of the forces' subject is taken from
+the forces.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import jax
 import machine
 import numpy as np
 from tables import table
-from truth import centre_row, dynamics_of, event_row, force_rows, moment_rows
+from truth import add_size_options, centre_row, dynamics_of, event_row, force_rows, moment_rows, sized
 
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.formats.opensim import sto_bytes
@@ -76,6 +77,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="folder with reference.npz")
     parser.add_argument("--device", choices=("cpu", "gpu"))
     parser.add_argument("--json", type=Path, help="file for the results as JSON")
+    add_size_options(parser)
     options = parser.parse_args()
     if not (options.folder / "reference.npz").is_file():
         print(f"{options.folder} has no reference.npz; see the head of truth.py", file=sys.stderr)
@@ -85,12 +87,12 @@ def main() -> int:
     results: dict[str, Any] = {"machine": machine.describe()}
     print(machine.message(results["machine"]))
     device = choose_device(options.device) or jax.devices()[0]
+    defaults = sized(RetargetConfig(), options, device)
     texts: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         motion = write_trial(reference, Path(folder))
         for forces in ("estimated", "measured"):
-            config = RetargetConfig()
-            config = replace(config, validation=replace(config.validation, muscles=True, forces=forces))
+            config = replace(defaults, validation=replace(defaults.validation, muscles=True, forces=forces))
             retargeter = Retargeter(config, device=device)
             clip = retargeter.retarget(read_motions(motion, name="walk_ik.mot", options=ReadOptions()))[0].clip
             if clip is None or clip.nframe != len(reference["time"]):

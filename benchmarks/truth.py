@@ -1,9 +1,12 @@
 """A walk with measured ground forces, joint moments and EMG, converted and compared with the measurement.
 
     python benchmarks/truth.py FOLDER --json benchmarks/results/truth-cpu.json
-    python benchmarks/truth.py FOLDER --scale-body --json benchmarks/results/truth-scaled-cpu.json
+    python benchmarks/truth.py FOLDER --scale-body height
+    python benchmarks/truth.py FOLDER --scale-body lengths --masses proportional
 
-The second command gives the body the subject's mass and sex, and the height that the steps suggest.
+`--scale-body height` gives the body the subject's mass and sex, and the height that the steps suggest; `lengths` also
+his hip width and the lengths of thigh and shank, `feet` that of his shoes, too. `--masses` says how mass is shared
+(docs/subjects.md).
 
 FOLDER holds `walk_poses.npz`, the motion in AMASS's layout, and `reference.npz`: joint angles, plates, moments and EMG
 of OpenSim Moco's example3DWalking (Apache-2.0; Rajagopal et al. 2016, IEEE TBME 63), in OpenSim's axes (x forward, y
@@ -38,6 +41,8 @@ from musclemap.retarget.retargeter import Retargeter
 from musclemap.retarget.targets.subject_lengths import height_of_steps
 from musclemap.skeletons.bodies.human_segments import HUMAN
 from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.scaling.body_size import BodySize
+from musclemap.skeletons.scaling.masses import MASS_METHODS
 from musclemap.skeletons.variants.variant import make_variant
 
 SIDES = ("left", "right")
@@ -68,6 +73,14 @@ LOADED = 0.2
 
 RETURN_TOLERANCE_MM = 5.0
 """Distance that the centre of pressure may fall behind its maximum and still count as monotonic; noise of plates."""
+
+LENGTHS = {"pelvis": 0.185, "thigh": 0.387, "shank": 0.460}
+FOOT = {"foot": 0.3035}
+"""Lengths of the man's segments as `BodySize` measures them [m]: those of MyoFullBody, times the factors by which the
+reference's model was scaled to his markers: hip joints 0.0925 m from the middle, thigh 0.958, shank 1.149, foot 1.143
+(`subject_walk_adjusted.osim` of OpenSim's examples; Apache-2.0). MyoFullBody's legs are of the same generic model. The
+foot's markers were on shoes.
+"""
 
 ANGLES = ("hip_flexion", "knee_angle", "ankle_angle", "hip_rotation")
 
@@ -266,13 +279,24 @@ def convert(folder: Path, retargeter: Retargeter) -> tuple[Clip, dict[str, np.nd
     return clip, reference
 
 
-def sized(config: RetargetConfig, folder: Path, device: Any) -> RetargetConfig:
-    """Settings with a body of the subject's mass and sex, and of the height that the steps suggest."""
-    with np.load(folder / "reference.npz", allow_pickle=False) as file:
+def add_size_options(parser: argparse.ArgumentParser) -> None:
+    """Options that give the body the subject's size."""
+    parser.add_argument("--scale-body", choices=("height", "lengths", "feet"), help="give the body the subject's size")
+    parser.add_argument("--masses", choices=MASS_METHODS, default=BodySize().masses, help="how its mass is shared")
+
+
+def sized(config: RetargetConfig, options: argparse.Namespace, device: Any) -> RetargetConfig:
+    """Settings with a body of the subject's mass and sex, of the height that the steps suggest, and of his lengths."""
+    if options.scale_body is None:
+        return config
+    with np.load(options.folder / "reference.npz", allow_pickle=False) as file:
         mass = round(float(file["mass"]), 2)
     unscaled = Retargeter(config, device=device)
-    targets = unscaled.targets(read_motion(folder / "walk_poses.npz", name="walk_poses.npz"))
+    targets = unscaled.targets(read_motion(options.folder / "walk_poses.npz", name="walk_poses.npz"))
     size = {"height": height_of_steps(HUMAN, targets.stance.scale), "mass": mass, "sex": "male"}
+    size |= {} if options.scale_body == "height" else LENGTHS
+    size |= FOOT if options.scale_body == "feet" else {}
+    size |= {} if options.masses == BodySize().masses else {"masses": options.masses}
     variant = make_variant(size=size)
     print(f"body: {variant.text}")
     return replace(config, body=replace(config.body, variant=variant))
@@ -282,7 +306,7 @@ def main() -> int:
     """Run the benchmark; returns 2 without data."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with walk_poses.npz and reference.npz")
-    parser.add_argument("--scale-body", action="store_true", help="give the body the subject's size")
+    add_size_options(parser)
     parser.add_argument("--device", choices=("cpu", "gpu"))
     parser.add_argument("--json", type=Path, help="file for the results as JSON")
     options = parser.parse_args()
@@ -296,7 +320,7 @@ def main() -> int:
     device = choose_device(options.device) or jax.devices()[0]
     results: dict[str, Any] = {"machine": machine.describe()}
     print(machine.message(results["machine"]))
-    retargeter = Retargeter(sized(config, options.folder, device) if options.scale_body else config, device=device)
+    retargeter = Retargeter(sized(config, options, device), device=device)
     clip, reference = convert(options.folder, retargeter)
     rows = compare(clip, retargeter.body, reference)
     metrics = ("landmark_error_mm", "foot_error_mm", "landmark_error_max_mm", "residual_force_bw", "residual_torque_nm",

@@ -13,10 +13,13 @@ from .options import export as opt
 from .options.checks import check_policy, one_output, refuse_verbose_and_quiet, selected_clips
 from .options.export import WITH_FINGERS, To
 from .options.shared import Json, Quiet
+from .options.variants import AddedMass, Alterations, JointRange, Strength, alterations
 from .program import Program
 
 if TYPE_CHECKING:
-    from musclemap.pipelines.export import ExportedClip, ExportResult
+    from musclemap.pipelines.export import ExportResult
+    from musclemap.pipelines.export_record import ExportedClip
+    from musclemap.skeletons.variants.variant import BodyVariant
 
 app = Program("mm-export", kept="the files written so far are kept, repeat the command for the others")
 
@@ -43,6 +46,9 @@ def export(
     body: opt.BodyFilter = None,
     feasible_only: opt.FeasibleOnly = False,
     tracked: opt.Tracked = False,
+    strength: Strength = None,
+    joint_range: JointRange = None,
+    added_mass: AddedMass = None,
     json_: Json = False,
     verbose: opt.Verbose = False,
     quiet: Quiet = False,
@@ -50,6 +56,9 @@ def export(
     """Write clips in another program's format, each under its own path, and the results to export.json.
 
     Some formats have several files per clip: NAME.mot, NAME_grf.mot and so on.
+
+    With --tracked, --strength, --joint-range and --added-mass choose the track of a
+    body that they altered.
 
     Damaged clips and clips of another body are named with their reason; the others
     are written. With --policy, the command writes a policy's network instead, from
@@ -68,6 +77,9 @@ def export(
             "--body": body is not None,
             "--feasible-only": feasible_only,
             "--tracked": tracked,
+            "--strength": bool(strength),
+            "--joint-range": bool(joint_range),
+            "--added-mass": bool(added_mass),
         }
         unused = [name for name, is_given in given.items() if is_given]
         target = one_output(source, output)
@@ -75,15 +87,18 @@ def export(
         return
     from musclemap.datasets.output_folder import refuse_own_source
 
+    altered = alterations(strength, joint_range, added_mass)
+    altered.refuse_without(tracked=tracked)
     source, folder = _checked_folder(source, one_output(out, output))
     if fingers and to not in WITH_FINGERS:
         raise SettingsError(f"{to.value} does not support fingers; formats that do: {', '.join(WITH_FINGERS)}")
     refuse_own_source(source, folder)
-    selected_clips(source, include or (), exclude or (), limit, listed=True)
+    chosen = selected_clips(source, include or (), exclude or (), limit, listed=True)
+    variant = _variant(source, chosen, altered, body=body and body.value)
     filters = _Filters(include=include or (), exclude=exclude or (), limit=limit)
     result = _export_clips(
         source, folder, to, filters, body=body and body.value, fingers=fingers, feasible_only=feasible_only,
-        tracked=tracked, verbose=verbose and not json_, hidden=quiet or json_,
+        tracked=tracked, variant=variant, verbose=verbose and not json_, hidden=quiet or json_,
     )  # fmt: skip
     echo_lines(result.problems, err=True)
     if json_:
@@ -93,6 +108,22 @@ def export(
         frames = sum(clip.nframe for clip in written)
         echo(f"{len(written)} clips as {to.value} in {folder}, {frames:,} frames; {len(result.refused)} refused")
     raise typer.Exit(1 if result.refused or result.problems else 0)
+
+
+def _variant(
+    source: Path, chosen: frozenset[str] | None, altered: Alterations, *, body: str | None
+) -> "BodyVariant":  # fmt: skip
+    """What alters the bodies of the tracks, by the names of the parts of the first clip's body."""
+    from musclemap.skeletons.variants.variant import UNALTERED
+
+    if not altered:
+        return UNALTERED
+    from musclemap.datasets.clip import read_clip
+    from musclemap.pipelines.viewer.clips import find_clips
+
+    clips = find_clips(source, body=body)
+    name = next((name for name in clips.names if chosen is None or name in chosen), clips.names[0])
+    return altered.variant(read_clip(clips.root / name).model)
 
 
 class _Filters(TypedDict):
@@ -113,6 +144,7 @@ def _export_clips(
     fingers: bool,
     feasible_only: bool,
     tracked: bool,
+    variant: "BodyVariant",
     verbose: bool,
     hidden: bool,
 ) -> "ExportResult":
@@ -135,6 +167,7 @@ def _export_clips(
             body=body,
             feasible_only=feasible_only,
             tracked=tracked,
+            variant=variant,
             progress=show,
             **filters,
         )

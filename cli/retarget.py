@@ -310,7 +310,7 @@ def _print_status(out: Path, settings: "RetargetConfig", *, device: Device | Non
     """
     from musclemap.pipelines.convert.status import folder_status, status_lines
     from musclemap.pipelines.device import choose_device
-    from musclemap.retarget.retargeter import software_versions
+    from musclemap.retarget.software import software_versions
     from musclemap.settings import to_dict
 
     software = software_versions(choose_device(device).platform)

@@ -16,6 +16,7 @@ from musclemap.errors import SettingsError
 from .options import view as opt
 from .options.checks import check_clip_file, check_output_file, selected_clips
 from .options.shared import Exclude, Include, Limit
+from .options.variants import AddedMass, Alterations, JointRange, Strength, alterations
 from .options.view import FILM_FPS, STRIP_FRAMES, Backend, Camera
 from .program import Program
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from musclemap.datasets.clip import Clip
     from musclemap.pipelines.rendering.motion_film import MotionFilm, Side
     from musclemap.pipelines.viewer.clips import ClipFolder
+    from musclemap.skeletons.variants.variant import BodyVariant
 
 app = Program("mm-view")
 
@@ -32,6 +34,9 @@ FILM_SIZE, HALF_SIZE, TILE_SIZE = (960, 720), (560, 720), (320, 640)
 
 _Filters = tuple[Sequence[str], Sequence[str], int | None]
 """--include, --exclude, --limit."""
+
+_Motion = tuple[str, "BodyVariant | None"]
+"""Name of a clip, and what alters the body that tracked it; None for the clip itself."""
 
 _SIZES = range(16, 4097)
 
@@ -72,6 +77,9 @@ def view(
     targets: opt.Targets = None,
     tracked: opt.Tracked = False,
     reference: opt.Reference = False,
+    strength: Strength = None,
+    joint_range: JointRange = None,
+    added_mass: AddedMass = None,
     host: opt.Host = None,
     port: opt.Port = None,
     open_browser: opt.Open = None,
@@ -85,7 +93,8 @@ def view(
     active; grey without activations), ground forces as green arrows (0.5 m = body
     weight), and pads where parts bear load. The browser also shows the length of
     muscles, landmark targets, and curves; click a muscle for its name. With OTHER,
-    or --tracked --reference, two motions are shown side by side.
+    or --tracked --reference, two motions are shown side by side. --strength,
+    --joint-range and --added-mass choose the track of a body that they altered.
 
     Exits with 0 on success, 2 on any error.
     """
@@ -93,25 +102,27 @@ def view(
     serving = {"--host": host, "--port": port, "--open": open_browser}
     if reference and (not tracked or other is not None):
         raise SettingsError("--reference shows a clip beside its tracked motion: it needs --tracked, and no OTHER")
+    altered = alterations(strength, joint_range, added_mass)
+    altered.refuse_without(tracked=tracked)
     filters = (include or (), exclude or (), limit)
     if save is None:
         _refuse(saving, "for -o FILE.mp4 or -o FILE.png, not for the browser")
-        shown = _clips(out, filters, tracked=tracked, body=body and body.value)
+        shown, variant = _clips(out, (clip, other), filters, altered, tracked=tracked, body=body and body.value)
         _serve(
             shown, clip, other, host=host, port=port, open_browser=open_browser, muscles=muscles,
-            targets=targets, tracked=tracked, reference=reference,
+            targets=targets, variant=variant, reference=reference,
         )  # fmt: skip
         return
     _refuse(serving, "for the browser, not for -o FILE")
     pixels = None if size is None else _size(size)
     _check_file(save, fps)
-    shown = _clips(out, filters, tracked=tracked, body=body and body.value)
+    shown, variant = _clips(out, (clip, other), filters, altered, tracked=tracked, body=body and body.value)
     root, name = _one_clip(out, clip, shown)
-    motions = [(name, tracked)]
+    motions = [(name, variant)]
     if other is not None:
-        motions.append((shown.find(other), tracked))
+        motions.append((shown.find(other), variant))
     elif reference:
-        motions.insert(0, (name, False))
+        motions.insert(0, (name, None))
     echo(_draw(root, motions, save, frames, fps, pixels, camera, backend or Backend.auto,
                muscles=muscles, targets=targets))  # fmt: skip
 
@@ -132,8 +143,14 @@ def _check_file(save: Path, fps: float | None) -> None:
     check_output_file("-o", save, ending)
 
 
-def _clips(out: Path, filters: _Filters, *, tracked: bool, body: str | None) -> "ClipFolder":
-    """List the selected clips of a body, or those with a track."""
+def _clips(
+    out: Path, named: Sequence[str | None], filters: _Filters, altered: Alterations, *, tracked: bool, body: str | None
+) -> "tuple[ClipFolder, BodyVariant | None]":
+    """List the selected clips of a body, or those with a track.
+
+    Returns:
+        The clips, and what alters the body that tracked them; None for the clips themselves.
+    """
     from musclemap.pipelines.viewer.clips import find_clips
 
     check_clip_file(out)
@@ -144,10 +161,18 @@ def _clips(out: Path, filters: _Filters, *, tracked: bool, body: str | None) -> 
         if not clips.names:
             raise SettingsError(f"none of the selected clips of {out} is of this body")
     if not tracked:
-        return clips
-    from musclemap.pipelines.track.tracked_motions import with_tracks
+        return clips, None
+    from musclemap.datasets.clip import read_clip
+    from musclemap.pipelines.track.tracked_motions import missing_track, with_tracks
+    from musclemap.skeletons.variants.variant import UNALTERED
 
-    return with_tracks(clips)
+    first = clips.names[0] if named[0] is None else clips.find(named[0])
+    variant = altered.variant(read_clip(clips.root / first).model) if altered else UNALTERED
+    shown = with_tracks(clips, variant=variant)
+    for text in named:
+        if text is not None and (name := clips.find(text)) not in shown.names:
+            raise missing_track(clips.root, name, variant)
+    return shown, variant
 
 
 def _one_clip(out: Path, name: str | None, clips: "ClipFolder") -> tuple[Path, str]:
@@ -161,20 +186,20 @@ def _one_clip(out: Path, name: str | None, clips: "ClipFolder") -> tuple[Path, s
     return clips.root, clips.find(name)
 
 
-def _read(root: Path, name: str, *, tracked: bool) -> "Clip":
-    """Read a clip, or its tracked motion."""
-    if not tracked:
+def _read(root: Path, name: str, variant: "BodyVariant | None") -> "Clip":
+    """Read a clip, or its tracked motion by a body that `variant` alters."""
+    if variant is None:
         from musclemap.datasets.clip import read_clip
 
         return read_clip(root / name)
     from musclemap.pipelines.track.tracked_motions import read_tracked
 
-    return read_tracked(root, name)
+    return read_tracked(root, name, variant=variant)
 
 
 def _serve(
     clips: "ClipFolder", name: str | None, other: str | None, *, host: str | None, port: int | None,
-    open_browser: bool | None, muscles: bool, targets: bool | None, tracked: bool, reference: bool,
+    open_browser: bool | None, muscles: bool, targets: bool | None, variant: "BodyVariant | None", reference: bool,
 ) -> None:  # fmt: skip
     """Serve the page until Ctrl-C."""
     first = clips.names[0] if name is None else clips.find(name)
@@ -183,13 +208,14 @@ def _serve(
 
     beside = None
     if second is not None:
-        beside = Beside(read=lambda _: _read(clips.root, second, tracked=tracked), title=second)
+        beside = Beside(read=lambda _: _read(clips.root, second, variant), title=second)
     elif reference:
-        beside = Beside(read=lambda name: _read(clips.root, name, tracked=False), own_title="tracked", left=True)
+        own_title = f"tracked, {variant.text}" if variant else "tracked"
+        beside = Beside(read=lambda name: _read(clips.root, name, None), own_title=own_title, left=True)
     try:
         viewer = Viewer(
             clips, first, host=host or HOST, port=port, muscles=muscles, targets=targets, beside=beside,
-            read=lambda name: _read(clips.root, name, tracked=tracked),
+            read=lambda name: _read(clips.root, name, variant),
         )  # fmt: skip
         count, opens = len(clips.names), _has_desktop() if open_browser is None else open_browser
         echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C stops)")
@@ -218,10 +244,10 @@ def _has_desktop() -> bool:
 
 
 def _draw(
-    root: Path, motions: list[tuple[str, bool]], save: Path, frames: int | None, fps: float | None,
+    root: Path, motions: "list[_Motion]", save: Path, frames: int | None, fps: float | None,
     size: tuple[int, int] | None, camera: Camera | None, backend: Backend, *, muscles: bool, targets: bool | None,
 ) -> str:  # fmt: skip
-    """Draw and write one motion, or two side by side, each given as the name of a clip and whether it is tracked.
+    """Draw and write one motion, or two side by side.
 
     Returns:
         A sentence about the file.
@@ -229,7 +255,7 @@ def _draw(
     from musclemap.pipelines.rendering.film import save_film, save_strip, strip_frames
     from musclemap.pipelines.rendering.motion_film import film_times
 
-    clips = [_read(root, name, tracked=tracked) for name, tracked in motions]
+    clips = [_read(root, name, variant) for name, variant in motions]
     for clip in clips:
         _warn_of_other_body(clip)
     film, still = save.suffix.lower() == ".mp4", clips[0]
@@ -258,7 +284,7 @@ def _warn_of_other_body(clip: "Clip") -> None:
 
 
 def _film(
-    clips: "list[Clip]", motions: list[tuple[str, bool]], size: tuple[int, int], camera: Camera, backend: Backend,
+    clips: "list[Clip]", motions: "list[_Motion]", size: tuple[int, int], camera: Camera, backend: Backend,
     *, muscles: bool, targets: bool | None, tiles: int,
 ) -> "tuple[MotionFilm, list[Side]]":  # fmt: skip
     """Lay out the pictures of clips; targets are drawn by default where no muscle shows its activation."""
@@ -278,12 +304,16 @@ def _film(
     if targets is None:
         targets = not muscles or all(clip.activation is None for clip in clips)
     names = [name.removesuffix(".h5") for name, _ in motions]
-    titles = names if len(set(names)) > 1 else ["tracked" if tracked else "reference" for _, tracked in motions]
+    how = ["reference" if variant is None else f"tracked{f', {variant.text}' if variant else ''}"
+           for _, variant in motions]  # fmt: skip
+    titles = names if len(set(names)) > 1 else how
     sides = [
         clip_side(model, clip, title=title if len(clips) > 1 else "", targets=targets)
         for clip, title in zip(clips, titles, strict=True)
     ]
-    name = " and ".join(dict.fromkeys(names)) + ", tracked by muscles" * (motions == [(motions[0][0], True)])
+    name = " and ".join(dict.fromkeys(names))
+    if len(motions) == 1 and (variant := motions[0][1]) is not None:
+        name += f", tracked by muscles{f', {variant.text}' if variant else ''}"
     film = MotionFilm(
         model, sides, size=size, name=name, camera=camera.value, muscles=muscles, tiles=tiles, draw=draw
     )  # fmt: skip

@@ -3,15 +3,13 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import musclemap
 from musclemap.datasets.atomic_file import remove_leftovers, write_atomically
 from musclemap.datasets.clip import Clip, read_clip
-from musclemap.datasets.downloads.transport import sha256_of
 from musclemap.datasets.folder_lock import locked
 from musclemap.datasets.formats.export_body import ExportBody
 from musclemap.datasets.globs import matches_globs
@@ -27,68 +25,18 @@ from musclemap.datasets.output_folder import (
     refuse_own_source,
 )
 from musclemap.datasets.track_file import StoredTrack
-from musclemap.errors import ClipError, FileError, SettingsError
+from musclemap.errors import ClipError, SettingsError
 from musclemap.failures import Failure, attempt
-from musclemap.files import check_fields, parse_json, read_bytes, read_json_object
 from musclemap.imitation.tracking.tracked_clip import tracked_clip
 from musclemap.pipelines.clip_bodies import clips_of_body
 from musclemap.pipelines.convert.conversion import is_disk_full
-from musclemap.pipelines.track.track_folder import ListedTrack, find_track, read_track_list
-from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, MAX_VARIANTS, load_body_version
+from musclemap.pipelines.track.track_folder import ListedTrack, read_track_list
+from musclemap.pipelines.track.tracked_motions import track_of
+from musclemap.skeletons.bodies import MAX_VARIANTS, load_clip_body
+from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 
 from .export_formats import FORMATS, Format
-
-RECORD = "export.json"
-JOURNAL = "export.json.partial"
-"""Records of files that are written or about to be, one per line. A record is valid if its hash is that of the file."""
-MAX_JOURNAL = 2**28
-"""Largest journal that is read [B]; a line has about half a kilobyte."""
-RECORD_FORMAT, RECORD_VERSION = "musclemap-export", 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Kind:
-    """What a folder holds: one format, with or without fingers, of clips or of tracked motions."""
-
-    to: str
-    fingers: bool
-    tracked: bool
-
-    def __str__(self) -> str:
-        return f"{self.to} with{'' if self.fingers else 'out'} fingers{', tracked' * self.tracked}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportedClip:
-    """Export result of one clip.
-
-    Attributes:
-        clip: POSIX path below the source folder.
-        file: POSIX path below the output folder, or None if there is none.
-        sha256: Hash of the file, or None.
-        companions: Hash of each further file, by its path below the output folder.
-        status: "ok" or "refused".
-        reason: Why there is no file, or an empty string.
-        notes: Data of the clip that the file does not contain.
-        clip_sha256: Hash of the clip, or None if it cannot be read.
-        source: Source of the clip.
-        licence: Licence of the source, if known.
-        verdict: Verdict of the clip.
-        nframe: Number of frames.
-    """
-
-    clip: str
-    file: str | None = None
-    sha256: str | None = None
-    companions: Mapping[str, str] = field(default_factory=dict)
-    status: str
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    clip_sha256: str | None = None
-    source: str = ""
-    licence: str = ""
-    verdict: str | None = None
-    nframe: int = 0
+from .export_record import JOURNAL, RECORD, ExportedClip, ExportKind, read_record, write_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +72,7 @@ def export_clips(
     body: str | None = None,
     feasible_only: bool = False,
     tracked: bool = False,
+    variant: BodyVariant = UNALTERED,
     progress: Callable[[ExportedClip, int, int], None] | None = None,
 ) -> ExportResult:
     """Export every clip below a folder, or one clip, to another format.
@@ -139,6 +88,7 @@ def export_clips(
         body: Only clips of this body, a key of `BODY_OPTIONS`.
         feasible_only: Refuse clips whose verdict is "infeasible".
         tracked: Export the tracked motion of each clip, with its excitations and activations if the format has tables.
+        variant: With `tracked`, what alters the simulated body beyond the clips' own variants.
         progress: Called after each clip with its result, the number of finished clips, and the total.
 
     Raises:
@@ -156,20 +106,19 @@ def export_clips(
     if body is not None:
         kept = set(clips_of_body([root / name for name in names], body))
         names = [name for name in names if root / name in kept]
-    kind = _Kind(to=to, fingers=fingers, tracked=tracked)
-    _read_record(out, kind)
+    kind = ExportKind(to=to, fingers=fingers, tracked=tracked, variant=variant)
+    read_record(out, kind)
     lines = read_track_list(root) if tracked else None
     make_body = lru_cache(maxsize=MAX_VARIANTS)(partial(ExportBody, fingers=fingers))
 
     def body_of(clip: Clip) -> ExportBody:
-        name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
-        return make_body(load_body_version(name, clip.model_sha256, variant=clip.variant))
+        return make_body(load_clip_body(clip.model, clip.model_sha256, variant=clip.variant))
 
     done: list[ExportedClip] = []
     with _open_folder(out) as journal:
-        earlier = _read_record(out, kind)
+        earlier = read_record(out, kind)
         if not (out / RECORD).is_file():
-            _write_record(out, earlier, kind)  # reserves the folder for this format
+            write_record(out, earlier, kind)  # reserves the folder for this format
         owners = {_file_of(name, to): name for name in (*earlier, *names)}
         for name in names:
             exported = _export(
@@ -183,11 +132,12 @@ def export_clips(
                 owners,
                 feasible_only=feasible_only,
                 tracks=lines,
+                variant=variant,
             )
             done.append(exported)
             if progress is not None:
                 progress(exported, len(done), len(names))
-        _write_record(out, earlier | {clip.clip: asdict(clip) for clip in done}, kind)
+        write_record(out, earlier | {clip.clip: asdict(clip) for clip in done}, kind)
         journal.path.unlink(missing_ok=True)
     return ExportResult(out=out, to=to, clips=tuple(done), problems=read_manifest(root).problems)
 
@@ -235,13 +185,14 @@ def _clips(
 def _export(
     root: Path, name: str, entry: ManifestEntry | None, out: Path, to: str,
     body_of: Callable[[Clip], ExportBody], journal: Journal, owners: Mapping[str, str], *, feasible_only: bool,
-    tracks: Mapping[str, list[ListedTrack]] | None,
+    tracks: Mapping[str, list[ListedTrack]] | None, variant: BodyVariant,
 ) -> ExportedClip:  # fmt: skip
     """Export one clip.
 
     Args:
         owners: Clip of each file that a clip of the folder has; no companion of another clip may take its name.
         tracks: From `read_track_list` to export tracked motions, or None.
+        variant: What alters the bodies that tracked them.
 
     Raises:
         OutputError: If the disk is full.
@@ -254,7 +205,7 @@ def _export(
         if feasible_only and clip.verdict == "infeasible":
             raise ClipError(f"it is infeasible ({clip.broken_rules})")
         sha256 = (entry.clip_sha256 if entry else None) or hashlib.sha256(path.read_bytes()).hexdigest()
-        track = None if tracks is None else _track_of(root, name, tracks)
+        track = None if tracks is None else track_of(root, name, clip, tracks, variant=variant)
         clip = clip if track is None else tracked_clip(clip, track)
         return clip, _encode(form, name, clip, body_of(clip), owners, track), sha256, track
 
@@ -288,20 +239,6 @@ def _export(
 def _file_of(name: str, to: str) -> str:
     """File of a clip below the output folder."""
     return PurePosixPath(name).with_suffix(FORMATS[to].extension).as_posix()
-
-
-def _track_of(root: Path, name: str, tracks: Mapping[str, list[ListedTrack]]) -> StoredTrack:
-    """Track of a clip.
-
-    Raises:
-        ClipError: If it has none that can be read.
-    """
-    track = find_track(root, name, tracks)
-    if isinstance(track, Failure):
-        raise ClipError(track.message)
-    if track is None:
-        raise ClipError(f"it has no track: mm-track {root} makes it")
-    return track
 
 
 def _encode(
@@ -343,56 +280,3 @@ def _write_files(out: Path, exported: ExportedClip, files: Mapping[str, bytes], 
         write_atomically(out / file, files[file])
     main = str(exported.file)
     write_atomically(out / main, files[main], before_rename=lambda: journal.append(line))
-
-
-def _read_record(out: Path, kind: _Kind) -> dict[str, dict[str, Any]]:
-    """Records of earlier runs into this folder, by clip, including those of an interrupted run.
-
-    Raises:
-        SettingsError: If the record is damaged or the folder holds another format.
-    """
-    path = out / RECORD
-    clips: dict[str, dict[str, Any]] = {}
-    if path.is_file():
-        try:
-            stored = read_json_object(path)
-            check_fields(stored, {"format": str, "to": str, "fingers": bool, "clips": list}, where="it")
-            for clip in stored["clips"]:
-                check_fields(clip if isinstance(clip, dict) else {}, {"clip": str, "status": str}, where="a clip of it")
-        except FileError as error:
-            raise SettingsError(f"{path} is damaged ({error}); choose another folder, or remove it") from error
-        is_export = stored["format"] == RECORD_FORMAT
-        there = _Kind(to=stored["to"], fingers=stored["fingers"], tracked=stored.get("tracked") is True)
-        clips = {clip["clip"]: clip for clip in stored["clips"]}
-        if not is_export or there != kind:
-            raise SettingsError(f"{out} holds exports to {there}; choose another folder")
-    return clips | _read_journal(out)
-
-
-def _read_journal(out: Path) -> dict[str, dict[str, Any]]:
-    """Records of an interrupted run, limited to those that match the files on disk."""
-    path = out / JOURNAL
-    records: dict[str, dict[str, Any]] = {}
-    for line in read_bytes(path, limit=MAX_JOURNAL).splitlines() if path.is_file() else ():
-        entry = attempt(lambda line=line: ExportedClip(**parse_json(line)))
-        if not isinstance(entry, ExportedClip) or not isinstance(entry.clip, str) or not _is_texts(entry.companions):
-            continue
-        expected = {str(entry.file): entry.sha256} | dict(entry.companions)
-        if all(attempt(lambda file=file: sha256_of(clip_path(out, file))) == hash_ for file, hash_ in expected.items()):
-            records[entry.clip] = asdict(entry)
-    return records
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for pair in value.items() for text in pair)
-
-
-def _write_record(out: Path, clips: dict[str, dict[str, Any]], kind: _Kind) -> None:
-    head = {"format": RECORD_FORMAT, "version": RECORD_VERSION, "musclemap": musclemap.__version__, "to": kind.to,
-            "fingers": kind.fingers, **({"tracked": True} if kind.tracked else {})}  # fmt: skip
-    lines = ",\n".join(f"  {strict_json(clips[name])}" for name in sorted(clips))
-    text = f'{strict_json(head)[:-1]}, "clips": [\n{lines}\n]}}\n'
-    try:
-        write_atomically(out / RECORD, text.encode())
-    except OSError as error:
-        raise OutputError(f"cannot write {out / RECORD}: {error.strerror or error}") from error

@@ -35,7 +35,8 @@ from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.config import RetargetConfig
-from musclemap.retarget.retargeter import MIN_FRAMES, software_versions
+from musclemap.retarget.retargeter import MIN_FRAMES
+from musclemap.retarget.software import software_versions
 from musclemap.retarget.targets.contacts import detect_contacts
 from musclemap.retarget.velocities import velocities
 from musclemap.settings import to_dict

@@ -25,7 +25,7 @@ from musclemap.retarget.checks.physics_engines import choose_physics
 from musclemap.retarget.checks.validator import Validator
 from musclemap.retarget.checks.verdict import rules_with
 from musclemap.retarget.config import RetargetConfig
-from musclemap.skeletons.bodies import BODY_OPTIONS, DEFAULT_BODY, load_body_version
+from musclemap.skeletons.bodies import load_clip_body
 from musclemap.skeletons.body import TargetBody
 
 MAX_BODIES = 8
@@ -155,7 +155,8 @@ def validate_clip(clip: Clip, *, config: RetargetConfig, muscles: bool = False, 
         The clip with its verdict, reasons and metrics, forces and, if requested, activations.
 
     Raises:
-        ClipError: If the clip is of another body, or of a version that is not installed.
+        ClipError: If the clip is of a version that is not installed.
+        TargetError: If its body is not known.
     """
     with jax.default_device(device):
         return _Validators(config, device).validator_of(clip).validate(clip, muscles=muscles)
@@ -173,12 +174,11 @@ class _Validators:
         """Validator of the version that a clip was made for.
 
         Raises:
-            ClipError: If the clip is of another body, or of a version that is not installed.
+            ClipError: If the clip is of a version that is not installed.
+            TargetError: If its body is not known.
         """
-        name = clip.model if clip.model in BODY_OPTIONS.values() else DEFAULT_BODY
-        body = load_body_version(
-            name, clip.model_sha256, limits=self._config.joint_limits, variant=clip.variant
-        )  # fmt: skip
+        limits = self._config.joint_limits
+        body = load_clip_body(clip.model, clip.model_sha256, limits=limits, variant=clip.variant)
         _check_body(clip, body)
         if body.sha256 not in self._validators:
             if len(self._validators) >= MAX_BODIES:

@@ -53,7 +53,8 @@ class BodyConfig:
         name: The body: "full-body" (MyoFullBody), "bimanual-arm" (MyoBimanualArm, the arms on a chest), or the name of
             a body of one's own (docs/own-body.md).
         chest: What becomes of the motion of the chest that MyoBimanualArm hangs from: "moving" (the clip keeps it, and
-            forces include it) or "fixed" (it is left out, and the chest is upright and at rest, as published).
+            forces include it), "fixed" (it is left out, and the chest is upright and at rest, as published) or
+            "full-body" (MyoFullBody is fitted first, and the clip has its chest and arms).
         published: Whether the model is used as its package releases it, without our corrections of faults (see
             docs/body.md): for policies and clips of others, which were made with it.
         variant: What differs from the body's table: weak muscles, limited joints, added mass (see docs/variants.md), a
@@ -64,15 +65,15 @@ class BodyConfig:
     """
 
     name: Annotated[str, Field(min_length=1, max_length=60)] = "full-body"
-    chest: Literal["moving", "fixed"] = "moving"
+    chest: Literal["moving", "fixed", "full-body"] = "moving"
     published: bool = False
     variant: OptionalVariant = UNALTERED
     subjects: Annotated[str, Field(exclude_if=operator.not_), AfterValidator(_is_table_of_subjects)] = ""
     scale: Annotated[Literal["motion", "body"], Field(exclude_if=lambda value: value == "motion")] = "motion"
 
     def __post_init__(self) -> None:
-        if self.chest == "fixed" and self.name != "bimanual-arm":
-            raise ValueError("a chest can only be fixed with the body bimanual-arm")
+        if self.chest != "moving" and self.name != "bimanual-arm":
+            raise ValueError(f"chest={self.chest} is for the body bimanual-arm")
 
 
 def _unit(text: str) -> str:

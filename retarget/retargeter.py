@@ -4,10 +4,8 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +13,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from threadpoolctl import threadpool_limits
 
-from musclemap import __version__
 from musclemap.cores import available_cores
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.motion import SourceMotion
@@ -44,8 +41,10 @@ from musclemap.skeletons.variants.variant import size_of_variant
 from .fingers import check_fingers, finger_joints, with_fingers
 from .fit_metrics import contact_metrics, feet_contact, fit_metrics
 from .fitted_plates import FittedPlates, fitted_plates
+from .full_body_chest import arms_of_clip, full_body_config
 from .prepared_source import PreparedSource, prepare_source
 from .resample import FRAMES_PER_CHUNK, frame_times, resample, resample_rotations
+from .software import software_versions
 from .velocities import velocities
 
 MIN_FRAMES = 3
@@ -56,12 +55,6 @@ MAX_THREADS = 8
 
 MAX_SKELETONS = 64
 """Fitted skeletons kept: sources with their own skeletons have one each."""
-
-_PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "mujoco", "musclemimic-models", "h5py")
-
-_OPTIONAL_PACKAGES = ("mujoco-warp", "warp-lang")
-"""Packages that check clips on a GPU; left out of the versions if not installed."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RetargetResult:
@@ -78,21 +71,6 @@ class RetargetResult:
     code: ReasonCode | None
     message: str
     seconds: float
-
-
-@cache
-def software_versions(platform: str) -> dict[str, str]:
-    """Versions of the packages that compute a clip, and the platform of the device."""
-    result = {"musclemap": __version__, "device": platform}
-    for name in _PACKAGES:
-        try:
-            result[name] = version(name)
-        except PackageNotFoundError:
-            result[name] = "unknown"
-    for name in _OPTIONAL_PACKAGES:
-        with suppress(PackageNotFoundError):
-            result[name] = version(name)
-    return result
 
 
 class Retargeter:
@@ -128,6 +106,9 @@ class Retargeter:
         self._device = device if device is not None else jax.devices()[0]
         with jax.default_device(self._device):
             self._fitter = Fitter(self.body, config, device=self._device)
+        self._full_body: Retargeter | None = None  # gives chest and arms
+        if config.body.chest == "full-body":
+            self._full_body = Retargeter(full_body_config(config), body_models=body_models, device=self._device)
         self._refiner = self._make_refiner() if config.dynamics.enabled else None
         self._validator = None
         if config.validation.enabled:
@@ -194,13 +175,31 @@ class Retargeter:
 
     def _targets(self, motion: SourceMotion) -> MotionTargets:
         resampled = resample(motion, self.config.fps)
-        joints = self._joints(motion)
-        proportions = self.proportions(motion)
-        targets = build_targets(self._whole, resampled, proportions, self.config, source_joints=joints)
+        targets = self._whole_targets(motion, resampled)
         if self.body.base is None:
             return targets
-        frame = BaseFrame(body=self.body, whole=self._whole, proportions=proportions)
+        frame = self._frame(motion)
         return frame.targets(targets, frame.path(resampled, targets), self._hand_rotations(motion))
+
+    def _whole_targets(self, motion: SourceMotion, resampled: SourceMotion) -> MotionTargets:
+        proportions, joints = self.proportions(motion), self._joints(motion)
+        return build_targets(self._whole, resampled, proportions, self.config, source_joints=joints)
+
+    def _frame(self, motion: SourceMotion) -> BaseFrame:
+        return BaseFrame(body=self.body, whole=self._whole, proportions=self.proportions(motion))
+
+    def _fits(self, motions: list[SourceMotion], usable: list[PreparedSource]) -> tuple[list[MotionTargets], list[Fit]]:
+        """Targets and fits of motions, or chest and arms of the full body's clips."""
+        if not motions or self._full_body is None:
+            targets = [self._targets(source.motion) for source in usable]
+            return targets, self._fitter.fit(targets) if targets else []
+        parts = []
+        for source, result in zip(usable, self._full_body.retarget(motions), strict=True):
+            assert result.clip is not None  # the motion is long enough
+            whole = self._whole_targets(source.motion, resample(source.motion, self.config.fps))
+            hands = self._hand_rotations(source.motion)
+            parts.append(arms_of_clip(result.clip, whole, self._frame(source.motion), hands))
+        return [targets for targets, _ in parts], [fit for _, fit in parts]
 
     def own_joints(self, motion: SourceMotion) -> np.ndarray | None:
         """Rest joints of the subject by file or body model, shape (22, 3) [m]; None if the mean skeleton stands in."""
@@ -228,10 +227,10 @@ class Retargeter:
         """
         started = time.perf_counter()
         long_enough = [len(frame_times(m.duration, self.config.fps)) >= MIN_FRAMES for m in motions]
-        usable = [self.prepare(m) for m, ok in zip(motions, long_enough, strict=True) if ok]
-        targets = [self._targets(source.motion) for source in usable]
+        whole = [motion for motion, ok in zip(motions, long_enough, strict=True) if ok]
+        usable = [self.prepare(motion) for motion in whole]
         with jax.default_device(self._device):
-            fits = self._fitter.fit(targets) if usable else []
+            targets, fits = self._fits(whole, usable)
             clips = iter(self._refitted(usable, targets, fits))
         if self.config.treadmill == "keep":
             clips = map(to_place, clips)
@@ -253,7 +252,8 @@ class Retargeter:
     def _refitted(self, sources: list[PreparedSource], targets: list[MotionTargets], fits: list[Fit]) -> list[Clip]:
         """Create the clips of fits with their verdicts, and refit those with self-collisions or floor penetration."""
         clips = self._clips(sources, targets, fits)
-        faulty = [k for k, clip in enumerate(clips) if needs_refit(clip)] if self.config.validation.refit else []
+        refits = self.config.validation.refit and self._full_body is None  # which refits the arms with the rest
+        faulty = [k for k, clip in enumerate(clips) if needs_refit(clip)] if refits else []
         if faulty:
             rules = rules_with(self.config.validation.thresholds)
             refits = self._fitter.refit([targets[k] for k in faulty], [fits[k] for k in faulty])

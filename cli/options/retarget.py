@@ -28,6 +28,7 @@ class Chest(StrEnum):
 
     moving = "moving"
     fixed = "fixed"
+    full_body = "full-body"
 
 
 class Hands(StrEnum):
@@ -205,7 +206,8 @@ ChestOption = Annotated[
     Chest | None,
     typer.Option(
         "--chest",
-        help="With --body bimanual-arm: keep the motion of the chest, or hold it upright and at rest.",
+        help="With --body bimanual-arm: keep the motion of the source's chest, hold it upright and at rest, or use "
+        "chest and arms of MyoFullBody's fit.",
         show_default="moving",
     ),
 ]

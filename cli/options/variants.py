@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from musclemap.errors import SettingsError
+
 if TYPE_CHECKING:
     from musclemap.pipelines.train.dataset import ListedClip
     from musclemap.skeletons.variants.variant import BodyVariant
@@ -121,6 +123,17 @@ class Alterations:
 
     def __bool__(self) -> bool:
         return bool(self.strength or self.joint_range or self.added_mass)
+
+    def refuse_without(self, *, tracked: bool) -> None:
+        """Refuse the options where no track is chosen by them.
+
+        Raises:
+            SettingsError: If there are some, and the command does not show tracks.
+        """
+        given = {"--strength": self.strength, "--joint-range": self.joint_range, "--added-mass": self.added_mass}
+        if self and not tracked:
+            options = " and ".join(name for name, texts in given.items() if texts)
+            raise SettingsError(f"{options} chooses the track of an altered body: add --tracked")
 
     def variant(self, model: str) -> "BodyVariant":
         """The variant of a body; without any option that of the unaltered body, which is then not loaded.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache, lru_cache, partial
 
 from musclemap.errors import TargetError
+from musclemap.files import shown
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.variants.apply import altered_spec
 from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
@@ -14,7 +15,7 @@ from musclemap.skeletons.variants.variant import UNALTERED, BodyVariant
 from . import bimanual_arm, myofullbody, small_arm
 from .own_bodies import ENVIRONMENT, Loader, WithOwnBodies, add_body, loader_of_own
 
-__all__ = ["BODIES", "BODY_OPTIONS", "DEFAULT_BODY", "add_body", "load_body", "load_body_version"]
+__all__ = ["BODIES", "BODY_OPTIONS", "DEFAULT_BODY", "add_body", "load_body", "load_body_version", "load_clip_body"]
 
 BODIES = WithOwnBodies[Loader](
     {
@@ -32,6 +33,8 @@ BODY_OPTIONS = WithOwnBodies[str](
     {"full-body": myofullbody.NAME, "bimanual-arm": bimanual_arm.NAME}, lambda name, path: name
 )
 """Bodies that motions are retargeted to, by their names in commands and settings; one's own have their own names."""
+
+_TABLE = f"a body of your own is known by its table: --body TABLE.toml, or {ENVIRONMENT}"
 
 MAX_VARIANTS = 32
 """Most variants that are kept in memory; files name any number of them."""
@@ -58,10 +61,7 @@ def load_body(
         TargetError: If the body does not exist, or does not take the variant; the message lists the known names.
     """
     if name not in BODIES:
-        raise TargetError(
-            f"there is no body {name!r}; the bodies are: {', '.join(BODIES)}; a body of your own is known by its "
-            f"table: --body TABLE.toml, or {ENVIRONMENT}"
-        )
+        raise TargetError(f"there is no body {shown(name)}; the bodies are: {', '.join(BODIES)}; {_TABLE}")
     body = BODIES[name](limits=limits, published=published)
     return _altered(body, variant) if variant else body
 
@@ -97,3 +97,18 @@ def load_body_version(
         if published.sha256 == sha256:
             return published
     return body
+
+
+def load_clip_body(
+    name: str, sha256: str, *, limits: str = "effective", variant: BodyVariant = UNALTERED
+) -> TargetBody:  # fmt: skip
+    """As `load_body_version`, for a body that motions are retargeted to.
+
+    Raises:
+        TargetError: If it is none of these, or does not take the variant; the message says how a body becomes known.
+    """
+    if name not in BODY_OPTIONS.values():
+        raise TargetError(
+            f"it is of the body {shown(name)}; known are: {', '.join(BODY_OPTIONS.values())}; {_TABLE}"
+        )  # fmt: skip
+    return load_body_version(name, sha256, limits=limits, variant=variant)

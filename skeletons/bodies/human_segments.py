@@ -1,11 +1,14 @@
 """Segments of MyoFullBody for bodies of a subject's size; MyoBimanualArm has some of them.
 
-Lengths, heights and masses are those of the released MyoFullBody; a test measures them on the model. Shares of mass are
-those of de Leva 1996 (J Biomech 29:1223-1230, doi:10.1016/0021-9290(95)00178-6, table 4).
+Lengths, heights and masses are those of the released MyoFullBody; a test measures them on the model. Shares of mass,
+centres of mass and radii of gyration are those of de Leva 1996 (J Biomech 29:1223-1230,
+doi:10.1016/0021-9290(95)00178-6, table 4), between joint centres. Radii across a limb are the mean of de Leva's
+sagittal and transverse ones, which differ by up to 7 %. In trunk, head, hands and feet the released body keeps its own:
+their segments end at landmarks that the model does not have.
 """
 
 from musclemap.skeletons.body import SIDES
-from musclemap.skeletons.scaling.segments import ScalableBody, Segment
+from musclemap.skeletons.scaling.segments import LimbShape, ScalableBody, Segment
 
 
 def _both(*names: str) -> tuple[str, ...]:
@@ -34,10 +37,14 @@ HUMAN = ScalableBody(
         Segment(
             name="upper_arm", bodies=_both("humerus"), released=3.99514, mass=_of_two(2.55, 2.71),
             length=0.29073, measured="shoulder to elbow joint",
+            shape=LimbShape(bones=_both("humerus"), end=_both("ulna"), centre=(0.5754, 0.5772),
+                            across=(0.269, 0.277), along=(0.148, 0.158)),
         ),
         Segment(
             name="forearm", bodies=_both("ulna"), released=2.67778, mass=_of_two(1.38, 1.62),
             length=0.25812, measured="elbow to wrist joint",
+            shape=LimbShape(bones=_both("ulna", "radius"), end=_both("lunate"), centre=(0.4559, 0.4574),
+                            across=(0.259, 0.2705), along=(0.094, 0.121)),
         ),
         Segment(
             name="hand", bodies=_both("lunate"), released=0.88699, mass=_of_two(0.56, 0.61),
@@ -46,12 +53,16 @@ HUMAN = ScalableBody(
         Segment(
             name="thigh", bodies=_both("femur"), released=16.85571, mass=_of_two(14.78, 14.16),
             length=0.40443, measured="hip to knee joint", height=0.40443,
+            shape=LimbShape(bones=_both("femur"), end=_both("tibia"), centre=(0.3612, 0.4095),
+                            across=(0.3665, 0.329), along=(0.162, 0.149)),
         ),
         Segment(
             name="shank", bodies=_both("tibia"), released=7.6, mass=_of_two(4.81, 4.33),
             length=0.40012, measured="knee to ankle joint", height=0.40001,
             # Gastrocnemii wrap a condyle here, off which a shank shorter than the thigh would let them slip.
             joint_region=0.15,
+            shape=LimbShape(bones=_both("tibia"), end=_both("talus"), centre=(0.4352, 0.4395),
+                            across=(0.265, 0.2485), along=(0.092, 0.102)),
         ),
         Segment(
             name="foot", bodies=_both("talus"), released=2.40698, mass=_of_two(1.29, 1.37),

@@ -7,8 +7,10 @@ YOUNG, OLD = 30.0, 70.0
 them we interpolate linearly. Nothing changes beyond."""
 
 _OLD_FORCE, _OLD_VELOCITY, _OLD_DEACTIVATION = 0.7, 0.8, 1.2
-"""Peak force, largest shortening velocity and time constant of deactivation at `OLD`, relative to young adults: Thelen
-2003 (J Biomech Eng 125:70-77, doi:10.1115/1.1531112)."""
+"""Peak force, largest shortening velocity and time constant of deactivation at `OLD`, relative to young adults. The
+loss of 30 % in force is that of Thelen 2003 (J Biomech Eng 125:70-77, doi:10.1115/1.1531112), who also slows
+contraction and deactivation "modestly"; how much is our choice. His stiffer passive and stronger lengthening muscles
+are left out."""
 
 _PEAK, _VMAX, _DEACTIVATION = 2, 6, 1
 """Indices among MuJoCo's parameters of a muscle (gain, gain, dynamics)."""

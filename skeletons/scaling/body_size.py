@@ -20,17 +20,17 @@ AGE_RANGE = (5.0, 100.0)
 """Ages that are accepted [years]."""
 
 BMI_RANGE = (11.0, 60.0)
-"""Body mass indices of living people [kg/m^2]: below about 11 for women and 13 for men starvation is fatal (Henry 1990,
-Eur J Clin Nutr 44:329-335); 60 is where surgery's highest class of obesity begins. A body of scaled bones says nothing
-of people beyond."""
+"""Body mass indices for which a body is scaled [kg/m^2]. Near 11 for women and 13 for men starvation is usually fatal
+(Henry 1990, Eur J Clin Nutr 44:329-335); with care, some have survived less (Collins 1995, Nat Med 1:810-814). The
+upper limit is our choice: a body of scaled bones says nothing of people beyond."""
 
 USUAL_BMI = {"female": 21.5, "male": 24.5, None: 23.0}
 """Body mass index where the mass is not known [kg/m^2]: medians of healthy women and men (Flegal 2006, Int J Obes
 30:374-379), and the middle of both."""
 
 PROPORTION_RANGE = (0.75, 1.33)
-"""Factor of a segment relative to that of the whole body. The ratio of a segment to height has a standard deviation of
-three to five percent in adults, so this is five deviations or more."""
+"""Factor of a segment relative to that of the whole body. The limits are our choice: wide enough for any adult that we
+know of, and narrow enough to catch a length in the wrong unit or column."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,8 @@ FORCE_METHODS = ("mass-height", "mass")
 """How peak forces follow from the subject's size; see `force_ratio`."""
 
 _VOLUME_SLOPE, _VOLUME_OFFSET = 47.05, 1289.6
-"""Volume of the muscles of a leg by mass times height [cm^3/(kg m)], [cm^3]: Handsfield et al. 2014 (J Biomech
-47:631-638, doi:10.1016/j.jbiomech.2013.12.002), figure 5A."""
+"""Volume of the muscles of a leg by mass times height [cm^3/(kg m)], [cm^3]: the regression of Handsfield et al. 2014
+(J Biomech 47:631-638, doi:10.1016/j.jbiomech.2013.12.002), as programs that scale OpenSim's models use it."""
 
 _SAMPLES = 512
 """Configurations at which paths are compared, a power of two for Sobol's sequence."""
@@ -93,9 +93,10 @@ def path_lengths(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
 def fit_fibres(unscaled: np.ndarray, scaled: np.ndarray, *, lowest: float, highest: float) -> FibreFit:
     """Fit the muscles' lengths so that normalised fibre lengths are those of the unscaled body.
 
-    Both optimal fibre length and tendon slack length follow from a least-squares fit over the joints' whole range, as
-    in Modenese et al. 2016 (J Biomech 49:141-148, doi:10.1016/j.jbiomech.2015.11.006). Frames in which a path slips
-    over the bone that it wraps on one of the two bodies only are left out.
+    Both optimal fibre length and tendon slack length follow from a least-squares fit over the joints' whole range, in
+    the manner of Modenese et al. 2016 (J Biomech 49:141-148, doi:10.1016/j.jbiomech.2015.11.006), who generalise Winby
+    et al. 2008. They fit normalised fibre lengths with pennation; MuJoCo's muscles have none, which leaves a line.
+    Frames in which a path slips over the bone that it wraps on one of the two bodies only are left out.
 
     Args:
         unscaled: Path lengths of the unscaled body [m], shape (nframe, nu).

@@ -8,7 +8,7 @@ from musclemap.skeletons.reduced import reduce_model
 from .ageing import age_muscles
 from .body_size import BodySize, Scaling, scaling_of
 from .geometry import body_factors, scale_geometry
-from .masses import scale_masses, segment_masses
+from .masses import scale_masses, segment_masses, shape_limbs
 from .muscles import fit_fibres, force_ratio, joint_samples, path_lengths, scale_muscles
 from .segments import ScalableBody
 
@@ -53,6 +53,8 @@ def apply_scaling(
     scale_geometry(spec, model, factor, body)
     shares = segment_masses(body, scaling.factors, mass=scaling.mass, sex=sex, method=masses)
     scale_masses(spec, model, body, factor, shares)
+    if masses == "regression":
+        shape_limbs(spec, model, body, factor, sex=sex)
     if not model.nu:
         return
     lengths = [_sampled_lengths(m) for m in (model, spec.copy().compile())]

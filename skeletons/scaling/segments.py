@@ -12,6 +12,26 @@ SEXES = ("female", "male")
 
 
 @dataclass(frozen=True, kw_only=True)
+class LimbShape:
+    """Where the mass of a limb's segment is: a body of revolution about the line from its joint to the next one.
+
+    Attributes:
+        bones: Bodies of the model that have this shape, one of them at each side's joint; others of the segment, such
+            as the patella, keep their own.
+        end: Bodies whose origin is the next joint.
+        centre: Distance of the centre of mass from the joint, in lengths of the segment: of a woman, of a man.
+        across: Radius of gyration about the centre of mass, about an axis across the segment, in its lengths.
+        along: The same about the segment's own axis.
+    """
+
+    bones: tuple[str, ...]
+    end: tuple[str, ...]
+    centre: tuple[float, float]
+    across: tuple[float, float]
+    along: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Segment:
     """A part of the body, the same on both sides, that has one scale factor.
 
@@ -26,6 +46,7 @@ class Segment:
         joint_region: Distance from the segment's joint within which the objects that muscles wrap belong to the joint,
             and are scaled like the bone on its other side [m].
         follows: Name of the segment whose factor this one takes, or "" if it has its own.
+        shape: Where its mass is if masses are those of a regression; None keeps the places of the released body.
     """
 
     name: str
@@ -37,6 +58,7 @@ class Segment:
     height: float = 0.0
     joint_region: float = 0.0
     follows: str = ""
+    shape: LimbShape | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from musclemap.errors import SettingsError
 from musclemap.files import shown
 from musclemap.skeletons.couplings import couplings
 
-from .groups import grouped, members
+from .groups import grouped, members, stem_and_side
 from .variant import BodyVariant, make_variant
 
 STRENGTH, JOINT_RANGE, ADDED_MASS = "--strength", "--joint-range", "--added-mass"
@@ -53,6 +53,49 @@ def parse_variant(
         joint_range={joint: ends(joint, *numbers) for joint, numbers in ranges.items()},
         added_mass=_single(_assigned(added_mass, lambda name: members(name, bodies, {}, noun="body"), ADDED_MASS)),
     )
+
+
+def option_text(variant: BodyVariant, model: mujoco.MjModel, groups: Mapping[str, Sequence[str]]) -> str:
+    """The options that make a variant of a body, as one types them; the inverse of `parse_variant`.
+
+    Muscles, joints and bodies are named by the largest group, or by both sides, whose members all have the same value.
+
+    Args:
+        variant: Facts of strength, ranges and added mass; those of size have no such option and are left out.
+        model: The body, compiled.
+        groups: Its `muscle_groups`.
+    """
+    names = lambda count, at: [at(k).name for k in range(count)]  # noqa: E731
+    muscles = names(model.nu, model.actuator)
+    number = lambda value: f"{value:.10g}"  # noqa: E731
+
+    def ends(joint: str, ends: tuple[float, float]) -> str:
+        hinge = joint in names(model.njnt, model.joint) and model.joint(joint).type[0] == mujoco.mjtJoint.mjJNT_HINGE
+        return ":".join(number(math.degrees(end) if hinge else end) for end in ends)
+
+    strength = {name: number(value) for name, value in variant.strength}
+    ranges = {name: ends(name, value) for name, value in variant.joint_range}
+    masses = {name: number(value) for name, value in variant.added_mass}
+    parts = (
+        (STRENGTH, _collected(strength, muscles, grouped(muscles, groups))),
+        (JOINT_RANGE, _collected(ranges, names(model.njnt, model.joint), {})),
+        (ADDED_MASS, _collected(masses, names(model.nbody, model.body), {})),
+    )
+    return " ".join(f"{option} {name}={value}" for option, values in parts for name, value in values.items())
+
+
+def _collected(values: Mapping[str, str], names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Values by the fewest names: groups and pairs of both sides whose members have the same value, largest first."""
+    pairs: dict[str, list[str]] = {}
+    for name in names:
+        pairs.setdefault(stem_and_side(name)[0], []).append(name)
+    sets = {**groups, **{stem: both for stem, both in pairs.items() if len(both) > 1 and stem not in names}}
+    left, collected = dict(values), {}
+    for name, parts in sorted(sets.items(), key=lambda item: -len(item[1])):
+        if len(parts) > 1 and all(part in left for part in parts) and len({left[part] for part in parts}) == 1:
+            collected[name] = left[parts[0]]
+            left = {part: value for part, value in left.items() if part not in parts}
+    return collected | left
 
 
 def _single(facts: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from musclemap.datasets.downloads.bundle_manifest import MANIFEST, parse_bundle,
 from musclemap.datasets.downloads.errors import DownloadError
 from musclemap.datasets.formats.locomujoco import MAX_COLUMNS, read_trajectory
 from musclemap.errors import MusclemapError, SettingsError, SourceError
-from musclemap.pipelines.export import RECORD, _Kind, _read_record
+from musclemap.pipelines.export_record import RECORD, ExportKind, read_record
 from musclemap.pipelines.packing.splits import split_by_groups
 from musclemap.pipelines.study.reproduction import read_expectations
 from musclemap.pipelines.train.dataset import select_clips
@@ -172,12 +172,14 @@ def test_untrusted_expectations_are_checked(text: bytes, tmp_path: Path) -> None
     "text",
     [*NO_OBJECTS, b'{"format": "musclemap-export", "to": "csv", "fingers": 0, "clips": []}',
      b'{"format": "musclemap-export", "to": "csv", "fingers": false, "clips": [1]}',
+     b'{"format": "musclemap-export", "to": "csv", "fingers": false, "variant": {"strength": 1}, "clips": []}',
+     b'{"format": "musclemap-export", "to": "csv", "fingers": false, "variant": 1, "clips": []}',
      b'{"format": "musclemap-export", "to": "csv", "fingers": false, "clips": [{"clip": ["a"], "status": "ok"}]}'],
 )  # fmt: skip
 def test_record_of_an_earlier_export_is_checked(text: bytes, tmp_path: Path) -> None:
     (tmp_path / RECORD).write_bytes(text)
     with pytest.raises(SettingsError, match="is damaged"):
-        _read_record(tmp_path, _Kind(to="csv", fingers=False, tracked=False))
+        read_record(tmp_path, ExportKind(to="csv", fingers=False, tracked=False))
     result = RUNNER.invoke(export_command.app, [str(tmp_path), str(tmp_path), "--to", "csv"])
     assert result.exit_code == 2
 

@@ -21,6 +21,7 @@ from musclemap.datasets.track_file import StoredTrack, track_path, write_track
 from musclemap.errors import ClipError
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.variants.variant import make_variant
 
 from ..support.data.exported_clips import FPS, moving_clip, put, with_forces
 
@@ -216,7 +217,7 @@ def test_tracked_motion_is_exported_with_its_excitations(clip: Clip, body: Targe
         status, stdout, stderr = _run(source, out, "--to", to, "--tracked", "--json")
         clips = {c["clip"]: c for c in json.loads(stdout)["clips"]}
         assert (status, set(clips)) == (1, {"a.h5", "b.h5"})
-        assert "it has no track: mm-track" in clips["b.h5"]["reason"]
+        assert clips["b.h5"]["reason"] == f"b.h5 has no track; mm-track {source} b makes it"
         assert "its track ends early (time), after 0.08 s" in stderr
         assert set(clips["a.h5"]["companions"]) == {f"a_excitations{ends}", f"a_activations{ends}"}
         for name, rows, values in (("excitations", 8, track.excitation), ("activations", 9, track.tracked_act)):
@@ -232,3 +233,28 @@ def test_tracked_motion_is_exported_with_its_excitations(clip: Clip, body: Targe
     shift = angles - reference[:9]
     np.testing.assert_allclose(shift[:, columns.index("pelvis_tx")], -1.0, atol=1e-6)
     np.testing.assert_allclose(np.delete(shift, columns.index("pelvis_tx"), axis=1), 0.0, atol=1e-6)
+
+
+def test_the_track_of_an_altered_body_is_exported_by_its_options(clip: Clip, body: TargetBody, tmp_path: Path) -> None:
+    source, own, weak = (tmp_path / name for name in ("clips", "own", "weak"))
+    Manifest(entries=(put(source, "a.npz", clip),)).write(source / "manifest.jsonl")
+    option = ("--strength", "soleus_r=0.5")
+    variant = make_variant(strength={"soleus_r": 0.5})
+    track = replace(_track(clip, body, nstep=8), variant=variant, model_sha256=load_body(variant=variant).sha256)
+    write_track(track_path(source, "a.h5", variant=variant.short_name), track)
+    (source / TRACKS / TRACK_LIST).write_text("")
+    status, _, stderr = _run(source, own, "--to", "csv", "--tracked")
+    assert status == 1
+    assert f"mm-track {source} a makes it, and --strength soleus_r=0.5 shows that by a body with soleus_r" in stderr
+    status, _, stderr = _run(source, weak, "--to", "csv", "--tracked", *option)
+    assert status == 0, stderr
+    read = np.loadtxt(weak / "a_excitations.csv", skiprows=1, delimiter=",")
+    np.testing.assert_allclose(read[:, 1:], track.excitation, atol=1e-7)
+    for options, message in (
+        ((), "holds exports to csv without fingers, tracked by a body with soleus_r at 50 %; choose another folder"),
+        (("--strength", "soleus_r=0.4"), "choose another folder"),
+    ):
+        status, _, stderr = _run(source, weak, "--to", "csv", "--tracked", *options)
+        assert (status, message in stderr) == (2, True)
+    status, _, stderr = _run(source, tmp_path / "none", "--to", "csv", *option)
+    assert (status, "--strength chooses the track of an altered body: add --tracked" in stderr) == (2, True)

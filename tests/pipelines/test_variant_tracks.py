@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 import musclemap as mm
 from musclemap.cli import track as command
+from musclemap.cli import view as view_command
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.output_folder import clip_files
 from musclemap.datasets.track_file import StoredTrack, read_track
@@ -77,6 +78,36 @@ def test_the_track_of_an_altered_body_is_loaded_by_its_facts(out: Path) -> None:
         mm.load(out / OWN, tracked=True, variant={"strength": {"elbow_flexor": 0.4}})
     with pytest.raises(SettingsError, match="tracked=True"):
         mm.load(out / OWN, variant={"strength": {"elbow_flexor": 0.5}})
+
+
+def test_the_options_of_a_track_show_it(out: Path, tmp_path: Path) -> None:
+    assert run(out, *OPTION).exit_code == 0
+    strip = tmp_path / "strip.png"
+    drawn = ("--tracked", "--save", str(strip), "--frames", "2", "--backend", "plot", "--size", "60x120")
+
+    def view(*options: str) -> Result:
+        return RUNNER.invoke(view_command.app, [str(out), "arm_000", *drawn, *options])
+
+    own = view()
+    assert own.exit_code == 2
+    assert own.stderr.splitlines() == [
+        f"mm-view: no clip in {out} has a track; mm-track {out} makes them, and --strength elbow_flexor=0.5 shows that "
+        "of arm_000 by a body with elbow_flexor at 50 %"
+    ]
+    assert view(*OPTION).exit_code == 0
+    alone = strip.read_bytes()
+    assert view(*OPTION, "--reference").exit_code == 0
+    assert strip.read_bytes() != alone
+    assert run(out, "arm_001").exit_code == 0
+    missing = view()
+    assert missing.exit_code == 2
+    assert f"arm_000.h5 has no track; mm-track {out} arm_000 makes it, and --strength" in missing.stderr
+    weaker = view("--strength", "elbow_flexor=0.4")
+    assert weaker.exit_code == 2
+    assert f"mm-track {out} --strength elbow_flexor=0.4 makes them" in weaker.stderr
+    untracked = RUNNER.invoke(view_command.app, [str(out), "arm_000", *drawn[1:], *OPTION])
+    assert untracked.exit_code == 2
+    assert "--strength chooses the track of an altered body: add --tracked" in untracked.stderr
 
 
 def test_each_body_has_its_own_status_and_replay(out: Path) -> None:

@@ -10,16 +10,19 @@ from scipy.spatial.transform import Rotation
 from musclemap.datasets.clip import Clip, read_clip, write_clip
 from musclemap.datasets.formats.readers.table import read_motions
 from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.synthetic.hands import close_hands
 from musclemap.datasets.synthetic.synthesis import synthesise
 from musclemap.errors import SettingsError
+from musclemap.pipelines.builtin_walk import WALK_CLIP, WALK_FOLDER
 from musclemap.retarget.checks.evaluation import evaluate_clip
 from musclemap.retarget.config import BodyConfig, RetargetConfig, ValidationConfig
+from musclemap.retarget.full_body_chest import arms_of_clip
 from musclemap.retarget.retargeter import Retargeter
 from musclemap.retarget.solver.fitter import Fitter
 from musclemap.retarget.targets.base_frame import BaseFrame
 from musclemap.retarget.targets.landmark_targets import build_targets
 from musclemap.retarget.targets.proportions import fit_proportions
-from musclemap.skeletons.base_motion import GRAVITY, STILL
+from musclemap.skeletons.base_motion import GRAVITY, STILL, base_motion
 from musclemap.skeletons.bodies import load_body
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
@@ -119,6 +122,52 @@ def test_arms_of_the_whole_body_are_found_again(arms: TargetBody, body: TargetBo
     angles = arms.reduced.reduce(known)[:, NROOT:]
     difference = np.rad2deg(np.abs(fit.q[:, NROOT:] - angles))[:, hinges]
     assert difference.mean(axis=0).max() < 0.5
+
+
+def test_chest_and_arms_of_a_clip_of_the_full_body(arms: TargetBody, body: TargetBody) -> None:
+    """Its own angles, on the path of its chest, at the same distances from the targets, without a fit.
+
+    Seen from the chest, the frame in which the targets of the whole body are does not matter.
+    """
+    part = read_clip(WALK_FOLDER / WALK_CLIP).frames(slice(0, 120))
+    motion = synthesise("walk_1.2", seconds=2.0)
+    proportions = fit_proportions(body, mean_joints())
+    short = replace(motion, rotvec=motion.rotvec[:120], trans=motion.trans[:120], fps=100.0)
+    whole = build_targets(body, short, proportions, CONFIG, source_joints=mean_joints())
+    turned = replace(whole, heading=whole.heading + 0.7, origin=whole.origin + np.array([0.3, -2.0, 0.1]))
+    known, path = arms_of(arms, body, part.qpos.astype(np.float64))
+    frame = BaseFrame(body=arms, whole=body, proportions=proportions)
+    for seen in (whole, turned):
+        targets, fit = arms_of_clip(part, seen, frame, None)
+        angles = arms.reduced.expand(fit.q)
+        np.testing.assert_allclose(angles, arms.reduced.expand(arms.reduced.reduce(known)), atol=1e-9)
+        assert targets.base is not None
+        np.testing.assert_allclose(base_motion(targets.base, 100.0), base_motion(path, 100.0), atol=1e-6)
+        reached = evaluate_clip(arms, angles.astype(np.float32)).landmark_pos
+        for name in ("humerus_r", "ulna_l", "lunate_r"):
+            mine, own = arms.landmark_names.index(name), body.landmark_names.index(name)
+            distance = np.linalg.norm(reached[:, mine] - fit.target_pos[:, mine], axis=1)
+            ref = np.linalg.norm(part.landmark_pos[:, own] - part.target_pos[:, own], axis=1)
+            np.testing.assert_allclose(distance, ref, atol=1e-5)
+    with pytest.raises(SettingsError, match="bimanual-arm"):
+        BodyConfig(chest="full-body")
+
+
+@pytest.mark.slow
+def test_conversion_with_the_chest_of_the_full_body(arms: TargetBody) -> None:
+    motion = close_hands(synthesise("walk_1.2", seconds=1.2), period=1.0)
+    retargeter = Retargeter(replace(CONFIG, body=BodyConfig(name="bimanual-arm", chest="full-body")))
+    clip = convert(retargeter, motion)[0]
+    assert retargeter._full_body is not None
+    full = convert(retargeter._full_body, motion)[0]
+    known, path = arms_of(arms, retargeter._full_body.body, full.qpos.astype(np.float64))
+    angles, ref = (arms.reduced.reduce(qpos) for qpos in (clip.qpos.astype(np.float64), known))  # without fingers
+    assert np.rad2deg(np.abs(angles - ref)).max() < 1e-3
+    assert clip.hands == "tracked"
+    assert np.ptp(clip.qpos[:, arms.model.joint("pm2_flexion_r").qposadr[0]]) > 0.2
+    assert exact(clip)
+    assert clip.base_motion is not None
+    np.testing.assert_allclose(clip.base_motion, base_motion(path, clip.fps), atol=0.01)
 
 
 def resting(nframe: int = 60) -> SourceMotion:

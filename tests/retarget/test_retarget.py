@@ -13,7 +13,8 @@ from musclemap.datasets.motion import FrameRateReport, SourceMotion, SourceWarni
 from musclemap.datasets.synthetic.synthesis import motion_names, synthesise
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.config import RetargetConfig
-from musclemap.retarget.retargeter import Retargeter, software_versions
+from musclemap.retarget.retargeter import Retargeter
+from musclemap.retarget.software import software_versions
 from musclemap.skeletons.bodies.myofullbody import FINGER_JOINTS, LANDMARK_NAMES, LANDMARKS
 from musclemap.skeletons.body import SIDE_WORD
 from musclemap.skeletons.smpl.joints import BODY_NAMES

@@ -132,6 +132,52 @@ def test_segments_have_the_masses_of_de_leva(sex: str, thigh: float, head: float
     assert mass("head") == pytest.approx(65.0 * head / 100.0, rel=2e-3)
 
 
+def limb(body: TargetBody, name: str, side: str) -> tuple[float, np.ndarray, np.ndarray]:
+    """Length of a segment, and its bones' centre of mass and radii of gyration (across, across, along) in lengths."""
+    data = standing(body)
+    shape = next(segment.shape for segment in HUMAN.segments if segment.name == name)
+    assert shape is not None
+    bones = [body.model.body(bone).id for bone in shape.bones if bone.endswith(side)]
+    start, end = (data.xpos[body.model.body(next(n for n in names if n.endswith(side))).id]
+                  for names in (shape.bones, shape.end))  # fmt: skip
+    length, line = float(np.linalg.norm(end - start)), (end - start) / np.linalg.norm(end - start)
+    mass = body.model.body_mass[bones]
+    centre = mass @ data.xipos[bones] / mass.sum()
+    inertia = np.zeros((3, 3))
+    for m, bone in zip(mass, bones, strict=True):
+        turn, away = data.ximat[bone].reshape(3, 3), data.xipos[bone] - centre
+        inertia += turn @ np.diag(body.model.body_inertia[bone]) @ turn.T + m * (
+            away @ away * np.eye(3) - np.outer(away, away)
+        )
+    across = np.linalg.svd(line[None])[2][1:]
+    moments = [axis @ inertia @ axis for axis in (*across, line)]
+    return length, np.array([(centre - start) @ line / length]), np.sqrt(np.array(moments) / mass.sum()) / length
+
+
+@pytest.mark.parametrize(
+    ("name", "centre", "across", "along"),
+    [("thigh", 0.4095, 0.329, 0.149), ("shank", 0.4395, 0.2485, 0.102), ("upper_arm", 0.5772, 0.277, 0.158),
+     ("forearm", 0.4574, 0.2705, 0.121)],
+)  # fmt: skip
+def test_limbs_have_the_centres_and_radii_of_gyration_of_de_leva(
+    name: str, centre: float, across: float, along: float
+) -> None:
+    """Also where thigh and shank differ in size, and on the left as on the right."""
+    man = load_body(variant=make_variant(size={"height": 1.8, "mass": 85.0, "sex": "male", "thigh": 0.39}))
+    for side in ("_r", "_l"):
+        _, place, radii = limb(man, name, side)
+        assert place[0] == pytest.approx(centre, abs=1e-3)
+        np.testing.assert_allclose(radii[:2], across, rtol=0.01)
+        assert radii[2] == pytest.approx(along, rel=0.15)  # ulna and radius lie side by side
+
+
+def test_proportional_masses_keep_the_places_of_the_released_body(body: TargetBody) -> None:
+    same = load_body(variant=make_variant(size={"height": 1.8, "mass": 85.0, "masses": "proportional"}))
+    for name in ("thigh", "forearm"):
+        for ours, ref in zip(limb(same, name, "_r")[1:], limb(body, name, "_r")[1:], strict=True):
+            np.testing.assert_allclose(ours, ref, rtol=1e-5)
+
+
 def test_masses_add_up_for_any_method() -> None:
     factors = {name: 1.0 + 0.02 * k for k, name in enumerate(LENGTHS)}
     for method in ("regression", "proportional"):
@@ -222,6 +268,8 @@ def test_arms_of_the_same_person_are_those_of_the_whole_body() -> None:
     for name in ("humerus_r", "ulna_l", "lunate_r", "3distph_r"):
         np.testing.assert_allclose(arms.body(name).pos, whole.body(name).pos, atol=1e-6)
         assert arms.body(name).mass[0] == pytest.approx(whole.body(name).mass[0], rel=1e-4)
+        np.testing.assert_allclose(arms.body(name).ipos, whole.body(name).ipos, atol=2e-6)
+        np.testing.assert_allclose(arms.body(name).inertia, whole.body(name).inertia, rtol=1e-3)
 
 
 def test_other_facts_alter_the_scaled_body() -> None:

@@ -15,6 +15,8 @@ from musclemap.retarget.config import RetargetConfig
 from musclemap.settings import from_dict, load_settings, to_dict, to_toml
 from musclemap.skeletons.bodies import BODIES, load_body, load_body_version
 from musclemap.skeletons.bodies.myofullbody import NAME
+from musclemap.skeletons.body import TargetBody
+from musclemap.skeletons.variants.assignments import ADDED_MASS, JOINT_RANGE, STRENGTH, option_text, parse_variant
 from musclemap.skeletons.variants.strength import FORCE
 from musclemap.skeletons.variants.variant import MAX_FACTS, UNALTERED, BodyVariant, facts_of, make_variant
 
@@ -49,6 +51,34 @@ def test_text_says_what_differs() -> None:
         "gasmed_r at 25 %, soleus_r at 50 %, tibant_l at 150 %, knee_angle_r limited, 3.5 kg on 3 bodies"
     )
     assert make_variant(strength={"soleus_r": 0.5, "soleus_l": 0.5}).text == "2 muscles at 50 %"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"strength": ["ankle_plantarflexors=0.5"]},
+        {"strength": ["ankle_plantarflexors=0.5", "soleus_r=0.25", "tibant=0"], "joint_range": ["knee_angle=0:40"]},
+        {"joint_range": ["knee_angle_r=1:33.3"], "added_mass": ["tibia_r=2", "talus=0.1"]},
+    ],
+)
+def test_options_of_a_variant_make_it(texts: dict[str, list[str]], body: TargetBody) -> None:
+    """What a message tells the user to type gives the very variant, also by group and by both sides."""
+    variant = parse_variant(body.model, body.muscle_groups, **texts)
+    typed = option_text(variant, body.model, body.muscle_groups).split()
+    kinds = {STRENGTH: "strength", JOINT_RANGE: "joint_range", ADDED_MASS: "added_mass"}
+    again: dict[str, list[str]] = {}
+    for option, text in zip(typed[::2], typed[1::2], strict=True):
+        again.setdefault(kinds[option], []).append(text)
+    made = parse_variant(body.model, body.muscle_groups, **again)
+    assert (made.strength, made.added_mass) == (variant.strength, variant.added_mass)
+    for (name, ends), (other, wanted) in zip(made.joint_range, variant.joint_range, strict=True):
+        assert name == other
+        np.testing.assert_allclose(ends, wanted, rtol=1e-9)
+
+
+def test_a_whole_group_is_typed_by_its_name(body: TargetBody) -> None:
+    variant = parse_variant(body.model, body.muscle_groups, strength=["ankle_plantarflexors_l=0.5"])
+    assert option_text(variant, body.model, body.muscle_groups) == "--strength ankle_plantarflexors_l=0.5"
 
 
 def test_variants_are_merged_by_fact() -> None:

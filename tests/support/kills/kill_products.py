@@ -114,9 +114,9 @@ def export_clips() -> int:
 
 def export_faults() -> list[str]:
     """Every file has the hash in its record, after a kill in the record or in the journal."""
-    from musclemap.pipelines.export import _Kind, _read_record
+    from musclemap.pipelines.export_record import ExportKind, read_record
 
-    lines = _read_record(EXPORT, _Kind(to="csv", fingers=False, tracked=False))
+    lines = read_record(EXPORT, ExportKind(to="csv", fingers=False, tracked=False))
     faults = [] if lines.keys() >= {f"{name}.h5" for name in NAMES} else ["lost line"]
     for line in lines.values():
         data = (EXPORT / line["file"]).read_bytes()
