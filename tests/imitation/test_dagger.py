@@ -29,7 +29,8 @@ from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.imitation.tracking.activation import ActivationDynamics
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.pipelines.train.dataset import ClipSelection
