@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
-from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.entry_points import INTERRUPTED
 
 from .options import train as opt
 from .options.checks import check_assignments, check_run, check_selection
