@@ -14,7 +14,7 @@ from musclemap.errors import BodyModelError, SettingsError
 
 from .options import retarget as opt
 from .options import variants as size_opt
-from .options.checks import one_output, refuse_verbose_and_quiet
+from .options.checks import check_device, one_output, refuse_verbose_and_quiet
 from .options.shared import ComputeDevice, Config, Device, Json, Quiet
 from .options.variants import AddedMass, Alterations, JointRange, Strength, alterations
 from .program import Program
@@ -98,6 +98,7 @@ def retarget(
     """
     out = one_output(out, output)
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
+    check_device(device)
     if save_joint_map is not None:
         _save_joint_map(source, save_joint_map)
         raise typer.Exit
@@ -372,6 +373,7 @@ def _settings(
     }
     settings = override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
     variant = settings.body.variant
+    altered.check(settings.body.name)
     if altered:
         from musclemap.skeletons.bodies import BODY_OPTIONS
 

@@ -15,7 +15,7 @@ from musclemap.imitation.tracking.dofs import find_controlled_dofs
 
 from .gains import compute_gains
 from .linearisation import Linearisation, NominalPath, linearise, nominal_path
-from .processes import available_cores, one_thread_each, process_pool
+from .processes import available_cores, process_pool, starting_processes
 from .regulator import RegulatedPath
 from .regulator_config import RegulatorConfig
 
@@ -71,7 +71,7 @@ def regulate(
             if pool is None:
                 parts = [linearise(body, path, steps, config) for steps in tasks]
             else:
-                with one_thread_each():
+                with starting_processes():
                     futures = [pool.submit(_linearise, path, steps, config) for steps in tasks]
                 parts = [future.result() for future in futures]
             linear = Linearisation(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
