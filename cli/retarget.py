@@ -233,11 +233,12 @@ def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":
         raise typer.BadParameter("OUT is missing: the folder for the clips")
     if out.is_file():
         raise typer.BadParameter(f"cannot write to {out}: it is a file; give the folder for the clips")
-    from musclemap.datasets.formats.readers.table import refuse_no_motion
     from musclemap.datasets.output_folder import refuse_own_source
-    from musclemap.datasets.selection import select
 
     refuse_own_source(source, out)
+    from musclemap.datasets.formats.readers.table import refuse_no_motion
+    from musclemap.datasets.selection import select
+
     if source.is_file():
         refuse_no_motion(source)
     return select(source, **filters)
