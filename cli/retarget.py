@@ -381,8 +381,8 @@ def _settings(
         variant = variant.altered_by(altered.variant(BODY_OPTIONS[settings.body.name]))
     changed: dict[str, Any] = {}
     if size:
+        changed = {"subjects": size.subjects_text} if size.subjects else {}  # first: a wrong file is found at once
         variant = variant.altered_by(size.variant)
-        changed = {"subjects": size.subjects_text} if size.subjects else {}
         changed |= {"scale": "body"} if size.scale_body else {}
     return replace(settings, body=replace(settings.body, variant=variant, **changed))
 

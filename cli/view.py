@@ -145,6 +145,10 @@ def _clips(out: Path, filters: _Filters, *, tracked: bool, body: str | None) -> 
             raise SettingsError(f"none of the selected clips of {out} is of this body")
     if not tracked:
         return clips
+    from musclemap.datasets.output_folder import TRACKS
+
+    if not (clips.root / TRACKS).is_dir():  # said before anything heavy is imported
+        raise SettingsError(f"no clip in {out} has a track; mm-track {out} makes them")
     from musclemap.pipelines.track.tracked_motions import with_tracks
 
     return with_tracks(clips)
