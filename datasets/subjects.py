@@ -40,9 +40,8 @@ def read_subjects(path: Path) -> dict[str, Facts]:
         rows = list(csv.DictReader(io.StringIO(read_bytes(path, limit=MAX_BYTES).decode("utf-8-sig")), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(f"{path} is no table of subjects: {error}") from None
-    if not rows or "subject" not in rows[0]:
-        wrong = "no column 'subject'" if rows else "no subjects"
-        raise SettingsError(f"{path} has {wrong}; a table has columns such as subject, height_m, mass_kg, sex, age")
+    if not rows:
+        raise SettingsError(f"{path} has no subjects; a table has columns such as subject, height_m, mass_kg, sex, age")
     # Imported here because datasets that are only read need no model of a body.
     from musclemap.skeletons.bodies.human_segments import HUMAN
     from musclemap.skeletons.scaling.body_size import scaling_of
@@ -99,8 +98,8 @@ def _check_columns(path: Path, rows: list[dict[str, str]], *, known: tuple[str, 
         raise SettingsError(f"{path} has more than {MAX_ROWS} subjects")
     columns = [column for column in rows[0] if column is not None]
     unknown = [column for column in columns if column not in known]
-    if unknown or any(None in row for row in rows):
-        wrong = f"the column {shown(unknown[0])}" if unknown else "more fields than columns"
+    if "subject" not in columns or unknown or any(None in row for row in rows):
+        wrong = f"the column {shown(unknown[0])}" if unknown else "no column 'subject', or more fields than columns"
         raise SettingsError(f"{path} has {wrong}; the columns are: {', '.join(known)}")
 
 
