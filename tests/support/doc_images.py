@@ -26,6 +26,9 @@ FRAME = 318
 
 PAUSE = """[...document.querySelectorAll("button")].find((one) => one.textContent.trim() === "Pause").click()"""
 
+CLOSE_NOTICE = """document.querySelector(".mantine-Notification-closeButton")?.click()"""
+"""Closes viser's notice that a GPU is missing."""
+
 SET_FRAME = """(value) => {
   const field = [...document.querySelectorAll("input")].find((one) => one.value !== "" && /^\\d+$/.test(one.value));
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, String(value));
@@ -59,6 +62,7 @@ def opened(browser: Browser, address: str) -> None:
     browser.open(address)
     until(lambda: browser.evaluate("/of \\d+\\.\\d+ s/.test(document.body.innerText)"), seconds=300.0)
     browser.evaluate(PAUSE)
+    browser.evaluate(CLOSE_NOTICE)
     browser.evaluate(f"({SET_FRAME})({FRAME})")
     still_drawn(browser)
 
