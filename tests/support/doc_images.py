@@ -30,7 +30,7 @@ CLOSE_NOTICE = """document.querySelector(".mantine-Notification-closeButton")?.c
 """Closes viser's notice that a GPU is missing."""
 
 SET_FRAME = """(value) => {
-  const field = [...document.querySelectorAll("input")].find((one) => one.value !== "" && /^\\d+$/.test(one.value));
+  const field = [...document.querySelectorAll("input")].filter((one) => /^\\d+$/.test(one.value)).at(-1);
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, String(value));
   field.dispatchEvent(new Event("input", { bubbles: true }));
   field.dispatchEvent(new Event("change", { bubbles: true }));
