@@ -117,6 +117,9 @@ type: typings/.made ## Check types with pyright
 docs: .venv/.installed-$(EXTRAS) ## Build the documentation site, warnings are errors: out/docs/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+images: .venv/.installed-$(EXTRAS) ## Draw the pictures of the viewer and of a strip again, with Chromium: docs/images
+	$(BIN)/python -m tests.support.doc_images
+
 wheel: .venv/.installed-$(EXTRAS) ## Build the wheel and the source archive: dist
 	$(BIN)/python -m hatchling build
 

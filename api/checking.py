@@ -96,8 +96,7 @@ def track(
         dataset: Data set with a folder, or that folder.
         seconds: Computing time for each clip [s]; None for 600.
         seed: Seed of the search; None for 0.
-        workers: Processes, one clip each; a script that uses more than one has to guard its own code by
-            `if __name__ == "__main__"`.
+        workers: Processes, one clip each. They do not import the program that calls this.
         infeasible: Track infeasible clips, too.
         overwrite: Track again even if a track is up to date.
         config: Settings of the search and the simulation, such as {"tracking": {"samples": 80}}.

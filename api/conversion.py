@@ -72,7 +72,7 @@ def retarget(
         include: Globs of files to convert; empty for all. Only with `out`, as the following ones.
         exclude: Globs of files to leave out.
         limit: Largest number of files.
-        workers: Processes; a script that uses more than one has to guard its own code by `if __name__ == "__main__"`.
+        workers: Processes. They do not import the program that calls this, so a script needs no guard.
         overwrite: Convert files whose clips are up to date, too.
         progress: Show the progress on stderr.
 

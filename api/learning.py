@@ -36,8 +36,7 @@ def train(
         run: Folder of the run: policy, checkpoints and logs.
         seconds: Time limit of this call [s], compilation included.
         steps: Limit of the run's control steps, summed over all worlds and calls.
-        algorithm: "ppo", "world-model" or "dagger"; the last uses processes, so a script has to guard its own code by
-            `if __name__ == "__main__"`.
+        algorithm: "ppo", "world-model" or "dagger".
         num_envs: Worlds simulated in parallel; None for a number that suits body and device.
         seed: Seed of networks, episodes and noise; None for 0.
         engine: Physics: "warp", "mujoco", or "auto" for Warp with a GPU.

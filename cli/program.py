@@ -17,11 +17,12 @@ from typer.exceptions import TyperException
 from musclemap import __version__
 from musclemap.cli.output.completion import VARIABLE, prepare_completion
 from musclemap.cli.output.help_text import help_lines
-from musclemap.cli.output.interrupts import INTERRUPTED, two_step_interrupts
+from musclemap.cli.output.interrupts import two_step_interrupts
 from musclemap.cli.output.library_text import clean_library_text
 from musclemap.cli.output.terminal_text import echo
 from musclemap.cli.output.verbs import spelled_like
 from musclemap.cli.output.wrong_use import explain
+from musclemap.entry_points import INTERRUPTED
 from musclemap.errors import MusclemapError
 from musclemap.failures import describe
 from musclemap.urls import without_secrets

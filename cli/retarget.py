@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import typer
 
-from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.entry_points import INTERRUPTED
 from musclemap.errors import BodyModelError, SettingsError
 
 from .options import retarget as opt
 from .options import variants as size_opt
-from .options.checks import one_output, refuse_verbose_and_quiet
+from .options.checks import check_device, one_output, refuse_verbose_and_quiet
 from .options.shared import ComputeDevice, Config, Device, Json, Quiet
 from .options.variants import AddedMass, Alterations, JointRange, Strength, alterations
 from .program import Program
@@ -98,6 +98,7 @@ def retarget(
     """
     out = one_output(out, output)
     refuse_verbose_and_quiet(verbose=verbose, quiet=quiet)
+    check_device(device)
     if save_joint_map is not None:
         _save_joint_map(source, save_joint_map)
         raise typer.Exit
@@ -232,11 +233,12 @@ def _select(source: Path, out: Path | None, filters: _Filters) -> "Selection":
         raise typer.BadParameter("OUT is missing: the folder for the clips")
     if out.is_file():
         raise typer.BadParameter(f"cannot write to {out}: it is a file; give the folder for the clips")
-    from musclemap.datasets.formats.readers.table import refuse_no_motion
     from musclemap.datasets.output_folder import refuse_own_source
-    from musclemap.datasets.selection import select
 
     refuse_own_source(source, out)
+    from musclemap.datasets.formats.readers.table import refuse_no_motion
+    from musclemap.datasets.selection import select
+
     if source.is_file():
         refuse_no_motion(source)
     return select(source, **filters)
@@ -372,14 +374,15 @@ def _settings(
     }
     settings = override(settings, [f"{name}={value}" for name, value in own.items() if value is not None])
     variant = settings.body.variant
+    altered.check(settings.body.name)
     if altered:
         from musclemap.skeletons.bodies import BODY_OPTIONS
 
         variant = variant.altered_by(altered.variant(BODY_OPTIONS[settings.body.name]))
     changed: dict[str, Any] = {}
     if size:
+        changed = {"subjects": size.subjects_text} if size.subjects else {}  # first: a wrong file is found at once
         variant = variant.altered_by(size.variant)
-        changed = {"subjects": size.subjects_text} if size.subjects else {}
         changed |= {"scale": "body"} if size.scale_body else {}
     return replace(settings, body=replace(settings.body, variant=variant, **changed))
 

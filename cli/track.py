@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import typer
 
-from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.entry_points import INTERRUPTED
 from musclemap.errors import SettingsError
 
 from .options import track as opt

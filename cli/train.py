@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
-from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
+from musclemap.entry_points import INTERRUPTED
+from musclemap.errors import SettingsError
 
 from .options import train as opt
-from .options.checks import check_assignments, check_run, check_selection
+from .options.checks import check_assignments, check_policy, check_run, check_selection
 from .options.shared import ClipFilters, EngineName, Json, Quiet
 from .options.variants import AddedMass, Alterations, JointRange, Strength, alterations
 from .program import Program
@@ -89,13 +90,17 @@ def train(
         include=include or (), exclude=exclude or (), group=group, split=split, body=body and body.value, limit=limit,
         infeasible=infeasible,
     )  # fmt: skip
-    check_selection(dataset, filters)
+    altered = alterations(strength, joint_range, added_mass)
+    altered.check_for(dataset, check_selection(dataset, filters))
     folder = run or dataset.resolve().parent / f"{dataset.resolve().name}-run"
     check_run(folder, resume=resume)
+    if start is not None:
+        check_policy(start)
+    if episodes is not None and not resume and algo is not opt.Algorithm.world_model:
+        raise SettingsError(f"--episodes {episodes} fills the replay buffer of --algo world-model; leave it out")
     check_assignments(set_ or ())
     recorded = _recorded_run(folder) if resume else None
     settings = _settings(config, set_ or [], recorded, num_envs=num_envs, seed=seed, hands=hands)
-    altered = alterations(strength, joint_range, added_mass)
     from musclemap.cli.output.progress import ProgressDisplay
 
     with ProgressDisplay(hidden=quiet, text="loading clips and body"):

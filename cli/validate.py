@@ -7,7 +7,7 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
 
-from .options.checks import selected_clips
+from .options.checks import check_device, selected_clips
 from .options.shared import (
     CHUNK,
     CLIPS_HELP,
@@ -75,6 +75,7 @@ def validate(
     Exits with 0 if every clip was checked, 1 if some could not be checked (or, with
     --strict, are infeasible), 2 for wrong usage.
     """
+    check_device(device)
     names = selected_clips(source, include or (), exclude or (), limit)
     settings = _settings(config, set_ or [], muscle_cost, forces, chunk)
     result = _validate(

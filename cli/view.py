@@ -162,6 +162,10 @@ def _clips(
             raise SettingsError(f"none of the selected clips of {out} is of this body")
     if not tracked:
         return clips, None
+    from musclemap.datasets.output_folder import TRACKS
+
+    if not (clips.root / TRACKS).is_dir():  # said before anything heavy is imported
+        raise SettingsError(f"no clip in {out} has a track; mm-track {out} makes them")
     from musclemap.datasets.clip import read_clip
     from musclemap.pipelines.track.tracked_motions import missing_track, with_tracks
     from musclemap.skeletons.variants.variant import UNALTERED

@@ -36,15 +36,17 @@ def read_subjects(path: Path) -> dict[str, Facts]:
     Raises:
         SettingsError: If the file is no such table, or a person has no body; the message names the line.
     """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_bytes(path, limit=MAX_BYTES).decode("utf-8-sig")), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"{path} is no table of subjects: {error}") from None
+    if not rows:
+        raise SettingsError(f"{path} has no subjects; a table has columns such as subject, height_m, mass_kg, sex, age")
     # Imported here because datasets that are only read need no model of a body.
     from musclemap.skeletons.bodies.human_segments import HUMAN
     from musclemap.skeletons.scaling.body_size import scaling_of
     from musclemap.skeletons.variants.size import size_of
 
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_bytes(path, limit=MAX_BYTES).decode("utf-8-sig")), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"{path} is no table of subjects: {error}") from None
     lengths = {f"{segment.name}_m": segment.name for segment in HUMAN.scaled}
     numbers = _NUMBERS | lengths
     _check_columns(path, rows, known=("subject", *_NUMBERS, *_WORDS, *lengths))
@@ -92,8 +94,8 @@ def subject_of(source: str, subjects: Mapping[str, Facts]) -> str | None:
 
 
 def _check_columns(path: Path, rows: list[dict[str, str]], *, known: tuple[str, ...]) -> None:
-    if not rows or len(rows) > MAX_ROWS:
-        raise SettingsError(f"{path} has {'no subjects' if not rows else f'more than {MAX_ROWS} subjects'}")
+    if len(rows) > MAX_ROWS:
+        raise SettingsError(f"{path} has more than {MAX_ROWS} subjects")
     columns = [column for column in rows[0] if column is not None]
     unknown = [column for column in columns if column not in known]
     if "subject" not in columns or unknown or any(None in row for row in rows):

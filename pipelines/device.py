@@ -5,6 +5,8 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ class DeviceError(MusclemapError):
 class DeviceMemoryError(MusclemapError):
     """The device has too little memory; the message says which settings to lower."""
 
+
+_GPU_HINT = "; a GPU needs driver 580 or newer, and: pip install 'musclemap[gpu]'"
 
 _OUT_OF_MEMORY = ("resource_exhausted", "out of memory", "failed to allocate")
 """Parts of the messages of the RuntimeError that JAX and Warp raise if memory is exhausted."""
@@ -42,6 +46,16 @@ def explain_memory_error(what: str, lower: str) -> Iterator[None]:
         raise DeviceMemoryError(f"the device has too little memory for {what}: lower {lower}") from error
 
 
+def refuse_missing_gpu(kind: str | None) -> None:
+    """Refuse "gpu" where JAX has no support for any, without importing JAX.
+
+    Raises:
+        DeviceError: If so.
+    """
+    if kind == "gpu" and find_spec("jax_plugins") is None and not entry_points(group="jax_plugins"):
+        raise DeviceError(f"JAX finds no gpu; available: cpu{_GPU_HINT}")
+
+
 def choose_device(kind: str | None = None) -> Any:
     """Return the first JAX device of a kind, "cpu" or "gpu"; None selects JAX's default, a GPU if it can use one.
 
@@ -56,8 +70,9 @@ def choose_device(kind: str | None = None) -> Any:
         return jax.devices(kind)[0]
     except RuntimeError as error:
         available = ", ".join(sorted({device.platform for device in jax.devices()}))
-        hint = "; a GPU needs driver 580 or newer, and: pip install 'musclemap[gpu]'" if kind == "gpu" else ""
-        raise DeviceError(f"JAX finds no {kind}; available: {available}{hint}") from error
+        raise DeviceError(
+            f"JAX finds no {kind}; available: {available}{_GPU_HINT if kind == 'gpu' else ''}"
+        ) from error
 
 
 def disable_gpu_preallocation() -> None:

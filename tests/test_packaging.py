@@ -99,7 +99,7 @@ def test_modules_beside_the_folders_import_errors_only():
 def test_every_command_has_its_function():
     for name, target in PROJECT["project"]["scripts"].items():
         module, _, attribute = target.partition(":")
-        source = (ROOT / Path(*module.split(".")[1:])).with_suffix(".py").read_text()
+        source = (ROOT / "src" / Path(*module.split("."))).with_suffix(".py").read_text()
         assert name.startswith("mm-") or name == "musclemap"
         assert re.search(rf"^(def )?{attribute}\b", source, re.MULTILINE), target
 

@@ -26,7 +26,8 @@ from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
-from musclemap.imitation.task.task import StepResult, Task, TaskConfig, TaskState
+from musclemap.imitation.task.task import StepResult, Task, TaskState
+from musclemap.imitation.task.task_config import TaskConfig
 
 from .view import EpisodeView
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from musclemap.errors import SettingsError
 
-from .shared import ClipFilters
+from .shared import ClipFilters, Device
+
+if TYPE_CHECKING:
+    from musclemap.pipelines.train.dataset import ListedClip
 
 HDF5_START = b"\x89HDF\r\n\x1a\n"
 """First bytes of an HDF5 file."""
@@ -48,6 +52,17 @@ def refuse_verbose_and_quiet(*, verbose: bool, quiet: bool) -> None:
     """
     if verbose and quiet:
         raise typer.BadParameter("-v and -q exclude each other")
+
+
+def check_device(device: Device | None) -> None:
+    """Refuse a GPU that JAX cannot use, before anything heavy is imported.
+
+    Raises:
+        DeviceError: If so.
+    """
+    from musclemap.pipelines.device import refuse_missing_gpu
+
+    refuse_missing_gpu(device)
 
 
 def check_clip_file(path: Path) -> None:
@@ -98,8 +113,11 @@ def selected_clips(
     return None if len(chosen) == len(names) else frozenset(chosen)
 
 
-def check_selection(dataset: Path, filters: ClipFilters) -> None:
+def check_selection(dataset: Path, filters: ClipFilters) -> "list[ListedClip]":
     """Refuse a selection of clips that is empty, before anything heavy is imported and any clip is read.
+
+    Returns:
+        The selected clips of every body.
 
     Raises:
         SettingsError: If there is no data set, no such group or split, or no clip matches.
@@ -109,7 +127,7 @@ def check_selection(dataset: Path, filters: ClipFilters) -> None:
     if not dataset.exists():
         raise SettingsError(f"there is no folder or clip {dataset}")
     check_clip_file(dataset)
-    list_clips(
+    return list_clips(
         dataset, include=filters["include"], exclude=filters["exclude"], group=filters["group"],
         split=filters["split"], limit=filters["limit"],
     )  # fmt: skip

@@ -254,8 +254,11 @@ Scheduler = Annotated[
 ]
 SchedulerFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Use the running Dask scheduler that wrote this file.", rich_help_panel=_CLUSTER),
-]
+    typer.Option(
+        metavar="FILE", exists=True, dir_okay=False, help="Use the running Dask scheduler that wrote this file.",
+        rich_help_panel=_CLUSTER,
+    ),
+]  # fmt: skip
 ClipSeconds = Annotated[
     float,
     typer.Option(min=0.0, metavar="SECONDS", help="Time limit per clip; 0 for none.", rich_help_panel=_CLUSTER),

@@ -51,8 +51,11 @@ Scheduler = Annotated[
 ]
 SchedulerFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Use the running Dask scheduler that wrote this file.", rich_help_panel=_CLUSTER),
-]
+    typer.Option(
+        metavar="FILE", exists=True, dir_okay=False, help="Use the running Dask scheduler that wrote this file.",
+        rich_help_panel=_CLUSTER,
+    ),
+]  # fmt: skip
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Track again even if a track is up to date.")]
 Replay = Annotated[
     bool,

@@ -59,9 +59,10 @@ Age = Annotated[
 Subjects = Annotated[
     Path | None,
     typer.Option(
-        metavar="CSV", help="Table: subject, height_m, mass_kg, sex, age and lengths.", rich_help_panel=_SIZE
+        metavar="CSV", exists=True, dir_okay=False, rich_help_panel=_SIZE,
+        help="Table: subject, height_m, mass_kg, sex, age and lengths.",
     ),
-]
+]  # fmt: skip
 ScaleBodyOption = Annotated[
     ScaleBody | None,
     typer.Option("--scale-body", help="Give the body the lengths of the motion's bones.", rich_help_panel=_SIZE),
@@ -135,6 +136,28 @@ class Alterations:
             options = " and ".join(name for name, texts in given.items() if texts)
             raise SettingsError(f"{options} chooses the track of an altered body: add --tracked")
 
+    def check(self, model: str) -> None:
+        """Refuse misspelt names and wrong forms, before MuJoCo is imported. Bodies of one's own are not checked here.
+
+        Args:
+            model: Name of the body, as in a clip's `model` or as in settings.
+
+        Raises:
+            SettingsError: If a text is no assignment, or a value is out of range.
+            TargetError: If the body lacks a named part.
+        """
+        if not self:
+            return
+        from musclemap.skeletons.variants.assignments import check_assignments
+        from musclemap.skeletons.variants.muscle_groups import MUSCLE_GROUPS
+        from musclemap.skeletons.variants.part_names import part_names
+
+        names = part_names(model)
+        if names is not None:
+            check_assignments(
+                names, MUSCLE_GROUPS, strength=self.strength, joint_range=self.joint_range, added_mass=self.added_mass
+            )
+
     def variant(self, model: str) -> "BodyVariant":
         """The variant of a body; without any option that of the unaltered body, which is then not loaded.
 
@@ -149,6 +172,7 @@ class Alterations:
 
         if not self:
             return UNALTERED
+        self.check(model)
         from musclemap.skeletons.bodies import load_body
         from musclemap.skeletons.variants.assignments import parse_variant
 
@@ -158,6 +182,16 @@ class Alterations:
             added_mass=self.added_mass,
         )  # fmt: skip
         return load_body(model, variant=variant).variant  # refuses ranges that the body does not take
+
+    def check_for(self, root: Path, listed: "Sequence[ListedClip]") -> None:
+        """As `check`, for the body of the first of some clips; a clip that cannot be read is reported later."""
+        from musclemap.failures import Failure, attempt
+        from musclemap.pipelines.train.dataset import read_listed
+
+        if self and listed:
+            clip = attempt(lambda: read_listed(root, listed[0]))
+            if not isinstance(clip, Failure):
+                self.check(clip.model)
 
     def variant_for(self, root: Path, listed: "Sequence[ListedClip]") -> "BodyVariant":
         """As `variant`, for the body of the first of some clips.

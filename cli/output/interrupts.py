@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from .verbs import as_typed
+from musclemap.entry_points import INTERRUPTED, end_at_once
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as in shells: 128 + the signal's number."""
+from .verbs import as_typed
 
 PATIENCE = 1.0
 """Time after which a command that has not ended says why [s]."""
@@ -34,7 +33,7 @@ def two_step_interrupts(program: str, kept: str) -> Iterator[None]:
         kept: What an interrupted run leaves, as a sentence.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()  # others receive no signals
-    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if not in_main_thread or signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, end_at_once):
         yield
         return
     reminder = threading.Timer(

@@ -7,7 +7,6 @@ nobody, and generators fill motions up to a common length with them.
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import median_filter
 from scipy.spatial.transform import Rotation
 
 from musclemap.datasets.motion import SourceMotion, SourceWarning
@@ -151,6 +150,8 @@ def _excursions(apart: list[np.ndarray], threshold: float) -> set[int]:
     steps = apart[0]
     if not (steps > threshold).any():
         return set()
+    from scipy.ndimage import median_filter  # here, because readers have to be imported quickly
+
     around = median_filter(steps, size=(2 * _NEIGHBOURS + 1, 1), mode="nearest")
     large = (steps > threshold) & (around < CALM * steps)
     frames: set[int] = set()
@@ -166,6 +167,8 @@ def _excursions(apart: list[np.ndarray], threshold: float) -> set[int]:
 def _jumps(trans: np.ndarray, fps: float) -> list[SourceWarning]:
     """A warning that names places where the pelvis jumps and does not come back, as where frames are missing."""
     speed = np.linalg.norm(np.diff(trans, axis=0), axis=1) * fps
+    from scipy.ndimage import median_filter
+
     around = median_filter(speed, size=2 * _NEIGHBOURS + 1, mode="nearest")
     fast = (speed > JUMP_SPEED) & (speed > JUMP_RATIO * around)
     places = [start for start, stop in runs(fast) if stop - start == 1]

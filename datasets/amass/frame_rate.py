@@ -26,7 +26,6 @@ is therefore a warning and never a correction.
 import itertools
 
 import numpy as np
-from scipy.signal import find_peaks
 
 from musclemap.datasets.motion import FrameRateReport
 from musclemap.skeletons.smpl.joints import BODY_NAMES
@@ -130,6 +129,8 @@ def _flight_accelerations(xpos: np.ndarray, *, fps: float) -> np.ndarray:
     at least 3 cm and comes down again. Meanwhile the centre of mass follows a parabola at least 2 cm high, with a
     misfit below 3 % of its height, and curves in the vertical only.
     """
+    from scipy.signal import find_peaks  # here, because it takes as long to import as all readers
+
     low = xpos[:, :, 2].min(axis=1)
     centre = _centre_of_mass(xpos)
     peaks, properties = find_peaks(low, prominence=0.03, width=1, rel_height=0.75)
@@ -157,6 +158,8 @@ def _walk_ratio(xpos: np.ndarray, *, fps: float) -> tuple[float | None, int]:
     or running if all go forward or all go backward, their median length is over 35 cm, and their durations vary by less
     than a quarter.
     """
+    from scipy.signal import find_peaks
+
     hips = xpos[:, BODY_NAMES.index("left_hip")] - xpos[:, BODY_NAMES.index("right_hip")]
     ahead = np.cross(hips, (0.0, 0.0, 1.0))[:, :2]
     ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
-from scipy.signal import butter, sosfiltfilt
 
 LOADED = 20.0
 """Vertical force from which a plate has a centre of pressure, and a foot counts as standing on it [N]: the customary
@@ -88,6 +87,8 @@ class PlateForces:
         wrench, height = self._wrench(loaded), self._height(loaded)
         fps = 1.0 / float(times[1] - times[0])
         if rate > 1.01 * fps and len(self.time) > 12:
+            from scipy.signal import butter, sosfiltfilt  # here, because it takes as long to import as all readers
+
             sections = butter(2, ALIASING * fps, fs=rate, output="sos")
             padding = min(len(self.time) - 1, round(2.0 * rate / (ALIASING * fps)))
             wrench = sosfiltfilt(sections, wrench, axis=0, padlen=padding)

@@ -12,7 +12,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.regulator.processes import available_cores, one_thread_each, process_pool
+from musclemap.imitation.regulator.processes import available_cores, process_pool, starting_processes
 from musclemap.imitation.regulator.regulator import RegulatedPath, map_regulated, save_regulated
 from musclemap.imitation.tracking.config import TrackingConfig
 
@@ -78,7 +78,7 @@ class LabelPool:
             return self._local.label(query)
         assert self._pool is not None
         parts: list[Future[Labels]] = []
-        with one_thread_each():  # processes start with the first call
+        with starting_processes():  # processes start with the first call
             for rows in np.array_split(np.arange(len(query.clip)), min(self.workers, len(query.clip))):
                 parts.append(self._pool.submit(_label, QueryStates(*(array[rows] for array in query))))
         try:

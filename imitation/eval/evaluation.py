@@ -20,7 +20,8 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import Engine, PhysicsState, SensorData
 from musclemap.imitation.task.reference import Library, Reference
 from musclemap.imitation.task.step_metrics import StepMetrics, step_metrics
-from musclemap.imitation.task.task import Task, TaskConfig, TaskState
+from musclemap.imitation.task.task import Task, TaskState
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.imitation.task.worlds import select_worlds
 
 from .limits import LANDMARK_LIMIT, ROOT_LIMIT

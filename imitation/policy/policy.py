@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.task.task import TaskConfig
+from musclemap.imitation.task.task_config import TaskConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -9,7 +9,7 @@ from musclemap.errors import FileError, SettingsError
 from musclemap.files import check_fields, shown
 from musclemap.imitation.errors import PolicyError
 from musclemap.imitation.physics.config import PhysicsConfig
-from musclemap.imitation.task.task import TaskConfig
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.settings import from_dict
 
 from .policy import Policy

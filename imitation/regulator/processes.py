@@ -7,10 +7,12 @@ is one process per core.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import mujoco
@@ -26,7 +28,9 @@ def available_cores() -> int:
 
 
 def process_pool(workers: int, prepare: Callable[..., None], *arguments: Any) -> ProcessPoolExecutor:
-    """Processes that end with this one and leave Ctrl-C to it. They start with the first task.
+    """Processes that end with this one and leave Ctrl-C to it.
+
+    They start with the first task, which has to be submitted within `starting_processes`.
 
     Args:
         workers: Number of processes.
@@ -38,13 +42,20 @@ def process_pool(workers: int, prepare: Callable[..., None], *arguments: Any) ->
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Environment in which processes start, because libraries read the number of threads when they are imported."""
-    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+def starting_processes() -> Iterator[None]:
+    """Surroundings in which the processes of a pool have to start, with its first tasks.
+
+    Libraries read the number of threads from the environment when they are imported. And a new process would import the
+    program's main module, which runs a script once more that has no `if __name__ == "__main__"`. Our functions do not
+    need it.
+    """
+    before, main = {name: os.environ.get(name) for name in _ENVIRONMENT}, sys.modules["__main__"]
     os.environ.update(_ENVIRONMENT)
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -19,7 +19,7 @@ from musclemap.imitation.tracking.dofs import find_controlled_dofs
 from .gains import compute_gains
 from .linear_files import differences_file, read_differences, write_differences
 from .linearisation import Linearisation, NominalPath, linearise, nominal_path
-from .processes import available_cores, one_thread_each, process_pool
+from .processes import available_cores, process_pool, starting_processes
 from .regulator import RegulatedPath
 from .regulator_config import RegulatorConfig
 
@@ -95,7 +95,7 @@ def _linearise_in(pool: ProcessPoolExecutor, path: NominalPath, config: Regulato
     count = len(path.excitation)
     tasks = np.array_split(np.arange(count), max(1, count // _STEPS_PER_TASK))
     try:
-        with one_thread_each():
+        with starting_processes():
             futures = [pool.submit(_linearise, path, steps, config) for steps in tasks]
         parts = [future.result() for future in futures]
     except BrokenProcessPool as error:

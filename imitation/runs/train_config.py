@@ -9,7 +9,7 @@ from musclemap.imitation.dagger.dagger_config import DaggerConfig
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.physics.world_settings import RandomisationConfig
 from musclemap.imitation.ppo.ppo_config import PPOConfig
-from musclemap.imitation.task.task import TaskConfig
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.imitation.world_model.world_config import WorldModelConfig
 from musclemap.settings import Seed, settings
 

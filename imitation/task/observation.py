@@ -17,10 +17,7 @@ from musclemap.imitation.physics.engine import PhysicsState
 
 from .frames import conjugate, heading, multiply, rot6d, rotate
 from .reference import Reference
-
-AHEAD = (1, 2, 4, 8, 16, 32)
-"""Future steps whose reference is observed; deviations refer to the present step."""
-
+from .task_config import AHEAD
 
 BASE_WIDTH = 12
 """Width of the motion of a base: gravity, acceleration, angular velocity, angular acceleration."""

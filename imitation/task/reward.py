@@ -1,17 +1,14 @@
 """Tracking rewards: the published one, for comparison, and the one used for training."""
 
-from typing import Annotated
-
 import jax.numpy as jnp
 from jax import Array
-from pydantic import Field
 
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
-from musclemap.settings import MAX_FACTOR, NonNegativeFloat, settings
 
 from .frames import conjugate, multiply, rotate, squared_angle
 from .reference import Reference
+from .task_config import RewardConfig
 
 PUBLISHED = {
     "relative_position": (0.6, 100.0),
@@ -28,65 +25,6 @@ mean square error. The weights sum to 1.21."""
 
 MAX_PUBLISHED_REWARD = sum(weight for weight, _ in PUBLISHED.values())
 """Published reward of a state that equals the reference."""
-
-
-Width = Annotated[float, Field(ge=1.0 / MAX_FACTOR, le=MAX_FACTOR)]
-"""Width of a bell; errors are divided by it."""
-
-
-@settings
-class RewardConfig:
-    """The reward to learn from. Its terms are between 0 and 1, so that early termination never pays.
-
-    Each tracking term is half a narrow bell and half a wide one, which still has a slope far from the reference.
-    Weights need not add up to 1: they are divided by their sum.
-
-    Attributes:
-        landmark: Weight of the landmarks' positions relative to the root.
-        joint: Weight of the independent joints.
-        joint_velocity: Weight of their velocities.
-        landmark_velocity: Weight of the landmarks' velocities.
-        fingertip: Weight of the fingertips' positions in the hands, where the fingers move.
-        root: Weight of the root's position in the world; for a body with a free root.
-        root_rotation: Weight of its orientation.
-        effort: Weight of low excitation: 1 minus its mean square.
-        action_rate: Weight of steady excitation: 1 minus the mean square of its change.
-        landmark_scale: Error at which the narrow bell has fallen to 1/e [m].
-        joint_scale: The same for joints [rad].
-        joint_velocity_scale: The same for their velocities [rad/s].
-        landmark_velocity_scale: The same for the landmarks' velocities [m/s].
-        fingertip_scale: The same for the fingertips' positions in the hands [m]: a tenth of a finger's length.
-        root_scale: The same for the root's position [m].
-        root_rotation_scale: The same for its orientation [rad].
-        wide_factor: Width of the wide bell over that of the narrow one.
-    """
-
-    landmark: NonNegativeFloat = 0.35
-    joint: NonNegativeFloat = 0.2
-    joint_velocity: NonNegativeFloat = 0.05
-    landmark_velocity: NonNegativeFloat = 0.1
-    fingertip: NonNegativeFloat = 0.2
-    root: NonNegativeFloat = 0.15
-    root_rotation: NonNegativeFloat = 0.1
-    effort: NonNegativeFloat = 0.03
-    action_rate: NonNegativeFloat = 0.02
-    landmark_scale: Width = 0.06
-    joint_scale: Width = 0.2
-    joint_velocity_scale: Width = 2.0
-    landmark_velocity_scale: Width = 0.5
-    fingertip_scale: Width = 0.01
-    root_scale: Width = 0.15
-    root_rotation_scale: Width = 0.3
-    wide_factor: Width = 4.0
-
-    def __post_init__(self) -> None:
-        # Some bodies have no free root or no fingers that move; the rest is divided by the sum of these.
-        weights = (
-            self.landmark, self.joint, self.joint_velocity, self.landmark_velocity, self.effort, self.action_rate,
-        )  # fmt: skip
-        if not any(weights):
-            raise ValueError("a weight other than root, root_rotation and fingertip must be above 0")
-
 
 class Deviations(dict[str, Array]):
     """Mean square errors by name, each of shape (nworld,)."""

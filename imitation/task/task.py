@@ -4,67 +4,20 @@ An episode starts at a frame of a clip, in the reference state, and follows the 
 body strays too far from the reference; the end of the clip or the episode's time limit truncates it.
 """
 
-from dataclasses import field
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from pydantic import AfterValidator, Field
 
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.terrain import height_at
-from musclemap.settings import NonNegativeFloat, PositiveFloat, Sequence, settings
 
 from . import observation, reward
 from .frames import TINY
 from .reference import Reference
-from .reward import RewardConfig
-
-EDGE = 1e-4
-"""Excitations closer than this to 0 or 1 cannot be requested through actions."""
-
-
-def _distinct(steps: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(steps)) < len(steps):
-        raise ValueError("no two alike")
-    return steps
-
-
-FutureSteps = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=1000)], ...], Field(min_length=1, max_length=64), *Sequence,
-    AfterValidator(_distinct),
-]  # fmt: skip
-"""Steps ahead of the present, up to 10 s."""
-
-
-@settings
-class TaskConfig:
-    """Settings of the task.
-
-    Attributes:
-        future_steps: Steps ahead at which the policy observes the reference.
-        episode_length: Longest episode [control steps].
-        max_landmark_error: Mean distance of the landmarks, relative to the root, at which an episode terminates [m].
-        max_root_error: Distance of the root at which an episode terminates [m].
-        resting_excitation: Excitation of an action of zero, and activation of clips without their own.
-        latency_steps: Largest delay of excitations [control steps]; each episode has its own.
-        push_interval: Mean time between pushes at the root [s]; 0 for none.
-        push_speed: Largest change of the root's horizontal speed by a push [m/s].
-        reward: The reward to learn from.
-    """
-
-    future_steps: FutureSteps = observation.AHEAD
-    # Steps are counted in 32 bits; delayed excitations are kept in memory for every world.
-    episode_length: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1000
-    max_landmark_error: PositiveFloat = 0.3
-    max_root_error: PositiveFloat = 0.5
-    resting_excitation: Annotated[float, Field(ge=EDGE, le=1.0 - EDGE)] = 0.1
-    latency_steps: Annotated[int, Field(ge=0, le=1000)] = 0
-    push_interval: NonNegativeFloat = 0.0
-    push_speed: NonNegativeFloat = 0.5
-    reward: RewardConfig = field(default_factory=RewardConfig)
+from .task_config import EDGE, TaskConfig
 
 
 class TaskState(NamedTuple):

@@ -29,6 +29,8 @@ context.free()
 """
 _PROBE_SECONDS = 60.0
 _MAX_GEOM = 10_000
+_COARSE = 8, 2
+"""Slices and stacks of muscles, arrows and pads in pictures without balls. Muscles are a few pixels wide."""
 _LAYER = 0.06  # offset towards the eye of each further group of markers in the overlay [m]
 
 
@@ -113,6 +115,8 @@ def _draw(
 ) -> Iterator[np.ndarray]:  # fmt: skip
     model = copy.copy(model)  # the model holds the size of the picture
     width, height = model.vis.global_.offwidth, model.vis.global_.offheight = camera_path.size
+    if not marks:
+        model.vis.quality.numslices, model.vis.quality.numstacks = _COARSE
     data, width_in_model = mujoco.MjData(model), model.tendon_width.copy()
     body, overlay = mujoco.MjvScene(model, _MAX_GEOM), mujoco.MjvScene(model, _MAX_GEOM)
     body.flags[mujoco.mjtRndFlag.mjRND_HAZE] = True

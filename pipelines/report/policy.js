@@ -78,7 +78,7 @@ function drawRow(row) {
   const name = row.curves === null ? wellFormed(row.name) : element("button", { type: "button", class: "link" }, row.name);
   const outcome = row.failure ? row.ending.split(" (")[0] : `to the end, ${row.duration.toFixed(1)} s`;
   const cells = COLUMNS.slice(3).map(({ column, title, value }) => element("td", { class: "number metric", "data-label": title }, formatted(column, value(row))));
-  const tableRow = element("tr", {}, element("td", { class: "source" }, name), element("td", { class: "short" }, row.group),
+  const tableRow = element("tr", {}, element("td", { class: "source name" }, name), element("td", { class: "short" }, row.group),
     element("td", {}, stateChip(row.failure ? "infeasible" : "feasible", joined(outcome))), ...cells);
   if (row.curves !== null) tableRow.onclick = () => { if (!String(getSelection())) openRow(row); };
   return tableRow;

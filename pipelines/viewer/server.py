@@ -23,6 +23,7 @@ from .curves import plot_of
 from .drawn_body import DrawnBody
 from .guard import Guard, check_guarded, guarding
 from .muscle_picking import pick_tendon
+from .page_camera import NARROW, stand
 from .panel import MAX_LISTED, MUSCLE_CURVE, NO_MUSCLE, Actions, Panel
 from .playback import Playback
 from .scene import Scene
@@ -132,6 +133,7 @@ class Viewer:
         self.panel.set_targets(scenes[0].activation is None if targets is None else targets)
         self._set_layer("targets", self.panel.targets.value)
         self.server.scene.on_click()(self._clicked)
+        self.server.on_client_connect(lambda client: self._queue.put(lambda: self._welcome(client)))
         self.step(0.0)
 
     @property
@@ -220,11 +222,19 @@ class Viewer:
 
     def _reset_cameras(self) -> None:
         """Set the cameras of connected browsers, and the initial camera of browsers that connect later."""
-        camera_path = self._scenes[0].camera_path
-        back = (BACK_FOR_TWO if len(self._scenes) > 1 else 0.0) * camera_path.axes()[2]
-        for camera in (self.server.initial_camera, *(c.camera for c in self.server.get_clients().values())):
-            camera.position, camera.look_at = camera_path.eye(0) - back, camera_path.lookat[0]
-            camera.fov = math.radians(camera_path.fovy_deg)
+        self._place_camera(self.server.initial_camera, aspect=1.0)
+        for client in self.server.get_clients().values():
+            self._place_camera(client.camera, aspect=client.camera.aspect)
+
+    def _welcome(self, client: viser.ClientHandle) -> None:
+        """Show the body above the panel in the narrow window of a new browser."""
+        if client.camera.aspect < NARROW:
+            self._place_camera(client.camera, aspect=client.camera.aspect)
+
+    def _place_camera(self, camera: viser.CameraHandle | viser.InitialCameraConfig, *, aspect: float) -> None:
+        path, back = self._scenes[0].camera_path, BACK_FOR_TWO if len(self._scenes) > 1 else 0.0
+        camera.position, camera.look_at = stand(path, aspect=aspect, back=back)
+        camera.fov = math.radians(path.fovy_deg)
 
     def _notes(self) -> list[str]:
         """Mismatches between the clip and the installed body, and what a clip beside it lacks."""

@@ -10,9 +10,9 @@ import mujoco
 
 from musclemap.skeletons.body import SIDE_WORD, SIDES, Base, FitSettings, Landmark, TargetBody
 from musclemap.skeletons.corrections import GeomRemoval, JointCorrection, apply_corrections
+from musclemap.skeletons.variants.muscle_groups import MUSCLE_GROUPS
 
 from .human_segments import HUMAN
-from .muscle_groups import MUSCLE_GROUPS
 from .myofullbody import (
     FINGER_JOINTS,
     FINGERTIPS,

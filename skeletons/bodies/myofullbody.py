@@ -12,9 +12,9 @@ from musclemap.skeletons.body import SIDE_WORD, SIDES, ArmCue, Fingertip, FitSet
 from musclemap.skeletons.corrections import InertiaCorrection, PassiveForceCorrection, apply_corrections
 from musclemap.skeletons.soles import ContactPart
 from musclemap.skeletons.support import SupportPart
+from musclemap.skeletons.variants.muscle_groups import MUSCLE_GROUPS
 
 from .human_segments import HUMAN
-from .muscle_groups import MUSCLE_GROUPS
 
 NAME = "MyoFullBody"
 PACKAGE = "musclemimic-models"

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from scipy.stats import qmc
 
 from musclemap.skeletons.reduced import ReducedCoordinates
 
@@ -61,6 +60,8 @@ def joint_samples(reduced: ReducedCoordinates, *, count: int = _SAMPLES, first: 
         count: Number of configurations.
         first: How many members of the Sobol sequence to leave out before them.
     """
+    from scipy.stats import qmc  # here, because it takes as long to import as MuJoCo
+
     sequence = qmc.Sobol(reduced.njoint, scramble=False)  # not scrambled: a body's parameters are reproducible
     if first:
         sequence.fast_forward(first)

@@ -2,23 +2,29 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
-
-import mujoco
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from musclemap.errors import SettingsError
 from musclemap.files import shown
-from musclemap.skeletons.couplings import couplings
 
 from .groups import grouped, members, stem_and_side
+from .part_names import PartNames
 from .variant import BodyVariant, make_variant
+
+if TYPE_CHECKING:
+    import mujoco
 
 STRENGTH, JOINT_RANGE, ADDED_MASS = "--strength", "--joint-range", "--added-mass"
 """Options of the commands, for messages."""
 
+_FORMS = {
+    STRENGTH: "NAME=NUMBER such as soleus_r=0.5", JOINT_RANGE: "NAME=LOW:HIGH such as knee_angle_r=0:60",
+    ADDED_MASS: "NAME=KG such as tibia_r=1",
+}  # fmt: skip
+
 
 def parse_variant(
-    model: mujoco.MjModel, groups: Mapping[str, Sequence[str]], *, strength: Iterable[str] = (),
+    model: "mujoco.MjModel", groups: Mapping[str, Sequence[str]], *, strength: Iterable[str] = (),
     joint_range: Iterable[str] = (), added_mass: Iterable[str] = (),
 ) -> BodyVariant:  # fmt: skip
     """Make a variant of a body from assignments.
@@ -37,25 +43,73 @@ def parse_variant(
         SettingsError: If a text is no assignment of numbers, a value is out of range, or a part gets two values.
         TargetError: If there is no such part; the message names similar ones.
     """
-    muscles = [model.actuator(i).name for i in range(model.nu)]
+    import mujoco  # here, because names are checked before MuJoCo is imported
+
+    from musclemap.skeletons.couplings import couplings
+
     driven = {c.driven for c in couplings(model)}
-    joints = [model.joint(j).name for j in sorted(range(model.njnt), key=lambda j: j in driven)]  # for the messages
-    bodies = [model.body(b).name for b in range(1, model.nbody)]
-    hinges = {name for name in joints if int(model.joint(name).type[0]) == mujoco.mjtJoint.mjJNT_HINGE}
+    names = PartNames(
+        muscles=tuple(model.actuator(i).name for i in range(model.nu)),
+        joints=tuple(model.joint(j).name for j in sorted(range(model.njnt), key=lambda j: j in driven)),  # in messages
+        bodies=tuple(model.body(b).name for b in range(1, model.nbody)),
+    )
+    hinges = {name for name in names.joints if int(model.joint(name).type[0]) == mujoco.mjtJoint.mjJNT_HINGE}
 
     def ends(joint: str, low: float, high: float) -> list[float]:
         return [math.radians(low), math.radians(high)] if joint in hinges else [low, high]
 
-    named = grouped(muscles, groups)
-    ranges = _assigned(joint_range, lambda name: members(name, joints, {}, noun="joint"), JOINT_RANGE, count=2)
+    given = _read(names, groups, strength=strength, joint_range=joint_range, added_mass=added_mass)
     return make_variant(
-        strength=_single(_assigned(strength, lambda name: members(name, muscles, named, noun="muscle"), STRENGTH)),
-        joint_range={joint: ends(joint, *numbers) for joint, numbers in ranges.items()},
-        added_mass=_single(_assigned(added_mass, lambda name: members(name, bodies, {}, noun="body"), ADDED_MASS)),
+        strength=_single(given.strength),
+        joint_range={joint: ends(joint, *numbers) for joint, numbers in given.joint_range.items()},
+        added_mass=_single(given.added_mass),
     )
 
 
-def option_text(variant: BodyVariant, model: mujoco.MjModel, groups: Mapping[str, Sequence[str]]) -> str:
+def check_assignments(
+    names: PartNames, groups: Mapping[str, Sequence[str]], *, strength: Iterable[str] = (),
+    joint_range: Iterable[str] = (), added_mass: Iterable[str] = (),
+) -> None:  # fmt: skip
+    """Refuse what `parse_variant` would refuse, except for ranges of joints, which need the model.
+
+    Args:
+        names: Parts of the body.
+        groups: Its `muscle_groups`.
+        strength: As for `parse_variant`.
+        joint_range: As for `parse_variant`.
+        added_mass: As for `parse_variant`.
+
+    Raises:
+        SettingsError: As `parse_variant`.
+        TargetError: As `parse_variant`.
+    """
+    given = _read(names, groups, strength=strength, joint_range=joint_range, added_mass=added_mass)
+    make_variant(strength=_single(given.strength), added_mass=_single(given.added_mass))
+
+
+class _Given(NamedTuple):
+    """Numbers of each part that assignments name."""
+
+    strength: dict[str, list[float]]
+    joint_range: dict[str, list[float]]
+    added_mass: dict[str, list[float]]
+
+
+def _read(
+    names: PartNames, groups: Mapping[str, Sequence[str]], *, strength: Iterable[str], joint_range: Iterable[str],
+    added_mass: Iterable[str],
+) -> _Given:  # fmt: skip
+    named = grouped(names.muscles, groups)
+    return _Given(
+        strength=_assigned(strength, lambda name: members(name, names.muscles, named, noun="muscle"), STRENGTH),
+        joint_range=_assigned(
+            joint_range, lambda name: members(name, names.joints, {}, noun="joint"), JOINT_RANGE, count=2
+        ),
+        added_mass=_assigned(added_mass, lambda name: members(name, names.bodies, {}, noun="body"), ADDED_MASS),
+    )
+
+
+def option_text(variant: BodyVariant, model: "mujoco.MjModel", groups: Mapping[str, Sequence[str]]) -> str:
     """The options that make a variant of a body, as one types them; the inverse of `parse_variant`.
 
     Muscles, joints and bodies are named by the largest group, or by both sides, whose members all have the same value.
@@ -65,6 +119,8 @@ def option_text(variant: BodyVariant, model: mujoco.MjModel, groups: Mapping[str
         model: The body, compiled.
         groups: Its `muscle_groups`.
     """
+    import mujoco
+
     names = lambda count, at: [at(k).name for k in range(count)]  # noqa: E731
     muscles = names(model.nu, model.actuator)
     number = lambda value: f"{value:.10g}"  # noqa: E731
@@ -111,8 +167,7 @@ def _assigned(
         name, _, value = (part.strip() for part in text.rpartition("="))
         numbers = [_number(part) for part in value.split(":")]
         if not name or len(numbers) != count or None in numbers:
-            form = "NAME=LOW:HIGH such as knee_angle_r=0:60" if count == 2 else "NAME=NUMBER such as soleus_r=0.5"
-            raise SettingsError(f"{option} takes {form}, got {shown(text)}")
+            raise SettingsError(f"{option} takes {_FORMS[option]}, got {shown(text)}")
         parts = find(name)
         for part in parts:
             earlier: Any = found.get(part, (math.inf, "", numbers))

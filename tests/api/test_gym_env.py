@@ -16,7 +16,7 @@ from musclemap.imitation.physics.bodies import load_simulation_body
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
-from musclemap.imitation.task.task import TaskConfig
+from musclemap.imitation.task.task_config import TaskConfig
 
 gymnasium = pytest.importorskip("gymnasium", reason="gymnasium comes with the extra [gym]")
 

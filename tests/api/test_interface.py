@@ -78,7 +78,7 @@ def test_retarget_is_a_package_and_a_function() -> None:
         mm.retarget(ROOT / "docs")
 
 
-def _documented() -> dict[str, Any]:
+def documented() -> dict[str, Any]:
     """Public functions, and public methods and properties of the public classes."""
     functions = {name: getattr(mm, name) for name in mm.__all__ if name != "MusclemapError"}
     for kind in (mm.Clip, mm.Dataset):
@@ -102,9 +102,9 @@ SHAPE = re.compile(r"\((?:n\w+|length|batch\w*|\.\.\.)[^)]*\)")
 UNIT = re.compile(r"\[[^]]*\b(?:m|s|rad|deg|N|Nm|Hz)\b[^]]*\]|\bmetres\b|\bradians\b|\b0 to 1\b")
 
 
-@pytest.mark.parametrize("name", sorted(_documented()))
+@pytest.mark.parametrize("name", sorted(documented()))
 def test_documentation_has_arguments_results_errors_and_an_example(name: str) -> None:
-    function = _documented()[name]
+    function = documented()[name]
     text = inspect.getdoc(function) or ""
     assert ">>>" in text.partition("Example:")[2]
     code = "\n".join(line[4:] for line in map(str.strip, text.splitlines()) if line.startswith((">>> ", "... ")))
@@ -123,7 +123,7 @@ def test_documentation_has_arguments_results_errors_and_an_example(name: str) ->
 
 
 def test_all_that_is_listed_is_public() -> None:
-    assert set(_documented()) >= NO_ERRORS | ARRAYS
+    assert set(documented()) >= NO_ERRORS | ARRAYS
 
 
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

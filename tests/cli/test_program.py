@@ -10,9 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from musclemap.cli.output.interrupts import INTERRUPTED
 from musclemap.cli.output.terminal_text import echo, printable
 from musclemap.cli.program import INTERNAL, PIPE_CLOSED, WRONG_USE, Program
+from musclemap.entry_points import INTERRUPTED
 from musclemap.errors import SettingsError
 
 RUNNER = CliRunner()
@@ -200,3 +200,42 @@ def test_ctrl_c_is_not_lost_where_python_ignores_exceptions():
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=30)
     assert (run.returncode, err) == (INTERRUPTED, "mm-test: interrupted; finished parts are kept\n")
+
+
+STOPPED = """
+import os, signal, sys
+class Stop:  # Ctrl-C while a module is imported
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+sys.argv = ["mm-{verb}", *"{arguments}".split()]
+from musclemap import entry_points
+entry_points.{verb}()
+"""
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "module"),
+    [
+        ("train", "--dataset .", "typer"),
+        ("view", ".", "musclemap.cli.view"),
+        ("info", "", "rich.console"),
+        ("train", "--dataset clip.h5", "pydantic"),
+        ("info", "--list-muscles", "numpy"),
+        ("info", "--list-muscles", "mujoco"),
+    ],
+)
+def test_ctrl_c_during_imports_is_one_line(tmp_path, verb, arguments, module):
+    """Also before the command, which would answer it, has been imported."""
+    (tmp_path / "clip.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    run = subprocess.run(
+        [sys.executable, "-c", STOPPED.format(verb=verb, arguments=arguments, module=module)], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": SOURCES}, capture_output=True, text=True, timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background processes ignore it
+    )  # fmt: skip
+    line = run.stderr.strip().splitlines()[-1]
+    assert run.returncode == INTERRUPTED, run.stderr
+    assert line.startswith(f"mm-{verb}: interrupted; nothing was ")
+    assert "Traceback" not in run.stderr

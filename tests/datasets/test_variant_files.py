@@ -23,7 +23,8 @@ from musclemap.imitation.policy.training_clips import dataset_facts
 from musclemap.imitation.runs.run_facts import FACTS, read_recorded_run
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import make_library
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.imitation.tracking.clip_check import check_clip
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.storage import replay_track, stored_track

@@ -1,5 +1,8 @@
 """Imitation of the tracking controller: labels, loss, schedule, and runs that resume."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +26,14 @@ from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.policy.policy_file import load_policy
 from musclemap.imitation.ppo.networks import apply_mlp, make_mlp
-from musclemap.imitation.regulator.processes import one_thread_each
+from musclemap.imitation.regulator.processes import starting_processes
 from musclemap.imitation.regulator.regulate import regulate
 from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.imitation.tracking.activation import ActivationDynamics
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.pipelines.train.dataset import ClipSelection
@@ -141,14 +145,30 @@ def test_processes_give_the_same_labels(teacher: str, body: SimulationBody, clip
 
 
 def test_processes_leave_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    with one_thread_each():
+    with starting_processes():
         assert os.environ["OMP_NUM_THREADS"] == "1"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "JAX_PLATFORMS" not in os.environ
+
+
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    """A script without `if __name__ == "__main__"` is not run again in the processes."""
+    (tmp_path / "script.py").write_text(
+        "import os\n"
+        "from musclemap.imitation.regulator.processes import process_pool, starting_processes\n"
+        "print('script')\n"
+        "pool = process_pool(2, os.path.basename, 'prepared')\n"
+        "with starting_processes():\n"
+        "    task = pool.submit(os.getpid)\n"
+        "print(task.result() != os.getpid())\n"
+        "pool.shutdown()\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    command = [sys.executable, "script.py"]
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert (run.returncode, run.stdout) == (0, "script\nTrue\n"), run.stderr
 
 
 def test_the_student_predicts_activations_as_mujoco_does(body: SimulationBody) -> None:

@@ -16,9 +16,10 @@ from musclemap.imitation.physics.engine import PhysicsState, SensorData
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import Library, make_library
-from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD, RewardConfig
+from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD
 from musclemap.imitation.task.step_metrics import StepMetrics
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import RewardConfig, TaskConfig
 
 from ..support.reference_playback import ReferencePlayback, play_back_reference
 

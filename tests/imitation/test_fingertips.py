@@ -16,9 +16,9 @@ from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.physics.mujoco_engine import MujocoEngine
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import Library, make_library
-from musclemap.imitation.task.reward import RewardConfig
 from musclemap.imitation.task.step_metrics import StepMetrics, step_metrics
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import RewardConfig, TaskConfig
 from musclemap.skeletons.base_motion import base_motion
 from musclemap.skeletons.bodies import load_body
 

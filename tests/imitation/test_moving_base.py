@@ -32,7 +32,8 @@ from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
 from musclemap.imitation.regulator.regulator_config import RegulatorConfig
 from musclemap.imitation.task import observation
 from musclemap.imitation.task.reference import make_library, refuse_moving_base
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.dofs import find_controlled_dofs
 from musclemap.imitation.tracking.storage import replay_track, stored_track

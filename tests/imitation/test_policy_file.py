@@ -25,8 +25,8 @@ from musclemap.imitation.policy.training_clips import TrainingClips, dataset_fac
 from musclemap.imitation.ppo.ppo import PPOConfig
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.observation import layout
-from musclemap.imitation.task.reward import RewardConfig
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import RewardConfig, TaskConfig
 from musclemap.settings import MAX_LAYERS, MAX_WIDTH
 
 from ..support.data.arm_policies import save_untrained

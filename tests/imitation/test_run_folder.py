@@ -29,7 +29,8 @@ from musclemap.imitation.policy.training_clips import (
 from musclemap.imitation.runs.logs import JsonLines
 from musclemap.imitation.runs.run_folder import RunFolder, open_run
 from musclemap.imitation.task.arm_motions import arm_clips
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.imitation.task.worlds import NanGuard
 
 from ..support.data.arm_policies import save_untrained, untrained

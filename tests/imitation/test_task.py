@@ -17,8 +17,9 @@ from musclemap.imitation.task import observation
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.frames import conjugate, heading, multiply, rotate, squared_angle
 from musclemap.imitation.task.reference import LOOK_AHEAD, Library, Reference, make_library
-from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD, RewardConfig
-from musclemap.imitation.task.task import Task, TaskConfig, TaskState
+from musclemap.imitation.task.reward import MAX_PUBLISHED_REWARD
+from musclemap.imitation.task.task import Task, TaskState
+from musclemap.imitation.task.task_config import RewardConfig, TaskConfig
 
 
 @pytest.fixture(scope="module")

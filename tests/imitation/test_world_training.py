@@ -21,7 +21,8 @@ from musclemap.imitation.policy.policy_file import load_policy
 from musclemap.imitation.runs.train_config import TrainConfig
 from musclemap.imitation.task.arm_motions import arm_clips
 from musclemap.imitation.task.reference import Library, make_library
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import TaskConfig
 from musclemap.imitation.world_model.replay import sample_windows
 from musclemap.imitation.world_model.tendons import TendonConfig
 from musclemap.imitation.world_model.world_config import WorldModelConfig

@@ -1,6 +1,7 @@
 """Parts of the viewer: picking a muscle, curves with their cursor, and two bodies side by side."""
 
 import html
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from musclemap.pipelines.viewer.clips import find_clips
 from musclemap.pipelines.viewer.curves import Curve, CurvePlot, plot_of
 from musclemap.pipelines.viewer.drawn_body import DrawnBody
 from musclemap.pipelines.viewer.muscle_picking import REACH, pick_tendon
+from musclemap.pipelines.viewer.page_camera import FREE, stand
 from musclemap.pipelines.viewer.panel import MUSCLE_CURVE, NO_MUSCLE
 from musclemap.pipelines.viewer.scene import Scene
 from musclemap.pipelines.viewer.server import ASIDE, Beside, Viewer
@@ -157,3 +159,22 @@ def test_legend_explains_colours_arrows_and_pads(pair: Viewer) -> None:
     assert pair.colouring == "activation"
     for part in ("muscle activation 0", "0.5 m = body weight", "bears load", "tendon without a muscle"):
         assert part in text
+
+
+@pytest.mark.parametrize("aspect", [390 / 844, 500 / 800])
+def test_a_narrow_window_shows_the_body_above_the_panel(scene: Scene, aspect: float) -> None:
+    """The panel covers the lower 60 % of the window; head and feet have to be seen above it."""
+    path = scene.camera_path
+    eye, lookat = stand(path, aspect=aspect)
+    assert eye[2] > 0.3  # above the ground
+    forward = (lookat - eye) / np.linalg.norm(lookat - eye)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    up = np.cross(right, forward) / np.linalg.norm(right)
+    half = math.tan(math.radians(path.fovy_deg) / 2.0)
+    for z in (0.05, 1.75):
+        ray = np.append(path.lookat[0, :2], z) - eye
+        height = 0.5 - 0.5 * (ray @ up) / (ray @ forward) / half  # 0 at the top of the window, 1 at its bottom
+        assert 0.0 < height < FREE
+    wide = stand(path, aspect=1.5)
+    np.testing.assert_array_equal(wide[0], path.eye(0))
+    np.testing.assert_array_equal(wide[1], path.lookat[0])

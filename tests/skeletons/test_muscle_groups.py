@@ -10,10 +10,10 @@ from musclemap.cli.info import app
 from musclemap.errors import SettingsError, TargetError
 from musclemap.pipelines.report.muscle_groups import moment_arms
 from musclemap.skeletons.bodies import load_body
-from musclemap.skeletons.bodies.muscle_groups import MUSCLE_GROUPS
 from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.variants.assignments import parse_variant
 from musclemap.skeletons.variants.groups import grouped, stem_and_side
+from musclemap.skeletons.variants.muscle_groups import MUSCLE_GROUPS
 from musclemap.skeletons.variants.variant import BodyVariant, make_variant
 
 ACTIONS = {

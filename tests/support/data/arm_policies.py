@@ -13,7 +13,8 @@ from musclemap.imitation.policy.policy_file import write_policy
 from musclemap.imitation.policy.training_clips import dataset_facts
 from musclemap.imitation.ppo.normaliser import update_normaliser
 from musclemap.imitation.ppo.ppo import PPO, LearnerState, PPOConfig
-from musclemap.imitation.task.task import Task, TaskConfig
+from musclemap.imitation.task.task import Task
+from musclemap.imitation.task.task_config import TaskConfig
 
 HIDDEN = (24, 16)
 
