@@ -130,8 +130,8 @@ def test_a_recorded_walk_through_markers(unchecked: Retargeter, body: TargetBody
     """
     ref, clip = clips(unchecked, recorded, through_markers(recorded, "CMU 41"))
     distance = distances(ref, clip)
-    assert distance.mean(axis=0).max() < 10.0
-    assert distance.max() < 15.0
+    assert distance.mean(axis=0).max() < 12.0
+    assert distance.max() < 20.0
     angles = angle_differences(body, ref, clip)
     assert max(value for name, value in angles.items() if name not in SHOULDER | UNSEEN) < 3.0
     direction, rotation = arm_differences(body, ref, clip)

@@ -14,8 +14,6 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from musclemap.skeletons.smpl.joints import BODY_NAMES
-
 from .marker_body import NTURN, PARTS, TURN_SPREAD, TURNED, MarkerBody, Poses, Shape, cross_matrix
 
 MARKER_SPREAD = 0.01
@@ -29,12 +27,12 @@ SIZE_SPREAD = 0.08
 INDEPENDENT_FRAMES = 10.0
 """Number of frames that the frames of a calibration are worth: skin moves with the pose, so errors are not random."""
 
-HABIT = np.array([1.0 if BODY_NAMES[joint].endswith(("elbow", "wrist")) else 1.4 for joint in TURNED])[:, None]
-"""Factor on the spread of rotations in a calibration, shape (nturn, 1). What is peculiar to a subject's posture, or to
-the axes of a recording's joints, is the same in all frames, where the prior would count it each time. Forearms and
-hands have few markers, close to each other. Of CMU 02_01 (markers 2 mm off), the landmark whose target is furthest off
-in the mean is 9.0 mm from that of its own file with a factor of 1, 6.6 with 1.4, and 8.5 with these; of a small
-subject's ideal walk, the segment whose rotation is furthest off is a hand, by 3.9, 4.4 and 3.9 degrees."""
+HABIT = 1.4
+"""Factor on the spread of rotations in a calibration. What is peculiar to a subject's posture, or to the axes of a
+recording's joints, is the same in all frames, where the prior would count it each time. Of CMU 02_01 (markers 2 mm
+off), the landmark whose target is furthest off in the mean is 9.0 mm from that of its own file with 1, and 6.6 with
+1.4; of a small subject's ideal walk, a hand's rotation is off by 3.9 and 4.4 degrees. With 1 for forearms and hands
+alone, an arm that hangs swings to another side of its singularity in the fit."""
 
 _FIRST_DAMPING, _MIN_DAMPING, _MAX_DAMPING = 1e-3, 1e-9, 1e6
 _CONVERGED = 1e-5
