@@ -39,6 +39,19 @@ class SourceWarning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JointAngles:
+    """Angles that a source states for joints of the target, by the target's names and definitions.
+
+    Attributes:
+        names: Joints, shape (njoint,).
+        values: Their angles, shape (nframe, njoint) [rad].
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceMotion:
     """One motion of the SMPL family, unpacked.
 
@@ -62,6 +75,7 @@ class SourceMotion:
         rest_joints: Rest positions of the source's own skeleton, shape (22, 3) [m], order BODY_NAMES; x to the
             subject's left, y up, z forward. Its limbs have the rest directions of the SMPL family, to which `rotvec`
             refers, and its own lengths. None if a body model or the mean skeleton gives the joints.
+        angles: Angles of joints that the target has by the same definition; None if the file has only rotations.
         forces: Ground forces on force plates, in the world of `trans` and in the subject's size; None without plates.
         calibration_source: Name and hash of the static trial that gave `rest_joints`; empty if the motion itself did.
         file_up: Axis that pointed up in the file of such a source, such as "y" or "-y"; otherwise "".
@@ -83,6 +97,7 @@ class SourceMotion:
     frame_rate: FrameRateReport | None = None
     warnings: tuple[SourceWarning, ...] = ()
     rest_joints: np.ndarray | None = None
+    angles: JointAngles | None = None
     forces: PlateForces | None = None
     calibration_source: str = ""
     file_up: str = ""

@@ -193,6 +193,7 @@ class WeightConfig:
         rest: Height of heels and toes in contact above the ground.
         self_collision: Overlapping limbs, and limbs below the floor, when a clip with self-collisions is refitted.
         prior: Distance of a joint from its rest value [1/rad^2].
+        angle: Distance of a joint from the angle that the source states for it, in place of the prior [1/rad^2].
         velocity: First differences of joints at 100 Hz, relative to the stiffness that landmarks give the joint.
         acceleration: Second differences of joints at 100 Hz, relative to the same; 1 smooths above about 16 Hz.
         twist: Factor on both for elevation plane and axial rotation of the shoulder, which coincide while the
@@ -214,6 +215,7 @@ class WeightConfig:
     rest: NonNegativeFloat = 300.0
     self_collision: NonNegativeFloat = 150.0
     prior: NonNegativeFloat = 2e-5
+    angle: NonNegativeFloat = 1.0
     velocity: NonNegativeFloat = 1e-3
     acceleration: NonNegativeFloat = 1.0
     twist: NonNegativeFloat = 500.0

@@ -34,11 +34,13 @@ def resample(motion: SourceMotion, fps: float) -> SourceMotion:
         return replace(motion, hand_rotvec=None)
     source_times = np.arange(motion.nframe) / motion.fps
     times = np.minimum(frame_times(motion.duration, fps), source_times[-1])
+    angles = motion.angles
     return replace(
         motion,
         rotvec=resample_rotations(motion.rotvec, source_times, times),
         hand_rotvec=None,
         trans=CubicSpline(source_times, motion.trans)(times),
+        angles=None if angles is None else replace(angles, values=CubicSpline(source_times, angles.values)(times)),
         fps=fps,
     )
 

@@ -37,7 +37,8 @@ JOINT_GROUPS = {
     "legs": tuple(k for k, name in enumerate(BODY_NAMES) if name.endswith(_LEG)),
     "arms": tuple(k for k, name in enumerate(BODY_NAMES) if name.endswith(_ARM)),
 }
-"""Joints of each group of rotations; the groups "root" (translation) and "hands" (fingers) complete them."""
+"""Joints of each group of rotations; the groups "root" (translation), "hands" (fingers) and "angles" (those that the
+source states) complete them."""
 
 NYQUIST_SHARE, IMPACT_NYQUIST_SHARE = 0.4, 0.8
 """Highest cutoff frequency as a fraction of half the frame rate, ordinarily and around free fall and landing. Below
@@ -185,7 +186,11 @@ def filter_source(
         filtered_hands = np.empty(hands.shape)
         cutoff["hands"] = filter_.rotations(hands, range(hands.shape[1]), out=filtered_hands)
         hands = filtered_hands
-    filtered = replace(motion, rotvec=rotvec, trans=trans, hand_rotvec=hands)
+    angles = motion.angles
+    if angles is not None:
+        cutoff["angles"] = filter_.cutoff([angles.values])
+        angles = replace(angles, values=filter_(angles.values, cutoff["angles"]))
+    filtered = replace(motion, rotvec=rotvec, trans=trans, hand_rotvec=hands, angles=angles)
     root, largest, rms = _displacement(motion, filtered, joints)
     return filtered, FilterReport(
         cutoff=cutoff,

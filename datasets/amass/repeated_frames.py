@@ -5,6 +5,7 @@ repeated; 100 Hz as 120 Hz: every sixth), and from frames that a camera dropped.
 so speeds and forces are wrong. A body that stands still is not affected: its neighbouring frames do not move either.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -157,18 +158,21 @@ def without_repeats(motion: SourceMotion, report: RepeatReport) -> SourceMotion:
     """
     if not report.repeated.any():
         return motion
-    hands = motion.hand_rotvec
+    hands, angles = motion.hand_rotvec, motion.angles
     if report.keep is not None and report.fps is not None:
         keep = report.keep
         return replace(
             motion, rotvec=motion.rotvec[keep], trans=motion.trans[keep], fps=report.fps,
             hand_rotvec=None if hands is None else hands[keep],
+            angles=None if angles is None else replace(angles, values=angles.values[keep]),
         )  # fmt: skip
     rotvec, trans = motion.rotvec.copy(), motion.trans.copy()
     hands = None if hands is None else np.array(hands)
+    angles = None if angles is None else replace(angles, values=angles.values.copy())
+    vectors = (trans,) if angles is None else (trans, angles.values)
     for start, stop in runs(report.repeated):
-        _interpolate(rotvec, trans, hands, start, stop, report.repeated)
-    return replace(motion, rotvec=rotvec, trans=trans, hand_rotvec=hands)
+        _interpolate((rotvec, hands), vectors, start, stop, report.repeated)
+    return replace(motion, rotvec=rotvec, trans=trans, hand_rotvec=hands, angles=angles)
 
 
 _NEIGHBOURS = 6
@@ -176,13 +180,17 @@ _NEIGHBOURS = 6
 
 
 def _interpolate(
-    rotvec: np.ndarray, trans: np.ndarray, hands: np.ndarray | None, start: int, stop: int, repeated: np.ndarray
+    rotvecs: Sequence[np.ndarray | None], vectors: Sequence[np.ndarray], start: int, stop: int, repeated: np.ndarray
 ) -> None:
-    """Replace frames [start, stop) by cubic splines through the frames near them that are not repeated."""
-    near = np.arange(max(start - _NEIGHBOURS, 0), min(stop + _NEIGHBOURS, len(trans)))
+    """Replace frames [start, stop) by cubic splines through the frames near them that are not repeated.
+
+    Rotations (nframe, njoint, 3) and other vectors (nframe, n) are changed in place.
+    """
+    near = np.arange(max(start - _NEIGHBOURS, 0), min(stop + _NEIGHBOURS, len(repeated)))
     near, gap = near[~repeated[near]], np.arange(start, stop)
-    trans[gap] = CubicSpline(near, trans[near])(gap)
-    for rotations in (rotvec, hands):
+    for values in vectors:
+        values[gap] = CubicSpline(near, values[near])(gap)
+    for rotations in rotvecs:
         if rotations is None:
             continue
         quat = Rotation.from_rotvec(rotations[near].reshape(-1, 3)).as_quat().reshape(len(near), -1, 4)

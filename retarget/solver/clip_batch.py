@@ -1,6 +1,8 @@
 """Clips concatenated along one axis of frames, each padded to whole windows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from musclemap.skeletons.body import TargetBody
 from musclemap.skeletons.reduced import NROOT
 
 from .window_solver import HALO
+
+Result = TypeVar("Result")
 
 
 @dataclass(kw_only=True)
@@ -24,6 +28,8 @@ class ClipBatch:
         anchor: Anchors of the contact points, shape (nframe, ncontact, 3) [m].
         contact: Weights of the contacts, shape (nframe, ncontact).
         floor: Height of the floor under each foot, right then left, shape (nframe, 2) [m].
+        angles: Angles that the sources state, shape (nframe, njoint) [rad], NaN for other joints; None if no clip has
+            any.
         joined: 1 if a frame and the next belong to the same clip, 0 at the end of a clip and in its padding.
         root_pos: Position of the root in the source, shape (nframe, 3) [m].
         root_rot: Orientation of the root in the source, shape (nframe, 3, 3).
@@ -38,6 +44,7 @@ class ClipBatch:
     anchor: np.ndarray
     contact: np.ndarray
     floor: np.ndarray
+    angles: np.ndarray | None
     joined: np.ndarray
     root_pos: np.ndarray
     root_rot: np.ndarray
@@ -48,12 +55,26 @@ class ClipBatch:
         return [slice(int(s), int(s) + t.nframe) for s, t in zip(self.start, self.targets, strict=True)]
 
 
+def fit_apart(targets: list[MotionTargets], fit: Callable[[list[int]], list[Result]]) -> list[Result]:
+    """Fit the clips whose sources state angles apart from the others: their cost is another, compiled when needed.
+
+    Args:
+        targets: Targets of each clip.
+        fit: Function of indices of clips that returns their fits.
+    """
+    result: dict[int, Result] = {}
+    for stated in (False, True):
+        part = [k for k, t in enumerate(targets) if (t.angles is not None) == stated]
+        result |= zip(part, fit(part) if part else [], strict=True)
+    return [result[k] for k in range(len(targets))]
+
+
 def concatenate_clips(body: TargetBody, targets: list[MotionTargets], *, window_size: int) -> ClipBatch:
     """Concatenate the targets of clips, padded by their last frames.
 
     Args:
         body: Target body.
-        targets: Targets of each clip.
+        targets: Targets of each clip; either all or none of them have angles.
         window_size: Frames of a window; each clip is padded to a multiple of it that includes the halo.
 
     Returns:
@@ -88,6 +109,7 @@ def concatenate_clips(body: TargetBody, targets: list[MotionTargets], *, window_
         anchor=pad("anchor", np.float64),
         contact=pad("contact", np.float32),
         floor=pad("floor", np.float64),
+        angles=None if targets[0].angles is None else pad("angles", np.float64),
         joined=joined,
         root_pos=root_pos,
         root_rot=root_rot,

@@ -24,7 +24,7 @@ from musclemap.skeletons.precision import precise
 from musclemap.skeletons.reduced import NROOT
 
 from .anchors import anchor_starts, choose_path, polar_joints
-from .clip_batch import ClipBatch, concatenate_clips
+from .clip_batch import ClipBatch, concatenate_clips, fit_apart
 from .cost_weights import smoothness
 from .frame_solver import FrameSolution, solve_frames
 from .objective import Objective
@@ -143,7 +143,7 @@ class Fitter:
         """
         # The matrices are small: threads of BLAS cost more time than they save, above all on a busy machine.
         with threadpool_limits(limits=1, user_api="blas"):
-            return self._fit(targets)
+            return fit_apart(targets, lambda part: self._fit([targets[k] for k in part]))
 
     def _fit(self, targets: list[MotionTargets]) -> list[Fit]:
         clips = concatenate_clips(self.body, targets, window_size=self.config.solver.window_size)
@@ -174,13 +174,16 @@ class Fitter:
         """
         if self._refit_windows is None:
             self._refit_windows = self._compile_refit()
+        with threadpool_limits(limits=1, user_api="blas"):
+            return fit_apart(targets, lambda part: self._refit([targets[k] for k in part], [fits[k] for k in part]))
+
+    def _refit(self, targets: list[MotionTargets], fits: list[Fit]) -> list[Fit]:
         calibrated = [replace(t, pos=fit.target_pos) for t, fit in zip(targets, fits, strict=True)]
         clips = concatenate_clips(self.body, calibrated, window_size=self.config.solver.window_size)
         for s, padded, fit in zip(clips.slices(), clips.padded_length, fits, strict=True):
             clips.q[s] = fit.q
             clips.q[s.stop : s.start + padded] = fit.q[-1]
-        with threadpool_limits(limits=1, user_api="blas"):
-            decrease = self._converge(clips, self._refit_windows)
+        decrease = self._converge(clips, self._refit_windows)
         return [
             replace(fit, q=clips.q[s], last_decrease=self._last_decrease(decrease, s))
             for s, fit in zip(clips.slices(), fits, strict=True)
@@ -258,6 +261,7 @@ class Fitter:
             anchor=move(clips.anchor[index] - origin[:, None]),
             contact=move(clips.contact[index]),
             floor=move(clips.floor[index] - origin[:, 2:]),
+            angles=None if clips.angles is None else move(clips.angles[index]),
         )
 
     def _solve_in_batches(

@@ -32,6 +32,7 @@ class FrameTargets(NamedTuple):
         anchor: Positions at which contact points are locked [m], shape (ncontact, 3, nframe).
         contact: Weight of each contact point's lock, 0 to 1, shape (ncontact, nframe).
         floor: Height of the floor under each foot, right then left [m], shape (2, nframe).
+        angles: Angles that the source states [rad], shape (njoint, nframe), NaN for other joints; None without any.
     """
 
     pos: Array
@@ -39,6 +40,7 @@ class FrameTargets(NamedTuple):
     anchor: Array
     contact: Array
     floor: Array
+    angles: Array | None = None
 
 
 REST_DEPTH, REST_SOFTNESS = 0.0005, 0.001
@@ -238,27 +240,35 @@ class OrientationTerm(SpatialTerm):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PriorTerm:
-    """Distance of joints from their rest values: determines joints that no landmark measures.
+    """Distance of joints from the angles that the source states, or else from their rest values.
+
+    The prior determines joints that no landmark measures.
 
     Attributes:
-        weight: Weight of each joint [1/rad^2], shape (njoint,).
+        weight: Weight of each joint's distance from rest [1/rad^2], shape (njoint,).
         rest: Rest value of each joint [rad], shape (njoint,).
+        angle: Weight of the distance from a stated angle [1/rad^2].
     """
 
     weight: np.ndarray
     rest: np.ndarray
+    angle: float
 
     def normal(self, kinematics: Kinematics, targets: FrameTargets) -> Normal:
         """Gauss-Newton model of this term alone, with a diagonal Hessian."""
         joints = kinematics.q[NROOT:]
         dtype, nframe = joints.dtype, joints.shape[-1]
-        error = joints - jnp.asarray(self.rest, dtype)[:, None]
-        weight = jnp.asarray(np.concatenate([np.zeros(6), self.weight]), dtype)
-        diagonal = jnp.eye(len(weight), dtype=dtype)[..., None]
+        rest, weight = jnp.asarray(self.rest, dtype)[:, None], jnp.asarray(self.weight, dtype)[:, None]
+        if targets.angles is not None:
+            stated = ~jnp.isnan(targets.angles)
+            rest, weight = jnp.where(stated, targets.angles, rest), jnp.where(stated, self.angle, weight)
+        error = joints - rest
+        of_all = jnp.concatenate([jnp.zeros((6, weight.shape[1]), dtype), weight])
+        diagonal = jnp.eye(len(of_all), dtype=dtype)[..., None]
         return Normal(
-            hessian=diagonal * weight[:, None, None],
-            gradient=jnp.concatenate([jnp.zeros((6, nframe), dtype), weight[6:, None] * error]),
-            cost=0.5 * jnp.sum(weight[6:, None] * error**2, axis=0),
+            hessian=diagonal * of_all[:, None],
+            gradient=jnp.concatenate([jnp.zeros((6, nframe), dtype), weight * error]),
+            cost=0.5 * jnp.sum(weight * error**2, axis=0),
         )
 
 
@@ -284,5 +294,6 @@ def frame_terms(body: TargetBody, config: WeightConfig, tree: Tree | None = None
         rotation = [fit.rotation_weights.get(names[k], "limb_rotation") for k in body.oriented]
         weight = np.array([getattr(config, name) for name in rotation])
         terms.append(OrientationTerm(tree=tree, weight=weight, oriented=body.oriented_points))
-    terms.append(PriorTerm(weight=np.full(body.reduced.njoint, config.prior), rest=body.reduced.rest))
+    prior = np.full(body.reduced.njoint, config.prior)
+    terms.append(PriorTerm(weight=prior, rest=body.reduced.rest, angle=config.angle))
     return tuple(terms)

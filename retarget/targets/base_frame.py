@@ -138,7 +138,7 @@ class BaseFrame:
             carrier_rot=(inverse[:, None] @ whole.carrier_rot[:, calibrated]).astype(np.float32),
             anchor=none[..., None].repeat(3, axis=2), contact=none, floor=np.full((whole.nframe, 2), BELOW),
             stance=replace(whole.stance, contact=none > 0, height=none), heading=0.0, origin=np.zeros(3),
-            travel=np.zeros(2), base=path,
+            travel=np.zeros(2), angles=None, base=path,
         )  # fmt: skip
 
     def _set_fingers(self, pos: np.ndarray, rot: np.ndarray, hands: np.ndarray | None) -> None:

@@ -44,6 +44,8 @@ class MotionTargets:
         foot_shift: Mean distance that contact points were moved to their anchors [m].
         fps: Frame rate [Hz].
         travel: Velocity that was added to a motion on a treadmill, canonical frame, shape (2,) [m/s]; otherwise zero.
+        angles: Angles that the source states for joints of the body, shape (nframe, njoint) [rad], NaN for other
+            joints; None if it states none.
         base: Path of what a fixed body is attached to, in a frame whose z is up; None for other bodies.
     """
 
@@ -60,6 +62,7 @@ class MotionTargets:
     foot_shift: float
     fps: float
     travel: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    angles: np.ndarray | None = None
     base: BasePath | None = None
 
     @property
@@ -190,7 +193,19 @@ def build_targets(
         foot_shift=float(np.linalg.norm(shift, axis=2)[standing].mean()) if standing.any() else 0.0,
         fps=motion.fps,
         travel=travel,
+        angles=_angles(body, motion),
     )
+
+
+def _angles(body: TargetBody, motion: SourceMotion) -> np.ndarray | None:
+    """Angles of the source's joints by the body's, as in `MotionTargets`."""
+    if motion.angles is None:
+        return None
+    result = np.full((motion.nframe, body.reduced.njoint), np.nan)
+    for name, values in zip(motion.angles.names, motion.angles.values.T, strict=True):
+        if name in body.reduced.joint_names:
+            result[:, body.reduced.index(name)] = values
+    return result
 
 
 def _mean_speed(points: np.ndarray, contact: np.ndarray, fps: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from musclemap.datasets.amass.reader import read_motion
 from musclemap.datasets.amass.repeated_frames import find_repeats, without_repeats
-from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.motion import JointAngles, SourceMotion
 from musclemap.datasets.synthetic.synthesis import motion_names, synthesise, write_motion
 from musclemap.reason_codes import ReasonCode
 
@@ -52,6 +52,19 @@ def test_a_frame_inserted_regularly_is_found() -> None:
     restored = without_repeats(stored, report)
     assert (report.pattern, report.fps) == ("every sixth frame is repeated", 100.0)
     np.testing.assert_array_equal(restored.trans, recorded.trans[: restored.nframe])
+
+
+def test_stated_angles_are_restored_with_the_rotations() -> None:
+    """Every frame of 60 Hz stored twice, and single repeats: angles stay those of the frames that remain."""
+    walk = synthesise("walk_1.2", fps=60.0)
+    phase = np.sin(0.1 * np.arange(walk.nframe))[:, None] * [1.0, 2.0]
+    single = np.where(np.arange(walk.nframe) == 100, 99, np.arange(walk.nframe))
+    for frames, fps, exact in ((held(walk.nframe, 2), 120.0, 0.0), (single, 60.0, 1e-4)):
+        angles = JointAngles(names=("hip_flexion_r", "knee_angle_r"), values=phase[frames])
+        stored = replace(at_frames(walk, frames, fps=fps), angles=angles)
+        restored = without_repeats(stored, find_repeats(stored.rotvec, stored.trans, fps=stored.fps))
+        assert restored.angles is not None
+        np.testing.assert_allclose(restored.angles.values, phase, atol=exact)
 
 
 def test_single_repeats_are_named_and_interpolated() -> None:

@@ -125,7 +125,8 @@ def test_half_a_degree_does_not_move_an_arm(unchecked: Retargeter, recorded: Sou
 def test_a_recorded_walk_through_markers(unchecked: Retargeter, body: TargetBody, recorded: SourceMotion) -> None:
     """Bony markers are 2 mm off in each direction, which is 2 degrees of the pelvis and 3 of an upper arm's twist.
 
-    Half of the distance is the size of the travel, by the toes of the recording, which no marker shows.
+    Toes, which no marker shows, decide the size of the travel: if only their tips were on the floor while the foot
+    rolls over its ball, it would be 0.6 % off, which is 10 mm at either end of this walk.
     """
     ref, clip = clips(unchecked, recorded, through_markers(recorded, "CMU 41"))
     distance = distances(ref, clip)
@@ -154,22 +155,25 @@ def test_the_known_walk_through_markers(unchecked: Retargeter, body: TargetBody,
     assert rotation.max() < 3.0
 
 
+LUMBAR = {"flex_extension": "lumbar_extension", "lat_bending": "lumbar_bending", "axial_rotation": "lumbar_rotation"}
+
+
 @needs_truth
 def test_the_known_walk_through_opensim(unchecked: Retargeter, body: TargetBody, known: SourceMotion) -> None:
-    """Fitted angles of the legs against the known ones.
+    """Fitted angles of legs and trunk are the known ones, and feet meet the floor all the same.
 
-    Hip rotation and ankle give way to contacts and the toes' range in the fit, as much from .npz as from .mot
-    (docs/truth.md): they are compared with those of the clip from .npz. The targets have all of them within 0.5 degrees
-    (`test_rest_directions.py`).
+    Fitted as rotations, as those of .npz are, ankle and hip rotation give way to contacts by 3 degrees (docs/truth.md).
     """
     motion = read_opensim(source_file("walk.mot", known_walk(TRUTH)), ReadOptions())
     ref, clip = clips(unchecked, known, motion)
     joints = body.reduced.reduce(clip.qpos.astype(np.float64))[:, 7:]
-    between = angle_differences(body, ref, clip)
+    legs = {f"{name}_{side}": f"{name}_{side}" for side in SIDES
+            for name in ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle")}  # fmt: skip
     with np.load(TRUTH / "reference.npz", allow_pickle=False) as reference:
-        for side in SIDES:
-            for name in ("hip_flexion", "hip_adduction", "knee_angle"):
-                error = joints[:, body.reduced.index(f"{name}_{side}")] - reference[f"angle__{name}_{side}"]
-                assert np.rad2deg(np.sqrt(np.mean(error**2))) < 2.0
-            for name in ("hip_rotation", "ankle_angle"):
-                assert between[f"{name}_{side}"] < 2.0
+        for own, name in (legs | LUMBAR).items():
+            error = joints[:, body.reduced.index(own)] - reference[f"angle__{name}"]
+            assert np.rad2deg(np.sqrt(np.mean(error**2))) < 2.0, own
+    assert clip.verdict == ref.verdict == "feasible"
+    assert clip.metrics["floor_depth_max_mm"] < 1.0
+    assert clip.metrics["foot_error_mm"] < 7.0
+    assert clip.metrics["stance_speed_m_s"] < 0.1

@@ -1,6 +1,7 @@
 """Normal equations from screws, against derivatives of the cost and against dense Jacobians."""
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from musclemap.retarget.config import WeightConfig
 from musclemap.retarget.solver import cost_weights
+from musclemap.retarget.solver.clip_batch import fit_apart
 from musclemap.retarget.solver.cost_weights import joint_stiffness, smoothness
 from musclemap.retarget.solver.normal_equations import Normal
 from musclemap.retarget.solver.objective import Objective
@@ -60,7 +62,7 @@ def random_terms(body: TargetBody, seed: int) -> Terms:
         PositionTerm(tree=tree, landmark=rng.uniform(0.5, 2.0, NLANDMARK), contact=30.0),
         FloorTerm(tree=tree, weight=1000.0, first=NLANDMARK + NCONTACT, radius=body.sole.radius),
         OrientationTerm(tree=tree, weight=rng.uniform(0.01, 0.1, len(ORIENTED)), oriented=np.asarray(ORIENTED)),
-        PriorTerm(weight=rng.uniform(1e-5, 1e-2, body.reduced.njoint), rest=body.reduced.rest),
+        PriorTerm(weight=rng.uniform(1e-5, 1e-2, body.reduced.njoint), rest=body.reduced.rest, angle=0.7),
     )
 
 
@@ -118,6 +120,27 @@ def test_the_objective_is_the_sum_of_its_terms(case: Case) -> None:
     for name, total in case.normal._asdict().items():
         expected = sum(np.asarray(getattr(normal, name)) for normal in separate)
         np.testing.assert_allclose(total, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+def test_stated_angles_take_the_place_of_the_prior(body: TargetBody, case: Case) -> None:
+    """The cost by plain loops, its derivative by central differences, and the prior where no angle is stated."""
+    prior, h = case.terms.prior, 1e-6
+    rng = np.random.default_rng(34)
+    angles = rng.normal(0, 0.3, (body.reduced.njoint, NFRAME))
+    angles[rng.uniform(size=angles.shape) < 0.5] = np.nan
+    q, stated = np.asarray(case.q), np.isfinite(angles)
+    weight = np.where(stated, prior.angle, prior.weight[:, None])
+    error = q[NROOT:] - np.where(stated, angles, prior.rest[:, None])
+    with jax.enable_x64(True):
+        targets = case.targets._replace(angles=jnp.asarray(angles))
+        normal = jax.jit(prior.normal)(case.kinematics, targets)
+        step = h * (np.arange(len(q)) >= NROOT)[:, None]
+        moved = [prior.normal(case.kinematics._replace(q=jnp.asarray(x)), targets) for x in (q + step, q - step)]
+    np.testing.assert_allclose(normal.cost, 0.5 * np.sum(weight * error**2, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(normal.gradient)[6:], weight * error, rtol=1e-12)
+    np.testing.assert_allclose(np.diagonal(np.asarray(normal.hessian))[:, 6:].T, weight, rtol=1e-12)
+    slope = (np.asarray(moved[0].cost) - np.asarray(moved[1].cost)) / (2 * h)
+    np.testing.assert_allclose(np.asarray(normal.gradient).sum(axis=0), slope, rtol=1e-6)
 
 
 def test_gradient_is_the_derivative_of_the_cost(body: TargetBody, case: Case) -> None:
@@ -234,3 +257,13 @@ def test_smoothness_does_not_depend_on_the_frame_rate(body: TargetBody, monkeypa
         sums.append((smooth.velocity[6:] * first, smooth.acceleration * second))
     for slow, fast in zip(*sums, strict=True):
         np.testing.assert_allclose(fast, slow, rtol=5e-3)
+
+
+def test_clips_with_stated_angles_are_fitted_apart_and_results_keep_their_order() -> None:
+    """Their cost is another, so in one batch with others the result of a clip would depend on its neighbours."""
+    targets: list = [SimpleNamespace(angles=angles) for angles in (None, np.zeros(1), None, np.zeros(1))]
+    parts: list[list[int]] = []
+    assert fit_apart(targets, lambda part: [parts.append(part), *(f"clip {k}" for k in part)][1:]) == [
+        "clip 0", "clip 1", "clip 2", "clip 3"
+    ]  # fmt: skip
+    assert parts == [[0, 2], [1, 3]]

@@ -11,7 +11,7 @@ import numpy as np
 
 from musclemap.datasets.amass.limits import FPS_RANGE
 from musclemap.datasets.amass.reader import check_translation
-from musclemap.datasets.motion import SourceMotion, SourceWarning
+from musclemap.datasets.motion import JointAngles, SourceMotion, SourceWarning
 from musclemap.datasets.plates.plate_forces import PlateForces
 from musclemap.errors import SettingsError
 
@@ -123,6 +123,7 @@ def own_skeleton_motion(
     file_up: str,
     file_unit: float,
     hand_rotvec: np.ndarray | None = None,
+    angles: JointAngles | None = None,
     forces: PlateForces | None = None,
     calibration_source: str = "",
 ) -> SourceMotion:
@@ -146,6 +147,7 @@ def own_skeleton_motion(
         sha256=sha256,
         warnings=warnings,
         rest_joints=rest_joints,
+        angles=angles,
         forces=forces,
         calibration_source=calibration_source,
         file_up=file_up,

@@ -9,16 +9,28 @@ from musclemap.datasets.amass.frame_checks import check_length
 from musclemap.datasets.amass.subject_scale import stance_scale
 from musclemap.datasets.formats.readers.forces.companion import measured_forces
 from musclemap.datasets.formats.tables import WORLD_TO_OPENSIM
-from musclemap.datasets.motion import SourceMotion, SourceWarning
+from musclemap.datasets.motion import JointAngles, SourceMotion, SourceWarning
 from musclemap.errors import SourceError
 from musclemap.files import shown
 from musclemap.reason_codes import ReasonCode
 from musclemap.skeletons.smpl.mean_skeleton import mean_joints
+from musclemap.skeletons.smpl.neutral_pose import neutral_turns
+from musclemap.skeletons.smpl.source_kinematics import source_fk
 
 from .motion_reader import MotionReader, ReadOptions, SourceFile, own_skeleton_motion
-from .opensim.coordinates import OPTIONAL, PELVIS_POSITION, REQUIRED, SAME_DEFINITION, SPHERICAL_ARM, skeleton_motion
+from .opensim.coordinates import (
+    FEET,
+    LEGS_AND_TRUNK,
+    OPTIONAL,
+    PELVIS_POSITION,
+    REQUIRED,
+    SAME_DEFINITION,
+    SPHERICAL_ARM,
+    skeleton_motion,
+)
 from .opensim.storage_text import Storage, parse_storage
 from .rates import checked_rate
+from .skeletons.toes import TOE_JOINTS, toe_rotations
 from .units import unit_length
 
 MOST_RADIANS = 7.0
@@ -29,6 +41,9 @@ EVEN = 0.02
 
 BODY_SIZES = (0.5, 1.35)
 """Plausible sizes relative to the mean adult; for others, the mean adult is taken."""
+
+LOCKED = np.deg2rad(0.1)
+"""A joint of the foot that moves less is locked: many models hold it still, so its angle is no measurement [rad]."""
 
 _OTHER_TABLES = (
     ("ground_force_", "ground reaction forces", "give the motion beside it"),
@@ -80,6 +95,10 @@ def read_opensim(file: SourceFile, options: ReadOptions) -> SourceMotion:
     size = size if BODY_SIZES[0] <= size <= BODY_SIZES[1] else 1.0
     rest = size * (mean_joints() - mean_joints()[0])
     trans = hips - Rotation.from_rotvec(rotvec[:, 0]).apply(rest[1:3].mean(axis=0))
+    stated = _stated_angles(angles)
+    if not any(name.startswith("mtp_angle") for name in stated.names):
+        bent = toe_rotations(*source_fk(rotvec, trans, rest), neutral_turns(mean_joints()), size=size)
+        rotvec[:, TOE_JOINTS] = Rotation.from_matrix(bent.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 2, 3)
     forces = measured_forces(
         file.path, own=None, stated=options.force_file, mass=options.mass, turn=to_world, metres=metres,
         first=float(storage.time[0]), warnings=warnings,
@@ -94,6 +113,7 @@ def read_opensim(file: SourceFile, options: ReadOptions) -> SourceMotion:
         sha256=file.sha256,
         warnings=tuple(warnings),
         rest_joints=rest,
+        angles=stated,
         forces=forces,
         file_up="z" if options.up == "z" else "y",
         file_unit=metres,
@@ -155,6 +175,15 @@ def _turn_knees(angles: dict[str, np.ndarray], warnings: list[SourceWarning]) ->
         angles[name] = -angles[name]
     text = "knee_angle is negative in flexion, as in gait2392: its sign was changed"
     warnings.append(SourceWarning(ReasonCode.OTHER_SIGNS, text))
+
+
+def _stated_angles(angles: dict[str, np.ndarray]) -> JointAngles:
+    """Coordinates that MyoFullBody has by the same definition, by its names."""
+    own_names = {name: own for own, name in SAME_DEFINITION.items()}
+    names = [name for name in (*LEGS_AND_TRUNK, *FEET) if name in angles]
+    names = [name for name in names if name not in FEET or np.ptp(angles[name]) > LOCKED]
+    values = np.column_stack([angles[name] for name in names])
+    return JointAngles(names=tuple(own_names.get(name, name) for name in names), values=values)
 
 
 def _recognises(head: bytes, path: Path) -> bool:

@@ -4,6 +4,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from musclemap.datasets.amass.arrays import ArrayDict, Arrays
 from musclemap.datasets.amass.limits import MAX_BYTES, MAX_FILE_BYTES
 from musclemap.datasets.amass.poses import has_pose
 from musclemap.datasets.amass.reader import motions_of
-from musclemap.datasets.motion import SourceMotion
+from musclemap.datasets.motion import SourceMotion, SourceWarning
 from musclemap.errors import FileError, SourceError
 from musclemap.npz_arrays import NpzArrays
 from musclemap.reason_codes import ReasonCode
@@ -68,8 +69,26 @@ def _is_pickle(head: bytes, path: Path) -> bool:
 
 
 def motions_of_groups(groups: Sequence[PoseGroup], file: SourceFile, options: ReadOptions) -> list[SourceMotion]:
-    """Motions of all people of all groups of arrays."""
-    return [motion for group in groups for motion in _motions(group.arrays, file, options)]
+    """Motions of all people of all groups of arrays; beside others, those of less than two frames are left out."""
+    motions: list[SourceMotion] = []
+    short: list[SourceError] = []
+    for k, group in enumerate(groups, start=1):
+        try:
+            motions += _motions(group.arrays, file, options)
+        except SourceError as error:
+            if len(groups) == 1:
+                raise
+            named = SourceError(error.code, f"motion {k} of {len(groups)}: {error}")
+            if error.code not in (ReasonCode.SINGLE_FRAME, ReasonCode.NO_FRAMES):
+                raise named from error
+            short.append(named)
+    if short and not motions:
+        raise short[0]
+    if short:
+        more = f", and so were {len(short) - 1} others" if len(short) > 1 else ""
+        warning = SourceWarning(ReasonCode.SINGLE_FRAME, f"{short[0]}; it was left out{more}")
+        motions = [replace(motion, warnings=(*motion.warnings, warning)) for motion in motions]
+    return motions
 
 
 def _motions(arrays: Arrays, file: SourceFile, options: ReadOptions) -> list[SourceMotion]:

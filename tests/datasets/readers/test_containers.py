@@ -93,6 +93,19 @@ def test_results_of_several_people_in_the_world(tmp_path: Path) -> None:
     np.testing.assert_allclose(people[1].trans, TRANS + 1.0)
 
 
+def test_people_of_different_lengths(tmp_path: Path) -> None:
+    """Trackers keep people that they saw in one frame; another fault says whose it is."""
+    part = lambda first, stop: {"pose": POSE[first:stop], "trans": TRANS[first:stop], "fps": 30}  # noqa: E731
+    people = read_all(dump(tmp_path / "out.pkl", {"a": part(0, NFRAME), "b": part(3, 4), "c": part(2, NFRAME)}))
+    assert [motion.nframe for motion in people] == [NFRAME, NFRAME - 2]
+    for motion in people:
+        assert "motion 2 of 3: the file holds a single frame, which is not a motion; it was left out" in text_of(motion)
+    assert refused(dump(tmp_path / "short.pkl", {"a": part(0, 1), "b": part(3, 4)})).code == "single_frame"
+    broken = part(0, NFRAME) | {"trans": np.full((NFRAME, 3), np.nan)}
+    error = refused(dump(tmp_path / "nan.pkl", {"a": part(0, NFRAME), "b": broken}))
+    assert str(error).startswith("motion 2 of 2: trans is not finite")
+
+
 def test_nested_parts_share_the_facts_above_them(tmp_path: Path) -> None:
     parts = {"poses_root": POSE[:, :3], "poses_body": POSE[:, 3:], "trans": TRANS}
     motion = read(

@@ -129,6 +129,16 @@ def test_units_and_axes(walk: SourceMotion, marked: Marked, unit: str, metres: f
         assert codes(other) == set()
 
 
+def test_decimal_commas_and_line_ends_of_windows(marked: Marked) -> None:
+    ref, data = read(write_trc(marked)), write_trc(replace(marked, fps=119.88))
+    other = read(data.replace(b".", b",").replace(b"walk,trc", b"walk.trc").replace(b"\n", b"\r\n"))
+    assert (other.fps, other.fps_source) == (119.88, "the header")
+    np.testing.assert_array_equal(other.rotvec, ref.rotvec)
+    mixed = write_trc(marked).replace(b"\n9\t0.", b"\n9\t1,000.")
+    with pytest.raises(SourceError, match=r"of the \.trc file is damaged"):
+        read(mixed)
+
+
 def test_a_swapped_unit_is_noticed_and_said(walk: SourceMotion, marked: Marked) -> None:
     data = write_trc(marked, unit="m", metres=0.001)
     other = read(data)

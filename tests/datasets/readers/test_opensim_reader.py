@@ -118,6 +118,14 @@ def test_degrees_and_radians() -> None:
     assert "angles were read in degrees" in said
 
 
+def test_decimal_commas_a_short_header_and_line_ends_of_windows() -> None:
+    values = standing(hip_flexion_l=30.0, knee_angle_l=40.0)
+    radians = {name: value if name in PELVIS_POSITION else np.deg2rad(value) for name, value in values.items()}
+    data = write_mot(radians, header="Coordinates\ninDegrees = No\nendheader\n")
+    other = read(data.replace(b".", b",").replace(b"\n", b"\r\n"))
+    np.testing.assert_allclose(other.rotvec, read(write_mot(values)).rotvec, atol=1e-6)
+
+
 def test_a_stated_unit_is_that_of_the_position() -> None:
     values = standing()
     ref = read(write_mot(values))
@@ -179,6 +187,34 @@ def test_broken_files_are_refused(change, code: ReasonCode) -> None:
         read(change(write_mot(standing())))
     assert caught.value.code == code
     assert "\n" not in str(caught.value)
+
+
+def test_angles_of_the_same_definition_are_stated() -> None:
+    """By MyoFullBody's names, with the sign of flexion that it has; joints of the foot only if they are not locked."""
+    wave = 10.0 * np.sin(np.arange(20))
+    values = standing(hip_flexion_l=30.0) | {"subtalar_angle_l": wave}
+    values |= {name: wave - 40.0 for name in ("knee_angle_r", "knee_angle_l")}
+    angles = read(write_mot(values)).angles
+    assert angles is not None
+    at = dict(zip(angles.names, np.rad2deg(angles.values).T, strict=True))
+    np.testing.assert_allclose(at["hip_flexion_l"], 30.0, atol=1e-6)
+    np.testing.assert_allclose(at["subtalar_angle_l"], wave, atol=1e-6)
+    np.testing.assert_allclose(at["knee_angle_r"], 40.0 - wave, atol=1e-6)
+    assert {"flex_extension", "lat_bending", "axial_rotation"} <= set(at)
+    assert not {"subtalar_angle_r", "mtp_angle_r", "mtp_angle_l", "lumbar_extension", "elbow_flex_r"} & set(at)
+
+
+def test_toes_lie_on_the_floor_if_the_model_locks_them() -> None:
+    """A foot that rolls over its ball, with the toes locked at zero in the file, and one whose toes are measured."""
+    rise = np.linspace(0.0, 20.0, 40)
+    values = {name: np.zeros(40) for name in NAMES} | {"pelvis_ty": np.full(40, 0.93)}
+    values |= {"hip_flexion_r": rise, "knee_angle_r": rise, "ankle_angle_r": -rise}
+    locked = read(write_mot(values))
+    bend = np.rad2deg(np.linalg.norm(locked.rotvec[:, INDEX["right_foot"]], axis=1))
+    assert bend[0] < 1.0
+    np.testing.assert_allclose(bend[10:25], rise[10:25], atol=2.0)
+    measured = read(write_mot(values | {"mtp_angle_r": 0.5 * rise, "mtp_angle_l": 0.5 * rise}))
+    assert np.rad2deg(np.linalg.norm(measured.rotvec[-1, INDEX["right_foot"]])) == pytest.approx(10.0, abs=0.5)
 
 
 def test_tables_of_forces_are_named() -> None:

@@ -7,8 +7,8 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, RotationSpline
 from threadpoolctl import threadpool_limits
 
+from musclemap.datasets.formats.readers.skeletons.toes import TOE_JOINTS, toe_rotations
 from musclemap.skeletons.smpl.joints import BODY_NAMES
-from musclemap.skeletons.smpl.mean_skeleton import BALL_HEIGHT
 
 from .marker_body import INDEX, NTURN, TURNED, MarkerBody, Poses, Shape
 from .marker_fit import ROUGH, calibrate, fit_poses
@@ -25,15 +25,6 @@ FRAMES_PER_CHUNK = 128
 
 HANGING = np.deg2rad(75.0)
 """Angle between the arms of the rest pose and hanging ones [rad]."""
-
-TOE_LENGTH = 0.065
-"""Distance of the tip of the toes from the ball of the foot in the mean adult [m], as in the built-in motions."""
-
-MOST_BENT_TOES = np.deg2rad(60.0)
-"""Largest extension of the toes [rad]; about that of push-off."""
-
-LOWEST_SHARE = 5.0
-"""Percentile of the heights of the balls of the feet at which they are on the floor."""
 
 _ENDS_OF_TRUNK = [INDEX[name] for name in ("left_hip", "right_hip", "left_shoulder", "right_shoulder", "neck")]
 
@@ -108,7 +99,7 @@ def marker_motion(
 
     xpos, xmat = body.joints(poses, shape.sizes)
     local = body.local_rotations(poses.turn)
-    _bend_toes(body, local, xpos, xmat, float(shape.sizes.mean()))
+    local[:, TOE_JOINTS] = toe_rotations(xpos, xmat, body.turns, size=float(shape.sizes.mean()))  # no marker shows them
     distance = np.sum((body.markers(xpos, xmat, shape.offsets) - pos) ** 2, axis=2)
     return MarkerMotion(
         rotvec=Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 22, 3),
@@ -179,24 +170,6 @@ def _aligned(body: MarkerBody, pos: np.ndarray, poses: Poses, shape: Shape) -> P
     turn = poses.turn.copy()
     turn[:, 0] = rotation @ turn[:, 0]
     return Poses(root=np.where((count > 0)[:, None], moved, poses.root), turn=turn)
-
-
-def _bend_toes(body: MarkerBody, local: np.ndarray, xpos: np.ndarray, xmat: np.ndarray, size: float) -> None:
-    """Bend toes up as far as is needed to keep them above the floor; no marker shows them. Changes `local`.
-
-    With the ball at height h above the floor and the sole pitched down by p, the lower edge of the tip is at
-    h - b cos p - t sin p, where b is the height of the ball and t the length of the toes.
-    """
-    feet = [INDEX["left_foot"], INDEX["right_foot"]]
-    edge, ball = np.hypot(BALL_HEIGHT, TOE_LENGTH) * size, BALL_HEIGHT * size
-    floor = np.percentile(xpos[:, feet, 2], LOWEST_SHARE) - ball
-    for joint in feet:
-        forward = xmat[:, joint] @ body.turns[joint][:, 2]
-        pitch = -np.arcsin(np.clip(forward[:, 2], -1.0, 1.0))
-        flat = np.arcsin(np.clip((xpos[:, joint, 2] - floor) / edge, -1.0, 1.0)) - np.arctan2(BALL_HEIGHT, TOE_LENGTH)
-        angle = -np.clip(pitch - flat, 0.0, MOST_BENT_TOES)
-        bend = Rotation.from_rotvec(angle[:, None] * np.array([1.0, 0.0, 0.0])).as_matrix()
-        local[:, joint] = local[:, joint] @ body.turns[joint] @ bend @ body.turns[joint].T
 
 
 def _between(known: np.ndarray, poses: Poses, frames: np.ndarray) -> Poses:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from musclemap.datasets.amass.limits import MAX_FRAMES
+from musclemap.datasets.formats.readers.decimal_commas import with_decimal_points
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
@@ -33,7 +34,7 @@ def parse_trc(data: bytes) -> Recording:
     lines = data.decode("utf-8-sig", errors="replace").splitlines()
     if not is_trc(data) or len(lines) < 6:
         raise SourceError(ReasonCode.NOT_MARKERS, "it is no .trc file: the first line must start with PathFileType")
-    header = dict(zip(_fields(lines[1]), _fields(lines[2]), strict=False))
+    header = dict(zip(_fields(lines[1]), _fields(*with_decimal_points([lines[2]])), strict=False))
     rate, nframe, nmarker = (_number(header, key) for key in ("DataRate", "NumFrames", "NumMarkers"))
     if not 0 < nmarker <= MAX_MARKERS or nframe > MAX_FRAMES:
         raise SourceError(
@@ -46,7 +47,7 @@ def parse_trc(data: bytes) -> Recording:
         raise SourceError(
             ReasonCode.TRUNCATED, f"the file has {len(rows)} of the {nframe:g} frames of its header: export it again"
         )
-    table = _table(rows[: int(nframe)], 2 + 3 * len(labels))
+    table = _table(with_decimal_points(rows[: int(nframe)]), 2 + 3 * len(labels))
     pos = table[:, 2:].reshape(len(table), len(labels), 3)
     pos[~np.isfinite(pos).all(axis=2) | ~pos.any(axis=2)] = np.nan
     step = float(np.median(np.diff(table[:, 1]))) if len(table) > 1 else math.nan

@@ -32,10 +32,14 @@ _LEG = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_ang
 REQUIRED = (*PELVIS_ANGLES, *PELVIS_POSITION, *(f"{name}_{side}" for side in "rl" for name in _LEG))
 """Coordinates that a motion must have."""
 
+_LUMBAR = ("lumbar_extension", "lumbar_bending", "lumbar_rotation")
+FEET = tuple(f"{name}_{side}" for side in "rl" for name in ("subtalar_angle", "mtp_angle"))
+LEGS_AND_TRUNK = (*REQUIRED[6:], *_LUMBAR)
+"""Joints that MyoFullBody has by the same definition, and that no model locks; it has those of `FEET` too."""
+
 OPTIONAL = (
-    "lumbar_extension", "lumbar_bending", "lumbar_rotation",
-    *(f"{name}_{side}" for side in "rl" for name in (
-        "subtalar_angle", "mtp_angle", "arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup")),
+    *_LUMBAR, *FEET,
+    *(f"{name}_{side}" for side in "rl" for name in ("arm_flex", "arm_add", "arm_rot", "elbow_flex", "pro_sup")),
 )  # fmt: skip
 """Coordinates that are zero if the file lacks them, but pro_sup, which then leaves the thumb forward."""
 

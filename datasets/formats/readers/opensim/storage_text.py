@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from musclemap.datasets.amass.limits import MAX_FRAMES
+from musclemap.datasets.formats.readers.decimal_commas import with_decimal_points
 from musclemap.errors import SourceError
 from musclemap.reason_codes import ReasonCode
 
@@ -55,7 +56,7 @@ def parse_storage(data: bytes) -> Storage:
             ReasonCode.TRUNCATED,
             f"the file has {len(rows) - 1} of the {announced} rows of its header: export it again",
         )
-    table = _table(rows[1:], len(names), first=end + 2)
+    table = _table(with_decimal_points(rows[1:]), len(names), first=end + 2)
     stated = settings.get("indegrees")
     return Storage(
         columns=tuple(_coordinate(name) for name in names[1:]),
