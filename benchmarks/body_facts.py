@@ -64,6 +64,7 @@ def shoulder_damping() -> tuple[float, float, float]:
     dofs = [model.joint(name).dofadr[0] for name in ("elv_angle_r", "shoulder1_r2_r")]
     # The second angle is the negative of the first, so that both add up.
     damping = walk.qvel[:, dofs] @ (model.dof_damping[dofs] * [1.0, -1.0])
+    assert walk.joint_moment is not None
     moment = walk.joint_moment[:, walk.moment_names.index("elv_angle_r")]
     return np.abs(damping).max(), np.abs(moment).max(), np.corrcoef(damping, moment)[0, 1]
 
