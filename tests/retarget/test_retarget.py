@@ -243,7 +243,7 @@ def test_clips_record_the_versions_of_the_packages_that_are_installed(monkeypatc
             raise PackageNotFoundError(name)
         return installed[name]
 
-    monkeypatch.setattr("musclemap.retarget.retargeter.version", version)
+    monkeypatch.setattr("musclemap.retarget.software.version", version)
     software = software_versions.__wrapped__("cpu")
     assert (software["numpy"], software["scipy"], software["warp-lang"]) == ("9.1", "unknown", "9.2")
     assert "mujoco-warp" not in software

@@ -141,7 +141,7 @@ def check() -> int:
     nothing = lambda *_, **__: None  # noqa: E731
     with (
         patch.object(validation, "Validator", QuickValidator),
-        patch.object(validation, "load_body_version", lambda *_, **__: SimpleNamespace(sha256="")),
+        patch.object(validation, "load_clip_body", lambda *_, **__: SimpleNamespace(sha256="")),
         patch.object(validation, "choose_physics", nothing),
         patch.object(validation, "_check_body", nothing),
         patch("musclemap.pipelines.device.choose_device", nothing),
