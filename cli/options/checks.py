@@ -1,5 +1,6 @@
 """Checks of options against each other. An option that would have no effect is an error."""
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,8 +180,10 @@ def check_policy(source: Path) -> None:
             that object, as safetensors files do.
     """
     path = source / "policy.safetensors" if source.is_dir() else source
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise SettingsError(f"there is no policy at {path}; mm-train writes one with every checkpoint")
+    if not path.is_file():
+        raise SettingsError(f"{path} is not a regular file")
     with path.open("rb") as file:
         start = file.read(9)
     if start[8:] != b"{" or int.from_bytes(start[:8], "little") > path.stat().st_size:

@@ -155,6 +155,7 @@ def run_job(job: Job) -> JobResult:
     results: list[ConversionResult] = []
     stopped = ""
     retargeter, batch_frames = _retargeter(job.spec)
+    _import_late_modules()
     with _time_limit(job), Journal(job.journal) as journal:
         load = partial(
             load_or_skip,
@@ -173,6 +174,13 @@ def run_job(job: Job) -> JobResult:
         except StopRun as stop:
             stopped = str(stop)
     return JobResult(results=tuple(results), stopped=stopped)
+
+
+def _import_late_modules() -> None:
+    """Import what readers import when they need it, so that it does not count in the time limit of a clip."""
+    import scipy.ndimage
+    import scipy.signal
+    import scipy.spatial.transform  # noqa: F401
 
 
 @cache

@@ -138,7 +138,7 @@ def test_a_damaged_run_gives_one_message(workspace: Path, run: Path, what: str) 
 
 FROM: dict[str, tuple[Callable[[Path], object], str]] = {
     "no checkpoints": (lambda run: shutil.rmtree(run / "checkpoints"), "there is no checkpoint"),
-    "no policy": (lambda run: (run / "policy.safetensors").unlink(), "cannot start from"),
+    "no policy": (lambda run: (run / "policy.safetensors").unlink(), "there is no policy at"),
     "a policy that is a pipe": (
         lambda run: ((run / "policy.safetensors").unlink(), os.mkfifo(run / "policy.safetensors")),
         "not a regular file",
