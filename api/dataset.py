@@ -1,6 +1,5 @@
 """A data set: its table, its clips, and windows of them for training."""
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from musclemap.datasets.clip import read_clip
 from musclemap.errors import SettingsError
+from musclemap.pipelines.close_names import close_names
 
 from .clip import Clip
 from .optional import require
@@ -116,7 +116,7 @@ class Dataset:
             return matching[0]
         if matching:
             raise SettingsError(f"{len(matching)} clips contain {text!r}, such as {', '.join(matching[:3])}")
-        close = difflib.get_close_matches(text, names, n=3, cutoff=0.3) or names[:3]
+        close = close_names(text, names)
         raise SettingsError(f"no clip of {self.name} contains {text!r}; close names: {', '.join(close)}")
 
     def items(self) -> Iterator[tuple[str, Clip]]:

@@ -73,7 +73,7 @@ class BodyConfig:
 
     def __post_init__(self) -> None:
         if self.chest != "moving" and self.name != "bimanual-arm":
-            raise ValueError(f"chest={self.chest} is for the body bimanual-arm")
+            raise ValueError(f"chest={self.chest} is for the body bimanual-arm: add --body bimanual-arm")
 
 
 def _unit(text: str) -> str:

@@ -1,12 +1,12 @@
 """List of the clips that a viewer can show."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from musclemap.datasets.output_folder import clip_files
 from musclemap.errors import SettingsError
 from musclemap.pipelines.clip_bodies import clips_of_body
+from musclemap.pipelines.close_names import close_names
 
 _SUFFIX = ".h5"
 
@@ -39,7 +39,7 @@ class ClipFolder:
         if matching:
             more = " and more" if len(matching) > 3 else ""
             raise SettingsError(f"several clips in {self.root} match {text!r}: {', '.join(matching[:3])}{more}")
-        close = difflib.get_close_matches(requested, self.names, n=3, cutoff=0.3) or self.names[:3]
+        close = close_names(requested, self.names)
         raise SettingsError(f"no clip {text!r} in {self.root}; closest names: {', '.join(close)}")
 
     def matching(self, text: str, *, limit: int) -> tuple[str, ...]:

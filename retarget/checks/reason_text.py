@@ -1,5 +1,6 @@
 """The reasons of a verdict as sentences: what is wrong, by how much, where and when, and what to do about it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,11 +59,13 @@ TEXTS: dict[str, tuple[str, str, str]] = {
     "limit_time_fraction": (
         "{at} is at its limit in {value} of the frames", "%", "Do not interpret this joint: the source asks for more"),
     "unmet_torque_nm": ("muscles lack {value} on average, most at {at}", "Nm", _MUSCLE),
-    "activation_saturated_fraction": ("{value} of the activations are at the maximum, {at} the longest", "%", _MUSCLE),
+    "activation_saturated_fraction": (
+        "{value} of the activations are at the maximum[, for the longest in {at}]", "%", _MUSCLE),
     "overflow_fraction": ("{value} of the frames have more contacts than were checked", "%", "Check with --device cpu"),
     "frame_rate_doubt": ("free fall or strides contradict the file's frame rate", "", "State the right one: --fps"),
 }  # fmt: skip
-"""By metric: the fault, the unit of its value, and what to do. Values with the unit % are stored as fractions."""
+"""By metric: the fault, the unit of its value, and what to do. Values with the unit % are stored as fractions.
+What is in brackets is left out where no part is named."""
 
 
 def reason_text(reason: Mapping[str, Any], *, fps: float) -> str:
@@ -77,6 +80,7 @@ def reason_text(reason: Mapping[str, Any], *, fps: float) -> str:
     if text is None or not isinstance(value, int | float) or not isinstance(limit, int | float):
         return ""
     fault, unit, advice = text
+    fault = re.sub(r"\[(.*?)\]", r"\1" if reason.get("at") else "", fault)
     factor = 100.0 if unit == "%" else 1.0
     shown, highest = (f"{factor * x:.3g} {unit}".rstrip() for x in (value, limit))
     when = _when(reason.get("frames"), fps)

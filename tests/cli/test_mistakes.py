@@ -136,7 +136,7 @@ MISTAKES = {
     "retarget in out --body-models empty": "no body model of the SMPL family below empty",
     "retarget in out --group walks": "there is no group 'walks'; the groups are: ",
     "retarget in out --include *.bvh": "none of 1 motions below in is selected; one is walk.npz",
-    "retarget in out --chest fixed": "a chest can only be fixed with the body bimanual-arm",
+    "retarget in out --chest fixed": "chest=fixed is for the body bimanual-arm: add --body bimanual-arm",
     "retarget in out --force-file a.txt": "with the end .mot, .sto or .xml",
     "retarget --status empty": "there is no manifest.jsonl in empty",
     "validate notes.txt": "notes.txt is no clip",
