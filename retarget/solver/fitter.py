@@ -161,9 +161,7 @@ class Fitter:
         ]
 
     def refit(self, targets: list[MotionTargets], fits: list[Fit]) -> list[Fit]:
-        """Refine fits further, with self-collision terms for the limbs; calibration is kept.
-
-        The first call compiles another solver.
+        """Refine fits, with self-collision terms for the limbs; calibration is kept. The first call compiles a solver.
 
         Args:
             targets: Targets of each clip.
