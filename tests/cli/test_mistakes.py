@@ -23,7 +23,7 @@ from ..support.data.source_files import columns, walk
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 SECONDS = 2.0
-"""Longest answer, of the processor's time on a busy machine; on an idle one all take less than 1 s."""
+"""Longest answer, of the processor's time on a busy machine."""
 
 HEAVY = ("jax", "mujoco", "mujoco_warp", "torch", "warp")
 
