@@ -56,6 +56,7 @@ MAX_THREADS = 8
 MAX_SKELETONS = 64
 """Fitted skeletons kept: sources with their own skeletons have one each."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class RetargetResult:
     """Result of one motion.
@@ -197,8 +198,7 @@ class Retargeter:
         for source, result in zip(usable, self._full_body.retarget(motions), strict=True):
             assert result.clip is not None  # the motion is long enough
             whole = self._whole_targets(source.motion, resample(source.motion, self.config.fps))
-            hands = self._hand_rotations(source.motion)
-            parts.append(arms_of_clip(result.clip, whole, self._frame(source.motion), hands))
+            parts.append(arms_of_clip(result.clip, whole, self._frame(source.motion), self._hand_rotations(source.motion)))
         return [targets for targets, _ in parts], [fit for _, fit in parts]
 
     def own_joints(self, motion: SourceMotion) -> np.ndarray | None:

@@ -25,18 +25,16 @@ class PrincipalInputs(NamedTuple):
 
     Attributes:
         mean: Mean of the observations, shape (nobs,).
-        basis: Inputs are `(x - mean) @ basis`, shape (nobs, ncomponent).
-        inverse: Pseudoinverse of `basis`, shape (ncomponent, nobs).
+        basis: Inputs are `(x - mean) @ basis`, shape (nobs, ncomponent); orthogonal columns.
     """
 
     mean: Array
     basis: Array
-    inverse: Array
 
 
 def no_principal_inputs(nobs: int, ncomponent: int) -> PrincipalInputs:
     """Placeholder of the right shapes, before there are observations."""
-    return PrincipalInputs(jnp.zeros(nobs), jnp.zeros((nobs, ncomponent)), jnp.zeros((ncomponent, nobs)))
+    return PrincipalInputs(jnp.zeros(nobs), jnp.eye(nobs, ncomponent))
 
 
 def principal_inputs(x: np.ndarray, ncomponent: int) -> PrincipalInputs:
@@ -52,9 +50,7 @@ def principal_inputs(x: np.ndarray, ncomponent: int) -> PrincipalInputs:
     largest = slice(None, -ncomponent - 1, -1)
     vectors = vectors[:, largest]
     scale = np.sqrt(np.maximum(variance[largest], 0.0) + DAMPING)
-    return PrincipalInputs(
-        *(jnp.asarray(array, jnp.float32) for array in (mean, vectors / scale, scale[:, None] * vectors.T))
-    )
+    return PrincipalInputs(jnp.asarray(mean, jnp.float32), jnp.asarray(vectors / scale, jnp.float32))
 
 
 def project(inputs: PrincipalInputs, x: Array) -> Array:
@@ -65,7 +61,8 @@ def project(inputs: PrincipalInputs, x: Array) -> Array:
 def to_principal(inputs: PrincipalInputs, params: Params) -> Params:
     """Network of the components that does what a network of the observations does, as far as they determine it."""
     w, b = params["w0"], params["b0"]
-    return {**params, "w0": inputs.inverse @ w, "b0": b + inputs.mean @ w}
+    inverse = (inputs.basis / jnp.sum(inputs.basis**2, axis=0)).T  # as the columns are orthogonal
+    return {**params, "w0": inverse @ w, "b0": b + inputs.mean @ w}
 
 
 def to_observations(inputs: PrincipalInputs, params: Params) -> Params:

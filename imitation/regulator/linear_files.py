@@ -11,8 +11,8 @@ import safetensors.numpy
 
 from musclemap.datasets.atomic_file import write_atomically
 from musclemap.datasets.manifest import strict_json
-from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
+from musclemap.imitation.cached_files import read_cached
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.physics.config import PhysicsConfig
 
@@ -37,14 +37,7 @@ def differences_file(body: SimulationBody, physics: PhysicsConfig, path: Nominal
 
 def read_differences(file: Path, shape: tuple[int, ...], on_message: Callable[[str], None]) -> np.ndarray | None:
     """Read `Linearisation.by_state` of this shape; None if there is no usable file. A damaged one is removed."""
-    if not file.is_file():
-        return None
-    array = attempt(lambda: _read(file, shape))
-    if isinstance(array, Failure):
-        on_message(f"{file} is damaged ({array.message}); it is replaced")
-        file.unlink(missing_ok=True)
-        return None
-    return array
+    return read_cached(file, lambda path: _read(path, shape), on_message)
 
 
 def write_differences(file: Path, by_state: np.ndarray) -> None:

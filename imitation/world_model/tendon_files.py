@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from musclemap.backup import rename_to_backup
 from musclemap.datasets.atomic_file import write_atomically
 from musclemap.datasets.manifest import strict_json
 from musclemap.errors import FileError
-from musclemap.failures import Failure, attempt
 from musclemap.files import read_bytes
+from musclemap.imitation.cached_files import read_cached
 from musclemap.imitation.physics.bodies import SimulationBody
 
 from .tendons import ARM_ERROR, LENGTH_ERROR, TendonError, Tendons, TendonWeights, fit_tendons
@@ -47,26 +46,13 @@ def load_or_fit(
     """
     name = f"tendons-{body.name}-{tendon_key(body, config)}.safetensors"
     tendons = None
-    for path in (folder / name for folder in folders):
-        if tendons is None and os.path.lexists(path):
-            fit = attempt(lambda path=path: _read(path, body, config))
-            if isinstance(fit, Failure):
-                on_message(f"{path} is damaged ({fit.message}); it is replaced")
-                _remove(path)
-            else:
-                tendons = fit
+    for folder in folders:
+        tendons = tendons or read_cached(folder / name, lambda path: _read(path, body, config), on_message)
     tendons = tendons or fit_tendons(body, config, on_message=on_message)
     for folder in folders:
         if not os.path.lexists(folder / name):
             _write(folder / name, tendons)
     return tendons
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        rename_to_backup(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, tendons: Tendons) -> None:

@@ -179,8 +179,7 @@ def run_job(job: Job) -> JobResult:
 def _import_late_modules() -> None:
     """Import what readers import when they need it, so that it does not count in the time limit of a clip."""
     import scipy.ndimage
-    import scipy.signal
-    import scipy.spatial.transform  # noqa: F401
+    import scipy.signal  # noqa: F401
 
 
 @cache

@@ -43,17 +43,7 @@ def parse_variant(
         SettingsError: If a text is no assignment of numbers, a value is out of range, or a part gets two values.
         TargetError: If there is no such part; the message names similar ones.
     """
-    import mujoco  # here, because names are checked before MuJoCo is imported
-
-    from musclemap.skeletons.couplings import couplings
-
-    driven = {c.driven for c in couplings(model)}
-    names = PartNames(
-        muscles=tuple(model.actuator(i).name for i in range(model.nu)),
-        joints=tuple(model.joint(j).name for j in sorted(range(model.njnt), key=lambda j: j in driven)),  # in messages
-        bodies=tuple(model.body(b).name for b in range(1, model.nbody)),
-    )
-    hinges = {name for name in names.joints if int(model.joint(name).type[0]) == mujoco.mjtJoint.mjJNT_HINGE}
+    names, hinges = _parts(model)
 
     def ends(joint: str, low: float, high: float) -> list[float]:
         return [math.radians(low), math.radians(high)] if joint in hinges else [low, high]
@@ -85,6 +75,21 @@ def check_assignments(
     """
     given = _read(names, groups, strength=strength, joint_range=joint_range, added_mass=added_mass)
     make_variant(strength=_single(given.strength), added_mass=_single(given.added_mass))
+
+
+def _parts(model: "mujoco.MjModel") -> tuple[PartNames, set[str]]:
+    """Names of a model's parts, joints that follow others last, and of its hinges."""
+    import mujoco  # here, because names are checked before MuJoCo is imported
+
+    from musclemap.skeletons.couplings import couplings
+
+    driven = {c.driven for c in couplings(model)}
+    names = PartNames(
+        muscles=tuple(model.actuator(i).name for i in range(model.nu)),
+        joints=tuple(model.joint(j).name for j in sorted(range(model.njnt), key=lambda j: j in driven)),
+        bodies=tuple(model.body(b).name for b in range(1, model.nbody)),
+    )
+    return names, {name for name in names.joints if int(model.joint(name).type[0]) == mujoco.mjtJoint.mjJNT_HINGE}
 
 
 class _Given(NamedTuple):
@@ -119,23 +124,19 @@ def option_text(variant: BodyVariant, model: "mujoco.MjModel", groups: Mapping[s
         model: The body, compiled.
         groups: Its `muscle_groups`.
     """
-    import mujoco
-
-    names = lambda count, at: [at(k).name for k in range(count)]  # noqa: E731
-    muscles = names(model.nu, model.actuator)
+    names, hinges = _parts(model)
     number = lambda value: f"{value:.10g}"  # noqa: E731
 
     def ends(joint: str, ends: tuple[float, float]) -> str:
-        hinge = joint in names(model.njnt, model.joint) and model.joint(joint).type[0] == mujoco.mjtJoint.mjJNT_HINGE
-        return ":".join(number(math.degrees(end) if hinge else end) for end in ends)
+        return ":".join(number(math.degrees(end) if joint in hinges else end) for end in ends)
 
     strength = {name: number(value) for name, value in variant.strength}
     ranges = {name: ends(name, value) for name, value in variant.joint_range}
     masses = {name: number(value) for name, value in variant.added_mass}
     parts = (
-        (STRENGTH, _collected(strength, muscles, grouped(muscles, groups))),
-        (JOINT_RANGE, _collected(ranges, names(model.njnt, model.joint), {})),
-        (ADDED_MASS, _collected(masses, names(model.nbody, model.body), {})),
+        (STRENGTH, _collected(strength, names.muscles, grouped(names.muscles, groups))),
+        (JOINT_RANGE, _collected(ranges, names.joints, {})),
+        (ADDED_MASS, _collected(masses, names.bodies, {})),
     )
     return " ".join(f"{option} {name}={value}" for option, values in parts for name, value in values.items())
 
