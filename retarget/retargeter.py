@@ -191,14 +191,14 @@ class Retargeter:
 
     def _fits(self, motions: list[SourceMotion], usable: list[PreparedSource]) -> tuple[list[MotionTargets], list[Fit]]:
         """Targets and fits of motions, or chest and arms of the full body's clips."""
-        if not motions or self._full_body is None:
+        if self._full_body is None or not motions:
             targets = [self._targets(source.motion) for source in usable]
             return targets, self._fitter.fit(targets) if targets else []
         parts = []
-        for source, result in zip(usable, self._full_body.retarget(motions), strict=True):
+        for motion, result in zip((source.motion for source in usable), self._full_body.retarget(motions), strict=True):
             assert result.clip is not None  # the motion is long enough
-            whole = self._whole_targets(source.motion, resample(source.motion, self.config.fps))
-            parts.append(arms_of_clip(result.clip, whole, self._frame(source.motion), self._hand_rotations(source.motion)))
+            whole = self._whole_targets(motion, resample(motion, self.config.fps))
+            parts.append(arms_of_clip(result.clip, whole, self._frame(motion), self._hand_rotations(motion)))
         return [targets for targets, _ in parts], [fit for _, fit in parts]
 
     def own_joints(self, motion: SourceMotion) -> np.ndarray | None:

@@ -125,8 +125,7 @@ def test_half_a_degree_does_not_move_an_arm(unchecked: Retargeter, recorded: Sou
 def test_a_recorded_walk_through_markers(unchecked: Retargeter, body: TargetBody, recorded: SourceMotion) -> None:
     """Bony markers are 2 mm off in each direction, which is 2 degrees of the pelvis and 3 of an upper arm's twist.
 
-    Toes, which no marker shows, decide the size of the travel: if only their tips were on the floor while the foot
-    rolls over its ball, it would be 0.6 % off, which is 10 mm at either end of this walk.
+    Half of the distance is the size of the travel, by the toes of the recording, which no marker shows.
     """
     ref, clip = clips(unchecked, recorded, through_markers(recorded, "CMU 41"))
     distance = distances(ref, clip)

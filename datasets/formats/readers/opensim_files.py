@@ -97,7 +97,7 @@ def read_opensim(file: SourceFile, options: ReadOptions) -> SourceMotion:
     trans = hips - Rotation.from_rotvec(rotvec[:, 0]).apply(rest[1:3].mean(axis=0))
     stated = _stated_angles(angles)
     if not any(name.startswith("mtp_angle") for name in stated.names):
-        bent = toe_rotations(*source_fk(rotvec, trans, rest), neutral_turns(mean_joints()), size=size)
+        bent = toe_rotations(*source_fk(rotvec, trans, rest), neutral_turns(mean_joints()), size=size, level=True)
         rotvec[:, TOE_JOINTS] = Rotation.from_matrix(bent.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 2, 3)
     forces = measured_forces(
         file.path, own=None, stated=options.force_file, mass=options.mass, turn=to_world, metres=metres,

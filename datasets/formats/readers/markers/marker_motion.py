@@ -99,7 +99,8 @@ def marker_motion(
 
     xpos, xmat = body.joints(poses, shape.sizes)
     local = body.local_rotations(poses.turn)
-    local[:, TOE_JOINTS] = toe_rotations(xpos, xmat, body.turns, size=float(shape.sizes.mean()))  # no marker shows them
+    size = float(shape.sizes.mean())
+    local[:, TOE_JOINTS] = toe_rotations(xpos, xmat, body.turns, size=size, level=False)  # no marker shows them
     distance = np.sum((body.markers(xpos, xmat, shape.offsets) - pos) ** 2, axis=2)
     return MarkerMotion(
         rotvec=Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 22, 3),

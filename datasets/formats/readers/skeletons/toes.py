@@ -1,4 +1,4 @@
-"""Toes that no marker or coordinate shows: they lie on the floor while the foot rolls over its ball."""
+"""Toes that no marker or coordinate shows: the floor bends them."""
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -23,18 +23,19 @@ LOWEST_SHARE = 5.0
 """Percentile of the heights of the balls of the feet at which they are on the floor."""
 
 
-def toe_rotations(xpos: np.ndarray, xmat: np.ndarray, turns: np.ndarray, *, size: float) -> np.ndarray:
+def toe_rotations(xpos: np.ndarray, xmat: np.ndarray, turns: np.ndarray, *, size: float, level: bool) -> np.ndarray:
     """Rotations of both toe joints from the rest pose, for toes that are still in `xmat`.
 
     With the ball at height h above the floor and the sole pitched down by p, the lower edge of the tip is at
     h - b cos p - t sin p, where b is the height of the ball and t the length of the toes. Toes bend up as far as is
-    needed to keep it above the floor, and until they are level while the ball is hardly lifted.
+    needed to keep it above the floor, and, if asked for, until they are level while the ball is hardly lifted.
 
     Args:
         xpos: Positions of the joints in a world with z up, shape (nframe, 22, 3) [m].
         xmat: Orientations of the joints, shape (nframe, 22, 3, 3).
         turns: Rotation of each joint's segment from the neutral to the rest pose, shape (22, 3, 3).
         size: Size of the body relative to the mean adult.
+        level: Whether toes lie flat until the ball is lifted by `LIFTED`.
 
     Returns:
         Rotations of the left and the right toes, shape (nframe, 2, 3, 3).
@@ -47,8 +48,11 @@ def toe_rotations(xpos: np.ndarray, xmat: np.ndarray, turns: np.ndarray, *, size
         forward = xmat[:, joint] @ turns[joint][:, 2]
         pitch = -np.arcsin(np.clip(forward[:, 2], -1.0, 1.0))
         on_tip = np.arcsin(np.clip((lifted[:, side] + height) / edge, -1.0, 1.0)) - np.arctan2(BALL_HEIGHT, TOE_LENGTH)
-        level = np.clip((LIFTED[1] - lifted[:, side] / size) / (LIFTED[1] - LIFTED[0]), 0.0, 1.0)
-        angle = -np.clip(np.maximum(pitch - on_tip, level * pitch), 0.0, MOST_BENT_TOES)
+        angle = pitch - on_tip
+        if level:
+            share = np.clip((LIFTED[1] - lifted[:, side] / size) / (LIFTED[1] - LIFTED[0]), 0.0, 1.0)
+            angle = np.maximum(angle, share * pitch)
+        angle = -np.clip(angle, 0.0, MOST_BENT_TOES)
         bend = Rotation.from_rotvec(angle[:, None] * np.array([1.0, 0.0, 0.0])).as_matrix()
         result[:, side] = turns[joint] @ bend @ turns[joint].T
     return result
