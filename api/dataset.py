@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from musclemap.datasets.clip import read_clip
 from musclemap.errors import SettingsError
-from musclemap.pipelines.close_names import close_names
+from musclemap.pipelines.wording import close_names
 
 from .clip import Clip
 from .optional import require

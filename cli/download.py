@@ -9,6 +9,7 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
+from musclemap.pipelines.wording import counted
 from musclemap.urls import shown_url
 
 from .builtin_data import write_builtin
@@ -289,7 +290,7 @@ def _download_bundle(url: str, out: Path, transfer: _Transfer, output: _Output) 
         echo_json({**facts, "url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256})
     elif output.text:
         echo_lines(f"present: {name}" for name in (fetched.done if output.verbose else ()))
-        counts = f"{len(fetched.done)} files downloaded, {len(fetched.kept)} already present"
+        counts = f"{counted(len(fetched.done), 'file')} downloaded, {len(fetched.kept)} already present"
         seconds = time.perf_counter() - started
         echo(f"{counts}, {len(fetched.failed)} missing; licence {_short(bundle.licence)}; {out}, {seconds:.1f} s")
     return 1 if fetched.failed else 0
@@ -304,7 +305,8 @@ def _print_bundle_plan(bundle: "BundleManifest", filters: "FileFilter", output: 
         facts = {"url": shown_url(bundle.url), "licence": bundle.licence, "sha256": bundle.sha256}
         echo_json({**facts, "files": len(selected), "size": size})
     elif output.text:
-        echo(f"{len(selected)} files, {amount(size)}, licence {_short(bundle.licence)}; nothing was downloaded")
+        files = counted(len(selected), "file")
+        echo(f"{files}, {amount(size)}, licence {_short(bundle.licence)}; nothing was downloaded")
 
 
 def _short(text: str) -> str:
@@ -360,8 +362,8 @@ def _print_selection(selection: "TrajectorySelection", entry: "Entry", output: _
         echo_lines(selection.files if output.verbose else ())
         source = f"{data_set.repository} at {data_set.revision[:12]}"
         licence = data_set.licence or entry.licence or "unknown"
-        size = amount(selection.size)
-        echo(f"{len(selection.files)} files, {size}, from {source}, licence {licence}; nothing was downloaded")
+        files, size = counted(len(selection.files), "file"), amount(selection.size)
+        echo(f"{files}, {size}, from {source}, licence {licence}; nothing was downloaded")
 
 
 def _print_result(result: "DownloadResult", output: _Output) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json, echo_lines
 from musclemap.errors import SettingsError
+from musclemap.pipelines.wording import counted
 
 from .options import export as opt
 from .options.checks import check_policy, one_output, refuse_verbose_and_quiet, selected_clips
@@ -105,8 +106,8 @@ def export(
         echo_json(result.to_dict())
     elif not quiet:
         written = [clip for clip in result.clips if clip.status == "ok"]
-        frames = sum(clip.nframe for clip in written)
-        echo(f"{len(written)} clips as {to.value} in {folder}, {frames:,} frames; {len(result.refused)} refused")
+        clips, frames = counted(len(written), "clip"), sum(clip.nframe for clip in written)
+        echo(f"{clips} as {to.value} in {folder}, {frames:,} frames; {len(result.refused)} refused")
     raise typer.Exit(1 if result.refused or result.problems else 0)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
+from musclemap.pipelines.wording import counted
 
 from .options import pack as opt
 from .options.checks import one_output, refuse_unused
@@ -194,7 +195,8 @@ def _print_summary(contents: "PackContents", bundle: "Bundle | None", options: "
     splits = Counter(clip.split for clip in contents.clips)
     hours = sum(clip.facts["seconds"] for clip in contents.clips) / 3600
     sizes = ", ".join(f"{splits[split]} {split}" for split in ("train", "val", "test"))
-    echo(f"{len(contents.clips)} clips ({sizes}), {hours:.3f} h, {len({c.subject for c in contents.clips})} subjects")
+    subjects = len({clip.subject for clip in contents.clips})
+    echo(f"{counted(len(contents.clips), 'clip')} ({sizes}), {hours:.3f} h, {counted(subjects, 'subject')}")
     codes = Counter(one.code for one in contents.left_out)
     if codes:
         echo("left out: " + ", ".join(f"{count} {code}" for code, count in sorted(codes.items())))

@@ -107,13 +107,12 @@ def retarget(
         up=up, units=units, source_fps=source_fps, ground=ground, joint_map=joint_map, force_file=force_file, mass=mass,
         static_trial=static_trial,
     )  # fmt: skip
+    size = size_opt.Size(height=height, mass=mass, sex=sex, age=age, subjects=subjects, scale_body=scale_body)
     settings = _settings(
         config, set_ or (), known, body=body, chest=chest, fps=fps, hands=hands, treadmill=treadmill,
         dynamics=dynamics, muscles=muscles, muscle_cost=muscle_cost, forces=forces, chunk=chunk,
         altered=alterations(strength, joint_range, added_mass),
-        size=size_opt.Size(
-            height=height, mass=mass, sex=sex, age=age, subjects=subjects, scale_body=scale_body
-        ),
+        size=size,
     )  # fmt: skip
     _check_inputs(group, body_models)
     if status:
@@ -126,6 +125,10 @@ def retarget(
     shown = _Output(json=json_, verbose=verbose, quiet=quiet, report=report and not dry_run, dry_run=dry_run)
     summary = _convert(source, out, selection, filters, cluster, conversion, shown, device=device)
     _print_result(summary, out, shown, limits=settings.validation.thresholds)
+    if mass is not None and not (size or dry_run or quiet):
+        from musclemap.cli.output.conversion_report import print_idle_mass
+
+        print_idle_mass(summary)
     raise typer.Exit(0 if summary.complete else 1)
 
 
@@ -287,7 +290,7 @@ def _convert(
 
 def _print_result(summary: "Summary", out: Path, output: _Output, *, limits: tuple[str, ...]) -> None:
     """Write the HTML report, then print the summary and the failures."""
-    from musclemap.cli.output.conversion_report import print_doubts, print_failures, print_summary
+    from musclemap.cli.output.conversion_report import print_doubts, print_failures, print_summary, reading_lines
 
     from .report import try_report
 
@@ -299,6 +302,8 @@ def _print_result(summary: "Summary", out: Path, output: _Output, *, limits: tup
     if output.json:
         echo_json(summary.to_dict())
     elif not output.quiet:
+        if output.dry_run and output.verbose:
+            echo_lines(reading_lines(summary))
         print_summary(summary, dry_run=output.dry_run)
         if html is not None:
             echo(f"Report: {html}")

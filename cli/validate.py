@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from musclemap.cli.output.terminal_text import echo, echo_json
+from musclemap.pipelines.wording import counted
 
 from .options.checks import check_device, selected_clips
 from .options.shared import (
@@ -123,7 +124,7 @@ def _validate(
             nonlocal done
             done += 1
             _print_clip(clip)
-            display.update(None, f"{done} clips", line=f"{done} clips")
+            display.update(None, counted(done, "clip"), line=counted(done, "clip"))
 
         return validate_clips(
             source,
@@ -179,8 +180,8 @@ def _print_clip(checked: "CheckedClip") -> None:
 def _totals(result: "ValidationResult") -> str:
     counts = ", ".join(f"{count} {word}" for word, count in result.counts.items())
     speed = result.nframe / max(result.seconds, 1e-9)
-    frames = f"{result.nframe:,} frames in {result.seconds:.1f} s ({speed:.0f} frames/s)"
-    return f"{len(result.clips)} clips: {counts}; {frames}"
+    frames = f"{counted(result.nframe, 'frame')} in {result.seconds:.1f} s ({speed:.0f} frames/s)"
+    return f"{counted(len(result.clips), 'clip')}: {counts}; {frames}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A source motion as read or synthesised, before retargeting."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -112,3 +113,10 @@ class SourceMotion:
     def duration(self) -> float:
         """Time from the first frame to the last [s]."""
         return (self.nframe - 1) / self.fps
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the file was read: frames, rate and its origin, duration, body, and the file's axis and unit if known."""
+        facts = {"nframe": self.nframe, "fps": self.fps, "fps_source": self.fps_source, "seconds": self.duration}
+        facts |= {"family": self.family, "gender": self.gender, "fingers": self.hand_rotvec is not None}
+        return facts | ({"up": self.file_up, "unit_m": self.file_unit} if self.file_up else {})

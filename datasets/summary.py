@@ -26,6 +26,8 @@ class Summary:
         planned_frames: Frames that their clips would have.
         planned_seconds: Duration of their motion [s].
         planned_bytes: Size of their files.
+        readings: What was read of each of them: frames, frame rate and where it comes from, duration, and of files that
+            state no world of their own the axis that points up and the length of a unit.
         missing: Members of the requested group that were not found.
         warnings: Warnings about sources that were used although some of their data is doubtful.
         problems: Sentences about damage in the manifest of earlier runs.
@@ -40,6 +42,7 @@ class Summary:
     planned_frames: int = 0
     planned_seconds: float = 0.0
     planned_bytes: int = 0
+    readings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     warnings: Mapping[str, tuple[SourceWarning, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -73,4 +76,5 @@ class Summary:
         lists = {key: list(getattr(self, key)) for key in ("planned", "missing", "problems")}
         lists |= {"kept": sorted(self.kept), "entries": [asdict(entry) for entry in self.entries]}
         warnings = {name: [warning.text for warning in those] for name, those in self.warnings.items()}
-        return {"out": str(self.out), **plain, **lists, "warnings": warnings}
+        readings = {name: dict(reading) for name, reading in self.readings.items()}
+        return {"out": str(self.out), **plain, **lists, "readings": readings, "warnings": warnings}

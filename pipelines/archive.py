@@ -109,7 +109,7 @@ def convert_archive(
 def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[..., list[Loaded]]) -> Summary:
     """Summarise what a run would do, with one file in memory at a time."""
     known = read_entries(out)
-    entries, kept, planned, warnings = [], [], [], {}
+    entries, kept, planned, readings, warnings = [], [], [], {}, {}
     seconds, nframe, nbyte = 0.0, 0, 0
     for item in selection.items:
         for person, loaded in load(item, known=known):
@@ -118,6 +118,7 @@ def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[...,
                 kept += [person.name] if loaded.kept else []
             else:
                 planned.append(person.name)
+                readings[person.name] = loaded.reading
                 seconds += loaded.duration
                 nframe += round(loaded.duration * fps) + 1
                 nbyte += item.path.stat().st_size if person == item else 0
@@ -130,6 +131,7 @@ def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[...,
         planned_frames=nframe,
         planned_seconds=seconds,
         planned_bytes=nbyte,
+        readings=readings,
         missing=selection.missing,
         warnings=warnings,
     )

@@ -19,6 +19,7 @@ from .convert.conversion import ConversionResult, stop_if_disk_full, write_clip_
 from .convert.prepare import entry_without_clip
 from .convert.progress import Tracker
 from .convert.run_recorder import RunRecorder
+from .wording import counted
 
 BUILTIN_ARM = "builtin-arm"
 """Name of the small arm's motions in the catalogue."""
@@ -43,8 +44,7 @@ def select_builtin_clips(name: str, file_filter: FileFilter) -> tuple[str, ...]:
     paths = (WALK_CLIP,) if name == BUILTIN_WALK else tuple(arm_path(number) for number in range(ARM_CLIPS))
     selected = [path for path in paths if file_filter.matches(path)]
     if not selected:
-        clips = "1 clip" if len(paths) == 1 else f"{len(paths)} clips"
-        raise DownloadError(f"none of the {clips} of {name} matches; one is {paths[0]}")
+        raise DownloadError(f"none of the {counted(len(paths), 'clip')} of {name} matches; one is {paths[0]}")
     return tuple(selected[: file_filter.limit])
 
 

@@ -9,6 +9,7 @@ from musclemap.datasets.clip import Clip
 from musclemap.datasets.synthetic.gait_tables import SPREAD, curve
 from musclemap.errors import ClipError
 from musclemap.pipelines.report.gait import ANGLES, CYCLE, over_cycle, strides
+from musclemap.pipelines.wording import counted
 
 from .plots import QUANTITIES
 from .tables import body_of, joint_angles
@@ -54,7 +55,7 @@ def plot_gait(clip: Clip) -> "np.ndarray[Any, Any]":
         ax.set_axis_off()
     for ax in axes[-1]:
         ax.set_xlabel("gait cycle [%]")
-    counts = ", ".join(f"{len(found[side])} strides {side}" for side in SIDES)
+    counts = ", ".join(f"{counted(len(found[side]), 'stride')} {side}" for side in SIDES)
     figure.suptitle(f"{clip.source}: {counts}; grey: healthy adults, mean and standard deviation", fontsize="medium")
     axes[0, 0].legend(fontsize="small")
     return axes

@@ -176,7 +176,8 @@ StaticTrialOption = Annotated[
 Mass = Annotated[
     float | None,
     typer.Option(
-        metavar="KG", help="Mass of the subject; with --height also of the body.", show_default="from measured forces",
+        metavar="KG", min=5.0, max=300.0, help="Mass of the subject; with --height also of the body.",
+        show_default="from measured forces",
         rich_help_panel=_SOURCES,
     ),
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from musclemap.datasets.manifest import ManifestEntry
 from musclemap.datasets.summary import Summary
+from musclemap.pipelines.wording import counted
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.summary_line import summary_line
 
@@ -66,6 +67,8 @@ def conversion_listener(display: ProgressDisplay, *, verbose: bool = False) -> "
 
 def progress_line(progress: "Progress") -> str:
     """Clips done, frames per second and the time left, as a sentence."""
+    if not progress.nclip:
+        return f"0 of {progress.total} clips, {STARTING}"
     left = time_left(progress.fraction, progress.seconds)
     return f"{progress.nclip} of {progress.total} clips, {_rate(progress)} frames/s, {left} left"
 
@@ -111,6 +114,25 @@ def print_failures(summary: Summary) -> None:
         console.print(printable(line), markup=False, soft_wrap=True)
 
 
+def print_idle_mass(summary: Summary) -> None:
+    """Say that a mass without a size changed nothing, where no file has measured forces."""
+    converted = [entry for entry in summary.entries if entry.clip]
+    if converted and not any("forces" in entry.metrics for entry in converted):
+        text = "--mass changed nothing, because no file has measured forces; --height gives the body a size"
+        clean_console(err=True).print(f"mm-retarget: {text}", markup=False, soft_wrap=True)
+
+
+def reading_lines(summary: Summary) -> list[str]:
+    """How each file was read that a dry run would convert: what the user may want to correct before."""
+    lines = []
+    for name, read in summary.readings.items():
+        parts = [f"{counted(read['nframe'], 'frame')} at {read['fps']:g} Hz ({read['fps_source']})"]
+        parts += [f"{read['up']} up, unit {read['unit_m']:g} m"] if "up" in read else []
+        parts += [read["family"], read["gender"], *["with fingers"] * read["fingers"]]
+        lines.append(f"planned  {name}: {', '.join(parts)}")
+    return lines
+
+
 def print_doubts(summary: Summary, *, every: bool) -> None:
     """Print the doubts about sources that were converted.
 
@@ -139,8 +161,9 @@ def totals(summary: Summary, *, dry_run: bool = False) -> str:
         return f"{plan}, {counts['kept']} up to date, {no_clip}; nothing written"
     verdicts = Counter(entry.verdict for entry in summary.entries if entry.clip)
     message = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in reversed(_SEVERITY) if verdicts[verdict])
-    rate = f"{summary.nframe:,} frames in {summary.seconds:.1f} s ({summary.nframe / summary.seconds:,.0f} frames/s)"
-    clips = f"{counts['ok']} clips in {summary.out}" + (f" ({message})" if message else "")
+    speed = summary.nframe / summary.seconds
+    rate = f"{counted(summary.nframe, 'frame')} in {summary.seconds:.1f} s ({speed:,.0f} frames/s)"
+    clips = f"{counted(counts['ok'], 'clip')} in {summary.out}" + (f" ({message})" if message else "")
     return printable(f"{clips}, {counts['kept']} of them up to date, {no_clip}; {rate}")
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from musclemap.pipelines.wording import counted
+
 from .console import clean_console
 from .terminal_text import printable
 
@@ -65,7 +67,7 @@ def print_evaluation(result: "PolicyEvaluation") -> None:
     whole = result.totals["all"]
     console.print(
         f"{whole['steps'] / result.body.control_fps:,.1f} s of motion in {result.seconds:,.1f} s, {result.engine}; "
-        f"{whole['bad_steps']} steps with bad physics, {whole['overflow_steps']} with contact overflow",
+        f"{counted(whole['bad_steps'], 'step')} with bad physics, {whole['overflow_steps']} with contact overflow",
         markup=False, soft_wrap=True,
     )  # fmt: skip
 

@@ -134,10 +134,12 @@ class ProgressDisplay:
 
     def _print_lines(self) -> None:
         """Print the newest line soon, then once per minute, even while one item takes longer than that."""
-        pause = min(FIRST_LINE_SECONDS, LINE_SECONDS)
+        pause, last = min(FIRST_LINE_SECONDS, LINE_SECONDS), ""
         while not self._ended.wait(pause):
-            self.print(self._line)
-            pause = LINE_SECONDS
+            line = self._line
+            spent = f", for {clock(time.monotonic() - self._started)} so far" if line == last else ""
+            self.print(line + spent)
+            pause, last = LINE_SECONDS, line
 
 
 def time_left(share: float, seconds: float) -> str:

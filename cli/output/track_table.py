@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from musclemap.pipelines.wording import counted
+
 from .console import clean_console
 from .progress import ProgressDisplay, clock
 from .terminal_text import printable
@@ -58,7 +60,7 @@ def progress_text(moment: "RunProgress") -> str:
     """State of a run in a few words."""
     if moment.stage == "plan":
         return f"reading clips, {moment.done} of {moment.total}"
-    text = f"{moment.done}/{moment.total} clips"
+    text = f"{moment.done}/{counted(moment.total, 'clip')}"
     if moment.running:
         return f"{text}, {moment.running} in progress"
     if not moment.clip:
@@ -161,7 +163,7 @@ def problem_lines(result: "TrackingRun", *, plan: bool) -> list[str]:
         lines.append(f"stopped early: {result.stopped}")
     if result.interrupted:
         left = len(result.planned)
-        lines.append(f"interrupted; {new} new tracks are kept, {left} clips are left; repeat the command to resume")
+        lines.append(f"interrupted; new tracks kept: {new}, clips left: {left}; repeat the command to resume")
     elif result.planned and not plan:
         lines += [f"no track {item.name}{f': {item.why}' * bool(item.why)}" for item in result.planned[:NAMED]]
     return lines

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from musclemap.pipelines.wording import counted
+
 from .progress import ProgressDisplay, clock
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def plan_lines(plan: "TrainingPlan", run: Path, *, max_seconds: float | None, ma
     lines = [
         f"{body.name}: {body.model.nu} muscles, {len(body.joint_ids)} independent joints"
         + (" and a free root" if body.free else ""),
-        f"{len(plan.library.names)} clips, {plan.seconds / 60:.1f} minutes"
+        f"{counted(len(plan.library.names), 'clip')}, {plan.seconds / 60:.1f} minutes"
         + (f"; {bare} without muscle activations (mm-validate --muscles adds them)" if bare else ""),
         f"{plan.algorithm} in {config.num_envs:,} worlds of {'MuJoCo Warp' if plan.engine == 'warp' else 'MuJoCo'}, "
         f"{body.control_fps:g} control steps per second, seed {config.seed}; networks on {plan.device}",

@@ -1,5 +1,6 @@
 """Catalogue of downloadable data sets, shipped with the package. Unknown facts are stated as unknown."""
 
+import difflib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,10 @@ def find_entry(name: str) -> Entry:
     """
     entries = {entry.name: entry for entry in load_catalogue()}
     if name not in entries:
+        close = difflib.get_close_matches(name[:100], entries, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
         raise SettingsError(
-            f"the catalogue has no {name!r}; it has: {', '.join(entries)}; give a bundle as the URL of its "
+            f"the catalogue has no {name!r}{meant}; it has: {', '.join(entries)}; give a bundle as the URL of its "
             "MANIFEST.json, a data set of the hub as hf://OWNER/NAME"
         )
     return entries[name]

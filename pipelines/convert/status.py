@@ -18,6 +18,7 @@ from musclemap.datasets.output_folder import (
 )
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
+from musclemap.pipelines.wording import counted
 from musclemap.reason_codes import ReasonCode
 
 from .prepare import stale_reason
@@ -110,7 +111,7 @@ def status_lines(status: Status, *, named: int = 50) -> list[str]:
     lines += [f"{entry.status} {name}: {entry.reason}" for name, entry in list(status.failed.items())[:named]]
     lines += status.problems[:named]
     if status.strays:
-        lines.append(f"{len(status.strays)} clips are not in the manifest; the first is {status.strays[0]}")
+        lines.append(f"not in the manifest: {counted(len(status.strays), 'clip')}; the first is {status.strays[0]}")
     lines += ["a run is in progress"] * status.running
     lines += ["a run was interrupted; the same command resumes it"] * status.unfinished
     return lines

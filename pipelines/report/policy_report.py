@@ -14,6 +14,7 @@ from musclemap.files import read_bytes
 from musclemap.imitation.eval.evaluation import LANDMARK_LIMIT, ROOT_LIMIT, ClipEvaluation
 from musclemap.imitation.policy.file_limits import POLICY
 from musclemap.pipelines.train.evaluation import GROUPS, EvaluatedClip, PolicyEvaluation, worst_first
+from musclemap.pipelines.wording import counted
 
 from .assembly import SCRIPTS, assemble
 from .findings.headline import label
@@ -267,7 +268,9 @@ def _facts(result: PolicyEvaluation) -> dict[str, str]:
     facts, whole = result.policy.facts, result.totals["all"]
     body, data = facts["body"], facts["dataset"]
     seconds = number(data.get("seconds"))
-    training_data = f"{data.get('nclip', 'unknown')} clips" + (f", {seconds:,.0f} s" if seconds is not None else "")
+    nclip = number(data.get("nclip"))
+    training_data = counted(int(nclip), "clip") if nclip is not None else "unknown"
+    training_data += f", {seconds:,.0f} s" if seconds is not None else ""
     return {
         "body": f"{body['name']} {body.get('model_version', '')}, {len(body['muscles'])} muscles",
         **({"variant of the body": result.body.target.variant.text} if result.body.target.variant else {}),
@@ -276,6 +279,6 @@ def _facts(result: PolicyEvaluation) -> dict[str, str]:
         "algorithm": facts["algorithm"],
         "physics": f"{result.engine}, {result.body.nsubstep} × {1e3 * result.body.model.opt.timestep:g} ms per step",
         "simulated": f"{whole['steps'] / result.body.control_fps:,.1f} s in {result.seconds:,.1f} s",
-        "unstable physics": f"{whole['bad_steps']} steps",
-        "contact buffer overflow": f"{whole['overflow_steps']} steps",
+        "unstable physics": counted(whole["bad_steps"], "step"),
+        "contact buffer overflow": counted(whole["overflow_steps"], "step"),
     }

@@ -100,7 +100,8 @@ def train(
         track: "wandb" or "trackio" to send figures to that service, or None.
         progress: Called with figures every few seconds.
         on_message: Called with messages for the user.
-        on_warning: Called with messages about damaged or missing files; None calls `on_message`.
+        on_warning: Called with messages about damaged or missing files, and about time that was too short; None calls
+            `on_message`.
         save_seconds: Time between checkpoints [s].
         cache: Folder in which fitted tendon lengths and linear models of clips are kept for other runs. Tendons in the
             run's own folder take precedence, so that a run resumes on another machine with the same muscles.
@@ -162,8 +163,8 @@ class _TrainingSession:
             state = self._restore(state)
         elif warm_start is not None:
             state = self._warm_start(warm_start, state)
-        steps = self._steps(state)
-        self._figures = {"iteration": int(state.iterations), "steps": steps, "seconds": self._seconds()}
+        steps, earlier = self._steps(state), int(state.iterations)
+        self._figures = {"iteration": earlier, "steps": steps, "seconds": self._seconds()}
         self._last_log = (time.monotonic(), self._steps(state))
         logged = saved = time.monotonic()
         stop_reason, first = self._stop_reason(state, until), True
@@ -183,6 +184,11 @@ class _TrainingSession:
                 self._save(state)
                 saved = time.monotonic()
             first = False
+        if stop_reason == "time" and until.seconds and int(state.iterations) <= earlier + 1:
+            self._on_warning(
+                "the time limit left room for compilation and next to no training; the same command with --resume goes "
+                "on, with a part of the programs compiled"
+            )
         self._save(state)
         self._progress(TrainingProgress(figures=self._figures, final=True))
         return TrainingResult(

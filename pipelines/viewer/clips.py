@@ -6,7 +6,7 @@ from pathlib import Path
 from musclemap.datasets.output_folder import clip_files
 from musclemap.errors import SettingsError
 from musclemap.pipelines.clip_bodies import clips_of_body
-from musclemap.pipelines.close_names import close_names
+from musclemap.pipelines.wording import close_names
 
 _SUFFIX = ".h5"
 

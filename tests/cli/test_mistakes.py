@@ -88,7 +88,7 @@ MISTAKES = {
     "train --dataset out --include run*": "none of the 3 clips of out matches",
     "train --dataset out --split test": "out has no split 'test'",
     "eval policy.safetensors --dataset out --split test": "out has no split 'test'",
-    "download builtin-wlak o": "the catalogue has no 'builtin-wlak'; it has: ",
+    "download builtin-wlak o": "the catalogue has no 'builtin-wlak'; did you mean builtin-walk?; it has: ",
     # a value that is wrong
     "validate out --muscle-cost power": "'power' is not one of 'volume', 'activation', 'stress-cubed'",
     "validate out --device tpu": "'tpu' is not one of 'cpu', 'gpu'",
@@ -188,6 +188,7 @@ MISTAKES = {
     "retarget in x --device gpu": "JAX finds no gpu; available: cpu; a GPU needs driver 580 or newer, and: pip install",
     "retarget in x --config empty": "file 'empty' is a directory",
     "retarget in x --config in/walk.npz": "cannot read settings from in/walk.npz",
+    "retarget in x --mass 2": "Invalid value for '--mass': Input should be greater than or equal to 5",
     "retarget in x --subjects notes.txt": "notes.txt has no subjects; a table has columns such as subject, height_m",
     "retarget in x --subjects empty": "file 'empty' is a directory",
     "retarget in x --strength solues_r=0.5": "no muscle or group of them 'solues_r'; close to it: soleus_r, ",

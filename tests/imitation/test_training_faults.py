@@ -83,6 +83,11 @@ def test_a_run_without_time_for_a_step_ends_successfully(workspace: Path, tmp_pa
     assert steps_of(tmp_path / "new") == 0
 
 
+def test_a_time_limit_that_compilation_uses_up_is_reported(workspace: Path, tmp_path: Path) -> None:
+    output = error_output(train(workspace / "arm", tmp_path / "new", "--max-seconds", "0.001"), 0, lines=1)
+    assert "left room for compilation and next to no training; the same command with --resume" in output
+
+
 def test_a_run_without_checkpoints_is_not_resumed(workspace: Path, run: Path) -> None:
     shutil.rmtree(run / "checkpoints")
     output = error_output(train(workspace / "arm", run, "--resume", "--max-steps", "1"), 2)

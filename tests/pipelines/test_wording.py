@@ -1,6 +1,6 @@
 """Names that somebody may have meant."""
 
-from musclemap.pipelines.close_names import close_names
+from musclemap.pipelines.wording import close_names
 
 NAMES = ["builtin/exercise/jump_poses.h5", "builtin/exercise/squat_poses.h5", "builtin/exercise/turn_poses.h5",
          "builtin/walk/walk_1.2_poses.h5"]  # fmt: skip

@@ -1,8 +1,13 @@
-"""Names that somebody may have meant who typed another one."""
+"""Words of messages: numbers with their nouns, and names that somebody may have meant who typed another one."""
 
 import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, with `s` unless it is one: "1 clip", "1,200 clips"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def close_names(text: str, names: Sequence[str], *, count: int = 3) -> list[str]:
