@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from musclemap.cli.output.conversion_report import reading_lines
 from musclemap.datasets import output_folder
 from musclemap.datasets.clip import read_clip
 from musclemap.datasets.journal import Journal
@@ -608,7 +610,8 @@ def test_a_dry_run_writes_nothing_and_reports_the_plan(source, out):
     before = files(out)
     summary = convert(source, out, dry_run=True)
     assert summary.kept == {"a.npz"}
-    assert summary.planned == ("b/a.npz", "b/c.npz")
+    assert summary.planned == tuple(summary.readings) == ("b/a.npz", "b/c.npz")
+    assert re.fullmatch(r"planned  b/a.npz: \d+ frames at \d+ Hz \(\w+\), smplh, neutral.*", reading_lines(summary)[0])
     assert [entry.source for entry in summary.entries if entry.status != "ok"] == ["d.npz"]
     assert files(out) == before
 

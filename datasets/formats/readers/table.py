@@ -1,5 +1,6 @@
 """The table of readers, and the one way in: any motion file, recognised by its content."""
 
+import codecs
 import io
 from collections.abc import Mapping
 from dataclasses import replace
@@ -141,6 +142,11 @@ def refuse_no_motion(path: Path) -> None:
 def _reader_of(head: bytes, path: Path) -> MotionReader:
     if not head:
         raise FileError("the file is empty", code=ReasonCode.TRUNCATED)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceError(
+            ReasonCode.UNKNOWN_FORMAT,
+            f"{path.name} is text of two bytes a letter; save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > NEW",
+        )
     other = other_by_content(head)
     for reader in READERS:
         if (other is None or other.is_archive) and reader.recognises(head, path):

@@ -83,6 +83,7 @@ WRONG: list[tuple[str, bytes, str, str]] = [  # name, content, code, words of th
     ("data.mat", b"MATLAB 5.0 MAT-file", "unsupported_format", "MATLAB"),
     ("rate.npz", POSES, "no_frame_rate", "--source-fps N"),
     ("old.pt", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "unsupported_format", "torch.save"),
+    ("walk.trc", "PathFileType\t4".encode("utf-16"), "unknown_format", "iconv -f UTF-16 -t UTF-8 walk.trc"),
     ("noise.xyz", b"\x01\x02\x03\x04\x05\x06\x07\x08", "unknown_format", "--list-formats"),
 ]
 
