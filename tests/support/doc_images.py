@@ -1,6 +1,6 @@
 """Draws the pictures of the pages that show the program itself, from the built-in walk: `make images`.
 
-python -m tests.support.doc_images                       docs/images/walk.png and viewer.png
+python -m tests.support.doc_images                       docs/images/walk.png, walk_policy.webp and viewer.png
 python -m tests.support.doc_images --clips out/clips     also report.png, of the clips of `make demo`
 """
 
@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import imageio_ffmpeg
+
 from .devtools import Browser, browsing, until
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -23,6 +25,9 @@ WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshad
 
 FRAME = 318
 """Frame of the walk in the viewer: the left foot pushes off."""
+
+STRIDE = (0.467, 1.133)
+"""Beginning and duration of a stride of the policy that walks [s]."""
 
 PAUSE = """[...document.querySelectorAll("button")].find((one) => one.textContent.trim() === "Pause").click()"""
 
@@ -79,6 +84,17 @@ def still_drawn(browser: Browser) -> None:
     until(still, seconds=300.0)
 
 
+def film_policy(walk: Path) -> None:
+    """Film a stride of the policy beside its reference, small enough for the first page."""
+    film, (begin, duration) = walk / "policy.mp4", STRIDE
+    words = ("eval", str(walk), "--dataset", str(walk), "--video", str(film), "--video-seconds", "2", "-q")
+    subprocess.run(command(*words), check=True)
+    cut = ("-ss", str(begin), "-t", str(duration), "-i", str(film), "-vf", "fps=15,scale=720:-1")
+    form = ("-c:v", "libwebp_anim", "-quality", "60", "-loop", "0")
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y"]
+    subprocess.run([*ffmpeg, *cut, *form, str(IMAGES / "walk_policy.webp")], check=True)
+
+
 def main() -> None:
     """Draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,6 +105,7 @@ def main() -> None:
         subprocess.run(command("download", "builtin-walk", str(walk), "-q"), check=True)
         strip = IMAGES / "walk.png"
         subprocess.run(command("view", str(walk), "--targets", "-o", str(strip)), check=True)
+        film_policy(walk)
         with browsing(Browser(profile, flags=WEBGL)) as browser:
             browser.resize(1100, 760)
             with viewing(str(walk)) as address:
