@@ -54,8 +54,8 @@ def clips(retargeter: Retargeter, *motions: SourceMotion) -> list[Clip]:
     return made
 
 
-def through_markers(motion: SourceMotion, which: str) -> SourceMotion:
-    data = write_trc(virtual_markers(motion, labels=labels_of(which)))
+def through_markers(motion: SourceMotion, which: str, *, misplaced: float = 0.002) -> SourceMotion:
+    data = write_trc(virtual_markers(motion, labels=labels_of(which), misplaced=misplaced))
     return read_markers(parse_trc(data), source_file("walk.trc", data), ReadOptions())
 
 
@@ -123,19 +123,21 @@ def test_half_a_degree_does_not_move_an_arm(unchecked: Retargeter, recorded: Sou
 
 @needs_mocap
 def test_a_recorded_walk_through_markers(unchecked: Retargeter, body: TargetBody, recorded: SourceMotion) -> None:
-    """Bony markers are 2 mm off in each direction, which is 2 degrees of the pelvis and 3 of an upper arm's twist.
+    """Bony markers in their places, and 2 mm off in each direction: 2 degrees of the pelvis, 3 of an upper arm's twist.
 
     Half of the distance is the size of the travel, by the toes of the recording, which no marker shows.
     """
-    ref, clip = clips(unchecked, recorded, through_markers(recorded, "CMU 41"))
-    distance = distances(ref, clip)
-    assert distance.mean(axis=0).max() < 12.0
-    assert distance.max() < 20.0
-    angles = angle_differences(body, ref, clip)
-    assert max(value for name, value in angles.items() if name not in SHOULDER | UNSEEN) < 3.0
-    direction, rotation = arm_differences(body, ref, clip)
-    assert direction.max() < 3.0
-    assert rotation.max() < 5.0
+    exact, rough = (through_markers(recorded, "CMU 41", misplaced=misplaced) for misplaced in (0.0, 0.002))
+    ref, *others = clips(unchecked, recorded, exact, rough)
+    for clip, most, most_turned in zip(others, (15.0, 20.0), (3.0, 5.0), strict=True):
+        distance = distances(ref, clip)
+        assert distance.mean(axis=0).max() < 12.0
+        assert distance.max() < most
+        angles = angle_differences(body, ref, clip)
+        assert max(value for name, value in angles.items() if name not in SHOULDER | UNSEEN) < 3.0
+        direction, rotation = arm_differences(body, ref, clip)
+        assert direction.max() < 3.0
+        assert rotation.max() < most_turned
 
 
 @pytest.fixture(scope="module")
