@@ -68,6 +68,7 @@ def opened(browser: Browser, address: str) -> None:
     until(lambda: browser.evaluate("/of \\d+\\.\\d+ s/.test(document.body.innerText)"), seconds=300.0)
     browser.evaluate(PAUSE)
     browser.evaluate(CLOSE_NOTICE)
+    still_drawn(browser)  # or a frame that is still on its way overwrites the field
     browser.evaluate(f"({SET_FRAME})({FRAME})")
     still_drawn(browser)
 
