@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from musclemap.cli.output.terminal_text import echo
 from musclemap.errors import SettingsError
+from musclemap.pipelines.wording import counted
 
 from .options import view as opt
 from .options.checks import check_clip_file, check_output_file, selected_clips
@@ -82,6 +83,7 @@ def view(
     added_mass: AddedMass = None,
     host: opt.Host = None,
     port: opt.Port = None,
+    dark: opt.Dark = False,
     open_browser: opt.Open = None,
 ) -> None:
     """Show clips in the browser until Ctrl-C, or save one clip as a video or image with -o.
@@ -99,7 +101,7 @@ def view(
     Exits with 0 on success, 2 on any error.
     """
     saving = {"--frames": frames, "--fps": fps, "--size": size, "--camera": camera, "--backend": backend}
-    serving = {"--host": host, "--port": port, "--open": open_browser}
+    serving = {"--host": host, "--port": port, "--open": open_browser, "--dark": dark or None}
     if reference and (not tracked or other is not None):
         raise SettingsError("--reference shows a clip beside its tracked motion: it needs --tracked, and no OTHER")
     altered = alterations(strength, joint_range, added_mass)
@@ -109,7 +111,7 @@ def view(
         _refuse(saving, "for -o FILE.mp4 or -o FILE.png, not for the browser")
         shown, variant = _clips(out, (clip, other), filters, altered, tracked=tracked, body=body and body.value)
         _serve(
-            shown, clip, other, host=host, port=port, open_browser=open_browser, muscles=muscles,
+            shown, clip, other, host=host, port=port, dark=dark, open_browser=open_browser, muscles=muscles,
             targets=targets, variant=variant, reference=reference,
         )  # fmt: skip
         return
@@ -203,7 +205,8 @@ def _read(root: Path, name: str, variant: "BodyVariant | None") -> "Clip":
 
 def _serve(
     clips: "ClipFolder", name: str | None, other: str | None, *, host: str | None, port: int | None,
-    open_browser: bool | None, muscles: bool, targets: bool | None, variant: "BodyVariant | None", reference: bool,
+    dark: bool, open_browser: bool | None, muscles: bool, targets: bool | None, variant: "BodyVariant | None",
+    reference: bool,
 ) -> None:  # fmt: skip
     """Serve the page until Ctrl-C."""
     first = clips.names[0] if name is None else clips.find(name)
@@ -222,9 +225,10 @@ def _serve(
             read=lambda name: _read(clips.root, name, variant),
         )  # fmt: skip
         count, opens = len(clips.names), _has_desktop() if open_browser is None else open_browser
-        echo(f"mm-view: {count} clip{'s' if count > 1 else ''} at {viewer.url} (Ctrl-C stops)")
+        url = viewer.url + "?darkMode" * dark  # which viser's page understands
+        echo(f"mm-view: {counted(count, 'clip')} at {url} (Ctrl-C stops)")
         try:
-            with _opened(viewer.url) if opens else nullcontext():
+            with _opened(url) if opens else nullcontext():
                 viewer.run()
         finally:
             viewer.stop()

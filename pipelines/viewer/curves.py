@@ -8,8 +8,8 @@ import numpy as np
 
 from .scene import Scene
 
-COLOURS = ("#1c78cf", "#8a5a00")
-"""Colours of the first and the second motion; blue and brown differ in lightness too."""
+COLOURS = ("#2b86dd", "#b07000")
+"""Colours of the first and the second motion, on white and on black; blue and brown differ in lightness too."""
 
 _WIDTH, _HEIGHT = 300.0, 120.0  # units of the drawing, which is as wide as the panel
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 6.0, 6.0, 18.0  # margins
@@ -64,7 +64,7 @@ class CurvePlot:
     def html(self, time: float) -> str:
         """HTML of the plot with its cursor at a time [s]."""
         x, _ = self.position(min(time, self._duration), self._low)
-        cursor = f'<path d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}" stroke="#444" stroke-width="1"/>'
+        cursor = f'<path d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}" stroke="currentColor" stroke-width="1"/>'
         values = []
         for curve, colour in zip(self._curves, COLOURS, strict=False):
             value = curve.at(time)
@@ -93,7 +93,7 @@ class CurvePlot:
             (_LEFT, bottom + 13, "start", "0 s"), (right, bottom + 13, "end", f"{self._duration:.2f} s"),
         )  # fmt: skip
         return frame + "".join(
-            f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="11" fill="#555">{text}</text>'
+            f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" font-size="11" fill="currentColor">{text}</text>'
             for x, y, anchor, text in texts
         )
 

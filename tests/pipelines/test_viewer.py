@@ -437,10 +437,10 @@ class ViewerPage(Browser):
 
 
 @contextmanager
-def _serving(out: Path, clip: str) -> Iterator[tuple[str, int]]:
+def _serving(out: Path, clip: str, *more: str) -> Iterator[tuple[str, int]]:
     """Run the command in a subprocess; yields its address and process id. Ctrl-C must end it cleanly."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "musclemap.cli.view", str(out), clip, "--port", "0", "--no-open"]
+    command = [sys.executable, "-m", "musclemap.cli.view", str(out), clip, "--port", "0", "--no-open", *more]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background processes ignore it
@@ -448,7 +448,7 @@ def _serving(out: Path, clip: str) -> Iterator[tuple[str, int]]:
     assert process.stdout is not None
     line = process.stdout.readline()
     try:
-        yield re.findall(r" at (http://127\.0\.0\.1:\d+/[\w-]{32}/) ", line)[0], process.pid
+        yield re.findall(r" at (http://127\.0\.0\.1:\d+/[\w-]{32}/\S*) ", line)[0], process.pid
     finally:
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
@@ -555,6 +555,16 @@ def test_browser_shows_and_plays_the_clip(out: Path, tmp_path: Path) -> None:
         until(lambda: seconds() == pytest.approx(min(paused_at + 0.01, 1.49)))
         browser.click("Muscles")
         until(lambda: npixel()[0] < 20)
+        assert browser.errors == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
+def test_a_dark_page(out: Path, tmp_path: Path) -> None:
+    with _serving(out, "walk", "--dark") as (address, _), browsing(ViewerPage(tmp_path)) as browser:
+        browser.open(address)
+        scheme = """document.documentElement.getAttribute("data-mantine-color-scheme")"""
+        until(lambda: browser.evaluate(scheme) == "dark")
+        until(lambda: np.median(browser.scene()) < 60)
         assert browser.errors == []
 
 
