@@ -137,7 +137,7 @@ class ProgressDisplay:
         pause, last = min(FIRST_LINE_SECONDS, LINE_SECONDS), ""
         while not self._ended.wait(pause):
             line = self._line
-            spent = f", for {clock(time.monotonic() - self._started)} so far" if line == last else ""
+            spent = f" ({clock(time.monotonic() - self._started)} so far)" if line == last else ""
             self.print(line + spent)
             pause, last = LINE_SECONDS, line
 
