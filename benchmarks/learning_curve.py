@@ -6,10 +6,12 @@ One algorithm trains after another: PPO and the world model with the settings of
 stages of `make walk-policy`. The policy is kept every two minutes. Minutes are those of the processor, all processes
 taken together, divided by the number of cores: other programs do not count, compilation and the teacher's linear model
 do. Every policy is judged from the same starts at frame 0, with errors of 0.05 m/s and 0.1 rad/s in the velocities. An
-algorithm whose policies are in the folder is not trained again.
+algorithm whose policies are in the folder is not trained again, and a policy beside which its result lies is not judged
+again, so that algorithms may be run one by one and drawn together.
 """
 
 import argparse
+import json
 import os
 import shutil
 from pathlib import Path
@@ -99,6 +101,14 @@ class _Keeper:
             shutil.copyfile(self._source, self._kept / f"{processor_seconds() - self._began:05.0f}.safetensors")
 
 
+def judged(policy_file: Path, clip: Path) -> dict[str, Any]:
+    """What `judge` says, from the file beside the policy if it is there."""
+    kept = policy_file.with_suffix(".json")
+    if not kept.exists():
+        kept.write_text(json.dumps(judge(policy_file, clip)))
+    return json.loads(kept.read_text())
+
+
 def judge(policy_file: Path, clip: Path) -> dict[str, Any]:
     """Seconds until each start fails, or to the clip's end, and the return."""
     policy = load_policy(policy_file)
@@ -151,7 +161,7 @@ def main() -> None:
         kept = policies(algorithm, (options.clip.name, clip), options.minutes, options.folder)
         points = results["curves"][algorithm] = []
         for minutes, path in kept.items():
-            point = {"minutes": round(minutes, 2), **judge(path, options.clip)}
+            point = {"minutes": round(minutes, 2), **judged(path, options.clip)}
             points.append(point)
             rows.append([
                 algorithm, f"{minutes:.1f}", f"{point['steps']:,}", f"{point['mean_seconds_up']:.2f}",
