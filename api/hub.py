@@ -11,6 +11,7 @@ from musclemap.datasets.downloads.hub import endpoint
 from musclemap.errors import MusclemapError, SettingsError
 from musclemap.failures import Failure, attempt
 from musclemap.files import read_json_object
+from musclemap.pipelines.wording import counted
 
 
 class PublishError(MusclemapError):
@@ -86,9 +87,10 @@ def _pack(data: Published, out: Path, publication: Publication) -> None:
     sources = {row["source"] for row in data.rows}
     faults = [fault for fault in contents.faults if fault.source in sources]
     if faults:
+        clips = counted(len(faults), "clip")
         raise SettingsError(
-            f"{len(faults)} clips cannot be published, such as {faults[0].source}: {faults[0].reason}; leave them out "
-            "with filter(), state their licences with licences=, or publish with private=True"
+            f"{clips} cannot be published, such as {faults[0].source}: {faults[0].reason}; leave them out with "
+            "filter(), state their licences with licences=, or publish with private=True"
         )
     if not contents.clips:
         raise SettingsError(f"no clip of {data.name} is left to publish")

@@ -6,6 +6,7 @@ from pathlib import Path
 from musclemap.datasets.clip import read_clip
 from musclemap.errors import SettingsError
 from musclemap.failures import Failure, attempt
+from musclemap.pipelines.wording import counted
 
 
 def clips_of_body(paths: Sequence[Path], body: str | None) -> list[Path]:
@@ -32,5 +33,6 @@ def clips_of_body(paths: Sequence[Path], body: str | None) -> list[Path]:
         else:
             others.add(clip.model)
     if not kept:
-        raise SettingsError(f"none of {len(paths)} clips is of {BODY_OPTIONS[body]}; they are of {', '.join(others)}")
+        clips = counted(len(paths), "clip")
+        raise SettingsError(f"none of {clips} is of {BODY_OPTIONS[body]}; they are of {', '.join(others)}")
     return kept

@@ -9,6 +9,7 @@ from musclemap.datasets.downloads.transport import sha256_of
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.world_model.episode_files import Episodes, read_episodes
+from musclemap.pipelines.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,5 +52,5 @@ def load_episodes(
     """
     episodes = [read_episodes(recorded.folder / name, body) for name in recorded.files]
     count = sum(int(item.length.sum()) for item in episodes)
-    on_message(f"{count:,} recorded steps in {len(episodes)} files of {recorded.folder}")
+    on_message(f"{count:,} recorded steps in {counted(len(episodes), 'file')} of {recorded.folder}")
     return episodes

@@ -14,6 +14,7 @@ from musclemap.pipelines.rendering.colour_map import ACTIVATION_STOPS
 from musclemap.pipelines.rendering.drawing import CENTRE_RGB, FORCE_RGB, LEFT_RGB, RIGHT_RGB
 from musclemap.pipelines.rendering.loads import ARROW_SCALE
 from musclemap.pipelines.rendering.muscles import LONG_RGB, MIDDLE_RGB, PASSIVE_RGB, SHORT_RGB
+from musclemap.pipelines.wording import counted
 from musclemap.retarget.checks.reason_text import reason_text
 
 from .playback import Playback
@@ -91,9 +92,10 @@ class Panel:
             f"targets {_mark(LEFT_RGB, '●')} left {_mark(RIGHT_RGB, '●')} right {_mark(CENTRE_RGB, '●')} middle",
         ]
         clip = scene.clip
+        size = f"{counted(clip.nframe, 'frame')} at {clip.fps:g} Hz"
         self._clip_text = "  \n".join(
             [
-                f"**{markdown(clip.verdict)}**, {clip.nframe} frames at {clip.fps:g} Hz, {markdown(clip.model)}",
+                f"**{markdown(clip.verdict)}**, {size}, {markdown(clip.model)}",
                 *(_broken_rule(reason, clip.fps) for reason in clip.reasons[:MAX_REASONS]),
                 *([f"and {len(clip.reasons) - MAX_REASONS} more"] if len(clip.reasons) > MAX_REASONS else []),
                 *(markdown(note) for note in notes),

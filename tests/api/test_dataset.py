@@ -324,7 +324,7 @@ def test_what_must_not_be_shared_is_not_uploaded(out: Path, hub: _Hub, tmp_path:
     )  # fmt: skip
     Manifest(entries=(entry, open_entry)).write(secret / "manifest.jsonl")
     data = mm.open(secret)
-    with pytest.raises(SettingsError, match=r"1 clips cannot be published, such as k/secret.npz: its licence"):
+    with pytest.raises(SettingsError, match=r"1 clip cannot be published, such as k/secret.npz: its licence"):
         data.to_hub("me/walks")
     assert not hub.calls
     data.to_hub("me/walks", private=True, parquet=False)

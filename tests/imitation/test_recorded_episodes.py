@@ -191,7 +191,7 @@ def test_the_command_fills_the_replay_buffer_and_resumes(
     first = [*call, "--algo", "world-model", "--num-envs", "4", "--engine", "mujoco", *small]
     done = CliRunner().invoke(app, [*first, "--episodes", str(recorded), "--max-steps", "16"])
     assert done.exit_code == 0, done.output
-    assert f"67 recorded steps in 1 files of {recorded}" in done.stderr
+    assert f"67 recorded steps in 1 file of {recorded}" in done.stderr
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert list(facts["episodes"]["files"]) == ["a.npz"]
     more = CliRunner().invoke(app, [*call, "--resume", "--max-steps", "32"])

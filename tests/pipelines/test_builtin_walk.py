@@ -39,7 +39,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("walk") / "out"
     result = run(download.app, "builtin-walk", folder)
     assert result.exit_code == 0, result.output
-    assert "1 clips" in result.stdout
+    assert "1 clip in " in result.stdout
     return folder
 
 

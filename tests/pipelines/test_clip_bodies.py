@@ -56,7 +56,7 @@ def test_clips_are_selected_by_body(folder: Path) -> None:
 def test_lists_of_clips_take_a_body(folder: Path) -> None:
     assert find_clips(folder, body="bimanual-arm").names == ("arms.h5", "damaged.h5")
     assert [item.path for item in list_clips(folder / "arms.h5", body="bimanual-arm")] == ["arms.h5"]
-    with pytest.raises(SettingsError, match="none of 1 clips"):
+    with pytest.raises(SettingsError, match="none of 1 clip is"):
         list_clips(folder / "arms.h5", body="full-body")
 
 

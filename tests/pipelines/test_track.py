@@ -187,7 +187,7 @@ def test_interrupted_run_keeps_finished_tracks_and_resumes(
     monkeypatch.setattr(jobs, "track_clip", search)
     result = run(out)
     assert result.exit_code == 130
-    assert "interrupted; 1 new tracks are kept, 2 clips are left; repeat the command to resume" in result.stderr
+    assert "interrupted; new tracks kept: 1, clips left: 2; repeat the command to resume" in result.stderr
     monkeypatch.setattr(jobs, "track_clip", usual)
     assert run(out).exit_code == 0
     assert searched == ["arm_000.h5", "arm_001.h5", "arm_002.h5"]

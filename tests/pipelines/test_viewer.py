@@ -376,7 +376,7 @@ def test_viewer_steps_through_time_and_clips(viewer: Viewer) -> None:
     assert viewer.name == viewer.panel.chooser.value == "more/still.h5"
     assert viewer.colouring == viewer.panel.colouring.value == "length"
     assert viewer.panel.colouring.options == ("length",)
-    assert "**feasible**, 1 frames" in _info_text(viewer)
+    assert "**feasible**, 1 frame " in _info_text(viewer)
     viewer.actions.step_clip(1)
     viewer.step(0.0)
     assert viewer.name == "more/still.h5"  # the next clip is truncated
