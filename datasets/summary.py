@@ -22,12 +22,9 @@ class Summary:
         out: The output folder.
         entries: One entry per selected source, sorted by name. In a dry run, those known without converting.
         kept: Sources whose clip was already present and up to date.
-        planned: In a dry run, the sources that would be converted.
+        readings: In a dry run, how each source was read that would be converted, see `SourceMotion.reading`.
         planned_frames: Frames that their clips would have.
-        planned_seconds: Duration of their motion [s].
         planned_bytes: Size of their files.
-        readings: What was read of each of them: frames, frame rate and where it comes from, duration, and of files that
-            state no world of their own the axis that points up and the length of a unit.
         missing: Members of the requested group that were not found.
         warnings: Warnings about sources that were used although some of their data is doubtful.
         problems: Sentences about damage in the manifest of earlier runs.
@@ -38,16 +35,24 @@ class Summary:
     out: Path
     entries: tuple[ManifestEntry, ...]
     kept: frozenset[str] = frozenset()
-    planned: tuple[str, ...] = ()
-    planned_frames: int = 0
-    planned_seconds: float = 0.0
-    planned_bytes: int = 0
     readings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    planned_frames: int = 0
+    planned_bytes: int = 0
     missing: tuple[str, ...] = ()
     warnings: Mapping[str, tuple[SourceWarning, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
     stopped: str = ""
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """Sources that a run without `dry_run` would convert."""
+        return tuple(self.readings)
+
+    @property
+    def planned_seconds(self) -> float:
+        """Duration of their motion [s]."""
+        return float(sum(reading["seconds"] for reading in self.readings.values()))
 
     @property
     def counts(self) -> dict[str, int]:

@@ -109,17 +109,15 @@ def convert_archive(
 def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[..., list[Loaded]]) -> Summary:
     """Summarise what a run would do, with one file in memory at a time."""
     known = read_entries(out)
-    entries, kept, planned, readings, warnings = [], [], [], {}, {}
-    seconds, nframe, nbyte = 0.0, 0, 0
+    entries, kept, readings, warnings = [], [], {}, {}
+    nframe, nbyte = 0, 0
     for item in selection.items:
         for person, loaded in load(item, known=known):
             if isinstance(loaded, Skipped):
                 entries.append(loaded.entry)
                 kept += [person.name] if loaded.kept else []
             else:
-                planned.append(person.name)
                 readings[person.name] = loaded.reading
-                seconds += loaded.duration
                 nframe += round(loaded.duration * fps) + 1
                 nbyte += item.path.stat().st_size if person == item else 0
                 warnings |= {person.name: loaded.warnings} if loaded.warnings else {}
@@ -127,9 +125,7 @@ def _dry_run(selection: Selection, *, out: Path, fps: float, load: Callable[...,
         out=out,
         entries=tuple(entries),
         kept=frozenset(kept),
-        planned=tuple(planned),
         planned_frames=nframe,
-        planned_seconds=seconds,
         planned_bytes=nbyte,
         readings=readings,
         missing=selection.missing,
