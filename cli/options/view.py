@@ -114,7 +114,7 @@ Port = Annotated[
         rich_help_panel=_BROWSER,
     ),
 ]  # fmt: skip
-Dark = Annotated[bool, typer.Option("--dark", help="A dark page, for dark rooms.", rich_help_panel=_BROWSER)]
+Dark = Annotated[bool, typer.Option("--dark", help="Dark colours for the page.", rich_help_panel=_BROWSER)]
 Open = Annotated[
     bool | None,
     typer.Option(

@@ -8,8 +8,8 @@ import numpy as np
 
 from .scene import Scene
 
-COLOURS = ("#2b86dd", "#b07000")
-"""Colours of the first and the second motion, on white and on black; blue and brown differ in lightness too."""
+COLOURS = ("#1c78cf", "#9a6600")
+"""Colours of the first and the second motion: contrast at least 4.5 to white, and 3 to a dark page."""
 
 _WIDTH, _HEIGHT = 300.0, 120.0  # units of the drawing, which is as wide as the panel
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 6.0, 6.0, 18.0  # margins
@@ -71,7 +71,7 @@ class CurvePlot:
             px, py = self.position(min(time, (len(curve.values) - 1) / curve.fps), value)
             cursor += f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{colour}"/>'
             title = f"{html.escape(curve.title)} " if len(self._curves) > 1 else ""
-            values.append(f'<span style="color:{colour}">{title}<b>{value:.2f}</b></span>')
+            values.append(f'<span style="color:{colour}">●</span> {title}<b>{value:.2f}</b>')
         unit = f" [{html.escape(self._unit)}]" if self._unit else ""
         return (
             f'<div style="margin:0 0.75em 0.5em; font-size:0.8em">{html.escape(self._name)}{unit}: {", ".join(values)}'

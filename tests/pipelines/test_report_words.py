@@ -55,7 +55,7 @@ def test_headline_counts_clips_and_names_those_that_cannot_be_followed() -> None
     [
         (_outcome("a/walk.npz"), "walk can be followed", []),
         (_outcome("jump_poses.npz", "infeasible", "it floats"), "jump cannot be followed", [[0, "", "it floats"]]),
-        (_outcome("jump_poses.npz", "warn", "knees lack 9 Nm"), "jump asks for more than the muscles have",
+        (_outcome("jump_poses.npz", "warn", "knees lack 9 Nm"), "jump needs more torque than the muscles have",
          [[0, "", "knees lack 9 Nm"]]),
         (_outcome("x.npz", "unreadable", "truncated"), "x cannot be read", [[0, "", "truncated"]]),
         (_outcome("x.npz", "failed", "the solver broke"), "None of 1 file became a clip",

@@ -145,7 +145,7 @@ def _reader_of(head: bytes, path: Path) -> MotionReader:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(
             ReasonCode.UNKNOWN_FORMAT,
-            f"{path.name} is text of two bytes a letter; save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > NEW",
+            f"{path.name} is UTF-16 text; save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > NEW",
         )
     other = other_by_content(head)
     for reader in READERS:

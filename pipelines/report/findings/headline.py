@@ -70,8 +70,8 @@ def headline(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     verb = "can be followed" if checked == readable else "pass the checks" if len(clips) > 1 else "passes the checks"
     if len(clips) == 1:
         name = label(clips[0].source)
-        weak = "asks for more than the muscles have" if clips[0].state != "infeasible" else "cannot be followed"
-        failed = "cannot be read" if clips[0].state == "unreadable" else weak
+        faults = {"unreadable": "cannot be read", "infeasible": "cannot be followed"}
+        failed = faults.get(clips[0].state, "needs more torque than the muscles have")
         lead = f"{name} {failed if lost else verb}"
         items = [[row, "" if row in lost else name, text] for row, name, text in items]
     else:
