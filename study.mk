@@ -38,7 +38,7 @@ PICKED := $(if $(GROUP),--group $(call quote,$(GROUP)))
 BODIES := $(if $(BODY_MODELS),--body-models $(call quote,$(BODY_MODELS)))
 
 # Code and packages that determine the numbers of clips. mm-retarget stores the same versions in the clips.
-CODE := retarget skeletons datasets pipelines/convert pipelines/clip_bodies.py pipelines/validation.py src/musclemap -name '*.py'
+CODE := retarget skeletons datasets pipelines/convert pipelines/clip_bodies.py pipelines/validation.py pipelines/wording.py src/musclemap -name '*.py'
 PACKAGES := h5py,jax,jaxlib,mujoco,mujoco_warp,musclemimic_models,numpy,scipy,warp_lang
 
 WRITE_MOTIONS := import sys; from pathlib import Path; \
