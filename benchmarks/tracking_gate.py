@@ -1,6 +1,7 @@
 """Starts from which the tracking controller, or the regulator, reaches the end of a clip, without search.
 
-    python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--frame 0] [--regulator] [--set KEY=VALUE ...]
+    python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--frame 0] [--noise 0.02]
+        [--regulator [--effort 0.3]] [--set KEY=VALUE ...]
 
 Every start is a random frame of the clip with velocity errors of 0.05 m/s (root, each axis), 0.05 rad/s (its rotation)
 and 0.1 rad/s (joints), as standard deviations. A run fails at the published limits: 0.3 m relative landmark error,
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--frame", type=int)
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--regulator", action="store_true")
+    parser.add_argument("--effort", type=float, default=RegulatorConfig().effort)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], dest="assignments")
     options = parser.parse_args()
@@ -106,9 +108,8 @@ def main() -> None:
         if options.regulator:
             clip = read_clip(path)
             body = load_simulation_body(clip.model)
-            (regulated,) = regulate(
-                body, PhysicsConfig(), [(path.stem, clip)], config, RegulatorConfig(), workers=options.jobs
-            )
+            weights, named = RegulatorConfig(effort=options.effort), [(path.stem, clip)]
+            (regulated,) = regulate(body, PhysicsConfig(), named, config, weights, workers=options.jobs)
         with Pool(options.jobs) as pool:
             tasks = [(path, config, regulated, options, i) for i in range(options.starts)]
             results = pool.map(run, tasks, chunksize=1)

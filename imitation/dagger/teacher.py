@@ -9,7 +9,8 @@ from threadpoolctl import ThreadpoolController
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
+from musclemap.imitation.regulator.regulator import Choice, RegulatedPath, Regulator
+from musclemap.imitation.tracking.activation import ActivationDynamics
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.controller import Decision, FeedbackController
 from musclemap.imitation.tracking.programme import MAX_RESIDUAL
@@ -86,6 +87,7 @@ class Teacher:
         self._ndirection, self._power = 0 if regulated else ndirection, power
         self._controllers: dict[int, FeedbackController | Regulator] = {}
         self._data = mujoco.MjData(body.model)
+        self._dynamics = ActivationDynamics(body.model, body.nsubstep)
         self._threads = ThreadpoolController()
 
     def label(self, query: QueryStates) -> Labels:
@@ -102,30 +104,37 @@ class Teacher:
             active=np.zeros((n, nu), np.int8),
             valid=np.zeros(n, bool),
         )
-        for k in range(n):
-            with self._threads.limit(limits=1, user_api="blas"):  # the matrices are small: more threads only wait
-                decision = self._decide(QueryStates(*(array[k] for array in query)))
-            if decision is None:
-                continue
-            labels.activation[k], labels.excitation[k] = decision.activation, decision.excitation
-            if self._ndirection:
-                labels.effect[k] = self._effect(decision.matrix)
-            labels.active[k], labels.valid[k] = decision.active, True
+        act = query.act.astype(float)
+        reach = self._dynamics.advance(act, np.zeros_like(act)), self._dynamics.advance(act, np.ones_like(act))
+        with self._threads.limit(limits=1, user_api="blas"):  # the matrices are small: more threads only wait
+            for k in range(n):
+                decision = self._decide(QueryStates(*(array[k] for array in query)), reach[0][k], reach[1][k])
+                if decision is None:
+                    continue
+                labels.activation[k] = decision.activation
+                if self._ndirection:
+                    labels.effect[k] = self._effect(decision.matrix)
+                labels.active[k], labels.valid[k] = decision.active, True
+        labels.excitation[:] = np.where(
+            labels.valid[:, None], self._dynamics.excitation_for(act, labels.activation.astype(float)), 0.0
+        )
         return labels
 
-    def _decide(self, state: QueryStates) -> Decision | None:
-        """Decision in one state; None if the state or the solution is unusable."""
+    def _decide(self, state: QueryStates, lower: np.ndarray, upper: np.ndarray) -> Choice | Decision | None:
+        """Decision in one state, for activations within these bounds; None if the state or the solution is unusable."""
         controller, data = self._controller(int(state.clip)), self._data
         set_state(data, *(np.asarray(array, float) for array in state[:4]))
         try:
-            if not isinstance(controller, Regulator):
+            if isinstance(controller, Regulator):
+                decision = controller.choose(data, int(state.frame), lower, upper, start=state.active)
+            else:
                 compute_forces(self._body, data, base=base_at(controller.reference, int(state.frame)))
                 if not np.isfinite(data.qacc).all():
                     return None
-            decision = controller.decide(data, int(state.frame), start=state.active)
+                decision = controller.decide(data, int(state.frame), start=state.active)
         except (np.linalg.LinAlgError, ValueError):  # SciPy reports numbers that are not finite as a ValueError
             return None
-        usable = decision.residual <= MAX_RESIDUAL and np.isfinite(decision.excitation).all()
+        usable = decision.residual <= MAX_RESIDUAL and np.isfinite(decision.activation).all()
         return decision if usable else None
 
     def _controller(self, clip: int) -> FeedbackController | Regulator:
