@@ -13,7 +13,7 @@ from musclemap.pipelines.wording import counted
 from musclemap.reason_codes import ReasonCode
 from musclemap.retarget.summary_line import summary_line
 
-from .console import clean_console
+from .console import ClipName, clean_console
 from .progress import STARTING, ProgressDisplay, time_left
 from .terminal_text import printable
 
@@ -185,7 +185,7 @@ def _table(entries: Sequence[ManifestEntry]) -> Table:
         table.add_column(Text(heading), justify="right")  # as text, or [mm] would count as markup
     for entry in entries:
         numbers = [f"{_number(entry, key):.1f}" if key in entry.metrics else "-" for key, _ in COLUMNS]
-        table.add_row(Text(printable(entry.clip or "")), entry.verdict, str(entry.nframe), *numbers)
+        table.add_row(ClipName(entry.clip or ""), entry.verdict, str(entry.nframe), *numbers)
     return table
 
 

@@ -8,8 +8,7 @@ from rich.text import Text
 
 from musclemap.pipelines.wording import counted
 
-from .console import clean_console
-from .terminal_text import printable
+from .console import ClipName, clean_console
 
 if TYPE_CHECKING:
     from musclemap.pipelines.train.evaluation import PolicyEvaluation
@@ -54,11 +53,13 @@ def print_evaluation(result: "PolicyEvaluation") -> None:
     columns = [c for c in shown if result.body.free or "root" not in c[0]]
     learned = {judged.result.score.name: judged.trained_on for judged in result.clips}
     rows = worst_first([judged.result for judged in result.clips])
-    clips = _table(("clip", "", "failure"), columns, fold=True)
+    clips = Table(box=None, pad_edge=False)
+    clips.add_column("clip", overflow="fold")
+    _add_columns(clips, ("", "failure"), columns)
     for one in rows[:ROWS]:
         group = {True: WORDS["training"], False: WORDS["held_out"], None: ""}[learned[one.score.name]]
         figures = {"coverage": one.score.coverage, **one.score.metrics}
-        clips.add_row(Text(printable(one.score.name)), group, one.score.failure, *_cells(figures, columns))
+        clips.add_row(ClipName(one.score.name), group, one.score.failure, *_cells(figures, columns))
     console.print(clips)
     if len(rows) > ROWS:
         console.print(f"and {len(rows) - ROWS} better clips; --json has all")
@@ -73,7 +74,8 @@ def print_evaluation(result: "PolicyEvaluation") -> None:
 
 
 def _totals(totals: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) -> Table:
-    table = _table(("", "tracked", "mean over"), columns)
+    table = Table(box=None, pad_edge=False)
+    _add_columns(table, ("", "tracked", "mean over"), columns)
     for name, total in totals.items():
         if name == "all" and len(totals) == 2:
             continue  # the only group holds all clips
@@ -83,14 +85,11 @@ def _totals(totals: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) 
     return table
 
 
-def _table(first: Sequence[str], columns: Sequence[Column], *, fold: bool = False) -> Table:
-    """An empty table; `fold` lets the first column, of names, take several lines."""
-    table = Table(box=None, pad_edge=False)
-    for number, heading in enumerate(first):
-        table.add_column(heading, overflow="fold", no_wrap=number > 0 or not fold)
+def _add_columns(table: Table, first: Sequence[str], columns: Sequence[Column]) -> None:
+    for heading in first:
+        table.add_column(heading, no_wrap=True)
     for _, heading, _, _ in columns:
         table.add_column(Text(heading), justify="right", no_wrap=True)
-    return table
 
 
 def _cells(figures: Mapping[str, Any], columns: Sequence[Column]) -> list[str]:

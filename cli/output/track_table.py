@@ -8,7 +8,7 @@ from rich.text import Text
 
 from musclemap.pipelines.wording import counted
 
-from .console import clean_console
+from .console import ClipName, clean_console
 from .progress import ProgressDisplay, clock
 from .terminal_text import printable
 
@@ -102,7 +102,7 @@ def _table(rows: "list[ClipOutcome]") -> Table:
         frames = f"{row.metrics.get('frames', '-')}/{row.metrics.get('frames_total', '-')}"
         cells = [_cell(row.metrics.get(key), form) for key, _, form in COLUMNS]
         verdict = "tracked" if row.status == "tracked" else f"lost {row.seconds_reached:.2f} s"
-        table.add_row(Text(printable(row.clip)), frames, *cells, verdict)
+        table.add_row(ClipName(row.clip), frames, *cells, verdict)
     return table
 
 

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from musclemap.cli import download, eval, export, info, pack, reproduce, retarget, track, train, validate, view
 from musclemap.cli import report as page
-from musclemap.cli.output.console import clean_console
+from musclemap.cli.output.console import ClipName, clean_console
 from musclemap.cli.output.conversion_report import (
     conversion_listener,
     print_doubts,
@@ -454,3 +454,20 @@ def test_hostile_texts_are_hostile() -> None:
     """Otherwise the tests above would be empty."""
     assert not TERMINAL.isprintable()
     assert "<script>" in script("x")
+
+
+@pytest.mark.parametrize(
+    "name", ["BMLmovi/Subject_11_F_MoSh/Subject_11_F_10_poses", "a/b", "", "_", "one two/thirty-three", "x" * 50]
+)
+@pytest.mark.parametrize("width", [60, 36])
+def test_names_of_clips_break_between_their_parts(name: str, width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("clip", overflow="fold")
+    table.add_column("figures", no_wrap=True)
+    table.add_row(ClipName(name), "9" * 20)
+    clean_console(width=width).print(table)
+    column = [line[: width - 21] for line in capsys.readouterr().out.splitlines()[1:]]
+    lines = [line.replace("9", "").strip() for line in column]
+    assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+    if "x" not in name:
+        assert all(line[-1] in "/_-" or line.endswith("one") for line in lines[:-1])
