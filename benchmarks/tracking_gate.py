@@ -28,8 +28,9 @@ from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.regulator.regulate import regulate
 from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
 from musclemap.imitation.regulator.regulator_config import RegulatorConfig
+from musclemap.imitation.tracking.activation import Decision
 from musclemap.imitation.tracking.config import TrackingConfig
-from musclemap.imitation.tracking.controller import Decision, FeedbackController
+from musclemap.imitation.tracking.controller import FeedbackController
 from musclemap.imitation.tracking.search import Simulator, State
 
 ROOT_SPEED, ROOT_SPIN, JOINT_SPEED = 0.05, 0.05, 0.1

@@ -9,10 +9,10 @@ from threadpoolctl import ThreadpoolController
 
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.regulator.regulator import Choice, RegulatedPath, Regulator
-from musclemap.imitation.tracking.activation import ActivationDynamics
+from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
+from musclemap.imitation.tracking.activation import ActivationDynamics, Choice
 from musclemap.imitation.tracking.config import TrackingConfig
-from musclemap.imitation.tracking.controller import Decision, FeedbackController
+from musclemap.imitation.tracking.controller import FeedbackController
 from musclemap.imitation.tracking.programme import MAX_RESIDUAL
 from musclemap.imitation.tracking.reference import base_at
 from musclemap.imitation.tracking.track import compute_forces, set_state
@@ -105,37 +105,35 @@ class Teacher:
             valid=np.zeros(n, bool),
         )
         act = query.act.astype(float)
-        reach = self._dynamics.advance(act, np.zeros_like(act)), self._dynamics.advance(act, np.ones_like(act))
+        lower, upper = self._dynamics.reachable(act)
         with self._threads.limit(limits=1, user_api="blas"):  # the matrices are small: more threads only wait
             for k in range(n):
-                decision = self._decide(QueryStates(*(array[k] for array in query)), reach[0][k], reach[1][k])
-                if decision is None:
+                choice = self._choose(QueryStates(*(array[k] for array in query)), (lower[k], upper[k]))
+                if choice is None:
                     continue
-                labels.activation[k] = decision.activation
+                labels.activation[k] = choice.activation
                 if self._ndirection:
-                    labels.effect[k] = self._effect(decision.matrix)
-                labels.active[k], labels.valid[k] = decision.active, True
+                    labels.effect[k] = self._effect(choice.matrix)
+                labels.active[k], labels.valid[k] = choice.active, True
         labels.excitation[:] = np.where(
             labels.valid[:, None], self._dynamics.excitation_for(act, labels.activation.astype(float)), 0.0
         )
         return labels
 
-    def _decide(self, state: QueryStates, lower: np.ndarray, upper: np.ndarray) -> Choice | Decision | None:
-        """Decision in one state, for activations within these bounds; None if the state or the solution is unusable."""
-        controller, data = self._controller(int(state.clip)), self._data
+    def _choose(self, state: QueryStates, reachable: tuple[np.ndarray, np.ndarray]) -> Choice | None:
+        """Choice in one state, for activations within these bounds; None if the state or the solution is unusable."""
+        controller, data, frame = self._controller(int(state.clip)), self._data, int(state.frame)
         set_state(data, *(np.asarray(array, float) for array in state[:4]))
         try:
-            if isinstance(controller, Regulator):
-                decision = controller.choose(data, int(state.frame), lower, upper, start=state.active)
-            else:
-                compute_forces(self._body, data, base=base_at(controller.reference, int(state.frame)))
+            if isinstance(controller, FeedbackController):
+                compute_forces(self._body, data, base=base_at(controller.reference, frame))
                 if not np.isfinite(data.qacc).all():
                     return None
-                decision = controller.decide(data, int(state.frame), start=state.active)
+            choice = controller.choose(data, frame, reachable, start=state.active)
         except (np.linalg.LinAlgError, ValueError):  # SciPy reports numbers that are not finite as a ValueError
             return None
-        usable = decision.residual <= MAX_RESIDUAL and np.isfinite(decision.activation).all()
-        return decision if usable else None
+        usable = choice.residual <= MAX_RESIDUAL and np.isfinite(choice.activation).all()
+        return choice if usable else None
 
     def _controller(self, clip: int) -> FeedbackController | Regulator:
         if clip not in self._controllers:

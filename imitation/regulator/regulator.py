@@ -7,8 +7,7 @@ import mujoco
 import numpy as np
 
 from musclemap.imitation.physics.bodies import SimulationBody
-from musclemap.imitation.tracking.activation import ActivationDynamics
-from musclemap.imitation.tracking.controller import Decision
+from musclemap.imitation.tracking.activation import ActivationDynamics, Choice, Decision, decided
 from musclemap.imitation.tracking.dofs import find_controlled_dofs
 from musclemap.imitation.tracking.programme import solve_programme
 
@@ -40,15 +39,6 @@ def map_regulated(folder: Path) -> RegulatedPath:
     return RegulatedPath(NominalPath(*arrays(NominalPath)), RegulatorGains(*arrays(RegulatorGains)))
 
 
-class Choice(NamedTuple):
-    """Activations that the regulator chooses for the end of a control step; see `Decision` for the attributes."""
-
-    activation: np.ndarray
-    active: np.ndarray
-    matrix: np.ndarray
-    residual: float
-
-
 class Regulator:
     """Feedback around one motion; holds no state of its own.
 
@@ -74,21 +64,18 @@ class Regulator:
             start: `Decision.active` of the previous step, which saves time and does not change the result.
         """
         act = data.act.copy()
-        lower, upper = (self._activation.advance(act, np.full_like(act, end)) for end in (0.0, 1.0))
-        choice = self.choose(data, frame, lower, upper, start=start)
-        excitation = self._activation.excitation_for(act, choice.activation).astype(np.float32)
-        return Decision(excitation=excitation, **choice._asdict())
+        return decided(self.choose(data, frame, self._activation.reachable(act), start=start), act, self._activation)
 
     def choose(
-        self, data: mujoco.MjData, frame: int, lower: np.ndarray, upper: np.ndarray, *, start: np.ndarray | None = None
-    ) -> Choice:
+        self, data: mujoco.MjData, frame: int, reachable: tuple[np.ndarray, np.ndarray], *,
+        start: np.ndarray | None = None,
+    ) -> Choice:  # fmt: skip
         """Choose the activations at the end of the control step that begins at a state.
 
         Args:
             data: State, see `decide`.
             frame: Frame, see `decide`.
-            lower: Smallest activations that the control step can lead to, shape (nu,).
-            upper: Largest ones, shape (nu,).
+            reachable: Bounds of the activations, from `ActivationDynamics.reachable`.
             start: See `decide`.
         """
         path, gains = self._path, self._gains
@@ -102,11 +89,16 @@ class Regulator:
             rhs,
             regulariser=1.0,
             centre=np.zeros_like(goal),
-            lower=(lower - goal) * scale,
-            upper=(upper - goal) * scale,
+            lower=(reachable[0] - goal) * scale,
+            upper=(reachable[1] - goal) * scale,
             start=start,
         )
-        return Choice(goal + solution.x / scale, solution.active, matrix * scale, solution.residual)
+        return Choice(
+            activation=goal + solution.x / scale,
+            active=solution.active,
+            matrix=matrix * scale,
+            residual=solution.residual,
+        )
 
 
 def effects(gains: RegulatorGains, *, ndirection: int, power: float) -> np.ndarray:

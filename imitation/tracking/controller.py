@@ -8,7 +8,6 @@ programme over the activations that the muscles can reach within the step comes 
 """
 
 import math
-from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from musclemap.datasets.clip import Clip
 from musclemap.imitation.physics.bodies import SimulationBody
 
-from .activation import ActivationDynamics
+from .activation import ActivationDynamics, Choice, Decision, decided
 from .config import TrackingConfig
 from .dofs import ControlledDofs, find_controlled_dofs
 from .programme import ProgrammeRows, Solution, solve_programme
@@ -31,26 +30,6 @@ _START_ACTIVATION = 0.05
 _START_PASSES = 3
 _LANDING = 0.03
 """Parts of the swing phase at both ends in which clearance is not fed forward."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Decision:
-    """What the controller chose for one control step.
-
-    Attributes:
-        activation: Activations aimed at for the end of the step, shape (nu,).
-        excitation: Excitations that lead there, float32 values, shape (nu,).
-        active: First guess for the next step's programme, see `Solution.active`.
-        matrix: Rows of the programme by activation, shape (nrow, nu): errors in activation that these rows do not see
-            move nothing.
-        residual: Residual of the programme's solution.
-    """
-
-    activation: np.ndarray
-    excitation: np.ndarray
-    active: np.ndarray
-    matrix: np.ndarray
-    residual: float
 
 
 class FeedbackController:
@@ -124,6 +103,23 @@ class FeedbackController:
             offset: Change of the targets of the controlled dofs, shape (ndof,); none if None.
             start: `Decision.active` of the previous step, which saves time and does not change the result.
         """
+        act = data.act.copy()
+        choice = self.choose(data, frame, self._activation.reachable(act), offset=offset, start=start)
+        return decided(choice, act, self._activation)
+
+    def choose(
+        self, data: mujoco.MjData, frame: int, reachable: tuple[np.ndarray, np.ndarray], *,
+        offset: np.ndarray | None = None, start: np.ndarray | None = None,
+    ) -> Choice:  # fmt: skip
+        """Choose the activations at the end of the control step that begins at a state.
+
+        Args:
+            data: State, see `decide`.
+            frame: Frame, see `decide`.
+            reachable: Bounds of the activations, from `ActivationDynamics.reachable`.
+            offset: See `decide`.
+            start: See `decide`.
+        """
         frame = min(frame, self.reference.nframe - 1)
         mujoco.mj_subtreeVel(self.body.model, data)
         response = self._steps.response(data)
@@ -142,20 +138,11 @@ class FeedbackController:
             self._moment_rows(rows, data, frame, tangent, anchor)
         if self.config.com_weight:
             self._com_rows(rows, data, frame, tangent, anchor - lean)
-        lower = self._activation.advance(act, np.zeros_like(act))
-        upper = self._activation.advance(act, np.ones_like(act))
         matrix, rhs = rows.programme()
         effort, change = self.config.effort, self.config.change
         centre = (effort * self._feedforward(frame) + change * act) / (effort + change)
-        solution = self._solve(matrix, rhs, centre, lower, upper, start)
-        excitation = self._activation.excitation_for(act, solution.x).astype(np.float32)
-        return Decision(
-            activation=solution.x,
-            excitation=excitation,
-            active=solution.active,
-            matrix=matrix,
-            residual=solution.residual,
-        )
+        solution = self._solve(matrix, rhs, centre, *reachable, start)
+        return Choice(activation=solution.x, active=solution.active, matrix=matrix, residual=solution.residual)
 
     def _feedforward(self, frame: int) -> np.ndarray:
         """Activations that cost no effort, shape (nu,)."""

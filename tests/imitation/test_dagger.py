@@ -104,8 +104,8 @@ def test_a_label_is_the_controllers_decision_in_that_state_only(body: Simulation
 def test_effects_are_the_controllers_rows(body: SimulationBody, clips) -> None:
     """With power 1 and as many directions as rows the loss is the squared row error over the regulariser."""
     teacher, asked = make_teacher(body, clips), query(body, clips, [30])
-    nothing, everything = np.zeros(body.model.nu), np.ones(body.model.nu)
-    decision = teacher._decide(QueryStates(*(array[0] for array in asked)), nothing, everything)
+    reachable = ActivationDynamics(body.model, body.nsubstep).reachable(asked.act[0])
+    decision = teacher._choose(QueryStates(*(array[0] for array in asked)), reachable)
     assert decision is not None
     error = np.linspace(-0.1, 0.1, body.model.nu)
     config = TrackingConfig()
