@@ -62,6 +62,7 @@ def train(
         raise SettingsError("mm.train needs a limit: seconds= or steps=")
     from musclemap.cli.output.progress import ProgressDisplay
     from musclemap.cli.output.train_view import training_listener
+    from musclemap.imitation.runs.run_facts import read_recorded_run
     from musclemap.imitation.runs.train_config import TrainConfig
     from musclemap.pipelines.train.plan import plan_training
     from musclemap.pipelines.train.training import StopCondition
@@ -71,7 +72,10 @@ def train(
     settings = as_settings(TrainConfig, config, **own)
     data = _opened(dataset)
     selection = _selected(data.split("train") if "train" in data.splits else data, infeasible=infeasible)
-    plan = plan_training(selection.clips, settings, engine=engine, algorithm=algorithm)
+    recorded = read_recorded_run(Path(run)).tracks if resume else None
+    plan = plan_training(
+        selection.clips, settings, engine=engine, algorithm=algorithm, dataset=data.root, recorded_tracks=recorded
+    )
     with ProgressDisplay(hidden=not progress) as display:
         return run_training(
             plan, Path(run), until=StopCondition(seconds=seconds, steps=steps), resume=resume,

@@ -1,12 +1,13 @@
 """Starts from which the tracking controller, or the regulator, reaches the end of a clip, without search.
 
-    python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--frame 0] [--noise 0.02]
-        [--regulator [--effort 0.3]] [--set KEY=VALUE ...]
+    python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--frame 0] [--noise 0 0.02]
+        [--regulator [--effort 0.3] [--track TRACK]] [--set KEY=VALUE ...]
 
 Every start is a random frame of the clip with velocity errors of 0.05 m/s (root, each axis), 0.05 rad/s (its rotation)
 and 0.1 rad/s (joints), as standard deviations. A run fails at the published limits: 0.3 m relative landmark error,
 0.5 m root error. `--frame` starts at this frame only; `--noise` adds noise to the excitations, with a correlation of
-0.9 from one step to the next. The regulator's time includes its linear model, a few minutes a clip.
+0.9 from one step to the next; with several, there is a line for each. The regulator's time includes its linear model, a
+few minutes a clip. It holds to the motion of the controller, or to that of the file `--track` of `mm-track`.
 """
 
 import os
@@ -23,6 +24,7 @@ from typing import Any, cast
 import numpy as np
 
 from musclemap.datasets.clip import read_clip
+from musclemap.datasets.track_file import read_track
 from musclemap.imitation.physics.bodies import load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.regulator.regulate import regulate
@@ -70,17 +72,17 @@ class Noisy:
 
 
 def run(
-    task: tuple[Path, TrackingConfig, RegulatedPath | None, argparse.Namespace, int],
+    task: tuple[Path, TrackingConfig, RegulatedPath | None, argparse.Namespace, float, int],
 ) -> tuple[int, int, str, float, float, float]:
     """First and last frame, failure, mean relative and root error [m] and activation of one start."""
-    path, config, regulated, options, index = task
+    path, config, regulated, options, noise, index = task
     simulator = make_simulator(path, config)
     rng = np.random.default_rng([options.seed, index])
     last = simulator.reference.nframe - 1
     frame = int(rng.integers(0, max(1, last - 50))) if options.frame is None else options.frame
     start = disturbed_start(simulator, frame, rng)
     feedback = Regulator(simulator.body, regulated) if regulated else simulator.controller
-    controller = cast(FeedbackController, Noisy(feedback, options.noise, rng))
+    controller = cast(FeedbackController, Noisy(feedback, noise, rng))
     fragment = simulator.run(start, frame, last, controller=controller)
     activation = float(np.mean([state.act.mean() for state in fragment.states]))
     errors = float(np.mean(fragment.relative_error)), float(np.mean(fragment.root_error))
@@ -94,9 +96,10 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--frame", type=int)
-    parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.0])
     parser.add_argument("--regulator", action="store_true")
     parser.add_argument("--effort", type=float, default=RegulatorConfig().effort)
+    parser.add_argument("--track", type=Path)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], dest="assignments")
     options = parser.parse_args()
@@ -110,19 +113,21 @@ def main() -> None:
             clip = read_clip(path)
             body = load_simulation_body(clip.model)
             weights, named = RegulatorConfig(effort=options.effort), [(path.stem, clip)]
-            (regulated,) = regulate(body, PhysicsConfig(), named, config, weights, workers=options.jobs)
-        with Pool(options.jobs) as pool:
-            tasks = [(path, config, regulated, options, i) for i in range(options.starts)]
-            results = pool.map(run, tasks, chunksize=1)
-        reached = sum(not failure for _, _, failure, *_ in results)
-        relative, root, activation = np.array([result[3:] for result in results]).mean(axis=0)
-        lost = ", ".join(f"{first}-{end} {why}" for first, end, why, *_ in results if why)
-        print(
-            f"{path.stem}: {reached} of {options.starts} reach the end; landmarks {1e3 * relative:.0f} mm, "
-            f"root {1e3 * root:.0f} mm, activation {activation:.3f}, {time.perf_counter() - began:.0f} s"
-            + (f"; lost: {lost}" if lost else ""),
-            flush=True,
-        )
+            tracks = {path.stem: read_track(options.track)} if options.track else {}
+            (regulated,) = regulate(body, PhysicsConfig(), named, config, weights, tracks=tracks, workers=options.jobs)
+        for noise in options.noise:
+            with Pool(options.jobs) as pool:
+                tasks = [(path, config, regulated, options, noise, i) for i in range(options.starts)]
+                results = pool.map(run, tasks, chunksize=1)
+            reached = sum(not failure for _, _, failure, *_ in results)
+            relative, root, activation = np.array([result[3:] for result in results]).mean(axis=0)
+            lost = ", ".join(f"{first}-{end} {why}" for first, end, why, *_ in results if why)
+            print(
+                f"{path.stem}, noise {noise:g}: {reached} of {options.starts} reach the end; landmarks "
+                f"{1e3 * relative:.0f} mm, root {1e3 * root:.0f} mm, activation {activation:.3f}, "
+                f"{time.perf_counter() - began:.0f} s" + (f"; lost: {lost}" if lost else ""),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

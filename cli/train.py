@@ -182,7 +182,10 @@ def _plan(
     if selection.clips and altered:
         variant = settings.physics.variant.altered_by(altered.variant(selection.clips[0][1].model))
         settings = replace(settings, physics=replace(settings.physics, variant=variant))
-    plan = plan_training(selection.clips, settings, engine=engine_name, algorithm=algorithm_name, episodes=episodes)
+    plan = plan_training(
+        selection.clips, settings, engine=engine_name, algorithm=algorithm_name, episodes=episodes, dataset=dataset,
+        recorded_tracks=None if recorded is None else recorded.tracks, on_message=say,
+    )  # fmt: skip
     left_out = {**selection.left_out, **plan.library.left_out}
     for name, reason in list(left_out.items())[:NAMED]:
         say(f"left out {name}: {reason}")

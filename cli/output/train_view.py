@@ -73,6 +73,8 @@ def plan_lines(plan: "TrainingPlan", run: Path, *, max_seconds: float | None, ma
         f"{body.control_fps:g} control steps per second, seed {config.seed}; networks on {plan.device}",
         f"to {run}, {_until(max_seconds, max_steps)}",
     ]
+    if plan.tracks:
+        lines.append(f"the teacher holds to the tracks of {len(plan.tracks)} of {counted(len(plan.clips), 'clip')}")
     if plan.engine == "mujoco" and body.model.nu > 100:
         lines.append(_without_gpu(plan.algorithm))
     return lines
@@ -89,7 +91,7 @@ def _without_gpu(algorithm: str) -> str:
     if algorithm == "dagger":
         return (
             f"{speed}; the teacher's linear model takes minutes a clip. "
-            "A policy cannot follow a clip that the tracking controller cannot follow"
+            "A policy cannot follow a clip that neither mm-track has tracked nor the tracking controller can follow"
         )
     days = PUBLISHED_STEPS / CPU_STEPS / 86400
     return (

@@ -25,8 +25,9 @@ class DaggerConfig:
     """How a policy imitates its teacher: dataset aggregation (Ross et al. 2011, arXiv 1011.0686).
 
     Attributes:
-        teacher: "regulator", around the motion that the tracking controller reaches without disturbances, or
-            "controller", the tracking controller itself.
+        teacher: "regulator", around the motion of a clip's track, or "controller", the tracking controller itself.
+        tracks: Whether the regulator holds to the tracks that `mm-track` has stored for the clips. For a clip without
+            one, it holds to the motion that the tracking controller reaches without disturbances.
         shares: Share of the teacher in the executed excitations of each round; further rounds repeat the last one.
         round_steps: Control steps of all worlds per round, each with a label.
         num_steps: Control steps of each world per iteration.
@@ -59,6 +60,7 @@ class DaggerConfig:
     """
 
     teacher: Teaching = "regulator"
+    tracks: bool = True
     shares: Shares = (1.0, 0.7, 0.4, 0.2, 0.0, 0.0)
     round_steps: LabelSteps = 8000
     num_steps: NumSteps = 10

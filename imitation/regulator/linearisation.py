@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.datasets.track_file import StoredTrack
 from musclemap.imitation.errors import TrackingError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.tracking.config import TrackingConfig
@@ -14,6 +15,7 @@ from musclemap.imitation.tracking.dofs import ControlledDofs, find_controlled_do
 from musclemap.imitation.tracking.reference import base_at
 from musclemap.imitation.tracking.search import Simulator
 from musclemap.imitation.tracking.step_model import StepModel
+from musclemap.imitation.tracking.storage import check_track
 from musclemap.imitation.tracking.track import advance, compute_forces, set_state
 
 from .regulator_config import RegulatorConfig
@@ -26,7 +28,7 @@ class NominalPath(NamedTuple):
         qpos: Configurations, shape (nstep + 1, nq).
         qvel: Velocities, shape (nstep + 1, nv).
         act: Activations, shape (nstep + 1, nu).
-        warmstart: Accelerations from which the constraint solver starts, shape (nstep + 1, nv).
+        warmstart: Accelerations from which the constraint solver starts, shape (nstep + 1, nv); 0 if not known.
         excitation: Excitations, shape (nstep, nu).
         base: Motion of the base during each control step, rows as in a clip, shape (nstep, 4, 3); (nstep, 0, 3) if it
             does not move.
@@ -73,7 +75,8 @@ def nominal_path(body: SimulationBody, clip: Clip, config: TrackingConfig) -> No
     if fragment.failure:
         raise TrackingError(
             f"the controller loses the clip after {fragment.end} of {last} control steps ({fragment.failure}), "
-            "so there is no motion to regulate around: leave the clip out, or set dagger.teacher=controller"
+            "so there is no motion to regulate around: find a track with mm-track, leave the clip out, or set "
+            "dagger.teacher=controller"
         )
     states = [start, *fragment.states]
     bases = [base_at(simulator.reference, frame) for frame in range(last)]
@@ -84,6 +87,31 @@ def nominal_path(body: SimulationBody, clip: Clip, config: TrackingConfig) -> No
         warmstart=np.array([state.warmstart for state in states]),
         excitation=np.array(fragment.excitation),
         base=np.zeros((last, 0, 3)) if bases[0] is None else np.array(bases),
+    )
+
+
+def tracked_path(body: SimulationBody, track: StoredTrack) -> NominalPath:
+    """Motion of a stored track.
+
+    A track is found once, with other gains and a search where the controller alone loses the clip. It is also the same
+    on every machine: the motion is unstable, so rounding errors lead the controller to another one after a few steps.
+
+    Args:
+        body: Simulated body.
+        track: Its track, from the first frame of a clip to its end.
+
+    Raises:
+        TrackingError: If the track is of another body or other muscles.
+    """
+    check_track(body, track)
+    qvel = track.tracked_qvel[:, body.clip_qvel].astype(np.float64)
+    return NominalPath(
+        qpos=track.tracked_qpos[:, body.clip_qpos].astype(np.float64),
+        qvel=qvel,
+        act=track.tracked_act.astype(np.float64),
+        warmstart=np.zeros_like(qvel),
+        excitation=track.excitation,
+        base=np.zeros((track.nstep, 0, 3)) if track.base_motion is None else track.base_motion.astype(np.float64),
     )
 
 

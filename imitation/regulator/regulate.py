@@ -1,6 +1,6 @@
 """Regulators of several clips, computed in parallel processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from musclemap.datasets.clip import Clip
+from musclemap.datasets.track_file import StoredTrack
 from musclemap.imitation.errors import TrackingError, TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body
 from musclemap.imitation.physics.config import PhysicsConfig
@@ -18,7 +19,7 @@ from musclemap.imitation.tracking.dofs import find_controlled_dofs
 
 from .gains import compute_gains
 from .linear_files import differences_file, read_differences, write_differences
-from .linearisation import Linearisation, NominalPath, linearise, nominal_path
+from .linearisation import Linearisation, NominalPath, linearise, nominal_path, tracked_path
 from .processes import available_cores, process_pool, starting_processes
 from .regulator import RegulatedPath
 from .regulator_config import RegulatorConfig
@@ -38,11 +39,12 @@ def regulate(
     tracking: TrackingConfig,
     config: RegulatorConfig,
     *,
+    tracks: Mapping[str, StoredTrack] | None = None,
     workers: int = 0,
     cache: Path | None = None,
     on_message: Callable[[str], None] = lambda text: None,
 ) -> list[RegulatedPath]:
-    """Follow each clip with the tracking controller and compute the regulator around that motion.
+    """Compute the regulator around the track of each clip, or around the motion of the controller that follows it.
 
     Args:
         body: Simulated body.
@@ -50,18 +52,21 @@ def regulate(
         clips: Clips with their names.
         tracking: Gains of the tracking controller.
         config: Weights and differences of the regulator.
+        tracks: Tracks by the names of their clips; the tracking controller follows the other clips.
         workers: Number of processes; 0 for one per core.
         cache: Folder in which the finite differences of each motion are kept for other runs.
         on_message: Called with a sentence for each clip.
 
     Raises:
-        TrackingError: If the controller cannot follow a clip to its end; the message names the clip.
+        TrackingError: If the controller cannot follow a clip to its end, or a track is of another body; the message
+            names the clip.
         TrainingError: If a process ended, for example because memory ran out.
     """
     paths: list[NominalPath] = []
     for name, clip in clips:
         try:
-            paths.append(nominal_path(body, clip, tracking))
+            track = (tracks or {}).get(name)
+            paths.append(tracked_path(body, track) if track is not None else nominal_path(body, clip, tracking))
         except TrackingError as error:
             raise TrackingError(f"{name}: {error}") from error
     dofs = find_controlled_dofs(body)

@@ -33,6 +33,7 @@ class RecordedRun:
         config: Settings.
         clips: Names of its clips: their paths in the data set.
         episodes: Folder of recorded episodes; None for none.
+        tracks: Hashes of the motions of the tracks that its teacher holds to, by clip.
     """
 
     algorithm: str
@@ -40,6 +41,7 @@ class RecordedRun:
     config: TrainConfig
     clips: tuple[str, ...]
     episodes: Path | None
+    tracks: Mapping[str, str]
 
 
 def read_recorded_run(root: Path) -> RecordedRun:
@@ -63,6 +65,7 @@ def read_recorded_run(root: Path) -> RecordedRun:
         config=config,
         clips=tuple(facts["clips"]),
         episodes=None if folder is None else Path(folder),
+        tracks=facts.get("tracks", {}),
     )
 
 
@@ -81,6 +84,9 @@ def read_facts(path: Path) -> dict[str, Any]:
         if "episodes" in facts:
             check_fields(facts, {"episodes": dict}, where=str(path))
             check_fields(facts["episodes"], {"folder": str, "files": dict}, where=f"{path}: episodes")
+        if "tracks" in facts:
+            check_fields(facts, {"tracks": dict}, where=str(path))
+            check_fields(facts["tracks"], dict.fromkeys(facts["tracks"], str), where=f"{path}: tracks")
         for name, clip in facts["clips"].items():
             if isinstance(clip, dict):
                 check_fields(clip, _CLIP, where=f"{path}: clip {shown(name)}")
@@ -118,6 +124,13 @@ def check_same_run(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
             f"{root} holds a run with other clips: {_join(changed)}. Use the same clips, as --resume does without "
             f"options that select clips, or start another --run with --from {root}"
         )
+    old_tracks, tracks = old.get("tracks", {}), new.get("tracks", {})
+    changed = [shown(name) for name in sorted({*old_tracks, *tracks}) if old_tracks.get(name) != tracks.get(name)]
+    if changed:
+        raise TrainingError(
+            f"the teacher of the run in {root} held to other tracks of {_join(changed)}: restore them, or start "
+            f"another run with --from {root}"
+        )
     unknown = [name for name, clip in old["clips"].items() if isinstance(clip, str)]
     if unknown:
         return [
@@ -128,8 +141,8 @@ def check_same_run(root: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -
 
 
 def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """All facts of a run except its clips and the folder of its episodes, by dotted name."""
-    leaves = dict(_leaves({key: value for key, value in facts.items() if key != "clips"}))
+    """All facts of a run except its clips, their tracks and the folder of its episodes, by dotted name."""
+    leaves = dict(_leaves({key: value for key, value in facts.items() if key not in ("clips", "tracks")}))
     return {name: value for name, value in leaves.items() if name != "episodes.folder"}
 
 

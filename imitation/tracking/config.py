@@ -7,8 +7,10 @@ from pydantic import Field
 from musclemap.errors import SettingsError
 from musclemap.settings import NonNegativeFloat, PositiveFloat, Seed, settings
 
-Count = Annotated[int, Field(ge=1, le=10_000)]
-Samples = Annotated[int, Field(ge=0, le=1_000_000)]
+MAX_COUNT, MAX_SAMPLES = 10_000, 1_000_000
+
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Samples = Annotated[int, Field(ge=0, le=MAX_SAMPLES)]
 
 
 @settings

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from musclemap.imitation.eval.limits import LANDMARK_LIMIT, ROOT_LIMIT
 from musclemap.imitation.physics.bodies import SimulationBody
 
-from .config import TrackingConfig
+from .config import MAX_COUNT, MAX_SAMPLES, TrackingConfig
 from .controller import FeedbackController
 from .dofs import ControlledDofs
 from .reference import base_at
@@ -279,6 +279,14 @@ def extend_beam(
         if len(kept) == config.kept:
             break
     return kept
+
+
+def twice_as_wide(config: TrackingConfig) -> TrackingConfig:
+    """Settings of a search with twice as many samples, kept offsets and variations of the gains."""
+    return replace(
+        config, samples=min(2 * config.samples, MAX_SAMPLES), kept=min(2 * config.kept, MAX_COUNT),
+        variants=min(2 * config.variants, MAX_SAMPLES),
+    )  # fmt: skip
 
 
 def vary_gains(config: TrackingConfig, rng: np.random.Generator) -> TrackingConfig:

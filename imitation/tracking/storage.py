@@ -115,7 +115,7 @@ def replay_track(body: SimulationBody, stored: StoredTrack) -> Replay:
     Raises:
         TrackingError: If the track was made with another body or other muscles.
     """
-    _check_track(body, stored)
+    check_track(body, stored)
     start = (stored.start_qpos, stored.start_qvel, stored.start_act, stored.start_warmstart)
     qpos, qvel, act = simulate(body, *start, excitation=stored.excitation, base=stored.base_motion)
     identical = _sha256(qpos) == stored.qpos_sha256
@@ -129,7 +129,12 @@ def replay_track(body: SimulationBody, stored: StoredTrack) -> Replay:
     return Replay(track=track, identical=identical, difference=difference)
 
 
-def _check_track(body: SimulationBody, stored: StoredTrack) -> None:
+def check_track(body: SimulationBody, stored: StoredTrack) -> None:
+    """Check that a track is of this body, with these muscles.
+
+    Raises:
+        TrackingError: If it is not.
+    """
     if stored.model != body.name or stored.model_sha256 != body.sha256:
         raise TrackingError(
             f"it is a track of {stored.model} {stored.model_version} ({stored.model_sha256[:12]}), not of this "

@@ -9,7 +9,7 @@ from musclemap.imitation.physics.bodies import SimulationBody
 
 from .config import TrackingConfig
 from .controller import FeedbackController
-from .search import Fragment, Simulator, State, extend_beam, vary_gains, vary_lean
+from .search import Fragment, Simulator, State, extend_beam, twice_as_wide, vary_gains, vary_lean
 from .track import ProgressCallback, Track, TrackingProgress
 
 _RELATIVE_LIMIT = 0.09
@@ -26,6 +26,9 @@ _RETREAT = 4
 
 _ADVANCE = 20
 """Frames by which that frame must move on for a search to count as a success."""
+
+_ATTEMPTS = 4
+"""Searches of a clip, each with twice as many samples and variations as the one before."""
 
 _VARIANT_RETREATS = (6, 12, 24)
 """Fragments before the end of a chain from which other gains are tried."""
@@ -95,11 +98,26 @@ class _Search:
         self.best: list[Fragment] = []
 
     def run(self) -> None:
-        """Follow the clip by feedback alone, with other gains if it is lost; search where that leaves the clip."""
+        """Follow the clip by feedback alone, with other gains if it is lost; search where that leaves the clip.
+
+        If the clip is still lost after that, twice as many ways are tried from the best chain on, as time permits.
+        """
         chain = self._follow([])
         self._report.stage = "search"
-        if chain[-1].failure and self._config.variants:
-            chain = self._try_gains(chain)
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._config, chain = twice_as_wide(self._config), self.best
+            if chain[-1].failure and self._config.variants:
+                chain = self._try_gains(chain)
+            self._search(chain)
+            if self.best[-1].end >= self._last or self._report.late or not self._config.samples:
+                break
+        end = self.best[-1]
+        if end.end < self._last and (self._report.late or not end.failure):
+            end.failure = "time" if self._report.late else "landmarks"
+
+    def _search(self, chain: list[Fragment]) -> None:
+        """Find ways past all places where a chain leaves the clip, from further and further back."""
         lost_frame, retreat = self._first_large_error(chain, 0), _RETREAT
         while lost_frame is not None and self._config.samples and not self._report.late:
             kept = max(0, lost_frame // self._config.fragment - retreat)
@@ -113,9 +131,6 @@ class _Search:
             if kept == 0 and retreat > 2 * len(chain):
                 break  # every way from the first frame on has been tried
             lost_frame = following
-        end = self.best[-1]
-        if end.end < self._last and (self._report.late or not end.failure):
-            end.failure = "time" if self._report.late else "landmarks"
 
     def _follow(self, chain: list[Fragment]) -> list[Fragment]:
         """Continue a chain by feedback alone."""

@@ -1,8 +1,8 @@
 """Plan of a training run: body, clips, settings and devices, determined before it starts."""
 
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from musclemap.datasets.clip import Clip
+from musclemap.datasets.track_file import StoredTrack
 from musclemap.files import shown
 from musclemap.imitation.errors import TrainingError
 from musclemap.imitation.physics.bodies import SimulationBody, load_simulation_body, physics_for_clips
@@ -22,6 +23,7 @@ from musclemap.pipelines.device import explain_memory_error
 from musclemap.settings import to_dict
 
 from .recorded_episodes import EpisodeFolder, find_episodes
+from .teacher_tracks import find_teacher_tracks
 
 ALGORITHMS = ("ppo", "world-model", "dagger")
 
@@ -39,6 +41,7 @@ class TrainingPlan:
         device: Description of the device that computes the networks.
         algorithm: One of `ALGORITHMS`.
         episodes: Recorded episodes for the replay buffer; None for none.
+        tracks: Tracks that the regulator of DAgger holds to, by clip.
     """
 
     body: SimulationBody
@@ -49,6 +52,7 @@ class TrainingPlan:
     device: str
     algorithm: str
     episodes: EpisodeFolder | None = None
+    tracks: Mapping[str, StoredTrack] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -65,12 +69,15 @@ class TrainingPlan:
             "config": to_dict(self.config),
             "engine": self.engine,
         }
+        if self.tracks:
+            facts["tracks"] = {name: track.qpos_sha256 for name, track in self.tracks.items()}
         return facts if self.episodes is None else facts | {"episodes": self.episodes.facts}
 
 
 def plan_training(
     clips: Sequence[tuple[str, Clip]], config: TrainConfig, *, engine: str = "auto", algorithm: str = "ppo",
-    episodes: Path | None = None,
+    episodes: Path | None = None, dataset: Path | None = None, recorded_tracks: Mapping[str, str] | None = None,
+    on_message: Callable[[str], None] = lambda text: None,
 ) -> TrainingPlan:  # fmt: skip
     """Plan a training run.
 
@@ -80,6 +87,9 @@ def plan_training(
         engine: "warp", "mujoco", or "auto" for Warp if there is a GPU.
         algorithm: One of `ALGORITHMS`.
         episodes: Folder of recorded episodes for the replay buffer of a world model.
+        dataset: Folder of the clips, where DAgger finds their tracks; None to leave tracks out.
+        recorded_tracks: `RecordedRun.tracks` of a run that is resumed; None for a new one.
+        on_message: Called with a sentence for each track that cannot be used.
 
     Raises:
         TrainingError: If no clip is usable, the clips are of several bodies or of another version of the body, the
@@ -92,13 +102,13 @@ def plan_training(
         raise TrainingError(f"recorded episodes fill the replay buffer of a world model; {algorithm} has none")
     if not clips:
         raise TrainingError("no clip can be learned from: all are infeasible or damaged; see their reasons")
-    names = sorted({clip.model for _, clip in clips})
-    if len(names) > 1:
+    models = sorted({clip.model for _, clip in clips})
+    if len(models) > 1:
         raise TrainingError(
-            f"the clips are of several bodies: {', '.join(names)}; select those of one body with --include"
+            f"the clips are of several bodies: {', '.join(models)}; select those of one body with --include"
         )
     config = replace(config, physics=physics_for_clips(clips, config.physics))
-    body = load_simulation_body(names[0], config.physics)
+    body = load_simulation_body(models[0], config.physics)
     with explain_memory_error(f"{len(clips)} clips", "the number of clips: --include, --split or --limit"):
         library = make_library(
             clips, body, resting=config.task.resting_excitation, look_ahead=max(config.task.future_steps)
@@ -108,16 +118,21 @@ def plan_training(
     if not config.ppo.minibatch_size:
         minibatch_size = default_minibatch_size(config.num_envs * config.ppo.num_steps)
         config = replace(config, ppo=replace(config.ppo, minibatch_size=minibatch_size))
-    used = set(library.names)
+    names = set(library.names)
+    used = tuple((name, clip) for name, clip in clips if name in names)
+    tracks: dict[str, StoredTrack] = {}
+    if algorithm == "dagger":
+        tracks = find_teacher_tracks(dataset, used, body, config, names=recorded_tracks, on_message=on_message)
     return TrainingPlan(
         body=body,
         library=library,
-        clips=tuple((name, clip) for name, clip in clips if name in used),
+        clips=used,
         config=config,
         engine=kind,
         device=_device_description(),
         algorithm=algorithm,
         episodes=None if episodes is None else find_episodes(episodes),
+        tracks=tracks,
     )
 
 

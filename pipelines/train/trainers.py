@@ -85,6 +85,7 @@ def _label_pool(plan: TrainingPlan, cache: Path | None, on_message: Callable[[st
             clips,
             config.tracking,
             config.regulator,
+            tracks=plan.tracks,
             workers=config.workers,
             cache=cache,
             on_message=on_message,

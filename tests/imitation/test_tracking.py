@@ -12,14 +12,15 @@ from musclemap.errors import SettingsError
 from musclemap.imitation.errors import TrackingError
 from musclemap.imitation.physics.bodies import SimulationBody
 from musclemap.imitation.task.arm_motions import arm_clips
+from musclemap.imitation.tracking import tracker
 from musclemap.imitation.tracking.activation import ActivationDynamics
-from musclemap.imitation.tracking.config import TrackingConfig
+from musclemap.imitation.tracking.config import MAX_COUNT, MAX_SAMPLES, TrackingConfig
 from musclemap.imitation.tracking.controller import FeedbackController
 from musclemap.imitation.tracking.dofs import find_controlled_dofs
 from musclemap.imitation.tracking.metrics import track_metrics
 from musclemap.imitation.tracking.programme import MAX_RESIDUAL, solve_programme
 from musclemap.imitation.tracking.reference import make_reference
-from musclemap.imitation.tracking.search import Simulator, State, vary_gains, vary_lean
+from musclemap.imitation.tracking.search import Simulator, State, twice_as_wide, vary_gains, vary_lean
 from musclemap.imitation.tracking.step_model import StepModel
 from musclemap.imitation.tracking.track import Track, TrackingProgress, replay
 from musclemap.imitation.tracking.tracker import track_clip
@@ -190,6 +191,39 @@ def test_other_gains_are_tried_where_the_given_ones_lose_the_body(
     np.testing.assert_array_equal(replay(arm, tried), tried.qpos)
     again = track_clip(arm, arm_clip, replace(weak, variants=12))
     np.testing.assert_array_equal(again.excitation, tried.excitation)
+
+
+def test_a_lost_clip_is_searched_again_with_twice_as_many_samples(
+    arm: SimulationBody, arm_clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first search loses the clip, a later one reaches its end; what the first one tracks is not searched again."""
+    monkeypatch.setattr("musclemap.imitation.tracking.search.LANDMARK_LIMIT", 0.02)
+    weak = replace(ALONE, joint_gain=1.0, effort=5000.0, feedforward=0.0, variants=1, samples=2)
+    widths: list[int] = []
+
+    def widen(config: TrackingConfig) -> TrackingConfig:
+        widths.append(2 * config.samples)
+        return twice_as_wide(config)
+
+    monkeypatch.setattr(tracker, "twice_as_wide", widen)
+    repeated = track_clip(arm, arm_clip, weak)
+    assert repeated.complete
+    assert widths == [4, 8, 16][: len(widths)] != []
+    monkeypatch.setattr(tracker, "_ATTEMPTS", 1)
+    once = track_clip(arm, arm_clip, weak)
+    assert once.failure == "landmarks"
+    assert once.nstep < repeated.nstep
+    assert once.control_steps < repeated.control_steps
+    np.testing.assert_array_equal(replay(arm, repeated), repeated.qpos)
+    monkeypatch.undo()
+    widths.clear()
+    assert track_clip(arm, arm_clip, replace(weak, joint_gain=110.0, effort=50.0)).complete
+    assert widths == []
+
+
+def test_a_wider_search_stays_within_the_limits_of_its_settings() -> None:
+    wide = TrackingConfig(samples=MAX_SAMPLES, kept=MAX_COUNT, variants=3)
+    assert twice_as_wide(wide) == replace(wide, variants=6)
 
 
 def test_toes_of_a_bearing_foot_can_be_free(human: SimulationBody, walk_clip: Clip) -> None:
