@@ -74,7 +74,11 @@ def plan_lines(plan: "TrainingPlan", run: Path, *, max_seconds: float | None, ma
         f"to {run}, {_until(max_seconds, max_steps)}",
     ]
     if plan.tracks:
-        lines.append(f"the teacher holds to the tracks of {len(plan.tracks)} of {counted(len(plan.clips), 'clip')}")
+        others = len(plan.clips) - len(plan.tracks)
+        lines.append(
+            f"the teacher holds to the stored track of {counted(len(plan.tracks), 'clip')}"
+            + (f", and to the tracking controller's motion of {others} more" if others else "")
+        )
     if plan.engine == "mujoco" and body.model.nu > 100:
         lines.append(_without_gpu(plan.algorithm))
     return lines

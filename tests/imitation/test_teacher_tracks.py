@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from musclemap.cli.output.train_view import plan_lines
 from musclemap.datasets.clip import Clip
 from musclemap.datasets.track_file import StoredTrack
 from musclemap.imitation.dagger.dagger_config import DaggerConfig
@@ -115,6 +116,8 @@ def test_a_plan_finds_the_tracks_of_its_clips(dataset: Path, clips, tracks: Sequ
     plan = plan_for(clips, dataset)
     assert list(plan.tracks) == [clips[0][0]]
     assert plan.facts["tracks"] == {clips[0][0]: tracks[0].qpos_sha256}
+    lines = plan_lines(plan, dataset, max_seconds=None, max_steps=40)
+    assert lines[-1].startswith("the teacher holds to the stored track of 1 clip, and to the tracking controller")
     assert not plan_for(clips, None).tracks
     assert "tracks" not in plan_for(clips, None).facts
     assert not plan_training(clips, CONFIG, engine="mujoco", algorithm="ppo", dataset=dataset).tracks
