@@ -64,6 +64,7 @@ def train(
     from musclemap.cli.output.train_view import training_listener
     from musclemap.imitation.runs.run_facts import read_recorded_run
     from musclemap.imitation.runs.train_config import TrainConfig
+    from musclemap.pipelines.track.teacher_tracks import with_teacher_tracks
     from musclemap.pipelines.train.plan import plan_training
     from musclemap.pipelines.train.training import StopCondition
     from musclemap.pipelines.train.training import train as run_training
@@ -73,9 +74,8 @@ def train(
     data = _opened(dataset)
     selection = _selected(data.split("train") if "train" in data.splits else data, infeasible=infeasible)
     recorded = read_recorded_run(Path(run)).tracks if resume else None
-    plan = plan_training(
-        selection.clips, settings, engine=engine, algorithm=algorithm, dataset=data.root, recorded_tracks=recorded
-    )
+    plan = plan_training(selection.clips, settings, engine=engine, algorithm=algorithm)
+    plan = with_teacher_tracks(plan, data.root, recorded=recorded)
     with ProgressDisplay(hidden=not progress) as display:
         return run_training(
             plan, Path(run), until=StopCondition(seconds=seconds, steps=steps), resume=resume,

@@ -162,6 +162,7 @@ def _plan(
     refuses those that differ.
     """
     from musclemap.pipelines.device import enable_compilation_cache
+    from musclemap.pipelines.track.teacher_tracks import with_teacher_tracks
     from musclemap.pipelines.train.dataset import select_clips
     from musclemap.pipelines.train.physics_setup import report_mujoco_warnings
     from musclemap.pipelines.train.plan import plan_training
@@ -182,10 +183,9 @@ def _plan(
     if selection.clips and altered:
         variant = settings.physics.variant.altered_by(altered.variant(selection.clips[0][1].model))
         settings = replace(settings, physics=replace(settings.physics, variant=variant))
-    plan = plan_training(
-        selection.clips, settings, engine=engine_name, algorithm=algorithm_name, episodes=episodes, dataset=dataset,
-        recorded_tracks=None if recorded is None else recorded.tracks, on_message=say,
-    )  # fmt: skip
+    plan = plan_training(selection.clips, settings, engine=engine_name, algorithm=algorithm_name, episodes=episodes)
+    tracks = None if recorded is None else recorded.tracks
+    plan = with_teacher_tracks(plan, dataset, recorded=tracks, on_message=say)
     left_out = {**selection.left_out, **plan.library.left_out}
     for name, reason in list(left_out.items())[:NAMED]:
         say(f"left out {name}: {reason}")

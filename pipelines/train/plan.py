@@ -1,7 +1,7 @@
 """Plan of a training run: body, clips, settings and devices, determined before it starts."""
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from musclemap.pipelines.device import explain_memory_error
 from musclemap.settings import to_dict
 
 from .recorded_episodes import EpisodeFolder, find_episodes
-from .teacher_tracks import find_teacher_tracks
 
 ALGORITHMS = ("ppo", "world-model", "dagger")
 
@@ -41,7 +40,7 @@ class TrainingPlan:
         device: Description of the device that computes the networks.
         algorithm: One of `ALGORITHMS`.
         episodes: Recorded episodes for the replay buffer; None for none.
-        tracks: Tracks that the regulator of DAgger holds to, by clip.
+        tracks: Tracks that the regulator of DAgger holds to, by clip; see `pipelines.track.teacher_tracks`.
     """
 
     body: SimulationBody
@@ -76,8 +75,7 @@ class TrainingPlan:
 
 def plan_training(
     clips: Sequence[tuple[str, Clip]], config: TrainConfig, *, engine: str = "auto", algorithm: str = "ppo",
-    episodes: Path | None = None, dataset: Path | None = None, recorded_tracks: Mapping[str, str] | None = None,
-    on_message: Callable[[str], None] = lambda text: None,
+    episodes: Path | None = None,
 ) -> TrainingPlan:  # fmt: skip
     """Plan a training run.
 
@@ -87,9 +85,6 @@ def plan_training(
         engine: "warp", "mujoco", or "auto" for Warp if there is a GPU.
         algorithm: One of `ALGORITHMS`.
         episodes: Folder of recorded episodes for the replay buffer of a world model.
-        dataset: Folder of the clips, where DAgger finds their tracks; None to leave tracks out.
-        recorded_tracks: `RecordedRun.tracks` of a run that is resumed; None for a new one.
-        on_message: Called with a sentence for each track that cannot be used.
 
     Raises:
         TrainingError: If no clip is usable, the clips are of several bodies or of another version of the body, the
@@ -118,21 +113,16 @@ def plan_training(
     if not config.ppo.minibatch_size:
         minibatch_size = default_minibatch_size(config.num_envs * config.ppo.num_steps)
         config = replace(config, ppo=replace(config.ppo, minibatch_size=minibatch_size))
-    names = set(library.names)
-    used = tuple((name, clip) for name, clip in clips if name in names)
-    tracks: dict[str, StoredTrack] = {}
-    if algorithm == "dagger":
-        tracks = find_teacher_tracks(dataset, used, body, config, names=recorded_tracks, on_message=on_message)
+    used = set(library.names)
     return TrainingPlan(
         body=body,
         library=library,
-        clips=used,
+        clips=tuple((name, clip) for name, clip in clips if name in used),
         config=config,
         engine=kind,
         device=_device_description(),
         algorithm=algorithm,
         episodes=None if episodes is None else find_episodes(episodes),
-        tracks=tracks,
     )
 
 

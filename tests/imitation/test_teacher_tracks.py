@@ -29,9 +29,9 @@ from musclemap.imitation.tracking.dofs import find_controlled_dofs
 from musclemap.imitation.tracking.storage import stored_track
 from musclemap.imitation.tracking.track import advance, set_state
 from musclemap.imitation.tracking.tracker import track_clip
+from musclemap.pipelines.track.teacher_tracks import with_teacher_tracks
 from musclemap.pipelines.track.track_folder import open_tracks
 from musclemap.pipelines.train.plan import TrainingPlan, plan_training
-from musclemap.pipelines.train.teacher_tracks import find_teacher_tracks
 from musclemap.pipelines.train.training import StopCondition, TrainingResult, train
 from musclemap.settings import to_dict
 
@@ -73,8 +73,16 @@ def write(root: Path, track: StoredTrack) -> None:
         folder.write_list()
 
 
-def plan_for(clips: Sequence[tuple[str, Clip]], dataset: Path | None, **options: Any) -> TrainingPlan:
-    return plan_training(clips, CONFIG, engine="mujoco", algorithm="dagger", dataset=dataset, **options)
+def plan_for(
+    clips: Sequence[tuple[str, Clip]],
+    dataset: Path | None,
+    *,
+    config: TrainConfig = CONFIG,
+    algorithm: str = "dagger",
+    **options: Any,
+) -> TrainingPlan:
+    plan = plan_training(clips, config, engine="mujoco", algorithm=algorithm)
+    return with_teacher_tracks(plan, dataset, **options)
 
 
 def run(plan: TrainingPlan, folder: Path, *, steps: int, resume: bool = False) -> TrainingResult:
@@ -83,9 +91,7 @@ def run(plan: TrainingPlan, folder: Path, *, steps: int, resume: bool = False) -
 
 def test_the_regulator_leads_back_to_the_track(body: SimulationBody, clips, tracks: Sequence[StoredTrack]) -> None:
     name, track = clips[0][0], tracks[0]
-    (regulated,) = regulate(
-        body, CONFIG.physics, clips[:1], TrackingConfig(), RegulatorConfig(), tracks={name: track}
-    )
+    (regulated,) = regulate(body, CONFIG.physics, clips[:1], TrackingConfig(), RegulatorConfig(), tracks={name: track})
     path, dofs = regulated.path, find_controlled_dofs(body)
     np.testing.assert_array_equal(path.qpos, track.tracked_qpos[:, body.clip_qpos])
     np.testing.assert_array_equal(path.excitation, track.excitation)
@@ -120,10 +126,9 @@ def test_a_plan_finds_the_tracks_of_its_clips(dataset: Path, clips, tracks: Sequ
     assert lines[-1].startswith("the teacher holds to the stored track of 1 clip, and to the tracking controller")
     assert not plan_for(clips, None).tracks
     assert "tracks" not in plan_for(clips, None).facts
-    assert not plan_training(clips, CONFIG, engine="mujoco", algorithm="ppo", dataset=dataset).tracks
+    assert not plan_for(clips, dataset, algorithm="ppo").tracks
     for name, value in (("tracks", False), ("teacher", "controller")):
-        config = replace(CONFIG, dagger=replace(DAGGER, **{name: value}))
-        assert not plan_training(clips, config, engine="mujoco", algorithm="dagger", dataset=dataset).tracks
+        assert not plan_for(clips, dataset, config=replace(CONFIG, dagger=replace(DAGGER, **{name: value}))).tracks
 
 
 @pytest.mark.parametrize(
@@ -137,28 +142,28 @@ def test_a_plan_finds_the_tracks_of_its_clips(dataset: Path, clips, tracks: Sequ
     ],
 )
 def test_other_tracks_are_left_out_with_the_reason(
-    tmp_path: Path, body: SimulationBody, clips, tracks: Sequence[StoredTrack], changes: dict[str, Any], why: str
+    tmp_path: Path, clips, tracks: Sequence[StoredTrack], changes: dict[str, Any], why: str
 ) -> None:
     write(tmp_path, replace(tracks[0], **changes))
     said: list[str] = []
-    assert not find_teacher_tracks(tmp_path, clips, body, CONFIG, on_message=said.append)
+    assert not plan_for(clips, tmp_path, on_message=said.append).tracks
     assert len(said) == 1
     assert said[0].startswith(f"{clips[0][0]}: the teacher does not hold to its track: ")
     assert re.search(why, said[0])
 
 
-def test_a_damaged_track_is_left_out(tmp_path: Path, body: SimulationBody, clips, tracks) -> None:
+def test_a_damaged_track_is_left_out(tmp_path: Path, clips, tracks) -> None:
     write(tmp_path, tracks[0])
     path = tmp_path / "tracks" / clips[0][0]
     path.write_bytes(path.read_bytes()[:-50])
     said: list[str] = []
-    assert not find_teacher_tracks(tmp_path, clips, body, CONFIG, on_message=said.append)
+    assert not plan_for(clips, tmp_path, on_message=said.append).tracks
     assert "is not the file that was written" in said[0]
 
 
-def test_buffers_of_another_size_do_not_matter(dataset: Path, body: SimulationBody, clips) -> None:
+def test_buffers_of_another_size_do_not_matter(dataset: Path, clips) -> None:
     config = replace(CONFIG, physics=replace(CONFIG.physics, nconmax=50))
-    assert find_teacher_tracks(dataset, clips, body, config)
+    assert plan_for(clips, dataset, config=config).tracks
 
 
 def test_a_resumed_run_keeps_its_tracks(tmp_path: Path, dataset: Path, clips, tracks: Sequence[StoredTrack]) -> None:
@@ -168,7 +173,7 @@ def test_a_resumed_run_keeps_its_tracks(tmp_path: Path, dataset: Path, clips, tr
     recorded = read_recorded_run(tmp_path / "parts").tracks
     assert recorded == {clips[0][0]: tracks[0].qpos_sha256}
     write(dataset, tracks[1])
-    again = plan_for(clips, dataset, recorded_tracks=recorded)
+    again = plan_for(clips, dataset, recorded=recorded)
     assert list(again.tracks) == list(recorded)
     parts = run(again, tmp_path / "parts", steps=80, resume=True)
     assert whole.policy.read_bytes() == parts.policy.read_bytes()
@@ -176,14 +181,14 @@ def test_a_resumed_run_keeps_its_tracks(tmp_path: Path, dataset: Path, clips, tr
         run(plan_for(clips, dataset), tmp_path / "parts", steps=80, resume=True)
     (dataset / "tracks" / clips[0][0]).unlink()
     with pytest.raises(TrainingError, match=rf"held to other tracks of '{clips[0][0]}': restore them"):
-        run(plan_for(clips, dataset, recorded_tracks=recorded), tmp_path / "parts", steps=80, resume=True)
+        run(plan_for(clips, dataset, recorded=recorded), tmp_path / "parts", steps=80, resume=True)
 
 
 def test_a_run_without_tracks_resumes_without(tmp_path: Path, dataset: Path, clips) -> None:
     run(plan_for(clips, None), tmp_path / "run", steps=40)
     recorded = read_recorded_run(tmp_path / "run").tracks
     assert recorded == {}
-    assert run(plan_for(clips, dataset, recorded_tracks=recorded), tmp_path / "run", steps=80, resume=True).steps == 80
+    assert run(plan_for(clips, dataset, recorded=recorded), tmp_path / "run", steps=80, resume=True).steps == 80
 
 
 def test_damaged_hashes_are_reported(tmp_path: Path, dataset: Path, clips) -> None:
