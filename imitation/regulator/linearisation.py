@@ -126,7 +126,8 @@ def linearise(
     """Linear model of some control steps of a path.
 
     Changes by the state are central differences of the simulated step; changes by the activations come from the model
-    of the control step, in which contacts and velocities respond.
+    of the control step, in which contacts and velocities respond, and standing feet roll less, see
+    `RegulatorConfig.roll_authority`.
 
     Args:
         body: Simulated body.
@@ -152,7 +153,11 @@ def linearise(
         result.by_state[row] = _state_differences(body, data, dofs, path, int(step), config) if known is None else known
         set_state(data, path.qpos[step], path.qvel[step], path.act[step], path.warmstart[step])
         compute_forces(body, data, base=path.base_at(int(step)))
-        velocity = response.response(data)
+        standing = body.parts_on_floor(data).reshape(-1, 2).any(axis=1)
+        authority = np.ones(body.model.nv)
+        for foot in np.flatnonzero(standing):
+            authority[dofs.rolls[foot]] = config.roll_authority
+        velocity = response.response(data, authority)
         for array, change, ratio in zip(result[1:], (velocity.start, velocity.end), ratios, strict=True):
             array[row] = np.concatenate([ratio * change, change])
     return result

@@ -23,6 +23,9 @@ class RegulatorConfig:
         position_step: Difference of positions for the linear model [rad, m]. As large as the deviations to be
             corrected, it averages over the beginning and the end of contacts.
         velocity_step: Difference of velocities [rad/s, m/s].
+        roll_authority: Part of the muscles' torque about the subtalar joint of a standing foot that the linear model
+            counts with. In that model the foot is held to the ground. A real one rolls over its edge once the centre of
+            pressure gets there, and a regulator that trusts its ankles sets the other foot down in the wrong place.
         rank: Directions of activation that are corrected. On MyoFullBody 30 of 354 have an effect.
     """
 
@@ -32,4 +35,5 @@ class RegulatorConfig:
     headroom: PositiveFloat = 0.03
     position_step: PositiveFloat = 0.016
     velocity_step: PositiveFloat = 0.24
+    roll_authority: Annotated[float, Field(ge=0, le=1)] = 0.3
     rank: Annotated[int, Field(ge=1, le=200)] = 36

@@ -11,6 +11,12 @@ from musclemap.skeletons.couplings import couplings, value_and_slope
 _TRUNK_MASS = 0.2
 """A joint belongs to the trunk if it carries more than this part of the body's mass."""
 
+_FOOT_MASS = 0.03
+"""A joint belongs to the ankle if it carries less than this part of the body's mass."""
+
+_ALONG = 0.5
+"""Cosine of the angle to a foot's long axis from which on a joint of the ankle rolls the foot."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Followers:
@@ -46,6 +52,7 @@ class ControlledDofs:
         feet: Body of each foot, left first; empty for a body without.
         toes: Body of the toes of each foot.
         toe_joints: For each foot the positions in `index` of the joints of its toes.
+        rolls: For each foot the addresses in qvel of the joints of its ankle that roll it to the side, as the subtalar.
         legs: For each foot the positions in `index` of the independent joints between root and foot.
         followers: The joints that are not controlled and follow one that is.
     """
@@ -59,6 +66,7 @@ class ControlledDofs:
     feet: tuple[int, ...]
     toes: tuple[int, ...]
     toe_joints: tuple[np.ndarray, ...]
+    rolls: tuple[np.ndarray, ...]
     legs: tuple[np.ndarray, ...]
     followers: Followers
 
@@ -119,6 +127,7 @@ def find_controlled_dofs(body: SimulationBody) -> ControlledDofs:
         feet=feet,
         toes=toes,
         toe_joints=tuple(np.flatnonzero(model.dof_bodyid[index] == toe) for toe in toes),
+        rolls=tuple(_rolling_dofs(model, foot, toe) for foot, toe in zip(feet, toes, strict=True)),
         legs=legs,
         followers=followers,
     )
@@ -134,3 +143,18 @@ def _dofs_between_root_and(model: mujoco.MjModel, body: int) -> list[int]:
             dofs += range(first, first + count)
         body = int(model.body_parentid[body])
     return sorted(dofs)
+
+
+def _rolling_dofs(model: mujoco.MjModel, foot: int, toe: int) -> np.ndarray:
+    """Dofs of the joints of an ankle whose axes lie roughly along the foot, shape (n,)."""
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    forward = data.xpos[toe] - data.xpos[foot]
+    forward /= np.linalg.norm(forward)
+    found = []
+    for dof in _dofs_between_root_and(model, foot):
+        joint = model.dof_jntid[dof]
+        light = model.body_subtreemass[model.dof_bodyid[dof]] < _FOOT_MASS * model.body_subtreemass[0]
+        if light and model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE and abs(data.xaxis[joint] @ forward) > _ALONG:
+            found.append(dof)
+    return np.array(found, int)

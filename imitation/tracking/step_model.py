@@ -58,11 +58,12 @@ class StepModel:
         self.model, self.nsubstep, self.dofs, self.horizon = model, nsubstep, dofs, horizon
         self._sparse = bool(mujoco.mj_isSparse(model))
 
-    def response(self, data: mujoco.MjData) -> StepResponse:
+    def response(self, data: mujoco.MjData, authority: np.ndarray | None = None) -> StepResponse:
         """Response at a state.
 
         Args:
             data: Data after `mj_forward`; unchanged on return.
+            authority: Part of the torque of active muscles that counts at each dof, shape (nv,); all of it if None.
         """
         m, n, h = self.model, len(self.dofs), self.model.opt.timestep
         mass = np.zeros((m.nv, m.nv))
@@ -97,6 +98,8 @@ class StepModel:
             constant += data.qfrc_smooth - data.qfrc_actuator - data.qfrc_passive + data.qfrc_bias
         constant += per_velocity @ data.qvel  # the sensitivities refer to velocities, not to their changes
         active = moment * force_gain[:, None]
+        if authority is not None:
+            active = active * authority
         velocity = by_velocity.T @ data.qvel + by_force.T @ constant
         start, end = (active @ (by_force - ramp)).T, (active @ ramp).T
         return StepResponse(
