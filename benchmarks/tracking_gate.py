@@ -1,13 +1,14 @@
 """Starts from which the tracking controller, or the regulator, reaches the end of a clip, without search.
 
-    python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--frame 0] [--noise 0 0.02]
-        [--regulator [--effort 0.3] [--track TRACK]] [--set KEY=VALUE ...]
+    python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--frame 0] [--noise 0 0.02] [--root-speed 0.05]
+        [--regulator [--effort 0.3] [--roll-authority 0.4] [--track TRACK]] [--set KEY=VALUE ...]
 
-Every start is a random frame of the clip with velocity errors of 0.05 m/s (root, each axis), 0.05 rad/s (its rotation)
-and 0.1 rad/s (joints), as standard deviations. A run fails at the published limits: 0.3 m relative landmark error,
-0.5 m root error. `--frame` starts at this frame only; `--noise` adds noise to the excitations, with a correlation of
-0.9 from one step to the next; with several, there is a line for each. The regulator's time includes its linear model, a
-few minutes a clip. It holds to the motion of the controller, or to that of the file `--track` of `mm-track`.
+Every start is a random frame of the clip with velocity errors of 0.05 m/s (root, each axis; `--root-speed`), 0.05 rad/s
+(its rotation) and 0.1 rad/s (joints), as standard deviations. A run fails at the published limits: 0.3 m relative
+landmark error, 0.5 m root error. `--frame` starts at this frame only; `--noise` adds noise to the excitations, with a
+correlation of 0.9 from one step to the next; with several, there is a line for each. The regulator holds to the motion
+of the controller, or to that of the file `--track` of `mm-track`; its time includes its linear model, minutes a clip the
+first time.
 """
 
 import os
@@ -25,7 +26,7 @@ import numpy as np
 
 from musclemap.datasets.clip import read_clip
 from musclemap.datasets.track_file import read_track
-from musclemap.imitation.physics.bodies import load_simulation_body
+from musclemap.imitation.physics.bodies import load_simulation_body, physics_for_clips
 from musclemap.imitation.physics.config import PhysicsConfig
 from musclemap.imitation.regulator.regulate import regulate
 from musclemap.imitation.regulator.regulator import RegulatedPath, Regulator
@@ -34,6 +35,7 @@ from musclemap.imitation.tracking.activation import Decision
 from musclemap.imitation.tracking.config import TrackingConfig
 from musclemap.imitation.tracking.controller import FeedbackController
 from musclemap.imitation.tracking.search import Simulator, State
+from musclemap.pipelines.device import private_folder
 
 ROOT_SPEED, ROOT_SPIN, JOINT_SPEED = 0.05, 0.05, 0.1
 CORRELATION = 0.9
@@ -46,11 +48,13 @@ def make_simulator(path: Path, config: TrackingConfig) -> Simulator:
     return Simulator(body, FeedbackController.for_clip(body, clip, config))
 
 
-def disturbed_start(simulator: Simulator, frame: int, rng: np.random.Generator) -> State:
+def disturbed_start(
+    simulator: Simulator, frame: int, rng: np.random.Generator, *, root_speed: float = ROOT_SPEED
+) -> State:
     """State of the reference at a frame with errors of all velocities."""
     dofs, state = simulator.dofs, simulator.start(frame)
     error = np.zeros(dofs.ndof)
-    error[:3], error[3:6] = ROOT_SPEED * rng.standard_normal(3), ROOT_SPIN * rng.standard_normal(3)
+    error[:3], error[3:6] = root_speed * rng.standard_normal(3), ROOT_SPIN * rng.standard_normal(3)
     error[6 : 6 + dofs.njoint] = JOINT_SPEED * rng.standard_normal(dofs.njoint)
     state.qvel[:] += dofs.tangent(state.qpos) @ error
     return state
@@ -80,7 +84,7 @@ def run(
     rng = np.random.default_rng([options.seed, index])
     last = simulator.reference.nframe - 1
     frame = int(rng.integers(0, max(1, last - 50))) if options.frame is None else options.frame
-    start = disturbed_start(simulator, frame, rng)
+    start = disturbed_start(simulator, frame, rng, root_speed=options.root_speed)
     feedback = Regulator(simulator.body, regulated) if regulated else simulator.controller
     controller = cast(FeedbackController, Noisy(feedback, noise, rng))
     fragment = simulator.run(start, frame, last, controller=controller)
@@ -99,6 +103,8 @@ def main() -> None:
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0])
     parser.add_argument("--regulator", action="store_true")
     parser.add_argument("--effort", type=float, default=RegulatorConfig().effort)
+    parser.add_argument("--roll-authority", type=float, default=RegulatorConfig().roll_authority)
+    parser.add_argument("--root-speed", type=float, default=ROOT_SPEED)
     parser.add_argument("--track", type=Path)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], dest="assignments")
@@ -111,10 +117,18 @@ def main() -> None:
         regulated = None
         if options.regulator:
             clip = read_clip(path)
-            body = load_simulation_body(clip.model)
-            weights, named = RegulatorConfig(effort=options.effort), [(path.stem, clip)]
-            tracks = {path.stem: read_track(options.track)} if options.track else {}
-            (regulated,) = regulate(body, PhysicsConfig(), named, config, weights, tracks=tracks, workers=options.jobs)
+            named = [(path.stem, clip)]
+            physics = physics_for_clips(named, PhysicsConfig())
+            (regulated,) = regulate(
+                load_simulation_body(clip.model, physics),
+                physics,
+                named,
+                config,
+                RegulatorConfig(effort=options.effort, roll_authority=options.roll_authority),
+                tracks={path.stem: read_track(options.track)} if options.track else {},
+                workers=options.jobs,
+                cache=private_folder("fitted"),
+            )
         for noise in options.noise:
             with Pool(options.jobs) as pool:
                 tasks = [(path, config, regulated, options, noise, i) for i in range(options.starts)]

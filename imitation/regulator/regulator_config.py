@@ -35,5 +35,5 @@ class RegulatorConfig:
     headroom: PositiveFloat = 0.03
     position_step: PositiveFloat = 0.016
     velocity_step: PositiveFloat = 0.24
-    roll_authority: Annotated[float, Field(ge=0, le=1)] = 0.3
+    roll_authority: Annotated[float, Field(ge=0, le=1)] = 0.4
     rank: Annotated[int, Field(ge=1, le=200)] = 36

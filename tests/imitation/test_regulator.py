@@ -227,3 +227,38 @@ def test_old_differences_are_removed(tmp_path: Path) -> None:
     assert names == list(range(2, linear_files.MAX_FILES + 2))
     read = linear_files.read_differences(tmp_path / "differences-5.safetensors", (1, 2, 2), print)
     np.testing.assert_array_equal(read, np.full((1, 2, 2), 5, np.float32))
+
+
+def test_standing_feet_roll_less_in_the_linear_model(human: SimulationBody, walk_clip: Clip) -> None:
+    """Muscles that cross the standing foot's subtalar joint have another effect, all others the same."""
+    model, dofs, data = human.model, find_controlled_dofs(human), mujoco.MjData(human.model)
+    qpos = walk_clip.qpos[:, human.clip_qpos].astype(float)
+    qpos[:, 2] -= 0.003  # soles of a clip touch the ground without pressing on it
+
+    def standing(frame: int) -> np.ndarray:
+        data.qpos[:] = qpos[frame]
+        mujoco.mj_forward(model, data)
+        return human.parts_on_floor(data).reshape(-1, 2).any(axis=1)
+
+    frame = next(k for k in range(walk_clip.nframe) if standing(k).sum() == 1)
+    foot = int(np.argmax(standing(frame)))
+    rows = slice(frame, frame + 2)
+    act = np.full((2, model.nu), 0.1)
+    path = NominalPath(
+        qpos=qpos[rows],
+        qvel=walk_clip.qvel[rows][:, human.clip_qvel].astype(float),
+        act=act, warmstart=np.zeros((2, model.nv)), excitation=act[:1], base=np.zeros((1, 0, 3)),
+    )  # fmt: skip
+    known = np.zeros((1, 2 * dofs.ndof, 2 * dofs.ndof), np.float32)
+    linear = [
+        linearise(human, path, np.arange(1), RegulatorConfig(roll_authority=part), by_state=known)
+        for part in (1.0, 0.0)
+    ]
+    moment = np.zeros((model.nu, model.nv))
+    mujoco.mju_sparse2dense(moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind)
+    arm = moment[:, dofs.rolls[foot][0]]
+    for whole, part in zip(linear[0][1:], linear[1][1:], strict=True):
+        change = np.abs(whole[0] - part[0]).max(axis=0)
+        assert not change[arm == 0.0].any()
+        assert (change[np.abs(arm) > 1e-3] > 0.0).all()
+    assert 6 < (np.abs(arm) > 1e-3).sum() < 20

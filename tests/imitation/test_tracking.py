@@ -125,10 +125,12 @@ def test_legs_trunk_and_soft_joints_are_found(human: SimulationBody, arm: Simula
     expected = ["hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "subtalar_angle"]
     assert [[name[k] for k in leg] for leg in dofs.legs] == [[f"{n}_{side}" for n in expected] for side in "lr"]
     assert [[name[k] for k in toe] for toe in dofs.toe_joints] == [["mtp_angle_l"], ["mtp_angle_r"]]
+    rolls = [[human.model.joint(int(human.model.dof_jntid[dof])).name for dof in roll] for roll in dofs.rolls]
+    assert rolls == [["subtalar_angle_l"], ["subtalar_angle_r"]]
     assert dofs.nsoft == 12
     assert all(n.startswith("L") for n in name[-dofs.nsoft :])
     none = find_controlled_dofs(arm)
-    assert (none.nroot, none.nsoft, none.feet, none.legs) == (0, 0, (), ())
+    assert (none.nroot, none.nsoft, none.feet, none.legs, none.rolls) == (0, 0, (), (), ())
 
 
 def test_the_tangent_follows_the_couplings(human: SimulationBody, walk_clip: Clip) -> None:
