@@ -7,8 +7,8 @@ Every start is a random frame of the clip with velocity errors of 0.05 m/s (root
 (its rotation) and 0.1 rad/s (joints), as standard deviations. A run fails at the published limits: 0.3 m relative
 landmark error, 0.5 m root error. `--frame` starts at this frame only; `--noise` adds noise to the excitations, with a
 correlation of 0.9 from one step to the next; with several, there is a line for each. The regulator holds to the motion
-of the controller, or to that of the file `--track` of `mm-track`; its time includes its linear model, minutes a clip the
-first time.
+of the controller, or to that of the file `--track` of `mm-track`; its time includes its linear model, minutes a clip
+the first time.
 """
 
 import os

@@ -238,7 +238,7 @@ def test_standing_feet_roll_less_in_the_linear_model(human: SimulationBody, walk
     def standing(frame: int) -> np.ndarray:
         data.qpos[:] = qpos[frame]
         mujoco.mj_forward(model, data)
-        return human.parts_on_floor(data).reshape(-1, 2).any(axis=1)
+        return np.any(human.parts_on_floor(data).reshape(-1, 2), axis=1)
 
     frame = next(k for k in range(walk_clip.nframe) if standing(k).sum() == 1)
     foot = int(np.argmax(standing(frame)))
