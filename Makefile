@@ -30,8 +30,8 @@ ATTACKS := tests/skeletons/test_array_pickle.py tests/skeletons/test_body_model.
 DEMO_SECONDS ?= 75
 WALK_POLICY := out/walk-policy
 # Training times of the two stages of `make walk-policy` [s].
-WALK_SECONDS ?= 1900
-WALK_SECONDS_2 ?= 1050
+WALK_SECONDS ?= 900
+WALK_SECONDS_2 ?= 1200
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo walk walk-policy test quick attack chaos fuzz kills lint type docs wheel bench bench-retarget bench-validate bench-learn bench-world bench-sim bench-python bench-truth bench-measured bench-size bench-gpu clean
@@ -70,7 +70,7 @@ demo: .venv/.installed-$(EXTRAS) ## Convert motions, let a policy walk by muscle
 walk: .venv/.installed-$(EXTRAS) ## Convert, track, replay and film the walk that mm-download builtin-walk unpacks
 	$(BIN)/python benchmarks/walk.py
 
-walk-policy: .venv/.installed-$(EXTRAS) ## A policy of the built-in walk: convert, track, imitate, evaluate, film (an hour): out/walk-policy
+walk-policy: .venv/.installed-$(EXTRAS) ## A policy of the built-in walk: convert, track, imitate, evaluate, film (40 minutes): out/walk-policy
 	@$(BIN)/python -c 'from pathlib import Path; from musclemap.datasets.synthetic.synthesis import write_archive; \
 	    write_archive(Path("$(WALK_POLICY)/source"))'
 	$(BIN)/mm-retarget --muscles --include '*walk_1.2*' $(WALK_POLICY)/source $(WALK_POLICY)/clips
