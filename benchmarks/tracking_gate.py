@@ -1,14 +1,15 @@
 """Starts from which the tracking controller, or the regulator, reaches the end of a clip, without search.
 
     python benchmarks/tracking_gate.py CLIP... [--starts 20] [--seed 7] [--frame 0] [--noise 0 0.02] [--root-speed 0.05]
-        [--regulator [--effort 0.3] [--roll-authority 0.4] [--track TRACK]] [--set KEY=VALUE ...]
+        [--policy-starts] [--regulator [--effort 0.3] [--roll-authority 0.4] [--track TRACK]] [--set KEY=VALUE ...]
 
-Every start is a random frame of the clip with velocity errors of 0.05 m/s (root, each axis; `--root-speed`), 0.05 rad/s
-(its rotation) and 0.1 rad/s (joints), as standard deviations. A run fails at the published limits: 0.3 m relative
-landmark error, 0.5 m root error. `--frame` starts at this frame only; `--noise` adds noise to the excitations, with a
-correlation of 0.9 from one step to the next; with several, there is a line for each. The regulator holds to the motion
-of the controller, or to that of the file `--track` of `mm-track`; its time includes its linear model, minutes a clip
-the first time.
+Every start is a random frame of the clip with velocity errors of 0.05 m/s (root, each axis; `--root-speed`), 0.05
+rad/s (its rotation) and 0.1 rad/s (joints), as standard deviations. With `--policy-starts` they are like those of
+`policy_gate.py`: the clip's activations in place of the controller's, and 0.1 rad/s for the root's rotation. A run
+fails at the published limits: 0.3 m relative landmark error, 0.5 m root error. `--frame` starts at this frame only;
+`--noise` adds noise to the excitations, with a correlation of 0.9 from one step to the next; with several, there is a
+line for each. The regulator holds to the motion of the controller, or to that of the file `--track` of `mm-track`;
+its time includes its linear model, minutes a clip the first time.
 """
 
 import os
@@ -49,12 +50,15 @@ def make_simulator(path: Path, config: TrackingConfig) -> Simulator:
 
 
 def disturbed_start(
-    simulator: Simulator, frame: int, rng: np.random.Generator, *, root_speed: float = ROOT_SPEED
+    simulator: Simulator, frame: int, rng: np.random.Generator, *, root_speed: float = ROOT_SPEED, policy: bool = False
 ) -> State:
-    """State of the reference at a frame with errors of all velocities."""
+    """State of the reference at a frame with errors of all velocities; with `policy` like those of `policy_gate.py`."""
     dofs, state = simulator.dofs, simulator.start(frame)
+    if policy and simulator.reference.activation is not None:
+        state = replace(state, act=simulator.reference.activation[frame].astype(float))
     error = np.zeros(dofs.ndof)
-    error[:3], error[3:6] = root_speed * rng.standard_normal(3), ROOT_SPIN * rng.standard_normal(3)
+    error[:3] = root_speed * rng.standard_normal(3)
+    error[3:6] = (JOINT_SPEED if policy else ROOT_SPIN) * rng.standard_normal(3)
     error[6 : 6 + dofs.njoint] = JOINT_SPEED * rng.standard_normal(dofs.njoint)
     state.qvel[:] += dofs.tangent(state.qpos) @ error
     return state
@@ -84,7 +88,7 @@ def run(
     rng = np.random.default_rng([options.seed, index])
     last = simulator.reference.nframe - 1
     frame = int(rng.integers(0, max(1, last - 50))) if options.frame is None else options.frame
-    start = disturbed_start(simulator, frame, rng, root_speed=options.root_speed)
+    start = disturbed_start(simulator, frame, rng, root_speed=options.root_speed, policy=options.policy_starts)
     feedback = Regulator(simulator.body, regulated) if regulated else simulator.controller
     controller = cast(FeedbackController, Noisy(feedback, noise, rng))
     fragment = simulator.run(start, frame, last, controller=controller)
@@ -105,6 +109,7 @@ def main() -> None:
     parser.add_argument("--effort", type=float, default=RegulatorConfig().effort)
     parser.add_argument("--roll-authority", type=float, default=RegulatorConfig().roll_authority)
     parser.add_argument("--root-speed", type=float, default=ROOT_SPEED)
+    parser.add_argument("--policy-starts", action="store_true")
     parser.add_argument("--track", type=Path)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], dest="assignments")
