@@ -1,6 +1,7 @@
 """Degrees of freedom that the tracking controller controls, and the legs among them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import mujoco
 import numpy as np
@@ -52,7 +53,6 @@ class ControlledDofs:
         feet: Body of each foot, left first; empty for a body without.
         toes: Body of the toes of each foot.
         toe_joints: For each foot the positions in `index` of the joints of its toes.
-        rolls: For each foot the addresses in qvel of the joints of its ankle that roll it to the side, as the subtalar.
         legs: For each foot the positions in `index` of the independent joints between root and foot.
         followers: The joints that are not controlled and follow one that is.
     """
@@ -66,7 +66,6 @@ class ControlledDofs:
     feet: tuple[int, ...]
     toes: tuple[int, ...]
     toe_joints: tuple[np.ndarray, ...]
-    rolls: tuple[np.ndarray, ...]
     legs: tuple[np.ndarray, ...]
     followers: Followers
 
@@ -79,6 +78,13 @@ class ControlledDofs:
     def nsoft(self) -> int:
         """Number of soft joints."""
         return self.ndof - self.nroot - self.njoint
+
+    @cached_property
+    def rolls(self) -> tuple[np.ndarray, ...]:
+        """For each foot the addresses in qvel of the joints of its ankle that roll it to the side, as the subtalar."""
+        data = mujoco.MjData(self.model)
+        mujoco.mj_kinematics(self.model, data)
+        return tuple(_rolling_dofs(self.model, data, foot, toe) for foot, toe in zip(self.feet, self.toes, strict=True))
 
     def tangent(self, qpos: np.ndarray) -> np.ndarray:
         """Velocities of all dofs per unit velocity of the controlled ones, shape (nv, ndof)."""
@@ -127,7 +133,6 @@ def find_controlled_dofs(body: SimulationBody) -> ControlledDofs:
         feet=feet,
         toes=toes,
         toe_joints=tuple(np.flatnonzero(model.dof_bodyid[index] == toe) for toe in toes),
-        rolls=tuple(_rolling_dofs(model, foot, toe) for foot, toe in zip(feet, toes, strict=True)),
         legs=legs,
         followers=followers,
     )
@@ -145,12 +150,10 @@ def _dofs_between_root_and(model: mujoco.MjModel, body: int) -> list[int]:
     return sorted(dofs)
 
 
-def _rolling_dofs(model: mujoco.MjModel, foot: int, toe: int) -> np.ndarray:
-    """Dofs of the joints of an ankle whose axes lie roughly along the foot, shape (n,)."""
-    data = mujoco.MjData(model)
-    mujoco.mj_kinematics(model, data)
+def _rolling_dofs(model: mujoco.MjModel, data: mujoco.MjData, foot: int, toe: int) -> np.ndarray:
+    """Dofs of the joints of an ankle whose axes lie roughly along the foot, shape (n,); none if it has no toes."""
     forward = data.xpos[toe] - data.xpos[foot]
-    forward /= np.linalg.norm(forward)
+    forward /= max(float(np.linalg.norm(forward)), 1e-9)
     found = []
     for dof in _dofs_between_root_and(model, foot):
         joint = model.dof_jntid[dof]

@@ -97,13 +97,13 @@ def plan_training(
         raise TrainingError(f"recorded episodes fill the replay buffer of a world model; {algorithm} has none")
     if not clips:
         raise TrainingError("no clip can be learned from: all are infeasible or damaged; see their reasons")
-    models = sorted({clip.model for _, clip in clips})
-    if len(models) > 1:
+    names = sorted({clip.model for _, clip in clips})
+    if len(names) > 1:
         raise TrainingError(
-            f"the clips are of several bodies: {', '.join(models)}; select those of one body with --include"
+            f"the clips are of several bodies: {', '.join(names)}; select those of one body with --include"
         )
     config = replace(config, physics=physics_for_clips(clips, config.physics))
-    body = load_simulation_body(models[0], config.physics)
+    body = load_simulation_body(names[0], config.physics)
     with explain_memory_error(f"{len(clips)} clips", "the number of clips: --include, --split or --limit"):
         library = make_library(
             clips, body, resting=config.task.resting_excitation, look_ahead=max(config.task.future_steps)

@@ -210,7 +210,8 @@ def test_a_lost_clip_is_searched_again_with_twice_as_many_samples(
     monkeypatch.setattr(tracker, "twice_as_wide", widen)
     repeated = track_clip(arm, arm_clip, weak)
     assert repeated.complete
-    assert widths == [4, 8, 16][: len(widths)] != []
+    assert widths
+    assert widths == [4, 8, 16][: len(widths)]
     monkeypatch.setattr(tracker, "_ATTEMPTS", 1)
     once = track_clip(arm, arm_clip, weak)
     assert once.failure == "landmarks"
